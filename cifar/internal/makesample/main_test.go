@@ -1,0 +1,35 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"modeldoctor/cifar/internal/residual"
+	"modeldoctor/internal/shareddata"
+)
+
+// TestSampleIsCurrent makes the sample again. Images are compared, not files,
+// because another release of Go may deflate differently.
+func TestSampleIsCurrent(t *testing.T) {
+	out := t.TempDir()
+	if err := run(filepath.Join(shareddata.Dir(t), "data", "cifar-100-binary"), out); err != nil {
+		t.Fatal(err)
+	}
+	for _, split := range []string{"train", "validation", "holdout"} {
+		var parts [2]part
+		for i, dir := range []string{out, "../../sample"} {
+			data, err := os.ReadFile(filepath.Join(dir, split+".residual"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if parts[i].labels, parts[i].pixels, err = residual.Decode(data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(parts[0].labels, parts[1].labels) || !bytes.Equal(parts[0].pixels, parts[1].pixels) {
+			t.Errorf("the embedded %s part is not what makesample writes: run go generate ./cifar", split)
+		}
+	}
+}

@@ -1,0 +1,538 @@
+// Package pickle reads the Python pickles that image data sets are published
+// in: dictionaries of numbers, strings, lists and arrays of bytes.
+//
+// Unpickling in Python runs whatever function a file names. This reader cannot:
+// it has no functions to run. A name in the file is looked up in a fixed table
+// of four ([constructor]), those that NumPy writes for an array of bytes, and
+// each of them is carried out by code here that only rearranges values already
+// read. Any other name is an error.
+//
+// Memory is bounded by the input: strings and arrays are views of it, and the
+// number of values is limited ([maxValues]).
+//
+// A general pickle library is not used: github.com/kisielk/og-rek, the one for
+// Go, does not implement the BUILD instruction, with which every NumPy array
+// ends.
+package pickle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+)
+
+// maxValues bounds the values that a pickle may make. The 50,000 examples of
+// CIFAR-100 take four each.
+const maxValues = 1 << 22
+
+// What [Decode] returns is made of nil, bool, int64, float64 and these types.
+type (
+	// Text is a string, of bytes or of characters in UTF-8: Python 2, in which
+	// most of these files were written, did not tell them apart. It is a view of
+	// the input.
+	Text []byte
+	// A Tuple is a Python tuple.
+	Tuple []any
+	// A List is a Python list.
+	List struct{ Items []any }
+	// A Dict is a Python dictionary whose keys are strings.
+	Dict map[string]any
+	// An Array is a NumPy array of unsigned bytes.
+	Array struct {
+		Shape []int
+		// Data holds the elements, the last index running fastest, or the first
+		// if Fortran. It is a view of the input, or as long at most.
+		Data    []byte
+		Fortran bool
+	}
+)
+
+// An Error says where a pickle is malformed or not of the kind that is read.
+type Error struct {
+	Offset int // of the instruction, in bytes
+	Msg    string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("pickle: byte %d: %s", e.Offset, e.Msg) }
+
+// Decode reads one pickle of protocol 1 to 5. What is returned shares memory with
+// data. The error, if any, is an [*Error].
+func Decode(data []byte) (value any, err error) {
+	d := decoder{data: data, memo: map[uint32]any{}}
+	for {
+		d.start = d.pos
+		done, err := d.step()
+		if err != nil {
+			return nil, &Error{Offset: d.start, Msg: err.Error()}
+		}
+		if done {
+			return d.stack[0], nil
+		}
+	}
+}
+
+// mark is on the stack where a list, tuple or dictionary's items begin.
+type mark struct{}
+
+// dtype is a NumPy element type.
+type dtype string
+
+// A constructor is a Python function or class that a file may name.
+type constructor string
+
+// The constructors. The modules' names have changed with NumPy's versions.
+const (
+	reconstruct constructor = "numpy _reconstruct" // an array to be filled in by BUILD
+	ndarray     constructor = "numpy ndarray"      // an argument of reconstruct
+	newDtype    constructor = "numpy dtype"        // an element type
+	fromBuffer  constructor = "numpy _frombuffer"  // a whole array, in protocol 5
+	encode      constructor = "_codecs encode"     // bytes written as text, in protocol 2 by Python 3
+)
+
+// lookup returns the constructor of a name.
+func lookup(module, name string) (constructor, bool) {
+	switch module {
+	case "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric":
+		switch name {
+		case "_reconstruct":
+			return reconstruct, true
+		case "_frombuffer":
+			return fromBuffer, true
+		}
+	case "numpy":
+		switch name {
+		case "ndarray":
+			return ndarray, true
+		case "dtype":
+			return newDtype, true
+		}
+	case "_codecs":
+		if name == "encode" {
+			return encode, true
+		}
+	}
+	return "", false
+}
+
+// decoder is the pickle machine.
+type decoder struct {
+	data   []byte
+	pos    int
+	start  int // of the current instruction
+	stack  []any
+	memo   map[uint32]any
+	values int // made so far
+	copied int // bytes converted so far
+}
+
+// step carries out one instruction, and reports whether it was the last.
+func (d *decoder) step() (done bool, err error) {
+	code, err := d.take(1)
+	if err != nil {
+		return false, err
+	}
+	switch op := code[0]; op {
+	case '.': // STOP
+		if len(d.stack) != 1 {
+			return false, fmt.Errorf("ends with %d values: expected 1", len(d.stack))
+		}
+		if _, ok := d.stack[0].(mark); ok {
+			return false, errors.New("ends with an open list")
+		}
+		return true, nil
+	case 0x80: // PROTO
+		v, err := d.take(1)
+		if err == nil && v[0] > 5 {
+			err = fmt.Errorf("protocol %d: expected at most 5", v[0])
+		}
+		return false, err
+	case 0x95: // FRAME
+		_, err := d.take(8)
+		return false, err
+	case '(':
+		return false, d.push(mark{})
+	case '0': // POP
+		_, err := d.pop()
+		return false, err
+	case '1': // POP_MARK
+		_, err := d.popMark()
+		return false, err
+	case 'N':
+		return false, d.push(nil)
+	case 0x88:
+		return false, d.push(true)
+	case 0x89:
+		return false, d.push(false)
+	case 'J', 'K', 'M', 0x8a, 'G':
+		return false, d.number(op)
+	case 'U', 'C', 0x8c: // one byte of length: SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE
+		return false, d.text(1)
+	case 'T', 'B', 'X': // four: BINSTRING, BINBYTES, BINUNICODE
+		return false, d.text(4)
+	case 0x8d, 0x8e, 0x96: // eight: BINUNICODE8, BINBYTES8, BYTEARRAY8
+		return false, d.text(8)
+	case ')':
+		return false, d.push(Tuple{})
+	case 't':
+		items, err := d.popMark()
+		if err != nil {
+			return false, err
+		}
+		return false, d.push(Tuple(items))
+	case 0x85, 0x86, 0x87: // TUPLE1 to TUPLE3
+		items, err := d.popN(int(op) - 0x84)
+		if err != nil {
+			return false, err
+		}
+		return false, d.push(Tuple(items))
+	case ']':
+		return false, d.push(&List{})
+	case '}':
+		return false, d.push(Dict{})
+	case 'a', 'e', 's', 'u':
+		return false, d.add(op)
+	case 'q', 'r', 0x94, 'h', 'j':
+		return false, d.memoize(op)
+	case 'c': // GLOBAL
+		module, err := d.line()
+		if err != nil {
+			return false, err
+		}
+		name, err := d.line()
+		if err != nil {
+			return false, err
+		}
+		return false, d.global(module, name)
+	case 0x93: // STACK_GLOBAL
+		names, err := d.popN(2)
+		if err != nil {
+			return false, err
+		}
+		module, ok1 := names[0].(Text)
+		name, ok2 := names[1].(Text)
+		if !ok1 || !ok2 {
+			return false, errors.New("a name that is not a string")
+		}
+		return false, d.global(string(module), string(name))
+	case 'R':
+		return false, d.reduce()
+	case 'b':
+		return false, d.build()
+	default:
+		return false, fmt.Errorf("instruction %#02x is not one that image data need", op)
+	}
+}
+
+// take returns the next n bytes.
+func (d *decoder) take(n uint64) ([]byte, error) {
+	if rest := uint64(len(d.data) - d.pos); n > rest {
+		return nil, fmt.Errorf("needs %d bytes, %d are left: the file is truncated", n, rest)
+	}
+	b := d.data[d.pos : d.pos+int(n) : d.pos+int(n)]
+	d.pos += int(n)
+	return b, nil
+}
+
+// line returns the text up to a line feed, and skips that.
+func (d *decoder) line() (string, error) {
+	const longest = 256
+	rest := d.data[d.pos:min(len(d.data), d.pos+longest)]
+	n := bytes.IndexByte(rest, '\n')
+	if n < 0 {
+		return "", errors.New("a name without an end")
+	}
+	d.pos += n + 1
+	return string(rest[:n]), nil
+}
+
+func (d *decoder) push(v any) error {
+	if d.values++; d.values > maxValues {
+		return fmt.Errorf("more than %d values", maxValues)
+	}
+	d.stack = append(d.stack, v)
+	return nil
+}
+
+// popN removes and returns the last n values, none of which may be a mark.
+func (d *decoder) popN(n int) ([]any, error) {
+	at := len(d.stack) - n
+	if at < 0 {
+		return nil, fmt.Errorf("needs %d values, has %d", n, len(d.stack))
+	}
+	items := append([]any(nil), d.stack[at:]...)
+	for _, v := range items {
+		if _, ok := v.(mark); ok {
+			return nil, errors.New("a mark in place of a value")
+		}
+	}
+	clear(d.stack[at:])
+	d.stack = d.stack[:at]
+	return items, nil
+}
+
+func (d *decoder) pop() (any, error) {
+	items, err := d.popN(1)
+	if err != nil {
+		return nil, err
+	}
+	return items[0], nil
+}
+
+// popMark removes the values above the last mark, and the mark.
+func (d *decoder) popMark() ([]any, error) {
+	for i := len(d.stack) - 1; i >= 0; i-- {
+		if _, ok := d.stack[i].(mark); ok {
+			items, err := d.popN(len(d.stack) - i - 1)
+			d.stack = d.stack[:i]
+			return items, err
+		}
+	}
+	return nil, errors.New("no mark")
+}
+
+// number pushes an integer or a float.
+func (d *decoder) number(op byte) error {
+	size := uint64(1)
+	switch op {
+	case 'M':
+		size = 2
+	case 'J':
+		size = 4
+	case 'G':
+		size = 8
+	}
+	b, err := d.take(size)
+	if err != nil {
+		return err
+	}
+	switch op {
+	case 'K':
+		return d.push(int64(b[0]))
+	case 'M':
+		return d.push(int64(binary.LittleEndian.Uint16(b)))
+	case 'J':
+		return d.push(int64(int32(binary.LittleEndian.Uint32(b))))
+	case 'G':
+		return d.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+	}
+	// LONG1: two's complement of as many bytes as said.
+	n := b[0]
+	if n > 8 {
+		return fmt.Errorf("an integer of %d bytes: expected at most 8", n)
+	}
+	if b, err = d.take(uint64(n)); err != nil {
+		return err
+	}
+	var v int64
+	for i := len(b) - 1; i >= 0; i-- {
+		if i == len(b)-1 {
+			v = int64(int8(b[i]))
+			continue
+		}
+		v = v<<8 | int64(b[i])
+	}
+	return d.push(v)
+}
+
+// text pushes a string whose length is written in the given number of bytes.
+func (d *decoder) text(size uint64) error {
+	b, err := d.take(size)
+	if err != nil {
+		return err
+	}
+	var word [8]byte
+	copy(word[:], b)
+	if b, err = d.take(binary.LittleEndian.Uint64(word[:])); err != nil {
+		return err
+	}
+	return d.push(Text(b))
+}
+
+// add carries out APPEND, APPENDS, SETITEM and SETITEMS.
+func (d *decoder) add(op byte) (err error) {
+	var items []any
+	switch op {
+	case 'a':
+		items, err = d.popN(1)
+	case 's':
+		items, err = d.popN(2)
+	default:
+		items, err = d.popMark()
+	}
+	if err != nil {
+		return err
+	}
+	if len(d.stack) == 0 {
+		return errors.New("nothing to add to")
+	}
+	switch target := d.stack[len(d.stack)-1].(type) {
+	case *List:
+		if op == 'a' || op == 'e' {
+			target.Items = append(target.Items, items...)
+			return nil
+		}
+	case Dict:
+		if (op == 's' || op == 'u') && len(items)%2 == 0 {
+			for i := 0; i < len(items); i += 2 {
+				key, ok := items[i].(Text)
+				if !ok {
+					return fmt.Errorf("a dictionary key of type %T: expected a string", items[i])
+				}
+				target[string(key)] = items[i+1]
+			}
+			return nil
+		}
+	}
+	return errors.New("adds items to a value that does not take them")
+}
+
+// memoize carries out BINPUT, LONG_BINPUT, MEMOIZE, BINGET and LONG_BINGET.
+func (d *decoder) memoize(op byte) error {
+	index := uint32(len(d.memo))
+	switch op {
+	case 'q', 'h':
+		b, err := d.take(1)
+		if err != nil {
+			return err
+		}
+		index = uint32(b[0])
+	case 'r', 'j':
+		b, err := d.take(4)
+		if err != nil {
+			return err
+		}
+		index = binary.LittleEndian.Uint32(b)
+	}
+	if op == 'h' || op == 'j' {
+		v, ok := d.memo[index]
+		if !ok {
+			return fmt.Errorf("refers to value %d, which was not stored", index)
+		}
+		return d.push(v)
+	}
+	if len(d.stack) == 0 {
+		return errors.New("nothing to store")
+	}
+	if d.values++; d.values > maxValues {
+		return fmt.Errorf("more than %d values", maxValues)
+	}
+	d.memo[index] = d.stack[len(d.stack)-1]
+	return nil
+}
+
+// global pushes the constructor of a name.
+func (d *decoder) global(module, name string) error {
+	c, ok := lookup(module, name)
+	if !ok {
+		return fmt.Errorf("names %q, which is not part of image data; it is not run", module+"."+name)
+	}
+	return d.push(c)
+}
+
+// reduce makes a value from a constructor and its arguments.
+func (d *decoder) reduce() error {
+	operands, err := d.popN(2)
+	if err != nil {
+		return err
+	}
+	c, _ := operands[0].(constructor)
+	args, _ := operands[1].(Tuple)
+	switch {
+	case c == reconstruct && len(args) == 3 && args[0] == ndarray:
+		return d.push(&Array{})
+	case c == newDtype && len(args) > 0:
+		if name, ok := args[0].(Text); ok && len(name) <= 8 {
+			return d.push(dtype(name))
+		}
+	case c == fromBuffer && len(args) == 4:
+		if order, ok := args[3].(Text); ok {
+			a := &Array{}
+			if err := a.fill(args[2], args[1], string(order) == "F", args[0]); err != nil {
+				return err
+			}
+			return d.push(a)
+		}
+	case c == encode && len(args) == 2:
+		characters, ok1 := args[0].(Text)
+		encoding, ok2 := args[1].(Text)
+		if ok1 && ok2 && (string(encoding) == "latin1" || string(encoding) == "latin-1") {
+			// The same text may be converted over and over: the copies count.
+			if d.copied += len(characters); d.copied > len(d.data) {
+				return errors.New("converts more text than the file holds")
+			}
+			b, err := latin1(characters)
+			if err != nil {
+				return err
+			}
+			return d.push(Text(b))
+		}
+	}
+	return fmt.Errorf("calls %v in a way that image data do not", operands[0])
+}
+
+// build gives an array its contents. An element type's further state (byte
+// order, fields) says nothing about bytes and is dropped.
+func (d *decoder) build() error {
+	state, err := d.pop()
+	if err != nil {
+		return err
+	}
+	if len(d.stack) == 0 {
+		return errors.New("nothing to fill in")
+	}
+	fields, _ := state.(Tuple)
+	switch target := d.stack[len(d.stack)-1].(type) {
+	case dtype:
+		return nil
+	case *Array:
+		if len(fields) == 5 {
+			fortran, _ := fields[3].(bool)
+			return target.fill(fields[1], fields[2], fortran, fields[4])
+		}
+	}
+	return errors.New("fills in a value that is not an array")
+}
+
+// fill sets the array's contents from the values in the file.
+func (a *Array) fill(shape, element any, fortran bool, data any) error {
+	sizes, ok := shape.(Tuple)
+	if !ok || len(sizes) > 8 {
+		return errors.New("an array whose shape is not a tuple of at most 8 sizes")
+	}
+	b, ok := data.(Text)
+	if t, _ := element.(dtype); !ok || (t != "u1" && t != "|u1") {
+		return fmt.Errorf("an array of %v: expected unsigned bytes (u1)", element)
+	}
+	total := int64(1)
+	a.Shape = make([]int, len(sizes))
+	for i, s := range sizes {
+		n, ok := s.(int64)
+		if !ok || n < 0 || n > math.MaxInt32 || (n > 0 && total > math.MaxInt64/n) {
+			return fmt.Errorf("an array of size %v", s)
+		}
+		a.Shape[i] = int(n)
+		total *= n
+	}
+	if total != int64(len(b)) {
+		return fmt.Errorf("an array of shape %v has %d bytes of data: expected %d", a.Shape, len(b), total)
+	}
+	a.Data, a.Fortran = b, fortran && len(sizes) > 1
+	return nil
+}
+
+// latin1 returns the characters of UTF-8 text as bytes.
+func latin1(text []byte) ([]byte, error) {
+	b := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r > 0xff {
+			return nil, errors.New("text that is not Latin-1")
+		}
+		b = append(b, byte(r))
+		text = text[n:]
+	}
+	return b, nil
+}

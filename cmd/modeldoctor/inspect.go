@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"modeldoctor/graph"
+	"modeldoctor/onnx"
+	"modeldoctor/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "layers, shapes, storage and coverage; what is not supported and why; needs no data",
+		ArgsUsage: "MODEL",
+		Description: "Lists every weight with its layer, shape and storage, and whatever is not a weight with the reason.\n" +
+			"No tensor data are read. A model that cannot be run gives the list of nodes in its way and exit status 3.",
+		Flags:        append(append(modelFlags(), outputFlags()...), configFlag()),
+		Before:       withConfig,
+		Action:       inspect,
+		OnUsageError: usageError,
+	}
+}
+
+func inspect(c *cli.Context) error {
+	path, err := oneArgument(c, "MODEL")
+	if err != nil {
+		return err
+	}
+	list, err := destinations(c)
+	if err != nil {
+		return err
+	}
+	opt, err := graphOptions(c)
+	if err != nil {
+		return err
+	}
+	model, err := onnx.Open(path)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	inspection, err := graph.Inspect(model, opt)
+	if err != nil {
+		return err
+	}
+	result := &report.Inspect{Model: report.Model{Path: path}, Inspection: inspection}
+	if n := inspection.Network; n != nil {
+		result.Model = describeModel(model, n)
+		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
+		result.Output = n.Output
+	} else {
+		result.Model.Producer = strings.TrimSpace(model.Producer + " " + model.ProducerVersion)
+		result.Model.Opset, result.Model.IRVersion = model.Opset(""), model.IRVersion
+	}
+	err = printers{
+		text: func(w io.Writer, s report.Style) error { return report.InspectText(w, result, s) },
+		json: func(w io.Writer) error { return report.InspectJSON(w, result) },
+	}.write(c, list)
+	if err == nil && inspection.Network == nil {
+		return inspection.Refusal(model)
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"time"
+
+	"modeldoctor/graph"
+	"modeldoctor/onnx"
+	"modeldoctor/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+// openNetwork opens a model file and reads it as a network. The caller closes
+// the model.
+func openNetwork(c *cli.Context, path string) (*onnx.Model, *graph.Network, error) {
+	opt, err := graphOptions(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	model, err := onnx.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	network, err := graph.Build(model, opt)
+	if err != nil {
+		model.Close()
+		return nil, nil, err
+	}
+	return model, network, nil
+}
+
+// graphOptions reads the flags of modelFlags.
+func graphOptions(c *cli.Context) (graph.Options, error) {
+	height, width, err := parseSize(c.String("image-size"))
+	return graph.Options{
+		Batch:  c.Int("batch"),
+		NoFuse: c.Bool("no-fuse"),
+		Height: height,
+		Width:  width,
+		Output: c.String("output"),
+	}, err
+}
+
+func describeModel(m *onnx.Model, n *graph.Network) report.Model {
+	producer := m.Producer
+	if m.ProducerVersion != "" {
+		producer += " " + m.ProducerVersion
+	}
+	if producer == "" {
+		producer = "unknown producer"
+	}
+	return report.Model{
+		Path: m.Path, Producer: producer, Opset: m.Opset(""), IRVersion: m.IRVersion,
+		Parameters: n.Parameters(), Classes: n.Classes, Family: n.Family(),
+		SoftmaxRemoved: n.SoftmaxRemoved, FixedBatch: n.Input.FixedBatch,
+	}
+}
+
+// provenance says how this run came about.
+func provenance(c *cli.Context, r *graph.Runner, start time.Time) report.Provenance {
+	return report.Provenance{
+		Version:   version(),
+		Command:   append([]string{"modeldoctor"}, os.Args[min(1, len(os.Args)):]...),
+		Seed:      c.Uint64("seed"),
+		Device:    "cpu " + runtime.GOARCH + " " + r.Variant(),
+		Threads:   r.Threads(),
+		Seconds:   time.Since(start).Seconds(),
+		PeakBytes: peakBytes(),
+	}
+}

@@ -1,0 +1,199 @@
+package dataset
+
+import (
+	"fmt"
+	"image"
+	"slices"
+	"strings"
+)
+
+// A Set is a sequence of labelled images, the same at every call. Its methods
+// may be called from several goroutines at once.
+type Set interface {
+	// Name is what the set is called in a report, for example "test[:1000]".
+	Name() string
+	// Len is the number of examples.
+	Len() int
+	// Label is the class of example i, at least 0 and, where there are class
+	// names, less than their number.
+	Label(i int) int
+	// Image decodes example i. The caller owns the image. An error names the
+	// file, if the example has one of its own.
+	Image(i int) (image.Image, error)
+	// Classes is the list of class names by label, nil when they are unnamed.
+	// The caller must not change it.
+	Classes() []string
+}
+
+// A Source is a data set with its splits. Its methods may be called from
+// several goroutines at once.
+type Source interface {
+	// Name is what the data set is called in a report.
+	Name() string
+	// Splits lists the names that Split takes, in canonical spelling.
+	Splits() []string
+	// Split reads a split. The name may be spelled in any of the usual ways
+	// (see [CanonicalSplit]).
+	Split(name string) (Set, error)
+}
+
+// An Error is something wrong with data or files that the user gave.
+type Error struct {
+	Path string // the file, folder or expression at fault; may be empty
+	Msg  string // what is wrong: what was found and what was expected
+	Hint string // what to do about it; may be empty
+	Err  error  // the cause; may be nil
+}
+
+// Error returns the path, the message and the cause, on one line, without the
+// hint.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Path != "" {
+		b.WriteString(e.Path)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Msg)
+	if e.Err != nil {
+		if e.Msg != "" {
+			b.WriteString(": ")
+		}
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// The canonical names of splits. A source may have others.
+const (
+	Train      = "train"
+	Validation = "validation"
+	Test       = "test"
+	Holdout    = "holdout" // kept back for acceptance where a source provides it
+	All        = "all"     // the only split of a source that is not divided
+)
+
+// CanonicalSplit returns the canonical spelling of a split's name: "val",
+// "valid" and "eval" mean validation, "training" train, "testing" test. Other
+// names are returned as they are.
+func CanonicalSplit(name string) string {
+	switch lower := strings.ToLower(name); lower {
+	case "train", "training":
+		return Train
+	case "val", "valid", "validation", "eval":
+		return Validation
+	case "test", "testing":
+		return Test
+	}
+	return name
+}
+
+// UnknownSplit is the error of a source that has no split of the given name.
+func UnknownSplit(s Source, name string) error {
+	return &Error{
+		Path: s.Name(),
+		Msg:  fmt.Sprintf("no split %q", name),
+		Hint: "its splits are " + strings.Join(s.Splits(), ", "),
+	}
+}
+
+// Labels returns the labels of all examples, in data order.
+func Labels(s Set) []int {
+	labels := make([]int, s.Len())
+	for i := range labels {
+		labels[i] = s.Label(i)
+	}
+	return labels
+}
+
+// CheckLabels returns an error unless s has examples and each label is one of a
+// model's outputs.
+func CheckLabels(s Set, outputs int) error {
+	if s.Len() == 0 {
+		return &Error{Path: s.Name(), Msg: "no examples", Hint: "choose a part that is not empty"}
+	}
+	for i := range s.Len() {
+		if l := s.Label(i); l < 0 || l >= outputs {
+			return &Error{
+				Path: s.Name(),
+				Msg:  fmt.Sprintf("example %d has label %d: the model has %d outputs, 0 to %d", i, l, outputs, outputs-1),
+				Hint: "use data with the classes that the model was trained on, or give the names of its outputs with --labels FILE",
+			}
+		}
+	}
+	return nil
+}
+
+// subset is some examples of a set, in an order of its own.
+type subset struct {
+	Set
+	name  string
+	index []int
+}
+
+// Subset returns the examples of s with the given indices, in that order, under
+// the given name. It keeps indices.
+func Subset(s Set, name string, indices []int) Set {
+	for _, i := range indices {
+		if i < 0 || i >= s.Len() {
+			panic(fmt.Sprintf("dataset: index %d of a set of %d", i, s.Len()))
+		}
+	}
+	return &subset{Set: s, name: name, index: indices}
+}
+
+func (s *subset) Name() string                     { return s.name }
+func (s *subset) Len() int                         { return len(s.index) }
+func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[i]) }
+func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
+
+// relabelled is a set whose labels have been mapped to a model's outputs.
+type relabelled struct {
+	Set
+	classes []string
+	perm    []int
+}
+
+// Relabel returns s with label l replaced by perm[l], as found by
+// [MatchClasses], and with the given class names.
+func Relabel(s Set, perm []int, classes []string) Set {
+	return &relabelled{Set: s, classes: classes, perm: perm}
+}
+
+func (s *relabelled) Label(i int) int   { return s.perm[s.Set.Label(i)] }
+func (s *relabelled) Classes() []string { return s.classes }
+
+// Divide chooses what a diagnosis uses when the user names no splits. A source
+// with a hold-out split gives its validation and hold-out splits; otherwise the
+// test split, or else the validation split, or else the only one there is, is
+// dealt into two halves (see [Halves]).
+func Divide(src Source) (validation, holdout Set, err error) {
+	splits := src.Splits()
+	if slices.Contains(splits, Holdout) && slices.Contains(splits, Validation) {
+		if validation, err = src.Split(Validation); err != nil {
+			return nil, nil, err
+		}
+		if holdout, err = src.Split(Holdout); err != nil {
+			return nil, nil, err
+		}
+		return validation, holdout, nil
+	}
+	for _, name := range []string{Test, Validation, All} {
+		if !slices.Contains(splits, name) {
+			continue
+		}
+		s, err := src.Split(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		v, h := Halves(Labels(s))
+		return Subset(s, name+" (first half)", v), Subset(s, name+" (second half)", h), nil
+	}
+	return nil, nil, &Error{
+		Path: src.Name(),
+		Msg:  "no split to diagnose on: found " + strings.Join(splits, ", "),
+		Hint: "name the parts: --val 'train[:1000]' --holdout 'train[1000:3000]'; images that the model was trained on make any layer look healthy",
+	}
+}

@@ -1,0 +1,39 @@
+// Package dataset says what a labelled image set is and prepares its images
+// for a model.
+//
+// # Sets and sources
+//
+// A [Set] is a sequence of labelled images in a fixed order; a [Source] is a
+// named group of them, its splits ("train", "validation", "test"). [Open] reads
+// a folder of class folders; package cifar, which depends on this one, provides
+// CIFAR-10 and CIFAR-100. A split, or a part of one, is named the way Hugging
+// Face users know it: test, test[:1000], test[-500:], test[10%:20%] (see
+// [ParseSlice]).
+//
+// # Dealing
+//
+// Whatever is divided is divided without chance: examples are ordered by class,
+// data order within a class, and dealt in turn. [Quarters] deals the four
+// quarters of a diagnosis, [Halves] the two halves of a test split that has to
+// serve for validation and for hold-out, and [Sample] thins a set out.
+//
+// # Preprocessing
+//
+// A [Preprocess] turns an image into the planes that a model reads. It comes
+// from a file beside the model ([FindPreprocess]), from a file or a preset
+// named by the user ([LoadPreprocess]), or from trying [Presets] in turn.
+// Resizing repeats Pillow's arithmetic (up to version 12) bit for bit, because a model that was
+// trained behind Pillow notices the difference: on photographs enlarged or
+// reduced by other resamplers (golang.org/x/image/draw among them) pixels are
+// off by several levels.
+//
+// # Classes
+//
+// Labels are indices into [Set.Classes]. They are the model's output indices
+// too unless both sides have names, when [MatchClasses] finds the permutation.
+//
+// # Errors
+//
+// What is wrong with a user's data or files is reported as an [*Error], which
+// names the path and what to do.
+package dataset

@@ -1,0 +1,127 @@
+package dataset
+
+import (
+	"image"
+	"image/color"
+)
+
+// pixels is an image of interleaved bytes, RGBRGB…, row by row.
+type pixels struct {
+	w, h int
+	rgb  []byte // 3*w*h
+}
+
+func newPixels(w, h int) *pixels {
+	return &pixels{w: w, h: h, rgb: make([]byte, 3*w*h)}
+}
+
+// row returns the 3*w bytes of row y.
+func (p *pixels) row(y int) []byte { return p.rgb[3*p.w*y : 3*p.w*(y+1)] }
+
+// toPixels converts an image as Pillow's convert("RGB") does: transparency is
+// dropped, not blended, grey is repeated, and JPEG's chroma is upsampled
+// smoothly (see [chroma]).
+func toPixels(img image.Image) *pixels {
+	bounds := img.Bounds()
+	p := newPixels(bounds.Dx(), bounds.Dy())
+	switch img := img.(type) {
+	case *image.NRGBA:
+		for y := range p.h {
+			copyRGB(p.row(y), img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):])
+		}
+		return p
+	case *image.RGBA:
+		if img.Opaque() {
+			for y := range p.h {
+				copyRGB(p.row(y), img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):])
+			}
+			return p
+		}
+	case *image.Gray:
+		for y := range p.h {
+			src := img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):]
+			dst := p.row(y)
+			for x := range p.w {
+				dst[3*x], dst[3*x+1], dst[3*x+2] = src[x], src[x], src[x]
+			}
+		}
+		return p
+	case *image.YCbCr:
+		convertYCbCr(p, img)
+		return p
+	}
+	for y := range p.h {
+		dst := p.row(y)
+		for x := range p.w {
+			c := color.NRGBAModel.Convert(img.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA)
+			dst[3*x], dst[3*x+1], dst[3*x+2] = c.R, c.G, c.B
+		}
+	}
+	return p
+}
+
+// copyRGB copies len(dst)/3 pixels of RGBA bytes without the fourth.
+func copyRGB(dst, rgba []byte) {
+	for i, j := 0, 0; i < len(dst); i, j = i+3, j+4 {
+		dst[i], dst[i+1], dst[i+2] = rgba[j], rgba[j+1], rgba[j+2]
+	}
+}
+
+// convertYCbCr converts with the fixed-point formulas of libjpeg (jdcolor.c),
+// R = Y + 1.402 (Cr−128) and so on, rounded in 16 bits: the standard library's
+// differ by a level here and there.
+func convertYCbCr(p *pixels, img *image.YCbCr) {
+	const half = 1 << 15
+	cbRow, crRow := make([]byte, p.w+1), make([]byte, p.w+1)
+	for y := range p.h {
+		luma := img.Y[img.YOffset(img.Rect.Min.X, img.Rect.Min.Y+y):]
+		chroma(cbRow, img, img.Cb, y)
+		chroma(crRow, img, img.Cr, y)
+		dst := p.row(y)
+		for x := range p.w {
+			l, cb, cr := int32(luma[x]), int32(cbRow[x])-128, int32(crRow[x])-128
+			dst[3*x] = clamp(l + (91881*cr+half)>>16)
+			dst[3*x+1] = clamp(l + (-22554*cb-46802*cr+half)>>16)
+			dst[3*x+2] = clamp(l + (116130*cb+half)>>16)
+		}
+	}
+}
+
+// chroma writes row y of a chroma plane at full width to dst, which has room
+// for one sample more. Planes of halved width (4:2:2, 4:2:0) are interpolated
+// with libjpeg's triangular filter ("fancy upsampling", jdsample.c), as Pillow's
+// JPEG reader does by default; others are repeated.
+func chroma(dst []byte, img *image.YCbCr, plane []byte, y int) {
+	r := img.Rect
+	n := (r.Dx() + 1) / 2
+	halved := img.SubsampleRatio == image.YCbCrSubsampleRatio420 || img.SubsampleRatio == image.YCbCrSubsampleRatio422
+	if !halved || n <= 2 || r.Min.X%2 != 0 || r.Min.Y%2 != 0 {
+		for x := range r.Dx() {
+			dst[x] = plane[img.COffset(r.Min.X+x, r.Min.Y+y)]
+		}
+		return
+	}
+	near := plane[img.COffset(r.Min.X, r.Min.Y+y):][:n]
+	if img.SubsampleRatio == image.YCbCrSubsampleRatio422 {
+		at := func(i int) int32 { return int32(near[i]) }
+		dst[0], dst[2*n-1] = near[0], near[n-1]
+		for i := range n - 1 {
+			dst[2*i+1] = byte((3*at(i) + at(i+1) + 2) >> 2)
+			dst[2*i+2] = byte((3*at(i+1) + at(i) + 1) >> 2)
+		}
+		return
+	}
+	// Each output row leans three to one on the nearer row of chroma; at the
+	// first and last rows the farther one is the same again.
+	other := min(max(y/2+2*(y%2)-1, 0), (r.Dy()+1)/2-1)
+	far := plane[img.COffset(r.Min.X, r.Min.Y+2*other):][:n]
+	column := func(i int) int32 { return 3*int32(near[i]) + int32(far[i]) }
+	dst[0], dst[2*n-1] = byte((4*column(0)+8)>>4), byte((4*column(n-1)+7)>>4)
+	for i := range n - 1 {
+		dst[2*i+1] = byte((3*column(i) + column(i+1) + 7) >> 4)
+		dst[2*i+2] = byte((3*column(i+1) + column(i) + 8) >> 4)
+	}
+}
+
+// clamp limits v to a byte.
+func clamp(v int32) byte { return byte(min(max(v, 0), 255)) }

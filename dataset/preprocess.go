@@ -1,0 +1,240 @@
+package dataset
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A Resize says how an image is brought to size.
+type Resize string
+
+// The ways of resizing.
+const (
+	ResizeNone     Resize = "none"     // the image is used as it is
+	ResizeExact    Resize = "exact"    // to ResizeSize, aspect ratio or not
+	ResizeShortest Resize = "shortest" // the shorter edge to ResizeSize[0], the longer one in proportion, rounded down
+	ResizeCover    Resize = "cover"    // in proportion, to the smallest size that covers ResizeSize
+)
+
+// An Interpolation is one of Pillow's resampling filters. All but nearest widen
+// with the reduction (antialiasing).
+type Interpolation string
+
+// The filters.
+const (
+	Nearest  Interpolation = "nearest"
+	Box      Interpolation = "box"
+	Bilinear Interpolation = "bilinear"
+	Hamming  Interpolation = "hamming"
+	Bicubic  Interpolation = "bicubic" // a = −0.5
+	Lanczos  Interpolation = "lanczos" // 3 lobes
+)
+
+// A Crop says where the centre of an image is when its margins are of unequal
+// width. An image smaller than the crop gets a black margin.
+type Crop string
+
+// The ways of cropping.
+const (
+	CropNone  Crop = "none"
+	CropFloor Crop = "floor" // the smaller margin above and to the left: transformers
+	CropRound Crop = "round" // margins rounded half to even: torchvision and timm
+)
+
+// A Preprocess is what happens to an image before a model sees it: resize, then
+// crop the centre, then for each channel c
+//
+//	x = (byte·Rescale − Mean[c]) / Std[c]
+//
+// in float64, rounded once to float32. It is plain data; copies are
+// independent.
+type Preprocess struct {
+	Name          string        `json:"name"`          // of the preset, or of the file
+	Source        string        `json:"source"`        // "preset", or the path of the file; the caller may refine it
+	Size          [2]int        `json:"size"`          // height and width of the result; 0, 0: left to the model (see ForInput)
+	Resize        Resize        `json:"resize"`        //
+	ResizeSize    [2]int        `json:"resize_size"`   // height and width
+	Interpolation Interpolation `json:"interpolation"` //
+	Crop          Crop          `json:"crop"`          // to Size
+	Rescale       float64       `json:"rescale"`       //
+	Mean          [3]float64    `json:"mean"`          // red, green, blue
+	Std           [3]float64    `json:"std"`           // red, green, blue; not 0
+}
+
+// maxEdge bounds the sizes that a file may ask for, in pixels.
+const maxEdge = 1 << 13
+
+// preset returns a preset. Its geometry follows the model's input.
+func preset(name string, interpolation Interpolation, rescale float64, mean, std [3]float64) Preprocess {
+	return Preprocess{
+		Name: name, Source: "preset",
+		Resize: ResizeCover, Interpolation: interpolation, Crop: CropRound,
+		Rescale: rescale, Mean: mean, Std: std,
+	}
+}
+
+// Presets returns the preprocessing steps known by name. They bring an image to
+// the size of the model's input in proportion and crop what stands out, if it is
+// not of that size already; they differ in rescaling and normalisation.
+func Presets() []Preprocess {
+	const byte1 = 1.0 / 255
+	zero, one, half := [3]float64{}, [3]float64{1, 1, 1}, [3]float64{0.5, 0.5, 0.5}
+	return []Preprocess{
+		// Mean and standard deviation of the 50,000 training images, to four
+		// digits, as in github.com/weiaicunzai/pytorch-cifar100 conf/global_settings.py.
+		preset("cifar100", Bilinear, byte1, [3]float64{0.5071, 0.4865, 0.4409}, [3]float64{0.2673, 0.2564, 0.2762}),
+		// The same of CIFAR-10; the deviation is that of all pixels. Much code has
+		// 0.2023, 0.1994, 0.2010 instead, the mean deviation within an image.
+		preset("cifar10", Bilinear, byte1, [3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2470, 0.2435, 0.2616}),
+		// torchvision's reference transforms; timm's IMAGENET_DEFAULT_MEAN and _STD.
+		preset("imagenet", Bilinear, byte1, [3]float64{0.485, 0.456, 0.406}, [3]float64{0.229, 0.224, 0.225}),
+		// timm's IMAGENET_INCEPTION_MEAN and _STD; transformers' IMAGENET_STANDARD_MEAN
+		// and _STD, the default of its ViTImageProcessor.
+		preset("inception", Bilinear, byte1, half, half),
+		// transformers' OPENAI_CLIP_MEAN and _STD, from github.com/openai/CLIP clip.py.
+		preset("clip", Bicubic, byte1, [3]float64{0.48145466, 0.4578275, 0.40821073}, [3]float64{0.26862954, 0.26130258, 0.27577711}),
+		// torchvision's ToTensor alone: 0 to 1.
+		preset("raw01", Bilinear, byte1, zero, one),
+		// Bytes as they are, 0 to 255: models that normalise in their graph.
+		preset("raw255", Bilinear, 1, zero, one),
+	}
+}
+
+// LoadPreprocess returns the preset of the given name, or reads a file in the
+// form of transformers' preprocessor_config.json or of timm's config.json.
+func LoadPreprocess(nameOrFile string) (*Preprocess, error) {
+	presets := Presets()
+	names := make([]string, len(presets))
+	for i := range presets {
+		if strings.EqualFold(presets[i].Name, nameOrFile) {
+			return &presets[i], nil
+		}
+		names[i] = presets[i].Name
+	}
+	if info, err := os.Stat(nameOrFile); err != nil || info.IsDir() {
+		return nil, &Error{
+			Path: nameOrFile,
+			Msg:  "neither a preset nor a preprocessing file",
+			Hint: "presets: " + strings.Join(names, ", ") + "; files: preprocessor_config.json (Hugging Face), config.json (timm)",
+		}
+	}
+	return readPreprocess(nameOrFile)
+}
+
+// ForInput returns p for a model whose input is h×w pixels. Where p leaves the
+// size open it is set; where p makes images of another size, that is an error.
+func (p Preprocess) ForInput(h, w int) (Preprocess, error) {
+	if h <= 0 || w <= 0 {
+		panic(fmt.Sprintf("dataset: model input of %d×%d pixels", h, w))
+	}
+	switch size := [2]int{h, w}; p.Size {
+	case size:
+	case [2]int{}:
+		p.Size = size
+		if p.Resize == ResizeCover && p.ResizeSize == [2]int{} {
+			p.ResizeSize = size
+		}
+	default:
+		return p, &Error{
+			Path: p.Name,
+			Msg:  fmt.Sprintf("makes images of %d×%d pixels, the model's input has %d×%d", p.Size[0], p.Size[1], h, w),
+			Hint: "is it this model's file? --preprocess takes another, or a preset, which follows the model's input",
+		}
+	}
+	return p, nil
+}
+
+// Apply preprocesses an image into dst, which holds 3·H·W values: the red plane,
+// then green, then blue, each row by row. An image that p does not bring to size
+// is an error. Apply may be called from several goroutines at once.
+func (p *Preprocess) Apply(img image.Image, dst []float32) error {
+	h, w := p.Size[0], p.Size[1]
+	if h <= 0 || w <= 0 || len(dst) != 3*h*w {
+		panic(fmt.Sprintf("dataset: %d values for an image of %d×%d pixels", len(dst), h, w))
+	}
+	px := toPixels(img)
+	if px.w == 0 || px.h == 0 {
+		return &Error{Msg: "image without pixels"}
+	}
+	if rh, rw := p.resized(px.h, px.w); rh != px.h || rw != px.w {
+		if rh <= 0 || rw <= 0 || rh > maxImagePixels/rw {
+			return &Error{Msg: fmt.Sprintf("image of %d×%d pixels (height × width) would be resized to %d×%d", px.h, px.w, rh, rw), Hint: "crop the image to a more usual aspect ratio"}
+		}
+		px = resize(px, rw, rh, p.Interpolation)
+	}
+	switch p.Crop {
+	case CropFloor:
+		px = crop(px, floorHalf(px.w-w), floorHalf(px.h-h), w, h)
+	case CropRound:
+		px = crop(px, roundHalf(px.w-w), roundHalf(px.h-h), w, h)
+	}
+	if px.w != w || px.h != h {
+		return &Error{
+			Msg:  fmt.Sprintf("image of %d×%d pixels (height × width), the model's input has %d×%d and preprocessing %q does not resize to it", px.h, px.w, h, w, p.Name),
+			Hint: "use images of that size, or --preprocess with a preset or file that resizes",
+		}
+	}
+	for c := range 3 {
+		var value [256]float32
+		for b := range value {
+			value[b] = float32((float64(float64(b)*p.Rescale) - p.Mean[c]) / p.Std[c])
+		}
+		plane := dst[c*h*w : (c+1)*h*w]
+		for i := range plane {
+			plane[i] = value[px.rgb[3*i+c]]
+		}
+	}
+	return nil
+}
+
+// resized returns the size that an image of h×w pixels is resized to.
+func (p *Preprocess) resized(h, w int) (rh, rw int) {
+	switch p.Resize {
+	case ResizeExact:
+		return p.ResizeSize[0], p.ResizeSize[1]
+	case ResizeShortest:
+		edge := p.ResizeSize[0]
+		if h <= w {
+			return edge, edge * w / h
+		}
+		return edge * h / w, edge
+	case ResizeCover:
+		// As timm's ResizeKeepRatio.
+		ratio := min(float64(h)/float64(p.ResizeSize[0]), float64(w)/float64(p.ResizeSize[1]))
+		return int(math.RoundToEven(float64(h) / ratio)), int(math.RoundToEven(float64(w) / ratio))
+	}
+	return h, w
+}
+
+// floorHalf is ⌊margin/2⌋.
+func floorHalf(margin int) int { return margin >> 1 }
+
+// roundHalf is margin/2, half to even for a crop and towards 0 for a border.
+func roundHalf(margin int) int {
+	if margin < 0 {
+		return -(-margin / 2)
+	}
+	return int(math.RoundToEven(float64(margin) / 2))
+}
+
+// check returns what is wrong with a preprocessing that a file describes.
+func (p *Preprocess) check() error {
+	for _, edge := range append(p.Size[:], p.ResizeSize[:]...) {
+		if edge < 0 || edge > maxEdge {
+			return fmt.Errorf("size of %d pixels: expected 1 to %d", edge, maxEdge)
+		}
+	}
+	if p.Resize != ResizeNone && slices.Contains(p.ResizeSize[:], 0) {
+		return fmt.Errorf("size of 0 pixels: expected 1 to %d", maxEdge)
+	}
+	for c := range 3 {
+		if p.Std[c] == 0 {
+			return fmt.Errorf("standard deviation 0 of channel %d", c)
+		}
+	}
+	return nil
+}

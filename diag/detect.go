@@ -1,0 +1,105 @@
+package diag
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A Candidate is a way of preprocessing the same images.
+type Candidate struct {
+	Name     string
+	Examples Examples
+}
+
+// A Score is what a model makes of a candidate.
+type Score struct {
+	Name   string
+	N      int      // number of examples
+	Hits   int      // number of right answers
+	Chance float64  // share of right answers that guessing would get
+	Loss   *float64 // mean cross-entropy in nats; nil if it is not finite
+}
+
+// BeatsChance reports whether the answers are right too often for guesses, as
+// rule MD003 understands it.
+func (s Score) BeatsChance() bool { return beatsChance(s.Hits, s.N, s.Chance) }
+
+// A ChanceError says that no candidate makes the model better than guessing, so
+// that none can be called detected.
+type ChanceError struct {
+	Best    Score // the candidate with the lowest loss
+	Tried   int   // number of candidates
+	Classes int
+}
+
+func (e *ChanceError) Error() string {
+	loss := "a loss that is not finite"
+	if e.Best.Loss != nil {
+		loss = fmt.Sprintf("loss %.3g, guessing has %.3g", *e.Best.Loss, math.Log(float64(e.Classes)))
+	}
+	return fmt.Sprintf("no preprocessing detected: with none of %d is the model better than guessing (best: %s, %d of %d right, %s)",
+		e.Tried, e.Best.Name, e.Best.Hits, e.Best.N, loss)
+}
+
+// Detect scores candidates, all of which hold the same images in the same
+// order, and returns the scores by ascending loss: the winner, the runner-up,
+// and so on. Candidates with equal losses keep their order.
+//
+// If with no candidate the model is better than guessing, Detect returns a
+// [*ChanceError] and the scores. Only the answers count for this, not the loss,
+// because a model that is over-confident may have a loss above ln(classes) and
+// still be right far more often than chance; where some candidates are better
+// than guessing, those come first.
+func Detect(ctx context.Context, m Model, candidates []Candidate) ([]Score, error) {
+	scores := make([]Score, 0, len(candidates))
+	for _, c := range candidates {
+		if err := validate(m, c.Examples, nil); err != nil {
+			return nil, fmt.Errorf("preprocessing %s: %w", c.Name, err)
+		}
+		score, err := scoreCandidate(ctx, m, c)
+		if err != nil {
+			return nil, fmt.Errorf("preprocessing %s: %w", c.Name, err)
+		}
+		scores = append(scores, score)
+	}
+	slices.SortStableFunc(scores, func(a, b Score) int {
+		if x, y := a.BeatsChance(), b.BeatsChance(); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.order(), b.order())
+	})
+	if len(scores) > 0 && !scores[0].BeatsChance() {
+		return scores, &ChanceError{Best: scores[0], Tried: len(scores), Classes: m.Classes()}
+	}
+	return scores, nil
+}
+
+// order is the loss, or infinity if it is not finite.
+func (s Score) order() float64 {
+	if s.Loss == nil {
+		return math.Inf(1)
+	}
+	return *s.Loss
+}
+
+// scoreCandidate evaluates one candidate.
+func scoreCandidate(ctx context.Context, m Model, c Candidate) (Score, error) {
+	labels := make([]int, c.Examples.Len())
+	for i := range labels {
+		labels[i] = c.Examples.Label(i)
+	}
+	d := &diagnosis{model: m, v: c.Examples, deal: newDeal(labels)}
+	// A budget of one byte: each image is read once, and none is kept.
+	d.boundary = newBoundary(m, c.Examples, d.deal.order, nil, 1, "")
+	b, err := d.measureBaseline(ctx)
+	if err != nil {
+		return Score{}, err
+	}
+	return Score{Name: c.Name, N: len(labels), Hits: b.hits, Chance: b.chance, Loss: finite(average(b.losses))}, nil
+}

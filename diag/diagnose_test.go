@@ -1,0 +1,282 @@
+package diag
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func diagnose(t *testing.T, m Model, v Examples, layers []Layer, opt Options) *Report {
+	t.Helper()
+	r, err := Diagnose(t.Context(), m, v, layers, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestQuadratic checks METHOD's closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
+func TestQuadratic(t *testing.T) {
+	const h, precision = 3.0, 1e-6
+	m := &quadratic{newWeightTable([]float32{1, -2, 0.5}, []float32{0.25, 0.75}), h}
+	v := &samples{}
+	for i := range 40 {
+		v.images, v.labels = append(v.images, []float32{float32(1 + i%5)}), append(v.labels, i%2)
+	}
+	layers := []Layer{
+		{Name: "first", Weights: []int{0}, Parameters: 3, Neck: 0},
+		{Name: "second", Index: 1, Weights: []int{1}, Parameters: 2, Neck: 1},
+	}
+	for _, direction := range []Direction{Line, Balanced, Descent} {
+		r := diagnose(t, m, v, layers, Options{Direction: direction})
+		for i, l := range r.Layers {
+			w := norm(m.Weight(i))
+			g := h * w
+			near(t, "‖w‖", l.WNorm, w, precision, w)
+			near(t, "‖g‖", l.GNorm, g, precision, g)
+			near(t, "t*", l.Step, g/h, precision, g/h)
+			near(t, "ΔL", l.DeltaLoss, g*g/(2*h), precision, g*g/(2*h))
+			near(t, "κ", *l.Kappa, h/2, precision, h/2)
+			near(t, "κ‖w‖²", *l.KappaScaled, h/2*w*w, precision, h/2*w*w)
+			near(t, "‖Δw‖/‖w‖", *l.StepShare, 1, precision, 1)
+			near(t, "agreement", *l.Agreement, 1, precision, 1)
+			near(t, "ΔL̂", l.Transfer.DeltaLoss, g*g/(2*h), precision, g*g/(2*h))
+			near(t, "se", l.Transfer.SE, 0, precision, 1)
+			if l.Status != StatusOK || direction != Descent && l.ForwardEvaluations > 4 {
+				t.Errorf("%s: status %s, %d evaluations", l.Name, l.Status, l.ForwardEvaluations)
+			}
+		}
+		if want := (Worst{"first", "first", "first"}); r.Worst.ByDeltaLoss != want.ByDeltaLoss || r.Worst.ByTransfer != want.ByTransfer {
+			t.Errorf("worst %+v", r.Worst)
+		}
+	}
+}
+
+// TestPerceptron compares with a slow implementation of METHOD §2.
+func TestPerceptron(t *testing.T) {
+	m, layers, v := newPerceptron(90)
+	for _, opt := range []Options{
+		{}, {Direction: Balanced}, {Calibrated: true}, {Direction: Balanced, Calibrated: true},
+		{Direction: Descent, DescentSteps: 4},
+	} {
+		name := opt.Direction.String()
+		if opt.Calibrated {
+			name += " calibrated"
+		}
+		t.Run(name, func(t *testing.T) {
+			r := diagnose(t, m, v, layers, opt)
+			invT := 1.0
+			if opt.Calibrated {
+				invT = 1 / *r.CalibrationT
+			}
+			for i, got := range r.Layers {
+				want := newReference(m, v, layers[i].Weights, invT, opt)
+				near(t, "start", *r.Metrics.StartLoss, want.loss, 1e-7, want.loss)
+				near(t, "‖g‖", got.GNorm, want.gNorm, 1e-6, want.gNorm)
+				// What a search finds is only as good as its tolerance; what follows
+				// from the lengths is checked at the lengths found.
+				near(t, "step", got.Step, want.step, 0.05, want.step)
+				near(t, "ΔL", got.DeltaLoss, want.deltaLoss, 5e-3, want.deltaLoss)
+				if opt.Direction != Descent {
+					near(t, "ΔL at the step found", got.DeltaLoss, want.deltaLossAt(got.Step), 1e-6, want.loss)
+				}
+				near(t, "κ", *got.Kappa, got.DeltaLoss/(got.Step*got.Step), 1e-12, *got.Kappa)
+				near(t, "κ‖w‖²", *got.KappaScaled, *got.Kappa*got.WNorm*got.WNorm, 1e-12, *got.KappaScaled)
+				near(t, "agreement", *got.Agreement, want.agreement, 1e-5, 1)
+				found := [4]float64{got.Transfer.Steps.A1, got.Transfer.Steps.B1, got.Transfer.Steps.A2, got.Transfer.Steps.B2}
+				for j := range found {
+					near(t, "length", found[j], want.lengths[j], 0.05, want.lengths[j])
+				}
+				transfer, se, kappa := want.transferAt(found)
+				near(t, "ΔL̂", got.Transfer.DeltaLoss, transfer, 1e-6, want.loss)
+				near(t, "se", got.Transfer.SE, se, 1e-5, se)
+				if got.Transfer.DeltaLoss > 0 {
+					near(t, "κ̂", *got.Transfer.Kappa, kappa, 1e-4, kappa)
+				} else if got.Transfer.Kappa != nil {
+					t.Errorf("κ̂ = %v where moving harms", *got.Transfer.Kappa)
+				}
+			}
+			if len(m.override) != 0 {
+				t.Error("the model is left with moved weights")
+			}
+		})
+	}
+}
+
+// TestMemory checks that the report is the same however little memory there is.
+func TestMemory(t *testing.T) {
+	m, layers, v := newPerceptron(90)
+	want := diagnose(t, m, v, layers, Options{})
+	readsWithRoom := v.reads
+	dir := t.TempDir()
+	for _, memory := range []int64{1, 4000, 8000} {
+		v.reads = 0
+		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with %d bytes (-want +got):\n%s", memory, diff)
+		}
+		if memory == 1 && v.reads <= readsWithRoom {
+			t.Error("images were kept although there was no room")
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("files left behind: %v, %v", left, err)
+	}
+	if _, err := Diagnose(t.Context(), m, v, layers, Options{Memory: 1, TempDir: dir + "/absent"}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no folder for the temporary file: error %v", err)
+	}
+}
+
+// TestOrder checks that results come in the order of the layers given, and that
+// progress reaches its total without ever falling.
+func TestOrder(t *testing.T) {
+	m, layers, v := newPerceptron(90)
+	want := diagnose(t, m, v, layers, Options{})
+	slices.Reverse(layers)
+	for _, memory := range []int64{0, 1} {
+		last, totals := 0, map[int]bool{}
+		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: t.TempDir(), Progress: func(phase string, done, total int) {
+			if phase == "" || done < last || done > total {
+				t.Fatalf("phase %q: %d after %d of %d", phase, done, last, total)
+			}
+			last, totals[total] = done, true
+		}})
+		slices.Reverse(got.Layers)
+		if diff := cmp.Diff(want.Layers, got.Layers); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if len(totals) != 1 || !totals[last] {
+			t.Errorf("progress ends at %d of %v", last, totals)
+		}
+	}
+}
+
+// limited is a context whose end comes after so many calls of Err.
+type limited struct {
+	context.Context
+	left  int
+	cause error
+}
+
+func (l *limited) Err() error {
+	if l.left--; l.left < 0 {
+		return l.cause
+	}
+	return nil
+}
+
+func TestTimeLimit(t *testing.T) {
+	m, layers, v := newPerceptron(90)
+	want := diagnose(t, m, v, layers, Options{})
+	partly := 0
+	for left := 0; ; left += 10 {
+		r, err := Diagnose(&limited{t.Context(), left, context.DeadlineExceeded}, m, v, layers, Options{})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || r == nil || r.Complete {
+			t.Fatalf("error %v, report %+v", err, r)
+		}
+		for i, l := range r.Layers {
+			switch {
+			case l.Status == StatusSkipped && l.Reason == "time limit" && l.Transfer == nil:
+			case l.Status == StatusOK && cmp.Equal(l.Points, want.Layers[i].Points):
+				partly++
+			default:
+				t.Fatalf("layer %+v", l)
+			}
+		}
+		if len(m.override) != 0 {
+			t.Fatal("the model is left with moved weights")
+		}
+	}
+	if partly == 0 {
+		t.Error("no partial report holds a layer")
+	}
+	if r, err := Diagnose(&limited{t.Context(), 50, context.Canceled}, m, v, layers, Options{}); r != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: report %v, error %v", r, err)
+	}
+}
+
+func TestFewExamples(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 31} {
+		m, layers, v := newPerceptron(n)
+		r := diagnose(t, m, v, layers, Options{})
+		checkNumbers(t, r)
+		for _, l := range r.Layers {
+			if l.Transfer != nil || l.TransferReason == "" || l.Status != StatusOK {
+				t.Errorf("n = %d: transfer %v, reason %q, status %s", n, l.Transfer, l.TransferReason, l.Status)
+			}
+		}
+		if !breaches(r, RuleFewExamples) || breaches(r, RuleRecoverableLoss) || r.Worst.ByTransfer != "" {
+			t.Errorf("n = %d: violations %+v, worst %+v", n, r.Violations, r.Worst)
+		}
+	}
+}
+
+func TestNotFinite(t *testing.T) {
+	tests := []struct {
+		name   string
+		break_ func(m *perceptron, v *samples)
+		status [2]Status
+	}{
+		{"loss", func(_ *perceptron, v *samples) { v.images[17][0] = float32(math.NaN()) }, [2]Status{StatusDiverged, StatusDiverged}},
+		{"nothing", func(*perceptron, *samples) {}, [2]Status{StatusOK, StatusOK}},
+	}
+	for _, test := range tests {
+		m, layers, v := newPerceptron(40)
+		test.break_(m, v)
+		r := diagnose(t, m, v, layers, Options{})
+		checkNumbers(t, r)
+		for i, l := range r.Layers {
+			if l.Status != test.status[i] || (l.Status == StatusDiverged) != (l.Reason != "") {
+				t.Errorf("%s: layer %d is %s (%s)", test.name, i, l.Status, l.Reason)
+			}
+		}
+		if breaches(r, RuleNotMeasured) != (test.status[0] != StatusOK) {
+			t.Errorf("%s: violations %+v", test.name, r.Violations)
+		}
+	}
+}
+
+func TestSkippedAndFlat(t *testing.T) {
+	m := &quadratic{newWeightTable([]float32{0, 0}, []float32{1}), 1}
+	v := &samples{}
+	for i := range 40 {
+		v.images, v.labels = append(v.images, []float32{1}), append(v.labels, i%2)
+	}
+	r := diagnose(t, m, v, []Layer{
+		{Name: "flat", Weights: []int{0}, Parameters: 2},
+		{Name: "frozen", Index: 1, Skip: "quantised"},
+		{Name: "ok", Index: 2, Weights: []int{1}, Parameters: 1, Neck: 1},
+	}, Options{})
+	checkNumbers(t, r)
+	flat, frozen := r.Layers[0], r.Layers[1]
+	if flat.Status != StatusFlat || flat.DeltaLoss != 0 || flat.Kappa != nil || flat.Transfer == nil || flat.Transfer.DeltaLoss != 0 {
+		t.Errorf("flat layer: %+v", flat)
+	}
+	if frozen.Status != StatusSkipped || frozen.Reason != "quantised" {
+		t.Errorf("skipped layer: %+v", frozen)
+	}
+	if !breaches(r, RuleNotMeasured) {
+		t.Errorf("violations %+v", r.Violations)
+	}
+}
+
+func TestBadLabel(t *testing.T) {
+	m, layers, v := newPerceptron(40)
+	v.labels[7] = 3
+	if _, err := Diagnose(t.Context(), m, v, layers, Options{}); err == nil {
+		t.Error("a label outside the classes was accepted")
+	}
+}
+
+// breaches reports whether a rule is among the violations.
+func breaches(r *Report, rule string) bool {
+	return slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Rule == rule })
+}

@@ -1,0 +1,45 @@
+// Package diag diagnoses a classifier layer by layer: how much loss each layer
+// holds that moving this layer alone would recover, and how curved the loss is
+// along the way.
+//
+// # What is measured
+//
+// [Diagnose] takes a [Model], labelled [Examples] and [Layer]s, groups of
+// weights that are moved as one. Losses are mean cross-entropies in nats. Along
+// a path from the checkpoint, by default the negative gradient (see
+// [Direction]), the first local minimum of the loss is found by a line search:
+//
+//	ΔL = L(w) − L(w + Δw)      room for improvement
+//	κ  = ΔL / ‖Δw‖²            curvature
+//
+// ΔL is measured on the examples that chose direction and length, and is
+// optimistic. Beside it stands the transfer figure ΔL̂ with its interval:
+// examples are dealt into quarters A1, B1, A2, B2; the gradient of one half is
+// the direction, a quarter of the other half chooses the length, the last
+// quarter counts the gain, and every quarter has its turn. Verdicts rest on ΔL̂
+// alone.
+//
+// Of the whole model the [Report] has loss, error, expected calibration error,
+// and the loss that one temperature, a number dividing all logits, takes off.
+// Options.Calibrated takes every loss of logits divided by that temperature, so
+// that only what no temperature could repair is found. The [Rules] turn figures
+// into violations. [Detect] finds out which preprocessing a model expects.
+//
+// The definitions of ΔL and κ are those of Terauchi, Sato and Kawakami
+// (model diagnosis for better generalisation, Tokyo Institute of Technology and
+// Denso IT Laboratory).
+//
+// # How
+//
+// A model is a chain of stages between necks. The activations of all examples
+// at one neck, the boundary, are held and advanced from layer to layer, so that
+// a search point costs the stages above the layer only. The gradients of all
+// layers and quarters come from one backward sweep before the first search, or
+// from several if they exceed Options.Memory. Inner products of the quarters'
+// gradients give every norm, slope and agreement; a direction is four numbers
+// per tensor, applied to the quarters' gradients when the layer is placed.
+//
+// Weights and activations are float32; sums over examples, inner products and
+// norms are float64. Nothing is random: the same model and examples give the
+// same report.
+package diag

@@ -1,0 +1,199 @@
+package diag
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"modeldoctor/dataset"
+)
+
+func TestExpectedCalibrationError(t *testing.T) {
+	// 17 examples: two bins of two and 13 of one. Sorted by confidence they are
+	// given here; only the ties at 0.1 and 0.2 depend on data order.
+	confidence := []float64{0.1, 0.1, 0.1, 0.2}
+	correct := []bool{true, false, true, false}
+	want := math.Abs(1-0.2) + math.Abs(1-0.3) // bins {0.1, 0.1} and {0.1, 0.2}
+	for i := range 13 {
+		confidence = append(confidence, 0.5+0.01*float64(i))
+		correct = append(correct, i%2 == 0)
+		if i%2 == 0 {
+			want += 1 - confidence[4+i]
+		} else {
+			want += confidence[4+i]
+		}
+	}
+	near(t, "ECE", expectedCalibrationError(confidence, correct), want/17, 1e-15, 1)
+	// In another order, in which ties stay as they are, the figure is the same.
+	slices.Reverse(confidence[4:])
+	slices.Reverse(correct[4:])
+	near(t, "ECE", expectedCalibrationError(confidence, correct), want/17, 1e-15, 1)
+	// The order of the ties decides which of them share a bin.
+	correct[1], correct[2] = correct[2], correct[1]
+	near(t, "ECE", expectedCalibrationError(confidence, correct), (want-0.8-0.7+1.8+0.3)/17, 1e-15, 1)
+	// Fewer examples than bins: each is alone.
+	near(t, "ECE", expectedCalibrationError([]float64{0.9, 0.6}, []bool{true, false}), (0.1+0.6)/2, 1e-15, 1)
+}
+
+func TestPredict(t *testing.T) {
+	class, confidence := predict([]float32{0, 2, 2})
+	want := math.Exp(2) / (1 + 2*math.Exp(2))
+	if class != 1 {
+		t.Errorf("class %d: a tie must go to the lowest", class)
+	}
+	near(t, "confidence", confidence, want, 1e-15, 1)
+}
+
+func TestFitTemperature(t *testing.T) {
+	// With two classes, logits (z, 0) and a share p of labels 0, the best
+	// temperature makes the confidence p: T = z/ln(p/(1−p)).
+	const z = 6
+	set := logitSet{classes: 2}
+	for i := range 100 {
+		set.logits = append(set.logits, z, 0)
+		label := 0
+		if i%4 == 0 {
+			label = 1
+		}
+		set.labels = append(set.labels, label)
+	}
+	got, ok := set.fitTemperature()
+	if !ok {
+		t.Fatal("no temperature")
+	}
+	want := z / math.Log(3)
+	near(t, "T", got, want, 1e-9, want)
+
+	// Shifting all logits of an example changes nothing.
+	for i := range set.logits {
+		set.logits[i] += float32(i/2) * 100
+	}
+	got, _ = set.fitTemperature()
+	near(t, "T of shifted logits", got, want, 1e-9, want)
+
+	tests := []struct {
+		name   string
+		logits []float32
+		labels []int
+		want   float64
+		ok     bool
+	}{
+		{"all right", []float32{3, 0, 0, 3}, []int{0, 1}, minTemperature, true},
+		{"all wrong", []float32{3, 0, 0, 3}, []int{1, 0}, maxTemperature, true},
+		{"no preference", []float32{1, 1, 2, 2}, []int{0, 1}, 1, true},
+		{"a masked class", []float32{z, 0, z, 0, z, 0, z, float32(math.Inf(-1))}, []int{0, 0, 1, 0}, z / math.Log(2), true},
+		{"not finite", []float32{float32(math.NaN()), 0}, []int{0}, 0, false},
+	}
+	for _, test := range tests {
+		got, ok := logitSet{2, test.logits, test.labels}.fitTemperature()
+		if ok != test.ok || math.Abs(got-test.want) > 0.01*test.want {
+			t.Errorf("%s: T = %v, %v, want %v, %v", test.name, got, ok, test.want, test.ok)
+		}
+	}
+}
+
+func TestMeasureTemperature(t *testing.T) {
+	// Half A: 3 of 4 right at logit 6; half B: 7 of 8. Each half is measured
+	// with the other's temperature.
+	set := logitSet{classes: 2}
+	for i := range 16 {
+		set.logits = append(set.logits, 6, 0)
+		label := 0
+		if i < 8 && i%4 == 0 || i == 8 {
+			label = 1
+		}
+		set.labels = append(set.labels, label)
+	}
+	loss := func(right, wrong, z float64) float64 {
+		return (right*math.Log1p(math.Exp(-z)) + wrong*math.Log1p(math.Exp(z))) / (right + wrong)
+	}
+	zA, zB := math.Log(3), math.Log(7) // the logit that is best for each half
+	want := (loss(6, 2, 6) - loss(6, 2, zB) + loss(7, 1, 6) - loss(7, 1, zA)) / 2
+	got := measureTemperature(set, 8)
+	near(t, "drop", got.DeltaLoss, want, 1e-9, want)
+	near(t, "T", got.Value, 6/math.Log(13.0/3), 1e-9, 1)
+	near(t, "interval", got.CI95[1]-got.CI95[0], 2*1.96*got.SE, 1e-4, got.SE)
+	if measureTemperature(set.part(0, 1), 1) != nil {
+		t.Error("a temperature share from one half only")
+	}
+}
+
+func TestDeal(t *testing.T) {
+	labels := []int{1, 0, 1, 0, 0, 2, 1}
+	// By class: 1 3 4 | 0 2 6 | 5, dealt to A1 B1 A2 B2 A1 B1 A2.
+	d := newDeal(labels)
+	if want := []int{1, 2, 4, 5, 3, 6, 0}; !slices.Equal(d.order, want) {
+		t.Errorf("order %v, want %v", d.order, want)
+	}
+	want := [quarters][2]int{dataset.A1: {0, 2}, dataset.A2: {2, 4}, dataset.B1: {4, 6}, dataset.B2: {6, 7}}
+	if d.bounds != want || d.middle() != 4 {
+		t.Errorf("bounds %v, middle %d, want %v", d.bounds, d.middle(), want)
+	}
+	for p, i := range d.order {
+		if d.labels[p] != labels[i] {
+			t.Errorf("label of position %d is %d", p, d.labels[p])
+		}
+	}
+	mean := d.mean(dataset.B1, dataset.B2)
+	if mean != (perQuarter{dataset.B1: 1.0 / 3, dataset.B2: 1.0 / 3}) {
+		t.Errorf("mean over B = %v", mean)
+	}
+}
+
+func TestBalancedLeavesNoise(t *testing.T) {
+	// Three tensors: one that moves, one of norm zero, one whose gradient is a
+	// rounding error.
+	sums := func(g float32) *[quarters][]float32 { return &[quarters][]float32{{g}, {g}, {g}, {g}} }
+	m := &quadratic{newWeightTable([]float32{2}, []float32{0}, []float32{3}), 1}
+	table := quarterSums{0: sums(4), 1: sums(5), 2: sums(1e-6)}
+	lg := newLayerGradient(m, Layer{Weights: []int{0, 1, 2}}, table)
+	mean := perQuarter{0.25, 0.25, 0.25, 0.25}
+	d, ok := lg.direction(Balanced, mean, 1)
+	if !ok {
+		t.Fatal("no direction")
+	}
+	for i, want := range []float32{2 - 2*0.5, 0, 3} {
+		moved := make([]float32, 1)
+		place(moved, m.Weight(i), lg.sums[i], d[i], 0.5)
+		if moved[0] != want {
+			t.Errorf("tensor %d moved to %v, want %v", i, moved[0], want)
+		}
+	}
+	near(t, "slope", lg.slope(d, mean), -2*4, 1e-12, 8)
+	if _, ok := newLayerGradient(m, Layer{Weights: []int{2}}, quarterSums{2: sums(1e-12)}).direction(Line, mean, 1); ok {
+		t.Error("a rounding error made a direction")
+	}
+}
+
+func TestBeatsChance(t *testing.T) {
+	tests := []struct {
+		hits, n int
+		p       float64
+		want    bool
+	}{
+		{0, 64, 0.01, false},
+		{3, 64, 0.01, false}, // P(X ≥ 3) = 0.026
+		{5, 64, 0.01, true},  // P(X ≥ 5) = 0.0005
+		{208, 1000, 0.01, true},
+		{1, 1, 0.5, false},
+		{1, 64, 0.001, false}, // P(X ≥ 1) = 0.062
+		{64, 64, 1, false},
+	}
+	for _, test := range tests {
+		if got := beatsChance(test.hits, test.n, test.p); got != test.want {
+			t.Errorf("%d of %d at %v: %v", test.hits, test.n, test.p, got)
+		}
+	}
+}
+
+func TestChance(t *testing.T) {
+	v := &samples{labels: []int{0, 0, 0, 1}, images: make([][]float32, 4)}
+	share, present := chance([]int{0, 0, 0, 0}, v, 2)
+	if share != 0.75 || present != 2 {
+		t.Errorf("the commonest class always: chance %v of %d classes, want 0.75 of 2", share, present)
+	}
+	v.labels[3] = 0
+	if share, present = chance([]int{0, 0, 0, 0}, v, 2); share != 0.5 || present != 1 {
+		t.Errorf("one class only: chance %v of %d classes, want 0.5 of 1", share, present)
+	}
+}

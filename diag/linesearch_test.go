@@ -1,0 +1,109 @@
+package diag
+
+import (
+	"errors"
+	"math"
+	"testing"
+)
+
+func TestLineSearch(t *testing.T) {
+	const exact = 1e-12
+	tests := []struct {
+		name    string
+		phi     func(t float64) float64
+		slope   float64
+		minimum float64
+		tol     float64 // relative, in t
+		most    int     // evaluations
+		status  Status
+	}{
+		{"quadratic", func(t float64) float64 { return 4.5 - 3*t + 2*t*t }, -3, 0.75, exact, 4, StatusOK},
+		{"quadratic, minimum far beyond the probe", func(t float64) float64 { return 1 - 1e-2*t + 1e-5*t*t }, -1e-2, 500, exact, 4, StatusOK},
+		{"quadratic, minimum far before the probe", func(t float64) float64 { return 1 - 1e-3*t + 50*t*t }, -1e-3, 1e-5, 1e-6, 3, StatusOK},
+		{"quartic", func(t float64) float64 { return 5 - 4*t + t*t*t*t }, -4, 1, searchTol, 8, StatusOK},
+		{"concave at first", func(t float64) float64 { return 2 + math.Cos(t+0.5) }, -math.Sin(0.5), math.Pi - 0.5, 3 * searchTol, 10, StatusOK},
+		{"softplus and quadratic", func(t float64) float64 { return math.Log1p(math.Exp(3-t)) + 0.01*t*t }, -1 / (1 + math.Exp(-3)), 5.165, 3 * searchTol, 10, StatusOK},
+		{"two minima, the narrow one stepped over", func(t float64) float64 {
+			return 10 - 2*t*math.Exp(-t) - 0.1*math.Exp(-1e4*(t-0.7)*(t-0.7))
+		}, -2, 1, 3 * searchTol, 10, StatusOK},
+		{"not finite beyond a radius", func(t float64) float64 {
+			if t > 0.01 {
+				return math.NaN()
+			}
+			return 3 - t + 100*t*t
+		}, -1, 0.005, 1e-9, 8, StatusOK},
+		{"minimum at the edge of the finite", func(t float64) float64 {
+			if t > 2 {
+				return math.Inf(1)
+			}
+			return 3 - t
+		}, -1, 2, 2 * searchTol, 40, StatusOK},
+		{"nowhere finite", func(t float64) float64 {
+			if t > 0 {
+				return math.NaN()
+			}
+			return 1
+		}, -1, 0, 0, 41, StatusDiverged},
+		{"nowhere lower", func(t float64) float64 { return 1 + t }, -1, 0, 0, 45, StatusFlat},
+		{"constant", func(float64) float64 { return 1 }, -1, 0, 0, 45, StatusFlat},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			calls := map[float64]int{}
+			got, err := lineSearch(func(x float64) (float64, error) {
+				calls[x]++
+				return test.phi(x), nil
+			}, test.phi(0), test.slope)
+			if err != nil || got.status != test.status {
+				t.Fatalf("status %q, error %v, want %q", got.status, err, test.status)
+			}
+			if math.Abs(got.t-test.minimum) > test.tol*test.minimum {
+				t.Errorf("t = %v, want %v", got.t, test.minimum)
+			}
+			if want := test.phi(got.t); got.value != want {
+				t.Errorf("value %v, want φ(t) = %v", got.value, want)
+			}
+			if got.evaluations > test.most || len(calls) != got.evaluations {
+				t.Errorf("%d evaluations at %d points, want at most %d, one each", got.evaluations, len(calls), test.most)
+			}
+			before, beyond := false, test.name == "minimum at the edge of the finite"
+			for i, p := range got.points {
+				before = before || p[0] < got.t && p[1] > got.value
+				beyond = beyond || p[0] > got.t && p[1] > got.value
+				if !isFinite(p[1]) || i > 0 && p[0] <= got.points[i-1][0] {
+					t.Errorf("points %v: not finite or not ascending", got.points)
+				}
+				if p[1] < got.value {
+					t.Errorf("point %v is lower than the answer %v", p, got.value)
+				}
+			}
+			if test.status == StatusOK && !(before && beyond) {
+				t.Errorf("no higher point on both sides of %v in %v", got.t, got.points)
+			}
+		})
+	}
+}
+
+func TestLineSearchFallsForEver(t *testing.T) {
+	got, err := lineSearch(func(t float64) (float64, error) { return 1 - t, nil }, 1, -1)
+	if err != nil || got.status != StatusOK || got.reason == "" {
+		t.Errorf("status %q, reason %q, error %v, want ok with a reason", got.status, got.reason, err)
+	}
+}
+
+func TestLineSearchError(t *testing.T) {
+	failure := errors.New("broken")
+	for after := range 4 {
+		calls := 0
+		_, err := lineSearch(func(t float64) (float64, error) {
+			if calls == after {
+				return 0, failure
+			}
+			calls++
+			return 1 - t + t*t*t*t, nil
+		}, 1, -1)
+		if !errors.Is(err, failure) {
+			t.Errorf("failure at evaluation %d: error %v", after, err)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package diag
+
+import "slices"
+
+// A Rule is something that a diagnosis checks, with what a reader needs to
+// judge a violation.
+type Rule struct {
+	ID       string  // stable, for example "MD001"
+	Title    string  // a few words
+	Levels   []Level // the levels at which it is reported, most severe first
+	Meaning  string  // what a violation says, and when it is reported
+	Misleads string  // when not to believe it
+	Remedy   string  // what to do next
+}
+
+// The identifiers of the rules.
+const (
+	RuleRecoverableLoss   = "MD001"
+	RuleTemperature       = "MD002"
+	RuleChance            = "MD003"
+	RuleCoverage          = "MD004"
+	RuleNotMeasured       = "MD005"
+	RuleFewExamples       = "MD006"
+	RuleCalibrateFirst    = "MD007"
+	RuleClasses           = "MD008"
+	RuleGuessedPreprocess = "MD009"
+)
+
+// Rules returns all rules, by ID. The caller owns the slice.
+func Rules() []Rule {
+	return []Rule{
+		{
+			ID:     RuleRecoverableLoss,
+			Title:  "a layer holds loss that can be recovered",
+			Levels: []Level{LevelError, LevelWarning},
+			Meaning: "Moving this one layer along its gradient lowers the loss of examples that chose neither the direction nor the length of the move. " +
+				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
+				"as an error if it does even after correcting for the number of layers tested (Bonferroni), as a warning if it does only without that correction.",
+			Misleads: "An over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002 and with the calibrated diagnosis. " +
+				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient. " +
+				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
+			Remedy: "Read the calibrated diagnosis and the agreement of the halves first. " +
+				"If the layer still stands out, train this layer alone for a few epochs from the checkpoint, and accept the result only if the loss on held-out images falls.",
+		},
+		{
+			ID:     RuleTemperature,
+			Title:  "one temperature recovers loss",
+			Levels: []Level{LevelWarning},
+			Meaning: "Dividing all logits by one number, fitted on one half of the examples and measured on the other, lowers the loss. " +
+				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise). " +
+				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is.",
+			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
+				"If the examples are easier or harder than those of later use, so is the temperature.",
+			Remedy: "If probabilities matter, divide the logits by the temperature shown; that costs nothing. Then read the calibrated diagnosis, which shows what no temperature could repair.",
+		},
+		{
+			ID:     RuleChance,
+			Title:  "the model does no better than guessing",
+			Levels: []Level{LevelWarning},
+			Meaning: "The share of right answers is no higher than predictions independent of the labels would reach: " +
+				"the binomial probability of as many right answers or more, each right with the chance that follows from the shares of labels and of answers, is not below 0.135 % (three standard errors).",
+			Misleads: "With few examples and many classes a weak but honest model cannot be told from chance. The loss is not used: an over-confident model can be worse than ln(classes) in loss and still be right often.",
+			Remedy: "Check first that the classes are numbered as the model numbers them, and that the preprocessing (mean, deviation, size, order of colours) is the model's own. " +
+				"Until the error is plausible, no other figure of this report means anything.",
+		},
+		{
+			ID:     RuleCoverage,
+			Title:  "much of the model is not examined",
+			Levels: []Level{LevelWarning},
+			Meaning: "Less than 90 % of the model's parameters belong to layers that can be measured. The rest is stored in a form, or used by an operator, " +
+				"through which no gradient is taken.",
+			Misleads: "Embedding tables or heads that the images never reach count as parameters, too.",
+			Remedy:   "List the skipped weights with their reasons by inspecting the model; exporting it in float32 without quantisation usually makes them measurable.",
+		},
+		{
+			ID:     RuleNotMeasured,
+			Title:  "a layer could not be measured",
+			Levels: []Level{LevelError, LevelWarning},
+			Meaning: "There are no figures for this layer, or no transfer figure, for the reason given. It is an error if loss or gradient are not finite, " +
+				"because something in the model overflows; it is a warning if the layer was left out.",
+			Misleads: "The gradient may overflow on a single extreme image while the model works for all others.",
+			Remedy: "If the loss is not finite, look at the example that is named and for weights that are not finite. If the gradient is not finite, look for a square root, logarithm or division that reaches zero. " +
+				"Rules about the worst layer hold among the measured ones only.",
+		},
+		{
+			ID:     RuleFewExamples,
+			Title:  "too few examples for a verdict",
+			Levels: []Level{LevelWarning},
+			Meaning: "There are fewer than 32 examples, so no transfer figure is computed, and no verdict rests on this diagnosis. " +
+				"What is left, the in-sample ΔL, is optimistic: a layer with many weights can memorise a handful of images in one step.",
+			Misleads: "It never does. More than 32 are not yet many: mind the intervals.",
+			Remedy:   "Use a few hundred images or more; the intervals shrink with the square root of their number.",
+		},
+		{
+			ID:     RuleCalibrateFirst,
+			Title:  "a temperature recovers more than any layer",
+			Levels: []Level{LevelInfo},
+			Meaning: "The loss that one temperature takes off, significantly above the threshold, is larger than the transfer figure of any layer. " +
+				"Most of what the layers seem to hold may then be over-confidence that any of them could undo.",
+			Misleads: "Layers may be ill as well: calibration and illness are not alternatives.",
+			Remedy:   "Diagnose again with calibration, which takes every loss of logits divided by the best temperature.",
+		},
+		{
+			ID:     RuleClasses,
+			Title:  "most classes have no examples",
+			Levels: []Level{LevelWarning},
+			Meaning: "Fewer than half of the classes that could have examples, given their number, have any, or only one class has. " +
+				"The diagnosis then speaks about those classes only.",
+			Misleads: "A model with many classes may be meant for few of them; then this is what was wanted.",
+			Remedy:   "Take the examples from all classes (a split sorted by class and cut off at the front has this fault), and check that labels are numbered as the model's outputs are.",
+		},
+		{
+			ID:     RuleGuessedPreprocess,
+			Title:  "the preprocessing was guessed",
+			Levels: []Level{LevelInfo},
+			Meaning: "The preprocessing was neither given nor found beside the model. Of the usual ones, the one with the lowest loss on some of the images was taken. " +
+				"A wrong one raises the loss and changes every figure.",
+			Misleads: "If the guess is right, nothing is wrong with the figures.",
+			Remedy:   "Compare the winner with the runner-up, and name the preprocessing once you know it.",
+		},
+	}
+}
+
+// ExplainRule returns the rule with the given ID, and false if there is none.
+func ExplainRule(id string) (Rule, bool) {
+	rules := Rules()
+	i := slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return rules[i], true
+}

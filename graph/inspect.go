@@ -1,0 +1,86 @@
+package graph
+
+import (
+	"fmt"
+
+	"modeldoctor/onnx"
+)
+
+// Inspection is what can be said of a model without data.
+type Inspection struct {
+	Network     *Network // nil where the model cannot be run
+	Unsupported []onnx.Unsupported
+	Skipped     []Skipped
+	// Coverage is the share of the parameters that lie in layers; see
+	// [Network.Coverage]. It is 0 where the model cannot be run.
+	Coverage float64
+}
+
+// Inspect reads a model as [Build] does and reports instead of refusing: every
+// node that cannot be run is listed. An error means that not even that is
+// possible.
+func Inspect(m *onnx.Model, opt Options) (*Inspection, error) {
+	n, unsupported, err := build(m, opt)
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		i := &Inspection{Unsupported: unsupported}
+		for _, w := range m.Weights() {
+			name := w.Path
+			if name == "" {
+				name = w.Tensor.Name
+			}
+			i.Skipped = append(i.Skipped, Skipped{Name: name, Elements: w.Tensor.Elements(), Reason: "the model cannot be run"})
+		}
+		return i, nil
+	}
+	return &Inspection{Network: n, Skipped: n.Skipped, Coverage: n.Coverage()}, nil
+}
+
+// Refusal is the error that [Build] gives for a model that cannot be run.
+func (i *Inspection) Refusal(m *onnx.Model) error { return unsupportedError(m, i.Unsupported) }
+
+// Coverage is the share of the parameters, in elements, that lie in layers.
+// Tensors that are told not to be parameters (running statistics, constants,
+// masks, scalars) do not count; parameters that nothing reads do, as uncovered.
+func (n *Network) Coverage() float64 {
+	covered := n.Parameters()
+	total := covered
+	for _, s := range n.Skipped {
+		if s.Parameter {
+			total += s.Elements
+		}
+	}
+	if total == 0 {
+		return 0
+	}
+	return float64(covered) / float64(total)
+}
+
+// Family describes the network in words, such as "ViT, 12 blocks".
+func (n *Network) Family() string {
+	attentions, convolutions := 0, 0
+	for _, s := range n.steps {
+		switch {
+		case s.Out.Data && isAttention(s):
+			attentions++
+		case s.Op.Name() == "Conv":
+			convolutions++
+		}
+	}
+	family := "MLP"
+	switch {
+	case attentions > 0:
+		family = "ViT"
+	case convolutions > 1:
+		family = "CNN"
+	}
+	blocks := 0
+	for _, l := range n.layers[ByBlock] {
+		if l.Name != embedLayer && l.Name != headLayer {
+			blocks++
+		}
+	}
+	return fmt.Sprintf("%s, %d blocks", family, blocks)
+}

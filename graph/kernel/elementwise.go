@@ -1,0 +1,172 @@
+package kernel
+
+import "math"
+
+// Elements per chunk of an elementwise kernel: enough that starting a goroutine costs
+// less than the work it takes over.
+const (
+	grainArithmetic     = 1 << 15
+	grainTranscendental = 1 << 12
+)
+
+// GELU computes y = x·Φ(x), with Φ the normal distribution function: the erf form of
+// Hendrycks and Gimpel, https://arxiv.org/abs/1606.08415. x and y have the same length;
+// y may be x. As in PyTorch, GELU(-Inf) is NaN.
+func GELU[T Float](c *Context, x, y []T) {
+	unary(c, opGELU, "GELU", x, y, func(v float64) float64 { return 0.5 * v * math.Erfc(-v/math.Sqrt2) })
+}
+
+// GELUGrad computes dx = dy·(Φ(x) + x·φ(x)), φ the normal density. dx may be x or dy.
+func GELUGrad[T Float](c *Context, x, dy, dx []T) {
+	binary(c, opGELUGrad, grainTranscendental, "GELUGrad", x, dy, dx, func(v, g float64) float64 {
+		return g * (0.5*math.Erfc(-v/math.Sqrt2) + v*math.Exp(-0.5*v*v)/math.Sqrt(2*math.Pi))
+	})
+}
+
+// Coefficients of the tanh form of GELU.
+const (
+	geluTanhCubic = 0.044715
+	geluTanhScale = 0.797884560802865355879892119868763737 // √(2/π)
+)
+
+// GELUTanh computes y = ½x·(1 + tanh(√(2/π)·(x + 0.044715x³))), the approximation of
+// GELU from the same paper. y may be x.
+func GELUTanh[T Float](c *Context, x, y []T) {
+	unary(c, opGELUTanh, "GELUTanh", x, y, func(v float64) float64 {
+		return v * sigmoid(2*geluTanhScale*(v+geluTanhCubic*v*v*v))
+	})
+}
+
+// GELUTanhGrad computes dx = dy·d/dx GELUTanh(x). dx may be x or dy. The derivative at -Inf
+// is 0, at +Inf 1.
+func GELUTanhGrad[T Float](c *Context, x, dy, dx []T) {
+	binary(c, opGELUTanhGrad, grainTranscendental, "GELUTanhGrad", x, dy, dx, func(v, g float64) float64 {
+		v = max(-32, min(32, v)) // the derivative is 0 or 1 there, and du may yet overflow
+		u := 2 * geluTanhScale * (v + geluTanhCubic*v*v*v)
+		du := 2 * geluTanhScale * (1 + 3*geluTanhCubic*v*v)
+		s := sigmoid(u)
+		return g * (s + v*s*sigmoid(-u)*du)
+	})
+}
+
+// Erf computes y = erf(x). y may be x.
+func Erf[T Float](c *Context, x, y []T) { unary(c, opErf, "Erf", x, y, math.Erf) }
+
+// Sigmoid computes y = 1/(1+exp(-x)). y may be x.
+func Sigmoid[T Float](c *Context, x, y []T) { unary(c, opSigmoid, "Sigmoid", x, y, sigmoid) }
+
+// Tanh computes y = tanh(x). y may be x.
+func Tanh[T Float](c *Context, x, y []T) { unary(c, opTanh, "Tanh", x, y, math.Tanh) }
+
+// Exp computes y = exp(x). y may be x.
+func Exp[T Float](c *Context, x, y []T) { unary(c, opExp, "Exp", x, y, math.Exp) }
+
+func sigmoid(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
+
+func unary[T Float](c *Context, op int, name string, x, y []T, f func(float64) float64) {
+	need(name, "y", len(y), len(x))
+	x32, y32 := as32(x), as32(y)
+	c.Parallel(len(x), grainTranscendental, func(lo, hi int) {
+		if c.vector != nil && x32 != nil {
+			c.vector.unary[op](hi-lo, &x32[lo], &y32[lo])
+			return
+		}
+		for i := lo; i < hi; i++ {
+			y[i] = T(f(float64(x[i])))
+		}
+	})
+}
+
+func binary[T Float](c *Context, op, grain int, name string, a, b, y []T, f func(a, b float64) float64) {
+	need(name, "the second operand", len(b), len(a))
+	need(name, "the result", len(y), len(a))
+	a32, b32, y32 := as32(a), as32(b), as32(y)
+	c.Parallel(len(a), grain, func(lo, hi int) {
+		if c.vector != nil && a32 != nil {
+			c.vector.binary[op](hi-lo, &a32[lo], &b32[lo], &y32[lo])
+			return
+		}
+		for i := lo; i < hi; i++ {
+			y[i] = T(f(float64(a[i]), float64(b[i])))
+		}
+	})
+}
+
+// Add computes y = a + b, all of the same length. y may be a or b.
+func Add[T Float](c *Context, a, b, y []T) {
+	binary(c, opAdd, grainArithmetic, "Add", a, b, y, func(a, b float64) float64 { return a + b })
+}
+
+// Mul computes y = a·b elementwise, all of the same length. y may be a or b.
+func Mul[T Float](c *Context, a, b, y []T) {
+	binary(c, opMul, grainArithmetic, "Mul", a, b, y, func(a, b float64) float64 { return a * b })
+}
+
+// Axpy computes y = y + alpha·x, x and y of the same length.
+func Axpy[T Float](c *Context, alpha T, x, y []T) {
+	need("Axpy", "y", len(y), len(x))
+	x32, y32 := as32(x), as32(y)
+	c.Parallel(len(x), grainArithmetic, func(lo, hi int) {
+		if c.vector != nil && x32 != nil {
+			c.vector.axpy(hi-lo, float32(alpha), &x32[lo], &y32[lo])
+			return
+		}
+		axpyPlain(alpha, x[lo:hi], y[lo:hi])
+	})
+}
+
+func axpyPlain[T Float](alpha T, x, y []T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] += alpha * v
+	}
+}
+
+// AddRow computes y[r,:] = x[r,:] + row: x and y are [rows,d], row is [d]. y may be x.
+func AddRow[T Float](c *Context, x, row, y []T, rows, d int) {
+	checkRows("AddRow", x, row, y, rows, d)
+	x32, row32, y32 := as32(x), as32(row), as32(y)
+	eachRows(c, grainArithmetic, rows, d, func(lo, hi int) {
+		if c.vector != nil && x32 != nil {
+			c.vector.addRow(hi-lo, d, &x32[lo*d], &row32[0], &y32[lo*d])
+			return
+		}
+		for r := lo; r < hi; r++ {
+			for i, v := range row[:d] {
+				y[r*d+i] = x[r*d+i] + v
+			}
+		}
+	})
+}
+
+// MulRow computes y[r,:] = x[r,:]·row elementwise: x and y are [rows,d], row is [d]. y
+// may be x.
+func MulRow[T Float](c *Context, x, row, y []T, rows, d int) {
+	checkRows("MulRow", x, row, y, rows, d)
+	x32, row32, y32 := as32(x), as32(row), as32(y)
+	eachRows(c, grainArithmetic, rows, d, func(lo, hi int) {
+		if c.vector != nil && x32 != nil {
+			c.vector.mulRow(hi-lo, d, &x32[lo*d], &row32[0], &y32[lo*d])
+			return
+		}
+		for r := lo; r < hi; r++ {
+			for i, v := range row[:d] {
+				y[r*d+i] = x[r*d+i] * v
+			}
+		}
+	})
+}
+
+func checkRows[T Float](name string, x, row, y []T, rows, d int) {
+	need(name, "x", len(x), rows*d)
+	need(name, "row", len(row), d)
+	need(name, "y", len(y), rows*d)
+}
+
+// eachRows calls f for chunks of the rows, each of about grain elements. It does nothing if
+// there are none.
+func eachRows(c *Context, grain, rows, d int, f func(lo, hi int)) {
+	if d > 0 {
+		c.Parallel(rows, max(1, grain/d), f)
+	}
+}

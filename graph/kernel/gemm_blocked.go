@@ -1,0 +1,235 @@
+package kernel
+
+// Blocking of the matrix product. The micro-kernels sum an element of the result over at most
+// depthMax values of k, add that to the result, and so on: the depth of the blocks decides
+// how the sum is rounded, and so depends on k alone.
+const (
+	depthMax = 384 // a panel of b, depth x one tile's width, is to stay in the first-level cache
+	depthOf  = 8   // depths are multiples of this, but for the last
+	rowsMax  = 192 // a block of a, rows x depth, is to stay in the second-level cache
+
+	// Below these sizes an operand is read where it lies: packing would not pay.
+	packRowsMin    = 48 // rows of the result, for b
+	packColumnsMin = 48 // columns of the result, for a transposed a
+
+	// flopsParallel is the number of multiplications below which waking other threads takes
+	// longer than they save.
+	flopsParallel = 1 << 19
+)
+
+// depth returns the depth of the k blocks of a product.
+func depth(k int) int {
+	blocks := max(1, (k+depthMax-1)/depthMax)
+	d := (k + blocks - 1) / blocks
+	return max(1, (d+depthOf-1)/depthOf*depthOf)
+}
+
+// product is one matrix product on the way: first its operands, then the state of the
+// current block of k.
+type product struct {
+	*gemmKernels
+	transA, transB bool
+	m, n, k        int
+	alpha          float32
+	a              []float32
+	lda            int
+	b              []float32
+	ldb            int
+	beta           float32
+	out            []float32
+	ldc            int
+
+	packedA, packedB []float32 // buffers; nil where the operand is read in place
+	from, depth      int       // the block of k
+	betaNow          float32   // beta, then 1 from the second block on
+}
+
+func (p *product) tileRows() int    { return len(p.wide) }
+func (p *product) tileColumns() int { return 2 * p.lanes }
+func (p *product) tilesDown() int   { return (p.m + p.tileRows() - 1) / p.tileRows() }
+func (p *product) tilesAcross() int { return (p.n + p.tileColumns() - 1) / p.tileColumns() }
+
+// panelA is the size of a packed panel of a: the elements of one tile's rows, and what the
+// last row's vector writes beyond.
+func (p *product) panelA() int { return p.depth*p.tileRows() + p.lanes - p.tileRows()%p.lanes }
+
+func (p *product) panelB() int { return p.depth * p.tileColumns() }
+
+// begin takes the buffers that the product needs.
+func (p *product) begin(c *Context) {
+	p.depth = depth(p.k)
+	if p.transA && p.n >= packColumnsMin {
+		p.packedA = Scratch[float32](c, p.tilesDown()*p.panelA())
+	}
+	if p.transB || p.m >= packRowsMin {
+		p.packedB = Scratch[float32](c, p.tilesAcross()*p.panelB())
+	}
+}
+
+func (p *product) end(c *Context) {
+	if p.packedA != nil {
+		Release(c, p.packedA)
+	}
+	if p.packedB != nil {
+		Release(c, p.packedB)
+	}
+}
+
+// blocks calls f with the product set to each block of k in turn: once, with depth 0, for an
+// empty k.
+func (p *product) blocks(f func()) {
+	full := p.depth
+	p.from, p.betaNow = 0, p.beta
+	for {
+		p.depth = min(full, p.k-p.from)
+		f()
+		p.from += p.depth
+		if p.from >= p.k {
+			break
+		}
+		p.betaNow = 1
+	}
+	p.depth = full
+}
+
+// serial computes the product on this goroutine.
+func (p *product) serial() {
+	p.blocks(func() {
+		p.packA(0, p.tilesDown())
+		p.packB(0, p.tilesAcross())
+		step := rowsMax / p.tileRows()
+		for i := 0; i < p.tilesDown(); i += step {
+			p.multiply(i, min(i+step, p.tilesDown()), 0, p.tilesAcross())
+		}
+	})
+}
+
+// parallel computes the product on the threads of the Context.
+func (call product) parallel(c *Context) {
+	p := &call // a copy, lest the products of serial escape to the heap as well
+	rows := rowsMax / p.tileRows()
+	tasksDown := (p.tilesDown() + rows - 1) / rows
+	// A few tasks for each thread even out their speeds.
+	tasksAcross := min(p.tilesAcross(), (4*c.threads+tasksDown-1)/tasksDown)
+	if c.threads == 1 {
+		tasksAcross = 1
+	}
+	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
+	p.blocks(func() {
+		if c.cancelled() {
+			return
+		}
+		if p.packedA != nil {
+			c.Parallel(p.tilesDown(), rows, p.packA)
+		}
+		if p.packedB != nil {
+			c.Parallel(p.tilesAcross(), 4, p.packB)
+		}
+		c.Parallel(tasksDown*tasksAcross, 1, func(task, _ int) {
+			i, j := task/tasksAcross*rows, task%tasksAcross*columns
+			p.multiply(i, min(i+rows, p.tilesDown()), j, min(j+columns, p.tilesAcross()))
+		})
+	})
+}
+
+// packA copies the panels lo to hi of a transposed a: each holds, for every k of the block,
+// the elements of one tile's rows.
+func (p *product) packA(lo, hi int) {
+	if p.packedA == nil {
+		return
+	}
+	// A few k for all panels, then the next few: reads run along the rows of a.
+	const step = 16
+	mr, size := p.tileRows(), p.panelA()
+	for k := 0; k < p.depth; k += step {
+		for t := lo; t < hi; t++ {
+			i := t * mr
+			p.packNarrow(min(step, p.depth-k), &p.a[(p.from+k)*p.lda+i], p.lda, &p.packedA[t*size+k*mr], mr, min(mr, p.m-i))
+		}
+	}
+}
+
+// packB copies the panels lo to hi of b: each holds, for every k of the block, the elements of
+// one tile's columns.
+func (p *product) packB(lo, hi int) {
+	if p.packedB == nil || p.depth == 0 {
+		return
+	}
+	nr, size := p.tileColumns(), p.panelB()
+	for t := lo; t < hi; t++ {
+		j := t * nr
+		width := min(nr, p.n-j)
+		panel := p.packedB[t*size : (t+1)*size]
+		switch {
+		case p.transB:
+			p.packAcrossB(j, width, panel)
+		case width > p.lanes:
+			p.packWide(p.depth, &p.b[p.from*p.ldb+j], p.ldb, &panel[0], nr, width)
+		default:
+			p.packNarrow(p.depth, &p.b[p.from*p.ldb+j], p.ldb, &panel[0], nr, width)
+		}
+	}
+}
+
+// packAcrossB copies a panel of a transposed b.
+func (p *product) packAcrossB(j, width int, panel []float32) {
+	const rows = 8 // that packAcross takes
+	nr := p.tileColumns()
+	even := p.depth / depthOf * depthOf
+	for q := 0; q < width; q += rows {
+		if even > 0 {
+			p.packAcross(even, &p.b[(j+q)*p.ldb+p.from], p.ldb, &panel[q], nr, min(rows, width-q))
+		}
+	}
+	for q := range width {
+		row := p.b[(j+q)*p.ldb+p.from:]
+		for k := even; k < p.depth; k++ {
+			panel[k*nr+q] = row[k]
+		}
+	}
+}
+
+// multiply adds the current block of k to the tiles [i0,i1) x [j0,j1) of the result.
+func (p *product) multiply(i0, i1, j0, j1 int) {
+	mr, nr := p.tileRows(), p.tileColumns()
+	a, aRow, aCol, aTile := p.a, p.lda, 1, mr*p.lda
+	at := i0*aTile + p.from
+	switch {
+	case p.packedA != nil:
+		a, aRow, aCol, aTile = p.packedA, 1, mr, p.panelA()
+		at = i0 * aTile
+	case p.transA:
+		aRow, aCol, aTile = 1, p.lda, mr
+		at = i0*aTile + p.from*p.lda
+	}
+	full := min(i1, p.m/mr) - i0 // tiles of full height
+	rest := min(i1*mr, p.m) - (i0+full)*mr
+	for t := j0; t < j1; t++ {
+		j := t * nr
+		width := min(nr, p.n-j)
+		kernels, whole := p.narrow, p.narrow[mr-1]
+		if width > p.lanes {
+			kernels, whole = p.wide, p.wide[mr-1]
+		}
+		if width == nr {
+			whole = p.full
+		}
+		b, bRow, bAt := p.b, p.ldb, p.from*p.ldb+j
+		if p.packedB != nil {
+			b, bRow, bAt = p.packedB, nr, t*p.panelB()
+		}
+		var pa, pb *float32 // nil for an empty k
+		if p.depth > 0 {
+			pa, pb = &a[at], &b[bAt]
+		}
+		if full > 0 {
+			whole(full, p.depth, pa, aRow, aCol, aTile, pb, bRow, &p.out[i0*mr*p.ldc+j], p.ldc, p.alpha, p.betaNow, width)
+		}
+		if rest > 0 {
+			if p.depth > 0 {
+				pa = &a[at+full*aTile]
+			}
+			kernels[rest-1](1, p.depth, pa, aRow, aCol, aTile, pb, bRow, &p.out[(i0+full)*mr*p.ldc+j], p.ldc, p.alpha, p.betaNow, width)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// exp computes e = exp(v) and returns e; v is overwritten. With n the integer nearest to
+// v/ln 2, exp(v) = 2ⁿ·exp(r), |r| <= ½ ln 2, where exp(r) = 1 + r + r²·q(r) with q minimax
+// (relative error of exp 3.3e-9). 2ⁿ is applied as two factors, so that results go through
+// the denormal numbers to 0 and over the largest number to +Inf, as they should.
+func (g *generator) exp(v vector) vector {
+	const (
+		// Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+		rounder     = 3 << 22
+		rounderBits = 0x4b400000
+		oneBits     = 0x3f800000
+		// ln 2 in two parts: the first is ln 2 rounded to float32.
+		ln2High = float64(float32(math.Ln2))
+		ln2Low  = math.Ln2 - ln2High
+	)
+	g.clamp(-105, 89.5, v)
+	n := g.constant(rounder)
+	g.addProductConstant(math.Log2E, v, n)
+	whole := g.vector()
+	g.VSUBPS(g.constant(rounder), n, whole)
+	g.addProductConstant(-ln2High, whole, v)
+	g.addProductConstant(-ln2Low, whole, v)
+	e := g.constant(0.001381314457)
+	for _, c := range []float64{0.008369418832, 0.04166845679, 0.1666651479, 0.4999999305, 1, 1} {
+		g.fmaConstant(c, v, e)
+	}
+	g.addConstantBits(-rounderBits&0xffffffff, n)
+	half := g.vector()
+	g.VPSRAD(operand.Imm(1), n, half)
+	g.VPSUBD(half, n, n)
+	for _, exponent := range []vector{half, n} {
+		g.VPSLLD(operand.Imm(23), exponent, exponent)
+		g.addConstantBits(oneBits, exponent)
+		g.VMULPS(exponent, e, e)
+	}
+	return e
+}
+
+// erfc returns erfc(a) for a >= 0, given e = exp(-a²), as e·t·P(t) with t = 1/(1+0.3a):
+// the form of Abramowitz and Stegun 7.1.26, with P minimax of degree 8 (relative error
+// 2e-8). a is overwritten.
+func (g *generator) erfc(a, e vector) vector {
+	one := g.constant(1)
+	t := g.vector()
+	g.fmaConstant(1, g.constant(0.3), a)
+	g.VDIVPS(a, one, t)
+	p := g.constant(-0.129522744)
+	for _, c := range []float64{
+		0.4855624341, -0.5122764976, 0.5477182242, -0.09464949113,
+		0.214925538, 0.1483393018, 0.1707152087, 0.1691880063,
+	} {
+		g.fmaConstant(c, t, p)
+	}
+	g.VMULPS(t, p, p)
+	g.VMULPS(e, p, p)
+	return p
+}
+
+// normal returns Φ(x), the normal distribution function, and exp(-x²/2). x is left as it is.
+func (g *generator) normal(x vector) (phi, e vector) {
+	z := g.vector()
+	g.VMULPS(x, x, z)
+	g.mulConstant(-0.5, z, z)
+	e = g.exp(z)
+	a := g.vector()
+	g.and(magnitude, x, a)
+	g.mulConstant(math.Sqrt2/2, a, a)
+	lower := g.erfc(a, e) // 2Φ(-|x|)
+	g.mulConstant(0.5, lower, lower)
+	upper := g.vector()
+	g.VSUBPS(lower, g.constant(1), upper)
+	g.selectLess(x, 0, lower, upper, upper)
+	return upper, e
+}
+
+// gelu returns x·Φ(x).
+func (g *generator) gelu(x vector) vector {
+	phi, _ := g.normal(x)
+	g.VMULPS(x, phi, phi)
+	return phi
+}
+
+// geluGrad returns dy·(Φ(x) + x·φ(x)).
+func (g *generator) geluGrad(x, dy vector) vector {
+	phi, e := g.normal(x)
+	g.VMULPS(x, e, e)
+	g.addProductConstant(1/math.Sqrt(2*math.Pi), e, phi)
+	g.VMULPS(dy, phi, phi)
+	return phi
+}
+
+// erf returns erf(x): x·P(x²) for |x| < 0.75 with P minimax (relative error 1.4e-9), and
+// ±(1 - erfc(|x|)) beyond.
+func (g *generator) erf(x vector) vector {
+	a, square := g.vector(), g.vector()
+	g.and(magnitude, x, a)
+	g.VMULPS(x, x, square)
+	small := g.constant(-0.0006749513756)
+	for _, c := range []float64{0.005114345622, -0.0268346246, 0.1128337657, -0.3761261876, 1.128379165} {
+		g.fmaConstant(c, square, small)
+	}
+	g.VMULPS(x, small, small)
+	g.mulConstant(-1, square, square)
+	big := g.erfc(g.duplicate(a), g.exp(square))
+	g.VSUBPS(big, g.constant(1), big)
+	return g.oddBySize(x, a, 0.75, small, big)
+}
+
+// tanh returns tanh(x): x + x³·P(x²) for |x| < 0.625 with P minimax (relative error 4.4e-9),
+// and ±(1 - 2e/(1+e)) with e = exp(-2|x|) beyond.
+func (g *generator) tanh(x vector) vector {
+	a, square := g.vector(), g.vector()
+	g.and(magnitude, x, a)
+	g.VMULPS(x, x, square)
+	small := g.constant(-0.005704986547)
+	for _, c := range []float64{0.02063908678, -0.05373971492, 0.133314422, -0.3333328194} {
+		g.fmaConstant(c, square, small)
+	}
+	g.VMULPS(square, small, small)
+	g.VFMADD213PS(x, x, small)
+	z := g.vector()
+	g.mulConstant(-2, a, z)
+	e := g.exp(z)
+	d := g.duplicate(e)
+	g.addConstant(1, d)
+	g.VDIVPS(d, e, e)
+	g.mulConstant(-2, e, e)
+	g.addConstant(1, e)
+	return g.oddBySize(x, a, 0.625, small, e)
+}
+
+// oddBySize returns small where |x| = a < limit, else big with the sign of x.
+func (g *generator) oddBySize(x, a vector, limit float64, small, big vector) vector {
+	sign := g.vector()
+	g.and(signBit, x, sign)
+	g.or(sign, big, big)
+	g.selectLess(a, limit, small, big, big)
+	return big
+}
+
+// sigmoid returns 1/(1 + exp(-x)). x is overwritten.
+func (g *generator) sigmoid(x vector) vector {
+	g.mulConstant(-1, x, x)
+	e := g.exp(x)
+	g.addConstant(1, e)
+	g.VDIVPS(e, g.constant(1), e)
+	return e
+}
+
+// The tanh form of GELU is x·σ(w) with w = 2√(2/π)·(x + 0.044715x³) = x·(geluLinear + geluCubic·x²).
+var (
+	geluLinear = 2 * math.Sqrt(2/math.Pi)
+	geluCubic  = 0.044715 * geluLinear
+)
+
+// geluTanh returns x·σ(w).
+func (g *generator) geluTanh(x vector) vector {
+	w := g.vector()
+	g.VMULPS(x, x, w)
+	g.mulConstant(geluCubic, w, w)
+	g.addConstant(geluLinear, w)
+	g.VMULPS(x, w, w)
+	s := g.sigmoid(w)
+	g.VMULPS(x, s, s)
+	return s
+}
+
+// geluTanhGrad returns dy·(σ(w) + x·w′·σ(w)·σ(-w)). From e = exp(-|w|), σ(w) is 1/(1+e) or
+// e/(1+e), and σ(w)·σ(-w) = e/(1+e)²: no difference of close numbers. x is clamped where the
+// derivative is 0 or 1 already, before w′ could overflow.
+func (g *generator) geluTanhGrad(x, dy vector) vector {
+	g.clamp(-32, 32, x)
+	square := g.vector()
+	g.VMULPS(x, x, square)
+	w := g.duplicate(square)
+	g.mulConstant(geluCubic, w, w)
+	g.addConstant(geluLinear, w)
+	g.VMULPS(x, w, w)
+	negative := g.duplicate(w)
+	g.and(magnitude, w, w)
+	g.mulConstant(-1, w, w)
+	e := g.exp(w)
+	d := g.duplicate(e)
+	g.addConstant(1, d)
+	upper := g.vector()
+	g.VDIVPS(d, g.constant(1), upper)
+	g.VMULPS(upper, e, e) // e/(1+e): the smaller of σ(w) and σ(-w)
+	product := g.vector()
+	g.VMULPS(upper, e, product)
+	g.selectLess(negative, 0, e, upper, upper)
+	g.mulConstant(3*geluCubic, square, square)
+	g.addConstant(geluLinear, square)
+	g.VMULPS(x, square, square)
+	g.VFMADD231PS(product, square, upper)
+	g.VMULPS(dy, upper, upper)
+	return upper
+}
+
+func (g *generator) duplicate(v vector) vector {
+	d := g.vector()
+	g.VMOVAPS(v, d)
+	return d
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// rows writes the kernels that treat each row of a [rows,d] matrix as a whole, and the sums.
+func (g *generator) rows() {
+	g.rowBroadcast("addRow", "computes y[r,:] = x[r,:] + row.", g.VADDPS)
+	g.rowBroadcast("mulRow", "computes y[r,:] = x[r,:]·row.", g.VMULPS)
+	g.softmax()
+	g.softmaxGrad()
+	g.moments()
+	g.normalize()
+	g.normalizeGrad()
+	g.sumColumns()
+	g.sumScaledColumns()
+	g.dot()
+}
+
+func (g *generator) rowBroadcast(name, doc string, op func(...operand.Op)) {
+	g.function(name, "(rows, d int, x, row, y *float32)", doc)
+	rows, d := g.int("rows"), g.int("d")
+	x, row, y := g.pointer("x"), g.pointer("row"), g.pointer("y")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{x, y}, func() {
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(x, i)
+				op(b.load(row, i), v, v)
+				g.store(v, b.mask(i), b.at(y, i))
+			}
+		})
+	})
+	g.return_()
+}
+
+func (g *generator) softmax() {
+	g.function("softmax", "(rows, d int, x, y *float32)", "computes y[r,:] = exp(x[r,:]-max)/Σ.")
+	rows, d := g.int("rows"), g.int("d")
+	x, y := g.pointer("x"), g.pointer("y")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{x, y}, func() {
+		lanes := g.vectors(g.blockOf32())
+		for _, v := range lanes {
+			g.VBROADCASTSS(g.bits(minusInf), v)
+		}
+		s.do(func(b block) {
+			for i := range b.n {
+				v, m := g.vector(), b.mask(i)
+				g.load(b.at(x, i), m, v)
+				if m != nil {
+					g.fillOutside(m, g.constantBits(minusInf), v)
+				}
+				g.VMAXPS(v, lanes[i], lanes[i])
+			}
+		})
+		top := g.fold(lanes, g.VMAXPS)
+		lanes = g.zeros(g.blockOf32())
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(x, i)
+				g.VSUBPS(top, v, v)
+				e := g.exp(v)
+				m := b.mask(i)
+				g.clearOutside(m, e)
+				g.store(e, m, b.at(y, i))
+				g.VADDPS(e, lanes[i], lanes[i])
+			}
+		})
+		sum := g.fold(lanes, g.VADDPS)
+		g.VDIVPS(sum, g.constant(1), sum)
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(y, i)
+				g.VMULPS(sum, v, v)
+				g.store(v, b.mask(i), b.at(y, i))
+			}
+		})
+	})
+	g.return_()
+}
+
+func (g *generator) softmaxGrad() {
+	g.function("softmaxGrad", "(rows, d int, y, dy, dx *float32)", "computes dx[r,:] = y[r,:]·(dy[r,:] - ⟨y[r,:],dy[r,:]⟩).")
+	rows, d := g.int("rows"), g.int("d")
+	y, dy, dx := g.pointer("y"), g.pointer("dy"), g.pointer("dx")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{y, dy, dx}, func() {
+		lanes := g.zeros(g.blockOf32())
+		s.do(func(b block) {
+			for i := range b.n {
+				g.VFMADD231PS(b.load(y, i), b.load(dy, i), lanes[i])
+			}
+		})
+		dot := g.fold(lanes, g.VADDPS)
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(dy, i)
+				g.VSUBPS(dot, v, v)
+				g.VMULPS(b.load(y, i), v, v)
+				g.store(v, b.mask(i), b.at(dx, i))
+			}
+		})
+	})
+	g.return_()
+}
+
+// moments writes the first half of the normalisations. Sums of x minus a mean that float32
+// rounded would be off by that rounding; so the deviations from it are summed as well, and
+// the caller corrects the mean by theirs.
+func (g *generator) moments() {
+	g.function("moments", "(rows, d int, x *float32, weight float32, stats *float32)",
+		"writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.")
+	rows, d := g.int("rows"), g.int("d")
+	x, stats, weight := g.pointer("x"), g.pointer("stats"), g.broadcast("weight")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{x}, func() {
+		lanes := g.zeros(g.blockOf32())
+		s.do(func(b block) {
+			for i := range b.n {
+				g.VADDPS(b.load(x, i), lanes[i], lanes[i])
+			}
+		})
+		mean := g.fold(lanes, g.VADDPS)
+		g.VMULPS(weight, mean, mean)
+		sum, square := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
+		s.do(func(b block) {
+			for i := range b.n {
+				v, m := g.vector(), b.mask(i)
+				g.load(b.at(x, i), m, v)
+				g.VSUBPS(mean, v, v)
+				g.clearOutside(m, v)
+				g.VADDPS(v, sum[i], sum[i])
+				g.VFMADD231PS(v, v, square[i])
+			}
+		})
+		g.VMOVSS(mean.AsX(), memory{Base: stats})
+		g.VMOVSS(g.fold(sum, g.VADDPS).AsX(), memory{Base: stats, Disp: 4})
+		g.VMOVSS(g.fold(square, g.VADDPS).AsX(), memory{Base: stats, Disp: 8})
+		g.ADDQ(operand.Imm(16), stats)
+	})
+	g.return_()
+}
+
+// normalizer is the normalisation (x - mean - correction)·rs of a row, its numbers spread
+// over vectors.
+type normalizer struct{ mean, correction, rs vector }
+
+func (g *generator) normalizer(stats scalar) normalizer {
+	n := normalizer{g.vector(), g.vector(), g.vector()}
+	for i, v := range []vector{n.mean, n.correction, n.rs} {
+		g.VBROADCASTSS(memory{Base: stats, Disp: 4 * i}, v)
+	}
+	return n
+}
+
+func (g *generator) apply(n normalizer, v vector) {
+	g.VSUBPS(n.mean, v, v)
+	g.VSUBPS(n.correction, v, v)
+	g.VMULPS(n.rs, v, v)
+}
+
+func (g *generator) normalize() {
+	g.function("normalize", "(rows, d int, x, stats, scale, bias, y *float32)",
+		"computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.")
+	rows, d := g.int("rows"), g.int("d")
+	x, stats, scale, bias, y := g.pointer("x"), g.pointer("stats"), g.pointer("scale"), g.pointer("bias"), g.pointer("y")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{x, y}, func() {
+		n := g.normalizer(stats)
+		biased, done := g.label("biased"), g.label("normalized")
+		g.TESTQ(bias, bias)
+		g.JNZ(operand.LabelRef(biased))
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(x, i)
+				g.apply(n, v)
+				g.VMULPS(b.load(scale, i), v, v)
+				g.store(v, b.mask(i), b.at(y, i))
+			}
+		})
+		g.JMP(operand.LabelRef(done))
+		g.Label(biased)
+		s.do(func(b block) {
+			for i := range b.n {
+				v := b.load(x, i)
+				g.apply(n, v)
+				g.VFMADD213PS(b.load(bias, i), b.load(scale, i), v)
+				g.store(v, b.mask(i), b.at(y, i))
+			}
+		})
+		g.Label(done)
+		g.ADDQ(operand.Imm(16), stats)
+	})
+	g.return_()
+}
+
+func (g *generator) normalizeGrad() {
+	g.function("normalizeGrad", "(rows, d int, x, stats, scale, dy, dx *float32, meanWeight, dotWeight float32)",
+		"computes dx = rs·(g - meanWeight·Σg - h·dotWeight·Σg·h) with g = dy·scale and h the normalised x; stats as for normalize.")
+	rows, d := g.int("rows"), g.int("d")
+	x, stats, scale, dy, dx := g.pointer("x"), g.pointer("stats"), g.pointer("scale"), g.pointer("dy"), g.pointer("dx")
+	s := g.sweep(d, g.blockOf32())
+	g.SHLQ(operand.Imm(2), d)
+	g.eachRow(rows, d, []scalar{x, dy, dx}, func() {
+		n := g.normalizer(stats)
+		sum, dot := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
+		s.do(func(b block) {
+			for i := range b.n {
+				h, gr := b.load(x, i), b.load(dy, i)
+				g.apply(n, h)
+				g.VMULPS(b.load(scale, i), gr, gr)
+				g.VADDPS(gr, sum[i], sum[i])
+				g.VFMADD231PS(h, gr, dot[i])
+			}
+		})
+		meanG, meanGH := g.fold(sum, g.VADDPS), g.fold(dot, g.VADDPS)
+		g.VMULPS(g.broadcast("meanWeight"), meanG, meanG)
+		g.VMULPS(g.broadcast("dotWeight"), meanGH, meanGH)
+		s.do(func(b block) {
+			for i := range b.n {
+				h, gr := b.load(x, i), b.load(dy, i)
+				g.apply(n, h)
+				g.VMULPS(b.load(scale, i), gr, gr)
+				g.VSUBPS(meanG, gr, gr)
+				g.VFNMADD231PS(meanGH, h, gr)
+				g.VMULPS(n.rs, gr, gr)
+				g.store(gr, b.mask(i), b.at(dx, i))
+			}
+		})
+		g.ADDQ(operand.Imm(16), stats)
+	})
+	g.return_()
+}
+
+// Sums over rows take 16 columns at a time, in float64.
+const columnGroup = 16
+
+// columnSums emits the loop over the rows; term returns the float32 vector to be added for
+// vector i of a row.
+func (g *generator) columnSums(pointers []scalar, perRow func(), term func(i int, m mask) vector) {
+	n := columnGroup / g.lanes
+	cols := g.int("cols")
+	masks := g.partition(cols, n)
+	sums := g.zeros(2 * n)
+	rows, stride := g.int("rows"), g.bytes("stride")
+	g.eachRow(rows, stride, pointers, func() {
+		perRow()
+		for i := range n {
+			for j, wide := range g.widen(term(i, g.mask(masks, i))) {
+				g.VADDPD(wide, sums[2*i+j], sums[2*i+j])
+			}
+		}
+	})
+	out := g.pointer("sum")
+	for i, v := range sums {
+		g.VMOVUPD(v, memory{Base: out, Disp: i * g.bytesPerVector()})
+	}
+	g.return_()
+}
+
+func (g *generator) sumColumns() {
+	g.function("sumColumns", "(rows, stride, cols int, x *float32, sum *float64)",
+		"writes the sums over rows of cols columns, at most 16, and zeros up to 16.")
+	x := g.pointer("x")
+	g.columnSums([]scalar{x}, func() {}, func(i int, m mask) vector {
+		v := g.vector()
+		g.load(memory{Base: x, Disp: i * g.bytesPerVector()}, m, v)
+		return v
+	})
+}
+
+func (g *generator) sumScaledColumns() {
+	g.function("sumScaledColumns", "(rows, stride, cols int, x, stats, dy *float32, sum *float64)",
+		"writes the sums over rows of dy times the normalised x; stats as for normalize.")
+	x, stats, dy := g.pointer("x"), g.pointer("stats"), g.pointer("dy")
+	var n normalizer
+	g.columnSums([]scalar{x, dy}, func() {
+		n = g.normalizer(stats)
+		g.ADDQ(operand.Imm(16), stats)
+	}, func(i int, m mask) vector {
+		h, gr := g.vector(), g.vector()
+		g.load(memory{Base: x, Disp: i * g.bytesPerVector()}, m, h)
+		g.apply(n, h)
+		g.load(memory{Base: dy, Disp: i * g.bytesPerVector()}, m, gr)
+		g.VMULPS(h, gr, gr)
+		return gr
+	})
+}
+
+func (g *generator) dot() {
+	g.function("dot", "(n int, x, y *float32) float64", "returns Σ x·y, summed in float64 in 16 lanes.")
+	n := 16 / g.lanes
+	s := g.sweep(g.int("n"), n)
+	x, y := g.pointer("x"), g.pointer("y")
+	sums := g.zeros(2 * n)
+	s.do(func(b block) {
+		for i := range b.n {
+			wx, wy := g.widen(b.load(x, i)), g.widen(b.load(y, i))
+			for j := range wx {
+				g.VFMADD231PD(wx[j], wy[j], sums[2*i+j])
+			}
+		}
+	})
+	for half := n; half > 0; half /= 2 {
+		for i := range half {
+			g.VADDPD(sums[i+half], sums[i], sums[i])
+		}
+	}
+	low := sums[0].AsY()
+	if g.lanes == 16 {
+		high := g.YMM()
+		g.VEXTRACTF64X4(operand.Imm(1), sums[0], high)
+		g.VADDPD(high, low, low)
+	}
+	sum, high := sums[0].AsX(), g.XMM()
+	g.VEXTRACTF128(operand.Imm(1), low, high)
+	g.VADDPD(high, sum, sum)
+	g.VUNPCKHPD(sum, sum, high)
+	g.VADDSD(high, sum, sum)
+	g.Store(sum, g.ReturnIndex(0))
+	g.return_()
+}

@@ -1,0 +1,96 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run ./internal/asm
+
+// vectorKernelsFor returns the kernels of a variant (nil for Plain), and whether this CPU,
+// with its operating system, can run them.
+func vectorKernelsFor(v Variant) (*vectorKernels, bool) {
+	hasAVX2 := cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2
+	switch v {
+	case Plain:
+		return nil, true
+	case AVX2:
+		return &vectorsAVX2, hasAVX2
+	case AVX512:
+		return &vectorsAVX512, hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
+	}
+	return nil, false
+}
+
+// The tables are never written to.
+
+var vectorsAVX2 = vectorKernels{
+	gemm: gemmKernels{
+		lanes:      8,
+		full:       gemmFullAVX2,
+		wide:       []microKernel{gemmWide1AVX2, gemmWide2AVX2, gemmWide3AVX2, gemmWide4AVX2, gemmWide5AVX2, gemmWide6AVX2},
+		narrow:     []microKernel{gemmNarrow1AVX2, gemmNarrow2AVX2, gemmNarrow3AVX2, gemmNarrow4AVX2, gemmNarrow5AVX2, gemmNarrow6AVX2},
+		packNarrow: packNarrowAVX2,
+		packWide:   packWideAVX2,
+		packAcross: packTransposedAVX2,
+	},
+	unary: [unaryCount]func(int, *float32, *float32){
+		opExp:      expAVX2,
+		opErf:      erfAVX2,
+		opTanh:     tanhAVX2,
+		opSigmoid:  sigmoidAVX2,
+		opGELU:     geluAVX2,
+		opGELUTanh: geluTanhAVX2,
+	},
+	binary: [binaryCount]func(int, *float32, *float32, *float32){
+		opGELUGrad:     geluGradAVX2,
+		opGELUTanhGrad: geluTanhGradAVX2,
+		opAdd:          addAVX2,
+		opMul:          mulAVX2,
+	},
+	axpy:             axpyAVX2,
+	addRow:           addRowAVX2,
+	mulRow:           mulRowAVX2,
+	softmax:          softmaxAVX2,
+	softmaxGrad:      softmaxGradAVX2,
+	moments:          momentsAVX2,
+	normalize:        normalizeAVX2,
+	normalizeGrad:    normalizeGradAVX2,
+	sumColumns:       sumColumnsAVX2,
+	sumScaledColumns: sumScaledColumnsAVX2,
+	dot:              dotAVX2,
+}
+
+var vectorsAVX512 = vectorKernels{
+	gemm: gemmKernels{
+		lanes:      16,
+		full:       gemmFullAVX512,
+		wide:       []microKernel{gemmWide1AVX512, gemmWide2AVX512, gemmWide3AVX512, gemmWide4AVX512, gemmWide5AVX512, gemmWide6AVX512, gemmWide7AVX512, gemmWide8AVX512, gemmWide9AVX512, gemmWide10AVX512, gemmWide11AVX512, gemmWide12AVX512},
+		narrow:     []microKernel{gemmNarrow1AVX512, gemmNarrow2AVX512, gemmNarrow3AVX512, gemmNarrow4AVX512, gemmNarrow5AVX512, gemmNarrow6AVX512, gemmNarrow7AVX512, gemmNarrow8AVX512, gemmNarrow9AVX512, gemmNarrow10AVX512, gemmNarrow11AVX512, gemmNarrow12AVX512},
+		packNarrow: packNarrowAVX512,
+		packWide:   packWideAVX512,
+		packAcross: packTransposedAVX2,
+	},
+	unary: [unaryCount]func(int, *float32, *float32){
+		opExp:      expAVX512,
+		opErf:      erfAVX512,
+		opTanh:     tanhAVX512,
+		opSigmoid:  sigmoidAVX512,
+		opGELU:     geluAVX512,
+		opGELUTanh: geluTanhAVX512,
+	},
+	binary: [binaryCount]func(int, *float32, *float32, *float32){
+		opGELUGrad:     geluGradAVX512,
+		opGELUTanhGrad: geluTanhGradAVX512,
+		opAdd:          addAVX512,
+		opMul:          mulAVX512,
+	},
+	axpy:             axpyAVX512,
+	addRow:           addRowAVX512,
+	mulRow:           mulRowAVX512,
+	softmax:          softmaxAVX512,
+	softmaxGrad:      softmaxGradAVX512,
+	moments:          momentsAVX512,
+	normalize:        normalizeAVX512,
+	normalizeGrad:    normalizeGradAVX512,
+	sumColumns:       sumColumnsAVX512,
+	sumScaledColumns: sumScaledColumnsAVX512,
+	dot:              dotAVX512,
+}

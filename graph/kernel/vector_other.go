@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package kernel
+
+func vectorKernelsFor(v Variant) (*vectorKernels, bool) { return nil, v == Plain }

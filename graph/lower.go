@@ -1,0 +1,251 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"modeldoctor/graph/op"
+	"modeldoctor/onnx"
+)
+
+// bind lowers the live nodes at one batch size and returns the network without
+// its layers, or the node whose lowering was refused.
+func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
+	l := &lowerer{
+		model:   m,
+		program: op.NewProgram(),
+		values:  map[string]*op.Value{},
+		raw:     map[*op.Value]bool{},
+		roles:   classifyWeights(m),
+	}
+	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
+	if spec.Layout == NHWC {
+		shape = []int{opt.Batch, spec.Height, spec.Width, spec.Channels}
+	}
+	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: shape}, 0)
+	l.values[spec.Name] = image
+	l.raw[image] = true
+	for _, node := range live {
+		if err := l.lower(registry, node); err != nil {
+			var refused *op.UnsupportedError
+			var data *onnx.FormatError
+			if errors.As(err, &data) && !errors.As(err, &refused) {
+				return nil, nil, err
+			}
+			return nil, []onnx.Unsupported{{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: m.Opset(node.Domain), Reason: err.Error()}}, nil
+		}
+	}
+	logits := l.values[output]
+	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch}
+	logits, n.SoftmaxRemoved = stripSoftmax(logits)
+	if !logits.Data {
+		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
+	}
+	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != opt.Batch {
+		return nil, nil, &Error{Path: m.Path,
+			Msg:  fmt.Sprintf("output %q has shape %v for a batch of %d, expected class scores [N, classes]", output, logits.Type.Shape, opt.Batch),
+			Help: "export the classifier, with its head, rather than its features"}
+	}
+	n.Classes = logits.Type.Shape[1]
+	if n.Classes < 2 {
+		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
+	}
+	n.steps = schedule(logits)
+	if !opt.NoFuse {
+		fuse(l.program, logits)
+		n.steps = schedule(logits)
+	}
+	n.findNecks(image, logits)
+	n.collectWeights(l)
+	return n, nil, nil
+}
+
+// lowerer translates nodes in order.
+type lowerer struct {
+	model   *onnx.Model
+	program *op.Program
+	values  map[string]*op.Value
+	// raw marks values that are still the image: only constants have been
+	// applied to it, element by element. Tensors that meet them are
+	// preprocessing, not weights.
+	raw   map[*op.Value]bool
+	roles *weightRoles
+}
+
+func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
+	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
+		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
+			return nil // a weight that is stored in a node: read where it is used
+		}
+	}
+	opset := l.model.Opset(node.Domain)
+	entry, err := registry.Find(node.Domain, node.OpType, opset)
+	if err != nil {
+		return err
+	}
+	touchesImage := false
+	for _, name := range node.Inputs {
+		touchesImage = touchesImage || l.raw[l.values[name]]
+	}
+	preprocesses := touchesImage && isPointwise(node)
+	in := make([]*op.Value, len(node.Inputs))
+	for i, name := range node.Inputs {
+		if name == "" {
+			continue
+		}
+		if in[i], err = l.value(name, node, preprocesses); err != nil {
+			return err
+		}
+	}
+	l.program.At(node)
+	out, err := entry.Lower(&op.Call{Program: l.program, Node: node, Opset: opset, In: in})
+	if err != nil {
+		return err
+	}
+	for i, name := range node.Outputs {
+		if name == "" {
+			continue
+		}
+		if i >= len(out) || out[i] == nil {
+			// An optional output that was not asked for elsewhere; a use of it
+			// is an undefined value.
+			continue
+		}
+		l.values[name] = out[i]
+		if out[i].Name == "" {
+			out[i].Name = name
+		}
+		if preprocesses && !slices.ContainsFunc(in, func(v *op.Value) bool { return v != nil && v.Kind != op.Constant && !l.raw[v] }) {
+			l.raw[out[i]] = true
+		}
+	}
+	return nil
+}
+
+// isPointwise reports whether a node at the image is preprocessing: arithmetic
+// with constants, casts and changes of layout.
+func isPointwise(n *onnx.Node) bool {
+	switch n.OpType {
+	case "Sub", "Add", "Mul", "Div", "Cast", "Transpose", "Identity", "Clip", "Reciprocal", "Sqrt":
+		return n.Domain == ""
+	}
+	return false
+}
+
+// value returns the value of a name: computed before, a weight, or a constant
+// of the file.
+func (l *lowerer) value(name string, node *onnx.Node, preprocessing bool) (*op.Value, error) {
+	if v := l.values[name]; v != nil {
+		return v, nil
+	}
+	t := l.model.Tensor(name)
+	if t == nil {
+		return nil, fmt.Errorf("input %q is computed by no node that can run", name)
+	}
+	v, err := l.tensorValue(t, preprocessing)
+	if err != nil {
+		return nil, err
+	}
+	l.values[name] = v
+	return v, nil
+}
+
+func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, error) {
+	typ := op.Type{DType: t.DType, Shape: t.Shape}
+	switch op.ClassOf(t.DType) {
+	case op.ClassFloat32:
+		if l.roles.candidate(t) {
+			if !preprocessing {
+				if err := t.CheckData(); err != nil {
+					return nil, err
+				}
+				return l.program.Weight(t.Name, typ, l.roles.index(t)), nil
+			}
+			l.roles.exclude(t, "input normalisation")
+		}
+		data, err := t.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
+	case op.ClassFloat64:
+		data, err := t.Float64s()
+		if err != nil {
+			return nil, err
+		}
+		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
+	case op.ClassInt:
+		data, err := t.Int64s()
+		if err != nil {
+			return nil, err
+		}
+		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
+	case op.ClassBool:
+		data, err := t.Int64s()
+		if err != nil {
+			return nil, err
+		}
+		flags := make([]bool, len(data))
+		for i, x := range data {
+			flags[i] = x != 0
+		}
+		return l.program.Constant(op.Array{Type: typ, Data: flags}), nil
+	}
+	return nil, fmt.Errorf("tensor %q has type %v, which is not supported", t.Name, t.DType)
+}
+
+// stripSoftmax steps over a Softmax over the classes (and what does not change
+// its input's elements after it) at the end of the graph.
+func stripSoftmax(v *op.Value) (*op.Value, bool) {
+	for u := v; u.Step != nil; u = u.Step.In[0] {
+		switch o := u.Step.Op.(type) {
+		case op.Softmax:
+			if o.Axis == len(u.Type.Shape)-1 {
+				return u.Step.In[0], true
+			}
+			return v, false
+		case op.LogSoftmax:
+			if o.Axis == len(u.Type.Shape)-1 {
+				return u.Step.In[0], true
+			}
+			return v, false
+		case op.View:
+			if !slices.Equal(u.Type.Shape, u.Step.In[0].Type.Shape) {
+				return v, false
+			}
+		default:
+			return v, false
+		}
+	}
+	return v, false
+}
+
+// schedule returns the steps that v depends on, each after its inputs.
+func schedule(v *op.Value) []*op.Step {
+	var order []*op.Step
+	type frame struct {
+		step *op.Step
+		next int
+	}
+	seen := map[*op.Step]bool{}
+	var stack []frame
+	push := func(v *op.Value) {
+		if v.Step != nil && !seen[v.Step] {
+			seen[v.Step] = true
+			stack = append(stack, frame{step: v.Step})
+		}
+	}
+	push(v)
+	for len(stack) > 0 {
+		f := &stack[len(stack)-1]
+		if f.next < len(f.step.In) {
+			f.next++
+			push(f.step.In[f.next-1])
+			continue
+		}
+		order = append(order, f.step)
+		stack = stack[:len(stack)-1]
+	}
+	return order
+}

@@ -1,0 +1,361 @@
+package op
+
+import (
+	"math"
+
+	"modeldoctor/graph/kernel"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Relu is max(x, 0).
+type Relu struct{}
+
+// Name returns "Relu".
+func (Relu) Name() string { return "Relu" }
+
+// Infer returns the input's type.
+func (Relu) Infer(in []Type) (Type, error) {
+	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
+}
+
+// Forward rectifies.
+func (Relu) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], rectify[float32], rectify[float64], rectify[int64])
+}
+
+// Gradient is dout where the result is positive, else 0.
+func (o Relu) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (Relu) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, rectifySlope[float32], rectifySlope[float64])
+}
+
+// LeakyRelu is x, times Alpha where x is negative.
+type LeakyRelu struct{ Alpha float64 }
+
+// Name returns "LeakyRelu".
+func (LeakyRelu) Name() string { return "LeakyRelu" }
+
+// Infer returns the input's type.
+func (LeakyRelu) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward scales the negative elements.
+func (o LeakyRelu) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], leak[float32](o.Alpha), leak[float64](o.Alpha), nil)
+}
+
+// Gradient is dout, times Alpha where x is negative.
+func (o LeakyRelu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+}
+
+func (o LeakyRelu) slope(c *kernel.Context, dx, x, dy Array) {
+	slope(c, dx, x, dy, leakSlope[float32](o.Alpha), leakSlope[float64](o.Alpha))
+}
+
+// Elu is x, and Alpha·(exp(x)-1) where x is negative.
+type Elu struct{ Alpha float64 }
+
+// Name returns "Elu".
+func (Elu) Name() string { return "Elu" }
+
+// Infer returns the input's type.
+func (Elu) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (o Elu) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], func(x float64) float64 {
+		if x < 0 {
+			return o.Alpha * math.Expm1(x)
+		}
+		return x
+	})
+}
+
+// Gradient is dout, times Alpha·exp(x) where x is negative.
+func (o Elu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+}
+
+func (o Elu) slope(c *kernel.Context, dx, x, dy Array) {
+	slope(c, dx, x, dy, eluSlope[float32](o.Alpha), eluSlope[float64](o.Alpha))
+}
+
+// Sigmoid is 1/(1+exp(-x)).
+type Sigmoid struct{}
+
+// Name returns "Sigmoid".
+func (Sigmoid) Name() string { return "Sigmoid" }
+
+// Infer returns the input's type.
+func (Sigmoid) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (Sigmoid) Forward(c *kernel.Context, out Array, in []Array) {
+	viaKernel(c, out, in[0], kernel.Sigmoid[float32], kernel.Sigmoid[float64])
+}
+
+// Gradient is dout·out·(1-out).
+func (o Sigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (Sigmoid) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, sigmoidSlope[float32], sigmoidSlope[float64])
+}
+
+// Tanh is the hyperbolic tangent.
+type Tanh struct{}
+
+// Name returns "Tanh".
+func (Tanh) Name() string { return "Tanh" }
+
+// Infer returns the input's type.
+func (Tanh) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (Tanh) Forward(c *kernel.Context, out Array, in []Array) {
+	viaKernel(c, out, in[0], kernel.Tanh[float32], kernel.Tanh[float64])
+}
+
+// Gradient is dout·(1-out²).
+func (o Tanh) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (Tanh) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, tanhSlope[float32], tanhSlope[float64])
+}
+
+// Softplus is ln(1+exp(x)).
+type Softplus struct{}
+
+// Name returns "Softplus".
+func (Softplus) Name() string { return "Softplus" }
+
+// Infer returns the input's type.
+func (Softplus) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function without overflow.
+func (Softplus) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], func(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) })
+}
+
+// Gradient is dout·sigmoid(x).
+func (Softplus) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Mul{}, dout, g.Do(Sigmoid{}, in[0]))}
+}
+
+// HardSigmoid is Alpha·x + Beta, held between 0 and 1.
+type HardSigmoid struct{ Alpha, Beta float64 }
+
+// Name returns "HardSigmoid".
+func (HardSigmoid) Name() string { return "HardSigmoid" }
+
+// Infer returns the input's type.
+func (HardSigmoid) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (o HardSigmoid) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], hardSigmoid[float32](o), hardSigmoid[float64](o), nil)
+}
+
+// Gradient is dout·Alpha where the result is neither 0 nor 1, else 0.
+func (o HardSigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (o HardSigmoid) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, hardSigmoidSlope[float32](o), hardSigmoidSlope[float64](o))
+}
+
+// GELU is the Gaussian error linear unit (Hendrycks, Gimpel 2016):
+// x/2·(1+erf(x/sqrt 2)), or, with Tanh, its approximation
+// x/2·(1+tanh(sqrt(2/pi)·(x+0.044715·x³))).
+type GELU struct{ Tanh bool }
+
+// Name returns "Gelu".
+func (GELU) Name() string { return "Gelu" }
+
+// Infer returns the input's type.
+func (GELU) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (o GELU) Forward(c *kernel.Context, out Array, in []Array) {
+	if o.Tanh {
+		viaKernel(c, out, in[0], kernel.GELUTanh[float32], kernel.GELUTanh[float64])
+		return
+	}
+	viaKernel(c, out, in[0], kernel.GELU[float32], kernel.GELU[float64])
+}
+
+// Gradient is dout times the derivative of the form computed.
+func (o GELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+}
+
+func (o GELU) slope(c *kernel.Context, dx, x, dy Array) {
+	if o.Tanh {
+		slopeViaKernel(c, dx, x, dy, kernel.GELUTanhGrad[float32], kernel.GELUTanhGrad[float64])
+		return
+	}
+	slopeViaKernel(c, dx, x, dy, kernel.GELUGrad[float32], kernel.GELUGrad[float64])
+}
+
+// QuickGELU is x·sigmoid(Alpha·x): with Alpha 1.702 the approximation of GELU
+// that CLIP uses, with Alpha 1 the function called Swish or SiLU.
+type QuickGELU struct{ Alpha float64 }
+
+// Name returns "QuickGelu".
+func (QuickGELU) Name() string { return "QuickGelu" }
+
+// Infer returns the input's type.
+func (QuickGELU) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the function.
+func (o QuickGELU) Forward(c *kernel.Context, out Array, in []Array) {
+	switch y := out.Data.(type) {
+	case []float32:
+		quickGELU(c, o.Alpha, Elem[float32](in[0]), y)
+	case []float64:
+		quickGELU(c, o.Alpha, Elem[float64](in[0]), y)
+	}
+}
+
+// Gradient is dout·(s + Alpha·x·s·(1-s)) with s = sigmoid(Alpha·x).
+func (o QuickGELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+}
+
+func (o QuickGELU) slope(c *kernel.Context, dx, x, dy Array) {
+	switch d := dx.Data.(type) {
+	case []float32:
+		quickGELUSlope(c, o.Alpha, Elem[float32](x), Elem[float32](dy), d)
+	case []float64:
+		quickGELUSlope(c, o.Alpha, Elem[float64](x), Elem[float64](dy), d)
+	}
+}
+
+// scaledSigmoid writes sigmoid(alpha·x) to y.
+func scaledSigmoid[T kernel.Float](c *kernel.Context, alpha T, x, y []T) {
+	if alpha == 1 {
+		kernel.Sigmoid(c, x, y)
+		return
+	}
+	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+		for i, v := range x[lo:hi] {
+			y[lo+i] = alpha * v
+		}
+	})
+	kernel.Sigmoid(c, y, y)
+}
+
+func quickGELU[T kernel.Float](c *kernel.Context, alpha float64, x, y []T) {
+	scaledSigmoid(c, T(alpha), x, y)
+	kernel.Mul(c, x, y, y)
+}
+
+func quickGELUSlope[T kernel.Float](c *kernel.Context, alpha float64, x, dy, dx []T) {
+	a := T(alpha)
+	scaledSigmoid(c, a, x, dx)
+	c.Parallel(len(dx), pointwiseGrain, func(lo, hi int) {
+		x, dy, dx := x[lo:hi], dy[lo:hi], dx[lo:hi]
+		for i, s := range dx {
+			dx[i] = dy[i] * s * (1 + a*x[i]*(1-s))
+		}
+	})
+}
+
+func rectify[T Number](x, y []T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = max(v, 0)
+	}
+}
+
+func rectifySlope[T kernel.Float](y, dy, dx []T) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		d := dy[i]
+		if v <= 0 {
+			d = 0
+		}
+		dx[i] = d
+	}
+}
+
+func leak[T kernel.Float](alpha float64) func(x, y []T) {
+	return func(x, y []T) {
+		for i, v := range x {
+			if v < 0 {
+				v *= T(alpha)
+			}
+			y[i] = v
+		}
+	}
+}
+
+func leakSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
+	return func(x, dy, dx []T) {
+		for i, v := range x {
+			d := dy[i]
+			if v <= 0 {
+				d *= T(alpha)
+			}
+			dx[i] = d
+		}
+	}
+}
+
+func eluSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
+	return func(x, dy, dx []T) {
+		for i, v := range x {
+			d := dy[i]
+			if v < 0 {
+				d *= T(alpha * math.Exp(float64(v)))
+			}
+			dx[i] = d
+		}
+	}
+}
+
+func sigmoidSlope[T kernel.Float](y, dy, dx []T) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		dx[i] = dy[i] * v * (1 - v)
+	}
+}
+
+func tanhSlope[T kernel.Float](y, dy, dx []T) {
+	dy, dx = dy[:len(y)], dx[:len(y)]
+	for i, v := range y {
+		dx[i] = dy[i] * (1 - v*v)
+	}
+}
+
+func hardSigmoid[T kernel.Float](o HardSigmoid) func(x, y []T) {
+	a, b := T(o.Alpha), T(o.Beta)
+	return func(x, y []T) {
+		y = y[:len(x)]
+		for i, v := range x {
+			y[i] = max(0, min(1, a*v+b))
+		}
+	}
+}
+
+func hardSigmoidSlope[T kernel.Float](o HardSigmoid) func(y, dy, dx []T) {
+	a := T(o.Alpha)
+	return func(y, dy, dx []T) {
+		dy, dx = dy[:len(y)], dx[:len(y)]
+		for i, v := range y {
+			d := a * dy[i]
+			if v <= 0 || v >= 1 {
+				d = 0
+			}
+			dx[i] = d
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+
+	"modeldoctor/graph/kernel"
+)
+
+// pointwiseGrain is the number of elements that one task of a pointwise
+// operation computes: large against the cost of handing a task to a thread,
+// small against the arrays worth splitting.
+const pointwiseGrain = 1 << 14
+
+// broadcastShape returns the shape that shapes broadcast to by the rule of
+// ONNX and NumPy: aligned at the last dimension, sizes agree or one of them
+// is 1.
+func broadcastShape(shapes ...[]int) ([]int, error) {
+	rank := 0
+	for _, s := range shapes {
+		rank = max(rank, len(s))
+	}
+	out := make([]int, rank)
+	for i := range out {
+		out[i] = 1
+	}
+	for _, s := range shapes {
+		lead := rank - len(s)
+		for i, d := range s {
+			switch o := &out[lead+i]; {
+			case *o == 1:
+				*o = d
+			case d != 1 && d != *o:
+				return nil, fmt.Errorf("shapes %v do not broadcast: dimension %d counted from the last is %d and %d", shapes, rank-lead-i, *o, d)
+			}
+		}
+	}
+	return out, nil
+}
+
+// loops is the nest of loops that computes a broadcast result: adjacent
+// dimensions along which every operand keeps moving, or keeps standing still,
+// are merged, so that the innermost loop is as long as it can be.
+type loops struct {
+	size   []int   // of each loop, outermost first; never empty
+	stride [][]int // stride[k][i] is operand k's step along loop i, in elements
+}
+
+// newLoops plans the loops over out for operands of the given shapes, all of
+// which broadcast to out.
+func newLoops(out []int, operands ...[]int) loops {
+	l := loops{stride: make([][]int, len(operands))}
+	step := make([]int, len(operands)) // contiguous stride of each operand at dimension i
+	for k := range step {
+		step[k] = 1
+	}
+	// From the innermost dimension outwards; reversed at the end.
+	for i := len(out) - 1; i >= 0; i-- {
+		if out[i] == 1 {
+			continue
+		}
+		here := make([]int, len(operands))
+		for k, s := range operands {
+			if j := i - (len(out) - len(s)); j >= 0 && s[j] != 1 {
+				here[k] = step[k]
+				step[k] *= s[j]
+			}
+		}
+		last := len(l.size) - 1
+		merge := last >= 0
+		for k := range operands {
+			merge = merge && here[k] == l.stride[k][last]*l.size[last]
+		}
+		if merge {
+			l.size[last] *= out[i]
+			continue
+		}
+		l.size = append(l.size, out[i])
+		for k := range operands {
+			l.stride[k] = append(l.stride[k], here[k])
+		}
+	}
+	if len(l.size) == 0 {
+		l.size = []int{1}
+		for k := range operands {
+			l.stride[k] = []int{1}
+		}
+	}
+	slices.Reverse(l.size)
+	for _, s := range l.stride {
+		slices.Reverse(s)
+	}
+	return l
+}
+
+// inner returns operand k's step along the innermost loop: 1, or 0 where it is
+// one element repeated.
+func (l loops) inner(k int) int { return l.stride[k][len(l.size)-1] }
+
+// rows calls f for each stretch of the innermost loop within the elements
+// [lo, hi) of the result: its first element, its length and the operands'
+// offsets, a slice that is reused.
+func (l loops) rows(lo, hi int, f func(at, n int, offset []int)) {
+	last := len(l.size) - 1
+	index := make([]int, len(l.size))
+	offset := make([]int, len(l.stride))
+	rest := lo
+	for i := last; i >= 0; i-- {
+		index[i] = rest % l.size[i]
+		rest /= l.size[i]
+		for k := range offset {
+			offset[k] += index[i] * l.stride[k][i]
+		}
+	}
+	for at := lo; at < hi; {
+		n := min(l.size[last]-index[last], hi-at)
+		f(at, n, offset)
+		at += n
+		if at == hi {
+			return
+		}
+		// The stretch ended its row: back to the row's start, on to the next.
+		for k := range offset {
+			offset[k] -= index[last] * l.stride[k][last]
+		}
+		index[last] = 0
+		for i := last - 1; i >= 0; i-- {
+			index[i]++
+			for k := range offset {
+				offset[k] += l.stride[k][i]
+			}
+			if index[i] < l.size[i] {
+				break
+			}
+			for k := range offset {
+				offset[k] -= l.size[i] * l.stride[k][i]
+			}
+			index[i] = 0
+		}
+	}
+}
+
+// rowKernel computes y = f(a, b) on one stretch of a broadcast, in the three
+// forms that occur: two vectors, or one of the operands a single element.
+type rowKernel[T, R Element] struct {
+	vectors func(a, b []T, y []R)
+	right   func(a []T, b T, y []R) // b is one element
+	left    func(a T, b []T, y []R) // a is one element
+}
+
+// rowsOf makes a rowKernel of a scalar function, for operations that are not
+// worth three loops of their own.
+func rowsOf[T, R Element](f func(a, b T) R) rowKernel[T, R] {
+	return rowKernel[T, R]{
+		func(a, b []T, y []R) {
+			for i := range y {
+				y[i] = f(a[i], b[i])
+			}
+		},
+		func(a []T, b T, y []R) {
+			for i := range y {
+				y[i] = f(a[i], b)
+			}
+		},
+		func(a T, b []T, y []R) {
+			for i := range y {
+				y[i] = f(a, b[i])
+			}
+		},
+	}
+}
+
+// broadcast computes out = f(in[0], in[1]), broadcast to out's shape.
+func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKernel[T, R]) {
+	a, b, y := Elem[T](in[0]), Elem[T](in[1]), Elem[R](out)
+	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
+	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+		l.rows(lo, hi, func(at, n int, offset []int) {
+			i, j, y := offset[0], offset[1], y[at:at+n]
+			switch {
+			case l.inner(0) == 0:
+				f.left(a[i], b[j:j+n], y)
+			case l.inner(1) == 0:
+				f.right(a[i:i+n], b[j], y)
+			default:
+				f.vectors(a[i:i+n], b[j:j+n], y)
+			}
+		})
+	})
+}
+
+// sameType checks that there are n inputs of one element type, of the classes
+// given, and returns it.
+func sameType(in []Type, n int, classes ...Class) (Type, error) {
+	if len(in) != n {
+		return Type{}, fmt.Errorf("expected %d inputs, found %d", n, len(in))
+	}
+	t := in[0]
+	for _, u := range in {
+		if u.DType != t.DType {
+			return Type{}, fmt.Errorf("expected inputs of one element type, found %v and %v", t, u)
+		}
+	}
+	if !slices.Contains(classes, ClassOf(t.DType)) {
+		return Type{}, fmt.Errorf("not defined for elements of type %v", t.DType)
+	}
+	return t, nil
+}

@@ -1,0 +1,233 @@
+package op
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"modeldoctor/graph/kernel"
+	"modeldoctor/onnx"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Tolerances of the tests in this package, in one place. All are relative to
+// the largest magnitude of the reference, see closeTo.
+const (
+	// gradientTolerance: float64 gradients against central differences of step
+	// 1e-5, whose own error is about 1e-10 for functions of unit scale.
+	gradientTolerance = 1e-7
+	// float32Tolerance: float32 against float64 forward results.
+	float32Tolerance = 2e-6
+)
+
+// evaluate computes nodes of a graph by plain recursion: the slow, obvious
+// machine that the executor is compared with.
+func evaluate(t testing.TB, g *Graph, feeds map[*gorgonia.Node]Array, nodes ...*gorgonia.Node) []Array {
+	t.Helper()
+	c := kernel.NewContext(1)
+	memo := map[*gorgonia.Node]Array{}
+	var value func(n *gorgonia.Node) Array
+	value = func(n *gorgonia.Node) Array {
+		if a, ok := memo[n]; ok {
+			return a
+		}
+		if a, ok := feeds[n]; ok {
+			return a
+		}
+		var in []Array
+		for it := g.Expr.From(n.ID()); it != nil && it.Next(); {
+			in = append(in, value(it.Node().(*gorgonia.Node)))
+		}
+		out := NewArray(g.TypeOf(n))
+		if a, ok := n.Op().(*Applied); ok {
+			a.Op.Forward(c, out, in)
+		} else { // the sum that Gorgonia inserts where cotangents meet
+			switch o := out.Data.(type) {
+			case []float64:
+				for i := range o {
+					o[i] = Elem[float64](in[0])[i] + Elem[float64](in[1])[i]
+				}
+			case []float32:
+				for i := range o {
+					o[i] = Elem[float32](in[0])[i] + Elem[float32](in[1])[i]
+				}
+			}
+		}
+		memo[n] = out
+		return out
+	}
+	var out []Array
+	for _, n := range nodes {
+		out = append(out, value(n))
+	}
+	return out
+}
+
+// normal returns a DOUBLE array of standard normal numbers.
+func normal(r *rand.Rand, shape ...int) Array {
+	a := NewArray(Type{onnx.Double, shape})
+	for i := range Elem[float64](a) {
+		Elem[float64](a)[i] = r.NormFloat64()
+	}
+	return a
+}
+
+// positive returns a DOUBLE array of numbers in [0.5, 2).
+func positive(r *rand.Rand, shape ...int) Array {
+	a := NewArray(Type{onnx.Double, shape})
+	for i := range Elem[float64](a) {
+		Elem[float64](a)[i] = 0.5 + 1.5*r.Float64()
+	}
+	return a
+}
+
+// toFloat32 rounds a DOUBLE array to FLOAT and leaves others as they are.
+func toFloat32(a Array) Array {
+	if d, ok := a.Data.([]float64); ok {
+		f := make([]float32, len(d))
+		for i, x := range d {
+			f[i] = float32(x)
+		}
+		return Floats(f, a.Shape...)
+	}
+	return a
+}
+
+// checkGradient compares the gradient of <o(inputs), cotangent>, for a random
+// cotangent, with central differences in float64, for every DOUBLE input at
+// once and for each alone (so that every combination of needs that matters is
+// built), and the float32 forward result with the float64 one.
+func checkGradient(t *testing.T, o Op, inputs ...Array) {
+	t.Helper()
+	checkProgram(t, func(p *Program, in []*Value) (*Value, error) { return p.Emit(o, in...) }, inputs...)
+}
+
+// checkProgram is checkGradient for a chain of Ops.
+func checkProgram(t *testing.T, build func(p *Program, in []*Value) (*Value, error), inputs ...Array) {
+	t.Helper()
+	var floats []int
+	for i, a := range inputs {
+		if a.DType == onnx.Double {
+			floats = append(floats, i)
+		}
+	}
+	sets := [][]int{floats}
+	if len(floats) > 1 {
+		for _, i := range floats {
+			sets = append(sets, []int{i})
+		}
+	}
+	for _, wanted := range sets {
+		p := NewProgram()
+		values := make([]*Value, len(inputs))
+		for i, a := range inputs {
+			values[i] = p.Input(fmt.Sprint("x", i), a.Type, i)
+		}
+		result, err := build(p, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := NewGraph()
+		nodes, feeds := map[*Value]*gorgonia.Node{}, map[*gorgonia.Node]Array{}
+		for i, a := range inputs {
+			tracked := false
+			for _, w := range wanted {
+				tracked = tracked || w == i
+			}
+			nodes[values[i]] = g.Input(fmt.Sprint("x", i), a.Type, tracked)
+			feeds[nodes[values[i]]] = a
+		}
+		for _, s := range p.Steps {
+			in := make([]*gorgonia.Node, len(s.In))
+			for i, v := range s.In {
+				if nodes[v] == nil {
+					nodes[v] = g.Input(fmt.Sprintf("const%d", len(nodes)), v.Type, false)
+					feeds[nodes[v]] = *v.Const
+				}
+				in[i] = nodes[v]
+			}
+			if nodes[s.Out], err = g.Apply(s.Op, in...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := nodes[result]
+		cotangent := g.Input("cotangent", result.Type, false)
+		feeds[cotangent] = normal(rand.New(rand.NewPCG(7, 7)), result.Type.Shape...)
+		var wrt []*gorgonia.Node
+		for _, i := range wanted {
+			wrt = append(wrt, nodes[values[i]])
+		}
+		grads, err := g.Backpropagate(out, cotangent, wrt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := evaluate(t, g, feeds, grads...)
+		loss := func() float64 {
+			y := Elem[float64](evaluate(t, g, feeds, out)[0])
+			s := 0.0
+			for i, c := range Elem[float64](feeds[cotangent]) {
+				s += c * y[i]
+			}
+			return s
+		}
+		const h = 1e-5
+		for k, i := range wanted {
+			x := Elem[float64](inputs[i])
+			want := make([]float64, len(x))
+			for j := range x {
+				x0 := x[j]
+				x[j] = x0 + h
+				up := loss()
+				x[j] = x0 - h
+				down := loss()
+				x[j] = x0
+				want[j] = (up - down) / (2 * h)
+			}
+			closeTo(t, fmt.Sprintf("gradient of input %d of %d", i, len(wanted)), got[k].AsFloats(), want, gradientTolerance)
+		}
+		if len(wanted) == len(floats) {
+			checkFloat32(t, build, inputs, evaluate(t, g, feeds, out)[0].AsFloats())
+		}
+	}
+}
+
+// checkFloat32 folds the same computation in float32.
+func checkFloat32(t *testing.T, build func(p *Program, in []*Value) (*Value, error), inputs []Array, want []float64) {
+	t.Helper()
+	p := NewProgram()
+	values := make([]*Value, len(inputs))
+	for i, a := range inputs {
+		values[i] = p.Constant(toFloat32(a))
+	}
+	result, err := build(p, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Const == nil {
+		t.Fatal("constants were not folded")
+	}
+	closeTo(t, "float32 result", result.Const.AsFloats(), want, float32Tolerance)
+}
+
+// closeTo asserts |got-want| <= tolerance*(1+max|want|) elementwise; NaN and
+// infinities must agree exactly.
+func closeTo(t *testing.T, what string, got, want []float64, tolerance float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	scale := 1.0
+	for _, x := range want {
+		if a := math.Abs(x); !math.IsInf(a, 0) && a > scale-1 {
+			scale = 1 + a
+		}
+	}
+	for i := range want {
+		same := math.IsNaN(got[i]) && math.IsNaN(want[i]) || got[i] == want[i]
+		if !same && !(math.Abs(got[i]-want[i]) <= tolerance*scale) {
+			t.Fatalf("%s: element %d is %g, want %g", what, i, got[i], want[i])
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package op
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"modeldoctor/graph/kernel"
+	"modeldoctor/onnx"
+)
+
+// fold says how a reduction combines elements.
+type fold uint8
+
+const (
+	foldSum fold = iota
+	foldSquares
+	foldProduct
+	foldMax
+	foldMin
+)
+
+// reductionColumns is the number of adjacent results that one task of a
+// reduction accumulates side by side when the last dimension is kept.
+const reductionColumns = 256
+
+// nest is a reduction as loops: over the results' rows, over the rows that are
+// combined, and along contiguous elements, which are either one row of columns
+// that are all kept or one run that is combined.
+type nest struct {
+	rows    loops // over rows of results; the operand is the input
+	offsets []int // of the input's rows that are combined into one row of results
+	columns int   // contiguous results, 1 where the last dimension is reduced
+	run     int   // contiguous combined elements, 1 where the last dimension is kept
+}
+
+// newNest plans the reduction of an input of the given shape over the
+// dimensions where reduce is true.
+func newNest(shape []int, reduce []bool) nest {
+	var kept, reduced loops
+	kept.stride, reduced.stride = [][]int{nil}, [][]int{nil}
+	n := nest{columns: 1, run: 1}
+	step := 1
+	first := true // still in the innermost group of alike dimensions
+	var innermost bool
+	for i := len(shape) - 1; i >= 0; i-- {
+		d := shape[i]
+		if d == 1 {
+			continue
+		}
+		if step == 1 {
+			innermost = reduce[i]
+		}
+		first = first && reduce[i] == innermost
+		switch {
+		case first && innermost:
+			n.run *= d
+		case first:
+			n.columns *= d
+		case reduce[i]:
+			reduced.size = append(reduced.size, d)
+			reduced.stride[0] = append(reduced.stride[0], step)
+		default:
+			kept.size = append(kept.size, d)
+			kept.stride[0] = append(kept.stride[0], step)
+		}
+		step *= d
+	}
+	for _, l := range []*loops{&kept, &reduced} {
+		if len(l.size) == 0 {
+			l.size, l.stride[0] = []int{1}, []int{0}
+		}
+		slices.Reverse(l.size)
+		slices.Reverse(l.stride[0])
+	}
+	n.rows = kept
+	n.offsets = make([]int, reduced.elements())
+	for i := range n.offsets {
+		n.offsets[i] = reduced.offset(i)
+	}
+	return n
+}
+
+// reduce computes out by combining the elements of in over the dimensions where
+// axes is true. Floats are accumulated in float64, always in the order of the
+// array.
+func reduce(c *kernel.Context, f fold, out, in Array, axes []bool) {
+	n := newNest(in.Shape, axes)
+	switch y := out.Data.(type) {
+	case []float32:
+		if f == foldSum && n.run == 1 && n.rows.elements() == 1 {
+			kernel.SumRows(c, Elem[float32](in), y, len(n.offsets), n.columns)
+			return
+		}
+		reduceNest(c, n, y, Elem[float32](in), f, floatIdentity(f))
+	case []float64:
+		reduceNest(c, n, y, Elem[float64](in), f, floatIdentity(f))
+	case []int64:
+		reduceNest(c, n, y, Elem[int64](in), f, intIdentity(f, out.DType))
+		Wrap(out.DType, y)
+	}
+}
+
+// reduceNest runs the loops: A is the type results are accumulated in.
+func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T, f fold, identity A) {
+	if len(y) == 0 {
+		return
+	}
+	blocks := (n.columns + reductionColumns - 1) / reductionColumns
+	rows := n.rows.elements()
+	work := max(1, len(x)/(rows*blocks))
+	c.Parallel(rows*blocks, max(1, pointwiseGrain/work), func(lo, hi int) {
+		var buffer [reductionColumns]A
+		for task := lo; task < hi; task++ {
+			row, first := task/blocks, task%blocks*reductionColumns
+			width := min(reductionColumns, n.columns-first)
+			base := n.rows.offset(row) + first
+			acc := buffer[:width]
+			for i := range acc {
+				acc[i] = identity
+			}
+			for _, offset := range n.offsets {
+				at := base + offset
+				if n.columns == 1 {
+					acc[0] = foldRun(f, acc[0], x[at:at+n.run])
+				} else {
+					foldColumns(f, acc, x[at:at+width])
+				}
+			}
+			for i, v := range acc {
+				y[row*n.columns+first+i] = T(v)
+			}
+		}
+	})
+}
+
+// elements is the number of iterations of the whole nest.
+func (l loops) elements() int { return elements(l.size) }
+
+// offset is the first operand's offset at the given iteration.
+func (l loops) offset(iteration int) int {
+	at := 0
+	for i := len(l.size) - 1; i >= 0; i-- {
+		at += iteration % l.size[i] * l.stride[0][i]
+		iteration /= l.size[i]
+	}
+	return at
+}
+
+// foldRun combines a contiguous run into acc.
+func foldRun[T Number, A float64 | int64](f fold, acc A, x []T) A {
+	switch f {
+	case foldSum:
+		// Four sums side by side: one addition would wait for the other.
+		var s0, s1, s2, s3 A
+		i := 0
+		for ; i+4 <= len(x); i += 4 {
+			v := x[i : i+4 : i+4]
+			s0 += A(v[0])
+			s1 += A(v[1])
+			s2 += A(v[2])
+			s3 += A(v[3])
+		}
+		for ; i < len(x); i++ {
+			s0 += A(x[i])
+		}
+		acc += (s0 + s1) + (s2 + s3)
+	case foldSquares:
+		for _, v := range x {
+			acc += A(v) * A(v)
+		}
+	case foldProduct:
+		for _, v := range x {
+			acc *= A(v)
+		}
+	case foldMax:
+		for _, v := range x {
+			acc = max(acc, A(v))
+		}
+	case foldMin:
+		for _, v := range x {
+			acc = min(acc, A(v))
+		}
+	}
+	return acc
+}
+
+// foldColumns combines one row of columns into their accumulators.
+func foldColumns[T Number, A float64 | int64](f fold, acc []A, x []T) {
+	x = x[:len(acc)]
+	switch f {
+	case foldSum:
+		for i, v := range x {
+			acc[i] += A(v)
+		}
+	case foldSquares:
+		for i, v := range x {
+			acc[i] += A(v) * A(v)
+		}
+	case foldProduct:
+		for i, v := range x {
+			acc[i] *= A(v)
+		}
+	case foldMax:
+		for i, v := range x {
+			acc[i] = max(acc[i], A(v))
+		}
+	case foldMin:
+		for i, v := range x {
+			acc[i] = min(acc[i], A(v))
+		}
+	}
+}
+
+func floatIdentity(f fold) float64 {
+	switch f {
+	case foldProduct:
+		return 1
+	case foldMax:
+		return math.Inf(-1)
+	case foldMin:
+		return math.Inf(1)
+	}
+	return 0
+}
+
+// intIdentity is what a reduction of no integers gives: for the maximum the
+// least value of the type.
+func intIdentity(f fold, t onnx.DType) int64 {
+	if f != foldMax && f != foldMin {
+		return int64(floatIdentity(f))
+	}
+	least, greatest := intRange(t)
+	if f == foldMax {
+		return least
+	}
+	return greatest
+}
+
+// intRange returns the least and the greatest value of an integer type.
+func intRange(t onnx.DType) (least, greatest int64) {
+	switch t {
+	case onnx.Int8:
+		return math.MinInt8, math.MaxInt8
+	case onnx.Int16:
+		return math.MinInt16, math.MaxInt16
+	case onnx.Int32:
+		return math.MinInt32, math.MaxInt32
+	case onnx.Uint8:
+		return 0, math.MaxUint8
+	case onnx.Uint16:
+		return 0, math.MaxUint16
+	case onnx.Uint32:
+		return 0, math.MaxUint32
+	case onnx.Uint64:
+		return 0, math.MaxInt64
+	}
+	return math.MinInt64, math.MaxInt64
+}
+
+// reduction holds the parameters that all reductions have.
+type reduction struct {
+	Axes     []int
+	KeepDims bool
+}
+
+// flags says for each of rank dimensions whether it is reduced.
+func (r reduction) flags(rank int) []bool {
+	reduced := make([]bool, rank)
+	for _, a := range r.Axes {
+		reduced[a] = true
+	}
+	return reduced
+}
+
+// keptShape is the result's shape with the reduced dimensions kept as 1.
+func (r reduction) keptShape(shape []int) []int {
+	out := slices.Clone(shape)
+	for _, a := range r.Axes {
+		out[a] = 1
+	}
+	return out
+}
+
+// count is the number of elements combined into one.
+func (r reduction) count(shape []int) int {
+	n := 1
+	for _, a := range r.Axes {
+		n *= shape[a]
+	}
+	return n
+}
+
+func (r reduction) infer(in []Type, classes ...Class) (Type, error) {
+	t, err := sameType(in, 1, classes...)
+	if err != nil {
+		return Type{}, err
+	}
+	for i, a := range r.Axes {
+		if a < 0 || a >= t.Rank() || i > 0 && a <= r.Axes[i-1] {
+			return Type{}, fmt.Errorf("axes %v: expected ascending numbers of the dimensions of %v", r.Axes, t)
+		}
+	}
+	if r.KeepDims {
+		return t.With(r.keptShape(t.Shape)...), nil
+	}
+	shape := []int{}
+	for i, reduced := range r.flags(t.Rank()) {
+		if !reduced {
+			shape = append(shape, t.Shape[i])
+		}
+	}
+	return t.With(shape...), nil
+}

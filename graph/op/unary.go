@@ -1,0 +1,404 @@
+package op
+
+import (
+	"math"
+
+	"modeldoctor/graph/kernel"
+	"modeldoctor/onnx"
+
+	"gorgonia.org/gorgonia"
+)
+
+// The functions of one input are computed element by element; the result has
+// the input's shape.
+
+// Neg is -x.
+type Neg struct{}
+
+// Name returns "Neg".
+func (Neg) Name() string { return "Neg" }
+
+// Infer returns the input's type.
+func (Neg) Infer(in []Type) (Type, error) {
+	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
+}
+
+// Forward negates.
+func (Neg) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], negate[float32], negate[float64], negate[int64])
+}
+
+// Gradient is -dout.
+func (Neg) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Neg{}, dout)}
+}
+
+// Abs is |x|.
+type Abs struct{}
+
+// Name returns "Abs".
+func (Abs) Name() string { return "Abs" }
+
+// Infer returns the input's type.
+func (Abs) Infer(in []Type) (Type, error) {
+	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
+}
+
+// Forward takes absolute values.
+func (Abs) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], absolute[float32], absolute[float64], absolute[int64])
+}
+
+// Gradient is dout·sign(x).
+func (Abs) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Mul{}, dout, g.Do(Sign{}, in[0]))}
+}
+
+// Sign is -1, 0 or 1. Its gradient is 0.
+type Sign struct{}
+
+// Name returns "Sign".
+func (Sign) Name() string { return "Sign" }
+
+// Infer returns the input's type.
+func (Sign) Infer(in []Type) (Type, error) {
+	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
+}
+
+// Forward takes signs.
+func (Sign) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], sign[float32], sign[float64], sign[int64])
+}
+
+// Gradient is 0.
+func (Sign) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return gradientOfStep(g, dout)
+}
+
+// Rounding says how [Round] rounds.
+type Rounding uint8
+
+// The roundings, named as the ONNX operators.
+const (
+	Nearest Rounding = iota // Round: to the nearest integer, ties to even
+	Floor
+	Ceil
+)
+
+// Round rounds to integers. Its gradient is 0.
+type Round struct{ To Rounding }
+
+// Name returns the ONNX operator's name.
+func (o Round) Name() string { return [...]string{"Round", "Floor", "Ceil"}[o.To] }
+
+// Infer returns the input's type.
+func (Round) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward rounds.
+func (o Round) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], [...]func(float64) float64{math.RoundToEven, math.Floor, math.Ceil}[o.To])
+}
+
+// Gradient is 0.
+func (Round) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return gradientOfStep(g, dout)
+}
+
+// Sqrt is the square root.
+type Sqrt struct{}
+
+// Name returns "Sqrt".
+func (Sqrt) Name() string { return "Sqrt" }
+
+// Infer returns the input's type.
+func (Sqrt) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward takes square roots.
+func (Sqrt) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], squareRoot[float32], squareRoot[float64], nil)
+}
+
+// Gradient is dout/(2·out).
+func (o Sqrt) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (Sqrt) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, squareRootSlope[float32], squareRootSlope[float64])
+}
+
+// Reciprocal is 1/x.
+type Reciprocal struct{}
+
+// Name returns "Reciprocal".
+func (Reciprocal) Name() string { return "Reciprocal" }
+
+// Infer returns the input's type.
+func (Reciprocal) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward takes reciprocals.
+func (Reciprocal) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwise(c, out, in[0], reciprocal[float32], reciprocal[float64], nil)
+}
+
+// Gradient is -dout·out².
+func (o Reciprocal) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+}
+
+func (Reciprocal) slope(c *kernel.Context, dx, y, dy Array) {
+	slope(c, dx, y, dy, reciprocalSlope[float32], reciprocalSlope[float64])
+}
+
+// Exp is e to the power x.
+type Exp struct{}
+
+// Name returns "Exp".
+func (Exp) Name() string { return "Exp" }
+
+// Infer returns the input's type.
+func (Exp) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward exponentiates.
+func (Exp) Forward(c *kernel.Context, out Array, in []Array) {
+	viaKernel(c, out, in[0], kernel.Exp[float32], kernel.Exp[float64])
+}
+
+// Gradient is dout·out.
+func (Exp) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Mul{}, dout, out)}
+}
+
+// Log is the natural logarithm.
+type Log struct{}
+
+// Name returns "Log".
+func (Log) Name() string { return "Log" }
+
+// Infer returns the input's type.
+func (Log) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward takes logarithms.
+func (Log) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], math.Log)
+}
+
+// Gradient is dout/x.
+func (Log) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Div{}, dout, in[0])}
+}
+
+// Sin is the sine of x in radians.
+type Sin struct{}
+
+// Name returns "Sin".
+func (Sin) Name() string { return "Sin" }
+
+// Infer returns the input's type.
+func (Sin) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward takes sines.
+func (Sin) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], math.Sin)
+}
+
+// Gradient is dout·cos(x).
+func (Sin) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Mul{}, dout, g.Do(Cos{}, in[0]))}
+}
+
+// Cos is the cosine of x in radians.
+type Cos struct{}
+
+// Name returns "Cos".
+func (Cos) Name() string { return "Cos" }
+
+// Infer returns the input's type.
+func (Cos) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward takes cosines.
+func (Cos) Forward(c *kernel.Context, out Array, in []Array) {
+	pointwiseFunc(c, out, in[0], math.Cos)
+}
+
+// Gradient is -dout·sin(x).
+func (Cos) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Neg{}, g.Do(Mul{}, dout, g.Do(Sin{}, in[0])))}
+}
+
+// Erf is the error function.
+type Erf struct{}
+
+// Name returns "Erf".
+func (Erf) Name() string { return "Erf" }
+
+// Infer returns the input's type.
+func (Erf) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+// Forward computes the error function.
+func (Erf) Forward(c *kernel.Context, out Array, in []Array) {
+	viaKernel(c, out, in[0], kernel.Erf[float32], kernel.Erf[float64])
+}
+
+// Gradient is dout·2/sqrt(pi)·exp(-x²).
+func (o Erf) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+}
+
+func (Erf) slope(c *kernel.Context, dx, x, dy Array) {
+	slope(c, dx, x, dy, erfSlope[float32], erfSlope[float64])
+}
+
+// IsNaN says which elements of a float array are NaN.
+type IsNaN struct{}
+
+// Name returns "IsNaN".
+func (IsNaN) Name() string { return "IsNaN" }
+
+// Infer returns BOOL of the input's shape.
+func (IsNaN) Infer(in []Type) (Type, error) { return inferTest(in) }
+
+// Forward tests.
+func (IsNaN) Forward(c *kernel.Context, out Array, in []Array) {
+	test(c, out, in[0], math.IsNaN)
+}
+
+// IsInf says which elements of a float array are infinities of the signs asked
+// for.
+type IsInf struct{ Negative, Positive bool }
+
+// Name returns "IsInf".
+func (IsInf) Name() string { return "IsInf" }
+
+// Infer returns BOOL of the input's shape.
+func (IsInf) Infer(in []Type) (Type, error) { return inferTest(in) }
+
+// Forward tests.
+func (o IsInf) Forward(c *kernel.Context, out Array, in []Array) {
+	test(c, out, in[0], func(x float64) bool {
+		return o.Positive && math.IsInf(x, 1) || o.Negative && math.IsInf(x, -1)
+	})
+}
+
+func inferFloat(in []Type) (Type, error) { return sameType(in, 1, ClassFloat32, ClassFloat64) }
+
+func inferTest(in []Type) (Type, error) {
+	t, err := inferFloat(in)
+	return Type{onnx.Bool, t.Shape}, err
+}
+
+// pointwise computes out from x of the same class, by a function over slices of
+// equal length; integers wrap to their type.
+func pointwise(c *kernel.Context, out, x Array, f32 func(x, y []float32), f64 func(x, y []float64), ints func(x, y []int64)) {
+	switch y := out.Data.(type) {
+	case []float32:
+		x := Elem[float32](x)
+		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f32(x[lo:hi], y[lo:hi]) })
+	case []float64:
+		x := Elem[float64](x)
+		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f64(x[lo:hi], y[lo:hi]) })
+	case []int64:
+		x := Elem[int64](x)
+		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { ints(x[lo:hi], y[lo:hi]) })
+		Wrap(out.DType, y)
+	}
+}
+
+// pointwiseFunc computes out from x through a function of one number, for
+// operations that are not worth a loop of their own.
+func pointwiseFunc(c *kernel.Context, out, x Array, f func(float64) float64) {
+	pointwise(c, out, x, func(x, y []float32) {
+		for i, v := range x {
+			y[i] = float32(f(float64(v)))
+		}
+	}, func(x, y []float64) {
+		for i, v := range x {
+			y[i] = f(v)
+		}
+	}, nil)
+}
+
+// viaKernel computes out from x by a function of package kernel.
+func viaKernel(c *kernel.Context, out, x Array, f32 func(c *kernel.Context, x, y []float32), f64 func(c *kernel.Context, x, y []float64)) {
+	switch y := out.Data.(type) {
+	case []float32:
+		f32(c, Elem[float32](x), y)
+	case []float64:
+		f64(c, Elem[float64](x), y)
+	}
+}
+
+// test computes a truth value for each float of x.
+func test(c *kernel.Context, out, x Array, f func(float64) bool) {
+	y := Elem[bool](out)
+	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+		switch x := x.Data.(type) {
+		case []float32:
+			for i, v := range x[lo:hi] {
+				y[lo+i] = f(float64(v))
+			}
+		case []float64:
+			for i, v := range x[lo:hi] {
+				y[lo+i] = f(v)
+			}
+		}
+	})
+}
+
+func negate[T Number](x, y []T) {
+	for i, v := range x {
+		y[i] = -v
+	}
+}
+
+func absolute[T Number](x, y []T) {
+	for i, v := range x {
+		if v <= 0 { // also where v is -0
+			v = 0 - v
+		}
+		y[i] = v
+	}
+}
+
+func sign[T Number](x, y []T) {
+	for i, v := range x {
+		switch {
+		case v > 0:
+			y[i] = 1
+		case v < 0:
+			y[i] = -1
+		default: // 0, or NaN as it is
+			y[i] = v
+		}
+	}
+}
+
+func squareRoot[T kernel.Float](x, y []T) {
+	for i, v := range x {
+		y[i] = T(math.Sqrt(float64(v)))
+	}
+}
+
+func squareRootSlope[T kernel.Float](y, dy, dx []T) {
+	for i, v := range y {
+		dx[i] = dy[i] / (2 * v)
+	}
+}
+
+func reciprocal[T kernel.Float](x, y []T) {
+	for i, v := range x {
+		y[i] = 1 / v
+	}
+}
+
+func reciprocalSlope[T kernel.Float](y, dy, dx []T) {
+	for i, v := range y {
+		dx[i] = -dy[i] * v * v
+	}
+}
+
+func erfSlope[T kernel.Float](x, dy, dx []T) {
+	for i, v := range x {
+		dx[i] = T(float64(dy[i]) * (2 / math.SqrtPi) * math.Exp(-float64(v)*float64(v)))
+	}
+}

@@ -1,0 +1,133 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// ProbeResult is what a network computes for given inputs, to be compared with
+// another runtime. Losses are in nats.
+type ProbeResult struct {
+	Logits        [][]float32 // per example
+	Probabilities [][]float64 // their softmax
+	Losses        []float64   // per example; nil without labels
+	Loss          float64     // their mean
+	Weights       []GradientNorms
+	Layers        []LayerNorm // at block granularity
+}
+
+// GradientNorms are figures of one weight and of the gradient g of the mean
+// loss with respect to it. They do not depend on how the weight is stored.
+type GradientNorms struct {
+	Weight int     // index in Network.Weights
+	WNorm  float64 // ‖w‖
+	GNorm  float64 // ‖g‖
+	GDotW  float64 // ⟨g, w⟩
+}
+
+// LayerNorm is the norm of the gradient over a layer.
+type LayerNorm struct {
+	Name  string
+	GNorm float64
+}
+
+// Probe runs examples, in the model's own layout one after the other, and with
+// labels also differentiates their mean loss. len(in) must be a multiple of
+// the input's size; labels is nil or has one entry per example.
+func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeResult, error) {
+	n := r.network
+	size := n.Input.Elements()
+	count := len(in) / size
+	if len(in)%size != 0 || count == 0 {
+		return nil, fmt.Errorf("%d values are not a whole number of inputs of %d", len(in), size)
+	}
+	known := labels
+	if labels == nil {
+		known = make([]int, count)
+	}
+	logits := make([]float32, count*n.Classes)
+	losses := make([]float64, count)
+	sums := make([][]float32, len(n.Weights))
+	want := make([]int, len(n.Weights))
+	for i := range want {
+		want[i] = i
+	}
+	for lo := 0; lo < count; lo += r.Batch() {
+		hi := min(lo+r.Batch(), count)
+		batch := in[lo*size : hi*size]
+		if err := r.Evaluate(ctx, 0, batch, known[lo:hi], 1, losses[lo:hi], logits[lo*n.Classes:hi*n.Classes]); err != nil {
+			return nil, err
+		}
+		if labels == nil {
+			continue
+		}
+		err := r.Gradients(ctx, 0, batch, labels[lo:hi], 1, want, func(w int, g []float32) error {
+			if sums[w] == nil {
+				sums[w] = make([]float32, len(g))
+			}
+			for i, x := range g {
+				sums[w][i] += x
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	p := &ProbeResult{}
+	for i := range count {
+		row := logits[i*n.Classes : (i+1)*n.Classes]
+		p.Logits = append(p.Logits, row)
+		p.Probabilities = append(p.Probabilities, softmax(row))
+	}
+	if labels == nil {
+		return p, nil
+	}
+	p.Losses = losses
+	for _, l := range losses {
+		p.Loss += l / float64(count)
+	}
+	squares := make([]float64, len(n.Weights))
+	for i := range n.Weights {
+		g := GradientNorms{Weight: i}
+		w := r.Weight(i)
+		var ww, gw float64
+		for j, x := range w {
+			ww += float64(x) * float64(x)
+			if sums[i] != nil {
+				d := float64(sums[i][j]) / float64(count)
+				squares[i] += d * d
+				gw += d * float64(x)
+			}
+		}
+		g.WNorm, g.GNorm, g.GDotW = math.Sqrt(ww), math.Sqrt(squares[i]), gw
+		p.Weights = append(p.Weights, g)
+	}
+	for _, l := range n.Layers(ByBlock) {
+		var sum float64
+		for _, w := range l.Weights {
+			sum += squares[w]
+		}
+		p.Layers = append(p.Layers, LayerNorm{l.Name, math.Sqrt(sum)})
+	}
+	return p, nil
+}
+
+// softmax in float64.
+func softmax(z []float32) []float64 {
+	top := math.Inf(-1)
+	for _, x := range z {
+		top = max(top, float64(x))
+	}
+	p := make([]float64, len(z))
+	var sum float64
+	for i, x := range z {
+		p[i] = math.Exp(float64(x) - top)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
+}

@@ -1,0 +1,230 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"modeldoctor/graph/op"
+	"modeldoctor/onnx"
+)
+
+// Weight is one tensor of the file that gradients are taken of, in the form in
+// which it is stored: an operation on it (a Transpose, a Cast) is part of the
+// network.
+type Weight struct {
+	Name     string // recovered parameter path such as blocks.0.attn.qkv.weight
+	Tensor   *onnx.Tensor
+	Elements int
+	Uses     []onnx.Use
+	// Neck is the last neck before every use of the weight: the loss as a
+	// function of it depends on the images only through the activations there.
+	Neck int
+
+	value *op.Value
+	first int    // the step on the data path that uses it first
+	role  string // what that step does with it: weight, bias, or tensor
+}
+
+// Skipped is a floating-point tensor that is in no layer, and why.
+type Skipped struct {
+	Name      string
+	Elements  int
+	Reason    string
+	Parameter bool // it is a parameter all the same, one that does nothing
+}
+
+// weightRoles tells the tensors that are weights from those that are not, by
+// their size and by the operands they serve as.
+type weightRoles struct {
+	all     []onnx.Weight
+	number  map[*onnx.Tensor]int // index in all
+	reasons map[*onnx.Tensor]string
+}
+
+// parameterOperands are inputs that parametrise an operator rather than being
+// learned, by operator and input index.
+var parameterOperands = map[string]map[int]string{
+	"BatchNormalization": {3: "running statistics", 4: "running statistics"},
+	"Resize":             {1: "operator parameter", 2: "operator parameter"},
+	"Upsample":           {1: "operator parameter"},
+	"Clip":               {1: "operator parameter", 2: "operator parameter"},
+	"Pad":                {2: "operator parameter"},
+	"Range":              {0: "operator parameter", 1: "operator parameter", 2: "operator parameter"},
+	"OneHot":             {2: "operator parameter"},
+	"Dropout":            {1: "operator parameter"},
+	"QuantizeLinear":     {1: "quantisation scale"},
+	"DequantizeLinear":   {1: "quantisation scale"},
+}
+
+func classifyWeights(m *onnx.Model) *weightRoles {
+	r := &weightRoles{all: m.Weights(), number: map[*onnx.Tensor]int{}, reasons: map[*onnx.Tensor]string{}}
+	for i, w := range r.all {
+		r.number[w.Tensor] = i
+		switch {
+		case len(w.Uses) == 0:
+			r.reasons[w.Tensor] = "unused: no node reads it"
+		case w.Tensor.Elements() == 1:
+			r.reasons[w.Tensor] = "scalar"
+		case w.Tensor.Elements() == 0:
+			r.reasons[w.Tensor] = "empty"
+		case w.Tensor.DType == onnx.Double:
+			r.reasons[w.Tensor] = "double precision constant"
+		default:
+			if reason := parameterReason(w.Uses); reason != "" {
+				r.reasons[w.Tensor] = reason
+			} else if isMask(w) {
+				r.reasons[w.Tensor] = "mask"
+			}
+		}
+	}
+	return r
+}
+
+// parameterReason returns why every use of a tensor is a parameter of an
+// operator, or "".
+func parameterReason(uses []onnx.Use) string {
+	reason := ""
+	for _, u := range uses {
+		why := parameterOperands[u.Node.OpType][u.Input]
+		if why == "" {
+			return ""
+		}
+		reason = why
+	}
+	return reason
+}
+
+// maxMaskElements bounds the tensors that are read to see whether they are
+// masks.
+const maxMaskElements = 1 << 20
+
+// isMask reports whether a nameless tensor that is added or selected holds
+// nothing but zeros and large negative numbers.
+func isMask(w onnx.Weight) bool {
+	if w.Path != "" || w.Tensor.Elements() > maxMaskElements {
+		return false
+	}
+	for _, u := range w.Uses {
+		if u.Node.OpType != "Add" && u.Node.OpType != "Where" {
+			return false
+		}
+	}
+	data, err := w.Tensor.Float32s()
+	if err != nil {
+		return false
+	}
+	masked := false
+	for _, x := range data {
+		if x != 0 && !(x <= -1e4) {
+			return false
+		}
+		masked = masked || x != 0
+	}
+	return masked
+}
+
+// candidate reports whether t is a weight as far as is known.
+func (r *weightRoles) candidate(t *onnx.Tensor) bool {
+	_, listed := r.number[t]
+	return listed && r.reasons[t] == ""
+}
+
+func (r *weightRoles) index(t *onnx.Tensor) int { return r.number[t] }
+
+func (r *weightRoles) exclude(t *onnx.Tensor, reason string) { r.reasons[t] = reason }
+
+// collectWeights lists the weights that the logits depend on, in order of first
+// use, and everything else with the reason it is skipped.
+func (n *Network) collectWeights(l *lowerer) {
+	// reach[v] lists the weights that a value off the data path depends on.
+	reach := map[*op.Value][]*op.Value{}
+	leaves := func(v *op.Value) []*op.Value {
+		if v.Kind == op.Weight {
+			return []*op.Value{v}
+		}
+		return reach[v]
+	}
+	byIndex := map[int]*Weight{}
+	neck := 0
+	for i, s := range n.steps {
+		for neck+1 < len(n.Necks) && n.Necks[neck+1].position <= i {
+			neck++
+		}
+		for operand, v := range s.In {
+			if v.Data {
+				continue
+			}
+			for _, leaf := range leaves(v) {
+				if !s.Out.Data {
+					reach[s.Out] = append(reach[s.Out], leaf)
+					continue
+				}
+				if byIndex[leaf.Index] == nil {
+					file := l.roles.all[leaf.Index]
+					w := &Weight{
+						Name:     file.Path,
+						Tensor:   file.Tensor,
+						Elements: file.Tensor.Elements(),
+						Uses:     file.Uses,
+						Neck:     neck,
+						value:    leaf,
+						first:    i,
+						role:     operandRole(s.Op, operand),
+					}
+					byIndex[leaf.Index] = w
+					n.Weights = append(n.Weights, w)
+				}
+			}
+		}
+	}
+	for i, file := range l.roles.all {
+		if byIndex[i] != nil {
+			continue
+		}
+		reason := l.roles.reasons[file.Tensor]
+		if reason == "" {
+			reason = "unused: the logits do not depend on it"
+		}
+		name := file.Path
+		if name == "" {
+			name = file.Tensor.Name
+		}
+		n.Skipped = append(n.Skipped, Skipped{name, file.Tensor.Elements(), reason, strings.HasPrefix(reason, "unused")})
+	}
+	n.nameWeights()
+}
+
+// operandRole says what an operand is to an Op, for naming weights whose file
+// gives no name.
+func operandRole(o op.Op, operand int) string {
+	if operand == 0 {
+		return "tensor"
+	}
+	switch o.Name() {
+	case "Linear", "Conv", "PatchEmbedding", "Gemm", "MatMul":
+		return [...]string{"weight", "bias", "tensor"}[min(operand-1, 2)]
+	case "LayerNormalization", "RMSNormalization", "BatchNormalization", "InstanceNormalization":
+		return [...]string{"weight", "bias", "tensor"}[min(operand-1, 2)]
+	}
+	return "tensor"
+}
+
+// CheckFinite reads every weight and reports the first that holds NaN or an
+// infinity.
+func (n *Network) CheckFinite() error {
+	for _, w := range n.Weights {
+		data, err := w.Tensor.Float32s()
+		if err != nil {
+			return err
+		}
+		for j, x := range data {
+			if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
+				return &Error{Path: n.Model.Path,
+					Msg:  fmt.Sprintf("weight %q (tensor %q) is %v at element %d", w.Name, w.Tensor.Name, x, j),
+					Help: "the checkpoint is broken: training has diverged or the file is damaged"}
+			}
+		}
+	}
+	return nil
+}

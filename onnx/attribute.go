@@ -1,0 +1,122 @@
+package onnx
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"modeldoctor/onnx/internal/wire"
+)
+
+// AttributeProto.AttributeType.
+const (
+	typeUndefined = 0
+	typeFloat     = 1
+	typeInt       = 2
+	typeString    = 3
+	typeOfTensor  = 4
+	typeGraph     = 5
+	typeFloats    = 6
+	typeInts      = 7
+	typeStrings   = 8
+	typeTensors   = 9
+	typeGraphs    = 10
+)
+
+// attributeFields maps an attribute's type to the field that holds its value.
+var attributeFields = [...]protowire.Number{
+	typeFloat: attributeFloat, typeInt: attributeInt, typeString: attributeString, typeOfTensor: attributeTensor,
+	typeGraph: attributeGraph, typeFloats: attributeFloats, typeInts: attributeInts, typeStrings: attributeStrings,
+	typeTensors: attributeTensors, typeGraphs: attributeGraphs,
+}
+
+// otherAttribute stands, in Node.attributes, for a value of a type that no
+// operator reads: graphs, types, sparse tensors. Beside it are *Tensor and what
+// onnx-go decodes: float32, int64, string and slices of them.
+type otherAttribute struct{}
+
+// plain reports whether onnx-go decodes attributes of this type.
+func plain(attributeType uint64) bool {
+	switch attributeType {
+	case typeFloat, typeInt, typeString, typeFloats, typeInts, typeStrings:
+		return true
+	}
+	return false
+}
+
+// typeOf returns the type of an attribute; files older than IR version 2 do not
+// state it.
+func typeOf(attr wire.Message) uint64 {
+	if t := attr.Uint(attributeType); t != typeUndefined {
+		return t
+	}
+	for t, field := range attributeFields {
+		if field != 0 && attr.Has(field) {
+			return uint64(t)
+		}
+	}
+	return typeUndefined
+}
+
+// readAttributes checks the attributes of n and reads those that onnx-go does
+// not: tensors and the presence of graphs. The plain ones follow from onnx-go.
+func (m *Model) readAttributes(n *Node) error {
+	for attr := range n.message.Each(nodeAttribute) {
+		name := string(attr.Bytes(attributeName))
+		offset, _ := attr.Range()
+		if _, twice := n.attributes[name]; twice || name == "" {
+			e := m.fail(offset, fmt.Sprintf("attribute %q is given twice or has no name", name), "")
+			e.Node = n.Label()
+			return e
+		}
+		if n.attributes == nil {
+			n.attributes = map[string]any{}
+		}
+		n.attributes[name] = otherAttribute{}
+		switch t := typeOf(attr); {
+		case t == typeOfTensor:
+			for f := range attr.Each(attributeTensor) {
+				fallback := name
+				if n.OpType == "Constant" && len(n.Outputs) > 0 {
+					fallback = n.Outputs[0]
+				}
+				tensor, err := m.tensor(f, n, fallback)
+				if err != nil {
+					return err
+				}
+				n.attributes[name] = tensor
+			}
+		case t == typeGraph || t == typeGraphs:
+			n.subgraph = true
+		case plain(t):
+			if err := m.checkPacked(n, name, attr, attributeFields[t]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkPacked refuses packed numbers that onnx-go could not decode, with the
+// place, which it would not tell.
+func (m *Model) checkPacked(n *Node, name string, attr wire.Message, field protowire.Number) error {
+	for f := range attr.Fields() {
+		if f.Number() != field {
+			continue
+		}
+		ok := true
+		switch field {
+		case attributeInts:
+			_, ok = f.Count()
+		case attributeFloats:
+			ok = !f.Packed() || len(f.Bytes())%4 == 0
+		}
+		if !ok {
+			offset, _ := f.Range()
+			e := m.fail(offset, fmt.Sprintf("attribute %q is not a sequence of numbers", name), "")
+			e.Node = n.Label()
+			return e
+		}
+	}
+	return nil
+}

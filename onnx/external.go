@@ -1,0 +1,171 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/edsrzf/mmap-go"
+
+	"modeldoctor/onnx/internal/wire"
+)
+
+// external completes a tensor whose data lie in another file. Whether that file
+// is there is [Tensor.CheckData]'s business.
+func (t *Tensor) external(message wire.Message) error {
+	t.Storage, t.layout = StorageExternal, raw
+	where := entries(message, tensorExternal)
+	if t.location = where["location"]; t.location == "" {
+		return t.fail("external data without a location", "")
+	}
+	if t.DType.Bits() == 0 {
+		return t.fail(fmt.Sprintf("%v cannot be stored externally", t.DType), "")
+	}
+	t.File = filepath.Join(t.model.dir, filepath.FromSlash(t.location))
+	t.Range.Length = int64(t.DType.rawBytes(t.elements))
+	for key, value := range where {
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch key {
+		case "offset":
+			t.Range.Offset = n
+		case "length":
+			if err == nil && n != t.Range.Length {
+				return t.fail(fmt.Sprintf("%v of shape %v needs %d bytes, its external data have %d", t.DType, t.Shape, t.Range.Length, n), "")
+			}
+		default:
+			continue // location, checksum and keys of later versions
+		}
+		if err != nil || n < 0 {
+			return t.fail(fmt.Sprintf("external data with %s %q, expected a number of bytes", key, value), "")
+		}
+	}
+	return nil
+}
+
+// dataFiles maps the external data files of a model, each once, when first
+// needed. It is safe for concurrent use.
+type dataFiles struct {
+	mu     sync.Mutex
+	mapped map[string]mmap.MMap
+}
+
+// bytes returns the tensor's data in its external file.
+func (t *Tensor) externalBytes() ([]byte, error) {
+	files := &t.model.files
+	files.mu.Lock()
+	defer files.mu.Unlock()
+	data, ok := files.mapped[t.location]
+	if !ok {
+		f, err := t.openExternal()
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if data, err = mapFile(f); err != nil {
+			return nil, t.externalError(err)
+		}
+		if files.mapped == nil {
+			files.mapped = map[string]mmap.MMap{}
+		}
+		files.mapped[t.location] = data
+	}
+	if err := t.checkExternalRange(int64(len(data))); err != nil {
+		return nil, err
+	}
+	end := t.Range.Offset + t.Range.Length
+	return data[t.Range.Offset:end:end], nil
+}
+
+// checkExternal looks at the file without mapping it.
+func (t *Tensor) checkExternal() error {
+	f, err := t.openExternal()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return t.externalError(err)
+	}
+	return t.checkExternalRange(info.Size())
+}
+
+func (t *Tensor) checkExternalRange(size int64) error {
+	// Compared by subtraction: the sum of two numbers from the file may overflow.
+	if t.Range.Offset > size || t.Range.Length > size-t.Range.Offset {
+		e := t.fail(fmt.Sprintf("external data at byte %d, length %d, but the file has only %d bytes", t.Range.Offset, t.Range.Length, size), "the data file is cut short or belongs to another export: copy it again, or export the model again")
+		e.Path, e.Offset = t.File, 0
+		return e
+	}
+	return nil
+}
+
+// openExternal opens the data file, which must be a regular file inside the
+// model's folder, also after links have been followed.
+func (t *Tensor) openExternal() (*os.File, error) {
+	if t.model.dir == "" {
+		return nil, t.fail(fmt.Sprintf("its data are in the file %q, and a model from memory has no folder to look in", t.location), "")
+	}
+	if !filepath.IsLocal(filepath.FromSlash(t.location)) {
+		return nil, t.fail(fmt.Sprintf("its data file %q lies outside the model's folder", t.location), "export the model with its data beside it; a path that leads elsewhere is never followed")
+	}
+	root, err := os.OpenRoot(t.model.dir)
+	if err != nil {
+		return nil, t.externalError(err)
+	}
+	defer root.Close()
+	// The kind is looked at before opening: opening a pipe would wait.
+	info, err := root.Stat(filepath.FromSlash(t.location))
+	if err != nil {
+		return nil, t.externalError(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, t.fail(fmt.Sprintf("its data file %q is not a regular file", t.location), "")
+	}
+	f, err := root.Open(filepath.FromSlash(t.location))
+	if err != nil {
+		return nil, t.externalError(err)
+	}
+	return f, nil
+}
+
+func (t *Tensor) externalError(err error) error {
+	var e *FormatError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e = t.fail(fmt.Sprintf("its data file %q is missing", t.File), "the exporter wrote the weights beside the model: copy "+t.location+" into its folder under that name")
+	case errors.Is(err, fs.ErrPermission):
+		e = t.fail(fmt.Sprintf("its data file %q cannot be read: permission denied", t.File), "")
+	default:
+		e = t.fail(fmt.Sprintf("its data file %q cannot be read: %v", t.File, err), "links that lead out of the model's folder are not followed (the Hugging Face cache has such links): copy the file itself")
+	}
+	e.Err = err
+	return e
+}
+
+// mapFile maps a whole file copy-on-write: a stray write to a view copies the
+// page, the file never changes. A file that is empty maps to nil.
+func mapFile(f *os.File) (mmap.MMap, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return nil, err
+	}
+	return mmap.Map(f, mmap.COPY, 0)
+}
+
+func (d *dataFiles) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, data := range d.mapped {
+		if data != nil {
+			errs = append(errs, data.Unmap())
+		}
+	}
+	d.mapped = nil
+	return errors.Join(errs...)
+}

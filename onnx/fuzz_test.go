@@ -1,0 +1,88 @@
+package onnx_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"modeldoctor/onnx"
+	"modeldoctor/onnx/onnxtest"
+)
+
+// FuzzParse states what holds of every file that is accepted: onnx-go hands back
+// the operands that the file has, every range lies in the file, and every tensor
+// reads as many elements as its shape says or is refused with its name.
+func FuzzParse(f *testing.F) {
+	half, halfInts := bits16(onnx.NarrowFloat16)
+	for _, w := range []*onnxtest.TensorProto{
+		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).Raw(raw32()),
+		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).FloatsUnpacked(floats...),
+		onnxtest.Tensor("w", onnx.Float16, []int{2, 3}).Raw(half),
+		onnxtest.Tensor("w", onnx.Float16, []int{2, 3}).Int32s(halfInts...),
+		onnxtest.Tensor("w", onnx.Int4, []int{3}).Int32s(0x7f, 0x08),
+		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).External("w.data", 0, 24),
+	} {
+		b := build(w)
+		b.Constant("c", onnxtest.Tensor("", onnx.Double, nil).Doubles(1))
+		b.Node("Transpose", []string{"w"}, []string{"t", ""}, onnxtest.Ints("perm", 1, 0)).Name("/a/a.0/Transpose")
+		b.Node("MatMul", []string{"x", "t"}, []string{"p"}).Metadata("pkg.torch.onnx.name_scopes", "['', 'b', 'linear']")
+		f.Add(b.Bytes())
+	}
+	fixtures, err := filepath.Glob(filepath.Join("..", "fixtures", "*", "*.onnx"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range fixtures {
+		if data, err := os.ReadFile(path); err == nil && len(data) < 256<<10 {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := onnx.Parse(data, "")
+		if err != nil {
+			var format *onnx.FormatError
+			if !errors.As(err, &format) {
+				t.Fatalf("error of type %T: %v", err, err)
+			}
+			return
+		}
+		for i, n := range m.Nodes {
+			inputs, outputs := n.FileOperands()
+			if n.Index != i || !slices.Equal(n.Inputs, inputs) || !slices.Equal(n.Outputs, outputs) {
+				t.Fatalf("node %d: %q → %q, the file has %q → %q", i, n.Inputs, n.Outputs, inputs, outputs)
+			}
+			for _, name := range n.Attributes() {
+				if tensor := n.Tensor(name); tensor != nil {
+					checkTensor(t, tensor, data)
+				}
+			}
+		}
+		for _, tensor := range m.Tensors {
+			checkTensor(t, tensor, data)
+		}
+		m.Weights()
+		m.Unsupported()
+	})
+}
+
+func checkTensor(t *testing.T, tensor *onnx.Tensor, data []byte) {
+	if r := tensor.Range; tensor.Storage != onnx.StorageExternal && (r.Offset < 0 || r.Length < 0 || r.Offset+r.Length > int64(len(data))) {
+		t.Fatalf("%s lies at %v of %d bytes", tensor.Name, r, len(data))
+	}
+	n, err := tensor.Elements(), error(nil)
+	if tensor.DType.IsFloat() {
+		var x []float32
+		x, err = tensor.Float32s()
+		n = len(x)
+	} else if tensor.DType.IsInteger() {
+		var x []int64
+		x, err = tensor.Int64s()
+		n = len(x)
+	}
+	var format *onnx.FormatError
+	if err == nil && n != tensor.Elements() || err != nil && !errors.As(err, &format) {
+		t.Fatalf("%s: %d of %d elements, %v", tensor.Name, n, tensor.Elements(), err)
+	}
+}

@@ -1,0 +1,181 @@
+package onnx
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/edsrzf/mmap-go"
+
+	"modeldoctor/onnx/internal/wire"
+)
+
+// Model is an open model file. It is safe for concurrent reading; its exported
+// fields are not to be changed. Views of its data die with [Model.Close].
+type Model struct {
+	Path            string // as given to Open; "" for a model from memory
+	Size            int64  // bytes, without external data
+	IRVersion       int64
+	Producer        string
+	ProducerVersion string
+	GraphName       string
+	Opsets          map[string]int64 // domain → version; "" is ai.onnx
+	Metadata        map[string]string
+	Nodes           []*Node     // topological: every value is made before it is used
+	Inputs          []ValueInfo // without those that are initializers
+	Outputs         []ValueInfo
+	Tensors         []*Tensor // the initializers, in file order
+	// Functions counts the model-local functions, SparseInitializers the
+	// sparse tensors. Neither is read: see [Model.Unsupported].
+	Functions, SparseInitializers int
+
+	dir       string // where external data lie; "" refuses them
+	data      []byte
+	mapped    mmap.MMap // nil for a model from memory
+	index     *wire.Index
+	graph     wire.Message
+	constants map[string]*Tensor // by value name: initializers and Constant nodes
+	functions map[functionKey]bool
+	files     dataFiles
+	sha256    func() string
+}
+
+// ValueInfo is a declared input or output of the graph.
+type ValueInfo struct {
+	Name  string
+	DType DType // Undefined where the value is not a tensor
+	Shape []Dim // nil where the rank is not declared; empty for a scalar
+}
+
+// Dim is one dimension of a declared shape: a size, or Value -1 and the name of
+// a symbolic one, "" where it is not named either.
+type Dim struct {
+	Value int64
+	Param string
+}
+
+// String returns the size, the name or "?".
+func (d Dim) String() string {
+	switch {
+	case d.Value >= 0:
+		return fmt.Sprint(d.Value)
+	case d.Param != "":
+		return d.Param
+	}
+	return "?"
+}
+
+// Open maps the file and reads its structure; of the data of tensors nothing is
+// read. The file must not change while the model is open. Errors about the
+// file are of type [*FormatError].
+func Open(path string) (*Model, error) {
+	// The kind is looked at before opening: opening a pipe would wait.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	switch {
+	case info.IsDir():
+		return nil, &FormatError{Path: path, Msg: "this is a folder, not an ONNX model", Advice: folderHint(path)}
+	case !info.Mode().IsRegular():
+		return nil, &FormatError{Path: path, Msg: "this is not a regular file", Advice: "give the path of a .onnx file"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	defer f.Close()
+	mapped, err := mapFile(f)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	m := &Model{Path: path, dir: filepath.Dir(path), data: mapped, mapped: mapped}
+	if err := m.decode(); err != nil {
+		_ = m.Close() // what was wrong with the file matters more
+		return nil, err
+	}
+	return m, nil
+}
+
+// Parse reads a model from memory. data must stay unchanged while the model is
+// used, and views of tensors are views of it. dir is the folder in which
+// external data are looked for; "" refuses them.
+func Parse(data []byte, dir string) (*Model, error) {
+	m := &Model{data: data, dir: dir}
+	if err := m.decode(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close unmaps the file and its external data. Slices from [Tensor.Float32s]
+// must not be used afterwards.
+func (m *Model) Close() error {
+	err := m.files.close()
+	if m.mapped != nil {
+		err = errors.Join(err, m.mapped.Unmap())
+		m.mapped, m.data = nil, nil
+	}
+	return err
+}
+
+// SHA256 returns the digest of the model file, without external data, in
+// hexadecimal. It reads the whole file the first time.
+func (m *Model) SHA256() (string, error) {
+	if m.data == nil {
+		return "", fmt.Errorf("%s: the model is closed: %w", m.Path, os.ErrClosed)
+	}
+	return m.sha256(), nil
+}
+
+// Opset returns the version of the operator set that the model imports for a
+// domain, 0 where it imports none. "" and "ai.onnx" are the same domain.
+func (m *Model) Opset(domain string) int64 { return m.Opsets[canonicalDomain(domain)] }
+
+func canonicalDomain(domain string) string {
+	if domain == "ai.onnx" {
+		return ""
+	}
+	return domain
+}
+
+// Tensor returns the constant of that name: an initializer or the value of a
+// Constant node; nil where there is none.
+func (m *Model) Tensor(name string) *Tensor { return m.constants[name] }
+
+// fail makes an error about the model file.
+func (m *Model) fail(offset int64, msg, hint string) *FormatError {
+	return &FormatError{Path: m.Path, Offset: offset, Msg: msg, Advice: hint}
+}
+
+func (m *Model) digest() func() string {
+	return sync.OnceValue(func() string {
+		sum := sha256.Sum256(m.data)
+		return hex.EncodeToString(sum[:])
+	})
+}
+
+func openError(path string, err error) error {
+	e := &FormatError{Path: path, Err: err, Msg: "cannot be read: " + err.Error()}
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		e.Msg = "cannot be read: " + cause.Err.Error()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		e.Msg, e.Advice = "no such file", "check the path of the model"
+	}
+	return e
+}
+
+// folderHint names the model in a folder, where there is just one.
+func folderHint(path string) string {
+	if found, err := filepath.Glob(filepath.Join(path, "*.onnx")); err == nil && len(found) == 1 {
+		return "did you mean " + found[0] + "?"
+	}
+	return "give the path of a .onnx file"
+}

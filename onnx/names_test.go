@@ -1,0 +1,65 @@
+package onnx
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestIsParameterPath(t *testing.T) {
+	for name, want := range map[string]bool{
+		"blocks.0.attn.qkv.weight":                     true,
+		"encoder.layers.0.self_attention.in_proj_bias": true,
+		"0.fn.weight":                    true,
+		"cls_token":                      true,
+		"pos_embed":                      true,
+		"":                               false,
+		"325":                            false,
+		"val_12":                         false,
+		"_val_3":                         false,
+		"onnx::MatMul_325":               false,
+		"/blocks.0/Constant_output_0":    false,
+		"Attention_0_qkv_weight":         false,
+		"ortshared_1_0_1_0_token_5":      false,
+		"blocks.0.fc1.weight_transposed": false,
+		"conv1.weight_bias":              false,
+		"layer0/kernel:0":                false,
+		"a..b":                           false,
+	} {
+		if got := isParameterPath(name); got != want {
+			t.Errorf("%q: %v, expected %v", name, got, want)
+		}
+	}
+}
+
+func TestScopeOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"/encoder/layers/encoder_layer_3/mlp/mlp.0/Gemm":        "encoder.layers.encoder_layer_3.mlp.0",
+		"/1/1.0/1.0.0/fn/fn.1/query/MatMul":                     "1.0.0.fn.1.query",
+		"/vit/encoder/layer.0/attention/query/MatMul":           "vit.encoder.layer.0.attention.query",
+		"/blocks/blocks.1/attn/qkv/MatMul/MatMulAddFusion":      "blocks.1.attn.qkv",
+		"/blocks/blocks.1/attn/MatMul/MatMulScaleFusion/":       "blocks.1.attn",
+		"/blocks/blocks.1/norm1/Add_1/LayerNormFusion/_token_7": "blocks.1.norm1",
+		"/patch_embed/proj/Conv_output_0":                       "patch_embed.proj",
+		"/Gemm":                                                 "",
+	} {
+		if got := scopeOf(name); got != want {
+			t.Errorf("%q: %q, expected %q", name, got, want)
+		}
+	}
+}
+
+func TestParseScopes(t *testing.T) {
+	for text, want := range map[string][]string{
+		`['', 'blocks.2', 'linear_8']`: {"", "blocks.2", "linear_8"},
+		`["it's", 'a\'b', 'c\\d']`:     {"it's", "a'b", `c\d`},
+		`[]`:                           nil,
+		`['open`:                       nil,
+		`['open]`:                      nil,
+		`[blocks]`:                     nil,
+		``:                             nil,
+	} {
+		if got := parseScopes(text); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, expected %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+
+	"modeldoctor/onnx/internal/wire"
+)
+
+// Node is one operation of the graph. Nodes are shared and not to be changed.
+type Node struct {
+	Index    int    // its place in Model.Nodes
+	Offset   int64  // of its NodeProto in the file, bytes
+	Name     string // often "", not always unique
+	OpType   string
+	Domain   string // "" is ai.onnx
+	Overload string
+	// Inputs and Outputs are the names of values in operand order. "" marks an
+	// optional operand that is absent; a value may occur twice.
+	Inputs, Outputs []string
+	// Scopes is the path of modules that the exporter recorded, outermost
+	// first, as in ["", "blocks.2", "blocks.2.mlp", "blocks.2.mlp.fc1",
+	// "linear_8"]; nil in files that do not have it.
+	Scopes []string
+
+	attributes map[string]any // see attribute.go
+	subgraph   bool
+	message    wire.Message
+}
+
+// Label names the node in messages: node "NAME" (OpType), or, where it has no
+// name, node #17 (OpType, output "x").
+func (n *Node) Label() string {
+	if n.Name != "" {
+		return fmt.Sprintf("node %q (%s)", n.Name, n.OpType)
+	}
+	output := ""
+	if i := slices.IndexFunc(n.Outputs, func(s string) bool { return s != "" }); i >= 0 {
+		output = n.Outputs[i]
+	}
+	return fmt.Sprintf("node #%d (%s, output %q)", n.Index, n.OpType, output)
+}
+
+// Subgraph reports whether an attribute is a graph: control flow.
+func (n *Node) Subgraph() bool { return n.subgraph }
+
+// Has reports whether the attribute is present, of whatever type.
+func (n *Node) Has(name string) bool {
+	_, ok := n.attributes[name]
+	return ok
+}
+
+// Attributes returns the names of the attributes, sorted.
+func (n *Node) Attributes() []string {
+	names := make([]string, 0, len(n.attributes))
+	for name := range n.attributes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// attribute returns the attribute if it is present and of type T, else def.
+func attribute[T any](n *Node, name string, def T) T {
+	if v, ok := n.attributes[name].(T); ok {
+		return v
+	}
+	return def
+}
+
+// Int returns an INT attribute, def where it is absent or of another type.
+func (n *Node) Int(name string, def int64) int64 { return attribute(n, name, def) }
+
+// Ints returns an INTS attribute, nil where it is absent or of another type.
+// The slice is shared.
+func (n *Node) Ints(name string) []int64 { return attribute[[]int64](n, name, nil) }
+
+// Float returns a FLOAT attribute, def where it is absent or of another type.
+func (n *Node) Float(name string, def float32) float32 { return attribute(n, name, def) }
+
+// Floats returns a FLOATS attribute, nil where it is absent or of another type.
+// The slice is shared.
+func (n *Node) Floats(name string) []float32 { return attribute[[]float32](n, name, nil) }
+
+// Str returns a STRING attribute, def where it is absent or of another type.
+func (n *Node) Str(name, def string) string { return attribute(n, name, def) }
+
+// Strings returns a STRINGS attribute, nil where it is absent or of another
+// type. The slice is shared.
+func (n *Node) Strings(name string) []string { return attribute[[]string](n, name, nil) }
+
+// Tensor returns a TENSOR attribute, nil where it is absent or of another type.
+func (n *Node) Tensor(name string) *Tensor { return attribute[*Tensor](n, name, nil) }
+
+// Metadata returns the value of an entry of the node's metadata_props, or "".
+func (n *Node) Metadata(key string) string { return metadata(n.message, nodeMetadata, key) }

@@ -1,0 +1,123 @@
+package onnx
+
+import (
+	"container/heap"
+	"fmt"
+)
+
+// sortNodes returns the nodes so that every value is made before it is used,
+// in file order wherever that is so already, which ONNX demands and nearly all
+// files obey. It refuses a value that is made twice or never, and cycles.
+// Values that only a subgraph refers to are not looked at.
+func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
+	maker, err := m.makers(nodes)
+	if err != nil {
+		return nil, err
+	}
+	waiting := make([]int, len(nodes)) // operands that are not made yet
+	users := make([][]int, len(nodes))
+	var ready intHeap
+	for i, n := range nodes {
+		for _, value := range n.Inputs {
+			if value == "" {
+				continue
+			}
+			from, ok := maker[value]
+			if !ok {
+				return nil, m.undefined(n, value)
+			}
+			if from >= 0 {
+				waiting[i]++
+				users[from] = append(users[from], i)
+			}
+		}
+		if waiting[i] == 0 {
+			ready = append(ready, i)
+		}
+	}
+	for _, out := range m.Outputs {
+		if _, ok := maker[out.Name]; !ok {
+			offset, _ := m.graph.Range()
+			return nil, m.fail(offset, fmt.Sprintf("the graph's output %q is made by no node", out.Name), "export the model again")
+		}
+	}
+	sorted := make([]*Node, 0, len(nodes))
+	for len(ready) > 0 { // increasing indices are a heap
+		i := heap.Pop(&ready).(int)
+		nodes[i].Index = len(sorted)
+		sorted = append(sorted, nodes[i])
+		for _, j := range users[i] {
+			if waiting[j]--; waiting[j] == 0 {
+				heap.Push(&ready, j)
+			}
+		}
+	}
+	if len(sorted) < len(nodes) {
+		for i, n := range nodes {
+			if waiting[i] > 0 {
+				e := m.fail(n.Offset, "the node depends on its own output", "export the model again")
+				e.Node = n.Label()
+				return nil, e
+			}
+		}
+	}
+	return sorted, nil
+}
+
+// given marks, among the makers, a value that no node makes.
+const given = -1
+
+// makers returns, for each value, the index of the node that makes it, or given.
+func (m *Model) makers(nodes []*Node) (map[string]int, error) {
+	maker := make(map[string]int, len(nodes)+len(m.Tensors))
+	for _, t := range m.Tensors {
+		maker[t.Name] = given
+	}
+	for _, in := range m.Inputs {
+		if _, twice := maker[in.Name]; twice {
+			offset, _ := m.graph.Range()
+			return nil, m.fail(offset, fmt.Sprintf("two inputs have the name %q", in.Name), "export the model again")
+		}
+		maker[in.Name] = given
+	}
+	for sparse := range m.graph.Each(graphSparse) {
+		for values := range sparse.Each(sparseValues) {
+			maker[string(values.Bytes(tensorName))] = given
+		}
+	}
+	for i, n := range nodes {
+		for _, value := range n.Outputs {
+			if value == "" {
+				continue
+			}
+			if _, twice := maker[value]; twice {
+				e := m.fail(n.Offset, fmt.Sprintf("the value %q is made a second time", value), "export the model again")
+				e.Node = n.Label()
+				return nil, e
+			}
+			maker[value] = i
+		}
+	}
+	return maker, nil
+}
+
+func (m *Model) undefined(n *Node, value string) error {
+	e := m.fail(n.Offset, fmt.Sprintf("its input %q is neither an input of the graph, an initializer nor made by a node", value),
+		"the file may have been saved without its weights: export it again")
+	e.Node = n.Label()
+	return e
+}
+
+// intHeap is a min-heap.
+type intHeap []int
+
+func (h intHeap) Len() int           { return len(h) }
+func (h intHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h intHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *intHeap) Push(x any)        { *h = append(*h, x.(int)) }
+func (h *intHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return last
+}

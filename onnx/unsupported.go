@@ -1,0 +1,39 @@
+package onnx
+
+import "fmt"
+
+// Unsupported is something in the file that no part of the program can run,
+// although the file can be read and listed.
+type Unsupported struct {
+	Node   string `json:"node"`   // the node's label; "" for the file as a whole
+	Op     string `json:"op"`     // operator type
+	Domain string `json:"domain"` // "" is ai.onnx
+	Opset  int64  `json:"opset"`  // version of the domain that the model imports
+	Reason string `json:"reason"`
+}
+
+type functionKey struct{ domain, name, overload string }
+
+// Unsupported lists what keeps the file from being run whatever the operators
+// that are known: calls of model-local functions, control flow, sparse tensors.
+func (m *Model) Unsupported() []Unsupported {
+	var list []Unsupported
+	if m.SparseInitializers > 0 {
+		list = append(list, Unsupported{Reason: fmt.Sprintf("%d initializers are sparse tensors", m.SparseInitializers)})
+	}
+	for _, n := range m.Nodes {
+		reason := ""
+		switch {
+		case m.functions[functionKey{n.Domain, n.OpType, n.Overload}]:
+			reason = "it calls a function that the model defines; inline the functions (onnx.inliner.inline_local_functions)"
+		case n.subgraph:
+			reason = "control flow: one of its attributes is a graph"
+		case n.OpType == "Constant" && n.Domain == "" && n.Outputs[0] != "" && m.constants[n.Outputs[0]] == nil:
+			reason = "its value is neither a tensor, a number nor a string"
+		default:
+			continue
+		}
+		list = append(list, Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: m.Opset(n.Domain), Reason: reason})
+	}
+	return list
+}

@@ -1,0 +1,90 @@
+// Package report prints results. It computes nothing: what a reader sees in one
+// format is what another gives to a machine, and the verdict is the same in
+// all.
+//
+// There is one printer per kind of result and format: CheckText, CheckJSON,
+// InspectText, and so on. Printers write to an io.Writer and return its error.
+package report
+
+import (
+	"modeldoctor/diag"
+	"modeldoctor/graph"
+)
+
+// SchemaVersion is the version of every JSON document. It rises when a field
+// changes its meaning or goes away, not when one is added.
+const SchemaVersion = 1
+
+// Model describes the file that was read.
+type Model struct {
+	Path           string
+	SHA256         string // hexadecimal
+	Producer       string // name and version of the exporter
+	Opset          int64  // of ai.onnx
+	IRVersion      int64
+	Parameters     int // elements of all weights in layers
+	Classes        int
+	Family         string // in words, such as "ViT, 6 blocks"
+	SoftmaxRemoved bool   // losses are of what enters the Softmax at the end
+	FixedBatch     int    // the batch the file is bound to; 0 if free
+}
+
+// Preprocess describes how images were turned into the model's input.
+type Preprocess struct {
+	Name   string
+	Source string // a file, --preprocess, or how it was detected
+	Mean   [3]float64
+	Std    [3]float64
+	Size   [2]int // height, width
+}
+
+// Data describes the images that were used.
+type Data struct {
+	Name       string
+	Val        string // the split and slice, such as test[:1000]
+	ValN       int
+	Preprocess Preprocess
+}
+
+// Provenance says how a result came about. Nothing outside it depends on the
+// number of threads.
+type Provenance struct {
+	Version   string
+	Command   []string
+	Seed      uint64
+	Device    string
+	Threads   int
+	Seconds   float64
+	PeakBytes int64 // largest resident set of the process
+}
+
+// Check is the result of the command check.
+type Check struct {
+	Model      Model
+	Data       Data
+	Diagnosis  *diag.Report
+	Skipped    []graph.Skipped
+	FailOn     diag.Level // the level from which a violation fails; "" never
+	Provenance Provenance
+}
+
+// Failed returns the violations that reach FailOn.
+func (c *Check) Failed() []diag.Violation {
+	var failed []diag.Violation
+	for _, v := range c.Diagnosis.Violations {
+		if fails(c.FailOn, v.Level) {
+			failed = append(failed, v)
+		}
+	}
+	return failed
+}
+
+func fails(threshold, level diag.Level) bool {
+	switch threshold {
+	case diag.LevelError:
+		return level == diag.LevelError
+	case diag.LevelWarning:
+		return level == diag.LevelError || level == diag.LevelWarning
+	}
+	return false
+}
