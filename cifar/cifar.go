@@ -22,7 +22,6 @@ package cifar
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +145,7 @@ func Open(path string) (dataset.Source, error) {
 	const hint = "expected the files of CIFAR-10 or CIFAR-100 (data_batch_1.bin, test.bin, …, or their Python forms), a .tar.gz of them, or one of them"
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, &dataset.Error{Path: path, Msg: "cannot open the data", Hint: hint, Err: cause(err)}
+		return nil, &dataset.Error{Path: path, Msg: "cannot open the data", Hint: hint, Err: err}
 	}
 	src := &source{name: filepath.Base(path)}
 	found := false
@@ -284,13 +283,4 @@ func (s *source) fail(name string, data []byte, err error) error {
 		hint = "this is a Git LFS pointer, not the data: run git lfs pull"
 	}
 	return &dataset.Error{Path: s.files.path(name), Msg: "cannot read the data", Hint: hint, Err: err}
-}
-
-// cause strips the operation and path that the os package puts before an error:
-// a [dataset.Error] has the path already.
-func cause(err error) error {
-	if p, ok := err.(*fs.PathError); ok {
-		return p.Err
-	}
-	return err
 }

@@ -50,7 +50,7 @@ func (f folder) read(names []string) ([][]byte, error) {
 			contents[i], err = os.ReadFile(f.path(name))
 		}
 		if err != nil {
-			return nil, &dataset.Error{Path: f.path(name), Msg: "cannot read the data", Err: cause(err)}
+			return nil, &dataset.Error{Path: f.path(name), Msg: "cannot read the data", Err: err}
 		}
 	}
 	return contents, nil
@@ -123,7 +123,7 @@ var errDone = errors.New("done")
 // walk calls visit for each regular file of the archive, in order.
 func (a *archive) walk(visit func(name string, size int64, r io.Reader) error) error {
 	fail := func(err error) error {
-		return &dataset.Error{Path: a.file, Msg: "cannot read the archive", Hint: "download it again, or compare its checksum", Err: cause(err)}
+		return &dataset.Error{Path: a.file, Msg: "cannot read the archive", Hint: "download it again, or compare its checksum", Err: err}
 	}
 	f, err := os.Open(a.file)
 	if err != nil {

@@ -58,14 +58,14 @@ func isFile(path string) bool {
 func readConfig(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the file", Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot read the file", Err: err}
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxConfigBytes {
 		return nil, &Error{Path: path, Msg: fmt.Sprintf("not a regular file of at most %d bytes", maxConfigBytes)}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the file", Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot read the file", Err: err}
 	}
 	return data, nil
 }

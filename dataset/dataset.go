@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"image"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -48,19 +49,20 @@ type Error struct {
 // Error returns the path, the message and the cause, on one line, without the
 // hint.
 func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Path != "" {
-		b.WriteString(e.Path)
-		b.WriteString(": ")
-	}
-	b.WriteString(e.Msg)
-	if e.Err != nil {
-		if e.Msg != "" {
-			b.WriteString(": ")
+	var parts []string
+	for _, part := range []string{e.Path, e.Msg} {
+		if part != "" {
+			parts = append(parts, part)
 		}
-		b.WriteString(e.Err.Error())
 	}
-	return b.String()
+	switch err := e.Err.(type) {
+	case nil:
+	case *fs.PathError: // which would name the path again
+		parts = append(parts, err.Err.Error())
+	default:
+		parts = append(parts, err.Error())
+	}
+	return strings.Join(parts, ": ")
 }
 
 // Unwrap returns the cause.

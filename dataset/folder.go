@@ -3,7 +3,6 @@ package dataset
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"image"
 	_ "image/jpeg" // registers the decoders of the formats that folders hold
@@ -48,7 +47,7 @@ type folderSplit struct {
 func Open(path string) (Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot open the data", Hint: "--data takes a CIFAR folder or archive, or a folder of class folders", Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot open the data", Hint: "--data takes a CIFAR folder or archive, or a folder of class folders", Err: err}
 	}
 	if !info.IsDir() {
 		return nil, &Error{Path: path, Msg: "not a data set in a known form", Hint: "--data takes a CIFAR folder or archive (.bin, Python pickle, .tar.gz), or a folder of class folders"}
@@ -176,7 +175,7 @@ func (f *folder) list(name, path string) (Set, error) {
 func subfolders(path string) ([]string, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot list the folder", Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot list the folder", Err: err}
 	}
 	var names []string
 	for _, e := range entries {
@@ -225,7 +224,7 @@ func images(class string) ([]string, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, &Error{Path: class, Msg: "cannot list the class folder", Err: cause(err)}
+		return nil, &Error{Path: class, Msg: "cannot list the class folder", Err: err}
 	}
 	if other != "" {
 		// Leaving it out in silence would measure another data set.
@@ -260,14 +259,14 @@ func decode(path string) (image.Image, error) {
 	const hint = "replace or remove the file"
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: err}
 	}
 	if info.Size() > maxImageBytes {
 		return nil, &Error{Path: path, Msg: fmt.Sprintf("image file of %d bytes, more than the %d allowed", info.Size(), maxImageBytes), Hint: hint}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: cause(err)}
+		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: err}
 	}
 	config, _, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -281,14 +280,4 @@ func decode(path string) (image.Image, error) {
 		return nil, &Error{Path: path, Msg: "cannot decode the image", Hint: hint, Err: err}
 	}
 	return img, nil
-}
-
-// cause strips the operation and path that the os package puts before an error:
-// an [*Error] has the path already.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

@@ -120,9 +120,8 @@ func (o operation) results() []string {
 
 // cutMark returns the file's own name, or "" and false for one of topology's.
 func cutMark(name string) (string, bool) {
-	own, ok := strings.CutPrefix(name, fromFile)
-	if !ok {
-		return "", false
+	if own, ok := strings.CutPrefix(name, fromFile); ok {
+		return own, true
 	}
-	return own, true
+	return "", false
 }

@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -145,6 +146,30 @@ func TestUses(t *testing.T) {
 	}
 	if w.Path != "w" || w.Source != onnx.FromTensor {
 		t.Errorf("path %q from %s", w.Path, w.Source)
+	}
+}
+
+// TestPathsAreUnique has one module use three weights that nothing tells apart
+// but their order.
+func TestPathsAreUnique(t *testing.T) {
+	b := onnxtest.New(17)
+	b.Input("x", onnx.Float, 1, 1)
+	value := "x"
+	for i := range 3 {
+		name := fmt.Sprintf("onnx::MatMul_%d", i)
+		b.Float(name, []int{1, 1}, []float32{1})
+		output := fmt.Sprintf("/a/MatMul_%d_output_0", i)
+		b.Node("MatMul", []string{value, name}, []string{output})
+		value = output
+	}
+	b.Float("a.weight_2", []int{1}, []float32{1})
+	b.Output(value, onnx.Float, 1, 1)
+	var paths []string
+	for _, w := range parse(t, b).Weights() {
+		paths = append(paths, w.Path)
+	}
+	if want := []string{"a.weight", "a.weight_3", "a.weight_4", "a.weight_2"}; !slices.Equal(paths, want) {
+		t.Errorf("paths %q, expected %q", paths, want)
 	}
 }
 

@@ -54,7 +54,7 @@ var (
 
 // nameWeights sets Path and Source of the weights and Path of their uses.
 func (m *Model) nameWeights(weights []Weight, u uses) {
-	r := recovery{model: m, uses: u, makers: map[string]*Node{}, folded: m.foldedFrom(), names: map[string]bool{}, exclusive: map[*Tensor]bool{}}
+	r := recovery{model: m, uses: u, makers: map[string]*Node{}, folded: m.foldedFrom(), given: map[string]int{}, exclusive: map[*Tensor]bool{}}
 	for _, n := range m.Nodes {
 		for _, out := range n.Outputs {
 			r.makers[out] = n
@@ -65,7 +65,7 @@ func (m *Model) nameWeights(weights []Weight, u uses) {
 		_, computed := r.folded[w.Tensor.Name]
 		if t := w.Tensor; t.Node == nil && !computed && isParameterPath(t.Name) {
 			w.Path, w.Source = t.Name, FromTensor
-			r.names[w.Path] = true
+			r.given[w.Path]++
 		}
 	}
 	for i := range weights {
@@ -148,7 +148,7 @@ type recovery struct {
 	uses   uses
 	makers map[string]*Node
 	folded map[string]string
-	names  map[string]bool // paths given so far
+	given  map[string]int // how many weights have been given a path
 	// exclusive remembers which constants have one use: counting the uses of a
 	// constant that everything shares, once for each of them, would take too long.
 	exclusive map[*Tensor]bool
@@ -160,12 +160,17 @@ func (r *recovery) unique(path string) string {
 	if path == "" {
 		return ""
 	}
-	name := path
-	for i := 2; r.names[name]; i++ {
-		name = path + "_" + strconv.Itoa(i)
+	if r.given[path]++; r.given[path] == 1 {
+		return path
 	}
-	r.names[name] = true
-	return name
+	for {
+		numbered := path + "_" + strconv.Itoa(r.given[path])
+		if r.given[numbered] == 0 {
+			r.given[numbered] = 1
+			return numbered
+		}
+		r.given[path]++
+	}
 }
 
 // derive returns the path that a use suggests: the module that the node belongs
@@ -226,14 +231,18 @@ func (r *recovery) role(u Use) (n *Node, leaf, sibling string) {
 		return ""
 	}
 	switch n.OpType {
-	case "Conv", "ConvTranspose", "Gemm", "Attention", "LayerNormalization", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization", "SimplifiedLayerNormalization":
-		if n.OpType == "Attention" {
-			if n.Domain == "" {
-				return n, "", "" // its operands are projections, not weights
-			}
-			// ONNX Runtime packs three layers into one tensor that has no name.
-			return n, map[int]string{1: "qkv.weight", 2: "qkv.bias"}[u.Input], ""
+	case "Attention":
+		// ONNX Runtime's packs three layers into one tensor that has no name. The
+		// operands of the standard one are activations.
+		switch {
+		case n.Domain == "":
+		case u.Input == 1:
+			return n, "qkv.weight", ""
+		case u.Input == 2:
+			return n, "qkv.bias", ""
 		}
+	case "Conv", "ConvTranspose", "Gemm", "LayerNormalization", "BatchNormalization", "GroupNormalization",
+		"InstanceNormalization", "RMSNormalization", "SimplifiedLayerNormalization":
 		switch u.Input {
 		case 1:
 			return n, "weight", input(2)

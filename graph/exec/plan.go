@@ -202,7 +202,7 @@ func (p *Plan) layOut() error {
 		for _, in := range s.in {
 			last[root[in]] = i
 		}
-		last[root[s.out]] = i // the step itself writes them, and the sink reads them
+		last[s.out] = i // the step itself writes them, and the sink reads them
 	}
 	for _, n := range p.outputs {
 		last[root[p.slots[n]]] = len(p.steps) - 1
@@ -231,9 +231,6 @@ func bytesOf(t op.Type) (int64, error) {
 	size := uint64(elementBytes(t))
 	if size == 0 {
 		return 0, errors.New("elements of this type cannot be computed with")
-	}
-	if slices.Contains(t.Shape, 0) {
-		return 0, nil
 	}
 	for _, d := range t.Shape {
 		high, low := bits.Mul64(size, uint64(d))

@@ -1,0 +1,272 @@
+package diag_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"modeldoctor/cifar"
+	"modeldoctor/dataset"
+	"modeldoctor/diag"
+	"modeldoctor/graph"
+	"modeldoctor/onnx"
+)
+
+// The golden numbers were computed in float64 by an independent
+// implementation (fixtures/vit-cifar100/golden-check.json). Tolerances are
+// relative unless they say otherwise; they are what a search of relative width
+// 1e-2 in float32 can promise.
+const (
+	goldenLoss      = 1e-4
+	goldenGradient  = 1e-4
+	goldenDelta     = 1e-2
+	goldenStep      = 3e-2
+	goldenKappa     = 6e-2
+	goldenTransfer  = 1e-2 // of the larger of the in-sample ΔL and 1e-2·L_V
+	goldenSE        = 5e-2
+	goldenAgreement = 1e-3 // absolute
+)
+
+const fixture = "../fixtures/vit-cifar100"
+
+type goldenFile struct {
+	Model struct {
+		Loss        float64 `json:"loss"`
+		Error       float64 `json:"error"`
+		ECE         float64 `json:"ece"`
+		Temperature struct {
+			Fit  float64 `json:"T_fit_on_v"`
+			Drop float64 `json:"drop"`
+			SE   float64 `json:"se"`
+		} `json:"temperature"`
+	} `json:"whole_model"`
+	Layers     map[string][]goldenLine      `json:"layers"`
+	Transfer   map[string][]goldenTransfers `json:"transfer"`
+	Calibrated struct {
+		Loss  float64            `json:"loss"`
+		Block []goldenCalibrated `json:"block"`
+	} `json:"calibrated"`
+	Relative struct {
+		Block []goldenRelative `json:"block"`
+	} `json:"relative"`
+}
+
+type goldenLine struct {
+	Layer  string  `json:"layer"`
+	WNorm  float64 `json:"w_norm"`
+	GNorm  float64 `json:"g_norm"`
+	TStar  float64 `json:"t_star"`
+	DeltaL float64 `json:"delta_l"`
+	Kappa  float64 `json:"kappa"`
+	Scaled float64 `json:"kappa_w2"`
+}
+
+type goldenTransfers struct {
+	Layer     string                         `json:"layer"`
+	Agreement float64                        `json:"agreement"`
+	Delta     float64                        `json:"delta_loss"`
+	SE        float64                        `json:"se"`
+	CI95      [2]float64                     `json:"ci95"`
+	Kappa     *float64                       `json:"kappa"`
+	Steps     map[string]struct{ T float64 } `json:"steps"`
+}
+
+type goldenCalibrated struct {
+	goldenTransfers
+	DeltaL    float64 `json:"delta_l"`
+	TStar     float64 `json:"t_star"`
+	KappaLine float64 `json:"kappa_line"`
+	GNorm     float64 `json:"g_norm"`
+}
+
+type goldenRelative struct {
+	goldenTransfers
+	DeltaL        float64  `json:"delta_l"`
+	TStar         float64  `json:"t_star"`
+	KappaScaled   float64  `json:"kappa"`
+	KappaTransfer *float64 `json:"kappa_transfer"`
+}
+
+func readGolden(t *testing.T) *goldenFile {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(fixture, "golden-check.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &goldenFile{}
+	if err := json.Unmarshal(data, g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// diagnoseFixture runs a diagnosis of one of the two exports of the fixture on
+// the built-in sample, which is the golden numbers' V.
+func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, opt diag.Options) *diag.Report {
+	t.Helper()
+	m, err := onnx.Open(filepath.Join(fixture, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	n, err := graph.Build(m, graph.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := cifar.Sample().Split(dataset.Validation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := dataset.FindPreprocess(m.Path)
+	if err != nil || found == nil {
+		t.Fatalf("no preprocessing beside the fixture: %v", err)
+	}
+	preprocess, err := found.ForInput(n.Input.Height, n.Input.Width)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layers []diag.Layer
+	for _, l := range n.Layers(granularity) {
+		layers = append(layers, diag.Layer{Name: l.Name, Index: l.Index, Weights: l.Weights, Parameters: l.Parameters, Neck: l.Neck})
+	}
+	r, err := diag.Diagnose(context.Background(), graph.NewRunner(n, graph.RunnerOptions{}), &prepared{set, &preprocess}, layers, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// prepared is a set of images with their preprocessing.
+type prepared struct {
+	dataset.Set
+	preprocess *dataset.Preprocess
+}
+
+func (p *prepared) Read(i int, dst []float32) error {
+	img, err := p.Image(i)
+	if err != nil {
+		return err
+	}
+	return p.preprocess.Apply(img, dst)
+}
+
+func TestGolden(t *testing.T) {
+	golden := readGolden(t)
+	for _, file := range []string{"model.onnx", "model-legacy.onnx"} {
+		for _, granularity := range []graph.Granularity{graph.ByBlock, graph.ByModule} {
+			if testing.Short() && granularity == graph.ByModule {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s", file, granularity), func(t *testing.T) {
+				r := diagnoseFixture(t, file, granularity, diag.Options{})
+				checkMetrics(t, r, golden)
+				lines, transfers := golden.Layers[string(granularity)], golden.Transfer[string(granularity)]
+				if len(r.Layers) != len(lines) {
+					t.Fatalf("%d layers, golden %d", len(r.Layers), len(lines))
+				}
+				for i, l := range r.Layers {
+					g := lines[i]
+					if l.Name != g.Layer {
+						t.Fatalf("layer %d is %s, golden %s", i, l.Name, g.Layer)
+					}
+					relative(t, l.Name+" ‖w‖", l.WNorm, g.WNorm, goldenGradient)
+					relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
+					relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
+					relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+					relative(t, l.Name+" κ", *l.Kappa, g.Kappa, goldenKappa)
+					relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.Scaled, goldenKappa)
+					checkTransfer(t, l, transfers[i], g.DeltaL, golden.Model.Loss)
+				}
+				byDelta := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.DeltaL, b.DeltaL) }).Layer
+				byKappa := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.Kappa, b.Kappa) }).Layer
+				if r.Worst.ByDeltaLoss != byDelta || r.Worst.ByKappa != byKappa {
+					t.Errorf("worst by ΔL %s, by κ %s; golden %s, %s", r.Worst.ByDeltaLoss, r.Worst.ByKappa, byDelta, byKappa)
+				}
+			})
+		}
+	}
+}
+
+func TestGoldenCalibrated(t *testing.T) {
+	golden := readGolden(t)
+	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, diag.Options{Calibrated: true})
+	checkMetrics(t, r, golden)
+	relative(t, "calibrated loss", *r.Metrics.StartLoss, golden.Calibrated.Loss, goldenLoss)
+	for i, l := range r.Layers {
+		g := golden.Calibrated.Block[i]
+		relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
+		relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
+		relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+		relative(t, l.Name+" κ", *l.Kappa, g.KappaLine, goldenKappa)
+		checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
+	}
+}
+
+func TestGoldenBalanced(t *testing.T) {
+	golden := readGolden(t)
+	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, diag.Options{Direction: diag.Balanced})
+	for i, l := range r.Layers {
+		g := golden.Relative.Block[i]
+		g.Kappa = g.KappaTransfer
+		relative(t, l.Name+" step", l.Step, g.TStar*golden.Layers["block"][i].WNorm, goldenStep)
+		relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+		relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.KappaScaled, goldenKappa)
+		checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
+	}
+}
+
+func checkMetrics(t *testing.T, r *diag.Report, golden *goldenFile) {
+	t.Helper()
+	relative(t, "loss", *r.Metrics.Loss, golden.Model.Loss, goldenLoss)
+	relative(t, "error", *r.Metrics.Error, golden.Model.Error, 1e-12)
+	relative(t, "calibration error", *r.Metrics.ECE, golden.Model.ECE, goldenLoss)
+	relative(t, "temperature", r.Metrics.Temperature.Value, golden.Model.Temperature.Fit, goldenLoss)
+	relative(t, "temperature's drop", r.Metrics.Temperature.DeltaLoss, golden.Model.Temperature.Drop, goldenLoss)
+	relative(t, "its standard error", r.Metrics.Temperature.SE, golden.Model.Temperature.SE, goldenSE)
+}
+
+func checkTransfer(t *testing.T, l diag.LayerResult, g goldenTransfers, inSample, loss float64) {
+	t.Helper()
+	if l.Transfer == nil {
+		t.Errorf("%s: no transfer figure: %s", l.Name, l.TransferReason)
+		return
+	}
+	absolute(t, l.Name+" agreement", *l.Agreement, g.Agreement, goldenAgreement)
+	scale := goldenTransfer * max(inSample, 1e-2*loss)
+	absolute(t, l.Name+" ΔL̂", l.Transfer.DeltaLoss, g.Delta, scale)
+	relative(t, l.Name+" ΔL̂'s standard error", l.Transfer.SE, g.SE, goldenSE)
+	for end := range 2 {
+		absolute(t, l.Name+" ΔL̂'s interval", l.Transfer.CI95[end], g.CI95[end], scale+1.96*goldenSE*g.SE)
+	}
+	steps := map[string]float64{"a1": l.Transfer.Steps.A1, "a2": l.Transfer.Steps.A2, "b1": l.Transfer.Steps.B1, "b2": l.Transfer.Steps.B2}
+	for part, got := range steps {
+		relative(t, l.Name+" step of "+part, got, g.Steps[part].T, goldenStep)
+	}
+}
+
+func relative(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	absolute(t, what, got, want, tolerance*math.Abs(want))
+}
+
+func absolute(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s is %.8g, golden %.8g, off by %.2g, tolerance %.2g", what, got, want, math.Abs(got-want), tolerance)
+	}
+}
+
+func compare(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,488 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"modeldoctor/graph/kernel"
+	"modeldoctor/graph/op"
+	"modeldoctor/onnx"
+
+	"github.com/google/go-cmp/cmp"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// network is two branches that meet, with views, a shared input and sums of
+// cotangents: y = sin(x·w) ⊙ (x·w reshaped twice), z = y·v + the like.
+type network struct {
+	builder
+	x, w, v, cut, out, cotangent *gorgonia.Node
+	grads                        []*gorgonia.Node // of x, w, v
+	bound                        map[*gorgonia.Node]op.Array
+}
+
+func newNetwork(t testing.TB, rows, dim int) *network {
+	n := &network{builder: newBuilder(t)}
+	n.x, n.w, n.v = n.input("x", rows, dim), n.input("w", dim, dim), n.input("v", dim, dim)
+	h := n.apply(product{}, n.x, n.w)
+	flat := n.apply(shaped{[]int{rows * dim}}, h)
+	back := n.apply(shaped{[]int{rows, dim}}, n.apply(sine{}, flat))
+	n.cut = n.apply(times{}, back, h)
+	u := n.apply(product{}, n.cut, n.v)
+	n.out = n.apply(times{}, u, n.apply(times{}, n.cut, n.x))
+	n.cotangent = n.Input("cotangent", n.TypeOf(n.out), false)
+	var err error
+	if n.grads, err = n.Backpropagate(n.out, n.cotangent, []*gorgonia.Node{n.x, n.w, n.v}); err != nil {
+		t.Fatal(err)
+	}
+	n.bound = map[*gorgonia.Node]op.Array{
+		n.x: ramp(1, rows, dim), n.w: ramp(2, dim, dim), n.v: ramp(3, dim, dim), n.cotangent: ramp(4, rows, dim),
+	}
+	return n
+}
+
+// bind binds every input of p.
+func (n *network) bind(p *Plan) *Plan {
+	for _, in := range p.Inputs() {
+		p.Bind(in, n.bound[in])
+	}
+	return p
+}
+
+func (n *network) outputs() []*gorgonia.Node { return append([]*gorgonia.Node{n.out}, n.grads...) }
+
+// want returns what plain recursion computes.
+func (n *network) want(node *gorgonia.Node) op.Array {
+	values := map[*gorgonia.Node]op.Array{}
+	for k, v := range n.bound {
+		values[k] = v
+	}
+	return evaluate(n.Graph, values, node)
+}
+
+func equal(t *testing.T, what string, got, want op.Array) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s differs bit for bit (-want +got):\n%s", what, d)
+	}
+}
+
+func run(t *testing.T, m *Machine, p *Plan, sink Sink) {
+	t.Helper()
+	if err := m.Run(context.Background(), p, sink); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRunAgreesWithPlainRecursion(t *testing.T) {
+	for _, threads := range []int{1, 2, 4} {
+		n := newNetwork(t, 70, 40) // large enough that products are split
+		p := n.bind(n.compile(Config{Outputs: n.outputs()}))
+		m := NewMachine(kernel.NewContext(threads))
+		for range 2 {
+			run(t, m, p, nil)
+			for i, o := range n.outputs() {
+				equal(t, fmt.Sprintf("threads %d: output %d", threads, i), p.Value(o), n.want(o))
+			}
+		}
+	}
+}
+
+// Gorgonia's TapeMachine, and the VM adapter in its place.
+func TestVM(t *testing.T) {
+	n := newNetwork(t, 5, 3)
+	p := n.compile(Config{Outputs: n.outputs()})
+	for name, vm := range map[string]gorgonia.VM{
+		"TapeMachine": gorgonia.NewTapeMachine(n.Expr),
+		"VM":          NewVM(NewMachine(kernel.NewContext(1)), p),
+	} {
+		for in, a := range n.bound {
+			if err := gorgonia.Let(in, tensor.New(tensor.WithShape(a.Shape...), tensor.WithBacking(a.Data))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(name, err)
+		}
+		vm.Reset()
+		for i, o := range n.outputs() {
+			equal(t, fmt.Sprintf("%s: output %d", name, i), op.Array{Type: n.TypeOf(o), Data: o.Value().Data()}, n.want(o))
+			if err := gorgonia.UnsafeLet(o, tensor.New(tensor.WithShape(n.TypeOf(o).Shape...), tensor.Of(tensor.Float32))); err != nil {
+				t.Fatal(err) // so that the other machine starts from zeros
+			}
+		}
+		if err := vm.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFeedInTheMiddle(t *testing.T) {
+	n := newNetwork(t, 8, 6)
+	n.bound[n.cut] = n.want(n.cut)
+	p := n.bind(n.compile(Config{Outputs: []*gorgonia.Node{n.out, n.grads[2]}, Feeds: []*gorgonia.Node{n.cut, n.w}}))
+	if got, want := p.Inputs(), []*gorgonia.Node{n.x, n.v, n.cut, n.cotangent}; !slices.Equal(got, want) {
+		t.Errorf("inputs %v, want %v: nothing below the cut", got, want)
+	}
+	p.Bind(n.w, op.Array{}) // not needed: ignored
+	m := NewMachine(kernel.NewContext(1))
+	var ran []string
+	m.Profile = func(op string, d time.Duration) {
+		if d < 0 {
+			t.Errorf("%s took %v", op, d)
+		}
+		ran = append(ran, op)
+	}
+	run(t, m, p, nil)
+	delete(n.bound, n.cut)
+	equal(t, "out", p.Value(n.out), n.want(n.out))
+	equal(t, "gradient", p.Value(n.grads[2]), n.want(n.grads[2]))
+	if want := []string{"Product", "Times", "Times", "Times", "Product"}; !slices.Equal(ran, want) {
+		t.Errorf("ran %v, want %v", ran, want)
+	}
+}
+
+func TestStreamed(t *testing.T) {
+	n := newNetwork(t, 8, 6)
+	view := n.apply(shaped{[]int{48}}, n.x)
+	fed := n.apply(sine{}, n.x)
+	n.bound[fed] = ramp(9, 8, 6)
+	streamed := append([]*gorgonia.Node{view, fed, n.x, n.out}, n.grads...)
+	p := n.bind(n.compile(Config{Outputs: []*gorgonia.Node{n.out}, Streamed: append(streamed, n.grads...), Feeds: []*gorgonia.Node{fed}}))
+	got := map[*gorgonia.Node]op.Array{}
+	m := NewMachine(kernel.NewContext(2))
+	run(t, m, p, func(node *gorgonia.Node, a op.Array) error {
+		if _, twice := got[node]; twice {
+			t.Errorf("%v came twice", node)
+		}
+		got[node] = op.Array{Type: a.Type, Data: slices.Clone(op.Elem[float32](a))}
+		return nil
+	})
+	for i, node := range streamed {
+		equal(t, fmt.Sprint("streamed ", i), got[node], n.want(node))
+	}
+	equal(t, "kept as well", p.Value(n.out), n.want(n.out))
+
+	stop := errors.New("stop")
+	if err := m.Run(context.Background(), p, func(*gorgonia.Node, op.Array) error { return stop }); err != stop {
+		t.Errorf("error %v, want the sink's", err)
+	}
+}
+
+// A result that is handed over and forgotten must not stay alive.
+func TestStreamedAreNotKept(t *testing.T) {
+	b := newBuilder(t)
+	x := b.input("x", 1024)
+	var results []*gorgonia.Node
+	for i := range 10 {
+		results = append(results, b.apply(sine{float64(i)}, x))
+	}
+	streamed, kept := b.compile(Config{Streamed: results}), b.compile(Config{Outputs: results})
+	if streamed.ArenaBytes() != 4096 || kept.ArenaBytes() != 40960 {
+		t.Errorf("arena %d bytes streamed and %d kept, want 4096 and 40960", streamed.ArenaBytes(), kept.ArenaBytes())
+	}
+}
+
+// Several plans on one machine, of growing size, each rebound between runs.
+func TestPlansShareAMachine(t *testing.T) {
+	m := NewMachine(kernel.NewContext(1))
+	var networks []*network
+	var plans []*Plan
+	for i := range 4 {
+		n := newNetwork(t, 4*(i+1), 7)
+		networks, plans = append(networks, n), append(plans, n.bind(n.compile(Config{Outputs: n.outputs()})))
+	}
+	for round, i := range []int{0, 2, 1, 3, 0, 1, 2} {
+		n, p := networks[i], plans[i]
+		n.bound[n.x] = ramp(round, 4*(i+1), 7)
+		n.bind(p)
+		run(t, m, p, nil)
+		for _, o := range n.outputs() {
+			equal(t, fmt.Sprintf("round %d", round), p.Value(o), n.want(o))
+		}
+		for _, a := range m.operands {
+			if a.Data != nil {
+				t.Error("the machine holds on to an operand")
+			}
+		}
+		if i == 3 { // the largest: the arena has just grown
+			for _, s := range plans[0].steps {
+				if plans[0].values[s.out].Data != nil {
+					t.Fatal("a plan holds on to the old arena")
+				}
+			}
+		}
+	}
+	mustPanic(t, "not the last to run", func() { plans[0].Value(networks[0].out) })
+	mustPanic(t, "another machine", func() { NewMachine(kernel.NewContext(1)).Run(context.Background(), plans[0], nil) })
+}
+
+func TestElementTypes(t *testing.T) {
+	b := newBuilder(t)
+	x := b.input("x", 3, 50)
+	d := b.Input("d", op.Type{DType: onnx.Double, Shape: []int{}}, false)
+	empty := b.input("empty", 0, 4)
+	outputs := []*gorgonia.Node{
+		b.apply(count{}, b.apply(positive{}, b.apply(sine{}, x))),
+		b.apply(positive{}, x),
+		b.apply(sine{}, d),
+		b.apply(sine{}, empty),
+	}
+	p := b.compile(Config{Outputs: outputs})
+	values := map[*gorgonia.Node]op.Array{x: ramp(5, 3, 50), d: {Type: b.TypeOf(d), Data: []float64{0.5}}, empty: ramp(0, 0, 4)}
+	for n, a := range values {
+		p.Bind(n, a)
+	}
+	run(t, NewMachine(kernel.NewContext(1)), p, nil)
+	for i, o := range outputs {
+		equal(t, fmt.Sprint("output ", i), p.Value(o), evaluate(b.Graph, values, o))
+	}
+}
+
+// FuzzRun: on any graph, with any outputs and feeds, the plan computes the bits
+// that plain recursion computes.
+func FuzzRun(f *testing.F) {
+	for seed := range uint64(40) {
+		f.Add(seed)
+	}
+	m := NewMachine(kernel.NewContext(1)) // shared, so that arenas are reused
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		b := newBuilder(t)
+		sizes := []int{1, 20, 400}
+		var nodes []*gorgonia.Node
+		values := map[*gorgonia.Node]op.Array{}
+		for i, size := range sizes {
+			n := b.input(fmt.Sprint("x", i), size)
+			nodes, values[n] = append(nodes, n), ramp(i, size)
+		}
+		var config Config
+		for i := range 1 + r.IntN(60) {
+			a := nodes[r.IntN(len(nodes))]
+			same := slices.DeleteFunc(slices.Clone(nodes), func(n *gorgonia.Node) bool { return !b.TypeOf(n).Equal(b.TypeOf(a)) })
+			var n *gorgonia.Node
+			switch r.IntN(3) {
+			case 0:
+				n = b.apply(sine{float64(i)}, a)
+			case 1:
+				n = b.apply(times{}, a, same[r.IntN(len(same))])
+			default:
+				n = b.apply(shaped{[]int{b.TypeOf(a).Elements()}}, a)
+			}
+			nodes = append(nodes, n)
+		}
+		for i, n := range nodes {
+			if r.IntN(8) == 0 {
+				config.Feeds = append(config.Feeds, n)
+				values[n] = ramp(100+i, b.TypeOf(n).Shape...)
+			}
+			switch r.IntN(8) {
+			case 0:
+				config.Outputs = append(config.Outputs, n)
+			case 1:
+				config.Streamed = append(config.Streamed, n)
+			}
+		}
+		config.Outputs = append(config.Outputs, nodes[len(nodes)-1])
+		p := b.compile(config)
+		for _, n := range p.Inputs() {
+			p.Bind(n, values[n])
+		}
+		streamed := 0
+		run(t, m, p, func(n *gorgonia.Node, a op.Array) error {
+			streamed++
+			equal(t, "streamed", a, evaluate(b.Graph, values, n))
+			return nil
+		})
+		for _, n := range config.Outputs {
+			equal(t, "output", p.Value(n), evaluate(b.Graph, values, n))
+		}
+		if streamed != len(config.Streamed) || p.ArenaBytes() < p.LiveBytes() {
+			t.Errorf("%d streamed of %d; arena %d, bound %d", streamed, len(config.Streamed), p.ArenaBytes(), p.LiveBytes())
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		b := newBuilder(t)
+		x := b.Input("x", op.Type{DType: onnx.Float, Shape: []int{4}}, false)
+		started := make(chan struct{})
+		n := b.apply(slow{started}, x)
+		p := b.compile(Config{Streamed: []*gorgonia.Node{n}})
+		p.Bind(x, ramp(1, 4))
+		ctx, cancel := context.WithCancel(context.Background())
+		var cancelled time.Time
+		go func() {
+			<-started
+			cancelled = time.Now()
+			cancel()
+		}()
+		c := kernel.NewContext(threads)
+		m := NewMachine(c)
+		err := m.Run(ctx, p, func(*gorgonia.Node, op.Array) error { t.Error("garbage was streamed"); return nil })
+		if took := time.Since(cancelled); !errors.Is(err, context.Canceled) || took > 100*time.Millisecond {
+			t.Errorf("threads %d: error %v, %v after the cancellation", threads, err, took)
+		}
+		// The machine and its context are as new.
+		ran := false
+		c.Parallel(1, 1, func(_, _ int) { ran = true })
+		if !ran {
+			t.Error("the context is still cancelled")
+		}
+		q := newNetwork(t, 8, 6)
+		plan := q.bind(q.compile(Config{Outputs: q.outputs()}))
+		run(t, m, plan, nil)
+		equal(t, "after a cancelled run", plan.Value(q.out), q.want(q.out))
+		if err := m.Run(ctx, plan, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("run under a cancelled context: %v", err)
+		}
+		mustPanic(t, "failed", func() { plan.Value(q.out) })
+	}
+}
+
+func TestPanicBecomesStepError(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		b := newBuilder(t)
+		x := b.input("x", 4)
+		y := b.apply(broken{}, x)
+		b.SetLabel(y, `node "/fc/Broken" (Broken)`)
+		cotangent := b.Input("cotangent", b.TypeOf(y), false)
+		grads, err := b.Backpropagate(y, cotangent, []*gorgonia.Node{x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := NewMachine(kernel.NewContext(threads))
+		for _, c := range []struct {
+			output *gorgonia.Node
+			label  string
+		}{{y, `node "/fc/Broken" (Broken)`}, {grads[0], `gradient of node "/fc/Broken" (Broken)`}} {
+			p := b.compile(Config{Outputs: []*gorgonia.Node{c.output}})
+			for _, in := range p.Inputs() {
+				p.Bind(in, ramp(1, 4))
+			}
+			err := m.Run(context.Background(), p, nil)
+			var step *StepError
+			if !errors.As(err, &step) || step.Op != "Broken" || step.Node != c.label || !errors.Is(err, errBroken) || len(step.Stack) == 0 {
+				t.Errorf("error %#v, want a StepError at %s", err, c.label)
+			}
+			if want := "Broken at " + c.label + " (result FLOAT[4]): broken"; err != nil && err.Error() != want {
+				t.Errorf("error %q, want %q", err, want)
+			}
+		}
+	}
+}
+
+func TestCompileErrors(t *testing.T) {
+	b := newBuilder(t)
+	x := b.input("x", 4)
+	foreign, err := gorgonia.Tanh(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := b.apply(sized{op.Type{DType: onnx.Float, Shape: []int{1 << 30, 1 << 30, 1 << 30}}}, x)
+	other := newBuilder(t)
+	stranger := other.apply(sine{}, other.input("x", 4))
+	for _, c := range []struct {
+		name   string
+		output []*gorgonia.Node
+		want   string
+	}{
+		{"foreign operation", []*gorgonia.Node{foreign}, "tanh"},
+		{"huge result", []*gorgonia.Node{huge}, "too large"},
+		{"other graph", []*gorgonia.Node{stranger}, "not of this graph"},
+		{"nil", []*gorgonia.Node{nil}, "not of this graph"},
+		{"no output", nil, "needs an output"},
+	} {
+		if _, err := Compile(b.Graph, Config{Outputs: c.output}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+	// Dead code does no harm.
+	b.compile(Config{Outputs: []*gorgonia.Node{b.apply(sine{}, x)}})
+}
+
+func TestMisuse(t *testing.T) {
+	n := newNetwork(t, 2, 3)
+	p := n.compile(Config{Outputs: []*gorgonia.Node{n.out}})
+	m := NewMachine(kernel.NewContext(1))
+	if err := m.Run(context.Background(), p, nil); err == nil || !strings.Contains(err.Error(), "no value") {
+		t.Errorf("unbound input: %v", err)
+	}
+	n.bind(p)
+	mustPanic(t, "is computed", func() { p.Bind(n.cut, ramp(1, 2, 3)) })
+	mustPanic(t, "FLOAT[2 3]", func() { p.Bind(n.x, ramp(1, 3, 2)) })
+	mustPanic(t, "[]float32", func() { p.Bind(n.x, op.Array{Type: n.TypeOf(n.x), Data: make([]float32, 5)}) })
+	mustPanic(t, "not an output", func() { p.Value(n.cut) })
+	mustPanic(t, "not the last to run", func() { p.Value(n.out) })
+	streaming := n.bind(n.compile(Config{Streamed: []*gorgonia.Node{n.out}}))
+	mustPanic(t, "no sink", func() { m.Run(context.Background(), streaming, nil) })
+	mustPanic(t, "in progress", func() {
+		m.Run(context.Background(), streaming, func(*gorgonia.Node, op.Array) error { return m.Run(context.Background(), p, nil) })
+	})
+	mustPanic(t, "streamed", func() { NewVM(m, streaming) })
+	run(t, m, p, nil)
+}
+
+func mustPanic(t *testing.T, want string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), want) {
+			t.Errorf("panic %v, want %q", r, want)
+		}
+	}()
+	f()
+}
+
+func TestRunAllocatesNothing(t *testing.T) {
+	b := newBuilder(t)
+	x := b.input("x", 16)
+	y := x
+	for i := range 50 {
+		y = b.apply(shaped{[]int{4, 4}}, b.apply(shaped{[]int{16}}, b.apply(sine{float64(i)}, y)))
+	}
+	z := b.apply(times{}, y, y)
+	p := b.compile(Config{Outputs: []*gorgonia.Node{y}, Streamed: []*gorgonia.Node{z}})
+	m := NewMachine(kernel.NewContext(1))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a := ramp(1, 16)
+	sink := func(*gorgonia.Node, op.Array) error { return nil }
+	allocs := testing.AllocsPerRun(20, func() {
+		p.Bind(x, a)
+		if err := m.Run(ctx, p, sink); err != nil {
+			t.Fatal(err)
+		}
+		p.Value(y)
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations per run, want 0", allocs)
+	}
+}
+
+// BenchmarkOverhead is the time per step outside the Ops.
+func BenchmarkOverhead(b *testing.B) {
+	g := newBuilder(b)
+	x := g.Input("x", op.Type{DType: onnx.Float, Shape: []int{1}}, false)
+	y := x
+	for range 1000 {
+		y = g.apply(nothing{}, y)
+	}
+	p := g.compile(Config{Outputs: []*gorgonia.Node{y}})
+	p.Bind(x, ramp(1, 1))
+	m := NewMachine(kernel.NewContext(1))
+	for b.Loop() {
+		if err := m.Run(context.Background(), p, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/step")
+}

@@ -1,0 +1,130 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// gemmCase is a product with everything that Gemm takes; rows of the operands lie pad
+// elements apart.
+type gemmCase struct {
+	transA, transB bool
+	m, n, k, pad   int
+	alpha, beta    float32
+}
+
+func (g gemmCase) String() string {
+	return fmt.Sprintf("transA=%t transB=%t %dx%dx%d pad=%d alpha=%g beta=%g", g.transA, g.transB, g.m, g.n, g.k, g.pad, g.alpha, g.beta)
+}
+
+type gemmData struct {
+	a, b, out     []float32
+	lda, ldb, ldc int
+}
+
+// data draws operands that end where memory ends.
+func (g gemmCase) data(t testing.TB) gemmData {
+	rng := rand.New(rand.NewPCG(1, uint64(g.m*1000003+g.n*1009+g.k)))
+	matrix := func(rows, cols int, trans bool) ([]float32, int) {
+		if trans {
+			rows, cols = cols, rows
+		}
+		ld := cols + g.pad
+		x := guarded(t, max(0, (rows-1)*ld+cols))
+		if rows == 0 {
+			x = x[:0]
+		}
+		fill(rng, x)
+		return x, ld
+	}
+	var d gemmData
+	d.a, d.lda = matrix(g.m, g.k, g.transA)
+	d.b, d.ldb = matrix(g.k, g.n, g.transB)
+	d.out, d.ldc = matrix(g.m, g.n, false)
+	if g.beta == 0 {
+		for i := range d.out {
+			d.out[i] = float32(math.NaN()) // beta 0 must not read it
+		}
+	}
+	return d
+}
+
+// check compares the result with float64 arithmetic on the operands in d, to the rounding
+// that a sum of k products in float32 may show.
+func (g gemmCase) check(t *testing.T, d gemmData, result []float32) {
+	t.Helper()
+	for i := range g.m {
+		for j := range g.n {
+			var sum, size float64
+			for p := range g.k {
+				x, y := d.a[i*d.lda+min(p, g.k)], float32(0)
+				if g.transA {
+					x = d.a[p*d.lda+i]
+				}
+				if y = d.b[p*d.ldb+j]; g.transB {
+					y = d.b[j*d.ldb+p]
+				}
+				sum += float64(x) * float64(y)
+				size += math.Abs(float64(x) * float64(y))
+			}
+			want := float64(g.alpha) * sum
+			size = math.Abs(float64(g.alpha)) * size
+			if g.beta != 0 {
+				old := float64(g.beta) * float64(d.out[i*d.ldc+j])
+				want += old
+				size += math.Abs(old)
+			}
+			got := float64(result[i*d.ldc+j])
+			if !(math.Abs(got-want) <= 4*roundoff*(1+math.Sqrt(float64(g.k)))*size) {
+				t.Fatalf("%v: element (%d,%d) = %v, want %v", g, i, j, got, want)
+			}
+		}
+	}
+	for i := range g.m - 1 {
+		for j := g.n; j < d.ldc; j++ {
+			if got, want := result[i*d.ldc+j], d.out[i*d.ldc+j]; math.Float32bits(got) != math.Float32bits(want) {
+				t.Fatalf("%v: wrote %v behind row %d", g, got, i)
+			}
+		}
+	}
+}
+
+func gemmCases() []gemmCase {
+	var cases []gemmCase
+	add := func(m, n, k int) {
+		i := len(cases) / 4
+		alpha, beta := []float32{1, 0.5, -2}[i%3], []float32{0, 1, -0.75}[i/3%3]
+		for _, trans := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
+			cases = append(cases, gemmCase{trans[0], trans[1], m, n, k, i % 4, alpha, beta})
+		}
+	}
+	for s := 1; s <= 33; s++ { // each size once in each place
+		add(s, 17, 8)
+		add(17, s, 9)
+		add(13, 31, s)
+	}
+	for _, k := range []int{0, 1, 383, 384, 385, 777} { // around the depth of a block
+		add(5, 18, k)
+		add(50, 50, k)
+	}
+	add(1, 1, 0)
+	add(199, 70, 100) // more than one block of rows
+	return cases
+}
+
+func TestGemm(t *testing.T) {
+	for _, v := range Variants() {
+		t.Run(v.String(), func(t *testing.T) {
+			c := NewContext(2, WithVariant(v))
+			for _, g := range gemmCases() {
+				d := g.data(t)
+				got := guarded(t, len(d.out))
+				copy(got, d.out)
+				Gemm(c, g.transA, g.transB, g.m, g.n, g.k, g.alpha, d.a, d.lda, d.b, d.ldb, g.beta, got, d.ldc)
+				g.check(t, d, got)
+			}
+		})
+	}
+}

@@ -1,0 +1,224 @@
+package graph_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"modeldoctor/graph"
+	"modeldoctor/internal/shareddata"
+	"modeldoctor/onnx"
+)
+
+// Tolerances against the zoo's records. Logits are relative to the largest
+// magnitude of a case's logits, gradient norms to the record.
+const (
+	logitTolerance     = 1e-4
+	halfLogitTolerance = 1e-2 // models stored in fp16 or bf16
+	gradientTolerance  = 1e-3
+)
+
+// zooCase is a case.json of the zoo, as far as it is used here.
+type zooCase struct {
+	Name     string               `json:"name"`
+	Features []string             `json:"features"`
+	Output   string               `json:"output"`
+	N        int                  `json:"n"`
+	Classes  int                  `json:"classes"`
+	Labels   []int                `json:"labels"`
+	Loss     float64              `json:"loss"`
+	Expect   string               `json:"expect"`
+	Mentions []string             `json:"expect_mentions"`
+	Params   map[string]zooWeight `json:"params"`
+	Unused   []string             `json:"unused_params"`
+	Blocks   json.RawMessage      `json:"blocks"`
+	dir      string
+}
+
+type zooWeight struct {
+	Shape []int   `json:"shape"`
+	WNorm float64 `json:"w_norm"`
+	GNorm float64 `json:"g_norm"`
+	GDotW float64 `json:"g_dot_w"`
+}
+
+func (c *zooCase) has(feature string) bool { return slices.Contains(c.Features, feature) }
+
+// half reports whether the weights are stored in two bytes.
+func (c *zooCase) half() bool {
+	return c.has("fp16") || c.has("bf16") || c.has("fp16conv-keepio")
+}
+
+func zooCases(t *testing.T) []*zooCase {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(shareddata.Dir(t), "zoo", "*", "case.json"))
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no cases in the zoo: %v", err)
+	}
+	var cases []*zooCase
+	for _, path := range dirs {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &zooCase{dir: filepath.Dir(path)}
+		if err := json.Unmarshal(data, c); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases
+}
+
+func readFloat32s(t *testing.T, path string) []float32 {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([]float32, len(data)/4)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return values
+}
+
+// TestZoo compares logits, loss and the gradient norms of every weight and
+// block with the zoo's records, fused and unfused.
+func TestZoo(t *testing.T) {
+	passed, refused, listed := 0, 0, 0
+	for _, c := range zooCases(t) {
+		if reason, ok := laterCases[c.Name]; ok {
+			listed++
+			t.Logf("%s: on the list: %s", c.Name, reason)
+			continue
+		}
+		ok := t.Run(c.Name, func(t *testing.T) {
+			if c.Expect == "refuse" {
+				checkRefused(t, c)
+				refused++
+				return
+			}
+			for _, noFuse := range []bool{false, true} {
+				t.Run(fmt.Sprintf("unfused=%v", noFuse), func(t *testing.T) { checkZooCase(t, c, noFuse) })
+			}
+		})
+		if ok && c.Expect != "refuse" {
+			passed++
+		}
+	}
+	t.Logf("%d passed, %d refused by name as expected, %d on the list", passed, refused, listed)
+}
+
+// laterCases are cases that do not run yet, with the reason.
+var laterCases = map[string]string{}
+
+func checkRefused(t *testing.T, c *zooCase) {
+	m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	in, err := graph.Inspect(m, graph.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range in.Unsupported {
+		if slices.Contains(c.Mentions, u.Op) {
+			return
+		}
+	}
+	t.Errorf("refused %v, expected one of %q", in.Unsupported, c.Mentions)
+}
+
+func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
+	m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	n, err := graph.Build(m, graph.Options{NoFuse: noFuse})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := graph.Probe(context.Background(), graph.NewRunner(n, graph.RunnerOptions{Threads: 2}), readFloat32s(t, filepath.Join(c.dir, "input.f32")), c.Labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLogits(t, c, p)
+	if math.Abs(p.Loss-c.Loss) > 1e-4*c.Loss && !c.half() {
+		t.Errorf("loss %v, recorded %v", p.Loss, c.Loss)
+	}
+	checkGradients(t, c, n, p)
+}
+
+func checkLogits(t *testing.T, c *zooCase, p *graph.ProbeResult) {
+	name, tolerance := "logits.f32", logitTolerance
+	if c.half() {
+		name, tolerance = "logits_torch64.f32", halfLogitTolerance
+	}
+	want := readFloat32s(t, filepath.Join(c.dir, name))
+	largest := 0.0
+	for _, x := range want {
+		largest = max(largest, math.Abs(float64(x)))
+	}
+	for i := range p.Logits {
+		for j := range p.Logits[i] {
+			got := float64(p.Logits[i][j])
+			if c.Output == "probabilities" {
+				got = p.Probabilities[i][j]
+			}
+			if d := math.Abs(got - float64(want[i*c.Classes+j])); !(d <= tolerance*largest) {
+				t.Fatalf("example %d, class %d: %v, recorded %v", i, j, got, want[i*c.Classes+j])
+			}
+		}
+	}
+}
+
+// checkGradients pairs every recorded parameter with a weight: by name, or,
+// where exporters lose names or merge tensors, by the norms of a weight of the
+// same size.
+func checkGradients(t *testing.T, c *zooCase, n *graph.Network, p *graph.ProbeResult) {
+	byName := map[string]graph.GradientNorms{}
+	for _, g := range p.Weights {
+		byName[n.Weights[g.Weight].Name] = g
+	}
+	tolerance := gradientTolerance
+	if c.half() {
+		tolerance = halfLogitTolerance
+	}
+	unmatched := 0
+	for name, want := range c.Params {
+		if slices.Contains(c.Unused, name) {
+			continue
+		}
+		if got, ok := byName[name]; ok && near(got.WNorm, want.WNorm, 1e-4) && near(got.GNorm, want.GNorm, tolerance) {
+			continue
+		}
+		elements := 1
+		for _, d := range want.Shape {
+			elements *= d
+		}
+		if !slices.ContainsFunc(p.Weights, func(g graph.GradientNorms) bool {
+			return n.Weights[g.Weight].Elements == elements && near(g.WNorm, want.WNorm, 1e-4) && near(g.GNorm, want.GNorm, tolerance)
+		}) {
+			unmatched++
+			if !c.has("merged-equal-tensors") {
+				t.Errorf("%s: no weight with ‖w‖ %g and ‖g‖ %g (by name: %+v)", name, want.WNorm, want.GNorm, byName[name])
+			}
+		}
+	}
+	if unmatched > 0 && c.has("merged-equal-tensors") {
+		t.Logf("%d parameters share a merged tensor", unmatched)
+	}
+}
+
+func near(got, want, tolerance float64) bool {
+	return math.Abs(got-want) <= tolerance*math.Abs(want)+1e-6
+}
