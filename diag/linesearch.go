@@ -49,16 +49,14 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 	} else if !ok {
 		return s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
 	}
-	status, reason, err := s.bracket()
+	reason, err := s.bracket()
+	if err == nil && reason == "" {
+		err = s.refine()
+	}
 	if err != nil {
 		return searchResult{}, err
 	}
-	if status == StatusOK && reason == "" {
-		if err := s.refine(); err != nil {
-			return searchResult{}, err
-		}
-	}
-	return s.result(status, reason), nil
+	return s.result(StatusOK, reason), nil
 }
 
 type point struct{ t, value float64 }
@@ -97,11 +95,12 @@ func (s *search) at(t float64) (float64, error) {
 	return v, nil
 }
 
-// lowest is the index of the lowest evaluated point, the first among equals.
+// lowest is the index of the lowest evaluated point at t > 0, the first among
+// equals.
 func (s *search) lowest() int {
-	low := 0
-	for i, p := range s.points {
-		if p.value < s.points[low].value {
+	low := 1
+	for i := 2; i < len(s.points); i++ {
+		if s.points[i].value < s.points[low].value {
 			low = i
 		}
 	}
@@ -138,46 +137,41 @@ func (s *search) start() (bool, error) {
 	return true, err
 }
 
-// bracket doubles or halves until the lowest point has a lower neighbour in t
-// and a point beyond it that is not lower. With status ok, a reason says that
-// there is no such bracket and that the lowest point has to do.
-func (s *search) bracket() (Status, string, error) {
-	for halvings, doublings := 0, 0; ; {
-		var t float64
-		switch low := s.lowest(); {
-		case low == 0:
-			if halvings == maxHalvings {
-				return StatusFlat, "no step along the gradient lowers the loss", nil
-			}
-			halvings++
-			t = s.points[1].t / 2
-		case low == len(s.points)-1:
-			if doublings == maxDoublings {
-				return StatusOK, fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings), nil
-			}
-			doublings++
-			t = s.points[low].t * 2
-		default:
-			return StatusOK, "", nil
+// bracket doubles the step until the lowest point has a higher one beyond it. A
+// reason says that there is no such bracket and that the lowest point has to do.
+func (s *search) bracket() (reason string, err error) {
+	for range maxDoublings {
+		low := s.lowest()
+		if low < len(s.points)-1 {
+			return "", nil
 		}
-		if _, err := s.at(t); err != nil {
-			return "", "", err
+		if _, err := s.at(2 * s.points[low].t); err != nil {
+			return "", err
 		}
 	}
+	return fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings), nil
 }
 
-// refine narrows the bracket around the lowest point.
+// refine narrows the bracket around the lowest point. Two estimates of the
+// minimiser are followed until both lie within searchTol of it: that of the
+// cubic through φ(0), φ'(0) and the two lowest points, which knows the way
+// there, and that of the parabola through the lowest point and its neighbours,
+// which knows the place. The cubic alone ends searches of flat valleys early.
 func (s *search) refine() error {
 	for range maxRefinements {
 		i := s.lowest()
 		low, best, high := s.points[i-1].t, s.points[i].t, s.points[i+1].t
+		if high-low <= 2*searchTol*best {
+			return nil
+		}
+		near := func(t float64) bool { return math.Abs(t-best) <= searchTol*best }
 		t, ok := s.cubicMinimiser(i)
+		if ok = ok && low < t && t < high; !ok || near(t) {
+			t = s.parabolaMinimiser(i)
+		}
 		switch {
-		case ok && low < t && t < high:
-			if math.Abs(t-best) <= searchTol*best {
-				return nil
-			}
-		case high-low <= 2*searchTol*best:
+		case !near(t):
+		case ok:
 			return nil
 		case high-best > best-low:
 			t = best + goldenSection*(high-best)
@@ -191,9 +185,29 @@ func (s *search) refine() error {
 	return nil
 }
 
-// cubicMinimiser is the minimiser of the cubic φ(0) + φ'(0)t + at² + bt³ through
-// the lowest point, whose index is low, and the second lowest at t > 0.
-func (s *search) cubicMinimiser(low int) (float64, bool) {
+// parabolaMinimiser is the minimiser of the parabola through the lowest point
+// and its neighbours, or a golden section of the bracket where a neighbour is
+// not finite.
+func (s *search) parabolaMinimiser(low int) float64 {
+	p, q, r := s.points[low-1], s.points[low], s.points[low+1]
+	if math.IsInf(r.value, 1) {
+		return q.t + goldenSection*(r.t-q.t)
+	}
+	left, right := (q.value-p.value)/(q.t-p.t), (r.value-q.value)/(r.t-q.t)
+	if p.t == 0 && s.slope < 0 && left >= 0 {
+		// φ falls from 0 and is higher here: the minimiser lies between.
+		return q.t - goldenSection*(q.t-p.t)
+	}
+	curvature := (right - left) / (r.t - p.t) * 2
+	if !(curvature > 0) {
+		return q.t
+	}
+	return (p.t+q.t)/2 - left/curvature
+}
+
+// second is the index of the second lowest evaluated point at t > 0 with a
+// finite value, 0 if there is none.
+func (s *search) second(low int) int {
 	second := 0
 	for i, p := range s.points {
 		if i == 0 || i == low || math.IsInf(p.value, 1) {
@@ -203,6 +217,13 @@ func (s *search) cubicMinimiser(low int) (float64, bool) {
 			second = i
 		}
 	}
+	return second
+}
+
+// cubicMinimiser is the minimiser of the cubic φ(0) + φ'(0)t + at² + bt³ through
+// the lowest point, whose index is low, and the second lowest at t > 0.
+func (s *search) cubicMinimiser(low int) (float64, bool) {
+	second := s.second(low)
 	if second == 0 {
 		return 0, false
 	}

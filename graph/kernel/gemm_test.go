@@ -59,13 +59,14 @@ func (g gemmCase) check(t *testing.T, d gemmData, result []float32) {
 		for j := range g.n {
 			var sum, size float64
 			for p := range g.k {
-				x, y := d.a[i*d.lda+min(p, g.k)], float32(0)
+				ai, bi := i*d.lda+p, p*d.ldb+j
 				if g.transA {
-					x = d.a[p*d.lda+i]
+					ai = p*d.lda + i
 				}
-				if y = d.b[p*d.ldb+j]; g.transB {
-					y = d.b[j*d.ldb+p]
+				if g.transB {
+					bi = j*d.ldb + p
 				}
+				x, y := d.a[ai], d.b[bi]
 				sum += float64(x) * float64(y)
 				size += math.Abs(float64(x) * float64(y))
 			}

@@ -1,8 +1,5 @@
 package op
 
-// families lists the operators of this package, a line a family.
 func families() [][]Entry {
-	return [][]Entry{
-		elementwise(),
-	}
+	return [][]Entry{elementwise(), layout(), linearAlgebra(), stubs()}
 }

@@ -1,0 +1,89 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+
+	"modeldoctor/graph/kernel"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Concat joins its inputs along Axis.
+type Concat struct{ Axis int }
+
+// Name returns "Concat".
+func (Concat) Name() string { return "Concat" }
+
+// Infer checks that the inputs agree outside Axis.
+func (o Concat) Infer(in []Type) (Type, error) {
+	if len(in) == 0 {
+		return Type{}, fmt.Errorf("expected at least 1 input, found none")
+	}
+	first := in[0]
+	if o.Axis < 0 || o.Axis >= first.Rank() {
+		return Type{}, fmt.Errorf("axis %d is outside %v", o.Axis, first)
+	}
+	total := 0
+	for i, t := range in {
+		if t.DType != first.DType || t.Rank() != first.Rank() || !slices.Equal(without(t.Shape, o.Axis), without(first.Shape, o.Axis)) {
+			return Type{}, fmt.Errorf("expected inputs that differ along axis %d only, found %v and %v (input %d)", o.Axis, first, t, i)
+		}
+		total += t.Shape[o.Axis]
+	}
+	return sized(first.With(replaced(first.Shape, o.Axis, total)...))
+}
+
+// Forward copies each input to its place.
+func (o Concat) Forward(c *kernel.Context, out Array, in []Array) {
+	to := placement{strides: rowMajor(out.Shape)}
+	for _, x := range in {
+		copyStrided(c, x.Shape, out, to, x, placement{strides: rowMajor(x.Shape)})
+		to.offset += x.Shape[o.Axis] * to.strides[o.Axis]
+	}
+}
+
+// Gradient cuts the cotangent up again.
+func (o Concat) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+	grads := make([]*gorgonia.Node, len(in))
+	at := 0
+	for i, n := range in {
+		part := wholeSlice(g.TypeOf(n).Shape)
+		part.Starts[o.Axis] = at
+		at += part.Sizes[o.Axis]
+		if need[i] {
+			grads[i] = g.Do(part, dout)
+		}
+	}
+	return grads
+}
+
+// concat emits a Concat, or returns its only input.
+func (p *Program) concat(axis int, parts ...*Value) (*Value, error) {
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	return p.Emit(Concat{axis}, parts...)
+}
+
+func concatEntries() []Entry {
+	return []Entry{{Name: "Concat", Min: 1, Max: MaxOpset, Lower: lowerConcat}}
+}
+
+// lowerConcat: the axis defaults to 1 before opset 4.
+func lowerConcat(c *Call) ([]*Value, error) {
+	x, err := c.Need(0)
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.In {
+		if _, err := c.Need(i); err != nil {
+			return nil, err
+		}
+	}
+	axis, err := resolveAxis(c.Node.Int("axis", 1), x.Type.Rank())
+	if err != nil {
+		return nil, err
+	}
+	return only(c.concat(axis, c.In...))
+}

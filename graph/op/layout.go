@@ -1,0 +1,14 @@
+package op
+
+import "slices"
+
+// layout lists the operators that move, select and make elements.
+func layout() []Entry {
+	return slices.Concat(
+		reshapeEntries(),
+		transposeEntries(),
+		sliceEntries(),
+		concatEntries(),
+		expandEntries(),
+	)
+}

@@ -1,0 +1,187 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+
+	"modeldoctor/graph/kernel"
+
+	"gorgonia.org/gorgonia"
+)
+
+// MatMul is Alpha·op(a)·op(b) over the last two dimensions, the others being
+// broadcast as in NumPy; op transposes the last two dimensions if its flag is
+// set. Both inputs have rank 2 or more. Integer products wrap.
+type MatMul struct {
+	TransA, TransB bool
+	Alpha          float64 // 0 means 1
+}
+
+// Name returns "MatMul".
+func (MatMul) Name() string { return "MatMul" }
+
+func (o MatMul) alpha() float64 {
+	if o.Alpha == 0 {
+		return 1
+	}
+	return o.Alpha
+}
+
+// matrixDims returns the rows and columns of the matrices of a stack after an
+// optional transposition, and the stack's own shape.
+func matrixDims(shape []int, trans bool) (stack []int, rows, columns int) {
+	r := len(shape) - 2
+	rows, columns = shape[r], shape[r+1]
+	if trans {
+		rows, columns = columns, rows
+	}
+	return shape[:r], rows, columns
+}
+
+// Infer checks that the inner dimensions agree and broadcasts the others.
+func (o MatMul) Infer(in []Type) (Type, error) {
+	t, err := sameType(in, 2, ClassFloat32, ClassFloat64, ClassInt)
+	if err != nil {
+		return Type{}, err
+	}
+	a, b := in[0].Shape, in[1].Shape
+	if len(a) < 2 || len(b) < 2 {
+		return Type{}, fmt.Errorf("expected matrices of rank 2 or more, found %v and %v", a, b)
+	}
+	stackA, m, k := matrixDims(a, o.TransA)
+	stackB, kb, n := matrixDims(b, o.TransB)
+	if k != kb {
+		return Type{}, fmt.Errorf("expected as many rows in the second matrix as columns in the first (%d), found %d, from %v and %v", k, kb, a, b)
+	}
+	stack, err := broadcastShape(stackA, stackB)
+	if err != nil {
+		return Type{}, err
+	}
+	return t.With(append(stack, m, n)...), nil
+}
+
+// Forward multiplies. A stack times one matrix is one product over all rows.
+func (o MatMul) Forward(c *kernel.Context, out Array, in []Array) {
+	switch out.Data.(type) {
+	case []float32:
+		matMul[float32](c, o, out, in)
+	case []float64:
+		matMul[float64](c, o, out, in)
+	default:
+		matMulInts(o, out, in)
+	}
+}
+
+// stackThreads is the number of multiplications from which on a product of a
+// stack is worth all threads to itself.
+const stackThreads = 1 << 22
+
+func matMul[T kernel.Float](c *kernel.Context, o MatMul, out Array, in []Array) {
+	a, b, y := Elem[T](in[0]), Elem[T](in[1]), Elem[T](out)
+	if len(y) == 0 {
+		return
+	}
+	stackA, m, k := matrixDims(in[0].Shape, o.TransA)
+	stackB, _, n := matrixDims(in[1].Shape, o.TransB)
+	lda, ldb := in[0].Shape[len(stackA)+1], in[1].Shape[len(stackB)+1]
+	alpha := T(o.alpha())
+	if !o.TransA && elements(stackB) == 1 {
+		kernel.Gemm(c, false, o.TransB, elements(stackA)*m, n, k, alpha, a, lda, b, ldb, 0, y, n)
+		return
+	}
+	stack := out.Shape[:len(out.Shape)-2]
+	l := newLoops(stack, stackA, stackB)
+	l.rows(0, elements(stack), func(at, count int, offset []int) {
+		a, b, y := a[offset[0]*m*k:], b[offset[1]*k*n:], y[at*m*n:]
+		strideA, strideB := l.inner(0)*m*k, l.inner(1)*k*n
+		if count < c.Threads() && m*n*k >= stackThreads || count == 1 {
+			for i := range count {
+				kernel.Gemm(c, o.TransA, o.TransB, m, n, k, alpha, a[i*strideA:], lda, b[i*strideB:], ldb, 0, y[i*m*n:], n)
+			}
+			return
+		}
+		kernel.GemmBatch(c, count, o.TransA, o.TransB, m, n, k, alpha, a, lda, strideA, b, ldb, strideB, 0, y, n, m*n)
+	})
+}
+
+func matMulInts(o MatMul, out Array, in []Array) {
+	a, b, y := Elem[int64](in[0]), Elem[int64](in[1]), Elem[int64](out)
+	if len(y) == 0 {
+		return
+	}
+	stackA, m, k := matrixDims(in[0].Shape, o.TransA)
+	stackB, _, n := matrixDims(in[1].Shape, o.TransB)
+	rowA, columnA, rowB, columnB := k, 1, n, 1
+	if o.TransA {
+		rowA, columnA = 1, m
+	}
+	if o.TransB {
+		rowB, columnB = 1, k
+	}
+	stack := out.Shape[:len(out.Shape)-2]
+	l := newLoops(stack, stackA, stackB)
+	l.rows(0, elements(stack), func(at, count int, offset []int) {
+		for s := range count {
+			a, b := a[(offset[0]+s*l.inner(0))*m*k:], b[(offset[1]+s*l.inner(1))*k*n:]
+			y := y[(at+s)*m*n:]
+			for i := range m {
+				for j := range n {
+					sum := int64(0)
+					for p := range k {
+						sum += a[i*rowA+p*columnA] * b[p*rowB+j*columnB]
+					}
+					y[i*n+j] = sum * int64(o.alpha())
+				}
+			}
+		}
+	})
+	Wrap(out.DType, y)
+}
+
+// Gradient is dout·op(b)ᵀ for op(a) and op(a)ᵀ·dout for op(b), summed over the
+// dimensions that were broadcast; for one matrix b that sum is part of the
+// product.
+func (o MatMul) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+	a, b := in[0], in[1]
+	grads := make([]*gorgonia.Node, 2)
+	if need[0] {
+		if o.TransA {
+			grads[0] = g.sumTo(g.Do(MatMul{o.TransB, true, o.Alpha}, b, dout), a)
+		} else {
+			grads[0] = g.sumTo(g.Do(MatMul{false, !o.TransB, o.Alpha}, dout, b), a)
+		}
+	}
+	if !need[1] {
+		return grads
+	}
+	shape := g.TypeOf(b).Shape
+	stack, _, _ := matrixDims(shape, false)
+	if single := elements(stack) == 1; single && !o.TransA {
+		a, dout = g.asMatrix(a), g.asMatrix(dout)
+		first, second := a, dout
+		if o.TransB {
+			first, second = dout, a
+		}
+		grads[1] = g.reshape(g.Do(MatMul{TransA: true, Alpha: o.Alpha}, first, second), shape...)
+	} else if o.TransB {
+		grads[1] = g.sumTo(g.Do(MatMul{true, o.TransA, o.Alpha}, dout, a), b)
+	} else {
+		grads[1] = g.sumTo(g.Do(MatMul{!o.TransA, false, o.Alpha}, a, dout), b)
+	}
+	return grads
+}
+
+// asMatrix views a node as the matrix of its rows.
+func (g *Graph) asMatrix(n *gorgonia.Node) *gorgonia.Node {
+	t := g.TypeOf(n)
+	columns := t.Shape[t.Rank()-1]
+	return g.reshape(n, elements(t.Shape[:t.Rank()-1]), columns)
+}
+
+// reshape views a node under another shape.
+func (g *Graph) reshape(n *gorgonia.Node, shape ...int) *gorgonia.Node {
+	if slices.Equal(g.TypeOf(n).Shape, shape) {
+		return n
+	}
+	return g.Do(Reshape{Shape: shape}, n)
+}

@@ -1,0 +1,315 @@
+package op
+
+import (
+	"fmt"
+	"math"
+
+	"modeldoctor/graph/kernel"
+	"modeldoctor/onnx"
+
+	"gorgonia.org/gorgonia"
+)
+
+// PoolWindow is the geometry of a pooling operation over an input
+// [N, C, spatial...] with one to three spatial dimensions.
+type PoolWindow struct {
+	Kernel, Strides, Dilations []int // one for each spatial dimension
+	Pads                       []int // before each dimension, then after
+	Ceil                       bool  // round the number of windows up
+}
+
+func (o PoolWindow) window(shape []int) (window, error) {
+	return newWindow(shape, o.Kernel, o.Strides, o.Dilations, o.Pads, o.Ceil)
+}
+
+// mustWindow is window for a shape that Infer has checked.
+func (o PoolWindow) mustWindow(shape []int) window {
+	w, err := o.window(shape)
+	if err != nil {
+		panic("op: pooling: " + err.Error())
+	}
+	return w
+}
+
+// infer returns the result's type for inputs of the given classes.
+func (o PoolWindow) infer(in []Type, classes ...Class) (Type, error) {
+	x, err := sameType(in, 1, classes...)
+	if err != nil {
+		return Type{}, err
+	}
+	w, err := o.window(x.Shape)
+	if err != nil {
+		return Type{}, err
+	}
+	return x.With(append([]int{x.Shape[0], x.Shape[1]}, w.outShape(x.Rank())...)...), nil
+}
+
+// eachPlane calls f for every plane of an array [N, C, spatial...], in parallel.
+func eachPlane(c *kernel.Context, shape []int, w *window, f func(plane int)) {
+	c.Parallel(shape[0]*shape[1], max(1, pointwiseGrain/max(1, volume(w.out)*volume(w.kernel))), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f(i)
+		}
+	})
+}
+
+// MaxPool is the largest element of each window; padding never is.
+type MaxPool struct{ PoolWindow }
+
+// Name returns "MaxPool".
+func (MaxPool) Name() string { return "MaxPool" }
+
+// Infer checks the geometry.
+func (o MaxPool) Infer(in []Type) (Type, error) {
+	return o.infer(in, ClassFloat32, ClassFloat64, ClassInt)
+}
+
+// Forward pools.
+func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
+	w := o.mustWindow(in[0].Shape)
+	switch out.Data.(type) {
+	case []float32:
+		maxPool(c, &w, out, in[0], float32(math.Inf(-1)))
+	case []float64:
+		maxPool(c, &w, out, in[0], math.Inf(-1))
+	default:
+		maxPool[int64](c, &w, out, in[0], math.MinInt64)
+	}
+}
+
+func maxPool[T Number](c *kernel.Context, w *window, out, in Array, least T) {
+	x, y := Elem[T](in), Elem[T](out)
+	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	eachPlane(c, in.Shape, w, func(i int) {
+		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+		for j := range y {
+			y[j] = least
+		}
+		w.runs(func(_, out, in, n int) {
+			y := y[out : out+n]
+			for j := range y {
+				y[j] = max(y[j], x[in+j*step])
+			}
+		})
+	})
+}
+
+// Gradient passes each window's cotangent to its first largest element.
+func (o MaxPool) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(maxPoolGradient{o.PoolWindow}, in[0], out, dout)}
+}
+
+// maxPoolGradient is the cotangent of the input of MaxPool, from the input, the
+// result and its cotangent.
+type maxPoolGradient struct{ PoolWindow }
+
+func (maxPoolGradient) Name() string { return "MaxPoolGradient" }
+
+func (o maxPoolGradient) Infer(in []Type) (Type, error) {
+	if len(in) != 3 || !in[1].Equal(in[2]) {
+		return Type{}, fmt.Errorf("expected an input, a result and a cotangent, found %v", in)
+	}
+	return in[0], nil
+}
+
+func (o maxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
+	w := o.mustWindow(in[0].Shape)
+	if _, ok := out.Data.([]float32); ok {
+		maxPoolBackward[float32](c, &w, out, in)
+	} else {
+		maxPoolBackward[float64](c, &w, out, in)
+	}
+}
+
+func maxPoolBackward[T kernel.Float](c *kernel.Context, w *window, out Array, in []Array) {
+	x, y, dy, dx := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)
+	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	eachPlane(c, in[0].Shape, w, func(i int) {
+		x, dx := x[i*plane:(i+1)*plane], dx[i*plane:(i+1)*plane]
+		y := y[i*area : (i+1)*area]
+		clear(dx)
+		rest := kernel.Scratch[T](c, area) // what has not found its element yet
+		defer kernel.Release(c, rest)
+		copy(rest, dy[i*area:])
+		w.runs(func(_, out, in, n int) {
+			for j := range n {
+				if at := in + j*step; x[at] == y[out+j] {
+					dx[at] += rest[out+j]
+					rest[out+j] = 0
+				}
+			}
+		})
+	})
+}
+
+// MaxPoolIndices is where MaxPool found its elements: INT64 indices into the
+// flattened input, whose spatial dimensions are numbered last to first with
+// ColumnMajor.
+type MaxPoolIndices struct {
+	PoolWindow
+	ColumnMajor bool
+}
+
+// Name returns "MaxPoolIndices".
+func (MaxPoolIndices) Name() string { return "MaxPoolIndices" }
+
+// Infer checks the geometry.
+func (o MaxPoolIndices) Infer(in []Type) (Type, error) {
+	t, err := o.infer(in, ClassFloat32, ClassFloat64, ClassInt)
+	t.DType = onnx.Int64
+	return t, err
+}
+
+// Forward finds the indices.
+func (o MaxPoolIndices) Forward(c *kernel.Context, out Array, in []Array) {
+	w := o.mustWindow(in[0].Shape)
+	x, y := in[0].AsFloats(), Elem[int64](out)
+	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	eachPlane(c, in[0].Shape, &w, func(i int) {
+		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+		for j := range y {
+			y[j] = -1
+		}
+		w.runs(func(_, out, in, n int) {
+			for j := range n {
+				if best := y[out+j]; best < 0 || x[in+j*step] > x[best] {
+					y[out+j] = int64(in + j*step)
+				}
+			}
+		})
+		for j, at := range y {
+			if o.ColumnMajor {
+				at = w.columnMajor(at)
+			}
+			y[j] = int64(i*plane) + at
+		}
+	})
+}
+
+// columnMajor renumbers an element of a plane.
+func (w *window) columnMajor(at int64) int64 {
+	y0, y1, y2 := int64(w.in[0]), int64(w.in[1]), int64(w.in[2])
+	z, y, x := at/(y1*y2), at/y2%y1, at%y2
+	return (x*y1+y)*y0 + z
+}
+
+// AveragePool is the mean of each window, over the elements within the input or,
+// with CountPads, also over the zeros of the padding.
+type AveragePool struct {
+	PoolWindow
+	CountPads bool
+}
+
+// Name returns "AveragePool".
+func (AveragePool) Name() string { return "AveragePool" }
+
+// Infer checks the geometry.
+func (o AveragePool) Infer(in []Type) (Type, error) {
+	return o.infer(in, ClassFloat32, ClassFloat64)
+}
+
+// Forward pools.
+func (o AveragePool) Forward(c *kernel.Context, out Array, in []Array) {
+	w := o.mustWindow(in[0].Shape)
+	if _, ok := out.Data.([]float32); ok {
+		averagePool[float32](c, &w, o.CountPads, out, in[0])
+	} else {
+		averagePool[float64](c, &w, o.CountPads, out, in[0])
+	}
+}
+
+func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
+	x, y := Elem[T](in), Elem[T](out)
+	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	weights := kernel.Scratch[T](c, area)
+	defer kernel.Release(c, weights)
+	averageWeights(w, pads, weights)
+	eachPlane(c, in.Shape, w, func(i int) {
+		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+		clear(y)
+		w.runs(func(_, out, in, n int) {
+			y := y[out : out+n]
+			for j := range y {
+				y[j] += x[in+j*step]
+			}
+		})
+		for j, v := range weights {
+			y[j] *= v
+		}
+	})
+}
+
+// averageWeights fills in 1/count for each window. Taps beyond the padding,
+// which rounding up leads to, never count.
+func averageWeights[T kernel.Float](w *window, pads bool, weights []T) {
+	count := func(dim, position int) int {
+		n := 0
+		for tap := range w.kernel[dim] {
+			at := position*w.stride[dim] - w.before[dim] + tap*w.dilation[dim]
+			if pads && at < w.in[dim]+w.after[dim] || at >= 0 && at < w.in[dim] {
+				n++
+			}
+		}
+		return n
+	}
+	i := 0
+	for z := range w.out[0] {
+		for y := range w.out[1] {
+			for x := range w.out[2] {
+				weights[i] = 1 / T(count(0, z)*count(1, y)*count(2, x))
+				i++
+			}
+		}
+	}
+}
+
+// Gradient spreads each window's cotangent over its elements.
+func (o AveragePool) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(averagePoolGradient{o, g.TypeOf(in[0]).Shape}, dout)}
+}
+
+// averagePoolGradient is the cotangent of the input of AveragePool, of the shape
+// given, from the result's.
+type averagePoolGradient struct {
+	Pool  AveragePool
+	Shape []int
+}
+
+func (averagePoolGradient) Name() string { return "AveragePoolGradient" }
+
+func (o averagePoolGradient) Infer(in []Type) (Type, error) {
+	if len(in) != 1 {
+		return Type{}, fmt.Errorf("expected 1 input, found %d", len(in))
+	}
+	x := in[0].With(o.Shape...)
+	if t, err := o.Pool.Infer([]Type{x}); err != nil || !t.Equal(in[0]) {
+		return Type{}, fmt.Errorf("expected a cotangent %v, found %v", t, in[0])
+	}
+	return x, nil
+}
+
+func (o averagePoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
+	w := o.Pool.mustWindow(o.Shape)
+	if _, ok := out.Data.([]float32); ok {
+		averagePoolBackward[float32](c, &w, o.Pool.CountPads, out, in[0])
+	} else {
+		averagePoolBackward[float64](c, &w, o.Pool.CountPads, out, in[0])
+	}
+}
+
+func averagePoolBackward[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
+	dy, dx := Elem[T](in), Elem[T](out)
+	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	weights := kernel.Scratch[T](c, area)
+	defer kernel.Release(c, weights)
+	averageWeights(w, pads, weights)
+	eachPlane(c, out.Shape, w, func(i int) {
+		dy, dx := dy[i*area:(i+1)*area], dx[i*plane:(i+1)*plane]
+		clear(dx)
+		w.runs(func(_, out, in, n int) {
+			for j, d := range dy[out : out+n] {
+				dx[in+j*step] += d * weights[out+j]
+			}
+		})
+	})
+}

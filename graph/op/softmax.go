@@ -1,0 +1,214 @@
+package op
+
+import (
+	"fmt"
+	"math"
+
+	"modeldoctor/graph/kernel"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Softmax is exp(x)/Σ exp(x) along one axis, computed with the largest element
+// subtracted. Where every element is -Inf the result is NaN.
+type Softmax struct {
+	Axis int // not negative
+}
+
+// Name returns "Softmax".
+func (Softmax) Name() string { return "Softmax" }
+
+// Infer checks the axis.
+func (o Softmax) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 1, in) }
+
+// inferAlong checks n equal inputs of a computation along an axis.
+func inferAlong(axis, n int, in []Type) (Type, error) {
+	t, err := sameType(in, n, ClassFloat32, ClassFloat64)
+	if err != nil {
+		return Type{}, err
+	}
+	if axis < 0 || axis >= t.Rank() {
+		return Type{}, fmt.Errorf("expected an axis in [0, %d), found %d", t.Rank(), axis)
+	}
+	for _, u := range in {
+		if !u.Equal(t) {
+			return Type{}, fmt.Errorf("expected inputs of one shape, found %v and %v", t, u)
+		}
+	}
+	return t, nil
+}
+
+// Forward normalises.
+func (o Softmax) Forward(c *kernel.Context, out Array, in []Array) {
+	if _, ok := out.Data.([]float32); ok {
+		alongAxis(c, o.Axis, out, in, softmaxRows[float32])
+	} else {
+		alongAxis(c, o.Axis, out, in, softmaxRows[float64])
+	}
+}
+
+func softmaxRows[T kernel.Float](c *kernel.Context, in [2][]T, y []T, rows, d int) {
+	kernel.Softmax(c, in[0], y, rows, d)
+}
+
+// Gradient is y·(dout − ⟨y, dout⟩) along the axis.
+func (o Softmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(softmaxGradient(o), out, dout)}
+}
+
+// softmaxGradient is the cotangent of the input of Softmax, from its result and
+// the result's cotangent.
+type softmaxGradient struct{ Axis int }
+
+func (softmaxGradient) Name() string { return "SoftmaxGradient" }
+
+func (o softmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
+
+func (o softmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
+	if _, ok := out.Data.([]float32); ok {
+		alongAxis(c, o.Axis, out, in, softmaxGradientRows[float32])
+	} else {
+		alongAxis(c, o.Axis, out, in, softmaxGradientRows[float64])
+	}
+}
+
+func softmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T, rows, d int) {
+	kernel.SoftmaxGrad(c, in[0], in[1], dx, rows, d)
+}
+
+// LogSoftmax is x − log Σ exp(x) along one axis.
+type LogSoftmax struct {
+	Axis int // not negative
+}
+
+// Name returns "LogSoftmax".
+func (LogSoftmax) Name() string { return "LogSoftmax" }
+
+// Infer checks the axis.
+func (o LogSoftmax) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 1, in) }
+
+// Forward normalises.
+func (o LogSoftmax) Forward(c *kernel.Context, out Array, in []Array) {
+	if _, ok := out.Data.([]float32); ok {
+		alongAxis(c, o.Axis, out, in, logSoftmaxRows[float32])
+	} else {
+		alongAxis(c, o.Axis, out, in, logSoftmaxRows[float64])
+	}
+}
+
+func logSoftmaxRows[T kernel.Float](c *kernel.Context, in [2][]T, y []T, rows, d int) {
+	eachExample(c, rows, d, func(r int) {
+		x, y := in[0][r*d:(r+1)*d], y[r*d:(r+1)*d]
+		norm := rowLogSumExp(x, 1)
+		for i, v := range x {
+			y[i] = T(float64(v) - norm)
+		}
+	})
+}
+
+// Gradient is dout − exp(y)·Σ dout along the axis.
+func (o LogSoftmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	return []*gorgonia.Node{g.Do(logSoftmaxGradient(o), out, dout)}
+}
+
+// logSoftmaxGradient is the cotangent of the input of LogSoftmax, from its
+// result and the result's cotangent.
+type logSoftmaxGradient struct{ Axis int }
+
+func (logSoftmaxGradient) Name() string { return "LogSoftmaxGradient" }
+
+func (o logSoftmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
+
+func (o logSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
+	if _, ok := out.Data.([]float32); ok {
+		alongAxis(c, o.Axis, out, in, logSoftmaxGradientRows[float32])
+	} else {
+		alongAxis(c, o.Axis, out, in, logSoftmaxGradientRows[float64])
+	}
+}
+
+func logSoftmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T, rows, d int) {
+	eachExample(c, rows, d, func(r int) {
+		y, dy, dx := in[0][r*d:(r+1)*d], in[1][r*d:(r+1)*d], dx[r*d:(r+1)*d]
+		sum := 0.0
+		for _, v := range dy {
+			sum += float64(v)
+		}
+		for i, v := range y {
+			dx[i] = T(float64(dy[i]) - math.Exp(float64(v))*sum)
+		}
+	})
+}
+
+// alongAxis applies a function of rows to one or two inputs along an axis. Rows
+// along another axis than the last one are gathered first.
+func alongAxis[T kernel.Float](c *kernel.Context, axis int, out Array, in []Array, f func(c *kernel.Context, in [2][]T, y []T, rows, d int)) {
+	outer, d, inner := elements(out.Shape[:axis]), out.Shape[axis], elements(out.Shape[axis+1:])
+	var x [2][]T
+	for i, a := range in {
+		x[i] = Elem[T](a)
+	}
+	y := Elem[T](out)
+	if inner == 1 {
+		f(c, x, y, outer, d)
+		return
+	}
+	for i := range in {
+		rows := kernel.Scratch[T](c, len(y))
+		defer kernel.Release(c, rows)
+		transposeMatrices(c, x[i], rows, outer, d, inner)
+		x[i] = rows
+	}
+	rows := kernel.Scratch[T](c, len(y))
+	defer kernel.Release(c, rows)
+	f(c, x, rows, outer*inner, d)
+	transposeMatrices(c, rows, y, outer, inner, d)
+}
+
+// transposeMatrices writes the transposes of a stack of matrices.
+func transposeMatrices[T kernel.Float](c *kernel.Context, x, y []T, stack, rows, columns int) {
+	size := rows * columns
+	c.Parallel(stack, max(1, pointwiseGrain/max(1, size)), func(lo, hi int) {
+		for s := lo; s < hi; s++ {
+			x, y := x[s*size:(s+1)*size], y[s*size:(s+1)*size]
+			for i := range rows {
+				for j, v := range x[i*columns : (i+1)*columns] {
+					y[j*rows+i] = v
+				}
+			}
+		}
+	})
+}
+
+// lowerSoftmax returns the lowering of an operator along an axis. Before opset
+// 13 the input is seen as a matrix whose columns begin at the axis, 1 by
+// default; since then it is one axis, the last by default.
+func lowerSoftmax(along func(axis int) Op) Lowering {
+	return func(c *Call) ([]*Value, error) {
+		x, err := c.Need(0)
+		if err != nil {
+			return nil, err
+		}
+		rank := x.Type.Rank()
+		def := int64(-1)
+		if c.Opset < 13 {
+			def = 1
+		}
+		axis, err := resolveAxis(c.Node.Int("axis", def), rank)
+		if err != nil {
+			return nil, err
+		}
+		if c.Opset >= 13 || axis == rank-1 {
+			return one(c.Emit(along(axis), x))
+		}
+		shape := x.Type.Shape
+		m, err := c.Emit(Reshape{Shape: []int{elements(shape[:axis]), elements(shape[axis:])}}, x)
+		if err != nil {
+			return nil, err
+		}
+		if m, err = c.Emit(along(1), m); err != nil {
+			return nil, err
+		}
+		return one(c.Emit(Reshape{Shape: shape}, m))
+	}
+}
