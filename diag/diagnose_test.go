@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -219,29 +220,47 @@ func TestFewExamples(t *testing.T) {
 	}
 }
 
+// overflowing is a perceptron whose gradient of one weight overflows.
+type overflowing struct {
+	*perceptron
+	weight int
+}
+
+func (m *overflowing) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(int, []float32) error) error {
+	return m.perceptron.Gradients(ctx, from, in, labels, invT, want, func(w int, g []float32) error {
+		if w == m.weight {
+			g[0] = float32(math.Inf(1))
+		}
+		return sink(w, g)
+	})
+}
+
 func TestNotFinite(t *testing.T) {
-	tests := []struct {
-		name   string
-		break_ func(m *perceptron, v *samples)
-		status [2]Status
-	}{
-		{"loss", func(_ *perceptron, v *samples) { v.images[17][0] = float32(math.NaN()) }, [2]Status{StatusDiverged, StatusDiverged}},
-		{"nothing", func(*perceptron, *samples) {}, [2]Status{StatusOK, StatusOK}},
-	}
-	for _, test := range tests {
+	t.Run("loss", func(t *testing.T) {
 		m, layers, v := newPerceptron(40)
-		test.break_(m, v)
-		r := diagnose(t, m, v, layers, Options{})
+		v.images[17][0] = float32(math.NaN())
+		r := diagnose(t, m, v, layers, Options{Calibrated: true})
 		checkNumbers(t, r)
-		for i, l := range r.Layers {
-			if l.Status != test.status[i] || (l.Status == StatusDiverged) != (l.Reason != "") {
-				t.Errorf("%s: layer %d is %s (%s)", test.name, i, l.Status, l.Reason)
+		for _, l := range r.Layers {
+			if l.Status != StatusDiverged || !strings.Contains(l.Reason, "example 17") {
+				t.Errorf("%s is %s (%s)", l.Name, l.Status, l.Reason)
 			}
 		}
-		if breaches(r, RuleNotMeasured) != (test.status[0] != StatusOK) {
-			t.Errorf("%s: violations %+v", test.name, r.Violations)
+		if r.Metrics.Loss != nil || len(r.Violations) != 1 || r.Violations[0].Rule != RuleNotMeasured {
+			t.Errorf("metrics %+v, violations %+v", r.Metrics, r.Violations)
 		}
-	}
+	})
+	t.Run("gradient", func(t *testing.T) {
+		m, layers, v := newPerceptron(40)
+		r := diagnose(t, &overflowing{m, 1}, v, layers, Options{})
+		checkNumbers(t, r)
+		if hidden, head := r.Layers[0], r.Layers[1]; hidden.Status != StatusDiverged || hidden.Transfer != nil || head.Status != StatusOK {
+			t.Errorf("hidden is %s, head %s", hidden.Status, head.Status)
+		}
+		if !breaches(r, RuleNotMeasured) || r.Worst.ByKappa != "head" {
+			t.Errorf("violations %+v, worst %+v", r.Violations, r.Worst)
+		}
+	})
 }
 
 func TestSkippedAndFlat(t *testing.T) {

@@ -98,10 +98,13 @@ func (s logitSet) fitTemperature() (float64, bool) {
 		return minTemperature, true
 	}
 	for isFinite(slope) && isFinite(curvature) {
-		if slope > 0 {
+		switch {
+		case slope > 0:
 			high = u
-		} else {
+		case slope < 0:
 			low = u
+		default:
+			return math.Exp(-u), true
 		}
 		next := u - slope/curvature
 		if !(curvature > 0) || next <= low || next >= high {

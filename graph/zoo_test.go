@@ -60,14 +60,15 @@ func (c *zooCase) half() bool {
 	return c.has("fp16") || c.has("bf16") || c.has("fp16conv-keepio")
 }
 
-func zooCases(t *testing.T) []*zooCase {
+// readCases reads the cases in a folder of folders.
+func readCases(t *testing.T, root string) []*zooCase {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(shareddata.Dir(t), "zoo", "*", "case.json"))
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no cases in the zoo: %v", err)
+	paths, err := filepath.Glob(filepath.Join(root, "*", "case.json"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no cases in %s: %v", root, err)
 	}
 	var cases []*zooCase
-	for _, path := range dirs {
+	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -94,11 +95,17 @@ func readFloat32s(t *testing.T, path string) []float32 {
 	return values
 }
 
-// TestZoo compares logits, loss and the gradient norms of every weight and
-// block with the zoo's records, fused and unfused.
-func TestZoo(t *testing.T) {
+// TestFixtures compares the repository's own models with their records.
+func TestFixtures(t *testing.T) { runCases(t, readCases(t, filepath.Join("..", "fixtures"))) }
+
+// TestZoo compares the whole zoo with its records.
+func TestZoo(t *testing.T) { runCases(t, readCases(t, filepath.Join(shareddata.Dir(t), "zoo"))) }
+
+// runCases compares logits, loss and the gradient norms of every weight and
+// block with what exporters' own frameworks computed, fused and unfused.
+func runCases(t *testing.T, cases []*zooCase) {
 	passed, refused, listed := 0, 0, 0
-	for _, c := range zooCases(t) {
+	for _, c := range cases {
 		if reason, ok := laterCases[c.Name]; ok {
 			listed++
 			t.Logf("%s: on the list: %s", c.Name, reason)
@@ -107,14 +114,16 @@ func TestZoo(t *testing.T) {
 		ok := t.Run(c.Name, func(t *testing.T) {
 			if c.Expect == "refuse" {
 				checkRefused(t, c)
-				refused++
 				return
 			}
 			for _, noFuse := range []bool{false, true} {
 				t.Run(fmt.Sprintf("unfused=%v", noFuse), func(t *testing.T) { checkZooCase(t, c, noFuse) })
 			}
 		})
-		if ok && c.Expect != "refuse" {
+		switch {
+		case ok && c.Expect == "refuse":
+			refused++
+		case ok:
 			passed++
 		}
 	}
