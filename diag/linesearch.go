@@ -31,11 +31,12 @@ type searchResult struct {
 //
 // A probe at φ(0)/(16|φ'(0)|), halved while φ is not finite and doubled while
 // the parabola through φ(0), φ'(0) and the probe is not convex, gives a start:
-// that parabola's minimiser. The start is doubled or halved until the lowest
-// evaluated point has a higher one beyond it. Within this bracket the minimiser
-// of the cubic through φ(0), φ'(0) and the two lowest points is evaluated until
-// it lies within searchTol of the lowest point, which is the answer. On a
-// quadratic the answer is exact. The reference model needs 4 to 5 evaluations.
+// that parabola's minimiser. The step is doubled until the lowest evaluated
+// point at t > 0 has a higher one beyond it. Within this bracket the minimisers
+// of a cubic and of a parabola (see refine) are evaluated until both lie within
+// searchTol of the lowest point, which is the answer. Only if that does not lower
+// φ is the step halved until it does, and the search refined there. On a
+// quadratic the answer is exact.
 //
 // If no evaluated point lowers φ the status is flat and t = 0; if no probe is
 // finite it is diverged. An error of φ ends the search.
@@ -56,7 +57,19 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 	if err != nil {
 		return searchResult{}, err
 	}
-	return s.result(StatusOK, reason), nil
+	if s.points[s.lowest()].value < phi0 {
+		return s.result(StatusOK, reason), nil
+	}
+	switch ok, err := s.shrink(); {
+	case err != nil:
+		return searchResult{}, err
+	case !ok:
+		return s.result(StatusFlat, "no step along the gradient lowers the loss"), nil
+	}
+	if err := s.refine(); err != nil {
+		return searchResult{}, err
+	}
+	return s.result(StatusOK, ""), nil
 }
 
 type point struct{ t, value float64 }
@@ -95,8 +108,9 @@ func (s *search) at(t float64) (float64, error) {
 	return v, nil
 }
 
-// lowest is the index of the lowest evaluated point at t > 0, the first among
-// equals.
+// lowest is the index of the lowest evaluated point, the first among equals.
+// t = 0 is not among them: a search that overlooks a small dent beside it goes
+// on to the minimum beyond.
 func (s *search) lowest() int {
 	low := 1
 	for i := 2; i < len(s.points); i++ {
@@ -137,8 +151,9 @@ func (s *search) start() (bool, error) {
 	return true, err
 }
 
-// bracket doubles the step until the lowest point has a higher one beyond it. A
-// reason says that there is no such bracket and that the lowest point has to do.
+// bracket doubles the step until the lowest point has one beyond it that is no
+// lower. A reason says that there is no such bracket and that the lowest point
+// has to do.
 func (s *search) bracket() (reason string, err error) {
 	for range maxDoublings {
 		low := s.lowest()
@@ -150,6 +165,18 @@ func (s *search) bracket() (reason string, err error) {
 		}
 	}
 	return fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings), nil
+}
+
+// shrink halves the shortest step until φ is lower than at t = 0, and reports
+// false if it never is.
+func (s *search) shrink() (bool, error) {
+	for range maxHalvings {
+		v, err := s.at(s.points[1].t / 2)
+		if err != nil || v < s.phi0 {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // refine narrows the bracket around the lowest point. Two estimates of the
@@ -185,29 +212,25 @@ func (s *search) refine() error {
 	return nil
 }
 
-// parabolaMinimiser is the minimiser of the parabola through the lowest point
-// and its neighbours, or a golden section of the bracket where a neighbour is
-// not finite.
+// parabolaMinimiser is the minimiser of the parabola through the lowest point,
+// whose index is low, and its neighbours, or a golden section of the bracket
+// where there is no such parabola: towards a neighbour that is not finite, or
+// towards t = 0 if the lowest point is no lower than that.
 func (s *search) parabolaMinimiser(low int) float64 {
 	p, q, r := s.points[low-1], s.points[low], s.points[low+1]
-	if math.IsInf(r.value, 1) {
-		return q.t + goldenSection*(r.t-q.t)
-	}
 	left, right := (q.value-p.value)/(q.t-p.t), (r.value-q.value)/(r.t-q.t)
-	if p.t == 0 && s.slope < 0 && left >= 0 {
-		// φ falls from 0 and is higher here: the minimiser lies between.
+	switch {
+	case math.IsInf(r.value, 1):
+		return q.t + goldenSection*(r.t-q.t)
+	case left >= 0:
 		return q.t - goldenSection*(q.t-p.t)
 	}
-	curvature := (right - left) / (r.t - p.t) * 2
-	if !(curvature > 0) {
-		return q.t
-	}
-	return (p.t+q.t)/2 - left/curvature
+	return (p.t+q.t)/2 - left*(r.t-p.t)/(2*(right-left))
 }
 
-// second is the index of the second lowest evaluated point at t > 0 with a
-// finite value, 0 if there is none.
-func (s *search) second(low int) int {
+// cubicMinimiser is the minimiser of the cubic φ(0) + φ'(0)t + at² + bt³ through
+// the lowest point, whose index is low, and the second lowest at t > 0.
+func (s *search) cubicMinimiser(low int) (float64, bool) {
 	second := 0
 	for i, p := range s.points {
 		if i == 0 || i == low || math.IsInf(p.value, 1) {
@@ -217,13 +240,6 @@ func (s *search) second(low int) int {
 			second = i
 		}
 	}
-	return second
-}
-
-// cubicMinimiser is the minimiser of the cubic φ(0) + φ'(0)t + at² + bt³ through
-// the lowest point, whose index is low, and the second lowest at t > 0.
-func (s *search) cubicMinimiser(low int) (float64, bool) {
-	second := s.second(low)
 	if second == 0 {
 		return 0, false
 	}
@@ -242,10 +258,14 @@ func (s *search) cubicMinimiser(low int) (float64, bool) {
 	return t, t > 0 && isFinite(t)
 }
 
-// result is the lowest point with everything that was evaluated.
+// result is the lowest point, or t = 0 unless the status is ok, with everything
+// that was evaluated.
 func (s *search) result(status Status, reason string) searchResult {
-	p := s.points[s.lowest()]
-	r := searchResult{t: p.t, value: p.value, evaluations: s.evaluations, status: status, reason: reason}
+	r := searchResult{value: s.phi0, evaluations: s.evaluations, status: status, reason: reason}
+	if status == StatusOK {
+		p := s.points[s.lowest()]
+		r.t, r.value = p.t, p.value
+	}
 	for _, p := range s.points {
 		if !math.IsInf(p.value, 1) {
 			r.points = append(r.points, [2]float64{p.t, p.value})

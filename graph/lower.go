@@ -151,48 +151,23 @@ func (l *lowerer) value(name string, node *onnx.Node, preprocessing bool) (*op.V
 	return v, nil
 }
 
+// tensorValue returns a tensor of the file as a weight, or as a constant where
+// it is none.
 func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, error) {
-	typ := op.Type{DType: t.DType, Shape: t.Shape}
-	switch op.ClassOf(t.DType) {
-	case op.ClassFloat32:
-		if l.roles.candidate(t) {
-			if !preprocessing {
-				if err := t.CheckData(); err != nil {
-					return nil, err
-				}
-				return l.program.Weight(t.Name, typ, l.roles.index(t)), nil
+	if l.roles.candidate(t) {
+		if !preprocessing {
+			if err := t.CheckData(); err != nil {
+				return nil, err
 			}
-			l.roles.exclude(t, "input normalisation")
+			return l.program.Weight(t.Name, op.Type{DType: t.DType, Shape: t.Shape}, l.roles.index(t)), nil
 		}
-		data, err := t.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
-	case op.ClassFloat64:
-		data, err := t.Float64s()
-		if err != nil {
-			return nil, err
-		}
-		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
-	case op.ClassInt:
-		data, err := t.Int64s()
-		if err != nil {
-			return nil, err
-		}
-		return l.program.Constant(op.Array{Type: typ, Data: data}), nil
-	case op.ClassBool:
-		data, err := t.Int64s()
-		if err != nil {
-			return nil, err
-		}
-		flags := make([]bool, len(data))
-		for i, x := range data {
-			flags[i] = x != 0
-		}
-		return l.program.Constant(op.Array{Type: typ, Data: flags}), nil
+		l.roles.exclude(t, "input normalisation")
 	}
-	return nil, fmt.Errorf("tensor %q has type %v, which is not supported", t.Name, t.DType)
+	a, err := op.TensorArray(t)
+	if err != nil {
+		return nil, err
+	}
+	return l.program.Constant(a), nil
 }
 
 // stripSoftmax steps over a Softmax over the classes (and what does not change

@@ -65,6 +65,9 @@ func evaluate(t testing.TB, g *Graph, feeds map[*gorgonia.Node]Array, nodes ...*
 	return out
 }
 
+// random returns the generator of the tests' numbers, the same at every run.
+func random() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
 // normal returns a DOUBLE array of standard normal numbers.
 func normal(r *rand.Rand, shape ...int) Array {
 	a := NewArray(Type{onnx.Double, shape})

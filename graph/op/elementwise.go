@@ -39,7 +39,7 @@ func elementwise() []Entry {
 		"Neg": Neg{}, "Not": Not{}, "Reciprocal": Reciprocal{}, "Relu": Relu{}, "Round": Round{Nearest}, "Sigmoid": Sigmoid{}, "Sign": Sign{},
 		"Sin": Sin{}, "Softplus": Softplus{}, "Sqrt": Sqrt{}, "Tanh": Tanh{},
 	} {
-		entries = append(entries, Entry{"", name, 7, MaxOpset, lowerPlain(o, 1)})
+		entries = append(entries, Entry{"", name, 1, MaxOpset, lowerPlain(o, 1)}) // opset 1 differs by an unused attribute
 	}
 	for name, o := range map[string]Op{
 		"Add": Add{}, "And": And{}, "Div": Div{}, "Equal": Equal{}, "Greater": Greater{}, "GreaterOrEqual": GreaterOrEqual{}, "Less": Less{},

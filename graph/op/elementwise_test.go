@@ -3,7 +3,6 @@ package op
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -27,8 +26,6 @@ func away(a Array, points ...float64) Array {
 	}
 	return a
 }
-
-func random() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
 func TestUnaryGradients(t *testing.T) {
 	r := random()

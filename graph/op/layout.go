@@ -10,5 +10,9 @@ func layout() []Entry {
 		sliceEntries(),
 		concatEntries(),
 		expandEntries(),
+		gatherEntries(),
+		padEntries(),
+		knownEntries(),
+		rotaryEntries(),
 	)
 }

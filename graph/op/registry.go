@@ -71,7 +71,7 @@ type Entry struct {
 }
 
 // MaxOpset is the newest ai.onnx opset the lowerings were written for.
-const MaxOpset = 26
+const MaxOpset = 28
 
 // UnsupportedError says that a node's operator, or its version, is not known.
 type UnsupportedError struct {

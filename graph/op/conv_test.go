@@ -1,0 +1,182 @@
+package op
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"modeldoctor/onnx"
+)
+
+func TestConvGradient(t *testing.T) {
+	for _, test := range []struct {
+		o       Conv
+		x       []int
+		filters []int
+	}{
+		{Conv{Kernel: []int{2}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}, Group: 1}, []int{2, 3, 5}, []int{2, 3, 2}},
+		{Conv{Kernel: []int{3, 2}, Strides: []int{2, 1}, Dilations: []int{1, 2}, Pads: []int{1, 0, 2, 1}, Group: 1}, []int{2, 2, 5, 4}, []int{3, 2, 3, 2}},
+		{Conv{Kernel: []int{2, 2}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}, []int{2, 3, 4, 6}, []int{4, 3, 2, 2}},
+		{Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 4, 4, 3}, []int{6, 2, 3, 3}},
+		{Conv{Kernel: []int{3, 3}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 3}, []int{2, 3, 5, 4}, []int{6, 1, 3, 3}},
+		{Conv{Kernel: []int{2, 1, 2}, Strides: []int{1, 1, 1}, Dilations: []int{1, 1, 1}, Pads: []int{1, 0, 0, 0, 0, 1}, Group: 1}, []int{1, 2, 3, 2, 3}, []int{2, 2, 2, 1, 2}},
+	} {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			r := random()
+			x, w, b := normal(r, test.x...), normal(r, test.filters...), normal(r, test.filters[0])
+			checkGradient(t, test.o, x, w)
+			checkGradient(t, test.o, x, w, b)
+		})
+	}
+}
+
+// TestConvTiles has more positions than a tile, through several images.
+func TestConvTiles(t *testing.T) {
+	r := random()
+	o := Conv{Kernel: []int{2, 2}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{0, 1, 1, 0}, Group: 1}
+	x, w := normal(r, 3, 2, 12, 11), normal(r, 3, 2, 2, 2)
+	p := NewProgram()
+	y, err := p.Emit(o, p.Constant(x), p.Constant(w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []float64
+	for n := range 3 {
+		for m := range 3 {
+			for i := range 12 {
+				for j := range 11 {
+					sum := 0.0
+					for c := range 2 {
+						for a := range 2 {
+							for b := range 2 {
+								if h, v := i+a, j+b-1; h < 12 && v >= 0 && v < 11 {
+									sum += Elem[float64](x)[((n*2+c)*12+h)*11+v] * Elem[float64](w)[((m*2+c)*2+a)*2+b]
+								}
+							}
+						}
+					}
+					want = append(want, sum)
+				}
+			}
+		}
+	}
+	if len(want) <= 3*patchRows {
+		t.Fatal("not more than a tile")
+	}
+	closeTo(t, "convolution", y.Const.AsFloats(), want, 1e-14)
+}
+
+func TestPatchEmbeddingGradient(t *testing.T) {
+	r := random()
+	x, w, b := normal(r, 2, 3, 4, 6), normal(r, 5, 3, 2, 3), normal(r, 5)
+	o := PatchEmbedding{Kernel: []int{2, 3}}
+	checkGradient(t, o, x, w)
+	checkGradient(t, o, x, w, b)
+	if !o.conv().Patches() {
+		t.Error("a patch embedding is not a convolution over patches")
+	}
+	// The same numbers as the convolution, in another order.
+	p := NewProgram()
+	tokens, err := p.Emit(o, p.Constant(x), p.Constant(w), p.Constant(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	planes, err := p.Emit(o.conv(), p.Constant(x), p.Constant(w), p.Constant(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]float64, 0, 2*4*5)
+	for n := range 2 {
+		for patch := range 4 {
+			for m := range 5 {
+				want = append(want, planes.Const.AsFloats()[(n*5+m)*4+patch])
+			}
+		}
+	}
+	closeTo(t, "tokens", tokens.Const.AsFloats(), want, 1e-14)
+}
+
+func poolWindows() []struct {
+	w PoolWindow
+	x []int
+} {
+	return []struct {
+		w PoolWindow
+		x []int
+	}{
+		{PoolWindow{Kernel: []int{2}, Strides: []int{1}, Dilations: []int{2}, Pads: []int{1, 0}}, []int{2, 2, 6}},
+		{PoolWindow{Kernel: []int{3, 2}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 0}, Ceil: true}, []int{2, 3, 6, 5}},
+		{PoolWindow{Kernel: []int{2, 2, 2}, Strides: []int{1, 2, 1}, Dilations: []int{1, 1, 1}, Pads: []int{0, 0, 0, 0, 0, 0}}, []int{1, 2, 3, 4, 3}},
+	}
+}
+
+func TestPoolGradient(t *testing.T) {
+	for _, test := range poolWindows() {
+		x := normal(random(), test.x...)
+		checkGradient(t, MaxPool{test.w}, x)
+		checkGradient(t, AveragePool{test.w, false}, x)
+		checkGradient(t, AveragePool{test.w, true}, x)
+	}
+}
+
+func TestMaxPoolIndicesPointAtTheMaxima(t *testing.T) {
+	for _, test := range poolWindows() {
+		p := NewProgram()
+		x := p.Constant(normal(random(), test.x...))
+		y, err := p.Emit(MaxPool{test.w}, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		indices, err := p.Emit(MaxPoolIndices{PoolWindow: test.w}, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, at := range Elem[int64](*indices.Const) {
+			if got, want := x.Const.AsFloats()[at], y.Const.AsFloats()[i]; got != want {
+				t.Errorf("%v: index %d points at %g, want %g", test.w, at, got, want)
+			}
+		}
+	}
+}
+
+// TestMaxPoolTies: of equal elements the first takes the cotangent.
+func TestMaxPoolTies(t *testing.T) {
+	o := maxPoolGradient{PoolWindow{Kernel: []int{3}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}}}
+	p := NewProgram()
+	dx, err := p.Emit(o, p.Constant(Floats([]float32{1, 1, 1, 1}, 1, 1, 4)), p.Constant(Floats([]float32{1, 1}, 1, 1, 2)), p.Constant(Floats([]float32{3, 5}, 1, 1, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeTo(t, "cotangent", dx.Const.AsFloats(), []float64{3, 5, 0, 0}, 0)
+}
+
+func TestWindowRefusesWrongSizes(t *testing.T) {
+	x := Type{onnx.Float, []int{1, 2, 5, 5}}
+	good := Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}
+	filters := Type{onnx.Float, []int{4, 2, 3, 3}}
+	if _, err := good.Infer([]Type{x, filters}); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		change  func(*Conv)
+		filters []int
+	}{
+		{func(o *Conv) { o.Strides = []int{0, 1} }, filters.Shape},
+		{func(o *Conv) { o.Dilations = []int{3, 1} }, filters.Shape},
+		{func(o *Conv) { o.Pads = []int{0, 0, -1, 0} }, filters.Shape},
+		{func(o *Conv) { o.Group = 2 }, filters.Shape},
+		{func(o *Conv) { o.Group = 0 }, filters.Shape},
+		{func(*Conv) {}, []int{4, 3, 3, 3}},
+		{func(*Conv) {}, []int{4, 2, 3, 2}},
+		{func(*Conv) {}, []int{4, 2, 3}},
+	} {
+		o := good
+		test.change(&o)
+		if got, err := o.Infer([]Type{x, x.With(test.filters...)}); err == nil {
+			t.Errorf("%+v with filters %v: accepted, result %v", o, test.filters, got)
+		}
+	}
+	if !slices.Equal(good.Kernel, []int{3, 3}) {
+		t.Error("a test changed what it shares")
+	}
+}

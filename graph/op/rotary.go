@@ -1,0 +1,85 @@
+package op
+
+import "fmt"
+
+func rotaryEntries() []Entry {
+	return []Entry{{Name: "RotaryEmbedding", Min: 23, Max: MaxOpset, Lower: lowerFormula(lowerRotary)}}
+}
+
+// lowerRotary rotates pairs of features of x [B, heads, N, d] or, with
+// num_heads, [B, N, heads·d], by angles whose cosines and sines are tables
+// [positions, r/2] looked up by position ids [B, N], or, without ids, [B, N,
+// r/2]: Su et al., https://arxiv.org/abs/2104.09864. The first r features of a
+// head take part: as pairs (i, i + r/2), or of neighbours if interleaved.
+func lowerRotary(e *emitter) *Value {
+	x, cos, sin := e.input(0), e.input(1), e.input(2)
+	if e.err != nil {
+		return nil
+	}
+	packed := x.Type.Rank() == 3
+	x = e.heads(x, "num_heads")
+	if e.err == nil && x.Type.Rank() != 4 {
+		e.err = fmt.Errorf("expected [batch, heads, tokens, features], found %v", x.Type)
+	}
+	if ids := e.Arg(3); ids != nil {
+		cos, sin = e.emit(Gather{Axis: 0}, cos, ids), e.emit(Gather{Axis: 0}, sin, ids)
+	}
+	if e.err != nil {
+		return nil
+	}
+	s := x.Type.Shape
+	features := s[3]
+	rotated := int(e.Node.Int("rotary_embedding_dim", 0))
+	if rotated == 0 {
+		rotated = features
+	}
+	half := rotated / 2
+	if rotated < 2 || rotated > features || rotated%2 != 0 || cos.Type.Rank() != 3 || cos.Type.Shape[2] < half {
+		e.err = fmt.Errorf("expected an even number of features, at most %d, and tables of half of it, found %d and %v", features, rotated, cos.Type)
+		return nil
+	}
+	table := func(v *Value) *Value {
+		v = e.part(v, 2, 0, half)
+		if e.err != nil {
+			return nil
+		}
+		return e.emit(Reshape{Shape: []int{v.Type.Shape[0], 1, v.Type.Shape[1], half}}, v)
+	}
+	cos, sin = table(cos), table(sin)
+	head, interleaved := e.part(x, 3, 0, rotated), e.Node.Int("interleaved", 0) != 0
+	var a, b *Value
+	if interleaved {
+		pairs := e.emit(Reshape{Shape: []int{s[0], s[1], s[2], half, 2}}, head)
+		whole := []int{s[0], s[1], s[2], half}
+		a = e.emit(Reshape{Shape: whole}, e.part(pairs, 4, 0, 1))
+		b = e.emit(Reshape{Shape: whole}, e.part(pairs, 4, 1, 1))
+	} else {
+		a, b = e.part(head, 3, 0, half), e.part(head, 3, half, half)
+	}
+	real := e.emit(Sub{}, e.emit(Mul{}, cos, a), e.emit(Mul{}, sin, b))
+	imaginary := e.emit(Add{}, e.emit(Mul{}, sin, a), e.emit(Mul{}, cos, b))
+	var y *Value
+	if interleaved {
+		apart := []int{s[0], s[1], s[2], half, 1}
+		y = e.emit(Concat{Axis: 4}, e.emit(Reshape{Shape: apart}, real), e.emit(Reshape{Shape: apart}, imaginary))
+		y = e.emit(Reshape{Shape: []int{s[0], s[1], s[2], rotated}}, y)
+	} else {
+		y = e.emit(Concat{Axis: 3}, real, imaginary)
+	}
+	if rotated < features {
+		y = e.emit(Concat{Axis: 3}, y, e.part(x, 3, rotated, features-rotated))
+	}
+	if packed {
+		y = e.joinHeads(y)
+	}
+	return y
+}
+
+// part takes size elements along an axis.
+func (e *emitter) part(v *Value, axis, start, size int) *Value {
+	if e.err != nil {
+		return nil
+	}
+	v, e.err = e.sliceAxis(v, axis, start, size)
+	return v
+}
