@@ -25,40 +25,14 @@ type searchResult struct {
 	reason      string       // qualifies the status; may be empty
 }
 
-// lineSearch finds the first local minimiser t > 0 of φ that it meets, given
-// φ(0) and the slope φ'(0) < 0, and not calling φ at 0. A value of φ that is
-// not finite counts as higher than any other.
-//
-// A probe at φ(0)/(16|φ'(0)|), halved while φ is not finite and doubled while
-// the parabola through φ(0), φ'(0) and the probe is not convex, gives a start:
-// that parabola's minimiser. The step is doubled until the lowest evaluated
-// point at t > 0 has a higher one beyond it. Within this bracket the minimisers
-// of a cubic and of a parabola (see refine) are evaluated until both lie within
-// searchTol of the lowest point, which is the answer. Only if that does not lower
-// φ is the step halved until it does, and the search refined there. On a
-// quadratic the answer is exact.
-//
-// If no evaluated point lowers φ the status is flat and t = 0; if no probe is
-// finite it is diverged. An error of φ ends the search.
+// lineSearch finds a step t > 0 that lowers φ: the first local minimiser that
+// [firstMinimiser] meets. Only if that does not lower φ is the step halved until
+// it does, and the search refined there. If no evaluated point lowers φ the
+// status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (searchResult, error) {
-	if !(slope < 0) || !isFinite(slope) || !isFinite(phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g", phi0, slope))
-	}
-	s := &search{phi: phi, phi0: phi0, slope: slope, points: []point{{0, phi0}}}
-	if ok, err := s.start(); err != nil {
-		return searchResult{}, err
-	} else if !ok {
-		return s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
-	}
-	reason, err := s.bracket()
-	if err == nil && reason == "" {
-		err = s.refine()
-	}
-	if err != nil {
-		return searchResult{}, err
-	}
-	if s.points[s.lowest()].value < phi0 {
-		return s.result(StatusOK, reason), nil
+	s, r, err := firstMinimiser(phi, phi0, slope)
+	if err != nil || r.status != StatusOK || r.value < phi0 {
+		return r, err
 	}
 	switch ok, err := s.shrink(); {
 	case err != nil:
@@ -70,6 +44,42 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 		return searchResult{}, err
 	}
 	return s.result(StatusOK, ""), nil
+}
+
+// firstMinimiser finds the first local minimiser t > 0 of φ that it meets, given
+// φ(0) and the slope φ'(0) < 0, and not calling φ at 0. A value of φ that is
+// not finite counts as higher than any other. The first bracket found counts,
+// even where it has stepped over a dent beside t = 0 and its minimum lies above
+// φ(0): the transfer figure, which charges such a step to the layer on other
+// examples, is defined by it.
+//
+// A probe at φ(0)/(16|φ'(0)|), halved while φ is not finite and doubled while
+// the parabola through φ(0), φ'(0) and the probe is not convex, gives a start:
+// that parabola's minimiser. The step is doubled until the lowest evaluated
+// point at t > 0 has a higher one beyond it. Within this bracket the minimisers
+// of a cubic and of a parabola (see refine) are evaluated until both lie within
+// searchTol of the lowest point, which is the answer. On a quadratic the answer
+// is exact.
+//
+// If no probe is finite the status is diverged. An error of φ ends the search.
+func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64) (*search, searchResult, error) {
+	if !(slope < 0) || !isFinite(slope) || !isFinite(phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g", phi0, slope))
+	}
+	s := &search{phi: phi, phi0: phi0, slope: slope, points: []point{{0, phi0}}}
+	if ok, err := s.start(); err != nil {
+		return nil, searchResult{}, err
+	} else if !ok {
+		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
+	}
+	reason, err := s.bracket()
+	if err == nil && reason == "" {
+		err = s.refine()
+	}
+	if err != nil {
+		return nil, searchResult{}, err
+	}
+	return s, s.result(StatusOK, reason), nil
 }
 
 type point struct{ t, value float64 }

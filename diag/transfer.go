@@ -91,7 +91,7 @@ func (d *diagnosis) transferLength(ctx context.Context, lg *layerGradient, path 
 		losses, err := memo.losses(ctx, t, quarter)
 		return average(losses), err
 	}
-	found, err := lineSearch(phi, d.meanBase(mean), slope)
+	_, found, err := firstMinimiser(phi, d.meanBase(mean), slope)
 	if err != nil {
 		return 0, "", err
 	}

@@ -85,5 +85,5 @@ func lowerConcat(c *Call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return only(c.concat(axis, c.In...))
+	return one(c.concat(axis, c.In...))
 }

@@ -92,11 +92,3 @@ func replaced(shape []int, axis, size int) []int {
 func around(shape []int, axis int) (outer, inner int) {
 	return elements(shape[:axis]), elements(shape[axis+1:])
 }
-
-// only wraps the single result of a lowering.
-func only(v *Value, err error) ([]*Value, error) {
-	if err != nil {
-		return nil, err
-	}
-	return []*Value{v}, nil
-}

@@ -78,7 +78,7 @@ func lowerExpand(c *Call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return only(c.expand(x, shape...))
+	return one(c.expand(x, shape...))
 }
 
 // expand emits an Expand, or returns v where it has the shape already.
@@ -123,5 +123,5 @@ func lowerTile(c *Call) ([]*Value, error) {
 	if v, err = c.expand(v, repeated...); err != nil {
 		return nil, err
 	}
-	return only(c.reshape(v, merged...))
+	return one(c.reshape(v, merged...))
 }

@@ -149,5 +149,5 @@ func lowerGather(c *Call) ([]*Value, error) {
 			}
 		}
 	}
-	return only(c.Emit(Gather{axis}, x, index))
+	return one(c.Emit(Gather{axis}, x, index))
 }

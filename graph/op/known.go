@@ -88,7 +88,7 @@ func lowerConstantOfShape(c *Call) ([]*Value, error) {
 	if value.Elements() != 1 {
 		return nil, fmt.Errorf("expected a value of one element, found %v", value.Type)
 	}
-	return only(c.Emit(Expand{Shape: shape}, c.Constant(value.View(nil))))
+	return one(c.Emit(Expand{Shape: shape}, c.Constant(value.View(nil))))
 }
 
 // lowerShape: opset 15 added start and end.

@@ -98,7 +98,7 @@ func runNodeCase(registry *Registry, path string) (err error) {
 		values[tensor.Name] = p.Constant(a)
 	}
 	for _, n := range m.Nodes {
-		if err := lowerNode(registry, p, m, n, values); err != nil {
+		if err := lowerInto(registry, p, m, n, values); err != nil {
 			return fmt.Errorf("%s: %w", n.Label(), err)
 		}
 	}
@@ -121,7 +121,7 @@ func runNodeCase(registry *Registry, path string) (err error) {
 	return nil
 }
 
-func lowerNode(registry *Registry, p *Program, m *onnx.Model, n *onnx.Node, values map[string]*Value) error {
+func lowerInto(registry *Registry, p *Program, m *onnx.Model, n *onnx.Node, values map[string]*Value) error {
 	in := make([]*Value, len(n.Inputs))
 	for i, name := range n.Inputs {
 		if in[i] = values[name]; in[i] == nil && name != "" {

@@ -207,5 +207,5 @@ func lowerPad(c *Call) ([]*Value, error) {
 		}
 		o.Before[axis], o.After[axis] = int(before), int(after)
 	}
-	return only(c.Emit(o, x))
+	return one(c.Emit(o, x))
 }

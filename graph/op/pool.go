@@ -96,7 +96,7 @@ func maxPool[T Number](c *kernel.Context, w *window, out, in Array, least T) {
 
 // Gradient passes each window's cotangent to its first largest element.
 func (o MaxPool) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(maxPoolGradient{o.PoolWindow}, in[0], out, dout)}
+	return []*gorgonia.Node{g.Do(maxPoolGradient(o), in[0], out, dout)}
 }
 
 // maxPoolGradient is the cotangent of the input of MaxPool, from the input, the

@@ -86,7 +86,7 @@ func lowerReshape(c *Call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return only(c.reshape(x, shape...))
+	return one(c.reshape(x, shape...))
 }
 
 func reshapeTarget(x Type, want []int64, allowZero bool) ([]int, error) {
@@ -136,7 +136,7 @@ func lowerFlatten(c *Call) ([]*Value, error) {
 	if axis < 0 || axis > int64(x.Type.Rank()) { // the rank itself is allowed
 		return nil, fmt.Errorf("axis %d is outside a tensor of rank %d", c.Node.Int("axis", 1), x.Type.Rank())
 	}
-	return only(c.reshape(x, elements(x.Type.Shape[:axis]), elements(x.Type.Shape[axis:])))
+	return one(c.reshape(x, elements(x.Type.Shape[:axis]), elements(x.Type.Shape[axis:])))
 }
 
 func lowerSqueeze(c *Call) ([]*Value, error) {
@@ -165,7 +165,7 @@ func lowerSqueeze(c *Call) ([]*Value, error) {
 			shape = append(shape, d)
 		}
 	}
-	return only(c.reshape(x, shape...))
+	return one(c.reshape(x, shape...))
 }
 
 func lowerUnsqueeze(c *Call) ([]*Value, error) {
@@ -188,5 +188,5 @@ func lowerUnsqueeze(c *Call) ([]*Value, error) {
 	for _, a := range axes {
 		shape = slices.Insert(shape, a, 1)
 	}
-	return only(c.reshape(x, shape...))
+	return one(c.reshape(x, shape...))
 }

@@ -148,5 +148,5 @@ func lowerScatterND(c *Call) ([]*Value, error) {
 			}
 		}
 	}
-	return only(c.Emit(ScatterND{}, in...))
+	return one(c.Emit(ScatterND{}, in...))
 }

@@ -182,7 +182,7 @@ func lowerSlice(c *Call) ([]*Value, error) {
 		}
 		o.Starts[axis], o.Sizes[axis], o.Steps[axis] = sliceBounds(x.Type.Shape[axis], starts[i], ends[i], steps[i])
 	}
-	return only(c.slice(x, o))
+	return one(c.slice(x, o))
 }
 
 // sliceBounds clamps start and end to an axis of size d as NumPy does, and

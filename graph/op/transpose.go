@@ -97,7 +97,7 @@ func lowerTranspose(c *Call) ([]*Value, error) {
 	if _, err := (Transpose{perm}).Infer([]Type{x.Type}); err != nil {
 		return nil, err
 	}
-	return only(c.transpose(x, perm...))
+	return one(c.transpose(x, perm...))
 }
 
 // rearrange is a reshape, a transposition and a reshape.
@@ -144,9 +144,9 @@ func lowerDepthToSpace(c *Call) ([]*Value, error) {
 	merged := []int{n, d, h * b, w * b}
 	switch mode := c.Node.Str("mode", "DCR"); mode {
 	case "DCR":
-		return only(c.rearrange(x, []int{n, b, b, d, h, w}, []int{0, 3, 4, 1, 5, 2}, merged))
+		return one(c.rearrange(x, []int{n, b, b, d, h, w}, []int{0, 3, 4, 1, 5, 2}, merged))
 	case "CRD":
-		return only(c.rearrange(x, []int{n, d, b, b, h, w}, []int{0, 1, 4, 2, 5, 3}, merged))
+		return one(c.rearrange(x, []int{n, d, b, b, h, w}, []int{0, 1, 4, 2, 5, 3}, merged))
 	default:
 		return nil, fmt.Errorf("mode %q is not supported, expected DCR or CRD", mode)
 	}
@@ -165,5 +165,5 @@ func lowerSpaceToDepth(c *Call) ([]*Value, error) {
 	if h%b != 0 || w%b != 0 {
 		return nil, fmt.Errorf("an image of %d x %d pixels is not a multiple of the blocksize %d", h, w, b)
 	}
-	return only(c.rearrange(x, []int{n, d, h / b, b, w / b, b}, []int{0, 3, 5, 1, 2, 4}, []int{n, b * b * d, h / b, w / b}))
+	return one(c.rearrange(x, []int{n, d, h / b, b, w / b, b}, []int{0, 3, 5, 1, 2, 4}, []int{n, b * b * d, h / b, w / b}))
 }
