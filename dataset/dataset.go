@@ -128,6 +128,15 @@ func CheckLabels(s Set, outputs int) error {
 	return nil
 }
 
+// Where says where example i of s comes from, for an error: its file, or the
+// set's name and the index.
+func Where(s Set, i int) string {
+	if s, ok := s.(interface{ where(i int) string }); ok {
+		return s.where(i)
+	}
+	return fmt.Sprintf("%s, example %d", s.Name(), i)
+}
+
 // subset is some examples of a set, in an order of its own.
 type subset struct {
 	Set
@@ -150,6 +159,7 @@ func (s *subset) Name() string                     { return s.name }
 func (s *subset) Len() int                         { return len(s.index) }
 func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[i]) }
 func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
+func (s *subset) where(i int) string               { return Where(s.Set, s.index[i]) }
 
 // relabelled is a set whose labels have been mapped to a model's outputs.
 type relabelled struct {
@@ -164,8 +174,9 @@ func Relabel(s Set, perm []int, classes []string) Set {
 	return &relabelled{Set: s, classes: classes, perm: perm}
 }
 
-func (s *relabelled) Label(i int) int   { return s.perm[s.Set.Label(i)] }
-func (s *relabelled) Classes() []string { return s.classes }
+func (s *relabelled) Label(i int) int    { return s.perm[s.Set.Label(i)] }
+func (s *relabelled) Classes() []string  { return s.classes }
+func (s *relabelled) where(i int) string { return Where(s.Set, i) }
 
 // Divide chooses what a diagnosis uses when the user names no splits. A source
 // with a hold-out split gives its validation and hold-out splits; otherwise the

@@ -196,6 +196,9 @@ func TestMatchClasses(t *testing.T) {
 		}
 	}
 	set := Relabel(memory{labels: []int{1, 0}}, []int{3, 0}, model)
+	if got := Where(set, 1); got != "memory, example 1" {
+		t.Errorf("the example comes from %s", got)
+	}
 	if set.Label(0) != 0 || set.Label(1) != 3 || len(set.Classes()) != 5 {
 		t.Error("Relabel does not map labels to outputs")
 	}
@@ -320,6 +323,10 @@ func TestFolder(t *testing.T) {
 	}
 	if val.Label(1) != 2 {
 		t.Errorf("label %d of zebra without the class train, want the training split's 2", val.Label(1))
+	}
+	some := Relabel(Subset(val, "some", []int{1}), []int{2, 1, 0}, val.Classes())
+	if got, want := Where(some, 0), filepath.Join(dir, "val", "zebra", "a.png"); got != want {
+		t.Errorf("the example comes from %s, want %s", got, want)
 	}
 
 	bare, err := Open(filepath.Join(dir, "training"))

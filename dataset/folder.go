@@ -247,10 +247,11 @@ type folderSet struct {
 	labels  []int
 }
 
-func (s *folderSet) Name() string      { return s.name }
-func (s *folderSet) Len() int          { return len(s.files) }
-func (s *folderSet) Label(i int) int   { return s.labels[i] }
-func (s *folderSet) Classes() []string { return s.classes }
+func (s *folderSet) Name() string       { return s.name }
+func (s *folderSet) Len() int           { return len(s.files) }
+func (s *folderSet) Label(i int) int    { return s.labels[i] }
+func (s *folderSet) Classes() []string  { return s.classes }
+func (s *folderSet) where(i int) string { return s.files[i] }
 
 func (s *folderSet) Image(i int) (image.Image, error) { return decode(s.files[i]) }
 

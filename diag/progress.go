@@ -4,7 +4,7 @@ package diag
 // examples, as measured on the reference model.
 const (
 	plannedSearch   = 5 // to find the step
-	plannedTransfer = 6 // four searches and four gains, a quarter of the examples each
+	plannedTransfer = 4 // four searches and four gains, a quarter of the examples each
 	gradientCost    = 3 // of a forward and backward pass, in forward passes
 )
 

@@ -182,16 +182,23 @@ func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels [
 			}
 		}
 		s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: cotangent})
-		weightOf := map[*gorgonia.Node]int{}
+		// Two weights that are added to one value share their gradient's node.
+		weightsOf := map[*gorgonia.Node][]int{}
 		for _, g := range s.gradients {
-			weightOf[g.node] = g.index
+			weightsOf[g.node] = append(weightsOf[g.node], g.index)
 		}
 		err = r.machine.Run(ctx, s.plan, func(node *gorgonia.Node, a op.Array) error {
-			w, g := weightOf[node], op.Elem[float32](a)
-			if p := partial[w]; p != nil {
-				return p.add(g, sink, w)
+			g := op.Elem[float32](a)
+			for _, w := range weightsOf[node] {
+				hand := sink
+				if p := partial[w]; p != nil {
+					hand = p.collect(sink)
+				}
+				if err := hand(w, g); err != nil {
+					return err
+				}
 			}
-			return sink(w, g)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -209,17 +216,20 @@ type partialGradient struct {
 	remaining int
 }
 
-func (p *partialGradient) add(g []float32, sink func(int, []float32) error, w int) error {
-	if p.sum == nil {
-		p.sum = make([]float32, len(g))
+// collect returns a sink that adds up and hands on the last sum.
+func (p *partialGradient) collect(sink func(int, []float32) error) func(int, []float32) error {
+	return func(w int, g []float32) error {
+		if p.sum == nil {
+			p.sum = make([]float32, len(g))
+		}
+		for i, x := range g {
+			p.sum[i] += x
+		}
+		if p.remaining--; p.remaining == 0 {
+			return sink(w, p.sum)
+		}
+		return nil
 	}
-	for i, x := range g {
-		p.sum[i] += x
-	}
-	if p.remaining--; p.remaining == 0 {
-		return sink(w, p.sum)
-	}
-	return nil
 }
 
 func (r *Runner) sharedGradients(chain []spanKind) map[int]*partialGradient {

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"io"
 	"time"
 
@@ -133,7 +133,7 @@ func checkOptionsOf(c *cli.Context) (checkOptions, error) {
 	memory, err5 := parseBytes(c.String("memory"))
 	var err6 error
 	opt.destinations, err6 = destinations(c)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	if err := cmp.Or(err1, err2, err3, err4, err5, err6); err != nil {
 		return opt, err
 	}
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {

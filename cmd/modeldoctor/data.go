@@ -234,7 +234,7 @@ func (e *examples) Read(i int, dst []float32) error {
 
 func (e *examples) apply(i int, img image.Image, dst []float32) error {
 	if err := e.preprocess.Apply(img, dst); err != nil {
-		return fmt.Errorf("image %d of %s: %w", i, e.set.Name(), err)
+		return fmt.Errorf("%s: %w", dataset.Where(e.set, i), err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"modeldoctor/dataset"
@@ -27,10 +28,21 @@ import (
 )
 
 func main() {
+	dropEmptyVariables()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
+}
+
+// dropEmptyVariables makes an empty MODELDOCTOR_ variable mean what people expect:
+// that it is not set.
+func dropEmptyVariables() {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "MODELDOCTOR_") {
+			os.Unsetenv(name)
+		}
+	}
 }
 
 // The exit codes of every command.
