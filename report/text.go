@@ -68,8 +68,8 @@ func (p *printer) header(c *Check, style Style) {
 	d := c.Diagnosis
 	p.printf("%s   %s, %s parameters, %.4g %% analysed   %s, opset %d\n",
 		style.paint(ansiBold, base(c.Model.Path)), c.Model.Family, Count(c.Model.Parameters), 100*d.Coverage, c.Model.Producer, c.Model.Opset)
-	p.printf("data   %s, %s, %s images   preprocessing: %s (%s)\n",
-		c.Data.Name, c.Data.Val, thousands(c.Data.ValN), c.Data.Preprocess.Name, c.Data.Preprocess.Source)
+	p.printf("data   %s, %s, %s images   preprocessing: %s\n",
+		c.Data.Name, c.Data.Val, thousands(c.Data.ValN), preprocessing(c.Data.Preprocess))
 	if c.Model.SoftmaxRemoved {
 		p.printf("note   the graph ends in a Softmax; losses are measured on what enters it\n")
 	}
@@ -97,6 +97,15 @@ func (p *printer) header(c *Check, style Style) {
 	if d.Direction != diag.Line {
 		p.printf("direction   %s\n", d.Direction)
 	}
+}
+
+// preprocessing names the preprocessing and where it comes from; a file has one
+// name for both.
+func preprocessing(p Preprocess) string {
+	if base(p.Source) == p.Name {
+		return p.Source
+	}
+	return fmt.Sprintf("%s (%s)", p.Name, p.Source)
 }
 
 // barWidth is the width of the bar of the largest transfer figure, in columns.
@@ -236,19 +245,20 @@ func (p *printer) violations(c *Check, style Style) {
 // verdict is the line a log is searched for, and what to do next.
 func (p *printer) verdict(c *Check, style Style) {
 	d := c.Diagnosis
-	failed := c.Failed()
 	over := map[string]bool{}
-	for _, v := range failed {
-		if v.Layer != "" {
+	for _, v := range d.Violations {
+		if v.Rule == diag.RuleRecoverableLoss {
 			over[v.Layer] = true
 		}
 	}
 	word := style.paint(ansiGreen, "PASS")
-	if len(failed) > 0 {
-		word = style.paint(ansiRed, "FAIL")
-	}
-	if !d.Complete {
+	switch {
+	case !d.Complete:
 		word = style.paint(ansiYellow, "INCOMPLETE")
+	case len(c.Failed()) > 0:
+		word = style.paint(ansiRed, "FAIL")
+	case c.FailOn == "":
+		word = style.paint(ansiBold, "DONE") // nothing was to fail
 	}
 	p.printf("\n%s  %s   %d of %d layers over threshold", word, base(c.Model.Path), len(over), len(d.Layers))
 	for _, l := range d.Layers {

@@ -83,6 +83,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	if errors.Is(err, errBreached) {
 		return code // the report has said it
 	}
+	if code == exitInterrupted {
+		fmt.Fprintln(stderr, "modeldoctor: interrupted")
+		return code
+	}
 	fmt.Fprintf(stderr, "modeldoctor: error: %v\n", err)
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "modeldoctor: hint: %s\n", hint)
@@ -184,8 +188,6 @@ func hintOf(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "raise --timeout, or use fewer examples (--samples) or layers (--layers)"
-	case errors.Is(err, context.Canceled):
-		return ""
 	}
 	return "this is a defect; please report it with the command line"
 }

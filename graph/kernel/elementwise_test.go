@@ -16,6 +16,7 @@ var (
 	// exp(-x²/2) magnifies the rounding of its argument where it is tiny.
 	tail       = tolerance{1e-6, 1e-9}
 	difference = tolerance{1e-6, 1e-6} // of terms that cancel
+	sums       = tolerance{1e-5, 1e-5} // of many terms of order 1
 )
 
 func (tol tolerance) ok(got, want float64) bool {

@@ -129,3 +129,66 @@ func TestGemm(t *testing.T) {
 		})
 	}
 }
+
+// A batch gives the bits of its products one by one, with any strides.
+func TestGemmBatch(t *testing.T) {
+	for _, v := range Variants() {
+		c := NewContext(2, WithVariant(v))
+		for _, g := range gemmCases() {
+			if g.m*g.n*g.k > 10000 {
+				continue
+			}
+			const batch = 3
+			strideC := g.m * (g.n + g.pad)
+			d := g.data(t)
+			strideB := len(d.b)
+			b := make([]float32, batch*strideB)
+			fill(rand.New(rand.NewPCG(17, 18)), b)
+			got, want := make([]float32, batch*strideC), make([]float32, batch*strideC)
+			GemmBatch(c, batch, g.transA, g.transB, g.m, g.n, g.k, g.alpha, d.a, d.lda, 0, b, d.ldb, strideB, g.beta, got, d.ldc, strideC)
+			for i := range batch {
+				Gemm(c, g.transA, g.transB, g.m, g.n, g.k, g.alpha, d.a, d.lda, b[i*strideB:], d.ldb, g.beta, want[i*strideC:], d.ldc)
+			}
+			equalBits(t, g.String(), got, want)
+		}
+	}
+}
+
+func TestGemmFloat64(t *testing.T) {
+	c := NewContext(1)
+	for _, g := range gemmCases() {
+		d := g.data(t)
+		if g.beta == 0 {
+			clear(d.out)
+		}
+		a, b, out := widened(d.a), widened(d.b), widened(d.out)
+		Gemm(c, g.transA, g.transB, g.m, g.n, g.k, float64(g.alpha), a, d.lda, b, d.ldb, float64(g.beta), out, d.ldc)
+		got := make([]float32, len(out))
+		for i, v := range out {
+			got[i] = float32(v)
+		}
+		g.check(t, d, got)
+	}
+}
+
+// What the assembly would touch is checked before.
+func TestGemmChecks(t *testing.T) {
+	c := NewContext(1)
+	x := make([]float32, 6)
+	for name, f := range map[string]func(){
+		"short a":        func() { Gemm(c, false, false, 2, 2, 4, 1, x, 4, x, 2, 0, x, 2) },
+		"short b":        func() { Gemm(c, false, true, 2, 4, 2, 1, x, 2, x, 2, 0, x, 4) },
+		"short out":      func() { Gemm(c, false, false, 3, 3, 1, 1, x, 1, x, 3, 0, x, 3) },
+		"overlapping ld": func() { Gemm(c, false, false, 2, 2, 3, 1, x, 2, x, 2, 0, x, 2) },
+		"short batch":    func() { GemmBatch(c, 3, false, false, 1, 1, 1, 1, x, 1, 4, x, 1, 0, 0, x, 1, 1) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: accepted", name)
+				}
+			}()
+			f()
+		}()
+	}
+}

@@ -49,7 +49,7 @@ func (o Conv) Infer(in []Type) (Type, error) {
 		return Type{}, err
 	}
 	x := in[0]
-	return x.With(append([]int{n.images, n.filters}, n.outShape(x.Rank())...)...), nil
+	return sized(x.With(append([]int{n.images, n.filters}, n.outShape(x.Rank())...)...))
 }
 
 // convolution checks the types of x, the filters and an optional bias, and
@@ -92,82 +92,28 @@ func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is a convolution each for x and W and a sum for the bias.
 func (o Conv) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
-	return convGradient{Conv: o}.all(g, in, dout, need)
-}
-
-// PatchEmbedding is a Conv over patches ([Conv.Patches]) of images [N, C, H, W]
-// whose result is laid out as tokens, [N, patches, M].
-type PatchEmbedding struct {
-	Kernel []int // height and width of a patch, in pixels
-}
-
-// Name returns "PatchEmbedding".
-func (PatchEmbedding) Name() string { return "PatchEmbedding" }
-
-// conv is the convolution before it is laid out as tokens.
-func (o PatchEmbedding) conv() Conv {
-	rank := len(o.Kernel)
-	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: slices.Repeat([]int{1}, rank), Pads: make([]int, 2*rank), Group: 1}
-}
-
-// Infer checks filters and bias.
-func (o PatchEmbedding) Infer(in []Type) (Type, error) {
-	n, err := o.conv().convolution(in)
-	if err != nil {
-		return Type{}, err
-	}
-	return in[0].With(n.images, volume(n.out), n.filters), nil
-}
-
-// Forward convolves.
-func (o PatchEmbedding) Forward(c *kernel.Context, out Array, in []Array) {
-	n, err := o.conv().convolution(typesOf(in))
-	if err != nil {
-		panic("op: PatchEmbedding: " + err.Error())
-	}
-	n.tokens = true
-	if _, ok := out.Data.([]float32); ok {
-		convolve[float32](c, n, out, in)
-	} else {
-		convolve[float64](c, n, out, in)
-	}
-}
-
-// Gradient is that of the convolution.
-func (o PatchEmbedding) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
-	return convGradient{Conv: o.conv(), Tokens: true}.all(g, in, dout, need)
-}
-
-// convGradient is the cotangent of the input of a Conv or, with Tokens, of a
-// PatchEmbedding, from the filters and the result's cotangent; with Filters, the
-// cotangent of the filters, from the input and the result's cotangent.
-type convGradient struct {
-	Conv    Conv
-	Tokens  bool
-	Filters bool
-	Shape   []int // of what it is the cotangent of
-}
-
-// all returns the cotangents of x, W and the bias.
-func (o convGradient) all(g *Graph, in []*gorgonia.Node, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, len(in))
 	if need[0] {
-		o.Shape = g.TypeOf(in[0]).Shape
-		grads[0] = g.Do(o, in[1], dout)
+		grads[0] = g.Do(convGradient{Conv: o, Shape: g.TypeOf(in[0]).Shape}, in[1], dout)
 	}
 	if need[1] {
-		o.Filters, o.Shape = true, g.TypeOf(in[1]).Shape
-		grads[1] = g.Do(o, in[0], dout)
+		grads[1] = g.Do(convGradient{Conv: o, Filters: true, Shape: g.TypeOf(in[1]).Shape}, in[0], dout)
 	}
 	if len(in) == 3 && need[2] {
 		bias := g.TypeOf(in[2]).Shape
-		along := bias
-		if !o.Tokens {
-			along = append(slices.Clone(bias), slices.Repeat([]int{1}, len(o.Conv.Kernel))...)
-		}
+		along := append(slices.Clone(bias), slices.Repeat([]int{1}, len(o.Kernel))...)
 		grads[2] = g.reshape(g.Do(SumTo{Shape: along}, dout), bias...)
 	}
 	return grads
+}
+
+// convGradient is the cotangent of the input of a Conv, from the filters and the
+// result's cotangent; with Filters, the cotangent of the filters, from the input
+// and the result's cotangent.
+type convGradient struct {
+	Conv    Conv
+	Filters bool
+	Shape   []int // of what it is the cotangent of
 }
 
 func (convGradient) Name() string { return "ConvGradient" }
@@ -180,9 +126,7 @@ func (o convGradient) convolution(in []Type) (convolution, error) {
 	if o.Filters {
 		x, filters = filters, x
 	}
-	n, err := o.Conv.convolution([]Type{x, filters})
-	n.tokens = o.Tokens
-	return n, err
+	return o.Conv.convolution([]Type{x, filters})
 }
 
 func (o convGradient) Infer(in []Type) (Type, error) {
@@ -190,8 +134,8 @@ func (o convGradient) Infer(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	if want := n.images * n.filters * volume(n.out); in[1].Elements() != want || in[1].DType != in[0].DType {
-		return Type{}, fmt.Errorf("expected a cotangent of %d elements, found %v", want, in[1])
+	if want := in[0].With(append([]int{n.images, n.filters}, n.outShape(len(o.Shape))...)...); !in[1].Equal(want) {
+		return Type{}, fmt.Errorf("expected a cotangent %v, found %v", want, in[1])
 	}
 	return in[0].With(o.Shape...), nil
 }
@@ -202,8 +146,16 @@ func (o convGradient) Forward(c *kernel.Context, out Array, in []Array) {
 		panic("op: ConvGradient: " + err.Error())
 	}
 	if _, ok := out.Data.([]float32); ok {
-		convolveBackward(c, n, o.Filters, Elem[float32](out), Elem[float32](in[0]), Elem[float32](in[1]))
+		convolveBackward[float32](c, n, o.Filters, out, in)
 	} else {
-		convolveBackward(c, n, o.Filters, Elem[float64](out), Elem[float64](in[0]), Elem[float64](in[1]))
+		convolveBackward[float64](c, n, o.Filters, out, in)
+	}
+}
+
+func convolveBackward[T kernel.Float](c *kernel.Context, n convolution, filters bool, out Array, in []Array) {
+	if filters {
+		convolveFilters(c, n, Elem[T](in[0]), Elem[T](in[1]), Elem[T](out))
+	} else {
+		convolveInput(c, n, Elem[T](in[0]), Elem[T](in[1]), Elem[T](out))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"modeldoctor/graph/kernel"
 	"modeldoctor/onnx"
 )
 
@@ -30,27 +31,26 @@ func TestConvGradient(t *testing.T) {
 	}
 }
 
-// TestConvTiles has more positions than a tile, through several images.
+// TestConvTiles has more positions than a tile. The result is compared with the
+// definition, the gradients by what holds for a function linear in x and in w:
+// ⟨dout, y⟩ = ⟨dx, x⟩ = ⟨dw, w⟩.
 func TestConvTiles(t *testing.T) {
+	const images, channels, filters, height, width = 2, 300, 2, 12, 11
 	r := random()
 	o := Conv{Kernel: []int{2, 2}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{0, 1, 1, 0}, Group: 1}
-	x, w := normal(r, 3, 2, 12, 11), normal(r, 3, 2, 2, 2)
-	p := NewProgram()
-	y, err := p.Emit(o, p.Constant(x), p.Constant(w))
-	if err != nil {
-		t.Fatal(err)
-	}
+	x, w := normal(r, images, channels, height, width), normal(r, filters, channels, 2, 2)
+	y := apply(t, o, x, w)
 	var want []float64
-	for n := range 3 {
-		for m := range 3 {
-			for i := range 12 {
-				for j := range 11 {
+	for n := range images {
+		for m := range filters {
+			for i := range height {
+				for j := range width {
 					sum := 0.0
-					for c := range 2 {
+					for c := range channels {
 						for a := range 2 {
 							for b := range 2 {
-								if h, v := i+a, j+b-1; h < 12 && v >= 0 && v < 11 {
-									sum += Elem[float64](x)[((n*2+c)*12+h)*11+v] * Elem[float64](w)[((m*2+c)*2+a)*2+b]
+								if h, v := i+a, j+b-1; h < height && v >= 0 && v < width {
+									sum += Elem[float64](x)[((n*channels+c)*height+h)*width+v] * Elem[float64](w)[((m*channels+c)*2+a)*2+b]
 								}
 							}
 						}
@@ -60,10 +60,60 @@ func TestConvTiles(t *testing.T) {
 			}
 		}
 	}
-	if len(want) <= 3*patchRows {
-		t.Fatal("not more than a tile")
+	closeTo(t, "convolution", y.AsFloats(), want, 1e-13)
+	n, err := o.convolution([]Type{x.Type, w.Type})
+	if err != nil {
+		t.Fatal(err)
 	}
-	closeTo(t, "convolution", y.Const.AsFloats(), want, 1e-14)
+	if n.tile() >= height*width {
+		t.Fatalf("a tile of %d positions holds all %d", n.tile(), height*width)
+	}
+	dout := normal(r, y.Shape...)
+	dx := apply(t, convGradient{Conv: o, Shape: x.Shape}, w, dout)
+	dw := apply(t, convGradient{Conv: o, Filters: true, Shape: w.Shape}, x, dout)
+	checkAdjoint(t, dout, y, dx, x, dw, w)
+}
+
+// apply computes an Op.
+func apply(t *testing.T, o Op, in ...Array) Array {
+	t.Helper()
+	p := NewProgram()
+	values := make([]*Value, len(in))
+	for i, a := range in {
+		values[i] = p.Constant(a)
+	}
+	y, err := p.Emit(o, values...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *y.Const
+}
+
+// checkAdjoint asserts that the products of consecutive pairs are equal.
+func checkAdjoint(t *testing.T, pairs ...Array) {
+	t.Helper()
+	product := func(i int) float64 { return kernel.Dot(Elem[float64](pairs[i]), Elem[float64](pairs[i+1])) }
+	for i := 2; i < len(pairs); i += 2 {
+		closeTo(t, fmt.Sprint("inner product ", i/2), []float64{product(i)}, []float64{product(0)}, 1e-12)
+	}
+}
+
+// TestPatchTiles is TestConvTiles for a PatchEmbedding, of images that the
+// patches do not cover.
+func TestPatchTiles(t *testing.T) {
+	r := random()
+	o := PatchEmbedding{Kernel: []int{2, 3}}
+	x, w := normal(r, 2, 2, 27, 37), normal(r, 3, 2, 2, 3)
+	y := apply(t, o, x, w)
+	if y.Shape[0]*y.Shape[1] <= patchRows {
+		t.Fatalf("one tile holds all patches of %v", y.Shape)
+	}
+	planes := apply(t, o.conv(), x, w)
+	closeTo(t, "tokens", y.AsFloats(), apply(t, Transpose{Perm: []int{0, 2, 1}}, planes.View([]int{2, 3, 13 * 12})).AsFloats(), 1e-14)
+	dout := normal(r, y.Shape...)
+	dx := apply(t, patchGradient{Kernel: o.Kernel, Shape: x.Shape}, w, dout)
+	dw := apply(t, patchGradient{Kernel: o.Kernel, Filters: true, Shape: w.Shape}, x, dout)
+	checkAdjoint(t, dout, y, dx, x, dw, w)
 }
 
 func TestPatchEmbeddingGradient(t *testing.T) {
@@ -75,25 +125,6 @@ func TestPatchEmbeddingGradient(t *testing.T) {
 	if !o.conv().Patches() {
 		t.Error("a patch embedding is not a convolution over patches")
 	}
-	// The same numbers as the convolution, in another order.
-	p := NewProgram()
-	tokens, err := p.Emit(o, p.Constant(x), p.Constant(w), p.Constant(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	planes, err := p.Emit(o.conv(), p.Constant(x), p.Constant(w), p.Constant(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := make([]float64, 0, 2*4*5)
-	for n := range 2 {
-		for patch := range 4 {
-			for m := range 5 {
-				want = append(want, planes.Const.AsFloats()[(n*5+m)*4+patch])
-			}
-		}
-	}
-	closeTo(t, "tokens", tokens.Const.AsFloats(), want, 1e-14)
 }
 
 func poolWindows() []struct {

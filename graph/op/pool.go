@@ -41,7 +41,7 @@ func (o PoolWindow) infer(in []Type, classes ...Class) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	return x.With(append([]int{x.Shape[0], x.Shape[1]}, w.outShape(x.Rank())...)...), nil
+	return sized(x.With(append([]int{x.Shape[0], x.Shape[1]}, w.outShape(x.Rank())...)...))
 }
 
 // eachPlane calls f for every plane of an array [N, C, spatial...], in parallel.

@@ -1,10 +1,6 @@
 package op
 
-import (
-	"fmt"
-
-	"modeldoctor/graph/kernel"
-)
+import "fmt"
 
 // spatialDims is the number of spatial dimensions that windows have; images and
 // signals have leading dimensions of size 1.
@@ -73,85 +69,54 @@ func (w *window) span(dim, tap int) (lo, hi, at int) {
 	return lo, hi, lo*w.stride[dim] + shift
 }
 
-// runs calls f for each tap and row of the output: output elements out to
-// out+n-1 of a plane read input elements in, in+step, … of its plane, step being
-// the stride of the last dimension.
-func (w *window) runs(f func(tap, out, in, n int)) {
-	tap := 0
+// stretch is a part of one output row as one tap of the kernel sees it.
+type stretch struct {
+	tap    int
+	out, n int // first output position of its plane, number of positions
+	// Of the n positions, those from lo to hi read input elements in,
+	// in+stride, … of their plane; the others read outside the input.
+	lo, hi, in int
+}
+
+// stretches calls f for each tap and each row of the output positions [first,
+// last) of a plane, tap by tap.
+func (w *window) stretches(first, last int, f func(s stretch)) {
+	if first == last {
+		return
+	}
+	width, height := w.out[2], w.out[1]
+	s := stretch{}
 	for kz := range w.kernel[0] {
 		z0, z1, iz := w.span(0, kz)
 		for ky := range w.kernel[1] {
 			y0, y1, iy := w.span(1, ky)
 			for kx := range w.kernel[2] {
 				x0, x1, ix := w.span(2, kx)
-				for z := z0; z < z1 && x0 < x1; z++ {
-					for y := y0; y < y1; y++ {
-						f(tap, (z*w.out[1]+y)*w.out[2]+x0,
-							((iz+(z-z0)*w.stride[0])*w.in[1]+iy+(y-y0)*w.stride[1])*w.in[2]+ix, x1-x0)
+				for row := first / width; row <= (last-1)/width; row++ {
+					from, to := max(first-row*width, 0), min(last-row*width, width)
+					s.out, s.n, s.lo, s.hi = row*width+from, to-from, 0, 0
+					if z, y := row/height, row%height; z >= z0 && z < z1 && y >= y0 && y < y1 {
+						lo, hi := max(x0, from), min(x1, to)
+						if lo < hi {
+							s.lo, s.hi = lo-from, hi-from
+							s.in = ((iz+(z-z0)*w.stride[0])*w.in[1]+iy+(y-y0)*w.stride[1])*w.in[2] + ix + (lo-x0)*w.stride[2]
+						}
 					}
+					f(s)
 				}
-				tap++
+				s.tap++
 			}
 		}
 	}
 }
 
-// patch visits the taps of one output position in all channels of an input, row
-// by row of the kernel: inside is called where taps [lo, hi) of a row lie within
-// the input, the first of them at element in; the row begins at element at of the
-// patch, [channels, kernel...].
-func (w *window) patch(position, channels int, inside func(at, lo, hi, in int)) {
-	first := [spatialDims]int{}
-	for i := spatialDims - 1; i >= 0; i-- {
-		first[i] = position%w.out[i]*w.stride[i] - w.before[i]
-		position /= w.out[i]
-	}
-	lo, hi := 0, w.kernel[2]
-	for lo < hi && first[2]+lo*w.dilation[2] < 0 {
-		lo++
-	}
-	for lo < hi && first[2]+(hi-1)*w.dilation[2] >= w.in[2] {
-		hi--
-	}
-	if lo == hi {
-		return
-	}
-	at := 0
-	for c := range channels {
-		for kz := range w.kernel[0] {
-			z := first[0] + kz*w.dilation[0]
-			for ky := range w.kernel[1] {
-				y := first[1] + ky*w.dilation[1]
-				if z >= 0 && z < w.in[0] && y >= 0 && y < w.in[1] {
-					inside(at, lo, hi, ((c*w.in[0]+z)*w.in[1]+y)*w.in[2]+first[2]+lo*w.dilation[2])
-				}
-				at += w.kernel[2]
-			}
-		}
-	}
-}
-
-// gatherPatch copies what one output position reads, zeros outside the input.
-func gatherPatch[T kernel.Float](w *window, position, channels int, x, patch []T) {
-	if w.before != [spatialDims]int{} || w.after != [spatialDims]int{} {
-		clear(patch)
-	}
-	w.patch(position, channels, func(at, lo, hi, in int) {
-		if w.dilation[2] == 1 {
-			copy(patch[at+lo:at+hi], x[in:])
-			return
-		}
-		for i := lo; i < hi; i++ {
-			patch[at+i] = x[in+(i-lo)*w.dilation[2]]
-		}
-	})
-}
-
-// scatterPatch adds a patch to where gatherPatch took it from.
-func scatterPatch[T kernel.Float](w *window, position, channels int, patch, x []T) {
-	w.patch(position, channels, func(at, lo, hi, in int) {
-		for i, v := range patch[at+lo : at+hi] {
-			x[in+i*w.dilation[2]] += v
+// runs calls f for each tap and row of the output: output elements out to
+// out+n-1 of a plane read input elements in, in+step, … of its plane, step being
+// the stride of the last dimension.
+func (w *window) runs(f func(tap, out, in, n int)) {
+	w.stretches(0, volume(w.out), func(s stretch) {
+		if s.lo < s.hi {
+			f(s.tap, s.out+s.lo, s.in, s.hi-s.lo)
 		}
 	})
 }

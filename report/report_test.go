@@ -1,0 +1,151 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"modeldoctor/diag"
+	"modeldoctor/graph"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func number(x float64) *float64 { return &x }
+
+// sample is a report with every status and every absent number.
+func sample() *Check {
+	return &Check{
+		Model: Model{Path: "models/vit.onnx", SHA256: "00ff", Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
+		Data:  Data{Name: "images", Val: "test[:1000]", ValN: 1000, Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
+		Diagnosis: &diag.Report{
+			Metrics: diag.Metrics{Loss: number(4.532), StartLoss: number(4.532), Error: number(0.792), ECE: number(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
+			Layers: []diag.LayerResult{
+				{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: number(0.026), DeltaLoss: 0.191, Kappa: number(1.612), KappaScaled: number(287.2), Agreement: number(-0.036),
+					Transfer: &diag.Transfer{DeltaLoss: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
+					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
+				{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
+				{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
+				{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
+				{Name: "head", Index: 4, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: number(0.25), DeltaLoss: 1.774, Kappa: number(0.0339), KappaScaled: number(5), Agreement: number(0.23),
+					Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: number(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
+			},
+			Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},
+			Violations: []diag.Violation{
+				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss"},
+				{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.1", Message: "blocks.1 was not measured"},
+				{Rule: diag.RuleCalibrateFirst, Level: diag.LevelInfo, Message: "read the calibrated diagnosis"},
+			},
+			Complete: true, N: 1000, Classes: 100, Threshold: 0.01, Coverage: 0.9731,
+		},
+		Skipped:    []graph.Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}},
+		FailOn:     diag.LevelError,
+		Provenance: Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20},
+	}
+}
+
+// unknown is a report in which nothing could be measured.
+func unknown() *Check {
+	c := sample()
+	c.Diagnosis = &diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Threshold: 0.01}
+	return c
+}
+
+func TestGoldenFiles(t *testing.T) {
+	for name, print := range map[string]func(*bytes.Buffer) error{
+		"check.txt":       func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{}) },
+		"check-color.txt": func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{Color: true}) },
+		"check.json":      func(b *bytes.Buffer) error { return CheckJSON(b, sample()) },
+		"unknown.txt":     func(b *bytes.Buffer) error { return CheckText(b, unknown(), Style{}) },
+		"unknown.json":    func(b *bytes.Buffer) error { return CheckJSON(b, unknown()) },
+		"rule.txt":        func(b *bytes.Buffer) error { return RuleText(b, diag.Rules()[0]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := print(&got); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", name)
+			if *update {
+				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Errorf("run go test ./report -update if this is meant:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTextColumns: the columns of the table line up, whatever is in the cells.
+func TestTextColumns(t *testing.T) {
+	var text bytes.Buffer
+	if err := CheckText(&text, sample(), Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(text.String()) {
+		if strings.HasPrefix(line, "head") || strings.HasPrefix(line, "embed") {
+			before, _, _ := strings.Cut(line, " ± ")
+			if got := columns(before); got != 53 {
+				t.Errorf("± stands in column %d, want 53: %q", got, line)
+			}
+		}
+	}
+}
+
+// TestVerdict: the same violations fail at the level that was asked for.
+func TestVerdict(t *testing.T) {
+	for level, want := range map[diag.Level]int{diag.LevelError: 1, diag.LevelWarning: 2, "": 0} {
+		c := sample()
+		c.FailOn = level
+		if got := len(c.Failed()); got != want {
+			t.Errorf("at %q %d violations fail, want %d", level, got, want)
+		}
+	}
+}
+
+// TestJSONNames: the names that users rely on.
+func TestJSONNames(t *testing.T) {
+	var out bytes.Buffer
+	if err := CheckJSON(&out, sample()); err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := json.Unmarshal(out.Bytes(), &document); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		"schema_version", "model.path", "model.sha256", "model.producer", "model.opset", "model.parameters", "model.classes",
+		"data.name", "data.val", "data.val_n", "data.preprocess.name", "data.preprocess.source", "data.preprocess.mean", "data.preprocess.std", "data.preprocess.size",
+		"metrics.loss", "metrics.error", "metrics.ece", "metrics.temperature.value", "metrics.temperature.delta_loss",
+		"worst.by_delta_loss", "worst.by_transfer", "worst.by_kappa", "coverage", "violations", "complete",
+		"provenance.version", "provenance.command", "provenance.seed", "provenance.device", "provenance.threads", "provenance.seconds", "provenance.peak_bytes",
+		"layers.name", "layers.index", "layers.parameters", "layers.w_norm", "layers.g_norm", "layers.step", "layers.delta_loss", "layers.kappa", "layers.kappa_scaled",
+		"layers.agreement", "layers.transfer.delta_loss", "layers.transfer.se", "layers.transfer.ci95", "layers.transfer.kappa", "layers.transfer.steps.a1", "layers.transfer.steps.b2",
+		"layers.status", "layers.points", "layers.forward_evaluations",
+	} {
+		var at any = document
+		for name := range strings.SplitSeq(path, ".") {
+			if list, ok := at.([]any); ok {
+				at = list[0]
+			}
+			value, ok := at.(map[string]any)[name]
+			if !ok {
+				t.Fatalf("%s is missing", path)
+			}
+			at = value
+		}
+	}
+}
