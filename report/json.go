@@ -40,6 +40,7 @@ type jsonModel struct {
 	Opset          int64  `json:"opset"`
 	IRVersion      int64  `json:"ir_version"`
 	Parameters     int    `json:"parameters"`
+	Analysed       int    `json:"analysed,omitempty"`
 	Classes        int    `json:"classes"`
 	Family         string `json:"family"`
 	SoftmaxRemoved bool   `json:"softmax_removed"`

@@ -23,6 +23,7 @@ type Model struct {
 	Opset          int64  // of ai.onnx
 	IRVersion      int64
 	Parameters     int // elements of all weights in layers
+	Analysed       int // of these, elements in the layers that were asked for
 	Classes        int
 	Family         string // in words, such as "ViT, 6 blocks"
 	SoftmaxRemoved bool   // losses are of what enters the Softmax at the end

@@ -22,7 +22,7 @@ func number(x float64) *float64 { return &x }
 // sample is a report with every status and every absent number.
 func sample() *Check {
 	return &Check{
-		Model: Model{Path: "models/vit.onnx", SHA256: "00ff", Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
+		Model: Model{Path: "models/vit.onnx", SHA256: "00ff", Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
 		Data:  Data{Name: "images", Val: "test[:1000]", ValN: 1000, Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
 		Diagnosis: &diag.Report{
 			Metrics: diag.Metrics{Loss: number(4.532), StartLoss: number(4.532), Error: number(0.792), ECE: number(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},

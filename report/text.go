@@ -66,8 +66,12 @@ func (p *printer) printf(format string, args ...any) {
 
 func (p *printer) header(c *Check, style Style) {
 	d := c.Diagnosis
-	p.printf("%s   %s, %s parameters, %.4g %% analysed   %s, opset %d\n",
-		style.paint(ansiBold, base(c.Model.Path)), c.Model.Family, Count(c.Model.Parameters), 100*d.Coverage, c.Model.Producer, c.Model.Opset)
+	analysed := 100 * d.Coverage
+	if c.Model.Parameters > 0 {
+		analysed *= float64(c.Model.Analysed) / float64(c.Model.Parameters)
+	}
+	p.printf("%s   %s, %s parameters, %.3g %% analysed   %s, opset %d\n",
+		style.paint(ansiBold, base(c.Model.Path)), c.Model.Family, Count(c.Model.Parameters), analysed, c.Model.Producer, c.Model.Opset)
 	p.printf("data   %s, %s, %s images   preprocessing: %s\n",
 		c.Data.Name, c.Data.Val, thousands(c.Data.ValN), preprocessing(c.Data.Preprocess))
 	if c.Model.SoftmaxRemoved {

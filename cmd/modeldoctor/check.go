@@ -97,6 +97,9 @@ func check(c *cli.Context) error {
 		FailOn:     opt.failOn,
 		Provenance: provenance(c, runner, start),
 	}
+	for _, l := range layers {
+		result.Model.Analysed += l.Parameters
+	}
 	if result.Model.SHA256, err = model.SHA256(); err != nil {
 		return err
 	}

@@ -173,8 +173,15 @@ func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, model
 	}
 	v.detected = true
 	v.preprocess = presets[scores[0].Name]
-	v.preprocess.Source = fmt.Sprintf("detected on %d images: %d right, next best %s with %d", some.Len(), scores[0].Hits, scores[1].Name, scores[1].Hits)
+	v.preprocess.Source = fmt.Sprintf("detected on %d images: loss %s, next best %s with %s", some.Len(), lossText(scores[0]), scores[1].Name, lossText(scores[1]))
 	return nil
+}
+
+func lossText(s diag.Score) string {
+	if s.Loss == nil {
+		return "not finite"
+	}
+	return fmt.Sprintf("%.3f", *s.Loss)
 }
 
 func (v *validation) examples(n *graph.Network) diag.Examples {
