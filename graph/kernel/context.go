@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -140,31 +141,31 @@ func (c *Context) Parallel(n, grain int, f func(lo, hi int)) {
 	}
 }
 
+// A pool keeps at most this many buffers of a type. A larger buffer serves a request only if
+// it is not larger than that by more than this factor, lest small ones hold the large.
+const (
+	poolSize  = 64
+	poolWaste = 8
+)
+
 // Scratch returns a buffer of n elements with undefined content, from the pool of the
-// Context where one is large enough. The caller owns it until it calls Release.
-// Scratch may be called from within Parallel.
+// Context where one fits. The caller owns it until it calls Release. Scratch may be called
+// from within Parallel.
 func Scratch[T Float](c *Context, n int) []T {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	list := freeList[T](c.pool)
 	best := -1
 	for i, b := range *list {
-		if cap(b) >= n && (best < 0 || cap(b) < cap((*list)[best])) {
+		if size := cap(b); size >= n && size/poolWaste <= n && (best < 0 || size < cap((*list)[best])) {
 			best = i
 		}
 	}
 	if best < 0 {
-		// Drop the largest of the too small: the pool follows the sizes in use
-		// instead of keeping every size ever seen.
-		if last := len(*list) - 1; last >= 0 {
-			*list = (*list)[:last]
-		}
 		return make([]T, n)
 	}
 	b := (*list)[best]
-	last := len(*list) - 1
-	(*list)[best] = (*list)[last]
-	*list = (*list)[:last]
+	*list = slices.Delete(*list, best, best+1)
 	return b[:n]
 }
 
@@ -173,6 +174,9 @@ func Release[T Float](c *Context, buf []T) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	list := freeList[T](c.pool)
+	if len(*list) == poolSize {
+		*list = slices.Delete(*list, 0, 1) // the one unused for longest
+	}
 	*list = append(*list, buf)
 }
 

@@ -20,6 +20,7 @@ func TestConvGradient(t *testing.T) {
 		{Conv{Kernel: []int{2, 2}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}, []int{2, 3, 4, 6}, []int{4, 3, 2, 2}},
 		{Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 4, 4, 3}, []int{6, 2, 3, 3}},
 		{Conv{Kernel: []int{3, 3}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 3}, []int{2, 3, 5, 4}, []int{6, 1, 3, 3}},
+		{Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 2, 3, 7}, []int{2, 1, 3, 3}},
 		{Conv{Kernel: []int{2, 1, 2}, Strides: []int{1, 1, 1}, Dilations: []int{1, 1, 1}, Pads: []int{1, 0, 0, 0, 0, 1}, Group: 1}, []int{1, 2, 3, 2, 3}, []int{2, 2, 2, 1, 2}},
 	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {

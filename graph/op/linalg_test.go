@@ -135,6 +135,9 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		{conv, []Array{input(3, 4, 30, 30), input(8, 4, 3, 3), input(8)}},
 		{convGradient{Conv: conv, Shape: []int{3, 4, 30, 30}}, []Array{input(8, 4, 3, 3), input(3, 8, 30, 30)}},
 		{convGradient{Conv: conv, Filters: true, Shape: []int{8, 4, 3, 3}}, []Array{input(3, 4, 30, 30), input(3, 8, 30, 30)}},
+		{PatchEmbedding{[]int{2, 2}}, []Array{input(3, 4, 30, 30), input(8, 4, 2, 2), input(8)}},
+		{patchGradient{Kernel: []int{2, 2}, Shape: []int{3, 4, 30, 30}}, []Array{input(8, 4, 2, 2), input(3, 225, 8)}},
+		{patchGradient{Kernel: []int{2, 2}, Filters: true, Shape: []int{8, 4, 2, 2}}, []Array{input(3, 4, 30, 30), input(3, 225, 8)}},
 	} {
 		var first []float32
 		for _, threads := range []int{1, 2, 3} {

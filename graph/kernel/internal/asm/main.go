@@ -18,6 +18,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"path/filepath"
@@ -36,6 +37,12 @@ func main() {
 	log.SetPrefix("asm: ")
 	dir := flag.String("dir", ".", "folder to write to")
 	flag.Parse()
+	if err := generateAll(*dir); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func generateAll(dir string) error {
 	for _, unit := range []struct {
 		name  string
 		write func(*generator)
@@ -45,10 +52,11 @@ func main() {
 		{"elementwise", (*generator).elementwise},
 		{"rows", (*generator).rows},
 	} {
-		if err := generate(*dir, unit.name, unit.write); err != nil {
-			log.Fatalf("%s: %v", unit.name, err)
+		if err := generate(dir, unit.name, unit.write); err != nil {
+			return fmt.Errorf("%s: %w", unit.name, err)
 		}
 	}
+	return nil
 }
 
 // generate writes NAME_amd64.s and the Go declarations of its functions.
@@ -67,7 +75,9 @@ func generate(dir, name string, write func(*generator)) error {
 		return err
 	}
 	for _, f := range file.Functions() {
-		checkRegisters(f)
+		if err := checkRegisters(f); err != nil {
+			return err
+		}
 	}
 	config := printer.Config{Name: "graph/kernel/internal/asm", Pkg: "kernel"}
 	for path, p := range map[string]printer.Printer{
@@ -85,20 +95,21 @@ func generate(dir, name string, write func(*generator)) error {
 	return nil
 }
 
-// checkRegisters ends the program if a function for AVX2 was given a register that only
-// AVX-512 has: the Go assembler would take it, and the CPU would not.
-func checkRegisters(f *ir.Function) {
-	if !strings.HasSuffix(f.Name, "AVX2") {
-		return
+// checkRegisters returns an error if a function for AVX2 was given a register that only AVX-512
+// has: the Go assembler would take it, and the CPU would not.
+func checkRegisters(f *ir.Function) error {
+	if !strings.HasSuffix(f.Name, avx2.suffix) {
+		return nil
 	}
 	for _, i := range f.Instructions() {
 		for _, op := range i.Operands {
 			for _, r := range operand.Registers(op) {
-				p, ok := r.(reg.Physical)
-				if !ok || r.Kind() == reg.KindOpmask || r.Kind() == reg.KindVector && p.PhysicalIndex() > 15 {
-					log.Fatalf("%s uses %s", f.Name, r.Asm())
+				vector := r.Kind() == reg.KindVector
+				if p, ok := r.(reg.Physical); ok && (r.Kind() == reg.KindOpmask || vector && (p.PhysicalIndex() > 15 || r.Size() > 32)) {
+					return fmt.Errorf("%s uses register %s", f.Name, r.Asm())
 				}
 			}
 		}
 	}
+	return nil
 }
