@@ -60,15 +60,6 @@ func (p *progress) update(phase string, done, total int) {
 	}
 }
 
-// note prints a line of its own.
-func (p *progress) note(format string, args ...any) {
-	if p.out == nil {
-		return
-	}
-	p.finish()
-	fmt.Fprintf(p.out, "modeldoctor: "+format+"\n", args...)
-}
-
 // finish clears the bar.
 func (p *progress) finish() {
 	if p.bar != nil {
