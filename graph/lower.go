@@ -56,9 +56,34 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 		fuse(l.program, logits)
 		n.steps = schedule(logits)
 	}
+	if list := withoutGradient(m, n.steps); len(list) > 0 {
+		return nil, list, nil
+	}
 	n.findNecks(image, logits)
 	n.collectWeights(l)
 	return n, nil, nil
+}
+
+// withoutGradient lists the steps through which a gradient would have to flow
+// to a weight, but cannot.
+func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
+	var list []onnx.Unsupported
+	moves := map[*op.Value]bool{} // values that a gradient with respect to a weight passes through
+	for _, s := range steps {
+		if class := op.ClassOf(s.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
+			continue
+		}
+		if !slices.ContainsFunc(s.In, func(v *op.Value) bool { return v.Kind == op.Weight || moves[v] }) {
+			continue
+		}
+		moves[s.Out] = true
+		if _, ok := s.Op.(op.Differentiable); !ok && s.Node != nil {
+			n := s.Node
+			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: m.Opset(n.Domain),
+				Reason: fmt.Sprintf("%s has no gradient, and weights lie below it", s.Op.Name())})
+		}
+	}
+	return list
 }
 
 // lowerer translates nodes in order.

@@ -9,21 +9,84 @@
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
 block1:
-	CMPQ         DI, AX
+	CMPQ         DI, DX
 	JGE          tail2
-	VMOVUPS      (BX)(DI*1), Y0
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y2
+	VBROADCASTSS constants<>+0(SB), Y1
+	VBROADCASTSS constants<>+0(SB), Y3
+	VMAXPS       Y0, Y1, Y0
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VMINPS       Y0, Y1, Y0
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y4
+	VFMADD231PS  constants<>+96(SB), Y0, Y1
+	VFMADD231PS  constants<>+96(SB), Y2, Y4
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y5
+	VSUBPS       Y3, Y1, Y3
+	VSUBPS       Y5, Y4, Y5
+	VFMADD231PS  constants<>+128(SB), Y3, Y0
+	VFMADD231PS  constants<>+128(SB), Y5, Y2
+	VFMADD231PS  constants<>+160(SB), Y3, Y0
+	VFMADD231PS  constants<>+160(SB), Y5, Y2
+	VBROADCASTSS constants<>+192(SB), Y3
+	VBROADCASTSS constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+224(SB), Y0, Y3
+	VFMADD213PS  constants<>+224(SB), Y2, Y5
+	VFMADD213PS  constants<>+256(SB), Y0, Y3
+	VFMADD213PS  constants<>+256(SB), Y2, Y5
+	VFMADD213PS  constants<>+288(SB), Y0, Y3
+	VFMADD213PS  constants<>+288(SB), Y2, Y5
+	VFMADD213PS  constants<>+320(SB), Y0, Y3
+	VFMADD213PS  constants<>+320(SB), Y2, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y3
+	VFMADD213PS  constants<>+352(SB), Y2, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y3
+	VFMADD213PS  constants<>+352(SB), Y2, Y5
+	VPADDD       constants<>+384(SB), Y1, Y1
+	VPADDD       constants<>+384(SB), Y4, Y4
+	VPSRAD       $0x01, Y1, Y0
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y0, Y1, Y1
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y0, Y0
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+352(SB), Y0, Y0
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y3
+	VMULPS       Y2, Y5, Y5
+	VPSLLD       $0x17, Y1, Y1
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+352(SB), Y1, Y1
+	VPADDD       constants<>+352(SB), Y4, Y4
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y3, (SI)(DI*1)
+	VMOVUPS      Y5, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block1
+
+tail2:
+	CMPQ         CX, $0x08
+	JL           partial4
+	VMOVUPS      (AX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y0
 	VBROADCASTSS constants<>+32(SB), Y1
@@ -51,42 +114,75 @@ block1:
 	VPADDD       constants<>+352(SB), Y1, Y1
 	VMULPS       Y1, Y2, Y2
 	VMOVUPS      Y2, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block1
+	JMP          next5
 
-tail2:
-	TESTQ        CX, CX
-	JZ           end3
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+32(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
+partial4:
+	CMPQ         CX, $0x00
+	JLE          end3
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	VSUBPS       Y2, Y1, Y2
-	VFMADD231PS  constants<>+128(SB), Y2, Y0
-	VFMADD231PS  constants<>+160(SB), Y2, Y0
-	VBROADCASTSS constants<>+192(SB), Y2
-	VFMADD213PS  constants<>+224(SB), Y0, Y2
-	VFMADD213PS  constants<>+256(SB), Y0, Y2
-	VFMADD213PS  constants<>+288(SB), Y0, Y2
-	VFMADD213PS  constants<>+320(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VPADDD       constants<>+384(SB), Y1, Y1
-	VPSRAD       $0x01, Y1, Y0
-	VPSUBD       Y0, Y1, Y1
-	VPSLLD       $0x17, Y0, Y0
-	VPADDD       constants<>+352(SB), Y0, Y0
-	VMULPS       Y0, Y2, Y2
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VSUBPS       Y3, Y2, Y3
+	VFMADD231PS  constants<>+128(SB), Y3, Y1
+	VFMADD231PS  constants<>+160(SB), Y3, Y1
+	VBROADCASTSS constants<>+192(SB), Y3
+	VFMADD213PS  constants<>+224(SB), Y1, Y3
+	VFMADD213PS  constants<>+256(SB), Y1, Y3
+	VFMADD213PS  constants<>+288(SB), Y1, Y3
+	VFMADD213PS  constants<>+320(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VPADDD       constants<>+384(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y1
+	VPSUBD       Y1, Y2, Y2
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y2, Y0, (SI)(DI*1)
+	VMULPS       Y1, Y3, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, (SI)(DI*1)
+	JMP          end3
+
+next5:
+	CMPQ         CX, $0x08
+	JLE          end3
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VSUBPS       Y3, Y2, Y3
+	VFMADD231PS  constants<>+128(SB), Y3, Y1
+	VFMADD231PS  constants<>+160(SB), Y3, Y1
+	VBROADCASTSS constants<>+192(SB), Y3
+	VFMADD213PS  constants<>+224(SB), Y1, Y3
+	VFMADD213PS  constants<>+256(SB), Y1, Y3
+	VFMADD213PS  constants<>+288(SB), Y1, Y3
+	VFMADD213PS  constants<>+320(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VPADDD       constants<>+384(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       constants<>+352(SB), Y1, Y1
+	VMULPS       Y1, Y3, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, 32(SI)(DI*1)
+	JMP          end3
 
 end3:
 	VZEROUPPER
@@ -326,260 +422,389 @@ DATA constants<>+656(SB)/4, $0xbf800000
 DATA constants<>+660(SB)/4, $0xbf800000
 DATA constants<>+664(SB)/4, $0xbf800000
 DATA constants<>+668(SB)/4, $0xbf800000
-DATA constants<>+672(SB)/4, $0x3e99999a
-DATA constants<>+676(SB)/4, $0x3e99999a
-DATA constants<>+680(SB)/4, $0x3e99999a
-DATA constants<>+684(SB)/4, $0x3e99999a
-DATA constants<>+688(SB)/4, $0x3e99999a
-DATA constants<>+692(SB)/4, $0x3e99999a
-DATA constants<>+696(SB)/4, $0x3e99999a
-DATA constants<>+700(SB)/4, $0x3e99999a
-DATA constants<>+704(SB)/4, $0xbe04a19c
-DATA constants<>+708(SB)/4, $0xbe04a19c
-DATA constants<>+712(SB)/4, $0xbe04a19c
-DATA constants<>+716(SB)/4, $0xbe04a19c
-DATA constants<>+720(SB)/4, $0xbe04a19c
-DATA constants<>+724(SB)/4, $0xbe04a19c
-DATA constants<>+728(SB)/4, $0xbe04a19c
-DATA constants<>+732(SB)/4, $0xbe04a19c
-DATA constants<>+736(SB)/4, $0x3ef89ba4
-DATA constants<>+740(SB)/4, $0x3ef89ba4
-DATA constants<>+744(SB)/4, $0x3ef89ba4
-DATA constants<>+748(SB)/4, $0x3ef89ba4
-DATA constants<>+752(SB)/4, $0x3ef89ba4
-DATA constants<>+756(SB)/4, $0x3ef89ba4
-DATA constants<>+760(SB)/4, $0x3ef89ba4
-DATA constants<>+764(SB)/4, $0x3ef89ba4
-DATA constants<>+768(SB)/4, $0xbf03248d
-DATA constants<>+772(SB)/4, $0xbf03248d
-DATA constants<>+776(SB)/4, $0xbf03248d
-DATA constants<>+780(SB)/4, $0xbf03248d
-DATA constants<>+784(SB)/4, $0xbf03248d
-DATA constants<>+788(SB)/4, $0xbf03248d
-DATA constants<>+792(SB)/4, $0xbf03248d
-DATA constants<>+796(SB)/4, $0xbf03248d
-DATA constants<>+800(SB)/4, $0x3f0c3743
-DATA constants<>+804(SB)/4, $0x3f0c3743
-DATA constants<>+808(SB)/4, $0x3f0c3743
-DATA constants<>+812(SB)/4, $0x3f0c3743
-DATA constants<>+816(SB)/4, $0x3f0c3743
-DATA constants<>+820(SB)/4, $0x3f0c3743
-DATA constants<>+824(SB)/4, $0x3f0c3743
-DATA constants<>+828(SB)/4, $0x3f0c3743
-DATA constants<>+832(SB)/4, $0xbdc1d798
-DATA constants<>+836(SB)/4, $0xbdc1d798
-DATA constants<>+840(SB)/4, $0xbdc1d798
-DATA constants<>+844(SB)/4, $0xbdc1d798
-DATA constants<>+848(SB)/4, $0xbdc1d798
-DATA constants<>+852(SB)/4, $0xbdc1d798
-DATA constants<>+856(SB)/4, $0xbdc1d798
-DATA constants<>+860(SB)/4, $0xbdc1d798
-DATA constants<>+864(SB)/4, $0x3e5c1571
-DATA constants<>+868(SB)/4, $0x3e5c1571
-DATA constants<>+872(SB)/4, $0x3e5c1571
-DATA constants<>+876(SB)/4, $0x3e5c1571
-DATA constants<>+880(SB)/4, $0x3e5c1571
-DATA constants<>+884(SB)/4, $0x3e5c1571
-DATA constants<>+888(SB)/4, $0x3e5c1571
-DATA constants<>+892(SB)/4, $0x3e5c1571
-DATA constants<>+896(SB)/4, $0x3e17e642
-DATA constants<>+900(SB)/4, $0x3e17e642
-DATA constants<>+904(SB)/4, $0x3e17e642
-DATA constants<>+908(SB)/4, $0x3e17e642
-DATA constants<>+912(SB)/4, $0x3e17e642
-DATA constants<>+916(SB)/4, $0x3e17e642
-DATA constants<>+920(SB)/4, $0x3e17e642
-DATA constants<>+924(SB)/4, $0x3e17e642
-DATA constants<>+928(SB)/4, $0x3e2ecff8
-DATA constants<>+932(SB)/4, $0x3e2ecff8
-DATA constants<>+936(SB)/4, $0x3e2ecff8
-DATA constants<>+940(SB)/4, $0x3e2ecff8
-DATA constants<>+944(SB)/4, $0x3e2ecff8
-DATA constants<>+948(SB)/4, $0x3e2ecff8
-DATA constants<>+952(SB)/4, $0x3e2ecff8
-DATA constants<>+956(SB)/4, $0x3e2ecff8
-DATA constants<>+960(SB)/4, $0x3e2d3f9f
-DATA constants<>+964(SB)/4, $0x3e2d3f9f
-DATA constants<>+968(SB)/4, $0x3e2d3f9f
-DATA constants<>+972(SB)/4, $0x3e2d3f9f
-DATA constants<>+976(SB)/4, $0x3e2d3f9f
-DATA constants<>+980(SB)/4, $0x3e2d3f9f
-DATA constants<>+984(SB)/4, $0x3e2d3f9f
-DATA constants<>+988(SB)/4, $0x3e2d3f9f
-DATA constants<>+992(SB)/4, $0x80000000
-DATA constants<>+996(SB)/4, $0x80000000
-DATA constants<>+1000(SB)/4, $0x80000000
-DATA constants<>+1004(SB)/4, $0x80000000
-DATA constants<>+1008(SB)/4, $0x80000000
-DATA constants<>+1012(SB)/4, $0x80000000
-DATA constants<>+1016(SB)/4, $0x80000000
-DATA constants<>+1020(SB)/4, $0x80000000
-DATA constants<>+1024(SB)/4, $0x3f400000
-DATA constants<>+1028(SB)/4, $0x3f400000
-DATA constants<>+1032(SB)/4, $0x3f400000
-DATA constants<>+1036(SB)/4, $0x3f400000
-DATA constants<>+1040(SB)/4, $0x3f400000
-DATA constants<>+1044(SB)/4, $0x3f400000
-DATA constants<>+1048(SB)/4, $0x3f400000
-DATA constants<>+1052(SB)/4, $0x3f400000
-DATA constants<>+1056(SB)/4, $0xbbbaf0e5
-DATA constants<>+1060(SB)/4, $0xbbbaf0e5
-DATA constants<>+1064(SB)/4, $0xbbbaf0e5
-DATA constants<>+1068(SB)/4, $0xbbbaf0e5
-DATA constants<>+1072(SB)/4, $0xbbbaf0e5
-DATA constants<>+1076(SB)/4, $0xbbbaf0e5
-DATA constants<>+1080(SB)/4, $0xbbbaf0e5
-DATA constants<>+1084(SB)/4, $0xbbbaf0e5
-DATA constants<>+1088(SB)/4, $0x3ca9134d
-DATA constants<>+1092(SB)/4, $0x3ca9134d
-DATA constants<>+1096(SB)/4, $0x3ca9134d
-DATA constants<>+1100(SB)/4, $0x3ca9134d
-DATA constants<>+1104(SB)/4, $0x3ca9134d
-DATA constants<>+1108(SB)/4, $0x3ca9134d
-DATA constants<>+1112(SB)/4, $0x3ca9134d
-DATA constants<>+1116(SB)/4, $0x3ca9134d
-DATA constants<>+1120(SB)/4, $0xbd5c1e2d
-DATA constants<>+1124(SB)/4, $0xbd5c1e2d
-DATA constants<>+1128(SB)/4, $0xbd5c1e2d
-DATA constants<>+1132(SB)/4, $0xbd5c1e2d
-DATA constants<>+1136(SB)/4, $0xbd5c1e2d
-DATA constants<>+1140(SB)/4, $0xbd5c1e2d
-DATA constants<>+1144(SB)/4, $0xbd5c1e2d
-DATA constants<>+1148(SB)/4, $0xbd5c1e2d
-DATA constants<>+1152(SB)/4, $0x3e088393
-DATA constants<>+1156(SB)/4, $0x3e088393
-DATA constants<>+1160(SB)/4, $0x3e088393
-DATA constants<>+1164(SB)/4, $0x3e088393
-DATA constants<>+1168(SB)/4, $0x3e088393
-DATA constants<>+1172(SB)/4, $0x3e088393
-DATA constants<>+1176(SB)/4, $0x3e088393
-DATA constants<>+1180(SB)/4, $0x3e088393
-DATA constants<>+1184(SB)/4, $0xbeaaaa99
-DATA constants<>+1188(SB)/4, $0xbeaaaa99
-DATA constants<>+1192(SB)/4, $0xbeaaaa99
-DATA constants<>+1196(SB)/4, $0xbeaaaa99
-DATA constants<>+1200(SB)/4, $0xbeaaaa99
-DATA constants<>+1204(SB)/4, $0xbeaaaa99
-DATA constants<>+1208(SB)/4, $0xbeaaaa99
-DATA constants<>+1212(SB)/4, $0xbeaaaa99
-DATA constants<>+1216(SB)/4, $0xc0000000
-DATA constants<>+1220(SB)/4, $0xc0000000
-DATA constants<>+1224(SB)/4, $0xc0000000
-DATA constants<>+1228(SB)/4, $0xc0000000
-DATA constants<>+1232(SB)/4, $0xc0000000
-DATA constants<>+1236(SB)/4, $0xc0000000
-DATA constants<>+1240(SB)/4, $0xc0000000
-DATA constants<>+1244(SB)/4, $0xc0000000
-DATA constants<>+1248(SB)/4, $0x3f200000
-DATA constants<>+1252(SB)/4, $0x3f200000
-DATA constants<>+1256(SB)/4, $0x3f200000
-DATA constants<>+1260(SB)/4, $0x3f200000
-DATA constants<>+1264(SB)/4, $0x3f200000
-DATA constants<>+1268(SB)/4, $0x3f200000
-DATA constants<>+1272(SB)/4, $0x3f200000
-DATA constants<>+1276(SB)/4, $0x3f200000
-DATA constants<>+1280(SB)/4, $0xbf000000
-DATA constants<>+1284(SB)/4, $0xbf000000
-DATA constants<>+1288(SB)/4, $0xbf000000
-DATA constants<>+1292(SB)/4, $0xbf000000
-DATA constants<>+1296(SB)/4, $0xbf000000
-DATA constants<>+1300(SB)/4, $0xbf000000
-DATA constants<>+1304(SB)/4, $0xbf000000
-DATA constants<>+1308(SB)/4, $0xbf000000
-DATA constants<>+1312(SB)/4, $0x3f3504f3
-DATA constants<>+1316(SB)/4, $0x3f3504f3
-DATA constants<>+1320(SB)/4, $0x3f3504f3
-DATA constants<>+1324(SB)/4, $0x3f3504f3
-DATA constants<>+1328(SB)/4, $0x3f3504f3
-DATA constants<>+1332(SB)/4, $0x3f3504f3
-DATA constants<>+1336(SB)/4, $0x3f3504f3
-DATA constants<>+1340(SB)/4, $0x3f3504f3
-DATA constants<>+1344(SB)/4, $0x3f000000
-DATA constants<>+1348(SB)/4, $0x3f000000
-DATA constants<>+1352(SB)/4, $0x3f000000
-DATA constants<>+1356(SB)/4, $0x3f000000
-DATA constants<>+1360(SB)/4, $0x3f000000
-DATA constants<>+1364(SB)/4, $0x3f000000
-DATA constants<>+1368(SB)/4, $0x3f000000
-DATA constants<>+1372(SB)/4, $0x3f000000
-DATA constants<>+1376(SB)/4, $0x00000000
-DATA constants<>+1380(SB)/4, $0x00000000
-DATA constants<>+1384(SB)/4, $0x00000000
-DATA constants<>+1388(SB)/4, $0x00000000
-DATA constants<>+1392(SB)/4, $0x00000000
-DATA constants<>+1396(SB)/4, $0x00000000
-DATA constants<>+1400(SB)/4, $0x00000000
-DATA constants<>+1404(SB)/4, $0x00000000
-DATA constants<>+1408(SB)/4, $0x3d922279
-DATA constants<>+1412(SB)/4, $0x3d922279
-DATA constants<>+1416(SB)/4, $0x3d922279
-DATA constants<>+1420(SB)/4, $0x3d922279
-DATA constants<>+1424(SB)/4, $0x3d922279
-DATA constants<>+1428(SB)/4, $0x3d922279
-DATA constants<>+1432(SB)/4, $0x3d922279
-DATA constants<>+1436(SB)/4, $0x3d922279
-DATA constants<>+1440(SB)/4, $0x3fcc422a
-DATA constants<>+1444(SB)/4, $0x3fcc422a
-DATA constants<>+1448(SB)/4, $0x3fcc422a
-DATA constants<>+1452(SB)/4, $0x3fcc422a
-DATA constants<>+1456(SB)/4, $0x3fcc422a
-DATA constants<>+1460(SB)/4, $0x3fcc422a
-DATA constants<>+1464(SB)/4, $0x3fcc422a
-DATA constants<>+1468(SB)/4, $0x3fcc422a
-DATA constants<>+1472(SB)/4, $0x3ecc422a
-DATA constants<>+1476(SB)/4, $0x3ecc422a
-DATA constants<>+1480(SB)/4, $0x3ecc422a
-DATA constants<>+1484(SB)/4, $0x3ecc422a
-DATA constants<>+1488(SB)/4, $0x3ecc422a
-DATA constants<>+1492(SB)/4, $0x3ecc422a
-DATA constants<>+1496(SB)/4, $0x3ecc422a
-DATA constants<>+1500(SB)/4, $0x3ecc422a
-DATA constants<>+1504(SB)/4, $0xc2000000
-DATA constants<>+1508(SB)/4, $0xc2000000
-DATA constants<>+1512(SB)/4, $0xc2000000
-DATA constants<>+1516(SB)/4, $0xc2000000
-DATA constants<>+1520(SB)/4, $0xc2000000
-DATA constants<>+1524(SB)/4, $0xc2000000
-DATA constants<>+1528(SB)/4, $0xc2000000
-DATA constants<>+1532(SB)/4, $0xc2000000
-DATA constants<>+1536(SB)/4, $0x42000000
-DATA constants<>+1540(SB)/4, $0x42000000
-DATA constants<>+1544(SB)/4, $0x42000000
-DATA constants<>+1548(SB)/4, $0x42000000
-DATA constants<>+1552(SB)/4, $0x42000000
-DATA constants<>+1556(SB)/4, $0x42000000
-DATA constants<>+1560(SB)/4, $0x42000000
-DATA constants<>+1564(SB)/4, $0x42000000
-DATA constants<>+1568(SB)/4, $0x3e5b33b6
-DATA constants<>+1572(SB)/4, $0x3e5b33b6
-DATA constants<>+1576(SB)/4, $0x3e5b33b6
-DATA constants<>+1580(SB)/4, $0x3e5b33b6
-DATA constants<>+1584(SB)/4, $0x3e5b33b6
-DATA constants<>+1588(SB)/4, $0x3e5b33b6
-DATA constants<>+1592(SB)/4, $0x3e5b33b6
-DATA constants<>+1596(SB)/4, $0x3e5b33b6
-GLOBL constants<>(SB), RODATA|NOPTR, $1600
+DATA constants<>+672(SB)/4, $0xc2b00000
+DATA constants<>+676(SB)/4, $0xc2b00000
+DATA constants<>+680(SB)/4, $0xc2b00000
+DATA constants<>+684(SB)/4, $0xc2b00000
+DATA constants<>+688(SB)/4, $0xc2b00000
+DATA constants<>+692(SB)/4, $0xc2b00000
+DATA constants<>+696(SB)/4, $0xc2b00000
+DATA constants<>+700(SB)/4, $0xc2b00000
+DATA constants<>+704(SB)/4, $0x3e99999a
+DATA constants<>+708(SB)/4, $0x3e99999a
+DATA constants<>+712(SB)/4, $0x3e99999a
+DATA constants<>+716(SB)/4, $0x3e99999a
+DATA constants<>+720(SB)/4, $0x3e99999a
+DATA constants<>+724(SB)/4, $0x3e99999a
+DATA constants<>+728(SB)/4, $0x3e99999a
+DATA constants<>+732(SB)/4, $0x3e99999a
+DATA constants<>+736(SB)/4, $0xbe04a19c
+DATA constants<>+740(SB)/4, $0xbe04a19c
+DATA constants<>+744(SB)/4, $0xbe04a19c
+DATA constants<>+748(SB)/4, $0xbe04a19c
+DATA constants<>+752(SB)/4, $0xbe04a19c
+DATA constants<>+756(SB)/4, $0xbe04a19c
+DATA constants<>+760(SB)/4, $0xbe04a19c
+DATA constants<>+764(SB)/4, $0xbe04a19c
+DATA constants<>+768(SB)/4, $0x3ef89ba4
+DATA constants<>+772(SB)/4, $0x3ef89ba4
+DATA constants<>+776(SB)/4, $0x3ef89ba4
+DATA constants<>+780(SB)/4, $0x3ef89ba4
+DATA constants<>+784(SB)/4, $0x3ef89ba4
+DATA constants<>+788(SB)/4, $0x3ef89ba4
+DATA constants<>+792(SB)/4, $0x3ef89ba4
+DATA constants<>+796(SB)/4, $0x3ef89ba4
+DATA constants<>+800(SB)/4, $0xbf03248d
+DATA constants<>+804(SB)/4, $0xbf03248d
+DATA constants<>+808(SB)/4, $0xbf03248d
+DATA constants<>+812(SB)/4, $0xbf03248d
+DATA constants<>+816(SB)/4, $0xbf03248d
+DATA constants<>+820(SB)/4, $0xbf03248d
+DATA constants<>+824(SB)/4, $0xbf03248d
+DATA constants<>+828(SB)/4, $0xbf03248d
+DATA constants<>+832(SB)/4, $0x3f0c3743
+DATA constants<>+836(SB)/4, $0x3f0c3743
+DATA constants<>+840(SB)/4, $0x3f0c3743
+DATA constants<>+844(SB)/4, $0x3f0c3743
+DATA constants<>+848(SB)/4, $0x3f0c3743
+DATA constants<>+852(SB)/4, $0x3f0c3743
+DATA constants<>+856(SB)/4, $0x3f0c3743
+DATA constants<>+860(SB)/4, $0x3f0c3743
+DATA constants<>+864(SB)/4, $0xbdc1d798
+DATA constants<>+868(SB)/4, $0xbdc1d798
+DATA constants<>+872(SB)/4, $0xbdc1d798
+DATA constants<>+876(SB)/4, $0xbdc1d798
+DATA constants<>+880(SB)/4, $0xbdc1d798
+DATA constants<>+884(SB)/4, $0xbdc1d798
+DATA constants<>+888(SB)/4, $0xbdc1d798
+DATA constants<>+892(SB)/4, $0xbdc1d798
+DATA constants<>+896(SB)/4, $0x3e5c1571
+DATA constants<>+900(SB)/4, $0x3e5c1571
+DATA constants<>+904(SB)/4, $0x3e5c1571
+DATA constants<>+908(SB)/4, $0x3e5c1571
+DATA constants<>+912(SB)/4, $0x3e5c1571
+DATA constants<>+916(SB)/4, $0x3e5c1571
+DATA constants<>+920(SB)/4, $0x3e5c1571
+DATA constants<>+924(SB)/4, $0x3e5c1571
+DATA constants<>+928(SB)/4, $0x3e17e642
+DATA constants<>+932(SB)/4, $0x3e17e642
+DATA constants<>+936(SB)/4, $0x3e17e642
+DATA constants<>+940(SB)/4, $0x3e17e642
+DATA constants<>+944(SB)/4, $0x3e17e642
+DATA constants<>+948(SB)/4, $0x3e17e642
+DATA constants<>+952(SB)/4, $0x3e17e642
+DATA constants<>+956(SB)/4, $0x3e17e642
+DATA constants<>+960(SB)/4, $0x3e2ecff8
+DATA constants<>+964(SB)/4, $0x3e2ecff8
+DATA constants<>+968(SB)/4, $0x3e2ecff8
+DATA constants<>+972(SB)/4, $0x3e2ecff8
+DATA constants<>+976(SB)/4, $0x3e2ecff8
+DATA constants<>+980(SB)/4, $0x3e2ecff8
+DATA constants<>+984(SB)/4, $0x3e2ecff8
+DATA constants<>+988(SB)/4, $0x3e2ecff8
+DATA constants<>+992(SB)/4, $0x3e2d3f9f
+DATA constants<>+996(SB)/4, $0x3e2d3f9f
+DATA constants<>+1000(SB)/4, $0x3e2d3f9f
+DATA constants<>+1004(SB)/4, $0x3e2d3f9f
+DATA constants<>+1008(SB)/4, $0x3e2d3f9f
+DATA constants<>+1012(SB)/4, $0x3e2d3f9f
+DATA constants<>+1016(SB)/4, $0x3e2d3f9f
+DATA constants<>+1020(SB)/4, $0x3e2d3f9f
+DATA constants<>+1024(SB)/4, $0x80000000
+DATA constants<>+1028(SB)/4, $0x80000000
+DATA constants<>+1032(SB)/4, $0x80000000
+DATA constants<>+1036(SB)/4, $0x80000000
+DATA constants<>+1040(SB)/4, $0x80000000
+DATA constants<>+1044(SB)/4, $0x80000000
+DATA constants<>+1048(SB)/4, $0x80000000
+DATA constants<>+1052(SB)/4, $0x80000000
+DATA constants<>+1056(SB)/4, $0x3f400000
+DATA constants<>+1060(SB)/4, $0x3f400000
+DATA constants<>+1064(SB)/4, $0x3f400000
+DATA constants<>+1068(SB)/4, $0x3f400000
+DATA constants<>+1072(SB)/4, $0x3f400000
+DATA constants<>+1076(SB)/4, $0x3f400000
+DATA constants<>+1080(SB)/4, $0x3f400000
+DATA constants<>+1084(SB)/4, $0x3f400000
+DATA constants<>+1088(SB)/4, $0xbbbaf0e5
+DATA constants<>+1092(SB)/4, $0xbbbaf0e5
+DATA constants<>+1096(SB)/4, $0xbbbaf0e5
+DATA constants<>+1100(SB)/4, $0xbbbaf0e5
+DATA constants<>+1104(SB)/4, $0xbbbaf0e5
+DATA constants<>+1108(SB)/4, $0xbbbaf0e5
+DATA constants<>+1112(SB)/4, $0xbbbaf0e5
+DATA constants<>+1116(SB)/4, $0xbbbaf0e5
+DATA constants<>+1120(SB)/4, $0x3ca9134d
+DATA constants<>+1124(SB)/4, $0x3ca9134d
+DATA constants<>+1128(SB)/4, $0x3ca9134d
+DATA constants<>+1132(SB)/4, $0x3ca9134d
+DATA constants<>+1136(SB)/4, $0x3ca9134d
+DATA constants<>+1140(SB)/4, $0x3ca9134d
+DATA constants<>+1144(SB)/4, $0x3ca9134d
+DATA constants<>+1148(SB)/4, $0x3ca9134d
+DATA constants<>+1152(SB)/4, $0xbd5c1e2d
+DATA constants<>+1156(SB)/4, $0xbd5c1e2d
+DATA constants<>+1160(SB)/4, $0xbd5c1e2d
+DATA constants<>+1164(SB)/4, $0xbd5c1e2d
+DATA constants<>+1168(SB)/4, $0xbd5c1e2d
+DATA constants<>+1172(SB)/4, $0xbd5c1e2d
+DATA constants<>+1176(SB)/4, $0xbd5c1e2d
+DATA constants<>+1180(SB)/4, $0xbd5c1e2d
+DATA constants<>+1184(SB)/4, $0x3e088393
+DATA constants<>+1188(SB)/4, $0x3e088393
+DATA constants<>+1192(SB)/4, $0x3e088393
+DATA constants<>+1196(SB)/4, $0x3e088393
+DATA constants<>+1200(SB)/4, $0x3e088393
+DATA constants<>+1204(SB)/4, $0x3e088393
+DATA constants<>+1208(SB)/4, $0x3e088393
+DATA constants<>+1212(SB)/4, $0x3e088393
+DATA constants<>+1216(SB)/4, $0xbeaaaa99
+DATA constants<>+1220(SB)/4, $0xbeaaaa99
+DATA constants<>+1224(SB)/4, $0xbeaaaa99
+DATA constants<>+1228(SB)/4, $0xbeaaaa99
+DATA constants<>+1232(SB)/4, $0xbeaaaa99
+DATA constants<>+1236(SB)/4, $0xbeaaaa99
+DATA constants<>+1240(SB)/4, $0xbeaaaa99
+DATA constants<>+1244(SB)/4, $0xbeaaaa99
+DATA constants<>+1248(SB)/4, $0xc0000000
+DATA constants<>+1252(SB)/4, $0xc0000000
+DATA constants<>+1256(SB)/4, $0xc0000000
+DATA constants<>+1260(SB)/4, $0xc0000000
+DATA constants<>+1264(SB)/4, $0xc0000000
+DATA constants<>+1268(SB)/4, $0xc0000000
+DATA constants<>+1272(SB)/4, $0xc0000000
+DATA constants<>+1276(SB)/4, $0xc0000000
+DATA constants<>+1280(SB)/4, $0x3f200000
+DATA constants<>+1284(SB)/4, $0x3f200000
+DATA constants<>+1288(SB)/4, $0x3f200000
+DATA constants<>+1292(SB)/4, $0x3f200000
+DATA constants<>+1296(SB)/4, $0x3f200000
+DATA constants<>+1300(SB)/4, $0x3f200000
+DATA constants<>+1304(SB)/4, $0x3f200000
+DATA constants<>+1308(SB)/4, $0x3f200000
+DATA constants<>+1312(SB)/4, $0x42b1999a
+DATA constants<>+1316(SB)/4, $0x42b1999a
+DATA constants<>+1320(SB)/4, $0x42b1999a
+DATA constants<>+1324(SB)/4, $0x42b1999a
+DATA constants<>+1328(SB)/4, $0x42b1999a
+DATA constants<>+1332(SB)/4, $0x42b1999a
+DATA constants<>+1336(SB)/4, $0x42b1999a
+DATA constants<>+1340(SB)/4, $0x42b1999a
+DATA constants<>+1344(SB)/4, $0xbf000000
+DATA constants<>+1348(SB)/4, $0xbf000000
+DATA constants<>+1352(SB)/4, $0xbf000000
+DATA constants<>+1356(SB)/4, $0xbf000000
+DATA constants<>+1360(SB)/4, $0xbf000000
+DATA constants<>+1364(SB)/4, $0xbf000000
+DATA constants<>+1368(SB)/4, $0xbf000000
+DATA constants<>+1372(SB)/4, $0xbf000000
+DATA constants<>+1376(SB)/4, $0x3f3504f3
+DATA constants<>+1380(SB)/4, $0x3f3504f3
+DATA constants<>+1384(SB)/4, $0x3f3504f3
+DATA constants<>+1388(SB)/4, $0x3f3504f3
+DATA constants<>+1392(SB)/4, $0x3f3504f3
+DATA constants<>+1396(SB)/4, $0x3f3504f3
+DATA constants<>+1400(SB)/4, $0x3f3504f3
+DATA constants<>+1404(SB)/4, $0x3f3504f3
+DATA constants<>+1408(SB)/4, $0x3f000000
+DATA constants<>+1412(SB)/4, $0x3f000000
+DATA constants<>+1416(SB)/4, $0x3f000000
+DATA constants<>+1420(SB)/4, $0x3f000000
+DATA constants<>+1424(SB)/4, $0x3f000000
+DATA constants<>+1428(SB)/4, $0x3f000000
+DATA constants<>+1432(SB)/4, $0x3f000000
+DATA constants<>+1436(SB)/4, $0x3f000000
+DATA constants<>+1440(SB)/4, $0x00000000
+DATA constants<>+1444(SB)/4, $0x00000000
+DATA constants<>+1448(SB)/4, $0x00000000
+DATA constants<>+1452(SB)/4, $0x00000000
+DATA constants<>+1456(SB)/4, $0x00000000
+DATA constants<>+1460(SB)/4, $0x00000000
+DATA constants<>+1464(SB)/4, $0x00000000
+DATA constants<>+1468(SB)/4, $0x00000000
+DATA constants<>+1472(SB)/4, $0x3d922279
+DATA constants<>+1476(SB)/4, $0x3d922279
+DATA constants<>+1480(SB)/4, $0x3d922279
+DATA constants<>+1484(SB)/4, $0x3d922279
+DATA constants<>+1488(SB)/4, $0x3d922279
+DATA constants<>+1492(SB)/4, $0x3d922279
+DATA constants<>+1496(SB)/4, $0x3d922279
+DATA constants<>+1500(SB)/4, $0x3d922279
+DATA constants<>+1504(SB)/4, $0x3fcc422a
+DATA constants<>+1508(SB)/4, $0x3fcc422a
+DATA constants<>+1512(SB)/4, $0x3fcc422a
+DATA constants<>+1516(SB)/4, $0x3fcc422a
+DATA constants<>+1520(SB)/4, $0x3fcc422a
+DATA constants<>+1524(SB)/4, $0x3fcc422a
+DATA constants<>+1528(SB)/4, $0x3fcc422a
+DATA constants<>+1532(SB)/4, $0x3fcc422a
+DATA constants<>+1536(SB)/4, $0x3ecc422a
+DATA constants<>+1540(SB)/4, $0x3ecc422a
+DATA constants<>+1544(SB)/4, $0x3ecc422a
+DATA constants<>+1548(SB)/4, $0x3ecc422a
+DATA constants<>+1552(SB)/4, $0x3ecc422a
+DATA constants<>+1556(SB)/4, $0x3ecc422a
+DATA constants<>+1560(SB)/4, $0x3ecc422a
+DATA constants<>+1564(SB)/4, $0x3ecc422a
+DATA constants<>+1568(SB)/4, $0xc2000000
+DATA constants<>+1572(SB)/4, $0xc2000000
+DATA constants<>+1576(SB)/4, $0xc2000000
+DATA constants<>+1580(SB)/4, $0xc2000000
+DATA constants<>+1584(SB)/4, $0xc2000000
+DATA constants<>+1588(SB)/4, $0xc2000000
+DATA constants<>+1592(SB)/4, $0xc2000000
+DATA constants<>+1596(SB)/4, $0xc2000000
+DATA constants<>+1600(SB)/4, $0x42000000
+DATA constants<>+1604(SB)/4, $0x42000000
+DATA constants<>+1608(SB)/4, $0x42000000
+DATA constants<>+1612(SB)/4, $0x42000000
+DATA constants<>+1616(SB)/4, $0x42000000
+DATA constants<>+1620(SB)/4, $0x42000000
+DATA constants<>+1624(SB)/4, $0x42000000
+DATA constants<>+1628(SB)/4, $0x42000000
+DATA constants<>+1632(SB)/4, $0x3e5b33b6
+DATA constants<>+1636(SB)/4, $0x3e5b33b6
+DATA constants<>+1640(SB)/4, $0x3e5b33b6
+DATA constants<>+1644(SB)/4, $0x3e5b33b6
+DATA constants<>+1648(SB)/4, $0x3e5b33b6
+DATA constants<>+1652(SB)/4, $0x3e5b33b6
+DATA constants<>+1656(SB)/4, $0x3e5b33b6
+DATA constants<>+1660(SB)/4, $0x3e5b33b6
+GLOBL constants<>(SB), RODATA|NOPTR, $1664
 
 // func erfAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·erfAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
-block4:
-	CMPQ         DI, AX
-	JGE          tail5
-	VMOVUPS      (BX)(DI*1), Y0
+block8:
+	CMPQ         DI, DX
+	JGE          tail9
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y6
+	VPAND        constants<>+416(SB), Y0, Y1
+	VPAND        constants<>+416(SB), Y6, Y7
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y6, Y6, Y8
+	VBROADCASTSS constants<>+448(SB), Y3
+	VBROADCASTSS constants<>+448(SB), Y9
+	VFMADD213PS  constants<>+480(SB), Y2, Y3
+	VFMADD213PS  constants<>+480(SB), Y8, Y9
+	VFMADD213PS  constants<>+512(SB), Y2, Y3
+	VFMADD213PS  constants<>+512(SB), Y8, Y9
+	VFMADD213PS  constants<>+544(SB), Y2, Y3
+	VFMADD213PS  constants<>+544(SB), Y8, Y9
+	VFMADD213PS  constants<>+576(SB), Y2, Y3
+	VFMADD213PS  constants<>+576(SB), Y8, Y9
+	VFMADD213PS  constants<>+608(SB), Y2, Y3
+	VFMADD213PS  constants<>+608(SB), Y8, Y9
+	VMULPS       Y0, Y3, Y3
+	VMULPS       Y6, Y9, Y9
+	VMULPS       constants<>+640(SB), Y2, Y2
+	VMULPS       constants<>+640(SB), Y8, Y8
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y7, Y10
+	VBROADCASTSS constants<>+672(SB), Y5
+	VBROADCASTSS constants<>+672(SB), Y11
+	VMAXPS       Y2, Y5, Y2
+	VMAXPS       Y8, Y11, Y8
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y12
+	VFMADD231PS  constants<>+96(SB), Y2, Y5
+	VFMADD231PS  constants<>+96(SB), Y8, Y12
+	VBROADCASTSS constants<>+64(SB), Y11
+	VBROADCASTSS constants<>+64(SB), Y13
+	VSUBPS       Y11, Y5, Y11
+	VSUBPS       Y13, Y12, Y13
+	VFMADD231PS  constants<>+128(SB), Y11, Y2
+	VFMADD231PS  constants<>+128(SB), Y13, Y8
+	VFMADD231PS  constants<>+160(SB), Y11, Y2
+	VFMADD231PS  constants<>+160(SB), Y13, Y8
+	VBROADCASTSS constants<>+192(SB), Y11
+	VBROADCASTSS constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y2, Y11
+	VFMADD213PS  constants<>+224(SB), Y8, Y13
+	VFMADD213PS  constants<>+256(SB), Y2, Y11
+	VFMADD213PS  constants<>+256(SB), Y8, Y13
+	VFMADD213PS  constants<>+288(SB), Y2, Y11
+	VFMADD213PS  constants<>+288(SB), Y8, Y13
+	VFMADD213PS  constants<>+320(SB), Y2, Y11
+	VFMADD213PS  constants<>+320(SB), Y8, Y13
+	VFMADD213PS  constants<>+352(SB), Y2, Y11
+	VFMADD213PS  constants<>+352(SB), Y8, Y13
+	VFMADD213PS  constants<>+352(SB), Y2, Y11
+	VFMADD213PS  constants<>+352(SB), Y8, Y13
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       constants<>+352(SB), Y5, Y5
+	VPADDD       constants<>+352(SB), Y12, Y12
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y12, Y13, Y13
+	VBROADCASTSS constants<>+352(SB), Y2
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y4
+	VFMADD213PS  constants<>+352(SB), Y12, Y10
+	VDIVPS       Y4, Y2, Y2
+	VDIVPS       Y10, Y8, Y5
+	VBROADCASTSS constants<>+736(SB), Y4
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD213PS  constants<>+768(SB), Y2, Y4
+	VFMADD213PS  constants<>+768(SB), Y5, Y8
+	VFMADD213PS  constants<>+800(SB), Y2, Y4
+	VFMADD213PS  constants<>+800(SB), Y5, Y8
+	VFMADD213PS  constants<>+832(SB), Y2, Y4
+	VFMADD213PS  constants<>+832(SB), Y5, Y8
+	VFMADD213PS  constants<>+864(SB), Y2, Y4
+	VFMADD213PS  constants<>+864(SB), Y5, Y8
+	VFMADD213PS  constants<>+896(SB), Y2, Y4
+	VFMADD213PS  constants<>+896(SB), Y5, Y8
+	VFMADD213PS  constants<>+928(SB), Y2, Y4
+	VFMADD213PS  constants<>+928(SB), Y5, Y8
+	VFMADD213PS  constants<>+960(SB), Y2, Y4
+	VFMADD213PS  constants<>+960(SB), Y5, Y8
+	VFMADD213PS  constants<>+992(SB), Y2, Y4
+	VFMADD213PS  constants<>+992(SB), Y5, Y8
+	VMULPS       Y2, Y4, Y4
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y11, Y4, Y4
+	VMULPS       Y13, Y8, Y8
+	VBROADCASTSS constants<>+352(SB), Y2
+	VBROADCASTSS constants<>+352(SB), Y5
+	VSUBPS       Y4, Y2, Y4
+	VSUBPS       Y8, Y5, Y8
+	VPAND        constants<>+1024(SB), Y0, Y0
+	VPAND        constants<>+1024(SB), Y6, Y2
+	VPOR         Y0, Y4, Y4
+	VPOR         Y2, Y8, Y8
+	VBROADCASTSS constants<>+1056(SB), Y0
+	VBROADCASTSS constants<>+1056(SB), Y2
+	VCMPPS       $0x01, Y0, Y1, Y0
+	VCMPPS       $0x01, Y2, Y7, Y1
+	VBLENDVPS    Y0, Y3, Y4, Y4
+	VBLENDVPS    Y1, Y9, Y8, Y8
+	VMOVUPS      Y4, (SI)(DI*1)
+	VMOVUPS      Y8, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block8
+
+tail9:
+	CMPQ         CX, $0x08
+	JL           partial11
+	VMOVUPS      (AX)(DI*1), Y0
 	VPAND        constants<>+416(SB), Y0, Y1
 	VMULPS       Y0, Y0, Y2
 	VBROADCASTSS constants<>+448(SB), Y3
@@ -591,10 +816,8 @@ block4:
 	VMULPS       Y0, Y3, Y3
 	VMULPS       constants<>+640(SB), Y2, Y2
 	VMOVAPS      Y1, Y4
-	VBROADCASTSS constants<>+0(SB), Y5
+	VBROADCASTSS constants<>+672(SB), Y5
 	VMAXPS       Y2, Y5, Y2
-	VBROADCASTSS constants<>+32(SB), Y5
-	VMINPS       Y2, Y5, Y2
 	VBROADCASTSS constants<>+64(SB), Y5
 	VFMADD231PS  constants<>+96(SB), Y2, Y5
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -608,21 +831,14 @@ block4:
 	VFMADD213PS  constants<>+320(SB), Y2, Y6
 	VFMADD213PS  constants<>+352(SB), Y2, Y6
 	VFMADD213PS  constants<>+352(SB), Y2, Y6
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y2
-	VPSUBD       Y2, Y5, Y5
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       constants<>+352(SB), Y5, Y5
 	VMULPS       Y5, Y6, Y6
 	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y5
 	VFMADD213PS  constants<>+352(SB), Y5, Y4
 	VDIVPS       Y4, Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VFMADD213PS  constants<>+736(SB), Y2, Y4
+	VBROADCASTSS constants<>+736(SB), Y4
 	VFMADD213PS  constants<>+768(SB), Y2, Y4
 	VFMADD213PS  constants<>+800(SB), Y2, Y4
 	VFMADD213PS  constants<>+832(SB), Y2, Y4
@@ -630,87 +846,138 @@ block4:
 	VFMADD213PS  constants<>+896(SB), Y2, Y4
 	VFMADD213PS  constants<>+928(SB), Y2, Y4
 	VFMADD213PS  constants<>+960(SB), Y2, Y4
+	VFMADD213PS  constants<>+992(SB), Y2, Y4
 	VMULPS       Y2, Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VBROADCASTSS constants<>+352(SB), Y2
 	VSUBPS       Y4, Y2, Y4
-	VPAND        constants<>+992(SB), Y0, Y0
+	VPAND        constants<>+1024(SB), Y0, Y0
 	VPOR         Y0, Y4, Y4
-	VBROADCASTSS constants<>+1024(SB), Y0
+	VBROADCASTSS constants<>+1056(SB), Y0
 	VCMPPS       $0x01, Y0, Y1, Y0
 	VBLENDVPS    Y0, Y3, Y4, Y4
 	VMOVUPS      Y4, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block4
+	JMP          next12
 
-tail5:
-	TESTQ        CX, CX
-	JZ           end6
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+448(SB), Y3
-	VFMADD213PS  constants<>+480(SB), Y2, Y3
-	VFMADD213PS  constants<>+512(SB), Y2, Y3
-	VFMADD213PS  constants<>+544(SB), Y2, Y3
-	VFMADD213PS  constants<>+576(SB), Y2, Y3
-	VFMADD213PS  constants<>+608(SB), Y2, Y3
-	VMULPS       Y0, Y3, Y3
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VMOVAPS      Y1, Y4
-	VBROADCASTSS constants<>+0(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VBROADCASTSS constants<>+32(SB), Y5
-	VMINPS       Y2, Y5, Y2
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y2, Y5
+partial11:
+	CMPQ         CX, $0x00
+	JLE          end10
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+448(SB), Y4
+	VFMADD213PS  constants<>+480(SB), Y3, Y4
+	VFMADD213PS  constants<>+512(SB), Y3, Y4
+	VFMADD213PS  constants<>+544(SB), Y3, Y4
+	VFMADD213PS  constants<>+576(SB), Y3, Y4
+	VFMADD213PS  constants<>+608(SB), Y3, Y4
+	VMULPS       Y1, Y4, Y4
+	VMULPS       constants<>+640(SB), Y3, Y3
+	VMOVAPS      Y2, Y5
+	VBROADCASTSS constants<>+672(SB), Y6
+	VMAXPS       Y3, Y6, Y3
 	VBROADCASTSS constants<>+64(SB), Y6
-	VSUBPS       Y6, Y5, Y6
-	VFMADD231PS  constants<>+128(SB), Y6, Y2
-	VFMADD231PS  constants<>+160(SB), Y6, Y2
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y2, Y6
-	VFMADD213PS  constants<>+256(SB), Y2, Y6
-	VFMADD213PS  constants<>+288(SB), Y2, Y6
-	VFMADD213PS  constants<>+320(SB), Y2, Y6
-	VFMADD213PS  constants<>+352(SB), Y2, Y6
-	VFMADD213PS  constants<>+352(SB), Y2, Y6
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y2
-	VPSUBD       Y2, Y5, Y5
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y4
-	VDIVPS       Y4, Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VFMADD213PS  constants<>+736(SB), Y2, Y4
-	VFMADD213PS  constants<>+768(SB), Y2, Y4
-	VFMADD213PS  constants<>+800(SB), Y2, Y4
-	VFMADD213PS  constants<>+832(SB), Y2, Y4
-	VFMADD213PS  constants<>+864(SB), Y2, Y4
-	VFMADD213PS  constants<>+896(SB), Y2, Y4
-	VFMADD213PS  constants<>+928(SB), Y2, Y4
-	VFMADD213PS  constants<>+960(SB), Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y4, Y2, Y4
-	VPAND        constants<>+992(SB), Y0, Y0
-	VPOR         Y0, Y4, Y4
-	VBROADCASTSS constants<>+1024(SB), Y0
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VBLENDVPS    Y0, Y3, Y4, Y4
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y4, Y0, (SI)(DI*1)
+	VFMADD231PS  constants<>+96(SB), Y3, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y3
+	VFMADD231PS  constants<>+160(SB), Y7, Y3
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y3, Y7
+	VFMADD213PS  constants<>+256(SB), Y3, Y7
+	VFMADD213PS  constants<>+288(SB), Y3, Y7
+	VFMADD213PS  constants<>+320(SB), Y3, Y7
+	VFMADD213PS  constants<>+352(SB), Y3, Y7
+	VFMADD213PS  constants<>+352(SB), Y3, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VBROADCASTSS constants<>+352(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y6
+	VFMADD213PS  constants<>+352(SB), Y6, Y5
+	VDIVPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD213PS  constants<>+768(SB), Y3, Y5
+	VFMADD213PS  constants<>+800(SB), Y3, Y5
+	VFMADD213PS  constants<>+832(SB), Y3, Y5
+	VFMADD213PS  constants<>+864(SB), Y3, Y5
+	VFMADD213PS  constants<>+896(SB), Y3, Y5
+	VFMADD213PS  constants<>+928(SB), Y3, Y5
+	VFMADD213PS  constants<>+960(SB), Y3, Y5
+	VFMADD213PS  constants<>+992(SB), Y3, Y5
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS constants<>+352(SB), Y3
+	VSUBPS       Y5, Y3, Y5
+	VPAND        constants<>+1024(SB), Y1, Y1
+	VPOR         Y1, Y5, Y5
+	VBROADCASTSS constants<>+1056(SB), Y1
+	VCMPPS       $0x01, Y1, Y2, Y1
+	VBLENDVPS    Y1, Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y0, (SI)(DI*1)
+	JMP          end10
 
-end6:
+next12:
+	CMPQ         CX, $0x08
+	JLE          end10
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+448(SB), Y4
+	VFMADD213PS  constants<>+480(SB), Y3, Y4
+	VFMADD213PS  constants<>+512(SB), Y3, Y4
+	VFMADD213PS  constants<>+544(SB), Y3, Y4
+	VFMADD213PS  constants<>+576(SB), Y3, Y4
+	VFMADD213PS  constants<>+608(SB), Y3, Y4
+	VMULPS       Y1, Y4, Y4
+	VMULPS       constants<>+640(SB), Y3, Y3
+	VMOVAPS      Y2, Y5
+	VBROADCASTSS constants<>+672(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y3, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y3
+	VFMADD231PS  constants<>+160(SB), Y7, Y3
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y3, Y7
+	VFMADD213PS  constants<>+256(SB), Y3, Y7
+	VFMADD213PS  constants<>+288(SB), Y3, Y7
+	VFMADD213PS  constants<>+320(SB), Y3, Y7
+	VFMADD213PS  constants<>+352(SB), Y3, Y7
+	VFMADD213PS  constants<>+352(SB), Y3, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VBROADCASTSS constants<>+352(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y6
+	VFMADD213PS  constants<>+352(SB), Y6, Y5
+	VDIVPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD213PS  constants<>+768(SB), Y3, Y5
+	VFMADD213PS  constants<>+800(SB), Y3, Y5
+	VFMADD213PS  constants<>+832(SB), Y3, Y5
+	VFMADD213PS  constants<>+864(SB), Y3, Y5
+	VFMADD213PS  constants<>+896(SB), Y3, Y5
+	VFMADD213PS  constants<>+928(SB), Y3, Y5
+	VFMADD213PS  constants<>+960(SB), Y3, Y5
+	VFMADD213PS  constants<>+992(SB), Y3, Y5
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS constants<>+352(SB), Y3
+	VSUBPS       Y5, Y3, Y5
+	VPAND        constants<>+1024(SB), Y1, Y1
+	VPOR         Y1, Y5, Y5
+	VBROADCASTSS constants<>+1056(SB), Y1
+	VCMPPS       $0x01, Y1, Y2, Y1
+	VBLENDVPS    Y1, Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y0, 32(SI)(DI*1)
+	JMP          end10
+
+end10:
 	VZEROUPPER
 	RET
 
@@ -719,35 +986,120 @@ end6:
 TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
-block7:
-	CMPQ         DI, AX
-	JGE          tail8
-	VMOVUPS      (BX)(DI*1), Y0
+block15:
+	CMPQ         DI, DX
+	JGE          tail16
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y4
+	VPAND        constants<>+416(SB), Y0, Y1
+	VPAND        constants<>+416(SB), Y4, Y5
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y4, Y4, Y6
+	VBROADCASTSS constants<>+1088(SB), Y3
+	VBROADCASTSS constants<>+1088(SB), Y7
+	VFMADD213PS  constants<>+1120(SB), Y2, Y3
+	VFMADD213PS  constants<>+1120(SB), Y6, Y7
+	VFMADD213PS  constants<>+1152(SB), Y2, Y3
+	VFMADD213PS  constants<>+1152(SB), Y6, Y7
+	VFMADD213PS  constants<>+1184(SB), Y2, Y3
+	VFMADD213PS  constants<>+1184(SB), Y6, Y7
+	VFMADD213PS  constants<>+1216(SB), Y2, Y3
+	VFMADD213PS  constants<>+1216(SB), Y6, Y7
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y6, Y7, Y7
+	VFMADD213PS  Y0, Y0, Y3
+	VFMADD213PS  Y4, Y4, Y7
+	VMULPS       constants<>+1248(SB), Y1, Y2
+	VMULPS       constants<>+1248(SB), Y5, Y8
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y9
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y10
+	VFMADD231PS  constants<>+96(SB), Y2, Y6
+	VFMADD231PS  constants<>+96(SB), Y8, Y10
+	VBROADCASTSS constants<>+64(SB), Y9
+	VBROADCASTSS constants<>+64(SB), Y11
+	VSUBPS       Y9, Y6, Y9
+	VSUBPS       Y11, Y10, Y11
+	VFMADD231PS  constants<>+128(SB), Y9, Y2
+	VFMADD231PS  constants<>+128(SB), Y11, Y8
+	VFMADD231PS  constants<>+160(SB), Y9, Y2
+	VFMADD231PS  constants<>+160(SB), Y11, Y8
+	VBROADCASTSS constants<>+192(SB), Y9
+	VBROADCASTSS constants<>+192(SB), Y11
+	VFMADD213PS  constants<>+224(SB), Y2, Y9
+	VFMADD213PS  constants<>+224(SB), Y8, Y11
+	VFMADD213PS  constants<>+256(SB), Y2, Y9
+	VFMADD213PS  constants<>+256(SB), Y8, Y11
+	VFMADD213PS  constants<>+288(SB), Y2, Y9
+	VFMADD213PS  constants<>+288(SB), Y8, Y11
+	VFMADD213PS  constants<>+320(SB), Y2, Y9
+	VFMADD213PS  constants<>+320(SB), Y8, Y11
+	VFMADD213PS  constants<>+352(SB), Y2, Y9
+	VFMADD213PS  constants<>+352(SB), Y8, Y11
+	VFMADD213PS  constants<>+352(SB), Y2, Y9
+	VFMADD213PS  constants<>+352(SB), Y8, Y11
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VPADDD       constants<>+352(SB), Y10, Y10
+	VMULPS       Y6, Y9, Y9
+	VMULPS       Y10, Y11, Y11
+	VMOVAPS      Y9, Y2
+	VMOVAPS      Y11, Y6
+	VADDPS       constants<>+352(SB), Y2, Y2
+	VADDPS       constants<>+352(SB), Y6, Y6
+	VDIVPS       Y2, Y9, Y9
+	VDIVPS       Y6, Y11, Y11
+	VMULPS       constants<>+1248(SB), Y9, Y9
+	VMULPS       constants<>+1248(SB), Y11, Y11
+	VADDPS       constants<>+352(SB), Y9, Y9
+	VADDPS       constants<>+352(SB), Y11, Y11
+	VPAND        constants<>+1024(SB), Y0, Y0
+	VPAND        constants<>+1024(SB), Y4, Y2
+	VPOR         Y0, Y9, Y9
+	VPOR         Y2, Y11, Y11
+	VBROADCASTSS constants<>+1280(SB), Y0
+	VBROADCASTSS constants<>+1280(SB), Y2
+	VCMPPS       $0x01, Y0, Y1, Y0
+	VCMPPS       $0x01, Y2, Y5, Y1
+	VBLENDVPS    Y0, Y3, Y9, Y9
+	VBLENDVPS    Y1, Y7, Y11, Y11
+	VMOVUPS      Y9, (SI)(DI*1)
+	VMOVUPS      Y11, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block15
+
+tail16:
+	CMPQ         CX, $0x08
+	JL           partial18
+	VMOVUPS      (AX)(DI*1), Y0
 	VPAND        constants<>+416(SB), Y0, Y1
 	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+1056(SB), Y3
-	VFMADD213PS  constants<>+1088(SB), Y2, Y3
+	VBROADCASTSS constants<>+1088(SB), Y3
 	VFMADD213PS  constants<>+1120(SB), Y2, Y3
 	VFMADD213PS  constants<>+1152(SB), Y2, Y3
 	VFMADD213PS  constants<>+1184(SB), Y2, Y3
+	VFMADD213PS  constants<>+1216(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
 	VFMADD213PS  Y0, Y0, Y3
-	VMULPS       constants<>+1216(SB), Y1, Y2
-	VBROADCASTSS constants<>+0(SB), Y4
+	VMULPS       constants<>+1248(SB), Y1, Y2
+	VBROADCASTSS constants<>+672(SB), Y4
 	VMAXPS       Y2, Y4, Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VMINPS       Y2, Y4, Y2
 	VBROADCASTSS constants<>+64(SB), Y4
 	VFMADD231PS  constants<>+96(SB), Y2, Y4
 	VBROADCASTSS constants<>+64(SB), Y5
@@ -761,84 +1113,115 @@ block7:
 	VFMADD213PS  constants<>+320(SB), Y2, Y5
 	VFMADD213PS  constants<>+352(SB), Y2, Y5
 	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VPADDD       constants<>+384(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y5, Y5
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       constants<>+352(SB), Y4, Y4
 	VMULPS       Y4, Y5, Y5
 	VMOVAPS      Y5, Y2
 	VADDPS       constants<>+352(SB), Y2, Y2
 	VDIVPS       Y2, Y5, Y5
-	VMULPS       constants<>+1216(SB), Y5, Y5
+	VMULPS       constants<>+1248(SB), Y5, Y5
 	VADDPS       constants<>+352(SB), Y5, Y5
-	VPAND        constants<>+992(SB), Y0, Y0
+	VPAND        constants<>+1024(SB), Y0, Y0
 	VPOR         Y0, Y5, Y5
-	VBROADCASTSS constants<>+1248(SB), Y0
+	VBROADCASTSS constants<>+1280(SB), Y0
 	VCMPPS       $0x01, Y0, Y1, Y0
 	VBLENDVPS    Y0, Y3, Y5, Y5
 	VMOVUPS      Y5, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block7
+	JMP          next19
 
-tail8:
-	TESTQ        CX, CX
-	JZ           end9
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+1056(SB), Y3
-	VFMADD213PS  constants<>+1088(SB), Y2, Y3
-	VFMADD213PS  constants<>+1120(SB), Y2, Y3
-	VFMADD213PS  constants<>+1152(SB), Y2, Y3
-	VFMADD213PS  constants<>+1184(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD213PS  Y0, Y0, Y3
-	VMULPS       constants<>+1216(SB), Y1, Y2
-	VBROADCASTSS constants<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y2, Y4
+partial18:
+	CMPQ         CX, $0x00
+	JLE          end17
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VFMADD213PS  constants<>+1120(SB), Y3, Y4
+	VFMADD213PS  constants<>+1152(SB), Y3, Y4
+	VFMADD213PS  constants<>+1184(SB), Y3, Y4
+	VFMADD213PS  constants<>+1216(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD213PS  Y1, Y1, Y4
+	VMULPS       constants<>+1248(SB), Y2, Y3
+	VBROADCASTSS constants<>+672(SB), Y5
+	VMAXPS       Y3, Y5, Y3
 	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y5, Y2
-	VFMADD231PS  constants<>+160(SB), Y5, Y2
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y2, Y5
-	VFMADD213PS  constants<>+256(SB), Y2, Y5
-	VFMADD213PS  constants<>+288(SB), Y2, Y5
-	VFMADD213PS  constants<>+320(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VPADDD       constants<>+384(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y5, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VMOVAPS      Y5, Y2
-	VADDPS       constants<>+352(SB), Y2, Y2
-	VDIVPS       Y2, Y5, Y5
-	VMULPS       constants<>+1216(SB), Y5, Y5
-	VADDPS       constants<>+352(SB), Y5, Y5
-	VPAND        constants<>+992(SB), Y0, Y0
-	VPOR         Y0, Y5, Y5
-	VBROADCASTSS constants<>+1248(SB), Y0
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VBLENDVPS    Y0, Y3, Y5, Y5
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y5, Y0, (SI)(DI*1)
+	VFMADD231PS  constants<>+96(SB), Y3, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VSUBPS       Y6, Y5, Y6
+	VFMADD231PS  constants<>+128(SB), Y6, Y3
+	VFMADD231PS  constants<>+160(SB), Y6, Y3
+	VBROADCASTSS constants<>+192(SB), Y6
+	VFMADD213PS  constants<>+224(SB), Y3, Y6
+	VFMADD213PS  constants<>+256(SB), Y3, Y6
+	VFMADD213PS  constants<>+288(SB), Y3, Y6
+	VFMADD213PS  constants<>+320(SB), Y3, Y6
+	VFMADD213PS  constants<>+352(SB), Y3, Y6
+	VFMADD213PS  constants<>+352(SB), Y3, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+352(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVAPS      Y6, Y3
+	VADDPS       constants<>+352(SB), Y3, Y3
+	VDIVPS       Y3, Y6, Y6
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VADDPS       constants<>+352(SB), Y6, Y6
+	VPAND        constants<>+1024(SB), Y1, Y1
+	VPOR         Y1, Y6, Y6
+	VBROADCASTSS constants<>+1280(SB), Y1
+	VCMPPS       $0x01, Y1, Y2, Y1
+	VBLENDVPS    Y1, Y4, Y6, Y6
+	VMASKMOVPS   Y6, Y0, (SI)(DI*1)
+	JMP          end17
 
-end9:
+next19:
+	CMPQ         CX, $0x08
+	JLE          end17
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VFMADD213PS  constants<>+1120(SB), Y3, Y4
+	VFMADD213PS  constants<>+1152(SB), Y3, Y4
+	VFMADD213PS  constants<>+1184(SB), Y3, Y4
+	VFMADD213PS  constants<>+1216(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD213PS  Y1, Y1, Y4
+	VMULPS       constants<>+1248(SB), Y2, Y3
+	VBROADCASTSS constants<>+672(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS constants<>+64(SB), Y5
+	VFMADD231PS  constants<>+96(SB), Y3, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VSUBPS       Y6, Y5, Y6
+	VFMADD231PS  constants<>+128(SB), Y6, Y3
+	VFMADD231PS  constants<>+160(SB), Y6, Y3
+	VBROADCASTSS constants<>+192(SB), Y6
+	VFMADD213PS  constants<>+224(SB), Y3, Y6
+	VFMADD213PS  constants<>+256(SB), Y3, Y6
+	VFMADD213PS  constants<>+288(SB), Y3, Y6
+	VFMADD213PS  constants<>+320(SB), Y3, Y6
+	VFMADD213PS  constants<>+352(SB), Y3, Y6
+	VFMADD213PS  constants<>+352(SB), Y3, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       constants<>+352(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVAPS      Y6, Y3
+	VADDPS       constants<>+352(SB), Y3, Y3
+	VDIVPS       Y3, Y6, Y6
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VADDPS       constants<>+352(SB), Y6, Y6
+	VPAND        constants<>+1024(SB), Y1, Y1
+	VPOR         Y1, Y6, Y6
+	VBROADCASTSS constants<>+1280(SB), Y1
+	VCMPPS       $0x01, Y1, Y2, Y1
+	VBLENDVPS    Y1, Y4, Y6, Y6
+	VMASKMOVPS   Y6, Y0, 32(SI)(DI*1)
+	JMP          end17
+
+end17:
 	VZEROUPPER
 	RET
 
@@ -847,25 +1230,84 @@ end9:
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
-block10:
-	CMPQ         DI, AX
-	JGE          tail11
-	VMOVUPS      (BX)(DI*1), Y0
+block22:
+	CMPQ         DI, DX
+	JGE          tail23
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y2
 	VMULPS       constants<>+640(SB), Y0, Y0
-	VBROADCASTSS constants<>+0(SB), Y1
+	VMULPS       constants<>+640(SB), Y2, Y2
+	VBROADCASTSS constants<>+672(SB), Y1
+	VBROADCASTSS constants<>+672(SB), Y3
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+32(SB), Y1
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+1312(SB), Y1
+	VBROADCASTSS constants<>+1312(SB), Y3
+	VMINPS       Y0, Y1, Y0
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y4
+	VFMADD231PS  constants<>+96(SB), Y0, Y1
+	VFMADD231PS  constants<>+96(SB), Y2, Y4
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y5
+	VSUBPS       Y3, Y1, Y3
+	VSUBPS       Y5, Y4, Y5
+	VFMADD231PS  constants<>+128(SB), Y3, Y0
+	VFMADD231PS  constants<>+128(SB), Y5, Y2
+	VFMADD231PS  constants<>+160(SB), Y3, Y0
+	VFMADD231PS  constants<>+160(SB), Y5, Y2
+	VBROADCASTSS constants<>+192(SB), Y3
+	VBROADCASTSS constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+224(SB), Y0, Y3
+	VFMADD213PS  constants<>+224(SB), Y2, Y5
+	VFMADD213PS  constants<>+256(SB), Y0, Y3
+	VFMADD213PS  constants<>+256(SB), Y2, Y5
+	VFMADD213PS  constants<>+288(SB), Y0, Y3
+	VFMADD213PS  constants<>+288(SB), Y2, Y5
+	VFMADD213PS  constants<>+320(SB), Y0, Y3
+	VFMADD213PS  constants<>+320(SB), Y2, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y3
+	VFMADD213PS  constants<>+352(SB), Y2, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y3
+	VFMADD213PS  constants<>+352(SB), Y2, Y5
+	VPSLLD       $0x17, Y1, Y1
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+352(SB), Y1, Y1
+	VPADDD       constants<>+352(SB), Y4, Y4
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y4, Y5, Y5
+	VADDPS       constants<>+352(SB), Y3, Y3
+	VADDPS       constants<>+352(SB), Y5, Y5
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+352(SB), Y1
+	VDIVPS       Y3, Y0, Y3
+	VDIVPS       Y5, Y1, Y5
+	VMOVUPS      Y3, (SI)(DI*1)
+	VMOVUPS      Y5, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block22
+
+tail23:
+	CMPQ         CX, $0x08
+	JL           partial25
+	VMOVUPS      (AX)(DI*1), Y0
+	VMULPS       constants<>+640(SB), Y0, Y0
+	VBROADCASTSS constants<>+672(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+1312(SB), Y1
 	VMINPS       Y0, Y1, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VFMADD231PS  constants<>+96(SB), Y0, Y1
@@ -880,12 +1322,6 @@ block10:
 	VFMADD213PS  constants<>+320(SB), Y0, Y2
 	VFMADD213PS  constants<>+352(SB), Y0, Y2
 	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VPADDD       constants<>+384(SB), Y1, Y1
-	VPSRAD       $0x01, Y1, Y0
-	VPSUBD       Y0, Y1, Y1
-	VPSLLD       $0x17, Y0, Y0
-	VPADDD       constants<>+352(SB), Y0, Y0
-	VMULPS       Y0, Y2, Y2
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       constants<>+352(SB), Y1, Y1
 	VMULPS       Y1, Y2, Y2
@@ -893,48 +1329,73 @@ block10:
 	VBROADCASTSS constants<>+352(SB), Y0
 	VDIVPS       Y2, Y0, Y2
 	VMOVUPS      Y2, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block10
+	JMP          next26
 
-tail11:
-	TESTQ        CX, CX
-	JZ           end12
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VMULPS       constants<>+640(SB), Y0, Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+32(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
+partial25:
+	CMPQ         CX, $0x00
+	JLE          end24
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VMULPS       constants<>+640(SB), Y1, Y1
+	VBROADCASTSS constants<>+672(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+1312(SB), Y2
+	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
-	VSUBPS       Y2, Y1, Y2
-	VFMADD231PS  constants<>+128(SB), Y2, Y0
-	VFMADD231PS  constants<>+160(SB), Y2, Y0
-	VBROADCASTSS constants<>+192(SB), Y2
-	VFMADD213PS  constants<>+224(SB), Y0, Y2
-	VFMADD213PS  constants<>+256(SB), Y0, Y2
-	VFMADD213PS  constants<>+288(SB), Y0, Y2
-	VFMADD213PS  constants<>+320(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VPADDD       constants<>+384(SB), Y1, Y1
-	VPSRAD       $0x01, Y1, Y0
-	VPSUBD       Y0, Y1, Y1
-	VPSLLD       $0x17, Y0, Y0
-	VPADDD       constants<>+352(SB), Y0, Y0
-	VMULPS       Y0, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VADDPS       constants<>+352(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y0
-	VDIVPS       Y2, Y0, Y2
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y2, Y0, (SI)(DI*1)
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VSUBPS       Y3, Y2, Y3
+	VFMADD231PS  constants<>+128(SB), Y3, Y1
+	VFMADD231PS  constants<>+160(SB), Y3, Y1
+	VBROADCASTSS constants<>+192(SB), Y3
+	VFMADD213PS  constants<>+224(SB), Y1, Y3
+	VFMADD213PS  constants<>+256(SB), Y1, Y3
+	VFMADD213PS  constants<>+288(SB), Y1, Y3
+	VFMADD213PS  constants<>+320(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VADDPS       constants<>+352(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y1
+	VDIVPS       Y3, Y1, Y3
+	VMASKMOVPS   Y3, Y0, (SI)(DI*1)
+	JMP          end24
 
-end12:
+next26:
+	CMPQ         CX, $0x08
+	JLE          end24
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VMULPS       constants<>+640(SB), Y1, Y1
+	VBROADCASTSS constants<>+672(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+1312(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VSUBPS       Y3, Y2, Y3
+	VFMADD231PS  constants<>+128(SB), Y3, Y1
+	VFMADD231PS  constants<>+160(SB), Y3, Y1
+	VBROADCASTSS constants<>+192(SB), Y3
+	VFMADD213PS  constants<>+224(SB), Y1, Y3
+	VFMADD213PS  constants<>+256(SB), Y1, Y3
+	VFMADD213PS  constants<>+288(SB), Y1, Y3
+	VFMADD213PS  constants<>+320(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VFMADD213PS  constants<>+352(SB), Y1, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VADDPS       constants<>+352(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y1
+	VDIVPS       Y3, Y1, Y3
+	VMASKMOVPS   Y3, Y0, 32(SI)(DI*1)
+	JMP          end24
+
+end24:
 	VZEROUPPER
 	RET
 
@@ -943,27 +1404,124 @@ end12:
 TEXT ·geluAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
-block13:
-	CMPQ         DI, AX
-	JGE          tail14
-	VMOVUPS      (BX)(DI*1), Y0
+block29:
+	CMPQ         DI, DX
+	JGE          tail30
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y3
 	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1280(SB), Y1, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
+	VMULPS       Y3, Y3, Y4
+	VMULPS       constants<>+1344(SB), Y1, Y1
+	VMULPS       constants<>+1344(SB), Y4, Y4
+	VBROADCASTSS constants<>+672(SB), Y2
+	VBROADCASTSS constants<>+672(SB), Y5
 	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VMINPS       Y1, Y2, Y1
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VFMADD231PS  constants<>+96(SB), Y4, Y6
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y5, Y2, Y5
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y5, Y1
+	VFMADD231PS  constants<>+128(SB), Y7, Y4
+	VFMADD231PS  constants<>+160(SB), Y5, Y1
+	VFMADD231PS  constants<>+160(SB), Y7, Y4
+	VBROADCASTSS constants<>+192(SB), Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y1, Y5
+	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VFMADD213PS  constants<>+256(SB), Y1, Y5
+	VFMADD213PS  constants<>+256(SB), Y4, Y7
+	VFMADD213PS  constants<>+288(SB), Y1, Y5
+	VFMADD213PS  constants<>+288(SB), Y4, Y7
+	VFMADD213PS  constants<>+320(SB), Y1, Y5
+	VFMADD213PS  constants<>+320(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VPSLLD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y2, Y5, Y5
+	VMULPS       Y6, Y7, Y7
+	VPAND        constants<>+416(SB), Y0, Y1
+	VPAND        constants<>+416(SB), Y3, Y6
+	VMULPS       constants<>+1376(SB), Y1, Y1
+	VMULPS       constants<>+1376(SB), Y6, Y6
+	VBROADCASTSS constants<>+352(SB), Y2
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y9
+	VFMADD213PS  constants<>+352(SB), Y4, Y1
+	VFMADD213PS  constants<>+352(SB), Y9, Y6
+	VDIVPS       Y1, Y2, Y1
+	VDIVPS       Y6, Y8, Y4
+	VBROADCASTSS constants<>+736(SB), Y2
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD213PS  constants<>+768(SB), Y1, Y2
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+800(SB), Y1, Y2
+	VFMADD213PS  constants<>+800(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y1, Y2
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+864(SB), Y1, Y2
+	VFMADD213PS  constants<>+864(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y1, Y2
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+928(SB), Y1, Y2
+	VFMADD213PS  constants<>+928(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y1, Y2
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VFMADD213PS  constants<>+992(SB), Y1, Y2
+	VFMADD213PS  constants<>+992(SB), Y4, Y6
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y7, Y6, Y6
+	VMULPS       constants<>+1408(SB), Y2, Y2
+	VMULPS       constants<>+1408(SB), Y6, Y6
+	VBROADCASTSS constants<>+352(SB), Y1
+	VBROADCASTSS constants<>+352(SB), Y4
+	VSUBPS       Y2, Y1, Y1
+	VSUBPS       Y6, Y4, Y5
+	VBROADCASTSS constants<>+1440(SB), Y4
+	VBROADCASTSS constants<>+1440(SB), Y7
+	VCMPPS       $0x01, Y4, Y0, Y4
+	VCMPPS       $0x01, Y7, Y3, Y7
+	VBLENDVPS    Y4, Y2, Y1, Y1
+	VBLENDVPS    Y7, Y6, Y5, Y5
+	VMULPS       Y0, Y1, Y1
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y1, (SI)(DI*1)
+	VMOVUPS      Y5, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block29
+
+tail30:
+	CMPQ         CX, $0x08
+	JL           partial32
+	VMOVUPS      (AX)(DI*1), Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       constants<>+1344(SB), Y1, Y1
+	VBROADCASTSS constants<>+672(SB), Y2
+	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
 	VFMADD231PS  constants<>+96(SB), Y1, Y2
 	VBROADCASTSS constants<>+64(SB), Y3
@@ -977,23 +1535,16 @@ block13:
 	VFMADD213PS  constants<>+320(SB), Y1, Y3
 	VFMADD213PS  constants<>+352(SB), Y1, Y3
 	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       constants<>+352(SB), Y2, Y2
 	VMULPS       Y2, Y3, Y3
 	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       constants<>+1312(SB), Y1, Y1
+	VMULPS       constants<>+1376(SB), Y1, Y1
 	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y4
 	VFMADD213PS  constants<>+352(SB), Y4, Y1
 	VDIVPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+704(SB), Y2
-	VFMADD213PS  constants<>+736(SB), Y1, Y2
+	VBROADCASTSS constants<>+736(SB), Y2
 	VFMADD213PS  constants<>+768(SB), Y1, Y2
 	VFMADD213PS  constants<>+800(SB), Y1, Y2
 	VFMADD213PS  constants<>+832(SB), Y1, Y2
@@ -1001,80 +1552,124 @@ block13:
 	VFMADD213PS  constants<>+896(SB), Y1, Y2
 	VFMADD213PS  constants<>+928(SB), Y1, Y2
 	VFMADD213PS  constants<>+960(SB), Y1, Y2
+	VFMADD213PS  constants<>+992(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
 	VMULPS       Y3, Y2, Y2
-	VMULPS       constants<>+1344(SB), Y2, Y2
+	VMULPS       constants<>+1408(SB), Y2, Y2
 	VBROADCASTSS constants<>+352(SB), Y1
 	VSUBPS       Y2, Y1, Y1
-	VBROADCASTSS constants<>+1376(SB), Y3
+	VBROADCASTSS constants<>+1440(SB), Y3
 	VCMPPS       $0x01, Y3, Y0, Y3
 	VBLENDVPS    Y3, Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y1
 	VMOVUPS      Y1, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block13
+	JMP          next33
 
-tail14:
-	TESTQ        CX, CX
-	JZ           end15
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1280(SB), Y1, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       constants<>+1312(SB), Y1, Y1
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y4
-	VFMADD213PS  constants<>+352(SB), Y4, Y1
-	VDIVPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+704(SB), Y2
-	VFMADD213PS  constants<>+736(SB), Y1, Y2
-	VFMADD213PS  constants<>+768(SB), Y1, Y2
-	VFMADD213PS  constants<>+800(SB), Y1, Y2
-	VFMADD213PS  constants<>+832(SB), Y1, Y2
-	VFMADD213PS  constants<>+864(SB), Y1, Y2
-	VFMADD213PS  constants<>+896(SB), Y1, Y2
-	VFMADD213PS  constants<>+928(SB), Y1, Y2
-	VFMADD213PS  constants<>+960(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       Y3, Y2, Y2
+partial32:
+	CMPQ         CX, $0x00
+	JLE          end31
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VMULPS       Y1, Y1, Y2
 	VMULPS       constants<>+1344(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y1
-	VSUBPS       Y2, Y1, Y1
-	VBROADCASTSS constants<>+1376(SB), Y3
-	VCMPPS       $0x01, Y3, Y0, Y3
-	VBLENDVPS    Y3, Y2, Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y1, Y0, (SI)(DI*1)
+	VBROADCASTSS constants<>+672(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VFMADD231PS  constants<>+96(SB), Y2, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VSUBPS       Y4, Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y4, Y2
+	VFMADD231PS  constants<>+160(SB), Y4, Y2
+	VBROADCASTSS constants<>+192(SB), Y4
+	VFMADD213PS  constants<>+224(SB), Y2, Y4
+	VFMADD213PS  constants<>+256(SB), Y2, Y4
+	VFMADD213PS  constants<>+288(SB), Y2, Y4
+	VFMADD213PS  constants<>+320(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+352(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       constants<>+1376(SB), Y2, Y2
+	VBROADCASTSS constants<>+352(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y5
+	VFMADD213PS  constants<>+352(SB), Y5, Y2
+	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+736(SB), Y3
+	VFMADD213PS  constants<>+768(SB), Y2, Y3
+	VFMADD213PS  constants<>+800(SB), Y2, Y3
+	VFMADD213PS  constants<>+832(SB), Y2, Y3
+	VFMADD213PS  constants<>+864(SB), Y2, Y3
+	VFMADD213PS  constants<>+896(SB), Y2, Y3
+	VFMADD213PS  constants<>+928(SB), Y2, Y3
+	VFMADD213PS  constants<>+960(SB), Y2, Y3
+	VFMADD213PS  constants<>+992(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMULPS       constants<>+1408(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+1440(SB), Y4
+	VCMPPS       $0x01, Y4, Y1, Y4
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, (SI)(DI*1)
+	JMP          end31
 
-end15:
+next33:
+	CMPQ         CX, $0x08
+	JLE          end31
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       constants<>+1344(SB), Y2, Y2
+	VBROADCASTSS constants<>+672(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VFMADD231PS  constants<>+96(SB), Y2, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VSUBPS       Y4, Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y4, Y2
+	VFMADD231PS  constants<>+160(SB), Y4, Y2
+	VBROADCASTSS constants<>+192(SB), Y4
+	VFMADD213PS  constants<>+224(SB), Y2, Y4
+	VFMADD213PS  constants<>+256(SB), Y2, Y4
+	VFMADD213PS  constants<>+288(SB), Y2, Y4
+	VFMADD213PS  constants<>+320(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+352(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VPAND        constants<>+416(SB), Y1, Y2
+	VMULPS       constants<>+1376(SB), Y2, Y2
+	VBROADCASTSS constants<>+352(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y5
+	VFMADD213PS  constants<>+352(SB), Y5, Y2
+	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+736(SB), Y3
+	VFMADD213PS  constants<>+768(SB), Y2, Y3
+	VFMADD213PS  constants<>+800(SB), Y2, Y3
+	VFMADD213PS  constants<>+832(SB), Y2, Y3
+	VFMADD213PS  constants<>+864(SB), Y2, Y3
+	VFMADD213PS  constants<>+896(SB), Y2, Y3
+	VFMADD213PS  constants<>+928(SB), Y2, Y3
+	VFMADD213PS  constants<>+960(SB), Y2, Y3
+	VFMADD213PS  constants<>+992(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMULPS       constants<>+1408(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+1440(SB), Y4
+	VCMPPS       $0x01, Y4, Y1, Y4
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y2, Y0, 32(SI)(DI*1)
+	JMP          end31
+
+end31:
 	VZEROUPPER
 	RET
 
@@ -1083,29 +1678,98 @@ end15:
 TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ x+8(FP), BX
+	SUBQ AX, BX
+	MOVQ x+8(FP), AX
 	MOVQ y+16(FP), SI
 	XORQ DI, DI
 
-block16:
-	CMPQ         DI, AX
-	JGE          tail17
-	VMOVUPS      (BX)(DI*1), Y0
+block36:
+	CMPQ         DI, DX
+	JGE          tail37
+	VMOVUPS      (AX)(DI*1), Y0
+	VMOVUPS      32(AX)(DI*1), Y3
 	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1408(SB), Y1, Y1
-	VADDPS       constants<>+1440(SB), Y1, Y1
+	VMULPS       Y3, Y3, Y4
+	VMULPS       constants<>+1472(SB), Y1, Y1
+	VMULPS       constants<>+1472(SB), Y4, Y4
+	VADDPS       constants<>+1504(SB), Y1, Y1
+	VADDPS       constants<>+1504(SB), Y4, Y4
+	VMULPS       Y0, Y1, Y1
+	VMULPS       Y3, Y4, Y4
+	VMULPS       constants<>+640(SB), Y1, Y1
+	VMULPS       constants<>+640(SB), Y4, Y4
+	VBROADCASTSS constants<>+672(SB), Y2
+	VBROADCASTSS constants<>+672(SB), Y5
+	VMAXPS       Y1, Y2, Y1
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS constants<>+1312(SB), Y2
+	VBROADCASTSS constants<>+1312(SB), Y5
+	VMINPS       Y1, Y2, Y1
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y1, Y2
+	VFMADD231PS  constants<>+96(SB), Y4, Y6
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y5, Y2, Y5
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y5, Y1
+	VFMADD231PS  constants<>+128(SB), Y7, Y4
+	VFMADD231PS  constants<>+160(SB), Y5, Y1
+	VFMADD231PS  constants<>+160(SB), Y7, Y4
+	VBROADCASTSS constants<>+192(SB), Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y1, Y5
+	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VFMADD213PS  constants<>+256(SB), Y1, Y5
+	VFMADD213PS  constants<>+256(SB), Y4, Y7
+	VFMADD213PS  constants<>+288(SB), Y1, Y5
+	VFMADD213PS  constants<>+288(SB), Y4, Y7
+	VFMADD213PS  constants<>+320(SB), Y1, Y5
+	VFMADD213PS  constants<>+320(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VPSLLD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y2, Y2
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y2, Y5, Y5
+	VMULPS       Y6, Y7, Y7
+	VADDPS       constants<>+352(SB), Y5, Y5
+	VADDPS       constants<>+352(SB), Y7, Y7
+	VBROADCASTSS constants<>+352(SB), Y1
+	VBROADCASTSS constants<>+352(SB), Y2
+	VDIVPS       Y5, Y1, Y5
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y0, Y5, Y5
+	VMULPS       Y3, Y7, Y7
+	VMOVUPS      Y5, (SI)(DI*1)
+	VMOVUPS      Y7, 32(SI)(DI*1)
+	ADDQ         $0x40, DI
+	JMP          block36
+
+tail37:
+	CMPQ         CX, $0x08
+	JL           partial39
+	VMOVUPS      (AX)(DI*1), Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       constants<>+1472(SB), Y1, Y1
+	VADDPS       constants<>+1504(SB), Y1, Y1
 	VMULPS       Y0, Y1, Y1
 	VMULPS       constants<>+640(SB), Y1, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
+	VBROADCASTSS constants<>+672(SB), Y2
 	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
+	VBROADCASTSS constants<>+1312(SB), Y2
 	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+64(SB), Y2
 	VFMADD231PS  constants<>+96(SB), Y1, Y2
@@ -1120,12 +1784,6 @@ block16:
 	VFMADD213PS  constants<>+320(SB), Y1, Y3
 	VFMADD213PS  constants<>+352(SB), Y1, Y3
 	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       constants<>+352(SB), Y2, Y2
 	VMULPS       Y2, Y3, Y3
@@ -1134,53 +1792,83 @@ block16:
 	VDIVPS       Y3, Y1, Y3
 	VMULPS       Y0, Y3, Y3
 	VMOVUPS      Y3, (SI)(DI*1)
-	ADDQ         $0x20, DI
-	JMP          block16
+	JMP          next40
 
-tail17:
-	TESTQ        CX, CX
-	JZ           end18
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(DI*1), Y0, Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1408(SB), Y1, Y1
-	VADDPS       constants<>+1440(SB), Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMULPS       constants<>+640(SB), Y1, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
+partial39:
+	CMPQ         CX, $0x00
+	JLE          end38
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(DI*1), Y0, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       constants<>+1472(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constants<>+640(SB), Y2, Y2
+	VBROADCASTSS constants<>+672(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+1312(SB), Y3
+	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y1
-	VDIVPS       Y3, Y1, Y3
-	VMULPS       Y0, Y3, Y3
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y3, Y0, (SI)(DI*1)
+	VFMADD231PS  constants<>+96(SB), Y2, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VSUBPS       Y4, Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y4, Y2
+	VFMADD231PS  constants<>+160(SB), Y4, Y2
+	VBROADCASTSS constants<>+192(SB), Y4
+	VFMADD213PS  constants<>+224(SB), Y2, Y4
+	VFMADD213PS  constants<>+256(SB), Y2, Y4
+	VFMADD213PS  constants<>+288(SB), Y2, Y4
+	VFMADD213PS  constants<>+320(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+352(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VADDPS       constants<>+352(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y2
+	VDIVPS       Y4, Y2, Y4
+	VMULPS       Y1, Y4, Y4
+	VMASKMOVPS   Y4, Y0, (SI)(DI*1)
+	JMP          end38
 
-end18:
+next40:
+	CMPQ         CX, $0x08
+	JLE          end38
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       constants<>+1472(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMULPS       constants<>+640(SB), Y2, Y2
+	VBROADCASTSS constants<>+672(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+1312(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VFMADD231PS  constants<>+96(SB), Y2, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VSUBPS       Y4, Y3, Y4
+	VFMADD231PS  constants<>+128(SB), Y4, Y2
+	VFMADD231PS  constants<>+160(SB), Y4, Y2
+	VBROADCASTSS constants<>+192(SB), Y4
+	VFMADD213PS  constants<>+224(SB), Y2, Y4
+	VFMADD213PS  constants<>+256(SB), Y2, Y4
+	VFMADD213PS  constants<>+288(SB), Y2, Y4
+	VFMADD213PS  constants<>+320(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VFMADD213PS  constants<>+352(SB), Y2, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+352(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VADDPS       constants<>+352(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y2
+	VDIVPS       Y4, Y2, Y4
+	VMULPS       Y1, Y4, Y4
+	VMASKMOVPS   Y4, Y0, 32(SI)(DI*1)
+	JMP          end38
+
+end38:
 	VZEROUPPER
 	RET
 
@@ -1189,29 +1877,132 @@ end18:
 TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ a+8(FP), BX
+	SUBQ AX, BX
+	MOVQ a+8(FP), AX
 	MOVQ b+16(FP), SI
 	MOVQ y+24(FP), DI
 	XORQ R8, R8
 
-block19:
-	CMPQ         R8, AX
-	JGE          tail20
-	VMOVUPS      (BX)(R8*1), Y0
+block43:
+	CMPQ         R8, DX
+	JGE          tail44
+	VMOVUPS      (AX)(R8*1), Y0
+	VMOVUPS      32(AX)(R8*1), Y4
+	VMOVUPS      (SI)(R8*1), Y1
+	VMOVUPS      32(SI)(R8*1), Y5
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y4, Y4, Y6
+	VMULPS       constants<>+1344(SB), Y2, Y2
+	VMULPS       constants<>+1344(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y3
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y2, Y3, Y2
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y8
+	VFMADD231PS  constants<>+96(SB), Y2, Y3
+	VFMADD231PS  constants<>+96(SB), Y6, Y8
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VSUBPS       Y7, Y3, Y7
+	VSUBPS       Y9, Y8, Y9
+	VFMADD231PS  constants<>+128(SB), Y7, Y2
+	VFMADD231PS  constants<>+128(SB), Y9, Y6
+	VFMADD231PS  constants<>+160(SB), Y7, Y2
+	VFMADD231PS  constants<>+160(SB), Y9, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y2, Y7
+	VFMADD213PS  constants<>+224(SB), Y6, Y9
+	VFMADD213PS  constants<>+256(SB), Y2, Y7
+	VFMADD213PS  constants<>+256(SB), Y6, Y9
+	VFMADD213PS  constants<>+288(SB), Y2, Y7
+	VFMADD213PS  constants<>+288(SB), Y6, Y9
+	VFMADD213PS  constants<>+320(SB), Y2, Y7
+	VFMADD213PS  constants<>+320(SB), Y6, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y9
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       constants<>+352(SB), Y3, Y3
+	VPADDD       constants<>+352(SB), Y8, Y8
+	VMULPS       Y3, Y7, Y7
+	VMULPS       Y8, Y9, Y9
+	VPAND        constants<>+416(SB), Y0, Y2
+	VPAND        constants<>+416(SB), Y4, Y8
+	VMULPS       constants<>+1376(SB), Y2, Y2
+	VMULPS       constants<>+1376(SB), Y8, Y8
+	VBROADCASTSS constants<>+352(SB), Y3
+	VBROADCASTSS constants<>+352(SB), Y10
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y2
+	VFMADD213PS  constants<>+352(SB), Y11, Y8
+	VDIVPS       Y2, Y3, Y2
+	VDIVPS       Y8, Y10, Y6
+	VBROADCASTSS constants<>+736(SB), Y3
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD213PS  constants<>+768(SB), Y2, Y3
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+800(SB), Y2, Y3
+	VFMADD213PS  constants<>+800(SB), Y6, Y8
+	VFMADD213PS  constants<>+832(SB), Y2, Y3
+	VFMADD213PS  constants<>+832(SB), Y6, Y8
+	VFMADD213PS  constants<>+864(SB), Y2, Y3
+	VFMADD213PS  constants<>+864(SB), Y6, Y8
+	VFMADD213PS  constants<>+896(SB), Y2, Y3
+	VFMADD213PS  constants<>+896(SB), Y6, Y8
+	VFMADD213PS  constants<>+928(SB), Y2, Y3
+	VFMADD213PS  constants<>+928(SB), Y6, Y8
+	VFMADD213PS  constants<>+960(SB), Y2, Y3
+	VFMADD213PS  constants<>+960(SB), Y6, Y8
+	VFMADD213PS  constants<>+992(SB), Y2, Y3
+	VFMADD213PS  constants<>+992(SB), Y6, Y8
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y9, Y8, Y8
+	VMULPS       constants<>+1408(SB), Y3, Y3
+	VMULPS       constants<>+1408(SB), Y8, Y8
+	VBROADCASTSS constants<>+352(SB), Y2
+	VBROADCASTSS constants<>+352(SB), Y6
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y8, Y6, Y10
+	VBROADCASTSS constants<>+1440(SB), Y6
+	VBROADCASTSS constants<>+1440(SB), Y11
+	VCMPPS       $0x01, Y6, Y0, Y6
+	VCMPPS       $0x01, Y11, Y4, Y11
+	VBLENDVPS    Y6, Y3, Y2, Y2
+	VBLENDVPS    Y11, Y8, Y10, Y10
+	VMULPS       Y0, Y7, Y7
+	VMULPS       Y4, Y9, Y9
+	VFMADD231PS  constants<>+1536(SB), Y7, Y2
+	VFMADD231PS  constants<>+1536(SB), Y9, Y10
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y5, Y10, Y10
+	VMOVUPS      Y2, (DI)(R8*1)
+	VMOVUPS      Y10, 32(DI)(R8*1)
+	ADDQ         $0x40, R8
+	JMP          block43
+
+tail44:
+	CMPQ         CX, $0x08
+	JL           partial46
+	VMOVUPS      (AX)(R8*1), Y0
 	VMOVUPS      (SI)(R8*1), Y1
 	VMULPS       Y0, Y0, Y2
-	VMULPS       constants<>+1280(SB), Y2, Y2
-	VBROADCASTSS constants<>+0(SB), Y3
+	VMULPS       constants<>+1344(SB), Y2, Y2
+	VBROADCASTSS constants<>+672(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS constants<>+64(SB), Y3
 	VFMADD231PS  constants<>+96(SB), Y2, Y3
 	VBROADCASTSS constants<>+64(SB), Y4
@@ -1225,23 +2016,16 @@ block19:
 	VFMADD213PS  constants<>+320(SB), Y2, Y4
 	VFMADD213PS  constants<>+352(SB), Y2, Y4
 	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPADDD       constants<>+384(SB), Y3, Y3
-	VPSRAD       $0x01, Y3, Y2
-	VPSUBD       Y2, Y3, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y4, Y4
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       constants<>+352(SB), Y3, Y3
 	VMULPS       Y3, Y4, Y4
 	VPAND        constants<>+416(SB), Y0, Y2
-	VMULPS       constants<>+1312(SB), Y2, Y2
+	VMULPS       constants<>+1376(SB), Y2, Y2
 	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+672(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y5
 	VFMADD213PS  constants<>+352(SB), Y5, Y2
 	VDIVPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+704(SB), Y3
-	VFMADD213PS  constants<>+736(SB), Y2, Y3
+	VBROADCASTSS constants<>+736(SB), Y3
 	VFMADD213PS  constants<>+768(SB), Y2, Y3
 	VFMADD213PS  constants<>+800(SB), Y2, Y3
 	VFMADD213PS  constants<>+832(SB), Y2, Y3
@@ -1249,86 +2033,132 @@ block19:
 	VFMADD213PS  constants<>+896(SB), Y2, Y3
 	VFMADD213PS  constants<>+928(SB), Y2, Y3
 	VFMADD213PS  constants<>+960(SB), Y2, Y3
+	VFMADD213PS  constants<>+992(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
 	VMULPS       Y4, Y3, Y3
-	VMULPS       constants<>+1344(SB), Y3, Y3
+	VMULPS       constants<>+1408(SB), Y3, Y3
 	VBROADCASTSS constants<>+352(SB), Y2
 	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+1376(SB), Y5
+	VBROADCASTSS constants<>+1440(SB), Y5
 	VCMPPS       $0x01, Y5, Y0, Y5
 	VBLENDVPS    Y5, Y3, Y2, Y2
 	VMULPS       Y0, Y4, Y4
-	VFMADD231PS  constants<>+1472(SB), Y4, Y2
+	VFMADD231PS  constants<>+1536(SB), Y4, Y2
 	VMULPS       Y1, Y2, Y2
 	VMOVUPS      Y2, (DI)(R8*1)
-	ADDQ         $0x20, R8
-	JMP          block19
+	JMP          next47
 
-tail20:
-	TESTQ        CX, CX
-	JZ           end21
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(R8*1), Y0, Y0
-	VMOVUPS      (DX), Y1
-	VMASKMOVPS   (SI)(R8*1), Y1, Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       constants<>+1280(SB), Y2, Y2
-	VBROADCASTSS constants<>+0(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPADDD       constants<>+384(SB), Y3, Y3
-	VPSRAD       $0x01, Y3, Y2
-	VPSUBD       Y2, Y3, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y4, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VPAND        constants<>+416(SB), Y0, Y2
-	VMULPS       constants<>+1312(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+672(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y2
-	VDIVPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+704(SB), Y3
-	VFMADD213PS  constants<>+736(SB), Y2, Y3
-	VFMADD213PS  constants<>+768(SB), Y2, Y3
-	VFMADD213PS  constants<>+800(SB), Y2, Y3
-	VFMADD213PS  constants<>+832(SB), Y2, Y3
-	VFMADD213PS  constants<>+864(SB), Y2, Y3
-	VFMADD213PS  constants<>+896(SB), Y2, Y3
-	VFMADD213PS  constants<>+928(SB), Y2, Y3
-	VFMADD213PS  constants<>+960(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y4, Y3, Y3
+partial46:
+	CMPQ         CX, $0x00
+	JLE          end45
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(R8*1), Y0, Y1
+	VMASKMOVPS   (SI)(R8*1), Y0, Y2
+	VMULPS       Y1, Y1, Y3
 	VMULPS       constants<>+1344(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+1376(SB), Y5
-	VCMPPS       $0x01, Y5, Y0, Y5
-	VBLENDVPS    Y5, Y3, Y2, Y2
-	VMULPS       Y0, Y4, Y4
-	VFMADD231PS  constants<>+1472(SB), Y4, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y2, Y0, (DI)(R8*1)
+	VBROADCASTSS constants<>+672(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VFMADD231PS  constants<>+96(SB), Y3, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VSUBPS       Y5, Y4, Y5
+	VFMADD231PS  constants<>+128(SB), Y5, Y3
+	VFMADD231PS  constants<>+160(SB), Y5, Y3
+	VBROADCASTSS constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+224(SB), Y3, Y5
+	VFMADD213PS  constants<>+256(SB), Y3, Y5
+	VFMADD213PS  constants<>+288(SB), Y3, Y5
+	VFMADD213PS  constants<>+320(SB), Y3, Y5
+	VFMADD213PS  constants<>+352(SB), Y3, Y5
+	VFMADD213PS  constants<>+352(SB), Y3, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+352(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPAND        constants<>+416(SB), Y1, Y3
+	VMULPS       constants<>+1376(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y6
+	VFMADD213PS  constants<>+352(SB), Y6, Y3
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+736(SB), Y4
+	VFMADD213PS  constants<>+768(SB), Y3, Y4
+	VFMADD213PS  constants<>+800(SB), Y3, Y4
+	VFMADD213PS  constants<>+832(SB), Y3, Y4
+	VFMADD213PS  constants<>+864(SB), Y3, Y4
+	VFMADD213PS  constants<>+896(SB), Y3, Y4
+	VFMADD213PS  constants<>+928(SB), Y3, Y4
+	VFMADD213PS  constants<>+960(SB), Y3, Y4
+	VFMADD213PS  constants<>+992(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMULPS       constants<>+1408(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y3
+	VSUBPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+1440(SB), Y6
+	VCMPPS       $0x01, Y6, Y1, Y6
+	VBLENDVPS    Y6, Y4, Y3, Y3
+	VMULPS       Y1, Y5, Y5
+	VFMADD231PS  constants<>+1536(SB), Y5, Y3
+	VMULPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
+	JMP          end45
 
-end21:
+next47:
+	CMPQ         CX, $0x08
+	JLE          end45
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(R8*1), Y0, Y1
+	VMASKMOVPS   32(SI)(R8*1), Y0, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       constants<>+1344(SB), Y3, Y3
+	VBROADCASTSS constants<>+672(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VFMADD231PS  constants<>+96(SB), Y3, Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VSUBPS       Y5, Y4, Y5
+	VFMADD231PS  constants<>+128(SB), Y5, Y3
+	VFMADD231PS  constants<>+160(SB), Y5, Y3
+	VBROADCASTSS constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+224(SB), Y3, Y5
+	VFMADD213PS  constants<>+256(SB), Y3, Y5
+	VFMADD213PS  constants<>+288(SB), Y3, Y5
+	VFMADD213PS  constants<>+320(SB), Y3, Y5
+	VFMADD213PS  constants<>+352(SB), Y3, Y5
+	VFMADD213PS  constants<>+352(SB), Y3, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+352(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VPAND        constants<>+416(SB), Y1, Y3
+	VMULPS       constants<>+1376(SB), Y3, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y6
+	VFMADD213PS  constants<>+352(SB), Y6, Y3
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+736(SB), Y4
+	VFMADD213PS  constants<>+768(SB), Y3, Y4
+	VFMADD213PS  constants<>+800(SB), Y3, Y4
+	VFMADD213PS  constants<>+832(SB), Y3, Y4
+	VFMADD213PS  constants<>+864(SB), Y3, Y4
+	VFMADD213PS  constants<>+896(SB), Y3, Y4
+	VFMADD213PS  constants<>+928(SB), Y3, Y4
+	VFMADD213PS  constants<>+960(SB), Y3, Y4
+	VFMADD213PS  constants<>+992(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMULPS       constants<>+1408(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y3
+	VSUBPS       Y4, Y3, Y3
+	VBROADCASTSS constants<>+1440(SB), Y6
+	VCMPPS       $0x01, Y6, Y1, Y6
+	VBLENDVPS    Y6, Y4, Y3, Y3
+	VMULPS       Y1, Y5, Y5
+	VFMADD231PS  constants<>+1536(SB), Y5, Y3
+	VMULPS       Y2, Y3, Y3
+	VMASKMOVPS   Y3, Y0, 32(DI)(R8*1)
+	JMP          end45
+
+end45:
 	VZEROUPPER
 	RET
 
@@ -1337,39 +2167,138 @@ end21:
 TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
-	ANDQ $0x07, CX
-	SUBQ CX, AX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ a+8(FP), BX
+	SUBQ AX, BX
+	MOVQ a+8(FP), AX
 	MOVQ b+16(FP), SI
 	MOVQ y+24(FP), DI
 	XORQ R8, R8
 
-block22:
-	CMPQ         R8, AX
-	JGE          tail23
-	VMOVUPS      (BX)(R8*1), Y0
+block50:
+	CMPQ         R8, DX
+	JGE          tail51
+	VMOVUPS      (AX)(R8*1), Y0
+	VMOVUPS      32(AX)(R8*1), Y3
 	VMOVUPS      (SI)(R8*1), Y1
-	VBROADCASTSS constants<>+1504(SB), Y2
+	VMOVUPS      32(SI)(R8*1), Y4
+	VBROADCASTSS constants<>+1568(SB), Y2
+	VBROADCASTSS constants<>+1568(SB), Y5
 	VMAXPS       Y0, Y2, Y0
-	VBROADCASTSS constants<>+1536(SB), Y2
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS constants<>+1600(SB), Y2
+	VBROADCASTSS constants<>+1600(SB), Y5
+	VMINPS       Y0, Y2, Y0
+	VMINPS       Y3, Y5, Y3
+	VMULPS       Y0, Y0, Y2
+	VMULPS       Y3, Y3, Y8
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y8, Y9
+	VMULPS       constants<>+1472(SB), Y5, Y5
+	VMULPS       constants<>+1472(SB), Y9, Y9
+	VADDPS       constants<>+1504(SB), Y5, Y5
+	VADDPS       constants<>+1504(SB), Y9, Y9
+	VMULPS       Y0, Y5, Y5
+	VMULPS       Y3, Y9, Y9
+	VMOVAPS      Y5, Y6
+	VMOVAPS      Y9, Y10
+	VPAND        constants<>+416(SB), Y5, Y5
+	VPAND        constants<>+416(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y5, Y5
+	VMULPS       constants<>+640(SB), Y9, Y9
+	VBROADCASTSS constants<>+672(SB), Y7
+	VBROADCASTSS constants<>+672(SB), Y11
+	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y9, Y11, Y9
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y12
+	VFMADD231PS  constants<>+96(SB), Y5, Y7
+	VFMADD231PS  constants<>+96(SB), Y9, Y12
+	VBROADCASTSS constants<>+64(SB), Y11
+	VBROADCASTSS constants<>+64(SB), Y13
+	VSUBPS       Y11, Y7, Y11
+	VSUBPS       Y13, Y12, Y13
+	VFMADD231PS  constants<>+128(SB), Y11, Y5
+	VFMADD231PS  constants<>+128(SB), Y13, Y9
+	VFMADD231PS  constants<>+160(SB), Y11, Y5
+	VFMADD231PS  constants<>+160(SB), Y13, Y9
+	VBROADCASTSS constants<>+192(SB), Y11
+	VBROADCASTSS constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y5, Y11
+	VFMADD213PS  constants<>+224(SB), Y9, Y13
+	VFMADD213PS  constants<>+256(SB), Y5, Y11
+	VFMADD213PS  constants<>+256(SB), Y9, Y13
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y9, Y13
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y9, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y9, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y9, Y13
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       constants<>+352(SB), Y7, Y7
+	VPADDD       constants<>+352(SB), Y12, Y12
+	VMULPS       Y7, Y11, Y11
+	VMULPS       Y12, Y13, Y13
+	VMOVAPS      Y11, Y5
+	VMOVAPS      Y13, Y9
+	VADDPS       constants<>+352(SB), Y5, Y5
+	VADDPS       constants<>+352(SB), Y9, Y9
+	VBROADCASTSS constants<>+352(SB), Y7
+	VBROADCASTSS constants<>+352(SB), Y12
+	VDIVPS       Y5, Y7, Y5
+	VDIVPS       Y9, Y12, Y12
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y12, Y13, Y13
+	VMULPS       Y5, Y11, Y7
+	VMULPS       Y12, Y13, Y14
+	VBROADCASTSS constants<>+1440(SB), Y9
+	VBROADCASTSS constants<>+1440(SB), Y15
+	VCMPPS       $0x01, Y9, Y6, Y6
+	VCMPPS       $0x01, Y15, Y10, Y9
+	VBLENDVPS    Y6, Y11, Y5, Y5
+	VBLENDVPS    Y9, Y13, Y12, Y12
+	VMULPS       constants<>+1632(SB), Y2, Y2
+	VMULPS       constants<>+1632(SB), Y8, Y8
+	VADDPS       constants<>+1504(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y8, Y8
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y3, Y8, Y8
+	VFMADD231PS  Y7, Y2, Y5
+	VFMADD231PS  Y14, Y8, Y12
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y4, Y12, Y12
+	VMOVUPS      Y5, (DI)(R8*1)
+	VMOVUPS      Y12, 32(DI)(R8*1)
+	ADDQ         $0x40, R8
+	JMP          block50
+
+tail51:
+	CMPQ         CX, $0x08
+	JL           partial53
+	VMOVUPS      (AX)(R8*1), Y0
+	VMOVUPS      (SI)(R8*1), Y1
+	VBROADCASTSS constants<>+1568(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+1600(SB), Y2
 	VMINPS       Y0, Y2, Y0
 	VMULPS       Y0, Y0, Y2
 	VMOVAPS      Y2, Y3
-	VMULPS       constants<>+1408(SB), Y3, Y3
-	VADDPS       constants<>+1440(SB), Y3, Y3
+	VMULPS       constants<>+1472(SB), Y3, Y3
+	VADDPS       constants<>+1504(SB), Y3, Y3
 	VMULPS       Y0, Y3, Y3
 	VMOVAPS      Y3, Y4
 	VPAND        constants<>+416(SB), Y3, Y3
 	VMULPS       constants<>+640(SB), Y3, Y3
-	VBROADCASTSS constants<>+0(SB), Y5
+	VBROADCASTSS constants<>+672(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+32(SB), Y5
-	VMINPS       Y3, Y5, Y3
 	VBROADCASTSS constants<>+64(SB), Y5
 	VFMADD231PS  constants<>+96(SB), Y3, Y5
 	VBROADCASTSS constants<>+64(SB), Y6
@@ -1383,12 +2312,6 @@ block22:
 	VFMADD213PS  constants<>+320(SB), Y3, Y6
 	VFMADD213PS  constants<>+352(SB), Y3, Y6
 	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       constants<>+352(SB), Y5, Y5
 	VMULPS       Y5, Y6, Y6
@@ -1398,81 +2321,124 @@ block22:
 	VDIVPS       Y3, Y5, Y3
 	VMULPS       Y3, Y6, Y6
 	VMULPS       Y3, Y6, Y5
-	VBROADCASTSS constants<>+1376(SB), Y7
+	VBROADCASTSS constants<>+1440(SB), Y7
 	VCMPPS       $0x01, Y7, Y4, Y4
 	VBLENDVPS    Y4, Y6, Y3, Y3
-	VMULPS       constants<>+1568(SB), Y2, Y2
-	VADDPS       constants<>+1440(SB), Y2, Y2
+	VMULPS       constants<>+1632(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y2, Y2
 	VMULPS       Y0, Y2, Y2
 	VFMADD231PS  Y5, Y2, Y3
 	VMULPS       Y1, Y3, Y3
 	VMOVUPS      Y3, (DI)(R8*1)
-	ADDQ         $0x20, R8
-	JMP          block22
+	JMP          next54
 
-tail23:
-	TESTQ        CX, CX
-	JZ           end24
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   (BX)(R8*1), Y0, Y0
-	VMOVUPS      (DX), Y1
-	VMASKMOVPS   (SI)(R8*1), Y1, Y1
-	VBROADCASTSS constants<>+1504(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VBROADCASTSS constants<>+1536(SB), Y2
-	VMINPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y2
-	VMOVAPS      Y2, Y3
-	VMULPS       constants<>+1408(SB), Y3, Y3
-	VADDPS       constants<>+1440(SB), Y3, Y3
-	VMULPS       Y0, Y3, Y3
+partial53:
+	CMPQ         CX, $0x00
+	JLE          end52
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(R8*1), Y0, Y1
+	VMASKMOVPS   (SI)(R8*1), Y0, Y2
+	VBROADCASTSS constants<>+1568(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VBROADCASTSS constants<>+1600(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
-	VPAND        constants<>+416(SB), Y3, Y3
-	VMULPS       constants<>+640(SB), Y3, Y3
-	VBROADCASTSS constants<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+32(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y3, Y5
+	VMULPS       constants<>+1472(SB), Y4, Y4
+	VADDPS       constants<>+1504(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVAPS      Y4, Y5
+	VPAND        constants<>+416(SB), Y4, Y4
+	VMULPS       constants<>+640(SB), Y4, Y4
+	VBROADCASTSS constants<>+672(SB), Y6
+	VMAXPS       Y4, Y6, Y4
 	VBROADCASTSS constants<>+64(SB), Y6
-	VSUBPS       Y6, Y5, Y6
-	VFMADD231PS  constants<>+128(SB), Y6, Y3
-	VFMADD231PS  constants<>+160(SB), Y6, Y3
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y3, Y6
-	VFMADD213PS  constants<>+256(SB), Y3, Y6
-	VFMADD213PS  constants<>+288(SB), Y3, Y6
-	VFMADD213PS  constants<>+320(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VMOVAPS      Y6, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y5
-	VDIVPS       Y3, Y5, Y3
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y3, Y6, Y5
-	VBROADCASTSS constants<>+1376(SB), Y7
-	VCMPPS       $0x01, Y7, Y4, Y4
-	VBLENDVPS    Y4, Y6, Y3, Y3
-	VMULPS       constants<>+1568(SB), Y2, Y2
-	VADDPS       constants<>+1440(SB), Y2, Y2
-	VMULPS       Y0, Y2, Y2
-	VFMADD231PS  Y5, Y2, Y3
+	VFMADD231PS  constants<>+96(SB), Y4, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y4
+	VFMADD231PS  constants<>+160(SB), Y7, Y4
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VFMADD213PS  constants<>+256(SB), Y4, Y7
+	VFMADD213PS  constants<>+288(SB), Y4, Y7
+	VFMADD213PS  constants<>+320(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVAPS      Y7, Y4
+	VADDPS       constants<>+352(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y6
+	VDIVPS       Y4, Y6, Y4
+	VMULPS       Y4, Y7, Y7
+	VMULPS       Y4, Y7, Y6
+	VBROADCASTSS constants<>+1440(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y5
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VMULPS       constants<>+1632(SB), Y3, Y3
+	VADDPS       constants<>+1504(SB), Y3, Y3
 	VMULPS       Y1, Y3, Y3
-	VMOVUPS      (DX), Y0
-	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
+	VFMADD231PS  Y6, Y3, Y4
+	VMULPS       Y2, Y4, Y4
+	VMASKMOVPS   Y4, Y0, (DI)(R8*1)
+	JMP          end52
 
-end24:
+next54:
+	CMPQ         CX, $0x08
+	JLE          end52
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(R8*1), Y0, Y1
+	VMASKMOVPS   32(SI)(R8*1), Y0, Y2
+	VBROADCASTSS constants<>+1568(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VBROADCASTSS constants<>+1600(SB), Y3
+	VMINPS       Y1, Y3, Y1
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VMULPS       constants<>+1472(SB), Y4, Y4
+	VADDPS       constants<>+1504(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVAPS      Y4, Y5
+	VPAND        constants<>+416(SB), Y4, Y4
+	VMULPS       constants<>+640(SB), Y4, Y4
+	VBROADCASTSS constants<>+672(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y4, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y4
+	VFMADD231PS  constants<>+160(SB), Y7, Y4
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VFMADD213PS  constants<>+256(SB), Y4, Y7
+	VFMADD213PS  constants<>+288(SB), Y4, Y7
+	VFMADD213PS  constants<>+320(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVAPS      Y7, Y4
+	VADDPS       constants<>+352(SB), Y4, Y4
+	VBROADCASTSS constants<>+352(SB), Y6
+	VDIVPS       Y4, Y6, Y4
+	VMULPS       Y4, Y7, Y7
+	VMULPS       Y4, Y7, Y6
+	VBROADCASTSS constants<>+1440(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y5
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VMULPS       constants<>+1632(SB), Y3, Y3
+	VADDPS       constants<>+1504(SB), Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y6, Y3, Y4
+	VMULPS       Y2, Y4, Y4
+	VMASKMOVPS   Y4, Y0, 32(DI)(R8*1)
+	JMP          end52
+
+end52:
 	VZEROUPPER
 	RET
 
@@ -1482,72 +2448,108 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
 	ANDQ $0x1f, CX
-	SUBQ CX, AX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ a+8(FP), BX
+	SUBQ AX, BX
+	MOVQ a+8(FP), AX
 	MOVQ b+16(FP), SI
 	MOVQ y+24(FP), DI
 	XORQ R8, R8
 
-block25:
-	CMPQ    R8, AX
-	JGE     tail26
-	VMOVUPS (BX)(R8*1), Y0
+block57:
+	CMPQ    R8, DX
+	JGE     tail58
+	VMOVUPS (AX)(R8*1), Y0
+	VMOVUPS 32(AX)(R8*1), Y2
+	VMOVUPS (SI)(R8*1), Y1
+	VMOVUPS 32(SI)(R8*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, (DI)(R8*1)
+	VMOVUPS Y2, 32(DI)(R8*1)
+	VMOVUPS 64(AX)(R8*1), Y0
+	VMOVUPS 96(AX)(R8*1), Y2
+	VMOVUPS 64(SI)(R8*1), Y1
+	VMOVUPS 96(SI)(R8*1), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, 64(DI)(R8*1)
+	VMOVUPS Y2, 96(DI)(R8*1)
+	ADDQ    $0x80, R8
+	JMP     block57
+
+tail58:
+	CMPQ    CX, $0x08
+	JL      partial60
+	VMOVUPS (AX)(R8*1), Y0
 	VMOVUPS (SI)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DI)(R8*1)
-	VMOVUPS 32(BX)(R8*1), Y0
+	JMP     next61
+
+partial60:
+	CMPQ       CX, $0x00
+	JLE        end59
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS (AX)(R8*1), Y0, Y1
+	VMASKMOVPS (SI)(R8*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DI)(R8*1)
+	JMP        end59
+
+next61:
+	CMPQ    CX, $0x10
+	JL      partial62
+	VMOVUPS 32(AX)(R8*1), Y0
 	VMOVUPS 32(SI)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DI)(R8*1)
-	VMOVUPS 64(BX)(R8*1), Y0
+	JMP     next63
+
+partial62:
+	CMPQ       CX, $0x08
+	JLE        end59
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 32(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 32(SI)(R8*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(DI)(R8*1)
+	JMP        end59
+
+next63:
+	CMPQ    CX, $0x18
+	JL      partial64
+	VMOVUPS 64(AX)(R8*1), Y0
 	VMOVUPS 64(SI)(R8*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 64(DI)(R8*1)
-	VMOVUPS 96(BX)(R8*1), Y0
-	VMOVUPS 96(SI)(R8*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(DI)(R8*1)
-	ADDQ    $0x80, R8
-	JMP     block25
+	JMP     next65
 
-tail26:
-	TESTQ      CX, CX
-	JZ         end27
-	VMOVUPS    (DX), Y0
-	VMASKMOVPS (BX)(R8*1), Y0, Y0
-	VMOVUPS    (DX), Y1
-	VMASKMOVPS (SI)(R8*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    (DX), Y1
-	VMASKMOVPS Y0, Y1, (DI)(R8*1)
-	VMOVUPS    32(DX), Y0
-	VMASKMOVPS 32(BX)(R8*1), Y0, Y0
-	VMOVUPS    32(DX), Y1
-	VMASKMOVPS 32(SI)(R8*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    32(DX), Y1
-	VMASKMOVPS Y0, Y1, 32(DI)(R8*1)
-	VMOVUPS    64(DX), Y0
-	VMASKMOVPS 64(BX)(R8*1), Y0, Y0
-	VMOVUPS    64(DX), Y1
-	VMASKMOVPS 64(SI)(R8*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    64(DX), Y1
-	VMASKMOVPS Y0, Y1, 64(DI)(R8*1)
-	VMOVUPS    96(DX), Y0
-	VMASKMOVPS 96(BX)(R8*1), Y0, Y0
-	VMOVUPS    96(DX), Y1
-	VMASKMOVPS 96(SI)(R8*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    96(DX), Y1
-	VMASKMOVPS Y0, Y1, 96(DI)(R8*1)
+partial64:
+	CMPQ       CX, $0x10
+	JLE        end59
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 64(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 64(SI)(R8*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 64(DI)(R8*1)
+	JMP        end59
 
-end27:
+next65:
+	CMPQ       CX, $0x18
+	JLE        end59
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 96(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 96(SI)(R8*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 96(DI)(R8*1)
+	JMP        end59
+
+end59:
 	VZEROUPPER
 	RET
 
@@ -1557,72 +2559,108 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), AX
 	MOVQ AX, CX
 	ANDQ $0x1f, CX
-	SUBQ CX, AX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
 	SHLQ $0x02, AX
-	LEAQ masks<>+128(SB), DX
-	MOVQ CX, BX
-	SHLQ $0x02, BX
-	SUBQ BX, DX
-	MOVQ a+8(FP), BX
+	SUBQ AX, BX
+	MOVQ a+8(FP), AX
 	MOVQ b+16(FP), SI
 	MOVQ y+24(FP), DI
 	XORQ R8, R8
 
-block28:
-	CMPQ    R8, AX
-	JGE     tail29
-	VMOVUPS (BX)(R8*1), Y0
+block68:
+	CMPQ    R8, DX
+	JGE     tail69
+	VMOVUPS (AX)(R8*1), Y0
+	VMOVUPS 32(AX)(R8*1), Y2
+	VMOVUPS (SI)(R8*1), Y1
+	VMOVUPS 32(SI)(R8*1), Y3
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y0, (DI)(R8*1)
+	VMOVUPS Y2, 32(DI)(R8*1)
+	VMOVUPS 64(AX)(R8*1), Y0
+	VMOVUPS 96(AX)(R8*1), Y2
+	VMOVUPS 64(SI)(R8*1), Y1
+	VMOVUPS 96(SI)(R8*1), Y3
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y0, 64(DI)(R8*1)
+	VMOVUPS Y2, 96(DI)(R8*1)
+	ADDQ    $0x80, R8
+	JMP     block68
+
+tail69:
+	CMPQ    CX, $0x08
+	JL      partial71
+	VMOVUPS (AX)(R8*1), Y0
 	VMOVUPS (SI)(R8*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DI)(R8*1)
-	VMOVUPS 32(BX)(R8*1), Y0
+	JMP     next72
+
+partial71:
+	CMPQ       CX, $0x00
+	JLE        end70
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS (AX)(R8*1), Y0, Y1
+	VMASKMOVPS (SI)(R8*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DI)(R8*1)
+	JMP        end70
+
+next72:
+	CMPQ    CX, $0x10
+	JL      partial73
+	VMOVUPS 32(AX)(R8*1), Y0
 	VMOVUPS 32(SI)(R8*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DI)(R8*1)
-	VMOVUPS 64(BX)(R8*1), Y0
+	JMP     next74
+
+partial73:
+	CMPQ       CX, $0x08
+	JLE        end70
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 32(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 32(SI)(R8*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(DI)(R8*1)
+	JMP        end70
+
+next74:
+	CMPQ    CX, $0x18
+	JL      partial75
+	VMOVUPS 64(AX)(R8*1), Y0
 	VMOVUPS 64(SI)(R8*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, 64(DI)(R8*1)
-	VMOVUPS 96(BX)(R8*1), Y0
-	VMOVUPS 96(SI)(R8*1), Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(DI)(R8*1)
-	ADDQ    $0x80, R8
-	JMP     block28
+	JMP     next76
 
-tail29:
-	TESTQ      CX, CX
-	JZ         end30
-	VMOVUPS    (DX), Y0
-	VMASKMOVPS (BX)(R8*1), Y0, Y0
-	VMOVUPS    (DX), Y1
-	VMASKMOVPS (SI)(R8*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    (DX), Y1
-	VMASKMOVPS Y0, Y1, (DI)(R8*1)
-	VMOVUPS    32(DX), Y0
-	VMASKMOVPS 32(BX)(R8*1), Y0, Y0
-	VMOVUPS    32(DX), Y1
-	VMASKMOVPS 32(SI)(R8*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    32(DX), Y1
-	VMASKMOVPS Y0, Y1, 32(DI)(R8*1)
-	VMOVUPS    64(DX), Y0
-	VMASKMOVPS 64(BX)(R8*1), Y0, Y0
-	VMOVUPS    64(DX), Y1
-	VMASKMOVPS 64(SI)(R8*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    64(DX), Y1
-	VMASKMOVPS Y0, Y1, 64(DI)(R8*1)
-	VMOVUPS    96(DX), Y0
-	VMASKMOVPS 96(BX)(R8*1), Y0, Y0
-	VMOVUPS    96(DX), Y1
-	VMASKMOVPS 96(SI)(R8*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    96(DX), Y1
-	VMASKMOVPS Y0, Y1, 96(DI)(R8*1)
+partial75:
+	CMPQ       CX, $0x10
+	JLE        end70
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 64(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 64(SI)(R8*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 64(DI)(R8*1)
+	JMP        end70
 
-end30:
+next76:
+	CMPQ       CX, $0x18
+	JLE        end70
+	VMOVUPS    (BX), Y0
+	VMASKMOVPS 96(AX)(R8*1), Y0, Y1
+	VMASKMOVPS 96(SI)(R8*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 96(DI)(R8*1)
+	JMP        end70
+
+end70:
 	VZEROUPPER
 	RET
 
@@ -1632,72 +2670,108 @@ TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
 	MOVQ         n+0(FP), AX
 	MOVQ         AX, CX
 	ANDQ         $0x1f, CX
-	SUBQ         CX, AX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
 	SHLQ         $0x02, AX
-	LEAQ         masks<>+128(SB), DX
-	MOVQ         CX, BX
-	SHLQ         $0x02, BX
-	SUBQ         BX, DX
+	SUBQ         AX, BX
 	VBROADCASTSS alpha+8(FP), Y0
-	MOVQ         x+16(FP), BX
+	MOVQ         x+16(FP), AX
 	MOVQ         y+24(FP), SI
 	XORQ         DI, DI
 
-block31:
-	CMPQ        DI, AX
-	JGE         tail32
+block79:
+	CMPQ        DI, DX
+	JGE         tail80
 	VMOVUPS     (SI)(DI*1), Y1
-	VMOVUPS     (BX)(DI*1), Y2
+	VMOVUPS     (AX)(DI*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, (SI)(DI*1)
 	VMOVUPS     32(SI)(DI*1), Y1
-	VMOVUPS     32(BX)(DI*1), Y2
+	VMOVUPS     32(AX)(DI*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, 32(SI)(DI*1)
 	VMOVUPS     64(SI)(DI*1), Y1
-	VMOVUPS     64(BX)(DI*1), Y2
+	VMOVUPS     64(AX)(DI*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, 64(SI)(DI*1)
 	VMOVUPS     96(SI)(DI*1), Y1
-	VMOVUPS     96(BX)(DI*1), Y2
+	VMOVUPS     96(AX)(DI*1), Y2
 	VFMADD231PS Y2, Y0, Y1
 	VMOVUPS     Y1, 96(SI)(DI*1)
 	ADDQ        $0x80, DI
-	JMP         block31
+	JMP         block79
 
-tail32:
-	TESTQ       CX, CX
-	JZ          end33
-	VMOVUPS     (DX), Y1
-	VMASKMOVPS  (SI)(DI*1), Y1, Y1
-	VMOVUPS     (DX), Y2
-	VMASKMOVPS  (BX)(DI*1), Y2, Y2
+tail80:
+	CMPQ        CX, $0x08
+	JL          partial82
+	VMOVUPS     (SI)(DI*1), Y1
+	VMOVUPS     (AX)(DI*1), Y2
 	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     (DX), Y2
-	VMASKMOVPS  Y1, Y2, (SI)(DI*1)
-	VMOVUPS     32(DX), Y1
-	VMASKMOVPS  32(SI)(DI*1), Y1, Y1
-	VMOVUPS     32(DX), Y2
-	VMASKMOVPS  32(BX)(DI*1), Y2, Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     32(DX), Y2
-	VMASKMOVPS  Y1, Y2, 32(SI)(DI*1)
-	VMOVUPS     64(DX), Y1
-	VMASKMOVPS  64(SI)(DI*1), Y1, Y1
-	VMOVUPS     64(DX), Y2
-	VMASKMOVPS  64(BX)(DI*1), Y2, Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     64(DX), Y2
-	VMASKMOVPS  Y1, Y2, 64(SI)(DI*1)
-	VMOVUPS     96(DX), Y1
-	VMASKMOVPS  96(SI)(DI*1), Y1, Y1
-	VMOVUPS     96(DX), Y2
-	VMASKMOVPS  96(BX)(DI*1), Y2, Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     96(DX), Y0
-	VMASKMOVPS  Y1, Y0, 96(SI)(DI*1)
+	VMOVUPS     Y1, (SI)(DI*1)
+	JMP         next83
 
-end33:
+partial82:
+	CMPQ        CX, $0x00
+	JLE         end81
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  (SI)(DI*1), Y1, Y2
+	VMASKMOVPS  (AX)(DI*1), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, (SI)(DI*1)
+	JMP         end81
+
+next83:
+	CMPQ        CX, $0x10
+	JL          partial84
+	VMOVUPS     32(SI)(DI*1), Y1
+	VMOVUPS     32(AX)(DI*1), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(SI)(DI*1)
+	JMP         next85
+
+partial84:
+	CMPQ        CX, $0x08
+	JLE         end81
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  32(SI)(DI*1), Y1, Y2
+	VMASKMOVPS  32(AX)(DI*1), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, 32(SI)(DI*1)
+	JMP         end81
+
+next85:
+	CMPQ        CX, $0x18
+	JL          partial86
+	VMOVUPS     64(SI)(DI*1), Y1
+	VMOVUPS     64(AX)(DI*1), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 64(SI)(DI*1)
+	JMP         next87
+
+partial86:
+	CMPQ        CX, $0x10
+	JLE         end81
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  64(SI)(DI*1), Y1, Y2
+	VMASKMOVPS  64(AX)(DI*1), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, 64(SI)(DI*1)
+	JMP         end81
+
+next87:
+	CMPQ        CX, $0x18
+	JLE         end81
+	VMOVUPS     (BX), Y1
+	VMASKMOVPS  96(SI)(DI*1), Y1, Y2
+	VMASKMOVPS  96(AX)(DI*1), Y1, Y3
+	VFMADD231PS Y3, Y0, Y2
+	VMASKMOVPS  Y2, Y1, 96(SI)(DI*1)
+	JMP         end81
+
+end81:
 	VZEROUPPER
 	RET
 
@@ -1706,20 +2780,84 @@ end33:
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
 block1:
-	CMPQ             SI, AX
+	CMPQ             SI, DX
 	JGE              tail2
-	VMOVUPS          (DX)(SI*1), Z0
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z2
+	VBROADCASTSS     constants<>+0(SB), Z1
+	VBROADCASTSS     constants<>+0(SB), Z3
+	VMAXPS           Z0, Z1, Z0
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+32(SB), Z1
+	VBROADCASTSS     constants<>+32(SB), Z3
+	VMINPS           Z0, Z1, Z0
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VSUBPS           Z3, Z1, Z3
+	VSUBPS           Z5, Z4, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z3, Z0
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z3, Z0
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VPADDD.BCST      constants<>+384(SB), Z1, Z1
+	VPADDD.BCST      constants<>+384(SB), Z4, Z4
+	VPSRAD           $0x01, Z1, Z0
+	VPSRAD           $0x01, Z4, Z2
+	VPSUBD           Z0, Z1, Z1
+	VPSUBD           Z2, Z4, Z4
+	VPSLLD           $0x17, Z0, Z0
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z0, Z0
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VMULPS           Z0, Z3, Z3
+	VMULPS           Z2, Z5, Z5
+	VPSLLD           $0x17, Z1, Z1
+	VPSLLD           $0x17, Z4, Z4
+	VPADDD.BCST      constants<>+352(SB), Z1, Z1
+	VPADDD.BCST      constants<>+352(SB), Z4, Z4
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z3, (BX)(SI*1)
+	VMOVUPS          Z5, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block1
+
+tail2:
+	CMPQ             CX, $0x10
+	JL               partial4
+	VMOVUPS          (AX)(SI*1), Z0
 	VBROADCASTSS     constants<>+0(SB), Z1
 	VMAXPS           Z0, Z1, Z0
 	VBROADCASTSS     constants<>+32(SB), Z1
@@ -1747,13 +2885,12 @@ block1:
 	VPADDD.BCST      constants<>+352(SB), Z1, Z1
 	VMULPS           Z1, Z2, Z2
 	VMOVUPS          Z2, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block1
+	JMP              next5
 
-tail2:
-	TESTQ            CX, CX
-	JZ               end3
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial4:
+	CMPQ             CX, $0x00
+	JLE              end3
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VBROADCASTSS     constants<>+0(SB), Z1
 	VMAXPS           Z0, Z1, Z0
 	VBROADCASTSS     constants<>+32(SB), Z1
@@ -1781,6 +2918,40 @@ tail2:
 	VPADDD.BCST      constants<>+352(SB), Z1, Z1
 	VMULPS           Z1, Z2, Z2
 	VMOVUPS          Z2, K1, (BX)(SI*1)
+	JMP              end3
+
+next5:
+	CMPQ             CX, $0x10
+	JLE              end3
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VBROADCASTSS     constants<>+0(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     constants<>+32(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VSUBPS           Z2, Z1, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
+	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
+	VBROADCASTSS     constants<>+192(SB), Z2
+	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
+	VPADDD.BCST      constants<>+384(SB), Z1, Z1
+	VPSRAD           $0x01, Z1, Z0
+	VPSUBD           Z0, Z1, Z1
+	VPSLLD           $0x17, Z0, Z0
+	VPADDD.BCST      constants<>+352(SB), Z0, Z0
+	VMULPS           Z0, Z2, Z2
+	VPSLLD           $0x17, Z1, Z1
+	VPADDD.BCST      constants<>+352(SB), Z1, Z1
+	VMULPS           Z1, Z2, Z2
+	VMOVUPS          Z2, K1, 64(BX)(SI*1)
+	JMP              end3
 
 end3:
 	VZEROUPPER
@@ -1791,20 +2962,134 @@ end3:
 TEXT ·erfAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
-block4:
-	CMPQ             SI, AX
-	JGE              tail5
-	VMOVUPS          (DX)(SI*1), Z0
+block8:
+	CMPQ             SI, DX
+	JGE              tail9
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z6
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VPANDD.BCST      constants<>+416(SB), Z6, Z7
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z6, Z6, Z8
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+448(SB), Z9
+	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+480(SB), Z8, Z9
+	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+512(SB), Z8, Z9
+	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+544(SB), Z8, Z9
+	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+576(SB), Z8, Z9
+	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+608(SB), Z8, Z9
+	VMULPS           Z0, Z3, Z3
+	VMULPS           Z6, Z9, Z9
+	VMULPS.BCST      constants<>+640(SB), Z2, Z2
+	VMULPS.BCST      constants<>+640(SB), Z8, Z8
+	VMOVAPS          Z1, Z4
+	VMOVAPS          Z7, Z10
+	VBROADCASTSS     constants<>+672(SB), Z5
+	VBROADCASTSS     constants<>+672(SB), Z11
+	VMAXPS           Z2, Z5, Z2
+	VMAXPS           Z8, Z11, Z8
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z8, Z12
+	VBROADCASTSS     constants<>+64(SB), Z11
+	VBROADCASTSS     constants<>+64(SB), Z13
+	VSUBPS           Z11, Z5, Z11
+	VSUBPS           Z13, Z12, Z13
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z8
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z13, Z8
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VBROADCASTSS     constants<>+192(SB), Z13
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z8, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z8, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z8, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z8, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z8, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z8, Z13
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VPADDD.BCST      constants<>+352(SB), Z12, Z12
+	VMULPS           Z5, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+352(SB), Z8
+	VBROADCASTSS     constants<>+704(SB), Z5
+	VBROADCASTSS     constants<>+704(SB), Z12
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
+	VFMADD213PS.BCST constants<>+352(SB), Z12, Z10
+	VDIVPS           Z4, Z2, Z2
+	VDIVPS           Z10, Z8, Z5
+	VBROADCASTSS     constants<>+736(SB), Z4
+	VBROADCASTSS     constants<>+736(SB), Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+800(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+832(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+864(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+896(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+928(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+960(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+992(SB), Z5, Z8
+	VMULPS           Z2, Z4, Z4
+	VMULPS           Z5, Z8, Z8
+	VMULPS           Z11, Z4, Z4
+	VMULPS           Z13, Z8, Z8
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+352(SB), Z5
+	VSUBPS           Z4, Z2, Z4
+	VSUBPS           Z8, Z5, Z8
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z6, Z2
+	VPORD            Z0, Z4, Z4
+	VPORD            Z2, Z8, Z8
+	VBROADCASTSS     constants<>+1056(SB), Z0
+	VBROADCASTSS     constants<>+1056(SB), Z2
+	VCMPPS           $0x01, Z0, Z1, K2
+	VCMPPS           $0x01, Z2, Z7, K3
+	VBLENDMPS        Z3, Z4, K2, Z4
+	VBLENDMPS        Z9, Z8, K3, Z8
+	VMOVUPS          Z4, (BX)(SI*1)
+	VMOVUPS          Z8, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block8
+
+tail9:
+	CMPQ             CX, $0x10
+	JL               partial11
+	VMOVUPS          (AX)(SI*1), Z0
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
 	VMULPS           Z0, Z0, Z2
 	VBROADCASTSS     constants<>+448(SB), Z3
@@ -1816,10 +3101,8 @@ block4:
 	VMULPS           Z0, Z3, Z3
 	VMULPS.BCST      constants<>+640(SB), Z2, Z2
 	VMOVAPS          Z1, Z4
-	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     constants<>+32(SB), Z5
-	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     constants<>+64(SB), Z5
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
 	VBROADCASTSS     constants<>+64(SB), Z6
@@ -1833,21 +3116,14 @@ block4:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VPADDD.BCST      constants<>+384(SB), Z5, Z5
-	VPSRAD           $0x01, Z5, Z2
-	VPSUBD           Z2, Z5, Z5
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z6, Z6
 	VPSLLD           $0x17, Z5, Z5
 	VPADDD.BCST      constants<>+352(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
 	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z5
+	VBROADCASTSS     constants<>+704(SB), Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
 	VDIVPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VFMADD213PS.BCST constants<>+736(SB), Z2, Z4
+	VBROADCASTSS     constants<>+736(SB), Z4
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
@@ -1855,23 +3131,23 @@ block4:
 	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
 	VMULPS           Z2, Z4, Z4
 	VMULPS           Z6, Z4, Z4
 	VBROADCASTSS     constants<>+352(SB), Z2
 	VSUBPS           Z4, Z2, Z4
-	VPANDD.BCST      constants<>+992(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
 	VPORD            Z0, Z4, Z4
-	VBROADCASTSS     constants<>+1024(SB), Z0
+	VBROADCASTSS     constants<>+1056(SB), Z0
 	VCMPPS           $0x01, Z0, Z1, K2
 	VBLENDMPS        Z3, Z4, K2, Z4
 	VMOVUPS          Z4, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block4
+	JMP              next12
 
-tail5:
-	TESTQ            CX, CX
-	JZ               end6
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial11:
+	CMPQ             CX, $0x00
+	JLE              end10
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
 	VMULPS           Z0, Z0, Z2
 	VBROADCASTSS     constants<>+448(SB), Z3
@@ -1883,10 +3159,8 @@ tail5:
 	VMULPS           Z0, Z3, Z3
 	VMULPS.BCST      constants<>+640(SB), Z2, Z2
 	VMOVAPS          Z1, Z4
-	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     constants<>+32(SB), Z5
-	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     constants<>+64(SB), Z5
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
 	VBROADCASTSS     constants<>+64(SB), Z6
@@ -1900,21 +3174,14 @@ tail5:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VPADDD.BCST      constants<>+384(SB), Z5, Z5
-	VPSRAD           $0x01, Z5, Z2
-	VPSUBD           Z2, Z5, Z5
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z6, Z6
 	VPSLLD           $0x17, Z5, Z5
 	VPADDD.BCST      constants<>+352(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
 	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z5
+	VBROADCASTSS     constants<>+704(SB), Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
 	VDIVPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VFMADD213PS.BCST constants<>+736(SB), Z2, Z4
+	VBROADCASTSS     constants<>+736(SB), Z4
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
@@ -1922,18 +3189,78 @@ tail5:
 	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
 	VMULPS           Z2, Z4, Z4
 	VMULPS           Z6, Z4, Z4
 	VBROADCASTSS     constants<>+352(SB), Z2
 	VSUBPS           Z4, Z2, Z4
-	VPANDD.BCST      constants<>+992(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
 	VPORD            Z0, Z4, Z4
-	VBROADCASTSS     constants<>+1024(SB), Z0
+	VBROADCASTSS     constants<>+1056(SB), Z0
 	VCMPPS           $0x01, Z0, Z1, K2
 	VBLENDMPS        Z3, Z4, K2, Z4
 	VMOVUPS          Z4, K1, (BX)(SI*1)
+	JMP              end10
 
-end6:
+next12:
+	CMPQ             CX, $0x10
+	JLE              end10
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
+	VMULPS           Z0, Z3, Z3
+	VMULPS.BCST      constants<>+640(SB), Z2, Z2
+	VMOVAPS          Z1, Z4
+	VBROADCASTSS     constants<>+672(SB), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VSUBPS           Z6, Z5, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z6, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z6, Z2
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VMULPS           Z5, Z6, Z6
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+704(SB), Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
+	VDIVPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+736(SB), Z4
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
+	VMULPS           Z2, Z4, Z4
+	VMULPS           Z6, Z4, Z4
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VSUBPS           Z4, Z2, Z4
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
+	VPORD            Z0, Z4, Z4
+	VBROADCASTSS     constants<>+1056(SB), Z0
+	VCMPPS           $0x01, Z0, Z1, K2
+	VBLENDMPS        Z3, Z4, K2, Z4
+	VMOVUPS          Z4, K1, 64(BX)(SI*1)
+	JMP              end10
+
+end10:
 	VZEROUPPER
 	RET
 
@@ -1942,34 +3269,120 @@ end6:
 TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
-block7:
-	CMPQ             SI, AX
-	JGE              tail8
-	VMOVUPS          (DX)(SI*1), Z0
+block15:
+	CMPQ             SI, DX
+	JGE              tail16
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z4
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VPANDD.BCST      constants<>+416(SB), Z4, Z5
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z4, Z4, Z6
+	VBROADCASTSS     constants<>+1088(SB), Z3
+	VBROADCASTSS     constants<>+1088(SB), Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1184(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1216(SB), Z6, Z7
+	VMULPS           Z2, Z3, Z3
+	VMULPS           Z6, Z7, Z7
+	VFMADD213PS      Z0, Z0, Z3
+	VFMADD213PS      Z4, Z4, Z7
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z8
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z9
+	VMAXPS           Z2, Z6, Z2
+	VMAXPS           Z8, Z9, Z8
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z10
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z8, Z10
+	VBROADCASTSS     constants<>+64(SB), Z9
+	VBROADCASTSS     constants<>+64(SB), Z11
+	VSUBPS           Z9, Z6, Z9
+	VSUBPS           Z11, Z10, Z11
+	VFMADD231PS.BCST constants<>+128(SB), Z9, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z8
+	VFMADD231PS.BCST constants<>+160(SB), Z9, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z8
+	VBROADCASTSS     constants<>+192(SB), Z9
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+224(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+256(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+288(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+320(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z8, Z11
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD.BCST      constants<>+352(SB), Z6, Z6
+	VPADDD.BCST      constants<>+352(SB), Z10, Z10
+	VMULPS           Z6, Z9, Z9
+	VMULPS           Z10, Z11, Z11
+	VMOVAPS          Z9, Z2
+	VMOVAPS          Z11, Z6
+	VADDPS.BCST      constants<>+352(SB), Z2, Z2
+	VADDPS.BCST      constants<>+352(SB), Z6, Z6
+	VDIVPS           Z2, Z9, Z9
+	VDIVPS           Z6, Z11, Z11
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1248(SB), Z11, Z11
+	VADDPS.BCST      constants<>+352(SB), Z9, Z9
+	VADDPS.BCST      constants<>+352(SB), Z11, Z11
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z4, Z2
+	VPORD            Z0, Z9, Z9
+	VPORD            Z2, Z11, Z11
+	VBROADCASTSS     constants<>+1280(SB), Z0
+	VBROADCASTSS     constants<>+1280(SB), Z2
+	VCMPPS           $0x01, Z0, Z1, K2
+	VCMPPS           $0x01, Z2, Z5, K3
+	VBLENDMPS        Z3, Z9, K2, Z9
+	VBLENDMPS        Z7, Z11, K3, Z11
+	VMOVUPS          Z9, (BX)(SI*1)
+	VMOVUPS          Z11, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block15
+
+tail16:
+	CMPQ             CX, $0x10
+	JL               partial18
+	VMOVUPS          (AX)(SI*1), Z0
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
 	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+1056(SB), Z3
-	VFMADD213PS.BCST constants<>+1088(SB), Z2, Z3
+	VBROADCASTSS     constants<>+1088(SB), Z3
 	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
 	VFMADD213PS      Z0, Z0, Z3
-	VMULPS.BCST      constants<>+1216(SB), Z1, Z2
-	VBROADCASTSS     constants<>+0(SB), Z4
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
+	VBROADCASTSS     constants<>+672(SB), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     constants<>+32(SB), Z4
-	VMINPS           Z2, Z4, Z2
 	VBROADCASTSS     constants<>+64(SB), Z4
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
 	VBROADCASTSS     constants<>+64(SB), Z5
@@ -1983,47 +3396,38 @@ block7:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPADDD.BCST      constants<>+384(SB), Z4, Z4
-	VPSRAD           $0x01, Z4, Z2
-	VPSUBD           Z2, Z4, Z4
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z5, Z5
 	VPSLLD           $0x17, Z4, Z4
 	VPADDD.BCST      constants<>+352(SB), Z4, Z4
 	VMULPS           Z4, Z5, Z5
 	VMOVAPS          Z5, Z2
 	VADDPS.BCST      constants<>+352(SB), Z2, Z2
 	VDIVPS           Z2, Z5, Z5
-	VMULPS.BCST      constants<>+1216(SB), Z5, Z5
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
 	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VPANDD.BCST      constants<>+992(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
 	VPORD            Z0, Z5, Z5
-	VBROADCASTSS     constants<>+1248(SB), Z0
+	VBROADCASTSS     constants<>+1280(SB), Z0
 	VCMPPS           $0x01, Z0, Z1, K2
 	VBLENDMPS        Z3, Z5, K2, Z5
 	VMOVUPS          Z5, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block7
+	JMP              next19
 
-tail8:
-	TESTQ            CX, CX
-	JZ               end9
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial18:
+	CMPQ             CX, $0x00
+	JLE              end17
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
 	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+1056(SB), Z3
-	VFMADD213PS.BCST constants<>+1088(SB), Z2, Z3
+	VBROADCASTSS     constants<>+1088(SB), Z3
 	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
 	VFMADD213PS      Z0, Z0, Z3
-	VMULPS.BCST      constants<>+1216(SB), Z1, Z2
-	VBROADCASTSS     constants<>+0(SB), Z4
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
+	VBROADCASTSS     constants<>+672(SB), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     constants<>+32(SB), Z4
-	VMINPS           Z2, Z4, Z2
 	VBROADCASTSS     constants<>+64(SB), Z4
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
 	VBROADCASTSS     constants<>+64(SB), Z5
@@ -2037,28 +3441,68 @@ tail8:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPADDD.BCST      constants<>+384(SB), Z4, Z4
-	VPSRAD           $0x01, Z4, Z2
-	VPSUBD           Z2, Z4, Z4
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z5, Z5
 	VPSLLD           $0x17, Z4, Z4
 	VPADDD.BCST      constants<>+352(SB), Z4, Z4
 	VMULPS           Z4, Z5, Z5
 	VMOVAPS          Z5, Z2
 	VADDPS.BCST      constants<>+352(SB), Z2, Z2
 	VDIVPS           Z2, Z5, Z5
-	VMULPS.BCST      constants<>+1216(SB), Z5, Z5
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
 	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VPANDD.BCST      constants<>+992(SB), Z0, Z0
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
 	VPORD            Z0, Z5, Z5
-	VBROADCASTSS     constants<>+1248(SB), Z0
+	VBROADCASTSS     constants<>+1280(SB), Z0
 	VCMPPS           $0x01, Z0, Z1, K2
 	VBLENDMPS        Z3, Z5, K2, Z5
 	VMOVUPS          Z5, K1, (BX)(SI*1)
+	JMP              end17
 
-end9:
+next19:
+	CMPQ             CX, $0x10
+	JLE              end17
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VMULPS           Z0, Z0, Z2
+	VBROADCASTSS     constants<>+1088(SB), Z3
+	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
+	VMULPS           Z2, Z3, Z3
+	VFMADD213PS      Z0, Z0, Z3
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
+	VBROADCASTSS     constants<>+672(SB), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VSUBPS           Z5, Z4, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VPSLLD           $0x17, Z4, Z4
+	VPADDD.BCST      constants<>+352(SB), Z4, Z4
+	VMULPS           Z4, Z5, Z5
+	VMOVAPS          Z5, Z2
+	VADDPS.BCST      constants<>+352(SB), Z2, Z2
+	VDIVPS           Z2, Z5, Z5
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
+	VADDPS.BCST      constants<>+352(SB), Z5, Z5
+	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
+	VPORD            Z0, Z5, Z5
+	VBROADCASTSS     constants<>+1280(SB), Z0
+	VCMPPS           $0x01, Z0, Z1, K2
+	VBLENDMPS        Z3, Z5, K2, Z5
+	VMOVUPS          Z5, K1, 64(BX)(SI*1)
+	JMP              end17
+
+end17:
 	VZEROUPPER
 	RET
 
@@ -2067,24 +3511,84 @@ end9:
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
-block10:
-	CMPQ             SI, AX
-	JGE              tail11
-	VMOVUPS          (DX)(SI*1), Z0
+block22:
+	CMPQ             SI, DX
+	JGE              tail23
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z2
 	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VBROADCASTSS     constants<>+0(SB), Z1
+	VMULPS.BCST      constants<>+640(SB), Z2, Z2
+	VBROADCASTSS     constants<>+672(SB), Z1
+	VBROADCASTSS     constants<>+672(SB), Z3
 	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+32(SB), Z1
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+1312(SB), Z1
+	VBROADCASTSS     constants<>+1312(SB), Z3
+	VMINPS           Z0, Z1, Z0
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VSUBPS           Z3, Z1, Z3
+	VSUBPS           Z5, Z4, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z3, Z0
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z3, Z0
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
+	VPSLLD           $0x17, Z1, Z1
+	VPSLLD           $0x17, Z4, Z4
+	VPADDD.BCST      constants<>+352(SB), Z1, Z1
+	VPADDD.BCST      constants<>+352(SB), Z4, Z4
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z4, Z5, Z5
+	VADDPS.BCST      constants<>+352(SB), Z3, Z3
+	VADDPS.BCST      constants<>+352(SB), Z5, Z5
+	VBROADCASTSS     constants<>+352(SB), Z0
+	VBROADCASTSS     constants<>+352(SB), Z1
+	VDIVPS           Z3, Z0, Z3
+	VDIVPS           Z5, Z1, Z5
+	VMOVUPS          Z3, (BX)(SI*1)
+	VMOVUPS          Z5, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block22
+
+tail23:
+	CMPQ             CX, $0x10
+	JL               partial25
+	VMOVUPS          (AX)(SI*1), Z0
+	VMULPS.BCST      constants<>+640(SB), Z0, Z0
+	VBROADCASTSS     constants<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     constants<>+1312(SB), Z1
 	VMINPS           Z0, Z1, Z0
 	VBROADCASTSS     constants<>+64(SB), Z1
 	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
@@ -2099,12 +3603,6 @@ block10:
 	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
 	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
 	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPSRAD           $0x01, Z1, Z0
-	VPSUBD           Z0, Z1, Z1
-	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VMULPS           Z0, Z2, Z2
 	VPSLLD           $0x17, Z1, Z1
 	VPADDD.BCST      constants<>+352(SB), Z1, Z1
 	VMULPS           Z1, Z2, Z2
@@ -2112,17 +3610,16 @@ block10:
 	VBROADCASTSS     constants<>+352(SB), Z0
 	VDIVPS           Z2, Z0, Z2
 	VMOVUPS          Z2, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block10
+	JMP              next26
 
-tail11:
-	TESTQ            CX, CX
-	JZ               end12
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial25:
+	CMPQ             CX, $0x00
+	JLE              end24
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VBROADCASTSS     constants<>+0(SB), Z1
+	VBROADCASTSS     constants<>+672(SB), Z1
 	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+32(SB), Z1
+	VBROADCASTSS     constants<>+1312(SB), Z1
 	VMINPS           Z0, Z1, Z0
 	VBROADCASTSS     constants<>+64(SB), Z1
 	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
@@ -2137,12 +3634,6 @@ tail11:
 	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
 	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
 	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPSRAD           $0x01, Z1, Z0
-	VPSUBD           Z0, Z1, Z1
-	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VMULPS           Z0, Z2, Z2
 	VPSLLD           $0x17, Z1, Z1
 	VPADDD.BCST      constants<>+352(SB), Z1, Z1
 	VMULPS           Z1, Z2, Z2
@@ -2150,8 +3641,40 @@ tail11:
 	VBROADCASTSS     constants<>+352(SB), Z0
 	VDIVPS           Z2, Z0, Z2
 	VMOVUPS          Z2, K1, (BX)(SI*1)
+	JMP              end24
 
-end12:
+next26:
+	CMPQ             CX, $0x10
+	JLE              end24
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VMULPS.BCST      constants<>+640(SB), Z0, Z0
+	VBROADCASTSS     constants<>+672(SB), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     constants<>+1312(SB), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VSUBPS           Z2, Z1, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
+	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
+	VBROADCASTSS     constants<>+192(SB), Z2
+	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
+	VPSLLD           $0x17, Z1, Z1
+	VPADDD.BCST      constants<>+352(SB), Z1, Z1
+	VMULPS           Z1, Z2, Z2
+	VADDPS.BCST      constants<>+352(SB), Z2, Z2
+	VBROADCASTSS     constants<>+352(SB), Z0
+	VDIVPS           Z2, Z0, Z2
+	VMOVUPS          Z2, K1, 64(BX)(SI*1)
+	JMP              end24
+
+end24:
 	VZEROUPPER
 	RET
 
@@ -2160,26 +3683,124 @@ end12:
 TEXT ·geluAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
-block13:
-	CMPQ             SI, AX
-	JGE              tail14
-	VMOVUPS          (DX)(SI*1), Z0
+block29:
+	CMPQ             SI, DX
+	JGE              tail30
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z3
 	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1280(SB), Z1, Z1
-	VBROADCASTSS     constants<>+0(SB), Z2
+	VMULPS           Z3, Z3, Z4
+	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1344(SB), Z4, Z4
+	VBROADCASTSS     constants<>+672(SB), Z2
+	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
-	VMINPS           Z1, Z2, Z1
+	VMAXPS           Z4, Z5, Z4
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z6
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z7
+	VSUBPS           Z5, Z2, Z5
+	VSUBPS           Z7, Z6, Z7
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z1
+	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VBROADCASTSS     constants<>+192(SB), Z7
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
+	VPSLLD           $0x17, Z2, Z2
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z6, Z6
+	VMULPS           Z2, Z5, Z5
+	VMULPS           Z6, Z7, Z7
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VPANDD.BCST      constants<>+416(SB), Z3, Z6
+	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1376(SB), Z6, Z6
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+352(SB), Z8
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VBROADCASTSS     constants<>+704(SB), Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z9, Z6
+	VDIVPS           Z1, Z2, Z1
+	VDIVPS           Z6, Z8, Z4
+	VBROADCASTSS     constants<>+736(SB), Z2
+	VBROADCASTSS     constants<>+736(SB), Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
+	VMULPS           Z1, Z2, Z2
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z5, Z2, Z2
+	VMULPS           Z7, Z6, Z6
+	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1408(SB), Z6, Z6
+	VBROADCASTSS     constants<>+352(SB), Z1
+	VBROADCASTSS     constants<>+352(SB), Z4
+	VSUBPS           Z2, Z1, Z1
+	VSUBPS           Z6, Z4, Z5
+	VBROADCASTSS     constants<>+1440(SB), Z4
+	VBROADCASTSS     constants<>+1440(SB), Z7
+	VCMPPS           $0x01, Z4, Z0, K2
+	VCMPPS           $0x01, Z7, Z3, K3
+	VBLENDMPS        Z2, Z1, K2, Z1
+	VBLENDMPS        Z6, Z5, K3, Z5
+	VMULPS           Z0, Z1, Z1
+	VMULPS           Z3, Z5, Z5
+	VMOVUPS          Z1, (BX)(SI*1)
+	VMOVUPS          Z5, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block29
+
+tail30:
+	CMPQ             CX, $0x10
+	JL               partial32
+	VMOVUPS          (AX)(SI*1), Z0
+	VMULPS           Z0, Z0, Z1
+	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
+	VBROADCASTSS     constants<>+672(SB), Z2
+	VMAXPS           Z1, Z2, Z1
 	VBROADCASTSS     constants<>+64(SB), Z2
 	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
 	VBROADCASTSS     constants<>+64(SB), Z3
@@ -2193,23 +3814,16 @@ block13:
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z3, Z3
 	VPSLLD           $0x17, Z2, Z2
 	VPADDD.BCST      constants<>+352(SB), Z2, Z2
 	VMULPS           Z2, Z3, Z3
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS.BCST      constants<>+1312(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
 	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z4
+	VBROADCASTSS     constants<>+704(SB), Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
 	VDIVPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+704(SB), Z2
-	VFMADD213PS.BCST constants<>+736(SB), Z1, Z2
+	VBROADCASTSS     constants<>+736(SB), Z2
 	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
@@ -2217,29 +3831,27 @@ block13:
 	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
 	VMULPS           Z1, Z2, Z2
 	VMULPS           Z3, Z2, Z2
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
 	VBROADCASTSS     constants<>+352(SB), Z1
 	VSUBPS           Z2, Z1, Z1
-	VBROADCASTSS     constants<>+1376(SB), Z3
+	VBROADCASTSS     constants<>+1440(SB), Z3
 	VCMPPS           $0x01, Z3, Z0, K2
 	VBLENDMPS        Z2, Z1, K2, Z1
 	VMULPS           Z0, Z1, Z1
 	VMOVUPS          Z1, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block13
+	JMP              next33
 
-tail14:
-	TESTQ            CX, CX
-	JZ               end15
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial32:
+	CMPQ             CX, $0x00
+	JLE              end31
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1280(SB), Z1, Z1
-	VBROADCASTSS     constants<>+0(SB), Z2
+	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
+	VBROADCASTSS     constants<>+672(SB), Z2
 	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
-	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     constants<>+64(SB), Z2
 	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
 	VBROADCASTSS     constants<>+64(SB), Z3
@@ -2253,23 +3865,16 @@ tail14:
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z3, Z3
 	VPSLLD           $0x17, Z2, Z2
 	VPADDD.BCST      constants<>+352(SB), Z2, Z2
 	VMULPS           Z2, Z3, Z3
 	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS.BCST      constants<>+1312(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
 	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z4
+	VBROADCASTSS     constants<>+704(SB), Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
 	VDIVPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+704(SB), Z2
-	VFMADD213PS.BCST constants<>+736(SB), Z1, Z2
+	VBROADCASTSS     constants<>+736(SB), Z2
 	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
@@ -2277,18 +3882,71 @@ tail14:
 	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
 	VMULPS           Z1, Z2, Z2
 	VMULPS           Z3, Z2, Z2
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
 	VBROADCASTSS     constants<>+352(SB), Z1
 	VSUBPS           Z2, Z1, Z1
-	VBROADCASTSS     constants<>+1376(SB), Z3
+	VBROADCASTSS     constants<>+1440(SB), Z3
 	VCMPPS           $0x01, Z3, Z0, K2
 	VBLENDMPS        Z2, Z1, K2, Z1
 	VMULPS           Z0, Z1, Z1
 	VMOVUPS          Z1, K1, (BX)(SI*1)
+	JMP              end31
 
-end15:
+next33:
+	CMPQ             CX, $0x10
+	JLE              end31
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VMULPS           Z0, Z0, Z1
+	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
+	VBROADCASTSS     constants<>+672(SB), Z2
+	VMAXPS           Z1, Z2, Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VSUBPS           Z3, Z2, Z3
+	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VMULPS           Z2, Z3, Z3
+	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
+	VDIVPS           Z1, Z2, Z1
+	VBROADCASTSS     constants<>+736(SB), Z2
+	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
+	VMULPS           Z1, Z2, Z2
+	VMULPS           Z3, Z2, Z2
+	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
+	VBROADCASTSS     constants<>+352(SB), Z1
+	VSUBPS           Z2, Z1, Z1
+	VBROADCASTSS     constants<>+1440(SB), Z3
+	VCMPPS           $0x01, Z3, Z0, K2
+	VBLENDMPS        Z2, Z1, K2, Z1
+	VMULPS           Z0, Z1, Z1
+	VMOVUPS          Z1, K1, 64(BX)(SI*1)
+	JMP              end31
+
+end31:
 	VZEROUPPER
 	RET
 
@@ -2297,28 +3955,98 @@ end15:
 TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  x+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  x+8(FP), AX
 	MOVQ  y+16(FP), BX
 	XORQ  SI, SI
 
-block16:
-	CMPQ             SI, AX
-	JGE              tail17
-	VMOVUPS          (DX)(SI*1), Z0
+block36:
+	CMPQ             SI, DX
+	JGE              tail37
+	VMOVUPS          (AX)(SI*1), Z0
+	VMOVUPS          64(AX)(SI*1), Z3
 	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1408(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1440(SB), Z1, Z1
+	VMULPS           Z3, Z3, Z4
+	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1472(SB), Z4, Z4
+	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
+	VADDPS.BCST      constants<>+1504(SB), Z4, Z4
+	VMULPS           Z0, Z1, Z1
+	VMULPS           Z3, Z4, Z4
+	VMULPS.BCST      constants<>+640(SB), Z1, Z1
+	VMULPS.BCST      constants<>+640(SB), Z4, Z4
+	VBROADCASTSS     constants<>+672(SB), Z2
+	VBROADCASTSS     constants<>+672(SB), Z5
+	VMAXPS           Z1, Z2, Z1
+	VMAXPS           Z4, Z5, Z4
+	VBROADCASTSS     constants<>+1312(SB), Z2
+	VBROADCASTSS     constants<>+1312(SB), Z5
+	VMINPS           Z1, Z2, Z1
+	VMINPS           Z4, Z5, Z4
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z6
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VBROADCASTSS     constants<>+64(SB), Z7
+	VSUBPS           Z5, Z2, Z5
+	VSUBPS           Z7, Z6, Z7
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z1
+	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VBROADCASTSS     constants<>+192(SB), Z7
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
+	VPSLLD           $0x17, Z2, Z2
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z6, Z6
+	VMULPS           Z2, Z5, Z5
+	VMULPS           Z6, Z7, Z7
+	VADDPS.BCST      constants<>+352(SB), Z5, Z5
+	VADDPS.BCST      constants<>+352(SB), Z7, Z7
+	VBROADCASTSS     constants<>+352(SB), Z1
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VDIVPS           Z5, Z1, Z5
+	VDIVPS           Z7, Z2, Z7
+	VMULPS           Z0, Z5, Z5
+	VMULPS           Z3, Z7, Z7
+	VMOVUPS          Z5, (BX)(SI*1)
+	VMOVUPS          Z7, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block36
+
+tail37:
+	CMPQ             CX, $0x10
+	JL               partial39
+	VMOVUPS          (AX)(SI*1), Z0
+	VMULPS           Z0, Z0, Z1
+	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
+	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
 	VMULPS           Z0, Z1, Z1
 	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VBROADCASTSS     constants<>+0(SB), Z2
+	VBROADCASTSS     constants<>+672(SB), Z2
 	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
+	VBROADCASTSS     constants<>+1312(SB), Z2
 	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     constants<>+64(SB), Z2
 	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
@@ -2333,12 +4061,6 @@ block16:
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z3, Z3
 	VPSLLD           $0x17, Z2, Z2
 	VPADDD.BCST      constants<>+352(SB), Z2, Z2
 	VMULPS           Z2, Z3, Z3
@@ -2347,21 +4069,20 @@ block16:
 	VDIVPS           Z3, Z1, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVUPS          Z3, (BX)(SI*1)
-	ADDQ             $0x40, SI
-	JMP              block16
+	JMP              next40
 
-tail17:
-	TESTQ            CX, CX
-	JZ               end18
-	VMOVUPS.Z        (DX)(SI*1), K1, Z0
+partial39:
+	CMPQ             CX, $0x00
+	JLE              end38
+	VMOVUPS.Z        (AX)(SI*1), K1, Z0
 	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1408(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1440(SB), Z1, Z1
+	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
+	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
 	VMULPS           Z0, Z1, Z1
 	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VBROADCASTSS     constants<>+0(SB), Z2
+	VBROADCASTSS     constants<>+672(SB), Z2
 	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
+	VBROADCASTSS     constants<>+1312(SB), Z2
 	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     constants<>+64(SB), Z2
 	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
@@ -2376,12 +4097,6 @@ tail17:
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z3, Z3
 	VPSLLD           $0x17, Z2, Z2
 	VPADDD.BCST      constants<>+352(SB), Z2, Z2
 	VMULPS           Z2, Z3, Z3
@@ -2390,8 +4105,45 @@ tail17:
 	VDIVPS           Z3, Z1, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVUPS          Z3, K1, (BX)(SI*1)
+	JMP              end38
 
-end18:
+next40:
+	CMPQ             CX, $0x10
+	JLE              end38
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
+	VMULPS           Z0, Z0, Z1
+	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
+	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
+	VMULPS           Z0, Z1, Z1
+	VMULPS.BCST      constants<>+640(SB), Z1, Z1
+	VBROADCASTSS     constants<>+672(SB), Z2
+	VMAXPS           Z1, Z2, Z1
+	VBROADCASTSS     constants<>+1312(SB), Z2
+	VMINPS           Z1, Z2, Z1
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VSUBPS           Z3, Z2, Z3
+	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
+	VBROADCASTSS     constants<>+192(SB), Z3
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VMULPS           Z2, Z3, Z3
+	VADDPS.BCST      constants<>+352(SB), Z3, Z3
+	VBROADCASTSS     constants<>+352(SB), Z1
+	VDIVPS           Z3, Z1, Z3
+	VMULPS           Z0, Z3, Z3
+	VMOVUPS          Z3, K1, 64(BX)(SI*1)
+	JMP              end38
+
+end38:
 	VZEROUPPER
 	RET
 
@@ -2400,28 +4152,132 @@ end18:
 TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  a+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  a+8(FP), AX
 	MOVQ  b+16(FP), BX
 	MOVQ  y+24(FP), SI
 	XORQ  DI, DI
 
-block19:
-	CMPQ             DI, AX
-	JGE              tail20
-	VMOVUPS          (DX)(DI*1), Z0
+block43:
+	CMPQ             DI, DX
+	JGE              tail44
+	VMOVUPS          (AX)(DI*1), Z0
+	VMOVUPS          64(AX)(DI*1), Z4
+	VMOVUPS          (BX)(DI*1), Z1
+	VMOVUPS          64(BX)(DI*1), Z5
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z4, Z4, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z3
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z2, Z3, Z2
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z8
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z8
+	VBROADCASTSS     constants<>+64(SB), Z7
+	VBROADCASTSS     constants<>+64(SB), Z9
+	VSUBPS           Z7, Z3, Z7
+	VSUBPS           Z9, Z8, Z9
+	VFMADD231PS.BCST constants<>+128(SB), Z7, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z9, Z6
+	VFMADD231PS.BCST constants<>+160(SB), Z7, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z9, Z6
+	VBROADCASTSS     constants<>+192(SB), Z7
+	VBROADCASTSS     constants<>+192(SB), Z9
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z9
+	VPSLLD           $0x17, Z3, Z3
+	VPSLLD           $0x17, Z8, Z8
+	VPADDD.BCST      constants<>+352(SB), Z3, Z3
+	VPADDD.BCST      constants<>+352(SB), Z8, Z8
+	VMULPS           Z3, Z7, Z7
+	VMULPS           Z8, Z9, Z9
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VPANDD.BCST      constants<>+416(SB), Z4, Z8
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z8, Z8
+	VBROADCASTSS     constants<>+352(SB), Z3
+	VBROADCASTSS     constants<>+352(SB), Z10
+	VBROADCASTSS     constants<>+704(SB), Z6
+	VBROADCASTSS     constants<>+704(SB), Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z11, Z8
+	VDIVPS           Z2, Z3, Z2
+	VDIVPS           Z8, Z10, Z6
+	VBROADCASTSS     constants<>+736(SB), Z3
+	VBROADCASTSS     constants<>+736(SB), Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z8
+	VMULPS           Z2, Z3, Z3
+	VMULPS           Z6, Z8, Z8
+	VMULPS           Z7, Z3, Z3
+	VMULPS           Z9, Z8, Z8
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z8, Z8
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VBROADCASTSS     constants<>+352(SB), Z6
+	VSUBPS           Z3, Z2, Z2
+	VSUBPS           Z8, Z6, Z10
+	VBROADCASTSS     constants<>+1440(SB), Z6
+	VBROADCASTSS     constants<>+1440(SB), Z11
+	VCMPPS           $0x01, Z6, Z0, K2
+	VCMPPS           $0x01, Z11, Z4, K3
+	VBLENDMPS        Z3, Z2, K2, Z2
+	VBLENDMPS        Z8, Z10, K3, Z10
+	VMULPS           Z0, Z7, Z7
+	VMULPS           Z4, Z9, Z9
+	VFMADD231PS.BCST constants<>+1536(SB), Z7, Z2
+	VFMADD231PS.BCST constants<>+1536(SB), Z9, Z10
+	VMULPS           Z1, Z2, Z2
+	VMULPS           Z5, Z10, Z10
+	VMOVUPS          Z2, (SI)(DI*1)
+	VMOVUPS          Z10, 64(SI)(DI*1)
+	ADDQ             $0x80, DI
+	JMP              block43
+
+tail44:
+	CMPQ             CX, $0x10
+	JL               partial46
+	VMOVUPS          (AX)(DI*1), Z0
 	VMOVUPS          (BX)(DI*1), Z1
 	VMULPS           Z0, Z0, Z2
-	VMULPS.BCST      constants<>+1280(SB), Z2, Z2
-	VBROADCASTSS     constants<>+0(SB), Z3
+	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VBROADCASTSS     constants<>+672(SB), Z3
 	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+32(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
 	VBROADCASTSS     constants<>+64(SB), Z4
@@ -2435,23 +4291,16 @@ block19:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VPADDD.BCST      constants<>+384(SB), Z3, Z3
-	VPSRAD           $0x01, Z3, Z2
-	VPSUBD           Z2, Z3, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z4, Z4
 	VPSLLD           $0x17, Z3, Z3
 	VPADDD.BCST      constants<>+352(SB), Z3, Z3
 	VMULPS           Z3, Z4, Z4
 	VPANDD.BCST      constants<>+416(SB), Z0, Z2
-	VMULPS.BCST      constants<>+1312(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
 	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+672(SB), Z5
+	VBROADCASTSS     constants<>+704(SB), Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
 	VDIVPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+704(SB), Z3
-	VFMADD213PS.BCST constants<>+736(SB), Z2, Z3
+	VBROADCASTSS     constants<>+736(SB), Z3
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
@@ -2459,32 +4308,30 @@ block19:
 	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
 	VMULPS           Z4, Z3, Z3
-	VMULPS.BCST      constants<>+1344(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
 	VBROADCASTSS     constants<>+352(SB), Z2
 	VSUBPS           Z3, Z2, Z2
-	VBROADCASTSS     constants<>+1376(SB), Z5
+	VBROADCASTSS     constants<>+1440(SB), Z5
 	VCMPPS           $0x01, Z5, Z0, K2
 	VBLENDMPS        Z3, Z2, K2, Z2
 	VMULPS           Z0, Z4, Z4
-	VFMADD231PS.BCST constants<>+1472(SB), Z4, Z2
+	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
 	VMULPS           Z1, Z2, Z2
 	VMOVUPS          Z2, (SI)(DI*1)
-	ADDQ             $0x40, DI
-	JMP              block19
+	JMP              next47
 
-tail20:
-	TESTQ            CX, CX
-	JZ               end21
-	VMOVUPS.Z        (DX)(DI*1), K1, Z0
+partial46:
+	CMPQ             CX, $0x00
+	JLE              end45
+	VMOVUPS.Z        (AX)(DI*1), K1, Z0
 	VMOVUPS.Z        (BX)(DI*1), K1, Z1
 	VMULPS           Z0, Z0, Z2
-	VMULPS.BCST      constants<>+1280(SB), Z2, Z2
-	VBROADCASTSS     constants<>+0(SB), Z3
+	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VBROADCASTSS     constants<>+672(SB), Z3
 	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+32(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
 	VBROADCASTSS     constants<>+64(SB), Z4
@@ -2498,23 +4345,16 @@ tail20:
 	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
 	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VPADDD.BCST      constants<>+384(SB), Z3, Z3
-	VPSRAD           $0x01, Z3, Z2
-	VPSUBD           Z2, Z3, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z4, Z4
 	VPSLLD           $0x17, Z3, Z3
 	VPADDD.BCST      constants<>+352(SB), Z3, Z3
 	VMULPS           Z3, Z4, Z4
 	VPANDD.BCST      constants<>+416(SB), Z0, Z2
-	VMULPS.BCST      constants<>+1312(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
 	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+672(SB), Z5
+	VBROADCASTSS     constants<>+704(SB), Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
 	VDIVPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+704(SB), Z3
-	VFMADD213PS.BCST constants<>+736(SB), Z2, Z3
+	VBROADCASTSS     constants<>+736(SB), Z3
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
@@ -2522,20 +4362,76 @@ tail20:
 	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
 	VMULPS           Z4, Z3, Z3
-	VMULPS.BCST      constants<>+1344(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
 	VBROADCASTSS     constants<>+352(SB), Z2
 	VSUBPS           Z3, Z2, Z2
-	VBROADCASTSS     constants<>+1376(SB), Z5
+	VBROADCASTSS     constants<>+1440(SB), Z5
 	VCMPPS           $0x01, Z5, Z0, K2
 	VBLENDMPS        Z3, Z2, K2, Z2
 	VMULPS           Z0, Z4, Z4
-	VFMADD231PS.BCST constants<>+1472(SB), Z4, Z2
+	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
 	VMULPS           Z1, Z2, Z2
 	VMOVUPS          Z2, K1, (SI)(DI*1)
+	JMP              end45
 
-end21:
+next47:
+	CMPQ             CX, $0x10
+	JLE              end45
+	VMOVUPS.Z        64(AX)(DI*1), K1, Z0
+	VMOVUPS.Z        64(BX)(DI*1), K1, Z1
+	VMULPS           Z0, Z0, Z2
+	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VBROADCASTSS     constants<>+672(SB), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VSUBPS           Z4, Z3, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z4, Z2
+	VFMADD231PS.BCST constants<>+160(SB), Z4, Z2
+	VBROADCASTSS     constants<>+192(SB), Z4
+	VFMADD213PS.BCST constants<>+224(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+256(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+288(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
+	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
+	VPSLLD           $0x17, Z3, Z3
+	VPADDD.BCST      constants<>+352(SB), Z3, Z3
+	VMULPS           Z3, Z4, Z4
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
+	VBROADCASTSS     constants<>+352(SB), Z3
+	VBROADCASTSS     constants<>+704(SB), Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
+	VDIVPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+736(SB), Z3
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
+	VMULPS           Z2, Z3, Z3
+	VMULPS           Z4, Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
+	VBROADCASTSS     constants<>+352(SB), Z2
+	VSUBPS           Z3, Z2, Z2
+	VBROADCASTSS     constants<>+1440(SB), Z5
+	VCMPPS           $0x01, Z5, Z0, K2
+	VBLENDMPS        Z3, Z2, K2, Z2
+	VMULPS           Z0, Z4, Z4
+	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
+	VMULPS           Z1, Z2, Z2
+	VMOVUPS          Z2, K1, 64(SI)(DI*1)
+	JMP              end45
+
+end45:
 	VZEROUPPER
 	RET
 
@@ -2544,38 +4440,138 @@ end21:
 TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-32
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	MOVQ  a+8(FP), DX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  a+8(FP), AX
 	MOVQ  b+16(FP), BX
 	MOVQ  y+24(FP), SI
 	XORQ  DI, DI
 
-block22:
-	CMPQ             DI, AX
-	JGE              tail23
-	VMOVUPS          (DX)(DI*1), Z0
+block50:
+	CMPQ             DI, DX
+	JGE              tail51
+	VMOVUPS          (AX)(DI*1), Z0
+	VMOVUPS          64(AX)(DI*1), Z3
 	VMOVUPS          (BX)(DI*1), Z1
-	VBROADCASTSS     constants<>+1504(SB), Z2
+	VMOVUPS          64(BX)(DI*1), Z4
+	VBROADCASTSS     constants<>+1568(SB), Z2
+	VBROADCASTSS     constants<>+1568(SB), Z5
 	VMAXPS           Z0, Z2, Z0
-	VBROADCASTSS     constants<>+1536(SB), Z2
+	VMAXPS           Z3, Z5, Z3
+	VBROADCASTSS     constants<>+1600(SB), Z2
+	VBROADCASTSS     constants<>+1600(SB), Z5
+	VMINPS           Z0, Z2, Z0
+	VMINPS           Z3, Z5, Z3
+	VMULPS           Z0, Z0, Z2
+	VMULPS           Z3, Z3, Z8
+	VMOVAPS          Z2, Z5
+	VMOVAPS          Z8, Z9
+	VMULPS.BCST      constants<>+1472(SB), Z5, Z5
+	VMULPS.BCST      constants<>+1472(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1504(SB), Z5, Z5
+	VADDPS.BCST      constants<>+1504(SB), Z9, Z9
+	VMULPS           Z0, Z5, Z5
+	VMULPS           Z3, Z9, Z9
+	VMOVAPS          Z5, Z6
+	VMOVAPS          Z9, Z10
+	VPANDD.BCST      constants<>+416(SB), Z5, Z5
+	VPANDD.BCST      constants<>+416(SB), Z9, Z9
+	VMULPS.BCST      constants<>+640(SB), Z5, Z5
+	VMULPS.BCST      constants<>+640(SB), Z9, Z9
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VBROADCASTSS     constants<>+672(SB), Z11
+	VMAXPS           Z5, Z7, Z5
+	VMAXPS           Z9, Z11, Z9
+	VBROADCASTSS     constants<>+64(SB), Z7
+	VBROADCASTSS     constants<>+64(SB), Z12
+	VFMADD231PS.BCST constants<>+96(SB), Z5, Z7
+	VFMADD231PS.BCST constants<>+96(SB), Z9, Z12
+	VBROADCASTSS     constants<>+64(SB), Z11
+	VBROADCASTSS     constants<>+64(SB), Z13
+	VSUBPS           Z11, Z7, Z11
+	VSUBPS           Z13, Z12, Z13
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z9
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z5
+	VFMADD231PS.BCST constants<>+160(SB), Z13, Z9
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VBROADCASTSS     constants<>+192(SB), Z13
+	VFMADD213PS.BCST constants<>+224(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z9, Z13
+	VPSLLD           $0x17, Z7, Z7
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD.BCST      constants<>+352(SB), Z7, Z7
+	VPADDD.BCST      constants<>+352(SB), Z12, Z12
+	VMULPS           Z7, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VMOVAPS          Z11, Z5
+	VMOVAPS          Z13, Z9
+	VADDPS.BCST      constants<>+352(SB), Z5, Z5
+	VADDPS.BCST      constants<>+352(SB), Z9, Z9
+	VBROADCASTSS     constants<>+352(SB), Z7
+	VBROADCASTSS     constants<>+352(SB), Z12
+	VDIVPS           Z5, Z7, Z5
+	VDIVPS           Z9, Z12, Z12
+	VMULPS           Z5, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VMULPS           Z5, Z11, Z7
+	VMULPS           Z12, Z13, Z14
+	VBROADCASTSS     constants<>+1440(SB), Z9
+	VBROADCASTSS     constants<>+1440(SB), Z15
+	VCMPPS           $0x01, Z9, Z6, K2
+	VCMPPS           $0x01, Z15, Z10, K3
+	VBLENDMPS        Z11, Z5, K2, Z5
+	VBLENDMPS        Z13, Z12, K3, Z12
+	VMULPS.BCST      constants<>+1632(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1632(SB), Z8, Z8
+	VADDPS.BCST      constants<>+1504(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1504(SB), Z8, Z8
+	VMULPS           Z0, Z2, Z2
+	VMULPS           Z3, Z8, Z8
+	VFMADD231PS      Z7, Z2, Z5
+	VFMADD231PS      Z14, Z8, Z12
+	VMULPS           Z1, Z5, Z5
+	VMULPS           Z4, Z12, Z12
+	VMOVUPS          Z5, (SI)(DI*1)
+	VMOVUPS          Z12, 64(SI)(DI*1)
+	ADDQ             $0x80, DI
+	JMP              block50
+
+tail51:
+	CMPQ             CX, $0x10
+	JL               partial53
+	VMOVUPS          (AX)(DI*1), Z0
+	VMOVUPS          (BX)(DI*1), Z1
+	VBROADCASTSS     constants<>+1568(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     constants<>+1600(SB), Z2
 	VMINPS           Z0, Z2, Z0
 	VMULPS           Z0, Z0, Z2
 	VMOVAPS          Z2, Z3
-	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VADDPS.BCST      constants<>+1440(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1472(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1504(SB), Z3, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVAPS          Z3, Z4
 	VPANDD.BCST      constants<>+416(SB), Z3, Z3
 	VMULPS.BCST      constants<>+640(SB), Z3, Z3
-	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+32(SB), Z5
-	VMINPS           Z3, Z5, Z3
 	VBROADCASTSS     constants<>+64(SB), Z5
 	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
 	VBROADCASTSS     constants<>+64(SB), Z6
@@ -2589,12 +4585,6 @@ block22:
 	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
-	VPADDD.BCST      constants<>+384(SB), Z5, Z5
-	VPSRAD           $0x01, Z5, Z3
-	VPSUBD           Z3, Z5, Z5
-	VPSLLD           $0x17, Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VMULPS           Z3, Z6, Z6
 	VPSLLD           $0x17, Z5, Z5
 	VPADDD.BCST      constants<>+352(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
@@ -2604,39 +4594,36 @@ block22:
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
-	VBROADCASTSS     constants<>+1376(SB), Z7
+	VBROADCASTSS     constants<>+1440(SB), Z7
 	VCMPPS           $0x01, Z7, Z4, K2
 	VBLENDMPS        Z6, Z3, K2, Z3
-	VMULPS.BCST      constants<>+1568(SB), Z2, Z2
-	VADDPS.BCST      constants<>+1440(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1632(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1504(SB), Z2, Z2
 	VMULPS           Z0, Z2, Z2
 	VFMADD231PS      Z5, Z2, Z3
 	VMULPS           Z1, Z3, Z3
 	VMOVUPS          Z3, (SI)(DI*1)
-	ADDQ             $0x40, DI
-	JMP              block22
+	JMP              next54
 
-tail23:
-	TESTQ            CX, CX
-	JZ               end24
-	VMOVUPS.Z        (DX)(DI*1), K1, Z0
+partial53:
+	CMPQ             CX, $0x00
+	JLE              end52
+	VMOVUPS.Z        (AX)(DI*1), K1, Z0
 	VMOVUPS.Z        (BX)(DI*1), K1, Z1
-	VBROADCASTSS     constants<>+1504(SB), Z2
+	VBROADCASTSS     constants<>+1568(SB), Z2
 	VMAXPS           Z0, Z2, Z0
-	VBROADCASTSS     constants<>+1536(SB), Z2
+	VBROADCASTSS     constants<>+1600(SB), Z2
 	VMINPS           Z0, Z2, Z0
 	VMULPS           Z0, Z0, Z2
 	VMOVAPS          Z2, Z3
-	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VADDPS.BCST      constants<>+1440(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1472(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1504(SB), Z3, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVAPS          Z3, Z4
 	VPANDD.BCST      constants<>+416(SB), Z3, Z3
 	VMULPS.BCST      constants<>+640(SB), Z3, Z3
-	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+32(SB), Z5
-	VMINPS           Z3, Z5, Z3
 	VBROADCASTSS     constants<>+64(SB), Z5
 	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
 	VBROADCASTSS     constants<>+64(SB), Z6
@@ -2650,12 +4637,6 @@ tail23:
 	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
-	VPADDD.BCST      constants<>+384(SB), Z5, Z5
-	VPSRAD           $0x01, Z5, Z3
-	VPSUBD           Z3, Z5, Z5
-	VPSLLD           $0x17, Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VMULPS           Z3, Z6, Z6
 	VPSLLD           $0x17, Z5, Z5
 	VPADDD.BCST      constants<>+352(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
@@ -2665,17 +4646,70 @@ tail23:
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
-	VBROADCASTSS     constants<>+1376(SB), Z7
+	VBROADCASTSS     constants<>+1440(SB), Z7
 	VCMPPS           $0x01, Z7, Z4, K2
 	VBLENDMPS        Z6, Z3, K2, Z3
-	VMULPS.BCST      constants<>+1568(SB), Z2, Z2
-	VADDPS.BCST      constants<>+1440(SB), Z2, Z2
+	VMULPS.BCST      constants<>+1632(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1504(SB), Z2, Z2
 	VMULPS           Z0, Z2, Z2
 	VFMADD231PS      Z5, Z2, Z3
 	VMULPS           Z1, Z3, Z3
 	VMOVUPS          Z3, K1, (SI)(DI*1)
+	JMP              end52
 
-end24:
+next54:
+	CMPQ             CX, $0x10
+	JLE              end52
+	VMOVUPS.Z        64(AX)(DI*1), K1, Z0
+	VMOVUPS.Z        64(BX)(DI*1), K1, Z1
+	VBROADCASTSS     constants<>+1568(SB), Z2
+	VMAXPS           Z0, Z2, Z0
+	VBROADCASTSS     constants<>+1600(SB), Z2
+	VMINPS           Z0, Z2, Z0
+	VMULPS           Z0, Z0, Z2
+	VMOVAPS          Z2, Z3
+	VMULPS.BCST      constants<>+1472(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1504(SB), Z3, Z3
+	VMULPS           Z0, Z3, Z3
+	VMOVAPS          Z3, Z4
+	VPANDD.BCST      constants<>+416(SB), Z3, Z3
+	VMULPS.BCST      constants<>+640(SB), Z3, Z3
+	VBROADCASTSS     constants<>+672(SB), Z5
+	VMAXPS           Z3, Z5, Z3
+	VBROADCASTSS     constants<>+64(SB), Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VSUBPS           Z6, Z5, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z6, Z3
+	VFMADD231PS.BCST constants<>+160(SB), Z6, Z3
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VFMADD213PS.BCST constants<>+224(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+256(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+288(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VMULPS           Z5, Z6, Z6
+	VMOVAPS          Z6, Z3
+	VADDPS.BCST      constants<>+352(SB), Z3, Z3
+	VBROADCASTSS     constants<>+352(SB), Z5
+	VDIVPS           Z3, Z5, Z3
+	VMULPS           Z3, Z6, Z6
+	VMULPS           Z3, Z6, Z5
+	VBROADCASTSS     constants<>+1440(SB), Z7
+	VCMPPS           $0x01, Z7, Z4, K2
+	VBLENDMPS        Z6, Z3, K2, Z3
+	VMULPS.BCST      constants<>+1632(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1504(SB), Z2, Z2
+	VMULPS           Z0, Z2, Z2
+	VFMADD231PS      Z5, Z2, Z3
+	VMULPS           Z1, Z3, Z3
+	VMOVUPS          Z3, K1, 64(SI)(DI*1)
+	JMP              end52
+
+end52:
 	VZEROUPPER
 	RET
 
@@ -2685,45 +4719,60 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-32
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
 	ANDQ  $0x1f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	SHRQ  $0x10, DX
-	KMOVW DX, K2
-	MOVQ  a+8(FP), DX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  a+8(FP), AX
 	MOVQ  b+16(FP), BX
 	MOVQ  y+24(FP), SI
 	XORQ  DI, DI
 
-block25:
-	CMPQ    DI, AX
-	JGE     tail26
-	VMOVUPS (DX)(DI*1), Z0
+block57:
+	CMPQ    DI, DX
+	JGE     tail58
+	VMOVUPS (AX)(DI*1), Z0
+	VMOVUPS 64(AX)(DI*1), Z2
+	VMOVUPS (BX)(DI*1), Z1
+	VMOVUPS 64(BX)(DI*1), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z0, (SI)(DI*1)
+	VMOVUPS Z2, 64(SI)(DI*1)
+	ADDQ    $0x80, DI
+	JMP     block57
+
+tail58:
+	CMPQ    CX, $0x10
+	JL      partial60
+	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS (BX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
-	VMOVUPS 64(DX)(DI*1), Z0
-	VMOVUPS 64(BX)(DI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(SI)(DI*1)
-	ADDQ    $0x80, DI
-	JMP     block25
+	JMP     next61
 
-tail26:
-	TESTQ     CX, CX
-	JZ        end27
-	VMOVUPS.Z (DX)(DI*1), K1, Z0
+partial60:
+	CMPQ      CX, $0x00
+	JLE       end59
+	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z (BX)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
-	VMOVUPS.Z 64(DX)(DI*1), K2, Z0
-	VMOVUPS.Z 64(BX)(DI*1), K2, Z1
-	VADDPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K2, 64(SI)(DI*1)
+	JMP       end59
 
-end27:
+next61:
+	CMPQ      CX, $0x10
+	JLE       end59
+	VMOVUPS.Z 64(AX)(DI*1), K1, Z0
+	VMOVUPS.Z 64(BX)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(SI)(DI*1)
+	JMP       end59
+
+end59:
 	VZEROUPPER
 	RET
 
@@ -2733,45 +4782,60 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-32
 	MOVQ  n+0(FP), AX
 	MOVQ  AX, CX
 	ANDQ  $0x1f, CX
-	SUBQ  CX, AX
-	SHLQ  $0x02, AX
-	MOVQ  $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	SHRQ  $0x10, DX
-	KMOVW DX, K2
-	MOVQ  a+8(FP), DX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  a+8(FP), AX
 	MOVQ  b+16(FP), BX
 	MOVQ  y+24(FP), SI
 	XORQ  DI, DI
 
-block28:
-	CMPQ    DI, AX
-	JGE     tail29
-	VMOVUPS (DX)(DI*1), Z0
+block64:
+	CMPQ    DI, DX
+	JGE     tail65
+	VMOVUPS (AX)(DI*1), Z0
+	VMOVUPS 64(AX)(DI*1), Z2
+	VMOVUPS (BX)(DI*1), Z1
+	VMOVUPS 64(BX)(DI*1), Z3
+	VMULPS  Z1, Z0, Z0
+	VMULPS  Z3, Z2, Z2
+	VMOVUPS Z0, (SI)(DI*1)
+	VMOVUPS Z2, 64(SI)(DI*1)
+	ADDQ    $0x80, DI
+	JMP     block64
+
+tail65:
+	CMPQ    CX, $0x10
+	JL      partial67
+	VMOVUPS (AX)(DI*1), Z0
 	VMOVUPS (BX)(DI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (SI)(DI*1)
-	VMOVUPS 64(DX)(DI*1), Z0
-	VMOVUPS 64(BX)(DI*1), Z1
-	VMULPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(SI)(DI*1)
-	ADDQ    $0x80, DI
-	JMP     block28
+	JMP     next68
 
-tail29:
-	TESTQ     CX, CX
-	JZ        end30
-	VMOVUPS.Z (DX)(DI*1), K1, Z0
+partial67:
+	CMPQ      CX, $0x00
+	JLE       end66
+	VMOVUPS.Z (AX)(DI*1), K1, Z0
 	VMOVUPS.Z (BX)(DI*1), K1, Z1
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(DI*1)
-	VMOVUPS.Z 64(DX)(DI*1), K2, Z0
-	VMOVUPS.Z 64(BX)(DI*1), K2, Z1
-	VMULPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K2, 64(SI)(DI*1)
+	JMP       end66
 
-end30:
+next68:
+	CMPQ      CX, $0x10
+	JLE       end66
+	VMOVUPS.Z 64(AX)(DI*1), K1, Z0
+	VMOVUPS.Z 64(BX)(DI*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(SI)(DI*1)
+	JMP       end66
+
+end66:
 	VZEROUPPER
 	RET
 
@@ -2781,44 +4845,59 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+0(FP), AX
 	MOVQ         AX, CX
 	ANDQ         $0x1f, CX
-	SUBQ         CX, AX
-	SHLQ         $0x02, AX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, DX
-	KMOVW        DX, K1
-	SHRQ         $0x10, DX
-	KMOVW        DX, K2
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
 	VBROADCASTSS alpha+8(FP), Z0
-	MOVQ         x+16(FP), DX
+	MOVQ         x+16(FP), AX
 	MOVQ         y+24(FP), BX
 	XORQ         SI, SI
 
-block31:
-	CMPQ        SI, AX
-	JGE         tail32
+block71:
+	CMPQ        SI, DX
+	JGE         tail72
 	VMOVUPS     (BX)(SI*1), Z1
-	VMOVUPS     (DX)(SI*1), Z2
+	VMOVUPS     (AX)(SI*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (BX)(SI*1)
 	VMOVUPS     64(BX)(SI*1), Z1
-	VMOVUPS     64(DX)(SI*1), Z2
+	VMOVUPS     64(AX)(SI*1), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, 64(BX)(SI*1)
 	ADDQ        $0x80, SI
-	JMP         block31
+	JMP         block71
 
-tail32:
-	TESTQ       CX, CX
-	JZ          end33
+tail72:
+	CMPQ        CX, $0x10
+	JL          partial74
+	VMOVUPS     (BX)(SI*1), Z1
+	VMOVUPS     (AX)(SI*1), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (BX)(SI*1)
+	JMP         next75
+
+partial74:
+	CMPQ        CX, $0x00
+	JLE         end73
 	VMOVUPS.Z   (BX)(SI*1), K1, Z1
-	VMOVUPS.Z   (DX)(SI*1), K1, Z2
+	VMOVUPS.Z   (AX)(SI*1), K1, Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (BX)(SI*1)
-	VMOVUPS.Z   64(BX)(SI*1), K2, Z1
-	VMOVUPS.Z   64(DX)(SI*1), K2, Z2
-	VFMADD231PS Z2, Z0, Z1
-	VMOVUPS     Z1, K2, 64(BX)(SI*1)
+	JMP         end73
 
-end33:
+next75:
+	CMPQ        CX, $0x10
+	JLE         end73
+	VMOVUPS.Z   64(BX)(SI*1), K1, Z1
+	VMOVUPS.Z   64(AX)(SI*1), K1, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K1, 64(BX)(SI*1)
+	JMP         end73
+
+end73:
 	VZEROUPPER
 	RET

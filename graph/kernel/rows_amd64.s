@@ -17,70 +17,106 @@ TEXT ·addRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ CX, R8
 	SUBQ DI, R8
 	SHLQ $0x02, R8
-	LEAQ masks<>+128(SB), R9
-	MOVQ DI, R10
-	SHLQ $0x02, R10
-	SUBQ R10, R9
+	MOVQ CX, R9
+	ANDQ $0x07, R9
+	LEAQ masks<>+128(SB), R10
+	SHLQ $0x02, R9
+	SUBQ R9, R10
 	SHLQ $0x02, CX
 
 row1:
 	TESTQ AX, AX
 	JZ    done2
-	XORQ  R10, R10
+	XORQ  R9, R9
 
 block3:
-	CMPQ    R10, R8
+	CMPQ    R9, R8
 	JGE     tail4
-	VMOVUPS (DX)(R10*1), Y0
-	VMOVUPS (BX)(R10*1), Y1
+	VMOVUPS (DX)(R9*1), Y0
+	VMOVUPS (BX)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (SI)(R10*1)
-	VMOVUPS 32(DX)(R10*1), Y0
-	VMOVUPS 32(BX)(R10*1), Y1
+	VMOVUPS Y0, (SI)(R9*1)
+	VMOVUPS 32(DX)(R9*1), Y0
+	VMOVUPS 32(BX)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(SI)(R10*1)
-	VMOVUPS 64(DX)(R10*1), Y0
-	VMOVUPS 64(BX)(R10*1), Y1
+	VMOVUPS Y0, 32(SI)(R9*1)
+	VMOVUPS 64(DX)(R9*1), Y0
+	VMOVUPS 64(BX)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(SI)(R10*1)
-	VMOVUPS 96(DX)(R10*1), Y0
-	VMOVUPS 96(BX)(R10*1), Y1
+	VMOVUPS Y0, 64(SI)(R9*1)
+	VMOVUPS 96(DX)(R9*1), Y0
+	VMOVUPS 96(BX)(R9*1), Y1
 	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(SI)(R10*1)
-	ADDQ    $0x80, R10
+	VMOVUPS Y0, 96(SI)(R9*1)
+	ADDQ    $0x80, R9
 	JMP     block3
 
 tail4:
-	TESTQ      DI, DI
-	JZ         end5
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS (DX)(R10*1), Y0, Y0
-	VMOVUPS    (R9), Y1
-	VMASKMOVPS (BX)(R10*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    (R9), Y1
-	VMASKMOVPS Y0, Y1, (SI)(R10*1)
-	VMOVUPS    32(R9), Y0
-	VMASKMOVPS 32(DX)(R10*1), Y0, Y0
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS 32(BX)(R10*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS Y0, Y1, 32(SI)(R10*1)
-	VMOVUPS    64(R9), Y0
-	VMASKMOVPS 64(DX)(R10*1), Y0, Y0
-	VMOVUPS    64(R9), Y1
-	VMASKMOVPS 64(BX)(R10*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    64(R9), Y1
-	VMASKMOVPS Y0, Y1, 64(SI)(R10*1)
-	VMOVUPS    96(R9), Y0
-	VMASKMOVPS 96(DX)(R10*1), Y0, Y0
-	VMOVUPS    96(R9), Y1
-	VMASKMOVPS 96(BX)(R10*1), Y1, Y1
-	VADDPS     Y1, Y0, Y0
-	VMOVUPS    96(R9), Y1
-	VMASKMOVPS Y0, Y1, 96(SI)(R10*1)
+	CMPQ    DI, $0x08
+	JL      partial6
+	VMOVUPS (DX)(R9*1), Y0
+	VMOVUPS (BX)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (SI)(R9*1)
+	JMP     next7
+
+partial6:
+	CMPQ       DI, $0x00
+	JLE        end5
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (DX)(R9*1), Y0, Y1
+	VMASKMOVPS (BX)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (SI)(R9*1)
+	JMP        end5
+
+next7:
+	CMPQ    DI, $0x10
+	JL      partial8
+	VMOVUPS 32(DX)(R9*1), Y0
+	VMOVUPS 32(BX)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(SI)(R9*1)
+	JMP     next9
+
+partial8:
+	CMPQ       DI, $0x08
+	JLE        end5
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 32(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 32(BX)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(SI)(R9*1)
+	JMP        end5
+
+next9:
+	CMPQ    DI, $0x18
+	JL      partial10
+	VMOVUPS 64(DX)(R9*1), Y0
+	VMOVUPS 64(BX)(R9*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(SI)(R9*1)
+	JMP     next11
+
+partial10:
+	CMPQ       DI, $0x10
+	JLE        end5
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 64(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 64(BX)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 64(SI)(R9*1)
+	JMP        end5
+
+next11:
+	CMPQ       DI, $0x18
+	JLE        end5
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 96(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 96(BX)(R9*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 96(SI)(R9*1)
+	JMP        end5
 
 end5:
 	ADDQ CX, DX
@@ -171,78 +207,114 @@ TEXT ·mulRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ CX, R8
 	SUBQ DI, R8
 	SHLQ $0x02, R8
-	LEAQ masks<>+128(SB), R9
-	MOVQ DI, R10
-	SHLQ $0x02, R10
-	SUBQ R10, R9
+	MOVQ CX, R9
+	ANDQ $0x07, R9
+	LEAQ masks<>+128(SB), R10
+	SHLQ $0x02, R9
+	SUBQ R9, R10
 	SHLQ $0x02, CX
 
-row6:
+row14:
 	TESTQ AX, AX
-	JZ    done7
-	XORQ  R10, R10
+	JZ    done15
+	XORQ  R9, R9
 
-block8:
-	CMPQ    R10, R8
-	JGE     tail9
-	VMOVUPS (DX)(R10*1), Y0
-	VMOVUPS (BX)(R10*1), Y1
+block16:
+	CMPQ    R9, R8
+	JGE     tail17
+	VMOVUPS (DX)(R9*1), Y0
+	VMOVUPS (BX)(R9*1), Y1
 	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (SI)(R10*1)
-	VMOVUPS 32(DX)(R10*1), Y0
-	VMOVUPS 32(BX)(R10*1), Y1
+	VMOVUPS Y0, (SI)(R9*1)
+	VMOVUPS 32(DX)(R9*1), Y0
+	VMOVUPS 32(BX)(R9*1), Y1
 	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(SI)(R10*1)
-	VMOVUPS 64(DX)(R10*1), Y0
-	VMOVUPS 64(BX)(R10*1), Y1
+	VMOVUPS Y0, 32(SI)(R9*1)
+	VMOVUPS 64(DX)(R9*1), Y0
+	VMOVUPS 64(BX)(R9*1), Y1
 	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(SI)(R10*1)
-	VMOVUPS 96(DX)(R10*1), Y0
-	VMOVUPS 96(BX)(R10*1), Y1
+	VMOVUPS Y0, 64(SI)(R9*1)
+	VMOVUPS 96(DX)(R9*1), Y0
+	VMOVUPS 96(BX)(R9*1), Y1
 	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(SI)(R10*1)
-	ADDQ    $0x80, R10
-	JMP     block8
+	VMOVUPS Y0, 96(SI)(R9*1)
+	ADDQ    $0x80, R9
+	JMP     block16
 
-tail9:
-	TESTQ      DI, DI
-	JZ         end10
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS (DX)(R10*1), Y0, Y0
-	VMOVUPS    (R9), Y1
-	VMASKMOVPS (BX)(R10*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    (R9), Y1
-	VMASKMOVPS Y0, Y1, (SI)(R10*1)
-	VMOVUPS    32(R9), Y0
-	VMASKMOVPS 32(DX)(R10*1), Y0, Y0
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS 32(BX)(R10*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS Y0, Y1, 32(SI)(R10*1)
-	VMOVUPS    64(R9), Y0
-	VMASKMOVPS 64(DX)(R10*1), Y0, Y0
-	VMOVUPS    64(R9), Y1
-	VMASKMOVPS 64(BX)(R10*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    64(R9), Y1
-	VMASKMOVPS Y0, Y1, 64(SI)(R10*1)
-	VMOVUPS    96(R9), Y0
-	VMASKMOVPS 96(DX)(R10*1), Y0, Y0
-	VMOVUPS    96(R9), Y1
-	VMASKMOVPS 96(BX)(R10*1), Y1, Y1
-	VMULPS     Y1, Y0, Y0
-	VMOVUPS    96(R9), Y1
-	VMASKMOVPS Y0, Y1, 96(SI)(R10*1)
+tail17:
+	CMPQ    DI, $0x08
+	JL      partial19
+	VMOVUPS (DX)(R9*1), Y0
+	VMOVUPS (BX)(R9*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (SI)(R9*1)
+	JMP     next20
 
-end10:
+partial19:
+	CMPQ       DI, $0x00
+	JLE        end18
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (DX)(R9*1), Y0, Y1
+	VMASKMOVPS (BX)(R9*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (SI)(R9*1)
+	JMP        end18
+
+next20:
+	CMPQ    DI, $0x10
+	JL      partial21
+	VMOVUPS 32(DX)(R9*1), Y0
+	VMOVUPS 32(BX)(R9*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(SI)(R9*1)
+	JMP     next22
+
+partial21:
+	CMPQ       DI, $0x08
+	JLE        end18
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 32(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 32(BX)(R9*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(SI)(R9*1)
+	JMP        end18
+
+next22:
+	CMPQ    DI, $0x18
+	JL      partial23
+	VMOVUPS 64(DX)(R9*1), Y0
+	VMOVUPS 64(BX)(R9*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(SI)(R9*1)
+	JMP     next24
+
+partial23:
+	CMPQ       DI, $0x10
+	JLE        end18
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 64(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 64(BX)(R9*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 64(SI)(R9*1)
+	JMP        end18
+
+next24:
+	CMPQ       DI, $0x18
+	JLE        end18
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 96(DX)(R9*1), Y0, Y1
+	VMASKMOVPS 96(BX)(R9*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 96(SI)(R9*1)
+	JMP        end18
+
+end18:
 	ADDQ CX, DX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row6
+	JMP  row14
 
-done7:
+done15:
 	VZEROUPPER
 	RET
 
@@ -258,60 +330,98 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
 	MOVQ CX, DI
 	SUBQ SI, DI
 	SHLQ $0x02, DI
-	LEAQ masks<>+128(SB), R8
-	MOVQ SI, R9
-	SHLQ $0x02, R9
-	SUBQ R9, R8
+	MOVQ CX, R8
+	ANDQ $0x07, R8
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, R8
+	SUBQ R8, R9
 	SHLQ $0x02, CX
 
-row11:
+row27:
 	TESTQ        AX, AX
-	JZ           done12
+	JZ           done28
 	VBROADCASTSS constants<>+0(SB), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VBROADCASTSS constants<>+0(SB), Y2
 	VBROADCASTSS constants<>+0(SB), Y3
-	XORQ         R9, R9
+	XORQ         R8, R8
 
-block13:
-	CMPQ    R9, DI
-	JGE     tail14
-	VMOVUPS (DX)(R9*1), Y4
+block29:
+	CMPQ    R8, DI
+	JGE     tail30
+	VMOVUPS (DX)(R8*1), Y4
 	VMAXPS  Y4, Y0, Y0
-	VMOVUPS 32(DX)(R9*1), Y4
+	VMOVUPS 32(DX)(R8*1), Y4
 	VMAXPS  Y4, Y1, Y1
-	VMOVUPS 64(DX)(R9*1), Y4
+	VMOVUPS 64(DX)(R8*1), Y4
 	VMAXPS  Y4, Y2, Y2
-	VMOVUPS 96(DX)(R9*1), Y4
+	VMOVUPS 96(DX)(R8*1), Y4
 	VMAXPS  Y4, Y3, Y3
-	ADDQ    $0x80, R9
-	JMP     block13
+	ADDQ    $0x80, R8
+	JMP     block29
 
-tail14:
-	TESTQ        SI, SI
-	JZ           end15
-	VMOVUPS      (R8), Y5
-	VMASKMOVPS   (DX)(R9*1), Y5, Y4
-	VBROADCASTSS constants<>+0(SB), Y6
-	VBLENDVPS    Y5, Y4, Y6, Y4
-	VMAXPS       Y4, Y0, Y0
-	VMOVUPS      32(R8), Y5
-	VMASKMOVPS   32(DX)(R9*1), Y5, Y4
-	VBROADCASTSS constants<>+0(SB), Y6
-	VBLENDVPS    Y5, Y4, Y6, Y4
-	VMAXPS       Y4, Y1, Y1
-	VMOVUPS      64(R8), Y5
-	VMASKMOVPS   64(DX)(R9*1), Y5, Y4
-	VBROADCASTSS constants<>+0(SB), Y6
-	VBLENDVPS    Y5, Y4, Y6, Y4
-	VMAXPS       Y4, Y2, Y2
-	VMOVUPS      96(R8), Y5
-	VMASKMOVPS   96(DX)(R9*1), Y5, Y4
-	VBROADCASTSS constants<>+0(SB), Y6
-	VBLENDVPS    Y5, Y4, Y6, Y4
-	VMAXPS       Y4, Y3, Y3
+tail30:
+	CMPQ    SI, $0x08
+	JL      partial32
+	VMOVUPS (DX)(R8*1), Y4
+	VMAXPS  Y4, Y0, Y0
+	JMP     next33
 
-end15:
+partial32:
+	CMPQ         SI, $0x00
+	JLE          end31
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   (DX)(R8*1), Y4, Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	VMAXPS       Y5, Y0, Y0
+	JMP          end31
+
+next33:
+	CMPQ    SI, $0x10
+	JL      partial34
+	VMOVUPS 32(DX)(R8*1), Y4
+	VMAXPS  Y4, Y1, Y1
+	JMP     next35
+
+partial34:
+	CMPQ         SI, $0x08
+	JLE          end31
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   32(DX)(R8*1), Y4, Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	VMAXPS       Y5, Y1, Y1
+	JMP          end31
+
+next35:
+	CMPQ    SI, $0x18
+	JL      partial36
+	VMOVUPS 64(DX)(R8*1), Y4
+	VMAXPS  Y4, Y2, Y2
+	JMP     next37
+
+partial36:
+	CMPQ         SI, $0x10
+	JLE          end31
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   64(DX)(R8*1), Y4, Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	VMAXPS       Y5, Y2, Y2
+	JMP          end31
+
+next37:
+	CMPQ         SI, $0x18
+	JLE          end31
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   96(DX)(R8*1), Y4, Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	VMAXPS       Y5, Y3, Y3
+	JMP          end31
+
+end31:
 	VMAXPS       Y2, Y0, Y0
 	VMAXPS       Y3, Y1, Y1
 	VMAXPS       Y1, Y0, Y0
@@ -326,271 +436,300 @@ end15:
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
-	XORQ         R9, R9
+	XORQ         R8, R8
 
-block16:
-	CMPQ         R9, DI
-	JGE          tail17
-	VMOVUPS      (DX)(R9*1), Y5
+block40:
+	CMPQ         R8, DI
+	JGE          tail41
+	VMOVUPS      (DX)(R8*1), Y5
+	VMOVUPS      32(DX)(R8*1), Y7
 	VSUBPS       Y0, Y5, Y5
+	VSUBPS       Y0, Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y6
+	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y5, Y6, Y5
+	VMAXPS       Y7, Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VFMADD231PS  constants<>+96(SB), Y7, Y9
+	VBROADCASTSS constants<>+64(SB), Y8
+	VBROADCASTSS constants<>+64(SB), Y10
+	VSUBPS       Y8, Y6, Y8
+	VSUBPS       Y10, Y9, Y10
+	VFMADD231PS  constants<>+128(SB), Y8, Y5
+	VFMADD231PS  constants<>+128(SB), Y10, Y7
+	VFMADD231PS  constants<>+160(SB), Y8, Y5
+	VFMADD231PS  constants<>+160(SB), Y10, Y7
+	VBROADCASTSS constants<>+192(SB), Y8
+	VBROADCASTSS constants<>+192(SB), Y10
+	VFMADD213PS  constants<>+224(SB), Y5, Y8
+	VFMADD213PS  constants<>+224(SB), Y7, Y10
+	VFMADD213PS  constants<>+256(SB), Y5, Y8
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y5, Y8
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y8
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      Y7, (BX)(R9*1)
-	VADDPS       Y7, Y1, Y1
-	VMOVUPS      32(DX)(R9*1), Y5
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VPADDD       constants<>+352(SB), Y9, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y10, Y10
+	VMOVUPS      Y8, (BX)(R8*1)
+	VMOVUPS      Y10, 32(BX)(R8*1)
+	VADDPS       Y8, Y1, Y1
+	VADDPS       Y10, Y2, Y2
+	VMOVUPS      64(DX)(R8*1), Y5
+	VMOVUPS      96(DX)(R8*1), Y7
 	VSUBPS       Y0, Y5, Y5
+	VSUBPS       Y0, Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y6
+	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y5, Y6, Y5
+	VMAXPS       Y7, Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VFMADD231PS  constants<>+96(SB), Y7, Y9
+	VBROADCASTSS constants<>+64(SB), Y8
+	VBROADCASTSS constants<>+64(SB), Y10
+	VSUBPS       Y8, Y6, Y8
+	VSUBPS       Y10, Y9, Y10
+	VFMADD231PS  constants<>+128(SB), Y8, Y5
+	VFMADD231PS  constants<>+128(SB), Y10, Y7
+	VFMADD231PS  constants<>+160(SB), Y8, Y5
+	VFMADD231PS  constants<>+160(SB), Y10, Y7
+	VBROADCASTSS constants<>+192(SB), Y8
+	VBROADCASTSS constants<>+192(SB), Y10
+	VFMADD213PS  constants<>+224(SB), Y5, Y8
+	VFMADD213PS  constants<>+224(SB), Y7, Y10
+	VFMADD213PS  constants<>+256(SB), Y5, Y8
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y5, Y8
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y8
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      Y7, 32(BX)(R9*1)
-	VADDPS       Y7, Y2, Y2
-	VMOVUPS      64(DX)(R9*1), Y5
-	VSUBPS       Y0, Y5, Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      Y7, 64(BX)(R9*1)
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      96(DX)(R9*1), Y5
-	VSUBPS       Y0, Y5, Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      Y7, 96(BX)(R9*1)
-	VADDPS       Y7, Y4, Y4
-	ADDQ         $0x80, R9
-	JMP          block16
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VPADDD       constants<>+352(SB), Y9, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y10, Y10
+	VMOVUPS      Y8, 64(BX)(R8*1)
+	VMOVUPS      Y10, 96(BX)(R8*1)
+	VADDPS       Y8, Y3, Y3
+	VADDPS       Y10, Y4, Y4
+	ADDQ         $0x80, R8
+	JMP          block40
 
-tail17:
-	TESTQ        SI, SI
-	JZ           end18
-	VMOVUPS      (R8), Y5
-	VMASKMOVPS   (DX)(R9*1), Y5, Y5
+tail41:
+	CMPQ         SI, $0x08
+	JL           partial43
+	VMOVUPS      (DX)(R8*1), Y5
 	VSUBPS       Y0, Y5, Y5
 	VBROADCASTSS constants<>+32(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
 	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y5
 	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y5, Y7
 	VFMADD213PS  constants<>+256(SB), Y5, Y7
 	VFMADD213PS  constants<>+288(SB), Y5, Y7
 	VFMADD213PS  constants<>+320(SB), Y5, Y7
 	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
 	VMULPS       Y6, Y7, Y7
-	VMOVUPS      (R8), Y5
-	VANDPS       Y5, Y7, Y7
-	VMASKMOVPS   Y7, Y5, (BX)(R9*1)
+	VMOVUPS      Y7, (BX)(R8*1)
 	VADDPS       Y7, Y1, Y1
-	VMOVUPS      32(R8), Y5
-	VMASKMOVPS   32(DX)(R9*1), Y5, Y5
-	VSUBPS       Y0, Y5, Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      32(R8), Y5
-	VANDPS       Y5, Y7, Y7
-	VMASKMOVPS   Y7, Y5, 32(BX)(R9*1)
-	VADDPS       Y7, Y2, Y2
-	VMOVUPS      64(R8), Y5
-	VMASKMOVPS   64(DX)(R9*1), Y5, Y5
-	VSUBPS       Y0, Y5, Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS constants<>+96(SB), Y6
-	VFMADD231PS  constants<>+128(SB), Y5, Y6
-	VBROADCASTSS constants<>+96(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+160(SB), Y7, Y5
-	VFMADD231PS  constants<>+192(SB), Y7, Y5
-	VBROADCASTSS constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y5, Y7
-	VFMADD213PS  constants<>+288(SB), Y5, Y7
-	VFMADD213PS  constants<>+320(SB), Y5, Y7
-	VFMADD213PS  constants<>+352(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VFMADD213PS  constants<>+384(SB), Y5, Y7
-	VPADDD       constants<>+416(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+384(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VMOVUPS      64(R8), Y5
-	VANDPS       Y5, Y7, Y7
-	VMASKMOVPS   Y7, Y5, 64(BX)(R9*1)
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      96(R8), Y5
-	VMASKMOVPS   96(DX)(R9*1), Y5, Y5
-	VSUBPS       Y0, Y5, Y5
+	JMP          next44
+
+partial43:
+	CMPQ         SI, $0x00
+	JLE          end42
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   (DX)(R8*1), Y5, Y6
+	VSUBPS       Y0, Y6, Y6
 	VBROADCASTSS constants<>+32(SB), Y0
-	VMAXPS       Y5, Y0, Y5
+	VMAXPS       Y6, Y0, Y6
 	VBROADCASTSS constants<>+64(SB), Y0
-	VMINPS       Y5, Y0, Y5
-	VBROADCASTSS constants<>+96(SB), Y0
-	VFMADD231PS  constants<>+128(SB), Y5, Y0
-	VBROADCASTSS constants<>+96(SB), Y6
-	VSUBPS       Y6, Y0, Y6
-	VFMADD231PS  constants<>+160(SB), Y6, Y5
-	VFMADD231PS  constants<>+192(SB), Y6, Y5
-	VBROADCASTSS constants<>+224(SB), Y6
-	VFMADD213PS  constants<>+256(SB), Y5, Y6
-	VFMADD213PS  constants<>+288(SB), Y5, Y6
-	VFMADD213PS  constants<>+320(SB), Y5, Y6
-	VFMADD213PS  constants<>+352(SB), Y5, Y6
-	VFMADD213PS  constants<>+384(SB), Y5, Y6
-	VFMADD213PS  constants<>+384(SB), Y5, Y6
-	VPADDD       constants<>+416(SB), Y0, Y0
-	VPSRAD       $0x01, Y0, Y5
-	VPSUBD       Y5, Y0, Y0
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+384(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
+	VFMADD231PS  constants<>+96(SB), Y6, Y0
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y0, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y6
+	VFMADD231PS  constants<>+160(SB), Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y6, Y7
+	VFMADD213PS  constants<>+256(SB), Y6, Y7
+	VFMADD213PS  constants<>+288(SB), Y6, Y7
+	VFMADD213PS  constants<>+320(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
 	VPSLLD       $0x17, Y0, Y0
-	VPADDD       constants<>+384(SB), Y0, Y0
-	VMULPS       Y0, Y6, Y6
-	VMOVUPS      96(R8), Y0
-	VANDPS       Y0, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 96(BX)(R9*1)
-	VADDPS       Y6, Y4, Y4
+	VPADDD       constants<>+352(SB), Y0, Y0
+	VMULPS       Y0, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y5, (BX)(R8*1)
+	VADDPS       Y7, Y1, Y1
+	JMP          end42
 
-end18:
+next44:
+	CMPQ         SI, $0x10
+	JL           partial45
+	VMOVUPS      32(DX)(R8*1), Y5
+	VSUBPS       Y0, Y5, Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y5
+	VFMADD231PS  constants<>+160(SB), Y7, Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y5, Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 32(BX)(R8*1)
+	VADDPS       Y7, Y2, Y2
+	JMP          next46
+
+partial45:
+	CMPQ         SI, $0x08
+	JLE          end42
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   32(DX)(R8*1), Y5, Y6
+	VSUBPS       Y0, Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y0
+	VMAXPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+64(SB), Y0
+	VFMADD231PS  constants<>+96(SB), Y6, Y0
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y0, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y6
+	VFMADD231PS  constants<>+160(SB), Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y6, Y7
+	VFMADD213PS  constants<>+256(SB), Y6, Y7
+	VFMADD213PS  constants<>+288(SB), Y6, Y7
+	VFMADD213PS  constants<>+320(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       constants<>+352(SB), Y0, Y0
+	VMULPS       Y0, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 32(BX)(R8*1)
+	VADDPS       Y7, Y2, Y2
+	JMP          end42
+
+next46:
+	CMPQ         SI, $0x18
+	JL           partial47
+	VMOVUPS      64(DX)(R8*1), Y5
+	VSUBPS       Y0, Y5, Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y5
+	VFMADD231PS  constants<>+160(SB), Y7, Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y5, Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       constants<>+352(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 64(BX)(R8*1)
+	VADDPS       Y7, Y3, Y3
+	JMP          next48
+
+partial47:
+	CMPQ         SI, $0x10
+	JLE          end42
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   64(DX)(R8*1), Y5, Y6
+	VSUBPS       Y0, Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y0
+	VMAXPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+64(SB), Y0
+	VFMADD231PS  constants<>+96(SB), Y6, Y0
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y0, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y6
+	VFMADD231PS  constants<>+160(SB), Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y6, Y7
+	VFMADD213PS  constants<>+256(SB), Y6, Y7
+	VFMADD213PS  constants<>+288(SB), Y6, Y7
+	VFMADD213PS  constants<>+320(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       constants<>+352(SB), Y0, Y0
+	VMULPS       Y0, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 64(BX)(R8*1)
+	VADDPS       Y7, Y3, Y3
+	JMP          end42
+
+next48:
+	CMPQ         SI, $0x18
+	JLE          end42
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   96(DX)(R8*1), Y5, Y6
+	VSUBPS       Y0, Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y0
+	VMAXPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+64(SB), Y0
+	VFMADD231PS  constants<>+96(SB), Y6, Y0
+	VBROADCASTSS constants<>+64(SB), Y7
+	VSUBPS       Y7, Y0, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y6
+	VFMADD231PS  constants<>+160(SB), Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y6, Y7
+	VFMADD213PS  constants<>+256(SB), Y6, Y7
+	VFMADD213PS  constants<>+288(SB), Y6, Y7
+	VFMADD213PS  constants<>+320(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VFMADD213PS  constants<>+352(SB), Y6, Y7
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       constants<>+352(SB), Y0, Y0
+	VMULPS       Y0, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 96(BX)(R8*1)
+	VADDPS       Y7, Y4, Y4
+	JMP          end42
+
+end42:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y2, Y1, Y1
@@ -601,59 +740,95 @@ end18:
 	VMOVSHDUP    X1, X0
 	VADDPS       X0, X1, X1
 	VBROADCASTSS X1, Y0
-	VBROADCASTSS constants<>+384(SB), Y1
+	VBROADCASTSS constants<>+352(SB), Y1
 	VDIVPS       Y0, Y1, Y0
-	XORQ         R9, R9
+	XORQ         R8, R8
 
-block19:
-	CMPQ    R9, DI
-	JGE     tail20
-	VMOVUPS (BX)(R9*1), Y1
+block51:
+	CMPQ    R8, DI
+	JGE     tail52
+	VMOVUPS (BX)(R8*1), Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, (BX)(R9*1)
-	VMOVUPS 32(BX)(R9*1), Y1
+	VMOVUPS Y1, (BX)(R8*1)
+	VMOVUPS 32(BX)(R8*1), Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 32(BX)(R9*1)
-	VMOVUPS 64(BX)(R9*1), Y1
+	VMOVUPS Y1, 32(BX)(R8*1)
+	VMOVUPS 64(BX)(R8*1), Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 64(BX)(R9*1)
-	VMOVUPS 96(BX)(R9*1), Y1
+	VMOVUPS Y1, 64(BX)(R8*1)
+	VMOVUPS 96(BX)(R8*1), Y1
 	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 96(BX)(R9*1)
-	ADDQ    $0x80, R9
-	JMP     block19
+	VMOVUPS Y1, 96(BX)(R8*1)
+	ADDQ    $0x80, R8
+	JMP     block51
 
-tail20:
-	TESTQ      SI, SI
-	JZ         end21
-	VMOVUPS    (R8), Y1
-	VMASKMOVPS (BX)(R9*1), Y1, Y1
-	VMULPS     Y0, Y1, Y1
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS Y1, Y2, (BX)(R9*1)
-	VMOVUPS    32(R8), Y1
-	VMASKMOVPS 32(BX)(R9*1), Y1, Y1
-	VMULPS     Y0, Y1, Y1
-	VMOVUPS    32(R8), Y2
-	VMASKMOVPS Y1, Y2, 32(BX)(R9*1)
-	VMOVUPS    64(R8), Y1
-	VMASKMOVPS 64(BX)(R9*1), Y1, Y1
-	VMULPS     Y0, Y1, Y1
-	VMOVUPS    64(R8), Y2
-	VMASKMOVPS Y1, Y2, 64(BX)(R9*1)
-	VMOVUPS    96(R8), Y1
-	VMASKMOVPS 96(BX)(R9*1), Y1, Y1
-	VMULPS     Y0, Y1, Y1
-	VMOVUPS    96(R8), Y0
-	VMASKMOVPS Y1, Y0, 96(BX)(R9*1)
+tail52:
+	CMPQ    SI, $0x08
+	JL      partial54
+	VMOVUPS (BX)(R8*1), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (BX)(R8*1)
+	JMP     next55
 
-end21:
+partial54:
+	CMPQ       SI, $0x00
+	JLE        end53
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS (BX)(R8*1), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (BX)(R8*1)
+	JMP        end53
+
+next55:
+	CMPQ    SI, $0x10
+	JL      partial56
+	VMOVUPS 32(BX)(R8*1), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(BX)(R8*1)
+	JMP     next57
+
+partial56:
+	CMPQ       SI, $0x08
+	JLE        end53
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS 32(BX)(R8*1), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 32(BX)(R8*1)
+	JMP        end53
+
+next57:
+	CMPQ    SI, $0x18
+	JL      partial58
+	VMOVUPS 64(BX)(R8*1), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, 64(BX)(R8*1)
+	JMP     next59
+
+partial58:
+	CMPQ       SI, $0x10
+	JLE        end53
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS 64(BX)(R8*1), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 64(BX)(R8*1)
+	JMP        end53
+
+next59:
+	CMPQ       SI, $0x18
+	JLE        end53
+	VMOVUPS    (R9), Y1
+	VMASKMOVPS 96(BX)(R8*1), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 96(BX)(R8*1)
+	JMP        end53
+
+end53:
 	ADDQ CX, DX
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row11
+	JMP  row27
 
-done12:
+done28:
 	VZEROUPPER
 	RET
 
@@ -665,111 +840,95 @@ DATA constants<>+16(SB)/4, $0xff800000
 DATA constants<>+20(SB)/4, $0xff800000
 DATA constants<>+24(SB)/4, $0xff800000
 DATA constants<>+28(SB)/4, $0xff800000
-DATA constants<>+32(SB)/4, $0xc2d20000
-DATA constants<>+36(SB)/4, $0xc2d20000
-DATA constants<>+40(SB)/4, $0xc2d20000
-DATA constants<>+44(SB)/4, $0xc2d20000
-DATA constants<>+48(SB)/4, $0xc2d20000
-DATA constants<>+52(SB)/4, $0xc2d20000
-DATA constants<>+56(SB)/4, $0xc2d20000
-DATA constants<>+60(SB)/4, $0xc2d20000
-DATA constants<>+64(SB)/4, $0x42b30000
-DATA constants<>+68(SB)/4, $0x42b30000
-DATA constants<>+72(SB)/4, $0x42b30000
-DATA constants<>+76(SB)/4, $0x42b30000
-DATA constants<>+80(SB)/4, $0x42b30000
-DATA constants<>+84(SB)/4, $0x42b30000
-DATA constants<>+88(SB)/4, $0x42b30000
-DATA constants<>+92(SB)/4, $0x42b30000
-DATA constants<>+96(SB)/4, $0x4b400000
-DATA constants<>+100(SB)/4, $0x4b400000
-DATA constants<>+104(SB)/4, $0x4b400000
-DATA constants<>+108(SB)/4, $0x4b400000
-DATA constants<>+112(SB)/4, $0x4b400000
-DATA constants<>+116(SB)/4, $0x4b400000
-DATA constants<>+120(SB)/4, $0x4b400000
-DATA constants<>+124(SB)/4, $0x4b400000
-DATA constants<>+128(SB)/4, $0x3fb8aa3b
-DATA constants<>+132(SB)/4, $0x3fb8aa3b
-DATA constants<>+136(SB)/4, $0x3fb8aa3b
-DATA constants<>+140(SB)/4, $0x3fb8aa3b
-DATA constants<>+144(SB)/4, $0x3fb8aa3b
-DATA constants<>+148(SB)/4, $0x3fb8aa3b
-DATA constants<>+152(SB)/4, $0x3fb8aa3b
-DATA constants<>+156(SB)/4, $0x3fb8aa3b
-DATA constants<>+160(SB)/4, $0xbf317218
-DATA constants<>+164(SB)/4, $0xbf317218
-DATA constants<>+168(SB)/4, $0xbf317218
-DATA constants<>+172(SB)/4, $0xbf317218
-DATA constants<>+176(SB)/4, $0xbf317218
-DATA constants<>+180(SB)/4, $0xbf317218
-DATA constants<>+184(SB)/4, $0xbf317218
-DATA constants<>+188(SB)/4, $0xbf317218
-DATA constants<>+192(SB)/4, $0x3102e308
-DATA constants<>+196(SB)/4, $0x3102e308
-DATA constants<>+200(SB)/4, $0x3102e308
-DATA constants<>+204(SB)/4, $0x3102e308
-DATA constants<>+208(SB)/4, $0x3102e308
-DATA constants<>+212(SB)/4, $0x3102e308
-DATA constants<>+216(SB)/4, $0x3102e308
-DATA constants<>+220(SB)/4, $0x3102e308
-DATA constants<>+224(SB)/4, $0x3ab50d39
-DATA constants<>+228(SB)/4, $0x3ab50d39
-DATA constants<>+232(SB)/4, $0x3ab50d39
-DATA constants<>+236(SB)/4, $0x3ab50d39
-DATA constants<>+240(SB)/4, $0x3ab50d39
-DATA constants<>+244(SB)/4, $0x3ab50d39
-DATA constants<>+248(SB)/4, $0x3ab50d39
-DATA constants<>+252(SB)/4, $0x3ab50d39
-DATA constants<>+256(SB)/4, $0x3c091fe3
-DATA constants<>+260(SB)/4, $0x3c091fe3
-DATA constants<>+264(SB)/4, $0x3c091fe3
-DATA constants<>+268(SB)/4, $0x3c091fe3
-DATA constants<>+272(SB)/4, $0x3c091fe3
-DATA constants<>+276(SB)/4, $0x3c091fe3
-DATA constants<>+280(SB)/4, $0x3c091fe3
-DATA constants<>+284(SB)/4, $0x3c091fe3
-DATA constants<>+288(SB)/4, $0x3d2aac8b
-DATA constants<>+292(SB)/4, $0x3d2aac8b
-DATA constants<>+296(SB)/4, $0x3d2aac8b
-DATA constants<>+300(SB)/4, $0x3d2aac8b
-DATA constants<>+304(SB)/4, $0x3d2aac8b
-DATA constants<>+308(SB)/4, $0x3d2aac8b
-DATA constants<>+312(SB)/4, $0x3d2aac8b
-DATA constants<>+316(SB)/4, $0x3d2aac8b
-DATA constants<>+320(SB)/4, $0x3e2aaa45
-DATA constants<>+324(SB)/4, $0x3e2aaa45
-DATA constants<>+328(SB)/4, $0x3e2aaa45
-DATA constants<>+332(SB)/4, $0x3e2aaa45
-DATA constants<>+336(SB)/4, $0x3e2aaa45
-DATA constants<>+340(SB)/4, $0x3e2aaa45
-DATA constants<>+344(SB)/4, $0x3e2aaa45
-DATA constants<>+348(SB)/4, $0x3e2aaa45
-DATA constants<>+352(SB)/4, $0x3efffffe
-DATA constants<>+356(SB)/4, $0x3efffffe
-DATA constants<>+360(SB)/4, $0x3efffffe
-DATA constants<>+364(SB)/4, $0x3efffffe
-DATA constants<>+368(SB)/4, $0x3efffffe
-DATA constants<>+372(SB)/4, $0x3efffffe
-DATA constants<>+376(SB)/4, $0x3efffffe
-DATA constants<>+380(SB)/4, $0x3efffffe
-DATA constants<>+384(SB)/4, $0x3f800000
-DATA constants<>+388(SB)/4, $0x3f800000
-DATA constants<>+392(SB)/4, $0x3f800000
-DATA constants<>+396(SB)/4, $0x3f800000
-DATA constants<>+400(SB)/4, $0x3f800000
-DATA constants<>+404(SB)/4, $0x3f800000
-DATA constants<>+408(SB)/4, $0x3f800000
-DATA constants<>+412(SB)/4, $0x3f800000
-DATA constants<>+416(SB)/4, $0xb4c00000
-DATA constants<>+420(SB)/4, $0xb4c00000
-DATA constants<>+424(SB)/4, $0xb4c00000
-DATA constants<>+428(SB)/4, $0xb4c00000
-DATA constants<>+432(SB)/4, $0xb4c00000
-DATA constants<>+436(SB)/4, $0xb4c00000
-DATA constants<>+440(SB)/4, $0xb4c00000
-DATA constants<>+444(SB)/4, $0xb4c00000
-GLOBL constants<>(SB), RODATA|NOPTR, $448
+DATA constants<>+32(SB)/4, $0xc2b00000
+DATA constants<>+36(SB)/4, $0xc2b00000
+DATA constants<>+40(SB)/4, $0xc2b00000
+DATA constants<>+44(SB)/4, $0xc2b00000
+DATA constants<>+48(SB)/4, $0xc2b00000
+DATA constants<>+52(SB)/4, $0xc2b00000
+DATA constants<>+56(SB)/4, $0xc2b00000
+DATA constants<>+60(SB)/4, $0xc2b00000
+DATA constants<>+64(SB)/4, $0x4b400000
+DATA constants<>+68(SB)/4, $0x4b400000
+DATA constants<>+72(SB)/4, $0x4b400000
+DATA constants<>+76(SB)/4, $0x4b400000
+DATA constants<>+80(SB)/4, $0x4b400000
+DATA constants<>+84(SB)/4, $0x4b400000
+DATA constants<>+88(SB)/4, $0x4b400000
+DATA constants<>+92(SB)/4, $0x4b400000
+DATA constants<>+96(SB)/4, $0x3fb8aa3b
+DATA constants<>+100(SB)/4, $0x3fb8aa3b
+DATA constants<>+104(SB)/4, $0x3fb8aa3b
+DATA constants<>+108(SB)/4, $0x3fb8aa3b
+DATA constants<>+112(SB)/4, $0x3fb8aa3b
+DATA constants<>+116(SB)/4, $0x3fb8aa3b
+DATA constants<>+120(SB)/4, $0x3fb8aa3b
+DATA constants<>+124(SB)/4, $0x3fb8aa3b
+DATA constants<>+128(SB)/4, $0xbf317218
+DATA constants<>+132(SB)/4, $0xbf317218
+DATA constants<>+136(SB)/4, $0xbf317218
+DATA constants<>+140(SB)/4, $0xbf317218
+DATA constants<>+144(SB)/4, $0xbf317218
+DATA constants<>+148(SB)/4, $0xbf317218
+DATA constants<>+152(SB)/4, $0xbf317218
+DATA constants<>+156(SB)/4, $0xbf317218
+DATA constants<>+160(SB)/4, $0x3102e308
+DATA constants<>+164(SB)/4, $0x3102e308
+DATA constants<>+168(SB)/4, $0x3102e308
+DATA constants<>+172(SB)/4, $0x3102e308
+DATA constants<>+176(SB)/4, $0x3102e308
+DATA constants<>+180(SB)/4, $0x3102e308
+DATA constants<>+184(SB)/4, $0x3102e308
+DATA constants<>+188(SB)/4, $0x3102e308
+DATA constants<>+192(SB)/4, $0x3ab50d39
+DATA constants<>+196(SB)/4, $0x3ab50d39
+DATA constants<>+200(SB)/4, $0x3ab50d39
+DATA constants<>+204(SB)/4, $0x3ab50d39
+DATA constants<>+208(SB)/4, $0x3ab50d39
+DATA constants<>+212(SB)/4, $0x3ab50d39
+DATA constants<>+216(SB)/4, $0x3ab50d39
+DATA constants<>+220(SB)/4, $0x3ab50d39
+DATA constants<>+224(SB)/4, $0x3c091fe3
+DATA constants<>+228(SB)/4, $0x3c091fe3
+DATA constants<>+232(SB)/4, $0x3c091fe3
+DATA constants<>+236(SB)/4, $0x3c091fe3
+DATA constants<>+240(SB)/4, $0x3c091fe3
+DATA constants<>+244(SB)/4, $0x3c091fe3
+DATA constants<>+248(SB)/4, $0x3c091fe3
+DATA constants<>+252(SB)/4, $0x3c091fe3
+DATA constants<>+256(SB)/4, $0x3d2aac8b
+DATA constants<>+260(SB)/4, $0x3d2aac8b
+DATA constants<>+264(SB)/4, $0x3d2aac8b
+DATA constants<>+268(SB)/4, $0x3d2aac8b
+DATA constants<>+272(SB)/4, $0x3d2aac8b
+DATA constants<>+276(SB)/4, $0x3d2aac8b
+DATA constants<>+280(SB)/4, $0x3d2aac8b
+DATA constants<>+284(SB)/4, $0x3d2aac8b
+DATA constants<>+288(SB)/4, $0x3e2aaa45
+DATA constants<>+292(SB)/4, $0x3e2aaa45
+DATA constants<>+296(SB)/4, $0x3e2aaa45
+DATA constants<>+300(SB)/4, $0x3e2aaa45
+DATA constants<>+304(SB)/4, $0x3e2aaa45
+DATA constants<>+308(SB)/4, $0x3e2aaa45
+DATA constants<>+312(SB)/4, $0x3e2aaa45
+DATA constants<>+316(SB)/4, $0x3e2aaa45
+DATA constants<>+320(SB)/4, $0x3efffffe
+DATA constants<>+324(SB)/4, $0x3efffffe
+DATA constants<>+328(SB)/4, $0x3efffffe
+DATA constants<>+332(SB)/4, $0x3efffffe
+DATA constants<>+336(SB)/4, $0x3efffffe
+DATA constants<>+340(SB)/4, $0x3efffffe
+DATA constants<>+344(SB)/4, $0x3efffffe
+DATA constants<>+348(SB)/4, $0x3efffffe
+DATA constants<>+352(SB)/4, $0x3f800000
+DATA constants<>+356(SB)/4, $0x3f800000
+DATA constants<>+360(SB)/4, $0x3f800000
+DATA constants<>+364(SB)/4, $0x3f800000
+DATA constants<>+368(SB)/4, $0x3f800000
+DATA constants<>+372(SB)/4, $0x3f800000
+DATA constants<>+376(SB)/4, $0x3f800000
+DATA constants<>+380(SB)/4, $0x3f800000
+GLOBL constants<>(SB), RODATA|NOPTR, $384
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -784,64 +943,101 @@ TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ CX, R8
 	SUBQ DI, R8
 	SHLQ $0x02, R8
-	LEAQ masks<>+128(SB), R9
-	MOVQ DI, R10
-	SHLQ $0x02, R10
-	SUBQ R10, R9
+	MOVQ CX, R9
+	ANDQ $0x07, R9
+	LEAQ masks<>+128(SB), R10
+	SHLQ $0x02, R9
+	SUBQ R9, R10
 	SHLQ $0x02, CX
 
-row22:
+row62:
 	TESTQ  AX, AX
-	JZ     done23
+	JZ     done63
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	XORQ   R10, R10
+	XORQ   R9, R9
 
-block24:
-	CMPQ        R10, R8
-	JGE         tail25
-	VMOVUPS     (DX)(R10*1), Y4
-	VMOVUPS     (BX)(R10*1), Y5
+block64:
+	CMPQ        R9, R8
+	JGE         tail65
+	VMOVUPS     (DX)(R9*1), Y4
+	VMOVUPS     (BX)(R9*1), Y5
 	VFMADD231PS Y4, Y5, Y0
-	VMOVUPS     32(DX)(R10*1), Y4
-	VMOVUPS     32(BX)(R10*1), Y5
+	VMOVUPS     32(DX)(R9*1), Y4
+	VMOVUPS     32(BX)(R9*1), Y5
 	VFMADD231PS Y4, Y5, Y1
-	VMOVUPS     64(DX)(R10*1), Y4
-	VMOVUPS     64(BX)(R10*1), Y5
+	VMOVUPS     64(DX)(R9*1), Y4
+	VMOVUPS     64(BX)(R9*1), Y5
 	VFMADD231PS Y4, Y5, Y2
-	VMOVUPS     96(DX)(R10*1), Y4
-	VMOVUPS     96(BX)(R10*1), Y5
+	VMOVUPS     96(DX)(R9*1), Y4
+	VMOVUPS     96(BX)(R9*1), Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x80, R10
-	JMP         block24
+	ADDQ        $0x80, R9
+	JMP         block64
 
-tail25:
-	TESTQ       DI, DI
-	JZ          end26
-	VMOVUPS     (R9), Y4
-	VMASKMOVPS  (DX)(R10*1), Y4, Y4
-	VMOVUPS     (R9), Y5
-	VMASKMOVPS  (BX)(R10*1), Y5, Y5
+tail65:
+	CMPQ        DI, $0x08
+	JL          partial67
+	VMOVUPS     (DX)(R9*1), Y4
+	VMOVUPS     (BX)(R9*1), Y5
 	VFMADD231PS Y4, Y5, Y0
-	VMOVUPS     32(R9), Y4
-	VMASKMOVPS  32(DX)(R10*1), Y4, Y4
-	VMOVUPS     32(R9), Y5
-	VMASKMOVPS  32(BX)(R10*1), Y5, Y5
-	VFMADD231PS Y4, Y5, Y1
-	VMOVUPS     64(R9), Y4
-	VMASKMOVPS  64(DX)(R10*1), Y4, Y4
-	VMOVUPS     64(R9), Y5
-	VMASKMOVPS  64(BX)(R10*1), Y5, Y5
-	VFMADD231PS Y4, Y5, Y2
-	VMOVUPS     96(R9), Y4
-	VMASKMOVPS  96(DX)(R10*1), Y4, Y4
-	VMOVUPS     96(R9), Y5
-	VMASKMOVPS  96(BX)(R10*1), Y5, Y5
-	VFMADD231PS Y4, Y5, Y3
+	JMP         next68
 
-end26:
+partial67:
+	CMPQ        DI, $0x00
+	JLE         end66
+	VMOVUPS     (R10), Y4
+	VMASKMOVPS  (DX)(R9*1), Y4, Y5
+	VMASKMOVPS  (BX)(R9*1), Y4, Y4
+	VFMADD231PS Y5, Y4, Y0
+	JMP         end66
+
+next68:
+	CMPQ        DI, $0x10
+	JL          partial69
+	VMOVUPS     32(DX)(R9*1), Y4
+	VMOVUPS     32(BX)(R9*1), Y5
+	VFMADD231PS Y4, Y5, Y1
+	JMP         next70
+
+partial69:
+	CMPQ        DI, $0x08
+	JLE         end66
+	VMOVUPS     (R10), Y4
+	VMASKMOVPS  32(DX)(R9*1), Y4, Y5
+	VMASKMOVPS  32(BX)(R9*1), Y4, Y4
+	VFMADD231PS Y5, Y4, Y1
+	JMP         end66
+
+next70:
+	CMPQ        DI, $0x18
+	JL          partial71
+	VMOVUPS     64(DX)(R9*1), Y4
+	VMOVUPS     64(BX)(R9*1), Y5
+	VFMADD231PS Y4, Y5, Y2
+	JMP         next72
+
+partial71:
+	CMPQ        DI, $0x10
+	JLE         end66
+	VMOVUPS     (R10), Y4
+	VMASKMOVPS  64(DX)(R9*1), Y4, Y5
+	VMASKMOVPS  64(BX)(R9*1), Y4, Y4
+	VFMADD231PS Y5, Y4, Y2
+	JMP         end66
+
+next72:
+	CMPQ        DI, $0x18
+	JLE         end66
+	VMOVUPS     (R10), Y4
+	VMASKMOVPS  96(DX)(R9*1), Y4, Y5
+	VMASKMOVPS  96(BX)(R9*1), Y4, Y4
+	VFMADD231PS Y5, Y4, Y3
+	JMP         end66
+
+end66:
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y1, Y0, Y0
@@ -852,78 +1048,116 @@ end26:
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
 	VBROADCASTSS X0, Y0
-	XORQ         R10, R10
+	XORQ         R9, R9
 
-block27:
-	CMPQ    R10, R8
-	JGE     tail28
-	VMOVUPS (BX)(R10*1), Y1
+block75:
+	CMPQ    R9, R8
+	JGE     tail76
+	VMOVUPS (BX)(R9*1), Y1
 	VSUBPS  Y0, Y1, Y1
-	VMOVUPS (DX)(R10*1), Y2
+	VMOVUPS (DX)(R9*1), Y2
 	VMULPS  Y2, Y1, Y1
-	VMOVUPS Y1, (SI)(R10*1)
-	VMOVUPS 32(BX)(R10*1), Y1
+	VMOVUPS Y1, (SI)(R9*1)
+	VMOVUPS 32(BX)(R9*1), Y1
 	VSUBPS  Y0, Y1, Y1
-	VMOVUPS 32(DX)(R10*1), Y2
+	VMOVUPS 32(DX)(R9*1), Y2
 	VMULPS  Y2, Y1, Y1
-	VMOVUPS Y1, 32(SI)(R10*1)
-	VMOVUPS 64(BX)(R10*1), Y1
+	VMOVUPS Y1, 32(SI)(R9*1)
+	VMOVUPS 64(BX)(R9*1), Y1
 	VSUBPS  Y0, Y1, Y1
-	VMOVUPS 64(DX)(R10*1), Y2
+	VMOVUPS 64(DX)(R9*1), Y2
 	VMULPS  Y2, Y1, Y1
-	VMOVUPS Y1, 64(SI)(R10*1)
-	VMOVUPS 96(BX)(R10*1), Y1
+	VMOVUPS Y1, 64(SI)(R9*1)
+	VMOVUPS 96(BX)(R9*1), Y1
 	VSUBPS  Y0, Y1, Y1
-	VMOVUPS 96(DX)(R10*1), Y2
+	VMOVUPS 96(DX)(R9*1), Y2
 	VMULPS  Y2, Y1, Y1
-	VMOVUPS Y1, 96(SI)(R10*1)
-	ADDQ    $0x80, R10
-	JMP     block27
+	VMOVUPS Y1, 96(SI)(R9*1)
+	ADDQ    $0x80, R9
+	JMP     block75
 
-tail28:
-	TESTQ      DI, DI
-	JZ         end29
-	VMOVUPS    (R9), Y1
-	VMASKMOVPS (BX)(R10*1), Y1, Y1
-	VSUBPS     Y0, Y1, Y1
-	VMOVUPS    (R9), Y2
-	VMASKMOVPS (DX)(R10*1), Y2, Y2
-	VMULPS     Y2, Y1, Y1
-	VMOVUPS    (R9), Y2
-	VMASKMOVPS Y1, Y2, (SI)(R10*1)
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS 32(BX)(R10*1), Y1, Y1
-	VSUBPS     Y0, Y1, Y1
-	VMOVUPS    32(R9), Y2
-	VMASKMOVPS 32(DX)(R10*1), Y2, Y2
-	VMULPS     Y2, Y1, Y1
-	VMOVUPS    32(R9), Y2
-	VMASKMOVPS Y1, Y2, 32(SI)(R10*1)
-	VMOVUPS    64(R9), Y1
-	VMASKMOVPS 64(BX)(R10*1), Y1, Y1
-	VSUBPS     Y0, Y1, Y1
-	VMOVUPS    64(R9), Y2
-	VMASKMOVPS 64(DX)(R10*1), Y2, Y2
-	VMULPS     Y2, Y1, Y1
-	VMOVUPS    64(R9), Y2
-	VMASKMOVPS Y1, Y2, 64(SI)(R10*1)
-	VMOVUPS    96(R9), Y1
-	VMASKMOVPS 96(BX)(R10*1), Y1, Y1
-	VSUBPS     Y0, Y1, Y1
-	VMOVUPS    96(R9), Y0
-	VMASKMOVPS 96(DX)(R10*1), Y0, Y0
-	VMULPS     Y0, Y1, Y1
-	VMOVUPS    96(R9), Y0
-	VMASKMOVPS Y1, Y0, 96(SI)(R10*1)
+tail76:
+	CMPQ    DI, $0x08
+	JL      partial78
+	VMOVUPS (BX)(R9*1), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (DX)(R9*1), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (SI)(R9*1)
+	JMP     next79
 
-end29:
+partial78:
+	CMPQ       DI, $0x00
+	JLE        end77
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS (BX)(R9*1), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS (DX)(R9*1), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (SI)(R9*1)
+	JMP        end77
+
+next79:
+	CMPQ    DI, $0x10
+	JL      partial80
+	VMOVUPS 32(BX)(R9*1), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS 32(DX)(R9*1), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, 32(SI)(R9*1)
+	JMP     next81
+
+partial80:
+	CMPQ       DI, $0x08
+	JLE        end77
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS 32(BX)(R9*1), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS 32(DX)(R9*1), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 32(SI)(R9*1)
+	JMP        end77
+
+next81:
+	CMPQ    DI, $0x18
+	JL      partial82
+	VMOVUPS 64(BX)(R9*1), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS 64(DX)(R9*1), Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, 64(SI)(R9*1)
+	JMP     next83
+
+partial82:
+	CMPQ       DI, $0x10
+	JLE        end77
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS 64(BX)(R9*1), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS 64(DX)(R9*1), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 64(SI)(R9*1)
+	JMP        end77
+
+next83:
+	CMPQ       DI, $0x18
+	JLE        end77
+	VMOVUPS    (R10), Y1
+	VMASKMOVPS 96(BX)(R9*1), Y1, Y2
+	VSUBPS     Y0, Y2, Y2
+	VMASKMOVPS 96(DX)(R9*1), Y1, Y0
+	VMULPS     Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, 96(SI)(R9*1)
+	JMP        end77
+
+end77:
 	ADDQ CX, DX
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row22
+	JMP  row62
 
-done23:
+done63:
 	VZEROUPPER
 	RET
 
@@ -940,52 +1174,90 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	MOVQ         CX, DI
 	SUBQ         SI, DI
 	SHLQ         $0x02, DI
-	LEAQ         masks<>+128(SB), R8
-	MOVQ         SI, R9
-	SHLQ         $0x02, R9
-	SUBQ         R9, R8
+	MOVQ         CX, R8
+	ANDQ         $0x07, R8
+	LEAQ         masks<>+128(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row30:
+row86:
 	TESTQ  AX, AX
-	JZ     done31
+	JZ     done87
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
-	XORQ   R9, R9
+	XORQ   R8, R8
 
-block32:
-	CMPQ    R9, DI
-	JGE     tail33
-	VMOVUPS (DX)(R9*1), Y5
+block88:
+	CMPQ    R8, DI
+	JGE     tail89
+	VMOVUPS (DX)(R8*1), Y5
 	VADDPS  Y5, Y1, Y1
-	VMOVUPS 32(DX)(R9*1), Y5
+	VMOVUPS 32(DX)(R8*1), Y5
 	VADDPS  Y5, Y2, Y2
-	VMOVUPS 64(DX)(R9*1), Y5
+	VMOVUPS 64(DX)(R8*1), Y5
 	VADDPS  Y5, Y3, Y3
-	VMOVUPS 96(DX)(R9*1), Y5
+	VMOVUPS 96(DX)(R8*1), Y5
 	VADDPS  Y5, Y4, Y4
-	ADDQ    $0x80, R9
-	JMP     block32
+	ADDQ    $0x80, R8
+	JMP     block88
 
-tail33:
-	TESTQ      SI, SI
-	JZ         end34
-	VMOVUPS    (R8), Y5
-	VMASKMOVPS (DX)(R9*1), Y5, Y5
+tail89:
+	CMPQ    SI, $0x08
+	JL      partial91
+	VMOVUPS (DX)(R8*1), Y5
+	VADDPS  Y5, Y1, Y1
+	JMP     next92
+
+partial91:
+	CMPQ       SI, $0x00
+	JLE        end90
+	VMOVUPS    (R9), Y5
+	VMASKMOVPS (DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
-	VMOVUPS    32(R8), Y5
-	VMASKMOVPS 32(DX)(R9*1), Y5, Y5
-	VADDPS     Y5, Y2, Y2
-	VMOVUPS    64(R8), Y5
-	VMASKMOVPS 64(DX)(R9*1), Y5, Y5
-	VADDPS     Y5, Y3, Y3
-	VMOVUPS    96(R8), Y5
-	VMASKMOVPS 96(DX)(R9*1), Y5, Y5
-	VADDPS     Y5, Y4, Y4
+	JMP        end90
 
-end34:
+next92:
+	CMPQ    SI, $0x10
+	JL      partial93
+	VMOVUPS 32(DX)(R8*1), Y5
+	VADDPS  Y5, Y2, Y2
+	JMP     next94
+
+partial93:
+	CMPQ       SI, $0x08
+	JLE        end90
+	VMOVUPS    (R9), Y5
+	VMASKMOVPS 32(DX)(R8*1), Y5, Y5
+	VADDPS     Y5, Y2, Y2
+	JMP        end90
+
+next94:
+	CMPQ    SI, $0x18
+	JL      partial95
+	VMOVUPS 64(DX)(R8*1), Y5
+	VADDPS  Y5, Y3, Y3
+	JMP     next96
+
+partial95:
+	CMPQ       SI, $0x10
+	JLE        end90
+	VMOVUPS    (R9), Y5
+	VMASKMOVPS 64(DX)(R8*1), Y5, Y5
+	VADDPS     Y5, Y3, Y3
+	JMP        end90
+
+next96:
+	CMPQ       SI, $0x18
+	JLE        end90
+	VMOVUPS    (R9), Y5
+	VMASKMOVPS 96(DX)(R8*1), Y5, Y5
+	VADDPS     Y5, Y4, Y4
+	JMP        end90
+
+end90:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y2, Y1, Y1
@@ -1005,59 +1277,102 @@ end34:
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
-	XORQ         R9, R9
+	XORQ         R8, R8
 
-block35:
-	CMPQ        R9, DI
-	JGE         tail36
-	VMOVUPS     (DX)(R9*1), Y10
+block99:
+	CMPQ        R8, DI
+	JGE         tail100
+	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y2, Y2
 	VFMADD231PS Y10, Y10, Y6
-	VMOVUPS     32(DX)(R9*1), Y10
+	VMOVUPS     32(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y10, Y7
-	VMOVUPS     64(DX)(R9*1), Y10
+	VMOVUPS     64(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y10, Y8
-	VMOVUPS     96(DX)(R9*1), Y10
+	VMOVUPS     96(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y5, Y5
 	VFMADD231PS Y10, Y10, Y9
-	ADDQ        $0x80, R9
-	JMP         block35
+	ADDQ        $0x80, R8
+	JMP         block99
 
-tail36:
-	TESTQ       SI, SI
-	JZ          end37
-	VMOVUPS     (R8), Y11
-	VMASKMOVPS  (DX)(R9*1), Y11, Y10
+tail100:
+	CMPQ        SI, $0x08
+	JL          partial102
+	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
-	VANDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y2, Y2
 	VFMADD231PS Y10, Y10, Y6
-	VMOVUPS     32(R8), Y11
-	VMASKMOVPS  32(DX)(R9*1), Y11, Y10
+	JMP         next103
+
+partial102:
+	CMPQ        SI, $0x00
+	JLE         end101
+	VMOVUPS     (R9), Y10
+	VMASKMOVPS  (DX)(R8*1), Y10, Y11
+	VSUBPS      Y1, Y11, Y11
+	VANDPS      Y10, Y11, Y11
+	VADDPS      Y11, Y2, Y2
+	VFMADD231PS Y11, Y11, Y6
+	JMP         end101
+
+next103:
+	CMPQ        SI, $0x10
+	JL          partial104
+	VMOVUPS     32(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
-	VANDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y10, Y7
-	VMOVUPS     64(R8), Y11
-	VMASKMOVPS  64(DX)(R9*1), Y11, Y10
+	JMP         next105
+
+partial104:
+	CMPQ        SI, $0x08
+	JLE         end101
+	VMOVUPS     (R9), Y10
+	VMASKMOVPS  32(DX)(R8*1), Y10, Y11
+	VSUBPS      Y1, Y11, Y11
+	VANDPS      Y10, Y11, Y11
+	VADDPS      Y11, Y3, Y3
+	VFMADD231PS Y11, Y11, Y7
+	JMP         end101
+
+next105:
+	CMPQ        SI, $0x18
+	JL          partial106
+	VMOVUPS     64(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
-	VANDPS      Y11, Y10, Y10
 	VADDPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y10, Y8
-	VMOVUPS     96(R8), Y11
-	VMASKMOVPS  96(DX)(R9*1), Y11, Y10
-	VSUBPS      Y1, Y10, Y10
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y10, Y9
+	JMP         next107
 
-end37:
+partial106:
+	CMPQ        SI, $0x10
+	JLE         end101
+	VMOVUPS     (R9), Y10
+	VMASKMOVPS  64(DX)(R8*1), Y10, Y11
+	VSUBPS      Y1, Y11, Y11
+	VANDPS      Y10, Y11, Y11
+	VADDPS      Y11, Y4, Y4
+	VFMADD231PS Y11, Y11, Y8
+	JMP         end101
+
+next107:
+	CMPQ        SI, $0x18
+	JLE         end101
+	VMOVUPS     (R9), Y10
+	VMASKMOVPS  96(DX)(R8*1), Y10, Y11
+	VSUBPS      Y1, Y11, Y11
+	VANDPS      Y10, Y11, Y11
+	VADDPS      Y11, Y5, Y5
+	VFMADD231PS Y11, Y11, Y9
+	JMP         end101
+
+end101:
 	VMOVSS       X1, (BX)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
@@ -1084,9 +1399,9 @@ end37:
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row30
+	JMP          row86
 
-done31:
+done87:
 	VZEROUPPER
 	RET
 
@@ -1105,205 +1420,293 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	MOVQ CX, R10
 	SUBQ R9, R10
 	SHLQ $0x02, R10
-	LEAQ masks<>+128(SB), R11
-	MOVQ R9, R12
-	SHLQ $0x02, R12
-	SUBQ R12, R11
+	MOVQ CX, R11
+	ANDQ $0x07, R11
+	LEAQ masks<>+128(SB), R12
+	SHLQ $0x02, R11
+	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row38:
+row110:
 	TESTQ        AX, AX
-	JZ           done39
+	JZ           done111
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased40
-	XORQ         R12, R12
+	JNZ          biased112
+	XORQ         R11, R11
 
-block42:
-	CMPQ    R12, R10
-	JGE     tail43
-	VMOVUPS (DX)(R12*1), Y3
+block114:
+	CMPQ    R11, R10
+	JGE     tail115
+	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
 	VMULPS  Y2, Y3, Y3
-	VMOVUPS (SI)(R12*1), Y4
+	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
-	VMOVUPS Y3, (R8)(R12*1)
-	VMOVUPS 32(DX)(R12*1), Y3
+	VMOVUPS Y3, (R8)(R11*1)
+	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
 	VMULPS  Y2, Y3, Y3
-	VMOVUPS 32(SI)(R12*1), Y4
+	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
-	VMOVUPS Y3, 32(R8)(R12*1)
-	VMOVUPS 64(DX)(R12*1), Y3
+	VMOVUPS Y3, 32(R8)(R11*1)
+	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
 	VMULPS  Y2, Y3, Y3
-	VMOVUPS 64(SI)(R12*1), Y4
+	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
-	VMOVUPS Y3, 64(R8)(R12*1)
-	VMOVUPS 96(DX)(R12*1), Y3
+	VMOVUPS Y3, 64(R8)(R11*1)
+	VMOVUPS 96(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
 	VMULPS  Y2, Y3, Y3
-	VMOVUPS 96(SI)(R12*1), Y4
+	VMOVUPS 96(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
-	VMOVUPS Y3, 96(R8)(R12*1)
-	ADDQ    $0x80, R12
-	JMP     block42
+	VMOVUPS Y3, 96(R8)(R11*1)
+	ADDQ    $0x80, R11
+	JMP     block114
 
-tail43:
-	TESTQ      R9, R9
-	JZ         end44
-	VMOVUPS    (R11), Y3
-	VMASKMOVPS (DX)(R12*1), Y3, Y3
-	VSUBPS     Y0, Y3, Y3
-	VSUBPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
-	VMOVUPS    (R11), Y4
-	VMASKMOVPS (SI)(R12*1), Y4, Y4
-	VMULPS     Y4, Y3, Y3
-	VMOVUPS    (R11), Y4
-	VMASKMOVPS Y3, Y4, (R8)(R12*1)
-	VMOVUPS    32(R11), Y3
-	VMASKMOVPS 32(DX)(R12*1), Y3, Y3
-	VSUBPS     Y0, Y3, Y3
-	VSUBPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
-	VMOVUPS    32(R11), Y4
-	VMASKMOVPS 32(SI)(R12*1), Y4, Y4
-	VMULPS     Y4, Y3, Y3
-	VMOVUPS    32(R11), Y4
-	VMASKMOVPS Y3, Y4, 32(R8)(R12*1)
-	VMOVUPS    64(R11), Y3
-	VMASKMOVPS 64(DX)(R12*1), Y3, Y3
-	VSUBPS     Y0, Y3, Y3
-	VSUBPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
-	VMOVUPS    64(R11), Y4
-	VMASKMOVPS 64(SI)(R12*1), Y4, Y4
-	VMULPS     Y4, Y3, Y3
-	VMOVUPS    64(R11), Y4
-	VMASKMOVPS Y3, Y4, 64(R8)(R12*1)
-	VMOVUPS    96(R11), Y3
-	VMASKMOVPS 96(DX)(R12*1), Y3, Y3
-	VSUBPS     Y0, Y3, Y3
-	VSUBPS     Y1, Y3, Y3
-	VMULPS     Y2, Y3, Y3
-	VMOVUPS    96(R11), Y0
-	VMASKMOVPS 96(SI)(R12*1), Y0, Y0
-	VMULPS     Y0, Y3, Y3
-	VMOVUPS    96(R11), Y0
-	VMASKMOVPS Y3, Y0, 96(R8)(R12*1)
+tail115:
+	CMPQ    R9, $0x08
+	JL      partial117
+	VMOVUPS (DX)(R11*1), Y3
+	VSUBPS  Y0, Y3, Y3
+	VSUBPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS (SI)(R11*1), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS Y3, (R8)(R11*1)
+	JMP     next118
 
-end44:
-	JMP normalized41
+partial117:
+	CMPQ       R9, $0x00
+	JLE        end116
+	VMOVUPS    (R12), Y3
+	VMASKMOVPS (DX)(R11*1), Y3, Y4
+	VSUBPS     Y0, Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMASKMOVPS (SI)(R11*1), Y3, Y0
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS Y4, Y3, (R8)(R11*1)
+	JMP        end116
 
-biased40:
-	XORQ R12, R12
+next118:
+	CMPQ    R9, $0x10
+	JL      partial119
+	VMOVUPS 32(DX)(R11*1), Y3
+	VSUBPS  Y0, Y3, Y3
+	VSUBPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS 32(SI)(R11*1), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS Y3, 32(R8)(R11*1)
+	JMP     next120
 
-block45:
-	CMPQ        R12, R10
-	JGE         tail46
-	VMOVUPS     (DX)(R12*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     (DI)(R12*1), Y4
-	VMOVUPS     (SI)(R12*1), Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     Y3, (R8)(R12*1)
-	VMOVUPS     32(DX)(R12*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     32(DI)(R12*1), Y4
-	VMOVUPS     32(SI)(R12*1), Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     Y3, 32(R8)(R12*1)
-	VMOVUPS     64(DX)(R12*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     64(DI)(R12*1), Y4
-	VMOVUPS     64(SI)(R12*1), Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     Y3, 64(R8)(R12*1)
-	VMOVUPS     96(DX)(R12*1), Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     96(DI)(R12*1), Y4
-	VMOVUPS     96(SI)(R12*1), Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     Y3, 96(R8)(R12*1)
-	ADDQ        $0x80, R12
-	JMP         block45
+partial119:
+	CMPQ       R9, $0x08
+	JLE        end116
+	VMOVUPS    (R12), Y3
+	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
+	VSUBPS     Y0, Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
+	JMP        end116
 
-tail46:
-	TESTQ       R9, R9
-	JZ          end47
-	VMOVUPS     (R11), Y3
-	VMASKMOVPS  (DX)(R12*1), Y3, Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     (R11), Y4
-	VMASKMOVPS  (DI)(R12*1), Y4, Y4
-	VMOVUPS     (R11), Y5
-	VMASKMOVPS  (SI)(R12*1), Y5, Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     (R11), Y4
-	VMASKMOVPS  Y3, Y4, (R8)(R12*1)
-	VMOVUPS     32(R11), Y3
-	VMASKMOVPS  32(DX)(R12*1), Y3, Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     32(R11), Y4
-	VMASKMOVPS  32(DI)(R12*1), Y4, Y4
-	VMOVUPS     32(R11), Y5
-	VMASKMOVPS  32(SI)(R12*1), Y5, Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     32(R11), Y4
-	VMASKMOVPS  Y3, Y4, 32(R8)(R12*1)
-	VMOVUPS     64(R11), Y3
-	VMASKMOVPS  64(DX)(R12*1), Y3, Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     64(R11), Y4
-	VMASKMOVPS  64(DI)(R12*1), Y4, Y4
-	VMOVUPS     64(R11), Y5
-	VMASKMOVPS  64(SI)(R12*1), Y5, Y5
-	VFMADD213PS Y4, Y5, Y3
-	VMOVUPS     64(R11), Y4
-	VMASKMOVPS  Y3, Y4, 64(R8)(R12*1)
-	VMOVUPS     96(R11), Y3
-	VMASKMOVPS  96(DX)(R12*1), Y3, Y3
-	VSUBPS      Y0, Y3, Y3
-	VSUBPS      Y1, Y3, Y3
-	VMULPS      Y2, Y3, Y3
-	VMOVUPS     96(R11), Y0
-	VMASKMOVPS  96(DI)(R12*1), Y0, Y0
-	VMOVUPS     96(R11), Y1
-	VMASKMOVPS  96(SI)(R12*1), Y1, Y1
-	VFMADD213PS Y0, Y1, Y3
-	VMOVUPS     96(R11), Y0
-	VMASKMOVPS  Y3, Y0, 96(R8)(R12*1)
+next120:
+	CMPQ    R9, $0x18
+	JL      partial121
+	VMOVUPS 64(DX)(R11*1), Y3
+	VSUBPS  Y0, Y3, Y3
+	VSUBPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS 64(SI)(R11*1), Y4
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS Y3, 64(R8)(R11*1)
+	JMP     next122
 
-end47:
-normalized41:
+partial121:
+	CMPQ       R9, $0x10
+	JLE        end116
+	VMOVUPS    (R12), Y3
+	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
+	VSUBPS     Y0, Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
+	JMP        end116
+
+next122:
+	CMPQ       R9, $0x18
+	JLE        end116
+	VMOVUPS    (R12), Y3
+	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
+	VSUBPS     Y0, Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
+	JMP        end116
+
+end116:
+	JMP normalized113
+
+biased112:
+	XORQ R11, R11
+
+block125:
+	CMPQ        R11, R10
+	JGE         tail126
+	VMOVUPS     (DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     (DI)(R11*1), Y4
+	VMOVUPS     (SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)(R11*1)
+	VMOVUPS     32(DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     32(DI)(R11*1), Y4
+	VMOVUPS     32(SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, 32(R8)(R11*1)
+	VMOVUPS     64(DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     64(DI)(R11*1), Y4
+	VMOVUPS     64(SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, 64(R8)(R11*1)
+	VMOVUPS     96(DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     96(DI)(R11*1), Y4
+	VMOVUPS     96(SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, 96(R8)(R11*1)
+	ADDQ        $0x80, R11
+	JMP         block125
+
+tail126:
+	CMPQ        R9, $0x08
+	JL          partial128
+	VMOVUPS     (DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     (DI)(R11*1), Y4
+	VMOVUPS     (SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)(R11*1)
+	JMP         next129
+
+partial128:
+	CMPQ        R9, $0x00
+	JLE         end127
+	VMOVUPS     (R12), Y3
+	VMASKMOVPS  (DX)(R11*1), Y3, Y4
+	VSUBPS      Y0, Y4, Y4
+	VSUBPS      Y1, Y4, Y4
+	VMULPS      Y2, Y4, Y4
+	VMASKMOVPS  (DI)(R11*1), Y3, Y0
+	VMASKMOVPS  (SI)(R11*1), Y3, Y1
+	VFMADD213PS Y0, Y1, Y4
+	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
+	JMP         end127
+
+next129:
+	CMPQ        R9, $0x10
+	JL          partial130
+	VMOVUPS     32(DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     32(DI)(R11*1), Y4
+	VMOVUPS     32(SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, 32(R8)(R11*1)
+	JMP         next131
+
+partial130:
+	CMPQ        R9, $0x08
+	JLE         end127
+	VMOVUPS     (R12), Y3
+	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
+	VSUBPS      Y0, Y4, Y4
+	VSUBPS      Y1, Y4, Y4
+	VMULPS      Y2, Y4, Y4
+	VMASKMOVPS  32(DI)(R11*1), Y3, Y0
+	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
+	VFMADD213PS Y0, Y1, Y4
+	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
+	JMP         end127
+
+next131:
+	CMPQ        R9, $0x18
+	JL          partial132
+	VMOVUPS     64(DX)(R11*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVUPS     64(DI)(R11*1), Y4
+	VMOVUPS     64(SI)(R11*1), Y5
+	VFMADD213PS Y4, Y5, Y3
+	VMOVUPS     Y3, 64(R8)(R11*1)
+	JMP         next133
+
+partial132:
+	CMPQ        R9, $0x10
+	JLE         end127
+	VMOVUPS     (R12), Y3
+	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
+	VSUBPS      Y0, Y4, Y4
+	VSUBPS      Y1, Y4, Y4
+	VMULPS      Y2, Y4, Y4
+	VMASKMOVPS  64(DI)(R11*1), Y3, Y0
+	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
+	VFMADD213PS Y0, Y1, Y4
+	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
+	JMP         end127
+
+next133:
+	CMPQ        R9, $0x18
+	JLE         end127
+	VMOVUPS     (R12), Y3
+	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
+	VSUBPS      Y0, Y4, Y4
+	VSUBPS      Y1, Y4, Y4
+	VMULPS      Y2, Y4, Y4
+	VMASKMOVPS  96(DI)(R11*1), Y3, Y0
+	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
+	VFMADD213PS Y0, Y1, Y4
+	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
+	JMP         end127
+
+end127:
+normalized113:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row38
+	JMP  row110
 
-done39:
+done111:
 	VZEROUPPER
 	RET
 
@@ -1322,15 +1725,16 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	MOVQ CX, R10
 	SUBQ R9, R10
 	SHLQ $0x02, R10
-	LEAQ masks<>+128(SB), R11
-	MOVQ R9, R12
-	SHLQ $0x02, R12
-	SUBQ R12, R11
+	MOVQ CX, R11
+	ANDQ $0x07, R11
+	LEAQ masks<>+128(SB), R12
+	SHLQ $0x02, R11
+	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row48:
+row136:
 	TESTQ        AX, AX
-	JZ           done49
+	JZ           done137
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -1342,103 +1746,153 @@ row48:
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
 	VXORPS       Y10, Y10, Y10
-	XORQ         R12, R12
+	XORQ         R11, R11
 
-block50:
-	CMPQ        R12, R10
-	JGE         tail51
-	VMOVUPS     (DX)(R12*1), Y11
-	VMOVUPS     (DI)(R12*1), Y12
+block138:
+	CMPQ        R11, R10
+	JGE         tail139
+	VMOVUPS     (DX)(R11*1), Y11
+	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     (SI)(R12*1), Y13
+	VMOVUPS     (SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	VMOVUPS     32(DX)(R12*1), Y11
-	VMOVUPS     32(DI)(R12*1), Y12
+	VMOVUPS     32(DX)(R11*1), Y11
+	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     32(SI)(R12*1), Y13
+	VMOVUPS     32(SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	VMOVUPS     64(DX)(R12*1), Y11
-	VMOVUPS     64(DI)(R12*1), Y12
+	VMOVUPS     64(DX)(R11*1), Y11
+	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     64(SI)(R12*1), Y13
+	VMOVUPS     64(SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	VMOVUPS     96(DX)(R12*1), Y11
-	VMOVUPS     96(DI)(R12*1), Y12
+	VMOVUPS     96(DX)(R11*1), Y11
+	VMOVUPS     96(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     96(SI)(R12*1), Y13
+	VMOVUPS     96(SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
-	ADDQ        $0x80, R12
-	JMP         block50
+	ADDQ        $0x80, R11
+	JMP         block138
 
-tail51:
-	TESTQ       R9, R9
-	JZ          end52
-	VMOVUPS     (R11), Y11
-	VMASKMOVPS  (DX)(R12*1), Y11, Y11
-	VMOVUPS     (R11), Y12
-	VMASKMOVPS  (DI)(R12*1), Y12, Y12
+tail139:
+	CMPQ        R9, $0x08
+	JL          partial141
+	VMOVUPS     (DX)(R11*1), Y11
+	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     (R11), Y13
-	VMASKMOVPS  (SI)(R12*1), Y13, Y13
+	VMOVUPS     (SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	VMOVUPS     32(R11), Y11
-	VMASKMOVPS  32(DX)(R12*1), Y11, Y11
-	VMOVUPS     32(R11), Y12
-	VMASKMOVPS  32(DI)(R12*1), Y12, Y12
+	JMP         next142
+
+partial141:
+	CMPQ        R9, $0x00
+	JLE         end140
+	VMOVUPS     (R12), Y11
+	VMASKMOVPS  (DX)(R11*1), Y11, Y12
+	VMASKMOVPS  (DI)(R11*1), Y11, Y13
+	VSUBPS      Y0, Y12, Y12
+	VSUBPS      Y1, Y12, Y12
+	VMULPS      Y2, Y12, Y12
+	VMASKMOVPS  (SI)(R11*1), Y11, Y11
+	VMULPS      Y11, Y13, Y13
+	VADDPS      Y13, Y3, Y3
+	VFMADD231PS Y12, Y13, Y7
+	JMP         end140
+
+next142:
+	CMPQ        R9, $0x10
+	JL          partial143
+	VMOVUPS     32(DX)(R11*1), Y11
+	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     32(R11), Y13
-	VMASKMOVPS  32(SI)(R12*1), Y13, Y13
+	VMOVUPS     32(SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	VMOVUPS     64(R11), Y11
-	VMASKMOVPS  64(DX)(R12*1), Y11, Y11
-	VMOVUPS     64(R11), Y12
-	VMASKMOVPS  64(DI)(R12*1), Y12, Y12
+	JMP         next144
+
+partial143:
+	CMPQ        R9, $0x08
+	JLE         end140
+	VMOVUPS     (R12), Y11
+	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
+	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
+	VSUBPS      Y0, Y12, Y12
+	VSUBPS      Y1, Y12, Y12
+	VMULPS      Y2, Y12, Y12
+	VMASKMOVPS  32(SI)(R11*1), Y11, Y11
+	VMULPS      Y11, Y13, Y13
+	VADDPS      Y13, Y4, Y4
+	VFMADD231PS Y12, Y13, Y8
+	JMP         end140
+
+next144:
+	CMPQ        R9, $0x18
+	JL          partial145
+	VMOVUPS     64(DX)(R11*1), Y11
+	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
 	VSUBPS      Y1, Y11, Y11
 	VMULPS      Y2, Y11, Y11
-	VMOVUPS     64(R11), Y13
-	VMASKMOVPS  64(SI)(R12*1), Y13, Y13
+	VMOVUPS     64(SI)(R11*1), Y13
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	VMOVUPS     96(R11), Y11
-	VMASKMOVPS  96(DX)(R12*1), Y11, Y11
-	VMOVUPS     96(R11), Y12
-	VMASKMOVPS  96(DI)(R12*1), Y12, Y12
-	VSUBPS      Y0, Y11, Y11
-	VSUBPS      Y1, Y11, Y11
-	VMULPS      Y2, Y11, Y11
-	VMOVUPS     96(R11), Y13
-	VMASKMOVPS  96(SI)(R12*1), Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      Y12, Y6, Y6
-	VFMADD231PS Y11, Y12, Y10
+	JMP         next146
 
-end52:
+partial145:
+	CMPQ        R9, $0x10
+	JLE         end140
+	VMOVUPS     (R12), Y11
+	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
+	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
+	VSUBPS      Y0, Y12, Y12
+	VSUBPS      Y1, Y12, Y12
+	VMULPS      Y2, Y12, Y12
+	VMASKMOVPS  64(SI)(R11*1), Y11, Y11
+	VMULPS      Y11, Y13, Y13
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y12, Y13, Y9
+	JMP         end140
+
+next146:
+	CMPQ        R9, $0x18
+	JLE         end140
+	VMOVUPS     (R12), Y11
+	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
+	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
+	VSUBPS      Y0, Y12, Y12
+	VSUBPS      Y1, Y12, Y12
+	VMULPS      Y2, Y12, Y12
+	VMASKMOVPS  96(SI)(R11*1), Y11, Y11
+	VMULPS      Y11, Y13, Y13
+	VADDPS      Y13, Y6, Y6
+	VFMADD231PS Y12, Y13, Y10
+	JMP         end140
+
+end140:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -1463,131 +1917,183 @@ end52:
 	VMULPS       Y5, Y3, Y3
 	VBROADCASTSS dotWeight+60(FP), Y5
 	VMULPS       Y5, Y4, Y4
-	XORQ         R12, R12
+	XORQ         R11, R11
 
-block53:
-	CMPQ         R12, R10
-	JGE          tail54
-	VMOVUPS      (DX)(R12*1), Y5
-	VMOVUPS      (DI)(R12*1), Y6
+block149:
+	CMPQ         R11, R10
+	JGE          tail150
+	VMOVUPS      (DX)(R11*1), Y5
+	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
-	VMOVUPS      (SI)(R12*1), Y7
+	VMOVUPS      (SI)(R11*1), Y7
 	VMULPS       Y7, Y6, Y6
 	VSUBPS       Y3, Y6, Y6
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
-	VMOVUPS      Y6, (R8)(R12*1)
-	VMOVUPS      32(DX)(R12*1), Y5
-	VMOVUPS      32(DI)(R12*1), Y6
+	VMOVUPS      Y6, (R8)(R11*1)
+	VMOVUPS      32(DX)(R11*1), Y5
+	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
-	VMOVUPS      32(SI)(R12*1), Y7
+	VMOVUPS      32(SI)(R11*1), Y7
 	VMULPS       Y7, Y6, Y6
 	VSUBPS       Y3, Y6, Y6
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
-	VMOVUPS      Y6, 32(R8)(R12*1)
-	VMOVUPS      64(DX)(R12*1), Y5
-	VMOVUPS      64(DI)(R12*1), Y6
+	VMOVUPS      Y6, 32(R8)(R11*1)
+	VMOVUPS      64(DX)(R11*1), Y5
+	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
-	VMOVUPS      64(SI)(R12*1), Y7
+	VMOVUPS      64(SI)(R11*1), Y7
 	VMULPS       Y7, Y6, Y6
 	VSUBPS       Y3, Y6, Y6
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
-	VMOVUPS      Y6, 64(R8)(R12*1)
-	VMOVUPS      96(DX)(R12*1), Y5
-	VMOVUPS      96(DI)(R12*1), Y6
+	VMOVUPS      Y6, 64(R8)(R11*1)
+	VMOVUPS      96(DX)(R11*1), Y5
+	VMOVUPS      96(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
-	VMOVUPS      96(SI)(R12*1), Y7
+	VMOVUPS      96(SI)(R11*1), Y7
 	VMULPS       Y7, Y6, Y6
 	VSUBPS       Y3, Y6, Y6
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
-	VMOVUPS      Y6, 96(R8)(R12*1)
-	ADDQ         $0x80, R12
-	JMP          block53
+	VMOVUPS      Y6, 96(R8)(R11*1)
+	ADDQ         $0x80, R11
+	JMP          block149
 
-tail54:
-	TESTQ        R9, R9
-	JZ           end55
-	VMOVUPS      (R11), Y5
-	VMASKMOVPS   (DX)(R12*1), Y5, Y5
-	VMOVUPS      (R11), Y6
-	VMASKMOVPS   (DI)(R12*1), Y6, Y6
+tail150:
+	CMPQ         R9, $0x08
+	JL           partial152
+	VMOVUPS      (DX)(R11*1), Y5
+	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y1, Y5, Y5
 	VMULPS       Y2, Y5, Y5
-	VMOVUPS      (R11), Y7
-	VMASKMOVPS   (SI)(R12*1), Y7, Y7
+	VMOVUPS      (SI)(R11*1), Y7
 	VMULPS       Y7, Y6, Y6
 	VSUBPS       Y3, Y6, Y6
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
-	VMOVUPS      (R11), Y5
-	VMASKMOVPS   Y6, Y5, (R8)(R12*1)
-	VMOVUPS      32(R11), Y5
-	VMASKMOVPS   32(DX)(R12*1), Y5, Y5
-	VMOVUPS      32(R11), Y6
-	VMASKMOVPS   32(DI)(R12*1), Y6, Y6
-	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y1, Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      32(R11), Y7
-	VMASKMOVPS   32(SI)(R12*1), Y7, Y7
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y3, Y6, Y6
-	VFNMADD231PS Y4, Y5, Y6
-	VMULPS       Y2, Y6, Y6
-	VMOVUPS      32(R11), Y5
-	VMASKMOVPS   Y6, Y5, 32(R8)(R12*1)
-	VMOVUPS      64(R11), Y5
-	VMASKMOVPS   64(DX)(R12*1), Y5, Y5
-	VMOVUPS      64(R11), Y6
-	VMASKMOVPS   64(DI)(R12*1), Y6, Y6
-	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y1, Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      64(R11), Y7
-	VMASKMOVPS   64(SI)(R12*1), Y7, Y7
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y3, Y6, Y6
-	VFNMADD231PS Y4, Y5, Y6
-	VMULPS       Y2, Y6, Y6
-	VMOVUPS      64(R11), Y5
-	VMASKMOVPS   Y6, Y5, 64(R8)(R12*1)
-	VMOVUPS      96(R11), Y5
-	VMASKMOVPS   96(DX)(R12*1), Y5, Y5
-	VMOVUPS      96(R11), Y6
-	VMASKMOVPS   96(DI)(R12*1), Y6, Y6
-	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y1, Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      96(R11), Y0
-	VMASKMOVPS   96(SI)(R12*1), Y0, Y0
-	VMULPS       Y0, Y6, Y6
-	VSUBPS       Y3, Y6, Y6
-	VFNMADD231PS Y4, Y5, Y6
-	VMULPS       Y2, Y6, Y6
-	VMOVUPS      96(R11), Y0
-	VMASKMOVPS   Y6, Y0, 96(R8)(R12*1)
+	VMOVUPS      Y6, (R8)(R11*1)
+	JMP          next153
 
-end55:
+partial152:
+	CMPQ         R9, $0x00
+	JLE          end151
+	VMOVUPS      (R12), Y5
+	VMASKMOVPS   (DX)(R11*1), Y5, Y6
+	VMASKMOVPS   (DI)(R11*1), Y5, Y7
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   (SI)(R11*1), Y5, Y0
+	VMULPS       Y0, Y7, Y7
+	VSUBPS       Y3, Y7, Y7
+	VFNMADD231PS Y4, Y6, Y7
+	VMULPS       Y2, Y7, Y7
+	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
+	JMP          end151
+
+next153:
+	CMPQ         R9, $0x10
+	JL           partial154
+	VMOVUPS      32(DX)(R11*1), Y5
+	VMOVUPS      32(DI)(R11*1), Y6
+	VSUBPS       Y0, Y5, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      32(SI)(R11*1), Y7
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VFNMADD231PS Y4, Y5, Y6
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 32(R8)(R11*1)
+	JMP          next155
+
+partial154:
+	CMPQ         R9, $0x08
+	JLE          end151
+	VMOVUPS      (R12), Y5
+	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
+	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   32(SI)(R11*1), Y5, Y0
+	VMULPS       Y0, Y7, Y7
+	VSUBPS       Y3, Y7, Y7
+	VFNMADD231PS Y4, Y6, Y7
+	VMULPS       Y2, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
+	JMP          end151
+
+next155:
+	CMPQ         R9, $0x18
+	JL           partial156
+	VMOVUPS      64(DX)(R11*1), Y5
+	VMOVUPS      64(DI)(R11*1), Y6
+	VSUBPS       Y0, Y5, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      64(SI)(R11*1), Y7
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y6
+	VFNMADD231PS Y4, Y5, Y6
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 64(R8)(R11*1)
+	JMP          next157
+
+partial156:
+	CMPQ         R9, $0x10
+	JLE          end151
+	VMOVUPS      (R12), Y5
+	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
+	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   64(SI)(R11*1), Y5, Y0
+	VMULPS       Y0, Y7, Y7
+	VSUBPS       Y3, Y7, Y7
+	VFNMADD231PS Y4, Y6, Y7
+	VMULPS       Y2, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
+	JMP          end151
+
+next157:
+	CMPQ         R9, $0x18
+	JLE          end151
+	VMOVUPS      (R12), Y5
+	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
+	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   96(SI)(R11*1), Y5, Y0
+	VMULPS       Y0, Y7, Y7
+	VSUBPS       Y3, Y7, Y7
+	VFNMADD231PS Y4, Y6, Y7
+	VMULPS       Y2, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
+	JMP          end151
+
+end151:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row48
+	JMP  row136
 
-done49:
+done137:
 	VZEROUPPER
 	RET
 
@@ -1607,9 +2113,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row56:
+row160:
 	TESTQ        CX, CX
-	JZ           done57
+	JZ           done161
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -1626,9 +2132,9 @@ row56:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row56
+	JMP          row160
 
-done57:
+done161:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -1655,9 +2161,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row58:
+row162:
 	TESTQ        BX, BX
-	JZ           done59
+	JZ           done163
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -1689,9 +2195,9 @@ row58:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row58
+	JMP          row162
 
-done59:
+done163:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -1706,13 +2212,14 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	MOVQ   n+0(FP), AX
 	MOVQ   AX, CX
 	ANDQ   $0x0f, CX
-	SUBQ   CX, AX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x07, AX
+	LEAQ   masks<>+128(SB), BX
 	SHLQ   $0x02, AX
-	LEAQ   masks<>+128(SB), DX
-	MOVQ   CX, BX
-	SHLQ   $0x02, BX
-	SUBQ   BX, DX
-	MOVQ   x+8(FP), BX
+	SUBQ   AX, BX
+	MOVQ   x+8(FP), AX
 	MOVQ   y+16(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1720,10 +2227,10 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block60:
-	CMPQ         DI, AX
-	JGE          tail61
-	VMOVUPS      (BX)(DI*1), Y4
+block164:
+	CMPQ         DI, DX
+	JGE          tail165
+	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
@@ -1733,7 +2240,7 @@ block60:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	VMOVUPS      32(BX)(DI*1), Y4
+	VMOVUPS      32(AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
@@ -1744,37 +2251,56 @@ block60:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block60
+	JMP          block164
 
-tail61:
-	TESTQ        CX, CX
-	JZ           end62
-	VMOVUPS      (DX), Y4
-	VMASKMOVPS   (BX)(DI*1), Y4, Y4
+tail165:
+	CMPQ         CX, $0x08
+	JL           partial167
+	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
-	VMOVUPS      (DX), Y6
-	VMASKMOVPS   (SI)(DI*1), Y6, Y6
+	VMOVUPS      (SI)(DI*1), Y6
 	VCVTPS2PD    X6, Y7
 	VEXTRACTF128 $0x01, Y6, X6
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	VMOVUPS      32(DX), Y4
-	VMASKMOVPS   32(BX)(DI*1), Y4, Y4
-	VCVTPS2PD    X4, Y5
+	JMP          next168
+
+partial167:
+	CMPQ         CX, $0x00
+	JLE          end166
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   (AX)(DI*1), Y4, Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VMASKMOVPS   (SI)(DI*1), Y4, Y4
+	VCVTPS2PD    X4, Y7
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
-	VMOVUPS      32(DX), Y6
-	VMASKMOVPS   32(SI)(DI*1), Y6, Y6
-	VCVTPS2PD    X6, Y7
-	VEXTRACTF128 $0x01, Y6, X6
-	VCVTPS2PD    X6, Y6
-	VFMADD231PD  Y5, Y7, Y2
-	VFMADD231PD  Y4, Y6, Y3
+	VFMADD231PD  Y6, Y7, Y0
+	VFMADD231PD  Y5, Y4, Y1
+	JMP          end166
 
-end62:
+next168:
+	CMPQ         CX, $0x08
+	JLE          end166
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VMASKMOVPS   32(SI)(DI*1), Y4, Y4
+	VCVTPS2PD    X4, Y7
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VFMADD231PD  Y6, Y7, Y2
+	VFMADD231PD  Y5, Y4, Y3
+	JMP          end166
+
+end166:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -1799,11 +2325,11 @@ TEXT ·addRowAVX512(SB), NOSPLIT, $0-40
 	MOVQ  CX, R8
 	SUBQ  DI, R8
 	SHLQ  $0x02, R8
-	MOVQ  $-1, R9
-	BZHIQ DI, R9, R9
+	MOVQ  CX, R9
+	ANDQ  $0x0f, R9
+	MOVQ  $-1, R10
+	BZHIQ R9, R10, R9
 	KMOVW R9, K1
-	SHRQ  $0x10, R9
-	KMOVW R9, K2
 	SHLQ  $0x02, CX
 
 row1:
@@ -1826,16 +2352,31 @@ block3:
 	JMP     block3
 
 tail4:
-	TESTQ     DI, DI
-	JZ        end5
+	CMPQ    DI, $0x10
+	JL      partial6
+	VMOVUPS (DX)(R9*1), Z0
+	VMOVUPS (BX)(R9*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (SI)(R9*1)
+	JMP     next7
+
+partial6:
+	CMPQ      DI, $0x00
+	JLE       end5
 	VMOVUPS.Z (DX)(R9*1), K1, Z0
 	VMOVUPS.Z (BX)(R9*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(R9*1)
-	VMOVUPS.Z 64(DX)(R9*1), K2, Z0
-	VMOVUPS.Z 64(BX)(R9*1), K2, Z1
+	JMP       end5
+
+next7:
+	CMPQ      DI, $0x10
+	JLE       end5
+	VMOVUPS.Z 64(DX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(BX)(R9*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K2, 64(SI)(R9*1)
+	VMOVUPS   Z0, K1, 64(SI)(R9*1)
+	JMP       end5
 
 end5:
 	ADDQ CX, DX
@@ -1860,21 +2401,21 @@ TEXT ·mulRowAVX512(SB), NOSPLIT, $0-40
 	MOVQ  CX, R8
 	SUBQ  DI, R8
 	SHLQ  $0x02, R8
-	MOVQ  $-1, R9
-	BZHIQ DI, R9, R9
+	MOVQ  CX, R9
+	ANDQ  $0x0f, R9
+	MOVQ  $-1, R10
+	BZHIQ R9, R10, R9
 	KMOVW R9, K1
-	SHRQ  $0x10, R9
-	KMOVW R9, K2
 	SHLQ  $0x02, CX
 
-row6:
+row10:
 	TESTQ AX, AX
-	JZ    done7
+	JZ    done11
 	XORQ  R9, R9
 
-block8:
+block12:
 	CMPQ    R9, R8
-	JGE     tail9
+	JGE     tail13
 	VMOVUPS (DX)(R9*1), Z0
 	VMOVUPS (BX)(R9*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -1884,27 +2425,42 @@ block8:
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(SI)(R9*1)
 	ADDQ    $0x80, R9
-	JMP     block8
+	JMP     block12
 
-tail9:
-	TESTQ     DI, DI
-	JZ        end10
+tail13:
+	CMPQ    DI, $0x10
+	JL      partial15
+	VMOVUPS (DX)(R9*1), Z0
+	VMOVUPS (BX)(R9*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (SI)(R9*1)
+	JMP     next16
+
+partial15:
+	CMPQ      DI, $0x00
+	JLE       end14
 	VMOVUPS.Z (DX)(R9*1), K1, Z0
 	VMOVUPS.Z (BX)(R9*1), K1, Z1
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (SI)(R9*1)
-	VMOVUPS.Z 64(DX)(R9*1), K2, Z0
-	VMOVUPS.Z 64(BX)(R9*1), K2, Z1
-	VMULPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K2, 64(SI)(R9*1)
+	JMP       end14
 
-end10:
+next16:
+	CMPQ      DI, $0x10
+	JLE       end14
+	VMOVUPS.Z 64(DX)(R9*1), K1, Z0
+	VMOVUPS.Z 64(BX)(R9*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(SI)(R9*1)
+	JMP       end14
+
+end14:
 	ADDQ CX, DX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row6
+	JMP  row10
 
-done7:
+done11:
 	VZEROUPPER
 	RET
 
@@ -1920,43 +2476,56 @@ TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ  CX, DI
 	SUBQ  SI, DI
 	SHLQ  $0x02, DI
-	MOVQ  $-1, R8
-	BZHIQ SI, R8, R8
+	MOVQ  CX, R8
+	ANDQ  $0x0f, R8
+	MOVQ  $-1, R9
+	BZHIQ R8, R9, R8
 	KMOVW R8, K1
-	SHRQ  $0x10, R8
-	KMOVW R8, K2
 	SHLQ  $0x02, CX
 
-row11:
+row19:
 	TESTQ        AX, AX
-	JZ           done12
+	JZ           done20
 	VBROADCASTSS constants<>+0(SB), Z0
 	VBROADCASTSS constants<>+0(SB), Z1
 	XORQ         R8, R8
 
-block13:
+block21:
 	CMPQ    R8, DI
-	JGE     tail14
+	JGE     tail22
 	VMOVUPS (DX)(R8*1), Z2
 	VMAXPS  Z2, Z0, Z0
 	VMOVUPS 64(DX)(R8*1), Z2
 	VMAXPS  Z2, Z1, Z1
 	ADDQ    $0x80, R8
-	JMP     block13
+	JMP     block21
 
-tail14:
-	TESTQ        SI, SI
-	JZ           end15
+tail22:
+	CMPQ    SI, $0x10
+	JL      partial24
+	VMOVUPS (DX)(R8*1), Z2
+	VMAXPS  Z2, Z0, Z0
+	JMP     next25
+
+partial24:
+	CMPQ         SI, $0x00
+	JLE          end23
 	VMOVUPS.Z    (DX)(R8*1), K1, Z2
 	VBROADCASTSS constants<>+0(SB), Z5
 	VBLENDMPS    Z2, Z5, K1, Z2
 	VMAXPS       Z2, Z0, Z0
-	VMOVUPS.Z    64(DX)(R8*1), K2, Z2
-	VBROADCASTSS constants<>+0(SB), Z5
-	VBLENDMPS    Z2, Z5, K2, Z2
-	VMAXPS       Z2, Z1, Z1
+	JMP          end23
 
-end15:
+next25:
+	CMPQ         SI, $0x10
+	JLE          end23
+	VMOVUPS.Z    64(DX)(R8*1), K1, Z2
+	VBROADCASTSS constants<>+0(SB), Z5
+	VBLENDMPS    Z2, Z5, K1, Z2
+	VMAXPS       Z2, Z1, Z1
+	JMP          end23
+
+end23:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
@@ -1971,139 +2540,140 @@ end15:
 	VPXORD        Z4, Z4, Z4
 	XORQ          R8, R8
 
-block16:
+block28:
 	CMPQ             R8, DI
-	JGE              tail17
+	JGE              tail29
+	VMOVUPS          (DX)(R8*1), Z1
+	VMOVUPS          64(DX)(R8*1), Z5
+	VSUBPS           Z0, Z1, Z1
+	VSUBPS           Z0, Z5, Z5
+	VBROADCASTSS     constants<>+32(SB), Z2
+	VBROADCASTSS     constants<>+32(SB), Z6
+	VMAXPS           Z1, Z2, Z1
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VBROADCASTSS     constants<>+64(SB), Z7
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z5, Z7
+	VBROADCASTSS     constants<>+64(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z8
+	VSUBPS           Z6, Z2, Z6
+	VSUBPS           Z8, Z7, Z8
+	VFMADD231PS.BCST constants<>+128(SB), Z6, Z1
+	VFMADD231PS.BCST constants<>+128(SB), Z8, Z5
+	VFMADD231PS.BCST constants<>+160(SB), Z6, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z8, Z5
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+224(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z8
+	VPSLLD           $0x17, Z2, Z2
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z7, Z7
+	VMULPS           Z2, Z6, Z6
+	VMULPS           Z7, Z8, Z8
+	VMOVUPS          Z6, (BX)(R8*1)
+	VMOVUPS          Z8, 64(BX)(R8*1)
+	VADDPS           Z6, Z3, Z3
+	VADDPS           Z8, Z4, Z4
+	ADDQ             $0x80, R8
+	JMP              block28
+
+tail29:
+	CMPQ             SI, $0x10
+	JL               partial31
 	VMOVUPS          (DX)(R8*1), Z1
 	VSUBPS           Z0, Z1, Z1
 	VBROADCASTSS     constants<>+32(SB), Z2
 	VMAXPS           Z1, Z2, Z1
 	VBROADCASTSS     constants<>+64(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+96(SB), Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z1, Z2
-	VBROADCASTSS     constants<>+96(SB), Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
+	VBROADCASTSS     constants<>+64(SB), Z5
 	VSUBPS           Z5, Z2, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z1
 	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+192(SB), Z5, Z1
-	VBROADCASTSS     constants<>+224(SB), Z5
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z5
 	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
 	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VPADDD.BCST      constants<>+416(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VMULPS           Z1, Z5, Z5
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
 	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
+	VPADDD.BCST      constants<>+352(SB), Z2, Z2
 	VMULPS           Z2, Z5, Z5
 	VMOVUPS          Z5, (BX)(R8*1)
 	VADDPS           Z5, Z3, Z3
-	VMOVUPS          64(DX)(R8*1), Z1
-	VSUBPS           Z0, Z1, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+96(SB), Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z1, Z2
-	VBROADCASTSS     constants<>+96(SB), Z5
-	VSUBPS           Z5, Z2, Z5
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+192(SB), Z5, Z1
-	VBROADCASTSS     constants<>+224(SB), Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VPADDD.BCST      constants<>+416(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VMULPS           Z1, Z5, Z5
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VMULPS           Z2, Z5, Z5
-	VMOVUPS          Z5, 64(BX)(R8*1)
-	VADDPS           Z5, Z4, Z4
-	ADDQ             $0x80, R8
-	JMP              block16
+	JMP              next32
 
-tail17:
-	TESTQ            SI, SI
-	JZ               end18
+partial31:
+	CMPQ             SI, $0x00
+	JLE              end30
 	VMOVUPS.Z        (DX)(R8*1), K1, Z1
-	VSUBPS           Z0, Z1, Z1
-	VBROADCASTSS     constants<>+32(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+96(SB), Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z1, Z2
-	VBROADCASTSS     constants<>+96(SB), Z5
-	VSUBPS           Z5, Z2, Z5
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+192(SB), Z5, Z1
-	VBROADCASTSS     constants<>+224(SB), Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z5
-	VPADDD.BCST      constants<>+416(SB), Z2, Z2
-	VPSRAD           $0x01, Z2, Z1
-	VPSUBD           Z1, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VMULPS           Z1, Z5, Z5
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+384(SB), Z2, Z2
-	VMULPS           Z2, Z5, Z5
-	VMOVAPS.Z        Z5, K1, Z5
-	VMOVUPS          Z5, K1, (BX)(R8*1)
-	VADDPS           Z5, Z3, Z3
-	VMOVUPS.Z        64(DX)(R8*1), K2, Z1
 	VSUBPS           Z0, Z1, Z1
 	VBROADCASTSS     constants<>+32(SB), Z0
 	VMAXPS           Z1, Z0, Z1
 	VBROADCASTSS     constants<>+64(SB), Z0
-	VMINPS           Z1, Z0, Z1
-	VBROADCASTSS     constants<>+96(SB), Z0
-	VFMADD231PS.BCST constants<>+128(SB), Z1, Z0
-	VBROADCASTSS     constants<>+96(SB), Z2
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z0
+	VBROADCASTSS     constants<>+64(SB), Z2
 	VSUBPS           Z2, Z0, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z2, Z1
 	VFMADD231PS.BCST constants<>+160(SB), Z2, Z1
-	VFMADD231PS.BCST constants<>+192(SB), Z2, Z1
-	VBROADCASTSS     constants<>+224(SB), Z2
+	VBROADCASTSS     constants<>+192(SB), Z2
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+256(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+288(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+320(SB), Z1, Z2
 	VFMADD213PS.BCST constants<>+352(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+384(SB), Z1, Z2
-	VPADDD.BCST      constants<>+416(SB), Z0, Z0
-	VPSRAD           $0x01, Z0, Z1
-	VPSUBD           Z1, Z0, Z0
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z2
 	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+384(SB), Z0, Z0
+	VPADDD.BCST      constants<>+352(SB), Z0, Z0
 	VMULPS           Z0, Z2, Z2
-	VMOVAPS.Z        Z2, K2, Z2
-	VMOVUPS          Z2, K2, 64(BX)(R8*1)
-	VADDPS           Z2, Z4, Z4
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVUPS          Z2, K1, (BX)(R8*1)
+	VADDPS           Z2, Z3, Z3
+	JMP              end30
 
-end18:
+next32:
+	CMPQ             SI, $0x10
+	JLE              end30
+	VMOVUPS.Z        64(DX)(R8*1), K1, Z1
+	VSUBPS           Z0, Z1, Z1
+	VBROADCASTSS     constants<>+32(SB), Z0
+	VMAXPS           Z1, Z0, Z1
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z0
+	VBROADCASTSS     constants<>+64(SB), Z2
+	VSUBPS           Z2, Z0, Z2
+	VFMADD231PS.BCST constants<>+128(SB), Z2, Z1
+	VFMADD231PS.BCST constants<>+160(SB), Z2, Z1
+	VBROADCASTSS     constants<>+192(SB), Z2
+	VFMADD213PS.BCST constants<>+224(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+256(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+288(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+320(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z2
+	VFMADD213PS.BCST constants<>+352(SB), Z1, Z2
+	VPSLLD           $0x17, Z0, Z0
+	VPADDD.BCST      constants<>+352(SB), Z0, Z0
+	VMULPS           Z0, Z2, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVUPS          Z2, K1, 64(BX)(R8*1)
+	VADDPS           Z2, Z4, Z4
+	JMP              end30
+
+end30:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
@@ -2114,13 +2684,13 @@ end18:
 	VMOVSHDUP     X3, X0
 	VADDPS        X0, X3, X3
 	VBROADCASTSS  X3, Z0
-	VBROADCASTSS  constants<>+384(SB), Z1
+	VBROADCASTSS  constants<>+352(SB), Z1
 	VDIVPS        Z0, Z1, Z0
 	XORQ          R8, R8
 
-block19:
+block35:
 	CMPQ    R8, DI
-	JGE     tail20
+	JGE     tail36
 	VMOVUPS (BX)(R8*1), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS Z1, (BX)(R8*1)
@@ -2128,25 +2698,39 @@ block19:
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS Z1, 64(BX)(R8*1)
 	ADDQ    $0x80, R8
-	JMP     block19
+	JMP     block35
 
-tail20:
-	TESTQ     SI, SI
-	JZ        end21
+tail36:
+	CMPQ    SI, $0x10
+	JL      partial38
+	VMOVUPS (BX)(R8*1), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (BX)(R8*1)
+	JMP     next39
+
+partial38:
+	CMPQ      SI, $0x00
+	JLE       end37
 	VMOVUPS.Z (BX)(R8*1), K1, Z1
 	VMULPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (BX)(R8*1)
-	VMOVUPS.Z 64(BX)(R8*1), K2, Z1
-	VMULPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K2, 64(BX)(R8*1)
+	JMP       end37
 
-end21:
+next39:
+	CMPQ      SI, $0x10
+	JLE       end37
+	VMOVUPS.Z 64(BX)(R8*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(BX)(R8*1)
+	JMP       end37
+
+end37:
 	ADDQ CX, DX
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row11
+	JMP  row19
 
-done12:
+done20:
 	VZEROUPPER
 	RET
 
@@ -2163,23 +2747,23 @@ TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ  CX, R8
 	SUBQ  DI, R8
 	SHLQ  $0x02, R8
-	MOVQ  $-1, R9
-	BZHIQ DI, R9, R9
+	MOVQ  CX, R9
+	ANDQ  $0x0f, R9
+	MOVQ  $-1, R10
+	BZHIQ R9, R10, R9
 	KMOVW R9, K1
-	SHRQ  $0x10, R9
-	KMOVW R9, K2
 	SHLQ  $0x02, CX
 
-row22:
+row42:
 	TESTQ  AX, AX
-	JZ     done23
+	JZ     done43
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   R9, R9
 
-block24:
+block44:
 	CMPQ        R9, R8
-	JGE         tail25
+	JGE         tail45
 	VMOVUPS     (DX)(R9*1), Z2
 	VMOVUPS     (BX)(R9*1), Z3
 	VFMADD231PS Z2, Z3, Z0
@@ -2187,19 +2771,33 @@ block24:
 	VMOVUPS     64(BX)(R9*1), Z3
 	VFMADD231PS Z2, Z3, Z1
 	ADDQ        $0x80, R9
-	JMP         block24
+	JMP         block44
 
-tail25:
-	TESTQ       DI, DI
-	JZ          end26
+tail45:
+	CMPQ        DI, $0x10
+	JL          partial47
+	VMOVUPS     (DX)(R9*1), Z2
+	VMOVUPS     (BX)(R9*1), Z3
+	VFMADD231PS Z2, Z3, Z0
+	JMP         next48
+
+partial47:
+	CMPQ        DI, $0x00
+	JLE         end46
 	VMOVUPS.Z   (DX)(R9*1), K1, Z2
 	VMOVUPS.Z   (BX)(R9*1), K1, Z3
 	VFMADD231PS Z2, Z3, Z0
-	VMOVUPS.Z   64(DX)(R9*1), K2, Z2
-	VMOVUPS.Z   64(BX)(R9*1), K2, Z3
-	VFMADD231PS Z2, Z3, Z1
+	JMP         end46
 
-end26:
+next48:
+	CMPQ        DI, $0x10
+	JLE         end46
+	VMOVUPS.Z   64(DX)(R9*1), K1, Z2
+	VMOVUPS.Z   64(BX)(R9*1), K1, Z3
+	VFMADD231PS Z2, Z3, Z1
+	JMP         end46
+
+end46:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y0
@@ -2212,9 +2810,9 @@ end26:
 	VBROADCASTSS  X0, Z2
 	XORQ          R9, R9
 
-block27:
+block51:
 	CMPQ    R9, R8
-	JGE     tail28
+	JGE     tail52
 	VMOVUPS (BX)(R9*1), Z3
 	VSUBPS  Z2, Z3, Z3
 	VMOVUPS (DX)(R9*1), Z4
@@ -2226,30 +2824,46 @@ block27:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(SI)(R9*1)
 	ADDQ    $0x80, R9
-	JMP     block27
+	JMP     block51
 
-tail28:
-	TESTQ     DI, DI
-	JZ        end29
+tail52:
+	CMPQ    DI, $0x10
+	JL      partial54
+	VMOVUPS (BX)(R9*1), Z3
+	VSUBPS  Z2, Z3, Z3
+	VMOVUPS (DX)(R9*1), Z4
+	VMULPS  Z4, Z3, Z3
+	VMOVUPS Z3, (SI)(R9*1)
+	JMP     next55
+
+partial54:
+	CMPQ      DI, $0x00
+	JLE       end53
 	VMOVUPS.Z (BX)(R9*1), K1, Z3
 	VSUBPS    Z2, Z3, Z3
-	VMOVUPS.Z (DX)(R9*1), K1, Z4
-	VMULPS    Z4, Z3, Z3
-	VMOVUPS   Z3, K1, (SI)(R9*1)
-	VMOVUPS.Z 64(BX)(R9*1), K2, Z3
-	VSUBPS    Z2, Z3, Z3
-	VMOVUPS.Z 64(DX)(R9*1), K2, Z2
+	VMOVUPS.Z (DX)(R9*1), K1, Z2
 	VMULPS    Z2, Z3, Z3
-	VMOVUPS   Z3, K2, 64(SI)(R9*1)
+	VMOVUPS   Z3, K1, (SI)(R9*1)
+	JMP       end53
 
-end29:
+next55:
+	CMPQ      DI, $0x10
+	JLE       end53
+	VMOVUPS.Z 64(BX)(R9*1), K1, Z3
+	VSUBPS    Z2, Z3, Z3
+	VMOVUPS.Z 64(DX)(R9*1), K1, Z2
+	VMULPS    Z2, Z3, Z3
+	VMOVUPS   Z3, K1, 64(SI)(R9*1)
+	JMP       end53
+
+end53:
 	ADDQ CX, DX
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row22
+	JMP  row42
 
-done23:
+done43:
 	VZEROUPPER
 	RET
 
@@ -2266,39 +2880,52 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	MOVQ         CX, DI
 	SUBQ         SI, DI
 	SHLQ         $0x02, DI
-	MOVQ         $-1, R8
-	BZHIQ        SI, R8, R8
+	MOVQ         CX, R8
+	ANDQ         $0x0f, R8
+	MOVQ         $-1, R9
+	BZHIQ        R8, R9, R8
 	KMOVW        R8, K1
-	SHRQ         $0x10, R8
-	KMOVW        R8, K2
 	SHLQ         $0x02, CX
 
-row30:
+row58:
 	TESTQ  AX, AX
-	JZ     done31
+	JZ     done59
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	XORQ   R8, R8
 
-block32:
+block60:
 	CMPQ    R8, DI
-	JGE     tail33
+	JGE     tail61
 	VMOVUPS (DX)(R8*1), Z3
 	VADDPS  Z3, Z1, Z1
 	VMOVUPS 64(DX)(R8*1), Z3
 	VADDPS  Z3, Z2, Z2
 	ADDQ    $0x80, R8
-	JMP     block32
+	JMP     block60
 
-tail33:
-	TESTQ     SI, SI
-	JZ        end34
+tail61:
+	CMPQ    SI, $0x10
+	JL      partial63
+	VMOVUPS (DX)(R8*1), Z3
+	VADDPS  Z3, Z1, Z1
+	JMP     next64
+
+partial63:
+	CMPQ      SI, $0x00
+	JLE       end62
 	VMOVUPS.Z (DX)(R8*1), K1, Z3
 	VADDPS    Z3, Z1, Z1
-	VMOVUPS.Z 64(DX)(R8*1), K2, Z3
-	VADDPS    Z3, Z2, Z2
+	JMP       end62
 
-end34:
+next64:
+	CMPQ      SI, $0x10
+	JLE       end62
+	VMOVUPS.Z 64(DX)(R8*1), K1, Z3
+	VADDPS    Z3, Z2, Z2
+	JMP       end62
+
+end62:
 	VADDPS        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y3
 	VADDPS        Y3, Y1, Y1
@@ -2316,9 +2943,9 @@ end34:
 	VPXORD        Z7, Z7, Z7
 	XORQ          R8, R8
 
-block35:
+block67:
 	CMPQ        R8, DI
-	JGE         tail36
+	JGE         tail68
 	VMOVUPS     (DX)(R8*1), Z8
 	VSUBPS      Z3, Z8, Z8
 	VADDPS      Z8, Z4, Z4
@@ -2328,23 +2955,38 @@ block35:
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
 	ADDQ        $0x80, R8
-	JMP         block35
+	JMP         block67
 
-tail36:
-	TESTQ       SI, SI
-	JZ          end37
+tail68:
+	CMPQ        SI, $0x10
+	JL          partial70
+	VMOVUPS     (DX)(R8*1), Z8
+	VSUBPS      Z3, Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	VFMADD231PS Z8, Z8, Z6
+	JMP         next71
+
+partial70:
+	CMPQ        SI, $0x00
+	JLE         end69
 	VMOVUPS.Z   (DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
 	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z8, Z8, Z6
-	VMOVUPS.Z   64(DX)(R8*1), K2, Z8
+	JMP         end69
+
+next71:
+	CMPQ        SI, $0x10
+	JLE         end69
+	VMOVUPS.Z   64(DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
-	VMOVAPS.Z   Z8, K2, Z8
+	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
+	JMP         end69
 
-end37:
+end69:
 	VMOVSS        X3, (BX)
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y3
@@ -2371,9 +3013,9 @@ end37:
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row30
+	JMP           row58
 
-done31:
+done59:
 	VZEROUPPER
 	RET
 
@@ -2392,26 +3034,26 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	MOVQ  CX, R10
 	SUBQ  R9, R10
 	SHLQ  $0x02, R10
-	MOVQ  $-1, R11
-	BZHIQ R9, R11, R11
+	MOVQ  CX, R11
+	ANDQ  $0x0f, R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R11
 	KMOVW R11, K1
-	SHRQ  $0x10, R11
-	KMOVW R11, K2
 	SHLQ  $0x02, CX
 
-row38:
+row74:
 	TESTQ        AX, AX
-	JZ           done39
+	JZ           done75
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased40
+	JNZ          biased76
 	XORQ         R11, R11
 
-block42:
+block78:
 	CMPQ    R11, R10
-	JGE     tail43
+	JGE     tail79
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -2427,35 +3069,53 @@ block42:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block42
+	JMP     block78
 
-tail43:
-	TESTQ     R9, R9
-	JZ        end44
+tail79:
+	CMPQ    R9, $0x10
+	JL      partial81
+	VMOVUPS (DX)(R11*1), Z3
+	VSUBPS  Z0, Z3, Z3
+	VSUBPS  Z1, Z3, Z3
+	VMULPS  Z2, Z3, Z3
+	VMOVUPS (SI)(R11*1), Z4
+	VMULPS  Z4, Z3, Z3
+	VMOVUPS Z3, (R8)(R11*1)
+	JMP     next82
+
+partial81:
+	CMPQ      R9, $0x00
+	JLE       end80
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
-	VMOVUPS.Z (SI)(R11*1), K1, Z4
-	VMULPS    Z4, Z3, Z3
+	VMOVUPS.Z (SI)(R11*1), K1, Z0
+	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	VMOVUPS.Z 64(DX)(R11*1), K2, Z3
+	JMP       end80
+
+next82:
+	CMPQ      R9, $0x10
+	JLE       end80
+	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
-	VMOVUPS.Z 64(SI)(R11*1), K2, Z0
+	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
-	VMOVUPS   Z3, K2, 64(R8)(R11*1)
+	VMOVUPS   Z3, K1, 64(R8)(R11*1)
+	JMP       end80
 
-end44:
-	JMP normalized41
+end80:
+	JMP normalized77
 
-biased40:
+biased76:
 	XORQ R11, R11
 
-block45:
+block85:
 	CMPQ        R11, R10
-	JGE         tail46
+	JGE         tail86
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -2473,37 +3133,56 @@ block45:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block45
+	JMP         block85
 
-tail46:
-	TESTQ       R9, R9
-	JZ          end47
+tail86:
+	CMPQ        R9, $0x10
+	JL          partial88
+	VMOVUPS     (DX)(R11*1), Z3
+	VSUBPS      Z0, Z3, Z3
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VMOVUPS     (DI)(R11*1), Z4
+	VMOVUPS     (SI)(R11*1), Z5
+	VFMADD213PS Z4, Z5, Z3
+	VMOVUPS     Z3, (R8)(R11*1)
+	JMP         next89
+
+partial88:
+	CMPQ        R9, $0x00
+	JLE         end87
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
 	VMULPS      Z2, Z3, Z3
-	VMOVUPS.Z   (DI)(R11*1), K1, Z4
-	VMOVUPS.Z   (SI)(R11*1), K1, Z5
-	VFMADD213PS Z4, Z5, Z3
+	VMOVUPS.Z   (DI)(R11*1), K1, Z0
+	VMOVUPS.Z   (SI)(R11*1), K1, Z1
+	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	VMOVUPS.Z   64(DX)(R11*1), K2, Z3
+	JMP         end87
+
+next89:
+	CMPQ        R9, $0x10
+	JLE         end87
+	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
 	VMULPS      Z2, Z3, Z3
-	VMOVUPS.Z   64(DI)(R11*1), K2, Z0
-	VMOVUPS.Z   64(SI)(R11*1), K2, Z1
+	VMOVUPS.Z   64(DI)(R11*1), K1, Z0
+	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
-	VMOVUPS     Z3, K2, 64(R8)(R11*1)
+	VMOVUPS     Z3, K1, 64(R8)(R11*1)
+	JMP         end87
 
-end47:
-normalized41:
+end87:
+normalized77:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row38
+	JMP  row74
 
-done39:
+done75:
 	VZEROUPPER
 	RET
 
@@ -2522,16 +3201,16 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	MOVQ  CX, R10
 	SUBQ  R9, R10
 	SHLQ  $0x02, R10
-	MOVQ  $-1, R11
-	BZHIQ R9, R11, R11
+	MOVQ  CX, R11
+	ANDQ  $0x0f, R11
+	MOVQ  $-1, R12
+	BZHIQ R11, R12, R11
 	KMOVW R11, K1
-	SHRQ  $0x10, R11
-	KMOVW R11, K2
 	SHLQ  $0x02, CX
 
-row48:
+row92:
 	TESTQ        AX, AX
-	JZ           done49
+	JZ           done93
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -2541,9 +3220,9 @@ row48:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block50:
+block94:
 	CMPQ        R11, R10
-	JGE         tail51
+	JGE         tail95
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -2563,11 +3242,25 @@ block50:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block50
+	JMP         block94
 
-tail51:
-	TESTQ       R9, R9
-	JZ          end52
+tail95:
+	CMPQ        R9, $0x10
+	JL          partial97
+	VMOVUPS     (DX)(R11*1), Z7
+	VMOVUPS     (DI)(R11*1), Z8
+	VSUBPS      Z0, Z7, Z7
+	VSUBPS      Z1, Z7, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVUPS     (SI)(R11*1), Z9
+	VMULPS      Z9, Z8, Z8
+	VADDPS      Z8, Z3, Z3
+	VFMADD231PS Z7, Z8, Z5
+	JMP         next98
+
+partial97:
+	CMPQ        R9, $0x00
+	JLE         end96
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -2577,17 +3270,23 @@ tail51:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	VMOVUPS.Z   64(DX)(R11*1), K2, Z7
-	VMOVUPS.Z   64(DI)(R11*1), K2, Z8
+	JMP         end96
+
+next98:
+	CMPQ        R9, $0x10
+	JLE         end96
+	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
+	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
 	VSUBPS      Z1, Z7, Z7
 	VMULPS      Z2, Z7, Z7
-	VMOVUPS.Z   64(SI)(R11*1), K2, Z9
+	VMOVUPS.Z   64(SI)(R11*1), K1, Z9
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
+	JMP         end96
 
-end52:
+end96:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
@@ -2614,9 +3313,9 @@ end52:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block53:
+block101:
 	CMPQ         R11, R10
-	JGE          tail54
+	JGE          tail102
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -2640,43 +3339,65 @@ block53:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block53
+	JMP          block101
 
-tail54:
-	TESTQ        R9, R9
-	JZ           end55
+tail102:
+	CMPQ         R9, $0x10
+	JL           partial104
+	VMOVUPS      (DX)(R11*1), Z9
+	VMOVUPS      (DI)(R11*1), Z10
+	VSUBPS       Z0, Z9, Z9
+	VSUBPS       Z1, Z9, Z9
+	VMULPS       Z2, Z9, Z9
+	VMOVUPS      (SI)(R11*1), Z11
+	VMULPS       Z11, Z10, Z10
+	VSUBPS       Z7, Z10, Z10
+	VFNMADD231PS Z8, Z9, Z10
+	VMULPS       Z2, Z10, Z10
+	VMOVUPS      Z10, (R8)(R11*1)
+	JMP          next105
+
+partial104:
+	CMPQ         R9, $0x00
+	JLE          end103
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
 	VSUBPS       Z1, Z9, Z9
 	VMULPS       Z2, Z9, Z9
-	VMOVUPS.Z    (SI)(R11*1), K1, Z11
-	VMULPS       Z11, Z10, Z10
-	VSUBPS       Z7, Z10, Z10
-	VFNMADD231PS Z8, Z9, Z10
-	VMULPS       Z2, Z10, Z10
-	VMOVUPS      Z10, K1, (R8)(R11*1)
-	VMOVUPS.Z    64(DX)(R11*1), K2, Z9
-	VMOVUPS.Z    64(DI)(R11*1), K2, Z10
-	VSUBPS       Z0, Z9, Z9
-	VSUBPS       Z1, Z9, Z9
-	VMULPS       Z2, Z9, Z9
-	VMOVUPS.Z    64(SI)(R11*1), K2, Z0
+	VMOVUPS.Z    (SI)(R11*1), K1, Z0
 	VMULPS       Z0, Z10, Z10
 	VSUBPS       Z7, Z10, Z10
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
-	VMOVUPS      Z10, K2, 64(R8)(R11*1)
+	VMOVUPS      Z10, K1, (R8)(R11*1)
+	JMP          end103
 
-end55:
+next105:
+	CMPQ         R9, $0x10
+	JLE          end103
+	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
+	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
+	VSUBPS       Z0, Z9, Z9
+	VSUBPS       Z1, Z9, Z9
+	VMULPS       Z2, Z9, Z9
+	VMOVUPS.Z    64(SI)(R11*1), K1, Z0
+	VMULPS       Z0, Z10, Z10
+	VSUBPS       Z7, Z10, Z10
+	VFNMADD231PS Z8, Z9, Z10
+	VMULPS       Z2, Z10, Z10
+	VMOVUPS      Z10, K1, 64(R8)(R11*1)
+	JMP          end103
+
+end103:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row48
+	JMP  row92
 
-done49:
+done93:
 	VZEROUPPER
 	RET
 
@@ -2694,9 +3415,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row56:
+row108:
 	TESTQ         CX, CX
-	JZ            done57
+	JZ            done109
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -2705,9 +3426,9 @@ row56:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row56
+	JMP           row108
 
-done57:
+done109:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -2730,9 +3451,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row58:
+row110:
 	TESTQ         BX, BX
-	JZ            done59
+	JZ            done111
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -2751,9 +3472,9 @@ row58:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row58
+	JMP           row110
 
-done59:
+done111:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -2766,21 +3487,23 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	MOVQ   n+0(FP), AX
 	MOVQ   AX, CX
 	ANDQ   $0x0f, CX
-	SUBQ   CX, AX
-	SHLQ   $0x02, AX
-	MOVQ   $-1, DX
-	BZHIQ  CX, DX, DX
-	KMOVW  DX, K1
-	MOVQ   x+8(FP), DX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x0f, AX
+	MOVQ   $-1, BX
+	BZHIQ  AX, BX, AX
+	KMOVW  AX, K1
+	MOVQ   x+8(FP), AX
 	MOVQ   y+16(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block60:
-	CMPQ          SI, AX
-	JGE           tail61
-	VMOVUPS       (DX)(SI*1), Z2
+block112:
+	CMPQ          SI, DX
+	JGE           tail113
+	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
 	VCVTPS2PD     Y2, Z2
@@ -2791,12 +3514,12 @@ block60:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block60
+	JMP           block112
 
-tail61:
-	TESTQ         CX, CX
-	JZ            end62
-	VMOVUPS.Z     (DX)(SI*1), K1, Z2
+tail113:
+	CMPQ          CX, $0x00
+	JLE           end114
+	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
 	VCVTPS2PD     Y2, Z2
@@ -2806,8 +3529,9 @@ tail61:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
+	JMP           end114
 
-end62:
+end114:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0

@@ -12,6 +12,10 @@ func layout() []Entry {
 		expandEntries(),
 		gatherEntries(),
 		padEntries(),
+		pickEntries(),
+		resizeEntries(),
+		triangleEntries(),
+		cumSumEntries(),
 		knownEntries(),
 		rotaryEntries(),
 	)

@@ -14,9 +14,9 @@ func (g *generator) elementwise() {
 		{"geluTanh", "computes the tanh form of y = x·Φ(x).", g.geluTanh},
 	} {
 		g.function(k.name, "(n int, x, y *float32)", k.doc)
-		s := g.sweep(g.int("n"), 1)
+		s := g.sweep(g.int("n"), woven)
 		x, y := g.pointer("x"), g.pointer("y")
-		s.do(func(b block) { g.store(k.f(b.load(x, 0)), b.mask(0), b.at(y, 0)) })
+		s.do(woven, func(p place, _ int) { p.store(k.f(p.load(x)), y) })
 		g.return_()
 	}
 	for _, k := range []struct {
@@ -24,31 +24,25 @@ func (g *generator) elementwise() {
 		vectors   int
 		f         func(a, b vector) vector
 	}{
-		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", 1, g.geluGrad},
-		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", 1, g.geluTanhGrad},
+		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, g.geluGrad},
+		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", woven, g.geluTanhGrad},
 		{"add", "computes y = a + b.", g.blockOf32(), func(a, b vector) vector { g.VADDPS(b, a, a); return a }},
 		{"mul", "computes y = a·b.", g.blockOf32(), func(a, b vector) vector { g.VMULPS(b, a, a); return a }},
 	} {
 		g.function(k.name, "(n int, a, b, y *float32)", k.doc)
 		s := g.sweep(g.int("n"), k.vectors)
 		a, b, y := g.pointer("a"), g.pointer("b"), g.pointer("y")
-		s.do(func(bl block) {
-			for i := range bl.n {
-				g.store(k.f(bl.load(a, i), bl.load(b, i)), bl.mask(i), bl.at(y, i))
-			}
-		})
+		s.do(woven, func(p place, _ int) { p.store(k.f(p.load(a), p.load(b)), y) })
 		g.return_()
 	}
 
 	g.function("axpy", "(n int, alpha float32, x, y *float32)", "computes y = y + alpha·x.")
 	s := g.sweep(g.int("n"), g.blockOf32())
 	alpha, x, y := g.broadcast("alpha"), g.pointer("x"), g.pointer("y")
-	s.do(func(b block) {
-		for i := range b.n {
-			v := b.load(y, i)
-			g.VFMADD231PS(b.load(x, i), alpha, v)
-			g.store(v, b.mask(i), b.at(y, i))
-		}
+	s.do(1, func(p place, _ int) {
+		v := p.load(y)
+		g.VFMADD231PS(p.load(x), alpha, v)
+		p.store(v, y)
 	})
 	g.return_()
 }

@@ -71,7 +71,7 @@ func generate(dir, name string, write func(*generator)) error {
 	if err != nil {
 		return err
 	}
-	if err := pass.Compile.Execute(file); err != nil {
+	if err := pass.Concat(pass.FunctionPass(weaveThreads), pass.Compile).Execute(file); err != nil {
 		return err
 	}
 	for _, f := range file.Functions() {

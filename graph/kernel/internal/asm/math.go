@@ -6,40 +6,67 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 )
 
-// exp computes e = exp(v) and returns e; v is overwritten. With n the integer nearest to
-// v/ln 2, exp(v) = 2ⁿ·exp(r), |r| <= ½ ln 2, where exp(r) = 1 + r + r²·q(r) with q minimax
-// (relative error of exp 3.3e-9). 2ⁿ is applied as two factors, so that results go through
-// the denormal numbers to 0 and over the largest number to +Inf, as they should.
-func (g *generator) exp(v vector) vector {
-	const (
-		// Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
-		rounder     = 3 << 22
-		rounderBits = 0x4b400000
-		oneBits     = 0x3f800000
-		// ln 2 in two parts: the first is ln 2 rounded to float32.
-		ln2High = float64(float32(math.Ln2))
-		ln2Low  = math.Ln2 - ln2High
-	)
-	g.clamp(-105, 89.5, v)
-	n := g.constant(rounder)
+// The reduction of the argument of exp: with n the integer nearest to v/ln 2, exp(v) =
+// 2ⁿ·exp(r), |r| <= ½ ln 2.
+const (
+	// Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+	rounder     = 3 << 22
+	rounderBits = 0x4b400000
+	// ln 2 in two parts: the first is ln 2 rounded to float32.
+	ln2High = float64(float32(math.Ln2))
+	ln2Low  = math.Ln2 - ln2High
+	// A float32 is 1 with the exponent n if its bits are these plus n shifted to there.
+	oneBits       = 0x3f800000
+	exponentShift = operand.U8(23)
+)
+
+// reduceExp returns exp(r) = 1 + r + r²·q(r), q minimax (relative error 3.3e-9), and
+// n + rounder; v is overwritten.
+func (g *generator) reduceExp(v vector) (e, n vector) {
+	n = g.constant(rounder)
 	g.addProductConstant(math.Log2E, v, n)
 	whole := g.vector()
 	g.VSUBPS(g.constant(rounder), n, whole)
 	g.addProductConstant(-ln2High, whole, v)
 	g.addProductConstant(-ln2Low, whole, v)
-	e := g.constant(0.001381314457)
+	e = g.constant(0.001381314457)
 	for _, c := range []float64{0.008369418832, 0.04166845679, 0.1666651479, 0.4999999305, 1, 1} {
 		g.fmaConstant(c, v, e)
 	}
+	return e, n
+}
+
+// exp returns exp(v); v is overwritten. 2ⁿ is applied as two factors, so that results go
+// through the denormal numbers to 0 and through the largest number to +Inf, as they should.
+func (g *generator) exp(v vector) vector {
+	g.clamp(-105, 89.5, v)
+	e, n := g.reduceExp(v)
 	g.addConstantBits(-rounderBits&0xffffffff, n)
 	half := g.vector()
 	g.VPSRAD(operand.Imm(1), n, half)
 	g.VPSUBD(half, n, n)
 	for _, exponent := range []vector{half, n} {
-		g.VPSLLD(operand.Imm(23), exponent, exponent)
+		g.VPSLLD(exponentShift, exponent, exponent)
 		g.addConstantBits(oneBits, exponent)
 		g.VMULPS(exponent, e, e)
 	}
+	return e
+}
+
+// expCoarse returns exp(v), but 0 below exp(-87.7) and +Inf above exp(88.4): enough where
+// that is added to 1 or to other exponentials. v is overwritten.
+func (g *generator) expCoarse(v vector) vector { return g.expBetween(-88, 88.8, v) }
+
+// expSmall is expCoarse for v <= 0 or NaN.
+func (g *generator) expSmall(v vector) vector { return g.expBetween(-88, math.Inf(1), v) }
+
+// expBetween returns exp of v clamped. At n = -127 the bits of 2ⁿ are those of 0, at 128 of +Inf.
+func (g *generator) expBetween(lo, hi float64, v vector) vector {
+	g.clamp(lo, hi, v)
+	e, n := g.reduceExp(v)
+	g.VPSLLD(exponentShift, n, n) // leaves nothing of the rounder
+	g.addConstantBits(oneBits, n)
+	g.VMULPS(n, e, e)
 	return e
 }
 
@@ -68,7 +95,7 @@ func (g *generator) normal(x vector) (phi, e vector) {
 	z := g.vector()
 	g.VMULPS(x, x, z)
 	g.mulConstant(-0.5, z, z)
-	e = g.exp(z)
+	e = g.expSmall(z)
 	a := g.vector()
 	g.and(magnitude, x, a)
 	g.mulConstant(math.Sqrt2/2, a, a)
@@ -108,7 +135,7 @@ func (g *generator) erf(x vector) vector {
 	}
 	g.VMULPS(x, small, small)
 	g.mulConstant(-1, square, square)
-	big := g.erfc(g.duplicate(a), g.exp(square))
+	big := g.erfc(g.duplicate(a), g.expSmall(square))
 	g.VSUBPS(big, g.constant(1), big)
 	return g.oddBySize(x, a, 0.75, small, big)
 }
@@ -127,7 +154,7 @@ func (g *generator) tanh(x vector) vector {
 	g.VFMADD213PS(x, x, small)
 	z := g.vector()
 	g.mulConstant(-2, a, z)
-	e := g.exp(z)
+	e := g.expSmall(z)
 	d := g.duplicate(e)
 	g.addConstant(1, d)
 	g.VDIVPS(d, e, e)
@@ -148,7 +175,7 @@ func (g *generator) oddBySize(x, a vector, limit float64, small, big vector) vec
 // sigmoid returns 1/(1 + exp(-x)). x is overwritten.
 func (g *generator) sigmoid(x vector) vector {
 	g.mulConstant(-1, x, x)
-	e := g.exp(x)
+	e := g.expCoarse(x)
 	g.addConstant(1, e)
 	g.VDIVPS(e, g.constant(1), e)
 	return e
@@ -186,7 +213,7 @@ func (g *generator) geluTanhGrad(x, dy vector) vector {
 	negative := g.duplicate(w)
 	g.and(magnitude, w, w)
 	g.mulConstant(-1, w, w)
-	e := g.exp(w)
+	e := g.expSmall(w)
 	d := g.duplicate(e)
 	g.addConstant(1, d)
 	upper := g.vector()

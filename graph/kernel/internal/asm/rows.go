@@ -25,12 +25,10 @@ func (g *generator) rowBroadcast(name, doc string, op func(...operand.Op)) {
 	s := g.sweep(d, g.blockOf32())
 	g.SHLQ(operand.Imm(2), d)
 	g.eachRow(rows, d, []scalar{x, y}, func() {
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(x, i)
-				op(b.load(row, i), v, v)
-				g.store(v, b.mask(i), b.at(y, i))
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(x)
+			op(p.load(row), v, v)
+			p.store(v, y)
 		})
 	})
 	g.return_()
@@ -47,37 +45,29 @@ func (g *generator) softmax() {
 		for _, v := range lanes {
 			g.VBROADCASTSS(g.bits(minusInf), v)
 		}
-		s.do(func(b block) {
-			for i := range b.n {
-				v, m := g.vector(), b.mask(i)
-				g.load(b.at(x, i), m, v)
-				if m != nil {
-					g.fillOutside(m, g.constantBits(minusInf), v)
-				}
-				g.VMAXPS(v, lanes[i], lanes[i])
+		s.do(1, func(p place, i int) {
+			v := p.load(x)
+			if p.mask != nil {
+				g.fillOutside(p.mask, g.constantBits(minusInf), v)
 			}
+			g.VMAXPS(v, lanes[i], lanes[i])
 		})
 		top := g.fold(lanes, g.VMAXPS)
 		lanes = g.zeros(g.blockOf32())
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(x, i)
-				g.VSUBPS(top, v, v)
-				e := g.exp(v)
-				m := b.mask(i)
-				g.clearOutside(m, e)
-				g.store(e, m, b.at(y, i))
-				g.VADDPS(e, lanes[i], lanes[i])
-			}
+		s.do(woven, func(p place, i int) {
+			v := p.load(x)
+			g.VSUBPS(top, v, v)
+			e := g.expSmall(v)
+			g.clearOutside(p.mask, e)
+			p.store(e, y)
+			g.VADDPS(e, lanes[i], lanes[i])
 		})
 		sum := g.fold(lanes, g.VADDPS)
 		g.VDIVPS(sum, g.constant(1), sum)
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(y, i)
-				g.VMULPS(sum, v, v)
-				g.store(v, b.mask(i), b.at(y, i))
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(y)
+			g.VMULPS(sum, v, v)
+			p.store(v, y)
 		})
 	})
 	g.return_()
@@ -91,19 +81,15 @@ func (g *generator) softmaxGrad() {
 	g.SHLQ(operand.Imm(2), d)
 	g.eachRow(rows, d, []scalar{y, dy, dx}, func() {
 		lanes := g.zeros(g.blockOf32())
-		s.do(func(b block) {
-			for i := range b.n {
-				g.VFMADD231PS(b.load(y, i), b.load(dy, i), lanes[i])
-			}
+		s.do(1, func(p place, i int) {
+			g.VFMADD231PS(p.load(y), p.load(dy), lanes[i])
 		})
 		dot := g.fold(lanes, g.VADDPS)
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(dy, i)
-				g.VSUBPS(dot, v, v)
-				g.VMULPS(b.load(y, i), v, v)
-				g.store(v, b.mask(i), b.at(dx, i))
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(dy)
+			g.VSUBPS(dot, v, v)
+			g.VMULPS(p.load(y), v, v)
+			p.store(v, dx)
 		})
 	})
 	g.return_()
@@ -121,23 +107,18 @@ func (g *generator) moments() {
 	g.SHLQ(operand.Imm(2), d)
 	g.eachRow(rows, d, []scalar{x}, func() {
 		lanes := g.zeros(g.blockOf32())
-		s.do(func(b block) {
-			for i := range b.n {
-				g.VADDPS(b.load(x, i), lanes[i], lanes[i])
-			}
+		s.do(1, func(p place, i int) {
+			g.VADDPS(p.load(x), lanes[i], lanes[i])
 		})
 		mean := g.fold(lanes, g.VADDPS)
 		g.VMULPS(weight, mean, mean)
 		sum, square := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
-		s.do(func(b block) {
-			for i := range b.n {
-				v, m := g.vector(), b.mask(i)
-				g.load(b.at(x, i), m, v)
-				g.VSUBPS(mean, v, v)
-				g.clearOutside(m, v)
-				g.VADDPS(v, sum[i], sum[i])
-				g.VFMADD231PS(v, v, square[i])
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(x)
+			g.VSUBPS(mean, v, v)
+			g.clearOutside(p.mask, v)
+			g.VADDPS(v, sum[i], sum[i])
+			g.VFMADD231PS(v, v, square[i])
 		})
 		g.VMOVSS(mean.AsX(), memory{Base: stats})
 		g.VMOVSS(g.fold(sum, g.VADDPS).AsX(), memory{Base: stats, Disp: 4})
@@ -177,23 +158,19 @@ func (g *generator) normalize() {
 		biased, done := g.label("biased"), g.label("normalized")
 		g.TESTQ(bias, bias)
 		g.JNZ(operand.LabelRef(biased))
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(x, i)
-				g.apply(n, v)
-				g.VMULPS(b.load(scale, i), v, v)
-				g.store(v, b.mask(i), b.at(y, i))
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(x)
+			g.apply(n, v)
+			g.VMULPS(p.load(scale), v, v)
+			p.store(v, y)
 		})
 		g.JMP(operand.LabelRef(done))
 		g.Label(biased)
-		s.do(func(b block) {
-			for i := range b.n {
-				v := b.load(x, i)
-				g.apply(n, v)
-				g.VFMADD213PS(b.load(bias, i), b.load(scale, i), v)
-				g.store(v, b.mask(i), b.at(y, i))
-			}
+		s.do(1, func(p place, i int) {
+			v := p.load(x)
+			g.apply(n, v)
+			g.VFMADD213PS(p.load(bias), p.load(scale), v)
+			p.store(v, y)
 		})
 		g.Label(done)
 		g.ADDQ(operand.Imm(16), stats)
@@ -211,28 +188,24 @@ func (g *generator) normalizeGrad() {
 	g.eachRow(rows, d, []scalar{x, dy, dx}, func() {
 		n := g.normalizer(stats)
 		sum, dot := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
-		s.do(func(b block) {
-			for i := range b.n {
-				h, gr := b.load(x, i), b.load(dy, i)
-				g.apply(n, h)
-				g.VMULPS(b.load(scale, i), gr, gr)
-				g.VADDPS(gr, sum[i], sum[i])
-				g.VFMADD231PS(h, gr, dot[i])
-			}
+		s.do(1, func(p place, i int) {
+			h, gr := p.load(x), p.load(dy)
+			g.apply(n, h)
+			g.VMULPS(p.load(scale), gr, gr)
+			g.VADDPS(gr, sum[i], sum[i])
+			g.VFMADD231PS(h, gr, dot[i])
 		})
 		meanG, meanGH := g.fold(sum, g.VADDPS), g.fold(dot, g.VADDPS)
 		g.VMULPS(g.broadcast("meanWeight"), meanG, meanG)
 		g.VMULPS(g.broadcast("dotWeight"), meanGH, meanGH)
-		s.do(func(b block) {
-			for i := range b.n {
-				h, gr := b.load(x, i), b.load(dy, i)
-				g.apply(n, h)
-				g.VMULPS(b.load(scale, i), gr, gr)
-				g.VSUBPS(meanG, gr, gr)
-				g.VFNMADD231PS(meanGH, h, gr)
-				g.VMULPS(n.rs, gr, gr)
-				g.store(gr, b.mask(i), b.at(dx, i))
-			}
+		s.do(1, func(p place, i int) {
+			h, gr := p.load(x), p.load(dy)
+			g.apply(n, h)
+			g.VMULPS(p.load(scale), gr, gr)
+			g.VSUBPS(meanG, gr, gr)
+			g.VFNMADD231PS(meanGH, h, gr)
+			g.VMULPS(n.rs, gr, gr)
+			p.store(gr, dx)
 		})
 		g.ADDQ(operand.Imm(16), stats)
 	})
@@ -300,12 +273,10 @@ func (g *generator) dot() {
 	s := g.sweep(g.int("n"), n)
 	x, y := g.pointer("x"), g.pointer("y")
 	sums := g.zeros(2 * n)
-	s.do(func(b block) {
-		for i := range b.n {
-			wx, wy := g.widen(b.load(x, i)), g.widen(b.load(y, i))
-			for j := range wx {
-				g.VFMADD231PD(wx[j], wy[j], sums[2*i+j])
-			}
+	s.do(1, func(p place, i int) {
+		wx, wy := g.widen(p.load(x)), g.widen(p.load(y))
+		for j := range wx {
+			g.VFMADD231PD(wx[j], wy[j], sums[2*i+j])
 		}
 	})
 	for half := n; half > 0; half /= 2 {

@@ -373,69 +373,81 @@ func (g *generator) fillOutside(m mask, fill, v vector) {
 
 // Loops
 
-// A block is the stretch of elements that one turn of a sweep handles: n vectors from
-// the byte offset index on, each under a mask that may be nil.
-type block struct {
-	g     *generator
-	index scalar
-	n     int
-	masks *partition
+// A place is one vector of a slice that a sweep goes over: it lies offset bytes from index on,
+// and is read and written under a mask that may be nil.
+type place struct {
+	g      *generator
+	index  scalar
+	offset int
+	mask   mask
 }
 
-func (b block) mask(i int) mask {
-	if b.masks == nil {
-		return nil
-	}
-	return b.g.mask(*b.masks, i)
+func (p place) at(base scalar) memory {
+	return memory{Base: base, Index: p.index, Scale: 1, Disp: p.offset}
 }
 
-// at is the place of vector i of the block in the slice that begins at base.
-func (b block) at(base scalar, i int) memory {
-	return memory{Base: base, Index: b.index, Scale: 1, Disp: i * b.g.bytesPerVector()}
-}
-
-func (b block) load(base scalar, i int) vector {
-	v := b.g.vector()
-	b.g.load(b.at(base, i), b.mask(i), v)
+func (p place) load(base scalar) vector {
+	v := p.g.vector()
+	p.g.load(p.at(base), p.mask, v)
 	return v
 }
 
+func (p place) store(v vector, base scalar) { p.g.store(v, p.mask, p.at(base)) }
+
 // A sweep goes over the elements of a slice in blocks of n vectors.
 type sweep struct {
-	g        *generator
-	n        int
-	full     scalar // bytes in full blocks
-	rest     scalar // elements after them
-	restMask partition
+	g       *generator
+	n       int
+	full    scalar // bytes in full blocks
+	rest    scalar // elements after them
+	partial partition
 }
 
 // sweep prepares to go over count elements, in blocks of n vectors.
 func (g *generator) sweep(count scalar, n int) sweep {
-	elements := n * g.lanes
 	rest := g.copyOf(count)
-	g.ANDQ(operand.Imm(uint64(elements-1)), rest)
+	g.ANDQ(operand.Imm(uint64(n*g.lanes-1)), rest)
 	full := g.copyOf(count)
 	g.SUBQ(rest, full)
 	g.SHLQ(operand.Imm(2), full)
-	return sweep{g, n, full, rest, g.partition(rest, n)}
+	beyond := g.copyOf(count)
+	g.ANDQ(operand.Imm(uint64(g.lanes-1)), beyond)
+	return sweep{g, n, full, rest, g.partition(beyond, 1)}
 }
 
-// do emits the loop, and body after it once more for what remains after the full blocks.
-func (s sweep) do(body func(block)) {
+// do emits a loop over the full blocks, and then what handles the rest: some full vectors and
+// a partial one. body emits the code for vector i of a block; it must be free of jumps. That of
+// chains vectors is woven together in the loop.
+func (s sweep) do(chains int, body func(p place, i int)) {
 	g := s.g
-	i := g.GP64()
-	g.XORQ(i, i)
+	index := g.GP64()
+	g.XORQ(index, index)
 	loop, tail, end := g.label("block"), g.label("tail"), g.label("end")
+	vector := func(i int, m mask) { body(place{g, index, i * g.bytesPerVector(), m}, i) }
 	g.Label(loop)
-	g.CMPQ(i, s.full)
+	g.CMPQ(index, s.full)
 	g.JGE(operand.LabelRef(tail))
-	body(block{g, i, s.n, nil})
-	g.ADDQ(operand.Imm(uint64(s.n*g.bytesPerVector())), i)
+	for i := 0; i < s.n; i += chains {
+		g.weave(min(chains, s.n-i), func(j int) { vector(i+j, nil) })
+	}
+	g.ADDQ(operand.Imm(uint64(s.n*g.bytesPerVector())), index)
 	g.JMP(operand.LabelRef(loop))
 	g.Label(tail)
-	g.TESTQ(s.rest, s.rest)
-	g.JZ(operand.LabelRef(end))
-	body(block{g, i, s.n, &s.restMask})
+	for i := range s.n {
+		partial, next := g.label("partial"), g.label("next")
+		if i < s.n-1 { // else the rest would be a block
+			g.CMPQ(s.rest, operand.Imm(uint64((i+1)*g.lanes)))
+			g.JL(operand.LabelRef(partial))
+			vector(i, nil)
+			g.JMP(operand.LabelRef(next))
+		}
+		g.Label(partial)
+		g.CMPQ(s.rest, operand.Imm(uint64(i*g.lanes)))
+		g.JLE(operand.LabelRef(end))
+		vector(i, g.mask(s.partial, 0))
+		g.JMP(operand.LabelRef(end))
+		g.Label(next)
+	}
 	g.Label(end)
 }
 

@@ -1,0 +1,328 @@
+package op
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"modeldoctor/graph/kernel"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Tap is one term of a row of a sparse matrix: a column and its weight.
+type Tap struct {
+	Index  int
+	Weight float64
+}
+
+// LinearMap multiplies by a sparse matrix along Axis: element i of the result
+// is the sum of Rows[i] over the input's Columns elements. Interpolation is
+// such a map, and its gradient is the transposed one.
+type LinearMap struct {
+	Axis    int
+	Columns int
+	Rows    [][]Tap
+}
+
+// Name returns "LinearMap".
+func (LinearMap) Name() string { return "LinearMap" }
+
+// Infer checks that the input has the map's columns.
+func (o LinearMap) Infer(in []Type) (Type, error) {
+	x, err := sameType(in, 1, ClassFloat32, ClassFloat64)
+	if err != nil {
+		return Type{}, err
+	}
+	if o.Axis < 0 || o.Axis >= x.Rank() || x.Shape[o.Axis] != o.Columns {
+		return Type{}, fmt.Errorf("expected size %d along axis %d, found %v", o.Columns, o.Axis, x)
+	}
+	return sized(x.With(replaced(x.Shape, o.Axis, len(o.Rows))...))
+}
+
+// Forward adds the taps of each row in their order.
+func (o LinearMap) Forward(c *kernel.Context, out Array, in []Array) {
+	if y, ok := out.Data.([]float32); ok {
+		applyMap(c, o, in[0].Shape, y, Elem[float32](in[0]))
+		return
+	}
+	applyMap(c, o, in[0].Shape, Elem[float64](out), Elem[float64](in[0]))
+}
+
+func applyMap[T kernel.Float](c *kernel.Context, o LinearMap, shape []int, y, x []T) {
+	outer, inner := around(shape, o.Axis)
+	n := len(o.Rows)
+	c.Parallel(outer*n, max(1, copyGrain/max(1, inner)), func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			to := y[r*inner : (r+1)*inner]
+			clear(to)
+			for _, tap := range o.Rows[r%n] {
+				w := T(tap.Weight)
+				from := x[(r/n*o.Columns+tap.Index)*inner:][:inner]
+				for j, v := range from {
+					to[j] += w * v
+				}
+			}
+		}
+	})
+}
+
+// Gradient applies the transposed map.
+func (o LinearMap) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+	if !need[0] {
+		return []*gorgonia.Node{nil}
+	}
+	transposed := make([][]Tap, o.Columns)
+	for i, row := range o.Rows {
+		for _, tap := range row {
+			transposed[tap.Index] = append(transposed[tap.Index], Tap{i, tap.Weight})
+		}
+	}
+	return []*gorgonia.Node{g.Do(LinearMap{o.Axis, len(o.Rows), transposed}, dout)}
+}
+
+func resizeEntries() []Entry {
+	return []Entry{
+		{Name: "Resize", Min: 10, Max: MaxOpset, Lower: lowerResize},
+		{Name: "Upsample", Min: 7, Max: 9, Lower: lowerUpsample},
+	}
+}
+
+// interpolation says how an axis is resampled; the names are ONNX's.
+type interpolation struct {
+	mode       string // nearest, linear, cubic
+	coordinate string // of an output element in the input
+	rounding   string // of the coordinate, for nearest
+	cubic      float64
+	// excludeOutside gives taps outside the input no weight instead of the
+	// value at the border.
+	excludeOutside bool
+}
+
+// check refuses what is not implemented, by name.
+func (s interpolation) check() error {
+	for _, part := range []struct {
+		what, found string
+		known       []string
+	}{
+		{"mode", s.mode, []string{"nearest", "linear", "cubic"}},
+		{"coordinate_transformation_mode", s.coordinate, []string{"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"}},
+		{"nearest_mode", s.rounding, []string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}},
+	} {
+		if !slices.Contains(part.known, part.found) {
+			return fmt.Errorf("%s %q is not supported, expected one of %q", part.what, part.found, part.known)
+		}
+	}
+	return nil
+}
+
+// lowerUpsample: the scales became an input in opset 9.
+func lowerUpsample(c *Call) ([]*Value, error) {
+	x, err := c.Need(0)
+	if err != nil {
+		return nil, err
+	}
+	var scales []float64
+	for _, s := range c.Node.Floats("scales") {
+		scales = append(scales, float64(s))
+	}
+	if scales == nil {
+		if scales, err = knownFloats(c, 1, "scales"); err != nil {
+			return nil, err
+		}
+	}
+	s := interpolation{mode: c.Node.Str("mode", "nearest"), coordinate: "asymmetric", rounding: "floor"}
+	return one(c.resample(x, s, scales, nil, nil))
+}
+
+// lowerResize: opset 10 is Upsample under a new name; from 11 on the inputs are
+// x, roi, scales, sizes, of which one of the last two counts.
+func lowerResize(c *Call) ([]*Value, error) {
+	x, err := c.Need(0)
+	if err != nil {
+		return nil, err
+	}
+	n := c.Node
+	s := interpolation{
+		mode:           n.Str("mode", "nearest"),
+		coordinate:     n.Str("coordinate_transformation_mode", "half_pixel"),
+		rounding:       n.Str("nearest_mode", "round_prefer_floor"),
+		cubic:          float64(n.Float("cubic_coeff_a", -0.75)),
+		excludeOutside: n.Int("exclude_outside", 0) != 0,
+	}
+	scalesAt := 2
+	if c.Opset == 10 {
+		s.coordinate, s.rounding, scalesAt = "asymmetric", "floor", 1
+	}
+	if n.Int("antialias", 0) != 0 {
+		return nil, fmt.Errorf("antialias is not supported")
+	}
+	if p := n.Str("keep_aspect_ratio_policy", "stretch"); p != "stretch" {
+		return nil, fmt.Errorf("keep_aspect_ratio_policy %q is not supported, expected stretch", p)
+	}
+	scales, err := knownFloats(c, scalesAt, "scales")
+	if err != nil {
+		return nil, err
+	}
+	var sizes []int
+	if c.Opset > 10 {
+		given, err := c.KnownInts(3, "sizes")
+		if err != nil {
+			return nil, err
+		}
+		if sizes, err = toSizes(given); err != nil {
+			return nil, err
+		}
+	}
+	return one(c.resample(x, s, scales, sizes, n.Ints("axes")))
+}
+
+// knownFloats returns the elements of input i, which must be known; nil where
+// it is absent or, as before opset 13, empty.
+func knownFloats(c *Call, i int, what string) ([]float64, error) {
+	v := c.Arg(i)
+	if v == nil || v.Type.Elements() == 0 {
+		return nil, nil
+	}
+	if v.Const == nil {
+		return nil, fmt.Errorf("%s (input %d) must be known when the graph is read, but depends on the image or on a weight", what, i)
+	}
+	return v.Const.AsFloats(), nil
+}
+
+// resample resizes the axes (nil: all) by scales or to sizes, one after
+// another: the weights of every mode are products over the axes.
+func (p *Program) resample(v *Value, s interpolation, scales []float64, sizes []int, axes []int64) (*Value, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if axes == nil {
+		for i := range v.Type.Shape {
+			axes = append(axes, int64(i))
+		}
+	}
+	if _, err := resolveAxes(axes, v.Type.Rank()); err != nil {
+		return nil, err
+	}
+	if (len(scales) == 0) == (len(sizes) == 0) || len(scales)+len(sizes) != len(axes) {
+		return nil, fmt.Errorf("expected either scales or sizes for %d axes, found scales %v, sizes %v", len(axes), scales, sizes)
+	}
+	for i, a := range axes {
+		axis, err := resolveAxis(a, v.Type.Rank())
+		if err != nil {
+			return nil, err
+		}
+		in := v.Type.Shape[axis]
+		var out, scale float64
+		if len(sizes) > 0 {
+			out = float64(sizes[i])
+			scale = out / float64(in)
+		} else {
+			scale = scales[i]
+			out = math.Floor(float64(in) * scale)
+		}
+		if in == 0 || !(scale > 0) || out < 1 || out > math.MaxInt32 {
+			return nil, fmt.Errorf("axis %d of %v cannot be resized to %g by a scale of %g", axis, v.Type, out, scale)
+		}
+		if v, err = p.resampleAxis(v, s, axis, int(out), float32(scale)); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+func (p *Program) resampleAxis(v *Value, s interpolation, axis, out int, scale float32) (*Value, error) {
+	in := v.Type.Shape[axis]
+	if out == in && scale == 1 {
+		return v, nil
+	}
+	if s.mode == "nearest" {
+		index := make([]int64, out)
+		for i := range index {
+			index[i] = int64(s.nearest(s.position(i, in, out, scale), in))
+		}
+		return p.Emit(Gather{axis}, v, p.Ints(index...))
+	}
+	rows := make([][]Tap, out)
+	for i := range rows {
+		if rows[i] = s.taps(s.position(i, in, out, scale), in); rows[i] == nil {
+			return nil, fmt.Errorf("exclude_outside leaves element %d of axis %d without a source", i, axis)
+		}
+	}
+	return p.Emit(LinearMap{axis, in, rows}, v)
+}
+
+// position maps element i of an axis of out elements to a coordinate in the
+// input's in elements: the formulas of the ONNX specification of Resize. Every
+// step is rounded to float32, as in the runtimes: 1.5/0.6 - 0.5 must be 2, not
+// just below, or nearest with floor takes another element.
+func (s interpolation) position(i, in, out int, scale float32) float64 {
+	switch {
+	case out == 1 && (s.coordinate == "align_corners" || s.coordinate == "pytorch_half_pixel"):
+		return 0
+	case s.coordinate == "align_corners":
+		return float64(float32(i*(in-1)) / float32(out-1))
+	case s.coordinate == "asymmetric":
+		return float64(float32(i) / scale)
+	}
+	centre := (float32(i) + 0.5) / scale
+	if s.coordinate == "half_pixel_symmetric" {
+		// out may have been rounded down from in·scale: centre what is left.
+		covered := float32(out) / float32(float32(in)*scale)
+		centre = float32(float32(in)/2*(1-covered)) + centre
+	}
+	return float64(centre - 0.5)
+}
+
+// nearest rounds a coordinate to an element that exists.
+func (s interpolation) nearest(x float64, in int) int {
+	switch s.rounding {
+	case "round_prefer_floor":
+		x = math.Ceil(x - 0.5)
+	case "round_prefer_ceil":
+		x = math.Floor(x + 0.5)
+	case "floor":
+		x = math.Floor(x)
+	case "ceil":
+		x = math.Ceil(x)
+	}
+	return int(min(max(x, 0), float64(in-1)))
+}
+
+// taps returns the weights of the inputs around a coordinate: two for linear,
+// four for cubic (R. Keys, Cubic convolution interpolation, 1981). Neighbours
+// outside the input stand for the element at the border, or are left out and
+// the rest scaled to a sum of 1; nil where nothing is left.
+func (s interpolation) taps(x float64, in int) []Tap {
+	first := int(math.Floor(x))
+	t := x - float64(first)
+	weights := []float64{1 - t, t}
+	if s.mode == "cubic" {
+		a := s.cubic
+		near := func(d float64) float64 { return ((a+2)*d-(a+3))*d*d + 1 } // |d| <= 1
+		far := func(d float64) float64 { return a * (((d-5)*d+8)*d - 4) }  // 1 <= |d| <= 2
+		weights = []float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
+		first--
+	}
+	var taps []Tap
+	sum := 0.0
+	for k, w := range weights {
+		i := first + k
+		if w == 0 || s.excludeOutside && (i < 0 || i >= in) {
+			continue
+		}
+		i = min(max(i, 0), in-1)
+		sum += w
+		if n := len(taps); n > 0 && taps[n-1].Index == i {
+			taps[n-1].Weight += w
+			continue
+		}
+		taps = append(taps, Tap{i, w})
+	}
+	if s.excludeOutside {
+		for i := range taps {
+			taps[i].Weight /= sum
+		}
+	}
+	return taps
+}
