@@ -16,6 +16,7 @@ func (g *generator) elementwise() {
 		g.function(k.name, "(n int, x, y *float32)", k.doc)
 		s := g.sweep(g.int("n"), woven)
 		x, y := g.pointer("x"), g.pointer("y")
+		g.holdExp()
 		s.do(woven, func(p place, _ int) { p.store(k.f(p.load(x)), y) })
 		g.return_()
 	}

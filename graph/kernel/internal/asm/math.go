@@ -20,16 +20,19 @@ const (
 	exponentShift = operand.U8(23)
 )
 
+// holdExp keeps the most used constants of reduceExp, and of all that is built on it.
+func (g *generator) holdExp() { g.hold(1, rounder, math.Log2E, -ln2High, -ln2Low) }
+
 // reduceExp returns exp(r) = 1 + r + r²·q(r), q minimax (relative error 3.3e-9), and
 // n + rounder; v is overwritten.
 func (g *generator) reduceExp(v vector) (e, n vector) {
-	n = g.constant(rounder)
+	n = g.startingAt(rounder)
 	g.addProductConstant(math.Log2E, v, n)
 	whole := g.vector()
 	g.VSUBPS(g.constant(rounder), n, whole)
 	g.addProductConstant(-ln2High, whole, v)
 	g.addProductConstant(-ln2Low, whole, v)
-	e = g.constant(0.001381314457)
+	e = g.startingAt(0.001381314457)
 	for _, c := range []float64{0.008369418832, 0.04166845679, 0.1666651479, 0.4999999305, 1, 1} {
 		g.fmaConstant(c, v, e)
 	}
@@ -78,7 +81,7 @@ func (g *generator) erfc(a, e vector) vector {
 	t := g.vector()
 	g.fmaConstant(1, g.constant(0.3), a)
 	g.VDIVPS(a, one, t)
-	p := g.constant(-0.129522744)
+	p := g.startingAt(-0.129522744)
 	for _, c := range []float64{
 		0.4855624341, -0.5122764976, 0.5477182242, -0.09464949113,
 		0.214925538, 0.1483393018, 0.1707152087, 0.1691880063,
@@ -129,7 +132,7 @@ func (g *generator) erf(x vector) vector {
 	a, square := g.vector(), g.vector()
 	g.and(magnitude, x, a)
 	g.VMULPS(x, x, square)
-	small := g.constant(-0.0006749513756)
+	small := g.startingAt(-0.0006749513756)
 	for _, c := range []float64{0.005114345622, -0.0268346246, 0.1128337657, -0.3761261876, 1.128379165} {
 		g.fmaConstant(c, square, small)
 	}
@@ -146,7 +149,7 @@ func (g *generator) tanh(x vector) vector {
 	a, square := g.vector(), g.vector()
 	g.and(magnitude, x, a)
 	g.VMULPS(x, x, square)
-	small := g.constant(-0.005704986547)
+	small := g.startingAt(-0.005704986547)
 	for _, c := range []float64{0.02063908678, -0.05373971492, 0.133314422, -0.3333328194} {
 		g.fmaConstant(c, square, small)
 	}
@@ -228,10 +231,4 @@ func (g *generator) geluTanhGrad(x, dy vector) vector {
 	g.VFMADD231PS(product, square, upper)
 	g.VMULPS(dy, upper, upper)
 	return upper
-}
-
-func (g *generator) duplicate(v vector) vector {
-	d := g.vector()
-	g.VMOVAPS(v, d)
-	return d
 }

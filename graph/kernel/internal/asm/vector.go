@@ -28,6 +28,7 @@ type generator struct {
 	width
 	*data
 	labels int
+	held   map[uint32]vector // constants in registers, by their bits
 }
 
 type (
@@ -38,6 +39,7 @@ type (
 
 // function begins an assembly function, its name completed by the width.
 func (g *generator) function(name, signature, doc string) {
+	g.held = map[uint32]vector{}
 	name += g.suffix
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
@@ -156,58 +158,84 @@ func (g *generator) bits(b uint32) memory {
 
 func (g *generator) float(x float64) memory { return g.bits(math.Float32bits(float32(x))) }
 
-// constant returns a vector of copies of x.
+// hold keeps constants in registers for the rest of the function: reading them from memory for
+// each vector is what bounds the longer kernels.
+func (g *generator) hold(xs ...float64) {
+	for _, x := range xs {
+		b := math.Float32bits(float32(x))
+		v := g.vector()
+		g.VBROADCASTSS(g.bits(b), v)
+		g.held[b] = v
+	}
+}
+
+// constant returns a vector of copies of x, not to be written to.
 func (g *generator) constant(x float64) vector { return g.constantBits(math.Float32bits(float32(x))) }
 
 func (g *generator) constantBits(b uint32) vector {
+	if v, ok := g.held[b]; ok {
+		return v
+	}
+	return g.newConstant(b)
+}
+
+// startingAt returns a vector of copies of x to go on computing with.
+func (g *generator) startingAt(x float64) vector {
+	b := math.Float32bits(float32(x))
+	if v, ok := g.held[b]; ok {
+		return g.duplicate(v)
+	}
+	return g.newConstant(b)
+}
+
+func (g *generator) newConstant(b uint32) vector {
 	v := g.vector()
 	g.VBROADCASTSS(g.bits(b), v)
 	return v
 }
 
+func (g *generator) duplicate(v vector) vector {
+	d := g.vector()
+	g.VMOVAPS(v, d)
+	return d
+}
+
+// withConstant emits an instruction whose first source is a constant: a register where it is
+// held, or memory, which a 512-bit instruction broadcasts.
+func (g *generator) withConstant(b uint32, op, broadcasting func(...operand.Op), rest ...operand.Op) {
+	source := func(x operand.Op) []operand.Op { return append([]operand.Op{x}, rest...) }
+	if v, ok := g.held[b]; ok {
+		op(source(v)...)
+	} else if g.lanes == 16 {
+		broadcasting(source(g.bits(b))...)
+	} else {
+		op(source(g.bits(b))...)
+	}
+}
+
 // addConstant computes v += x.
 func (g *generator) addConstant(x float64, v vector) {
-	if g.lanes == 16 {
-		g.VADDPS_BCST(g.float(x), v, v)
-	} else {
-		g.VADDPS(g.float(x), v, v)
-	}
+	g.withConstant(math.Float32bits(float32(x)), g.VADDPS, g.VADDPS_BCST, v, v)
 }
 
 // mulConstant computes dst = a·x.
 func (g *generator) mulConstant(x float64, a, dst vector) {
-	if g.lanes == 16 {
-		g.VMULPS_BCST(g.float(x), a, dst)
-	} else {
-		g.VMULPS(g.float(x), a, dst)
-	}
+	g.withConstant(math.Float32bits(float32(x)), g.VMULPS, g.VMULPS_BCST, a, dst)
 }
 
 // fmaConstant computes v = v·a + x: one step of Horner's rule.
 func (g *generator) fmaConstant(x float64, a, v vector) {
-	if g.lanes == 16 {
-		g.VFMADD213PS_BCST(g.float(x), a, v)
-	} else {
-		g.VFMADD213PS(g.float(x), a, v)
-	}
+	g.withConstant(math.Float32bits(float32(x)), g.VFMADD213PS, g.VFMADD213PS_BCST, a, v)
 }
 
 // addProductConstant computes v += a·x.
 func (g *generator) addProductConstant(x float64, a, v vector) {
-	if g.lanes == 16 {
-		g.VFMADD231PS_BCST(g.float(x), a, v)
-	} else {
-		g.VFMADD231PS(g.float(x), a, v)
-	}
+	g.withConstant(math.Float32bits(float32(x)), g.VFMADD231PS, g.VFMADD231PS_BCST, a, v)
 }
 
 // addConstantBits computes v += b, as integers.
 func (g *generator) addConstantBits(b uint32, v vector) {
-	if g.lanes == 16 {
-		g.VPADDD_BCST(g.bits(b), v, v)
-	} else {
-		g.VPADDD(g.bits(b), v, v)
-	}
+	g.withConstant(b, g.VPADDD, g.VPADDD_BCST, v, v)
 }
 
 // and computes dst = a & bits.
