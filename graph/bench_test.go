@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -32,5 +33,55 @@ func BenchmarkInspect(b *testing.B) {
 			b.Fatal(err)
 		}
 		m.Close()
+	}
+}
+
+// BenchmarkViTB16 runs a ViT-B/16 on one batch: forward only, and forward and
+// backward with the gradients of the last block and of everything.
+func BenchmarkViTB16(b *testing.B) {
+	m, err := onnx.Open(writeViTB16(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	n, err := graph.Build(m, graph.Options{Batch: 8})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := graph.NewRunner(n, graph.RunnerOptions{})
+	in, labels := make([]float32, n.Batch*n.Input.Elements()), make([]int, n.Batch)
+	for i := range in {
+		in[i] = float32(i%13)/6 - 1
+	}
+	ctx := context.Background()
+	imagesPerSecond := func(b *testing.B) {
+		b.ReportMetric(float64(n.Batch)*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+	}
+	b.Run("forward", func(b *testing.B) {
+		losses := make([]float64, n.Batch)
+		for b.Loop() {
+			if err := r.Evaluate(ctx, 0, in, labels, 1, losses, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		imagesPerSecond(b)
+	})
+	for name, pattern := range map[string]string{"last block": "blocks.11", "all layers": "*"} {
+		layers, err := graph.SelectLayers(n.Layers(graph.ByBlock), []string{pattern})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var want []int
+		for _, l := range layers {
+			want = append(want, l.Weights...)
+		}
+		b.Run("gradients of "+name, func(b *testing.B) {
+			for b.Loop() {
+				if err := r.Gradients(ctx, 0, in, labels, 1, want, func(int, []float32) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			imagesPerSecond(b)
+		})
 	}
 }

@@ -20,8 +20,9 @@ const (
 	exponentShift = operand.U8(23)
 )
 
-// holdExp keeps the most used constants of reduceExp, and of all that is built on it.
-func (g *generator) holdExp() { g.hold(1, rounder, math.Log2E, -ln2High, -ln2Low) }
+// expConstants are the constants of reduceExp, and of all that is built on it, that are worth
+// holding in registers, the most used first.
+var expConstants = []float64{1, rounder, math.Log2E, -ln2High, -ln2Low}
 
 // reduceExp returns exp(r) = 1 + r + r²·q(r), q minimax (relative error 3.3e-9), and
 // n + rounder; v is overwritten.
