@@ -7,14 +7,11 @@ import (
 	"modeldoctor/diag"
 )
 
-// textWidth is the width that prose is wrapped to, in columns.
-const textWidth = 88
-
 // RulesText lists the rules, a line each.
 func RulesText(w io.Writer, rules []diag.Rule) error {
 	p := &printer{w: w}
 	for _, r := range rules {
-		p.printf("%s  %-16s  %s\n", r.ID, levels(r), r.Title)
+		p.printf("%s  %-14s  %s\n", r.ID, levels(r), r.Title)
 	}
 	return p.err
 }
@@ -29,7 +26,7 @@ func RuleText(w io.Writer, r diag.Rule) error {
 		{"What to do next", r.Remedy},
 	} {
 		p.printf("\n%s\n", part.title)
-		for _, line := range wrap(part.text, textWidth-2) {
+		for _, line := range Wrap(part.text, proseColumns-2) {
 			p.printf("  %s\n", line)
 		}
 	}
@@ -42,21 +39,4 @@ func levels(r diag.Rule) string {
 		names[i] = string(l)
 	}
 	return strings.Join(names, ", ")
-}
-
-// wrap breaks prose into lines of at most width columns, at spaces.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && columns(line)+1+columns(word) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }

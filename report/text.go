@@ -3,345 +3,203 @@ package report
 import (
 	"fmt"
 	"io"
-	"math"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"modeldoctor/diag"
 )
 
-// Style says how text is set.
-type Style struct {
-	Color bool // use ANSI colours
-}
-
-const (
-	ansiRed    = "\x1b[31m"
-	ansiYellow = "\x1b[33m"
-	ansiGreen  = "\x1b[32m"
-	ansiBold   = "\x1b[1m"
-	ansiDim    = "\x1b[2m"
-	ansiReset  = "\x1b[0m"
-)
-
-func (s Style) paint(code, text string) string {
-	if !s.Color || text == "" {
-		return text
-	}
-	return code + text + ansiReset
-}
-
-func (s Style) level(l diag.Level) string {
-	switch l {
-	case diag.LevelError:
-		return ansiRed
-	case diag.LevelWarning:
-		return ansiYellow
-	}
-	return ansiDim
-}
-
 // CheckText writes a diagnosis for a person: what was read, the model's
 // figures, a table of the layers, the violations and one line of verdict.
 func CheckText(w io.Writer, c *Check, style Style) error {
-	p := &printer{w: w}
-	p.header(c, style)
-	p.layers(c, style)
-	p.violations(c, style)
-	p.verdict(c, style)
+	p := &printer{w: w, style: style}
+	p.model(c.Model, c.analysed())
+	p.header(c)
+	p.printf("\n")
+	p.table(c.Diagnosis)
+	p.violations(c.Diagnosis)
+	p.printf("\n")
+	p.verdict(c)
 	return p.err
 }
 
-// printer keeps the first error of a series of writes.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
-}
-
-func (p *printer) header(c *Check, style Style) {
-	d := c.Diagnosis
-	analysed := 100 * d.Coverage
+// analysed says which share of the parameters the diagnosis is about.
+func (c *Check) analysed() string {
+	share := 100 * c.Diagnosis.Coverage
 	if c.Model.Parameters > 0 {
-		analysed *= float64(c.Model.Analysed) / float64(c.Model.Parameters)
+		share *= float64(c.Model.Analysed) / float64(c.Model.Parameters)
 	}
-	p.printf("%s   %s, %s parameters, %.3g %% analysed   %s, opset %d\n",
-		style.paint(ansiBold, base(c.Model.Path)), c.Model.Family, Count(c.Model.Parameters), analysed, c.Model.Producer, c.Model.Opset)
-	p.printf("data   %s, %s, %s images   preprocessing: %s\n",
-		c.Data.Name, c.Data.Val, thousands(c.Data.ValN), preprocessing(c.Data.Preprocess))
-	if c.Model.SoftmaxRemoved {
-		p.printf("note   the graph ends in a Softmax; losses are measured on what enters it\n")
+	return fmt.Sprintf("%.3g %% analysed", share)
+}
+
+// model prints the line about the file, and what is special about it.
+func (p *printer) model(m Model, coverage string) {
+	p.printf("%s   %s, %s parameters, %s   %s, opset %d\n",
+		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), coverage, printable(m.Producer), m.Opset)
+	if m.SoftmaxRemoved {
+		p.fields("note   ", "the graph ends in a Softmax; losses are measured on what enters it")
 	}
-	if c.Model.FixedBatch > 0 {
-		p.printf("note   the file is bound to batches of %d\n", c.Model.FixedBatch)
+	if m.FixedBatch > 0 {
+		p.fields("note   ", fmt.Sprintf("the file is bound to batches of %d", m.FixedBatch))
 	}
-	p.printf("loss   %s", nats(d.Metrics.Loss))
+}
+
+func (p *printer) header(c *Check) {
+	d := c.Diagnosis
+	p.fields("data   ",
+		fmt.Sprintf("%s, %s, %s", printable(c.Data.Name), printable(c.Data.Val), plural(c.Data.ValN, "image")),
+		"preprocessing: "+preprocessing(c.Data.Preprocess))
+	figures := []string{nats(d.Metrics.Loss, d)}
 	if d.Metrics.Error != nil {
-		p.printf("   error %.1f %%", 100**d.Metrics.Error)
+		figures = append(figures, fmt.Sprintf("error %.1f %%", 100**d.Metrics.Error))
 	}
 	if d.Metrics.ECE != nil {
-		p.printf("   calibration error %.3f", *d.Metrics.ECE)
+		figures = append(figures, fmt.Sprintf("calibration error %.3f", *d.Metrics.ECE))
 	}
 	if t := d.Metrics.Temperature; t != nil {
+		text := fmt.Sprintf("no temperature lowers it (best %.3g)", t.Value)
 		if t.DeltaLoss > 0 {
-			p.printf("   a temperature of %.2f alone takes off %.3f ± %.3f", t.Value, t.DeltaLoss, 1.96*t.SE)
-		} else {
-			p.printf("   no temperature lowers it (best %.2f)", t.Value)
+			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.DeltaLoss, t.SE, decimals(d)))
 		}
+		figures = append(figures, text)
 	}
-	p.printf("\n")
+	p.fields("loss   ", figures...)
 	if d.CalibrationT != nil {
-		p.printf("calibrated   all that follows is of logits divided by %.3f: loss %s\n", *d.CalibrationT, nats(d.Metrics.StartLoss))
+		p.fields("note   ", fmt.Sprintf("calibrated: below, logits are divided by %.4g, which leaves a loss of %s", *d.CalibrationT, nats(d.Metrics.StartLoss, d)))
 	}
 	if d.Direction != diag.Line {
-		p.printf("direction   %s\n", d.Direction)
+		p.fields("note   ", fmt.Sprintf("direction: %s", d.Direction))
 	}
 }
 
 // preprocessing names the preprocessing and where it comes from; a file has one
 // name for both.
 func preprocessing(p Preprocess) string {
-	if base(p.Source) == p.Name {
-		return p.Source
+	if base(p.Source) == printable(p.Name) {
+		return printable(p.Source)
 	}
-	return fmt.Sprintf("%s (%s)", p.Name, p.Source)
+	return printable(fmt.Sprintf("%s (%s)", p.Name, p.Source))
 }
 
-// barWidth is the width of the bar of the largest transfer figure, in columns.
-const barWidth = 16
-
-// layers prints the table. Columns are as wide as their widest cell.
-func (p *printer) layers(c *Check, style Style) {
-	d := c.Diagnosis
-	rows := [][]string{{"layer", "params", "recoverable loss ΔL̂ (95 %)", "", "in-sample ΔL", "κ", "agreement", ""}}
-	largest := 0.0
-	for _, l := range d.Layers {
-		if l.Transfer != nil {
-			largest = max(largest, l.Transfer.DeltaLoss)
-		}
-	}
-	for _, l := range d.Layers {
-		rows = append(rows, layerRow(l, d, largest, style))
-	}
-	widths := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, cell := range r {
-			widths[i] = max(widths[i], columns(cell))
-		}
-	}
-	p.printf("\n")
-	for i, r := range rows {
-		var line strings.Builder
-		for j, cell := range r {
-			pad := strings.Repeat(" ", widths[j]-columns(cell))
-			if j > 0 {
-				line.WriteString("  ")
-			}
-			if leftAligned(j) {
-				line.WriteString(cell + pad)
-			} else {
-				line.WriteString(pad + cell)
-			}
-		}
-		text := strings.TrimRight(line.String(), " ")
-		if i == 0 {
-			text = style.paint(ansiDim, text)
-		}
-		p.printf("%s\n", text)
-	}
-}
-
-func leftAligned(column int) bool { return column == 0 || column == 3 || column == 7 }
-
-func layerRow(l diag.LayerResult, d *diag.Report, largest float64, style Style) []string {
-	row := []string{l.Name, Count(l.Parameters), "", "", "", "", "", ""}
-	mark := []string{}
-	for _, v := range d.Violations {
-		if v.Layer == l.Name {
-			mark = append(mark, style.paint(style.level(v.Level), v.Rule))
-		}
-	}
-	if l.Name == d.Worst.ByTransfer {
-		mark = append(mark, "◀ worst")
-	}
-	if l.Status != diag.StatusOK && l.Reason != "" {
-		mark = append(mark, fmt.Sprintf("%s: %s", l.Status, l.Reason))
-	} else if l.Status != diag.StatusOK {
-		mark = append(mark, string(l.Status))
-	}
-	row[7] = strings.Join(mark, " ")
-	if l.Status == diag.StatusSkipped || l.Status == diag.StatusDiverged {
-		return row
-	}
-	if t := l.Transfer; t != nil {
-		row[2] = fmt.Sprintf("%.3f ± %.3f", zero(t.DeltaLoss), 1.96*t.SE)
-		row[3] = bar(t.DeltaLoss, largest)
-	} else {
-		row[2] = "–"
-	}
-	row[4] = fmt.Sprintf("%.3f", l.DeltaLoss)
-	row[5], row[6] = "–", "–"
-	if l.Kappa != nil {
-		row[5] = significant(*l.Kappa)
-	}
-	if l.Agreement != nil {
-		row[6] = fmt.Sprintf("%.2f", zero(*l.Agreement))
-	}
-	return row
-}
-
-// zero removes the sign of a figure that rounds to zero.
-func zero(x float64) float64 {
-	if math.Abs(x) < 0.0005 {
-		return 0
-	}
-	return x
-}
-
-// significant writes a positive number with three or four digits.
-func significant(x float64) string {
+// nats writes a loss.
+func nats(x *float64, d *diag.Report) string {
 	switch {
-	case x >= 1e5 || x < 1e-3:
-		return fmt.Sprintf("%.1e", x)
-	case x >= 100:
-		return fmt.Sprintf("%.0f", x)
-	case x >= 10:
-		return fmt.Sprintf("%.1f", x)
+	case x != nil:
+		return fixed(*x, decimals(d)) + " nats"
+	case d.Complete:
+		return "not finite"
 	}
-	return fmt.Sprintf("%.3f", x)
+	return "not measured"
 }
 
-// bar draws a share of the largest value in eighths of a column, right of a
-// line that stands for zero.
-func bar(x, largest float64) string {
-	if x < 0 {
-		return "┤"
+// maxListed is how many names a list has before the rest is only counted.
+const maxListed = 6
+
+// violations prints the violations of a rule and level together, once, with the
+// layers that they are about.
+func (p *printer) violations(d *diag.Report) {
+	if len(d.Violations) > 0 {
+		p.printf("\n")
 	}
-	if largest <= 0 {
-		return "│"
+	const labelWidth = len("MD001  warning  ")
+	for _, group := range groupViolations(d) {
+		v := group[0]
+		text := v.Message
+		if v.Layer != "" {
+			text = v.Layer + ": " + text
+		}
+		if more := len(group) - 1; more > 0 {
+			names := make([]string, 0, maxListed)
+			for _, other := range group[1:min(len(group), maxListed+1)] {
+				names = append(names, other.Layer)
+			}
+			text += "; likewise " + strings.Join(names, ", ")
+			if left := more - len(names); left > 0 {
+				text += fmt.Sprintf(" and %d more", left)
+			}
+		}
+		label := p.style.paint(levelCode(v.Level), v.Rule) + fmt.Sprintf("  %-9s", v.Level)
+		p.hanging(label, labelWidth, printable(text))
 	}
-	eighths := int(math.Round(8 * barWidth * x / largest))
-	if eighths == 0 {
-		return "│"
-	}
-	text := "├" + strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
-	}
-	return text
 }
 
-func (p *printer) violations(c *Check, style Style) {
-	if len(c.Diagnosis.Violations) == 0 {
-		return
+// groupViolations collects violations of layers that say the same: of one rule
+// and level, and, where the reason matters, with the same message. The worst
+// layer comes first.
+func groupViolations(d *diag.Report) [][]diag.Violation {
+	type key struct {
+		rule    string
+		level   diag.Level
+		message string
+		model   bool
 	}
-	p.printf("\n")
-	for _, v := range c.Diagnosis.Violations {
-		p.printf("%s  %-7s  %s\n", style.paint(style.level(v.Level), v.Rule), v.Level, v.Message)
+	var groups [][]diag.Violation
+	index := map[key]int{}
+	for _, v := range d.Violations {
+		k := key{v.Rule, v.Level, v.Message, v.Layer == ""}
+		if v.Rule == diag.RuleRecoverableLoss {
+			k.message = "" // its figures are in the table
+		}
+		i, ok := index[k]
+		if !ok {
+			i = len(groups)
+			index[k] = i
+			groups = append(groups, nil)
+		}
+		if v.Layer != "" && v.Layer == d.Worst.ByTransfer {
+			groups[i] = slices.Insert(groups[i], 0, v)
+		} else {
+			groups[i] = append(groups[i], v)
+		}
 	}
+	return groups
 }
 
 // verdict is the line a log is searched for, and what to do next.
-func (p *printer) verdict(c *Check, style Style) {
+func (p *printer) verdict(c *Check) {
 	d := c.Diagnosis
-	over := map[string]bool{}
-	for _, v := range d.Violations {
-		if v.Rule == diag.RuleRecoverableLoss {
-			over[v.Layer] = true
-		}
-	}
-	word := style.paint(ansiGreen, "PASS")
+	code, word := ansiGreen, "PASS"
 	switch {
 	case !d.Complete:
-		word = style.paint(ansiYellow, "INCOMPLETE")
+		code, word = ansiYellow, "INCOMPLETE"
 	case len(c.Failed()) > 0:
-		word = style.paint(ansiRed, "FAIL")
+		code, word = ansiRed, "FAIL"
 	case c.FailOn == "":
-		word = style.paint(ansiBold, "DONE") // nothing was to fail
+		code, word = ansiBold, "DONE" // nothing was to fail
 	}
-	p.printf("\n%s  %s   %d of %d layers over threshold", word, base(c.Model.Path), len(over), len(d.Layers))
+	over, done := 0, 0
+	worst := ""
 	for _, l := range d.Layers {
+		if measured(l) {
+			done++
+		}
+		if slices.ContainsFunc(d.Violations, func(v diag.Violation) bool {
+			return v.Rule == diag.RuleRecoverableLoss && v.Layer == l.Name
+		}) {
+			over++
+		}
 		if l.Name == d.Worst.ByTransfer && l.Transfer != nil {
-			p.printf(" (worst: %s, ΔL̂ %.3f ± %.3f)", l.Name, l.Transfer.DeltaLoss, 1.96*l.Transfer.SE)
+			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.DeltaLoss, l.Transfer.SE, decimals(d)))
 		}
 	}
-	p.printf("   %.1f s\n", c.Provenance.Seconds)
-	for _, hint := range Hints(d) {
-		p.printf("%s\n", style.paint(ansiDim, "hint: "+hint))
+	layers := fmt.Sprintf("%d of %s over threshold%s", over, plural(len(d.Layers), "layer"), worst)
+	if done < len(d.Layers) {
+		layers = fmt.Sprintf("%d of %s measured, %d over threshold%s", done, plural(len(d.Layers), "layer"), over, worst)
+	}
+	p.printf("%s  %s   %s   %.1f s\n", p.style.paint(code, word), base(c.Model.Path), layers, c.Provenance.Seconds)
+	for _, hint := range hints(d) {
+		p.printf("%s\n", p.style.paint(ansiDim, "hint: "+hint))
 	}
 }
 
-// Hints say what to do about a report, most important first.
-func Hints(d *diag.Report) []string {
+// hints say what to do about a report, most important first.
+func hints(d *diag.Report) []string {
 	var hints []string
-	rules := map[string]bool{}
-	for _, v := range d.Violations {
-		rules[v.Rule] = true
-	}
-	if rules[diag.RuleCalibrateFirst] && d.CalibrationT == nil {
-		hints = append(hints, "most of the loss is over-confidence, which one number repairs; `--calibrated` shows what remains")
+	if d.CalibrationT == nil && slices.ContainsFunc(d.Violations, func(v diag.Violation) bool { return v.Rule == diag.RuleCalibrateFirst }) {
+		hints = append(hints, "`--calibrated` shows what remains once a temperature has taken its share")
 	}
 	if len(d.Violations) > 0 {
-		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what it means and what to do", d.Violations[0].Rule))
+		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", d.Violations[0].Rule))
 	}
 	return hints
-}
-
-func nats(x *float64) string {
-	if x == nil {
-		return "not finite"
-	}
-	return fmt.Sprintf("%.3f nats", *x)
-}
-
-// Count writes a number of parameters: 921, 20.3 k, 0.70 M, 85.9 M.
-func Count(n int) string {
-	switch {
-	case n >= 100_000_000:
-		return fmt.Sprintf("%.0f M", float64(n)/1e6)
-	case n >= 10_000_000:
-		return fmt.Sprintf("%.1f M", float64(n)/1e6)
-	case n >= 500_000:
-		return fmt.Sprintf("%.2f M", float64(n)/1e6)
-	case n >= 1000:
-		return fmt.Sprintf("%.1f k", float64(n)/1e3)
-	}
-	return fmt.Sprint(n)
-}
-
-// thousands writes 1000 as 1,000.
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// base is the last element of a path, on any system.
-func base(path string) string {
-	return path[strings.LastIndexAny(path, `/\`)+1:]
-}
-
-// columns is the number of terminal columns of a string: its characters, apart
-// from combining accents and escape sequences.
-func columns(s string) int {
-	n := 0
-	for len(s) > 0 {
-		if strings.HasPrefix(s, "\x1b[") {
-			s = s[strings.IndexByte(s, 'm')+1:]
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s)
-		s = s[size:]
-		if r != '\u0302' {
-			n++
-		}
-	}
-	return n
 }

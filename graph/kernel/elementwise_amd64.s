@@ -7,181 +7,181 @@
 // func expAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VBROADCASTSS constants<>+128(SB), Y4
+	XORQ         DI, DI
 
 block1:
 	CMPQ         DI, DX
 	JGE          tail2
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y2
-	VBROADCASTSS constants<>+0(SB), Y1
-	VBROADCASTSS constants<>+0(SB), Y3
-	VMAXPS       Y0, Y1, Y0
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+32(SB), Y1
-	VBROADCASTSS constants<>+32(SB), Y3
-	VMINPS       Y0, Y1, Y0
-	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
-	VFMADD231PS  constants<>+96(SB), Y2, Y4
-	VBROADCASTSS constants<>+64(SB), Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y3, Y1, Y3
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y3, Y0
-	VFMADD231PS  constants<>+128(SB), Y5, Y2
-	VFMADD231PS  constants<>+160(SB), Y3, Y0
-	VFMADD231PS  constants<>+160(SB), Y5, Y2
-	VBROADCASTSS constants<>+192(SB), Y3
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y0, Y3
-	VFMADD213PS  constants<>+224(SB), Y2, Y5
-	VFMADD213PS  constants<>+256(SB), Y0, Y3
-	VFMADD213PS  constants<>+256(SB), Y2, Y5
-	VFMADD213PS  constants<>+288(SB), Y0, Y3
-	VFMADD213PS  constants<>+288(SB), Y2, Y5
-	VFMADD213PS  constants<>+320(SB), Y0, Y3
-	VFMADD213PS  constants<>+320(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y0, Y3
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y0, Y3
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VPADDD       constants<>+384(SB), Y1, Y1
-	VPADDD       constants<>+384(SB), Y4, Y4
-	VPSRAD       $0x01, Y1, Y0
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y0, Y1, Y1
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y0, Y0
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y0, Y0
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y0, Y3, Y3
-	VMULPS       Y2, Y5, Y5
-	VPSLLD       $0x17, Y1, Y1
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y1, Y3, Y3
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y3, (SI)(DI*1)
-	VMOVUPS      Y5, 32(SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMOVUPS      32(AX)(DI*1), Y7
+	VBROADCASTSS constants<>+160(SB), Y6
+	VBROADCASTSS constants<>+160(SB), Y8
+	VMAXPS       Y5, Y6, Y5
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+192(SB), Y6
+	VBROADCASTSS constants<>+192(SB), Y8
+	VMINPS       Y5, Y6, Y5
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y9
+	VFMADD231PS  Y2, Y5, Y6
+	VFMADD231PS  Y2, Y7, Y9
+	VSUBPS       Y1, Y6, Y8
+	VSUBPS       Y1, Y9, Y10
+	VFMADD231PS  Y3, Y8, Y5
+	VFMADD231PS  Y3, Y10, Y7
+	VFMADD231PS  Y4, Y8, Y5
+	VFMADD231PS  Y4, Y10, Y7
+	VBROADCASTSS constants<>+224(SB), Y8
+	VBROADCASTSS constants<>+224(SB), Y10
+	VFMADD213PS  constants<>+256(SB), Y5, Y8
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y5, Y8
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y8
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y0, Y7, Y10
+	VPADDD       constants<>+384(SB), Y6, Y6
+	VPADDD       constants<>+384(SB), Y9, Y9
+	VPSRAD       $0x01, Y6, Y5
+	VPSRAD       $0x01, Y9, Y7
+	VPSUBD       Y5, Y6, Y6
+	VPSUBD       Y7, Y9, Y9
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y5, Y5
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y5, Y8, Y8
+	VMULPS       Y7, Y10, Y10
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y10, Y10
+	VMOVUPS      Y8, (SI)(DI*1)
+	VMOVUPS      Y10, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block1
 
 tail2:
 	CMPQ         CX, $0x08
 	JL           partial4
-	VMOVUPS      (AX)(DI*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+32(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VSUBPS       Y2, Y1, Y2
-	VFMADD231PS  constants<>+128(SB), Y2, Y0
-	VFMADD231PS  constants<>+160(SB), Y2, Y0
-	VBROADCASTSS constants<>+192(SB), Y2
-	VFMADD213PS  constants<>+224(SB), Y0, Y2
-	VFMADD213PS  constants<>+256(SB), Y0, Y2
-	VFMADD213PS  constants<>+288(SB), Y0, Y2
-	VFMADD213PS  constants<>+320(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VPADDD       constants<>+384(SB), Y1, Y1
-	VPSRAD       $0x01, Y1, Y0
-	VPSUBD       Y0, Y1, Y1
-	VPSLLD       $0x17, Y0, Y0
-	VPADDD       constants<>+352(SB), Y0, Y0
-	VMULPS       Y0, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VBROADCASTSS constants<>+160(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS constants<>+192(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y2, Y5, Y6
+	VSUBPS       Y1, Y6, Y7
+	VFMADD231PS  Y3, Y7, Y5
+	VFMADD231PS  Y4, Y7, Y5
+	VBROADCASTSS constants<>+224(SB), Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VPADDD       constants<>+384(SB), Y6, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (SI)(DI*1)
 	JMP          next5
 
 partial4:
 	CMPQ         CX, $0x00
 	JLE          end3
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   (AX)(DI*1), Y5, Y6
+	VBROADCASTSS constants<>+160(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VFMADD231PS  Y3, Y1, Y6
+	VFMADD231PS  Y4, Y1, Y6
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y6, Y1
+	VFMADD213PS  constants<>+288(SB), Y6, Y1
+	VFMADD213PS  constants<>+320(SB), Y6, Y1
+	VFMADD213PS  constants<>+352(SB), Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VPADDD       constants<>+384(SB), Y7, Y7
+	VPSRAD       $0x01, Y7, Y2
+	VPSUBD       Y2, Y7, Y7
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (SI)(DI*1)
+	VPADDD       Y0, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VMASKMOVPS   Y1, Y5, (SI)(DI*1)
 	JMP          end3
 
 next5:
 	CMPQ         CX, $0x08
 	JLE          end3
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VBROADCASTSS constants<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPADDD       constants<>+384(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   32(AX)(DI*1), Y5, Y6
+	VBROADCASTSS constants<>+160(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+192(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VFMADD231PS  Y3, Y1, Y6
+	VFMADD231PS  Y4, Y1, Y6
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y6, Y1
+	VFMADD213PS  constants<>+288(SB), Y6, Y1
+	VFMADD213PS  constants<>+320(SB), Y6, Y1
+	VFMADD213PS  constants<>+352(SB), Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VPADDD       constants<>+384(SB), Y7, Y7
+	VPSRAD       $0x01, Y7, Y2
+	VPSUBD       Y2, Y7, Y7
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, 32(SI)(DI*1)
+	VPADDD       Y0, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VMASKMOVPS   Y1, Y5, 32(SI)(DI*1)
 	JMP          end3
 
 end3:
@@ -254,102 +254,102 @@ DATA masks<>+248(SB)/4, $0x00000000
 DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
-DATA constants<>+0(SB)/4, $0xc2d20000
-DATA constants<>+4(SB)/4, $0xc2d20000
-DATA constants<>+8(SB)/4, $0xc2d20000
-DATA constants<>+12(SB)/4, $0xc2d20000
-DATA constants<>+16(SB)/4, $0xc2d20000
-DATA constants<>+20(SB)/4, $0xc2d20000
-DATA constants<>+24(SB)/4, $0xc2d20000
-DATA constants<>+28(SB)/4, $0xc2d20000
-DATA constants<>+32(SB)/4, $0x42b30000
-DATA constants<>+36(SB)/4, $0x42b30000
-DATA constants<>+40(SB)/4, $0x42b30000
-DATA constants<>+44(SB)/4, $0x42b30000
-DATA constants<>+48(SB)/4, $0x42b30000
-DATA constants<>+52(SB)/4, $0x42b30000
-DATA constants<>+56(SB)/4, $0x42b30000
-DATA constants<>+60(SB)/4, $0x42b30000
-DATA constants<>+64(SB)/4, $0x4b400000
-DATA constants<>+68(SB)/4, $0x4b400000
-DATA constants<>+72(SB)/4, $0x4b400000
-DATA constants<>+76(SB)/4, $0x4b400000
-DATA constants<>+80(SB)/4, $0x4b400000
-DATA constants<>+84(SB)/4, $0x4b400000
-DATA constants<>+88(SB)/4, $0x4b400000
-DATA constants<>+92(SB)/4, $0x4b400000
-DATA constants<>+96(SB)/4, $0x3fb8aa3b
-DATA constants<>+100(SB)/4, $0x3fb8aa3b
-DATA constants<>+104(SB)/4, $0x3fb8aa3b
-DATA constants<>+108(SB)/4, $0x3fb8aa3b
-DATA constants<>+112(SB)/4, $0x3fb8aa3b
-DATA constants<>+116(SB)/4, $0x3fb8aa3b
-DATA constants<>+120(SB)/4, $0x3fb8aa3b
-DATA constants<>+124(SB)/4, $0x3fb8aa3b
-DATA constants<>+128(SB)/4, $0xbf317218
-DATA constants<>+132(SB)/4, $0xbf317218
-DATA constants<>+136(SB)/4, $0xbf317218
-DATA constants<>+140(SB)/4, $0xbf317218
-DATA constants<>+144(SB)/4, $0xbf317218
-DATA constants<>+148(SB)/4, $0xbf317218
-DATA constants<>+152(SB)/4, $0xbf317218
-DATA constants<>+156(SB)/4, $0xbf317218
-DATA constants<>+160(SB)/4, $0x3102e308
-DATA constants<>+164(SB)/4, $0x3102e308
-DATA constants<>+168(SB)/4, $0x3102e308
-DATA constants<>+172(SB)/4, $0x3102e308
-DATA constants<>+176(SB)/4, $0x3102e308
-DATA constants<>+180(SB)/4, $0x3102e308
-DATA constants<>+184(SB)/4, $0x3102e308
-DATA constants<>+188(SB)/4, $0x3102e308
-DATA constants<>+192(SB)/4, $0x3ab50d39
-DATA constants<>+196(SB)/4, $0x3ab50d39
-DATA constants<>+200(SB)/4, $0x3ab50d39
-DATA constants<>+204(SB)/4, $0x3ab50d39
-DATA constants<>+208(SB)/4, $0x3ab50d39
-DATA constants<>+212(SB)/4, $0x3ab50d39
-DATA constants<>+216(SB)/4, $0x3ab50d39
-DATA constants<>+220(SB)/4, $0x3ab50d39
-DATA constants<>+224(SB)/4, $0x3c091fe3
-DATA constants<>+228(SB)/4, $0x3c091fe3
-DATA constants<>+232(SB)/4, $0x3c091fe3
-DATA constants<>+236(SB)/4, $0x3c091fe3
-DATA constants<>+240(SB)/4, $0x3c091fe3
-DATA constants<>+244(SB)/4, $0x3c091fe3
-DATA constants<>+248(SB)/4, $0x3c091fe3
-DATA constants<>+252(SB)/4, $0x3c091fe3
-DATA constants<>+256(SB)/4, $0x3d2aac8b
-DATA constants<>+260(SB)/4, $0x3d2aac8b
-DATA constants<>+264(SB)/4, $0x3d2aac8b
-DATA constants<>+268(SB)/4, $0x3d2aac8b
-DATA constants<>+272(SB)/4, $0x3d2aac8b
-DATA constants<>+276(SB)/4, $0x3d2aac8b
-DATA constants<>+280(SB)/4, $0x3d2aac8b
-DATA constants<>+284(SB)/4, $0x3d2aac8b
-DATA constants<>+288(SB)/4, $0x3e2aaa45
-DATA constants<>+292(SB)/4, $0x3e2aaa45
-DATA constants<>+296(SB)/4, $0x3e2aaa45
-DATA constants<>+300(SB)/4, $0x3e2aaa45
-DATA constants<>+304(SB)/4, $0x3e2aaa45
-DATA constants<>+308(SB)/4, $0x3e2aaa45
-DATA constants<>+312(SB)/4, $0x3e2aaa45
-DATA constants<>+316(SB)/4, $0x3e2aaa45
-DATA constants<>+320(SB)/4, $0x3efffffe
-DATA constants<>+324(SB)/4, $0x3efffffe
-DATA constants<>+328(SB)/4, $0x3efffffe
-DATA constants<>+332(SB)/4, $0x3efffffe
-DATA constants<>+336(SB)/4, $0x3efffffe
-DATA constants<>+340(SB)/4, $0x3efffffe
-DATA constants<>+344(SB)/4, $0x3efffffe
-DATA constants<>+348(SB)/4, $0x3efffffe
-DATA constants<>+352(SB)/4, $0x3f800000
-DATA constants<>+356(SB)/4, $0x3f800000
-DATA constants<>+360(SB)/4, $0x3f800000
-DATA constants<>+364(SB)/4, $0x3f800000
-DATA constants<>+368(SB)/4, $0x3f800000
-DATA constants<>+372(SB)/4, $0x3f800000
-DATA constants<>+376(SB)/4, $0x3f800000
-DATA constants<>+380(SB)/4, $0x3f800000
+DATA constants<>+0(SB)/4, $0x3f800000
+DATA constants<>+4(SB)/4, $0x3f800000
+DATA constants<>+8(SB)/4, $0x3f800000
+DATA constants<>+12(SB)/4, $0x3f800000
+DATA constants<>+16(SB)/4, $0x3f800000
+DATA constants<>+20(SB)/4, $0x3f800000
+DATA constants<>+24(SB)/4, $0x3f800000
+DATA constants<>+28(SB)/4, $0x3f800000
+DATA constants<>+32(SB)/4, $0x4b400000
+DATA constants<>+36(SB)/4, $0x4b400000
+DATA constants<>+40(SB)/4, $0x4b400000
+DATA constants<>+44(SB)/4, $0x4b400000
+DATA constants<>+48(SB)/4, $0x4b400000
+DATA constants<>+52(SB)/4, $0x4b400000
+DATA constants<>+56(SB)/4, $0x4b400000
+DATA constants<>+60(SB)/4, $0x4b400000
+DATA constants<>+64(SB)/4, $0x3fb8aa3b
+DATA constants<>+68(SB)/4, $0x3fb8aa3b
+DATA constants<>+72(SB)/4, $0x3fb8aa3b
+DATA constants<>+76(SB)/4, $0x3fb8aa3b
+DATA constants<>+80(SB)/4, $0x3fb8aa3b
+DATA constants<>+84(SB)/4, $0x3fb8aa3b
+DATA constants<>+88(SB)/4, $0x3fb8aa3b
+DATA constants<>+92(SB)/4, $0x3fb8aa3b
+DATA constants<>+96(SB)/4, $0xbf317218
+DATA constants<>+100(SB)/4, $0xbf317218
+DATA constants<>+104(SB)/4, $0xbf317218
+DATA constants<>+108(SB)/4, $0xbf317218
+DATA constants<>+112(SB)/4, $0xbf317218
+DATA constants<>+116(SB)/4, $0xbf317218
+DATA constants<>+120(SB)/4, $0xbf317218
+DATA constants<>+124(SB)/4, $0xbf317218
+DATA constants<>+128(SB)/4, $0x3102e308
+DATA constants<>+132(SB)/4, $0x3102e308
+DATA constants<>+136(SB)/4, $0x3102e308
+DATA constants<>+140(SB)/4, $0x3102e308
+DATA constants<>+144(SB)/4, $0x3102e308
+DATA constants<>+148(SB)/4, $0x3102e308
+DATA constants<>+152(SB)/4, $0x3102e308
+DATA constants<>+156(SB)/4, $0x3102e308
+DATA constants<>+160(SB)/4, $0xc2d20000
+DATA constants<>+164(SB)/4, $0xc2d20000
+DATA constants<>+168(SB)/4, $0xc2d20000
+DATA constants<>+172(SB)/4, $0xc2d20000
+DATA constants<>+176(SB)/4, $0xc2d20000
+DATA constants<>+180(SB)/4, $0xc2d20000
+DATA constants<>+184(SB)/4, $0xc2d20000
+DATA constants<>+188(SB)/4, $0xc2d20000
+DATA constants<>+192(SB)/4, $0x42b30000
+DATA constants<>+196(SB)/4, $0x42b30000
+DATA constants<>+200(SB)/4, $0x42b30000
+DATA constants<>+204(SB)/4, $0x42b30000
+DATA constants<>+208(SB)/4, $0x42b30000
+DATA constants<>+212(SB)/4, $0x42b30000
+DATA constants<>+216(SB)/4, $0x42b30000
+DATA constants<>+220(SB)/4, $0x42b30000
+DATA constants<>+224(SB)/4, $0x3ab50d39
+DATA constants<>+228(SB)/4, $0x3ab50d39
+DATA constants<>+232(SB)/4, $0x3ab50d39
+DATA constants<>+236(SB)/4, $0x3ab50d39
+DATA constants<>+240(SB)/4, $0x3ab50d39
+DATA constants<>+244(SB)/4, $0x3ab50d39
+DATA constants<>+248(SB)/4, $0x3ab50d39
+DATA constants<>+252(SB)/4, $0x3ab50d39
+DATA constants<>+256(SB)/4, $0x3c091fe3
+DATA constants<>+260(SB)/4, $0x3c091fe3
+DATA constants<>+264(SB)/4, $0x3c091fe3
+DATA constants<>+268(SB)/4, $0x3c091fe3
+DATA constants<>+272(SB)/4, $0x3c091fe3
+DATA constants<>+276(SB)/4, $0x3c091fe3
+DATA constants<>+280(SB)/4, $0x3c091fe3
+DATA constants<>+284(SB)/4, $0x3c091fe3
+DATA constants<>+288(SB)/4, $0x3d2aac8b
+DATA constants<>+292(SB)/4, $0x3d2aac8b
+DATA constants<>+296(SB)/4, $0x3d2aac8b
+DATA constants<>+300(SB)/4, $0x3d2aac8b
+DATA constants<>+304(SB)/4, $0x3d2aac8b
+DATA constants<>+308(SB)/4, $0x3d2aac8b
+DATA constants<>+312(SB)/4, $0x3d2aac8b
+DATA constants<>+316(SB)/4, $0x3d2aac8b
+DATA constants<>+320(SB)/4, $0x3e2aaa45
+DATA constants<>+324(SB)/4, $0x3e2aaa45
+DATA constants<>+328(SB)/4, $0x3e2aaa45
+DATA constants<>+332(SB)/4, $0x3e2aaa45
+DATA constants<>+336(SB)/4, $0x3e2aaa45
+DATA constants<>+340(SB)/4, $0x3e2aaa45
+DATA constants<>+344(SB)/4, $0x3e2aaa45
+DATA constants<>+348(SB)/4, $0x3e2aaa45
+DATA constants<>+352(SB)/4, $0x3efffffe
+DATA constants<>+356(SB)/4, $0x3efffffe
+DATA constants<>+360(SB)/4, $0x3efffffe
+DATA constants<>+364(SB)/4, $0x3efffffe
+DATA constants<>+368(SB)/4, $0x3efffffe
+DATA constants<>+372(SB)/4, $0x3efffffe
+DATA constants<>+376(SB)/4, $0x3efffffe
+DATA constants<>+380(SB)/4, $0x3efffffe
 DATA constants<>+384(SB)/4, $0xb4c00000
 DATA constants<>+388(SB)/4, $0xb4c00000
 DATA constants<>+392(SB)/4, $0xb4c00000
@@ -675,306 +675,293 @@ GLOBL constants<>(SB), RODATA|NOPTR, $1664
 // func erfAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·erfAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	XORQ         DI, DI
 
 block8:
 	CMPQ         DI, DX
 	JGE          tail9
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y6
-	VPAND        constants<>+416(SB), Y0, Y1
-	VPAND        constants<>+416(SB), Y6, Y7
-	VMULPS       Y0, Y0, Y2
-	VMULPS       Y6, Y6, Y8
-	VBROADCASTSS constants<>+448(SB), Y3
-	VBROADCASTSS constants<>+448(SB), Y9
-	VFMADD213PS  constants<>+480(SB), Y2, Y3
-	VFMADD213PS  constants<>+480(SB), Y8, Y9
-	VFMADD213PS  constants<>+512(SB), Y2, Y3
-	VFMADD213PS  constants<>+512(SB), Y8, Y9
-	VFMADD213PS  constants<>+544(SB), Y2, Y3
-	VFMADD213PS  constants<>+544(SB), Y8, Y9
-	VFMADD213PS  constants<>+576(SB), Y2, Y3
-	VFMADD213PS  constants<>+576(SB), Y8, Y9
-	VFMADD213PS  constants<>+608(SB), Y2, Y3
-	VFMADD213PS  constants<>+608(SB), Y8, Y9
-	VMULPS       Y0, Y3, Y3
-	VMULPS       Y6, Y9, Y9
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VMULPS       constants<>+640(SB), Y8, Y8
-	VMOVAPS      Y1, Y4
-	VMOVAPS      Y7, Y10
-	VBROADCASTSS constants<>+672(SB), Y5
-	VBROADCASTSS constants<>+672(SB), Y11
-	VMAXPS       Y2, Y5, Y2
-	VMAXPS       Y8, Y11, Y8
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y12
-	VFMADD231PS  constants<>+96(SB), Y2, Y5
-	VFMADD231PS  constants<>+96(SB), Y8, Y12
-	VBROADCASTSS constants<>+64(SB), Y11
-	VBROADCASTSS constants<>+64(SB), Y13
-	VSUBPS       Y11, Y5, Y11
-	VSUBPS       Y13, Y12, Y13
-	VFMADD231PS  constants<>+128(SB), Y11, Y2
-	VFMADD231PS  constants<>+128(SB), Y13, Y8
-	VFMADD231PS  constants<>+160(SB), Y11, Y2
-	VFMADD231PS  constants<>+160(SB), Y13, Y8
-	VBROADCASTSS constants<>+192(SB), Y11
-	VBROADCASTSS constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y2, Y11
-	VFMADD213PS  constants<>+224(SB), Y8, Y13
-	VFMADD213PS  constants<>+256(SB), Y2, Y11
-	VFMADD213PS  constants<>+256(SB), Y8, Y13
-	VFMADD213PS  constants<>+288(SB), Y2, Y11
-	VFMADD213PS  constants<>+288(SB), Y8, Y13
-	VFMADD213PS  constants<>+320(SB), Y2, Y11
-	VFMADD213PS  constants<>+320(SB), Y8, Y13
-	VFMADD213PS  constants<>+352(SB), Y2, Y11
-	VFMADD213PS  constants<>+352(SB), Y8, Y13
-	VFMADD213PS  constants<>+352(SB), Y2, Y11
-	VFMADD213PS  constants<>+352(SB), Y8, Y13
-	VPSLLD       $0x17, Y5, Y5
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VPADDD       constants<>+352(SB), Y12, Y12
-	VMULPS       Y5, Y11, Y11
-	VMULPS       Y12, Y13, Y13
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+352(SB), Y8
-	VBROADCASTSS constants<>+704(SB), Y5
-	VBROADCASTSS constants<>+704(SB), Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y4
-	VFMADD213PS  constants<>+352(SB), Y12, Y10
-	VDIVPS       Y4, Y2, Y2
-	VDIVPS       Y10, Y8, Y5
-	VBROADCASTSS constants<>+736(SB), Y4
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD213PS  constants<>+768(SB), Y2, Y4
-	VFMADD213PS  constants<>+768(SB), Y5, Y8
-	VFMADD213PS  constants<>+800(SB), Y2, Y4
-	VFMADD213PS  constants<>+800(SB), Y5, Y8
-	VFMADD213PS  constants<>+832(SB), Y2, Y4
-	VFMADD213PS  constants<>+832(SB), Y5, Y8
-	VFMADD213PS  constants<>+864(SB), Y2, Y4
-	VFMADD213PS  constants<>+864(SB), Y5, Y8
-	VFMADD213PS  constants<>+896(SB), Y2, Y4
-	VFMADD213PS  constants<>+896(SB), Y5, Y8
-	VFMADD213PS  constants<>+928(SB), Y2, Y4
-	VFMADD213PS  constants<>+928(SB), Y5, Y8
-	VFMADD213PS  constants<>+960(SB), Y2, Y4
-	VFMADD213PS  constants<>+960(SB), Y5, Y8
-	VFMADD213PS  constants<>+992(SB), Y2, Y4
-	VFMADD213PS  constants<>+992(SB), Y5, Y8
-	VMULPS       Y2, Y4, Y4
-	VMULPS       Y5, Y8, Y8
-	VMULPS       Y11, Y4, Y4
-	VMULPS       Y13, Y8, Y8
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+352(SB), Y5
-	VSUBPS       Y4, Y2, Y4
-	VSUBPS       Y8, Y5, Y8
-	VPAND        constants<>+1024(SB), Y0, Y0
-	VPAND        constants<>+1024(SB), Y6, Y2
-	VPOR         Y0, Y4, Y4
-	VPOR         Y2, Y8, Y8
-	VBROADCASTSS constants<>+1056(SB), Y0
+	VMOVUPS      (AX)(DI*1), Y2
+	VMOVUPS      32(AX)(DI*1), Y8
+	VPAND        constants<>+416(SB), Y2, Y3
+	VPAND        constants<>+416(SB), Y8, Y9
+	VMULPS       Y2, Y2, Y4
+	VMULPS       Y8, Y8, Y10
+	VBROADCASTSS constants<>+448(SB), Y5
+	VBROADCASTSS constants<>+448(SB), Y11
+	VFMADD213PS  constants<>+480(SB), Y4, Y5
+	VFMADD213PS  constants<>+480(SB), Y10, Y11
+	VFMADD213PS  constants<>+512(SB), Y4, Y5
+	VFMADD213PS  constants<>+512(SB), Y10, Y11
+	VFMADD213PS  constants<>+544(SB), Y4, Y5
+	VFMADD213PS  constants<>+544(SB), Y10, Y11
+	VFMADD213PS  constants<>+576(SB), Y4, Y5
+	VFMADD213PS  constants<>+576(SB), Y10, Y11
+	VFMADD213PS  constants<>+608(SB), Y4, Y5
+	VFMADD213PS  constants<>+608(SB), Y10, Y11
+	VMULPS       Y2, Y5, Y5
+	VMULPS       Y8, Y11, Y11
+	VMULPS       constants<>+640(SB), Y4, Y4
+	VMULPS       constants<>+640(SB), Y10, Y10
+	VMOVAPS      Y3, Y6
+	VMOVAPS      Y9, Y12
+	VBROADCASTSS constants<>+672(SB), Y7
+	VBROADCASTSS constants<>+672(SB), Y13
+	VMAXPS       Y4, Y7, Y4
+	VMAXPS       Y10, Y13, Y10
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y14
+	VFMADD231PS  constants<>+64(SB), Y4, Y7
+	VFMADD231PS  constants<>+64(SB), Y10, Y14
+	VSUBPS       Y1, Y7, Y13
+	VSUBPS       Y1, Y14, Y15
+	VFMADD231PS  constants<>+96(SB), Y13, Y4
+	VFMADD231PS  constants<>+96(SB), Y15, Y10
+	VFMADD231PS  constants<>+128(SB), Y13, Y4
+	VFMADD231PS  constants<>+128(SB), Y15, Y10
+	VBROADCASTSS constants<>+224(SB), Y13
+	VBROADCASTSS constants<>+224(SB), Y15
+	VFMADD213PS  constants<>+256(SB), Y4, Y13
+	VFMADD213PS  constants<>+256(SB), Y10, Y15
+	VFMADD213PS  constants<>+288(SB), Y4, Y13
+	VFMADD213PS  constants<>+288(SB), Y10, Y15
+	VFMADD213PS  constants<>+320(SB), Y4, Y13
+	VFMADD213PS  constants<>+320(SB), Y10, Y15
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y10, Y15
+	VFMADD213PS  Y0, Y4, Y13
+	VFMADD213PS  Y0, Y10, Y15
+	VFMADD213PS  Y0, Y4, Y13
+	VFMADD213PS  Y0, Y10, Y15
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y14, Y14
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y14, Y14
+	VMULPS       Y7, Y13, Y13
+	VMULPS       Y14, Y15, Y15
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y7
+	VFMADD213PS  Y0, Y4, Y6
+	VFMADD213PS  Y0, Y7, Y12
+	VDIVPS       Y6, Y0, Y4
+	VDIVPS       Y12, Y0, Y7
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+768(SB), Y7, Y10
+	VFMADD213PS  constants<>+800(SB), Y4, Y6
+	VFMADD213PS  constants<>+800(SB), Y7, Y10
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y7, Y10
+	VFMADD213PS  constants<>+864(SB), Y4, Y6
+	VFMADD213PS  constants<>+864(SB), Y7, Y10
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y7, Y10
+	VFMADD213PS  constants<>+928(SB), Y4, Y6
+	VFMADD213PS  constants<>+928(SB), Y7, Y10
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y7, Y10
+	VFMADD213PS  constants<>+992(SB), Y4, Y6
+	VFMADD213PS  constants<>+992(SB), Y7, Y10
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y7, Y10, Y10
+	VMULPS       Y13, Y6, Y6
+	VMULPS       Y15, Y10, Y10
+	VSUBPS       Y6, Y0, Y6
+	VSUBPS       Y10, Y0, Y10
+	VPAND        constants<>+1024(SB), Y2, Y2
+	VPAND        constants<>+1024(SB), Y8, Y4
+	VPOR         Y2, Y6, Y6
+	VPOR         Y4, Y10, Y10
 	VBROADCASTSS constants<>+1056(SB), Y2
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VCMPPS       $0x01, Y2, Y7, Y1
-	VBLENDVPS    Y0, Y3, Y4, Y4
-	VBLENDVPS    Y1, Y9, Y8, Y8
-	VMOVUPS      Y4, (SI)(DI*1)
-	VMOVUPS      Y8, 32(SI)(DI*1)
+	VBROADCASTSS constants<>+1056(SB), Y4
+	VCMPPS       $0x01, Y2, Y3, Y2
+	VCMPPS       $0x01, Y4, Y9, Y3
+	VBLENDVPS    Y2, Y5, Y6, Y6
+	VBLENDVPS    Y3, Y11, Y10, Y10
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      Y10, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block8
 
 tail9:
 	CMPQ         CX, $0x08
 	JL           partial11
-	VMOVUPS      (AX)(DI*1), Y0
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+448(SB), Y3
-	VFMADD213PS  constants<>+480(SB), Y2, Y3
-	VFMADD213PS  constants<>+512(SB), Y2, Y3
-	VFMADD213PS  constants<>+544(SB), Y2, Y3
-	VFMADD213PS  constants<>+576(SB), Y2, Y3
-	VFMADD213PS  constants<>+608(SB), Y2, Y3
-	VMULPS       Y0, Y3, Y3
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VMOVAPS      Y1, Y4
-	VBROADCASTSS constants<>+672(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y2, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VSUBPS       Y6, Y5, Y6
-	VFMADD231PS  constants<>+128(SB), Y6, Y2
-	VFMADD231PS  constants<>+160(SB), Y6, Y2
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y2, Y6
-	VFMADD213PS  constants<>+256(SB), Y2, Y6
-	VFMADD213PS  constants<>+288(SB), Y2, Y6
-	VFMADD213PS  constants<>+320(SB), Y2, Y6
-	VFMADD213PS  constants<>+352(SB), Y2, Y6
-	VFMADD213PS  constants<>+352(SB), Y2, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y4
-	VDIVPS       Y4, Y2, Y2
-	VBROADCASTSS constants<>+736(SB), Y4
-	VFMADD213PS  constants<>+768(SB), Y2, Y4
-	VFMADD213PS  constants<>+800(SB), Y2, Y4
-	VFMADD213PS  constants<>+832(SB), Y2, Y4
-	VFMADD213PS  constants<>+864(SB), Y2, Y4
-	VFMADD213PS  constants<>+896(SB), Y2, Y4
-	VFMADD213PS  constants<>+928(SB), Y2, Y4
-	VFMADD213PS  constants<>+960(SB), Y2, Y4
-	VFMADD213PS  constants<>+992(SB), Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y4, Y2, Y4
-	VPAND        constants<>+1024(SB), Y0, Y0
-	VPOR         Y0, Y4, Y4
-	VBROADCASTSS constants<>+1056(SB), Y0
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VBLENDVPS    Y0, Y3, Y4, Y4
-	VMOVUPS      Y4, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y2
+	VPAND        constants<>+416(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+448(SB), Y5
+	VFMADD213PS  constants<>+480(SB), Y4, Y5
+	VFMADD213PS  constants<>+512(SB), Y4, Y5
+	VFMADD213PS  constants<>+544(SB), Y4, Y5
+	VFMADD213PS  constants<>+576(SB), Y4, Y5
+	VFMADD213PS  constants<>+608(SB), Y4, Y5
+	VMULPS       Y2, Y5, Y5
+	VMULPS       constants<>+640(SB), Y4, Y4
+	VMOVAPS      Y3, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  constants<>+64(SB), Y4, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  constants<>+96(SB), Y8, Y4
+	VFMADD231PS  constants<>+128(SB), Y8, Y4
+	VBROADCASTSS constants<>+224(SB), Y8
+	VFMADD213PS  constants<>+256(SB), Y4, Y8
+	VFMADD213PS  constants<>+288(SB), Y4, Y8
+	VFMADD213PS  constants<>+320(SB), Y4, Y8
+	VFMADD213PS  constants<>+352(SB), Y4, Y8
+	VFMADD213PS  Y0, Y4, Y8
+	VFMADD213PS  Y0, Y4, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VBROADCASTSS constants<>+704(SB), Y4
+	VFMADD213PS  Y0, Y4, Y6
+	VDIVPS       Y6, Y0, Y4
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD213PS  constants<>+768(SB), Y4, Y6
+	VFMADD213PS  constants<>+800(SB), Y4, Y6
+	VFMADD213PS  constants<>+832(SB), Y4, Y6
+	VFMADD213PS  constants<>+864(SB), Y4, Y6
+	VFMADD213PS  constants<>+896(SB), Y4, Y6
+	VFMADD213PS  constants<>+928(SB), Y4, Y6
+	VFMADD213PS  constants<>+960(SB), Y4, Y6
+	VFMADD213PS  constants<>+992(SB), Y4, Y6
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y6, Y0, Y6
+	VPAND        constants<>+1024(SB), Y2, Y2
+	VPOR         Y2, Y6, Y6
+	VBROADCASTSS constants<>+1056(SB), Y2
+	VCMPPS       $0x01, Y2, Y3, Y2
+	VBLENDVPS    Y2, Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
 	JMP          next12
 
 partial11:
 	CMPQ         CX, $0x00
 	JLE          end10
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VPAND        constants<>+416(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+448(SB), Y4
-	VFMADD213PS  constants<>+480(SB), Y3, Y4
-	VFMADD213PS  constants<>+512(SB), Y3, Y4
-	VFMADD213PS  constants<>+544(SB), Y3, Y4
-	VFMADD213PS  constants<>+576(SB), Y3, Y4
-	VFMADD213PS  constants<>+608(SB), Y3, Y4
-	VMULPS       Y1, Y4, Y4
-	VMULPS       constants<>+640(SB), Y3, Y3
-	VMOVAPS      Y2, Y5
-	VBROADCASTSS constants<>+672(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y3, Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+128(SB), Y7, Y3
-	VFMADD231PS  constants<>+160(SB), Y7, Y3
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y3, Y7
-	VFMADD213PS  constants<>+256(SB), Y3, Y7
-	VFMADD213PS  constants<>+288(SB), Y3, Y7
-	VFMADD213PS  constants<>+320(SB), Y3, Y7
-	VFMADD213PS  constants<>+352(SB), Y3, Y7
-	VFMADD213PS  constants<>+352(SB), Y3, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+704(SB), Y6
-	VFMADD213PS  constants<>+352(SB), Y6, Y5
-	VDIVPS       Y5, Y3, Y3
-	VBROADCASTSS constants<>+736(SB), Y5
-	VFMADD213PS  constants<>+768(SB), Y3, Y5
-	VFMADD213PS  constants<>+800(SB), Y3, Y5
-	VFMADD213PS  constants<>+832(SB), Y3, Y5
-	VFMADD213PS  constants<>+864(SB), Y3, Y5
-	VFMADD213PS  constants<>+896(SB), Y3, Y5
-	VFMADD213PS  constants<>+928(SB), Y3, Y5
-	VFMADD213PS  constants<>+960(SB), Y3, Y5
-	VFMADD213PS  constants<>+992(SB), Y3, Y5
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VBROADCASTSS constants<>+352(SB), Y3
-	VSUBPS       Y5, Y3, Y5
-	VPAND        constants<>+1024(SB), Y1, Y1
-	VPOR         Y1, Y5, Y5
-	VBROADCASTSS constants<>+1056(SB), Y1
-	VCMPPS       $0x01, Y1, Y2, Y1
-	VBLENDVPS    Y1, Y4, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (SI)(DI*1)
+	VMOVUPS      (BX), Y2
+	VMASKMOVPS   (AX)(DI*1), Y2, Y3
+	VPAND        constants<>+416(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFMADD213PS  constants<>+480(SB), Y5, Y6
+	VFMADD213PS  constants<>+512(SB), Y5, Y6
+	VFMADD213PS  constants<>+544(SB), Y5, Y6
+	VFMADD213PS  constants<>+576(SB), Y5, Y6
+	VFMADD213PS  constants<>+608(SB), Y5, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       constants<>+640(SB), Y5, Y5
+	VMOVAPS      Y4, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  constants<>+64(SB), Y5, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  constants<>+96(SB), Y1, Y5
+	VFMADD231PS  constants<>+128(SB), Y1, Y5
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y5, Y1
+	VFMADD213PS  constants<>+288(SB), Y5, Y1
+	VFMADD213PS  constants<>+320(SB), Y5, Y1
+	VFMADD213PS  constants<>+352(SB), Y5, Y1
+	VFMADD213PS  Y0, Y5, Y1
+	VFMADD213PS  Y0, Y5, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS constants<>+704(SB), Y5
+	VFMADD213PS  Y0, Y5, Y7
+	VDIVPS       Y7, Y0, Y5
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD213PS  constants<>+768(SB), Y5, Y7
+	VFMADD213PS  constants<>+800(SB), Y5, Y7
+	VFMADD213PS  constants<>+832(SB), Y5, Y7
+	VFMADD213PS  constants<>+864(SB), Y5, Y7
+	VFMADD213PS  constants<>+896(SB), Y5, Y7
+	VFMADD213PS  constants<>+928(SB), Y5, Y7
+	VFMADD213PS  constants<>+960(SB), Y5, Y7
+	VFMADD213PS  constants<>+992(SB), Y5, Y7
+	VMULPS       Y5, Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VSUBPS       Y7, Y0, Y7
+	VPAND        constants<>+1024(SB), Y3, Y0
+	VPOR         Y0, Y7, Y7
+	VBROADCASTSS constants<>+1056(SB), Y0
+	VCMPPS       $0x01, Y0, Y4, Y0
+	VBLENDVPS    Y0, Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y2, (SI)(DI*1)
 	JMP          end10
 
 next12:
 	CMPQ         CX, $0x08
 	JLE          end10
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VPAND        constants<>+416(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+448(SB), Y4
-	VFMADD213PS  constants<>+480(SB), Y3, Y4
-	VFMADD213PS  constants<>+512(SB), Y3, Y4
-	VFMADD213PS  constants<>+544(SB), Y3, Y4
-	VFMADD213PS  constants<>+576(SB), Y3, Y4
-	VFMADD213PS  constants<>+608(SB), Y3, Y4
-	VMULPS       Y1, Y4, Y4
-	VMULPS       constants<>+640(SB), Y3, Y3
-	VMOVAPS      Y2, Y5
-	VBROADCASTSS constants<>+672(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y3, Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+128(SB), Y7, Y3
-	VFMADD231PS  constants<>+160(SB), Y7, Y3
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y3, Y7
-	VFMADD213PS  constants<>+256(SB), Y3, Y7
-	VFMADD213PS  constants<>+288(SB), Y3, Y7
-	VFMADD213PS  constants<>+320(SB), Y3, Y7
-	VFMADD213PS  constants<>+352(SB), Y3, Y7
-	VFMADD213PS  constants<>+352(SB), Y3, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+704(SB), Y6
-	VFMADD213PS  constants<>+352(SB), Y6, Y5
-	VDIVPS       Y5, Y3, Y3
-	VBROADCASTSS constants<>+736(SB), Y5
-	VFMADD213PS  constants<>+768(SB), Y3, Y5
-	VFMADD213PS  constants<>+800(SB), Y3, Y5
-	VFMADD213PS  constants<>+832(SB), Y3, Y5
-	VFMADD213PS  constants<>+864(SB), Y3, Y5
-	VFMADD213PS  constants<>+896(SB), Y3, Y5
-	VFMADD213PS  constants<>+928(SB), Y3, Y5
-	VFMADD213PS  constants<>+960(SB), Y3, Y5
-	VFMADD213PS  constants<>+992(SB), Y3, Y5
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VBROADCASTSS constants<>+352(SB), Y3
-	VSUBPS       Y5, Y3, Y5
-	VPAND        constants<>+1024(SB), Y1, Y1
-	VPOR         Y1, Y5, Y5
-	VBROADCASTSS constants<>+1056(SB), Y1
-	VCMPPS       $0x01, Y1, Y2, Y1
-	VBLENDVPS    Y1, Y4, Y5, Y5
-	VMASKMOVPS   Y5, Y0, 32(SI)(DI*1)
+	VMOVUPS      (BX), Y2
+	VMASKMOVPS   32(AX)(DI*1), Y2, Y3
+	VPAND        constants<>+416(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+448(SB), Y6
+	VFMADD213PS  constants<>+480(SB), Y5, Y6
+	VFMADD213PS  constants<>+512(SB), Y5, Y6
+	VFMADD213PS  constants<>+544(SB), Y5, Y6
+	VFMADD213PS  constants<>+576(SB), Y5, Y6
+	VFMADD213PS  constants<>+608(SB), Y5, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       constants<>+640(SB), Y5, Y5
+	VMOVAPS      Y4, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  constants<>+64(SB), Y5, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  constants<>+96(SB), Y1, Y5
+	VFMADD231PS  constants<>+128(SB), Y1, Y5
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y5, Y1
+	VFMADD213PS  constants<>+288(SB), Y5, Y1
+	VFMADD213PS  constants<>+320(SB), Y5, Y1
+	VFMADD213PS  constants<>+352(SB), Y5, Y1
+	VFMADD213PS  Y0, Y5, Y1
+	VFMADD213PS  Y0, Y5, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS constants<>+704(SB), Y5
+	VFMADD213PS  Y0, Y5, Y7
+	VDIVPS       Y7, Y0, Y5
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD213PS  constants<>+768(SB), Y5, Y7
+	VFMADD213PS  constants<>+800(SB), Y5, Y7
+	VFMADD213PS  constants<>+832(SB), Y5, Y7
+	VFMADD213PS  constants<>+864(SB), Y5, Y7
+	VFMADD213PS  constants<>+896(SB), Y5, Y7
+	VFMADD213PS  constants<>+928(SB), Y5, Y7
+	VFMADD213PS  constants<>+960(SB), Y5, Y7
+	VFMADD213PS  constants<>+992(SB), Y5, Y7
+	VMULPS       Y5, Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VSUBPS       Y7, Y0, Y7
+	VPAND        constants<>+1024(SB), Y3, Y0
+	VPOR         Y0, Y7, Y7
+	VBROADCASTSS constants<>+1056(SB), Y0
+	VCMPPS       $0x01, Y0, Y4, Y0
+	VBLENDVPS    Y0, Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y2, 32(SI)(DI*1)
 	JMP          end10
 
 end10:
@@ -984,241 +971,240 @@ end10:
 // func tanhAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	XORQ         DI, DI
 
 block15:
 	CMPQ         DI, DX
 	JGE          tail16
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y4
-	VPAND        constants<>+416(SB), Y0, Y1
+	VMOVUPS      (AX)(DI*1), Y4
+	VMOVUPS      32(AX)(DI*1), Y8
 	VPAND        constants<>+416(SB), Y4, Y5
-	VMULPS       Y0, Y0, Y2
+	VPAND        constants<>+416(SB), Y8, Y9
 	VMULPS       Y4, Y4, Y6
-	VBROADCASTSS constants<>+1088(SB), Y3
+	VMULPS       Y8, Y8, Y10
 	VBROADCASTSS constants<>+1088(SB), Y7
-	VFMADD213PS  constants<>+1120(SB), Y2, Y3
+	VBROADCASTSS constants<>+1088(SB), Y11
 	VFMADD213PS  constants<>+1120(SB), Y6, Y7
-	VFMADD213PS  constants<>+1152(SB), Y2, Y3
+	VFMADD213PS  constants<>+1120(SB), Y10, Y11
 	VFMADD213PS  constants<>+1152(SB), Y6, Y7
-	VFMADD213PS  constants<>+1184(SB), Y2, Y3
+	VFMADD213PS  constants<>+1152(SB), Y10, Y11
 	VFMADD213PS  constants<>+1184(SB), Y6, Y7
-	VFMADD213PS  constants<>+1216(SB), Y2, Y3
+	VFMADD213PS  constants<>+1184(SB), Y10, Y11
 	VFMADD213PS  constants<>+1216(SB), Y6, Y7
-	VMULPS       Y2, Y3, Y3
+	VFMADD213PS  constants<>+1216(SB), Y10, Y11
 	VMULPS       Y6, Y7, Y7
-	VFMADD213PS  Y0, Y0, Y3
-	VFMADD213PS  Y4, Y4, Y7
-	VMULPS       constants<>+1248(SB), Y1, Y2
-	VMULPS       constants<>+1248(SB), Y5, Y8
-	VBROADCASTSS constants<>+672(SB), Y6
-	VBROADCASTSS constants<>+672(SB), Y9
-	VMAXPS       Y2, Y6, Y2
-	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y10
-	VFMADD231PS  constants<>+96(SB), Y2, Y6
-	VFMADD231PS  constants<>+96(SB), Y8, Y10
-	VBROADCASTSS constants<>+64(SB), Y9
-	VBROADCASTSS constants<>+64(SB), Y11
-	VSUBPS       Y9, Y6, Y9
-	VSUBPS       Y11, Y10, Y11
-	VFMADD231PS  constants<>+128(SB), Y9, Y2
-	VFMADD231PS  constants<>+128(SB), Y11, Y8
-	VFMADD231PS  constants<>+160(SB), Y9, Y2
-	VFMADD231PS  constants<>+160(SB), Y11, Y8
-	VBROADCASTSS constants<>+192(SB), Y9
-	VBROADCASTSS constants<>+192(SB), Y11
-	VFMADD213PS  constants<>+224(SB), Y2, Y9
-	VFMADD213PS  constants<>+224(SB), Y8, Y11
-	VFMADD213PS  constants<>+256(SB), Y2, Y9
-	VFMADD213PS  constants<>+256(SB), Y8, Y11
-	VFMADD213PS  constants<>+288(SB), Y2, Y9
-	VFMADD213PS  constants<>+288(SB), Y8, Y11
-	VFMADD213PS  constants<>+320(SB), Y2, Y9
-	VFMADD213PS  constants<>+320(SB), Y8, Y11
-	VFMADD213PS  constants<>+352(SB), Y2, Y9
-	VFMADD213PS  constants<>+352(SB), Y8, Y11
-	VFMADD213PS  constants<>+352(SB), Y2, Y9
-	VFMADD213PS  constants<>+352(SB), Y8, Y11
-	VPSLLD       $0x17, Y6, Y6
-	VPSLLD       $0x17, Y10, Y10
-	VPADDD       constants<>+352(SB), Y6, Y6
-	VPADDD       constants<>+352(SB), Y10, Y10
-	VMULPS       Y6, Y9, Y9
 	VMULPS       Y10, Y11, Y11
-	VMOVAPS      Y9, Y2
-	VMOVAPS      Y11, Y6
-	VADDPS       constants<>+352(SB), Y2, Y2
-	VADDPS       constants<>+352(SB), Y6, Y6
-	VDIVPS       Y2, Y9, Y9
-	VDIVPS       Y6, Y11, Y11
-	VMULPS       constants<>+1248(SB), Y9, Y9
-	VMULPS       constants<>+1248(SB), Y11, Y11
-	VADDPS       constants<>+352(SB), Y9, Y9
-	VADDPS       constants<>+352(SB), Y11, Y11
-	VPAND        constants<>+1024(SB), Y0, Y0
-	VPAND        constants<>+1024(SB), Y4, Y2
-	VPOR         Y0, Y9, Y9
-	VPOR         Y2, Y11, Y11
-	VBROADCASTSS constants<>+1280(SB), Y0
-	VBROADCASTSS constants<>+1280(SB), Y2
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VCMPPS       $0x01, Y2, Y5, Y1
-	VBLENDVPS    Y0, Y3, Y9, Y9
-	VBLENDVPS    Y1, Y7, Y11, Y11
-	VMOVUPS      Y9, (SI)(DI*1)
-	VMOVUPS      Y11, 32(SI)(DI*1)
+	VFMADD213PS  Y4, Y4, Y7
+	VFMADD213PS  Y8, Y8, Y11
+	VMULPS       constants<>+1248(SB), Y5, Y6
+	VMULPS       constants<>+1248(SB), Y9, Y12
+	VBROADCASTSS constants<>+672(SB), Y10
+	VBROADCASTSS constants<>+672(SB), Y13
+	VMAXPS       Y6, Y10, Y6
+	VMAXPS       Y12, Y13, Y12
+	VMOVAPS      Y1, Y10
+	VMOVAPS      Y1, Y14
+	VFMADD231PS  Y2, Y6, Y10
+	VFMADD231PS  Y2, Y12, Y14
+	VSUBPS       Y1, Y10, Y13
+	VSUBPS       Y1, Y14, Y15
+	VFMADD231PS  Y3, Y13, Y6
+	VFMADD231PS  Y3, Y15, Y12
+	VFMADD231PS  constants<>+128(SB), Y13, Y6
+	VFMADD231PS  constants<>+128(SB), Y15, Y12
+	VBROADCASTSS constants<>+224(SB), Y13
+	VBROADCASTSS constants<>+224(SB), Y15
+	VFMADD213PS  constants<>+256(SB), Y6, Y13
+	VFMADD213PS  constants<>+256(SB), Y12, Y15
+	VFMADD213PS  constants<>+288(SB), Y6, Y13
+	VFMADD213PS  constants<>+288(SB), Y12, Y15
+	VFMADD213PS  constants<>+320(SB), Y6, Y13
+	VFMADD213PS  constants<>+320(SB), Y12, Y15
+	VFMADD213PS  constants<>+352(SB), Y6, Y13
+	VFMADD213PS  constants<>+352(SB), Y12, Y15
+	VFMADD213PS  Y0, Y6, Y13
+	VFMADD213PS  Y0, Y12, Y15
+	VFMADD213PS  Y0, Y6, Y13
+	VFMADD213PS  Y0, Y12, Y15
+	VPSLLD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPADDD       Y0, Y10, Y10
+	VPADDD       Y0, Y14, Y14
+	VMULPS       Y10, Y13, Y13
+	VMULPS       Y14, Y15, Y15
+	VMOVAPS      Y13, Y6
+	VMOVAPS      Y15, Y10
+	VADDPS       Y0, Y6, Y6
+	VADDPS       Y0, Y10, Y10
+	VDIVPS       Y6, Y13, Y13
+	VDIVPS       Y10, Y15, Y15
+	VMULPS       constants<>+1248(SB), Y13, Y13
+	VMULPS       constants<>+1248(SB), Y15, Y15
+	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y15, Y15
+	VPAND        constants<>+1024(SB), Y4, Y4
+	VPAND        constants<>+1024(SB), Y8, Y6
+	VPOR         Y4, Y13, Y13
+	VPOR         Y6, Y15, Y15
+	VBROADCASTSS constants<>+1280(SB), Y4
+	VBROADCASTSS constants<>+1280(SB), Y6
+	VCMPPS       $0x01, Y4, Y5, Y4
+	VCMPPS       $0x01, Y6, Y9, Y5
+	VBLENDVPS    Y4, Y7, Y13, Y13
+	VBLENDVPS    Y5, Y11, Y15, Y15
+	VMOVUPS      Y13, (SI)(DI*1)
+	VMOVUPS      Y15, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block15
 
 tail16:
 	CMPQ         CX, $0x08
 	JL           partial18
-	VMOVUPS      (AX)(DI*1), Y0
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VBROADCASTSS constants<>+1088(SB), Y3
-	VFMADD213PS  constants<>+1120(SB), Y2, Y3
-	VFMADD213PS  constants<>+1152(SB), Y2, Y3
-	VFMADD213PS  constants<>+1184(SB), Y2, Y3
-	VFMADD213PS  constants<>+1216(SB), Y2, Y3
-	VMULPS       Y2, Y3, Y3
-	VFMADD213PS  Y0, Y0, Y3
-	VMULPS       constants<>+1248(SB), Y1, Y2
-	VBROADCASTSS constants<>+672(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y2, Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y5, Y2
-	VFMADD231PS  constants<>+160(SB), Y5, Y2
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y2, Y5
-	VFMADD213PS  constants<>+256(SB), Y2, Y5
-	VFMADD213PS  constants<>+288(SB), Y2, Y5
-	VFMADD213PS  constants<>+320(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VMOVAPS      Y5, Y2
-	VADDPS       constants<>+352(SB), Y2, Y2
-	VDIVPS       Y2, Y5, Y5
-	VMULPS       constants<>+1248(SB), Y5, Y5
-	VADDPS       constants<>+352(SB), Y5, Y5
-	VPAND        constants<>+1024(SB), Y0, Y0
-	VPOR         Y0, Y5, Y5
-	VBROADCASTSS constants<>+1280(SB), Y0
-	VCMPPS       $0x01, Y0, Y1, Y0
-	VBLENDVPS    Y0, Y3, Y5, Y5
-	VMOVUPS      Y5, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y4
+	VPAND        constants<>+416(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VBROADCASTSS constants<>+1088(SB), Y7
+	VFMADD213PS  constants<>+1120(SB), Y6, Y7
+	VFMADD213PS  constants<>+1152(SB), Y6, Y7
+	VFMADD213PS  constants<>+1184(SB), Y6, Y7
+	VFMADD213PS  constants<>+1216(SB), Y6, Y7
+	VMULPS       Y6, Y7, Y7
+	VFMADD213PS  Y4, Y4, Y7
+	VMULPS       constants<>+1248(SB), Y5, Y6
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y6, Y8, Y6
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y6, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y6
+	VFMADD231PS  constants<>+128(SB), Y9, Y6
+	VBROADCASTSS constants<>+224(SB), Y9
+	VFMADD213PS  constants<>+256(SB), Y6, Y9
+	VFMADD213PS  constants<>+288(SB), Y6, Y9
+	VFMADD213PS  constants<>+320(SB), Y6, Y9
+	VFMADD213PS  constants<>+352(SB), Y6, Y9
+	VFMADD213PS  Y0, Y6, Y9
+	VFMADD213PS  Y0, Y6, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VMOVAPS      Y9, Y6
+	VADDPS       Y0, Y6, Y6
+	VDIVPS       Y6, Y9, Y9
+	VMULPS       constants<>+1248(SB), Y9, Y9
+	VADDPS       Y0, Y9, Y9
+	VPAND        constants<>+1024(SB), Y4, Y4
+	VPOR         Y4, Y9, Y9
+	VBROADCASTSS constants<>+1280(SB), Y4
+	VCMPPS       $0x01, Y4, Y5, Y4
+	VBLENDVPS    Y4, Y7, Y9, Y9
+	VMOVUPS      Y9, (SI)(DI*1)
 	JMP          next19
 
 partial18:
 	CMPQ         CX, $0x00
 	JLE          end17
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VPAND        constants<>+416(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+1088(SB), Y4
-	VFMADD213PS  constants<>+1120(SB), Y3, Y4
-	VFMADD213PS  constants<>+1152(SB), Y3, Y4
-	VFMADD213PS  constants<>+1184(SB), Y3, Y4
-	VFMADD213PS  constants<>+1216(SB), Y3, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD213PS  Y1, Y1, Y4
-	VMULPS       constants<>+1248(SB), Y2, Y3
-	VBROADCASTSS constants<>+672(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y3, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VSUBPS       Y6, Y5, Y6
-	VFMADD231PS  constants<>+128(SB), Y6, Y3
-	VFMADD231PS  constants<>+160(SB), Y6, Y3
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y3, Y6
-	VFMADD213PS  constants<>+256(SB), Y3, Y6
-	VFMADD213PS  constants<>+288(SB), Y3, Y6
-	VFMADD213PS  constants<>+320(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VMOVAPS      Y6, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VDIVPS       Y3, Y6, Y6
-	VMULPS       constants<>+1248(SB), Y6, Y6
-	VADDPS       constants<>+352(SB), Y6, Y6
-	VPAND        constants<>+1024(SB), Y1, Y1
-	VPOR         Y1, Y6, Y6
-	VBROADCASTSS constants<>+1280(SB), Y1
-	VCMPPS       $0x01, Y1, Y2, Y1
-	VBLENDVPS    Y1, Y4, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (SI)(DI*1)
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   (AX)(DI*1), Y4, Y5
+	VPAND        constants<>+416(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VBROADCASTSS constants<>+1088(SB), Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y8
+	VFMADD213PS  constants<>+1152(SB), Y7, Y8
+	VFMADD213PS  constants<>+1184(SB), Y7, Y8
+	VFMADD213PS  constants<>+1216(SB), Y7, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMULPS       constants<>+1248(SB), Y6, Y7
+	VBROADCASTSS constants<>+672(SB), Y9
+	VMAXPS       Y7, Y9, Y7
+	VMOVAPS      Y1, Y9
+	VFMADD231PS  Y2, Y7, Y9
+	VSUBPS       Y1, Y9, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  constants<>+128(SB), Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y9, Y1, Y1
+	VMOVAPS      Y1, Y2
+	VADDPS       Y0, Y2, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMULPS       constants<>+1248(SB), Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VPAND        constants<>+1024(SB), Y5, Y0
+	VPOR         Y0, Y1, Y1
+	VBROADCASTSS constants<>+1280(SB), Y0
+	VCMPPS       $0x01, Y0, Y6, Y0
+	VBLENDVPS    Y0, Y8, Y1, Y1
+	VMASKMOVPS   Y1, Y4, (SI)(DI*1)
 	JMP          end17
 
 next19:
 	CMPQ         CX, $0x08
 	JLE          end17
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VPAND        constants<>+416(SB), Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+1088(SB), Y4
-	VFMADD213PS  constants<>+1120(SB), Y3, Y4
-	VFMADD213PS  constants<>+1152(SB), Y3, Y4
-	VFMADD213PS  constants<>+1184(SB), Y3, Y4
-	VFMADD213PS  constants<>+1216(SB), Y3, Y4
-	VMULPS       Y3, Y4, Y4
-	VFMADD213PS  Y1, Y1, Y4
-	VMULPS       constants<>+1248(SB), Y2, Y3
-	VBROADCASTSS constants<>+672(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y3, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VSUBPS       Y6, Y5, Y6
-	VFMADD231PS  constants<>+128(SB), Y6, Y3
-	VFMADD231PS  constants<>+160(SB), Y6, Y3
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y3, Y6
-	VFMADD213PS  constants<>+256(SB), Y3, Y6
-	VFMADD213PS  constants<>+288(SB), Y3, Y6
-	VFMADD213PS  constants<>+320(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VMOVAPS      Y6, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VDIVPS       Y3, Y6, Y6
-	VMULPS       constants<>+1248(SB), Y6, Y6
-	VADDPS       constants<>+352(SB), Y6, Y6
-	VPAND        constants<>+1024(SB), Y1, Y1
-	VPOR         Y1, Y6, Y6
-	VBROADCASTSS constants<>+1280(SB), Y1
-	VCMPPS       $0x01, Y1, Y2, Y1
-	VBLENDVPS    Y1, Y4, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 32(SI)(DI*1)
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
+	VPAND        constants<>+416(SB), Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VBROADCASTSS constants<>+1088(SB), Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y8
+	VFMADD213PS  constants<>+1152(SB), Y7, Y8
+	VFMADD213PS  constants<>+1184(SB), Y7, Y8
+	VFMADD213PS  constants<>+1216(SB), Y7, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD213PS  Y5, Y5, Y8
+	VMULPS       constants<>+1248(SB), Y6, Y7
+	VBROADCASTSS constants<>+672(SB), Y9
+	VMAXPS       Y7, Y9, Y7
+	VMOVAPS      Y1, Y9
+	VFMADD231PS  Y2, Y7, Y9
+	VSUBPS       Y1, Y9, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  constants<>+128(SB), Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y9, Y1, Y1
+	VMOVAPS      Y1, Y2
+	VADDPS       Y0, Y2, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMULPS       constants<>+1248(SB), Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VPAND        constants<>+1024(SB), Y5, Y0
+	VPOR         Y0, Y1, Y1
+	VBROADCASTSS constants<>+1280(SB), Y0
+	VCMPPS       $0x01, Y0, Y6, Y0
+	VBLENDVPS    Y0, Y8, Y1, Y1
+	VMASKMOVPS   Y1, Y4, 32(SI)(DI*1)
 	JMP          end17
 
 end17:
@@ -1228,171 +1214,166 @@ end17:
 // func sigmoidAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VBROADCASTSS constants<>+128(SB), Y4
+	XORQ         DI, DI
 
 block22:
 	CMPQ         DI, DX
 	JGE          tail23
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y2
-	VMULPS       constants<>+640(SB), Y0, Y0
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y1
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y0, Y1, Y0
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+1312(SB), Y1
-	VBROADCASTSS constants<>+1312(SB), Y3
-	VMINPS       Y0, Y1, Y0
-	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
-	VFMADD231PS  constants<>+96(SB), Y2, Y4
-	VBROADCASTSS constants<>+64(SB), Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y3, Y1, Y3
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y3, Y0
-	VFMADD231PS  constants<>+128(SB), Y5, Y2
-	VFMADD231PS  constants<>+160(SB), Y3, Y0
-	VFMADD231PS  constants<>+160(SB), Y5, Y2
-	VBROADCASTSS constants<>+192(SB), Y3
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y0, Y3
-	VFMADD213PS  constants<>+224(SB), Y2, Y5
-	VFMADD213PS  constants<>+256(SB), Y0, Y3
-	VFMADD213PS  constants<>+256(SB), Y2, Y5
-	VFMADD213PS  constants<>+288(SB), Y0, Y3
-	VFMADD213PS  constants<>+288(SB), Y2, Y5
-	VFMADD213PS  constants<>+320(SB), Y0, Y3
-	VFMADD213PS  constants<>+320(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y0, Y3
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VFMADD213PS  constants<>+352(SB), Y0, Y3
-	VFMADD213PS  constants<>+352(SB), Y2, Y5
-	VPSLLD       $0x17, Y1, Y1
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y1, Y3, Y3
-	VMULPS       Y4, Y5, Y5
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VADDPS       constants<>+352(SB), Y5, Y5
-	VBROADCASTSS constants<>+352(SB), Y0
-	VBROADCASTSS constants<>+352(SB), Y1
-	VDIVPS       Y3, Y0, Y3
-	VDIVPS       Y5, Y1, Y5
-	VMOVUPS      Y3, (SI)(DI*1)
-	VMOVUPS      Y5, 32(SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMOVUPS      32(AX)(DI*1), Y7
+	VMULPS       constants<>+640(SB), Y5, Y5
+	VMULPS       constants<>+640(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y5, Y6, Y5
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+1312(SB), Y6
+	VBROADCASTSS constants<>+1312(SB), Y8
+	VMINPS       Y5, Y6, Y5
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y9
+	VFMADD231PS  Y2, Y5, Y6
+	VFMADD231PS  Y2, Y7, Y9
+	VSUBPS       Y1, Y6, Y8
+	VSUBPS       Y1, Y9, Y10
+	VFMADD231PS  Y3, Y8, Y5
+	VFMADD231PS  Y3, Y10, Y7
+	VFMADD231PS  Y4, Y8, Y5
+	VFMADD231PS  Y4, Y10, Y7
+	VBROADCASTSS constants<>+224(SB), Y8
+	VBROADCASTSS constants<>+224(SB), Y10
+	VFMADD213PS  constants<>+256(SB), Y5, Y8
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y5, Y8
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y8
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y8
+	VFMADD213PS  constants<>+352(SB), Y7, Y10
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y0, Y7, Y10
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y10, Y10
+	VDIVPS       Y8, Y0, Y8
+	VDIVPS       Y10, Y0, Y10
+	VMOVUPS      Y8, (SI)(DI*1)
+	VMOVUPS      Y10, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block22
 
 tail23:
 	CMPQ         CX, $0x08
 	JL           partial25
-	VMOVUPS      (AX)(DI*1), Y0
-	VMULPS       constants<>+640(SB), Y0, Y0
-	VBROADCASTSS constants<>+672(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+1312(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VFMADD231PS  constants<>+96(SB), Y0, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VSUBPS       Y2, Y1, Y2
-	VFMADD231PS  constants<>+128(SB), Y2, Y0
-	VFMADD231PS  constants<>+160(SB), Y2, Y0
-	VBROADCASTSS constants<>+192(SB), Y2
-	VFMADD213PS  constants<>+224(SB), Y0, Y2
-	VFMADD213PS  constants<>+256(SB), Y0, Y2
-	VFMADD213PS  constants<>+288(SB), Y0, Y2
-	VFMADD213PS  constants<>+320(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VFMADD213PS  constants<>+352(SB), Y0, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       constants<>+352(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VADDPS       constants<>+352(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y0
-	VDIVPS       Y2, Y0, Y2
-	VMOVUPS      Y2, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMULPS       constants<>+640(SB), Y5, Y5
+	VBROADCASTSS constants<>+672(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS constants<>+1312(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y2, Y5, Y6
+	VSUBPS       Y1, Y6, Y7
+	VFMADD231PS  Y3, Y7, Y5
+	VFMADD231PS  Y4, Y7, Y5
+	VBROADCASTSS constants<>+224(SB), Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  constants<>+352(SB), Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y0, Y7, Y7
+	VDIVPS       Y7, Y0, Y7
+	VMOVUPS      Y7, (SI)(DI*1)
 	JMP          next26
 
 partial25:
 	CMPQ         CX, $0x00
 	JLE          end24
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VMULPS       constants<>+640(SB), Y1, Y1
-	VBROADCASTSS constants<>+672(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+1312(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y1
-	VDIVPS       Y3, Y1, Y3
-	VMASKMOVPS   Y3, Y0, (SI)(DI*1)
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   (AX)(DI*1), Y5, Y6
+	VMULPS       constants<>+640(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+1312(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VFMADD231PS  Y3, Y1, Y6
+	VFMADD231PS  Y4, Y1, Y6
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y6, Y1
+	VFMADD213PS  constants<>+288(SB), Y6, Y1
+	VFMADD213PS  constants<>+320(SB), Y6, Y1
+	VFMADD213PS  constants<>+352(SB), Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMASKMOVPS   Y1, Y5, (SI)(DI*1)
 	JMP          end24
 
 next26:
 	CMPQ         CX, $0x08
 	JLE          end24
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VMULPS       constants<>+640(SB), Y1, Y1
-	VBROADCASTSS constants<>+672(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+1312(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y1
-	VDIVPS       Y3, Y1, Y3
-	VMASKMOVPS   Y3, Y0, 32(SI)(DI*1)
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   32(AX)(DI*1), Y5, Y6
+	VMULPS       constants<>+640(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+1312(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VFMADD231PS  Y3, Y1, Y6
+	VFMADD231PS  Y4, Y1, Y6
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y6, Y1
+	VFMADD213PS  constants<>+288(SB), Y6, Y1
+	VFMADD213PS  constants<>+320(SB), Y6, Y1
+	VFMADD213PS  constants<>+352(SB), Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VFMADD213PS  Y0, Y6, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMASKMOVPS   Y1, Y5, 32(SI)(DI*1)
 	JMP          end24
 
 end24:
@@ -1402,200 +1383,194 @@ end24:
 // func geluAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VBROADCASTSS constants<>+128(SB), Y4
+	XORQ         DI, DI
 
 block29:
 	CMPQ         DI, DX
 	JGE          tail30
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y3
-	VMULPS       Y0, Y0, Y1
-	VMULPS       Y3, Y3, Y4
-	VMULPS       constants<>+1344(SB), Y1, Y1
-	VMULPS       constants<>+1344(SB), Y4, Y4
-	VBROADCASTSS constants<>+672(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y5
-	VMAXPS       Y1, Y2, Y1
-	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS constants<>+64(SB), Y2
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VFMADD231PS  constants<>+96(SB), Y4, Y6
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y7
-	VSUBPS       Y5, Y2, Y5
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+128(SB), Y5, Y1
-	VFMADD231PS  constants<>+128(SB), Y7, Y4
-	VFMADD231PS  constants<>+160(SB), Y5, Y1
-	VFMADD231PS  constants<>+160(SB), Y7, Y4
-	VBROADCASTSS constants<>+192(SB), Y5
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y1, Y5
-	VFMADD213PS  constants<>+224(SB), Y4, Y7
-	VFMADD213PS  constants<>+256(SB), Y1, Y5
-	VFMADD213PS  constants<>+256(SB), Y4, Y7
-	VFMADD213PS  constants<>+288(SB), Y1, Y5
-	VFMADD213PS  constants<>+288(SB), Y4, Y7
-	VFMADD213PS  constants<>+320(SB), Y1, Y5
-	VFMADD213PS  constants<>+320(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y1, Y5
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y1, Y5
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VPSLLD       $0x17, Y2, Y2
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VPADDD       constants<>+352(SB), Y6, Y6
-	VMULPS       Y2, Y5, Y5
-	VMULPS       Y6, Y7, Y7
-	VPAND        constants<>+416(SB), Y0, Y1
-	VPAND        constants<>+416(SB), Y3, Y6
-	VMULPS       constants<>+1376(SB), Y1, Y1
+	VMOVUPS      (AX)(DI*1), Y5
+	VMOVUPS      32(AX)(DI*1), Y8
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y8, Y8, Y9
+	VMULPS       constants<>+1344(SB), Y6, Y6
+	VMULPS       constants<>+1344(SB), Y9, Y9
+	VBROADCASTSS constants<>+672(SB), Y7
+	VBROADCASTSS constants<>+672(SB), Y10
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y7
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y7, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+224(SB), Y10
+	VBROADCASTSS constants<>+224(SB), Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  constants<>+352(SB), Y6, Y10
+	VFMADD213PS  constants<>+352(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y7, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VPAND        constants<>+416(SB), Y5, Y6
+	VPAND        constants<>+416(SB), Y8, Y9
 	VMULPS       constants<>+1376(SB), Y6, Y6
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+352(SB), Y8
-	VBROADCASTSS constants<>+704(SB), Y4
-	VBROADCASTSS constants<>+704(SB), Y9
-	VFMADD213PS  constants<>+352(SB), Y4, Y1
-	VFMADD213PS  constants<>+352(SB), Y9, Y6
-	VDIVPS       Y1, Y2, Y1
-	VDIVPS       Y6, Y8, Y4
-	VBROADCASTSS constants<>+736(SB), Y2
-	VBROADCASTSS constants<>+736(SB), Y6
-	VFMADD213PS  constants<>+768(SB), Y1, Y2
-	VFMADD213PS  constants<>+768(SB), Y4, Y6
-	VFMADD213PS  constants<>+800(SB), Y1, Y2
-	VFMADD213PS  constants<>+800(SB), Y4, Y6
-	VFMADD213PS  constants<>+832(SB), Y1, Y2
-	VFMADD213PS  constants<>+832(SB), Y4, Y6
-	VFMADD213PS  constants<>+864(SB), Y1, Y2
-	VFMADD213PS  constants<>+864(SB), Y4, Y6
-	VFMADD213PS  constants<>+896(SB), Y1, Y2
-	VFMADD213PS  constants<>+896(SB), Y4, Y6
-	VFMADD213PS  constants<>+928(SB), Y1, Y2
-	VFMADD213PS  constants<>+928(SB), Y4, Y6
-	VFMADD213PS  constants<>+960(SB), Y1, Y2
-	VFMADD213PS  constants<>+960(SB), Y4, Y6
-	VFMADD213PS  constants<>+992(SB), Y1, Y2
-	VFMADD213PS  constants<>+992(SB), Y4, Y6
-	VMULPS       Y1, Y2, Y2
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y7, Y6, Y6
-	VMULPS       constants<>+1408(SB), Y2, Y2
-	VMULPS       constants<>+1408(SB), Y6, Y6
-	VBROADCASTSS constants<>+352(SB), Y1
-	VBROADCASTSS constants<>+352(SB), Y4
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y6, Y4, Y5
-	VBROADCASTSS constants<>+1440(SB), Y4
-	VBROADCASTSS constants<>+1440(SB), Y7
-	VCMPPS       $0x01, Y4, Y0, Y4
-	VCMPPS       $0x01, Y7, Y3, Y7
-	VBLENDVPS    Y4, Y2, Y1, Y1
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VMULPS       Y0, Y1, Y1
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      Y1, (SI)(DI*1)
-	VMOVUPS      Y5, 32(SI)(DI*1)
+	VMULPS       constants<>+1376(SB), Y9, Y9
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y11
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y11, Y9
+	VDIVPS       Y6, Y0, Y6
+	VDIVPS       Y9, Y0, Y9
+	VBROADCASTSS constants<>+736(SB), Y7
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y9, Y11
+	VFMADD213PS  constants<>+800(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y9, Y11
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+832(SB), Y9, Y11
+	VFMADD213PS  constants<>+864(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y9, Y11
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+896(SB), Y9, Y11
+	VFMADD213PS  constants<>+928(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y9, Y11
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+960(SB), Y9, Y11
+	VFMADD213PS  constants<>+992(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y9, Y11
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y9, Y11, Y11
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y12, Y11, Y11
+	VMULPS       constants<>+1408(SB), Y7, Y7
+	VMULPS       constants<>+1408(SB), Y11, Y11
+	VSUBPS       Y7, Y0, Y6
+	VSUBPS       Y11, Y0, Y10
+	VBROADCASTSS constants<>+1440(SB), Y9
+	VBROADCASTSS constants<>+1440(SB), Y12
+	VCMPPS       $0x01, Y9, Y5, Y9
+	VCMPPS       $0x01, Y12, Y8, Y12
+	VBLENDVPS    Y9, Y7, Y6, Y6
+	VBLENDVPS    Y12, Y11, Y10, Y10
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y8, Y10, Y10
+	VMOVUPS      Y6, (SI)(DI*1)
+	VMOVUPS      Y10, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block29
 
 tail30:
 	CMPQ         CX, $0x08
 	JL           partial32
-	VMOVUPS      (AX)(DI*1), Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1344(SB), Y1, Y1
-	VBROADCASTSS constants<>+672(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VPAND        constants<>+416(SB), Y0, Y1
-	VMULPS       constants<>+1376(SB), Y1, Y1
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VFMADD213PS  constants<>+352(SB), Y4, Y1
-	VDIVPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+736(SB), Y2
-	VFMADD213PS  constants<>+768(SB), Y1, Y2
-	VFMADD213PS  constants<>+800(SB), Y1, Y2
-	VFMADD213PS  constants<>+832(SB), Y1, Y2
-	VFMADD213PS  constants<>+864(SB), Y1, Y2
-	VFMADD213PS  constants<>+896(SB), Y1, Y2
-	VFMADD213PS  constants<>+928(SB), Y1, Y2
-	VFMADD213PS  constants<>+960(SB), Y1, Y2
-	VFMADD213PS  constants<>+992(SB), Y1, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMULPS       constants<>+1408(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y1
-	VSUBPS       Y2, Y1, Y1
-	VBROADCASTSS constants<>+1440(SB), Y3
-	VCMPPS       $0x01, Y3, Y0, Y3
-	VBLENDVPS    Y3, Y2, Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       constants<>+1344(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VBROADCASTSS constants<>+224(SB), Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  constants<>+352(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VPAND        constants<>+416(SB), Y5, Y6
+	VMULPS       constants<>+1376(SB), Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VFMADD213PS  Y0, Y7, Y6
+	VDIVPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y6, Y7
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y6, Y7
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y6, Y7
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y6, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMULPS       constants<>+1408(SB), Y7, Y7
+	VSUBPS       Y7, Y0, Y6
+	VBROADCASTSS constants<>+1440(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)(DI*1)
 	JMP          next33
 
 partial32:
 	CMPQ         CX, $0x00
 	JLE          end31
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       constants<>+1344(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VPAND        constants<>+416(SB), Y1, Y2
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   (AX)(DI*1), Y5, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1344(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  Y4, Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VPAND        constants<>+416(SB), Y6, Y2
 	VMULPS       constants<>+1376(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+704(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y2
-	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VDIVPS       Y2, Y0, Y2
 	VBROADCASTSS constants<>+736(SB), Y3
 	VFMADD213PS  constants<>+768(SB), Y2, Y3
 	VFMADD213PS  constants<>+800(SB), Y2, Y3
@@ -1606,48 +1581,45 @@ partial32:
 	VFMADD213PS  constants<>+960(SB), Y2, Y3
 	VFMADD213PS  constants<>+992(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y3
 	VMULPS       constants<>+1408(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+1440(SB), Y4
-	VCMPPS       $0x01, Y4, Y1, Y4
-	VBLENDVPS    Y4, Y3, Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (SI)(DI*1)
+	VSUBPS       Y3, Y0, Y0
+	VBROADCASTSS constants<>+1440(SB), Y1
+	VCMPPS       $0x01, Y1, Y6, Y1
+	VBLENDVPS    Y1, Y3, Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y5, (SI)(DI*1)
 	JMP          end31
 
 next33:
 	CMPQ         CX, $0x08
 	JLE          end31
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       constants<>+1344(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VPAND        constants<>+416(SB), Y1, Y2
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   32(AX)(DI*1), Y5, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1344(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  Y4, Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VPAND        constants<>+416(SB), Y6, Y2
 	VMULPS       constants<>+1376(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+704(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y2
-	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VDIVPS       Y2, Y0, Y2
 	VBROADCASTSS constants<>+736(SB), Y3
 	VFMADD213PS  constants<>+768(SB), Y2, Y3
 	VFMADD213PS  constants<>+800(SB), Y2, Y3
@@ -1658,15 +1630,14 @@ next33:
 	VFMADD213PS  constants<>+960(SB), Y2, Y3
 	VFMADD213PS  constants<>+992(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y3
 	VMULPS       constants<>+1408(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+1440(SB), Y4
-	VCMPPS       $0x01, Y4, Y1, Y4
-	VBLENDVPS    Y4, Y3, Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(SI)(DI*1)
+	VSUBPS       Y3, Y0, Y0
+	VBROADCASTSS constants<>+1440(SB), Y1
+	VCMPPS       $0x01, Y1, Y6, Y1
+	VBLENDVPS    Y1, Y3, Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y5, 32(SI)(DI*1)
 	JMP          end31
 
 end31:
@@ -1676,196 +1647,191 @@ end31:
 // func geluTanhAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ x+8(FP), AX
-	MOVQ y+16(FP), SI
-	XORQ DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), SI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	VBROADCASTSS constants<>+128(SB), Y4
+	XORQ         DI, DI
 
 block36:
 	CMPQ         DI, DX
 	JGE          tail37
-	VMOVUPS      (AX)(DI*1), Y0
-	VMOVUPS      32(AX)(DI*1), Y3
-	VMULPS       Y0, Y0, Y1
-	VMULPS       Y3, Y3, Y4
-	VMULPS       constants<>+1472(SB), Y1, Y1
-	VMULPS       constants<>+1472(SB), Y4, Y4
-	VADDPS       constants<>+1504(SB), Y1, Y1
-	VADDPS       constants<>+1504(SB), Y4, Y4
-	VMULPS       Y0, Y1, Y1
-	VMULPS       Y3, Y4, Y4
-	VMULPS       constants<>+640(SB), Y1, Y1
-	VMULPS       constants<>+640(SB), Y4, Y4
-	VBROADCASTSS constants<>+672(SB), Y2
-	VBROADCASTSS constants<>+672(SB), Y5
-	VMAXPS       Y1, Y2, Y1
-	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS constants<>+1312(SB), Y2
-	VBROADCASTSS constants<>+1312(SB), Y5
-	VMINPS       Y1, Y2, Y1
-	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS constants<>+64(SB), Y2
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VFMADD231PS  constants<>+96(SB), Y4, Y6
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y7
-	VSUBPS       Y5, Y2, Y5
-	VSUBPS       Y7, Y6, Y7
-	VFMADD231PS  constants<>+128(SB), Y5, Y1
-	VFMADD231PS  constants<>+128(SB), Y7, Y4
-	VFMADD231PS  constants<>+160(SB), Y5, Y1
-	VFMADD231PS  constants<>+160(SB), Y7, Y4
-	VBROADCASTSS constants<>+192(SB), Y5
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y1, Y5
-	VFMADD213PS  constants<>+224(SB), Y4, Y7
-	VFMADD213PS  constants<>+256(SB), Y1, Y5
-	VFMADD213PS  constants<>+256(SB), Y4, Y7
-	VFMADD213PS  constants<>+288(SB), Y1, Y5
-	VFMADD213PS  constants<>+288(SB), Y4, Y7
-	VFMADD213PS  constants<>+320(SB), Y1, Y5
-	VFMADD213PS  constants<>+320(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y1, Y5
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y1, Y5
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VPSLLD       $0x17, Y2, Y2
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VPADDD       constants<>+352(SB), Y6, Y6
-	VMULPS       Y2, Y5, Y5
-	VMULPS       Y6, Y7, Y7
-	VADDPS       constants<>+352(SB), Y5, Y5
-	VADDPS       constants<>+352(SB), Y7, Y7
-	VBROADCASTSS constants<>+352(SB), Y1
-	VBROADCASTSS constants<>+352(SB), Y2
-	VDIVPS       Y5, Y1, Y5
-	VDIVPS       Y7, Y2, Y7
-	VMULPS       Y0, Y5, Y5
-	VMULPS       Y3, Y7, Y7
-	VMOVUPS      Y5, (SI)(DI*1)
-	VMOVUPS      Y7, 32(SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMOVUPS      32(AX)(DI*1), Y8
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y8, Y8, Y9
+	VMULPS       constants<>+1472(SB), Y6, Y6
+	VMULPS       constants<>+1472(SB), Y9, Y9
+	VADDPS       constants<>+1504(SB), Y6, Y6
+	VADDPS       constants<>+1504(SB), Y9, Y9
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y8, Y9, Y9
+	VMULPS       constants<>+640(SB), Y6, Y6
+	VMULPS       constants<>+640(SB), Y9, Y9
+	VBROADCASTSS constants<>+672(SB), Y7
+	VBROADCASTSS constants<>+672(SB), Y10
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+1312(SB), Y7
+	VBROADCASTSS constants<>+1312(SB), Y10
+	VMINPS       Y6, Y7, Y6
+	VMINPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y7
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y7, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+224(SB), Y10
+	VBROADCASTSS constants<>+224(SB), Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  constants<>+352(SB), Y6, Y10
+	VFMADD213PS  constants<>+352(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y7, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y12, Y12
+	VDIVPS       Y10, Y0, Y10
+	VDIVPS       Y12, Y0, Y12
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y8, Y12, Y12
+	VMOVUPS      Y10, (SI)(DI*1)
+	VMOVUPS      Y12, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block36
 
 tail37:
 	CMPQ         CX, $0x08
 	JL           partial39
-	VMOVUPS      (AX)(DI*1), Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       constants<>+1472(SB), Y1, Y1
-	VADDPS       constants<>+1504(SB), Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMULPS       constants<>+640(SB), Y1, Y1
-	VBROADCASTSS constants<>+672(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+1312(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VFMADD231PS  constants<>+96(SB), Y1, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VSUBPS       Y3, Y2, Y3
-	VFMADD231PS  constants<>+128(SB), Y3, Y1
-	VFMADD231PS  constants<>+160(SB), Y3, Y1
-	VBROADCASTSS constants<>+192(SB), Y3
-	VFMADD213PS  constants<>+224(SB), Y1, Y3
-	VFMADD213PS  constants<>+256(SB), Y1, Y3
-	VFMADD213PS  constants<>+288(SB), Y1, Y3
-	VFMADD213PS  constants<>+320(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VFMADD213PS  constants<>+352(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+352(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y1
-	VDIVPS       Y3, Y1, Y3
-	VMULPS       Y0, Y3, Y3
-	VMOVUPS      Y3, (SI)(DI*1)
+	VMOVUPS      (AX)(DI*1), Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       constants<>+1472(SB), Y6, Y6
+	VADDPS       constants<>+1504(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMULPS       constants<>+640(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+1312(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VBROADCASTSS constants<>+224(SB), Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  constants<>+352(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y0, Y8, Y8
+	VDIVPS       Y8, Y0, Y8
+	VMULPS       Y5, Y8, Y8
+	VMOVUPS      Y8, (SI)(DI*1)
 	JMP          next40
 
 partial39:
 	CMPQ         CX, $0x00
 	JLE          end38
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(DI*1), Y0, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       constants<>+1472(SB), Y2, Y2
-	VADDPS       constants<>+1504(SB), Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+1312(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VADDPS       constants<>+352(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y2
-	VDIVPS       Y4, Y2, Y4
-	VMULPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (SI)(DI*1)
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   (AX)(DI*1), Y5, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1472(SB), Y7, Y7
+	VADDPS       constants<>+1504(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+640(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+1312(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  Y4, Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMULPS       Y6, Y1, Y1
+	VMASKMOVPS   Y1, Y5, (SI)(DI*1)
 	JMP          end38
 
 next40:
 	CMPQ         CX, $0x08
 	JLE          end38
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(DI*1), Y0, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       constants<>+1472(SB), Y2, Y2
-	VADDPS       constants<>+1504(SB), Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMULPS       constants<>+640(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+1312(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VADDPS       constants<>+352(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y2
-	VDIVPS       Y4, Y2, Y4
-	VMULPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(SI)(DI*1)
+	VMOVUPS      (BX), Y5
+	VMASKMOVPS   32(AX)(DI*1), Y5, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1472(SB), Y7, Y7
+	VADDPS       constants<>+1504(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+640(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+1312(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  Y4, Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VADDPS       Y0, Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMULPS       Y6, Y1, Y1
+	VMASKMOVPS   Y1, Y5, 32(SI)(DI*1)
 	JMP          end38
 
 end38:
@@ -1875,156 +1841,204 @@ end38:
 // func geluGradAVX2(n int, a *float32, b *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), AX
-	MOVQ AX, CX
-	ANDQ $0x0f, CX
-	MOVQ AX, DX
-	SUBQ CX, DX
-	SHLQ $0x02, DX
-	ANDQ $0x07, AX
-	LEAQ masks<>+128(SB), BX
-	SHLQ $0x02, AX
-	SUBQ AX, BX
-	MOVQ a+8(FP), AX
-	MOVQ b+16(FP), SI
-	MOVQ y+24(FP), DI
-	XORQ R8, R8
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	MOVQ         a+8(FP), AX
+	MOVQ         b+16(FP), SI
+	MOVQ         y+24(FP), DI
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+96(SB), Y3
+	XORQ         R8, R8
 
 block43:
 	CMPQ         R8, DX
 	JGE          tail44
-	VMOVUPS      (AX)(R8*1), Y0
-	VMOVUPS      32(AX)(R8*1), Y4
-	VMOVUPS      (SI)(R8*1), Y1
-	VMOVUPS      32(SI)(R8*1), Y5
-	VMULPS       Y0, Y0, Y2
+	VMOVUPS      (AX)(R8*1), Y4
+	VMOVUPS      32(AX)(R8*1), Y8
+	VMOVUPS      (SI)(R8*1), Y5
+	VMOVUPS      32(SI)(R8*1), Y9
 	VMULPS       Y4, Y4, Y6
-	VMULPS       constants<>+1344(SB), Y2, Y2
+	VMULPS       Y8, Y8, Y10
 	VMULPS       constants<>+1344(SB), Y6, Y6
-	VBROADCASTSS constants<>+672(SB), Y3
+	VMULPS       constants<>+1344(SB), Y10, Y10
 	VBROADCASTSS constants<>+672(SB), Y7
-	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+672(SB), Y11
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS constants<>+64(SB), Y3
-	VBROADCASTSS constants<>+64(SB), Y8
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VFMADD231PS  constants<>+96(SB), Y6, Y8
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y9
-	VSUBPS       Y7, Y3, Y7
-	VSUBPS       Y9, Y8, Y9
-	VFMADD231PS  constants<>+128(SB), Y7, Y2
-	VFMADD231PS  constants<>+128(SB), Y9, Y6
-	VFMADD231PS  constants<>+160(SB), Y7, Y2
-	VFMADD231PS  constants<>+160(SB), Y9, Y6
-	VBROADCASTSS constants<>+192(SB), Y7
-	VBROADCASTSS constants<>+192(SB), Y9
-	VFMADD213PS  constants<>+224(SB), Y2, Y7
-	VFMADD213PS  constants<>+224(SB), Y6, Y9
-	VFMADD213PS  constants<>+256(SB), Y2, Y7
-	VFMADD213PS  constants<>+256(SB), Y6, Y9
-	VFMADD213PS  constants<>+288(SB), Y2, Y7
-	VFMADD213PS  constants<>+288(SB), Y6, Y9
-	VFMADD213PS  constants<>+320(SB), Y2, Y7
-	VFMADD213PS  constants<>+320(SB), Y6, Y9
-	VFMADD213PS  constants<>+352(SB), Y2, Y7
-	VFMADD213PS  constants<>+352(SB), Y6, Y9
-	VFMADD213PS  constants<>+352(SB), Y2, Y7
-	VFMADD213PS  constants<>+352(SB), Y6, Y9
-	VPSLLD       $0x17, Y3, Y3
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VPADDD       constants<>+352(SB), Y8, Y8
-	VMULPS       Y3, Y7, Y7
-	VMULPS       Y8, Y9, Y9
-	VPAND        constants<>+416(SB), Y0, Y2
-	VPAND        constants<>+416(SB), Y4, Y8
-	VMULPS       constants<>+1376(SB), Y2, Y2
-	VMULPS       constants<>+1376(SB), Y8, Y8
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+352(SB), Y10
-	VBROADCASTSS constants<>+704(SB), Y6
-	VBROADCASTSS constants<>+704(SB), Y11
-	VFMADD213PS  constants<>+352(SB), Y6, Y2
-	VFMADD213PS  constants<>+352(SB), Y11, Y8
-	VDIVPS       Y2, Y3, Y2
-	VDIVPS       Y8, Y10, Y6
-	VBROADCASTSS constants<>+736(SB), Y3
-	VBROADCASTSS constants<>+736(SB), Y8
-	VFMADD213PS  constants<>+768(SB), Y2, Y3
-	VFMADD213PS  constants<>+768(SB), Y6, Y8
-	VFMADD213PS  constants<>+800(SB), Y2, Y3
-	VFMADD213PS  constants<>+800(SB), Y6, Y8
-	VFMADD213PS  constants<>+832(SB), Y2, Y3
-	VFMADD213PS  constants<>+832(SB), Y6, Y8
-	VFMADD213PS  constants<>+864(SB), Y2, Y3
-	VFMADD213PS  constants<>+864(SB), Y6, Y8
-	VFMADD213PS  constants<>+896(SB), Y2, Y3
-	VFMADD213PS  constants<>+896(SB), Y6, Y8
-	VFMADD213PS  constants<>+928(SB), Y2, Y3
-	VFMADD213PS  constants<>+928(SB), Y6, Y8
-	VFMADD213PS  constants<>+960(SB), Y2, Y3
-	VFMADD213PS  constants<>+960(SB), Y6, Y8
-	VFMADD213PS  constants<>+992(SB), Y2, Y3
-	VFMADD213PS  constants<>+992(SB), Y6, Y8
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y9, Y8, Y8
-	VMULPS       constants<>+1408(SB), Y3, Y3
-	VMULPS       constants<>+1408(SB), Y8, Y8
-	VBROADCASTSS constants<>+352(SB), Y2
-	VBROADCASTSS constants<>+352(SB), Y6
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y8, Y6, Y10
-	VBROADCASTSS constants<>+1440(SB), Y6
-	VBROADCASTSS constants<>+1440(SB), Y11
-	VCMPPS       $0x01, Y6, Y0, Y6
-	VCMPPS       $0x01, Y11, Y4, Y11
-	VBLENDVPS    Y6, Y3, Y2, Y2
-	VBLENDVPS    Y11, Y8, Y10, Y10
-	VMULPS       Y0, Y7, Y7
-	VMULPS       Y4, Y9, Y9
-	VFMADD231PS  constants<>+1536(SB), Y7, Y2
-	VFMADD231PS  constants<>+1536(SB), Y9, Y10
-	VMULPS       Y1, Y2, Y2
-	VMULPS       Y5, Y10, Y10
-	VMOVUPS      Y2, (DI)(R8*1)
-	VMOVUPS      Y10, 32(DI)(R8*1)
+	VMAXPS       Y10, Y11, Y10
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y12
+	VFMADD231PS  Y2, Y6, Y7
+	VFMADD231PS  Y2, Y10, Y12
+	VSUBPS       Y1, Y7, Y11
+	VSUBPS       Y1, Y12, Y13
+	VFMADD231PS  Y3, Y11, Y6
+	VFMADD231PS  Y3, Y13, Y10
+	VFMADD231PS  constants<>+128(SB), Y11, Y6
+	VFMADD231PS  constants<>+128(SB), Y13, Y10
+	VBROADCASTSS constants<>+224(SB), Y11
+	VBROADCASTSS constants<>+224(SB), Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y11
+	VFMADD213PS  constants<>+256(SB), Y10, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y11
+	VFMADD213PS  constants<>+288(SB), Y10, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y11
+	VFMADD213PS  constants<>+320(SB), Y10, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y11
+	VFMADD213PS  constants<>+352(SB), Y10, Y13
+	VFMADD213PS  Y0, Y6, Y11
+	VFMADD213PS  Y0, Y10, Y13
+	VFMADD213PS  Y0, Y6, Y11
+	VFMADD213PS  Y0, Y10, Y13
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y7, Y11, Y11
+	VMULPS       Y12, Y13, Y13
+	VPAND        constants<>+416(SB), Y4, Y6
+	VPAND        constants<>+416(SB), Y8, Y10
+	VMULPS       constants<>+1376(SB), Y6, Y6
+	VMULPS       constants<>+1376(SB), Y10, Y10
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y12
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y12, Y10
+	VDIVPS       Y6, Y0, Y6
+	VDIVPS       Y10, Y0, Y10
+	VBROADCASTSS constants<>+736(SB), Y7
+	VBROADCASTSS constants<>+736(SB), Y12
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y10, Y12
+	VFMADD213PS  constants<>+800(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y10, Y12
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+832(SB), Y10, Y12
+	VFMADD213PS  constants<>+864(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y10, Y12
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+896(SB), Y10, Y12
+	VFMADD213PS  constants<>+928(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y10, Y12
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+960(SB), Y10, Y12
+	VFMADD213PS  constants<>+992(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y10, Y12
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y10, Y12, Y12
+	VMULPS       Y11, Y7, Y7
+	VMULPS       Y13, Y12, Y12
+	VMULPS       constants<>+1408(SB), Y7, Y7
+	VMULPS       constants<>+1408(SB), Y12, Y12
+	VSUBPS       Y7, Y0, Y6
+	VSUBPS       Y12, Y0, Y14
+	VBROADCASTSS constants<>+1440(SB), Y10
+	VBROADCASTSS constants<>+1440(SB), Y15
+	VCMPPS       $0x01, Y10, Y4, Y10
+	VCMPPS       $0x01, Y15, Y8, Y15
+	VBLENDVPS    Y10, Y7, Y6, Y6
+	VBLENDVPS    Y15, Y12, Y14, Y14
+	VMULPS       Y4, Y11, Y11
+	VMULPS       Y8, Y13, Y13
+	VFMADD231PS  constants<>+1536(SB), Y11, Y6
+	VFMADD231PS  constants<>+1536(SB), Y13, Y14
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y9, Y14, Y14
+	VMOVUPS      Y6, (DI)(R8*1)
+	VMOVUPS      Y14, 32(DI)(R8*1)
 	ADDQ         $0x40, R8
 	JMP          block43
 
 tail44:
 	CMPQ         CX, $0x08
 	JL           partial46
-	VMOVUPS      (AX)(R8*1), Y0
-	VMOVUPS      (SI)(R8*1), Y1
-	VMULPS       Y0, Y0, Y2
-	VMULPS       constants<>+1344(SB), Y2, Y2
-	VBROADCASTSS constants<>+672(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VFMADD231PS  constants<>+96(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VSUBPS       Y4, Y3, Y4
-	VFMADD231PS  constants<>+128(SB), Y4, Y2
-	VFMADD231PS  constants<>+160(SB), Y4, Y2
-	VBROADCASTSS constants<>+192(SB), Y4
-	VFMADD213PS  constants<>+224(SB), Y2, Y4
-	VFMADD213PS  constants<>+256(SB), Y2, Y4
-	VFMADD213PS  constants<>+288(SB), Y2, Y4
-	VFMADD213PS  constants<>+320(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VFMADD213PS  constants<>+352(SB), Y2, Y4
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       constants<>+352(SB), Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VPAND        constants<>+416(SB), Y0, Y2
+	VMOVUPS      (AX)(R8*1), Y4
+	VMOVUPS      (SI)(R8*1), Y5
+	VMULPS       Y4, Y4, Y6
+	VMULPS       constants<>+1344(SB), Y6, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  constants<>+128(SB), Y8, Y6
+	VBROADCASTSS constants<>+224(SB), Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  constants<>+352(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VPAND        constants<>+416(SB), Y4, Y6
+	VMULPS       constants<>+1376(SB), Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VFMADD213PS  Y0, Y7, Y6
+	VDIVPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y6, Y7
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y6, Y7
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y6, Y7
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y6, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMULPS       constants<>+1408(SB), Y7, Y7
+	VSUBPS       Y7, Y0, Y6
+	VBROADCASTSS constants<>+1440(SB), Y9
+	VCMPPS       $0x01, Y9, Y4, Y9
+	VBLENDVPS    Y9, Y7, Y6, Y6
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  constants<>+1536(SB), Y8, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (DI)(R8*1)
+	JMP          next47
+
+partial46:
+	CMPQ         CX, $0x00
+	JLE          end45
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   (AX)(R8*1), Y4, Y5
+	VMASKMOVPS   (SI)(R8*1), Y4, Y6
+	VMULPS       Y5, Y5, Y7
+	VMULPS       constants<>+1344(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  constants<>+128(SB), Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VPAND        constants<>+416(SB), Y5, Y2
 	VMULPS       constants<>+1376(SB), Y2, Y2
-	VBROADCASTSS constants<>+352(SB), Y3
-	VBROADCASTSS constants<>+704(SB), Y5
-	VFMADD213PS  constants<>+352(SB), Y5, Y2
-	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VDIVPS       Y2, Y0, Y2
 	VBROADCASTSS constants<>+736(SB), Y3
 	VFMADD213PS  constants<>+768(SB), Y2, Y3
 	VFMADD213PS  constants<>+800(SB), Y2, Y3
@@ -2035,127 +2049,68 @@ tail44:
 	VFMADD213PS  constants<>+960(SB), Y2, Y3
 	VFMADD213PS  constants<>+992(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y3
 	VMULPS       constants<>+1408(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y2
-	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+1440(SB), Y5
-	VCMPPS       $0x01, Y5, Y0, Y5
-	VBLENDVPS    Y5, Y3, Y2, Y2
-	VMULPS       Y0, Y4, Y4
-	VFMADD231PS  constants<>+1536(SB), Y4, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (DI)(R8*1)
-	JMP          next47
-
-partial46:
-	CMPQ         CX, $0x00
-	JLE          end45
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   (AX)(R8*1), Y0, Y1
-	VMASKMOVPS   (SI)(R8*1), Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       constants<>+1344(SB), Y3, Y3
-	VBROADCASTSS constants<>+672(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y3, Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y5, Y3
-	VFMADD231PS  constants<>+160(SB), Y5, Y3
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y3, Y5
-	VFMADD213PS  constants<>+256(SB), Y3, Y5
-	VFMADD213PS  constants<>+288(SB), Y3, Y5
-	VFMADD213PS  constants<>+320(SB), Y3, Y5
-	VFMADD213PS  constants<>+352(SB), Y3, Y5
-	VFMADD213PS  constants<>+352(SB), Y3, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VPAND        constants<>+416(SB), Y1, Y3
-	VMULPS       constants<>+1376(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+704(SB), Y6
-	VFMADD213PS  constants<>+352(SB), Y6, Y3
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+736(SB), Y4
-	VFMADD213PS  constants<>+768(SB), Y3, Y4
-	VFMADD213PS  constants<>+800(SB), Y3, Y4
-	VFMADD213PS  constants<>+832(SB), Y3, Y4
-	VFMADD213PS  constants<>+864(SB), Y3, Y4
-	VFMADD213PS  constants<>+896(SB), Y3, Y4
-	VFMADD213PS  constants<>+928(SB), Y3, Y4
-	VFMADD213PS  constants<>+960(SB), Y3, Y4
-	VFMADD213PS  constants<>+992(SB), Y3, Y4
-	VMULPS       Y3, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMULPS       constants<>+1408(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y3
-	VSUBPS       Y4, Y3, Y3
-	VBROADCASTSS constants<>+1440(SB), Y6
-	VCMPPS       $0x01, Y6, Y1, Y6
-	VBLENDVPS    Y6, Y4, Y3, Y3
-	VMULPS       Y1, Y5, Y5
-	VFMADD231PS  constants<>+1536(SB), Y5, Y3
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
+	VSUBPS       Y3, Y0, Y0
+	VBROADCASTSS constants<>+1440(SB), Y2
+	VCMPPS       $0x01, Y2, Y5, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  constants<>+1536(SB), Y1, Y0
+	VMULPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y4, (DI)(R8*1)
 	JMP          end45
 
 next47:
 	CMPQ         CX, $0x08
 	JLE          end45
-	VMOVUPS      (BX), Y0
-	VMASKMOVPS   32(AX)(R8*1), Y0, Y1
-	VMASKMOVPS   32(SI)(R8*1), Y0, Y2
-	VMULPS       Y1, Y1, Y3
-	VMULPS       constants<>+1344(SB), Y3, Y3
-	VBROADCASTSS constants<>+672(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VFMADD231PS  constants<>+96(SB), Y3, Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VSUBPS       Y5, Y4, Y5
-	VFMADD231PS  constants<>+128(SB), Y5, Y3
-	VFMADD231PS  constants<>+160(SB), Y5, Y3
-	VBROADCASTSS constants<>+192(SB), Y5
-	VFMADD213PS  constants<>+224(SB), Y3, Y5
-	VFMADD213PS  constants<>+256(SB), Y3, Y5
-	VFMADD213PS  constants<>+288(SB), Y3, Y5
-	VFMADD213PS  constants<>+320(SB), Y3, Y5
-	VFMADD213PS  constants<>+352(SB), Y3, Y5
-	VFMADD213PS  constants<>+352(SB), Y3, Y5
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+352(SB), Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VPAND        constants<>+416(SB), Y1, Y3
-	VMULPS       constants<>+1376(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y4
-	VBROADCASTSS constants<>+704(SB), Y6
-	VFMADD213PS  constants<>+352(SB), Y6, Y3
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+736(SB), Y4
-	VFMADD213PS  constants<>+768(SB), Y3, Y4
-	VFMADD213PS  constants<>+800(SB), Y3, Y4
-	VFMADD213PS  constants<>+832(SB), Y3, Y4
-	VFMADD213PS  constants<>+864(SB), Y3, Y4
-	VFMADD213PS  constants<>+896(SB), Y3, Y4
-	VFMADD213PS  constants<>+928(SB), Y3, Y4
-	VFMADD213PS  constants<>+960(SB), Y3, Y4
-	VFMADD213PS  constants<>+992(SB), Y3, Y4
-	VMULPS       Y3, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMULPS       constants<>+1408(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y3
-	VSUBPS       Y4, Y3, Y3
-	VBROADCASTSS constants<>+1440(SB), Y6
-	VCMPPS       $0x01, Y6, Y1, Y6
-	VBLENDVPS    Y6, Y4, Y3, Y3
-	VMULPS       Y1, Y5, Y5
-	VFMADD231PS  constants<>+1536(SB), Y5, Y3
+	VMOVUPS      (BX), Y4
+	VMASKMOVPS   32(AX)(R8*1), Y4, Y5
+	VMASKMOVPS   32(SI)(R8*1), Y4, Y6
+	VMULPS       Y5, Y5, Y7
+	VMULPS       constants<>+1344(SB), Y7, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y1
+	VFMADD231PS  Y3, Y1, Y7
+	VFMADD231PS  constants<>+128(SB), Y1, Y7
+	VBROADCASTSS constants<>+224(SB), Y1
+	VFMADD213PS  constants<>+256(SB), Y7, Y1
+	VFMADD213PS  constants<>+288(SB), Y7, Y1
+	VFMADD213PS  constants<>+320(SB), Y7, Y1
+	VFMADD213PS  constants<>+352(SB), Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VFMADD213PS  Y0, Y7, Y1
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y1, Y1
+	VPAND        constants<>+416(SB), Y5, Y2
+	VMULPS       constants<>+1376(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VFMADD213PS  Y0, Y3, Y2
+	VDIVPS       Y2, Y0, Y2
+	VBROADCASTSS constants<>+736(SB), Y3
+	VFMADD213PS  constants<>+768(SB), Y2, Y3
+	VFMADD213PS  constants<>+800(SB), Y2, Y3
+	VFMADD213PS  constants<>+832(SB), Y2, Y3
+	VFMADD213PS  constants<>+864(SB), Y2, Y3
+	VFMADD213PS  constants<>+896(SB), Y2, Y3
+	VFMADD213PS  constants<>+928(SB), Y2, Y3
+	VFMADD213PS  constants<>+960(SB), Y2, Y3
+	VFMADD213PS  constants<>+992(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, 32(DI)(R8*1)
+	VMULPS       Y1, Y3, Y3
+	VMULPS       constants<>+1408(SB), Y3, Y3
+	VSUBPS       Y3, Y0, Y0
+	VBROADCASTSS constants<>+1440(SB), Y2
+	VCMPPS       $0x01, Y2, Y5, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  constants<>+1536(SB), Y1, Y0
+	VMULPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y4, 32(DI)(R8*1)
 	JMP          end45
 
 end45:
@@ -2215,22 +2170,20 @@ block50:
 	VBROADCASTSS constants<>+672(SB), Y11
 	VMAXPS       Y5, Y7, Y5
 	VMAXPS       Y9, Y11, Y9
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y12
-	VFMADD231PS  constants<>+96(SB), Y5, Y7
-	VFMADD231PS  constants<>+96(SB), Y9, Y12
-	VBROADCASTSS constants<>+64(SB), Y11
-	VBROADCASTSS constants<>+64(SB), Y13
+	VBROADCASTSS constants<>+32(SB), Y7
+	VBROADCASTSS constants<>+32(SB), Y12
+	VFMADD231PS  constants<>+64(SB), Y5, Y7
+	VFMADD231PS  constants<>+64(SB), Y9, Y12
+	VBROADCASTSS constants<>+32(SB), Y11
+	VBROADCASTSS constants<>+32(SB), Y13
 	VSUBPS       Y11, Y7, Y11
 	VSUBPS       Y13, Y12, Y13
+	VFMADD231PS  constants<>+96(SB), Y11, Y5
+	VFMADD231PS  constants<>+96(SB), Y13, Y9
 	VFMADD231PS  constants<>+128(SB), Y11, Y5
 	VFMADD231PS  constants<>+128(SB), Y13, Y9
-	VFMADD231PS  constants<>+160(SB), Y11, Y5
-	VFMADD231PS  constants<>+160(SB), Y13, Y9
-	VBROADCASTSS constants<>+192(SB), Y11
-	VBROADCASTSS constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y5, Y11
-	VFMADD213PS  constants<>+224(SB), Y9, Y13
+	VBROADCASTSS constants<>+224(SB), Y11
+	VBROADCASTSS constants<>+224(SB), Y13
 	VFMADD213PS  constants<>+256(SB), Y5, Y11
 	VFMADD213PS  constants<>+256(SB), Y9, Y13
 	VFMADD213PS  constants<>+288(SB), Y5, Y11
@@ -2239,20 +2192,22 @@ block50:
 	VFMADD213PS  constants<>+320(SB), Y9, Y13
 	VFMADD213PS  constants<>+352(SB), Y5, Y11
 	VFMADD213PS  constants<>+352(SB), Y9, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y11
-	VFMADD213PS  constants<>+352(SB), Y9, Y13
+	VFMADD213PS  constants<>+0(SB), Y5, Y11
+	VFMADD213PS  constants<>+0(SB), Y9, Y13
+	VFMADD213PS  constants<>+0(SB), Y5, Y11
+	VFMADD213PS  constants<>+0(SB), Y9, Y13
 	VPSLLD       $0x17, Y7, Y7
 	VPSLLD       $0x17, Y12, Y12
-	VPADDD       constants<>+352(SB), Y7, Y7
-	VPADDD       constants<>+352(SB), Y12, Y12
+	VPADDD       constants<>+0(SB), Y7, Y7
+	VPADDD       constants<>+0(SB), Y12, Y12
 	VMULPS       Y7, Y11, Y11
 	VMULPS       Y12, Y13, Y13
 	VMOVAPS      Y11, Y5
 	VMOVAPS      Y13, Y9
-	VADDPS       constants<>+352(SB), Y5, Y5
-	VADDPS       constants<>+352(SB), Y9, Y9
-	VBROADCASTSS constants<>+352(SB), Y7
-	VBROADCASTSS constants<>+352(SB), Y12
+	VADDPS       constants<>+0(SB), Y5, Y5
+	VADDPS       constants<>+0(SB), Y9, Y9
+	VBROADCASTSS constants<>+0(SB), Y7
+	VBROADCASTSS constants<>+0(SB), Y12
 	VDIVPS       Y5, Y7, Y5
 	VDIVPS       Y9, Y12, Y12
 	VMULPS       Y5, Y11, Y11
@@ -2299,25 +2254,25 @@ tail51:
 	VMULPS       constants<>+640(SB), Y3, Y3
 	VBROADCASTSS constants<>+672(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VFMADD231PS  constants<>+96(SB), Y3, Y5
-	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+32(SB), Y5
+	VFMADD231PS  constants<>+64(SB), Y3, Y5
+	VBROADCASTSS constants<>+32(SB), Y6
 	VSUBPS       Y6, Y5, Y6
+	VFMADD231PS  constants<>+96(SB), Y6, Y3
 	VFMADD231PS  constants<>+128(SB), Y6, Y3
-	VFMADD231PS  constants<>+160(SB), Y6, Y3
-	VBROADCASTSS constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y3, Y6
+	VBROADCASTSS constants<>+224(SB), Y6
 	VFMADD213PS  constants<>+256(SB), Y3, Y6
 	VFMADD213PS  constants<>+288(SB), Y3, Y6
 	VFMADD213PS  constants<>+320(SB), Y3, Y6
 	VFMADD213PS  constants<>+352(SB), Y3, Y6
-	VFMADD213PS  constants<>+352(SB), Y3, Y6
+	VFMADD213PS  constants<>+0(SB), Y3, Y6
+	VFMADD213PS  constants<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       constants<>+352(SB), Y5, Y5
+	VPADDD       constants<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y6, Y6
 	VMOVAPS      Y6, Y3
-	VADDPS       constants<>+352(SB), Y3, Y3
-	VBROADCASTSS constants<>+352(SB), Y5
+	VADDPS       constants<>+0(SB), Y3, Y3
+	VBROADCASTSS constants<>+0(SB), Y5
 	VDIVPS       Y3, Y5, Y3
 	VMULPS       Y3, Y6, Y6
 	VMULPS       Y3, Y6, Y5
@@ -2352,25 +2307,25 @@ partial53:
 	VMULPS       constants<>+640(SB), Y4, Y4
 	VBROADCASTSS constants<>+672(SB), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y4, Y6
-	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+32(SB), Y6
+	VFMADD231PS  constants<>+64(SB), Y4, Y6
+	VBROADCASTSS constants<>+32(SB), Y7
 	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+96(SB), Y7, Y4
 	VFMADD231PS  constants<>+128(SB), Y7, Y4
-	VFMADD231PS  constants<>+160(SB), Y7, Y4
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VBROADCASTSS constants<>+224(SB), Y7
 	VFMADD213PS  constants<>+256(SB), Y4, Y7
 	VFMADD213PS  constants<>+288(SB), Y4, Y7
 	VFMADD213PS  constants<>+320(SB), Y4, Y7
 	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+0(SB), Y4, Y7
+	VFMADD213PS  constants<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y6, Y6
+	VPADDD       constants<>+0(SB), Y6, Y6
 	VMULPS       Y6, Y7, Y7
 	VMOVAPS      Y7, Y4
-	VADDPS       constants<>+352(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y6
+	VADDPS       constants<>+0(SB), Y4, Y4
+	VBROADCASTSS constants<>+0(SB), Y6
 	VDIVPS       Y4, Y6, Y4
 	VMULPS       Y4, Y7, Y7
 	VMULPS       Y4, Y7, Y6
@@ -2405,25 +2360,25 @@ next54:
 	VMULPS       constants<>+640(SB), Y4, Y4
 	VBROADCASTSS constants<>+672(SB), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS constants<>+64(SB), Y6
-	VFMADD231PS  constants<>+96(SB), Y4, Y6
-	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+32(SB), Y6
+	VFMADD231PS  constants<>+64(SB), Y4, Y6
+	VBROADCASTSS constants<>+32(SB), Y7
 	VSUBPS       Y7, Y6, Y7
+	VFMADD231PS  constants<>+96(SB), Y7, Y4
 	VFMADD231PS  constants<>+128(SB), Y7, Y4
-	VFMADD231PS  constants<>+160(SB), Y7, Y4
-	VBROADCASTSS constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y4, Y7
+	VBROADCASTSS constants<>+224(SB), Y7
 	VFMADD213PS  constants<>+256(SB), Y4, Y7
 	VFMADD213PS  constants<>+288(SB), Y4, Y7
 	VFMADD213PS  constants<>+320(SB), Y4, Y7
 	VFMADD213PS  constants<>+352(SB), Y4, Y7
-	VFMADD213PS  constants<>+352(SB), Y4, Y7
+	VFMADD213PS  constants<>+0(SB), Y4, Y7
+	VFMADD213PS  constants<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       constants<>+352(SB), Y6, Y6
+	VPADDD       constants<>+0(SB), Y6, Y6
 	VMULPS       Y6, Y7, Y7
 	VMOVAPS      Y7, Y4
-	VADDPS       constants<>+352(SB), Y4, Y4
-	VBROADCASTSS constants<>+352(SB), Y6
+	VADDPS       constants<>+0(SB), Y4, Y4
+	VBROADCASTSS constants<>+0(SB), Y6
 	VDIVPS       Y4, Y6, Y4
 	VMULPS       Y4, Y7, Y7
 	VMULPS       Y4, Y7, Y6
@@ -2778,179 +2733,179 @@ end81:
 // func expAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	XORQ         SI, SI
 
 block1:
 	CMPQ             SI, DX
 	JGE              tail2
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z2
-	VBROADCASTSS     constants<>+0(SB), Z1
-	VBROADCASTSS     constants<>+0(SB), Z3
-	VMAXPS           Z0, Z1, Z0
-	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+32(SB), Z1
-	VBROADCASTSS     constants<>+32(SB), Z3
-	VMINPS           Z0, Z1, Z0
-	VMINPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VSUBPS           Z3, Z1, Z3
-	VSUBPS           Z5, Z4, Z5
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z0
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPADDD.BCST      constants<>+384(SB), Z4, Z4
-	VPSRAD           $0x01, Z1, Z0
-	VPSRAD           $0x01, Z4, Z2
-	VPSUBD           Z0, Z1, Z1
-	VPSUBD           Z2, Z4, Z4
-	VPSLLD           $0x17, Z0, Z0
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z0, Z3, Z3
-	VMULPS           Z2, Z5, Z5
-	VPSLLD           $0x17, Z1, Z1
-	VPSLLD           $0x17, Z4, Z4
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z4, Z4
-	VMULPS           Z1, Z3, Z3
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z3, (BX)(SI*1)
-	VMOVUPS          Z5, 64(BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMOVUPS          64(AX)(SI*1), Z7
+	VBROADCASTSS     constants<>+160(SB), Z6
+	VBROADCASTSS     constants<>+160(SB), Z8
+	VMAXPS           Z5, Z6, Z5
+	VMAXPS           Z7, Z8, Z7
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VMINPS           Z5, Z6, Z5
+	VMINPS           Z7, Z8, Z7
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z9
+	VFMADD231PS      Z2, Z5, Z6
+	VFMADD231PS      Z2, Z7, Z9
+	VSUBPS           Z1, Z6, Z8
+	VSUBPS           Z1, Z9, Z10
+	VFMADD231PS      Z3, Z8, Z5
+	VFMADD231PS      Z3, Z10, Z7
+	VFMADD231PS      Z4, Z8, Z5
+	VFMADD231PS      Z4, Z10, Z7
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VBROADCASTSS     constants<>+224(SB), Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z7, Z10
+	VFMADD213PS      Z0, Z5, Z8
+	VFMADD213PS      Z0, Z7, Z10
+	VFMADD213PS      Z0, Z5, Z8
+	VFMADD213PS      Z0, Z7, Z10
+	VPADDD.BCST      constants<>+384(SB), Z6, Z6
+	VPADDD.BCST      constants<>+384(SB), Z9, Z9
+	VPSRAD           $0x01, Z6, Z5
+	VPSRAD           $0x01, Z9, Z7
+	VPSUBD           Z5, Z6, Z6
+	VPSUBD           Z7, Z9, Z9
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z5, Z8, Z8
+	VMULPS           Z7, Z10, Z10
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z9, Z9
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z9, Z9
+	VMULPS           Z6, Z8, Z8
+	VMULPS           Z9, Z10, Z10
+	VMOVUPS          Z8, (BX)(SI*1)
+	VMOVUPS          Z10, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block1
 
 tail2:
 	CMPQ             CX, $0x10
 	JL               partial4
-	VMOVUPS          (AX)(SI*1), Z0
-	VBROADCASTSS     constants<>+0(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+32(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPSRAD           $0x01, Z1, Z0
-	VPSUBD           Z0, Z1, Z1
-	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VMULPS           Z0, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VBROADCASTSS     constants<>+160(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z7
+	VFMADD231PS      Z3, Z7, Z5
+	VFMADD231PS      Z4, Z7, Z5
+	VBROADCASTSS     constants<>+224(SB), Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z7
+	VFMADD213PS      Z0, Z5, Z7
+	VFMADD213PS      Z0, Z5, Z7
+	VPADDD.BCST      constants<>+384(SB), Z6, Z6
+	VPSRAD           $0x01, Z6, Z5
+	VPSUBD           Z5, Z6, Z6
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z7, Z7
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z7, Z7
+	VMOVUPS          Z7, (BX)(SI*1)
 	JMP              next5
 
 partial4:
 	CMPQ             CX, $0x00
 	JLE              end3
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VBROADCASTSS     constants<>+0(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+32(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPSRAD           $0x01, Z1, Z0
-	VPSUBD           Z0, Z1, Z1
-	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VMULPS           Z0, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, K1, (BX)(SI*1)
+	VMOVUPS.Z        (AX)(SI*1), K1, Z5
+	VBROADCASTSS     constants<>+160(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z1
+	VFMADD231PS      Z3, Z1, Z5
+	VFMADD231PS      Z4, Z1, Z5
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VPADDD.BCST      constants<>+384(SB), Z6, Z6
+	VPSRAD           $0x01, Z6, Z2
+	VPSUBD           Z2, Z6, Z6
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD           Z0, Z2, Z2
+	VMULPS           Z2, Z1, Z1
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z1, Z1
+	VMOVUPS          Z1, K1, (BX)(SI*1)
 	JMP              end3
 
 next5:
 	CMPQ             CX, $0x10
 	JLE              end3
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VBROADCASTSS     constants<>+0(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+32(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPADDD.BCST      constants<>+384(SB), Z1, Z1
-	VPSRAD           $0x01, Z1, Z0
-	VPSUBD           Z0, Z1, Z1
-	VPSLLD           $0x17, Z0, Z0
-	VPADDD.BCST      constants<>+352(SB), Z0, Z0
-	VMULPS           Z0, Z2, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, K1, 64(BX)(SI*1)
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z5
+	VBROADCASTSS     constants<>+160(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+192(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z1
+	VFMADD231PS      Z3, Z1, Z5
+	VFMADD231PS      Z4, Z1, Z5
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VPADDD.BCST      constants<>+384(SB), Z6, Z6
+	VPSRAD           $0x01, Z6, Z2
+	VPSUBD           Z2, Z6, Z6
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD           Z0, Z2, Z2
+	VMULPS           Z2, Z1, Z1
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z1, Z1
+	VMOVUPS          Z1, K1, 64(BX)(SI*1)
 	JMP              end3
 
 end3:
@@ -2960,304 +2915,291 @@ end3:
 // func erfAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·erfAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	XORQ         SI, SI
 
 block8:
 	CMPQ             SI, DX
 	JGE              tail9
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z6
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VPANDD.BCST      constants<>+416(SB), Z6, Z7
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z6, Z6, Z8
-	VBROADCASTSS     constants<>+448(SB), Z3
-	VBROADCASTSS     constants<>+448(SB), Z9
-	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+480(SB), Z8, Z9
-	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+512(SB), Z8, Z9
-	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+544(SB), Z8, Z9
-	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+576(SB), Z8, Z9
-	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+608(SB), Z8, Z9
-	VMULPS           Z0, Z3, Z3
-	VMULPS           Z6, Z9, Z9
-	VMULPS.BCST      constants<>+640(SB), Z2, Z2
-	VMULPS.BCST      constants<>+640(SB), Z8, Z8
-	VMOVAPS          Z1, Z4
-	VMOVAPS          Z7, Z10
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VBROADCASTSS     constants<>+672(SB), Z11
-	VMAXPS           Z2, Z5, Z2
-	VMAXPS           Z8, Z11, Z8
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z8, Z12
-	VBROADCASTSS     constants<>+64(SB), Z11
-	VBROADCASTSS     constants<>+64(SB), Z13
-	VSUBPS           Z11, Z5, Z11
-	VSUBPS           Z13, Z12, Z13
-	VFMADD231PS.BCST constants<>+128(SB), Z11, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z13, Z8
-	VFMADD231PS.BCST constants<>+160(SB), Z11, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z13, Z8
-	VBROADCASTSS     constants<>+192(SB), Z11
-	VBROADCASTSS     constants<>+192(SB), Z13
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+224(SB), Z8, Z13
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+256(SB), Z8, Z13
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+288(SB), Z8, Z13
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+320(SB), Z8, Z13
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z8, Z13
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z8, Z13
-	VPSLLD           $0x17, Z5, Z5
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z12, Z12
-	VMULPS           Z5, Z11, Z11
-	VMULPS           Z12, Z13, Z13
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+352(SB), Z8
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VBROADCASTSS     constants<>+704(SB), Z12
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z12, Z10
-	VDIVPS           Z4, Z2, Z2
-	VDIVPS           Z10, Z8, Z5
-	VBROADCASTSS     constants<>+736(SB), Z4
-	VBROADCASTSS     constants<>+736(SB), Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+768(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+800(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+832(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+864(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+896(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+928(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+960(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+992(SB), Z5, Z8
-	VMULPS           Z2, Z4, Z4
-	VMULPS           Z5, Z8, Z8
-	VMULPS           Z11, Z4, Z4
-	VMULPS           Z13, Z8, Z8
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+352(SB), Z5
-	VSUBPS           Z4, Z2, Z4
-	VSUBPS           Z8, Z5, Z8
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPANDD.BCST      constants<>+1024(SB), Z6, Z2
-	VPORD            Z0, Z4, Z4
-	VPORD            Z2, Z8, Z8
-	VBROADCASTSS     constants<>+1056(SB), Z0
+	VMOVUPS          (AX)(SI*1), Z2
+	VMOVUPS          64(AX)(SI*1), Z8
+	VPANDD.BCST      constants<>+416(SB), Z2, Z3
+	VPANDD.BCST      constants<>+416(SB), Z8, Z9
+	VMULPS           Z2, Z2, Z4
+	VMULPS           Z8, Z8, Z10
+	VBROADCASTSS     constants<>+448(SB), Z5
+	VBROADCASTSS     constants<>+448(SB), Z11
+	VFMADD213PS.BCST constants<>+480(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+480(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+512(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+512(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+544(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+544(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+576(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+608(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+608(SB), Z10, Z11
+	VMULPS           Z2, Z5, Z5
+	VMULPS           Z8, Z11, Z11
+	VMULPS.BCST      constants<>+640(SB), Z4, Z4
+	VMULPS.BCST      constants<>+640(SB), Z10, Z10
+	VMOVAPS          Z3, Z6
+	VMOVAPS          Z9, Z12
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VBROADCASTSS     constants<>+672(SB), Z13
+	VMAXPS           Z4, Z7, Z4
+	VMAXPS           Z10, Z13, Z10
+	VMOVAPS          Z1, Z7
+	VMOVAPS          Z1, Z14
+	VFMADD231PS.BCST constants<>+64(SB), Z4, Z7
+	VFMADD231PS.BCST constants<>+64(SB), Z10, Z14
+	VSUBPS           Z1, Z7, Z13
+	VSUBPS           Z1, Z14, Z15
+	VFMADD231PS.BCST constants<>+96(SB), Z13, Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z15, Z10
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z15, Z10
+	VBROADCASTSS     constants<>+224(SB), Z13
+	VBROADCASTSS     constants<>+224(SB), Z15
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z10, Z15
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z10, Z15
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z10, Z15
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z10, Z15
+	VFMADD213PS      Z0, Z4, Z13
+	VFMADD213PS      Z0, Z10, Z15
+	VFMADD213PS      Z0, Z4, Z13
+	VFMADD213PS      Z0, Z10, Z15
+	VPSLLD           $0x17, Z7, Z7
+	VPSLLD           $0x17, Z14, Z14
+	VPADDD           Z0, Z7, Z7
+	VPADDD           Z0, Z14, Z14
+	VMULPS           Z7, Z13, Z13
+	VMULPS           Z14, Z15, Z15
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VFMADD213PS      Z0, Z4, Z6
+	VFMADD213PS      Z0, Z7, Z12
+	VDIVPS           Z6, Z0, Z4
+	VDIVPS           Z12, Z0, Z7
+	VBROADCASTSS     constants<>+736(SB), Z6
+	VBROADCASTSS     constants<>+736(SB), Z10
+	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+800(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+832(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+864(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+896(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+928(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+960(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+992(SB), Z7, Z10
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z7, Z10, Z10
+	VMULPS           Z13, Z6, Z6
+	VMULPS           Z15, Z10, Z10
+	VSUBPS           Z6, Z0, Z6
+	VSUBPS           Z10, Z0, Z10
+	VPANDD.BCST      constants<>+1024(SB), Z2, Z2
+	VPANDD.BCST      constants<>+1024(SB), Z8, Z4
+	VPORD            Z2, Z6, Z6
+	VPORD            Z4, Z10, Z10
 	VBROADCASTSS     constants<>+1056(SB), Z2
-	VCMPPS           $0x01, Z0, Z1, K2
-	VCMPPS           $0x01, Z2, Z7, K3
-	VBLENDMPS        Z3, Z4, K2, Z4
-	VBLENDMPS        Z9, Z8, K3, Z8
-	VMOVUPS          Z4, (BX)(SI*1)
-	VMOVUPS          Z8, 64(BX)(SI*1)
+	VBROADCASTSS     constants<>+1056(SB), Z4
+	VCMPPS           $0x01, Z2, Z3, K2
+	VCMPPS           $0x01, Z4, Z9, K3
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VBLENDMPS        Z11, Z10, K3, Z10
+	VMOVUPS          Z6, (BX)(SI*1)
+	VMOVUPS          Z10, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block8
 
 tail9:
 	CMPQ             CX, $0x10
 	JL               partial11
-	VMOVUPS          (AX)(SI*1), Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+448(SB), Z3
-	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
-	VMULPS           Z0, Z3, Z3
-	VMULPS.BCST      constants<>+640(SB), Z2, Z2
-	VMOVAPS          Z1, Z4
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VSUBPS           Z6, Z5, Z6
-	VFMADD231PS.BCST constants<>+128(SB), Z6, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z2
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
-	VMULPS           Z5, Z6, Z6
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
-	VDIVPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+736(SB), Z4
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
-	VMULPS           Z2, Z4, Z4
-	VMULPS           Z6, Z4, Z4
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z4, Z2, Z4
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z4, Z4
-	VBROADCASTSS     constants<>+1056(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z4, K2, Z4
-	VMOVUPS          Z4, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z2
+	VPANDD.BCST      constants<>+416(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+448(SB), Z5
+	VFMADD213PS.BCST constants<>+480(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+512(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+544(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+576(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+608(SB), Z4, Z5
+	VMULPS           Z2, Z5, Z5
+	VMULPS.BCST      constants<>+640(SB), Z4, Z4
+	VMOVAPS          Z3, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z4, Z7, Z4
+	VMOVAPS          Z1, Z7
+	VFMADD231PS.BCST constants<>+64(SB), Z4, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS.BCST constants<>+96(SB), Z8, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z8, Z4
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z8
+	VFMADD213PS      Z0, Z4, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VFMADD213PS      Z0, Z4, Z6
+	VDIVPS           Z6, Z0, Z4
+	VBROADCASTSS     constants<>+736(SB), Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z8, Z6, Z6
+	VSUBPS           Z6, Z0, Z6
+	VPANDD.BCST      constants<>+1024(SB), Z2, Z2
+	VPORD            Z2, Z6, Z6
+	VBROADCASTSS     constants<>+1056(SB), Z2
+	VCMPPS           $0x01, Z2, Z3, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMOVUPS          Z6, (BX)(SI*1)
 	JMP              next12
 
 partial11:
 	CMPQ             CX, $0x00
 	JLE              end10
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+448(SB), Z3
-	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
-	VMULPS           Z0, Z3, Z3
-	VMULPS.BCST      constants<>+640(SB), Z2, Z2
-	VMOVAPS          Z1, Z4
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VSUBPS           Z6, Z5, Z6
-	VFMADD231PS.BCST constants<>+128(SB), Z6, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z2
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
-	VMULPS           Z5, Z6, Z6
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
-	VDIVPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+736(SB), Z4
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
-	VMULPS           Z2, Z4, Z4
-	VMULPS           Z6, Z4, Z4
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z4, Z2, Z4
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z4, Z4
+	VMOVUPS.Z        (AX)(SI*1), K1, Z2
+	VPANDD.BCST      constants<>+416(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+448(SB), Z5
+	VFMADD213PS.BCST constants<>+480(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+512(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+544(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+576(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+608(SB), Z4, Z5
+	VMULPS           Z2, Z5, Z5
+	VMULPS.BCST      constants<>+640(SB), Z4, Z4
+	VMOVAPS          Z3, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z4, Z7, Z4
+	VMOVAPS          Z1, Z7
+	VFMADD231PS.BCST constants<>+64(SB), Z4, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z4
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
+	VFMADD213PS      Z0, Z4, Z1
+	VFMADD213PS      Z0, Z4, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VFMADD213PS      Z0, Z4, Z6
+	VDIVPS           Z6, Z0, Z4
+	VBROADCASTSS     constants<>+736(SB), Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z1, Z6, Z6
+	VSUBPS           Z6, Z0, Z6
+	VPANDD.BCST      constants<>+1024(SB), Z2, Z0
+	VPORD            Z0, Z6, Z6
 	VBROADCASTSS     constants<>+1056(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z4, K2, Z4
-	VMOVUPS          Z4, K1, (BX)(SI*1)
+	VCMPPS           $0x01, Z0, Z3, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMOVUPS          Z6, K1, (BX)(SI*1)
 	JMP              end10
 
 next12:
 	CMPQ             CX, $0x10
 	JLE              end10
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+448(SB), Z3
-	VFMADD213PS.BCST constants<>+480(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+512(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+544(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+576(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+608(SB), Z2, Z3
-	VMULPS           Z0, Z3, Z3
-	VMULPS.BCST      constants<>+640(SB), Z2, Z2
-	VMOVAPS          Z1, Z4
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VSUBPS           Z6, Z5, Z6
-	VFMADD231PS.BCST constants<>+128(SB), Z6, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z2
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z6
-	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
-	VMULPS           Z5, Z6, Z6
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z4
-	VDIVPS           Z4, Z2, Z2
-	VBROADCASTSS     constants<>+736(SB), Z4
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z4
-	VMULPS           Z2, Z4, Z4
-	VMULPS           Z6, Z4, Z4
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z4, Z2, Z4
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z4, Z4
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z2
+	VPANDD.BCST      constants<>+416(SB), Z2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+448(SB), Z5
+	VFMADD213PS.BCST constants<>+480(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+512(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+544(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+576(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+608(SB), Z4, Z5
+	VMULPS           Z2, Z5, Z5
+	VMULPS.BCST      constants<>+640(SB), Z4, Z4
+	VMOVAPS          Z3, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z4, Z7, Z4
+	VMOVAPS          Z1, Z7
+	VFMADD231PS.BCST constants<>+64(SB), Z4, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS.BCST constants<>+96(SB), Z1, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z4
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
+	VFMADD213PS      Z0, Z4, Z1
+	VFMADD213PS      Z0, Z4, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VBROADCASTSS     constants<>+704(SB), Z4
+	VFMADD213PS      Z0, Z4, Z6
+	VDIVPS           Z6, Z0, Z4
+	VBROADCASTSS     constants<>+736(SB), Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z1, Z6, Z6
+	VSUBPS           Z6, Z0, Z6
+	VPANDD.BCST      constants<>+1024(SB), Z2, Z0
+	VPORD            Z0, Z6, Z6
 	VBROADCASTSS     constants<>+1056(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z4, K2, Z4
-	VMOVUPS          Z4, K1, 64(BX)(SI*1)
+	VCMPPS           $0x01, Z0, Z3, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMOVUPS          Z6, K1, 64(BX)(SI*1)
 	JMP              end10
 
 end10:
@@ -3267,239 +3209,238 @@ end10:
 // func tanhAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	XORQ         SI, SI
 
 block15:
 	CMPQ             SI, DX
 	JGE              tail16
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z4
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
+	VMOVUPS          (AX)(SI*1), Z4
+	VMOVUPS          64(AX)(SI*1), Z8
 	VPANDD.BCST      constants<>+416(SB), Z4, Z5
-	VMULPS           Z0, Z0, Z2
+	VPANDD.BCST      constants<>+416(SB), Z8, Z9
 	VMULPS           Z4, Z4, Z6
-	VBROADCASTSS     constants<>+1088(SB), Z3
+	VMULPS           Z8, Z8, Z10
 	VBROADCASTSS     constants<>+1088(SB), Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
+	VBROADCASTSS     constants<>+1088(SB), Z11
 	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1120(SB), Z10, Z11
 	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1152(SB), Z10, Z11
 	VFMADD213PS.BCST constants<>+1184(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+1184(SB), Z10, Z11
 	VFMADD213PS.BCST constants<>+1216(SB), Z6, Z7
-	VMULPS           Z2, Z3, Z3
+	VFMADD213PS.BCST constants<>+1216(SB), Z10, Z11
 	VMULPS           Z6, Z7, Z7
-	VFMADD213PS      Z0, Z0, Z3
-	VFMADD213PS      Z4, Z4, Z7
-	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
-	VMULPS.BCST      constants<>+1248(SB), Z5, Z8
-	VBROADCASTSS     constants<>+672(SB), Z6
-	VBROADCASTSS     constants<>+672(SB), Z9
-	VMAXPS           Z2, Z6, Z2
-	VMAXPS           Z8, Z9, Z8
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VBROADCASTSS     constants<>+64(SB), Z10
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z6
-	VFMADD231PS.BCST constants<>+96(SB), Z8, Z10
-	VBROADCASTSS     constants<>+64(SB), Z9
-	VBROADCASTSS     constants<>+64(SB), Z11
-	VSUBPS           Z9, Z6, Z9
-	VSUBPS           Z11, Z10, Z11
-	VFMADD231PS.BCST constants<>+128(SB), Z9, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z11, Z8
-	VFMADD231PS.BCST constants<>+160(SB), Z9, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z11, Z8
-	VBROADCASTSS     constants<>+192(SB), Z9
-	VBROADCASTSS     constants<>+192(SB), Z11
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+224(SB), Z8, Z11
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+256(SB), Z8, Z11
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+288(SB), Z8, Z11
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+320(SB), Z8, Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+352(SB), Z8, Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z9
-	VFMADD213PS.BCST constants<>+352(SB), Z8, Z11
-	VPSLLD           $0x17, Z6, Z6
-	VPSLLD           $0x17, Z10, Z10
-	VPADDD.BCST      constants<>+352(SB), Z6, Z6
-	VPADDD.BCST      constants<>+352(SB), Z10, Z10
-	VMULPS           Z6, Z9, Z9
 	VMULPS           Z10, Z11, Z11
-	VMOVAPS          Z9, Z2
-	VMOVAPS          Z11, Z6
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VADDPS.BCST      constants<>+352(SB), Z6, Z6
-	VDIVPS           Z2, Z9, Z9
-	VDIVPS           Z6, Z11, Z11
-	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
-	VMULPS.BCST      constants<>+1248(SB), Z11, Z11
-	VADDPS.BCST      constants<>+352(SB), Z9, Z9
-	VADDPS.BCST      constants<>+352(SB), Z11, Z11
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPANDD.BCST      constants<>+1024(SB), Z4, Z2
-	VPORD            Z0, Z9, Z9
-	VPORD            Z2, Z11, Z11
-	VBROADCASTSS     constants<>+1280(SB), Z0
-	VBROADCASTSS     constants<>+1280(SB), Z2
-	VCMPPS           $0x01, Z0, Z1, K2
-	VCMPPS           $0x01, Z2, Z5, K3
-	VBLENDMPS        Z3, Z9, K2, Z9
-	VBLENDMPS        Z7, Z11, K3, Z11
-	VMOVUPS          Z9, (BX)(SI*1)
-	VMOVUPS          Z11, 64(BX)(SI*1)
+	VFMADD213PS      Z4, Z4, Z7
+	VFMADD213PS      Z8, Z8, Z11
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z12
+	VBROADCASTSS     constants<>+672(SB), Z10
+	VBROADCASTSS     constants<>+672(SB), Z13
+	VMAXPS           Z6, Z10, Z6
+	VMAXPS           Z12, Z13, Z12
+	VMOVAPS          Z1, Z10
+	VMOVAPS          Z1, Z14
+	VFMADD231PS      Z2, Z6, Z10
+	VFMADD231PS      Z2, Z12, Z14
+	VSUBPS           Z1, Z10, Z13
+	VSUBPS           Z1, Z14, Z15
+	VFMADD231PS      Z3, Z13, Z6
+	VFMADD231PS      Z3, Z15, Z12
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z15, Z12
+	VBROADCASTSS     constants<>+224(SB), Z13
+	VBROADCASTSS     constants<>+224(SB), Z15
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z12, Z15
+	VFMADD213PS      Z0, Z6, Z13
+	VFMADD213PS      Z0, Z12, Z15
+	VFMADD213PS      Z0, Z6, Z13
+	VFMADD213PS      Z0, Z12, Z15
+	VPSLLD           $0x17, Z10, Z10
+	VPSLLD           $0x17, Z14, Z14
+	VPADDD           Z0, Z10, Z10
+	VPADDD           Z0, Z14, Z14
+	VMULPS           Z10, Z13, Z13
+	VMULPS           Z14, Z15, Z15
+	VMOVAPS          Z13, Z6
+	VMOVAPS          Z15, Z10
+	VADDPS           Z0, Z6, Z6
+	VADDPS           Z0, Z10, Z10
+	VDIVPS           Z6, Z13, Z13
+	VDIVPS           Z10, Z15, Z15
+	VMULPS.BCST      constants<>+1248(SB), Z13, Z13
+	VMULPS.BCST      constants<>+1248(SB), Z15, Z15
+	VADDPS           Z0, Z13, Z13
+	VADDPS           Z0, Z15, Z15
+	VPANDD.BCST      constants<>+1024(SB), Z4, Z4
+	VPANDD.BCST      constants<>+1024(SB), Z8, Z6
+	VPORD            Z4, Z13, Z13
+	VPORD            Z6, Z15, Z15
+	VBROADCASTSS     constants<>+1280(SB), Z4
+	VBROADCASTSS     constants<>+1280(SB), Z6
+	VCMPPS           $0x01, Z4, Z5, K2
+	VCMPPS           $0x01, Z6, Z9, K3
+	VBLENDMPS        Z7, Z13, K2, Z13
+	VBLENDMPS        Z11, Z15, K3, Z15
+	VMOVUPS          Z13, (BX)(SI*1)
+	VMOVUPS          Z15, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block15
 
 tail16:
 	CMPQ             CX, $0x10
 	JL               partial18
-	VMOVUPS          (AX)(SI*1), Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+1088(SB), Z3
-	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
-	VMULPS           Z2, Z3, Z3
-	VFMADD213PS      Z0, Z0, Z3
-	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
-	VBROADCASTSS     constants<>+672(SB), Z4
-	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VSUBPS           Z5, Z4, Z5
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPSLLD           $0x17, Z4, Z4
-	VPADDD.BCST      constants<>+352(SB), Z4, Z4
-	VMULPS           Z4, Z5, Z5
-	VMOVAPS          Z5, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VDIVPS           Z2, Z5, Z5
-	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z5, Z5
-	VBROADCASTSS     constants<>+1280(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z5, K2, Z5
-	VMOVUPS          Z5, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z4
+	VPANDD.BCST      constants<>+416(SB), Z4, Z5
+	VMULPS           Z4, Z4, Z6
+	VBROADCASTSS     constants<>+1088(SB), Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1184(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1216(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VFMADD213PS      Z4, Z4, Z7
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z6
+	VBROADCASTSS     constants<>+672(SB), Z8
+	VMAXPS           Z6, Z8, Z6
+	VMOVAPS          Z1, Z8
+	VFMADD231PS      Z2, Z6, Z8
+	VSUBPS           Z1, Z8, Z9
+	VFMADD231PS      Z3, Z9, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z9, Z6
+	VBROADCASTSS     constants<>+224(SB), Z9
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z9
+	VFMADD213PS      Z0, Z6, Z9
+	VFMADD213PS      Z0, Z6, Z9
+	VPSLLD           $0x17, Z8, Z8
+	VPADDD           Z0, Z8, Z8
+	VMULPS           Z8, Z9, Z9
+	VMOVAPS          Z9, Z6
+	VADDPS           Z0, Z6, Z6
+	VDIVPS           Z6, Z9, Z9
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VADDPS           Z0, Z9, Z9
+	VPANDD.BCST      constants<>+1024(SB), Z4, Z4
+	VPORD            Z4, Z9, Z9
+	VBROADCASTSS     constants<>+1280(SB), Z4
+	VCMPPS           $0x01, Z4, Z5, K2
+	VBLENDMPS        Z7, Z9, K2, Z9
+	VMOVUPS          Z9, (BX)(SI*1)
 	JMP              next19
 
 partial18:
 	CMPQ             CX, $0x00
 	JLE              end17
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+1088(SB), Z3
-	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
-	VMULPS           Z2, Z3, Z3
-	VFMADD213PS      Z0, Z0, Z3
-	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
-	VBROADCASTSS     constants<>+672(SB), Z4
-	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VSUBPS           Z5, Z4, Z5
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPSLLD           $0x17, Z4, Z4
-	VPADDD.BCST      constants<>+352(SB), Z4, Z4
-	VMULPS           Z4, Z5, Z5
-	VMOVAPS          Z5, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VDIVPS           Z2, Z5, Z5
-	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z5, Z5
+	VMOVUPS.Z        (AX)(SI*1), K1, Z4
+	VPANDD.BCST      constants<>+416(SB), Z4, Z5
+	VMULPS           Z4, Z4, Z6
+	VBROADCASTSS     constants<>+1088(SB), Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1184(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1216(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VFMADD213PS      Z4, Z4, Z7
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z6
+	VBROADCASTSS     constants<>+672(SB), Z8
+	VMAXPS           Z6, Z8, Z6
+	VMOVAPS          Z1, Z8
+	VFMADD231PS      Z2, Z6, Z8
+	VSUBPS           Z1, Z8, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z8, Z8
+	VPADDD           Z0, Z8, Z8
+	VMULPS           Z8, Z1, Z1
+	VMOVAPS          Z1, Z2
+	VADDPS           Z0, Z2, Z2
+	VDIVPS           Z2, Z1, Z1
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VPANDD.BCST      constants<>+1024(SB), Z4, Z0
+	VPORD            Z0, Z1, Z1
 	VBROADCASTSS     constants<>+1280(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z5, K2, Z5
-	VMOVUPS          Z5, K1, (BX)(SI*1)
+	VCMPPS           $0x01, Z0, Z5, K2
+	VBLENDMPS        Z7, Z1, K2, Z1
+	VMOVUPS          Z1, K1, (BX)(SI*1)
 	JMP              end17
 
 next19:
 	CMPQ             CX, $0x10
 	JLE              end17
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VBROADCASTSS     constants<>+1088(SB), Z3
-	VFMADD213PS.BCST constants<>+1120(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1152(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1184(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1216(SB), Z2, Z3
-	VMULPS           Z2, Z3, Z3
-	VFMADD213PS      Z0, Z0, Z3
-	VMULPS.BCST      constants<>+1248(SB), Z1, Z2
-	VBROADCASTSS     constants<>+672(SB), Z4
-	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VSUBPS           Z5, Z4, Z5
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPSLLD           $0x17, Z4, Z4
-	VPADDD.BCST      constants<>+352(SB), Z4, Z4
-	VMULPS           Z4, Z5, Z5
-	VMOVAPS          Z5, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VDIVPS           Z2, Z5, Z5
-	VMULPS.BCST      constants<>+1248(SB), Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VPANDD.BCST      constants<>+1024(SB), Z0, Z0
-	VPORD            Z0, Z5, Z5
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z4
+	VPANDD.BCST      constants<>+416(SB), Z4, Z5
+	VMULPS           Z4, Z4, Z6
+	VBROADCASTSS     constants<>+1088(SB), Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1184(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1216(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VFMADD213PS      Z4, Z4, Z7
+	VMULPS.BCST      constants<>+1248(SB), Z5, Z6
+	VBROADCASTSS     constants<>+672(SB), Z8
+	VMAXPS           Z6, Z8, Z6
+	VMOVAPS          Z1, Z8
+	VFMADD231PS      Z2, Z6, Z8
+	VSUBPS           Z1, Z8, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z8, Z8
+	VPADDD           Z0, Z8, Z8
+	VMULPS           Z8, Z1, Z1
+	VMOVAPS          Z1, Z2
+	VADDPS           Z0, Z2, Z2
+	VDIVPS           Z2, Z1, Z1
+	VMULPS.BCST      constants<>+1248(SB), Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VPANDD.BCST      constants<>+1024(SB), Z4, Z0
+	VPORD            Z0, Z1, Z1
 	VBROADCASTSS     constants<>+1280(SB), Z0
-	VCMPPS           $0x01, Z0, Z1, K2
-	VBLENDMPS        Z3, Z5, K2, Z5
-	VMOVUPS          Z5, K1, 64(BX)(SI*1)
+	VCMPPS           $0x01, Z0, Z5, K2
+	VBLENDMPS        Z7, Z1, K2, Z1
+	VMOVUPS          Z1, K1, 64(BX)(SI*1)
 	JMP              end17
 
 end17:
@@ -3509,169 +3450,164 @@ end17:
 // func sigmoidAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	XORQ         SI, SI
 
 block22:
 	CMPQ             SI, DX
 	JGE              tail23
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z2
-	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VMULPS.BCST      constants<>+640(SB), Z2, Z2
-	VBROADCASTSS     constants<>+672(SB), Z1
-	VBROADCASTSS     constants<>+672(SB), Z3
-	VMAXPS           Z0, Z1, Z0
-	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+1312(SB), Z1
-	VBROADCASTSS     constants<>+1312(SB), Z3
-	VMINPS           Z0, Z1, Z0
-	VMINPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z4
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VSUBPS           Z3, Z1, Z3
-	VSUBPS           Z5, Z4, Z5
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z0
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z2
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z5
-	VPSLLD           $0x17, Z1, Z1
-	VPSLLD           $0x17, Z4, Z4
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z4, Z4
-	VMULPS           Z1, Z3, Z3
-	VMULPS           Z4, Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VBROADCASTSS     constants<>+352(SB), Z0
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VDIVPS           Z3, Z0, Z3
-	VDIVPS           Z5, Z1, Z5
-	VMOVUPS          Z3, (BX)(SI*1)
-	VMOVUPS          Z5, 64(BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMOVUPS          64(AX)(SI*1), Z7
+	VMULPS.BCST      constants<>+640(SB), Z5, Z5
+	VMULPS.BCST      constants<>+640(SB), Z7, Z7
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VBROADCASTSS     constants<>+672(SB), Z8
+	VMAXPS           Z5, Z6, Z5
+	VMAXPS           Z7, Z8, Z7
+	VBROADCASTSS     constants<>+1312(SB), Z6
+	VBROADCASTSS     constants<>+1312(SB), Z8
+	VMINPS           Z5, Z6, Z5
+	VMINPS           Z7, Z8, Z7
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z9
+	VFMADD231PS      Z2, Z5, Z6
+	VFMADD231PS      Z2, Z7, Z9
+	VSUBPS           Z1, Z6, Z8
+	VSUBPS           Z1, Z9, Z10
+	VFMADD231PS      Z3, Z8, Z5
+	VFMADD231PS      Z3, Z10, Z7
+	VFMADD231PS      Z4, Z8, Z5
+	VFMADD231PS      Z4, Z10, Z7
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VBROADCASTSS     constants<>+224(SB), Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z7, Z10
+	VFMADD213PS      Z0, Z5, Z8
+	VFMADD213PS      Z0, Z7, Z10
+	VFMADD213PS      Z0, Z5, Z8
+	VFMADD213PS      Z0, Z7, Z10
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z9, Z9
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z9, Z9
+	VMULPS           Z6, Z8, Z8
+	VMULPS           Z9, Z10, Z10
+	VADDPS           Z0, Z8, Z8
+	VADDPS           Z0, Z10, Z10
+	VDIVPS           Z8, Z0, Z8
+	VDIVPS           Z10, Z0, Z10
+	VMOVUPS          Z8, (BX)(SI*1)
+	VMOVUPS          Z10, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block22
 
 tail23:
 	CMPQ             CX, $0x10
 	JL               partial25
-	VMOVUPS          (AX)(SI*1), Z0
-	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VBROADCASTSS     constants<>+672(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+1312(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z0
-	VDIVPS           Z2, Z0, Z2
-	VMOVUPS          Z2, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMULPS.BCST      constants<>+640(SB), Z5, Z5
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+1312(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z7
+	VFMADD231PS      Z3, Z7, Z5
+	VFMADD231PS      Z4, Z7, Z5
+	VBROADCASTSS     constants<>+224(SB), Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z7
+	VFMADD213PS      Z0, Z5, Z7
+	VFMADD213PS      Z0, Z5, Z7
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z7, Z7
+	VADDPS           Z0, Z7, Z7
+	VDIVPS           Z7, Z0, Z7
+	VMOVUPS          Z7, (BX)(SI*1)
 	JMP              next26
 
 partial25:
 	CMPQ             CX, $0x00
 	JLE              end24
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VBROADCASTSS     constants<>+672(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+1312(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z0
-	VDIVPS           Z2, Z0, Z2
-	VMOVUPS          Z2, K1, (BX)(SI*1)
+	VMOVUPS.Z        (AX)(SI*1), K1, Z5
+	VMULPS.BCST      constants<>+640(SB), Z5, Z5
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+1312(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z1
+	VFMADD231PS      Z3, Z1, Z5
+	VFMADD231PS      Z4, Z1, Z5
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VDIVPS           Z1, Z0, Z1
+	VMOVUPS          Z1, K1, (BX)(SI*1)
 	JMP              end24
 
 next26:
 	CMPQ             CX, $0x10
 	JLE              end24
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VMULPS.BCST      constants<>+640(SB), Z0, Z0
-	VBROADCASTSS     constants<>+672(SB), Z1
-	VMAXPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+1312(SB), Z1
-	VMINPS           Z0, Z1, Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VFMADD231PS.BCST constants<>+96(SB), Z0, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VSUBPS           Z2, Z1, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z2, Z0
-	VFMADD231PS.BCST constants<>+160(SB), Z2, Z0
-	VBROADCASTSS     constants<>+192(SB), Z2
-	VFMADD213PS.BCST constants<>+224(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+256(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+288(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+320(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z0, Z2
-	VPSLLD           $0x17, Z1, Z1
-	VPADDD.BCST      constants<>+352(SB), Z1, Z1
-	VMULPS           Z1, Z2, Z2
-	VADDPS.BCST      constants<>+352(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z0
-	VDIVPS           Z2, Z0, Z2
-	VMOVUPS          Z2, K1, 64(BX)(SI*1)
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z5
+	VMULPS.BCST      constants<>+640(SB), Z5, Z5
+	VBROADCASTSS     constants<>+672(SB), Z6
+	VMAXPS           Z5, Z6, Z5
+	VBROADCASTSS     constants<>+1312(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMOVAPS          Z1, Z6
+	VFMADD231PS      Z2, Z5, Z6
+	VSUBPS           Z1, Z6, Z1
+	VFMADD231PS      Z3, Z1, Z5
+	VFMADD231PS      Z4, Z1, Z5
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z5, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VFMADD213PS      Z0, Z5, Z1
+	VPSLLD           $0x17, Z6, Z6
+	VPADDD           Z0, Z6, Z6
+	VMULPS           Z6, Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VDIVPS           Z1, Z0, Z1
+	VMOVUPS          Z1, K1, 64(BX)(SI*1)
 	JMP              end24
 
 end24:
@@ -3681,269 +3617,259 @@ end24:
 // func geluAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	XORQ         SI, SI
 
 block29:
 	CMPQ             SI, DX
 	JGE              tail30
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z3
-	VMULPS           Z0, Z0, Z1
-	VMULPS           Z3, Z3, Z4
-	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
-	VMULPS.BCST      constants<>+1344(SB), Z4, Z4
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VMAXPS           Z1, Z2, Z1
-	VMAXPS           Z4, Z5, Z4
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z4, Z6
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VBROADCASTSS     constants<>+64(SB), Z7
-	VSUBPS           Z5, Z2, Z5
-	VSUBPS           Z7, Z6, Z7
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VBROADCASTSS     constants<>+192(SB), Z7
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
-	VPSLLD           $0x17, Z2, Z2
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z6, Z6
-	VMULPS           Z2, Z5, Z5
-	VMULPS           Z6, Z7, Z7
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VPANDD.BCST      constants<>+416(SB), Z3, Z6
-	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
+	VMOVUPS          (AX)(SI*1), Z5
+	VMOVUPS          64(AX)(SI*1), Z8
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z8, Z8, Z9
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z9, Z9
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VBROADCASTSS     constants<>+672(SB), Z10
+	VMAXPS           Z6, Z7, Z6
+	VMAXPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z7
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z7
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z7, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+224(SB), Z10
+	VBROADCASTSS     constants<>+224(SB), Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+352(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z7, Z7
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z7, Z7
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z7, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VPANDD.BCST      constants<>+416(SB), Z8, Z9
 	VMULPS.BCST      constants<>+1376(SB), Z6, Z6
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+352(SB), Z8
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VBROADCASTSS     constants<>+704(SB), Z9
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
-	VFMADD213PS.BCST constants<>+352(SB), Z9, Z6
-	VDIVPS           Z1, Z2, Z1
-	VDIVPS           Z6, Z8, Z4
-	VBROADCASTSS     constants<>+736(SB), Z2
-	VBROADCASTSS     constants<>+736(SB), Z6
-	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+768(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+800(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+832(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+864(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+896(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+928(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+960(SB), Z4, Z6
-	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+992(SB), Z4, Z6
-	VMULPS           Z1, Z2, Z2
-	VMULPS           Z4, Z6, Z6
-	VMULPS           Z5, Z2, Z2
-	VMULPS           Z7, Z6, Z6
-	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
-	VMULPS.BCST      constants<>+1408(SB), Z6, Z6
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VBROADCASTSS     constants<>+352(SB), Z4
-	VSUBPS           Z2, Z1, Z1
-	VSUBPS           Z6, Z4, Z5
-	VBROADCASTSS     constants<>+1440(SB), Z4
-	VBROADCASTSS     constants<>+1440(SB), Z7
-	VCMPPS           $0x01, Z4, Z0, K2
-	VCMPPS           $0x01, Z7, Z3, K3
-	VBLENDMPS        Z2, Z1, K2, Z1
-	VBLENDMPS        Z6, Z5, K3, Z5
-	VMULPS           Z0, Z1, Z1
-	VMULPS           Z3, Z5, Z5
-	VMOVUPS          Z1, (BX)(SI*1)
-	VMOVUPS          Z5, 64(BX)(SI*1)
+	VMULPS.BCST      constants<>+1376(SB), Z9, Z9
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+704(SB), Z11
+	VFMADD213PS      Z0, Z7, Z6
+	VFMADD213PS      Z0, Z11, Z9
+	VDIVPS           Z6, Z0, Z6
+	VDIVPS           Z9, Z0, Z9
+	VBROADCASTSS     constants<>+736(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+832(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z9, Z11
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z9, Z11, Z11
+	VMULPS           Z10, Z7, Z7
+	VMULPS           Z12, Z11, Z11
+	VMULPS.BCST      constants<>+1408(SB), Z7, Z7
+	VMULPS.BCST      constants<>+1408(SB), Z11, Z11
+	VSUBPS           Z7, Z0, Z6
+	VSUBPS           Z11, Z0, Z10
+	VBROADCASTSS     constants<>+1440(SB), Z9
+	VBROADCASTSS     constants<>+1440(SB), Z12
+	VCMPPS           $0x01, Z9, Z5, K2
+	VCMPPS           $0x01, Z12, Z8, K3
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VBLENDMPS        Z11, Z10, K3, Z10
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z8, Z10, Z10
+	VMOVUPS          Z6, (BX)(SI*1)
+	VMOVUPS          Z10, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block29
 
 tail30:
 	CMPQ             CX, $0x10
 	JL               partial32
-	VMOVUPS          (AX)(SI*1), Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z3, Z3
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
-	VDIVPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+736(SB), Z2
-	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
-	VMULPS           Z1, Z2, Z2
-	VMULPS           Z3, Z2, Z2
-	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VSUBPS           Z2, Z1, Z1
-	VBROADCASTSS     constants<>+1440(SB), Z3
-	VCMPPS           $0x01, Z3, Z0, K2
-	VBLENDMPS        Z2, Z1, K2, Z1
-	VMULPS           Z0, Z1, Z1
-	VMOVUPS          Z1, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VMULPS.BCST      constants<>+1376(SB), Z6, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VFMADD213PS      Z0, Z7, Z6
+	VDIVPS           Z6, Z0, Z6
+	VBROADCASTSS     constants<>+736(SB), Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z8, Z7, Z7
+	VMULPS.BCST      constants<>+1408(SB), Z7, Z7
+	VSUBPS           Z7, Z0, Z6
+	VBROADCASTSS     constants<>+1440(SB), Z8
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VMULPS           Z5, Z6, Z6
+	VMOVUPS          Z6, (BX)(SI*1)
 	JMP              next33
 
 partial32:
 	CMPQ             CX, $0x00
 	JLE              end31
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VMOVUPS.Z        (AX)(SI*1), K1, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS      Z4, Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z5, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
+	VBROADCASTSS     constants<>+704(SB), Z3
+	VFMADD213PS      Z0, Z3, Z2
+	VDIVPS           Z2, Z0, Z2
+	VBROADCASTSS     constants<>+736(SB), Z3
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
-	VDIVPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+736(SB), Z2
-	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
-	VMULPS           Z1, Z2, Z2
-	VMULPS           Z3, Z2, Z2
-	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VSUBPS           Z2, Z1, Z1
-	VBROADCASTSS     constants<>+1440(SB), Z3
-	VCMPPS           $0x01, Z3, Z0, K2
-	VBLENDMPS        Z2, Z1, K2, Z1
-	VMULPS           Z0, Z1, Z1
-	VMOVUPS          Z1, K1, (BX)(SI*1)
+	VMULPS           Z1, Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
+	VSUBPS           Z3, Z0, Z0
+	VBROADCASTSS     constants<>+1440(SB), Z1
+	VCMPPS           $0x01, Z1, Z5, K2
+	VBLENDMPS        Z3, Z0, K2, Z0
+	VMULPS           Z5, Z0, Z0
+	VMOVUPS          Z0, K1, (BX)(SI*1)
 	JMP              end31
 
 next33:
 	CMPQ             CX, $0x10
 	JLE              end31
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1344(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS      Z4, Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z5, Z2
+	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
+	VBROADCASTSS     constants<>+704(SB), Z3
+	VFMADD213PS      Z0, Z3, Z2
+	VDIVPS           Z2, Z0, Z2
+	VBROADCASTSS     constants<>+736(SB), Z3
+	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
+	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
-	VPANDD.BCST      constants<>+416(SB), Z0, Z1
-	VMULPS.BCST      constants<>+1376(SB), Z1, Z1
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+704(SB), Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z1
-	VDIVPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+736(SB), Z2
-	VFMADD213PS.BCST constants<>+768(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+800(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+832(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+864(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+896(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+928(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+960(SB), Z1, Z2
-	VFMADD213PS.BCST constants<>+992(SB), Z1, Z2
-	VMULPS           Z1, Z2, Z2
-	VMULPS           Z3, Z2, Z2
-	VMULPS.BCST      constants<>+1408(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VSUBPS           Z2, Z1, Z1
-	VBROADCASTSS     constants<>+1440(SB), Z3
-	VCMPPS           $0x01, Z3, Z0, K2
-	VBLENDMPS        Z2, Z1, K2, Z1
-	VMULPS           Z0, Z1, Z1
-	VMOVUPS          Z1, K1, 64(BX)(SI*1)
+	VMULPS           Z1, Z3, Z3
+	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
+	VSUBPS           Z3, Z0, Z0
+	VBROADCASTSS     constants<>+1440(SB), Z1
+	VCMPPS           $0x01, Z1, Z5, K2
+	VBLENDMPS        Z3, Z0, K2, Z0
+	VMULPS           Z5, Z0, Z0
+	VMOVUPS          Z0, K1, 64(BX)(SI*1)
 	JMP              end31
 
 end31:
@@ -3953,194 +3879,189 @@ end31:
 // func geluTanhAVX512(n int, x *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  x+8(FP), AX
-	MOVQ  y+16(FP), BX
-	XORQ  SI, SI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), BX
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	XORQ         SI, SI
 
 block36:
 	CMPQ             SI, DX
 	JGE              tail37
-	VMOVUPS          (AX)(SI*1), Z0
-	VMOVUPS          64(AX)(SI*1), Z3
-	VMULPS           Z0, Z0, Z1
-	VMULPS           Z3, Z3, Z4
-	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
-	VMULPS.BCST      constants<>+1472(SB), Z4, Z4
-	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1504(SB), Z4, Z4
-	VMULPS           Z0, Z1, Z1
-	VMULPS           Z3, Z4, Z4
-	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VMULPS.BCST      constants<>+640(SB), Z4, Z4
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VBROADCASTSS     constants<>+672(SB), Z5
-	VMAXPS           Z1, Z2, Z1
-	VMAXPS           Z4, Z5, Z4
-	VBROADCASTSS     constants<>+1312(SB), Z2
-	VBROADCASTSS     constants<>+1312(SB), Z5
-	VMINPS           Z1, Z2, Z1
-	VMINPS           Z4, Z5, Z4
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VBROADCASTSS     constants<>+64(SB), Z6
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z4, Z6
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VBROADCASTSS     constants<>+64(SB), Z7
-	VSUBPS           Z5, Z2, Z5
-	VSUBPS           Z7, Z6, Z7
-	VFMADD231PS.BCST constants<>+128(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
-	VFMADD231PS.BCST constants<>+160(SB), Z5, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
-	VBROADCASTSS     constants<>+192(SB), Z5
-	VBROADCASTSS     constants<>+192(SB), Z7
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z4, Z7
-	VPSLLD           $0x17, Z2, Z2
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z6, Z6
-	VMULPS           Z2, Z5, Z5
-	VMULPS           Z6, Z7, Z7
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z7, Z7
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VDIVPS           Z5, Z1, Z5
-	VDIVPS           Z7, Z2, Z7
-	VMULPS           Z0, Z5, Z5
-	VMULPS           Z3, Z7, Z7
-	VMOVUPS          Z5, (BX)(SI*1)
-	VMOVUPS          Z7, 64(BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMOVUPS          64(AX)(SI*1), Z8
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z8, Z8, Z9
+	VMULPS.BCST      constants<>+1472(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1472(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1504(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1504(SB), Z9, Z9
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z8, Z9, Z9
+	VMULPS.BCST      constants<>+640(SB), Z6, Z6
+	VMULPS.BCST      constants<>+640(SB), Z9, Z9
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VBROADCASTSS     constants<>+672(SB), Z10
+	VMAXPS           Z6, Z7, Z6
+	VMAXPS           Z9, Z10, Z9
+	VBROADCASTSS     constants<>+1312(SB), Z7
+	VBROADCASTSS     constants<>+1312(SB), Z10
+	VMINPS           Z6, Z7, Z6
+	VMINPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z7
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z7
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z7, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+224(SB), Z10
+	VBROADCASTSS     constants<>+224(SB), Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+352(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z7, Z7
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z7, Z7
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z7, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VADDPS           Z0, Z10, Z10
+	VADDPS           Z0, Z12, Z12
+	VDIVPS           Z10, Z0, Z10
+	VDIVPS           Z12, Z0, Z12
+	VMULPS           Z5, Z10, Z10
+	VMULPS           Z8, Z12, Z12
+	VMOVUPS          Z10, (BX)(SI*1)
+	VMOVUPS          Z12, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block36
 
 tail37:
 	CMPQ             CX, $0x10
 	JL               partial39
-	VMOVUPS          (AX)(SI*1), Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
-	VMULPS           Z0, Z1, Z1
-	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+1312(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z3, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VDIVPS           Z3, Z1, Z3
-	VMULPS           Z0, Z3, Z3
-	VMOVUPS          Z3, (BX)(SI*1)
+	VMOVUPS          (AX)(SI*1), Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1472(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1504(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+640(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1312(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, (BX)(SI*1)
 	JMP              next40
 
 partial39:
 	CMPQ             CX, $0x00
 	JLE              end38
-	VMOVUPS.Z        (AX)(SI*1), K1, Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
-	VMULPS           Z0, Z1, Z1
-	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+1312(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z3, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VDIVPS           Z3, Z1, Z3
-	VMULPS           Z0, Z3, Z3
-	VMOVUPS          Z3, K1, (BX)(SI*1)
+	VMOVUPS.Z        (AX)(SI*1), K1, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1472(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1504(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+640(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1312(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS      Z4, Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VDIVPS           Z1, Z0, Z1
+	VMULPS           Z5, Z1, Z1
+	VMOVUPS          Z1, K1, (BX)(SI*1)
 	JMP              end38
 
 next40:
 	CMPQ             CX, $0x10
 	JLE              end38
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z0
-	VMULPS           Z0, Z0, Z1
-	VMULPS.BCST      constants<>+1472(SB), Z1, Z1
-	VADDPS.BCST      constants<>+1504(SB), Z1, Z1
-	VMULPS           Z0, Z1, Z1
-	VMULPS.BCST      constants<>+640(SB), Z1, Z1
-	VBROADCASTSS     constants<>+672(SB), Z2
-	VMAXPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+1312(SB), Z2
-	VMINPS           Z1, Z2, Z1
-	VBROADCASTSS     constants<>+64(SB), Z2
-	VFMADD231PS.BCST constants<>+96(SB), Z1, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VSUBPS           Z3, Z2, Z3
-	VFMADD231PS.BCST constants<>+128(SB), Z3, Z1
-	VFMADD231PS.BCST constants<>+160(SB), Z3, Z1
-	VBROADCASTSS     constants<>+192(SB), Z3
-	VFMADD213PS.BCST constants<>+224(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+256(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+288(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+320(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VFMADD213PS.BCST constants<>+352(SB), Z1, Z3
-	VPSLLD           $0x17, Z2, Z2
-	VPADDD.BCST      constants<>+352(SB), Z2, Z2
-	VMULPS           Z2, Z3, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z1
-	VDIVPS           Z3, Z1, Z3
-	VMULPS           Z0, Z3, Z3
-	VMOVUPS          Z3, K1, 64(BX)(SI*1)
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1472(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1504(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+640(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1312(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS      Z4, Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VADDPS           Z0, Z1, Z1
+	VDIVPS           Z1, Z0, Z1
+	VMULPS           Z5, Z1, Z1
+	VMOVUPS          Z1, K1, 64(BX)(SI*1)
 	JMP              end38
 
 end38:
@@ -4150,210 +4071,203 @@ end38:
 // func geluGradAVX512(n int, a *float32, b *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
-	MOVQ  n+0(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x1f, CX
-	MOVQ  AX, DX
-	SUBQ  CX, DX
-	SHLQ  $0x02, DX
-	ANDQ  $0x0f, AX
-	MOVQ  $-1, BX
-	BZHIQ AX, BX, AX
-	KMOVW AX, K1
-	MOVQ  a+8(FP), AX
-	MOVQ  b+16(FP), BX
-	MOVQ  y+24(FP), SI
-	XORQ  DI, DI
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x0f, AX
+	MOVQ         $-1, BX
+	BZHIQ        AX, BX, AX
+	KMOVW        AX, K1
+	MOVQ         a+8(FP), AX
+	MOVQ         b+16(FP), BX
+	MOVQ         y+24(FP), SI
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+32(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+96(SB), Z3
+	XORQ         DI, DI
 
 block43:
 	CMPQ             DI, DX
 	JGE              tail44
-	VMOVUPS          (AX)(DI*1), Z0
-	VMOVUPS          64(AX)(DI*1), Z4
-	VMOVUPS          (BX)(DI*1), Z1
-	VMOVUPS          64(BX)(DI*1), Z5
-	VMULPS           Z0, Z0, Z2
+	VMOVUPS          (AX)(DI*1), Z4
+	VMOVUPS          64(AX)(DI*1), Z8
+	VMOVUPS          (BX)(DI*1), Z5
+	VMOVUPS          64(BX)(DI*1), Z9
 	VMULPS           Z4, Z4, Z6
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
+	VMULPS           Z8, Z8, Z10
 	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
-	VBROADCASTSS     constants<>+672(SB), Z3
+	VMULPS.BCST      constants<>+1344(SB), Z10, Z10
 	VBROADCASTSS     constants<>+672(SB), Z7
-	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+672(SB), Z11
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VBROADCASTSS     constants<>+64(SB), Z8
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
-	VFMADD231PS.BCST constants<>+96(SB), Z6, Z8
-	VBROADCASTSS     constants<>+64(SB), Z7
-	VBROADCASTSS     constants<>+64(SB), Z9
-	VSUBPS           Z7, Z3, Z7
-	VSUBPS           Z9, Z8, Z9
-	VFMADD231PS.BCST constants<>+128(SB), Z7, Z2
-	VFMADD231PS.BCST constants<>+128(SB), Z9, Z6
-	VFMADD231PS.BCST constants<>+160(SB), Z7, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z9, Z6
-	VBROADCASTSS     constants<>+192(SB), Z7
-	VBROADCASTSS     constants<>+192(SB), Z9
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+224(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+256(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+288(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+320(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z7
-	VFMADD213PS.BCST constants<>+352(SB), Z6, Z9
-	VPSLLD           $0x17, Z3, Z3
-	VPSLLD           $0x17, Z8, Z8
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z8, Z8
-	VMULPS           Z3, Z7, Z7
-	VMULPS           Z8, Z9, Z9
-	VPANDD.BCST      constants<>+416(SB), Z0, Z2
-	VPANDD.BCST      constants<>+416(SB), Z4, Z8
-	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
-	VMULPS.BCST      constants<>+1376(SB), Z8, Z8
-	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+352(SB), Z10
-	VBROADCASTSS     constants<>+704(SB), Z6
-	VBROADCASTSS     constants<>+704(SB), Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z6, Z2
-	VFMADD213PS.BCST constants<>+352(SB), Z11, Z8
-	VDIVPS           Z2, Z3, Z2
-	VDIVPS           Z8, Z10, Z6
-	VBROADCASTSS     constants<>+736(SB), Z3
-	VBROADCASTSS     constants<>+736(SB), Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z8
-	VMULPS           Z2, Z3, Z3
-	VMULPS           Z6, Z8, Z8
-	VMULPS           Z7, Z3, Z3
-	VMULPS           Z9, Z8, Z8
-	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VMULPS.BCST      constants<>+1408(SB), Z8, Z8
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VBROADCASTSS     constants<>+352(SB), Z6
-	VSUBPS           Z3, Z2, Z2
-	VSUBPS           Z8, Z6, Z10
-	VBROADCASTSS     constants<>+1440(SB), Z6
-	VBROADCASTSS     constants<>+1440(SB), Z11
-	VCMPPS           $0x01, Z6, Z0, K2
-	VCMPPS           $0x01, Z11, Z4, K3
-	VBLENDMPS        Z3, Z2, K2, Z2
-	VBLENDMPS        Z8, Z10, K3, Z10
-	VMULPS           Z0, Z7, Z7
-	VMULPS           Z4, Z9, Z9
-	VFMADD231PS.BCST constants<>+1536(SB), Z7, Z2
-	VFMADD231PS.BCST constants<>+1536(SB), Z9, Z10
-	VMULPS           Z1, Z2, Z2
-	VMULPS           Z5, Z10, Z10
-	VMOVUPS          Z2, (SI)(DI*1)
-	VMOVUPS          Z10, 64(SI)(DI*1)
+	VMAXPS           Z10, Z11, Z10
+	VMOVAPS          Z1, Z7
+	VMOVAPS          Z1, Z12
+	VFMADD231PS      Z2, Z6, Z7
+	VFMADD231PS      Z2, Z10, Z12
+	VSUBPS           Z1, Z7, Z11
+	VSUBPS           Z1, Z12, Z13
+	VFMADD231PS      Z3, Z11, Z6
+	VFMADD231PS      Z3, Z13, Z10
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z10
+	VBROADCASTSS     constants<>+224(SB), Z11
+	VBROADCASTSS     constants<>+224(SB), Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+352(SB), Z10, Z13
+	VFMADD213PS      Z0, Z6, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VFMADD213PS      Z0, Z6, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VPSLLD           $0x17, Z7, Z7
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z7, Z7
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z7, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VPANDD.BCST      constants<>+416(SB), Z4, Z6
+	VPANDD.BCST      constants<>+416(SB), Z8, Z10
+	VMULPS.BCST      constants<>+1376(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1376(SB), Z10, Z10
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+704(SB), Z12
+	VFMADD213PS      Z0, Z7, Z6
+	VFMADD213PS      Z0, Z12, Z10
+	VDIVPS           Z6, Z0, Z6
+	VDIVPS           Z10, Z0, Z10
+	VBROADCASTSS     constants<>+736(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z12
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+832(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z10, Z12
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z10, Z12, Z12
+	VMULPS           Z11, Z7, Z7
+	VMULPS           Z13, Z12, Z12
+	VMULPS.BCST      constants<>+1408(SB), Z7, Z7
+	VMULPS.BCST      constants<>+1408(SB), Z12, Z12
+	VSUBPS           Z7, Z0, Z6
+	VSUBPS           Z12, Z0, Z14
+	VBROADCASTSS     constants<>+1440(SB), Z10
+	VBROADCASTSS     constants<>+1440(SB), Z15
+	VCMPPS           $0x01, Z10, Z4, K2
+	VCMPPS           $0x01, Z15, Z8, K3
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VBLENDMPS        Z12, Z14, K3, Z14
+	VMULPS           Z4, Z11, Z11
+	VMULPS           Z8, Z13, Z13
+	VFMADD231PS.BCST constants<>+1536(SB), Z11, Z6
+	VFMADD231PS.BCST constants<>+1536(SB), Z13, Z14
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z9, Z14, Z14
+	VMOVUPS          Z6, (SI)(DI*1)
+	VMOVUPS          Z14, 64(SI)(DI*1)
 	ADDQ             $0x80, DI
 	JMP              block43
 
 tail44:
 	CMPQ             CX, $0x10
 	JL               partial46
-	VMOVUPS          (AX)(DI*1), Z0
-	VMOVUPS          (BX)(DI*1), Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
-	VBROADCASTSS     constants<>+672(SB), Z3
-	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VSUBPS           Z4, Z3, Z4
-	VFMADD231PS.BCST constants<>+128(SB), Z4, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z4, Z2
-	VBROADCASTSS     constants<>+192(SB), Z4
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VPSLLD           $0x17, Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VMULPS           Z3, Z4, Z4
-	VPANDD.BCST      constants<>+416(SB), Z0, Z2
-	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
-	VDIVPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+736(SB), Z3
-	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+832(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+864(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+896(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+928(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
-	VMULPS           Z2, Z3, Z3
-	VMULPS           Z4, Z3, Z3
-	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z3, Z2, Z2
-	VBROADCASTSS     constants<>+1440(SB), Z5
-	VCMPPS           $0x01, Z5, Z0, K2
-	VBLENDMPS        Z3, Z2, K2, Z2
-	VMULPS           Z0, Z4, Z4
-	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, (SI)(DI*1)
+	VMOVUPS          (AX)(DI*1), Z4
+	VMOVUPS          (BX)(DI*1), Z5
+	VMULPS           Z4, Z4, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z8, Z6
+	VBROADCASTSS     constants<>+224(SB), Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VPANDD.BCST      constants<>+416(SB), Z4, Z6
+	VMULPS.BCST      constants<>+1376(SB), Z6, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VFMADD213PS      Z0, Z7, Z6
+	VDIVPS           Z6, Z0, Z6
+	VBROADCASTSS     constants<>+736(SB), Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z8, Z7, Z7
+	VMULPS.BCST      constants<>+1408(SB), Z7, Z7
+	VSUBPS           Z7, Z0, Z6
+	VBROADCASTSS     constants<>+1440(SB), Z9
+	VCMPPS           $0x01, Z9, Z4, K2
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VMULPS           Z4, Z8, Z8
+	VFMADD231PS.BCST constants<>+1536(SB), Z8, Z6
+	VMULPS           Z5, Z6, Z6
+	VMOVUPS          Z6, (SI)(DI*1)
 	JMP              next47
 
 partial46:
 	CMPQ             CX, $0x00
 	JLE              end45
-	VMOVUPS.Z        (AX)(DI*1), K1, Z0
-	VMOVUPS.Z        (BX)(DI*1), K1, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
-	VBROADCASTSS     constants<>+672(SB), Z3
-	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VSUBPS           Z4, Z3, Z4
-	VFMADD231PS.BCST constants<>+128(SB), Z4, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z4, Z2
-	VBROADCASTSS     constants<>+192(SB), Z4
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VPSLLD           $0x17, Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VMULPS           Z3, Z4, Z4
-	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VMOVUPS.Z        (AX)(DI*1), K1, Z4
+	VMOVUPS.Z        (BX)(DI*1), K1, Z5
+	VMULPS           Z4, Z4, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z4, Z2
 	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
-	VDIVPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+704(SB), Z3
+	VFMADD213PS      Z0, Z3, Z2
+	VDIVPS           Z2, Z0, Z2
 	VBROADCASTSS     constants<>+736(SB), Z3
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
@@ -4364,50 +4278,47 @@ partial46:
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
-	VMULPS           Z4, Z3, Z3
+	VMULPS           Z1, Z3, Z3
 	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z3, Z2, Z2
-	VBROADCASTSS     constants<>+1440(SB), Z5
-	VCMPPS           $0x01, Z5, Z0, K2
-	VBLENDMPS        Z3, Z2, K2, Z2
-	VMULPS           Z0, Z4, Z4
-	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, K1, (SI)(DI*1)
+	VSUBPS           Z3, Z0, Z0
+	VBROADCASTSS     constants<>+1440(SB), Z2
+	VCMPPS           $0x01, Z2, Z4, K2
+	VBLENDMPS        Z3, Z0, K2, Z0
+	VMULPS           Z4, Z1, Z1
+	VFMADD231PS.BCST constants<>+1536(SB), Z1, Z0
+	VMULPS           Z5, Z0, Z0
+	VMOVUPS          Z0, K1, (SI)(DI*1)
 	JMP              end45
 
 next47:
 	CMPQ             CX, $0x10
 	JLE              end45
-	VMOVUPS.Z        64(AX)(DI*1), K1, Z0
-	VMOVUPS.Z        64(BX)(DI*1), K1, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS.BCST      constants<>+1344(SB), Z2, Z2
-	VBROADCASTSS     constants<>+672(SB), Z3
-	VMAXPS           Z2, Z3, Z2
-	VBROADCASTSS     constants<>+64(SB), Z3
-	VFMADD231PS.BCST constants<>+96(SB), Z2, Z3
-	VBROADCASTSS     constants<>+64(SB), Z4
-	VSUBPS           Z4, Z3, Z4
-	VFMADD231PS.BCST constants<>+128(SB), Z4, Z2
-	VFMADD231PS.BCST constants<>+160(SB), Z4, Z2
-	VBROADCASTSS     constants<>+192(SB), Z4
-	VFMADD213PS.BCST constants<>+224(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+256(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+288(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+320(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VFMADD213PS.BCST constants<>+352(SB), Z2, Z4
-	VPSLLD           $0x17, Z3, Z3
-	VPADDD.BCST      constants<>+352(SB), Z3, Z3
-	VMULPS           Z3, Z4, Z4
-	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VMOVUPS.Z        64(AX)(DI*1), K1, Z4
+	VMOVUPS.Z        64(BX)(DI*1), K1, Z5
+	VMULPS           Z4, Z4, Z6
+	VMULPS.BCST      constants<>+1344(SB), Z6, Z6
+	VBROADCASTSS     constants<>+672(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z1
+	VFMADD231PS      Z3, Z1, Z6
+	VFMADD231PS.BCST constants<>+128(SB), Z1, Z6
+	VBROADCASTSS     constants<>+224(SB), Z1
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z1
+	VFMADD213PS.BCST constants<>+352(SB), Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VFMADD213PS      Z0, Z6, Z1
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z4, Z2
 	VMULPS.BCST      constants<>+1376(SB), Z2, Z2
-	VBROADCASTSS     constants<>+352(SB), Z3
-	VBROADCASTSS     constants<>+704(SB), Z5
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z2
-	VDIVPS           Z2, Z3, Z2
+	VBROADCASTSS     constants<>+704(SB), Z3
+	VFMADD213PS      Z0, Z3, Z2
+	VDIVPS           Z2, Z0, Z2
 	VBROADCASTSS     constants<>+736(SB), Z3
 	VFMADD213PS.BCST constants<>+768(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+800(SB), Z2, Z3
@@ -4418,17 +4329,16 @@ next47:
 	VFMADD213PS.BCST constants<>+960(SB), Z2, Z3
 	VFMADD213PS.BCST constants<>+992(SB), Z2, Z3
 	VMULPS           Z2, Z3, Z3
-	VMULPS           Z4, Z3, Z3
+	VMULPS           Z1, Z3, Z3
 	VMULPS.BCST      constants<>+1408(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z2
-	VSUBPS           Z3, Z2, Z2
-	VBROADCASTSS     constants<>+1440(SB), Z5
-	VCMPPS           $0x01, Z5, Z0, K2
-	VBLENDMPS        Z3, Z2, K2, Z2
-	VMULPS           Z0, Z4, Z4
-	VFMADD231PS.BCST constants<>+1536(SB), Z4, Z2
-	VMULPS           Z1, Z2, Z2
-	VMOVUPS          Z2, K1, 64(SI)(DI*1)
+	VSUBPS           Z3, Z0, Z0
+	VBROADCASTSS     constants<>+1440(SB), Z2
+	VCMPPS           $0x01, Z2, Z4, K2
+	VBLENDMPS        Z3, Z0, K2, Z0
+	VMULPS           Z4, Z1, Z1
+	VFMADD231PS.BCST constants<>+1536(SB), Z1, Z0
+	VMULPS           Z5, Z0, Z0
+	VMOVUPS          Z0, K1, 64(SI)(DI*1)
 	JMP              end45
 
 end45:
@@ -4488,22 +4398,20 @@ block50:
 	VBROADCASTSS     constants<>+672(SB), Z11
 	VMAXPS           Z5, Z7, Z5
 	VMAXPS           Z9, Z11, Z9
-	VBROADCASTSS     constants<>+64(SB), Z7
-	VBROADCASTSS     constants<>+64(SB), Z12
-	VFMADD231PS.BCST constants<>+96(SB), Z5, Z7
-	VFMADD231PS.BCST constants<>+96(SB), Z9, Z12
-	VBROADCASTSS     constants<>+64(SB), Z11
-	VBROADCASTSS     constants<>+64(SB), Z13
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VBROADCASTSS     constants<>+32(SB), Z12
+	VFMADD231PS.BCST constants<>+64(SB), Z5, Z7
+	VFMADD231PS.BCST constants<>+64(SB), Z9, Z12
+	VBROADCASTSS     constants<>+32(SB), Z11
+	VBROADCASTSS     constants<>+32(SB), Z13
 	VSUBPS           Z11, Z7, Z11
 	VSUBPS           Z13, Z12, Z13
+	VFMADD231PS.BCST constants<>+96(SB), Z11, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z13, Z9
 	VFMADD231PS.BCST constants<>+128(SB), Z11, Z5
 	VFMADD231PS.BCST constants<>+128(SB), Z13, Z9
-	VFMADD231PS.BCST constants<>+160(SB), Z11, Z5
-	VFMADD231PS.BCST constants<>+160(SB), Z13, Z9
-	VBROADCASTSS     constants<>+192(SB), Z11
-	VBROADCASTSS     constants<>+192(SB), Z13
-	VFMADD213PS.BCST constants<>+224(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+224(SB), Z9, Z13
+	VBROADCASTSS     constants<>+224(SB), Z11
+	VBROADCASTSS     constants<>+224(SB), Z13
 	VFMADD213PS.BCST constants<>+256(SB), Z5, Z11
 	VFMADD213PS.BCST constants<>+256(SB), Z9, Z13
 	VFMADD213PS.BCST constants<>+288(SB), Z5, Z11
@@ -4512,20 +4420,22 @@ block50:
 	VFMADD213PS.BCST constants<>+320(SB), Z9, Z13
 	VFMADD213PS.BCST constants<>+352(SB), Z5, Z11
 	VFMADD213PS.BCST constants<>+352(SB), Z9, Z13
-	VFMADD213PS.BCST constants<>+352(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+352(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+0(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+0(SB), Z9, Z13
+	VFMADD213PS.BCST constants<>+0(SB), Z5, Z11
+	VFMADD213PS.BCST constants<>+0(SB), Z9, Z13
 	VPSLLD           $0x17, Z7, Z7
 	VPSLLD           $0x17, Z12, Z12
-	VPADDD.BCST      constants<>+352(SB), Z7, Z7
-	VPADDD.BCST      constants<>+352(SB), Z12, Z12
+	VPADDD.BCST      constants<>+0(SB), Z7, Z7
+	VPADDD.BCST      constants<>+0(SB), Z12, Z12
 	VMULPS           Z7, Z11, Z11
 	VMULPS           Z12, Z13, Z13
 	VMOVAPS          Z11, Z5
 	VMOVAPS          Z13, Z9
-	VADDPS.BCST      constants<>+352(SB), Z5, Z5
-	VADDPS.BCST      constants<>+352(SB), Z9, Z9
-	VBROADCASTSS     constants<>+352(SB), Z7
-	VBROADCASTSS     constants<>+352(SB), Z12
+	VADDPS.BCST      constants<>+0(SB), Z5, Z5
+	VADDPS.BCST      constants<>+0(SB), Z9, Z9
+	VBROADCASTSS     constants<>+0(SB), Z7
+	VBROADCASTSS     constants<>+0(SB), Z12
 	VDIVPS           Z5, Z7, Z5
 	VDIVPS           Z9, Z12, Z12
 	VMULPS           Z5, Z11, Z11
@@ -4572,25 +4482,25 @@ tail51:
 	VMULPS.BCST      constants<>+640(SB), Z3, Z3
 	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VFMADD231PS.BCST constants<>+64(SB), Z3, Z5
+	VBROADCASTSS     constants<>+32(SB), Z6
 	VSUBPS           Z6, Z5, Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z3
 	VFMADD231PS.BCST constants<>+128(SB), Z6, Z3
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z3
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z3, Z6
+	VBROADCASTSS     constants<>+224(SB), Z6
 	VFMADD213PS.BCST constants<>+256(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+288(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
 	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VPADDD.BCST      constants<>+0(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
 	VMOVAPS          Z6, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z5
+	VADDPS.BCST      constants<>+0(SB), Z3, Z3
+	VBROADCASTSS     constants<>+0(SB), Z5
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
@@ -4624,25 +4534,25 @@ partial53:
 	VMULPS.BCST      constants<>+640(SB), Z3, Z3
 	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VFMADD231PS.BCST constants<>+64(SB), Z3, Z5
+	VBROADCASTSS     constants<>+32(SB), Z6
 	VSUBPS           Z6, Z5, Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z3
 	VFMADD231PS.BCST constants<>+128(SB), Z6, Z3
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z3
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z3, Z6
+	VBROADCASTSS     constants<>+224(SB), Z6
 	VFMADD213PS.BCST constants<>+256(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+288(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
 	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VPADDD.BCST      constants<>+0(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
 	VMOVAPS          Z6, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z5
+	VADDPS.BCST      constants<>+0(SB), Z3, Z3
+	VBROADCASTSS     constants<>+0(SB), Z5
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
@@ -4676,25 +4586,25 @@ next54:
 	VMULPS.BCST      constants<>+640(SB), Z3, Z3
 	VBROADCASTSS     constants<>+672(SB), Z5
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+64(SB), Z5
-	VFMADD231PS.BCST constants<>+96(SB), Z3, Z5
-	VBROADCASTSS     constants<>+64(SB), Z6
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VFMADD231PS.BCST constants<>+64(SB), Z3, Z5
+	VBROADCASTSS     constants<>+32(SB), Z6
 	VSUBPS           Z6, Z5, Z6
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z3
 	VFMADD231PS.BCST constants<>+128(SB), Z6, Z3
-	VFMADD231PS.BCST constants<>+160(SB), Z6, Z3
-	VBROADCASTSS     constants<>+192(SB), Z6
-	VFMADD213PS.BCST constants<>+224(SB), Z3, Z6
+	VBROADCASTSS     constants<>+224(SB), Z6
 	VFMADD213PS.BCST constants<>+256(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+288(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+320(SB), Z3, Z6
 	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
-	VFMADD213PS.BCST constants<>+352(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST constants<>+0(SB), Z3, Z6
 	VPSLLD           $0x17, Z5, Z5
-	VPADDD.BCST      constants<>+352(SB), Z5, Z5
+	VPADDD.BCST      constants<>+0(SB), Z5, Z5
 	VMULPS           Z5, Z6, Z6
 	VMOVAPS          Z6, Z3
-	VADDPS.BCST      constants<>+352(SB), Z3, Z3
-	VBROADCASTSS     constants<>+352(SB), Z5
+	VADDPS.BCST      constants<>+0(SB), Z3, Z3
+	VBROADCASTSS     constants<>+0(SB), Z5
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5

@@ -10,7 +10,7 @@ func (g *generator) elementwise() {
 	}{
 		{"exp", "computes y = exp(x).", 5, g.exp},
 		{"erf", "computes y = erf(x).", 2, g.erf},
-		{"tanh", "computes y = tanh(x).", 5, g.tanh},
+		{"tanh", "computes y = tanh(x).", 4, g.tanh},
 		{"sigmoid", "computes y = 1/(1+exp(-x)).", 5, g.sigmoid},
 		{"gelu", "computes y = x·Φ(x).", 5, g.gelu},
 		{"geluTanh", "computes the tanh form of y = x·Φ(x).", 5, g.geluTanh},
@@ -28,7 +28,7 @@ func (g *generator) elementwise() {
 		f             func(a, b vector) vector
 	}{
 		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, 4, g.geluGrad},
-		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", woven, 2, g.geluTanhGrad},
+		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", woven, 0, g.geluTanhGrad},
 		{"add", "computes y = a + b.", g.blockOf32(), 0, func(a, b vector) vector { g.VADDPS(b, a, a); return a }},
 		{"mul", "computes y = a·b.", g.blockOf32(), 0, func(a, b vector) vector { g.VMULPS(b, a, a); return a }},
 	} {

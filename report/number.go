@@ -1,0 +1,85 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// fixed writes a number with so many decimals, and zero without a sign.
+func fixed(x float64, decimals int) string {
+	s := fmt.Sprintf("%.*f", decimals, x)
+	if strings.Trim(s, "-0.") == "" {
+		return strings.TrimPrefix(s, "-")
+	}
+	return s
+}
+
+// significant writes a positive number with two to four digits.
+func significant(x float64) string {
+	switch {
+	case x >= 1e5 || x < 1e-3:
+		return fmt.Sprintf("%.1e", x)
+	case x >= 100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.3f", x)
+}
+
+// count writes a number of parameters: 921, 20.3 k, 0.70 M, 85.9 M.
+func count(n int) string {
+	switch {
+	case n >= 100_000_000:
+		return fmt.Sprintf("%.0f M", float64(n)/1e6)
+	case n >= 10_000_000:
+		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+	case n >= 500_000:
+		return fmt.Sprintf("%.2f M", float64(n)/1e6)
+	case n >= 1000:
+		return fmt.Sprintf("%.1f k", float64(n)/1e3)
+	}
+	return fmt.Sprint(n)
+}
+
+// thousands writes 1000 as 1,000.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// plural writes a number of things: 1 layer, 2 layers.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return thousands(n) + " " + what + "s"
+}
+
+// number is a figure that may be NaN or infinite, which JSON has no word for:
+// null then.
+type number float64
+
+// MarshalJSON implements [json.Marshaler].
+func (x number) MarshalJSON() ([]byte, error) {
+	if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(x))
+}
+
+// single is a number of float32, written with as many digits as that has.
+type single float32
+
+// MarshalJSON implements [json.Marshaler].
+func (x single) MarshalJSON() ([]byte, error) {
+	if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float32(x))
+}
