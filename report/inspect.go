@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,79 +105,67 @@ func uses(w *graph.Weight) []string {
 
 // InspectText writes an inspection for a person.
 func InspectText(w io.Writer, in *Inspect, style Style) error {
-	p := &printer{w: w}
+	p := &printer{w: w, style: style}
 	n := in.Inspection.Network
-	p.printf("%s   %s   opset %d, IR %d\n", style.paint(ansiBold, base(in.Model.Path)), in.Model.Producer, in.Model.Opset, in.Model.IRVersion)
 	if n == nil {
-		p.unsupported(in, style)
+		p.printf("%s   %s, opset %d\n", style.paint(ansiBold, base(in.Model.Path)), printable(in.Model.Producer), in.Model.Opset)
+		p.unsupported(in.Inspection.Unsupported)
 		return p.err
 	}
-	p.printf("%s, %s parameters, %.4g %% in layers, %d classes\n", in.Model.Family, Count(in.Model.Parameters), 100*in.Inspection.Coverage, in.Model.Classes)
-	p.printf("input  %s\noutput %s\n", in.Input, in.Output)
-	if in.Model.SoftmaxRemoved {
-		p.printf("note   the graph ends in a Softmax; losses are measured on what enters it\n")
-	}
-	if in.Model.FixedBatch > 0 {
-		p.printf("note   the file is bound to batches of %d\n", in.Model.FixedBatch)
-	}
-	p.printf("chain  %d stages between %d necks\n\n", len(n.Necks)-1, len(n.Necks))
-	p.weightTable(n, style)
-	p.skipped(in.Inspection.Skipped, style)
+	p.model(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
+	p.printf("input  %s\n", printable(in.Input))
+	p.printf("output %s, %d classes\n", printable(in.Output), in.Model.Classes)
+	p.printf("chain  %s between %d necks, which every path to the output passes\n\n", plural(len(n.Necks)-1, "stage"), len(n.Necks))
+	p.weights(n)
+	p.skipped(in.Inspection.Skipped)
 	return p.err
 }
 
-// weightTable lists blocks, and under each its weights.
-func (p *printer) weightTable(n *graph.Network, style Style) {
+// weights lists blocks, and under each its weights.
+func (p *printer) weights(n *graph.Network) {
 	name, shape, storage := 0, 0, 0
 	for _, w := range n.Weights {
-		name = max(name, columns(w.Name))
+		name = max(name, columns(printable(w.Name)))
 		shape = max(shape, len(fmt.Sprint(w.Tensor.Shape)))
 		storage = max(storage, len(w.Tensor.Storage))
 	}
 	for _, l := range n.Layers(graph.ByBlock) {
-		p.printf("%s   %s parameters, after neck %d\n", style.paint(ansiBold, l.Name), Count(l.Parameters), l.Neck)
+		p.printf("%s   %s parameters, behind neck %d\n", p.style.paint(ansiBold, printable(l.Name)), count(l.Parameters), l.Neck)
 		for _, i := range l.Weights {
 			w := n.Weights[i]
-			line := fmt.Sprintf("  %-*s  %-*s  %-8s %-*s", name, w.Name, shape, fmt.Sprint(w.Tensor.Shape), w.Tensor.DType, storage, w.Tensor.Storage)
+			text := printable(w.Name)
+			line := fmt.Sprintf("  %s%s  %-*s  %-8v  %-*s", text, strings.Repeat(" ", name-columns(text)), shape, fmt.Sprint(w.Tensor.Shape), w.Tensor.DType, storage, w.Tensor.Storage)
 			if len(w.Uses) > 1 {
-				line += fmt.Sprintf("  shared by %d uses", len(w.Uses))
+				line += fmt.Sprintf("  %d uses", len(w.Uses))
 			}
 			p.printf("%s\n", strings.TrimRight(line, " "))
 		}
 	}
 }
 
-// maxListed is how many skipped tensors of one reason are named.
-const maxListed = 5
-
 // skipped groups what is in no layer by its reason.
-func (p *printer) skipped(list []graph.Skipped, style Style) {
+func (p *printer) skipped(list []graph.Skipped) {
 	byReason := map[string][]string{}
-	var reasons []string
 	for _, s := range list {
-		if byReason[s.Reason] == nil {
-			reasons = append(reasons, s.Reason)
-		}
-		byReason[s.Reason] = append(byReason[s.Reason], s.Name)
+		byReason[s.Reason] = append(byReason[s.Reason], printable(s.Name))
 	}
-	if len(reasons) > 0 {
-		p.printf("\n%s\n", style.paint(ansiBold, "in no layer"))
+	if len(list) > 0 {
+		p.printf("\n%s\n", p.style.paint(ansiBold, "in no layer"))
 	}
-	slices.Sort(reasons)
-	for _, r := range reasons {
-		names := byReason[r]
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		names := byReason[reason]
 		text := strings.Join(names[:min(len(names), maxListed)], ", ")
 		if more := len(names) - maxListed; more > 0 {
 			text += fmt.Sprintf(" and %d more", more)
 		}
-		p.printf("  %s: %s\n", r, text)
+		p.hanging("  ", 2, printable(reason)+": "+text)
 	}
 }
 
-func (p *printer) unsupported(in *Inspect, style Style) {
-	list := in.Inspection.Unsupported
-	p.printf("\n%s\n", style.paint(ansiRed, fmt.Sprintf("%d nodes cannot be run", len(list))))
+// unsupported lists the nodes that stand in a model's way.
+func (p *printer) unsupported(list []onnx.Unsupported) {
+	p.printf("\n%s\n", p.style.paint(ansiRed, "cannot be run: "+plural(len(list), "obstacle")))
 	for _, u := range list {
-		p.printf("  %s: %s\n", u.Node, u.Reason)
+		p.printf("  %s: %s\n", printable(u.Node), printable(u.Reason))
 	}
 }

@@ -17,30 +17,35 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func number(x float64) *float64 { return &x }
+func pointer(x float64) *float64 { return &x }
 
 // sample is a report with every status and every absent number.
 func sample() *Check {
 	return &Check{
-		Model: Model{Path: "models/vit.onnx", SHA256: "00ff", Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
+		Model: Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
 		Data:  Data{Name: "images", Val: "test[:1000]", ValN: 1000, Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
 		Diagnosis: &diag.Report{
-			Metrics: diag.Metrics{Loss: number(4.532), StartLoss: number(4.532), Error: number(0.792), ECE: number(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
+			Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
 			Layers: []diag.LayerResult{
-				{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: number(0.026), DeltaLoss: 0.191, Kappa: number(1.612), KappaScaled: number(287.2), Agreement: number(-0.036),
+				{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: pointer(0.026), DeltaLoss: 0.191, Kappa: pointer(1.612), KappaScaled: pointer(287.2), Agreement: pointer(-0.036),
 					Transfer: &diag.Transfer{DeltaLoss: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
 					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
 				{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
 				{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
 				{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
-				{Name: "head", Index: 4, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: number(0.25), DeltaLoss: 1.774, Kappa: number(0.0339), KappaScaled: number(5), Agreement: number(0.23),
-					Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: number(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				{Name: "層\x1b[31m", Index: 4, Parameters: 1 << 27, WNorm: 17, GNorm: 2, Step: 1e-4, StepShare: pointer(1e-5), DeltaLoss: 0.112, Kappa: pointer(1.12e7), KappaScaled: pointer(5), Agreement: pointer(-0.004),
+					Transfer: &diag.Transfer{DeltaLoss: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+					Status:   diag.StatusOK, Reason: "the loss falls to the end of the path", Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
+				{Name: "head", Index: 5, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: pointer(0.25), DeltaLoss: 1.774, Kappa: pointer(0.0339), KappaScaled: pointer(5), Agreement: pointer(0.23),
+					Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
 					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 			},
 			Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},
 			Violations: []diag.Violation{
-				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss"},
-				{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.1", Message: "blocks.1 was not measured"},
+				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "層\x1b[31m", Message: "moving this layer takes 0.071 ± 0.02 nats off the loss of unseen examples, for sure more than 0.045"},
+				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss of unseen examples, for sure more than 0.045"},
+				{Rule: diag.RuleNotMeasured, Level: diag.LevelError, Layer: "blocks.1", Message: "not measured: the loss is not finite"},
+				{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.0", Message: "no transfer figure: the gradient is zero"},
 				{Rule: diag.RuleCalibrateFirst, Level: diag.LevelInfo, Message: "read the calibrated diagnosis"},
 			},
 			Complete: true, N: 1000, Classes: 100, Threshold: 0.01, Coverage: 0.9731,
@@ -89,30 +94,73 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-// TestTextColumns: the columns of the table line up, whatever is in the cells.
-func TestTextColumns(t *testing.T) {
+// TestTableColumns: the figures line up, whatever characters names have, and
+// nothing in a name reaches the terminal as a control sequence.
+func TestTableColumns(t *testing.T) {
 	var text bytes.Buffer
 	if err := CheckText(&text, sample(), Style{}); err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(text.String()) {
-		if strings.HasPrefix(line, "head") || strings.HasPrefix(line, "embed") {
-			before, _, _ := strings.Cut(line, " ± ")
-			if got := columns(before); got != 53 {
-				t.Errorf("± stands in column %d, want 53: %q", got, line)
-			}
+	if strings.Contains(text.String(), "\x1b") {
+		t.Error("an escape sequence of a layer's name is printed")
+	}
+	_, table, _ := strings.Cut(text.String(), "\nlayer")
+	table, violations, _ := strings.Cut(table, "\n\n")
+	at := map[int]bool{}
+	for line := range strings.Lines(table) {
+		if before, _, ok := strings.Cut(line, " ± "); ok {
+			at[columns(before)] = true
+		}
+	}
+	if len(at) != 1 {
+		t.Errorf("± stands in columns %v, want one:\n%s", at, table)
+	}
+	for line := range strings.Lines(violations) {
+		if n := columns(strings.TrimSuffix(line, "\n")); n > lineColumns {
+			t.Errorf("%d columns, want at most %d: %s", n, lineColumns, line)
+		}
+	}
+}
+
+// TestFixed: losses are told apart however small they are, and zero has no sign.
+func TestFixed(t *testing.T) {
+	for _, c := range []struct {
+		loss, x float64
+		want    string
+	}{
+		{4.5, 0.0453, "0.045"}, {4.5, -0.0001, "0.000"}, {0.2, 0.0021, "0.0021"}, {0.0004, 0.0000042, "0.000004"}, {90, 0.5, "0.500"},
+	} {
+		d := &diag.Report{Threshold: 0.01, Metrics: diag.Metrics{StartLoss: &c.loss}}
+		if got := fixed(c.x, decimals(d)); got != c.want {
+			t.Errorf("%v of a loss of %v is printed %s, want %s", c.x, c.loss, got, c.want)
 		}
 	}
 }
 
 // TestVerdict: the same violations fail at the level that was asked for.
 func TestVerdict(t *testing.T) {
-	for level, want := range map[diag.Level]int{diag.LevelError: 1, diag.LevelWarning: 2, "": 0} {
+	for level, want := range map[diag.Level]int{diag.LevelError: 3, diag.LevelWarning: 4, "": 0} {
 		c := sample()
 		c.FailOn = level
 		if got := len(c.Failed()); got != want {
 			t.Errorf("at %q %d violations fail, want %d", level, got, want)
 		}
+	}
+}
+
+// failingWriter fails at the second write.
+type failingWriter struct{ writes int }
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if w.writes++; w.writes > 1 {
+		return 0, os.ErrClosed
+	}
+	return len(p), nil
+}
+
+func TestWriteError(t *testing.T) {
+	if err := CheckText(&failingWriter{}, sample(), Style{}); err != os.ErrClosed {
+		t.Errorf("CheckText returns %v, want the writer's error", err)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // The products of a ViT-B/16 on 8 images and of the small ViT of the quick start on 50, one
 // thread each. go test -bench Gemm reports GFLOP/s.
 func BenchmarkGemm(b *testing.B) {
-	for _, v := range Variants()[1:] {
+	for _, v := range Variants() {
 		c := NewContext(1, WithVariant(v))
 		for _, s := range []struct{ m, n, k int }{
 			{1576, 768, 768}, {1576, 3072, 768}, {1576, 768, 3072}, {768, 768, 1576},
@@ -31,7 +31,7 @@ func BenchmarkGemm(b *testing.B) {
 
 // The attention of the same models: scores are NT, their product with the values NN.
 func BenchmarkGemmBatch(b *testing.B) {
-	for _, v := range Variants()[1:] {
+	for _, v := range Variants() {
 		c := NewContext(1, WithVariant(v))
 		for _, s := range []struct{ batch, m, n, k int }{{150, 17, 17, 32}, {150, 17, 32, 17}, {96, 197, 197, 64}, {96, 197, 64, 197}} {
 			for _, trans := range []string{"NN", "NT", "TN"} {
@@ -55,4 +55,31 @@ func BenchmarkGemmBatch(b *testing.B) {
 func reportFLOPs(b *testing.B, flops float64) {
 	b.ReportMetric(flops*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 	b.ReportMetric(0, "ns/op")
+}
+
+// The other kernels on the activations of the small ViT, one thread, in ns per element.
+func BenchmarkRows(b *testing.B) {
+	const rows, d = 850, 384
+	in := newRowInput(b, rows, d)
+	out := make([]float32, rows*d)
+	for _, v := range Variants() {
+		c := NewContext(1, WithVariant(v))
+		run := func(name string, f func()) {
+			b.Run(fmt.Sprintf("%v/%s", v, name), func(b *testing.B) {
+				for b.Loop() {
+					f()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(rows*d), "ns/element")
+			})
+		}
+		for _, k := range unaryKernels {
+			run(k.name, func() { k.f32(c, in.x, out) })
+		}
+		for _, k := range binaryKernels {
+			run(k.name, func() { k.f32(c, in.x, in.dy, out) })
+		}
+		for _, k := range rowKernels {
+			run(k.name, func() { k.f32(c, in, out) })
+		}
+	}
 }

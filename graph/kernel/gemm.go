@@ -28,7 +28,7 @@ func Gemm[T Float](c *Context, transA, transB bool, m, n, k int, alpha T, a []T,
 	if m*n*k < flopsParallel {
 		p.serial()
 	} else {
-		p.parallel(c)
+		gemmParallel(c, p)
 	}
 }
 

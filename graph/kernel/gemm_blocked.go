@@ -10,7 +10,7 @@ const (
 
 	// Below these sizes an operand is read where it lies: packing would not pay.
 	packRowsMin    = 48 // rows of the result, for b
-	packColumnsMin = 48 // columns of the result, for a transposed a
+	packColumnsMin = 128// columns of the result, for a transposed a
 
 	// flopsParallel is the number of multiplications below which waking other threads takes
 	// longer than they save.
@@ -104,9 +104,9 @@ func (p *product) serial() {
 	})
 }
 
-// parallel computes the product on the threads of the Context.
-func (call product) parallel(c *Context) {
-	p := &call // a copy, lest the products of serial escape to the heap as well
+// gemmParallel computes a product on the threads of the Context. It takes a copy, because p
+// escapes to the heap here, and the small products computed serially should not.
+func gemmParallel(c *Context, p product) {
 	rows := rowsMax / p.tileRows()
 	tasksDown := (p.tilesDown() + rows - 1) / rows
 	// A few tasks for each thread even out their speeds.

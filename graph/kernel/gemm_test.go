@@ -7,6 +7,16 @@ import (
 	"testing"
 )
 
+// roundoff is the largest relative error of rounding to float32.
+const roundoff = 1.0 / (1 << 24)
+
+// fill draws from the normal distribution.
+func fill(rng *rand.Rand, x []float32) {
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+}
+
 // gemmCase is a product with everything that Gemm takes; rows of the operands lie pad
 // elements apart.
 type gemmCase struct {

@@ -1,7 +1,8 @@
+//go:build unix
+
 package kernel
 
 import (
-	"math/rand/v2"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -29,14 +30,4 @@ func guarded(t testing.TB, n int) []float32 {
 		return []float32{}
 	}
 	return unsafe.Slice((*float32)(unsafe.Pointer(&m[size-4*n])), n)
-}
-
-// roundoff is the largest relative error of rounding to float32.
-const roundoff = 1.0 / (1 << 24)
-
-// fill draws from the normal distribution.
-func fill(rng *rand.Rand, x []float32) {
-	for i := range x {
-		x[i] = float32(rng.NormFloat64())
-	}
 }

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"unicode"
+
+	"modeldoctor/dataset"
+	"modeldoctor/graph"
+	"modeldoctor/onnx"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The exit codes of every command.
+const (
+	exitOK          = 0
+	exitBreached    = 1   // a rule was breached
+	exitUsage       = 2   // wrong flags, arguments or configuration
+	exitUnreadable  = 3   // model or data unreadable or unsupported
+	exitTimeout     = 4   // the time limit came first; the report is partial
+	exitInternal    = 5   // a defect of the program, or of its surroundings
+	exitInterrupted = 130 // interrupted
+)
+
+// exitHelp is the table of exit codes as --help shows it.
+const exitHelp = `Exit status
+  0    done; no rule is breached at the level of --fail-on
+  1    a rule is breached
+  2    wrong usage or configuration
+  3    model or data cannot be read or are not supported
+  4    the time limit came first; the report is partial
+  5    internal error, or the report cannot be written
+  130  interrupted
+`
+
+// errBreached ends a check whose report says FAIL.
+var errBreached = errors.New("a rule is breached")
+
+// failure is an error that knows its exit code.
+type failure struct {
+	code int
+	msg  string // one line; empty: that of err
+	hint string // what the user can do about it
+	err  error  // the cause; may be nil
+}
+
+func (f *failure) Error() string {
+	if f.msg == "" {
+		return f.err.Error()
+	}
+	return f.msg
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// Hint returns what the user can do about it.
+func (f *failure) Hint() string { return f.hint }
+
+// usage is a mistake in flags, arguments or configuration.
+func usage(format string, args ...any) *failure {
+	return &failure{code: exitUsage, msg: fmt.Sprintf(format, args...), hint: "see `modeldoctor --help`"}
+}
+
+func (f *failure) withHint(format string, args ...any) *failure {
+	f.hint = fmt.Sprintf(format, args...)
+	return f
+}
+
+// unreadable is a fault of the user's model or data that has no type of its own.
+func unreadable(err error, hint string) *failure {
+	return &failure{code: exitUnreadable, err: err, hint: hint}
+}
+
+// usageError puts the library's complaint about a flag into our words.
+func usageError(c *cli.Context, err error, _ bool) error {
+	msg := strings.NewReplacer(
+		"flag provided but not defined: -", "unknown flag --",
+		"flag needs an argument: -", "a value is missing after --",
+		" for flag -", " for flag --",
+	).Replace(err.Error())
+	f := usage("%s", msg)
+	command := c.Command
+	if command == nil || command.Name == c.App.Name {
+		return f
+	}
+	f.withHint("see `modeldoctor %s --help`", command.Name)
+	if name, ok := strings.CutPrefix(msg, "unknown flag --"); ok {
+		var names []string
+		for _, flag := range command.Flags {
+			names = append(names, flag.Names()[0])
+		}
+		if near := closest(name, names); near != "" {
+			f.withHint("did you mean --%s? see `modeldoctor %s --help`", near, command.Name)
+		}
+	}
+	return f
+}
+
+// closest returns the name that a mistyped one was meant to be, or "".
+func closest(mistyped string, names []string) string {
+	best, least := "", 1+len(mistyped)/3
+	for _, name := range names {
+		if d := editDistance(mistyped, name); d <= least && (best == "" || d < least) {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// editDistance is the number of bytes to insert, remove or replace to make a
+// into b (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// exitCode maps an error to the exit code.
+func exitCode(err error) int {
+	var (
+		own     *failure
+		format  *onnx.FormatError
+		model   *graph.Error
+		data    *dataset.Error
+		library cli.ExitCoder
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errBreached):
+		return exitBreached
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &model), errors.As(err, &format), errors.As(err, &data):
+		return exitUnreadable
+	case errors.As(err, &library): // `modeldoctor help NONSENSE`
+		return exitUsage
+	}
+	return exitInternal
+}
+
+// message is what is said about an error, in one line.
+func message(err error) string {
+	var own *failure
+	text := err.Error()
+	if exitCode(err) == exitTimeout && !errors.As(err, &own) {
+		text = "the time limit came first; there is nothing to report yet"
+	}
+	// Errors quote names from files, which may hold anything.
+	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
+}
+
+// hintOf returns what the user can do about an error, or "".
+func hintOf(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	var data *dataset.Error
+	if errors.As(err, &data) {
+		return data.Hint
+	}
+	var file *fs.PathError
+	switch code := exitCode(err); {
+	case code == exitTimeout:
+		return timeoutHint
+	case code == exitUsage:
+		return "see `modeldoctor --help`"
+	case errors.As(err, &file): // activations that do not fit --memory
+		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
+	}
+	return "this is a defect; please report it with the command line"
+}
+
+const timeoutHint = "raise --timeout, or use fewer images (--samples) or layers (--layers)"
