@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"modeldoctor/diag"
@@ -14,31 +16,33 @@ import (
 )
 
 func checkCommand() *cli.Command {
-	flags := append(dataFlags(), modelFlags()...)
-	flags = append(flags,
-		&cli.StringSliceFlag{Name: "layers", Usage: "measure only layers whose name matches a `GLOB`, such as 'blocks.1*'; several separated by commas", EnvVars: env("layers"), Category: categoryMethod},
-		stringFlag(categoryMethod, "granularity", "block", "what is moved as one: block, module or tensor"),
-		stringFlag(categoryMethod, "direction", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
-		boolFlag(categoryMethod, "calibrated", "divide the logits by the temperature that fits the data first, to see what no scalar can repair"),
-		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "recoverable loss from which a layer breaches MD001, as a `SHARE` of the loss", EnvVars: env("threshold"), Category: categoryMethod},
-		&cli.Uint64Flag{Name: "seed", Usage: "recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
-		stringFlag(categoryOutput, "fail-on", "error", "lowest level of a rule that fails the check: error, warning or never"),
-	)
-	flags = append(flags, runFlags()...)
-	flags = append(flags, outputFlags()...)
-	return &cli.Command{
+	method := []cli.Flag{
+		listFlag(categoryMethod, "layers", "GLOB", nil, "only layers whose name matches, such as 'blocks.1*'; several separated by commas"),
+		stringFlag(categoryMethod, "granularity", "KIND", "block", "what is moved as one: block, module or tensor"),
+		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
+		boolFlag(categoryMethod, "calibrated", "first divide the logits by the temperature that fits best, to see what that cannot repair"),
+		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
+		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
+	}
+	memory := stringFlag(categoryRun, "memory", "SIZE", "4GiB", "about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
+	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a rule that makes the exit status 1: error, warning or never")
+	return withHelp(&cli.Command{
 		Name:      "check",
 		Usage:     "diagnose each layer; exit status 1 when a rule is breached",
 		ArgsUsage: "MODEL",
-		Description: "Measures, for each layer, how much validation loss moving it gives back (ΔL), how much of\n" +
-			"that holds on images that chose neither direction nor length (ΔL̂, with a 95 % interval), and the\n" +
-			"curvature κ. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
-		Flags:              append(flags, configFlag()),
-		Before:             withConfig,
-		Action:             check,
-		OnUsageError:       usageError,
-		CustomHelpTemplate: cli.CommandHelpTemplate + "\n" + exitHelp + "\n",
-	}
+		Description: "For each layer: how much validation loss moving it takes off (ΔL), how much of that holds " +
+			"on images that chose neither the direction nor the length of the move (ΔL̂, with a 95 % interval), " +
+			"and the curvature (κ). Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
+		Flags: slices.Concat(dataFlags(), modelFlags(), method,
+			append([]cli.Flag{failOn}, outputFlags()...), append(runFlags(), memory, configFlag())),
+		Before:       withConfig,
+		Action:       check,
+		OnUsageError: usageError,
+	},
+		"modeldoctor check model.onnx",
+		"modeldoctor check --data images --val 'val[:1000]' --preprocess imagenet model.onnx",
+		"modeldoctor check --fail-on warning --format text,json=report.json model.onnx",
+	)
 }
 
 // check diagnoses one model.
@@ -48,16 +52,16 @@ func check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	opt, err := checkOptionsOf(c)
+	opt, err := readCheckOptions(c)
 	if err != nil {
 		return err
 	}
-	ctx := c.Context
-	if d := c.Duration("timeout"); d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
+	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"))
+	if err != nil {
+		return err
 	}
+	ctx, cancel := withTimeout(c)
+	defer cancel()
 	bar := newProgress(c)
 	defer bar.finish()
 
@@ -68,7 +72,7 @@ func check(c *cli.Context) error {
 	defer model.Close()
 	layers, err := graph.SelectLayers(network.Layers(opt.granularity), c.StringSlice("layers"))
 	if err != nil {
-		return usage("--layers: %v", err)
+		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
 	}
 	if err := network.CheckFinite(); err != nil {
 		return err
@@ -78,9 +82,10 @@ func check(c *cli.Context) error {
 		return err
 	}
 	runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-	if err := data.choosePreprocess(ctx, c, path, network, runner); err != nil {
+	if err := data.choosePreprocess(ctx, c, path, network, runner, bar.update); err != nil {
 		return err
 	}
+	bar.finish()
 	opt.diag.Coverage = network.Coverage()
 	opt.diag.PreprocessDetected = data.detected
 	opt.diag.Progress = bar.update
@@ -103,59 +108,56 @@ func check(c *cli.Context) error {
 	if result.Model.SHA256, err = model.SHA256(); err != nil {
 		return err
 	}
-	err = printers{
+	err = out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.CheckText(w, result, s) },
 		json: func(w io.Writer) error { return report.CheckJSON(w, result) },
-	}.write(c, opt.destinations)
+	})
 	switch {
 	case err != nil:
 		return err
-	case stopped != nil:
-		return stopped
+	case errors.Is(stopped, context.DeadlineExceeded):
+		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
 	case len(result.Failed()) > 0:
 		return errBreached
 	}
-	return nil
+	return stopped
 }
 
 // checkOptions are the flags of check that can be wrong by themselves; they are
 // read before any file is opened.
 type checkOptions struct {
-	granularity  graph.Granularity
-	failOn       diag.Level
-	destinations []destination
-	diag         diag.Options
+	granularity graph.Granularity
+	failOn      diag.Level // "": never
+	diag        diag.Options
 }
 
-func checkOptionsOf(c *cli.Context) (checkOptions, error) {
-	var opt checkOptions
+func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
 	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
-	_, err4 := oneOf(c, "color", "auto", "always", "never")
-	memory, err5 := parseBytes(c.String("memory"))
-	var err6 error
-	opt.destinations, err6 = destinations(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5, err6); err != nil {
-		return opt, err
+	memory, err4 := parseBytes(c.String("memory"))
+	if err := cmp.Or(err1, err2, err3, err4, checkRunFlags(c)); err != nil {
+		return checkOptions{}, err
 	}
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
-		return opt, usage("--threshold: %v is not between 0 and 1", t)
+		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
 	}
-	if c.Int("samples") < 0 || c.Int("batch") < 0 || c.Int("threads") < 0 {
-		return opt, usage("--samples, --batch and --threads cannot be negative")
+	if n := c.Int("samples"); n < 0 {
+		return checkOptions{}, usage("--samples: %d is negative", n)
 	}
-	opt.granularity = graph.Granularity(granularity)
-	if failOn != "never" {
-		opt.failOn = diag.Level(failOn)
+	if failOn == "never" {
+		failOn = ""
 	}
-	opt.diag = diag.Options{
-		Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
-		Calibrated: c.Bool("calibrated"),
-		Threshold:  c.Float64("threshold"),
-		Memory:     memory,
-	}
-	return opt, nil
+	return checkOptions{
+		granularity: graph.Granularity(granularity),
+		failOn:      diag.Level(failOn),
+		diag: diag.Options{
+			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
+			Calibrated: c.Bool("calibrated"),
+			Threshold:  c.Float64("threshold"),
+			Memory:     memory,
+		},
+	}, nil
 }
 
 // diagLayers hands the network's layers to the diagnosis.

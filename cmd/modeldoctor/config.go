@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -20,7 +20,10 @@ const configName = ".modeldoctor.yaml"
 
 // withConfig is a command's Before: it gives the flags that are set neither on
 // the command line nor in the environment the values of the configuration
-// file. Its keys are the flags' names; a key that no command knows is an error.
+// file. Its keys are the names of flags, of any command, so that commands can
+// share it; a value is checked as if it stood on the command line. Flags without
+// an environment variable cannot stand in the file either. A relative path is
+// looked for beside the file first.
 func withConfig(c *cli.Context) error {
 	path, err := findConfig(c.String("config"))
 	if err != nil || path == "" {
@@ -28,60 +31,86 @@ func withConfig(c *cli.Context) error {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return usage("%v", err)
+		return usage("--config: %v", err)
 	}
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
-		return usage("%s: %v", path, err).withHint("the file holds flags as keys, one a line: val: 'test[:1000]'")
+		return usage("%s: %v", path, err).withHint("the file holds flags as keys, one a line, such as fail-on: never")
 	}
 	known := map[string]bool{}
 	for _, command := range c.App.Commands {
-		for _, f := range command.Flags {
-			for _, name := range f.Names() {
-				known[name] = true
+		for name := range settable(command) {
+			known[name] = true
+		}
+	}
+	flags := settable(c.Command)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !known[key] {
+			f := usage("%s: unknown key %q", path, key).withHint("keys are the names of flags; see `modeldoctor check --help`")
+			if near := closest(key, slices.Collect(maps.Keys(known))); near != "" {
+				f.withHint("did you mean %s? keys are the names of flags", near)
 			}
+			return f
 		}
-	}
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
-		if !known[key] || key == "config" {
-			return usage("%s: unknown key %q", path, key).withHint("keys are the names of flags; see `modeldoctor check --help`")
-		}
-		if c.IsSet(key) || !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), key) }) {
+		flag := flags[key]
+		if flag == nil || c.IsSet(key) {
 			continue
 		}
-		text, err := scalarText(values[key])
-		if err == nil {
-			err = c.Set(key, text)
-		}
+		text, err := flagText(values[key])
 		if err != nil {
 			return usage("%s: %s: %v", path, key, err)
+		}
+		if err := c.Set(key, besideConfig(flag, path, text)); err != nil {
+			return usage("%s: %s: %q: %v", path, key, text, err)
 		}
 	}
 	return nil
 }
 
-// scalarText writes a YAML value as a flag takes it: lists separated by commas.
-func scalarText(v any) (string, error) {
+// settable returns the flags of a command that can stand in a file.
+func settable(command *cli.Command) map[string]cli.Flag {
+	flags := map[string]cli.Flag{}
+	for _, f := range command.Flags {
+		name := f.Names()[0]
+		if documented, ok := f.(cli.DocGenerationFlag); ok && len(documented.GetEnvVars()) > 0 && name != "config" {
+			flags[name] = f
+		}
+	}
+	return flags
+}
+
+// flagText writes a YAML value as a flag takes it: lists separated by commas.
+func flagText(v any) (string, error) {
 	switch v := v.(type) {
 	case []any:
 		parts := make([]string, len(v))
 		for i, e := range v {
-			text, err := scalarText(e)
+			text, err := flagText(e)
 			if err != nil {
 				return "", err
 			}
 			parts[i] = text
 		}
 		return strings.Join(parts, ","), nil
-	case string, bool, int, float64:
+	case string, bool, int, int64, uint64, float64:
 		return fmt.Sprint(v), nil
+	case nil:
+		return "", errors.New("no value")
 	}
-	return "", fmt.Errorf("a value or a list of values is expected, found %T", v)
+	return "", fmt.Errorf("expected a value or a list of values, found %v", v)
+}
+
+// besideConfig returns the path of a file that a flag names, if there is one
+// beside the configuration file; otherwise the text as it is.
+func besideConfig(flag cli.Flag, config, text string) string {
+	if f, ok := flag.(*cli.StringFlag); !ok || !f.TakesFile || filepath.IsAbs(text) {
+		return text
+	}
+	path := filepath.Join(filepath.Dir(config), text)
+	if _, err := os.Stat(path); err != nil {
+		return text
+	}
+	return path
 }
 
 // findConfig returns the configuration file's path, or "" if there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 
 	"modeldoctor/cifar"
 	"modeldoctor/dataset"
@@ -18,14 +19,22 @@ import (
 // dataFlags say which images are used and how they are prepared.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag(categoryData, "data", "", "`PATH` of a CIFAR folder or archive, or of a folder of class folders (default for 100 classes: the built-in CIFAR-100 sample)"),
-		stringFlag(categoryData, "val", "", "`SPLIT` to diagnose on, with an optional slice: 'test[:1000]' (default: one half of test or validation)"),
-		stringFlag(categoryData, "holdout", "", "`SPLIT` kept for accepting a fix; check only makes sure that it does not overlap --val"),
-		stringFlag(categoryData, "train", "", "`SPLIT` that a fix trains on; check only makes sure that it does not overlap --val"),
-		intFlag(categoryData, "samples", 0, "use `N` examples, evenly spaced in order of class (default: all)"),
-		stringFlag(categoryData, "preprocess", "", "preprocessing `NAME|FILE`: a preset, or a preprocessor_config.json (default: found beside the model, else detected)"),
-		stringFlag(categoryData, "labels", "", "`FILE` with the model's class names, one a line, to match with the data's (default: id2label of a config.json beside the model)"),
+		fileFlag(categoryData, "data", "PATH", "folder or archive of CIFAR-10 or CIFAR-100, or folder of class folders; by default, for a model of 100 classes, the built-in CIFAR-100 sample"),
+		stringFlag(categoryData, "val", "SPLIT", "", "split to diagnose on, or a part of it: test, test[:1000], val[10%:20%]; by default one half of test or validation"),
+		stringFlag(categoryData, "holdout", "SPLIT", "", "part kept for accepting a fix; check makes sure that --val does not overlap it"),
+		stringFlag(categoryData, "train", "SPLIT", "", "part that a fix trains on; check makes sure that --val does not overlap it"),
+		intFlag(categoryData, "samples", "N", "use only N images, evenly spaced in order of class"),
+		fileFlag(categoryData, "preprocess", "NAME|FILE", "preprocessing: "+strings.Join(presetNames(), ", ")+", or a preprocessor_config.json; by default found beside the model, else detected"),
+		fileFlag(categoryData, "labels", "FILE", "names of the model's classes, one a line, to match with the data's; by default id2label of a config.json beside the model"),
 	}
+}
+
+func presetNames() []string {
+	var names []string
+	for _, p := range dataset.Presets() {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // validation is the set V of a diagnosis and how its images are prepared.
@@ -38,7 +47,7 @@ type validation struct {
 
 // openValidation finds the data and draws V from it.
 func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*validation, error) {
-	source, err := openSource(c, n)
+	source, err := openSource(c, modelPath, n)
 	if err != nil {
 		return nil, err
 	}
@@ -53,19 +62,19 @@ func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*valida
 		return nil, err
 	}
 	if k := c.Int("samples"); k > 0 && k < set.Len() {
-		set = dataset.Subset(set, fmt.Sprintf("%d of %s", k, set.Name()), dataset.Sample(dataset.Labels(set), k))
+		set = dataset.Subset(set, "sample of "+set.Name(), dataset.Sample(dataset.Labels(set), k))
 	}
 	return &validation{source: source.Name(), set: set}, nil
 }
 
-func openSource(c *cli.Context, n *graph.Network) (dataset.Source, error) {
+func openSource(c *cli.Context, modelPath string, n *graph.Network) (dataset.Source, error) {
 	path := c.String("data")
 	switch {
 	case path == "" && n.Classes == 100:
 		return cifar.Sample(), nil
 	case path == "":
 		return nil, usage("no data: the model has %d classes, and the built-in sample has 100", n.Classes).
-			withHint("give validation images: modeldoctor check --data FOLDER --val 'val[:1000]' MODEL")
+			withHint("give validation images: modeldoctor check --data FOLDER %s", modelPath)
 	case cifar.Detect(path):
 		return cifar.Open(path)
 	}
@@ -75,8 +84,12 @@ func openSource(c *cli.Context, n *graph.Network) (dataset.Source, error) {
 // drawValidation applies --val, or takes one half of the test split. Splits
 // that are named for later use must not overlap it.
 func drawValidation(c *cli.Context, source dataset.Source) (dataset.Set, error) {
-	expression := c.String("val")
-	if expression == "" {
+	if c.String("val") == "" {
+		for _, flag := range []string{"holdout", "train"} {
+			if c.String(flag) != "" {
+				return nil, usage("--%s is given without --val", flag).withHint("name the part to diagnose on, too: --val 'test[:1000]'")
+			}
+		}
 		for _, name := range source.Splits() {
 			if name == dataset.Holdout { // validation and hold-out are apart already
 				return source.Split(dataset.Validation)
@@ -85,42 +98,40 @@ func drawValidation(c *cli.Context, source dataset.Source) (dataset.Set, error) 
 		set, _, err := dataset.Divide(source)
 		return set, err
 	}
-	slice, err := dataset.ParseSlice(expression)
-	if err != nil {
-		return nil, usage("--val: %v", err)
-	}
-	parts := []dataset.Slice{slice}
-	for _, flag := range []string{"holdout", "train"} {
+	var parts []dataset.Slice
+	for _, flag := range []string{"val", "holdout", "train"} {
 		if c.String(flag) == "" {
 			continue
 		}
-		other, err := dataset.ParseSlice(c.String(flag))
+		part, err := dataset.ParseSlice(c.String(flag))
 		if err != nil {
-			return nil, usage("--%s: %v", flag, err)
+			return nil, usage("--%s: %v", flag, err).withHint("%s", hintOf(err))
 		}
-		parts = append(parts, other)
+		parts = append(parts, part)
 	}
 	if err := dataset.Disjoint(source, parts...); err != nil {
 		return nil, err
 	}
-	return slice.Apply(source)
+	return parts[0].Apply(source)
 }
 
 // matchClasses brings the data's labels into the order of the model's outputs
 // where both sides have class names.
 func matchClasses(c *cli.Context, modelPath string, set dataset.Set, n *graph.Network) (dataset.Set, error) {
-	var names []string
-	var err error
-	if path := c.String("labels"); path != "" {
-		names, err = dataset.ReadLabels(path)
-	} else {
-		names, err = dataset.FindClassNames(modelPath)
+	where, read := c.String("labels"), dataset.ReadLabels
+	if where == "" {
+		where, read = modelPath, dataset.FindClassNames
 	}
+	names, err := read(where)
 	if err != nil {
 		return nil, err
 	}
 	if names != nil && len(names) != n.Classes {
-		return nil, &dataset.Error{Path: c.String("labels"), Msg: fmt.Sprintf("%d class names for a model of %d classes", len(names), n.Classes), Hint: "give one name per output of the model"}
+		msg := fmt.Sprintf("%d class names for %d classes", len(names), n.Classes)
+		if where == modelPath {
+			msg = "the config.json beside the model has " + msg
+		}
+		return nil, &dataset.Error{Path: where, Msg: msg, Hint: "give one name per output of the model, in their order: --labels FILE"}
 	}
 	if names == nil || set.Classes() == nil {
 		return set, nil
@@ -137,14 +148,12 @@ const detectionExamples = 64
 
 // choosePreprocess takes --preprocess, else what lies beside the model, else
 // the preset with the lowest loss.
-func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, modelPath string, n *graph.Network, r *graph.Runner) error {
-	var found *dataset.Preprocess
-	var err error
-	if given := c.String("preprocess"); given != "" {
-		found, err = dataset.LoadPreprocess(given)
-	} else {
-		found, err = dataset.FindPreprocess(modelPath)
+func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, modelPath string, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
+	where, find := c.String("preprocess"), dataset.LoadPreprocess
+	if where == "" {
+		where, find = modelPath, dataset.FindPreprocess
 	}
+	found, err := find(where)
 	if err != nil {
 		return err
 	}
@@ -152,21 +161,33 @@ func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, model
 		v.preprocess, err = found.ForInput(n.Input.Height, n.Input.Width)
 		return err
 	}
+	return v.detectPreprocess(ctx, n, r, report)
+}
+
+// detectPreprocess takes the preset with the lowest loss on some of the images.
+func (v *validation) detectPreprocess(ctx context.Context, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
 	some := dataset.Subset(v.set, v.set.Name(), dataset.Sample(dataset.Labels(v.set), detectionExamples))
 	var candidates []diag.Candidate
 	presets := map[string]dataset.Preprocess{}
-	for _, p := range dataset.Presets() {
+	all := dataset.Presets()
+	done := 0
+	for _, p := range all {
 		p, err := p.ForInput(n.Input.Height, n.Input.Width)
 		if err != nil {
 			return err
 		}
 		presets[p.Name] = p
-		candidates = append(candidates, diag.Candidate{Name: p.Name, Examples: newExamples(some, p, n)})
+		images := newExamples(some, p, n)
+		images.read = func() {
+			report("preprocessing", done, some.Len()*len(all))
+			done++
+		}
+		candidates = append(candidates, diag.Candidate{Name: p.Name, Examples: images})
 	}
 	scores, err := diag.Detect(ctx, r, candidates)
 	var chance *diag.ChanceError
 	if errors.As(err, &chance) {
-		return &unreadable{err, "name the preprocessing with --preprocess, and make sure that the data's classes are the model's (--labels)"}
+		return unreadable(err, "name the preprocessing with --preprocess, and make sure that the data's classes are the model's (--labels)")
 	}
 	if err != nil {
 		return err
@@ -201,6 +222,7 @@ type examples struct {
 	preprocess dataset.Preprocess
 	input      graph.InputSpec
 	planes     []float32 // one image as channels, rows, columns
+	read       func()    // called before an image is read; may be nil
 }
 
 var _ diag.Examples = (*examples)(nil)
@@ -214,6 +236,9 @@ func (e *examples) Label(i int) int { return e.set.Label(i) }
 
 // Read prepares one image.
 func (e *examples) Read(i int, dst []float32) error {
+	if e.read != nil {
+		e.read()
+	}
 	img, err := e.set.Image(i)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 func explainCommand() *cli.Command {
-	return &cli.Command{
+	return withHelp(&cli.Command{
 		Name:         "explain",
 		Usage:        "what a rule means, when it misleads, what to do next; without RULE, list them",
 		ArgsUsage:    "[RULE]",
@@ -32,11 +32,11 @@ func explainCommand() *cli.Command {
 			}
 			return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")
 		},
-	}
+	}, "modeldoctor explain", "modeldoctor explain MD001")
 }
 
 func versionCommand() *cli.Command {
-	return &cli.Command{
+	return withHelp(&cli.Command{
 		Name:         "version",
 		Usage:        "print the version",
 		OnUsageError: usageError,
@@ -44,7 +44,7 @@ func versionCommand() *cli.Command {
 			cli.ShowVersion(c)
 			return nil
 		},
-	}
+	})
 }
 
 // version is the module's version, or the commit it was built from.

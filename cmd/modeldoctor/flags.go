@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,48 +23,85 @@ const (
 	categoryRun    = "Resources"
 )
 
-func stringFlag(category, name, value, help string) *cli.StringFlag {
-	return &cli.StringFlag{Name: name, Value: value, Usage: help, EnvVars: env(name), Category: category}
+// The constructors below take the placeholder of the flag's value for --help,
+// and the description.
+
+func stringFlag(category, name, placeholder, value, help string) *cli.StringFlag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: "`" + placeholder + "` " + help, EnvVars: env(name), Category: category}
+}
+
+// fileFlag is a flag that may name a file. In a configuration file it is looked
+// for beside that.
+func fileFlag(category, name, placeholder, help string) *cli.StringFlag {
+	f := stringFlag(category, name, placeholder, "", help)
+	f.TakesFile = true
+	return f
+}
+
+func listFlag(category, name, placeholder string, value []string, help string) *cli.StringSliceFlag {
+	return &cli.StringSliceFlag{Name: name, Value: cli.NewStringSlice(value...), Usage: "`" + placeholder + "` " + help, EnvVars: env(name), Category: category}
+}
+
+func intFlag(category, name, placeholder, help string) *cli.IntFlag {
+	return &cli.IntFlag{Name: name, Usage: "`" + placeholder + "` " + help, EnvVars: env(name), Category: category}
 }
 
 func boolFlag(category, name, help string) *cli.BoolFlag {
-	return &cli.BoolFlag{Name: name, Usage: help, EnvVars: env(name), Category: category}
-}
-
-func intFlag(category, name string, value int, help string) *cli.IntFlag {
-	return &cli.IntFlag{Name: name, Value: value, Usage: help, EnvVars: env(name), Category: category}
+	return &cli.BoolFlag{Name: name, Usage: help, EnvVars: env(name), Category: category, DisableDefaultText: true}
 }
 
 // modelFlags say how a model is read.
 func modelFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag(categoryModel, "image-size", "", "image `SIZE` (N or HxW) where the model leaves it open"),
-		stringFlag(categoryModel, "output", "", "`NAME` of the output that holds the class scores (default: logits, or the first [N, classes])"),
+		stringFlag(categoryModel, "image-size", "SIZE", "", "image size, N or HxW, where the model leaves it open"),
+		stringFlag(categoryModel, "output", "NAME", "", "output that holds the class scores; by default logits, or the first of shape [N, classes]"),
 		boolFlag(categoryModel, "no-fuse", "run every operator by itself, without fused kernels"),
 	}
 }
 
-// runFlags bound what a command uses.
+// runFlags bound what a command that runs the model uses.
 func runFlags() []cli.Flag {
 	return []cli.Flag{
-		intFlag(categoryRun, "threads", 0, "`N` threads (default: all processors); results do not depend on it"),
-		stringFlag(categoryRun, "memory", "4GiB", "about how much `MEMORY` activations and gradients may take; what does not fit goes to a temporary file or takes several passes"),
-		intFlag(categoryRun, "batch", 0, "`N` examples per run (default: chosen by the model's size)"),
-		&cli.DurationFlag{Name: "timeout", Usage: "stop after this `TIME` with a partial report and exit status 4", EnvVars: env("timeout"), Category: categoryRun},
+		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
+		intFlag(categoryRun, "batch", "N", "images per run, by default chosen by the model's size"),
+		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with a partial report and exit status 4", EnvVars: env("timeout"), Category: categoryRun},
 	}
 }
 
 // outputFlags say what is printed where.
 func outputFlags() []cli.Flag {
+	quiet := boolFlag(categoryOutput, "quiet", "print no progress on stderr")
+	quiet.Aliases = []string{"q"}
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "format", Value: cli.NewStringSlice("text"), Usage: "text or json, or `FORMAT=FILE` to write a file; several separated by commas", EnvVars: env("format"), Category: categoryOutput},
-		stringFlag(categoryOutput, "color", "auto", "colour the text: auto, always or never"),
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress on stderr", EnvVars: env("quiet"), Category: categoryOutput},
+		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json, to stdout; text=FILE or json=FILE, to a file; several separated by commas"),
+		stringFlag(categoryOutput, "color", "WHEN", "auto", "colour the text: auto (on a terminal, unless NO_COLOR is set), always or never"),
+		quiet,
 	}
 }
 
 func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "config", Usage: "configuration `FILE` (default: .modeldoctor.yaml here or in a folder above; none: no file)", EnvVars: env("config"), Category: categoryRun}
+	return stringFlag(categoryRun, "config", "FILE", "", "configuration, by default .modeldoctor.yaml here or in a folder above; none: read no file")
+}
+
+// checkRunFlags returns what is wrong with the numbers of runFlags.
+func checkRunFlags(c *cli.Context) error {
+	for _, name := range []string{"threads", "batch"} {
+		if n := c.Int(name); n < 0 {
+			return usage("--%s: %d is negative", name, n)
+		}
+	}
+	if d := c.Duration("timeout"); d < 0 {
+		return usage("--timeout: %v is negative", d)
+	}
+	return nil
+}
+
+// withTimeout bounds a context by --timeout.
+func withTimeout(c *cli.Context) (context.Context, context.CancelFunc) {
+	if d := c.Duration("timeout"); d > 0 {
+		return context.WithTimeout(c.Context, d)
+	}
+	return context.WithCancel(c.Context)
 }
 
 // oneArgument returns the only argument.
@@ -73,14 +110,15 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	case 1:
 		return c.Args().First(), nil
 	case 0:
-		return "", usage("%s: %s is missing", c.Command.Name, what).withHint(fmt.Sprintf("modeldoctor %s %s", c.Command.Name, c.Command.ArgsUsage))
+		return "", usage("%s: %s is missing", c.Command.Name, what).
+			withHint("modeldoctor %s %s; see `modeldoctor %[1]s --help`", c.Command.Name, c.Command.ArgsUsage)
 	}
 	return "", usage("%s: one %s at a time, found %q besides %q", c.Command.Name, what, c.Args().Get(1), c.Args().First())
 }
 
 // flagsFirst moves a command's flags in front of its arguments, because the
 // library stops at the first argument and people write them in either order.
-// Everything behind -- stays where it is.
+// What stands behind -- is an argument whatever it looks like.
 func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
@@ -100,7 +138,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 	for i := 2; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
-			rest = append(rest, args[i:]...)
+			rest = append(rest, args[i+1:]...)
 			break
 		}
 		if len(arg) < 2 || arg[0] != '-' {
@@ -113,16 +151,20 @@ func flagsFirst(app *cli.App, args []string) []string {
 			flags = append(flags, args[i])
 		}
 	}
-	return slices.Concat(args[:2], flags, rest)
+	return slices.Concat(args[:2], flags, []string{"--"}, rest)
 }
 
 // oneOf checks an enumerated flag.
 func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
 	v := c.String(flag)
-	if !slices.Contains(allowed, v) {
-		return "", usage("--%s: %q is none of %s", flag, v, strings.Join(allowed, ", "))
+	if slices.Contains(allowed, v) {
+		return v, nil
 	}
-	return v, nil
+	f := usage("--%s: %q is none of %s", flag, v, strings.Join(allowed, ", "))
+	if near := closest(v, allowed); near != "" {
+		f.withHint("did you mean %s?", near)
+	}
+	return "", f
 }
 
 // parseBytes reads a memory size such as 512MB, 1.5GiB or 2g.

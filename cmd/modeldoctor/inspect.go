@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 
 	"modeldoctor/graph"
 	"modeldoctor/onnx"
@@ -13,17 +13,17 @@ import (
 )
 
 func inspectCommand() *cli.Command {
-	return &cli.Command{
+	return withHelp(&cli.Command{
 		Name:      "inspect",
-		Usage:     "layers, shapes, storage and coverage; what is not supported and why; needs no data",
+		Usage:     "layers, shapes, storage, coverage; what cannot be run and why; needs no data",
 		ArgsUsage: "MODEL",
-		Description: "Lists every weight with its layer, shape and storage, and whatever is not a weight with the reason.\n" +
-			"No tensor data are read. A model that cannot be run gives the list of nodes in its way and exit status 3.",
-		Flags:        append(append(modelFlags(), outputFlags()...), configFlag()),
+		Description: "Lists every weight with its layer, shape and storage, and what is not a weight with the reason. " +
+			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
+		Flags:        slices.Concat(modelFlags(), outputFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
 		Action:       inspect,
 		OnUsageError: usageError,
-	}
+	}, "modeldoctor inspect model.onnx")
 }
 
 func inspect(c *cli.Context) error {
@@ -31,7 +31,7 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := destinations(c)
+	out, err := readOutput(c, path)
 	if err != nil {
 		return err
 	}
@@ -48,19 +48,18 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result := &report.Inspect{Model: report.Model{Path: path}, Inspection: inspection}
+	result := &report.Inspect{Inspection: inspection}
 	if n := inspection.Network; n != nil {
 		result.Model = describeModel(model, n)
 		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
 		result.Output = n.Output
 	} else {
-		result.Model.Producer = strings.TrimSpace(model.Producer + " " + model.ProducerVersion)
-		result.Model.Opset, result.Model.IRVersion = model.Opset(""), model.IRVersion
+		result.Model = describeFile(model)
 	}
-	err = printers{
+	err = out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.InspectText(w, result, s) },
 		json: func(w io.Writer) error { return report.InspectJSON(w, result) },
-	}.write(c, list)
+	})
 	if err == nil && inspection.Network == nil {
 		return inspection.Refusal(model)
 	}

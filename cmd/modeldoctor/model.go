@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"modeldoctor/graph"
@@ -43,26 +45,27 @@ func graphOptions(c *cli.Context) (graph.Options, error) {
 	}, err
 }
 
-func describeModel(m *onnx.Model, n *graph.Network) report.Model {
-	producer := m.Producer
-	if m.ProducerVersion != "" {
-		producer += " " + m.ProducerVersion
-	}
-	if producer == "" {
-		producer = "unknown producer"
-	}
+// describeFile is what a file says of itself.
+func describeFile(m *onnx.Model) report.Model {
+	producer := strings.TrimSpace(m.Producer + " " + m.ProducerVersion)
 	return report.Model{
-		Path: m.Path, Producer: producer, Opset: m.Opset(""), IRVersion: m.IRVersion,
-		Parameters: n.Parameters(), Classes: n.Classes, Family: n.Family(),
-		SoftmaxRemoved: n.SoftmaxRemoved, FixedBatch: n.Input.FixedBatch,
+		Path: m.Path, Producer: cmp.Or(producer, "unknown producer"), Opset: m.Opset(""), IRVersion: m.IRVersion,
 	}
+}
+
+// describeModel is what a file is as a network.
+func describeModel(m *onnx.Model, n *graph.Network) report.Model {
+	d := describeFile(m)
+	d.Parameters, d.Classes, d.Family = n.Parameters(), n.Classes, n.Family()
+	d.SoftmaxRemoved, d.FixedBatch = n.SoftmaxRemoved, n.Input.FixedBatch
+	return d
 }
 
 // provenance says how this run came about.
 func provenance(c *cli.Context, r *graph.Runner, start time.Time) report.Provenance {
 	return report.Provenance{
 		Version:   version(),
-		Command:   append([]string{"modeldoctor"}, os.Args[min(1, len(os.Args)):]...),
+		Command:   append([]string{c.App.Name}, os.Args[1:]...),
 		Seed:      c.Uint64("seed"),
 		Device:    "cpu " + runtime.GOARCH + " " + r.Variant(),
 		Threads:   r.Threads(),

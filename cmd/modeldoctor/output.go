@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,30 +14,73 @@ import (
 	"golang.org/x/term"
 )
 
-// destination is one format of the report and where it goes; path "" is stdout.
-type destination struct{ format, path string }
+// output is where a command's report goes.
+type output struct {
+	stdout io.Writer
+	style  report.Style
+	format string // of stdout; "" prints nothing there
+	files  []outputFile
+}
 
-// destinations reads --format.
-func destinations(c *cli.Context) ([]destination, error) {
-	var list []destination
-	stdout := 0
+type outputFile struct{ format, path string }
+
+// readOutput reads --format and --color. The files are looked at before the
+// work begins: their folders must be there, and none may be one of the inputs.
+func readOutput(c *cli.Context, inputs ...string) (*output, error) {
+	color, err := oneOf(c, "color", "auto", "always", "never")
+	if err != nil {
+		return nil, err
+	}
+	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer)}}
 	for _, item := range c.StringSlice("format") {
-		format, path, toFile := strings.Cut(item, "=")
-		if format != "text" && format != "json" {
+		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
+		switch {
+		case format != "text" && format != "json":
 			return nil, usage("--format: %q is neither text nor json", format)
+		case toFile:
+			if err := checkOutputPath(path, inputs, out.files); err != nil {
+				return nil, err
+			}
+			out.files = append(out.files, outputFile{format, path})
+		case out.format != "":
+			return nil, usage("--format: only one format can go to stdout").withHint("write the others to files: --format text,json=report.json")
+		default:
+			out.format = format
 		}
-		if toFile && path == "" {
-			return nil, usage("--format: %q names no file", item)
-		}
-		if !toFile {
-			stdout++
-		}
-		list = append(list, destination{format, path})
 	}
-	if stdout > 1 {
-		return nil, usage("--format: only one format can go to stdout").withHint("write the others to files: --format text,json=report.json")
+	return out, nil
+}
+
+// checkOutputPath returns why a report cannot or must not be written to path.
+func checkOutputPath(path string, inputs []string, others []outputFile) error {
+	if path == "" {
+		return usage("--format: the name of the file is missing").withHint("write it behind the equals sign: --format json=report.json")
 	}
-	return list, nil
+	for _, other := range others {
+		if filepath.Clean(other.path) == filepath.Clean(path) {
+			return usage("--format: %s is named twice", path)
+		}
+	}
+	folder, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return usage("--format: %v", err).withHint("the folder of a report must be there")
+	}
+	if !folder.IsDir() {
+		return usage("--format: %s is not a folder", filepath.Dir(path))
+	}
+	there, err := os.Stat(path)
+	if err != nil {
+		return nil // a new file
+	}
+	if there.IsDir() {
+		return usage("--format: %s is a folder, expected the name of a file", path)
+	}
+	for _, input := range inputs {
+		if info, err := os.Stat(input); err == nil && os.SameFile(info, there) {
+			return usage("--format: %s is an input and would be overwritten", path)
+		}
+	}
+	return nil
 }
 
 // printers are the ways to print one result.
@@ -45,19 +89,19 @@ type printers struct {
 	json func(w io.Writer) error
 }
 
-// write prints a result to every destination. A file is written under a
-// temporary name and renamed, so that nothing half-written is left.
-func (p printers) write(c *cli.Context, list []destination) error {
-	for _, d := range list {
-		if d.path == "" {
-			if err := p.print(c.App.Writer, d.format, style(c)); err != nil {
-				return &unreadable{err, "the report could not be written to stdout"}
-			}
-			continue
+// write prints a result everywhere: into the files first, because a closed pipe
+// at stdout ends the program.
+func (o *output) write(p printers) error {
+	for _, f := range o.files {
+		if err := writeFile(f.path, func(w io.Writer) error { return p.print(w, f.format, report.Style{}) }); err != nil {
+			return unwritable(err)
 		}
-		if err := writeFile(d.path, func(w io.Writer) error { return p.print(w, d.format, report.Style{}) }); err != nil {
-			return &unreadable{err, "choose a place that can be written"}
-		}
+	}
+	if o.format == "" {
+		return nil
+	}
+	if err := p.print(o.stdout, o.format, o.style); err != nil {
+		return unwritable(err)
 	}
 	return nil
 }
@@ -69,7 +113,24 @@ func (p printers) print(w io.Writer, format string, style report.Style) error {
 	return p.text(w, style)
 }
 
+func unwritable(err error) error {
+	return &failure{code: exitInternal, msg: fmt.Sprintf("the report cannot be written: %v", err), hint: "make room, or choose another place with --format", err: err}
+}
+
+// writeFile writes a file under a temporary name and renames it, so that
+// nothing half-written is left. What is not a regular file, such as a pipe, is
+// written to directly.
 func writeFile(path string, fill func(io.Writer) error) (err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the file that a link leads to, not the link
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(fill(f), f.Close())
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -88,21 +149,23 @@ func writeFile(path string, fill func(io.Writer) error) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// style decides on colour: --color, else CLICOLOR_FORCE, NO_COLOR, else whether
-// stdout is a terminal.
-func style(c *cli.Context) report.Style {
-	switch c.String("color") {
-	case "always":
-		return report.Style{Color: true}
-	case "never":
-		return report.Style{}
+// useColor decides on colour: --color, else CLICOLOR_FORCE, else NO_COLOR, else
+// whether the writer is a terminal.
+func useColor(when string, w io.Writer) bool {
+	if when != "auto" {
+		return when == "always"
 	}
-	if os.Getenv("CLICOLOR_FORCE") != "" && os.Getenv("CLICOLOR_FORCE") != "0" {
-		return report.Style{Color: true}
+	if force := os.Getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
+		return true
 	}
 	if os.Getenv("NO_COLOR") != "" {
-		return report.Style{}
+		return false
 	}
-	f, ok := c.App.Writer.(*os.File)
-	return report.Style{Color: ok && term.IsTerminal(int(f.Fd()))}
+	return isTerminal(w)
+}
+
+// isTerminal reports whether what is written is shown to a person.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,22 +17,26 @@ import (
 )
 
 func probeCommand() *cli.Command {
-	flags := append([]cli.Flag{
-		&cli.StringFlag{Name: "input", Usage: "`FILE` of little-endian float32 values in the model's own layout, any number of examples", EnvVars: env("input"), Category: categoryData},
-		&cli.StringFlag{Name: "labels", Usage: "class `NUMBERS` of the examples, separated by commas; without them there is no loss and no gradient", Category: categoryData},
-	}, modelFlags()...)
-	flags = append(flags, runFlags()...)
-	flags = append(flags, outputFlags()...)
-	return &cli.Command{
-		Name:         "probe",
-		Usage:        "run raw tensors: logits, probabilities, loss, gradient norms",
-		ArgsUsage:    "--input FILE.f32 [--labels 3,7,…] MODEL",
-		Description:  "This is how one compares with another runtime.",
-		Flags:        append(flags, configFlag()),
+	input := []cli.Flag{
+		fileFlag(categoryData, "input", "FILE", "little-endian float32 values in the model's own layout, any number of inputs"),
+		// check has a flag of this name and another meaning, so that this one
+		// stands on the command line only.
+		&cli.StringFlag{Name: "labels", Usage: "`3,7,…` class numbers of the inputs, separated by commas; without them there is no loss and no gradient", Category: categoryData},
+	}
+	return withHelp(&cli.Command{
+		Name:      "probe",
+		Usage:     "run raw tensors: logits, probabilities, loss, gradient norms",
+		ArgsUsage: "--input FILE MODEL",
+		Description: "This is how one compares with another runtime: nothing is done to the input, " +
+			"which Python writes with array.astype(numpy.float32).tofile(FILE).",
+		Flags:        slices.Concat(input, modelFlags(), outputFlags(), runFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
 		Action:       probe,
 		OnUsageError: usageError,
-	}
+	},
+		"modeldoctor probe --input x.f32 model.onnx",
+		"modeldoctor probe --input x.f32 --labels 3,7 --format json model.onnx",
+	)
 }
 
 func probe(c *cli.Context) error {
@@ -39,12 +44,15 @@ func probe(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := destinations(c)
+	if err := checkRunFlags(c); err != nil {
+		return err
+	}
+	out, err := readOutput(c, path, c.String("input"))
 	if err != nil {
 		return err
 	}
 	if c.String("input") == "" {
-		return usage("probe: --input is missing")
+		return usage("probe: --input is missing").withHint("modeldoctor probe %s; see `modeldoctor probe --help`", c.Command.ArgsUsage)
 	}
 	model, network, err := openNetwork(c, path)
 	if err != nil {
@@ -63,7 +71,9 @@ func probe(c *cli.Context) error {
 		return err
 	}
 	runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-	outcome, err := graph.Probe(c.Context, runner, input, labels)
+	ctx, cancel := withTimeout(c)
+	defer cancel()
+	outcome, err := graph.Probe(ctx, runner, input, labels)
 	if err != nil {
 		return err
 	}
@@ -71,24 +81,23 @@ func probe(c *cli.Context) error {
 	if result.Model.SHA256, err = model.SHA256(); err != nil {
 		return err
 	}
-	return printers{
+	return out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.ProbeText(w, result, s) },
 		json: func(w io.Writer) error { return report.ProbeJSON(w, result) },
-	}.write(c, list)
+	})
 }
 
 // readFloats reads a whole number of inputs of the network.
 func readFloats(path string, n *graph.Network) ([]float32, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &unreadable{err, "give raw little-endian float32 values, as numpy's tofile writes them"}
+		return nil, unreadable(err, "give raw little-endian float32 values, as numpy's tofile writes them")
 	}
 	size := 4 * n.Input.Elements()
 	if len(data) == 0 || len(data)%size != 0 {
-		return nil, &unreadable{
+		return nil, unreadable(
 			fmt.Errorf("%s: %d bytes are not a whole number of inputs of %d bytes (%s, %d×%d×%d float32)", path, len(data), size, n.Input.Layout, n.Input.Channels, n.Input.Height, n.Input.Width),
-			"give raw little-endian float32 values in the model's own layout",
-		}
+			"give raw little-endian float32 values in the model's own layout")
 	}
 	values := make([]float32, len(data)/4)
 	for i := range values {
@@ -106,15 +115,15 @@ func parseLabels(text string, examples, classes int) ([]int, error) {
 	for field := range strings.SplitSeq(text, ",") {
 		y, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil {
-			return nil, usage("--labels: %q is not a class number", field)
+			return nil, usage("--labels: %q is not a class number", field).withHint("write one number per input: --labels 3,7")
 		}
 		if y < 0 || y >= classes {
-			return nil, &unreadable{fmt.Errorf("--labels: class %d of a model of %d classes", y, classes), "classes are numbered from 0"}
+			return nil, unreadable(fmt.Errorf("--labels: class %d of a model of %d classes", y, classes), "classes are numbered from 0")
 		}
 		labels = append(labels, y)
 	}
 	if len(labels) != examples {
-		return nil, usage("--labels: %d labels for %d examples", len(labels), examples)
+		return nil, usage("--labels: %d labels for %d inputs", len(labels), examples).withHint("write one number per input: --labels 3,7")
 	}
 	return labels, nil
 }

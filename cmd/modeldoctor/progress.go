@@ -8,7 +8,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 )
 
 // lineInterval is the least time between two lines of progress where stderr is
@@ -18,28 +17,31 @@ const lineInterval = 10 * time.Second
 // progress reports how far a command is: a bar with the remaining time on a
 // terminal, else a line at the beginning and every ten seconds.
 type progress struct {
-	out     io.Writer // nil: silent
-	bar     *progressbar.ProgressBar
-	isTerm  bool
-	last    time.Time
-	started bool
+	out    io.Writer // nil: silent
+	isTerm bool
+	bar    *progressbar.ProgressBar
+	total  int // of the task that is under way
+	last   time.Time
 }
 
 func newProgress(c *cli.Context) *progress {
 	p := &progress{}
-	if c.Bool("quiet") {
-		return p
+	if !c.Bool("quiet") {
+		p.out = c.App.ErrWriter
+		p.isTerm = isTerminal(p.out) && os.Getenv("CI") == ""
 	}
-	p.out = c.App.ErrWriter
-	f, ok := p.out.(*os.File)
-	p.isTerm = ok && term.IsTerminal(int(f.Fd())) && os.Getenv("CI") == ""
 	return p
 }
 
-// update is called with the phase and the share done.
+// update is called with the phase and how much is done of a total. Another
+// total is another task.
 func (p *progress) update(phase string, done, total int) {
 	if p.out == nil || total <= 0 {
 		return
+	}
+	if total != p.total {
+		p.finish()
+		p.total = total
 	}
 	if p.isTerm {
 		if p.bar == nil {
@@ -54,16 +56,16 @@ func (p *progress) update(phase string, done, total int) {
 		_ = p.bar.Set(done) // a bar that cannot be drawn is no reason to stop
 		return
 	}
-	if now := time.Now(); !p.started || now.Sub(p.last) >= lineInterval {
-		p.started, p.last = true, now
+	if now := time.Now(); now.Sub(p.last) >= lineInterval {
+		p.last = now
 		fmt.Fprintf(p.out, "modeldoctor: %s (%d %%)\n", phase, 100*done/total)
 	}
 }
 
-// finish clears the bar.
+// finish clears the bar and ends the task.
 func (p *progress) finish() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
-		p.bar = nil
 	}
+	p.bar, p.total, p.last = nil, 0, time.Time{}
 }

@@ -1,19 +1,25 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func TestMain(m *testing.M) {
@@ -27,18 +33,23 @@ func TestMain(m *testing.M) {
 //	makeimages DIR        three classes of plain colours, 8×8, 32 images each
 //	makefloats N FILE     N float32 values
 //	exits CODE ARG...     run modeldoctor and compare its exit status
+//	interrupts ARG...     run modeldoctor, and interrupt it once it reports progress
+//	validates FILE        compare a report with the schema in docs
 func TestScripts(t *testing.T) {
 	fixtures, err := filepath.Abs(filepath.Join("..", "..", "fixtures"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"makemodel":  makeModel,
 			"makeimages": makeImages,
 			"makefloats": makeFloats,
 			"exits":      exits,
+			"interrupts": interrupts,
+			"validates":  validates,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FIXTURES", fixtures)
@@ -59,64 +70,125 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh", "modeldoctor"}, args[1:]...)...))
 }
 
-// models are the kinds that makemodel writes. All take images of 8×8.
-var models = map[string]func(b *onnxtest.Builder){
-	// linear sees the colour: it is right always, but not sure of it.
-	"linear":    func(b *onnxtest.Builder) { linear(b, colourWeights(3, 8, 0.05), []string{"pixels"}, 1, 3) },
-	"nan":       func(b *onnxtest.Builder) { linear(b, colourWeights(3, 8, math.NaN()), []string{"pixels"}, 1, 3) },
-	"twoinputs": func(b *onnxtest.Builder) { linear(b, colourWeights(3, 8, 0.05), []string{"pixels", "mask"}, 1, 3) },
-	"rank3":     func(b *onnxtest.Builder) { linear(b, colourWeights(3, 8, 0.05), []string{"pixels"}, 1, 1, 3) },
-	// blind gives every class the same score.
-	"blind": func(b *onnxtest.Builder) { linear(b, colourWeights(3, 8, 0), []string{"pixels"}, 1, 3) },
-	// unknown has an operator that does not exist.
-	"unknown": func(b *onnxtest.Builder) {
-		b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
-		b.Node("Frobnicate", []string{"pixels"}, []string{"logits"}).Name("odd one")
-		b.Output("logits", onnx.Float, "batch", 3)
-	},
-	// missingdata refers to a data file that is not there.
-	"missingdata": func(b *onnxtest.Builder) {
-		b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
-		b.Node("Flatten", []string{"pixels"}, []string{"flat"})
-		b.External("weight", onnx.Float, []int{192, 3}, "model.onnx.data", 0, 4*192*3)
-		b.Node("MatMul", []string{"flat", "weight"}, []string{"logits"})
-		b.Output("logits", onnx.Float, "batch", 3)
-	},
+// interrupts sends the signal of Ctrl-C and expects the exit status for it.
+func interrupts(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: interrupts ARG...")
+	}
+	program, err := exec.LookPath(filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "modeldoctor"))
+	ts.Check(err)
+	cmd := exec.Command(program, args...)
+	cmd.Dir = ts.Getenv("WORK")
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		ts.Logf("%s", lines.Text())
+		if strings.Contains(lines.Text(), "%") {
+			ts.Check(cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	_ = cmd.Wait() // its status is looked at below
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		ts.Fatalf("exit status %d, want %d", code, exitInterrupted)
+	}
 }
 
-// colourWeights sum each class's own colour, with the given weight per pixel.
-func colourWeights(classes, size int, w float64) []float32 {
+// validates compares a report with the published schema.
+func validates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: validates FILE")
+	}
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", "docs", "schema", "check-v1.json"))
+	ts.Check(err)
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(schema.Validate(document))
+}
+
+// linearModel is what most kinds of models are: the images' values times a
+// matrix, with something wrong in one respect.
+type linearModel struct {
+	weight float64  // of each class's own colour
+	inputs []string // nil: pixels
+	output []any    // further dimensions of the scores; nil: the classes
+	batch  any      // nil: free
+	end    string   // an operator behind the scores
+}
+
+// models are the kinds that makemodel writes.
+func models() map[string]func(path string) error {
+	build := func(write func(b *onnxtest.Builder)) func(string) error {
+		return func(path string) error {
+			b := onnxtest.New(20)
+			write(b)
+			return os.WriteFile(path, b.Bytes(), 0o644)
+		}
+	}
+	const certainty = 0.05 // right always, but not sure of it
+	return map[string]func(path string) error{
+		"linear":    build(linearModel{weight: certainty}.write),
+		"softmax":   build(linearModel{weight: certainty, end: "Softmax"}.write),
+		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
+		"nan":       build(linearModel{weight: math.NaN()}.write),
+		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
+		"rank3":     build(linearModel{weight: certainty, output: []any{1, 3}}.write),
+		"blind":     build(linearModel{}.write), // every class has the same score
+		"vit":       onnxtest.ViT{Image: 8, Patch: 4, Width: 8, Depth: 2, Heads: 2, Hidden: 16, Classes: 3}.WriteFile,
+		// External weights, in FILE.data.
+		"external": onnxtest.ViT{Image: 8, Patch: 4, Width: 8, Depth: 2, Heads: 2, Hidden: 16, Classes: 3, External: true}.WriteFile,
+		// As many classes as the built-in sample has.
+		"hundred": onnxtest.ViT{Image: 32, Patch: 16, Width: 8, Depth: 1, Heads: 2, Hidden: 16, Classes: 100}.WriteFile,
+		"unknown": build(func(b *onnxtest.Builder) {
+			b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
+			b.Node("Frobnicate", []string{"pixels"}, []string{"logits"}).Name("odd one")
+			b.Output("logits", onnx.Float, "batch", 3)
+		}),
+	}
+}
+
+// write builds a model of three classes, one for each colour.
+func (m linearModel) write(b *onnxtest.Builder) {
+	const classes, size = 3, 8
+	if m.inputs == nil {
+		m.inputs = []string{"pixels"}
+	}
+	if m.output == nil {
+		m.output = []any{classes}
+	}
+	if m.batch == nil {
+		m.batch = "batch"
+	}
+	for _, name := range m.inputs {
+		b.Input(name, onnx.Float, m.batch, 3, size, size)
+	}
 	weights := make([]float32, 3*size*size*classes)
 	for i := range 3 * size * size {
-		weights[i*classes+i/(size*size)] = float32(w)
+		weights[i*classes+i/(size*size)] = float32(m.weight)
 	}
-	return weights
-}
-
-func linear(b *onnxtest.Builder, weights []float32, inputs []string, shape ...int64) {
-	for _, name := range inputs {
-		b.Input(name, onnx.Float, "batch", 3, 8, 8)
+	b.Float("head.weight", []int{3 * size * size, classes}, weights)
+	shape := []int64{-1}
+	for _, d := range m.output {
+		shape = append(shape, int64(d.(int)))
 	}
-	b.Node("Flatten", []string{inputs[0]}, []string{"flat"})
-	b.Float("head.weight", []int{192, 3}, weights)
-	b.Node("MatMul", []string{"flat", "head.weight"}, []string{"scores"})
-	dims := []any{"batch"}
-	for _, d := range shape[1:] {
-		dims = append(dims, int(d))
-	}
-	shape[0] = -1
 	b.Int64("shape", []int{len(shape)}, shape)
-	b.Node("Reshape", []string{"scores", "shape"}, []string{"logits"})
-	b.Output("logits", onnx.Float, dims...)
+	b.Node("Flatten", m.inputs[:1], []string{"flat"})
+	b.Node("MatMul", []string{"flat", "head.weight"}, []string{"scores"})
+	last := "logits"
+	if m.end != "" {
+		last = "before"
+		b.Node(m.end, []string{last}, []string{"logits"})
+	}
+	b.Node("Reshape", []string{"scores", "shape"}, []string{last})
+	b.Output("logits", onnx.Float, append([]any{m.batch}, m.output...)...)
 }
 
 func makeModel(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 || models[args[0]] == nil {
-		ts.Fatalf("usage: makemodel KIND FILE, with one of %d kinds", len(models))
+	if neg || len(args) != 2 || models()[args[0]] == nil {
+		ts.Fatalf("usage: makemodel KIND FILE, with KIND one of %v", slices.Sorted(maps.Keys(models())))
 	}
-	b := onnxtest.New(20)
-	models[args[0]](b)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
+	ts.Check(models()[args[0]](ts.MkAbs(args[1])))
 }
 
 func makeImages(ts *testscript.TestScript, neg bool, args []string) {
