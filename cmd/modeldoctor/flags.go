@@ -145,9 +145,15 @@ func flagsFirst(app *cli.App, args []string) []string {
 			rest = append(rest, arg)
 			continue
 		}
+		name := strings.TrimLeft(arg, "-")
+		if name == "help" || name == "h" {
+			return slices.Concat(args[:2], []string{arg}) // the library would look for help on an argument
+		}
 		flags = append(flags, arg)
-		if name := strings.TrimLeft(arg, "-"); takesValue[name] && i+1 < len(args) {
-			i++
+		if takesValue[name] {
+			if i++; i == len(args) { // its value is missing: no argument must pass for it
+				return slices.Concat(args[:2], flags)
+			}
 			flags = append(flags, args[i])
 		}
 	}
