@@ -82,5 +82,8 @@ func (n *Network) Family() string {
 			blocks++
 		}
 	}
+	if blocks == 0 {
+		return family
+	}
 	return fmt.Sprintf("%s, %d blocks", family, blocks)
 }

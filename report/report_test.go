@@ -71,6 +71,13 @@ func TestGoldenFiles(t *testing.T) {
 		"unknown.txt":     func(b *bytes.Buffer) error { return CheckText(b, unknown(), Style{}) },
 		"unknown.json":    func(b *bytes.Buffer) error { return CheckJSON(b, unknown()) },
 		"rule.txt":        func(b *bytes.Buffer) error { return RuleText(b, diag.Rules()[0]) },
+		"rules.txt":       func(b *bytes.Buffer) error { return RulesText(b, diag.Rules()) },
+		"inspect.txt":     func(b *bytes.Buffer) error { return InspectText(b, inspection(t, "MatMul"), Style{}) },
+		"inspect.json":    func(b *bytes.Buffer) error { return InspectJSON(b, inspection(t, "MatMul")) },
+		"refused.txt":     func(b *bytes.Buffer) error { return InspectText(b, inspection(t, "Frobnicate"), Style{}) },
+		"refused.json":    func(b *bytes.Buffer) error { return InspectJSON(b, inspection(t, "Frobnicate")) },
+		"probe.txt":       func(b *bytes.Buffer) error { return ProbeText(b, probe(t), Style{}) },
+		"probe.json":      func(b *bytes.Buffer) error { return ProbeJSON(b, probe(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer

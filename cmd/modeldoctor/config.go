@@ -64,6 +64,9 @@ func withConfig(c *cli.Context) error {
 			return usage("%s: %s: %q: %v", path, key, text, err)
 		}
 	}
+	if !c.Bool("quiet") { // a file in a folder above is easily forgotten
+		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", path)
+	}
 	return nil
 }
 
