@@ -35,7 +35,7 @@ type jsonCheck struct {
 
 type jsonModel struct {
 	Path           string `json:"path"`
-	SHA256         string `json:"sha256"`
+	SHA256         string `json:"sha256,omitempty"` // inspect does not read that far
 	Producer       string `json:"producer"`
 	Opset          int64  `json:"opset"`
 	IRVersion      int64  `json:"ir_version"`

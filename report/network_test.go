@@ -31,7 +31,7 @@ func inspection(t *testing.T, op string) *Inspect {
 	if err != nil {
 		t.Fatal(err)
 	}
-	described := Model{Path: "small.onnx", SHA256: "00ff", Producer: "onnxtest", Opset: 20, IRVersion: 10}
+	described := Model{Path: "small.onnx", Producer: "onnxtest", Opset: 20, IRVersion: 10}
 	if n := in.Network; n != nil {
 		described.Parameters, described.Classes, described.Family = n.Parameters(), n.Classes, n.Family()
 	}

@@ -4,6 +4,11 @@
 //
 // There is one printer per kind of result and format: CheckText, CheckJSON,
 // InspectText, and so on. Printers write to an io.Writer and return its error.
+//
+// JSON has stable names, described for check by docs/schema/check-v1.json, and
+// null for what does not exist; there is never a NaN or an infinity. Text is for
+// a terminal of 100 columns. Names come from files: in text, characters that
+// would control the terminal are replaced.
 package report
 
 import (

@@ -9,8 +9,8 @@ const (
 	rowsMax  = 96  // a block of a, rows x depth, is to stay in the second-level cache
 
 	// Below these sizes an operand is read where it lies: packing would not pay.
-	packRowsMin    = 48 // rows of the result, for b
-	packColumnsMin = 128// columns of the result, for a transposed a
+	packRowsMin    = 48  // rows of the result, for b
+	packColumnsMin = 128 // columns of the result, for a transposed a
 
 	// flopsParallel is the number of multiplications below which waking other threads takes
 	// longer than they save.
