@@ -134,6 +134,15 @@ func runCases(t *testing.T, cases []*zooCase) {
 // beyond the plain ViT are a later issue; those that run already are checked.
 var laterCases = map[string]string{}
 
+// roundedConstants are cases whose file stores the attention's scale in a half
+// type, while the record was computed with the exact one: gradient norms differ
+// by up to 0.6 % (bf16) and 0.11 % (fp16), and by less than 3e-5 if the exact
+// scale is put in.
+var roundedConstants = map[string]bool{
+	"timm-bf16-dynamo20":           true,
+	"timm-cls-legacy17-fp16keepio": true,
+}
+
 // changedWeights are cases whose exporter stored other weights than the
 // framework had, so that the recorded gradient norms of some do not exist in
 // the file.
@@ -222,7 +231,7 @@ func checkGradients(t *testing.T, c *zooCase, n *graph.Network, p *graph.ProbeRe
 		byName[n.Weights[g.Weight].Name] = g
 	}
 	tolerance := gradientTolerance
-	if c.half() {
+	if roundedConstants[c.Name] {
 		tolerance = halfLogitTolerance
 	}
 	matched := 0
