@@ -80,8 +80,9 @@ type Network struct {
 	Skipped        []Skipped
 	Necks          []Neck // 0 is the image, the last one the logits
 
-	steps  []*op.Step
-	layers map[Granularity][]Layer
+	steps    []*op.Step
+	weightOf map[*op.Value]int // the index in Weights of a value that is one
+	layers   map[Granularity][]Layer
 }
 
 // Neck is a value that every path from the image to the logits passes through.
@@ -180,6 +181,7 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 			w.Name = names[w.Tensor]
 		}
 	}
+	n.placeWeights()
 	n.layers = groupLayers(n)
 	return n, nil, nil
 }

@@ -228,3 +228,38 @@ func TestBuildRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestNeckOfBatchSize: a value whose first dimension has the size of the batch
+// by chance is no neck, and dropping it leaves every weight's neck below the
+// weight's use.
+func TestNeckOfBatchSize(t *testing.T) {
+	b := onnxtest.New(18)
+	b.Input("image", onnx.Float, "batch", 3, 1, 1)
+	b.Node("Flatten", []string{"image"}, []string{"flat"})
+	b.Float("w1", []int{3, 4}, ramp(12))
+	b.Node("MatMul", []string{"flat", "w1"}, []string{"x"})
+	b.Node("Transpose", []string{"x"}, []string{"turned"}, onnxtest.Ints("perm", 1, 0)) // [4, batch]
+	b.Node("Tanh", []string{"turned"}, []string{"y"})
+	b.Node("Transpose", []string{"y"}, []string{"back"}, onnxtest.Ints("perm", 1, 0))
+	b.Float("w2", []int{4, 3}, ramp(12))
+	b.Node("MatMul", []string{"back", "w2"}, []string{"logits"})
+	b.Output("logits", onnx.Float, "batch", 3)
+	n, err := Build(parse(t, b), Options{Batch: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range n.Necks {
+		if k.Name == "turned" || k.Name == "y" {
+			t.Errorf("%s is called a neck", k.Name)
+		}
+	}
+	for _, w := range n.Weights {
+		above := math.MaxInt
+		if w.Neck+1 < len(n.Necks) {
+			above = n.Necks[w.Neck+1].position
+		}
+		if w.Neck >= len(n.Necks)-1 || n.Necks[w.Neck].position > w.first || above <= w.first {
+			t.Errorf("%s is used by step %d, but its neck is %d of %d", w.Name, w.first, w.Neck, len(n.Necks))
+		}
+	}
+}

@@ -291,10 +291,6 @@ func (n *Network) stageBytes(from, to int) int64 {
 
 // weightsBetween returns the weights that the stages between two necks use.
 func (n *Network) weightsBetween(from, to int) map[int]bool {
-	index := map[*op.Value]int{}
-	for i, w := range n.Weights {
-		index[w.value] = i
-	}
 	used := map[int]bool{}
 	seen := map[*op.Value]bool{n.Necks[from].value: true}
 	stack := []*op.Value{n.Necks[to].value}
@@ -305,10 +301,8 @@ func (n *Network) weightsBetween(from, to int) map[int]bool {
 			continue
 		}
 		seen[v] = true
-		if v.Kind == op.Weight {
-			if i, ok := index[v]; ok {
-				used[i] = true
-			}
+		if i, ok := n.weightOf[v]; ok {
+			used[i] = true
 		}
 		if v.Step != nil {
 			stack = append(stack, v.Step.In...)

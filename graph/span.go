@@ -46,10 +46,7 @@ type spanKind struct {
 // compileSpan builds, differentiates and plans a span.
 func (n *Network) compileSpan(k spanKind) (*span, error) {
 	s := &span{graph: op.NewGraph()}
-	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}, index: map[*op.Value]int{}}
-	for i, w := range n.Weights {
-		b.index[w.value] = i
-	}
+	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
 	s.in = s.graph.Input("activations", start.Type, k.inGrad)
 	b.nodes[start] = s.in
@@ -90,7 +87,6 @@ type spanBuilder struct {
 	span      *span
 	kind      spanKind
 	nodes     map[*op.Value]*gorgonia.Node
-	index     map[*op.Value]int // of weights
 	constants []boundConstant
 }
 
@@ -154,7 +150,7 @@ func (b *spanBuilder) leaf(u *op.Value) *gorgonia.Node {
 		node = g.Input(fmt.Sprintf("constant %d", len(b.constants)), u.Type, false)
 		b.constants = append(b.constants, boundConstant{node, *u.Const})
 	case op.Weight:
-		i := b.index[u]
+		i := b.network.weightOf[u]
 		node = g.Input(fmt.Sprintf("weight %d", i), u.Type, b.kind.want[i])
 		b.span.weights = append(b.span.weights, boundWeight{i, node})
 	default:

@@ -21,7 +21,6 @@ type Weight struct {
 	// function of it depends on the images only through the activations there.
 	Neck int
 
-	value *op.Value
 	first int    // the step on the data path that uses it first
 	role  string // what that step does with it: weight, bias, or tensor
 }
@@ -146,11 +145,8 @@ func (n *Network) collectWeights(l *lowerer) {
 		return reach[v]
 	}
 	byIndex := map[int]*Weight{}
-	neck := 0
+	n.weightOf = map[*op.Value]int{}
 	for i, s := range n.steps {
-		for neck+1 < len(n.Necks) && n.Necks[neck+1].position <= i {
-			neck++
-		}
 		for operand, v := range s.In {
 			if v.Data {
 				continue
@@ -167,12 +163,11 @@ func (n *Network) collectWeights(l *lowerer) {
 						Tensor:   file.Tensor,
 						Elements: file.Tensor.Elements(),
 						Uses:     file.Uses,
-						Neck:     neck,
-						value:    leaf,
 						first:    i,
 						role:     operandRole(s.Op, operand),
 					}
 					byIndex[leaf.Index] = w
+					n.weightOf[leaf] = len(n.Weights)
 					n.Weights = append(n.Weights, w)
 				}
 			}
@@ -193,6 +188,17 @@ func (n *Network) collectWeights(l *lowerer) {
 		n.Skipped = append(n.Skipped, Skipped{name, file.Tensor.Elements(), reason, strings.HasPrefix(reason, "unused")})
 	}
 	n.nameWeights()
+}
+
+// placeWeights finds the last neck before each weight's first use. It is called
+// once the necks are final: a weight holds its neck's index.
+func (n *Network) placeWeights() {
+	for _, w := range n.Weights {
+		w.Neck = 0
+		for w.Neck+1 < len(n.Necks) && n.Necks[w.Neck+1].position <= w.first {
+			w.Neck++
+		}
+	}
 }
 
 // operandRole says what an operand is to an Op, for naming weights whose file
