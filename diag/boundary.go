@@ -3,6 +3,8 @@ package diag
 import (
 	"context"
 	"fmt"
+
+	"modeldoctor/internal/spill"
 )
 
 // A boundary holds the activations of all examples at one neck and advances
@@ -19,7 +21,7 @@ type boundary struct {
 	neck     int
 	held     bool // store holds the activations at neck
 	keep     bool // store has room for the images
-	store    store
+	store    spill.Array
 	in, out  []float32 // one batch, grown as needed
 }
 
@@ -33,23 +35,23 @@ func newBoundary(m Model, v Examples, order, necks []int, budget int64, tempDir 
 		}
 	}
 	fits := func(elements int) bool {
-		return budget <= 0 || int64(len(order))*int64(elements)*float32Bytes <= budget
+		return budget <= 0 || int64(len(order))*int64(elements)*spill.ElementBytes <= budget
 	}
-	b := &boundary{model: m, examples: v, order: order, store: store{tempDir: tempDir}}
+	b := &boundary{model: m, examples: v, order: order, store: spill.Array{TempDir: tempDir}}
 	switch all := max(images, largest); {
 	case fits(all):
 		b.keep = true
-		b.store.elements = len(order) * all
+		b.store.Elements = len(order) * all
 	case fits(largest):
-		b.store.elements = len(order) * largest
+		b.store.Elements = len(order) * largest
 	default:
-		b.store.spills = true
+		b.store.InFile = true
 	}
 	return b
 }
 
 // heapBytes is the number of bytes that the store takes on the heap.
-func (b *boundary) heapBytes() int64 { return int64(b.store.elements) * float32Bytes }
+func (b *boundary) heapBytes() int64 { return b.store.HeapBytes() }
 
 // load reads all images, if there is room for them.
 func (b *boundary) load(ctx context.Context) error {
@@ -65,7 +67,7 @@ func (b *boundary) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := b.store.write(lo*size, images); err != nil {
+		if err := b.store.Write(lo*size, images); err != nil {
 			return err
 		}
 	}
@@ -79,7 +81,7 @@ func (b *boundary) batch(lo, hi int) ([]float32, error) {
 	size := b.model.NeckElements(b.neck)
 	b.in = grow(b.in, (hi-lo)*size)
 	if b.held {
-		return b.store.read(lo*size, b.in)
+		return b.store.Read(lo*size, b.in)
 	}
 	for p := lo; p < hi; p++ {
 		i := b.order[p]
@@ -115,7 +117,7 @@ func (b *boundary) advance(ctx context.Context, to int, report func(examples int
 		if err := b.model.Advance(ctx, b.neck, to, in, b.out); err != nil {
 			return err
 		}
-		if err := b.store.write(lo*size, b.out); err != nil {
+		if err := b.store.Write(lo*size, b.out); err != nil {
 			return err
 		}
 		done += count
@@ -126,7 +128,7 @@ func (b *boundary) advance(ctx context.Context, to int, report func(examples int
 }
 
 // close releases the store.
-func (b *boundary) close() error { return b.store.close() }
+func (b *boundary) close() error { return b.store.Close() }
 
 // grow returns s with n elements, reusing its array if it is long enough. The
 // elements are of any value.

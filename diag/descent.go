@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"modeldoctor/metric"
 )
 
 // descent is steps of full-batch gradient descent within a layer.
@@ -76,7 +78,7 @@ func (s *descent) step(ctx context.Context, loss float64) (searchResult, error) 
 	sumNorm := math.Sqrt(squares)
 	slope := -sumNorm / float64(n)
 	switch {
-	case !isFinite(slope):
+	case !metric.IsFinite(slope):
 		return searchResult{status: StatusDiverged, reason: "the gradient is not finite"}, nil
 	case -slope*max(s.lg.wNorm, 1) <= noisyLayer*math.Abs(loss) || slope == 0:
 		return searchResult{status: StatusFlat, reason: "the gradient is zero"}, nil
@@ -86,7 +88,7 @@ func (s *descent) step(ctx context.Context, loss float64) (searchResult, error) 
 		s.place(s.work, -t/sumNorm)
 		s.override(s.work)
 		err := s.evaluate(ctx, 0, losses)
-		return average(losses), err
+		return metric.Mean(losses), err
 	}
 	found, err := lineSearch(phi, loss, slope)
 	if err == nil && found.status == StatusOK {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"modeldoctor/metric"
 )
 
 // A Candidate is a way of preprocessing the same images.
@@ -101,5 +103,5 @@ func scoreCandidate(ctx context.Context, m Model, c Candidate) (Score, error) {
 	if err != nil {
 		return Score{}, err
 	}
-	return Score{Name: c.Name, N: len(labels), Hits: b.hits, Chance: b.chance, Loss: finite(average(b.losses))}, nil
+	return Score{Name: c.Name, N: len(labels), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}, nil
 }

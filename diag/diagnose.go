@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"modeldoctor/internal/spill"
+	"modeldoctor/metric"
 )
 
 // Phases of a diagnosis, as Options.Progress is told. Measuring a layer is a
@@ -152,16 +155,16 @@ func (d *diagnosis) run(ctx context.Context, layers []Layer, report *Report, b *
 	temperature := measureTemperature(base.logits, d.deal.middle())
 	d.base = base.losses
 	if d.opt.Calibrated {
-		t, ok := base.logits.fitTemperature()
+		t, ok := base.logits.FitTemperature()
 		if !ok {
 			return errors.New("no temperature can be fitted: logits are not finite; diagnose without calibration to see where")
 		}
 		report.CalibrationT = &t
 		d.invT = 1 / t
-		d.base = base.logits.losses(d.invT)
+		d.base = base.logits.Losses(d.invT)
 	}
-	report.Metrics = base.metrics(temperature, average(d.base))
-	base.logits = logitSet{} // no longer needed
+	report.Metrics = base.metrics(temperature, metric.Mean(d.base))
+	base.logits = metric.Logits{} // no longer needed
 
 	for _, group := range sweeps {
 		if err := d.measureGroup(ctx, layers, group, report); err != nil {
@@ -198,7 +201,7 @@ func (d *diagnosis) plan(layers []Layer, visits []int) (sweeps [][]int) {
 	for i, v := range visits {
 		size := int64(0)
 		for _, w := range layers[v].Weights {
-			size += int64(len(d.model.Weight(w))) * quarters * float32Bytes
+			size += int64(len(d.model.Weight(w))) * quarters * spill.ElementBytes
 		}
 		if i == 0 || d.opt.Memory > 0 && bytes+size > budget {
 			sweeps = append(sweeps, nil)

@@ -1,6 +1,10 @@
 package diag
 
-import "math"
+import (
+	"math"
+
+	"modeldoctor/metric"
+)
 
 // Gradients at or below these shares are rounding errors. A key's bias, for
 // example, has a gradient of exactly zero that float32 arithmetic does not
@@ -52,7 +56,7 @@ func (lg *layerGradient) finite() bool {
 	for i := range lg.grams {
 		for _, row := range lg.grams[i] {
 			for _, x := range row {
-				if !isFinite(x) {
+				if !metric.IsFinite(x) {
 					return false
 				}
 			}

@@ -6,103 +6,20 @@ import (
 	"testing"
 
 	"modeldoctor/dataset"
+	"modeldoctor/metric"
 )
-
-func TestExpectedCalibrationError(t *testing.T) {
-	// 17 examples: two bins of two and 13 of one. Sorted by confidence they are
-	// given here; only the ties at 0.1 and 0.2 depend on data order.
-	confidence := []float64{0.1, 0.1, 0.1, 0.2}
-	correct := []bool{true, false, true, false}
-	want := math.Abs(1-0.2) + math.Abs(1-0.3) // bins {0.1, 0.1} and {0.1, 0.2}
-	for i := range 13 {
-		confidence = append(confidence, 0.5+0.01*float64(i))
-		correct = append(correct, i%2 == 0)
-		if i%2 == 0 {
-			want += 1 - confidence[4+i]
-		} else {
-			want += confidence[4+i]
-		}
-	}
-	near(t, "ECE", expectedCalibrationError(confidence, correct), want/17, 1e-15, 1)
-	// In another order, in which ties stay as they are, the figure is the same.
-	slices.Reverse(confidence[4:])
-	slices.Reverse(correct[4:])
-	near(t, "ECE", expectedCalibrationError(confidence, correct), want/17, 1e-15, 1)
-	// The order of the ties decides which of them share a bin.
-	correct[1], correct[2] = correct[2], correct[1]
-	near(t, "ECE", expectedCalibrationError(confidence, correct), (want-0.8-0.7+1.8+0.3)/17, 1e-15, 1)
-	// Fewer examples than bins: each is alone.
-	near(t, "ECE", expectedCalibrationError([]float64{0.9, 0.6}, []bool{true, false}), (0.1+0.6)/2, 1e-15, 1)
-}
-
-func TestPredict(t *testing.T) {
-	class, confidence := predict([]float32{0, 2, 2})
-	want := math.Exp(2) / (1 + 2*math.Exp(2))
-	if class != 1 {
-		t.Errorf("class %d: a tie must go to the lowest", class)
-	}
-	near(t, "confidence", confidence, want, 1e-15, 1)
-}
-
-func TestFitTemperature(t *testing.T) {
-	// With two classes, logits (z, 0) and a share p of labels 0, the best
-	// temperature makes the confidence p: T = z/ln(p/(1−p)).
-	const z = 6
-	set := logitSet{classes: 2}
-	for i := range 100 {
-		set.logits = append(set.logits, z, 0)
-		label := 0
-		if i%4 == 0 {
-			label = 1
-		}
-		set.labels = append(set.labels, label)
-	}
-	got, ok := set.fitTemperature()
-	if !ok {
-		t.Fatal("no temperature")
-	}
-	want := z / math.Log(3)
-	near(t, "T", got, want, 1e-9, want)
-
-	// Shifting all logits of an example changes nothing.
-	for i := range set.logits {
-		set.logits[i] += float32(i/2) * 100
-	}
-	got, _ = set.fitTemperature()
-	near(t, "T of shifted logits", got, want, 1e-9, want)
-
-	tests := []struct {
-		name   string
-		logits []float32
-		labels []int
-		want   float64
-		ok     bool
-	}{
-		{"all right", []float32{3, 0, 0, 3}, []int{0, 1}, minTemperature, true},
-		{"all wrong", []float32{3, 0, 0, 3}, []int{1, 0}, maxTemperature, true},
-		{"no preference", []float32{1, 1, 2, 2}, []int{0, 1}, 1, true},
-		{"a masked class", []float32{z, 0, z, 0, z, 0, z, float32(math.Inf(-1))}, []int{0, 0, 1, 0}, z / math.Log(2), true},
-		{"not finite", []float32{float32(math.NaN()), 0}, []int{0}, 0, false},
-	}
-	for _, test := range tests {
-		got, ok := logitSet{2, test.logits, test.labels}.fitTemperature()
-		if ok != test.ok || math.Abs(got-test.want) > 0.01*test.want {
-			t.Errorf("%s: T = %v, %v, want %v, %v", test.name, got, ok, test.want, test.ok)
-		}
-	}
-}
 
 func TestMeasureTemperature(t *testing.T) {
 	// Half A: 3 of 4 right at logit 6; half B: 7 of 8. Each half is measured
 	// with the other's temperature.
-	set := logitSet{classes: 2}
+	set := metric.Logits{Classes: 2}
 	for i := range 16 {
-		set.logits = append(set.logits, 6, 0)
+		set.Values = append(set.Values, 6, 0)
 		label := 0
 		if i < 8 && i%4 == 0 || i == 8 {
 			label = 1
 		}
-		set.labels = append(set.labels, label)
+		set.Labels = append(set.Labels, label)
 	}
 	loss := func(right, wrong, z float64) float64 {
 		return (right*math.Log1p(math.Exp(-z)) + wrong*math.Log1p(math.Exp(z))) / (right + wrong)
@@ -113,7 +30,7 @@ func TestMeasureTemperature(t *testing.T) {
 	near(t, "drop", got.DeltaLoss, want, 1e-9, want)
 	near(t, "T", got.Value, 6/math.Log(13.0/3), 1e-9, 1)
 	near(t, "interval", got.CI95[1]-got.CI95[0], 2*1.96*got.SE, 1e-4, got.SE)
-	if measureTemperature(set.part(0, 1), 1) != nil {
+	if measureTemperature(set.Part(0, 1), 1) != nil {
 		t.Error("a temperature share from one half only")
 	}
 }

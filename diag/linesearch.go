@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"modeldoctor/metric"
 )
 
 // Limits of a line search.
@@ -63,7 +65,7 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
 func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64) (*search, searchResult, error) {
-	if !(slope < 0) || !isFinite(slope) || !isFinite(phi0) {
+	if !(slope < 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
 		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g", phi0, slope))
 	}
 	s := &search{phi: phi, phi0: phi0, slope: slope, points: []point{{0, phi0}}}
@@ -111,7 +113,7 @@ func (s *search) at(t float64) (float64, error) {
 		return 0, err
 	}
 	s.evaluations++
-	if !isFinite(v) {
+	if !metric.IsFinite(v) {
 		v = math.Inf(1)
 	}
 	s.points = slices.Insert(s.points, i, point{t, v})
@@ -148,7 +150,7 @@ func (s *search) start() (bool, error) {
 	}
 	for doublings := 0; err == nil && !math.IsInf(v, 1); doublings++ {
 		curvature := (v - s.phi0 - s.slope*t) / (t * t)
-		if minimiser := -s.slope / (2 * curvature); curvature > 0 && isFinite(minimiser) {
+		if minimiser := -s.slope / (2 * curvature); curvature > 0 && metric.IsFinite(minimiser) {
 			_, err = s.at(minimiser)
 			break
 		}
@@ -265,7 +267,7 @@ func (s *search) cubicMinimiser(low int) (float64, bool) {
 	// The root of φ'(0) + 2at + 3bt² where the cubic is convex, written so that
 	// it stays exact as b vanishes.
 	t := -s.slope / (a + math.Sqrt(discriminant))
-	return t, t > 0 && isFinite(t)
+	return t, t > 0 && metric.IsFinite(t)
 }
 
 // result is the lowest point, or t = 0 unless the status is ok, with everything
@@ -283,5 +285,3 @@ func (s *search) result(status Status, reason string) searchResult {
 	}
 	return r
 }
-
-func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"testing"
+
+	"modeldoctor/metric"
 )
 
 func TestLineSearch(t *testing.T) {
@@ -71,7 +73,7 @@ func TestLineSearch(t *testing.T) {
 			for i, p := range got.points {
 				before = before || p[0] < got.t && p[1] > got.value
 				beyond = beyond || p[0] > got.t && p[1] > got.value
-				if !isFinite(p[1]) || i > 0 && p[0] <= got.points[i-1][0] {
+				if !metric.IsFinite(p[1]) || i > 0 && p[0] <= got.points[i-1][0] {
 					t.Errorf("points %v: not finite or not ascending", got.points)
 				}
 				if p[1] < got.value {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"modeldoctor/dataset"
+	"modeldoctor/metric"
 )
 
 // measureGroup takes the gradients of a group of layers, ordered by neck, in
@@ -52,14 +53,14 @@ func (d *diagnosis) measure(ctx context.Context, layer Layer, sums quarterSums) 
 	lg := newLayerGradient(d.model, layer, sums)
 	r := LayerResult{Name: layer.Name, Index: layer.Index, Parameters: layer.Parameters, Status: StatusOK}
 	switch {
-	case !isFinite(lg.wNorm):
+	case !metric.IsFinite(lg.wNorm):
 		return r.diverged("a weight is not finite"), nil
 	case !lg.finite():
 		r.WNorm = lg.wNorm
 		return r.diverged("the gradient is not finite"), nil
 	}
 	all := d.deal.mean(dataset.A1, dataset.A2, dataset.B1, dataset.B2)
-	loss := average(d.base)
+	loss := metric.Mean(d.base)
 	r.WNorm, r.GNorm = lg.wNorm, lg.norm(all)
 	r.Points = [][2]float64{{0, loss}}
 	if path, ok := lg.direction(d.opt.Direction, all, loss); !ok {
@@ -88,7 +89,7 @@ func (d *diagnosis) search(ctx context.Context, lg *layerGradient, path directio
 	losses := make([]float64, d.deal.n())
 	phi := func(t float64) (float64, error) {
 		err := mv.losses(ctx, t, 0, losses)
-		return average(losses), err
+		return metric.Mean(losses), err
 	}
 	found, err := lineSearch(phi, loss, lg.slope(path, all))
 	if err != nil || d.opt.Direction != Descent {
@@ -109,13 +110,13 @@ func (r *LayerResult) record(found searchResult, kind Direction) {
 	r.DeltaLoss = loss - found.value
 	if kind == Balanced {
 		r.Step = found.t * r.WNorm
-		r.KappaScaled = finite(r.DeltaLoss / (found.t * found.t))
+		r.KappaScaled = metric.Finite(r.DeltaLoss / (found.t * found.t))
 	} else {
 		r.Step = found.t
-		r.KappaScaled = finite(r.DeltaLoss / (found.t * found.t) * r.WNorm * r.WNorm)
+		r.KappaScaled = metric.Finite(r.DeltaLoss / (found.t * found.t) * r.WNorm * r.WNorm)
 	}
-	r.Kappa = finite(r.DeltaLoss / (r.Step * r.Step))
-	r.StepShare = finite(r.Step / r.WNorm)
+	r.Kappa = metric.Finite(r.DeltaLoss / (r.Step * r.Step))
+	r.StepShare = metric.Finite(r.Step / r.WNorm)
 }
 
 // diverged is a result without figures.

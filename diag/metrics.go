@@ -3,20 +3,22 @@ package diag
 import (
 	"context"
 	"fmt"
+
+	"modeldoctor/metric"
 )
 
 // A baseline is what one forward pass over all examples says about the
 // checkpoint.
 type baseline struct {
-	logits     logitSet  // by position
-	losses     []float64 // of the logits as they came, by position
-	confidence []float64 // of the predicted class, in data order
-	correct    []bool    // in data order
-	chance     float64   // share of right answers that these predictions would have by chance
-	hits       int       // number of right answers
-	present    int       // number of classes that have examples
-	notFinite  int       // number of examples whose loss is not finite
-	firstBad   int       // the first of them
+	logits     metric.Logits // by position
+	losses     []float64     // of the logits as they came, by position
+	confidence []float64     // of the predicted class, in data order
+	correct    []bool        // in data order
+	chance     float64       // share of right answers that these predictions would have by chance
+	hits       int           // number of right answers
+	present    int           // number of classes that have examples
+	notFinite  int           // number of examples whose loss is not finite
+	firstBad   int           // the first of them
 }
 
 // measureBaseline evaluates all examples from the boundary, which is at the
@@ -24,7 +26,7 @@ type baseline struct {
 func (d *diagnosis) measureBaseline(ctx context.Context) (*baseline, error) {
 	n, classes := d.deal.n(), d.model.Classes()
 	b := &baseline{
-		logits:     logitSet{classes, make([]float32, n*classes), d.deal.labels},
+		logits:     metric.NewLogits(classes, d.deal.labels),
 		losses:     make([]float64, n),
 		confidence: make([]float64, n),
 		correct:    make([]bool, n),
@@ -35,19 +37,19 @@ func (d *diagnosis) measureBaseline(ctx context.Context) (*baseline, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.model.Evaluate(ctx, 0, in, d.deal.labels[lo:hi], 1, b.losses[lo:hi], b.logits.logits[lo*classes:hi*classes]); err != nil {
+		if err := d.model.Evaluate(ctx, 0, in, d.deal.labels[lo:hi], 1, b.losses[lo:hi], b.logits.Values[lo*classes:hi*classes]); err != nil {
 			return nil, err
 		}
 		d.progress.add((hi - lo) * d.suffix(0))
 	}
 	predicted := make([]int, n)
 	for p, i := range d.deal.order {
-		predicted[i], b.confidence[i] = predict(b.logits.row(p))
+		predicted[i], b.confidence[i] = metric.Predict(b.logits.Row(p))
 		b.correct[i] = predicted[i] == d.deal.labels[p]
 		if b.correct[i] {
 			b.hits++
 		}
-		if !isFinite(b.losses[p]) {
+		if !metric.IsFinite(b.losses[p]) {
 			if b.notFinite == 0 || i < b.firstBad {
 				b.firstBad = i
 			}
@@ -67,10 +69,10 @@ func (b *baseline) metrics(temperature *Temperature, start float64) Metrics {
 	}
 	wrong := float64(n-b.hits) / float64(n)
 	return Metrics{
-		Loss:        finite(average(b.losses)),
-		StartLoss:   finite(start),
+		Loss:        metric.Finite(metric.Mean(b.losses)),
+		StartLoss:   metric.Finite(start),
 		Error:       &wrong,
-		ECE:         finite(expectedCalibrationError(b.confidence, b.correct)),
+		ECE:         metric.Finite(metric.ExpectedCalibrationError(b.confidence, b.correct)),
 		Temperature: temperature,
 	}
 }

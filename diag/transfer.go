@@ -2,17 +2,14 @@ package diag
 
 import (
 	"context"
-	"math"
 
 	"modeldoctor/dataset"
+	"modeldoctor/metric"
 )
 
 // MinTransferExamples is the smallest number of examples for which there is a
 // transfer figure.
 const MinTransferExamples = 32
-
-// z95 is the half width of a 95 % interval in standard errors.
-const z95 = 1.959963984540054
 
 // transfer measures ΔL̂ of a layer. The direction is chosen by one half of the
 // examples, the length by a quarter of the other half, and the gain is counted
@@ -66,14 +63,14 @@ func (d *diagnosis) transfer(ctx context.Context, lg *layerGradient) (*Transfer,
 		}
 		result.ForwardEvaluations += len(memo.at)
 	}
-	result.DeltaLoss, result.SE = meanAndError(gains)
-	if !isFinite(result.DeltaLoss) || !isFinite(result.SE) {
+	result.DeltaLoss, result.SE = metric.MeanAndError(gains)
+	if !metric.IsFinite(result.DeltaLoss) || !metric.IsFinite(result.SE) {
 		return nil, "the loss of the examples that chose neither direction nor length is not finite", nil
 	}
-	result.CI95 = interval(result.DeltaLoss, result.SE)
+	result.CI95 = metric.Interval(result.DeltaLoss, result.SE)
 	result.CorrectedLow = result.CI95[0] // replaced once the number of layers is known
 	if result.DeltaLoss > 0 {
-		result.Kappa = finite(result.DeltaLoss / (squares / quarters))
+		result.Kappa = metric.Finite(result.DeltaLoss / (squares / quarters))
 	}
 	return result, "", nil
 }
@@ -89,7 +86,7 @@ func (d *diagnosis) transferLength(ctx context.Context, lg *layerGradient, path 
 	}
 	phi := func(t float64) (float64, error) {
 		losses, err := memo.losses(ctx, t, quarter)
-		return average(losses), err
+		return metric.Mean(losses), err
 	}
 	_, found, err := firstMinimiser(phi, d.meanBase(mean), slope)
 	if err != nil {
@@ -142,41 +139,4 @@ func (d *diagnosis) meanBase(mean perQuarter) float64 {
 		}
 	}
 	return sum
-}
-
-// average is the mean of x; 0 if x is empty.
-func average(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += v
-	}
-	return sum / float64(max(len(x), 1))
-}
-
-// meanAndError is the mean of x with its standard error s/√n, s the sample
-// standard deviation (n − 1); the error is 0 if n < 2.
-func meanAndError(x []float64) (mean, se float64) {
-	mean = average(x)
-	if len(x) < 2 {
-		return mean, 0
-	}
-	squares := 0.0
-	for _, v := range x {
-		squares += (v - mean) * (v - mean)
-	}
-	n := float64(len(x))
-	return mean, math.Sqrt(squares / (n - 1) / n)
-}
-
-// interval is the 95 % interval of a mean.
-func interval(mean, se float64) [2]float64 {
-	return [2]float64{mean - z95*se, mean + z95*se}
-}
-
-// finite returns a pointer to x, nil if x is not finite.
-func finite(x float64) *float64 {
-	if !isFinite(x) {
-		return nil
-	}
-	return &x
 }

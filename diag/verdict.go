@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"modeldoctor/metric"
 )
 
 // Limits of the rules, besides Options.Threshold.
@@ -94,7 +96,7 @@ func (v *verdict) checkpoint(r *Report, b *baseline) {
 	if t := r.Metrics.Temperature; t != nil && r.N >= MinTransferExamples && t.CI95[0] > r.Threshold**r.Metrics.Loss {
 		v.add(RuleTemperature, LevelWarning, "",
 			"dividing the logits by %.3g takes %.3g ± %.2g of %.4g nats off the loss: that part is mis-calibration, not a layer's fault",
-			t.Value, t.DeltaLoss, z95*t.SE, *r.Metrics.Loss)
+			t.Value, t.DeltaLoss, metric.Z95*t.SE, *r.Metrics.Loss)
 		if worst := worstTransfer(r.Layers); !r.Calibrated && worst != nil && t.DeltaLoss > worst.Transfer.DeltaLoss {
 			v.add(RuleCalibrateFirst, LevelInfo, "",
 				"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
@@ -146,11 +148,11 @@ func (v *verdict) layers(r *Report) {
 		case l.Transfer.CorrectedLow > limit:
 			v.add(RuleRecoverableLoss, LevelError, l.Name,
 				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, for sure more than %.2g (%.3g %% of the loss)",
-				l.Transfer.DeltaLoss, z95*l.Transfer.SE, limit, 100*r.Threshold)
+				l.Transfer.DeltaLoss, metric.Z95*l.Transfer.SE, limit, 100*r.Threshold)
 		default:
 			v.add(RuleRecoverableLoss, LevelWarning, l.Name,
 				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, probably more than %.2g (%.3g %% of the loss), though not for sure among so many layers",
-				l.Transfer.DeltaLoss, z95*l.Transfer.SE, limit, 100*r.Threshold)
+				l.Transfer.DeltaLoss, metric.Z95*l.Transfer.SE, limit, 100*r.Threshold)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package diag
+package metric
 
 import (
 	"cmp"
@@ -9,12 +9,12 @@ import (
 // calibrationBins is the number of bins of the expected calibration error.
 const calibrationBins = 15
 
-// expectedCalibrationError is the mean over examples of |accuracy − mean
+// ExpectedCalibrationError is the mean over examples of |accuracy − mean
 // confidence| of the bin that the example is in. Examples, in data order, are
 // sorted by confidence, ties staying in data order, and cut into
 // calibrationBins consecutive bins, of which the first n mod calibrationBins
 // hold one more.
-func expectedCalibrationError(confidence []float64, correct []bool) float64 {
+func ExpectedCalibrationError(confidence []float64, correct []bool) float64 {
 	n := len(confidence)
 	order := make([]int, n)
 	for i := range order {
@@ -53,8 +53,8 @@ func argmax(logits []float32) (class int, top float64) {
 	return class, float64(logits[class])
 }
 
-// predict is the class of the largest logit and its softmax probability.
-func predict(logits []float32) (class int, confidence float64) {
+// Predict is the class of the largest logit and its softmax probability.
+func Predict(logits []float32) (class int, confidence float64) {
 	class, top := argmax(logits)
 	sum := 0.0
 	for _, z := range logits {

@@ -1,0 +1,59 @@
+package metric
+
+import "math"
+
+// Z95 is the half width of a 95 % interval in standard errors.
+const Z95 = 1.959963984540054
+
+// Estimate is a mean over examples with its uncertainty.
+type Estimate struct {
+	Mean float64
+	SE   float64    // standard error
+	CI95 [2]float64 // 95 % interval
+}
+
+// NewEstimate estimates the mean of what x is a sample of.
+func NewEstimate(x []float64) Estimate {
+	mean, se := MeanAndError(x)
+	return Estimate{mean, se, Interval(mean, se)}
+}
+
+// Mean is the mean of x; 0 if x is empty.
+func Mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(max(len(x), 1))
+}
+
+// MeanAndError is the mean of x with its standard error s/√n, s the sample
+// standard deviation (n − 1); the error is 0 if n < 2.
+func MeanAndError(x []float64) (mean, se float64) {
+	mean = Mean(x)
+	if len(x) < 2 {
+		return mean, 0
+	}
+	squares := 0.0
+	for _, v := range x {
+		squares += (v - mean) * (v - mean)
+	}
+	n := float64(len(x))
+	return mean, math.Sqrt(squares / (n - 1) / n)
+}
+
+// Interval is the 95 % interval of a mean with the given standard error.
+func Interval(mean, se float64) [2]float64 {
+	return [2]float64{mean - Z95*se, mean + Z95*se}
+}
+
+// Finite returns a pointer to x, nil if x is not finite.
+func Finite(x float64) *float64 {
+	if !IsFinite(x) {
+		return nil
+	}
+	return &x
+}
+
+// IsFinite reports whether x is neither NaN nor infinite.
+func IsFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
