@@ -1,0 +1,80 @@
+package pol
+
+import (
+	"context"
+	"fmt"
+
+	"modeldoctor/diag"
+	"modeldoctor/metric"
+)
+
+// Evaluation is what one version of a model makes of a set of examples.
+type Evaluation struct {
+	Logits metric.Logits // in data order
+	Losses []float64     // nats
+}
+
+// newEvaluation returns an evaluation with room for n examples.
+func newEvaluation(classes, n int) *Evaluation {
+	return &Evaluation{
+		metric.Logits{Classes: classes, Values: make([]float32, 0, n*classes), Labels: make([]int, 0, n)},
+		make([]float64, 0, n),
+	}
+}
+
+// Evaluate runs a model on all examples. progress, if not nil, is told of the
+// examples that are done.
+func Evaluate(ctx context.Context, m diag.Model, examples diag.Examples, progress func(done, total int)) (*Evaluation, error) {
+	n, size := examples.Len(), m.NeckElements(0)
+	e := newEvaluation(m.Classes(), n)
+	batch := make([]float32, m.Batch()*size)
+	for lo := 0; lo < n; lo += m.Batch() {
+		if progress != nil {
+			progress(lo, n)
+		}
+		hi := min(lo+m.Batch(), n)
+		labels := make([]int, hi-lo)
+		for i := lo; i < hi; i++ {
+			labels[i-lo] = examples.Label(i)
+			if err := examples.Read(i, batch[(i-lo)*size:][:size]); err != nil {
+				return nil, fmt.Errorf("example %d: %w", i, err)
+			}
+		}
+		if err := e.add(ctx, m, 0, batch[:(hi-lo)*size], labels, 1); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// add evaluates a batch of examples from their activations at a neck.
+func (e *Evaluation) add(ctx context.Context, m diag.Model, neck int, in []float32, labels []int, invT float64) error {
+	done := len(e.Losses)
+	end := done + len(labels)
+	classes := e.Logits.Classes
+	e.Losses = e.Losses[:end]
+	e.Logits.Values = e.Logits.Values[:end*classes]
+	e.Logits.Labels = append(e.Logits.Labels, labels...)
+	return m.Evaluate(ctx, neck, in, labels, invT, e.Losses[done:], e.Logits.Values[done*classes:])
+}
+
+// Figures are loss, error and calibration error. The last is that of undivided
+// logits, whatever the losses were taken at.
+func (e *Evaluation) Figures() metric.Figures { return e.Logits.Figures(e.Losses) }
+
+// Drop estimates by how much loss and error fall from e to after, which is the
+// same examples seen by another version: the means of the paired differences.
+func (e *Evaluation) Drop(after *Evaluation) (loss, wrong metric.Estimate) {
+	return metric.PairedDrop(e.Losses, after.Losses), metric.PairedDrop(e.wrong(), after.wrong())
+}
+
+// wrong is 1 for each example whose answer is wrong, and 0 otherwise.
+func (e *Evaluation) wrong() []float64 {
+	wrong := make([]float64, e.Logits.Len())
+	for i, label := range e.Logits.Labels {
+		if class, _ := metric.Predict(e.Logits.Row(i)); class != label {
+			wrong[i] = 1
+		}
+	}
+	return wrong
+}

@@ -1,0 +1,73 @@
+package pol
+
+import (
+	"slices"
+	"strings"
+
+	"modeldoctor/diag"
+)
+
+// A group is the weights of some layers, taken together.
+type group struct {
+	weights []int
+	neck    int // the highest neck below every use of them
+}
+
+// newGroup joins layers; a weight that is in two is taken once. Without weights
+// the neck is none: that of the logits.
+func newGroup(m Model, layers ...diag.Layer) group {
+	g := group{neck: m.Necks() - 1}
+	for _, l := range layers {
+		if len(l.Weights) > 0 {
+			g.weights = append(g.weights, l.Weights...)
+			g.neck = min(g.neck, l.Neck)
+		}
+	}
+	slices.Sort(g.weights)
+	g.weights = slices.Compact(g.weights)
+	return g
+}
+
+func (g group) empty() bool { return len(g.weights) == 0 }
+
+// elements is the number of scalars.
+func (g group) elements(m Model) int {
+	n := 0
+	for _, w := range g.weights {
+		n += len(m.Weight(w))
+	}
+	return n
+}
+
+// Names lists the names of layers.
+func Names(layers []diag.Layer) []string {
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = l.Name
+	}
+	return names
+}
+
+// Describe names the layers of a plan in words: "perturb embed, update head".
+func (p *Plan) Describe() string {
+	var parts []string
+	if len(p.Perturb) > 0 {
+		parts = append(parts, "perturb "+brief(p.Perturb))
+	}
+	if len(p.Update) > 0 {
+		parts = append(parts, "update "+brief(p.Update))
+	}
+	if len(parts) == 0 {
+		return "no layer is trained"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// brief names a few layers one by one and many by their ends.
+func brief(layers []diag.Layer) string {
+	names := Names(layers)
+	if len(names) > 3 {
+		return names[0] + " to " + names[len(names)-1]
+	}
+	return strings.Join(names, ", ")
+}

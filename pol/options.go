@@ -1,0 +1,174 @@
+package pol
+
+import (
+	"context"
+	"fmt"
+
+	"modeldoctor/diag"
+	"modeldoctor/graph"
+)
+
+// Model is what a treatment needs of a network.
+type Model interface {
+	diag.Model
+	// LossGradients differentiates the sum over the examples of a loss of
+	// logits·invT, writes each example's loss to losses unless that is nil, and
+	// hands sink the gradient of each wanted weight, once. All uses of the
+	// weights lie above neck from. The slice is valid during the call of sink.
+	LossGradients(ctx context.Context, loss graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error
+}
+
+// Data are the three sets of a treatment, which share no image.
+type Data struct {
+	// Train holds the examples of the updates and perturbations (T). Where
+	// images are augmented, each has Views entries, one after the other.
+	Train diag.Examples
+	Views int // views of an image in Train; 0 is 1
+	// Validation chooses the best epoch, and the temperature (V); Holdout
+	// decides on acceptance and serves nothing else (H).
+	Validation, Holdout diag.Examples
+}
+
+// Schedule says how the learning rate changes from step to step.
+type Schedule string
+
+// The schedules: with Cosine the rate of step k of K is rate·(1 + cos(πk/K))/2.
+const (
+	Cosine   Schedule = "cosine"
+	Constant Schedule = "constant"
+)
+
+// Defaults of the method (METHOD §6), for fields of [Options] that are zero.
+const (
+	DefaultRate         = 0.05
+	DefaultBatch        = 128
+	DefaultPerturbBatch = 256
+	DefaultMomentum     = 0.9
+	DefaultWeightDecay  = 5e-4
+	DefaultGammaMax     = 2.0
+	DefaultRho          = 0.05
+)
+
+// Options are the hyperparameters of a treatment and what it may use. Numbers
+// are taken as they are: [DefaultOptions] gives those of a recipe.
+type Options struct {
+	Epochs       int     // passes over the training examples
+	Batch        int     // examples of an update; what is left over of an epoch is dropped
+	PerturbBatch int     // examples of a perturbation by Search, at most all
+	Rate         float64 // learning rate, before the schedule
+	Momentum     float64 // Nesterov's, its buffer beginning at zero
+	WeightDecay  float64 // coupled, on every tensor that is updated
+	Schedule     Schedule
+	Loss         graph.Loss // of the update's gradient; everything else is cross-entropy
+	GammaMax     float64    // Search: γ is uniform in [0, GammaMax)
+	Rho          float64    // Ascent: the length of the displacement
+	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
+	// at every step. The gradient that it multiplies is taken anew at each.
+	PerturbEvery int
+	Seed         uint64
+
+	// Calibrated divides all logits by the temperature that fits V best, during
+	// training and, by scaling Classifier, for good. Without a layer to update
+	// that is all that happens.
+	Calibrated bool
+	// Classifier is the weights whose multiplication by a number multiplies the
+	// logits by it. Only Calibrated needs it.
+	Classifier diag.Layer
+
+	// Stored returns the values that the file gives back for new values of a
+	// weight, which may be rounded there; nil: the same. What is accepted, or not,
+	// are the stored values.
+	Stored func(weight int, values []float32) ([]float32, error)
+
+	// NoCache computes the activations below the treated layers at each use.
+	NoCache bool
+	// Memory is the number of bytes that cached activations may take on the
+	// heap; 0: no limit. What does not fit lies in a temporary file in TempDir.
+	Memory  int64
+	TempDir string
+
+	// Save, if not nil, is called after each epoch but the last with all that
+	// [Options.Resume] needs to go on to the same bits. The state is valid during
+	// the call.
+	Save   func(*State) error
+	Resume *State
+	// Identity names what the training depends on besides these options, such as
+	// digests of the model and the data: a state of another is not resumed.
+	Identity map[string]string
+
+	// Progress, if not nil, is called as work proceeds: phase is what is being
+	// done, done and total are in one unit for as long as total stays the same.
+	Progress func(phase string, done, total int)
+}
+
+// DefaultOptions returns the hyperparameters that a recipe has unless the user
+// says otherwise.
+func DefaultOptions(r Recipe) Options {
+	return Options{
+		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
+		Rate: DefaultRate, Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
+		GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
+	}
+}
+
+// Plan is a recipe with its layers.
+type Plan struct {
+	Recipe  Recipe
+	Perturb []diag.Layer // P; empty: nothing is perturbed
+	Update  []diag.Layer // U; empty: nothing is trained
+}
+
+// DataError says that the examples do not suit the treatment.
+type DataError struct {
+	Msg  string
+	Help string
+}
+
+func (e *DataError) Error() string { return e.Msg }
+
+// Hint says what the user can do.
+func (e *DataError) Hint() string { return e.Help }
+
+// check returns what is wrong with the examples.
+func (d *Data) check(m Model, batch int, trains bool) error {
+	sets := []struct {
+		name string
+		set  diag.Examples
+	}{{"validation", d.Validation}, {"hold-out", d.Holdout}}
+	if trains {
+		sets = append(sets, struct {
+			name string
+			set  diag.Examples
+		}{"training", d.Train})
+	}
+	for _, s := range sets {
+		if s.set.Len() == 0 {
+			return &DataError{fmt.Sprintf("the %s set has no examples", s.name), "choose a part that is not empty"}
+		}
+		for i := range s.set.Len() {
+			if l := s.set.Label(i); l < 0 || l >= m.Classes() {
+				return &DataError{
+					fmt.Sprintf("example %d of the %s set has label %d; the model has %d classes, 0 to %d", i, s.name, l, m.Classes(), m.Classes()-1),
+					"use data with the classes that the model was trained on",
+				}
+			}
+		}
+	}
+	if images := d.images(trains); trains && images < batch {
+		return &DataError{
+			fmt.Sprintf("%d training images are fewer than one batch of %d", images, batch),
+			"give more images (--train), or a smaller --batch",
+		}
+	}
+	return nil
+}
+
+// images is the number of training images, each with all its views.
+func (d *Data) images(trains bool) int {
+	if !trains {
+		return 0
+	}
+	return d.Train.Len() / d.views()
+}
+
+func (d *Data) views() int { return max(1, d.Views) }

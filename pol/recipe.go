@@ -1,0 +1,131 @@
+package pol
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"modeldoctor/diag"
+)
+
+// Rule says how a step displaces the perturbed weights before the gradient of
+// the update is taken.
+type Rule int
+
+const (
+	// Unperturbed leaves all weights where they are.
+	Unperturbed Rule = iota
+	// Ascent moves the perturbed weights by ρ·g/‖g‖, g the gradient on the
+	// update's own batch and the norm joint over all of them (SAM).
+	Ascent
+	// Search moves them by −γ·c*·g, g the gradient on a batch of its own, c* the
+	// best of the points scanned along it and γ drawn at random (PoF, PoL).
+	Search
+)
+
+// Choice names layers by what they are or by what a diagnosis says of them.
+type Choice int
+
+const (
+	NoLayers        Choice = iota
+	AllLayers              // every layer
+	HeadLayer              // the last layer: final norm and classifier
+	AllButHead             // every layer but the last
+	LargestKappa           // where κ is largest
+	LargestTransfer        // where ΔL̂ is largest, of the layers where it is above zero for sure
+)
+
+// Recipe is a treatment as data: what a step perturbs, by which rule, and what
+// it updates.
+type Recipe struct {
+	Name    string
+	Rule    Rule
+	Perturb Choice
+	Update  Choice
+	// Epochs is the default number of passes over the training examples.
+	Epochs int
+}
+
+// Recipes are the treatments of the method, SGD first: Terauchi, Sato and
+// Kawakami's PoL, compared with PoF (Sato et al., ICML 2022, arXiv 2207.01847)
+// and SAM (Foret et al., ICLR 2021). Temperature, which trains nothing, is the
+// baseline that they have to beat: see [Options.Calibrated]. The caller owns the
+// slice.
+func Recipes() []Recipe {
+	return []Recipe{
+		{Name: "sgd", Rule: Unperturbed, Perturb: NoLayers, Update: AllLayers, Epochs: 2},
+		{Name: "sam", Rule: Ascent, Perturb: AllLayers, Update: AllLayers, Epochs: 2},
+		{Name: "pof", Rule: Search, Perturb: HeadLayer, Update: AllButHead, Epochs: 2},
+		{Name: "pol", Rule: Search, Perturb: LargestKappa, Update: LargestTransfer, Epochs: 3},
+		{Name: RecipeTemperature, Rule: Unperturbed, Perturb: NoLayers, Update: NoLayers},
+	}
+}
+
+// RecipeTemperature is the name of the recipe that only divides the logits.
+const RecipeTemperature = "temperature"
+
+// FindRecipe returns the recipe of that name.
+func FindRecipe(name string) (Recipe, error) {
+	var names []string
+	for _, r := range Recipes() {
+		if r.Name == name {
+			return r, nil
+		}
+		names = append(names, r.Name)
+	}
+	return Recipe{}, fmt.Errorf("%q is none of %s", name, strings.Join(names, ", "))
+}
+
+// NeedsDiagnosis reports whether a choice rests on a diagnosis.
+func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == LargestTransfer }
+
+// ErrNothingToTreat says that no layer's ΔL̂ is above zero for sure, so that
+// there is none to choose.
+var ErrNothingToTreat = errors.New("no layer's recoverable loss is above zero for sure")
+
+// Choose returns the layers that a choice means, of all layers of a model in
+// forward order. report is a diagnosis of them, which only choices that
+// [Choice.NeedsDiagnosis] look at.
+func (c Choice) Choose(layers []diag.Layer, report *diag.Report) ([]diag.Layer, error) {
+	last := len(layers) - 1
+	switch c {
+	case AllLayers:
+		return slices.Clone(layers), nil
+	case HeadLayer:
+		return slices.Clone(layers[last:]), nil
+	case AllButHead:
+		return slices.Clone(layers[:last]), nil
+	case LargestKappa, LargestTransfer:
+		best := largest(report.Layers, c)
+		for _, l := range layers {
+			if l.Name == best {
+				return []diag.Layer{l}, nil
+			}
+		}
+		if c == LargestTransfer {
+			return nil, ErrNothingToTreat
+		}
+		return nil, errors.New("no layer has a curvature: none can be perturbed")
+	}
+	return nil, nil
+}
+
+// largest is the name of the measured layer whose figure is largest, the first
+// among equals; empty where there is none.
+func largest(layers []diag.LayerResult, c Choice) string {
+	name, top := "", 0.0
+	for _, l := range layers {
+		figure := 0.0
+		switch {
+		case c == LargestKappa && l.Kappa != nil:
+			figure = *l.Kappa
+		case c == LargestTransfer && l.Transfer != nil && l.Transfer.CI95[0] > 0:
+			figure = l.Transfer.DeltaLoss
+		}
+		if figure > top {
+			name, top = l.Name, figure
+		}
+	}
+	return name
+}

@@ -1,0 +1,84 @@
+package pol
+
+import (
+	"time"
+
+	"modeldoctor/metric"
+)
+
+// Result is the outcome of a treatment. Losses are in nats per example.
+type Result struct {
+	Epochs []Epoch
+	Best   int // the epoch that was kept, counted from 1; 0: none
+	// Stopped says why the training ended before its last epoch; empty if it did
+	// not. What was best until then is kept.
+	Stopped string
+
+	// Before and After are the figures of the hold-out set; Gain is the paired
+	// drop of its loss and ErrorDrop that of its error. After, Gain and ErrorDrop
+	// are absent where the training diverged before an epoch was complete.
+	Before    metric.Figures
+	After     *metric.Figures
+	Gain      *metric.Estimate
+	ErrorDrop *metric.Estimate
+	// Temperature is what dividing the logits by one number does, without any
+	// other treatment; nil where none can be fitted.
+	Temperature *Temperature
+
+	Trained int   // scalars that were updated
+	Steps   int   // steps made, rejected ones included
+	Scans   Scans // of the recipes that search
+	Cache   Cache
+	// Weights are the new values of the weights that changed, as the file will
+	// give them back.
+	Weights map[int][]float32
+}
+
+// Epoch is one pass over the training examples.
+type Epoch struct {
+	Number   int // from 1
+	Steps    int
+	Rejected int // steps whose perturbation found no range, so that nothing was updated
+	// TrainLoss is the mean over accepted steps of the update's loss, at the
+	// displaced weights and before the update; nil if no step was accepted.
+	TrainLoss  *float64
+	Validation metric.Figures // after the epoch; its ECE is that of undivided logits
+	Duration   time.Duration  // of the steps, without the evaluation
+	Scanning   time.Duration  // of these, the scans along the perturbation's gradient
+}
+
+// Scans says what the perturbations by Search cost.
+type Scans struct {
+	Evaluations int     // losses of a perturbation's batch, besides that of the gradient
+	Share       float64 // of the time of all steps, 0 to 1
+}
+
+// Cache describes the activations that were kept.
+type Cache struct {
+	Neck   int   // below every weight that was changed or perturbed
+	Bytes  int64 // of the training and validation sets; 0: nothing was kept
+	InFile bool  // some of it lay in a temporary file
+}
+
+// Temperature is what one number, fitted on V, does to the hold-out loss.
+type Temperature struct {
+	Value float64
+	Loss  float64         // hold-out loss of logits/Value
+	Drop  metric.Estimate // paired drop of the loss
+}
+
+// Accepted reports whether the hold-out loss has surely fallen: the lower end of
+// the 95 % interval of its drop is above zero.
+func (r *Result) Accepted() bool { return r.Gain != nil && r.Gain.CI95[0] > 0 }
+
+// SecondsPerEpoch is the mean time of an epoch's steps; 0 without epochs.
+func (r *Result) SecondsPerEpoch() float64 {
+	if len(r.Epochs) == 0 {
+		return 0
+	}
+	var sum time.Duration
+	for _, e := range r.Epochs {
+		sum += e.Duration
+	}
+	return sum.Seconds() / float64(len(r.Epochs))
+}

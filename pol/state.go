@@ -1,0 +1,211 @@
+package pol
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// State is a training after some of its epochs: all that [Options.Resume] needs
+// to end in the same bits as if it had not been interrupted. It is written by
+// [State.Write] as
+//
+//	one line of JSON: what is trained on what, and the epochs so far
+//	the weights, the optimiser's buffers and the weights of the best epoch, as
+//	little-endian float32
+//	the SHA-256 digest of everything before
+type State struct {
+	identity                map[string]string // what must be the same to go on
+	epochs                  []Epoch
+	current, momentum, best [][]float32 // by place in the update's group
+}
+
+// stateHeader is the first line of a written state.
+type stateHeader struct {
+	Format   string            `json:"format"`
+	Identity map[string]string `json:"identity"`
+	Sizes    []int             `json:"sizes"`
+	Epochs   []Epoch           `json:"epochs"`
+}
+
+const (
+	stateFormat    = "modeldoctor training state 1"
+	maxStateHeader = 1 << 20 // bytes
+)
+
+// state is the training as it is. It shares the trainer's arrays.
+func (t *trainer) state() *State {
+	s := &State{identity: t.identity(), epochs: t.epochs, momentum: t.optimiser.buffers, best: t.best}
+	for _, w := range t.update.weights {
+		s.current = append(s.current, t.current[w])
+	}
+	return s
+}
+
+// identity names everything that the bits of a training depend on.
+func (t *trainer) identity() map[string]string {
+	o := t.opt
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	id := map[string]string{
+		"recipe": t.plan.Recipe.Name, "perturb": strings.Join(Names(t.plan.Perturb), ","), "update": strings.Join(Names(t.plan.Update), ","),
+		"epochs": strconv.Itoa(o.Epochs), "batch": strconv.Itoa(o.Batch), "perturb-batch": strconv.Itoa(o.PerturbBatch),
+		"lr": number(o.Rate), "momentum": number(o.Momentum), "weight-decay": number(o.WeightDecay), "schedule": string(o.Schedule),
+		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
+		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(t.data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
+	}
+	maps.Copy(id, o.Identity)
+	return id
+}
+
+// resume takes over a state. It is an error if that is of another training.
+func (t *trainer) resume(s *State) error {
+	now := t.identity()
+	for _, key := range slices.Sorted(maps.Keys(now)) {
+		if then, ok := s.identity[key]; !ok || then != now[key] {
+			return &DataError{
+				fmt.Sprintf("the saved training is another one: its %s was %q and is %q now", key, then, now[key]),
+				"resume with the same model, data and flags, or begin anew without --resume",
+			}
+		}
+	}
+	sizes := make([]int, len(t.update.weights))
+	for i, w := range t.update.weights {
+		sizes[i] = len(t.current[w])
+	}
+	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) {
+		return &DataError{"the saved training does not fit this one", "begin anew without --resume"}
+	}
+	t.epochs = slices.Clone(s.epochs)
+	for i, w := range t.update.weights {
+		copy(t.current[w], s.current[i])
+		copy(t.optimiser.buffers[i], s.momentum[i])
+		copy(t.best[i], s.best[i])
+	}
+	return nil
+}
+
+// Epochs is the number of epochs that are done.
+func (s *State) Epochs() int { return len(s.epochs) }
+
+func (s *State) sizes() []int {
+	sizes := make([]int, len(s.current))
+	for i, w := range s.current {
+		sizes[i] = len(w)
+	}
+	return sizes
+}
+
+func (s *State) arrays() [][]float32 { return slices.Concat(s.current, s.momentum, s.best) }
+
+// Write writes the state.
+func (s *State) Write(w io.Writer) error {
+	header, err := json.Marshal(stateHeader{stateFormat, s.identity, s.sizes(), s.epochs})
+	if err != nil {
+		return err
+	}
+	digest := sha256.New()
+	out := bufio.NewWriterSize(io.MultiWriter(w, digest), 1<<16)
+	if _, err := out.Write(append(header, '\n')); err != nil {
+		return err
+	}
+	var word [4]byte
+	for _, a := range s.arrays() {
+		for _, x := range a {
+			binary.LittleEndian.PutUint32(word[:], math.Float32bits(x))
+			if _, err := out.Write(word[:]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	_, err = w.Write(digest.Sum(nil))
+	return err
+}
+
+// errNotState is what every malformed state is.
+var errNotState = errors.New("not a saved training, or a damaged one")
+
+// ReadState reads what [State.Write] has written. size is the number of bytes
+// that r holds; no more memory than that is taken.
+func ReadState(r io.Reader, size int64) (*State, error) {
+	digest := sha256.New()
+	in := bufio.NewReaderSize(r, 1<<16)
+	line, err := readLine(in, digest)
+	if err != nil {
+		return nil, err
+	}
+	var header stateHeader
+	if err := json.Unmarshal(line, &header); err != nil || header.Format != stateFormat {
+		return nil, errNotState
+	}
+	elements := int64(0)
+	for _, n := range header.Sizes {
+		if n < 0 || int64(n) > size {
+			return nil, errNotState
+		}
+		elements += int64(n)
+	}
+	if rest := size - int64(len(line)) - 1 - sha256.Size; rest < 0 || elements != rest/12 || rest%12 != 0 {
+		return nil, errNotState
+	}
+	s := &State{identity: header.Identity, epochs: header.Epochs}
+	for _, part := range []*[][]float32{&s.current, &s.momentum, &s.best} {
+		for _, n := range header.Sizes {
+			a := make([]float32, n)
+			if err := readFloats(in, digest, a); err != nil {
+				return nil, err
+			}
+			*part = append(*part, a)
+		}
+	}
+	var sum [sha256.Size]byte
+	if _, err := io.ReadFull(in, sum[:]); err != nil || string(digest.Sum(nil)) != string(sum[:]) {
+		return nil, errNotState
+	}
+	return s, nil
+}
+
+// readLine reads the header, without the end of the line.
+func readLine(in *bufio.Reader, digest hash.Hash) ([]byte, error) {
+	var line []byte
+	for len(line) <= maxStateHeader {
+		part, err := in.ReadSlice('\n')
+		digest.Write(part)
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return line[:len(line)-1], nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, errNotState
+		}
+	}
+	return nil, errNotState
+}
+
+func readFloats(in io.Reader, digest hash.Hash, a []float32) error {
+	var block [1 << 14]byte
+	for len(a) > 0 {
+		n := min(len(a), len(block)/4)
+		if _, err := io.ReadFull(in, block[:4*n]); err != nil {
+			return errNotState
+		}
+		digest.Write(block[:4*n])
+		for i := range n {
+			a[i] = math.Float32frombits(binary.LittleEndian.Uint32(block[4*i:]))
+		}
+		a = a[n:]
+	}
+	return nil
+}
