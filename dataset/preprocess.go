@@ -181,7 +181,7 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 	for c := range 3 {
 		var value [256]float32
 		for b := range value {
-			value[b] = float32((float64(float64(b)*p.Rescale) - p.Mean[c]) / p.Std[c])
+			value[b] = p.value(b, c)
 		}
 		plane := dst[c*h*w : (c+1)*h*w]
 		for i := range plane {
@@ -189,6 +189,11 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 		}
 	}
 	return nil
+}
+
+// value is what a byte of channel c becomes.
+func (p *Preprocess) value(b, c int) float32 {
+	return float32((float64(float64(b)*p.Rescale) - p.Mean[c]) / p.Std[c])
 }
 
 // resized returns the size that an image of h×w pixels is resized to.
