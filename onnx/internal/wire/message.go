@@ -12,11 +12,15 @@ type Message struct {
 	ix          *Index
 	first, last uint32 // its records: first ≤ i < last
 	start, end  uint32 // its body in the file
+	kind        Kind
 }
+
+// Kind returns what the message is, Leaf for the zero Message.
+func (m Message) Kind() Kind { return m.kind }
 
 // Root returns the ModelProto.
 func (ix *Index) Root() Message {
-	return Message{ix: ix, last: uint32(len(ix.records)), end: uint32(len(ix.data))}
+	return Message{ix: ix, last: uint32(len(ix.records)), end: uint32(len(ix.data)), kind: Model}
 }
 
 // Range returns the offset and the length, in bytes, of the message's body.
@@ -27,11 +31,26 @@ func (m Message) Range() (offset, length int64) { return int64(m.start), int64(m
 func (m Message) Fields() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		for i := m.first; i < m.last; i = m.ix.records[i].next {
-			if !yield(Field{m.ix, i}) {
+			if !yield(Field{m.ix, i, m.kind}) {
 				return
 			}
 		}
 	}
+}
+
+// All returns the messages of kind k in m, at any depth, in file order.
+func (m Message) All(k Kind) iter.Seq[Message] {
+	return func(yield func(Message) bool) { m.all(k, yield) }
+}
+
+func (m Message) all(k Kind, yield func(Message) bool) bool {
+	for f := range m.Fields() {
+		child := f.Message()
+		if child.kind == k && !yield(child) || child.kind != Leaf && !child.all(k, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // Each returns the messages in field num, in file order.
@@ -80,8 +99,9 @@ func (m Message) Has(num protowire.Number) bool {
 
 // Field is one field of a message, or a run of unpacked elements of one.
 type Field struct {
-	ix *Index
-	i  uint32
+	ix     *Index
+	i      uint32
+	parent Kind // of the message that it is in
 }
 
 func (f Field) record() record { return f.ix.records[f.i] }
@@ -120,6 +140,13 @@ func (f Field) Bytes() []byte {
 	return f.ix.data[r.value:r.end:r.end]
 }
 
+// Header returns what precedes the payload: the tag and, where there is one, the
+// length.
+func (f Field) Header() []byte {
+	r := f.record()
+	return f.ix.data[r.start:r.value:r.value]
+}
+
 // Verbatim returns the whole field with its tags and length.
 func (f Field) Verbatim() []byte {
 	r := f.record()
@@ -127,10 +154,11 @@ func (f Field) Verbatim() []byte {
 }
 
 // Message returns the field's content as a message. Only fields that the schema
-// describes as messages have fields of their own.
+// describes as messages have fields of their own; of the others the kind is
+// Leaf.
 func (f Field) Message() Message {
 	r := f.record()
-	return Message{ix: f.ix, first: f.i + 1, last: r.next, start: r.value, end: r.end}
+	return Message{ix: f.ix, first: f.i + 1, last: r.next, start: r.value, end: r.end, kind: lookup(f.parent, f.Number()).child}
 }
 
 // Uint returns the value of a varint field; of a run, its last element's, as
