@@ -82,6 +82,9 @@ func (t *Tensor) externalBytes() ([]byte, error) {
 
 // checkExternal looks at the file without mapping it.
 func (t *Tensor) checkExternal() error {
+	if data, ok := t.model.files.get(t.location); ok {
+		return t.checkExternalRange(int64(len(data)))
+	}
 	f, err := t.openExternal()
 	if err != nil {
 		return err
@@ -155,6 +158,24 @@ func mapFile(f *os.File) (mmap.MMap, error) {
 		return nil, err
 	}
 	return mmap.Map(f, mmap.COPY, 0)
+}
+
+// get returns the file at a location, if it is mapped.
+func (d *dataFiles) get(location string) (mmap.MMap, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	data, ok := d.mapped[location]
+	return data, ok
+}
+
+// add makes data, which close will unmap, the file at a location.
+func (d *dataFiles) add(location string, data mmap.MMap) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mapped == nil {
+		d.mapped = map[string]mmap.MMap{}
+	}
+	d.mapped[location] = data
 }
 
 func (d *dataFiles) close() error {

@@ -90,16 +90,25 @@ func Open(path string) (*Model, error) {
 		return nil, openError(path, err)
 	}
 	defer f.Close()
-	mapped, err := mapFile(f)
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	m := &Model{Path: path, dir: filepath.Dir(path), data: mapped, mapped: mapped}
-	if err := m.decode(); err != nil {
-		_ = m.Close() // what was wrong with the file matters more
+	m := &Model{Path: path, dir: filepath.Dir(path)}
+	if err := m.readFile(f); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// readFile maps f and reads its structure. After an error m is closed.
+func (m *Model) readFile(f *os.File) error {
+	mapped, err := mapFile(f)
+	if err != nil {
+		return openError(m.Path, err)
+	}
+	m.data, m.mapped = mapped, mapped
+	if err := m.decode(); err != nil {
+		_ = m.Close() // what was wrong with the file matters more
+		return err
+	}
+	return nil
 }
 
 // Parse reads a model from memory. data must stay unchanged while the model is

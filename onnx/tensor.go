@@ -59,6 +59,7 @@ type Tensor struct {
 	model    *Model
 	elements int
 	layout   layout
+	message  wire.Message // the TensorProto; zero for an attribute such as value_floats
 	data     []wire.Field
 	location string // of external data, as the file has it
 	offset   int64  // of the TensorProto in the model, for messages
@@ -136,7 +137,7 @@ func typedField(d DType) protowire.Number {
 // has none of its own.
 func (m *Model) tensor(message wire.Message, node *Node, fallback string) (*Tensor, error) {
 	offset, _ := message.Range()
-	t := &Tensor{Name: string(message.Bytes(tensorName)), Node: node, File: m.Path, model: m, offset: offset, Shape: []int{}}
+	t := &Tensor{Name: string(message.Bytes(tensorName)), Node: node, File: m.Path, model: m, message: message, offset: offset, Shape: []int{}}
 	if node != nil || t.Name == "" {
 		t.Name = fallback
 	}

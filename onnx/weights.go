@@ -29,6 +29,15 @@ type Use struct {
 	Path string
 }
 
+// Reader returns the node that reads the tensor itself, and which of its inputs
+// does: the first of the chain, or Node where there is none.
+func (u Use) Reader() (node *Node, input int) {
+	if len(u.Chain) > 0 {
+		return u.Chain[0], 0
+	}
+	return u.Node, u.Input
+}
+
 // maxChain bounds the length of a chain. What exporters write has three or four
 // nodes; the nodes beyond the bound count as readers.
 const maxChain = 32
