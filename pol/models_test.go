@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,17 +91,6 @@ func (w *weightTable) record(ctx context.Context, c call) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// count is the number of recorded calls that match.
-func (w *weightTable) count(match func(call) bool) int {
-	n := 0
-	for _, c := range w.calls {
-		if match(c) {
-			n++
-		}
-	}
-	return n
 }
 
 // perceptron is a chain of affine stages with tanh between them. Stage k has
@@ -382,5 +372,17 @@ func near(t testing.TB, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
 		t.Errorf("%s = %v, want %v ± %v", what, got, want, tolerance)
+	}
+}
+
+// expectEmpty fails if a folder has any file.
+func expectEmpty(t testing.TB, folder string) {
+	t.Helper()
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		t.Errorf("stray file %s", f.Name())
 	}
 }

@@ -219,7 +219,7 @@ func smallState() *State {
 	return &State{
 		identity: map[string]string{"seed": "1", "lr": "0.05"},
 		epochs:   []Epoch{{Number: 1, Steps: 3, TrainLoss: &loss}, {Number: 2, Steps: 3, Rejected: 3}},
-		current:  [][]float32{{1, 2, 3}, {4}}, momentum: [][]float32{{5, 6, 7}, {8}}, best: [][]float32{{9, 10, 11}, {-0.0}},
+		current:  [][]float32{{1, 2, 3}, {4}}, momentum: [][]float32{{5, 6, 7}, {8}}, best: [][]float32{{9, 10, 11}, {-1e-40}},
 	}
 }
 
