@@ -1,0 +1,124 @@
+package pol_test
+
+import (
+	"math"
+	"os"
+	"testing"
+
+	"modeldoctor/graph"
+	"modeldoctor/pol"
+)
+
+// sameBits compares weights bit for bit.
+func sameBits(a, b map[int][]float32) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for w, v := range a {
+		other, ok := b[w]
+		if !ok || len(v) != len(other) {
+			return false
+		}
+		for i, x := range v {
+			if math.Float32bits(x) != math.Float32bits(other[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// TestSameBits treats the fixture on a few images: the weights depend on the seed
+// and not on the threads, nor on where activations are kept, if they are.
+func TestSameBits(t *testing.T) {
+	one, two := openFixture(t, graph.RunnerOptions{Threads: 1}), openFixture(t, graph.RunnerOptions{Threads: 2})
+	data := one.sample(t, 40, 18, 18)
+	for _, test := range []struct{ recipe, perturb, update string }{
+		{"sgd", "", ""},
+		{"sam", "", ""},
+		{"pof", "", ""},
+		{"pol", "head", "blocks.5"},
+		{"pol", "blocks.4", "head"},
+	} {
+		name := test.recipe
+		if test.perturb != "" {
+			name += " " + test.perturb + " " + test.update
+		}
+		t.Run(name, func(t *testing.T) {
+			treat := func(f *fixtureModel, change func(*pol.Options)) *pol.Result {
+				t.Helper()
+				opt := pol.Options{
+					Epochs: 1, Batch: 20, PerturbBatch: 25, Rate: 0.01, Momentum: 0.9, WeightDecay: 5e-4,
+					Schedule: pol.Cosine, GammaMax: 2, Rho: 0.05, PerturbEvery: 1, Seed: 1,
+				}
+				change(&opt)
+				r, err := pol.Treat(t.Context(), f, data, f.plan(t, test.recipe, test.perturb, test.update), opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Stopped != "" || r.Weights == nil || r.Epochs[0].Rejected > 0 {
+					t.Fatalf("stopped: %q, epochs %+v", r.Stopped, r.Epochs)
+				}
+				return r
+			}
+			want := treat(one, func(*pol.Options) {})
+			for w, v := range want.Weights {
+				if sameBits(map[int][]float32{w: v}, map[int][]float32{w: one.Weight(w)}) {
+					t.Errorf("weight %d has not changed", w)
+				}
+			}
+			for what, change := range map[string]func(*pol.Options){
+				"two threads": func(*pol.Options) {},
+				"no cache":    func(o *pol.Options) { o.NoCache = true },
+				"a file":      func(o *pol.Options) { o.Memory = 1 },
+			} {
+				folder := t.TempDir()
+				r := treat(two, func(o *pol.Options) {
+					o.TempDir = folder
+					change(o)
+				})
+				if !sameBits(r.Weights, want.Weights) {
+					t.Errorf("%s: other weights", what)
+				}
+				if *r.Gain != *want.Gain || *r.After != *want.After {
+					t.Errorf("%s: gain %+v, want %+v", what, r.Gain, want.Gain)
+				}
+				if r.Cache.InFile != (what == "a file") {
+					t.Errorf("%s: cache %+v", what, r.Cache)
+				}
+				if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+					t.Errorf("%s: files %v are left, error %v", what, left, err)
+				}
+			}
+			if r := treat(two, func(o *pol.Options) { o.Seed = 2 }); sameBits(r.Weights, want.Weights) {
+				t.Error("another seed gives the same weights")
+			}
+		})
+	}
+}
+
+// TestEvaluationTellsOfProgress evaluates a part of the fixture's images, of
+// which the last batch is not full.
+func TestEvaluationTellsOfProgress(t *testing.T) {
+	f := openFixture(t, graph.RunnerOptions{})
+	data := f.sample(t, 1, 1, f.Batch()+3)
+	var told []int
+	e, err := pol.Evaluate(t.Context(), f, data.Holdout, func(done, total int) {
+		if total != data.Holdout.Len() {
+			t.Errorf("%d of %d", done, total)
+		}
+		told = append(told, done)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 2 || told[0] != 0 || told[1] != f.Batch() {
+		t.Errorf("told of %v", told)
+	}
+	if len(e.Losses) != data.Holdout.Len() || e.Logits.Len() != data.Holdout.Len() {
+		t.Errorf("%d losses and %d logits", len(e.Losses), e.Logits.Len())
+	}
+	for i, l := range e.Logits.Losses(1) {
+		within(t, "loss", e.Losses[i], l, 1e-5)
+	}
+}
