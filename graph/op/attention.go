@@ -131,7 +131,7 @@ func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Cont
 		return
 	}
 	size := h.block * h.keys
-	c.Parallel(h.examples*h.op.Heads, max(1, lossGrain/max(1, size)), func(lo, hi int) {
+	c.Parallel(h.examples*h.op.Heads, max(1, rowGrain/max(1, size)), func(lo, hi int) {
 		buffer := kernel.Scratch[T](c, n*size)
 		defer kernel.Release(c, buffer)
 		var scores [2][]T

@@ -80,42 +80,6 @@ func TestBatchNormalizationGradient(t *testing.T) {
 	}
 }
 
-func TestCrossEntropyGradient(t *testing.T) {
-	r := random()
-	labels, beta := Ints([]int64{2, 0, 4}, 3), NewArray(Type{onnx.Double, []int{1}})
-	Elem[float64](beta)[0] = 0.7
-	checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-		return p.Emit(CrossEntropy{}, in[0], p.Constant(labels), p.Constant(Array{in[0].Type.With(1), like(in[0], beta)}))
-	}, normal(r, 3, 5))
-}
-
-// like returns the data of a in the element type of v.
-func like(v *Value, a Array) any {
-	if ClassOf(v.Type.DType) == ClassFloat32 {
-		return toFloat32(a).Data
-	}
-	return a.Data
-}
-
-func TestCrossEntropyIsExactForLargeLogits(t *testing.T) {
-	p := NewProgram()
-	y, err := p.Emit(CrossEntropy{}, p.Constant(Floats([]float32{1e4, 0, 1e4, 0}, 2, 2)), p.Ints(0, 1), p.Constant(Floats([]float32{1}, 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeTo(t, "losses", y.Const.AsFloats(), []float64{0, 1e4}, 0)
-}
-
-func TestCrossEntropyRefusesForeignLabels(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Fatal("a label outside the classes was accepted")
-		}
-	}()
-	p := NewProgram()
-	_, _ = p.Emit(CrossEntropy{}, p.Constant(Floats([]float32{1, 0}, 1, 2)), p.Ints(2), p.Constant(Floats([]float32{1}, 1)))
-}
-
 // TestThreadsDoNotMatter runs the Ops that divide their work on several numbers
 // of threads and compares bits.
 func TestThreadsDoNotMatter(t *testing.T) {
@@ -130,6 +94,8 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		{MatMul{TransB: true}, []Array{input(6, 70, 40), input(6, 90, 40)}},
 		{Linear{}, []Array{input(4, 100, 48), input(48, 96), input(96)}},
 		{Softmax{1}, []Array{input(50, 40, 30)}},
+		{Loss{Focal{2}}, []Array{input(300, 40), NewArray(Type{onnx.Int64, []int{300}}), input(1)}},
+		{lossGradient{Focal{2}}, []Array{input(300, 40), NewArray(Type{onnx.Int64, []int{300}}), input(1), input(300)}},
 		{attention, []Array{input(5, 70, 72)}},
 		{packedAttentionGradient{Attention: attention}, []Array{input(5, 70, 72), input(5, 70, 24)}},
 		{conv, []Array{input(3, 4, 30, 30), input(8, 4, 3, 3), input(8)}},

@@ -10,20 +10,35 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// CrossEntropy is the loss of each example, in nats:
+// Loss is a loss of each example:
 //
-//	losses[i] = log Σⱼ exp(β·z[i,j]) − β·z[i,label[i]]
+//	losses[i] = Of(β·z[i], label[i])
 //
 // for logits z [B, C], labels [B] (INT64, below C) and the inverse temperature
-// β, a single element. Sums are accumulated in float64. Only the logits have a
-// gradient.
-type CrossEntropy struct{}
+// β, a single element. Everything between the logits and the result is computed
+// in float64. Only the logits have a gradient.
+type Loss struct {
+	Of ExampleLoss
+}
 
-// Name returns "CrossEntropy".
-func (CrossEntropy) Name() string { return "CrossEntropy" }
+// ExampleLoss is a loss as a function of one example: what a [Loss] needs to
+// know of it. Implementations are immutable, comparable values.
+type ExampleLoss interface {
+	// Name is the loss's name, such as CrossEntropy.
+	Name() string
+	// value is the loss for the scaled logits x = β·z [C], which it may
+	// overwrite.
+	value(x []float64, label int) float64
+	// differentiate overwrites the scaled logits with the derivative of value
+	// with respect to them.
+	differentiate(x []float64, label int)
+}
+
+// Name returns the name of the example's loss.
+func (o Loss) Name() string { return o.Of.Name() }
 
 // Infer checks the logits, labels and inverse temperature.
-func (CrossEntropy) Infer(in []Type) (Type, error) {
+func (Loss) Infer(in []Type) (Type, error) {
 	if err := checkLogits(in, 3); err != nil {
 		return Type{}, err
 	}
@@ -49,30 +64,34 @@ func checkLogits(in []Type, n int) error {
 }
 
 // Forward computes the losses. It panics on a label outside the classes.
-func (CrossEntropy) Forward(c *kernel.Context, out Array, in []Array) {
+func (o Loss) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		crossEntropy[float32](c, out, in)
+		lossForward[float32](c, o.Of, out, in)
 	} else {
-		crossEntropy[float64](c, out, in)
+		lossForward[float64](c, o.Of, out, in)
 	}
 }
 
-func crossEntropy[T kernel.Float](c *kernel.Context, out Array, in []Array) {
-	z, losses := Elem[T](in[0]), Elem[T](out)
-	classes, labels, beta := in[0].Shape[1], Elem[int64](in[1]), float64(Elem[T](in[2])[0])
-	eachExample(c, len(losses), classes, func(i int) {
-		row := z[i*classes : (i+1)*classes]
-		losses[i] = T(rowLogSumExp(row, beta) - beta*float64(row[checkLabel(labels[i], i, classes)]))
+func lossForward[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
+	losses := Elem[T](out)
+	eachExample[T](c, in, func(i int, x []float64, label int, _ float64) {
+		losses[i] = T(of.value(x, label))
 	})
 }
 
-// lossGrain is the number of logits that one task of a loss handles.
-const lossGrain = 1 << 11
-
-func eachExample(c *kernel.Context, examples, classes int, f func(i int)) {
-	c.Parallel(examples, max(1, lossGrain/max(classes, 1)), func(lo, hi int) {
+// eachExample calls f for each example of a loss's inputs, with its scaled
+// logits in float64, which are f's to overwrite, its label and β.
+func eachExample[T kernel.Float](c *kernel.Context, in []Array, f func(i int, x []float64, label int, beta float64)) {
+	examples, classes := in[0].Shape[0], in[0].Shape[1]
+	z, labels, beta := Elem[T](in[0]), Elem[int64](in[1]), float64(Elem[T](in[2])[0])
+	c.Parallel(examples, max(1, rowGrain/max(classes, 1)), func(lo, hi int) {
+		x := kernel.Scratch[float64](c, classes)
+		defer kernel.Release(c, x)
 		for i := lo; i < hi; i++ {
-			f(i)
+			for j, v := range z[i*classes : (i+1)*classes] {
+				x[j] = beta * float64(v)
+			}
+			f(i, x, checkLabel(labels[i], i, classes), beta)
 		}
 	})
 }
@@ -84,65 +103,73 @@ func checkLabel(label int64, example, classes int) int {
 	return int(label)
 }
 
-// rowLogSumExp is log Σ exp(β·z[j]).
-func rowLogSumExp[T kernel.Float](z []T, beta float64) float64 {
-	top := math.Inf(-1)
-	for _, v := range z {
-		top = max(top, beta*float64(v))
-	}
-	sum := 0.0
-	for _, v := range z {
-		sum += math.Exp(beta*float64(v) - top)
-	}
-	return top + math.Log(sum)
-}
-
-// Gradient is dout[i]·β·(softmax(β·z[i]) − onehot(label[i])) for the logits.
-func (CrossEntropy) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+// Gradient is dout[i]·β·Of'(β·z[i], label[i]) for the logits.
+func (o Loss) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, 3)
 	if need[1] || need[2] {
-		panic("op: CrossEntropy has a gradient for the logits only")
+		panic("op: " + o.Name() + " has a gradient for the logits only")
 	}
 	if need[0] {
-		grads[0] = g.Do(crossEntropyGradient{}, in[0], in[1], in[2], dout)
+		grads[0] = g.Do(lossGradient{o.Of}, in[0], in[1], in[2], dout)
 	}
 	return grads
 }
 
-// crossEntropyGradient is the cotangent of the logits, from the inputs of
-// CrossEntropy and the cotangent of its result.
-type crossEntropyGradient struct{}
+// lossGradient is the cotangent of the logits, from the inputs of a Loss and
+// the cotangent of its result.
+type lossGradient struct {
+	of ExampleLoss
+}
 
-func (crossEntropyGradient) Name() string { return "CrossEntropyGradient" }
+func (o lossGradient) Name() string { return o.of.Name() + "Gradient" }
 
-func (crossEntropyGradient) Infer(in []Type) (Type, error) {
+func (lossGradient) Infer(in []Type) (Type, error) {
 	if err := checkLogits(in, 4); err != nil {
 		return Type{}, err
 	}
 	return in[0], nil
 }
 
-func (crossEntropyGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o lossGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		crossEntropyBackward[float32](c, out, in)
+		lossBackward[float32](c, o.of, out, in)
 	} else {
-		crossEntropyBackward[float64](c, out, in)
+		lossBackward[float64](c, o.of, out, in)
 	}
 }
 
-func crossEntropyBackward[T kernel.Float](c *kernel.Context, out Array, in []Array) {
-	z, dz, dout := Elem[T](in[0]), Elem[T](out), Elem[T](in[3])
-	classes, labels, beta := in[0].Shape[1], Elem[int64](in[1]), float64(Elem[T](in[2])[0])
-	eachExample(c, len(dout), classes, func(i int) {
-		row, grad := z[i*classes:(i+1)*classes], dz[i*classes:(i+1)*classes]
-		scale, norm := float64(dout[i])*beta, rowLogSumExp(row, beta)
-		label := checkLabel(labels[i], i, classes)
-		for j, v := range row {
-			p := math.Exp(beta*float64(v) - norm)
-			if j == label {
-				p--
-			}
-			grad[j] = T(scale * p)
+func lossBackward[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
+	classes, dz, dout := in[0].Shape[1], Elem[T](out), Elem[T](in[3])
+	eachExample[T](c, in, func(i int, x []float64, label int, beta float64) {
+		of.differentiate(x, label)
+		scale, grad := float64(dout[i])*beta, dz[i*classes:(i+1)*classes]
+		for j, d := range x {
+			grad[j] = T(scale * d)
 		}
 	})
+}
+
+// CrossEntropy is the negative log-likelihood of the label, in nats:
+//
+//	log Σⱼ exp(x[j]) − x[y]
+type CrossEntropy struct{}
+
+// Name returns "CrossEntropy".
+func (CrossEntropy) Name() string { return "CrossEntropy" }
+
+func (CrossEntropy) value(x []float64, label int) float64 { return rowLogSumExp(x) - x[label] }
+
+// differentiate: softmax(x) − onehot(y).
+func (CrossEntropy) differentiate(x []float64, label int) {
+	rowSoftmax(x)
+	x[label]--
+}
+
+// rowSoftmax overwrites x with exp(x[j]) / Σ exp(x) and returns log Σ exp(x).
+func rowSoftmax(x []float64) float64 {
+	norm := rowLogSumExp(x)
+	for j, v := range x {
+		x[j] = math.Exp(v - norm)
+	}
+	return norm
 }

@@ -97,13 +97,38 @@ func (o LogSoftmax) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func logSoftmaxRows[T kernel.Float](c *kernel.Context, in [2][]T, y []T, rows, d int) {
-	eachExample(c, rows, d, func(r int) {
+	eachRow(c, rows, d, func(r int) {
 		x, y := in[0][r*d:(r+1)*d], y[r*d:(r+1)*d]
-		norm := rowLogSumExp(x, 1)
+		norm := rowLogSumExp(x)
 		for i, v := range x {
 			y[i] = T(float64(v) - norm)
 		}
 	})
+}
+
+// rowGrain is the number of elements that one task on rows handles.
+const rowGrain = 1 << 11
+
+// eachRow calls f for each of some rows of a width.
+func eachRow(c *kernel.Context, rows, width int, f func(r int)) {
+	c.Parallel(rows, max(1, rowGrain/max(width, 1)), func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			f(r)
+		}
+	})
+}
+
+// rowLogSumExp is log Σ exp(x[j]), summed in float64.
+func rowLogSumExp[T kernel.Float](x []T) float64 {
+	top := math.Inf(-1)
+	for _, v := range x {
+		top = max(top, float64(v))
+	}
+	sum := 0.0
+	for _, v := range x {
+		sum += math.Exp(float64(v) - top)
+	}
+	return top + math.Log(sum)
 }
 
 // Gradient is dout − exp(y)·Σ dout along the axis.
@@ -128,7 +153,7 @@ func (o logSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func logSoftmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T, rows, d int) {
-	eachExample(c, rows, d, func(r int) {
+	eachRow(c, rows, d, func(r int) {
 		y, dy, dx := in[0][r*d:(r+1)*d], in[1][r*d:(r+1)*d], dx[r*d:(r+1)*d]
 		sum := 0.0
 		for _, v := range dy {
