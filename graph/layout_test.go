@@ -62,7 +62,7 @@ func TestLayoutFollowsIndices(t *testing.T) {
 			if got := l.offsets(); !slices.Equal(got, want) {
 				t.Fatalf("%s to %v reads %v, want %v", o.Name(), v.Type.Shape, got, want)
 			}
-			if l.identity() != slices.Equal(want, iota(72)) {
+			if l.identity() != slices.Equal(want, countTo(72)) {
 				t.Fatalf("identity is %v for %v", l.identity(), want)
 			}
 		}
@@ -72,7 +72,7 @@ func TestLayoutFollowsIndices(t *testing.T) {
 	}
 }
 
-func iota(n int) []int {
+func countTo(n int) []int {
 	v := make([]int, n)
 	for i := range v {
 		v[i] = i

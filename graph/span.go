@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"modeldoctor/graph/exec"
 	"modeldoctor/graph/op"
@@ -25,9 +27,9 @@ type span struct {
 
 	labels, inverseTemperature, losses *gorgonia.Node // where it ends at the logits
 
-	cotangent *gorgonia.Node // of out, or of losses
-	gradients []boundWeight  // the nodes hold the gradients
-	inGrad    *gorgonia.Node // cotangent of in; nil where not wanted
+	cotangent *gorgonia.Node           // of out, or of losses
+	gradients map[*gorgonia.Node][]int // the weights whose gradient a node holds
+	inGrad    *gorgonia.Node           // cotangent of in; nil where not wanted
 }
 
 type boundWeight struct {
@@ -38,9 +40,35 @@ type boundWeight struct {
 // spanKind chooses what compileSpan builds.
 type spanKind struct {
 	from, to int
+	loss     Loss // where it ends at the logits
 	backward bool
-	want     map[int]bool // weights whose gradients a backward span computes
-	inGrad   bool         // and whether it computes the cotangent of its input
+	want     []int // weights whose gradients a backward span computes, ascending
+	inGrad   bool  // and whether it computes the cotangent of its input
+	losses   bool  // and whether, ending at the logits, it keeps the losses
+}
+
+// appendKey appends what tells the kind from any other to key.
+func (k spanKind) appendKey(key []byte) []byte {
+	key = binary.AppendUvarint(key, uint64(k.from))
+	key = binary.AppendUvarint(key, uint64(k.to))
+	key = append(key, flag(k.backward)|flag(k.inGrad)<<1|flag(k.losses)<<2)
+	key = k.loss.appendKey(key)
+	for _, w := range k.want {
+		key = binary.AppendUvarint(key, uint64(w))
+	}
+	return key
+}
+
+func (k spanKind) wants(weight int) bool {
+	_, found := slices.BinarySearch(k.want, weight)
+	return found
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // compileSpan builds, differentiates and plans a span.
@@ -151,7 +179,7 @@ func (b *spanBuilder) leaf(u *op.Value) *gorgonia.Node {
 		b.constants = append(b.constants, boundConstant{node, *u.Const})
 	case op.Weight:
 		i := b.network.weightOf[u]
-		node = g.Input(fmt.Sprintf("weight %d", i), u.Type, b.kind.want[i])
+		node = g.Input(fmt.Sprintf("weight %d", i), u.Type, b.kind.wants(i))
 		b.span.weights = append(b.span.weights, boundWeight{i, node})
 	default:
 		panic("graph: a span reads a value from outside of it")
@@ -165,7 +193,7 @@ func (b *spanBuilder) addLoss() error {
 	s.labels = s.graph.Input("labels", op.Type{DType: onnx.Int64, Shape: logits.Shape[:1]}, false)
 	s.inverseTemperature = s.graph.Input("inverse temperature", logits.With(), false)
 	var err error
-	s.losses, err = s.graph.Apply(op.CrossEntropy{}, s.out, s.labels, s.inverseTemperature)
+	s.losses, err = s.graph.Apply(op.Loss{Of: b.kind.loss.example()}, s.out, s.labels, s.inverseTemperature)
 	return err
 }
 
@@ -175,10 +203,11 @@ func (b *spanBuilder) differentiate(result *gorgonia.Node) (outputs, streamed []
 	s := b.span
 	s.cotangent = s.graph.Input("cotangent", s.graph.TypeOf(result), false)
 	var wrt []*gorgonia.Node
+	var indices []int
 	for _, w := range s.weights {
-		if b.kind.want[w.index] {
+		if b.kind.wants(w.index) {
 			wrt = append(wrt, w.node)
-			s.gradients = append(s.gradients, boundWeight{index: w.index})
+			indices = append(indices, w.index)
 		}
 	}
 	if b.kind.inGrad {
@@ -188,13 +217,18 @@ func (b *spanBuilder) differentiate(result *gorgonia.Node) (outputs, streamed []
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range s.gradients {
-		s.gradients[i].node = grads[i]
+	s.gradients = map[*gorgonia.Node][]int{}
+	for i, w := range indices {
+		// Two weights that are added to one value share their gradient's node.
+		s.gradients[grads[i]] = append(s.gradients[grads[i]], w)
 		streamed = append(streamed, grads[i])
 	}
 	if b.kind.inGrad {
 		s.inGrad = grads[len(grads)-1]
 		outputs = append(outputs, s.inGrad)
+	}
+	if b.kind.losses && s.losses != nil {
+		outputs = append(outputs, s.losses)
 	}
 	return outputs, streamed, nil
 }

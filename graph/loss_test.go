@@ -1,0 +1,219 @@
+package graph
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseLoss(t *testing.T) {
+	for text, want := range map[string]string{
+		"ce":         "ce",
+		"smooth":     "smooth:0.1",
+		"smooth:0.3": "smooth:0.3",
+		"smooth:0":   "smooth:0",
+		"smooth:-0":  "smooth:0",
+		"smooth:1e0": "smooth:1",
+		"focal":      "focal:2",
+		"focal:0.5":  "focal:0.5",
+		"focal:1e1":  "focal:10",
+		"margin":     "margin",
+	} {
+		l, err := ParseLoss(text)
+		if err != nil || l.String() != want {
+			t.Errorf("%s: %v (%v), want %s", text, l, err, want)
+			continue
+		}
+		if again, err := ParseLoss(l.String()); err != nil || again != l {
+			t.Errorf("%s: %v is read as %v (%v)", text, l, again, err)
+		}
+	}
+	if ce, err := ParseLoss("ce"); err != nil || ce != (Loss{}) {
+		t.Errorf("ce is not the zero value: %v (%v)", ce, err)
+	}
+}
+
+func TestParseLossRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":             "expected ce, smooth[:EPSILON] (0 to 1, default 0.1), focal[:GAMMA] (0 or more, default 2), margin",
+		"hinge":        `unknown loss "hinge"`,
+		"CE":           "expected ce",
+		"ce:1":         "ce takes no parameter",
+		"margin:":      "margin takes no parameter",
+		"smooth:":      "(0 to 1, default 0.1)",
+		"smooth:1.1":   "(0 to 1, default 0.1)",
+		"smooth:0.3:2": "(0 to 1, default 0.1)",
+		"smooth:NaN":   "(0 to 1, default 0.1)",
+		"focal:-1":     "(0 or more, default 2)",
+		"focal:Inf":    "(0 or more, default 2)",
+		"focal: 2":     "(0 or more, default 2)",
+	} {
+		if l, err := ParseLoss(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, error %v, want %q", text, l, err, want)
+		}
+	}
+}
+
+// parseLosses returns the losses of the tests.
+func parseLosses(t *testing.T, texts ...string) []Loss {
+	t.Helper()
+	var losses []Loss
+	for _, text := range texts {
+		l, err := ParseLoss(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, l)
+	}
+	return losses
+}
+
+// differentiate returns what LossGradients gives.
+func differentiate(t *testing.T, r *Runner, loss Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
+	t.Helper()
+	grads := map[int][]float32{}
+	err := r.LossGradients(context.Background(), loss, from, in, labels, invT, want, losses, func(w int, g []float32) error {
+		if grads[w] != nil {
+			t.Errorf("gradient of weight %d handed out twice", w)
+		}
+		grads[w] = slices.Clone(g)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return grads
+}
+
+// TestLossGradientsOfCrossEntropy: with the cross-entropy, losses are
+// Evaluate's and gradients are Gradients', bit for bit, whether the other is
+// wanted or not, in one span and in many, for full and partial batches.
+func TestLossGradientsOfCrossEntropy(t *testing.T) {
+	for _, name := range fixtureModels {
+		t.Run(name, func(t *testing.T) {
+			n := openFixture(t, name, Options{})
+			for _, budget := range []int64{1, 1 << 40} {
+				for _, examples := range slices.Compact([]int{n.Batch, max(1, n.Batch-1)}) {
+					in, labels := randomBatch(n, examples)
+					r := NewRunner(n, RunnerOptions{BackwardBytes: budget})
+					want := make([]float64, examples)
+					if err := r.Evaluate(context.Background(), 0, in, labels, 0.6, want, nil); err != nil {
+						t.Fatal(err)
+					}
+					all := allWeights(n)
+					plain := differentiate(t, r, Loss{}, 0, in, labels, 0.6, all, nil)
+					got, none := make([]float64, examples), make([]float64, examples)
+					both := differentiate(t, r, Loss{}, 0, in, labels, 0.6, append(all, all...), got)
+					differentiate(t, r, Loss{}, 0, in, labels, 0.6, nil, none)
+					if !slices.Equal(got, want) || !slices.Equal(none, want) {
+						t.Errorf("losses %v, without gradients %v, want %v", got, none, want)
+					}
+					if len(plain) != len(all) {
+						t.Errorf("%d gradients of %d weights", len(plain), len(all))
+					}
+					for w, g := range plain {
+						if !slices.Equal(g, both[w]) {
+							t.Errorf("gradient of weight %d differs where losses are wanted", w)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// The tests of gradients in float32 compare directional derivatives with finite
+// differences, relative to the derivative: rounding of the losses over the
+// difference of the losses, and for the margin the kinks within a step.
+const (
+	directionalTolerance       = 1e-3
+	directionalMarginTolerance = 2e-2
+)
+
+// TestLossGradientsByDifferences: the gradient of each loss with respect to the
+// last block and the head is the slope of the sum of its losses.
+func TestLossGradientsByDifferences(t *testing.T) {
+	n := openFixture(t, "vit-cifar100", Options{})
+	in, labels := randomBatch(n, n.Batch)
+	var want []int
+	for _, name := range []string{"blocks.5", "block:head"} {
+		_, l, err := n.FindLayer(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, l.Weights...)
+	}
+	r := NewRunner(n, RunnerOptions{})
+	for _, loss := range parseLosses(t, "ce", "smooth:0.3", "focal:2", "focal:0.5", "margin") {
+		for _, invT := range []float64{1, 0.4} {
+			losses := make([]float64, n.Batch)
+			grads := differentiate(t, r, loss, 0, in, labels, invT, want, losses)
+			norm := 0.0
+			for _, g := range grads {
+				for _, x := range g {
+					norm += float64(x) * float64(x)
+				}
+			}
+			norm = math.Sqrt(norm)
+			sum := func(step float64) float64 {
+				for _, w := range want {
+					moved := slices.Clone(r.Weight(w))
+					for i, g := range grads[w] {
+						moved[i] += float32(step * float64(g) / norm)
+					}
+					r.Override(w, moved)
+				}
+				differentiate(t, r, loss, 0, in, labels, invT, nil, losses)
+				total := 0.0
+				for _, x := range losses {
+					total += x
+				}
+				return total
+			}
+			// Two central differences, combined so that the error of second
+			// order in the step cancels.
+			const h = 0.01
+			slope := (8*(sum(h)-sum(-h)) - (sum(2*h) - sum(-2*h))) / (12 * h)
+			for _, w := range want {
+				r.Override(w, nil)
+			}
+			tolerance := directionalTolerance
+			if loss.kind == margin {
+				tolerance = directionalMarginTolerance
+			}
+			if math.Abs(slope-norm) > tolerance*norm {
+				t.Errorf("%v, 1/T %v: slope %v along the gradient, whose norm is %v", loss, invT, slope, norm)
+			}
+			t.Logf("%v, 1/T %v: slope %v, norm %v (%.1e)", loss, invT, slope, norm, slope/norm-1)
+		}
+	}
+}
+
+// BenchmarkHeadGradients is a training step's gradient of the classifier alone,
+// from the neck before it: what a step costs beside its arithmetic.
+func BenchmarkHeadGradients(b *testing.B) {
+	n := openFixture(b, "vit-cifar100", Options{Batch: 64})
+	_, head, err := n.FindLayer("module:head")
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := NewRunner(n, RunnerOptions{})
+	in, labels := randomBatch(n, n.Batch)
+	for k := range head.Neck {
+		out := make([]float32, n.Batch*r.NeckElements(k+1))
+		if err := r.Advance(context.Background(), k, k+1, in, out); err != nil {
+			b.Fatal(err)
+		}
+		in = out
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for b.Loop() {
+		err := r.Gradients(context.Background(), head.Neck, in, labels, 1, head.Weights, func(int, []float32) error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
