@@ -53,31 +53,41 @@ type dataFiles struct {
 	mapped map[string]mmap.MMap
 }
 
-// bytes returns the tensor's data in its external file.
+// externalBytes returns the tensor's data in its external file.
 func (t *Tensor) externalBytes() ([]byte, error) {
-	files := &t.model.files
-	files.mu.Lock()
-	defer files.mu.Unlock()
-	data, ok := files.mapped[t.location]
-	if !ok {
-		f, err := t.openExternal()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		if data, err = mapFile(f); err != nil {
-			return nil, t.externalError(err)
-		}
-		if files.mapped == nil {
-			files.mapped = map[string]mmap.MMap{}
-		}
-		files.mapped[t.location] = data
+	data, err := t.externalFile()
+	if err != nil {
+		return nil, err
 	}
 	if err := t.checkExternalRange(int64(len(data))); err != nil {
 		return nil, err
 	}
 	end := t.Range.Offset + t.Range.Length
 	return data[t.Range.Offset:end:end], nil
+}
+
+// externalFile returns the whole of the external file, mapped.
+func (t *Tensor) externalFile() ([]byte, error) {
+	files := &t.model.files
+	files.mu.Lock()
+	defer files.mu.Unlock()
+	data, ok := files.mapped[t.location]
+	if ok {
+		return data, nil
+	}
+	f, err := t.openExternal()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if data, err = mapFile(f); err != nil {
+		return nil, t.externalError(err)
+	}
+	if files.mapped == nil {
+		files.mapped = map[string]mmap.MMap{}
+	}
+	files.mapped[t.location] = data
+	return data, nil
 }
 
 // checkExternal looks at the file without mapping it.

@@ -244,3 +244,17 @@ func (t *Tensor) Int64s() ([]int64, error) {
 	}
 	return x, nil
 }
+
+// float returns element i of a floating-point tensor of type d, exactly.
+func (b block) float(d DType, i int) float64 {
+	at := b.bytes[i*b.stride:]
+	switch d {
+	case Float:
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(at)))
+	case Double:
+		return math.Float64frombits(binary.LittleEndian.Uint64(at))
+	case Float16:
+		return float64(WidenFloat16(binary.LittleEndian.Uint16(at)))
+	}
+	return float64(WidenBFloat16(binary.LittleEndian.Uint16(at)))
+}

@@ -117,11 +117,16 @@ func (f Field) Number() protowire.Number {
 	return num
 }
 
+// Type returns the field's wire type.
+func (f Field) Type() protowire.Type {
+	_, typ, _ := f.tag()
+	return typ
+}
+
 // Packed reports whether the elements of a repeated number lie side by side,
 // without tags between them.
 func (f Field) Packed() bool {
-	_, typ, _ := f.tag()
-	return typ == protowire.BytesType
+	return f.Type() == protowire.BytesType
 }
 
 // Start returns the offset of the field's tag.
