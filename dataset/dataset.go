@@ -183,30 +183,41 @@ func (s *relabelled) where(i int) string { return Where(s.Set, i) }
 // test split, or else the validation split, or else the only one there is, is
 // dealt into two halves (see [Halves]).
 func Divide(src Source) (validation, holdout Set, err error) {
-	splits := src.Splits()
-	if slices.Contains(splits, Holdout) && slices.Contains(splits, Validation) {
-		if validation, err = src.Split(Validation); err != nil {
+	switch splits := DividedSplits(src); len(splits) {
+	case 2:
+		if validation, err = src.Split(splits[0]); err != nil {
 			return nil, nil, err
 		}
-		if holdout, err = src.Split(Holdout); err != nil {
+		if holdout, err = src.Split(splits[1]); err != nil {
 			return nil, nil, err
 		}
 		return validation, holdout, nil
-	}
-	for _, name := range []string{Test, Validation, All} {
-		if !slices.Contains(splits, name) {
-			continue
-		}
-		s, err := src.Split(name)
+	case 1:
+		s, err := src.Split(splits[0])
 		if err != nil {
 			return nil, nil, err
 		}
 		v, h := Halves(Labels(s))
-		return Subset(s, name+" (first half)", v), Subset(s, name+" (second half)", h), nil
+		return Subset(s, splits[0]+" (first half)", v), Subset(s, splits[0]+" (second half)", h), nil
 	}
 	return nil, nil, &Error{
 		Path: src.Name(),
-		Msg:  "no split to diagnose on: found " + strings.Join(splits, ", "),
+		Msg:  "no split to diagnose on: found " + strings.Join(src.Splits(), ", "),
 		Hint: "name the parts: --val 'train[:1000]' --holdout 'train[1000:3000]'; images that the model was trained on make any layer look healthy",
 	}
+}
+
+// DividedSplits returns the splits that [Divide] takes: validation and hold-out,
+// or the one that is dealt into halves, or none.
+func DividedSplits(src Source) []string {
+	splits := src.Splits()
+	if slices.Contains(splits, Holdout) && slices.Contains(splits, Validation) {
+		return []string{Validation, Holdout}
+	}
+	for _, name := range []string{Test, Validation, All} {
+		if slices.Contains(splits, name) {
+			return []string{name}
+		}
+	}
+	return nil
 }

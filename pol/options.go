@@ -87,7 +87,7 @@ type Options struct {
 	Memory  int64
 	TempDir string
 
-	// Save, if not nil, is called after each epoch but the last with all that
+	// Save, if not nil, is called after each epoch with all that
 	// [Options.Resume] needs to go on to the same bits. The state is valid during
 	// the call.
 	Save   func(*State) error

@@ -127,7 +127,7 @@ func (t *trainer) run(ctx context.Context) error {
 				copy(t.best[i], t.current[w])
 			}
 		}
-		if t.opt.Save != nil && epoch+1 < t.opt.Epochs {
+		if t.opt.Save != nil {
 			if err := t.opt.Save(t.state()); err != nil {
 				return err
 			}
