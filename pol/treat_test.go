@@ -1,9 +1,13 @@
 package pol
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +159,72 @@ func TestEveryStepRejected(t *testing.T) {
 	}
 }
 
+// stubborn is a perceptron whose loss rises nowhere while flat says so. It adds
+// up the losses of the examples whose gradient with respect to the head is taken.
+type stubborn struct {
+	*perceptron
+	flat bool
+	head float64
+}
+
+func (m *stubborn) LossGradients(ctx context.Context, loss graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+	err := m.perceptron.LossGradients(ctx, loss, from, in, labels, invT, want, losses, sink)
+	if want[0] == 4 {
+		for _, l := range losses[:len(labels)] {
+			m.head += l
+		}
+	}
+	return err
+}
+
+func (m *stubborn) Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+	if err := m.perceptron.Evaluate(ctx, from, in, labels, invT, losses, logits); err != nil {
+		return err
+	}
+	if m.flat {
+		clear(losses)
+	}
+	return nil
+}
+
+// TestSomeStepsRejected lets the last step of each epoch be rejected: it changes
+// nothing, is not counted in the mean loss, and leaves no displaced weight behind
+// for the evaluation of V.
+func TestSomeStepsRejected(t *testing.T) {
+	p, layers, data := newProblem()
+	m, opt := &stubborn{perceptron: p}, smallOptions()
+	plan := plans(t, layers)["pol below"]
+	opt.Batch = 20
+	opt.Progress = func(phase string, done, total int) {
+		// 2 steps an epoch; the evaluation of V follows the second.
+		m.flat = strings.HasPrefix(phase, "epoch") && done%2 == 1
+	}
+	opt.Save = func(s *State) error {
+		// The model reads the head that is trained, and should read the
+		// checkpoint's other weights.
+		for w := range 4 {
+			if p.override[w] != nil {
+				t.Errorf("weight %d is displaced after epoch %d", w, s.Epochs())
+			}
+		}
+		e, err := Evaluate(t.Context(), p, data.Validation, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := s.epochs[len(s.epochs)-1]
+		near(t, "validation loss", last.Validation.Loss, metric.Mean(e.Losses), 1e-6)
+		if last.Rejected != 1 || last.Steps != 2 || last.TrainLoss == nil {
+			t.Fatalf("epoch %+v: one of two steps should be rejected", last)
+		}
+		near(t, "training loss", *last.TrainLoss, m.head/float64(opt.Batch), 1e-12)
+		m.head = 0
+		return nil
+	}
+	if r := treat(t, m, data, plan, opt); r.Steps != 6 || r.Scans.Evaluations < 3*15 {
+		t.Errorf("%d steps, %d evaluations", r.Steps, r.Scans.Evaluations)
+	}
+}
+
 // TestDataErrors gives examples that do not suit.
 func TestDataErrors(t *testing.T) {
 	_, layers, _ := newProblem()
@@ -192,6 +262,19 @@ func TestDataErrors(t *testing.T) {
 		if len(m.calls) > 0 {
 			t.Errorf("%s: the model has run", name)
 		}
+	}
+}
+
+// TestOneBatch trains where there are just as many images as a batch has, and
+// drops what is left over of an epoch otherwise.
+func TestOneBatch(t *testing.T) {
+	m, layers, data := newProblem()
+	for images, steps := range map[int]int{12: 1, 23: 1, 24: 2} {
+		data.Train = data.Train.(*samples).part(0, images)
+		if r := treat(t, m, data, plans(t, layers)["sgd"], smallOptions()); r.Epochs[0].Steps != steps {
+			t.Errorf("%d images: %d steps an epoch, want %d", images, r.Epochs[0].Steps, steps)
+		}
+		_, _, data = newProblem()
 	}
 }
 
@@ -507,6 +590,18 @@ func TestStreamsAreIndependent(t *testing.T) {
 			t.Error("another seed or epoch draws the same")
 		}
 	}
+	// No two streams of any epochs are the same.
+	seen := map[uint64]bool{}
+	for epoch := range 10 {
+		d := newDraws(7, epoch, images, views)
+		for _, stream := range []*rand.Rand{d.update, d.perturb, d.gamma} {
+			x := stream.Uint64()
+			if seen[x] {
+				t.Errorf("epoch %d repeats a stream", epoch)
+			}
+			seen[x] = true
+		}
+	}
 	// The perturbation's examples are not the update's.
 	d := newDraws(7, 2, images, 1)
 	if slices.Equal(d.perturbBatch(size), d.updateBatch(0, size)) {
@@ -681,6 +776,7 @@ func TestMemory(t *testing.T) {
 			t.Errorf("with %d bytes: cache %+v, or other weights", test.memory, r.Cache)
 		}
 		expectEmpty(t, opt.TempDir)
+		expectClosed(t, opt.TempDir)
 	}
 	opt.TempDir += "/missing"
 	check := untouched(&m.weightTable)
@@ -688,6 +784,20 @@ func TestMemory(t *testing.T) {
 		t.Errorf("error %v with a folder that is missing", err)
 	}
 	check(t)
+}
+
+// expectClosed fails if a file of a folder is open, where the system can tell.
+func expectClosed(t *testing.T, folder string) {
+	t.Helper()
+	open, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if file, err := os.Readlink(fd); err == nil && strings.HasPrefix(file, folder) {
+			t.Errorf("%s is still open", file)
+		}
+	}
 }
 
 // TestEstimate measures a step, and leaves everything as it was.

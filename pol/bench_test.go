@@ -1,0 +1,116 @@
+package pol_test
+
+import (
+	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"modeldoctor/graph"
+	"modeldoctor/onnx"
+	"modeldoctor/onnx/onnxtest"
+	"modeldoctor/pol"
+)
+
+// patterns are images of no meaning, with labels.
+type patterns struct{ images, classes int }
+
+func (p patterns) Len() int        { return p.images }
+func (p patterns) Label(i int) int { return i * 37 % p.classes }
+
+func (p patterns) Read(i int, dst []float32) error {
+	for j := range dst {
+		dst[j] = float32((i*31+j*7)%113)/56 - 1
+	}
+	return nil
+}
+
+// memoryInUse is what the program holds of the system's memory, in bytes, the
+// heap and the arenas on it included: not mapped files, nor the pages that the
+// system keeps of files.
+func memoryInUse() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
+
+// watchMemory looks at the memory in use until peak is called, which returns
+// the most there was.
+func watchMemory() (peak func() uint64) {
+	stop, result := make(chan struct{}), make(chan uint64)
+	go func() {
+		most := memoryInUse()
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				most = max(most, memoryInUse())
+			case <-stop:
+				result <- most
+				return
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		return <-result
+	}
+}
+
+// BenchmarkStep compares PoL on the last block of a ViT-B/16, the head
+// perturbed and the prefix cached in a file, with PoF: the images that are
+// updated with in a second, in steps after the first, and the most memory in
+// use during the whole treatment. The batches are 1/16 of the default ones, so
+// that it ends in minutes.
+func BenchmarkStep(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "vit-b16.onnx")
+	if err := onnxtest.ViTB16().WriteFile(path); err != nil {
+		b.Fatal(err)
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	n, err := graph.Build(m, graph.Options{Batch: 8})
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := pol.Data{Train: patterns{16, n.Classes}, Validation: patterns{2, n.Classes}, Holdout: patterns{2, n.Classes}}
+	for _, test := range []struct{ recipe, perturb, update string }{{"pol", "head", "blocks.11"}, {"pof", "", ""}} {
+		b.Run(test.recipe, func(b *testing.B) {
+			var images, seconds float64
+			var peak uint64
+			var cache int64
+			for b.Loop() {
+				// A runner of its own, so that its arena is no larger than it must be.
+				f := &fixtureModel{Runner: graph.NewRunner(n, graph.RunnerOptions{}), network: n}
+				plan := f.plan(b, test.recipe, test.perturb, test.update)
+				opt := pol.DefaultOptions(plan.Recipe)
+				opt.Epochs, opt.Batch, opt.PerturbBatch, opt.Rate, opt.Memory, opt.TempDir = 2, 8, 16, 1e-3, 1, b.TempDir()
+				debug.FreeOSMemory()
+				most := watchMemory()
+				r, err := pol.Treat(b.Context(), f, data, plan, opt)
+				peak = max(peak, most())
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, e := range r.Epochs {
+					if e.Rejected > 0 {
+						b.Fatalf("epoch %d: %d steps were rejected", e.Number, e.Rejected)
+					}
+				}
+				// The first epoch also compiles.
+				last := r.Epochs[len(r.Epochs)-1]
+				images += float64(last.Steps * opt.Batch)
+				seconds += last.Duration.Seconds()
+				cache = r.Cache.Bytes
+			}
+			b.ReportMetric(images/seconds, "images/s")
+			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+			b.ReportMetric(float64(cache)/(1<<20), "cache-MiB")
+		})
+	}
+}
