@@ -81,7 +81,8 @@ type Network struct {
 	Necks          []Neck // 0 is the image, the last one the logits
 
 	steps    []*op.Step
-	weightOf map[*op.Value]int // the index in Weights of a value that is one
+	weightOf map[*op.Value]int   // the index in Weights of a value that is one
+	live     map[*onnx.Node]bool // the nodes that the output depends on
 	layers   map[Granularity][]Layer
 }
 

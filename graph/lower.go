@@ -37,7 +37,10 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 		}
 	}
 	logits := l.values[output]
-	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch}
+	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: map[*onnx.Node]bool{}}
+	for _, node := range live {
+		n.live[node] = true
+	}
 	logits, n.SoftmaxRemoved = stripSoftmax(logits)
 	if !logits.Data {
 		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}

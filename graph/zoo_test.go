@@ -37,6 +37,7 @@ type zooCase struct {
 	Mentions []string             `json:"expect_mentions"`
 	Params   map[string]zooWeight `json:"params"`
 	Unused   []string             `json:"unused_params"`
+	Tied     map[string][]string  `json:"tied"`
 	Blocks   []zooBlock           `json:"blocks"`
 	dir      string
 }
