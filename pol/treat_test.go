@@ -911,6 +911,19 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestSharedWeight takes a weight of two layers once, from the lower neck.
+func TestSharedWeight(t *testing.T) {
+	m, layers, _ := newPerceptron(1)
+	tied := diag.Layer{Name: "tied", Weights: []int{5, 1}, Neck: 1}
+	g := newGroup(m, layers[2], diag.Layer{Name: "empty", Neck: 0}, tied)
+	if !slices.Equal(g.weights, []int{1, 4, 5}) || g.neck != 1 || g.elements(m) != 7+18+3 {
+		t.Errorf("group %+v of %d elements", g, g.elements(m))
+	}
+	if none := newGroup(m); !none.empty() || none.neck != m.Necks()-1 {
+		t.Errorf("no layers make the group %+v", none)
+	}
+}
+
 func TestFindRecipe(t *testing.T) {
 	for _, r := range Recipes() {
 		found, err := FindRecipe(r.Name)
