@@ -21,6 +21,7 @@ type jsonCheck struct {
 	Model         jsonModel       `json:"model"`
 	Data          jsonData        `json:"data"`
 	Metrics       jsonMetrics     `json:"metrics"`
+	Granularity   string          `json:"granularity"`
 	Direction     string          `json:"direction"`
 	Calibrated    *float64        `json:"calibrated_temperature"`
 	Threshold     float64         `json:"threshold"`
@@ -51,6 +52,7 @@ type jsonData struct {
 	Name       string         `json:"name"`
 	Val        string         `json:"val"`
 	ValN       int            `json:"val_n"`
+	SHA256     string         `json:"sha256,omitempty"` // only if all was read
 	Preprocess jsonPreprocess `json:"preprocess"`
 }
 
@@ -150,8 +152,9 @@ func CheckJSON(w io.Writer, c *Check) error {
 	out := jsonCheck{
 		SchemaVersion: SchemaVersion,
 		Model:         jsonModel(c.Model),
-		Data:          jsonData{c.Data.Name, c.Data.Val, c.Data.ValN, jsonPreprocess(c.Data.Preprocess)},
+		Data:          jsonData{c.Data.Name, c.Data.Val, c.Data.ValN, c.Data.SHA256, jsonPreprocess(c.Data.Preprocess)},
 		Metrics:       jsonMetrics{d.Metrics.Loss, d.Metrics.Error, d.Metrics.ECE, nil},
+		Granularity:   c.Granularity,
 		Direction:     d.Direction.String(),
 		Calibrated:    d.CalibrationT,
 		Threshold:     d.Threshold,

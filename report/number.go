@@ -53,6 +53,48 @@ func thousands(n int) string {
 	return s
 }
 
+// size writes a number of bytes: 921 bytes, 36.9 MB, 1.25 GB.
+func size(n int64) string {
+	x, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
+		if x /= 1000; x < 999.5 {
+			break
+		}
+	}
+	switch {
+	case n < 1000:
+		return plural(int(n), "byte")
+	case x >= 99.95:
+		return fmt.Sprintf("%.0f %s", x, unit)
+	case x >= 9.995:
+		return fmt.Sprintf("%.1f %s", x, unit)
+	}
+	return fmt.Sprintf("%.2f %s", x, unit)
+}
+
+// duration writes a time in seconds: 0.42 s, 95.0 s, 2 min 10 s, 3 h 05 min.
+func duration(seconds float64) string {
+	whole := int(math.Round(seconds))
+	switch {
+	case seconds < 0.995:
+		return fmt.Sprintf("%.2f s", seconds)
+	case seconds < 99.95:
+		return fmt.Sprintf("%.1f s", seconds)
+	case whole < 3600:
+		return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+	}
+	return fmt.Sprintf("%d h %02d min", whole/3600, whole%3600/60)
+}
+
+// signed writes a change with its sign, and none as 0.000.
+func signed(x float64, decimals int) string {
+	s := fixed(x, decimals)
+	if x > 0 && strings.Trim(s, "0.") != "" {
+		s = "+" + s
+	}
+	return s
+}
+
 // plural writes a number of things: 1 layer, 2 layers.
 func plural(n int, what string) string {
 	if n == 1 {

@@ -75,23 +75,41 @@ func (p *printer) hanging(label string, width int, text string) {
 }
 
 // fields prints figures behind a label, three spaces apart, as many on a line
-// as fit.
+// as fit. One that is longer than a line is broken at spaces.
 func (p *printer) fields(label string, fields ...string) {
+	p.paintedFields(label, columns(label), fields...)
+}
+
+// paintedFields is fields behind a label that may be painted; width is that of
+// its text.
+func (p *printer) paintedFields(label string, width int, fields ...string) {
 	const gap = "   "
-	indent := strings.Repeat(" ", columns(label))
-	line := label
-	for i, f := range fields {
+	room := lineColumns - width
+	line, open := "", false
+	flush := func(text string) {
+		p.printf("%s%s\n", label, text)
+		label = strings.Repeat(" ", width)
+	}
+	for _, f := range fields {
 		switch {
-		case i == 0:
-			line += f
-		case columns(line)+columns(gap)+columns(f) > lineColumns:
-			p.printf("%s\n", line)
-			line = indent + f
+		case !open:
+			line = f
+		case columns(line)+columns(gap)+columns(f) > room:
+			flush(line)
+			line = f
 		default:
 			line += gap + f
 		}
+		open = true
+		if columns(line) > room { // f alone
+			broken := Wrap(line, room)
+			for _, l := range broken[:len(broken)-1] {
+				flush(l)
+			}
+			line = broken[len(broken)-1]
+		}
 	}
-	p.printf("%s\n", line)
+	flush(line)
 }
 
 // Wrap breaks prose into lines of at most width columns, at spaces. A word that

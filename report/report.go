@@ -4,11 +4,14 @@
 //
 // There is one printer per kind of result and format: CheckText, CheckJSON,
 // InspectText, and so on. Printers write to an io.Writer and return its error.
+// ReadCheck and ReadFix read back what another run has printed.
 //
-// JSON has stable names, described for check by docs/schema/check-v1.json, and
-// null for what does not exist; there is never a NaN or an infinity. Text is for
-// a terminal of 100 columns. Names come from files: in text, characters that
-// would control the terminal are replaced.
+// JSON has stable names, described for check, fix, compare and verify by
+// docs/schema, and null for what does not exist; there is never a NaN or an
+// infinity. Text is for a terminal of 100 columns. Names come from files: in
+// text, characters that would control the terminal are replaced. A figure behind
+// ± is half the width of a 95 % interval, but for compare, where it is the
+// standard deviation over seeds.
 package report
 
 import (
@@ -46,9 +49,12 @@ type Preprocess struct {
 
 // Data describes the images that were used.
 type Data struct {
-	Name       string
-	Val        string // the split and slice, such as test[:1000]
-	ValN       int
+	Name string
+	Val  string // the split and slice, such as test[:1000]
+	ValN int
+	// SHA256 is a digest, in hexadecimal, of the examples as the model sees them,
+	// labels included. It is empty where not all of them were read.
+	SHA256     string
 	Preprocess Preprocess
 }
 
@@ -66,12 +72,13 @@ type Provenance struct {
 
 // Check is the result of the command check.
 type Check struct {
-	Model      Model
-	Data       Data
-	Diagnosis  *diag.Report
-	Skipped    []graph.Skipped
-	FailOn     diag.Level // the level from which a violation fails; "" never
-	Provenance Provenance
+	Model       Model
+	Data        Data
+	Granularity string // what a layer is: block, module or tensor
+	Diagnosis   *diag.Report
+	Skipped     []graph.Skipped
+	FailOn      diag.Level // the level from which a violation fails; "" never
+	Provenance  Provenance
 }
 
 // Failed returns the violations that reach FailOn.

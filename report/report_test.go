@@ -22,8 +22,9 @@ func pointer(x float64) *float64 { return &x }
 // sample is a report with every status and every absent number.
 func sample() *Check {
 	return &Check{
-		Model: Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
-		Data:  Data{Name: "images", Val: "test[:1000]", ValN: 1000, Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
+		Model:       Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
+		Data:        Data{Name: "images", Val: "test[:1000]", ValN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
+		Granularity: "block",
 		Diagnosis: &diag.Report{
 			Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
 			Layers: []diag.LayerResult{
@@ -59,6 +60,7 @@ func sample() *Check {
 // unknown is a report in which nothing could be measured.
 func unknown() *Check {
 	c := sample()
+	c.Data.SHA256 = ""
 	c.Diagnosis = &diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Threshold: 0.01}
 	return c
 }
@@ -183,7 +185,7 @@ func TestJSONNames(t *testing.T) {
 	}
 	for _, path := range []string{
 		"schema_version", "model.path", "model.sha256", "model.producer", "model.opset", "model.parameters", "model.classes",
-		"data.name", "data.val", "data.val_n", "data.preprocess.name", "data.preprocess.source", "data.preprocess.mean", "data.preprocess.std", "data.preprocess.size",
+		"granularity", "data.name", "data.val", "data.val_n", "data.sha256", "data.preprocess.name", "data.preprocess.source", "data.preprocess.mean", "data.preprocess.std", "data.preprocess.size",
 		"metrics.loss", "metrics.error", "metrics.ece", "metrics.temperature.value", "metrics.temperature.delta_loss",
 		"worst.by_delta_loss", "worst.by_transfer", "worst.by_kappa", "coverage", "violations", "complete",
 		"provenance.version", "provenance.command", "provenance.seed", "provenance.device", "provenance.threads", "provenance.seconds", "provenance.peak_bytes",

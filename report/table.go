@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"modeldoctor/diag"
@@ -26,31 +27,48 @@ func (p *printer) table(d *diag.Report) {
 		}
 		rows = append(rows, row)
 	}
+	p.grid(rows, []int{0, 2}, func(i int) string { return p.marks(d, d.Layers[i]) })
+}
+
+// grid prints rows of cells below their titles, which are the first row. Columns
+// are as wide as their widest cell, and aligned to the right but for those in
+// left. mark, if not nil, is what stands behind the row of that number, counted
+// without the titles; it may be painted.
+func (p *printer) grid(rows [][]string, left []int, mark func(i int) string) {
+	for i, text := range aligned(rows, left) {
+		switch {
+		case i == 0:
+			text = p.style.paint(ansiDim, strings.TrimRight(text, " "))
+		case mark != nil:
+			text += mark(i - 1)
+		}
+		p.printf("%s\n", strings.TrimRight(text, " "))
+	}
+}
+
+// aligned makes a line of each row, its cells padded and followed by two spaces.
+// A row may be shorter than the first, and so is its line then.
+func aligned(rows [][]string, left []int) []string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for j, cell := range row {
 			widths[j] = max(widths[j], columns(cell))
 		}
 	}
+	lines := make([]string, len(rows))
 	for i, row := range rows {
 		var line strings.Builder
 		for j, cell := range row {
 			pad := strings.Repeat(" ", widths[j]-columns(cell))
-			if leftAligned := j == 0 || j == 2; leftAligned {
-				line.WriteString(cell + pad)
+			if slices.Contains(left, j) {
+				line.WriteString(cell + pad + "  ")
 			} else {
-				line.WriteString(pad + cell)
+				line.WriteString(pad + cell + "  ")
 			}
-			line.WriteString("  ")
 		}
-		text := line.String()
-		if i == 0 {
-			text = p.style.paint(ansiDim, strings.TrimRight(text, " "))
-		} else {
-			text += p.marks(d, d.Layers[i-1])
-		}
-		p.printf("%s\n", strings.TrimRight(text, " "))
+		lines[i] = line.String()
 	}
+	return lines
 }
 
 // measured reports whether a layer has figures.
@@ -58,13 +76,18 @@ func measured(l diag.LayerResult) bool {
 	return l.Status == diag.StatusOK || l.Status == diag.StatusFlat
 }
 
-// decimals is the number of decimals with which losses are told apart: the
-// threshold has two digits or more, from 3 to 6 decimals.
+// decimals is the number of decimals with which losses are told apart, from 3 to
+// 6: the threshold has two digits or more.
 func decimals(d *diag.Report) int {
 	if d.Metrics.StartLoss == nil {
 		return 3
 	}
-	limit := d.Threshold * *d.Metrics.StartLoss
+	return decimalsOf(d.Threshold * *d.Metrics.StartLoss)
+}
+
+// decimalsOf is the number of decimals, from 3 to 6, that give a limit two
+// digits or more.
+func decimalsOf(limit float64) int {
 	if !(limit > 0) {
 		return 3
 	}

@@ -32,10 +32,14 @@ func (c *Check) analysed() string {
 	return fmt.Sprintf("%.3g %% analysed", share)
 }
 
-// model prints the line about the file, and what is special about it.
-func (p *printer) model(m Model, coverage string) {
-	p.printf("%s   %s, %s parameters, %s   %s, opset %d\n",
-		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), coverage, printable(m.Producer), m.Opset)
+// model prints the line about the file, and what is special about it. more, if
+// not empty, is said behind the number of parameters.
+func (p *printer) model(m Model, more string) {
+	if more != "" {
+		more = ", " + more
+	}
+	p.printf("%s   %s, %s parameters%s   %s, opset %d\n",
+		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), more, printable(m.Producer), m.Opset)
 	if m.SoftmaxRemoved {
 		p.fields("note   ", "the graph ends in a Softmax; losses are measured on what enters it")
 	}
