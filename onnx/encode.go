@@ -174,7 +174,7 @@ func (t *Tensor) takeIn(s *wire.Splice, data []byte) {
 		case num == tensorExternal:
 			s.Fields(f, fields...)
 			fields = nil
-		case num == tensorLocation, dataFieldOf(num).layout != none: // an empty raw_data would count as the last word
+		case num == tensorLocation, num == tensorRaw: // an empty raw_data that came later would be the one that counts
 			s.Fields(f)
 		}
 	}

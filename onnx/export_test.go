@@ -1,5 +1,7 @@
 package onnx
 
+import "slices"
+
 // FileOperands returns the node's operands as they stand in the file, without
 // onnx-go's part.
 func (n *Node) FileOperands() (inputs, outputs []string) {
@@ -12,4 +14,10 @@ func (n *Node) FileOperands() (inputs, outputs []string) {
 		}
 	}
 	return inputs, outputs
+}
+
+// Patched returns the file that a draft with the edits would be.
+func (m *Model) Patched(e Edits) ([]byte, error) {
+	pieces, err := m.pieces(e)
+	return slices.Concat(pieces...), err
 }

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
@@ -85,4 +87,87 @@ func checkTensor(t *testing.T, tensor *onnx.Tensor, data []byte) {
 	if err == nil && n != tensor.Elements() || err != nil && !errors.As(err, &format) {
 		t.Fatalf("%s: %d of %d elements, %v", tensor.Name, n, tensor.Elements(), err)
 	}
+}
+
+// FuzzDraft states what holds of every file that is accepted: a draft without
+// edits is the file; a patched one is a model in which the tensor reads the new
+// values, rounded, every other field is the same to the byte, and patching again
+// changes nothing.
+func FuzzDraft(f *testing.F) {
+	f.Add(full(), uint8(0), float32(1))
+	f.Add(build(onnxtest.Tensor("w", onnx.Float, []int{2, 3}).External("w.data", 0, 24).Field(9, nil)).Bytes(), uint8(0), float32(0.1))
+	for i := range uint8(9) {
+		f.Add(full(), i, float32(-70000))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, which uint8, value float32) {
+		m, err := onnx.Parse(data, "")
+		if err != nil {
+			return
+		}
+		if same, err := m.Patched(onnx.Edits{}); err != nil || !slices.Equal(same, data) {
+			t.Fatalf("without edits: %x, %v", same, err)
+		}
+		weights := m.Weights()
+		if len(weights) == 0 {
+			return
+		}
+		w := weights[int(which)%len(weights)].Tensor
+		if w.Elements() > 1<<16 {
+			return
+		}
+		x := make([]float32, w.Elements())
+		for i := range x {
+			x[i] = value + float32(i)
+		}
+		e := onnx.Edits{Weights: map[*onnx.Tensor][]float32{w: x}}
+		after, err := m.Patched(e)
+		if err != nil {
+			var format *onnx.FormatError
+			if !errors.As(err, &format) || format.Tensor != w.Name {
+				t.Fatalf("error without the tensor's name: %v", err)
+			}
+			return
+		}
+		patched, err := onnx.Parse(after, "")
+		if err != nil {
+			t.Fatalf("the patched file is refused: %v", err)
+		}
+		checkPatched(t, m, patched, data, after, e)
+		again, err := patched.Patched(onnx.Edits{Weights: map[*onnx.Tensor][]float32{patched.Tensor(w.Name): x}})
+		if err != nil || !slices.Equal(again, after) {
+			t.Fatalf("patched again: %x, was %x, %v", again, after, err)
+		}
+	})
+}
+
+// FuzzMetadata states that a draft has the new entry once, whatever the file
+// had.
+func FuzzMetadata(f *testing.F) {
+	f.Add(full(), "key", "new")
+	f.Add(full(), "modeldoctor.fix", "{}")
+	f.Fuzz(func(t *testing.T, data []byte, key, value string) {
+		m, err := onnx.Parse(data, "")
+		if err != nil {
+			return
+		}
+		after, err := m.Patched(onnx.Edits{Metadata: map[string]string{key: value}})
+		if err != nil {
+			if utf8.ValidString(key) && utf8.ValidString(value) {
+				t.Fatal(err)
+			}
+			return
+		}
+		patched, err := onnx.Parse(after, "")
+		if err != nil {
+			t.Fatalf("the patched file is refused: %v", err)
+		}
+		if got, ok := patched.Metadata[key]; !ok || got != value {
+			t.Fatalf("%q is %q, expected %q", key, got, value)
+		}
+		sameLeaves(t, data, after, func(path string) bool { return strings.HasPrefix(path, "/entry="+key+"/") })
+		again, err := patched.Patched(onnx.Edits{Metadata: map[string]string{key: value}})
+		if err != nil || !slices.Equal(again, after) {
+			t.Fatalf("patched again: %x, was %x, %v", again, after, err)
+		}
+	})
 }

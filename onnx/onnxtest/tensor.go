@@ -97,6 +97,14 @@ func (t *TensorProto) Int32s(v ...int32) *TensorProto {
 	return t
 }
 
+// Int32sUnpacked stores int32_data with a tag before each element.
+func (t *TensorProto) Int32sUnpacked(v ...int32) *TensorProto {
+	for _, x := range v {
+		t.data = appendVarint(t.data, 5, uint64(int64(x)))
+	}
+	return t
+}
+
 // Int64s stores int64_data in packed form.
 func (t *TensorProto) Int64s(v ...int64) *TensorProto {
 	var b []byte
