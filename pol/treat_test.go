@@ -436,6 +436,35 @@ func TestRecipeTemperature(t *testing.T) {
 	}
 }
 
+// TestProgress counts all work of each phase once, and the steps of all epochs
+// in one count.
+func TestProgress(t *testing.T) {
+	m, layers, data := newProblem()
+	opt := smallOptions()
+	type report struct {
+		phase       string
+		done, total int
+	}
+	var reports []report
+	opt.Progress = func(phase string, done, total int) { reports = append(reports, report{phase, done, total}) }
+	treat(t, m, data, plans(t, layers)["pol above"], opt)
+	var ends []report // of the phases; within one each report is of more work
+	for i, r := range reports {
+		if i == 0 || reports[i-1].phase != r.phase {
+			ends = append(ends, r)
+			continue
+		}
+		if before := reports[i-1]; r.done <= before.done || r.total != before.total {
+			t.Errorf("%+v after %+v", r, before)
+		}
+		ends[len(ends)-1] = r
+	}
+	want := []report{{PhaseCache, 65, 65}, {"epoch 1 of 3", 3, 9}, {"epoch 2 of 3", 6, 9}, {"epoch 3 of 3", 9, 9}, {PhaseHoldout, 30, 30}}
+	if !slices.Equal(ends, want) {
+		t.Errorf("the phases end at %v, want %v", ends, want)
+	}
+}
+
 // TestStored measures and returns the weights as the file will have them.
 func TestStored(t *testing.T) {
 	m, layers, data := newProblem()
