@@ -46,7 +46,8 @@ func (n *Network) Parameters() int {
 
 // FindLayer resolves a layer's name as users write it: a bare name is the block
 // if there is one of that name, else the module, else the tensor; block:,
-// module: or tensor: in front decide.
+// module: or tensor: in front decide. A name that two layers of the deciding
+// granularity have is an error that lists both.
 func (n *Network) FindLayer(name string) (Granularity, Layer, error) {
 	kinds := Granularities()
 	bare := name
@@ -57,13 +58,39 @@ func (n *Network) FindLayer(name string) (Granularity, Layer, error) {
 		}
 	}
 	for _, g := range kinds {
+		var found []Layer
 		for _, l := range n.layers[g] {
 			if l.Name == bare {
-				return g, l, nil
+				found = append(found, l)
 			}
+		}
+		switch {
+		case len(found) == 1:
+			return g, found[0], nil
+		case len(found) > 1:
+			return "", Layer{}, n.ambiguousLayer(name, g, found)
 		}
 	}
 	return "", Layer{}, fmt.Errorf("no layer is called %q; see `modeldoctor inspect` for the names", name)
+}
+
+// maxListedWeights bounds how many weights of a layer an error names.
+const maxListedWeights = 4
+
+// ambiguousLayer tells layers of one name apart by their weights.
+func (n *Network) ambiguousLayer(name string, g Granularity, layers []Layer) error {
+	described := make([]string, len(layers))
+	for i, l := range layers {
+		var weights []string
+		for _, w := range l.Weights[:min(maxListedWeights, len(l.Weights))] {
+			weights = append(weights, string(ByTensor)+":"+n.Weights[w].Name)
+		}
+		described[i] = fmt.Sprintf("the %s of %s", g, strings.Join(weights, ", "))
+		if more := len(l.Weights) - len(weights); more > 0 {
+			described[i] += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	return fmt.Errorf("%d layers are called %q: %s; name a weight instead", len(layers), name, strings.Join(described, "; "))
 }
 
 // SelectLayers returns the layers whose names match one of the patterns, as

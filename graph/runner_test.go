@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +244,32 @@ func TestLayerNames(t *testing.T) {
 	}
 	if _, err := SelectLayers(n.Layers(ByBlock), []string{"blocks.9"}); err == nil {
 		t.Error("blocks.9 was selected")
+	}
+}
+
+// TestFindLayerRefusesTwins: a name of two layers resolves to neither. Build
+// makes no such network: it puts weights of one name into one layer.
+func TestFindLayerRefusesTwins(t *testing.T) {
+	n := openFixture(t, "vit-cifar100", Options{})
+	layers := map[Granularity][]Layer{}
+	for _, g := range Granularities() {
+		layers[g] = slices.Clone(n.layers[g])
+	}
+	layers[ByBlock][3].Name = layers[ByBlock][2].Name
+	n.layers = layers
+	for _, name := range []string{"blocks.1", "block:blocks.1"} {
+		_, _, err := n.FindLayer(name)
+		if err == nil {
+			t.Fatalf("%s was found", name)
+		}
+		for _, part := range []string{"2 layers", "the block of tensor:blocks.1.norm1.weight", "the block of tensor:blocks.2.norm1.weight", "and 8 more"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("error %q lacks %q", err, part)
+			}
+		}
+	}
+	if _, l, err := n.FindLayer("tensor:blocks.1.norm1.weight"); err != nil || len(l.Weights) != 1 {
+		t.Errorf("the tensor is %v (%v)", l, err)
 	}
 }
 
