@@ -26,6 +26,7 @@ type Runner struct {
 	labels   []int64
 	ones     []float32 // the cotangent of a batch's losses
 	budget   int64
+	memory   int64 // the machine's, in bytes; 0 where it is not known
 }
 
 // RunnerOptions configure a [Runner].
@@ -63,6 +64,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		labels:   make([]int64, n.Batch),
 		ones:     make([]float32, n.Batch),
 		budget:   opt.BackwardBytes,
+		memory:   physicalMemory(),
 	}
 }
 
@@ -159,8 +161,27 @@ func (r *Runner) span(k spanKind) (*span, error) {
 	if err != nil {
 		return nil, &Error{Path: r.network.Model.Path, Msg: "the model cannot be run", Err: err, Help: "see `modeldoctor inspect`"}
 	}
+	if err := r.fits(s.plan.ArenaBytes()); err != nil {
+		return nil, err
+	}
 	r.spans[string(r.key)] = s
 	return s, nil
+}
+
+// fits refuses an arena that is larger than the machine's memory: to allocate
+// it would end the program without a word to its user.
+func (r *Runner) fits(arena int64) error {
+	if r.memory == 0 || arena <= r.memory {
+		return nil
+	}
+	help := "run fewer images at a time"
+	if r.network.Input.FixedBatch > 0 {
+		help = "the file is bound to this batch: export the model with a free one"
+	}
+	gib := func(bytes int64) float64 { return float64(bytes) / (1 << 30) }
+	return &Error{Path: r.network.Model.Path,
+		Msg:  fmt.Sprintf("the plan needs %.1f GiB for a batch of %d, the machine has %.1f GiB", gib(arena), r.Batch(), gib(r.memory)),
+		Help: help}
 }
 
 // bind gives a span its weights and its input. A partial batch is filled up
