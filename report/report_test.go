@@ -66,7 +66,7 @@ func unknown() *Check {
 }
 
 func TestGoldenFiles(t *testing.T) {
-	for name, print := range map[string]func(*bytes.Buffer) error{
+	checkGolden(t, map[string]func(*bytes.Buffer) error{
 		"check.txt":       func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{}) },
 		"check-color.txt": func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{Color: true}) },
 		"check.json":      func(b *bytes.Buffer) error { return CheckJSON(b, sample()) },
@@ -80,7 +80,13 @@ func TestGoldenFiles(t *testing.T) {
 		"refused.json":    func(b *bytes.Buffer) error { return InspectJSON(b, inspection(t, "Frobnicate")) },
 		"probe.txt":       func(b *bytes.Buffer) error { return ProbeText(b, probe(t), Style{}) },
 		"probe.json":      func(b *bytes.Buffer) error { return ProbeJSON(b, probe(t)) },
-	} {
+	})
+}
+
+// checkGolden compares what is printed with the files of those names.
+func checkGolden(t *testing.T, printers map[string]func(*bytes.Buffer) error) {
+	t.Helper()
+	for name, print := range printers {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
 			if err := print(&got); err != nil {

@@ -1,0 +1,373 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"modeldoctor/graph"
+	"modeldoctor/metric"
+	"modeldoctor/onnx"
+	"modeldoctor/pol"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// estimate is a mean with its interval.
+func estimate(mean, se float64) *metric.Estimate {
+	return &metric.Estimate{Mean: mean, SE: se, CI95: metric.Interval(mean, se)}
+}
+
+func treatmentData() TreatmentData {
+	return TreatmentData{
+		Name: "built-in CIFAR-100 sample", Train: Part{"train", 2000}, Validation: Part{"test (first half)", 1000}, Holdout: Part{"test (second half)", 2000},
+		Augment: "none", Views: 1,
+		Preprocess: Preprocess{Name: "preprocessor_config.json", Source: "fixtures/vit-cifar100/preprocessor_config.json", Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.25, 0.25, 0.25}, Size: [2]int{32, 32}},
+	}
+}
+
+// treatmentOf is a recipe with its default hyperparameters.
+func treatmentOf(t *testing.T, name string, perturb, update []TreatedLayer) Treatment {
+	t.Helper()
+	recipe, err := pol.FindRecipe(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Treatment{Recipe: name, Perturb: perturb, Update: update, Options: pol.DefaultOptions(recipe)}
+}
+
+func namedLayers(names ...string) []TreatedLayer {
+	var layers []TreatedLayer
+	for _, name := range names {
+		layers = append(layers, TreatedLayer{Name: name, Parameters: 1000})
+	}
+	return layers
+}
+
+// written is a treatment that was accepted.
+func written(t *testing.T) *Fix {
+	treatment := treatmentOf(t, "pol",
+		[]TreatedLayer{{Name: "embed", Parameters: 20256, Kappa: pointer(1.635)}},
+		[]TreatedLayer{{Name: "head", Parameters: 9892, DeltaLoss: pointer(0.207), SE: pointer(0.0279)}})
+	treatment.ChosenBy = "diagnosis"
+	epoch := func(n, rejected int, train *float64, loss, wrong float64) pol.Epoch {
+		return pol.Epoch{
+			Number: n, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
+			Duration: 12100 * time.Millisecond, Scanning: 9438 * time.Millisecond,
+		}
+	}
+	return &Fix{
+		Model:     Model{Path: "models/model.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0+cu132", Opset: 20, IRVersion: 10, Parameters: 701188, Classes: 100, Family: "ViT, 6 blocks"},
+		Data:      treatmentData(),
+		Treatment: treatment,
+		Result: &pol.Result{
+			Epochs: []pol.Epoch{epoch(1, 0, pointer(4.5121), 4.1319, 0.801), epoch(2, 1, pointer(4.2213), 3.9841, 0.791), epoch(3, 15, nil, 3.9902, 0.793)},
+			Best:   2,
+			Before: metric.Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, After: &metric.Figures{Loss: 4.0087, Error: 0.806, ECE: 0.2014},
+			Gain: estimate(0.585, 0.0235), ErrorDrop: estimate(0.015, 0.0041),
+			Temperature: &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)},
+			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
+			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
+		},
+		Output:     &Output{Path: "out/fixed.onnx", SHA256: strings.Repeat("1e", 32), BytesChanged: 39844},
+		PeakBytes:  412_000_000,
+		Provenance: Provenance{Version: "v0", Command: []string{"modeldoctor", "fix"}, Seed: 0, Device: "cpu amd64", Threads: 2, Seconds: 95.4, PeakBytes: 1 << 29},
+	}
+}
+
+// refused is a treatment of memorised images, which helps nothing.
+func refused(t *testing.T) *Fix {
+	f := written(t)
+	f.Output = nil
+	f.Treatment.Perturb, f.Treatment.ChosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
+	f.Treatment.Options.GammaMax, f.Treatment.Options.PerturbEvery, f.Treatment.Options.Momentum = 8, 4, 0
+	f.Result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
+	f.Result.Gain, f.Result.ErrorDrop = estimate(-0.021, 0.00255), estimate(0.0005, 0.001)
+	f.Result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, InFile: true}
+	return f
+}
+
+// diverged is a treatment without a complete epoch, from a model whose names
+// are hostile.
+func diverged(t *testing.T) *Fix {
+	f := written(t)
+	f.Output = nil
+	f.Model.Path = "models/a model\x1b[31m.onnx"
+	f.Treatment = treatmentOf(t, "sam", namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"), namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"))
+	f.Treatment.Options.Rate = 300
+	f.Treatment.Options.NoCache = true
+	r := f.Result
+	r.Epochs, r.Best, r.Steps, r.Scans, r.Cache = nil, 0, 0, pol.Scans{}, pol.Cache{}
+	r.After, r.Gain, r.ErrorDrop = nil, nil, nil
+	r.Stopped = "epoch 1, after 3 steps: the loss of a batch is not finite"
+	return f
+}
+
+// forced is a treatment that stopped early and was written against the rule, in
+// place and with data files.
+func forced(t *testing.T) *Fix {
+	f := written(t)
+	f.Treatment = treatmentOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
+	f.Treatment.Options.Calibrated = true
+	f.Data.Augment, f.Data.Views = "flip-crop", 8
+	f.Model.SoftmaxRemoved = true
+	r := f.Result
+	r.Epochs, r.Best, r.Stopped = r.Epochs[:2], 1, "epoch 3, after 0 steps: the loss of a batch is not finite"
+	r.Gain, r.ErrorDrop = estimate(0.02, 0.0151), estimate(-0.0015, 0.002)
+	r.After = &metric.Figures{Loss: 4.5737, Error: 0.8225, ECE: 0.3463}
+	r.Temperature = &pol.Temperature{Value: 1.05, Loss: 4.59, Drop: *estimate(0.0037, 0.0001)}
+	f.Forced = true
+	f.Output.Path, f.Output.Backup = f.Model.Path, f.Model.Path+".bak"
+	f.Output.DataFiles = []onnx.DataFile{
+		{Location: "weights.bin", Path: "models/weights.bin", Size: 2_853_123},
+		{Location: "data/more.bin", Path: "models/data/more.bin", Size: 921, Copied: true},
+	}
+	return f
+}
+
+// scaled is the temperature by itself.
+func scaled(t *testing.T) *Fix {
+	f := written(t)
+	f.Treatment = treatmentOf(t, "temperature", nil, nil)
+	f.Treatment.Options.Calibrated = true
+	r := f.Result
+	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
+	r.Gain, r.ErrorDrop, r.After = &r.Temperature.Drop, estimate(0, 0), &metric.Figures{Loss: 3.4663, Error: 0.821, ECE: 0.0428}
+	r.Cache = pol.Cache{Neck: 13, Bytes: 256_000}
+	return f
+}
+
+// trial is a treatment that would be written.
+func trial(t *testing.T) *Fix {
+	f := written(t)
+	f.Output, f.Trial = nil, true
+	f.Treatment = treatmentOf(t, "pof", namedLayers("head"), namedLayers("embed", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5"))
+	loss, err := graph.ParseLoss("smooth:0.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Treatment.Options.Loss, f.Treatment.Options.Schedule, f.Treatment.Options.Seed = loss, pol.Constant, 7
+	f.Result.Temperature = nil
+	return f
+}
+
+// plan is the plan of the treatment that was accepted.
+func plan(t *testing.T) *FixPlan {
+	f := written(t)
+	cost := pol.Cost{
+		CacheBytes: 36_864_000, Steps: 45, CacheTime: 60 * time.Millisecond, StepTime: 2100 * time.Millisecond, ScanShare: 0.78,
+		ValidationTime: 800 * time.Millisecond, HoldoutTime: 3 * time.Second,
+	}
+	cheap := cost
+	cheap.Neck, cheap.CacheBytes, cheap.CacheInFile, cheap.CacheTime, cheap.StepTime, cheap.ScanShare = 13, 99_840_000, true, 3*time.Second, 50*time.Millisecond, 0.5
+	return &FixPlan{
+		Model: f.Model, Data: f.Data, Treatment: f.Treatment, Cost: cost,
+		Cheapest:   &CheaperPlan{Perturb: namedLayers("head"), Update: namedLayers("head"), Cost: cheap},
+		Provenance: f.Provenance,
+	}
+}
+
+// simplePlan is a plan without a search, a cheaper one or a cache.
+func simplePlan(t *testing.T) *FixPlan {
+	f := plan(t)
+	f.Treatment = treatmentOf(t, "sgd", nil, namedLayers("embed", "blocks.0", "blocks.1", "head"))
+	f.Cost.CacheBytes, f.Cost.CacheTime, f.Cost.ScanShare, f.Cheapest = 0, 0, 0, nil
+	return f
+}
+
+// temperaturePlan is a plan that trains nothing.
+func temperaturePlan(t *testing.T) *FixPlan {
+	f := plan(t)
+	f.Treatment = treatmentOf(t, "temperature", nil, nil)
+	f.Treatment.Options.Calibrated = true
+	f.Cost.Steps, f.Cost.StepTime, f.Cost.ScanShare, f.Cheapest = 0, 0, 0, nil
+	return f
+}
+
+// fixes are treatments of every outcome.
+func fixes(t *testing.T) map[string]*Fix {
+	return map[string]*Fix{"fix": written(t), "fix-refused": refused(t), "fix-diverged": diverged(t), "fix-forced": forced(t), "fix-temperature": scaled(t), "fix-trial": trial(t)}
+}
+
+func plans(t *testing.T) map[string]*FixPlan {
+	return map[string]*FixPlan{"plan": plan(t), "plan-sgd": simplePlan(t), "plan-temperature": temperaturePlan(t)}
+}
+
+func TestFixGoldenFiles(t *testing.T) {
+	files := map[string]func(*bytes.Buffer) error{
+		"fix-color.txt":         func(b *bytes.Buffer) error { return FixText(b, written(t), Style{Color: true}) },
+		"fix-refused-color.txt": func(b *bytes.Buffer) error { return FixText(b, refused(t), Style{Color: true}) },
+	}
+	for name, f := range fixes(t) {
+		files[name+".txt"] = func(b *bytes.Buffer) error { return FixText(b, f, Style{}) }
+		files[name+".json"] = func(b *bytes.Buffer) error { return FixJSON(b, f) }
+	}
+	for name, f := range plans(t) {
+		files[name+".txt"] = func(b *bytes.Buffer) error { return FixPlanText(b, f, Style{}) }
+		files[name+".json"] = func(b *bytes.Buffer) error { return FixPlanJSON(b, f) }
+	}
+	checkGolden(t, files)
+}
+
+// checkWidth reports lines that a terminal would break, and what would control
+// it.
+func checkWidth(t *testing.T, name, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := columns(strings.TrimSuffix(line, "\n")); n > lineColumns {
+			t.Errorf("%s: %d columns, want at most %d: %s", name, n, lineColumns, line)
+		}
+	}
+	if strings.Contains(text, "\x1b") {
+		t.Errorf("%s: an escape sequence of a name is printed", name)
+	}
+}
+
+func TestFixWidth(t *testing.T) {
+	var text bytes.Buffer
+	long := written(t)
+	long.Treatment.Perturb = namedLayers("module:encoder.layers.encoder_layer_11.self_attention.in_proj", "module:encoder.layers.encoder_layer_10.self_attention.in_proj", "x")
+	long.Data.Name = strings.Repeat("a long name ", 12)
+	all := fixes(t)
+	all["long"] = long
+	for name, f := range all {
+		text.Reset()
+		if err := FixText(&text, f, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		checkWidth(t, name, text.String())
+	}
+	for name, f := range plans(t) {
+		text.Reset()
+		if err := FixPlanText(&text, f, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		checkWidth(t, name, text.String())
+	}
+}
+
+// TestFixVerdict: the line of verdict says plainly what became of a treatment.
+func TestFixVerdict(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(f *Fix)
+		want   string
+		hint   bool // at a temperature
+	}{
+		"accepted":       {func(*Fix) {}, "DONE  fixed.onnx   hold-out loss 4.594 → 4.009 (down 0.585 ± 0.046)   39,844 bytes changed", false},
+		"harm":           {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(-0.021, 0.0025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has risen by 0.021 ± 0.005", true},
+		"chance":         {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(0.021, 0.025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has fallen by 0.021 ± 0.049, which may be chance", true},
+		"no change":      {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(0, 0) }, "nothing was written: the hold-out loss has not fallen (change 0.000 ± 0.000)", true},
+		"perhaps harm":   {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(-0.001, 0.01) }, "nothing was written: the hold-out loss has not fallen (change +0.001 ± 0.020)", true},
+		"not finite":     {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", true},
+		"no temperature": {func(f *Fix) { f.Output, f.Result.Gain, f.Result.Temperature = nil, estimate(-1, 0.01), nil }, "nothing was written: the hold-out loss has risen", false},
+		"unsure temperature": {func(f *Fix) {
+			f.Output, f.Result.Gain, f.Result.Temperature.Drop = nil, estimate(-1, 0.01), *estimate(0.01, 0.01)
+		}, "nothing was written: the hold-out loss has risen", false},
+		"trial":         {func(f *Fix) { f.Output, f.Trial = nil, true }, "DONE  model.onnx   trial, nothing written: hold-out loss 4.594 → 4.009", false},
+		"refused trial": {func(f *Fix) { f.Output, f.Trial, f.Result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", true},
+		"forced":        {func(f *Fix) { f.Forced, f.Result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", true},
+	} {
+		f := written(t)
+		c.change(f)
+		var text bytes.Buffer
+		if err := FixText(&text, f, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(strings.Fields(text.String()), " ")
+		if want := strings.Join(strings.Fields(c.want), " "); !strings.Contains(got, want) {
+			t.Errorf("%s: %q is missing in\n%s", name, want, &text)
+		}
+		if hint := strings.Contains(got, "--recipe temperature"); hint != c.hint {
+			t.Errorf("%s: hint at a temperature %v, want %v", name, hint, c.hint)
+		}
+		var document bytes.Buffer
+		if err := FixJSON(&document, f); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(text.String(), "NaN") || strings.Contains(document.String(), "NaN") {
+			t.Errorf("%s: a NaN is printed:\n%s%s", name, &text, &document)
+		}
+	}
+}
+
+// TestReadFix: compare reads what fix has printed.
+func TestReadFix(t *testing.T) {
+	for name, f := range fixes(t) {
+		var text bytes.Buffer
+		if err := FixJSON(&text, f); err != nil {
+			t.Fatal(err)
+		}
+		read, err := ReadFix(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := f.Result
+		want := &FixFile{
+			Perturb: treatedNames(f.Treatment.Perturb), Update: treatedNames(f.Treatment.Update), Before: r.Before,
+			CacheBytes: r.Cache.Bytes, CacheInFile: r.Cache.InFile,
+			Run: CompareRun{
+				Seed: f.Provenance.Seed, SecondsPerEpoch: r.SecondsPerEpoch(), PeakBytes: f.PeakBytes, ResidentBytes: f.Provenance.PeakBytes,
+				Accepted: r.Accepted(), Stopped: r.Stopped,
+			},
+		}
+		if r.After != nil {
+			want.Run.Loss, want.Run.Error, want.Run.ECE = &r.After.Loss, &r.After.Error, &r.After.ECE
+			want.Run.Gain, want.Run.GainCI95 = &r.Gain.Mean, &r.Gain.CI95
+		}
+		if diff := cmp.Diff(want, read); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestHintsUnbroken: a command in a hint stays on one line.
+func TestHintsUnbroken(t *testing.T) {
+	f := written(t)
+	f.Output.Path = "out/" + strings.Repeat("long", 10) + ".onnx"
+	var text bytes.Buffer
+	if err := FixText(&text, f, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "`modeldoctor verify models/model.onnx " + f.Output.Path + "`\n      lists what"; !strings.Contains(text.String(), want) {
+		t.Errorf("%s is missing in\n%s", want, &text)
+	}
+}
+
+// TestShellWord: a command in a hint can be pasted.
+func TestShellWord(t *testing.T) {
+	for path, want := range map[string]string{
+		"models/vit-b_16.onnx": "models/vit-b_16.onnx", "a model.onnx": "'a model.onnx'", "it's": `'it'\''s'`, "": "''", "$(x)": "'$(x)'", "モデル.onnx": "モデル.onnx",
+	} {
+		if got := shellWord(path); got != want {
+			t.Errorf("%q is written %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestSizeAndDuration(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.00 kB", 36_864_000: "36.9 MB", 412_400_000: "412 MB", 999_600_000: "1.00 GB", 9_996_000: "10.0 MB", 99_960: "100 kB", 5e15: "5000 TB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d bytes are written %s, want %s", n, got, want)
+		}
+	}
+	for s, want := range map[float64]string{0: "0.00 s", 0.994: "0.99 s", 0.996: "1.0 s", 95.42: "95.4 s", 99.96: "1 min 40 s", 3599.4: "59 min 59 s", 3599.6: "1 h 00 min", 11100: "3 h 05 min"} {
+		if got := duration(s); got != want {
+			t.Errorf("%v s are written %s, want %s", s, got, want)
+		}
+	}
+}
+
+func TestFixWriteError(t *testing.T) {
+	for name, print := range map[string]func(w *failingWriter) error{
+		"fix":  func(w *failingWriter) error { return FixText(w, written(t), Style{}) },
+		"plan": func(w *failingWriter) error { return FixPlanText(w, plan(t), Style{}) },
+	} {
+		if err := print(&failingWriter{}); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s returns %v, want the writer's error", name, err)
+		}
+	}
+}
