@@ -326,14 +326,13 @@ func TestReadFix(t *testing.T) {
 
 // TestHintsUnbroken: a command in a hint stays on one line.
 func TestHintsUnbroken(t *testing.T) {
-	f := written(t)
-	f.Output.Path = "out/" + strings.Repeat("long", 10) + ".onnx"
 	var text bytes.Buffer
-	if err := FixText(&text, f, Style{}); err != nil {
-		t.Fatal(err)
-	}
-	if want := "`modeldoctor verify models/model.onnx " + f.Output.Path + "`\n      lists what"; !strings.Contains(text.String(), want) {
-		t.Errorf("%s is missing in\n%s", want, &text)
+	command := "`modeldoctor check 'a model.onnx'`"
+	p := &printer{w: &text}
+	p.hint(strings.Repeat("word ", 15) + command + " says more")
+	want := "hint: " + strings.TrimSpace(strings.Repeat("word ", 15)) + "\n      " + command + " says more\n"
+	if diff := cmp.Diff(want, text.String()); diff != "" || p.err != nil {
+		t.Errorf("%v %s", p.err, diff)
 	}
 }
 
