@@ -8,7 +8,8 @@
 // the image to the logits passes through. What lies between two adjacent necks
 // is a stage: it has one input, one output and some weights. [Network.Layers]
 // groups the weights into layers, and a [Runner] computes spans of stages:
-// activations, losses and gradients.
+// activations, losses and gradients. The loss is the cross-entropy, or for
+// training one of its surrogates ([Loss]).
 //
 // The package knows nothing of data sets or verdicts.
 package graph
