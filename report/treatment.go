@@ -143,7 +143,7 @@ type CompareRow struct {
 	CacheBytes       int64
 	CacheInFile      bool
 	Accepted         int    // runs whose gain is above zero for sure
-	Failed           string // why there are no runs; empty if there are
+	Failed           string // why runs are missing; empty if none is
 }
 
 // CompareRun is one treatment.
