@@ -1,5 +1,6 @@
 // Package onnx reads model files: what nodes they have, what each constant is
-// called and how and where it is stored.
+// called and how and where it is stored. It writes copies of them with other
+// weights, and says what differs between two of them.
 //
 // [Open] maps the file and indexes its structure; the data of tensors stay in
 // the file until [Tensor.Float32s] or [Tensor.Int64s] is called, and raw float32
@@ -29,6 +30,33 @@
 // sparse tensors. What is not a well-formed model is refused by [Open]: bytes
 // that are not ONNX, names that are made twice or never, cycles, data that do
 // not fill their shape.
+//
+// # Patching
+//
+// [Model.Draft] writes a copy with new values of some weights, in the form in
+// which the file stores them, and new metadata. All else is the original's, byte
+// for byte: values are overwritten where they lie, and where a length changes,
+// those of the messages around it are written anew. Weights from external files
+// move into the model file; the data file itself is never written to.
+//
+//	values, err := weight.Rounded(improved) // what the file will give back
+//	draft, err := m.Draft("out.onnx", onnx.Edits{
+//		Weights:  map[*onnx.Tensor][]float32{weight: improved},
+//		Metadata: map[string]string{"modeldoctor.fix": line},
+//	})
+//	if err != nil { … } // a *WriteError where it is about the target
+//	defer draft.Discard() // nothing after Commit
+//	patched, err := draft.Open() // to verify what was written
+//	…
+//	err = draft.Commit()
+//
+// Nothing is seen under the target's name until Commit, and nothing remains of a
+// draft that is not committed, even if the program is killed (see package
+// atomicfile for where that cannot be had). [Model.Untied] first gives some of
+// the readers of a shared weight a copy of their own.
+//
+// [Compare] lists what differs between two models: weights, nodes, metadata and
+// every other field. What it does not list is the same.
 //
 // # Limits
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -310,6 +311,65 @@ func TestDraftInPlace(t *testing.T) {
 		}
 		defer patched.Close()
 		checkPatched(t, m, patched, []byte(before["model.onnx"]), []byte(after["model.onnx"]), e)
+	}
+}
+
+// TestBackupOnAnotherDisk has a backup made where no link can be.
+func TestBackupOnAnotherDisk(t *testing.T) {
+	elsewhere, err := os.MkdirTemp("/dev/shm", "onnx-test-*")
+	if err != nil {
+		t.Skipf("no other file system to write to: %v", err)
+	}
+	defer os.RemoveAll(elsewhere)
+	m := writeModel(t, "", full())
+	if os.Link(m.Path, filepath.Join(elsewhere, "probe")) == nil {
+		t.Skip("/dev/shm is on the same file system as the temporary folder")
+	}
+	before := tree(t, filepath.Dir(m.Path))["model.onnx"]
+	e := patchOf(m, "raw")
+	e.InPlace = true
+	for i, want := range []bool{true, false} { // the second would overwrite the first
+		d, err := m.Draft(m.Path, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.CommitWithBackup(filepath.Join(elsewhere, "backup")); (err == nil) != want {
+			t.Errorf("backup %d: %v", i, err)
+		}
+		if err := d.Discard(); err != nil {
+			t.Error(err)
+		}
+	}
+	if files := tree(t, elsewhere); names(files) != "backup" || files["backup"] != before {
+		t.Errorf("the backup is not the old file: %s", names(files))
+	}
+}
+
+// TestDraftTooLarge takes more weights into the file than it can hold.
+func TestDraftTooLarge(t *testing.T) {
+	const tensors, elements = 200, 2_700_000 // 2.16 GB
+	b := onnxtest.New(20)
+	inputs := []string{}
+	for i := range tensors {
+		inputs = append(inputs, fmt.Sprint("w", i))
+		b.External(inputs[i], onnx.Float, []int{elements}, "w.data", int64(i)*4*elements, 4*elements)
+	}
+	b.Node("Sum", inputs, []string{"y"})
+	b.Output("y", onnx.Float, elements)
+	m := parse(t, b)
+	e := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}}
+	x := make([]float32, elements)
+	for _, tensor := range m.Tensors {
+		e.Weights[tensor] = x
+	}
+	target := filepath.Join(t.TempDir(), "out.onnx")
+	_, err := m.Draft(target, e)
+	var format *onnx.FormatError
+	if !errors.As(err, &format) || !strings.Contains(err.Error(), "at most 2147483647") || format.Hint() == "" {
+		t.Errorf("error %v", err)
+	}
+	if files := tree(t, filepath.Dir(target)); len(files) != 0 {
+		t.Errorf("files %s", names(files))
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 // every float32 exactly, and otherwise a fresh slice in which each value is
 // rounded to the nearest of the tensor's type, ties to even. An error, of type
 // [*FormatError], names the element that is not finite or beyond the type's
-// range. A length other than [Tensor.Elements] panics.
+// range. A length other than [Tensor.Elements], or a tensor of another than a
+// floating-point type, panics.
 func (t *Tensor) Rounded(x []float32) ([]float32, error) {
 	t.mustFit(x)
 	narrow, widen := halves(t.DType)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -33,8 +34,9 @@ func (e *WriteError) Unwrap() error { return e.Err }
 func writeError(path string, size int64, err error) error {
 	folder := filepath.Dir(path)
 	e := &WriteError{Path: path, Msg: "cannot be written: " + cause(err), Err: err}
+	_, missing := os.Stat(folder)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(missing, fs.ErrNotExist):
 		e.Msg, e.Advice = fmt.Sprintf("cannot be written: there is no folder %q", folder), "create the folder first, or check the path"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		e.Msg = fmt.Sprintf("cannot be written: no new file may be made in the folder %q (%s)", folder, cause(err))

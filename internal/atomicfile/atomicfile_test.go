@@ -80,8 +80,10 @@ func TestNewFile(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm()|0o022 != 0o644|0o022 {
 			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
-		if f.Discard() != nil || f.Discard() != nil {
-			t.Error("Discard after Commit")
+		for range 2 {
+			if err := f.Discard(); err != nil {
+				t.Errorf("Discard after Commit: %v", err)
+			}
 		}
 		if err := f.Commit(); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("second Commit: %v", err)

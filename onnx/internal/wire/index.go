@@ -9,6 +9,9 @@
 // property. A run of unpacked elements of one repeated number (dims, ints,
 // float_data) is a single record.
 //
+// [Splice] is the other half: it changes some of the fields and gives the new
+// file as pieces of the old one and of what is new.
+//
 // The package checks that the file is well-formed protobuf and that the fields
 // it knows have the wire types they should have. What the fields mean is the
 // caller's business.
