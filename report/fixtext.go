@@ -209,15 +209,23 @@ func (p *printer) epochs(f *Fix) {
 	}
 }
 
+// notFinite stands for a number that is infinite or none.
+const notFinite = "not finite"
+
 // figure writes a number that may not be finite.
 func figure(x float64, decimals int) string {
 	if !metric.IsFinite(x) {
-		return "not finite"
+		return notFinite
 	}
 	return fixed(x, decimals)
 }
 
-func percent(share float64) string { return figure(100*share, 1) + " %" }
+func percent(share float64) string {
+	if !metric.IsFinite(share) {
+		return notFinite
+	}
+	return fixed(100*share, 1) + " %"
+}
 
 // holdout prints the figures of the hold-out set before and after, and what a
 // temperature does alone.
@@ -252,7 +260,7 @@ func (p *printer) figures(title, nameA, nameB string, a, b metric.Figures, loss,
 // unit of which there are scale to one.
 func change(drop metric.Estimate, scale float64, decimals int) string {
 	if !metric.IsFinite(drop.Mean) || !metric.IsFinite(drop.SE) {
-		return "not finite"
+		return notFinite
 	}
 	return signed(-scale*drop.Mean, decimals) + " ± " + fixed(scale*1.96*drop.SE, decimals)
 }
