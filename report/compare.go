@@ -125,9 +125,9 @@ func (c *Compare) table() [][]string {
 }
 
 // layerPath names what is perturbed and what is updated: "embed → head", or only
-// one list where nothing is perturbed, or the same layers are.
+// one list where nothing is perturbed, or the same many layers are.
 func layerPath(perturb, update []string) string {
-	if len(perturb) == 0 || slices.Equal(perturb, update) {
+	if len(perturb) == 0 || len(perturb) > maxTreated && slices.Equal(perturb, update) {
 		return briefly(update)
 	}
 	return briefly(perturb) + " → " + briefly(update)

@@ -125,7 +125,7 @@ func TestLayerPath(t *testing.T) {
 		want            string
 	}{
 		{nil, nil, "–"}, {nil, many, "embed to head"}, {many, many, "embed to head"}, {many[3:], many[:3], "head → embed, blocks.0, blocks.1"},
-		{many[:1], many[:1], "embed"}, {many[:1], many[3:], "embed → head"}, {many[3:], many, "head → embed to head"},
+		{many[:1], many[:1], "embed → embed"}, {many[:1], many[3:], "embed → head"}, {many[3:], many, "head → embed to head"},
 	} {
 		if got := layerPath(c.perturb, c.update); got != c.want {
 			t.Errorf("%v, %v: %s, want %s", c.perturb, c.update, got, c.want)

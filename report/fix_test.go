@@ -267,6 +267,10 @@ func TestFixVerdict(t *testing.T) {
 		"unsure temperature": {func(f *Fix) {
 			f.Output, f.Result.Gain, f.Result.Temperature.Drop = nil, estimate(-1, 0.01), *estimate(0.01, 0.01)
 		}, "nothing was written: the hold-out loss has risen", false},
+		"not finite before": {func(f *Fix) {
+			f.Output, f.Result.Gain, f.Result.After, f.Result.Stopped = nil, nil, nil, "the loss of a batch is not finite"
+			f.Result.Before, f.Result.Temperature.Drop = metric.Figures{Loss: math.NaN(), Error: 1, ECE: math.NaN()}, *estimate(math.NaN(), math.NaN())
+		}, "nothing was written: the treatment diverged (the loss of a batch is not finite)", false},
 		"trial":         {func(f *Fix) { f.Output, f.Trial = nil, true }, "DONE  model.onnx   trial, nothing written: hold-out loss 4.594 → 4.009", false},
 		"refused trial": {func(f *Fix) { f.Output, f.Trial, f.Result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", true},
 		"forced":        {func(f *Fix) { f.Forced, f.Result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", true},

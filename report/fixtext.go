@@ -195,7 +195,7 @@ func (p *printer) epochs(f *Fix) {
 		if searches {
 			row = append(row, fmt.Sprintf("%d of %d", e.Rejected, e.Steps))
 		}
-		rows = append(rows, append(row, fmt.Sprintf("%.1f", e.Duration.Seconds())))
+		rows = append(rows, append(row, fixed(e.Duration.Seconds(), secondsDecimals(r.SecondsPerEpoch()))))
 	}
 	p.printf("\n")
 	p.grid(rows, nil, func(i int) string {
@@ -270,7 +270,7 @@ func change(drop metric.Estimate, scale float64, decimals int) string {
 func (p *printer) temperatureAlone(f *Fix) {
 	r := f.Result
 	t := r.Temperature
-	if t == nil || !f.Treatment.trains() {
+	if t == nil || !f.Treatment.trains() || !metric.IsFinite(t.Drop.Mean) {
 		return
 	}
 	decimals := lossDecimals(r.Before)

@@ -272,15 +272,17 @@ func shortened(text string, width int) string {
 	if columns(text) <= width {
 		return text
 	}
-	var out strings.Builder
-	room := width - 1
-	for _, r := range text {
-		if room -= columns(string(r)); room < 0 {
-			break
+	return leading(text, width-1) + "…"
+}
+
+// leading is as much of a text as width columns hold, which are at least two.
+func leading(text string, width int) string {
+	for i, r := range text {
+		if width -= columns(string(r)); width < 0 {
+			return text[:i]
 		}
-		out.WriteRune(r)
 	}
-	return out.String() + "…"
+	return text
 }
 
 // differences lists n things that differ below a title.
@@ -294,14 +296,13 @@ func (p *printer) differences(title string, n int, text func(i int) string) {
 			p.printf("  and %s more\n", thousands(left))
 			break
 		}
-		lines := Wrap(shortened(printable(text(i)), maxDifference), lineColumns-4)
-		for j, line := range lines {
-			indent := "  "
-			if j > 0 {
-				indent = "    "
+		indent := "  "
+		for _, line := range Wrap(shortened(printable(text(i)), maxDifference), lineColumns-4) {
+			for line != "" { // JSON, such as that of a treatment, has few spaces
+				head := leading(line, lineColumns-4)
+				p.printf("%s%s\n", indent, head)
+				line, indent = line[len(head):], "    "
 			}
-			// What has no space, such as the metadata of a treatment, is cut anyway.
-			p.printf("%s%s\n", indent, shortened(line, lineColumns-len(indent)))
 		}
 	}
 	p.printf("\n")
