@@ -21,13 +21,16 @@ type Cost struct {
 
 // Total is the time of everything, without a diagnosis.
 func (c *Cost) Total(epochs int) time.Duration {
+	if c.Steps == 0 {
+		epochs = 1 // the validation images are looked at all the same
+	}
 	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + time.Duration(epochs)*c.ValidationTime + c.HoldoutTime
 }
 
 // Estimate measures one step of a plan, its scan included, and computes from it
 // what the whole plan will cost. Nothing is kept.
 func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
-	if err := data.check(m, opt.Batch, len(plan.Update) > 0); err != nil {
+	if err := data.Check(m, opt.Batch, len(plan.Update) > 0); err != nil {
 		return Cost{}, err
 	}
 	t := newTrainer(m, data, plan, opt)

@@ -129,8 +129,9 @@ func (e *DataError) Error() string { return e.Msg }
 // Hint says what the user can do.
 func (e *DataError) Hint() string { return e.Help }
 
-// check returns what is wrong with the examples.
-func (d *Data) check(m Model, batch int, trains bool) error {
+// Check returns what is wrong with the examples, for updates of so many at a
+// time; without training T is not looked at. Errors are of type [*DataError].
+func (d *Data) Check(m Model, batch int, trains bool) error {
 	sets := []struct {
 		name string
 		set  diag.Examples

@@ -24,7 +24,7 @@ const (
 // Errors are of type [*DataError] where the examples do not suit, and otherwise
 // those of the model, the examples and the context.
 func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (result *Result, err error) {
-	if err := data.check(m, opt.Batch, len(plan.Update) > 0); err != nil {
+	if err := data.Check(m, opt.Batch, len(plan.Update) > 0); err != nil {
 		return nil, err
 	}
 	t := newTrainer(m, data, plan, opt)
@@ -94,12 +94,16 @@ func newTrainer(m Model, data Data, plan Plan, opt Options) *trainer {
 	return t
 }
 
-// close gives the model the checkpoint's weights back and frees the caches.
-func (t *trainer) close() error {
-	changed := newGroup(t.model, slices.Concat(t.plan.Perturb, t.plan.Update)...)
-	for _, w := range changed.weights {
+// reset gives the model the checkpoint's weights back.
+func (t *trainer) reset() {
+	for _, w := range newGroup(t.model, slices.Concat(t.plan.Perturb, t.plan.Update)...).weights {
 		t.model.Override(w, nil)
 	}
+}
+
+// close resets the model and frees the caches.
+func (t *trainer) close() error {
+	t.reset()
 	err := t.validation.close()
 	if t.train != nil {
 		err = errors.Join(err, t.train.close())
@@ -196,6 +200,7 @@ func (t *trainer) treated() (map[int][]float32, error) {
 func (t *trainer) measureHoldout(ctx context.Context, r *Result, temperature *float64) error {
 	n, classes := t.data.Holdout.Len(), t.model.Classes()
 	t.progress.begin(PhaseHoldout, n)
+	t.reset() // a training that diverged has left its weights behind
 	h := &cache{model: t.model, examples: t.data.Holdout, neck: t.neck, size: t.model.NeckElements(t.neck)}
 	before, after := newEvaluation(classes, n), newEvaluation(classes, n)
 	defer t.put(r.Weights, false)

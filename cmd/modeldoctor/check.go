@@ -24,7 +24,7 @@ func checkCommand() *cli.Command {
 		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
-	memory := stringFlag(categoryRun, "memory", "SIZE", "4GiB", "about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
+	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
 	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a rule that makes the exit status 1: error, warning or never")
 	return withHelp(&cli.Command{
 		Name:      "check",
@@ -89,18 +89,25 @@ func check(c *cli.Context) error {
 	opt.diag.Coverage = network.Coverage()
 	opt.diag.PreprocessDetected = data.detected
 	opt.diag.Progress = bar.update
-	diagnosis, stopped := diag.Diagnose(ctx, runner, data.examples(network), diagLayers(layers), opt.diag)
+	validation := newExamples(data.validation, data.preprocess, network)
+	diagnosis, stopped := diag.Diagnose(ctx, runner, validation, diagLayers(layers), opt.diag)
 	bar.finish()
 	if diagnosis == nil {
 		return stopped
 	}
 	result := &report.Check{
-		Model:      describeModel(model, network),
-		Data:       data.describe(),
-		Diagnosis:  diagnosis,
-		Skipped:    network.Skipped,
-		FailOn:     opt.failOn,
-		Provenance: provenance(c, runner, start),
+		Model:       describeModel(model, network),
+		Data:        data.describe(),
+		Granularity: string(opt.granularity),
+		Diagnosis:   diagnosis,
+		Skipped:     network.Skipped,
+		FailOn:      opt.failOn,
+		Provenance:  provenance(c, runner, start),
+	}
+	if diagnosis.Complete {
+		if result.Data.SHA256, err = validation.SHA256(); err != nil {
+			return err
+		}
 	}
 	for _, l := range layers {
 		result.Model.Analysed += l.Parameters
@@ -118,7 +125,7 @@ func check(c *cli.Context) error {
 	case errors.Is(stopped, context.DeadlineExceeded):
 		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
 	case len(result.Failed()) > 0:
-		return errBreached
+		return errReported
 	}
 	return stopped
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
+	"slices"
 	"strings"
 
 	"modeldoctor/cifar"
@@ -21,8 +21,8 @@ func dataFlags() []cli.Flag {
 	return []cli.Flag{
 		fileFlag(categoryData, "data", "PATH", "folder or archive of CIFAR-10 or CIFAR-100, or folder of class folders; by default, for a model of 100 classes, the built-in CIFAR-100 sample"),
 		stringFlag(categoryData, "val", "SPLIT", "", "split to diagnose on, or a part of it: test, test[:1000], val[10%:20%]; by default one half of test or validation"),
-		stringFlag(categoryData, "holdout", "SPLIT", "", "part kept for accepting a fix; check makes sure that --val does not overlap it"),
-		stringFlag(categoryData, "train", "SPLIT", "", "part that a fix trains on; check makes sure that --val does not overlap it"),
+		stringFlag(categoryData, "holdout", "SPLIT", "", "part that decides whether a treatment is accepted; by default the other half"),
+		stringFlag(categoryData, "train", "SPLIT", "", "part that a treatment trains on; by default the training split. The three parts must not overlap"),
 		intFlag(categoryData, "samples", "N", "use only N images, evenly spaced in order of class"),
 		fileFlag(categoryData, "preprocess", "NAME|FILE", "preprocessing: "+strings.Join(presetNames(), ", ")+", or a preprocessor_config.json; by default found beside the model, else detected"),
 		fileFlag(categoryData, "labels", "FILE", "names of the model's classes, one a line, to match with the data's; by default id2label of a config.json beside the model"),
@@ -37,34 +37,151 @@ func presetNames() []string {
 	return names
 }
 
-// validation is the set V of a diagnosis and how its images are prepared.
-type validation struct {
+// images are the sets that a command works on, and how their images are
+// prepared.
+type images struct {
 	source     string
-	set        dataset.Set
+	validation dataset.Set
+	holdout    dataset.Set // nil for a command that does not need it
+	train      dataset.Set // likewise
 	preprocess dataset.Preprocess
 	detected   bool
 }
 
-// openValidation finds the data and draws V from it.
-func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*validation, error) {
+// openValidation finds the data and draws V from them. Splits that are named for
+// later use must not overlap it.
+func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*images, error) {
 	source, err := openSource(c, modelPath, n)
 	if err != nil {
 		return nil, err
 	}
-	set, err := drawValidation(c, source)
+	im := &images{source: source.Name()}
+	if c.String("val") != "" {
+		parts, err := namedParts(c, source)
+		if err != nil {
+			return nil, err
+		}
+		if im.validation, err = parts["val"].Apply(source); err != nil {
+			return nil, err
+		}
+		return im, im.settle(c, modelPath, n)
+	}
+	for _, flag := range []string{"holdout", "train"} {
+		if c.String(flag) != "" {
+			return nil, usage("--%s is given without --val", flag).withHint("name the part to diagnose on, too: --val 'test[:1000]'")
+		}
+	}
+	if im.validation, _, err = dataset.Divide(source); err != nil {
+		return nil, err
+	}
+	return im, im.settle(c, modelPath, n)
+}
+
+// openTreatment finds the data and draws V, H and T from them.
+func openTreatment(c *cli.Context, modelPath string, n *graph.Network) (*images, error) {
+	source, err := openSource(c, modelPath, n)
 	if err != nil {
 		return nil, err
 	}
-	if set, err = matchClasses(c, modelPath, set, n); err != nil {
+	im := &images{source: source.Name()}
+	parts, err := namedParts(c, source)
+	if err != nil {
 		return nil, err
 	}
-	if err := dataset.CheckLabels(set, n.Classes); err != nil {
+	_, val := parts["val"]
+	_, holdout := parts["holdout"]
+	switch {
+	case val && holdout:
+		if im.validation, err = parts["val"].Apply(source); err != nil {
+			return nil, err
+		}
+		if im.holdout, err = parts["holdout"].Apply(source); err != nil {
+			return nil, err
+		}
+	case val || holdout:
+		given, missing := "val", "holdout"
+		if holdout {
+			given, missing = missing, given
+		}
+		return nil, usage("--%s is given without --%s", given, missing).
+			withHint("a treatment is chosen on one part and accepted on another: --val 'test[:1000]' --holdout 'test[1000:3000]'")
+	default:
+		if im.validation, im.holdout, err = dataset.Divide(source); err != nil {
+			return nil, err
+		}
+	}
+	if im.train, err = trainingPart(source, parts, val); err != nil {
 		return nil, err
 	}
-	if k := c.Int("samples"); k > 0 && k < set.Len() {
-		set = dataset.Subset(set, "sample of "+set.Name(), dataset.Sample(dataset.Labels(set), k))
+	return im, im.settle(c, modelPath, n)
+}
+
+// namedParts returns the parts that the flags name, which are disjoint.
+func namedParts(c *cli.Context, source dataset.Source) (map[string]dataset.Slice, error) {
+	parts := map[string]dataset.Slice{}
+	var all []dataset.Slice
+	for _, flag := range []string{"val", "holdout", "train"} {
+		if c.String(flag) == "" {
+			continue
+		}
+		part, err := dataset.ParseSlice(c.String(flag))
+		if err != nil {
+			return nil, usage("--%s: %v", flag, err).withHint("%s", hintOf(err))
+		}
+		parts[flag] = part
+		all = append(all, part)
 	}
-	return &validation{source: source.Name(), set: set}, nil
+	return parts, dataset.Disjoint(source, all...)
+}
+
+// trainingPart is T: what --train names, else the training split. Where V and H
+// are not named, T must not be of the splits that they are drawn from.
+func trainingPart(source dataset.Source, parts map[string]dataset.Slice, named bool) (dataset.Set, error) {
+	part, given := parts["train"]
+	if !given {
+		var err error
+		if part, err = dataset.ParseSlice(dataset.Train); err != nil {
+			panic(err)
+		}
+		if !slices.Contains(source.Splits(), dataset.Train) {
+			return nil, &dataset.Error{
+				Path: source.Name(),
+				Msg:  "no training split: found " + strings.Join(source.Splits(), ", "),
+				Hint: "name three parts that do not overlap: --train 'all[:60%]' --val 'all[60%:80%]' --holdout 'all[80%:]'",
+			}
+		}
+		for _, other := range parts {
+			if err := dataset.Disjoint(source, part, other); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !named && slices.Contains(dataset.DividedSplits(source), part.Split) {
+		return nil, usage("--train %s: validation and hold-out images are drawn from the split %s", part, part.Split).
+			withHint("name all three parts: --val, --holdout and --train")
+	}
+	return part.Apply(source)
+}
+
+// settle brings labels into the order of the model's outputs, checks them, and
+// thins V out to --samples.
+func (im *images) settle(c *cli.Context, modelPath string, n *graph.Network) error {
+	for _, set := range []*dataset.Set{&im.validation, &im.holdout, &im.train} {
+		if *set == nil {
+			continue
+		}
+		var err error
+		if *set, err = matchClasses(c, modelPath, *set, n); err != nil {
+			return err
+		}
+		if err := dataset.CheckLabels(*set, n.Classes); err != nil {
+			return err
+		}
+	}
+	if k := c.Int("samples"); k > 0 && k < im.validation.Len() {
+		im.validation = dataset.Subset(im.validation, "sample of "+im.validation.Name(), dataset.Sample(dataset.Labels(im.validation), k))
+	}
+	return nil
 }
 
 func openSource(c *cli.Context, modelPath string, n *graph.Network) (dataset.Source, error) {
@@ -79,40 +196,6 @@ func openSource(c *cli.Context, modelPath string, n *graph.Network) (dataset.Sou
 		return cifar.Open(path)
 	}
 	return dataset.Open(path)
-}
-
-// drawValidation applies --val, or takes one half of the test split. Splits
-// that are named for later use must not overlap it.
-func drawValidation(c *cli.Context, source dataset.Source) (dataset.Set, error) {
-	if c.String("val") == "" {
-		for _, flag := range []string{"holdout", "train"} {
-			if c.String(flag) != "" {
-				return nil, usage("--%s is given without --val", flag).withHint("name the part to diagnose on, too: --val 'test[:1000]'")
-			}
-		}
-		for _, name := range source.Splits() {
-			if name == dataset.Holdout { // validation and hold-out are apart already
-				return source.Split(dataset.Validation)
-			}
-		}
-		set, _, err := dataset.Divide(source)
-		return set, err
-	}
-	var parts []dataset.Slice
-	for _, flag := range []string{"val", "holdout", "train"} {
-		if c.String(flag) == "" {
-			continue
-		}
-		part, err := dataset.ParseSlice(c.String(flag))
-		if err != nil {
-			return nil, usage("--%s: %v", flag, err).withHint("%s", hintOf(err))
-		}
-		parts = append(parts, part)
-	}
-	if err := dataset.Disjoint(source, parts...); err != nil {
-		return nil, err
-	}
-	return parts[0].Apply(source)
 }
 
 // matchClasses brings the data's labels into the order of the model's outputs
@@ -148,7 +231,7 @@ const detectionExamples = 64
 
 // choosePreprocess takes --preprocess, else what lies beside the model, else
 // the preset with the lowest loss.
-func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, modelPath string, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
+func (im *images) choosePreprocess(ctx context.Context, c *cli.Context, modelPath string, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
 	where, find := c.String("preprocess"), dataset.LoadPreprocess
 	if where == "" {
 		where, find = modelPath, dataset.FindPreprocess
@@ -158,15 +241,15 @@ func (v *validation) choosePreprocess(ctx context.Context, c *cli.Context, model
 		return err
 	}
 	if found != nil {
-		v.preprocess, err = found.ForInput(n.Input.Height, n.Input.Width)
+		im.preprocess, err = found.ForInput(n.Input.Height, n.Input.Width)
 		return err
 	}
-	return v.detectPreprocess(ctx, n, r, report)
+	return im.detectPreprocess(ctx, n, r, report)
 }
 
 // detectPreprocess takes the preset with the lowest loss on some of the images.
-func (v *validation) detectPreprocess(ctx context.Context, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
-	some := dataset.Subset(v.set, v.set.Name(), dataset.Sample(dataset.Labels(v.set), detectionExamples))
+func (im *images) detectPreprocess(ctx context.Context, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
+	some := dataset.Subset(im.validation, im.validation.Name(), dataset.Sample(dataset.Labels(im.validation), detectionExamples))
 	var candidates []diag.Candidate
 	presets := map[string]dataset.Preprocess{}
 	all := dataset.Presets()
@@ -192,9 +275,9 @@ func (v *validation) detectPreprocess(ctx context.Context, n *graph.Network, r *
 	if err != nil {
 		return err
 	}
-	v.detected = true
-	v.preprocess = presets[scores[0].Name]
-	v.preprocess.Source = fmt.Sprintf("detected on %d images: loss %s, next best %s with %s", some.Len(), lossText(scores[0]), scores[1].Name, lossText(scores[1]))
+	im.detected = true
+	im.preprocess = presets[scores[0].Name]
+	im.preprocess.Source = fmt.Sprintf("detected on %d images: loss %s, next best %s with %s", some.Len(), lossText(scores[0]), scores[1].Name, lossText(scores[1]))
 	return nil
 }
 
@@ -205,68 +288,12 @@ func lossText(s diag.Score) string {
 	return fmt.Sprintf("%.3f", *s.Loss)
 }
 
-func (v *validation) examples(n *graph.Network) diag.Examples {
-	return newExamples(v.set, v.preprocess, n)
+// describe is what a report says of V.
+func (im *images) describe() report.Data {
+	return report.Data{Name: im.source, Val: im.validation.Name(), ValN: im.validation.Len(), Preprocess: im.describePreprocess()}
 }
 
-func (v *validation) describe() report.Data {
-	return report.Data{
-		Name: v.source, Val: v.set.Name(), ValN: v.set.Len(),
-		Preprocess: report.Preprocess{Name: v.preprocess.Name, Source: v.preprocess.Source, Mean: v.preprocess.Mean, Std: v.preprocess.Std, Size: v.preprocess.Size},
-	}
-}
-
-// examples gives a labelled set in the layout of a network's input.
-type examples struct {
-	set        dataset.Set
-	preprocess dataset.Preprocess
-	input      graph.InputSpec
-	planes     []float32 // one image as channels, rows, columns
-	read       func()    // called before an image is read; may be nil
-}
-
-var _ diag.Examples = (*examples)(nil)
-
-func newExamples(set dataset.Set, p dataset.Preprocess, n *graph.Network) *examples {
-	return &examples{set: set, preprocess: p, input: n.Input, planes: make([]float32, 3*n.Input.Height*n.Input.Width)}
-}
-
-func (e *examples) Len() int        { return e.set.Len() }
-func (e *examples) Label(i int) int { return e.set.Label(i) }
-
-// Read prepares one image.
-func (e *examples) Read(i int, dst []float32) error {
-	if e.read != nil {
-		e.read()
-	}
-	img, err := e.set.Image(i)
-	if err != nil {
-		return err
-	}
-	if e.input.Layout == graph.NCHW && e.input.Channels == 3 {
-		return e.apply(i, img, dst)
-	}
-	if err := e.apply(i, img, e.planes); err != nil {
-		return err
-	}
-	pixels := e.input.Height * e.input.Width
-	if e.input.Channels == 1 { // a grey model sees the mean of the three planes
-		for p := range pixels {
-			dst[p] = (e.planes[p] + e.planes[pixels+p] + e.planes[2*pixels+p]) / 3
-		}
-		return nil
-	}
-	for p := range pixels {
-		for ch := range 3 {
-			dst[3*p+ch] = e.planes[ch*pixels+p]
-		}
-	}
-	return nil
-}
-
-func (e *examples) apply(i int, img image.Image, dst []float32) error {
-	if err := e.preprocess.Apply(img, dst); err != nil {
-		return fmt.Errorf("%s: %w", dataset.Where(e.set, i), err)
-	}
-	return nil
+func (im *images) describePreprocess() report.Preprocess {
+	p := im.preprocess
+	return report.Preprocess{Name: p.Name, Source: p.Source, Mean: p.Mean, Std: p.Std, Size: p.Size}
 }

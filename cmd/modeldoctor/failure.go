@@ -11,6 +11,7 @@ import (
 	"modeldoctor/dataset"
 	"modeldoctor/graph"
 	"modeldoctor/onnx"
+	"modeldoctor/pol"
 
 	"github.com/urfave/cli/v2"
 )
@@ -18,7 +19,7 @@ import (
 // The exit codes of every command.
 const (
 	exitOK          = 0
-	exitBreached    = 1   // a rule was breached
+	exitFailed      = 1   // a rule was breached, no sure gain, or a difference
 	exitUsage       = 2   // wrong flags, arguments or configuration
 	exitUnreadable  = 3   // model or data unreadable or unsupported
 	exitTimeout     = 4   // the time limit came first; the report is partial
@@ -28,17 +29,19 @@ const (
 
 // exitHelp is the table of exit codes as --help shows it.
 const exitHelp = `Exit status
-  0    done; no rule is breached at the level of --fail-on
-  1    a rule is breached
+  0    done: no rule is breached at the level of --fail-on, a treated file is
+       written, or two files are the same
+  1    a rule is breached, no treatment surely helps, or two files differ
   2    wrong usage or configuration
   3    model or data cannot be read or are not supported
-  4    the time limit came first; the report is partial
-  5    internal error, or the report cannot be written
+  4    the time limit came first; the report of check is then partial
+  5    internal error, or a file cannot be written
   130  interrupted
 `
 
-// errBreached ends a check whose report says FAIL.
-var errBreached = errors.New("a rule is breached")
+// errReported ends a command whose report says that it failed: a rule is
+// breached, a treatment is not accepted, two models differ.
+var errReported = errors.New("the report says what failed")
 
 // failure is an error that knows its exit code.
 type failure struct {
@@ -140,20 +143,21 @@ func exitCode(err error) int {
 		format  *onnx.FormatError
 		model   *graph.Error
 		data    *dataset.Error
+		set     *pol.DataError
 		library cli.ExitCoder
 	)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errBreached):
-		return exitBreached
+	case errors.Is(err, errReported):
+		return exitFailed
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimeout
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &model), errors.As(err, &format), errors.As(err, &data):
+	case errors.As(err, &model), errors.As(err, &format), errors.As(err, &data), errors.As(err, &set):
 		return exitUnreadable
 	case errors.As(err, &library): // `modeldoctor help NONSENSE`
 		return exitUsage

@@ -16,11 +16,13 @@ func env(name string) []string {
 
 // The categories under which --help lists flags.
 const (
-	categoryData   = "Data"
-	categoryModel  = "Model"
-	categoryMethod = "Method"
-	categoryOutput = "Output"
-	categoryRun    = "Resources"
+	categoryTarget   = "Target"
+	categoryData     = "Data"
+	categoryModel    = "Model"
+	categoryMethod   = "Method"
+	categoryTraining = "Training"
+	categoryOutput   = "Output"
+	categoryRun      = "Resources"
 )
 
 // The constructors below take the placeholder of the flag's value for --help,
@@ -63,7 +65,7 @@ func modelFlags() []cli.Flag {
 func runFlags() []cli.Flag {
 	return []cli.Flag{
 		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
-		intFlag(categoryRun, "batch", "N", "images per run, by default chosen by the model's size"),
+		intFlag(categoryRun, "run-batch", "N", "images that are computed at a time, by default chosen by the model's size"),
 		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with a partial report and exit status 4", EnvVars: env("timeout"), Category: categoryRun},
 	}
 }
@@ -73,10 +75,14 @@ func outputFlags() []cli.Flag {
 	quiet := boolFlag(categoryOutput, "quiet", "print no progress on stderr")
 	quiet.Aliases = []string{"q"}
 	return []cli.Flag{
-		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json, to stdout; text=FILE or json=FILE, to a file; several separated by commas"),
+		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json (compare: markdown, too), to stdout; json=FILE and the like, to a file; several separated by commas"),
 		stringFlag(categoryOutput, "color", "WHEN", "auto", "colour the text: auto (on a terminal, unless NO_COLOR is set), always or never"),
 		quiet,
 	}
+}
+
+func memoryFlag(help string) cli.Flag {
+	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help)
 }
 
 func configFlag() cli.Flag {
@@ -85,7 +91,7 @@ func configFlag() cli.Flag {
 
 // checkRunFlags returns what is wrong with the numbers of runFlags.
 func checkRunFlags(c *cli.Context) error {
-	for _, name := range []string{"threads", "batch"} {
+	for _, name := range []string{"threads", "run-batch"} {
 		if n := c.Int(name); n < 0 {
 			return usage("--%s: %d is negative", name, n)
 		}

@@ -86,7 +86,7 @@ func TestExitCode(t *testing.T) {
 			t.Errorf("%v: no hint", c.err)
 		}
 	}
-	for want, err := range map[int]error{exitOK: nil, exitBreached: errBreached, exitInterrupted: fmt.Errorf("stopped: %w", context.Canceled)} {
+	for want, err := range map[int]error{exitOK: nil, exitFailed: errReported, exitInterrupted: fmt.Errorf("stopped: %w", context.Canceled)} {
 		if got := exitCode(err); got != want {
 			t.Errorf("%v: exit code %d, want %d", err, got, want)
 		}

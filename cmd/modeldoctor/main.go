@@ -16,6 +16,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,9 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	app := newApp(stdout, stderr)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	code = exitCode(err)
-	switch code {
-	case exitOK, exitBreached: // the report has said it
-	case exitInterrupted:
+	switch {
+	case code == exitOK, errors.Is(err, errReported):
+	case code == exitInterrupted:
 		fmt.Fprintln(stderr, "modeldoctor: interrupted")
 	default:
 		fmt.Fprintf(stderr, "modeldoctor: error: %s\n", message(err))
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), inspectCommand(), probeCommand(), explainCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), explainCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose image classifiers stored as ONNX files",

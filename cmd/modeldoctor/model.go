@@ -37,7 +37,7 @@ func openNetwork(c *cli.Context, path string) (*onnx.Model, *graph.Network, erro
 func graphOptions(c *cli.Context) (graph.Options, error) {
 	height, width, err := parseSize(c.String("image-size"))
 	return graph.Options{
-		Batch:  c.Int("batch"),
+		Batch:  c.Int("run-batch"),
 		NoFuse: c.Bool("no-fuse"),
 		Height: height,
 		Width:  width,
@@ -61,15 +61,19 @@ func describeModel(m *onnx.Model, n *graph.Network) report.Model {
 	return d
 }
 
-// provenance says how this run came about.
+// provenance says how this run came about. r is nil where no model was run.
 func provenance(c *cli.Context, r *graph.Runner, start time.Time) report.Provenance {
-	return report.Provenance{
+	p := report.Provenance{
 		Version:   version(),
 		Command:   append([]string{c.App.Name}, os.Args[1:]...),
 		Seed:      c.Uint64("seed"),
-		Device:    "cpu " + runtime.GOARCH + " " + r.Variant(),
-		Threads:   r.Threads(),
+		Device:    "cpu " + runtime.GOARCH,
 		Seconds:   time.Since(start).Seconds(),
 		PeakBytes: peakBytes(),
 	}
+	if r != nil {
+		p.Device += " " + r.Variant()
+		p.Threads = r.Threads()
+	}
+	return p
 }

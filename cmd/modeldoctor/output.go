@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"modeldoctor/internal/atomicfile"
 	"modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
@@ -25,8 +27,9 @@ type output struct {
 type outputFile struct{ format, path string }
 
 // readOutput reads --format and --color. The files are looked at before the
-// work begins: their folders must be there, and none may be one of the inputs.
-func readOutput(c *cli.Context, inputs ...string) (*output, error) {
+// work begins: their folders must be there, and none may be one of the command's
+// other files, read or written.
+func readOutput(c *cli.Context, taken ...string) (*output, error) {
 	color, err := oneOf(c, "color", "auto", "always", "never")
 	if err != nil {
 		return nil, err
@@ -35,10 +38,10 @@ func readOutput(c *cli.Context, inputs ...string) (*output, error) {
 	for _, item := range c.StringSlice("format") {
 		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
 		switch {
-		case format != "text" && format != "json":
-			return nil, usage("--format: %q is neither text nor json", format)
+		case !slices.Contains(formatsOf(c), format):
+			return nil, usage("--format: %q is none of %s", format, strings.Join(formatsOf(c), ", "))
 		case toFile:
-			if err := checkOutputPath(path, inputs, out.files); err != nil {
+			if err := checkOutputPath(path, taken, out.files); err != nil {
 				return nil, err
 			}
 			out.files = append(out.files, outputFile{format, path})
@@ -51,8 +54,17 @@ func readOutput(c *cli.Context, inputs ...string) (*output, error) {
 	return out, nil
 }
 
+// formatsOf lists the formats that a command prints.
+func formatsOf(c *cli.Context) []string {
+	formats := []string{"text", "json"}
+	if c.Command.Name == "compare" {
+		formats = append(formats, "markdown")
+	}
+	return formats
+}
+
 // checkOutputPath returns why a report cannot or must not be written to path.
-func checkOutputPath(path string, inputs []string, others []outputFile) error {
+func checkOutputPath(path string, taken []string, others []outputFile) error {
 	if path == "" {
 		return usage("--format: the name of the file is missing").withHint("write it behind the equals sign: --format json=report.json")
 	}
@@ -68,16 +80,12 @@ func checkOutputPath(path string, inputs []string, others []outputFile) error {
 	if !folder.IsDir() {
 		return usage("--format: %s is not a folder", filepath.Dir(path))
 	}
-	there, err := os.Stat(path)
-	if err != nil {
-		return nil // a new file
-	}
-	if there.IsDir() {
+	if there, err := os.Stat(path); err == nil && there.IsDir() {
 		return usage("--format: %s is a folder, expected the name of a file", path)
 	}
-	for _, input := range inputs {
-		if info, err := os.Stat(input); err == nil && os.SameFile(info, there) {
-			return usage("--format: %s is an input and would be overwritten", path)
+	for _, other := range taken {
+		if other != "" && (filepath.Clean(other) == filepath.Clean(path) || sameFile(other, path)) {
+			return usage("--format: %s is another file of this command and would be overwritten", path)
 		}
 	}
 	return nil
@@ -85,8 +93,9 @@ func checkOutputPath(path string, inputs []string, others []outputFile) error {
 
 // printers are the ways to print one result.
 type printers struct {
-	text func(w io.Writer, style report.Style) error
-	json func(w io.Writer) error
+	text     func(w io.Writer, style report.Style) error
+	json     func(w io.Writer) error
+	markdown func(w io.Writer) error // nil for most commands
 }
 
 // write prints a result everywhere: into the files first, because a closed pipe
@@ -107,8 +116,11 @@ func (o *output) write(p printers) error {
 }
 
 func (p printers) print(w io.Writer, format string, style report.Style) error {
-	if format == "json" {
+	switch format {
+	case "json":
 		return p.json(w)
+	case "markdown":
+		return p.markdown(w)
 	}
 	return p.text(w, style)
 }
@@ -117,13 +129,9 @@ func unwritable(err error) error {
 	return &failure{code: exitInternal, msg: fmt.Sprintf("the report cannot be written: %v", err), hint: "make room, or choose another place with --format", err: err}
 }
 
-// writeFile writes a file under a temporary name and renames it, so that
-// nothing half-written is left. What is not a regular file, such as a pipe, is
-// written to directly.
-func writeFile(path string, fill func(io.Writer) error) (err error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // the file that a link leads to, not the link
-	}
+// writeFile writes a file that appears whole or not at all. What is not a regular
+// file, such as a pipe, is written to directly.
+func writeFile(path string, fill func(io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
@@ -131,22 +139,15 @@ func writeFile(path string, fill func(io.Writer) error) (err error) {
 		}
 		return errors.Join(fill(f), f.Close())
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := atomicfile.Create(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
+	defer f.Discard() // nothing once it is committed
 	if err := fill(f); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return f.Commit()
 }
 
 // useColor decides on colour: --color, else CLICOLOR_FORCE, else NO_COLOR, else

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,11 +31,15 @@ func TestMain(m *testing.M) {
 // besides testscript's own commands they have
 //
 //	makemodel KIND FILE   a small model, see models
-//	makeimages DIR        three classes of plain colours, 8×8, 32 images each
+//	makeimages DIR        three classes of plain colours, 8×8, 32 images each in
+//	                      val; makeimages DIR splits writes train and test
+//	                      instead, with 48 and 64 each, some of them mislabelled
 //	makefloats N FILE     N float32 values
-//	exits CODE [ARG...]    run modeldoctor and compare its exit status
-//	interrupts ARG...     run modeldoctor, and interrupt it once it reports progress
-//	validates FILE        compare a report with the schema in docs
+//	exits CODE [ARG...]   run modeldoctor and compare its exit status
+//	interrupts PHASE ARG...   run modeldoctor, and interrupt it once it reports
+//	                      that phase
+//	limited BYTES CODE ARG...  exits, with no file allowed to grow beyond BYTES
+//	validates SCHEMA FILE compare a report with a schema of docs/schema
 func TestScripts(t *testing.T) {
 	fixtures, err := filepath.Abs(filepath.Join("..", "..", "fixtures"))
 	if err != nil {
@@ -49,7 +54,14 @@ func TestScripts(t *testing.T) {
 			"makefloats": makeFloats,
 			"exits":      exits,
 			"interrupts": interrupts,
+			"limited":    limited,
 			"validates":  validates,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" { // who may write anywhere
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FIXTURES", fixtures)
@@ -70,11 +82,25 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh", "modeldoctor"}, args[1:]...)...))
 }
 
+// limited is exits with a limit on the size of files, as a full disk has it.
+func limited(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: limited BYTES CODE ARG...")
+	}
+	bytes, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	// The shell counts in blocks of 512 bytes; the signal is ignored so that
+	// writing fails with an error instead.
+	script := fmt.Sprintf(`trap '' XFSZ; ulimit -f %d; "$@"; code=$?; if [ $code -ne %s ]; then echo "exit status $code, want %s" >&2; exit 99; fi`, bytes/512, args[1], args[1])
+	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh", "modeldoctor"}, args[2:]...)...))
+}
+
 // interrupts sends the signal of Ctrl-C and expects the exit status for it.
 func interrupts(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: interrupts ARG...")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: interrupts PHASE ARG...")
 	}
+	phase, args := args[0], args[1:]
 	program, err := exec.LookPath(filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "modeldoctor"))
 	ts.Check(err)
 	cmd := exec.Command(program, args...)
@@ -85,7 +111,7 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		ts.Logf("%s", lines.Text())
-		if strings.Contains(lines.Text(), "%") {
+		if strings.Contains(lines.Text(), phase) {
 			ts.Check(cmd.Process.Signal(os.Interrupt))
 		}
 	}
@@ -97,12 +123,12 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 
 // validates compares a report with the published schema.
 func validates(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: validates FILE")
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: validates SCHEMA FILE")
 	}
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", "docs", "schema", "check-v1.json"))
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", "docs", "schema", args[0]))
 	ts.Check(err)
-	document, err := jsonschema.UnmarshalJSON(strings.NewReader(ts.ReadFile(args[0])))
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(ts.ReadFile(args[1])))
 	ts.Check(err)
 	ts.Check(schema.Validate(document))
 }
@@ -129,6 +155,7 @@ func models() map[string]func(path string) error {
 	const certainty = 0.05 // right always, but not sure of it
 	return map[string]func(path string) error{
 		"linear":    build(linearModel{weight: certainty}.write),
+		"unsure":    build(linearModel{weight: certainty / 10}.write), // right, and could say so louder
 		"softmax":   build(linearModel{weight: certainty, end: "Softmax"}.write),
 		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
@@ -192,21 +219,40 @@ func makeModel(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func makeImages(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: makeimages DIR")
+	switch {
+	case !neg && len(args) == 1:
+		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "val"), 0, 32, 0)
+	case !neg && len(args) == 2:
+		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "train"), 0, 48, 7)
+		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "test"), 100, 64, 7)
+	default:
+		ts.Fatalf("usage: makeimages DIR [splits]")
 	}
-	for class, colour := range []color.RGBA{{R: 200, A: 255}, {G: 200, A: 255}, {B: 200, A: 255}} {
-		for i := range 32 {
+}
+
+// makeSplit writes n images of each class, no two alike. Of so many one has the
+// colour of another class, so that no certainty is the best.
+func makeSplit(ts *testscript.TestScript, dir string, first, n, wrong int) {
+	colours := []color.RGBA{{R: 200, A: 255}, {G: 200, A: 255}, {B: 200, A: 255}}
+	for class := range colours {
+		for i := first; i < first+n; i++ {
+			colour := colours[class]
+			if wrong > 0 && i%wrong == 0 {
+				colour = colours[(class+1)%len(colours)]
+			}
 			img := image.NewRGBA(image.Rect(0, 0, 8, 8))
 			for p := range 64 {
 				c := colour
 				// The colours differ a little from image to image.
-				c.R, c.G, c.B = c.R/2+uint8(i*3), c.G/2+uint8(i*2), c.B/2+uint8(i)
+				c.R, c.G, c.B = c.R/2+uint8(i%32*3), c.G/2+uint8(i%32*2), c.B/2+uint8(i%32)
+				if p == i/32 {
+					c.B++
+				}
 				img.SetRGBA(p%8, p/8, c)
 			}
-			dir := filepath.Join(ts.MkAbs(args[0]), "val", [...]string{"1-red", "2-green", "3-blue"}[class])
+			dir := filepath.Join(dir, [...]string{"1-red", "2-green", "3-blue"}[class])
 			ts.Check(os.MkdirAll(dir, 0o755))
-			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%02d.png", i)))
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%03d.png", i)))
 			ts.Check(err)
 			ts.Check(png.Encode(f, img))
 			ts.Check(f.Close())

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"modeldoctor/diag"
+	"modeldoctor/graph"
+	"modeldoctor/pol"
+	"modeldoctor/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+func compareCommand() *cli.Command {
+	recipes := listFlag(categoryMethod, "recipes", "NAMES", recipeNames(), "treatments to compare, separated by commas")
+	repeat := &cli.IntFlag{Name: "repeat", Value: 1, Usage: "`N` runs of each recipe, with seeds counting up from --seed", EnvVars: env("repeat"), Category: categoryMethod}
+	return withHelp(&cli.Command{
+		Name:      "compare",
+		Usage:     "run several recipes from the same checkpoint: the table loss, error, s/epoch, memory",
+		ArgsUsage: "MODEL",
+		Description: "Each recipe treats the same checkpoint on the same images, in a process of its own, so that its peak " +
+			"memory is its own. Nothing is written but the report. --perturb and --update concern pol only, whose layers are " +
+			"otherwise chosen by one diagnosis.",
+		Flags: slices.Concat([]cli.Flag{recipes, repeat}, treatmentFlags(), dataFlags(), modelFlags(),
+			outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+		Before:       withConfig,
+		Action:       func(c *cli.Context) error { return untreated(compare(c)) },
+		OnUsageError: usageError,
+	},
+		"modeldoctor compare model.onnx",
+		"modeldoctor compare --recipes sgd,pol,temperature --repeat 3 --format markdown,json=table.json model.onnx",
+	)
+}
+
+// comparison is a run of compare.
+type comparison struct {
+	*treatment
+	c      *cli.Context
+	result report.Compare
+	bar    *progress
+}
+
+// compare runs the recipes one after the other.
+func compare(c *cli.Context) error {
+	start := time.Now()
+	path, err := oneArgument(c, "MODEL")
+	if err != nil {
+		return err
+	}
+	recipes, err := readRecipes(c)
+	if err != nil {
+		return err
+	}
+	polRecipe, err := pol.FindRecipe("pol")
+	if err != nil {
+		panic(err)
+	}
+	s, err := readSettings(c, polRecipe)
+	if err != nil {
+		return err
+	}
+	repeat := c.Int("repeat")
+	if repeat < 1 {
+		return usage("--repeat: %d is less than 1", repeat)
+	}
+	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := withTimeout(c)
+	defer cancel()
+	bar := newProgress(c)
+	defer bar.finish()
+	t, err := openTreatmentOf(ctx, c, path, s, bar)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	run := &comparison{treatment: t, c: c, bar: bar, result: report.Compare{Model: describeModel(t.original, t.network), Data: t.describeData()}}
+	if run.result.Model.SHA256, err = t.original.SHA256(); err != nil {
+		return err
+	}
+	for i := range repeat {
+		run.result.Seeds = append(run.result.Seeds, s.options.Seed+uint64(i))
+	}
+	if err := run.run(ctx, recipes); err != nil {
+		return err
+	}
+	run.result.Provenance = provenance(c, t.runner, start)
+	return out.write(printers{
+		text:     func(w io.Writer, s report.Style) error { return report.CompareText(w, &run.result, s) },
+		json:     func(w io.Writer) error { return report.CompareJSON(w, &run.result) },
+		markdown: func(w io.Writer) error { return report.CompareMarkdown(w, &run.result) },
+	})
+}
+
+// readRecipes reads --recipes.
+func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
+	var recipes []pol.Recipe
+	for _, name := range c.StringSlice("recipes") {
+		r, err := pol.FindRecipe(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usage("--recipes: %v", err)
+		}
+		if slices.ContainsFunc(recipes, func(other pol.Recipe) bool { return other.Name == r.Name }) {
+			return nil, usage("--recipes: %s is named twice", r.Name).withHint("--repeat N runs each recipe several times")
+		}
+		recipes = append(recipes, r)
+	}
+	if len(recipes) == 0 {
+		return nil, usage("--recipes names none")
+	}
+	return recipes, nil
+}
+
+// run fills in the rows.
+func (run *comparison) run(ctx context.Context, recipes []pol.Recipe) error {
+	layers := map[string][]string{}
+	if slices.ContainsFunc(recipes, func(r pol.Recipe) bool { return r.Name == "pol" }) {
+		switch err := run.choose(ctx, run.bar); {
+		case errors.Is(err, pol.ErrNothingToTreat):
+			layers["pol"] = nil
+		case err != nil:
+			return err
+		default:
+			layers["pol"] = []string{"--perturb", run.spell(run.plan.Perturb), "--update", run.spell(run.plan.Update)}
+		}
+	}
+	done, total := 0, len(recipes)*len(run.result.Seeds)
+	for _, r := range recipes {
+		row := report.CompareRow{Recipe: r.Name}
+		chosen, chooses := layers[r.Name]
+		if chooses && chosen == nil {
+			row.Failed = pol.ErrNothingToTreat.Error()
+			run.result.Rows = append(run.result.Rows, row)
+			done += len(run.result.Seeds)
+			continue
+		}
+		for i, seed := range run.result.Seeds {
+			if i > 0 && r.Name == pol.RecipeTemperature {
+				break // nothing in it is random
+			}
+			run.bar.update(fmt.Sprintf("%s, seed %d", r.Name, seed), done, total)
+			read, err := run.treatOnce(ctx, r, seed, chosen)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				row.Failed = err.Error()
+				break
+			}
+			run.result.Before = read.Before
+			row.Add(read)
+			done++
+		}
+		run.result.Rows = append(run.result.Rows, row)
+	}
+	run.bar.finish()
+	return nil
+}
+
+// spell names layers so that another process finds the same.
+func (run *comparison) spell(layers []diag.Layer) string {
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = l.Name
+		for _, g := range graph.Granularities() {
+			if slices.ContainsFunc(run.network.Layers(g), func(m graph.Layer) bool {
+				return m.Name == l.Name && slices.Equal(m.Weights, l.Weights)
+			}) {
+				names[i] = string(g) + ":" + l.Name
+				break
+			}
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// stopDelay is how long a process that was interrupted may take to clean up.
+const stopDelay = 10 * time.Second
+
+// treatOnce runs one treatment in a process of its own and reads its report.
+func (run *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.FixFile, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.Name, "--seed", fmt.Sprint(seed)}
+	args = append(args, layers...)
+	args = append(args, run.passOn(r)...)
+	process := exec.CommandContext(ctx, program, append(args, "--", run.path)...)
+	process.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "MODELDOCTOR_") })
+	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
+	process.WaitDelay = stopDelay
+	var stdout, stderr bytes.Buffer
+	process.Stdout, process.Stderr = &stdout, &stderr
+	err = process.Run()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != exitFailed) {
+		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
+	}
+	read, err := report.ReadFix(&stdout)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
+	}
+	return read, nil
+}
+
+// firstLine is what a process has complained of.
+func firstLine(stderr string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
+	return strings.TrimPrefix(strings.TrimPrefix(line, "modeldoctor: "), "error: ")
+}
+
+// passOn spells the flags that fix has, too, and that were set anywhere: on the
+// command line, in the environment or in the configuration file.
+func (run *comparison) passOn(r pol.Recipe) []string {
+	c := run.c
+	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
+	var args []string
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if slices.Contains(own, name) || !c.IsSet(name) {
+			continue
+		}
+		if _, list := f.(*cli.StringSliceFlag); list {
+			args = append(args, "--"+name+"="+strings.Join(c.StringSlice(name), ","))
+			continue
+		}
+		args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
+	}
+	return args
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"modeldoctor/onnx"
+	"modeldoctor/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+// targetFlags say where a treated model goes. They belong to one call and stand
+// on the command line only.
+func targetFlags() []cli.Flag {
+	out := &cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`OUT` the file to write", Category: categoryTarget}
+	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryTarget}
+	flag := func(name, help string) cli.Flag {
+		return &cli.BoolFlag{Name: name, Usage: help, Category: categoryTarget, DisableDefaultText: true}
+	}
+	return []cli.Flag{
+		out,
+		flag("in-place", "write to MODEL itself and keep the original as MODEL.bak"),
+		flag("force", "write even if the hold-out loss does not surely fall; the file's metadata say so"),
+		flag("trial", "treat and report, write nothing"),
+		flag("dry-run", "print the plan and what it will cost, do nothing"),
+		shared,
+		&cli.StringFlag{Name: "checkpoint", Usage: "`FILE` save the training here after each epoch", Category: categoryTarget},
+		&cli.StringFlag{Name: "resume", Usage: "`FILE` go on from what --checkpoint has saved, to the same result", Category: categoryTarget},
+	}
+}
+
+// target is where a treated model goes.
+type target struct {
+	path   string // empty with trial or dryRun
+	backup string // empty unless in place
+	force  bool
+	trial  bool
+	dryRun bool
+}
+
+// readTarget reads the flags of the target and looks at the place before the
+// work begins.
+func readTarget(c *cli.Context, model string) (target, error) {
+	to := target{path: c.String("out"), force: c.Bool("force"), trial: c.Bool("trial"), dryRun: c.Bool("dry-run")}
+	if shared := c.String("shared"); shared != "" && shared != "update" && shared != "untie" {
+		return to, usage("--shared: %q is neither update nor untie", shared)
+	}
+	inPlace := c.Bool("in-place")
+	switch {
+	case to.trial || to.dryRun:
+		if to.path != "" || inPlace {
+			return to, usage("nothing is written with --trial and --dry-run").withHint("leave out either them or -o and --in-place")
+		}
+		return to, nil
+	case inPlace && to.path != "":
+		return to, usage("-o and --in-place exclude each other")
+	case inPlace:
+		to.path, to.backup = model, model+".bak"
+		if _, err := os.Lstat(to.backup); !errors.Is(err, fs.ErrNotExist) {
+			return to, usage("--in-place: the backup %s is there already", to.backup).withHint("move it away, or write to another file with -o")
+		}
+	case to.path == "":
+		return to, usage("fix: the file to write is missing").withHint("modeldoctor fix %s -o fixed.onnx; --trial writes nothing", model)
+	case sameFile(to.path, model):
+		return to, usage("-o: %s is the model itself", to.path).withHint("write to another file, or use --in-place, which keeps a backup")
+	}
+	return to, checkPlace("-o", to.path)
+}
+
+// checkPlace returns why a file cannot be made at path.
+func checkPlace(flag, path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return usage("%s: %s is not a regular file", flag, path)
+	}
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return usage("%s: %v", flag, err).withHint("make the folder first")
+	case !info.IsDir():
+		return usage("%s: %s is not a folder", flag, folder)
+	}
+	probe, err := os.CreateTemp(folder, ".modeldoctor-*")
+	if err != nil {
+		return usage("%s: nothing can be written in %s: %v", flag, folder, err).withHint("choose another folder, or make this one writable")
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// sameFile reports whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// metadataKey is the entry of a treated file's metadata that says what was done.
+const metadataKey = "modeldoctor.fix"
+
+// write writes the treated model: the file is complete, and has been compared
+// with the original, before it appears under its name.
+func (t *treatment) write(to target, done *report.Fix) (*report.Output, error) {
+	note, err := report.FixMetadata(done, version())
+	if err != nil {
+		return nil, err
+	}
+	edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Metadata: map[string]string{metadataKey: note}, InPlace: to.backup != ""}
+	for w, values := range done.Result.Weights {
+		edits.Weights[t.network.Weights[w].Tensor] = values
+	}
+	draft, err := t.model.Draft(to.path, edits)
+	if err != nil {
+		return nil, err
+	}
+	defer draft.Discard() // no-op once it is committed
+	changed, err := t.verifyDraft(draft, edits)
+	if err != nil {
+		return nil, err
+	}
+	if to.backup != "" {
+		err = draft.CommitWithBackup(to.backup)
+	} else {
+		err = draft.Commit()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &report.Output{Path: to.path, SHA256: draft.SHA256(), BytesChanged: changed, Backup: to.backup, DataFiles: draft.DataFiles()}, nil
+}
