@@ -159,6 +159,24 @@ func TestEveryStepRejected(t *testing.T) {
 	}
 }
 
+// TestDivergenceBefore: H before the treatment is the checkpoint's, whatever has
+// become of the training.
+func TestDivergenceBefore(t *testing.T) {
+	m, layers, data := newProblem()
+	e, err := Evaluate(t.Context(), m, data.Holdout, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := smallOptions()
+	opt.Schedule, opt.Momentum, opt.WeightDecay, opt.Rate = Constant, 0, 1, 1e30
+	r := treat(t, m, data, plans(t, layers)["sgd"], opt)
+	if r.Weights != nil {
+		t.Fatal("no epoch should have been complete")
+	}
+	near(t, "loss before", r.Before.Loss, metric.Mean(e.Losses), 1e-6)
+	near(t, "loss with a temperature", r.Temperature.Loss, metric.Mean(e.Logits.Losses(1/r.Temperature.Value)), 1e-6)
+}
+
 // stubborn is a perceptron whose loss rises nowhere while flat says so. It adds
 // up the losses of the examples whose gradient with respect to the head is taken.
 type stubborn struct {
