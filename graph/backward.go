@@ -37,7 +37,8 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 	activations[0] = in
 	for i, k := range b.chain[:last] {
 		// Every span's input is kept, so that its inside can be recomputed.
-		activations[i+1] = make([]float32, len(labels)*r.NeckElements(k.to))
+		b.kept[i] = grow(b.kept[i], r.Batch()*r.NeckElements(k.to))
+		activations[i+1] = b.kept[i][:len(labels)*r.NeckElements(k.to)]
 		if err := r.Advance(ctx, k.from, k.to, activations[i], activations[i+1]); err != nil {
 			return err
 		}
@@ -81,7 +82,11 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 			s.copyLosses(losses, len(labels))
 		}
 		if s.inGrad != nil {
-			cotangent = slices.Clone(op.Elem[float32](s.plan.Value(s.inGrad)))
+			// Out of the arena, beside the one that this span has read.
+			computed := op.Elem[float32](s.plan.Value(s.inGrad))
+			next := &r.cotangents[i%2]
+			*next = grow(*next, len(computed))
+			cotangent = (*next)[:copy(*next, computed)]
 		}
 	}
 	return nil
@@ -91,8 +96,9 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 // the bottom up. It has none where nothing is to be differentiated.
 type backward struct {
 	chain  []spanKind
-	spans  []*span // compiled when first needed
-	lowest int     // the span of the lowest wanted weight
+	spans  []*span     // compiled when first needed
+	kept   [][]float32 // what each span but the last ends in, for one batch
+	lowest int         // the span of the lowest wanted weight
 	// spansOf counts the spans that use a weight, where there are several.
 	spansOf map[int]int
 }
@@ -155,6 +161,7 @@ func (r *Runner) planBackward(loss Loss, from int, want []int, losses bool) *bac
 	top := &b.chain[len(b.chain)-1]
 	top.loss, top.losses = loss, losses
 	b.spans = make([]*span, len(b.chain))
+	b.kept = make([][]float32, len(b.chain)-1)
 	return b
 }
 
@@ -168,6 +175,14 @@ func (r *Runner) compiled(b *backward, i int) (*span, error) {
 		b.spans[i] = s
 	}
 	return b.spans[i], nil
+}
+
+// grow returns s if it has room for n elements, else a new slice of n.
+func grow(s []float32, n int) []float32 {
+	if len(s) < n {
+		return make([]float32, n)
+	}
+	return s
 }
 
 // partialGradient sums the gradient of a weight that several spans use.

@@ -25,8 +25,10 @@ type Runner struct {
 	padded   []float32
 	labels   []int64
 	ones     []float32 // the cotangent of a batch's losses
-	budget   int64
-	memory   int64 // the machine's, in bytes; 0 where it is not known
+	// cotangents hold that of the neck between two spans, by turns.
+	cotangents [2][]float32
+	budget     int64
+	memory     int64 // the machine's, in bytes; 0 where it is not known
 }
 
 // RunnerOptions configure a [Runner].
@@ -197,9 +199,7 @@ func (r *Runner) bind(s *span, from int, in []float32) {
 	size := r.NeckElements(from)
 	full := size * r.Batch()
 	if len(in) < full {
-		if len(r.padded) < full {
-			r.padded = make([]float32, full)
-		}
+		r.padded = grow(r.padded, full)
 		n := copy(r.padded, in)
 		for ; n < full; n += size {
 			copy(r.padded[n:n+size], in[:size])

@@ -3,6 +3,7 @@ package pol
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"modeldoctor/diag"
 	"modeldoctor/internal/spill"
@@ -14,19 +15,21 @@ import (
 // others in its batch.
 type cache struct {
 	model    Model
+	name     string // of the set, for errors
 	examples diag.Examples
 	neck     int
-	size     int          // elements per example
-	array    *spill.Array // nil: nothing is kept
-	images   []float32    // one batch, where nothing is kept
-	labels   []int        // of one batch, valid until the next call
+	size     int           // elements per example
+	array    *spill.Array  // nil: nothing is kept
+	images   []float32     // one batch, where nothing is kept
+	labels   []int         // of one batch, valid until the next call
+	spent    time.Duration // on what a filled cache would not have to compute
 }
 
 // newCache returns the cache of a set. Of the budget in bytes, 0 for no limit,
 // it takes what it needs if that is there, and a temporary file otherwise; what
 // is left is returned.
-func newCache(m Model, examples diag.Examples, neck int, keep bool, budget int64, tempDir string) (c *cache, left int64) {
-	c = &cache{model: m, examples: examples, neck: neck, size: m.NeckElements(neck)}
+func newCache(m Model, name string, examples diag.Examples, neck int, keep bool, budget int64, tempDir string) (c *cache, left int64) {
+	c = &cache{model: m, name: name, examples: examples, neck: neck, size: m.NeckElements(neck)}
 	if !keep {
 		return c, budget
 	}
@@ -89,7 +92,7 @@ func (c *cache) compute(ctx context.Context, indices []int, out []float32) error
 			return err
 		}
 		if err := c.examples.Read(i, in[j*size:][:size]); err != nil {
-			return fmt.Errorf("example %d: %w", i, err)
+			return fmt.Errorf("%s example %d: %w", c.name, i, err)
 		}
 	}
 	if c.neck == 0 {
@@ -106,7 +109,10 @@ func (c *cache) gather(ctx context.Context, indices []int, out []float32) ([]int
 		c.labels = append(c.labels, c.examples.Label(i))
 	}
 	if c.array == nil {
-		return c.labels, c.compute(ctx, indices, out)
+		start := time.Now()
+		err := c.compute(ctx, indices, out)
+		c.spent += time.Since(start)
+		return c.labels, err
 	}
 	for j, i := range indices {
 		dst := out[j*c.size:][:c.size]

@@ -21,10 +21,11 @@ type Cost struct {
 
 // Total is the time of everything, without a diagnosis.
 func (c *Cost) Total(epochs int) time.Duration {
-	if c.Steps == 0 {
-		epochs = 1 // the validation images are looked at all the same
+	validations := 1 // before the training
+	if c.Steps > 0 {
+		validations += epochs
 	}
-	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + time.Duration(epochs)*c.ValidationTime + c.HoldoutTime
+	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + time.Duration(validations)*c.ValidationTime + c.HoldoutTime
 }
 
 // Estimate measures one step of a plan, its scan included, and computes from it
@@ -40,7 +41,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	// One batch through the whole network and through the part below the neck,
 	// the second time: the first compiles.
 	some := consecutive(0, min(m.Batch(), data.Validation.Len()))
-	v := &cache{model: m, examples: data.Validation, neck: t.neck, size: m.NeckElements(t.neck)}
+	v := &cache{model: m, name: "validation", examples: data.Validation, neck: t.neck, size: m.NeckElements(t.neck)}
 	var below, above time.Duration
 	for range 2 {
 		e := newEvaluation(m.Classes(), len(some))
@@ -59,7 +60,9 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	each := func(d time.Duration, n int) time.Duration { return d * time.Duration(n) / time.Duration(len(some)) }
 	cost.ValidationTime = each(above, data.Validation.Len())
 	cost.HoldoutTime = each(below+2*above, data.Holdout.Len())
-	if !opt.NoCache {
+	if opt.NoCache {
+		cost.ValidationTime += each(below, data.Validation.Len())
+	} else {
 		cost.CacheTime = each(below, data.Validation.Len())
 	}
 	if !t.trains() {
@@ -79,7 +82,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	t.draws = newDraws(opt.Seed, 0, t.images(), data.views())
 	batch := t.draws.updateBatch(0, opt.Batch)
 	for range 2 {
-		t.scale, t.scanTime = 0, 0
+		t.scale, t.scanTime, t.train.spent = 0, 0, 0
 		start := time.Now()
 		_, _, err = t.step(ctx, 0, batch)
 		var d *divergence
@@ -88,7 +91,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 		}
 		cost.StepTime = time.Since(start)
 		if !opt.NoCache {
-			cost.StepTime -= min(cost.StepTime/2, each(below, t.examplesPerStep()))
+			cost.StepTime -= t.train.spent
 		}
 		if cost.StepTime > 0 {
 			cost.ScanShare = min(1, t.scanTime.Seconds()/cost.StepTime.Seconds())
@@ -100,17 +103,4 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 		cost.ScanShare = (scan / time.Duration(every)).Seconds() / cost.StepTime.Seconds()
 	}
 	return cost, nil
-}
-
-// examplesPerStep is the number of training examples that a step brings to the
-// neck.
-func (t *trainer) examplesPerStep() int {
-	n := t.opt.Batch
-	switch t.plan.Recipe.Rule {
-	case Ascent:
-		n *= 2
-	case Search:
-		n += t.perturbBatch
-	}
-	return n
 }

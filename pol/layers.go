@@ -2,7 +2,6 @@ package pol
 
 import (
 	"slices"
-	"strings"
 
 	"modeldoctor/diag"
 )
@@ -46,28 +45,4 @@ func Names(layers []diag.Layer) []string {
 		names[i] = l.Name
 	}
 	return names
-}
-
-// Describe names the layers of a plan in words: "perturb embed, update head".
-func (p *Plan) Describe() string {
-	var parts []string
-	if len(p.Perturb) > 0 {
-		parts = append(parts, "perturb "+brief(p.Perturb))
-	}
-	if len(p.Update) > 0 {
-		parts = append(parts, "update "+brief(p.Update))
-	}
-	if len(parts) == 0 {
-		return "no layer is trained"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// brief names a few layers one by one and many by their ends.
-func brief(layers []diag.Layer) string {
-	names := Names(layers)
-	if len(names) > 3 {
-		return names[0] + " to " + names[len(names)-1]
-	}
-	return strings.Join(names, ", ")
 }

@@ -158,7 +158,7 @@ func (d *Data) Check(m Model, batch int, trains bool) error {
 	if images := d.images(trains); trains && images < batch {
 		return &DataError{
 			fmt.Sprintf("%d training images are fewer than one batch of %d", images, batch),
-			"give more images (--train), or a smaller --batch",
+			"use more training images, or a smaller batch",
 		}
 	}
 	return nil

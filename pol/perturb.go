@@ -156,7 +156,7 @@ func (t *trainer) search(ctx context.Context) (accepted bool, err error) {
 		start := time.Now()
 		t.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
 			t.displaced.move(t, c*perUnit)
-			t.scans.Evaluations++
+			t.evaluations++
 			return t.perturbedLoss(ctx)
 		})
 		t.sinceScan = 0

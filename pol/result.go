@@ -45,6 +45,8 @@ type Epoch struct {
 	Validation metric.Figures // after the epoch; its ECE is that of undivided logits
 	Duration   time.Duration  // of the steps, without the evaluation
 	Scanning   time.Duration  // of these, the scans along the perturbation's gradient
+	// Evaluations is the number of losses that the scans computed.
+	Evaluations int
 }
 
 // Scans says what the perturbations by Search cost.

@@ -63,18 +63,27 @@ func (t *trainer) identity() map[string]string {
 		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
 		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(t.data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
 	}
-	maps.Copy(id, o.Identity)
+	if o.Calibrated {
+		id["classifier"] = fmt.Sprint(o.Classifier.Weights)
+	}
+	for key, value := range o.Identity {
+		id["identity of "+key] = value
+	}
 	return id
 }
 
 // resume takes over a state. It is an error if that is of another training.
 func (t *trainer) resume(s *State) error {
 	now := t.identity()
-	for _, key := range slices.Sorted(maps.Keys(now)) {
-		if then, ok := s.identity[key]; !ok || then != now[key] {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(s.identity))
+	slices.Sort(keys)
+	for _, key := range keys {
+		then, had := s.identity[key]
+		is, has := now[key]
+		if then != is || had != has {
 			return &DataError{
-				fmt.Sprintf("the saved training is another one: its %s was %q and is %q now", key, then, now[key]),
-				"resume with the same model, data and flags, or begin anew without --resume",
+				fmt.Sprintf("the saved training is another one: its %s was %q and is %q now", key, then, is),
+				"go on with the same model, data and flags, or begin anew",
 			}
 		}
 	}
@@ -83,7 +92,7 @@ func (t *trainer) resume(s *State) error {
 		sizes[i] = len(t.current[w])
 	}
 	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) {
-		return &DataError{"the saved training does not fit this one", "begin anew without --resume"}
+		return &DataError{"the saved training does not fit this one", "begin anew"}
 	}
 	t.epochs = slices.Clone(s.epochs)
 	for i, w := range t.update.weights {

@@ -340,3 +340,28 @@ func FuzzReadState(f *testing.F) {
 		}
 	})
 }
+
+// TestResumeIdentityGone refuses a state that was of data which are not named
+// any more.
+func TestResumeIdentityGone(t *testing.T) {
+	m, layers, data := newProblem()
+	plan, opt := plans(t, layers)["pol above"], smallOptions()
+	opt.Identity = map[string]string{"model": "abc", "data": "def"}
+	opt.Resume = readState(t, savedState(t, m, data, plan, opt, 1))
+	opt.Identity = map[string]string{"model": "abc"}
+	var refusal *DataError
+	if _, err := Treat(t.Context(), m, data, plan, opt); !errors.As(err, &refusal) {
+		t.Errorf("error %v, want a DataError", err)
+	}
+}
+
+// TestResumeCountsScans counts those before the interruption too.
+func TestResumeCountsScans(t *testing.T) {
+	m, layers, data := newProblem()
+	plan, opt := plans(t, layers)["pol above"], smallOptions()
+	want := treat(t, m, data, plan, opt)
+	opt.Resume = readState(t, savedState(t, m, data, plan, opt, 2))
+	if got := treat(t, m, data, plan, opt); got.Scans.Evaluations != want.Scans.Evaluations {
+		t.Errorf("%d evaluations, want %d", got.Scans.Evaluations, want.Scans.Evaluations)
+	}
+}

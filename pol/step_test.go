@@ -105,7 +105,7 @@ func TestStepGradient(t *testing.T) {
 			if err != nil || !accepted {
 				t.Fatalf("accepted %v, error %v", accepted, err)
 			}
-			if tr.scans.Evaluations > 0 {
+			if tr.evaluations > 0 {
 				t.Fatal("the step has scanned, though it had a c*")
 			}
 

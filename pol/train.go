@@ -36,8 +36,7 @@ type trainer struct {
 	perturbBatch int     // examples of a perturbation
 	scale        float64 // c* of the last scan; 0: none
 	sinceScan    int     // steps that have used it
-	scans        Scans
-	stepTime     time.Duration
+	evaluations  int     // losses of a perturbation's batch in scans
 	scanTime     time.Duration
 
 	draws    *draws
@@ -80,7 +79,6 @@ func (t *trainer) prepare() {
 	t.best = likeWeights(t.model, t.update)
 	t.optimiser = newOptimiser(&t.opt, weights)
 	t.perturbBatch = min(t.opt.PerturbBatch, t.images())
-	t.batchIn = make([]float32, t.model.Batch()*t.model.NeckElements(t.neck))
 }
 
 // highest is the highest number of a weight in the groups.
@@ -155,7 +153,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (Epoch, error) {
 	t.draws = newDraws(t.opt.Seed, epoch, t.images(), t.data.views())
 	t.scale = 0 // so that an epoch does not depend on the one before
 	start := time.Now()
-	scanned := t.scanTime
+	scanned, evaluations := t.scanTime, t.evaluations
 	var loss float64
 	for step := range record.Steps {
 		l, accepted, err := t.step(ctx, epoch*record.Steps+step, t.draws.updateBatch(step, t.opt.Batch))
@@ -170,6 +168,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (Epoch, error) {
 	}
 	record.Duration = time.Since(start)
 	record.Scanning = t.scanTime - scanned
+	record.Evaluations = t.evaluations - evaluations
 	if accepted := record.Steps - record.Rejected; accepted > 0 {
 		record.TrainLoss = metric.Finite(loss / float64(accepted))
 	}

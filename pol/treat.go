@@ -69,12 +69,18 @@ func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (res
 	if fitted {
 		fit = &temperature
 	}
-	return result, t.measureHoldout(ctx, result, fit)
+	if err := t.measureHoldout(ctx, result, fit); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // newTrainer finds the neck below everything that changes. The data have been
 // checked.
 func newTrainer(m Model, data Data, plan Plan, opt Options) *trainer {
+	if len(plan.Update) > 0 && (opt.Batch < 1 || opt.Epochs < 1) || plan.Recipe.Rule == Search && opt.PerturbBatch < 1 {
+		panic("pol: a training without epochs or examples")
+	}
 	t := &trainer{model: m, data: data, plan: plan, opt: opt, invT: 1, losses: make([]float64, m.Batch())}
 	touched := slices.Concat(plan.Perturb, plan.Update)
 	if opt.Calibrated {
@@ -86,9 +92,9 @@ func newTrainer(m Model, data Data, plan Plan, opt Options) *trainer {
 	}
 	left := opt.Memory
 	if t.trains() {
-		t.train, left = newCache(m, data.Train, t.neck, !opt.NoCache, left, opt.TempDir)
+		t.train, left = newCache(m, "training", data.Train, t.neck, !opt.NoCache, left, opt.TempDir)
 	}
-	t.validation, _ = newCache(m, data.Validation, t.neck, !opt.NoCache, left, opt.TempDir)
+	t.validation, _ = newCache(m, "validation", data.Validation, t.neck, !opt.NoCache, left, opt.TempDir)
 	t.batchIn = make([]float32, m.Batch()*m.NeckElements(t.neck))
 	t.progress.call = opt.Progress
 	return t
@@ -148,10 +154,10 @@ func (r *Result) countSteps(t *trainer) {
 	var all, scanning float64
 	for _, e := range t.epochs {
 		r.Steps += e.Steps
+		r.Scans.Evaluations += e.Evaluations
 		all += e.Duration.Seconds()
 		scanning += e.Scanning.Seconds()
 	}
-	r.Scans = t.scans
 	if all > 0 {
 		r.Scans.Share = scanning / all
 	}
@@ -201,7 +207,7 @@ func (t *trainer) measureHoldout(ctx context.Context, r *Result, temperature *fl
 	n, classes := t.data.Holdout.Len(), t.model.Classes()
 	t.progress.begin(PhaseHoldout, n)
 	t.reset() // a training that diverged has left its weights behind
-	h := &cache{model: t.model, examples: t.data.Holdout, neck: t.neck, size: t.model.NeckElements(t.neck)}
+	h := &cache{model: t.model, name: "hold-out", examples: t.data.Holdout, neck: t.neck, size: t.model.NeckElements(t.neck)}
 	before, after := newEvaluation(classes, n), newEvaluation(classes, n)
 	defer t.put(r.Weights, false)
 	for lo := 0; lo < n; lo += t.model.Batch() {

@@ -7,8 +7,15 @@ import (
 	"strings"
 )
 
+// mostFixed is the size from which numbers are written with an exponent: they
+// come from trainings that diverge.
+const mostFixed = 1e6
+
 // fixed writes a number with so many decimals, and zero without a sign.
 func fixed(x float64, decimals int) string {
+	if math.Abs(x) >= mostFixed {
+		return fmt.Sprintf("%.3g", x)
+	}
 	s := fmt.Sprintf("%.*f", decimals, x)
 	if strings.Trim(s, "-0.") == "" {
 		return strings.TrimPrefix(s, "-")

@@ -202,6 +202,9 @@ func hints(d *diag.Report) []string {
 	if d.CalibrationT == nil && slices.ContainsFunc(d.Violations, func(v diag.Violation) bool { return v.Rule == diag.RuleCalibrateFirst }) {
 		hints = append(hints, "`--calibrated` shows what remains once a temperature has taken its share")
 	}
+	if slices.ContainsFunc(d.Violations, func(v diag.Violation) bool { return v.Rule == diag.RuleRecoverableLoss }) {
+		hints = append(hints, "`modeldoctor fix` treats the worst layer, and writes a file only if that surely helps")
+	}
 	if len(d.Violations) > 0 {
 		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", d.Violations[0].Rule))
 	}

@@ -25,8 +25,9 @@ over the file.
 // appHelp is what `modeldoctor --help` prints.
 func appHelp(commands []*cli.Command) string {
 	var b strings.Builder
-	b.WriteString(`modeldoctor diagnoses image classifiers stored as ONNX files: which layers have
-over-fitted, and how much validation loss could each give back?
+	b.WriteString(`modeldoctor diagnoses and treats image classifiers stored as ONNX files: which layers
+have over-fitted, how much validation loss could each give back, and can the worst one
+be mended?
 
 Usage
   modeldoctor COMMAND [flags] [MODEL]
@@ -39,6 +40,7 @@ Commands
 	b.WriteString(`
 Start with
   modeldoctor check model.onnx
+  modeldoctor fix model.onnx -o fixed.onnx
   modeldoctor check --help
 
 ` + exitHelp)
@@ -78,7 +80,8 @@ func withHelp(c *cli.Command, examples ...string) *cli.Command {
 	if len(c.Flags) > 0 {
 		b.WriteString("\n" + sourcesHelp)
 	}
-	if c.Name == "check" {
+	switch c.Name {
+	case "check", "fix", "compare", "verify":
 		b.WriteString("\n" + exitHelp)
 	}
 	c.CustomHelpTemplate = b.String()

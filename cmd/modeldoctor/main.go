@@ -1,6 +1,9 @@
-// Command modeldoctor diagnoses image classifiers stored as ONNX files.
+// Command modeldoctor diagnoses and treats image classifiers stored as ONNX files.
 //
 //	modeldoctor check model.onnx     which layers have over-fitted, and by how much
+//	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that surely helps
+//	modeldoctor compare model.onnx   several treatments side by side
+//	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
 //	modeldoctor explain MD001        what a rule means and what to do about it
@@ -75,7 +78,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), explainCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
-		Usage:                 "diagnose image classifiers stored as ONNX files",
+		Usage:                 "diagnose and treat image classifiers stored as ONNX files",
 		Version:               version(),
 		Writer:                stdout,
 		ErrWriter:             stderr,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 
 	"modeldoctor/diag"
 	"modeldoctor/graph"
@@ -376,17 +375,4 @@ func (t *treatment) prepareOptions(bar *progress) error {
 		t.options.Classifier.Neck = min(t.options.Classifier.Neck, t.network.Weights[w].Neck)
 	}
 	return nil
-}
-
-// changed are the weights that the treatment gives new values, in order.
-func (t *treatment) changed() []int {
-	var all []int
-	for _, l := range t.plan.Update {
-		all = append(all, l.Weights...)
-	}
-	if t.options.Calibrated {
-		all = append(all, t.options.Classifier.Weights...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }

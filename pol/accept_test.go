@@ -1,0 +1,245 @@
+package pol
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"modeldoctor/metric"
+)
+
+// TestCalibrated trains at the temperature that fits V, and folds it into the
+// classifier.
+func TestCalibrated(t *testing.T) {
+	_, layers, _ := newProblem()
+	for name, plan := range plans(t, layers) {
+		t.Run(name, func(t *testing.T) {
+			m, _, data := newProblem()
+			opt := smallOptions()
+			opt.Calibrated, opt.Classifier = true, layers[2]
+			var trained map[int][]float32
+			opt.Save = func(s *State) error {
+				trained = map[int][]float32{}
+				for i, w := range newGroup(m, plan.Update...).weights {
+					trained[w] = slices.Clone(s.best[i])
+				}
+				return nil
+			}
+			check := untouched(&m.weightTable)
+			r := treat(t, m, data, plan, opt)
+			check(t)
+			before, err := Evaluate(t.Context(), m, data.Validation, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			temperature, ok := before.Logits.FitTemperature()
+			if !ok || temperature < 1.2 {
+				t.Fatalf("temperature %v: this model should be over-confident", temperature)
+			}
+			near(t, "temperature", r.Temperature.Value, temperature, 1e-5)
+			atOne, divided := 0, 0
+			for _, c := range m.calls {
+				switch {
+				case c.kind == "gradients" && c.invT != 1/r.Temperature.Value:
+					t.Fatalf("a gradient is taken at temperature %v", 1/c.invT)
+				case c.kind == "evaluate" && c.invT == 1:
+					atOne += c.examples
+				case c.kind == "evaluate":
+					divided += c.examples
+				}
+			}
+			// At temperature 1: V once before, to fit it, and H before and after, as
+			// a file with the scaled weights is used. And V once more by this test.
+			if want := 2*data.Validation.Len() + 2*data.Holdout.Len(); atOne != want {
+				t.Errorf("%d examples are evaluated at temperature 1, want %d", atOne, want)
+			}
+			if want := opt.Epochs*data.Validation.Len() + r.Scans.Evaluations*opt.PerturbBatch; divided != want {
+				t.Errorf("%d examples are evaluated at the temperature, want %d", divided, want)
+			}
+			for _, w := range layers[2].Weights {
+				source := m.checkpoint[w]
+				if v, ok := trained[w]; ok {
+					source = v
+				}
+				for j, x := range source {
+					if got, want := r.Weights[w][j], float32(float64(x)/r.Temperature.Value); math.Abs(float64(got-want)) > 1e-6*math.Abs(float64(want)) {
+						t.Fatalf("classifier's weight %d[%d] is %v, want %v", w, j, got, want)
+					}
+				}
+			}
+			// The validation loss of the best epoch at 1/T is that of the result at 1.
+			for w, v := range r.Weights {
+				m.Override(w, v)
+			}
+			after, err := Evaluate(t.Context(), m, data.Validation, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, "validation loss of the result", metric.Mean(after.Losses), r.Epochs[r.Best-1].Validation.Loss, 1e-5)
+		})
+	}
+}
+
+// TestRecipeTemperature trains nothing: what it does is what a temperature does.
+func TestRecipeTemperature(t *testing.T) {
+	m, layers, data := newProblem()
+	data.Train = nil
+	opt := DefaultOptions(recipe(t, RecipeTemperature))
+	opt.Calibrated, opt.Classifier = true, layers[2]
+	var phases []string
+	opt.Progress = func(phase string, done, total int) {
+		if !slices.Contains(phases, phase) {
+			phases = append(phases, phase)
+		}
+		if done > total {
+			t.Errorf("%s: %d of %d", phase, done, total)
+		}
+	}
+	check := untouched(&m.weightTable)
+	r := treat(t, m, data, Plan{Recipe: recipe(t, RecipeTemperature)}, opt)
+	check(t)
+	if r.After == nil || r.Gain == nil || len(r.Epochs) != 0 || r.Best != 0 || r.Trained != 0 || r.Stopped != "" {
+		t.Fatalf("result %+v", r)
+	}
+	near(t, "loss", r.After.Loss, r.Temperature.Loss, 1e-6)
+	near(t, "gain", r.Gain.Mean, r.Temperature.Drop.Mean, 1e-6)
+	near(t, "its standard error", r.Gain.SE, r.Temperature.Drop.SE, 1e-6)
+	near(t, "error", r.After.Error, r.Before.Error, 0)
+	if len(r.Weights) != 2 || r.ErrorDrop.Mean != 0 {
+		t.Errorf("%d weights change, and the error by %v", len(r.Weights), r.ErrorDrop.Mean)
+	}
+	if !slices.Equal(phases, []string{PhaseCache, PhaseHoldout}) {
+		t.Errorf("phases %q", phases)
+	}
+}
+
+// TestStored measures and returns the weights as the file will have them.
+func TestStored(t *testing.T) {
+	m, layers, data := newProblem()
+	plan, opt := plans(t, layers)["pol above"], smallOptions()
+	opt.Calibrated, opt.Classifier = true, layers[2]
+	exact := treat(t, m, data, plan, opt)
+	coarse := func(values []float32) []float32 {
+		rounded := make([]float32, len(values))
+		for i, x := range values {
+			rounded[i] = float32(math.Round(float64(x)*4) / 4)
+		}
+		return rounded
+	}
+	var asked []int
+	opt.Stored = func(w int, values []float32) ([]float32, error) {
+		asked = append(asked, w)
+		return coarse(values), nil
+	}
+	r := treat(t, m, data, plan, opt)
+	slices.Sort(asked)
+	if !slices.Equal(asked, []int{2, 3, 4, 5}) {
+		t.Errorf("weights %v were to be stored, want each once that changes", asked)
+	}
+	for w, v := range exact.Weights {
+		if !slices.Equal(r.Weights[w], coarse(v)) {
+			t.Errorf("weight %d is not as it is stored", w)
+		}
+	}
+	compareWithEvaluate(t, m, data, r)
+	if math.Abs(r.After.Loss-exact.After.Loss) < 1e-3 {
+		t.Error("rounding makes no difference")
+	}
+
+	check := untouched(&m.weightTable)
+	opt.Stored = func(int, []float32) ([]float32, error) { return nil, errInjected }
+	expectFailure(t.Context(), t, m, data, plan, opt, errInjected)
+	check(t)
+}
+
+// compareWithEvaluate evaluates H with the checkpoint and with a result's weights
+// and compares all that the result says of it. It leaves the model as it was.
+func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
+	t.Helper()
+	evaluate := func() *Evaluation {
+		e, err := Evaluate(t.Context(), m, data.Holdout, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	before := evaluate()
+	for w, v := range r.Weights {
+		m.Override(w, v)
+	}
+	after := evaluate()
+	for w := range r.Weights {
+		m.Override(w, nil)
+	}
+	n := float64(data.Holdout.Len())
+	// Activations are rounded at the neck here and not there.
+	const tolerance = 1e-6
+	compare := func(what string, got metric.Estimate, drop func(i int) float64) {
+		t.Helper()
+		mean, squares := 0.0, 0.0
+		for i := range before.Losses {
+			mean += drop(i) / n
+		}
+		for i := range before.Losses {
+			squares += (drop(i) - mean) * (drop(i) - mean)
+		}
+		se := math.Sqrt(squares / (n - 1) / n)
+		near(t, what, got.Mean, mean, tolerance)
+		near(t, what+", standard error", got.SE, se, tolerance)
+		near(t, what+", low", got.CI95[0], mean-1.959964*se, tolerance)
+		near(t, what+", high", got.CI95[1], mean+1.959964*se, tolerance)
+	}
+	compare("gain", *r.Gain, func(i int) float64 { return before.Losses[i] - after.Losses[i] })
+	compare("drop of the error", *r.ErrorDrop, func(i int) float64 {
+		wrong := func(e *Evaluation) float64 {
+			if row := e.Logits.Row(i); slices.Index(row, slices.Max(row)) != data.Holdout.Label(i) {
+				return 1
+			}
+			return 0
+		}
+		return wrong(before) - wrong(after)
+	})
+	compare("drop by temperature", r.Temperature.Drop, func(i int) float64 {
+		return before.Losses[i] - before.Logits.Losses(1 / r.Temperature.Value)[i]
+	})
+	for _, f := range []struct {
+		what      string
+		got, want metric.Figures
+	}{{"before", r.Before, before.Figures()}, {"after", *r.After, after.Figures()}} {
+		near(t, "loss "+f.what, f.got.Loss, f.want.Loss, tolerance)
+		near(t, "error "+f.what, f.got.Error, f.want.Error, 0)
+		near(t, "ECE "+f.what, f.got.ECE, f.want.ECE, tolerance)
+	}
+	if r.Accepted() != (r.Gain.CI95[0] > 0) {
+		t.Errorf("accepted %v with %v", r.Accepted(), r.Gain.CI95)
+	}
+}
+
+// TestGain compares what a result says of H with an evaluation of it, with and
+// without a cache.
+func TestGain(t *testing.T) {
+	_, layers, _ := newProblem()
+	for name, plan := range plans(t, layers) {
+		for _, noCache := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, NoCache %v", name, noCache), func(t *testing.T) {
+				m, _, data := newProblem()
+				opt := smallOptions()
+				opt.NoCache = noCache
+				r := treat(t, m, data, plan, opt)
+				compareWithEvaluate(t, m, data, r)
+			})
+		}
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for low, want := range map[float64]bool{0.001: true, 0: false, -0.001: false, math.NaN(): false} {
+		if r := (&Result{Gain: &metric.Estimate{Mean: 1, CI95: [2]float64{low, 2}}}); r.Accepted() != want {
+			t.Errorf("low end %v: accepted %v", low, !want)
+		}
+	}
+	if (&Result{}).Accepted() {
+		t.Error("accepted without a gain")
+	}
+}

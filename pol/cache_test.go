@@ -1,0 +1,133 @@
+package pol
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPerturbEvery scans at the first of every K steps of an epoch, and at the
+// first of each epoch.
+func TestPerturbEvery(t *testing.T) {
+	_, layers, _ := newProblem()
+	for every, want := range map[int]int{1: 15, 2: 9, 3: 6, 4: 6, 5: 3, 100: 3} {
+		m, _, data := newProblem()
+		opt := smallOptions()
+		opt.Batch, opt.PerturbEvery = 8, every // 3 epochs of 5 steps
+		scans, rejected, scanning := 0, 0, false
+		plan := plans(t, layers)["pol below"]
+		r := treat(t, m, data, plan, opt)
+		for _, c := range m.calls {
+			// The scans are the only evaluations of a model that is differentiated
+			// before and after, of 7 + 7 + 3 examples at the neck of P.
+			switch {
+			case c.kind == "gradients":
+				scanning = false
+			case c.kind == "evaluate" && !scanning && c.examples == 7:
+				scans, scanning = scans+1, true
+			}
+		}
+		for _, e := range r.Epochs {
+			rejected += e.Rejected
+		}
+		// Evaluations of V and H look alike: V before, 3 times V and H.
+		if scans -= 1 + 3; rejected > 0 || scans != want {
+			t.Errorf("every %d: %d scans, want %d; %d steps rejected", every, scans, want, rejected)
+		}
+	}
+}
+
+// TestPassesBelow counts the passes through the stages below P and U: with a
+// cache none from the images after it is filled, and below P one for each
+// example of a step.
+func TestPassesBelow(t *testing.T) {
+	_, layers, _ := newProblem()
+	for name, plan := range plans(t, layers) {
+		for _, noCache := range []bool{false, true} {
+			m, _, data := newProblem()
+			opt := smallOptions()
+			opt.NoCache = noCache
+			r := treat(t, m, data, plan, opt)
+			p, u := newGroup(m, plan.Perturb...).neck, newGroup(m, plan.Update...).neck
+			neck := u
+			if plan.Recipe.Rule != Unperturbed {
+				neck = min(p, u)
+			}
+			examples := map[[2]int]int{}
+			for _, c := range m.calls {
+				if c.kind == "advance" {
+					examples[[2]int{c.from, c.to}] += c.examples
+				}
+				if c.kind != "advance" && c.from < neck {
+					t.Fatalf("%s: %s from neck %d, below all that changes", name, c.kind, c.from)
+				}
+			}
+			want := map[[2]int]int{}
+			if neck > 0 {
+				want[[2]int{0, neck}] = data.Validation.Len() + data.Holdout.Len()
+				if noCache {
+					want[[2]int{0, neck}] += opt.Epochs*data.Validation.Len() + r.Steps*(opt.Batch+opt.PerturbBatch)
+				} else {
+					want[[2]int{0, neck}] += data.Train.Len()
+				}
+			}
+			if p > neck && p < m.Necks()-1 {
+				want[[2]int{neck, p}] = r.Steps * opt.PerturbBatch
+			}
+			if u > neck {
+				want[[2]int{neck, u}] = r.Steps * opt.Batch
+			}
+			if fmt.Sprint(examples) != fmt.Sprint(want) {
+				t.Errorf("%s, NoCache %v: examples brought from neck to neck: %v, want %v", name, noCache, examples, want)
+			}
+			if wantBytes := int64(0); noCache && r.Cache.Bytes != wantBytes ||
+				!noCache && r.Cache.Bytes != int64(4*m.NeckElements(neck)*(data.Train.Len()+data.Validation.Len())) {
+				t.Errorf("%s, NoCache %v: the cache has %d bytes", name, noCache, r.Cache.Bytes)
+			}
+			if r.Cache.Neck != neck || r.Cache.InFile {
+				t.Errorf("%s: cache %+v, want neck %d", name, r.Cache, neck)
+			}
+		}
+	}
+}
+
+// TestMemory takes a file for what does not fit, and leaves none behind.
+func TestMemory(t *testing.T) {
+	m, layers, data := newProblem()
+	plan, opt := plans(t, layers)["pol above"], smallOptions()
+	want := treat(t, m, data, plan, opt) // 40 and 25 examples of 7 numbers
+	for _, test := range []struct {
+		memory int64
+		inFile bool
+	}{{0, false}, {65*7*4 + 1, false}, {65 * 7 * 4, true}, {30 * 7 * 4, true}, {1, true}} {
+		opt.Memory, opt.TempDir = test.memory, t.TempDir()
+		r := treat(t, m, data, plan, opt)
+		if r.Cache.InFile != test.inFile || r.Cache.Bytes != 65*7*4 || !sameWeights(r.Weights, want.Weights) {
+			t.Errorf("with %d bytes: cache %+v, or other weights", test.memory, r.Cache)
+		}
+		expectEmpty(t, opt.TempDir)
+		expectClosed(t, opt.TempDir)
+	}
+	opt.TempDir += "/missing"
+	check := untouched(&m.weightTable)
+	if _, err := Treat(t.Context(), m, data, plan, opt); err == nil || !strings.Contains(err.Error(), "temporary file") {
+		t.Errorf("error %v with a folder that is missing", err)
+	}
+	check(t)
+}
+
+// expectClosed fails if a file of a folder is open, where the system can tell.
+func expectClosed(t *testing.T, folder string) {
+	t.Helper()
+	open, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range open {
+		if file, err := os.Readlink(fd); err == nil && strings.HasPrefix(file, folder) {
+			t.Errorf("%s is still open", file)
+		}
+	}
+}
