@@ -14,7 +14,7 @@ import (
 	"modeldoctor/dataset"
 	"modeldoctor/diag"
 	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"modeldoctor/internal/fixture"
 )
 
 // The golden numbers were computed in float64 by an independent
@@ -32,8 +32,6 @@ const (
 	goldenSE        = 5e-2
 	goldenAgreement = 1e-3 // absolute
 )
-
-const fixture = "../fixtures/vit-cifar100"
 
 type goldenFile struct {
 	Model struct {
@@ -95,7 +93,7 @@ type goldenRelative struct {
 
 func readGolden(t *testing.T) *goldenFile {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(fixture, "golden-check.json"))
+	data, err := os.ReadFile(filepath.Join(fixture.Folder, "golden-check.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,53 +109,17 @@ func readGolden(t *testing.T) *goldenFile {
 // Layers before the one called first are left out; "" measures all.
 func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, first string, opt diag.Options) *diag.Report {
 	t.Helper()
-	m, err := onnx.Open(filepath.Join(fixture, file))
-	if err != nil {
-		t.Fatal(err)
+	m := fixture.Open(t, file)
+	layers := m.Layers(granularity)
+	if first != "" {
+		layers = layers[slices.IndexFunc(layers, func(l diag.Layer) bool { return l.Name == first }):]
 	}
-	t.Cleanup(func() { m.Close() })
-	n, err := graph.Build(m, graph.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := cifar.Sample().Split(dataset.Validation)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := dataset.FindPreprocess(m.Path)
-	if err != nil || found == nil {
-		t.Fatalf("no preprocessing beside the fixture: %v", err)
-	}
-	preprocess, err := found.ForInput(n.Input.Height, n.Input.Width)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layers []diag.Layer
-	for _, l := range n.Layers(granularity) {
-		if len(layers) == 0 && first != "" && l.Name != first {
-			continue
-		}
-		layers = append(layers, diag.Layer{Name: l.Name, Index: l.Index, Weights: l.Weights, Parameters: l.Parameters, Neck: l.Neck})
-	}
-	r, err := diag.Diagnose(context.Background(), graph.NewRunner(n, graph.RunnerOptions{}), &prepared{set, &preprocess}, layers, opt)
+	validation := m.Part(t, cifar.Sample(), dataset.Validation)
+	r, err := diag.Diagnose(context.Background(), graph.NewRunner(m.Network, graph.RunnerOptions{}), validation, layers, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// prepared is a set of images with their preprocessing.
-type prepared struct {
-	dataset.Set
-	preprocess *dataset.Preprocess
-}
-
-func (p *prepared) Read(i int, dst []float32) error {
-	img, err := p.Image(i)
-	if err != nil {
-		return err
-	}
-	return p.preprocess.Apply(img, dst)
 }
 
 func TestGolden(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"modeldoctor/graph"
+	"modeldoctor/internal/fixture"
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
 	"modeldoctor/pol"
@@ -86,7 +87,7 @@ func BenchmarkStep(b *testing.B) {
 			var cache int64
 			for b.Loop() {
 				// A runner of its own, so that its arena is no larger than it must be.
-				f := &fixtureModel{Runner: graph.NewRunner(n, graph.RunnerOptions{}), network: n}
+				f := &fixtureModel{graph.NewRunner(n, graph.RunnerOptions{}), &fixture.Model{Network: n}}
 				plan := f.plan(b, test.recipe, test.perturb, test.update)
 				opt := pol.DefaultOptions(plan.Recipe)
 				opt.Epochs, opt.Batch, opt.PerturbBatch, opt.Rate, opt.Memory, opt.TempDir = 2, 8, 16, 1e-3, 1, b.TempDir()

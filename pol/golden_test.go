@@ -12,64 +12,22 @@ import (
 	"modeldoctor/dataset"
 	"modeldoctor/diag"
 	"modeldoctor/graph"
+	"modeldoctor/internal/fixture"
 	"modeldoctor/internal/shareddata"
 	"modeldoctor/metric"
-	"modeldoctor/onnx"
 	"modeldoctor/pol"
 )
-
-const fixture = "../fixtures/vit-cifar100"
 
 // fixtureModel is the small vision transformer of the fixtures, which a
 // runner computes.
 type fixtureModel struct {
 	*graph.Runner
-	network *graph.Network
-	prepare dataset.Preprocess
+	*fixture.Model
 }
 
 func openFixture(t testing.TB, opt graph.RunnerOptions) *fixtureModel {
-	t.Helper()
-	m, err := onnx.Open(filepath.Join(fixture, "model.onnx"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	n, err := graph.Build(m, graph.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := dataset.FindPreprocess(m.Path)
-	if err != nil || found == nil {
-		t.Fatalf("no preprocessing beside the fixture: %v", err)
-	}
-	prepare, err := found.ForInput(n.Input.Height, n.Input.Width)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &fixtureModel{graph.NewRunner(n, opt), n, prepare}
-}
-
-// layer returns a layer by name.
-func (f *fixtureModel) layer(t testing.TB, name string) diag.Layer {
-	t.Helper()
-	_, l, err := f.network.FindLayer(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return asDiag(l)
-}
-
-func (f *fixtureModel) layers() []diag.Layer {
-	var layers []diag.Layer
-	for _, l := range f.network.Layers(graph.ByBlock) {
-		layers = append(layers, asDiag(l))
-	}
-	return layers
-}
-
-func asDiag(l graph.Layer) diag.Layer {
-	return diag.Layer{Name: l.Name, Index: l.Index, Weights: l.Weights, Parameters: l.Parameters, Neck: l.Neck}
+	m := fixture.Open(t, "model.onnx")
+	return &fixtureModel{graph.NewRunner(m.Network, opt), m}
 }
 
 // plan resolves a recipe's layers; those named take the place of its choices.
@@ -81,9 +39,9 @@ func (f *fixtureModel) plan(t testing.TB, recipe, perturb, update string) pol.Pl
 	}
 	resolve := func(c pol.Choice, name string) []diag.Layer {
 		if name != "" {
-			return []diag.Layer{f.layer(t, name)}
+			return []diag.Layer{f.Layer(t, name)}
 		}
-		layers, err := c.Choose(f.layers(), nil)
+		layers, err := c.Choose(f.Layers(graph.ByBlock), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,39 +50,11 @@ func (f *fixtureModel) plan(t testing.TB, recipe, perturb, update string) pol.Pl
 	return pol.Plan{Recipe: r, Perturb: resolve(r.Perturb, perturb), Update: resolve(r.Update, update)}
 }
 
-// prepared is a set of images with their preprocessing.
-type prepared struct {
-	dataset.Set
-	preprocess *dataset.Preprocess
-}
-
-func (p *prepared) Read(i int, dst []float32) error {
-	img, err := p.Image(i)
-	if err != nil {
-		return err
-	}
-	return p.preprocess.Apply(img, dst)
-}
-
-// slice is a part of a source's split.
-func (f *fixtureModel) slice(t testing.TB, source dataset.Source, expr string) diag.Examples {
-	t.Helper()
-	s, err := dataset.ParseSlice(expr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := s.Apply(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &prepared{set, &f.prepare}
-}
-
 // sample are parts of the built-in sample, of the given lengths.
 func (f *fixtureModel) sample(t testing.TB, train, validation, holdout int) pol.Data {
 	t.Helper()
 	part := func(split string, n int) diag.Examples {
-		return f.slice(t, cifar.Sample(), fmt.Sprintf("%s[:%d]", split, n))
+		return f.Part(t, cifar.Sample(), fmt.Sprintf("%s[:%d]", split, n))
 	}
 	return pol.Data{Train: part(dataset.Train, train), Validation: part(dataset.Validation, validation), Holdout: part(dataset.Holdout, holdout)}
 }
@@ -204,9 +134,9 @@ func TestGolden(t *testing.T) {
 	golden := readGolden(t, shared)
 	f := openFixture(t, graph.RunnerOptions{})
 	data := pol.Data{
-		Train:      f.slice(t, source, "train[:5000]"),
-		Validation: f.slice(t, source, "test[:1000]"),
-		Holdout:    f.slice(t, source, "test[1000:3000]"),
+		Train:      f.Part(t, source, "train[:5000]"),
+		Validation: f.Part(t, source, "test[:1000]"),
+		Holdout:    f.Part(t, source, "test[1000:3000]"),
 	}
 	for _, g := range golden.Recipes {
 		if g.Tag != "main" {

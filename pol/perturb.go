@@ -131,7 +131,7 @@ func (t *trainer) perturb(ctx context.Context, batch []int) (accepted bool, err 
 	case Ascent:
 		// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖
 		// has no other use for it.
-		if _, err := t.gradient(ctx, crossEntropy, &t.displaced.group, t.displaced.sums, batch); err != nil {
+		if _, err := t.gradient(ctx, crossEntropy, &t.displaced.group, t.displaced.sums, batch, nil); err != nil {
 			return false, err
 		}
 		if norm := t.displaced.norm(); norm > 0 {

@@ -201,7 +201,7 @@ func (t *trainer) step(ctx context.Context, number int, batch []int) (loss float
 			return 0, false, err
 		}
 	}
-	loss, err = t.gradient(ctx, t.opt.Loss, &t.update, t.sums, batch)
+	loss, err = t.gradient(ctx, t.opt.Loss, &t.update, t.sums, batch, nil)
 	if t.displaced != nil {
 		t.displaced.restore(t)
 	}
@@ -216,13 +216,17 @@ func (t *trainer) step(ctx context.Context, number int, batch []int) (loss float
 }
 
 // gradient sums a loss's gradient with respect to a group's weights over
-// entries of the training set, and returns the mean loss. A loss that is not
-// finite is a divergence.
-func (t *trainer) gradient(ctx context.Context, loss graph.Loss, of *group, sums [][]float32, entries []int) (mean float64, err error) {
+// entries of the training set, and returns the mean loss. keep, if not nil, is
+// given the entries at the neck below the group, a batch at a time; done counts
+// those before. A loss that is not finite is a divergence.
+func (t *trainer) gradient(ctx context.Context, loss graph.Loss, of *group, sums [][]float32, entries []int, keep func(in []float32, labels []int, done int)) (mean float64, err error) {
 	clearAll(sums)
 	add := accumulate(of, sums)
 	total := 0.0
-	err = t.eachBatch(ctx, t.train, entries, of.neck, func(in []float32, labels []int, _ int) error {
+	err = t.eachBatch(ctx, t.train, entries, of.neck, func(in []float32, labels []int, done int) error {
+		if keep != nil {
+			keep(in, labels, done)
+		}
 		losses := t.losses[:len(labels)]
 		if err := t.model.LossGradients(ctx, loss, of.neck, in, labels, t.invT, of.weights, losses, add); err != nil {
 			return err
@@ -243,32 +247,15 @@ func (t *trainer) gradient(ctx context.Context, loss graph.Loss, of *group, sums
 // perturbed weights, keeps them there, and takes the gradient and the mean of
 // their cross-entropies.
 func (t *trainer) enterPerturbed(ctx context.Context, entries []int) (mean float64, err error) {
-	g := &t.displaced.group
-	size := t.model.NeckElements(g.neck)
+	size := t.model.NeckElements(t.displaced.neck)
 	if t.entering == nil {
 		t.entering = make([]float32, t.perturbBatch*size)
 	}
 	t.labels = t.labels[:0]
-	clearAll(t.displaced.sums)
-	add := accumulate(g, t.displaced.sums)
-	total := 0.0
-	err = t.eachBatch(ctx, t.train, entries, g.neck, func(in []float32, labels []int, done int) error {
+	return t.gradient(ctx, crossEntropy, &t.displaced.group, t.displaced.sums, entries, func(in []float32, labels []int, done int) {
 		copy(t.entering[done*size:], in)
 		t.labels = append(t.labels, labels...)
-		losses := t.losses[:len(labels)]
-		if err := t.model.LossGradients(ctx, crossEntropy, g.neck, in, labels, t.invT, g.weights, losses, add); err != nil {
-			return err
-		}
-		for _, l := range losses {
-			total += l
-		}
-		return nil
 	})
-	mean = total / float64(len(entries))
-	if err == nil && !metric.IsFinite(mean) {
-		err = &divergence{"the loss of a perturbation's batch"}
-	}
-	return mean, err
 }
 
 // perturbedLoss is the mean cross-entropy, at the weights that the model has, of
