@@ -43,7 +43,6 @@ func TestFixExports(t *testing.T) {
 			{"temperature", nil, ""},
 		} {
 			t.Run(c.fixture+"/"+recipe.name, func(t *testing.T) {
-				t.Parallel()
 				folder := filepath.Join(t.TempDir(), "model")
 				if err := os.CopyFS(folder, os.DirFS(filepath.Join("..", "..", "fixtures", c.fixture))); err != nil {
 					t.Fatal(err)
@@ -84,7 +83,8 @@ func TestFixExports(t *testing.T) {
 	}
 }
 
-// command runs the program in this process.
+// command runs the program in this process. Not in parallel: the library's own
+// flags, of help and version, are global variables.
 func command(t *testing.T, code int, args ...string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
