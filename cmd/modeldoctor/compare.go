@@ -80,27 +80,31 @@ func compare(c *cli.Context) error {
 	defer cancel()
 	bar := newProgress(c)
 	defer bar.finish()
-	t, err := openTreatmentOf(ctx, c, path, s, bar)
+	t, err := openTreatment(ctx, c, path, s, bar)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	run := &comparison{treatment: t, c: c, bar: bar, result: report.Compare{Model: describeModel(t.original, t.network), Data: t.describeData()}}
-	if run.result.Model.SHA256, err = t.original.SHA256(); err != nil {
+	table := &comparison{treatment: t, c: c, bar: bar, result: report.Compare{Model: describeModel(t.original, t.network), Data: t.describeData()}}
+	if table.result.Model.SHA256, err = t.original.SHA256(); err != nil {
 		return err
 	}
 	for i := range repeat {
-		run.result.Seeds = append(run.result.Seeds, s.options.Seed+uint64(i))
+		table.result.Seeds = append(table.result.Seeds, s.options.Seed+uint64(i))
 	}
-	if err := run.run(ctx, recipes); err != nil {
+	if err := table.fill(ctx, recipes); err != nil {
 		return err
 	}
-	run.result.Provenance = provenance(c, t.runner, start)
-	return out.write(printers{
-		text:     func(w io.Writer, s report.Style) error { return report.CompareText(w, &run.result, s) },
-		json:     func(w io.Writer) error { return report.CompareJSON(w, &run.result) },
-		markdown: func(w io.Writer) error { return report.CompareMarkdown(w, &run.result) },
+	table.result.Provenance = provenance(c, t.runner, start)
+	err = out.write(printers{
+		text:     func(w io.Writer, s report.Style) error { return report.CompareText(w, &table.result, s) },
+		json:     func(w io.Writer) error { return report.CompareJSON(w, &table.result) },
+		markdown: func(w io.Writer) error { return report.CompareMarkdown(w, &table.result) },
 	})
+	if err == nil && !slices.ContainsFunc(table.result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
+		return errReported // no recipe could be run
+	}
+	return err
 }
 
 // readRecipes reads --recipes.
@@ -122,35 +126,35 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 	return recipes, nil
 }
 
-// run fills in the rows.
-func (run *comparison) run(ctx context.Context, recipes []pol.Recipe) error {
+// fill runs the recipes, one row each.
+func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 	layers := map[string][]string{}
 	if slices.ContainsFunc(recipes, func(r pol.Recipe) bool { return r.Name == "pol" }) {
-		switch err := run.choose(ctx, run.bar); {
+		switch err := table.choose(ctx, table.bar); {
 		case errors.Is(err, pol.ErrNothingToTreat):
 			layers["pol"] = nil
 		case err != nil:
 			return err
 		default:
-			layers["pol"] = []string{"--perturb", run.spell(run.plan.Perturb), "--update", run.spell(run.plan.Update)}
+			layers["pol"] = []string{"--perturb", table.spell(table.plan.Perturb), "--update", table.spell(table.plan.Update)}
 		}
 	}
-	done, total := 0, len(recipes)*len(run.result.Seeds)
+	done, total := 0, len(recipes)*len(table.result.Seeds)
 	for _, r := range recipes {
 		row := report.CompareRow{Recipe: r.Name}
 		chosen, chooses := layers[r.Name]
 		if chooses && chosen == nil {
 			row.Failed = pol.ErrNothingToTreat.Error()
-			run.result.Rows = append(run.result.Rows, row)
-			done += len(run.result.Seeds)
+			table.result.Rows = append(table.result.Rows, row)
+			done += len(table.result.Seeds)
 			continue
 		}
-		for i, seed := range run.result.Seeds {
+		for i, seed := range table.result.Seeds {
 			if i > 0 && r.Name == pol.RecipeTemperature {
 				break // nothing in it is random
 			}
-			run.bar.update(fmt.Sprintf("%s, seed %d", r.Name, seed), done, total)
-			read, err := run.treatOnce(ctx, r, seed, chosen)
+			table.bar.update(fmt.Sprintf("%s, seed %d", r.Name, seed), done, total)
+			read, err := table.treatOnce(ctx, r, seed, chosen)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -158,23 +162,23 @@ func (run *comparison) run(ctx context.Context, recipes []pol.Recipe) error {
 				row.Failed = err.Error()
 				break
 			}
-			run.result.Before = read.Before
+			table.result.Before = read.Before
 			row.Add(read)
 			done++
 		}
-		run.result.Rows = append(run.result.Rows, row)
+		table.result.Rows = append(table.result.Rows, row)
 	}
-	run.bar.finish()
+	table.bar.finish()
 	return nil
 }
 
 // spell names layers so that another process finds the same.
-func (run *comparison) spell(layers []diag.Layer) string {
+func (table *comparison) spell(layers []diag.Layer) string {
 	names := make([]string, len(layers))
 	for i, l := range layers {
 		names[i] = l.Name
 		for _, g := range graph.Granularities() {
-			if slices.ContainsFunc(run.network.Layers(g), func(m graph.Layer) bool {
+			if slices.ContainsFunc(table.network.Layers(g), func(m graph.Layer) bool {
 				return m.Name == l.Name && slices.Equal(m.Weights, l.Weights)
 			}) {
 				names[i] = string(g) + ":" + l.Name
@@ -189,15 +193,15 @@ func (run *comparison) spell(layers []diag.Layer) string {
 const stopDelay = 10 * time.Second
 
 // treatOnce runs one treatment in a process of its own and reads its report.
-func (run *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.FixFile, error) {
+func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.FixFile, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.Name, "--seed", fmt.Sprint(seed)}
 	args = append(args, layers...)
-	args = append(args, run.passOn(r)...)
-	process := exec.CommandContext(ctx, program, append(args, "--", run.path)...)
+	args = append(args, table.passOn(r)...)
+	process := exec.CommandContext(ctx, program, append(args, "--", table.path)...)
 	process.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "MODELDOCTOR_") })
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
 	process.WaitDelay = stopDelay
@@ -223,8 +227,8 @@ func firstLine(stderr string) string {
 
 // passOn spells the flags that fix has, too, and that were set anywhere: on the
 // command line, in the environment or in the configuration file.
-func (run *comparison) passOn(r pol.Recipe) []string {
-	c := run.c
+func (table *comparison) passOn(r pol.Recipe) []string {
+	c := table.c
 	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
 	var args []string
 	for _, f := range c.Command.Flags {

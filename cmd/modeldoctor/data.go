@@ -77,8 +77,8 @@ func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*images
 	return im, im.settle(c, modelPath, n)
 }
 
-// openTreatment finds the data and draws V, H and T from them.
-func openTreatment(c *cli.Context, modelPath string, n *graph.Network) (*images, error) {
+// openTreatmentImages finds the data and draws V, H and T from them.
+func openTreatmentImages(c *cli.Context, modelPath string, n *graph.Network) (*images, error) {
 	source, err := openSource(c, modelPath, n)
 	if err != nil {
 		return nil, err

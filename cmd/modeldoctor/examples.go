@@ -118,9 +118,9 @@ func (e *examples) SHA256() (string, error) {
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-// shared counts the entries of e that another set has too, of those that have
+// inCommon counts the entries of e that another set has too, of those that have
 // been read.
-func (e *examples) shared(other *examples) int {
+func (e *examples) inCommon(other *examples) int {
 	known := make(map[[sha256.Size]byte]bool, len(other.digests))
 	for _, d := range other.digests {
 		known[d] = d != [sha256.Size]byte{}

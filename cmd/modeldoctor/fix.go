@@ -77,7 +77,7 @@ func fix(c *cli.Context) error {
 	bar := newProgress(c)
 	defer bar.finish()
 
-	t, err := openTreatmentOf(ctx, c, path, s, bar)
+	t, err := openTreatment(ctx, c, path, s, bar)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (t *treatment) warnOfSharedImages(c *cli.Context) {
 		{t.train, t.validation, "training images are also among the validation images"},
 		{t.validation, t.holdout, "validation images are also among the hold-out images"},
 	} {
-		if n := pair.a.shared(pair.b); n > 0 {
+		if n := pair.a.inCommon(pair.b); n > 0 {
 			fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: %d %s, pixel by pixel\n", n, pair.what)
 		}
 	}

@@ -16,7 +16,6 @@ import (
 // on the command line only.
 func targetFlags() []cli.Flag {
 	out := &cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`OUT` the file to write", Category: categoryTarget}
-	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryTarget}
 	flag := func(name, help string) cli.Flag {
 		return &cli.BoolFlag{Name: name, Usage: help, Category: categoryTarget, DisableDefaultText: true}
 	}
@@ -26,7 +25,6 @@ func targetFlags() []cli.Flag {
 		flag("force", "write even if the hold-out loss does not surely fall; the file's metadata say so"),
 		flag("trial", "treat and report, write nothing"),
 		flag("dry-run", "print the plan and what it will cost, do nothing"),
-		shared,
 		&cli.StringFlag{Name: "checkpoint", Usage: "`FILE` save the training here after each epoch", Category: categoryTarget},
 		&cli.StringFlag{Name: "resume", Usage: "`FILE` go on from what --checkpoint has saved, to the same result", Category: categoryTarget},
 	}
@@ -45,9 +43,6 @@ type target struct {
 // work begins.
 func readTarget(c *cli.Context, model string) (target, error) {
 	to := target{path: c.String("out"), force: c.Bool("force"), trial: c.Bool("trial"), dryRun: c.Bool("dry-run")}
-	if shared := c.String("shared"); shared != "" && shared != "update" && shared != "untie" {
-		return to, usage("--shared: %q is neither update nor untie", shared)
-	}
 	inPlace := c.Bool("in-place")
 	switch {
 	case to.trial || to.dryRun:

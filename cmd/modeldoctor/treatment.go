@@ -20,11 +20,14 @@ import (
 // treatmentFlags say what is done to which layers.
 func treatmentFlags() []cli.Flag {
 	standard := pol.DefaultOptions(pol.Recipe{})
+	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
+	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
 		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; by default the recipe's choice. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
+		shared,
 		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
 
@@ -102,7 +105,9 @@ func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 			NoCache:    c.Bool("no-cache"), Memory: memory,
 		},
 	}
-	switch {
+	switch shared := c.String("shared"); {
+	case shared != "" && shared != "update" && shared != "untie":
+		return settings{}, usage("--shared: %q is neither update nor untie", shared)
 	case recipe.Rule == pol.Unperturbed && len(s.perturb) > 0:
 		return settings{}, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
 	case recipe.Name == pol.RecipeTemperature && len(s.update) > 0:
@@ -158,8 +163,8 @@ type treatment struct {
 	figures  map[string]report.TreatedLayer // of the layers that a diagnosis knows, by name
 }
 
-// openTreatmentOf opens the model and the data.
-func openTreatmentOf(ctx context.Context, c *cli.Context, path string, s settings, bar *progress) (t *treatment, err error) {
+// openTreatment opens the model and the data.
+func openTreatment(ctx context.Context, c *cli.Context, path string, s settings, bar *progress) (t *treatment, err error) {
 	t = &treatment{settings: s, path: path, figures: map[string]report.TreatedLayer{}}
 	opened := t // what a failure returns is nil
 	if t.original, t.network, err = openNetwork(c, path); err != nil {
@@ -174,7 +179,7 @@ func openTreatmentOf(ctx context.Context, c *cli.Context, path string, s setting
 	if err := t.network.CheckFinite(); err != nil {
 		return nil, err
 	}
-	if t.images, err = openTreatment(c, path, t.network); err != nil {
+	if t.images, err = openTreatmentImages(c, path, t.network); err != nil {
 		return nil, err
 	}
 	t.runner = graph.NewRunner(t.network, graph.RunnerOptions{Threads: c.Int("threads")})
