@@ -40,6 +40,15 @@ func (c *dataCopy) discard() error {
 	return c.file.Discard()
 }
 
+// DataFiles returns the paths of the external files that the model refers to.
+func (m *Model) DataFiles() []string {
+	var paths []string
+	for _, t := range m.references(nil) {
+		paths = append(paths, t.File)
+	}
+	return paths
+}
+
 // references returns a tensor for each external file that the model refers to,
 // in file order, those in subgraphs and functions included. The tensors in
 // patched do not count.

@@ -69,6 +69,10 @@ type Temperature struct {
 	Drop  metric.Estimate // paired drop of the loss
 }
 
+// MinHoldout is the smallest number of hold-out examples whose interval is worth
+// the name.
+const MinHoldout = 32
+
 // Accepted reports whether the hold-out loss has surely fallen: the lower end of
 // the 95 % interval of its drop is above zero.
 func (r *Result) Accepted() bool { return r.Gain != nil && r.Gain.CI95[0] > 0 }

@@ -62,6 +62,7 @@ func (t *trainer) identity() map[string]string {
 		"lr": number(o.Rate), "momentum": number(o.Momentum), "weight-decay": number(o.WeightDecay), "schedule": string(o.Schedule),
 		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
 		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(t.data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
+		"run-batch": strconv.Itoa(t.model.Batch()), "weights": fmt.Sprint(t.update.weights, newGroup(t.model, t.plan.Perturb...).weights),
 	}
 	if o.Calibrated {
 		id["classifier"] = fmt.Sprint(o.Classifier.Weights)

@@ -48,10 +48,11 @@ type trainer struct {
 	progress progress
 }
 
-// A divergence ends a training whose loss is no longer finite.
+// A divergence ends a training whose loss is no longer finite, or whose weights
+// cannot be stored.
 type divergence struct{ what string }
 
-func (d *divergence) Error() string { return d.what + " is not finite" }
+func (d *divergence) Error() string { return d.what }
 
 // likeWeights returns room for a value of every weight of a group.
 func likeWeights(m Model, g group) [][]float32 {
@@ -119,6 +120,9 @@ func (t *trainer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := t.storable(epoch); err != nil {
+			return err
+		}
 		t.epochs = append(t.epochs, record)
 		if t.bestEpoch() == epoch {
 			for i, w := range t.update.weights {
@@ -129,6 +133,20 @@ func (t *trainer) run(ctx context.Context) error {
 			if err := t.opt.Save(t.state()); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// storable reports weights that the file cannot hold, such as those beyond the
+// range of its halves, as a divergence.
+func (t *trainer) storable(epoch int) error {
+	if t.opt.Stored == nil {
+		return nil
+	}
+	for _, w := range t.update.weights {
+		if _, err := t.opt.Stored(w, t.current[w]); err != nil {
+			return &divergence{fmt.Sprintf("epoch %d: the weights cannot be stored: %v", epoch+1, err)}
 		}
 	}
 	return nil
@@ -178,7 +196,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (Epoch, error) {
 	}
 	record.Validation = after.Figures()
 	if !metric.IsFinite(record.Validation.Loss) {
-		return record, at(&divergence{"the validation loss"}, epoch, record.Steps)
+		return record, at(&divergence{"the validation loss is not finite"}, epoch, record.Steps)
 	}
 	return record, nil
 }
@@ -238,7 +256,7 @@ func (t *trainer) gradient(ctx context.Context, loss graph.Loss, of *group, sums
 	})
 	mean = total / float64(len(entries))
 	if err == nil && !metric.IsFinite(mean) {
-		err = &divergence{"the loss of a batch"}
+		err = &divergence{"the loss of a batch is not finite"}
 	}
 	return mean, err
 }

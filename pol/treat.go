@@ -62,7 +62,10 @@ func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (res
 	}
 	result.Epochs, result.Best = t.epochs, t.bestEpoch()+1
 	result.countSteps(t)
-	if result.Weights, err = t.treated(); err != nil {
+	var unstorable *divergence
+	if result.Weights, err = t.treated(); errors.As(err, &unstorable) {
+		result.Stopped = unstorable.Error()
+	} else if err != nil {
 		return nil, err
 	}
 	var fit *float64
@@ -194,7 +197,7 @@ func (t *trainer) treated() (map[int][]float32, error) {
 	for w, values := range changed {
 		stored, err := t.opt.Stored(w, values)
 		if err != nil {
-			return nil, fmt.Errorf("the treated weights cannot be stored: %w", err)
+			return nil, &divergence{fmt.Sprintf("the weights cannot be stored: %v", err)}
 		}
 		changed[w] = stored
 	}

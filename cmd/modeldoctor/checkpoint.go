@@ -30,11 +30,16 @@ func (t *treatment) prepareCheckpoint(c *cli.Context) error {
 		}
 	}
 	if save != "" {
-		if sameFile(save, t.path) {
-			return usage("--checkpoint: %s is the model", save)
+		if sameFile(save, t.path) || sameFile(save, c.String("out")) || save == c.String("out") {
+			return usage("--checkpoint: %s is the model or the file to write", save)
 		}
 		if err := checkPlace("--checkpoint", save); err != nil {
 			return err
+		}
+		if _, err := os.Stat(save); err == nil {
+			if _, err := readState(save); err != nil {
+				return usage("--checkpoint: %s is there and holds something else than a saved training", save).withHint("choose another file")
+			}
 		}
 		t.options.Save = func(s *pol.State) error { return saveState(save, s) }
 	}

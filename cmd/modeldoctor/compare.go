@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
 	"modeldoctor/pol"
 	"modeldoctor/report"
 
@@ -136,7 +134,7 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 		case err != nil:
 			return err
 		default:
-			layers["pol"] = []string{"--perturb", table.spell(table.plan.Perturb), "--update", table.spell(table.plan.Update)}
+			layers["pol"] = []string{"--perturb", strings.Join(pol.Names(table.plan.Perturb), ","), "--update", strings.Join(pol.Names(table.plan.Update), ",")}
 		}
 	}
 	done, total := 0, len(recipes)*len(table.result.Seeds)
@@ -170,23 +168,6 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 	}
 	table.bar.finish()
 	return nil
-}
-
-// spell names layers so that another process finds the same.
-func (table *comparison) spell(layers []diag.Layer) string {
-	names := make([]string, len(layers))
-	for i, l := range layers {
-		names[i] = l.Name
-		for _, g := range graph.Granularities() {
-			if slices.ContainsFunc(table.network.Layers(g), func(m graph.Layer) bool {
-				return m.Name == l.Name && slices.Equal(m.Weights, l.Weights)
-			}) {
-				names[i] = string(g) + ":" + l.Name
-				break
-			}
-		}
-	}
-	return strings.Join(names, ",")
 }
 
 // stopDelay is how long a process that was interrupted may take to clean up.

@@ -77,8 +77,9 @@ func openValidation(c *cli.Context, modelPath string, n *graph.Network) (*images
 	return im, im.settle(c, modelPath, n)
 }
 
-// openTreatmentImages finds the data and draws V, H and T from them.
-func openTreatmentImages(c *cli.Context, modelPath string, n *graph.Network) (*images, error) {
+// openTreatmentImages finds the data and draws V and H from them, and T where
+// something is trained.
+func openTreatmentImages(c *cli.Context, modelPath string, n *graph.Network, trains bool) (*images, error) {
 	source, err := openSource(c, modelPath, n)
 	if err != nil {
 		return nil, err
@@ -110,8 +111,10 @@ func openTreatmentImages(c *cli.Context, modelPath string, n *graph.Network) (*i
 			return nil, err
 		}
 	}
-	if im.train, err = trainingPart(source, parts, val); err != nil {
-		return nil, err
+	if trains {
+		if im.train, err = trainingPart(source, parts, val); err != nil {
+			return nil, err
+		}
 	}
 	return im, im.settle(c, modelPath, n)
 }
@@ -147,7 +150,7 @@ func trainingPart(source dataset.Source, parts map[string]dataset.Slice, named b
 			return nil, &dataset.Error{
 				Path: source.Name(),
 				Msg:  "no training split: found " + strings.Join(source.Splits(), ", "),
-				Hint: "name three parts that do not overlap: --train 'all[:60%]' --val 'all[60%:80%]' --holdout 'all[80%:]'",
+				Hint: fmt.Sprintf("name three parts that do not overlap: --train '%[1]s[:60%%]' --val '%[1]s[60%%:80%%]' --holdout '%[1]s[80%%:]'", source.Splits()[0]),
 			}
 		}
 		for _, other := range parts {
@@ -217,6 +220,9 @@ func matchClasses(c *cli.Context, modelPath string, set dataset.Set, n *graph.Ne
 		return nil, &dataset.Error{Path: where, Msg: msg, Hint: "give one name per output of the model, in their order: --labels FILE"}
 	}
 	if names == nil || set.Classes() == nil {
+		if has := len(set.Classes()); has > 0 && has < n.Classes {
+			fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: %s has %d classes, the model %d outputs, and nothing names them: the classes are taken for the first outputs, in their order (--labels FILE names the outputs)\n", set.Name(), has, n.Classes)
+		}
 		return set, nil
 	}
 	order, err := dataset.MatchClasses(names, set.Classes())

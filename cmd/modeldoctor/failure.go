@@ -107,7 +107,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 func closest(mistyped string, names []string) string {
 	best, least := "", 1+len(mistyped)/3
 	for _, name := range names {
-		if d := editDistance(mistyped, name); d <= least && (best == "" || d < least) {
+		if d := editDistance(strings.ToLower(mistyped), strings.ToLower(name)); d <= least && (best == "" || d < least) {
 			best, least = name, d
 		}
 	}

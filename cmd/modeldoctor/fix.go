@@ -66,7 +66,7 @@ func fix(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"), to.path)
+	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"), to.path, to.backup, c.String("checkpoint"), c.String("resume"))
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,9 @@ func fix(c *cli.Context) error {
 		return err
 	}
 	defer t.close()
+	if err := t.rehearse(c, to, out); err != nil {
+		return err
+	}
 	if err := t.choose(ctx, bar); err != nil {
 		return err
 	}
@@ -154,6 +157,9 @@ func (t *treatment) warnOfSharedImages(c *cli.Context) {
 		{t.train, t.validation, "training images are also among the validation images"},
 		{t.validation, t.holdout, "validation images are also among the hold-out images"},
 	} {
+		if pair.a == nil {
+			continue
+		}
 		if n := pair.a.inCommon(pair.b); n > 0 {
 			fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: %d %s, pixel by pixel\n", n, pair.what)
 		}

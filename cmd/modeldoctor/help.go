@@ -101,7 +101,7 @@ func flagHelp(f cli.DocGenerationFlag) string {
 		placeholder, rest, _ := strings.Cut(rest, "`")
 		name, text = name+" "+placeholder, rest
 	}
-	if text, value := strings.TrimSpace(text), strings.Trim(f.GetDefaultText(), `"`); f.TakesValue() && value != "" && value != "0" && value != "0s" {
+	if text, value := strings.TrimSpace(text), strings.ReplaceAll(f.GetDefaultText(), `"`, ""); f.TakesValue() && value != "" && value != "0" && value != "0s" {
 		return indented(name, fmt.Sprintf("%s (default: %s)", text, value))
 	}
 	return indented(name, text)

@@ -88,7 +88,26 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 			return usage("--format: %s is another file of this command and would be overwritten", path)
 		}
 	}
+	if holdsBinary(path) {
+		return usage("--format: %s is there and is no report", path).withHint("choose another file")
+	}
 	return nil
+}
+
+// holdsBinary reports whether a file is there that no report can be: an image, a
+// model, an archive.
+func holdsBinary(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	start := make([]byte, 512)
+	n, _ := f.Read(start)
+	return slices.Contains(start[:n], 0)
 }
 
 // printers are the ways to print one result.

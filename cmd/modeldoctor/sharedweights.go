@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"modeldoctor/diag"
@@ -65,19 +64,25 @@ func listUses(uses []onnx.Use) string {
 	return strings.Join(places, ", ")
 }
 
-// untie gives the trained layer's uses of a weight a copy, and reads the model
-// anew.
+// untie gives some of a weight's uses a copy: those of one other parameter than
+// the weight's own. It reads the model anew.
 func (t *treatment) untie(c *cli.Context, w *graph.Weight, uses []onnx.Use) error {
-	var own []onnx.Use
+	keeps := uses[0].Path // what the tensor itself goes on to serve
 	for _, u := range uses {
+		if u.Path == "" {
+			return unreadable(fmt.Errorf("%s: weight %q cannot be untied: %s does not tell what it is there", t.path, w.Name, u.Node.Label()), "--shared update trains it for all of its uses")
+		}
 		if u.Path == w.Name {
-			own = append(own, u)
+			keeps = u.Path
 		}
 	}
-	if len(own) == 0 || len(own) == len(uses) {
-		return unreadable(fmt.Errorf("%s: weight %q cannot be untied: its uses do not tell which of them is the layer's", t.path, w.Name), "--shared update trains it for all of them")
+	var others []onnx.Use
+	for _, u := range uses {
+		if u.Path != keeps && (len(others) == 0 || u.Path == others[0].Path) {
+			others = append(others, u)
+		}
 	}
-	model, err := t.model.Untied(w.Tensor, own)
+	model, err := t.model.Untied(w.Tensor, others)
 	if err != nil {
 		return err
 	}
@@ -90,36 +95,18 @@ func (t *treatment) untie(c *cli.Context, w *graph.Weight, uses []onnx.Use) erro
 	if err != nil {
 		return err
 	}
-	perturb, err1 := sameLayers(network, t.network, t.plan.Perturb)
-	update, err2 := sameLayers(network, t.network, t.plan.Update)
-	if err1 != nil || err2 != nil {
-		return fmt.Errorf("after untying %q the layers are no longer the same: %v %v", w.Name, err1, err2)
+	for _, layers := range []*[]diag.Layer{&t.plan.Perturb, &t.plan.Update} {
+		again := make([]diag.Layer, len(*layers))
+		for i, l := range *layers {
+			g, found, err := network.FindLayer(l.Name)
+			if err != nil {
+				return fmt.Errorf("after untying %q: %w", w.Name, err)
+			}
+			again[i] = spelled(network, g, found)
+		}
+		*layers = again
 	}
 	t.model, t.network = model, network
-	t.plan.Perturb, t.plan.Update = perturb, update
 	t.runner = graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
 	return nil
-}
-
-// sameLayers finds layers of one network in another by granularity and name.
-func sameLayers(in, of *graph.Network, layers []diag.Layer) ([]diag.Layer, error) {
-	found := make([]diag.Layer, len(layers))
-	for i, l := range layers {
-		for _, g := range graph.Granularities() {
-			same := func(m graph.Layer) bool { return m.Name == l.Name }
-			if !slices.ContainsFunc(of.Layers(g), func(m graph.Layer) bool { return same(m) && slices.Equal(m.Weights, l.Weights) }) {
-				continue
-			}
-			k := slices.IndexFunc(in.Layers(g), same)
-			if k < 0 {
-				return nil, fmt.Errorf("there is no %s %q", g, l.Name)
-			}
-			found[i] = diagLayers(in.Layers(g)[k : k+1])[0]
-			break
-		}
-		if found[i].Name == "" {
-			return nil, fmt.Errorf("there is no layer %q", l.Name)
-		}
-	}
-	return found, nil
 }

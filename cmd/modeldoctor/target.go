@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"modeldoctor/onnx"
 	"modeldoctor/report"
@@ -67,8 +68,13 @@ func readTarget(c *cli.Context, model string) (target, error) {
 
 // checkPlace returns why a file cannot be made at path.
 func checkPlace(flag, path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return usage("%s: %s is not a regular file", flag, path)
+	if info, err := os.Stat(path); err == nil {
+		switch {
+		case !info.Mode().IsRegular():
+			return usage("%s: %s is not a regular file", flag, path)
+		case info.Mode()&0o222 == 0:
+			return usage("%s: %s is there and read-only", flag, path).withHint("choose another file, or make it writable")
+		}
 	}
 	folder := filepath.Dir(path)
 	info, err := os.Stat(folder)
@@ -90,6 +96,39 @@ func sameFile(a, b string) bool {
 	x, err1 := os.Stat(a)
 	y, err2 := os.Stat(b)
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// rehearse writes the model as it is to its target and takes it back, so that
+// what stands in the way is known before the training rather than after it: a
+// data file of another model, a disk that is full. No report or saved training
+// may take the place of a data file of the model.
+func (t *treatment) rehearse(c *cli.Context, to target, out *output) error {
+	for _, file := range t.model.DataFiles() {
+		for _, f := range out.files {
+			if sameFile(f.path, file) {
+				return usage("--format: %s is a data file of the model", f.path)
+			}
+		}
+		if sameFile(c.String("checkpoint"), file) {
+			return usage("--checkpoint: %s is a data file of the model", file)
+		}
+	}
+	if to.path == "" {
+		return nil
+	}
+	draft, err := t.model.Draft(to.path, onnx.Edits{InPlace: to.backup != ""})
+	if err != nil {
+		if full(err) {
+			return err
+		}
+		return &failure{code: exitUsage, err: err, hint: hintOf(err)}
+	}
+	return draft.Discard()
+}
+
+// full reports whether an error is about room on a disk.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // metadataKey is the entry of a treated file's metadata that says what was done.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 
 	"modeldoctor/diag"
 	"modeldoctor/graph"
@@ -79,6 +80,9 @@ type settings struct {
 	views           int
 }
 
+// trains reports whether training images are needed.
+func (s *settings) trains() bool { return s.recipe.Update != pol.NoLayers }
+
 // readSettings reads the flags for one recipe.
 func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
@@ -132,6 +136,9 @@ func checkTrainingNumbers(c *cli.Context) error {
 			return usage("--%s: %d is negative", name, n)
 		}
 	}
+	if c.IsSet("epochs") && c.Int("epochs") == 0 {
+		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
+	}
 	for _, name := range []string{"lr", "gamma-max", "rho"} {
 		if x := c.Float64(name); !(x > 0) || math.IsInf(x, 0) {
 			return usage("--%s: %v is not a positive number", name, x)
@@ -179,7 +186,7 @@ func openTreatment(ctx context.Context, c *cli.Context, path string, s settings,
 	if err := t.network.CheckFinite(); err != nil {
 		return nil, err
 	}
-	if t.images, err = openTreatmentImages(c, path, t.network); err != nil {
+	if t.images, err = openTreatmentImages(c, path, t.network, s.trains()); err != nil {
 		return nil, err
 	}
 	t.runner = graph.NewRunner(t.network, graph.RunnerOptions{Threads: c.Int("threads")})
@@ -189,12 +196,18 @@ func openTreatment(ctx context.Context, c *cli.Context, path string, s settings,
 	bar.finish()
 	t.validation = newExamples(t.images.validation, t.images.preprocess, t.network)
 	t.holdout = newExamples(t.images.holdout, t.images.preprocess, t.network)
-	t.train = newExamples(t.images.train, t.images.preprocess, t.network)
-	if s.augment != "none" {
-		t.train.augmented(s.views, s.options.Seed)
+	if s.trains() {
+		t.train = newExamples(t.images.train, t.images.preprocess, t.network)
+		t.options.PerturbBatch = min(s.options.PerturbBatch, t.train.Len())
+		if s.augment != "none" {
+			t.train.augmented(s.views, s.options.Seed)
+		}
+	}
+	if n := t.holdout.Len(); n < pol.MinHoldout && !c.Bool("force") {
+		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, pol.MinHoldout), "give more with --holdout")
 	}
 	data := t.data()
-	return t, data.Check(t.runner, s.options.Batch, s.recipe.Name != pol.RecipeTemperature)
+	return t, data.Check(t.runner, s.options.Batch, s.trains())
 }
 
 func (t *treatment) close() {
@@ -208,8 +221,7 @@ func (t *treatment) close() {
 // the rest, by a report or a diagnosis where it rests on one.
 func (t *treatment) choose(ctx context.Context, bar *progress) error {
 	t.plan.Recipe = t.recipe
-	var report *diag.Report
-	for _, role := range []struct {
+	roles := []struct {
 		flag   string
 		named  []string
 		choice pol.Choice
@@ -217,35 +229,30 @@ func (t *treatment) choose(ctx context.Context, bar *progress) error {
 	}{
 		{"perturb", t.perturb, t.recipe.Perturb, &t.plan.Perturb},
 		{"update", t.update, t.recipe.Update, &t.plan.Update},
-	} {
-		if len(role.named) > 0 {
-			for _, name := range role.named {
-				_, l, err := t.network.FindLayer(name)
-				if err != nil {
-					return usage("--%s: %v", role.flag, err).withHint("`modeldoctor inspect %s` lists the layers", t.path)
-				}
-				*role.layers = append(*role.layers, diagLayers([]graph.Layer{l})...)
-			}
+	}
+	var found *diag.Report
+	for _, role := range roles {
+		if len(role.named) > 0 || !role.choice.NeedsDiagnosis() || found != nil {
 			continue
 		}
-		among := diagLayers(t.network.Layers(graph.ByBlock))
-		if role.choice.NeedsDiagnosis() {
-			among = diagLayers(t.network.Layers(t.granularity))
-			if report == nil {
-				var err error
-				if report, err = t.diagnosis(ctx, among, bar); err != nil {
-					return err
-				}
-			}
+		var err error
+		if found, err = t.diagnosis(ctx, bar); err != nil {
+			return err
 		}
-		layers, err := role.choice.Choose(among, report)
-		if errors.Is(err, pol.ErrNothingToTreat) {
-			return &failure{code: exitFailed, err: err, hint: "nothing was written; name a layer with --update to treat it all the same, or read `modeldoctor check`"}
+	}
+	if t.from != "" && found == nil {
+		return usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
+	}
+	for _, role := range roles {
+		var err error
+		if len(role.named) > 0 {
+			*role.layers, err = t.named(role.flag, role.named)
+		} else {
+			*role.layers, err = t.chosen(role.flag, role.choice, found)
 		}
 		if err != nil {
-			return unreadable(err, "name one with --"+role.flag)
+			return err
 		}
-		*role.layers = layers
 	}
 	if len(t.plan.Update) == 0 && t.recipe.Update != pol.NoLayers {
 		return unreadable(fmt.Errorf("recipe %s has no layer to train: the model has none but the head", t.recipe.Name), "name one with --update, or choose another --recipe")
@@ -253,8 +260,58 @@ func (t *treatment) choose(ctx context.Context, bar *progress) error {
 	return nil
 }
 
+// named finds the layers that a flag names, no weight in two of them.
+func (t *treatment) named(flag string, names []string) ([]diag.Layer, error) {
+	var layers []diag.Layer
+	layerOf := map[int]string{}
+	for _, name := range names {
+		g, l, err := t.network.FindLayer(name)
+		if err != nil {
+			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", t.path)
+		}
+		for _, w := range l.Weights {
+			if other, taken := layerOf[w]; taken {
+				return nil, usage("--%s: %s and %s have weights in common", flag, other, name).withHint("name each layer once")
+			}
+			layerOf[w] = name
+		}
+		layers = append(layers, spelled(t.network, g, l))
+	}
+	return layers, nil
+}
+
+// chosen finds the layers of a recipe's choice.
+func (t *treatment) chosen(flag string, choice pol.Choice, found *diag.Report) ([]diag.Layer, error) {
+	granularity := graph.ByBlock
+	if choice.NeedsDiagnosis() {
+		granularity = t.granularity
+	}
+	layers := t.network.Layers(granularity)
+	chosen, err := choice.Choose(diagLayers(layers), found)
+	switch {
+	case errors.Is(err, pol.ErrNothingToTreat):
+		return nil, &failure{code: exitFailed, err: err, hint: "nothing was written; name a layer with --update to treat it all the same, or see what --recipe temperature does"}
+	case err != nil:
+		return nil, unreadable(err, "name one with --"+flag)
+	}
+	for i, l := range chosen {
+		chosen[i] = spelled(t.network, granularity, layers[l.Index])
+	}
+	return chosen, nil
+}
+
+// spelled is a layer under a name that means it alone: the bare one where that
+// is what it means, else with the granularity in front.
+func spelled(n *graph.Network, g graph.Granularity, l graph.Layer) diag.Layer {
+	named := diagLayers([]graph.Layer{l})[0]
+	if bare, _, err := n.FindLayer(l.Name); err != nil || bare != g {
+		named.Name = string(g) + ":" + l.Name
+	}
+	return named
+}
+
 // diagnosis reads the report that --from names, or diagnoses the layers.
-func (t *treatment) diagnosis(ctx context.Context, layers []diag.Layer, bar *progress) (*diag.Report, error) {
+func (t *treatment) diagnosis(ctx context.Context, bar *progress) (*diag.Report, error) {
 	var found *diag.Report
 	var err error
 	if t.from != "" {
@@ -262,7 +319,7 @@ func (t *treatment) diagnosis(ctx context.Context, layers []diag.Layer, bar *pro
 		found, err = t.readReport(ctx)
 	} else {
 		t.chosenBy = "diagnosis"
-		found, err = diag.Diagnose(ctx, t.runner, t.validation, layers, diag.Options{
+		found, err = diag.Diagnose(ctx, t.runner, t.validation, diagLayers(t.network.Layers(t.granularity)), diag.Options{
 			Calibrated: t.options.Calibrated, Memory: t.options.Memory, Progress: bar.update,
 		})
 		bar.finish()
@@ -270,12 +327,17 @@ func (t *treatment) diagnosis(ctx context.Context, layers []diag.Layer, bar *pro
 	if err != nil {
 		return nil, err
 	}
+	layers := t.network.Layers(t.granularity)
 	for _, l := range found.Layers {
-		figures := report.TreatedLayer{Name: l.Name, Parameters: l.Parameters, Kappa: l.Kappa}
+		k := slices.IndexFunc(layers, func(m graph.Layer) bool { return m.Name == l.Name })
+		if k < 0 {
+			return nil, unreadable(fmt.Errorf("%s: the report has a layer %q, which the model has not", t.from, l.Name), "run `modeldoctor check` again, or leave --from out")
+		}
+		figures := report.TreatedLayer{Kappa: l.Kappa}
 		if l.Transfer != nil {
 			figures.DeltaLoss, figures.SE = &l.Transfer.DeltaLoss, &l.Transfer.SE
 		}
-		t.figures[l.Name] = figures
+		t.figures[spelled(t.network, t.granularity, layers[k]).Name] = figures
 	}
 	return found, nil
 }
@@ -324,7 +386,11 @@ func (t *treatment) readReport(ctx context.Context) (*diag.Report, error) {
 
 // data are the sets as a treatment takes them.
 func (t *treatment) data() pol.Data {
-	return pol.Data{Train: t.train, Views: t.views, Validation: t.validation, Holdout: t.holdout}
+	data := pol.Data{Views: t.views, Validation: t.validation, Holdout: t.holdout}
+	if t.train != nil {
+		data.Train = t.train
+	}
+	return data
 }
 
 // describe is what a report says of the plan.
@@ -355,7 +421,12 @@ func (t *treatment) describeLayers(layers []diag.Layer, named bool, choice pol.C
 }
 
 func (t *treatment) describeData() report.TreatmentData {
-	part := func(e *examples) report.Part { return report.Part{Name: e.set.Name(), N: e.set.Len()} }
+	part := func(e *examples) report.Part {
+		if e == nil {
+			return report.Part{}
+		}
+		return report.Part{Name: e.set.Name(), N: e.set.Len()}
+	}
 	return report.TreatmentData{
 		Name: t.images.source, Train: part(t.train), Validation: part(t.validation), Holdout: part(t.holdout),
 		Augment: t.augment, Views: t.views, Preprocess: t.images.describePreprocess(),
