@@ -1,0 +1,89 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"modeldoctor/graph"
+	"modeldoctor/internal/shareddata"
+)
+
+// TestUntie treats one block of models in which tensors serve several blocks:
+// refused by itself; with --shared update all of their uses change; with
+// --shared untie every parameter of the block has other values afterwards, and
+// every other parameter those that it had.
+func TestUntie(t *testing.T) {
+	zoo := filepath.Join(shareddata.Dir(t), "zoo")
+	images := noiseImages(t, 10, 24)
+	for _, c := range []struct {
+		name, layer string
+		own         []string // shared parameters of the layer
+	}{
+		{"timm-tied-dynamo20", "blocks.1", []string{"blocks.1.mlp.fc1.bias", "blocks.1.mlp.fc2.bias"}},
+		{"tv-dynamo20-merged", "blocks.0", []string{
+			"encoder.layers.encoder_layer_0.ln_1.weight", "encoder.layers.encoder_layer_0.ln_2.weight",
+			"encoder.layers.encoder_layer_0.self_attention.in_proj_bias"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model, out := filepath.Join(zoo, c.name, "model.onnx"), filepath.Join(t.TempDir(), "out.onnx")
+			args := []string{"fix", "--recipe", "sgd", "--update", c.layer, "--force", "--epochs", "1", "--batch", "8", "--lr", "0.01",
+				"--data", images, "--preprocess", "imagenet", "--config", "none", "--quiet", "-o", out, model}
+			command(t, exitUnreadable, args...)
+			_, before := openForTest(t, model)
+			was := parameters(t, before)
+
+			command(t, exitOK, append(args, "--shared", "update")...)
+			_, updated := openForTest(t, out)
+			is := parameters(t, updated)
+			for _, name := range c.own {
+				if slices.Equal(is[name], was[name]) {
+					t.Errorf("update: %s has its old values", name)
+				}
+			}
+
+			command(t, exitOK, append(args, "--shared", "untie")...)
+			_, untied := openForTest(t, out)
+			is = parameters(t, untied)
+			own := map[string]bool{}
+			for _, l := range untied.Layers(graph.ByBlock) {
+				for _, w := range l.Weights {
+					own[untied.Weights[w].Name] = l.Name == c.layer
+				}
+			}
+			for _, name := range c.own {
+				if !own[name] {
+					t.Errorf("untie: %s is not in %s", name, c.layer)
+				}
+			}
+			if len(is) != len(was) {
+				t.Errorf("untie: %d parameters, was %d", len(is), len(was))
+			}
+			for name, values := range was {
+				switch same := slices.Equal(is[name], values); {
+				case own[name] && same:
+					t.Errorf("untie: %s has its old values", name)
+				case !own[name] && !same:
+					t.Errorf("untie: %s is not in %s and has other values", name, c.layer)
+				}
+			}
+		})
+	}
+}
+
+// parameters are the values of everything that a tensor serves as, by name.
+func parameters(t *testing.T, n *graph.Network) map[string][]float32 {
+	t.Helper()
+	values := map[string][]float32{}
+	for i, w := range n.Weights {
+		data, err := w.Tensor.Float32s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values[w.Name] = data
+		for _, u := range n.Shared(i) {
+			values[u.Path] = data
+		}
+	}
+	return values
+}
