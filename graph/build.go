@@ -251,11 +251,13 @@ func inputSpec(m *onnx.Model, opt Options) (InputSpec, error) {
 	if dims[c] < 0 {
 		dims[c] = 3
 	}
-	if dims[h] < 0 {
-		dims[h] = opt.Height
-	}
-	if dims[w] < 0 {
-		dims[w] = opt.Width
+	for _, asked := range []struct{ dim, size int }{{h, opt.Height}, {w, opt.Width}} {
+		switch {
+		case dims[asked.dim] < 0:
+			dims[asked.dim] = asked.size
+		case asked.size > 0 && asked.size != dims[asked.dim]:
+			return fail("leave --image-size out", "input %q has images of %d×%d, not of %d×%d", in.Name, dims[h], dims[w], opt.Height, opt.Width)
+		}
 	}
 	if dims[h] <= 0 || dims[w] <= 0 {
 		return fail("give the size the model was trained at with --image-size", "input %q leaves the image size open", in.Name)

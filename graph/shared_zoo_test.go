@@ -23,8 +23,6 @@ var sharedWeights = map[string][]string{
 		"encoder.layers.encoder_layer_0.ln_1.bias",
 		"encoder.layers.encoder_layer_0.self_attention.in_proj_bias",
 	},
-	// The rotary table is computed once and used by every block.
-	"eva02-dynamo20": {"rope.pos_embed"},
 }
 
 // TestSharedInZoo compares what Shared reports with the list above.

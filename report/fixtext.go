@@ -404,7 +404,7 @@ func (f *Fix) hints() []string {
 		}
 		hints = append(hints,
 			fmt.Sprintf("`modeldoctor verify %s %s` lists what has changed", original, fixed),
-			fmt.Sprintf("`modeldoctor check %s` diagnoses the treated model", fixed))
+			fmt.Sprintf("`modeldoctor check %s`, with the same data, diagnoses the treated model", fixed))
 	}
 	if r.Accepted() {
 		return hints
@@ -413,7 +413,7 @@ func (f *Fix) hints() []string {
 		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", f.Treatment.Options.Rate))
 	}
 	if t := r.Temperature; t != nil && t.Drop.CI95[0] > 0 && f.Treatment.trains() {
-		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT` surely lowers the loss", model))
+		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT`, with the same data, surely lowers the loss", model))
 	}
 	return hints
 }

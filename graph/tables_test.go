@@ -1,0 +1,80 @@
+package graph
+
+import (
+	"math"
+	"path/filepath"
+	"testing"
+
+	"modeldoctor/internal/shareddata"
+	"modeldoctor/onnx"
+	"modeldoctor/onnx/onnxtest"
+)
+
+// TestTables tells constants that are stored like parameters from parameters, by
+// what they hold: a mask, whatever it is called, and a table of sines and
+// cosines.
+func TestTables(t *testing.T) {
+	angles := make([]float32, 0, 12)
+	for _, angle := range []float64{0.1, 1, 2} {
+		sin, cos := float32(math.Sin(angle)), float32(math.Cos(angle))
+		angles = append(angles, sin, sin, cos, cos)
+	}
+	for name, c := range map[string]struct {
+		op     string
+		values []float32
+		reason string
+	}{
+		"a mask":                     {"Add", []float32{0, -100, -100, 0, 0, -100, 0, 0, 0, 0, 0, 0}, "mask"},
+		"the lowest number":          {"Add", []float32{0, -3e38, -1e9, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "mask"},
+		"a bias of zeros":            {"Add", make([]float32, 12), ""},
+		"a bias":                     {"Add", []float32{0, -100, -99, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		"a small bias of two values": {"Add", []float32{0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		"a mask that multiplies":     {"Mul", []float32{0, -100, -100, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		"rotary":                     {"Mul", angles, "rotary table"},
+		"angles that are added":      {"Add", angles, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := onnxtest.New(20)
+			b.Input("x", onnx.Float, "batch", 3, 4)
+			b.Float("block.scale.attn_mask", []int{3, 4}, c.values)
+			b.Node(c.op, []string{"x", "block.scale.attn_mask"}, []string{"y"})
+			b.Output("y", onnx.Float, "batch", 3, 4)
+			m, err := onnx.Parse(b.Bytes(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			roles := classifyWeights(m)
+			if got := roles.reasons[roles.all[0].Tensor]; got != c.reason {
+				t.Errorf("reason %q, want %q", got, c.reason)
+			}
+		})
+	}
+}
+
+// TestTablesInZoo: Swin's masks and EVA's table are no weights.
+func TestTablesInZoo(t *testing.T) {
+	zoo := filepath.Join(shareddata.Dir(t), "zoo")
+	for name, want := range map[string]map[string]int{
+		"swin-dynamo20":  {"mask": 1},
+		"eva02-dynamo20": {"rotary table": 1},
+	} {
+		m, err := onnx.Open(filepath.Join(zoo, name, "model.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		n, err := Build(m, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for _, s := range n.Skipped {
+			got[s.Reason]++
+		}
+		for reason, least := range want {
+			if got[reason] < least {
+				t.Errorf("%s: %d skipped as %q, want at least %d", name, got[reason], reason, least)
+			}
+		}
+	}
+}
