@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"modeldoctor/internal/atomicfile"
 	"modeldoctor/onnx"
 	"modeldoctor/report"
 
@@ -84,11 +85,11 @@ func checkPlace(flag, path string) error {
 	case !info.IsDir():
 		return usage("%s: %s is not a folder", flag, folder)
 	}
-	probe, err := os.CreateTemp(folder, ".modeldoctor-*")
+	probe, err := atomicfile.Create(path)
 	if err != nil {
 		return usage("%s: nothing can be written in %s: %v", flag, folder, err).withHint("choose another folder, or make this one writable")
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return probe.Discard()
 }
 
 // sameFile reports whether two paths lead to one file.
