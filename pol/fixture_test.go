@@ -122,3 +122,26 @@ func TestEvaluationTellsOfProgress(t *testing.T) {
 		within(t, "loss", e.Losses[i], l, 1e-5)
 	}
 }
+
+// TestBuiltInSample treats the fixture's head on the built-in images, which it
+// has not memorised, as `fix --perturb head --update head` does: the hold-out
+// loss surely falls, though a temperature takes off more. The figures of the
+// checkpoint are the golden ones.
+func TestBuiltInSample(t *testing.T) {
+	f := openFixture(t, graph.RunnerOptions{})
+	plan := f.plan(t, "pol", "head", "head")
+	opt := pol.DefaultOptions(plan.Recipe)
+	r, err := pol.Treat(t.Context(), f, f.sample(t, 2000, 1000, 2000), plan, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "hold-out loss before", r.Before.Loss, 4.593692, 1e-4)
+	within(t, "hold-out error before", r.Before.Error, 0.821, 1e-9)
+	within(t, "hold-out loss with a temperature", r.Temperature.Loss, 3.46628, 1e-3)
+	if !r.Accepted() || r.Gain.Mean < 0.2 || r.Temperature.Drop.Mean < r.Gain.Mean {
+		t.Errorf("gain %+v, with a temperature %+v", r.Gain, r.Temperature.Drop)
+	}
+	if head := f.Layer(t, "head"); len(r.Weights) != len(head.Weights) || r.Trained != head.Parameters {
+		t.Errorf("%d weights with %d parameters have changed", len(r.Weights), r.Trained)
+	}
+}
