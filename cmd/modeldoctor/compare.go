@@ -58,6 +58,9 @@ func compare(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(recipes, isPoL) && (c.IsSet("perturb") || c.IsSet("update") || c.IsSet("from")) {
+		return usage("--perturb, --update and --from concern pol only, which is not among --recipes")
+	}
 	polRecipe, err := pol.FindRecipe("pol")
 	if err != nil {
 		panic(err)
@@ -105,6 +108,9 @@ func compare(c *cli.Context) error {
 	return err
 }
 
+// isPoL tells the recipe whose layers are chosen here, once for all its runs.
+func isPoL(r pol.Recipe) bool { return r.Name == "pol" }
+
 // readRecipes reads --recipes.
 func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 	var recipes []pol.Recipe
@@ -127,7 +133,7 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 // fill runs the recipes, one row each.
 func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 	layers := map[string][]string{}
-	if slices.ContainsFunc(recipes, func(r pol.Recipe) bool { return r.Name == "pol" }) {
+	if slices.ContainsFunc(recipes, isPoL) {
 		switch err := table.choose(ctx, table.bar); {
 		case errors.Is(err, pol.ErrNothingToTreat):
 			layers["pol"] = nil
