@@ -260,8 +260,12 @@ func TestGain(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	for low, want := range map[float64]bool{0.001: true, 0: false, -0.001: false, math.NaN(): false} {
-		if r := (&Result{Gain: &metric.Estimate{Mean: 1, CI95: [2]float64{low, 2}}}); r.Accepted() != want {
+		r := &Result{Holdout: MinHoldout, Gain: &metric.Estimate{Mean: 1, CI95: [2]float64{low, 2}}}
+		if r.Accepted() != want {
 			t.Errorf("low end %v: accepted %v", low, !want)
+		}
+		if r.Holdout--; r.Accepted() {
+			t.Errorf("low end %v: accepted on %d examples", low, r.Holdout)
 		}
 	}
 	if (&Result{}).Accepted() {

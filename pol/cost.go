@@ -21,11 +21,16 @@ type Cost struct {
 
 // Total is the time of everything, without a diagnosis.
 func (c *Cost) Total(epochs int) time.Duration {
-	validations := 1 // before the training
-	if c.Steps > 0 {
-		validations += epochs
+	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + c.Validating(epochs) + c.HoldoutTime
+}
+
+// Validating is the time of all evaluations of V: before the training, and after
+// each epoch.
+func (c *Cost) Validating(epochs int) time.Duration {
+	if c.Steps == 0 {
+		epochs = 0
 	}
-	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + time.Duration(validations)*c.ValidationTime + c.HoldoutTime
+	return time.Duration(1+epochs) * c.ValidationTime
 }
 
 // Estimate measures one step of a plan, its scan included, and computes from it

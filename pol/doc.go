@@ -38,9 +38,9 @@
 //
 // Random numbers depend on the seed, their purpose and the epoch. The result is
 // the same to the bit for any number of threads, with and without a cache, and
-// for a training that was saved ([State]) and resumed. Weights and activations
-// are float32; sums over examples, norms and the optimiser's arithmetic are
-// float64.
+// for a training that was saved ([State]) and resumed. Weights, activations and
+// the sums of a few batches' gradients are float32, so that Model.Batch does make
+// a difference; sums of losses, norms and the optimiser's arithmetic are float64.
 //
 // The method is that of Terauchi, Sato and Kawakami (model diagnosis for better
 // generalisation, Tokyo Institute of Technology and Denso IT Laboratory).

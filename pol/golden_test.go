@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"modeldoctor/cifar"
@@ -168,6 +169,11 @@ func TestGolden(t *testing.T) {
 				within(t, "hold-out loss with it", r.Temperature.Loss, golden.TemperatureAlone.H.Loss, 1e-3)
 				t.Logf("seed %d: hold-out loss %.4f, drop %.4f ± %.4f, best epoch %d, %.1f s an epoch, scans %.0f %%, %d evaluations",
 					seed, r.After.Loss, r.Gain.Mean, r.Gain.SE, r.Best, r.SecondsPerEpoch(), 100*r.Scans.Share, r.Scans.Evaluations)
+				for w, values := range r.Weights {
+					if slices.Equal(values, f.Weight(w)) {
+						t.Errorf("seed %d: weight %d has its old values", seed, w)
+					}
+				}
 				losses, drops = append(losses, r.After.Loss), append(drops, r.Gain.Mean)
 			}
 			within(t, "hold-out loss", metric.Mean(losses), g.HLoss.Mean, g.HLoss.band())

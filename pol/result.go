@@ -17,6 +17,7 @@ type Result struct {
 	// Before and After are the figures of the hold-out set; Gain is the paired
 	// drop of its loss and ErrorDrop that of its error. After, Gain and ErrorDrop
 	// are absent where the training diverged before an epoch was complete.
+	Holdout   int // its number of examples
 	Before    metric.Figures
 	After     *metric.Figures
 	Gain      *metric.Estimate
@@ -74,8 +75,10 @@ type Temperature struct {
 const MinHoldout = 32
 
 // Accepted reports whether the hold-out loss has surely fallen: the lower end of
-// the 95 % interval of its drop is above zero.
-func (r *Result) Accepted() bool { return r.Gain != nil && r.Gain.CI95[0] > 0 }
+// the 95 % interval of its drop is above zero, on MinHoldout examples or more.
+func (r *Result) Accepted() bool {
+	return r.Gain != nil && r.Gain.CI95[0] > 0 && r.Holdout >= MinHoldout
+}
 
 // SecondsPerEpoch is the mean time of an epoch's steps; 0 without epochs.
 func (r *Result) SecondsPerEpoch() float64 {

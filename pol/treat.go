@@ -232,6 +232,7 @@ func (t *trainer) measureHoldout(ctx context.Context, r *Result, temperature *fl
 		}
 		t.progress.add(hi - lo)
 	}
+	r.Holdout = n
 	r.Before = before.Figures()
 	if temperature != nil {
 		losses := before.Logits.Losses(1 / *temperature)

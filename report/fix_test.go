@@ -24,7 +24,7 @@ func estimate(mean, se float64) *metric.Estimate {
 
 func treatmentData() TreatmentData {
 	return TreatmentData{
-		Name: "built-in CIFAR-100 sample", Train: Part{"train", 2000}, Validation: Part{"test (first half)", 1000}, Holdout: Part{"test (second half)", 2000},
+		Name: "built-in CIFAR-100 sample", Train: Part{Name: "train", N: 2000}, Validation: Part{Name: "test (first half)", N: 1000}, Holdout: Part{Name: "test (second half)", N: 2000},
 		Augment: "none", Views: 1,
 		Preprocess: Preprocess{Name: "preprocessor_config.json", Source: "fixtures/vit-cifar100/preprocessor_config.json", Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.25, 0.25, 0.25}, Size: [2]int{32, 32}},
 	}
@@ -65,9 +65,10 @@ func written(t *testing.T) *Fix {
 		Data:      treatmentData(),
 		Treatment: treatment,
 		Result: &pol.Result{
-			Epochs: []pol.Epoch{epoch(1, 0, pointer(4.5121), 4.1319, 0.801), epoch(2, 1, pointer(4.2213), 3.9841, 0.791), epoch(3, 15, nil, 3.9902, 0.793)},
-			Best:   2,
-			Before: metric.Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, After: &metric.Figures{Loss: 4.0087, Error: 0.806, ECE: 0.2014},
+			Holdout: 2000,
+			Epochs:  []pol.Epoch{epoch(1, 0, pointer(4.5121), 4.1319, 0.801), epoch(2, 1, pointer(4.2213), 3.9841, 0.791), epoch(3, 15, nil, 3.9902, 0.793)},
+			Best:    2,
+			Before:  metric.Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, After: &metric.Figures{Loss: 4.0087, Error: 0.806, ECE: 0.2014},
 			Gain: estimate(0.585, 0.0235), ErrorDrop: estimate(0.015, 0.0041),
 			Temperature: &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)},
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},

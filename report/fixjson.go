@@ -44,8 +44,9 @@ type jsonTreatmentData struct {
 }
 
 type jsonPart struct {
-	Name string `json:"name"`
-	N    int    `json:"n"`
+	Name   string `json:"name"`
+	N      int    `json:"n"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 type jsonRecipe struct {
@@ -336,7 +337,7 @@ func costSeconds(c *pol.Cost, epochs int) jsonCostSeconds {
 	return jsonCostSeconds{
 		Cache:      c.CacheTime.Seconds(),
 		Training:   (time.Duration(c.Steps) * c.StepTime).Seconds(),
-		Validation: (time.Duration(epochs) * c.ValidationTime).Seconds(),
+		Validation: c.Validating(epochs).Seconds(),
 		Holdout:    c.HoldoutTime.Seconds(),
 		Total:      c.Total(epochs).Seconds(),
 	}

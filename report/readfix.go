@@ -19,6 +19,23 @@ type FixFile struct {
 	CacheInFile     bool
 }
 
+// readFigures are figures of which null stands for what is not finite.
+type readFigures struct {
+	Loss  *float64 `json:"loss"`
+	Error *float64 `json:"error"`
+	ECE   *float64 `json:"ece"`
+}
+
+func (f *readFigures) figures() metric.Figures {
+	value := func(x *float64) float64 {
+		if x == nil {
+			return math.NaN()
+		}
+		return *x
+	}
+	return metric.Figures{Loss: value(f.Loss), Error: value(f.Error), ECE: value(f.ECE)}
+}
+
 // ReadFix reads a report of fix.
 func ReadFix(r io.Reader) (*FixFile, error) {
 	var j struct {
@@ -27,8 +44,8 @@ func ReadFix(r io.Reader) (*FixFile, error) {
 			Perturb []string `json:"perturb"`
 			Update  []string `json:"update"`
 		} `json:"recipe"`
-		Before fixFigures  `json:"before"`
-		After  *fixFigures `json:"after"`
+		Before readFigures  `json:"before"`
+		After  *readFigures `json:"after"`
 		Gain   *struct {
 			Loss float64    `json:"loss"`
 			CI95 [2]float64 `json:"ci95"`
@@ -53,7 +70,7 @@ func ReadFix(r io.Reader) (*FixFile, error) {
 		return nil, errors.New("no report of a treatment")
 	}
 	f := &FixFile{
-		Perturb: j.Recipe.Perturb, Update: j.Recipe.Update, Before: metric.Figures(j.Before),
+		Perturb: j.Recipe.Perturb, Update: j.Recipe.Update, Before: j.Before.figures(),
 		CacheBytes: j.Cache.Bytes, CacheInFile: j.Cache.Where == "file",
 		Run: CompareRun{
 			Seed: j.Provenance.Seed, SecondsPerEpoch: j.SecondsPerEpoch, PeakBytes: j.PeakBytes, ResidentBytes: j.Provenance.PeakBytes,
@@ -64,7 +81,7 @@ func ReadFix(r io.Reader) (*FixFile, error) {
 		f.Run.Stopped = *j.Stopped
 	}
 	if a := j.After; a != nil {
-		f.Run.Loss, f.Run.Error, f.Run.ECE = &a.Loss, &a.Error, &a.ECE
+		f.Run.Loss, f.Run.Error, f.Run.ECE = a.Loss, a.Error, a.ECE
 	}
 	if g := j.Gain; g != nil {
 		f.Run.Gain, f.Run.GainCI95 = &g.Loss, &g.CI95
@@ -88,7 +105,7 @@ func (r *CompareRow) Add(f *FixFile) {
 		if run.SecondsPerEpoch > 0 {
 			seconds = append(seconds, run.SecondsPerEpoch)
 		}
-		if run.Loss != nil {
+		if run.Loss != nil && run.Error != nil && run.ECE != nil {
 			loss, wrong, ece = append(loss, *run.Loss), append(wrong, *run.Error), append(ece, *run.ECE)
 		}
 		if run.Gain != nil {

@@ -8,8 +8,9 @@ import (
 
 // Part is a part of a data set.
 type Part struct {
-	Name string // the split and slice, such as test[:1000]
-	N    int    // number of images
+	Name   string // the split and slice, such as test[:1000]
+	N      int    // number of images
+	SHA256 string // of the images as the model sees them, with their labels; empty where they were not all read
 }
 
 // TreatmentData describes the images of a treatment.

@@ -64,7 +64,7 @@ func different(t *testing.T) *Verify {
 		{Location: "a.bin", SizeA: 0, SizeB: -1}, {Location: "b.bin", SizeA: -1, SizeB: 5},
 	}
 	v.Measured = &Measured{
-		Data: "built-in CIFAR-100 sample", Part: Part{"test (first half)", 1000},
+		Data: "built-in CIFAR-100 sample", Part: Part{Name: "test (first half)", N: 1000},
 		A: metric.Figures{Loss: 4.532, Error: 0.792, ECE: 0.317}, B: metric.Figures{Loss: 3.981, Error: 0.781, ECE: 0.19},
 		LossDrop: *estimate(0.551, 0.03), ErrorDrop: *estimate(0.011, 0.006),
 	}

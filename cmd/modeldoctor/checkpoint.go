@@ -11,7 +11,7 @@ import (
 
 // prepareCheckpoint makes the training save itself, and go on from what it has
 // saved, as the flags say.
-func (t *treatment) prepareCheckpoint(c *cli.Context) error {
+func (t *treatment) prepareCheckpoint(c *cli.Context, to target) error {
 	save, resume := c.String("checkpoint"), c.String("resume")
 	if save == "" && resume == "" {
 		return nil
@@ -23,15 +23,15 @@ func (t *treatment) prepareCheckpoint(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	t.options.Identity = map[string]string{"model": model}
+	t.options.Identity = map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(c.Bool("no-fuse"))}
 	for name, set := range map[string]*examples{"train": t.train, "val": t.validation} {
 		if t.options.Identity[name], err = set.SHA256(); err != nil {
 			return err
 		}
 	}
 	if save != "" {
-		if sameFile(save, t.path) || sameFile(save, c.String("out")) || save == c.String("out") {
-			return usage("--checkpoint: %s is the model or the file to write", save)
+		if sameFile(save, t.path) || sameFile(save, to.path) || sameFile(save, to.backup) {
+			return usage("--checkpoint: %s is the model, its backup or the file to write", save)
 		}
 		if err := checkPlace("--checkpoint", save); err != nil {
 			return err

@@ -187,7 +187,7 @@ func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint6
 	}
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.Name, "--seed", fmt.Sprint(seed)}
 	args = append(args, layers...)
-	args = append(args, table.passOn(r)...)
+	args = append(args, table.passOn()...)
 	process := exec.CommandContext(ctx, program, append(args, "--", table.path)...)
 	process.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "MODELDOCTOR_") })
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
@@ -214,17 +214,13 @@ func firstLine(stderr string) string {
 
 // passOn spells the flags that fix has, too, and that were set anywhere: on the
 // command line, in the environment or in the configuration file.
-func (table *comparison) passOn(r pol.Recipe) []string {
+func (table *comparison) passOn() []string {
 	c := table.c
 	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
 	var args []string
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if slices.Contains(own, name) || !c.IsSet(name) {
-			continue
-		}
-		if _, list := f.(*cli.StringSliceFlag); list {
-			args = append(args, "--"+name+"="+strings.Join(c.StringSlice(name), ","))
 			continue
 		}
 		args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))

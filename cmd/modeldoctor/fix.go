@@ -82,9 +82,6 @@ func fix(c *cli.Context) error {
 		return err
 	}
 	defer t.close()
-	if err := t.rehearse(c, to, out); err != nil {
-		return err
-	}
 	if err := t.choose(ctx, bar); err != nil {
 		return err
 	}
@@ -94,10 +91,13 @@ func fix(c *cli.Context) error {
 	if err := t.prepareOptions(bar); err != nil {
 		return err
 	}
+	if err := t.rehearse(c, to, out); err != nil {
+		return err
+	}
 	if to.dryRun {
 		return t.printPlan(ctx, c, out, start)
 	}
-	if err := t.prepareCheckpoint(c); err != nil {
+	if err := t.prepareCheckpoint(c, to); err != nil {
 		return err
 	}
 	result, err := pol.Treat(ctx, t.runner, t.data(), t.plan, t.options)
@@ -112,6 +112,17 @@ func fix(c *cli.Context) error {
 	}
 	if done.Model.SHA256, err = t.original.SHA256(); err != nil {
 		return err
+	}
+	for _, part := range []struct {
+		set    *examples
+		digest *string
+	}{{t.train, &done.Data.Train.SHA256}, {t.validation, &done.Data.Validation.SHA256}, {t.holdout, &done.Data.Holdout.SHA256}} {
+		if part.set == nil {
+			continue
+		}
+		if *part.digest, err = part.set.SHA256(); err != nil {
+			return err
+		}
 	}
 	if (result.Accepted() || done.Forced) && !to.trial {
 		if done.Output, err = t.write(to, done); err != nil {

@@ -69,7 +69,7 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 		return usage("--format: the name of the file is missing").withHint("write it behind the equals sign: --format json=report.json")
 	}
 	for _, other := range others {
-		if filepath.Clean(other.path) == filepath.Clean(path) {
+		if sameFile(other.path, path) {
 			return usage("--format: %s is named twice", path)
 		}
 	}
@@ -84,7 +84,7 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 		return usage("--format: %s is a folder, expected the name of a file", path)
 	}
 	for _, other := range taken {
-		if other != "" && (filepath.Clean(other) == filepath.Clean(path) || sameFile(other, path)) {
+		if sameFile(other, path) {
 			return usage("--format: %s is another file of this command and would be overwritten", path)
 		}
 	}

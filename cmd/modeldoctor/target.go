@@ -92,19 +92,62 @@ func checkPlace(flag, path string) error {
 	return probe.Discard()
 }
 
-// sameFile reports whether two paths lead to one file.
+// sameFile reports whether two paths lead to one file, or would once it is
+// there.
 func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
 	x, err1 := os.Stat(a)
 	y, err2 := os.Stat(b)
-	return err1 == nil && err2 == nil && os.SameFile(x, y)
+	if err1 == nil && err2 == nil {
+		return os.SameFile(x, y)
+	}
+	return place(a) == place(b)
 }
 
-// rehearse writes the model as it is to its target and takes it back, so that
-// what stands in the way is known before the training rather than after it: a
-// data file of another model, a disk that is full. No report or saved training
-// may take the place of a data file of the model.
+// place is a path without links in its folder and without the working
+// directory.
+func place(path string) string {
+	folder := filepath.Dir(path)
+	if real, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = real
+	}
+	if absolute, err := filepath.Abs(folder); err == nil {
+		folder = absolute
+	}
+	return filepath.Join(folder, filepath.Base(path))
+}
+
+// rehearse writes the weights to be treated, as they are, to the target and takes
+// the file back, so that what stands in the way is known before the training
+// rather than after it: a data file of another model, a disk that is full. No
+// report or saved training may take the place of a data file, here or there.
 func (t *treatment) rehearse(c *cli.Context, to target, out *output) error {
-	for _, file := range t.model.DataFiles() {
+	files := t.model.DataFiles()
+	if to.path != "" {
+		edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, InPlace: to.backup != ""}
+		for _, l := range append(t.plan.Update, t.options.Classifier) {
+			for _, w := range l.Weights {
+				edits.Weights[t.network.Weights[w].Tensor] = t.runner.Weight(w)
+			}
+		}
+		draft, err := t.model.Draft(to.path, edits)
+		if err != nil {
+			var target *onnx.WriteError
+			if errors.As(err, &target) && !full(err) {
+				return &failure{code: exitUsage, err: err, hint: hintOf(err)}
+			}
+			return err
+		}
+		for _, f := range draft.DataFiles() {
+			files = append(files, f.Path)
+		}
+		if err := draft.Discard(); err != nil {
+			return err
+		}
+	}
+	for _, file := range files {
 		for _, f := range out.files {
 			if sameFile(f.path, file) {
 				return usage("--format: %s is a data file of the model", f.path)
@@ -114,17 +157,7 @@ func (t *treatment) rehearse(c *cli.Context, to target, out *output) error {
 			return usage("--checkpoint: %s is a data file of the model", file)
 		}
 	}
-	if to.path == "" {
-		return nil
-	}
-	draft, err := t.model.Draft(to.path, onnx.Edits{InPlace: to.backup != ""})
-	if err != nil {
-		if full(err) {
-			return err
-		}
-		return &failure{code: exitUsage, err: err, hint: hintOf(err)}
-	}
-	return draft.Discard()
+	return nil
 }
 
 // full reports whether an error is about room on a disk.

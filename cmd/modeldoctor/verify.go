@@ -96,7 +96,7 @@ func verify(c *cli.Context) error {
 func changedLayers(n *graph.Network, comparison *onnx.Comparison) ([]report.LayerChange, error) {
 	moved := map[string]float64{} // ‖Δw‖ by tensor
 	for _, t := range comparison.Tensors {
-		if t.Compared && t.NormDelta > 0 {
+		if t.Compared && t.ElementsChanged > 0 {
 			moved[t.Name] = t.NormDelta
 		}
 	}
