@@ -16,8 +16,10 @@ import (
 	"strings"
 	"testing"
 
+	"modeldoctor/diag"
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
+	"modeldoctor/report"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -39,6 +41,7 @@ func TestMain(m *testing.M) {
 //	interrupts PHASE ARG...   run modeldoctor, and interrupt it once it reports
 //	                      that phase
 //	limited BYTES CODE ARG...  exits, with no file allowed to grow beyond BYTES
+//	recovers A B LAYER    of two reports of check, B shows less ΔL̂ for a layer
 //	validates SCHEMA FILE compare a report with a schema of docs/schema
 func TestScripts(t *testing.T) {
 	fixtures, err := filepath.Abs(filepath.Join("..", "..", "fixtures"))
@@ -55,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"interrupts": interrupts,
 			"limited":    limited,
+			"recovers":   recovers,
 			"validates":  validates,
 		},
 		Condition: func(name string) (bool, error) {
@@ -118,6 +122,26 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 	_ = cmd.Wait() // its status is looked at below
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		ts.Fatalf("exit status %d, want %d", code, exitInterrupted)
+	}
+}
+
+// recovers compares what a layer holds according to two reports of check.
+func recovers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: recovers A B LAYER")
+	}
+	var transfer [2]float64
+	for i, file := range args[:2] {
+		read, err := report.ReadCheck(strings.NewReader(ts.ReadFile(file)))
+		ts.Check(err)
+		k := slices.IndexFunc(read.Report.Layers, func(l diag.LayerResult) bool { return l.Name == args[2] })
+		if k < 0 || read.Report.Layers[k].Transfer == nil {
+			ts.Fatalf("%s has no figure of %s", file, args[2])
+		}
+		transfer[i] = read.Report.Layers[k].Transfer.DeltaLoss
+	}
+	if !(transfer[1] < transfer[0]) {
+		ts.Fatalf("ΔL̂ of %s was %g and is %g", args[2], transfer[0], transfer[1])
 	}
 }
 

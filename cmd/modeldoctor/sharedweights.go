@@ -100,11 +100,14 @@ func (t *treatment) untie(c *cli.Context, w *graph.Weight, uses []onnx.Use) erro
 		for i, l := range *layers {
 			g, found, err := network.FindLayer(l.Name)
 			if err != nil {
-				return fmt.Errorf("after untying %q: %w", w.Name, err)
+				return unreadable(fmt.Errorf("after untying %q: %w", w.Name, err), "--shared update trains it for all of its uses")
 			}
 			again[i] = spelled(network, g, found)
 		}
 		*layers = again
+	}
+	if t.model != t.original {
+		defer t.model.Close() // untied before; nothing refers to it any more
 	}
 	t.model, t.network = model, network
 	t.runner = graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
