@@ -11,7 +11,6 @@ import (
 
 	"modeldoctor/graph"
 	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
 )
 
 // scaleTolerance is relative to the largest logit: one more rounding of each
@@ -40,15 +39,7 @@ func checkScales(t *testing.T, cases []*zooCase) {
 }
 
 func checkScale(t *testing.T, c *zooCase, noFuse bool) {
-	m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	n, err := graph.Build(m, graph.Options{NoFuse: noFuse})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := c.build(t, noFuse)
 	weights, err := n.LogitScale()
 	if reason, refused := scaleRefusals[c.Name]; refused {
 		var described *graph.Error

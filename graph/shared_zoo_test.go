@@ -6,9 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph"
 	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
 )
 
 // sharedWeights are the weights of the zoo that serve several places. All
@@ -33,15 +31,7 @@ func TestSharedInZoo(t *testing.T) {
 		}
 		for _, noFuse := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/unfused=%v", c.Name, noFuse), func(t *testing.T) {
-				m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer m.Close()
-				n, err := graph.Build(m, graph.Options{NoFuse: noFuse})
-				if err != nil {
-					t.Fatal(err)
-				}
+				n := c.build(t, noFuse)
 				var got []string
 				for i, w := range n.Weights {
 					if uses := n.Shared(i); uses != nil {

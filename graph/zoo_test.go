@@ -179,16 +179,23 @@ func checkRefused(t *testing.T, c *zooCase) {
 	t.Errorf("refused %v, expected one of %q", in.Unsupported, c.Mentions)
 }
 
-func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
+// build reads the case's model, which is closed when the test ends.
+func (c *zooCase) build(t *testing.T, noFuse bool) *graph.Network {
+	t.Helper()
 	m, err := onnx.Open(filepath.Join(c.dir, "model.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	t.Cleanup(func() { m.Close() })
 	n, err := graph.Build(m, graph.Options{NoFuse: noFuse})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
+	n := c.build(t, noFuse)
 	p, err := graph.Probe(context.Background(), graph.NewRunner(n, graph.RunnerOptions{Threads: 2}), readFloat32s(t, filepath.Join(c.dir, "input.f32")), c.Labels)
 	if err != nil {
 		t.Fatal(err)

@@ -69,15 +69,11 @@ func (m *Model) Draft(target string, e Edits) (*Draft, error) {
 // checkTarget refuses a target that is the model itself, unless that is wanted,
 // or one of its data files.
 func (m *Model) checkTarget(target string, inPlace bool) error {
-	info, err := os.Stat(target)
-	if err != nil {
-		return nil // there is nothing that could be lost; Create says what is wrong
-	}
-	if own, err := os.Stat(m.Path); err == nil && os.SameFile(info, own) && !inPlace {
+	if oneFile(target, m.Path) && !inPlace {
 		return &WriteError{Path: target, Msg: "this is the model itself, which is not overwritten unless asked to", Advice: "give another name for the output"}
 	}
 	for _, t := range m.references(nil) {
-		if own, err := os.Stat(t.File); err == nil && os.SameFile(info, own) {
+		if oneFile(target, t.File) {
 			return &WriteError{Path: target, Msg: fmt.Sprintf("this is a data file of %s (tensor %q), which is never overwritten", m.Path, t.Name), Advice: "give another name for the output"}
 		}
 	}

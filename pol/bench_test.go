@@ -3,12 +3,12 @@ package pol_test
 import (
 	"path/filepath"
 	"runtime/debug"
-	"runtime/metrics"
 	"testing"
 	"time"
 
 	"modeldoctor/graph"
 	"modeldoctor/internal/fixture"
+	"modeldoctor/internal/peak"
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
 	"modeldoctor/pol"
@@ -25,39 +25,6 @@ func (p patterns) Read(i int, dst []float32) error {
 		dst[j] = float32((i*31+j*7)%113)/56 - 1
 	}
 	return nil
-}
-
-// memoryInUse is what the program holds of the system's memory, in bytes, the
-// heap and the arenas on it included: not mapped files, nor the pages that the
-// system keeps of files.
-func memoryInUse() uint64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
-}
-
-// watchMemory looks at the memory in use until peak is called, which returns
-// the most there was.
-func watchMemory() (peak func() uint64) {
-	stop, result := make(chan struct{}), make(chan uint64)
-	go func() {
-		most := memoryInUse()
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				most = max(most, memoryInUse())
-			case <-stop:
-				result <- most
-				return
-			}
-		}
-	}()
-	return func() uint64 {
-		close(stop)
-		return <-result
-	}
 }
 
 // BenchmarkStep compares PoL on the last block of a ViT-B/16, the head
@@ -83,7 +50,7 @@ func BenchmarkStep(b *testing.B) {
 	for _, test := range []struct{ recipe, perturb, update string }{{"pol", "head", "blocks.11"}, {"pof", "", ""}} {
 		b.Run(test.recipe, func(b *testing.B) {
 			var images, seconds float64
-			var peak uint64
+			var most int64
 			var cache int64
 			for b.Loop() {
 				// A runner of its own, so that its arena is no larger than it must be.
@@ -92,9 +59,9 @@ func BenchmarkStep(b *testing.B) {
 				opt := pol.DefaultOptions(plan.Recipe)
 				opt.Epochs, opt.Batch, opt.PerturbBatch, opt.Rate, opt.Memory, opt.TempDir = 2, 8, 16, 1e-3, 1, b.TempDir()
 				debug.FreeOSMemory()
-				most := watchMemory()
+				memory := peak.Start(2 * time.Millisecond)
 				r, err := pol.Treat(b.Context(), f, data, plan, opt)
-				peak = max(peak, most())
+				most = max(most, memory.Stop())
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -110,7 +77,7 @@ func BenchmarkStep(b *testing.B) {
 				cache = r.Cache.Bytes
 			}
 			b.ReportMetric(images/seconds, "images/s")
-			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+			b.ReportMetric(float64(most)/(1<<20), "peak-MiB")
 			b.ReportMetric(float64(cache)/(1<<20), "cache-MiB")
 		})
 	}

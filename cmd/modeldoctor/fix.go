@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"modeldoctor/diag"
+	"modeldoctor/internal/peak"
 	"modeldoctor/pol"
 	"modeldoctor/report"
 
@@ -17,11 +18,7 @@ import (
 )
 
 func fixCommand() *cli.Command {
-	var names []string
-	for _, r := range pol.Recipes() {
-		names = append(names, r.Name)
-	}
-	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(names, ", "))
+	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
 	return withHelp(&cli.Command{
 		Name:      "fix",
 		Usage:     "treat the worst layer; write OUT only if the hold-out loss surely falls",
@@ -42,6 +39,9 @@ func fixCommand() *cli.Command {
 		"modeldoctor fix --recipe temperature model.onnx -o calibrated.onnx",
 	)
 }
+
+// memoryInterval is the time between two looks at the memory in use.
+const memoryInterval = 20 * time.Millisecond
 
 // fix treats one model.
 func fix(c *cli.Context) error {
@@ -72,8 +72,8 @@ func fix(c *cli.Context) error {
 	}
 	ctx, cancel := withTimeout(c)
 	defer cancel()
-	memory := watchMemory()
-	defer memory.stop()
+	memory := peak.Start(memoryInterval)
+	defer memory.Stop()
 	bar := newProgress(c)
 	defer bar.finish()
 
@@ -129,7 +129,7 @@ func fix(c *cli.Context) error {
 			return err
 		}
 	}
-	done.PeakBytes = memory.stop()
+	done.PeakBytes = memory.Stop()
 	done.Provenance = provenance(c, t.runner, start)
 	err = out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.FixText(w, done, s) },

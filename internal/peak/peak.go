@@ -1,4 +1,5 @@
-package main
+// Package peak watches how much memory the program takes.
+package peak
 
 import (
 	"runtime/metrics"
@@ -6,24 +7,23 @@ import (
 	"time"
 )
 
-// memoryWatch samples how much memory the program holds for itself: the heap,
+// Watch samples how much memory the program holds for itself: the heap,
 // which the arenas are part of, with its garbage and the runtime's own. Pages of
 // mapped files are not in it.
-type memoryWatch struct {
+type Watch struct {
 	end  chan struct{}
 	done chan struct{}
 	once sync.Once
 	peak int64
 }
 
-// watchInterval is short beside the time for which a large allocation lives.
-const watchInterval = 20 * time.Millisecond
-
-func watchMemory() *memoryWatch {
-	w := &memoryWatch{end: make(chan struct{}), done: make(chan struct{})}
+// Start samples until Stop, at intervals that should be short beside the time for
+// which a large allocation lives.
+func Start(interval time.Duration) *Watch {
+	w := &Watch{end: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		tick := time.NewTicker(watchInterval)
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 		for {
@@ -39,9 +39,9 @@ func watchMemory() *memoryWatch {
 	return w
 }
 
-// stop ends the sampling and returns the most bytes that were held at a time. It
+// Stop ends the sampling and returns the most bytes that were held at a time. It
 // may be called again.
-func (w *memoryWatch) stop() int64 {
+func (w *Watch) Stop() int64 {
 	w.once.Do(func() { close(w.end) })
 	<-w.done
 	return w.peak
