@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"modeldoctor/graph"
+	"modeldoctor/graph/kernel"
 	"modeldoctor/internal/shareddata"
 	"modeldoctor/onnx"
 )
@@ -103,7 +104,8 @@ func TestFixtures(t *testing.T) { runCases(t, readCases(t, filepath.Join("..", "
 func TestZoo(t *testing.T) { runCases(t, readCases(t, filepath.Join(shareddata.Dir(t), "zoo"))) }
 
 // runCases compares logits, loss and the gradient norms of every weight and
-// block with what exporters' own frameworks computed, fused and unfused.
+// block with what exporters' own frameworks computed, fused and unfused, with
+// every variant of the kernels on one thread and on two.
 func runCases(t *testing.T, cases []*zooCase) {
 	passed, refused, listed := 0, 0, 0
 	for _, c := range cases {
@@ -196,15 +198,22 @@ func (c *zooCase) build(t *testing.T, noFuse bool) *graph.Network {
 
 func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
 	n := c.build(t, noFuse)
-	p, err := graph.Probe(context.Background(), graph.NewRunner(n, graph.RunnerOptions{Threads: 2}), readFloat32s(t, filepath.Join(c.dir, "input.f32")), c.Labels)
-	if err != nil {
-		t.Fatal(err)
+	input := readFloat32s(t, filepath.Join(c.dir, "input.f32"))
+	for _, v := range kernel.Variants() {
+		for _, threads := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%v, %d threads", v, threads), func(t *testing.T) {
+				p, err := graph.Probe(context.Background(), graph.NewRunner(n, graph.RunnerOptions{Threads: threads, Variant: &v}), input, c.Labels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkLogits(t, c, p)
+				if math.Abs(p.Loss-c.Loss) > 1e-4*c.Loss && !c.half() {
+					t.Errorf("loss %v, recorded %v", p.Loss, c.Loss)
+				}
+				checkGradients(t, c, n, p)
+			})
+		}
 	}
-	checkLogits(t, c, p)
-	if math.Abs(p.Loss-c.Loss) > 1e-4*c.Loss && !c.half() {
-		t.Errorf("loss %v, recorded %v", p.Loss, c.Loss)
-	}
-	checkGradients(t, c, n, p)
 }
 
 func checkLogits(t *testing.T, c *zooCase, p *graph.ProbeResult) {
