@@ -51,6 +51,32 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestTablePairs: sines and cosines in two tensors are known by each other.
+func TestTablePairs(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second []float32
+		reason        string
+	}{
+		"angles":           {[]float32{0, 0.6, 0.8, -1}, []float32{1, 0.8, -0.6, 0}, "rotary table"},
+		"other angles":     {[]float32{0, 0.6, 0.8, -1}, []float32{1, 0.8, -0.7, 0}, ""},
+		"untrained scales": {[]float32{0, 0, 0, 0}, []float32{1, 1, 1, 1}, ""},
+	} {
+		b := onnxtest.New(20)
+		b.Input("x", onnx.Float, "batch", 2, 2)
+		b.Float("first", []int{2, 2}, c.first)
+		b.Float("second", []int{2, 2}, c.second)
+		b.Node("Mul", []string{"x", "first"}, []string{"y"})
+		b.Node("Mul", []string{"y", "second"}, []string{"z"})
+		b.Output("z", onnx.Float, "batch", 2, 2)
+		roles := classifyWeights(parse(t, b))
+		for _, w := range roles.all {
+			if got := roles.reasons[w.Tensor]; got != c.reason {
+				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, c.reason)
+			}
+		}
+	}
+}
+
 // TestTablesInZoo: Swin's masks and EVA's table are no weights.
 func TestTablesInZoo(t *testing.T) {
 	zoo := filepath.Join(shareddata.Dir(t), "zoo")

@@ -3,7 +3,6 @@ package graph
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"modeldoctor/graph/op"
@@ -55,6 +54,8 @@ var parameterOperands = map[string]map[int]string{
 	"Dropout":            {1: "operator parameter"},
 	"QuantizeLinear":     {1: "quantisation scale"},
 	"DequantizeLinear":   {1: "quantisation scale"},
+	// The tables of ai.onnx's operator, and of com.microsoft's.
+	"RotaryEmbedding": {1: rotaryTable, 2: rotaryTable, 3: rotaryTable},
 }
 
 func classifyWeights(m *onnx.Model) *weightRoles {
@@ -76,10 +77,11 @@ func classifyWeights(m *onnx.Model) *weightRoles {
 			} else if isMask(w) {
 				r.reasons[w.Tensor] = "mask"
 			} else if isRotaryTable(w) {
-				r.reasons[w.Tensor] = "rotary table"
+				r.reasons[w.Tensor] = rotaryTable
 			}
 		}
 	}
+	r.excludeTablePairs()
 	return r
 }
 
@@ -95,70 +97,6 @@ func parameterReason(uses []onnx.Use) string {
 		reason = why
 	}
 	return reason
-}
-
-// maxTableElements bounds the tensors that are read to see whether they are
-// masks or rotary tables.
-const maxTableElements = 1 << 20
-
-// isMask reports whether a tensor that is added or selected holds nothing but
-// zeros and one large negative number, or several very large ones. Its name does
-// not matter: Swin's is called like a parameter.
-func isMask(w onnx.Weight) bool {
-	if w.Tensor.Elements() > maxTableElements || !usedBy(w, "Add", "Where") {
-		return false
-	}
-	data, err := w.Tensor.Float32s()
-	if err != nil {
-		return false
-	}
-	var masked float32
-	for _, x := range data {
-		switch {
-		case x == 0 || x == masked:
-		case x <= -10 && masked == 0:
-			masked = x
-		case x <= -1e4 && masked <= -1e4:
-		default:
-			return false
-		}
-	}
-	return masked != 0
-}
-
-// isRotaryTable reports whether each row of a tensor that others are multiplied
-// by is sines followed by as many cosines, as timm stores the angles of rotary
-// embeddings.
-func isRotaryTable(w onnx.Weight) bool {
-	shape := w.Tensor.Shape
-	if w.Tensor.Elements() > maxTableElements || len(shape) < 2 || shape[len(shape)-1]%2 != 0 || !usedBy(w, "Mul") {
-		return false
-	}
-	data, err := w.Tensor.Float32s()
-	if err != nil {
-		return false
-	}
-	const tolerance = 1e-3 // half types round
-	width := shape[len(shape)-1]
-	for row := 0; row < len(data); row += width {
-		sines, cosines := data[row:row+width/2], data[row+width/2:row+width]
-		for i, s := range sines {
-			if c := cosines[i]; !(math.Abs(float64(s)*float64(s)+float64(c)*float64(c)-1) <= tolerance) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// usedBy reports whether a tensor has uses, all by the given operators.
-func usedBy(w onnx.Weight, operators ...string) bool {
-	for _, u := range w.Uses {
-		if !slices.Contains(operators, u.Node.OpType) {
-			return false
-		}
-	}
-	return len(w.Uses) > 0
 }
 
 // candidate reports whether t is a weight as far as is known.
