@@ -357,13 +357,15 @@ func unsupportedNodes(m *onnx.Model, registry *op.Registry, live []*onnx.Node) [
 		structural[u.Node] = u
 	}
 	for _, n := range live {
+		if n.Guard != nil {
+			continue // perhaps of a branch that is not taken: seen when it is lowered
+		}
 		if u, ok := structural[n.Label()]; ok {
 			list = append(list, u)
 			continue
 		}
-		opset := m.Opset(n.Domain)
-		if _, err := registry.Find(n.Domain, n.OpType, opset); err != nil {
-			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: opset, Reason: err.Error()})
+		if _, err := registry.Find(n.Domain, n.OpType, n.Opset); err != nil {
+			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset, Reason: err.Error()})
 		}
 	}
 	return list

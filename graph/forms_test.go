@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"modeldoctor/onnx"
@@ -17,6 +18,17 @@ import (
 type rotaryViT struct {
 	*onnxtest.Builder
 	modern bool
+	// functions makes the blocks calls of one function, and the head a branch of
+	// an If.
+	functions bool
+	body      *onnxtest.Builder // where nodes go
+	path      string            // of the block whose weights are added
+	weights   []string          // of it
+}
+
+// Node adds a node to the graph or to the function that is being written.
+func (v *rotaryViT) Node(op string, inputs, outputs []string, attrs ...onnxtest.Attr) {
+	v.body.Node(op, inputs, outputs, attrs...)
 }
 
 const (
@@ -26,12 +38,13 @@ const (
 	rotaryHalf   = rotaryWidth / rotaryHeads / 2
 )
 
-func newRotaryViT(modern bool) *rotaryViT {
+func newRotaryViT(modern, functions bool) *rotaryViT {
 	opset := int64(20)
 	if modern {
 		opset = 24
 	}
-	v := &rotaryViT{onnxtest.New(opset), modern}
+	b := onnxtest.New(opset)
+	v := &rotaryViT{Builder: b, body: b, modern: modern, functions: functions}
 	v.Input("image", onnx.Float, "batch", 3, 6, 6)
 	v.Output("logits", onnx.Float, "batch", 4)
 	v.weight("patch_embed.weight", rotaryWidth, 3, 2, 2)
@@ -43,12 +56,62 @@ func newRotaryViT(modern bool) *rotaryViT {
 	v.Node("Reshape", []string{"patches", "tokens_shape"}, []string{"channels"})
 	v.Node("Transpose", []string{"channels"}, []string{"x0"}, onnxtest.Ints("perm", 0, 2, 1))
 	for i := range 2 {
-		v.block(fmt.Sprintf("blocks.%d.", i), fmt.Sprintf("x%d", i), fmt.Sprintf("x%d", i+1))
+		in, out := fmt.Sprintf("x%d", i), fmt.Sprintf("x%d", i+1)
+		if functions {
+			v.call(i, in, out)
+			continue
+		}
+		v.path = fmt.Sprintf("blocks.%d.", i)
+		v.block(in, out)
 	}
+	v.path = ""
 	v.Node("ReduceMean", []string{"x2", "token_axis"}, []string{"pooled"}, onnxtest.Int("keepdims", 0))
-	v.weight("head.weight", rotaryWidth, 4)
-	v.Node("MatMul", []string{"pooled", "head.weight"}, []string{"logits"})
+	if functions {
+		v.choice()
+		return v
+	}
+	v.Node("MatMul", []string{"pooled", v.weight("head.weight", rotaryWidth, 4)}, []string{"logits"})
 	return v
+}
+
+// call makes block i a call of a function, which is written with the first.
+func (v *rotaryViT) call(i int, in, out string) {
+	v.path, v.weights = fmt.Sprintf("blocks.%d.", i), nil
+	v.body = onnxtest.New(24)
+	v.block("in", "out")
+	formal := []string{"in", "epsilon", "scale", "last_axis", "cos_cache", "sin_cache", "position_ids", "heads_shape", "merged_shape"}
+	actual := append([]string{in}, formal[1:]...)
+	for _, w := range v.weights {
+		formal, actual = append(formal, v.path+w), append(actual, v.path+w)
+	}
+	if i == 0 {
+		v.Function("local", "Block", "", formal, []string{"out"}, v.body, nil)
+		v.Domain("local", 1)
+	}
+	v.body = v.Builder
+	v.body.Node("Block", actual, []string{out}).Domain("local").Name(v.path + "call")
+}
+
+// choice makes the head the branch that is taken of an If whose condition is
+// computed from shapes, as PyTorch's older exporter writes them. The other branch
+// could not be run.
+func (v *rotaryViT) choice() {
+	head := newBranch("MatMul", "pooled", "head.weight")
+	head.Float("head.weight", []int{rotaryWidth, 4}, weightValues(4*rotaryWidth))
+	v.Node("Shape", []string{"x2"}, []string{"x2_shape"})
+	v.Node("Slice", []string{"x2_shape", "token_axis", "two"}, []string{"x2_tokens"})
+	v.Int64("two", []int{1}, []int64{2})
+	v.Int64("nine", []int{1}, []int64{rotaryTokens})
+	v.Node("Equal", []string{"x2_tokens", "nine"}, []string{"is_nine"})
+	v.Node("If", []string{"is_nine"}, []string{"logits"},
+		onnxtest.Graph("then_branch", head.GraphBytes()), onnxtest.Graph("else_branch", newBranch("NoSuchOperator", "pooled").GraphBytes()))
+}
+
+func newBranch(op string, inputs ...string) *onnxtest.Builder {
+	b := onnxtest.New(24)
+	b.Node(op, inputs, []string{"result"})
+	b.Output("result", onnx.Float, "batch", 4)
+	return b
 }
 
 func (v *rotaryViT) weight(name string, shape ...int) string {
@@ -56,12 +119,17 @@ func (v *rotaryViT) weight(name string, shape ...int) string {
 	for _, d := range shape {
 		n *= d
 	}
+	v.Float(v.path+name, shape, weightValues(n))
+	v.weights = append(v.weights, name)
+	return v.path + name
+}
+
+func weightValues(n int) []float32 {
 	data := ramp(n)
 	for i := range data {
 		data[i] = 0.3 + 0.5*data[i]
 	}
-	v.Float(name, shape, data)
-	return name
+	return data
 }
 
 // tables adds the angles: a table of half the features for RotaryEmbedding, and
@@ -106,6 +174,7 @@ func (v *rotaryViT) node(op, output string, inputs []string, attrs ...onnxtest.A
 // weight.
 func (v *rotaryViT) norm(name, x string, width int) string {
 	w := v.weight(name+".weight", width)
+	name = v.path + name
 	if v.modern {
 		return v.node("RMSNormalization", name, []string{x, w}, onnxtest.Float("epsilon", 1e-5))
 	}
@@ -126,15 +195,16 @@ func (v *rotaryViT) rotate(name, x string) string {
 	return v.node("Add", name, []string{v.node("Mul", name+".a", []string{x, "cosines"}), v.node("Mul", name+".b", []string{turned, "sines"})})
 }
 
-func (v *rotaryViT) block(prefix, x, out string) {
-	y := v.norm(prefix+"norm1", x, rotaryWidth)
+func (v *rotaryViT) block(x, out string) {
+	prefix := v.path
+	y := v.norm("norm1", x, rotaryWidth)
 	part := map[string]string{}
 	for _, name := range []string{"q", "k", "v"} {
-		z := v.node("MatMul", prefix+name, []string{y, v.weight(prefix+name+".weight", rotaryWidth, rotaryWidth)})
+		z := v.node("MatMul", prefix+name, []string{y, v.weight(name+".weight", rotaryWidth, rotaryWidth)})
 		z = v.node("Reshape", prefix+name+".heads", []string{z, "heads_shape"})
 		z = v.node("Transpose", prefix+name+".perm", []string{z}, onnxtest.Ints("perm", 0, 2, 1, 3))
 		if name != "v" {
-			z = v.rotate(prefix+name+".rotated", v.norm(prefix+name+"_norm", z, rotaryWidth/rotaryHeads))
+			z = v.rotate(prefix+name+".rotated", v.norm(name+"_norm", z, rotaryWidth/rotaryHeads))
 		}
 		part[name] = z
 	}
@@ -148,7 +218,7 @@ func (v *rotaryViT) block(prefix, x, out string) {
 	}
 	y = v.node("Transpose", prefix+"unperm", []string{y}, onnxtest.Ints("perm", 0, 2, 1, 3))
 	y = v.node("Reshape", prefix+"merged", []string{y, "merged_shape"})
-	y = v.node("MatMul", prefix+"proj", []string{y, v.weight(prefix+"proj.weight", rotaryWidth, rotaryWidth)})
+	y = v.node("MatMul", prefix+"proj", []string{y, v.weight("proj.weight", rotaryWidth, rotaryWidth)})
 	v.Node("Add", []string{x, y}, []string{out})
 }
 
@@ -159,22 +229,7 @@ func TestNewestOperators(t *testing.T) {
 	var outcomes []outcome
 	for _, modern := range []bool{true, false} {
 		for _, noFuse := range []bool{false, true} {
-			n, err := Build(parse(t, newRotaryViT(modern).Builder), Options{Batch: 2, NoFuse: noFuse})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(n.Weights) != 2+2*7 {
-				t.Errorf("modern=%v: %d weights, %v skipped", modern, len(n.Weights), n.Skipped)
-			}
-			in, labels := randomBatch(n, 2)
-			o := compute(t, n, RunnerOptions{}, in, labels)
-			// The two forms do not use their weights in one order.
-			byName, index := map[int][]float32{}, weightNames(n)
-			for i, name := range slices.Sorted(maps.Keys(index)) {
-				byName[i] = o.grads[index[name]]
-			}
-			o.grads = byName
-			outcomes = append(outcomes, o)
+			outcomes = append(outcomes, computeByName(t, newRotaryViT(modern, false), noFuse))
 		}
 	}
 	for _, other := range outcomes[1:] {
@@ -182,11 +237,51 @@ func TestNewestOperators(t *testing.T) {
 	}
 }
 
-// weightNames gives the index of each weight by its name.
-func weightNames(n *Network) map[string]int {
+// computeByName computes everything, with the weights numbered by their names:
+// the forms do not use them in one order.
+func computeByName(t *testing.T, v *rotaryViT, noFuse bool) outcome {
+	t.Helper()
+	n, err := Build(parse(t, v.Builder), Options{Batch: 2, NoFuse: noFuse})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(n.Weights) != 2+2*7 {
+		t.Errorf("%d weights, %v skipped", len(n.Weights), n.Skipped)
+	}
 	index := map[string]int{}
 	for i, w := range n.Weights {
 		index[w.Name] = i
 	}
-	return index
+	in, labels := randomBatch(n, 2)
+	o := compute(t, n, RunnerOptions{}, in, labels)
+	byName := map[int][]float32{}
+	for i, name := range slices.Sorted(maps.Keys(index)) {
+		byName[i] = o.grads[index[name]]
+	}
+	o.grads = byName
+	return o
+}
+
+// TestFunctionsAndBranches: a model whose blocks are calls of a function and
+// whose head is a branch is, to the bit, the model without them.
+func TestFunctionsAndBranches(t *testing.T) {
+	for _, noFuse := range []bool{false, true} {
+		computeByName(t, newRotaryViT(true, true), noFuse).equal(t, computeByName(t, newRotaryViT(true, false), noFuse))
+	}
+}
+
+// TestBranchOfImage: an If whose condition depends on the image is refused by
+// name.
+func TestBranchOfImage(t *testing.T) {
+	v := newRotaryViT(true, false)
+	b := v.Builder
+	b.Node("ReduceMax", []string{"image"}, []string{"largest"}, onnxtest.Int("keepdims", 0))
+	b.Node("Greater", []string{"largest", "epsilon"}, []string{"bright"})
+	same := newBranch("Identity", "logits").GraphBytes()
+	b.Node("If", []string{"bright"}, []string{"chosen"}, onnxtest.Graph("then_branch", same), onnxtest.Graph("else_branch", same)).Name("choice")
+	b.Output("chosen", onnx.Float, "batch", 4)
+	_, err := Build(parse(t, b), Options{Output: "chosen"})
+	if err == nil || !strings.Contains(err.Error(), `node "choice" (If): which branch is taken depends on the image`) {
+		t.Errorf("error %v", err)
+	}
 }

@@ -27,13 +27,16 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 	l.values[spec.Name] = image
 	l.raw[image] = true
 	for _, node := range live {
+		if !l.taken(node.Guard) {
+			continue
+		}
 		if err := l.lower(registry, node); err != nil {
 			var refused *op.UnsupportedError
 			var data *onnx.FormatError
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, nil, err
 			}
-			return nil, []onnx.Unsupported{{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: m.Opset(node.Domain), Reason: err.Error()}}, nil
+			return nil, []onnx.Unsupported{{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: node.Opset, Reason: err.Error()}}, nil
 		}
 	}
 	logits := l.values[output]
@@ -82,7 +85,7 @@ func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
 		moves[s.Out] = true
 		if _, ok := s.Op.(op.Differentiable); !ok && s.Node != nil {
 			n := s.Node
-			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: m.Opset(n.Domain),
+			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset,
 				Reason: fmt.Sprintf("%s has no gradient, and weights lie below it", s.Op.Name())})
 		}
 	}
@@ -101,14 +104,28 @@ type lowerer struct {
 	roles *weightRoles
 }
 
+// taken reports whether nodes under the guard are computed: whether all its
+// conditions are known and hold. One that is not known is the If's to report.
+func (l *lowerer) taken(g *onnx.Guard) bool {
+	for ; g != nil; g = g.Outer {
+		v, err := l.value(g.Condition, false)
+		if err != nil {
+			return false
+		}
+		if holds, known := op.KnownBool(v); !known || holds != g.Then {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
 		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
 			return nil // a weight that is stored in a node: read where it is used
 		}
 	}
-	opset := l.model.Opset(node.Domain)
-	entry, err := registry.Find(node.Domain, node.OpType, opset)
+	entry, err := registry.Find(node.Domain, node.OpType, node.Opset)
 	if err != nil {
 		return err
 	}
@@ -122,12 +139,15 @@ func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
 		if name == "" {
 			continue
 		}
-		if in[i], err = l.value(name, node, preprocesses); err != nil {
+		if in[i], err = l.value(name, preprocesses); err != nil {
+			if node.OpType == "If" && i > 0 {
+				continue // a result of the branch that is not taken
+			}
 			return err
 		}
 	}
 	l.program.At(node)
-	out, err := entry.Lower(&op.Call{Program: l.program, Node: node, Opset: opset, In: in})
+	out, err := entry.Lower(&op.Call{Program: l.program, Node: node, Opset: node.Opset, In: in})
 	if err != nil {
 		return err
 	}
@@ -163,7 +183,7 @@ func isPointwise(n *onnx.Node) bool {
 
 // value returns the value of a name: computed before, a weight, or a constant
 // of the file.
-func (l *lowerer) value(name string, node *onnx.Node, preprocessing bool) (*op.Value, error) {
+func (l *lowerer) value(name string, preprocessing bool) (*op.Value, error) {
 	if v := l.values[name]; v != nil {
 		return v, nil
 	}

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"iter"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -58,11 +59,53 @@ func typeOf(attr wire.Message) uint64 {
 	return typeUndefined
 }
 
+// protos returns the node's attributes by name. Those that refer to an attribute
+// of the function around the node are what the call gives; without that they are
+// absent.
+func (n *Node) protos() iter.Seq2[string, wire.Message] {
+	return func(yield func(string, wire.Message) bool) {
+		for attr := range n.message.Each(nodeAttribute) {
+			name := string(attr.Bytes(attributeName))
+			if ref := attr.Bytes(attributeRef); len(ref) > 0 {
+				given, ok := n.given[string(ref)]
+				if !ok {
+					continue
+				}
+				attr = given
+			}
+			if !yield(name, attr) {
+				return
+			}
+		}
+	}
+}
+
+// checkReferences refuses an attribute that refers to one of a function where
+// there is none, or to one of another type.
+func (m *Model) checkReferences(n *Node) error {
+	for attr := range n.message.Each(nodeAttribute) {
+		ref := string(attr.Bytes(attributeRef))
+		if ref == "" {
+			continue
+		}
+		if n.given == nil {
+			return m.failAt(n, exportAgain, "attribute %q refers to attribute %q of a function, but the node is in none", attr.Bytes(attributeName), ref)
+		}
+		given, ok := n.given[ref]
+		if want := attr.Uint(attributeType); ok && want != typeUndefined && want != typeOf(given) {
+			return m.failAt(n, exportAgain, "attribute %q has type %d, but attribute %q of the call, to which it refers, has type %d", attr.Bytes(attributeName), want, ref, typeOf(given))
+		}
+	}
+	return nil
+}
+
 // readAttributes checks the attributes of n and reads those that onnx-go does
 // not: tensors and the presence of graphs. The plain ones follow from onnx-go.
 func (m *Model) readAttributes(n *Node) error {
-	for attr := range n.message.Each(nodeAttribute) {
-		name := string(attr.Bytes(attributeName))
+	if err := m.checkReferences(n); err != nil {
+		return err
+	}
+	for name, attr := range n.protos() {
 		offset, _ := attr.Range()
 		if _, twice := n.attributes[name]; twice || name == "" {
 			e := m.fail(offset, fmt.Sprintf("attribute %q is given twice or has no name", name), "")

@@ -46,9 +46,9 @@ func (m *Model) constant(n *Node) (*Tensor, error) {
 	if t := n.Tensor("value"); t != nil {
 		return t, nil
 	}
-	for attr := range n.message.Each(nodeAttribute) {
+	for name, attr := range n.protos() {
 		for _, form := range constantForms {
-			if form.name == string(attr.Bytes(attributeName)) {
+			if form.name == name {
 				return m.constantFrom(n, attr, form)
 			}
 		}

@@ -6,12 +6,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"modeldoctor/onnx/internal/wire"
 )
 
 const (
 	truncatedHint = "the file is cut short: copy or download it again"
 	notONNXHint   = "give the .onnx file that the exporter wrote"
+	exportAgain   = "export the model again"
 )
 
 // decode reads the structure of m.data.
@@ -27,6 +30,9 @@ func (m *Model) decode() error {
 	}
 	m.index = index
 	if err := m.header(); err != nil {
+		return err
+	}
+	if err := m.readFunctions(); err != nil {
 		return err
 	}
 	if err := m.values(); err != nil {
@@ -65,15 +71,7 @@ func (m *Model) header() error {
 	m.Producer = clean(root.Bytes(modelProducer))
 	m.ProducerVersion = clean(root.Bytes(modelProducerVersion))
 	m.Metadata = entries(root, modelMetadata)
-	m.Opsets = map[string]int64{}
-	for opset := range root.Each(modelOpset) {
-		m.Opsets[canonicalDomain(clean(opset.Bytes(opsetDomain)))] = int64(opset.Uint(opsetVersion))
-	}
-	m.functions = map[functionKey]bool{}
-	for f := range root.Each(modelFunction) {
-		m.Functions++
-		m.functions[functionKey{canonicalDomain(string(f.Bytes(functionDomain))), string(f.Bytes(functionName)), string(f.Bytes(functionOverload))}] = true
-	}
+	m.Opsets = opsets(root, modelOpset)
 	graphs := 0
 	for g := range root.Each(modelGraph) {
 		m.graph = g
@@ -87,10 +85,19 @@ func (m *Model) header() error {
 		return m.fail(0, "the file has no graph: it is not an ONNX model, or an empty one", notONNXHint)
 	case graphs > 1:
 		offset, _ := m.graph.Range()
-		return m.fail(offset, fmt.Sprintf("the file has %d graphs, expected one", graphs), "export the model again")
+		return m.fail(offset, fmt.Sprintf("the file has %d graphs, expected one", graphs), exportAgain)
 	}
 	m.GraphName = clean(m.graph.Bytes(graphName))
 	return nil
+}
+
+// opsets returns the versions that a model or a function imports, by domain.
+func opsets(message wire.Message, field protowire.Number) map[string]int64 {
+	versions := map[string]int64{}
+	for opset := range message.Each(field) {
+		versions[canonicalDomain(clean(opset.Bytes(opsetDomain)))] = int64(opset.Uint(opsetVersion))
+	}
+	return versions
 }
 
 // clean returns text for people: what is not UTF-8 in it is replaced.
@@ -113,21 +120,14 @@ func (m *Model) values() error {
 		if f.Number() != graphInitializer {
 			continue
 		}
-		t, err := m.tensor(f.Message(), nil, "")
+		t, err := m.initializer(f.Message())
 		if err != nil {
 			return err
 		}
-		if t.Name == "" {
-			return t.fail("an initializer without a name", "")
-		}
-		if !utf8.ValidString(t.Name) {
-			return t.fail("the name is not UTF-8", notONNXHint)
-		}
 		if m.constants[t.Name] != nil {
-			return t.fail("two initializers have this name", "export the model again")
+			return t.fail("two initializers have this name", exportAgain)
 		}
-		m.constants[t.Name] = t
-		m.Tensors = append(m.Tensors, t)
+		m.addTensor(t)
 	}
 	for range m.graph.Each(graphSparse) {
 		m.SparseInitializers++
@@ -150,9 +150,28 @@ func (m *Model) values() error {
 	}
 	if len(m.Outputs) == 0 {
 		offset, _ := m.graph.Range()
-		return m.fail(offset, "the graph has no outputs", "export the model again")
+		return m.fail(offset, "the graph has no outputs", exportAgain)
 	}
 	return nil
+}
+
+// initializer reads an initializer, without its data.
+func (m *Model) initializer(message wire.Message) (*Tensor, error) {
+	t, err := m.tensor(message, nil, "")
+	switch {
+	case err != nil:
+		return nil, err
+	case t.Name == "":
+		return nil, t.fail("an initializer without a name", "")
+	case !utf8.ValidString(t.Name):
+		return nil, t.fail("the name is not UTF-8", notONNXHint)
+	}
+	return t, nil
+}
+
+func (m *Model) addTensor(t *Tensor) {
+	m.constants[t.Name] = t
+	m.Tensors = append(m.Tensors, t)
 }
 
 func (m *Model) valueInfo(message wire.Message) (v ValueInfo, err error) {
@@ -189,50 +208,18 @@ func dimension(message wire.Message) Dim {
 }
 
 // nodes reads the NodeProtos in file order, with everything but the values of
-// their plain attributes.
+// their plain attributes. Calls of functions and branches are inlined.
 func (m *Model) nodes() ([]*Node, error) {
-	var nodes []*Node
-	for message := range m.graph.Each(graphNode) {
-		n := &Node{Index: len(nodes), message: message}
-		n.Offset, _ = message.Range()
-		for f := range message.Fields() {
-			var err error
-			switch f.Number() {
-			case nodeInput:
-				err = m.appendName(&n.Inputs, f)
-			case nodeOutput:
-				err = m.appendName(&n.Outputs, f)
-			case nodeName:
-				n.Name, err = m.name(f)
-			case nodeOpType:
-				n.OpType, err = m.name(f)
-			case nodeDomain:
-				n.Domain, err = m.name(f)
-				n.Domain = canonicalDomain(n.Domain)
-			case nodeOverload:
-				n.Overload, err = m.name(f)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		if n.OpType == "" || len(n.Outputs) == 0 {
-			e := m.fail(n.Offset, "a node needs an operator and an output, it has none", "export the model again")
-			e.Node = n.Label()
-			return nil, e
-		}
-		n.Scopes = parseScopes(n.Metadata(scopesKey))
-		if err := m.readAttributes(n); err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, n)
+	l := inliner{model: m, constants: map[int64]string{}}
+	if err := l.nodesOf(m.graph, graphNode, &scope{opsets: m.Opsets}); err != nil {
+		return nil, err
 	}
-	if len(nodes) == 0 {
+	if len(l.nodes) == 0 {
 		offset, _ := m.graph.Range()
-		return nil, m.fail(offset, "the graph has no nodes", "export the model again")
+		return nil, m.fail(offset, "the graph has no nodes", exportAgain)
 	}
-	for _, n := range nodes {
-		if n.OpType != "Constant" || n.Domain != "" || n.Outputs[0] == "" {
+	for _, n := range l.nodes {
+		if !n.isConstant() {
 			continue
 		}
 		t, err := m.constant(n)
@@ -243,7 +230,43 @@ func (m *Model) nodes() ([]*Node, error) {
 			m.constants[t.Name] = t
 		}
 	}
-	return nodes, nil
+	return l.nodes, nil
+}
+
+// node reads a NodeProto that stands in s.
+func (m *Model) node(message wire.Message, s *scope) (*Node, error) {
+	n := &Node{message: message, given: s.given, inlined: s.names != nil, Guard: s.guard}
+	n.Offset, _ = message.Range()
+	for f := range message.Fields() {
+		var err error
+		switch f.Number() {
+		case nodeInput:
+			err = m.appendName(&n.Inputs, f)
+		case nodeOutput:
+			err = m.appendName(&n.Outputs, f)
+		case nodeName:
+			n.Name, err = m.name(f)
+		case nodeOpType:
+			n.OpType, err = m.name(f)
+		case nodeDomain:
+			n.Domain, err = m.name(f)
+			n.Domain = canonicalDomain(n.Domain)
+		case nodeOverload:
+			n.Overload, err = m.name(f)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if n.OpType == "" || len(n.Outputs) == 0 {
+		return nil, m.failAt(n, exportAgain, "a node needs an operator and an output, it has none")
+	}
+	n.Opset = s.opsets[n.Domain]
+	n.Scopes = parseScopes(n.Metadata(scopesKey))
+	if n.inlined {
+		s.adopt(n)
+	}
+	return n, m.readAttributes(n)
 }
 
 func (m *Model) appendName(names *[]string, f wire.Field) error {

@@ -25,9 +25,11 @@
 // widened exactly. An external file is looked for only inside the model's
 // folder, whatever path or link the model holds.
 //
+// Calls of functions that the model defines are replaced by their bodies, and the
+// nodes of both branches of an If stand in the list, each under a [Guard].
+//
 // What cannot be run but can be listed is left to the caller:
-// [Model.Unsupported] names calls of model-local functions, control flow and
-// sparse tensors. What is not a well-formed model is refused by [Open]: bytes
+// [Model.Unsupported] names other control flow and sparse tensors. What is not a well-formed model is refused by [Open]: bytes
 // that are not ONNX, names that are made twice or never, cycles, data that do
 // not fill their shape.
 //

@@ -3,8 +3,11 @@ package onnx
 import "slices"
 
 // FileOperands returns the node's operands as they stand in the file, without
-// onnx-go's part.
-func (n *Node) FileOperands() (inputs, outputs []string) {
+// onnx-go's part; false for a node whose operands have other names there.
+func (n *Node) FileOperands() (inputs, outputs []string, ok bool) {
+	if n.inlined || n.OpType == "If" {
+		return nil, nil, false
+	}
 	for f := range n.message.Fields() {
 		switch f.Number() {
 		case nodeInput:
@@ -13,7 +16,7 @@ func (n *Node) FileOperands() (inputs, outputs []string) {
 			outputs = append(outputs, string(f.Bytes()))
 		}
 	}
-	return inputs, outputs
+	return inputs, outputs, true
 }
 
 // Patched returns the file that a draft with the edits would be.

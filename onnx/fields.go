@@ -45,6 +45,7 @@ const (
 	attributeTensors = 10
 	attributeGraphs  = 11
 	attributeType    = 20
+	attributeRef     = 21
 
 	tensorDims     = 1
 	tensorDType    = 2
@@ -78,9 +79,14 @@ const (
 	entryKey   = 1
 	entryValue = 2
 
-	functionName     = 1
-	functionDomain   = 10
-	functionOverload = 13
+	functionName      = 1
+	functionInput     = 4
+	functionOutput    = 5
+	functionNode      = 7
+	functionOpset     = 9
+	functionDomain    = 10
+	functionAttribute = 11
+	functionOverload  = 13
 )
 
 // metadata returns the value of key among the entries in field num of m, or "".

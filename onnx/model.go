@@ -26,13 +26,13 @@ type Model struct {
 	GraphName       string
 	Opsets          map[string]int64 // domain → version; "" is ai.onnx
 	Metadata        map[string]string
-	Nodes           []*Node     // topological: every value is made before it is used
+	Nodes           []*Node     // topological: every value is made before it is used; see [Guard] for control flow
 	Inputs          []ValueInfo // without those that are initializers
 	Outputs         []ValueInfo
 	Tensors         []*Tensor // the initializers, in file order
-	// Functions counts the model-local functions, SparseInitializers the
-	// sparse tensors. Neither is read: see [Model.Unsupported].
-	Functions, SparseInitializers int
+	// SparseInitializers counts the sparse tensors, which are not read: see
+	// [Model.Unsupported].
+	SparseInitializers int
 
 	dir       string // where external data lie; "" refuses them
 	data      []byte
@@ -40,7 +40,7 @@ type Model struct {
 	index     *wire.Index
 	graph     wire.Message
 	constants map[string]*Tensor // by value name: initializers and Constant nodes
-	functions map[functionKey]bool
+	functions map[functionKey]*function
 	files     dataFiles
 	sha256    func() string
 }
@@ -160,6 +160,13 @@ func (m *Model) Tensor(name string) *Tensor { return m.constants[name] }
 // fail makes an error about the model file.
 func (m *Model) fail(offset int64, msg, hint string) *FormatError {
 	return &FormatError{Path: m.Path, Offset: offset, Msg: msg, Advice: hint}
+}
+
+// failAt makes an error about a node.
+func (m *Model) failAt(n *Node, hint, format string, args ...any) *FormatError {
+	e := m.fail(n.Offset, fmt.Sprintf(format, args...), hint)
+	e.Node = n.Label()
+	return e
 }
 
 func (m *Model) digest() func() string {

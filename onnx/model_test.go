@@ -88,17 +88,13 @@ func TestAttributes(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	b := onnxtest.New(20)
 	b.Input("x", onnx.Float, 1)
-	b.Domain("local", 1)
-	b.Node("Mlp", []string{"x"}, []string{"a"}).Domain("local").Name("call")
-	b.Node("If", []string{"x"}, []string{"b"}, onnxtest.Graph("then_branch", nil)).Name("branch")
+	b.Node("Loop", []string{"", "", "x"}, []string{"a"}, onnxtest.Graph("body", nil)).Name("loop")
 	b.Node("Add", []string{"a", "sparse"}, []string{"y"})
 	b.Output("y", onnx.Float, 1)
-	function := []byte("\x0a\x03Mlp\x52\x05local") // name, domain
-	b.ModelField(25, function)
 	b.GraphField(15, []byte("\x0a\x08\x42\x06sparse")) // values, with that name
 	m := parse(t, b)
-	if m.Functions != 1 || m.SparseInitializers != 1 {
-		t.Errorf("%d functions, %d sparse initializers", m.Functions, m.SparseInitializers)
+	if m.SparseInitializers != 1 {
+		t.Errorf("%d sparse initializers", m.SparseInitializers)
 	}
 	var nodes []string
 	for _, u := range m.Unsupported() {
@@ -107,7 +103,7 @@ func TestUnsupported(t *testing.T) {
 			t.Errorf("no reason for %+v", u)
 		}
 	}
-	if want := []string{"", `node "call" (Mlp)`, `node "branch" (If)`}; !slices.Equal(nodes, want) {
+	if want := []string{"", `node "loop" (Loop)`}; !slices.Equal(nodes, want) {
 		t.Errorf("unsupported %q, expected %q", nodes, want)
 	}
 }

@@ -15,6 +15,7 @@ type Node struct {
 	OpType   string
 	Domain   string // "" is ai.onnx
 	Overload string
+	Opset    int64 // version of the domain that the model, or the function around the node, imports; 0 where it does not
 	// Inputs and Outputs are the names of values in operand order. "" marks an
 	// optional operand that is absent; a value may occur twice.
 	Inputs, Outputs []string
@@ -22,10 +23,21 @@ type Node struct {
 	// first, as in ["", "blocks.2", "blocks.2.mlp", "blocks.2.mlp.fc1",
 	// "linear_8"]; nil in files that do not have it.
 	Scopes []string
+	// Guard says in which branches of an If the node stands, nil where it stands
+	// in none. The If itself has as inputs its condition, the results of its first
+	// branch and those of its second.
+	Guard *Guard
 
 	attributes map[string]any // see attribute.go
 	subgraph   bool
-	message    wire.Message
+	message    wire.Message            // zero where a call has been replaced by its results
+	inlined    bool                    // it stands in a function or a branch
+	given      map[string]wire.Message // the attributes of the call of its function; nil in no function
+}
+
+// isConstant reports whether the node is a Constant whose value is used.
+func (n *Node) isConstant() bool {
+	return n.OpType == "Constant" && n.Domain == "" && n.Outputs[0] != ""
 }
 
 // Label names the node in messages: node "NAME" (OpType), or, where it has no

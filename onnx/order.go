@@ -3,12 +3,13 @@ package onnx
 import (
 	"container/heap"
 	"fmt"
+	"iter"
 )
 
 // sortNodes returns the nodes so that every value is made before it is used,
 // in file order wherever that is so already, which ONNX demands and nearly all
 // files obey. It refuses a value that is made twice or never, and cycles.
-// Values that only a subgraph refers to are not looked at.
+// Values that only the body of a loop refers to are not looked at.
 func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
 	maker, err := m.makers(nodes)
 	if err != nil {
@@ -18,10 +19,7 @@ func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
 	users := make([][]int, len(nodes))
 	var ready intHeap
 	for i, n := range nodes {
-		for _, value := range n.Inputs {
-			if value == "" {
-				continue
-			}
+		for value := range n.needs() {
 			from, ok := maker[value]
 			if !ok {
 				return nil, m.undefined(n, value)
@@ -38,7 +36,7 @@ func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
 	for _, out := range m.Outputs {
 		if _, ok := maker[out.Name]; !ok {
 			offset, _ := m.graph.Range()
-			return nil, m.fail(offset, fmt.Sprintf("the graph's output %q is made by no node", out.Name), "export the model again")
+			return nil, m.fail(offset, fmt.Sprintf("the graph's output %q is made by no node", out.Name), exportAgain)
 		}
 	}
 	sorted := make([]*Node, 0, len(nodes))
@@ -55,13 +53,28 @@ func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
 	if len(sorted) < len(nodes) {
 		for i, n := range nodes {
 			if waiting[i] > 0 {
-				e := m.fail(n.Offset, "the node depends on its own output", "export the model again")
-				e.Node = n.Label()
-				return nil, e
+				return nil, m.failAt(n, exportAgain, "the node depends on its own output")
 			}
 		}
 	}
 	return sorted, nil
+}
+
+// needs returns the values that must be known before the node is computed: its
+// inputs and the conditions of the branches in which it stands.
+func (n *Node) needs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, value := range n.Inputs {
+			if value != "" && !yield(value) {
+				return
+			}
+		}
+		for g := n.Guard; g != nil; g = g.Outer {
+			if !yield(g.Condition) {
+				return
+			}
+		}
+	}
 }
 
 // given marks, among the makers, a value that no node makes.
@@ -76,7 +89,7 @@ func (m *Model) makers(nodes []*Node) (map[string]int, error) {
 	for _, in := range m.Inputs {
 		if _, twice := maker[in.Name]; twice {
 			offset, _ := m.graph.Range()
-			return nil, m.fail(offset, fmt.Sprintf("two inputs have the name %q", in.Name), "export the model again")
+			return nil, m.fail(offset, fmt.Sprintf("two inputs have the name %q", in.Name), exportAgain)
 		}
 		maker[in.Name] = given
 	}
@@ -91,9 +104,7 @@ func (m *Model) makers(nodes []*Node) (map[string]int, error) {
 				continue
 			}
 			if _, twice := maker[value]; twice {
-				e := m.fail(n.Offset, fmt.Sprintf("the value %q is made a second time", value), "export the model again")
-				e.Node = n.Label()
-				return nil, e
+				return nil, m.failAt(n, exportAgain, "the value %q is made a second time", value)
 			}
 			maker[value] = i
 		}
@@ -102,10 +113,8 @@ func (m *Model) makers(nodes []*Node) (map[string]int, error) {
 }
 
 func (m *Model) undefined(n *Node, value string) error {
-	e := m.fail(n.Offset, fmt.Sprintf("its input %q is neither an input of the graph, an initializer nor made by a node", value),
-		"the file may have been saved without its weights: export it again")
-	e.Node = n.Label()
-	return e
+	return m.failAt(n, "the file may have been saved without its weights: export it again",
+		"its input %q is neither an input of the graph, an initializer nor made by a node", value)
 }
 
 // intHeap is a min-heap.

@@ -62,17 +62,17 @@ func topologyNode(i int, n *Node) []byte {
 	index := appendString(nil, attributeName, indexOfNode)
 	index = appendVarint(index, attributeInt, uint64(i))
 	b = appendMessage(b, nodeAttribute, appendVarint(index, attributeType, typeInt))
-	for attr := range n.message.Each(nodeAttribute) {
+	for name, attr := range n.protos() {
 		if t := typeOf(attr); plain(t) {
-			b = appendMessage(b, nodeAttribute, topologyAttribute(attr, t))
+			b = appendMessage(b, nodeAttribute, topologyAttribute(name, attr, t))
 		}
 	}
 	return b
 }
 
-// topologyAttribute copies name, type and value, and nothing else.
-func topologyAttribute(attr wire.Message, attributeOf uint64) []byte {
-	b := appendString(nil, attributeName, fromFile+string(attr.Bytes(attributeName)))
+// topologyAttribute copies type and value, and nothing else.
+func topologyAttribute(name string, attr wire.Message, attributeOf uint64) []byte {
+	b := appendString(nil, attributeName, fromFile+name)
 	for f := range attr.Fields() {
 		if f.Number() == attributeFields[attributeOf] {
 			b = append(b, f.Verbatim()...)

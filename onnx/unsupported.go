@@ -12,10 +12,8 @@ type Unsupported struct {
 	Reason string `json:"reason"`
 }
 
-type functionKey struct{ domain, name, overload string }
-
 // Unsupported lists what keeps the file from being run whatever the operators
-// that are known: calls of model-local functions, control flow, sparse tensors.
+// that are known: control flow other than If, sparse tensors.
 func (m *Model) Unsupported() []Unsupported {
 	var list []Unsupported
 	if m.SparseInitializers > 0 {
@@ -24,16 +22,14 @@ func (m *Model) Unsupported() []Unsupported {
 	for _, n := range m.Nodes {
 		reason := ""
 		switch {
-		case m.functions[functionKey{n.Domain, n.OpType, n.Overload}]:
-			reason = "it calls a function that the model defines; inline the functions (onnx.inliner.inline_local_functions)"
 		case n.subgraph:
 			reason = "control flow: one of its attributes is a graph"
-		case n.OpType == "Constant" && n.Domain == "" && n.Outputs[0] != "" && m.constants[n.Outputs[0]] == nil:
+		case n.isConstant() && m.constants[n.Outputs[0]] == nil:
 			reason = "its value is neither a tensor, a number nor a string"
 		default:
 			continue
 		}
-		list = append(list, Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: m.Opset(n.Domain), Reason: reason})
+		list = append(list, Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset, Reason: reason})
 	}
 	return list
 }

@@ -41,6 +41,10 @@ func (m *Model) Untied(t *Tensor, uses []Use) (*Model, error) {
 		if node.Inputs[input] != t.Name || m.Nodes[node.Index] != node {
 			panic(fmt.Sprintf("onnx: %s does not read tensor %q of this model at its input %d", node.Label(), t.Name, input))
 		}
+		if node.given != nil || node.OpType == "If" {
+			return nil, t.fail(fmt.Sprintf("%s cannot have a copy of its own: it stands in a function or is a branch's result", node.Label()),
+				"treat the uses together")
+		}
 		readers[reader{node, input}] = true
 	}
 	for _, other := range m.uses().of(t.Name, nil) {

@@ -109,7 +109,7 @@ func (m *Model) Weights() []Weight {
 		add(t)
 	}
 	for _, n := range m.Nodes {
-		if n.OpType == "Constant" && n.Domain == "" {
+		if n.isConstant() {
 			add(m.constants[n.Outputs[0]])
 		}
 	}

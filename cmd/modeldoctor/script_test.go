@@ -191,6 +191,29 @@ func models() map[string]func(path string) error {
 		"external": onnxtest.ViT{Image: 8, Patch: 4, Width: 8, Depth: 2, Heads: 2, Hidden: 16, Classes: 3, External: true}.WriteFile,
 		// As many classes as the built-in sample has.
 		"hundred": onnxtest.ViT{Image: 32, Patch: 16, Width: 8, Depth: 1, Heads: 2, Hidden: 16, Classes: 100}.WriteFile,
+		// The classifier is a function that holds its weights, and which of two
+		// ways the images are flattened is an If's choice.
+		"functions": build(func(b *onnxtest.Builder) {
+			linearModel{weight: certainty}.write(b)
+			b.Domain("local", 1)
+			b.Node("Size", []string{"logits"}, []string{"size"})
+			b.Int64("none", nil, []int64{0})
+			b.Node("Greater", []string{"size", "none"}, []string{"some"})
+			branches := map[string]*onnxtest.Builder{"then_branch": onnxtest.New(20), "else_branch": onnxtest.New(20)}
+			branches["then_branch"].Node("Identity", []string{"logits"}, []string{"chosen"})
+			branches["else_branch"].Node("Loop", []string{"", "", "logits"}, []string{"chosen"}, onnxtest.Graph("body", nil))
+			choice := b.Node("If", []string{"some"}, []string{"same"}).Name("choice")
+			for name, branch := range branches {
+				branch.Output("chosen", onnx.Float, "batch", 3)
+				choice.Attr(onnxtest.Graph(name, branch.GraphBytes()))
+			}
+			body := onnxtest.New(20)
+			body.Constant("weight", onnxtest.Tensor("", onnx.Float, []int{3, 3}).Floats(1, 0.1, 0, 0, 1, 0.1, 0.1, 0, 1))
+			body.Node("MatMul", []string{"in", "weight"}, []string{"out"}).Name("product")
+			b.Function("local", "Mix", "", []string{"in"}, []string{"out"}, body, nil)
+			b.Node("Mix", []string{"same"}, []string{"mixed"}).Domain("local").Name("mix").Metadata("pkg.torch.onnx.name_scopes", "['', 'mixer', 'mix']")
+			b.Output("mixed", onnx.Float, "batch", 3)
+		}),
 		"unknown": build(func(b *onnxtest.Builder) {
 			b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
 			b.Node("Frobnicate", []string{"pixels"}, []string{"logits"}).Name("odd one")

@@ -98,7 +98,7 @@ func runNodeCase(registry *Registry, path string) (err error) {
 		values[tensor.Name] = p.Constant(a)
 	}
 	for _, n := range m.Nodes {
-		if err := lowerInto(registry, p, m, n, values); err != nil {
+		if err := lowerInto(registry, p, n, values); err != nil {
 			return fmt.Errorf("%s: %w", n.Label(), err)
 		}
 	}
@@ -121,20 +121,19 @@ func runNodeCase(registry *Registry, path string) (err error) {
 	return nil
 }
 
-func lowerInto(registry *Registry, p *Program, m *onnx.Model, n *onnx.Node, values map[string]*Value) error {
+func lowerInto(registry *Registry, p *Program, n *onnx.Node, values map[string]*Value) error {
 	in := make([]*Value, len(n.Inputs))
 	for i, name := range n.Inputs {
 		if in[i] = values[name]; in[i] == nil && name != "" {
 			return fmt.Errorf("input %q was not computed", name)
 		}
 	}
-	opset := m.Opset(n.Domain)
-	entry, err := registry.Find(n.Domain, n.OpType, opset)
+	entry, err := registry.Find(n.Domain, n.OpType, n.Opset)
 	if err != nil {
 		return err
 	}
 	p.At(n)
-	out, err := entry.Lower(&Call{Program: p, Node: n, Opset: opset, In: in})
+	out, err := entry.Lower(&Call{Program: p, Node: n, Opset: n.Opset, In: in})
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,10 @@ type opset struct {
 	version int64
 }
 
+func (o opset) encode() []byte {
+	return appendVarint(appendString(nil, 1, o.domain), 2, uint64(o.version))
+}
+
 // New returns a builder of a model of IR version 10 that imports the given
 // version of the standard operators.
 func New(opsetVersion int64) *Builder {
@@ -123,6 +127,49 @@ func (b *Builder) ModelField(num int, payload []byte) {
 	b.modelFields = appendBytes(b.modelFields, protowire.Number(num), payload)
 }
 
+// Function adds a function of the model: the nodes of body, which imports the
+// operator sets that body does. attributes are those that have no default;
+// defaults, those that have one.
+func (b *Builder) Function(domain, name, overload string, inputs, outputs []string, body *Builder, attributes []string, defaults ...Attr) {
+	f := appendString(nil, 1, name)
+	for _, list := range []struct {
+		num   protowire.Number
+		names []string
+	}{{4, inputs}, {5, outputs}, {6, attributes}} {
+		for _, s := range list.names {
+			f = appendString(f, list.num, s)
+		}
+	}
+	for _, n := range body.nodes {
+		f = appendBytes(f, 7, n.encode())
+	}
+	for _, o := range body.opsets {
+		f = appendBytes(f, 9, o.encode())
+	}
+	f = appendString(f, 10, domain)
+	for _, a := range defaults {
+		f = appendBytes(f, 11, a.encoded)
+	}
+	if overload != "" {
+		f = appendString(f, 13, overload)
+	}
+	b.ModelField(25, f)
+}
+
+// GraphBytes returns the graph alone, for an attribute of a node.
+func (b *Builder) GraphBytes() []byte {
+	var buf bytes.Buffer
+	nodes, rest := b.graph()
+	buf.Write(nodes)
+	for _, t := range b.initializers {
+		if err := t.write(&buf, 5); err != nil {
+			panic(err) // a stream of the caller's that fails
+		}
+	}
+	buf.Write(rest)
+	return buf.Bytes()
+}
+
 // Bytes returns the file.
 func (b *Builder) Bytes() []byte {
 	var buf bytes.Buffer
@@ -132,22 +179,24 @@ func (b *Builder) Bytes() []byte {
 	return buf.Bytes()
 }
 
-// Write writes the file. Of the initializers' data it holds no copy.
-func (b *Builder) Write(w io.Writer) error {
-	var nodes []byte
+// graph returns what stands before and behind the initializers.
+func (b *Builder) graph() (nodes, rest []byte) {
 	for _, n := range b.nodes {
 		nodes = appendBytes(nodes, 1, n.encode())
 	}
 	nodes = appendString(nodes, 2, b.graphName)
-	var rest []byte
 	for _, v := range b.inputs {
 		rest = appendBytes(rest, 11, v)
 	}
 	for _, v := range b.outputs {
 		rest = appendBytes(rest, 12, v)
 	}
-	rest = append(rest, b.graphFields...)
+	return nodes, append(rest, b.graphFields...)
+}
 
+// Write writes the file. Of the initializers' data it holds no copy.
+func (b *Builder) Write(w io.Writer) error {
+	nodes, rest := b.graph()
 	size := len(nodes) + len(rest)
 	for _, t := range b.initializers {
 		size += protowire.SizeTag(5) + protowire.SizeBytes(t.size())
@@ -169,7 +218,7 @@ func (b *Builder) Write(w io.Writer) error {
 	}
 	var tail []byte
 	for _, o := range b.opsets {
-		tail = appendBytes(tail, 8, appendVarint(appendString(nil, 1, o.domain), 2, uint64(o.version)))
+		tail = appendBytes(tail, 8, o.encode())
 	}
 	for _, kv := range b.metadata {
 		tail = appendBytes(tail, 14, entry(kv[0], kv[1]))

@@ -67,6 +67,21 @@ func attr(name string, kind uint64, value []byte) Attr {
 	return Attr{appendVarint(append(appendString(nil, 1, name), value...), 20, kind)}
 }
 
+// Reference returns an attribute of the type of like whose value is that of the
+// attribute ref of the function around the node.
+func Reference(name, ref string, like Attr) Attr {
+	var kind []byte
+	for b := like.encoded; len(b) > 0; {
+		num, typ, n := protowire.ConsumeTag(b)
+		size := n + protowire.ConsumeFieldValue(num, typ, b[n:])
+		if num == 20 {
+			kind = b[:size]
+		}
+		b = b[size:]
+	}
+	return Attr{append(appendString(appendString(nil, 1, name), 21, ref), kind...)}
+}
+
 // Int returns an INT attribute.
 func Int(name string, v int64) Attr { return attr(name, 2, appendVarint(nil, 3, uint64(v))) }
 
