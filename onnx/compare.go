@@ -73,6 +73,8 @@ type comparer struct {
 	result       *Comparison
 	nodesA       map[int64]*Node // by offset
 	nodesB       map[int64]*Node
+	tensorsA     map[int64]*Tensor // likewise
+	tensorsB     map[int64]*Tensor
 	partners     map[*Tensor]*Tensor      // of Constant nodes, from b to a
 	inTensor     map[*Tensor][]difference // by the tensor of b
 	sameDataFile map[string]bool          // by location, of those that both refer to
@@ -82,8 +84,9 @@ type comparer struct {
 // files that are not the same file, through the map: of what is equal nothing is
 // copied. A data file that cannot be read is an error of type [*FormatError].
 func Compare(a, b *Model) (*Comparison, error) {
-	c := &comparer{a: a, b: b, result: &Comparison{}, nodesA: byOffset(a), nodesB: byOffset(b),
+	c := &comparer{a: a, b: b, result: &Comparison{}, nodesA: byOffset(a), nodesB: byOffset(b), tensorsA: a.tensorsByOffset(), tensorsB: b.tensorsByOffset(),
 		partners: map[*Tensor]*Tensor{}, inTensor: map[*Tensor][]difference{}, sameDataFile: map[string]bool{}}
+	c.claim = c.claimTensor
 	var err error
 	if c.result.A, err = a.summary(); err != nil {
 		return nil, err
@@ -115,6 +118,44 @@ func byOffset(m *Model) map[int64]*Node {
 		nodes[n.Offset] = n
 	}
 	return nodes
+}
+
+func (m *Model) tensorsByOffset() map[int64]*Tensor {
+	tensors := make(map[int64]*Tensor, len(m.constants))
+	for _, t := range m.constants {
+		tensors[t.offset] = t
+	}
+	return tensors
+}
+
+// claimTensor takes what differs in a constant that both files have, wherever it
+// stands: in the graph, in a function or in a branch.
+func (c *comparer) claimTensor(a, b wire.Message) func([]difference) {
+	switch b.Kind() {
+	case wire.Tensor, wire.Attribute:
+	default:
+		return nil
+	}
+	offsetA, _ := a.Range()
+	offsetB, _ := b.Range()
+	tensorA, tensorB := c.tensorsA[offsetA], c.tensorsB[offsetB]
+	if tensorA == nil || tensorB == nil {
+		return nil
+	}
+	if tensorB.Node != nil {
+		c.partners[tensorB] = tensorA
+	}
+	return func(found []difference) { c.inTensor[tensorB] = append(c.inTensor[tensorB], found...) }
+}
+
+// labelOf names a node in a message. One that has been replaced by what it calls
+// is not in the list of nodes.
+func labelOf(nodes map[int64]*Node, message wire.Message) string {
+	offset, _ := message.Range()
+	if n := nodes[offset]; n != nil {
+		return n.Label()
+	}
+	return (&Node{Index: -1, Name: clean(message.Bytes(nodeName)), OpType: clean(message.Bytes(nodeOpType)), Outputs: []string{clean(message.Bytes(nodeOutput))}}).Label()
 }
 
 // report adds differences to Fields.
@@ -201,13 +242,6 @@ func (c *comparer) graph(p pair) {
 	for _, p := range m.pairs {
 		switch {
 		case bytes.Equal(p.a.Verbatim(), p.b.Verbatim()):
-		case p.b.Number() == graphInitializer:
-			t := c.b.constants[string(p.b.Message().Bytes(tensorName))]
-			found := c.header(p)
-			for i := range found {
-				found[i].path = ""
-			}
-			c.inTensor[t] = append(c.inTensor[t], append(found, c.message(p.a.Message(), p.b.Message())...)...)
 		case p.b.Number() == graphNode:
 			c.node(p)
 		default:
@@ -221,64 +255,50 @@ func (c *comparer) graph(p pair) {
 			// compared, else the tensor is reported as such.
 			return true
 		case graphNode:
-			offset, _ := f.Range()
-			node := c.nodesA[offset]
+			nodes := c.nodesA
 			if presence == OnlyInB {
-				node = c.nodesB[offset]
+				nodes = c.nodesB
 			}
-			c.result.Nodes = append(c.result.Nodes, NodeChange{Label: node.Label(), Presence: presence})
+			c.result.Nodes = append(c.result.Nodes, NodeChange{Label: labelOf(nodes, f.Message()), Presence: presence})
 			return true
 		}
 		return false
 	})
 }
 
-// isConstantValue reports whether an attribute of that name holds the value of a
-// Constant node.
-func isConstantValue(name string) bool {
-	return name == "value" || slices.ContainsFunc(constantForms[:], func(f constantForm) bool { return f.name == name })
-}
-
 // node compares two nodes. What differs in the value of a Constant node is the
 // tensor's.
 func (c *comparer) node(p pair) {
-	offsetA, _ := p.a.Range()
-	offsetB, _ := p.b.Range()
-	a, b := c.nodesA[offsetA], c.nodesB[offsetB]
-	tensorA, tensorB := c.a.constantOf(a), c.b.constantOf(b)
-	if tensorA != nil && tensorB != nil {
-		c.partners[tensorB] = tensorA
+	if a, b := c.a.constantAt(c.nodesA, p.a), c.b.constantAt(c.nodesB, p.b); a != nil && b != nil {
+		c.partners[b] = a
 	}
 	found := c.header(p)
 	for i := range found {
 		found[i].path = ""
 	}
-	m := match(p.a.Message(), p.b.Message())
-	for _, p := range m.pairs {
-		inside := c.pair(p)
-		if p.b.Number() == nodeAttribute && tensorA != nil && tensorB != nil && isConstantValue(string(p.b.Message().Bytes(attributeName))) {
-			for i := range inside {
-				inside[i].path = inside[i].path[min(len(p.name)+1, len(inside[i].path)):]
-			}
-			c.inTensor[tensorB] = append(c.inTensor[tensorB], inside...)
-			continue
-		}
-		found = append(found, inside...)
-	}
-	found = append(found, c.rest(m, wire.Node)...)
+	found = append(found, c.message(p.a.Message(), p.b.Message())...)
 	if len(found) == 0 {
 		return
 	}
-	change := NodeChange{Label: b.Label(), Presence: InBoth}
+	change := NodeChange{Label: labelOf(c.nodesB, p.b.Message()), Presence: InBoth}
 	for _, d := range found {
 		change.Changes = append(change.Changes, d.String())
 	}
 	c.result.Nodes = append(c.result.Nodes, change)
 }
 
+// constantAt returns the tensor of a Constant node in a field, nil for others.
+func (m *Model) constantAt(nodes map[int64]*Node, f wire.Field) *Tensor {
+	offset, _ := f.Range()
+	if n := nodes[offset]; n != nil {
+		return m.constantOf(n)
+	}
+	return nil
+}
+
 // constantOf returns the tensor of a Constant node, nil for other nodes.
 func (m *Model) constantOf(n *Node) *Tensor {
-	if n.OpType != "Constant" || n.Domain != "" {
+	if !n.isConstant() {
 		return nil
 	}
 	if t := m.constants[n.Outputs[0]]; t != nil && t.Node == n {

@@ -155,6 +155,7 @@ func TestInlineConstants(t *testing.T) {
 	if x, err := after.Tensor("one/w").Float32s(); err != nil || !slices.Equal(x, []float32{5, 6}) || structure(after) != structure(m) {
 		t.Errorf("patched %v, %v\n%s", x, err, structure(after))
 	}
+	onlyTensor(t, m, after, "one/w")
 	if _, err := m.Untied(weights[0].Tensor, weights[0].Uses[:1]); err == nil || !strings.Contains(err.Error(), "function") {
 		t.Errorf("untied in a function: %v", err)
 	}
@@ -191,6 +192,7 @@ choice If.20 ["late" "r" "i"] → ["y"]
 	if x, err := after.Tensor("layer.weight").Float32s(); err != nil || !slices.Equal(x, []float32{7, 8}) {
 		t.Errorf("patched %v, %v", x, err)
 	}
+	onlyTensor(t, m, after, "layer.weight")
 }
 
 // branchModel has an If within an If.
@@ -208,6 +210,19 @@ func branchModel() *onnxtest.Builder {
 	b.Node("If", []string{"late"}, []string{"y"}, onnxtest.Graph("then_branch", then.GraphBytes()), onnxtest.Graph("else_branch", otherwise.GraphBytes())).Name("choice")
 	b.Constant("late", onnxtest.Tensor("", onnx.Bool, nil).Raw([]byte{1}))
 	return b
+}
+
+// onlyTensor expects that the comparison finds other values in one tensor and
+// nothing else.
+func onlyTensor(t *testing.T, a, b *onnx.Model, name string) {
+	t.Helper()
+	c, err := onnx.Compare(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Fields) > 0 || len(c.Nodes) > 0 || len(c.Tensors) != 1 || c.Tensors[0].Name != name || c.Tensors[0].ElementsChanged != 2 {
+		t.Errorf("fields %q, nodes %+v, tensors %+v", c.Fields, c.Nodes, c.Tensors)
+	}
 }
 
 // TestInlineRefuses: what is wrong with functions and branches is said with the

@@ -41,7 +41,8 @@ func (n *Node) isConstant() bool {
 }
 
 // Label names the node in messages: node "NAME" (OpType), or, where it has no
-// name, node #17 (OpType, output "x").
+// name, node #17 (OpType, output "x"); without the number for one that is not in
+// Model.Nodes.
 func (n *Node) Label() string {
 	if n.Name != "" {
 		return fmt.Sprintf("node %q (%s)", n.Name, n.OpType)
@@ -49,6 +50,9 @@ func (n *Node) Label() string {
 	output := ""
 	if i := slices.IndexFunc(n.Outputs, func(s string) bool { return s != "" }); i >= 0 {
 		output = n.Outputs[i]
+	}
+	if n.Index < 0 {
+		return fmt.Sprintf("node (%s, output %q)", n.OpType, output)
 	}
 	return fmt.Sprintf("node #%d (%s, output %q)", n.Index, n.OpType, output)
 }
