@@ -44,6 +44,16 @@ func bits16(narrow func(float32) (uint16, bool)) (raw []byte, ints []int32) {
 	return raw, ints
 }
 
+// signExtended returns 16-bit patterns as a writer does that takes them for
+// signed numbers.
+func signExtended(v []int32) []int32 {
+	extended := make([]int32, len(v))
+	for i, x := range v {
+		extended[i] = int32(int16(x))
+	}
+	return extended
+}
+
 func raw32() (raw []byte) {
 	for _, x := range floats {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
@@ -80,6 +90,7 @@ func TestFloatStorage(t *testing.T) {
 		{onnx.StorageFloatsUnpacked, tensor(onnx.Float).FloatsUnpacked(floats[:4]...).Floats(floats[4:]...), onnx.Float, false, 0},
 		{onnx.StorageRaw, tensor(onnx.Float16).Raw(half), onnx.Float16, false, 12},
 		{onnx.StorageInt32s, tensor(onnx.Float16).Int32s(halfInts...), onnx.Float16, false, 14},
+		{onnx.StorageInt32s, tensor(onnx.Float16).Int32s(signExtended(halfInts)...), onnx.Float16, false, 14+2*7},
 		{onnx.StorageRaw, tensor(onnx.BFloat16).Raw(brain), onnx.BFloat16, false, 12},
 		{onnx.StorageInt32s, tensor(onnx.BFloat16).Int32s(brainInts...), onnx.BFloat16, false, 14},
 		{onnx.StorageRaw, tensor(onnx.Double).Raw(double), onnx.Double, false, 48},

@@ -126,13 +126,14 @@ func (t *Tensor) readVarints(width int) (block, error) {
 }
 
 // holds reports whether a number from a varint field, sign-extended to 64 bits
-// where it is negative, is a value (or the bit pattern) of type d.
+// where it is negative, is a value (or the bit pattern, which some writers
+// sign-extend, too) of type d.
 func (d DType) holds(v uint64) bool {
 	bits := max(d.Bits(), 8)
 	if bits == 64 || v>>bits == 0 {
 		return true
 	}
-	return d.signed() && int64(v) < 0 && int64(v) >= -1<<(bits-1)
+	return (d.signed() || d == Float16 || d == BFloat16) && int64(v) < 0 && int64(v) >= -1<<(bits-1)
 }
 
 // Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor
