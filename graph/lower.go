@@ -11,13 +11,13 @@ import (
 
 // bind lowers the live nodes at one batch size and returns the network without
 // its layers, or the node whose lowering was refused.
-func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
+func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
 	l := &lowerer{
 		model:   m,
-		program: op.NewProgram(),
+		program: op.NewProgram(modelBytes(m)),
 		values:  map[string]*op.Value{},
 		raw:     map[*op.Value]bool{},
-		roles:   classifyWeights(m),
+		roles:   roles.clone(),
 	}
 	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
 	if spec.Layout == NHWC {
@@ -54,10 +54,9 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 	if n.Classes < 2 {
 		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
 	}
-	n.steps = schedule(logits)
+	n.steps = schedule(logits, len(l.program.Steps))
 	if !opt.NoFuse {
-		fuse(l.program, logits)
-		n.steps = schedule(logits)
+		n.steps = fuse(l.program, logits, n.steps)
 	}
 	if list := withoutGradient(m, n.steps); len(list) > 0 {
 		return nil, list, nil
@@ -101,7 +100,30 @@ type lowerer struct {
 	roles *weightRoles
 }
 
-func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
+// modelBytes is the size of a model file and of the data that its tensors have
+// beside it, each range counted once at most.
+func modelBytes(m *onnx.Model) int64 {
+	bytes := m.Size
+	seen := map[string]int64{}
+	for _, t := range m.Tensors {
+		if t.Storage == onnx.StorageExternal {
+			seen[t.File] = max(seen[t.File], t.Range.Offset+t.Range.Length)
+		}
+	}
+	for _, end := range seen {
+		bytes += end
+	}
+	return bytes
+}
+
+// lower adds what a node computes to the program. A panic, which is a mistake of
+// an operation and not of the file, becomes an error: the caller names the node.
+func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("operator %s: internal error: %v", node.OpType, r)
+		}
+	}()
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
 		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
 			return nil // a weight that is stored in a node: read where it is used
@@ -191,11 +213,7 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 		}
 		l.roles.exclude(t, "input normalisation")
 	}
-	a, err := op.TensorArray(t)
-	if err != nil {
-		return nil, err
-	}
-	return l.program.Constant(a), nil
+	return l.program.Tensor(t)
 }
 
 // stripSoftmax steps over a Softmax over the classes (and what does not change
@@ -224,14 +242,15 @@ func stripSoftmax(v *op.Value) (*op.Value, bool) {
 	return v, false
 }
 
-// schedule returns the steps that v depends on, each after its inputs.
-func schedule(v *op.Value) []*op.Step {
-	var order []*op.Step
+// schedule returns the steps that v depends on, each after its inputs; steps is
+// about how many there are.
+func schedule(v *op.Value, steps int) []*op.Step {
 	type frame struct {
 		step *op.Step
 		next int
 	}
-	seen := map[*op.Step]bool{}
+	order := make([]*op.Step, 0, steps)
+	seen := make(map[*op.Step]bool, steps)
 	var stack []frame
 	push := func(v *op.Value) {
 		if v.Step != nil && !seen[v.Step] {
