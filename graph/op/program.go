@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -97,6 +98,9 @@ func elementBytes(t onnx.DType) int64 {
 // Tensor reads a tensor of the file as a constant. Data that cannot be used where
 // they lie count against the budget.
 func (p *Program) Tensor(t *onnx.Tensor) (*Value, error) {
+	if t == nil { // an attribute of another type
+		return nil, errors.New("attribute value is not a tensor")
+	}
 	if !t.Mapped() {
 		if err := p.reserve(Type{t.DType, t.Shape}); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
