@@ -14,7 +14,18 @@ import (
 // Passes are run in order, each over all steps. The layout passes come after
 // the linear ones, because moving a Transpose past a Linear is what lets two of
 // them cancel.
-func fuse(p *op.Program, logits *op.Value, steps []*op.Step) []*op.Step {
+// A panic of a pass, which is a mistake in it and not of the file, is an error that
+// names the node.
+func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, err error) {
+	var at *op.Step
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+			if at != nil && at.Node != nil {
+				err = fmt.Errorf("%s: %w", at.Node.Label(), err)
+			}
+		}
+	}()
 	var f *fuser
 	for _, pass := range []func(*fuser, *op.Step){
 		(*fuser).dropNeutral,
@@ -35,15 +46,16 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) []*op.Step {
 		for _, s := range steps {
 			// An earlier rewrite of the pass may have replaced this step.
 			if s.Out.Step == s {
+				at = s
 				p.At(s.Node)
 				pass(f, s)
 			}
 		}
 		if len(p.Steps) > before || f.folded {
-			steps, f = schedule(logits, len(steps)), nil
+			steps, f = schedule(p, logits), nil
 		}
 	}
-	return steps
+	return steps, nil
 }
 
 // fuser is one pass over a program, or several while they change nothing.

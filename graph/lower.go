@@ -37,6 +37,9 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 		}
 	}
 	logits := l.values[output]
+	if logits == nil { // a weight, or an output that the operator has but no lowering makes
+		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
+	}
 	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: map[*onnx.Node]bool{}}
 	for _, node := range live {
 		n.live[node] = true
@@ -54,9 +57,12 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 	if n.Classes < 2 {
 		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
 	}
-	n.steps = schedule(logits, len(l.program.Steps))
+	n.steps = schedule(l.program, logits)
 	if !opt.NoFuse {
-		n.steps = fuse(l.program, logits, n.steps)
+		var err error
+		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {
+			return nil, nil, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
+		}
 	}
 	if list := withoutGradient(m, n.steps); len(list) > 0 {
 		return nil, list, nil
@@ -242,19 +248,18 @@ func stripSoftmax(v *op.Value) (*op.Value, bool) {
 	return v, false
 }
 
-// schedule returns the steps that v depends on, each after its inputs; steps is
-// about how many there are.
-func schedule(v *op.Value, steps int) []*op.Step {
+// schedule returns the steps of a program that v depends on, each after its inputs.
+func schedule(p *op.Program, v *op.Value) []*op.Step {
 	type frame struct {
 		step *op.Step
 		next int
 	}
-	order := make([]*op.Step, 0, steps)
-	seen := make(map[*op.Step]bool, steps)
+	var order []*op.Step
+	seen := make([]bool, len(p.Steps))
 	var stack []frame
 	push := func(v *op.Value) {
-		if v.Step != nil && !seen[v.Step] {
-			seen[v.Step] = true
+		if v.Step != nil && !seen[v.Step.Index] {
+			seen[v.Step.Index] = true
 			stack = append(stack, frame{step: v.Step})
 		}
 	}

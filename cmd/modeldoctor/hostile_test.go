@@ -197,6 +197,14 @@ func hostileStructures() []hostileFile {
 		}), "depends on its own output"},
 		{"node of itself", classifier(func(b *onnxtest.Builder) { b.Node("Add", []string{"pixels", "logits"}, []string{"logits"}) }), "depends on its own output"},
 		{"undefined value", classifier(func(b *onnxtest.Builder) { b.Node("Add", []string{"pixels", "nowhere"}, []string{"logits"}) }), `input "nowhere" is neither`},
+		{"output that is a constant", classifier(func(b *onnxtest.Builder) {
+			b.Constant("logits", onnxtest.Tensor("", onnx.Float, []int{1, 192}).Raw(make([]byte, 4*192)))
+		}), "does not depend on the image"},
+		{"output that is not made", classifier(func(b *onnxtest.Builder) {
+			b.Node("Flatten", []string{"pixels"}, []string{"flat"})
+			b.Float("scale", []int{192}, make([]float32, 192))
+			b.Node("LayerNormalization", []string{"flat", "scale"}, []string{"normal", "", "", "logits"})
+		}), "logits"},
 		{"absurd opset", func() []byte {
 			b := onnxtest.New(1 << 62)
 			b.Input("pixels", onnx.Float, "batch", 3, 8, 8)

@@ -33,10 +33,11 @@ type Value struct {
 
 // Step is one Op of a program.
 type Step struct {
-	Op   Op
-	In   []*Value
-	Out  *Value
-	Node *onnx.Node // the node it was lowered from; nil for steps a pass made
+	Op    Op
+	In    []*Value
+	Out   *Value
+	Node  *onnx.Node // the node it was lowered from; nil for steps a pass made
+	Index int        // its place in [Program.Steps]
 }
 
 // Program is the straight-line code that an ONNX graph was lowered to: every
@@ -165,7 +166,7 @@ func (p *Program) Emit(o Op, in ...*Value) (*Value, error) {
 		return p.Constant(out), nil
 	}
 	v := &Value{Type: t, Kind: Computed, Data: data}
-	v.Step = &Step{Op: o, In: in, Out: v, Node: p.node}
+	v.Step = &Step{Op: o, In: in, Out: v, Node: p.node, Index: len(p.Steps)}
 	p.Steps = append(p.Steps, v.Step)
 	return v, nil
 }
