@@ -290,6 +290,64 @@ func FuzzBinary(f *testing.F) {
 	})
 }
 
+// FuzzArchive reads tar files, which it compresses so that what is in them is
+// reached. Names of members lead nowhere, and a member is no longer than the archive.
+func FuzzArchive(f *testing.F) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range []string{"cifar-100-binary/test.bin", "../../etc/passwd", "/train"} {
+		content := binaryFile(100, 6)
+		if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}), func() error { _, err := w.Write(content); return err }()); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes(), true)
+	f.Add(b.Bytes()[:700], true)
+	f.Add([]byte{0x1f, 0x8b, 8, 0}, false)
+	file := filepath.Join(f.TempDir(), "x.tar.gz")
+	f.Fuzz(func(t *testing.T, data []byte, compress bool) {
+		written := data
+		if compress {
+			var packed bytes.Buffer
+			z, err := gzip.NewWriterLevel(&packed, gzip.HuffmanOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := z.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			if err := z.Close(); err != nil {
+				t.Fatal(err)
+			}
+			written = packed.Bytes()
+		}
+		if err := os.WriteFile(file, written, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a, err := openArchive(file)
+		if err != nil {
+			return
+		}
+		for _, name := range a.members {
+			if strings.Contains(name, "/") && name != "/" {
+				t.Fatalf("a member is called %q", name)
+			}
+		}
+		contents, err := a.read(a.members)
+		if err != nil {
+			return
+		}
+		for i, c := range contents {
+			if compress && len(c) > len(data) {
+				t.Fatalf("%q has %d bytes in an archive of %d", a.members[i], len(c), len(data))
+			}
+		}
+	})
+}
+
 func FuzzPython(f *testing.F) {
 	f.Add(python2(1, 2))
 	f.Add([]byte("\x80\x02}U\x06labels]s."))

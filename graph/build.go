@@ -104,6 +104,10 @@ const (
 	maxBatch            = 64
 )
 
+// probeBatch is the batch at which a network is first bound: small, because
+// constants may grow with it, and a size that hardly any dimension has.
+const probeBatch = 11
+
 // Build reads a model as a network. The errors are *Error; a model with nodes
 // that cannot be run gives an *Error that names the first of them (all of them
 // are listed by [Inspect]).
@@ -147,25 +151,34 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 	if spec.FixedBatch > 0 {
 		opt.Batch = spec.FixedBatch
 	}
+	roles := classifyWeights(m)
+	at := func(opt Options) (*Network, []onnx.Unsupported, error) {
+		return bind(m, registry, live, roles, spec, output, opt)
+	}
+	// A second binding, at another batch, tells the batch dimension from others
+	// that happen to have its size. Where the batch is chosen here it is made
+	// first, to see how much memory an example takes.
+	var other *Network
 	if opt.Batch == 0 {
-		opt.Batch = 2
-		probe, list, err := bind(m, registry, live, spec, output, opt)
-		if err != nil || len(list) > 0 {
+		probe := opt
+		probe.Batch = probeBatch
+		var list []onnx.Unsupported
+		if other, list, err = at(probe); err != nil || len(list) > 0 {
 			return nil, list, err
 		}
-		opt.Batch = max(1, min(maxBatch, defaultForwardBytes/max(1, probe.widestBytes())))
+		opt.Batch = max(1, min(maxBatch, defaultForwardBytes/max(1, other.widestBytes())))
 	}
-	n, list, err := bind(m, registry, live, spec, output, opt)
+	n, list, err := at(opt)
 	if err != nil || len(list) > 0 {
 		return nil, list, err
 	}
 	if spec.FixedBatch == 0 {
-		// A second binding tells the batch dimension from others that happen
-		// to have its size.
-		opt.Batch++
-		other, list, err := bind(m, registry, live, spec, output, opt)
-		if err != nil || len(list) > 0 {
-			return nil, list, err
+		if other == nil || other.Batch == n.Batch {
+			second := opt
+			second.Batch++
+			if other, list, err = at(second); err != nil || len(list) > 0 {
+				return nil, list, err
+			}
 		}
 		n.keepBatchedNecks(other)
 	}
@@ -173,7 +186,7 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 		// Weights without a name in the file are named by the fused network,
 		// so that both readings have the same layers.
 		opt.Batch, opt.NoFuse = n.Batch, false
-		fused, list, err := bind(m, registry, live, spec, output, opt)
+		fused, list, err := at(opt)
 		if err != nil || len(list) > 0 {
 			return nil, list, err
 		}

@@ -7,14 +7,26 @@ import (
 	"modeldoctor/graph/op"
 )
 
-// fuse replaces known patterns below logits by fused Ops, which run faster and
-// keep less in memory. The program means the same before and after: a test runs
+// fuse replaces known patterns among the steps below logits by fused Ops, which
+// run faster and keep less in memory, and returns what steps there are then. The program means the same before and after: a test runs
 // every model both ways.
 //
 // Passes are run in order, each over all steps. The layout passes come after
 // the linear ones, because moving a Transpose past a Linear is what lets two of
 // them cancel.
-func fuse(p *op.Program, logits *op.Value) {
+// A panic of a pass, which is a mistake in it and not of the file, is an error that
+// names the node.
+func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, err error) {
+	var at *op.Step
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+			if at != nil && at.Node != nil {
+				err = fmt.Errorf("%s: %w", at.Node.Label(), err)
+			}
+		}
+	}()
+	var f *fuser
 	for _, pass := range []func(*fuser, *op.Step){
 		(*fuser).dropNeutral,
 		(*fuser).fuseLinear,
@@ -27,28 +39,42 @@ func fuse(p *op.Program, logits *op.Value) {
 		(*fuser).simplifyLayout,
 		(*fuser).fusePatchEmbedding,
 	} {
-		f := &fuser{program: p, batch: logits.Type.Shape[0], uses: map[*op.Value]int{logits: 1}}
-		steps := schedule(logits)
-		for _, s := range steps {
-			for _, v := range s.In {
-				f.uses[v]++
-			}
+		if f == nil {
+			f = newFuser(p, logits, steps)
 		}
+		before := len(p.Steps)
 		for _, s := range steps {
 			// An earlier rewrite of the pass may have replaced this step.
 			if s.Out.Step == s {
+				at = s
 				p.At(s.Node)
 				pass(f, s)
 			}
 		}
+		if len(p.Steps) > before || f.folded {
+			steps, f = schedule(p, logits), nil
+		}
 	}
+	return steps, nil
 }
 
-// fuser is one pass over a program.
+// fuser is one pass over a program, or several while they change nothing.
 type fuser struct {
 	program *op.Program
 	batch   int
 	uses    map[*op.Value]int // of the program as the pass found it
+	folded  bool              // a step became a constant
+}
+
+func newFuser(p *op.Program, logits *op.Value, steps []*op.Step) *fuser {
+	f := &fuser{program: p, batch: logits.Type.Shape[0], uses: make(map[*op.Value]int, 2*len(steps))}
+	f.uses[logits] = 1
+	for _, s := range steps {
+		for _, v := range s.In {
+			f.uses[v]++
+		}
+	}
+	return f
 }
 
 // emit appends a new step.
@@ -72,6 +98,7 @@ func (f *fuser) replace(v *op.Value, o op.Op, in ...*op.Value) {
 	}
 	if w.Step == nil { // folded
 		v.Kind, v.Const, v.Step, v.Data = w.Kind, w.Const, nil, false
+		f.folded = true
 		return
 	}
 	w.Step.Out = v

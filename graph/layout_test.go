@@ -33,7 +33,7 @@ func TestLayoutFollowsIndices(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	described := 0
 	for range 500 {
-		p := op.NewProgram()
+		p := op.NewProgram(0)
 		source := p.Input("x", op.Type{DType: 1, Shape: []int{3, 4, 6}}, 0)
 		data := make([]float32, 72)
 		for i := range data {

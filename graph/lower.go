@@ -11,13 +11,13 @@ import (
 
 // bind lowers the live nodes at one batch size and returns the network without
 // its layers, or the node whose lowering was refused.
-func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
+func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
 	l := &lowerer{
 		model:   m,
-		program: op.NewProgram(),
+		program: op.NewProgram(modelBytes(m)),
 		values:  map[string]*op.Value{},
 		raw:     map[*op.Value]bool{},
-		roles:   classifyWeights(m),
+		roles:   roles.clone(),
 	}
 	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
 	if spec.Layout == NHWC {
@@ -40,6 +40,9 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 		}
 	}
 	logits := l.values[output]
+	if logits == nil { // a weight, or an output that the operator has but no lowering makes
+		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
+	}
 	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: map[*onnx.Node]bool{}}
 	for _, node := range live {
 		n.live[node] = true
@@ -57,10 +60,12 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 	if n.Classes < 2 {
 		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
 	}
-	n.steps = schedule(logits)
+	n.steps = schedule(l.program, logits)
 	if !opt.NoFuse {
-		fuse(l.program, logits)
-		n.steps = schedule(logits)
+		var err error
+		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {
+			return nil, nil, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
+		}
 	}
 	if list := withoutGradient(m, n.steps); len(list) > 0 {
 		return nil, list, nil
@@ -119,7 +124,30 @@ func (l *lowerer) taken(g *onnx.Guard) bool {
 	return true
 }
 
-func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
+// modelBytes is the size of a model file and of the data that its tensors have
+// beside it, each range counted once at most.
+func modelBytes(m *onnx.Model) int64 {
+	bytes := m.Size
+	seen := map[string]int64{}
+	for _, t := range m.Tensors {
+		if t.Storage == onnx.StorageExternal {
+			seen[t.File] = max(seen[t.File], t.Range.Offset+t.Range.Length)
+		}
+	}
+	for _, end := range seen {
+		bytes += end
+	}
+	return bytes
+}
+
+// lower adds what a node computes to the program. A panic, which is a mistake of
+// an operation and not of the file, becomes an error: the caller names the node.
+func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("operator %s: internal error: %v", node.OpType, r)
+		}
+	}()
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
 		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
 			return nil // a weight that is stored in a node: read where it is used
@@ -211,11 +239,7 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 		}
 		l.roles.exclude(t, "input normalisation")
 	}
-	a, err := op.TensorArray(t)
-	if err != nil {
-		return nil, err
-	}
-	return l.program.Constant(a), nil
+	return l.program.Tensor(t)
 }
 
 // stripSoftmax steps over a Softmax over the classes (and what does not change
@@ -244,18 +268,18 @@ func stripSoftmax(v *op.Value) (*op.Value, bool) {
 	return v, false
 }
 
-// schedule returns the steps that v depends on, each after its inputs.
-func schedule(v *op.Value) []*op.Step {
-	var order []*op.Step
+// schedule returns the steps of a program that v depends on, each after its inputs.
+func schedule(p *op.Program, v *op.Value) []*op.Step {
 	type frame struct {
 		step *op.Step
 		next int
 	}
-	seen := map[*op.Step]bool{}
+	var order []*op.Step
+	seen := make([]bool, len(p.Steps))
 	var stack []frame
 	push := func(v *op.Value) {
-		if v.Step != nil && !seen[v.Step] {
-			seen[v.Step] = true
+		if v.Step != nil && !seen[v.Step.Index] {
+			seen[v.Step.Index] = true
 			stack = append(stack, frame{step: v.Step})
 		}
 	}

@@ -2,5 +2,6 @@
 
 package graph
 
-// physicalMemory is the machine's memory in bytes, 0 where it is not known.
-func physicalMemory() int64 { return 0 }
+// usableMemory is the memory in bytes that the program could take at most, 0
+// where it is not known.
+func usableMemory() int64 { return 0 }

@@ -66,7 +66,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		labels:   make([]int64, n.Batch),
 		ones:     make([]float32, n.Batch),
 		budget:   opt.BackwardBytes,
-		memory:   physicalMemory(),
+		memory:   usableMemory(),
 	}
 }
 

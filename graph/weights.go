@@ -2,7 +2,9 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"modeldoctor/graph/op"
@@ -85,6 +87,11 @@ func classifyWeights(m *onnx.Model) *weightRoles {
 	return r
 }
 
+// clone returns roles to which exclusions can be added.
+func (r *weightRoles) clone() *weightRoles {
+	return &weightRoles{all: r.all, number: r.number, reasons: maps.Clone(r.reasons)}
+}
+
 // parameterReason returns why every use of a tensor is a parameter of an
 // operator, or "".
 func parameterReason(uses []onnx.Use) string {
@@ -112,26 +119,18 @@ func (r *weightRoles) exclude(t *onnx.Tensor, reason string) { r.reasons[t] = re
 // collectWeights lists the weights that the logits depend on, in order of first
 // use, and everything else with the reason it is skipped.
 func (n *Network) collectWeights(l *lowerer) {
-	// reach[v] lists the weights that a value off the data path depends on.
-	reach := map[*op.Value][]*op.Value{}
-	leaves := func(v *op.Value) []*op.Value {
-		if v.Kind == op.Weight {
-			return []*op.Value{v}
-		}
-		return reach[v]
-	}
 	byIndex := map[int]*Weight{}
 	n.weightOf = map[*op.Value]int{}
+	walk := weightWalk{seen: map[*op.Value]bool{}}
 	for i, s := range n.steps {
+		if !s.Out.Data {
+			continue
+		}
 		for operand, v := range s.In {
 			if v.Data {
 				continue
 			}
-			for _, leaf := range leaves(v) {
-				if !s.Out.Data {
-					reach[s.Out] = append(reach[s.Out], leaf)
-					continue
-				}
+			for _, leaf := range walk.leaves(v) {
 				if byIndex[leaf.Index] == nil {
 					file := l.roles.all[leaf.Index]
 					w := &Weight{
@@ -166,14 +165,48 @@ func (n *Network) collectWeights(l *lowerer) {
 	n.nameWeights()
 }
 
+// weightWalk finds the weights that values off the data path depend on. It looks
+// at each value once: a sum of sums has as many paths to its weights as two to
+// the power of its depth.
+type weightWalk struct {
+	seen  map[*op.Value]bool
+	stack []*op.Value
+}
+
+// leaves returns the weights that v depends on and that no earlier call has
+// returned, in the order in which they are operands.
+func (w *weightWalk) leaves(v *op.Value) []*op.Value {
+	var found []*op.Value
+	w.stack = append(w.stack[:0], v)
+	for len(w.stack) > 0 {
+		v := w.stack[len(w.stack)-1]
+		w.stack = w.stack[:len(w.stack)-1]
+		if w.seen[v] {
+			continue
+		}
+		w.seen[v] = true
+		if v.Kind == op.Weight {
+			found = append(found, v)
+		}
+		if v.Step != nil {
+			for _, u := range slices.Backward(v.Step.In) {
+				w.stack = append(w.stack, u)
+			}
+		}
+	}
+	return found
+}
+
 // placeWeights finds the last neck before each weight's first use. It is called
 // once the necks are final: a weight holds its neck's index.
 func (n *Network) placeWeights() {
 	for _, w := range n.Weights {
-		w.Neck = 0
-		for w.Neck+1 < len(n.Necks) && n.Necks[w.Neck+1].position <= w.first {
-			w.Neck++
+		// The image is at position 0, and the necks are in order.
+		behind, found := slices.BinarySearchFunc(n.Necks, w.first, func(k Neck, first int) int { return k.position - first })
+		if !found {
+			behind--
 		}
+		w.Neck = max(0, behind)
 	}
 }
 

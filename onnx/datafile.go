@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"modeldoctor/internal/atomicfile"
 	"modeldoctor/onnx/internal/wire"
@@ -108,6 +107,9 @@ func (d *Draft) addFile(t *Tensor, source *os.File, same bool) error {
 	if err != nil {
 		return t.externalError(err)
 	}
+	if read := t.model.files.read(t.location); read != nil && !sameState(read, info) {
+		return t.fail(fmt.Sprintf("its data file %q has changed since it was read", t.File), "run the command again")
+	}
 	file := DataFile{Location: t.location, Path: filepath.Join(d.folder, filepath.FromSlash(t.location)), Size: info.Size()}
 	if !same {
 		if file.Copied, err = d.copyUnlessThere(file, source); err != nil {
@@ -118,15 +120,16 @@ func (d *Draft) addFile(t *Tensor, source *os.File, same bool) error {
 	return nil
 }
 
+// sameState reports whether two looks at a file saw the same file, unchanged.
+func sameState(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
 // copyUnlessThere copies the data file into the draft's folder, or finds it
 // there with the same content.
 func (d *Draft) copyUnlessThere(file DataFile, source *os.File) (copied bool, err error) {
 	if filepath.Clean(file.Path) == filepath.Clean(d.target) {
 		return false, &WriteError{Path: d.target, Msg: "a data file of the model has this name and must lie beside it", Advice: "give another name for the output"}
-	}
-	if slices.Contains(strings.Split(file.Location, "/"), "..") {
-		return false, &WriteError{Path: file.Path, Msg: fmt.Sprintf("the model calls this data file %q, and files are not copied to names that lead upwards", file.Location),
-			Advice: "write the output to the model's own folder"}
 	}
 	if i := slices.IndexFunc(d.copies, func(c *dataCopy) bool { return c.path == file.Path }); i >= 0 {
 		d.copies[i].locations = append(d.copies[i].locations, file.Location)
@@ -153,10 +156,45 @@ func (d *Draft) copyUnlessThere(file DataFile, source *os.File) (copied bool, er
 		return false, writeError(file.Path, file.Size, err)
 	}
 	d.copies = append(d.copies, &dataCopy{locations: []string{file.Location}, path: file.Path, size: file.Size, file: out})
-	if _, err := io.Copy(out.File(), source); err != nil {
+	if err := copyData(out.File(), source); err != nil {
 		return false, writeError(file.Path, file.Size, err)
 	}
 	return true, nil
+}
+
+// copyData copies a data file. One that has holes is copied with holes, so that
+// the copy takes no more of the disk.
+func copyData(to, from *os.File) error {
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	if !hasHoles(info) {
+		_, err := io.Copy(to, from)
+		return err
+	}
+	buffer, zeros := make([]byte, chunk), make([]byte, chunk)
+	for {
+		n, err := io.ReadFull(from, buffer)
+		if bytes.Equal(buffer[:n], zeros[:n]) {
+			if _, err := to.Seek(int64(n), io.SeekCurrent); err != nil {
+				return err
+			}
+		} else if _, err := to.Write(buffer[:n]); err != nil {
+			return err
+		}
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			size, err := to.Seek(0, io.SeekCurrent)
+			if err != nil {
+				return err
+			}
+			return to.Truncate(size) // a hole at the end counts too
+		default:
+			return err
+		}
+	}
 }
 
 // makeFolders makes the missing ones of a path in the draft's folder.

@@ -32,6 +32,9 @@ func (m *Model) decode() error {
 	if err := m.header(); err != nil {
 		return err
 	}
+	if err := m.checkLimits(); err != nil {
+		return err
+	}
 	if err := m.readFunctions(); err != nil {
 		return err
 	}
@@ -67,6 +70,9 @@ func (m *Model) malformed(err error) error {
 // header reads the fields of ModelProto and finds the graph.
 func (m *Model) header() error {
 	root := m.index.Root()
+	if err := m.checkEntries(root, modelMetadata); err != nil {
+		return err
+	}
 	m.IRVersion = int64(root.Uint(modelIRVersion))
 	m.Producer = clean(root.Bytes(modelProducer))
 	m.ProducerVersion = clean(root.Bytes(modelProducerVersion))
@@ -106,8 +112,11 @@ func clean(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
 // name returns text that identifies something, which must be UTF-8.
 func (m *Model) name(f wire.Field) (string, error) {
 	b := f.Bytes()
+	offset, _ := f.Range()
+	if err := m.checkName(b, offset); err != nil {
+		return "", err
+	}
 	if !utf8.Valid(b) {
-		offset, _ := f.Range()
 		return "", m.fail(offset, fmt.Sprintf("the name %q is not UTF-8", b), notONNXHint)
 	}
 	return string(b), nil
@@ -187,6 +196,10 @@ func (m *Model) valueInfo(message wire.Message) (v ValueInfo, err error) {
 				for shape := range tensor.Each(elemShape) {
 					v.Shape = []Dim{}
 					for dim := range shape.Each(shapeDim) {
+						if len(v.Shape) == maxRank {
+							offset, _ := shape.Range()
+							return v, m.fail(offset, fmt.Sprintf("value %q has a rank of more than %d", v.Name, maxRank), "")
+						}
 						v.Shape = append(v.Shape, dimension(dim))
 					}
 				}

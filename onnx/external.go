@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/edsrzf/mmap-go"
@@ -51,6 +53,7 @@ func (t *Tensor) external(message wire.Message) error {
 type dataFiles struct {
 	mu     sync.Mutex
 	mapped map[string]mmap.MMap
+	infos  map[string]fs.FileInfo // of those in mapped, when they were mapped
 }
 
 // externalBytes returns the tensor's data in its external file.
@@ -80,13 +83,20 @@ func (t *Tensor) externalFile() ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, t.externalError(err)
+	}
 	if data, err = mapFile(f); err != nil {
 		return nil, t.externalError(err)
 	}
 	if files.mapped == nil {
 		files.mapped = map[string]mmap.MMap{}
 	}
-	files.mapped[t.location] = data
+	if files.infos == nil {
+		files.infos = map[string]fs.FileInfo{}
+	}
+	files.mapped[t.location], files.infos[t.location] = data, info
 	return data, nil
 }
 
@@ -123,8 +133,8 @@ func (t *Tensor) openExternal() (*os.File, error) {
 	if t.model.dir == "" {
 		return nil, t.fail(fmt.Sprintf("its data are in the file %q, and a model from memory has no folder to look in", t.location), "")
 	}
-	if !filepath.IsLocal(filepath.FromSlash(t.location)) {
-		return nil, t.fail(fmt.Sprintf("its data file %q lies outside the model's folder", t.location), "export the model with its data beside it; a path that leads elsewhere is never followed")
+	if !filepath.IsLocal(filepath.FromSlash(t.location)) || slices.Contains(strings.Split(t.location, "/"), "..") {
+		return nil, t.fail(fmt.Sprintf("its data file %q lies outside the model's folder, or its name leads upwards", t.location), "export the model with its data beside it; a path that leads elsewhere is never followed")
 	}
 	root, err := os.OpenRoot(t.model.dir)
 	if err != nil {
@@ -176,6 +186,13 @@ func (d *dataFiles) get(location string) (mmap.MMap, bool) {
 	defer d.mu.Unlock()
 	data, ok := d.mapped[location]
 	return data, ok
+}
+
+// read returns what the file at a location was when it was mapped, or nil.
+func (d *dataFiles) read(location string) fs.FileInfo {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.infos[location]
 }
 
 // add makes data, which close will unmap, the file at a location.

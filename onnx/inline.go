@@ -16,11 +16,14 @@ import (
 // Values inside get names that nothing else in the file has.
 
 const (
-	// maxInlined bounds the nodes that calls and branches may add to a file's
-	// own: functions that call each other can ask for any number.
-	maxInlined = 1 << 16
+	// Functions that call each other can ask for any number of nodes. Calls and
+	// branches may add so many to the graph's own, and one more for so many bytes
+	// of the file; and names of so many bytes.
+	maxInlined      = 16 << 10
+	bytesPerInlined = 1 << 10
+	maxInlinedNames = 8 << 20
 	// maxCalls bounds how deeply functions may call each other.
-	maxCalls = 64
+	maxCalls = 24
 
 	identityOpset = 13 // in which Identity means what it does in all others
 
@@ -143,6 +146,8 @@ type inliner struct {
 	model *Model
 	nodes []*Node
 	added int             // nodes that are not the graph's own
+	parts int             // their operands and attributes
+	names int             // bytes of the names that were made up
 	taken map[string]bool // names of values; nil until the first is made up
 	// constants are the values made of one AttributeProto or initializer, by its
 	// offset: it is one tensor of the file however often its function is called.
@@ -157,8 +162,11 @@ func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope
 			return err
 		}
 		if n.inlined {
-			if l.added++; l.added > maxInlined {
-				return l.model.failAt(n, exportPlain, "functions and branches add more than %d nodes to the graph", maxInlined)
+			l.added++
+			l.parts += len(n.Inputs) + len(n.Outputs) + len(n.attributes)
+			l.names += len(n.Name)
+			if err := l.checkLimits(n); err != nil {
+				return err
 			}
 		}
 		switch f := l.model.functions[functionKey{n.Domain, n.OpType, n.Overload}]; {
@@ -176,6 +184,20 @@ func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkLimits bounds what calls and branches add.
+func (l *inliner) checkLimits(n *Node) error {
+	nodes := maxInlined + int(l.model.Size/bytesPerInlined)
+	switch {
+	case l.added > nodes:
+		return l.model.failAt(n, exportPlain, "functions and branches add more than %d nodes to the graph", nodes)
+	case l.parts > maxParts:
+		return l.model.failAt(n, exportPlain, "functions and branches add nodes with more than %d operands and attributes to the graph", maxParts)
+	case l.names > maxInlinedNames:
+		return l.model.failAt(n, exportPlain, "functions and branches need names of more than %d bytes", maxInlinedNames)
 	}
 	return nil
 }
@@ -244,7 +266,7 @@ func (l *inliner) call(n *Node, f *function, s *scope) error {
 			inner.results[name] = n.Outputs[i]
 		}
 	}
-	if err := l.declare(f.message, functionNode, inner); err != nil {
+	if err := l.declare(n, f.message, functionNode, inner); err != nil {
 		return err
 	}
 	if err := l.nodesOf(f.message, functionNode, inner); err != nil {
@@ -305,7 +327,7 @@ func (l *inliner) branches(n *Node, s *scope) error {
 		if err := l.initializers(n, g, inner); err != nil {
 			return err
 		}
-		if err := l.declare(g, graphNode, inner); err != nil {
+		if err := l.declare(n, g, graphNode, inner); err != nil {
 			return err
 		}
 		if err := l.nodesOf(g, graphNode, inner); err != nil {
@@ -364,8 +386,8 @@ func (l *inliner) initializers(n *Node, g wire.Message, s *scope) error {
 }
 
 // declare gives names to the values that the nodes in a field of message make,
-// so that a node may use what a later one makes.
-func (l *inliner) declare(message wire.Message, field protowire.Number, s *scope) error {
+// so that a node may use what a later one makes; n is what they stand for.
+func (l *inliner) declare(n *Node, message wire.Message, field protowire.Number, s *scope) error {
 	for proto := range message.Each(field) {
 		for f := range proto.Fields() {
 			if f.Number() != nodeOutput {
@@ -393,6 +415,9 @@ func (l *inliner) declare(message wire.Message, field protowire.Number, s *scope
 				name = l.free(s.prefix+own, s)
 			}
 			s.names[own] = name
+			if err := l.checkLimits(n); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -424,6 +449,7 @@ func (l *inliner) free(name string, s *scope) string {
 		free = name + "_" + strconv.Itoa(i)
 	}
 	l.taken[free] = true
+	l.names += len(free)
 	return free
 }
 

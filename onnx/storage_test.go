@@ -90,7 +90,7 @@ func TestFloatStorage(t *testing.T) {
 		{onnx.StorageFloatsUnpacked, tensor(onnx.Float).FloatsUnpacked(floats[:4]...).Floats(floats[4:]...), onnx.Float, false, 0},
 		{onnx.StorageRaw, tensor(onnx.Float16).Raw(half), onnx.Float16, false, 12},
 		{onnx.StorageInt32s, tensor(onnx.Float16).Int32s(halfInts...), onnx.Float16, false, 14},
-		{onnx.StorageInt32s, tensor(onnx.Float16).Int32s(signExtended(halfInts)...), onnx.Float16, false, 14+2*7},
+		{onnx.StorageInt32s, tensor(onnx.Float16).Int32s(signExtended(halfInts)...), onnx.Float16, false, 14 + 2*7},
 		{onnx.StorageRaw, tensor(onnx.BFloat16).Raw(brain), onnx.BFloat16, false, 12},
 		{onnx.StorageInt32s, tensor(onnx.BFloat16).Int32s(brainInts...), onnx.BFloat16, false, 14},
 		{onnx.StorageRaw, tensor(onnx.Double).Raw(double), onnx.Double, false, 48},

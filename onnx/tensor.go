@@ -137,6 +137,9 @@ func typedField(d DType) protowire.Number {
 // has none of its own.
 func (m *Model) tensor(message wire.Message, node *Node, fallback string) (*Tensor, error) {
 	offset, _ := message.Range()
+	if err := m.checkName(message.Bytes(tensorName), offset); err != nil {
+		return nil, err
+	}
 	t := &Tensor{Name: string(message.Bytes(tensorName)), Node: node, File: m.Path, model: m, message: message, offset: offset, Shape: []int{}}
 	if node != nil || t.Name == "" {
 		t.Name = fallback
@@ -150,8 +153,12 @@ func (m *Model) tensor(message wire.Message, node *Node, fallback string) (*Tens
 	for f := range message.Fields() {
 		switch num := f.Number(); num {
 		case tensorDims:
-			if _, ok := f.Count(); !ok {
+			n, ok := f.Count()
+			if !ok {
 				return nil, t.fail("dims are not a sequence of numbers", "")
+			}
+			if n > maxRank-len(t.Shape) {
+				return nil, t.fail(fmt.Sprintf("rank %d, at most %d is accepted", n+len(t.Shape), maxRank), "")
 			}
 			for v := range f.Uints() {
 				if v > math.MaxInt64 || uint64(int(v)) != v {
@@ -172,6 +179,9 @@ func (m *Model) tensor(message wire.Message, node *Node, fallback string) (*Tens
 				return nil, t.fail(fmt.Sprintf("data in both field %d and field %d of TensorProto, expected one", number, num), "")
 			}
 			number = num
+			if len(t.data) == maxPieces {
+				return nil, t.fail(fmt.Sprintf("its data are in more than %d pieces", maxPieces), "")
+			}
 			t.data = append(t.data, f)
 		}
 	}

@@ -172,9 +172,15 @@ func message(err error) string {
 	if exitCode(err) == exitTimeout && !errors.As(err, &own) {
 		text = "the time limit came first; there is nothing to report yet"
 	}
-	// Errors quote names from files, which may hold anything.
+	// Errors quote names and lists from files, which may hold anything, and much.
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
 	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
 }
+
+// maxMessage is the most bytes of an error that are said.
+const maxMessage = 2 << 10
 
 // hintOf returns what the user can do about an error, or "".
 func hintOf(err error) string {

@@ -26,7 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"modeldoctor": main})
+	testscript.Main(m, map[string]func(){"modeldoctor": main, "measured": measured})
 }
 
 // TestScripts runs the command line as users do. The scripts are in testdata;

@@ -195,7 +195,10 @@ func (a attentionMask) padded(mask *Value) *Value {
 		a.err = fmt.Errorf("expected a mask for %d keys, found %v", a.keys, mask.Type)
 		return nil
 	}
-	fill := NewArray(mask.Type.With(replaced(shape, last, a.keys-shape[last])...))
+	var fill Array
+	if fill, a.err = a.NewArray(mask.Type.With(replaced(shape, last, a.keys-shape[last])...)); a.err != nil {
+		return nil
+	}
 	switch d := fill.Data.(type) {
 	case []float32:
 		for i := range d {
@@ -222,7 +225,12 @@ func (a attentionMask) additive(mask, like *Value) *Value {
 // The queries come after past keys or, with lengths, are the last of them.
 func (a attentionMask) frontier(lengths []int64, left, right int64) *Value {
 	examples := max(1, len(lengths))
-	mask := make([]bool, 0, examples*a.queries*a.keys)
+	out, err := a.NewArray(Type{onnx.Bool, []int{examples, 1, a.queries, a.keys}})
+	if err != nil {
+		a.err = err
+		return nil
+	}
+	mask := Elem[bool](out)[:0]
 	for b := range examples {
 		offset, n := int64(a.past), int64(a.keys)
 		if lengths != nil {
@@ -235,7 +243,7 @@ func (a attentionMask) frontier(lengths []int64, left, right int64) *Value {
 			}
 		}
 	}
-	return a.Constant(Array{Type{onnx.Bool, []int{examples, 1, a.queries, a.keys}}, mask})
+	return a.Constant(out)
 }
 
 // unattended gives zero weights to queries that may attend no key, where Softmax

@@ -53,7 +53,7 @@ func TestPackedAttentionIsAttention(t *testing.T) {
 	r := random()
 	const heads, d, queries, keys = 2, 3, 4, 5
 	q, k, v := normal(r, 1, queries, heads*d), normal(r, 1, keys, heads*d), normal(r, 1, keys, heads*d)
-	p := NewProgram()
+	p := NewProgram(0)
 	y, err := p.Emit(PackedAttention{Heads: heads, HeadDim: d, Scale: 0.5}, p.Constant(q), p.Constant(k), p.Constant(v))
 	if err != nil {
 		t.Fatal(err)

@@ -123,7 +123,7 @@ func checkProgram(t *testing.T, build func(p *Program, in []*Value) (*Value, err
 		}
 	}
 	for _, wanted := range sets {
-		p := NewProgram()
+		p := NewProgram(0)
 		values := make([]*Value, len(inputs))
 		for i, a := range inputs {
 			values[i] = p.Input(fmt.Sprint("x", i), a.Type, i)
@@ -199,7 +199,7 @@ func checkProgram(t *testing.T, build func(p *Program, in []*Value) (*Value, err
 // checkFloat32 folds the same computation in float32.
 func checkFloat32(t *testing.T, build func(p *Program, in []*Value) (*Value, error), inputs []Array, want []float64) {
 	t.Helper()
-	p := NewProgram()
+	p := NewProgram(0)
 	values := make([]*Value, len(inputs))
 	for i, a := range inputs {
 		values[i] = p.Constant(toFloat32(a))

@@ -78,7 +78,7 @@ func TestConvTiles(t *testing.T) {
 // apply computes an Op.
 func apply(t *testing.T, o Op, in ...Array) Array {
 	t.Helper()
-	p := NewProgram()
+	p := NewProgram(0)
 	values := make([]*Value, len(in))
 	for i, a := range in {
 		values[i] = p.Constant(a)
@@ -153,7 +153,7 @@ func TestPoolGradient(t *testing.T) {
 
 func TestMaxPoolIndicesPointAtTheMaxima(t *testing.T) {
 	for _, test := range poolWindows() {
-		p := NewProgram()
+		p := NewProgram(0)
 		x := p.Constant(normal(random(), test.x...))
 		y, err := p.Emit(MaxPool{test.w}, x)
 		if err != nil {
@@ -174,7 +174,7 @@ func TestMaxPoolIndicesPointAtTheMaxima(t *testing.T) {
 // TestMaxPoolTies: of equal elements the first takes the cotangent.
 func TestMaxPoolTies(t *testing.T) {
 	o := maxPoolGradient{PoolWindow{Kernel: []int{3}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}}}
-	p := NewProgram()
+	p := NewProgram(0)
 	dx, err := p.Emit(o, p.Constant(Floats([]float32{1, 1, 1, 1}, 1, 1, 4)), p.Constant(Floats([]float32{1, 1}, 1, 1, 2)), p.Constant(Floats([]float32{3, 5}, 1, 1, 2)))
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,15 @@ import (
 // mistake in the file, and products of sizes could overflow.
 const maxElements = 1 << 40
 
-// sized returns t, or an error where a size is negative or the whole absurd.
+// maxRank is the most dimensions that a value may have, as in NumPy and PyTorch.
+const maxRank = 64
+
+// sized returns t, or an error where a size is negative or the rank or the
+// whole absurd.
 func sized(t Type) (Type, error) {
+	if len(t.Shape) > maxRank {
+		return Type{}, fmt.Errorf("rank %d, at most %d is supported", len(t.Shape), maxRank)
+	}
 	n := uint64(1)
 	for _, d := range t.Shape {
 		if d < 0 {

@@ -190,7 +190,10 @@ func lowerDropout(c *Call) ([]*Value, error) {
 	}
 	out := []*Value{x}
 	if len(c.Node.Outputs) > 1 && c.Node.Outputs[1] != "" {
-		kept := NewArray(Type{onnx.Bool, x.Type.Shape})
+		kept, err := c.NewArray(Type{onnx.Bool, x.Type.Shape})
+		if err != nil {
+			return nil, err
+		}
 		for i := range Elem[bool](kept) {
 			Elem[bool](kept)[i] = true
 		}

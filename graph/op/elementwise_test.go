@@ -187,7 +187,7 @@ func TestMaximumIsShared(t *testing.T) {
 // lower runs one node over the inputs and returns its first output.
 func lower(t *testing.T, opset int64, n *onnx.Node, in ...*Value) (*Value, error) {
 	t.Helper()
-	p := NewProgram()
+	p := NewProgram(0)
 	entry, err := NewRegistry().Find(n.Domain, n.OpType, opset)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestIntegers(t *testing.T) {
 		{Cast{onnx.Int64}, []Array{narrow(onnx.Int64, math.MaxInt64-1)}, []int64{math.MaxInt64 - 1}},
 		{Cast{onnx.Int64}, []Array{{Type{onnx.Bool, []int{2}}, []bool{true, false}}}, []int64{1, 0}},
 	} {
-		p := NewProgram()
+		p := NewProgram(0)
 		in := make([]*Value, len(c.in))
 		for i, a := range c.in {
 			in[i] = p.Constant(a)
@@ -308,7 +308,7 @@ func TestSpecialValues(t *testing.T) {
 		{Cast{onnx.Float16}, [][]float64{{1 + 0x1p-12, 70000}}, []float64{1, inf}},
 		{Cast{onnx.BFloat16}, [][]float64{{1 + 0x1p-9}}, []float64{1}},
 	} {
-		p := NewProgram()
+		p := NewProgram(0)
 		in := make([]*Value, len(c.in))
 		for i, v := range c.in {
 			in[i] = p.Constant(toFloat32(Array{Type{onnx.Double, []int{len(v)}}, v}))
@@ -387,7 +387,7 @@ func TestThreads(t *testing.T) {
 }
 
 func TestLoweringDecides(t *testing.T) {
-	p := NewProgram()
+	p := NewProgram(0)
 	image := p.Input("image", Type{onnx.Float, []int{2, 3}}, 0)
 	half := p.Weight("w", Type{onnx.Float16, []int{3}}, 0)
 	same := func(v *Value) bool { return v == image }
@@ -420,7 +420,7 @@ func TestLoweringDecides(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	p := NewProgram()
+	p := NewProgram(0)
 	image := p.Input("image", Type{onnx.Float, []int{2, 3}}, 0)
 	truth := p.Constant(Array{Type{onnx.Bool, []int{}}, []bool{true}})
 	for _, c := range []struct {

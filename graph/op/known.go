@@ -51,11 +51,7 @@ func lowerConstant(c *Call) ([]*Value, error) {
 	n := c.Node
 	switch {
 	case n.Has("value"):
-		a, err := TensorArray(n.Tensor("value"))
-		if err != nil {
-			return nil, err
-		}
-		return []*Value{c.Constant(a)}, nil
+		return one(c.Tensor(n.Tensor("value")))
 	case n.Has("value_int"):
 		return []*Value{c.Constant(Ints([]int64{n.Int("value_int", 0)}))}, nil
 	case n.Has("value_ints"):
@@ -79,16 +75,16 @@ func lowerConstantOfShape(c *Call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	value := Floats([]float32{0}, 1)
+	value := c.Constant(Floats([]float32{0}, 1))
 	if c.Node.Has("value") {
-		if value, err = TensorArray(c.Node.Tensor("value")); err != nil {
+		if value, err = c.Tensor(c.Node.Tensor("value")); err != nil {
 			return nil, err
 		}
 	}
-	if value.Elements() != 1 {
+	if value.Type.Elements() != 1 {
 		return nil, fmt.Errorf("expected a value of one element, found %v", value.Type)
 	}
-	return one(c.Emit(Expand{Shape: shape}, c.Constant(value.View(nil))))
+	return one(c.Emit(Expand{Shape: shape}, c.Constant(value.Const.View(nil))))
 }
 
 // lowerShape: opset 15 added start and end.
@@ -136,10 +132,13 @@ func lowerRange(c *Call) ([]*Value, error) {
 	}
 	start, delta := bounds[0], bounds[2]
 	n := math.Ceil((bounds[1] - start) / delta)
-	if delta == 0 || math.IsNaN(n) || n > DefaultFoldCap {
-		return nil, fmt.Errorf("range from %v to %v by %v", start, bounds[1], delta)
+	if delta == 0 || math.IsNaN(n) || n > maxElements || ClassOf(t) == ClassNone {
+		return nil, fmt.Errorf("range of %v from %v to %v by %v", t, start, bounds[1], delta)
 	}
-	out := NewArray(Type{t, []int{int(max(n, 0))}})
+	out, err := c.NewArray(Type{t, []int{int(max(n, 0))}})
+	if err != nil {
+		return nil, err
+	}
 	for i := range out.Elements() {
 		x := start + float64(i)*delta
 		switch d := out.Data.(type) {

@@ -25,7 +25,7 @@ func counting(shape ...int) Array {
 // lowerNode lowers one node whose inputs are constants (nil: absent).
 func lowerNode(t *testing.T, opset int64, operator string, outputs int, inputs []*Array, attrs ...onnxtest.Attr) ([]*Value, error) {
 	t.Helper()
-	p := NewProgram()
+	p := NewProgram(0)
 	in := make([]*Value, len(inputs))
 	for i, a := range inputs {
 		if a != nil {

@@ -122,7 +122,7 @@ func TestGroupNormalizationScale(t *testing.T) {
 
 // TestGemmIsLinear: what PyTorch exports a linear layer to becomes one.
 func TestGemmIsLinear(t *testing.T) {
-	p := NewProgram()
+	p := NewProgram(0)
 	in := []*Value{
 		p.Input("x", Type{onnx.Float, []int{3, 4}}, 0),
 		p.Weight("w", Type{onnx.Float, []int{5, 4}}, 0),
@@ -140,7 +140,7 @@ func TestGemmIsLinear(t *testing.T) {
 func TestFusedMatMul(t *testing.T) {
 	r := random()
 	a, b := normal(r, 4, 2, 3), normal(r, 2, 5, 3) // [M, batch, K] and [batch, N, K]
-	p := NewProgram()
+	p := NewProgram(0)
 	got, err := lowerMicrosoft(t, p, "FusedMatMul", 1, []*Value{p.Constant(a), p.Constant(b)},
 		onnxtest.Int("transBatchA", 1), onnxtest.Int("transB", 1), onnxtest.Float("alpha", 0.5))
 	if err != nil {
@@ -166,7 +166,7 @@ func TestSkipNormalization(t *testing.T) {
 		{"SkipLayerNormalization", []Array{x, skip, gamma, beta, bias}, apply(t, LayerNormalization{2, 0.25}, sum, gamma, beta)},
 		{"SkipSimplifiedLayerNormalization", []Array{x, skip, gamma, bias}, apply(t, RMSNormalization{2, 0.25}, sum, gamma)},
 	} {
-		p := NewProgram()
+		p := NewProgram(0)
 		var in []*Value
 		for _, a := range test.in {
 			in = append(in, p.Constant(a))
@@ -197,7 +197,7 @@ func TestMicrosoftAttention(t *testing.T) {
 	x, w, bias := normal(r, 2, 4, 5), normal(r, 5, 3*heads*d), normal(r, 3*heads*d)
 	rows := apply(t, Linear{}, x, w, bias)
 	want := apply(t, PackedAttention{Heads: heads, HeadDim: d, Scale: 1 / math.Sqrt(d), Offsets: [3]int{0, heads * d, 2 * heads * d}}, rows)
-	p := NewProgram()
+	p := NewProgram(0)
 	numHeads := onnxtest.Int("num_heads", heads)
 	packed := []*Value{p.Constant(x), p.Constant(w), p.Constant(bias), nil}
 	got, err := lowerMicrosoft(t, p, "Attention", 1, packed, numHeads)

@@ -33,7 +33,7 @@ func TestMatMulGradient(t *testing.T) {
 }
 
 func TestMatMulInts(t *testing.T) {
-	p := NewProgram()
+	p := NewProgram(0)
 	a := p.Constant(Array{Type{onnx.Uint8, []int{2, 2}}, []int64{1, 2, 3, 200}})
 	b := p.Constant(Array{Type{onnx.Uint8, []int{2, 2}}, []int64{1, 0, 2, 3}})
 	y, err := p.Emit(MatMul{TransB: true}, a, b)

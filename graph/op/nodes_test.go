@@ -81,7 +81,7 @@ func runNodeCase(registry *Registry, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	data := filepath.Join(filepath.Dir(path), "test_data_set_0")
-	p := NewProgram()
+	p := NewProgram(0)
 	values := map[string]*Value{}
 	for i, input := range m.Inputs {
 		a, err := readTensorProto(filepath.Join(data, fmt.Sprintf("input_%d.pb", i)))

@@ -1,7 +1,9 @@
 package op
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"modeldoctor/graph/kernel"
 	"modeldoctor/onnx"
@@ -31,10 +33,11 @@ type Value struct {
 
 // Step is one Op of a program.
 type Step struct {
-	Op   Op
-	In   []*Value
-	Out  *Value
-	Node *onnx.Node // the node it was lowered from; nil for steps a pass made
+	Op    Op
+	In    []*Value
+	Out   *Value
+	Node  *onnx.Node // the node it was lowered from; nil for steps a pass made
+	Index int        // its place in [Program.Steps]
 }
 
 // Program is the straight-line code that an ONNX graph was lowered to: every
@@ -42,18 +45,73 @@ type Step struct {
 type Program struct {
 	Steps []*Step
 
-	node *onnx.Node
-	ctx  *kernel.Context
-	cap  int
+	node   *onnx.Node
+	ctx    *kernel.Context
+	budget int64 // bytes that may be folded, in all
+	folded int64 // bytes that have been
 }
 
-// DefaultFoldCap bounds the elements of one folded constant (64 Mi elements):
-// a file that asks for more is refused by name.
-const DefaultFoldCap = 64 << 20
+// BaseFoldBudget is what the constants folded in one program may take, in
+// bytes: every program's budget at least. See [NewProgram].
+const BaseFoldBudget = 32 << 20
 
-// NewProgram returns an empty program. Constants are folded on one thread.
-func NewProgram() *Program {
-	return &Program{ctx: kernel.NewContext(1), cap: DefaultFoldCap}
+// NewProgram returns an empty program for a model of so many bytes, its external
+// data included. All that is computed while it is built may take [BaseFoldBudget]
+// and twice the model, intermediate results counted: a file that asks for more is
+// refused at the node that does. Constants are folded on one thread.
+func NewProgram(model int64) *Program {
+	return &Program{ctx: kernel.NewContext(1), budget: BaseFoldBudget + 2*min(model, math.MaxInt64/4)}
+}
+
+// NewArray allocates a zeroed array within the program's budget.
+func (p *Program) NewArray(t Type) (Array, error) {
+	if err := p.reserve(t); err != nil {
+		return Array{}, err
+	}
+	return NewArray(t), nil
+}
+
+// reserve takes the bytes of an array of type t from the budget.
+func (p *Program) reserve(t Type) error {
+	if _, err := sized(t); err != nil {
+		return err
+	}
+	bytes := int64(t.Elements()) * elementBytes(t.DType)
+	if bytes > p.budget-p.folded {
+		return fmt.Errorf("a constant of %d elements (%d bytes) is over the limit: the constants computed from a file of this size may take %d bytes, and %d are taken",
+			t.Elements(), bytes, p.budget, p.folded)
+	}
+	p.folded += bytes
+	return nil
+}
+
+// elementBytes is the size of one element in memory.
+func elementBytes(t onnx.DType) int64 {
+	switch ClassOf(t) {
+	case ClassFloat32:
+		return 4
+	case ClassBool:
+		return 1
+	}
+	return 8
+}
+
+// Tensor reads a tensor of the file as a constant. Data that cannot be used where
+// they lie count against the budget.
+func (p *Program) Tensor(t *onnx.Tensor) (*Value, error) {
+	if t == nil { // an attribute of another type
+		return nil, errors.New("attribute value is not a tensor")
+	}
+	if !t.Mapped() {
+		if err := p.reserve(Type{t.DType, t.Shape}); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+	}
+	a, err := TensorArray(t)
+	if err != nil {
+		return nil, err
+	}
+	return p.Constant(a), nil
 }
 
 // At sets the ONNX node that the steps emitted next belong to.
@@ -89,23 +147,26 @@ func (p *Program) Emit(o Op, in ...*Value) (*Value, error) {
 		data = data || v.Data
 	}
 	t, err := o.Infer(types)
+	if err == nil {
+		t, err = sized(t)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name(), err)
 	}
 	if known {
-		if n := t.Elements(); n > p.cap {
-			return nil, fmt.Errorf("%s: a constant of %d elements is over the limit of %d", o.Name(), n, p.cap)
+		out, err := p.NewArray(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", o.Name(), err)
 		}
 		arrays := make([]Array, len(in))
 		for i, v := range in {
 			arrays[i] = *v.Const
 		}
-		out := NewArray(t)
 		o.Forward(p.ctx, out, arrays)
 		return p.Constant(out), nil
 	}
 	v := &Value{Type: t, Kind: Computed, Data: data}
-	v.Step = &Step{Op: o, In: in, Out: v, Node: p.node}
+	v.Step = &Step{Op: o, In: in, Out: v, Node: p.node, Index: len(p.Steps)}
 	p.Steps = append(p.Steps, v.Step)
 	return v, nil
 }

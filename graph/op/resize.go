@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"modeldoctor/graph/kernel"
+	"modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )
@@ -236,12 +237,22 @@ func (p *Program) resampleAxis(v *Value, s interpolation, axis, out int, scale f
 	if out == in && scale == 1 {
 		return v, nil
 	}
+	if _, err := sized(v.Type.With(replaced(v.Type.Shape, axis, out)...)); err != nil {
+		return nil, err
+	}
 	if s.mode == "nearest" {
-		index := make([]int64, out)
-		for i := range index {
-			index[i] = int64(s.nearest(s.position(i, in, out, scale), in))
+		index, err := p.NewArray(Type{onnx.Int64, []int{out}})
+		if err != nil {
+			return nil, err
 		}
-		return p.Emit(Gather{axis}, v, p.Ints(index...))
+		for i := range Elem[int64](index) {
+			Elem[int64](index)[i] = int64(s.nearest(s.position(i, in, out, scale), in))
+		}
+		return p.Emit(Gather{axis}, v, p.Constant(index))
+	}
+	// Each row is a slice header and up to four taps, twice: see [LinearMap].
+	if err := p.reserve(Type{onnx.Double, []int{out, 2 * (3 + 2*4)}}); err != nil {
+		return nil, err
 	}
 	rows := make([][]Tap, out)
 	for i := range rows {

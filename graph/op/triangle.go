@@ -98,10 +98,10 @@ func lowerEyeLike(c *Call) ([]*Value, error) {
 	if ClassOf(t.DType) == ClassNone {
 		return nil, fmt.Errorf("dtype %v is not supported", t.DType)
 	}
-	if t.Elements() > DefaultFoldCap {
-		return nil, fmt.Errorf("a constant of %d elements is over the limit of %d", t.Elements(), DefaultFoldCap)
+	out, err := c.NewArray(t)
+	if err != nil {
+		return nil, err
 	}
-	out := NewArray(t)
 	k := diagonal(c.Node.Int("k", 0))
 	for row := range t.Shape[0] {
 		column := row + k
