@@ -177,9 +177,9 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 		if err != nil || len(list) > 0 {
 			return nil, list, err
 		}
-		names := fused.namesByTensor()
+		names := fused.weightsByTensor()
 		for _, w := range n.Weights {
-			w.Name = names[w.Tensor]
+			w.Name, w.Source = names[w.Tensor].Name, names[w.Tensor].Source
 		}
 	}
 	n.placeWeights()
