@@ -155,6 +155,12 @@ func (p *printer) weights(n *graph.Network) {
 			if len(w.Uses) > 1 {
 				line += fmt.Sprintf("  %d uses", len(w.Uses))
 			}
+			if w.Source != onnx.FromTensor && w.Source != onnx.FromFolded {
+				line += fmt.Sprintf("  named by %s", w.Source)
+			}
+			if w.Tensor.Storage == onnx.StorageExternal {
+				line += "  in " + base(w.Tensor.File)
+			}
 			p.printf("%s\n", strings.TrimRight(line, " "))
 		}
 	}
