@@ -127,7 +127,7 @@ func unsupportedError(m *onnx.Model, list []onnx.Unsupported) error {
 	if more := len(list) - 1; more > 0 {
 		msg += fmt.Sprintf(" (and %d more nodes)", more)
 	}
-	return &Error{Path: m.Path, Msg: msg, Help: unsupportedHint(list[0])}
+	return &Error{Path: m.Path, Msg: msg, Help: advise(list[0])}
 }
 
 // build returns the network, or the nodes that stand in its way.
@@ -190,9 +190,9 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 		if err != nil || len(list) > 0 {
 			return nil, list, err
 		}
-		names := fused.namesByTensor()
+		names := fused.weightsByTensor()
 		for _, w := range n.Weights {
-			w.Name = names[w.Tensor]
+			w.Name, w.Source = names[w.Tensor].Name, names[w.Tensor].Source
 		}
 	}
 	n.placeWeights()
@@ -382,18 +382,4 @@ func unsupportedNodes(m *onnx.Model, registry *op.Registry, live []*onnx.Node) [
 		}
 	}
 	return list
-}
-
-// unsupportedHint says what usually helps.
-func unsupportedHint(u onnx.Unsupported) string {
-	switch u.Op {
-	case "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "QLinearMatMul", "QLinearConv", "QAttention":
-		return "re-export the model without quantisation"
-	case "If", "Loop", "Scan":
-		return "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"
-	}
-	if u.Domain == "com.microsoft.nchwc" {
-		return "this file was optimised for one CPU; use the model as it was exported"
-	}
-	return "re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=20), or see `modeldoctor inspect`"
 }

@@ -10,6 +10,7 @@ import (
 type Inspection struct {
 	Network     *Network // nil where the model cannot be run
 	Unsupported []onnx.Unsupported
+	Obstacles   []Obstacle // the same, grouped
 	Skipped     []Skipped
 	// Coverage is the share of the parameters that lie in layers; see
 	// [Network.Coverage]. It is 0 where the model cannot be run.
@@ -25,7 +26,7 @@ func Inspect(m *onnx.Model, opt Options) (*Inspection, error) {
 		return nil, err
 	}
 	if n == nil {
-		i := &Inspection{Unsupported: unsupported}
+		i := &Inspection{Unsupported: unsupported, Obstacles: obstacles(unsupported)}
 		for _, w := range m.Weights() {
 			name := w.Path
 			if name == "" {

@@ -2,10 +2,16 @@ package graph
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"modeldoctor/graph/op"
 	"modeldoctor/onnx"
 )
+
+// FromPosition is the source of a name that the file does not give: where the
+// weight is used, and as what.
+const FromPosition onnx.NameSource = "position"
 
 // nameWeights names the weights for which the file gives no usable name, from
 // their position and role: patch_embed.weight, blocks.3.attn.qkv.weight,
@@ -13,15 +19,18 @@ import (
 // neck before its attention and ends where the next one begins; the head begins
 // after the last residual addition.
 func (n *Network) nameWeights() {
-	nameless := false
+	var named []*Weight
 	for _, w := range n.Weights {
-		nameless = nameless || w.Name == ""
+		if w.Name != "" {
+			named = append(named, w)
+		}
 	}
-	if nameless {
+	if len(named) < len(n.Weights) {
 		p := n.plan()
+		p.named = named
 		for _, w := range n.Weights {
 			if w.Name == "" {
-				w.Name = p.name(w)
+				w.Name, w.Source = p.name(w), FromPosition
 			}
 		}
 	}
@@ -34,19 +43,20 @@ func (n *Network) nameWeights() {
 	}
 }
 
-// namesByTensor returns the weights' names, for another reading of the same
-// file to take over.
-func (n *Network) namesByTensor() map[*onnx.Tensor]string {
-	names := map[*onnx.Tensor]string{}
+// weightsByTensor returns the weights, for another reading of the same file to
+// take over their names.
+func (n *Network) weightsByTensor() map[*onnx.Tensor]*Weight {
+	weights := map[*onnx.Tensor]*Weight{}
 	for _, w := range n.Weights {
-		names[w.Tensor] = w.Name
+		weights[w.Tensor] = w
 	}
-	return names
+	return weights
 }
 
 // structure is what naming by position needs to know.
 type structure struct {
 	steps      []*op.Step
+	named      []*Weight // those for which the file gives a name
 	blocks     []blockSpan
 	headStart  int            // step at which the head begins
 	modules    map[int]string // step of a weight's use -> module name
@@ -145,8 +155,8 @@ func (p *structure) module(w *Weight) string {
 	case block == len(p.blocks):
 		return ""
 	}
-	prefix := fmt.Sprintf("blocks.%d.", block)
 	b := p.blocks[block]
+	prefix := p.prefix(w, block)
 	switch {
 	case norm:
 		p.normsSeen[block]++
@@ -167,6 +177,43 @@ func (p *structure) module(w *Weight) string {
 		return fmt.Sprintf("%smlp.fc%d", prefix, fc)
 	}
 	return fmt.Sprintf("%sscale%d", prefix, w.first-b.start)
+}
+
+// prefix is what the name of a weight in a block begins with: what those around
+// it have in common for which the file gives names, provided that it is an
+// element of a list; else blocks.3. Around it are those up to the end of the
+// attention's stage if it is there, else all of the block's.
+func (p *structure) prefix(w *Weight, block int) string {
+	b := p.blocks[block]
+	end := p.headStart
+	if block+1 < len(p.blocks) {
+		end = min(end, p.blocks[block+1].start)
+	}
+	if w.first < b.attentionEnd {
+		end = min(end, b.attentionEnd)
+	}
+	var common []string
+	modules := map[string]bool{}
+	for _, other := range p.named {
+		if other.first < b.start || other.first >= end {
+			continue
+		}
+		path := strings.Split(other.Name, ".")
+		module := path[:len(path)-1]
+		if len(modules) == 0 {
+			common = module
+		}
+		modules[strings.Join(module, ".")] = true
+		k := 0
+		for k < min(len(common), len(module)) && common[k] == module[k] {
+			k++
+		}
+		common = common[:k]
+	}
+	if _, inList := splitList(append(slices.Clone(common), w.role)); len(modules) < 2 || !inList {
+		return fmt.Sprintf("blocks.%d.", block)
+	}
+	return strings.Join(common, ".") + "."
 }
 
 // linearsBefore counts the linear maps of the data between a block's start and

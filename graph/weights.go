@@ -15,7 +15,8 @@ import (
 // which it is stored: an operation on it (a Transpose, a Cast) is part of the
 // network.
 type Weight struct {
-	Name     string // recovered parameter path such as blocks.0.attn.qkv.weight
+	Name     string          // recovered parameter path such as blocks.0.attn.qkv.weight
+	Source   onnx.NameSource // what Name was recovered from
 	Tensor   *onnx.Tensor
 	Elements int
 	Uses     []onnx.Use
@@ -135,6 +136,7 @@ func (n *Network) collectWeights(l *lowerer) {
 					file := l.roles.all[leaf.Index]
 					w := &Weight{
 						Name:     file.Path,
+						Source:   file.Source,
 						Tensor:   file.Tensor,
 						Elements: file.Tensor.Elements(),
 						Uses:     file.Uses,

@@ -27,6 +27,7 @@ type jsonInspect struct {
 	Layers        []jsonInspectLayer `json:"layers"`
 	Skipped       []jsonSkipped      `json:"skipped"`
 	Unsupported   []onnx.Unsupported `json:"unsupported"`
+	Obstacles     []jsonObstacle     `json:"obstacles"`
 	Necks         []jsonNeck         `json:"necks"`
 	Coverage      float64            `json:"coverage"`
 }
@@ -36,6 +37,7 @@ type jsonInspectLayer struct {
 	Granularity string       `json:"granularity"`
 	Parameters  int          `json:"parameters"`
 	Neck        int          `json:"neck"`
+	Why         []string     `json:"why"`
 	Weights     []jsonWeight `json:"weights"`
 }
 
@@ -45,7 +47,18 @@ type jsonWeight struct {
 	Shape   []int    `json:"shape"`
 	DType   string   `json:"dtype"`
 	Storage string   `json:"storage"`
+	Source  string   `json:"name_source"`
 	Uses    []string `json:"uses"`
+}
+
+// jsonObstacle is what stands in the way of all nodes of one operator.
+type jsonObstacle struct {
+	Node   string `json:"node"` // the first
+	Op     string `json:"op"`
+	Domain string `json:"domain"`
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+	Advice string `json:"advice"`
 }
 
 type jsonNeck struct {
@@ -63,17 +76,21 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 		Layers:        []jsonInspectLayer{},
 		Skipped:       []jsonSkipped{},
 		Unsupported:   []onnx.Unsupported{},
+		Obstacles:     []jsonObstacle{},
 		Necks:         []jsonNeck{},
 		Coverage:      in.Inspection.Coverage,
 	}
 	out.Unsupported = append(out.Unsupported, in.Inspection.Unsupported...)
+	for _, o := range in.Inspection.Obstacles {
+		out.Obstacles = append(out.Obstacles, jsonObstacle{o.Node, o.Op, o.Domain, o.Reason, o.Count, o.Advice})
+	}
 	for _, s := range in.Inspection.Skipped {
 		out.Skipped = append(out.Skipped, jsonSkipped{s.Name, s.Elements, s.Reason})
 	}
 	if n := in.Inspection.Network; n != nil {
 		for _, g := range graph.Granularities() {
 			for _, l := range n.Layers(g) {
-				layer := jsonInspectLayer{Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck, Weights: []jsonWeight{}}
+				layer := jsonInspectLayer{Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck, Why: l.Why, Weights: []jsonWeight{}}
 				for _, i := range l.Weights {
 					layer.Weights = append(layer.Weights, jsonWeightOf(n.Weights[i]))
 				}
@@ -88,7 +105,7 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 }
 
 func jsonWeightOf(w *graph.Weight) jsonWeight {
-	return jsonWeight{w.Name, w.Tensor.Name, shapeOf(w.Tensor.Shape), w.Tensor.DType.String(), string(w.Tensor.Storage), uses(w)}
+	return jsonWeight{w.Name, w.Tensor.Name, shapeOf(w.Tensor.Shape), w.Tensor.DType.String(), string(w.Tensor.Storage), string(w.Source), uses(w)}
 }
 
 // shapeOf is never null in JSON.
@@ -109,7 +126,7 @@ func InspectText(w io.Writer, in *Inspect, style Style) error {
 	n := in.Inspection.Network
 	if n == nil {
 		p.printf("%s   %s, opset %d\n", style.paint(ansiBold, base(in.Model.Path)), printable(in.Model.Producer), in.Model.Opset)
-		p.unsupported(in.Inspection.Unsupported)
+		p.obstacles(in.Inspection.Obstacles)
 		return p.err
 	}
 	p.model(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
@@ -138,6 +155,12 @@ func (p *printer) weights(n *graph.Network) {
 			if len(w.Uses) > 1 {
 				line += fmt.Sprintf("  %d uses", len(w.Uses))
 			}
+			if w.Source != onnx.FromTensor && w.Source != onnx.FromFolded {
+				line += fmt.Sprintf("  named by %s", w.Source)
+			}
+			if w.Tensor.Storage == onnx.StorageExternal {
+				line += "  in " + base(w.Tensor.File)
+			}
 			p.printf("%s\n", strings.TrimRight(line, " "))
 		}
 	}
@@ -162,10 +185,15 @@ func (p *printer) skipped(list []graph.Skipped) {
 	}
 }
 
-// unsupported lists the nodes that stand in a model's way.
-func (p *printer) unsupported(list []onnx.Unsupported) {
+// obstacles lists what stands in a model's way, and what helps.
+func (p *printer) obstacles(list []graph.Obstacle) {
 	p.printf("\n%s\n", p.style.paint(ansiRed, "cannot be run: "+plural(len(list), "obstacle")))
-	for _, u := range list {
-		p.printf("  %s: %s\n", printable(u.Node), printable(u.Reason))
+	for _, o := range list {
+		where := printable(o.Node)
+		if o.Count > 1 {
+			where = fmt.Sprintf("%s, first %s", plural(o.Count, "node"), where)
+		}
+		p.hanging("  ", 2, where+": "+printable(o.Reason))
+		p.hanging("    ", 4, "→ "+o.Advice)
 	}
 }

@@ -1,0 +1,82 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"modeldoctor/graph/op"
+	"modeldoctor/onnx"
+)
+
+// Obstacle is what stands in a model's way, once for all nodes of one operator
+// that are refused for one reason.
+type Obstacle struct {
+	onnx.Unsupported     // of the first node
+	Count            int // of nodes
+	Advice           string
+}
+
+// obstacles groups what cannot be run, in order of the first node of each.
+func obstacles(list []onnx.Unsupported) []Obstacle {
+	type key struct{ op, domain, reason string }
+	index := map[key]int{}
+	var out []Obstacle
+	for _, u := range list {
+		k := key{u.Op, u.Domain, u.Reason}
+		i, ok := index[k]
+		if !ok {
+			i = len(out)
+			index[k] = i
+			out = append(out, Obstacle{Unsupported: u, Advice: advise(u)})
+		}
+		out[i].Count++
+	}
+	return out
+}
+
+// advice is what helps against one kind of obstacle: operators by their names or
+// the beginnings of them, by their domain, or by words of the reason.
+type advice struct {
+	operators []string
+	domain    string
+	reason    []string
+	text      string
+}
+
+// advices lists what usually helps; the first that fits counts.
+func advices() []advice {
+	return []advice{
+		{reason: []string{"training"}, text: "call model.eval() before exporting"},
+		{operators: []string{"DynamicQuantize", "MatMulInteger", "ConvInteger", "MatMulNBits", "MatMulBnb4", "QLinear", "QAttention", "QGemm", "QuantizeLinear", "DequantizeLinear"},
+			text: "re-export the model without quantisation"},
+		{operators: []string{"If", "Loop", "Scan"}, text: "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"},
+		{operators: []string{"Sequence", "SplitToSequence", "ConcatFromSequence", "Optional", "ZipMap"}, text: "export a model that passes on tensors only, without sequences, maps or optional values"},
+		{operators: []string{"LSTM", "GRU", "RNN"}, text: "recurrent layers have no gradient here; give a feed-forward image classifier"},
+		{domain: "com.microsoft.nchwc", text: "use the model as it was exported, before onnxruntime optimised it for one CPU"},
+		{reason: []string{"sparse"}, text: "export the model with dense weights"},
+		{reason: []string{"function"}, text: "inline the functions with onnx.inliner.inline_local_functions"},
+		{reason: []string{"supported in opsets"}, text: fmt.Sprintf("export with another opset, up to %d", op.MaxOpset)},
+		{reason: []string{"DOUBLE"}, text: "call model.float() before exporting"},
+		{reason: []string{"STRING"}, text: "export the model without text: images and class scores are numbers"},
+		{reason: []string{"has no gradient"}, text: "export the model with another form of this operator, one that can be differentiated"},
+	}
+}
+
+// advise says what usually helps against an obstacle; it is never empty.
+func advise(u onnx.Unsupported) string {
+	for _, a := range advices() {
+		begins := func(name string) bool { return u.Op == name || len(name) > 4 && strings.HasPrefix(u.Op, name) }
+		says := func(words string) bool { return strings.Contains(u.Reason, words) }
+		if a.domain != "" && a.domain == u.Domain || slices.ContainsFunc(a.operators, begins) || slices.ContainsFunc(a.reason, says) {
+			return a.text
+		}
+	}
+	switch u.Domain {
+	case "", "ai.onnx":
+		return "re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=20), or see `modeldoctor inspect`"
+	case "com.microsoft":
+		return "use the model as it was exported, before onnxruntime optimised it"
+	}
+	return "this is a custom operator: export the model without it"
+}
