@@ -7,7 +7,7 @@ import (
 
 // linearAlgebra lists the operators built on matrix products, windows and rows.
 func linearAlgebra() []Entry {
-	return slices.Concat(productEntries(), windowEntries(), normalizationEntries(), attentionEntries())
+	return slices.Concat(productEntries(), einsumEntries(), windowEntries(), normalizationEntries(), attentionEntries())
 }
 
 func productEntries() []Entry {
