@@ -170,7 +170,7 @@ func (e *emitter) diagonals(t term) term {
 			e.err = fmt.Errorf("label %q has sizes %d and %d", t.labels[i], t.Type.Shape[j], n)
 			return t
 		}
-		shape := slices.Repeat([]int{1}, len(t.labels))
+		shape := ones(len(t.labels))
 		shape[i], shape[j] = n, n
 		on := NewArray(Type{onnx.Bool, shape})
 		for k := range n {
@@ -253,8 +253,8 @@ func (e *emitter) contract(a, b term, needed []rune) term {
 	a = e.arrange(a, slices.Concat(stack, rows, inner))
 	if len(inner) == 0 {
 		b = e.arrange(b, slices.Concat(stack, columns))
-		x := e.view(a.Value, a.Type.Shape, slices.Repeat([]int{1}, len(columns)))
-		y := e.view(b.Value, b.Type.Shape[:len(stack)], slices.Repeat([]int{1}, len(rows)), b.Type.Shape[len(stack):])
+		x := e.view(a.Value, a.Type.Shape, ones(len(columns)))
+		y := e.view(b.Value, b.Type.Shape[:len(stack)], ones(len(rows)), b.Type.Shape[len(stack):])
 		return term{e.emit(Mul{}, x, y), labels}
 	}
 	transposed := slices.Equal(b.labels, slices.Concat(stack, columns, inner))

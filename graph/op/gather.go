@@ -123,7 +123,6 @@ func scatterRows[T kernel.Float](c *kernel.Context, p gatherPlan, y, x []T) {
 func gatherEntries() []Entry {
 	return []Entry{
 		{Name: "Gather", Min: 1, Max: MaxOpset, Lower: lowerGather},
-		{Name: "ScatterND", Min: 11, Max: MaxOpset, Lower: lowerScatterND},
 	}
 }
 
