@@ -15,18 +15,7 @@ import (
 // the linear ones, because moving a Transpose past a Linear is what lets two of
 // them cancel.
 func fuse(p *op.Program, logits *op.Value) {
-	for _, pass := range []func(*fuser, *op.Step){
-		(*fuser).dropNeutral,
-		(*fuser).fuseLinear,
-		(*fuser).fuseNormalization,
-		(*fuser).fuseGELU,
-		(*fuser).liftLinear,
-		(*fuser).fuseAttention,
-		(*fuser).simplifyLayout,
-		(*fuser).liftLinear,
-		(*fuser).simplifyLayout,
-		(*fuser).fusePatchEmbedding,
-	} {
+	for _, pass := range passes() {
 		f := &fuser{program: p, batch: logits.Type.Shape[0], uses: map[*op.Value]int{logits: 1}}
 		steps := schedule(logits)
 		for _, s := range steps {
@@ -38,9 +27,32 @@ func fuse(p *op.Program, logits *op.Value) {
 			// An earlier rewrite of the pass may have replaced this step.
 			if s.Out.Step == s {
 				p.At(s.Node)
-				pass(f, s)
+				pass.run(f, s)
 			}
 		}
+	}
+}
+
+// pass is one rewrite. Passes that make a fused Op say so for the list of what
+// is supported.
+type pass struct {
+	run       func(*fuser, *op.Step)
+	result    string // what the fused Op computes; "" for passes that only prepare
+	operators string // the ONNX operators it is recognised in
+}
+
+func passes() []pass {
+	return []pass{
+		{run: (*fuser).dropNeutral},
+		{(*fuser).fuseLinear, "linear layer", "MatMul Add Transpose"},
+		{(*fuser).fuseNormalization, "layer normalisation", "ReduceMean Sub Pow Mul Add Sqrt Div"},
+		{(*fuser).fuseGELU, "GELU", "Mul Div Add Erf Tanh Sigmoid Pow"},
+		{run: (*fuser).liftLinear},
+		{(*fuser).fuseAttention, "attention", "MatMul Mul Div Softmax Reshape Transpose Slice Split Gather Attention com.microsoft.Attention com.microsoft.MultiHeadAttention"},
+		{run: (*fuser).simplifyLayout},
+		{run: (*fuser).liftLinear},
+		{run: (*fuser).simplifyLayout},
+		{(*fuser).fusePatchEmbedding, "patch embedding", "Conv Reshape Flatten Transpose"},
 	}
 }
 

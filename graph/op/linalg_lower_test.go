@@ -1,7 +1,6 @@
 package op
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -9,34 +8,6 @@ import (
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
 )
-
-// lowerMicrosoft lowers one node of ONNX Runtime's own operators.
-func lowerMicrosoft(t *testing.T, p *Program, operator string, outputs int, in []*Value, attrs ...onnxtest.Attr) ([]*Value, error) {
-	t.Helper()
-	b := onnxtest.New(20)
-	b.Domain(microsoft, 1)
-	names, results := make([]string, len(in)), make([]string, outputs)
-	for i, v := range in {
-		if v != nil {
-			names[i] = fmt.Sprint("x", i)
-			b.Input(names[i], v.Type.DType)
-		}
-	}
-	for i := range results {
-		results[i] = fmt.Sprint("y", i)
-		b.Output(results[i], onnx.Float)
-	}
-	b.Node(operator, names, results, attrs...).Domain(microsoft)
-	m, err := onnx.Parse(b.Bytes(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry, err := NewRegistry().Find(microsoft, operator, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return entry.Lower(&Call{Program: p, Node: m.Nodes[0], Opset: 1, In: in})
-}
 
 // double returns a DOUBLE array.
 func double(data []float64, shape ...int) *Array {
@@ -141,7 +112,7 @@ func TestFusedMatMul(t *testing.T) {
 	r := random()
 	a, b := normal(r, 4, 2, 3), normal(r, 2, 5, 3) // [M, batch, K] and [batch, N, K]
 	p := NewProgram()
-	got, err := lowerMicrosoft(t, p, "FusedMatMul", 1, []*Value{p.Constant(a), p.Constant(b)},
+	got, err := lowerValues(t, p, 1, microsoft+".FusedMatMul", 1, []*Value{p.Constant(a), p.Constant(b)},
 		onnxtest.Int("transBatchA", 1), onnxtest.Int("transB", 1), onnxtest.Float("alpha", 0.5))
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +142,7 @@ func TestSkipNormalization(t *testing.T) {
 		for _, a := range test.in {
 			in = append(in, p.Constant(a))
 		}
-		out, err := lowerMicrosoft(t, p, test.operator, 4, in, onnxtest.Float("epsilon", 0.25))
+		out, err := lowerValues(t, p, 1, microsoft+"."+test.operator, 4, in, onnxtest.Float("epsilon", 0.25))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +171,7 @@ func TestMicrosoftAttention(t *testing.T) {
 	p := NewProgram()
 	numHeads := onnxtest.Int("num_heads", heads)
 	packed := []*Value{p.Constant(x), p.Constant(w), p.Constant(bias), nil}
-	got, err := lowerMicrosoft(t, p, "Attention", 1, packed, numHeads)
+	got, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed, numHeads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,19 +183,19 @@ func TestMicrosoftAttention(t *testing.T) {
 		in = append(in, p.Constant(apply(t, Slice{Starts: []int{0, 0, i * heads * d}, Sizes: []int{2, 4, heads * d}, Steps: []int{1, 1, 1}}, product)))
 	}
 	in = append(in, p.Constant(bias))
-	if got, err = lowerMicrosoft(t, p, "MultiHeadAttention", 1, in, numHeads); err != nil {
+	if got, err = lowerValues(t, p, 1, microsoft+".MultiHeadAttention", 1, in, numHeads); err != nil {
 		t.Fatal(err)
 	}
 	closeTo(t, "MultiHeadAttention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
 
 	packed[3] = p.Ints(4, 4)
-	if _, err := lowerMicrosoft(t, p, "Attention", 1, packed, numHeads); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed, numHeads); err == nil {
 		t.Error("a mask was accepted")
 	}
-	if _, err := lowerMicrosoft(t, p, "Attention", 1, packed[:3], numHeads, onnxtest.Int("unidirectional", 1)); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed[:3], numHeads, onnxtest.Int("unidirectional", 1)); err == nil {
 		t.Error("unidirectional was accepted")
 	}
-	if _, err := lowerMicrosoft(t, p, "MultiHeadAttention", 1, in[:1], numHeads); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".MultiHeadAttention", 1, in[:1], numHeads); err == nil {
 		t.Error("a packed input was accepted")
 	}
 }
