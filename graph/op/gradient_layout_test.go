@@ -72,6 +72,7 @@ func layoutGradients() []gradientCase {
 		add("Resize", 19, in(normal(r, 1, 1, 3, 4), nil, nil, ints(5, 2)), onnxtest.String("mode", mode),
 			onnxtest.Ints("axes", 2, 3), onnxtest.String("coordinate_transformation_mode", "align_corners"))
 	}
+	add("Resize", 18, in(normal(r, 1, 1, 3, 5), nil, nil, ints(1, 1, 2, 3)), onnxtest.String("mode", "cubic"), onnxtest.Int("antialias", 1))
 	add("Trilu", 14, in(normal(r, 2, 3, 3)))
 	add("Trilu", 14, in(normal(r, 3, 4), number(-1)), onnxtest.Int("upper", 0))
 	return cases

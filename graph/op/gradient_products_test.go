@@ -49,6 +49,9 @@ func productGradients() []gradientCase {
 		add(name, 22, in(away(normal(r, 2, 2, 3), 0)))
 	}
 	add("GlobalLpPool", 22, in(away(normal(r, 2, 2, 3), 0)), onnxtest.Int("p", 1))
+	add("Col2Im", 18, in(normal(r, 2, 8, 6), Ints([]int64{3, 4}, 2), Ints([]int64{2, 2}, 2)))
+	add("Col2Im", 18, in(normal(r, 1, 6, 6), Ints([]int64{3, 5}, 2), Ints([]int64{3, 1}, 2)), onnxtest.Ints("strides", 2, 2), onnxtest.Ints("pads", 1, 0, 1, 0), onnxtest.Ints("dilations", 1, 2))
+	add("Col2Im", 18, in(normal(r, 1, 2, 4), Ints([]int64{5}, 1), Ints([]int64{2}, 1)))
 	add("Einsum", 12, in(normal(r, 2, 3, 4), normal(r, 2, 5, 4)), onnxtest.String("equation", "bqd,bkd->bqk"))
 	return append(cases, attentionGradients()...)
 }

@@ -7,7 +7,7 @@ import (
 
 // linearAlgebra lists the operators built on matrix products, windows and rows.
 func linearAlgebra() []Entry {
-	return slices.Concat(productEntries(), einsumEntries(), activatedEntries(), windowEntries(), lpEntries(), normalizationEntries(), attentionEntries())
+	return slices.Concat(productEntries(), einsumEntries(), activatedEntries(), windowEntries(), col2ImEntries(), lpEntries(), normalizationEntries(), attentionEntries())
 }
 
 func productEntries() []Entry {
