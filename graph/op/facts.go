@@ -20,7 +20,6 @@ func withoutGradient() map[string]string {
 		"And": truth, "Or": truth, "Not": truth, "Xor": truth, "Equal": truth, "Greater": truth, "GreaterOrEqual": truth,
 		"Less": truth, "LessOrEqual": truth, "IsNaN": truth, "IsInf": truth,
 		"ArgMax": indices, "ArgMin": indices, "NonZero": indices,
-		"Mod": "not implemented", "ReduceProd": "not implemented",
 		"Constant": folded, "ConstantOfShape": folded, "EyeLike": folded, "Range": folded, "Shape": folded, "Size": folded,
 	}
 }

@@ -45,8 +45,11 @@ func pointwiseGradients() []gradientCase {
 		for _, name := range []string{"Max", "Min"} {
 			add(name, 8, in(normal(r, a...), normal(r, b...)))
 		}
+		add("Mod", 13, in(filled(5.7, a...), positive(r, b...)), onnxtest.Int("fmod", 1))
 		add("Where", 9, in(alternating(a...), normal(r, a...), normal(r, b...)))
 	}
+	add("Mod", 13, in(positive(r, 2, 3), known{filled(0.4)}), onnxtest.Int("fmod", 1))
+	add("ReduceProd", 13, in(Array{filled(0).Type.With(2, 3), []float64{0, 2, 3, 0, 0, 5}}), onnxtest.Ints("axes", 1))
 	add("Pow", 7, in(normal(r, 2, 3), known{filled(2)}))
 	add("Sum", 13, in(normal(r, 2, 3), normal(r, 3), normal(r)))
 	add("Mean", 8, in(normal(r, 2, 3), normal(r, 3), normal(r, 2, 1)))
@@ -89,7 +92,7 @@ func reductionGradients() []gradientCase {
 	r := random()
 	var cases []gradientCase
 	for _, name := range []string{
-		"ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp",
+		"ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp",
 	} {
 		inputs := int64(18) // axes became an input
 		if name == "ReduceSum" {

@@ -210,49 +210,28 @@ func TestMicrosoftAttention(t *testing.T) {
 	}
 }
 
-// TestAttentionGradient differentiates attention as it is lowered: heads of keys
-// that several query heads share, a mask, a cap and a causal frontier.
-func TestAttentionGradient(t *testing.T) {
-	r := random()
-	mask := normal(r, 3, 4)
-	checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-		bias := p.Constant(mask)
-		if ClassOf(in[0].Type.DType) == ClassFloat32 {
-			bias = p.Constant(toFloat32(mask))
+// TestMicrosoftValues compares with results of onnxruntime 1.32. Inputs count
+// modulo 7.
+func TestMicrosoftValues(t *testing.T) {
+	count := func(divisor float64, shape ...int) *Array {
+		a := NewArray(Type{onnx.Double, shape})
+		for i := range Elem[float64](a) {
+			Elem[float64](a)[i] = float64((i+1)%7) / divisor
 		}
-		out, err := lowerValues(t, p, 23, "Attention", 1, []*Value{in[0], in[1], in[2], bias},
-			onnxtest.Int("q_num_heads", 4), onnxtest.Int("kv_num_heads", 2), onnxtest.Float("softcap", 2), onnxtest.Int("is_causal", 1))
-		if err != nil {
-			return nil, err
-		}
-		return out[0], nil
-	}, normal(r, 2, 3, 8), normal(r, 2, 4, 4), normal(r, 2, 4, 6))
-}
-
-// TestNormalizationLoweringGradients differentiates the normalisations that are
-// lowered to other Ops.
-func TestNormalizationLoweringGradients(t *testing.T) {
-	r := random()
-	for _, test := range []struct {
-		operator string
-		opset    int64
-		attrs    []onnxtest.Attr
-		in       []Array
-	}{
-		{"InstanceNormalization", 6, nil, []Array{normal(r, 2, 3, 4), normal(r, 3), normal(r, 3)}},
-		{"GroupNormalization", 18, []onnxtest.Attr{onnxtest.Int("num_groups", 2)}, []Array{normal(r, 2, 4, 3), normal(r, 2), normal(r, 2)}},
-		{"LpNormalization", 1, nil, []Array{normal(r, 2, 3)}},
-		{"MeanVarianceNormalization", 13, []onnxtest.Attr{onnxtest.Ints("axes", 0, 2)}, []Array{normal(r, 2, 3, 4)}},
-		{"RMSNormalization", 23, []onnxtest.Attr{onnxtest.Int("axis", 1)}, []Array{normal(r, 2, 3, 4), normal(r, 4)}},
-	} {
-		t.Run(test.operator, func(t *testing.T) {
-			checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-				out, err := lowerValues(t, p, test.opset, test.operator, 1, in, test.attrs...)
-				if err != nil {
-					return nil, err
-				}
-				return out[0], nil
-			}, test.in...)
-		})
+		return &a
 	}
+	heads := onnxtest.Int("num_heads", 2)
+	cos := double([]float64{1, 2, .5, 1, -1, -2, .25, .5, 2, 4}, 5, 2)
+	sin := double([]float64{0, 0, 2, 6, 1, 3, -1, -3, 3, 9}, 5, 2)
+	checkLowerings(t, []lowering{
+		{operator: microsoft + ".FusedConv", opset: 1, attrs: attributes(onnxtest.String("activation", "HardSigmoid"), onnxtest.Floats("activation_params", 0.01, 0.1)),
+			in: []*Array{count(1, 1, 1, 3, 3), count(1, 1, 1, 2, 2), count(1, 1)}, shape: []int{1, 1, 2, 2}, want: []float64{0.48, 0.58, 0.29, 0.39}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, attrs: attributes(heads), in: []*Array{count(1, 1, 3, 8), vector(1), cos, sin}, shape: []int{1, 3, 8},
+			want: []float64{-5.5, -22, 3.5, 16, 2.5, 0, 10, 37, -6, -21, -2, -1, -7, -6, 5, -4, 5.75, 20, -1.75, -9, 2, 9.5, 0.5, -1.5}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, attrs: attributes(heads, onnxtest.Int("interleaved", 1)), in: []*Array{count(1, 1, 3, 8), vector(1), cos, sin}, shape: []int{1, 3, 8},
+			want: []float64{-3.5, 3, -21, 22, -9.5, 13, -6, 1, -5, -1, -23, 2, -6, 6, -8, -1, 4.75, -2, 20.5, -12, 1, 0.25, 10, -4.5}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, in: []*Array{count(1, 1, 2, 3, 4), array(Ints([]int64{0, 2, 5}, 1, 3)), cos, sin}, fails: "index 5"},
+		{operator: microsoft + ".Attention", opset: 1, attrs: attributes(heads), in: []*Array{count(4, 1, 3, 4), count(5, 4, 12), count(3, 12), nil, nil, count(2, 1, 2, 3, 3)}, shape: []int{1, 3, 4},
+			want: []float64{1.707944, 2.668910, 3.239589, 4.239067, 1.915779, 2.891141, 2.996049, 3.915761, 1.629733, 2.586002, 3.246496, 4.249350}},
+	})
 }
