@@ -206,7 +206,7 @@ func TestBuildRefuses(t *testing.T) {
 		"has type INT64":    linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Int64, "n", 3, 2, 2) }),
 		"image size open":   linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, "h", "w") }),
 		"no dimension of 3": linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 6, 2, 5) }),
-		"MatMul": linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 4, 4) }),
+		"MatMul":            linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 4, 4) }),
 	} {
 		_, err := Build(parse(t, b), Options{})
 		var e *Error

@@ -26,6 +26,11 @@ func (o Col2Im) Infer(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
+	for _, shape := range [][]int{o.Image, o.Kernel} { // products of these do not overflow
+		if _, err := sized(x.With(shape...)); err != nil {
+			return Type{}, err
+		}
+	}
 	w, err := o.window(slices.Concat(ones(2), o.Image))
 	if err != nil {
 		return Type{}, err

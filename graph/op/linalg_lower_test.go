@@ -63,6 +63,8 @@ func TestLinearAlgebraLowerings(t *testing.T) {
 		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 4)), vector(3, 3), vector(2, 2)}, shape: []int{1, 1, 3, 3}, want: []float64{0, 5, 5, 10, 30, 20, 10, 25, 15}},
 		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 3)), vector(3, 3), vector(2, 2)}, fails: "expected columns [N, a multiple of 4, 4]"},
 		{operator: "LpPool", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("kernel_shape", 2), onnxtest.Ints("pads", 1, 1), onnxtest.Int("p", 1)}, in: []*Array{ramp}, shape: []int{1, 1, 7}, want: []float64{1, 3, 5, 7, 9, 11, 6}},
+		{operator: "Col2Im", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("pads", 1<<30, 1<<30, 4, 1<<30, 1<<30, 4)}, in: []*Array{array(counting(1, 4, 4)), vector(3, 3, 3), vector(1<<31-1, 1<<31-1, 4)}, fails: "elements"},
+		{operator: "LRN", opset: 13, attrs: []onnxtest.Attr{onnxtest.Int("size", 1<<40)}, in: []*Array{ramp}, fails: "is more than the 1 channels"},
 		{operator: "LpPool", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("kernel_shape", 2), onnxtest.Int("ceil_mode", 1)}, in: []*Array{ramp}, fails: "ceil_mode 1"},
 		{operator: "GlobalLpPool", opset: 2, in: []*Array{double([]float64{3, -4}, 1, 1, 2)}, shape: []int{1, 1, 1}, want: []float64{5}},
 		{operator: "LRN", opset: 13, attrs: []onnxtest.Attr{onnxtest.Int("size", 3), onnxtest.Float("alpha", 3), onnxtest.Float("beta", 1)}, in: []*Array{double([]float64{1, 2, 3}, 1, 3)}, shape: []int{1, 3}, want: []float64{1. / 6, 2. / 15, 3. / 14}},

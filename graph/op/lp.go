@@ -23,6 +23,10 @@ func localResponse(e *emitter) *Value {
 		return nil
 	}
 	shape := x.Type.Shape
+	if size > 2*shape[1]+1 {
+		e.err = fmt.Errorf("size %d is more than the %d channels have on both sides", size, shape[1])
+		return nil
+	}
 	rest := elements(shape[2:])
 	window := PoolWindow{Kernel: []int{size, 1}, Strides: ones(2), Dilations: ones(2), Pads: []int{(size - 1) / 2, 0, size / 2, 0}}
 	planes := e.view(e.emit(Mul{}, x, x), []int{shape[0], 1, shape[1], rest})
