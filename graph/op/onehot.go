@@ -13,6 +13,9 @@ func oneHotEntries() []Entry {
 	}
 }
 
+// maxDepth bounds the depth of a OneHot: above it the number is a mistake.
+const maxDepth = 1 << 20
+
 // oneHot: (indices, depth, [off, on]) → on where a position along the new axis
 // is the index, else off. Negative indices count from the end; those outside
 // the depth are nowhere.
@@ -27,7 +30,7 @@ func oneHot(e *emitter) *Value {
 		return nil
 	}
 	n := int64(depth.Const.AsFloats()[0])
-	if n < 1 || n > DefaultFoldCap {
+	if n < 1 || n > maxDepth {
 		e.err = fmt.Errorf("depth %d is out of range", n)
 		return nil
 	}

@@ -113,6 +113,7 @@ func TestPickLowerings(t *testing.T) {
 		{operator: "OneHot", opset: 11, in: []*Array{vector(0, -1, 3), vector(3), vector(5, 7)}, shape: []int{3, 3}, want: numbers(7, 5, 5, 5, 5, 7, 5, 5, 5)},
 		{operator: "OneHot", opset: 11, attrs: attributes(onnxtest.Int("axis", 0)), in: []*Array{vector(0, 1), vector(2), vector(0, 1)}, shape: []int{2, 2}, want: numbers(1, 0, 0, 1)},
 		{operator: "OneHot", opset: 11, in: []*Array{array(Ints([]int64{1})), vector(2), vector(0, 1)}, shape: []int{2}, want: numbers(0, 1)},
+		{operator: "OneHot", opset: 11, in: []*Array{vector(0), vector(1 << 40), vector(0, 1)}, fails: "depth 1099511627776 is out of range"},
 		{operator: "NonZero", opset: 13, in: []*Array{array(Ints([]int64{0, 2, 3, 0}, 2, 2))}, shape: []int{2, 2}, want: numbers(0, 1, 1, 0)},
 		{operator: "EyeLike", opset: 9, attrs: attributes(onnxtest.Int("k", 1)), in: []*Array{square}, shape: []int{2, 2}, want: numbers(0, 1, 0, 0)},
 		{operator: "CumSum", opset: 14, in: []*Array{square, vector(1)}, shape: []int{2, 2}, want: numbers(1, 3, 3, 7)},
