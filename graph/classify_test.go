@@ -206,20 +206,7 @@ func TestBuildRefuses(t *testing.T) {
 		"has type INT64":    linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Int64, "n", 3, 2, 2) }),
 		"image size open":   linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, "h", "w") }),
 		"no dimension of 3": linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 6, 2, 5) }),
-		"ReduceProd has no gradient": func() *onnxtest.Builder {
-			b := onnxtest.New(18)
-			b.Input("image", onnx.Float, "n", 3, 2, 2)
-			b.Float("w", []int{3, 2, 2}, ramp(12))
-			b.Node("Mul", []string{"image", "w"}, []string{"x"})
-			b.Node("Tanh", []string{"x"}, []string{"y"})
-			b.Float("v", []int{2, 2}, ramp(4))
-			b.Node("MatMul", []string{"y", "v"}, []string{"z"})
-			b.Int64("axes", []int{2}, []int64{2, 3})
-			b.Node("ReduceProd", []string{"z", "axes"}, []string{"logits"}, onnxtest.Int("keepdims", 0))
-			b.Output("logits", onnx.Float, "n", 3)
-			return b
-		}(),
-		"MatMul": linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 4, 4) }),
+		"MatMul":            linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 4, 4) }),
 	} {
 		_, err := Build(parse(t, b), Options{})
 		var e *Error

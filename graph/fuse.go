@@ -27,18 +27,7 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, 
 		}
 	}()
 	var f *fuser
-	for _, pass := range []func(*fuser, *op.Step){
-		(*fuser).dropNeutral,
-		(*fuser).fuseLinear,
-		(*fuser).fuseNormalization,
-		(*fuser).fuseGELU,
-		(*fuser).liftLinear,
-		(*fuser).fuseAttention,
-		(*fuser).simplifyLayout,
-		(*fuser).liftLinear,
-		(*fuser).simplifyLayout,
-		(*fuser).fusePatchEmbedding,
-	} {
+	for _, pass := range passes() {
 		if f == nil {
 			f = newFuser(p, logits, steps)
 		}
@@ -48,7 +37,7 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, 
 			if s.Out.Step == s {
 				at = s
 				p.At(s.Node)
-				pass(f, s)
+				pass.run(f, s)
 			}
 		}
 		if len(p.Steps) > before || f.folded {
@@ -56,6 +45,29 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, 
 		}
 	}
 	return steps, nil
+}
+
+// pass is one rewrite. Passes that make a fused Op say so for the list of what
+// is supported.
+type pass struct {
+	run       func(*fuser, *op.Step)
+	result    string // what the fused Op computes; "" for passes that only prepare
+	operators string // the ONNX operators it is recognised in
+}
+
+func passes() []pass {
+	return []pass{
+		{run: (*fuser).dropNeutral},
+		{(*fuser).fuseLinear, "linear layer", "MatMul Add Transpose"},
+		{(*fuser).fuseNormalization, "layer normalisation", "ReduceMean Sub Pow Mul Add Sqrt Div"},
+		{(*fuser).fuseGELU, "GELU", "Mul Div Add Erf Tanh Sigmoid Pow"},
+		{run: (*fuser).liftLinear},
+		{(*fuser).fuseAttention, "attention", "MatMul Mul Div Softmax Reshape Transpose Slice Split Gather Attention com.microsoft.Attention com.microsoft.MultiHeadAttention"},
+		{run: (*fuser).simplifyLayout},
+		{run: (*fuser).liftLinear},
+		{run: (*fuser).simplifyLayout},
+		{(*fuser).fusePatchEmbedding, "patch embedding", "Conv Reshape Flatten Transpose"},
+	}
 }
 
 // fuser is one pass over a program, or several while they change nothing.

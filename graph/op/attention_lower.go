@@ -261,12 +261,13 @@ func (e *emitter) unattended(weights, bias *Value) *Value {
 }
 
 // lowerPackedAttention: com.microsoft.Attention, (x [B, N, C], W [C, q+k+v],
-// bias) → rows of the heads. Masks and caches are not supported.
+// bias, -, -, attention bias) → rows of the heads. Masks and caches are not
+// supported.
 func lowerPackedAttention(c *Call) ([]*Value, error) {
 	e := &emitter{Call: c}
 	x, w, bias := e.input(0), e.input(1), c.Arg(2)
 	heads := int(c.Node.Int("num_heads", 0))
-	if err := refuse(c, []string{3: "mask_index", 4: "past", 5: "attention_bias", 6: "past_sequence_length"}, "unidirectional", "do_rotary"); err != nil {
+	if err := refuse(c, []string{3: "mask_index", 4: "past", 6: "past_sequence_length"}, "unidirectional", "do_rotary"); err != nil {
 		return nil, err
 	}
 	if e.err != nil {
@@ -297,7 +298,7 @@ func lowerPackedAttention(c *Call) ([]*Value, error) {
 		qkv[i] = e.splitHeads(part, heads)
 		at += size
 	}
-	return one(e.attend(qkv, nil), e.err)
+	return one(e.attend(qkv, c.Arg(5)), e.err)
 }
 
 // refuse returns an error for inputs that are present and integer attributes

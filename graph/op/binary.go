@@ -238,6 +238,20 @@ func (o Mod) Forward(c *kernel.Context, out Array, in []Array) {
 		}))
 }
 
+// Gradient is dout for a and -q·dout for b, q = (a-out)/b being the whole
+// quotient. At the jumps it is that of the side that was computed.
+func (Mod) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+	grads := make([]*gorgonia.Node, 2)
+	if need[0] {
+		grads[0] = g.sumTo(dout, in[0])
+	}
+	if need[1] {
+		quotient := g.Do(Div{}, g.Do(Sub{}, in[0], out), in[1])
+		grads[1] = g.Do(Neg{}, g.sumTo(g.Do(Mul{}, quotient, dout), in[1]))
+	}
+	return grads
+}
+
 func inferArithmetic(in []Type) (Type, error) {
 	t, err := sameType(in, 2, ClassFloat32, ClassFloat64, ClassInt)
 	if err != nil {

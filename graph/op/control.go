@@ -6,7 +6,7 @@ import "errors"
 // onnx has put the nodes of both branches into the list of nodes, and package
 // graph lowers those of the branch that is taken.
 func controlFlow() []Entry {
-	return []Entry{{"", "If", 1, MaxOpset, lowerIf}}
+	return []Entry{{Name: "If", Min: 1, Max: MaxOpset, Lower: lowerIf}}
 }
 
 // lowerIf returns the results of the branch that is taken. Its inputs are the

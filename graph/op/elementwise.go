@@ -12,43 +12,43 @@ import (
 // the reductions that their gradients are made of.
 func elementwise() []Entry {
 	entries := []Entry{
-		{"", "Cast", 7, MaxOpset, lowerCast},
-		{"", "CastLike", 15, MaxOpset, lowerCastLike},
-		{"", "Celu", 12, MaxOpset, lowerFormula(celu)},
-		{"", "Clip", 7, MaxOpset, lowerClip},
-		{"", "Dropout", 7, MaxOpset, lowerDropout},
-		{"", "Gelu", 20, MaxOpset, lowerGelu},
-		{"", "HardSwish", 14, MaxOpset, lowerFormula(hardSwish)},
-		{"", "Identity", 7, MaxOpset, lowerIdentity},
-		{"", "Mean", 8, MaxOpset, lowerMean},
-		{"", "Mish", 18, MaxOpset, lowerFormula(mish)},
-		{"", "Pow", 7, MaxOpset, lowerFormula(power)},
-		{"", "PRelu", 7, MaxOpset, lowerFormula(prelu)},
-		{"", "Selu", 7, MaxOpset, lowerFormula(selu)},
-		{"", "Shrink", 9, MaxOpset, lowerFormula(shrink)},
-		{"", "Softsign", 7, MaxOpset, lowerFormula(softsign)},
-		{"", "ThresholdedRelu", 10, MaxOpset, lowerFormula(thresholdedRelu)},
-		{"", "Where", 9, MaxOpset, lowerPlain(Where{}, 3)},
-		{"com.microsoft", "BiasGelu", 1, 1, lowerBiasGelu(GELU{})},
-		{"com.microsoft", "FastGelu", 1, 1, lowerBiasGelu(GELU{Tanh: true})},
-		{"com.microsoft", "Gelu", 1, 1, lowerPlain(GELU{}, 1)},
-		{"com.microsoft", "QuickGelu", 1, 1, lowerWith(func(c *Call) Op { return QuickGELU{c.attribute("alpha", 1.702)} })},
+		{Name: "Cast", Min: 7, Max: MaxOpset, Lower: lowerCast},
+		{Name: "CastLike", Min: 15, Max: MaxOpset, Lower: lowerCastLike},
+		{Name: "Celu", Min: 12, Max: MaxOpset, Lower: lowerFormula(celu)},
+		{Name: "Clip", Min: 7, Max: MaxOpset, Lower: lowerClip},
+		{Name: "Dropout", Min: 7, Max: MaxOpset, Lower: lowerDropout},
+		{Name: "Gelu", Min: 20, Max: MaxOpset, Lower: lowerGelu},
+		{Name: "HardSwish", Min: 14, Max: MaxOpset, Lower: lowerFormula(hardSwish)},
+		{Name: "Identity", Min: 7, Max: MaxOpset, Lower: lowerIdentity},
+		{Name: "Mean", Min: 8, Max: MaxOpset, Lower: lowerMean},
+		{Name: "Mish", Min: 18, Max: MaxOpset, Lower: lowerFormula(mish)},
+		{Name: "Pow", Min: 7, Max: MaxOpset, Lower: lowerFormula(power)},
+		{Name: "PRelu", Min: 7, Max: MaxOpset, Lower: lowerFormula(prelu)},
+		{Name: "Selu", Min: 7, Max: MaxOpset, Lower: lowerFormula(selu)},
+		{Name: "Shrink", Min: 9, Max: MaxOpset, Lower: lowerFormula(shrink)},
+		{Name: "Softsign", Min: 7, Max: MaxOpset, Lower: lowerFormula(softsign)},
+		{Name: "ThresholdedRelu", Min: 10, Max: MaxOpset, Lower: lowerFormula(thresholdedRelu)},
+		{Name: "Where", Min: 9, Max: MaxOpset, Lower: lowerPlain(Where{}, 3)},
+		{Domain: microsoft, Name: "BiasGelu", Min: 1, Max: 1, Lower: lowerBiasGelu(GELU{})},
+		{Domain: microsoft, Name: "FastGelu", Min: 1, Max: 1, Lower: lowerBiasGelu(GELU{Tanh: true})},
+		{Domain: microsoft, Name: "Gelu", Min: 1, Max: 1, Lower: lowerPlain(GELU{}, 1)},
+		{Domain: microsoft, Name: "QuickGelu", Min: 1, Max: 1, Lower: lowerWith(func(c *Call) Op { return QuickGELU{c.attribute("alpha", 1.702)} })},
 	}
 	for name, o := range map[string]Op{
 		"Abs": Abs{}, "Ceil": Round{Ceil}, "Cos": Cos{}, "Erf": Erf{}, "Exp": Exp{}, "Floor": Round{Floor}, "IsNaN": IsNaN{}, "Log": Log{},
 		"Neg": Neg{}, "Not": Not{}, "Reciprocal": Reciprocal{}, "Relu": Relu{}, "Round": Round{Nearest}, "Sigmoid": Sigmoid{}, "Sign": Sign{},
 		"Sin": Sin{}, "Softplus": Softplus{}, "Sqrt": Sqrt{}, "Tanh": Tanh{},
 	} {
-		entries = append(entries, Entry{"", name, 1, MaxOpset, lowerPlain(o, 1)}) // opset 1 differs by an unused attribute
+		entries = append(entries, Entry{Name: name, Min: 1, Max: MaxOpset, Lower: lowerPlain(o, 1)}) // opset 1 differs by an unused attribute
 	}
 	for name, o := range map[string]Op{
 		"Add": Add{}, "And": And{}, "Div": Div{}, "Equal": Equal{}, "Greater": Greater{}, "GreaterOrEqual": GreaterOrEqual{}, "Less": Less{},
 		"LessOrEqual": LessOrEqual{}, "Mul": Mul{}, "Or": Or{}, "Sub": Sub{}, "Xor": Xor{},
 	} {
-		entries = append(entries, Entry{"", name, 7, MaxOpset, lowerPlain(o, 2)})
+		entries = append(entries, Entry{Name: name, Min: 7, Max: MaxOpset, Lower: lowerPlain(o, 2)})
 	}
 	for name, o := range map[string]Op{"Max": Max{}, "Min": Min{}, "Sum": Add{}} {
-		entries = append(entries, Entry{"", name, 8, MaxOpset, lowerVariadic(o)})
+		entries = append(entries, Entry{Name: name, Min: 8, Max: MaxOpset, Lower: lowerVariadic(o)})
 	}
 	for name, of := range map[string]func(c *Call) Op{
 		"Elu": func(c *Call) Op { return Elu{c.attribute("alpha", 1)} },
@@ -62,7 +62,7 @@ func elementwise() []Entry {
 		"Mod":       func(c *Call) Op { return Mod{Fmod: c.Node.Int("fmod", 0) != 0} },
 		"Swish":     func(c *Call) Op { return QuickGELU{c.attribute("alpha", 1)} },
 	} {
-		entries = append(entries, Entry{"", name, 7, MaxOpset, lowerWith(of)})
+		entries = append(entries, Entry{Name: name, Min: 7, Max: MaxOpset, Lower: lowerWith(of)})
 	}
 	return append(entries, reductions()...)
 }
@@ -100,6 +100,16 @@ func (e *emitter) emit(o Op, in ...*Value) *Value {
 	var v *Value
 	v, e.err = e.Emit(o, in...)
 	return v
+}
+
+// array is [Program.NewArray].
+func (e *emitter) array(t Type) Array {
+	if e.err != nil {
+		return Array{}
+	}
+	var a Array
+	a, e.err = e.NewArray(t)
+	return a
 }
 
 // scalar is [Call.scalar].

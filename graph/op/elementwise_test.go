@@ -199,54 +199,6 @@ func lower(t *testing.T, opset int64, n *onnx.Node, in ...*Value) (*Value, error
 	return out[0], nil
 }
 
-func TestLoweredFormulas(t *testing.T) {
-	entries := NewRegistry()
-	r := random()
-	for _, c := range []struct {
-		domain, name string
-		opset        int64
-		kinks        []float64
-		inputs       [][]int
-	}{
-		{"", "Celu", 12, []float64{0}, [][]int{{2, 3}}},
-		{"", "HardSwish", 14, []float64{-3, 3}, [][]int{{2, 3}}},
-		{"", "Mean", 13, nil, [][]int{{2, 3}, {3}, {2, 1}}},
-		{"", "Mish", 18, nil, [][]int{{2, 3}}},
-		{"", "PRelu", 16, []float64{0}, [][]int{{2, 3}, {3}}},
-		{"", "Selu", 6 + 1, []float64{0}, [][]int{{2, 3}}},
-		{"", "Shrink", 9, []float64{-0.5, 0.5}, [][]int{{2, 3}}},
-		{"", "Softsign", 22, []float64{0}, [][]int{{2, 3}}},
-		{"", "Sum", 13, nil, [][]int{{2, 3}, {3}, {}}},
-		{"", "Swish", 24, nil, [][]int{{2, 3}}},
-		{"", "ThresholdedRelu", 22, []float64{1}, [][]int{{2, 3}}},
-		{"", "ReduceL1", 13, []float64{0}, [][]int{{2, 3}}},
-		{"", "ReduceLogSumExp", 13, nil, [][]int{{2, 3}}},
-		{"", "ReduceSumSquare", 13, nil, [][]int{{2, 3}}},
-		{"com.microsoft", "BiasGelu", 1, nil, [][]int{{2, 3}, {3}}},
-		{"com.microsoft", "FastGelu", 1, nil, [][]int{{2, 3}, {3}}},
-		{"com.microsoft", "FastGelu", 1, nil, [][]int{{2, 3}}},
-		{"com.microsoft", "QuickGelu", 1, nil, [][]int{{2, 3}}},
-	} {
-		t.Run(fmt.Sprint(c.name, len(c.inputs)), func(t *testing.T) {
-			entry, err := entries.Find(c.domain, c.name, c.opset)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in := make([]Array, len(c.inputs))
-			for i, shape := range c.inputs {
-				in[i] = away(normal(r, shape...), c.kinks...)
-			}
-			checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-				out, err := entry.Lower(&Call{Program: p, Node: &onnx.Node{OpType: c.name}, Opset: c.opset, In: in})
-				if err != nil {
-					return nil, err
-				}
-				return out[0], nil
-			}, in...)
-		})
-	}
-}
-
 func TestIntegers(t *testing.T) {
 	narrow := func(d onnx.DType, v ...int64) Array { return Array{Type{d, []int{len(v)}}, v} }
 	for _, c := range []struct {

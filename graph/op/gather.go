@@ -123,7 +123,6 @@ func scatterRows[T kernel.Float](c *kernel.Context, p gatherPlan, y, x []T) {
 func gatherEntries() []Entry {
 	return []Entry{
 		{Name: "Gather", Min: 1, Max: MaxOpset, Lower: lowerGather},
-		{Name: "ScatterND", Min: 11, Max: MaxOpset, Lower: lowerScatterND},
 	}
 }
 
@@ -140,7 +139,12 @@ func lowerGather(c *Call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if index.Const != nil {
+	return one(c.gather(x, index, axis))
+}
+
+// gather emits a Gather; indices that are known must lie within x.
+func (p *Program) gather(x, index *Value, axis int) (*Value, error) {
+	if index.Const != nil && axis < x.Type.Rank() {
 		if ints, ok := index.Const.AsInts(); ok {
 			for _, k := range ints {
 				if d := int64(x.Type.Shape[axis]); k < -d || k >= d {
@@ -149,5 +153,5 @@ func lowerGather(c *Call) ([]*Value, error) {
 			}
 		}
 	}
-	return one(c.Emit(Gather{axis}, x, index))
+	return p.Emit(Gather{axis}, x, index)
 }

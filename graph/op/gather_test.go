@@ -20,8 +20,11 @@ func TestSelectionGradients(t *testing.T) {
 		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadEdge}, []Array{normal(r, 2, 3)}},
 		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadReflect}, []Array{normal(r, 3, 4)}},
 		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadWrap}, []Array{normal(r, 3, 4)}},
-		{ScatterND{}, []Array{normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), normal(r, 3, 3)}},
-		{ScatterND{}, []Array{normal(r, 4, 3), index([]int{2, 2}, 0, 2, 3, 1), normal(r, 2)}},
+		{Scatter{At: GatherND{}}, []Array{normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), normal(r, 3, 3)}},
+		{Scatter{At: GatherND{}, Add: true}, []Array{normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), normal(r, 3, 3)}},
+		{Scatter{At: GatherElements{1}}, []Array{normal(r, 2, 3), index([]int{2, 2}, 0, 0, -1, 1), normal(r, 2, 2)}},
+		{Scatter{At: GatherElements{0}, Add: true}, []Array{normal(r, 2, 3), index([]int{2, 2}, 0, 0, 0, 1), normal(r, 2, 2)}},
+		{Scatter{At: GatherND{}}, []Array{normal(r, 4, 3), index([]int{2, 2}, 0, 2, 3, 1), normal(r, 2)}},
 	} {
 		t.Run(fmt.Sprint(test.o.Name(), test.o, test.in[0].Shape), func(t *testing.T) { checkGradient(t, test.o, test.in...) })
 	}
@@ -39,8 +42,8 @@ func TestInferRefuses(t *testing.T) {
 		{Pad{Before: []int{1}, After: []int{1}, Mode: PadConstant}, []Type{float(2, 3)}},
 		{Pad{Before: []int{-3}, After: []int{0}, Mode: PadConstant}, []Type{float(2)}},
 		{Pad{Before: []int{2}, After: []int{0}, Mode: PadReflect}, []Type{float(2)}},
-		{ScatterND{}, []Type{float(4, 3), integer(2, 3), float(2)}},
-		{ScatterND{}, []Type{float(4, 3), integer(2, 1), float(2, 2)}},
+		{Scatter{At: GatherND{}}, []Type{float(4, 3), integer(2, 3), float(2)}},
+		{Scatter{At: GatherND{}}, []Type{float(4, 3), integer(2, 1), float(2, 2)}},
 		{Reshape{Shape: []int{4}}, []Type{float(2, 3)}},
 		{Transpose{Perm: []int{0, 0}}, []Type{float(2, 3)}},
 		{Concat{Axis: 0}, []Type{float(2, 3), float(2, 4)}},

@@ -35,10 +35,16 @@ func lowerNode(t *testing.T, opset int64, operator string, outputs int, inputs [
 	return lowerValues(t, p, opset, operator, outputs, in, attrs...)
 }
 
-// lowerValues lowers one node of a model made for the purpose.
+// lowerValues lowers one node of a model made for the purpose. Operators of
+// ONNX Runtime's own domain are named with it.
 func lowerValues(t *testing.T, p *Program, opset int64, operator string, outputs int, in []*Value, attrs ...onnxtest.Attr) ([]*Value, error) {
 	t.Helper()
+	domain := ""
+	if name, ok := strings.CutPrefix(operator, microsoft+"."); ok {
+		domain, operator = microsoft, name
+	}
 	b := onnxtest.New(opset)
+	b.Domain(microsoft, 1)
 	names, results := make([]string, len(in)), make([]string, outputs)
 	for i, v := range in {
 		if v != nil {
@@ -50,12 +56,12 @@ func lowerValues(t *testing.T, p *Program, opset int64, operator string, outputs
 		results[i] = fmt.Sprint("y", i)
 		b.Output(results[i], onnx.Float)
 	}
-	b.Node(operator, names, results, attrs...)
+	b.Node(operator, names, results, attrs...).Domain(domain)
 	m, err := onnx.Parse(b.Bytes(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry, err := NewRegistry().Find("", operator, opset)
+	entry, err := NewRegistry().Find(domain, operator, opset)
 	if err != nil {
 		t.Fatal(err)
 	}

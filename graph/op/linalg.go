@@ -7,7 +7,7 @@ import (
 
 // linearAlgebra lists the operators built on matrix products, windows and rows.
 func linearAlgebra() []Entry {
-	return slices.Concat(productEntries(), windowEntries(), normalizationEntries(), attentionEntries())
+	return slices.Concat(productEntries(), einsumEntries(), activatedEntries(), windowEntries(), col2ImEntries(), lpEntries(), normalizationEntries(), attentionEntries())
 }
 
 func productEntries() []Entry {
@@ -17,6 +17,7 @@ func productEntries() []Entry {
 		{Name: "Softmax", Min: 1, Max: MaxOpset, Lower: lowerSoftmax(func(axis int) Op { return Softmax{axis} })},
 		{Name: "LogSoftmax", Min: 1, Max: MaxOpset, Lower: lowerSoftmax(func(axis int) Op { return LogSoftmax{axis} })},
 		{Domain: microsoft, Name: "FusedMatMul", Min: 1, Max: 1, Lower: lowerFusedMatMul},
+		{Domain: microsoft, Name: "TransposeMatMul", Min: 1, Max: 1, Lower: lowerFusedMatMul}, // the older name
 	}
 }
 

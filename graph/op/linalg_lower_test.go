@@ -1,7 +1,6 @@
 package op
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -9,34 +8,6 @@ import (
 	"modeldoctor/onnx"
 	"modeldoctor/onnx/onnxtest"
 )
-
-// lowerMicrosoft lowers one node of ONNX Runtime's own operators.
-func lowerMicrosoft(t *testing.T, p *Program, operator string, outputs int, in []*Value, attrs ...onnxtest.Attr) ([]*Value, error) {
-	t.Helper()
-	b := onnxtest.New(20)
-	b.Domain(microsoft, 1)
-	names, results := make([]string, len(in)), make([]string, outputs)
-	for i, v := range in {
-		if v != nil {
-			names[i] = fmt.Sprint("x", i)
-			b.Input(names[i], v.Type.DType)
-		}
-	}
-	for i := range results {
-		results[i] = fmt.Sprint("y", i)
-		b.Output(results[i], onnx.Float)
-	}
-	b.Node(operator, names, results, attrs...).Domain(microsoft)
-	m, err := onnx.Parse(b.Bytes(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry, err := NewRegistry().Find(microsoft, operator, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return entry.Lower(&Call{Program: p, Node: m.Nodes[0], Opset: 1, In: in})
-}
 
 // double returns a DOUBLE array.
 func double(data []float64, shape ...int) *Array {
@@ -89,6 +60,18 @@ func TestLinearAlgebraLowerings(t *testing.T) {
 
 		{operator: "BatchNormalization", opset: 15, attrs: []onnxtest.Attr{onnxtest.Int("training_mode", 1)},
 			in: []*Array{ramp, double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1)}, fails: "training_mode"},
+		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 4)), vector(3, 3), vector(2, 2)}, shape: []int{1, 1, 3, 3}, want: []float64{0, 5, 5, 10, 30, 20, 10, 25, 15}},
+		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 3)), vector(3, 3), vector(2, 2)}, fails: "expected columns [N, a multiple of 4, 4]"},
+		{operator: "LpPool", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("kernel_shape", 2), onnxtest.Ints("pads", 1, 1), onnxtest.Int("p", 1)}, in: []*Array{ramp}, shape: []int{1, 1, 7}, want: []float64{1, 3, 5, 7, 9, 11, 6}},
+		{operator: "Col2Im", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("pads", 1<<30, 1<<30, 4, 1<<30, 1<<30, 4)}, in: []*Array{array(counting(1, 4, 4)), vector(3, 3, 3), vector(1<<31-1, 1<<31-1, 4)}, fails: "elements"},
+		{operator: "LRN", opset: 13, attrs: []onnxtest.Attr{onnxtest.Int("size", 1<<40)}, in: []*Array{ramp}, fails: "is more than the 1 channels"},
+		{operator: "LpPool", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("kernel_shape", 2), onnxtest.Int("ceil_mode", 1)}, in: []*Array{ramp}, fails: "ceil_mode 1"},
+		{operator: "GlobalLpPool", opset: 2, in: []*Array{double([]float64{3, -4}, 1, 1, 2)}, shape: []int{1, 1, 1}, want: []float64{5}},
+		{operator: "LRN", opset: 13, attrs: []onnxtest.Attr{onnxtest.Int("size", 3), onnxtest.Float("alpha", 3), onnxtest.Float("beta", 1)}, in: []*Array{double([]float64{1, 2, 3}, 1, 3)}, shape: []int{1, 3}, want: []float64{1. / 6, 2. / 15, 3. / 14}},
+		{operator: microsoft + ".FusedGemm", opset: 1, attrs: []onnxtest.Attr{onnxtest.String("activation", "LeakyRelu"), onnxtest.Float("activation_alpha", 0.5)},
+			in: []*Array{double([]float64{2}, 1, 1), double([]float64{3, -3}, 1, 2)}, shape: []int{1, 2}, want: []float64{6, -3}},
+		{operator: microsoft + ".FusedConv", opset: 1, attrs: []onnxtest.Attr{onnxtest.String("activation", "Clip"), onnxtest.Floats("activation_params", 4, 8)}, in: []*Array{ramp, pairs}, shape: []int{1, 1, 5}, want: []float64{4, 5, 7, 8, 8}},
+		{operator: microsoft + ".FusedConv", opset: 1, attrs: []onnxtest.Attr{onnxtest.String("activation", "Gelu")}, in: []*Array{ramp, pairs}, fails: `activation "Gelu" is not supported`},
 		{operator: "LpNormalization", opset: 1, in: []*Array{double([]float64{3, 4}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.6, 0.8}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 1)}, in: []*Array{double([]float64{1, -3}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.25, -0.75}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 3)}, in: []*Array{m}, fails: "found 3"},
@@ -141,7 +124,7 @@ func TestFusedMatMul(t *testing.T) {
 	r := random()
 	a, b := normal(r, 4, 2, 3), normal(r, 2, 5, 3) // [M, batch, K] and [batch, N, K]
 	p := NewProgram(0)
-	got, err := lowerMicrosoft(t, p, "FusedMatMul", 1, []*Value{p.Constant(a), p.Constant(b)},
+	got, err := lowerValues(t, p, 1, microsoft+".FusedMatMul", 1, []*Value{p.Constant(a), p.Constant(b)},
 		onnxtest.Int("transBatchA", 1), onnxtest.Int("transB", 1), onnxtest.Float("alpha", 0.5))
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +154,7 @@ func TestSkipNormalization(t *testing.T) {
 		for _, a := range test.in {
 			in = append(in, p.Constant(a))
 		}
-		out, err := lowerMicrosoft(t, p, test.operator, 4, in, onnxtest.Float("epsilon", 0.25))
+		out, err := lowerValues(t, p, 1, microsoft+"."+test.operator, 4, in, onnxtest.Float("epsilon", 0.25))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +183,7 @@ func TestMicrosoftAttention(t *testing.T) {
 	p := NewProgram(0)
 	numHeads := onnxtest.Int("num_heads", heads)
 	packed := []*Value{p.Constant(x), p.Constant(w), p.Constant(bias), nil}
-	got, err := lowerMicrosoft(t, p, "Attention", 1, packed, numHeads)
+	got, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed, numHeads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,66 +195,45 @@ func TestMicrosoftAttention(t *testing.T) {
 		in = append(in, p.Constant(apply(t, Slice{Starts: []int{0, 0, i * heads * d}, Sizes: []int{2, 4, heads * d}, Steps: []int{1, 1, 1}}, product)))
 	}
 	in = append(in, p.Constant(bias))
-	if got, err = lowerMicrosoft(t, p, "MultiHeadAttention", 1, in, numHeads); err != nil {
+	if got, err = lowerValues(t, p, 1, microsoft+".MultiHeadAttention", 1, in, numHeads); err != nil {
 		t.Fatal(err)
 	}
 	closeTo(t, "MultiHeadAttention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
 
 	packed[3] = p.Ints(4, 4)
-	if _, err := lowerMicrosoft(t, p, "Attention", 1, packed, numHeads); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed, numHeads); err == nil {
 		t.Error("a mask was accepted")
 	}
-	if _, err := lowerMicrosoft(t, p, "Attention", 1, packed[:3], numHeads, onnxtest.Int("unidirectional", 1)); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed[:3], numHeads, onnxtest.Int("unidirectional", 1)); err == nil {
 		t.Error("unidirectional was accepted")
 	}
-	if _, err := lowerMicrosoft(t, p, "MultiHeadAttention", 1, in[:1], numHeads); err == nil {
+	if _, err := lowerValues(t, p, 1, microsoft+".MultiHeadAttention", 1, in[:1], numHeads); err == nil {
 		t.Error("a packed input was accepted")
 	}
 }
 
-// TestAttentionGradient differentiates attention as it is lowered: heads of keys
-// that several query heads share, a mask, a cap and a causal frontier.
-func TestAttentionGradient(t *testing.T) {
-	r := random()
-	mask := normal(r, 3, 4)
-	checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-		bias := p.Constant(mask)
-		if ClassOf(in[0].Type.DType) == ClassFloat32 {
-			bias = p.Constant(toFloat32(mask))
+// TestMicrosoftValues compares with results of onnxruntime 1.32. Inputs count
+// modulo 7.
+func TestMicrosoftValues(t *testing.T) {
+	count := func(divisor float64, shape ...int) *Array {
+		a := NewArray(Type{onnx.Double, shape})
+		for i := range Elem[float64](a) {
+			Elem[float64](a)[i] = float64((i+1)%7) / divisor
 		}
-		out, err := lowerValues(t, p, 23, "Attention", 1, []*Value{in[0], in[1], in[2], bias},
-			onnxtest.Int("q_num_heads", 4), onnxtest.Int("kv_num_heads", 2), onnxtest.Float("softcap", 2), onnxtest.Int("is_causal", 1))
-		if err != nil {
-			return nil, err
-		}
-		return out[0], nil
-	}, normal(r, 2, 3, 8), normal(r, 2, 4, 4), normal(r, 2, 4, 6))
-}
-
-// TestNormalizationLoweringGradients differentiates the normalisations that are
-// lowered to other Ops.
-func TestNormalizationLoweringGradients(t *testing.T) {
-	r := random()
-	for _, test := range []struct {
-		operator string
-		opset    int64
-		attrs    []onnxtest.Attr
-		in       []Array
-	}{
-		{"InstanceNormalization", 6, nil, []Array{normal(r, 2, 3, 4), normal(r, 3), normal(r, 3)}},
-		{"GroupNormalization", 18, []onnxtest.Attr{onnxtest.Int("num_groups", 2)}, []Array{normal(r, 2, 4, 3), normal(r, 2), normal(r, 2)}},
-		{"LpNormalization", 1, nil, []Array{normal(r, 2, 3)}},
-		{"MeanVarianceNormalization", 13, []onnxtest.Attr{onnxtest.Ints("axes", 0, 2)}, []Array{normal(r, 2, 3, 4)}},
-		{"RMSNormalization", 23, []onnxtest.Attr{onnxtest.Int("axis", 1)}, []Array{normal(r, 2, 3, 4), normal(r, 4)}},
-	} {
-		t.Run(test.operator, func(t *testing.T) {
-			checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-				out, err := lowerValues(t, p, test.opset, test.operator, 1, in, test.attrs...)
-				if err != nil {
-					return nil, err
-				}
-				return out[0], nil
-			}, test.in...)
-		})
+		return &a
 	}
+	heads := onnxtest.Int("num_heads", 2)
+	cos := double([]float64{1, 2, .5, 1, -1, -2, .25, .5, 2, 4}, 5, 2)
+	sin := double([]float64{0, 0, 2, 6, 1, 3, -1, -3, 3, 9}, 5, 2)
+	checkLowerings(t, []lowering{
+		{operator: microsoft + ".FusedConv", opset: 1, attrs: attributes(onnxtest.String("activation", "HardSigmoid"), onnxtest.Floats("activation_params", 0.01, 0.1)),
+			in: []*Array{count(1, 1, 1, 3, 3), count(1, 1, 1, 2, 2), count(1, 1)}, shape: []int{1, 1, 2, 2}, want: []float64{0.48, 0.58, 0.29, 0.39}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, attrs: attributes(heads), in: []*Array{count(1, 1, 3, 8), vector(1), cos, sin}, shape: []int{1, 3, 8},
+			want: []float64{-5.5, -22, 3.5, 16, 2.5, 0, 10, 37, -6, -21, -2, -1, -7, -6, 5, -4, 5.75, 20, -1.75, -9, 2, 9.5, 0.5, -1.5}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, attrs: attributes(heads, onnxtest.Int("interleaved", 1)), in: []*Array{count(1, 1, 3, 8), vector(1), cos, sin}, shape: []int{1, 3, 8},
+			want: []float64{-3.5, 3, -21, 22, -9.5, 13, -6, 1, -5, -1, -23, 2, -6, 6, -8, -1, 4.75, -2, 20.5, -12, 1, 0.25, 10, -4.5}},
+		{operator: microsoft + ".RotaryEmbedding", opset: 1, in: []*Array{count(1, 1, 2, 3, 4), array(Ints([]int64{0, 2, 5}, 1, 3)), cos, sin}, fails: "index 5"},
+		{operator: microsoft + ".Attention", opset: 1, attrs: attributes(heads), in: []*Array{count(4, 1, 3, 4), count(5, 4, 12), count(3, 12), nil, nil, count(2, 1, 2, 3, 3)}, shape: []int{1, 3, 4},
+			want: []float64{1.707944, 2.668910, 3.239589, 4.239067, 1.915779, 2.891141, 2.996049, 3.915761, 1.629733, 2.586002, 3.246496, 4.249350}},
+	})
 }

@@ -197,7 +197,7 @@ func (e *emitter) affine(x, scale, bias *Value) *Value {
 	if e.err != nil {
 		return nil
 	}
-	along := slices.Repeat([]int{1}, x.Type.Rank()-1)
+	along := ones(x.Type.Rank() - 1)
 	along[0] = scale.Type.Elements()
 	y := e.emit(Mul{}, x, e.emit(Reshape{Shape: along}, scale))
 	return e.emit(Add{}, y, e.emit(Reshape{Shape: along}, bias))

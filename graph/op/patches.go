@@ -2,7 +2,6 @@ package op
 
 import (
 	"fmt"
-	"slices"
 
 	"modeldoctor/graph/kernel"
 
@@ -22,7 +21,7 @@ func (PatchEmbedding) Name() string { return "PatchEmbedding" }
 // conv is the convolution before it is laid out as tokens.
 func (o PatchEmbedding) conv() Conv {
 	rank := len(o.Kernel)
-	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: slices.Repeat([]int{1}, rank), Pads: make([]int, 2*rank), Group: 1}
+	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: ones(rank), Pads: make([]int, 2*rank), Group: 1}
 }
 
 // Infer checks filters and bias.

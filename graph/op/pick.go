@@ -197,7 +197,7 @@ func (o pickGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	addPicks(p, Elem[float64](out), Elem[float64](in[0]))
 }
 
-func addPicks[T kernel.Float](p picks, y, x []T) {
+func addPicks[T Number](p picks, y, x []T) {
 	for i, first := range p.first {
 		to := y[first : first+p.size]
 		for j, v := range x[i*p.size : (i+1)*p.size] {

@@ -112,7 +112,7 @@ func (o ReduceL2) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.No
 	return []*gorgonia.Node{g.Do(Mul{}, scale, in[0])}
 }
 
-// ReduceProd is the product. It has no gradient.
+// ReduceProd is the product.
 type ReduceProd struct {
 	Axes     []int
 	KeepDims bool
@@ -129,6 +129,66 @@ func (o ReduceProd) Infer(in []Type) (Type, error) {
 // Forward multiplies.
 func (o ReduceProd) Forward(c *kernel.Context, out Array, in []Array) {
 	reduce(c, foldProduct, out, in[0], reduction(o).flags(in[0].Rank()))
+}
+
+// Gradient is dout times the product of the group's other elements.
+func (o ReduceProd) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	spread := g.Do(Spread{g.TypeOf(in[0]).Shape, o.Axes, 1}, dout)
+	return []*gorgonia.Node{g.Do(Mul{}, spread, g.Do(productOfOthers{o.Axes}, in[0]))}
+}
+
+// productOfOthers is, for each element, the product of the others that a
+// reduction over Axes combines it with. It does not divide: elements may be 0.
+type productOfOthers struct{ Axes []int }
+
+func (productOfOthers) Name() string { return "ReduceProdGradient" }
+
+func (productOfOthers) Infer(in []Type) (Type, error) { return inferFloat(in) }
+
+func (o productOfOthers) Forward(_ *kernel.Context, out Array, in []Array) {
+	if y, ok := out.Data.([]float32); ok {
+		multiplyOthers(o, out.Shape, y, Elem[float32](in[0]))
+		return
+	}
+	multiplyOthers(o, out.Shape, Elem[float64](out), Elem[float64](in[0]))
+}
+
+func multiplyOthers[T kernel.Float](o productOfOthers, shape []int, y, x []T) {
+	kept := slices.Clone(shape)
+	for _, a := range o.Axes {
+		kept[a] = 1
+	}
+	strides := rowMajor(kept)
+	for _, a := range o.Axes {
+		strides[a] = 0
+	}
+	whole := rowMajor(shape)
+	group := func(i int) int {
+		at := 0
+		for d, step := range whole {
+			at += i / step % shape[d] * strides[d]
+		}
+		return at
+	}
+	running := make([]float64, elements(kept))
+	multiply := func(i int, before float64) float64 {
+		r := &running[group(i)]
+		others := before * *r
+		*r *= float64(x[i])
+		return others
+	}
+	for i := range running {
+		running[i] = 1
+	}
+	for i := range x { // the product of those before
+		y[i] = T(multiply(i, 1))
+	}
+	for i := range running {
+		running[i] = 1
+	}
+	for i := len(x) - 1; i >= 0; i-- { // times those after
+		y[i] = T(multiply(i, float64(y[i])))
+	}
 }
 
 // ReduceMax is the maximum; of no elements, the least value of the type.

@@ -31,7 +31,7 @@ func reductions() []Entry {
 		},
 		"ReduceLogSumExp": logSumExp,
 	} {
-		entries = append(entries, Entry{"", name, 7, MaxOpset, func(c *Call) ([]*Value, error) {
+		entries = append(entries, Entry{Name: name, Min: 7, Max: MaxOpset, Lower: func(c *Call) ([]*Value, error) {
 			x, err := c.Need(0)
 			if err != nil {
 				return nil, err

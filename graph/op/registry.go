@@ -68,6 +68,10 @@ type Entry struct {
 	Name     string
 	Min, Max int64 // opset versions whose semantics Lower knows, inclusive
 	Lower    Lowering
+
+	// Filled in by NewRegistry, for the list of what is supported.
+	NoGradient string // why there is no gradient; "" where there is one
+	Limit      string // what of the operator is not supported
 }
 
 // MaxOpset is the newest ai.onnx opset the lowerings were written for.
@@ -97,12 +101,14 @@ type Registry struct {
 // family contributes its entries by one line here.
 func NewRegistry() *Registry {
 	r := &Registry{entries: map[[2]string]Entry{}}
+	reasons, limited := withoutGradient(), limits()
 	for _, family := range families() {
 		for _, e := range family {
 			key := [2]string{e.Domain, e.Name}
 			if _, dup := r.entries[key]; dup {
 				panic("op: registered twice: " + e.Name)
 			}
+			e.NoGradient, e.Limit = reasons[e.QualifiedName()], limited[e.QualifiedName()]
 			r.entries[key] = e
 		}
 	}

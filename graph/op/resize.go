@@ -98,6 +98,9 @@ type interpolation struct {
 	// excludeOutside gives taps outside the input no weight instead of the
 	// value at the border.
 	excludeOutside bool
+	// antialias stretches the filter of an axis that shrinks over the elements
+	// that fall on one of the result.
+	antialias bool
 }
 
 // check refuses what is not implemented, by name.
@@ -150,13 +153,11 @@ func lowerResize(c *Call) ([]*Value, error) {
 		rounding:       n.Str("nearest_mode", "round_prefer_floor"),
 		cubic:          float64(n.Float("cubic_coeff_a", -0.75)),
 		excludeOutside: n.Int("exclude_outside", 0) != 0,
+		antialias:      n.Int("antialias", 0) != 0,
 	}
 	scalesAt := 2
 	if c.Opset == 10 {
 		s.coordinate, s.rounding, scalesAt = "asymmetric", "floor", 1
-	}
-	if n.Int("antialias", 0) != 0 {
-		return nil, fmt.Errorf("antialias is not supported")
 	}
 	if p := n.Str("keep_aspect_ratio_policy", "stretch"); p != "stretch" {
 		return nil, fmt.Errorf("keep_aspect_ratio_policy %q is not supported, expected stretch", p)
@@ -250,13 +251,17 @@ func (p *Program) resampleAxis(v *Value, s interpolation, axis, out int, scale f
 		}
 		return p.Emit(Gather{axis}, v, p.Constant(index))
 	}
-	// Each row is a slice header and up to four taps, twice: see [LinearMap].
-	if err := p.reserve(Type{onnx.Double, []int{out, 2 * (3 + 2*4)}}); err != nil {
+	taps := 4.0
+	if s.antialias {
+		taps = min(taps/float64(min(scale, 1))+2, float64(in))
+	}
+	// Each row is a slice header and its taps, twice: see [LinearMap].
+	if err := p.reserve(Type{onnx.Double, []int{out, 2 * (3 + 2*int(taps))}}); err != nil {
 		return nil, err
 	}
 	rows := make([][]Tap, out)
 	for i := range rows {
-		if rows[i] = s.taps(s.position(i, in, out, scale), in); rows[i] == nil {
+		if rows[i] = s.taps(s.position(i, in, out, scale), in, float64(scale)); rows[i] == nil {
 			return nil, fmt.Errorf("exclude_outside leaves element %d of axis %d without a source", i, axis)
 		}
 	}
@@ -301,19 +306,26 @@ func (s interpolation) nearest(x float64, in int) int {
 }
 
 // taps returns the weights of the inputs around a coordinate: two for linear,
-// four for cubic (R. Keys, Cubic convolution interpolation, 1981). Neighbours
-// outside the input stand for the element at the border, or are left out and
-// the rest scaled to a sum of 1; nil where nothing is left.
-func (s interpolation) taps(x float64, in int) []Tap {
-	first := int(math.Floor(x))
-	t := x - float64(first)
-	weights := []float64{1 - t, t}
+// four for cubic (R. Keys, Cubic convolution interpolation, 1981), more where
+// the filter is stretched by the inverse of a scale below 1. Neighbours outside
+// the input stand for the element at the border, or are left out and the rest
+// scaled to a sum of 1; nil where nothing is left.
+func (s interpolation) taps(x float64, in int, scale float64) []Tap {
+	squeeze := 1.0
+	if s.antialias {
+		squeeze = min(scale, 1)
+	}
+	filter, radius := func(d float64) float64 { return max(1-d, 0) }, 1.0
 	if s.mode == "cubic" {
-		a := s.cubic
-		near := func(d float64) float64 { return ((a+2)*d-(a+3))*d*d + 1 } // |d| <= 1
-		far := func(d float64) float64 { return a * (((d-5)*d+8)*d - 4) }  // 1 <= |d| <= 2
-		weights = []float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
-		first--
+		filter, radius = s.keys, 2
+	}
+	centre := int(math.Floor(x))
+	t := x - float64(centre)
+	start := int(math.Floor(-radius/squeeze)) + 1
+	first := centre + start
+	weights := make([]float64, 2-2*start)
+	for k := range weights {
+		weights[k] = filter(math.Abs(float64(start+k)-t) * squeeze)
 	}
 	var taps []Tap
 	sum := 0.0
@@ -330,10 +342,22 @@ func (s interpolation) taps(x float64, in int) []Tap {
 		}
 		taps = append(taps, Tap{i, w})
 	}
-	if s.excludeOutside {
+	if s.excludeOutside || s.antialias {
 		for i := range taps {
 			taps[i].Weight /= sum
 		}
 	}
 	return taps
+}
+
+// keys is the cubic filter at a distance.
+func (s interpolation) keys(d float64) float64 {
+	a := s.cubic
+	switch {
+	case d <= 1:
+		return ((a+2)*d-(a+3))*d*d + 1
+	case d < 2:
+		return a * (((d-5)*d+8)*d - 4)
+	}
+	return 0
 }

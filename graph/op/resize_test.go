@@ -34,6 +34,7 @@ func TestResizeLowerings(t *testing.T) {
 		return array(Array{Type{onnx.Double, []int{1, 1, 1, len(v)}}, v})
 	}
 	scales := func(v ...float32) *Array { return array(Floats(v, len(v))) }
+	squares := of(0, 1, 4, 2, 2, 4, 1, 0, 1, 4) // modulo 7
 	text := onnxtest.String
 	checkLowerings(t, []lowering{
 		{operator: "Resize", opset: 10, in: []*Array{of(1, 2), scales(1, 1, 1, 2)}, shape: []int{1, 1, 1, 4}, want: numbers(1, 1, 2, 2)},
@@ -49,7 +50,11 @@ func TestResizeLowerings(t *testing.T) {
 		{operator: "Resize", opset: 19, attrs: attributes(text("mode", "linear"), text("coordinate_transformation_mode", "half_pixel_symmetric")), in: []*Array{of(1, 4, 2, 8, 5), nil, scales(1, 1, 1, 1.7)}, shape: []int{1, 1, 1, 8}, want: numbers(1, 2.588235, 3.764706, 2.588235, 3.764705, 7.294117, 6.588236, 5)},
 		{operator: "Resize", opset: 19, attrs: attributes(text("mode", "cubic"), onnxtest.Int("exclude_outside", 1)), in: []*Array{of(1, 4, 2, 8, 5), nil, scales(1, 1, 1, 1.7)}, shape: []int{1, 1, 1, 8}, want: numbers(0.642946, 2.11847, 3.971605, 2.492602, 2.630567, 6.79388, 7.614719, 5.234083)},
 		{operator: "Resize", opset: 13, attrs: attributes(text("coordinate_transformation_mode", "tf_crop_and_resize")), in: []*Array{of(1), nil, scales(1, 1, 1, 2)}, fails: "tf_crop_and_resize"},
-		{operator: "Resize", opset: 18, attrs: attributes(onnxtest.Int("antialias", 1)), in: []*Array{of(1), nil, scales(1, 1, 1, 2)}, fails: "antialias"},
+		// Shrunk through a stretched filter: results of onnxruntime 1.32.
+		{operator: "Resize", opset: 18, attrs: attributes(text("mode", "linear"), onnxtest.Int("antialias", 1), onnxtest.Int("exclude_outside", 0)), in: []*Array{squares, nil, nil, vector(1, 1, 1, 4)}, shape: []int{1, 1, 1, 4}, want: numbers(1.24, 2.6, 1.76, 2)},
+		{operator: "Resize", opset: 18, attrs: attributes(text("mode", "linear"), onnxtest.Int("antialias", 1), onnxtest.Int("exclude_outside", 1)), in: []*Array{squares, nil, nil, vector(1, 1, 1, 4)}, shape: []int{1, 1, 1, 4}, want: numbers(1.409091, 2.6, 1.76, 1.727273)},
+		{operator: "Resize", opset: 18, attrs: attributes(text("mode", "cubic"), onnxtest.Int("antialias", 1), onnxtest.Int("exclude_outside", 0)), in: []*Array{squares, nil, nil, vector(1, 1, 1, 4)}, shape: []int{1, 1, 1, 4}, want: numbers(1.2487, 2.9285, 1.5647, 1.8068)},
+		{operator: "Resize", opset: 18, attrs: attributes(text("mode", "cubic"), onnxtest.Int("antialias", 1), onnxtest.Int("exclude_outside", 1)), in: []*Array{squares, nil, nil, vector(1, 1, 1, 4)}, shape: []int{1, 1, 1, 4}, want: numbers(1.336938, 2.874178, 1.609874, 1.651820)},
 		{operator: "Resize", opset: 13, in: []*Array{of(1)}, fails: "either scales or sizes"},
 		{operator: "Resize", opset: 13, in: []*Array{of(1), nil, scales(1, 1, 1, 0)}, fails: "cannot be resized"},
 	})
@@ -94,6 +99,22 @@ func TestPickLowerings(t *testing.T) {
 		{operator: "GatherND", opset: 13, in: []*Array{square, array(Ints([]int64{-3}, 1, 1))}, fails: "index -3"},
 		{operator: "Trilu", opset: 14, in: []*Array{square}, shape: []int{2, 2}, want: numbers(1, 2, 0, 4)},
 		{operator: "Trilu", opset: 14, attrs: attributes(onnxtest.Int("upper", 0)), in: []*Array{square, vector(-1)}, shape: []int{2, 2}, want: numbers(0, 0, 3, 0)},
+		{operator: "ScatterElements", opset: 16, attrs: attributes(onnxtest.String("reduction", "max")), in: []*Array{square, table, square}, fails: `reduction "max" is not supported`},
+		{operator: "ScatterElements", opset: 16, attrs: attributes(onnxtest.String("reduction", "add")), in: []*Array{square, table, square}, shape: []int{2, 2}, want: numbers(2, 8, 6, 4)},
+		{operator: "ScatterElements", opset: 11, in: []*Array{square, table, square}, shape: []int{2, 2}, want: numbers(1, 4, 3, 4)},
+		{operator: "ScatterElements", opset: 11, in: []*Array{square, array(Ints([]int64{2}, 1, 1)), array(counting(1, 1))}, fails: "index 2"},
+		{operator: "ScatterND", opset: 16, attrs: attributes(onnxtest.String("reduction", "add")), in: []*Array{square, array(Ints([]int64{1, 1}, 2, 1)), square}, shape: []int{2, 2}, want: numbers(1, 2, 7, 10)},
+		{operator: "ArgMax", opset: 13, attrs: attributes(onnxtest.Int("keepdims", 0), onnxtest.Int("axis", 1)), in: []*Array{array(Array{square.Type, []float64{1, 1, 3, 4}})}, shape: []int{2}, want: numbers(0, 1)},
+		{operator: "ArgMax", opset: 13, attrs: attributes(onnxtest.Int("select_last_index", 1), onnxtest.Int("axis", 1)), in: []*Array{array(Array{square.Type, []float64{1, 1, 3, 4}})}, shape: []int{2, 1}, want: numbers(1, 1)},
+		{operator: "ArgMin", opset: 13, in: []*Array{array(Array{square.Type, []float64{1, 5, 3, 4}})}, shape: []int{1, 2}, want: numbers(0, 1)},
+		{operator: "TopK", opset: 11, in: []*Array{array(Array{Type{onnx.Double, []int{1, 4}}, []float64{1, 5, 3, 5}}), vector(3)}, shape: []int{1, 3}, want: numbers(5, 5, 3)},
+		{operator: "TopK", opset: 11, attrs: attributes(onnxtest.Int("largest", 0), onnxtest.Int("axis", 0)), in: []*Array{square, vector(1)}, shape: []int{1, 2}, want: numbers(1, 2)},
+		{operator: "TopK", opset: 11, in: []*Array{square, vector(3)}, fails: "expected at least 3 elements"},
+		{operator: "OneHot", opset: 11, in: []*Array{vector(0, -1, 3), vector(3), vector(5, 7)}, shape: []int{3, 3}, want: numbers(7, 5, 5, 5, 5, 7, 5, 5, 5)},
+		{operator: "OneHot", opset: 11, attrs: attributes(onnxtest.Int("axis", 0)), in: []*Array{vector(0, 1), vector(2), vector(0, 1)}, shape: []int{2, 2}, want: numbers(1, 0, 0, 1)},
+		{operator: "OneHot", opset: 11, in: []*Array{array(Ints([]int64{1})), vector(2), vector(0, 1)}, shape: []int{2}, want: numbers(0, 1)},
+		{operator: "OneHot", opset: 11, in: []*Array{vector(0), vector(1 << 40), vector(0, 1)}, fails: "depth 1099511627776 is out of range"},
+		{operator: "NonZero", opset: 13, in: []*Array{array(Ints([]int64{0, 2, 3, 0}, 2, 2))}, shape: []int{2, 2}, want: numbers(0, 1, 1, 0)},
 		{operator: "EyeLike", opset: 9, attrs: attributes(onnxtest.Int("k", 1)), in: []*Array{square}, shape: []int{2, 2}, want: numbers(0, 1, 0, 0)},
 		{operator: "CumSum", opset: 14, in: []*Array{square, vector(1)}, shape: []int{2, 2}, want: numbers(1, 3, 3, 7)},
 		{operator: "CumSum", opset: 14, attrs: attributes(onnxtest.Int("exclusive", 1), onnxtest.Int("reverse", 1)), in: []*Array{square, vector(-2)}, shape: []int{2, 2}, want: numbers(3, 4, 0, 0)},

@@ -3,7 +3,10 @@ package op
 import "fmt"
 
 func rotaryEntries() []Entry {
-	return []Entry{{Name: "RotaryEmbedding", Min: 23, Max: MaxOpset, Lower: lowerFormula(lowerRotary)}}
+	return []Entry{
+		{Name: "RotaryEmbedding", Min: 23, Max: MaxOpset, Lower: lowerFormula(lowerRotary)},
+		{Domain: microsoft, Name: "RotaryEmbedding", Min: 1, Max: 1, Lower: lowerMicrosoftRotary},
+	}
 }
 
 // lowerRotary rotates pairs of features of x [B, heads, N, d] or, with
@@ -22,7 +25,7 @@ func lowerRotary(e *emitter) *Value {
 		e.err = fmt.Errorf("expected [batch, heads, tokens, features], found %v", x.Type)
 	}
 	if ids := e.Arg(3); ids != nil {
-		cos, sin = e.emit(Gather{Axis: 0}, cos, ids), e.emit(Gather{Axis: 0}, sin, ids)
+		cos, sin = e.rowsOf(cos, ids), e.rowsOf(sin, ids)
 	}
 	if e.err != nil {
 		return nil
@@ -82,4 +85,51 @@ func (e *emitter) part(v *Value, axis, start, size int) *Value {
 	}
 	v, e.err = e.sliceAxis(v, axis, start, size)
 	return v
+}
+
+// rowsOf looks up rows of a table.
+func (e *emitter) rowsOf(table, ids *Value) *Value {
+	if e.err != nil {
+		return nil
+	}
+	var v *Value
+	v, e.err = e.gather(table, ids, 0)
+	return v
+}
+
+// lowerMicrosoftRotary: (x, position ids, cosines, sines), the form from which
+// ai.onnx took the operator. Ids of one element are the first token's position.
+func lowerMicrosoftRotary(c *Call) ([]*Value, error) {
+	if err := refuse(c, nil, "is_packed_batching"); err != nil {
+		return nil, err
+	}
+	if scale := c.attribute("scale", 1); scale != 1 {
+		return nil, fmt.Errorf("attribute scale=%v is not supported", scale)
+	}
+	e := &emitter{Call: c}
+	x, ids, cos, sin := e.input(0), e.input(1), e.input(2), e.input(3)
+	if e.err != nil {
+		return nil, e.err
+	}
+	if x.Type.Rank() != 3 && x.Type.Rank() != 4 {
+		return nil, fmt.Errorf("expected [batch, tokens, features] or [batch, heads, tokens, features], found %v", x.Type)
+	}
+	if cos.Type.Rank() != 2 {
+		return nil, fmt.Errorf("expected tables [positions, features/2], found %v", cos.Type)
+	}
+	batch, tokens := x.Type.Shape[0], x.Type.Shape[x.Type.Rank()-2]
+	if ids.Type.Elements() == 1 && ClassOf(ids.Type.DType) == ClassInt {
+		steps := NewArray(ids.Type.With(1, tokens))
+		for i := range Elem[int64](steps) {
+			Elem[int64](steps)[i] = int64(i)
+		}
+		ids = e.emit(Add{}, e.view(ids, ones(2)), e.Constant(steps))
+		ids = e.broadcastTo(ids, []int{batch, tokens})
+	}
+	moved := *c
+	moved.In = []*Value{x, cos, sin, ids}
+	if e.err != nil {
+		return nil, e.err
+	}
+	return lowerFormula(lowerRotary)(&moved)
 }

@@ -9,55 +9,60 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// ScatterND is its first input with slices replaced: the rows of the second
-// input (integers) name them, the third holds the new values.
-type ScatterND struct{}
+// Scatter is its first input with the stretches replaced by the third that At
+// would take with the second, the indices; with Add the third is added to them.
+// At is a [GatherND] for ScatterND and a [GatherElements] for ScatterElements.
+type Scatter struct {
+	At  picker
+	Add bool
+}
 
-// Name returns "ScatterND".
-func (ScatterND) Name() string { return "ScatterND" }
+// Name returns "Scatter" and the suffix of the operator.
+func (o Scatter) Name() string {
+	if _, ok := o.At.(GatherElements); ok {
+		return "ScatterElements"
+	}
+	return "ScatterND"
+}
 
-// Infer checks that the updates fit the slices that the indices name.
-func (ScatterND) Infer(in []Type) (Type, error) {
-	if len(in) != 3 || ClassOf(in[1].DType) != ClassInt || in[2].DType != in[0].DType {
+// Infer checks that the updates fit the stretches that the indices name.
+func (o Scatter) Infer(in []Type) (Type, error) {
+	if len(in) != 3 || in[2].DType != in[0].DType {
 		return Type{}, fmt.Errorf("expected data, integer indices and updates of the data's type, found %v", in)
 	}
-	data, index := in[0], in[1]
-	if index.Rank() == 0 || index.Shape[index.Rank()-1] > data.Rank() {
-		return Type{}, fmt.Errorf("indices %v do not name slices of %v", index, data)
+	want, err := o.At.Infer(in[:2])
+	if err != nil {
+		return Type{}, err
 	}
-	depth := index.Shape[index.Rank()-1]
-	if want := slices.Concat(index.Shape[:index.Rank()-1], data.Shape[depth:]); !slices.Equal(in[2].Shape, want) {
-		return Type{}, fmt.Errorf("expected updates of shape %v, found %v", want, in[2].Shape)
+	if !slices.Equal(in[2].Shape, want.Shape) {
+		return Type{}, fmt.Errorf("expected updates of shape %v, found %v", want.Shape, in[2].Shape)
 	}
-	return data, nil
+	if o.Add {
+		_, err = sameType(in[:1], 1, ClassFloat32, ClassFloat64, ClassInt)
+	}
+	return in[0], err
 }
 
-// Forward copies the data, then the updates in order: the last one wins.
-func (ScatterND) Forward(c *kernel.Context, out Array, in []Array) {
+// Forward copies the data, then puts or adds the updates in order: of several
+// for one place the last wins.
+func (o Scatter) Forward(c *kernel.Context, out Array, in []Array) {
 	whole := placement{strides: rowMajor(out.Shape)}
 	copyStrided(c, out.Shape, out, whole, in[0], whole)
-	forSlices(in[0].Shape, in[1], func(i, at, size int) { copyElements(out, at, in[2], i*size, size) })
-}
-
-// forSlices calls f for each slice that indices name: its number, its first
-// element and its size.
-func forSlices(shape []int, indices Array, f func(i, at, size int)) {
-	depth := indices.Shape[indices.Rank()-1]
-	size := elements(shape[depth:])
-	strides := rowMajor(shape)
-	rows := Elem[int64](indices)
-	for i := range elements(indices.Shape[:indices.Rank()-1]) {
-		at := 0
-		for k, x := range rows[i*depth : (i+1)*depth] {
-			if x < 0 {
-				x += int64(shape[k])
-			}
-			if x < 0 || x >= int64(shape[k]) {
-				panic(fmt.Sprintf("op: ScatterND: index %v in a tensor of shape %v", rows[i*depth:(i+1)*depth], shape))
-			}
-			at += int(x) * strides[k]
+	p := mustPick(o.At, in[0].Shape, in[1])
+	if !o.Add {
+		for i, first := range p.first {
+			copyElements(out, first, in[2], i*p.size, p.size)
 		}
-		f(i, at, size)
+		return
+	}
+	switch y := out.Data.(type) {
+	case []float32:
+		addPicks(p, y, Elem[float32](in[2]))
+	case []float64:
+		addPicks(p, y, Elem[float64](in[2]))
+	case []int64:
+		addPicks(p, y, Elem[int64](in[2]))
+		Wrap(out.DType, y)
 	}
 }
 
@@ -76,44 +81,56 @@ func copyElements(dst Array, to int, src Array, from, n int) {
 }
 
 // Gradient passes the cotangent to the data where they were kept and to the
-// updates where they were put. Slices that are named twice belong to the last.
-func (ScatterND) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+// updates where they were put. Places that are named twice belong to the last;
+// with Add both get it.
+func (o Scatter) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, 3)
 	if need[0] {
-		grads[0] = g.Do(scatterGradient{ofUpdates: false, t: g.TypeOf(in[0])}, dout, in[1])
+		if grads[0] = dout; !o.Add {
+			grads[0] = g.Do(scatterGradient{at: o.At, t: g.TypeOf(in[0])}, dout, in[1])
+		}
 	}
 	if need[2] {
-		grads[2] = g.Do(scatterGradient{ofUpdates: true, t: g.TypeOf(in[2])}, dout, in[1])
+		if o.Add {
+			grads[2] = g.Do(o.At, dout, in[1])
+		} else {
+			grads[2] = g.Do(scatterGradient{at: o.At, ofUpdates: true, t: g.TypeOf(in[2])}, dout, in[1])
+		}
 	}
 	return grads
 }
 
-// scatterGradient is the cotangent, of type t, of ScatterND's data or updates.
+// scatterGradient is the cotangent, of type t, of the data or the updates of a
+// Scatter that replaces.
 type scatterGradient struct {
+	at        picker
 	ofUpdates bool
 	t         Type
 }
 
-func (scatterGradient) Name() string { return "ScatterND" }
+func (scatterGradient) Name() string { return "ScatterGradient" }
 
 func (o scatterGradient) Infer([]Type) (Type, error) { return o.t, nil }
 
 func (o scatterGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	dout, indices := in[0], in[1]
+	dout := in[0]
+	p := mustPick(o.at, dout.Shape, in[1])
 	if !o.ofUpdates {
 		whole := placement{strides: rowMajor(out.Shape)}
 		copyStrided(c, out.Shape, out, whole, dout, whole)
-		forSlices(dout.Shape, indices, func(_, at, size int) { clearElements(out, at, size) })
+		for _, first := range p.first {
+			clearElements(out, first, p.size)
+		}
 		return
 	}
 	clearArray(c, out)
-	winner := map[int]int{} // the last update of each slice
-	forSlices(dout.Shape, indices, func(i, at, _ int) { winner[at] = i })
-	forSlices(dout.Shape, indices, func(i, at, size int) {
-		if winner[at] == i {
-			copyElements(out, i*size, dout, at, size)
-		}
-	})
+	winner := map[int]int{} // the last update of each place
+	for i, first := range p.first {
+		winner[first] = i
+	}
+	for first, i := range winner {
+		copyElements(out, i*p.size, dout, first, p.size)
+	}
 }
 
 func clearElements(a Array, at, n int) {
@@ -124,29 +141,50 @@ func clearElements(a Array, at, n int) {
 	clear(Elem[float64](a)[at : at+n])
 }
 
-func lowerScatterND(c *Call) ([]*Value, error) {
-	if r := c.Node.Str("reduction", "none"); r != "none" {
-		return nil, fmt.Errorf("reduction %q is not supported", r)
-	}
-	in := make([]*Value, 3)
-	for i := range in {
-		var err error
-		if in[i], err = c.Need(i); err != nil {
+func scatterEntries() []Entry {
+	elements := func(c *Call) (picker, error) {
+		x, err := c.Need(0)
+		if err != nil {
 			return nil, err
 		}
+		axis, err := resolveAxis(c.Node.Int("axis", 0), x.Type.Rank())
+		return GatherElements{axis}, err
 	}
-	if in[1].Const == nil {
-		return nil, fmt.Errorf("indices (input 1) must be known when the graph is read")
+	return []Entry{
+		{Name: "Scatter", Min: 9, Max: MaxOpset, Lower: lowerScatter(elements)}, // deprecated by ScatterElements in opset 11
+		{Name: "ScatterElements", Min: 11, Max: MaxOpset, Lower: lowerScatter(elements)},
+		{Name: "ScatterND", Min: 11, Max: MaxOpset, Lower: lowerScatter(func(*Call) (picker, error) { return GatherND{}, nil })},
 	}
-	if t, err := (ScatterND{}).Infer([]Type{in[0].Type, in[1].Type, in[2].Type}); err != nil {
-		return nil, err
-	} else if rows, ok := in[1].Const.AsInts(); ok {
-		depth := in[1].Type.Shape[in[1].Type.Rank()-1]
-		for i, x := range rows {
-			if d := int64(t.Shape[i%depth]); x < -d || x >= d {
-				return nil, fmt.Errorf("index %d of dimension %d of %v", x, i%depth, t)
+}
+
+// lowerScatter checks the indices, which must be known when the graph is read.
+func lowerScatter(at func(c *Call) (picker, error)) Lowering {
+	return func(c *Call) ([]*Value, error) {
+		reduction := c.Node.Str("reduction", "none")
+		if reduction != "none" && reduction != "add" {
+			return nil, fmt.Errorf("reduction %q is not supported", reduction)
+		}
+		in := make([]*Value, 3)
+		for i := range in {
+			var err error
+			if in[i], err = c.Need(i); err != nil {
+				return nil, err
 			}
 		}
+		pick, err := at(c)
+		if err != nil {
+			return nil, err
+		}
+		o := Scatter{At: pick, Add: reduction == "add"}
+		if _, err := o.Infer([]Type{in[0].Type, in[1].Type, in[2].Type}); err != nil {
+			return nil, err
+		}
+		if in[1].Const == nil {
+			return nil, fmt.Errorf("indices (input 1) must be known when the graph is read")
+		}
+		if _, err := pick.picks(in[0].Type.Shape, *in[1].Const); err != nil {
+			return nil, err
+		}
+		return one(c.Emit(o, in...))
 	}
-	return one(c.Emit(ScatterND{}, in...))
 }

@@ -1,0 +1,49 @@
+package op
+
+// QualifiedName is the operator's name, with its domain where that is not
+// ai.onnx.
+func (e Entry) QualifiedName() string {
+	if e.Domain == "" {
+		return e.Name
+	}
+	return e.Domain + "." + e.Name
+}
+
+// withoutGradient says why operators have no gradient. All others have one.
+func withoutGradient() map[string]string {
+	const (
+		truth   = "results are truth values"
+		indices = "results are indices"
+		folded  = "folded: does not depend on the image"
+	)
+	return map[string]string{
+		"And": truth, "Or": truth, "Not": truth, "Xor": truth, "Equal": truth, "Greater": truth, "GreaterOrEqual": truth,
+		"Less": truth, "LessOrEqual": truth, "IsNaN": truth, "IsInf": truth,
+		"ArgMax": indices, "ArgMin": indices, "NonZero": indices,
+		"If":       "one branch is chosen when the graph is read, and its operators have theirs",
+		"Constant": folded, "ConstantOfShape": folded, "EyeLike": folded, "Range": folded, "Shape": folded, "Size": folded,
+	}
+}
+
+// limits names forms of operators that are refused.
+func limits() map[string]string {
+	const (
+		inference = "inference only"
+		known     = "indices must be known when the graph is read"
+	)
+	return map[string]string{
+		"BatchNormalization":               inference,
+		"Dropout":                          inference,
+		"Gemm":                             "alpha 0 is refused",
+		"If":                               "the condition must be known when the graph is read",
+		"LpPool":                           "ceil_mode 0",
+		"NonZero":                          "of constants only",
+		"Scatter":                          "reduction none; " + known,
+		"ScatterElements":                  "reduction none and add; " + known,
+		"ScatterND":                        "reduction none and add; " + known,
+		"Upsample":                         "replaced by Resize in opset 10",
+		"com.microsoft.Attention":          "without masks and caches",
+		"com.microsoft.MultiHeadAttention": "without padding masks and caches; query, key and value apart",
+		"com.microsoft.RotaryEmbedding":    "scale 1",
+	}
+}
