@@ -135,13 +135,16 @@ func (d DType) holds(v uint64) bool {
 	return d.signed() && int64(v) < 0 && int64(v) >= -1<<(bits-1)
 }
 
-// Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor
-// in the order of the file. Where [Tensor.Mapped] holds it is a view of the
+// Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor,
+// or the values of a quantised weight, in the order of the file. Where [Tensor.Mapped] holds it is a view of the
 // file, at any alignment, shared, never to be written to and valid until the
 // model is closed; otherwise a fresh slice of the caller's own. FLOAT16 and
 // BFLOAT16 widen exactly; a DOUBLE is rounded to nearest, beyond the range of
 // float32 to an infinity.
 func (t *Tensor) Float32s() ([]float32, error) {
+	if t.quantization != nil {
+		return t.dequantized()
+	}
 	if !t.DType.IsFloat() {
 		return nil, t.fail(fmt.Sprintf("%v elements, expected a floating-point type", t.DType), "")
 	}
@@ -243,6 +246,17 @@ func (t *Tensor) Int64s() ([]int64, error) {
 		}
 	}
 	return x, nil
+}
+
+// floats returns the function that gives the elements of a tensor for which
+// [Tensor.HoldsFloats] holds.
+func (t *Tensor) floats() (func(i int) float64, error) {
+	if t.quantization != nil {
+		x, err := t.dequantized()
+		return func(i int) float64 { return float64(x[i]) }, err
+	}
+	b, err := t.read()
+	return func(i int) float64 { return b.float(t.DType, i) }, err
 }
 
 // float returns element i of a floating-point tensor of type d, exactly.

@@ -153,7 +153,7 @@ func jsonTensorChangeOf(t onnx.TensorChange) jsonTensorChange {
 
 // hasNorms reports whether the norms of a change mean anything.
 func hasNorms(t onnx.TensorChange) bool {
-	return t.Compared && t.A.DType.IsFloat() && t.B.DType.IsFloat()
+	return t.Compared && t.A.Values.IsFloat() && t.B.Values.IsFloat()
 }
 
 func jsonTensorStateOf(s *onnx.TensorState) *jsonTensorState {
