@@ -372,7 +372,7 @@ func unsupportedNodes(m *onnx.Model, registry *op.Registry, live []*onnx.Node) [
 // unsupportedHint says what usually helps.
 func unsupportedHint(u onnx.Unsupported) string {
 	switch u.Op {
-	case "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "QLinearMatMul", "QLinearConv", "QAttention":
+	case "QuantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits", "QLinearMatMul", "QLinearConv", "QAttention":
 		return "re-export the model without quantisation"
 	case "If", "Loop", "Scan":
 		return "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"

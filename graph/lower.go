@@ -17,6 +17,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 		program: op.NewProgram(),
 		values:  map[string]*op.Value{},
 		raw:     map[*op.Value]bool{},
+		grids:   map[string]*onnx.Tensor{},
 		roles:   classifyWeights(m),
 	}
 	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
@@ -37,6 +38,9 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, spec InputSpe
 		}
 	}
 	logits := l.values[output]
+	if logits == nil {
+		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
+	}
 	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: map[*onnx.Node]bool{}}
 	for _, node := range live {
 		n.live[node] = true
@@ -73,6 +77,13 @@ func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
 	var list []onnx.Unsupported
 	moves := map[*op.Value]bool{} // values that a gradient with respect to a weight passes through
 	for _, s := range steps {
+		if _, ok := s.Op.(op.QuantizeLinear); ok && s.Node != nil {
+			// Before a DequantizeLinear of the same grid it has become FakeQuantize.
+			n := s.Node
+			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: m.Opset(n.Domain),
+				Reason: "its integers are read by something else than a DequantizeLinear of the same scale and zero point, through which no gradient flows"})
+			continue
+		}
 		if class := op.ClassOf(s.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
 			continue
 		}
@@ -99,12 +110,19 @@ type lowerer struct {
 	// preprocessing, not weights.
 	raw   map[*op.Value]bool
 	roles *weightRoles
+	grids map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
 }
 
 func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) error {
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
-		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
+		if t := l.model.Tensor(node.Outputs[0]); t != nil && (l.roles.candidate(t) || t.Quantization() != nil) {
 			return nil // a weight that is stored in a node: read where it is used
+		}
+	}
+	if node.Dequantizes() {
+		if t := l.model.Tensor(node.Inputs[0]); t != nil && t.Quantization() != nil {
+			l.grids[node.Outputs[0]] = t // likewise
+			return nil
 		}
 	}
 	opset := l.model.Opset(node.Domain)
@@ -167,6 +185,9 @@ func (l *lowerer) value(name string, node *onnx.Node, preprocessing bool) (*op.V
 	if v := l.values[name]; v != nil {
 		return v, nil
 	}
+	if t := l.grids[name]; t != nil {
+		return l.value(t.Name, node, preprocessing) // one value for all nodes that dequantise it
+	}
 	t := l.model.Tensor(name)
 	if t == nil {
 		return nil, fmt.Errorf("input %q is computed by no node that can run", name)
@@ -187,15 +208,22 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 			if err := t.CheckData(); err != nil {
 				return nil, err
 			}
-			return l.program.Weight(t.Name, op.Type{DType: t.DType, Shape: t.Shape}, l.roles.index(t)), nil
+			return l.program.Weight(t.Name, op.Type{DType: t.ValueType(), Shape: t.Shape}, l.roles.index(t)), nil
 		}
 		l.roles.exclude(t, "input normalisation")
 	}
-	a, err := op.TensorArray(t)
+	if t.Quantization() == nil {
+		a, err := op.TensorArray(t)
+		if err != nil {
+			return nil, err
+		}
+		return l.program.Constant(a), nil
+	}
+	x, err := t.Float32s()
 	if err != nil {
 		return nil, err
 	}
-	return l.program.Constant(a), nil
+	return l.program.Constant(op.Array{Type: op.Type{DType: t.ValueType(), Shape: t.Shape}, Data: x}), nil
 }
 
 // stripSoftmax steps over a Softmax over the classes (and what does not change

@@ -10,8 +10,19 @@ import (
 
 // CheckData reports whether the data are where the file says they are: whether
 // they fill the shape and whether an external file exists, lies inside the
-// model's folder and is long enough. It reads no data.
+// model's folder and is long enough; of a quantised weight, those of its scale
+// and zero point too. It reads no data.
 func (t *Tensor) CheckData() error {
+	if q := t.quantization; q != nil {
+		for _, of := range []*Tensor{q.Scale, q.ZeroPoint} {
+			if of == nil {
+				continue
+			}
+			if err := of.CheckData(); err != nil {
+				return err
+			}
+		}
+	}
 	switch t.layout {
 	case raw:
 		if t.location != "" {

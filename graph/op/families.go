@@ -6,5 +6,6 @@ func families() [][]Entry {
 		elementwise(),
 		layout(),
 		linearAlgebra(),
+		quantization(),
 	}
 }
