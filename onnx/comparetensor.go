@@ -36,11 +36,12 @@ type TensorChange struct {
 // TensorState is how one file holds a tensor.
 type TensorState struct {
 	DType   DType
-	Values  DType // of the values, which differs where the tensor is a quantised weight
 	Shape   []int
 	Storage Storage
 	File    string    // the model or its external data file
 	Range   ByteRange // in File; see [Tensor.Range]
+	// Quantised says that the tensor is a weight that is only read dequantised.
+	Quantised bool
 }
 
 // DataFileComparison is an external data file that one or both of the models
@@ -163,7 +164,7 @@ func (m *Model) allConstants() []*Tensor {
 }
 
 func (t *Tensor) state() *TensorState {
-	return &TensorState{t.DType, t.ValueType(), t.Shape, t.Storage, t.File, t.Range}
+	return &TensorState{t.DType, t.Shape, t.Storage, t.File, t.Range, t.quantization != nil}
 }
 
 // tensor compares two tensors.
