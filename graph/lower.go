@@ -17,6 +17,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 		program: op.NewProgram(modelBytes(m)),
 		values:  map[string]*op.Value{},
 		raw:     map[*op.Value]bool{},
+		grids:   map[string]*onnx.Tensor{},
 		roles:   roles.clone(),
 	}
 	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
@@ -81,6 +82,13 @@ func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
 	var list []onnx.Unsupported
 	moves := map[*op.Value]bool{} // values that a gradient with respect to a weight passes through
 	for _, s := range steps {
+		if _, ok := s.Op.(op.QuantizeLinear); ok && s.Node != nil {
+			// Before a DequantizeLinear of the same grid it has become FakeQuantize.
+			n := s.Node
+			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset,
+				Reason: "its integers are read by something else than a DequantizeLinear of the same scale and zero point, through which no gradient flows"})
+			continue
+		}
 		if class := op.ClassOf(s.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
 			continue
 		}
@@ -107,6 +115,7 @@ type lowerer struct {
 	// preprocessing, not weights.
 	raw   map[*op.Value]bool
 	roles *weightRoles
+	grids map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
 }
 
 // taken reports whether nodes under the guard are computed: whether all its
@@ -149,8 +158,14 @@ func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) (err error) {
 		}
 	}()
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
-		if t := l.model.Tensor(node.Outputs[0]); t != nil && l.roles.candidate(t) {
+		if t := l.model.Tensor(node.Outputs[0]); t != nil && (l.roles.candidate(t) || t.Quantization() != nil) {
 			return nil // a weight that is stored in a node: read where it is used
+		}
+	}
+	if node.Dequantizes() {
+		if t := l.model.Tensor(node.Inputs[0]); t != nil && t.Quantization() != nil {
+			l.grids[node.Outputs[0]] = t // likewise
+			return nil
 		}
 	}
 	entry, err := registry.Find(node.Domain, node.OpType, node.Opset)
@@ -215,6 +230,9 @@ func (l *lowerer) value(name string, preprocessing bool) (*op.Value, error) {
 	if v := l.values[name]; v != nil {
 		return v, nil
 	}
+	if t := l.grids[name]; t != nil {
+		return l.value(t.Name, preprocessing) // one value for all nodes that dequantise it
+	}
 	t := l.model.Tensor(name)
 	if t == nil {
 		return nil, fmt.Errorf("input %q is computed by no node that can run", name)
@@ -235,7 +253,7 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 			if err := t.CheckData(); err != nil {
 				return nil, err
 			}
-			return l.program.Weight(t.Name, op.Type{DType: t.DType, Shape: t.Shape}, l.roles.index(t)), nil
+			return l.program.Weight(t.Name, op.Type{DType: t.ValueType(), Shape: t.Shape}, l.roles.index(t)), nil
 		}
 		l.roles.exclude(t, "input normalisation")
 	}

@@ -24,11 +24,11 @@ type TensorChange struct {
 	// compared, so that the next fields hold.
 	Compared bool
 	// ElementsChanged counts the elements that are not equal: bit by bit for one
-	// type, by value for two floating-point types.
+	// type, by value for two floating-point types or where one is a quantised weight.
 	ElementsChanged int
 	// NormA is ‖w_a‖, NormDelta ‖w_b − w_a‖ and Relative their quotient
 	// (0 where nothing changed, infinite where ‖w_a‖ is 0), of floating-point
-	// tensors. They are Euclidean, computed in float64, and NaN or infinite where
+	// tensors and of the values of quantised weights. They are Euclidean, computed in float64, and NaN or infinite where
 	// elements are.
 	NormA, NormDelta, Relative float64
 }
@@ -40,6 +40,8 @@ type TensorState struct {
 	Storage Storage
 	File    string    // the model or its external data file
 	Range   ByteRange // in File; see [Tensor.Range]
+	// Quantised says that the tensor is a weight that is only read dequantised.
+	Quantised bool
 }
 
 // DataFileComparison is an external data file that one or both of the models
@@ -162,7 +164,7 @@ func (m *Model) allConstants() []*Tensor {
 }
 
 func (t *Tensor) state() *TensorState {
-	return &TensorState{t.DType, t.Shape, t.Storage, t.File, t.Range}
+	return &TensorState{t.DType, t.Shape, t.Storage, t.File, t.Range, t.quantization != nil}
 }
 
 // tensor compares two tensors.
@@ -218,7 +220,7 @@ var dataFields = []string{"float_data", "int32_data", "string_data", "int64_data
 
 // values compares the elements of two tensors and sets the numbers of the change.
 func (change *TensorChange) values(a, b *Tensor) error {
-	floats := a.DType.IsFloat() && b.DType.IsFloat()
+	floats := a.HoldsFloats() && b.HoldsFloats()
 	if a.elements != b.elements || a.DType != b.DType && !floats {
 		return nil
 	}
@@ -231,23 +233,31 @@ func (change *TensorChange) values(a, b *Tensor) error {
 		}
 		return nil
 	}
-	dataA, err := a.read()
+	if !floats {
+		dataA, err := a.read()
+		if err != nil {
+			return err
+		}
+		dataB, err := b.read()
+		if err != nil {
+			return err
+		}
+		change.Compared = true
+		change.ElementsChanged = countUnequal(a, dataA.bytes, dataB.bytes)
+		return nil
+	}
+	valueA, err := a.floats()
 	if err != nil {
 		return err
 	}
-	dataB, err := b.read()
+	valueB, err := b.floats()
 	if err != nil {
 		return err
 	}
 	change.Compared = true
-	if !floats {
-		change.ElementsChanged = countUnequal(a, dataA.bytes, dataB.bytes)
-		return nil
-	}
 	var normA, normDelta float64
 	for i := range a.elements {
-		x := dataA.float(a.DType, i)
-		y := dataB.float(b.DType, i)
+		x, y := valueA(i), valueB(i)
 		normA += x * x
 		if math.Float64bits(x) != math.Float64bits(y) {
 			change.ElementsChanged++

@@ -48,7 +48,11 @@ func (m *Model) decode() error {
 	if m.Nodes, err = m.sortNodes(nodes); err != nil {
 		return err
 	}
-	return m.readGraph()
+	if err := m.readGraph(); err != nil {
+		return err
+	}
+	m.findQuantized()
+	return nil
 }
 
 // malformed explains an error of the index, first by what the file is instead.

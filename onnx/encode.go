@@ -15,13 +15,24 @@ import (
 // Rounded returns the values that the tensor gives back once x, in the order of
 // the file, has been stored in it: x itself for FLOAT and DOUBLE, which hold
 // every float32 exactly, and otherwise a fresh slice in which each value is
-// rounded to the nearest of the tensor's type, ties to even. An error, of type
+// rounded to the nearest of the tensor's type, ties to even, or of a quantised
+// weight's grid, whose ends take what lies beyond them. An error, of type
 // [*FormatError], names the element that is not finite or beyond the type's
-// range. A length other than [Tensor.Elements], or a tensor of another than a
-// floating-point type, panics.
+// range. A length other than [Tensor.Elements], or a tensor for which
+// [Tensor.HoldsFloats] does not hold, panics.
 func (t *Tensor) Rounded(x []float32) ([]float32, error) {
 	t.mustFit(x)
-	narrow, widen := halves(t.DType)
+	if t.quantization == nil {
+		return t.roundedTo(t.DType, x)
+	}
+	rounded := make([]float32, len(x))
+	err := t.roundToGrid(x, func(i int, _ int64, value float32) { rounded[i] = value })
+	return rounded, err
+}
+
+// roundedTo returns x rounded to a floating-point type.
+func (t *Tensor) roundedTo(d DType, x []float32) ([]float32, error) {
+	narrow, widen := halves(d)
 	if narrow == nil {
 		return x, t.checkFinite(x)
 	}
@@ -37,7 +48,7 @@ func (t *Tensor) Rounded(x []float32) ([]float32, error) {
 }
 
 func (t *Tensor) mustFit(x []float32) {
-	if len(x) != t.elements || !t.DType.IsFloat() {
+	if len(x) != t.elements || !t.HoldsFloats() {
 		panic(fmt.Sprintf("onnx: %d float32 values for tensor %q, which has %d elements of type %v", len(x), t.Name, t.elements, t.DType))
 	}
 }
@@ -74,7 +85,7 @@ func (t *Tensor) unstorable(i int, v float32) error {
 	if !finite(v) {
 		return t.fail(fmt.Sprintf("the new value of element %d, %v, is %v, expected a finite number", i, index, v), "")
 	}
-	return t.fail(fmt.Sprintf("the new value of element %d, %v, is %g, beyond the largest number that %v holds", i, index, v, t.DType),
+	return t.fail(fmt.Sprintf("the new value of element %d, %v, is %g, beyond the largest number that %v holds", i, index, v, t.ValueType()),
 		"limit the change, or store the model's weights as FLOAT")
 }
 
@@ -82,18 +93,26 @@ func (t *Tensor) unstorable(i int, v float32) error {
 // may be a view of x.
 func (t *Tensor) encode(x []float32) ([]byte, error) {
 	t.mustFit(x)
-	if t.DType == Float && littleEndian {
+	if t.quantization != nil {
+		return t.encodeQuantized(x)
+	}
+	return t.encodeAs(t.DType, x)
+}
+
+// encodeAs returns x as elements of a floating-point type.
+func (t *Tensor) encodeAs(d DType, x []float32) ([]byte, error) {
+	if d == Float && littleEndian {
 		return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x)), t.checkFinite(x)
 	}
-	b := make([]byte, 0, t.DType.rawBytes(len(x)))
-	narrow, _ := halves(t.DType)
+	b := make([]byte, 0, d.rawBytes(len(x)))
+	narrow, _ := halves(d)
 	for i, v := range x {
 		switch {
 		case !finite(v):
 			return nil, t.unstorable(i, v)
-		case t.DType == Float:
+		case d == Float:
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-		case t.DType == Double:
+		case d == Double:
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(float64(v)))
 		default:
 			bits, overflow := narrow(v)
@@ -131,8 +150,9 @@ func (t *Tensor) replace(s *wire.Splice, x []float32) error {
 		}
 		for _, f := range t.data {
 			n, _ := f.Count()
-			replaceVarints(s, f, data[:2*n])
-			data = data[2*n:]
+			size := n * max(t.DType.Bits()/8, 1)
+			t.replaceVarints(s, f, data[:size])
+			data = data[size:]
 		}
 	}
 	return nil
@@ -152,27 +172,38 @@ func overlay(f wire.Field, data []byte, width int) []byte {
 	return payload
 }
 
-// replaceVarints stores the 16-bit numbers of data in f, packed or with tags as
-// it is.
-func replaceVarints(s *wire.Splice, f wire.Field, data []byte) {
+// replaceVarints stores the numbers of data, halves or the integers of a
+// quantised weight, in f, packed or with tags as it is. Negative integers are
+// extended to 64 bits, as protobuf writes an int32; of types below eight bits a
+// number is a byte of elements.
+func (t *Tensor) replaceVarints(s *wire.Splice, f wire.Field, data []byte) {
+	width := max(t.DType.Bits()/8, 1)
+	extend := t.DType.signed() && t.DType.Bits() >= 8
 	var payload []byte
-	for i := 0; i < len(data); i += 2 {
+	for i := 0; i < len(data); i += width {
 		if i > 0 && !f.Packed() {
 			payload = append(payload, f.Header()...)
 		}
-		payload = protowire.AppendVarint(payload, uint64(binary.LittleEndian.Uint16(data[i:])))
+		var word [8]byte
+		copy(word[:], data[i:i+width])
+		v := binary.LittleEndian.Uint64(word[:])
+		if shift := 64 - 8*width; extend {
+			v = uint64(int64(v<<shift) >> shift)
+		}
+		payload = protowire.AppendVarint(payload, v)
 	}
 	s.Payload(f, payload)
 }
 
-// takeIn makes a tensor whose data are external one that has them in raw_data,
-// where the file had the first field that led to them.
+// takeIn makes a tensor whose data are external, or in a field of their type,
+// one that has them in raw_data, where the file had the first field that led to
+// them.
 func (t *Tensor) takeIn(s *wire.Splice, data []byte) {
 	header := protowire.AppendVarint(protowire.AppendTag(nil, tensorRaw, protowire.BytesType), uint64(len(data)))
 	fields := [][]byte{header, data}
 	for f := range t.message.Fields() {
 		switch num := f.Number(); {
-		case num == tensorExternal:
+		case num == tensorExternal, slices.Contains(t.data, f):
 			s.Fields(f, fields...)
 			fields = nil
 		case num == tensorLocation, num == tensorRaw: // an empty raw_data that came later would be the one that counts

@@ -62,9 +62,9 @@ func (m *Model) nameWeights(weights []Weight, u uses) {
 	}
 	for i := range weights {
 		w := &weights[i]
-		_, computed := r.folded[w.Tensor.Name]
-		if t := w.Tensor; t.Node == nil && !computed && isParameterPath(t.Name) {
-			w.Path, w.Source = t.Name, FromTensor
+		t, name := w.Tensor, w.Tensor.nameBefore()
+		if _, computed := r.folded[name]; t.Node == nil && !computed && isParameterPath(name) {
+			w.Path, w.Source = name, FromTensor
 			r.given[w.Path]++
 		}
 	}
@@ -85,7 +85,7 @@ func (m *Model) nameWeights(weights []Weight, u uses) {
 		if w.Source == FromTensor {
 			continue
 		}
-		if origin := r.folded[w.Tensor.Name]; origin != "" {
+		if origin := r.folded[w.Tensor.nameBefore()]; origin != "" {
 			derived, source = origin, FromFolded
 			if len(w.Uses) == 1 {
 				w.Uses[0].Path = origin
@@ -93,6 +93,15 @@ func (m *Model) nameWeights(weights []Weight, u uses) {
 		}
 		w.Path, w.Source = r.unique(derived), source
 	}
+}
+
+// nameBefore returns the tensor's name, of a quantised weight the one that the
+// tensor had before ONNX Runtime's quantiser appended to it.
+func (t *Tensor) nameBefore() string {
+	if t.quantization == nil {
+		return t.Name
+	}
+	return strings.TrimSuffix(t.Name, "_quantized")
 }
 
 // foldedFrom returns, for each value that was folded from constants, the
@@ -283,7 +292,7 @@ func (r *recovery) addedTo(value string) string {
 	}
 	n := readers[0].node
 	switch n.OpType {
-	case "Reshape": // a product of rank 2 within tensors of rank 3
+	case "Reshape", "QuantizeLinear", "DequantizeLinear": // a product of rank 2 within tensors of rank 3; quantised activations
 		if readers[0].input == 0 {
 			return r.addedTo(n.Outputs[0])
 		}
@@ -304,6 +313,11 @@ func (r *recovery) addedTo(value string) string {
 func (r *recovery) addend(n *Node, values ...string) (*Node, string, string) {
 	for _, value := range values {
 		product := r.makers[value]
+		for range 2 { // of quantised activations
+			if product != nil && len(product.Inputs) > 0 && (product.Dequantizes() || product.OpType == "QuantizeLinear") {
+				product = r.makers[product.Inputs[0]]
+			}
+		}
 		if product == nil || (product.OpType != "MatMul" && product.OpType != "FusedMatMul") || len(product.Inputs) < 2 {
 			continue
 		}
@@ -336,8 +350,8 @@ func (r *recovery) constant(value string) (path string, exclusive bool) {
 	if t == nil || t.Node != nil {
 		return "", false
 	}
-	path = t.Name
-	if origin, computed := r.folded[t.Name]; computed {
+	path = t.nameBefore()
+	if origin, computed := r.folded[path]; computed {
 		path = origin
 	}
 	if !isParameterPath(path) {

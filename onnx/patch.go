@@ -17,9 +17,14 @@ import (
 type Edits struct {
 	// Weights holds new values in the order of the file, as [Tensor.Float32s]
 	// returns them, rounded to the tensor's type when they are stored. The
-	// tensors are the model's own, of any floating-point type and in any form of
-	// storage. The slices are read while the draft is made, never written to.
+	// tensors are the model's own, of any floating-point type, or quantised, and
+	// in any form of storage. The slices are read while the draft is made, never
+	// written to.
 	Weights map[*Tensor][]float32
+	// Dequantize stores the tensors of Weights that are quantised as floating-point
+	// numbers of their [Tensor.ValueType] instead of on their grid. The nodes that
+	// dequantised them become Identity nodes; scales and zero points stay.
+	Dequantize bool
 	// Metadata holds entries of the model's metadata_props: they replace those
 	// of the same key, or else come at the end of the file.
 	Metadata map[string]string
@@ -38,7 +43,11 @@ func (m *Model) pieces(e Edits) ([][]byte, error) {
 		if t.model != m {
 			panic(fmt.Sprintf("onnx: new values for tensor %q of another model", t.Name))
 		}
-		if err := t.replace(s, e.Weights[t]); err != nil {
+		store := t.replace
+		if e.Dequantize && t.quantization != nil {
+			store = t.dequantize
+		}
+		if err := store(s, e.Weights[t]); err != nil {
 			return nil, err
 		}
 	}

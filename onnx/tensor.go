@@ -56,13 +56,14 @@ type Tensor struct {
 	Range ByteRange
 	File  string // the model, or the external data file; "" for a model from memory
 
-	model    *Model
-	elements int
-	layout   layout
-	message  wire.Message // the TensorProto; zero for an attribute such as value_floats
-	data     []wire.Field
-	location string // of external data, as the file has it
-	offset   int64  // of the TensorProto in the model, for messages
+	model        *Model
+	elements     int
+	layout       layout
+	message      wire.Message // the TensorProto; zero for an attribute such as value_floats
+	data         []wire.Field
+	location     string // of external data, as the file has it
+	quantization *Quantization
+	offset       int64 // of the TensorProto in the model, for messages
 }
 
 // layout is how the elements of a tensor lie in its data.

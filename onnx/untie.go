@@ -32,8 +32,8 @@ func (m *Model) Untied(t *Tensor, uses []Use) (*Model, error) {
 	if m.data == nil {
 		return nil, m.fail(0, "the model is closed", "")
 	}
-	if t.model != m || len(uses) == 0 || !t.DType.IsFloat() {
-		panic(fmt.Sprintf("onnx: untying %d uses of tensor %q, expected some, and a floating-point tensor of this model", len(uses), t.Name))
+	if t.model != m || len(uses) == 0 || !t.HoldsFloats() {
+		panic(fmt.Sprintf("onnx: untying %d uses of tensor %q, expected some, and a weight of this model", len(uses), t.Name))
 	}
 	readers := map[reader]bool{}
 	for _, u := range uses {

@@ -10,8 +10,19 @@ import (
 
 // CheckData reports whether the data are where the file says they are: whether
 // they fill the shape and whether an external file exists, lies inside the
-// model's folder and is long enough. It reads no data.
+// model's folder and is long enough; of a quantised weight, those of its scale
+// and zero point too. It reads no data.
 func (t *Tensor) CheckData() error {
+	if q := t.quantization; q != nil {
+		for _, of := range []*Tensor{q.Scale, q.ZeroPoint} {
+			if of == nil {
+				continue
+			}
+			if err := of.CheckData(); err != nil {
+				return err
+			}
+		}
+	}
 	switch t.layout {
 	case raw:
 		if t.location != "" {
@@ -136,13 +147,16 @@ func (d DType) holds(v uint64) bool {
 	return (d.signed() || d == Float16 || d == BFloat16) && int64(v) < 0 && int64(v) >= -1<<(bits-1)
 }
 
-// Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor
-// in the order of the file. Where [Tensor.Mapped] holds it is a view of the
+// Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor,
+// or the values of a quantised weight, in the order of the file. Where [Tensor.Mapped] holds it is a view of the
 // file, at any alignment, shared, never to be written to and valid until the
 // model is closed; otherwise a fresh slice of the caller's own. FLOAT16 and
 // BFLOAT16 widen exactly; a DOUBLE is rounded to nearest, beyond the range of
 // float32 to an infinity.
 func (t *Tensor) Float32s() ([]float32, error) {
+	if t.quantization != nil {
+		return t.dequantized()
+	}
 	if !t.DType.IsFloat() {
 		return nil, t.fail(fmt.Sprintf("%v elements, expected a floating-point type", t.DType), "")
 	}
@@ -216,34 +230,50 @@ func (t *Tensor) Int64s() ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	bits := t.DType.Bits()
 	x := make([]int64, t.elements)
 	for i := range x {
-		var v uint64
-		switch bits {
-		case 64:
-			v = binary.LittleEndian.Uint64(b.bytes[i*8:])
-		case 32:
-			v = uint64(binary.LittleEndian.Uint32(b.bytes[i*4:]))
-		case 16:
-			v = uint64(binary.LittleEndian.Uint16(b.bytes[i*2:]))
-		case 8:
-			v = uint64(b.bytes[i])
-		default: // elements below a byte, the first in the lowest bits
-			v = uint64(b.bytes[i*bits/8]) >> (i * bits % 8) & (1<<bits - 1)
-		}
-		switch {
-		case t.DType.signed():
-			x[i] = int64(v<<(64-bits)) >> (64 - bits)
-		case v > math.MaxInt64:
-			return nil, t.fail(fmt.Sprintf("element %d is %d, more than the largest int64", i, v), "")
-		case t.DType == Bool && v != 0:
-			x[i] = 1
-		default:
-			x[i] = int64(v)
+		if x[i] = b.integer(t.DType, i); x[i] < 0 && !t.DType.signed() {
+			return nil, t.fail(fmt.Sprintf("element %d is %d, more than the largest int64", i, uint64(x[i])), "")
 		}
 	}
 	return x, nil
+}
+
+// integer returns element i of a tensor of an integer type or BOOL; of UINT64 the
+// bits.
+func (b block) integer(d DType, i int) int64 {
+	var v uint64
+	bits := d.Bits()
+	switch bits {
+	case 64:
+		v = binary.LittleEndian.Uint64(b.bytes[i*8:])
+	case 32:
+		v = uint64(binary.LittleEndian.Uint32(b.bytes[i*4:]))
+	case 16:
+		v = uint64(binary.LittleEndian.Uint16(b.bytes[i*2:]))
+	case 8:
+		v = uint64(b.bytes[i])
+	default: // elements below a byte, the first in the lowest bits
+		v = uint64(b.bytes[i*bits/8]) >> (i * bits % 8) & (1<<bits - 1)
+	}
+	switch {
+	case d.signed():
+		return int64(v<<(64-bits)) >> (64 - bits)
+	case d == Bool && v != 0:
+		return 1
+	}
+	return int64(v)
+}
+
+// floats returns the function that gives the elements of a tensor for which
+// [Tensor.HoldsFloats] holds.
+func (t *Tensor) floats() (func(i int) float64, error) {
+	if t.quantization != nil {
+		x, err := t.dequantized()
+		return func(i int) float64 { return float64(x[i]) }, err
+	}
+	b, err := t.read()
+	return func(i int) float64 { return b.float(t.DType, i) }, err
 }
 
 // float returns element i of a floating-point tensor of type d, exactly.

@@ -2,7 +2,8 @@ package onnx
 
 import "slices"
 
-// Weight is a floating-point constant of the file: a parameter, or one of the
+// Weight is a floating-point constant of the file, or an integer one that is
+// only read dequantised (see [Quantization]): a parameter, or one of the
 // buffers, tables and scalars that exporters store in the same way. Which of
 // them it is shows in what reads it.
 type Weight struct {
@@ -20,7 +21,7 @@ type Use struct {
 	Node  *Node
 	Input int // which of the node's inputs
 	// Chain holds the nodes that only rearrange, convert or select what the
-	// tensor holds (Identity, Transpose, Reshape, Cast, Slice, …) between it and
+	// tensor holds (Identity, Transpose, Reshape, Cast, DequantizeLinear, Slice, …) between it and
 	// Node, nearest to the tensor first.
 	Chain []*Node
 	// Path is the name that this use suggests, "" if it suggests none. It
@@ -45,6 +46,9 @@ const maxChain = 32
 // rearranges reports whether the node's first output has the elements of its
 // first input, or a selection of them, in some order and type.
 func rearranges(n *Node) bool {
+	if n.Dequantizes() {
+		return true
+	}
 	if n.Domain != "" {
 		return false
 	}
@@ -94,14 +98,15 @@ func (u uses) of(value string, chain []*Node) []Use {
 	return found
 }
 
-// Weights returns every floating-point constant that has elements, used or not:
+// Weights returns every constant that has elements and for which
+// [Tensor.HoldsFloats] holds, used or not:
 // the initializers in file order, then the values of Constant nodes. Their
 // names are recovered from what the exporter left: see [NameSource].
 func (m *Model) Weights() []Weight {
 	u := m.uses()
 	var weights []Weight
 	add := func(t *Tensor) {
-		if t != nil && t.DType.IsFloat() && t.Elements() > 0 {
+		if t != nil && t.HoldsFloats() && t.Elements() > 0 {
 			weights = append(weights, Weight{Tensor: t, Uses: u.of(t.Name, nil)})
 		}
 	}

@@ -120,9 +120,6 @@ func (t *trainer) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := t.storable(epoch); err != nil {
-			return err
-		}
 		t.epochs = append(t.epochs, record)
 		if t.bestEpoch() == epoch {
 			for i, w := range t.update.weights {
@@ -138,18 +135,28 @@ func (t *trainer) run(ctx context.Context) error {
 	return nil
 }
 
-// storable reports weights that the file cannot hold, such as those beyond the
-// range of its halves, as a divergence.
-func (t *trainer) storable(epoch int) error {
-	if t.opt.Stored == nil {
-		return nil
-	}
-	for _, w := range t.update.weights {
-		if _, err := t.opt.Stored(w, t.current[w]); err != nil {
-			return &divergence{fmt.Sprintf("epoch %d: the weights cannot be stored: %v", epoch+1, err)}
+// validateStored evaluates V with the updated weights as the file would hold
+// them. The training goes on with the weights as they are: on the coarse grid of
+// a quantised tensor, or in halves, small steps would vanish. Weights that the
+// file cannot hold, such as those beyond the range of its halves, are a
+// divergence.
+func (t *trainer) validateStored(ctx context.Context, epoch int) (*Evaluation, error) {
+	defer func() {
+		for _, w := range t.update.weights {
+			t.model.Override(w, t.current[w])
 		}
+	}()
+	for _, w := range t.update.weights {
+		if t.opt.Stored == nil {
+			break
+		}
+		stored, err := t.opt.Stored(w, t.current[w])
+		if err != nil {
+			return nil, &divergence{fmt.Sprintf("epoch %d: the weights cannot be stored: %v", epoch+1, err)}
+		}
+		t.model.Override(w, stored)
 	}
-	return nil
+	return t.validate(ctx, t.invT)
 }
 
 // bestEpoch is the epoch with the lowest loss on V, the first among equals; -1
@@ -190,7 +197,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) (Epoch, error) {
 	if accepted := record.Steps - record.Rejected; accepted > 0 {
 		record.TrainLoss = metric.Finite(loss / float64(accepted))
 	}
-	after, err := t.validate(ctx, t.invT)
+	after, err := t.validateStored(ctx, epoch)
 	if err != nil {
 		return record, err
 	}

@@ -153,7 +153,8 @@ func jsonTensorChangeOf(t onnx.TensorChange) jsonTensorChange {
 
 // hasNorms reports whether the norms of a change mean anything.
 func hasNorms(t onnx.TensorChange) bool {
-	return t.Compared && t.A.DType.IsFloat() && t.B.DType.IsFloat()
+	floats := func(s *onnx.TensorState) bool { return s.DType.IsFloat() || s.Quantised }
+	return t.Compared && floats(t.A) && floats(t.B)
 }
 
 func jsonTensorStateOf(s *onnx.TensorState) *jsonTensorState {

@@ -23,7 +23,7 @@ func (t *treatment) prepareCheckpoint(c *cli.Context, to target) error {
 	if err != nil {
 		return err
 	}
-	t.options.Identity = map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(c.Bool("no-fuse"))}
+	t.options.Identity = map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(c.Bool("no-fuse")), "dequantize": fmt.Sprint(t.dequantize)}
 	for name, set := range map[string]*examples{"train": t.train, "val": t.validation} {
 		if t.options.Identity[name], err = set.SHA256(); err != nil {
 			return err

@@ -37,6 +37,7 @@ func fixCommand() *cli.Command {
 		"modeldoctor fix --perturb head --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
 		"modeldoctor fix --from report.json --dry-run model.onnx",
 		"modeldoctor fix --recipe temperature model.onnx -o calibrated.onnx",
+		"modeldoctor fix --dequantize int8.onnx -o fixed.onnx",
 	)
 }
 
@@ -106,6 +107,7 @@ func fix(c *cli.Context) error {
 		return err
 	}
 	t.warnOfSharedImages(c)
+	t.warnOfGrid(c, result)
 	done := &report.Fix{
 		Model: describeModel(t.original, t.network), Data: t.describeData(), Treatment: t.describe(),
 		Result: result, Trial: to.trial, Forced: to.force && !result.Accepted() && !to.trial && result.Weights != nil,
@@ -174,6 +176,21 @@ func (t *treatment) warnOfSharedImages(c *cli.Context) {
 		if n := pair.a.inCommon(pair.b); n > 0 {
 			fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: %d %s, pixel by pixel\n", n, pair.what)
 		}
+	}
+}
+
+// warnOfGrid says where nothing has changed because no weight has moved by half
+// a step of the grid that it is stored on.
+func (t *treatment) warnOfGrid(c *cli.Context, result *pol.Result) {
+	quantised := false
+	for w, values := range result.Weights {
+		quantised = quantised || t.network.Weights[w].Tensor.Quantization() != nil && !t.dequantize
+		if !slices.Equal(values, t.runner.Weight(w)) {
+			return
+		}
+	}
+	if quantised {
+		fmt.Fprintln(c.App.ErrWriter, "modeldoctor: warning: the treatment changes nothing: on the grids that the weights are quantised to, every one is rounded to its old value; --dequantize stores them as floating-point numbers")
 	}
 }
 

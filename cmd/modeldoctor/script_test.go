@@ -165,6 +165,8 @@ type linearModel struct {
 	output []any    // further dimensions of the scores; nil: the classes
 	batch  any      // nil: free
 	end    string   // an operator behind the scores
+	// quantise stores the matrix as INT8, of which the weight is 2.
+	quantise bool
 }
 
 // models are the kinds that makemodel writes.
@@ -183,6 +185,7 @@ func models() map[string]func(path string) error {
 		"softmax":   build(linearModel{weight: certainty, end: "Softmax"}.write),
 		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
+		"int8":      build(linearModel{weight: certainty / 10, quantise: true}.write), // unsure, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
 		"rank3":     build(linearModel{weight: certainty, output: []any{1, 3}}.write),
 		"blind":     build(linearModel{}.write), // every class has the same score
@@ -241,7 +244,18 @@ func (m linearModel) write(b *onnxtest.Builder) {
 	for i := range 3 * size * size {
 		weights[i*classes+i/(size*size)] = float32(m.weight)
 	}
-	b.Float("head.weight", []int{3 * size * size, classes}, weights)
+	matrix := []int{3 * size * size, classes}
+	if m.quantise {
+		stored := make([]byte, len(weights))
+		for i, w := range weights {
+			stored[i] = byte(math.Round(float64(w) / m.weight * 2))
+		}
+		b.Tensor("head.weight_quantized", onnx.Int8, matrix, stored)
+		b.Float("head.weight_scale", nil, []float32{float32(m.weight / 2)})
+		b.Node("DequantizeLinear", []string{"head.weight_quantized", "head.weight_scale"}, []string{"head.weight"})
+	} else {
+		b.Float("head.weight", matrix, weights)
+	}
 	shape := []int64{-1}
 	for _, d := range m.output {
 		shape = append(shape, int64(d.(int)))

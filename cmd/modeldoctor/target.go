@@ -126,7 +126,7 @@ func place(path string) string {
 func (t *treatment) rehearse(c *cli.Context, to target, out *output) error {
 	files := t.model.DataFiles()
 	if to.path != "" {
-		edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, InPlace: to.backup != ""}
+		edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Dequantize: t.dequantize, InPlace: to.backup != ""}
 		for _, l := range append(t.plan.Update, t.options.Classifier) {
 			for _, w := range l.Weights {
 				edits.Weights[t.network.Weights[w].Tensor] = t.runner.Weight(w)
@@ -175,7 +175,7 @@ func (t *treatment) write(to target, done *report.Fix) (*report.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Metadata: map[string]string{metadataKey: note}, InPlace: to.backup != ""}
+	edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Dequantize: t.dequantize, Metadata: map[string]string{metadataKey: note}, InPlace: to.backup != ""}
 	for w, values := range done.Result.Weights {
 		edits.Weights[t.network.Weights[w].Tensor] = values
 	}

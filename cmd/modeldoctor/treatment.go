@@ -29,6 +29,7 @@ func treatmentFlags() []cli.Flag {
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
 		shared,
+		boolFlag(categoryMethod, "dequantize", "store treated weights that are quantised (DequantizeLinear of integers) as floating-point numbers; by default they stay on their grid"),
 		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
 
@@ -76,6 +77,7 @@ type settings struct {
 	granularity     graph.Granularity
 	perturb, update []string
 	from            string
+	dequantize      bool
 	augment         string
 	views           int
 }
@@ -98,7 +100,7 @@ func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 	}
 	s := settings{
 		recipe: recipe, granularity: graph.Granularity(granularity),
-		perturb: c.StringSlice("perturb"), update: c.StringSlice("update"), from: c.String("from"),
+		perturb: c.StringSlice("perturb"), update: c.StringSlice("update"), from: c.String("from"), dequantize: c.Bool("dequantize"),
 		augment: augment, views: 1,
 		options: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
@@ -437,7 +439,11 @@ func (t *treatment) describeData() report.TreatmentData {
 func (t *treatment) prepareOptions(bar *progress) error {
 	t.options.Progress = bar.update
 	t.options.Stored = func(weight int, values []float32) ([]float32, error) {
-		return t.network.Weights[weight].Tensor.Rounded(values)
+		tensor := t.network.Weights[weight].Tensor
+		if t.dequantize {
+			return tensor.Dequantized(values)
+		}
+		return tensor.Rounded(values)
 	}
 	if !t.options.Calibrated {
 		return nil

@@ -7,5 +7,6 @@ func families() [][]Entry {
 		layout(),
 		linearAlgebra(),
 		controlFlow(),
+		quantization(),
 	}
 }

@@ -19,12 +19,12 @@ func knownEntries() []Entry {
 	}
 }
 
-// TensorArray reads a tensor of the file. Float data may be a view of the file
-// and must not be changed.
+// TensorArray reads a tensor of the file, a quantised one as what it stands for.
+// Float data may be a view of the file and must not be changed.
 func TensorArray(t *onnx.Tensor) (Array, error) {
-	a := Array{Type: Type{DType: t.DType, Shape: t.Shape}}
+	a := Array{Type: Type{DType: t.ValueType(), Shape: t.Shape}}
 	var err error
-	switch ClassOf(t.DType) {
+	switch ClassOf(a.DType) {
 	case ClassFloat32:
 		a.Data, err = t.Float32s()
 	case ClassFloat64:

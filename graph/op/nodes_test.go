@@ -27,10 +27,6 @@ var excluded = map[string]string{
 	// Half floats are computed in float32; the reference rounds the scores.
 	"attention_4d_gqa_with_past_and_present_fp16":          "the reference rounds intermediate results to float16",
 	"attention_4d_gqa_with_past_and_present_fp16_expanded": "the reference rounds intermediate results to float16",
-	// Quantised weights are a later issue.
-	"dequantizelinear":        "DequantizeLinear is not supported",
-	"dequantizelinear_axis":   "DequantizeLinear is not supported",
-	"dequantizelinear_uint16": "DequantizeLinear is not supported",
 }
 
 // TestONNXNodes runs the node tests of the ONNX project: each model is lowered

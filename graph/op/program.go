@@ -103,7 +103,7 @@ func (p *Program) Tensor(t *onnx.Tensor) (*Value, error) {
 		return nil, errors.New("attribute value is not a tensor")
 	}
 	if !t.Mapped() {
-		if err := p.reserve(Type{t.DType, t.Shape}); err != nil {
+		if err := p.reserve(Type{t.ValueType(), t.Shape}); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
 	}

@@ -70,7 +70,7 @@ func ClassOf(t onnx.DType) Class {
 		return ClassFloat32
 	case onnx.Double:
 		return ClassFloat64
-	case onnx.Int8, onnx.Int16, onnx.Int32, onnx.Int64, onnx.Uint8, onnx.Uint16, onnx.Uint32, onnx.Uint64:
+	case onnx.Int4, onnx.Uint4, onnx.Int8, onnx.Int16, onnx.Int32, onnx.Int64, onnx.Uint8, onnx.Uint16, onnx.Uint32, onnx.Uint64:
 		return ClassInt
 	case onnx.Bool:
 		return ClassBool
@@ -174,6 +174,14 @@ func (a Array) View(shape []int) Array {
 // own arithmetic would have left it.
 func Wrap(t onnx.DType, v []int64) {
 	switch t {
+	case onnx.Int4:
+		for i, x := range v {
+			v[i] = x << 60 >> 60
+		}
+	case onnx.Uint4:
+		for i, x := range v {
+			v[i] = x & 15
+		}
 	case onnx.Int8:
 		for i, x := range v {
 			v[i] = int64(int8(x))
