@@ -263,7 +263,7 @@ func (f *fuser) liftLinear(s *op.Step) {
 	}
 	in := slices.Clone(s.In)
 	var moved []*op.Step
-	for x := in[0]; x.Step != nil && isBijective(x.Step) && keepsRows(x.Step); x = x.Step.In[0] {
+	for x := in[0]; x.Step != nil && isBijective(x.Step) && keepsRows(x.Step) && len(moved) < maxChain; x = x.Step.In[0] {
 		moved = append(moved, x.Step)
 		in[0] = x.Step.In[0]
 	}
@@ -299,6 +299,10 @@ func keepsRows(s *op.Step) bool {
 	return true
 }
 
+// maxChain bounds the rearrangements in a row that are looked at together. Exporters
+// write ten; without a bound a file of nothing else would take quadratic time.
+const maxChain = 64
+
 // simplifyLayout follows a chain of Reshape and Transpose to its beginning and
 // replaces it by one Reshape where nothing moves, or by at most one Transpose.
 func (f *fuser) simplifyLayout(s *op.Step) {
@@ -307,7 +311,7 @@ func (f *fuser) simplifyLayout(s *op.Step) {
 	}
 	var chain []*op.Step
 	source := s.Out
-	for source.Step != nil && isBijective(source.Step) {
+	for source.Step != nil && isBijective(source.Step) && len(chain) < maxChain {
 		chain = append(chain, source.Step)
 		source = source.Step.In[0]
 	}
