@@ -185,7 +185,7 @@ func (f *fuser) unguard(s *op.Step) *op.Value {
 	if _, ok := p.Step.Op.(op.Softmax); !ok {
 		return nil
 	}
-	for v := p.Step.In[0]; v.Step != nil; v = v.Step.In[0] {
+	for v, n := p.Step.In[0], 0; v.Step != nil && n < maxChain; v, n = v.Step.In[0], n+1 {
 		switch v.Step.Op.(type) {
 		case op.MatMul:
 			return p
