@@ -197,7 +197,7 @@ func (f *fuser) unguard(s *op.Step) *op.Value {
 	if _, ok := p.Step.Op.(op.Softmax); !ok {
 		return nil
 	}
-	for v := p.Step.In[0]; v.Step != nil; v = v.Step.In[0] {
+	for v, n := p.Step.In[0], 0; v.Step != nil && n < maxChain; v, n = v.Step.In[0], n+1 {
 		switch v.Step.Op.(type) {
 		case op.MatMul:
 			return p
@@ -275,7 +275,7 @@ func (f *fuser) liftLinear(s *op.Step) {
 	}
 	in := slices.Clone(s.In)
 	var moved []*op.Step
-	for x := in[0]; x.Step != nil && isBijective(x.Step) && keepsRows(x.Step); x = x.Step.In[0] {
+	for x := in[0]; x.Step != nil && isBijective(x.Step) && keepsRows(x.Step) && len(moved) < maxChain; x = x.Step.In[0] {
 		moved = append(moved, x.Step)
 		in[0] = x.Step.In[0]
 	}
@@ -311,6 +311,10 @@ func keepsRows(s *op.Step) bool {
 	return true
 }
 
+// maxChain bounds the rearrangements in a row that are looked at together. Exporters
+// write ten; without a bound a file of nothing else would take quadratic time.
+const maxChain = 64
+
 // simplifyLayout follows a chain of Reshape and Transpose to its beginning and
 // replaces it by one Reshape where nothing moves, or by at most one Transpose.
 func (f *fuser) simplifyLayout(s *op.Step) {
@@ -319,7 +323,7 @@ func (f *fuser) simplifyLayout(s *op.Step) {
 	}
 	var chain []*op.Step
 	source := s.Out
-	for source.Step != nil && isBijective(source.Step) {
+	for source.Step != nil && isBijective(source.Step) && len(chain) < maxChain {
 		chain = append(chain, source.Step)
 		source = source.Step.In[0]
 	}

@@ -36,9 +36,9 @@ func FuzzFold(f *testing.F) {
 		if err != nil {
 			return
 		}
-		fused, unsupported, err := build(m, Options{})
+		fused, unsupported, err := build(m, Options{Batch: 2})
 		sound(t, unsupported, err)
-		plain, refused, plainErr := build(m, Options{NoFuse: true})
+		plain, refused, plainErr := build(m, Options{Batch: 2, NoFuse: true})
 		sound(t, refused, plainErr)
 		if (fused == nil) != (plain == nil) {
 			t.Fatalf("fused: %v %v; plain: %v %v", err, unsupported, plainErr, refused)
@@ -110,7 +110,7 @@ func checkNetwork(t *testing.T, n *Network) {
 
 // fuzzModels returns the small fixtures and, where it is there, the zoo.
 func fuzzModels(f *testing.F) [][]byte {
-	const most = 150 << 10 // bytes
+	const most = 100 << 10 // bytes
 	var models [][]byte
 	for _, pattern := range []string{filepath.Join("..", "fixtures", "*", "*.onnx"), filepath.Join("..", "..", "shared", "zoo", "*", "*.onnx")} {
 		paths, err := filepath.Glob(pattern)

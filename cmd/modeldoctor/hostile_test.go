@@ -239,11 +239,11 @@ func hostileStructures() []hostileFile {
 			b.Node("Pad", []string{"pixels", "pads"}, []string{"padded"})
 			b.Node("Flatten", []string{"padded"}, []string{"logits"})
 		}), "pads"},
-		{"half a million empty attributes", func() []byte {
-			return insideGraph(field(1, field(2, []byte("y")), field(4, []byte("A")), repeat(million/2, field(5))), field(12, field(1, []byte("y"))))
+		{"a quarter of a million empty attributes", func() []byte {
+			return insideGraph(field(1, field(2, []byte("y")), field(4, []byte("A")), repeat(million/4, field(5))), field(12, field(1, []byte("y"))))
 		}, "has no name"},
-		{"half a million outputs", func() []byte {
-			return insideGraph(field(1, repeat(million/2, field(2, nil)), field(4, []byte("Split"))), field(12, field(1, []byte("y"))))
+		{"a quarter of a million outputs", func() []byte {
+			return insideGraph(field(1, repeat(million/4, field(2, nil)), field(4, []byte("Split"))), field(12, field(1, []byte("y"))))
 		}, "made by no node"},
 		{"a thousand dimensions of an input", func() []byte {
 			return insideGraph(field(1, field(1, []byte("x")), field(2, []byte("y")), field(4, []byte("Flatten"))),
@@ -369,5 +369,32 @@ func hostileConstants() []hostileFile {
 			b.Tensor("w", onnx.Uint8, []int{32 << 20}, make([]byte, 32<<20))
 			sum(b, "w")
 		}), over},
+	}
+}
+
+// TestHostileActivations runs a model that is small but whose activations no machine
+// holds. The program says so rather than being ended for it.
+func TestHostileActivations(t *testing.T) {
+	dir := t.TempDir()
+	path, input := filepath.Join(dir, "hostile.onnx"), filepath.Join(dir, "in.f32")
+	data := classifier(func(b *onnxtest.Builder) {
+		b.Int64("last", []int{2}, []int64{2, 3})
+		b.Node("Flatten", []string{"pixels"}, []string{"flat"})
+		b.Node("Unsqueeze", []string{"flat", "last"}, []string{"column"})
+		b.Int64("wide", []int{4}, []int64{1, 1, 1 << 14, 1 << 14})
+		b.Node("Expand", []string{"column", "wide"}, []string{"huge"})
+		b.Node("Sqrt", []string{"huge"}, []string{"roots"})
+		b.Node("GlobalAveragePool", []string{"roots"}, []string{"pooled"})
+		b.Node("Flatten", []string{"pooled"}, []string{"logits"})
+	})()
+	if err := errors.Join(os.WriteFile(path, data, 0o644), os.WriteFile(input, make([]byte, 4*192), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	said, peak := runHostile(t, exitUnreadable, "probe", path, "--input", input)
+	if !strings.Contains(said, "GiB for a batch of 1, the machine has") {
+		t.Error(said)
+	}
+	if peak > hostilePerByte*int64(len(data))+hostileBase {
+		t.Errorf("%d MiB", peak>>20)
 	}
 }
