@@ -32,11 +32,14 @@ func TestTables(t *testing.T) {
 		"a mask that multiplies":     {"Mul", []float32{0, -100, -100, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"rotary":                     {"Mul", angles, "rotary table"},
 		"angles that are added":      {"Add", angles, ""},
+		"frequencies":                {"Mul", []float32{1, 0.5, 0.25, 0.125}, "rotary frequencies"},
+		"uneven scales":              {"Mul", []float32{1, 0.5, 0.25, 0.12}, ""},
+		"equal scales":               {"Mul", []float32{1, 1, 1, 1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := onnxtest.New(20)
 			b.Input("x", onnx.Float, "batch", 3, 4)
-			b.Float("block.scale.attn_mask", []int{3, 4}, c.values)
+			b.Float("block.scale.attn_mask", []int{len(c.values) / 4, 4}, c.values)
 			b.Node(c.op, []string{"x", "block.scale.attn_mask"}, []string{"y"})
 			b.Output("y", onnx.Float, "batch", 3, 4)
 			m, err := onnx.Parse(b.Bytes(), "")
@@ -48,6 +51,41 @@ func TestTables(t *testing.T) {
 				t.Errorf("reason %q, want %q", got, c.reason)
 			}
 		})
+	}
+}
+
+// TestRotaryPairs: sines and cosines that lie in two tables are no weights; two
+// scales that happen to be 0 and 1 are.
+func TestRotaryPairs(t *testing.T) {
+	const n = 6
+	var sines, cosines, halves, ones, zeros [n]float32
+	for i := range n {
+		sin, cos := math.Sincos(0.3 * float64(i+1))
+		sines[i], cosines[i], halves[i], ones[i] = float32(sin), float32(cos), float32(cos)/2, 1
+	}
+	for name, c := range map[string]struct {
+		first, second [n]float32
+		reason        string
+	}{
+		"a pair":           {sines, cosines, "rotary table"},
+		"the same twice":   {sines, sines, ""},
+		"not on a circle":  {sines, halves, ""},
+		"scales of 0 or 1": {zeros, ones, ""},
+	} {
+		b := onnxtest.New(20)
+		b.Input("x", onnx.Float, "batch", 2, 3)
+		b.Float("first", []int{2, 3}, c.first[:])
+		b.Float("second", []int{2, 3}, c.second[:])
+		b.Node("Mul", []string{"x", "first"}, []string{"turned"})
+		b.Node("Mul", []string{"x", "second"}, []string{"kept"})
+		b.Node("Add", []string{"turned", "kept"}, []string{"y"})
+		b.Output("y", onnx.Float, "batch", 2, 3)
+		roles := classifyWeights(parse(t, b))
+		for _, w := range roles.all {
+			if got := roles.reasons[w.Tensor]; got != c.reason {
+				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, c.reason)
+			}
+		}
 	}
 }
 

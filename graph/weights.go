@@ -76,10 +76,13 @@ func classifyWeights(m *onnx.Model) *weightRoles {
 			} else if isMask(w) {
 				r.reasons[w.Tensor] = "mask"
 			} else if isRotaryTable(w) {
-				r.reasons[w.Tensor] = "rotary table"
+				r.reasons[w.Tensor] = rotaryTable
+			} else if isFrequencies(w) {
+				r.reasons[w.Tensor] = "rotary frequencies"
 			}
 		}
 	}
+	r.excludeRotaryPairs()
 	return r
 }
 
@@ -138,14 +141,10 @@ func isRotaryTable(w onnx.Weight) bool {
 	if err != nil {
 		return false
 	}
-	const tolerance = 1e-3 // half types round
 	width := shape[len(shape)-1]
 	for row := 0; row < len(data); row += width {
-		sines, cosines := data[row:row+width/2], data[row+width/2:row+width]
-		for i, s := range sines {
-			if c := cosines[i]; !(math.Abs(float64(s)*float64(s)+float64(c)*float64(c)-1) <= tolerance) {
-				return false
-			}
+		if !onUnitCircle(data[row:row+width/2], data[row+width/2:row+width]) {
+			return false
 		}
 	}
 	return true
