@@ -116,3 +116,34 @@ func TestTablesInZoo(t *testing.T) {
 		}
 	}
 }
+
+// TestFill: one number that is written into a region is no weight; values that
+// differ, or a tensor that is written into, may be learned.
+func TestFill(t *testing.T) {
+	for name, c := range map[string]struct {
+		updates []float32
+		reason  string
+	}{
+		"a region":       {[]float32{4, 4, 4}, "fill value"},
+		"learned values": {[]float32{4, 4, 5}, ""},
+	} {
+		b := onnxtest.New(20)
+		b.Input("x", onnx.Float, "batch", 4, 3)
+		b.Float("base", []int{4, 3}, make([]float32, 12))
+		b.Int64("rows", []int{1, 1}, []int64{2})
+		b.Float("updates", []int{1, 3}, c.updates)
+		b.Node("ScatterND", []string{"base", "rows", "updates"}, []string{"regions"})
+		b.Node("Add", []string{"x", "regions"}, []string{"y"})
+		b.Output("y", onnx.Float, "batch", 4, 3)
+		roles := classifyWeights(parse(t, b))
+		for _, w := range roles.all {
+			want := ""
+			if w.Tensor.Name == "updates" {
+				want = c.reason
+			}
+			if got := roles.reasons[w.Tensor]; got != want {
+				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, want)
+			}
+		}
+	}
+}

@@ -75,6 +75,8 @@ func classifyWeights(m *onnx.Model) *weightRoles {
 				r.reasons[w.Tensor] = reason
 			} else if isMask(w) {
 				r.reasons[w.Tensor] = "mask"
+			} else if isFill(w) {
+				r.reasons[w.Tensor] = "fill value"
 			} else if isRotaryTable(w) {
 				r.reasons[w.Tensor] = rotaryTable
 			} else if isFrequencies(w) {
@@ -127,6 +129,25 @@ func isMask(w onnx.Weight) bool {
 		}
 	}
 	return masked != 0
+}
+
+// isFill reports whether a tensor is one number, over and over, that is written
+// into a region of another: the regions from which Swin's masks are made in the
+// graph.
+func isFill(w onnx.Weight) bool {
+	if w.Tensor.Elements() > maxTableElements || !usedBy(w, "ScatterND") {
+		return false
+	}
+	for _, u := range w.Uses {
+		if u.Input != 2 {
+			return false
+		}
+	}
+	data, err := w.Tensor.Float32s()
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(data, func(x float32) bool { return x != data[0] })
 }
 
 // isRotaryTable reports whether each row of a tensor that others are multiplied
@@ -183,7 +204,18 @@ func (n *Network) collectWeights(l *lowerer) {
 	}
 	byIndex := map[int]*Weight{}
 	n.weightOf = map[*op.Value]int{}
+	compared := map[int]bool{} // weights that decide a condition or an index
 	for i, s := range n.steps {
+		if class := op.ClassOf(s.Out.Type.DType); !s.Out.Data && class != op.ClassFloat32 && class != op.ClassFloat64 {
+			// No gradient passes a comparison: what is only compared is the material
+			// of a mask.
+			for _, v := range s.In {
+				for _, leaf := range leaves(v) {
+					compared[leaf.Index] = true
+				}
+			}
+			continue
+		}
 		for operand, v := range s.In {
 			if v.Data {
 				continue
@@ -215,7 +247,11 @@ func (n *Network) collectWeights(l *lowerer) {
 			continue
 		}
 		reason := l.roles.reasons[file.Tensor]
-		if reason == "" {
+		switch {
+		case reason != "":
+		case compared[i]:
+			reason = "mask: it is only compared"
+		default:
 			reason = "unused: the logits do not depend on it"
 		}
 		name := file.Path
