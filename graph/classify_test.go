@@ -291,3 +291,26 @@ func TestComparedTensor(t *testing.T) {
 		}
 	}
 }
+
+// TestAngles: a nameless tensor of which only the sine is taken is no weight;
+// frequencies that have a parameter's name are learned.
+func TestAngles(t *testing.T) {
+	for name, learned := range map[string]bool{"/pos_embed/Constant_output_0": false, "rope.freqs": true} {
+		b := onnxtest.New(18)
+		b.Input("image", onnx.Float, "batch", 3, 1, 2)
+		b.Node("Flatten", []string{"image"}, []string{"flat"})
+		b.Float(name, []int{1, 6}, ramp(6))
+		b.Float("scale", []int{1, 6}, ramp(6))
+		b.Node("Sin", []string{name}, []string{"waves"})
+		b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
+		b.Node("Add", []string{"scaled", "waves"}, []string{"logits"})
+		b.Output("logits", onnx.Float, "batch", 6)
+		n, err := Build(parse(t, b), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(n.Weights, func(w *Weight) bool { return w.Name != "scale" }); got != learned {
+			t.Errorf("%s is a weight: %v, want %v", name, got, learned)
+		}
+	}
+}

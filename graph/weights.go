@@ -205,6 +205,7 @@ func (n *Network) collectWeights(l *lowerer) {
 	byIndex := map[int]*Weight{}
 	n.weightOf = map[*op.Value]int{}
 	compared := map[int]bool{} // weights that decide a condition or an index
+	angles := map[int]bool{}   // nameless ones of which the sine or cosine is taken
 	for i, s := range n.steps {
 		if class := op.ClassOf(s.Out.Type.DType); !s.Out.Data && class != op.ClassFloat32 && class != op.ClassFloat64 {
 			// No gradient passes a comparison: what is only compared is the material
@@ -216,11 +217,18 @@ func (n *Network) collectWeights(l *lowerer) {
 			}
 			continue
 		}
+		turns := !s.Out.Data && (s.Op.Name() == "Sin" || s.Op.Name() == "Cos")
 		for operand, v := range s.In {
 			if v.Data {
 				continue
 			}
 			for _, leaf := range leaves(v) {
+				if turns && l.roles.all[leaf.Index].Path == "" {
+					// Positions and frequencies of a sinusoidal embedding. Learned
+					// frequencies have a parameter's name.
+					angles[leaf.Index] = true
+					continue
+				}
 				if !s.Out.Data {
 					reach[s.Out] = append(reach[s.Out], leaf)
 					continue
@@ -251,6 +259,8 @@ func (n *Network) collectWeights(l *lowerer) {
 		case reason != "":
 		case compared[i]:
 			reason = "mask: it is only compared"
+		case angles[i]:
+			reason = "angles of a sinusoidal embedding"
 		default:
 			reason = "unused: the logits do not depend on it"
 		}
