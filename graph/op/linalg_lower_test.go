@@ -88,7 +88,10 @@ func TestLinearAlgebraLowerings(t *testing.T) {
 		{operator: "GlobalAveragePool", opset: 11, in: []*Array{m}, fails: "[N, C, ...]"},
 
 		{operator: "BatchNormalization", opset: 15, attrs: []onnxtest.Attr{onnxtest.Int("training_mode", 1)},
-			in: []*Array{ramp, double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1)}, fails: "training_mode"},
+			in: []*Array{double([]float64{1, 3}, 2, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1)}, fails: "training_mode"},
+		{operator: "BatchNormalization", opset: 15, attrs: []onnxtest.Attr{onnxtest.Int("training_mode", 1), onnxtest.Float("epsilon", 0)},
+			in:    []*Array{double([]float64{1, 3}, 1, 1, 2), double([]float64{2}, 1), double([]float64{5}, 1), double([]float64{1}, 1), double([]float64{1}, 1)},
+			shape: []int{1, 1, 2}, want: []float64{3, 7}},
 		{operator: "LpNormalization", opset: 1, in: []*Array{double([]float64{3, 4}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.6, 0.8}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 1)}, in: []*Array{double([]float64{1, -3}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.25, -0.75}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 3)}, in: []*Array{m}, fails: "found 3"},
