@@ -250,3 +250,54 @@ func TestNeckOfBatchSize(t *testing.T) {
 		}
 	}
 }
+
+// TestComparedTensor: a tensor that only decides a condition is no weight, even
+// where arithmetic comes before the comparison.
+func TestComparedTensor(t *testing.T) {
+	b := onnxtest.New(18)
+	b.Input("image", onnx.Float, "batch", 3, 1, 2)
+	b.Node("Flatten", []string{"image"}, []string{"flat"})
+	b.Float("regions", []int{1, 6}, []float32{0, 1, 2, 0, 1, 2})
+	b.Float("scale", []int{1, 6}, ramp(6))
+	b.Float("one", nil, []float32{1})
+	b.Node("Sub", []string{"regions", "one"}, []string{"differences"})
+	b.Node("Equal", []string{"differences", "one"}, []string{"same"})
+	b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
+	b.Node("Where", []string{"same", "scaled", "flat"}, []string{"logits"})
+	b.Output("logits", onnx.Float, "batch", 6)
+	n, err := Build(parse(t, b), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(n.Weights) != 1 || n.Weights[0].Name != "scale" {
+		t.Errorf("%d weights, the first %q; want scale alone", len(n.Weights), n.Weights[0].Name)
+	}
+	for _, s := range n.Skipped {
+		if s.Name == "regions" && (s.Parameter || !strings.HasPrefix(s.Reason, "mask")) {
+			t.Errorf("regions is skipped as %q, a parameter: %v", s.Reason, s.Parameter)
+		}
+	}
+}
+
+// TestAngles: a nameless tensor of which only the sine is taken is no weight;
+// frequencies that have a parameter's name are learned.
+func TestAngles(t *testing.T) {
+	for name, learned := range map[string]bool{"/pos_embed/Constant_output_0": false, "rope.freqs": true} {
+		b := onnxtest.New(18)
+		b.Input("image", onnx.Float, "batch", 3, 1, 2)
+		b.Node("Flatten", []string{"image"}, []string{"flat"})
+		b.Float(name, []int{1, 6}, ramp(6))
+		b.Float("scale", []int{1, 6}, ramp(6))
+		b.Node("Sin", []string{name}, []string{"waves"})
+		b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
+		b.Node("Add", []string{"scaled", "waves"}, []string{"logits"})
+		b.Output("logits", onnx.Float, "batch", 6)
+		n, err := Build(parse(t, b), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(n.Weights, func(w *Weight) bool { return w.Name != "scale" }); got != learned {
+			t.Errorf("%s is a weight: %v, want %v", name, got, learned)
+		}
+	}
+}

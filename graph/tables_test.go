@@ -32,11 +32,14 @@ func TestTables(t *testing.T) {
 		"a mask that multiplies":     {"Mul", []float32{0, -100, -100, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"rotary":                     {"Mul", angles, "rotary table"},
 		"angles that are added":      {"Add", angles, ""},
+		"frequencies":                {"Mul", []float32{1, 0.5, 0.25, 0.125}, "rotary frequencies"},
+		"uneven scales":              {"Mul", []float32{1, 0.5, 0.25, 0.12}, ""},
+		"equal scales":               {"Mul", []float32{1, 1, 1, 1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := onnxtest.New(20)
 			b.Input("x", onnx.Float, "batch", 3, 4)
-			b.Float("block.scale.attn_mask", []int{3, 4}, c.values)
+			b.Float("block.scale.attn_mask", []int{len(c.values) / 4, 4}, c.values)
 			b.Node(c.op, []string{"x", "block.scale.attn_mask"}, []string{"y"})
 			b.Output("y", onnx.Float, "batch", 3, 4)
 			m, err := onnx.Parse(b.Bytes(), "")
@@ -51,23 +54,32 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestTablePairs: sines and cosines in two tensors are known by each other.
-func TestTablePairs(t *testing.T) {
+// TestRotaryPairs: sines and cosines that lie in two tables are no weights; two
+// scales that happen to be 0 and 1 are.
+func TestRotaryPairs(t *testing.T) {
+	const n = 6
+	var sines, cosines, halves, ones, zeros [n]float32
+	for i := range n {
+		sin, cos := math.Sincos(0.3 * float64(i+1))
+		sines[i], cosines[i], halves[i], ones[i] = float32(sin), float32(cos), float32(cos)/2, 1
+	}
 	for name, c := range map[string]struct {
-		first, second []float32
+		first, second [n]float32
 		reason        string
 	}{
-		"angles":           {[]float32{0, 0.6, 0.8, -1}, []float32{1, 0.8, -0.6, 0}, "rotary table"},
-		"other angles":     {[]float32{0, 0.6, 0.8, -1}, []float32{1, 0.8, -0.7, 0}, ""},
-		"untrained scales": {[]float32{0, 0, 0, 0}, []float32{1, 1, 1, 1}, ""},
+		"a pair":           {sines, cosines, "rotary table"},
+		"the same twice":   {sines, sines, ""},
+		"not on a circle":  {sines, halves, ""},
+		"scales of 0 or 1": {zeros, ones, ""},
 	} {
 		b := onnxtest.New(20)
-		b.Input("x", onnx.Float, "batch", 2, 2)
-		b.Float("first", []int{2, 2}, c.first)
-		b.Float("second", []int{2, 2}, c.second)
-		b.Node("Mul", []string{"x", "first"}, []string{"y"})
-		b.Node("Mul", []string{"y", "second"}, []string{"z"})
-		b.Output("z", onnx.Float, "batch", 2, 2)
+		b.Input("x", onnx.Float, "batch", 2, 3)
+		b.Float("first", []int{2, 3}, c.first[:])
+		b.Float("second", []int{2, 3}, c.second[:])
+		b.Node("Mul", []string{"x", "first"}, []string{"turned"})
+		b.Node("Mul", []string{"x", "second"}, []string{"kept"})
+		b.Node("Add", []string{"turned", "kept"}, []string{"y"})
+		b.Output("y", onnx.Float, "batch", 2, 3)
 		roles := classifyWeights(parse(t, b))
 		for _, w := range roles.all {
 			if got := roles.reasons[w.Tensor]; got != c.reason {
@@ -100,6 +112,37 @@ func TestTablesInZoo(t *testing.T) {
 		for reason, least := range want {
 			if got[reason] < least {
 				t.Errorf("%s: %d skipped as %q, want at least %d", name, got[reason], reason, least)
+			}
+		}
+	}
+}
+
+// TestFill: one number that is written into a region is no weight; values that
+// differ, or a tensor that is written into, may be learned.
+func TestFill(t *testing.T) {
+	for name, c := range map[string]struct {
+		updates []float32
+		reason  string
+	}{
+		"a region":       {[]float32{4, 4, 4}, "fill value"},
+		"learned values": {[]float32{4, 4, 5}, ""},
+	} {
+		b := onnxtest.New(20)
+		b.Input("x", onnx.Float, "batch", 4, 3)
+		b.Float("base", []int{4, 3}, make([]float32, 12))
+		b.Int64("rows", []int{1, 1}, []int64{2})
+		b.Float("updates", []int{1, 3}, c.updates)
+		b.Node("ScatterND", []string{"base", "rows", "updates"}, []string{"regions"})
+		b.Node("Add", []string{"x", "regions"}, []string{"y"})
+		b.Output("y", onnx.Float, "batch", 4, 3)
+		roles := classifyWeights(parse(t, b))
+		for _, w := range roles.all {
+			want := ""
+			if w.Tensor.Name == "updates" {
+				want = c.reason
+			}
+			if got := roles.reasons[w.Tensor]; got != want {
+				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, want)
 			}
 		}
 	}

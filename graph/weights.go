@@ -79,12 +79,16 @@ func classifyWeights(m *onnx.Model) *weightRoles {
 				r.reasons[w.Tensor] = reason
 			} else if isMask(w) {
 				r.reasons[w.Tensor] = "mask"
+			} else if isFill(w) {
+				r.reasons[w.Tensor] = "fill value"
 			} else if isRotaryTable(w) {
 				r.reasons[w.Tensor] = rotaryTable
+			} else if isFrequencies(w) {
+				r.reasons[w.Tensor] = "rotary frequencies"
 			}
 		}
 	}
-	r.excludeTablePairs()
+	r.excludeRotaryPairs()
 	return r
 }
 
@@ -122,7 +126,12 @@ func (r *weightRoles) exclude(t *onnx.Tensor, reason string) { r.reasons[t] = re
 func (n *Network) collectWeights(l *lowerer) {
 	byIndex := map[int]*Weight{}
 	n.weightOf = map[*op.Value]int{}
-	walk := weightWalk{seen: map[*op.Value]bool{}}
+	walk := weightWalk{
+		named:    func(weight int) bool { return l.roles.all[weight].Path != "" },
+		seen:     map[visit]bool{},
+		compared: map[int]bool{},
+		angles:   map[int]bool{},
+	}
 	for i, s := range n.steps {
 		if !s.Out.Data {
 			continue
@@ -155,7 +164,13 @@ func (n *Network) collectWeights(l *lowerer) {
 			continue
 		}
 		reason := l.roles.reasons[file.Tensor]
-		if reason == "" {
+		switch {
+		case reason != "":
+		case walk.compared[i]:
+			reason = "mask: it is only compared"
+		case walk.angles[i]:
+			reason = "angles of a sinusoidal embedding"
+		default:
 			reason = "unused: the logits do not depend on it"
 		}
 		name := file.Path
@@ -168,32 +183,65 @@ func (n *Network) collectWeights(l *lowerer) {
 }
 
 // weightWalk finds the weights that values off the data path depend on. It looks
-// at each value once: a sum of sums has as many paths to its weights as two to
-// the power of its depth.
+// at each value once by each route: a sum of sums has as many paths to its
+// weights as two to the power of its depth.
 type weightWalk struct {
-	seen  map[*op.Value]bool
-	stack []*op.Value
+	named    func(weight int) bool // whether the file has a parameter's name for it
+	seen     map[visit]bool
+	stack    []visit
+	compared map[int]bool // weights that decide a condition or an index
+	angles   map[int]bool // nameless ones of which the sine or cosine is taken
 }
+
+// visit is a value that is reached by a route.
+type visit struct {
+	value *op.Value
+	route route
+}
+
+// route says what lies between a value and the data path.
+type route uint8
+
+const (
+	direct   route = iota
+	turned         // a sine or cosine: positions and frequencies of a sinusoidal embedding; learned ones have a name
+	compared       // a comparison, which no gradient passes: the material of a mask
+)
 
 // leaves returns the weights that v depends on and that no earlier call has
 // returned, in the order in which they are operands.
 func (w *weightWalk) leaves(v *op.Value) []*op.Value {
 	var found []*op.Value
-	w.stack = append(w.stack[:0], v)
+	w.stack = append(w.stack[:0], visit{v, direct})
 	for len(w.stack) > 0 {
-		v := w.stack[len(w.stack)-1]
+		at := w.stack[len(w.stack)-1]
 		w.stack = w.stack[:len(w.stack)-1]
-		if w.seen[v] {
+		if w.seen[at] {
 			continue
 		}
-		w.seen[v] = true
-		if v.Kind == op.Weight {
-			found = append(found, v)
-		}
-		if v.Step != nil {
-			for _, u := range slices.Backward(v.Step.In) {
-				w.stack = append(w.stack, u)
+		w.seen[at] = true
+		if v := at.value; v.Kind == op.Weight {
+			switch {
+			case at.route == compared:
+				w.compared[v.Index] = true
+			case at.route == turned && !w.named(v.Index):
+				w.angles[v.Index] = true
+			default:
+				found = append(found, v)
 			}
+		}
+		step := at.value.Step
+		if step == nil {
+			continue
+		}
+		route := at.route
+		if class := op.ClassOf(step.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
+			route = compared
+		} else if name := step.Op.Name(); route == direct && (name == "Sin" || name == "Cos") {
+			route = turned
+		}
+		for _, u := range slices.Backward(step.In) {
+			w.stack = append(w.stack, visit{u, route})
 		}
 	}
 	return found

@@ -118,6 +118,29 @@ func TestFloatStorage(t *testing.T) {
 	}
 }
 
+// TestSignExtendedHalves: a writer may have extended the sign of a half type's
+// pattern to 32 bits; anything else beyond 16 bits is refused.
+func TestSignExtendedHalves(t *testing.T) {
+	for _, c := range []struct {
+		dtype    onnx.DType
+		patterns []int32
+	}{
+		{onnx.Float16, []int32{0x3c00, int32(0xbc00) - 1<<16}},
+		{onnx.BFloat16, []int32{0x3f80, int32(0xbf80) - 1<<16}},
+	} {
+		w := parse(t, build(onnxtest.Tensor("w", c.dtype, []int{2}).Int32s(c.patterns...))).Tensor("w")
+		if got, err := w.Float32s(); err != nil || !slices.Equal(got, []float32{1, -1}) {
+			t.Errorf("%v: %v, %v; expected [1 -1]", c.dtype, got, err)
+		}
+		for _, beyond := range []int32{-1<<15 - 1, 1 << 16} {
+			w := parse(t, build(onnxtest.Tensor("w", c.dtype, []int{1}).Int32s(beyond))).Tensor("w")
+			if got, err := w.Float32s(); err == nil {
+				t.Errorf("%v: the pattern %d is read as %v", c.dtype, beyond, got)
+			}
+		}
+	}
+}
+
 func TestConstantNodes(t *testing.T) {
 	for _, c := range []struct {
 		storage onnx.Storage

@@ -137,14 +137,16 @@ func (t *Tensor) readVarints(width int) (block, error) {
 }
 
 // holds reports whether a number from a varint field, sign-extended to 64 bits
-// where it is negative, is a value (or the bit pattern, which some writers
-// sign-extend, too) of type d.
+// where it is negative, is a value (or the bit pattern) of type d. The patterns
+// of half types count as signed, too: a writer that puts them into int32_data
+// through an int16 extends the top bit.
 func (d DType) holds(v uint64) bool {
 	bits := max(d.Bits(), 8)
 	if bits == 64 || v>>bits == 0 {
 		return true
 	}
-	return (d.signed() || d == Float16 || d == BFloat16) && int64(v) < 0 && int64(v) >= -1<<(bits-1)
+	signed := d.signed() || d == Float16 || d == BFloat16
+	return signed && int64(v) < 0 && int64(v) >= -1<<(bits-1)
 }
 
 // Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor,

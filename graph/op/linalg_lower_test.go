@@ -59,7 +59,7 @@ func TestLinearAlgebraLowerings(t *testing.T) {
 		{operator: "GlobalAveragePool", opset: 11, in: []*Array{m}, fails: "[N, C, ...]"},
 
 		{operator: "BatchNormalization", opset: 15, attrs: []onnxtest.Attr{onnxtest.Int("training_mode", 1)},
-			in: []*Array{ramp, double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1)}, fails: "training_mode"},
+			in: []*Array{double([]float64{1, 3}, 2, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1), double([]float64{1}, 1)}, fails: "training_mode"},
 		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 4)), vector(3, 3), vector(2, 2)}, shape: []int{1, 1, 3, 3}, want: []float64{0, 5, 5, 10, 30, 20, 10, 25, 15}},
 		{operator: "Col2Im", opset: 18, in: []*Array{array(counting(1, 4, 3)), vector(3, 3), vector(2, 2)}, fails: "expected columns [N, a multiple of 4, 4]"},
 		{operator: "LpPool", opset: 18, attrs: []onnxtest.Attr{onnxtest.Ints("kernel_shape", 2), onnxtest.Ints("pads", 1, 1), onnxtest.Int("p", 1)}, in: []*Array{ramp}, shape: []int{1, 1, 7}, want: []float64{1, 3, 5, 7, 9, 11, 6}},
@@ -72,6 +72,9 @@ func TestLinearAlgebraLowerings(t *testing.T) {
 			in: []*Array{double([]float64{2}, 1, 1), double([]float64{3, -3}, 1, 2)}, shape: []int{1, 2}, want: []float64{6, -3}},
 		{operator: microsoft + ".FusedConv", opset: 1, attrs: []onnxtest.Attr{onnxtest.String("activation", "Clip"), onnxtest.Floats("activation_params", 4, 8)}, in: []*Array{ramp, pairs}, shape: []int{1, 1, 5}, want: []float64{4, 5, 7, 8, 8}},
 		{operator: microsoft + ".FusedConv", opset: 1, attrs: []onnxtest.Attr{onnxtest.String("activation", "Gelu")}, in: []*Array{ramp, pairs}, fails: `activation "Gelu" is not supported`},
+		{operator: "BatchNormalization", opset: 15, attrs: []onnxtest.Attr{onnxtest.Int("training_mode", 1), onnxtest.Float("epsilon", 0)},
+			in:    []*Array{double([]float64{1, 3}, 1, 1, 2), double([]float64{2}, 1), double([]float64{5}, 1), double([]float64{1}, 1), double([]float64{1}, 1)},
+			shape: []int{1, 1, 2}, want: []float64{3, 7}},
 		{operator: "LpNormalization", opset: 1, in: []*Array{double([]float64{3, 4}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.6, 0.8}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 1)}, in: []*Array{double([]float64{1, -3}, 1, 2)}, shape: []int{1, 2}, want: []float64{0.25, -0.75}},
 		{operator: "LpNormalization", opset: 1, attrs: []onnxtest.Attr{onnxtest.Int("p", 3)}, in: []*Array{m}, fails: "found 3"},

@@ -150,8 +150,15 @@ func lowerBatchNormalization(c *Call) ([]*Value, error) {
 			return nil, err
 		}
 	}
-	if c.Node.Int("training_mode", 0) != 0 {
+	standardises := c.Node.Int("training_mode", 0) != 0
+	if standardises && (in[0].Data || in[0].Type.Rank() < 2 || in[0].Type.Shape[0] != 1) {
 		return nil, fmt.Errorf("training_mode 1 is not supported: export the model in evaluation mode")
+	}
+	if standardises {
+		// Weight standardisation: the weights [1, C, n] of a convolution are given as
+		// a batch of one, and their own moments normalise them.
+		// The running statistics, which exporters name even so, are not computed.
+		return lowerFormula(instanceNormalization)(c)
 	}
 	for i := 1; i < len(c.Node.Outputs); i++ {
 		if c.wants(i) {

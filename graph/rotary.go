@@ -1,0 +1,122 @@
+package graph
+
+import (
+	"math"
+	"slices"
+
+	"modeldoctor/onnx"
+)
+
+// Rotary position embeddings turn pairs of channels by angles that are the
+// product of a position and a frequency. Nothing of that is learned, but the
+// tables are stored as parameters are.
+
+// rotaryTable is why sines and cosines of rotary embeddings are no weights.
+const rotaryTable = "rotary table"
+
+// isRotaryTable reports whether each row of a tensor that others are multiplied
+// by is sines followed by as many cosines, as timm stores the angles of rotary
+// embeddings.
+func isRotaryTable(w onnx.Weight) bool {
+	shape := w.Tensor.Shape
+	if w.Tensor.Elements() > maxTableElements || len(shape) < 2 || shape[len(shape)-1]%2 != 0 || !usedBy(w, "Mul") {
+		return false
+	}
+	data, err := w.Tensor.Float32s()
+	if err != nil {
+		return false
+	}
+	width := shape[len(shape)-1]
+	for row := 0; row < len(data); row += width {
+		if !onUnitCircle(data[row:row+width/2], data[row+width/2:row+width]) {
+			return false
+		}
+	}
+	return true
+}
+
+// excludeRotaryPairs excludes the tensors that hold the sines and the cosines of
+// the same angles, in two tables of one shape by which data are multiplied.
+func (r *weightRoles) excludeRotaryPairs() {
+	type table struct {
+		tensor *onnx.Tensor
+		data   []float32
+	}
+	var tables []table
+	for _, w := range r.all {
+		if !r.candidate(w.Tensor) || len(w.Tensor.Shape) < 2 || w.Tensor.Elements() > maxTableElements || !usedBy(w, "Mul") {
+			continue
+		}
+		if data, err := w.Tensor.Float32s(); err == nil && isSine(data) {
+			tables = append(tables, table{w.Tensor, data})
+		}
+	}
+	for i, a := range tables {
+		for _, b := range tables[i+1:] {
+			if slices.Equal(a.tensor.Shape, b.tensor.Shape) && onUnitCircle(a.data, b.data) {
+				r.exclude(a.tensor, rotaryTable)
+				r.exclude(b.tensor, rotaryTable)
+			}
+		}
+	}
+}
+
+// isSine reports whether every number could be a sine or a cosine and one at
+// least is neither 0 nor ±1: those are also the scales of a fresh network.
+func isSine(data []float32) bool {
+	varied := false
+	for _, x := range data {
+		size := math.Abs(float64(x))
+		if !(size <= 1+circleTolerance) {
+			return false
+		}
+		varied = varied || size > 0.1 && size < 0.9
+	}
+	return varied
+}
+
+// circleTolerance is how far sin² + cos² may lie from 1: half types round.
+const circleTolerance = 1e-3
+
+// onUnitCircle reports whether the squares of corresponding elements add up
+// to 1.
+func onUnitCircle(a, b []float32) bool {
+	for i, s := range a {
+		if c := b[i]; !(math.Abs(float64(s)*float64(s)+float64(c)*float64(c)-1) <= circleTolerance) {
+			return false
+		}
+	}
+	return true
+}
+
+// isFrequencies reports whether a tensor holds the frequencies, or the periods,
+// of rotary angles: positive numbers along one dimension, each the same multiple
+// of the one before, that others are multiplied or divided by.
+func isFrequencies(w onnx.Weight) bool {
+	n := w.Tensor.Elements()
+	if n < minFrequencies || n > maxTableElements || n != slices.Max(w.Tensor.Shape) || !usedBy(w, "Mul", "Div", "MatMul", "Expand") {
+		return false
+	}
+	data, err := w.Tensor.Float32s()
+	if err != nil || !(data[0] > 0) {
+		return false
+	}
+	ratio := float64(data[1]) / float64(data[0])
+	if !(math.Abs(ratio-1) > frequencyTolerance) {
+		return false
+	}
+	for i, x := range data[1:] {
+		if !(math.Abs(float64(x)/float64(data[i])-ratio) <= frequencyTolerance*ratio) {
+			return false
+		}
+	}
+	return true
+}
+
+// minFrequencies is how many numbers tell a geometric sequence from an accident,
+// and frequencyTolerance how far, relatively, a ratio may be off: half types
+// round.
+const (
+	minFrequencies     = 4
+	frequencyTolerance = 5e-3
+)
