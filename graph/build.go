@@ -203,24 +203,23 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 // widestBytes is the most bytes per example that the values alive at one step
 // take, over all steps: a measure of a forward pass's memory.
 func (n *Network) widestBytes() int {
-	last := map[*op.Value]int{}
+	last := make(map[*op.Value]int, 2*len(n.steps))
 	for i, s := range n.steps {
 		for _, v := range s.In {
 			last[v] = i
 		}
 	}
-	ends := make([][]*op.Value, len(n.steps)+1)
+	ends := make([]int, len(n.steps)+1) // bytes of the values that a step is the last to use
 	alive, widest := 0, 0
 	for i, s := range n.steps {
 		if !s.Out.Data {
 			continue
 		}
-		alive += s.Out.Type.Elements() * 4
+		bytes := s.Out.Type.Elements() * 4
+		alive += bytes
 		widest = max(widest, alive)
-		ends[last[s.Out]] = append(ends[last[s.Out]], s.Out)
-		for _, v := range ends[i] {
-			alive -= v.Type.Elements() * 4
-		}
+		ends[last[s.Out]] += bytes
+		alive -= ends[i]
 	}
 	return widest / n.Batch
 }
@@ -325,7 +324,7 @@ func outputOf(m *onnx.Model, opt Options) (string, error) {
 
 // liveNodes returns the nodes that the output depends on, in topological order.
 func liveNodes(m *onnx.Model, output string) ([]*onnx.Node, error) {
-	producer := map[string]*onnx.Node{}
+	producer := make(map[string]*onnx.Node, len(m.Nodes))
 	for _, n := range m.Nodes {
 		for _, o := range n.Outputs {
 			if o != "" {

@@ -15,7 +15,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 	l := &lowerer{
 		model:   m,
 		program: op.NewProgram(modelBytes(m)),
-		values:  map[string]*op.Value{},
+		values:  make(map[string]*op.Value, 2*len(live)),
 		raw:     map[*op.Value]bool{},
 		grids:   map[string]*onnx.Tensor{},
 		roles:   roles.clone(),
@@ -44,7 +44,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 	if logits == nil { // a weight, or an output that the operator has but no lowering makes
 		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
 	}
-	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: map[*onnx.Node]bool{}}
+	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: make(map[*onnx.Node]bool, len(live))}
 	for _, node := range live {
 		n.live[node] = true
 	}

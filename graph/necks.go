@@ -14,24 +14,24 @@ import (
 // A neck must hold one example after the other, so its first dimension is the
 // batch.
 func (n *Network) findNecks(image, logits *op.Value) {
-	last := map[*op.Value]int{}
+	last := make(map[*op.Value]int, 2*len(n.steps))
 	for i, s := range n.steps {
 		for _, v := range s.In {
 			last[v] = i
 		}
 	}
 	last[logits] = len(n.steps)
-	alive := 1 // the image
-	ends := make([][]*op.Value, len(n.steps)+1)
-	ends[last[image]] = append(ends[last[image]], image)
+	alive := 1                          // the image
+	ends := make([]int, len(n.steps)+1) // how many values a step is the last to use
+	ends[last[image]]++
 	n.Necks = []Neck{n.neck(image, 0)}
 	for i, s := range n.steps {
 		if !s.Out.Data {
 			continue
 		}
 		alive++
-		ends[last[s.Out]] = append(ends[last[s.Out]], s.Out)
-		alive -= len(ends[i])
+		ends[last[s.Out]]++
+		alive -= ends[i]
 		if alive == 1 && s.Out.Type.Rank() > 0 && s.Out.Type.Shape[0] == n.Batch && op.ClassOf(s.Out.Type.DType) == op.ClassFloat32 {
 			n.Necks = append(n.Necks, n.neck(s.Out, i+1))
 		}

@@ -128,7 +128,7 @@ func (n *Network) collectWeights(l *lowerer) {
 	n.weightOf = map[*op.Value]int{}
 	walk := weightWalk{
 		named:    func(weight int) bool { return l.roles.all[weight].Path != "" },
-		seen:     map[visit]bool{},
+		seen:     make(map[visit]bool, len(n.steps)),
 		compared: map[int]bool{},
 		angles:   map[int]bool{},
 	}

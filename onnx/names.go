@@ -39,22 +39,44 @@ const foldedKey = "pkg.onnxscript.optimizer.folded_from"
 // "blocks.0.norm1.weight" and "cls_token", but not "onnx::MatMul_325", "val_12",
 // "/blocks.0/Constant_output_0" or "Attention_0_qkv_weight".
 func isParameterPath(name string) bool {
-	return pathSyntax.MatchString(name) && !madeUp.MatchString(name)
+	return isPath(name) && name != "getitem" && !(strings.Contains(name, "_") && madeUp.MatchString(name))
 }
 
-var (
-	// Identifiers and indices of containers, joined by dots.
-	pathSyntax = regexp.MustCompile(`^[A-Za-z_]\w*(\.\w+)*$|^\d+(\.\w+)*\.[A-Za-z_]\w*$`)
-	// Names that exporters and optimisers make up: numbered ones without a
-	// module, those of traced calls, and the prefixes and suffixes of ONNX
-	// Runtime, of quantisers and of Conv-BatchNorm fusion.
-	madeUp = regexp.MustCompile(`^[^.]*_\d+$|^[^.]*_default$|^getitem$|^(ortshared|lifted_tensor|Attention_\d+|_tensor_constant\d*)_|` +
-		`_token_\d+|_(transposed|quantized)$|weight_bias$`)
-)
+// isPath reports whether a name is identifiers and indices of containers, joined
+// by dots. An index may be the first, but not all.
+func isPath(name string) bool {
+	first, last := true, "" // whether the part is the first; the last part
+	digits := false         // whether the first is an index
+	for part := range strings.SplitSeq(name, ".") {
+		if part == "" {
+			return false
+		}
+		for i := range len(part) {
+			switch c := part[i]; {
+			case c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+				if first && digits {
+					return false
+				}
+			case '0' <= c && c <= '9':
+				digits = digits || first && i == 0
+			default:
+				return false
+			}
+		}
+		first, last = false, part
+	}
+	return !digits || strings.Contains(name, ".") && (last[0] < '0' || last[0] > '9')
+}
+
+// madeUp are names that exporters and optimisers make up: numbered ones without a
+// module, those of traced calls, and the prefixes and suffixes of ONNX Runtime, of
+// quantisers and of Conv-BatchNorm fusion. All have an underscore.
+var madeUp = regexp.MustCompile(`^[^.]*_\d+$|^[^.]*_default$|^(ortshared|lifted_tensor|Attention_\d+|_tensor_constant\d*)_|` +
+	`_token_\d+|_(transposed|quantized)$|weight_bias$`)
 
 // nameWeights sets Path and Source of the weights and Path of their uses.
 func (m *Model) nameWeights(weights []Weight, u uses) {
-	r := recovery{model: m, uses: u, makers: map[string]*Node{}, folded: m.foldedFrom(), given: map[string]int{}, exclusive: map[*Tensor]bool{}}
+	r := recovery{model: m, uses: u, makers: make(map[string]*Node, len(m.Nodes)), folded: m.foldedFrom(), given: map[string]int{}, exclusive: map[*Tensor]bool{}}
 	for _, n := range m.Nodes {
 		for _, out := range n.Outputs {
 			r.makers[out] = n

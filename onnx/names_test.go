@@ -1,6 +1,8 @@
 package onnx
 
 import (
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -61,5 +63,24 @@ func TestParseScopes(t *testing.T) {
 		if got := parseScopes(text); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, expected %q", text, got, want)
 		}
+	}
+}
+
+// TestIsPath compares the check with its definition.
+func TestIsPath(t *testing.T) {
+	syntax := regexp.MustCompile(`^[A-Za-z_]\w*(\.\w+)*$|^\d+(\.\w+)*\.[A-Za-z_]\w*$`)
+	const letters = "a_Z09.."
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		name := make([]byte, r.IntN(8))
+		for i := range name {
+			name[i] = letters[r.IntN(len(letters))]
+		}
+		if s := string(name); isPath(s) != syntax.MatchString(s) {
+			t.Fatalf("%q: %v", s, isPath(s))
+		}
+	}
+	if isPath("a/b") || isPath("ä") || isPath("a b") {
+		t.Error("other characters")
 	}
 }

@@ -26,9 +26,10 @@ const (
 // and domains, allocates every value that has a static shape, takes all empty
 // names for one value and makes up an input for a node that has none.
 func (m *Model) topology() []byte {
-	var graph []byte
+	var graph, node []byte
 	for i, n := range m.Nodes {
-		graph = appendMessage(graph, graphNode, topologyNode(i, n))
+		node = topologyNode(node[:0], i, n)
+		graph = appendMessage(graph, graphNode, node)
 	}
 	for _, v := range m.Inputs {
 		graph = appendMessage(graph, graphInput, appendString(nil, valueName, fromFile+v.Name))
@@ -39,8 +40,8 @@ func (m *Model) topology() []byte {
 	return appendMessage(appendVarint(nil, modelIRVersion, uint64(m.IRVersion)), modelGraph, graph)
 }
 
-func topologyNode(i int, n *Node) []byte {
-	var b []byte
+// topologyNode appends a node.
+func topologyNode(b []byte, i int, n *Node) []byte {
 	for _, value := range n.Inputs {
 		if value == "" {
 			b = appendString(b, nodeInput, absent)

@@ -69,7 +69,7 @@ type reader struct {
 type uses map[string][]reader
 
 func (m *Model) uses() uses {
-	u := uses{}
+	u := make(uses, len(m.Nodes)+len(m.Tensors))
 	for _, n := range m.Nodes {
 		for i, value := range n.Inputs {
 			if value != "" {
