@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -17,13 +18,19 @@ import (
 // exporter writes yet; without them the same is composed of plain ones.
 type rotaryViT struct {
 	*onnxtest.Builder
+	rotaryForm
+	body    *onnxtest.Builder // where nodes go
+	path    string            // of the block whose weights are added
+	weights []string          // of it
+}
+
+// rotaryForm says how the model is written.
+type rotaryForm struct {
 	modern bool
 	// functions makes the blocks calls of one function, and the head a branch of
 	// an If.
 	functions bool
-	body      *onnxtest.Builder // where nodes go
-	path      string            // of the block whose weights are added
-	weights   []string          // of it
+	batch     int // that the file is bound to; 0 leaves it free
 }
 
 // Node adds a node to the graph or to the function that is being written.
@@ -38,15 +45,19 @@ const (
 	rotaryHalf   = rotaryWidth / rotaryHeads / 2
 )
 
-func newRotaryViT(modern, functions bool) *rotaryViT {
+func newRotaryViT(form rotaryForm) *rotaryViT {
 	opset := int64(20)
-	if modern {
+	if form.modern {
 		opset = 24
 	}
 	b := onnxtest.New(opset)
-	v := &rotaryViT{Builder: b, body: b, modern: modern, functions: functions}
-	v.Input("image", onnx.Float, "batch", 3, 6, 6)
-	v.Output("logits", onnx.Float, "batch", 4)
+	v := &rotaryViT{Builder: b, rotaryForm: form, body: b}
+	var batch any = "batch"
+	if form.batch > 0 {
+		batch = form.batch
+	}
+	v.Input("image", onnx.Float, batch, 3, 6, 6)
+	v.Output("logits", onnx.Float, batch, 4)
 	v.weight("patch_embed.weight", rotaryWidth, 3, 2, 2)
 	v.Node("Conv", []string{"image", "patch_embed.weight"}, []string{"patches"}, onnxtest.Ints("strides", 2, 2))
 	v.Int64("tokens_shape", []int{3}, []int64{0, rotaryWidth, rotaryTokens})
@@ -57,7 +68,7 @@ func newRotaryViT(modern, functions bool) *rotaryViT {
 	v.Node("Transpose", []string{"channels"}, []string{"x0"}, onnxtest.Ints("perm", 0, 2, 1))
 	for i := range 2 {
 		in, out := fmt.Sprintf("x%d", i), fmt.Sprintf("x%d", i+1)
-		if functions {
+		if form.functions {
 			v.call(i, in, out)
 			continue
 		}
@@ -66,7 +77,7 @@ func newRotaryViT(modern, functions bool) *rotaryViT {
 	}
 	v.path = ""
 	v.Node("ReduceMean", []string{"x2", "token_axis"}, []string{"pooled"}, onnxtest.Int("keepdims", 0))
-	if functions {
+	if form.functions {
 		v.choice()
 		return v
 	}
@@ -229,7 +240,7 @@ func TestNewestOperators(t *testing.T) {
 	var outcomes []outcome
 	for _, modern := range []bool{true, false} {
 		for _, noFuse := range []bool{false, true} {
-			outcomes = append(outcomes, computeByName(t, newRotaryViT(modern, false), noFuse))
+			outcomes = append(outcomes, computeByName(t, newRotaryViT(rotaryForm{modern: modern}), noFuse))
 		}
 	}
 	for _, other := range outcomes[1:] {
@@ -266,14 +277,14 @@ func computeByName(t *testing.T, v *rotaryViT, noFuse bool) outcome {
 // whose head is a branch is, to the bit, the model without them.
 func TestFunctionsAndBranches(t *testing.T) {
 	for _, noFuse := range []bool{false, true} {
-		computeByName(t, newRotaryViT(true, true), noFuse).equal(t, computeByName(t, newRotaryViT(true, false), noFuse))
+		computeByName(t, newRotaryViT(rotaryForm{modern: true, functions: true}), noFuse).equal(t, computeByName(t, newRotaryViT(rotaryForm{modern: true}), noFuse))
 	}
 }
 
 // TestBranchOfImage: an If whose condition depends on the image is refused by
 // name.
 func TestBranchOfImage(t *testing.T) {
-	v := newRotaryViT(true, false)
+	v := newRotaryViT(rotaryForm{modern: true})
 	b := v.Builder
 	b.Node("ReduceMax", []string{"image"}, []string{"largest"}, onnxtest.Int("keepdims", 0))
 	b.Node("Greater", []string{"largest", "epsilon"}, []string{"bright"})
@@ -285,3 +296,40 @@ func TestBranchOfImage(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestFixedBatch: a file that is bound to a batch gives the numbers of one that
+// is not, for any number of images.
+func TestFixedBatch(t *testing.T) {
+	probe := func(batch int) *ProbeResult {
+		n, err := Build(parse(t, newRotaryViT(rotaryForm{batch: batch}).Builder), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Input.FixedBatch != batch || batch > 0 && n.Batch != batch {
+			t.Errorf("bound to %d, runs at %d, want %d", n.Input.FixedBatch, n.Batch, batch)
+		}
+		in, labels := randomBatch(n, 5)
+		p, err := Probe(context.Background(), NewRunner(n, RunnerOptions{}), in, labels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	free := probe(0)
+	for _, batch := range []int{1, 3, 8} {
+		bound := probe(batch)
+		for i := range free.Logits {
+			if !slices.Equal(bound.Logits[i], free.Logits[i]) {
+				t.Errorf("batch %d, image %d: %v, want %v", batch, i, bound.Logits[i], free.Logits[i])
+			}
+		}
+		for i, l := range free.Layers {
+			if !nearly(bound.Layers[i].GNorm, l.GNorm) {
+				t.Errorf("batch %d: ‖g‖ of %s is %g, want %g", batch, l.Name, bound.Layers[i].GNorm, l.GNorm)
+			}
+		}
+	}
+}
+
+// nearly allows for sums in another order.
+func nearly(a, b float64) bool { return math.Abs(a-b) <= 1e-5*math.Abs(b) }
