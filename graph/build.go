@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"sync"
 
 	"modeldoctor/graph/op"
 	"modeldoctor/onnx"
@@ -84,6 +85,7 @@ type Network struct {
 	weightOf map[*op.Value]int   // the index in Weights of a value that is one
 	live     map[*onnx.Node]bool // the nodes that the output depends on
 	layers   map[Granularity][]Layer
+	stages   func() [][]int // see [Network.Stages]; found when first asked for
 }
 
 // Neck is a value that every path from the image to the logits passes through.
@@ -197,6 +199,7 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 	}
 	n.placeWeights()
 	n.layers = groupLayers(n)
+	n.stages = sync.OnceValue(n.weightStages)
 	return n, nil, nil
 }
 

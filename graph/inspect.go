@@ -2,9 +2,16 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
+	"modeldoctor/graph/op"
 	"modeldoctor/onnx"
 )
+
+// NewestExport is the newest opset among the exports whose logits and gradients
+// are compared with those of the framework that they come from; see
+// docs/supported.md. Operators of later opsets are checked one by one.
+const NewestExport = 23
 
 // Inspection is what can be said of a model without data.
 type Inspection struct {
@@ -57,6 +64,15 @@ func (n *Network) Coverage() float64 {
 		return 0
 	}
 	return float64(covered) / float64(total)
+}
+
+// QuantisesActivations reports whether activations are rounded to a grid on their
+// way to the logits.
+func (n *Network) QuantisesActivations() bool {
+	return slices.ContainsFunc(n.steps, func(s *op.Step) bool {
+		_, rounds := s.Op.(op.FakeQuantize)
+		return rounds && s.In[0].Data
+	})
 }
 
 // Family describes the network in words, such as "ViT, 12 blocks".

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"modeldoctor/onnx"
 )
 
@@ -32,7 +34,7 @@ func (n *Network) Shared(weight int) []onnx.Use {
 	switch {
 	case len(nodes) < 2:
 		return nil
-	case len(paths) > 1, nameless && n.stagesOf(weight) > 1:
+	case len(paths) > 1, nameless && len(n.Stages(weight)) > 1:
 		return uses
 	}
 	return nil
@@ -43,13 +45,55 @@ func readsShapeOnly(node *onnx.Node) bool {
 	return node.Domain == "" && (node.OpType == "Shape" || node.OpType == "Size")
 }
 
-// stagesOf counts the stages that use a weight.
-func (n *Network) stagesOf(weight int) int {
-	count := 0
+// Stages returns the stages that use a weight, by its index: those whose output
+// changes with it, in ascending order. Stage k lies between the necks k and k+1.
+// The slice is shared.
+func (n *Network) Stages(weight int) []int { return n.stages()[weight] }
+
+// weightStages finds the stages of every weight.
+func (n *Network) weightStages() [][]int {
+	stages := make([][]int, len(n.Weights))
 	for k := range len(n.Necks) - 1 {
-		if n.weightsBetween(k, k+1)[weight] {
-			count++
+		for w := range n.weightsBetween(k, k+1) {
+			stages[w] = append(stages[w], k)
 		}
 	}
-	return count
+	return stages
+}
+
+// LayerStages returns the stages that use any weight of a layer, in ascending
+// order.
+func (n *Network) LayerStages(l Layer) []int {
+	var stages []int
+	for _, w := range l.Weights {
+		stages = append(stages, n.Stages(w)...)
+	}
+	slices.Sort(stages)
+	return slices.Compact(stages)
+}
+
+// StoredTogether returns, for each weight of which that is true, the others whose
+// data are the same bytes of an external file; all are indices in Weights. A
+// patched model has a new value for one of them and the old for the others.
+func (n *Network) StoredTogether() map[int][]int {
+	type place struct {
+		file string
+		data onnx.ByteRange
+	}
+	at := map[place][]int{}
+	for i, w := range n.Weights {
+		if t := w.Tensor; t.Storage == onnx.StorageExternal {
+			p := place{t.File, t.Range}
+			at[p] = append(at[p], i)
+		}
+	}
+	together := map[int][]int{}
+	for _, list := range at {
+		for k, i := range list {
+			if len(list) > 1 {
+				together[i] = slices.Delete(slices.Clone(list), k, k+1)
+			}
+		}
+	}
+	return together
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"modeldoctor/graph"
 	"modeldoctor/onnx"
@@ -17,6 +16,9 @@ type Inspect struct {
 	Input      string // type and shape of the image
 	Output     string
 	Inspection *graph.Inspection
+	// Chosen are layers, of any granularity, that the text is to tell all about;
+	// nil where it is to list all of them briefly.
+	Chosen []graph.Layer
 }
 
 type jsonInspect struct {
@@ -25,30 +27,24 @@ type jsonInspect struct {
 	Input         string             `json:"input"`
 	Output        string             `json:"output"`
 	Layers        []jsonInspectLayer `json:"layers"`
+	Weights       []jsonWeight       `json:"weights"`
 	Skipped       []jsonSkipped      `json:"skipped"`
 	Unsupported   []onnx.Unsupported `json:"unsupported"`
 	Obstacles     []jsonObstacle     `json:"obstacles"`
 	Necks         []jsonNeck         `json:"necks"`
+	Notes         []note             `json:"notes"`
 	Coverage      float64            `json:"coverage"`
 }
 
 type jsonInspectLayer struct {
-	Name        string       `json:"name"`
-	Granularity string       `json:"granularity"`
-	Parameters  int          `json:"parameters"`
-	Neck        int          `json:"neck"`
-	Why         []string     `json:"why"`
-	Weights     []jsonWeight `json:"weights"`
-}
-
-type jsonWeight struct {
-	Name    string   `json:"name"`
-	Tensor  string   `json:"tensor"`
-	Shape   []int    `json:"shape"`
-	DType   string   `json:"dtype"`
-	Storage string   `json:"storage"`
-	Source  string   `json:"name_source"`
-	Uses    []string `json:"uses"`
+	Name           string   `json:"name"`
+	Granularity    string   `json:"granularity"`
+	Parameters     int      `json:"parameters"`
+	Neck           int      `json:"neck"`
+	Stages         []int    `json:"stages"`
+	StagesComputed int      `json:"stages_computed"`
+	Why            []string `json:"why"`
+	Weights        []string `json:"weights"` // names
 }
 
 // jsonObstacle is what stands in the way of all nodes of one operator.
@@ -62,8 +58,10 @@ type jsonObstacle struct {
 }
 
 type jsonNeck struct {
-	Name  string `json:"name"`
-	Shape []int  `json:"shape"`
+	Index  int      `json:"index"`
+	Name   string   `json:"name"`
+	Shape  []int    `json:"shape"`  // of one image
+	Layers []string `json:"layers"` // blocks whose first use is behind it
 }
 
 // InspectJSON writes an inspection as one JSON document.
@@ -74,10 +72,12 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 		Input:         in.Input,
 		Output:        in.Output,
 		Layers:        []jsonInspectLayer{},
+		Weights:       []jsonWeight{},
 		Skipped:       []jsonSkipped{},
 		Unsupported:   []onnx.Unsupported{},
 		Obstacles:     []jsonObstacle{},
 		Necks:         []jsonNeck{},
+		Notes:         []note{},
 		Coverage:      in.Inspection.Coverage,
 	}
 	out.Unsupported = append(out.Unsupported, in.Inspection.Unsupported...)
@@ -90,35 +90,41 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 	if n := in.Inspection.Network; n != nil {
 		for _, g := range graph.Granularities() {
 			for _, l := range n.Layers(g) {
-				layer := jsonInspectLayer{Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck, Why: l.Why, Weights: []jsonWeight{}}
+				layer := jsonInspectLayer{
+					Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck,
+					Stages: n.LayerStages(l), StagesComputed: len(n.Necks) - 1 - l.Neck, Why: l.Why,
+				}
 				for _, i := range l.Weights {
-					layer.Weights = append(layer.Weights, jsonWeightOf(n.Weights[i]))
+					layer.Weights = append(layer.Weights, n.Weights[i].Name)
 				}
 				out.Layers = append(out.Layers, layer)
 			}
 		}
-		for _, k := range n.Necks {
-			out.Necks = append(out.Necks, jsonNeck{k.Name, k.Shape})
+		together := n.StoredTogether()
+		for i := range n.Weights {
+			out.Weights = append(out.Weights, jsonWeightOf(n, i, together[i]))
 		}
+		begins := beginnings(n)
+		for k, neck := range n.Necks {
+			out.Necks = append(out.Necks, jsonNeck{k, neck.Name, shapeOf(neck.Shape), append([]string{}, begins[k]...)})
+		}
+		out.Notes = notesOf(n)
 	}
 	return writeJSON(w, out)
 }
 
-func jsonWeightOf(w *graph.Weight) jsonWeight {
-	return jsonWeight{w.Name, w.Tensor.Name, shapeOf(w.Tensor.Shape), w.Tensor.DType.String(), string(w.Tensor.Storage), string(w.Source), uses(w)}
+// beginnings names the blocks whose first use is right behind a neck, by its
+// index.
+func beginnings(n *graph.Network) map[int][]string {
+	begins := map[int][]string{}
+	for _, l := range n.Layers(graph.ByBlock) {
+		begins[l.Neck] = append(begins[l.Neck], l.Name)
+	}
+	return begins
 }
 
 // shapeOf is never null in JSON.
 func shapeOf(shape []int) []int { return append([]int{}, shape...) }
-
-// uses names the nodes that read a weight.
-func uses(w *graph.Weight) []string {
-	list := make([]string, len(w.Uses))
-	for i, u := range w.Uses {
-		list[i] = u.Node.Label()
-	}
-	return list
-}
 
 // InspectText writes an inspection for a person.
 func InspectText(w io.Writer, in *Inspect, style Style) error {
@@ -129,41 +135,20 @@ func InspectText(w io.Writer, in *Inspect, style Style) error {
 		p.obstacles(in.Inspection.Obstacles)
 		return p.err
 	}
-	p.model(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
+	p.headline(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
+	for _, note := range notesOf(n) {
+		p.hanging("note   ", 7, printable(note.Text))
+	}
 	p.printf("input  %s\n", printable(in.Input))
 	p.printf("output %s, %d classes\n", printable(in.Output), in.Model.Classes)
 	p.printf("chain  %s between %d necks, which every path to the output passes\n\n", plural(len(n.Necks)-1, "stage"), len(n.Necks))
+	if in.Chosen != nil {
+		p.stories(n, in.Chosen)
+		return p.err
+	}
 	p.weights(n)
 	p.skipped(in.Inspection.Skipped)
 	return p.err
-}
-
-// weights lists blocks, and under each its weights.
-func (p *printer) weights(n *graph.Network) {
-	name, shape, storage := 0, 0, 0
-	for _, w := range n.Weights {
-		name = max(name, columns(printable(w.Name)))
-		shape = max(shape, len(fmt.Sprint(w.Tensor.Shape)))
-		storage = max(storage, len(w.Tensor.Storage))
-	}
-	for _, l := range n.Layers(graph.ByBlock) {
-		p.printf("%s   %s parameters, behind neck %d\n", p.style.paint(ansiBold, printable(l.Name)), count(l.Parameters), l.Neck)
-		for _, i := range l.Weights {
-			w := n.Weights[i]
-			text := printable(w.Name)
-			line := fmt.Sprintf("  %s%s  %-*s  %-8v  %-*s", text, strings.Repeat(" ", name-columns(text)), shape, fmt.Sprint(w.Tensor.Shape), w.Tensor.DType, storage, w.Tensor.Storage)
-			if len(w.Uses) > 1 {
-				line += fmt.Sprintf("  %d uses", len(w.Uses))
-			}
-			if w.Source != onnx.FromTensor && w.Source != onnx.FromFolded {
-				line += fmt.Sprintf("  named by %s", w.Source)
-			}
-			if w.Tensor.Storage == onnx.StorageExternal {
-				line += "  in " + base(w.Tensor.File)
-			}
-			p.printf("%s\n", strings.TrimRight(line, " "))
-		}
-	}
 }
 
 // skipped groups what is in no layer by its reason.
@@ -177,11 +162,7 @@ func (p *printer) skipped(list []graph.Skipped) {
 	}
 	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
 		names := byReason[reason]
-		text := strings.Join(names[:min(len(names), maxListed)], ", ")
-		if more := len(names) - maxListed; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		p.hanging("  ", 2, printable(reason)+": "+text)
+		p.hanging("  ", 2, printable(reason)+": "+listed(names))
 	}
 }
 

@@ -35,17 +35,22 @@ func (c *Check) analysed() string {
 // model prints the line about the file, and what is special about it. more, if
 // not empty, is said behind the number of parameters.
 func (p *printer) model(m Model, more string) {
+	p.headline(m, more)
+	if m.SoftmaxRemoved {
+		p.fields("note   ", softmaxNote)
+	}
+	if m.FixedBatch > 0 {
+		p.fields("note   ", batchNote(m.FixedBatch))
+	}
+}
+
+// headline prints the line about the file.
+func (p *printer) headline(m Model, more string) {
 	if more != "" {
 		more = ", " + more
 	}
 	p.printf("%s   %s, %s parameters%s   %s, opset %d\n",
 		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), more, printable(m.Producer), m.Opset)
-	if m.SoftmaxRemoved {
-		p.fields("note   ", "the graph ends in a Softmax; losses are measured on what enters it")
-	}
-	if m.FixedBatch > 0 {
-		p.fields("note   ", fmt.Sprintf("the file is bound to batches of %d", m.FixedBatch))
-	}
 }
 
 func (p *printer) header(c *Check) {

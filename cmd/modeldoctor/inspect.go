@@ -13,17 +13,21 @@ import (
 )
 
 func inspectCommand() *cli.Command {
+	layers := listFlag(categoryMethod, "layers", "GLOB", nil, "everything about the blocks, modules and tensors whose name matches, such as 'blocks.1*'; several separated by commas. JSON has it for all of them always")
 	return withHelp(&cli.Command{
 		Name:      "inspect",
 		Usage:     "layers, shapes, storage, coverage; what cannot be run and why; needs no data",
 		ArgsUsage: "MODEL",
 		Description: "Lists every weight with its layer, shape and storage, and what is not a weight with the reason. " +
 			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
-		Flags:        slices.Concat(modelFlags(), outputFlags(), []cli.Flag{configFlag()}),
+		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
 		Action:       inspect,
 		OnUsageError: usageError,
-	}, "modeldoctor inspect model.onnx")
+	},
+		"modeldoctor inspect model.onnx",
+		"modeldoctor inspect --layers 'blocks.0.attn*' model.onnx",
+	)
 }
 
 func inspect(c *cli.Context) error {
@@ -53,6 +57,9 @@ func inspect(c *cli.Context) error {
 		result.Model = describeModel(model, n)
 		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
 		result.Output = n.Output
+		if result.Chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
+			return err
+		}
 	} else {
 		result.Model = describeFile(model)
 	}
@@ -64,4 +71,21 @@ func inspect(c *cli.Context) error {
 		return inspection.Refusal(model)
 	}
 	return err
+}
+
+// chooseLayers returns the layers of all granularities whose names match, nil
+// without patterns.
+func chooseLayers(n *graph.Network, patterns []string) ([]graph.Layer, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	var all []graph.Layer
+	for _, g := range graph.Granularities() {
+		all = append(all, n.Layers(g)...)
+	}
+	chosen, err := graph.SelectLayers(all, patterns)
+	if err != nil {
+		return nil, usage("--layers: %v", err).withHint("`modeldoctor inspect` without --layers lists them")
+	}
+	return chosen, nil
 }
