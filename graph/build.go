@@ -82,8 +82,9 @@ type Network struct {
 	Necks          []Neck // 0 is the image, the last one the logits
 
 	steps    []*op.Step
-	weightOf map[*op.Value]int   // the index in Weights of a value that is one
-	live     map[*onnx.Node]bool // the nodes that the output depends on
+	weightOf map[*op.Value]int       // the index in Weights of a value that is one
+	found    map[*onnx.Tensor]string // what was lowered as a weight and is none, and why: see build
+	live     map[*onnx.Node]bool     // the nodes that the output depends on
 	layers   map[Granularity][]Layer
 	stages   func() [][]int // see [Network.Stages]; found when first asked for
 }
@@ -155,7 +156,16 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 	}
 	roles := classifyWeights(m)
 	at := func(opt Options) (*Network, []onnx.Unsupported, error) {
-		return bind(m, registry, live, roles, spec, output, opt)
+		for {
+			n, list, err := bind(m, registry, live, roles, spec, output, opt)
+			if n == nil || len(n.found) == 0 {
+				return n, list, err
+			}
+			// What the values showed to be no weight is a constant, and folded.
+			for t, reason := range n.found {
+				roles.exclude(t, reason)
+			}
+		}
 	}
 	// A second binding, at another batch, tells the batch dimension from others
 	// that happen to have its size. Where the batch is chosen here it is made

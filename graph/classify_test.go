@@ -277,6 +277,17 @@ func TestComparedTensor(t *testing.T) {
 			t.Errorf("regions is skipped as %q, a parameter: %v", s.Reason, s.Parameter)
 		}
 	}
+	in, labels := randomBatch(n, n.Batch)
+	out, scale := compute(t, n, RunnerOptions{}, in, labels), ramp(6)
+	for i, x := range in {
+		want := x
+		if i%3 == 2 { // region 2
+			want *= scale[i%6]
+		}
+		if out.logits[i] != want {
+			t.Fatalf("logit %d is %v, want %v", i, out.logits[i], want)
+		}
+	}
 }
 
 // TestAngles: a nameless tensor of which only the sine is taken is no weight;
@@ -298,6 +309,13 @@ func TestAngles(t *testing.T) {
 		}
 		if got := slices.ContainsFunc(n.Weights, func(w *Weight) bool { return w.Name != "scale" }); got != learned {
 			t.Errorf("%s is a weight: %v, want %v", name, got, learned)
+		}
+		in, labels := randomBatch(n, n.Batch)
+		out, values := compute(t, n, RunnerOptions{}, in, labels), ramp(6)
+		for i, x := range in {
+			if want := float64(x*values[i%6]) + math.Sin(float64(values[i%6])); math.Abs(float64(out.logits[i])-want) > 1e-6 {
+				t.Fatalf("%s: logit %d is %v, want %v", name, i, out.logits[i], want)
+			}
 		}
 	}
 }

@@ -86,6 +86,9 @@ func checkNetwork(t *testing.T, n *Network) {
 			if v.Kind == op.Computed && !made[v] {
 				t.Fatalf("%s uses a value before it is made", s.Op.Name())
 			}
+			if _, listed := n.weightOf[v]; v.Kind == op.Weight && !listed {
+				t.Fatalf("%s uses %q, which is no weight of the network", s.Op.Name(), v.Name)
+			}
 		}
 		if got, err := s.Op.Infer(types); err != nil || !got.Equal(s.Out.Type) {
 			t.Fatalf("%s makes %v, %v, expected %v", s.Op.Name(), got, err, s.Out.Type)

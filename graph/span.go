@@ -178,7 +178,10 @@ func (b *spanBuilder) leaf(u *op.Value) *gorgonia.Node {
 		node = g.Input(fmt.Sprintf("constant %d", len(b.constants)), u.Type, false)
 		b.constants = append(b.constants, boundConstant{node, *u.Const})
 	case op.Weight:
-		i := b.network.weightOf[u]
+		i, ok := b.network.weightOf[u]
+		if !ok {
+			panic("graph: " + u.Name + " is no weight of the network")
+		}
 		node = g.Input(fmt.Sprintf("weight %d", i), u.Type, b.kind.wants(i))
 		b.span.weights = append(b.span.weights, boundWeight{i, node})
 	default:

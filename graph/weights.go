@@ -125,7 +125,7 @@ func (r *weightRoles) exclude(t *onnx.Tensor, reason string) { r.reasons[t] = re
 // use, and everything else with the reason it is skipped.
 func (n *Network) collectWeights(l *lowerer) {
 	byIndex := map[int]*Weight{}
-	n.weightOf = map[*op.Value]int{}
+	n.weightOf, n.found = map[*op.Value]int{}, map[*onnx.Tensor]string{}
 	walk := weightWalk{
 		named:    func(weight int) bool { return l.roles.all[weight].Path != "" },
 		seen:     make(map[visit]bool, len(n.steps)),
@@ -167,9 +167,9 @@ func (n *Network) collectWeights(l *lowerer) {
 		switch {
 		case reason != "":
 		case walk.compared[i]:
-			reason = "mask: it is only compared"
+			n.found[file.Tensor] = "mask: it is only compared"
 		case walk.angles[i]:
-			reason = "angles of a sinusoidal embedding"
+			n.found[file.Tensor] = "angles of a sinusoidal embedding"
 		default:
 			reason = "unused: the logits do not depend on it"
 		}

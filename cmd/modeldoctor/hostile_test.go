@@ -40,6 +40,9 @@ type hostileFile struct {
 // what they do not hold or ask for what no machine has. Each must end in an error
 // that says why, in bounded memory.
 func TestHostileFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short tests are run under the race detector, which takes memory of its own")
+	}
 	for _, h := range append(hostileStructures(), hostileConstants()...) {
 		t.Run(strings.ReplaceAll(h.name, " ", "-"), func(t *testing.T) {
 			data := h.file()

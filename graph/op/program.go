@@ -53,7 +53,7 @@ type Program struct {
 
 // BaseFoldBudget is what the constants folded in one program may take, in
 // bytes: every program's budget at least. See [NewProgram].
-const BaseFoldBudget = 32 << 20
+const BaseFoldBudget = 24 << 20
 
 // NewProgram returns an empty program for a model of so many bytes, its external
 // data included. All that is computed while it is built may take [BaseFoldBudget]
