@@ -55,16 +55,36 @@ func advices() []advice {
 		{operators: []string{"LSTM", "GRU", "RNN"}, text: "recurrent layers have no gradient here; give a feed-forward image classifier"},
 		{domain: "com.microsoft.nchwc", text: "use the model as it was exported, before onnxruntime optimised it for one CPU"},
 		{reason: []string{"sparse"}, text: "export the model with dense weights"},
-		{reason: []string{"function"}, text: "inline the functions with onnx.inliner.inline_local_functions"},
-		{reason: []string{"supported in opsets"}, text: fmt.Sprintf("export with another opset, up to %d", op.MaxOpset)},
 		{reason: []string{"DOUBLE"}, text: "call model.float() before exporting"},
 		{reason: []string{"STRING"}, text: "export the model without text: images and class scores are numbers"},
 		{reason: []string{"has no gradient"}, text: "export the model with another form of this operator, one that can be differentiated"},
 	}
 }
 
+// opsetAdvice is what helps where an operator is known, but not the version of it
+// that the model imports; "" elsewhere.
+func opsetAdvice(u onnx.Unsupported) string {
+	e, ok := op.NewRegistry().Lookup(u.Domain, u.Op)
+	switch {
+	case !ok || e.Min <= u.Opset && u.Opset <= e.Max:
+		return ""
+	case u.Opset == 0:
+		return "the file does not import the operator's domain: save it again with a current version of onnx"
+	case e.Domain != "":
+		return fmt.Sprintf("export the model with version %d of the domain %s", e.Max, e.Domain)
+	}
+	opset := min(max(usualOpset, e.Min), e.Max)
+	return fmt.Sprintf("export the model with opset_version=%d, or convert it with onnx.version_converter.convert_version(model, %[1]d)", opset)
+}
+
+// usualOpset is recommended where an operator allows it.
+const usualOpset = 20
+
 // advise says what usually helps against an obstacle; it is never empty.
 func advise(u onnx.Unsupported) string {
+	if text := opsetAdvice(u); text != "" {
+		return text
+	}
 	for _, a := range advices() {
 		begins := func(name string) bool { return u.Op == name || len(name) > 4 && strings.HasPrefix(u.Op, name) }
 		says := func(words string) bool { return strings.Contains(u.Reason, words) }
@@ -74,7 +94,7 @@ func advise(u onnx.Unsupported) string {
 	}
 	switch u.Domain {
 	case "", "ai.onnx":
-		return "re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=20), or see `modeldoctor inspect`"
+		return fmt.Sprintf("re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=%d), or see `modeldoctor inspect`", usualOpset)
 	case "com.microsoft":
 		return "use the model as it was exported, before onnxruntime optimised it"
 	}

@@ -115,12 +115,12 @@ const probeBatch = 11
 // that cannot be run gives an *Error that names the first of them (all of them
 // are listed by [Inspect]).
 func Build(m *onnx.Model, opt Options) (*Network, error) {
-	n, unsupported, err := build(m, opt)
+	n, refused, err := build(m, opt)
 	if err != nil {
 		return nil, err
 	}
-	if len(unsupported) > 0 {
-		return nil, unsupportedError(m, unsupported)
+	if refused.nodes != nil {
+		return nil, unsupportedError(m, refused.nodes)
 	}
 	return n, nil
 }
@@ -133,29 +133,35 @@ func unsupportedError(m *onnx.Model, list []onnx.Unsupported) error {
 	return &Error{Path: m.Path, Msg: msg, Help: advise(list[0])}
 }
 
+// refusal is what stands in the way of a model; without nodes nothing does.
+type refusal struct {
+	nodes []onnx.Unsupported
+	first bool // reading stopped at the first, and others may be refused, too
+}
+
 // build returns the network, or the nodes that stand in its way.
-func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
+func build(m *onnx.Model, opt Options) (*Network, refusal, error) {
 	spec, err := inputSpec(m, opt)
 	if err != nil {
-		return nil, nil, err
+		return nil, refusal{}, err
 	}
 	output, err := outputOf(m, opt)
 	if err != nil {
-		return nil, nil, err
+		return nil, refusal{}, err
 	}
 	live, err := liveNodes(m, output)
 	if err != nil {
-		return nil, nil, err
+		return nil, refusal{}, err
 	}
 	registry := op.NewRegistry()
 	if list := unsupportedNodes(m, registry, live); len(list) > 0 {
-		return nil, list, nil
+		return nil, refusal{nodes: list}, nil
 	}
 	if spec.FixedBatch > 0 {
 		opt.Batch = spec.FixedBatch
 	}
 	roles := classifyWeights(m)
-	at := func(opt Options) (*Network, []onnx.Unsupported, error) {
+	at := func(opt Options) (*Network, refusal, error) {
 		for {
 			n, list, err := bind(m, registry, live, roles, spec, output, opt)
 			if n == nil || len(n.found) == 0 {
@@ -174,22 +180,22 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 	if opt.Batch == 0 {
 		probe := opt
 		probe.Batch = probeBatch
-		var list []onnx.Unsupported
-		if other, list, err = at(probe); err != nil || len(list) > 0 {
-			return nil, list, err
+		var refused refusal
+		if other, refused, err = at(probe); err != nil || refused.nodes != nil {
+			return nil, refused, err
 		}
 		opt.Batch = max(1, min(maxBatch, defaultForwardBytes/max(1, other.widestBytes())))
 	}
-	n, list, err := at(opt)
-	if err != nil || len(list) > 0 {
-		return nil, list, err
+	n, refused, err := at(opt)
+	if err != nil || refused.nodes != nil {
+		return nil, refused, err
 	}
 	if spec.FixedBatch == 0 {
 		if other == nil || other.Batch == n.Batch {
 			second := opt
 			second.Batch++
-			if other, list, err = at(second); err != nil || len(list) > 0 {
-				return nil, list, err
+			if other, refused, err = at(second); err != nil || refused.nodes != nil {
+				return nil, refused, err
 			}
 		}
 		n.keepBatchedNecks(other)
@@ -198,9 +204,9 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 		// Weights without a name in the file are named by the fused network,
 		// so that both readings have the same layers.
 		opt.Batch, opt.NoFuse = n.Batch, false
-		fused, list, err := at(opt)
-		if err != nil || len(list) > 0 {
-			return nil, list, err
+		fused, refused, err := at(opt)
+		if err != nil || refused.nodes != nil {
+			return nil, refused, err
 		}
 		names := fused.weightsByTensor()
 		for _, w := range n.Weights {
@@ -210,7 +216,7 @@ func build(m *onnx.Model, opt Options) (*Network, []onnx.Unsupported, error) {
 	n.placeWeights()
 	n.layers = groupLayers(n)
 	n.stages = sync.OnceValue(n.weightStages)
-	return n, nil, nil
+	return n, refusal{}, nil
 }
 
 // widestBytes is the most bytes per example that the values alive at one step

@@ -37,9 +37,9 @@ func FuzzFold(f *testing.F) {
 			return
 		}
 		fused, unsupported, err := build(m, Options{Batch: 2})
-		sound(t, unsupported, err)
+		sound(t, unsupported.nodes, err)
 		plain, refused, plainErr := build(m, Options{Batch: 2, NoFuse: true})
-		sound(t, refused, plainErr)
+		sound(t, refused.nodes, plainErr)
 		if (fused == nil) != (plain == nil) {
 			t.Fatalf("fused: %v %v; plain: %v %v", err, unsupported, plainErr, refused)
 		}

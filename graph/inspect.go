@@ -18,22 +18,25 @@ type Inspection struct {
 	Network     *Network // nil where the model cannot be run
 	Unsupported []onnx.Unsupported
 	Obstacles   []Obstacle // the same, grouped
-	Skipped     []Skipped
+	// Stopped says that reading stopped at the first obstacle: there may be more.
+	Stopped bool
+	Skipped []Skipped
 	// Coverage is the share of the parameters that lie in layers; see
 	// [Network.Coverage]. It is 0 where the model cannot be run.
 	Coverage float64
 }
 
 // Inspect reads a model as [Build] does and reports instead of refusing: every
-// node that cannot be run is listed. An error means that not even that is
+// node whose operator cannot be run is listed; a form of an operator that is not
+// supported stops it at the first. An error means that not even that is
 // possible.
 func Inspect(m *onnx.Model, opt Options) (*Inspection, error) {
-	n, unsupported, err := build(m, opt)
+	n, refused, err := build(m, opt)
 	if err != nil {
 		return nil, err
 	}
 	if n == nil {
-		i := &Inspection{Unsupported: unsupported, Obstacles: obstacles(unsupported)}
+		i := &Inspection{Unsupported: refused.nodes, Obstacles: obstacles(refused.nodes), Stopped: refused.first}
 		for _, w := range m.Weights() {
 			name := w.Path
 			if name == "" {

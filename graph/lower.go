@@ -11,7 +11,7 @@ import (
 
 // bind lowers the live nodes at one batch size and returns the network without
 // its layers, or the node whose lowering was refused.
-func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, []onnx.Unsupported, error) {
+func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, refusal, error) {
 	l := &lowerer{
 		model:   m,
 		program: op.NewProgram(modelBytes(m)),
@@ -35,14 +35,15 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 			var refused *op.UnsupportedError
 			var data *onnx.FormatError
 			if errors.As(err, &data) && !errors.As(err, &refused) {
-				return nil, nil, err
+				return nil, refusal{}, err
 			}
-			return nil, []onnx.Unsupported{{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: node.Opset, Reason: err.Error()}}, nil
+			u := onnx.Unsupported{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: node.Opset, Reason: err.Error()}
+			return nil, refusal{nodes: []onnx.Unsupported{u}, first: true}, nil
 		}
 	}
 	logits := l.values[output]
 	if logits == nil { // a weight, or an output that the operator has but no lowering makes
-		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
+		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
 	}
 	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: make(map[*onnx.Node]bool, len(live))}
 	for _, node := range live {
@@ -50,30 +51,30 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 	}
 	logits, n.SoftmaxRemoved = stripSoftmax(logits)
 	if !logits.Data {
-		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
+		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
 	}
 	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != opt.Batch {
-		return nil, nil, &Error{Path: m.Path,
+		return nil, refusal{}, &Error{Path: m.Path,
 			Msg:  fmt.Sprintf("output %q has shape %v for a batch of %d, expected class scores [N, classes]", output, logits.Type.Shape, opt.Batch),
 			Help: "export the classifier, with its head, rather than its features"}
 	}
 	n.Classes = logits.Type.Shape[1]
 	if n.Classes < 2 {
-		return nil, nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
+		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
 	}
 	n.steps = schedule(l.program, logits)
 	if !opt.NoFuse {
 		var err error
 		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {
-			return nil, nil, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
+			return nil, refusal{}, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
 		}
 	}
 	if list := withoutGradient(m, n.steps); len(list) > 0 {
-		return nil, list, nil
+		return nil, refusal{nodes: list}, nil
 	}
 	n.findNecks(image, logits)
 	n.collectWeights(l)
-	return n, nil, nil
+	return n, refusal{}, nil
 }
 
 // withoutGradient lists the steps through which a gradient would have to flow

@@ -31,6 +31,7 @@ type jsonInspect struct {
 	Skipped       []jsonSkipped      `json:"skipped"`
 	Unsupported   []onnx.Unsupported `json:"unsupported"`
 	Obstacles     []jsonObstacle     `json:"obstacles"`
+	Complete      bool               `json:"obstacles_complete"`
 	Necks         []jsonNeck         `json:"necks"`
 	Notes         []note             `json:"notes"`
 	Coverage      float64            `json:"coverage"`
@@ -76,6 +77,7 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 		Skipped:       []jsonSkipped{},
 		Unsupported:   []onnx.Unsupported{},
 		Obstacles:     []jsonObstacle{},
+		Complete:      !in.Inspection.Stopped,
 		Necks:         []jsonNeck{},
 		Notes:         []note{},
 		Coverage:      in.Inspection.Coverage,
@@ -92,7 +94,7 @@ func InspectJSON(w io.Writer, in *Inspect) error {
 			for _, l := range n.Layers(g) {
 				layer := jsonInspectLayer{
 					Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck,
-					Stages: n.LayerStages(l), StagesComputed: len(n.Necks) - 1 - l.Neck, Why: l.Why,
+					Stages: append([]int{}, n.LayerStages(l)...), StagesComputed: len(n.Necks) - 1 - l.Neck, Why: l.Why,
 				}
 				for _, i := range l.Weights {
 					layer.Weights = append(layer.Weights, n.Weights[i].Name)
@@ -132,7 +134,7 @@ func InspectText(w io.Writer, in *Inspect, style Style) error {
 	n := in.Inspection.Network
 	if n == nil {
 		p.printf("%s   %s, opset %d\n", style.paint(ansiBold, base(in.Model.Path)), printable(in.Model.Producer), in.Model.Opset)
-		p.obstacles(in.Inspection.Obstacles)
+		p.obstacles(in.Inspection.Obstacles, in.Inspection.Stopped)
 		return p.err
 	}
 	p.headline(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
@@ -166,9 +168,14 @@ func (p *printer) skipped(list []graph.Skipped) {
 	}
 }
 
-// obstacles lists what stands in a model's way, and what helps.
-func (p *printer) obstacles(list []graph.Obstacle) {
-	p.printf("\n%s\n", p.style.paint(ansiRed, "cannot be run: "+plural(len(list), "obstacle")))
+// obstacles lists what stands in a model's way, and what helps. With stopped there
+// may be more behind the only one.
+func (p *printer) obstacles(list []graph.Obstacle, stopped bool) {
+	head := "cannot be run: " + plural(len(list), "obstacle")
+	if stopped {
+		head = "cannot be run: the first of perhaps more obstacles"
+	}
+	p.printf("\n%s\n", p.style.paint(ansiRed, head))
 	for _, o := range list {
 		where := printable(o.Node)
 		if o.Count > 1 {

@@ -92,6 +92,9 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, v := range verifications(t) {
 		add("verify-v1.json", name, func(w io.Writer) error { return VerifyJSON(w, v) })
 	}
+	for name, op := range map[string]string{"runs": "MatMul", "refused": "Frobnicate"} {
+		add("inspect-v1.json", name, func(w io.Writer) error { return InspectJSON(w, inspection(t, op)) })
+	}
 	return documents
 }
 
@@ -155,6 +158,7 @@ func TestSchemasEnumerate(t *testing.T) {
 		{"fix-plan-v1.json", "plan", func(d map[string]any) {
 			d["recipe"].(map[string]any)["layers"].([]any)[0].(map[string]any)["role"] = "none"
 		}},
+		{"inspect-v1.json", "runs", func(d map[string]any) { d["notes"].([]any)[0].(map[string]any)["kind"] = "other" }},
 		{"verify-v1.json", "verify", func(d map[string]any) { d["tensors"].([]any)[0].(map[string]any)["presence"] = "gone" }},
 	} {
 		open, _ := readSchema(t, c.schema, false)

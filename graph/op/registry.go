@@ -115,12 +115,24 @@ func NewRegistry() *Registry {
 	return r
 }
 
+// Lookup returns the entry for an operator, whatever its version.
+func (r *Registry) Lookup(domain, name string) (e Entry, ok bool) {
+	e, ok = r.entries[[2]string{canonical(domain), name}]
+	return e, ok
+}
+
+// canonical is the domain as [Entry] has it: ONNX's own has two spellings.
+func canonical(domain string) string {
+	if domain == "ai.onnx" {
+		return ""
+	}
+	return domain
+}
+
 // Find returns the entry for an operator, or an *UnsupportedError.
 func (r *Registry) Find(domain, name string, opset int64) (Entry, error) {
-	if domain == "ai.onnx" {
-		domain = ""
-	}
-	e, ok := r.entries[[2]string{domain, name}]
+	domain = canonical(domain)
+	e, ok := r.Lookup(domain, name)
 	if !ok {
 		return Entry{}, &UnsupportedError{domain, name, opset, "not supported"}
 	}
