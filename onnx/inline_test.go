@@ -270,6 +270,13 @@ func TestInlineRefuses(t *testing.T) {
 			}
 			call(b, "F100")
 		}, "more than 24 deep"},
+		"a long function called often": {func(b *onnxtest.Builder) {
+			b.Function(domain, "F", "", []string{"in"}, []string{"out"}, identity, make([]string, 60_000))
+			for i := range 100 {
+				b.Node("F", []string{"x"}, []string{fmt.Sprint(i)}).Domain(domain)
+			}
+			call(b, "F")
+		}, "more than 800000 operands, attributes and declarations"},
 		"two definitions": {func(b *onnxtest.Builder) { add(b, "F", identity); add(b, "F", identity); call(b, "F") }, "defined twice"},
 		"two inputs of one name": {func(b *onnxtest.Builder) {
 			b.Function(domain, "F", "", []string{"in", "in"}, []string{"out"}, identity, nil)
