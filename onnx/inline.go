@@ -44,6 +44,7 @@ type function struct {
 	inputs, outputs []string
 	opsets          map[string]int64
 	message         wire.Message
+	fields          int // of message
 }
 
 type functionKey struct{ domain, name, overload string }
@@ -68,6 +69,7 @@ func (m *Model) readFunctions() error {
 		offset, _ := message.Range()
 		seen := map[string]bool{}
 		for field := range message.Fields() {
+			f.fields++
 			var list *[]string
 			switch field.Number() {
 			case functionInput:
@@ -146,7 +148,7 @@ type inliner struct {
 	model *Model
 	nodes []*Node
 	added int             // nodes that are not the graph's own
-	parts int             // their operands and attributes
+	parts int             // fields that were read for them, over again for every call
 	names int             // bytes of the names that were made up
 	taken map[string]bool // names of values; nil until the first is made up
 	// constants are the values made of one AttributeProto or initializer, by its
@@ -163,7 +165,7 @@ func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope
 		}
 		if n.inlined {
 			l.added++
-			l.parts += len(n.Inputs) + len(n.Outputs) + len(n.attributes)
+			l.parts += partsOf(proto)
 			l.names += len(n.Name)
 			if err := l.checkLimits(n); err != nil {
 				return err
@@ -195,11 +197,37 @@ func (l *inliner) checkLimits(n *Node) error {
 	case l.added > nodes:
 		return l.model.failAt(n, exportPlain, "functions and branches add more than %d nodes to the graph", nodes)
 	case l.parts > maxParts:
-		return l.model.failAt(n, exportPlain, "functions and branches add nodes with more than %d operands and attributes to the graph", maxParts)
+		return l.model.failAt(n, exportPlain, "functions and branches add nodes with more than %d operands, attributes and declarations to the graph", maxParts)
 	case l.names > maxInlinedNames:
 		return l.model.failAt(n, exportPlain, "functions and branches need names of more than %d bytes", maxInlinedNames)
 	}
 	return nil
+}
+
+// bytesPerPart is how many bytes of names, attributes and metadata are as much
+// work to read as a field.
+const bytesPerPart = 256
+
+// partsOf is how much is read of a NodeProto: its fields, and long ones more than
+// once. Of a tensor the data are not read with the node, and a graph is read
+// afterwards.
+func partsOf(node wire.Message) (parts int) {
+	for f := range node.Fields() {
+		parts++
+		if f.Number() == nodeAttribute {
+			attr := f.Message()
+			for t := range attr.Each(attributeTensor) {
+				for range t.Fields() {
+					parts++
+				}
+			}
+			if t := typeOf(attr); t == typeOfTensor || t == typeGraph {
+				continue
+			}
+		}
+		parts += len(f.Bytes()) / bytesPerPart
+	}
+	return parts
 }
 
 func (l *inliner) append(n *Node) {
@@ -244,6 +272,10 @@ func (l *inliner) call(n *Node, f *function, s *scope) error {
 		return l.model.failAt(n, exportPlain, "functions call each other more than %d deep", maxCalls)
 	case len(n.Inputs) > len(f.inputs) || len(n.Outputs) > len(f.outputs):
 		return l.model.failAt(n, exportAgain, "%d inputs and %d outputs, but %s has %d and %d", len(n.Inputs), len(n.Outputs), f.label, len(f.inputs), len(f.outputs))
+	}
+	l.parts += f.fields
+	if err := l.checkLimits(n); err != nil {
+		return err
 	}
 	inner := &scope{
 		names:   make(map[string]string, len(f.inputs)),
@@ -313,6 +345,12 @@ func (l *inliner) branches(n *Node, s *scope) error {
 		g, ok := n.branch(name)
 		if !ok {
 			return l.model.failAt(n, exportAgain, "it has no graph in its attribute %s", name)
+		}
+		for range g.Fields() {
+			l.parts++
+		}
+		if err := l.checkLimits(n); err != nil {
+			return err
 		}
 		inner := &scope{
 			outer:  s,
