@@ -2,8 +2,11 @@ package graph_test
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"modeldoctor/graph"
@@ -75,5 +78,27 @@ func TestQuantisedNetwork(t *testing.T) {
 	}
 	if !reflect.DeepEqual(seen[0].Logits, seen[1].Logits) || !reflect.DeepEqual(seen[0].Weights, seen[1].Weights) {
 		t.Errorf("quantised %v, %v; as FLOAT %v, %v", seen[0].Logits, seen[0].Weights, seen[1].Logits, seen[1].Weights)
+	}
+}
+
+// TestGridOfNoNumber: a step between activations that is no number is named as
+// what is wrong.
+func TestGridOfNoNumber(t *testing.T) {
+	for _, step := range []float64{math.NaN(), math.Inf(1)} {
+		b := onnxtest.New(20)
+		b.Input("x", onnx.Float, "batch", 3, 2, 2)
+		b.Float("step", nil, []float32{float32(step)})
+		b.Node("Flatten", []string{"x"}, []string{"flat"})
+		b.Node("QuantizeLinear", []string{"flat", "step"}, []string{"q"})
+		b.Node("DequantizeLinear", []string{"q", "step"}, []string{"y"})
+		b.Output("y", onnx.Float, "batch", 12)
+		m, err := onnx.Parse(b.Bytes(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = graph.Build(m, graph.Options{})
+		if want := fmt.Sprintf("scale (input 1) is %v", float32(step)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that holds %q", err, want)
+		}
 	}
 }

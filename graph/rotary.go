@@ -23,7 +23,7 @@ func isRotaryTable(w onnx.Weight) bool {
 		return false
 	}
 	data, err := w.Tensor.Float32s()
-	if err != nil {
+	if err != nil || !isSine(data) {
 		return false
 	}
 	width := shape[len(shape)-1]
@@ -101,12 +101,16 @@ func isFrequencies(w onnx.Weight) bool {
 	if err != nil || !(data[0] > 0) {
 		return false
 	}
+	tolerance := frequencyTolerance
+	if w.Tensor.DType != onnx.Float {
+		tolerance = halfFrequencyTolerance
+	}
 	ratio := float64(data[1]) / float64(data[0])
-	if !(math.Abs(ratio-1) > frequencyTolerance) {
+	if !(math.Abs(ratio-1) > halfFrequencyTolerance) {
 		return false
 	}
 	for i, x := range data[1:] {
-		if !(math.Abs(float64(x)/float64(data[i])-ratio) <= frequencyTolerance*ratio) {
+		if !(math.Abs(float64(x)/float64(data[i])-ratio) <= tolerance*ratio) {
 			return false
 		}
 	}
@@ -114,9 +118,10 @@ func isFrequencies(w onnx.Weight) bool {
 }
 
 // minFrequencies is how many numbers tell a geometric sequence from an accident,
-// and frequencyTolerance how far, relatively, a ratio may be off: half types
-// round.
+// and the tolerances how far, relatively, a ratio may be off: powers are computed
+// in float32, and half types round. What has been trained is off by more.
 const (
-	minFrequencies     = 4
-	frequencyTolerance = 5e-3
+	minFrequencies         = 4
+	frequencyTolerance     = 1e-5
+	halfFrequencyTolerance = 5e-3
 )

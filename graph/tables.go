@@ -12,7 +12,8 @@ const maxTableElements = 1 << 20
 
 // isMask reports whether a tensor that is added or selected holds nothing but
 // zeros and one large negative number, or several very large ones. Its name does
-// not matter: Swin's is called like a parameter.
+// not matter: Swin's is called like a parameter. Without a zero the numbers must
+// be very large: the bias of a sigmoid head may start at −10 throughout.
 func isMask(w onnx.Weight) bool {
 	if w.Tensor.Elements() > maxTableElements || !usedBy(w, "Add", "Where") {
 		return false
@@ -22,9 +23,12 @@ func isMask(w onnx.Weight) bool {
 		return false
 	}
 	var masked float32
+	passes := false
 	for _, x := range data {
 		switch {
-		case x == 0 || x == masked:
+		case x == 0:
+			passes = true
+		case x == masked:
 		case x <= -10 && masked == 0:
 			masked = x
 		case x <= -1e4 && masked <= -1e4:
@@ -32,14 +36,14 @@ func isMask(w onnx.Weight) bool {
 			return false
 		}
 	}
-	return masked != 0
+	return passes && masked != 0 || masked <= -1e4
 }
 
 // isFill reports whether a tensor is one number, over and over, that is written
 // into a region of another: the regions from which Swin's masks are made in the
-// graph.
+// graph. They have no name; a class token that starts at zero has one.
 func isFill(w onnx.Weight) bool {
-	if w.Tensor.Elements() > maxTableElements || !usedBy(w, "ScatterND") {
+	if w.Path != "" || w.Tensor.Elements() > maxTableElements || !usedBy(w, "ScatterND") {
 		return false
 	}
 	for _, u := range w.Uses {

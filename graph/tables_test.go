@@ -26,6 +26,10 @@ func TestTables(t *testing.T) {
 	}{
 		"a mask":                     {"Add", []float32{0, -100, -100, 0, 0, -100, 0, 0, 0, 0, 0, 0}, "mask"},
 		"the lowest number":          {"Add", []float32{0, -3e38, -1e9, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "mask"},
+		"masked throughout":          {"Add", []float32{-1e9, -1e9, -1e9, -1e9}, "mask"},
+		"a sigmoid head's bias":      {"Add", []float32{-10, -10, -10, -10}, ""},
+		"scales and shifts":          {"Mul", []float32{0, 0, 1, 1}, ""},
+		"a trained decay":            {"Mul", []float32{1, 0.5001, 0.25, 0.125}, ""},
 		"a bias of zeros":            {"Add", make([]float32, 12), ""},
 		"a bias":                     {"Add", []float32{0, -100, -99, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"a small bias of two values": {"Add", []float32{0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
@@ -121,24 +125,26 @@ func TestTablesInZoo(t *testing.T) {
 // differ, or a tensor that is written into, may be learned.
 func TestFill(t *testing.T) {
 	for name, c := range map[string]struct {
+		tensor  string
 		updates []float32
 		reason  string
 	}{
-		"a region":       {[]float32{4, 4, 4}, "fill value"},
-		"learned values": {[]float32{4, 4, 5}, ""},
+		"a region":                   {"val_7", []float32{4, 4, 4}, "fill value"},
+		"learned values":             {"val_7", []float32{4, 4, 5}, ""},
+		"a class token that is zero": {"vit.cls_token", []float32{0, 0, 0}, ""},
 	} {
 		b := onnxtest.New(20)
 		b.Input("x", onnx.Float, "batch", 4, 3)
 		b.Float("base", []int{4, 3}, make([]float32, 12))
 		b.Int64("rows", []int{1, 1}, []int64{2})
-		b.Float("updates", []int{1, 3}, c.updates)
-		b.Node("ScatterND", []string{"base", "rows", "updates"}, []string{"regions"})
+		b.Float(c.tensor, []int{1, 3}, c.updates)
+		b.Node("ScatterND", []string{"base", "rows", c.tensor}, []string{"regions"})
 		b.Node("Add", []string{"x", "regions"}, []string{"y"})
 		b.Output("y", onnx.Float, "batch", 4, 3)
 		roles := classifyWeights(parse(t, b))
 		for _, w := range roles.all {
 			want := ""
-			if w.Tensor.Name == "updates" {
+			if w.Tensor.Name == c.tensor {
 				want = c.reason
 			}
 			if got := roles.reasons[w.Tensor]; got != want {

@@ -270,13 +270,24 @@ func TestInlineRefuses(t *testing.T) {
 			}
 			call(b, "F100")
 		}, "more than 24 deep"},
-		"a long function called often": {func(b *onnxtest.Builder) {
-			b.Function(domain, "F", "", []string{"in"}, []string{"out"}, identity, make([]string, 60_000))
-			for i := range 100 {
-				b.Node("F", []string{"x"}, []string{fmt.Sprint(i)}).Domain(domain)
+		"calls of a function with many inputs": {func(b *onnxtest.Builder) {
+			inputs := make([]string, 50_000)
+			for i := range inputs {
+				inputs[i] = fmt.Sprint("in", i)
 			}
-			call(b, "F")
-		}, "more than 800000 operands, attributes and declarations"},
+			b.Function(domain, "F", "", inputs, []string{"out"}, onnxtest.New(20), nil)
+			for range 20 {
+				call(b, "F")
+			}
+		}, "with more than 800000 operands"},
+		"calls of a function with a long attribute": {func(b *onnxtest.Builder) {
+			body := onnxtest.New(20)
+			body.Node("Relu", []string{"in"}, []string{"out"}, onnxtest.Ints("long", make([]int64, 1<<20)...))
+			add(b, "F", body)
+			for range 200 {
+				call(b, "F")
+			}
+		}, "with more than 800000 operands"},
 		"two definitions": {func(b *onnxtest.Builder) { add(b, "F", identity); add(b, "F", identity); call(b, "F") }, "defined twice"},
 		"two inputs of one name": {func(b *onnxtest.Builder) {
 			b.Function(domain, "F", "", []string{"in", "in"}, []string{"out"}, identity, nil)

@@ -38,7 +38,7 @@ func limits() map[string]string {
 		known     = "indices must be known when the graph is read"
 	)
 	return map[string]string{
-		"BatchNormalization":               inference,
+		"BatchNormalization":               "training mode only of weights, which it standardises; its running statistics are not computed",
 		"DequantizeLinear":                 integers,
 		"Dropout":                          inference,
 		"Gemm":                             "alpha 0 is refused",
@@ -46,11 +46,12 @@ func limits() map[string]string {
 		"LpPool":                           "ceil_mode 0",
 		"NonZero":                          "of constants only",
 		"QuantizeLinear":                   integers,
+		"Resize":                           "keep_aspect_ratio_policy stretch",
 		"Scatter":                          "reduction none; " + known,
 		"ScatterElements":                  "reduction none and add; " + known,
 		"ScatterND":                        "reduction none and add; " + known,
 		"Upsample":                         "replaced by Resize in opset 10",
-		"com.microsoft.Attention":          "without masks and caches",
+		"com.microsoft.Attention":          "without masks and caches; not causal",
 		"com.microsoft.DequantizeLinear":   integers,
 		"com.microsoft.MultiHeadAttention": "without padding masks and caches; query, key and value apart",
 		"com.microsoft.QuantizeLinear":     integers,

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"modeldoctor/graph/kernel"
@@ -152,6 +153,11 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 		return g, fmt.Errorf("a scale of type %v is not supported", scale.Type)
 	}
 	g.Scale = Elem[float32](*scale.Const)
+	for i, s := range g.Scale {
+		if f := float64(s); math.IsNaN(f) || math.IsInf(f, 0) {
+			return g, fmt.Errorf("scale (input 1) is %v at element %d", s, i)
+		}
+	}
 	if g.Float == onnx.Undefined {
 		g.Float = scale.Type.DType
 	}
