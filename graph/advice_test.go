@@ -5,35 +5,109 @@ import (
 	"testing"
 
 	"modeldoctor/onnx"
+	"modeldoctor/onnx/onnxtest"
 )
+
+// refusedModel is a classifier whose "features", of shape [batch, 6], spoil makes
+// into "logits".
+func refusedModel(opset int64, spoil func(b *onnxtest.Builder)) *onnxtest.Builder {
+	b := onnxtest.New(opset)
+	b.Input("image", onnx.Float, "batch", 3, 1, 2)
+	b.Node("Flatten", []string{"image"}, []string{"x"})
+	b.Float("head.weight", []int{6, 6}, ramp(36))
+	b.Node("MatMul", []string{"x", "head.weight"}, []string{"features"})
+	spoil(b)
+	b.Output("logits", onnx.Float, "batch", 6)
+	return b
+}
+
+// spoilt applies one operator to the features.
+func spoilt(operator, domain string, attrs ...onnxtest.Attr) func(b *onnxtest.Builder) {
+	return func(b *onnxtest.Builder) {
+		if domain != "" {
+			b.Domain(domain, 1)
+		}
+		b.Node(operator, []string{"features"}, []string{"logits"}, attrs...).Domain(domain)
+	}
+}
 
 // TestAdvice: what is refused comes with what helps against just that.
 func TestAdvice(t *testing.T) {
-	for _, c := range []struct {
-		u    onnx.Unsupported
-		want string
+	for name, c := range map[string]struct {
+		model  *onnxtest.Builder
+		reason string
+		want   string
 	}{
-		{onnx.Unsupported{Op: "MatMulInteger"}, "without quantisation"},
-		{onnx.Unsupported{Op: "QLinearConv"}, "without quantisation"},
-		{onnx.Unsupported{Op: "If", Opset: 17}, "dynamo=True"},
-		{onnx.Unsupported{Op: "SequenceAt"}, "tensors only"},
-		{onnx.Unsupported{Op: "LSTM"}, "recurrent"},
-		{onnx.Unsupported{Op: "Conv", Domain: "com.microsoft.nchwc"}, "one CPU"},
-		{onnx.Unsupported{Op: "BatchNormalization", Opset: 17, Reason: "training_mode 1 is not supported"}, "model.eval()"},
-		{onnx.Unsupported{Reason: "2 initializers are sparse tensors"}, "dense"},
-		{onnx.Unsupported{Op: "Relu", Opset: 99}, "opset_version=20"},
-		{onnx.Unsupported{Op: "Attention", Opset: 20}, "opset_version=23"},
-		{onnx.Unsupported{Op: "Relu"}, "does not import"},
-		{onnx.Unsupported{Op: "Frob", Domain: "my.company"}, "custom operator"},
-		{onnx.Unsupported{Op: "BiasDropout", Domain: "com.microsoft"}, "as it was exported"},
-		{onnx.Unsupported{Op: "Frobnicate"}, "re-export"},
+		"integer product":       {refusedModel(14, spoilt("MatMulInteger", "")), "not supported", "without quantisation"},
+		"quantised convolution": {refusedModel(14, spoilt("QLinearConv", "")), "not supported", "without quantisation"},
+		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
+			b.Float("step", nil, []float32{0.1})
+			b.Node("QuantizeLinear", []string{"features", "step"}, []string{"q"})
+			b.Node("Cast", []string{"q"}, []string{"logits"}, onnxtest.Int("to", int64(onnx.Float)))
+		}), "something else than a DequantizeLinear", "without quantisation"},
+		"control flow": {refusedModel(20, func(b *onnxtest.Builder) {
+			b.Node("Loop", []string{"", "", "features"}, []string{"logits"}, onnxtest.Graph("body", nil))
+		}), "control flow", "dynamo=True"},
+		"branches on the image": {refusedModel(20, func(b *onnxtest.Builder) {
+			b.Int64("all", []int{2}, []int64{0, 1})
+			b.Node("ReduceSum", []string{"features", "all"}, []string{"sum"}, onnxtest.Int("keepdims", 0))
+			b.Float("zero", nil, []float32{0})
+			b.Node("Greater", []string{"sum", "zero"}, []string{"positive"})
+			choice := b.Node("If", []string{"positive"}, []string{"logits"})
+			for _, branch := range []string{"then_branch", "else_branch"} {
+				g := onnxtest.New(20)
+				g.Node("Neg", []string{"features"}, []string{branch})
+				g.Output(branch, onnx.Float, "batch", 6)
+				choice.Attr(onnxtest.Graph(branch, g.GraphBytes()))
+			}
+		}), "which branch is taken", "dynamo=True"},
+		"sequence":  {refusedModel(20, spoilt("SequenceAt", "")), "not supported", "tensors only"},
+		"recurrent": {refusedModel(20, spoilt("LSTM", "")), "not supported", "recurrent"},
+		"layout":    {refusedModel(20, spoilt("Conv", "com.microsoft.nchwc")), "not supported", "one CPU"},
+		"training": {refusedModel(20, func(b *onnxtest.Builder) {
+			b.Float("ones", []int{6}, []float32{1, 1, 1, 1, 1, 1})
+			b.Node("BatchNormalization", []string{"features", "ones", "ones", "ones", "ones"}, []string{"logits"}, onnxtest.Int("training_mode", 1))
+		}), "training", "model.eval()"},
+		"sparse": {refusedModel(20, func(b *onnxtest.Builder) {
+			spoilt("Relu", "")(b)
+			b.GraphField(15, nil)
+		}), "sparse", "dense"},
+		"too new":           {refusedModel(99, spoilt("Relu", "")), "supported in opsets", "opset_version=20"},
+		"needs a newer one": {refusedModel(20, spoilt("Attention", "")), "supported in opsets 23 to", "opset_version=23"},
+		"gone":              {refusedModel(20, spoilt("Upsample", "")), "supported in opsets 7 to 9", "opset_version=9"},
+		"custom":            {refusedModel(20, spoilt("Frob", "my.company")), "not supported", "custom operator"},
+		"contributed":       {refusedModel(20, spoilt("BiasDropout", "com.microsoft")), "not supported", "as it was exported"},
+		"unknown":           {refusedModel(20, spoilt("Frobnicate", "")), "not supported", "re-export"},
 	} {
-		if got := advise(c.u); !strings.Contains(got, c.want) {
-			t.Errorf("%+v: %q, want one about %q", c.u, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			in, err := Inspect(parse(t, c.model), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.Network != nil || len(in.Obstacles) == 0 {
+				t.Fatalf("network %v, obstacles %+v", in.Network, in.Obstacles)
+			}
+			if o := in.Obstacles[0]; !strings.Contains(o.Reason, c.reason) || !strings.Contains(o.Advice, c.want) {
+				t.Errorf("%q: %q, want %q and one about %q", o.Reason, o.Advice, c.reason, c.want)
+			}
+		})
 	}
+}
+
+// TestObstacles: nodes are grouped by operator and reason; whether there may be
+// more is said.
+func TestObstacles(t *testing.T) {
 	list := obstacles([]onnx.Unsupported{{Node: "a", Op: "LSTM"}, {Node: "b", Op: "If"}, {Node: "c", Op: "LSTM"}})
 	if len(list) != 2 || list[0].Node != "a" || list[0].Count != 2 || list[1].Count != 1 {
 		t.Errorf("grouped as %+v", list)
+	}
+	for operator, stopped := range map[string]bool{"Frobnicate": false, "Reshape": true} { // which lacks an input
+		in, err := Inspect(parse(t, refusedModel(20, spoilt(operator, ""))), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(in.Obstacles) != 1 || in.Stopped != stopped {
+			t.Errorf("%s: stopped %v at %+v", operator, in.Stopped, in.Obstacles)
+		}
 	}
 }
