@@ -396,7 +396,7 @@ func unsupportedNodes(m *onnx.Model, registry *op.Registry, live []*onnx.Node) [
 			continue
 		}
 		if _, err := registry.Find(n.Domain, n.OpType, n.Opset); err != nil {
-			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset, Reason: err.Error()})
+			list = append(list, n.Unsupported(err.Error()))
 		}
 	}
 	return list

@@ -37,8 +37,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, refusal{}, err
 			}
-			u := onnx.Unsupported{Node: node.Label(), Op: node.OpType, Domain: node.Domain, Opset: node.Opset, Reason: err.Error()}
-			return nil, refusal{nodes: []onnx.Unsupported{u}, first: true}, nil
+			return nil, refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}, nil
 		}
 	}
 	logits := l.values[output]
@@ -69,7 +68,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 			return nil, refusal{}, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
 		}
 	}
-	if list := withoutGradient(m, n.steps); len(list) > 0 {
+	if list := withoutGradient(n.steps); len(list) > 0 {
 		return nil, refusal{nodes: list}, nil
 	}
 	n.findNecks(image, logits)
@@ -79,15 +78,13 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 
 // withoutGradient lists the steps through which a gradient would have to flow
 // to a weight, but cannot.
-func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
+func withoutGradient(steps []*op.Step) []onnx.Unsupported {
 	var list []onnx.Unsupported
 	moves := map[*op.Value]bool{} // values that a gradient with respect to a weight passes through
 	for _, s := range steps {
 		if _, ok := s.Op.(op.QuantizeLinear); ok && s.Node != nil {
 			// Before a DequantizeLinear of the same grid it has become FakeQuantize.
-			n := s.Node
-			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset,
-				Reason: "its integers are read by something else than a DequantizeLinear of the same scale and zero point, through which no gradient flows"})
+			list = append(list, s.Node.Unsupported("its integers are read by something else than a DequantizeLinear of the same scale and zero point, through which no gradient flows"))
 			continue
 		}
 		if class := op.ClassOf(s.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
@@ -98,9 +95,7 @@ func withoutGradient(m *onnx.Model, steps []*op.Step) []onnx.Unsupported {
 		}
 		moves[s.Out] = true
 		if _, ok := s.Op.(op.Differentiable); !ok && s.Node != nil {
-			n := s.Node
-			list = append(list, onnx.Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset,
-				Reason: fmt.Sprintf("%s has no gradient, and weights lie below it", s.Op.Name())})
+			list = append(list, s.Node.Unsupported(fmt.Sprintf("%s has no gradient, and weights lie below it", s.Op.Name())))
 		}
 	}
 	return list

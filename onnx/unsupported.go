@@ -12,6 +12,11 @@ type Unsupported struct {
 	Reason string `json:"reason"`
 }
 
+// Unsupported says that the node cannot be run, and why.
+func (n *Node) Unsupported(reason string) Unsupported {
+	return Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset, Reason: reason}
+}
+
 // Unsupported lists what keeps the file from being run whatever the operators
 // that are known: control flow other than If, sparse tensors.
 func (m *Model) Unsupported() []Unsupported {
@@ -29,7 +34,7 @@ func (m *Model) Unsupported() []Unsupported {
 		default:
 			continue
 		}
-		list = append(list, Unsupported{Node: n.Label(), Op: n.OpType, Domain: n.Domain, Opset: n.Opset, Reason: reason})
+		list = append(list, n.Unsupported(reason))
 	}
 	return list
 }
