@@ -121,12 +121,9 @@ func lowerRange(c *Call) ([]*Value, error) {
 	var bounds [3]float64
 	t := onnx.Undefined
 	for i, what := range []string{"start", "limit", "delta"} {
-		v, err := c.Need(i)
+		v, err := c.knownNumber(i, what)
 		if err != nil {
 			return nil, err
-		}
-		if v.Const == nil || v.Type.Elements() != 1 {
-			return nil, fmt.Errorf("%s (input %d) must be one known number, found %v", what, i, v.Type)
 		}
 		bounds[i], t = v.Const.AsFloats()[0], v.Type.DType
 	}

@@ -21,12 +21,12 @@ const maxDepth = 1 << 20
 // the depth are nowhere.
 func oneHot(e *emitter) *Value {
 	indices, values := e.input(0), e.input(2)
-	depth := e.input(1)
 	if e.err != nil {
 		return nil
 	}
-	if depth.Const == nil || depth.Type.Elements() != 1 {
-		e.err = fmt.Errorf("depth (input 1) must be one known number, found %v", depth.Type)
+	depth, err := e.knownNumber(1, "depth")
+	if err != nil {
+		e.err = err
 		return nil
 	}
 	n := int64(depth.Const.AsFloats()[0])

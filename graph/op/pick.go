@@ -209,11 +209,7 @@ func addPicks[T Number](p picks, y, x []T) {
 func pickEntries() []Entry {
 	return []Entry{
 		{Name: "GatherElements", Min: 11, Max: MaxOpset, Lower: func(c *Call) ([]*Value, error) {
-			x, err := c.Need(0)
-			if err != nil {
-				return nil, err
-			}
-			axis, err := resolveAxis(c.Node.Int("axis", 0), x.Type.Rank())
+			_, axis, err := c.along(0)
 			if err != nil {
 				return nil, err
 			}

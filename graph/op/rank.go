@@ -97,11 +97,7 @@ func rankEntries() []Entry {
 
 func lowerArg(smallest bool) Lowering {
 	return func(c *Call) ([]*Value, error) {
-		x, err := c.Need(0)
-		if err != nil {
-			return nil, err
-		}
-		axis, err := resolveAxis(c.Node.Int("axis", 0), x.Type.Rank())
+		x, axis, err := c.along(0)
 		if err != nil {
 			return nil, err
 		}
@@ -116,12 +112,7 @@ func lowerArg(smallest bool) Lowering {
 // lowerTopK: k is an attribute before opset 10. Results are sorted even where
 // the node leaves their order open.
 func lowerTopK(c *Call) ([]*Value, error) {
-	e := &emitter{Call: c}
-	x := e.input(0)
-	if e.err != nil {
-		return nil, e.err
-	}
-	axis, err := resolveAxis(c.Node.Int("axis", -1), x.Type.Rank())
+	x, axis, err := c.along(-1)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +126,7 @@ func lowerTopK(c *Call) ([]*Value, error) {
 	if err != nil || len(sizes) != 1 {
 		return nil, fmt.Errorf("expected one k, found %v", k)
 	}
+	e := &emitter{Call: c}
 	places := e.emit(TopK{Axis: axis, K: sizes[0], Smallest: c.Node.Int("largest", 1) == 0}, x)
 	return []*Value{e.emit(GatherElements{axis}, x, places), places}, e.err
 }

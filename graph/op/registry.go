@@ -31,6 +31,26 @@ func (c *Call) Need(i int) (*Value, error) {
 	return nil, fmt.Errorf("input %d is missing", i)
 }
 
+// along returns input 0 and the axis of it that the attribute axis names, def
+// where it is absent.
+func (c *Call) along(def int64) (x *Value, axis int, err error) {
+	if x, err = c.Need(0); err != nil {
+		return nil, 0, err
+	}
+	axis, err = resolveAxis(c.Node.Int("axis", def), x.Type.Rank())
+	return x, axis, err
+}
+
+// knownNumber returns input i, which must be a constant of one element. what
+// names it in the error.
+func (c *Call) knownNumber(i int, what string) (*Value, error) {
+	v, err := c.Need(i)
+	if err == nil && (v.Const == nil || v.Type.Elements() != 1) {
+		err = fmt.Errorf("%s (input %d) must be one known number, found %v", what, i, v.Type)
+	}
+	return v, err
+}
+
 // KnownInts returns the elements of input i, which must be a constant of an
 // integer type; nil where the input is absent. what names it in the error.
 func (c *Call) KnownInts(i int, what string) ([]int64, error) {

@@ -143,11 +143,7 @@ func clearElements(a Array, at, n int) {
 
 func scatterEntries() []Entry {
 	elements := func(c *Call) (picker, error) {
-		x, err := c.Need(0)
-		if err != nil {
-			return nil, err
-		}
-		axis, err := resolveAxis(c.Node.Int("axis", 0), x.Type.Rank())
+		_, axis, err := c.along(0)
 		return GatherElements{axis}, err
 	}
 	return []Entry{

@@ -214,11 +214,7 @@ func sliceBounds(d int, start, end, step int64) (first, size, stride int) {
 // equal parts: as many as outputs, or num_outputs (opset 18), the last smaller
 // where they do not divide the axis.
 func lowerSplit(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	axis, err := resolveAxis(c.Node.Int("axis", 0), x.Type.Rank())
+	x, axis, err := c.along(0)
 	if err != nil {
 		return nil, err
 	}

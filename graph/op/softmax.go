@@ -210,20 +210,15 @@ func transposeMatrices[T kernel.Float](c *kernel.Context, x, y []T, stack, rows,
 // default; since then it is one axis, the last by default.
 func lowerSoftmax(along func(axis int) Op) Lowering {
 	return func(c *Call) ([]*Value, error) {
-		x, err := c.Need(0)
-		if err != nil {
-			return nil, err
-		}
-		rank := x.Type.Rank()
 		def := int64(-1)
 		if c.Opset < 13 {
 			def = 1
 		}
-		axis, err := resolveAxis(c.Node.Int("axis", def), rank)
+		x, axis, err := c.along(def)
 		if err != nil {
 			return nil, err
 		}
-		if c.Opset >= 13 || axis == rank-1 {
+		if c.Opset >= 13 || axis == x.Type.Rank()-1 {
 			return one(c.Emit(along(axis), x))
 		}
 		shape := x.Type.Shape
