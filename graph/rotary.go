@@ -19,11 +19,11 @@ const rotaryTable = "rotary table"
 // embeddings.
 func isRotaryTable(w onnx.Weight) bool {
 	shape := w.Tensor.Shape
-	if w.Tensor.Elements() > maxTableElements || len(shape) < 2 || shape[len(shape)-1]%2 != 0 || !usedBy(w, "Mul") {
+	if len(shape) < 2 || shape[len(shape)-1]%2 != 0 {
 		return false
 	}
-	data, err := w.Tensor.Float32s()
-	if err != nil || !isSine(data) {
+	data := tableUsedBy(w, "Mul")
+	if !isSine(data) {
 		return false
 	}
 	width := shape[len(shape)-1]
@@ -44,10 +44,10 @@ func (r *weightRoles) excludeRotaryPairs() {
 	}
 	var tables []table
 	for _, w := range r.all {
-		if !r.candidate(w.Tensor) || len(w.Tensor.Shape) < 2 || w.Tensor.Elements() > maxTableElements || !usedBy(w, "Mul") {
+		if !r.candidate(w.Tensor) || len(w.Tensor.Shape) < 2 {
 			continue
 		}
-		if data, err := w.Tensor.Float32s(); err == nil && isSine(data) {
+		if data := tableUsedBy(w, "Mul"); isSine(data) {
 			tables = append(tables, table{w.Tensor, data})
 		}
 	}
@@ -94,11 +94,11 @@ func onUnitCircle(a, b []float32) bool {
 // of the one before, that others are multiplied or divided by.
 func isFrequencies(w onnx.Weight) bool {
 	n := w.Tensor.Elements()
-	if n < minFrequencies || n > maxTableElements || n != slices.Max(w.Tensor.Shape) || !usedBy(w, "Mul", "Div", "MatMul", "Expand") {
+	if n < minFrequencies || n != slices.Max(w.Tensor.Shape) {
 		return false
 	}
-	data, err := w.Tensor.Float32s()
-	if err != nil || !(data[0] > 0) {
+	data := tableUsedBy(w, "Mul", "Div", "MatMul", "Expand")
+	if data == nil || !(data[0] > 0) {
 		return false
 	}
 	tolerance := frequencyTolerance

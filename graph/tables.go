@@ -15,11 +15,8 @@ const maxTableElements = 1 << 20
 // not matter: Swin's is called like a parameter. Without a zero the numbers must
 // be very large: the bias of a sigmoid head may start at −10 throughout.
 func isMask(w onnx.Weight) bool {
-	if w.Tensor.Elements() > maxTableElements || !usedBy(w, "Add", "Where") {
-		return false
-	}
-	data, err := w.Tensor.Float32s()
-	if err != nil {
+	data := tableUsedBy(w, "Add", "Where")
+	if data == nil {
 		return false
 	}
 	var masked float32
@@ -43,27 +40,27 @@ func isMask(w onnx.Weight) bool {
 // into a region of another: the regions from which Swin's masks are made in the
 // graph. They have no name; a class token that starts at zero has one.
 func isFill(w onnx.Weight) bool {
-	if w.Path != "" || w.Tensor.Elements() > maxTableElements || !usedBy(w, "ScatterND") {
+	if w.Path != "" || slices.ContainsFunc(w.Uses, func(u onnx.Use) bool { return u.Input != 2 }) {
 		return false
 	}
+	data := tableUsedBy(w, "ScatterND")
+	return data != nil && !slices.ContainsFunc(data, func(x float32) bool { return x != data[0] })
+}
+
+// tableUsedBy returns the values of a tensor that has uses, all by the given
+// operators; nil for others, and for those that are too large or cannot be read.
+func tableUsedBy(w onnx.Weight, operators ...string) []float32 {
 	for _, u := range w.Uses {
-		if u.Input != 2 {
-			return false
+		if !slices.Contains(operators, u.Node.OpType) {
+			return nil
 		}
+	}
+	if len(w.Uses) == 0 || w.Tensor.Elements() > maxTableElements {
+		return nil
 	}
 	data, err := w.Tensor.Float32s()
 	if err != nil {
-		return false
+		return nil
 	}
-	return !slices.ContainsFunc(data, func(x float32) bool { return x != data[0] })
-}
-
-// usedBy reports whether a tensor has uses, all by the given operators.
-func usedBy(w onnx.Weight, operators ...string) bool {
-	for _, u := range w.Uses {
-		if !slices.Contains(operators, u.Node.OpType) {
-			return false
-		}
-	}
-	return len(w.Uses) > 0
+	return data
 }
