@@ -56,7 +56,7 @@ func (n *Network) weightsByTensor() map[*onnx.Tensor]*Weight {
 // structure is what naming by position needs to know.
 type structure struct {
 	steps      []*op.Step
-	named      []*Weight // those for which the file gives a name
+	named      []*Weight // those for which the file gives a name, in order of first use
 	blocks     []blockSpan
 	headStart  int            // step at which the head begins
 	modules    map[int]string // step of a weight's use -> module name
@@ -194,9 +194,10 @@ func (p *structure) prefix(w *Weight, block int) string {
 	}
 	var common []string
 	modules := map[string]bool{}
-	for _, other := range p.named {
-		if other.first < b.start || other.first >= end {
-			continue
+	from, _ := slices.BinarySearchFunc(p.named, b.start, func(w *Weight, start int) int { return w.first - start })
+	for _, other := range p.named[from:] {
+		if other.first >= end {
+			break
 		}
 		path := strings.Split(other.Name, ".")
 		module := path[:len(path)-1]
