@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -151,6 +152,7 @@ type inliner struct {
 	parts int             // fields that were read for them, over again for every call
 	names int             // bytes of the names that were made up
 	taken map[string]bool // names of values; nil until the first is made up
+	next  map[string]int  // the number to try for a name that was taken
 	// constants are the values made of one AttributeProto or initializer, by its
 	// offset: it is one tensor of the file however often its function is called.
 	constants map[int64]string
@@ -463,28 +465,25 @@ func (l *inliner) declare(n *Node, message wire.Message, field protowire.Number,
 
 // prefixOf begins the names of what a node stands for.
 func prefixOf(n *Node) string {
-	name := n.Name
-	if name == "" {
-		name = n.OpType
-		if i := slices.IndexFunc(n.Outputs, func(s string) bool { return s != "" }); i >= 0 {
-			name = n.Outputs[i]
-		}
-	}
-	return name + "/"
+	return cmp.Or(n.Name, n.firstOutput(), n.OpType) + "/"
 }
 
 // free returns a name that no value has: the one that is asked for, or with the
 // scope's prefix and a number.
 func (l *inliner) free(name string, s *scope) string {
 	if l.taken == nil {
-		l.taken = l.model.valueNames()
+		l.taken, l.next = l.model.valueNames(), map[string]int{}
 	}
 	if l.taken[name] && s.outer != nil {
 		name = s.prefix + name
 	}
 	free := name
-	for i := 2; l.taken[free]; i++ {
-		free = name + "_" + strconv.Itoa(i)
+	if l.taken[name] {
+		i := max(2, l.next[name])
+		for l.taken[name+"_"+strconv.Itoa(i)] {
+			i++
+		}
+		free, l.next[name] = name+"_"+strconv.Itoa(i), i+1
 	}
 	l.taken[free] = true
 	l.names += len(free)

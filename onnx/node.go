@@ -47,14 +47,20 @@ func (n *Node) Label() string {
 	if n.Name != "" {
 		return fmt.Sprintf("node %q (%s)", n.Name, n.OpType)
 	}
-	output := ""
-	if i := slices.IndexFunc(n.Outputs, func(s string) bool { return s != "" }); i >= 0 {
-		output = n.Outputs[i]
-	}
 	if n.Index < 0 {
-		return fmt.Sprintf("node (%s, output %q)", n.OpType, output)
+		return fmt.Sprintf("node (%s, output %q)", n.OpType, n.firstOutput())
 	}
-	return fmt.Sprintf("node #%d (%s, output %q)", n.Index, n.OpType, output)
+	return fmt.Sprintf("node #%d (%s, output %q)", n.Index, n.OpType, n.firstOutput())
+}
+
+// firstOutput is the first result that is used, "" where there is none.
+func (n *Node) firstOutput() string {
+	for _, name := range n.Outputs {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // Subgraph reports whether an attribute is a graph: control flow.

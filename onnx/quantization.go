@@ -204,13 +204,8 @@ func (t *Tensor) dequantize(s *wire.Splice, x []float32) error {
 	if err != nil {
 		return err
 	}
-	own := map[int64]bool{} // the nodes of the graph itself
-	for n := range t.model.graph.Each(graphNode) {
-		offset, _ := n.Range()
-		own[offset] = true
-	}
 	for _, n := range append(slices.Clone(q.Nodes), t.Node) {
-		if n != nil && !own[n.Offset] {
+		if n != nil && n.inlined {
 			return t.fail(fmt.Sprintf("it cannot be stored as %v: %s stands in a function or a branch", q.DType, n.Label()), "store it quantised, without --dequantize")
 		}
 	}
