@@ -8,12 +8,13 @@ import (
 )
 
 // fuse replaces known patterns among the steps below logits by fused Ops, which
-// run faster and keep less in memory, and returns what steps there are then. The program means the same before and after: a test runs
-// every model both ways.
+// run faster and keep less in memory, and returns what steps there are then. The
+// program means the same before and after: a test runs every model both ways.
 //
 // Passes are run in order, each over all steps. The layout passes come after
 // the linear ones, because moving a Transpose past a Linear is what lets two of
 // them cancel.
+//
 // A panic of a pass, which is a mistake in it and not of the file, is an error that
 // names the node.
 func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, err error) {

@@ -150,11 +150,11 @@ func (d DType) holds(v uint64) bool {
 }
 
 // Float32s returns the elements of a FLOAT, FLOAT16, BFLOAT16 or DOUBLE tensor,
-// or the values of a quantised weight, in the order of the file. Where [Tensor.Mapped] holds it is a view of the
-// file, at any alignment, shared, never to be written to and valid until the
-// model is closed; otherwise a fresh slice of the caller's own. FLOAT16 and
-// BFLOAT16 widen exactly; a DOUBLE is rounded to nearest, beyond the range of
-// float32 to an infinity.
+// or the values of a quantised weight, in the order of the file. Where
+// [Tensor.Mapped] holds it is a view of the file, at any alignment, shared, never
+// to be written to and valid until the model is closed; otherwise a fresh slice
+// of the caller's own. FLOAT16 and BFLOAT16 widen exactly; a DOUBLE is rounded to
+// nearest, beyond the range of float32 to an infinity.
 func (t *Tensor) Float32s() ([]float32, error) {
 	if t.quantization != nil {
 		return t.dequantized()

@@ -21,8 +21,8 @@ type Use struct {
 	Node  *Node
 	Input int // which of the node's inputs
 	// Chain holds the nodes that only rearrange, convert or select what the
-	// tensor holds (Identity, Transpose, Reshape, Cast, DequantizeLinear, Slice, …) between it and
-	// Node, nearest to the tensor first.
+	// tensor holds (Identity, Transpose, Reshape, Cast, DequantizeLinear, Slice,
+	// …) between it and Node, nearest to the tensor first.
 	Chain []*Node
 	// Path is the name that this use suggests, "" if it suggests none. It
 	// differs from the weight's own where one tensor serves several modules,
@@ -99,9 +99,9 @@ func (u uses) of(value string, chain []*Node) []Use {
 }
 
 // Weights returns every constant that has elements and for which
-// [Tensor.HoldsFloats] holds, used or not:
-// the initializers in file order, then the values of Constant nodes. Their
-// names are recovered from what the exporter left: see [NameSource].
+// [Tensor.HoldsFloats] holds, used or not: the initializers in file order, then
+// the values of Constant nodes. Their names are recovered from what the exporter
+// left: see [NameSource].
 func (m *Model) Weights() []Weight {
 	u := m.uses()
 	var weights []Weight

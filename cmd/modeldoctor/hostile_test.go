@@ -112,9 +112,12 @@ func measured() {
 
 // classifier writes a model of 8×8 images whose nodes write makes: they lead from
 // "pixels" to "logits".
-func classifier(write func(b *onnxtest.Builder)) func() []byte {
+func classifier(write func(b *onnxtest.Builder)) func() []byte { return ofOpset(20, write) }
+
+// ofOpset is classifier with the operators of some version.
+func ofOpset(version int64, write func(b *onnxtest.Builder)) func() []byte {
 	return func() []byte {
-		b := onnxtest.New(20)
+		b := onnxtest.New(version)
 		b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
 		write(b)
 		b.Output("logits", onnx.Float, "batch", 192)
@@ -208,20 +211,8 @@ func hostileStructures() []hostileFile {
 			b.Float("scale", []int{192}, make([]float32, 192))
 			b.Node("LayerNormalization", []string{"flat", "scale"}, []string{"normal", "", "", "logits"})
 		}), "logits"},
-		{"absurd opset", func() []byte {
-			b := onnxtest.New(1 << 62)
-			b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
-			flat(b)
-			b.Output("logits", onnx.Float, "batch", 192)
-			return b.Bytes()
-		}, "opset 4611686018427387904"},
-		{"negative opset", func() []byte {
-			b := onnxtest.New(-1)
-			b.Input("pixels", onnx.Float, "batch", 3, 8, 8)
-			flat(b)
-			b.Output("logits", onnx.Float, "batch", 192)
-			return b.Bytes()
-		}, "opset -1"},
+		{"absurd opset", ofOpset(1<<62, flat), "opset 4611686018427387904"},
+		{"negative opset", ofOpset(-1, flat), "opset -1"},
 		{"huge image", func() []byte {
 			b := onnxtest.New(20)
 			b.Input("pixels", onnx.Float, "batch", 3, 1<<31, 1<<31)
