@@ -27,7 +27,7 @@ import (
 	"slices"
 	"sync"
 
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 // A layout is a form of a data set.

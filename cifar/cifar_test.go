@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 // pixel is byte j of image i of every set that these tests and

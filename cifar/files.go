@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 // Limits on what is read into memory or decompressed.

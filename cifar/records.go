@@ -6,8 +6,8 @@ import (
 	"image"
 	"slices"
 
-	"modeldoctor/cifar/internal/pickle"
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/cifar/internal/pickle"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 const (

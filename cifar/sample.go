@@ -6,8 +6,8 @@ import (
 	"slices"
 	"sync"
 
-	"modeldoctor/cifar/internal/residual"
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/cifar/internal/residual"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 //go:generate go run ./internal/makesample -data ../../shared/data/cifar-100-binary -out sample

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"modeldoctor/dataset"
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // sampleRecords decodes a split of the sample.

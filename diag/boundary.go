@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/internal/spill"
 )
 
 // A boundary holds the activations of all examples at one neck and advances

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // descent is steps of full-batch gradient descent within a layer.

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // A Candidate is a way of preprocessing the same images.

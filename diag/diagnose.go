@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/internal/spill"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Phases of a diagnosis, as Options.Progress is told. Measuring a layer is a

@@ -3,7 +3,7 @@ package diag
 import (
 	"math"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Gradients at or below these shares are rounding errors. A key's bias, for

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/dataset"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 func TestMeasureTemperature(t *testing.T) {

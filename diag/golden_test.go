@@ -10,11 +10,11 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/cifar"
-	"modeldoctor/dataset"
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/internal/fixture"
+	"github.com/modeldoctor/modeldoctor/cifar"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/fixture"
 )
 
 // The golden numbers were computed in float64 by an independent

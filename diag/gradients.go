@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 
-	"modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
 // quarters is the number of parts that the examples are dealt into, indexed by

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Limits of a line search.

@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 func TestLineSearch(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/dataset"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // measureGroup takes the gradients of a group of layers, ordered by neck, in

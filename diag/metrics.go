@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // A baseline is what one forward pass over all examples says about the

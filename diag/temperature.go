@@ -1,6 +1,6 @@
 package diag
 
-import "modeldoctor/metric"
+import "github.com/modeldoctor/modeldoctor/metric"
 
 // measureTemperature fits one temperature on all examples, and measures on each
 // half, whose border is at position middle, the drop in loss of the temperature

@@ -3,8 +3,8 @@ package diag
 import (
 	"context"
 
-	"modeldoctor/dataset"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // MinTransferExamples is the smallest number of examples for which there is a

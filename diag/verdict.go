@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Limits of the rules, besides Options.Threshold.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // healthy returns a report of a model with loss 2 in which no rule is breached,

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Obstacle is what stands in a model's way, once for all nodes of one operator

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // refusedModel is a classifier whose "features", of shape [batch, 6], spoil makes

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
 )

@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // writeViTB16 writes a ViT-B/16 with random weights beside the test.

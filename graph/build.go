@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"sync"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Options says how a model is read.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // fuse replaces known patterns among the steps below logits by fused Ops, which

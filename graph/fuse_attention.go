@@ -3,7 +3,7 @@ package graph
 import (
 	"slices"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // fuseAttention replaces softmax(c·QKᵀ)·V by one Op. It is anchored at the

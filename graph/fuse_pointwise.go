@@ -3,7 +3,7 @@ package graph
 import (
 	"math"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // near reports whether an exporter's constant is the one meant: they come in

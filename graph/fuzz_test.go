@@ -10,8 +10,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // FuzzFold edits real models where it hurts, without breaking their form: sizes,

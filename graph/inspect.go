@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // NewestExport is the newest opset among the exports whose logits and gradients

@@ -3,7 +3,7 @@ package graph
 import (
 	"slices"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // layout describes how the elements of a value are read from a source that it

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // offsets lists, in order, the source element that each element of a layout

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // Loss chooses what training lowers: the cross-entropy or one of its

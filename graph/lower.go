@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // bind lowers the live nodes at one batch size and returns the network without

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // FromPosition is the source of a name that the file does not give: where the

@@ -3,7 +3,7 @@ package graph
 import (
 	"slices"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // findNecks finds the values that every path from the image to the logits

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // TestQuantisedNetwork compares a network whose matrix is stored as integers

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Rotary position embeddings turn pairs of channels by angles that are the

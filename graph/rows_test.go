@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
 // TestRowsAreIndependent: everything computed for an example, the activations

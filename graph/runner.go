@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/graph/exec"
-	"modeldoctor/graph/kernel"
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/exec"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Runner computes spans of a network: activations, losses and gradients. It

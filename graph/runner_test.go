@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // fixtureModels are the repository's models.

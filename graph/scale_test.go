@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // endings are models that differ in how the logits come about: from "h", three

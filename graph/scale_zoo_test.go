@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // scaleTolerance is relative to the largest logit: one more rounding of each

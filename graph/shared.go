@@ -3,7 +3,7 @@ package graph
 import (
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Shared returns the uses of a weight, by its index, when its tensor serves

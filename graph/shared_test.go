@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // vectorModel begins a model whose image of six values is seen as two vectors

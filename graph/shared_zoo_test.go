@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // sharedWeights are the weights of the zoo that serve several places. All

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/exec"
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/exec"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )

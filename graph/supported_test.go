@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 var update = flags.Bool("update", false, "write docs/supported.md")

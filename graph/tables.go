@@ -3,7 +3,7 @@ package graph
 import (
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // maxTableElements bounds the tensors that are read to see whether they are

@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // TestTables tells constants that are stored like parameters from parameters, by

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Weight is one tensor of the file that gradients are taken of, in the form in

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/graph/kernel"
-	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Tolerances against the zoo's records. Logits are relative to the largest

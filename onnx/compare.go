@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Comparison says what differs between two model files, the first, a, and the

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"modeldoctor/internal/atomicfile"
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // DataFile is an external data file that a draft refers to.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"modeldoctor/internal/atomicfile"
+	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
 )
 
 // Draft is a patched copy of a model: complete and on disk, but not yet under

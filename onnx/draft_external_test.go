@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // externalModel writes a model to dir with the tensors "a" and "b" in w.data, "c"

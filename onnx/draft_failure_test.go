@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // childTask is the environment variable that makes a test's process the child of

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TestDraftToFullDisk writes, in a process of its own, beyond the largest file

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TestZooDrafts saves every model of the zoo into another folder: unpatched,

@@ -13,7 +13,7 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // external completes a tensor whose data lie in another file. Whether that file

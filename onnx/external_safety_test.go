@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // TestExternalLocations has a model name its data file in every way that could lead

@@ -3,7 +3,7 @@ package onnx
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Field numbers of onnx.proto, by message.

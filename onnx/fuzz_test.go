@@ -9,8 +9,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // FuzzParse states what holds of every file that is accepted: onnx-go hands back

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // halfFormat describes a 16-bit format, to test both with the same code.

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // The rest of the program sees one list of nodes. This file makes it: the call

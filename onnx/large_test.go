@@ -8,8 +8,8 @@ import (
 	"runtime"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // sparseFile writes long runs of zeros as holes.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Model is an open model file. It is safe for concurrent reading; its exported

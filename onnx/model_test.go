@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 func TestGraph(t *testing.T) {

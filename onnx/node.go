@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Node is one operation of the graph. Nodes are shared and not to be changed.

@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Edits is what a patched copy of a model holds in place of the original's. The

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // TestDataBeyondFourGigabytes reads, drafts and compares a model whose external data

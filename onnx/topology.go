@@ -6,7 +6,7 @@ import (
 	onnxgo "github.com/owulveryck/onnx-go"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Names in the topology model begin with a byte that keeps the file's names

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // zooCase is what the zoo's case.json says about a model's file.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // TestCalibrated trains at the temperature that fits V, and folds it into the

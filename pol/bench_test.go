@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"modeldoctor/graph"
-	"modeldoctor/internal/fixture"
-	"modeldoctor/internal/peak"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/fixture"
+	"github.com/modeldoctor/modeldoctor/internal/peak"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // patterns are images of no meaning, with labels.

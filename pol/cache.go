@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"modeldoctor/diag"
-	"modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/internal/spill"
 )
 
 // A cache gives the activations of a set's examples at one neck, below which no

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/diag"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Evaluation is what one version of a model makes of a set of examples.

@@ -5,8 +5,8 @@ import (
 	"os"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // sameBits compares weights bit for bit.

@@ -9,14 +9,14 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/cifar"
-	"modeldoctor/dataset"
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/internal/fixture"
-	"modeldoctor/internal/shareddata"
-	"modeldoctor/metric"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/cifar"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/fixture"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // fixtureModel is the small vision transformer of the fixtures, which a

@@ -3,7 +3,7 @@ package pol
 import (
 	"slices"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // A group is the weights of some layers, taken together.

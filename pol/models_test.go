@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // samples are examples held in memory.

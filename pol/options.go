@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // Model is what a treatment needs of a network.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // Rule says how a step displaces the perturbed weights before the gradient of

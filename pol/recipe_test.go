@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // TestChoose resolves every choice.

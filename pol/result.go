@@ -3,7 +3,7 @@ package pol
 import (
 	"time"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Result is the outcome of a treatment. Losses are in nats per example.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // savedState is what a state is written as after some of a treatment's epochs.

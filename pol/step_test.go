@@ -8,8 +8,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // startStep returns a trainer before its first step, with the model reading the

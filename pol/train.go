@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"modeldoctor/graph"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // crossEntropy is the loss of everything but the update's gradient.

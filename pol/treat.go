@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // The phases that Options.Progress is told of. Training is a phase for each

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // TestBestEpoch keeps the epoch with the lowest loss on V, whichever it is: of

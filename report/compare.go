@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 type jsonCompare struct {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // comparison has a row of every kind: over three seeds, of one run, stopped,

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"modeldoctor/graph"
-	"modeldoctor/metric"
-	"modeldoctor/onnx"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
 
 	"github.com/google/go-cmp/cmp"
 )

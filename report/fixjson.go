@@ -4,9 +4,9 @@ import (
 	"io"
 	"time"
 
-	"modeldoctor/metric"
-	"modeldoctor/onnx"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 type jsonFix struct {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // FixPlanText writes a plan for a person: what would be done, and what that

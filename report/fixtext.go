@@ -7,9 +7,9 @@ import (
 	"strings"
 	"unicode"
 
-	"modeldoctor/graph"
-	"modeldoctor/metric"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // FixText writes a treatment for a person: what was read and done, the epochs,

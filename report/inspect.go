@@ -6,8 +6,8 @@ import (
 	"maps"
 	"slices"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Inspect is the result of the command inspect.

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"io"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // writeJSON writes v indented, with a newline at the end. HTML characters are

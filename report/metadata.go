@@ -2,7 +2,7 @@ package report
 
 import (
 	"encoding/json"
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // fixNote is what a treated file says of its treatment. Nothing in it depends on

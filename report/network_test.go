@@ -3,9 +3,9 @@ package report
 import (
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // inspection is that of a small model with a weight, an operator of the given

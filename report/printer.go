@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 
 	"github.com/rivo/uniseg"
 )

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // Probe is the result of the command probe.

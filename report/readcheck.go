@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // maxReport is the size in bytes up to which a report is read. That of a model
@@ -24,7 +24,7 @@ type CheckFile struct {
 	Granularity string // block, module or tensor
 	// Report says whether it is complete and calibrated, and holds of each layer
 	// name, index, number of parameters, status, κ, and ΔL̂ with its interval:
-	// what [modeldoctor/pol.Choice.Choose] looks at. Everything else is zero.
+	// what [github.com/modeldoctor/modeldoctor/pol.Choice.Choose] looks at. Everything else is zero.
 	Report *diag.Report
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/pol"
 
 	"github.com/google/go-cmp/cmp"
 )

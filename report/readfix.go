@@ -7,7 +7,7 @@ import (
 	"io"
 	"math"
 
-	"modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // FixFile is what compare reads of a report that FixJSON has written.

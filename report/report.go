@@ -15,8 +15,8 @@
 package report
 
 import (
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // SchemaVersion is the version of every JSON document. It rises when a field

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // RulesText lists the rules, a line each.

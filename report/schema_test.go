@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // table prints the layers. Columns are as wide as their widest cell; the last

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // CheckText writes a diagnosis for a person: what was read, the model's

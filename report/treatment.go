@@ -1,9 +1,9 @@
 package report
 
 import (
-	"modeldoctor/metric"
-	"modeldoctor/onnx"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // Part is a part of a data set.

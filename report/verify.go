@@ -5,8 +5,8 @@ import (
 	"io"
 	"strings"
 
-	"modeldoctor/metric"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 type jsonVerify struct {

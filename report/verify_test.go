@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/metric"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // variant builds a small model. changed alters a weight and what else can differ.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 type jsonWeight struct {

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/pol"
 
 	"github.com/urfave/cli/v2"
 )

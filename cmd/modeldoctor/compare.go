@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"modeldoctor/pol"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/cifar"
-	"modeldoctor/dataset"
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/cifar"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

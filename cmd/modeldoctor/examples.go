@@ -8,9 +8,9 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"modeldoctor/dataset"
-	"modeldoctor/diag"
-	"modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
 )
 
 // examples gives a labelled set in the layout of a network's input. With views,

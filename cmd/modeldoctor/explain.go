@@ -4,8 +4,8 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"modeldoctor/diag"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

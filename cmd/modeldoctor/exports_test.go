@@ -14,8 +14,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TestFixExports treats one model of each exporter and storage form, in its own

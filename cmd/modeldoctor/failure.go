@@ -8,10 +8,10 @@ import (
 	"strings"
 	"unicode"
 
-	"modeldoctor/dataset"
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
 
 	"github.com/urfave/cli/v2"
 )

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"modeldoctor/diag"
-	"modeldoctor/internal/peak"
-	"modeldoctor/pol"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/internal/peak"
+	"github.com/modeldoctor/modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/dataset"
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func TestFlagsFirst(t *testing.T) {

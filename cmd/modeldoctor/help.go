@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/internal/atomicfile"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"

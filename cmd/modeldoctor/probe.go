@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"modeldoctor/graph"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

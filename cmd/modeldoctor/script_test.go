@@ -16,10 +16,10 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/diag"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"

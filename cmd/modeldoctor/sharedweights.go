@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/urfave/cli/v2"
 )

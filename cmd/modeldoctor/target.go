@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"modeldoctor/internal/atomicfile"
-	"modeldoctor/onnx"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

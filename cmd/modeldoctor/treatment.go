@@ -9,11 +9,11 @@ import (
 	"os"
 	"slices"
 
-	"modeldoctor/diag"
-	"modeldoctor/graph"
-	"modeldoctor/onnx"
-	"modeldoctor/pol"
-	"modeldoctor/report"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // TestUntie treats one block of models in which tensors serve several blocks:

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph"
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // TestZooRoundTrip takes every model of the zoo through the whole program, as a

@@ -3,7 +3,7 @@ package exec
 import (
 	"fmt"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
 // StepError says which step of a plan could not be computed.

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/google/go-cmp/cmp"
 	"gorgonia.org/gorgonia"

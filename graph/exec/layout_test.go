@@ -4,8 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"modeldoctor/graph/op"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )

@@ -9,8 +9,8 @@ import (
 	"unsafe"
 	"weak"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
 )

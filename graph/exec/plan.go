@@ -8,8 +8,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
 )

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func attentionEntries() []Entry {

@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
 func TestPackedAttentionGradient(t *testing.T) {

@@ -1,7 +1,7 @@
 package op
 
 import (
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 
 	"gorgonia.org/gorgonia"
 )

@@ -1,8 +1,8 @@
 package op
 
 import (
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // The comparisons take two inputs of one element type and broadcast them; the

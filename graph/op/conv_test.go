@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func TestConvGradient(t *testing.T) {

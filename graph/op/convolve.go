@@ -1,6 +1,6 @@
 package op
 
-import "modeldoctor/graph/kernel"
+import "github.com/modeldoctor/modeldoctor/graph/kernel"
 
 // convolution is a convolution with all sizes known. An image is computed as a
 // matrix product of the filters with its columns: the input elements that each

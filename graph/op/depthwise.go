@@ -1,6 +1,6 @@
 package op
 
-import "modeldoctor/graph/kernel"
+import "github.com/modeldoctor/modeldoctor/graph/kernel"
 
 // depthwise convolves each channel with its own filters.
 func depthwise[T kernel.Float](c *kernel.Context, n convolution, x, weights, bias, y []T) {

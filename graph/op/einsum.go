@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func einsumEntries() []Entry {

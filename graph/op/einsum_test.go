@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // einsumByDefinition sums the products of the operands over all values of the

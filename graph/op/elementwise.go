@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // elementwise is the family of operations that work element by element, with

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )

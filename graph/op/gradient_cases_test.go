@@ -1,8 +1,8 @@
 package op
 
 import (
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // pointwiseGradients are the cases of the operators that work element by

@@ -1,6 +1,6 @@
 package op
 
-import "modeldoctor/onnx/onnxtest"
+import "github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 
 // layoutGradients are the cases of the operators that move and select elements.
 func layoutGradients() []gradientCase {

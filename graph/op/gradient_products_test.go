@@ -1,6 +1,6 @@
 package op
 
-import "modeldoctor/onnx/onnxtest"
+import "github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 
 // productGradients are the cases of matrix products, windows and attention.
 func productGradients() []gradientCase {

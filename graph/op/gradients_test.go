@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // gradientCase is one node whose gradient is compared with finite differences.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"sync"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // knownEntries lists the operators whose results are known when the graph is

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // counting returns a DOUBLE array 0, 1, 2, …: every element tells where it came

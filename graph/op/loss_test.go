@@ -5,8 +5,8 @@ import (
 	"math"
 	"testing"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // exampleLosses are the losses of this package, with parameters at their ends

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/internal/shareddata"
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // Tolerance of the ONNX backend test suite on float outputs.

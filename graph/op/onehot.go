@@ -3,7 +3,7 @@ package op
 import (
 	"fmt"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func oneHotEntries() []Entry {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 
 	"gorgonia.org/gorgonia"
 )

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Kind says where a value comes from.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TopK gives the places, INT64, of the K largest elements along Axis, the

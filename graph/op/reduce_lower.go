@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // reductions lists the Reduce operators. All take their axes from an attribute

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sort"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Call is one ONNX node being lowered.

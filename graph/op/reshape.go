@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 
 	"gorgonia.org/gorgonia"
 )

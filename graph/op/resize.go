@@ -5,8 +5,8 @@ import (
 	"math"
 	"slices"
 
-	"modeldoctor/graph/kernel"
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )

@@ -3,7 +3,7 @@ package op
 import (
 	"fmt"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 
 	"gorgonia.org/gorgonia"
 )

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
 // copyGrain is the number of elements that one task of a copy moves.

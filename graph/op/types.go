@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Type is the element type and the shape of a value. The shape is always

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/internal/spill"
 )
 
 // TestFull writes beyond what a file may have, as to a full disk: an error that

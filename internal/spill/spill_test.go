@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/internal/spill"
 )
 
 // numbers counts upwards from a number.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // ViT describes a vision transformer with random weights, for tests and

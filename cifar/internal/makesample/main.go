@@ -17,7 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"modeldoctor/cifar/internal/residual"
+	"github.com/modeldoctor/modeldoctor/cifar/internal/residual"
 )
 
 const (

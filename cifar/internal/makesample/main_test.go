@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"modeldoctor/cifar/internal/residual"
-	"modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/cifar/internal/residual"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
 // TestSampleIsCurrent makes the sample again. Images are compared, not files,

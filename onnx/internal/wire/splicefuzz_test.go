@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // FuzzSplice puts a field behind another and one at the end of the message that

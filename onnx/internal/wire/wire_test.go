@@ -12,9 +12,9 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"modeldoctor/onnx"
-	"modeldoctor/onnx/internal/wire"
-	"modeldoctor/onnx/onnxtest"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // sample returns a model with every kind of field that the schema knows.
