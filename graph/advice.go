@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/lowering"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -64,7 +64,7 @@ func advices() []advice {
 // opsetAdvice is what helps where an operator is known, but not the version of it
 // that the model imports; "" elsewhere.
 func opsetAdvice(u onnx.Unsupported) string {
-	e, ok := op.NewRegistry().Lookup(u.Domain, u.Op)
+	e, ok := lowering.NewRegistry().Lookup(u.Domain, u.Op)
 	switch {
 	case !ok || e.Min <= u.Opset && u.Opset <= e.Max:
 		return ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/modeldoctor/modeldoctor/graph/lowering"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
@@ -153,7 +154,7 @@ func build(m *onnx.Model, opt Options) (*Network, refusal, error) {
 	if err != nil {
 		return nil, refusal{}, err
 	}
-	registry := op.NewRegistry()
+	registry := lowering.NewRegistry()
 	if list := unsupportedNodes(m, registry, live); len(list) > 0 {
 		return nil, refusal{nodes: list}, nil
 	}
@@ -376,7 +377,7 @@ func liveNodes(m *onnx.Model, output string) ([]*onnx.Node, error) {
 }
 
 // unsupportedNodes lists the live nodes that cannot be run.
-func unsupportedNodes(m *onnx.Model, registry *op.Registry, live []*onnx.Node) []onnx.Unsupported {
+func unsupportedNodes(m *onnx.Model, registry *lowering.Registry, live []*onnx.Node) []onnx.Unsupported {
 	var list []onnx.Unsupported
 	structural := map[string]onnx.Unsupported{}
 	for _, u := range m.Unsupported() {

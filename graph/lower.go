@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/graph/lowering"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // bind lowers the live nodes at one batch size and returns the network without
 // its layers, or the node whose lowering was refused.
-func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, refusal, error) {
+func bind(m *onnx.Model, registry *lowering.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, refusal, error) {
 	l := &lowerer{
 		model:   m,
 		program: op.NewProgram(modelBytes(m)),
@@ -32,7 +33,7 @@ func bind(m *onnx.Model, registry *op.Registry, live []*onnx.Node, roles *weight
 			continue
 		}
 		if err := l.lower(registry, node); err != nil {
-			var refused *op.UnsupportedError
+			var refused *lowering.UnsupportedError
 			var data *onnx.FormatError
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, refusal{}, err
@@ -122,7 +123,7 @@ func (l *lowerer) taken(g *onnx.Guard) bool {
 		if err != nil {
 			return false
 		}
-		if holds, known := op.KnownBool(v); !known || holds != g.Then {
+		if holds, known := lowering.KnownBool(v); !known || holds != g.Then {
 			return false
 		}
 	}
@@ -147,7 +148,7 @@ func modelBytes(m *onnx.Model) int64 {
 
 // lower adds what a node computes to the program. A panic, which is a mistake of
 // an operation and not of the file, becomes an error: the caller names the node.
-func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) (err error) {
+func (l *lowerer) lower(registry *lowering.Registry, node *onnx.Node) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("operator %s: internal error: %v", node.OpType, r)
@@ -186,7 +187,7 @@ func (l *lowerer) lower(registry *op.Registry, node *onnx.Node) (err error) {
 		}
 	}
 	l.program.At(node)
-	out, err := entry.Lower(&op.Call{Program: l.program, Node: node, Opset: node.Opset, In: in})
+	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in})
 	if err != nil {
 		return err
 	}
@@ -253,7 +254,7 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 		}
 		l.roles.exclude(t, "input normalisation")
 	}
-	return l.program.Tensor(t)
+	return lowering.Tensor(l.program, t)
 }
 
 // stripSoftmax steps over a Softmax over the classes (and what does not change

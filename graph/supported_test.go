@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/lowering"
 )
 
 var update = flags.Bool("update", false, "write docs/supported.md")
@@ -41,11 +41,11 @@ func TestSupportedList(t *testing.T) {
 // supportedList is a table of the registered operators.
 func supportedList(t *testing.T) string {
 	t.Helper()
-	entries := op.NewRegistry().Entries()
+	entries := lowering.NewRegistry().Entries()
 	fused := map[string][]string{}
 	for _, p := range passes() {
 		for _, name := range strings.Fields(p.operators) {
-			if !slices.ContainsFunc(entries, func(e op.Entry) bool { return e.QualifiedName() == name }) {
+			if !slices.ContainsFunc(entries, func(e lowering.Entry) bool { return e.QualifiedName() == name }) {
 				t.Errorf("the pass for %s names %s, which is not registered", p.result, name)
 			}
 			fused[name] = append(fused[name], p.result)
@@ -57,7 +57,7 @@ func supportedList(t *testing.T) string {
 This file is generated: go test ./graph -run TestSupportedList -update.
 
 Operators are of ai.onnx unless a domain is named. Opsets are versions of the operator's domain. A gradient is
-checked against finite differences in float64 through the operator's own lowering: graph/op/gradients_test.go has a
+checked against finite differences in float64 through the operator's own lowering: graph/lowering/gradients_test.go has a
 case for each operator, and several where its form changed between opsets. "Fused" names what patterns with
 the operator are recognised as; they are then computed in one step.
 

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -257,7 +258,7 @@ func inferArithmetic(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	shape, err := broadcastShape(in[0].Shape, in[1].Shape)
+	shape, err := shapes.Broadcast(in[0].Shape, in[1].Shape)
 	return t.With(shape...), err
 }
 

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -11,32 +10,6 @@ import (
 // operation computes: large against the cost of handing a task to a thread,
 // small against the arrays worth splitting.
 const pointwiseGrain = 1 << 14
-
-// broadcastShape returns the shape that shapes broadcast to by the rule of
-// ONNX and NumPy: aligned at the last dimension, sizes agree or one of them
-// is 1.
-func broadcastShape(shapes ...[]int) ([]int, error) {
-	rank := 0
-	for _, s := range shapes {
-		rank = max(rank, len(s))
-	}
-	out := make([]int, rank)
-	for i := range out {
-		out[i] = 1
-	}
-	for _, s := range shapes {
-		lead := rank - len(s)
-		for i, d := range s {
-			switch o := &out[lead+i]; {
-			case *o == 1:
-				*o = d
-			case d != 1 && d != *o:
-				return nil, fmt.Errorf("shapes %v do not broadcast: dimension %d counted from the last is %d and %d", shapes, rank-lead-i, *o, d)
-			}
-		}
-	}
-	return out, nil
-}
 
 // loops is the nest of loops that computes a broadcast result: adjacent
 // dimensions along which every operand keeps moving, or keeps standing still,
@@ -187,22 +160,4 @@ func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKern
 			}
 		})
 	})
-}
-
-// sameType checks that there are n inputs of one element type, of the classes
-// given, and returns it.
-func sameType(in []Type, n int, classes ...Class) (Type, error) {
-	if len(in) != n {
-		return Type{}, fmt.Errorf("expected %d inputs, found %d", n, len(in))
-	}
-	t := in[0]
-	for _, u := range in {
-		if u.DType != t.DType {
-			return Type{}, fmt.Errorf("expected inputs of one element type, found %v and %v", t, u)
-		}
-	}
-	if !slices.Contains(classes, ClassOf(t.DType)) {
-		return Type{}, fmt.Errorf("not defined for elements of type %v", t.DType)
-	}
-	return t, nil
 }

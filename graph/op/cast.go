@@ -48,7 +48,7 @@ func convert[T Number](c *kernel.Context, to onnx.DType, out Array, x []T) {
 		switch y := out.Data.(type) {
 		case []float32:
 			convertFloats(x[lo:hi], y[lo:hi])
-			round(to, y[lo:hi])
+			RoundTo(to, y[lo:hi])
 		case []float64:
 			convertFloats(x[lo:hi], y[lo:hi])
 		case []int64:
@@ -88,7 +88,7 @@ func toInt[T Number](v T) int64 {
 }
 
 // round rounds float32 numbers to those of a narrower type.
-func round(to onnx.DType, x []float32) {
+func RoundTo(to onnx.DType, x []float32) {
 	switch to {
 	case onnx.Float16:
 		for i, v := range x {
@@ -105,11 +105,11 @@ func round(to onnx.DType, x []float32) {
 
 // Gradient converts the cotangent back.
 func (o Cast) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(castBetween(g.TypeOf(dout), g.TypeOf(in[0])), dout)}
+	return []*gorgonia.Node{g.Do(CastBetween(g.TypeOf(dout), g.TypeOf(in[0])), dout)}
 }
 
 // castBetween is the Op for a conversion on the path of gradients.
-func castBetween(from, to Type) Op {
+func CastBetween(from, to Type) Op {
 	if ClassOf(from.DType) == ClassFloat32 && ClassOf(to.DType) == ClassFloat32 {
 		return Relabel{to.DType}
 	}
@@ -145,42 +145,4 @@ func (Relabel) Forward(_ *kernel.Context, out Array, in []Array) {
 // Gradient gives the cotangent the input's type.
 func (Relabel) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
 	return []*gorgonia.Node{g.Do(Relabel{g.TypeOf(in[0]).DType}, dout)}
-}
-
-func lowerCast(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	return lowerConversion(c, x, onnx.DType(c.Node.Int("to", 0)))
-}
-
-func lowerCastLike(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	like, err := c.Need(1)
-	if err != nil {
-		return nil, err
-	}
-	return lowerConversion(c, x, like.Type.DType)
-}
-
-func lowerConversion(c *Call, x *Value, to onnx.DType) ([]*Value, error) {
-	switch {
-	case x.Type.DType == to:
-		return []*Value{x}, nil
-	case x.Kind != Constant && ClassOf(x.Type.DType) == ClassFloat32 && ClassOf(to) == ClassFloat32:
-		return one(c.Emit(Relabel{to}, x))
-	}
-	return one(c.Emit(Cast{to}, x))
-}
-
-// one is the result of a lowering with a single output.
-func one(v *Value, err error) ([]*Value, error) {
-	if err != nil {
-		return nil, err
-	}
-	return []*Value{v}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -31,7 +32,7 @@ func (o Col2Im) Infer(in []Type) (Type, error) {
 			return Type{}, err
 		}
 	}
-	w, err := o.window(slices.Concat(ones(2), o.Image))
+	w, err := o.window(slices.Concat(shapes.Ones(2), o.Image))
 	if err != nil {
 		return Type{}, err
 	}
@@ -110,31 +111,4 @@ func unfoldColumns[T kernel.Float](c *kernel.Context, w *window, shape []int, im
 			}
 		})
 	})
-}
-
-func col2ImEntries() []Entry {
-	return []Entry{{Name: "Col2Im", Min: 18, Max: MaxOpset, Lower: lowerCol2Im}}
-}
-
-// lowerCol2Im: (columns, image shape, block shape).
-func lowerCol2Im(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	var sizes [2][]int
-	for i, what := range []string{"image_shape", "block_shape"} {
-		given, err := c.KnownInts(1+i, what)
-		if err != nil {
-			return nil, err
-		}
-		if sizes[i], err = toSizes(given); err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	w, err := windowAttributes(c, slices.Concat(ones(2), sizes[0]), sizes[1])
-	if err != nil {
-		return nil, err
-	}
-	return one(c.Emit(Col2Im{w, sizes[0]}, x))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -26,19 +27,19 @@ func (o Concat) Infer(in []Type) (Type, error) {
 	}
 	total := 0
 	for i, t := range in {
-		if t.DType != first.DType || t.Rank() != first.Rank() || !slices.Equal(without(t.Shape, o.Axis), without(first.Shape, o.Axis)) {
+		if t.DType != first.DType || t.Rank() != first.Rank() || !slices.Equal(shapes.Without(t.Shape, o.Axis), shapes.Without(first.Shape, o.Axis)) {
 			return Type{}, fmt.Errorf("expected inputs that differ along axis %d only, found %v and %v (input %d)", o.Axis, first, t, i)
 		}
 		total += t.Shape[o.Axis]
 	}
-	return sized(first.With(replaced(first.Shape, o.Axis, total)...))
+	return sized(first.With(shapes.Replaced(first.Shape, o.Axis, total)...))
 }
 
 // Forward copies each input to its place.
 func (o Concat) Forward(c *kernel.Context, out Array, in []Array) {
-	to := placement{strides: rowMajor(out.Shape)}
+	to := contiguous(out.Shape)
 	for _, x := range in {
-		copyStrided(c, x.Shape, out, to, x, placement{strides: rowMajor(x.Shape)})
+		copyStrided(c, x.Shape, out, to, x, contiguous(x.Shape))
 		to.offset += x.Shape[o.Axis] * to.strides[o.Axis]
 	}
 }
@@ -48,7 +49,7 @@ func (o Concat) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, 
 	grads := make([]*gorgonia.Node, len(in))
 	at := 0
 	for i, n := range in {
-		part := wholeSlice(g.TypeOf(n).Shape)
+		part := WholeSlice(g.TypeOf(n).Shape)
 		part.Starts[o.Axis] = at
 		at += part.Sizes[o.Axis]
 		if need[i] {
@@ -56,34 +57,4 @@ func (o Concat) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, 
 		}
 	}
 	return grads
-}
-
-// concat emits a Concat, or returns its only input.
-func (p *Program) concat(axis int, parts ...*Value) (*Value, error) {
-	if len(parts) == 1 {
-		return parts[0], nil
-	}
-	return p.Emit(Concat{axis}, parts...)
-}
-
-func concatEntries() []Entry {
-	return []Entry{{Name: "Concat", Min: 1, Max: MaxOpset, Lower: lowerConcat}}
-}
-
-// lowerConcat: the axis defaults to 1 before opset 4.
-func lowerConcat(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	for i := range c.In {
-		if _, err := c.Need(i); err != nil {
-			return nil, err
-		}
-	}
-	axis, err := resolveAxis(c.Node.Int("axis", 1), x.Type.Rank())
-	if err != nil {
-		return nil, err
-	}
-	return one(c.concat(axis, c.In...))
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -101,7 +102,7 @@ func (o Conv) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, ne
 	}
 	if len(in) == 3 && need[2] {
 		bias := g.TypeOf(in[2]).Shape
-		along := append(slices.Clone(bias), ones(len(o.Kernel))...)
+		along := append(slices.Clone(bias), shapes.Ones(len(o.Kernel))...)
 		grads[2] = g.reshape(g.Do(SumTo{Shape: along}, dout), bias...)
 	}
 	return grads

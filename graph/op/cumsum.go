@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -45,7 +46,7 @@ func (o CumSum) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func accumulate[T Number](c *kernel.Context, o CumSum, shape []int, y, x []T) {
-	outer, inner := around(shape, o.Axis)
+	outer, inner := shapes.Around(shape, o.Axis)
 	n := shape[o.Axis]
 	c.Parallel(outer*inner, max(1, copyGrain/max(1, n)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -76,27 +77,4 @@ func (o CumSum) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, n
 	}
 	o.Reverse = !o.Reverse
 	return []*gorgonia.Node{g.Do(o, dout)}
-}
-
-func cumSumEntries() []Entry {
-	return []Entry{{Name: "CumSum", Min: 11, Max: MaxOpset, Lower: lowerCumSum}}
-}
-
-func lowerCumSum(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	given, err := c.KnownInts(1, "axis")
-	if err != nil {
-		return nil, err
-	}
-	if len(given) != 1 {
-		return nil, fmt.Errorf("expected one axis (input 1), found %v", given)
-	}
-	axis, err := resolveAxis(given[0], x.Type.Rank())
-	if err != nil {
-		return nil, err
-	}
-	return one(c.Emit(CumSum{axis, c.Node.Int("exclusive", 0) != 0, c.Node.Int("reverse", 0) != 0}, x))
 }

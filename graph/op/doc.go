@@ -1,13 +1,9 @@
-// Package op holds the operations a network is made of: for each its shape
-// rule, its forward computation and its gradient.
+// Package op holds what a network is made of.
 //
-// There are two levels. An [Op] is one computation with everything static
-// already decided (axes, pads, sizes): it infers its result's type, computes
-// it, and knows its gradient in terms of other Ops. A [Lowering] translates one
-// ONNX node, with its attributes and the semantics of its opset version, into
-// Ops; the registry maps ONNX operator names to lowerings. Version traps (axes
-// as attribute or input, Softmax before and after opset 13, …) end in the
-// lowering: what comes after it sees Ops only.
+// An [Op] is one operation with everything static already decided (axes, pads,
+// sizes): it infers its result's type, computes it, and knows its gradient in
+// terms of other Ops. Which Ops a node of an ONNX graph stands for is the
+// business of package lowering.
 //
 // A [Program] is the list of Ops that an ONNX graph was lowered to. An Op whose
 // inputs are all known is computed at once when it is emitted, so all shape

@@ -1,54 +1,57 @@
-package op
+package op_test
 
 import (
 	"fmt"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op/optest"
 )
 
 func TestSelectionGradients(t *testing.T) {
-	r := random()
-	index := func(shape []int, v ...int64) Array { return Ints(v, shape...) }
+	r := optest.Random()
+	index := func(shape []int, v ...int64) op.Array { return op.Ints(v, shape...) }
 	for _, test := range []struct {
-		o  Op
-		in []Array
+		o  op.Op
+		in []op.Array
 	}{
-		{Gather{Axis: 1}, []Array{normal(r, 2, 4, 3), index([]int{}, 0)}},
-		{Gather{Axis: 0}, []Array{normal(r, 5, 2), index([]int{2, 3}, 1, 1, -1, 4, 0, 1)}},
-		{Gather{Axis: 2}, []Array{normal(r, 2, 2, 4), index([]int{3}, 3, 3, 0)}},
-		{Pad{Before: []int{1, 0}, After: []int{0, 2}, Mode: PadConstant, Value: 3}, []Array{normal(r, 2, 3)}},
-		{Pad{Before: []int{-1, 1}, After: []int{2, -1}, Mode: PadConstant}, []Array{normal(r, 3, 3)}},
-		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadEdge}, []Array{normal(r, 2, 3)}},
-		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadReflect}, []Array{normal(r, 3, 4)}},
-		{Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: PadWrap}, []Array{normal(r, 3, 4)}},
-		{Scatter{At: GatherND{}}, []Array{normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), normal(r, 3, 3)}},
-		{Scatter{At: GatherND{}, Add: true}, []Array{normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), normal(r, 3, 3)}},
-		{Scatter{At: GatherElements{1}}, []Array{normal(r, 2, 3), index([]int{2, 2}, 0, 0, -1, 1), normal(r, 2, 2)}},
-		{Scatter{At: GatherElements{0}, Add: true}, []Array{normal(r, 2, 3), index([]int{2, 2}, 0, 0, 0, 1), normal(r, 2, 2)}},
-		{Scatter{At: GatherND{}}, []Array{normal(r, 4, 3), index([]int{2, 2}, 0, 2, 3, 1), normal(r, 2)}},
+		{op.Gather{Axis: 1}, []op.Array{optest.Normal(r, 2, 4, 3), index([]int{}, 0)}},
+		{op.Gather{Axis: 0}, []op.Array{optest.Normal(r, 5, 2), index([]int{2, 3}, 1, 1, -1, 4, 0, 1)}},
+		{op.Gather{Axis: 2}, []op.Array{optest.Normal(r, 2, 2, 4), index([]int{3}, 3, 3, 0)}},
+		{op.Pad{Before: []int{1, 0}, After: []int{0, 2}, Mode: op.PadConstant, Value: 3}, []op.Array{optest.Normal(r, 2, 3)}},
+		{op.Pad{Before: []int{-1, 1}, After: []int{2, -1}, Mode: op.PadConstant}, []op.Array{optest.Normal(r, 3, 3)}},
+		{op.Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: op.PadEdge}, []op.Array{optest.Normal(r, 2, 3)}},
+		{op.Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: op.PadReflect}, []op.Array{optest.Normal(r, 3, 4)}},
+		{op.Pad{Before: []int{1, 2}, After: []int{2, 1}, Mode: op.PadWrap}, []op.Array{optest.Normal(r, 3, 4)}},
+		{op.Scatter{At: op.GatherND{}}, []op.Array{optest.Normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), optest.Normal(r, 3, 3)}},
+		{op.Scatter{At: op.GatherND{}, Add: true}, []op.Array{optest.Normal(r, 4, 3), index([]int{3, 1}, 1, -1, 1), optest.Normal(r, 3, 3)}},
+		{op.Scatter{At: op.GatherElements{Axis: 1}}, []op.Array{optest.Normal(r, 2, 3), index([]int{2, 2}, 0, 0, -1, 1), optest.Normal(r, 2, 2)}},
+		{op.Scatter{At: op.GatherElements{Axis: 0}, Add: true}, []op.Array{optest.Normal(r, 2, 3), index([]int{2, 2}, 0, 0, 0, 1), optest.Normal(r, 2, 2)}},
+		{op.Scatter{At: op.GatherND{}}, []op.Array{optest.Normal(r, 4, 3), index([]int{2, 2}, 0, 2, 3, 1), optest.Normal(r, 2)}},
 	} {
-		t.Run(fmt.Sprint(test.o.Name(), test.o, test.in[0].Shape), func(t *testing.T) { checkGradient(t, test.o, test.in...) })
+		t.Run(fmt.Sprint(test.o.Name(), test.o, test.in[0].Shape), func(t *testing.T) { optest.Gradient(t, test.o, test.in...) })
 	}
 }
 
 func TestInferRefuses(t *testing.T) {
-	float := func(shape ...int) Type { return Type{1, shape} }
-	integer := func(shape ...int) Type { return Type{7, shape} }
+	float := func(shape ...int) op.Type { return op.Type{DType: 1, Shape: shape} }
+	integer := func(shape ...int) op.Type { return op.Type{DType: 7, Shape: shape} }
 	for _, test := range []struct {
-		o  Op
-		in []Type
+		o  op.Op
+		in []op.Type
 	}{
-		{Gather{Axis: 2}, []Type{float(2, 3), integer(1)}},
-		{Gather{Axis: 0}, []Type{float(2, 3), float(1)}},
-		{Pad{Before: []int{1}, After: []int{1}, Mode: PadConstant}, []Type{float(2, 3)}},
-		{Pad{Before: []int{-3}, After: []int{0}, Mode: PadConstant}, []Type{float(2)}},
-		{Pad{Before: []int{2}, After: []int{0}, Mode: PadReflect}, []Type{float(2)}},
-		{Scatter{At: GatherND{}}, []Type{float(4, 3), integer(2, 3), float(2)}},
-		{Scatter{At: GatherND{}}, []Type{float(4, 3), integer(2, 1), float(2, 2)}},
-		{Reshape{Shape: []int{4}}, []Type{float(2, 3)}},
-		{Transpose{Perm: []int{0, 0}}, []Type{float(2, 3)}},
-		{Concat{Axis: 0}, []Type{float(2, 3), float(2, 4)}},
-		{Expand{Shape: []int{2, 2}}, []Type{float(2, 3)}},
-		{Slice{Starts: []int{1}, Sizes: []int{2}, Steps: []int{1}}, []Type{float(2)}},
+		{op.Gather{Axis: 2}, []op.Type{float(2, 3), integer(1)}},
+		{op.Gather{Axis: 0}, []op.Type{float(2, 3), float(1)}},
+		{op.Pad{Before: []int{1}, After: []int{1}, Mode: op.PadConstant}, []op.Type{float(2, 3)}},
+		{op.Pad{Before: []int{-3}, After: []int{0}, Mode: op.PadConstant}, []op.Type{float(2)}},
+		{op.Pad{Before: []int{2}, After: []int{0}, Mode: op.PadReflect}, []op.Type{float(2)}},
+		{op.Scatter{At: op.GatherND{}}, []op.Type{float(4, 3), integer(2, 3), float(2)}},
+		{op.Scatter{At: op.GatherND{}}, []op.Type{float(4, 3), integer(2, 1), float(2, 2)}},
+		{op.Reshape{Shape: []int{4}}, []op.Type{float(2, 3)}},
+		{op.Transpose{Perm: []int{0, 0}}, []op.Type{float(2, 3)}},
+		{op.Concat{Axis: 0}, []op.Type{float(2, 3), float(2, 4)}},
+		{op.Expand{Shape: []int{2, 2}}, []op.Type{float(2, 3)}},
+		{op.Slice{Starts: []int{1}, Sizes: []int{2}, Steps: []int{1}}, []op.Type{float(2)}},
 	} {
 		if out, err := test.o.Infer(test.in); err == nil {
 			t.Errorf("%s %v of %v gives %v", test.o.Name(), test.o, test.in, out)

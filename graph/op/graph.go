@@ -15,6 +15,19 @@ import (
 	"gorgonia.org/tensor"
 )
 
+// Differentiable is an Op with a gradient.
+type Differentiable interface {
+	Op
+	// Gradient appends to g the computation of the inputs' cotangents. in, out
+	// are the operation's own nodes, dout the cotangent of out (of out's type).
+	// need[i] says whether input i wants one: the result has one node per
+	// input, of the input's type, nil where need is false.
+	//
+	// It is called while Gorgonia differentiates; wrong shapes are programming
+	// errors and panic (see [Graph.Do]).
+	Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, need []bool) []*gorgonia.Node
+}
+
 // Graph is a Gorgonia expression graph made of Ops. Building and
 // differentiating graphs takes a package-wide lock, because Gorgonia's
 // differentiation is not safe in two goroutines at once even on two graphs.

@@ -1,4 +1,4 @@
-package op
+package op_test
 
 import (
 	"fmt"
@@ -6,17 +6,19 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op/optest"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // exampleLosses are the losses of this package, with parameters at their ends
 // and between.
-func exampleLosses() []ExampleLoss {
-	return []ExampleLoss{
-		CrossEntropy{},
-		LabelSmoothing{0}, LabelSmoothing{0.3}, LabelSmoothing{1},
-		Focal{0}, Focal{0.5}, Focal{1}, Focal{2}, Focal{5},
-		Margin{},
+func exampleLosses() []op.ExampleLoss {
+	return []op.ExampleLoss{
+		op.CrossEntropy{},
+		op.LabelSmoothing{Epsilon: 0}, op.LabelSmoothing{Epsilon: 0.3}, op.LabelSmoothing{Epsilon: 1},
+		op.Focal{Gamma: 0}, op.Focal{Gamma: 0.5}, op.Focal{Gamma: 1}, op.Focal{Gamma: 2}, op.Focal{Gamma: 5},
+		op.Margin{},
 	}
 }
 
@@ -25,7 +27,7 @@ func TestLossGradient(t *testing.T) {
 		for _, beta := range []float64{1, 0.7, -2} {
 			for _, shape := range [][]int{{3, 5}, {1, 2}, {4, 1}, {2, 130}} {
 				t.Run(fmt.Sprintf("%s%v/β=%v/%v", of.Name(), of, beta, shape), func(t *testing.T) {
-					checkLossGradient(t, of, beta, normal(random(), shape...))
+					checkLossGradient(t, of, beta, optest.Normal(optest.Random(), shape...))
 				})
 			}
 		}
@@ -35,50 +37,50 @@ func TestLossGradient(t *testing.T) {
 // TestLossGradientAtTies: equal logits, some of them the label's.
 func TestLossGradientAtTies(t *testing.T) {
 	for _, of := range exampleLosses() {
-		z := NewArray(Type{onnx.Double, []int{3, 4}})
-		copy(Elem[float64](z), []float64{2, 2, 2, 2, 0, 0.5, 0.5, 0, -3, 1, 1, 1})
+		z := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{3, 4}})
+		copy(op.Elem[float64](z), []float64{2, 2, 2, 2, 0, 0.5, 0.5, 0, -3, 1, 1, 1})
 		checkLossGradient(t, of, 1.5, z)
 	}
 }
 
 // checkLossGradient compares with finite differences for labels 0, 1, 2, … in
 // turn.
-func checkLossGradient(t *testing.T, of ExampleLoss, beta float64, z Array) {
+func checkLossGradient(t *testing.T, of op.ExampleLoss, beta float64, z op.Array) {
 	t.Helper()
 	labels := make([]int64, z.Shape[0])
 	for i := range labels {
 		labels[i] = int64(i % z.Shape[1])
 	}
-	b := NewArray(Type{onnx.Double, []int{1}})
-	Elem[float64](b)[0] = beta
-	checkProgram(t, func(p *Program, in []*Value) (*Value, error) {
-		return p.Emit(Loss{of}, in[0], p.Constant(Ints(labels, len(labels))), p.Constant(Array{in[0].Type.With(1), like(in[0], b)}))
+	b := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{1}})
+	op.Elem[float64](b)[0] = beta
+	optest.ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) {
+		return p.Emit(op.Loss{Of: of}, in[0], p.Constant(op.Ints(labels, len(labels))), p.Constant(op.Array{Type: in[0].Type.With(1), Data: like(in[0], b)}))
 	}, z)
 }
 
 // like returns the data of a in the element type of v.
-func like(v *Value, a Array) any {
-	if ClassOf(v.Type.DType) == ClassFloat32 {
-		return toFloat32(a).Data
+func like(v *op.Value, a op.Array) any {
+	if op.ClassOf(v.Type.DType) == op.ClassFloat32 {
+		return optest.Float32(a).Data
 	}
 	return a.Data
 }
 
 // lossOf returns the losses and, for cotangents of one, the gradients in
 // float64.
-func lossOf(of ExampleLoss, beta float64, labels []int64, rows ...[]float64) (losses, gradient []float64) {
-	z := NewArray(Type{onnx.Double, []int{len(rows), len(rows[0])}})
-	ones := NewArray(z.With(len(rows)))
+func lossOf(of op.ExampleLoss, beta float64, labels []int64, rows ...[]float64) (losses, gradient []float64) {
+	z := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{len(rows), len(rows[0])}})
+	ones := op.NewArray(z.With(len(rows)))
 	for i, row := range rows {
-		copy(Elem[float64](z)[i*len(row):], row)
-		Elem[float64](ones)[i] = 1
+		copy(op.Elem[float64](z)[i*len(row):], row)
+		op.Elem[float64](ones)[i] = 1
 	}
-	in := []Array{z, Ints(labels, len(labels)), {z.With(1), []float64{beta}}}
-	out, dz := NewArray(ones.Type), NewArray(z.Type)
+	in := []op.Array{z, op.Ints(labels, len(labels)), {Type: z.With(1), Data: []float64{beta}}}
+	out, dz := op.NewArray(ones.Type), op.NewArray(z.Type)
 	c := kernel.NewContext(1)
-	Loss{of}.Forward(c, out, in)
-	lossGradient{of}.Forward(c, dz, append(in, ones))
-	return Elem[float64](out), Elem[float64](dz)
+	op.Loss{Of: of}.Forward(c, out, in)
+	op.LossGradient(of).Forward(c, dz, append(in, ones))
+	return op.Elem[float64](out), op.Elem[float64](dz)
 }
 
 // TestLossValues: figures by hand, and that of the documentation of
@@ -86,23 +88,23 @@ func lossOf(of ExampleLoss, beta float64, labels []int64, rows ...[]float64) (lo
 func TestLossValues(t *testing.T) {
 	ln := math.Log
 	for _, test := range []struct {
-		of    ExampleLoss
+		of    op.ExampleLoss
 		beta  float64
 		x     []float64
 		label int64
 		want  float64
 	}{
-		{CrossEntropy{}, 1, []float64{0, ln(3)}, 1, ln(4. / 3)},
-		{CrossEntropy{}, 2, []float64{0, ln(3)}, 0, ln(10)},
-		{LabelSmoothing{0.1}, 1, []float64{0, ln(3)}, 1, 0.95*ln(4./3) + 0.05*ln(4)},
-		{LabelSmoothing{0.3}, 1, []float64{0, ln(3), ln(4)}, 0, 0.8*ln(8) + 0.1*ln(8./3) + 0.1*ln(2)},
-		{Focal{2}, 1, []float64{0, ln(3)}, 1, ln(4./3) / 16},
-		{Focal{1}, 2, []float64{0, ln(3)}, 1, ln(10./9) / 10},
-		{Margin{}, 1, []float64{0.1, 0.2, 0.4, 0.8}, 3, 0.325},
-		{Margin{}, 2, []float64{0.1, 0.2, 0.4, 0.8}, 0, (1.2 + 1.6 + 2.4) / 4},
+		{op.CrossEntropy{}, 1, []float64{0, ln(3)}, 1, ln(4. / 3)},
+		{op.CrossEntropy{}, 2, []float64{0, ln(3)}, 0, ln(10)},
+		{op.LabelSmoothing{Epsilon: 0.1}, 1, []float64{0, ln(3)}, 1, 0.95*ln(4./3) + 0.05*ln(4)},
+		{op.LabelSmoothing{Epsilon: 0.3}, 1, []float64{0, ln(3), ln(4)}, 0, 0.8*ln(8) + 0.1*ln(8./3) + 0.1*ln(2)},
+		{op.Focal{Gamma: 2}, 1, []float64{0, ln(3)}, 1, ln(4./3) / 16},
+		{op.Focal{Gamma: 1}, 2, []float64{0, ln(3)}, 1, ln(10./9) / 10},
+		{op.Margin{}, 1, []float64{0.1, 0.2, 0.4, 0.8}, 3, 0.325},
+		{op.Margin{}, 2, []float64{0.1, 0.2, 0.4, 0.8}, 0, (1.2 + 1.6 + 2.4) / 4},
 	} {
 		got, _ := lossOf(test.of, test.beta, []int64{test.label}, test.x)
-		closeTo(t, fmt.Sprint(test), got, []float64{test.want}, 1e-15)
+		optest.CloseTo(t, fmt.Sprint(test), got, []float64{test.want}, 1e-15)
 	}
 }
 
@@ -111,19 +113,19 @@ func TestLossValues(t *testing.T) {
 func TestLossesForLargeLogits(t *testing.T) {
 	right, wrong := []float64{1e4, 0, -1e4}, []float64{-1e4, 1e4, 0}
 	for _, test := range []struct {
-		of                 ExampleLoss
+		of                 op.ExampleLoss
 		losses             []float64 // of right and wrong
 		rightSlope, wrongs []float64
 	}{
-		{CrossEntropy{}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
-		{LabelSmoothing{0.3}, []float64{3000, 0.7*2e4 + 3000}, []float64{0.2, -0.1, -0.1}, []float64{-0.8, 0.9, -0.1}},
-		{Focal{0.5}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
-		{Focal{2}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
-		{Margin{}, []float64{0, 30002. / 3}, []float64{0, 0, 0}, []float64{-2. / 3, 1. / 3, 1. / 3}},
+		{op.CrossEntropy{}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
+		{op.LabelSmoothing{Epsilon: 0.3}, []float64{3000, 0.7*2e4 + 3000}, []float64{0.2, -0.1, -0.1}, []float64{-0.8, 0.9, -0.1}},
+		{op.Focal{Gamma: 0.5}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
+		{op.Focal{Gamma: 2}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
+		{op.Margin{}, []float64{0, 30002. / 3}, []float64{0, 0, 0}, []float64{-2. / 3, 1. / 3, 1. / 3}},
 	} {
 		losses, gradient := lossOf(test.of, 1, []int64{0, 0}, right, wrong)
-		closeTo(t, test.of.Name(), losses, test.losses, 1e-15)
-		closeTo(t, test.of.Name()+" gradient", gradient, append(test.rightSlope, test.wrongs...), 1e-15)
+		optest.CloseTo(t, test.of.Name(), losses, test.losses, 1e-15)
+		optest.CloseTo(t, test.of.Name()+" gradient", gradient, append(test.rightSlope, test.wrongs...), 1e-15)
 	}
 }
 
@@ -132,7 +134,7 @@ func TestLossesForLargeLogits(t *testing.T) {
 func TestFocalNearCertainty(t *testing.T) {
 	for _, gap := range []float64{5, 20, 30, 100, 800} {
 		q := math.Exp(-gap) / (1 + math.Exp(-gap))
-		_, gradient := lossOf(Focal{0.5}, 1, []int64{0}, []float64{gap, 0})
+		_, gradient := lossOf(op.Focal{Gamma: 0.5}, 1, []int64{0}, []float64{gap, 0})
 		if want := 1.5 * math.Pow(q, 1.5); math.Abs(gradient[1]-want) > 0.01*want {
 			t.Errorf("gap %v: gradient %g of the other class, expected %g", gap, gradient[1], want)
 		}
@@ -141,30 +143,30 @@ func TestFocalNearCertainty(t *testing.T) {
 
 // TestMarginAtTheKink: a class exactly at the margin does not count.
 func TestMarginAtTheKink(t *testing.T) {
-	losses, gradient := lossOf(Margin{}, 1, []int64{0}, []float64{2, 1, 1.5, 0})
-	closeTo(t, "loss", losses, []float64{0.125}, 0)
-	closeTo(t, "gradient", gradient, []float64{-0.25, 0, 0.25, 0}, 0)
+	losses, gradient := lossOf(op.Margin{}, 1, []int64{0}, []float64{2, 1, 1.5, 0})
+	optest.CloseTo(t, "loss", losses, []float64{0.125}, 0)
+	optest.CloseTo(t, "gradient", gradient, []float64{-0.25, 0, 0.25, 0}, 0)
 }
 
 // TestCrossEntropyBits: the loss and its gradient are the formula written out,
 // and so are the surrogates that come down to it, to the last bit.
 func TestCrossEntropyBits(t *testing.T) {
 	const examples, classes, beta = 50, 70, 0.37
-	r := random()
-	z, dout := toFloat32(normal(r, examples, classes)), toFloat32(normal(r, examples))
+	r := optest.Random()
+	z, dout := optest.Float32(optest.Normal(r, examples, classes)), optest.Float32(optest.Normal(r, examples))
 	labels := make([]int64, examples)
 	for i := range labels {
 		labels[i] = int64(r.IntN(classes))
 	}
-	in := []Array{z, Ints(labels, examples), Floats([]float32{beta}, 1)}
-	for _, of := range []ExampleLoss{CrossEntropy{}, LabelSmoothing{0}, Focal{0}} {
-		losses, dz := NewArray(z.With(examples)), NewArray(z.Type)
+	in := []op.Array{z, op.Ints(labels, examples), op.Floats([]float32{beta}, 1)}
+	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0}, op.Focal{Gamma: 0}} {
+		losses, dz := op.NewArray(z.With(examples)), op.NewArray(z.Type)
 		c := kernel.NewContext(2)
-		Loss{of}.Forward(c, losses, in)
-		lossGradient{of}.Forward(c, dz, append(in[:3:3], dout))
+		op.Loss{Of: of}.Forward(c, losses, in)
+		op.LossGradient(of).Forward(c, dz, append(in[:3:3], dout))
 		beta := float64(float32(beta))
 		for i := range examples {
-			row := Elem[float32](z)[i*classes : (i+1)*classes]
+			row := op.Elem[float32](z)[i*classes : (i+1)*classes]
 			top, sum := math.Inf(-1), 0.0
 			for _, v := range row {
 				top = max(top, beta*float64(v))
@@ -173,7 +175,7 @@ func TestCrossEntropyBits(t *testing.T) {
 				sum += math.Exp(float64(beta*float64(v)) - top)
 			}
 			norm := top + math.Log(sum)
-			if got, want := Elem[float32](losses)[i], float32(norm-float64(beta*float64(row[labels[i]]))); got != want {
+			if got, want := op.Elem[float32](losses)[i], float32(norm-float64(beta*float64(row[labels[i]]))); got != want {
 				t.Fatalf("%s: loss %v of example %d, want %v", of.Name(), got, i, want)
 			}
 			for j, v := range row {
@@ -181,7 +183,7 @@ func TestCrossEntropyBits(t *testing.T) {
 				if j == int(labels[i]) {
 					p--
 				}
-				if got, want := Elem[float32](dz)[i*classes+j], float32(float64(Elem[float32](dout)[i])*beta*p); got != want {
+				if got, want := op.Elem[float32](dz)[i*classes+j], float32(float64(op.Elem[float32](dout)[i])*beta*p); got != want {
 					t.Fatalf("%s: gradient %v of example %d, class %d, want %v", of.Name(), got, i, j, want)
 				}
 			}
@@ -205,19 +207,19 @@ func TestLossRefusesForeignLabels(t *testing.T) {
 }
 
 func BenchmarkLoss(b *testing.B) {
-	for _, of := range []ExampleLoss{CrossEntropy{}, LabelSmoothing{0.1}, Focal{2}, Margin{}} {
+	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0.1}, op.Focal{Gamma: 2}, op.Margin{}} {
 		const examples, classes = 64, 100
-		in := []Array{toFloat32(normal(random(), examples, classes)), NewArray(Type{onnx.Int64, []int{examples}}), Floats([]float32{1}, 1)}
-		out, dz := NewArray(in[0].With(examples)), NewArray(in[0].Type)
+		in := []op.Array{optest.Float32(optest.Normal(optest.Random(), examples, classes)), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{examples}}), op.Floats([]float32{1}, 1)}
+		out, dz := op.NewArray(in[0].With(examples)), op.NewArray(in[0].Type)
 		c := kernel.NewContext(1)
 		b.Run(of.Name(), func(b *testing.B) {
 			for b.Loop() {
-				Loss{of}.Forward(c, out, in)
+				op.Loss{Of: of}.Forward(c, out, in)
 			}
 		})
 		b.Run(of.Name()+"Gradient", func(b *testing.B) {
 			for b.Loop() {
-				lossGradient{of}.Forward(c, dz, append(in[:3:3], out))
+				op.LossGradient(of).Forward(c, dz, append(in[:3:3], out))
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -53,7 +54,7 @@ func (o MatMul) Infer(in []Type) (Type, error) {
 	if k != kb {
 		return Type{}, fmt.Errorf("expected as many rows in the second matrix as columns in the first (%d), found %d, from %v and %v", k, kb, a, b)
 	}
-	stack, err := broadcastShape(stackA, stackB)
+	stack, err := shapes.Broadcast(stackA, stackB)
 	if err != nil {
 		return Type{}, err
 	}
@@ -85,13 +86,13 @@ func matMul[T kernel.Float](c *kernel.Context, o MatMul, out Array, in []Array) 
 	stackB, _, n := matrixDims(in[1].Shape, o.TransB)
 	lda, ldb := in[0].Shape[len(stackA)+1], in[1].Shape[len(stackB)+1]
 	alpha := T(o.alpha())
-	if !o.TransA && elements(stackB) == 1 {
-		kernel.Gemm(c, false, o.TransB, elements(stackA)*m, n, k, alpha, a, lda, b, ldb, 0, y, n)
+	if !o.TransA && shapes.Elements(stackB) == 1 {
+		kernel.Gemm(c, false, o.TransB, shapes.Elements(stackA)*m, n, k, alpha, a, lda, b, ldb, 0, y, n)
 		return
 	}
 	stack := out.Shape[:len(out.Shape)-2]
 	l := newLoops(stack, stackA, stackB)
-	l.rows(0, elements(stack), func(at, count int, offset []int) {
+	l.rows(0, shapes.Elements(stack), func(at, count int, offset []int) {
 		a, b, y := a[offset[0]*m*k:], b[offset[1]*k*n:], y[at*m*n:]
 		strideA, strideB := l.inner(0)*m*k, l.inner(1)*k*n
 		if count < c.Threads() && m*n*k >= stackThreads || count == 1 {
@@ -120,7 +121,7 @@ func matMulInts(o MatMul, out Array, in []Array) {
 	}
 	stack := out.Shape[:len(out.Shape)-2]
 	l := newLoops(stack, stackA, stackB)
-	l.rows(0, elements(stack), func(at, count int, offset []int) {
+	l.rows(0, shapes.Elements(stack), func(at, count int, offset []int) {
 		for s := range count {
 			a, b := a[(offset[0]+s*l.inner(0))*m*k:], b[(offset[1]+s*l.inner(1))*k*n:]
 			y := y[(at+s)*m*n:]
@@ -156,7 +157,7 @@ func (o MatMul) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, 
 	}
 	shape := g.TypeOf(b).Shape
 	stack, _, _ := matrixDims(shape, false)
-	if single := elements(stack) == 1; single && !o.TransA {
+	if single := shapes.Elements(stack) == 1; single && !o.TransA {
 		a, dout = g.asMatrix(a), g.asMatrix(dout)
 		first, second := a, dout
 		if o.TransB {
@@ -175,7 +176,7 @@ func (o MatMul) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, 
 func (g *Graph) asMatrix(n *gorgonia.Node) *gorgonia.Node {
 	t := g.TypeOf(n)
 	columns := t.Shape[t.Rank()-1]
-	return g.reshape(n, elements(t.Shape[:t.Rank()-1]), columns)
+	return g.reshape(n, shapes.Elements(t.Shape[:t.Rank()-1]), columns)
 }
 
 // reshape views a node under another shape.
@@ -184,4 +185,65 @@ func (g *Graph) reshape(n *gorgonia.Node, shape ...int) *gorgonia.Node {
 		return n
 	}
 	return g.Do(Reshape{Shape: shape}, n)
+}
+
+// Linear is x·W + b for x [..., in] and b [out], which may be absent. W is
+// [in, out] or, with TransW, [out, in], as PyTorch stores it.
+type Linear struct {
+	TransW bool
+}
+
+// Name returns "Linear".
+func (Linear) Name() string { return "Linear" }
+
+// Infer checks that W fits the last dimension of x.
+func (o Linear) Infer(in []Type) (Type, error) {
+	t, err := sameType(in, max(2, min(3, len(in))), ClassFloat32, ClassFloat64)
+	if err != nil {
+		return Type{}, err
+	}
+	x, w := in[0].Shape, in[1].Shape
+	if len(x) < 2 || len(w) != 2 {
+		return Type{}, fmt.Errorf("expected rows [..., in] and a matrix, found %v and %v", x, w)
+	}
+	_, features, width := matrixDims(w, o.TransW)
+	if last := x[len(x)-1]; last != features {
+		return Type{}, fmt.Errorf("expected a weight for %d input features, found %d, from %v and %v", last, features, x, w)
+	}
+	if len(in) == 3 && (in[2].Rank() != 1 || in[2].Shape[0] != width) {
+		return Type{}, fmt.Errorf("expected a bias of shape [%d], found %v", width, in[2].Shape)
+	}
+	return t.With(append(append([]int{}, x[:len(x)-1]...), width)...), nil
+}
+
+// Forward multiplies all rows at once.
+func (o Linear) Forward(c *kernel.Context, out Array, in []Array) {
+	if _, ok := out.Data.([]float32); ok {
+		linear[float32](c, o, out, in)
+	} else {
+		linear[float64](c, o, out, in)
+	}
+}
+
+func linear[T kernel.Float](c *kernel.Context, o Linear, out Array, in []Array) {
+	w, y := in[1].Shape, Elem[T](out)
+	_, features, width := matrixDims(w, o.TransW)
+	rows := shapes.Elements(out.Shape[:len(out.Shape)-1])
+	kernel.Gemm(c, false, o.TransW, rows, width, features, 1, Elem[T](in[0]), features, Elem[T](in[1]), w[1], 0, y, width)
+	if len(in) == 3 {
+		kernel.AddRow(c, y, Elem[T](in[2]), y, rows, width)
+	}
+}
+
+// Gradient is dout·Wᵀ for x, xᵀ·dout for W and the sum of the rows of dout for
+// b.
+func (o Linear) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+	grads := MatMul{TransB: o.TransW}.Gradient(g, in[:2], out, dout, need[:2])
+	if len(in) == 3 {
+		grads = append(grads, nil)
+		if need[2] {
+			grads[2] = g.sumTo(dout, in[2])
+		}
+	}
+	return grads
 }

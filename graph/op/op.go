@@ -2,8 +2,6 @@ package op
 
 import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
-
-	"gorgonia.org/gorgonia"
 )
 
 // Op is one operation with all its parameters decided. Implementations are
@@ -19,19 +17,6 @@ type Op interface {
 	// shares no memory with them. Shapes have been checked by Infer. The result
 	// does not depend on the context's number of threads.
 	Forward(c *kernel.Context, out Array, in []Array)
-}
-
-// Differentiable is an Op with a gradient.
-type Differentiable interface {
-	Op
-	// Gradient appends to g the computation of the inputs' cotangents. in, out
-	// are the operation's own nodes, dout the cotangent of out (of out's type).
-	// need[i] says whether input i wants one: the result has one node per
-	// input, of the input's type, nil where need is false.
-	//
-	// It is called while Gorgonia differentiates; wrong shapes are programming
-	// errors and panic (see [Graph.Do]).
-	Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, need []bool) []*gorgonia.Node
 }
 
 // View marks an Op whose result has its only input's elements in the same

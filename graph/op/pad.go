@@ -2,9 +2,9 @@ package op
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -106,7 +106,7 @@ func (o Pad) rows(in, out []int, f func(to, from int)) {
 	for i, d := range in {
 		sources[i] = o.source(i, d)
 	}
-	strides := rowMajor(in)
+	strides := shapes.RowMajor(in)
 	to := 0
 	var walk func(axis, from int)
 	walk = func(axis, from int) {
@@ -155,57 +155,4 @@ func (o padGradient) Forward(c *kernel.Context, out Array, in []Array) {
 			y[to] += x[from]
 		}
 	})
-}
-
-func padEntries() []Entry {
-	return []Entry{{Name: "Pad", Min: 2, Max: MaxOpset, Lower: lowerPad}}
-}
-
-// lowerPad: pads, and from opset 11 on the value, became inputs; opset 18 added
-// axes.
-func lowerPad(c *Call) ([]*Value, error) {
-	x, err := c.Need(0)
-	if err != nil {
-		return nil, err
-	}
-	o := Pad{Mode: PadMode(c.Node.Str("mode", "constant")), Value: float64(c.Node.Float("value", 0))}
-	if !slices.Contains([]PadMode{PadConstant, PadEdge, PadReflect, PadWrap}, o.Mode) {
-		return nil, fmt.Errorf("mode %q is not supported", o.Mode)
-	}
-	pads, err := c.IntsFrom("pads", 1)
-	if err != nil {
-		return nil, err
-	}
-	if v := c.Arg(2); v != nil {
-		if v.Const == nil || v.Type.Elements() != 1 {
-			return nil, fmt.Errorf("constant_value (input 2) must be one known number, found %v", v.Type)
-		}
-		o.Value = v.Const.AsFloats()[0]
-	}
-	rank := x.Type.Rank()
-	axes, err := c.KnownInts(3, "axes")
-	if err != nil {
-		return nil, err
-	}
-	if axes == nil {
-		for i := range rank {
-			axes = append(axes, int64(i))
-		}
-	}
-	if len(pads) != 2*len(axes) {
-		return nil, fmt.Errorf("expected %d pads, found %d", 2*len(axes), len(pads))
-	}
-	o.Before, o.After = make([]int, rank), make([]int, rank)
-	for i, a := range axes {
-		axis, err := resolveAxis(a, rank)
-		if err != nil {
-			return nil, err
-		}
-		before, after := pads[i], pads[len(axes)+i]
-		if max(before, after, -before, -after) > maxElements {
-			return nil, fmt.Errorf("pads %v are out of range", pads)
-		}
-		o.Before[axis], o.After[axis] = int(before), int(after)
-	}
-	return one(c.Emit(o, x))
 }

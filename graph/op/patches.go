@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -21,7 +22,7 @@ func (PatchEmbedding) Name() string { return "PatchEmbedding" }
 // conv is the convolution before it is laid out as tokens.
 func (o PatchEmbedding) conv() Conv {
 	rank := len(o.Kernel)
-	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: ones(rank), Pads: make([]int, 2*rank), Group: 1}
+	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: shapes.Ones(rank), Pads: make([]int, 2*rank), Group: 1}
 }
 
 // Infer checks filters and bias.

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -65,14 +64,14 @@ func NewProgram(model int64) *Program {
 
 // NewArray allocates a zeroed array within the program's budget.
 func (p *Program) NewArray(t Type) (Array, error) {
-	if err := p.reserve(t); err != nil {
+	if err := p.Reserve(t); err != nil {
 		return Array{}, err
 	}
 	return NewArray(t), nil
 }
 
 // reserve takes the bytes of an array of type t from the budget.
-func (p *Program) reserve(t Type) error {
+func (p *Program) Reserve(t Type) error {
 	if _, err := sized(t); err != nil {
 		return err
 	}
@@ -94,24 +93,6 @@ func elementBytes(t onnx.DType) int64 {
 		return 1
 	}
 	return 8
-}
-
-// Tensor reads a tensor of the file as a constant. Data that cannot be used where
-// they lie count against the budget.
-func (p *Program) Tensor(t *onnx.Tensor) (*Value, error) {
-	if t == nil { // an attribute of another type
-		return nil, errors.New("attribute value is not a tensor")
-	}
-	if !t.Mapped() {
-		if err := p.reserve(Type{t.ValueType(), t.Shape}); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
-		}
-	}
-	a, err := TensorArray(t)
-	if err != nil {
-		return nil, err
-	}
-	return p.Constant(a), nil
 }
 
 // At sets the ONNX node that the steps emitted next belong to.

@@ -1,4 +1,4 @@
-package op
+package op_test
 
 import (
 	"math"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -17,18 +18,18 @@ func TestFakeQuantize(t *testing.T) {
 		{DType: onnx.Int4, Float: onnx.Float, Axis: 1, Scale: []float32{0.1, 0.5, 3}},
 		{DType: onnx.Int8, Float: onnx.Float, Axis: 1, BlockSize: 2, Scale: []float32{0.1, 0.5, 0.01, 0.02}, Zero: []int64{1, 2, 3, 4}},
 	} {
-		x := Floats([]float32{-0.35, 0.05, 0.15, -1e6, 1e6, float32(math.Inf(1))}, 2, 3)
+		x := op.Floats([]float32{-0.35, 0.05, 0.15, -1e6, 1e6, float32(math.Inf(1))}, 2, 3)
 		c := kernel.NewContext(1)
-		q := NewArray(Type{g.DType, x.Shape})
-		want, got, passed := NewArray(x.Type), NewArray(x.Type), NewArray(x.Type)
-		QuantizeLinear{g}.Forward(c, q, []Array{x})
-		DequantizeLinear{g}.Forward(c, want, []Array{q})
-		FakeQuantize{g}.Forward(c, got, []Array{x})
-		if !slices.Equal(Elem[float32](got), Elem[float32](want)) {
+		q := op.NewArray(op.Type{DType: g.DType, Shape: x.Shape})
+		want, got, passed := op.NewArray(x.Type), op.NewArray(x.Type), op.NewArray(x.Type)
+		op.QuantizeLinear{Grid: g}.Forward(c, q, []op.Array{x})
+		op.DequantizeLinear{Grid: g}.Forward(c, want, []op.Array{q})
+		op.FakeQuantize{Grid: g}.Forward(c, got, []op.Array{x})
+		if !slices.Equal(op.Elem[float32](got), op.Elem[float32](want)) {
 			t.Errorf("%v: %v, expected %v", g, got.Data, want.Data)
 		}
-		dy := Floats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
-		Slope{FakeQuantize{g}}.Forward(c, passed, []Array{x, dy})
+		dy := op.Floats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
+		op.Slope{Of: op.FakeQuantize{Grid: g}}.Forward(c, passed, []op.Array{x, dy})
 		lo, hi := g.Range()
 		for i, k := range []int{0, 1, 2} { // within every grid but for the unsigned one's lower end
 			group := g.Groups(x.Shape)(k)
@@ -36,16 +37,16 @@ func TestFakeQuantize(t *testing.T) {
 			if g.Zero != nil {
 				zero = float64(g.Zero[group])
 			}
-			y := math.RoundToEven(float64(Elem[float32](x)[k]/g.Scale[group])) + zero
+			y := math.RoundToEven(float64(op.Elem[float32](x)[k]/g.Scale[group])) + zero
 			pass := float32(0)
 			if y >= float64(lo) && y <= float64(hi) {
-				pass = Elem[float32](dy)[i]
+				pass = op.Elem[float32](dy)[i]
 			}
-			if d := Elem[float32](passed)[k]; d != pass {
-				t.Errorf("%v: the gradient at %v is %v, expected %v", g, Elem[float32](x)[k], d, pass)
+			if d := op.Elem[float32](passed)[k]; d != pass {
+				t.Errorf("%v: the gradient at %v is %v, expected %v", g, op.Elem[float32](x)[k], d, pass)
 			}
 		}
-		if d := Elem[float32](passed)[3:]; slices.Max(d) != 0 {
+		if d := op.Elem[float32](passed)[3:]; slices.Max(d) != 0 {
 			t.Errorf("%v: the gradient beyond the range is %v", g, d)
 		}
 	}

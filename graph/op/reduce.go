@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -141,8 +142,7 @@ func (o ReduceProd) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.No
 // reduction over Axes combines it with. It does not divide: elements may be 0.
 type productOfOthers struct{ Axes []int }
 
-func (productOfOthers) Name() string { return "ReduceProdGradient" }
-
+func (productOfOthers) Name() string                  { return "ReduceProdGradient" }
 func (productOfOthers) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
 func (o productOfOthers) Forward(_ *kernel.Context, out Array, in []Array) {
@@ -158,11 +158,11 @@ func multiplyOthers[T kernel.Float](o productOfOthers, shape []int, y, x []T) {
 	for _, a := range o.Axes {
 		kept[a] = 1
 	}
-	strides := rowMajor(kept)
+	strides := shapes.RowMajor(kept)
 	for _, a := range o.Axes {
 		strides[a] = 0
 	}
-	whole := rowMajor(shape)
+	whole := shapes.RowMajor(shape)
 	group := func(i int) int {
 		at := 0
 		for d, step := range whole {
@@ -170,7 +170,7 @@ func multiplyOthers[T kernel.Float](o productOfOthers, shape []int, y, x []T) {
 		}
 		return at
 	}
-	running := make([]float64, elements(kept))
+	running := make([]float64, shapes.Elements(kept))
 	multiply := func(i int, before float64) float64 {
 		r := &running[group(i)]
 		others := before * *r
@@ -266,8 +266,8 @@ func (o Spread) Infer(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	if kept := (reduction{Axes: o.Axes}).keptShape(o.Shape); elements(kept) != t.Elements() {
-		return Type{}, fmt.Errorf("expected %d elements to spread to %v along axes %v, found %v", elements(kept), o.Shape, o.Axes, t)
+	if kept := (reduction{Axes: o.Axes}).keptShape(o.Shape); shapes.Elements(kept) != t.Elements() {
+		return Type{}, fmt.Errorf("expected %d elements to spread to %v along axes %v, found %v", shapes.Elements(kept), o.Shape, o.Axes, t)
 	}
 	return t.With(o.Shape...), nil
 }
@@ -316,7 +316,7 @@ func (o SumTo) Infer(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	if shape, err := broadcastShape(o.Shape, t.Shape); err != nil || !slices.Equal(shape, t.Shape) {
+	if shape, err := shapes.Broadcast(o.Shape, t.Shape); err != nil || !slices.Equal(shape, t.Shape) {
 		return Type{}, fmt.Errorf("expected a shape that %v broadcasts to, found %v", o.Shape, t)
 	}
 	return t.With(o.Shape...), nil

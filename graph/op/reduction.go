@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -135,7 +136,7 @@ func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T
 }
 
 // elements is the number of iterations of the whole nest.
-func (l loops) elements() int { return elements(l.size) }
+func (l loops) elements() int { return shapes.Elements(l.size) }
 
 // offset is the first operand's offset at the given iteration.
 func (l loops) offset(iteration int) int {

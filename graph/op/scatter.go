@@ -13,7 +13,7 @@ import (
 // would take with the second, the indices; with Add the third is added to them.
 // At is a [GatherND] for ScatterND and a [GatherElements] for ScatterElements.
 type Scatter struct {
-	At  picker
+	At  Picker
 	Add bool
 }
 
@@ -46,7 +46,7 @@ func (o Scatter) Infer(in []Type) (Type, error) {
 // Forward copies the data, then puts or adds the updates in order: of several
 // for one place the last wins.
 func (o Scatter) Forward(c *kernel.Context, out Array, in []Array) {
-	whole := placement{strides: rowMajor(out.Shape)}
+	whole := contiguous(out.Shape)
 	copyStrided(c, out.Shape, out, whole, in[0], whole)
 	p := mustPick(o.At, in[0].Shape, in[1])
 	if !o.Add {
@@ -63,20 +63,6 @@ func (o Scatter) Forward(c *kernel.Context, out Array, in []Array) {
 	case []int64:
 		addPicks(p, y, Elem[int64](in[2]))
 		Wrap(out.DType, y)
-	}
-}
-
-// copyElements copies n adjacent elements.
-func copyElements(dst Array, to int, src Array, from, n int) {
-	switch d := dst.Data.(type) {
-	case []float32:
-		copy(d[to:to+n], Elem[float32](src)[from:])
-	case []float64:
-		copy(d[to:to+n], Elem[float64](src)[from:])
-	case []int64:
-		copy(d[to:to+n], Elem[int64](src)[from:])
-	case []bool:
-		copy(d[to:to+n], Elem[bool](src)[from:])
 	}
 }
 
@@ -103,20 +89,19 @@ func (o Scatter) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node,
 // scatterGradient is the cotangent, of type t, of the data or the updates of a
 // Scatter that replaces.
 type scatterGradient struct {
-	at        picker
+	at        Picker
 	ofUpdates bool
 	t         Type
 }
 
-func (scatterGradient) Name() string { return "ScatterGradient" }
-
+func (scatterGradient) Name() string                 { return "ScatterGradient" }
 func (o scatterGradient) Infer([]Type) (Type, error) { return o.t, nil }
 
 func (o scatterGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	dout := in[0]
 	p := mustPick(o.at, dout.Shape, in[1])
 	if !o.ofUpdates {
-		whole := placement{strides: rowMajor(out.Shape)}
+		whole := contiguous(out.Shape)
 		copyStrided(c, out.Shape, out, whole, dout, whole)
 		for _, first := range p.first {
 			clearElements(out, first, p.size)
@@ -130,57 +115,5 @@ func (o scatterGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	}
 	for first, i := range winner {
 		copyElements(out, i*p.size, dout, first, p.size)
-	}
-}
-
-func clearElements(a Array, at, n int) {
-	if d, ok := a.Data.([]float32); ok {
-		clear(d[at : at+n])
-		return
-	}
-	clear(Elem[float64](a)[at : at+n])
-}
-
-func scatterEntries() []Entry {
-	elements := func(c *Call) (picker, error) {
-		_, axis, err := c.along(0)
-		return GatherElements{axis}, err
-	}
-	return []Entry{
-		{Name: "Scatter", Min: 9, Max: MaxOpset, Lower: lowerScatter(elements)}, // deprecated by ScatterElements in opset 11
-		{Name: "ScatterElements", Min: 11, Max: MaxOpset, Lower: lowerScatter(elements)},
-		{Name: "ScatterND", Min: 11, Max: MaxOpset, Lower: lowerScatter(func(*Call) (picker, error) { return GatherND{}, nil })},
-	}
-}
-
-// lowerScatter checks the indices, which must be known when the graph is read.
-func lowerScatter(at func(c *Call) (picker, error)) Lowering {
-	return func(c *Call) ([]*Value, error) {
-		reduction := c.Node.Str("reduction", "none")
-		if reduction != "none" && reduction != "add" {
-			return nil, fmt.Errorf("reduction %q is not supported", reduction)
-		}
-		in := make([]*Value, 3)
-		for i := range in {
-			var err error
-			if in[i], err = c.Need(i); err != nil {
-				return nil, err
-			}
-		}
-		pick, err := at(c)
-		if err != nil {
-			return nil, err
-		}
-		o := Scatter{At: pick, Add: reduction == "add"}
-		if _, err := o.Infer([]Type{in[0].Type, in[1].Type, in[2].Type}); err != nil {
-			return nil, err
-		}
-		if in[1].Const == nil {
-			return nil, fmt.Errorf("indices (input 1) must be known when the graph is read")
-		}
-		if _, err := pick.picks(in[0].Type.Shape, *in[1].Const); err != nil {
-			return nil, err
-		}
-		return one(c.Emit(o, in...))
 	}
 }

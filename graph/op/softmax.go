@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -60,8 +61,7 @@ func (o Softmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node
 // the result's cotangent.
 type softmaxGradient struct{ Axis int }
 
-func (softmaxGradient) Name() string { return "SoftmaxGradient" }
-
+func (softmaxGradient) Name() string                    { return "SoftmaxGradient" }
 func (o softmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
 
 func (o softmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
@@ -140,8 +140,7 @@ func (o LogSoftmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.N
 // result and the result's cotangent.
 type logSoftmaxGradient struct{ Axis int }
 
-func (logSoftmaxGradient) Name() string { return "LogSoftmaxGradient" }
-
+func (logSoftmaxGradient) Name() string                    { return "LogSoftmaxGradient" }
 func (o logSoftmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
 
 func (o logSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
@@ -168,7 +167,7 @@ func logSoftmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T
 // alongAxis applies a function of rows to one or two inputs along an axis. Rows
 // along another axis than the last one are gathered first.
 func alongAxis[T kernel.Float](c *kernel.Context, axis int, out Array, in []Array, f func(c *kernel.Context, in [2][]T, y []T, rows, d int)) {
-	outer, d, inner := elements(out.Shape[:axis]), out.Shape[axis], elements(out.Shape[axis+1:])
+	outer, d, inner := shapes.Elements(out.Shape[:axis]), out.Shape[axis], shapes.Elements(out.Shape[axis+1:])
 	var x [2][]T
 	for i, a := range in {
 		x[i] = Elem[T](a)
@@ -203,32 +202,4 @@ func transposeMatrices[T kernel.Float](c *kernel.Context, x, y []T, stack, rows,
 			}
 		}
 	})
-}
-
-// lowerSoftmax returns the lowering of an operator along an axis. Before opset
-// 13 the input is seen as a matrix whose columns begin at the axis, 1 by
-// default; since then it is one axis, the last by default.
-func lowerSoftmax(along func(axis int) Op) Lowering {
-	return func(c *Call) ([]*Value, error) {
-		def := int64(-1)
-		if c.Opset < 13 {
-			def = 1
-		}
-		x, axis, err := c.along(def)
-		if err != nil {
-			return nil, err
-		}
-		if c.Opset >= 13 || axis == x.Type.Rank()-1 {
-			return one(c.Emit(along(axis), x))
-		}
-		shape := x.Type.Shape
-		m, err := c.Emit(Reshape{Shape: []int{elements(shape[:axis]), elements(shape[axis:])}}, x)
-		if err != nil {
-			return nil, err
-		}
-		if m, err = c.Emit(along(1), m); err != nil {
-			return nil, err
-		}
-		return one(c.Emit(Reshape{Shape: shape}, m))
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 // copyGrain is the number of elements that one task of a copy moves.
@@ -22,16 +23,8 @@ type placement struct {
 	strides []int
 }
 
-// rowMajor returns the strides of a contiguous array.
-func rowMajor(shape []int) []int {
-	strides := make([]int, len(shape))
-	step := 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		strides[i] = step
-		step *= shape[i]
-	}
-	return strides
-}
+// contiguous is the placement of an array's elements in their own order.
+func contiguous(shape []int) placement { return placement{strides: shapes.RowMajor(shape)} }
 
 // copyStrided copies the elements of a nest of loops from one placement to
 // another. It is how every operation that only moves elements runs: Transpose,
@@ -132,7 +125,7 @@ func runMove[T Element](c *kernel.Context, m move, dst, src []T) {
 	}
 	piecesA := (m.a.size + stretchA - 1) / stretchA
 	piecesB := (m.b.size + stretchB - 1) / stretchB
-	pieces := piecesA * piecesB * elements(m.outer)
+	pieces := piecesA * piecesB * shapes.Elements(m.outer)
 	grain := max(1, copyGrain/(stretchA*stretchB))
 	perOuter := piecesA * piecesB
 	c.Parallel(pieces, grain, func(lo, hi int) {
@@ -211,4 +204,26 @@ func copyTransposed[T Element](dst, src []T, to, from int, a, b moveLoop) {
 			}
 		}
 	}
+}
+
+// copyElements copies n adjacent elements.
+func copyElements(dst Array, to int, src Array, from, n int) {
+	switch d := dst.Data.(type) {
+	case []float32:
+		copy(d[to:to+n], Elem[float32](src)[from:])
+	case []float64:
+		copy(d[to:to+n], Elem[float64](src)[from:])
+	case []int64:
+		copy(d[to:to+n], Elem[int64](src)[from:])
+	case []bool:
+		copy(d[to:to+n], Elem[bool](src)[from:])
+	}
+}
+
+func clearElements(a Array, at, n int) {
+	if d, ok := a.Data.([]float32); ok {
+		clear(d[at : at+n])
+		return
+	}
+	clear(Elem[float64](a)[at : at+n])
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -15,7 +16,7 @@ type Type struct {
 }
 
 // Elements is the product of the dimensions; 1 for rank 0.
-func (t Type) Elements() int { return elements(t.Shape) }
+func (t Type) Elements() int { return shapes.Elements(t.Shape) }
 
 // Rank is the number of dimensions.
 func (t Type) Rank() int { return len(t.Shape) }
@@ -29,12 +30,38 @@ func (t Type) Equal(u Type) bool { return t.DType == u.DType && slices.Equal(t.S
 // String writes the type as FLOAT[2 3].
 func (t Type) String() string { return fmt.Sprintf("%v%v", t.DType, t.Shape) }
 
-func elements(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
+// sized returns t, or an error where its shape is absurd.
+func sized(t Type) (Type, error) {
+	if err := shapes.Check(t.Shape); err != nil {
+		return Type{}, err
 	}
-	return n
+	return t, nil
+}
+
+// single checks that there is exactly one input and returns its type.
+func single(in []Type) (Type, error) {
+	if len(in) != 1 {
+		return Type{}, fmt.Errorf("expected 1 input, found %d", len(in))
+	}
+	return in[0], nil
+}
+
+// sameType checks that there are n inputs of one element type, of the classes
+// given, and returns it.
+func sameType(in []Type, n int, classes ...Class) (Type, error) {
+	if len(in) != n {
+		return Type{}, fmt.Errorf("expected %d inputs, found %d", n, len(in))
+	}
+	t := in[0]
+	for _, u := range in {
+		if u.DType != t.DType {
+			return Type{}, fmt.Errorf("expected inputs of one element type, found %v and %v", t, u)
+		}
+	}
+	if !slices.Contains(classes, ClassOf(t.DType)) {
+		return Type{}, fmt.Errorf("not defined for elements of type %v", t.DType)
+	}
+	return t, nil
 }
 
 // Element is a Go type that holds the elements of an array. Several ONNX types
@@ -164,7 +191,7 @@ func (a Array) AsFloats() []float64 {
 
 // View returns the same elements under another shape of equal size.
 func (a Array) View(shape []int) Array {
-	if elements(shape) != a.Elements() {
+	if shapes.Elements(shape) != a.Elements() {
 		panic(fmt.Sprintf("op: view of %v as %v", a.Type, shape))
 	}
 	return Array{Type{a.DType, shape}, a.Data}

@@ -280,52 +280,9 @@ func (o IsInf) Forward(c *kernel.Context, out Array, in []Array) {
 	})
 }
 
-func inferFloat(in []Type) (Type, error) { return sameType(in, 1, ClassFloat32, ClassFloat64) }
-
 func inferTest(in []Type) (Type, error) {
 	t, err := inferFloat(in)
 	return Type{onnx.Bool, t.Shape}, err
-}
-
-// pointwise computes out from x of the same class, by a function over slices of
-// equal length; integers wrap to their type.
-func pointwise(c *kernel.Context, out, x Array, f32 func(x, y []float32), f64 func(x, y []float64), ints func(x, y []int64)) {
-	switch y := out.Data.(type) {
-	case []float32:
-		x := Elem[float32](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f32(x[lo:hi], y[lo:hi]) })
-	case []float64:
-		x := Elem[float64](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f64(x[lo:hi], y[lo:hi]) })
-	case []int64:
-		x := Elem[int64](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { ints(x[lo:hi], y[lo:hi]) })
-		Wrap(out.DType, y)
-	}
-}
-
-// pointwiseFunc computes out from x through a function of one number, for
-// operations that are not worth a loop of their own.
-func pointwiseFunc(c *kernel.Context, out, x Array, f func(float64) float64) {
-	pointwise(c, out, x, func(x, y []float32) {
-		for i, v := range x {
-			y[i] = float32(f(float64(v)))
-		}
-	}, func(x, y []float64) {
-		for i, v := range x {
-			y[i] = f(v)
-		}
-	}, nil)
-}
-
-// viaKernel computes out from x by a function of package kernel.
-func viaKernel(c *kernel.Context, out, x Array, f32 func(c *kernel.Context, x, y []float32), f64 func(c *kernel.Context, x, y []float64)) {
-	switch y := out.Data.(type) {
-	case []float32:
-		f32(c, Elem[float32](x), y)
-	case []float64:
-		f64(c, Elem[float64](x), y)
-	}
 }
 
 // test computes a truth value for each float of x.

@@ -1,6 +1,8 @@
 package op
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // spatialDims is the number of spatial dimensions that windows have; images and
 // signals have leading dimensions of size 1.

@@ -1,0 +1,114 @@
+package lowering
+
+import (
+	"fmt"
+
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
+	"github.com/modeldoctor/modeldoctor/onnx"
+)
+
+// Call is one ONNX node being lowered.
+type Call struct {
+	*op.Program
+	Node  *onnx.Node
+	Opset int64       // version of the node's domain that the model imports
+	In    []*op.Value // the node's inputs in order, nil where absent
+}
+
+// Arg returns input i, or nil where the node has no such input.
+func (c *Call) Arg(i int) *op.Value {
+	if i < len(c.In) {
+		return c.In[i]
+	}
+	return nil
+}
+
+// Need returns input i or an error that says it is missing.
+func (c *Call) Need(i int) (*op.Value, error) {
+	if v := c.Arg(i); v != nil {
+		return v, nil
+	}
+	return nil, fmt.Errorf("input %d is missing", i)
+}
+
+// along returns input 0 and the axis of it that the attribute axis names, def
+// where it is absent.
+func (c *Call) along(def int64) (x *op.Value, axis int, err error) {
+	if x, err = c.Need(0); err != nil {
+		return nil, 0, err
+	}
+	axis, err = shapes.Axis(c.Node.Int("axis", def), x.Type.Rank())
+	return x, axis, err
+}
+
+// wants reports whether output i of the node is used.
+func (c *Call) wants(i int) bool { return i < len(c.Node.Outputs) && c.Node.Outputs[i] != "" }
+
+// attribute returns a float attribute; ONNX holds it in single precision.
+func (c *Call) attribute(name string, def float32) float64 {
+	return float64(c.Node.Float(name, def))
+}
+
+// KnownInts returns the elements of input i, which must be a constant of an
+// integer type; nil where the input is absent. what names it in the error.
+func (c *Call) KnownInts(i int, what string) ([]int64, error) {
+	v := c.Arg(i)
+	if v == nil {
+		return nil, nil
+	}
+	if v.Const == nil {
+		return nil, fmt.Errorf("%s (input %d) must be known when the graph is read, but depends on the image or on a weight", what, i)
+	}
+	ints, ok := v.Const.AsInts()
+	if !ok {
+		return nil, fmt.Errorf("%s (input %d) must be integers, found %v", what, i, v.Type)
+	}
+	return ints, nil
+}
+
+// IntsFrom returns integers that older opsets hold in the attribute and newer
+// ones in input i; nil where neither is present.
+func (c *Call) IntsFrom(attribute string, i int) ([]int64, error) {
+	if c.Node.Has(attribute) {
+		return c.Node.Ints(attribute), nil
+	}
+	return c.KnownInts(i, attribute)
+}
+
+// knownNumber returns input i, which must be a constant of one element. what
+// names it in the error.
+func (c *Call) knownNumber(i int, what string) (*op.Value, error) {
+	v, err := c.Need(i)
+	if err == nil && (v.Const == nil || v.Type.Elements() != 1) {
+		err = fmt.Errorf("%s (input %d) must be one known number, found %v", what, i, v.Type)
+	}
+	return v, err
+}
+
+// knownFloats returns the elements of input i, which must be known; nil where
+// it is absent or, as before opset 13, empty.
+func knownFloats(c *Call, i int, what string) ([]float64, error) {
+	v := c.Arg(i)
+	if v == nil || v.Type.Elements() == 0 {
+		return nil, nil
+	}
+	if v.Const == nil {
+		return nil, fmt.Errorf("%s (input %d) must be known when the graph is read, but depends on the image or on a weight", what, i)
+	}
+	return v.Const.AsFloats(), nil
+}
+
+// scalar is a known number of the element type of like, to be broadcast.
+func (c *Call) scalar(like *op.Value, v float64) *op.Value {
+	a := op.NewArray(op.Type{DType: like.Type.DType, Shape: []int{}})
+	switch d := a.Data.(type) {
+	case []float32:
+		d[0] = float32(v)
+	case []float64:
+		d[0] = v
+	case []int64:
+		d[0] = int64(v)
+	}
+	return c.Constant(a)
+}

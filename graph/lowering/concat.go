@@ -1,0 +1,36 @@
+package lowering
+
+import (
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
+)
+
+// concat emits a Concat, or returns its only input.
+func (c *Call) concat(axis int, parts ...*op.Value) (*op.Value, error) {
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	return c.Emit(op.Concat{Axis: axis}, parts...)
+}
+
+func concatEntries() []Entry {
+	return []Entry{{Name: "Concat", Min: 1, Max: MaxOpset, Lower: lowerConcat}}
+}
+
+// lowerConcat: the axis defaults to 1 before opset 4.
+func lowerConcat(c *Call) ([]*op.Value, error) {
+	x, err := c.Need(0)
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.In {
+		if _, err := c.Need(i); err != nil {
+			return nil, err
+		}
+	}
+	axis, err := shapes.Axis(c.Node.Int("axis", 1), x.Type.Rank())
+	if err != nil {
+		return nil, err
+	}
+	return one(c.concat(axis, c.In...))
+}

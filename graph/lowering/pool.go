@@ -1,0 +1,71 @@
+package lowering
+
+import (
+	"fmt"
+
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
+)
+
+func poolEntries() []Entry {
+	return []Entry{
+		{Name: "AveragePool", Min: 1, Max: MaxOpset, Lower: lowerAveragePool},
+		{Name: "GlobalAveragePool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.ReduceMean{Axes: axes, KeepDims: true} })},
+		{Name: "GlobalMaxPool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.ReduceMax{Axes: axes, KeepDims: true} })},
+		{Name: "MaxPool", Min: 1, Max: MaxOpset, Lower: lowerMaxPool},
+	}
+}
+
+// lowerPoolWindow reads the attributes of a pooling node.
+func lowerPoolWindow(c *Call) (*op.Value, op.PoolWindow, error) {
+	x, err := c.Need(0)
+	if err != nil {
+		return nil, op.PoolWindow{}, err
+	}
+	size, err := shapes.Sizes(c.Node.Ints("kernel_shape"))
+	if err != nil {
+		return nil, op.PoolWindow{}, fmt.Errorf("kernel_shape: %w", err)
+	}
+	w, err := windowAttributes(c, x.Type.Shape, size)
+	w.Ceil = c.Node.Int("ceil_mode", 0) != 0
+	return x, w, err
+}
+
+func lowerMaxPool(c *Call) ([]*op.Value, error) {
+	x, w, err := lowerPoolWindow(c)
+	if err != nil {
+		return nil, err
+	}
+	out, err := one(c.Emit(op.MaxPool{PoolWindow: w}, x))
+	if err != nil || len(c.Node.Outputs) < 2 || c.Node.Outputs[1] == "" {
+		return out, err
+	}
+	indices, err := c.Emit(op.MaxPoolIndices{PoolWindow: w, ColumnMajor: c.Node.Int("storage_order", 0) != 0}, x)
+	return append(out, indices), err
+}
+
+func lowerAveragePool(c *Call) ([]*op.Value, error) {
+	x, w, err := lowerPoolWindow(c)
+	if err != nil {
+		return nil, err
+	}
+	return one(c.Emit(op.AveragePool{PoolWindow: w, CountPads: c.Node.Int("count_include_pad", 0) != 0}, x))
+}
+
+// lowerGlobalPool reduces all spatial dimensions.
+func lowerGlobalPool(reduce func(axes []int) op.Op) Lowering {
+	return func(c *Call) ([]*op.Value, error) {
+		x, err := c.Need(0)
+		if err != nil {
+			return nil, err
+		}
+		if x.Type.Rank() < 3 {
+			return nil, fmt.Errorf("expected an input [N, C, ...], found %v", x.Type)
+		}
+		var axes []int
+		for i := 2; i < x.Type.Rank(); i++ {
+			axes = append(axes, i)
+		}
+		return one(c.Emit(reduce(axes), x))
+	}
+}

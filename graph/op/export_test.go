@@ -1,0 +1,53 @@
+package op
+
+import (
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+)
+
+// What tests reach inside for: gradients that are computed alone, and the sizes
+// of the blocks of work that a case must exceed.
+type (
+	ConvGradient            = convGradient
+	PatchGradient           = patchGradient
+	MaxPoolGradient         = maxPoolGradient
+	PackedAttentionGradient = packedAttentionGradient
+)
+
+const (
+	PatchRows  = patchRows
+	MinQueries = minQueries
+)
+
+func PowByExponent(a, b float64) float64 { return powByExponent(a, b) }
+
+func LossGradient(of ExampleLoss) Op { return lossGradient{of} }
+
+func (o PatchEmbedding) Convolution() Conv { return o.conv() }
+
+// Tile is the number of positions that are computed at once.
+func (o Conv) Tile(in []Type) (int, error) {
+	n, err := o.convolution(in)
+	return n.tile(), err
+}
+
+// CopyStrided copies elements of src, from an offset and by strides, to all of
+// dst.
+func CopyStrided(c *kernel.Context, dst, src Array, offset int, strides []int) {
+	copyStrided(c, dst.Shape, dst, contiguous(dst.Shape), src, placement{offset, strides})
+}
+
+// AttentionInBlocks computes an attention and the cotangent of its packed input
+// in blocks of queries.
+func AttentionInBlocks(o PackedAttention, packed, dout Array, block int) (y, dx []float64) {
+	h := newAttentionHeads[float64](o, []Array{packed})
+	h.block = block
+	y, dx = make([]float64, dout.Elements()), make([]float64, packed.Elements())
+	c := kernel.NewContext(1)
+	h.forward(c, y)
+	q, k, v := h.q, h.k, h.v
+	q.data, k.data, v.data = dx, dx, dx
+	h.backward(c, Elem[float64](dout), [3]strided[float64]{q, k, v})
+	return y, dx
+}
+
+func TypesOf(in []Array) []Type { return typesOf(in) }

@@ -1,0 +1,297 @@
+// Package optest checks operations: gradients against finite differences, float32
+// against float64.
+package optest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"gorgonia.org/gorgonia"
+)
+
+// Tolerances of the tests of operations, in one place. All are relative to
+// the largest magnitude of the reference, see CloseTo.
+const (
+	// gradientTolerance: float64 gradients against central differences of step
+	// 1e-5, whose own error is about 1e-10 for functions of unit scale.
+	gradientTolerance = 1e-7
+	// Float32Tolerance: float32 against float64 forward results.
+	Float32Tolerance = 2e-6
+)
+
+// Evaluate computes nodes of a graph by plain recursion: the slow, obvious
+// machine that the executor is compared with.
+func Evaluate(t testing.TB, g *op.Graph, feeds map[*gorgonia.Node]op.Array, nodes ...*gorgonia.Node) []op.Array {
+	t.Helper()
+	c := kernel.NewContext(1)
+	memo := map[*gorgonia.Node]op.Array{}
+	var value func(n *gorgonia.Node) op.Array
+	value = func(n *gorgonia.Node) op.Array {
+		if a, ok := memo[n]; ok {
+			return a
+		}
+		if a, ok := feeds[n]; ok {
+			return a
+		}
+		var in []op.Array
+		for it := g.Expr.From(n.ID()); it != nil && it.Next(); {
+			in = append(in, value(it.Node().(*gorgonia.Node)))
+		}
+		out := op.NewArray(g.TypeOf(n))
+		if a, ok := n.Op().(*op.Applied); ok {
+			a.Op.Forward(c, out, in)
+		} else { // the sum that Gorgonia inserts where cotangents meet
+			switch o := out.Data.(type) {
+			case []float64:
+				for i := range o {
+					o[i] = op.Elem[float64](in[0])[i] + op.Elem[float64](in[1])[i]
+				}
+			case []float32:
+				for i := range o {
+					o[i] = op.Elem[float32](in[0])[i] + op.Elem[float32](in[1])[i]
+				}
+			}
+		}
+		memo[n] = out
+		return out
+	}
+	var out []op.Array
+	for _, n := range nodes {
+		out = append(out, value(n))
+	}
+	return out
+}
+
+// Random returns the generator of the tests' numbers, the same at every run.
+func Random() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+// Normal returns a DOUBLE array of standard normal numbers.
+func Normal(r *rand.Rand, shape ...int) op.Array {
+	a := op.NewArray(op.Type{DType: onnx.Double, Shape: shape})
+	for i := range op.Elem[float64](a) {
+		op.Elem[float64](a)[i] = r.NormFloat64()
+	}
+	return a
+}
+
+// Positive returns a DOUBLE array of numbers in [0.5, 2).
+func Positive(r *rand.Rand, shape ...int) op.Array {
+	a := op.NewArray(op.Type{DType: onnx.Double, Shape: shape})
+	for i := range op.Elem[float64](a) {
+		op.Elem[float64](a)[i] = 0.5 + 1.5*r.Float64()
+	}
+	return a
+}
+
+// Float32 rounds a DOUBLE array to FLOAT and leaves others as they are.
+func Float32(a op.Array) op.Array {
+	if d, ok := a.Data.([]float64); ok {
+		f := make([]float32, len(d))
+		for i, x := range d {
+			f[i] = float32(x)
+		}
+		return op.Floats(f, a.Shape...)
+	}
+	return a
+}
+
+// Gradient compares the gradient of <o(inputs), cotangent>, for a random
+// cotangent, with central differences in float64, for every DOUBLE input at
+// once and for each alone (so that every combination of needs that matters is
+// built), and the float32 forward result with the float64 one.
+func Gradient(t *testing.T, o op.Op, inputs ...op.Array) {
+	t.Helper()
+	ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) { return p.Emit(o, in...) }, inputs...)
+}
+
+// ProgramGradient is checkGradient for a chain of Ops.
+func ProgramGradient(t *testing.T, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs ...op.Array) {
+	t.Helper()
+	var floats []int
+	for i, a := range inputs {
+		if a.DType == onnx.Double {
+			floats = append(floats, i)
+		}
+	}
+	sets := [][]int{floats}
+	if len(floats) > 1 {
+		for _, i := range floats {
+			sets = append(sets, []int{i})
+		}
+	}
+	for _, wanted := range sets {
+		p := op.NewProgram(0)
+		values := make([]*op.Value, len(inputs))
+		for i, a := range inputs {
+			values[i] = p.Input(fmt.Sprint("x", i), a.Type, i)
+		}
+		result, err := build(p, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := op.NewGraph()
+		nodes, feeds := map[*op.Value]*gorgonia.Node{}, map[*gorgonia.Node]op.Array{}
+		for i, a := range inputs {
+			tracked := false
+			for _, w := range wanted {
+				tracked = tracked || w == i
+			}
+			nodes[values[i]] = g.Input(fmt.Sprint("x", i), a.Type, tracked)
+			feeds[nodes[values[i]]] = a
+		}
+		for _, s := range p.Steps {
+			in := make([]*gorgonia.Node, len(s.In))
+			for i, v := range s.In {
+				if nodes[v] == nil {
+					nodes[v] = g.Input(fmt.Sprintf("const%d", len(nodes)), v.Type, false)
+					feeds[nodes[v]] = *v.Const
+				}
+				in[i] = nodes[v]
+			}
+			if nodes[s.Out], err = g.Apply(s.Op, in...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := nodes[result]
+		cotangent := g.Input("cotangent", result.Type, false)
+		feeds[cotangent] = Normal(rand.New(rand.NewPCG(7, 7)), result.Type.Shape...)
+		var wrt []*gorgonia.Node
+		for _, i := range wanted {
+			wrt = append(wrt, nodes[values[i]])
+		}
+		grads, err := g.Backpropagate(out, cotangent, wrt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Evaluate(t, g, feeds, grads...)
+		loss := func() float64 {
+			y := op.Elem[float64](Evaluate(t, g, feeds, out)[0])
+			s := 0.0
+			for i, c := range op.Elem[float64](feeds[cotangent]) {
+				s += c * y[i]
+			}
+			return s
+		}
+		const h = 1e-5
+		for k, i := range wanted {
+			x := op.Elem[float64](inputs[i])
+			want := make([]float64, len(x))
+			for j := range x {
+				x0 := x[j]
+				x[j] = x0 + h
+				up := loss()
+				x[j] = x0 - h
+				down := loss()
+				x[j] = x0
+				want[j] = (up - down) / (2 * h)
+			}
+			CloseTo(t, fmt.Sprintf("gradient of input %d of %d", i, len(wanted)), got[k].AsFloats(), want, gradientTolerance)
+		}
+		if len(wanted) == len(floats) {
+			checkFloat32(t, build, inputs, Evaluate(t, g, feeds, out)[0].AsFloats())
+		}
+	}
+}
+
+// checkFloat32 folds the same computation in float32.
+func checkFloat32(t *testing.T, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs []op.Array, want []float64) {
+	t.Helper()
+	p := op.NewProgram(0)
+	values := make([]*op.Value, len(inputs))
+	for i, a := range inputs {
+		values[i] = p.Constant(Float32(a))
+	}
+	result, err := build(p, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Const == nil {
+		t.Fatal("constants were not folded")
+	}
+	CloseTo(t, "float32 result", result.Const.AsFloats(), want, Float32Tolerance)
+}
+
+// CloseTo asserts |got-want| <= tolerance*(1+max|want|) elementwise; NaN and
+// infinities must agree exactly.
+func CloseTo(t *testing.T, what string, got, want []float64, tolerance float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	scale := 1.0
+	for _, x := range want {
+		if a := math.Abs(x); !math.IsInf(a, 0) && a > scale-1 {
+			scale = 1 + a
+		}
+	}
+	for i := range want {
+		same := math.IsNaN(got[i]) && math.IsNaN(want[i]) || got[i] == want[i]
+		if !same && !(math.Abs(got[i]-want[i]) <= tolerance*scale) {
+			t.Fatalf("%s: element %d is %g, want %g", what, i, got[i], want[i])
+		}
+	}
+}
+
+// Apply computes an Op.
+func Apply(t *testing.T, o op.Op, in ...op.Array) op.Array {
+	t.Helper()
+	p := op.NewProgram(0)
+	values := make([]*op.Value, len(in))
+	for i, a := range in {
+		values[i] = p.Constant(a)
+	}
+	y, err := p.Emit(o, values...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *y.Const
+}
+
+// Counting returns a DOUBLE array 0, 1, 2, …: every element tells where it came
+// from.
+func Counting(shape ...int) op.Array {
+	a := op.NewArray(op.Type{DType: onnx.Double, Shape: shape})
+	for i := range op.Elem[float64](a) {
+		op.Elem[float64](a)[i] = float64(i)
+	}
+	return a
+}
+
+// Away moves every element at least 0.1 from the given points, where a
+// function has a kink that a finite difference would straddle.
+func Away(a op.Array, points ...float64) op.Array {
+	x := op.Elem[float64](a)
+	for i := range x {
+		for _, p := range points {
+			if math.Abs(x[i]-p) < 0.1 {
+				x[i] = p + math.Copysign(0.1, x[i]-p)
+			}
+		}
+	}
+	return a
+}
+
+// Broadcasts are pairs of shapes that cover the loops of a broadcast: equal,
+// one element, a repeated row or column, either operand repeated, both, and
+// dimensions that do not merge.
+var Broadcasts = [][2][]int{
+	{{2, 3}, {2, 3}},
+	{{2, 3}, {}},
+	{{}, {2, 3}},
+	{{}, {}},
+	{{4, 2, 3}, {3}},
+	{{3}, {4, 2, 3}},
+	{{2, 3}, {2, 1}},
+	{{2, 1}, {2, 3}},
+	{{2, 1}, {1, 3}},
+	{{2, 3, 4}, {1, 3, 1}},
+	{{2, 1, 4}, {3, 1}},
+	{{1, 1}, {1}},
+	{{2, 3, 2, 2}, {2, 1, 2, 1}},
+}
