@@ -223,7 +223,7 @@ func (b *backward) partialGradients() map[int]*partialGradient {
 func (n *Network) stageBytes(from, to int) int64 {
 	var bytes int64
 	for _, s := range n.steps[n.Necks[from].position:n.Necks[to].position] {
-		if _, view := s.Op.(op.View); !view && s.Out.Data {
+		if _, view := s.Op.(op.View); !view && s.Out.OnDataPath {
 			bytes += int64(s.Out.Type.Elements()) * 4
 		}
 	}

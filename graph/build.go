@@ -232,7 +232,7 @@ func (n *Network) widestBytes() int {
 	ends := make([]int, len(n.steps)+1) // bytes of the values that a step is the last to use
 	alive, widest := 0, 0
 	for i, s := range n.steps {
-		if !s.Out.Data {
+		if !s.Out.OnDataPath {
 			continue
 		}
 		bytes := s.Out.Type.Elements() * 4

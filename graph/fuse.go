@@ -110,7 +110,7 @@ func (f *fuser) replace(v *op.Value, o op.Op, in ...*op.Value) {
 		panic(fmt.Sprintf("graph: fuse: %s makes %v of what was %v", o.Name(), w.Type, v.Type))
 	}
 	if w.Step == nil { // folded
-		v.Kind, v.Const, v.Step, v.Data = w.Kind, w.Const, nil, false
+		v.Kind, v.Const, v.Step, v.OnDataPath = w.Kind, w.Const, nil, false
 		f.folded = true
 		return
 	}
@@ -231,7 +231,7 @@ func (f *fuser) fuseLinear(s *op.Step) {
 			return
 		}
 		x, w := s.In[0], s.In[1]
-		if !x.Data || w.Data || w.Type.Rank() != 2 || x.Type.Rank() < 2 {
+		if !x.OnDataPath || w.OnDataPath || w.Type.Rank() != 2 || x.Type.Rank() < 2 {
 			return
 		}
 		if stored, ok := transposed(w); ok {
@@ -242,7 +242,7 @@ func (f *fuser) fuseLinear(s *op.Step) {
 	case op.Add:
 		for i, y := range s.In {
 			b := s.In[1-i]
-			if y.Step == nil || len(y.Step.In) != 2 || !f.once(y) || b.Data || b.Type.Rank() != 1 {
+			if y.Step == nil || len(y.Step.In) != 2 || !f.once(y) || b.OnDataPath || b.Type.Rank() != 1 {
 				continue
 			}
 			linear, ok := y.Step.Op.(op.Linear)
@@ -319,7 +319,7 @@ const maxChain = 64
 // simplifyLayout follows a chain of Reshape and Transpose to its beginning and
 // replaces it by one Reshape where nothing moves, or by at most one Transpose.
 func (f *fuser) simplifyLayout(s *op.Step) {
-	if !s.Out.Data || !isBijective(s) {
+	if !s.Out.OnDataPath || !isBijective(s) {
 		return
 	}
 	var chain []*op.Step

@@ -112,7 +112,7 @@ type attentionOperand struct {
 // operand follows v back through rearrangements and scalings.
 func (f *fuser) operand(v *op.Value, transposed bool) (attentionOperand, bool) {
 	rank := v.Type.Rank()
-	if rank < 3 || !v.Data {
+	if rank < 3 || !v.OnDataPath {
 		return attentionOperand{}, false
 	}
 	a := attentionOperand{value: v, transposed: transposed, scale: 1}
@@ -124,7 +124,7 @@ func (f *fuser) operand(v *op.Value, transposed bool) (attentionOperand, bool) {
 			source = x
 			continue
 		}
-		if !isLayout(source.Step) || !source.Step.In[0].Data {
+		if !isLayout(source.Step) || !source.Step.In[0].OnDataPath {
 			break
 		}
 		chain = append(chain, source.Step)

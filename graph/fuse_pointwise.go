@@ -18,7 +18,7 @@ func (f *fuser) product(v *op.Value, root bool) (scale float64, factors []*op.Va
 			scale, factors = f.product(x, false)
 			return c * scale, factors
 		}
-		if _, ok := s.Op.(op.Mul); ok && s.In[0].Data && s.In[1].Data {
+		if _, ok := s.Op.(op.Mul); ok && s.In[0].OnDataPath && s.In[1].OnDataPath {
 			c0, f0 := f.product(s.In[0], false)
 			c1, f1 := f.product(s.In[1], false)
 			return c0 * c1, append(f0, f1...)
@@ -30,7 +30,7 @@ func (f *fuser) product(v *op.Value, root bool) (scale float64, factors []*op.Va
 // fuseGELU matches x·½(1+erf(x/√2)), its tanh approximation and
 // x·sigmoid(1.702 x), in any order of the factors.
 func (f *fuser) fuseGELU(s *op.Step) {
-	if _, ok := s.Op.(op.Mul); !ok || !s.Out.Data {
+	if _, ok := s.Op.(op.Mul); !ok || !s.Out.OnDataPath {
 		return
 	}
 	scale, factors := f.product(s.Out, true)
@@ -157,7 +157,7 @@ func (f *fuser) fuseNormalization(s *op.Step) {
 // isRow reports whether v is a vector along the last dimension of x that does
 // not depend on the image.
 func isRow(v, x *op.Value) bool {
-	return !v.Data && v.Type.Rank() == 1 && v.Type.Shape[0] == x.Type.Shape[x.Type.Rank()-1]
+	return !v.OnDataPath && v.Type.Rank() == 1 && v.Type.Shape[0] == x.Type.Shape[x.Type.Rank()-1]
 }
 
 // standardized matches (x − mean)/√(variance + ε) over the last dimension.
@@ -200,6 +200,6 @@ func isLastMean(m, x *op.Value) bool {
 	if m.Step == nil || m.Step.In[0] != x {
 		return false
 	}
-	r, ok := m.Step.Op.(op.ReduceMean)
-	return ok && r.KeepDims && len(r.Axes) == 1 && r.Axes[0] == x.Type.Rank()-1
+	r, ok := m.Step.Op.(op.Reduce)
+	return ok && r.By == op.ReduceMean && r.KeepDims && len(r.Axes) == 1 && r.Axes[0] == x.Type.Rank()-1
 }

@@ -99,7 +99,7 @@ func checkNetwork(t *testing.T, n *Network) {
 		// Of the data that is there before the neck, only the neck is used after.
 		before := map[*op.Value]bool{n.Necks[0].value: true}
 		for _, s := range n.steps[:k.position] {
-			before[s.Out] = s.Out.Data
+			before[s.Out] = s.Out.OnDataPath
 		}
 		for _, s := range n.steps[k.position:] {
 			for _, v := range s.In {

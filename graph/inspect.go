@@ -74,7 +74,7 @@ func (n *Network) Coverage() float64 {
 func (n *Network) QuantisesActivations() bool {
 	return slices.ContainsFunc(n.steps, func(s *op.Step) bool {
 		_, rounds := s.Op.(op.FakeQuantize)
-		return rounds && s.In[0].Data
+		return rounds && s.In[0].OnDataPath
 	})
 }
 
@@ -83,7 +83,7 @@ func (n *Network) Family() string {
 	attentions, convolutions := 0, 0
 	for _, s := range n.steps {
 		switch {
-		case s.Out.Data && isAttention(s):
+		case s.Out.OnDataPath && isAttention(s):
 			attentions++
 		case s.Op.Name() == "Conv":
 			convolutions++

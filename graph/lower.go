@@ -50,7 +50,7 @@ func bind(m *onnx.Model, registry *lowering.Registry, live []*onnx.Node, roles *
 		n.live[node] = true
 	}
 	logits, n.SoftmaxRemoved = stripSoftmax(logits)
-	if !logits.Data {
+	if !logits.OnDataPath {
 		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
 	}
 	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != opt.Batch {

@@ -71,7 +71,7 @@ type blockSpan struct{ start, attention, attentionEnd int }
 func (n *Network) plan() *structure {
 	p := &structure{steps: n.steps, headStart: len(n.steps), modules: map[int]string{}, normsSeen: map[int]int{}, linearSeen: map[int]int{}}
 	for i, s := range n.steps {
-		if !s.Out.Data || !isAttention(s) {
+		if !s.Out.OnDataPath || !isAttention(s) {
 			continue
 		}
 		b := blockSpan{attention: i, attentionEnd: len(n.steps)}
@@ -87,7 +87,7 @@ func (n *Network) plan() *structure {
 		}
 	}
 	for _, k := range n.Necks {
-		if s := k.value.Step; s != nil && s.Op.Name() == "Add" && s.In[0].Data && s.In[1].Data {
+		if s := k.value.Step; s != nil && s.Op.Name() == "Add" && s.In[0].OnDataPath && s.In[1].OnDataPath {
 			p.headStart = k.position
 		}
 	}
@@ -222,7 +222,7 @@ func (p *structure) prefix(w *Weight, block int) string {
 func (p *structure) linearsBefore(b blockSpan) int {
 	count := 0
 	for _, s := range p.steps[b.start:b.attention] {
-		if s.Out.Data && len(s.In) > 1 && s.In[0].Data && !s.In[1].Data && operandRole(s.Op, 1) == "weight" && !isNormalization(s.Op) {
+		if s.Out.OnDataPath && len(s.In) > 1 && s.In[0].OnDataPath && !s.In[1].OnDataPath && operandRole(s.Op, 1) == "weight" && !isNormalization(s.Op) {
 			count++
 		}
 	}

@@ -26,7 +26,7 @@ func (n *Network) findNecks(image, logits *op.Value) {
 	ends[last[image]]++
 	n.Necks = []Neck{n.neck(image, 0)}
 	for i, s := range n.steps {
-		if !s.Out.Data {
+		if !s.Out.OnDataPath {
 			continue
 		}
 		alive++

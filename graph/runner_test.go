@@ -287,7 +287,7 @@ func TestFusion(t *testing.T) {
 		}
 		count := map[string]int{}
 		for _, s := range n.steps {
-			if s.Out.Data {
+			if s.Out.OnDataPath {
 				count[s.Op.Name()]++
 			}
 		}

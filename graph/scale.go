@@ -96,8 +96,12 @@ func (w *scaleWalk) look(v *op.Value) error {
 func (w *scaleWalk) choose(s *op.Step) ([]int, error) {
 	switch o := s.Op.(type) {
 	case op.View, op.Transpose, op.Slice, op.Gather, op.GatherElements, op.GatherND, op.Expand, op.Neg, op.Trilu,
-		op.ReduceSum, op.ReduceMean, op.CumSum, op.AveragePool, op.LinearMap:
+		op.CumSum, op.AveragePool, op.LinearMap:
 		return []int{0}, nil
+	case op.Reduce:
+		if o.By == op.ReduceSum || o.By == op.ReduceMean {
+			return []int{0}, nil
+		}
 	case op.Pad:
 		if o.Mode != op.PadConstant || o.Value == 0 {
 			return []int{0}, nil
@@ -144,7 +148,7 @@ func (w *scaleWalk) factor(s *op.Step) (int, error) {
 	var first error
 	for _, data := range []bool{false, true} {
 		for _, i := range []int{1, 0} {
-			if v := s.In[i]; v.Data == data && (v.Kind == op.Weight || w.weighted[v]) {
+			if v := s.In[i]; v.OnDataPath == data && (v.Kind == op.Weight || w.weighted[v]) {
 				err := w.demand(v)
 				if err == nil {
 					return i, nil
@@ -194,7 +198,7 @@ func (w *scaleWalk) collect(logits *op.Value) ([]int, error) {
 
 // describe names a value for an error: the weight that it is or is made of.
 func (w *scaleWalk) describe(v *op.Value) string {
-	for v.Kind == op.Computed && !v.Data && len(w.operands[v.Step]) > 0 {
+	for v.Kind == op.Computed && !v.OnDataPath && len(w.operands[v.Step]) > 0 {
 		v = v.Step.In[w.operands[v.Step][0]]
 	}
 	if v.Kind == op.Weight {

@@ -133,11 +133,11 @@ func (n *Network) collectWeights(l *lowerer) {
 		angles:   map[int]bool{},
 	}
 	for i, s := range n.steps {
-		if !s.Out.Data {
+		if !s.Out.OnDataPath {
 			continue
 		}
 		for operand, v := range s.In {
-			if v.Data {
+			if v.OnDataPath {
 				continue
 			}
 			for _, leaf := range walk.leaves(v) {

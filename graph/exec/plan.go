@@ -228,7 +228,7 @@ const maxBytes = 1 << 40
 
 // bytesOf returns the size of an array in memory.
 func bytesOf(t op.Type) (int64, error) {
-	size := uint64(elementBytes(t))
+	size := uint64(op.ElementBytes(t.DType))
 	if size == 0 {
 		return 0, errors.New("elements of this type cannot be computed with")
 	}
@@ -240,20 +240,6 @@ func bytesOf(t op.Type) (int64, error) {
 		size = low
 	}
 	return int64(size), nil
-}
-
-// elementBytes returns the size of an element in memory, 0 for types that are
-// not supported.
-func elementBytes(t op.Type) int {
-	switch op.ClassOf(t.DType) {
-	case op.ClassFloat32:
-		return 4
-	case op.ClassFloat64, op.ClassInt:
-		return 8
-	case op.ClassBool:
-		return 1
-	}
-	return 0
 }
 
 // ArenaBytes returns the size of the arena that a run needs, in bytes, for what

@@ -96,6 +96,16 @@ func (c *Context) cancelled() bool {
 	}
 }
 
+// itemGrain is the number of elements in a task of Items: large against the cost of
+// handing a task to a thread, small against the arrays worth splitting.
+const itemGrain = 1 << 14
+
+// Items is Parallel over n items of size elements each, whose cost is about that of
+// moving them once.
+func (c *Context) Items(n, size int, f func(lo, hi int)) {
+	c.Parallel(n, itemGrain/max(size, 1), f)
+}
+
 // Parallel splits [0,n) into chunks of grain items (the last may be shorter) and
 // calls f once for each, on up to Threads goroutines; the caller's is one of them.
 // The boundaries do not depend on the number of threads, so a result that depends on

@@ -254,7 +254,7 @@ func (e *emitter) unattended(weights, bias *op.Value) *op.Value {
 	if e.err != nil {
 		return nil
 	}
-	top := e.emit(op.ReduceMax{Axes: []int{bias.Type.Rank() - 1}, KeepDims: true}, bias)
+	top := e.emit(op.Reduce{By: op.ReduceMax, Axes: []int{bias.Type.Rank() - 1}, KeepDims: true}, bias)
 	none := e.emit(op.Equal{}, top, e.scalar(bias, math.Inf(-1)))
 	if e.err != nil || none.Const != nil && !slices.Contains(op.Elem[bool](*none.Const), true) {
 		return weights

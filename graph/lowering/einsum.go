@@ -182,7 +182,7 @@ func (e *emitter) diagonals(t term) term {
 			op.Elem[bool](on)[k*n+k] = true
 		}
 		kept := e.emit(op.Where{}, e.Constant(on), t.Value, e.scalar(t.Value, 0))
-		t = term{e.emit(op.ReduceSum{Axes: []int{i}}, kept), slices.Delete(slices.Clone(t.labels), i, i+1)}
+		t = term{e.emit(op.Reduce{By: op.ReduceSum, Axes: []int{i}}, kept), slices.Delete(slices.Clone(t.labels), i, i+1)}
 		i--
 	}
 	return t
@@ -202,7 +202,7 @@ func (e *emitter) sumOut(t term, needed []rune) term {
 	if len(axes) == 0 || e.err != nil {
 		return t
 	}
-	return term{e.emit(op.ReduceSum{Axes: axes}, t.Value), kept}
+	return term{e.emit(op.Reduce{By: op.ReduceSum, Axes: axes}, t.Value), kept}
 }
 
 // arrange transposes to the given order of the labels.

@@ -48,8 +48,8 @@ func TestLoweringDecides(t *testing.T) {
 		{"Clip with computed bound", 13, &onnx.Node{OpType: "Clip"}, []*op.Value{image, p.Input("b", op.Type{DType: onnx.Float, Shape: []int{}}, 1)}, is(op.Max{})},
 		{"CastLike to the same", 19, &onnx.Node{OpType: "CastLike"}, []*op.Value{image, number(1)}, same},
 		{"CastLike to FLOAT", 19, &onnx.Node{OpType: "CastLike"}, []*op.Value{half, number(1)}, is(op.Relabel{To: onnx.Float})},
-		{"axes from input", 18, &onnx.Node{OpType: "ReduceMean"}, []*op.Value{image, p.Ints(-1)}, is(op.ReduceMean{Axes: []int{1}, KeepDims: true})},
-		{"all axes", 18, &onnx.Node{OpType: "ReduceMean"}, []*op.Value{image}, is(op.ReduceMean{Axes: []int{0, 1}, KeepDims: true})},
+		{"axes from input", 18, &onnx.Node{OpType: "ReduceMean"}, []*op.Value{image, p.Ints(-1)}, is(op.Reduce{By: op.ReduceMean, Axes: []int{1}, KeepDims: true})},
+		{"all axes", 18, &onnx.Node{OpType: "ReduceMean"}, []*op.Value{image}, is(op.Reduce{By: op.ReduceMean, Axes: []int{0, 1}, KeepDims: true})},
 	} {
 		v, err := lower(t, c.opset, c.node, c.in...)
 		if err != nil || !c.ok(v) {

@@ -71,7 +71,7 @@ func globalLpPool(e *emitter) *op.Value {
 		return nil
 	}
 	p := e.norm()
-	return e.root(e.emit(op.ReduceSum{Axes: axesFrom(2, x.Type.Rank()), KeepDims: true}, e.absPower(x, p)), p)
+	return e.root(e.emit(op.Reduce{By: op.ReduceSum, Axes: axesFrom(2, x.Type.Rank()), KeepDims: true}, e.absPower(x, p)), p)
 }
 
 func lpNormalization(e *emitter) *op.Value {
@@ -85,9 +85,9 @@ func lpNormalization(e *emitter) *op.Value {
 	}
 	switch p := e.Node.Int("p", 2); p {
 	case 1:
-		return e.emit(op.Div{}, x, e.emit(op.ReduceSum{Axes: []int{axis}, KeepDims: true}, e.emit(op.Abs{}, x)))
+		return e.emit(op.Div{}, x, e.emit(op.Reduce{By: op.ReduceSum, Axes: []int{axis}, KeepDims: true}, e.emit(op.Abs{}, x)))
 	case 2:
-		return e.emit(op.Div{}, x, e.emit(op.ReduceL2{Axes: []int{axis}, KeepDims: true}, x))
+		return e.emit(op.Div{}, x, e.emit(op.Reduce{By: op.ReduceL2, Axes: []int{axis}, KeepDims: true}, x))
 	default:
 		e.err = fmt.Errorf("expected p 1 or 2, found %d", p)
 		return nil

@@ -66,14 +66,14 @@ func (e *emitter) moments(x *op.Value, axis int, epsilon float64) (mean, inverse
 		return nil, nil
 	}
 	axes := axesFrom(axis, x.Type.Rank())
-	mean = e.emit(op.ReduceMean{Axes: axes, KeepDims: true}, x)
+	mean = e.emit(op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true}, x)
 	centred := e.emit(op.Sub{}, x, mean)
 	return mean, e.inverseDeviation(centred, axes, epsilon)
 }
 
 // inverseDeviation is 1/√(mean(x²) + epsilon).
 func (e *emitter) inverseDeviation(x *op.Value, axes []int, epsilon float64) *op.Value {
-	square := e.emit(op.ReduceMean{Axes: axes, KeepDims: true}, e.emit(op.Mul{}, x, x))
+	square := e.emit(op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true}, e.emit(op.Mul{}, x, x))
 	return e.emit(op.Reciprocal{}, e.emit(op.Sqrt{}, e.emit(op.Add{}, square, e.scalar(x, epsilon))))
 }
 
@@ -146,7 +146,7 @@ func lowerBatchNormalization(c *Call) ([]*op.Value, error) {
 		}
 	}
 	standardises := c.Node.Int("training_mode", 0) != 0
-	if standardises && (in[0].Data || in[0].Type.Rank() < 2 || in[0].Type.Shape[0] != 1) {
+	if standardises && (in[0].OnDataPath || in[0].Type.Rank() < 2 || in[0].Type.Shape[0] != 1) {
 		return nil, fmt.Errorf("training_mode 1 is not supported: export the model in evaluation mode")
 	}
 	if standardises {
@@ -242,8 +242,8 @@ func meanVarianceNormalization(e *emitter) *op.Value {
 	if axes, e.err = shapes.Axes(attribute, x.Type.Rank()); e.err != nil {
 		return nil
 	}
-	centred := e.emit(op.Sub{}, x, e.emit(op.ReduceMean{Axes: axes, KeepDims: true}, x))
-	variance := e.emit(op.ReduceMean{Axes: axes, KeepDims: true}, e.emit(op.Mul{}, centred, centred))
+	centred := e.emit(op.Sub{}, x, e.emit(op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true}, x))
+	variance := e.emit(op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true}, e.emit(op.Mul{}, centred, centred))
 	return e.emit(op.Div{}, centred, e.emit(op.Add{}, e.emit(op.Sqrt{}, variance), e.scalar(x, 1e-9)))
 }
 

@@ -10,8 +10,8 @@ import (
 func poolEntries() []Entry {
 	return []Entry{
 		{Name: "AveragePool", Min: 1, Max: MaxOpset, Lower: lowerAveragePool},
-		{Name: "GlobalAveragePool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.ReduceMean{Axes: axes, KeepDims: true} })},
-		{Name: "GlobalMaxPool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.ReduceMax{Axes: axes, KeepDims: true} })},
+		{Name: "GlobalAveragePool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true} })},
+		{Name: "GlobalMaxPool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.Reduce{By: op.ReduceMax, Axes: axes, KeepDims: true} })},
 		{Name: "MaxPool", Min: 1, Max: MaxOpset, Lower: lowerMaxPool},
 	}
 }

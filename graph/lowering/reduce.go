@@ -13,51 +13,48 @@ import (
 // in older opsets and from input 1 in newer ones (ReduceSum from 13, the others
 // from 18).
 func reduceEntries() []Entry {
-	var entries []Entry
-	for name, formula := range map[string]func(e *emitter, x *op.Value, r reduction) *op.Value{
-		"ReduceSum":  func(e *emitter, x *op.Value, r reduction) *op.Value { return e.emit(op.ReduceSum(r), x) },
-		"ReduceMean": func(e *emitter, x *op.Value, r reduction) *op.Value { return e.emit(op.ReduceMean(r), x) },
-		"ReduceProd": func(e *emitter, x *op.Value, r reduction) *op.Value { return e.emit(op.ReduceProd(r), x) },
-		"ReduceL2":   func(e *emitter, x *op.Value, r reduction) *op.Value { return e.emit(op.ReduceL2(r), x) },
-		"ReduceMax":  func(e *emitter, x *op.Value, r reduction) *op.Value { return extremum(e, op.ReduceMax(r), x) },
-		"ReduceMin":  func(e *emitter, x *op.Value, r reduction) *op.Value { return extremum(e, op.ReduceMin(r), x) },
-		"ReduceL1": func(e *emitter, x *op.Value, r reduction) *op.Value {
-			return e.emit(op.ReduceSum(r), e.emit(op.Abs{}, x))
-		},
-		"ReduceSumSquare": func(e *emitter, x *op.Value, r reduction) *op.Value {
-			return e.emit(op.ReduceSum(r), e.emit(op.Mul{}, x, x))
-		},
-		"ReduceLogSum": func(e *emitter, x *op.Value, r reduction) *op.Value {
-			return e.emit(op.Log{}, e.emit(op.ReduceSum(r), x))
-		},
-		"ReduceLogSumExp": logSumExp,
-	} {
-		entries = append(entries, Entry{Name: name, Min: 7, Max: MaxOpset, Lower: func(c *Call) ([]*op.Value, error) {
-			x, err := c.Need(0)
-			if err != nil {
-				return nil, err
-			}
-			r, err := reductionOf(c, x.Type.Rank())
-			if err != nil {
-				return nil, err
-			}
-			e := &emitter{Call: c}
-			v := formula(e, x, r)
-			return one(v, e.err)
-		}})
+	return []Entry{
+		reduceEntry("ReduceL1", func(e *emitter, x *op.Value, sum op.Reduce) *op.Value {
+			return e.emit(sum, e.emit(op.Abs{}, x))
+		}),
+		reduceEntry("ReduceL2", reduceBy(op.ReduceL2)),
+		reduceEntry("ReduceLogSum", func(e *emitter, x *op.Value, sum op.Reduce) *op.Value {
+			return e.emit(op.Log{}, e.emit(sum, x))
+		}),
+		reduceEntry("ReduceLogSumExp", logSumExp),
+		reduceEntry("ReduceMax", extremum(op.ReduceMax)),
+		reduceEntry("ReduceMean", reduceBy(op.ReduceMean)),
+		reduceEntry("ReduceMin", extremum(op.ReduceMin)),
+		reduceEntry("ReduceProd", reduceBy(op.ReduceProd)),
+		reduceEntry("ReduceSum", reduceBy(op.ReduceSum)),
+		reduceEntry("ReduceSumSquare", func(e *emitter, x *op.Value, sum op.Reduce) *op.Value {
+			return e.emit(sum, e.emit(op.Mul{}, x, x))
+		}),
 	}
-	return entries
 }
 
-// reduction holds the parameters that all reductions have.
-type reduction struct {
-	Axes     []int
-	KeepDims bool
+// reduceFormula is the result of a Reduce operator; sum is the sum over its axes.
+type reduceFormula func(e *emitter, x *op.Value, sum op.Reduce) *op.Value
+
+func reduceEntry(name string, formula reduceFormula) Entry {
+	return Entry{Name: name, Min: 7, Max: MaxOpset, Lower: func(c *Call) ([]*op.Value, error) {
+		x, err := c.Need(0)
+		if err != nil {
+			return nil, err
+		}
+		sum, err := sumOf(c, x.Type.Rank())
+		if err != nil {
+			return nil, err
+		}
+		e := &emitter{Call: c}
+		v := formula(e, x, sum)
+		return one(v, e.err)
+	}}
 }
 
-// reductionOf reads the axes and keepdims of a node.
-func reductionOf(c *Call, rank int) (reduction, error) {
-	r := reduction{KeepDims: c.Node.Int("keepdims", 1) != 0}
+// sumOf is the sum over the axes of a node, with its keepdims.
+func sumOf(c *Call, rank int) (op.Reduce, error) {
+	r := op.Reduce{By: op.ReduceSum, KeepDims: c.Node.Int("keepdims", 1) != 0}
 	axes, err := c.IntsFrom("axes", 1)
 	if err != nil {
 		return r, err
@@ -82,23 +79,32 @@ func reductionOf(c *Call, rank int) (reduction, error) {
 	return r, nil
 }
 
-// extremum reduces truth values as the numbers 0 and 1.
-func extremum(e *emitter, o op.Op, x *op.Value) *op.Value {
-	if x.Type.DType == onnx.Bool {
-		return e.emit(op.Cast{To: onnx.Bool}, e.emit(o, e.emit(op.Cast{To: onnx.Uint8}, x)))
+func reduceBy(by op.Reduction) reduceFormula {
+	return func(e *emitter, x *op.Value, r op.Reduce) *op.Value {
+		r.By = by
+		return e.emit(r, x)
 	}
-	return e.emit(o, x)
+}
+
+// extremum reduces truth values as the numbers 0 and 1.
+func extremum(by op.Reduction) reduceFormula {
+	return func(e *emitter, x *op.Value, r op.Reduce) *op.Value {
+		if x.Type.DType != onnx.Bool {
+			return reduceBy(by)(e, x, r)
+		}
+		return e.emit(op.Cast{To: onnx.Bool}, reduceBy(by)(e, e.emit(op.Cast{To: onnx.Uint8}, x), r))
+	}
 }
 
 // logSumExp subtracts the maximum before it exponentiates. The maximum is held
 // finite, so that infinities come out as such and not as NaN.
-func logSumExp(e *emitter, x *op.Value, r reduction) *op.Value {
-	kept := reduction{r.Axes, true}
-	largest := e.emit(op.Clip{Min: -math.MaxFloat32, Max: math.MaxFloat32}, e.emit(op.ReduceMax(kept), x))
-	sum := e.emit(op.ReduceSum(kept), e.emit(op.Exp{}, e.emit(op.Sub{}, x, largest)))
-	result := e.emit(op.Add{}, e.emit(op.Log{}, sum), largest)
-	if r.KeepDims {
+func logSumExp(e *emitter, x *op.Value, sum op.Reduce) *op.Value {
+	kept := sum
+	kept.KeepDims = true
+	largest := e.emit(op.Clip{Min: -math.MaxFloat32, Max: math.MaxFloat32}, reduceBy(op.ReduceMax)(e, x, kept))
+	result := e.emit(op.Add{}, e.emit(op.Log{}, e.emit(kept, e.emit(op.Exp{}, e.emit(op.Sub{}, x, largest)))), largest)
+	if sum.KeepDims {
 		return result
 	}
-	return e.emit(op.ReduceSum(r), result) // over dimensions of one element: drops them
+	return e.emit(sum, result) // over dimensions of one element: drops them
 }

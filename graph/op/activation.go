@@ -11,7 +11,6 @@ import (
 // Relu is max(x, 0).
 type Relu struct{}
 
-// Name returns "Relu".
 func (Relu) Name() string { return "Relu" }
 
 // Infer returns the input's type.
@@ -19,24 +18,22 @@ func (Relu) Infer(in []Type) (Type, error) {
 	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
 }
 
-// Forward rectifies.
 func (Relu) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], rectify[float32], rectify[float64], rectify[int64])
 }
 
 // Gradient is dout where the result is positive, else 0.
 func (o Relu) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (Relu) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, rectifySlope32, rectifySlope[float64])
+func (Relu) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, rectifyGrad32, rectifyGrad[float64])
 }
 
 // LeakyRelu is x, times Alpha where x is negative.
 type LeakyRelu struct{ Alpha float64 }
 
-// Name returns "LeakyRelu".
 func (LeakyRelu) Name() string { return "LeakyRelu" }
 
 // Infer returns the input's type.
@@ -49,23 +46,21 @@ func (o LeakyRelu) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout, times Alpha where x is negative.
 func (o LeakyRelu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o LeakyRelu) slope(c *kernel.Context, dx, x, dy Array) {
-	slope(c, dx, x, dy, leakSlope[float32](o.Alpha), leakSlope[float64](o.Alpha))
+func (o LeakyRelu) grad(c *kernel.Context, dx, x, dy Array) {
+	pointwiseGrad(c, dx, x, dy, leakGrad[float32](o.Alpha), leakGrad[float64](o.Alpha))
 }
 
 // Elu is x, and Alpha·(exp(x)-1) where x is negative.
 type Elu struct{ Alpha float64 }
 
-// Name returns "Elu".
 func (Elu) Name() string { return "Elu" }
 
 // Infer returns the input's type.
 func (Elu) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (o Elu) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwiseFunc(c, out, in[0], func(x float64) float64 {
 		if x < 0 {
@@ -77,63 +72,58 @@ func (o Elu) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout, times Alpha·exp(x) where x is negative.
 func (o Elu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o Elu) slope(c *kernel.Context, dx, x, dy Array) {
-	slope(c, dx, x, dy, eluSlope[float32](o.Alpha), eluSlope[float64](o.Alpha))
+func (o Elu) grad(c *kernel.Context, dx, x, dy Array) {
+	pointwiseGrad(c, dx, x, dy, eluGrad[float32](o.Alpha), eluGrad[float64](o.Alpha))
 }
 
 // Sigmoid is 1/(1+exp(-x)).
 type Sigmoid struct{}
 
-// Name returns "Sigmoid".
 func (Sigmoid) Name() string { return "Sigmoid" }
 
 // Infer returns the input's type.
 func (Sigmoid) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (Sigmoid) Forward(c *kernel.Context, out Array, in []Array) {
 	viaKernel(c, out, in[0], kernel.Sigmoid[float32], kernel.Sigmoid[float64])
 }
 
 // Gradient is dout·out·(1-out).
 func (o Sigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (Sigmoid) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, sigmoidSlope[float32], sigmoidSlope[float64])
+func (Sigmoid) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, sigmoidGrad[float32], sigmoidGrad[float64])
 }
 
 // Tanh is the hyperbolic tangent.
 type Tanh struct{}
 
-// Name returns "Tanh".
 func (Tanh) Name() string { return "Tanh" }
 
 // Infer returns the input's type.
 func (Tanh) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (Tanh) Forward(c *kernel.Context, out Array, in []Array) {
 	viaKernel(c, out, in[0], kernel.Tanh[float32], kernel.Tanh[float64])
 }
 
 // Gradient is dout·(1-out²).
 func (o Tanh) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (Tanh) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, tanhSlope[float32], tanhSlope[float64])
+func (Tanh) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, tanhGrad[float32], tanhGrad[float64])
 }
 
 // Softplus is ln(1+exp(x)).
 type Softplus struct{}
 
-// Name returns "Softplus".
 func (Softplus) Name() string { return "Softplus" }
 
 // Infer returns the input's type.
@@ -152,24 +142,22 @@ func (Softplus) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, 
 // HardSigmoid is Alpha·x + Beta, held between 0 and 1.
 type HardSigmoid struct{ Alpha, Beta float64 }
 
-// Name returns "HardSigmoid".
 func (HardSigmoid) Name() string { return "HardSigmoid" }
 
 // Infer returns the input's type.
 func (HardSigmoid) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (o HardSigmoid) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], hardSigmoid[float32](o), hardSigmoid[float64](o), nil)
 }
 
 // Gradient is dout·Alpha where the result is neither 0 nor 1, else 0.
 func (o HardSigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (o HardSigmoid) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, hardSigmoidSlope[float32](o), hardSigmoidSlope[float64](o))
+func (o HardSigmoid) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, hardSigmoidGrad[float32](o), hardSigmoidGrad[float64](o))
 }
 
 // GELU is the Gaussian error linear unit (Hendrycks, Gimpel 2016):
@@ -177,13 +165,11 @@ func (o HardSigmoid) slope(c *kernel.Context, dx, y, dy Array) {
 // x/2·(1+tanh(sqrt(2/pi)·(x+0.044715·x³))).
 type GELU struct{ Tanh bool }
 
-// Name returns "Gelu".
 func (GELU) Name() string { return "Gelu" }
 
 // Infer returns the input's type.
 func (GELU) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (o GELU) Forward(c *kernel.Context, out Array, in []Array) {
 	if o.Tanh {
 		viaKernel(c, out, in[0], kernel.GELUTanh[float32], kernel.GELUTanh[float64])
@@ -194,28 +180,26 @@ func (o GELU) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout times the derivative of the form computed.
 func (o GELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o GELU) slope(c *kernel.Context, dx, x, dy Array) {
+func (o GELU) grad(c *kernel.Context, dx, x, dy Array) {
 	if o.Tanh {
-		slopeViaKernel(c, dx, x, dy, kernel.GELUTanhGrad[float32], kernel.GELUTanhGrad[float64])
+		gradViaKernel(c, dx, x, dy, kernel.GELUTanhGrad[float32], kernel.GELUTanhGrad[float64])
 		return
 	}
-	slopeViaKernel(c, dx, x, dy, kernel.GELUGrad[float32], kernel.GELUGrad[float64])
+	gradViaKernel(c, dx, x, dy, kernel.GELUGrad[float32], kernel.GELUGrad[float64])
 }
 
 // QuickGELU is x·sigmoid(Alpha·x): with Alpha 1.702 the approximation of GELU
 // that CLIP uses, with Alpha 1 the function called Swish or SiLU.
 type QuickGELU struct{ Alpha float64 }
 
-// Name returns "QuickGelu".
 func (QuickGELU) Name() string { return "QuickGelu" }
 
 // Infer returns the input's type.
 func (QuickGELU) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the function.
 func (o QuickGELU) Forward(c *kernel.Context, out Array, in []Array) {
 	switch y := out.Data.(type) {
 	case []float32:
@@ -227,15 +211,15 @@ func (o QuickGELU) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·(s + Alpha·x·s·(1-s)) with s = sigmoid(Alpha·x).
 func (o QuickGELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o QuickGELU) slope(c *kernel.Context, dx, x, dy Array) {
+func (o QuickGELU) grad(c *kernel.Context, dx, x, dy Array) {
 	switch d := dx.Data.(type) {
 	case []float32:
-		quickGELUSlope(c, o.Alpha, Elem[float32](x), Elem[float32](dy), d)
+		quickGELUGrad(c, o.Alpha, Elem[float32](x), Elem[float32](dy), d)
 	case []float64:
-		quickGELUSlope(c, o.Alpha, Elem[float64](x), Elem[float64](dy), d)
+		quickGELUGrad(c, o.Alpha, Elem[float64](x), Elem[float64](dy), d)
 	}
 }
 
@@ -245,7 +229,7 @@ func scaledSigmoid[T kernel.Float](c *kernel.Context, alpha T, x, y []T) {
 		kernel.Sigmoid(c, x, y)
 		return
 	}
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		for i, v := range x[lo:hi] {
 			y[lo+i] = alpha * v
 		}
@@ -258,10 +242,10 @@ func quickGELU[T kernel.Float](c *kernel.Context, alpha float64, x, y []T) {
 	kernel.Mul(c, x, y, y)
 }
 
-func quickGELUSlope[T kernel.Float](c *kernel.Context, alpha float64, x, dy, dx []T) {
+func quickGELUGrad[T kernel.Float](c *kernel.Context, alpha float64, x, dy, dx []T) {
 	a := T(alpha)
 	scaledSigmoid(c, a, x, dx)
-	c.Parallel(len(dx), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(dx), 1, func(lo, hi int) {
 		x, dy, dx := x[lo:hi], dy[lo:hi], dx[lo:hi]
 		for i, s := range dx {
 			dx[i] = dy[i] * s * (1 + a*x[i]*(1-s))
@@ -276,7 +260,7 @@ func rectify[T Number](x, y []T) {
 	}
 }
 
-func rectifySlope[T kernel.Float](y, dy, dx []T) {
+func rectifyGrad[T kernel.Float](y, dy, dx []T) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
 	for i, v := range y {
 		d := dy[i]
@@ -287,9 +271,9 @@ func rectifySlope[T kernel.Float](y, dy, dx []T) {
 	}
 }
 
-// rectifySlope32 chooses between bit patterns, which compiles to a conditional
+// rectifyGrad32 chooses between bit patterns, which compiles to a conditional
 // move: signs are random, a branch would be mispredicted half of the time.
-func rectifySlope32(y, dy, dx []float32) {
+func rectifyGrad32(y, dy, dx []float32) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
 	for i, v := range y {
 		b := math.Float32bits(dy[i])
@@ -311,7 +295,7 @@ func leak[T kernel.Float](alpha float64) func(x, y []T) {
 	}
 }
 
-func leakSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
+func leakGrad[T kernel.Float](alpha float64) func(x, dy, dx []T) {
 	return func(x, dy, dx []T) {
 		for i, v := range x {
 			d := dy[i]
@@ -323,7 +307,7 @@ func leakSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
 	}
 }
 
-func eluSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
+func eluGrad[T kernel.Float](alpha float64) func(x, dy, dx []T) {
 	return func(x, dy, dx []T) {
 		for i, v := range x {
 			d := dy[i]
@@ -335,14 +319,14 @@ func eluSlope[T kernel.Float](alpha float64) func(x, dy, dx []T) {
 	}
 }
 
-func sigmoidSlope[T kernel.Float](y, dy, dx []T) {
+func sigmoidGrad[T kernel.Float](y, dy, dx []T) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
 	for i, v := range y {
 		dx[i] = dy[i] * v * (1 - v)
 	}
 }
 
-func tanhSlope[T kernel.Float](y, dy, dx []T) {
+func tanhGrad[T kernel.Float](y, dy, dx []T) {
 	dy, dx = dy[:len(y)], dx[:len(y)]
 	for i, v := range y {
 		dx[i] = dy[i] * (1 - v*v)
@@ -359,7 +343,7 @@ func hardSigmoid[T kernel.Float](o HardSigmoid) func(x, y []T) {
 	}
 }
 
-func hardSigmoidSlope[T kernel.Float](o HardSigmoid) func(y, dy, dx []T) {
+func hardSigmoidGrad[T kernel.Float](o HardSigmoid) func(y, dy, dx []T) {
 	a := T(o.Alpha)
 	return func(y, dy, dx []T) {
 		dy, dx = dy[:len(y)], dx[:len(y)]
@@ -377,24 +361,22 @@ func hardSigmoidSlope[T kernel.Float](o HardSigmoid) func(y, dy, dx []T) {
 // is above Max the result is Max.
 type Clip struct{ Min, Max float64 }
 
-// Name returns "Clip".
 func (Clip) Name() string { return "Clip" }
 
 // Infer returns the input's type.
 func (Clip) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward clips.
 func (o Clip) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], clip[float32](o), clip[float64](o), nil)
 }
 
 // Gradient is dout where x lies within the bounds or on them, else 0.
 func (o Clip) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o Clip) slope(c *kernel.Context, dx, x, dy Array) {
-	slope(c, dx, x, dy, clipSlope[float32](o), clipSlope[float64](o))
+func (o Clip) grad(c *kernel.Context, dx, x, dy Array) {
+	pointwiseGrad(c, dx, x, dy, clipGrad[float32](o), clipGrad[float64](o))
 }
 
 func clip[T kernel.Float](o Clip) func(x, y []T) {
@@ -407,7 +389,7 @@ func clip[T kernel.Float](o Clip) func(x, y []T) {
 	}
 }
 
-func clipSlope[T kernel.Float](o Clip) func(x, dy, dx []T) {
+func clipGrad[T kernel.Float](o Clip) func(x, dy, dx []T) {
 	lo, hi := T(o.Min), T(o.Max)
 	return func(x, dy, dx []T) {
 		dy, dx = dy[:len(x)], dx[:len(x)]

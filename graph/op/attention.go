@@ -26,7 +26,6 @@ type PackedAttention struct {
 	Offsets        [3]int // first columns of q, k and v in a single input
 }
 
-// Name returns "PackedAttention".
 func (PackedAttention) Name() string { return "PackedAttention" }
 
 func (o PackedAttention) width() int { return o.Heads * o.HeadDim }
@@ -220,19 +219,19 @@ func (o packedAttentionGradient) Infer(in []Type) (Type, error) {
 
 func (o packedAttentionGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		packedAttentionBackward[float32](c, o, out, in)
+		packedAttentionGrad[float32](c, o, out, in)
 	} else {
-		packedAttentionBackward[float64](c, o, out, in)
+		packedAttentionGrad[float64](c, o, out, in)
 	}
 }
 
-func packedAttentionBackward[T kernel.Float](c *kernel.Context, o packedAttentionGradient, out Array, in []Array) {
+func packedAttentionGrad[T kernel.Float](c *kernel.Context, o packedAttentionGradient, out Array, in []Array) {
 	last := len(in) - 1
 	h := newAttentionHeads[T](o.Attention, in[:last])
 	grads := Elem[T](out)
 	// Products are added to zero: columns may belong to none of q, k and v, or
 	// to several.
-	c.Parallel(len(grads), pointwiseGrain, func(lo, hi int) { clear(grads[lo:hi]) })
+	c.Items(len(grads), 1, func(lo, hi int) { clear(grads[lo:hi]) })
 	var cotangents [3]strided[T]
 	for i, p := range []strided[T]{h.q, h.k, h.v} {
 		if last == 1 || o.Need[i] {
@@ -243,11 +242,11 @@ func packedAttentionBackward[T kernel.Float](c *kernel.Context, o packedAttentio
 			grads = grads[in[i].Elements():]
 		}
 	}
-	h.backward(c, Elem[T](in[last]), cotangents)
+	h.grad(c, Elem[T](in[last]), cotangents)
 }
 
-// backward adds the cotangents of q, k and v, where their data is not nil.
-func (h *attentionHeads[T]) backward(c *kernel.Context, dout []T, cotangents [3]strided[T]) {
+// grad adds the cotangents of q, k and v, where their data is not nil.
+func (h *attentionHeads[T]) grad(c *kernel.Context, dout []T, cotangents [3]strided[T]) {
 	d, width := h.op.HeadDim, h.op.width()
 	dy := strided[T]{dout, 0, h.queries * width, width}
 	dq, dk, dv := cotangents[0], cotangents[1], cotangents[2]

@@ -17,13 +17,11 @@ import (
 // Add is a + b.
 type Add struct{}
 
-// Name returns "Add".
 func (Add) Name() string { return "Add" }
 
 // Infer broadcasts the two inputs.
 func (Add) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward adds.
 func (Add) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
@@ -43,13 +41,11 @@ func (Add) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need 
 // Sub is a - b.
 type Sub struct{}
 
-// Name returns "Sub".
 func (Sub) Name() string { return "Sub" }
 
 // Infer broadcasts the two inputs.
 func (Sub) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward subtracts.
 func (Sub) Forward(c *kernel.Context, out Array, in []Array) {
 	arithmetic(c, out, in, subRows[float32](), subRows[float64](), subRows[int64]())
 }
@@ -69,13 +65,11 @@ func (Sub) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need 
 // Mul is a · b.
 type Mul struct{}
 
-// Name returns "Mul".
 func (Mul) Name() string { return "Mul" }
 
 // Infer broadcasts the two inputs.
 func (Mul) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward multiplies.
 func (Mul) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
@@ -95,13 +89,11 @@ func (Mul) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need 
 // Div is a / b; integers are truncated toward zero.
 type Div struct{}
 
-// Name returns "Div".
 func (Div) Name() string { return "Div" }
 
 // Infer broadcasts the two inputs.
 func (Div) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward divides.
 func (Div) Forward(c *kernel.Context, out Array, in []Array) {
 	arithmetic(c, out, in, divRows[float32](), divRows[float64](), rowsOf(func(a, b int64) int64 {
 		if b == 0 {
@@ -128,7 +120,6 @@ func (Div) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, nee
 // truncated toward zero.
 type Pow struct{}
 
-// Name returns "Pow".
 func (Pow) Name() string { return "Pow" }
 
 // Infer broadcasts the two inputs.
@@ -143,22 +134,21 @@ func (Pow) Forward(c *kernel.Context, out Array, in []Array) {
 // Gradient is dout·b·a^(b-1) for a and dout·a^b·ln a for b.
 func (Pow) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	return sumToInputs(g, in, need, func(i int) *gorgonia.Node {
-		return g.Do(Mul{}, dout, g.Do(PowSlope{Exponent: i == 1}, in...))
+		return g.Do(Mul{}, dout, g.Do(powGradient{Exponent: i == 1}, in...))
 	})
 }
 
-// PowSlope is the derivative of a^b by a, or, with Exponent, by b; the latter
+// powGradient is the derivative of a^b by a, or, with Exponent, by b; the latter
 // is 0 where a is 0, its limit for positive b.
-type PowSlope struct{ Exponent bool }
+type powGradient struct{ Exponent bool }
 
-// Name returns "PowSlope".
-func (PowSlope) Name() string { return "PowSlope" }
+func (powGradient) Name() string { return "PowGradient" }
 
 // Infer broadcasts the two inputs.
-func (PowSlope) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
+func (powGradient) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 // Forward computes the derivative.
-func (o PowSlope) Forward(c *kernel.Context, out Array, in []Array) {
+func (o powGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	byBase, byExponent := rowsOf(powByBase[float32]), rowsOf(powByExponent[float32])
 	byBase64, byExponent64 := rowsOf(powByBase[float64]), rowsOf(powByExponent[float64])
 	if o.Exponent {
@@ -170,13 +160,11 @@ func (o PowSlope) Forward(c *kernel.Context, out Array, in []Array) {
 // Max is the larger of a and b, NaN where one of them is NaN.
 type Max struct{}
 
-// Name returns "Max".
 func (Max) Name() string { return "Max" }
 
 // Infer broadcasts the two inputs.
 func (Max) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward takes the maximum.
 func (Max) Forward(c *kernel.Context, out Array, in []Array) {
 	arithmetic(c, out, in, rowsOf(larger[float32]), rowsOf(larger[float64]), rowsOf(larger[int64]))
 }
@@ -189,13 +177,11 @@ func (Max) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need 
 // Min is the smaller of a and b, NaN where one of them is NaN.
 type Min struct{}
 
-// Name returns "Min".
 func (Min) Name() string { return "Min" }
 
 // Infer broadcasts the two inputs.
 func (Min) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward takes the minimum.
 func (Min) Forward(c *kernel.Context, out Array, in []Array) {
 	arithmetic(c, out, in, rowsOf(smaller[float32]), rowsOf(smaller[float64]), rowsOf(smaller[int64]))
 }
@@ -209,13 +195,11 @@ func (Min) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need 
 // as in C.
 type Mod struct{ Fmod bool }
 
-// Name returns "Mod".
 func (Mod) Name() string { return "Mod" }
 
 // Infer broadcasts the two inputs.
 func (Mod) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
-// Forward computes remainders.
 func (o Mod) Forward(c *kernel.Context, out Array, in []Array) {
 	float := func(a, b float64) float64 {
 		r := math.Mod(a, b)

@@ -6,11 +6,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
-// pointwiseGrain is the number of elements that one task of a pointwise
-// operation computes: large against the cost of handing a task to a thread,
-// small against the arrays worth splitting.
-const pointwiseGrain = 1 << 14
-
 // loops is the nest of loops that computes a broadcast result: adjacent
 // dimensions along which every operand keeps moving, or keeps standing still,
 // are merged, so that the innermost loop is as long as it can be.
@@ -147,7 +142,7 @@ func rowsOf[T, R Element](f func(a, b T) R) rowKernel[T, R] {
 func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKernel[T, R]) {
 	a, b, y := Elem[T](in[0]), Elem[T](in[1]), Elem[R](out)
 	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		l.rows(lo, hi, func(at, n int, offset []int) {
 			i, j, y := offset[0], offset[1], y[at:at+n]
 			switch {

@@ -16,7 +16,6 @@ import (
 // Anything but zero is true.
 type Cast struct{ To onnx.DType }
 
-// Name returns "Cast".
 func (Cast) Name() string { return "Cast" }
 
 // Infer returns the input's shape with the new element type.
@@ -28,7 +27,6 @@ func (o Cast) Infer(in []Type) (Type, error) {
 	return Type{o.To, t.Shape}, err
 }
 
-// Forward converts.
 func (o Cast) Forward(c *kernel.Context, out Array, in []Array) {
 	switch x := in[0].Data.(type) {
 	case []float32:
@@ -44,7 +42,7 @@ func (o Cast) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func convert[T Number](c *kernel.Context, to onnx.DType, out Array, x []T) {
-	c.Parallel(len(x), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(x), 1, func(lo, hi int) {
 		switch y := out.Data.(type) {
 		case []float32:
 			convertFloats(x[lo:hi], y[lo:hi])
@@ -122,10 +120,8 @@ func CastBetween(from, to Type) Op {
 // float32 throughout, without rounding in between.
 type Relabel struct{ To onnx.DType }
 
-// Name returns "Cast", the ONNX operator's name.
 func (Relabel) Name() string { return "Cast" }
 
-// IsView marks Relabel as a [View].
 func (Relabel) IsView() {}
 
 // Infer returns the input's shape with the new element type.
@@ -137,7 +133,6 @@ func (o Relabel) Infer(in []Type) (Type, error) {
 	return Type{o.To, t.Shape}, err
 }
 
-// Forward copies.
 func (Relabel) Forward(_ *kernel.Context, out Array, in []Array) {
 	copy(Elem[float32](out), Elem[float32](in[0]))
 }

@@ -18,7 +18,6 @@ type Col2Im struct {
 	Image []int // spatial shape
 }
 
-// Name returns "Col2Im".
 func (Col2Im) Name() string { return "Col2Im" }
 
 // Infer checks that the columns are those of the windows.

@@ -13,7 +13,6 @@ import (
 // Concat joins its inputs along Axis.
 type Concat struct{ Axis int }
 
-// Name returns "Concat".
 func (Concat) Name() string { return "Concat" }
 
 // Infer checks that the inputs agree outside Axis.

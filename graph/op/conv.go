@@ -20,7 +20,6 @@ type Conv struct {
 	Group                      int
 }
 
-// Name returns "Conv".
 func (Conv) Name() string { return "Conv" }
 
 // Patches reports whether the convolution cuts its input into patches: kernels
@@ -78,7 +77,6 @@ func (o Conv) convolution(in []Type) (convolution, error) {
 	return convolution{window: w, images: x.Shape[0], channels: channels, filters: filters[0], groups: o.Group}, nil
 }
 
-// Forward convolves.
 func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
 	n, err := o.convolution(typesOf(in))
 	if err != nil {
@@ -147,13 +145,13 @@ func (o convGradient) Forward(c *kernel.Context, out Array, in []Array) {
 		panic("op: ConvGradient: " + err.Error())
 	}
 	if _, ok := out.Data.([]float32); ok {
-		convolveBackward[float32](c, n, o.Filters, out, in)
+		convolveGrad[float32](c, n, o.Filters, out, in)
 	} else {
-		convolveBackward[float64](c, n, o.Filters, out, in)
+		convolveGrad[float64](c, n, o.Filters, out, in)
 	}
 }
 
-func convolveBackward[T kernel.Float](c *kernel.Context, n convolution, filters bool, out Array, in []Array) {
+func convolveGrad[T kernel.Float](c *kernel.Context, n convolution, filters bool, out Array, in []Array) {
 	if filters {
 		convolveFilters(c, n, Elem[T](in[0]), Elem[T](in[1]), Elem[T](out))
 	} else {

@@ -17,7 +17,6 @@ type CumSum struct {
 	Exclusive, Reverse bool
 }
 
-// Name returns "CumSum".
 func (CumSum) Name() string { return "CumSum" }
 
 // Infer checks the axis.
@@ -48,7 +47,7 @@ func (o CumSum) Forward(c *kernel.Context, out Array, in []Array) {
 func accumulate[T Number](c *kernel.Context, o CumSum, shape []int, y, x []T) {
 	outer, inner := shapes.Around(shape, o.Axis)
 	n := shape[o.Axis]
-	c.Parallel(outer*inner, max(1, copyGrain/max(1, n)), func(lo, hi int) {
+	c.Items(outer*inner, n, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			at, step := r/inner*n*inner+r%inner, inner
 			if o.Reverse {

@@ -13,7 +13,6 @@ import (
 // ones, to fill Shape.
 type Expand struct{ Shape []int }
 
-// Name returns "Expand".
 func (Expand) Name() string { return "Expand" }
 
 // Infer checks that the input broadcasts to Shape.

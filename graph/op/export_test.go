@@ -7,6 +7,7 @@ import (
 // What tests reach inside for: gradients that are computed alone, and the sizes
 // of the blocks of work that a case must exceed.
 type (
+	PointwiseGradient       = pointwiseGradient
 	ConvGradient            = convGradient
 	PatchGradient           = patchGradient
 	MaxPoolGradient         = maxPoolGradient
@@ -46,7 +47,7 @@ func AttentionInBlocks(o PackedAttention, packed, dout Array, block int) (y, dx 
 	h.forward(c, y)
 	q, k, v := h.q, h.k, h.v
 	q.data, k.data, v.data = dx, dx, dx
-	h.backward(c, Elem[float64](dout), [3]strided[float64]{q, k, v})
+	h.grad(c, Elem[float64](dout), [3]strided[float64]{q, k, v})
 	return y, dx
 }
 

@@ -15,7 +15,6 @@ import (
 // indices' dimensions in the place of Axis.
 type Gather struct{ Axis int }
 
-// Name returns "Gather".
 func (Gather) Name() string { return "Gather" }
 
 // Infer checks the axis and the type of the indices.
@@ -69,7 +68,7 @@ func (o Gather) rows(shape []int, indices []int64) gatherPlan {
 
 func gatherRows[T Element](c *kernel.Context, p gatherPlan, y, x []T) {
 	n := len(p.index)
-	c.Parallel(p.outer*n, max(1, copyGrain/max(1, p.inner)), func(lo, hi int) {
+	c.Items(p.outer*n, p.inner, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			from := (r/n*p.size + p.index[r%n]) * p.inner
 			copy(y[r*p.inner:(r+1)*p.inner], x[from:from+p.inner])
@@ -109,7 +108,7 @@ func (o gatherGradient) Forward(c *kernel.Context, out Array, in []Array) {
 
 func scatterRows[T kernel.Float](c *kernel.Context, p gatherPlan, y, x []T) {
 	n := len(p.index)
-	c.Parallel(p.outer, max(1, copyGrain/max(1, n*p.inner)), func(lo, hi int) {
+	c.Items(p.outer, n*p.inner, func(lo, hi int) {
 		for outer := lo; outer < hi; outer++ {
 			for i, k := range p.index {
 				to := y[(outer*p.size+k)*p.inner:][:p.inner]
@@ -126,7 +125,6 @@ func scatterRows[T kernel.Float](c *kernel.Context, p gatherPlan, y, x []T) {
 // the place of the coordinate along Axis.
 type GatherElements struct{ Axis int }
 
-// Name returns "GatherElements".
 func (GatherElements) Name() string { return "GatherElements" }
 
 // Infer checks that the indices lie within the data outside Axis.
@@ -183,7 +181,6 @@ func (o GatherElements) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgoni
 // coordinates, after BatchDims dimensions that data and indices share.
 type GatherND struct{ BatchDims int }
 
-// Name returns "GatherND".
 func (GatherND) Name() string { return "GatherND" }
 
 // Infer checks that the rows name slices of the data.
@@ -280,7 +277,7 @@ func mustPick(o Picker, shape []int, indices Array) picks {
 
 func forwardPicks(c *kernel.Context, o Picker, out Array, in []Array) {
 	p := mustPick(o, in[0].Shape, in[1])
-	c.Parallel(len(p.first), max(1, copyGrain/max(1, p.size)), func(lo, hi int) {
+	c.Items(len(p.first), p.size, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			copyElements(out, i*p.size, in[0], p.first[i], p.size)
 		}

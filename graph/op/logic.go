@@ -17,7 +17,6 @@ import (
 // Equal is a == b, for numbers and truth values.
 type Equal struct{}
 
-// Name returns "Equal".
 func (Equal) Name() string { return "Equal" }
 
 // Infer broadcasts the two inputs.
@@ -25,7 +24,6 @@ func (Equal) Infer(in []Type) (Type, error) {
 	return inferBool(in, ClassFloat32, ClassFloat64, ClassInt, ClassBool)
 }
 
-// Forward compares.
 func (Equal) Forward(c *kernel.Context, out Array, in []Array) {
 	if in[0].DType == onnx.Bool {
 		broadcast(c, out, in, rowsOf(func(a, b bool) bool { return a == b }))
@@ -37,13 +35,11 @@ func (Equal) Forward(c *kernel.Context, out Array, in []Array) {
 // Less is a < b.
 type Less struct{}
 
-// Name returns "Less".
 func (Less) Name() string { return "Less" }
 
 // Infer broadcasts the two inputs.
 func (Less) Infer(in []Type) (Type, error) { return inferComparison(in) }
 
-// Forward compares.
 func (Less) Forward(c *kernel.Context, out Array, in []Array) {
 	compare(c, out, in, less[float32], less[float64], less[int64])
 }
@@ -51,13 +47,11 @@ func (Less) Forward(c *kernel.Context, out Array, in []Array) {
 // LessOrEqual is a <= b.
 type LessOrEqual struct{}
 
-// Name returns "LessOrEqual".
 func (LessOrEqual) Name() string { return "LessOrEqual" }
 
 // Infer broadcasts the two inputs.
 func (LessOrEqual) Infer(in []Type) (Type, error) { return inferComparison(in) }
 
-// Forward compares.
 func (LessOrEqual) Forward(c *kernel.Context, out Array, in []Array) {
 	compare(c, out, in, lessOrEqual[float32], lessOrEqual[float64], lessOrEqual[int64])
 }
@@ -65,13 +59,11 @@ func (LessOrEqual) Forward(c *kernel.Context, out Array, in []Array) {
 // Greater is a > b.
 type Greater struct{}
 
-// Name returns "Greater".
 func (Greater) Name() string { return "Greater" }
 
 // Infer broadcasts the two inputs.
 func (Greater) Infer(in []Type) (Type, error) { return inferComparison(in) }
 
-// Forward compares.
 func (Greater) Forward(c *kernel.Context, out Array, in []Array) {
 	compare(c, out, []Array{in[1], in[0]}, less[float32], less[float64], less[int64])
 }
@@ -79,13 +71,11 @@ func (Greater) Forward(c *kernel.Context, out Array, in []Array) {
 // GreaterOrEqual is a >= b.
 type GreaterOrEqual struct{}
 
-// Name returns "GreaterOrEqual".
 func (GreaterOrEqual) Name() string { return "GreaterOrEqual" }
 
 // Infer broadcasts the two inputs.
 func (GreaterOrEqual) Infer(in []Type) (Type, error) { return inferComparison(in) }
 
-// Forward compares.
 func (GreaterOrEqual) Forward(c *kernel.Context, out Array, in []Array) {
 	compare(c, out, []Array{in[1], in[0]}, lessOrEqual[float32], lessOrEqual[float64], lessOrEqual[int64])
 }
@@ -93,7 +83,6 @@ func (GreaterOrEqual) Forward(c *kernel.Context, out Array, in []Array) {
 // And is the logical conjunction of two BOOL inputs, broadcast.
 type And struct{}
 
-// Name returns "And".
 func (And) Name() string { return "And" }
 
 // Infer broadcasts the two inputs.
@@ -107,7 +96,6 @@ func (And) Forward(c *kernel.Context, out Array, in []Array) {
 // Or is the logical disjunction of two BOOL inputs, broadcast.
 type Or struct{}
 
-// Name returns "Or".
 func (Or) Name() string { return "Or" }
 
 // Infer broadcasts the two inputs.
@@ -121,7 +109,6 @@ func (Or) Forward(c *kernel.Context, out Array, in []Array) {
 // Xor says which elements of two BOOL inputs differ, broadcast.
 type Xor struct{}
 
-// Name returns "Xor".
 func (Xor) Name() string { return "Xor" }
 
 // Infer broadcasts the two inputs.
@@ -135,13 +122,11 @@ func (Xor) Forward(c *kernel.Context, out Array, in []Array) {
 // Not is the logical negation of a BOOL input.
 type Not struct{}
 
-// Name returns "Not".
 func (Not) Name() string { return "Not" }
 
 // Infer returns the input's type.
 func (Not) Infer(in []Type) (Type, error) { return sameType(in, 1, ClassBool) }
 
-// Forward negates.
 func (Not) Forward(_ *kernel.Context, out Array, in []Array) {
 	y := Elem[bool](out)
 	for i, v := range Elem[bool](in[0]) {
@@ -180,7 +165,6 @@ func lessOrEqual[T Number](a, b T) bool { return a <= b }
 // broadcasts them: the second where the condition holds, else the third.
 type Where struct{}
 
-// Name returns "Where".
 func (Where) Name() string { return "Where" }
 
 // Infer broadcasts the three inputs.
@@ -199,7 +183,6 @@ func (Where) Infer(in []Type) (Type, error) {
 	return t.With(shape...), err
 }
 
-// Forward selects.
 func (Where) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
@@ -217,7 +200,7 @@ func where[T Element](c *kernel.Context, out Array, in []Array) {
 	condition, a, b, y := Elem[bool](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)
 	l := newLoops(out.Shape, in[0].Shape, in[1].Shape, in[2].Shape)
 	sc, sa, sb := l.inner(0), l.inner(1), l.inner(2)
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		l.rows(lo, hi, func(at, n int, offset []int) {
 			ic, ia, ib := offset[0], offset[1], offset[2]
 			for i := range y[at : at+n] {
@@ -242,7 +225,6 @@ func (Where) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, nee
 // not), else 0. Gradients of selections are made of it.
 type Mask struct{ Not bool }
 
-// Name returns "Mask".
 func (Mask) Name() string { return "Mask" }
 
 // Infer returns the type of the second input.
@@ -261,7 +243,6 @@ func (Mask) Infer(in []Type) (Type, error) {
 	return t, err
 }
 
-// Forward masks.
 func (o Mask) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
@@ -275,7 +256,7 @@ func mask[T kernel.Float](c *kernel.Context, not bool, out Array, in []Array) {
 	condition, x, y := Elem[bool](in[0]), Elem[T](in[1]), Elem[T](out)
 	l := newLoops(out.Shape, in[0].Shape)
 	step := l.inner(0)
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		l.rows(lo, hi, func(at, n int, offset []int) {
 			j := offset[0]
 			for i := at; i < at+n; i++ {

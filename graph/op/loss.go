@@ -29,12 +29,11 @@ type ExampleLoss interface {
 	// value is the loss for the scaled logits x = β·z [C], which it may
 	// overwrite.
 	value(x []float64, label int) float64
-	// differentiate overwrites the scaled logits with the derivative of value
+	// grad overwrites the scaled logits with the derivative of value
 	// with respect to them.
-	differentiate(x []float64, label int)
+	grad(x []float64, label int)
 }
 
-// Name returns the name of the example's loss.
 func (o Loss) Name() string { return o.Of.Name() }
 
 // Infer checks the logits, labels and inverse temperature.
@@ -132,16 +131,16 @@ func (lossGradient) Infer(in []Type) (Type, error) {
 
 func (o lossGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		lossBackward[float32](c, o.of, out, in)
+		lossGrad[float32](c, o.of, out, in)
 	} else {
-		lossBackward[float64](c, o.of, out, in)
+		lossGrad[float64](c, o.of, out, in)
 	}
 }
 
-func lossBackward[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
+func lossGrad[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
 	classes, dz, dout := in[0].Shape[1], Elem[T](out), Elem[T](in[3])
 	eachExample[T](c, in, func(i int, x []float64, label int, beta float64) {
-		of.differentiate(x, label)
+		of.grad(x, label)
 		scale, grad := float64(dout[i])*beta, dz[i*classes:(i+1)*classes]
 		for j, d := range x {
 			grad[j] = T(scale * d)
@@ -154,13 +153,12 @@ func lossBackward[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, 
 //	log Σⱼ exp(x[j]) − x[y]
 type CrossEntropy struct{}
 
-// Name returns "CrossEntropy".
 func (CrossEntropy) Name() string { return "CrossEntropy" }
 
 func (CrossEntropy) value(x []float64, label int) float64 { return rowLogSumExp(x) - x[label] }
 
-// differentiate: softmax(x) − onehot(y).
-func (CrossEntropy) differentiate(x []float64, label int) {
+// grad: softmax(x) − onehot(y).
+func (CrossEntropy) grad(x []float64, label int) {
 	rowSoftmax(x)
 	x[label]--
 }
@@ -187,7 +185,6 @@ type LabelSmoothing struct {
 	Epsilon float64 // from 0 to 1
 }
 
-// Name returns "LabelSmoothing".
 func (LabelSmoothing) Name() string { return "LabelSmoothing" }
 
 func (o LabelSmoothing) value(x []float64, label int) float64 {
@@ -198,8 +195,8 @@ func (o LabelSmoothing) value(x []float64, label int) float64 {
 	return (1-o.Epsilon)*(norm-x[label]) + o.Epsilon*(sum/float64(len(x)))
 }
 
-// differentiate: softmax(x) − (1−ε)·onehot(y) − ε/C.
-func (o LabelSmoothing) differentiate(x []float64, label int) {
+// grad: softmax(x) − (1−ε)·onehot(y) − ε/C.
+func (o LabelSmoothing) grad(x []float64, label int) {
 	rowSoftmax(x)
 	share := o.Epsilon / float64(len(x))
 	for j := range x {
@@ -220,7 +217,6 @@ type Focal struct {
 	Gamma float64 // 0 or more
 }
 
-// Name returns "Focal".
 func (Focal) Name() string { return "Focal" }
 
 func (o Focal) value(x []float64, label int) float64 {
@@ -229,12 +225,12 @@ func (o Focal) value(x []float64, label int) float64 {
 	return math.Pow(others(x, label), o.Gamma) * surprise
 }
 
-// differentiate: with q = 1−p and the cross-entropy e = −log p,
+// grad: with q = 1−p and the cross-entropy e = −log p,
 //
 //	(softmax(x) − onehot(y)) · q^γ · (1 + γ·p·e/q)
 //
 // in which every factor is finite: e/q tends to 1 as p tends to 1.
-func (o Focal) differentiate(x []float64, label int) {
+func (o Focal) grad(x []float64, label int) {
 	own := x[label]
 	surprise := rowSoftmax(x) - own
 	p, q := x[label], others(x, label)
@@ -275,7 +271,6 @@ func others(p []float64, label int) float64 {
 // is 0.
 type Margin struct{}
 
-// Name returns "Margin".
 func (Margin) Name() string { return "Margin" }
 
 func (Margin) value(x []float64, label int) float64 {
@@ -288,9 +283,9 @@ func (Margin) value(x []float64, label int) float64 {
 	return sum / float64(len(x))
 }
 
-// differentiate: 1/C for each class within the margin, minus their sum for the
+// grad: 1/C for each class within the margin, minus their sum for the
 // label.
-func (Margin) differentiate(x []float64, label int) {
+func (Margin) grad(x []float64, label int) {
 	own, share, within := x[label], 1/float64(len(x)), 0
 	for j, v := range x {
 		x[j] = 0

@@ -113,9 +113,9 @@ func TestLossValues(t *testing.T) {
 func TestLossesForLargeLogits(t *testing.T) {
 	right, wrong := []float64{1e4, 0, -1e4}, []float64{-1e4, 1e4, 0}
 	for _, test := range []struct {
-		of                 op.ExampleLoss
-		losses             []float64 // of right and wrong
-		rightSlope, wrongs []float64
+		of                op.ExampleLoss
+		losses            []float64 // of right and wrong
+		rightGrad, wrongs []float64
 	}{
 		{op.CrossEntropy{}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
 		{op.LabelSmoothing{Epsilon: 0.3}, []float64{3000, 0.7*2e4 + 3000}, []float64{0.2, -0.1, -0.1}, []float64{-0.8, 0.9, -0.1}},
@@ -125,7 +125,7 @@ func TestLossesForLargeLogits(t *testing.T) {
 	} {
 		losses, gradient := lossOf(test.of, 1, []int64{0, 0}, right, wrong)
 		optest.CloseTo(t, test.of.Name(), losses, test.losses, 1e-15)
-		optest.CloseTo(t, test.of.Name()+" gradient", gradient, append(test.rightSlope, test.wrongs...), 1e-15)
+		optest.CloseTo(t, test.of.Name()+" gradient", gradient, append(test.rightGrad, test.wrongs...), 1e-15)
 	}
 }
 

@@ -18,7 +18,6 @@ type MatMul struct {
 	Alpha          float64 // 0 means 1
 }
 
-// Name returns "MatMul".
 func (MatMul) Name() string { return "MatMul" }
 
 func (o MatMul) alpha() float64 {
@@ -193,7 +192,6 @@ type Linear struct {
 	TransW bool
 }
 
-// Name returns "Linear".
 func (Linear) Name() string { return "Linear" }
 
 // Infer checks that W fits the last dimension of x.

@@ -20,7 +20,6 @@ type LayerNormalization struct {
 	Epsilon float64
 }
 
-// Name returns "LayerNormalization".
 func (LayerNormalization) Name() string { return "LayerNormalization" }
 
 // Infer checks that scale and bias fit the slices.
@@ -47,7 +46,6 @@ func inferNormalization(axis, n int, in []Type) (Type, error) {
 	return x, nil
 }
 
-// Forward normalises.
 func (o LayerNormalization) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		layerNorm[float32](c, o, out, in)
@@ -80,7 +78,6 @@ type RMSNormalization struct {
 	Epsilon float64
 }
 
-// Name returns "RMSNormalization".
 func (RMSNormalization) Name() string { return "RMSNormalization" }
 
 // Infer checks that the scale fits the slices.
@@ -88,7 +85,6 @@ func (o RMSNormalization) Infer(in []Type) (Type, error) {
 	return inferNormalization(o.Axis, 2, in)
 }
 
-// Forward normalises.
 func (o RMSNormalization) Forward(c *kernel.Context, out Array, in []Array) {
 	rows, d := shapes.Elements(out.Shape[:o.Axis]), shapes.Elements(out.Shape[o.Axis:])
 	if y, ok := out.Data.([]float32); ok {
@@ -150,13 +146,13 @@ func (o normalizationGradient) Infer(in []Type) (Type, error) {
 
 func (o normalizationGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		normalizationBackward[float32](c, o, out, in)
+		normalizationGrad[float32](c, o, out, in)
 	} else {
-		normalizationBackward[float64](c, o, out, in)
+		normalizationGrad[float64](c, o, out, in)
 	}
 }
 
-func normalizationBackward[T kernel.Float](c *kernel.Context, o normalizationGradient, out Array, in []Array) {
+func normalizationGrad[T kernel.Float](c *kernel.Context, o normalizationGradient, out Array, in []Array) {
 	x, scale, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2])
 	rows, d := shapes.Elements(in[0].Shape[:o.Axis]), shapes.Elements(in[0].Shape[o.Axis:])
 	var dx, dscale []T
@@ -179,7 +175,6 @@ type BatchNormalization struct {
 	Epsilon float64
 }
 
-// Name returns "BatchNormalization".
 func (BatchNormalization) Name() string { return "BatchNormalization" }
 
 // Infer checks the parameters against the channels.
@@ -199,7 +194,6 @@ func (BatchNormalization) Infer(in []Type) (Type, error) {
 	return x, nil
 }
 
-// Forward normalises.
 func (o BatchNormalization) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		batchNorm[float32](c, o, out, in)
@@ -230,7 +224,7 @@ func affineChannels[T kernel.Float](c *kernel.Context, shape []int, x, factor, s
 		}
 		return
 	}
-	c.Parallel(shape[0]*channels, max(1, pointwiseGrain/max(1, area)), func(lo, hi int) {
+	c.Items(shape[0]*channels, area, func(lo, hi int) {
 		for plane := lo; plane < hi; plane++ {
 			x, y := x[plane*area:(plane+1)*area], y[plane*area:(plane+1)*area]
 			f, s := factor[plane%channels], T(0)
@@ -277,13 +271,13 @@ func (o batchNormGradient) Infer(in []Type) (Type, error) {
 
 func (o batchNormGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		batchNormBackward[float32](c, o, out, in)
+		batchNormGrad[float32](c, o, out, in)
 	} else {
-		batchNormBackward[float64](c, o, out, in)
+		batchNormGrad[float64](c, o, out, in)
 	}
 }
 
-func batchNormBackward[T kernel.Float](c *kernel.Context, o batchNormGradient, out Array, in []Array) {
+func batchNormGrad[T kernel.Float](c *kernel.Context, o batchNormGradient, out Array, in []Array) {
 	x, scale, mean, variance, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](in[3]), Elem[T](in[4])
 	inverse := func(channel int) float64 { return 1 / math.Sqrt(float64(variance[channel])+o.Epsilon) }
 	if o.Input == 0 {
@@ -296,7 +290,7 @@ func batchNormBackward[T kernel.Float](c *kernel.Context, o batchNormGradient, o
 	}
 	shape := in[0].Shape
 	channels, area := shape[1], shapes.Elements(shape[2:])
-	c.Parallel(channels, max(1, pointwiseGrain/max(1, shape[0]*area)), func(lo, hi int) {
+	c.Items(channels, shape[0]*area, func(lo, hi int) {
 		for channel := lo; channel < hi; channel++ {
 			var sum, moment float64 // Σ dout and Σ dout·(x − mean)
 			for n := range shape[0] {

@@ -29,7 +29,6 @@ type Pad struct {
 	Value         float64 // of PadConstant
 }
 
-// Name returns "Pad".
 func (Pad) Name() string { return "Pad" }
 
 // Infer checks that every added element has a source.

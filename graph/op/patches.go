@@ -16,7 +16,6 @@ type PatchEmbedding struct {
 	Kernel []int // height and width of a patch, in pixels
 }
 
-// Name returns "PatchEmbedding".
 func (PatchEmbedding) Name() string { return "PatchEmbedding" }
 
 // conv is the convolution before it is laid out as tokens.
@@ -34,7 +33,6 @@ func (o PatchEmbedding) Infer(in []Type) (Type, error) {
 	return in[0].With(n.images, volume(n.out), n.filters), nil
 }
 
-// Forward convolves.
 func (o PatchEmbedding) Forward(c *kernel.Context, out Array, in []Array) {
 	n, err := o.conv().convolution(typesOf(in))
 	if err != nil {
@@ -94,13 +92,13 @@ func (o patchGradient) Forward(c *kernel.Context, out Array, in []Array) {
 		panic("op: PatchEmbeddingGradient: " + err.Error())
 	}
 	if _, ok := out.Data.([]float32); ok {
-		patchBackward[float32](c, n, o.Filters, out, in)
+		patchGrad[float32](c, n, o.Filters, out, in)
 	} else {
-		patchBackward[float64](c, n, o.Filters, out, in)
+		patchGrad[float64](c, n, o.Filters, out, in)
 	}
 }
 
-func patchBackward[T kernel.Float](c *kernel.Context, n convolution, filters bool, out Array, in []Array) {
+func patchGrad[T kernel.Float](c *kernel.Context, n convolution, filters bool, out Array, in []Array) {
 	if filters {
 		patchFilters(c, n, Elem[T](in[0]), Elem[T](in[1]), Elem[T](out))
 	} else {

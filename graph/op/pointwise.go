@@ -8,26 +8,25 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Sloped is an Op of one input whose gradient is computed element by element in
-// one pass, by [Slope].
-type Sloped interface {
+// elementwise is an Op of one input whose gradient is computed element by
+// element in one pass, by [pointwiseGradient].
+type elementwise interface {
 	Op
-	// slope computes dx from v, the operation's input or its result, whichever
-	// its Gradient passes, and the cotangent dy.
-	slope(c *kernel.Context, dx, v, dy Array)
+	// grad computes dx from v, the operation's input or its result, whichever its
+	// Gradient passes, and the cotangent dy.
+	grad(c *kernel.Context, dx, v, dy Array)
 }
 
-// Slope is the gradient of the pointwise operation Of. Its inputs are the
-// cotangent, second, and, first, Of's own input, or for Sqrt, Reciprocal,
+// pointwiseGradient is the gradient of the pointwise operation Of. Its inputs are
+// the cotangent, second, and, first, Of's own input, or for Sqrt, Reciprocal,
 // Sigmoid, HardSigmoid, Tanh and Relu its result, so that the input need not be
 // kept. Its result is the input's cotangent.
-type Slope struct{ Of Sloped }
+type pointwiseGradient struct{ Of elementwise }
 
-// Name returns the operation's name with "Slope" behind it.
-func (o Slope) Name() string { return o.Of.Name() + "Slope" }
+func (o pointwiseGradient) Name() string { return o.Of.Name() + "Gradient" }
 
 // Infer returns the inputs' common type.
-func (o Slope) Infer(in []Type) (Type, error) {
+func (o pointwiseGradient) Infer(in []Type) (Type, error) {
 	t, err := sameType(in, 2, ClassFloat32, ClassFloat64)
 	if err == nil && !in[1].Equal(t) {
 		err = fmt.Errorf("expected a cotangent of type %v, found %v", t, in[1])
@@ -36,22 +35,24 @@ func (o Slope) Infer(in []Type) (Type, error) {
 }
 
 // Forward computes the cotangent.
-func (o Slope) Forward(c *kernel.Context, out Array, in []Array) { o.Of.slope(c, out, in[0], in[1]) }
+func (o pointwiseGradient) Forward(c *kernel.Context, out Array, in []Array) {
+	o.Of.grad(c, out, in[0], in[1])
+}
 
-// slope computes dx from v and dy by a function over slices of equal length.
-func slope(c *kernel.Context, dx, v, dy Array, f32 func(v, dy, dx []float32), f64 func(v, dy, dx []float64)) {
+// pointwiseGrad computes dx from v and dy by a function over slices of equal length.
+func pointwiseGrad(c *kernel.Context, dx, v, dy Array, f32 func(v, dy, dx []float32), f64 func(v, dy, dx []float64)) {
 	switch d := dx.Data.(type) {
 	case []float32:
 		v, dy := Elem[float32](v), Elem[float32](dy)
-		c.Parallel(len(d), pointwiseGrain, func(lo, hi int) { f32(v[lo:hi], dy[lo:hi], d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { f32(v[lo:hi], dy[lo:hi], d[lo:hi]) })
 	case []float64:
 		v, dy := Elem[float64](v), Elem[float64](dy)
-		c.Parallel(len(d), pointwiseGrain, func(lo, hi int) { f64(v[lo:hi], dy[lo:hi], d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { f64(v[lo:hi], dy[lo:hi], d[lo:hi]) })
 	}
 }
 
-// slopeViaKernel computes dx from v and dy by a function of package kernel.
-func slopeViaKernel(c *kernel.Context, dx, v, dy Array, f32 func(c *kernel.Context, v, dy, dx []float32), f64 func(c *kernel.Context, v, dy, dx []float64)) {
+// gradViaKernel computes dx from v and dy by a function of package kernel.
+func gradViaKernel(c *kernel.Context, dx, v, dy Array, f32 func(c *kernel.Context, v, dy, dx []float32), f64 func(c *kernel.Context, v, dy, dx []float64)) {
 	switch d := dx.Data.(type) {
 	case []float32:
 		f32(c, Elem[float32](v), Elem[float32](dy), d)
@@ -68,13 +69,11 @@ func gradientOfStep(g *Graph, dout *gorgonia.Node) []*gorgonia.Node {
 // Zero is an array of zeros of its input's type.
 type Zero struct{}
 
-// Name returns "Zero".
 func (Zero) Name() string { return "Zero" }
 
 // Infer returns the input's type.
 func (Zero) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward clears.
 func (Zero) Forward(_ *kernel.Context, out Array, _ []Array) {
 	switch y := out.Data.(type) {
 	case []float32:
@@ -92,13 +91,13 @@ func pointwise(c *kernel.Context, out, x Array, f32 func(x, y []float32), f64 fu
 	switch y := out.Data.(type) {
 	case []float32:
 		x := Elem[float32](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f32(x[lo:hi], y[lo:hi]) })
+		c.Items(len(y), 1, func(lo, hi int) { f32(x[lo:hi], y[lo:hi]) })
 	case []float64:
 		x := Elem[float64](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { f64(x[lo:hi], y[lo:hi]) })
+		c.Items(len(y), 1, func(lo, hi int) { f64(x[lo:hi], y[lo:hi]) })
 	case []int64:
 		x := Elem[int64](x)
-		c.Parallel(len(y), pointwiseGrain, func(lo, hi int) { ints(x[lo:hi], y[lo:hi]) })
+		c.Items(len(y), 1, func(lo, hi int) { ints(x[lo:hi], y[lo:hi]) })
 		Wrap(out.DType, y)
 	}
 }

@@ -46,7 +46,7 @@ func (o PoolWindow) infer(in []Type, classes ...Class) (Type, error) {
 
 // eachPlane calls f for every plane of an array [N, C, spatial...], in parallel.
 func eachPlane(c *kernel.Context, shape []int, w *window, f func(plane int)) {
-	c.Parallel(shape[0]*shape[1], max(1, pointwiseGrain/max(1, volume(w.out)*volume(w.kernel))), func(lo, hi int) {
+	c.Items(shape[0]*shape[1], volume(w.out)*volume(w.kernel), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			f(i)
 		}
@@ -56,7 +56,6 @@ func eachPlane(c *kernel.Context, shape []int, w *window, f func(plane int)) {
 // MaxPool is the largest element of each window; padding never is.
 type MaxPool struct{ PoolWindow }
 
-// Name returns "MaxPool".
 func (MaxPool) Name() string { return "MaxPool" }
 
 // Infer checks the geometry.
@@ -64,7 +63,6 @@ func (o MaxPool) Infer(in []Type) (Type, error) {
 	return o.infer(in, ClassFloat32, ClassFloat64, ClassInt)
 }
 
-// Forward pools.
 func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	switch out.Data.(type) {
@@ -115,13 +113,13 @@ func (o maxPoolGradient) Infer(in []Type) (Type, error) {
 func (o maxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	if _, ok := out.Data.([]float32); ok {
-		maxPoolBackward[float32](c, &w, out, in)
+		maxPoolGrad[float32](c, &w, out, in)
 	} else {
-		maxPoolBackward[float64](c, &w, out, in)
+		maxPoolGrad[float64](c, &w, out, in)
 	}
 }
 
-func maxPoolBackward[T kernel.Float](c *kernel.Context, w *window, out Array, in []Array) {
+func maxPoolGrad[T kernel.Float](c *kernel.Context, w *window, out Array, in []Array) {
 	x, y, dy, dx := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)
 	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
 	eachPlane(c, in[0].Shape, w, func(i int) {
@@ -150,7 +148,6 @@ type MaxPoolIndices struct {
 	ColumnMajor bool
 }
 
-// Name returns "MaxPoolIndices".
 func (MaxPoolIndices) Name() string { return "MaxPoolIndices" }
 
 // Infer checks the geometry.
@@ -200,7 +197,6 @@ type AveragePool struct {
 	CountPads bool
 }
 
-// Name returns "AveragePool".
 func (AveragePool) Name() string { return "AveragePool" }
 
 // Infer checks the geometry.
@@ -208,7 +204,6 @@ func (o AveragePool) Infer(in []Type) (Type, error) {
 	return o.infer(in, ClassFloat32, ClassFloat64)
 }
 
-// Forward pools.
 func (o AveragePool) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	if _, ok := out.Data.([]float32); ok {
@@ -291,13 +286,13 @@ func (o averagePoolGradient) Infer(in []Type) (Type, error) {
 func (o averagePoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.Pool.mustWindow(o.Shape)
 	if _, ok := out.Data.([]float32); ok {
-		averagePoolBackward[float32](c, &w, o.Pool.CountPads, out, in[0])
+		averagePoolGrad[float32](c, &w, o.Pool.CountPads, out, in[0])
 	} else {
-		averagePoolBackward[float64](c, &w, o.Pool.CountPads, out, in[0])
+		averagePoolGrad[float64](c, &w, o.Pool.CountPads, out, in[0])
 	}
 }
 
-func averagePoolBackward[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
+func averagePoolGrad[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
 	dy, dx := Elem[T](in), Elem[T](out)
 	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
 	weights := kernel.Scratch[T](c, area)

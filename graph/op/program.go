@@ -21,13 +21,13 @@ const (
 
 // Value is a tensor of a program.
 type Value struct {
-	Type  Type
-	Kind  Kind
-	Name  string // the ONNX value's name where it has one
-	Const *Array // the elements, for a Constant; read only
-	Index int    // for a Weight or an Input: its number, given by the caller
-	Step  *Step  // for a Computed value: the step it is the result of
-	Data  bool   // depends on an Input: it lies on the data path
+	Type       Type
+	Kind       Kind
+	Name       string // the ONNX value's name where it has one
+	Const      *Array // the elements, for a Constant; read only
+	Index      int    // for a Weight or an Input: its number, given by the caller
+	Step       *Step  // for a Computed value: the step it is the result of
+	OnDataPath bool   // depends on an Input
 }
 
 // Step is one Op of a program.
@@ -70,29 +70,18 @@ func (p *Program) NewArray(t Type) (Array, error) {
 	return NewArray(t), nil
 }
 
-// reserve takes the bytes of an array of type t from the budget.
+// Reserve takes the bytes of an array of type t from the budget.
 func (p *Program) Reserve(t Type) error {
 	if _, err := sized(t); err != nil {
 		return err
 	}
-	bytes := int64(t.Elements()) * elementBytes(t.DType)
+	bytes := int64(t.Elements()) * int64(ElementBytes(t.DType))
 	if bytes > p.budget-p.folded {
 		return fmt.Errorf("a constant of %d elements (%d bytes) is over the limit: the constants computed from a file of this size may take %d bytes, and %d are taken",
 			t.Elements(), bytes, p.budget, p.folded)
 	}
 	p.folded += bytes
 	return nil
-}
-
-// elementBytes is the size of one element in memory.
-func elementBytes(t onnx.DType) int64 {
-	switch ClassOf(t) {
-	case ClassFloat32:
-		return 4
-	case ClassBool:
-		return 1
-	}
-	return 8
 }
 
 // At sets the ONNX node that the steps emitted next belong to.
@@ -108,7 +97,7 @@ func (p *Program) Ints(v ...int64) *Value { return p.Constant(Ints(v, len(v))) }
 
 // Input returns a value that is fed at run time.
 func (p *Program) Input(name string, t Type, index int) *Value {
-	return &Value{Type: t, Kind: Input, Name: name, Index: index, Data: true}
+	return &Value{Type: t, Kind: Input, Name: name, Index: index, OnDataPath: true}
 }
 
 // Weight returns a value that stands for a weight of the model.
@@ -121,11 +110,11 @@ func (p *Program) Weight(name string, t Type, index int) *Value {
 // Op's own, about types.
 func (p *Program) Emit(o Op, in ...*Value) (*Value, error) {
 	types := make([]Type, len(in))
-	known, data := true, false
+	known, onPath := true, false
 	for i, v := range in {
 		types[i] = v.Type
 		known = known && v.Kind == Constant
-		data = data || v.Data
+		onPath = onPath || v.OnDataPath
 	}
 	t, err := o.Infer(types)
 	if err == nil {
@@ -146,7 +135,7 @@ func (p *Program) Emit(o Op, in ...*Value) (*Value, error) {
 		o.Forward(p.ctx, out, arrays)
 		return p.Constant(out), nil
 	}
-	v := &Value{Type: t, Kind: Computed, Data: data}
+	v := &Value{Type: t, Kind: Computed, OnDataPath: onPath}
 	v.Step = &Step{Op: o, In: in, Out: v, Node: p.node, Index: len(p.Steps)}
 	p.Steps = append(p.Steps, v.Step)
 	return v, nil

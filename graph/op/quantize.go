@@ -11,7 +11,6 @@ import (
 // gradient: see [FakeQuantize].
 type QuantizeLinear struct{ Grid onnx.Grid }
 
-// Name returns "QuantizeLinear".
 func (QuantizeLinear) Name() string { return "QuantizeLinear" }
 
 // Infer returns the shape of x with the integer type.
@@ -20,10 +19,9 @@ func (o QuantizeLinear) Infer(in []Type) (Type, error) {
 	return Type{o.Grid.DType, t.Shape}, err
 }
 
-// Forward quantises.
 func (o QuantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 	x, q, group := Elem[float32](in[0]), Elem[int64](out), o.Grid.Groups(out.Shape)
-	c.Parallel(len(x), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(x), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			q[i], _ = o.Grid.Quantize(x[i], group(i))
 		}
@@ -33,7 +31,6 @@ func (o QuantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 // DequantizeLinear is x = (q − z)·s.
 type DequantizeLinear struct{ Grid onnx.Grid }
 
-// Name returns "DequantizeLinear".
 func (DequantizeLinear) Name() string { return "DequantizeLinear" }
 
 // Infer returns the shape of q with the floating-point type.
@@ -42,10 +39,9 @@ func (o DequantizeLinear) Infer(in []Type) (Type, error) {
 	return Type{o.Grid.Float, t.Shape}, err
 }
 
-// Forward dequantises.
 func (o DequantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 	q, x, group := Elem[int64](in[0]), Elem[float32](out), o.Grid.Groups(out.Shape)
-	c.Parallel(len(x), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(x), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			x[i] = o.Grid.Value(q[i], group(i))
 		}
@@ -61,7 +57,6 @@ func (o DequantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 // estimates in a network with quantised activations; losses are exact.
 type FakeQuantize struct{ Grid onnx.Grid }
 
-// Name returns "FakeQuantize".
 func (FakeQuantize) Name() string { return "FakeQuantize" }
 
 // Infer returns the type of x.
@@ -85,7 +80,7 @@ func (o FakeQuantize) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func fakeQuantize[T kernel.Float](c *kernel.Context, g *onnx.Grid, group func(int) int, x, y []T) {
-	c.Parallel(len(x), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(x), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			k := group(i)
 			q, _ := g.Quantize(float32(x[i]), k)
@@ -99,10 +94,10 @@ func (o FakeQuantize) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.
 	if t := g.TypeOf(in[0]); !g.TypeOf(dout).Equal(t) {
 		dout = g.Do(CastBetween(g.TypeOf(dout), t), dout)
 	}
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (o FakeQuantize) slope(c *kernel.Context, dx, x, dy Array) {
+func (o FakeQuantize) grad(c *kernel.Context, dx, x, dy Array) {
 	group := o.Grid.Groups(x.Shape)
 	switch d := dx.Data.(type) {
 	case []float32:
@@ -113,7 +108,7 @@ func (o FakeQuantize) slope(c *kernel.Context, dx, x, dy Array) {
 }
 
 func passInside[T kernel.Float](c *kernel.Context, g *onnx.Grid, group func(int) int, x, dy, dx []T) {
-	c.Parallel(len(x), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(x), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			dx[i] = 0
 			if _, inside := g.Quantize(float32(x[i]), group(i)); inside {

@@ -29,7 +29,7 @@ func TestFakeQuantize(t *testing.T) {
 			t.Errorf("%v: %v, expected %v", g, got.Data, want.Data)
 		}
 		dy := op.Floats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)
-		op.Slope{Of: op.FakeQuantize{Grid: g}}.Forward(c, passed, []op.Array{x, dy})
+		op.PointwiseGradient{Of: op.FakeQuantize{Grid: g}}.Forward(c, passed, []op.Array{x, dy})
 		lo, hi := g.Range()
 		for i, k := range []int{0, 1, 2} { // within every grid but for the unsigned one's lower end
 			group := g.Groups(x.Shape)(k)

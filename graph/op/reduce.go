@@ -2,7 +2,6 @@ package op
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -11,52 +10,72 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// The reductions combine the elements along Axes (ascending, not negative; none
-// means that nothing is combined). KeepDims keeps the reduced dimensions as 1.
+// Reduction says how [Reduce] combines elements.
+type Reduction uint8
 
-// ReduceSum is the sum.
-type ReduceSum struct {
+// The reductions, named as the ONNX operators.
+const (
+	ReduceSum  Reduction = iota
+	ReduceMean           // of integers, truncated toward zero
+	ReduceL2             // the square root of the sum of squares
+	ReduceProd
+	ReduceMax // of no elements, the least value of the type
+	ReduceMin // of no elements, the greatest value of the type
+)
+
+// Reduce combines the elements along Axes, which are ascending and not negative;
+// without any, nothing is combined. KeepDims keeps the reduced dimensions as 1.
+type Reduce struct {
+	By       Reduction
 	Axes     []int
 	KeepDims bool
 }
 
-// Name returns "ReduceSum".
-func (ReduceSum) Name() string { return "ReduceSum" }
+func (o Reduce) Name() string {
+	return [...]string{"ReduceSum", "ReduceMean", "ReduceL2", "ReduceProd", "ReduceMax", "ReduceMin"}[o.By]
+}
 
 // Infer removes the axes, or makes them 1.
-func (o ReduceSum) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64, ClassInt)
+func (o Reduce) Infer(in []Type) (Type, error) {
+	classes := []Class{ClassFloat32, ClassFloat64, ClassInt}
+	if o.By == ReduceL2 {
+		classes = classes[:2]
+	}
+	t, err := sameType(in, 1, classes...)
+	if err != nil {
+		return Type{}, err
+	}
+	for i, a := range o.Axes {
+		if a < 0 || a >= t.Rank() || i > 0 && a <= o.Axes[i-1] {
+			return Type{}, fmt.Errorf("axes %v: expected ascending numbers of the dimensions of %v", o.Axes, t)
+		}
+	}
+	if o.KeepDims {
+		return t.With(keptShape(t.Shape, o.Axes)...), nil
+	}
+	shape := []int{}
+	for i, reduced := range reducedDims(t.Rank(), o.Axes) {
+		if !reduced {
+			shape = append(shape, t.Shape[i])
+		}
+	}
+	return t.With(shape...), nil
 }
 
-// Forward sums.
-func (o ReduceSum) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldSum, out, in[0], reduction(o).flags(in[0].Rank()))
+// Forward combines, then finishes means and norms.
+func (o Reduce) Forward(c *kernel.Context, out Array, in []Array) {
+	reduce(c, o.By, out, in[0], reducedDims(in[0].Rank(), o.Axes))
+	switch o.By {
+	case ReduceMean:
+		divide(out, combined(in[0].Shape, o.Axes))
+	case ReduceL2:
+		pointwise(c, out, out, squareRoot[float32], squareRoot[float64], nil)
+	}
 }
 
-// Gradient repeats the cotangent along the axes.
-func (o ReduceSum) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Spread{g.TypeOf(in[0]).Shape, o.Axes, 1}, dout)}
-}
-
-// ReduceMean is the mean; that of integers is truncated toward zero.
-type ReduceMean struct {
-	Axes     []int
-	KeepDims bool
-}
-
-// Name returns "ReduceMean".
-func (ReduceMean) Name() string { return "ReduceMean" }
-
-// Infer removes the axes, or makes them 1.
-func (o ReduceMean) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64, ClassInt)
-}
-
-// Forward averages.
-func (o ReduceMean) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldSum, out, in[0], reduction(o).flags(in[0].Rank()))
-	n := reduction(o).count(in[0].Shape)
-	switch y := out.Data.(type) {
+// divide divides every element by n.
+func divide(a Array, n int) {
+	switch y := a.Data.(type) {
 	case []float32:
 		for i, v := range y {
 			y[i] = float32(float64(v) / float64(n))
@@ -72,70 +91,56 @@ func (o ReduceMean) Forward(c *kernel.Context, out Array, in []Array) {
 	}
 }
 
-// Gradient spreads the cotangent evenly along the axes.
-func (o ReduceMean) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	shape := g.TypeOf(in[0]).Shape
-	return []*gorgonia.Node{g.Do(Spread{shape, o.Axes, 1 / float64(reduction(o).count(shape))}, dout)}
-}
-
-// ReduceL2 is the square root of the sum of squares.
-type ReduceL2 struct {
-	Axes     []int
-	KeepDims bool
-}
-
-// Name returns "ReduceL2".
-func (ReduceL2) Name() string { return "ReduceL2" }
-
-// Infer removes the axes, or makes them 1.
-func (o ReduceL2) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64)
-}
-
-// Forward computes norms.
-func (o ReduceL2) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldSquares, out, in[0], reduction(o).flags(in[0].Rank()))
-	switch y := out.Data.(type) {
-	case []float32:
-		for i, v := range y {
-			y[i] = float32(math.Sqrt(float64(v)))
-		}
-	case []float64:
-		for i, v := range y {
-			y[i] = math.Sqrt(v)
-		}
+// reducedDims says for each of rank dimensions whether it is reduced.
+func reducedDims(rank int, axes []int) []bool {
+	reduced := make([]bool, rank)
+	for _, a := range axes {
+		reduced[a] = true
 	}
+	return reduced
 }
 
-// Gradient is dout·x/norm. It is not defined where the norm is 0: NaN.
-func (o ReduceL2) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	scale := g.Do(Spread{g.TypeOf(in[0]).Shape, o.Axes, 1}, g.Do(Div{}, dout, out))
-	return []*gorgonia.Node{g.Do(Mul{}, scale, in[0])}
+// keptShape is shape with the reduced dimensions kept as 1.
+func keptShape(shape, axes []int) []int {
+	out := slices.Clone(shape)
+	for _, a := range axes {
+		out[a] = 1
+	}
+	return out
 }
 
-// ReduceProd is the product.
-type ReduceProd struct {
-	Axes     []int
-	KeepDims bool
+// combined is the number of elements that a reduction combines into one.
+func combined(shape, axes []int) int {
+	n := 1
+	for _, a := range axes {
+		n *= shape[a]
+	}
+	return n
 }
 
-// Name returns "ReduceProd".
-func (ReduceProd) Name() string { return "ReduceProd" }
-
-// Infer removes the axes, or makes them 1.
-func (o ReduceProd) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64, ClassInt)
-}
-
-// Forward multiplies.
-func (o ReduceProd) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldProduct, out, in[0], reduction(o).flags(in[0].Rank()))
-}
-
-// Gradient is dout times the product of the group's other elements.
-func (o ReduceProd) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	spread := g.Do(Spread{g.TypeOf(in[0]).Shape, o.Axes, 1}, dout)
-	return []*gorgonia.Node{g.Do(Mul{}, spread, g.Do(productOfOthers{o.Axes}, in[0]))}
+// Gradient spreads the cotangent along the axes: the same for each element of a
+// sum, an equal part of a mean, times x/norm for a norm (NaN where that is 0),
+// times the product of the others for a product, and divided evenly among the
+// elements that attain an extremum.
+func (o Reduce) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
+	x, shape := in[0], g.TypeOf(in[0]).Shape
+	spread := func(n *gorgonia.Node, scale float64) *gorgonia.Node { return g.Do(Spread{shape, o.Axes, scale}, n) }
+	var dx *gorgonia.Node
+	switch o.By {
+	case ReduceSum:
+		dx = spread(dout, 1)
+	case ReduceMean:
+		dx = spread(dout, 1/float64(combined(shape, o.Axes)))
+	case ReduceL2:
+		dx = g.Do(Mul{}, spread(g.Do(Div{}, dout, out), 1), x)
+	case ReduceProd:
+		dx = g.Do(Mul{}, spread(dout, 1), g.Do(productOfOthers{o.Axes}, x))
+	default:
+		attained := g.Do(Equal{}, x, spread(out, 1))
+		count := g.Do(Reduce{ReduceSum, o.Axes, o.KeepDims}, g.Do(Cast{To: g.TypeOf(x).DType}, attained))
+		dx = g.Do(Mask{}, attained, spread(g.Do(Div{}, dout, count), 1))
+	}
+	return []*gorgonia.Node{dx}
 }
 
 // productOfOthers is, for each element, the product of the others that a
@@ -154,10 +159,7 @@ func (o productOfOthers) Forward(_ *kernel.Context, out Array, in []Array) {
 }
 
 func multiplyOthers[T kernel.Float](o productOfOthers, shape []int, y, x []T) {
-	kept := slices.Clone(shape)
-	for _, a := range o.Axes {
-		kept[a] = 1
-	}
+	kept := keptShape(shape, o.Axes)
 	strides := shapes.RowMajor(kept)
 	for _, a := range o.Axes {
 		strides[a] = 0
@@ -191,64 +193,6 @@ func multiplyOthers[T kernel.Float](o productOfOthers, shape []int, y, x []T) {
 	}
 }
 
-// ReduceMax is the maximum; of no elements, the least value of the type.
-type ReduceMax struct {
-	Axes     []int
-	KeepDims bool
-}
-
-// Name returns "ReduceMax".
-func (ReduceMax) Name() string { return "ReduceMax" }
-
-// Infer removes the axes, or makes them 1.
-func (o ReduceMax) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64, ClassInt)
-}
-
-// Forward takes maxima.
-func (o ReduceMax) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldMax, out, in[0], reduction(o).flags(in[0].Rank()))
-}
-
-// Gradient divides the cotangent evenly among the elements equal to the
-// maximum.
-func (o ReduceMax) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{gradientOfExtremum(g, reduction(o), in[0], out, dout)}
-}
-
-// ReduceMin is the minimum; of no elements, the greatest value of the type.
-type ReduceMin struct {
-	Axes     []int
-	KeepDims bool
-}
-
-// Name returns "ReduceMin".
-func (ReduceMin) Name() string { return "ReduceMin" }
-
-// Infer removes the axes, or makes them 1.
-func (o ReduceMin) Infer(in []Type) (Type, error) {
-	return reduction(o).infer(in, ClassFloat32, ClassFloat64, ClassInt)
-}
-
-// Forward takes minima.
-func (o ReduceMin) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, foldMin, out, in[0], reduction(o).flags(in[0].Rank()))
-}
-
-// Gradient divides the cotangent evenly among the elements equal to the
-// minimum.
-func (o ReduceMin) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{gradientOfExtremum(g, reduction(o), in[0], out, dout)}
-}
-
-func gradientOfExtremum(g *Graph, r reduction, in, out, dout *gorgonia.Node) *gorgonia.Node {
-	t := g.TypeOf(in)
-	attained := g.Do(Equal{}, in, g.Do(Spread{t.Shape, r.Axes, 1}, out))
-	ones := g.Do(Cast{To: t.DType}, attained)
-	share := g.Do(Div{}, dout, g.Do(ReduceSum{r.Axes, g.TypeOf(out).Rank() == t.Rank()}, ones))
-	return g.Do(Mask{}, attained, g.Do(Spread{t.Shape, r.Axes, 1}, share))
-}
-
 // Spread is the transpose of a sum over Axes that left the dimensions in place
 // or dropped them: the input repeated along the axes to Shape, times Scale.
 type Spread struct {
@@ -257,7 +201,6 @@ type Spread struct {
 	Scale float64
 }
 
-// Name returns "Spread".
 func (Spread) Name() string { return "Spread" }
 
 // Infer returns Shape.
@@ -266,7 +209,7 @@ func (o Spread) Infer(in []Type) (Type, error) {
 	if err != nil {
 		return Type{}, err
 	}
-	if kept := (reduction{Axes: o.Axes}).keptShape(o.Shape); shapes.Elements(kept) != t.Elements() {
+	if kept := keptShape(o.Shape, o.Axes); shapes.Elements(kept) != t.Elements() {
 		return Type{}, fmt.Errorf("expected %d elements to spread to %v along axes %v, found %v", shapes.Elements(kept), o.Shape, o.Axes, t)
 	}
 	return t.With(o.Shape...), nil
@@ -283,9 +226,9 @@ func (o Spread) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func spread[T kernel.Float](c *kernel.Context, o Spread, y, x []T) {
-	l := newLoops(o.Shape, reduction{Axes: o.Axes}.keptShape(o.Shape))
+	l := newLoops(o.Shape, keptShape(o.Shape, o.Axes))
 	scale := T(o.Scale)
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		l.rows(lo, hi, func(at, n int, offset []int) {
 			y := y[at : at+n]
 			if l.inner(0) == 0 {
@@ -307,7 +250,6 @@ func spread[T kernel.Float](c *kernel.Context, o Spread, y, x []T) {
 // it.
 type SumTo struct{ Shape []int }
 
-// Name returns "SumTo".
 func (SumTo) Name() string { return "SumTo" }
 
 // Infer returns Shape.
@@ -322,14 +264,13 @@ func (o SumTo) Infer(in []Type) (Type, error) {
 	return t.With(o.Shape...), nil
 }
 
-// Forward sums.
 func (o SumTo) Forward(c *kernel.Context, out Array, in []Array) {
 	reduced := make([]bool, in[0].Rank())
 	lead := len(reduced) - len(o.Shape)
 	for i := range reduced {
 		reduced[i] = i < lead || o.Shape[i-lead] == 1
 	}
-	reduce(c, foldSum, out, in[0], reduced)
+	reduce(c, ReduceSum, out, in[0], reduced)
 }
 
 // Gradient repeats the cotangent.

@@ -1,24 +1,12 @@
 package op
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
-)
-
-// fold says how a reduction combines elements.
-type fold uint8
-
-const (
-	foldSum fold = iota
-	foldSquares
-	foldProduct
-	foldMax
-	foldMin
 )
 
 // reductionColumns is the number of adjacent results that one task of a
@@ -85,32 +73,32 @@ func newNest(shape []int, reduce []bool) nest {
 // reduce computes out by combining the elements of in over the dimensions where
 // axes is true. Floats are accumulated in float64, always in the order of the
 // array.
-func reduce(c *kernel.Context, f fold, out, in Array, axes []bool) {
+func reduce(c *kernel.Context, by Reduction, out, in Array, axes []bool) {
 	n := newNest(in.Shape, axes)
 	switch y := out.Data.(type) {
 	case []float32:
-		if f == foldSum && n.run == 1 && n.rows.elements() == 1 {
+		if (by == ReduceSum || by == ReduceMean) && n.run == 1 && n.rows.elements() == 1 {
 			kernel.SumRows(c, Elem[float32](in), y, len(n.offsets), n.columns)
 			return
 		}
-		reduceNest(c, n, y, Elem[float32](in), f, floatIdentity(f))
+		reduceNest(c, n, y, Elem[float32](in), by, floatIdentity(by))
 	case []float64:
-		reduceNest(c, n, y, Elem[float64](in), f, floatIdentity(f))
+		reduceNest(c, n, y, Elem[float64](in), by, floatIdentity(by))
 	case []int64:
-		reduceNest(c, n, y, Elem[int64](in), f, intIdentity(f, out.DType))
+		reduceNest(c, n, y, Elem[int64](in), by, intIdentity(by, out.DType))
 		Wrap(out.DType, y)
 	}
 }
 
 // reduceNest runs the loops: A is the type results are accumulated in.
-func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T, f fold, identity A) {
+func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T, by Reduction, identity A) {
 	if len(y) == 0 {
 		return
 	}
 	blocks := (n.columns + reductionColumns - 1) / reductionColumns
 	rows := n.rows.elements()
 	work := max(1, len(x)/(rows*blocks))
-	c.Parallel(rows*blocks, max(1, pointwiseGrain/work), func(lo, hi int) {
+	c.Items(rows*blocks, work, func(lo, hi int) {
 		var buffer [reductionColumns]A
 		for task := lo; task < hi; task++ {
 			row, first := task/blocks, task%blocks*reductionColumns
@@ -123,9 +111,9 @@ func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T
 			for _, offset := range n.offsets {
 				at := base + offset
 				if n.columns == 1 {
-					acc[0] = foldRun(f, acc[0], x[at:at+n.run])
+					acc[0] = foldRun(by, acc[0], x[at:at+n.run])
 				} else {
-					foldColumns(f, acc, x[at:at+width])
+					foldColumns(by, acc, x[at:at+width])
 				}
 			}
 			for i, v := range acc {
@@ -149,9 +137,9 @@ func (l loops) offset(iteration int) int {
 }
 
 // foldRun combines a contiguous run into acc.
-func foldRun[T Number, A float64 | int64](f fold, acc A, x []T) A {
-	switch f {
-	case foldSum:
+func foldRun[T Number, A float64 | int64](by Reduction, acc A, x []T) A {
+	switch by {
+	case ReduceSum, ReduceMean:
 		// Four sums side by side: one addition would wait for the other.
 		var s0, s1, s2, s3 A
 		i := 0
@@ -166,19 +154,19 @@ func foldRun[T Number, A float64 | int64](f fold, acc A, x []T) A {
 			s0 += A(x[i])
 		}
 		acc += (s0 + s1) + (s2 + s3)
-	case foldSquares:
+	case ReduceL2:
 		for _, v := range x {
 			acc += A(v) * A(v)
 		}
-	case foldProduct:
+	case ReduceProd:
 		for _, v := range x {
 			acc *= A(v)
 		}
-	case foldMax:
+	case ReduceMax:
 		for _, v := range x {
 			acc = max(acc, A(v))
 		}
-	case foldMin:
+	case ReduceMin:
 		for _, v := range x {
 			acc = min(acc, A(v))
 		}
@@ -187,39 +175,39 @@ func foldRun[T Number, A float64 | int64](f fold, acc A, x []T) A {
 }
 
 // foldColumns combines one row of columns into their accumulators.
-func foldColumns[T Number, A float64 | int64](f fold, acc []A, x []T) {
+func foldColumns[T Number, A float64 | int64](by Reduction, acc []A, x []T) {
 	x = x[:len(acc)]
-	switch f {
-	case foldSum:
+	switch by {
+	case ReduceSum, ReduceMean:
 		for i, v := range x {
 			acc[i] += A(v)
 		}
-	case foldSquares:
+	case ReduceL2:
 		for i, v := range x {
 			acc[i] += A(v) * A(v)
 		}
-	case foldProduct:
+	case ReduceProd:
 		for i, v := range x {
 			acc[i] *= A(v)
 		}
-	case foldMax:
+	case ReduceMax:
 		for i, v := range x {
 			acc[i] = max(acc[i], A(v))
 		}
-	case foldMin:
+	case ReduceMin:
 		for i, v := range x {
 			acc[i] = min(acc[i], A(v))
 		}
 	}
 }
 
-func floatIdentity(f fold) float64 {
-	switch f {
-	case foldProduct:
+func floatIdentity(by Reduction) float64 {
+	switch by {
+	case ReduceProd:
 		return 1
-	case foldMax:
+	case ReduceMax:
 		return math.Inf(-1)
-	case foldMin:
+	case ReduceMin:
 		return math.Inf(1)
 	}
 	return 0
@@ -227,12 +215,12 @@ func floatIdentity(f fold) float64 {
 
 // intIdentity is what a reduction of no integers gives: for the maximum the
 // least value of the type.
-func intIdentity(f fold, t onnx.DType) int64 {
-	if f != foldMax && f != foldMin {
-		return int64(floatIdentity(f))
+func intIdentity(by Reduction, t onnx.DType) int64 {
+	if by != ReduceMax && by != ReduceMin {
+		return int64(floatIdentity(by))
 	}
 	least, greatest := intRange(t)
-	if f == foldMax {
+	if by == ReduceMax {
 		return least
 	}
 	return greatest
@@ -257,59 +245,4 @@ func intRange(t onnx.DType) (least, greatest int64) {
 		return 0, math.MaxInt64
 	}
 	return math.MinInt64, math.MaxInt64
-}
-
-// reduction holds the parameters that all reductions have.
-type reduction struct {
-	Axes     []int
-	KeepDims bool
-}
-
-// flags says for each of rank dimensions whether it is reduced.
-func (r reduction) flags(rank int) []bool {
-	reduced := make([]bool, rank)
-	for _, a := range r.Axes {
-		reduced[a] = true
-	}
-	return reduced
-}
-
-// keptShape is the result's shape with the reduced dimensions kept as 1.
-func (r reduction) keptShape(shape []int) []int {
-	out := slices.Clone(shape)
-	for _, a := range r.Axes {
-		out[a] = 1
-	}
-	return out
-}
-
-// count is the number of elements combined into one.
-func (r reduction) count(shape []int) int {
-	n := 1
-	for _, a := range r.Axes {
-		n *= shape[a]
-	}
-	return n
-}
-
-func (r reduction) infer(in []Type, classes ...Class) (Type, error) {
-	t, err := sameType(in, 1, classes...)
-	if err != nil {
-		return Type{}, err
-	}
-	for i, a := range r.Axes {
-		if a < 0 || a >= t.Rank() || i > 0 && a <= r.Axes[i-1] {
-			return Type{}, fmt.Errorf("axes %v: expected ascending numbers of the dimensions of %v", r.Axes, t)
-		}
-	}
-	if r.KeepDims {
-		return t.With(r.keptShape(t.Shape)...), nil
-	}
-	shape := []int{}
-	for i, reduced := range r.flags(t.Rank()) {
-		if !reduced {
-			shape = append(shape, t.Shape[i])
-		}
-	}
-	return t.With(shape...), nil
 }

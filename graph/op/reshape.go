@@ -11,10 +11,8 @@ import (
 // Reshape gives its input another shape of equal size. It is a [View].
 type Reshape struct{ Shape []int }
 
-// Name returns "Reshape".
 func (Reshape) Name() string { return "Reshape" }
 
-// IsView marks the Op as a view.
 func (Reshape) IsView() {}
 
 // Infer checks that the sizes agree.

@@ -24,7 +24,6 @@ type LinearMap struct {
 	Rows    [][]Tap
 }
 
-// Name returns "LinearMap".
 func (LinearMap) Name() string { return "LinearMap" }
 
 // Infer checks that the input has the map's columns.
@@ -51,7 +50,7 @@ func (o LinearMap) Forward(c *kernel.Context, out Array, in []Array) {
 func applyMap[T kernel.Float](c *kernel.Context, o LinearMap, shape []int, y, x []T) {
 	outer, inner := shapes.Around(shape, o.Axis)
 	n := len(o.Rows)
-	c.Parallel(outer*n, max(1, copyGrain/max(1, inner)), func(lo, hi int) {
+	c.Items(outer*n, inner, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			to := y[r*inner : (r+1)*inner]
 			clear(to)

@@ -17,7 +17,6 @@ type Scatter struct {
 	Add bool
 }
 
-// Name returns "Scatter" and the suffix of the operator.
 func (o Scatter) Name() string {
 	if _, ok := o.At.(GatherElements); ok {
 		return "ScatterElements"

@@ -14,7 +14,6 @@ import (
 // dimension of the input.
 type Slice struct{ Starts, Sizes, Steps []int }
 
-// Name returns "Slice".
 func (Slice) Name() string { return "Slice" }
 
 // Infer checks that every element taken exists.
@@ -74,7 +73,6 @@ type Place struct {
 	Shape []int
 }
 
-// Name returns "Place".
 func (Place) Name() string { return "Place" }
 
 // Infer checks that the input has the slice's sizes.

@@ -16,7 +16,6 @@ type Softmax struct {
 	Axis int // not negative
 }
 
-// Name returns "Softmax".
 func (Softmax) Name() string { return "Softmax" }
 
 // Infer checks the axis.
@@ -39,7 +38,6 @@ func inferAlong(axis, n int, in []Type) (Type, error) {
 	return t, nil
 }
 
-// Forward normalises.
 func (o Softmax) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		alongAxis(c, o.Axis, out, in, softmaxRows[float32])
@@ -81,13 +79,11 @@ type LogSoftmax struct {
 	Axis int // not negative
 }
 
-// Name returns "LogSoftmax".
 func (LogSoftmax) Name() string { return "LogSoftmax" }
 
 // Infer checks the axis.
 func (o LogSoftmax) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 1, in) }
 
-// Forward normalises.
 func (o LogSoftmax) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		alongAxis(c, o.Axis, out, in, logSoftmaxRows[float32])
@@ -192,7 +188,7 @@ func alongAxis[T kernel.Float](c *kernel.Context, axis int, out Array, in []Arra
 // transposeMatrices writes the transposes of a stack of matrices.
 func transposeMatrices[T kernel.Float](c *kernel.Context, x, y []T, stack, rows, columns int) {
 	size := rows * columns
-	c.Parallel(stack, max(1, pointwiseGrain/max(1, size)), func(lo, hi int) {
+	c.Items(stack, size, func(lo, hi int) {
 		for s := lo; s < hi; s++ {
 			x, y := x[s*size:(s+1)*size], y[s*size:(s+1)*size]
 			for i := range rows {

@@ -52,13 +52,13 @@ func copyStrided(c *kernel.Context, shape []int, dst Array, to placement, src Ar
 func clearArray(c *kernel.Context, a Array) {
 	switch d := a.Data.(type) {
 	case []float32:
-		c.Parallel(len(d), copyGrain, func(lo, hi int) { clear(d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
 	case []float64:
-		c.Parallel(len(d), copyGrain, func(lo, hi int) { clear(d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
 	case []int64:
-		c.Parallel(len(d), copyGrain, func(lo, hi int) { clear(d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
 	case []bool:
-		c.Parallel(len(d), copyGrain, func(lo, hi int) { clear(d[lo:hi]) })
+		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
 	}
 }
 

@@ -19,7 +19,6 @@ type TopK struct {
 	Smallest, Last bool
 }
 
-// Name returns "TopK".
 func (TopK) Name() string { return "TopK" }
 
 // Infer checks that there are K elements.
@@ -52,7 +51,7 @@ func rank[T Number](c *kernel.Context, o TopK, shape []int, y []int64, x []T) {
 	if o.K == 0 {
 		return
 	}
-	c.Parallel(outer*inner, max(1, copyGrain/max(1, n)), func(lo, hi int) {
+	c.Items(outer*inner, n, func(lo, hi int) {
 		order := make([]int, n)
 		for line := lo; line < hi; line++ {
 			from := line/inner*n*inner + line%inner

@@ -13,7 +13,6 @@ import (
 // of the input.
 type Transpose struct{ Perm []int }
 
-// Name returns "Transpose".
 func (Transpose) Name() string { return "Transpose" }
 
 // Infer checks that Perm is a permutation of the input's dimensions.

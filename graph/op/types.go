@@ -105,6 +105,20 @@ func ClassOf(t onnx.DType) Class {
 	return ClassNone
 }
 
+// ElementBytes is the size of one element in memory; 0 for types without
+// support.
+func ElementBytes(t onnx.DType) int {
+	switch ClassOf(t) {
+	case ClassFloat32:
+		return 4
+	case ClassFloat64, ClassInt:
+		return 8
+	case ClassBool:
+		return 1
+	}
+	return 0
+}
+
 // Array is a dense row-major tensor. Data is []float32, []float64, []int64 or
 // []bool, as [ClassOf] says for the element type; its length is the product of
 // the shape. Whoever made the array owns Data.

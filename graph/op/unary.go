@@ -15,7 +15,6 @@ import (
 // Neg is -x.
 type Neg struct{}
 
-// Name returns "Neg".
 func (Neg) Name() string { return "Neg" }
 
 // Infer returns the input's type.
@@ -23,7 +22,6 @@ func (Neg) Infer(in []Type) (Type, error) {
 	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
 }
 
-// Forward negates.
 func (Neg) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], negate[float32], negate[float64], negate[int64])
 }
@@ -36,7 +34,6 @@ func (Neg) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, _ []bo
 // Abs is |x|.
 type Abs struct{}
 
-// Name returns "Abs".
 func (Abs) Name() string { return "Abs" }
 
 // Infer returns the input's type.
@@ -44,7 +41,6 @@ func (Abs) Infer(in []Type) (Type, error) {
 	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
 }
 
-// Forward takes absolute values.
 func (Abs) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], absolute[float32], absolute[float64], absolute[int64])
 }
@@ -57,7 +53,6 @@ func (Abs) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []b
 // Sign is -1, 0 or 1. Its gradient is 0.
 type Sign struct{}
 
-// Name returns "Sign".
 func (Sign) Name() string { return "Sign" }
 
 // Infer returns the input's type.
@@ -65,7 +60,6 @@ func (Sign) Infer(in []Type) (Type, error) {
 	return sameType(in, 1, ClassFloat32, ClassFloat64, ClassInt)
 }
 
-// Forward takes signs.
 func (Sign) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], sign[float32], sign[float64], sign[int64])
 }
@@ -88,13 +82,11 @@ const (
 // Round rounds to integers. Its gradient is 0.
 type Round struct{ To Rounding }
 
-// Name returns the ONNX operator's name.
 func (o Round) Name() string { return [...]string{"Round", "Floor", "Ceil"}[o.To] }
 
 // Infer returns the input's type.
 func (Round) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward rounds.
 func (o Round) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwiseFunc(c, out, in[0], [...]func(float64) float64{math.RoundToEven, math.Floor, math.Ceil}[o.To])
 }
@@ -107,59 +99,53 @@ func (Round) Gradient(g *Graph, _ []*gorgonia.Node, _, dout *gorgonia.Node, _ []
 // Sqrt is the square root.
 type Sqrt struct{}
 
-// Name returns "Sqrt".
 func (Sqrt) Name() string { return "Sqrt" }
 
 // Infer returns the input's type.
 func (Sqrt) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward takes square roots.
 func (Sqrt) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], squareRoot[float32], squareRoot[float64], nil)
 }
 
 // Gradient is dout/(2·out).
 func (o Sqrt) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (Sqrt) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, squareRootSlope[float32], squareRootSlope[float64])
+func (Sqrt) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, squareRootGrad[float32], squareRootGrad[float64])
 }
 
 // Reciprocal is 1/x.
 type Reciprocal struct{}
 
-// Name returns "Reciprocal".
 func (Reciprocal) Name() string { return "Reciprocal" }
 
 // Infer returns the input's type.
 func (Reciprocal) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward takes reciprocals.
 func (Reciprocal) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwise(c, out, in[0], reciprocal[float32], reciprocal[float64], nil)
 }
 
 // Gradient is -dout·out².
 func (o Reciprocal) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
 }
 
-func (Reciprocal) slope(c *kernel.Context, dx, y, dy Array) {
-	slope(c, dx, y, dy, reciprocalSlope[float32], reciprocalSlope[float64])
+func (Reciprocal) grad(c *kernel.Context, dx, y, dy Array) {
+	pointwiseGrad(c, dx, y, dy, reciprocalGrad[float32], reciprocalGrad[float64])
 }
 
 // Exp is e to the power x.
 type Exp struct{}
 
-// Name returns "Exp".
 func (Exp) Name() string { return "Exp" }
 
 // Infer returns the input's type.
 func (Exp) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward exponentiates.
 func (Exp) Forward(c *kernel.Context, out Array, in []Array) {
 	viaKernel(c, out, in[0], kernel.Exp[float32], kernel.Exp[float64])
 }
@@ -172,13 +158,11 @@ func (Exp) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []
 // Log is the natural logarithm.
 type Log struct{}
 
-// Name returns "Log".
 func (Log) Name() string { return "Log" }
 
 // Infer returns the input's type.
 func (Log) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward takes logarithms.
 func (Log) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwiseFunc(c, out, in[0], math.Log)
 }
@@ -191,13 +175,11 @@ func (Log) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []b
 // Sin is the sine of x in radians.
 type Sin struct{}
 
-// Name returns "Sin".
 func (Sin) Name() string { return "Sin" }
 
 // Infer returns the input's type.
 func (Sin) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward takes sines.
 func (Sin) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwiseFunc(c, out, in[0], math.Sin)
 }
@@ -210,13 +192,11 @@ func (Sin) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []b
 // Cos is the cosine of x in radians.
 type Cos struct{}
 
-// Name returns "Cos".
 func (Cos) Name() string { return "Cos" }
 
 // Infer returns the input's type.
 func (Cos) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward takes cosines.
 func (Cos) Forward(c *kernel.Context, out Array, in []Array) {
 	pointwiseFunc(c, out, in[0], math.Cos)
 }
@@ -229,36 +209,32 @@ func (Cos) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []b
 // Erf is the error function.
 type Erf struct{}
 
-// Name returns "Erf".
 func (Erf) Name() string { return "Erf" }
 
 // Infer returns the input's type.
 func (Erf) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
-// Forward computes the error function.
 func (Erf) Forward(c *kernel.Context, out Array, in []Array) {
 	viaKernel(c, out, in[0], kernel.Erf[float32], kernel.Erf[float64])
 }
 
 // Gradient is dout·2/sqrt(pi)·exp(-x²).
 func (o Erf) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(Slope{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
 }
 
-func (Erf) slope(c *kernel.Context, dx, x, dy Array) {
-	slope(c, dx, x, dy, erfSlope[float32], erfSlope[float64])
+func (Erf) grad(c *kernel.Context, dx, x, dy Array) {
+	pointwiseGrad(c, dx, x, dy, erfGrad[float32], erfGrad[float64])
 }
 
 // IsNaN says which elements of a float array are NaN.
 type IsNaN struct{}
 
-// Name returns "IsNaN".
 func (IsNaN) Name() string { return "IsNaN" }
 
 // Infer returns BOOL of the input's shape.
 func (IsNaN) Infer(in []Type) (Type, error) { return inferTest(in) }
 
-// Forward tests.
 func (IsNaN) Forward(c *kernel.Context, out Array, in []Array) {
 	test(c, out, in[0], math.IsNaN)
 }
@@ -267,13 +243,11 @@ func (IsNaN) Forward(c *kernel.Context, out Array, in []Array) {
 // for.
 type IsInf struct{ Negative, Positive bool }
 
-// Name returns "IsInf".
 func (IsInf) Name() string { return "IsInf" }
 
 // Infer returns BOOL of the input's shape.
 func (IsInf) Infer(in []Type) (Type, error) { return inferTest(in) }
 
-// Forward tests.
 func (o IsInf) Forward(c *kernel.Context, out Array, in []Array) {
 	test(c, out, in[0], func(x float64) bool {
 		return o.Positive && math.IsInf(x, 1) || o.Negative && math.IsInf(x, -1)
@@ -288,7 +262,7 @@ func inferTest(in []Type) (Type, error) {
 // test computes a truth value for each float of x.
 func test(c *kernel.Context, out, x Array, f func(float64) bool) {
 	y := Elem[bool](out)
-	c.Parallel(len(y), pointwiseGrain, func(lo, hi int) {
+	c.Items(len(y), 1, func(lo, hi int) {
 		switch x := x.Data.(type) {
 		case []float32:
 			for i, v := range x[lo:hi] {
@@ -336,7 +310,7 @@ func squareRoot[T kernel.Float](x, y []T) {
 	}
 }
 
-func squareRootSlope[T kernel.Float](y, dy, dx []T) {
+func squareRootGrad[T kernel.Float](y, dy, dx []T) {
 	for i, v := range y {
 		dx[i] = dy[i] / (2 * v)
 	}
@@ -348,13 +322,13 @@ func reciprocal[T kernel.Float](x, y []T) {
 	}
 }
 
-func reciprocalSlope[T kernel.Float](y, dy, dx []T) {
+func reciprocalGrad[T kernel.Float](y, dy, dx []T) {
 	for i, v := range y {
 		dx[i] = -dy[i] * v * v
 	}
 }
 
-func erfSlope[T kernel.Float](x, dy, dx []T) {
+func erfGrad[T kernel.Float](x, dy, dx []T) {
 	for i, v := range x {
 		dx[i] = T(float64(dy[i]) * (2 / math.SqrtPi) * math.Exp(-float64(v)*float64(v)))
 	}
