@@ -58,9 +58,7 @@ func (e *emitter) activate(x *op.Value, parameter func(i int, name string, def f
 	case "HardSigmoid":
 		return e.emit(op.HardSigmoid{Alpha: parameter(0, "alpha", 0.2), Beta: parameter(1, "beta", 0.5)}, x)
 	default:
-		if e.err == nil {
-			e.err = fmt.Errorf("activation %q is not supported", name)
-		}
+		e.fail("activation %q is not supported", name)
 		return nil
 	}
 }

@@ -92,7 +92,7 @@ func (e *emitter) heads(v *op.Value, attribute string) *op.Value {
 	}
 	heads := int(e.Node.Int(attribute, 0))
 	if v.Type.Rank() != 3 || heads < 1 || v.Type.Shape[2]%heads != 0 {
-		e.err = fmt.Errorf("expected [batch, tokens, features] with a multiple of %s=%d features, found %v", attribute, heads, v.Type)
+		e.fail("expected [batch, tokens, features] with a multiple of %s=%d features, found %v", attribute, heads, v.Type)
 		return nil
 	}
 	return e.splitHeads(v, heads)
@@ -124,7 +124,7 @@ func (e *emitter) repeatHeads(v *op.Value, heads int) *op.Value {
 	}
 	s := v.Type.Shape
 	if s[1] == 0 || heads%s[1] != 0 {
-		e.err = fmt.Errorf("expected a multiple of the %d key and value heads, found %d query heads", s[1], heads)
+		e.fail("expected a multiple of the %d key and value heads, found %d query heads", s[1], heads)
 		return nil
 	}
 	each := heads / s[1]
@@ -194,7 +194,7 @@ func (a attentionMask) padded(mask *op.Value) *op.Value {
 		return mask
 	}
 	if shape[last] > a.keys {
-		a.err = fmt.Errorf("expected a mask for %d keys, found %v", a.keys, mask.Type)
+		a.fail("expected a mask for %d keys, found %v", a.keys, mask.Type)
 		return nil
 	}
 	var fill op.Array

@@ -32,6 +32,21 @@ func (c *Call) Need(i int) (*op.Value, error) {
 	return nil, fmt.Errorf("input %d is missing", i)
 }
 
+// inputs returns the first n inputs, or an error that says which is missing.
+func (c *Call) inputs(n int) ([]*op.Value, error) {
+	in := make([]*op.Value, n)
+	for i := range in {
+		var err error
+		if in[i], err = c.Need(i); err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// wants reports whether output i of the node is used.
+func (c *Call) wants(i int) bool { return i < len(c.Node.Outputs) && c.Node.Outputs[i] != "" }
+
 // along returns input 0 and the axis of it that the attribute axis names, def
 // where it is absent.
 func (c *Call) along(def int64) (x *op.Value, axis int, err error) {
@@ -41,9 +56,6 @@ func (c *Call) along(def int64) (x *op.Value, axis int, err error) {
 	axis, err = shapes.Axis(c.Node.Int("axis", def), x.Type.Rank())
 	return x, axis, err
 }
-
-// wants reports whether output i of the node is used.
-func (c *Call) wants(i int) bool { return i < len(c.Node.Outputs) && c.Node.Outputs[i] != "" }
 
 // attribute returns a float attribute; ONNX holds it in single precision.
 func (c *Call) attribute(name string, def float32) float64 {
@@ -67,6 +79,15 @@ func (c *Call) KnownInts(i int, what string) ([]int64, error) {
 	return ints, nil
 }
 
+// knownSizes is [Call.KnownInts] for the sizes of dimensions.
+func (c *Call) knownSizes(i int, what string) ([]int, error) {
+	given, err := c.KnownInts(i, what)
+	if err != nil {
+		return nil, err
+	}
+	return shapes.Sizes(given)
+}
+
 // IntsFrom returns integers that older opsets hold in the attribute and newer
 // ones in input i; nil where neither is present.
 func (c *Call) IntsFrom(attribute string, i int) ([]int64, error) {
@@ -84,6 +105,15 @@ func (c *Call) knownNumber(i int, what string) (*op.Value, error) {
 		err = fmt.Errorf("%s (input %d) must be one known number, found %v", what, i, v.Type)
 	}
 	return v, err
+}
+
+// count returns 0, 1, … below n: all axes of a value of rank n.
+func count(n int) []int64 {
+	v := make([]int64, n)
+	for i := range v {
+		v[i] = int64(i)
+	}
+	return v
 }
 
 // knownFloats returns the elements of input i, which must be known; nil where

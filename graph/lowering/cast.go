@@ -21,15 +21,11 @@ func lowerCast(c *Call) ([]*op.Value, error) {
 }
 
 func lowerCastLike(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	in, err := c.inputs(2)
 	if err != nil {
 		return nil, err
 	}
-	like, err := c.Need(1)
-	if err != nil {
-		return nil, err
-	}
-	return lowerConversion(c, x, like.Type.DType)
+	return lowerConversion(c, in[0], in[1].Type.DType)
 }
 
 func lowerConversion(c *Call, x *op.Value, to onnx.DType) ([]*op.Value, error) {

@@ -5,32 +5,27 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// concat emits a Concat, or returns its only input.
-func (c *Call) concat(axis int, parts ...*op.Value) (*op.Value, error) {
-	if len(parts) == 1 {
-		return parts[0], nil
-	}
-	return c.Emit(op.Concat{Axis: axis}, parts...)
-}
-
 func concatEntries() []Entry {
 	return []Entry{{Name: "Concat", Min: 1, Max: MaxOpset, Lower: lowerConcat}}
 }
 
 // lowerConcat: the axis defaults to 1 before opset 4.
 func lowerConcat(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	in, err := c.inputs(max(1, len(c.In)))
 	if err != nil {
 		return nil, err
 	}
-	for i := range c.In {
-		if _, err := c.Need(i); err != nil {
-			return nil, err
-		}
-	}
-	axis, err := shapes.Axis(c.Node.Int("axis", 1), x.Type.Rank())
+	axis, err := shapes.Axis(c.Node.Int("axis", 1), in[0].Type.Rank())
 	if err != nil {
 		return nil, err
 	}
-	return one(c.concat(axis, c.In...))
+	return one(c.concat(axis, in...))
+}
+
+// concat emits a Concat, or returns its only input.
+func (c *Call) concat(axis int, parts ...*op.Value) (*op.Value, error) {
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	return c.Emit(op.Concat{Axis: axis}, parts...)
 }

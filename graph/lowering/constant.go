@@ -89,11 +89,7 @@ func lowerConstant(c *Call) ([]*op.Value, error) {
 
 // lowerConstantOfShape: without a value it is float zeros.
 func lowerConstantOfShape(c *Call) ([]*op.Value, error) {
-	ints, err := c.KnownInts(0, "shape")
-	if err != nil {
-		return nil, err
-	}
-	shape, err := shapes.Sizes(ints)
+	shape, err := c.knownSizes(0, "shape")
 	if err != nil {
 		return nil, err
 	}

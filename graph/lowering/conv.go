@@ -15,25 +15,6 @@ func convEntries() []Entry {
 	}
 }
 
-// lowerFusedConv: (x, filters, bias, z) → activation(convolution + z).
-func lowerFusedConv(c *Call) ([]*op.Value, error) {
-	y, err := lowerConv(c)
-	if err != nil {
-		return nil, err
-	}
-	e := &emitter{Call: c}
-	if z := c.Arg(3); z != nil {
-		y[0] = e.emit(op.Add{}, y[0], z)
-	}
-	parameters := c.Node.Floats("activation_params")
-	return one(e.activate(y[0], func(i int, _ string, def float32) float64 {
-		if i < len(parameters) {
-			return float64(parameters[i])
-		}
-		return float64(def)
-	}), e.err)
-}
-
 func lowerConv(c *Call) ([]*op.Value, error) {
 	x, err := c.Need(0)
 	if err != nil {
@@ -62,4 +43,23 @@ func lowerConv(c *Call) ([]*op.Value, error) {
 	}
 	o := op.Conv{Kernel: w.Kernel, Strides: w.Strides, Dilations: w.Dilations, Pads: w.Pads, Group: int(c.Node.Int("group", 1))}
 	return one(c.Emit(o, in...))
+}
+
+// lowerFusedConv: (x, filters, bias, z) → activation(convolution + z).
+func lowerFusedConv(c *Call) ([]*op.Value, error) {
+	y, err := lowerConv(c)
+	if err != nil {
+		return nil, err
+	}
+	e := &emitter{Call: c}
+	if z := c.Arg(3); z != nil {
+		y[0] = e.emit(op.Add{}, y[0], z)
+	}
+	parameters := c.Node.Floats("activation_params")
+	return one(e.activate(y[0], func(i int, _ string, def float32) float64 {
+		if i < len(parameters) {
+			return float64(parameters[i])
+		}
+		return float64(def)
+	}), e.err)
 }

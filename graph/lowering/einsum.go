@@ -32,7 +32,7 @@ func einsum(e *emitter) *op.Value {
 	left, right, explicit := strings.Cut(equation, "->")
 	names := strings.Split(left, ",")
 	if len(names) != len(e.In) {
-		e.err = fmt.Errorf("equation %q has %d operands, the node %d", equation, len(names), len(e.In))
+		e.fail("equation %q has %d operands, the node %d", equation, len(names), len(e.In))
 		return nil
 	}
 	operands := make([]term, len(names))
@@ -44,7 +44,7 @@ func einsum(e *emitter) *op.Value {
 		}
 		labels, err := readLabels(name, v.Type.Rank())
 		if err != nil {
-			e.err = fmt.Errorf("equation %q: operand %d, %v: %w", equation, i, v.Type, err)
+			e.fail("equation %q: operand %d, %v: %w", equation, i, v.Type, err)
 			return nil
 		}
 		for _, l := range labels {
@@ -54,11 +54,11 @@ func einsum(e *emitter) *op.Value {
 	}
 	result, err := resultLabels(right, explicit, operands, ellipsis)
 	if err != nil {
-		e.err = fmt.Errorf("equation %q: %w", equation, err)
+		e.fail("equation %q: %w", equation, err)
 		return nil
 	}
 	if err := agree(operands); err != nil {
-		e.err = fmt.Errorf("equation %q: %w", equation, err)
+		e.fail("equation %q: %w", equation, err)
 		return nil
 	}
 	for i, o := range operands {
@@ -169,7 +169,7 @@ func (e *emitter) diagonals(t term) term {
 		}
 		n := t.Type.Shape[i]
 		if t.Type.Shape[j] != n {
-			e.err = fmt.Errorf("label %q has sizes %d and %d", t.labels[i], t.Type.Shape[j], n)
+			e.fail("label %q has sizes %d and %d", t.labels[i], t.Type.Shape[j], n)
 			return t
 		}
 		shape := shapes.Ones(len(t.labels))

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 // emitter appends Ops one after another and remembers the first error, for
@@ -31,6 +32,16 @@ func (e *emitter) input(i int) *op.Value {
 	var v *op.Value
 	v, e.err = e.Need(i)
 	return v
+}
+
+// axis reads the attribute axis, def where it is absent, for a value of a rank.
+func (e *emitter) axis(def int64, rank int) int {
+	if e.err != nil {
+		return 0
+	}
+	var axis int
+	axis, e.err = shapes.Axis(e.Node.Int("axis", def), rank)
+	return axis
 }
 
 // scalar is [Call.scalar].
@@ -70,9 +81,9 @@ func (e *emitter) part(v *op.Value, axis, start, size int) *op.Value {
 }
 
 // fail records an error unless there is one already.
-func (e *emitter) fail(message string) {
+func (e *emitter) fail(format string, a ...any) {
 	if e.err == nil {
-		e.err = fmt.Errorf("%s", message)
+		e.err = fmt.Errorf(format, a...)
 	}
 }
 
@@ -96,12 +107,9 @@ func lowerFormula(formula func(e *emitter) *op.Value) Lowering {
 // lowerPlain lowers an operator with n inputs and nothing to decide.
 func lowerPlain(o op.Op, n int) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
-		in := make([]*op.Value, n)
-		for i := range in {
-			var err error
-			if in[i], err = c.Need(i); err != nil {
-				return nil, err
-			}
+		in, err := c.inputs(n)
+		if err != nil {
+			return nil, err
 		}
 		return one(c.Emit(o, in...))
 	}
@@ -124,12 +132,4 @@ func lowerVariadic(o op.Op) Lowering {
 		}
 		return one(sum, err)
 	}
-}
-
-func axesFrom(axis, rank int) []int {
-	var axes []int
-	for ; axis < rank; axis++ {
-		axes = append(axes, axis)
-	}
-	return axes
 }

@@ -16,26 +16,19 @@ func expandEntries() []Entry {
 
 // lowerExpand: the input and the wanted shape broadcast with each other.
 func lowerExpand(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	in, err := c.inputs(2)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Need(1); err != nil {
-		return nil, err
-	}
-	given, err := c.KnownInts(1, "shape")
+	want, err := c.knownSizes(1, "shape")
 	if err != nil {
 		return nil, err
 	}
-	want, err := shapes.Sizes(given)
+	shape, err := shapes.Broadcast(in[0].Type.Shape, want)
 	if err != nil {
 		return nil, err
 	}
-	shape, err := shapes.Broadcast(x.Type.Shape, want)
-	if err != nil {
-		return nil, err
-	}
-	return one(c.expand(x, shape...))
+	return one(c.expand(in[0], shape...))
 }
 
 // expand emits an Expand, or returns v where it has the shape already.
@@ -53,11 +46,7 @@ func lowerTile(c *Call) ([]*op.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	given, err := c.KnownInts(1, "repeats")
-	if err != nil {
-		return nil, err
-	}
-	repeats, err := shapes.Sizes(given)
+	repeats, err := c.knownSizes(1, "repeats")
 	if err != nil {
 		return nil, err
 	}

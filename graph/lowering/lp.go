@@ -42,7 +42,7 @@ func (e *emitter) root(x *op.Value, p int64) *op.Value {
 func (e *emitter) norm() int64 {
 	p := e.Node.Int("p", 2)
 	if p < 1 {
-		e.fail(fmt.Sprintf("expected a positive p, found %d", p))
+		e.fail("expected a positive p, found %d", p)
 	}
 	return p
 }
@@ -71,7 +71,7 @@ func globalLpPool(e *emitter) *op.Value {
 		return nil
 	}
 	p := e.norm()
-	return e.root(e.emit(op.Reduce{By: op.ReduceSum, Axes: axesFrom(2, x.Type.Rank()), KeepDims: true}, e.absPower(x, p)), p)
+	return e.root(e.emit(op.Reduce{By: op.ReduceSum, Axes: shapes.AxesFrom(2, x.Type.Rank()), KeepDims: true}, e.absPower(x, p)), p)
 }
 
 func lpNormalization(e *emitter) *op.Value {
@@ -79,17 +79,14 @@ func lpNormalization(e *emitter) *op.Value {
 	if e.err != nil {
 		return nil
 	}
-	var axis int
-	if axis, e.err = shapes.Axis(e.Node.Int("axis", -1), x.Type.Rank()); e.err != nil {
-		return nil
-	}
+	axis := e.axis(-1, x.Type.Rank())
 	switch p := e.Node.Int("p", 2); p {
 	case 1:
 		return e.emit(op.Div{}, x, e.emit(op.Reduce{By: op.ReduceSum, Axes: []int{axis}, KeepDims: true}, e.emit(op.Abs{}, x)))
 	case 2:
 		return e.emit(op.Div{}, x, e.emit(op.Reduce{By: op.ReduceL2, Axes: []int{axis}, KeepDims: true}, x))
 	default:
-		e.err = fmt.Errorf("expected p 1 or 2, found %d", p)
+		e.fail("expected p 1 or 2, found %d", p)
 		return nil
 	}
 }

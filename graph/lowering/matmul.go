@@ -17,17 +17,6 @@ func matMulEntries() []Entry {
 	}
 }
 
-func lowerFusedGemm(c *Call) ([]*op.Value, error) {
-	y, err := lowerGemm(c)
-	if err != nil {
-		return nil, err
-	}
-	e := &emitter{Call: c}
-	return one(e.activate(y[0], func(_ int, name string, def float32) float64 {
-		return c.attribute("activation_"+name, def)
-	}), e.err)
-}
-
 // lowerMatMul: as in NumPy, a vector is a row on the left and a column on the
 // right, and that dimension is dropped from the result.
 func lowerMatMul(c *Call) ([]*op.Value, error) { return multiply(c, op.MatMul{}) }
@@ -133,4 +122,15 @@ func lowerGemm(c *Call) ([]*op.Value, error) {
 		y = e.emit(op.Add{}, y, bias)
 	}
 	return one(y, e.err)
+}
+
+func lowerFusedGemm(c *Call) ([]*op.Value, error) {
+	y, err := lowerGemm(c)
+	if err != nil {
+		return nil, err
+	}
+	e := &emitter{Call: c}
+	return one(e.activate(y[0], func(_ int, name string, def float32) float64 {
+		return c.attribute("activation_"+name, def)
+	}), e.err)
 }

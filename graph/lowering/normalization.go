@@ -36,18 +36,27 @@ func (e *emitter) broadcastTo(v *op.Value, shape []int) *op.Value {
 	return e.emit(op.Expand{Shape: shape}, v)
 }
 
+// scaledFrom returns what is normalised, the scales of its elements from an axis
+// on, and that axis.
+func (e *emitter) scaledFrom() (x, scale *op.Value, axis int) {
+	x, scale = e.input(0), e.input(1)
+	if e.err != nil {
+		return nil, nil, 0
+	}
+	if axis = e.axis(-1, x.Type.Rank()); e.err != nil {
+		return nil, nil, 0
+	}
+	return x, e.broadcastTo(scale, x.Type.Shape[axis:]), axis
+}
+
 func lowerLayerNormalization(c *Call) ([]*op.Value, error) {
 	e := &emitter{Call: c}
-	x, scale := e.input(0), e.input(1)
+	x, scale, axis := e.scaledFrom()
 	if e.err != nil {
 		return nil, e.err
 	}
-	axis, err := shapes.Axis(c.Node.Int("axis", -1), x.Type.Rank())
-	if err != nil {
-		return nil, err
-	}
 	o := op.LayerNormalization{Axis: axis, Epsilon: c.attribute("epsilon", 1e-5)}
-	in := []*op.Value{x, e.broadcastTo(scale, x.Type.Shape[axis:])}
+	in := []*op.Value{x, scale}
 	if bias := c.Arg(2); bias != nil {
 		in = append(in, e.broadcastTo(bias, x.Type.Shape[axis:]))
 	}
@@ -65,7 +74,7 @@ func (e *emitter) moments(x *op.Value, axis int, epsilon float64) (mean, inverse
 	if e.err != nil {
 		return nil, nil
 	}
-	axes := axesFrom(axis, x.Type.Rank())
+	axes := shapes.AxesFrom(axis, x.Type.Rank())
 	mean = e.emit(op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true}, x)
 	centred := e.emit(op.Sub{}, x, mean)
 	return mean, e.inverseDeviation(centred, axes, epsilon)
@@ -81,18 +90,14 @@ func (e *emitter) inverseDeviation(x *op.Value, axes []int, epsilon float64) *op
 // SimplifiedLayerNormalization, whose second output is the inverse deviation.
 func lowerRMSNormalization(c *Call) ([]*op.Value, error) {
 	e := &emitter{Call: c}
-	x, scale := e.input(0), e.input(1)
+	x, scale, axis := e.scaledFrom()
 	if e.err != nil {
 		return nil, e.err
 	}
-	axis, err := shapes.Axis(c.Node.Int("axis", -1), x.Type.Rank())
-	if err != nil {
-		return nil, err
-	}
 	o := op.RMSNormalization{Axis: axis, Epsilon: c.attribute("epsilon", 1e-5)}
-	out := []*op.Value{e.emit(o, x, e.broadcastTo(scale, x.Type.Shape[axis:]))}
+	out := []*op.Value{e.emit(o, x, scale)}
 	if c.wants(1) {
-		out = append(out, e.inverseDeviation(x, axesFrom(axis, x.Type.Rank()), o.Epsilon))
+		out = append(out, e.inverseDeviation(x, shapes.AxesFrom(axis, x.Type.Rank()), o.Epsilon))
 	}
 	return out, e.err
 }
@@ -138,12 +143,9 @@ func lowerSkipNormalization(centred bool) Lowering {
 }
 
 func lowerBatchNormalization(c *Call) ([]*op.Value, error) {
-	in := make([]*op.Value, 5)
-	for i := range in {
-		var err error
-		if in[i], err = c.Need(i); err != nil {
-			return nil, err
-		}
+	in, err := c.inputs(5)
+	if err != nil {
+		return nil, err
 	}
 	standardises := c.Node.Int("training_mode", 0) != 0
 	if standardises && (in[0].OnDataPath || in[0].Type.Rank() < 2 || in[0].Type.Shape[0] != 1) {
@@ -181,7 +183,7 @@ func (e *emitter) normalizedGroups(x *op.Value, groups int, epsilon float64) *op
 	}
 	shape := x.Type.Shape
 	if x.Type.Rank() < 2 || groups < 1 || shape[1]%groups != 0 {
-		e.err = fmt.Errorf("expected an input [N, C, ...] with channels for %d groups, found %v", groups, x.Type)
+		e.fail("expected an input [N, C, ...] with channels for %d groups, found %v", groups, x.Type)
 		return nil
 	}
 	rows := shape[0] * groups
@@ -259,7 +261,7 @@ func localResponse(e *emitter) *op.Value {
 	}
 	shape := x.Type.Shape
 	if size > 2*shape[1]+1 {
-		e.err = fmt.Errorf("size %d is more than the %d channels have on both sides", size, shape[1])
+		e.fail("size %d is more than the %d channels have on both sides", size, shape[1])
 		return nil
 	}
 	rest := shapes.Elements(shape[2:])

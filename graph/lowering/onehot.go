@@ -1,8 +1,6 @@
 package lowering
 
 import (
-	"fmt"
-
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -30,18 +28,14 @@ func oneHot(e *emitter) *op.Value {
 	}
 	n := int64(depth.Const.AsFloats()[0])
 	if n < 1 || n > maxDepth {
-		e.err = fmt.Errorf("depth %d is out of range", n)
+		e.fail("depth %d is out of range", n)
 		return nil
 	}
 	if values.Type.Rank() != 1 || values.Type.Shape[0] != 2 {
-		e.err = fmt.Errorf("expected the values off and on (input 2), found %v", values.Type)
+		e.fail("expected the values off and on (input 2), found %v", values.Type)
 		return nil
 	}
-	axis, err := shapes.Axis(e.Node.Int("axis", -1), indices.Type.Rank()+1)
-	if err != nil {
-		e.err = err
-		return nil
-	}
+	axis := e.axis(-1, indices.Type.Rank()+1)
 	if indices.Type.DType != onnx.Int64 {
 		indices = e.emit(op.Cast{To: onnx.Int64}, indices)
 	}

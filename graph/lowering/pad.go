@@ -39,9 +39,7 @@ func lowerPad(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	if axes == nil {
-		for i := range rank {
-			axes = append(axes, int64(i))
-		}
+		axes = count(rank)
 	}
 	if len(pads) != 2*len(axes) {
 		return nil, fmt.Errorf("expected %d pads, found %d", 2*len(axes), len(pads))

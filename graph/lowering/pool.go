@@ -10,8 +10,8 @@ import (
 func poolEntries() []Entry {
 	return []Entry{
 		{Name: "AveragePool", Min: 1, Max: MaxOpset, Lower: lowerAveragePool},
-		{Name: "GlobalAveragePool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.Reduce{By: op.ReduceMean, Axes: axes, KeepDims: true} })},
-		{Name: "GlobalMaxPool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(func(axes []int) op.Op { return op.Reduce{By: op.ReduceMax, Axes: axes, KeepDims: true} })},
+		{Name: "GlobalAveragePool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(op.ReduceMean)},
+		{Name: "GlobalMaxPool", Min: 1, Max: MaxOpset, Lower: lowerGlobalPool(op.ReduceMax)},
 		{Name: "MaxPool", Min: 1, Max: MaxOpset, Lower: lowerMaxPool},
 	}
 }
@@ -53,7 +53,7 @@ func lowerAveragePool(c *Call) ([]*op.Value, error) {
 }
 
 // lowerGlobalPool reduces all spatial dimensions.
-func lowerGlobalPool(reduce func(axes []int) op.Op) Lowering {
+func lowerGlobalPool(by op.Reduction) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
 		x, err := c.Need(0)
 		if err != nil {
@@ -62,10 +62,6 @@ func lowerGlobalPool(reduce func(axes []int) op.Op) Lowering {
 		if x.Type.Rank() < 3 {
 			return nil, fmt.Errorf("expected an input [N, C, ...], found %v", x.Type)
 		}
-		var axes []int
-		for i := 2; i < x.Type.Rank(); i++ {
-			axes = append(axes, i)
-		}
-		return one(c.Emit(reduce(axes), x))
+		return one(c.Emit(op.Reduce{By: by, Axes: shapes.AxesFrom(2, x.Type.Rank()), KeepDims: true}, x))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -60,9 +61,7 @@ func sumOf(c *Call, rank int) (op.Reduce, error) {
 		return r, err
 	}
 	if len(axes) == 0 && c.Node.Int("noop_with_empty_axes", 0) == 0 {
-		for a := range rank {
-			r.Axes = append(r.Axes, a)
-		}
+		r.Axes = shapes.AxesFrom(0, rank)
 		return r, nil
 	}
 	for _, a := range axes {

@@ -51,7 +51,6 @@ func NewRegistry() *Registry {
 		normalizationEntries(),
 		oneHotEntries(),
 		padEntries(),
-		pickEntries(),
 		poolEntries(),
 		quantizeEntries(),
 		reduceEntries(),

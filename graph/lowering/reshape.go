@@ -9,14 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// reshape emits a Reshape, or returns v where it has the shape already.
-func (c *Call) reshape(v *op.Value, shape ...int) (*op.Value, error) {
-	if slices.Equal(v.Type.Shape, shape) {
-		return v, nil
-	}
-	return c.Emit(op.Reshape{Shape: shape}, v)
-}
-
 func reshapeEntries() []Entry {
 	return []Entry{
 		{Name: "Reshape", Min: 1, Max: MaxOpset, Lower: lowerReshape},
@@ -24,6 +16,14 @@ func reshapeEntries() []Entry {
 		{Name: "Squeeze", Min: 1, Max: MaxOpset, Lower: lowerSqueeze},
 		{Name: "Unsqueeze", Min: 1, Max: MaxOpset, Lower: lowerUnsqueeze},
 	}
+}
+
+// reshape emits a Reshape, or returns v where it has the shape already.
+func (c *Call) reshape(v *op.Value, shape ...int) (*op.Value, error) {
+	if slices.Equal(v.Type.Shape, shape) {
+		return v, nil
+	}
+	return c.Emit(op.Reshape{Shape: shape}, v)
 }
 
 // lowerReshape: the shape is an attribute before opset 5. A 0 copies the

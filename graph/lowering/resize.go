@@ -96,11 +96,7 @@ func lowerResize(c *Call) ([]*op.Value, error) {
 	}
 	var sizes []int
 	if c.Opset > 10 {
-		given, err := c.KnownInts(3, "sizes")
-		if err != nil {
-			return nil, err
-		}
-		if sizes, err = shapes.Sizes(given); err != nil {
+		if sizes, err = c.knownSizes(3, "sizes"); err != nil {
 			return nil, err
 		}
 	}
@@ -114,9 +110,7 @@ func (c *Call) resample(v *op.Value, s interpolation, scales []float64, sizes []
 		return nil, err
 	}
 	if axes == nil {
-		for i := range v.Type.Shape {
-			axes = append(axes, int64(i))
-		}
+		axes = count(v.Type.Rank())
 	}
 	if _, err := shapes.Axes(axes, v.Type.Rank()); err != nil {
 		return nil, err

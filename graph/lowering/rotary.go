@@ -27,7 +27,7 @@ func lowerRotary(e *emitter) *op.Value {
 	packed := x.Type.Rank() == 3
 	x = e.heads(x, "num_heads")
 	if e.err == nil && x.Type.Rank() != 4 {
-		e.err = fmt.Errorf("expected [batch, heads, tokens, features], found %v", x.Type)
+		e.fail("expected [batch, heads, tokens, features], found %v", x.Type)
 	}
 	if ids := e.Arg(3); ids != nil {
 		cos, sin = e.rowsOf(cos, ids), e.rowsOf(sin, ids)
@@ -43,7 +43,7 @@ func lowerRotary(e *emitter) *op.Value {
 	}
 	half := rotated / 2
 	if rotated < 2 || rotated > features || rotated%2 != 0 || cos.Type.Rank() != 3 || cos.Type.Shape[2] < half {
-		e.err = fmt.Errorf("expected an even number of features, at most %d, and tables of half of it, found %d and %v", features, rotated, cos.Type)
+		e.fail("expected an even number of features, at most %d, and tables of half of it, found %d and %v", features, rotated, cos.Type)
 		return nil
 	}
 	table := func(v *op.Value) *op.Value {
@@ -115,11 +115,8 @@ func lowerMicrosoftRotary(c *Call) ([]*op.Value, error) {
 	}
 	batch, tokens := x.Type.Shape[0], x.Type.Shape[x.Type.Rank()-2]
 	if ids.Type.Elements() == 1 && op.ClassOf(ids.Type.DType) == op.ClassInt {
-		steps := op.NewArray(ids.Type.With(1, tokens))
-		for i := range op.Elem[int64](steps) {
-			op.Elem[int64](steps)[i] = int64(i)
-		}
-		ids = e.emit(op.Add{}, e.view(ids, shapes.Ones(2)), e.Constant(steps))
+		steps := e.Constant(op.Array{Type: ids.Type.With(1, tokens), Data: count(tokens)})
+		ids = e.emit(op.Add{}, e.view(ids, shapes.Ones(2)), steps)
 		ids = e.broadcastTo(ids, []int{batch, tokens})
 	}
 	moved := *c

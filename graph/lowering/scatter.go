@@ -26,12 +26,9 @@ func lowerScatter(at func(c *Call) (op.Picker, error)) Lowering {
 		if reduction != "none" && reduction != "add" {
 			return nil, fmt.Errorf("reduction %q is not supported", reduction)
 		}
-		in := make([]*op.Value, 3)
-		for i := range in {
-			var err error
-			if in[i], err = c.Need(i); err != nil {
-				return nil, err
-			}
+		in, err := c.inputs(3)
+		if err != nil {
+			return nil, err
 		}
 		pick, err := at(c)
 		if err != nil {

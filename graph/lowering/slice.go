@@ -9,25 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// sliceAxis emits a Slice of one axis.
-func (c *Call) sliceAxis(v *op.Value, axis, start, size int) (*op.Value, error) {
-	o := op.WholeSlice(v.Type.Shape)
-	o.Starts[axis], o.Sizes[axis] = start, size
-	return c.slice(v, o)
-}
-
-// slice emits a Slice, or returns v where it takes everything in order.
-func (c *Call) slice(v *op.Value, o op.Slice) (*op.Value, error) {
-	whole := slices.Equal(o.Sizes, v.Type.Shape)
-	for i, size := range o.Sizes {
-		whole = whole && (size <= 1 || o.Steps[i] == 1)
-	}
-	if whole {
-		return v, nil
-	}
-	return c.Emit(o, v)
-}
-
 func sliceEntries() []Entry {
 	return []Entry{
 		{Name: "Slice", Min: 1, Max: MaxOpset, Lower: lowerSlice},
@@ -59,9 +40,7 @@ func lowerSlice(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	if axes == nil {
-		for i := range starts {
-			axes = append(axes, int64(i))
-		}
+		axes = count(len(starts))
 	}
 	if steps == nil {
 		steps = slices.Repeat([]int64{1}, len(starts))
@@ -156,4 +135,23 @@ func lowerSplit(c *Call) ([]*op.Value, error) {
 		at += size
 	}
 	return out, nil
+}
+
+// sliceAxis emits a Slice of one axis.
+func (c *Call) sliceAxis(v *op.Value, axis, start, size int) (*op.Value, error) {
+	o := op.WholeSlice(v.Type.Shape)
+	o.Starts[axis], o.Sizes[axis] = start, size
+	return c.slice(v, o)
+}
+
+// slice emits a Slice, or returns v where it takes everything in order.
+func (c *Call) slice(v *op.Value, o op.Slice) (*op.Value, error) {
+	whole := slices.Equal(o.Sizes, v.Type.Shape)
+	for i, size := range o.Sizes {
+		whole = whole && (size <= 1 || o.Steps[i] == 1)
+	}
+	if whole {
+		return v, nil
+	}
+	return c.Emit(o, v)
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// transpose emits a Transpose, or returns v where perm changes nothing.
-func (c *Call) transpose(v *op.Value, perm ...int) (*op.Value, error) {
-	if slices.IsSorted(perm) && len(perm) == v.Type.Rank() {
-		return v, nil
-	}
-	return c.Emit(op.Transpose{Perm: perm}, v)
-}
-
 func transposeEntries() []Entry {
 	return []Entry{
 		{Name: "Transpose", Min: 1, Max: MaxOpset, Lower: lowerTranspose},
 		{Name: "DepthToSpace", Min: 1, Max: MaxOpset, Lower: lowerDepthToSpace},
 		{Name: "SpaceToDepth", Min: 1, Max: MaxOpset, Lower: lowerSpaceToDepth},
 	}
+}
+
+// transpose emits a Transpose, or returns v where perm changes nothing.
+func (c *Call) transpose(v *op.Value, perm ...int) (*op.Value, error) {
+	if slices.IsSorted(perm) && len(perm) == v.Type.Rank() {
+		return v, nil
+	}
+	return c.Emit(op.Transpose{Perm: perm}, v)
 }
 
 // lowerTranspose: without perm the dimensions are reversed.

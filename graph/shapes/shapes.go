@@ -83,6 +83,15 @@ func Axes(axes []int64, rank int) ([]int, error) {
 	return resolved, nil
 }
 
+// AxesFrom returns the axes of a rank from one on.
+func AxesFrom(axis, rank int) []int {
+	var axes []int
+	for ; axis < rank; axis++ {
+		axes = append(axes, axis)
+	}
+	return axes
+}
+
 // Sizes converts sizes read from a file; negative ones and those that no
 // dimension can have are errors.
 func Sizes(v []int64) ([]int, error) {
