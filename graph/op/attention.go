@@ -27,7 +27,6 @@ type PackedAttention struct {
 }
 
 func (PackedAttention) Name() string { return "PackedAttention" }
-
 func (o PackedAttention) width() int { return o.Heads * o.HeadDim }
 
 // Infer checks the widths of the rows.

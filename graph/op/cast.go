@@ -85,28 +85,12 @@ func toInt[T Number](v T) int64 {
 	return int64(v)
 }
 
-// round rounds float32 numbers to those of a narrower type.
-func RoundTo(to onnx.DType, x []float32) {
-	switch to {
-	case onnx.Float16:
-		for i, v := range x {
-			bits, _ := onnx.NarrowFloat16(v)
-			x[i] = onnx.WidenFloat16(bits)
-		}
-	case onnx.BFloat16:
-		for i, v := range x {
-			bits, _ := onnx.NarrowBFloat16(v)
-			x[i] = onnx.WidenBFloat16(bits)
-		}
-	}
-}
-
 // Gradient converts the cotangent back.
 func (o Cast) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
 	return []*gorgonia.Node{g.Do(CastBetween(g.TypeOf(dout), g.TypeOf(in[0])), dout)}
 }
 
-// castBetween is the Op for a conversion on the path of gradients.
+// CastBetween is the Op for a conversion on the path of gradients.
 func CastBetween(from, to Type) Op {
 	if ClassOf(from.DType) == ClassFloat32 && ClassOf(to.DType) == ClassFloat32 {
 		return Relabel{to.DType}
@@ -121,8 +105,7 @@ func CastBetween(from, to Type) Op {
 type Relabel struct{ To onnx.DType }
 
 func (Relabel) Name() string { return "Cast" }
-
-func (Relabel) IsView() {}
+func (Relabel) IsView()      {}
 
 // Infer returns the input's shape with the new element type.
 func (o Relabel) Infer(in []Type) (Type, error) {

@@ -25,21 +25,12 @@ func (Conv) Name() string { return "Conv" }
 // Patches reports whether the convolution cuts its input into patches: kernels
 // that do not overlap, with no padding, over all channels.
 func (o Conv) Patches() bool {
-	return o.Group == 1 && slices.Equal(o.Kernel, o.Strides) && nothing(o.Pads, 0) && nothing(o.Dilations, 1)
+	return o.Group == 1 && slices.Equal(o.Kernel, o.Strides) && allEqual(o.Pads, 0) && allEqual(o.Dilations, 1)
 }
 
-// typesOf returns the types of arrays.
-func typesOf(in []Array) []Type {
-	types := make([]Type, len(in))
-	for i, a := range in {
-		types[i] = a.Type
-	}
-	return types
-}
-
-// nothing reports whether every element is the neutral one.
-func nothing(v []int, neutral int) bool {
-	return !slices.ContainsFunc(v, func(x int) bool { return x != neutral })
+// allEqual reports whether every element is x.
+func allEqual(v []int, x int) bool {
+	return !slices.ContainsFunc(v, func(y int) bool { return y != x })
 }
 
 // Infer checks filters, bias and geometry.
@@ -77,11 +68,16 @@ func (o Conv) convolution(in []Type) (convolution, error) {
 	return convolution{window: w, images: x.Shape[0], channels: channels, filters: filters[0], groups: o.Group}, nil
 }
 
-func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
-	n, err := o.convolution(typesOf(in))
+// checked is for types that Infer has checked.
+func checked(n convolution, err error) convolution {
 	if err != nil {
-		panic("op: Conv: " + err.Error())
+		panic("op: convolution: " + err.Error())
 	}
+	return n
+}
+
+func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
+	n := checked(o.convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		convolve[float32](c, n, out, in)
 	} else {
@@ -140,10 +136,7 @@ func (o convGradient) Infer(in []Type) (Type, error) {
 }
 
 func (o convGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	n, err := o.convolution(typesOf(in))
-	if err != nil {
-		panic("op: ConvGradient: " + err.Error())
-	}
+	n := checked(o.convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		convolveGrad[float32](c, n, o.Filters, out, in)
 	} else {

@@ -35,16 +35,16 @@ func (o CumSum) Infer(in []Type) (Type, error) {
 func (o CumSum) Forward(c *kernel.Context, out Array, in []Array) {
 	switch y := out.Data.(type) {
 	case []float32:
-		accumulate(c, o, out.Shape, y, Elem[float32](in[0]))
+		cumSum(c, o, out.Shape, y, Elem[float32](in[0]))
 	case []float64:
-		accumulate(c, o, out.Shape, y, Elem[float64](in[0]))
+		cumSum(c, o, out.Shape, y, Elem[float64](in[0]))
 	case []int64:
-		accumulate(c, o, out.Shape, y, Elem[int64](in[0]))
+		cumSum(c, o, out.Shape, y, Elem[int64](in[0]))
 		Wrap(out.DType, y)
 	}
 }
 
-func accumulate[T Number](c *kernel.Context, o CumSum, shape []int, y, x []T) {
+func cumSum[T Number](c *kernel.Context, o CumSum, shape []int, y, x []T) {
 	outer, inner := shapes.Around(shape, o.Axis)
 	n := shape[o.Axis]
 	c.Items(outer*inner, n, func(lo, hi int) {

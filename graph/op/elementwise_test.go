@@ -135,7 +135,7 @@ func TestSumToGradient(t *testing.T) {
 func TestMaximumIsShared(t *testing.T) {
 	g := op.NewGraph()
 	x := g.Input("x", op.Type{DType: onnx.Float, Shape: []int{2, 3}}, true)
-	y, err := g.Apply(op.Reduce{By: op.ReduceMax, Axes: []int{1}, KeepDims: false}, x)
+	y, err := g.Apply(op.Reduce{By: op.ReduceMax, Axes: []int{1}}, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +169,8 @@ func TestIntegers(t *testing.T) {
 		{op.Mod{}, []op.Array{narrow(onnx.Int64, -7, 7, -7, 7), narrow(onnx.Int64, 3, -3, -3, 0)}, []int64{2, -2, -1, 0}},
 		{op.Mod{Fmod: true}, []op.Array{narrow(onnx.Int64, -7, 7), narrow(onnx.Int64, 3, -3)}, []int64{-1, 1}},
 		{op.Pow{}, []op.Array{narrow(onnx.Int64, 2, -1, 5, -3), narrow(onnx.Int64, 10, -3, -1, 3)}, []int64{1024, -1, 0, -27}},
-		{op.Reduce{By: op.ReduceMax, Axes: []int{0}, KeepDims: false}, []op.Array{narrow(onnx.Int8)}, []int64{-128}},
-		{op.Reduce{By: op.ReduceMin, Axes: []int{0}, KeepDims: false}, []op.Array{narrow(onnx.Uint8)}, []int64{255}},
+		{op.Reduce{By: op.ReduceMax, Axes: []int{0}}, []op.Array{narrow(onnx.Int8)}, []int64{-128}},
+		{op.Reduce{By: op.ReduceMin, Axes: []int{0}}, []op.Array{narrow(onnx.Uint8)}, []int64{255}},
 		{op.Reduce{By: op.ReduceProd, Axes: []int{0}, KeepDims: true}, []op.Array{narrow(onnx.Int64, 2, 3, 7)}, []int64{42}},
 		{op.Reduce{By: op.ReduceMean, Axes: []int{0}, KeepDims: true}, []op.Array{narrow(onnx.Int64, 2, 3, 3)}, []int64{2}},
 		{op.Cast{To: onnx.Int8}, []op.Array{op.Floats([]float32{-1.9, 200, float32(math.NaN())}, 3)}, []int64{-1, -56, 0}},
@@ -209,10 +209,10 @@ func TestSpecialValues(t *testing.T) {
 		{op.Softplus{}, [][]float64{{1000, -1000}}, []float64{1000, 0}},
 		{op.Elu{Alpha: 2}, [][]float64{{-inf, inf}}, []float64{-2, inf}},
 		{op.Mod{Fmod: true}, [][]float64{{-4.3, 5}, {2.1, -8}}, []float64{-4.3 + 2*2.1, 5}},
-		{op.Reduce{By: op.ReduceMax, Axes: []int{0}, KeepDims: false}, [][]float64{{}}, []float64{-inf}},
-		{op.Reduce{By: op.ReduceMax, Axes: []int{0}, KeepDims: false}, [][]float64{{1, nan}}, []float64{nan}},
-		{op.Reduce{By: op.ReduceSum, Axes: []int{0}, KeepDims: false}, [][]float64{{}}, []float64{0}},
-		{op.Reduce{By: op.ReduceProd, Axes: []int{0}, KeepDims: false}, [][]float64{{}}, []float64{1}},
+		{op.Reduce{By: op.ReduceMax, Axes: []int{0}}, [][]float64{{}}, []float64{-inf}},
+		{op.Reduce{By: op.ReduceMax, Axes: []int{0}}, [][]float64{{1, nan}}, []float64{nan}},
+		{op.Reduce{By: op.ReduceSum, Axes: []int{0}}, [][]float64{{}}, []float64{0}},
+		{op.Reduce{By: op.ReduceProd, Axes: []int{0}}, [][]float64{{}}, []float64{1}},
 		{op.Cast{To: onnx.Float16}, [][]float64{{1 + 0x1p-12, 70000}}, []float64{1, inf}},
 		{op.Cast{To: onnx.BFloat16}, [][]float64{{1 + 0x1p-9}}, []float64{1}},
 	} {
@@ -276,7 +276,7 @@ func TestThreads(t *testing.T) {
 	}{
 		{op.Add{}, []op.Array{big, row}}, {op.Mul{}, []op.Array{column, big}}, {op.Div{}, []op.Array{big, column}}, {op.Max{}, []op.Array{row, big}},
 		{op.GELU{}, []op.Array{big}}, {op.Relu{}, []op.Array{big}}, {op.QuickGELU{Alpha: 1.702}, []op.Array{big}}, {op.PointwiseGradient{Of: op.QuickGELU{Alpha: 1.702}}, []op.Array{big, big}},
-		{op.Reduce{By: op.ReduceMean, Axes: []int{2}, KeepDims: true}, []op.Array{big}}, {op.Reduce{By: op.ReduceSum, Axes: []int{1}, KeepDims: false}, []op.Array{big}}, {op.Reduce{By: op.ReduceMax, Axes: []int{0, 2}, KeepDims: true}, []op.Array{big}},
+		{op.Reduce{By: op.ReduceMean, Axes: []int{2}, KeepDims: true}, []op.Array{big}}, {op.Reduce{By: op.ReduceSum, Axes: []int{1}}, []op.Array{big}}, {op.Reduce{By: op.ReduceMax, Axes: []int{0, 2}, KeepDims: true}, []op.Array{big}},
 		{op.SumTo{Shape: []int{96}}, []op.Array{big}}, {op.SumTo{Shape: []int{}}, []op.Array{big}}, {op.Spread{Shape: []int{50, 17, 96}, Axes: []int{2}, Scale: 0.5}, []op.Array{column}},
 	} {
 		types := make([]op.Type, len(c.in))

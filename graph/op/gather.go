@@ -240,8 +240,8 @@ type Picker interface {
 	picks(shape []int, indices Array) (picks, error)
 }
 
-// CheckIndices says which of the indices that are known lies outside the shape
-// that o picks from.
+// CheckIndices returns an error that names an index outside the data, of the given
+// shape, that o takes from.
 func CheckIndices(o Picker, shape []int, indices Array) error {
 	_, err := o.picks(shape, indices)
 	return err

@@ -153,8 +153,7 @@ func lossGrad[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in [
 //	log Σⱼ exp(x[j]) − x[y]
 type CrossEntropy struct{}
 
-func (CrossEntropy) Name() string { return "CrossEntropy" }
-
+func (CrossEntropy) Name() string                         { return "CrossEntropy" }
 func (CrossEntropy) value(x []float64, label int) float64 { return rowLogSumExp(x) - x[label] }
 
 // grad: softmax(x) − onehot(y).

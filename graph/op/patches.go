@@ -34,10 +34,7 @@ func (o PatchEmbedding) Infer(in []Type) (Type, error) {
 }
 
 func (o PatchEmbedding) Forward(c *kernel.Context, out Array, in []Array) {
-	n, err := o.conv().convolution(typesOf(in))
-	if err != nil {
-		panic("op: PatchEmbedding: " + err.Error())
-	}
+	n := checked(o.conv().convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		embedPatches[float32](c, n, out, in)
 	} else {
@@ -87,10 +84,7 @@ func (o patchGradient) Infer(in []Type) (Type, error) {
 }
 
 func (o patchGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	n, err := o.convolution(typesOf(in))
-	if err != nil {
-		panic("op: PatchEmbeddingGradient: " + err.Error())
-	}
+	n := checked(o.convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		patchGrad[float32](c, n, o.Filters, out, in)
 	} else {

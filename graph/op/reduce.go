@@ -10,19 +10,6 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Reduction says how [Reduce] combines elements.
-type Reduction uint8
-
-// The reductions, named as the ONNX operators.
-const (
-	ReduceSum  Reduction = iota
-	ReduceMean           // of integers, truncated toward zero
-	ReduceL2             // the square root of the sum of squares
-	ReduceProd
-	ReduceMax // of no elements, the least value of the type
-	ReduceMin // of no elements, the greatest value of the type
-)
-
 // Reduce combines the elements along Axes, which are ascending and not negative;
 // without any, nothing is combined. KeepDims keeps the reduced dimensions as 1.
 type Reduce struct {

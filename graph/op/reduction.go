@@ -9,6 +9,19 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
+// Reduction says how [Reduce] combines elements.
+type Reduction uint8
+
+// The reductions, named as the ONNX operators.
+const (
+	ReduceSum  Reduction = iota
+	ReduceMean           // of integers, truncated toward zero
+	ReduceL2             // the square root of the sum of squares
+	ReduceProd
+	ReduceMax // of no elements, the least value of the type
+	ReduceMin // of no elements, the greatest value of the type
+)
+
 // reductionColumns is the number of adjacent results that one task of a
 // reduction accumulates side by side when the last dimension is kept.
 const reductionColumns = 256

@@ -12,8 +12,7 @@ import (
 type Reshape struct{ Shape []int }
 
 func (Reshape) Name() string { return "Reshape" }
-
-func (Reshape) IsView() {}
+func (Reshape) IsView()      {}
 
 // Infer checks that the sizes agree.
 func (o Reshape) Infer(in []Type) (Type, error) {

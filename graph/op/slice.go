@@ -96,7 +96,7 @@ func (o Place) Forward(c *kernel.Context, out Array, in []Array) {
 	copyStrided(c, o.At.Sizes, out, o.At.within(o.Shape), in[0], contiguous(o.At.Sizes))
 }
 
-// wholeSlice returns the slice that takes everything.
+// WholeSlice returns the slice that takes everything.
 func WholeSlice(shape []int) Slice {
 	o := Slice{make([]int, len(shape)), slices.Clone(shape), make([]int, len(shape))}
 	for i := range o.Steps {

@@ -249,3 +249,29 @@ func Wrap(t onnx.DType, v []int64) {
 		}
 	}
 }
+
+// typesOf returns the types of arrays.
+func typesOf(in []Array) []Type {
+	types := make([]Type, len(in))
+	for i, a := range in {
+		types[i] = a.Type
+	}
+	return types
+}
+
+// RoundTo rounds float32 numbers to those of the narrower type t, to nearest even;
+// other types are left alone.
+func RoundTo(t onnx.DType, x []float32) {
+	switch t {
+	case onnx.Float16:
+		for i, v := range x {
+			bits, _ := onnx.NarrowFloat16(v)
+			x[i] = onnx.WidenFloat16(bits)
+		}
+	case onnx.BFloat16:
+		for i, v := range x {
+			bits, _ := onnx.NarrowBFloat16(v)
+			x[i] = onnx.WidenBFloat16(bits)
+		}
+	}
+}
