@@ -19,10 +19,8 @@ const (
 	MinQueries = minQueries
 )
 
-func PowByExponent(a, b float64) float64 { return powByExponent(a, b) }
-
-func LossGradient(of ExampleLoss) Op { return lossGradient{of} }
-
+func PowByExponent(a, b float64) float64   { return powByExponent(a, b) }
+func LossGradient(of ExampleLoss) Op       { return lossGradient{of} }
 func (o PatchEmbedding) Convolution() Conv { return o.conv() }
 
 // Tile is the number of positions that are computed at once.

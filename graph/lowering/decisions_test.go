@@ -10,21 +10,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// lower runs one node over the inputs and returns its first output.
-func lower(t *testing.T, opset int64, n *onnx.Node, in ...*op.Value) (*op.Value, error) {
-	t.Helper()
-	p := op.NewProgram(0)
-	entry, err := NewRegistry().Find(n.Domain, n.OpType, opset)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := entry.Lower(&Call{Program: p, Node: n, Opset: opset, In: in})
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
-}
-
 func TestLoweringDecides(t *testing.T) {
 	p := op.NewProgram(0)
 	image := p.Input("image", op.Type{DType: onnx.Float, Shape: []int{2, 3}}, 0)

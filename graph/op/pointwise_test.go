@@ -9,10 +9,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
-	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
-
-	"gorgonia.org/gorgonia"
 )
 
 func TestUnaryGradients(t *testing.T) {
@@ -90,67 +87,6 @@ func TestCastGradient(t *testing.T) {
 		}
 		return p.Emit(op.Exp{}, v)
 	}, optest.Normal(optest.Random(), 2, 3))
-}
-
-func TestReduceGradients(t *testing.T) {
-	r := optest.Random()
-	for _, c := range []struct {
-		shape []int
-		axes  []int
-	}{
-		{[]int{5}, []int{0}},
-		{[]int{3, 4}, []int{1}},
-		{[]int{3, 4}, []int{0}},
-		{[]int{2, 3, 4}, []int{1}},
-		{[]int{2, 3, 4}, []int{0, 2}},
-		{[]int{2, 3, 4, 2}, []int{1, 2}},
-		{[]int{2, 3, 2, 2, 3}, []int{0, 2, 4}},
-		{[]int{2, 3, 4}, nil},
-		{[]int{1, 3, 1}, []int{0, 2}},
-		{[]int{}, nil},
-	} {
-		for _, keep := range []bool{false, true} {
-			for _, o := range []op.Op{
-				op.Reduce{By: op.ReduceSum, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMean, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceL2, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMax, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMin, Axes: c.axes, KeepDims: keep},
-			} {
-				t.Run(fmt.Sprint(o, c.shape), func(t *testing.T) { optest.Gradient(t, o, optest.Normal(r, c.shape...)) })
-			}
-		}
-	}
-}
-
-func TestSumToGradient(t *testing.T) {
-	r := optest.Random()
-	for _, s := range optest.Broadcasts {
-		full, err := shapes.Broadcast(s[0], s[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, shape := range s {
-			t.Run(fmt.Sprint(full, shape), func(t *testing.T) { optest.Gradient(t, op.SumTo{Shape: shape}, optest.Normal(r, full...)) })
-		}
-	}
-}
-
-func TestMaximumIsShared(t *testing.T) {
-	g := op.NewGraph()
-	x := g.Input("x", op.Type{DType: onnx.Float, Shape: []int{2, 3}}, true)
-	y, err := g.Apply(op.Reduce{By: op.ReduceMax, Axes: []int{1}}, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dy := g.Input("dy", g.TypeOf(y), false)
-	dx, err := g.Backpropagate(y, dy, []*gorgonia.Node{x})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := optest.Evaluate(t, g, map[*gorgonia.Node]op.Array{
-		x:  op.Floats([]float32{1, 2, 2, 3, 0, 1}, 2, 3),
-		dy: op.Floats([]float32{4, 5}, 2),
-	}, dx[0])[0]
-	if want := []float32{0, 2, 2, 5, 0, 0}; !slices.Equal(op.Elem[float32](got), want) {
-		t.Errorf("gradient %v, want %v", got.Data, want)
-	}
 }
 
 func TestIntegers(t *testing.T) {
@@ -261,37 +197,6 @@ func TestTruthValues(t *testing.T) {
 		c.o.Forward(kernel.NewContext(1), out, c.in)
 		if got := op.Elem[bool](out); !slices.Equal(got, c.want) {
 			t.Errorf("%#v is %v, want %v", c.o, got, c.want)
-		}
-	}
-}
-
-// TestThreads compares one thread with four, over arrays of several tasks whose
-// boundaries fall inside rows.
-func TestThreads(t *testing.T) {
-	r := optest.Random()
-	big, row, column := optest.Float32(optest.Normal(r, 50, 17, 96)), optest.Float32(optest.Normal(r, 96)), optest.Float32(optest.Normal(r, 50, 17, 1))
-	for _, c := range []struct {
-		o  op.Op
-		in []op.Array
-	}{
-		{op.Add{}, []op.Array{big, row}}, {op.Mul{}, []op.Array{column, big}}, {op.Div{}, []op.Array{big, column}}, {op.Max{}, []op.Array{row, big}},
-		{op.GELU{}, []op.Array{big}}, {op.Relu{}, []op.Array{big}}, {op.QuickGELU{Alpha: 1.702}, []op.Array{big}}, {op.PointwiseGradient{Of: op.QuickGELU{Alpha: 1.702}}, []op.Array{big, big}},
-		{op.Reduce{By: op.ReduceMean, Axes: []int{2}, KeepDims: true}, []op.Array{big}}, {op.Reduce{By: op.ReduceSum, Axes: []int{1}}, []op.Array{big}}, {op.Reduce{By: op.ReduceMax, Axes: []int{0, 2}, KeepDims: true}, []op.Array{big}},
-		{op.SumTo{Shape: []int{96}}, []op.Array{big}}, {op.SumTo{Shape: []int{}}, []op.Array{big}}, {op.Spread{Shape: []int{50, 17, 96}, Axes: []int{2}, Scale: 0.5}, []op.Array{column}},
-	} {
-		types := make([]op.Type, len(c.in))
-		for i, a := range c.in {
-			types[i] = a.Type
-		}
-		want, err := c.o.Infer(types)
-		if err != nil {
-			t.Fatal(err)
-		}
-		one, four := op.NewArray(want), op.NewArray(want)
-		c.o.Forward(kernel.NewContext(1), one, c.in)
-		c.o.Forward(kernel.NewContext(4), four, c.in)
-		if !slices.Equal(op.Elem[float32](one), op.Elem[float32](four)) {
-			t.Errorf("%#v: the result depends on the number of threads", c.o)
 		}
 	}
 }
