@@ -201,14 +201,9 @@ func (a attentionMask) padded(mask *op.Value) *op.Value {
 	if fill, a.err = a.NewArray(mask.Type.With(shapes.Replaced(shape, last, a.keys-shape[last])...)); a.err != nil {
 		return nil
 	}
-	switch d := fill.Data.(type) {
-	case []float32:
-		for i := range d {
-			d[i] = float32(math.Inf(-1))
-		}
-	case []float64:
-		for i := range d {
-			d[i] = math.Inf(-1)
+	if mask.Type.DType.IsFloat() { // of truth values false masks out, as it is
+		for i := range fill.Elements() {
+			fill.Set(i, math.Inf(-1))
 		}
 	}
 	return a.emit(op.Concat{Axis: last}, mask, a.Constant(fill))

@@ -132,13 +132,6 @@ func knownFloats(c *Call, i int, what string) ([]float64, error) {
 // scalar is a known number of the element type of like, to be broadcast.
 func (c *Call) scalar(like *op.Value, v float64) *op.Value {
 	a := op.NewArray(op.Type{DType: like.Type.DType, Shape: []int{}})
-	switch d := a.Data.(type) {
-	case []float32:
-		d[0] = float32(v)
-	case []float64:
-		d[0] = v
-	case []int64:
-		d[0] = int64(v)
-	}
+	a.Set(0, v)
 	return c.Constant(a)
 }

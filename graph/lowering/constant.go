@@ -155,15 +155,7 @@ func lowerRange(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	for i := range out.Elements() {
-		x := start + float64(i)*delta
-		switch d := out.Data.(type) {
-		case []float32:
-			d[i] = float32(x)
-		case []float64:
-			d[i] = x
-		case []int64:
-			d[i] = int64(x)
-		}
+		out.Set(i, start+float64(i)*delta)
 	}
 	if d, ok := out.Data.([]float32); ok {
 		op.RoundTo(t, d)

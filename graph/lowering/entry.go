@@ -12,7 +12,7 @@ type Entry struct {
 	Lower    Lowering
 
 	NoGradient string // why there is no gradient; "" where there is one
-	Limit      string // which forms are supported, where not all are
+	Limit      string // which forms are refused, or which alone are supported
 }
 
 // QualifiedName is the operator's name, with its domain where that is not

@@ -60,17 +60,7 @@ func lowerEyeLike(c *Call) ([]*op.Value, error) {
 		if column < 0 || column >= t.Shape[1] {
 			continue
 		}
-		i := row*t.Shape[1] + column
-		switch d := out.Data.(type) {
-		case []float32:
-			d[i] = 1
-		case []float64:
-			d[i] = 1
-		case []int64:
-			d[i] = 1
-		case []bool:
-			d[i] = true
-		}
+		out.Set(row*t.Shape[1]+column, 1)
 	}
 	return []*op.Value{c.Constant(out)}, nil
 }

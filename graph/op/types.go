@@ -157,6 +157,20 @@ func Ints(data []int64, shape ...int) Array {
 // T.
 func Elem[T Element](a Array) []T { return a.Data.([]T) }
 
+// Set gives element i the value x, converted to the Go type of the elements.
+func (a Array) Set(i int, x float64) {
+	switch d := a.Data.(type) {
+	case []float32:
+		d[i] = float32(x)
+	case []float64:
+		d[i] = x
+	case []int64:
+		d[i] = int64(x)
+	case []bool:
+		d[i] = x != 0
+	}
+}
+
 // AsInts widens an integer or boolean array; ok is false for floats.
 func (a Array) AsInts() (v []int64, ok bool) {
 	switch d := a.Data.(type) {
@@ -224,29 +238,23 @@ func Wrap(t onnx.DType, v []int64) {
 			v[i] = x & 15
 		}
 	case onnx.Int8:
-		for i, x := range v {
-			v[i] = int64(int8(x))
-		}
+		wrapAs[int8](v)
 	case onnx.Uint8:
-		for i, x := range v {
-			v[i] = int64(uint8(x))
-		}
+		wrapAs[uint8](v)
 	case onnx.Int16:
-		for i, x := range v {
-			v[i] = int64(int16(x))
-		}
+		wrapAs[int16](v)
 	case onnx.Uint16:
-		for i, x := range v {
-			v[i] = int64(uint16(x))
-		}
+		wrapAs[uint16](v)
 	case onnx.Int32:
-		for i, x := range v {
-			v[i] = int64(int32(x))
-		}
+		wrapAs[int32](v)
 	case onnx.Uint32:
-		for i, x := range v {
-			v[i] = int64(uint32(x))
-		}
+		wrapAs[uint32](v)
+	}
+}
+
+func wrapAs[N int8 | uint8 | int16 | uint16 | int32 | uint32](v []int64) {
+	for i, x := range v {
+		v[i] = int64(N(x))
 	}
 }
 
