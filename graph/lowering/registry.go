@@ -34,7 +34,6 @@ func NewRegistry() *Registry {
 		attentionEntries(),
 		binaryEntries(),
 		castEntries(),
-		clipEntries(),
 		col2ImEntries(),
 		concatEntries(),
 		constantEntries(),

@@ -258,12 +258,6 @@ func sumToInputs(g *Graph, in []*gorgonia.Node, need []bool, of func(i int) *gor
 	return grads
 }
 
-// gradientOfChoice builds the gradient of an operation whose result is a where
-// choice is true and b elsewhere.
-func gradientOfChoice(g *Graph, in []*gorgonia.Node, dout *gorgonia.Node, need []bool, choice *gorgonia.Node) []*gorgonia.Node {
-	return sumToInputs(g, in, need, func(i int) *gorgonia.Node { return g.Do(Mask{Not: i == 1}, choice, dout) })
-}
-
 // arithmetic computes a broadcast operation in the class of its result.
 func arithmetic(c *kernel.Context, out Array, in []Array, f32 rowKernel[float32, float32], f64 rowKernel[float64, float64], ints rowKernel[int64, int64]) {
 	switch out.Data.(type) {

@@ -270,3 +270,9 @@ func mask[T kernel.Float](c *kernel.Context, not bool, out Array, in []Array) {
 		})
 	})
 }
+
+// gradientOfChoice builds the gradient of an operation whose result is a where
+// choice is true and b elsewhere.
+func gradientOfChoice(g *Graph, in []*gorgonia.Node, dout *gorgonia.Node, need []bool, choice *gorgonia.Node) []*gorgonia.Node {
+	return sumToInputs(g, in, need, func(i int) *gorgonia.Node { return g.Do(Mask{Not: i == 1}, choice, dout) })
+}
