@@ -23,6 +23,9 @@ type Differentiable interface {
 	// need[i] says whether input i wants one: the result has one node per
 	// input, of the input's type, nil where need is false.
 	//
+	// The Op of a cotangent is named after the operation, as in maxPoolGradient, and
+	// the routine that computes it with Grad, as in package kernel.
+	//
 	// It is called while Gorgonia differentiates; wrong shapes are programming
 	// errors and panic (see [Graph.Do]).
 	Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, need []bool) []*gorgonia.Node
