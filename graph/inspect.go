@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,11 +32,9 @@ type Inspection struct {
 // supported stops it at the first. An error means that not even that is
 // possible.
 func Inspect(m *onnx.Model, opt Options) (*Inspection, error) {
-	n, refused, err := build(m, opt)
-	if err != nil {
-		return nil, err
-	}
-	if n == nil {
+	n, err := build(m, opt)
+	var refused *refusal
+	if errors.As(err, &refused) {
 		i := &Inspection{Unsupported: refused.nodes, Obstacles: obstacles(refused.nodes), Stopped: refused.first}
 		for _, w := range m.Weights() {
 			name := w.Path
@@ -45,6 +44,9 @@ func Inspect(m *onnx.Model, opt Options) (*Inspection, error) {
 			i.Skipped = append(i.Skipped, Skipped{Name: name, Elements: w.Tensor.Elements(), Reason: "the model cannot be run"})
 		}
 		return i, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &Inspection{Network: n, Skipped: n.Skipped, Coverage: n.Coverage()}, nil
 }

@@ -10,71 +10,76 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// bind lowers the live nodes at one batch size and returns the network without
-// its layers, or the node whose lowering was refused.
-func bind(m *onnx.Model, registry *lowering.Registry, live []*onnx.Node, roles *weightRoles, spec InputSpec, output string, opt Options) (*Network, refusal, error) {
+// bind lowers the live nodes at one batch size. It returns the network without its
+// layers, and the tensors that it has as weights by mistake, with the reasons why
+// they are none. The error is a *refusal where a node cannot be run.
+func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]string, error) {
 	l := &lowerer{
-		model:   m,
-		program: op.NewProgram(modelBytes(m)),
-		values:  make(map[string]*op.Value, 2*len(live)),
-		raw:     map[*op.Value]bool{},
-		grids:   map[string]*onnx.Tensor{},
-		roles:   roles.clone(),
+		model:    b.model,
+		registry: b.registry,
+		program:  op.NewProgram(modelBytes(b.model)),
+		values:   make(map[string]*op.Value, 2*len(b.live)),
+		raw:      map[*op.Value]bool{},
+		grids:    map[string]*onnx.Tensor{},
+		roles:    b.roles.clone(),
 	}
-	shape := []int{opt.Batch, spec.Channels, spec.Height, spec.Width}
-	if spec.Layout == NHWC {
-		shape = []int{opt.Batch, spec.Height, spec.Width, spec.Channels}
-	}
-	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: shape}, 0)
-	l.values[spec.Name] = image
-	l.raw[image] = true
-	for _, node := range live {
+	image := l.image(b.input, batch)
+	for _, node := range b.live {
 		if !l.taken(node.Guard) {
 			continue
 		}
-		if err := l.lower(registry, node); err != nil {
+		if err := l.lower(node); err != nil {
 			var refused *lowering.UnsupportedError
 			var data *onnx.FormatError
 			if errors.As(err, &data) && !errors.As(err, &refused) {
-				return nil, refusal{}, err
+				return nil, nil, err
 			}
-			return nil, refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}, nil
+			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}
 		}
 	}
-	logits := l.values[output]
-	if logits == nil { // a weight, or an output that the operator has but no lowering makes
-		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is not computed from the image", output)}
-	}
-	n := &Network{Model: m, Input: spec, Output: output, Batch: opt.Batch, live: make(map[*onnx.Node]bool, len(live))}
-	for _, node := range live {
+	n := &Network{Model: b.model, Input: b.input, Output: b.output, Batch: batch, live: make(map[*onnx.Node]bool, len(b.live))}
+	for _, node := range b.live {
 		n.live[node] = true
 	}
-	logits, n.SoftmaxRemoved = stripSoftmax(logits)
-	if !logits.OnDataPath {
-		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q does not depend on the image", output)}
-	}
-	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != opt.Batch {
-		return nil, refusal{}, &Error{Path: m.Path,
-			Msg:  fmt.Sprintf("output %q has shape %v for a batch of %d, expected class scores [N, classes]", output, logits.Type.Shape, opt.Batch),
-			Help: "export the classifier, with its head, rather than its features"}
-	}
-	n.Classes = logits.Type.Shape[1]
-	if n.Classes < 2 {
-		return nil, refusal{}, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q has %d class, expected at least 2", output, n.Classes)}
+	logits, err := n.findLogits(l.values[b.output])
+	if err != nil {
+		return nil, nil, err
 	}
 	n.steps = schedule(l.program, logits)
-	if !opt.NoFuse {
-		var err error
+	if !noFuse {
 		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {
-			return nil, refusal{}, &Error{Path: m.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
+			return nil, nil, &Error{Path: b.model.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
 		}
 	}
 	if list := withoutGradient(n.steps); len(list) > 0 {
-		return nil, refusal{nodes: list}, nil
+		return nil, nil, &refusal{nodes: list}
 	}
 	n.findNecks(image, logits)
-	n.collectWeights(l)
-	return n, refusal{}, nil
+	return n, n.collectWeights(l.roles), nil
+}
+
+// findLogits returns the logits behind the value of the output, nil where it has
+// none, and sets what the network knows of them.
+func (n *Network) findLogits(output *op.Value) (logits *op.Value, err error) {
+	fail := func(help, format string, args ...any) (*op.Value, error) {
+		return nil, &Error{Path: n.Model.Path, Msg: fmt.Sprintf("output %q ", n.Output) + fmt.Sprintf(format, args...), Help: help}
+	}
+	if output == nil { // a weight, or an output that the operator has but no lowering makes
+		return fail("", "is not computed from the image")
+	}
+	logits, n.SoftmaxRemoved = stripSoftmax(output)
+	if !logits.OnDataPath {
+		return fail("", "does not depend on the image")
+	}
+	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != n.Batch {
+		return fail("export the classifier, with its head, rather than its features",
+			"has shape %v for a batch of %d, expected class scores [N, classes]", logits.Type.Shape, n.Batch)
+	}
+	n.Classes = logits.Type.Shape[1]
+	if n.Classes < 2 {
+		return fail("", "has %d class, expected at least 2", n.Classes)
+	}
+	return logits, nil
 }
 
 // withoutGradient lists the steps through which a gradient would have to flow
@@ -104,15 +109,28 @@ func withoutGradient(steps []*op.Step) []onnx.Unsupported {
 
 // lowerer translates nodes in order.
 type lowerer struct {
-	model   *onnx.Model
-	program *op.Program
-	values  map[string]*op.Value
+	model    *onnx.Model
+	registry *lowering.Registry
+	program  *op.Program
+	values   map[string]*op.Value
 	// raw marks values that are still the image: only constants have been
 	// applied to it, element by element. Tensors that meet them are
 	// preprocessing, not weights.
 	raw   map[*op.Value]bool
 	roles *weightRoles
 	grids map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
+}
+
+// image adds the batch of images to the program.
+func (l *lowerer) image(spec InputSpec, batch int) *op.Value {
+	shape := []int{batch, spec.Channels, spec.Height, spec.Width}
+	if spec.Layout == NHWC {
+		shape = []int{batch, spec.Height, spec.Width, spec.Channels}
+	}
+	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: shape}, 0)
+	l.values[spec.Name] = image
+	l.raw[image] = true
+	return image
 }
 
 // taken reports whether nodes under the guard are computed: whether all its
@@ -148,7 +166,7 @@ func modelBytes(m *onnx.Model) int64 {
 
 // lower adds what a node computes to the program. A panic, which is a mistake of
 // an operation and not of the file, becomes an error: the caller names the node.
-func (l *lowerer) lower(registry *lowering.Registry, node *onnx.Node) (err error) {
+func (l *lowerer) lower(node *onnx.Node) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("operator %s: internal error: %v", node.OpType, r)
@@ -165,7 +183,7 @@ func (l *lowerer) lower(registry *lowering.Registry, node *onnx.Node) (err error
 			return nil
 		}
 	}
-	entry, err := registry.Find(node.Domain, node.OpType, node.Opset)
+	entry, err := l.registry.Find(node.Domain, node.OpType, node.Opset)
 	if err != nil {
 		return err
 	}

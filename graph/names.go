@@ -43,16 +43,6 @@ func (n *Network) nameWeights() {
 	}
 }
 
-// weightsByTensor returns the weights, for another reading of the same file to
-// take over their names.
-func (n *Network) weightsByTensor() map[*onnx.Tensor]*Weight {
-	weights := map[*onnx.Tensor]*Weight{}
-	for _, w := range n.Weights {
-		weights[w.Tensor] = w
-	}
-	return weights
-}
-
 // structure is what naming by position needs to know.
 type structure struct {
 	steps      []*op.Step

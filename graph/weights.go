@@ -122,12 +122,14 @@ func (r *weightRoles) index(t *onnx.Tensor) int { return r.number[t] }
 func (r *weightRoles) exclude(t *onnx.Tensor, reason string) { r.reasons[t] = reason }
 
 // collectWeights lists the weights that the logits depend on, in order of first
-// use, and everything else with the reason it is skipped.
-func (n *Network) collectWeights(l *lowerer) {
+// use, and everything else with the reason it is skipped. It returns the tensors
+// that have been lowered as weights, but whose values show that they are none,
+// with the reasons.
+func (n *Network) collectWeights(roles *weightRoles) (constants map[*onnx.Tensor]string) {
 	byIndex := map[int]*Weight{}
-	n.weightOf, n.found = map[*op.Value]int{}, map[*onnx.Tensor]string{}
+	n.weightOf, constants = map[*op.Value]int{}, map[*onnx.Tensor]string{}
 	walk := weightWalk{
-		named:    func(weight int) bool { return l.roles.all[weight].Path != "" },
+		named:    func(weight int) bool { return roles.all[weight].Path != "" },
 		seen:     make(map[visit]bool, len(n.steps)),
 		compared: map[int]bool{},
 		angles:   map[int]bool{},
@@ -142,7 +144,7 @@ func (n *Network) collectWeights(l *lowerer) {
 			}
 			for _, leaf := range walk.leaves(v) {
 				if byIndex[leaf.Index] == nil {
-					file := l.roles.all[leaf.Index]
+					file := roles.all[leaf.Index]
 					w := &Weight{
 						Name:     file.Path,
 						Source:   file.Source,
@@ -159,17 +161,17 @@ func (n *Network) collectWeights(l *lowerer) {
 			}
 		}
 	}
-	for i, file := range l.roles.all {
+	for i, file := range roles.all {
 		if byIndex[i] != nil {
 			continue
 		}
-		reason := l.roles.reasons[file.Tensor]
+		reason := roles.reasons[file.Tensor]
 		switch {
 		case reason != "":
 		case walk.compared[i]:
-			n.found[file.Tensor] = "mask: it is only compared"
+			constants[file.Tensor] = "mask: it is only compared"
 		case walk.angles[i]:
-			n.found[file.Tensor] = "angles of a sinusoidal embedding"
+			constants[file.Tensor] = "angles of a sinusoidal embedding"
 		default:
 			reason = "unused: the logits do not depend on it"
 		}
@@ -180,6 +182,7 @@ func (n *Network) collectWeights(l *lowerer) {
 		n.Skipped = append(n.Skipped, Skipped{name, file.Tensor.Elements(), reason, strings.HasPrefix(reason, "unused")})
 	}
 	n.nameWeights()
+	return constants
 }
 
 // weightWalk finds the weights that values off the data path depend on. It looks
@@ -247,9 +250,9 @@ func (w *weightWalk) leaves(v *op.Value) []*op.Value {
 	return found
 }
 
-// placeWeights finds the last neck before each weight's first use. It is called
-// once the necks are final: a weight holds its neck's index.
-func (n *Network) placeWeights() {
+// setNecks finds the last neck before each weight's first use. It is called once
+// the necks are final: a weight holds its neck's index.
+func (n *Network) setNecks() {
 	for _, w := range n.Weights {
 		// The image is at position 0, and the necks are in order.
 		behind, found := slices.BinarySearchFunc(n.Necks, w.first, func(k Neck, first int) int { return k.position - first })

@@ -1,0 +1,97 @@
+package graph
+
+import (
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
+)
+
+// Options says how a model is read.
+type Options struct {
+	// Batch is the number of examples per run; 0 chooses one that keeps the
+	// memory of a forward pass small. A model exported with a fixed batch runs
+	// at that one.
+	Batch int
+	// NoFuse runs every operator through its plain Op.
+	NoFuse bool
+	// Height and Width are used where the model leaves the image size open.
+	Height, Width int
+	// Output names the output that holds the logits; "" chooses it.
+	Output string
+}
+
+// Error says that a model cannot be used, and what to do about it.
+type Error struct {
+	Path string // the model file
+	Msg  string
+	Help string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	s := e.Path + ": " + e.Msg
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Hint says what the user can do.
+func (e *Error) Hint() string { return e.Help }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Layout is the order of an image's dimensions in the model's input.
+type Layout string
+
+// The two layouts of image batches.
+const (
+	NCHW Layout = "NCHW"
+	NHWC Layout = "NHWC"
+)
+
+// InputSpec describes the images a network takes.
+type InputSpec struct {
+	Name       string
+	DType      onnx.DType
+	Layout     Layout
+	Channels   int
+	Height     int
+	Width      int
+	FixedBatch int // the batch the file is bound to; 0 where it is free
+}
+
+// Elements is the number of values per image.
+func (s InputSpec) Elements() int { return s.Channels * s.Height * s.Width }
+
+// Network is an image classifier as a chain of stages, bound to one batch size.
+// It holds no state of a run and may be shared; see [Runner].
+type Network struct {
+	Model   *onnx.Model
+	Input   InputSpec
+	Output  string // the ONNX output that was taken
+	Classes int
+	Batch   int
+	// SoftmaxRemoved says that the graph ends in a Softmax and that losses are
+	// measured on what enters it.
+	SoftmaxRemoved bool
+	Weights        []*Weight // what gradients are taken of, in order of first use
+	Skipped        []Skipped
+	Necks          []Neck // 0 is the image, the last one the logits
+
+	options  Options // that it was built with, and the batch that it has
+	steps    []*op.Step
+	weightOf map[*op.Value]int   // the index in Weights of a value that is one
+	live     map[*onnx.Node]bool // the nodes that the output depends on
+	layers   map[Granularity][]Layer
+	stages   func() [][]int // see [Network.Stages]; found when first asked for
+}
+
+// Neck is a value that every path from the image to the logits passes through.
+type Neck struct {
+	Name     string // the ONNX value's name where it has one
+	Shape    []int  // of one example
+	Elements int    // values per example
+
+	value    *op.Value
+	position int // steps before it in Network.steps, itself included
+}
