@@ -25,7 +25,7 @@ func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels [
 // where no gradient is wanted. They are complete when the call returns; after
 // an error their content is undefined.
 func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
-	b := r.backward(loss, from, want, losses != nil)
+	b := r.backwardPass(loss, from, want, losses != nil)
 	if len(b.chain) == 0 {
 		if losses == nil {
 			return nil
@@ -81,9 +81,9 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 		if i == last && losses != nil {
 			s.copyLosses(losses, len(labels))
 		}
-		if s.inGrad != nil {
+		if s.inCotangent != nil {
 			// Out of the arena, beside the one that this span has read.
-			computed := op.Elem[float32](s.plan.Value(s.inGrad))
+			computed := op.Elem[float32](s.plan.Value(s.inCotangent))
 			next := &r.cotangents[i%2]
 			*next = grow(*next, len(computed))
 			cotangent = (*next)[:copy(*next, computed)]
@@ -92,9 +92,9 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 	return nil
 }
 
-// backward is a backward pass as it was planned: the spans it is cut into, from
-// the bottom up. It has none where nothing is to be differentiated.
-type backward struct {
+// backwardPass is a backward pass as it was cut: its spans, from the bottom up. It
+// has none where nothing is to be differentiated.
+type backwardPass struct {
 	chain  []spanKind
 	spans  []*span     // compiled when first needed
 	kept   [][]float32 // what each span but the last ends in, for one batch
@@ -103,9 +103,9 @@ type backward struct {
 	spansOf map[int]int
 }
 
-// backward returns the plan of a pass. A training step asks for the same one
-// thousands of times, so it is kept.
-func (r *Runner) backward(loss Loss, from int, want []int, losses bool) *backward {
+// backwardPass returns the pass for what is wanted. A training step asks for the
+// same one thousands of times, so it is kept.
+func (r *Runner) backwardPass(loss Loss, from int, want []int, losses bool) *backwardPass {
 	key := loss.appendKey(r.key[:0])
 	key = append(key, flag(losses))
 	key = binary.AppendUvarint(key, uint64(from))
@@ -115,16 +115,16 @@ func (r *Runner) backward(loss Loss, from int, want []int, losses bool) *backwar
 	r.key = key
 	b := r.passes[string(key)]
 	if b == nil {
-		b = r.planBackward(loss, from, want, losses)
+		b = r.cutBackward(loss, from, want, losses)
 		r.passes[string(key)] = b
 	}
 	return b
 }
 
-// planBackward cuts the stages above from into spans whose activations fit the
+// cutBackward cuts the stages above from into spans whose activations fit the
 // budget, and says what each has to differentiate.
-func (r *Runner) planBackward(loss Loss, from int, want []int, losses bool) *backward {
-	n, b := r.network, &backward{lowest: -1}
+func (r *Runner) cutBackward(loss Loss, from int, want []int, losses bool) *backwardPass {
+	n, b := r.network, &backwardPass{lowest: -1}
 	spansOf := map[int]int{}
 	for end := len(n.Necks) - 1; end > from; {
 		start := end - 1
@@ -148,13 +148,13 @@ func (r *Runner) planBackward(loss Loss, from int, want []int, losses bool) *bac
 		for _, w := range k.want {
 			spansOf[w]++
 		}
-		k.inGrad = b.lowest >= 0
+		k.inCotangent = b.lowest >= 0
 		if b.lowest < 0 && len(k.want) > 0 {
 			b.lowest = i
 		}
 	}
 	if b.lowest < 0 {
-		return &backward{}
+		return &backwardPass{}
 	}
 	maps.DeleteFunc(spansOf, func(_, count int) bool { return count == 1 })
 	b.spansOf = spansOf
@@ -166,7 +166,7 @@ func (r *Runner) planBackward(loss Loss, from int, want []int, losses bool) *bac
 }
 
 // compiled returns a span of a pass, compiling it at first use.
-func (r *Runner) compiled(b *backward, i int) (*span, error) {
+func (r *Runner) compiled(b *backwardPass, i int) (*span, error) {
 	if b.spans[i] == nil {
 		s, err := r.span(b.chain[i])
 		if err != nil {
@@ -207,7 +207,7 @@ func (p *partialGradient) collect(sink func(int, []float32) error) func(int, []f
 	}
 }
 
-func (b *backward) partialGradients() map[int]*partialGradient {
+func (b *backwardPass) partialGradients() map[int]*partialGradient {
 	var partial map[int]*partialGradient
 	for w, count := range b.spansOf {
 		if partial == nil {

@@ -87,31 +87,31 @@ func listNames(lists map[string]bool) map[string]string {
 	return names
 }
 
-// place says to which block a weight belongs, and why.
-type place struct {
+// membership says to which block a weight belongs, and why.
+type membership struct {
 	block string
 	why   string
 	// rest is the weight's path within an element of a list of blocks, nil
-	// elsewhere; inner is the part of a stage that it begins with, "" where the
-	// element is the block.
+	// elsewhere; inner is the part of it that names a block within the element, ""
+	// where the element is the block.
 	rest  []string
 	inner string
 }
 
-// placesOf returns the block of each weight, by the weights' paths in order of
-// first use: embed, head, blocks.3 where the model has one list of blocks, else
+// membershipsOf returns the block of each weight, by the weights' paths in order
+// of first use: embed, head, blocks.3 where the model has one list of blocks, else
 // the list's own name with the element's number; stages.1.blocks.0 and
 // features.1.0 where lists are nested.
-func placesOf(paths [][]string) []place {
+func membershipsOf(paths [][]string) []membership {
 	lists := blockLists(paths)
 	names := listNames(lists)
-	stages := map[string]*stages{}
-	plain := true // one list of blocks, whose elements are no stages
+	nestings := map[string]*nesting{}
+	plain := true // one list of blocks, whose elements hold no others
 	for list := range lists {
-		stages[list] = stagesOf(paths, list)
-		plain = plain && len(lists) == 1 && !stages[list].nested()
+		nestings[list] = nestingOf(paths, list)
+		plain = plain && len(lists) == 1 && !nestings[list].nested()
 	}
-	places := make([]place, len(paths))
+	members := make([]membership, len(paths))
 	first, last := len(paths), -1
 	for i, p := range paths {
 		at, ok := splitList(p)
@@ -123,54 +123,55 @@ func placesOf(paths [][]string) []place {
 		if plain {
 			name = "blocks"
 		}
-		places[i] = place{
+		members[i] = membership{
 			block: fmt.Sprintf("%s.%d", name, at.element),
 			why:   fmt.Sprintf("element %d of the list %s", at.element, at.list),
 			rest:  at.rest,
-			inner: stages[at.list].inner(at),
+			inner: nestings[at.list].inner(at),
 		}
-		if inner := places[i].inner; inner != "" {
-			places[i].block += "." + inner
-			places[i].why = fmt.Sprintf("%s in %s", inner, places[i].why)
+		if inner := members[i].inner; inner != "" {
+			members[i].block += "." + inner
+			members[i].why = fmt.Sprintf("%s in %s", inner, members[i].why)
 		}
 	}
 	previous := embedLayer
 	for i, p := range paths {
 		switch {
-		case places[i].block != "":
-			previous = places[i].block
+		case members[i].block != "":
+			previous = members[i].block
 		case last < 0: // no blocks
-			places[i] = place{block: embedLayer, why: "no list of blocks: all but the last module"}
+			members[i] = membership{block: embedLayer, why: "no list of blocks: all but the last module"}
 			if moduleOf(p) == moduleOf(paths[len(paths)-1]) {
-				places[i] = place{block: headLayer, why: "the last module"}
+				members[i] = membership{block: headLayer, why: "the last module"}
 			}
 		case isToken(p):
-			places[i] = place{block: embedLayer, why: "tokens and position tables"}
+			members[i] = membership{block: embedLayer, why: "tokens and position tables"}
 		case i < first:
-			places[i] = place{block: embedLayer, why: "used before the first block"}
+			members[i] = membership{block: embedLayer, why: "used before the first block"}
 		case i > last:
-			places[i] = place{block: headLayer, why: "used after the last block"}
+			members[i] = membership{block: headLayer, why: "used after the last block"}
 		default:
-			places[i] = place{block: previous, why: "in no list, used after this block and before the next"}
+			members[i] = membership{block: previous, why: "in no list, used after this block and before the next"}
 		}
 	}
-	return places
+	return members
 }
 
-// stages says how the elements of a list are divided, where they hold lists of
-// blocks of their own.
-type stages struct {
+// nesting says how the elements of a list are divided, where they hold lists of
+// blocks of their own, as the stages of hierarchical networks do. (A stage of
+// [Network.Stages] is something else.)
+type nesting struct {
 	named    bool         // some hold a named list: stages.0.blocks.1
 	numbered map[int]bool // those that are lists themselves: features.1.0
 }
 
-func (s *stages) nested() bool { return s.named || len(s.numbered) > 0 }
+func (n *nesting) nested() bool { return n.named || len(n.numbered) > 0 }
 
-// innerLists are the names that lists of blocks within a stage have.
+// innerLists are the names that lists of blocks within an element have.
 var innerLists = []string{"blocks", "layers", "layer"}
 
-func stagesOf(paths [][]string, list string) *stages {
-	s := &stages{}
+func nestingOf(paths [][]string, list string) *nesting {
+	n := &nesting{}
 	var named [][]string
 	numbered := map[int][][]string{}
 	for _, p := range paths {
@@ -182,7 +183,7 @@ func stagesOf(paths [][]string, list string) *stages {
 		numbered[at.element] = append(numbered[at.element], at.rest)
 	}
 	for name := range blockLists(named) {
-		s.named = s.named || slices.Contains(innerLists, name)
+		n.named = n.named || slices.Contains(innerLists, name)
 	}
 	lists := map[int]bool{}
 	alike := false
@@ -204,13 +205,14 @@ func stagesOf(paths [][]string, list string) *stages {
 		}
 	}
 	if alike {
-		s.numbered = lists
+		n.numbered = lists
 	}
-	return s
+	return n
 }
 
 // areAlike reports whether two parts have more than half of their weights' paths
-// in common: blocks of a stage do, the attention and the MLP of a block do not.
+// in common: the blocks of one element do, the attention and the MLP of a block do
+// not.
 func areAlike(parts []map[string]bool) bool {
 	for i, a := range parts {
 		for _, b := range parts[i+1:] {
@@ -228,13 +230,13 @@ func areAlike(parts []map[string]bool) bool {
 	return false
 }
 
-// inner names the part of a stage that a weight belongs to: its block, or its
-// module; "" where the element is no stage.
-func (s *stages) inner(at listPath) string {
+// inner names the part of a list's element that a weight belongs to: its block, or
+// its module; "" where the element holds no list of blocks.
+func (n *nesting) inner(at listPath) string {
 	switch {
-	case s.numbered[at.element]:
+	case n.numbered[at.element]:
 		return at.rest[0]
-	case !s.named:
+	case !n.named:
 		return ""
 	}
 	if in, ok := splitList(at.rest); ok && slices.Contains(innerLists, in.list) {
@@ -277,7 +279,7 @@ func moduleOf(p []string) string {
 // module names the module of the weight with the given path: within a block, the
 // block's name and the path inside it; tokens and position tables together; the
 // patch embedding without the name of its only projection.
-func (w place) module(path []string) string {
+func (w membership) module(path []string) string {
 	module := moduleOf(path)
 	switch {
 	case w.block == embedLayer && isToken(path):

@@ -69,7 +69,7 @@ func TestBlockNames(t *testing.T) {
 				}
 			}
 			var blocks []string
-			for i, w := range placesOf(paths) {
+			for i, w := range membershipsOf(paths) {
 				if len(blocks) == 0 || blocks[len(blocks)-1] != w.block {
 					blocks = append(blocks, w.block)
 				}
@@ -98,7 +98,7 @@ func TestModuleNames(t *testing.T) {
 		paths = append(paths, strings.Split(p, "."))
 	}
 	var got []string
-	for i, w := range placesOf(paths) {
+	for i, w := range membershipsOf(paths) {
 		got = append(got, w.module(paths[i]))
 	}
 	want := []string{

@@ -84,10 +84,9 @@ func (n *Network) QuantisesActivations() bool {
 func (n *Network) Family() string {
 	attentions, convolutions := 0, 0
 	for _, s := range n.steps {
-		switch {
-		case s.Out.OnDataPath && isAttention(s):
+		if s.Out.OnDataPath && isAttention(s) {
 			attentions++
-		case s.Op.Name() == "Conv":
+		} else if _, convolves := s.Op.(op.Conv); convolves {
 			convolutions++
 		}
 	}

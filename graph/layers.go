@@ -27,7 +27,7 @@ type Layer struct {
 	Index      int   // in forward order
 	Weights    []int // indices in Network.Weights
 	Parameters int
-	Neck       int // the lowest neck before any use of its weights
+	Neck       int // the highest neck below every use of its weights
 	// Why says in words by which rules its weights are grouped, each once.
 	Why []string
 }
@@ -94,9 +94,9 @@ func (n *Network) ambiguousLayer(name string, g Granularity, layers []Layer) err
 	return fmt.Errorf("%d layers are called %q: %s; name a weight instead", len(layers), name, strings.Join(described, "; "))
 }
 
-// SelectLayers returns the layers whose names match one of the patterns, as
-// path.Match with the dot as separator of nothing: * matches any run of
-// characters. An error names a pattern that matches no layer.
+// SelectLayers returns the layers whose names match one of the patterns, by the
+// rules of [path.Match], for which a dot is a character like any other; all of
+// them without patterns. An error names a pattern that matches no layer.
 func SelectLayers(layers []Layer, patterns []string) ([]Layer, error) {
 	if len(patterns) == 0 {
 		return layers, nil
@@ -141,11 +141,13 @@ func groupLayers(n *Network) map[Granularity][]Layer {
 	for i, w := range n.Weights {
 		paths[i] = strings.Split(w.Name, ".")
 	}
-	places := placesOf(paths)
+	members := membershipsOf(paths)
 	return map[Granularity][]Layer{
-		ByBlock:  group(n, func(i int) (name, why string) { return places[i].block, places[i].why }),
-		ByModule: group(n, func(i int) (name, why string) { return places[i].module(paths[i]), "one module of " + places[i].block }),
-		ByTensor: group(n, func(i int) (name, why string) { return n.Weights[i].Name, "one tensor of " + places[i].block }),
+		ByBlock: group(n, func(i int) (name, why string) { return members[i].block, members[i].why }),
+		ByModule: group(n, func(i int) (name, why string) {
+			return members[i].module(paths[i]), "one module of " + members[i].block
+		}),
+		ByTensor: group(n, func(i int) (name, why string) { return n.Weights[i].Name, "one tensor of " + members[i].block }),
 	}
 }
 

@@ -11,10 +11,7 @@ import (
 // the dimension's index, written in mixed radix over the factors' sizes, picks
 // one element per factor. A Reshape that merges dimensions which are not
 // adjacent in memory, only for a later one to split them again, is therefore
-// followed exactly.
-//
-// This is the recogniser by index maps of the design, with strides in place of
-// an index tensor: exact, and at a cost that does not grow with the tensors.
+// followed exactly, at a cost that does not grow with the tensors.
 type layout struct {
 	source *op.Value
 	offset int

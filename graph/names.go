@@ -26,11 +26,10 @@ func (n *Network) nameWeights() {
 		}
 	}
 	if len(named) < len(n.Weights) {
-		p := n.plan()
-		p.named = named
+		namer := n.namer(named)
 		for _, w := range n.Weights {
 			if w.Name == "" {
-				w.Name, w.Source = p.name(w), FromPosition
+				w.Name, w.Source = namer.name(w), FromPosition
 			}
 		}
 	}
@@ -43,23 +42,29 @@ func (n *Network) nameWeights() {
 	}
 }
 
-// structure is what naming by position needs to know.
-type structure struct {
-	steps      []*op.Step
-	named      []*Weight // those for which the file gives a name, in order of first use
-	blocks     []blockSpan
-	headStart  int            // step at which the head begins
-	modules    map[int]string // step of a weight's use -> module name
-	normsSeen  map[int]int
-	linearSeen map[int]int
+// namer names weights by their position, in order of first use.
+type namer struct {
+	steps     []*op.Step
+	named     []*Weight // those for which the file gives a name, in order of first use
+	blocks    []blockSpan
+	headStart int            // step at which the head begins
+	modules   map[int]string // step of a weight's use -> module name
+	counts    []counts       // of what lies before the blocks, in each of them, and in the head
 }
 
 // blockSpan is one block: its first step, the step of its attention, and the
 // end of the stage that holds it.
 type blockSpan struct{ start, attention, attentionEnd int }
 
-func (n *Network) plan() *structure {
-	p := &structure{steps: n.steps, headStart: len(n.steps), modules: map[int]string{}, normsSeen: map[int]int{}, linearSeen: map[int]int{}}
+// counts numbers the modules of one kind that have been named so far.
+type counts struct {
+	norms   int
+	linears int // in a block, those before the attention
+	mlp     int // linear ones behind the attention
+}
+
+func (n *Network) namer(named []*Weight) *namer {
+	p := &namer{steps: n.steps, named: named, headStart: len(n.steps), modules: map[int]string{}}
 	for i, s := range n.steps {
 		if !s.Out.OnDataPath || !isAttention(s) {
 			continue
@@ -76,28 +81,39 @@ func (n *Network) plan() *structure {
 			p.blocks = append(p.blocks, b)
 		}
 	}
+	p.counts = make([]counts, len(p.blocks)+2)
 	for _, k := range n.Necks {
-		if s := k.value.Step; s != nil && s.Op.Name() == "Add" && s.In[0].OnDataPath && s.In[1].OnDataPath {
+		if isResidual(k.value.Step) {
 			p.headStart = k.position
 		}
 	}
 	return p
 }
 
+// isResidual reports whether a step, nil for the image's, adds two values that
+// depend on the image.
+func isResidual(s *op.Step) bool {
+	if s == nil {
+		return false
+	}
+	_, adds := s.Op.(op.Add)
+	return adds && s.In[0].OnDataPath && s.In[1].OnDataPath
+}
+
 // isAttention reports whether a step is a fused attention or the Softmax of a
 // plain one.
 func isAttention(s *op.Step) bool {
-	switch s.Op.Name() {
-	case "Attention", "PackedAttention":
+	switch s.Op.(type) {
+	case op.PackedAttention:
 		return true
-	case "Softmax":
+	case op.Softmax:
 		return s.Out.Type.Rank() > 2
 	}
 	return false
 }
 
 // name names a weight by the step that uses it first.
-func (p *structure) name(w *Weight) string {
+func (p *namer) name(w *Weight) string {
 	module, ok := p.modules[w.first]
 	if !ok {
 		module = p.module(w)
@@ -106,14 +122,14 @@ func (p *structure) name(w *Weight) string {
 	if module == "" {
 		return w.Tensor.Name
 	}
-	if w.role == "tensor" {
+	if w.role == roleTensor {
 		return module
 	}
-	return module + "." + w.role
+	return module + "." + string(w.role)
 }
 
-func (p *structure) module(w *Weight) string {
-	step := p.steps[w.first]
+// module names the module that a weight belongs to, "" where nothing tells.
+func (p *namer) module(w *Weight) string {
 	block := -1
 	for i, b := range p.blocks {
 		if b.start <= w.first {
@@ -123,57 +139,79 @@ func (p *structure) module(w *Weight) string {
 	if w.first >= p.headStart {
 		block = len(p.blocks)
 	}
-	linear := w.role != "tensor"
-	norm := linear && isNormalization(step.Op)
-	switch {
-	case block < 0 && linear:
-		p.linearSeen[block]++
-		if norm {
-			return fmt.Sprintf("embed_norm%d", p.linearSeen[block])
+	seen := &p.counts[block+1]
+	switch block {
+	case -1:
+		return p.embedding(w, seen)
+	case len(p.blocks):
+		return p.head(w, seen)
+	}
+	return p.prefix(w, block) + p.inBlock(w, p.blocks[block], seen)
+}
+
+// embedding names a module before the first block.
+func (p *namer) embedding(w *Weight, seen *counts) string {
+	if w.role != roleTensor {
+		seen.linears++
+		if p.isNorm(w) {
+			return fmt.Sprintf("embed_norm%d", seen.linears)
 		}
-		return ordinal("patch_embed", p.linearSeen[block])
-	case block < 0 && step.Op.Name() == "Concat", block < 0 && step.Op.Name() == "Expand":
+		return ordinal("patch_embed", seen.linears)
+	}
+	switch p.steps[w.first].Op.(type) {
+	case op.Concat, op.Expand:
 		return "cls_token"
-	case block < 0:
-		return "pos_embed"
-	case block == len(p.blocks) && norm:
-		p.normsSeen[block]++
-		return ordinal("norm", p.normsSeen[block])
-	case block == len(p.blocks) && linear:
-		p.linearSeen[block]++
-		return ordinal("head", p.linearSeen[block])
-	case block == len(p.blocks):
-		return ""
 	}
-	b := p.blocks[block]
-	prefix := p.prefix(w, block)
+	return "pos_embed"
+}
+
+// head names a module behind the last block.
+func (p *namer) head(w *Weight, seen *counts) string {
 	switch {
-	case norm:
-		p.normsSeen[block]++
-		return fmt.Sprintf("%snorm%d", prefix, p.normsSeen[block])
-	case linear && w.first < b.attention:
-		p.linearSeen[block]++
-		if count := p.linearsBefore(b); count == 3 {
-			return prefix + "attn." + [...]string{"q", "k", "v"}[min(p.linearSeen[block]-1, 2)]
-		} else if count > 1 {
-			return fmt.Sprintf("%sattn.in%d", prefix, p.linearSeen[block])
-		}
-		return prefix + "attn.qkv"
-	case linear && w.first < b.attentionEnd:
-		return prefix + "attn.proj"
-	case linear:
-		fc := p.linearSeen[-2-block] + 1
-		p.linearSeen[-2-block] = fc
-		return fmt.Sprintf("%smlp.fc%d", prefix, fc)
+	case p.isNorm(w):
+		seen.norms++
+		return ordinal("norm", seen.norms)
+	case w.role != roleTensor:
+		seen.linears++
+		return ordinal("head", seen.linears)
 	}
-	return fmt.Sprintf("%sscale%d", prefix, w.first-b.start)
+	return ""
+}
+
+// inBlock names a module within a block.
+func (p *namer) inBlock(w *Weight, b blockSpan, seen *counts) string {
+	switch {
+	case w.role == roleTensor:
+		return fmt.Sprintf("scale%d", w.first-b.start)
+	case p.isNorm(w):
+		seen.norms++
+		return fmt.Sprintf("norm%d", seen.norms)
+	case w.first < b.attention:
+		seen.linears++
+		switch count := p.linearsBefore(b); {
+		case count == 3:
+			return "attn." + [...]string{"q", "k", "v"}[min(seen.linears-1, 2)]
+		case count > 1:
+			return fmt.Sprintf("attn.in%d", seen.linears)
+		}
+		return "attn.qkv"
+	case w.first < b.attentionEnd:
+		return "attn.proj"
+	}
+	seen.mlp++
+	return fmt.Sprintf("mlp.fc%d", seen.mlp)
+}
+
+// isNorm reports whether a weight is the scale or the shift of a normalisation.
+func (p *namer) isNorm(w *Weight) bool {
+	return w.role != roleTensor && isNormalization(p.steps[w.first].Op)
 }
 
 // prefix is what the name of a weight in a block begins with: what those around
 // it have in common for which the file gives names, provided that it is an
 // element of a list; else blocks.3. Around it are those up to the end of the
 // attention's stage if it is there, else all of the block's.
-func (p *structure) prefix(w *Weight, block int) string {
+func (p *namer) prefix(w *Weight, block int) string {
 	b := p.blocks[block]
 	end := p.headStart
 	if block+1 < len(p.blocks) {
@@ -201,7 +239,7 @@ func (p *structure) prefix(w *Weight, block int) string {
 		}
 		common = common[:k]
 	}
-	if _, inList := splitList(append(slices.Clone(common), w.role)); len(modules) < 2 || !inList {
+	if _, inList := splitList(append(slices.Clone(common), string(w.role))); len(modules) < 2 || !inList {
 		return fmt.Sprintf("blocks.%d.", block)
 	}
 	return strings.Join(common, ".") + "."
@@ -209,10 +247,10 @@ func (p *structure) prefix(w *Weight, block int) string {
 
 // linearsBefore counts the linear maps of the data between a block's start and
 // its attention.
-func (p *structure) linearsBefore(b blockSpan) int {
+func (p *namer) linearsBefore(b blockSpan) int {
 	count := 0
 	for _, s := range p.steps[b.start:b.attention] {
-		if s.Out.OnDataPath && len(s.In) > 1 && s.In[0].OnDataPath && !s.In[1].OnDataPath && operandRole(s.Op, 1) == "weight" && !isNormalization(s.Op) {
+		if s.Out.OnDataPath && len(s.In) > 1 && s.In[0].OnDataPath && !s.In[1].OnDataPath && roleOf(s.Op, 1) == roleWeight && !isNormalization(s.Op) {
 			count++
 		}
 	}
@@ -220,8 +258,8 @@ func (p *structure) linearsBefore(b blockSpan) int {
 }
 
 func isNormalization(o op.Op) bool {
-	switch o.Name() {
-	case "LayerNormalization", "RMSNormalization", "BatchNormalization", "InstanceNormalization":
+	switch o.(type) {
+	case op.LayerNormalization, op.RMSNormalization, op.BatchNormalization:
 		return true
 	}
 	return false

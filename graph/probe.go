@@ -14,7 +14,7 @@ type ProbeResult struct {
 	Losses        []float64   // per example; nil without labels
 	Loss          float64     // their mean
 	Weights       []GradientNorms
-	Layers        []LayerNorm // at block granularity
+	Layers        []LayerGradient // at block granularity
 }
 
 // GradientNorms are figures of one weight and of the gradient g of the mean
@@ -26,10 +26,10 @@ type GradientNorms struct {
 	GDotW  float64 // ⟨g, w⟩
 }
 
-// LayerNorm is the norm of the gradient over a layer.
-type LayerNorm struct {
+// LayerGradient is the gradient of the mean loss over all weights of a layer.
+type LayerGradient struct {
 	Name  string
-	GNorm float64
+	GNorm float64 // ‖g‖
 }
 
 // Probe runs examples, in the model's own layout one after the other, and with
@@ -109,7 +109,7 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 		for _, w := range l.Weights {
 			sum += squares[w]
 		}
-		p.Layers = append(p.Layers, LayerNorm{l.Name, math.Sqrt(sum)})
+		p.Layers = append(p.Layers, LayerGradient{l.Name, math.Sqrt(sum)})
 	}
 	return p, nil
 }

@@ -17,10 +17,10 @@ type Runner struct {
 	network  *Network
 	context  *kernel.Context
 	machine  *exec.Machine
-	stored   [][]float32          // checkpoint's values, read when first needed
-	override [][]float32          // nil where the checkpoint's value holds
-	spans    map[string]*span     // by spanKind
-	passes   map[string]*backward // by what was asked for
+	stored   [][]float32              // checkpoint's values, read when first needed
+	override [][]float32              // nil where the checkpoint's value holds
+	spans    map[string]*span         // by spanKind
+	passes   map[string]*backwardPass // by what was asked for
 	key      []byte
 	padded   []float32
 	labels   []int64
@@ -62,7 +62,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		stored:   make([][]float32, len(n.Weights)),
 		override: make([][]float32, len(n.Weights)),
 		spans:    map[string]*span{},
-		passes:   map[string]*backward{},
+		passes:   map[string]*backwardPass{},
 		labels:   make([]int64, n.Batch),
 		ones:     make([]float32, n.Batch),
 		budget:   opt.BackwardBytes,

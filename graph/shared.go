@@ -76,14 +76,14 @@ func (n *Network) LayerStages(l Layer) []int {
 // data are the same bytes of an external file; all are indices in Weights. A
 // patched model has a new value for one of them and the old for the others.
 func (n *Network) StoredTogether() map[int][]int {
-	type place struct {
+	type location struct {
 		file string
 		data onnx.ByteRange
 	}
-	at := map[place][]int{}
+	at := map[location][]int{}
 	for i, w := range n.Weights {
 		if t := w.Tensor; t.Storage == onnx.StorageExternal {
-			p := place{t.File, t.Range}
+			p := location{t.File, t.Range}
 			at[p] = append(at[p], i)
 		}
 	}

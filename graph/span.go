@@ -27,9 +27,9 @@ type span struct {
 
 	labels, inverseTemperature, losses *gorgonia.Node // where it ends at the logits
 
-	cotangent *gorgonia.Node           // of out, or of losses
-	gradients map[*gorgonia.Node][]int // the weights whose gradient a node holds
-	inGrad    *gorgonia.Node           // cotangent of in; nil where not wanted
+	cotangent   *gorgonia.Node           // of out, or of losses
+	gradients   map[*gorgonia.Node][]int // the weights whose gradient a node holds
+	inCotangent *gorgonia.Node           // cotangent of in; nil where not wanted
 }
 
 type boundWeight struct {
@@ -39,19 +39,19 @@ type boundWeight struct {
 
 // spanKind chooses what compileSpan builds.
 type spanKind struct {
-	from, to int
-	loss     Loss // where it ends at the logits
-	backward bool
-	want     []int // weights whose gradients a backward span computes, ascending
-	inGrad   bool  // and whether it computes the cotangent of its input
-	losses   bool  // and whether, ending at the logits, it keeps the losses
+	from, to    int
+	loss        Loss // where it ends at the logits
+	backward    bool
+	want        []int // weights whose gradients a backward span computes, ascending
+	inCotangent bool  // and whether it computes the cotangent of its input
+	losses      bool  // and whether, ending at the logits, it keeps the losses
 }
 
 // appendKey appends what tells the kind from any other to key.
 func (k spanKind) appendKey(key []byte) []byte {
 	key = binary.AppendUvarint(key, uint64(k.from))
 	key = binary.AppendUvarint(key, uint64(k.to))
-	key = append(key, flag(k.backward)|flag(k.inGrad)<<1|flag(k.losses)<<2)
+	key = append(key, flag(k.backward)|flag(k.inCotangent)<<1|flag(k.losses)<<2)
 	key = k.loss.appendKey(key)
 	for _, w := range k.want {
 		key = binary.AppendUvarint(key, uint64(w))
@@ -76,7 +76,7 @@ func (n *Network) compileSpan(k spanKind) (*span, error) {
 	s := &span{graph: op.NewGraph()}
 	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
-	s.in = s.graph.Input("activations", start.Type, k.inGrad)
+	s.in = s.graph.Input("activations", start.Type, k.inCotangent)
 	b.nodes[start] = s.in
 	var err error
 	if s.out, err = b.build(n.Necks[k.to].value); err != nil {
@@ -213,22 +213,22 @@ func (b *spanBuilder) differentiate(result *gorgonia.Node) (outputs, streamed []
 			indices = append(indices, w.index)
 		}
 	}
-	if b.kind.inGrad {
+	if b.kind.inCotangent {
 		wrt = append(wrt, s.in)
 	}
-	grads, err := s.graph.Backpropagate(result, s.cotangent, wrt)
+	gradients, err := s.graph.Backpropagate(result, s.cotangent, wrt)
 	if err != nil {
 		return nil, nil, err
 	}
 	s.gradients = map[*gorgonia.Node][]int{}
 	for i, w := range indices {
 		// Two weights that are added to one value share their gradient's node.
-		s.gradients[grads[i]] = append(s.gradients[grads[i]], w)
-		streamed = append(streamed, grads[i])
+		s.gradients[gradients[i]] = append(s.gradients[gradients[i]], w)
+		streamed = append(streamed, gradients[i])
 	}
-	if b.kind.inGrad {
-		s.inGrad = grads[len(grads)-1]
-		outputs = append(outputs, s.inGrad)
+	if b.kind.inCotangent {
+		s.inCotangent = gradients[len(gradients)-1]
+		outputs = append(outputs, s.inCotangent)
 	}
 	if b.kind.losses && s.losses != nil {
 		outputs = append(outputs, s.losses)

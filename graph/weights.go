@@ -24,8 +24,8 @@ type Weight struct {
 	// function of it depends on the images only through the activations there.
 	Neck int
 
-	first int    // the step on the data path that uses it first
-	role  string // what that step does with it: weight, bias, or tensor
+	first int  // the step on the data path that uses it first
+	role  role // what it is to that step
 }
 
 // Skipped is a floating-point tensor that is in no layer, and why.
@@ -152,7 +152,7 @@ func (n *Network) collectWeights(roles *weightRoles) (constants map[*onnx.Tensor
 						Elements: file.Tensor.Elements(),
 						Uses:     file.Uses,
 						first:    i,
-						role:     operandRole(s.Op, operand),
+						role:     roleOf(s.Op, operand),
 					}
 					byIndex[leaf.Index] = w
 					n.weightOf[leaf] = len(n.Weights)
@@ -240,7 +240,7 @@ func (w *weightWalk) leaves(v *op.Value) []*op.Value {
 		route := at.route
 		if class := op.ClassOf(step.Out.Type.DType); class != op.ClassFloat32 && class != op.ClassFloat64 {
 			route = compared
-		} else if name := step.Op.Name(); route == direct && (name == "Sin" || name == "Cos") {
+		} else if route == direct && isSinusoid(step.Op) {
 			route = turned
 		}
 		for _, u := range slices.Backward(step.In) {
@@ -248,6 +248,14 @@ func (w *weightWalk) leaves(v *op.Value) []*op.Value {
 		}
 	}
 	return found
+}
+
+func isSinusoid(o op.Op) bool {
+	switch o.(type) {
+	case op.Sin, op.Cos:
+		return true
+	}
+	return false
 }
 
 // setNecks finds the last neck before each weight's first use. It is called once
@@ -263,19 +271,28 @@ func (n *Network) setNecks() {
 	}
 }
 
-// operandRole says what an operand is to an Op, for naming weights whose file
-// gives no name.
-func operandRole(o op.Op, operand int) string {
-	if operand == 0 {
-		return "tensor"
+// role is what an operand is to an Op, for naming weights whose file gives no
+// name.
+type role string
+
+const (
+	roleWeight role = "weight" // the matrix of a linear map, or the scale of a normalisation
+	roleBias   role = "bias"
+	roleTensor role = "tensor" // anything else
+)
+
+// roleOf returns the role of one of an Op's operands.
+func roleOf(o op.Op, operand int) role {
+	switch o.(type) {
+	case op.Linear, op.Conv, op.PatchEmbedding, op.MatMul, op.LayerNormalization, op.RMSNormalization, op.BatchNormalization:
+		switch operand {
+		case 1:
+			return roleWeight
+		case 2:
+			return roleBias
+		}
 	}
-	switch o.Name() {
-	case "Linear", "Conv", "PatchEmbedding", "Gemm", "MatMul":
-		return [...]string{"weight", "bias", "tensor"}[min(operand-1, 2)]
-	case "LayerNormalization", "RMSNormalization", "BatchNormalization", "InstanceNormalization":
-		return [...]string{"weight", "bias", "tensor"}[min(operand-1, 2)]
-	}
-	return "tensor"
+	return roleTensor
 }
 
 // CheckFinite reads every weight and reports the first that holds NaN or an

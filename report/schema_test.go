@@ -215,7 +215,7 @@ func TestNotFinite(t *testing.T) {
 		Labels:  []int{0},
 		Result: &graph.ProbeResult{
 			Logits: [][]float32{{infinite, 0.1}}, Probabilities: [][]float64{{nan, 0}}, Losses: []float64{nan}, Loss: nan,
-			Weights: []graph.GradientNorms{{GNorm: nan}}, Layers: []graph.LayerNorm{{Name: "head", GNorm: nan}},
+			Weights: []graph.GradientNorms{{GNorm: nan}}, Layers: []graph.LayerGradient{{Name: "head", GNorm: nan}},
 		},
 	}
 	if err := ProbeJSON(&out, probe); err != nil {

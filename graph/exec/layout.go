@@ -21,7 +21,7 @@ type buffer struct {
 // overlaps reports whether both are alive at some step.
 func (b *buffer) overlaps(c *buffer) bool { return b.first <= c.last && c.first <= b.last }
 
-// place chooses the offsets of buffers so that no two that are alive at the same
+// assignOffsets places buffers so that no two that are alive at the same
 // step share a byte, and returns the size of the arena: the end of the last.
 //
 // Buffers are placed by decreasing size, each at the lowest offset that is free
@@ -29,7 +29,7 @@ func (b *buffer) overlaps(c *buffer) bool { return b.first <= c.last && c.first 
 // Memory Management for Deep Neural Net Inference, https://arxiv.org/abs/2001.03288.
 // The layout is not always the smallest, but on the graphs of networks it reaches
 // the bound of liveBytes.
-func place(buffers []buffer) (size int64) {
+func assignOffsets(buffers []buffer) (size int64) {
 	order := make([]int, len(buffers))
 	for i := range order {
 		order[i] = i

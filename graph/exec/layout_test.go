@@ -24,7 +24,7 @@ func FuzzPlace(f *testing.F) {
 			first := r.IntN(steps)
 			buffers[i] = buffer{size: align(r.Int64N(1000)), first: int32(first), last: int32(first + r.IntN(steps-first))}
 		}
-		size, end := place(buffers), int64(0)
+		size, end := assignOffsets(buffers), int64(0)
 		for i := range buffers {
 			b := &buffers[i]
 			end = max(end, b.offset+b.size)

@@ -219,7 +219,7 @@ func (p *Plan) layOut() error {
 		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
 	}
 	p.live = liveBytes(p.buffers, len(p.steps))
-	p.arena = place(p.buffers)
+	p.arena = assignOffsets(p.buffers)
 	return nil
 }
 
