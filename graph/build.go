@@ -70,13 +70,13 @@ func build(m *onnx.Model, opt Options) (*Network, error) {
 
 // builder reads one model, at one batch size after another.
 type builder struct {
-	model    *onnx.Model
-	options  Options
-	registry *lowering.Registry
-	input    InputSpec
-	output   string
-	live     []*onnx.Node // those that the output depends on, in topological order
-	roles    *weightRoles // as far as is known by now
+	model      *onnx.Model
+	options    Options
+	registry   *lowering.Registry
+	input      InputSpec
+	output     string
+	live       []*onnx.Node // those that the output depends on, in topological order
+	candidates *candidates  // as far as is known by now
 }
 
 func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
@@ -94,7 +94,7 @@ func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
 	if list := unsupportedNodes(m, b.registry, b.live); len(list) > 0 {
 		return nil, &refusal{nodes: list}
 	}
-	b.roles = classifyWeights(m)
+	b.candidates = findCandidates(m)
 	return b, nil
 }
 
@@ -149,7 +149,7 @@ func (b *builder) at(batch int, noFuse bool) (*Network, error) {
 			return n, err
 		}
 		for t, reason := range constants {
-			b.roles.exclude(t, reason)
+			b.candidates.exclude(t, reason)
 		}
 	}
 }

@@ -15,13 +15,13 @@ import (
 // they are none. The error is a *refusal where a node cannot be run.
 func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]string, error) {
 	l := &lowerer{
-		model:    b.model,
-		registry: b.registry,
-		program:  op.NewProgram(modelBytes(b.model)),
-		values:   make(map[string]*op.Value, 2*len(b.live)),
-		raw:      map[*op.Value]bool{},
-		grids:    map[string]*onnx.Tensor{},
-		roles:    b.roles.clone(),
+		model:      b.model,
+		registry:   b.registry,
+		program:    op.NewProgram(modelBytes(b.model)),
+		values:     make(map[string]*op.Value, 2*len(b.live)),
+		raw:        map[*op.Value]bool{},
+		grids:      map[string]*onnx.Tensor{},
+		candidates: b.candidates.clone(),
 	}
 	image := l.image(b.input, batch)
 	for _, node := range b.live {
@@ -55,7 +55,7 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 		return nil, nil, &refusal{nodes: list}
 	}
 	n.findNecks(image, logits)
-	return n, n.collectWeights(l.roles), nil
+	return n, n.collectWeights(l.candidates), nil
 }
 
 // findLogits returns the logits behind the value of the output, nil where it has
@@ -116,9 +116,9 @@ type lowerer struct {
 	// raw marks values that are still the image: only constants have been
 	// applied to it, element by element. Tensors that meet them are
 	// preprocessing, not weights.
-	raw   map[*op.Value]bool
-	roles *weightRoles
-	grids map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
+	raw        map[*op.Value]bool
+	candidates *candidates
+	grids      map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
 }
 
 // image adds the batch of images to the program.
@@ -173,7 +173,7 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 		}
 	}()
 	if node.OpType == "Constant" && node.Domain == "" && len(node.Outputs) == 1 {
-		if t := l.model.Tensor(node.Outputs[0]); t != nil && (l.roles.candidate(t) || t.Quantization() != nil) {
+		if t := l.model.Tensor(node.Outputs[0]); t != nil && (l.candidates.has(t) || t.Quantization() != nil) {
 			return nil // a weight that is stored in a node: read where it is used
 		}
 	}
@@ -263,14 +263,14 @@ func (l *lowerer) value(name string, preprocessing bool) (*op.Value, error) {
 // tensorValue returns a tensor of the file as a weight, or as a constant where
 // it is none.
 func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, error) {
-	if l.roles.candidate(t) {
+	if l.candidates.has(t) {
 		if !preprocessing {
 			if err := t.CheckData(); err != nil {
 				return nil, err
 			}
-			return l.program.Weight(t.Name, op.Type{DType: t.ValueType(), Shape: t.Shape}, l.roles.index(t)), nil
+			return l.program.Weight(t.Name, op.Type{DType: t.ValueType(), Shape: t.Shape}, l.candidates.index(t)), nil
 		}
-		l.roles.exclude(t, "input normalisation")
+		l.candidates.exclude(t, "input normalisation")
 	}
 	return lowering.Tensor(l.program, t)
 }

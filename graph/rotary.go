@@ -37,14 +37,14 @@ func isRotaryTable(w onnx.Weight) bool {
 
 // excludeRotaryPairs excludes the tensors that hold the sines and the cosines of
 // the same angles, in two tables of one shape by which data are multiplied.
-func (r *weightRoles) excludeRotaryPairs() {
+func (c *candidates) excludeRotaryPairs() {
 	type table struct {
 		tensor *onnx.Tensor
 		data   []float32
 	}
 	var tables []table
-	for _, w := range r.all {
-		if !r.candidate(w.Tensor) || len(w.Tensor.Shape) < 2 {
+	for _, w := range c.all {
+		if !c.has(w.Tensor) || len(w.Tensor.Shape) < 2 {
 			continue
 		}
 		if data := tableUsedBy(w, "Mul"); isSine(data) {
@@ -54,8 +54,8 @@ func (r *weightRoles) excludeRotaryPairs() {
 	for i, a := range tables {
 		for _, b := range tables[i+1:] {
 			if slices.Equal(a.tensor.Shape, b.tensor.Shape) && onUnitCircle(a.data, b.data) {
-				r.exclude(a.tensor, rotaryTable)
-				r.exclude(b.tensor, rotaryTable)
+				c.exclude(a.tensor, rotaryTable)
+				c.exclude(b.tensor, rotaryTable)
 			}
 		}
 	}

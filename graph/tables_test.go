@@ -50,8 +50,8 @@ func TestTables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			roles := classifyWeights(m)
-			if got := roles.reasons[roles.all[0].Tensor]; got != c.reason {
+			found := findCandidates(m)
+			if got := found.reasons[found.all[0].Tensor]; got != c.reason {
 				t.Errorf("reason %q, want %q", got, c.reason)
 			}
 		})
@@ -84,9 +84,9 @@ func TestRotaryPairs(t *testing.T) {
 		b.Node("Mul", []string{"x", "second"}, []string{"kept"})
 		b.Node("Add", []string{"turned", "kept"}, []string{"y"})
 		b.Output("y", onnx.Float, "batch", 2, 3)
-		roles := classifyWeights(parse(t, b))
-		for _, w := range roles.all {
-			if got := roles.reasons[w.Tensor]; got != c.reason {
+		found := findCandidates(parse(t, b))
+		for _, w := range found.all {
+			if got := found.reasons[w.Tensor]; got != c.reason {
 				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, c.reason)
 			}
 		}
@@ -141,13 +141,13 @@ func TestFill(t *testing.T) {
 		b.Node("ScatterND", []string{"base", "rows", c.tensor}, []string{"regions"})
 		b.Node("Add", []string{"x", "regions"}, []string{"y"})
 		b.Output("y", onnx.Float, "batch", 4, 3)
-		roles := classifyWeights(parse(t, b))
-		for _, w := range roles.all {
+		found := findCandidates(parse(t, b))
+		for _, w := range found.all {
 			want := ""
 			if w.Tensor.Name == c.tensor {
 				want = c.reason
 			}
-			if got := roles.reasons[w.Tensor]; got != want {
+			if got := found.reasons[w.Tensor]; got != want {
 				t.Errorf("%s: %s is excluded as %q, want %q", name, w.Tensor.Name, got, want)
 			}
 		}
