@@ -37,7 +37,9 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 	activations[0] = in
 	for i, k := range b.chain[:last] {
 		// Every span's input is kept, so that its inside can be recomputed.
-		b.kept[i] = grow(b.kept[i], r.Batch()*r.NeckElements(k.to))
+		if b.kept[i] == nil {
+			b.kept[i] = make([]float32, r.Batch()*r.NeckElements(k.to))
+		}
 		activations[i+1] = b.kept[i][:len(labels)*r.NeckElements(k.to)]
 		if err := r.Advance(ctx, k.from, k.to, activations[i], activations[i+1]); err != nil {
 			return err
@@ -85,8 +87,8 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 			// Out of the arena, beside the one that this span has read.
 			computed := op.Elem[float32](s.plan.Value(s.inCotangent))
 			next := &r.cotangents[i%2]
-			*next = grow(*next, len(computed))
-			cotangent = (*next)[:copy(*next, computed)]
+			*next = append((*next)[:0], computed...)
+			cotangent = *next
 		}
 	}
 	return nil
@@ -175,14 +177,6 @@ func (r *Runner) compiled(b *backwardPass, i int) (*span, error) {
 		b.spans[i] = s
 	}
 	return b.spans[i], nil
-}
-
-// grow returns s if it has room for n elements, else a new slice of n.
-func grow(s []float32, n int) []float32 {
-	if len(s) < n {
-		return make([]float32, n)
-	}
-	return s
 }
 
 // partialGradient sums the gradient of a weight that several spans use.

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -199,12 +200,11 @@ func (r *Runner) bind(s *span, from int, in []float32) {
 	size := r.NeckElements(from)
 	full := size * r.Batch()
 	if len(in) < full {
-		r.padded = grow(r.padded, full)
-		n := copy(r.padded, in)
-		for ; n < full; n += size {
-			copy(r.padded[n:n+size], in[:size])
+		r.padded = append(slices.Grow(r.padded[:0], full), in...)
+		for len(r.padded) < full {
+			r.padded = append(r.padded, in[:size]...)
 		}
-		in = r.padded[:full]
+		in = r.padded
 	}
 	s.plan.Bind(s.in, op.Array{Type: s.graph.TypeOf(s.in), Data: in})
 }
