@@ -15,13 +15,13 @@ type Guard struct {
 // branch, then all of the second.
 func (l *inliner) branches(n *Node, s *scope) error {
 	if len(n.Inputs) != 1 || n.Inputs[0] == "" {
-		return l.model.failAt(n, exportAgain, "%d inputs, expected the condition", len(n.Inputs))
+		return l.decoder.failAt(n, exportAgain, "%d inputs, expected the condition", len(n.Inputs))
 	}
 	condition := n.Inputs[0]
 	for _, name := range []string{"then_branch", "else_branch"} {
 		g, ok := n.branch(name)
 		if !ok {
-			return l.model.failAt(n, exportAgain, "it has no graph in its attribute %s", name)
+			return l.decoder.failAt(n, exportAgain, "it has no graph in its attribute %s", name)
 		}
 		for range g.Fields() {
 			l.parts++
@@ -54,7 +54,7 @@ func (l *inliner) branches(n *Node, s *scope) error {
 			outputs++
 		}
 		if outputs != len(n.Outputs) {
-			return l.model.failAt(n, exportAgain, "%s has %d outputs, expected %d", name, outputs, len(n.Outputs))
+			return l.decoder.failAt(n, exportAgain, "%s has %d outputs, expected %d", name, outputs, len(n.Outputs))
 		}
 	}
 	n.subgraph = false
@@ -77,7 +77,7 @@ func (n *Node) branch(name string) (g wire.Message, ok bool) {
 // initializers reads those of a branch of n.
 func (l *inliner) initializers(n *Node, g wire.Message, s *scope) error {
 	for range g.Each(graphSparse) {
-		return l.model.failAt(n, exportPlain, "a branch has sparse initializers, which are not supported")
+		return l.decoder.failAt(n, exportPlain, "a branch has sparse initializers, which are not supported")
 	}
 	for message := range g.Each(graphInitializer) {
 		offset, _ := message.Range()
@@ -86,7 +86,7 @@ func (l *inliner) initializers(n *Node, g wire.Message, s *scope) error {
 			s.names[own] = name
 			continue
 		}
-		t, err := l.model.initializer(message)
+		t, err := l.decoder.initializer(message)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (l *inliner) initializers(n *Node, g wire.Message, s *scope) error {
 		}
 		t.Name = l.free(own, s)
 		s.names[own], l.constants[offset] = t.Name, t.Name
-		l.model.addTensor(t)
+		l.decoder.addTensor(t)
 	}
 	return nil
 }

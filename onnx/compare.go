@@ -69,12 +69,8 @@ type MetadataChange struct {
 // comparer is the state of one comparison.
 type comparer struct {
 	differ
-	a, b         *Model
+	a, b         side
 	result       *Comparison
-	nodesA       map[int64]*Node // by offset
-	nodesB       map[int64]*Node
-	tensorsA     map[int64]*Tensor // likewise
-	tensorsB     map[int64]*Tensor
 	partners     map[*Tensor]*Tensor      // of Constant nodes, from b to a
 	inTensor     map[*Tensor][]difference // by the tensor of b
 	sameDataFile map[string]bool          // by location, of those that both refer to
@@ -84,14 +80,14 @@ type comparer struct {
 // files that are not the same file, through the map: of what is equal nothing is
 // copied. A data file that cannot be read is an error of type [*FormatError].
 func Compare(a, b *Model) (*Comparison, error) {
-	c := &comparer{a: a, b: b, result: &Comparison{}, nodesA: byOffset(a), nodesB: byOffset(b), tensorsA: a.tensorsByOffset(), tensorsB: b.tensorsByOffset(),
+	c := &comparer{a: sideOf(a), b: sideOf(b), result: &Comparison{},
 		partners: map[*Tensor]*Tensor{}, inTensor: map[*Tensor][]difference{}, sameDataFile: map[string]bool{}}
 	c.claim = c.claimTensor
 	var err error
-	if c.result.A, err = a.summary(); err != nil {
+	if c.result.A, err = c.a.summary(); err != nil {
 		return nil, err
 	}
-	if c.result.B, err = b.summary(); err != nil {
+	if c.result.B, err = c.b.summary(); err != nil {
 		return nil, err
 	}
 	if err := c.dataFiles(); err != nil {
@@ -107,27 +103,6 @@ func Compare(a, b *Model) (*Comparison, error) {
 	return c.result, nil
 }
 
-func (m *Model) summary() (FileSummary, error) {
-	sum, err := m.SHA256()
-	return FileSummary{m.Path, m.Size, sum}, err
-}
-
-func byOffset(m *Model) map[int64]*Node {
-	nodes := make(map[int64]*Node, len(m.Nodes))
-	for _, n := range m.Nodes {
-		nodes[n.Offset] = n
-	}
-	return nodes
-}
-
-func (m *Model) tensorsByOffset() map[int64]*Tensor {
-	tensors := make(map[int64]*Tensor, len(m.constants))
-	for _, t := range m.constants {
-		tensors[t.offset] = t
-	}
-	return tensors
-}
-
 // claimTensor takes what differs in a constant that both files have, wherever it
 // stands: in the graph, in a function or in a branch.
 func (c *comparer) claimTensor(a, b wire.Message) func([]difference) {
@@ -138,7 +113,7 @@ func (c *comparer) claimTensor(a, b wire.Message) func([]difference) {
 	}
 	offsetA, _ := a.Range()
 	offsetB, _ := b.Range()
-	tensorA, tensorB := c.tensorsA[offsetA], c.tensorsB[offsetB]
+	tensorA, tensorB := c.a.tensors[offsetA], c.b.tensors[offsetB]
 	if tensorA == nil || tensorB == nil {
 		return nil
 	}
@@ -146,16 +121,6 @@ func (c *comparer) claimTensor(a, b wire.Message) func([]difference) {
 		c.partners[tensorB] = tensorA
 	}
 	return func(found []difference) { c.inTensor[tensorB] = append(c.inTensor[tensorB], found...) }
-}
-
-// labelOf names a node in a message. One that has been replaced by what it calls
-// is not in the list of nodes.
-func labelOf(nodes map[int64]*Node, message wire.Message) string {
-	offset, _ := message.Range()
-	if n := nodes[offset]; n != nil {
-		return n.Label()
-	}
-	return (&Node{Index: -1, Name: clean(message.Bytes(nodeName)), OpType: clean(message.Bytes(nodeOpType)), Outputs: []string{clean(message.Bytes(nodeOutput))}}).Label()
 }
 
 // report adds differences to Fields.
@@ -255,11 +220,11 @@ func (c *comparer) graph(p pair) {
 			// compared, else the tensor is reported as such.
 			return true
 		case graphNode:
-			nodes := c.nodesA
+			of := c.a
 			if presence == OnlyInB {
-				nodes = c.nodesB
+				of = c.b
 			}
-			c.result.Nodes = append(c.result.Nodes, NodeChange{Label: labelOf(nodes, f.Message()), Presence: presence})
+			c.result.Nodes = append(c.result.Nodes, NodeChange{Label: of.label(f.Message()), Presence: presence})
 			return true
 		}
 		return false
@@ -269,7 +234,7 @@ func (c *comparer) graph(p pair) {
 // node compares two nodes. What differs in the value of a Constant node is the
 // tensor's.
 func (c *comparer) node(p pair) {
-	if a, b := c.a.constantAt(c.nodesA, p.a), c.b.constantAt(c.nodesB, p.b); a != nil && b != nil {
+	if a, b := c.a.constantAt(p.a), c.b.constantAt(p.b); a != nil && b != nil {
 		c.partners[b] = a
 	}
 	found := c.header(p)
@@ -280,29 +245,9 @@ func (c *comparer) node(p pair) {
 	if len(found) == 0 {
 		return
 	}
-	change := NodeChange{Label: labelOf(c.nodesB, p.b.Message()), Presence: InBoth}
+	change := NodeChange{Label: c.b.label(p.b.Message()), Presence: InBoth}
 	for _, d := range found {
 		change.Changes = append(change.Changes, d.String())
 	}
 	c.result.Nodes = append(c.result.Nodes, change)
-}
-
-// constantAt returns the tensor of a Constant node in a field, nil for others.
-func (m *Model) constantAt(nodes map[int64]*Node, f wire.Field) *Tensor {
-	offset, _ := f.Range()
-	if n := nodes[offset]; n != nil {
-		return m.constantOf(n)
-	}
-	return nil
-}
-
-// constantOf returns the tensor of a Constant node, nil for other nodes.
-func (m *Model) constantOf(n *Node) *Tensor {
-	if !n.isConstant() {
-		return nil
-	}
-	if t := m.constants[n.Outputs[0]]; t != nil && t.Node == n {
-		return t
-	}
-	return nil
 }

@@ -55,7 +55,7 @@ type DataFileComparison struct {
 // dataFiles compares the external data files.
 func (c *comparer) dataFiles() error {
 	inA := map[string]*Tensor{}
-	for _, t := range c.a.references(nil) {
+	for _, t := range references(c.a.Model, nil) {
 		inA[t.location] = t
 	}
 	compare := func(location string, a, b *Tensor) error {
@@ -79,13 +79,13 @@ func (c *comparer) dataFiles() error {
 		c.result.DataFiles = append(c.result.DataFiles, d)
 		return nil
 	}
-	for _, t := range c.b.references(nil) {
+	for _, t := range references(c.b.Model, nil) {
 		if err := compare(t.location, inA[t.location], t); err != nil {
 			return err
 		}
 		delete(inA, t.location)
 	}
-	for _, t := range c.a.references(nil) {
+	for _, t := range references(c.a.Model, nil) {
 		if inA[t.location] != nil {
 			if err := compare(t.location, t, nil); err != nil {
 				return err
@@ -132,35 +132,14 @@ func (c *comparer) namePaths() {
 	if len(c.result.Tensors) == 0 {
 		return
 	}
-	paths := map[Presence]map[string]string{OnlyInA: c.a.paths()}
-	paths[OnlyInB] = c.b.paths()
+	inA, inB := c.a.paths(), c.b.paths()
 	for i := range c.result.Tensors {
 		t := &c.result.Tensors[i]
-		t.Path = paths[OnlyInB][t.Name]
+		t.Path = inB[t.Name]
 		if t.Presence == OnlyInA || t.Path == "" && t.Presence == InBoth {
-			t.Path = paths[OnlyInA][t.Name]
+			t.Path = inA[t.Name]
 		}
 	}
-}
-
-// paths returns the recovered paths of the model's weights by tensor name.
-func (m *Model) paths() map[string]string {
-	paths := map[string]string{}
-	for _, w := range m.Weights() {
-		paths[w.Tensor.Name] = w.Path
-	}
-	return paths
-}
-
-// allConstants returns initializers and values of Constant nodes, each once.
-func (m *Model) allConstants() []*Tensor {
-	all := slices.Clone(m.Tensors)
-	for _, n := range m.Nodes {
-		if t := m.constantOf(n); t != nil {
-			all = append(all, t)
-		}
-	}
-	return all
 }
 
 func (t *Tensor) state() *TensorState {

@@ -42,24 +42,24 @@ func (c constantForm) count(f wire.Field) int {
 
 // constant returns the value of a Constant node, nil where it has a form that is
 // not supported (a sparse tensor).
-func (m *Model) constant(n *Node) (*Tensor, error) {
+func (d nodeDecoder) constant(n *Node) (*Tensor, error) {
 	if t := n.Tensor("value"); t != nil {
 		return t, nil
 	}
 	for name, attr := range n.protos() {
 		for _, form := range constantForms {
 			if form.name == name {
-				return m.constantFrom(n, attr, form)
+				return d.constantFrom(n, attr, form)
 			}
 		}
 	}
 	return nil, nil
 }
 
-func (m *Model) constantFrom(n *Node, attr wire.Message, form constantForm) (*Tensor, error) {
+func (d nodeDecoder) constantFrom(n *Node, attr wire.Message, form constantForm) (*Tensor, error) {
 	offset, _ := attr.Range()
-	t := &Tensor{Name: n.Outputs[0], DType: form.dtype, Shape: []int{}, Storage: form.storage, Node: n, File: m.Path,
-		model: m, layout: form.layout, offset: offset}
+	t := &Tensor{Name: n.Outputs[0], DType: form.dtype, Shape: []int{}, Storage: form.storage, Node: n, File: d.Path,
+		model: d.Model, layout: form.layout, offset: offset}
 	for f := range attr.Fields() {
 		if f.Number() == form.field {
 			t.data = append(t.data, f)

@@ -42,7 +42,7 @@ func (c *dataCopy) discard() error {
 // DataFiles returns the paths of the external files that the model refers to.
 func (m *Model) DataFiles() []string {
 	var paths []string
-	for _, t := range m.references(nil) {
+	for _, t := range references(m, nil) {
 		paths = append(paths, t.File)
 	}
 	return paths
@@ -51,7 +51,7 @@ func (m *Model) DataFiles() []string {
 // references returns a tensor for each external file that the model refers to,
 // in file order, those in subgraphs and functions included. The tensors in
 // patched do not count.
-func (m *Model) references(patched map[*Tensor][]float32) []*Tensor {
+func references(m *Model, patched map[*Tensor][]float32) []*Tensor {
 	without := map[int64]bool{}
 	for t := range patched {
 		without[t.offset] = true
@@ -74,16 +74,25 @@ func (m *Model) references(patched map[*Tensor][]float32) []*Tensor {
 	return found
 }
 
-// addData sees to it that the external files that the draft refers to will be
-// in its folder.
-func (d *Draft) addData(m *Model, e Edits) error {
-	references := m.references(e.Weights)
+// draftData are the external files of a draft.
+type draftData struct {
+	target  string // the draft's
+	folder  string // of target, where external data are looked for
+	files   []DataFile
+	copies  []*dataCopy
+	folders []string // that were made for copies, outermost first
+}
+
+// add sees to it that the external files that the draft refers to will be in its
+// folder.
+func (d *draftData) add(m *Model, e Edits) error {
+	references := references(m, e.Weights)
 	if len(references) == 0 {
 		return nil
 	}
 	there, err := os.Stat(d.folder)
 	if err != nil {
-		return writeError(d.target, d.size, err)
+		return writeError(d.target, 0, err)
 	}
 	here, err := os.Stat(m.dir)
 	same := err == nil && os.SameFile(here, there)
@@ -102,7 +111,7 @@ func (d *Draft) addData(m *Model, e Edits) error {
 }
 
 // addFile adds the data file of t. same says that it lies in the draft's folder.
-func (d *Draft) addFile(t *Tensor, source *os.File, same bool) error {
+func (d *draftData) addFile(t *Tensor, source *os.File, same bool) error {
 	info, err := source.Stat()
 	if err != nil {
 		return t.externalError(err)
@@ -127,7 +136,7 @@ func sameState(a, b fs.FileInfo) bool {
 
 // copyUnlessThere copies the data file into the draft's folder, or finds it
 // there with the same content.
-func (d *Draft) copyUnlessThere(file DataFile, source *os.File) (copied bool, err error) {
+func (d *draftData) copyUnlessThere(file DataFile, source *os.File) (copied bool, err error) {
 	if filepath.Clean(file.Path) == filepath.Clean(d.target) {
 		return false, &WriteError{Path: d.target, Msg: "a data file of the model has this name and must lie beside it", Advice: "give another name for the output"}
 	}
@@ -198,7 +207,7 @@ func copyData(to, from *os.File) error {
 }
 
 // makeFolders makes the missing ones of a path in the draft's folder.
-func (d *Draft) makeFolders(root *os.Root, path string) error {
+func (d *draftData) makeFolders(root *os.Root, path string) error {
 	if _, err := root.Stat(path); path == "." || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -214,7 +223,7 @@ func (d *Draft) makeFolders(root *os.Root, path string) error {
 
 // sameContent reports whether the data file that is there already is the same as
 // source, to the byte.
-func (d *Draft) sameContent(root *os.Root, file DataFile, source *os.File) error {
+func (d *draftData) sameContent(root *os.Root, file DataFile, source *os.File) error {
 	refuse := func(msg string, err error) error {
 		return &WriteError{Path: file.Path, Msg: msg, Advice: "choose an empty folder for the output, or the model's own", Err: err}
 	}
@@ -240,6 +249,32 @@ func (d *Draft) sameContent(root *os.Root, file DataFile, source *os.File) error
 		return refuse("the model's data file belongs here, but a file of that name with other content exists", fs.ErrExist)
 	}
 	return nil
+}
+
+// commit puts the copies under their names.
+func (d *draftData) commit() error {
+	for _, c := range d.copies {
+		if c.file.Committed() {
+			continue
+		}
+		if err := c.file.CommitNew(); err != nil {
+			return writeError(c.path, c.size, err)
+		}
+	}
+	return nil
+}
+
+// discard removes the copies and the folders that were made for them.
+func (d *draftData) discard() error {
+	var errs []error
+	for _, c := range d.copies {
+		errs = append(errs, c.discard())
+	}
+	for _, folder := range slices.Backward(d.folders) {
+		_ = os.Remove(folder) // unless something else is in it by now
+	}
+	d.copies, d.folders = nil, nil
+	return errors.Join(errs...)
 }
 
 // equalContent compares two files from where they are.

@@ -18,53 +18,60 @@ const (
 )
 
 // decode reads the structure of m.data.
-func (m *Model) decode() error {
+func decode(m *Model) error {
 	m.Size = int64(len(m.data))
-	m.sha256 = m.digest()
+	m.sha256 = digest(m.data)
 	if len(m.data) == 0 {
 		return m.fail(0, "the file is empty", "copy or download it again")
 	}
+	d := &decoder{m, map[functionKey]*function{}}
 	index, err := wire.New(m.data)
 	if err != nil {
-		return m.malformed(err)
+		return d.malformed(err)
 	}
 	m.index = index
-	if err := m.header(); err != nil {
+	if err := d.header(); err != nil {
 		return err
 	}
-	if err := m.checkLimits(); err != nil {
+	if err := checkLimits(m); err != nil {
 		return err
 	}
-	if err := m.readFunctions(); err != nil {
+	if err := d.readFunctions(); err != nil {
 		return err
 	}
-	if err := m.values(); err != nil {
+	if err := d.values(); err != nil {
 		return err
 	}
-	nodes, err := m.nodes()
+	nodes, err := nodeDecoder{d}.nodes()
 	if err != nil {
 		return err
 	}
-	if m.Nodes, err = m.sortNodes(nodes); err != nil {
+	if m.Nodes, err = sortNodes(m, nodes); err != nil {
 		return err
 	}
-	if err := m.readGraph(); err != nil {
+	if err := readGraph(m); err != nil {
 		return err
 	}
-	m.findQuantized()
+	findQuantized(m)
 	return nil
 }
 
+// decoder fills a model with what its file holds.
+type decoder struct {
+	*Model
+	functions map[functionKey]*function
+}
+
 // malformed explains an error of the index, first by what the file is instead.
-func (m *Model) malformed(err error) error {
-	if msg, hint, ok := notAModel(m.data); ok {
-		return m.fail(0, msg, hint)
+func (d *decoder) malformed(err error) error {
+	if msg, hint, ok := notAModel(d.data); ok {
+		return d.fail(0, msg, hint)
 	}
 	var at *wire.Error
 	if !errors.As(err, &at) {
-		return m.fail(0, err.Error(), notONNXHint)
+		return d.fail(0, err.Error(), notONNXHint)
 	}
-	e := m.fail(at.Offset, "not a well-formed ONNX file: "+at.Message, notONNXHint)
+	e := d.fail(at.Offset, "not a well-formed ONNX file: "+at.Message, notONNXHint)
 	if at.Truncated {
 		e.Advice = truncatedHint
 	}
@@ -72,32 +79,32 @@ func (m *Model) malformed(err error) error {
 }
 
 // header reads the fields of ModelProto and finds the graph.
-func (m *Model) header() error {
-	root := m.index.Root()
-	if err := m.checkEntries(root, modelMetadata); err != nil {
+func (d *decoder) header() error {
+	root := d.index.Root()
+	if err := checkEntries(d.Model, root, modelMetadata); err != nil {
 		return err
 	}
-	m.IRVersion = int64(root.Uint(modelIRVersion))
-	m.Producer = clean(root.Bytes(modelProducer))
-	m.ProducerVersion = clean(root.Bytes(modelProducerVersion))
-	m.Metadata = entries(root, modelMetadata)
-	m.Opsets = opsets(root, modelOpset)
+	d.IRVersion = int64(root.Uint(modelIRVersion))
+	d.Producer = clean(root.Bytes(modelProducer))
+	d.ProducerVersion = clean(root.Bytes(modelProducerVersion))
+	d.Metadata = entries(root, modelMetadata)
+	d.Opsets = opsets(root, modelOpset)
 	graphs := 0
 	for g := range root.Each(modelGraph) {
-		m.graph = g
+		d.graph = g
 		graphs++
 	}
 	switch {
 	case graphs == 0:
-		if msg, hint, ok := notAModel(m.data); ok {
-			return m.fail(0, msg, hint)
+		if msg, hint, ok := notAModel(d.data); ok {
+			return d.fail(0, msg, hint)
 		}
-		return m.fail(0, "the file has no graph: it is not an ONNX model, or an empty one", notONNXHint)
+		return d.fail(0, "the file has no graph: it is not an ONNX model, or an empty one", notONNXHint)
 	case graphs > 1:
-		offset, _ := m.graph.Range()
-		return m.fail(offset, fmt.Sprintf("the file has %d graphs, expected one", graphs), exportAgain)
+		offset, _ := d.graph.Range()
+		return d.fail(offset, fmt.Sprintf("the file has %d graphs, expected one", graphs), exportAgain)
 	}
-	m.GraphName = clean(m.graph.Bytes(graphName))
+	d.GraphName = clean(d.graph.Bytes(graphName))
 	return nil
 }
 
@@ -114,63 +121,69 @@ func opsets(message wire.Message, field protowire.Number) map[string]int64 {
 func clean(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
 
 // name returns text that identifies something, which must be UTF-8.
-func (m *Model) name(f wire.Field) (string, error) {
+func (d *decoder) name(f wire.Field) (string, error) {
 	b := f.Bytes()
 	offset, _ := f.Range()
-	if err := m.checkName(b, offset); err != nil {
+	if err := checkName(d.Model, b, offset); err != nil {
 		return "", err
 	}
 	if !utf8.Valid(b) {
-		return "", m.fail(offset, fmt.Sprintf("the name %q is not UTF-8", b), notONNXHint)
+		return "", d.fail(offset, fmt.Sprintf("the name %q is not UTF-8", b), notONNXHint)
 	}
 	return string(b), nil
 }
 
+func (d *decoder) appendName(names *[]string, f wire.Field) error {
+	name, err := d.name(f)
+	*names = append(*names, name)
+	return err
+}
+
 // values reads initializers, inputs and outputs.
-func (m *Model) values() error {
-	m.constants = map[string]*Tensor{}
-	for f := range m.graph.Fields() {
+func (d *decoder) values() error {
+	d.constants = map[string]*Tensor{}
+	for f := range d.graph.Fields() {
 		if f.Number() != graphInitializer {
 			continue
 		}
-		t, err := m.initializer(f.Message())
+		t, err := d.initializer(f.Message())
 		if err != nil {
 			return err
 		}
-		if m.constants[t.Name] != nil {
+		if d.constants[t.Name] != nil {
 			return t.fail("two initializers have this name", exportAgain)
 		}
-		m.addTensor(t)
+		d.addTensor(t)
 	}
-	for range m.graph.Each(graphSparse) {
-		m.SparseInitializers++
+	for range d.graph.Each(graphSparse) {
+		d.SparseInitializers++
 	}
-	for f := range m.graph.Fields() {
+	for f := range d.graph.Fields() {
 		num := f.Number()
 		if num != graphInput && num != graphOutput {
 			continue
 		}
-		v, err := m.valueInfo(f.Message())
+		v, err := d.valueInfo(f.Message())
 		if err != nil {
 			return err
 		}
 		switch {
 		case num == graphOutput:
-			m.Outputs = append(m.Outputs, v)
-		case m.constants[v.Name] == nil:
-			m.Inputs = append(m.Inputs, v)
+			d.Outputs = append(d.Outputs, v)
+		case d.constants[v.Name] == nil:
+			d.Inputs = append(d.Inputs, v)
 		}
 	}
-	if len(m.Outputs) == 0 {
-		offset, _ := m.graph.Range()
-		return m.fail(offset, "the graph has no outputs", exportAgain)
+	if len(d.Outputs) == 0 {
+		offset, _ := d.graph.Range()
+		return d.fail(offset, "the graph has no outputs", exportAgain)
 	}
 	return nil
 }
 
 // initializer reads an initializer, without its data.
-func (m *Model) initializer(message wire.Message) (*Tensor, error) {
-	t, err := m.tensor(message, nil, "")
+func (d *decoder) initializer(message wire.Message) (*Tensor, error) {
+	t, err := d.tensor(message, nil, "")
 	switch {
 	case err != nil:
 		return nil, err
@@ -182,16 +195,16 @@ func (m *Model) initializer(message wire.Message) (*Tensor, error) {
 	return t, nil
 }
 
-func (m *Model) addTensor(t *Tensor) {
-	m.constants[t.Name] = t
-	m.Tensors = append(m.Tensors, t)
+func (d *decoder) addTensor(t *Tensor) {
+	d.constants[t.Name] = t
+	d.Tensors = append(d.Tensors, t)
 }
 
-func (m *Model) valueInfo(message wire.Message) (v ValueInfo, err error) {
+func (d *decoder) valueInfo(message wire.Message) (v ValueInfo, err error) {
 	for f := range message.Fields() {
 		switch f.Number() {
 		case valueName:
-			if v.Name, err = m.name(f); err != nil {
+			if v.Name, err = d.name(f); err != nil {
 				return v, err
 			}
 		case valueType:
@@ -202,7 +215,7 @@ func (m *Model) valueInfo(message wire.Message) (v ValueInfo, err error) {
 					for dim := range shape.Each(shapeDim) {
 						if len(v.Shape) == maxRank {
 							offset, _ := shape.Range()
-							return v, m.fail(offset, fmt.Sprintf("value %q has a rank of more than %d", v.Name, maxRank), "")
+							return v, d.fail(offset, fmt.Sprintf("value %q has a rank of more than %d", v.Name, maxRank), "")
 						}
 						v.Shape = append(v.Shape, dimension(dim))
 					}
@@ -222,72 +235,4 @@ func dimension(message wire.Message) Dim {
 		}
 	}
 	return Dim{Value: -1, Param: clean(message.Bytes(dimParam))}
-}
-
-// nodes reads the NodeProtos in file order, with everything but the values of
-// their plain attributes. Calls of functions and branches are inlined.
-func (m *Model) nodes() ([]*Node, error) {
-	l := inliner{model: m, constants: map[int64]string{}}
-	if err := l.nodesOf(m.graph, graphNode, &scope{opsets: m.Opsets}); err != nil {
-		return nil, err
-	}
-	if len(l.nodes) == 0 {
-		offset, _ := m.graph.Range()
-		return nil, m.fail(offset, "the graph has no nodes", exportAgain)
-	}
-	for _, n := range l.nodes {
-		if !n.isConstant() {
-			continue
-		}
-		t, err := m.constant(n)
-		if err != nil {
-			return nil, err
-		}
-		if t != nil && m.constants[t.Name] == nil { // a second maker is sortNodes' error
-			m.constants[t.Name] = t
-		}
-	}
-	return l.nodes, nil
-}
-
-// node reads a NodeProto that stands in s.
-func (m *Model) node(message wire.Message, s *scope) (*Node, error) {
-	n := &Node{message: message, given: s.given, inlined: s.names != nil, Guard: s.guard}
-	n.Offset, _ = message.Range()
-	for f := range message.Fields() {
-		var err error
-		switch f.Number() {
-		case nodeInput:
-			err = m.appendName(&n.Inputs, f)
-		case nodeOutput:
-			err = m.appendName(&n.Outputs, f)
-		case nodeName:
-			n.Name, err = m.name(f)
-		case nodeOpType:
-			n.OpType, err = m.name(f)
-		case nodeDomain:
-			n.Domain, err = m.name(f)
-			n.Domain = canonicalDomain(n.Domain)
-		case nodeOverload:
-			n.Overload, err = m.name(f)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if n.OpType == "" || len(n.Outputs) == 0 {
-		return nil, m.failAt(n, exportAgain, "a node needs an operator and an output, it has none")
-	}
-	n.Opset = s.opsets[n.Domain]
-	n.Scopes = parseScopes(n.Metadata(scopesKey))
-	if n.inlined {
-		s.adopt(n)
-	}
-	return n, m.readAttributes(n)
-}
-
-func (m *Model) appendName(names *[]string, f wire.Field) error {
-	name, err := m.name(f)
-	*names = append(*names, name)
-	return err
 }

@@ -19,14 +19,10 @@ import (
 type Draft struct {
 	source *Model // what it is a copy of
 	target string // as given
-	folder string // of target, where external data are looked for
 	model  *atomicfile.File
 	size   int64
 	sha256 string
-
-	copies  []*dataCopy
-	files   []DataFile
-	folders []string // that were made for copies, outermost first
+	data   draftData
 }
 
 // chunk is how much is copied at a time, in bytes.
@@ -45,18 +41,18 @@ func (m *Model) Draft(target string, e Edits) (*Draft, error) {
 	if m.data == nil {
 		return nil, m.fail(0, "the model is closed", "")
 	}
-	pieces, err := m.pieces(e)
+	pieces, err := patch(m, e)
 	if err != nil {
 		return nil, err
 	}
-	d := &Draft{source: m, target: target, folder: filepath.Dir(target), size: total(pieces)}
-	if err := m.checkTarget(target, e.InPlace); err != nil {
+	d := &Draft{source: m, target: target, size: total(pieces), data: draftData{target: target, folder: filepath.Dir(target)}}
+	if err := checkTarget(m, target, e.InPlace); err != nil {
 		return nil, err
 	}
 	if d.model, err = atomicfile.Create(target); err != nil {
 		return nil, writeError(target, d.size, err)
 	}
-	err = d.addData(m, e)
+	err = d.data.add(m, e)
 	if err == nil {
 		err = d.write(pieces)
 	}
@@ -69,11 +65,11 @@ func (m *Model) Draft(target string, e Edits) (*Draft, error) {
 
 // checkTarget refuses a target that is the model itself, unless that is wanted,
 // or one of its data files.
-func (m *Model) checkTarget(target string, inPlace bool) error {
+func checkTarget(m *Model, target string, inPlace bool) error {
 	if oneFile(target, m.Path) && !inPlace {
 		return &WriteError{Path: target, Msg: "this is the model itself, which is not overwritten unless asked to", Advice: "give another name for the output"}
 	}
-	for _, t := range m.references(nil) {
+	for _, t := range references(m, nil) {
 		if oneFile(target, t.File) {
 			return &WriteError{Path: target, Msg: fmt.Sprintf("this is a data file of %s (tensor %q), which is never overwritten", m.Path, t.Name), Advice: "give another name for the output"}
 		}
@@ -105,8 +101,8 @@ func (d *Draft) Open() (*Model, error) {
 	if d.model.Committed() {
 		return Open(d.target)
 	}
-	m := &Model{Path: d.target, dir: d.folder}
-	for _, c := range d.copies {
+	m := &Model{Path: d.target, dir: d.data.folder}
+	for _, c := range d.data.copies {
 		if c.file.Committed() {
 			continue // a commit that went wrong half-way
 		}
@@ -128,13 +124,8 @@ func (d *Draft) Open() (*Model, error) {
 // names, each flushed to the disk first and each at once. After an error the
 // target is as it was, and the draft can be committed again or discarded.
 func (d *Draft) Commit() error {
-	for _, c := range d.copies {
-		if c.file.Committed() {
-			continue
-		}
-		if err := c.file.CommitNew(); err != nil {
-			return writeError(c.path, c.size, err)
-		}
+	if err := d.data.commit(); err != nil {
+		return err
 	}
 	if err := d.model.Commit(); err != nil {
 		return writeError(d.target, d.size, err)
@@ -193,15 +184,7 @@ func (d *Draft) Discard() error {
 	if d.model.Committed() {
 		return nil
 	}
-	var errs []error
-	for _, c := range d.copies {
-		errs = append(errs, c.discard())
-	}
-	for i := len(d.folders) - 1; i >= 0; i-- {
-		_ = os.Remove(d.folders[i]) // unless something else is in it by now
-	}
-	d.copies, d.folders = nil, nil
-	return errors.Join(append(errs, d.model.Discard())...)
+	return errors.Join(d.data.discard(), d.model.Discard())
 }
 
 // SHA256 returns the digest of the model file, without external data, in
@@ -213,4 +196,4 @@ func (d *Draft) Size() int64 { return d.size }
 
 // DataFiles lists the external files that the draft refers to, in the order in
 // which it does.
-func (d *Draft) DataFiles() []DataFile { return d.files }
+func (d *Draft) DataFiles() []DataFile { return d.data.files }

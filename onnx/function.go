@@ -33,9 +33,8 @@ func (k functionKey) String() string {
 }
 
 // readFunctions reads the heads of the model-local functions.
-func (m *Model) readFunctions() error {
-	m.functions = map[functionKey]*function{}
-	for message := range m.index.Root().Each(modelFunction) {
+func (d *decoder) readFunctions() error {
+	for message := range d.index.Root().Each(modelFunction) {
 		key := functionKey{canonicalDomain(string(message.Bytes(functionDomain))), string(message.Bytes(functionName)), string(message.Bytes(functionOverload))}
 		f := &function{label: fmt.Sprintf("function %q", key), opsets: opsets(message, functionOpset), message: message}
 		offset, _ := message.Range()
@@ -51,20 +50,20 @@ func (m *Model) readFunctions() error {
 			default:
 				continue
 			}
-			if err := m.appendName(list, field); err != nil {
+			if err := d.appendName(list, field); err != nil {
 				return err
 			}
 			if name := (*list)[len(*list)-1]; list == &f.inputs {
 				if seen[name] {
-					return m.fail(offset, fmt.Sprintf("%s has two inputs of the name %q", f.label, name), exportAgain)
+					return d.fail(offset, fmt.Sprintf("%s has two inputs of the name %q", f.label, name), exportAgain)
 				}
 				seen[name] = true
 			}
 		}
-		if m.functions[key] != nil {
-			return m.fail(offset, fmt.Sprintf("%s is defined twice", f.label), exportAgain)
+		if d.functions[key] != nil {
+			return d.fail(offset, fmt.Sprintf("%s is defined twice", f.label), exportAgain)
 		}
-		m.functions[key] = f
+		d.functions[key] = f
 	}
 	return nil
 }
@@ -73,11 +72,11 @@ func (m *Model) readFunctions() error {
 func (l *inliner) call(n *Node, f *function, s *scope) error {
 	switch {
 	case slices.Contains(s.calls, f):
-		return l.model.failAt(n, exportAgain, "%s calls itself", f.label)
+		return l.decoder.failAt(n, exportAgain, "%s calls itself", f.label)
 	case len(s.calls) == maxCalls:
-		return l.model.failAt(n, exportPlain, "functions call each other more than %d deep", maxCalls)
+		return l.decoder.failAt(n, exportPlain, "functions call each other more than %d deep", maxCalls)
 	case len(n.Inputs) > len(f.inputs) || len(n.Outputs) > len(f.outputs):
-		return l.model.failAt(n, exportAgain, "%d inputs and %d outputs, but %s has %d and %d", len(n.Inputs), len(n.Outputs), f.label, len(f.inputs), len(f.outputs))
+		return l.decoder.failAt(n, exportAgain, "%d inputs and %d outputs, but %s has %d and %d", len(n.Inputs), len(n.Outputs), f.label, len(f.inputs), len(f.outputs))
 	}
 	l.parts += f.fields
 	if err := l.checkLimits(n); err != nil {
@@ -89,7 +88,7 @@ func (l *inliner) call(n *Node, f *function, s *scope) error {
 		prefix:  prefixOf(n),
 		scopes:  n.Scopes,
 		opsets:  f.opsets,
-		given:   l.model.givenBy(n, f),
+		given:   givenBy(n, f),
 		guard:   s.guard,
 		calls:   append(slices.Clone(s.calls), f),
 	}
@@ -121,7 +120,7 @@ func (l *inliner) call(n *Node, f *function, s *scope) error {
 
 // givenBy returns the attributes that the body of f sees when n calls it: the
 // call's own, and the defaults of the others.
-func (m *Model) givenBy(n *Node, f *function) map[string]wire.Message {
+func givenBy(n *Node, f *function) map[string]wire.Message {
 	given := map[string]wire.Message{}
 	for attr := range f.message.Each(functionAttribute) {
 		given[string(attr.Bytes(attributeName))] = attr

@@ -24,13 +24,13 @@ const (
 // the nodes of both branches of an If stand before it, each with a [Guard].
 // Values inside get names that nothing else in the file has.
 type inliner struct {
-	model *Model
-	nodes []*Node
-	added int             // nodes that are not the graph's own
-	parts int             // fields that were read for them, over again for every call
-	names int             // bytes of the names that were made up
-	taken map[string]bool // names of values; nil until the first is made up
-	next  map[string]int  // the number to try for a name that was taken
+	decoder nodeDecoder
+	nodes   []*Node
+	added   int             // nodes that are not the graph's own
+	parts   int             // fields that were read for them, over again for every call
+	names   int             // bytes of the names that were made up
+	taken   map[string]bool // names of values; nil until the first is made up
+	next    map[string]int  // the number to try for a name that was taken
 	// constants are the values made of one AttributeProto or initializer, by its
 	// offset: it is one tensor of the file however often its function is called.
 	constants map[int64]string
@@ -39,7 +39,7 @@ type inliner struct {
 // nodesOf appends the nodes in a field of message, read in s.
 func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope) error {
 	for proto := range message.Each(field) {
-		n, err := l.model.node(proto, s)
+		n, err := l.decoder.node(proto, s)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope
 				return err
 			}
 		}
-		switch f := l.model.functions[functionKey{n.Domain, n.OpType, n.Overload}]; {
+		switch f := l.decoder.functions[functionKey{n.Domain, n.OpType, n.Overload}]; {
 		case f != nil:
 			err = l.call(n, f, s)
 		case n.OpType == "If" && n.Domain == "":
@@ -72,14 +72,14 @@ func (l *inliner) nodesOf(message wire.Message, field protowire.Number, s *scope
 
 // checkLimits bounds what calls and branches add.
 func (l *inliner) checkLimits(n *Node) error {
-	nodes := maxInlined + int(l.model.Size/bytesPerInlined)
+	nodes := maxInlined + int(l.decoder.Size/bytesPerInlined)
 	switch {
 	case l.added > nodes:
-		return l.model.failAt(n, exportPlain, "functions and branches add more than %d nodes to the graph", nodes)
+		return l.decoder.failAt(n, exportPlain, "functions and branches add more than %d nodes to the graph", nodes)
 	case l.parts > maxParts:
-		return l.model.failAt(n, exportPlain, "functions and branches add nodes with more than %d operands, attributes and declarations to the graph", maxParts)
+		return l.decoder.failAt(n, exportPlain, "functions and branches add nodes with more than %d operands, attributes and declarations to the graph", maxParts)
 	case l.names > maxInlinedNames:
-		return l.model.failAt(n, exportPlain, "functions and branches need names of more than %d bytes", maxInlinedNames)
+		return l.decoder.failAt(n, exportPlain, "functions and branches need names of more than %d bytes", maxInlinedNames)
 	}
 	return nil
 }

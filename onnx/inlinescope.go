@@ -64,7 +64,7 @@ func (l *inliner) declare(n *Node, message wire.Message, field protowire.Number,
 			if f.Number() != nodeOutput {
 				continue
 			}
-			own, err := l.model.name(f)
+			own, err := l.decoder.name(f)
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func (l *inliner) declare(n *Node, message wire.Message, field protowire.Number,
 			}
 			if _, twice := s.names[own]; twice {
 				offset, _ := proto.Range()
-				return l.model.fail(offset, fmt.Sprintf("within %q the value %q is made a second time", s.prefix, own), exportAgain)
+				return l.decoder.fail(offset, fmt.Sprintf("within %q the value %q is made a second time", s.prefix, own), exportAgain)
 			}
 			name, isResult := s.results[own]
 			switch {
@@ -103,7 +103,7 @@ func prefixOf(n *Node) string {
 // scope's prefix and a number.
 func (l *inliner) free(name string, s *scope) string {
 	if l.taken == nil {
-		l.taken, l.next = l.model.valueNames(), map[string]int{}
+		l.taken, l.next = valueNames(l.decoder.Model), map[string]int{}
 	}
 	if l.taken[name] && s.outer != nil {
 		name = s.prefix + name
@@ -122,7 +122,7 @@ func (l *inliner) free(name string, s *scope) string {
 }
 
 // valueNames returns the names of all values of the graph itself.
-func (m *Model) valueNames() map[string]bool {
+func valueNames(m *Model) map[string]bool {
 	names := map[string]bool{}
 	for name := range m.constants {
 		names[name] = true

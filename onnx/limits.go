@@ -24,13 +24,13 @@ const (
 
 // checkLimits refuses a structure that no exporter writes before anything is made
 // of it.
-func (m *Model) checkLimits() error {
+func checkLimits(m *Model) error {
 	var nodes, tensors, parts int
 	for f := range m.graph.Fields() {
 		switch f.Number() {
 		case graphNode:
 			nodes++
-			n, err := m.checkNode(f.Message())
+			n, err := checkNode(m, f.Message())
 			if err != nil {
 				return err
 			}
@@ -60,17 +60,17 @@ func (m *Model) checkLimits() error {
 }
 
 // checkNode returns how many operands and attributes a node has.
-func (m *Model) checkNode(node wire.Message) (parts int, err error) {
+func checkNode(m *Model, node wire.Message) (parts int, err error) {
 	for f := range node.Fields() {
 		switch f.Number() {
 		case nodeInput, nodeOutput, nodeAttribute:
 			parts++
 		}
 	}
-	return parts, m.checkEntries(node, nodeMetadata)
+	return parts, checkEntries(m, node, nodeMetadata)
 }
 
-func (m *Model) checkEntries(of wire.Message, number protowire.Number) error {
+func checkEntries(m *Model, of wire.Message, number protowire.Number) error {
 	entries := 0
 	for f := range of.Fields() {
 		if f.Number() != number {
@@ -86,7 +86,7 @@ func (m *Model) checkEntries(of wire.Message, number protowire.Number) error {
 
 // checkName refuses a name that is too long to be one. Names are quoted in errors
 // and reports, and live in several tables.
-func (m *Model) checkName(b []byte, offset int64) error {
+func checkName(m *Model, b []byte, offset int64) error {
 	if len(b) > maxName {
 		return m.fail(offset, fmt.Sprintf("a name of %d bytes, %q…: at most %d are accepted", len(b), clean(b[:32]), maxName), notONNXHint)
 	}

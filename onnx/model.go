@@ -40,7 +40,6 @@ type Model struct {
 	index     *wire.Index
 	graph     wire.Message
 	constants map[string]*Tensor // by value name: initializers and Constant nodes
-	functions map[functionKey]*function
 	files     dataFiles
 	sha256    func() string
 	// untiedFrom is the model, of a file or of memory, that Untied began with, be
@@ -107,7 +106,7 @@ func (m *Model) readFile(f *os.File) error {
 		return openError(m.Path, err)
 	}
 	m.data, m.mapped = mapped, mapped
-	if err := m.decode(); err != nil {
+	if err := decode(m); err != nil {
 		_ = m.Close() // what was wrong with the file matters more
 		return err
 	}
@@ -119,7 +118,7 @@ func (m *Model) readFile(f *os.File) error {
 // external data are looked for; "" refuses them.
 func Parse(data []byte, dir string) (*Model, error) {
 	m := &Model{data: data, dir: dir}
-	if err := m.decode(); err != nil {
+	if err := decode(m); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -172,9 +171,11 @@ func (m *Model) failAt(n *Node, hint, format string, args ...any) *FormatError {
 	return e
 }
 
-func (m *Model) digest() func() string {
+// digest returns the function that computes the digest of data when it is first
+// called.
+func digest(data []byte) func() string {
 	return sync.OnceValue(func() string {
-		sum := sha256.Sum256(m.data)
+		sum := sha256.Sum256(data)
 		return hex.EncodeToString(sum[:])
 	})
 }

@@ -75,8 +75,8 @@ var madeUp = regexp.MustCompile(`^[^.]*_\d+$|^[^.]*_default$|^(ortshared|lifted_
 	`_token_\d+|_(transposed|quantized)$|weight_bias$`)
 
 // nameWeights sets Path and Source of the weights and Path of their uses.
-func (m *Model) nameWeights(weights []Weight, u uses) {
-	r := recovery{model: m, uses: u, makers: make(map[string]*Node, len(m.Nodes)), folded: m.foldedFrom(), given: map[string]int{}, exclusive: map[*Tensor]bool{}}
+func nameWeights(m *Model, weights []Weight, u uses) {
+	r := recovery{model: m, uses: u, makers: make(map[string]*Node, len(m.Nodes)), folded: foldedFrom(m), given: map[string]int{}, exclusive: map[*Tensor]bool{}}
 	for _, n := range m.Nodes {
 		for _, out := range n.Outputs {
 			r.makers[out] = n
@@ -128,7 +128,7 @@ func (t *Tensor) nameBefore() string {
 
 // foldedFrom returns, for each value that was folded from constants, the
 // parameter that it comes from, "" where that is not just one.
-func (m *Model) foldedFrom() map[string]string {
+func foldedFrom(m *Model) map[string]string {
 	folded := map[string]string{}
 	claims := map[string]int{}
 	for info := range m.graph.Each(graphValueInfo) {

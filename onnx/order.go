@@ -10,8 +10,8 @@ import (
 // in file order wherever that is so already, which ONNX demands and nearly all
 // files obey. It refuses a value that is made twice or never, and cycles.
 // Values that only the body of a loop refers to are not looked at.
-func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
-	maker, err := m.makers(nodes)
+func sortNodes(m *Model, nodes []*Node) ([]*Node, error) {
+	maker, err := makersOf(m, nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (m *Model) sortNodes(nodes []*Node) ([]*Node, error) {
 		for value := range n.needs() {
 			from, ok := maker[value]
 			if !ok {
-				return nil, m.undefined(n, value)
+				return nil, undefined(m, n, value)
 			}
 			if from >= 0 {
 				waiting[i]++
@@ -80,8 +80,8 @@ func (n *Node) needs() iter.Seq[string] {
 // given marks, among the makers, a value that no node makes.
 const given = -1
 
-// makers returns, for each value, the index of the node that makes it, or given.
-func (m *Model) makers(nodes []*Node) (map[string]int, error) {
+// makersOf returns, for each value, the index of the node that makes it, or given.
+func makersOf(m *Model, nodes []*Node) (map[string]int, error) {
 	maker := make(map[string]int, len(nodes)+len(m.Tensors))
 	for _, t := range m.Tensors {
 		maker[t.Name] = given
@@ -112,7 +112,7 @@ func (m *Model) makers(nodes []*Node) (map[string]int, error) {
 	return maker, nil
 }
 
-func (m *Model) undefined(n *Node, value string) error {
+func undefined(m *Model, n *Node, value string) error {
 	return m.failAt(n, "the file may have been saved without its weights: export it again",
 		"its input %q is neither an input of the graph, an initializer nor made by a node", value)
 }

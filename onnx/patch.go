@@ -33,10 +33,10 @@ type Edits struct {
 	InPlace bool
 }
 
-// pieces returns the patched file, as views of the old one, of new values and
+// patch returns the patched file, as views of the old one, of new values and
 // of what comes between. What neither is asked for nor holds the length of what
 // has changed is the old file's, byte for byte.
-func (m *Model) pieces(e Edits) ([][]byte, error) {
+func patch(m *Model, e Edits) ([][]byte, error) {
 	s := m.index.Splice()
 	tensors := slices.SortedFunc(maps.Keys(e.Weights), func(a, b *Tensor) int { return cmp.Compare(a.offset, b.offset) })
 	for _, t := range tensors {
@@ -52,7 +52,7 @@ func (m *Model) pieces(e Edits) ([][]byte, error) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Metadata)) {
-		if err := m.setMetadata(s, key, e.Metadata[key]); err != nil {
+		if err := setMetadata(m, s, key, e.Metadata[key]); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +73,7 @@ func total(pieces [][]byte) (n int64) {
 
 // setMetadata gives one entry of metadata_props the value, and removes others
 // of the same key, which onnx.checker does not allow.
-func (m *Model) setMetadata(s *wire.Splice, key, value string) error {
+func setMetadata(m *Model, s *wire.Splice, key, value string) error {
 	if !utf8.ValidString(key) || !utf8.ValidString(value) {
 		return m.fail(0, fmt.Sprintf("the metadata %q: %q are not UTF-8", key, value), "")
 	}

@@ -58,7 +58,7 @@ func (n *Node) Dequantizes() bool {
 }
 
 // findQuantized finds the quantised weights.
-func (m *Model) findQuantized() {
+func findQuantized(m *Model) {
 	found := map[*Tensor]*Quantization{}
 	refused := map[*Tensor]bool{}
 	for _, n := range m.Nodes {
@@ -67,7 +67,7 @@ func (m *Model) findQuantized() {
 			if t == nil || !t.DType.CanQuantize() || t.elements == 0 || refused[t] {
 				continue
 			}
-			q := m.quantizationBy(n, i, t)
+			q := quantizationBy(m, n, i, t)
 			switch known := found[t]; {
 			case q == nil:
 				refused[t] = true
@@ -92,7 +92,7 @@ func (m *Model) findQuantized() {
 
 // quantizationBy returns what a node makes of the tensor at its input i, nil
 // unless it dequantises it by constants.
-func (m *Model) quantizationBy(n *Node, i int, t *Tensor) *Quantization {
+func quantizationBy(m *Model, n *Node, i int, t *Tensor) *Quantization {
 	if i != 0 || !n.Dequantizes() || len(n.Inputs) < 2 || n.Outputs[0] == "" {
 		return nil
 	}

@@ -136,12 +136,12 @@ func typedField(d DType) protowire.Number {
 
 // tensor reads a TensorProto, without its data. fallback is its name where it
 // has none of its own.
-func (m *Model) tensor(message wire.Message, node *Node, fallback string) (*Tensor, error) {
+func (d *decoder) tensor(message wire.Message, node *Node, fallback string) (*Tensor, error) {
 	offset, _ := message.Range()
-	if err := m.checkName(message.Bytes(tensorName), offset); err != nil {
+	if err := checkName(d.Model, message.Bytes(tensorName), offset); err != nil {
 		return nil, err
 	}
-	t := &Tensor{Name: string(message.Bytes(tensorName)), Node: node, File: m.Path, model: m, message: message, offset: offset, Shape: []int{}}
+	t := &Tensor{Name: string(message.Bytes(tensorName)), Node: node, File: d.Path, model: d.Model, message: message, offset: offset, Shape: []int{}}
 	if node != nil || t.Name == "" {
 		t.Name = fallback
 	}

@@ -25,7 +25,7 @@ const (
 // eagerly (and knows 5 of the 23 element types), refuses graphs, drops names
 // and domains, allocates every value that has a static shape, takes all empty
 // names for one value and makes up an input for a node that has none.
-func (m *Model) topology() []byte {
+func topology(m *Model) []byte {
 	var graph, node []byte
 	for i, n := range m.Nodes {
 		node = topologyNode(node[:0], i, n)
@@ -84,9 +84,9 @@ func topologyAttribute(name string, attr wire.Message, attributeOf uint64) []byt
 
 // readGraph has onnx-go decode the topology, and completes the nodes with what
 // it found: operands in order and the values of plain attributes.
-func (m *Model) readGraph() error {
+func readGraph(m *Model) error {
 	b := newBackend(len(m.Nodes))
-	if err := onnxgo.NewModel(b).UnmarshalBinary(m.topology()); err != nil {
+	if err := onnxgo.NewModel(b).UnmarshalBinary(topology(m)); err != nil {
 		offset, _ := m.graph.Range()
 		return m.fail(offset, fmt.Sprintf("the graph cannot be decoded: %v", err), notONNXHint)
 	}

@@ -50,19 +50,19 @@ func (m *Model) Untied(t *Tensor, uses []Use) (*Model, error) {
 		}
 		readers[reader{node, input}] = true
 	}
-	for _, other := range m.uses().of(t.Name, nil) {
+	for _, other := range usesOf(m).of(t.Name, nil) {
 		node, input := other.Reader()
 		if readers[reader{node, input}] && !slices.ContainsFunc(uses, other.equal) {
 			return nil, t.fail(fmt.Sprintf("%s cannot have a copy of its own: %s reads the tensor through the same %s", uses[0].Node.Label(), other.Node.Label(), node.Label()),
 				"treat these uses together")
 		}
 	}
-	data, err := m.untie(t, readers)
+	data, err := untie(m, t, readers)
 	if err != nil {
 		return nil, err
 	}
 	untied := &Model{Path: m.Path, dir: m.dir, data: data, untiedFrom: cmp.Or(m.untiedFrom, m)}
-	if err := untied.decode(); err != nil {
+	if err := decode(untied); err != nil {
 		return nil, err
 	}
 	return untied, nil
@@ -74,8 +74,8 @@ func (u Use) equal(v Use) bool {
 }
 
 // untie returns the file in which the readers read a copy of t.
-func (m *Model) untie(t *Tensor, readers map[reader]bool) ([]byte, error) {
-	name := m.freeName(t.Name + copySuffix)
+func untie(m *Model, t *Tensor, readers map[reader]bool) ([]byte, error) {
+	name := freeName(m, t.Name+copySuffix)
 	proto, err := t.rawProto(name)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (b block) packed(t *Tensor) []byte {
 }
 
 // freeName returns name, with a number if anything in the file is called so.
-func (m *Model) freeName(name string) string {
+func freeName(m *Model, name string) string {
 	taken := map[string]bool{}
 	root := m.index.Root()
 	for _, holder := range []struct {

@@ -68,7 +68,7 @@ type reader struct {
 // uses lists who reads which value.
 type uses map[string][]reader
 
-func (m *Model) uses() uses {
+func usesOf(m *Model) uses {
 	u := make(uses, len(m.Nodes)+len(m.Tensors))
 	for _, n := range m.Nodes {
 		for i, value := range n.Inputs {
@@ -103,7 +103,7 @@ func (u uses) of(value string, chain []*Node) []Use {
 // the values of Constant nodes. Their names are recovered from what the exporter
 // left: see [NameSource].
 func (m *Model) Weights() []Weight {
-	u := m.uses()
+	u := usesOf(m)
 	var weights []Weight
 	add := func(t *Tensor) {
 		if t != nil && t.HoldsFloats() && t.Elements() > 0 {
@@ -118,6 +118,6 @@ func (m *Model) Weights() []Weight {
 			add(m.constants[n.Outputs[0]])
 		}
 	}
-	m.nameWeights(weights, u)
+	nameWeights(m, weights, u)
 	return weights
 }

@@ -31,11 +31,6 @@ var attributeFields = [...]protowire.Number{
 	typeTensors: attributeTensors, typeGraphs: attributeGraphs,
 }
 
-// otherAttribute stands, in Node.attributes, for a value of a type that no
-// operator reads: graphs, types, sparse tensors. Beside it are *Tensor and what
-// onnx-go decodes: float32, int64, string and slices of them.
-type otherAttribute struct{}
-
 // plain reports whether onnx-go decodes attributes of this type.
 func plain(attributeType uint64) bool {
 	switch attributeType {
@@ -82,18 +77,18 @@ func (n *Node) protos() iter.Seq2[string, wire.Message] {
 
 // checkReferences refuses an attribute that refers to one of a function where
 // there is none, or to one of another type.
-func (m *Model) checkReferences(n *Node) error {
+func (d nodeDecoder) checkReferences(n *Node) error {
 	for attr := range n.message.Each(nodeAttribute) {
 		ref := string(attr.Bytes(attributeRef))
 		if ref == "" {
 			continue
 		}
 		if n.given == nil {
-			return m.failAt(n, exportAgain, "attribute %q refers to attribute %q of a function, but the node is in none", attr.Bytes(attributeName), ref)
+			return d.failAt(n, exportAgain, "attribute %q refers to attribute %q of a function, but the node is in none", attr.Bytes(attributeName), ref)
 		}
 		given, ok := n.given[ref]
 		if want := attr.Uint(attributeType); ok && want != typeUndefined && want != typeOf(given) {
-			return m.failAt(n, exportAgain, "attribute %q has type %d, but attribute %q of the call, to which it refers, has type %d", attr.Bytes(attributeName), want, ref, typeOf(given))
+			return d.failAt(n, exportAgain, "attribute %q has type %d, but attribute %q of the call, to which it refers, has type %d", attr.Bytes(attributeName), want, ref, typeOf(given))
 		}
 	}
 	return nil
@@ -101,19 +96,19 @@ func (m *Model) checkReferences(n *Node) error {
 
 // readAttributes checks the attributes of n and reads those that onnx-go does
 // not: tensors and the presence of graphs. The plain ones follow from onnx-go.
-func (m *Model) readAttributes(n *Node) error {
-	if err := m.checkReferences(n); err != nil {
+func (d nodeDecoder) readAttributes(n *Node) error {
+	if err := d.checkReferences(n); err != nil {
 		return err
 	}
 	for name, attr := range n.protos() {
 		offset, _ := attr.Range()
 		if _, twice := n.attributes[name]; twice || name == "" {
-			e := m.fail(offset, fmt.Sprintf("attribute %q is given twice or has no name", name), "")
+			e := d.fail(offset, fmt.Sprintf("attribute %q is given twice or has no name", name), "")
 			e.Node = n.Label()
 			return e
 		}
 		if n.attributes == nil {
-			n.attributes = map[string]any{}
+			n.attributes = attributes{}
 		}
 		n.attributes[name] = otherAttribute{}
 		switch t := typeOf(attr); {
@@ -123,7 +118,7 @@ func (m *Model) readAttributes(n *Node) error {
 				if n.OpType == "Constant" && len(n.Outputs) > 0 {
 					fallback = n.Outputs[0]
 				}
-				tensor, err := m.tensor(f, n, fallback)
+				tensor, err := d.tensor(f, n, fallback)
 				if err != nil {
 					return err
 				}
@@ -132,7 +127,7 @@ func (m *Model) readAttributes(n *Node) error {
 		case t == typeGraph || t == typeGraphs:
 			n.subgraph = true
 		case plain(t):
-			if err := m.checkPacked(n, name, attr, attributeFields[t]); err != nil {
+			if err := d.checkPacked(n, name, attr, attributeFields[t]); err != nil {
 				return err
 			}
 		}
@@ -142,7 +137,7 @@ func (m *Model) readAttributes(n *Node) error {
 
 // checkPacked refuses packed numbers that onnx-go could not decode, with the
 // place, which it would not tell.
-func (m *Model) checkPacked(n *Node, name string, attr wire.Message, field protowire.Number) error {
+func (d nodeDecoder) checkPacked(n *Node, name string, attr wire.Message, field protowire.Number) error {
 	for f := range attr.Fields() {
 		if f.Number() != field {
 			continue
@@ -156,7 +151,7 @@ func (m *Model) checkPacked(n *Node, name string, attr wire.Message, field proto
 		}
 		if !ok {
 			offset, _ := f.Range()
-			e := m.fail(offset, fmt.Sprintf("attribute %q is not a sequence of numbers", name), "")
+			e := d.fail(offset, fmt.Sprintf("attribute %q is not a sequence of numbers", name), "")
 			e.Node = n.Label()
 			return e
 		}
