@@ -63,13 +63,13 @@ func (c *comparer) dataFiles() error {
 		var dataA, dataB []byte
 		var err error
 		if a != nil {
-			if dataA, err = a.externalFile(); err != nil {
+			if dataA, err = (external{a}).file(); err != nil {
 				return err
 			}
 			d.SizeA = int64(len(dataA))
 		}
 		if b != nil {
-			if dataB, err = b.externalFile(); err != nil {
+			if dataB, err = (external{b}).file(); err != nil {
 				return err
 			}
 			d.SizeB = int64(len(dataB))
@@ -111,7 +111,7 @@ func (c *comparer) tensors() {
 			a = c.a.constants[b.Name]
 		}
 		if a == nil {
-			c.result.Tensors = append(c.result.Tensors, TensorChange{Name: b.Name, Presence: OnlyInB, B: b.state()})
+			c.result.Tensors = append(c.result.Tensors, TensorChange{Name: b.Name, Presence: OnlyInB, B: stateOf(b)})
 			continue
 		}
 		paired[a] = true
@@ -121,7 +121,7 @@ func (c *comparer) tensors() {
 	}
 	for _, a := range c.a.allConstants() {
 		if !paired[a] {
-			c.result.Tensors = append(c.result.Tensors, TensorChange{Name: a.Name, Presence: OnlyInA, A: a.state()})
+			c.result.Tensors = append(c.result.Tensors, TensorChange{Name: a.Name, Presence: OnlyInA, A: stateOf(a)})
 		}
 	}
 	c.namePaths()
@@ -142,14 +142,14 @@ func (c *comparer) namePaths() {
 	}
 }
 
-func (t *Tensor) state() *TensorState {
+func stateOf(t *Tensor) *TensorState {
 	return &TensorState{t.DType, t.Shape, t.Storage, t.File, t.Range, t.quantization != nil}
 }
 
 // tensor compares two tensors.
 func (c *comparer) tensor(a, b *Tensor) (change TensorChange, differs bool) {
 	found := c.inTensor[b]
-	change = TensorChange{Name: b.Name, Presence: InBoth, A: a.state(), B: b.state()}
+	change = TensorChange{Name: b.Name, Presence: InBoth, A: stateOf(a), B: stateOf(b)}
 	oneData := a.location == "" && b.location == "" || a.location == b.location && c.sameDataFile[a.location]
 	if len(found) == 0 && a.Storage == b.Storage && oneData {
 		return change, false // nothing in the file differs, nor beside it
@@ -213,11 +213,11 @@ func (change *TensorChange) values(a, b *Tensor) error {
 		return nil
 	}
 	if !floats {
-		dataA, err := a.read()
+		dataA, err := readBlock(a)
 		if err != nil {
 			return err
 		}
-		dataB, err := b.read()
+		dataB, err := readBlock(b)
 		if err != nil {
 			return err
 		}
@@ -225,11 +225,11 @@ func (change *TensorChange) values(a, b *Tensor) error {
 		change.ElementsChanged = countUnequal(a, dataA.bytes, dataB.bytes)
 		return nil
 	}
-	valueA, err := a.floats()
+	valueA, err := floatsOf(a)
 	if err != nil {
 		return err
 	}
-	valueB, err := b.floats()
+	valueB, err := floatsOf(b)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (d *draftData) add(m *Model, e Edits) error {
 	here, err := os.Stat(m.dir)
 	same := err == nil && os.SameFile(here, there)
 	for _, t := range references {
-		source, err := t.openExternal()
+		source, err := external{t}.open()
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (d *draftData) add(m *Model, e Edits) error {
 func (d *draftData) addFile(t *Tensor, source *os.File, same bool) error {
 	info, err := source.Stat()
 	if err != nil {
-		return t.externalError(err)
+		return external{t}.unreadable(err)
 	}
 	if read := t.model.files.read(t.location); read != nil && !sameState(read, info) {
 		return t.fail(fmt.Sprintf("its data file %q has changed since it was read", t.File), "run the command again")

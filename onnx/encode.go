@@ -4,12 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"unsafe"
-
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Rounded returns the values that the tensor gives back once x, in the order of
@@ -21,17 +16,20 @@ import (
 // range. A length other than [Tensor.Elements], or a tensor for which
 // [Tensor.HoldsFloats] does not hold, panics.
 func (t *Tensor) Rounded(x []float32) ([]float32, error) {
-	t.mustFit(x)
+	mustFit(t, x)
 	if t.quantization == nil {
-		return t.roundedTo(t.DType, x)
+		return encoder{t}.roundedTo(t.DType, x)
 	}
 	rounded := make([]float32, len(x))
-	err := t.roundToGrid(x, func(i int, _ int64, value float32) { rounded[i] = value })
+	err := encoder{t}.roundToGrid(x, func(i int, _ int64, value float32) { rounded[i] = value })
 	return rounded, err
 }
 
+// encoder turns new values into what a tensor stores.
+type encoder struct{ *Tensor }
+
 // roundedTo returns x rounded to a floating-point type.
-func (t *Tensor) roundedTo(d DType, x []float32) ([]float32, error) {
+func (t encoder) roundedTo(d DType, x []float32) ([]float32, error) {
 	narrow, widen := halves(d)
 	if narrow == nil {
 		return x, t.checkFinite(x)
@@ -47,7 +45,7 @@ func (t *Tensor) roundedTo(d DType, x []float32) ([]float32, error) {
 	return rounded, nil
 }
 
-func (t *Tensor) mustFit(x []float32) {
+func mustFit(t *Tensor, x []float32) {
 	if len(x) != t.elements || !t.HoldsFloats() {
 		panic(fmt.Sprintf("onnx: %d float32 values for tensor %q, which has %d elements of type %v", len(x), t.Name, t.elements, t.DType))
 	}
@@ -66,7 +64,7 @@ func halves(d DType) (narrow func(float32) (uint16, bool), widen func(uint16) fl
 
 func finite(x float32) bool { return x-x == 0 }
 
-func (t *Tensor) checkFinite(x []float32) error {
+func (t encoder) checkFinite(x []float32) error {
 	for i, v := range x {
 		if !finite(v) {
 			return t.unstorable(i, v)
@@ -76,7 +74,7 @@ func (t *Tensor) checkFinite(x []float32) error {
 }
 
 // unstorable is the error of a new value that the tensor cannot take.
-func (t *Tensor) unstorable(i int, v float32) error {
+func (t encoder) unstorable(i int, v float32) error {
 	index := make([]int, len(t.Shape))
 	for rest, axis := i, len(t.Shape)-1; axis >= 0; axis-- {
 		index[axis] = rest % t.Shape[axis]
@@ -91,8 +89,8 @@ func (t *Tensor) unstorable(i int, v float32) error {
 
 // encode returns x as the tensor's elements, little-endian and side by side. It
 // may be a view of x.
-func (t *Tensor) encode(x []float32) ([]byte, error) {
-	t.mustFit(x)
+func (t encoder) encode(x []float32) ([]byte, error) {
+	mustFit(t.Tensor, x)
 	if t.quantization != nil {
 		return t.encodeQuantized(x)
 	}
@@ -100,7 +98,7 @@ func (t *Tensor) encode(x []float32) ([]byte, error) {
 }
 
 // encodeAs returns x as elements of a floating-point type.
-func (t *Tensor) encodeAs(d DType, x []float32) ([]byte, error) {
+func (t encoder) encodeAs(d DType, x []float32) ([]byte, error) {
 	if d == Float && littleEndian {
 		return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x)), t.checkFinite(x)
 	}
@@ -123,91 +121,4 @@ func (t *Tensor) encodeAs(d DType, x []float32) ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// replace adds to s what stores x in the tensor, in the form that it has. Only
-// external data change their form: they become raw_data.
-func (t *Tensor) replace(s *wire.Splice, x []float32) error {
-	data, err := t.encode(x)
-	if err != nil {
-		return err
-	}
-	switch {
-	case t.location != "":
-		t.takeIn(s, data)
-	case t.layout == raw:
-		s.Payload(t.data[0], data)
-	case t.layout == fixed:
-		width := t.DType.Bits() / 8
-		for _, f := range t.data {
-			n := width * countFixed(f, width)
-			s.Payload(f, overlay(f, data[:n:n], width))
-			data = data[n:]
-		}
-	case t.layout == varint:
-		if _, err := t.read(); err != nil {
-			return err // the fields do not hold as many numbers as the shape says
-		}
-		for _, f := range t.data {
-			n, _ := f.Count()
-			size := n * max(t.DType.Bits()/8, 1)
-			t.replaceVarints(s, f, data[:size])
-			data = data[size:]
-		}
-	}
-	return nil
-}
-
-// overlay returns the payload of f with the elements of the given width in data
-// in place of its own.
-func overlay(f wire.Field, data []byte, width int) []byte {
-	stride := f.Stride(width)
-	if stride == width {
-		return data
-	}
-	payload := slices.Clone(f.Bytes()) // with the tags between the elements
-	for i := 0; i*width < len(data); i++ {
-		copy(payload[i*stride:], data[i*width:(i+1)*width])
-	}
-	return payload
-}
-
-// replaceVarints stores the numbers of data, halves or the integers of a
-// quantised weight, in f, packed or with tags as it is. Negative integers are
-// extended to 64 bits, as protobuf writes an int32; of types below eight bits a
-// number is a byte of elements.
-func (t *Tensor) replaceVarints(s *wire.Splice, f wire.Field, data []byte) {
-	width := max(t.DType.Bits()/8, 1)
-	extend := t.DType.signed() && t.DType.Bits() >= 8
-	var payload []byte
-	for i := 0; i < len(data); i += width {
-		if i > 0 && !f.Packed() {
-			payload = append(payload, f.Header()...)
-		}
-		var word [8]byte
-		copy(word[:], data[i:i+width])
-		v := binary.LittleEndian.Uint64(word[:])
-		if shift := 64 - 8*width; extend {
-			v = uint64(int64(v<<shift) >> shift)
-		}
-		payload = protowire.AppendVarint(payload, v)
-	}
-	s.Payload(f, payload)
-}
-
-// takeIn makes a tensor whose data are external, or in a field of their type,
-// one that has them in raw_data, where the file had the first field that led to
-// them.
-func (t *Tensor) takeIn(s *wire.Splice, data []byte) {
-	header := protowire.AppendVarint(protowire.AppendTag(nil, tensorRaw, protowire.BytesType), uint64(len(data)))
-	fields := [][]byte{header, data}
-	for f := range t.message.Fields() {
-		switch num := f.Number(); {
-		case num == tensorExternal, slices.Contains(t.data, f):
-			s.Fields(f, fields...)
-			fields = nil
-		case num == tensorLocation, num == tensorRaw: // an empty raw_data that came later would be the one that counts
-			s.Fields(f)
-		}
-	}
 }

@@ -16,9 +16,12 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
-// external completes a tensor whose data lie in another file. Whether that file
-// is there is [Tensor.CheckData]'s business.
-func (t *Tensor) external(message wire.Message) error {
+// external is a tensor whose data lie in another file.
+type external struct{ *Tensor }
+
+// complete reads from the TensorProto where the data lie. Whether the file is
+// there is [Tensor.CheckData]'s business.
+func (t external) complete(message wire.Message) error {
 	t.Storage, t.layout = StorageExternal, raw
 	where := entries(message, tensorExternal)
 	if t.location = where["location"]; t.location == "" {
@@ -56,21 +59,21 @@ type dataFiles struct {
 	infos  map[string]fs.FileInfo // of those in mapped, when they were mapped
 }
 
-// externalBytes returns the tensor's data in its external file.
-func (t *Tensor) externalBytes() ([]byte, error) {
-	data, err := t.externalFile()
+// bytes returns the tensor's data in its external file.
+func (t external) bytes() ([]byte, error) {
+	data, err := t.file()
 	if err != nil {
 		return nil, err
 	}
-	if err := t.checkExternalRange(int64(len(data))); err != nil {
+	if err := t.checkRange(int64(len(data))); err != nil {
 		return nil, err
 	}
 	end := t.Range.Offset + t.Range.Length
 	return data[t.Range.Offset:end:end], nil
 }
 
-// externalFile returns the whole of the external file, mapped.
-func (t *Tensor) externalFile() ([]byte, error) {
+// file returns the whole of the external file, mapped.
+func (t external) file() ([]byte, error) {
 	files := &t.model.files
 	files.mu.Lock()
 	defer files.mu.Unlock()
@@ -78,17 +81,17 @@ func (t *Tensor) externalFile() ([]byte, error) {
 	if ok {
 		return data, nil
 	}
-	f, err := t.openExternal()
+	f, err := t.open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, t.externalError(err)
+		return nil, t.unreadable(err)
 	}
 	if data, err = mapFile(f); err != nil {
-		return nil, t.externalError(err)
+		return nil, t.unreadable(err)
 	}
 	if files.mapped == nil {
 		files.mapped = map[string]mmap.MMap{}
@@ -100,24 +103,24 @@ func (t *Tensor) externalFile() ([]byte, error) {
 	return data, nil
 }
 
-// checkExternal looks at the file without mapping it.
-func (t *Tensor) checkExternal() error {
+// check looks at the file without mapping it.
+func (t external) check() error {
 	if data, ok := t.model.files.get(t.location); ok {
-		return t.checkExternalRange(int64(len(data)))
+		return t.checkRange(int64(len(data)))
 	}
-	f, err := t.openExternal()
+	f, err := t.open()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return t.externalError(err)
+		return t.unreadable(err)
 	}
-	return t.checkExternalRange(info.Size())
+	return t.checkRange(info.Size())
 }
 
-func (t *Tensor) checkExternalRange(size int64) error {
+func (t external) checkRange(size int64) error {
 	// Compared by subtraction: the sum of two numbers from the file may overflow.
 	if t.Range.Offset > size || t.Range.Length > size-t.Range.Offset {
 		e := t.fail(fmt.Sprintf("external data at byte %d, length %d, but the file has only %d bytes", t.Range.Offset, t.Range.Length, size), "the data file is cut short or belongs to another export: copy it again, or export the model again")
@@ -127,9 +130,9 @@ func (t *Tensor) checkExternalRange(size int64) error {
 	return nil
 }
 
-// openExternal opens the data file, which must be a regular file inside the
+// open opens the data file, which must be a regular file inside the
 // model's folder, also after links have been followed.
-func (t *Tensor) openExternal() (*os.File, error) {
+func (t external) open() (*os.File, error) {
 	if t.model.dir == "" {
 		return nil, t.fail(fmt.Sprintf("its data are in the file %q, and a model from memory has no folder to look in", t.location), "")
 	}
@@ -138,25 +141,25 @@ func (t *Tensor) openExternal() (*os.File, error) {
 	}
 	root, err := os.OpenRoot(t.model.dir)
 	if err != nil {
-		return nil, t.externalError(err)
+		return nil, t.unreadable(err)
 	}
 	defer root.Close()
 	// The kind is looked at before opening: opening a pipe would wait.
 	info, err := root.Stat(filepath.FromSlash(t.location))
 	if err != nil {
-		return nil, t.externalError(err)
+		return nil, t.unreadable(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, t.fail(fmt.Sprintf("its data file %q is not a regular file", t.location), "")
 	}
 	f, err := root.Open(filepath.FromSlash(t.location))
 	if err != nil {
-		return nil, t.externalError(err)
+		return nil, t.unreadable(err)
 	}
 	return f, nil
 }
 
-func (t *Tensor) externalError(err error) error {
+func (t external) unreadable(err error) error {
 	var e *FormatError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -84,7 +84,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 	}
 	for i := range weights {
 		w := &weights[i]
-		t, name := w.Tensor, w.Tensor.nameBefore()
+		t, name := w.Tensor, nameBefore(w.Tensor)
 		if _, computed := r.folded[name]; t.Node == nil && !computed && isParameterPath(name) {
 			w.Path, w.Source = name, FromTensor
 			r.given[w.Path]++
@@ -107,7 +107,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 		if w.Source == FromTensor {
 			continue
 		}
-		if origin := r.folded[w.Tensor.nameBefore()]; origin != "" {
+		if origin := r.folded[nameBefore(w.Tensor)]; origin != "" {
 			derived, source = origin, FromFolded
 			if len(w.Uses) == 1 {
 				w.Uses[0].Path = origin
@@ -119,7 +119,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 
 // nameBefore returns the tensor's name, of a quantised weight the one that the
 // tensor had before ONNX Runtime's quantiser appended to it.
-func (t *Tensor) nameBefore() string {
+func nameBefore(t *Tensor) string {
 	if t.quantization == nil {
 		return t.Name
 	}
@@ -372,7 +372,7 @@ func (r *recovery) constant(value string) (path string, exclusive bool) {
 	if t == nil || t.Node != nil {
 		return "", false
 	}
-	path = t.nameBefore()
+	path = nameBefore(t)
 	if origin, computed := r.folded[path]; computed {
 		path = origin
 	}

@@ -43,11 +43,11 @@ func patch(m *Model, e Edits) ([][]byte, error) {
 		if t.model != m {
 			panic(fmt.Sprintf("onnx: new values for tensor %q of another model", t.Name))
 		}
-		store := t.replace
+		store := rewrite{t, s}.replace
 		if e.Dequantize && t.quantization != nil {
-			store = t.dequantize
+			store = rewrite{t, s}.dequantize
 		}
-		if err := store(s, e.Weights[t]); err != nil {
+		if err := store(e.Weights[t]); err != nil {
 			return nil, err
 		}
 	}

@@ -3,11 +3,6 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Quantization says that an integer tensor is a stored weight: that nothing
@@ -122,8 +117,8 @@ func quantizationBy(m *Model, n *Node, i int, t *Tensor) *Quantization {
 	return q
 }
 
-// grid reads the scales and zero points of a quantised weight.
-func (t *Tensor) grid() (*Grid, error) {
+// gridOf reads the scales and zero points of a quantised weight.
+func gridOf(t *Tensor) (*Grid, error) {
 	q := t.quantization
 	g := &Grid{DType: t.DType, Float: q.DType, Axis: q.Axis, BlockSize: q.BlockSize}
 	var err error
@@ -139,12 +134,12 @@ func (t *Tensor) grid() (*Grid, error) {
 }
 
 // dequantized returns the values of a quantised weight.
-func (t *Tensor) dequantized() ([]float32, error) {
-	g, err := t.grid()
+func dequantized(t *Tensor) ([]float32, error) {
+	g, err := gridOf(t)
 	if err != nil {
 		return nil, err
 	}
-	b, err := t.read()
+	b, err := readBlock(t)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +155,8 @@ func (t *Tensor) dequantized() ([]float32, error) {
 // that the file gives back for it. A value beyond the grid takes the nearest end
 // of it, as with QuantizeLinear: that is no error, for whether the change is an
 // improvement is judged with the values as stored.
-func (t *Tensor) roundToGrid(x []float32, yield func(i int, q int64, value float32)) error {
-	g, err := t.grid()
+func (t encoder) roundToGrid(x []float32, yield func(i int, q int64, value float32)) error {
+	g, err := gridOf(t.Tensor)
 	if err != nil {
 		return err
 	}
@@ -179,7 +174,7 @@ func (t *Tensor) roundToGrid(x []float32, yield func(i int, q int64, value float
 }
 
 // encodeQuantized returns the q nearest to x, side by side as raw_data has them.
-func (t *Tensor) encodeQuantized(x []float32) ([]byte, error) {
+func (t encoder) encodeQuantized(x []float32) ([]byte, error) {
 	bits := t.DType.Bits()
 	b := make([]byte, t.DType.rawBytes(len(x)))
 	err := t.roundToGrid(x, func(i int, q int64, _ float32) {
@@ -204,70 +199,6 @@ func (t *Tensor) Dequantized(x []float32) ([]float32, error) {
 	if t.quantization == nil {
 		return t.Rounded(x)
 	}
-	t.mustFit(x)
-	return t.roundedTo(t.quantization.DType, x)
-}
-
-// dequantize adds to s what stores x in a quantised weight as floating-point
-// numbers, in raw_data, and makes the nodes that dequantised it an Identity each.
-// Names, shapes and the order of everything stay.
-func (t *Tensor) dequantize(s *wire.Splice, x []float32) error {
-	t.mustFit(x)
-	q := t.quantization
-	data, err := t.encodeAs(q.DType, x)
-	if err != nil {
-		return err
-	}
-	for _, n := range append(slices.Clone(q.Nodes), t.Node) {
-		if n != nil && n.inlined {
-			return t.fail(fmt.Sprintf("it cannot be stored as %v: %s stands in a function or a branch", q.DType, n.Label()), "store it quantised, without --dequantize")
-		}
-	}
-	t.takeIn(s, data)
-	for f := range t.message.Fields() {
-		if f.Number() == tensorDType {
-			s.Payload(f, protowire.AppendVarint(nil, uint64(q.DType)))
-		}
-	}
-	for _, n := range q.Nodes {
-		becomeIdentity(s, n)
-	}
-	t.redeclare(s)
-	return nil
-}
-
-// becomeIdentity makes a node an Identity of its first input.
-func becomeIdentity(s *wire.Splice, n *Node) {
-	inputs := 0
-	for f := range n.message.Fields() {
-		switch f.Number() {
-		case nodeOpType:
-			s.Payload(f, []byte("Identity"))
-		case nodeInput:
-			if inputs++; inputs > 1 {
-				s.Fields(f)
-			}
-		case nodeAttribute, nodeDomain:
-			s.Fields(f)
-		}
-	}
-}
-
-// redeclare gives the declarations of the tensor, as an input or a value, its
-// new type.
-func (t *Tensor) redeclare(s *wire.Splice) {
-	for f := range t.model.graph.Fields() {
-		if num := f.Number(); num != graphInput && num != graphValueInfo || string(f.Message().Bytes(valueName)) != t.Name {
-			continue
-		}
-		for of := range f.Message().Each(valueType) {
-			for tensor := range of.Each(typeTensor) {
-				for f := range tensor.Fields() {
-					if f.Number() == elemType {
-						s.Payload(f, protowire.AppendVarint(nil, uint64(t.quantization.DType)))
-					}
-				}
-			}
-		}
-	}
+	mustFit(t, x)
+	return encoder{t}.roundedTo(t.quantization.DType, x)
 }

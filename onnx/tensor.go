@@ -149,7 +149,6 @@ func (d *decoder) tensor(message wire.Message, node *Node, fallback string) (*Te
 	if !t.DType.known() {
 		return nil, t.fail(fmt.Sprintf("%v is not an element type that is known here", t.DType), "")
 	}
-	external := message.Uint(tensorLocation) == 1
 	var number protowire.Number
 	for f := range message.Fields() {
 		switch num := f.Number(); num {
@@ -190,17 +189,17 @@ func (d *decoder) tensor(message wire.Message, node *Node, fallback string) (*Te
 	if t.elements, ok = product(t.Shape); !ok {
 		return nil, t.fail(fmt.Sprintf("shape %v has more elements than can be counted", t.Shape), "")
 	}
-	if external {
+	if message.Uint(tensorLocation) == 1 {
 		if number != 0 {
 			return nil, t.fail("data are marked external but also in the model", "")
 		}
-		return t, t.external(message)
+		return t, external{t}.complete(message)
 	}
-	return t, t.inline(number)
+	return t, completeInline(t, number)
 }
 
-// inline completes a tensor whose data lie in the model and checks their size.
-func (t *Tensor) inline(number protowire.Number) error {
+// completeInline completes a tensor whose data lie in the model and checks their size.
+func completeInline(t *Tensor, number protowire.Number) error {
 	if number == 0 {
 		t.Storage = StorageNone
 		if t.elements > 0 {
@@ -218,7 +217,7 @@ func (t *Tensor) inline(number protowire.Number) error {
 		if len(t.data) == 1 {
 			t.Range.Offset, t.Range.Length = t.data[0].Range()
 		}
-		if err := t.checkLength(d.width); err != nil {
+		if err := checkLength(t, d.width); err != nil {
 			return err
 		}
 	}
@@ -230,7 +229,7 @@ func (t *Tensor) inline(number protowire.Number) error {
 
 // checkLength compares the size of inline data with the shape, as far as that
 // is possible without reading them. width is that of one fixed element.
-func (t *Tensor) checkLength(width int) error {
+func checkLength(t *Tensor, width int) error {
 	want := t.elements
 	if t.DType == Complex64 || t.DType == Complex128 {
 		want *= 2 // counted in real numbers, except in raw_data

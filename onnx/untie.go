@@ -76,7 +76,7 @@ func (u Use) equal(v Use) bool {
 // untie returns the file in which the readers read a copy of t.
 func untie(m *Model, t *Tensor, readers map[reader]bool) ([]byte, error) {
 	name := freeName(m, t.Name+copySuffix)
-	proto, err := t.rawProto(name)
+	proto, err := rawProto(t, name)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,8 @@ func untie(m *Model, t *Tensor, readers map[reader]bool) ([]byte, error) {
 
 // rawProto returns a TensorProto of the given name with the elements of t in
 // raw_data.
-func (t *Tensor) rawProto(name string) ([]byte, error) {
-	elements, err := t.read()
+func rawProto(t *Tensor, name string) ([]byte, error) {
+	elements, err := readBlock(t)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (t *Tensor) CheckData() error {
 	switch t.layout {
 	case raw:
 		if t.location != "" {
-			return t.checkExternal()
+			return external{t}.check()
 		}
 	case varint:
 		// An element takes one to ten bytes. The exact count comes with reading.
@@ -34,8 +34,8 @@ func (t *Tensor) CheckData() error {
 		for _, f := range t.data {
 			bytes += len(f.Bytes())
 		}
-		if bytes < t.words() {
-			return t.fail(fmt.Sprintf("shape %v needs %d numbers, %s has %d bytes", t.Shape, t.words(), t.Storage, bytes), "")
+		if bytes < words(t) {
+			return t.fail(fmt.Sprintf("shape %v needs %d numbers, %s has %d bytes", t.Shape, words(t), t.Storage, bytes), "")
 		}
 	}
 	return nil // the rest has been checked when the file was opened
@@ -43,7 +43,7 @@ func (t *Tensor) CheckData() error {
 
 // words returns the number of stored numbers: the elements, or, of types below
 // eight bits, the bytes that hold them.
-func (t *Tensor) words() int {
+func words(t *Tensor) int {
 	if b := t.DType.Bits(); b < 8 {
 		return t.DType.rawBytes(t.elements)
 	}
@@ -79,9 +79,9 @@ type block struct {
 	stride int
 }
 
-// read returns the data: a view of the file where they lie in one piece,
+// readBlock returns the data: a view of the file where they lie in one piece,
 // otherwise gathered into memory of their own.
-func (t *Tensor) read() (block, error) {
+func readBlock(t *Tensor) (block, error) {
 	if err := t.CheckData(); err != nil {
 		return block{}, err
 	}
@@ -89,7 +89,7 @@ func (t *Tensor) read() (block, error) {
 	switch t.layout {
 	case raw:
 		if t.location != "" {
-			data, err := t.externalBytes()
+			data, err := external{t}.bytes()
 			return block{data, width}, err
 		}
 		return block{t.data[0].Bytes(), width}, nil
@@ -106,15 +106,15 @@ func (t *Tensor) read() (block, error) {
 		}
 		return block{all, width}, nil
 	case varint:
-		return t.readVarints(width)
+		return readVarints(t, width)
 	}
 	return block{nil, width}, nil
 }
 
 // readVarints gathers int32_data, int64_data or uint64_data into numbers of
 // width bytes, and checks that each fits.
-func (t *Tensor) readVarints(width int) (block, error) {
-	all := make([]byte, 0, t.words()*width)
+func readVarints(t *Tensor, width int) (block, error) {
+	all := make([]byte, 0, words(t)*width)
 	n := 0
 	for _, f := range t.data {
 		if _, ok := f.Count(); !ok {
@@ -130,8 +130,8 @@ func (t *Tensor) readVarints(width int) (block, error) {
 			all = append(all, word[:width]...)
 		}
 	}
-	if n != t.words() {
-		return block{}, t.fail(fmt.Sprintf("shape %v needs %d numbers, %s has %d", t.Shape, t.words(), t.Storage, n), "")
+	if n != words(t) {
+		return block{}, t.fail(fmt.Sprintf("shape %v needs %d numbers, %s has %d", t.Shape, words(t), t.Storage, n), "")
 	}
 	return block{all, width}, nil
 }
@@ -157,12 +157,12 @@ func (d DType) holds(v uint64) bool {
 // nearest, beyond the range of float32 to an infinity.
 func (t *Tensor) Float32s() ([]float32, error) {
 	if t.quantization != nil {
-		return t.dequantized()
+		return dequantized(t)
 	}
 	if !t.DType.IsFloat() {
 		return nil, t.fail(fmt.Sprintf("%v elements, expected a floating-point type", t.DType), "")
 	}
-	b, err := t.read()
+	b, err := readBlock(t)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (t *Tensor) Float64s() ([]float64, error) {
 		}
 		return wide, nil
 	}
-	b, err := t.read()
+	b, err := readBlock(t)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +228,7 @@ func (t *Tensor) Int64s() ([]int64, error) {
 	if !t.DType.IsInteger() {
 		return nil, t.fail(fmt.Sprintf("%v elements, expected an integer type", t.DType), "")
 	}
-	b, err := t.read()
+	b, err := readBlock(t)
 	if err != nil {
 		return nil, err
 	}
@@ -267,14 +267,14 @@ func (b block) integer(d DType, i int) int64 {
 	return int64(v)
 }
 
-// floats returns the function that gives the elements of a tensor for which
+// floatsOf returns the function that gives the elements of a tensor for which
 // [Tensor.HoldsFloats] holds.
-func (t *Tensor) floats() (func(i int) float64, error) {
+func floatsOf(t *Tensor) (func(i int) float64, error) {
 	if t.quantization != nil {
-		x, err := t.dequantized()
+		x, err := dequantized(t)
 		return func(i int) float64 { return float64(x[i]) }, err
 	}
-	b, err := t.read()
+	b, err := readBlock(t)
 	return func(i int) float64 { return b.float(t.DType, i) }, err
 }
 
