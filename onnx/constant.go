@@ -34,7 +34,7 @@ func (c constantForm) count(f wire.Field) int {
 	case fixed:
 		return countFixed(f, 4)
 	case varint:
-		n, _ := f.Count() // readAttributes has checked it
+		n, _ := f.Run().Count() // readAttributes has checked it
 		return n
 	}
 	return 1

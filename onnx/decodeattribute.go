@@ -145,7 +145,7 @@ func (d nodeDecoder) checkPacked(n *Node, name string, attr wire.Message, field 
 		ok := true
 		switch field {
 		case attributeInts:
-			_, ok = f.Count()
+			_, ok = f.Run().Count()
 		case attributeFloats:
 			ok = !f.Packed() || len(f.Bytes())%4 == 0
 		}

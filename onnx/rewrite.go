@@ -40,7 +40,7 @@ func (t rewrite) replace(x []float32) error {
 			return err // the fields do not hold as many numbers as the shape says
 		}
 		for _, f := range t.data {
-			n, _ := f.Count()
+			n, _ := f.Run().Count()
 			size := n * max(t.DType.Bits()/8, 1)
 			t.replaceVarints(f, data[:size])
 			data = data[size:]
@@ -52,7 +52,7 @@ func (t rewrite) replace(x []float32) error {
 // overlay returns the payload of f with the elements of the given width in data
 // in place of its own.
 func overlay(f wire.Field, data []byte, width int) []byte {
-	stride := f.Stride(width)
+	stride := f.Run().Stride(width)
 	if stride == width {
 		return data
 	}

@@ -153,14 +153,14 @@ func (d *decoder) tensor(message wire.Message, node *Node, fallback string) (*Te
 	for f := range message.Fields() {
 		switch num := f.Number(); num {
 		case tensorDims:
-			n, ok := f.Count()
+			n, ok := f.Run().Count()
 			if !ok {
 				return nil, t.fail("dims are not a sequence of numbers", "")
 			}
 			if n > maxRank-len(t.Shape) {
 				return nil, t.fail(fmt.Sprintf("rank %d, at most %d is accepted", n+len(t.Shape), maxRank), "")
 			}
-			for v := range f.Uints() {
+			for v := range f.Run().Uints() {
 				if v > math.MaxInt64 || uint64(int(v)) != v {
 					return nil, t.fail(fmt.Sprintf("dimension %d has the size %d", len(t.Shape), int64(v)), "")
 				}
@@ -263,7 +263,7 @@ func checkLength(t *Tensor, width int) error {
 
 // countFixed returns the number of fixed-width elements in f.
 func countFixed(f wire.Field, width int) int {
-	stride := f.Stride(width)
+	stride := f.Run().Stride(width)
 	return (len(f.Bytes()) + stride - width) / stride
 }
 

@@ -60,7 +60,7 @@ func (t *Tensor) Mapped() bool {
 	case raw:
 		return true
 	case fixed:
-		return len(t.data) == 1 && t.data[0].Stride(4) == 4
+		return len(t.data) == 1 && t.data[0].Run().Stride(4) == 4
 	}
 	return false
 }
@@ -95,11 +95,11 @@ func readBlock(t *Tensor) (block, error) {
 		return block{t.data[0].Bytes(), width}, nil
 	case fixed:
 		if len(t.data) == 1 {
-			return block{t.data[0].Bytes(), t.data[0].Stride(width)}, nil
+			return block{t.data[0].Bytes(), t.data[0].Run().Stride(width)}, nil
 		}
 		all := make([]byte, 0, t.elements*width)
 		for _, f := range t.data {
-			b, stride := f.Bytes(), f.Stride(width)
+			b, stride := f.Bytes(), f.Run().Stride(width)
 			for i := range countFixed(f, width) {
 				all = append(all, b[i*stride:i*stride+width]...)
 			}
@@ -117,10 +117,10 @@ func readVarints(t *Tensor, width int) (block, error) {
 	all := make([]byte, 0, words(t)*width)
 	n := 0
 	for _, f := range t.data {
-		if _, ok := f.Count(); !ok {
+		if _, ok := f.Run().Count(); !ok {
 			return block{}, t.fail(fmt.Sprintf("%s is not a sequence of numbers", t.Storage), "")
 		}
-		for v := range f.Uints() {
+		for v := range f.Run().Uints() {
 			if !t.DType.holds(v) {
 				return block{}, t.fail(fmt.Sprintf("element %d of %s is %d, which %v cannot hold", n, t.Storage, int64(v), t.DType), "")
 			}

@@ -15,27 +15,20 @@ package onnxtest
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// Builder collects the parts of a model. Its parts are written in the order of
+// Builder collects the parts of a model. They are written in the order of
 // PyTorch's exporter: header, nodes, graph name, initializers, inputs, outputs,
 // operator sets, metadata.
 type Builder struct {
+	GraphProto
 	ir                int64
 	producer, version string
-	graphName         string
 	opsets            []opset
 	metadata          [][2]string
-	nodes             []*NodeRef
-	initializers      []*TensorProto
-	inputs, outputs   [][]byte
-	graphFields       []byte
 	modelFields       []byte
 }
 
@@ -51,7 +44,7 @@ func (o opset) encode() []byte {
 // New returns a builder of a model of IR version 10 that imports the given
 // version of the standard operators.
 func New(opsetVersion int64) *Builder {
-	return &Builder{ir: 10, producer: "onnxtest", graphName: "main_graph", opsets: []opset{{"", opsetVersion}}}
+	return &Builder{ir: 10, producer: "onnxtest", GraphProto: GraphProto{graphName: "main_graph"}, opsets: []opset{{"", opsetVersion}}}
 }
 
 // IR sets the IR version.
@@ -68,58 +61,6 @@ func (b *Builder) Domain(domain string, version int64) {
 // Metadata adds an entry to the model's metadata_props.
 func (b *Builder) Metadata(key, value string) {
 	b.metadata = append(b.metadata, [2]string{key, value})
-}
-
-// Input declares an input of the graph. A dimension is an int, or a string for
-// a symbolic one ("" leaves it unnamed).
-func (b *Builder) Input(name string, t onnx.DType, dims ...any) {
-	b.inputs = append(b.inputs, valueInfo(name, t, dims))
-}
-
-// Output declares an output of the graph, with dimensions as for Input.
-func (b *Builder) Output(name string, t onnx.DType, dims ...any) {
-	b.outputs = append(b.outputs, valueInfo(name, t, dims))
-}
-
-// Initializer adds a tensor in the form that it has.
-func (b *Builder) Initializer(t *TensorProto) { b.initializers = append(b.initializers, t) }
-
-// Float adds a FLOAT initializer as raw_data.
-func (b *Builder) Float(name string, shape []int, data []float32) {
-	b.Initializer(Tensor(name, onnx.Float, shape).Raw(float32Bytes(data)))
-}
-
-// Int64 adds an INT64 initializer as raw_data.
-func (b *Builder) Int64(name string, shape []int, data []int64) {
-	b.Initializer(Tensor(name, onnx.Int64, shape).Raw(int64Bytes(data)))
-}
-
-// Tensor adds an initializer of any type as raw_data, little-endian.
-func (b *Builder) Tensor(name string, t onnx.DType, shape []int, raw []byte) {
-	b.Initializer(Tensor(name, t, shape).Raw(raw))
-}
-
-// External adds an initializer whose data are length bytes at offset in the
-// file location. A negative offset or length is left out of the file.
-func (b *Builder) External(name string, t onnx.DType, shape []int, location string, offset, length int64) {
-	b.Initializer(Tensor(name, t, shape).External(location, offset, length))
-}
-
-// Constant adds a Constant node that holds t in its attribute value.
-func (b *Builder) Constant(output string, t *TensorProto) *NodeRef {
-	return b.Node("Constant", nil, []string{output}, TensorAttr("value", t))
-}
-
-// Node adds a node. "" in inputs and outputs is an absent operand.
-func (b *Builder) Node(op string, inputs, outputs []string, attrs ...Attr) *NodeRef {
-	n := &NodeRef{op: op, inputs: inputs, outputs: outputs, attrs: attrs}
-	b.nodes = append(b.nodes, n)
-	return n
-}
-
-// GraphField adds a field of bytes, such as a message, to the GraphProto.
-func (b *Builder) GraphField(num int, payload []byte) {
-	b.graphFields = appendBytes(b.graphFields, protowire.Number(num), payload)
 }
 
 // ModelField adds a field of bytes, such as a message, to the ModelProto.
@@ -156,20 +97,6 @@ func (b *Builder) Function(domain, name, overload string, inputs, outputs []stri
 	b.ModelField(25, f)
 }
 
-// GraphBytes returns the graph alone, for an attribute of a node.
-func (b *Builder) GraphBytes() []byte {
-	var buf bytes.Buffer
-	nodes, rest := b.graph()
-	buf.Write(nodes)
-	for _, t := range b.initializers {
-		if err := t.write(&buf, 5); err != nil {
-			panic(err) // a stream of the caller's that fails
-		}
-	}
-	buf.Write(rest)
-	return buf.Bytes()
-}
-
 // Bytes returns the file.
 func (b *Builder) Bytes() []byte {
 	var buf bytes.Buffer
@@ -177,21 +104,6 @@ func (b *Builder) Bytes() []byte {
 		panic(err) // a stream of the caller's that fails
 	}
 	return buf.Bytes()
-}
-
-// graph returns what stands before and behind the initializers.
-func (b *Builder) graph() (nodes, rest []byte) {
-	for _, n := range b.nodes {
-		nodes = appendBytes(nodes, 1, n.encode())
-	}
-	nodes = appendString(nodes, 2, b.graphName)
-	for _, v := range b.inputs {
-		rest = appendBytes(rest, 11, v)
-	}
-	for _, v := range b.outputs {
-		rest = appendBytes(rest, 12, v)
-	}
-	return nodes, append(rest, b.graphFields...)
 }
 
 // Write writes the file. Of the initializers' data it holds no copy.
@@ -225,26 +137,6 @@ func (b *Builder) Write(w io.Writer) error {
 	}
 	_, err := w.Write(append(tail, b.modelFields...))
 	return err
-}
-
-func valueInfo(name string, t onnx.DType, dims []any) []byte {
-	var shape []byte
-	for _, d := range dims {
-		var dim []byte
-		switch d := d.(type) {
-		case int:
-			dim = appendVarint(nil, 1, uint64(d))
-		case string:
-			if d != "" {
-				dim = appendString(nil, 2, d)
-			}
-		default:
-			panic(fmt.Sprintf("onnxtest: dimension %v of %q is a %T, expected int or string", d, name, d))
-		}
-		shape = appendBytes(shape, 1, dim)
-	}
-	tensor := appendBytes(appendVarint(nil, 1, uint64(t)), 2, shape)
-	return appendBytes(appendString(nil, 1, name), 2, appendBytes(nil, 1, tensor))
 }
 
 func entry(key, value string) []byte { return appendString(appendString(nil, 1, key), 2, value) }

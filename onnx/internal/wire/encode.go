@@ -14,7 +14,7 @@ func (m Message) encode(dst []byte) []byte {
 		num, typ, tagLen := f.tag()
 		dst = appendVarint(dst, protowire.EncodeTag(num, typ), tagLen)
 		if typ == protowire.BytesType {
-			dst = appendVarint(dst, uint64(f.size()), int(r.value-r.start)-tagLen)
+			dst = appendVarint(dst, uint64(size(f)), int(r.value-r.start)-tagLen)
 		}
 		if r.next > f.i+1 {
 			dst = f.Message().encode(dst)
@@ -27,7 +27,7 @@ func (m Message) encode(dst []byte) []byte {
 
 // size returns the length of the field's payload as Encode writes it: the sum
 // over its children where it is a message.
-func (f Field) size() int {
+func size(f Field) int {
 	r := f.record()
 	if r.next == f.i+1 {
 		return int(r.end - r.value)
@@ -35,7 +35,7 @@ func (f Field) size() int {
 	n := 0
 	for child := range f.Message().Fields() {
 		c := child.record()
-		n += int(c.value-c.start) + child.size()
+		n += int(c.value-c.start) + size(child)
 	}
 	return n
 }

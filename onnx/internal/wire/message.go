@@ -81,7 +81,9 @@ func (m Message) Uint(num protowire.Number) uint64 {
 	var v uint64
 	for f := range m.Fields() {
 		if f.Number() == num {
-			v = f.Uint()
+			v = 0
+			for v = range f.Run().Uints() { // the last counts, in a run too
+			}
 		}
 	}
 	return v
@@ -166,61 +168,53 @@ func (f Field) Message() Message {
 	return Message{ix: f.ix, first: f.i + 1, last: r.next, start: r.value, end: r.end, kind: lookup(f.parent, f.Number()).child}
 }
 
-// Uint returns the value of a varint field; of a run, its last element's, as
-// protobuf has it for a number that appears more than once.
-func (f Field) Uint() (v uint64) {
-	for v = range f.Uints() {
+// Run returns the field's content as numbers.
+func (f Field) Run() Run { return Run{f} }
+
+// Run is a field of a repeated number: packed elements, or those that have a tag
+// each.
+type Run struct{ f Field }
+
+// tagBytes is the length of what stands between two elements.
+func (r Run) tagBytes() int {
+	if _, typ, n := r.f.tag(); typ != protowire.BytesType {
+		return n
 	}
-	return v
+	return 0
 }
 
-// Uints returns the elements of a repeated varint field, packed or not.
-// Iteration stops at the first malformed element of a packed field, which
-// [Field.Count] then reports.
-func (f Field) Uints() iter.Seq[uint64] {
-	r := f.record()
-	_, typ, tagLen := f.tag()
-	if typ == protowire.BytesType {
-		tagLen = 0
-	}
+// Uints returns the elements, which are varints. Iteration stops at the first
+// malformed one of a packed field, which [Run.Count] then reports.
+func (r Run) Uints() iter.Seq[uint64] {
+	tag := r.tagBytes()
 	return func(yield func(uint64) bool) {
-		for b := f.ix.data[r.value:r.end]; len(b) > 0; {
+		for b := r.f.Bytes(); len(b) > 0; {
 			v, n := protowire.ConsumeVarint(b)
 			if n < 0 || !yield(v) {
 				return
 			}
 			b = b[n:]
-			b = b[min(tagLen, len(b)):]
+			b = b[min(tag, len(b)):]
 		}
 	}
 }
 
-// Count returns the number of elements of a repeated varint field, or false
-// where the bytes of a packed field are not a sequence of varints.
-func (f Field) Count() (int, bool) {
-	b := f.Bytes()
-	_, typ, tagLen := f.tag()
-	if typ == protowire.BytesType {
-		tagLen = 0
-	}
+// Count returns the number of elements, which are varints, or false where the
+// bytes of a packed field are not a sequence of them.
+func (r Run) Count() (int, bool) {
+	tag := r.tagBytes()
 	n := 0
-	for len(b) > 0 {
+	for b := r.f.Bytes(); len(b) > 0; n++ {
 		_, w := protowire.ConsumeVarint(b)
 		if w < 0 {
 			return n, false
 		}
 		b = b[w:]
-		b = b[min(tagLen, len(b)):]
-		n++
+		b = b[min(tag, len(b)):]
 	}
 	return n, true
 }
 
-// Stride returns the distance in bytes between the elements of a repeated
-// fixed-width number of the given width: the width itself where it is packed.
-func (f Field) Stride(width int) int {
-	if _, typ, tagLen := f.tag(); typ != protowire.BytesType {
-		return tagLen + width
-	}
-	return width
-}
+// Stride returns the distance in bytes between elements that have the given
+// width: the width itself where they are packed.
+func (r Run) Stride(width int) int { return r.tagBytes() + width }

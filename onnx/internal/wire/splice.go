@@ -143,7 +143,7 @@ func (w *writer) message(m Message, key int64) int {
 			w.pieces = append(w.pieces, nil)
 			body := w.message(f.Message(), int64(f.i))
 			w.flush()
-			w.pieces[place] = f.header(body)
+			w.pieces[place] = header(f, body)
 			n += len(w.pieces[place]) + body
 		default:
 			n += w.old(r.start, r.end)
@@ -174,11 +174,11 @@ func (w *writer) header(f Field, n int) int {
 	if !f.Packed() || uint32(n) == r.end-r.value {
 		return w.old(r.start, r.value)
 	}
-	return w.new(f.header(n))
+	return w.new(header(f, n))
 }
 
 // header returns the tag of f, a field with a length, and the length n.
-func (f Field) header(n int) []byte {
+func header(f Field, n int) []byte {
 	r := f.record()
 	_, _, tagLen := f.tag()
 	width := int(r.value-r.start) - tagLen

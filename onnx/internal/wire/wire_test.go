@@ -81,18 +81,18 @@ func TestFields(t *testing.T) {
 				}
 				switch {
 				case f.Number() == 4 && f.Packed():
-					if f.Stride(4) != 4 || length != 8 {
-						t.Errorf("packed float_data: stride %d, %d bytes", f.Stride(4), length)
+					if f.Run().Stride(4) != 4 || length != 8 {
+						t.Errorf("packed float_data: stride %d, %d bytes", f.Run().Stride(4), length)
 					}
 				case f.Number() == 4:
-					if f.Stride(4) != 5 || length != 14 {
-						t.Errorf("unpacked float_data: stride %d, %d bytes", f.Stride(4), length)
+					if f.Run().Stride(4) != 5 || length != 14 {
+						t.Errorf("unpacked float_data: stride %d, %d bytes", f.Run().Stride(4), length)
 					}
 				case f.Number() == 7:
-					if got := slices.Collect(f.Uints()); !slices.Equal(got, []uint64{1<<64 - 1, 1}) {
+					if got := slices.Collect(f.Run().Uints()); !slices.Equal(got, []uint64{1<<64 - 1, 1}) {
 						t.Errorf("int64_data %v", got)
 					}
-					if n, ok := f.Count(); n != 2 || !ok {
+					if n, ok := f.Run().Count(); n != 2 || !ok {
 						t.Errorf("int64_data has %d elements, %v", n, ok)
 					}
 				}
