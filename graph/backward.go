@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
@@ -32,21 +33,13 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 		}
 		return r.evaluate(ctx, loss, from, in, labels, invT, losses, nil)
 	}
-	last := len(b.chain) - 1
-	activations := make([][]float32, len(b.chain))
-	activations[0] = in
-	for i, k := range b.chain[:last] {
-		// Every span's input is kept, so that its inside can be recomputed.
-		if b.kept[i] == nil {
-			b.kept[i] = make([]float32, r.Batch()*r.NeckElements(k.to))
-		}
-		activations[i+1] = b.kept[i][:len(labels)*r.NeckElements(k.to)]
-		if err := r.Advance(ctx, k.from, k.to, activations[i], activations[i+1]); err != nil {
-			return err
-		}
+	activations, err := r.spanInputs(ctx, b, in, len(labels))
+	if err != nil {
+		return err
 	}
 	partial := b.partialGradients()
-	var cotangent []float32
+	cotangent := r.lossCotangent(len(labels))
+	last := len(b.chain) - 1
 	for i := last; i >= b.lowest; i-- {
 		s, err := r.compiled(b, i)
 		if err != nil {
@@ -55,29 +48,9 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 		r.bind(s, b.chain[i].from, activations[i])
 		if i == last {
 			r.bindLabels(s, labels, invT)
-			cotangent = r.ones
-			for j := range cotangent {
-				cotangent[j] = 0
-				if j < len(labels) {
-					cotangent[j] = 1
-				}
-			}
 		}
 		s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: cotangent})
-		err = r.machine.Run(ctx, s.plan, func(node *gorgonia.Node, a op.Array) error {
-			g := op.Elem[float32](a)
-			for _, w := range s.gradients[node] {
-				hand := sink
-				if p := partial[w]; p != nil {
-					hand = p.collect(sink)
-				}
-				if err := hand(w, g); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := r.machine.Run(ctx, s.plan, s.handOut(partial, sink)); err != nil {
 			return err
 		}
 		if i == last && losses != nil {
@@ -92,6 +65,51 @@ func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []fl
 		}
 	}
 	return nil
+}
+
+// spanInputs computes what each span of a pass begins at, from what the first
+// one does. All of it is kept, so that the inside of any span can be recomputed.
+func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in []float32, examples int) ([][]float32, error) {
+	activations := make([][]float32, len(b.chain))
+	activations[0] = in
+	for i, k := range b.chain[:len(b.chain)-1] {
+		if b.kept[i] == nil {
+			b.kept[i] = make([]float32, r.Batch()*r.NeckElements(k.to))
+		}
+		activations[i+1] = b.kept[i][:examples*r.NeckElements(k.to)]
+		if err := r.Advance(ctx, k.from, k.to, activations[i], activations[i+1]); err != nil {
+			return nil, err
+		}
+	}
+	return activations, nil
+}
+
+// lossCotangent is that of a batch's losses: 1 for the examples, 0 for what fills
+// a partial batch up.
+func (r *Runner) lossCotangent(examples int) []float32 {
+	clear(r.ones)
+	for i := range examples {
+		r.ones[i] = 1
+	}
+	return r.ones
+}
+
+// handOut returns the sink of a run that gives the weights' gradients to sink,
+// those of several spans once they are summed.
+func (s *span) handOut(partial map[int]*partialGradient, sink func(weight int, g []float32) error) exec.Sink {
+	return func(node *gorgonia.Node, a op.Array) error {
+		g := op.Elem[float32](a)
+		for _, w := range s.gradients[node] {
+			hand := sink
+			if p := partial[w]; p != nil {
+				hand = p.collect(sink)
+			}
+			if err := hand(w, g); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // backwardPass is a backward pass as it was cut: its spans, from the bottom up. It

@@ -2,14 +2,14 @@
 // can be run, cut and differentiated.
 //
 // [Build] binds the batch size, so that every shape is known; lowers each node
-// to Ops (package op), computing on the way whatever depends on neither the
-// image nor a weight; drops what the logits do not depend on; replaces known
-// patterns by fused Ops; and finds the necks, the values that every path from
-// the image to the logits passes through. What lies between two adjacent necks
-// is a stage: it has one input, one output and some weights. [Network.Layers]
-// groups the weights into layers, and a [Runner] computes spans of stages:
-// activations, losses and gradients. The loss is the cross-entropy, or for
-// training one of its surrogates ([Loss]).
+// (package lowering) to Ops (package op), computing on the way whatever depends
+// on neither the image nor a weight; drops what the logits do not depend on;
+// replaces known patterns by fused Ops; and finds the necks, the values that
+// every path from the image to the logits passes through. What lies between two
+// adjacent necks is a stage: it has one input, one output and some weights.
+// [Network.Layers] groups the weights into layers, and a [Runner] computes spans
+// of stages: activations, losses and gradients. The loss is the cross-entropy,
+// or for training one of its surrogates ([Loss]).
 //
 // The package knows nothing of data sets or verdicts.
 package graph

@@ -191,7 +191,7 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 	for _, name := range node.Inputs {
 		touchesImage = touchesImage || l.raw[l.values[name]]
 	}
-	preprocesses := touchesImage && isPointwise(node)
+	preprocesses := touchesImage && canPreprocess(node)
 	in := make([]*op.Value, len(node.Inputs))
 	for i, name := range node.Inputs {
 		if name == "" {
@@ -229,9 +229,9 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 	return nil
 }
 
-// isPointwise reports whether a node at the image is preprocessing: arithmetic
-// with constants, casts and changes of layout.
-func isPointwise(n *onnx.Node) bool {
+// canPreprocess reports whether a node that reads the image may be preprocessing:
+// arithmetic, casts and changes of layout.
+func canPreprocess(n *onnx.Node) bool {
 	switch n.OpType {
 	case "Sub", "Add", "Mul", "Div", "Cast", "Transpose", "Identity", "Clip", "Reciprocal", "Sqrt":
 		return n.Domain == ""

@@ -110,15 +110,23 @@ func (l *inliner) free(name string, s *scope) string {
 	}
 	free := name
 	if l.taken[name] {
-		i := max(2, l.next[name])
-		for l.taken[name+"_"+strconv.Itoa(i)] {
-			i++
-		}
-		free, l.next[name] = name+"_"+strconv.Itoa(i), i+1
+		var i int
+		free, i = numbered(name, max(2, l.next[name]), l.taken)
+		l.next[name] = i + 1
 	}
 	l.taken[free] = true
 	l.names += len(free)
 	return free
+}
+
+// numbered returns name with the first number from i on that makes it one that is
+// not taken, and the number.
+func numbered(name string, i int, taken map[string]bool) (string, int) {
+	for ; ; i++ {
+		if free := name + "_" + strconv.Itoa(i); !taken[free] {
+			return free, i
+		}
+	}
 }
 
 // valueNames returns the names of all values of the graph itself.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -167,9 +166,8 @@ func freeName(m *Model, name string) string {
 			}
 		}
 	}
-	free := name
-	for i := 2; taken[free]; i++ {
-		free = name + "_" + strconv.Itoa(i)
+	if taken[name] {
+		name, _ = numbered(name, 2, taken)
 	}
-	return free
+	return name
 }

@@ -44,7 +44,7 @@ func (o opset) encode() []byte {
 // New returns a builder of a model of IR version 10 that imports the given
 // version of the standard operators.
 func New(opsetVersion int64) *Builder {
-	return &Builder{ir: 10, producer: "onnxtest", GraphProto: GraphProto{graphName: "main_graph"}, opsets: []opset{{"", opsetVersion}}}
+	return &Builder{ir: 10, producer: "onnxtest", GraphProto: GraphProto{name: "main_graph"}, opsets: []opset{{"", opsetVersion}}}
 }
 
 // IR sets the IR version.

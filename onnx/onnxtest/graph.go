@@ -1,16 +1,3 @@
-// Package onnxtest writes ONNX files for tests and for generated fixtures:
-// small models in every form that a file may have, malformed ones too, and
-// large ones without holding them in memory.
-//
-//	b := onnxtest.New(20)
-//	b.Input("x", onnx.Float, "batch", 4)
-//	b.Float("w", []int{4, 3}, weights)
-//	b.Node("MatMul", []string{"x", "w"}, []string{"y"})
-//	b.Output("y", onnx.Float, "batch", 3)
-//	model, err := onnx.Parse(b.Bytes(), "")
-//
-// Nothing is checked: what is written is what was asked for. Misuse, such as a
-// dimension that is neither an int nor a string, panics.
 package onnxtest
 
 import (
@@ -24,11 +11,11 @@ import (
 
 // GraphProto collects the parts of a graph.
 type GraphProto struct {
-	graphName       string
+	name            string
 	nodes           []*NodeRef
 	initializers    []*TensorProto
 	inputs, outputs [][]byte
-	graphFields     []byte
+	fields          []byte
 }
 
 // Input declares an input of the graph. A dimension is an int, or a string for
@@ -80,7 +67,7 @@ func (g *GraphProto) Node(op string, inputs, outputs []string, attrs ...Attr) *N
 
 // GraphField adds a field of bytes, such as a message, to the GraphProto.
 func (g *GraphProto) GraphField(num int, payload []byte) {
-	g.graphFields = appendBytes(g.graphFields, protowire.Number(num), payload)
+	g.fields = appendBytes(g.fields, protowire.Number(num), payload)
 }
 
 // GraphBytes returns the graph alone, for an attribute of a node.
@@ -102,14 +89,14 @@ func (g *GraphProto) graph() (nodes, rest []byte) {
 	for _, n := range g.nodes {
 		nodes = appendBytes(nodes, 1, n.encode())
 	}
-	nodes = appendString(nodes, 2, g.graphName)
+	nodes = appendString(nodes, 2, g.name)
 	for _, v := range g.inputs {
 		rest = appendBytes(rest, 11, v)
 	}
 	for _, v := range g.outputs {
 		rest = appendBytes(rest, 12, v)
 	}
-	return nodes, append(rest, g.graphFields...)
+	return nodes, append(rest, g.fields...)
 }
 
 func valueInfo(name string, t onnx.DType, dims []any) []byte {
