@@ -19,36 +19,15 @@ func (f *fuser) fuseAttention(s *op.Step) {
 	if _, ok := s.Op.(op.MatMul); !ok || !plainProduct(s) || s.In[0].Step == nil {
 		return
 	}
-	weights := s.In[0]
-	softmax, ok := weights.Step.Op.(op.Softmax)
-	if !ok || softmax.Axis != weights.Type.Rank()-1 || !f.once(weights) {
-		return
-	}
-	scale := 1.0
-	scores := weights.Step.In[0]
-	for scores.Step != nil && f.once(scores) {
-		x, c, ok := isScale(scores.Step)
-		if !ok {
-			break
-		}
-		scale *= c
-		scores = x
-	}
-	if scores.Step == nil || !f.once(scores) {
-		return
-	}
-	product, ok := scores.Step.Op.(op.MatMul)
-	if !ok || product.TransA {
-		return
-	}
-	if product.Alpha != 0 {
-		scale *= product.Alpha
-	}
-	q, ok := f.operand(scores.Step.In[0], false)
+	product, scale, ok := f.scaledProduct(s.In[0])
 	if !ok {
 		return
 	}
-	k, ok := f.operand(scores.Step.In[1], !product.TransB)
+	q, ok := f.operand(product.In[0], false)
+	if !ok {
+		return
+	}
+	k, ok := f.operand(product.In[1], !product.Op.(op.MatMul).TransB)
 	if !ok {
 		return
 	}
@@ -92,6 +71,36 @@ func (f *fuser) fuseAttention(s *op.Step) {
 	out = f.emit(op.Reshape{Shape: []int{images, q.tokens, heads, q.width}}, out)
 	out = f.emit(op.Transpose{Perm: []int{0, 2, 1, 3}}, out)
 	f.replace(s.Out, op.Reshape{Shape: shape}, out)
+}
+
+// scaledProduct follows weights = softmax(scale·product) back to the product, of
+// query and key, through what nothing else reads.
+func (f *fuser) scaledProduct(weights *op.Value) (product *op.Step, scale float64, ok bool) {
+	softmax, ok := weights.Step.Op.(op.Softmax)
+	if !ok || softmax.Axis != weights.Type.Rank()-1 || !f.once(weights) {
+		return nil, 0, false
+	}
+	scale = 1
+	scores := weights.Step.In[0]
+	for scores.Step != nil && f.once(scores) {
+		x, c, ok := isScale(scores.Step)
+		if !ok {
+			break
+		}
+		scale *= c
+		scores = x
+	}
+	if scores.Step == nil || !f.once(scores) {
+		return nil, 0, false
+	}
+	o, ok := scores.Step.Op.(op.MatMul)
+	if !ok || o.TransA {
+		return nil, 0, false
+	}
+	if o.Alpha != 0 {
+		scale *= o.Alpha
+	}
+	return scores.Step, scale, true
 }
 
 func plainProduct(s *op.Step) bool {

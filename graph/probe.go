@@ -42,36 +42,22 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 	if len(in)%size != 0 || count == 0 {
 		return nil, fmt.Errorf("%d values are not a whole number of inputs of %d", len(in), size)
 	}
-	known := labels
-	if labels == nil {
-		known = make([]int, count)
-	}
-	logits := make([]float32, count*n.Classes)
-	losses := make([]float64, count)
-	sums := make([][]float32, len(n.Weights))
-	want := make([]int, len(n.Weights))
-	for i := range want {
-		want[i] = i
-	}
+	logits, losses := make([]float32, count*n.Classes), make([]float64, count)
+	sums := make([][]float32, len(n.Weights)) // of the examples' gradients
 	for lo := 0; lo < count; lo += r.Batch() {
 		hi := min(lo+r.Batch(), count)
 		batch := in[lo*size : hi*size]
-		if err := r.Evaluate(ctx, 0, batch, known[lo:hi], 1, losses[lo:hi], logits[lo*n.Classes:hi*n.Classes]); err != nil {
+		known := make([]int, hi-lo)
+		if labels != nil {
+			known = labels[lo:hi]
+		}
+		if err := r.Evaluate(ctx, 0, batch, known, 1, losses[lo:hi], logits[lo*n.Classes:hi*n.Classes]); err != nil {
 			return nil, err
 		}
 		if labels == nil {
 			continue
 		}
-		err := r.Gradients(ctx, 0, batch, labels[lo:hi], 1, want, func(w int, g []float32) error {
-			if sums[w] == nil {
-				sums[w] = make([]float32, len(g))
-			}
-			for i, x := range g {
-				sums[w][i] += x
-			}
-			return nil
-		})
-		if err != nil {
+		if err := r.addGradients(ctx, batch, known, sums); err != nil {
 			return nil, err
 		}
 	}
@@ -88,30 +74,52 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 	for _, l := range losses {
 		p.Loss += l / float64(count)
 	}
-	squares := make([]float64, len(n.Weights))
-	for i := range n.Weights {
-		g := GradientNorms{Weight: i}
-		w := r.Weight(i)
+	p.Weights, p.Layers = r.gradientNorms(sums, count)
+	return p, nil
+}
+
+// addGradients adds the gradients of the sum of the examples' losses to sums, by
+// weight.
+func (r *Runner) addGradients(ctx context.Context, in []float32, labels []int, sums [][]float32) error {
+	want := make([]int, len(sums))
+	for i := range want {
+		want[i] = i
+	}
+	return r.Gradients(ctx, 0, in, labels, 1, want, func(w int, g []float32) error {
+		if sums[w] == nil {
+			sums[w] = make([]float32, len(g))
+		}
+		for i, x := range g {
+			sums[w][i] += x
+		}
+		return nil
+	})
+}
+
+// gradientNorms returns the figures of every weight and block, from the sums of
+// the gradients of so many examples; nil is a gradient of zero.
+func (r *Runner) gradientNorms(sums [][]float32, examples int) (weights []GradientNorms, layers []LayerGradient) {
+	squares := make([]float64, len(sums)) // ‖g‖²
+	for i, sum := range sums {
 		var ww, gw float64
-		for j, x := range w {
+		for j, x := range r.Weight(i) {
 			ww += float64(x) * float64(x)
-			if sums[i] != nil {
-				d := float64(sums[i][j]) / float64(count)
+			if sum != nil {
+				d := float64(sum[j]) / float64(examples)
 				squares[i] += d * d
 				gw += d * float64(x)
 			}
 		}
-		g.WNorm, g.GNorm, g.GDotW = math.Sqrt(ww), math.Sqrt(squares[i]), gw
-		p.Weights = append(p.Weights, g)
+		weights = append(weights, GradientNorms{Weight: i, WNorm: math.Sqrt(ww), GNorm: math.Sqrt(squares[i]), GDotW: gw})
 	}
-	for _, l := range n.Layers(ByBlock) {
-		var sum float64
+	for _, l := range r.network.Layers(ByBlock) {
+		var square float64
 		for _, w := range l.Weights {
-			sum += squares[w]
+			square += squares[w]
 		}
-		p.Layers = append(p.Layers, LayerGradient{l.Name, math.Sqrt(sum)})
+		layers = append(layers, LayerGradient{l.Name, math.Sqrt(square)})
 	}
-	return p, nil
+	return weights, layers
 }
 
 // softmax in float64.
