@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // startStep returns a trainer before its first step, with the model reading the
@@ -170,7 +170,7 @@ func (m *bowl) Gradients(context.Context, int, []float32, []int, float64, []int,
 	panic("not called by a treatment")
 }
 
-func (m *bowl) LossGradients(ctx context.Context, _ graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+func (m *bowl) LossGradients(ctx context.Context, _ metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	if err := m.Evaluate(ctx, from, in, labels, invT, losses, nil); err != nil {
 		return err
 	}

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // crossEntropy is the loss of everything but the update's gradient.
-var crossEntropy graph.Loss
+var crossEntropy metric.Loss
 
 // trainer is the state of one treatment.
 type trainer struct {
@@ -244,7 +243,7 @@ func (t *trainer) step(ctx context.Context, number int, batch []int) (loss float
 // entries of the training set, and returns the mean loss. keep, if not nil, is
 // given the entries at the neck below the group, a batch at a time; done counts
 // those before. A loss that is not finite is a divergence.
-func (t *trainer) gradient(ctx context.Context, loss graph.Loss, of *group, sums [][]float32, entries []int, keep func(in []float32, labels []int, done int)) (mean float64, err error) {
+func (t *trainer) gradient(ctx context.Context, loss metric.Loss, of *group, sums [][]float32, entries []int, keep func(in []float32, labels []int, done int)) (mean float64, err error) {
 	clearAll(sums)
 	add := accumulate(of, sums)
 	total := 0.0

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -147,7 +146,7 @@ func trial(t *testing.T) *Fix {
 	f := written(t)
 	f.Output, f.Trial = nil, true
 	f.Treatment = treatmentOf(t, "pof", namedLayers("head"), namedLayers("embed", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5"))
-	loss, err := graph.ParseLoss("smooth:0.3")
+	loss, err := metric.ParseLoss("smooth:0.3")
 	if err != nil {
 		t.Fatal(err)
 	}
