@@ -60,8 +60,8 @@ type Options struct {
 	WeightDecay  float64 // coupled, on every tensor that is updated
 	Schedule     Schedule
 	Loss         metric.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax     float64    // Search: γ is uniform in [0, GammaMax)
-	Rho          float64    // Ascent: the length of the displacement
+	GammaMax     float64     // Search: γ is uniform in [0, GammaMax)
+	Rho          float64     // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int

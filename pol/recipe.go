@@ -120,8 +120,8 @@ func largest(layers []diag.LayerResult, c Choice) string {
 		switch {
 		case c == LargestKappa && l.Kappa != nil:
 			figure = *l.Kappa
-		case c == LargestTransfer && l.Transfer != nil && l.Transfer.CI95[0] > 0:
-			figure = l.Transfer.DeltaLoss
+		case c == LargestTransfer && l.Transfer != nil && l.Transfer.Gain.CI95[0] > 0:
+			figure = l.Transfer.Gain.Mean
 		}
 		if figure > top {
 			name, top = l.Name, figure

@@ -18,7 +18,8 @@ import (
 
 // estimate is a mean with its interval.
 func estimate(mean, se float64) *metric.Estimate {
-	return &metric.Estimate{Mean: mean, SE: se, CI95: metric.Interval(mean, se)}
+	e := metric.NormalEstimate(mean, se)
+	return &e
 }
 
 func treatmentData() TreatmentData {

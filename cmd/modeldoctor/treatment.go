@@ -338,7 +338,7 @@ func (t *treatment) diagnosis(ctx context.Context, bar *progress) (*diag.Report,
 		}
 		figures := report.TreatedLayer{Kappa: l.Kappa}
 		if l.Transfer != nil {
-			figures.DeltaLoss, figures.SE = &l.Transfer.DeltaLoss, &l.Transfer.SE
+			figures.DeltaLoss, figures.SE = &l.Transfer.Gain.Mean, &l.Transfer.Gain.SE
 		}
 		t.figures[spelled(t.network, t.granularity, layers[k]).Name] = figures
 	}
