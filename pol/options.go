@@ -38,7 +38,7 @@ const (
 	Constant Schedule = "constant"
 )
 
-// Defaults of the method (METHOD §6), for fields of [Options] that are zero.
+// The hyperparameters of the method (METHOD §6), which [DefaultOptions] gives.
 const (
 	DefaultRate         = 0.05
 	DefaultBatch        = 128
