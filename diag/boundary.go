@@ -26,13 +26,13 @@ type boundary struct {
 	in, out  []float32 // one batch, grown as needed
 }
 
-// newBoundary returns the boundary at neck 0. necks are those that it will be
-// advanced to; budget is in bytes, 0 for no limit.
-func newBoundary(m Model, v Examples, order, necks []int, budget int64, tempDir string) *boundary {
+// newBoundary returns the boundary at neck 0. It will be advanced to the necks of
+// layers; budget is in bytes, 0 for no limit.
+func newBoundary(m Model, v Examples, order []int, layers []Layer, budget int64, tempDir string) *boundary {
 	images, largest := m.NeckElements(0), 0
-	for _, k := range necks {
-		if k > 0 {
-			largest = max(largest, m.NeckElements(k))
+	for _, l := range layers {
+		if l.Neck > 0 {
+			largest = max(largest, m.NeckElements(l.Neck))
 		}
 	}
 	fits := func(elements int) bool {

@@ -97,16 +97,17 @@ type findings struct {
 // examine measures the model and its layers. With an error it returns what was
 // measured before.
 func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Options) (found findings, err error) {
-	for _, l := range layers {
-		found.layers = append(found.layers, unmeasured(l))
+	found.layers = make([]LayerResult, len(layers))
+	for i, l := range layers {
+		found.layers[i] = unmeasured(l)
 	}
 	visits := measurable(layers)
-	visited, necks := make([]Layer, len(visits)), make([]int, len(visits))
+	visited := make([]Layer, len(visits))
 	for i, k := range visits {
-		visited[i], necks[i] = layers[k], layers[k].Neck
+		visited[i] = layers[k]
 	}
 	f := newFolds(labelsOf(v))
-	boundary := newBoundary(m, v, f.order, necks, halfOf(opt.Memory), opt.TempDir)
+	boundary := newBoundary(m, v, f.order, visited, halfOf(opt.Memory), opt.TempDir)
 	defer func() { err = errors.Join(err, boundary.close()) }()
 	gradientBudget := int64(math.MaxInt64)
 	if opt.Memory > 0 {
@@ -136,7 +137,6 @@ func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Optio
 		}
 		return found, nil
 	}
-	temperature := measureTemperature(logits, f.middle())
 	start := b.losses
 	if opt.Calibrated {
 		t, ok := logits.FitTemperature()
@@ -147,7 +147,7 @@ func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Optio
 		e.invT = 1 / t
 		start = logits.Losses(e.invT)
 	}
-	found.metrics = b.metrics(temperature, metric.Mean(start))
+	found.metrics = b.metrics(measureTemperature(logits, f.middle()), metric.Mean(start))
 
 	measurer := &measurer{evaluator: e, costs: costs, start: start, direction: opt.Direction, steps: opt.DescentSteps}
 	for _, group := range groups {

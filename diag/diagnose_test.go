@@ -23,7 +23,7 @@ func diagnose(t *testing.T, m Model, v Examples, layers []Layer, opt Options) *R
 	return r
 }
 
-// TestQuadratic checks METHOD's closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
+// TestQuadratic checks the closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
 func TestQuadratic(t *testing.T) {
 	const h, precision = 3.0, 1e-6
 	m := &quadratic{newWeightTable([]float32{1, -2, 0.5}, []float32{0.25, 0.75}), h}
@@ -60,7 +60,7 @@ func TestQuadratic(t *testing.T) {
 	}
 }
 
-// TestPerceptron compares with a slow implementation of METHOD §2.
+// TestPerceptron compares with a slow implementation of the definitions.
 func TestPerceptron(t *testing.T) {
 	m, layers, v := newPerceptron(90)
 	for _, opt := range []Options{

@@ -39,13 +39,13 @@ func TestRules(t *testing.T) {
 		want   []Violation // without messages
 	}{
 		{"healthy", func(*Report, *baseline, *Options) {}, nil},
-		{"sure gain", func(r *Report, _ *baseline, _ *Options) {
+		{"significant gain", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelError, Layer: "block"}}},
-		{"sure gain but for the number of layers", func(r *Report, _ *baseline, _ *Options) {
+		{"significant gain but for the number of layers", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.042, 0.01)
 		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelWarning, Layer: "block"}}},
-		{"unsure gain", func(r *Report, _ *baseline, _ *Options) {
+		{"gain within its error", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
 		}, nil},
 		{"over-confident", func(r *Report, _ *baseline, _ *Options) {

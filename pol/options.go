@@ -38,7 +38,7 @@ const (
 	Constant Schedule = "constant"
 )
 
-// The hyperparameters of the method (METHOD §6), which [DefaultOptions] gives.
+// The hyperparameters of the method, which [DefaultOptions] gives.
 const (
 	DefaultRate         = 0.05
 	DefaultBatch        = 128

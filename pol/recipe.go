@@ -33,7 +33,7 @@ const (
 	HeadLayer              // the last layer: final norm and classifier
 	AllButHead             // every layer but the last
 	LargestKappa           // where κ is largest
-	LargestTransfer        // where ΔL̂ is largest, of the layers where it is above zero for sure
+	LargestTransfer        // where ΔL̂ is largest, of the layers where it is significantly above zero
 )
 
 // Recipe is a treatment as data: what a step perturbs, by which rule, and what
@@ -80,7 +80,7 @@ func FindRecipe(name string) (Recipe, error) {
 // NeedsDiagnosis reports whether a choice rests on a diagnosis.
 func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == LargestTransfer }
 
-// ErrNothingToTreat says that no layer's ΔL̂ is above zero for sure, so that
+// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, so that
 // there is none to choose.
 var ErrNothingToTreat = errors.New("no layer's recoverable loss is above zero for sure")
 

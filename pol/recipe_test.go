@@ -20,7 +20,7 @@ func TestChoose(t *testing.T) {
 	report := &diag.Report{Layers: []diag.LayerResult{
 		{Name: "low", Kappa: number(0.5), Transfer: transfer(0.1, 0.01)},
 		{Name: "middle", Kappa: number(0.7), Transfer: transfer(0.2, 0.02)},
-		{Name: "head", Kappa: number(0.7), Transfer: transfer(0.9, -0.1)}, // largest, but not for sure
+		{Name: "head", Kappa: number(0.7), Transfer: transfer(0.9, -0.1)}, // largest, but not significant
 	}}
 	flat := &diag.Report{Layers: []diag.LayerResult{
 		{Name: "low", Transfer: transfer(0.1, 0)}, {Name: "middle", Transfer: transfer(-0.1, -0.2)}, {Name: "head"},

@@ -2,7 +2,7 @@ package pol
 
 import "math"
 
-// Limits of the scan of Search (METHOD §3).
+// Limits of the scan of Search.
 const (
 	firstScale = 1.0 // c begins here
 	maxChanges = 14  // doublings, or halvings, of c
