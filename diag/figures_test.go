@@ -56,6 +56,58 @@ func TestFolds(t *testing.T) {
 	}
 }
 
+// TestTransfer: three folds choose the length 1, where a quadratic is lowest, and
+// B2, whose loss is half as curved, chooses 2.
+func TestTransfer(t *testing.T) {
+	const start, g = 5.0, 2.0
+	f := newFolds(make([]int, 32))
+	m := &quadratic{newWeightTable([]float32{0}, nil), 1}
+	sums := new([foldCount][]float32)
+	for fold := range sums {
+		sums[fold] = []float32{float32(g * float64(f.size(fold)))}
+	}
+	lg := newLayerGradient(m, Layer{Weights: []int{0}}, foldSums{0: sums})
+	losses := make([]float64, 32)
+	for i := range losses {
+		losses[i] = start
+	}
+	directions := 0
+	along := func(curvatureB2 float64) func(direction) lossesAt {
+		return func(d direction) lossesAt {
+			directions++
+			return func(fold int, t float64) ([]float64, error) {
+				curvature := 1.0
+				if fold == foldB2 {
+					curvature = curvatureB2
+				}
+				at := make([]float64, f.size(fold))
+				for i := range at {
+					at[i] = start - g*t + curvature*t*t
+				}
+				return at, nil
+			}
+		}
+	}
+	got, reason, err := transfer(lg, Line, f, losses, along(0.5))
+	if got == nil || err != nil {
+		t.Fatalf("no figure: %q, error %v", reason, err)
+	}
+	// A1 and A2 gain 1 each, B2 at the length 1 gains 1.5, B1 at 2 nothing.
+	near(t, "gain", got.Gain.Mean, (1+1+1.5+0)/4, 1e-6, 1)
+	near(t, "κ̂", *got.Kappa, 0.875/((1+1+1+4)/4.0), 1e-6, 1)
+	for _, s := range [][2]float64{{got.Steps.A1, 1}, {got.Steps.A2, 1}, {got.Steps.B1, 1}, {got.Steps.B2, 2}} {
+		near(t, "length", s[0], s[1], 1e-6, 1)
+	}
+	if directions != 2 {
+		t.Errorf("%d directions, want one a half", directions)
+	}
+	// Where B1 is counted B2 has no finite loss to choose by.
+	got, reason, err = transfer(lg, Line, f, losses, along(math.NaN()))
+	if got != nil || reason == "" || err != nil {
+		t.Errorf("figure %+v, reason %q, error %v", got, reason, err)
+	}
+}
+
 func TestBalancedLeavesNoise(t *testing.T) {
 	// Three tensors: one that moves, one of norm zero, one whose gradient is a
 	// rounding error.

@@ -15,8 +15,8 @@ import (
 // same bits, because what a network makes of an example does not depend on the
 // others in its batch.
 type cache struct {
-	model    Model
-	name     string // of the set, for errors
+	model    diag.Model
+	name     string // of an example, for errors
 	examples diag.Examples
 	neck     int
 	size     int           // elements per example
@@ -30,7 +30,7 @@ type cache struct {
 }
 
 // newCache returns a cache that keeps nothing.
-func newCache(m Model, name string, examples diag.Examples, neck int) *cache {
+func newCache(m diag.Model, name string, examples diag.Examples, neck int) *cache {
 	return &cache{model: m, name: name, examples: examples, neck: neck, size: m.NeckElements(neck)}
 }
 
@@ -96,7 +96,7 @@ func (c *cache) compute(ctx context.Context, indices []int, out []float32) error
 			return err
 		}
 		if err := c.examples.Read(i, in[j*size:][:size]); err != nil {
-			return fmt.Errorf("%s example %d: %w", c.name, i, err)
+			return fmt.Errorf("%s %d: %w", c.name, i, err)
 		}
 	}
 	if c.neck == 0 {
@@ -155,14 +155,22 @@ func (c *cache) gather(ctx context.Context, indices []int) error {
 	return nil
 }
 
-// evaluate evaluates all examples with the weights as they are, of logits·invT.
-func (c *cache) evaluate(ctx context.Context, invT float64) (*Evaluation, error) {
+// evaluate evaluates all examples, with the weights as they are and the losses of
+// logits·invT. progress, if not nil, is told before each batch of the examples
+// that are done.
+func (c *cache) evaluate(ctx context.Context, invT float64, progress func(done, total int)) (*Evaluation, error) {
 	n := c.examples.Len()
 	e := newEvaluation(c.model.Classes(), n)
-	err := c.batches(ctx, consecutive(0, n), c.neck, func(in []float32, labels []int, _ int) error {
+	err := c.batches(ctx, consecutive(0, n), c.neck, func(in []float32, labels []int, done int) error {
+		if progress != nil {
+			progress(done, n)
+		}
 		return e.add(ctx, c.model, c.neck, in, labels, invT)
 	})
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // close frees what is kept.

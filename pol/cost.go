@@ -46,7 +46,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	}()
 	used := s.used()
 	cost = Cost{Neck: used.Neck, CacheBytes: used.Bytes, CacheInFile: used.InFile}
-	uncached := &sets{neck: s.neck, validation: newCache(m, "validation", data.Validation, s.neck)}
+	uncached := &sets{neck: s.neck, validation: newCache(m, "validation example", data.Validation, s.neck)}
 	n := min(m.Batch(), data.Validation.Len())
 	below, above, err := timeBatch(ctx, uncached.validation, n)
 	if err != nil {
@@ -70,7 +70,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	}
 	// The step draws its examples from the whole set, and computes what enters
 	// the neck on the way, which a filled cache would not have to.
-	uncached.train = newCache(m, "training", data.Train, s.neck)
+	uncached.train = newCache(m, "training example", data.Train, s.neck)
 	t := newTrainer(m, &data, plan, &opt, uncached, 1)
 	cost.Steps = opt.Epochs * t.steps()
 	err = cost.timeStep(ctx, t, &opt)

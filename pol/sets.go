@@ -30,9 +30,9 @@ func openSets(m Model, data Data, plan Plan, opt *Options) (*sets, error) {
 	if neck == m.Necks()-1 {
 		panic("pol: a plan that changes nothing")
 	}
-	s := &sets{neck: neck, validation: newCache(m, "validation", data.Validation, neck)}
+	s := &sets{neck: neck, validation: newCache(m, "validation example", data.Validation, neck)}
 	if plan.trains() {
-		s.train = newCache(m, "training", data.Train, neck)
+		s.train = newCache(m, "training example", data.Train, neck)
 	}
 	if !opt.NoCache {
 		left := opt.Memory

@@ -187,7 +187,7 @@ func (t *trainer) validateStored(ctx context.Context, epoch int) (*Evaluation, e
 			t.model.Override(w, stored)
 		}
 	}
-	return t.validation.evaluate(ctx, t.objective.invT)
+	return t.validation.evaluate(ctx, t.objective.invT, nil)
 }
 
 // bestWeights are the values of the best epoch, by weight; nil where there is no

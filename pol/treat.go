@@ -71,7 +71,7 @@ func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (res
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
-	before, after, err := evaluateHoldout(ctx, m, newCache(m, "hold-out", data.Holdout, s.neck), result.Weights, p)
+	before, after, err := evaluateHoldout(ctx, m, newCache(m, "hold-out example", data.Holdout, s.neck), result.Weights, p)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (p Plan) reset(m Model) {
 // fitTemperature is the temperature that fits V best; nil where none can be
 // fitted.
 func fitTemperature(ctx context.Context, validation *cache) (*float64, error) {
-	e, err := validation.evaluate(ctx, 1)
+	e, err := validation.evaluate(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
