@@ -8,6 +8,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/metric"
 
 	"gorgonia.org/gorgonia"
 )
@@ -17,7 +18,7 @@ import (
 // uses of the wanted weights lie above neck from. The slice is valid during the
 // call of sink only.
 func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(weight int, g []float32) error) error {
-	return r.LossGradients(ctx, Loss{}, from, in, labels, invT, want, nil, sink)
+	return r.LossGradients(ctx, metric.Loss{}, from, in, labels, invT, want, nil, sink)
 }
 
 // LossGradients is Gradients for any loss, of logits·invT. Unless losses is nil
@@ -25,7 +26,7 @@ func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels [
 // bits that Evaluate gives. They come from the same pass, and are computed even
 // where no gradient is wanted. They are complete when the call returns; after
 // an error their content is undefined.
-func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
+func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
 	b := r.backwardPass(loss, from, want, losses != nil)
 	if len(b.chain) == 0 {
 		if losses == nil {
@@ -125,8 +126,8 @@ type backwardPass struct {
 
 // backwardPass returns the pass for what is wanted. A training step asks for the
 // same one thousands of times, so it is kept.
-func (r *Runner) backwardPass(loss Loss, from int, want []int, losses bool) *backwardPass {
-	key := loss.appendKey(r.key[:0])
+func (r *Runner) backwardPass(loss metric.Loss, from int, want []int, losses bool) *backwardPass {
+	key := appendLossKey(r.key[:0], loss)
 	key = append(key, flag(losses))
 	key = binary.AppendUvarint(key, uint64(from))
 	for _, w := range want {
@@ -143,7 +144,7 @@ func (r *Runner) backwardPass(loss Loss, from int, want []int, losses bool) *bac
 
 // cutBackward cuts the stages above from into spans whose activations fit the
 // budget, and says what each has to differentiate.
-func (r *Runner) cutBackward(loss Loss, from int, want []int, losses bool) *backwardPass {
+func (r *Runner) cutBackward(loss metric.Loss, from int, want []int, losses bool) *backwardPass {
 	n, b := r.network, &backwardPass{lowest: -1}
 	spansOf := map[int]int{}
 	for end := len(n.Necks) - 1; end > from; {

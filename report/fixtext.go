@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
@@ -131,7 +130,7 @@ func (t *Treatment) numbers(steps int) string {
 	}
 	add(o.Momentum != pol.DefaultMomentum, "momentum %v", o.Momentum)
 	add(o.WeightDecay != pol.DefaultWeightDecay, "weight decay %v", o.WeightDecay)
-	add(o.Loss != graph.Loss{}, "loss %v", o.Loss)
+	add(o.Loss != metric.Loss{}, "loss %v", o.Loss)
 	switch t.rule() {
 	case pol.Search:
 		add(o.PerturbBatch != pol.DefaultPerturbBatch, "perturbed on %s", plural(o.PerturbBatch, "image"))

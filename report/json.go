@@ -167,7 +167,7 @@ func CheckJSON(w io.Writer, c *Check) error {
 		Provenance:    jsonProvenance(c.Provenance),
 	}
 	if t := d.Metrics.Temperature; t != nil {
-		out.Metrics.Temperature = &jsonTemperature{t.Value, t.DeltaLoss, t.SE, t.CI95}
+		out.Metrics.Temperature = &jsonTemperature{t.Value, t.Drop.Mean, t.Drop.SE, t.Drop.CI95}
 	}
 	for i, l := range d.Layers {
 		out.Layers[i] = jsonLayerOf(l)
@@ -193,7 +193,7 @@ func jsonLayerOf(l diag.LayerResult) jsonLayer {
 		out.Points = [][2]float64{}
 	}
 	if t := l.Transfer; t != nil {
-		out.Transfer = &jsonTransfer{t.DeltaLoss, t.SE, t.CI95, t.CorrectedLow, t.Kappa, jsonSteps(t.Steps), t.ForwardEvaluations}
+		out.Transfer = &jsonTransfer{t.Gain.Mean, t.Gain.SE, t.Gain.CI95, t.CorrectedLow, t.Kappa, jsonSteps(t.Steps), t.ForwardEvaluations}
 	}
 	return out
 }

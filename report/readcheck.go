@@ -10,6 +10,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // maxReport is the size in bytes up to which a report is read. That of a model
@@ -132,7 +133,7 @@ func (l *layerFields) result(at string) (diag.LayerResult, error) {
 		case len(t.CI95) != 2:
 			return none, fmt.Errorf("the report's %s.transfer.ci95 has %d numbers, expected 2", at, len(t.CI95))
 		}
-		layer.Transfer = &diag.Transfer{DeltaLoss: *t.DeltaLoss, SE: *t.SE, CI95: [2]float64(t.CI95)}
+		layer.Transfer = &diag.Transfer{Gain: metric.Estimate{Mean: *t.DeltaLoss, SE: *t.SE, CI95: [2]float64(t.CI95)}}
 	}
 	return layer, nil
 }

@@ -102,8 +102,8 @@ func transferCells(d *diag.Report) []string {
 	for i, l := range d.Layers {
 		switch t := l.Transfer; {
 		case t != nil:
-			cells[i] = interval(t.DeltaLoss, t.SE, decimals(d))
-			largest = max(largest, t.DeltaLoss)
+			cells[i] = interval(t.Gain.Mean, t.Gain.SE, decimals(d))
+			largest = max(largest, t.Gain.Mean)
 		case measured(l):
 			cells[i] = "–"
 		}
@@ -112,7 +112,7 @@ func transferCells(d *diag.Report) []string {
 	for i, l := range d.Layers {
 		cells[i] = strings.Repeat(" ", widest-columns(cells[i])) + cells[i]
 		if l.Transfer != nil {
-			cells[i] += "  " + bar(l.Transfer.DeltaLoss, largest)
+			cells[i] += "  " + bar(l.Transfer.Gain.Mean, largest)
 		}
 	}
 	return cells

@@ -67,8 +67,8 @@ func (p *printer) header(c *Check) {
 	}
 	if t := d.Metrics.Temperature; t != nil {
 		text := fmt.Sprintf("no temperature lowers it (best %.3g)", t.Value)
-		if t.DeltaLoss > 0 {
-			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.DeltaLoss, t.SE, decimals(d)))
+		if t.Drop.Mean > 0 {
+			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.Drop.Mean, t.Drop.SE, decimals(d)))
 		}
 		figures = append(figures, text)
 	}
@@ -188,7 +188,7 @@ func (p *printer) verdict(c *Check) {
 			over++
 		}
 		if l.Name == d.Worst.ByTransfer && l.Transfer != nil {
-			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.DeltaLoss, l.Transfer.SE, decimals(d)))
+			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.Gain.Mean, l.Transfer.Gain.SE, decimals(d)))
 		}
 	}
 	layers := fmt.Sprintf("%d of %s over threshold%s", over, plural(len(d.Layers), "layer"), worst)

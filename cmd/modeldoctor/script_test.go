@@ -138,7 +138,7 @@ func recovers(ts *testscript.TestScript, neg bool, args []string) {
 		if k < 0 || read.Report.Layers[k].Transfer == nil {
 			ts.Fatalf("%s has no figure of %s", file, args[2])
 		}
-		transfer[i] = read.Report.Layers[k].Transfer.DeltaLoss
+		transfer[i] = read.Report.Layers[k].Transfer.Gain.Mean
 	}
 	if !(transfer[1] < transfer[0]) {
 		ts.Fatalf("ΔL̂ of %s was %g and is %g", args[2], transfer[0], transfer[1])
