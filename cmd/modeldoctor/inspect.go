@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"io"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -22,7 +24,7 @@ func inspectCommand() *cli.Command {
 			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
 		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
-		Action:       inspect,
+		Action:       action(readInspectOptions, inspect),
 		OnUsageError: usageError,
 	},
 		"modeldoctor inspect model.onnx",
@@ -30,43 +32,47 @@ func inspectCommand() *cli.Command {
 	)
 }
 
-func inspect(c *cli.Context) error {
+// inspectOptions are the flags of inspect.
+type inspectOptions struct {
+	path   string
+	model  graph.Options
+	layers []string // patterns
+	out    *output
+}
+
+func readInspectOptions(c *cli.Context) (inspectOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return inspectOptions{}, err
 	}
-	out, err := readOutput(c, path)
-	if err != nil {
-		return err
-	}
-	opt, err := graphOptions(c)
-	if err != nil {
-		return err
-	}
-	model, err := onnx.Open(path)
+	out, err1 := readOutput(c, report.Formats(&report.Inspect{}), path)
+	model, err2 := readModelOptions(c)
+	return inspectOptions{path: path, model: model, layers: c.StringSlice("layers"), out: out}, cmp.Or(err1, err2)
+}
+
+// inspect describes one model.
+func inspect(_ context.Context, opt inspectOptions) error {
+	model, err := onnx.Open(opt.path)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	inspection, err := graph.Inspect(model, opt)
+	inspection, err := graph.Inspect(model, opt.model)
 	if err != nil {
 		return err
 	}
-	result := &report.Inspect{Inspection: inspection}
+	var chosen []graph.Layer
+	described, input := describeFile(model), ""
 	if n := inspection.Network; n != nil {
-		result.Model = describeModel(model, n)
-		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
-		result.Output = n.Output
-		if result.Chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
+		described = describeModel(model, n)
+		input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
+		if chosen, err = chooseLayers(n, opt.layers); err != nil {
 			return err
 		}
-	} else {
-		result.Model = describeFile(model)
 	}
-	err = out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.InspectText(w, result, s) },
-		json: func(w io.Writer) error { return report.InspectJSON(w, result) },
-	})
+	result := view.Inspect(inspection, chosen)
+	result.Model, result.Input = described, input
+	err = opt.out.write(result)
 	if err == nil && inspection.Network == nil {
 		return inspection.Refusal(model)
 	}
