@@ -42,13 +42,14 @@
 // move into the model file; the data file itself is never written to.
 //
 //	values, err := weight.Rounded(improved) // what the file will give back
-//	draft, err := m.Draft("out.onnx", onnx.Edits{
-//		Weights:  map[*onnx.Tensor][]float32{weight: improved},
+//	edits := onnx.Edits{
+//		Weights:  map[*onnx.Tensor][]float32{weight: values},
 //		Metadata: map[string]string{"modeldoctor.fix": line},
-//	})
+//	}
+//	draft, err := m.Draft("out.onnx", edits)
 //	if err != nil { … } // a *WriteError where it is about the target
 //	defer draft.Discard() // nothing after Commit
-//	patched, err := draft.Open() // to verify what was written
+//	changed, err := draft.Verify(edits) // nothing else is other than it was
 //	…
 //	err = draft.Commit()
 //

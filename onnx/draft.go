@@ -17,6 +17,7 @@ import (
 // its name, and on Linux under none, so that nothing of it remains when the
 // program ends without Commit. It is not safe for concurrent use.
 type Draft struct {
+	source *Model // what it is a copy of
 	target string // as given
 	folder string // of target, where external data are looked for
 	model  *atomicfile.File
@@ -48,7 +49,7 @@ func (m *Model) Draft(target string, e Edits) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Draft{target: target, folder: filepath.Dir(target), size: total(pieces)}
+	d := &Draft{source: m, target: target, folder: filepath.Dir(target), size: total(pieces)}
 	if err := m.checkTarget(target, e.InPlace); err != nil {
 		return nil, err
 	}

@@ -24,3 +24,14 @@ func (m *Model) Patched(e Edits) ([]byte, error) {
 	pieces, err := m.pieces(e)
 	return slices.Concat(pieces...), err
 }
+
+// Spoil writes something else into the draft's file, of the same length.
+func (d *Draft) Spoil(change func([]byte) []byte) error {
+	f := d.model.File()
+	data := make([]byte, d.size)
+	if _, err := f.ReadAt(data, 0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(change(data), 0)
+	return err
+}

@@ -43,6 +43,9 @@ type Model struct {
 	functions map[functionKey]*function
 	files     dataFiles
 	sha256    func() string
+	// untiedFrom is the model, of a file or of memory, that Untied began with, be
+	// it in several steps; nil for that model itself.
+	untiedFrom *Model
 }
 
 // ValueInfo is a declared input or output of the graph.

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,8 +24,10 @@ const copySuffix = "::untied"
 //	node, input := uses[0].Reader()
 //	own := untied.Tensor(untied.Nodes[node.Index].Inputs[input])
 //
-// The result lies in memory, as large as the file, and is independent of m but
-// for its Path and the folder of its external data; on disk nothing changes.
+// The result lies in memory, as large as the file, and shares with m its Path and
+// the folder of its external data; on disk nothing changes. It may outlive m, but
+// for [Draft.Verify], which counts the bytes that differ from those of m or, if m
+// was untied itself, of the model that it comes from.
 // Where a use that is not listed reads t through the same node as one that is,
 // the error, of type [*FormatError], names it. Uses of another model, or none,
 // panic.
@@ -58,7 +61,7 @@ func (m *Model) Untied(t *Tensor, uses []Use) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	untied := &Model{Path: m.Path, dir: m.dir, data: data}
+	untied := &Model{Path: m.Path, dir: m.dir, data: data, untiedFrom: cmp.Or(m.untiedFrom, m)}
 	if err := untied.decode(); err != nil {
 		return nil, err
 	}

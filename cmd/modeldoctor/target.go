@@ -183,8 +183,8 @@ func (t *treatment) write(to target, done *report.Fix) (*report.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer draft.Discard() // no-op once it is committed
-	changed, err := t.verifyDraft(draft, edits)
+	defer draft.Discard() // nothing once it is committed
+	changed, err := draft.Verify(edits)
 	if err != nil {
 		return nil, err
 	}
