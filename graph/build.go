@@ -81,6 +81,7 @@ type Network struct {
 	Skipped        []Skipped
 	Necks          []Neck // 0 is the image, the last one the logits
 
+	options  Options // that it was built with, and the batch that it has
 	steps    []*op.Step
 	weightOf map[*op.Value]int       // the index in Weights of a value that is one
 	found    map[*onnx.Tensor]string // what was lowered as a weight and is none, and why: see build
@@ -122,6 +123,8 @@ func Build(m *onnx.Model, opt Options) (*Network, error) {
 	if refused.nodes != nil {
 		return nil, unsupportedError(m, refused.nodes)
 	}
+	n.options = opt
+	n.options.Batch = n.Batch
 	return n, nil
 }
 

@@ -19,6 +19,20 @@ type Quantization struct {
 	BlockSize int
 	DType     DType   // of the values
 	Nodes     []*Node // the DequantizeLinear nodes, in topological order
+
+	stored DType // of the integers
+}
+
+// String describes the grid on which the weight lies: INT8 grid, axis 0.
+func (q *Quantization) String() string {
+	text := q.stored.String() + " grid"
+	switch {
+	case q.BlockSize > 0:
+		text += fmt.Sprintf(", blocks of %d along axis %d", q.BlockSize, q.Axis)
+	case q.Axis >= 0:
+		text += fmt.Sprintf(", axis %d", q.Axis)
+	}
+	return text
 }
 
 // Quantization returns how a quantised weight is stored, nil for other tensors.
@@ -82,7 +96,7 @@ func (m *Model) quantizationBy(n *Node, i int, t *Tensor) *Quantization {
 	if i != 0 || !n.Dequantizes() || len(n.Inputs) < 2 || n.Outputs[0] == "" {
 		return nil
 	}
-	q := &Quantization{Scale: m.constants[n.Inputs[1]], Nodes: []*Node{n}}
+	q := &Quantization{Scale: m.constants[n.Inputs[1]], Nodes: []*Node{n}, stored: t.DType}
 	if q.Scale == nil {
 		return nil
 	}
