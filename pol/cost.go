@@ -21,8 +21,11 @@ type Cost struct {
 
 // Total is the time of everything, without a diagnosis.
 func (c *Cost) Total(epochs int) time.Duration {
-	return c.CacheTime + time.Duration(c.Steps)*c.StepTime + c.Validating(epochs) + c.HoldoutTime
+	return c.CacheTime + c.Training() + c.Validating(epochs) + c.HoldoutTime
 }
+
+// Training is the time of all steps.
+func (c *Cost) Training() time.Duration { return time.Duration(c.Steps) * c.StepTime }
 
 // Validating is the time of all evaluations of V: before the training, and after
 // each epoch.
