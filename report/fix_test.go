@@ -30,14 +30,55 @@ func treatmentData() TreatmentData {
 	}
 }
 
-// treatmentOf is a recipe with its default hyperparameters.
-func treatmentOf(t *testing.T, name string, perturb, update []TreatedLayer) Treatment {
+// treatment is what a treatment does, and comes to.
+type treatment struct {
+	Model      Model
+	Data       TreatmentData
+	plan       recipe
+	result     *pol.Result
+	Output     *Output
+	Trial      bool
+	Forced     bool
+	PeakBytes  int64
+	Provenance Provenance
+}
+
+type recipe struct {
+	name            string
+	perturb, update []TreatedLayer
+	chosenBy        string
+	options         pol.Options
+}
+
+// report is the result of the command fix.
+func (t *treatment) report() *Fix {
+	f := NewFix(t.result)
+	f.Model, f.Data, f.Output, f.Forced, f.Trial, f.PeakBytes, f.Provenance = t.Model, t.Data, t.Output, t.Forced, t.Trial, t.PeakBytes, t.Provenance
+	f.Recipe = t.plan.report(t.Data)
+	return f
+}
+
+func (r *recipe) report(d TreatmentData) Recipe {
+	var layers []TreatedLayer
+	for _, l := range r.perturb {
+		l.Role = RolePerturb
+		layers = append(layers, l)
+	}
+	for _, l := range r.update {
+		l.Role = RoleUpdate
+		layers = append(layers, l)
+	}
+	return NewRecipe(r.name, layers, r.chosenBy, r.options, d)
+}
+
+// recipeOf is a recipe with its default hyperparameters.
+func recipeOf(t *testing.T, name string, perturb, update []TreatedLayer) recipe {
 	t.Helper()
-	recipe, err := pol.FindRecipe(name)
+	r, err := pol.FindRecipe(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Treatment{Recipe: name, Perturb: perturb, Update: update, Options: pol.DefaultOptions(recipe)}
+	return recipe{name: name, perturb: perturb, update: update, options: pol.DefaultOptions(r)}
 }
 
 func namedLayers(names ...string) []TreatedLayer {
@@ -49,22 +90,22 @@ func namedLayers(names ...string) []TreatedLayer {
 }
 
 // written is a treatment that was accepted.
-func written(t *testing.T) *Fix {
-	treatment := treatmentOf(t, "pol",
+func written(t *testing.T) *treatment {
+	plan := recipeOf(t, "pol",
 		[]TreatedLayer{{Name: "embed", Parameters: 20256, Kappa: pointer(1.635)}},
 		[]TreatedLayer{{Name: "head", Parameters: 9892, DeltaLoss: pointer(0.207), SE: pointer(0.0279)}})
-	treatment.ChosenBy = "diagnosis"
+	plan.chosenBy = ChosenByDiagnosis
 	epoch := func(n, rejected int, train *float64, loss, wrong float64) pol.Epoch {
 		return pol.Epoch{
 			Number: n, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
 			Duration: 12100 * time.Millisecond, Scanning: 9438 * time.Millisecond,
 		}
 	}
-	return &Fix{
-		Model:     Model{Path: "models/model.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0+cu132", Opset: 20, IRVersion: 10, Parameters: 701188, Classes: 100, Family: "ViT, 6 blocks"},
-		Data:      treatmentData(),
-		Treatment: treatment,
-		Result: &pol.Result{
+	return &treatment{
+		plan:  plan,
+		Model: Model{Path: "models/model.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0+cu132", Opset: 20, IRVersion: 10, Parameters: 701188, Classes: 100, Family: "ViT, 6 blocks"},
+		Data:  treatmentData(),
+		result: &pol.Result{
 			Holdout: 2000,
 			Epochs:  []pol.Epoch{epoch(1, 0, pointer(4.5121), 4.1319, 0.801), epoch(2, 1, pointer(4.2213), 3.9841, 0.791), epoch(3, 15, nil, 3.9902, 0.793)},
 			Best:    2,
@@ -74,34 +115,34 @@ func written(t *testing.T) *Fix {
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
 		},
-		Output:     &Output{Path: "out/fixed.onnx", SHA256: strings.Repeat("1e", 32), BytesChanged: 39844},
+		Output:     NewOutput("out/fixed.onnx", strings.Repeat("1e", 32), 39844, "", nil),
 		PeakBytes:  412_000_000,
 		Provenance: Provenance{Version: "v0", Command: []string{"modeldoctor", "fix"}, Seed: 0, Device: "cpu amd64", Threads: 2, Seconds: 95.4, PeakBytes: 1 << 29},
 	}
 }
 
 // refused is a treatment of memorised images, which helps nothing.
-func refused(t *testing.T) *Fix {
+func refused(t *testing.T) *treatment {
 	f := written(t)
 	f.Output = nil
-	f.Treatment.Perturb, f.Treatment.ChosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
-	f.Treatment.Options.GammaMax, f.Treatment.Options.PerturbEvery, f.Treatment.Options.Momentum = 8, 4, 0
-	f.Result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
-	f.Result.Gain, f.Result.ErrorDrop = estimate(-0.021, 0.00255), estimate(0.0005, 0.001)
-	f.Result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, InFile: true}
+	f.plan.perturb, f.plan.chosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
+	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum = 8, 4, 0
+	f.result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
+	f.result.Gain, f.result.ErrorDrop = estimate(-0.021, 0.00255), estimate(0.0005, 0.001)
+	f.result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, InFile: true}
 	return f
 }
 
 // diverged is a treatment without a complete epoch, from a model whose names
 // are hostile.
-func diverged(t *testing.T) *Fix {
+func diverged(t *testing.T) *treatment {
 	f := written(t)
 	f.Output = nil
 	f.Model.Path = "models/a model\x1b[31m.onnx"
-	f.Treatment = treatmentOf(t, "sam", namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"), namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"))
-	f.Treatment.Options.Rate = 300
-	f.Treatment.Options.NoCache = true
-	r := f.Result
+	f.plan = recipeOf(t, "sam", namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"), namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"))
+	f.plan.options.Rate = 300
+	f.plan.options.NoCache = true
+	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Scans, r.Cache = nil, 0, 0, pol.Scans{}, pol.Cache{}
 	r.After, r.Gain, r.ErrorDrop = nil, nil, nil
 	r.Stopped = "epoch 1, after 3 steps: the loss of a batch is not finite"
@@ -110,32 +151,31 @@ func diverged(t *testing.T) *Fix {
 
 // forced is a treatment that stopped early and was written against the rule, in
 // place and with data files.
-func forced(t *testing.T) *Fix {
+func forced(t *testing.T) *treatment {
 	f := written(t)
-	f.Treatment = treatmentOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
-	f.Treatment.Options.Calibrated = true
+	f.plan = recipeOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
+	f.plan.options.Calibrated = true
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
-	r := f.Result
+	r := f.result
 	r.Epochs, r.Best, r.Stopped = r.Epochs[:2], 1, "epoch 3, after 0 steps: the loss of a batch is not finite"
 	r.Gain, r.ErrorDrop = estimate(0.02, 0.0151), estimate(-0.0015, 0.002)
 	r.After = &metric.Figures{Loss: 4.5737, Error: 0.8225, ECE: 0.3463}
 	r.Temperature = &pol.Temperature{Value: 1.05, Loss: 4.59, Drop: *estimate(0.0037, 0.0001)}
 	f.Forced = true
-	f.Output.Path, f.Output.Backup = f.Model.Path, f.Model.Path+".bak"
-	f.Output.DataFiles = []onnx.DataFile{
+	f.Output = NewOutput(f.Model.Path, f.Output.SHA256, f.Output.BytesChanged, f.Model.Path+".bak", []onnx.DataFile{
 		{Location: "weights.bin", Path: "models/weights.bin", Size: 2_853_123},
 		{Location: "data/more.bin", Path: "models/data/more.bin", Size: 921, Copied: true},
-	}
+	})
 	return f
 }
 
 // scaled is the temperature by itself.
-func scaled(t *testing.T) *Fix {
+func scaled(t *testing.T) *treatment {
 	f := written(t)
-	f.Treatment = treatmentOf(t, "temperature", nil, nil)
-	f.Treatment.Options.Calibrated = true
-	r := f.Result
+	f.plan = recipeOf(t, "temperature", nil, nil)
+	f.plan.options.Calibrated = true
+	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
 	r.Gain, r.ErrorDrop, r.After = &r.Temperature.Drop, estimate(0, 0), &metric.Figures{Loss: 3.4663, Error: 0.821, ECE: 0.0428}
 	r.Cache = pol.Cache{Neck: 13, Bytes: 256_000}
@@ -143,21 +183,37 @@ func scaled(t *testing.T) *Fix {
 }
 
 // trial is a treatment that would be written.
-func trial(t *testing.T) *Fix {
+func trial(t *testing.T) *treatment {
 	f := written(t)
 	f.Output, f.Trial = nil, true
-	f.Treatment = treatmentOf(t, "pof", namedLayers("head"), namedLayers("embed", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5"))
+	f.plan = recipeOf(t, "pof", namedLayers("head"), namedLayers("embed", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5"))
 	loss, err := graph.ParseLoss("smooth:0.3")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Treatment.Options.Loss, f.Treatment.Options.Schedule, f.Treatment.Options.Seed = loss, pol.Constant, 7
-	f.Result.Temperature = nil
+	f.plan.options.Loss, f.plan.options.Schedule, f.plan.options.Seed = loss, pol.Constant, 7
+	f.result.Temperature = nil
 	return f
 }
 
+// planned is a treatment with what it is expected to cost, and a cheaper one.
+type planned struct {
+	*treatment
+	cost     pol.Cost
+	cheapest *CheaperPlan
+}
+
+// report is the result of the command fix --dry-run.
+func (p *planned) report() *FixPlan {
+	f := p.treatment
+	return &FixPlan{
+		Model: f.Model, Data: f.Data, Recipe: f.plan.report(f.Data), Cost: NewCost(&p.cost, f.plan.options.Epochs),
+		Cheapest: p.cheapest, Provenance: f.Provenance,
+	}
+}
+
 // plan is the plan of the treatment that was accepted.
-func plan(t *testing.T) *FixPlan {
+func plan(t *testing.T) *planned {
 	f := written(t)
 	cost := pol.Cost{
 		CacheBytes: 36_864_000, Steps: 45, CacheTime: 60 * time.Millisecond, StepTime: 2100 * time.Millisecond, ScanShare: 0.78,
@@ -165,51 +221,56 @@ func plan(t *testing.T) *FixPlan {
 	}
 	cheap := cost
 	cheap.Neck, cheap.CacheBytes, cheap.CacheInFile, cheap.CacheTime, cheap.StepTime, cheap.ScanShare = 13, 99_840_000, true, 3*time.Second, 50*time.Millisecond, 0.5
-	return &FixPlan{
-		Model: f.Model, Data: f.Data, Treatment: f.Treatment, Cost: cost,
-		Cheapest:   &CheaperPlan{Perturb: namedLayers("head"), Update: namedLayers("head"), Cost: cheap},
-		Provenance: f.Provenance,
-	}
+	head := []string{"head"}
+	return &planned{f, cost, &CheaperPlan{Perturb: head, Update: head, Cost: NewCost(&cheap, f.plan.options.Epochs)}}
 }
 
 // simplePlan is a plan without a search, a cheaper one or a cache.
-func simplePlan(t *testing.T) *FixPlan {
+func simplePlan(t *testing.T) *planned {
 	f := plan(t)
-	f.Treatment = treatmentOf(t, "sgd", nil, namedLayers("embed", "blocks.0", "blocks.1", "head"))
-	f.Cost.CacheBytes, f.Cost.CacheTime, f.Cost.ScanShare, f.Cheapest = 0, 0, 0, nil
+	f.plan = recipeOf(t, "sgd", nil, namedLayers("embed", "blocks.0", "blocks.1", "head"))
+	f.cost.CacheBytes, f.cost.CacheTime, f.cost.ScanShare, f.cheapest = 0, 0, 0, nil
 	return f
 }
 
 // temperaturePlan is a plan that trains nothing.
-func temperaturePlan(t *testing.T) *FixPlan {
+func temperaturePlan(t *testing.T) *planned {
 	f := plan(t)
-	f.Treatment = treatmentOf(t, "temperature", nil, nil)
-	f.Treatment.Options.Calibrated = true
-	f.Cost.Steps, f.Cost.StepTime, f.Cost.ScanShare, f.Cheapest = 0, 0, 0, nil
+	f.plan = recipeOf(t, "temperature", nil, nil)
+	f.plan.options.Calibrated = true
+	f.cost.Steps, f.cost.StepTime, f.cost.ScanShare, f.cheapest = 0, 0, 0, nil
 	return f
 }
 
-// fixes are treatments of every outcome.
+// treatments are of every outcome.
+func treatments(t *testing.T) map[string]*treatment {
+	return map[string]*treatment{"fix": written(t), "fix-refused": refused(t), "fix-diverged": diverged(t), "fix-forced": forced(t), "fix-temperature": scaled(t), "fix-trial": trial(t)}
+}
+
 func fixes(t *testing.T) map[string]*Fix {
-	return map[string]*Fix{"fix": written(t), "fix-refused": refused(t), "fix-diverged": diverged(t), "fix-forced": forced(t), "fix-temperature": scaled(t), "fix-trial": trial(t)}
+	fixes := map[string]*Fix{}
+	for name, f := range treatments(t) {
+		fixes[name] = f.report()
+	}
+	return fixes
 }
 
 func plans(t *testing.T) map[string]*FixPlan {
-	return map[string]*FixPlan{"plan": plan(t), "plan-sgd": simplePlan(t), "plan-temperature": temperaturePlan(t)}
+	return map[string]*FixPlan{"plan": plan(t).report(), "plan-sgd": simplePlan(t).report(), "plan-temperature": temperaturePlan(t).report()}
 }
 
 func TestFixGoldenFiles(t *testing.T) {
 	files := map[string]func(*bytes.Buffer) error{
-		"fix-color.txt":         func(b *bytes.Buffer) error { return FixText(b, written(t), Style{Color: true}) },
-		"fix-refused-color.txt": func(b *bytes.Buffer) error { return FixText(b, refused(t), Style{Color: true}) },
+		"fix-color.txt":         func(b *bytes.Buffer) error { return Write(b, written(t).report(), "text", Style{Color: true}) },
+		"fix-refused-color.txt": func(b *bytes.Buffer) error { return Write(b, refused(t).report(), "text", Style{Color: true}) },
 	}
 	for name, f := range fixes(t) {
-		files[name+".txt"] = func(b *bytes.Buffer) error { return FixText(b, f, Style{}) }
-		files[name+".json"] = func(b *bytes.Buffer) error { return FixJSON(b, f) }
+		files[name+".txt"] = func(b *bytes.Buffer) error { return Write(b, f, "text", Style{}) }
+		files[name+".json"] = func(b *bytes.Buffer) error { return Write(b, f, "json", Style{}) }
 	}
 	for name, f := range plans(t) {
-		files[name+".txt"] = func(b *bytes.Buffer) error { return FixPlanText(b, f, Style{}) }
-		files[name+".json"] = func(b *bytes.Buffer) error { return FixPlanJSON(b, f) }
+		files[name+".txt"] = func(b *bytes.Buffer) error { return Write(b, f, "text", Style{}) }
+		files[name+".json"] = func(b *bytes.Buffer) error { return Write(b, f, "json", Style{}) }
 	}
 	checkGolden(t, files)
 }
@@ -231,20 +292,20 @@ func checkWidth(t *testing.T, name, text string) {
 func TestFixWidth(t *testing.T) {
 	var text bytes.Buffer
 	long := written(t)
-	long.Treatment.Perturb = namedLayers("module:encoder.layers.encoder_layer_11.self_attention.in_proj", "module:encoder.layers.encoder_layer_10.self_attention.in_proj", "x")
+	long.plan.perturb = namedLayers("module:encoder.layers.encoder_layer_11.self_attention.in_proj", "module:encoder.layers.encoder_layer_10.self_attention.in_proj", "x")
 	long.Data.Name = strings.Repeat("a long name ", 12)
 	all := fixes(t)
-	all["long"] = long
+	all["long"] = long.report()
 	for name, f := range all {
 		text.Reset()
-		if err := FixText(&text, f, Style{}); err != nil {
+		if err := Write(&text, f, "text", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		checkWidth(t, name, text.String())
 	}
 	for name, f := range plans(t) {
 		text.Reset()
-		if err := FixPlanText(&text, f, Style{}); err != nil {
+		if err := Write(&text, f, "text", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		checkWidth(t, name, text.String())
@@ -254,32 +315,33 @@ func TestFixWidth(t *testing.T) {
 // TestFixVerdict: the line of verdict says plainly what became of a treatment.
 func TestFixVerdict(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(f *Fix)
+		change func(f *treatment)
 		want   string
 		hint   bool // at a temperature
 	}{
-		"accepted":       {func(*Fix) {}, "DONE  fixed.onnx   hold-out loss 4.594 → 4.009 (down 0.585 ± 0.046)   39,844 bytes changed", false},
-		"harm":           {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(-0.021, 0.0025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has risen by 0.021 ± 0.005", true},
-		"chance":         {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(0.021, 0.025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has fallen by 0.021 ± 0.049, which may be chance", true},
-		"no change":      {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(0, 0) }, "nothing was written: the hold-out loss has not fallen (change 0.000 ± 0.000)", true},
-		"perhaps harm":   {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(-0.001, 0.01) }, "nothing was written: the hold-out loss has not fallen (change +0.001 ± 0.020)", true},
-		"not finite":     {func(f *Fix) { f.Output, f.Result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", true},
-		"no temperature": {func(f *Fix) { f.Output, f.Result.Gain, f.Result.Temperature = nil, estimate(-1, 0.01), nil }, "nothing was written: the hold-out loss has risen", false},
-		"unsure temperature": {func(f *Fix) {
-			f.Output, f.Result.Gain, f.Result.Temperature.Drop = nil, estimate(-1, 0.01), *estimate(0.01, 0.01)
+		"accepted":       {func(*treatment) {}, "DONE  fixed.onnx   hold-out loss 4.594 → 4.009 (down 0.585 ± 0.046)   39,844 bytes changed", false},
+		"harm":           {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(-0.021, 0.0025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has risen by 0.021 ± 0.005", true},
+		"chance":         {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0.021, 0.025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has fallen by 0.021 ± 0.049, which may be chance", true},
+		"no change":      {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0, 0) }, "nothing was written: the hold-out loss has not fallen (change 0.000 ± 0.000)", true},
+		"perhaps harm":   {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(-0.001, 0.01) }, "nothing was written: the hold-out loss has not fallen (change +0.001 ± 0.020)", true},
+		"not finite":     {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", true},
+		"no temperature": {func(f *treatment) { f.Output, f.result.Gain, f.result.Temperature = nil, estimate(-1, 0.01), nil }, "nothing was written: the hold-out loss has risen", false},
+		"unsure temperature": {func(f *treatment) {
+			f.Output, f.result.Gain, f.result.Temperature.Drop = nil, estimate(-1, 0.01), *estimate(0.01, 0.01)
 		}, "nothing was written: the hold-out loss has risen", false},
-		"not finite before": {func(f *Fix) {
-			f.Output, f.Result.Gain, f.Result.After, f.Result.Stopped = nil, nil, nil, "the loss of a batch is not finite"
-			f.Result.Before, f.Result.Temperature.Drop = metric.Figures{Loss: math.NaN(), Error: 1, ECE: math.NaN()}, *estimate(math.NaN(), math.NaN())
+		"not finite before": {func(f *treatment) {
+			f.Output, f.result.Gain, f.result.After, f.result.Stopped = nil, nil, nil, "the loss of a batch is not finite"
+			f.result.Before, f.result.Temperature.Drop = metric.Figures{Loss: math.NaN(), Error: 1, ECE: math.NaN()}, *estimate(math.NaN(), math.NaN())
 		}, "nothing was written: the treatment diverged (the loss of a batch is not finite)", false},
-		"trial":         {func(f *Fix) { f.Output, f.Trial = nil, true }, "DONE  model.onnx   trial, nothing written: hold-out loss 4.594 → 4.009", false},
-		"refused trial": {func(f *Fix) { f.Output, f.Trial, f.Result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", true},
-		"forced":        {func(f *Fix) { f.Forced, f.Result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", true},
+		"trial":         {func(f *treatment) { f.Output, f.Trial = nil, true }, "DONE  model.onnx   trial, nothing written: hold-out loss 4.594 → 4.009", false},
+		"refused trial": {func(f *treatment) { f.Output, f.Trial, f.result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", true},
+		"forced":        {func(f *treatment) { f.Forced, f.result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", true},
 	} {
-		f := written(t)
-		c.change(f)
+		changed := written(t)
+		c.change(changed)
+		f := changed.report()
 		var text bytes.Buffer
-		if err := FixText(&text, f, Style{}); err != nil {
+		if err := Write(&text, f, "text", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		got := strings.Join(strings.Fields(text.String()), " ")
@@ -290,7 +352,7 @@ func TestFixVerdict(t *testing.T) {
 			t.Errorf("%s: hint at a temperature %v, want %v", name, hint, c.hint)
 		}
 		var document bytes.Buffer
-		if err := FixJSON(&document, f); err != nil {
+		if err := Write(&document, f, "json", Style{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if strings.Contains(text.String(), "NaN") || strings.Contains(document.String(), "NaN") {
@@ -301,28 +363,16 @@ func TestFixVerdict(t *testing.T) {
 
 // TestReadFix: compare reads what fix has printed.
 func TestReadFix(t *testing.T) {
-	for name, f := range fixes(t) {
+	for name, want := range fixes(t) {
 		var text bytes.Buffer
-		if err := FixJSON(&text, f); err != nil {
+		if err := Write(&text, want, "json", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		read, err := ReadFix(&text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := f.Result
-		want := &FixFile{
-			Perturb: treatedNames(f.Treatment.Perturb), Update: treatedNames(f.Treatment.Update), Before: r.Before,
-			CacheBytes: r.Cache.Bytes, CacheInFile: r.Cache.InFile,
-			Run: CompareRun{
-				Seed: f.Provenance.Seed, SecondsPerEpoch: r.SecondsPerEpoch(), PeakBytes: f.PeakBytes, ResidentBytes: f.Provenance.PeakBytes,
-				Accepted: r.Accepted(), Stopped: r.Stopped,
-			},
-		}
-		if r.After != nil {
-			want.Run.Loss, want.Run.Error, want.Run.ECE = &r.After.Loss, &r.After.Error, &r.After.ECE
-			want.Run.Gain, want.Run.GainCI95 = &r.Gain.Mean, &r.Gain.CI95
-		}
+		want.Schema = SchemaVersion
 		if diff := cmp.Diff(want, read); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -367,8 +417,8 @@ func TestSizeAndDuration(t *testing.T) {
 
 func TestFixWriteError(t *testing.T) {
 	for name, print := range map[string]func(w *failingWriter) error{
-		"fix":  func(w *failingWriter) error { return FixText(w, written(t), Style{}) },
-		"plan": func(w *failingWriter) error { return FixPlanText(w, plan(t), Style{}) },
+		"fix":  func(w *failingWriter) error { return Write(w, written(t).report(), "text", Style{}) },
+		"plan": func(w *failingWriter) error { return Write(w, plan(t).report(), "text", Style{}) },
 	} {
 		if err := print(&failingWriter{}); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s returns %v, want the writer's error", name, err)

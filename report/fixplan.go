@@ -2,74 +2,113 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/pol"
 )
 
-// FixPlanText writes a plan for a person: what would be done, and what that
-// would cost, beside a cheaper plan if there is one.
-func FixPlanText(w io.Writer, f *FixPlan, style Style) error {
-	p := &printer{w: w, style: style}
+// FixPlan is what fix would do, from --dry-run.
+type FixPlan struct {
+	Document
+	Model      Model         `json:"model"`
+	Data       TreatmentData `json:"data"`
+	Recipe     Recipe        `json:"recipe"`
+	Cost       Cost          `json:"cost"`
+	Cheapest   *CheaperPlan  `json:"cheapest"` // nil where the plan itself is the cheapest
+	Provenance Provenance    `json:"provenance"`
+}
+
+// CheaperPlan is a treatment that costs less than the one that was chosen.
+type CheaperPlan struct {
+	Perturb []string `json:"perturb"` // names of layers
+	Update  []string `json:"update"`
+	Cost    Cost     `json:"cost"`
+}
+
+// Cost is what a plan is expected to take, by [NewCost].
+type Cost struct {
+	Neck           int         `json:"neck"`
+	CacheBytes     int64       `json:"cache_bytes"`
+	Where          string      `json:"where"` // none, memory or file
+	Steps          int         `json:"steps"` // of all epochs
+	SecondsPerStep float64     `json:"seconds_per_step"`
+	ScanShare      float64     `json:"scan_share"`
+	Seconds        CostSeconds `json:"seconds"`
+
+	StepsPerEpoch int `json:"-"`
+}
+
+// CostSeconds are the parts of the time that a plan takes.
+type CostSeconds struct {
+	Cache      float64 `json:"cache"`
+	Training   float64 `json:"training"`
+	Validation float64 `json:"validation"`
+	Holdout    float64 `json:"holdout"`
+	Total      float64 `json:"total"`
+}
+
+// NewCost describes the cost of so many epochs.
+func NewCost(c *pol.Cost, epochs int) Cost {
+	return Cost{
+		Neck: c.Neck, CacheBytes: c.CacheBytes, Where: where(c.CacheBytes, c.CacheInFile),
+		Steps: c.Steps, StepsPerEpoch: c.Steps / max(epochs, 1), SecondsPerStep: c.StepTime.Seconds(), ScanShare: c.ScanShare,
+		Seconds: CostSeconds{
+			Cache:      c.CacheTime.Seconds(),
+			Training:   c.Training().Seconds(),
+			Validation: c.Validating(epochs).Seconds(),
+			Holdout:    c.HoldoutTime.Seconds(),
+			Total:      c.Total(epochs).Seconds(),
+		},
+	}
+}
+
+// text tells what would be done, and what that would cost, beside a cheaper plan
+// if there is one.
+func (f *FixPlan) text(p *printer) {
 	p.model(f.Model, "")
-	p.treatmentData(f.Data, f.Treatment.trains())
-	epochs := f.Treatment.Options.Epochs
-	steps := 0
-	if epochs > 0 {
-		steps = f.Cost.Steps / epochs
-	}
-	p.treatmentPlan(f.Treatment, steps, nil)
+	f.Data.text(p, f.Recipe.trains())
+	f.Recipe.text(p, f.Cost.StepsPerEpoch, nil)
 	p.printf("\n")
-	p.costs(f)
+	f.costs(p)
 	p.printf("\n")
-	total := f.Cost.Total(epochs).Seconds()
-	p.paintedFields(style.paint(ansiBold, "PLAN")+"  ", len("PLAN  "), base(f.Model.Path), "about "+duration(total), "nothing was done or written")
+	p.verdict(ansiBold, "PLAN", base(f.Model.Path), "about "+duration(f.Cost.Seconds.Total), "nothing was done or written")
 	if c := f.Cheapest; c != nil {
-		p.hint(fmt.Sprintf("%s makes it about %s", c.flags(), duration(c.Cost.Total(epochs).Seconds())))
+		p.hint(fmt.Sprintf("%s makes it about %s", c.flags(), duration(c.Cost.Seconds.Total)))
 	}
-	return p.err
 }
 
 // costs prints what a plan costs, part by part.
-func (p *printer) costs(f *FixPlan) {
-	type column struct {
-		title string
-		cost  *pol.Cost
-	}
-	columns := []column{{"this plan", &f.Cost}}
-	if c := f.Cheapest; c != nil {
-		columns = append(columns, column{c.title(), &c.Cost})
-	}
-	epochs := f.Treatment.Options.Epochs
+func (f *FixPlan) costs(p *printer) {
 	rows := [][]string{{"estimate"}, {"activations kept"}, {"filling the cache"}, {"a step"}, {"of it, scans"}, {"training"}, {"validation"}, {"hold-out"}, {"total"}}
-	for _, c := range columns {
-		s := costSeconds(c.cost, epochs)
-		kept := "none"
-		switch cacheWhere(c.cost.CacheBytes, c.cost.CacheInFile) {
-		case cacheFile:
-			kept = size(c.cost.CacheBytes) + " (file)"
-		case cacheMemory:
-			kept = size(c.cost.CacheBytes)
-		}
+	add := func(title string, c Cost) {
 		for i, cell := range []string{
-			c.title, kept, duration(s.Cache), duration(c.cost.StepTime.Seconds()), fmt.Sprintf("%.0f %%", 100*c.cost.ScanShare),
-			duration(s.Training), duration(s.Validation), duration(s.Holdout), duration(s.Total),
+			title, c.kept(), duration(c.Seconds.Cache), duration(c.SecondsPerStep), fmt.Sprintf("%.0f %%", 100*c.ScanShare),
+			duration(c.Seconds.Training), duration(c.Seconds.Validation), duration(c.Seconds.Holdout), duration(c.Seconds.Total),
 		} {
 			rows[i] = append(rows[i], cell)
 		}
 	}
-	if !f.Treatment.trains() {
+	add("this plan", f.Cost)
+	if c := f.Cheapest; c != nil {
+		add("perturb "+briefly(c.Perturb), c.Cost)
+	}
+	if !f.Recipe.trains() {
 		rows = append(rows[:3], rows[6:]...) // no steps
-	} else if f.Treatment.rule() != pol.Search {
+	} else if f.Recipe.rule() != pol.Search {
 		rows = append(rows[:4], rows[5:]...)
 	}
 	p.grid(rows, []int{0}, nil)
 }
 
-// title names a cheaper plan in the head of a table.
-func (c *CheaperPlan) title() string {
-	return "perturb " + briefly(treatedNames(c.Perturb))
+// kept says how many bytes of activations are kept, and where.
+func (c *Cost) kept() string {
+	switch c.Where {
+	case keptInFile:
+		return size(c.CacheBytes) + " (file)"
+	case keptInMemory:
+		return size(c.CacheBytes)
+	}
+	return "none"
 }
 
 // flags are those of fix that make it follow the plan.
@@ -77,10 +116,10 @@ func (c *CheaperPlan) flags() string {
 	var flags []string
 	for _, role := range []struct {
 		flag   string
-		layers []TreatedLayer
+		layers []string
 	}{{"--perturb", c.Perturb}, {"--update", c.Update}} {
 		if len(role.layers) > 0 {
-			flags = append(flags, role.flag+" "+shellWord(strings.Join(treatedNames(role.layers), ",")))
+			flags = append(flags, role.flag+" "+shellWord(strings.Join(role.layers, ",")))
 		}
 	}
 	return "`" + strings.Join(flags, " ") + "`"

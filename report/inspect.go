@@ -1,55 +1,45 @@
 package report
 
 import (
-	"fmt"
-	"io"
-	"maps"
-	"slices"
-
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// Inspect is the result of the command inspect.
+// Inspect is the result of the command inspect. Of a model that cannot be run
+// there are no layers, weights, necks and notes.
 type Inspect struct {
-	Model      Model
-	Input      string // type and shape of the image
-	Output     string
-	Inspection *graph.Inspection
-	// Chosen are layers, of any granularity, that the text is to tell all about;
-	// nil where it is to list all of them briefly.
-	Chosen []graph.Layer
+	Document
+	Model       Model              `json:"model"`
+	Input       string             `json:"input"` // name, type and shape of the image
+	Output      string             `json:"output"`
+	Layers      []InspectLayer     `json:"layers"` // of all granularities, coarse ones first
+	Weights     []Weight           `json:"weights"`
+	Skipped     []Skipped          `json:"skipped"`
+	Unsupported []onnx.Unsupported `json:"unsupported"`
+	Obstacles   []Obstacle         `json:"obstacles"`
+	Complete    bool               `json:"obstacles_complete"`
+	Necks       []Neck             `json:"necks"`
+	Notes       []Note             `json:"notes"`
+	Coverage    float64            `json:"coverage"` // share of the parameters that lie in layers
+
+	// Chosen are layers that the text is to tell all about; nil where it is to
+	// list all of them briefly.
+	Chosen []InspectLayer `json:"-"`
 }
 
-type jsonInspect struct {
-	SchemaVersion int                `json:"schema_version"`
-	Model         jsonModel          `json:"model"`
-	Input         string             `json:"input"`
-	Output        string             `json:"output"`
-	Layers        []jsonInspectLayer `json:"layers"`
-	Weights       []jsonWeight       `json:"weights"`
-	Skipped       []jsonSkipped      `json:"skipped"`
-	Unsupported   []onnx.Unsupported `json:"unsupported"`
-	Obstacles     []jsonObstacle     `json:"obstacles"`
-	Complete      bool               `json:"obstacles_complete"`
-	Necks         []jsonNeck         `json:"necks"`
-	Notes         []note             `json:"notes"`
-	Coverage      float64            `json:"coverage"`
-}
-
-type jsonInspectLayer struct {
+// InspectLayer is a layer, and where it lies between the necks.
+type InspectLayer struct {
 	Name           string   `json:"name"`
-	Granularity    string   `json:"granularity"`
+	Granularity    string   `json:"granularity"` // block, module or tensor
 	Parameters     int      `json:"parameters"`
 	Neck           int      `json:"neck"`
 	Stages         []int    `json:"stages"`
-	StagesComputed int      `json:"stages_computed"`
+	StagesComputed int      `json:"stages_computed"` // by a search on it
 	Why            []string `json:"why"`
 	Weights        []string `json:"weights"` // names
 }
 
-// jsonObstacle is what stands in the way of all nodes of one operator.
-type jsonObstacle struct {
+// Obstacle is what stands in the way of all nodes of one operator.
+type Obstacle struct {
 	Node   string `json:"node"` // the first
 	Op     string `json:"op"`
 	Domain string `json:"domain"`
@@ -58,130 +48,103 @@ type jsonObstacle struct {
 	Advice string `json:"advice"`
 }
 
-type jsonNeck struct {
+// Neck is a value that every path from the image to the logits passes.
+type Neck struct {
 	Index  int      `json:"index"`
 	Name   string   `json:"name"`
 	Shape  []int    `json:"shape"`  // of one image
 	Layers []string `json:"layers"` // blocks whose first use is behind it
 }
 
-// InspectJSON writes an inspection as one JSON document.
-func InspectJSON(w io.Writer, in *Inspect) error {
-	out := jsonInspect{
-		SchemaVersion: SchemaVersion,
-		Model:         jsonModel(in.Model),
-		Input:         in.Input,
-		Output:        in.Output,
-		Layers:        []jsonInspectLayer{},
-		Weights:       []jsonWeight{},
-		Skipped:       []jsonSkipped{},
-		Unsupported:   []onnx.Unsupported{},
-		Obstacles:     []jsonObstacle{},
-		Complete:      !in.Inspection.Stopped,
-		Necks:         []jsonNeck{},
-		Notes:         []note{},
-		Coverage:      in.Inspection.Coverage,
-	}
-	out.Unsupported = append(out.Unsupported, in.Inspection.Unsupported...)
-	for _, o := range in.Inspection.Obstacles {
-		out.Obstacles = append(out.Obstacles, jsonObstacle{o.Node, o.Op, o.Domain, o.Reason, o.Count, o.Advice})
-	}
-	for _, s := range in.Inspection.Skipped {
-		out.Skipped = append(out.Skipped, jsonSkipped{s.Name, s.Elements, s.Reason})
-	}
-	if n := in.Inspection.Network; n != nil {
-		for _, g := range graph.Granularities() {
-			for _, l := range n.Layers(g) {
-				layer := jsonInspectLayer{
-					Name: l.Name, Granularity: string(g), Parameters: l.Parameters, Neck: l.Neck,
-					Stages: append([]int{}, n.LayerStages(l)...), StagesComputed: len(n.Necks) - 1 - l.Neck, Why: l.Why,
-				}
-				for _, i := range l.Weights {
-					layer.Weights = append(layer.Weights, n.Weights[i].Name)
-				}
-				out.Layers = append(out.Layers, layer)
-			}
-		}
-		together := n.StoredTogether()
-		for i := range n.Weights {
-			out.Weights = append(out.Weights, jsonWeightOf(n, i, together[i]))
-		}
-		begins := beginnings(n)
-		for k, neck := range n.Necks {
-			out.Necks = append(out.Necks, jsonNeck{k, neck.Name, shapeOf(neck.Shape), append([]string{}, begins[k]...)})
-		}
-		out.Notes = notesOf(n)
-	}
-	return writeJSON(w, out)
+// Weight is a weight, what it is called and why, how it is stored and used.
+type Weight struct {
+	Name           string          `json:"name"`
+	Tensor         string          `json:"tensor"`
+	Shape          []int           `json:"shape"`
+	DType          string          `json:"dtype"`
+	Storage        onnx.Storage    `json:"storage"`
+	File           string          `json:"file"`
+	Offset         *int64          `json:"offset"` // nil where the data are in several pieces
+	Bytes          *int64          `json:"bytes"`
+	Quantization   *Quantization   `json:"quantization"` // nil for a weight of floating-point numbers
+	Source         onnx.NameSource `json:"name_source"`
+	Neck           int             `json:"neck"`
+	NeckName       string          `json:"neck_name"`
+	Stages         []int           `json:"stages"`
+	Uses           []Use           `json:"uses"`
+	Shared         []string        `json:"shared"` // what else it serves
+	StoredTogether []string        `json:"stored_together"`
+	Fix            Storing         `json:"fix"`
 }
 
-// beginnings names the blocks whose first use is right behind a neck, by its
-// index.
-func beginnings(n *graph.Network) map[int][]string {
-	begins := map[int][]string{}
-	for _, l := range n.Layers(graph.ByBlock) {
-		begins[l.Neck] = append(begins[l.Neck], l.Name)
-	}
-	return begins
+// Quantization is how a weight of integers is to be read.
+type Quantization struct {
+	Values    string  `json:"values"` // type of the dequantised ones
+	Per       string  `json:"per"`    // tensor, axis or block: what a scale is for
+	Axis      *int    `json:"axis"`
+	BlockSize *int    `json:"block_size"`
+	Scale     string  `json:"scale"`
+	ZeroPoint *string `json:"zero_point"`
 }
 
-// shapeOf is never null in JSON.
-func shapeOf(shape []int) []int { return append([]int{}, shape...) }
-
-// InspectText writes an inspection for a person.
-func InspectText(w io.Writer, in *Inspect, style Style) error {
-	p := &printer{w: w, style: style}
-	n := in.Inspection.Network
-	if n == nil {
-		p.printf("%s   %s, opset %d\n", style.paint(ansiBold, base(in.Model.Path)), printable(in.Model.Producer), in.Model.Opset)
-		p.obstacles(in.Inspection.Obstacles, in.Inspection.Stopped)
-		return p.err
-	}
-	p.headline(in.Model, fmt.Sprintf("%.3g %% in layers", 100*in.Inspection.Coverage))
-	for _, note := range notesOf(n) {
-		p.hanging("note   ", 7, printable(note.Text))
-	}
-	p.printf("input  %s\n", printable(in.Input))
-	p.printf("output %s, %d classes\n", printable(in.Output), in.Model.Classes)
-	p.printf("chain  %s between %d necks, which every path to the output passes\n\n", plural(len(n.Necks)-1, "stage"), len(n.Necks))
-	if in.Chosen != nil {
-		p.stories(n, in.Chosen)
-		return p.err
-	}
-	p.weights(n)
-	p.skipped(in.Inspection.Skipped)
-	return p.err
+// Use is one node that reads a weight.
+type Use struct {
+	Node    string   `json:"node"`
+	Input   int      `json:"input"`
+	Through []string `json:"through"` // nodes that rearrange it before, nearest to the tensor first
+	Path    Optional `json:"path"`    // the parameter that it is there
 }
 
-// skipped groups what is in no layer by its reason.
-func (p *printer) skipped(list []graph.Skipped) {
-	byReason := map[string][]string{}
-	for _, s := range list {
-		byReason[s.Reason] = append(byReason[s.Reason], printable(s.Name))
-	}
-	if len(list) > 0 {
-		p.printf("\n%s\n", p.style.paint(ansiBold, "in no layer"))
-	}
-	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		names := byReason[reason]
-		p.hanging("  ", 2, printable(reason)+": "+listed(names))
-	}
+// Storing says what a treatment does with a weight, by [NewStoring].
+type Storing struct {
+	Where   string   `json:"where"`   // in place, or moved into the model's file
+	Rounded Optional `json:"rounded"` // to what
+	Needs   Optional `json:"needs"`   // a flag, without which the treatment is refused
+	Text    string   `json:"text"`
 }
 
-// obstacles lists what stands in a model's way, and what helps. With stopped there
-// may be more behind the only one.
-func (p *printer) obstacles(list []graph.Obstacle, stopped bool) {
-	head := "cannot be run: " + plural(len(list), "obstacle")
-	if stopped {
-		head = "cannot be run: the first of perhaps more obstacles"
+// NewStoring words what a treatment does with a weight that is stored in a file in
+// some way: whether it is moved into the model's file; what it is rounded to,
+// which may be nothing; in which type --dequantize stores it, "" where it is not
+// quantised; and whether it serves other places.
+func NewStoring(storage onnx.Storage, file string, moved bool, rounded, dequantized string, shared bool) Storing {
+	s := Storing{Where: "in place", Rounded: Optional(rounded), Text: "in place, in " + string(storage)}
+	if moved {
+		s.Where, s.Text = "moved", "moved from "+base(file)+", which is not written to, into the model's file"
 	}
-	p.printf("\n%s\n", p.style.paint(ansiRed, head))
-	for _, o := range list {
-		where := printable(o.Node)
-		if o.Count > 1 {
-			where = fmt.Sprintf("%s, first %s", plural(o.Count, "node"), where)
+	if rounded != "" {
+		s.Text += "; rounded to "
+		if dequantized != "" {
+			s.Text += "its " + rounded + ", or stored as " + dequantized + " with --dequantize"
+		} else {
+			s.Text += rounded
 		}
-		p.hanging("  ", 2, where+": "+printable(o.Reason))
-		p.hanging("    ", 4, "→ "+o.Advice)
 	}
+	if shared {
+		s.Needs = "--shared"
+		s.Text += "; refused without --shared update or --shared untie, since other places are served, too"
+	}
+	return s
+}
+
+// Note is something about a model that can be run, but to be known of when it is
+// diagnosed or treated.
+type Note struct {
+	Kind string `json:"kind"` // one word for each sort of note, for programs
+	Text string `json:"text"`
+}
+
+// Facts are what notes are about.
+type Facts struct {
+	FixedBatch           int // 0: none
+	SoftmaxRemoved       bool
+	Output               string   // that losses are measured on
+	OtherOutputs         []string // that they are not measured on
+	Opset, NewestExport  int64    // of the model, and of the exports that are compared with their frameworks
+	Rounded              int      // weights that round what is stored in them
+	RoundedTypes         []string // theirs, each once
+	QuantisesActivations bool
+	Shared               int      // weights that serve several places
+	Unused               []string // parameters that the logits do not depend on
+	Coverage             float64
 }

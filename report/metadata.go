@@ -1,27 +1,24 @@
 package report
 
-import (
-	"encoding/json"
-	"github.com/modeldoctor/modeldoctor/metric"
-)
+import "encoding/json"
 
 // fixNote is what a treated file says of its treatment. Nothing in it depends on
 // the machine, on threads or on the time: the same seed gives the same file.
 type fixNote struct {
-	SchemaVersion int                 `json:"schema_version"`
-	Version       string              `json:"modeldoctor"`
-	Recipe        string              `json:"recipe"`
-	Perturb       []string            `json:"perturb"`
-	Update        []string            `json:"update"`
-	Seed          uint64              `json:"seed"`
-	Epoch         int                 `json:"epoch"` // the one that was kept
-	Hyper         jsonHyperparameters `json:"hyperparameters"`
-	Source        string              `json:"source_sha256"`
-	Data          fixNoteData         `json:"data"`
-	Before        fixFigures          `json:"before"`
-	After         *fixFigures         `json:"after"`
-	Gain          *fixNoteGain        `json:"gain"`
-	Forced        bool                `json:"forced"`
+	SchemaVersion int             `json:"schema_version"`
+	Version       string          `json:"modeldoctor"`
+	Recipe        string          `json:"recipe"`
+	Perturb       []string        `json:"perturb"`
+	Update        []string        `json:"update"`
+	Seed          uint64          `json:"seed"`
+	Epoch         int             `json:"epoch"` // the one that was kept
+	Hyper         Hyperparameters `json:"hyperparameters"`
+	Source        string          `json:"source_sha256"`
+	Data          fixNoteData     `json:"data"`
+	Before        Figures         `json:"before"`
+	After         *Figures        `json:"after"`
+	Gain          *fixNoteGain    `json:"gain"`
+	Forced        bool            `json:"forced"`
 }
 
 type fixNoteData struct {
@@ -40,46 +37,29 @@ type fixNotePart struct {
 
 func notePart(p Part) fixNotePart { return fixNotePart{p.Name, p.SHA256} }
 
-type fixFigures struct {
-	Loss  number `json:"loss"`
-	Error number `json:"error"`
-	ECE   number `json:"ece"`
-}
-
 type fixNoteGain struct {
-	Loss number    `json:"loss"`
-	CI95 [2]number `json:"ci95"`
+	Loss Number    `json:"loss"`
+	CI95 [2]Number `json:"ci95"`
 }
 
 // FixMetadata is the one line of JSON that a treated file carries in its
-// metadata.
-func FixMetadata(f *Fix, version string) (string, error) {
+// metadata. seed is that of the treatment, which a recipe may not use.
+func FixMetadata(f *Fix, version string, seed uint64) (string, error) {
 	note := fixNote{
 		SchemaVersion: SchemaVersion, Version: version,
-		Recipe: f.Treatment.Recipe, Perturb: treatedNames(f.Treatment.Perturb), Update: treatedNames(f.Treatment.Update),
-		Seed: f.Treatment.Options.Seed, Epoch: f.Result.Best, Hyper: hyperparameters(f.Treatment, f.Data), Source: f.Model.SHA256,
+		Recipe: f.Recipe.Name, Perturb: f.Recipe.Perturb, Update: f.Recipe.Update,
+		Seed: seed, Hyper: f.Recipe.Hyperparameters, Source: f.Model.SHA256,
 		Data:   fixNoteData{f.Data.Name, notePart(f.Data.Train), notePart(f.Data.Validation), notePart(f.Data.Holdout)},
-		Before: noteFigures(f.Result.Before), Forced: f.Forced,
+		Before: f.Before, After: f.After, Forced: f.Forced,
 	}
-	if f.Result.After != nil {
-		after := noteFigures(*f.Result.After)
-		note.After = &after
+	for _, e := range f.Epochs {
+		if e.Kept {
+			note.Epoch = e.Epoch
+		}
 	}
-	if g := f.Result.Gain; g != nil {
-		note.Gain = &fixNoteGain{number(g.Mean), [2]number{number(g.CI95[0]), number(g.CI95[1])}}
+	if g := f.Gain; g != nil {
+		note.Gain = &fixNoteGain{g.Loss, g.CI95}
 	}
 	text, err := json.Marshal(note)
 	return string(text), err
-}
-
-func noteFigures(f metric.Figures) fixFigures {
-	return fixFigures{number(f.Loss), number(f.Error), number(f.ECE)}
-}
-
-func treatedNames(layers []TreatedLayer) []string {
-	names := make([]string, len(layers))
-	for i, l := range layers {
-		names[i] = l.Name
-	}
-	return names
 }

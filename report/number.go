@@ -1,10 +1,11 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // mostFixed is the size from which numbers are written with an exponent: they
@@ -110,25 +111,46 @@ func plural(n int, what string) string {
 	return thousands(n) + " " + what + "s"
 }
 
-// number is a figure that may be NaN or infinite, which JSON has no word for:
-// null then.
-type number float64
+// notFinite stands for a number that is infinite or none.
+const notFinite = "not finite"
 
-// MarshalJSON implements [json.Marshaler].
-func (x number) MarshalJSON() ([]byte, error) {
-	if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null"), nil
+// figure writes a number that may not be finite.
+func figure(x Number, decimals int) string {
+	if !x.finite() {
+		return notFinite
 	}
-	return json.Marshal(float64(x))
+	return fixed(float64(x), decimals)
 }
 
-// single is a number of float32, written with as many digits as that has.
-type single float32
-
-// MarshalJSON implements [json.Marshaler].
-func (x single) MarshalJSON() ([]byte, error) {
-	if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null"), nil
+// percent writes a share that may not be finite.
+func percent(share Number) string {
+	if !share.finite() {
+		return notFinite
 	}
-	return json.Marshal(float32(x))
+	return fixed(100*float64(share), 1) + " %"
+}
+
+// interval writes a figure with half the width of its 95 % interval.
+func interval[F ~float64](x, standardError F, decimals int) string {
+	return fixed(float64(x), decimals) + " ± " + fixed(metric.Z95*float64(standardError), decimals)
+}
+
+// decimalsOf is the number of decimals, from 3 to 6, that give a limit two
+// digits or more.
+func decimalsOf(limit float64) int {
+	if !(limit > 0) {
+		return 3
+	}
+	return min(max(3, int(math.Ceil(-math.Log10(limit)))+1), 6)
+}
+
+// secondsDecimals is the number of decimals of a time with three digits or so.
+func secondsDecimals(seconds float64) int {
+	switch {
+	case seconds < 1:
+		return 2
+	case seconds < 100:
+		return 1
+	}
+	return 0
 }

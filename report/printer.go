@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-
-	"github.com/rivo/uniseg"
 )
 
 // The widths that text is set to, in columns of a terminal.
@@ -112,41 +109,63 @@ func (p *printer) paintedFields(label string, width int, fields ...string) {
 	flush(line)
 }
 
-// Wrap breaks prose into lines of at most width columns, at spaces. A word that
-// is longer has a line of its own.
-func Wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
+// grid prints rows of cells below their titles, which are the first row. Columns
+// are as wide as their widest cell, and aligned to the right but for those in
+// left. mark, if not nil, is what stands behind the row of that number, counted
+// without the titles; it may be painted.
+func (p *printer) grid(rows [][]string, left []int, mark func(i int) string) {
+	for i, text := range aligned(rows, left) {
 		switch {
-		case line == "":
-			line = word
-		case columns(line)+1+columns(word) > width:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
+		case i == 0:
+			text = p.style.paint(ansiDim, strings.TrimRight(text, " "))
+		case mark != nil:
+			text += mark(i - 1)
 		}
+		p.printf("%s\n", strings.TrimRight(text, " "))
 	}
-	return append(lines, line)
 }
 
-// columns is the number of terminal columns that a string takes. Combining
-// accents take none, wide characters two.
-func columns(s string) int { return uniseg.StringWidth(s) }
+// verdict prints the line a log is searched for: a word, painted, and figures.
+func (p *printer) verdict(code, word string, fields ...string) {
+	p.paintedFields(p.style.paint(code, word)+"  ", len(word)+2, fields...)
+}
 
-// printable replaces what would move the cursor or change the terminal's state:
-// names come from files, and files from anywhere.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
+// hint prints one piece of advice. A command, which stands between backquotes, is
+// not broken, so that it can be copied.
+func (p *printer) hint(text string) {
+	const label, unbroken = "hint: ", "\ue000" // a rune that printable lets nobody else use
+	parts := strings.Split(text, "`")
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = strings.ReplaceAll(parts[i], " ", unbroken)
+	}
+	for i, line := range Wrap(strings.Join(parts, "`"), lineColumns-len(label)) {
+		line = strings.ReplaceAll(line, unbroken, " ")
+		if i == 0 {
+			line = label + line
+		} else {
+			line = strings.Repeat(" ", len(label)) + line
 		}
-		return unicode.ReplacementChar
-	}, s)
+		p.printf("%s\n", p.style.paint(ansiDim, line))
+	}
 }
 
-// base is the last element of a path, on any system.
-func base(path string) string {
-	return printable(path[strings.LastIndexAny(path, `/\`)+1:])
+// model prints the line about the file, and what is special about it. more, if
+// not empty, is said behind the number of parameters.
+func (p *printer) model(m Model, more string) {
+	p.headline(m, more)
+	if m.SoftmaxRemoved {
+		p.fields("note   ", softmaxNote)
+	}
+	if m.FixedBatch > 0 {
+		p.fields("note   ", batchNote(m.FixedBatch))
+	}
+}
+
+// headline prints the line about the file.
+func (p *printer) headline(m Model, more string) {
+	if more != "" {
+		more = ", " + more
+	}
+	p.printf("%s   %s, %s parameters%s   %s, opset %d\n",
+		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), more, printable(m.Producer), m.Opset)
 }

@@ -2,102 +2,86 @@
 // format is what another gives to a machine, and the verdict is the same in
 // all.
 //
-// There is one printer per kind of result and format: CheckText, CheckJSON,
-// InspectText, and so on. Printers write to an io.Writer and return its error.
-// ReadCheck and ReadFix read back what another run has printed.
+// A [Result] is what a command has found: a view of it, made of plain values,
+// whose JSON tags are the document's names. [Write] writes any of them in any
+// format that it has; see [Formats]. [ReadCheck] and [ReadFix] read back what
+// another run has written.
 //
-// JSON has stable names, described for check, fix, compare and verify by
-// docs/schema, and null for what does not exist; there is never a NaN or an
-// infinity. Text is for a terminal of 100 columns. Names come from files: in
-// text, characters that would control the terminal are replaced. A figure behind
-// ± is half the width of a 95 % interval, but for compare, where it is the
-// standard deviation over seeds.
+// JSON has stable names, described by docs/schema, and null for what does not
+// exist; there is never a NaN or an infinity. Text is for a terminal of 100
+// columns. Names come from files: in text, characters that would control the
+// terminal are replaced. A figure behind ± is half the width of a 95 % interval,
+// but for compare, where it is the standard deviation over seeds.
 package report
 
 import (
-	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
+	"fmt"
+	"io"
+	"slices"
 )
 
-// SchemaVersion is the version of every JSON document. It rises when a field
-// changes its meaning or goes away, not when one is added.
-const SchemaVersion = 1
-
-// Model describes the file that was read.
-type Model struct {
-	Path           string
-	SHA256         string // hexadecimal
-	Producer       string // name and version of the exporter
-	Opset          int64  // of ai.onnx
-	IRVersion      int64
-	Parameters     int // elements of all weights in layers
-	Analysed       int // of these, elements in the layers that were asked for
-	Classes        int
-	Family         string // in words, such as "ViT, 6 blocks"
-	SoftmaxRemoved bool   // losses are of what enters the Softmax at the end
-	FixedBatch     int    // the batch the file is bound to; 0 if free
+// Result is what a command has found. The methods of pointers are those of
+// results; [Rules] and [Rule] are values.
+type Result interface {
+	text(p *printer)
 }
 
-// Preprocess describes how images were turned into the model's input.
-type Preprocess struct {
-	Name   string
-	Source string // a file, --preprocess, or how it was detected
-	Mean   [3]float64
-	Std    [3]float64
-	Size   [2]int // height, width
+// format is a way to write results.
+type format struct {
+	name string
+	// has reports whether there is such a format for a result. It looks at the
+	// type only: r may be zero.
+	has   func(r Result) bool
+	write func(w io.Writer, r Result, style Style) error
 }
 
-// Data describes the images that were used.
-type Data struct {
-	Name string
-	Val  string // the split and slice, such as test[:1000]
-	ValN int
-	// SHA256 is a digest, in hexadecimal, of the examples as the model sees them,
-	// labels included. It is empty where not all of them were read.
-	SHA256     string
-	Preprocess Preprocess
+// formats are listed in this order, and those of init functions behind them.
+var formats = []format{
+	{
+		name: "text",
+		has:  func(Result) bool { return true },
+		write: func(w io.Writer, r Result, style Style) error {
+			p := &printer{w: w, style: style}
+			r.text(p)
+			return p.err
+		},
+	},
+	{
+		name:  "json",
+		has:   has[document],
+		write: func(w io.Writer, r Result, _ Style) error { return writeJSON(w, r) },
+	},
 }
 
-// Provenance says how a result came about. Nothing outside it depends on the
-// number of threads.
-type Provenance struct {
-	Version   string
-	Command   []string
-	Seed      uint64
-	Device    string
-	Threads   int
-	Seconds   float64
-	PeakBytes int64 // largest resident set of the process
+// register adds a format. The file of a format calls it from its init function,
+// and holds the methods by which results have the format.
+func register(f format) { formats = append(formats, f) }
+
+// has reports whether a result has the methods of T.
+func has[T any](r Result) bool {
+	_, ok := r.(T)
+	return ok
 }
 
-// Check is the result of the command check.
-type Check struct {
-	Model       Model
-	Data        Data
-	Granularity string // what a layer is: block, module or tensor
-	Diagnosis   *diag.Report
-	Skipped     []graph.Skipped
-	FailOn      diag.Level // the level from which a violation fails; "" never
-	Provenance  Provenance
-}
-
-// Failed returns the violations that reach FailOn.
-func (c *Check) Failed() []diag.Violation {
-	var failed []diag.Violation
-	for _, v := range c.Diagnosis.Violations {
-		if fails(c.FailOn, v.Level) {
-			failed = append(failed, v)
+// Formats names the formats that every one of some results has. Only their types
+// matter: a result may be zero.
+func Formats(results ...Result) []string {
+	var names []string
+	for _, f := range formats {
+		if !slices.ContainsFunc(results, func(r Result) bool { return !f.has(r) }) {
+			names = append(names, f.name)
 		}
 	}
-	return failed
+	return names
 }
 
-func fails(threshold, level diag.Level) bool {
-	switch threshold {
-	case diag.LevelError:
-		return level == diag.LevelError
-	case diag.LevelWarning:
-		return level == diag.LevelError || level == diag.LevelWarning
+// Write writes a result in one of its [Formats], and returns the writer's error.
+// style concerns text only.
+func Write(w io.Writer, r Result, name string, style Style) error {
+	for _, f := range formats {
+		if f.name == name && f.has(r) {
+			return f.write(w, r, style)
+		}
 	}
-	return false
+	return fmt.Errorf("%T has no format %q", r, name)
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -20,66 +19,72 @@ var update = flag.Bool("update", false, "write the golden files")
 func pointer(x float64) *float64 { return &x }
 
 // sample is a report with every status and every absent number.
-func sample() *Check {
-	return &Check{
-		Model:       Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4},
-		Data:        Data{Name: "images", Val: "test[:1000]", ValN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}},
-		Granularity: "block",
-		Diagnosis: &diag.Report{
-			Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
-			Layers: []diag.LayerResult{
-				{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: pointer(0.026), DeltaLoss: 0.191, Kappa: pointer(1.612), KappaScaled: pointer(287.2), Agreement: pointer(-0.036),
-					Transfer: &diag.Transfer{DeltaLoss: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
-					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
-				{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
-				{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
-				{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
-				{Name: "層\x1b[31m", Index: 4, Parameters: 1 << 27, WNorm: 17, GNorm: 2, Step: 1e-4, StepShare: pointer(1e-5), DeltaLoss: 0.112, Kappa: pointer(1.12e7), KappaScaled: pointer(5), Agreement: pointer(-0.004),
-					Transfer: &diag.Transfer{DeltaLoss: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
-					Status:   diag.StatusOK, Reason: "the loss falls to the end of the path", Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
-				{Name: "head", Index: 5, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: pointer(0.25), DeltaLoss: 1.774, Kappa: pointer(0.0339), KappaScaled: pointer(5), Agreement: pointer(0.23),
-					Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
-					Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
-			},
-			Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},
-			Violations: []diag.Violation{
-				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "層\x1b[31m", Message: "moving this layer takes 0.071 ± 0.02 nats off the loss of unseen examples, for sure more than 0.045"},
-				{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss of unseen examples, for sure more than 0.045"},
-				{Rule: diag.RuleNotMeasured, Level: diag.LevelError, Layer: "blocks.1", Message: "not measured: the loss is not finite"},
-				{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.0", Message: "no transfer figure: the gradient is zero"},
-				{Rule: diag.RuleCalibrateFirst, Level: diag.LevelInfo, Message: "read the calibrated diagnosis"},
-			},
-			Complete: true, N: 1000, Classes: 100, Threshold: 0.01, Coverage: 0.9731,
+func sample() *Check { return checkOf(diagnosis()) }
+
+// checkOf is the report of a diagnosis.
+func checkOf(d *diag.Report) *Check {
+	c := NewCheck(d)
+	c.Model = Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4}
+	c.Data = Data{Name: "images", Val: "test[:1000]", ValN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}}
+	c.Granularity = "block"
+	c.Skipped = []Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}}
+	c.FailOn = diag.LevelError
+	c.Provenance = Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20}
+	return c
+}
+
+// diagnosis has layers of every status.
+func diagnosis() *diag.Report {
+	return &diag.Report{
+		Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
+		Layers: []diag.LayerResult{
+			{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: pointer(0.026), DeltaLoss: 0.191, Kappa: pointer(1.612), KappaScaled: pointer(287.2), Agreement: pointer(-0.036),
+				Transfer: &diag.Transfer{DeltaLoss: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
+				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
+			{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
+			{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
+			{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
+			{Name: "層\x1b[31m", Index: 4, Parameters: 1 << 27, WNorm: 17, GNorm: 2, Step: 1e-4, StepShare: pointer(1e-5), DeltaLoss: 0.112, Kappa: pointer(1.12e7), KappaScaled: pointer(5), Agreement: pointer(-0.004),
+				Transfer: &diag.Transfer{DeltaLoss: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Status:   diag.StatusOK, Reason: "the loss falls to the end of the path", Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
+			{Name: "head", Index: 5, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: pointer(0.25), DeltaLoss: 1.774, Kappa: pointer(0.0339), KappaScaled: pointer(5), Agreement: pointer(0.23),
+				Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 		},
-		Skipped:    []graph.Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}},
-		FailOn:     diag.LevelError,
-		Provenance: Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20},
+		Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},
+		Violations: []diag.Violation{
+			{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "層\x1b[31m", Message: "moving this layer takes 0.071 ± 0.02 nats off the loss of unseen examples, for sure more than 0.045"},
+			{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss of unseen examples, for sure more than 0.045"},
+			{Rule: diag.RuleNotMeasured, Level: diag.LevelError, Layer: "blocks.1", Message: "not measured: the loss is not finite"},
+			{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.0", Message: "no transfer figure: the gradient is zero"},
+			{Rule: diag.RuleCalibrateFirst, Level: diag.LevelInfo, Message: "read the calibrated diagnosis"},
+		},
+		Complete: true, N: 1000, Classes: 100, Threshold: 0.01, Coverage: 0.9731,
 	}
 }
 
 // unknown is a report in which nothing could be measured.
 func unknown() *Check {
-	c := sample()
+	c := checkOf(&diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Threshold: 0.01})
 	c.Data.SHA256 = ""
-	c.Diagnosis = &diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Threshold: 0.01}
 	return c
 }
 
 func TestGoldenFiles(t *testing.T) {
 	checkGolden(t, map[string]func(*bytes.Buffer) error{
-		"check.txt":       func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{}) },
-		"check-color.txt": func(b *bytes.Buffer) error { return CheckText(b, sample(), Style{Color: true}) },
-		"check.json":      func(b *bytes.Buffer) error { return CheckJSON(b, sample()) },
-		"unknown.txt":     func(b *bytes.Buffer) error { return CheckText(b, unknown(), Style{}) },
-		"unknown.json":    func(b *bytes.Buffer) error { return CheckJSON(b, unknown()) },
-		"rule.txt":        func(b *bytes.Buffer) error { return RuleText(b, diag.Rules()[0]) },
-		"rules.txt":       func(b *bytes.Buffer) error { return RulesText(b, diag.Rules()) },
-		"inspect.txt":     func(b *bytes.Buffer) error { return InspectText(b, inspection(t, "MatMul"), Style{}) },
-		"inspect.json":    func(b *bytes.Buffer) error { return InspectJSON(b, inspection(t, "MatMul")) },
-		"refused.txt":     func(b *bytes.Buffer) error { return InspectText(b, inspection(t, "Frobnicate"), Style{}) },
-		"refused.json":    func(b *bytes.Buffer) error { return InspectJSON(b, inspection(t, "Frobnicate")) },
-		"probe.txt":       func(b *bytes.Buffer) error { return ProbeText(b, probe(t), Style{}) },
-		"probe.json":      func(b *bytes.Buffer) error { return ProbeJSON(b, probe(t)) },
+		"check.txt":       func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{}) },
+		"check-color.txt": func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Color: true}) },
+		"check.json":      func(b *bytes.Buffer) error { return Write(b, sample(), "json", Style{}) },
+		"unknown.txt":     func(b *bytes.Buffer) error { return Write(b, unknown(), "text", Style{}) },
+		"unknown.json":    func(b *bytes.Buffer) error { return Write(b, unknown(), "json", Style{}) },
+		"rule.txt":        func(b *bytes.Buffer) error { return Write(b, Rule(diag.Rules()[0]), "text", Style{}) },
+		"rules.txt":       func(b *bytes.Buffer) error { return Write(b, Rules(diag.Rules()), "text", Style{}) },
+		"inspect.txt":     func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "text", Style{}) },
+		"inspect.json":    func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "json", Style{}) },
+		"refused.txt":     func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "text", Style{}) },
+		"refused.json":    func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "json", Style{}) },
+		"probe.txt":       func(b *bytes.Buffer) error { return Write(b, probe(t), "text", Style{}) },
+		"probe.json":      func(b *bytes.Buffer) error { return Write(b, probe(t), "json", Style{}) },
 	})
 }
 
@@ -113,7 +118,7 @@ func checkGolden(t *testing.T, printers map[string]func(*bytes.Buffer) error) {
 // nothing in a name reaches the terminal as a control sequence.
 func TestTableColumns(t *testing.T) {
 	var text bytes.Buffer
-	if err := CheckText(&text, sample(), Style{}); err != nil {
+	if err := Write(&text, sample(), "text", Style{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(text.String(), "\x1b") {
@@ -145,8 +150,8 @@ func TestFixed(t *testing.T) {
 	}{
 		{4.5, 0.0453, "0.045"}, {4.5, -0.0001, "0.000"}, {0.2, 0.0021, "0.0021"}, {0.0004, 0.0000042, "0.000004"}, {90, 0.5, "0.500"},
 	} {
-		d := &diag.Report{Threshold: 0.01, Metrics: diag.Metrics{StartLoss: &c.loss}}
-		if got := fixed(c.x, decimals(d)); got != c.want {
+		check := &Check{Threshold: 0.01, Metrics: Metrics{StartLoss: &c.loss}}
+		if got := fixed(c.x, check.decimals()); got != c.want {
 			t.Errorf("%v of a loss of %v is printed %s, want %s", c.x, c.loss, got, c.want)
 		}
 	}
@@ -174,15 +179,15 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 }
 
 func TestWriteError(t *testing.T) {
-	if err := CheckText(&failingWriter{}, sample(), Style{}); err != os.ErrClosed {
-		t.Errorf("CheckText returns %v, want the writer's error", err)
+	if err := Write(&failingWriter{}, sample(), "text", Style{}); err != os.ErrClosed {
+		t.Errorf("Write returns %v, want the writer's error", err)
 	}
 }
 
 // TestJSONNames: the names that users rely on.
 func TestJSONNames(t *testing.T) {
 	var out bytes.Buffer
-	if err := CheckJSON(&out, sample()); err != nil {
+	if err := Write(&out, sample(), "json", Style{}); err != nil {
 		t.Fatal(err)
 	}
 	var document map[string]any

@@ -1,25 +1,27 @@
 package report
 
 import (
-	"io"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
 )
 
-// RulesText lists the rules, a line each.
-func RulesText(w io.Writer, rules []diag.Rule) error {
-	p := &printer{w: w}
+// Rules is the result of the command explain without a rule.
+type Rules []diag.Rule
+
+// Rule is the result of the command explain for one rule.
+type Rule diag.Rule
+
+// text lists the rules, a line each.
+func (rules Rules) text(p *printer) {
 	for _, r := range rules {
-		p.printf("%s  %-14s  %s\n", r.ID, levels(r), r.Title)
+		p.printf("%s  %-14s  %s\n", r.ID, levels(r.Levels), r.Title)
 	}
-	return p.err
 }
 
-// RuleText explains one rule.
-func RuleText(w io.Writer, r diag.Rule) error {
-	p := &printer{w: w}
-	p.printf("%s  %s (%s)\n", r.ID, r.Title, levels(r))
+// text explains the rule.
+func (r Rule) text(p *printer) {
+	p.printf("%s  %s (%s)\n", r.ID, r.Title, levels(r.Levels))
 	for _, part := range []struct{ title, text string }{
 		{"What it means", r.Meaning},
 		{"When it misleads", r.Misleads},
@@ -30,12 +32,11 @@ func RuleText(w io.Writer, r diag.Rule) error {
 			p.printf("  %s\n", line)
 		}
 	}
-	return p.err
 }
 
-func levels(r diag.Rule) string {
-	names := make([]string, len(r.Levels))
-	for i, l := range r.Levels {
+func levels(list []diag.Level) string {
+	names := make([]string, len(list))
+	for i, l := range list {
 		names[i] = string(l)
 	}
 	return strings.Join(names, ", ")

@@ -42,39 +42,44 @@ func variant(t *testing.T, changed bool) *onnx.Model {
 	return m
 }
 
-// verified compares two variants.
-func verified(t *testing.T, changed bool) *Verify {
+// compared is what differs between two variants.
+func compared(t *testing.T, changed bool) *onnx.Comparison {
 	t.Helper()
 	comparison, err := onnx.Compare(variant(t, false), variant(t, changed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Verify{A: "models/model.onnx", B: "out/fixed.onnx", Comparison: comparison, Provenance: Provenance{Version: "v0", Command: []string{"modeldoctor", "verify"}, Device: "cpu amd64", Seconds: 0.2}}
+	return comparison
+}
+
+// verified is the result of the command verify.
+func verified(c *onnx.Comparison, layers []LayerChange) *Verify {
+	v := NewVerify("models/model.onnx", "out/fixed.onnx", c, layers)
+	v.Provenance = Provenance{Version: "v0", Command: []string{"modeldoctor", "verify"}, Device: "cpu amd64", Seconds: 0.2}
+	return v
 }
 
 // different has a difference of every kind.
 func different(t *testing.T) *Verify {
-	v := verified(t, true)
-	v.Layers = []LayerChange{
-		{Name: "embed", Tensors: 1, WNorm: 5, DeltaNorm: 0.5, Relative: pointer(0.1)},
-		{Name: "head\x1b[0m." + strings.Repeat("long", 20), Tensors: 12, WNorm: 0, DeltaNorm: 12345.6},
-	}
-	v.Comparison.DataFiles = []onnx.DataFileComparison{
+	c := compared(t, true)
+	c.DataFiles = []onnx.DataFileComparison{
 		{Location: "same.bin", SizeA: 1000, SizeB: 1000, Same: true}, {Location: "other.bin", SizeA: 1000, SizeB: 1000}, {Location: "longer.bin", SizeA: 1, SizeB: 1001},
 		{Location: "a.bin", SizeA: 0, SizeB: -1}, {Location: "b.bin", SizeA: -1, SizeB: 5},
 	}
-	v.Measured = &Measured{
-		Data: "built-in CIFAR-100 sample", Part: Part{Name: "test (first half)", N: 1000},
-		A: metric.Figures{Loss: 4.532, Error: 0.792, ECE: 0.317}, B: metric.Figures{Loss: 3.981, Error: 0.781, ECE: 0.19},
-		LossDrop: *estimate(0.551, 0.03), ErrorDrop: *estimate(0.011, 0.006),
-	}
+	relative := Number(0.1)
+	v := verified(c, []LayerChange{
+		{Name: "embed", Tensors: 1, WNorm: 5, DeltaNorm: 0.5, Relative: &relative},
+		{Name: "head\x1b[0m." + strings.Repeat("long", 20), Tensors: 12, WNorm: 0, DeltaNorm: 12345.6},
+	})
+	v.Measured = NewMeasured("built-in CIFAR-100 sample", Part{Name: "test (first half)", N: 1000},
+		metric.Figures{Loss: 4.532, Error: 0.792, ECE: 0.317}, metric.Figures{Loss: 3.981, Error: 0.781, ECE: 0.19},
+		*estimate(0.551, 0.03), *estimate(0.011, 0.006))
 	return v
 }
 
 // many has more differences than anyone reads, and none between layers.
 func many(t *testing.T) *Verify {
-	v := verified(t, true)
-	c := v.Comparison
+	c := compared(t, true)
 	for i := range 30 {
 		c.Tensors = append(c.Tensors, onnx.TensorChange{
 			Name: fmt.Sprintf("onnx::MatMul_%d", i), Path: fmt.Sprintf("blocks.%d.mlp.fc1.weight", i), Presence: onnx.InBoth,
@@ -85,18 +90,18 @@ func many(t *testing.T) *Verify {
 		})
 		c.Fields = append(c.Fields, fmt.Sprintf("functions[%d]: %s", i, strings.Repeat("text ", 100)))
 	}
-	return v
+	return verified(c, nil)
 }
 
 func verifications(t *testing.T) map[string]*Verify {
-	return map[string]*Verify{"verify": different(t), "verify-same": verified(t, false), "verify-many": many(t)}
+	return map[string]*Verify{"verify": different(t), "verify-same": verified(compared(t, false), nil), "verify-many": many(t)}
 }
 
 func TestVerifyGoldenFiles(t *testing.T) {
 	files := map[string]func(*bytes.Buffer) error{}
 	for name, v := range verifications(t) {
-		files[name+".txt"] = func(b *bytes.Buffer) error { return VerifyText(b, v, Style{}) }
-		files[name+".json"] = func(b *bytes.Buffer) error { return VerifyJSON(b, v) }
+		files[name+".txt"] = func(b *bytes.Buffer) error { return Write(b, v, "text", Style{}) }
+		files[name+".json"] = func(b *bytes.Buffer) error { return Write(b, v, "json", Style{}) }
 	}
 	checkGolden(t, files)
 }
@@ -104,7 +109,7 @@ func TestVerifyGoldenFiles(t *testing.T) {
 func TestVerifyText(t *testing.T) {
 	for name, v := range verifications(t) {
 		var text bytes.Buffer
-		if err := VerifyText(&text, v, Style{}); err != nil {
+		if err := Write(&text, v, "text", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		checkWidth(t, name, text.String())
@@ -116,17 +121,17 @@ func TestVerifyText(t *testing.T) {
 
 // TestVerifyNotANetwork: no layers are known, or none differs.
 func TestVerifyNotANetwork(t *testing.T) {
-	v := verified(t, true)
+	v := verified(compared(t, true), nil)
 	for want, layers := range map[string][]LayerChange{`"layers": null`: nil, `"layers": []`: {}} {
 		v.Layers = layers
 		var document, text bytes.Buffer
-		if err := VerifyJSON(&document, v); err != nil {
+		if err := Write(&document, v, "json", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(document.String(), want) {
 			t.Errorf("%s is missing", want)
 		}
-		if err := VerifyText(&text, v, Style{}); err != nil {
+		if err := Write(&text, v, "text", Style{}); err != nil {
 			t.Fatal(err)
 		}
 		if said := strings.Contains(text.String(), "not sorted into layers"); said != (layers == nil) {

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -56,7 +56,7 @@ func check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"))
+	out, err := readOutput(c, report.Formats(&report.Check{}), path, c.String("data"), c.String("labels"), c.String("preprocess"))
 	if err != nil {
 		return err
 	}
@@ -95,15 +95,9 @@ func check(c *cli.Context) error {
 	if diagnosis == nil {
 		return stopped
 	}
-	result := &report.Check{
-		Model:       describeModel(model, network),
-		Data:        data.describe(),
-		Granularity: string(opt.granularity),
-		Diagnosis:   diagnosis,
-		Skipped:     network.Skipped,
-		FailOn:      opt.failOn,
-		Provenance:  provenance(c, runner, start),
-	}
+	result := report.NewCheck(diagnosis)
+	result.Model, result.Data, result.Provenance = describeModel(model, network), data.describe(), provenance(c, runner, start)
+	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(network.Skipped), opt.failOn
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {
 			return err
@@ -115,10 +109,7 @@ func check(c *cli.Context) error {
 	if result.Model.SHA256, err = model.SHA256(); err != nil {
 		return err
 	}
-	err = out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.CheckText(w, result, s) },
-		json: func(w io.Writer) error { return report.CheckJSON(w, result) },
-	})
+	err = out.write(result)
 	switch {
 	case err != nil:
 		return err

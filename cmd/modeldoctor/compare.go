@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -73,7 +72,7 @@ func compare(c *cli.Context) error {
 	if repeat < 1 {
 		return usage("--repeat: %d is less than 1", repeat)
 	}
-	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"))
+	out, err := readOutput(c, report.Formats(&report.Compare{}), path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"))
 	if err != nil {
 		return err
 	}
@@ -97,11 +96,7 @@ func compare(c *cli.Context) error {
 		return err
 	}
 	table.result.Provenance = provenance(c, t.runner, start)
-	err = out.write(printers{
-		text:     func(w io.Writer, s report.Style) error { return report.CompareText(w, &table.result, s) },
-		json:     func(w io.Writer) error { return report.CompareJSON(w, &table.result) },
-		markdown: func(w io.Writer) error { return report.CompareMarkdown(w, &table.result) },
-	})
+	err = out.write(&table.result)
 	if err == nil && !slices.ContainsFunc(table.result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
 		return errReported // no recipe could be run
 	}
@@ -145,14 +140,14 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 	}
 	done, total := 0, len(recipes)*len(table.result.Seeds)
 	for _, r := range recipes {
-		row := report.CompareRow{Recipe: r.Name}
 		chosen, chooses := layers[r.Name]
 		if chooses && chosen == nil {
-			row.Failed = pol.ErrNothingToTreat.Error()
-			table.result.Rows = append(table.result.Rows, row)
+			table.result.Rows = append(table.result.Rows, report.NewCompareRow(r.Name, nil, pol.ErrNothingToTreat.Error()))
 			done += len(table.result.Seeds)
 			continue
 		}
+		var runs []*report.Fix
+		failed := ""
 		for i, seed := range table.result.Seeds {
 			if i > 0 && r.Name == pol.RecipeTemperature {
 				break // nothing in it is random
@@ -163,14 +158,14 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 				return ctx.Err()
 			}
 			if err != nil {
-				row.Failed = err.Error()
+				failed = err.Error()
 				break
 			}
 			table.result.Before = read.Before
-			row.Add(read)
+			runs = append(runs, read)
 			done++
 		}
-		table.result.Rows = append(table.result.Rows, row)
+		table.result.Rows = append(table.result.Rows, report.NewCompareRow(r.Name, runs, failed))
 	}
 	table.bar.finish()
 	return nil
@@ -180,7 +175,7 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 const stopDelay = 10 * time.Second
 
 // treatOnce runs one treatment in a process of its own and reads its report.
-func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.FixFile, error) {
+func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.Fix, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func explainCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			rules := diag.Rules()
 			if !c.Args().Present() {
-				return report.RulesText(c.App.Writer, rules)
+				return report.Write(c.App.Writer, report.Rules(rules), "text", report.Style{})
 			}
 			id, err := oneArgument(c, "RULE")
 			if err != nil {
@@ -27,7 +27,7 @@ func explainCommand() *cli.Command {
 			}
 			for _, r := range rules {
 				if strings.EqualFold(r.ID, id) {
-					return report.RuleText(c.App.Writer, r)
+					return report.Write(c.App.Writer, report.Rule(r), "text", report.Style{})
 				}
 			}
 			return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")

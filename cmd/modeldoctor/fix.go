@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func fix(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"), to.path, to.backup, c.String("checkpoint"), c.String("resume"))
+	out, err := readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"), to.path, to.backup, c.String("checkpoint"), c.String("resume"))
 	if err != nil {
 		return err
 	}
@@ -108,10 +107,10 @@ func fix(c *cli.Context) error {
 	}
 	t.warnOfSharedImages(c)
 	t.warnOfGrid(c, result)
-	done := &report.Fix{
-		Model: describeModel(t.original, t.network), Data: t.describeData(), Treatment: t.describe(),
-		Result: result, Trial: to.trial, Forced: to.force && !result.Accepted() && !to.trial && result.Weights != nil,
-	}
+	done := report.NewFix(result)
+	done.Model, done.Data = describeModel(t.original, t.network), t.describeData()
+	done.Recipe = t.describe(done.Data)
+	done.Trial, done.Forced = to.trial, to.force && !result.Accepted() && !to.trial && result.Weights != nil
 	if done.Model.SHA256, err = t.original.SHA256(); err != nil {
 		return err
 	}
@@ -127,16 +126,13 @@ func fix(c *cli.Context) error {
 		}
 	}
 	if (result.Accepted() || done.Forced) && !to.trial {
-		if done.Output, err = t.write(to, done); err != nil {
+		if done.Output, err = t.write(to, done, result.Weights); err != nil {
 			return err
 		}
 	}
 	done.PeakBytes = memory.Stop()
 	done.Provenance = provenance(c, t.runner, start)
-	err = out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.FixText(w, done, s) },
-		json: func(w io.Writer) error { return report.FixJSON(w, done) },
-	})
+	err = out.write(done)
 	if err == nil && !result.Accepted() && !done.Forced {
 		return errReported
 	}
@@ -200,17 +196,16 @@ func (t *treatment) printPlan(ctx context.Context, c *cli.Context, out *output, 
 	if err != nil {
 		return err
 	}
-	plan := &report.FixPlan{Model: describeModel(t.original, t.network), Data: t.describeData(), Treatment: t.describe(), Cost: cost}
+	plan := &report.FixPlan{Model: describeModel(t.original, t.network), Data: t.describeData(), Cost: report.NewCost(&cost, t.options.Epochs)}
+	plan.Recipe = t.describe(plan.Data)
 	if cheaper, ok := t.cheapest(); ok {
-		cost, err := pol.Estimate(ctx, t.runner, t.data(), cheaper, t.options)
+		less, err := pol.Estimate(ctx, t.runner, t.data(), cheaper, t.options)
 		if err != nil {
 			return err
 		}
-		if cost.Total(t.options.Epochs) < plan.Cost.Total(t.options.Epochs) {
+		if less.Total(t.options.Epochs) < cost.Total(t.options.Epochs) {
 			plan.Cheapest = &report.CheaperPlan{
-				Perturb: t.describeLayers(cheaper.Perturb, true, pol.NoLayers),
-				Update:  t.describeLayers(cheaper.Update, true, pol.NoLayers),
-				Cost:    cost,
+				Perturb: pol.Names(cheaper.Perturb), Update: pol.Names(cheaper.Update), Cost: report.NewCost(&less, t.options.Epochs),
 			}
 		}
 	}
@@ -218,10 +213,7 @@ func (t *treatment) printPlan(ctx context.Context, c *cli.Context, out *output, 
 		return err
 	}
 	plan.Provenance = provenance(c, t.runner, start)
-	return out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.FixPlanText(w, plan, s) },
-		json: func(w io.Writer) error { return report.FixPlanJSON(w, plan) },
-	})
+	return out.write(plan)
 }
 
 // cheapest is the same treatment with the perturbation moved to the head, above

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -35,7 +35,7 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := readOutput(c, path)
+	out, err := readOutput(c, report.Formats(&report.Inspect{}), path)
 	if err != nil {
 		return err
 	}
@@ -52,21 +52,18 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result := &report.Inspect{Inspection: inspection}
+	var chosen []graph.Layer
+	described, input := describeFile(model), ""
 	if n := inspection.Network; n != nil {
-		result.Model = describeModel(model, n)
-		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
-		result.Output = n.Output
-		if result.Chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
+		described = describeModel(model, n)
+		input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
+		if chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
 			return err
 		}
-	} else {
-		result.Model = describeFile(model)
 	}
-	err = out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.InspectText(w, result, s) },
-		json: func(w io.Writer) error { return report.InspectJSON(w, result) },
-	})
+	result := view.Inspect(inspection, chosen)
+	result.Model, result.Input = described, input
+	err = out.write(result)
 	if err == nil && inspection.Network == nil {
 		return inspection.Refusal(model)
 	}

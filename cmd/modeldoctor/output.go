@@ -26,10 +26,10 @@ type output struct {
 
 type outputFile struct{ format, path string }
 
-// readOutput reads --format and --color. The files are looked at before the
-// work begins: their folders must be there, and none may be one of the command's
-// other files, read or written.
-func readOutput(c *cli.Context, taken ...string) (*output, error) {
+// readOutput reads --format and --color, for a result of these formats. The files
+// are looked at before the work begins: their folders must be there, and none may
+// be one of the command's other files, read or written.
+func readOutput(c *cli.Context, formats []string, taken ...string) (*output, error) {
 	color, err := oneOf(c, "color", "auto", "always", "never")
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func readOutput(c *cli.Context, taken ...string) (*output, error) {
 	for _, item := range c.StringSlice("format") {
 		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
 		switch {
-		case !slices.Contains(formatsOf(c), format):
-			return nil, usage("--format: %q is none of %s", format, strings.Join(formatsOf(c), ", "))
+		case !slices.Contains(formats, format):
+			return nil, usage("--format: %q is none of %s", format, strings.Join(formats, ", "))
 		case toFile:
 			if err := checkOutputPath(path, taken, out.files); err != nil {
 				return nil, err
@@ -52,15 +52,6 @@ func readOutput(c *cli.Context, taken ...string) (*output, error) {
 		}
 	}
 	return out, nil
-}
-
-// formatsOf lists the formats that a command prints.
-func formatsOf(c *cli.Context) []string {
-	formats := []string{"text", "json"}
-	if c.Command.Name == "compare" {
-		formats = append(formats, "markdown")
-	}
-	return formats
 }
 
 // checkOutputPath returns why a report cannot or must not be written to path.
@@ -110,38 +101,21 @@ func holdsBinary(path string) bool {
 	return slices.Contains(start[:n], 0)
 }
 
-// printers are the ways to print one result.
-type printers struct {
-	text     func(w io.Writer, style report.Style) error
-	json     func(w io.Writer) error
-	markdown func(w io.Writer) error // nil for most commands
-}
-
 // write prints a result everywhere: into the files first, because a closed pipe
 // at stdout ends the program.
-func (o *output) write(p printers) error {
+func (o *output) write(result report.Result) error {
 	for _, f := range o.files {
-		if err := writeFile(f.path, func(w io.Writer) error { return p.print(w, f.format, report.Style{}) }); err != nil {
+		if err := writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{}) }); err != nil {
 			return unwritable(err)
 		}
 	}
 	if o.format == "" {
 		return nil
 	}
-	if err := p.print(o.stdout, o.format, o.style); err != nil {
+	if err := report.Write(o.stdout, result, o.format, o.style); err != nil {
 		return unwritable(err)
 	}
 	return nil
-}
-
-func (p printers) print(w io.Writer, format string, style report.Style) error {
-	switch format {
-	case "json":
-		return p.json(w)
-	case "markdown":
-		return p.markdown(w)
-	}
-	return p.text(w, style)
 }
 
 func unwritable(err error) error {

@@ -3,13 +3,13 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/report"
 
@@ -47,7 +47,7 @@ func probe(c *cli.Context) error {
 	if err := checkRunFlags(c); err != nil {
 		return err
 	}
-	out, err := readOutput(c, path, c.String("input"))
+	out, err := readOutput(c, report.Formats(&report.Probe{}), path, c.String("input"))
 	if err != nil {
 		return err
 	}
@@ -77,14 +77,12 @@ func probe(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result := &report.Probe{Model: describeModel(model, network), Network: network, Labels: labels, Result: outcome}
+	result := view.Probe(network, labels, outcome)
+	result.Model = describeModel(model, network)
 	if result.Model.SHA256, err = model.SHA256(); err != nil {
 		return err
 	}
-	return out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.ProbeText(w, result, s) },
-		json: func(w io.Writer) error { return report.ProbeJSON(w, result) },
-	})
+	return out.write(result)
 }
 
 // readFloats reads a whole number of inputs of the network.

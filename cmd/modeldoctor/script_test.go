@@ -16,7 +16,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -134,11 +133,11 @@ func recovers(ts *testscript.TestScript, neg bool, args []string) {
 	for i, file := range args[:2] {
 		read, err := report.ReadCheck(strings.NewReader(ts.ReadFile(file)))
 		ts.Check(err)
-		k := slices.IndexFunc(read.Report.Layers, func(l diag.LayerResult) bool { return l.Name == args[2] })
-		if k < 0 || read.Report.Layers[k].Transfer == nil {
+		k := slices.IndexFunc(read.Layers, func(l report.Layer) bool { return l.Name == args[2] })
+		if k < 0 || read.Layers[k].Transfer == nil {
 			ts.Fatalf("%s has no figure of %s", file, args[2])
 		}
-		transfer[i] = read.Report.Layers[k].Transfer.DeltaLoss
+		transfer[i] = read.Layers[k].Transfer.DeltaLoss
 	}
 	if !(transfer[1] < transfer[0]) {
 		ts.Fatalf("ΔL̂ of %s was %g and is %g", args[2], transfer[0], transfer[1])

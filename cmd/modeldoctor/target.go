@@ -170,13 +170,13 @@ const metadataKey = "modeldoctor.fix"
 
 // write writes the treated model: the file is complete, and has been compared
 // with the original, before it appears under its name.
-func (t *treatment) write(to target, done *report.Fix) (*report.Output, error) {
-	note, err := report.FixMetadata(done, version())
+func (t *treatment) write(to target, done *report.Fix, weights map[int][]float32) (*report.Output, error) {
+	note, err := report.FixMetadata(done, version(), t.options.Seed)
 	if err != nil {
 		return nil, err
 	}
 	edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Dequantize: t.dequantize, Metadata: map[string]string{metadataKey: note}, InPlace: to.backup != ""}
-	for w, values := range done.Result.Weights {
+	for w, values := range weights {
 		edits.Weights[t.network.Weights[w].Tensor] = values
 	}
 	draft, err := t.model.Draft(to.path, edits)
@@ -196,5 +196,5 @@ func (t *treatment) write(to target, done *report.Fix) (*report.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &report.Output{Path: to.path, SHA256: draft.SHA256(), BytesChanged: changed, Backup: to.backup, DataFiles: draft.DataFiles()}, nil
+	return report.NewOutput(to.path, draft.SHA256(), changed, to.backup, draft.DataFiles()), nil
 }

@@ -168,7 +168,7 @@ type treatment struct {
 	train, validation, holdout *examples
 
 	plan     pol.Plan
-	chosenBy string                         // as report.Treatment has it
+	chosenBy string                         // as report.Recipe has it
 	figures  map[string]report.TreatedLayer // of the layers that a diagnosis knows, by name
 }
 
@@ -320,7 +320,7 @@ func (t *treatment) diagnosis(ctx context.Context, bar *progress) (*diag.Report,
 		t.chosenBy = t.from
 		found, err = t.readReport(ctx)
 	} else {
-		t.chosenBy = "diagnosis"
+		t.chosenBy = report.ChosenByDiagnosis
 		found, err = diag.Diagnose(ctx, t.runner, t.validation, diagLayers(t.network.Layers(t.granularity)), diag.Options{
 			Calibrated: t.options.Calibrated, Memory: t.options.Memory, Progress: bar.update,
 		})
@@ -363,10 +363,10 @@ func (t *treatment) readReport(ctx context.Context) (*diag.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if read.ModelSHA256 != model {
-		return nil, other("another model, " + read.ModelPath)
+	if read.Model.SHA256 != model {
+		return nil, other("another model, " + read.Model.Path)
 	}
-	if !read.Report.Complete {
+	if !read.Complete {
 		return nil, other("some of the layers only: the time limit came first")
 	}
 	data, err := t.validation.SHA256()
@@ -376,14 +376,14 @@ func (t *treatment) readReport(ctx context.Context) (*diag.Report, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if read.DataSHA256 != data {
+	if read.Data.SHA256 != data {
 		return nil, other("other images, or the same ones prepared otherwise")
 	}
-	if calibrated := read.Report.Calibrated; calibrated != t.options.Calibrated {
+	if calibrated := read.Calibrated != nil; calibrated != t.options.Calibrated {
 		return nil, other(map[bool]string{true: "the calibrated model; add --calibrated here, too", false: "the model as it is; it was made without --calibrated"}[calibrated])
 	}
 	t.granularity = graph.Granularity(read.Granularity)
-	return read.Report, nil
+	return read.Diagnosis(), nil
 }
 
 // data are the sets as a treatment takes them.
@@ -396,19 +396,17 @@ func (t *treatment) data() pol.Data {
 }
 
 // describe is what a report says of the plan.
-func (t *treatment) describe() report.Treatment {
-	return report.Treatment{
-		Recipe: t.recipe.Name, ChosenBy: t.chosenBy, Options: t.options,
-		Perturb: t.describeLayers(t.plan.Perturb, len(t.perturb) > 0, t.recipe.Perturb),
-		Update:  t.describeLayers(t.plan.Update, len(t.update) > 0, t.recipe.Update),
-	}
+func (t *treatment) describe(data report.TreatmentData) report.Recipe {
+	layers := append(t.describeLayers(report.RolePerturb, t.plan.Perturb, len(t.perturb) > 0, t.recipe.Perturb),
+		t.describeLayers(report.RoleUpdate, t.plan.Update, len(t.update) > 0, t.recipe.Update)...)
+	return report.NewRecipe(t.recipe.Name, layers, t.chosenBy, t.options, data)
 }
 
 // describeLayers gives the layers the figure by which they were chosen.
-func (t *treatment) describeLayers(layers []diag.Layer, named bool, choice pol.Choice) []report.TreatedLayer {
+func (t *treatment) describeLayers(role string, layers []diag.Layer, named bool, choice pol.Choice) []report.TreatedLayer {
 	described := make([]report.TreatedLayer, len(layers))
 	for i, l := range layers {
-		described[i] = report.TreatedLayer{Name: l.Name, Parameters: l.Parameters}
+		described[i] = report.TreatedLayer{Name: l.Name, Role: role, Parameters: l.Parameters}
 		if named {
 			continue
 		}

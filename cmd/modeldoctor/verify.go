@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -44,7 +43,7 @@ func verify(c *cli.Context) error {
 		return err
 	}
 	pathA, pathB := c.Args().Get(0), c.Args().Get(1)
-	out, err := readOutput(c, pathA, pathB, c.String("data"), c.String("labels"), c.String("preprocess"))
+	out, err := readOutput(c, report.Formats(&report.Verify{}), pathA, pathB, c.String("data"), c.String("labels"), c.String("preprocess"))
 	if err != nil {
 		return err
 	}
@@ -70,22 +69,20 @@ func verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result := &report.Verify{A: pathA, B: pathB, Comparison: comparison}
+	var layers []report.LayerChange
 	if network, err := graph.Build(a, opt); err == nil { // else the tensors have to do
-		if result.Layers, err = changedLayers(network, comparison); err != nil {
+		if layers, err = changedLayers(network, comparison); err != nil {
 			return err
 		}
 	}
+	result := report.NewVerify(pathA, pathB, comparison, layers)
 	if c.String("data") != "" || c.String("val") != "" {
 		if result.Measured, err = measureBoth(ctx, c, a, b, opt, bar); err != nil {
 			return err
 		}
 	}
 	result.Provenance = provenance(c, nil, start)
-	err = out.write(printers{
-		text: func(w io.Writer, s report.Style) error { return report.VerifyText(w, result, s) },
-		json: func(w io.Writer) error { return report.VerifyJSON(w, result) },
-	})
+	err = out.write(result)
 	if err == nil && !comparison.Same {
 		return errReported
 	}
@@ -121,7 +118,7 @@ func changedLayers(n *graph.Network, comparison *onnx.Comparison) ([]report.Laye
 		if change.Tensors == 0 {
 			continue
 		}
-		change.DeltaNorm, change.WNorm = math.Sqrt(square), math.Sqrt(norm)
+		change.DeltaNorm, change.WNorm = report.Number(math.Sqrt(square)), report.Number(math.Sqrt(norm))
 		if norm > 0 {
 			relative := change.DeltaNorm / change.WNorm
 			change.Relative = &relative
@@ -161,8 +158,6 @@ func measureBoth(ctx context.Context, c *cli.Context, a, b *onnx.Model, opt grap
 		}
 	}
 	loss, wrong := seen[0].Drop(seen[1])
-	return &report.Measured{
-		Data: data.source, Part: report.Part{Name: data.validation.Name(), N: data.validation.Len()},
-		A: seen[0].Figures(), B: seen[1].Figures(), LossDrop: loss, ErrorDrop: wrong,
-	}, nil
+	return report.NewMeasured(data.source, report.Part{Name: data.validation.Name(), N: data.validation.Len()},
+		seen[0].Figures(), seen[1].Figures(), loss, wrong), nil
 }

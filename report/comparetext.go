@@ -1,0 +1,150 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+)
+
+// compareLayers is the column of the layers in a comparison.
+const compareLayers = 1
+
+// table is a comparison in cells, titles first, then the untreated checkpoint.
+func (c *Compare) table() [][]string {
+	decimals := lossDecimals(c.Before)
+	rows := [][]string{
+		{"recipe", "layers", "hold-out loss", "error", "ECE", "s/epoch", "peak memory", "accepted"},
+		{"untreated", "–", figure(c.Before.Loss, decimals), percent(c.Before.Error), figure(c.Before.ECE, 3), "–", "–", "–"},
+	}
+	for _, r := range c.Rows {
+		row := []string{printable(r.Recipe), layerPath(r.Perturb, r.Update), r.Loss.text(1, decimals), r.Error.text(100, 1), r.ECE.text(1, 3), "–", "–", "–"}
+		if r.Error != nil {
+			row[3] += " %"
+		}
+		if s := r.SecondsPerEpoch; s != nil {
+			row[5] = s.text(1, secondsDecimals(float64(s.Mean)))
+		}
+		if len(r.Runs) > 0 {
+			row[6], row[7] = size(r.PeakBytes), fmt.Sprintf("%d of %d", r.Accepted, len(r.Runs))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// layerPath names what is perturbed and what is updated: "embed → head", or only
+// one list where nothing is perturbed, or the same many layers are.
+func layerPath(perturb, update []string) string {
+	if len(perturb) == 0 || len(perturb) > maxTreated && slices.Equal(perturb, update) {
+		return briefly(update)
+	}
+	return briefly(perturb) + " → " + briefly(update)
+}
+
+// text writes a mean and, of several runs, the standard deviation, in a unit of
+// which there are scale to one.
+func (s *Spread) text(scale Number, decimals int) string {
+	switch {
+	case s == nil:
+		return "–"
+	case s.N == 1:
+		return figure(scale*s.Mean, decimals)
+	}
+	return figure(scale*s.Mean, decimals) + " ± " + figure(scale*s.SD, decimals)
+}
+
+// notes say what the table has no column for.
+func (c *Compare) notes() []string {
+	var notes []string
+	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return r.Loss != nil && r.Loss.N > 1 }) {
+		notes = append(notes, fmt.Sprintf("± is the standard deviation over %s", plural(len(c.Seeds), "seed")))
+	}
+	for _, r := range c.Rows {
+		if r.Cache.Where == keptInFile {
+			notes = append(notes, fmt.Sprintf("%s: activations took %s in a temporary file, which peak memory leaves out", printable(r.Recipe), size(r.Cache.Bytes)))
+		}
+		for _, run := range r.Runs {
+			if run.Stopped != "" {
+				notes = append(notes, printable(fmt.Sprintf("%s: seed %d stopped early: %s", r.Recipe, run.Seed, run.Stopped)))
+			}
+		}
+		if r.Failed != "" {
+			notes = append(notes, printable(fmt.Sprintf("%s failed: %s", r.Recipe, r.Failed)))
+		}
+	}
+	return notes
+}
+
+// text tells of each recipe in a row below that of the untreated checkpoint, and
+// which has come out lowest.
+func (c *Compare) text(p *printer) {
+	p.model(c.Model, "")
+	c.Data.text(p, true)
+	p.fields("seeds  ", c.seeds(), "each treatment starts from the same checkpoint, in a process of its own")
+	p.printf("\n")
+	c.grid(p)
+	p.printf("\n")
+	p.verdict(ansiBold, "DONE", base(c.Model.Path), plural(len(c.Rows), "recipe"), c.lowest(), duration(c.Provenance.Seconds))
+}
+
+func (c *Compare) seeds() string {
+	list := make([]string, len(c.Seeds))
+	for i, s := range c.Seeds {
+		list[i] = fmt.Sprint(s)
+	}
+	return strings.Join(list, ", ")
+}
+
+// grid prints the table and the notes on it. Where the table is too wide, the
+// layers are listed below.
+func (c *Compare) grid(p *printer) {
+	notes := func() {
+		for _, note := range c.notes() {
+			p.fields("note   ", note)
+		}
+	}
+	rows := c.table()
+	if columns(aligned(rows, []int{0, compareLayers})[0])-2 <= lineColumns {
+		p.grid(rows, []int{0, compareLayers}, nil)
+		notes()
+		return
+	}
+	recipes, layers := make([][]string, len(rows)), make([]string, len(rows))
+	for i, row := range rows {
+		recipes[i], layers[i] = row[:1:1], row[compareLayers]
+		rows[i] = slices.Delete(row, compareLayers, compareLayers+1)
+	}
+	p.grid(rows, []int{0}, nil)
+	notes()
+	p.printf("\n")
+	for i, label := range aligned(recipes, []int{0}) {
+		switch {
+		case i == 0:
+			p.printf("%s\n", p.style.paint(ansiDim, label+layers[i]))
+		case i > 1: // the untreated checkpoint has none
+			p.hanging(label, columns(label), layers[i])
+		}
+	}
+}
+
+// lowest says which recipe has the lowest mean loss.
+func (c *Compare) lowest() string {
+	means := make([]float64, len(c.Rows))
+	for i, r := range c.Rows {
+		means[i] = math.NaN()
+		if r.Loss != nil {
+			means[i] = float64(r.Loss.Mean)
+		}
+	}
+	lowest := metric.Lowest(means)
+	switch {
+	case lowest < 0:
+		return "no recipe has come to a figure"
+	case !(c.Rows[lowest].Loss.Mean < c.Before.Loss):
+		return "no recipe lowers the hold-out loss"
+	}
+	return fmt.Sprintf("lowest hold-out loss: %s, %s", printable(c.Rows[lowest].Recipe), c.Rows[lowest].Loss.text(1, lossDecimals(c.Before)))
+}

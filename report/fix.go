@@ -1,0 +1,290 @@
+package report
+
+import (
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/pol"
+)
+
+// Fix is the result of the command fix. [NewFix] fills it with the outcome of a
+// treatment.
+type Fix struct {
+	Document
+	Model           Model           `json:"model"`
+	Data            TreatmentData   `json:"data"`
+	Recipe          Recipe          `json:"recipe"`
+	Output          *Output         `json:"output"` // nil where nothing was written
+	Epochs          []Epoch         `json:"epochs"`
+	Before          Figures         `json:"before"` // of the hold-out set
+	After           *Figures        `json:"after"`  // nil where the training diverged before an epoch was complete
+	Gain            *Gain           `json:"gain"`   // likewise
+	Temperature     *FixTemperature `json:"temperature"`
+	Accepted        bool            `json:"accepted"`
+	Forced          bool            `json:"forced"` // the file was written although its gain is not significant
+	Trial           bool            `json:"trial"`  // nothing was to be written
+	Stopped         Optional        `json:"stopped"`
+	Trained         int             `json:"trained_parameters"`
+	Steps           int             `json:"steps"`
+	SecondsPerEpoch float64         `json:"seconds_per_epoch"`
+	// PeakBytes is the most memory that the program held for itself at a time:
+	// heap and arena, without the pages of mapped files.
+	PeakBytes  int64      `json:"peak_bytes"`
+	Cache      Cache      `json:"cache"`
+	Scan       Scan       `json:"scan"`
+	Provenance Provenance `json:"provenance"`
+}
+
+// TreatmentData describes the images of a treatment.
+type TreatmentData struct {
+	Name       string     `json:"name"`
+	Train      Part       `json:"train"`
+	Validation Part       `json:"val"`
+	Holdout    Part       `json:"holdout"`
+	Augment    string     `json:"augment"` // none or flip-crop
+	Views      int        `json:"views"`   // views of each training image; 1 without augmentation
+	Preprocess Preprocess `json:"preprocess"`
+}
+
+// Recipe is what is done to which layers, by [NewRecipe].
+type Recipe struct {
+	Name    string   `json:"name"`
+	Perturb []string `json:"perturb"` // names of layers
+	Update  []string `json:"update"`
+	// ChosenBy says where the choice of layers comes from: "diagnosis", the path
+	// of a report, or empty where the recipe or the user names them.
+	ChosenBy        Optional        `json:"chosen_by"`
+	Layers          []TreatedLayer  `json:"layers"`
+	Hyperparameters Hyperparameters `json:"hyperparameters"`
+}
+
+// The roles of a layer in a treatment.
+const (
+	RolePerturb = "perturb"
+	RoleUpdate  = "update"
+)
+
+// TreatedLayer is a layer that is perturbed or updated.
+type TreatedLayer struct {
+	Name       string   `json:"name"`
+	Role       string   `json:"role"` // RolePerturb or RoleUpdate
+	Parameters int      `json:"parameters"`
+	Kappa      *float64 `json:"kappa"` // κ, where a diagnosis chose the layer by it
+	// DeltaLoss is ΔL̂ with its standard error, where a diagnosis chose the layer
+	// by it.
+	DeltaLoss *float64 `json:"delta_loss"`
+	SE        *float64 `json:"se"`
+}
+
+// Hyperparameters are those of [pol.Options], nil where the recipe does not use
+// them.
+type Hyperparameters struct {
+	Epochs       *int     `json:"epochs"`
+	Batch        *int     `json:"batch"`
+	PerturbBatch *int     `json:"perturb_batch"`
+	Rate         *float64 `json:"lr"`
+	Momentum     *float64 `json:"momentum"`
+	WeightDecay  *float64 `json:"weight_decay"`
+	Schedule     *string  `json:"schedule"`
+	Loss         *string  `json:"loss"`
+	GammaMax     *float64 `json:"gamma_max"`
+	Rho          *float64 `json:"rho"`
+	PerturbEvery *int     `json:"perturb_every"`
+	Seed         *uint64  `json:"seed"`
+	Calibrated   bool     `json:"calibrated"`
+	Augment      *string  `json:"augment"`
+	Views        *int     `json:"views"`
+}
+
+// Output is the file that a treatment has written, by [NewOutput].
+type Output struct {
+	Path         string     `json:"path"`
+	SHA256       string     `json:"sha256"`
+	BytesChanged int64      `json:"bytes_changed"`
+	Backup       Optional   `json:"backup"` // where the original is kept, after --in-place
+	DataFiles    []DataFile `json:"data_files"`
+}
+
+// DataFile is an external data file that the written model needs.
+type DataFile struct {
+	Location string `json:"location"` // as the model has it
+	Path     string `json:"path"`
+	Bytes    int64  `json:"bytes"`
+	Copied   bool   `json:"copied"` // it was not there and appeared with the model
+}
+
+// Epoch is one pass over the training images.
+type Epoch struct {
+	Epoch       int      `json:"epoch"` // from 1
+	Steps       int      `json:"steps"`
+	TrainLoss   *float64 `json:"train_loss"`
+	ValLoss     Number   `json:"val_loss"`
+	ValError    Number   `json:"val_error"`
+	ValECE      Number   `json:"val_ece"`
+	Rejected    int      `json:"rejected_steps"`
+	Seconds     float64  `json:"seconds"`
+	ScanSeconds float64  `json:"scan_seconds"`
+	Kept        bool     `json:"kept"`
+}
+
+// FixTemperature is what one number, fitted on the validation images, does to the
+// hold-out loss.
+type FixTemperature struct {
+	Value     Number    `json:"value"`
+	Loss      Number    `json:"loss"`
+	DeltaLoss Number    `json:"delta_loss"`
+	SE        Number    `json:"se"`
+	CI95      [2]Number `json:"ci95"`
+}
+
+// Cache is where activations were kept.
+type Cache struct {
+	Neck int `json:"neck"`
+	Kept
+}
+
+// Kept is how many bytes of activations are kept, and where: in memory, or some of
+// them in a file.
+type Kept struct {
+	Bytes int64  `json:"bytes"`
+	Where string `json:"where"` // none, memory or file
+}
+
+// Where activations are kept.
+const (
+	keptNowhere  = "none"
+	keptInMemory = "memory"
+	keptInFile   = "file"
+)
+
+func where(bytes int64, inFile bool) string {
+	switch {
+	case bytes == 0:
+		return keptNowhere
+	case inFile:
+		return keptInFile
+	}
+	return keptInMemory
+}
+
+// Scan says what the perturbations that search cost.
+type Scan struct {
+	Evaluations int     `json:"evaluations"`
+	Share       float64 `json:"share"` // of the time of all steps
+}
+
+// NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
+// Forced, Trial, PeakBytes and Provenance are for the caller to fill.
+func NewFix(r *pol.Result) *Fix {
+	f := &Fix{
+		Epochs:          make([]Epoch, len(r.Epochs)),
+		Before:          newFigures(r.Before),
+		Accepted:        r.Accepted(),
+		Stopped:         Optional(r.Stopped),
+		Trained:         r.Trained,
+		Steps:           r.Steps,
+		SecondsPerEpoch: r.SecondsPerEpoch(),
+		Cache:           Cache{r.Cache.Neck, Kept{r.Cache.Bytes, where(r.Cache.Bytes, r.Cache.InFile)}},
+		Scan:            Scan{r.Scans.Evaluations, r.Scans.Share},
+	}
+	for i, e := range r.Epochs {
+		f.Epochs[i] = Epoch{
+			Epoch: e.Number, Steps: e.Steps, TrainLoss: e.TrainLoss,
+			ValLoss: Number(e.Validation.Loss), ValError: Number(e.Validation.Error), ValECE: Number(e.Validation.ECE),
+			Rejected: e.Rejected, Seconds: e.Duration.Seconds(), ScanSeconds: e.Scanning.Seconds(), Kept: e.Number == r.Best,
+		}
+	}
+	if r.After != nil {
+		after := newFigures(*r.After)
+		f.After = &after
+	}
+	if r.Gain != nil {
+		f.Gain = newGain(*r.Gain, r.ErrorDrop)
+	}
+	if t := r.Temperature; t != nil {
+		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), Number(t.Drop.Mean), Number(t.Drop.SE), newInterval(t.Drop)}
+	}
+	return f
+}
+
+func newFigures(f metric.Figures) Figures {
+	return Figures{Number(f.Loss), Number(f.Error), Number(f.ECE)}
+}
+
+func newGain(loss metric.Estimate, wrong *metric.Estimate) *Gain {
+	g := &Gain{Loss: Number(loss.Mean), SE: Number(loss.SE), CI95: newInterval(loss)}
+	if wrong != nil {
+		mean, se := Number(wrong.Mean), Number(wrong.SE)
+		g.Error, g.ErrorSE = &mean, &se
+	}
+	return g
+}
+
+func newInterval(e metric.Estimate) [2]Number {
+	return [2]Number{Number(e.CI95[0]), Number(e.CI95[1])}
+}
+
+// NewOutput describes a file that was written. backup is where the original is
+// kept, if anywhere.
+func NewOutput(path, sha256 string, bytesChanged int64, backup string, files []onnx.DataFile) *Output {
+	o := &Output{Path: path, SHA256: sha256, BytesChanged: bytesChanged, Backup: Optional(backup), DataFiles: make([]DataFile, len(files))}
+	for i, f := range files {
+		o.DataFiles[i] = DataFile{f.Location, f.Path, f.Size, f.Copied}
+	}
+	return o
+}
+
+// NewRecipe describes a treatment: the recipe's name, the layers that it perturbs
+// and those that it updates, what these were chosen by, the hyperparameters, and
+// the images, of which it tells the views.
+func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Options, d TreatmentData) Recipe {
+	r := Recipe{
+		Name: name, ChosenBy: Optional(chosenBy), Layers: list(layers),
+		Perturb: layerNames(inRole(layers, RolePerturb)), Update: layerNames(inRole(layers, RoleUpdate)),
+	}
+	h := &r.Hyperparameters
+	h.Calibrated = o.Calibrated
+	if !r.trains() {
+		return r
+	}
+	schedule, loss := string(o.Schedule), o.Loss.String()
+	h.Epochs, h.Batch, h.Rate, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Rate, &o.Momentum, &o.WeightDecay
+	h.Schedule, h.Loss, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Seed, &d.Augment, &d.Views
+	switch r.rule() {
+	case pol.Search:
+		h.PerturbBatch, h.GammaMax, h.PerturbEvery = &o.PerturbBatch, &o.GammaMax, &o.PerturbEvery
+	case pol.Ascent:
+		h.Rho = &o.Rho
+	}
+	return r
+}
+
+// inRole returns the layers of one role.
+func inRole(layers []TreatedLayer, role string) []TreatedLayer {
+	var some []TreatedLayer
+	for _, l := range layers {
+		if l.Role == role {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+func layerNames(layers []TreatedLayer) []string {
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = l.Name
+	}
+	return names
+}
+
+// rule is how the treatment perturbs.
+func (r *Recipe) rule() pol.Rule {
+	recipe, err := pol.FindRecipe(r.Name)
+	if err != nil || len(r.Perturb) == 0 {
+		return pol.Unperturbed
+	}
+	return recipe.Rule
+}
+
+// trains reports whether the treatment trains any layer.
+func (r *Recipe) trains() bool { return len(r.Update) > 0 }

@@ -1,0 +1,154 @@
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/diag"
+)
+
+// maxReport is the size in bytes up to which a report is read. That of a model
+// with ten thousand layers is a tenth of it.
+const maxReport = 64 << 20
+
+// ReadCheck reads a report of check back, for a later fix. The error says what
+// is wrong with a file that is none.
+func ReadCheck(r io.Reader) (*Check, error) {
+	text, err := readReport(r)
+	if err != nil {
+		return nil, err
+	}
+	var c Check
+	if err := decodeReport(text, &c); err != nil {
+		return nil, err
+	}
+	// Zero and absence are told apart by the fields that are there.
+	var there any
+	if err := json.Unmarshal(text, &there); err != nil {
+		return nil, err
+	}
+	required := []string{"model.path", "model.sha256", "layers", "complete", "granularity"}
+	switch absent := firstAbsent(there, required...); {
+	case field(there, "schema_version") == nil:
+		return nil, missing("schema_version")
+	case c.Schema != SchemaVersion:
+		return nil, fmt.Errorf("the report has schema version %d, expected %d: another version of modeldoctor has written it", c.Schema, SchemaVersion)
+	case absent != "":
+		return nil, missing(absent)
+	case c.Complete && c.Data.SHA256 == "":
+		return nil, missing("data.sha256")
+	case !slices.Contains([]string{"block", "module", "tensor"}, c.Granularity):
+		return nil, fmt.Errorf("the report's granularity is %q, expected block, module or tensor", c.Granularity)
+	case c.Calibrated != nil && !(*c.Calibrated > 0):
+		return nil, fmt.Errorf("the report's calibrated_temperature is %v, expected a positive number", *c.Calibrated)
+	}
+	for i, layer := range field(there, "layers").([]any) {
+		if err := c.Layers[i].check(layer, fmt.Sprintf("layers[%d]", i)); err != nil {
+			return nil, err
+		}
+	}
+	return &c, nil
+}
+
+// check returns what is wrong with a layer that was read from there, at that
+// place in the report.
+func (l *Layer) check(there any, at string) error {
+	required := []string{"name", "status"}
+	if l.Transfer != nil {
+		required = append(required, "transfer.delta_loss", "transfer.se")
+	}
+	if absent := firstAbsent(there, required...); absent != "" {
+		return missing(at + "." + absent)
+	}
+	switch l.Status {
+	case diag.StatusOK, diag.StatusFlat, diag.StatusDiverged, diag.StatusSkipped:
+	default:
+		return fmt.Errorf("the report's %s.status is %q, expected ok, flat, diverged or skipped", at, l.Status)
+	}
+	if l.Transfer != nil {
+		if interval, _ := field(there, "transfer.ci95").([]any); len(interval) != 2 {
+			return fmt.Errorf("the report's %s.transfer.ci95 has %d numbers, expected 2", at, len(interval))
+		}
+	}
+	return nil
+}
+
+// field is what a JSON document has at a path of names joined by points; nil
+// where there is nothing.
+func field(document any, path string) any {
+	for name := range strings.SplitSeq(path, ".") {
+		object, _ := document.(map[string]any)
+		document = object[name]
+	}
+	return document
+}
+
+// firstAbsent is the first of some paths at which a JSON document has nothing; ""
+// where there is none.
+func firstAbsent(document any, paths ...string) string {
+	for _, path := range paths {
+		if field(document, path) == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// missing says that a file is no report of check because of a field.
+func missing(field string) error {
+	return fmt.Errorf("no report of `modeldoctor check --format json`: %s is missing", field)
+}
+
+// readReport reads a file of at most maxReport bytes.
+func readReport(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxReport+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the report: %w", err)
+	}
+	if len(text) > maxReport {
+		return nil, fmt.Errorf("no report: it has more than %d MiB", maxReport>>20)
+	}
+	return text, nil
+}
+
+// decodeReport reads one JSON object, and says what is wrong where it is none.
+func decodeReport(text []byte, into any) error {
+	err := json.Unmarshal(text, into)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case strings.TrimSpace(string(text[:min(len(text), 1024)])) == "":
+		return errors.New("no report: the file is empty")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("no report in JSON: byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("no report of `modeldoctor check --format json`: byte %d: %s is a JSON %s", kind.Offset, orDocument(kind.Field), kind.Value)
+	}
+	return err
+}
+
+// orDocument names the field, or the whole where there is none.
+func orDocument(field string) string {
+	if field == "" {
+		return "the document"
+	}
+	return field
+}
+
+// ReadFix reads a report of fix.
+func ReadFix(r io.Reader) (*Fix, error) {
+	var f Fix
+	if err := json.NewDecoder(io.LimitReader(r, maxReport)).Decode(&f); err != nil {
+		return nil, fmt.Errorf("no report of a treatment: %w", err)
+	}
+	if f.Schema != SchemaVersion {
+		return nil, errors.New("no report of a treatment")
+	}
+	return &f, nil
+}

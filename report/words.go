@@ -1,0 +1,85 @@
+package report
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+)
+
+// Wrap breaks prose into lines of at most width columns, at spaces. A word that
+// is longer has a line of its own.
+func Wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case columns(line)+1+columns(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
+// aligned makes a line of each row, its cells padded and followed by two spaces.
+// A row may be shorter than the first, and so is its line then.
+func aligned(rows [][]string, left []int) []string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for j, cell := range row {
+			widths[j] = max(widths[j], columns(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for i, row := range rows {
+		var line strings.Builder
+		for j, cell := range row {
+			pad := strings.Repeat(" ", widths[j]-columns(cell))
+			if slices.Contains(left, j) {
+				line.WriteString(cell + pad + "  ")
+			} else {
+				line.WriteString(pad + cell + "  ")
+			}
+		}
+		lines[i] = line.String()
+	}
+	return lines
+}
+
+// columns is the number of terminal columns that a string takes. Combining
+// accents take none, wide characters two.
+func columns(s string) int { return uniseg.StringWidth(s) }
+
+// printable replaces what would move the cursor or change the terminal's state:
+// names come from files, and files from anywhere.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// base is the last element of a path, on any system.
+func base(path string) string {
+	return printable(path[strings.LastIndexAny(path, `/\`)+1:])
+}
+
+// shellWord writes a path so that it can be pasted into a shell.
+func shellWord(path string) string {
+	path = printable(path)
+	special := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_./:@%+=,-", r)
+	}
+	if path != "" && !strings.ContainsFunc(path, special) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
