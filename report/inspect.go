@@ -134,8 +134,8 @@ type Note struct {
 	Text string `json:"text"`
 }
 
-// Facts are what notes are about.
-type Facts struct {
+// Traits are what a network has that notes are about.
+type Traits struct {
 	FixedBatch           int // 0: none
 	SoftmaxRemoved       bool
 	Output               string   // that losses are measured on

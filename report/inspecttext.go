@@ -110,8 +110,8 @@ func (in *Inspect) details(p *printer) {
 		}
 		first, last = min(first, l.Neck), max(last, l.Stages[len(l.Stages)-1]+1)
 		p.printf("%s   %s parameters\n", p.style.paint(ansiBold, printable(l.Name)), count(l.Parameters))
-		fact(p, 2, "why", strings.Join(l.Why, "; "))
-		fact(p, 2, "place", fmt.Sprintf("behind %s, in %s; a search on it computes %d of %s", in.Necks[l.Neck].label(), stageRange(l.Stages), l.StagesComputed, plural(in.stages(), "stage")))
+		labelled(p, 2, "why", strings.Join(l.Why, "; "))
+		labelled(p, 2, "place", fmt.Sprintf("behind %s, in %s; a search on it computes %d of %s", in.Necks[l.Neck].label(), stageRange(l.Stages), l.StagesComputed, plural(in.stages(), "stage")))
 		for _, name := range l.Weights {
 			if !told[name] {
 				told[name] = true
@@ -132,8 +132,8 @@ func (in *Inspect) details(p *printer) {
 
 func (n *Neck) label() string { return fmt.Sprintf("neck %d (%s %v)", n.Index, n.Name, n.Shape) }
 
-// fact prints one labelled line of a detailed text.
-func fact(p *printer, indent int, label, text string) {
+// labelled prints one line of the details, behind what it is about.
+func labelled(p *printer, indent int, label, text string) {
 	front := fmt.Sprintf("%*s%-9s", indent, "", label)
 	p.hanging(front, len(front), printable(text))
 }

@@ -38,7 +38,7 @@ func (w *Weight) remarks() []string {
 // text tells all about a weight.
 func (w *Weight) text(p *printer, necks []Neck) {
 	p.printf("  %s   %v %v\n", printable(w.Name), w.Shape, w.DType)
-	fact(p, 4, "name", w.origin())
+	labelled(p, 4, "name", w.origin())
 	where := string(w.Storage)
 	if w.Bytes != nil {
 		where += fmt.Sprintf(", %s from byte %d of %s", plural(int(*w.Bytes), "byte"), *w.Offset, base(w.File))
@@ -46,8 +46,8 @@ func (w *Weight) text(p *printer, necks []Neck) {
 	if q := w.Quantization; q != nil {
 		where += fmt.Sprintf("; %s, scale %s", w.Fix.Rounded, q.Scale)
 	}
-	fact(p, 4, "stored", where)
-	fact(p, 4, "place", fmt.Sprintf("behind %s, in %s", necks[w.Neck].label(), stageRange(w.Stages)))
+	labelled(p, 4, "stored", where)
+	labelled(p, 4, "place", fmt.Sprintf("behind %s, in %s", necks[w.Neck].label(), stageRange(w.Stages)))
 	for _, u := range w.Uses {
 		use := fmt.Sprintf("%s, input %d", u.Node, u.Input)
 		if len(u.Through) > 0 {
@@ -56,15 +56,15 @@ func (w *Weight) text(p *printer, necks []Neck) {
 		if path := string(u.Path); path != "" && path != w.Name {
 			use += ", as " + path
 		}
-		fact(p, 4, "read by", use)
+		labelled(p, 4, "read by", use)
 	}
 	if len(w.Shared) > 0 {
-		fact(p, 4, "shared", "with "+strings.Join(w.Shared, ", "))
+		labelled(p, 4, "shared", "with "+strings.Join(w.Shared, ", "))
 	}
 	if len(w.StoredTogether) > 0 {
-		fact(p, 4, "same as", strings.Join(w.StoredTogether, ", ")+": the same bytes of the data file")
+		labelled(p, 4, "same as", strings.Join(w.StoredTogether, ", ")+": the same bytes of the data file")
 	}
-	fact(p, 4, "fix", w.Fix.Text)
+	labelled(p, 4, "fix", w.Fix.Text)
 }
 
 // fromPosition is the source of a name that the file does not give.

@@ -50,7 +50,7 @@ func Inspect(i *graph.Inspection, chosen []graph.Layer) *report.Inspect {
 	for k, neck := range n.Necks {
 		in.Necks = append(in.Necks, report.Neck{Index: k, Name: neck.Name, Shape: list(neck.Shape), Layers: list(begins[k])})
 	}
-	in.Notes = facts(n).Notes()
+	in.Notes = traits(n).Notes()
 	for _, l := range chosen {
 		in.Chosen = append(in.Chosen, layer(n, "", l))
 	}
@@ -120,37 +120,37 @@ func storing(n *graph.Network, i int) report.Storing {
 	return report.NewStoring(t.Storage, t.File, s.Moved, s.Rounded, dequantized, s.Shared)
 }
 
-// facts are what is to be known of a network before it is diagnosed or treated.
-func facts(n *graph.Network) *report.Facts {
-	f := &report.Facts{
+// traits are what is to be known of a network before it is diagnosed or treated.
+func traits(n *graph.Network) *report.Traits {
+	t := &report.Traits{
 		FixedBatch: n.Input.FixedBatch, SoftmaxRemoved: n.SoftmaxRemoved,
 		Output: n.Output, Opset: n.Model.Opset(""), NewestExport: graph.NewestExport,
 		QuantisesActivations: n.QuantisesActivations(), Coverage: n.Coverage(),
 	}
 	for _, o := range n.Model.Outputs {
 		if o.Name != n.Output {
-			f.OtherOutputs = append(f.OtherOutputs, o.Name)
+			t.OtherOutputs = append(t.OtherOutputs, o.Name)
 		}
 	}
 	for i, w := range n.Weights {
 		s := n.Storing(i)
 		if s.Shared {
-			f.Shared++
+			t.Shared++
 		}
 		if s.Rounded == "" {
 			continue
 		}
-		f.Rounded++
-		if name := w.Tensor.DType.String(); !slices.Contains(f.RoundedTypes, name) {
-			f.RoundedTypes = append(f.RoundedTypes, name)
+		t.Rounded++
+		if name := w.Tensor.DType.String(); !slices.Contains(t.RoundedTypes, name) {
+			t.RoundedTypes = append(t.RoundedTypes, name)
 		}
 	}
 	for _, s := range n.Skipped {
 		if s.Parameter {
-			f.Unused = append(f.Unused, s.Name)
+			t.Unused = append(t.Unused, s.Name)
 		}
 	}
-	return f
+	return t
 }
 
 func names(n *graph.Network, weights []int) []string {
