@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/modeldoctor/modeldoctor/internal/stratify"
 )
 
 // A Set is a sequence of labelled images, the same at every call. Its methods
@@ -161,6 +163,12 @@ func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[
 func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
 func (s *subset) where(i int) string               { return Where(s.Set, s.index[i]) }
 
+// Sample returns n of a set's examples, evenly spaced in order of class, under a
+// name of its own; all of them if there are no more.
+func Sample(s Set, name string, n int) Set {
+	return Subset(s, name, stratify.Sample(Labels(s), n))
+}
+
 // relabelled is a set whose labels have been mapped to a model's outputs.
 type relabelled struct {
 	Set
@@ -181,7 +189,7 @@ func (s *relabelled) where(i int) string { return Where(s.Set, i) }
 // Divide chooses what a diagnosis uses when the user names no splits. A source
 // with a hold-out split gives its validation and hold-out splits; otherwise the
 // test split, or else the validation split, or else the only one there is, is
-// dealt into two halves (see [Halves]).
+// divided into two halves in which the classes have the same shares.
 func Divide(src Source) (validation, holdout Set, err error) {
 	switch splits := DividedSplits(src); len(splits) {
 	case 2:
@@ -197,8 +205,8 @@ func Divide(src Source) (validation, holdout Set, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		v, h := Halves(Labels(s))
-		return Subset(s, splits[0]+" (first half)", v), Subset(s, splits[0]+" (second half)", h), nil
+		halves := stratify.Folds(Labels(s), 2)
+		return Subset(s, splits[0]+" (first half)", halves[0]), Subset(s, splits[0]+" (second half)", halves[1]), nil
 	}
 	return nil, nil, &Error{
 		Path: src.Name(),
@@ -208,7 +216,7 @@ func Divide(src Source) (validation, holdout Set, err error) {
 }
 
 // DividedSplits returns the splits that [Divide] takes: validation and hold-out,
-// or the one that is dealt into halves, or none.
+// or the one that is divided into halves, or none.
 func DividedSplits(src Source) []string {
 	splits := src.Splits()
 	if slices.Contains(splits, Holdout) && slices.Contains(splits, Validation) {

@@ -32,30 +32,11 @@ func (m memory) Split(name string) (Set, error) {
 	return m, nil
 }
 
-func TestDealing(t *testing.T) {
-	labels := []int{1, 0, 1, 2, 0, 1, 0, 1, 2}
-	// By class: 1 4 6 | 0 2 5 7 | 3 8.
-	wantQuarters := []int{B2, A1, A1, B2, B1, B1, A2, A2, A1}
-	if got := Quarters(labels); !slices.Equal(got, wantQuarters) {
-		t.Errorf("Quarters = %v, want %v", got, wantQuarters)
-	}
-	first, second := Halves(labels)
-	if want := []int{1, 2, 6, 7, 8}; !slices.Equal(first, want) {
-		t.Errorf("first half %v, want %v", first, want)
-	}
-	if want := []int{0, 3, 4, 5}; !slices.Equal(second, want) {
-		t.Errorf("second half %v, want %v", second, want)
-	}
-	for n, want := range map[int][]int{
-		0:  {},
-		3:  {0, 1, 7},    // positions 0, 3, 6
-		4:  {1, 2, 6, 7}, // positions 0, 2, 4, 6
-		9:  {0, 1, 2, 3, 4, 5, 6, 7, 8},
-		99: {0, 1, 2, 3, 4, 5, 6, 7, 8},
-	} {
-		if got := Sample(labels, n); !slices.Equal(got, want) {
-			t.Errorf("Sample(%d) = %v, want %v", n, got, want)
-		}
+func TestSample(t *testing.T) {
+	set := memory{labels: []int{1, 0, 1, 2, 0, 1, 0, 1, 2}}
+	s := Sample(set, "some", 3)
+	if got := Labels(s); s.Name() != "some" || !slices.Equal(got, []int{1, 0, 1}) {
+		t.Errorf("%s has labels %v", s.Name(), got)
 	}
 }
 

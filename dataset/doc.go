@@ -10,12 +10,9 @@
 // Face users know it: test, test[:1000], test[-500:], test[10%:20%] (see
 // [ParseSlice]).
 //
-// # Dealing
-//
-// Whatever is divided is divided without chance: examples are ordered by class,
-// data order within a class, and dealt in turn. [Quarters] deals the four
-// quarters of a diagnosis, [Halves] the two halves of a test split that has to
-// serve for validation and for hold-out, and [Sample] thins a set out.
+// Sets are divided without chance, and so that the classes keep their shares:
+// [Divide] makes the halves of a test split that has to serve for validation and
+// for hold-out, and [Sample] thins a set out.
 //
 // # Preprocessing
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/internal/spill"
+	"github.com/modeldoctor/modeldoctor/internal/vec"
 )
 
 // A boundary holds the activations of all examples at one neck and advances
@@ -25,13 +26,13 @@ type boundary struct {
 	in, out  []float32 // one batch, grown as needed
 }
 
-// newBoundary returns the boundary at neck 0. necks are those that it will be
-// advanced to; budget is in bytes, 0 for no limit.
-func newBoundary(m Model, v Examples, order, necks []int, budget int64, tempDir string) *boundary {
+// newBoundary returns the boundary at neck 0. It will be advanced to the necks of
+// layers; budget is in bytes, 0 for no limit.
+func newBoundary(m Model, v Examples, order []int, layers []Layer, budget int64, tempDir string) *boundary {
 	images, largest := m.NeckElements(0), 0
-	for _, k := range necks {
-		if k > 0 {
-			largest = max(largest, m.NeckElements(k))
+	for _, l := range layers {
+		if l.Neck > 0 {
+			largest = max(largest, m.NeckElements(l.Neck))
 		}
 	}
 	fits := func(elements int) bool {
@@ -79,7 +80,7 @@ func (b *boundary) load(ctx context.Context) error {
 // They are valid until the next call of a method.
 func (b *boundary) batch(lo, hi int) ([]float32, error) {
 	size := b.model.NeckElements(b.neck)
-	b.in = grow(b.in, (hi-lo)*size)
+	b.in = vec.Grow(b.in, (hi-lo)*size)
 	if b.held {
 		return b.store.Read(lo*size, b.in)
 	}
@@ -113,7 +114,7 @@ func (b *boundary) advance(ctx context.Context, to int, report func(examples int
 		if err != nil {
 			return err
 		}
-		b.out = grow(b.out, count*size)
+		b.out = vec.Grow(b.out, count*size)
 		if err := b.model.Advance(ctx, b.neck, to, in, b.out); err != nil {
 			return err
 		}
@@ -129,12 +130,3 @@ func (b *boundary) advance(ctx context.Context, to int, report func(examples int
 
 // close releases the store.
 func (b *boundary) close() error { return b.store.Close() }
-
-// grow returns s with n elements, reusing its array if it is long enough. The
-// elements are of any value.
-func grow(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
-}

@@ -12,16 +12,16 @@ const chanceLevel = 0.00135
 // κ, so that answering with the commonest class is no skill; it is at least
 // 1/classes. Where only one class has examples it is 1/classes, as nothing
 // better can be said.
-func chance(predicted []int, v Examples, classes int) (share float64, present int) {
-	labels, answers := make([]int, classes), make([]int, classes)
+func chance(predicted, labels []int, classes int) (share float64, present int) {
+	examples, answers := make([]int, classes), make([]int, classes)
 	for i, p := range predicted {
-		labels[v.Label(i)]++
+		examples[labels[i]]++
 		answers[p]++
 	}
 	n := float64(len(predicted))
 	for c := range classes {
-		share += float64(labels[c]) / n * float64(answers[c]) / n
-		if labels[c] > 0 {
+		share += float64(examples[c]) / n * float64(answers[c]) / n
+		if examples[c] > 0 {
 			present++
 		}
 	}

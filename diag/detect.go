@@ -92,16 +92,12 @@ func (s Score) order() float64 {
 
 // scoreCandidate evaluates one candidate.
 func scoreCandidate(ctx context.Context, m Model, c Candidate) (Score, error) {
-	labels := make([]int, c.Examples.Len())
-	for i := range labels {
-		labels[i] = c.Examples.Label(i)
-	}
-	d := &diagnosis{model: m, v: c.Examples, deal: newDeal(labels)}
+	f := newFolds(labelsOf(c.Examples))
 	// A budget of one byte: each image is read once, and none is kept.
-	d.boundary = newBoundary(m, c.Examples, d.deal.order, nil, 1, "")
-	b, err := d.measureBaseline(ctx)
+	boundary := newBoundary(m, c.Examples, f.order, nil, 1, "")
+	b, _, err := measureBaseline(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
 	if err != nil {
 		return Score{}, err
 	}
-	return Score{Name: c.Name, N: len(labels), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}, nil
+	return Score{Name: c.Name, N: f.n(), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/internal/spill"
@@ -18,19 +19,6 @@ const (
 	PhaseGradients = "gradients"
 )
 
-// diagnosis is the state of Diagnose.
-type diagnosis struct {
-	model    Model
-	v        Examples
-	opt      Options
-	deal     *deal
-	boundary *boundary
-	progress progress
-	invT     float64   // 1/temperature that every loss is taken at
-	base     []float64 // losses at the checkpoint, by position
-	perLayer int       // planned evaluations of all examples for a layer
-}
-
 // Diagnose measures each layer on the examples.
 //
 // If the context's deadline passes, it returns the report of what was measured,
@@ -42,29 +30,19 @@ func Diagnose(ctx context.Context, m Model, v Examples, layers []Layer, opt Opti
 		return nil, err
 	}
 	opt = opt.withDefaults()
-	labels := make([]int, v.Len())
-	for i := range labels {
-		labels[i] = v.Label(i)
-	}
-	d := &diagnosis{model: m, v: v, opt: opt, deal: newDeal(labels), invT: 1}
-	results := make([]LayerResult, len(layers))
-	for i, l := range layers {
-		results[i] = d.unmeasured(l)
-	}
-	report := &Report{
-		Layers: results, Complete: true, N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
-		Calibrated: opt.Calibrated, Threshold: opt.Threshold, Coverage: opt.Coverage,
-	}
-	var b *baseline
-	err := d.run(ctx, layers, report, &b)
+	found, err := examine(ctx, m, v, layers, opt)
 	if err != nil {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return nil, err
 		}
 		err = fmt.Errorf("time limit: %w", err)
-		report.Complete = false
 	}
-	conclude(report, b, opt)
+	report := &Report{
+		Metrics: found.metrics, Layers: found.layers, Complete: err == nil,
+		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
+		Calibrated: opt.Calibrated, CalibrationT: found.calibrationT, Threshold: opt.Threshold, Coverage: opt.Coverage,
+	}
+	conclude(report, found.checkpoint, opt)
 	return report, err
 }
 
@@ -99,9 +77,99 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// labelsOf returns the label of each example.
+func labelsOf(v Examples) []int {
+	labels := make([]int, v.Len())
+	for i := range labels {
+		labels[i] = v.Label(i)
+	}
+	return labels
+}
+
+// findings are what a diagnosis has measured.
+type findings struct {
+	checkpoint   *baseline // nil if not even that was evaluated
+	metrics      Metrics
+	calibrationT *float64      // nil if losses are not calibrated
+	layers       []LayerResult // in the order in which the layers were given
+}
+
+// examine measures the model and its layers. With an error it returns what was
+// measured before.
+func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Options) (found findings, err error) {
+	found.layers = make([]LayerResult, len(layers))
+	for i, l := range layers {
+		found.layers[i] = unmeasured(l)
+	}
+	visits := measurable(layers)
+	visited := make([]Layer, len(visits))
+	for i, k := range visits {
+		visited[i] = layers[k]
+	}
+	f := newFolds(labelsOf(v))
+	boundary := newBoundary(m, v, f.order, visited, halfOf(opt.Memory), opt.TempDir)
+	defer func() { err = errors.Join(err, boundary.close()) }()
+	gradientBudget := int64(math.MaxInt64)
+	if opt.Memory > 0 {
+		gradientBudget = opt.Memory - boundary.heapBytes()
+	}
+	groups := sweepGroups(m, visited, gradientBudget)
+	costs := newCosts(m, f.n(), opt)
+	e := &evaluator{
+		model: m, folds: f, boundary: boundary, invT: 1,
+		progress: &progress{call: opt.Progress, total: costs.total(groups)},
+	}
+
+	e.progress.begin(PhaseLoss, costs.evaluation(0))
+	if err := boundary.load(ctx); err != nil {
+		return found, err
+	}
+	b, logits, err := measureBaseline(ctx, e)
+	if err != nil {
+		return found, err
+	}
+	found.checkpoint = b
+	if b.notFinite > 0 {
+		for _, i := range visits {
+			r := &found.layers[i]
+			r.Status, r.Reason = StatusDiverged, b.notFiniteReason()
+			r.TransferReason = r.Reason
+		}
+		return found, nil
+	}
+	start := b.losses
+	if opt.Calibrated {
+		t, ok := logits.FitTemperature()
+		if !ok {
+			return found, errors.New("no temperature can be fitted: logits are not finite; diagnose without calibration to see where")
+		}
+		found.calibrationT = &t
+		e.invT = 1 / t
+		start = logits.Losses(e.invT)
+	}
+	found.metrics = b.metrics(measureTemperature(logits, f.middle()), metric.Mean(start))
+
+	measurer := &measurer{evaluator: e, costs: costs, start: start, direction: opt.Direction, steps: opt.DescentSteps}
+	for _, group := range groups {
+		results, err := measurer.group(ctx, group)
+		for i, r := range results {
+			found.layers[visits[i]] = r
+		}
+		if err != nil {
+			return found, err
+		}
+		visits = visits[len(results):]
+	}
+	e.progress.end()
+	return found, nil
+}
+
+// reasonTimeLimit is why a layer was not reached.
+const reasonTimeLimit = "time limit"
+
 // unmeasured is the result of a layer that has not been measured, or will not
 // be.
-func (d *diagnosis) unmeasured(l Layer) LayerResult {
+func unmeasured(l Layer) LayerResult {
 	r := LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Status: StatusSkipped, Reason: reasonTimeLimit}
 	switch {
 	case l.Skip != "":
@@ -113,13 +181,9 @@ func (d *diagnosis) unmeasured(l Layer) LayerResult {
 	return r
 }
 
-// reasonTimeLimit is why a layer was not reached.
-const reasonTimeLimit = "time limit"
-
-// run fills the report's metrics and layers. After an error they hold what was
-// measured before it, and b what was found of the checkpoint, if anything.
-func (d *diagnosis) run(ctx context.Context, layers []Layer, report *Report, b **baseline) (err error) {
-	// Layers that can be measured, in the order in which the cut moves.
+// measurable returns the indices of the layers that can be measured, in the order
+// in which the boundary moves.
+func measurable(layers []Layer) []int {
 	visits := make([]int, 0, len(layers))
 	for i, l := range layers {
 		if l.Skip == "" && len(l.Weights) > 0 {
@@ -127,52 +191,26 @@ func (d *diagnosis) run(ctx context.Context, layers []Layer, report *Report, b *
 		}
 	}
 	slices.SortStableFunc(visits, func(a, b int) int { return cmp.Compare(layers[a].Neck, layers[b].Neck) })
-	necks := make([]int, len(visits))
-	for i, v := range visits {
-		necks[i] = layers[v].Neck
-	}
-	d.boundary = newBoundary(d.model, d.v, d.deal.order, necks, halfOf(d.opt.Memory), d.opt.TempDir)
-	defer func() { err = errors.Join(err, d.boundary.close()) }()
-	sweeps := d.plan(layers, visits)
+	return visits
+}
 
-	d.progress.begin(PhaseLoss, d.deal.n()*d.suffix(0))
-	if err := d.boundary.load(ctx); err != nil {
-		return err
-	}
-	base, err := d.measureBaseline(ctx)
-	if err != nil {
-		return err
-	}
-	*b = base
-	if base.notFinite > 0 {
-		for _, i := range visits {
-			r := &report.Layers[i]
-			r.Status, r.Reason = StatusDiverged, base.notFiniteReason()
-			r.TransferReason = r.Reason
+// sweepGroups divides layers into groups whose gradients fit into so many bytes
+// together. One layer's always have to.
+func sweepGroups(m Model, layers []Layer, budget int64) (groups [][]Layer) {
+	var bytes int64
+	for i, l := range layers {
+		size := int64(0)
+		for _, w := range l.Weights {
+			size += int64(len(m.Weight(w))) * foldCount * spill.ElementBytes
 		}
-		return nil
-	}
-	temperature := measureTemperature(base.logits, d.deal.middle())
-	d.base = base.losses
-	if d.opt.Calibrated {
-		t, ok := base.logits.FitTemperature()
-		if !ok {
-			return errors.New("no temperature can be fitted: logits are not finite; diagnose without calibration to see where")
+		if i == 0 || bytes+size > budget {
+			groups = append(groups, nil)
+			bytes = 0
 		}
-		report.CalibrationT = &t
-		d.invT = 1 / t
-		d.base = base.logits.Losses(d.invT)
+		groups[len(groups)-1] = append(groups[len(groups)-1], l)
+		bytes += size
 	}
-	report.Metrics = base.metrics(temperature, metric.Mean(d.base))
-	base.logits = metric.Logits{} // no longer needed
-
-	for _, group := range sweeps {
-		if err := d.measureGroup(ctx, layers, group, report); err != nil {
-			return err
-		}
-	}
-	d.progress.end()
-	return nil
+	return groups
 }
 
 // halfOf is half a budget in bytes, where 0 is no limit.
@@ -182,43 +220,3 @@ func halfOf(memory int64) int64 {
 	}
 	return max(1, memory/2)
 }
-
-// plan divides the visits into groups whose gradients fit into the memory
-// together, and plans the progress.
-func (d *diagnosis) plan(layers []Layer, visits []int) (sweeps [][]int) {
-	n := d.deal.n()
-	budget := d.opt.Memory - d.boundary.heapBytes()
-	d.perLayer = plannedSearch
-	if d.opt.Direction == Descent {
-		d.perLayer = d.opt.DescentSteps * (plannedSearch + gradientCost)
-	}
-	if n >= MinTransferExamples {
-		d.perLayer += plannedTransfer
-	}
-	d.progress.call = d.opt.Progress
-	d.progress.total = n * d.suffix(0)
-	var bytes int64
-	for i, v := range visits {
-		size := int64(0)
-		for _, w := range layers[v].Weights {
-			size += int64(len(d.model.Weight(w))) * quarters * spill.ElementBytes
-		}
-		if i == 0 || d.opt.Memory > 0 && bytes+size > budget {
-			sweeps = append(sweeps, nil)
-			bytes = 0
-			d.progress.total += gradientCost * n * d.suffix(layers[v].Neck)
-		}
-		last := len(sweeps) - 1
-		sweeps[last] = append(sweeps[last], v)
-		bytes += size
-		d.progress.total += d.perLayer * n * d.suffix(layers[v].Neck)
-		d.progress.total += n * layers[v].Neck
-		if i > 0 {
-			d.progress.total -= n * layers[visits[i-1]].Neck
-		}
-	}
-	return sweeps
-}
-
-// suffix is the number of stages from a neck to the logits.
-func (d *diagnosis) suffix(neck int) int { return d.model.Necks() - 1 - neck }

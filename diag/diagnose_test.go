@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/vec"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -21,7 +23,7 @@ func diagnose(t *testing.T, m Model, v Examples, layers []Layer, opt Options) *R
 	return r
 }
 
-// TestQuadratic checks METHOD's closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
+// TestQuadratic checks the closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
 func TestQuadratic(t *testing.T) {
 	const h, precision = 3.0, 1e-6
 	m := &quadratic{newWeightTable([]float32{1, -2, 0.5}, []float32{0.25, 0.75}), h}
@@ -36,7 +38,7 @@ func TestQuadratic(t *testing.T) {
 	for _, direction := range []Direction{Line, Balanced, Descent} {
 		r := diagnose(t, m, v, layers, Options{Direction: direction})
 		for i, l := range r.Layers {
-			w := norm(m.Weight(i))
+			w := vec.Norm(m.Weight(i))
 			g := h * w
 			near(t, "‖w‖", l.WNorm, w, precision, w)
 			near(t, "‖g‖", l.GNorm, g, precision, g)
@@ -46,8 +48,8 @@ func TestQuadratic(t *testing.T) {
 			near(t, "κ‖w‖²", *l.KappaScaled, h/2*w*w, precision, h/2*w*w)
 			near(t, "‖Δw‖/‖w‖", *l.StepShare, 1, precision, 1)
 			near(t, "agreement", *l.Agreement, 1, precision, 1)
-			near(t, "ΔL̂", l.Transfer.DeltaLoss, g*g/(2*h), precision, g*g/(2*h))
-			near(t, "se", l.Transfer.SE, 0, precision, 1)
+			near(t, "ΔL̂", l.Transfer.Gain.Mean, g*g/(2*h), precision, g*g/(2*h))
+			near(t, "se", l.Transfer.Gain.SE, 0, precision, 1)
 			if l.Status != StatusOK || direction != Descent && l.ForwardEvaluations > 4 {
 				t.Errorf("%s: status %s, %d evaluations", l.Name, l.Status, l.ForwardEvaluations)
 			}
@@ -58,7 +60,7 @@ func TestQuadratic(t *testing.T) {
 	}
 }
 
-// TestPerceptron compares with a slow implementation of METHOD §2.
+// TestPerceptron compares with a slow implementation of the definitions.
 func TestPerceptron(t *testing.T) {
 	m, layers, v := newPerceptron(90)
 	for _, opt := range []Options{
@@ -94,9 +96,9 @@ func TestPerceptron(t *testing.T) {
 					near(t, "length", found[j], want.lengths[j], 0.05, want.lengths[j])
 				}
 				transfer, se, kappa := want.transferAt(found)
-				near(t, "ΔL̂", got.Transfer.DeltaLoss, transfer, 1e-6, want.loss)
-				near(t, "se", got.Transfer.SE, se, 1e-5, se)
-				if got.Transfer.DeltaLoss > 0 {
+				near(t, "ΔL̂", got.Transfer.Gain.Mean, transfer, 1e-6, want.loss)
+				near(t, "se", got.Transfer.Gain.SE, se, 1e-5, se)
+				if got.Transfer.Gain.Mean > 0 {
 					near(t, "κ̂", *got.Transfer.Kappa, kappa, 1e-4, kappa)
 				} else if got.Transfer.Kappa != nil {
 					t.Errorf("κ̂ = %v where moving harms", *got.Transfer.Kappa)
@@ -276,7 +278,7 @@ func TestSkippedAndFlat(t *testing.T) {
 	}, Options{})
 	checkNumbers(t, r)
 	flat, frozen := r.Layers[0], r.Layers[1]
-	if flat.Status != StatusFlat || flat.DeltaLoss != 0 || flat.Kappa != nil || flat.Transfer == nil || flat.Transfer.DeltaLoss != 0 {
+	if flat.Status != StatusFlat || flat.DeltaLoss != 0 || flat.Kappa != nil || flat.Transfer == nil || flat.Transfer.Gain.Mean != 0 {
 		t.Errorf("flat layer: %+v", flat)
 	}
 	if frozen.Status != StatusSkipped || frozen.Reason != "quantised" {

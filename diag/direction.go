@@ -3,6 +3,7 @@ package diag
 import (
 	"math"
 
+	"github.com/modeldoctor/modeldoctor/internal/vec"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
@@ -17,19 +18,19 @@ const (
 // layerGradient is a layer's tensors with their gradients.
 type layerGradient struct {
 	weights []int // the model's numbers
-	sums    []*[quarters][]float32
+	sums    []*[foldCount][]float32
 	grams   []gram
 	norms   []float64 // ‖w‖ of each tensor
 	wNorm   float64   // ‖w‖ of the layer
 }
 
-func newLayerGradient(m Model, layer Layer, sums quarterSums) *layerGradient {
+func newLayerGradient(m Model, layer Layer, sums foldSums) *layerGradient {
 	lg := &layerGradient{weights: layer.Weights}
 	squares := 0.0
 	for _, w := range layer.Weights {
 		lg.sums = append(lg.sums, sums[w])
 		lg.grams = append(lg.grams, newGram(sums[w]))
-		tensor := norm(m.Weight(w))
+		tensor := vec.Norm(m.Weight(w))
 		lg.norms = append(lg.norms, tensor)
 		squares += tensor * tensor
 	}
@@ -37,13 +38,13 @@ func newLayerGradient(m Model, layer Layer, sums quarterSums) *layerGradient {
 	return lg
 }
 
-// norm is the norm over the layer of a combination of the quarters' gradients.
-func (lg *layerGradient) norm(a perQuarter) float64 {
+// norm is the norm over the layer of a combination of the folds' gradients.
+func (lg *layerGradient) norm(a perFold) float64 {
 	return math.Sqrt(max(0, lg.product(a, a)))
 }
 
 // product is the inner product over the layer of two combinations.
-func (lg *layerGradient) product(a, b perQuarter) float64 {
+func (lg *layerGradient) product(a, b perFold) float64 {
 	sum := 0.0
 	for i := range lg.grams {
 		sum += lg.grams[i].product(a, b)
@@ -66,7 +67,7 @@ func (lg *layerGradient) finite() bool {
 }
 
 // agreement is the cosine between two combinations; nil if either is zero.
-func (lg *layerGradient) agreement(a, b perQuarter) *float64 {
+func (lg *layerGradient) agreement(a, b perFold) *float64 {
 	product := lg.norm(a) * lg.norm(b)
 	if product == 0 {
 		return nil
@@ -76,12 +77,12 @@ func (lg *layerGradient) agreement(a, b perQuarter) *float64 {
 }
 
 // A direction is a line in the space of a layer's weights: for each tensor, the
-// combination of the quarters' gradients by which it moves per unit of t.
-type direction []perQuarter
+// combination of the folds' gradients by which it moves per unit of t.
+type direction []perFold
 
 // line is −g/‖g‖ for the gradient g of the mean loss given by mean. It reports
 // false if g is zero or no more than the rounding errors of a loss.
-func (lg *layerGradient) line(mean perQuarter, loss float64) (direction, bool) {
+func (lg *layerGradient) line(mean perFold, loss float64) (direction, bool) {
 	g := lg.norm(mean)
 	if g*max(lg.wNorm, 1) <= noisyLayer*math.Abs(loss) || g == 0 {
 		return nil, false
@@ -96,7 +97,7 @@ func (lg *layerGradient) line(mean perQuarter, loss float64) (direction, bool) {
 // balanced is −(‖w_τ‖/‖g_τ‖)·g_τ for each tensor τ. Per unit of t every tensor
 // moves by its own norm. A tensor of norm zero does not move, nor does one
 // whose gradient is a rounding error.
-func (lg *layerGradient) balanced(mean perQuarter, loss float64) (direction, bool) {
+func (lg *layerGradient) balanced(mean perFold, loss float64) (direction, bool) {
 	largest := 0.0
 	for i := range lg.grams {
 		largest = max(largest, lg.grams[i].norm(mean))
@@ -114,7 +115,7 @@ func (lg *layerGradient) balanced(mean perQuarter, loss float64) (direction, boo
 
 // direction is the path of the given kind for the mean loss given by mean, and
 // false where there is none.
-func (lg *layerGradient) direction(kind Direction, mean perQuarter, loss float64) (direction, bool) {
+func (lg *layerGradient) direction(kind Direction, mean perFold, loss float64) (direction, bool) {
 	if kind == Balanced {
 		return lg.balanced(mean, loss)
 	}
@@ -122,7 +123,7 @@ func (lg *layerGradient) direction(kind Direction, mean perQuarter, loss float64
 }
 
 // slope is the derivative at t = 0 along d of the mean loss given by mean.
-func (lg *layerGradient) slope(d direction, mean perQuarter) float64 {
+func (lg *layerGradient) slope(d direction, mean perFold) float64 {
 	sum := 0.0
 	for i := range d {
 		sum += lg.grams[i].product(mean, d[i])
@@ -130,17 +131,10 @@ func (lg *layerGradient) slope(d direction, mean perQuarter) float64 {
 	return sum
 }
 
-func (a perQuarter) scale(c float64) perQuarter {
-	for q := range a {
-		a[q] *= c
-	}
-	return a
-}
-
-// place writes base + t·Σ_q move_q·sums_q to dst, each element computed in
-// float64 and rounded once.
-func place(dst, base []float32, sums *[quarters][]float32, move perQuarter, t float64) {
-	c0, c1, c2, c3 := t*move[0], t*move[1], t*move[2], t*move[3]
+// moveTensor writes base + t·Σ_f d_f·sums_f, over the folds f, to dst, each
+// element computed in float64 and rounded once.
+func moveTensor(dst, base []float32, sums *[foldCount][]float32, d perFold, t float64) {
+	c0, c1, c2, c3 := t*d[0], t*d[1], t*d[2], t*d[3]
 	n := len(dst)
 	base, s0, s1, s2, s3 := base[:n], sums[0][:n], sums[1][:n], sums[2][:n], sums[3][:n]
 	for i := range dst {

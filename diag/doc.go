@@ -13,11 +13,11 @@
 //	κ  = ΔL / ‖Δw‖²            curvature
 //
 // ΔL is measured on the examples that chose direction and length, and is
-// optimistic. Beside it stands the transfer figure ΔL̂ with its interval:
-// examples are dealt into quarters A1, B1, A2, B2; the gradient of one half is
-// the direction, a quarter of the other half chooses the length, the last
-// quarter counts the gain, and every quarter has its turn. Verdicts rest on ΔL̂
-// alone.
+// optimistic. Beside it stands the transfer figure ΔL̂ with its interval, which is
+// cross-fitted: examples are divided into four stratified folds A1, B1, A2, B2;
+// the gradient of one half is the direction, a fold of the other half chooses the
+// length, the last fold counts the gain, and every fold has its turn. Verdicts
+// rest on ΔL̂ alone.
 //
 // Of the whole model the [Report] has loss, error, expected calibration error,
 // and the loss that one temperature, a number dividing all logits, takes off.
@@ -34,10 +34,10 @@
 // A model is a chain of stages between necks. The activations of all examples
 // at one neck, the boundary, are held and advanced from layer to layer, so that
 // a search point costs the stages above the layer only. The gradients of all
-// layers and quarters come from one backward sweep before the first search, or
-// from several if they exceed Options.Memory. Inner products of the quarters'
-// gradients give every norm, slope and agreement; a direction is four numbers
-// per tensor, applied to the quarters' gradients when the layer is placed.
+// layers and folds come from one backward sweep before the first search, or from
+// several if they exceed Options.Memory. Inner products of the folds' gradients
+// give every norm, slope and agreement; a direction is four numbers per tensor,
+// applied to the folds' gradients when the layer is moved.
 //
 // Weights and activations are float32; sums over examples, inner products and
 // norms are float64. Nothing is random: the same model and examples give the

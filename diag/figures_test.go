@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
@@ -27,57 +26,109 @@ func TestMeasureTemperature(t *testing.T) {
 	zA, zB := math.Log(3), math.Log(7) // the logit that is best for each half
 	want := (loss(6, 2, 6) - loss(6, 2, zB) + loss(7, 1, 6) - loss(7, 1, zA)) / 2
 	got := measureTemperature(set, 8)
-	near(t, "drop", got.DeltaLoss, want, 1e-9, want)
+	near(t, "drop", got.Drop.Mean, want, 1e-9, want)
 	near(t, "T", got.Value, 6/math.Log(13.0/3), 1e-9, 1)
-	near(t, "interval", got.CI95[1]-got.CI95[0], 2*1.96*got.SE, 1e-4, got.SE)
+	near(t, "interval", got.Drop.CI95[1]-got.Drop.CI95[0], 2*1.96*got.Drop.SE, 1e-4, got.Drop.SE)
 	if measureTemperature(set.Part(0, 1), 1) != nil {
 		t.Error("a temperature share from one half only")
 	}
 }
 
-func TestDeal(t *testing.T) {
+func TestFolds(t *testing.T) {
 	labels := []int{1, 0, 1, 0, 0, 2, 1}
-	// By class: 1 3 4 | 0 2 6 | 5, dealt to A1 B1 A2 B2 A1 B1 A2.
-	d := newDeal(labels)
-	if want := []int{1, 2, 4, 5, 3, 6, 0}; !slices.Equal(d.order, want) {
-		t.Errorf("order %v, want %v", d.order, want)
+	// By class: 1 3 4 | 0 2 6 | 5, to A1 B1 A2 B2 A1 B1 A2.
+	f := newFolds(labels)
+	if want := []int{1, 2, 4, 5, 3, 6, 0}; !slices.Equal(f.order, want) {
+		t.Errorf("order %v, want %v", f.order, want)
 	}
-	want := [quarters][2]int{dataset.A1: {0, 2}, dataset.A2: {2, 4}, dataset.B1: {4, 6}, dataset.B2: {6, 7}}
-	if d.bounds != want || d.middle() != 4 {
-		t.Errorf("bounds %v, middle %d, want %v", d.bounds, d.middle(), want)
+	want := [foldCount][2]int{foldA1: {0, 2}, foldA2: {2, 4}, foldB1: {4, 6}, foldB2: {6, 7}}
+	if f.bounds != want || f.middle() != 4 {
+		t.Errorf("bounds %v, middle %d, want %v", f.bounds, f.middle(), want)
 	}
-	for p, i := range d.order {
-		if d.labels[p] != labels[i] {
-			t.Errorf("label of position %d is %d", p, d.labels[p])
+	for p, i := range f.order {
+		if f.labels[p] != labels[i] {
+			t.Errorf("label of position %d is %d", p, f.labels[p])
 		}
 	}
-	mean := d.mean(dataset.B1, dataset.B2)
-	if mean != (perQuarter{dataset.B1: 1.0 / 3, dataset.B2: 1.0 / 3}) {
+	mean := f.mean(foldB1, foldB2)
+	if mean != (perFold{foldB1: 1.0 / 3, foldB2: 1.0 / 3}) {
 		t.Errorf("mean over B = %v", mean)
+	}
+}
+
+// TestTransfer: three folds choose the length 1, where a quadratic is lowest, and
+// B2, whose loss is half as curved, chooses 2.
+func TestTransfer(t *testing.T) {
+	const start, g = 5.0, 2.0
+	f := newFolds(make([]int, 32))
+	m := &quadratic{newWeightTable([]float32{0}, nil), 1}
+	sums := new([foldCount][]float32)
+	for fold := range sums {
+		sums[fold] = []float32{float32(g * float64(f.size(fold)))}
+	}
+	lg := newLayerGradient(m, Layer{Weights: []int{0}}, foldSums{0: sums})
+	losses := make([]float64, 32)
+	for i := range losses {
+		losses[i] = start
+	}
+	directions := 0
+	along := func(curvatureB2 float64) func(direction) lossesAt {
+		return func(d direction) lossesAt {
+			directions++
+			return func(fold int, t float64) ([]float64, error) {
+				curvature := 1.0
+				if fold == foldB2 {
+					curvature = curvatureB2
+				}
+				at := make([]float64, f.size(fold))
+				for i := range at {
+					at[i] = start - g*t + curvature*t*t
+				}
+				return at, nil
+			}
+		}
+	}
+	got, reason, err := transfer(lg, Line, f, losses, along(0.5))
+	if got == nil || err != nil {
+		t.Fatalf("no figure: %q, error %v", reason, err)
+	}
+	// A1 and A2 gain 1 each, B2 at the length 1 gains 1.5, B1 at 2 nothing.
+	near(t, "gain", got.Gain.Mean, (1+1+1.5+0)/4, 1e-6, 1)
+	near(t, "κ̂", *got.Kappa, 0.875/((1+1+1+4)/4.0), 1e-6, 1)
+	for _, s := range [][2]float64{{got.Steps.A1, 1}, {got.Steps.A2, 1}, {got.Steps.B1, 1}, {got.Steps.B2, 2}} {
+		near(t, "length", s[0], s[1], 1e-6, 1)
+	}
+	if directions != 2 {
+		t.Errorf("%d directions, want one a half", directions)
+	}
+	// Where B1 is counted B2 has no finite loss to choose by.
+	got, reason, err = transfer(lg, Line, f, losses, along(math.NaN()))
+	if got != nil || reason == "" || err != nil {
+		t.Errorf("figure %+v, reason %q, error %v", got, reason, err)
 	}
 }
 
 func TestBalancedLeavesNoise(t *testing.T) {
 	// Three tensors: one that moves, one of norm zero, one whose gradient is a
 	// rounding error.
-	sums := func(g float32) *[quarters][]float32 { return &[quarters][]float32{{g}, {g}, {g}, {g}} }
+	sums := func(g float32) *[foldCount][]float32 { return &[foldCount][]float32{{g}, {g}, {g}, {g}} }
 	m := &quadratic{newWeightTable([]float32{2}, []float32{0}, []float32{3}), 1}
-	table := quarterSums{0: sums(4), 1: sums(5), 2: sums(1e-6)}
+	table := foldSums{0: sums(4), 1: sums(5), 2: sums(1e-6)}
 	lg := newLayerGradient(m, Layer{Weights: []int{0, 1, 2}}, table)
-	mean := perQuarter{0.25, 0.25, 0.25, 0.25}
+	mean := perFold{0.25, 0.25, 0.25, 0.25}
 	d, ok := lg.direction(Balanced, mean, 1)
 	if !ok {
 		t.Fatal("no direction")
 	}
 	for i, want := range []float32{2 - 2*0.5, 0, 3} {
 		moved := make([]float32, 1)
-		place(moved, m.Weight(i), lg.sums[i], d[i], 0.5)
+		moveTensor(moved, m.Weight(i), lg.sums[i], d[i], 0.5)
 		if moved[0] != want {
 			t.Errorf("tensor %d moved to %v, want %v", i, moved[0], want)
 		}
 	}
 	near(t, "slope", lg.slope(d, mean), -2*4, 1e-12, 8)
-	if _, ok := newLayerGradient(m, Layer{Weights: []int{2}}, quarterSums{2: sums(1e-12)}).direction(Line, mean, 1); ok {
+	if _, ok := newLayerGradient(m, Layer{Weights: []int{2}}, foldSums{2: sums(1e-12)}).direction(Line, mean, 1); ok {
 		t.Error("a rounding error made a direction")
 	}
 }
@@ -104,13 +155,13 @@ func TestBeatsChance(t *testing.T) {
 }
 
 func TestChance(t *testing.T) {
-	v := &samples{labels: []int{0, 0, 0, 1}, images: make([][]float32, 4)}
-	share, present := chance([]int{0, 0, 0, 0}, v, 2)
+	labels := []int{0, 0, 0, 1}
+	share, present := chance([]int{0, 0, 0, 0}, labels, 2)
 	if share != 0.75 || present != 2 {
 		t.Errorf("the commonest class always: chance %v of %d classes, want 0.75 of 2", share, present)
 	}
-	v.labels[3] = 0
-	if share, present = chance([]int{0, 0, 0, 0}, v, 2); share != 0.5 || present != 1 {
+	labels[3] = 0
+	if share, present = chance([]int{0, 0, 0, 0}, labels, 2); share != 0.5 || present != 1 {
 		t.Errorf("one class only: chance %v of %d classes, want 0.5 of 1", share, present)
 	}
 }

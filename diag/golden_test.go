@@ -13,8 +13,8 @@ import (
 	"github.com/modeldoctor/modeldoctor/cifar"
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
-	"github.com/modeldoctor/modeldoctor/internal/fixture"
 )
 
 // The golden numbers were computed in float64 by an independent
@@ -93,7 +93,7 @@ type goldenRelative struct {
 
 func readGolden(t *testing.T) *goldenFile {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(fixture.Folder, "golden-check.json"))
+	data, err := os.ReadFile(filepath.Join(fixtures.Folder, "golden-check.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func readGolden(t *testing.T) *goldenFile {
 // Layers before the one called first are left out; "" measures all.
 func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, first string, opt diag.Options) *diag.Report {
 	t.Helper()
-	m := fixture.Open(t, file)
+	m := fixtures.Open(t, file)
 	layers := m.Layers(granularity)
 	if first != "" {
 		layers = layers[slices.IndexFunc(layers, func(l diag.Layer) bool { return l.Name == first }):]
@@ -204,8 +204,8 @@ func checkMetrics(t *testing.T, r *diag.Report, golden *goldenFile) {
 	relative(t, "error", *r.Metrics.Error, golden.Model.Error, 1e-12)
 	relative(t, "calibration error", *r.Metrics.ECE, golden.Model.ECE, goldenLoss)
 	relative(t, "temperature", r.Metrics.Temperature.Value, golden.Model.Temperature.Fit, goldenLoss)
-	relative(t, "temperature's drop", r.Metrics.Temperature.DeltaLoss, golden.Model.Temperature.Drop, goldenLoss)
-	relative(t, "its standard error", r.Metrics.Temperature.SE, golden.Model.Temperature.SE, goldenSE)
+	relative(t, "temperature's drop", r.Metrics.Temperature.Drop.Mean, golden.Model.Temperature.Drop, goldenLoss)
+	relative(t, "its standard error", r.Metrics.Temperature.Drop.SE, golden.Model.Temperature.SE, goldenSE)
 }
 
 func checkTransfer(t *testing.T, l diag.LayerResult, g goldenTransfers, inSample, loss float64) {
@@ -216,10 +216,10 @@ func checkTransfer(t *testing.T, l diag.LayerResult, g goldenTransfers, inSample
 	}
 	absolute(t, l.Name+" agreement", *l.Agreement, g.Agreement, goldenAgreement)
 	scale := goldenTransfer * max(inSample, 1e-2*loss)
-	absolute(t, l.Name+" ΔL̂", l.Transfer.DeltaLoss, g.Delta, scale)
-	relative(t, l.Name+" ΔL̂'s standard error", l.Transfer.SE, g.SE, goldenSE)
+	absolute(t, l.Name+" ΔL̂", l.Transfer.Gain.Mean, g.Delta, scale)
+	relative(t, l.Name+" ΔL̂'s standard error", l.Transfer.Gain.SE, g.SE, goldenSE)
 	for end := range 2 {
-		absolute(t, l.Name+" ΔL̂'s interval", l.Transfer.CI95[end], g.CI95[end], scale+1.96*goldenSE*g.SE)
+		absolute(t, l.Name+" ΔL̂'s interval", l.Transfer.Gain.CI95[end], g.CI95[end], scale+1.96*goldenSE*g.SE)
 	}
 	steps := map[string]float64{"a1": l.Transfer.Steps.A1, "a2": l.Transfer.Steps.A2, "b1": l.Transfer.Steps.B1, "b2": l.Transfer.Steps.B2}
 	for part, got := range steps {

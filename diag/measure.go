@@ -4,53 +4,54 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
-// measureGroup takes the gradients of a group of layers, ordered by neck, in
-// one sweep, and measures each.
-func (d *diagnosis) measureGroup(ctx context.Context, layers []Layer, group []int, report *Report) error {
-	n, first := d.deal.n(), layers[group[0]].Neck
-	d.progress.begin(PhaseGradients, n*(first-d.boundary.neck)+gradientCost*n*d.suffix(first))
-	if err := d.advance(ctx, first); err != nil {
-		return err
+// A measurer measures layers, in the order of their necks.
+type measurer struct {
+	evaluator *evaluator
+	costs     costs
+	start     []float64 // losses at the checkpoint, by position
+	direction Direction
+	steps     int // of Descent
+}
+
+// group takes the gradients of some layers in one sweep, and measures each. With
+// an error it returns the results of the layers before.
+func (m *measurer) group(ctx context.Context, layers []Layer) ([]LayerResult, error) {
+	e, first := m.evaluator, layers[0].Neck
+	e.progress.begin(PhaseGradients, m.costs.advance(e.boundary.neck, first)+m.costs.gradients(first))
+	if err := e.advance(ctx, first); err != nil {
+		return nil, err
 	}
 	var want []int
-	for _, v := range group {
-		want = append(want, layers[v].Weights...)
+	for _, l := range layers {
+		want = append(want, l.Weights...)
 	}
-	sums, err := d.sweep(ctx, want)
+	sums, err := sumGradients(ctx, e, want)
 	if err != nil {
-		return fmt.Errorf("gradients: %w", err)
+		return nil, fmt.Errorf("gradients: %w", err)
 	}
-	for _, v := range group {
-		layer := layers[v]
-		d.progress.begin(layer.Name, n*(layer.Neck-d.boundary.neck)+d.perLayer*n*d.suffix(layer.Neck))
-		if err := d.advance(ctx, layer.Neck); err != nil {
-			return err
+	var results []LayerResult
+	for _, l := range layers {
+		e.progress.begin(l.Name, m.costs.advance(e.boundary.neck, l.Neck)+m.costs.layer(l.Neck))
+		if err := e.advance(ctx, l.Neck); err != nil {
+			return results, err
 		}
-		result, err := d.measure(ctx, layer, sums)
+		result, err := m.layer(ctx, l, newLayerGradient(e.model, l, sums))
 		if err != nil {
-			return fmt.Errorf("layer %s: %w", layer.Name, err)
+			return results, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
-		report.Layers[v] = result
-		for _, w := range layer.Weights {
+		results = append(results, result)
+		for _, w := range l.Weights {
 			delete(sums, w)
 		}
 	}
-	return nil
+	return results, nil
 }
 
-// advance moves the cut.
-func (d *diagnosis) advance(ctx context.Context, neck int) error {
-	stages := neck - d.boundary.neck
-	return d.boundary.advance(ctx, neck, func(examples int) { d.progress.add(examples * stages) })
-}
-
-// measure measures one layer; the boundary is at its neck.
-func (d *diagnosis) measure(ctx context.Context, layer Layer, sums quarterSums) (LayerResult, error) {
-	lg := newLayerGradient(d.model, layer, sums)
+// layer measures one layer; the boundary is at its neck.
+func (m *measurer) layer(ctx context.Context, layer Layer, lg *layerGradient) (LayerResult, error) {
 	r := LayerResult{Name: layer.Name, Index: layer.Index, Parameters: layer.Parameters, Status: StatusOK}
 	switch {
 	case !metric.IsFinite(lg.wNorm):
@@ -59,43 +60,56 @@ func (d *diagnosis) measure(ctx context.Context, layer Layer, sums quarterSums) 
 		r.WNorm = lg.wNorm
 		return r.diverged("the gradient is not finite"), nil
 	}
-	all := d.deal.mean(dataset.A1, dataset.A2, dataset.B1, dataset.B2)
-	loss := metric.Mean(d.base)
+	f := m.evaluator.folds
+	all := f.mean(foldA1, foldA2, foldB1, foldB2)
+	loss := metric.Mean(m.start)
 	r.WNorm, r.GNorm = lg.wNorm, lg.norm(all)
 	r.Points = [][2]float64{{0, loss}}
-	if path, ok := lg.direction(d.opt.Direction, all, loss); !ok {
+	defer restore(m.evaluator.model, layer.Weights)
+	moved := likeWeights(m.evaluator.model, layer.Weights)
+	if d, ok := lg.direction(m.direction, all, loss); !ok {
 		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
 	} else {
-		found, err := d.search(ctx, lg, path, all, loss)
+		found, err := m.search(ctx, lg, d, all, moved)
 		if err != nil {
 			return r, err
 		}
-		r.record(found, d.opt.Direction)
+		r.record(found, m.direction)
 		if r.Status == StatusDiverged {
 			return r.diverged(r.Reason), nil
 		}
 	}
-	r.Agreement = lg.agreement(d.deal.mean(dataset.A1, dataset.A2), d.deal.mean(dataset.B1, dataset.B2))
+	r.Agreement = lg.agreement(f.mean(foldA1, foldA2), f.mean(foldB1, foldB2))
+	if f.n() < MinTransferExamples {
+		r.TransferReason = fewExamples(f.n())
+		return r, nil
+	}
 	var err error
-	r.Transfer, r.TransferReason, err = d.transfer(ctx, lg)
+	r.Transfer, r.TransferReason, err = transfer(lg, m.direction, f, m.start, func(d direction) lossesAt {
+		p := newPath(m.evaluator, lg, d, moved)
+		return func(fold int, t float64) ([]float64, error) {
+			losses := make([]float64, f.size(fold))
+			err := p.losses(ctx, t, f.bounds[fold][0], losses)
+			return losses, err
+		}
+	})
 	return r, err
 }
 
-// search finds the lowest loss of all examples along a layer's path.
-func (d *diagnosis) search(ctx context.Context, lg *layerGradient, path direction, all perQuarter, loss float64) (searchResult, error) {
-	defer d.restore(lg.weights)
-	mv := newMover(d, lg)
-	mv.along(path)
-	losses := make([]float64, d.deal.n())
+// search finds the lowest mean loss of all examples along d, or where the steps
+// of Descent lead that begin along d.
+func (m *measurer) search(ctx context.Context, lg *layerGradient, d direction, all perFold, moved [][]float32) (searchResult, error) {
+	p := newPath(m.evaluator, lg, d, moved)
+	losses := make([]float64, len(m.start))
 	phi := func(t float64) (float64, error) {
-		err := mv.losses(ctx, t, 0, losses)
+		err := p.losses(ctx, t, 0, losses)
 		return metric.Mean(losses), err
 	}
-	found, err := lineSearch(phi, loss, lg.slope(path, all))
-	if err != nil || d.opt.Direction != Descent {
+	found, err := lineSearch(phi, metric.Mean(m.start), lg.slope(d, all))
+	if err != nil || m.direction != Descent {
 		return found, err
 	}
-	return d.descend(ctx, lg, path, found, d.opt.DescentSteps)
+	return descend(ctx, m.evaluator, lg, d, found, m.steps, moved)
 }
 
 // record enters the outcome of a search. r has the layer's norm and, as its

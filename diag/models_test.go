@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/internal/vec"
 )
 
 // samples are examples held in memory.
@@ -65,7 +67,7 @@ func (m *quadratic) NeckElements(int) int { return 1 }
 
 func (m *quadratic) stage(i int) float64 {
 	v := m.value(i)
-	return m.h / 2 * dot(v, v)
+	return m.h / 2 * vec.Dot(v, v)
 }
 
 func (m *quadratic) Advance(_ context.Context, from, to int, in, out []float32) error {
@@ -111,7 +113,7 @@ func (m *perceptron) NeckElements(k int) int { return [3]int{m.inputs, m.hidden,
 func affine(w, b, x []float32, rows int) []float64 {
 	y := make([]float64, rows)
 	for r := range y {
-		y[r] = float64(b[r]) + dot(w[r*len(x):][:len(x)], x)
+		y[r] = float64(b[r]) + vec.Dot(w[r*len(x):][:len(x)], x)
 	}
 	return y
 }

@@ -1,30 +1,30 @@
 package diag
 
-// The cost of a layer is planned with these numbers of evaluations of all
+// What the parts of a measurement are expected to cost, in evaluations of all
 // examples, as measured on the reference model.
 const (
-	plannedSearch   = 5 // to find the step
-	plannedTransfer = 4 // four searches and four gains, a quarter of the examples each
-	gradientCost    = 3 // of a forward and backward pass, in forward passes
+	searchCost   = 5 // to find the step
+	transferCost = 4 // four searches and four gains, a quarter of the examples each
+	gradientCost = 3 // of a forward and backward pass, in forward passes
 )
 
 // progress turns work into calls of Options.Progress. Its unit is one example
-// through one stage. Each phase has a planned amount: work beyond it is not
+// through one stage. Each phase has an expected amount: work beyond it is not
 // counted, and what is missing at its end is made up for, so that the total
 // stays what it was.
 type progress struct {
-	call  func(phase string, done, total int)
-	phase string
-	total int
-	done  int // before the phase
-	plan  int // of the phase
-	work  int // in the phase
+	call     func(phase string, done, total int)
+	phase    string
+	total    int
+	done     int // before the phase
+	expected int // of the phase
+	work     int // in the phase
 }
 
 // begin ends the phase before and starts another.
-func (p *progress) begin(phase string, plan int) {
-	p.done += p.plan
-	p.phase, p.plan, p.work = phase, plan, 0
+func (p *progress) begin(phase string, expected int) {
+	p.done += p.expected
+	p.phase, p.expected, p.work = phase, expected, 0
 	p.report()
 }
 
@@ -33,7 +33,7 @@ func (p *progress) end() { p.begin(p.phase, 0) }
 
 // add counts work.
 func (p *progress) add(work int) {
-	p.work = min(p.work+work, p.plan)
+	p.work = min(p.work+work, p.expected)
 	p.report()
 }
 
@@ -41,4 +41,48 @@ func (p *progress) report() {
 	if p.call != nil {
 		p.call(p.phase, p.done+p.work, p.total)
 	}
+}
+
+// costs are what the phases of a diagnosis are expected to cost, in the unit of
+// progress.
+type costs struct {
+	examples int
+	logits   int // the last neck
+	perLayer int // evaluations of all examples for a layer
+}
+
+func newCosts(m Model, examples int, opt Options) costs {
+	perLayer := searchCost
+	if opt.Direction == Descent {
+		perLayer = opt.DescentSteps * (searchCost + gradientCost)
+	}
+	if examples >= MinTransferExamples {
+		perLayer += transferCost
+	}
+	return costs{examples, m.Necks() - 1, perLayer}
+}
+
+// advance is that of moving the boundary.
+func (c costs) advance(from, to int) int { return c.examples * (to - from) }
+
+// evaluation is that of the loss of all examples from a neck on.
+func (c costs) evaluation(neck int) int { return c.examples * (c.logits - neck) }
+
+// gradients is that of one sweep from a neck on.
+func (c costs) gradients(neck int) int { return gradientCost * c.evaluation(neck) }
+
+// layer is that of measuring a layer that starts at a neck.
+func (c costs) layer(neck int) int { return c.perLayer * c.evaluation(neck) }
+
+// total is that of a diagnosis which visits the layers group by group.
+func (c costs) total(groups [][]Layer) int {
+	total, at := c.evaluation(0), 0
+	for _, group := range groups {
+		total += c.gradients(group[0].Neck)
+		for _, l := range group {
+			total += c.advance(at, l.Neck) + c.layer(l.Neck)
+			at = l.Neck
+		}
+	}
+	return total
 }

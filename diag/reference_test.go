@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// reference is METHOD §2 for one layer of a perceptron, written down as slowly
-// and directly as possible: every loss from the images, every minimum found by
-// walking in tiny steps.
+// reference is the figures of one layer of a perceptron, by their definitions
+// written down as slowly and directly as possible: every loss from the images,
+// every minimum found by walking in tiny steps.
 type reference struct {
 	layer                                   *referenceLayer
 	loss, gNorm, deltaLoss, step, agreement float64

@@ -1,5 +1,7 @@
 package diag
 
+import "github.com/modeldoctor/modeldoctor/metric"
+
 // A Report is the outcome of a diagnosis: plain data without NaN or infinity.
 // Losses and their differences are in nats per example. Numbers that may be
 // absent are pointers, nil when they are.
@@ -31,11 +33,9 @@ type Metrics struct {
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
 	Value float64 // the best temperature on all examples
-	// DeltaLoss is the drop in loss when each half is given the temperature
-	// that is best on the other, averaged over all examples.
-	DeltaLoss float64
-	SE        float64    // standard error of DeltaLoss
-	CI95      [2]float64 // 95 % interval of DeltaLoss
+	// Drop is the drop in loss when each half is given the temperature that is
+	// best on the other, averaged over all examples.
+	Drop metric.Estimate
 }
 
 // Status says how the measurement of a layer ended.
@@ -94,22 +94,22 @@ type LayerResult struct {
 // neither the direction nor the length. Lengths are in the unit of
 // LayerResult.Points: shares of the norm with Balanced.
 type Transfer struct {
-	DeltaLoss float64    // ΔL̂, the mean gain over all examples; negative if moving the layer harms
-	SE        float64    // its standard error
-	CI95      [2]float64 // its 95 % interval
+	// Gain is ΔL̂, the mean drop in loss over all examples; negative if moving the
+	// layer harms.
+	Gain metric.Estimate
 	// CorrectedLow is the lower end of the interval that holds for all measured
 	// layers at once (Bonferroni).
 	CorrectedLow float64
 	// Kappa is ΔL̂ over the mean of the four squared lengths; nil unless ΔL̂ > 0.
 	Kappa *float64
 	Steps Steps
-	// ForwardEvaluations is the number of times that the loss of a quarter of
-	// the examples was computed.
+	// ForwardEvaluations is the number of times that the loss of a fold, a quarter
+	// of the examples, was computed.
 	ForwardEvaluations int
 }
 
-// Steps are the four lengths of a transfer figure, by the quarter that chose
-// the length. The direction is the gradient of the other half.
+// Steps are the four lengths of a transfer figure, by the fold that chose the
+// length. The direction is the gradient of the other half.
 type Steps struct{ A1, A2, B1, B2 float64 }
 
 // Worst names the layers where a figure is largest; empty where no layer has a

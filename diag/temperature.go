@@ -7,8 +7,8 @@ import "github.com/modeldoctor/modeldoctor/metric"
 // fitted on the other. It returns nil if a half is empty or logits are not
 // finite.
 func measureTemperature(all metric.Logits, middle int) *Temperature {
-	a, b := all.Part(0, middle), all.Part(middle, len(all.Labels))
-	if len(a.Labels) == 0 || len(b.Labels) == 0 {
+	a, b := all.Part(0, middle), all.Part(middle, all.Len())
+	if a.Len() == 0 || b.Len() == 0 {
 		return nil
 	}
 	whole, ok := all.FitTemperature()
@@ -17,13 +17,9 @@ func measureTemperature(all metric.Logits, middle int) *Temperature {
 	if !ok || !okA || !okB {
 		return nil
 	}
-	gains := append(a.Losses(1/fitB), b.Losses(1/fitA)...)
-	for p, before := range all.Losses(1) {
-		gains[p] = before - gains[p]
-	}
-	mean, se := metric.MeanAndError(gains)
-	if !metric.IsFinite(mean) || !metric.IsFinite(se) {
+	drop := metric.PairedDrop(all.Losses(1), append(a.Losses(1/fitB), b.Losses(1/fitA)...))
+	if !drop.IsFinite() {
 		return nil
 	}
-	return &Temperature{Value: whole, DeltaLoss: mean, SE: se, CI95: metric.Interval(mean, se)}
+	return &Temperature{Value: whole, Drop: drop}
 }

@@ -1,94 +1,86 @@
 package diag
 
-import (
-	"context"
-
-	"github.com/modeldoctor/modeldoctor/dataset"
-	"github.com/modeldoctor/modeldoctor/metric"
-)
+import "github.com/modeldoctor/modeldoctor/metric"
 
 // MinTransferExamples is the smallest number of examples for which there is a
 // transfer figure.
 const MinTransferExamples = 32
 
-// transfer measures ΔL̂ of a layer. The direction is chosen by one half of the
-// examples, the length by a quarter of the other half, and the gain is counted
-// on the other quarter of it, so that every example has one gain, from a
-// direction and a length that it had no part in. It returns nil and the reason
-// where there is no figure.
-func (d *diagnosis) transfer(ctx context.Context, lg *layerGradient) (*Transfer, string, error) {
-	if d.deal.n() < MinTransferExamples {
-		return nil, fewExamples(d.deal.n()), nil
-	}
-	mv := newMover(d, lg)
-	defer d.restore(lg.weights)
-	gains := make([]float64, d.deal.n())
-	squares := 0.0
-	result := &Transfer{}
-	halves := []struct {
-		chooses [2]int // the quarters that choose the direction
-		first   int    // a quarter of the other half
-		second  int
-		lengths [2]*float64
-	}{
-		{[2]int{dataset.A1, dataset.A2}, dataset.B1, dataset.B2, [2]*float64{&result.Steps.B1, &result.Steps.B2}},
-		{[2]int{dataset.B1, dataset.B2}, dataset.A1, dataset.A2, [2]*float64{&result.Steps.A1, &result.Steps.A2}},
-	}
-	for _, half := range halves {
-		mean := d.deal.mean(half.chooses[:]...)
-		path, ok := lg.direction(d.opt.Direction, mean, d.meanBase(mean))
+// lossesAt returns the losses of a fold's examples, in order of position, with a
+// layer at t along some direction.
+type lossesAt func(fold int, t float64) ([]float64, error)
+
+// transfer measures ΔL̂ of a layer by cross-fitting. The direction is chosen by
+// one half of the examples, the length by a fold of the other half, and the gain
+// is counted on that half's other fold, so that every example has one gain, from
+// a direction and a length that it had no part in. start are the losses at the
+// checkpoint, by position; along gives the losses along a direction. transfer
+// returns nil and the reason where there is no figure.
+func transfer(lg *layerGradient, kind Direction, f *folds, start []float64, along func(direction) lossesAt) (*Transfer, string, error) {
+	gains := make([]float64, f.n())
+	var lengths [foldCount]float64 // by the fold that chooses
+	squares, evaluations := 0.0, 0
+	for _, half := range []struct{ directs, others [2]int }{
+		{[2]int{foldA1, foldA2}, [2]int{foldB1, foldB2}},
+		{[2]int{foldB1, foldB2}, [2]int{foldA1, foldA2}},
+	} {
+		share := f.mean(half.directs[:]...)
+		d, ok := lg.direction(kind, share, f.combine(share, start))
 		if !ok {
 			continue // no direction: lengths and gains are zero
 		}
-		mv.along(path)
-		memo := &quarterLosses{mover: mv, at: map[quarterPoint][]float64{}}
-		for i, pair := range [][2]int{{half.first, half.second}, {half.second, half.first}} {
-			t, reason, err := d.transferLength(ctx, lg, path, memo, pair[0])
+		known := &knownLosses{compute: along(d), at: map[foldPoint][]float64{}}
+		for i, chooser := range half.others {
+			share := f.mean(chooser)
+			t, reason, err := transferLength(known, chooser, f.combine(share, start), lg.slope(d, share))
 			if err != nil || reason != "" {
 				return nil, reason, err
 			}
-			*half.lengths[i] = t
+			lengths[chooser] = t
 			squares += t * t
 			if t == 0 {
 				continue
 			}
-			moved, err := memo.losses(ctx, t, pair[1])
+			counted := half.others[1-i]
+			losses, err := known.losses(counted, t)
 			if err != nil {
 				return nil, "", err
 			}
-			lo := d.deal.bounds[pair[1]][0]
-			for j, loss := range moved {
-				gains[lo+j] = d.base[lo+j] - loss
+			lo := f.bounds[counted][0]
+			for j, loss := range losses {
+				gains[lo+j] = start[lo+j] - loss
 			}
 		}
-		result.ForwardEvaluations += len(memo.at)
+		evaluations += len(known.at)
 	}
-	result.DeltaLoss, result.SE = metric.MeanAndError(gains)
-	if !metric.IsFinite(result.DeltaLoss) || !metric.IsFinite(result.SE) {
+	gain := metric.NewEstimate(gains)
+	if !gain.IsFinite() {
 		return nil, "the loss of the examples that chose neither direction nor length is not finite", nil
 	}
-	result.CI95 = metric.Interval(result.DeltaLoss, result.SE)
-	result.CorrectedLow = result.CI95[0] // replaced once the number of layers is known
-	if result.DeltaLoss > 0 {
-		result.Kappa = metric.Finite(result.DeltaLoss / (squares / quarters))
+	result := &Transfer{
+		Gain:               gain,
+		CorrectedLow:       gain.CI95[0], // replaced once the number of layers is known
+		Steps:              Steps{A1: lengths[foldA1], A2: lengths[foldA2], B1: lengths[foldB1], B2: lengths[foldB2]},
+		ForwardEvaluations: evaluations,
+	}
+	if gain.Mean > 0 {
+		result.Kappa = metric.Finite(gain.Mean / (squares / foldCount))
 	}
 	return result, "", nil
 }
 
-// transferLength is the first local minimiser t ≥ 0 along the path of the mean
-// loss of a quarter: 0 where the slope does not fall or no step lowers the
-// loss. A reason says that there is no answer.
-func (d *diagnosis) transferLength(ctx context.Context, lg *layerGradient, path direction, memo *quarterLosses, quarter int) (t float64, reason string, err error) {
-	mean := d.deal.mean(quarter)
-	slope := lg.slope(path, mean)
+// transferLength is the first local minimiser t ≥ 0 of the mean loss of a fold,
+// which is start at t = 0 and has the given slope there: 0 where it does not fall
+// or no step lowers the loss. A reason says that there is no answer.
+func transferLength(known *knownLosses, fold int, start, slope float64) (t float64, reason string, err error) {
 	if slope >= 0 {
 		return 0, "", nil
 	}
 	phi := func(t float64) (float64, error) {
-		losses, err := memo.losses(ctx, t, quarter)
+		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	_, found, err := firstMinimiser(phi, d.meanBase(mean), slope)
+	_, found, err := firstMinimiser(phi, start, slope)
 	if err != nil {
 		return 0, "", err
 	}
@@ -98,45 +90,27 @@ func (d *diagnosis) transferLength(ctx context.Context, lg *layerGradient, path 
 	return found.t, "", nil
 }
 
-// quarterLosses remembers the losses of quarters at points along one direction,
-// because the point that one quarter chooses may have been met by the other's
+// knownLosses remembers the losses of folds at points along one direction,
+// because the point that one fold chooses may have been met by the other's
 // search.
-type quarterLosses struct {
-	mover *mover
-	at    map[quarterPoint][]float64
+type knownLosses struct {
+	compute lossesAt
+	at      map[foldPoint][]float64
 }
 
-type quarterPoint struct {
-	quarter int
-	t       float64
+type foldPoint struct {
+	fold int
+	t    float64
 }
 
-// losses returns the losses at t of the examples of a quarter.
-func (q *quarterLosses) losses(ctx context.Context, t float64, quarter int) ([]float64, error) {
-	key := quarterPoint{quarter, t}
-	if losses, ok := q.at[key]; ok {
+func (k *knownLosses) losses(fold int, t float64) ([]float64, error) {
+	point := foldPoint{fold, t}
+	if losses, ok := k.at[point]; ok {
 		return losses, nil
 	}
-	bounds := q.mover.deal.bounds[quarter]
-	losses := make([]float64, bounds[1]-bounds[0])
-	if err := q.mover.losses(ctx, t, bounds[0], losses); err != nil {
-		return nil, err
+	losses, err := k.compute(fold, t)
+	if err == nil {
+		k.at[point] = losses
 	}
-	q.at[key] = losses
-	return losses, nil
-}
-
-// meanBase is a mean of the losses at the checkpoint over the quarters that
-// have a share in it.
-func (d *diagnosis) meanBase(mean perQuarter) float64 {
-	sum := 0.0
-	for q, share := range mean {
-		if share == 0 {
-			continue
-		}
-		for _, loss := range d.base[d.deal.bounds[q][0]:d.deal.bounds[q][1]] {
-			sum += share * loss
-		}
-	}
-	return sum
+	return losses, err
 }

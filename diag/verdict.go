@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Limits of the rules, besides Options.Threshold.
@@ -59,7 +57,7 @@ func correct(layers []LayerResult) {
 	z := math.Sqrt2 * math.Erfinv(1-(1-familyConfidence)/float64(m))
 	for _, l := range layers {
 		if t := l.Transfer; t != nil {
-			t.CorrectedLow = t.DeltaLoss - z*t.SE
+			t.CorrectedLow = t.Gain.Mean - z*t.Gain.SE
 		}
 	}
 }
@@ -81,7 +79,7 @@ func transferOf(l LayerResult) float64 {
 	if l.Transfer == nil {
 		return 0
 	}
-	return l.Transfer.DeltaLoss
+	return l.Transfer.Gain.Mean
 }
 
 // verdict collects violations.
@@ -93,14 +91,14 @@ func (v *verdict) add(rule string, level Level, layer, format string, args ...an
 
 // checkpoint applies the rules about the model as a whole.
 func (v *verdict) checkpoint(r *Report, b *baseline) {
-	if t := r.Metrics.Temperature; t != nil && r.N >= MinTransferExamples && t.CI95[0] > r.Threshold**r.Metrics.Loss {
+	if t := r.Metrics.Temperature; t != nil && r.N >= MinTransferExamples && t.Drop.CI95[0] > r.Threshold**r.Metrics.Loss {
 		v.add(RuleTemperature, LevelWarning, "",
 			"dividing the logits by %.3g takes %.3g ± %.2g of %.4g nats off the loss: that part is mis-calibration, not a layer's fault",
-			t.Value, t.DeltaLoss, metric.Z95*t.SE, *r.Metrics.Loss)
-		if worst := worstTransfer(r.Layers); !r.Calibrated && worst != nil && t.DeltaLoss > worst.Transfer.DeltaLoss {
+			t.Value, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss)
+		if worst := worstTransfer(r.Layers); !r.Calibrated && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
 			v.add(RuleCalibrateFirst, LevelInfo, "",
 				"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
-				t.DeltaLoss, worst.Name, worst.Transfer.DeltaLoss)
+				t.Drop.Mean, worst.Name, worst.Transfer.Gain.Mean)
 		}
 	}
 	if b.notFinite > 0 {
@@ -118,7 +116,7 @@ func (v *verdict) checkpoint(r *Report, b *baseline) {
 func worstTransfer(layers []LayerResult) *LayerResult {
 	var worst *LayerResult
 	for i := range layers {
-		if l := &layers[i]; l.Transfer != nil && (worst == nil || l.Transfer.DeltaLoss > worst.Transfer.DeltaLoss) {
+		if l := &layers[i]; l.Transfer != nil && (worst == nil || l.Transfer.Gain.Mean > worst.Transfer.Gain.Mean) {
 			worst = l
 		}
 	}
@@ -144,15 +142,15 @@ func (v *verdict) layers(r *Report) {
 			v.add(RuleNotMeasured, LevelWarning, l.Name, "not measured: %s", l.Reason)
 		case l.Transfer == nil && r.N >= MinTransferExamples && l.Status != StatusSkipped:
 			v.add(RuleNotMeasured, LevelWarning, l.Name, "no transfer figure: %s", l.TransferReason)
-		case l.Transfer == nil || l.Transfer.CI95[0] <= limit:
+		case l.Transfer == nil || l.Transfer.Gain.CI95[0] <= limit:
 		case l.Transfer.CorrectedLow > limit:
 			v.add(RuleRecoverableLoss, LevelError, l.Name,
 				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, for sure more than %.2g (%.3g %% of the loss)",
-				l.Transfer.DeltaLoss, metric.Z95*l.Transfer.SE, limit, 100*r.Threshold)
+				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), limit, 100*r.Threshold)
 		default:
 			v.add(RuleRecoverableLoss, LevelWarning, l.Name,
 				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, probably more than %.2g (%.3g %% of the loss), though not for sure among so many layers",
-				l.Transfer.DeltaLoss, metric.Z95*l.Transfer.SE, limit, 100*r.Threshold)
+				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), limit, 100*r.Threshold)
 		}
 	}
 }

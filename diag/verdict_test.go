@@ -16,7 +16,7 @@ func healthy() (*Report, *baseline) {
 	r := &Report{
 		Metrics: Metrics{
 			Loss: &loss, StartLoss: &loss,
-			Temperature: &Temperature{Value: 1.1, DeltaLoss: 0.01, SE: 0.01, CI95: metric.Interval(0.01, 0.01)},
+			Temperature: &Temperature{Value: 1.1, Drop: metric.NormalEstimate(0.01, 0.01)},
 		},
 		Complete: true, N: 100, Classes: 10, Threshold: 0.01, Coverage: 1,
 	}
@@ -27,7 +27,7 @@ func healthy() (*Report, *baseline) {
 }
 
 func transferFigure(gain, se float64) *Transfer {
-	return &Transfer{DeltaLoss: gain, SE: se, CI95: metric.Interval(gain, se)}
+	return &Transfer{Gain: metric.NormalEstimate(gain, se)}
 }
 
 func TestRules(t *testing.T) {
@@ -39,20 +39,20 @@ func TestRules(t *testing.T) {
 		want   []Violation // without messages
 	}{
 		{"healthy", func(*Report, *baseline, *Options) {}, nil},
-		{"sure gain", func(r *Report, _ *baseline, _ *Options) {
+		{"significant gain", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelError, Layer: "block"}}},
-		{"sure gain but for the number of layers", func(r *Report, _ *baseline, _ *Options) {
+		{"significant gain but for the number of layers", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.042, 0.01)
 		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelWarning, Layer: "block"}}},
-		{"unsure gain", func(r *Report, _ *baseline, _ *Options) {
+		{"gain within its error", func(r *Report, _ *baseline, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
 		}, nil},
 		{"over-confident", func(r *Report, _ *baseline, _ *Options) {
-			r.Metrics.Temperature = &Temperature{DeltaLoss: 0.5, SE: 0.01, CI95: metric.Interval(0.5, 0.01)}
+			r.Metrics.Temperature = &Temperature{Drop: metric.NormalEstimate(0.5, 0.01)}
 		}, []Violation{{Rule: RuleTemperature, Level: LevelWarning}, {Rule: RuleCalibrateFirst, Level: LevelInfo}}},
 		{"over-confident, calibrated", func(r *Report, _ *baseline, _ *Options) {
-			r.Metrics.Temperature = &Temperature{DeltaLoss: 0.5, SE: 0.01, CI95: metric.Interval(0.5, 0.01)}
+			r.Metrics.Temperature = &Temperature{Drop: metric.NormalEstimate(0.5, 0.01)}
 			r.Calibrated = true
 		}, []Violation{{Rule: RuleTemperature, Level: LevelWarning}}},
 		{"chance", func(_ *Report, b *baseline, _ *Options) { b.hits = 12 },

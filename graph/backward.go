@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/metric"
 
 	"gorgonia.org/gorgonia"
 )
@@ -16,7 +17,7 @@ import (
 // uses of the wanted weights lie above neck from. The slice is valid during the
 // call of sink only.
 func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(weight int, g []float32) error) error {
-	return r.LossGradients(ctx, Loss{}, from, in, labels, invT, want, nil, sink)
+	return r.LossGradients(ctx, metric.Loss{}, from, in, labels, invT, want, nil, sink)
 }
 
 // LossGradients is Gradients for any loss, of logits·invT. Unless losses is nil
@@ -24,7 +25,7 @@ func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels [
 // bits that Evaluate gives. They come from the same pass, and are computed even
 // where no gradient is wanted. They are complete when the call returns; after
 // an error their content is undefined.
-func (r *Runner) LossGradients(ctx context.Context, loss Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
+func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
 	b := r.backward(loss, from, want, losses != nil)
 	if len(b.chain) == 0 {
 		if losses == nil {
@@ -105,8 +106,8 @@ type backward struct {
 
 // backward returns the plan of a pass. A training step asks for the same one
 // thousands of times, so it is kept.
-func (r *Runner) backward(loss Loss, from int, want []int, losses bool) *backward {
-	key := loss.appendKey(r.key[:0])
+func (r *Runner) backward(loss metric.Loss, from int, want []int, losses bool) *backward {
+	key := appendLossKey(r.key[:0], loss)
 	key = append(key, flag(losses))
 	key = binary.AppendUvarint(key, uint64(from))
 	for _, w := range want {
@@ -123,7 +124,7 @@ func (r *Runner) backward(loss Loss, from int, want []int, losses bool) *backwar
 
 // planBackward cuts the stages above from into spans whose activations fit the
 // budget, and says what each has to differentiate.
-func (r *Runner) planBackward(loss Loss, from int, want []int, losses bool) *backward {
+func (r *Runner) planBackward(loss metric.Loss, from int, want []int, losses bool) *backward {
 	n, b := r.network, &backward{lowest: -1}
 	spansOf := map[int]int{}
 	for end := len(n.Necks) - 1; end > from; {

@@ -9,7 +9,7 @@
 // is a stage: it has one input, one output and some weights. [Network.Layers]
 // groups the weights into layers, and a [Runner] computes spans of stages:
 // activations, losses and gradients. The loss is the cross-entropy, or for
-// training one of its surrogates ([Loss]).
+// training one of its surrogates ([metric.Loss]).
 //
 // The package knows nothing of data sets or verdicts.
 package graph

@@ -4,64 +4,17 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
-func TestParseLoss(t *testing.T) {
-	for text, want := range map[string]string{
-		"ce":         "ce",
-		"smooth":     "smooth:0.1",
-		"smooth:0.3": "smooth:0.3",
-		"smooth:0":   "smooth:0",
-		"smooth:-0":  "smooth:0",
-		"smooth:1e0": "smooth:1",
-		"focal":      "focal:2",
-		"focal:0.5":  "focal:0.5",
-		"focal:1e1":  "focal:10",
-		"margin":     "margin",
-	} {
-		l, err := ParseLoss(text)
-		if err != nil || l.String() != want {
-			t.Errorf("%s: %v (%v), want %s", text, l, err, want)
-			continue
-		}
-		if again, err := ParseLoss(l.String()); err != nil || again != l {
-			t.Errorf("%s: %v is read as %v (%v)", text, l, again, err)
-		}
-	}
-	if ce, err := ParseLoss("ce"); err != nil || ce != (Loss{}) {
-		t.Errorf("ce is not the zero value: %v (%v)", ce, err)
-	}
-}
-
-func TestParseLossRefuses(t *testing.T) {
-	for text, want := range map[string]string{
-		"":             "expected ce, smooth[:EPSILON] (0 to 1, default 0.1), focal[:GAMMA] (0 or more, default 2), margin",
-		"hinge":        `unknown loss "hinge"`,
-		"CE":           "expected ce",
-		"ce:1":         "ce takes no parameter",
-		"margin:":      "margin takes no parameter",
-		"smooth:":      "(0 to 1, default 0.1)",
-		"smooth:1.1":   "(0 to 1, default 0.1)",
-		"smooth:0.3:2": "(0 to 1, default 0.1)",
-		"smooth:NaN":   "(0 to 1, default 0.1)",
-		"focal:-1":     "(0 or more, default 2)",
-		"focal:Inf":    "(0 or more, default 2)",
-		"focal: 2":     "(0 or more, default 2)",
-	} {
-		if l, err := ParseLoss(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, error %v, want %q", text, l, err, want)
-		}
-	}
-}
-
 // parseLosses returns the losses of the tests.
-func parseLosses(t *testing.T, texts ...string) []Loss {
+func parseLosses(t *testing.T, texts ...string) []metric.Loss {
 	t.Helper()
-	var losses []Loss
+	var losses []metric.Loss
 	for _, text := range texts {
-		l, err := ParseLoss(text)
+		l, err := metric.ParseLoss(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +24,7 @@ func parseLosses(t *testing.T, texts ...string) []Loss {
 }
 
 // differentiate returns what LossGradients gives.
-func differentiate(t *testing.T, r *Runner, loss Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
+func differentiate(t *testing.T, r *Runner, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
 	t.Helper()
 	grads := map[int][]float32{}
 	err := r.LossGradients(context.Background(), loss, from, in, labels, invT, want, losses, func(w int, g []float32) error {
@@ -103,10 +56,10 @@ func TestLossGradientsOfCrossEntropy(t *testing.T) {
 						t.Fatal(err)
 					}
 					all := allWeights(n)
-					plain := differentiate(t, r, Loss{}, 0, in, labels, 0.6, all, nil)
+					plain := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, all, nil)
 					got, none := make([]float64, examples), make([]float64, examples)
-					both := differentiate(t, r, Loss{}, 0, in, labels, 0.6, append(all, all...), got)
-					differentiate(t, r, Loss{}, 0, in, labels, 0.6, nil, none)
+					both := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, append(all, all...), got)
+					differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, nil, none)
 					if !slices.Equal(got, want) || !slices.Equal(none, want) {
 						t.Errorf("losses %v, without gradients %v, want %v", got, none, want)
 					}
@@ -180,7 +133,7 @@ func TestLossGradientsByDifferences(t *testing.T) {
 				r.Override(w, nil)
 			}
 			tolerance := directionalTolerance
-			if loss.kind == margin {
+			if loss.Kind() == metric.Margin {
 				tolerance = directionalMarginTolerance
 			}
 			if math.Abs(slope-norm) > tolerance*norm {

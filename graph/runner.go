@@ -7,6 +7,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -133,10 +134,10 @@ func (r *Runner) Advance(ctx context.Context, from, to int, in, out []float32) e
 // examples from their activations at neck from, and the logits themselves
 // unless logits is nil.
 func (r *Runner) Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
-	return r.evaluate(ctx, Loss{}, from, in, labels, invT, losses, logits)
+	return r.evaluate(ctx, metric.Loss{}, from, in, labels, invT, losses, logits)
 }
 
-func (r *Runner) evaluate(ctx context.Context, loss Loss, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
 	s, err := r.span(spanKind{from: from, to: r.Necks() - 1, loss: loss})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
@@ -40,7 +41,7 @@ type boundWeight struct {
 // spanKind chooses what compileSpan builds.
 type spanKind struct {
 	from, to int
-	loss     Loss // where it ends at the logits
+	loss     metric.Loss // where it ends at the logits
 	backward bool
 	want     []int // weights whose gradients a backward span computes, ascending
 	inGrad   bool  // and whether it computes the cotangent of its input
@@ -52,7 +53,7 @@ func (k spanKind) appendKey(key []byte) []byte {
 	key = binary.AppendUvarint(key, uint64(k.from))
 	key = binary.AppendUvarint(key, uint64(k.to))
 	key = append(key, flag(k.backward)|flag(k.inGrad)<<1|flag(k.losses)<<2)
-	key = k.loss.appendKey(key)
+	key = appendLossKey(key, k.loss)
 	for _, w := range k.want {
 		key = binary.AppendUvarint(key, uint64(w))
 	}
@@ -196,7 +197,7 @@ func (b *spanBuilder) addLoss() error {
 	s.labels = s.graph.Input("labels", op.Type{DType: onnx.Int64, Shape: logits.Shape[:1]}, false)
 	s.inverseTemperature = s.graph.Input("inverse temperature", logits.With(), false)
 	var err error
-	s.losses, err = s.graph.Apply(op.Loss{Of: b.kind.loss.example()}, s.out, s.labels, s.inverseTemperature)
+	s.losses, err = s.graph.Apply(op.Loss{Of: lossOp(b.kind.loss)}, s.out, s.labels, s.inverseTemperature)
 	return err
 }
 

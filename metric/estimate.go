@@ -13,10 +13,18 @@ type Estimate struct {
 }
 
 // NewEstimate estimates the mean of what x is a sample of.
-func NewEstimate(x []float64) Estimate {
-	mean, se := MeanAndError(x)
-	return Estimate{mean, se, Interval(mean, se)}
+func NewEstimate(x []float64) Estimate { return NormalEstimate(MeanAndError(x)) }
+
+// NormalEstimate is an estimate whose error has a normal distribution.
+func NormalEstimate(mean, se float64) Estimate {
+	return Estimate{mean, se, [2]float64{mean - Z95*se, mean + Z95*se}}
 }
+
+// HalfWidth is half the width of the 95 % interval.
+func (e Estimate) HalfWidth() float64 { return Z95 * e.SE }
+
+// IsFinite reports whether mean and standard error are.
+func (e Estimate) IsFinite() bool { return IsFinite(e.Mean) && IsFinite(e.SE) }
 
 // Mean is the mean of x; 0 if x is empty.
 func Mean(x []float64) float64 {
@@ -40,11 +48,6 @@ func MeanAndError(x []float64) (mean, se float64) {
 	}
 	n := float64(len(x))
 	return mean, math.Sqrt(squares / (n - 1) / n)
-}
-
-// Interval is the 95 % interval of a mean with the given standard error.
-func Interval(mean, se float64) [2]float64 {
-	return [2]float64{mean - Z95*se, mean + Z95*se}
 }
 
 // Finite returns a pointer to x, nil if x is not finite.

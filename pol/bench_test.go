@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
-	"github.com/modeldoctor/modeldoctor/internal/fixture"
 	"github.com/modeldoctor/modeldoctor/internal/peak"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
@@ -54,7 +54,7 @@ func BenchmarkStep(b *testing.B) {
 			var cache int64
 			for b.Loop() {
 				// A runner of its own, so that its arena is no larger than it must be.
-				f := &fixtureModel{graph.NewRunner(n, graph.RunnerOptions{}), &fixture.Model{Network: n}}
+				f := &fixtureModel{graph.NewRunner(n, graph.RunnerOptions{}), &fixtures.Model{Network: n}}
 				plan := f.plan(b, test.recipe, test.perturb, test.update)
 				opt := pol.DefaultOptions(plan.Recipe)
 				opt.Epochs, opt.Batch, opt.PerturbBatch, opt.Rate, opt.Memory, opt.TempDir = 2, 8, 16, 1e-3, 1, b.TempDir()

@@ -39,33 +39,25 @@ func (c *Cost) Validating(epochs int) time.Duration {
 // Estimate measures one step of a plan, its scan included, and computes from it
 // what the whole plan will cost. Nothing is kept.
 func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
-	if err := data.Check(m, opt.Batch, len(plan.Update) > 0); err != nil {
+	s, err := openSets(m, data, plan, &opt)
+	if err != nil {
 		return Cost{}, err
 	}
-	t := newTrainer(m, data, plan, opt)
-	defer func() { err = errors.Join(err, t.close()) }()
-	used := t.cacheUsed()
+	defer func() {
+		plan.reset(m)
+		err = errors.Join(err, s.close())
+	}()
+	used := s.used()
 	cost = Cost{Neck: used.Neck, CacheBytes: used.Bytes, CacheInFile: used.InFile}
-	// One batch through the whole network and through the part below the neck,
-	// the second time: the first compiles.
-	some := consecutive(0, min(m.Batch(), data.Validation.Len()))
-	v := &cache{model: m, name: "validation", examples: data.Validation, neck: t.neck, size: m.NeckElements(t.neck)}
-	var below, above time.Duration
-	for range 2 {
-		e := newEvaluation(m.Classes(), len(some))
-		start := time.Now()
-		labels, err := v.gather(ctx, some, t.batchIn[:len(some)*v.size])
-		if err != nil {
-			return cost, err
-		}
-		below = time.Since(start)
-		start = time.Now()
-		if err := e.add(ctx, m, t.neck, t.batchIn[:len(some)*v.size], labels, 1); err != nil {
-			return cost, err
-		}
-		above = time.Since(start)
+	uncached := &sets{neck: s.neck, validation: newCache(m, "validation example", data.Validation, s.neck)}
+	n := min(m.Batch(), data.Validation.Len())
+	below, above, err := timeBatch(ctx, uncached.validation, n)
+	if err != nil {
+		return cost, err
 	}
-	each := func(d time.Duration, n int) time.Duration { return d * time.Duration(n) / time.Duration(len(some)) }
+	each := func(d time.Duration, examples int) time.Duration {
+		return d * time.Duration(examples) / time.Duration(n)
+	}
 	cost.ValidationTime = each(above, data.Validation.Len())
 	cost.HoldoutTime = each(below+2*above, data.Holdout.Len())
 	if opt.NoCache {
@@ -73,42 +65,66 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	} else {
 		cost.CacheTime = each(below, data.Validation.Len())
 	}
-	if !t.trains() {
+	if !plan.trains() {
 		return cost, nil
 	}
 	if !opt.NoCache {
 		cost.CacheTime += each(below, data.Train.Len())
 	}
-	cost.Steps = opt.Epochs * t.steps()
 	// The step draws its examples from the whole set, and computes what enters
 	// the neck on the way, which a filled cache would not have to.
-	t.train.array = nil
-	t.prepare()
-	for _, w := range t.update.weights {
-		m.Override(w, t.current[w])
-	}
-	t.draws = newDraws(opt.Seed, 0, t.images(), data.views())
-	batch := t.draws.updateBatch(0, opt.Batch)
-	for range 2 {
-		t.scale, t.scanTime, t.train.spent = 0, 0, 0
+	uncached.train = newCache(m, "training example", data.Train, s.neck)
+	t := newTrainer(m, &data, plan, &opt, uncached, 1)
+	cost.Steps = opt.Epochs * t.steps()
+	err = cost.timeStep(ctx, t, &opt)
+	return cost, err
+}
+
+// timeBatch measures what n examples, a batch at most, take up to the neck and
+// from it on.
+func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration, err error) {
+	for range 2 { // the first compiles
+		e := newEvaluation(c.model.Classes(), n)
 		start := time.Now()
-		_, _, err = t.step(ctx, 0, batch)
-		var d *divergence
-		if err != nil && !errors.As(err, &d) {
-			return cost, err
+		if err := c.gather(ctx, consecutive(0, n)); err != nil {
+			return 0, 0, err
 		}
-		cost.StepTime = time.Since(start)
+		below = time.Since(start)
+		start = time.Now()
+		if err := e.add(ctx, c.model, c.neck, c.batch, c.labels, 1); err != nil {
+			return 0, 0, err
+		}
+		above = time.Since(start)
+	}
+	return below, above, nil
+}
+
+// timeStep makes one step, and fills in what it takes.
+func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
+	t.parameters.install(t.parameters.weights)
+	d := t.draws(0)
+	batch := d.updateBatch(0, opt.Batch)
+	for range 2 { // the first compiles
+		t.begin()
+		t.objective.train.spent = 0
+		start := time.Now()
+		_, _, err := t.step(ctx, d, 0, batch)
+		var diverged *divergence
+		if err != nil && !errors.As(err, &diverged) {
+			return err
+		}
+		c.StepTime = time.Since(start)
 		if !opt.NoCache {
-			cost.StepTime -= t.train.spent
+			c.StepTime -= t.objective.train.spent
 		}
-		if cost.StepTime > 0 {
-			cost.ScanShare = min(1, t.scanTime.Seconds()/cost.StepTime.Seconds())
+		if c.StepTime > 0 {
+			c.ScanShare = min(1, t.scanned().time.Seconds()/c.StepTime.Seconds())
 		}
 	}
 	if every := opt.PerturbEvery; every > 1 { // only every so many steps scan
-		scan := time.Duration(cost.ScanShare * float64(cost.StepTime))
-		cost.StepTime -= scan - scan/time.Duration(every)
-		cost.ScanShare = (scan / time.Duration(every)).Seconds() / cost.StepTime.Seconds()
+		scan := time.Duration(c.ScanShare * float64(c.StepTime))
+		c.StepTime -= scan - scan/time.Duration(every)
+		c.ScanShare = (scan / time.Duration(every)).Seconds() / c.StepTime.Seconds()
 	}
-	return cost, nil
+	return nil
 }

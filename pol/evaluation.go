@@ -2,7 +2,6 @@ package pol
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -22,29 +21,10 @@ func newEvaluation(classes, n int) *Evaluation {
 	}
 }
 
-// Evaluate runs a model on all examples. progress, if not nil, is told of the
-// examples that are done.
+// Evaluate runs a model on all examples. progress, if not nil, is told before each
+// batch of the examples that are done.
 func Evaluate(ctx context.Context, m diag.Model, examples diag.Examples, progress func(done, total int)) (*Evaluation, error) {
-	n, size := examples.Len(), m.NeckElements(0)
-	e := newEvaluation(m.Classes(), n)
-	batch := make([]float32, m.Batch()*size)
-	for lo := 0; lo < n; lo += m.Batch() {
-		if progress != nil {
-			progress(lo, n)
-		}
-		hi := min(lo+m.Batch(), n)
-		labels := make([]int, hi-lo)
-		for i := lo; i < hi; i++ {
-			labels[i-lo] = examples.Label(i)
-			if err := examples.Read(i, batch[(i-lo)*size:][:size]); err != nil {
-				return nil, fmt.Errorf("example %d: %w", i, err)
-			}
-		}
-		if err := e.add(ctx, m, 0, batch[:(hi-lo)*size], labels, 1); err != nil {
-			return nil, err
-		}
-	}
-	return e, nil
+	return newCache(m, "example", examples, 0).evaluate(ctx, 1, progress)
 }
 
 // add evaluates a batch of examples from their activations at a neck.

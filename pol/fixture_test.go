@@ -125,7 +125,7 @@ func TestEvaluationTellsOfProgress(t *testing.T) {
 
 // TestBuiltInSample treats the fixture's head on the built-in images, which it
 // has not memorised, as `fix --perturb head --update head` does: the hold-out
-// loss surely falls, though a temperature takes off more. The figures of the
+// loss falls significantly, though a temperature takes off more. The figures of the
 // checkpoint are the golden ones.
 func TestBuiltInSample(t *testing.T) {
 	f := openFixture(t, graph.RunnerOptions{})

@@ -12,8 +12,8 @@ import (
 	"github.com/modeldoctor/modeldoctor/cifar"
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
-	"github.com/modeldoctor/modeldoctor/internal/fixture"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -23,11 +23,11 @@ import (
 // runner computes.
 type fixtureModel struct {
 	*graph.Runner
-	*fixture.Model
+	*fixtures.Model
 }
 
 func openFixture(t testing.TB, opt graph.RunnerOptions) *fixtureModel {
-	m := fixture.Open(t, "model.onnx")
+	m := fixtures.Open(t, "model.onnx")
 	return &fixtureModel{graph.NewRunner(m.Network, opt), m}
 }
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // samples are examples held in memory.
@@ -48,7 +48,7 @@ type call struct {
 	kind     string // advance, evaluate, gradients
 	from, to int
 	examples int
-	loss     graph.Loss
+	loss     metric.Loss
 	want     []int
 	invT     float64
 }
@@ -184,11 +184,11 @@ func (m *perceptron) Evaluate(ctx context.Context, from int, in []float32, label
 }
 
 func (m *perceptron) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(int, []float32) error) error {
-	return m.LossGradients(ctx, graph.Loss{}, from, in, labels, invT, want, nil, sink)
+	return m.LossGradients(ctx, metric.Loss{}, from, in, labels, invT, want, nil, sink)
 }
 
 // LossGradients knows the cross-entropy, with and without label smoothing.
-func (m *perceptron) LossGradients(ctx context.Context, loss graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+func (m *perceptron) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	if err := m.record(ctx, call{"gradients", from, len(m.sizes) - 1, len(labels), loss, want, invT}); err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Model is what a treatment needs of a network.
@@ -15,7 +15,7 @@ type Model interface {
 	// logits·invT, writes each example's loss to losses unless that is nil, and
 	// hands sink the gradient of each wanted weight, once. All uses of the
 	// weights lie above neck from. The slice is valid during the call of sink.
-	LossGradients(ctx context.Context, loss graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error
+	LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error
 }
 
 // Data are the three sets of a treatment, which share no image.
@@ -38,7 +38,7 @@ const (
 	Constant Schedule = "constant"
 )
 
-// Defaults of the method (METHOD §6), for fields of [Options] that are zero.
+// The hyperparameters of the method, which [DefaultOptions] gives.
 const (
 	DefaultRate         = 0.05
 	DefaultBatch        = 128
@@ -59,9 +59,9 @@ type Options struct {
 	Momentum     float64 // Nesterov's, its buffer beginning at zero
 	WeightDecay  float64 // coupled, on every tensor that is updated
 	Schedule     Schedule
-	Loss         graph.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax     float64    // Search: γ is uniform in [0, GammaMax)
-	Rho          float64    // Ascent: the length of the displacement
+	Loss         metric.Loss // of the update's gradient; everything else is cross-entropy
+	GammaMax     float64     // Search: γ is uniform in [0, GammaMax)
+	Rho          float64     // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int

@@ -4,113 +4,34 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/modeldoctor/modeldoctor/internal/vec"
 )
-
-// Limits of the scan of Search (METHOD §3).
-const (
-	firstScale = 1.0 // c begins here
-	maxChanges = 14  // doublings, or halvings, of c
-	scanPoints = 16  // equally spaced, of (0, c]
-)
-
-// scanAlong finds c* along a gradient: loss(c) is the loss at w − c·g, and base
-// that at w. From firstScale on, c is doubled until the loss rises above base;
-// if it does at once, c is halved until it does not. The range ends at the last c
-// that rose, and c* is the best of scanPoints points of it. A loss that is not
-// finite counts as risen. found is false where there is no such range: the step
-// is then rejected.
-//
-// The scan meets some of the points that the doubling has met. They are not
-// computed twice.
-func scanAlong(base float64, loss func(c float64) (float64, error)) (best float64, found bool, err error) {
-	known := map[float64]float64{}
-	at := func(c float64) (float64, error) {
-		if v, ok := known[c]; ok {
-			return v, nil
-		}
-		v, err := loss(c)
-		if math.IsNaN(v) {
-			v = math.Inf(1)
-		}
-		known[c] = v
-		return v, err
-	}
-	end, found, err := scanRange(base, at)
-	if err != nil || !found {
-		return 0, false, err
-	}
-	lowest := math.Inf(1)
-	for k := 1; k <= scanPoints; k++ {
-		c := end * float64(k) / scanPoints
-		v, err := at(c)
-		if err != nil {
-			return 0, false, err
-		}
-		if v < lowest {
-			lowest, best = v, c
-		}
-	}
-	return best, best > 0, nil
-}
-
-// scanRange returns the last c whose loss rose above base.
-func scanRange(base float64, at func(c float64) (float64, error)) (end float64, found bool, err error) {
-	c := firstScale
-	v, err := at(c)
-	if err != nil {
-		return 0, false, err
-	}
-	risen := v > base
-	factor := 2.0
-	if risen {
-		factor = 0.5
-	}
-	for range maxChanges {
-		if v, err = at(c * factor); err != nil {
-			return 0, false, err
-		}
-		if risen && !(v > base) {
-			return c, true, nil
-		}
-		c *= factor
-		if !risen && v > base {
-			return c, true, nil
-		}
-	}
-	return 0, false, nil
-}
 
 // A displacement holds the perturbed weights of one step. The weights
 // themselves are left alone: the model is given these in their place, and takes
 // the originals back afterwards, bit for bit.
 type displacement struct {
 	group
-	sums   [][]float32 // the gradient, summed over examples, by place in the group
-	places [][]float32 // the displaced weights
+	trained *parameters // some of the weights may be among these
+	sums    [][]float32 // the gradient, summed over examples, by index in the group
+	moved   [][]float32 // the displaced weights
 }
 
-func newDisplacement(m Model, g group) *displacement {
-	return &displacement{group: g, sums: likeWeights(m, g), places: likeWeights(m, g)}
+func newDisplacement(trained *parameters, g group) *displacement {
+	return &displacement{group: g, trained: trained, sums: g.like(trained.model), moved: g.like(trained.model)}
 }
 
 // move puts the weights at w + factor·sums.
-func (d *displacement) move(t *trainer, factor float64) {
+func (d *displacement) move(factor float64) {
 	for i, w := range d.weights {
-		base, sum, place := t.value(w), d.sums[i], d.places[i]
-		sum, place = sum[:len(base)], place[:len(base)]
-		for j, x := range base {
-			place[j] = float32(float64(x) + factor*float64(sum[j]))
-		}
-		t.model.Override(w, place)
+		vec.AddScaled(d.moved[i], d.trained.value(w), factor, d.sums[i])
+		d.trained.model.Override(w, d.moved[i])
 	}
 }
 
 // restore gives the model the weights back as they are.
-func (d *displacement) restore(t *trainer) {
-	for _, w := range d.weights {
-		t.model.Override(w, t.current[w])
-	}
-}
+func (d *displacement) restore() { d.trained.install(d.weights) }
 
 // norm is ‖sums‖ over the group.
 func (d *displacement) norm() float64 {
@@ -123,51 +44,88 @@ func (d *displacement) norm() float64 {
 	return math.Sqrt(square)
 }
 
-// perturb displaces the perturbed weights for one step by the recipe's rule. It
-// reports false if the step is to be rejected; the weights are then where they
+// A perturber displaces weights for one step by the recipe's rule.
+type perturber struct {
+	*displacement
+	objective *objective
+	rule      Rule
+	rho       float64 // of Ascent
+
+	// Of Search:
+	gammaMax float64
+	every    int // steps for which a c* is used
+	batch    int // examples of a perturbation
+	scan     scanState
+	entering []float32 // activations of a perturbation's batch at the neck
+	labels   []int     // and their labels
+}
+
+// scanState is what the scans of an epoch have found and cost.
+type scanState struct {
+	scale       float64 // c* of the last; 0: none
+	used        int     // steps that have used it
+	evaluations int     // losses of a perturbation's batch
+	time        time.Duration
+}
+
+// begin starts an epoch, so that it does not depend on the one before.
+func (p *perturber) begin() { p.scan = scanState{} }
+
+// perturb displaces the weights for a step that updates with a batch of entries.
+// It reports false if the step is to be rejected; the weights are then where they
 // were.
-func (t *trainer) perturb(ctx context.Context, batch []int) (accepted bool, err error) {
-	switch t.plan.Recipe.Rule {
-	case Ascent:
-		// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖
-		// has no other use for it.
-		if _, err := t.gradient(ctx, crossEntropy, &t.displaced.group, t.displaced.sums, batch, nil); err != nil {
-			return false, err
-		}
-		if norm := t.displaced.norm(); norm > 0 {
-			t.displaced.move(t, t.opt.Rho/norm)
-		}
-	case Search:
-		return t.search(ctx)
+func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accepted bool, err error) {
+	if p.rule == Search {
+		return p.search(ctx, d)
+	}
+	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
+	// no other use for it.
+	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sums, update, nil); err != nil {
+		return false, err
+	}
+	if norm := p.norm(); norm > 0 {
+		p.move(p.rho / norm)
 	}
 	return true, nil
 }
 
 // search draws a batch, takes the perturbed weights' gradient g of the mean loss
 // on it, and moves them by −γ·c*·g.
-func (t *trainer) search(ctx context.Context) (accepted bool, err error) {
+func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err error) {
 	// What enters the perturbed layers is the same throughout the step.
-	base, err := t.enterPerturbed(ctx, t.draws.perturbBatch(t.perturbBatch))
+	base, err := p.enter(ctx, d.perturbBatch(p.batch))
 	if err != nil {
 		return false, err
 	}
-	perUnit := -1 / float64(t.perturbBatch) // of the mean gradient, downhill
-	if t.scale == 0 || t.sinceScan >= t.opt.PerturbEvery {
+	perUnit := -1 / float64(p.batch) // of the mean gradient, downhill
+	if p.scan.scale == 0 || p.scan.used >= p.every {
 		start := time.Now()
-		t.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
-			t.displaced.move(t, c*perUnit)
-			t.evaluations++
-			return t.perturbedLoss(ctx)
+		p.scan.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
+			p.move(c * perUnit)
+			p.scan.evaluations++
+			return p.objective.value(ctx, p.neck, p.entering, p.labels)
 		})
-		t.sinceScan = 0
-		t.scanTime += time.Since(start)
+		p.scan.used = 0
+		p.scan.time += time.Since(start)
 		if err != nil || !accepted {
-			t.displaced.restore(t)
+			p.restore()
 			return false, err
 		}
 	}
-	t.sinceScan++
-	gamma := t.draws.gamma.Float64() * t.opt.GammaMax
-	t.displaced.move(t, gamma*t.scale*perUnit)
+	p.scan.used++
+	gamma := d.gamma.Float64() * p.gammaMax
+	p.move(gamma * p.scan.scale * perUnit)
 	return true, nil
+}
+
+// enter brings entries of the training set to the neck below the perturbed
+// weights, keeps them there, and takes the gradient and the mean of their
+// cross-entropies.
+func (p *perturber) enter(ctx context.Context, entries []int) (mean float64, err error) {
+	p.entering = vec.Grow(p.entering, p.batch*p.trained.model.NeckElements(p.neck))[:0]
+	p.labels = p.labels[:0]
+	return p.objective.gradient(ctx, crossEntropy, p.group, p.sums, entries, func(in []float32, labels []int, _ int) {
+		p.entering = append(p.entering, in...)
+		p.labels = append(p.labels, labels...)
+	})
 }

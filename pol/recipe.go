@@ -33,7 +33,7 @@ const (
 	HeadLayer              // the last layer: final norm and classifier
 	AllButHead             // every layer but the last
 	LargestKappa           // where κ is largest
-	LargestTransfer        // where ΔL̂ is largest, of the layers where it is above zero for sure
+	LargestTransfer        // where ΔL̂ is largest, of the layers where it is significantly above zero
 )
 
 // Recipe is a treatment as data: what a step perturbs, by which rule, and what
@@ -80,7 +80,7 @@ func FindRecipe(name string) (Recipe, error) {
 // NeedsDiagnosis reports whether a choice rests on a diagnosis.
 func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == LargestTransfer }
 
-// ErrNothingToTreat says that no layer's ΔL̂ is above zero for sure, so that
+// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, so that
 // there is none to choose.
 var ErrNothingToTreat = errors.New("no layer's recoverable loss is above zero for sure")
 
@@ -120,8 +120,8 @@ func largest(layers []diag.LayerResult, c Choice) string {
 		switch {
 		case c == LargestKappa && l.Kappa != nil:
 			figure = *l.Kappa
-		case c == LargestTransfer && l.Transfer != nil && l.Transfer.CI95[0] > 0:
-			figure = l.Transfer.DeltaLoss
+		case c == LargestTransfer && l.Transfer != nil && l.Transfer.Gain.CI95[0] > 0:
+			figure = l.Transfer.Gain.Mean
 		}
 		if figure > top {
 			name, top = l.Name, figure

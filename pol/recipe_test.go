@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // TestChoose resolves every choice.
@@ -14,12 +15,12 @@ func TestChoose(t *testing.T) {
 	_, layers, _ := newPerceptron(1)
 	number := func(x float64) *float64 { return &x }
 	transfer := func(mean, low float64) *diag.Transfer {
-		return &diag.Transfer{DeltaLoss: mean, CI95: [2]float64{low, mean + (mean - low)}}
+		return &diag.Transfer{Gain: metric.Estimate{Mean: mean, CI95: [2]float64{low, mean + (mean - low)}}}
 	}
 	report := &diag.Report{Layers: []diag.LayerResult{
 		{Name: "low", Kappa: number(0.5), Transfer: transfer(0.1, 0.01)},
 		{Name: "middle", Kappa: number(0.7), Transfer: transfer(0.2, 0.02)},
-		{Name: "head", Kappa: number(0.7), Transfer: transfer(0.9, -0.1)}, // largest, but not for sure
+		{Name: "head", Kappa: number(0.7), Transfer: transfer(0.9, -0.1)}, // largest, but not significant
 	}}
 	flat := &diag.Report{Layers: []diag.LayerResult{
 		{Name: "low", Transfer: transfer(0.1, 0)}, {Name: "middle", Transfer: transfer(-0.1, -0.2)}, {Name: "head"},

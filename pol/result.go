@@ -74,8 +74,8 @@ type Temperature struct {
 // the name.
 const MinHoldout = 32
 
-// Accepted reports whether the hold-out loss has surely fallen: the lower end of
-// the 95 % interval of its drop is above zero, on MinHoldout examples or more.
+// Accepted reports whether the hold-out loss has fallen significantly: the lower
+// end of the 95 % interval of its drop is above zero, on MinHoldout examples or more.
 func (r *Result) Accepted() bool {
 	return r.Gain != nil && r.Gain.CI95[0] > 0 && r.Holdout >= MinHoldout
 }

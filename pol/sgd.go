@@ -12,7 +12,7 @@ import "math"
 // Elements are computed in float64 and rounded once.
 type optimiser struct {
 	momentum, decay float64
-	buffers         [][]float32 // b, by place in the group
+	buffers         [][]float32 // b, by index in the group
 }
 
 func newOptimiser(opt *Options, weights [][]float32) *optimiser {

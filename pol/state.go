@@ -27,7 +27,7 @@ import (
 type State struct {
 	identity                map[string]string // what must be the same to go on
 	epochs                  []Epoch
-	current, momentum, best [][]float32 // by place in the update's group
+	current, momentum, best [][]float32 // by index in the update's group
 }
 
 // stateHeader is the first line of a written state.
@@ -45,24 +45,19 @@ const (
 
 // state is the training as it is. It shares the trainer's arrays.
 func (t *trainer) state() *State {
-	s := &State{identity: t.identity(), epochs: t.epochs, momentum: t.optimiser.buffers, best: t.best}
-	for _, w := range t.update.weights {
-		s.current = append(s.current, t.current[w])
-	}
-	return s
+	return &State{t.identity, t.epochs, t.parameters.values, t.optimiser.buffers, t.best}
 }
 
-// identity names everything that the bits of a training depend on.
-func (t *trainer) identity() map[string]string {
-	o := t.opt
+// identityOf names everything that the bits of a training depend on.
+func identityOf(m Model, data *Data, plan Plan, o *Options) map[string]string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	id := map[string]string{
-		"recipe": t.plan.Recipe.Name, "perturb": strings.Join(Names(t.plan.Perturb), ","), "update": strings.Join(Names(t.plan.Update), ","),
+		"recipe": plan.Recipe.Name, "perturb": strings.Join(Names(plan.Perturb), ","), "update": strings.Join(Names(plan.Update), ","),
 		"epochs": strconv.Itoa(o.Epochs), "batch": strconv.Itoa(o.Batch), "perturb-batch": strconv.Itoa(o.PerturbBatch),
 		"lr": number(o.Rate), "momentum": number(o.Momentum), "weight-decay": number(o.WeightDecay), "schedule": string(o.Schedule),
 		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
-		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(t.data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
-		"run-batch": strconv.Itoa(t.model.Batch()), "weights": fmt.Sprint(t.update.weights, newGroup(t.model, t.plan.Perturb...).weights),
+		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
+		"run-batch": strconv.Itoa(m.Batch()), "weights": fmt.Sprint(newGroup(m, plan.Update...).weights, newGroup(m, plan.Perturb...).weights),
 	}
 	if o.Calibrated {
 		id["classifier"] = fmt.Sprint(o.Classifier.Weights)
@@ -75,12 +70,11 @@ func (t *trainer) identity() map[string]string {
 
 // resume takes over a state. It is an error if that is of another training.
 func (t *trainer) resume(s *State) error {
-	now := t.identity()
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(s.identity))
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(t.identity)), maps.Keys(s.identity))
 	slices.Sort(keys)
 	for _, key := range keys {
 		then, had := s.identity[key]
-		is, has := now[key]
+		is, has := t.identity[key]
 		if then != is || had != has {
 			return &DataError{
 				fmt.Sprintf("the saved training is another one: its %s was %q and is %q now", key, then, is),
@@ -88,16 +82,12 @@ func (t *trainer) resume(s *State) error {
 			}
 		}
 	}
-	sizes := make([]int, len(t.update.weights))
-	for i, w := range t.update.weights {
-		sizes[i] = len(t.current[w])
-	}
-	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) {
+	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), t.state().sizes()) {
 		return &DataError{"the saved training does not fit this one", "begin anew"}
 	}
 	t.epochs = slices.Clone(s.epochs)
-	for i, w := range t.update.weights {
-		copy(t.current[w], s.current[i])
+	for i, w := range t.parameters.values {
+		copy(w, s.current[i])
 		copy(t.optimiser.buffers[i], s.momentum[i])
 		copy(t.best[i], s.best[i])
 	}

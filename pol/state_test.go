@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // savedState is what a state is written as after some of a treatment's epochs.
@@ -122,7 +122,7 @@ func TestResumeRefused(t *testing.T) {
 	plan, opt := plans(t, layers)["pol above"], smallOptions()
 	opt.Identity = map[string]string{"model": "abc", "data": "def"}
 	written := savedState(t, m, data, plan, opt, 1)
-	smooth, err := graph.ParseLoss("smooth:0.3")
+	smooth, err := metric.ParseLoss("smooth:0.3")
 	if err != nil {
 		t.Fatal(err)
 	}

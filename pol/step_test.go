@@ -9,28 +9,29 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // startStep returns a trainer before its first step, with the model reading the
-// arrays that are trained.
-func startStep(t *testing.T, m Model, data Data, plan Plan, opt Options) *trainer {
+// arrays that are trained, and the random numbers of its first epoch.
+func startStep(t *testing.T, m Model, data Data, plan Plan, opt Options) (*trainer, *draws) {
 	t.Helper()
-	tr := newTrainer(m, data, plan, opt)
+	s, err := openSets(m, data, plan, &opt)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if err := tr.close(); err != nil {
+		plan.reset(m)
+		if err := s.close(); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := tr.fillCaches(t.Context()); err != nil {
+	if err := s.fill(t.Context(), &progress{}); err != nil {
 		t.Fatal(err)
 	}
-	tr.prepare()
-	for _, w := range tr.update.weights {
-		m.Override(w, tr.current[w])
-	}
-	tr.draws = newDraws(opt.Seed, 0, tr.images(), data.views())
-	return tr
+	tr := newTrainer(m, &data, plan, &opt, s, 1)
+	tr.parameters.install(tr.parameters.weights)
+	return tr, tr.draws(0)
 }
 
 // reference computes losses of a perceptron in float64 from the images on, with
@@ -98,14 +99,14 @@ func TestStepGradient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, _, data := newProblem()
 			train := data.Train.(*samples)
-			tr := startStep(t, m, data, plan, opt)
-			tr.scale = scale
-			batch := tr.draws.updateBatch(0, opt.Batch)
-			loss, accepted, err := tr.step(t.Context(), 0, batch)
+			tr, drawn := startStep(t, m, data, plan, opt)
+			tr.perturber.scan.scale = scale
+			batch := drawn.updateBatch(0, opt.Batch)
+			loss, accepted, err := tr.step(t.Context(), drawn, 0, batch)
 			if err != nil || !accepted {
 				t.Fatalf("accepted %v, error %v", accepted, err)
 			}
-			if tr.evaluations > 0 {
+			if tr.scanned().evaluations > 0 {
 				t.Fatal("the step has scanned, though it had a c*")
 			}
 
@@ -126,7 +127,7 @@ func TestStepGradient(t *testing.T) {
 				w := u.weights[i]
 				for j, x := range m.checkpoint[w] {
 					want := -opt.Rate * (1 + opt.Momentum) * (d[j] + opt.WeightDecay*float64(x))
-					near(t, fmt.Sprintf("change of weight %d[%d]", w, j), float64(tr.current[w][j])-float64(x), want, tolerance)
+					near(t, fmt.Sprintf("change of weight %d[%d]", w, j), float64(tr.parameters.value(w)[j])-float64(x), want, tolerance)
 					largest = max(largest, math.Abs(want))
 					share = max(share, math.Abs(d[j]-unperturbed[i][j])*opt.Rate)
 				}
@@ -170,7 +171,7 @@ func (m *bowl) Gradients(context.Context, int, []float32, []int, float64, []int,
 	panic("not called by a treatment")
 }
 
-func (m *bowl) LossGradients(ctx context.Context, _ graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+func (m *bowl) LossGradients(ctx context.Context, _ metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	if err := m.Evaluate(ctx, from, in, labels, invT, losses, nil); err != nil {
 		return err
 	}
@@ -237,19 +238,19 @@ func TestWeightsDuringSteps(t *testing.T) {
 			for w := range saved {
 				saved[w] = slices.Clone(saved[w])
 			}
-			tr := startStep(t, m, data, plan, opt)
+			tr, drawn := startStep(t, m, data, plan, opt)
 			for step := range tr.steps() {
 				var before [6][]float32
 				for w := range before {
 					before[w] = slices.Clone(m.value(w))
 				}
-				if _, accepted, err := tr.step(t.Context(), step, tr.draws.updateBatch(step, opt.Batch)); err != nil || !accepted {
+				if _, accepted, err := tr.step(t.Context(), drawn, step, drawn.updateBatch(step, opt.Batch)); err != nil || !accepted {
 					t.Fatalf("accepted %v, error %v", accepted, err)
 				}
 				for w := range before {
 					override, overridden := m.override[w]
-					if updated := slices.Contains(tr.update.weights, w); updated {
-						if !overridden || &override[0] != &tr.current[w][0] {
+					if updated := slices.Contains(tr.parameters.weights, w); updated {
+						if !overridden || &override[0] != &tr.parameters.value(w)[0] {
 							t.Errorf("step %d: the model does not read weight %d where it is trained", step, w)
 						}
 						if slices.Equal(override, before[w]) {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
@@ -180,7 +179,7 @@ type stubborn struct {
 	head float64
 }
 
-func (m *stubborn) LossGradients(ctx context.Context, loss graph.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+func (m *stubborn) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	err := m.perceptron.LossGradients(ctx, loss, from, in, labels, invT, want, losses, sink)
 	if want[0] == 4 {
 		for _, l := range losses[:len(labels)] {
@@ -240,7 +239,7 @@ func TestSomeStepsRejected(t *testing.T) {
 
 // TestSurrogateLoss uses a surrogate in the update's gradient and nowhere else.
 func TestSurrogateLoss(t *testing.T) {
-	smooth, err := graph.ParseLoss("smooth:0.3")
+	smooth, err := metric.ParseLoss("smooth:0.3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +254,7 @@ func TestSurrogateLoss(t *testing.T) {
 		if sameWeights(r.Weights, plain.Weights) {
 			t.Errorf("%s: the surrogate changes nothing", name)
 		}
-		examples := map[graph.Loss]int{}
+		examples := map[metric.Loss]int{}
 		for _, c := range m.calls {
 			if c.kind == "gradients" {
 				examples[c.loss] += c.examples
@@ -272,9 +271,9 @@ func TestSurrogateLoss(t *testing.T) {
 		for _, e := range r.Epochs {
 			rejected += e.Rejected
 		}
-		if want := (r.Steps - rejected) * opt.Batch; examples[smooth] != want || examples[graph.Loss{}] != perturbed {
+		if want := (r.Steps - rejected) * opt.Batch; examples[smooth] != want || examples[metric.Loss{}] != perturbed {
 			t.Errorf("%s: gradients of %d examples with the surrogate and %d with the cross-entropy, want %d and %d",
-				name, examples[smooth], examples[graph.Loss{}], want, perturbed)
+				name, examples[smooth], examples[metric.Loss{}], want, perturbed)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // Check is the result of the command check. [NewCheck] fills it with a diagnosis.
@@ -46,12 +47,17 @@ type Metrics struct {
 	Temperature *Temperature `json:"temperature"`
 }
 
+// Drop is by how much a loss falls, in nats: a [metric.Estimate].
+type Drop struct {
+	Mean float64    `json:"delta_loss"`
+	SE   float64    `json:"se"`
+	CI95 [2]float64 `json:"ci95"`
+}
+
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
-	Value     float64    `json:"value"`
-	DeltaLoss float64    `json:"delta_loss"`
-	SE        float64    `json:"se"`
-	CI95      [2]float64 `json:"ci95"`
+	Value float64 `json:"value"`
+	Drop
 }
 
 // Layer is what was measured of one layer; see [diag.LayerResult].
@@ -77,13 +83,11 @@ type Layer struct {
 
 // Transfer is a layer's transfer figure ΔL̂; see [diag.Transfer].
 type Transfer struct {
-	DeltaLoss          float64    `json:"delta_loss"`
-	SE                 float64    `json:"se"`
-	CI95               [2]float64 `json:"ci95"`
-	CorrectedLow       float64    `json:"corrected_low"`
-	Kappa              *float64   `json:"kappa"`
-	Steps              Steps      `json:"steps"`
-	ForwardEvaluations int        `json:"forward_evaluations"`
+	Drop
+	CorrectedLow       float64  `json:"corrected_low"`
+	Kappa              *float64 `json:"kappa"`
+	Steps              Steps    `json:"steps"`
+	ForwardEvaluations int      `json:"forward_evaluations"`
 }
 
 // Steps are the four lengths of a transfer figure.
@@ -126,7 +130,7 @@ func NewCheck(d *diag.Report) *Check {
 		Complete:   d.Complete,
 	}
 	if t := d.Metrics.Temperature; t != nil {
-		c.Metrics.Temperature = &Temperature{t.Value, t.DeltaLoss, t.SE, t.CI95}
+		c.Metrics.Temperature = &Temperature{t.Value, Drop(t.Drop)}
 	}
 	for i, l := range d.Layers {
 		c.Layers[i] = newLayer(l)
@@ -146,7 +150,7 @@ func newLayer(l diag.LayerResult) Layer {
 		Points: list(l.Points), ForwardEvaluations: l.ForwardEvaluations,
 	}
 	if t := l.Transfer; t != nil {
-		layer.Transfer = &Transfer{t.DeltaLoss, t.SE, t.CI95, t.CorrectedLow, t.Kappa, Steps(t.Steps), t.ForwardEvaluations}
+		layer.Transfer = &Transfer{Drop(t.Gain), t.CorrectedLow, t.Kappa, Steps(t.Steps), t.ForwardEvaluations}
 	}
 	return layer
 }
@@ -160,7 +164,7 @@ func (c *Check) Diagnosis() *diag.Report {
 	for _, l := range c.Layers {
 		layer := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if t := l.Transfer; t != nil {
-			layer.Transfer = &diag.Transfer{DeltaLoss: t.DeltaLoss, SE: t.SE, CI95: t.CI95}
+			layer.Transfer = &diag.Transfer{Gain: metric.Estimate(t.Drop)}
 		}
 		d.Layers = append(d.Layers, layer)
 	}

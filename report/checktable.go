@@ -51,8 +51,8 @@ func (c *Check) transferCells() []string {
 	for i, l := range c.Layers {
 		switch t := l.Transfer; {
 		case t != nil:
-			cells[i] = interval(t.DeltaLoss, t.SE, c.decimals())
-			largest = max(largest, t.DeltaLoss)
+			cells[i] = interval(t.Mean, t.SE, c.decimals())
+			largest = max(largest, t.Mean)
 		case l.measured():
 			cells[i] = "–"
 		}
@@ -61,7 +61,7 @@ func (c *Check) transferCells() []string {
 	for i, l := range c.Layers {
 		cells[i] = strings.Repeat(" ", widest-columns(cells[i])) + cells[i]
 		if l.Transfer != nil {
-			cells[i] += "  " + bar(l.Transfer.DeltaLoss, largest)
+			cells[i] += "  " + bar(l.Transfer.Mean, largest)
 		}
 	}
 	return cells

@@ -43,8 +43,8 @@ func (c *Check) header(p *printer) {
 	}
 	if t := c.Metrics.Temperature; t != nil {
 		text := fmt.Sprintf("no temperature lowers it (best %.3g)", t.Value)
-		if t.DeltaLoss > 0 {
-			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.DeltaLoss, t.SE, c.decimals()))
+		if t.Mean > 0 {
+			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.Mean, t.SE, c.decimals()))
 		}
 		figures = append(figures, text)
 	}
@@ -163,7 +163,7 @@ func (c *Check) verdict(p *printer) {
 			over++
 		}
 		if l.Name == string(c.Worst.ByTransfer) && l.Transfer != nil {
-			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.DeltaLoss, l.Transfer.SE, c.decimals()))
+			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.Mean, l.Transfer.SE, c.decimals()))
 		}
 	}
 	layers := fmt.Sprintf("%d of %s over threshold%s", over, plural(len(c.Layers), "layer"), worst)

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -19,7 +18,8 @@ import (
 
 // estimate is a mean with its interval.
 func estimate(mean, se float64) *metric.Estimate {
-	return &metric.Estimate{Mean: mean, SE: se, CI95: metric.Interval(mean, se)}
+	e := metric.NormalEstimate(mean, se)
+	return &e
 }
 
 func treatmentData() TreatmentData {
@@ -187,7 +187,7 @@ func trial(t *testing.T) *treatment {
 	f := written(t)
 	f.Output, f.Trial = nil, true
 	f.plan = recipeOf(t, "pof", namedLayers("head"), namedLayers("embed", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5"))
-	loss, err := graph.ParseLoss("smooth:0.3")
+	loss, err := metric.ParseLoss("smooth:0.3")
 	if err != nil {
 		t.Fatal(err)
 	}

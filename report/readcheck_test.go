@@ -50,7 +50,7 @@ func TestReadCheck(t *testing.T) {
 	for _, l := range d.Layers {
 		kept := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if l.Transfer != nil {
-			kept.Transfer = &diag.Transfer{DeltaLoss: l.Transfer.DeltaLoss, SE: l.Transfer.SE, CI95: l.Transfer.CI95}
+			kept.Transfer = &diag.Transfer{Gain: l.Transfer.Gain}
 		}
 		want.Layers = append(want.Layers, kept)
 	}

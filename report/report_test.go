@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,19 +37,19 @@ func checkOf(d *diag.Report) *Check {
 // diagnosis has layers of every status.
 func diagnosis() *diag.Report {
 	return &diag.Report{
-		Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, DeltaLoss: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}},
+		Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, Drop: metric.Estimate{Mean: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}}},
 		Layers: []diag.LayerResult{
 			{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: pointer(0.026), DeltaLoss: 0.191, Kappa: pointer(1.612), KappaScaled: pointer(287.2), Agreement: pointer(-0.036),
-				Transfer: &diag.Transfer{DeltaLoss: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
 				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
 			{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
 			{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
 			{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
 			{Name: "層\x1b[31m", Index: 4, Parameters: 1 << 27, WNorm: 17, GNorm: 2, Step: 1e-4, StepShare: pointer(1e-5), DeltaLoss: 0.112, Kappa: pointer(1.12e7), KappaScaled: pointer(5), Agreement: pointer(-0.004),
-				Transfer: &diag.Transfer{DeltaLoss: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
 				Status:   diag.StatusOK, Reason: "the loss falls to the end of the path", Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 			{Name: "head", Index: 5, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: pointer(0.25), DeltaLoss: 1.774, Kappa: pointer(0.0339), KappaScaled: pointer(5), Agreement: pointer(0.23),
-				Transfer: &diag.Transfer{DeltaLoss: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
 				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 		},
 		Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},

@@ -182,7 +182,7 @@ func (im *images) settle(c *cli.Context, modelPath string, n *graph.Network) err
 		}
 	}
 	if k := c.Int("samples"); k > 0 && k < im.validation.Len() {
-		im.validation = dataset.Subset(im.validation, "sample of "+im.validation.Name(), dataset.Sample(dataset.Labels(im.validation), k))
+		im.validation = dataset.Sample(im.validation, "sample of "+im.validation.Name(), k)
 	}
 	return nil
 }
@@ -255,7 +255,7 @@ func (im *images) choosePreprocess(ctx context.Context, c *cli.Context, modelPat
 
 // detectPreprocess takes the preset with the lowest loss on some of the images.
 func (im *images) detectPreprocess(ctx context.Context, n *graph.Network, r *graph.Runner, report func(phase string, done, total int)) error {
-	some := dataset.Subset(im.validation, im.validation.Name(), dataset.Sample(dataset.Labels(im.validation), detectionExamples))
+	some := dataset.Sample(im.validation, im.validation.Name(), detectionExamples)
 	var candidates []diag.Candidate
 	presets := map[string]dataset.Preprocess{}
 	all := dataset.Presets()

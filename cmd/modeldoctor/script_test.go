@@ -137,7 +137,7 @@ func recovers(ts *testscript.TestScript, neg bool, args []string) {
 		if k < 0 || read.Layers[k].Transfer == nil {
 			ts.Fatalf("%s has no figure of %s", file, args[2])
 		}
-		transfer[i] = read.Layers[k].Transfer.DeltaLoss
+		transfer[i] = read.Layers[k].Transfer.Mean
 	}
 	if !(transfer[1] < transfer[0]) {
 		ts.Fatalf("ΔL̂ of %s was %g and is %g", args[2], transfer[0], transfer[1])

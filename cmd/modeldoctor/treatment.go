@@ -11,6 +11,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -91,7 +92,7 @@ func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
 	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
 	memory, err4 := parseBytes(c.String("memory"))
-	loss, err5 := graph.ParseLoss(c.String("loss"))
+	loss, err5 := metric.ParseLoss(c.String("loss"))
 	if err5 != nil {
 		err5 = usage("--loss: %v", err5)
 	}
@@ -337,7 +338,7 @@ func (t *treatment) diagnosis(ctx context.Context, bar *progress) (*diag.Report,
 		}
 		figures := report.TreatedLayer{Kappa: l.Kappa}
 		if l.Transfer != nil {
-			figures.DeltaLoss, figures.SE = &l.Transfer.DeltaLoss, &l.Transfer.SE
+			figures.DeltaLoss, figures.SE = &l.Transfer.Gain.Mean, &l.Transfer.Gain.SE
 		}
 		t.figures[spelled(t.network, t.granularity, layers[k]).Name] = figures
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/internal/vec"
 )
 
 // A group is the weights of some layers, taken together.
@@ -36,6 +37,27 @@ func (g group) elements(m Model) int {
 		n += len(m.Weight(w))
 	}
 	return n
+}
+
+// like returns room for a value of each weight, by index in the group.
+func (g group) like(m Model) [][]float32 {
+	room := make([][]float32, len(g.weights))
+	for i, w := range g.weights {
+		room[i] = make([]float32, len(m.Weight(w)))
+	}
+	return room
+}
+
+// adder returns a sink that adds gradients to sums, by index in the group.
+func (g group) adder(sums [][]float32) func(weight int, gradient []float32) error {
+	index := make(map[int]int, len(g.weights))
+	for i, w := range g.weights {
+		index[w] = i
+	}
+	return func(weight int, gradient []float32) error {
+		vec.Add(sums[index[weight]], gradient)
+		return nil
+	}
 }
 
 // Names lists the names of layers.

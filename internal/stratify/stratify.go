@@ -1,0 +1,49 @@
+// Package stratify divides labelled examples, and thins them out, so that the
+// classes keep their shares. Nothing is left to chance: examples are ordered by
+// class, data order within a class, and taken in turn.
+package stratify
+
+import (
+	"cmp"
+	"slices"
+)
+
+// byClass returns the indices of labels ordered by class, data order within a
+// class.
+func byClass(labels []int) []int {
+	order := make([]int, len(labels))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(labels[a], labels[b]) })
+	return order
+}
+
+// Folds deals examples like cards, ordered by class, to k folds in turn, and
+// returns the indices of each fold in data order. The folds differ in size by at
+// most one and are stratified whatever the number of classes. If k divides m,
+// fold i of k is the folds i, i+k, i+2k, … of m.
+func Folds(labels []int, k int) [][]int {
+	folds := make([][]int, k)
+	for position, i := range byClass(labels) {
+		folds[position%k] = append(folds[position%k], i)
+	}
+	for _, fold := range folds {
+		slices.Sort(fold)
+	}
+	return folds
+}
+
+// Sample returns the indices, in data order, of n examples evenly spaced in the
+// order by class: those at positions ⌊k·N/n⌋ of N. All are returned if n ≥ N.
+func Sample(labels []int, n int) []int {
+	total := len(labels)
+	n = max(0, min(n, total))
+	order := byClass(labels)
+	chosen := make([]int, n)
+	for k := range chosen {
+		chosen[k] = order[k*total/n]
+	}
+	slices.Sort(chosen)
+	return chosen
+}

@@ -1,0 +1,63 @@
+package pol
+
+import (
+	"context"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+)
+
+// evaluateHoldout evaluates H with the checkpoint's weights, and with the changed
+// ones in their place; after is nil where none has changed. The stages below the
+// neck, which is below all that has changed, are run once for both.
+func evaluateHoldout(ctx context.Context, m Model, h *cache, changed map[int][]float32, p *progress) (before, after *Evaluation, err error) {
+	n := h.examples.Len()
+	p.begin(PhaseHoldout, n)
+	before = newEvaluation(m.Classes(), n)
+	if changed != nil {
+		after = newEvaluation(m.Classes(), n)
+	}
+	restore := func() {
+		for w := range changed {
+			m.Override(w, nil)
+		}
+	}
+	defer restore()
+	err = h.batches(ctx, consecutive(0, n), h.neck, func(in []float32, labels []int, _ int) error {
+		if err := before.add(ctx, m, h.neck, in, labels, 1); err != nil {
+			return err
+		}
+		if changed != nil {
+			for w, values := range changed {
+				m.Override(w, values)
+			}
+			if err := after.add(ctx, m, h.neck, in, labels, 1); err != nil {
+				return err
+			}
+			restore()
+		}
+		p.add(len(labels))
+		return nil
+	})
+	return before, after, err
+}
+
+// judge fills in what the treatment, and a temperature alone, do to H: before and
+// after are its evaluations, after nil where there is no treatment to judge.
+func (r *Result) judge(before, after *Evaluation, temperature *float64) {
+	r.Holdout = before.Logits.Len()
+	r.Before = before.Figures()
+	if temperature != nil {
+		losses := before.Logits.Losses(1 / *temperature)
+		r.Temperature = &Temperature{Value: *temperature, Loss: metric.Mean(losses), Drop: metric.PairedDrop(before.Losses, losses)}
+	}
+	if after == nil {
+		return
+	}
+	figures := after.Figures()
+	if !metric.IsFinite(figures.Loss) {
+		r.Stopped = "the hold-out loss of the treated model is not finite"
+		return
+	}
+	gain, drop := before.Drop(after)
+	r.After, r.Gain, r.ErrorDrop = &figures, &gain, &drop
+}

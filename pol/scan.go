@@ -1,0 +1,77 @@
+package pol
+
+import "math"
+
+// Limits of the scan of Search.
+const (
+	firstScale = 1.0 // c begins here
+	maxChanges = 14  // doublings, or halvings, of c
+	scanPoints = 16  // equally spaced, of (0, c]
+)
+
+// scanAlong finds c* along a gradient: loss(c) is the loss at w − c·g, and base
+// that at w. From firstScale on, c is doubled until the loss rises above base;
+// if it does at once, c is halved until it does not. The range ends at the last c
+// that rose, and c* is the best of scanPoints points of it. A loss that is not
+// finite counts as risen. found is false where there is no such range: the step
+// is then rejected.
+//
+// The scan meets some of the points that the doubling has met. They are not
+// computed twice.
+func scanAlong(base float64, loss func(c float64) (float64, error)) (best float64, found bool, err error) {
+	known := map[float64]float64{}
+	at := func(c float64) (float64, error) {
+		if v, ok := known[c]; ok {
+			return v, nil
+		}
+		v, err := loss(c)
+		if math.IsNaN(v) {
+			v = math.Inf(1)
+		}
+		known[c] = v
+		return v, err
+	}
+	end, found, err := scanRange(base, at)
+	if err != nil || !found {
+		return 0, false, err
+	}
+	lowest := math.Inf(1)
+	for k := 1; k <= scanPoints; k++ {
+		c := end * float64(k) / scanPoints
+		v, err := at(c)
+		if err != nil {
+			return 0, false, err
+		}
+		if v < lowest {
+			lowest, best = v, c
+		}
+	}
+	return best, best > 0, nil
+}
+
+// scanRange returns the last c whose loss rose above base.
+func scanRange(base float64, at func(c float64) (float64, error)) (end float64, found bool, err error) {
+	c := firstScale
+	v, err := at(c)
+	if err != nil {
+		return 0, false, err
+	}
+	risen := v > base
+	factor := 2.0
+	if risen {
+		factor = 0.5
+	}
+	for range maxChanges {
+		if v, err = at(c * factor); err != nil {
+			return 0, false, err
+		}
+		if risen && !(v > base) {
+			return c, true, nil
+		}
+		c *= factor
+		if !risen && v > base {
+			return c, true, nil
+		}
+	}
+	return 0, false, nil
+}

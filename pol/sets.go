@@ -1,0 +1,89 @@
+package pol
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// sets are T and V at the neck below everything that a plan changes or perturbs.
+type sets struct {
+	neck       int
+	train      *cache // nil: nothing is trained
+	validation *cache
+}
+
+// openSets returns a plan's sets, not filled yet, once the examples have been
+// checked.
+func openSets(m Model, data Data, plan Plan, opt *Options) (*sets, error) {
+	if err := data.Check(m, opt.Batch, plan.trains()); err != nil {
+		return nil, err
+	}
+	if plan.trains() && (opt.Batch < 1 || opt.Epochs < 1) || plan.Recipe.Rule == Search && opt.PerturbBatch < 1 {
+		panic("pol: a training without epochs or examples")
+	}
+	touched := slices.Concat(plan.Perturb, plan.Update)
+	if opt.Calibrated {
+		touched = append(touched, opt.Classifier)
+	}
+	neck := newGroup(m, touched...).neck
+	if neck == m.Necks()-1 {
+		panic("pol: a plan that changes nothing")
+	}
+	s := &sets{neck: neck, validation: newCache(m, "validation example", data.Validation, neck)}
+	if plan.trains() {
+		s.train = newCache(m, "training example", data.Train, neck)
+	}
+	if !opt.NoCache {
+		left := opt.Memory
+		if s.train != nil {
+			left = s.train.keep(left, opt.TempDir)
+		}
+		s.validation.keep(left, opt.TempDir)
+	}
+	return s, nil
+}
+
+// caches lists the sets that there are.
+func (s *sets) caches() []*cache {
+	if s.train == nil {
+		return []*cache{s.validation}
+	}
+	return []*cache{s.validation, s.train}
+}
+
+// fill computes what is to be kept.
+func (s *sets) fill(ctx context.Context, p *progress) error {
+	total := 0
+	for _, c := range s.caches() {
+		if c.array != nil {
+			total += c.examples.Len()
+		}
+	}
+	p.begin(PhaseCache, total)
+	for _, c := range s.caches() {
+		if err := c.fill(ctx, p.add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// used describes what is kept.
+func (s *sets) used() Cache {
+	used := Cache{Neck: s.neck}
+	for _, c := range s.caches() {
+		used.Bytes += c.bytes()
+		used.InFile = used.InFile || c.array != nil && c.array.InFile
+	}
+	return used
+}
+
+// close frees what is kept.
+func (s *sets) close() error {
+	var err error
+	for _, c := range s.caches() {
+		err = errors.Join(err, c.close())
+	}
+	return err
+}
