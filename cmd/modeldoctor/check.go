@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -36,7 +37,7 @@ func checkCommand() *cli.Command {
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
 			append([]cli.Flag{failOn}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
-		Action:       check,
+		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
 	},
 		"modeldoctor check model.onnx",
@@ -45,64 +46,106 @@ func checkCommand() *cli.Command {
 	)
 }
 
-// check diagnoses one model.
-func check(c *cli.Context) error {
-	start := time.Now()
+// checkOptions are the flags of check.
+type checkOptions struct {
+	path        string
+	model       graph.Options
+	data        dataOptions
+	layers      []string // patterns; none: all layers
+	granularity graph.Granularity
+	failOn      diag.Level // "": never
+	diag        diag.Options
+	seed        uint64
+	run         runOptions
+	out         *output
+}
+
+func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return checkOptions{}, err
 	}
-	opt, err := readCheckOptions(c)
-	if err != nil {
-		return err
+	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
+	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
+	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
+	memory, err4 := parseBytes(c.String("memory"))
+	run, err5 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
+		return checkOptions{}, err
 	}
-	out, err := readOutput(c, path, c.String("data"), c.String("labels"), c.String("preprocess"))
-	if err != nil {
-		return err
+	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
+		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
 	}
-	ctx, cancel := withTimeout(c)
-	defer cancel()
-	bar := newProgress(c)
-	defer bar.finish()
+	if n := c.Int("samples"); n < 0 {
+		return checkOptions{}, usage("--samples: %d is negative", n)
+	}
+	if failOn == "never" {
+		failOn = ""
+	}
+	data, err1 := readDiagnosisData(c)
+	out, err2 := readOutput(c, append(dataFiles(c), path)...)
+	model, err3 := readModelOptions(c)
+	return checkOptions{
+		path: path, model: model, data: data, layers: c.StringSlice("layers"),
+		granularity: graph.Granularity(granularity),
+		failOn:      diag.Level(failOn),
+		diag: diag.Options{
+			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
+			Calibrated: c.Bool("calibrated"),
+			Threshold:  c.Float64("threshold"),
+			Memory:     memory,
+		},
+		seed: c.Uint64("seed"), run: run, out: out,
+	}, cmp.Or(err1, err2, err3)
+}
 
-	model, network, err := openNetwork(c, path)
+// check diagnoses one model.
+func check(ctx context.Context, opt checkOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
+	defer cancel()
+	con := opt.run.console
+	defer con.finish()
+
+	m, err := load(opt.path, opt.model, opt.run.threads)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	layers, err := graph.SelectLayers(network.Layers(opt.granularity), c.StringSlice("layers"))
+	defer m.close()
+	layers, err := graph.SelectLayers(m.network.Layers(opt.granularity), opt.layers)
 	if err != nil {
 		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
 	}
-	if err := network.CheckFinite(); err != nil {
+	if err := m.network.CheckFinite(); err != nil {
 		return err
 	}
-	data, err := openValidation(c, path, network)
+	data, err := drawValidation(opt.data, m, con)
 	if err != nil {
 		return err
 	}
-	runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-	if err := data.choosePreprocess(ctx, c, path, network, runner, bar.update); err != nil {
+	preprocess, detected, err := choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+	if err != nil {
 		return err
 	}
-	bar.finish()
-	opt.diag.Coverage = network.Coverage()
-	opt.diag.PreprocessDetected = data.detected
-	opt.diag.Progress = bar.update
-	validation := newExamples(data.validation, data.preprocess, network)
-	diagnosis, stopped := diag.Diagnose(ctx, runner, validation, diagLayers(layers), opt.diag)
-	bar.finish()
+	con.finish()
+	options := opt.diag
+	options.Coverage = m.network.Coverage()
+	options.PreprocessDetected = detected
+	options.Progress = con.progress
+	validation := examples.New(data.validation, preprocess, m.network.Input)
+	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
+	con.finish()
 	if diagnosis == nil {
 		return stopped
 	}
 	result := &report.Check{
-		Model:       describeModel(model, network),
-		Data:        data.describe(),
+		Model:       describeModel(m.file, m.network),
+		Data:        describeValidation(data, preprocess),
 		Granularity: string(opt.granularity),
 		Diagnosis:   diagnosis,
-		Skipped:     network.Skipped,
+		Skipped:     m.network.Skipped,
 		FailOn:      opt.failOn,
-		Provenance:  provenance(c, runner, start),
+		Provenance:  provenance(m.runner, opt.seed, start),
 	}
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {
@@ -112,10 +155,10 @@ func check(c *cli.Context) error {
 	for _, l := range layers {
 		result.Model.Analysed += l.Parameters
 	}
-	if result.Model.SHA256, err = model.SHA256(); err != nil {
+	if result.Model.SHA256, err = m.file.SHA256(); err != nil {
 		return err
 	}
-	err = out.write(printers{
+	err = opt.out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.CheckText(w, result, s) },
 		json: func(w io.Writer) error { return report.CheckJSON(w, result) },
 	})
@@ -128,43 +171,6 @@ func check(c *cli.Context) error {
 		return errReported
 	}
 	return stopped
-}
-
-// checkOptions are the flags of check that can be wrong by themselves; they are
-// read before any file is opened.
-type checkOptions struct {
-	granularity graph.Granularity
-	failOn      diag.Level // "": never
-	diag        diag.Options
-}
-
-func readCheckOptions(c *cli.Context) (checkOptions, error) {
-	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
-	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
-	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
-	memory, err4 := parseBytes(c.String("memory"))
-	if err := cmp.Or(err1, err2, err3, err4, checkRunFlags(c)); err != nil {
-		return checkOptions{}, err
-	}
-	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
-		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
-	}
-	if n := c.Int("samples"); n < 0 {
-		return checkOptions{}, usage("--samples: %d is negative", n)
-	}
-	if failOn == "never" {
-		failOn = ""
-	}
-	return checkOptions{
-		granularity: graph.Granularity(granularity),
-		failOn:      diag.Level(failOn),
-		diag: diag.Options{
-			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
-			Calibrated: c.Bool("calibrated"),
-			Threshold:  c.Float64("threshold"),
-			Memory:     memory,
-		},
-	}, nil
 }
 
 // diagLayers hands the network's layers to the diagnosis.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -22,7 +24,7 @@ func inspectCommand() *cli.Command {
 			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
 		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
-		Action:       inspect,
+		Action:       action(readInspectOptions, inspect),
 		OnUsageError: usageError,
 	},
 		"modeldoctor inspect model.onnx",
@@ -30,25 +32,32 @@ func inspectCommand() *cli.Command {
 	)
 }
 
-func inspect(c *cli.Context) error {
+// inspectOptions are the flags of inspect.
+type inspectOptions struct {
+	path   string
+	model  graph.Options
+	layers []string // patterns
+	out    *output
+}
+
+func readInspectOptions(c *cli.Context) (inspectOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return inspectOptions{}, err
 	}
-	out, err := readOutput(c, path)
-	if err != nil {
-		return err
-	}
-	opt, err := graphOptions(c)
-	if err != nil {
-		return err
-	}
-	model, err := onnx.Open(path)
+	out, err1 := readOutput(c, path)
+	model, err2 := readModelOptions(c)
+	return inspectOptions{path: path, model: model, layers: c.StringSlice("layers"), out: out}, cmp.Or(err1, err2)
+}
+
+// inspect describes one model.
+func inspect(_ context.Context, opt inspectOptions) error {
+	model, err := onnx.Open(opt.path)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	inspection, err := graph.Inspect(model, opt)
+	inspection, err := graph.Inspect(model, opt.model)
 	if err != nil {
 		return err
 	}
@@ -57,13 +66,13 @@ func inspect(c *cli.Context) error {
 		result.Model = describeModel(model, n)
 		result.Input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
 		result.Output = n.Output
-		if result.Chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
+		if result.Chosen, err = chooseLayers(n, opt.layers); err != nil {
 			return err
 		}
 	} else {
 		result.Model = describeFile(model)
 	}
-	err = out.write(printers{
+	err = opt.out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.InspectText(w, result, s) },
 		json: func(w io.Writer) error { return report.InspectJSON(w, result) },
 	})

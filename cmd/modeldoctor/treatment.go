@@ -2,18 +2,10 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"math"
-	"os"
-	"slices"
 
-	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
-	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
-	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )
@@ -69,24 +61,36 @@ func countFlag(name, placeholder string, value int, help string) *cli.IntFlag {
 // defaultViews is how many variants of an image --augment makes.
 const defaultViews = 8
 
-// settings are the flags of a treatment that can be wrong by themselves; they
-// are read before any file is opened.
-type settings struct {
+// treatmentOptions are the flags that fix and compare have in common.
+type treatmentOptions struct {
+	path  string
+	model graph.Options
+	data  dataOptions
+	run   runOptions
+
 	recipe          pol.Recipe
-	options         pol.Options
-	granularity     graph.Granularity
-	perturb, update []string
-	from            string
+	perturb, update []string          // layers by name; none: the recipe's choice
+	granularity     graph.Granularity // of what a diagnosis chooses among
+	from            string            // report to choose by; empty: diagnose
+	shared          sharing
 	dequantize      bool
-	augment         string
-	views           int
+
+	training   pol.Options // the hyperparameters
+	augment    string
+	views      int
+	minHoldout int // images without which nothing can be decided
 }
 
 // trains reports whether training images are needed.
-func (s *settings) trains() bool { return s.recipe.Update != pol.NoLayers }
+func (o *treatmentOptions) trains() bool { return o.recipe.Update != pol.NoLayers }
 
-// readSettings reads the flags for one recipe.
-func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
+// diagnoses reports whether the choice of layers rests on a diagnosis.
+func (o *treatmentOptions) diagnoses() bool {
+	return len(o.perturb) == 0 && o.recipe.Perturb.NeedsDiagnosis() || len(o.update) == 0 && o.recipe.Update.NeedsDiagnosis()
+}
+
+// readTreatmentOptions reads the flags for one recipe.
+func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treatmentOptions, error) {
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
 	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
@@ -95,14 +99,17 @@ func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 	if err5 != nil {
 		err5 = usage("--loss: %v", err5)
 	}
-	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), checkRunFlags(c)); err != nil {
-		return settings{}, err
+	run, err6 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6); err != nil {
+		return treatmentOptions{}, err
 	}
-	s := settings{
-		recipe: recipe, granularity: graph.Granularity(granularity),
-		perturb: c.StringSlice("perturb"), update: c.StringSlice("update"), from: c.String("from"), dequantize: c.Bool("dequantize"),
-		augment: augment, views: 1,
-		options: pol.Options{
+	opt := treatmentOptions{
+		path: path, run: run,
+		recipe: recipe, perturb: c.StringSlice("perturb"), update: c.StringSlice("update"),
+		granularity: graph.Granularity(granularity), from: c.String("from"),
+		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"),
+		augment: augment, views: 1, minHoldout: pol.MinHoldout,
+		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
 			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
 			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
@@ -111,19 +118,23 @@ func readSettings(c *cli.Context, recipe pol.Recipe) (settings, error) {
 			NoCache:    c.Bool("no-cache"), Memory: memory,
 		},
 	}
-	switch shared := c.String("shared"); {
-	case shared != "" && shared != "update" && shared != "untie":
-		return settings{}, usage("--shared: %q is neither update nor untie", shared)
-	case recipe.Rule == pol.Unperturbed && len(s.perturb) > 0:
-		return settings{}, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
-	case recipe.Name == pol.RecipeTemperature && len(s.update) > 0:
-		return settings{}, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
+	switch {
+	case opt.shared != refuseShared && opt.shared != updateShared && opt.shared != untieShared:
+		return opt, usage("--shared: %q is neither update nor untie", opt.shared)
+	case recipe.Rule == pol.Unperturbed && len(opt.perturb) > 0:
+		return opt, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
+	case recipe.Name == pol.RecipeTemperature && len(opt.update) > 0:
+		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
 	case augment == "none" && c.Int("views") != 0:
-		return settings{}, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
+		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
+	case opt.from != "" && !opt.diagnoses():
+		return opt, usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
 	case augment != "none":
-		s.views = cmp.Or(c.Int("views"), defaultViews)
+		opt.views = cmp.Or(c.Int("views"), defaultViews)
 	}
-	return s, nil
+	opt.model, err1 = readModelOptions(c)
+	opt.data, err2 = readTreatmentData(c)
+	return opt, cmp.Or(err1, err2)
 }
 
 // checkTrainingNumbers returns what is wrong with the hyperparameters.
@@ -151,310 +162,6 @@ func checkTrainingNumbers(c *cli.Context) error {
 	}
 	if x := c.Float64("weight-decay"); !(x >= 0) || math.IsInf(x, 0) {
 		return usage("--weight-decay: %v is not a number of 0 or more", x)
-	}
-	return nil
-}
-
-// treatment is a model with the images and the plan to treat it by.
-type treatment struct {
-	settings
-	path     string
-	original *onnx.Model // the file
-	model    *onnx.Model // what is treated: the file, or a version with untied weights
-	network  *graph.Network
-	runner   *graph.Runner
-	images   *images
-
-	train, validation, holdout *examples
-
-	plan     pol.Plan
-	chosenBy string                         // as report.Treatment has it
-	figures  map[string]report.TreatedLayer // of the layers that a diagnosis knows, by name
-}
-
-// openTreatment opens the model and the data.
-func openTreatment(ctx context.Context, c *cli.Context, path string, s settings, bar *progress) (t *treatment, err error) {
-	t = &treatment{settings: s, path: path, figures: map[string]report.TreatedLayer{}}
-	opened := t // what a failure returns is nil
-	if t.original, t.network, err = openNetwork(c, path); err != nil {
-		return nil, err
-	}
-	t.model = t.original
-	defer func() {
-		if err != nil {
-			opened.close()
-		}
-	}()
-	if err := t.network.CheckFinite(); err != nil {
-		return nil, err
-	}
-	if t.images, err = openTreatmentImages(c, path, t.network, s.trains()); err != nil {
-		return nil, err
-	}
-	t.runner = graph.NewRunner(t.network, graph.RunnerOptions{Threads: c.Int("threads")})
-	if err := t.images.choosePreprocess(ctx, c, path, t.network, t.runner, bar.update); err != nil {
-		return nil, err
-	}
-	bar.finish()
-	t.validation = newExamples(t.images.validation, t.images.preprocess, t.network)
-	t.holdout = newExamples(t.images.holdout, t.images.preprocess, t.network)
-	if s.trains() {
-		t.train = newExamples(t.images.train, t.images.preprocess, t.network)
-		t.options.PerturbBatch = min(s.options.PerturbBatch, t.train.Len())
-		if s.augment != "none" {
-			t.train.augmented(s.views, s.options.Seed)
-		}
-	}
-	if n := t.holdout.Len(); n < pol.MinHoldout && !c.Bool("force") {
-		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, pol.MinHoldout), "give more with --holdout")
-	}
-	data := t.data()
-	return t, data.Check(t.runner, s.options.Batch, s.trains())
-}
-
-func (t *treatment) close() {
-	if t.model != t.original {
-		_ = t.model.Close() // it lies in memory
-	}
-	_ = t.original.Close() // it was only read
-}
-
-// choose finds the layers: those that are named, and the recipe's choice for
-// the rest, by a report or a diagnosis where it rests on one.
-func (t *treatment) choose(ctx context.Context, bar *progress) error {
-	t.plan.Recipe = t.recipe
-	roles := []struct {
-		flag   string
-		named  []string
-		choice pol.Choice
-		layers *[]diag.Layer
-	}{
-		{"perturb", t.perturb, t.recipe.Perturb, &t.plan.Perturb},
-		{"update", t.update, t.recipe.Update, &t.plan.Update},
-	}
-	var found *diag.Report
-	for _, role := range roles {
-		if len(role.named) > 0 || !role.choice.NeedsDiagnosis() || found != nil {
-			continue
-		}
-		var err error
-		if found, err = t.diagnosis(ctx, bar); err != nil {
-			return err
-		}
-	}
-	if t.from != "" && found == nil {
-		return usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
-	}
-	for _, role := range roles {
-		var err error
-		if len(role.named) > 0 {
-			*role.layers, err = t.named(role.flag, role.named)
-		} else {
-			*role.layers, err = t.chosen(role.flag, role.choice, found)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(t.plan.Update) == 0 && t.recipe.Update != pol.NoLayers {
-		return unreadable(fmt.Errorf("recipe %s has no layer to train: the model has none but the head", t.recipe.Name), "name one with --update, or choose another --recipe")
-	}
-	return nil
-}
-
-// named finds the layers that a flag names, no weight in two of them.
-func (t *treatment) named(flag string, names []string) ([]diag.Layer, error) {
-	var layers []diag.Layer
-	layerOf := map[int]string{}
-	for _, name := range names {
-		g, l, err := t.network.FindLayer(name)
-		if err != nil {
-			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", t.path)
-		}
-		for _, w := range l.Weights {
-			if other, taken := layerOf[w]; taken {
-				return nil, usage("--%s: %s and %s have weights in common", flag, other, name).withHint("name each layer once")
-			}
-			layerOf[w] = name
-		}
-		layers = append(layers, spelled(t.network, g, l))
-	}
-	return layers, nil
-}
-
-// chosen finds the layers of a recipe's choice.
-func (t *treatment) chosen(flag string, choice pol.Choice, found *diag.Report) ([]diag.Layer, error) {
-	granularity := graph.ByBlock
-	if choice.NeedsDiagnosis() {
-		granularity = t.granularity
-	}
-	layers := t.network.Layers(granularity)
-	chosen, err := choice.Choose(diagLayers(layers), found)
-	switch {
-	case errors.Is(err, pol.ErrNothingToTreat):
-		return nil, &failure{code: exitFailed, err: err, hint: "nothing was written; name a layer with --update to treat it all the same, or see what --recipe temperature does"}
-	case err != nil:
-		return nil, unreadable(err, "name one with --"+flag)
-	}
-	for i, l := range chosen {
-		chosen[i] = spelled(t.network, granularity, layers[l.Index])
-	}
-	return chosen, nil
-}
-
-// spelled is a layer under a name that means it alone: the bare one where that
-// is what it means, else with the granularity in front.
-func spelled(n *graph.Network, g graph.Granularity, l graph.Layer) diag.Layer {
-	named := diagLayers([]graph.Layer{l})[0]
-	if bare, _, err := n.FindLayer(l.Name); err != nil || bare != g {
-		named.Name = string(g) + ":" + l.Name
-	}
-	return named
-}
-
-// diagnosis reads the report that --from names, or diagnoses the layers.
-func (t *treatment) diagnosis(ctx context.Context, bar *progress) (*diag.Report, error) {
-	var found *diag.Report
-	var err error
-	if t.from != "" {
-		t.chosenBy = t.from
-		found, err = t.readReport(ctx)
-	} else {
-		t.chosenBy = "diagnosis"
-		found, err = diag.Diagnose(ctx, t.runner, t.validation, diagLayers(t.network.Layers(t.granularity)), diag.Options{
-			Calibrated: t.options.Calibrated, Memory: t.options.Memory, Progress: bar.update,
-		})
-		bar.finish()
-	}
-	if err != nil {
-		return nil, err
-	}
-	layers := t.network.Layers(t.granularity)
-	for _, l := range found.Layers {
-		k := slices.IndexFunc(layers, func(m graph.Layer) bool { return m.Name == l.Name })
-		if k < 0 {
-			return nil, unreadable(fmt.Errorf("%s: the report has a layer %q, which the model has not", t.from, l.Name), "run `modeldoctor check` again, or leave --from out")
-		}
-		figures := report.TreatedLayer{Kappa: l.Kappa}
-		if l.Transfer != nil {
-			figures.DeltaLoss, figures.SE = &l.Transfer.DeltaLoss, &l.Transfer.SE
-		}
-		t.figures[spelled(t.network, t.granularity, layers[k]).Name] = figures
-	}
-	return found, nil
-}
-
-// readReport reads the report of an earlier check, which must be of this model
-// and these images.
-func (t *treatment) readReport(ctx context.Context) (*diag.Report, error) {
-	f, err := os.Open(t.from)
-	if err != nil {
-		return nil, unreadable(err, "give a report that `modeldoctor check --format json=FILE` has written")
-	}
-	defer f.Close()
-	read, err := report.ReadCheck(f)
-	if err != nil {
-		return nil, unreadable(fmt.Errorf("%s: %w", t.from, err), "give a report that `modeldoctor check --format json=FILE` has written")
-	}
-	other := func(what string) error {
-		return unreadable(fmt.Errorf("%s: the report is about %s", t.from, what), "run `modeldoctor check --format json="+t.from+" "+t.path+"` again, or leave --from out")
-	}
-	model, err := t.original.SHA256()
-	if err != nil {
-		return nil, err
-	}
-	if read.ModelSHA256 != model {
-		return nil, other("another model, " + read.ModelPath)
-	}
-	if !read.Report.Complete {
-		return nil, other("some of the layers only: the time limit came first")
-	}
-	data, err := t.validation.SHA256()
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if read.DataSHA256 != data {
-		return nil, other("other images, or the same ones prepared otherwise")
-	}
-	if calibrated := read.Report.Calibrated; calibrated != t.options.Calibrated {
-		return nil, other(map[bool]string{true: "the calibrated model; add --calibrated here, too", false: "the model as it is; it was made without --calibrated"}[calibrated])
-	}
-	t.granularity = graph.Granularity(read.Granularity)
-	return read.Report, nil
-}
-
-// data are the sets as a treatment takes them.
-func (t *treatment) data() pol.Data {
-	data := pol.Data{Views: t.views, Validation: t.validation, Holdout: t.holdout}
-	if t.train != nil {
-		data.Train = t.train
-	}
-	return data
-}
-
-// describe is what a report says of the plan.
-func (t *treatment) describe() report.Treatment {
-	return report.Treatment{
-		Recipe: t.recipe.Name, ChosenBy: t.chosenBy, Options: t.options,
-		Perturb: t.describeLayers(t.plan.Perturb, len(t.perturb) > 0, t.recipe.Perturb),
-		Update:  t.describeLayers(t.plan.Update, len(t.update) > 0, t.recipe.Update),
-	}
-}
-
-// describeLayers gives the layers the figure by which they were chosen.
-func (t *treatment) describeLayers(layers []diag.Layer, named bool, choice pol.Choice) []report.TreatedLayer {
-	described := make([]report.TreatedLayer, len(layers))
-	for i, l := range layers {
-		described[i] = report.TreatedLayer{Name: l.Name, Parameters: l.Parameters}
-		if named {
-			continue
-		}
-		switch figures := t.figures[l.Name]; choice {
-		case pol.LargestKappa:
-			described[i].Kappa = figures.Kappa
-		case pol.LargestTransfer:
-			described[i].DeltaLoss, described[i].SE = figures.DeltaLoss, figures.SE
-		}
-	}
-	return described
-}
-
-func (t *treatment) describeData() report.TreatmentData {
-	part := func(e *examples) report.Part {
-		if e == nil {
-			return report.Part{}
-		}
-		return report.Part{Name: e.set.Name(), N: e.set.Len()}
-	}
-	return report.TreatmentData{
-		Name: t.images.source, Train: part(t.train), Validation: part(t.validation), Holdout: part(t.holdout),
-		Augment: t.augment, Views: t.views, Preprocess: t.images.describePreprocess(),
-	}
-}
-
-// prepareOptions completes the options once the plan is known.
-func (t *treatment) prepareOptions(bar *progress) error {
-	t.options.Progress = bar.update
-	t.options.Stored = func(weight int, values []float32) ([]float32, error) {
-		tensor := t.network.Weights[weight].Tensor
-		if t.dequantize {
-			return tensor.Dequantized(values)
-		}
-		return tensor.Rounded(values)
-	}
-	if !t.options.Calibrated {
-		return nil
-	}
-	weights, err := t.network.LogitScale()
-	if err != nil {
-		return unreadable(fmt.Errorf("the temperature cannot be folded into the classifier: %w", err), "treat it without --calibrated")
-	}
-	t.options.Classifier = diag.Layer{Name: "classifier", Weights: weights, Neck: t.runner.Necks() - 2}
-	for _, w := range weights {
-		t.options.Classifier.Neck = min(t.options.Classifier.Neck, t.network.Weights[w].Neck)
 	}
 	return nil
 }

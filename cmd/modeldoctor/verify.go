@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -26,7 +28,7 @@ func verifyCommand() *cli.Command {
 			"The exit status is 0 for equal files and 1 for different ones.",
 		Flags:        slices.Concat(dataFlags(), modelFlags(), outputFlags(), append(runFlags(), configFlag())),
 		Before:       withConfig,
-		Action:       verify,
+		Action:       action(readVerifyOptions, verify),
 		OnUsageError: usageError,
 	},
 		"modeldoctor verify model.onnx fixed.onnx",
@@ -34,30 +36,49 @@ func verifyCommand() *cli.Command {
 	)
 }
 
-// verify compares two models.
-func verify(c *cli.Context) error {
-	start := time.Now()
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	a, b     string // paths
+	model    graph.Options
+	measures bool // both are run on data
+	data     dataOptions
+	run      runOptions
+	out      *output
+}
+
+func readVerifyOptions(c *cli.Context) (verifyOptions, error) {
 	if c.NArg() != 2 {
-		return usage("verify: two models are compared, found %d", c.NArg()).withHint("modeldoctor verify A B; see `modeldoctor verify --help`")
+		return verifyOptions{}, usage("verify: two models are compared, found %d", c.NArg()).withHint("modeldoctor verify A B; see `modeldoctor verify --help`")
 	}
-	if err := checkRunFlags(c); err != nil {
-		return err
+	opt := verifyOptions{a: c.Args().Get(0), b: c.Args().Get(1), measures: c.String("data") != "" || c.String("val") != ""}
+	var err error
+	if opt.run, err = readRunOptions(c); err != nil {
+		return opt, err
 	}
-	pathA, pathB := c.Args().Get(0), c.Args().Get(1)
-	out, err := readOutput(c, pathA, pathB, c.String("data"), c.String("labels"), c.String("preprocess"))
-	if err != nil {
-		return err
+	if opt.measures { // else parts may be named that nobody looks at
+		if opt.data, err = readDiagnosisData(c); err != nil {
+			return opt, err
+		}
 	}
-	ctx, cancel := withTimeout(c)
+	if opt.out, err = readOutput(c, append(dataFiles(c), opt.a, opt.b)...); err != nil {
+		return opt, err
+	}
+	opt.model, err = readModelOptions(c)
+	return opt, err
+}
+
+// verify compares two models.
+func verify(ctx context.Context, opt verifyOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
-	bar := newProgress(c)
-	defer bar.finish()
-	a, err := onnx.Open(pathA)
+	defer opt.run.console.finish()
+	a, err := onnx.Open(opt.a)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	b, err := onnx.Open(pathB)
+	b, err := onnx.Open(opt.b)
 	if err != nil {
 		return err
 	}
@@ -66,23 +87,19 @@ func verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	opt, err := graphOptions(c)
-	if err != nil {
-		return err
-	}
-	result := &report.Verify{A: pathA, B: pathB, Comparison: comparison}
-	if network, err := graph.Build(a, opt); err == nil { // else the tensors have to do
+	result := &report.Verify{A: opt.a, B: opt.b, Comparison: comparison}
+	if network, err := graph.Build(a, opt.model); err == nil { // else the tensors have to do
 		if result.Layers, err = changedLayers(network, comparison); err != nil {
 			return err
 		}
 	}
-	if c.String("data") != "" || c.String("val") != "" {
-		if result.Measured, err = measureBoth(ctx, c, a, b, opt, bar); err != nil {
+	if opt.measures {
+		if result.Measured, err = measureBoth(ctx, a, b, opt); err != nil {
 			return err
 		}
 	}
-	result.Provenance = provenance(c, nil, start)
-	err = out.write(printers{
+	result.Provenance = provenance(nil, 0, start)
+	err = opt.out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.VerifyText(w, result, s) },
 		json: func(w io.Writer) error { return report.VerifyJSON(w, result) },
 	})
@@ -132,31 +149,34 @@ func changedLayers(n *graph.Network, comparison *onnx.Comparison) ([]report.Laye
 }
 
 // measureBoth runs both models on the validation images.
-func measureBoth(ctx context.Context, c *cli.Context, a, b *onnx.Model, opt graph.Options, bar *progress) (*report.Measured, error) {
+func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*report.Measured, error) {
+	con := opt.run.console
 	var seen [2]*pol.Evaluation
-	var data *images
-	for i, m := range []*onnx.Model{a, b} {
-		network, err := graph.Build(m, opt)
+	var data images
+	var preprocess dataset.Preprocess
+	for i, file := range []*onnx.Model{a, b} {
+		m, err := asNetwork(file, opt.model, opt.run.threads)
 		if err != nil {
 			return nil, err
 		}
-		if i > 0 && network.Classes != seen[0].Logits.Classes {
-			return nil, unreadable(fmt.Errorf("%s has %d classes, %s has %d", m.Path, network.Classes, a.Path, seen[0].Logits.Classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+		in := m.network.Input
+		if i == 0 {
+			if data, err = drawValidation(opt.data, m, con); err != nil {
+				return nil, err
+			}
+			preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+		} else { // B is given the very images of A
+			if classes := seen[0].Logits.Classes; m.network.Classes != classes {
+				return nil, unreadable(fmt.Errorf("%s has %d classes, %s has %d", b.Path, m.network.Classes, a.Path, classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+			}
+			preprocess, err = preprocess.ForInput(in.Height, in.Width)
 		}
-		runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-		if data == nil { // B is given the very images of A
-			if data, err = openValidation(c, m.Path, network); err != nil {
-				return nil, err
-			}
-			if err := data.choosePreprocess(ctx, c, m.Path, network, runner, bar.update); err != nil {
-				return nil, err
-			}
-		} else if data.preprocess, err = data.preprocess.ForInput(network.Input.Height, network.Input.Width); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		bar.finish()
-		images := newExamples(data.validation, data.preprocess, network)
-		if seen[i], err = pol.Evaluate(ctx, runner, images, func(done, total int) { bar.update(m.Path, done, total) }); err != nil {
+		con.finish()
+		images := examples.New(data.validation, preprocess, in)
+		if seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) }); err != nil {
 			return nil, err
 		}
 	}
@@ -165,57 +185,4 @@ func measureBoth(ctx context.Context, c *cli.Context, a, b *onnx.Model, opt grap
 		Data: data.source, Part: report.Part{Name: data.validation.Name(), N: data.validation.Len()},
 		A: seen[0].Figures(), B: seen[1].Figures(), LossDrop: loss, ErrorDrop: wrong,
 	}, nil
-}
-
-// verifyDraft compares a file that is about to appear with the original, and
-// returns the number of bytes that differ. Whatever else than the treated
-// weights and the entry of the metadata has changed is a defect.
-func (t *treatment) verifyDraft(draft *onnx.Draft, edits onnx.Edits) (changed int64, err error) {
-	written, err := draft.Open()
-	if err != nil {
-		return 0, fmt.Errorf("the treated file cannot be read back: %w", err)
-	}
-	defer written.Close()
-	// Of an untied model the copies are no surprise, but nothing else may differ
-	// from it either.
-	comparison, err := onnx.Compare(t.model, written)
-	if err != nil {
-		return 0, err
-	}
-	treated, identities := map[string]bool{}, map[string]bool{}
-	for tensor, values := range edits.Weights {
-		treated[tensor.Name] = true
-		if q := tensor.Quantization(); q != nil && edits.Dequantize {
-			for _, n := range q.Nodes {
-				identities[written.Nodes[n.Index].Label()] = true
-			}
-		}
-		stored, err := written.Tensor(tensor.Name).Float32s()
-		if err != nil {
-			return 0, err
-		}
-		if !slices.Equal(stored, values) {
-			return 0, fmt.Errorf("tensor %q of the treated file does not hold the trained weights", tensor.Name)
-		}
-	}
-	for _, change := range comparison.Tensors {
-		if !treated[change.Name] {
-			return 0, fmt.Errorf("tensor %q of the treated file has changed, which it should not", change.Name)
-		}
-	}
-	for _, change := range comparison.Metadata {
-		if change.Key != metadataKey {
-			return 0, fmt.Errorf("the entry %q of the treated file's metadata has changed, which it should not", change.Key)
-		}
-	}
-	comparison.Nodes = slices.DeleteFunc(comparison.Nodes, func(n onnx.NodeChange) bool { return n.Presence == onnx.InBoth && identities[n.Label] })
-	if len(comparison.Fields) > 0 || len(comparison.Nodes) > 0 {
-		return 0, fmt.Errorf("the treated file differs from the original in more than its weights: %v %v", comparison.Fields, comparison.Nodes)
-	}
-	if t.model != t.original {
-		if comparison, err = onnx.Compare(t.original, written); err != nil {
-			return 0, err
-		}
-	}
-	return comparison.BytesChanged, nil
 }

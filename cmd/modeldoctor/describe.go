@@ -1,0 +1,99 @@
+package main
+
+import (
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/report"
+)
+
+// describeValidation is what a report says of V.
+func describeValidation(data images, p dataset.Preprocess) report.Data {
+	return report.Data{Name: data.source, Val: data.validation.Name(), ValN: data.validation.Len(), Preprocess: describePreprocess(p)}
+}
+
+func describePreprocess(p dataset.Preprocess) report.Preprocess {
+	return report.Preprocess{Name: p.Name, Source: p.Source, Mean: p.Mean, Std: p.Std, Size: p.Size}
+}
+
+// describeSets is what a report says of the images of a treatment.
+func describeSets(s *subject, opt treatmentOptions) report.TreatmentData {
+	part := func(e *examples.Set) report.Part {
+		if e == nil {
+			return report.Part{}
+		}
+		return report.Part{Name: e.Name(), N: e.Images()}
+	}
+	return report.TreatmentData{
+		Name: s.source, Train: part(s.train), Validation: part(s.validation), Holdout: part(s.holdout),
+		Augment: opt.augment, Views: opt.views, Preprocess: describePreprocess(s.preprocess),
+	}
+}
+
+// describeTreatment is what a report says of a treatment's layers and options.
+func describeTreatment(op *operation, opt treatmentOptions) report.Treatment {
+	t := report.Treatment{
+		Recipe: opt.recipe.Name, Options: op.options,
+		Perturb: describeLayers(op.plan.Perturb), Update: describeLayers(op.plan.Update),
+	}
+	found := op.found
+	if found == nil {
+		return t
+	}
+	t.ChosenBy = found.source
+	if len(opt.perturb) == 0 {
+		addFigures(t.Perturb, opt.recipe.Perturb, found)
+	}
+	if len(opt.update) == 0 {
+		addFigures(t.Update, opt.recipe.Update, found)
+	}
+	return t
+}
+
+func describeLayers(layers []diag.Layer) []report.TreatedLayer {
+	described := make([]report.TreatedLayer, len(layers))
+	for i, l := range layers {
+		described[i] = report.TreatedLayer{Name: l.Name, Parameters: l.Parameters}
+	}
+	return described
+}
+
+// addFigures gives the layers the figure by which they were chosen.
+func addFigures(layers []report.TreatedLayer, by pol.Choice, found *diagnosis) {
+	for i := range layers {
+		l := &layers[i]
+		switch figures := found.figures[l.Name]; {
+		case by == pol.LargestKappa:
+			l.Kappa = figures.Kappa
+		case by == pol.LargestTransfer && figures.Transfer != nil:
+			l.DeltaLoss, l.SE = &figures.Transfer.DeltaLoss, &figures.Transfer.SE
+		}
+	}
+}
+
+// describeFix is the report on a treatment, but for what is written and what it
+// took. Images that the treatment did not need are read for their digests.
+func describeFix(op *operation, result *pol.Result, opt fixOptions) (*report.Fix, error) {
+	s := op.subject
+	done := &report.Fix{
+		Model: describeModel(s.file, op.network), Data: describeSets(s, opt.treatmentOptions), Treatment: describeTreatment(op, opt.treatmentOptions),
+		Result: result, Trial: opt.target.trial, Forced: opt.target.force && !result.Accepted() && !opt.target.trial && result.Weights != nil,
+	}
+	var err error
+	if done.Model.SHA256, err = s.file.SHA256(); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		set    *examples.Set
+		digest *string
+	}{{s.train, &done.Data.Train.SHA256}, {s.validation, &done.Data.Validation.SHA256}, {s.holdout, &done.Data.Holdout.SHA256}} {
+		if part.set == nil {
+			continue
+		}
+		if *part.digest, err = part.set.SHA256(); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}
