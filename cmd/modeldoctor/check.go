@@ -139,7 +139,7 @@ func check(ctx context.Context, opt checkOptions) error {
 		return stopped
 	}
 	result := &report.Check{
-		Model:       describeModel(m.file, m.network),
+		Model:       describeModel(m.network.Model, m.network),
 		Data:        describeValidation(data, preprocess),
 		Granularity: string(opt.granularity),
 		Diagnosis:   diagnosis,
@@ -155,7 +155,7 @@ func check(ctx context.Context, opt checkOptions) error {
 	for _, l := range layers {
 		result.Model.Analysed += l.Parameters
 	}
-	if result.Model.SHA256, err = m.file.SHA256(); err != nil {
+	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
 	err = opt.out.write(printers{

@@ -14,10 +14,10 @@ type checkpoints struct {
 	resume string // empty: from the beginning
 }
 
-// withCheckpoints returns the operation's options so completed that the training
+// withCheckpoints returns the treatment's options so completed that the training
 // saves itself, and goes on from what it has saved.
-func (op *operation) withCheckpoints(opt fixOptions) (pol.Options, error) {
-	options, save, resume := op.options, opt.checkpoints.save, opt.checkpoints.resume
+func (t *treatment) withCheckpoints(opt fixOptions) (pol.Options, error) {
+	options, save, resume := t.options, opt.checkpoints.save, opt.checkpoints.resume
 	if save == "" && resume == "" {
 		return options, nil
 	}
@@ -25,7 +25,7 @@ func (op *operation) withCheckpoints(opt fixOptions) (pol.Options, error) {
 		return options, usage("recipe %s trains nothing: there is nothing to save", opt.recipe.Name).withHint("leave --checkpoint and --resume out")
 	}
 	var err error
-	if options.Identity, err = op.identity(opt.model.NoFuse); err != nil {
+	if options.Identity, err = t.identity(opt.model.NoFuse); err != nil {
 		return options, err
 	}
 	if save != "" {
@@ -41,13 +41,13 @@ func (op *operation) withCheckpoints(opt fixOptions) (pol.Options, error) {
 }
 
 // identity names what a training depends on besides its options.
-func (op *operation) identity(noFuse bool) (map[string]string, error) {
-	model, err := op.file.SHA256()
+func (t *treatment) identity(noFuse bool) (map[string]string, error) {
+	model, err := t.network.Model.SHA256()
 	if err != nil {
 		return nil, err
 	}
-	id := map[string]string{"model": model, "output": op.network.Output, "no-fuse": fmt.Sprint(noFuse), "dequantize": fmt.Sprint(op.dequantize)}
-	for name, set := range map[string]*examples.Set{"train": op.subject.train, "val": op.subject.validation} {
+	id := map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(noFuse), "dequantize": fmt.Sprint(t.dequantize)}
+	for name, set := range map[string]*examples.Set{"train": t.subject.train, "val": t.subject.validation} {
 		if id[name], err = set.SHA256(); err != nil {
 			return nil, err
 		}

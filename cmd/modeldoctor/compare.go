@@ -122,8 +122,8 @@ func compare(ctx context.Context, opt compareOptions) error {
 		return err
 	}
 	defer s.close()
-	result := report.Compare{Model: describeModel(s.file, s.network), Data: describeSets(s, opt.treatmentOptions)}
-	if result.Model.SHA256, err = s.file.SHA256(); err != nil {
+	result := report.Compare{Model: describeModel(s.network.Model, s.network), Data: describeSets(s, opt.treatmentOptions)}
+	if result.Model.SHA256, err = s.network.Model.SHA256(); err != nil {
 		return err
 	}
 	for i := range opt.repeat {

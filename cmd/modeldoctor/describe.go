@@ -32,23 +32,23 @@ func describeSets(s *subject, opt treatmentOptions) report.TreatmentData {
 }
 
 // describeTreatment is what a report says of a treatment's layers and options.
-func describeTreatment(op *operation, opt treatmentOptions) report.Treatment {
-	t := report.Treatment{
-		Recipe: opt.recipe.Name, Options: op.options,
-		Perturb: describeLayers(op.plan.Perturb), Update: describeLayers(op.plan.Update),
+func describeTreatment(t *treatment, opt treatmentOptions) report.Treatment {
+	described := report.Treatment{
+		Recipe: opt.recipe.Name, Options: t.options,
+		Perturb: describeLayers(t.plan.Perturb), Update: describeLayers(t.plan.Update),
 	}
-	found := op.found
+	found := t.found
 	if found == nil {
-		return t
+		return described
 	}
-	t.ChosenBy = found.source
+	described.ChosenBy = found.source
 	if len(opt.perturb) == 0 {
-		addFigures(t.Perturb, opt.recipe.Perturb, found)
+		addFigures(described.Perturb, opt.recipe.Perturb, found)
 	}
 	if len(opt.update) == 0 {
-		addFigures(t.Update, opt.recipe.Update, found)
+		addFigures(described.Update, opt.recipe.Update, found)
 	}
-	return t
+	return described
 }
 
 func describeLayers(layers []diag.Layer) []report.TreatedLayer {
@@ -74,14 +74,14 @@ func addFigures(layers []report.TreatedLayer, by pol.Choice, found *diagnosis) {
 
 // describeFix is the report on a treatment, but for what is written and what it
 // took. Images that the treatment did not need are read for their digests.
-func describeFix(op *operation, result *pol.Result, opt fixOptions) (*report.Fix, error) {
-	s := op.subject
+func describeFix(t *treatment, result *pol.Result, opt fixOptions) (*report.Fix, error) {
+	s := t.subject
 	done := &report.Fix{
-		Model: describeModel(s.file, op.network), Data: describeSets(s, opt.treatmentOptions), Treatment: describeTreatment(op, opt.treatmentOptions),
+		Model: describeModel(s.network.Model, t.network), Data: describeSets(s, opt.treatmentOptions), Treatment: describeTreatment(t, opt.treatmentOptions),
 		Result: result, Trial: opt.target.trial, Forced: opt.target.force && !result.Accepted() && !opt.target.trial && result.Weights != nil,
 	}
 	var err error
-	if done.Model.SHA256, err = s.file.SHA256(); err != nil {
+	if done.Model.SHA256, err = s.network.Model.SHA256(); err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {

@@ -69,7 +69,7 @@ func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnos
 	other := func(what string) error {
 		return unreadable(fmt.Errorf("%s: the report is about %s", opt.from, what), "run `modeldoctor check --format json="+opt.from+" "+opt.path+"` again, or leave --from out")
 	}
-	model, err := s.file.SHA256()
+	model, err := s.network.Model.SHA256()
 	if err != nil {
 		return nil, err
 	}

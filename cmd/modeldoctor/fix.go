@@ -96,43 +96,43 @@ func fix(ctx context.Context, opt fixOptions) error {
 	if err != nil {
 		return err
 	}
-	op, err := prepare(s, chosen, opt.treatmentOptions)
+	t, err := prepare(s, chosen, opt.treatmentOptions)
 	if err != nil {
 		return err
 	}
-	defer op.close()
-	written, err := op.tryTarget(opt.target)
+	defer t.close()
+	written, err := t.tryTarget(opt.target)
 	if err != nil {
 		return err
 	}
-	if err := protectDataFiles(append(op.file.DataFiles(), written...), opt); err != nil {
+	if err := protectDataFiles(append(t.network.Model.DataFiles(), written...), opt); err != nil {
 		return err
 	}
 	if opt.target.dryRun {
-		return printPlan(ctx, op, opt, start)
+		return printPlan(ctx, t, opt, start)
 	}
-	options, err := op.withCheckpoints(opt)
+	options, err := t.withCheckpoints(opt)
 	if err != nil {
 		return err
 	}
-	result, err := pol.Treat(ctx, op.runner, s.data(), op.plan, options)
+	result, err := pol.Treat(ctx, t.runner, s.data(), t.plan, options)
 	con.finish()
 	if err != nil {
 		return err
 	}
 	s.warnOfSharedImages(con)
-	op.warnOfGrid(result, con)
-	done, err := describeFix(op, result, opt)
+	t.warnOfGrid(result, con)
+	done, err := describeFix(t, result, opt)
 	if err != nil {
 		return err
 	}
 	if (result.Accepted() || done.Forced) && !opt.target.trial {
-		if done.Output, err = op.write(opt.target, done); err != nil {
+		if done.Output, err = t.write(opt.target, done); err != nil {
 			return err
 		}
 	}
 	done.PeakBytes = memory.Stop()
-	done.Provenance = provenance(op.runner, options.Seed, start)
+	done.Provenance = provenance(t.runner, options.Seed, start)
 	err = opt.out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.FixText(w, done, s) },
 		json: func(w io.Writer) error { return report.FixJSON(w, done) },
@@ -179,31 +179,31 @@ func explainingTimeout[T any](do func(context.Context, T) error) func(context.Co
 }
 
 // printPlan says what a treatment would do and cost.
-func printPlan(ctx context.Context, op *operation, opt fixOptions, start time.Time) error {
+func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Time) error {
 	estimate := func(plan pol.Plan) (pol.Cost, error) {
-		return pol.Estimate(ctx, op.runner, op.subject.data(), plan, op.options)
+		return pol.Estimate(ctx, t.runner, t.subject.data(), plan, t.options)
 	}
-	cost, err := estimate(op.plan)
+	cost, err := estimate(t.plan)
 	if err != nil {
 		return err
 	}
 	plan := &report.FixPlan{
-		Model: describeModel(op.subject.file, op.network), Data: describeSets(op.subject, opt.treatmentOptions),
-		Treatment: describeTreatment(op, opt.treatmentOptions), Cost: cost,
+		Model: describeModel(t.subject.network.Model, t.network), Data: describeSets(t.subject, opt.treatmentOptions),
+		Treatment: describeTreatment(t, opt.treatmentOptions), Cost: cost,
 	}
-	if cheaper, ok := headPlan(op.network, op.plan, len(opt.perturb) > 0); ok {
+	if cheaper, ok := headPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
 		cost, err := estimate(cheaper)
 		if err != nil {
 			return err
 		}
-		if cost.Total(op.options.Epochs) < plan.Cost.Total(op.options.Epochs) {
+		if cost.Total(t.options.Epochs) < plan.Cost.Total(t.options.Epochs) {
 			plan.Cheapest = &report.CheaperPlan{Perturb: describeLayers(cheaper.Perturb), Update: describeLayers(cheaper.Update), Cost: cost}
 		}
 	}
-	if plan.Model.SHA256, err = op.subject.file.SHA256(); err != nil {
+	if plan.Model.SHA256, err = t.subject.network.Model.SHA256(); err != nil {
 		return err
 	}
-	plan.Provenance = provenance(op.runner, op.options.Seed, start)
+	plan.Provenance = provenance(t.runner, t.options.Seed, start)
 	return opt.out.write(printers{
 		text: func(w io.Writer, s report.Style) error { return report.FixPlanText(w, plan, s) },
 		json: func(w io.Writer) error { return report.FixPlanJSON(w, plan) },

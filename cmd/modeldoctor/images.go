@@ -24,11 +24,8 @@ type images struct {
 
 // drawValidation finds the data and draws V from them.
 func drawValidation(opt dataOptions, m *loaded, con *console) (images, error) {
-	source, err := openSource(opt.path, m)
+	source, err := openSource(opt, m)
 	if err != nil {
-		return images{}, err
-	}
-	if err := dataset.Disjoint(source, opt.parts()...); err != nil {
 		return images{}, err
 	}
 	drawn := images{source: source.Name()}
@@ -46,11 +43,8 @@ func drawValidation(opt dataOptions, m *loaded, con *console) (images, error) {
 // drawForTreatment finds the data and draws V and H from them, and T where
 // something is trained.
 func drawForTreatment(opt dataOptions, m *loaded, trains bool, con *console) (images, error) {
-	source, err := openSource(opt.path, m)
+	source, err := openSource(opt, m)
 	if err != nil {
-		return images{}, err
-	}
-	if err := dataset.Disjoint(source, opt.parts()...); err != nil {
 		return images{}, err
 	}
 	drawn := images{source: source.Name()}
@@ -73,18 +67,24 @@ func drawForTreatment(opt dataOptions, m *loaded, trains bool, con *console) (im
 	return labelled(drawn, opt, m, con)
 }
 
-// openSource opens the data that --data names, or the built-in sample.
-func openSource(path string, m *loaded) (dataset.Source, error) {
-	switch {
+// openSource opens the data that --data names, or the built-in sample. The parts
+// of them that are named must not overlap.
+func openSource(opt dataOptions, m *loaded) (source dataset.Source, err error) {
+	switch path := opt.path; {
 	case path == "" && m.network.Classes == 100:
-		return cifar.Sample(), nil
+		source = cifar.Sample()
 	case path == "":
-		return nil, usage("no data: the model has %d classes, and the built-in sample has 100", m.network.Classes).
-			withHint("give validation images: modeldoctor check --data FOLDER %s", m.file.Path)
+		err = usage("no data: the model has %d classes, and the built-in sample has 100", m.network.Classes).
+			withHint("give validation images: modeldoctor check --data FOLDER %s", m.network.Model.Path)
 	case cifar.Detect(path):
-		return cifar.Open(path)
+		source, err = cifar.Open(path)
+	default:
+		source, err = dataset.Open(path)
 	}
-	return dataset.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return source, dataset.Disjoint(source, opt.parts()...)
 }
 
 // drawTraining draws T: what --train names, else the training split. Where V and
@@ -142,7 +142,7 @@ func labelled(drawn images, opt dataOptions, m *loaded, con *console) (images, e
 // both sides have class names. The model's are in the file labels, or, where that
 // is empty, beside the model.
 func matchClasses(set dataset.Set, labels string, m *loaded, con *console) (dataset.Set, error) {
-	classes, modelPath := m.network.Classes, m.file.Path
+	classes, modelPath := m.network.Classes, m.network.Model.Path
 	where, read := labels, dataset.ReadLabels
 	if where == "" {
 		where, read = modelPath, dataset.FindClassNames
@@ -176,7 +176,7 @@ func matchClasses(set dataset.Set, labels string, m *loaded, con *console) (data
 func choosePreprocess(ctx context.Context, flag string, m *loaded, validation dataset.Set, con *console) (p dataset.Preprocess, detected bool, err error) {
 	where, find := flag, dataset.LoadPreprocess
 	if where == "" {
-		where, find = m.file.Path, dataset.FindPreprocess
+		where, find = m.network.Model.Path, dataset.FindPreprocess
 	}
 	found, err := find(where)
 	if err != nil {

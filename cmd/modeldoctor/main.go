@@ -1,7 +1,7 @@
 // Command modeldoctor diagnoses and treats image classifiers stored as ONNX files.
 //
 //	modeldoctor check model.onnx     which layers have over-fitted, and by how much
-//	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that surely helps
+//	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that helps significantly
 //	modeldoctor compare model.onnx   several treatments side by side
 //	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data

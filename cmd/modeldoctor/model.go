@@ -14,7 +14,6 @@ import (
 
 // loaded is a model that is ready to run.
 type loaded struct {
-	file    *onnx.Model
 	network *graph.Network
 	runner  *graph.Runner
 }
@@ -39,10 +38,10 @@ func asNetwork(file *onnx.Model, opt graph.Options, threads int) (*loaded, error
 	if err != nil {
 		return nil, err
 	}
-	return &loaded{file, network, graph.NewRunner(network, graph.RunnerOptions{Threads: threads})}, nil
+	return &loaded{network, graph.NewRunner(network, graph.RunnerOptions{Threads: threads})}, nil
 }
 
-func (m *loaded) close() { _ = m.file.Close() } // it was only read
+func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read
 
 // describeFile is what a file says of itself.
 func describeFile(m *onnx.Model) report.Model {

@@ -11,20 +11,20 @@ import (
 	"github.com/modeldoctor/modeldoctor/pol"
 )
 
-// choice is which layers are treated, and by what they were chosen.
-type choice struct {
+// chosenPlan is which layers are treated, and by what they were chosen.
+type chosenPlan struct {
 	plan  pol.Plan
 	found *diagnosis // nil where the recipe or the user names the layers
 }
 
 // choosePlan finds the layers: those that are named, and the recipe's choice for
 // the rest, by a report or a diagnosis where it rests on one.
-func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (choice, error) {
-	chosen := choice{plan: pol.Plan{Recipe: opt.recipe}}
+func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (chosenPlan, error) {
+	chosen := chosenPlan{plan: pol.Plan{Recipe: opt.recipe}}
 	if opt.diagnoses() {
 		var err error
 		if chosen.found, err = findDiagnosis(ctx, s, opt); err != nil {
-			return choice{}, err
+			return chosenPlan{}, err
 		}
 	}
 	layers := func(flag string, named []string, c pol.Choice) ([]diag.Layer, error) {
@@ -35,13 +35,13 @@ func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (choice, 
 	}
 	var err error
 	if chosen.plan.Perturb, err = layers("perturb", opt.perturb, opt.recipe.Perturb); err != nil {
-		return choice{}, err
+		return chosenPlan{}, err
 	}
 	if chosen.plan.Update, err = layers("update", opt.update, opt.recipe.Update); err != nil {
-		return choice{}, err
+		return chosenPlan{}, err
 	}
 	if len(chosen.plan.Update) == 0 && opt.trains() {
-		return choice{}, unreadable(fmt.Errorf("recipe %s has no layer to train: the model has none but the head", opt.recipe.Name), "name one with --update, or choose another --recipe")
+		return chosenPlan{}, unreadable(fmt.Errorf("recipe %s has no layer to train: the model has none but the head", opt.recipe.Name), "name one with --update, or choose another --recipe")
 	}
 	return chosen, nil
 }
@@ -53,7 +53,7 @@ func namedLayers(m *loaded, flag string, names []string) ([]diag.Layer, error) {
 	for _, name := range names {
 		g, l, err := m.network.FindLayer(name)
 		if err != nil {
-			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", m.file.Path)
+			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", m.network.Model.Path)
 		}
 		for _, w := range l.Weights {
 			if other, taken := layerOf[w]; taken {

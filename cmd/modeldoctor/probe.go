@@ -93,8 +93,8 @@ func probe(ctx context.Context, opt probeOptions) error {
 	if err != nil {
 		return err
 	}
-	result := &report.Probe{Model: describeModel(m.file, m.network), Network: m.network, Labels: labels, Result: outcome}
-	if result.Model.SHA256, err = m.file.SHA256(); err != nil {
+	result := &report.Probe{Model: describeModel(m.network.Model, m.network), Network: m.network, Labels: labels, Result: outcome}
+	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
 	return opt.out.write(printers{

@@ -18,7 +18,7 @@ func untie(m *loaded, plan pol.Plan, w *graph.Weight, uses []onnx.Use, opt treat
 	if err != nil {
 		return nil, plan, err
 	}
-	file, err := m.file.Untied(w.Tensor, others)
+	file, err := m.network.Model.Untied(w.Tensor, others)
 	if err != nil {
 		return nil, plan, err
 	}

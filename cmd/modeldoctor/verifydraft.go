@@ -10,7 +10,7 @@ import (
 // verifyDraft compares a file that is about to appear with the original, and
 // returns the number of bytes that differ. Whatever else than the treated
 // weights and the entry of the metadata has changed is a defect.
-func (op *operation) verifyDraft(draft *onnx.Draft, edits onnx.Edits) (changed int64, err error) {
+func (t *treatment) verifyDraft(draft *onnx.Draft, edits onnx.Edits) (changed int64, err error) {
 	written, err := draft.Open()
 	if err != nil {
 		return 0, fmt.Errorf("the treated file cannot be read back: %w", err)
@@ -18,7 +18,7 @@ func (op *operation) verifyDraft(draft *onnx.Draft, edits onnx.Edits) (changed i
 	defer written.Close()
 	// Of an untied model the copies are no surprise, but nothing else may differ
 	// from it either.
-	comparison, err := onnx.Compare(op.file, written)
+	comparison, err := onnx.Compare(t.network.Model, written)
 	if err != nil {
 		return 0, err
 	}
@@ -52,8 +52,8 @@ func (op *operation) verifyDraft(draft *onnx.Draft, edits onnx.Edits) (changed i
 	if len(comparison.Fields) > 0 || len(comparison.Nodes) > 0 {
 		return 0, fmt.Errorf("the treated file differs from the original in more than its weights: %v %v", comparison.Fields, comparison.Nodes)
 	}
-	if op.loaded != op.subject.loaded {
-		if comparison, err = onnx.Compare(op.subject.file, written); err != nil {
+	if t.loaded != t.subject.loaded {
+		if comparison, err = onnx.Compare(t.subject.network.Model, written); err != nil {
 			return 0, err
 		}
 	}
