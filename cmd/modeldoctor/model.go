@@ -24,21 +24,17 @@ func load(path string, opt graph.Options, threads int) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := asNetwork(file, opt, threads)
+	network, err := graph.Build(file, opt)
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, err
 	}
-	return m, nil
+	return ready(network, threads), nil
 }
 
-// asNetwork reads an open model as a network.
-func asNetwork(file *onnx.Model, opt graph.Options, threads int) (*loaded, error) {
-	network, err := graph.Build(file, opt)
-	if err != nil {
-		return nil, err
-	}
-	return &loaded{network, graph.NewRunner(network, graph.RunnerOptions{Threads: threads})}, nil
+// ready makes a network ready to run.
+func ready(n *graph.Network, threads int) *loaded {
+	return &loaded{n, graph.NewRunner(n, graph.RunnerOptions{Threads: threads})}
 }
 
 func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read

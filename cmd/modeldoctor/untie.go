@@ -24,15 +24,16 @@ func untie(m *loaded, plan pol.Plan, w *graph.Weight, uses []onnx.Use, opt treat
 	}
 	options := opt.model
 	options.Batch = m.network.Batch
-	untied, err := asNetwork(file, options, opt.run.threads)
+	network, err := graph.Build(file, options)
 	if err != nil {
 		_ = file.Close() // it lies in memory
 		return nil, plan, err
 	}
+	untied := ready(network, opt.run.threads)
 	again := plan
-	again.Perturb, err = findAgain(untied.network, plan.Perturb, w)
+	again.Perturb, err = findAgain(network, plan.Perturb, w)
 	if err == nil {
-		again.Update, err = findAgain(untied.network, plan.Update, w)
+		again.Update, err = findAgain(network, plan.Update, w)
 	}
 	if err != nil {
 		untied.close()

@@ -155,10 +155,11 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 	var data images
 	var preprocess dataset.Preprocess
 	for i, file := range []*onnx.Model{a, b} {
-		m, err := asNetwork(file, opt.model, opt.run.threads)
+		network, err := graph.Build(file, opt.model)
 		if err != nil {
 			return nil, err
 		}
+		m := ready(network, opt.run.threads)
 		in := m.network.Input
 		if i == 0 {
 			if data, err = drawValidation(opt.data, m, con); err != nil {
