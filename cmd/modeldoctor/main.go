@@ -15,6 +15,11 @@
 // A flag can stand before or behind the arguments. What is not on the command
 // line is taken from the environment (MODELDOCTOR_FAIL_ON), then from the
 // configuration file (see [withConfig]), then from the flag's default.
+//
+// A command reads and checks its flags once, into a struct of plain values (see
+// [action]). What follows are functions from values to values, each of which needs
+// what the one before it returns: fix opens a [subject], chooses a plan for it,
+// prepares a [treatment], tries the target, treats and writes.
 package main
 
 import (

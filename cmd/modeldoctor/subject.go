@@ -35,6 +35,7 @@ func openSubject(ctx context.Context, opt treatmentOptions) (*subject, error) {
 	return s, nil
 }
 
+// withImages draws the images that a model is treated by.
 func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject, error) {
 	if err := m.network.CheckFinite(); err != nil {
 		return nil, err
