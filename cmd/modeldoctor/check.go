@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
@@ -36,7 +37,7 @@ func checkCommand() *cli.Command {
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
 			append([]cli.Flag{failOn}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
-		Action:       check,
+		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
 	},
 		"modeldoctor check model.onnx",
@@ -45,96 +46,31 @@ func checkCommand() *cli.Command {
 	)
 }
 
-// check diagnoses one model.
-func check(c *cli.Context) error {
-	start := time.Now()
-	path, err := oneArgument(c, "MODEL")
-	if err != nil {
-		return err
-	}
-	opt, err := readCheckOptions(c)
-	if err != nil {
-		return err
-	}
-	out, err := readOutput(c, report.Formats(&report.Check{}), path, c.String("data"), c.String("labels"), c.String("preprocess"))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := withTimeout(c)
-	defer cancel()
-	bar := newProgress(c)
-	defer bar.finish()
-
-	model, network, err := openNetwork(c, path)
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	layers, err := graph.SelectLayers(network.Layers(opt.granularity), c.StringSlice("layers"))
-	if err != nil {
-		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
-	}
-	if err := network.CheckFinite(); err != nil {
-		return err
-	}
-	data, err := openValidation(c, path, network)
-	if err != nil {
-		return err
-	}
-	runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-	if err := data.choosePreprocess(ctx, c, path, network, runner, bar.update); err != nil {
-		return err
-	}
-	bar.finish()
-	opt.diag.Coverage = network.Coverage()
-	opt.diag.PreprocessDetected = data.detected
-	opt.diag.Progress = bar.update
-	validation := newExamples(data.validation, data.preprocess, network)
-	diagnosis, stopped := diag.Diagnose(ctx, runner, validation, diagLayers(layers), opt.diag)
-	bar.finish()
-	if diagnosis == nil {
-		return stopped
-	}
-	result := report.NewCheck(diagnosis)
-	result.Model, result.Data, result.Provenance = describeModel(model, network), data.describe(), provenance(c, runner, start)
-	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(network.Skipped), opt.failOn
-	if diagnosis.Complete {
-		if result.Data.SHA256, err = validation.SHA256(); err != nil {
-			return err
-		}
-	}
-	for _, l := range layers {
-		result.Model.Analysed += l.Parameters
-	}
-	if result.Model.SHA256, err = model.SHA256(); err != nil {
-		return err
-	}
-	err = out.write(result)
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(stopped, context.DeadlineExceeded):
-		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
-	case len(result.Failed()) > 0:
-		return errReported
-	}
-	return stopped
-}
-
-// checkOptions are the flags of check that can be wrong by themselves; they are
-// read before any file is opened.
+// checkOptions are the flags of check.
 type checkOptions struct {
+	path        string
+	model       graph.Options
+	data        dataOptions
+	layers      []string // patterns; none: all layers
 	granularity graph.Granularity
 	failOn      diag.Level // "": never
 	diag        diag.Options
+	seed        uint64
+	run         runOptions
+	out         *output
 }
 
 func readCheckOptions(c *cli.Context) (checkOptions, error) {
+	path, err := oneArgument(c, "MODEL")
+	if err != nil {
+		return checkOptions{}, err
+	}
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
 	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
 	memory, err4 := parseBytes(c.String("memory"))
-	if err := cmp.Or(err1, err2, err3, err4, checkRunFlags(c)); err != nil {
+	run, err5 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
 		return checkOptions{}, err
 	}
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
@@ -146,7 +82,11 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if failOn == "never" {
 		failOn = ""
 	}
+	data, err1 := readDiagnosisData(c)
+	out, err2 := readOutput(c, report.Formats(&report.Check{}), append(dataFiles(c), path)...)
+	model, err3 := readModelOptions(c)
 	return checkOptions{
+		path: path, model: model, data: data, layers: c.StringSlice("layers"),
 		granularity: graph.Granularity(granularity),
 		failOn:      diag.Level(failOn),
 		diag: diag.Options{
@@ -155,7 +95,73 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Threshold:  c.Float64("threshold"),
 			Memory:     memory,
 		},
-	}, nil
+		seed: c.Uint64("seed"), run: run, out: out,
+	}, cmp.Or(err1, err2, err3)
+}
+
+// check diagnoses one model.
+func check(ctx context.Context, opt checkOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
+	defer cancel()
+	con := opt.run.console
+	defer con.finish()
+
+	m, err := load(opt.path, opt.model, opt.run.threads)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	layers, err := graph.SelectLayers(m.network.Layers(opt.granularity), opt.layers)
+	if err != nil {
+		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
+	}
+	if err := m.network.CheckFinite(); err != nil {
+		return err
+	}
+	data, err := drawValidation(opt.data, m, con)
+	if err != nil {
+		return err
+	}
+	preprocess, detected, err := choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+	if err != nil {
+		return err
+	}
+	con.finish()
+	options := opt.diag
+	options.Coverage = m.network.Coverage()
+	options.PreprocessDetected = detected
+	options.Progress = con.progress
+	validation := examples.New(data.validation, preprocess, m.network.Input)
+	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
+	con.finish()
+	if diagnosis == nil {
+		return stopped
+	}
+	result := report.NewCheck(diagnosis)
+	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m.runner, opt.seed, start)
+	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(m.network.Skipped), opt.failOn
+	if diagnosis.Complete {
+		if result.Data.SHA256, err = validation.SHA256(); err != nil {
+			return err
+		}
+	}
+	for _, l := range layers {
+		result.Model.Analysed += l.Parameters
+	}
+	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
+		return err
+	}
+	err = opt.out.write(result)
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(stopped, context.DeadlineExceeded):
+		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
+	case len(result.Failed()) > 0:
+		return errReported
+	}
+	return stopped
 }
 
 // diagLayers hands the network's layers to the diagnosis.

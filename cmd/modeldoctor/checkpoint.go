@@ -4,49 +4,71 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/pol"
-
-	"github.com/urfave/cli/v2"
 )
 
-// prepareCheckpoint makes the training save itself, and go on from what it has
-// saved, as the flags say.
-func (t *treatment) prepareCheckpoint(c *cli.Context, to target) error {
-	save, resume := c.String("checkpoint"), c.String("resume")
+// checkpoints say where a training saves itself, and what it goes on from.
+type checkpoints struct {
+	save   string // empty: nowhere
+	resume string // empty: from the beginning
+}
+
+// withCheckpoints returns the treatment's options so completed that the training
+// saves itself, and goes on from what it has saved.
+func (t *treatment) withCheckpoints(opt fixOptions) (pol.Options, error) {
+	options, save, resume := t.options, opt.checkpoints.save, opt.checkpoints.resume
 	if save == "" && resume == "" {
-		return nil
+		return options, nil
 	}
-	if len(t.plan.Update) == 0 {
-		return usage("recipe %s trains nothing: there is nothing to save", t.recipe.Name).withHint("leave --checkpoint and --resume out")
+	if !opt.trains() {
+		return options, usage("recipe %s trains nothing: there is nothing to save", opt.recipe.Name).withHint("leave --checkpoint and --resume out")
 	}
-	model, err := t.model.SHA256()
-	if err != nil {
-		return err
-	}
-	t.options.Identity = map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(c.Bool("no-fuse")), "dequantize": fmt.Sprint(t.dequantize)}
-	for name, set := range map[string]*examples{"train": t.train, "val": t.validation} {
-		if t.options.Identity[name], err = set.SHA256(); err != nil {
-			return err
-		}
+	var err error
+	if options.Identity, err = t.identity(opt.model.NoFuse); err != nil {
+		return options, err
 	}
 	if save != "" {
-		if sameFile(save, t.path) || sameFile(save, to.path) || sameFile(save, to.backup) {
-			return usage("--checkpoint: %s is the model, its backup or the file to write", save)
+		if err := checkCheckpoint(save, opt); err != nil {
+			return options, err
 		}
-		if err := checkPlace("--checkpoint", save); err != nil {
-			return err
-		}
-		if _, err := os.Stat(save); err == nil {
-			if _, err := readState(save); err != nil {
-				return usage("--checkpoint: %s is there and holds something else than a saved training", save).withHint("choose another file")
-			}
-		}
-		t.options.Save = func(s *pol.State) error { return saveState(save, s) }
+		options.Save = func(s *pol.State) error { return saveState(save, s) }
 	}
 	if resume != "" {
-		t.options.Resume, err = readState(resume)
+		options.Resume, err = readState(resume)
 	}
-	return err
+	return options, err
+}
+
+// identity names what a training depends on besides its options.
+func (t *treatment) identity(noFuse bool) (map[string]string, error) {
+	model, err := t.network.Model.SHA256()
+	if err != nil {
+		return nil, err
+	}
+	id := map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(noFuse), "dequantize": fmt.Sprint(t.dequantize)}
+	for name, set := range map[string]*examples.Set{"train": t.subject.train, "val": t.subject.validation} {
+		if id[name], err = set.SHA256(); err != nil {
+			return nil, err
+		}
+	}
+	return id, nil
+}
+
+// checkCheckpoint returns why a training must not be saved to path.
+func checkCheckpoint(path string, opt fixOptions) error {
+	if sameFile(path, opt.path) || sameFile(path, opt.target.path) || sameFile(path, opt.target.backup) {
+		return usage("--checkpoint: %s is the model, its backup or the file to write", path)
+	}
+	if err := checkWritable("--checkpoint", path); err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err == nil {
+		if _, err := readState(path); err != nil {
+			return usage("--checkpoint: %s is there and holds something else than a saved training", path).withHint("choose another file")
+		}
+	}
+	return nil
 }
 
 func saveState(path string, s *pol.State) error {
@@ -57,19 +79,21 @@ func saveState(path string, s *pol.State) error {
 }
 
 func readState(path string) (*pol.State, error) {
-	const hint = "give a file that --checkpoint has written"
+	wrong := func(err error) error {
+		return unreadable(fmt.Errorf("--resume: %w", err), "give a file that --checkpoint has written")
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, unreadable(fmt.Errorf("--resume: %w", err), hint)
+		return nil, wrong(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, unreadable(fmt.Errorf("--resume: %w", err), hint)
+		return nil, wrong(err)
 	}
 	s, err := pol.ReadState(f, info.Size())
 	if err != nil {
-		return nil, unreadable(fmt.Errorf("--resume: %s: %w", path, err), hint)
+		return nil, wrong(fmt.Errorf("%s: %w", path, err))
 	}
 	return s, nil
 }

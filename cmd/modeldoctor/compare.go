@@ -30,7 +30,7 @@ func compareCommand() *cli.Command {
 		Flags: slices.Concat([]cli.Flag{recipes, repeat}, treatmentFlags(), dataFlags(), modelFlags(),
 			outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
-		Action:       func(c *cli.Context) error { return untreated(compare(c)) },
+		Action:       action(readCompareOptions, explainingTimeout(compare)),
 		OnUsageError: usageError,
 	},
 		"modeldoctor compare model.onnx",
@@ -38,69 +38,39 @@ func compareCommand() *cli.Command {
 	)
 }
 
-// comparison is a run of compare.
-type comparison struct {
-	*treatment
-	c      *cli.Context
-	result report.Compare
-	bar    *progress
+// compareOptions are the flags of compare.
+type compareOptions struct {
+	treatmentOptions // for pol, whose layers are chosen here
+	recipes          []pol.Recipe
+	repeat           int
+	passOn           []string // flags for fix, as they stand on a command line
+	out              *output
 }
 
-// compare runs the recipes one after the other.
-func compare(c *cli.Context) error {
-	start := time.Now()
+func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return compareOptions{}, err
 	}
-	recipes, err := readRecipes(c)
-	if err != nil {
-		return err
+	opt := compareOptions{repeat: c.Int("repeat"), passOn: setFlags(c)}
+	if opt.recipes, err = readRecipes(c); err != nil {
+		return opt, err
 	}
-	if !slices.ContainsFunc(recipes, isPoL) && (c.IsSet("perturb") || c.IsSet("update") || c.IsSet("from")) {
-		return usage("--perturb, --update and --from concern pol only, which is not among --recipes")
+	if !slices.ContainsFunc(opt.recipes, isPoL) && (c.IsSet("perturb") || c.IsSet("update") || c.IsSet("from")) {
+		return opt, usage("--perturb, --update and --from concern pol only, which is not among --recipes")
 	}
 	polRecipe, err := pol.FindRecipe("pol")
 	if err != nil {
 		panic(err)
 	}
-	s, err := readSettings(c, polRecipe)
-	if err != nil {
-		return err
+	if opt.treatmentOptions, err = readTreatmentOptions(c, path, polRecipe); err != nil {
+		return opt, err
 	}
-	repeat := c.Int("repeat")
-	if repeat < 1 {
-		return usage("--repeat: %d is less than 1", repeat)
+	if opt.repeat < 1 {
+		return opt, usage("--repeat: %d is less than 1", opt.repeat)
 	}
-	out, err := readOutput(c, report.Formats(&report.Compare{}), path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := withTimeout(c)
-	defer cancel()
-	bar := newProgress(c)
-	defer bar.finish()
-	t, err := openTreatment(ctx, c, path, s, bar)
-	if err != nil {
-		return err
-	}
-	defer t.close()
-	table := &comparison{treatment: t, c: c, bar: bar, result: report.Compare{Model: describeModel(t.original, t.network), Data: t.describeData()}}
-	if table.result.Model.SHA256, err = t.original.SHA256(); err != nil {
-		return err
-	}
-	for i := range repeat {
-		table.result.Seeds = append(table.result.Seeds, s.options.Seed+uint64(i))
-	}
-	if err := table.fill(ctx, recipes); err != nil {
-		return err
-	}
-	table.result.Provenance = provenance(c, t.runner, start)
-	err = out.write(&table.result)
-	if err == nil && !slices.ContainsFunc(table.result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
-		return errReported // no recipe could be run
-	}
-	return err
+	opt.out, err = readOutput(c, report.Formats(&report.Compare{}), append(dataFiles(c), path, opt.from)...)
+	return opt, err
 }
 
 // isPoL tells the recipe whose layers are chosen here, once for all its runs.
@@ -125,35 +95,103 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 	return recipes, nil
 }
 
-// fill runs the recipes, one row each.
-func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
-	layers := map[string][]string{}
-	if slices.ContainsFunc(recipes, isPoL) {
-		switch err := table.choose(ctx, table.bar); {
-		case errors.Is(err, pol.ErrNothingToTreat):
-			layers["pol"] = nil
-		case err != nil:
-			return err
-		default:
-			layers["pol"] = []string{"--perturb", strings.Join(pol.Names(table.plan.Perturb), ","), "--update", strings.Join(pol.Names(table.plan.Update), ",")}
-		}
-	}
-	done, total := 0, len(recipes)*len(table.result.Seeds)
-	for _, r := range recipes {
-		chosen, chooses := layers[r.Name]
-		if chooses && chosen == nil {
-			table.result.Rows = append(table.result.Rows, report.NewCompareRow(r.Name, nil, pol.ErrNothingToTreat.Error()))
-			done += len(table.result.Seeds)
+// setFlags spells the flags that fix has, too, and that were set anywhere: on the
+// command line, in the environment or in the configuration file.
+func setFlags(c *cli.Context) []string {
+	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
+	var args []string
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if slices.Contains(own, name) || !c.IsSet(name) {
 			continue
 		}
+		args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
+	}
+	return args
+}
+
+// compare runs the recipes one after the other.
+func compare(ctx context.Context, opt compareOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
+	defer cancel()
+	defer opt.run.console.finish()
+	s, err := openSubject(ctx, opt.treatmentOptions)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	result := report.Compare{Model: describeModel(s.network.Model, s.network), Data: describeSets(s, opt.treatmentOptions)}
+	if result.Model.SHA256, err = s.network.Model.SHA256(); err != nil {
+		return err
+	}
+	for i := range opt.repeat {
+		result.Seeds = append(result.Seeds, opt.training.Seed+uint64(i))
+	}
+	contestants, err := findContestants(ctx, s, opt)
+	if err != nil {
+		return err
+	}
+	if err := runContestants(ctx, contestants, &result, opt); err != nil {
+		return err
+	}
+	result.Provenance = provenance(s.runner, opt.training.Seed, start)
+	err = opt.out.write(&result)
+	if err == nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
+		return errReported // no recipe could be run
+	}
+	return err
+}
+
+// contestant is a recipe to be run.
+type contestant struct {
+	recipe     string
+	layers     []string // flags that name them, the same ones for all its runs
+	impossible error    // why it cannot be run; nil if it can
+}
+
+// findContestants chooses the layers of pol; those of the other recipes need no
+// diagnosis.
+func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]contestant, error) {
+	var contestants []contestant
+	for _, r := range opt.recipes {
+		next := contestant{recipe: r.Name}
+		if isPoL(r) {
+			chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
+			switch {
+			case errors.Is(err, pol.ErrNothingToTreat):
+				next.impossible = pol.ErrNothingToTreat
+			case err != nil:
+				return nil, err
+			default:
+				next.layers = []string{"--perturb", strings.Join(pol.Names(chosen.plan.Perturb), ","), "--update", strings.Join(pol.Names(chosen.plan.Update), ",")}
+			}
+		}
+		contestants = append(contestants, next)
+	}
+	return contestants, nil
+}
+
+// runContestants runs the recipes with every seed and adds a row for each.
+func runContestants(ctx context.Context, contestants []contestant, result *report.Compare, opt compareOptions) error {
+	con := opt.run.console
+	defer con.finish()
+	done, total := 0, len(contestants)*len(result.Seeds)
+	for _, r := range contestants {
 		var runs []*report.Fix
 		failed := ""
-		for i, seed := range table.result.Seeds {
-			if i > 0 && r.Name == pol.RecipeTemperature {
-				break // nothing in it is random
-			}
-			table.bar.update(fmt.Sprintf("%s, seed %d", r.Name, seed), done, total)
-			read, err := table.treatOnce(ctx, r, seed, chosen)
+		seeds := result.Seeds
+		switch {
+		case r.impossible != nil:
+			failed = r.impossible.Error()
+			done += len(seeds)
+			seeds = nil
+		case r.recipe == pol.RecipeTemperature:
+			seeds = seeds[:1] // nothing in it is random
+		}
+		for _, seed := range seeds {
+			con.progress(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
+			read, err := treatInProcess(ctx, r, seed, opt)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -161,29 +199,27 @@ func (table *comparison) fill(ctx context.Context, recipes []pol.Recipe) error {
 				failed = err.Error()
 				break
 			}
-			table.result.Before = read.Before
+			result.Before = read.Before
 			runs = append(runs, read)
 			done++
 		}
-		table.result.Rows = append(table.result.Rows, report.NewCompareRow(r.Name, runs, failed))
+		result.Rows = append(result.Rows, report.NewCompareRow(r.recipe, runs, failed))
 	}
-	table.bar.finish()
 	return nil
 }
 
 // stopDelay is how long a process that was interrupted may take to clean up.
 const stopDelay = 10 * time.Second
 
-// treatOnce runs one treatment in a process of its own and reads its report.
-func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint64, layers []string) (*report.Fix, error) {
+// treatInProcess runs one treatment in a process of its own and reads its report.
+func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareOptions) (*report.Fix, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.Name, "--seed", fmt.Sprint(seed)}
-	args = append(args, layers...)
-	args = append(args, table.passOn()...)
-	process := exec.CommandContext(ctx, program, append(args, "--", table.path)...)
+	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.recipe, "--seed", fmt.Sprint(seed)}
+	args = slices.Concat(args, r.layers, opt.passOn, []string{"--", opt.path})
+	process := exec.CommandContext(ctx, program, args...)
 	process.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "MODELDOCTOR_") })
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
 	process.WaitDelay = stopDelay
@@ -205,20 +241,4 @@ func (table *comparison) treatOnce(ctx context.Context, r pol.Recipe, seed uint6
 func firstLine(stderr string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
 	return strings.TrimPrefix(strings.TrimPrefix(line, "modeldoctor: "), "error: ")
-}
-
-// passOn spells the flags that fix has, too, and that were set anywhere: on the
-// command line, in the environment or in the configuration file.
-func (table *comparison) passOn() []string {
-	c := table.c
-	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
-	var args []string
-	for _, f := range c.Command.Flags {
-		name := f.Names()[0]
-		if slices.Contains(own, name) || !c.IsSet(name) {
-			continue
-		}
-		args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
-	}
-	return args
 }

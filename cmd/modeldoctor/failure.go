@@ -19,7 +19,7 @@ import (
 // The exit codes of every command.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // a rule was breached, no sure gain, or a difference
+	exitFailed      = 1   // a rule was breached, no significant gain, or a difference
 	exitUsage       = 2   // wrong flags, arguments or configuration
 	exitUnreadable  = 3   // model or data unreadable or unsupported
 	exitTimeout     = 4   // the time limit came first; the report is partial

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/internal/peak"
 	"github.com/modeldoctor/modeldoctor/pol"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -29,7 +27,7 @@ func fixCommand() *cli.Command {
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
 			append([]cli.Flag{recipe}, treatmentFlags()...), outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
-		Action:       func(c *cli.Context) error { return untreated(fix(c)) },
+		Action:       action(readFixOptions, explainingTimeout(fix)),
 		OnUsageError: usageError,
 	},
 		"modeldoctor fix model.onnx -o fixed.onnx",
@@ -43,100 +41,118 @@ func fixCommand() *cli.Command {
 // memoryInterval is the time between two looks at the memory in use.
 const memoryInterval = 20 * time.Millisecond
 
-// fix treats one model.
-func fix(c *cli.Context) error {
-	start := time.Now()
+// fixOptions are the flags of fix.
+type fixOptions struct {
+	treatmentOptions
+	target      target
+	checkpoints checkpoints
+	out         *output
+}
+
+func readFixOptions(c *cli.Context) (fixOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return fixOptions{}, err
 	}
 	name, err := oneOf(c, "recipe", recipeNames()...)
 	if err != nil {
-		return err
+		return fixOptions{}, err
 	}
 	recipe, err := pol.FindRecipe(name)
 	if err != nil {
-		return usage("--recipe: %v", err)
+		return fixOptions{}, usage("--recipe: %v", err)
 	}
-	s, err := readSettings(c, recipe)
-	if err != nil {
-		return err
+	opt := fixOptions{checkpoints: checkpoints{c.String("checkpoint"), c.String("resume")}}
+	if opt.treatmentOptions, err = readTreatmentOptions(c, path, recipe); err != nil {
+		return opt, err
 	}
-	to, err := readTarget(c, path)
-	if err != nil {
-		return err
+	if opt.target, err = readTarget(c, path); err != nil {
+		return opt, err
 	}
-	out, err := readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), path, c.String("data"), c.String("labels"), c.String("preprocess"), c.String("from"), to.path, to.backup, c.String("checkpoint"), c.String("resume"))
-	if err != nil {
-		return err
+	if opt.target.force {
+		opt.minHoldout = 0
 	}
-	ctx, cancel := withTimeout(c)
+	opt.out, err = readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
+	return opt, err
+}
+
+// fix treats one model.
+func fix(ctx context.Context, opt fixOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	memory := peak.Start(memoryInterval)
 	defer memory.Stop()
-	bar := newProgress(c)
-	defer bar.finish()
+	con := opt.run.console
+	defer con.finish()
 
-	t, err := openTreatment(ctx, c, path, s, bar)
+	s, err := openSubject(ctx, opt.treatmentOptions)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
+	if err != nil {
+		return err
+	}
+	t, err := prepare(s, chosen, opt.treatmentOptions)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	if err := t.choose(ctx, bar); err != nil {
-		return err
-	}
-	if err := t.separateShared(c); err != nil {
-		return err
-	}
-	if err := t.prepareOptions(bar); err != nil {
-		return err
-	}
-	if err := t.rehearse(c, to, out); err != nil {
-		return err
-	}
-	if to.dryRun {
-		return t.printPlan(ctx, c, out, start)
-	}
-	if err := t.prepareCheckpoint(c, to); err != nil {
-		return err
-	}
-	result, err := pol.Treat(ctx, t.runner, t.data(), t.plan, t.options)
-	bar.finish()
+	written, err := t.tryTarget(opt.target)
 	if err != nil {
 		return err
 	}
-	t.warnOfSharedImages(c)
-	t.warnOfGrid(c, result)
-	done := report.NewFix(result)
-	done.Model, done.Data = describeModel(t.original, t.network), t.describeData()
-	done.Recipe = t.describe(done.Data)
-	done.Trial, done.Forced = to.trial, to.force && !result.Accepted() && !to.trial && result.Weights != nil
-	if done.Model.SHA256, err = t.original.SHA256(); err != nil {
+	if err := protectDataFiles(append(t.network.Model.DataFiles(), written...), opt); err != nil {
 		return err
 	}
-	for _, part := range []struct {
-		set    *examples
-		digest *string
-	}{{t.train, &done.Data.Train.SHA256}, {t.validation, &done.Data.Validation.SHA256}, {t.holdout, &done.Data.Holdout.SHA256}} {
-		if part.set == nil {
-			continue
-		}
-		if *part.digest, err = part.set.SHA256(); err != nil {
-			return err
-		}
+	if opt.target.dryRun {
+		return printPlan(ctx, t, opt, start)
 	}
-	if (result.Accepted() || done.Forced) && !to.trial {
-		if done.Output, err = t.write(to, done, result.Weights); err != nil {
+	options, err := t.withCheckpoints(opt)
+	if err != nil {
+		return err
+	}
+	result, err := pol.Treat(ctx, t.runner, s.data(), t.plan, options)
+	con.finish()
+	if err != nil {
+		return err
+	}
+	s.warnOfSharedImages(con)
+	t.warnOfGrid(result, con)
+	done, err := describeFix(t, result, opt)
+	if err != nil {
+		return err
+	}
+	if (result.Accepted() || done.Forced) && !opt.target.trial {
+		if done.Output, err = t.write(opt.target, done, result.Weights); err != nil {
 			return err
 		}
 	}
 	done.PeakBytes = memory.Stop()
-	done.Provenance = provenance(c, t.runner, start)
-	err = out.write(done)
+	done.Provenance = provenance(t.runner, options.Seed, start)
+	err = opt.out.write(done)
 	if err == nil && !result.Accepted() && !done.Forced {
 		return errReported
 	}
 	return err
+}
+
+// protectDataFiles returns an error where a report or a saved training would take
+// the place of one of the model's data files, as it is or as it will be.
+func protectDataFiles(files []string, opt fixOptions) error {
+	for _, file := range files {
+		for _, f := range opt.out.files {
+			if sameFile(f.path, file) {
+				return usage("--format: %s is a data file of the model", f.path)
+			}
+		}
+		if sameFile(opt.checkpoints.save, file) {
+			return usage("--checkpoint: %s is a data file of the model", file)
+		}
+	}
+	return nil
 }
 
 func recipeNames() []string {
@@ -147,87 +163,43 @@ func recipeNames() []string {
 	return names
 }
 
-// untreated explains an error of a treatment.
-func untreated(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &failure{code: exitTimeout, msg: "the time limit came first; nothing was written", hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
-	}
-	return err
-}
-
-// warnOfSharedImages says how many images two of the sets have in common: a
-// hold-out image that was trained on is no judge.
-func (t *treatment) warnOfSharedImages(c *cli.Context) {
-	for _, pair := range []struct {
-		a, b *examples
-		what string
-	}{
-		{t.train, t.holdout, "training images are also among the hold-out images"},
-		{t.train, t.validation, "training images are also among the validation images"},
-		{t.validation, t.holdout, "validation images are also among the hold-out images"},
-	} {
-		if pair.a == nil {
-			continue
+// explainingTimeout says what the time limit means for a command that treats.
+func explainingTimeout[T any](do func(context.Context, T) error) func(context.Context, T) error {
+	return func(ctx context.Context, opt T) error {
+		err := do(ctx, opt)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return &failure{code: exitTimeout, msg: "the time limit came first; nothing was written", hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
 		}
-		if n := pair.a.inCommon(pair.b); n > 0 {
-			fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: %d %s, pixel by pixel\n", n, pair.what)
-		}
-	}
-}
-
-// warnOfGrid says where nothing has changed because no weight has moved by half
-// a step of the grid that it is stored on.
-func (t *treatment) warnOfGrid(c *cli.Context, result *pol.Result) {
-	quantised := false
-	for w, values := range result.Weights {
-		quantised = quantised || t.network.Weights[w].Tensor.Quantization() != nil && !t.dequantize
-		if !slices.Equal(values, t.runner.Weight(w)) {
-			return
-		}
-	}
-	if quantised {
-		fmt.Fprintln(c.App.ErrWriter, "modeldoctor: warning: the treatment changes nothing: on the grids that the weights are quantised to, every one is rounded to its old value; --dequantize stores them as floating-point numbers")
+		return err
 	}
 }
 
 // printPlan says what a treatment would do and cost.
-func (t *treatment) printPlan(ctx context.Context, c *cli.Context, out *output, start time.Time) error {
-	cost, err := pol.Estimate(ctx, t.runner, t.data(), t.plan, t.options)
+func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Time) error {
+	estimate := func(plan pol.Plan) (pol.Cost, error) {
+		return pol.Estimate(ctx, t.runner, t.subject.data(), plan, t.options)
+	}
+	cost, err := estimate(t.plan)
 	if err != nil {
 		return err
 	}
-	plan := &report.FixPlan{Model: describeModel(t.original, t.network), Data: t.describeData(), Cost: report.NewCost(&cost, t.options.Epochs)}
-	plan.Recipe = t.describe(plan.Data)
-	if cheaper, ok := t.cheapest(); ok {
-		less, err := pol.Estimate(ctx, t.runner, t.data(), cheaper, t.options)
+	plan := &report.FixPlan{
+		Model: describeModel(t.subject.network.Model, t.network), Data: describeSets(t.subject, opt.treatmentOptions),
+		Cost: report.NewCost(&cost, t.options.Epochs),
+	}
+	plan.Recipe = describeTreatment(t, opt.treatmentOptions, plan.Data)
+	if cheaper, ok := headPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
+		less, err := estimate(cheaper)
 		if err != nil {
 			return err
 		}
 		if less.Total(t.options.Epochs) < cost.Total(t.options.Epochs) {
-			plan.Cheapest = &report.CheaperPlan{
-				Perturb: pol.Names(cheaper.Perturb), Update: pol.Names(cheaper.Update), Cost: report.NewCost(&less, t.options.Epochs),
-			}
+			plan.Cheapest = &report.CheaperPlan{Perturb: pol.Names(cheaper.Perturb), Update: pol.Names(cheaper.Update), Cost: report.NewCost(&less, t.options.Epochs)}
 		}
 	}
-	if plan.Model.SHA256, err = t.original.SHA256(); err != nil {
+	if plan.Model.SHA256, err = t.subject.network.Model.SHA256(); err != nil {
 		return err
 	}
-	plan.Provenance = provenance(c, t.runner, start)
-	return out.write(plan)
-}
-
-// cheapest is the same treatment with the perturbation moved to the head, above
-// which nothing is left to compute: a scan of it costs next to nothing. It
-// reports false where that is no change, or the user's own choice.
-func (t *treatment) cheapest() (pol.Plan, bool) {
-	plan := t.plan
-	if t.recipe.Rule != pol.Search || len(t.perturb) > 0 {
-		return plan, false
-	}
-	head, err := pol.HeadLayer.Choose(diagLayers(t.network.Layers("block")), nil)
-	if err != nil || slices.EqualFunc(head, plan.Perturb, func(a, b diag.Layer) bool { return a.Name == b.Name }) {
-		return plan, false
-	}
-	plan.Perturb = head
-	return plan, true
+	plan.Provenance = provenance(t.runner, t.options.Seed, start)
+	return opt.out.write(plan)
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/modeldoctor/modeldoctor/graph"
 
 	"github.com/urfave/cli/v2"
 )
@@ -89,25 +92,59 @@ func configFlag() cli.Flag {
 	return stringFlag(categoryRun, "config", "FILE", "", "configuration, by default .modeldoctor.yaml here or in a folder above; none: read no file")
 }
 
-// checkRunFlags returns what is wrong with the numbers of runFlags.
-func checkRunFlags(c *cli.Context) error {
+// action is what a command does: read makes plain values of the flags and
+// arguments and finds whatever is wrong with them by themselves; do works with
+// these. No flag is read anywhere else.
+func action[T any](read func(*cli.Context) (T, error), do func(context.Context, T) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		opt, err := read(c)
+		if err != nil {
+			return err
+		}
+		return do(c.Context, opt)
+	}
+}
+
+// readModelOptions reads the flags of modelFlags, and --run-batch.
+func readModelOptions(c *cli.Context) (graph.Options, error) {
+	height, width, err := parseSize(c.String("image-size"))
+	return graph.Options{
+		Batch:  c.Int("run-batch"),
+		NoFuse: c.Bool("no-fuse"),
+		Height: height,
+		Width:  width,
+		Output: c.String("output"),
+	}, err
+}
+
+// runOptions are what a command that runs the model may use, and where it tells
+// how far it is.
+type runOptions struct {
+	threads int           // 0: one per processor
+	timeout time.Duration // 0: none
+	console *console
+}
+
+// readRunOptions reads the flags of runFlags and --quiet.
+func readRunOptions(c *cli.Context) (runOptions, error) {
 	for _, name := range []string{"threads", "run-batch"} {
 		if n := c.Int(name); n < 0 {
-			return usage("--%s: %d is negative", name, n)
+			return runOptions{}, usage("--%s: %d is negative", name, n)
 		}
 	}
-	if d := c.Duration("timeout"); d < 0 {
-		return usage("--timeout: %v is negative", d)
+	opt := runOptions{threads: c.Int("threads"), timeout: c.Duration("timeout"), console: newConsole(c.App.ErrWriter, c.Bool("quiet"))}
+	if opt.timeout < 0 {
+		return runOptions{}, usage("--timeout: %v is negative", opt.timeout)
 	}
-	return nil
+	return opt, nil
 }
 
 // withTimeout bounds a context by --timeout.
-func withTimeout(c *cli.Context) (context.Context, context.CancelFunc) {
-	if d := c.Duration("timeout"); d > 0 {
-		return context.WithTimeout(c.Context, d)
+func (o *runOptions) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.timeout > 0 {
+		return context.WithTimeout(ctx, o.timeout)
 	}
-	return context.WithCancel(c.Context)
+	return context.WithCancel(ctx)
 }
 
 // oneArgument returns the only argument.

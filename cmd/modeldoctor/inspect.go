@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -22,7 +24,7 @@ func inspectCommand() *cli.Command {
 			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
 		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
-		Action:       inspect,
+		Action:       action(readInspectOptions, inspect),
 		OnUsageError: usageError,
 	},
 		"modeldoctor inspect model.onnx",
@@ -30,25 +32,32 @@ func inspectCommand() *cli.Command {
 	)
 }
 
-func inspect(c *cli.Context) error {
+// inspectOptions are the flags of inspect.
+type inspectOptions struct {
+	path   string
+	model  graph.Options
+	layers []string // patterns
+	out    *output
+}
+
+func readInspectOptions(c *cli.Context) (inspectOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return inspectOptions{}, err
 	}
-	out, err := readOutput(c, report.Formats(&report.Inspect{}), path)
-	if err != nil {
-		return err
-	}
-	opt, err := graphOptions(c)
-	if err != nil {
-		return err
-	}
-	model, err := onnx.Open(path)
+	out, err1 := readOutput(c, report.Formats(&report.Inspect{}), path)
+	model, err2 := readModelOptions(c)
+	return inspectOptions{path: path, model: model, layers: c.StringSlice("layers"), out: out}, cmp.Or(err1, err2)
+}
+
+// inspect describes one model.
+func inspect(_ context.Context, opt inspectOptions) error {
+	model, err := onnx.Open(opt.path)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
-	inspection, err := graph.Inspect(model, opt)
+	inspection, err := graph.Inspect(model, opt.model)
 	if err != nil {
 		return err
 	}
@@ -57,13 +66,13 @@ func inspect(c *cli.Context) error {
 	if n := inspection.Network; n != nil {
 		described = describeModel(model, n)
 		input = fmt.Sprintf("%s %v %s of %d×%d", n.Input.Name, n.Input.DType, n.Input.Layout, n.Input.Height, n.Input.Width)
-		if chosen, err = chooseLayers(n, c.StringSlice("layers")); err != nil {
+		if chosen, err = chooseLayers(n, opt.layers); err != nil {
 			return err
 		}
 	}
 	result := view.Inspect(inspection, chosen)
 	result.Model, result.Input = described, input
-	err = out.write(result)
+	err = opt.out.write(result)
 	if err == nil && inspection.Network == nil {
 		return inspection.Refusal(model)
 	}

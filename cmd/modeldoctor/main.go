@@ -1,7 +1,7 @@
 // Command modeldoctor diagnoses and treats image classifiers stored as ONNX files.
 //
 //	modeldoctor check model.onnx     which layers have over-fitted, and by how much
-//	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that surely helps
+//	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that helps significantly
 //	modeldoctor compare model.onnx   several treatments side by side
 //	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
@@ -15,6 +15,11 @@
 // A flag can stand before or behind the arguments. What is not on the command
 // line is taken from the environment (MODELDOCTOR_FAIL_ON), then from the
 // configuration file (see [withConfig]), then from the flag's default.
+//
+// A command reads and checks its flags once, into a struct of plain values (see
+// [action]). What follows are functions from values to values, each of which needs
+// what the one before it returns: fix opens a [subject], chooses a plan for it,
+// prepares a [treatment], tries the target, treats and writes.
 package main
 
 import (

@@ -10,40 +10,34 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
-
-	"github.com/urfave/cli/v2"
 )
 
-// openNetwork opens a model file and reads it as a network. The caller closes
-// the model.
-func openNetwork(c *cli.Context, path string) (*onnx.Model, *graph.Network, error) {
-	opt, err := graphOptions(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	model, err := onnx.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	network, err := graph.Build(model, opt)
-	if err != nil {
-		model.Close()
-		return nil, nil, err
-	}
-	return model, network, nil
+// loaded is a model that is ready to run.
+type loaded struct {
+	network *graph.Network
+	runner  *graph.Runner
 }
 
-// graphOptions reads the flags of modelFlags.
-func graphOptions(c *cli.Context) (graph.Options, error) {
-	height, width, err := parseSize(c.String("image-size"))
-	return graph.Options{
-		Batch:  c.Int("run-batch"),
-		NoFuse: c.Bool("no-fuse"),
-		Height: height,
-		Width:  width,
-		Output: c.String("output"),
-	}, err
+// load opens a model file and reads it as a network. The caller closes it.
+func load(path string, opt graph.Options, threads int) (*loaded, error) {
+	file, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	network, err := graph.Build(file, opt)
+	if err != nil {
+		_ = file.Close() // it was only read
+		return nil, err
+	}
+	return ready(network, threads), nil
 }
+
+// ready makes a network ready to run.
+func ready(n *graph.Network, threads int) *loaded {
+	return &loaded{n, graph.NewRunner(n, graph.RunnerOptions{Threads: threads})}
+}
+
+func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read
 
 // describeFile is what a file says of itself.
 func describeFile(m *onnx.Model) report.Model {
@@ -62,11 +56,11 @@ func describeModel(m *onnx.Model, n *graph.Network) report.Model {
 }
 
 // provenance says how this run came about. r is nil where no model was run.
-func provenance(c *cli.Context, r *graph.Runner, start time.Time) report.Provenance {
+func provenance(r *graph.Runner, seed uint64, start time.Time) report.Provenance {
 	p := report.Provenance{
 		Version:   version(),
-		Command:   append([]string{c.App.Name}, os.Args[1:]...),
-		Seed:      c.Uint64("seed"),
+		Command:   append([]string{"modeldoctor"}, os.Args[1:]...),
+		Seed:      seed,
 		Device:    "cpu " + runtime.GOARCH,
 		Seconds:   time.Since(start).Seconds(),
 		PeakBytes: peakBytes(),

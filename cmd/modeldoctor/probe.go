@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -31,7 +32,7 @@ func probeCommand() *cli.Command {
 			"which Python writes with array.astype(numpy.float32).tofile(FILE).",
 		Flags:        slices.Concat(input, modelFlags(), outputFlags(), runFlags(), []cli.Flag{configFlag()}),
 		Before:       withConfig,
-		Action:       probe,
+		Action:       action(readProbeOptions, probe),
 		OnUsageError: usageError,
 	},
 		"modeldoctor probe --input x.f32 model.onnx",
@@ -39,50 +40,65 @@ func probeCommand() *cli.Command {
 	)
 }
 
-func probe(c *cli.Context) error {
+// probeOptions are the flags of probe.
+type probeOptions struct {
+	path   string
+	model  graph.Options
+	input  string // file
+	labels string // as they stand on the command line
+	run    runOptions
+	out    *output
+}
+
+func readProbeOptions(c *cli.Context) (probeOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
-		return err
+		return probeOptions{}, err
 	}
-	if err := checkRunFlags(c); err != nil {
-		return err
+	opt := probeOptions{path: path, input: c.String("input"), labels: c.String("labels")}
+	if opt.run, err = readRunOptions(c); err != nil {
+		return opt, err
 	}
-	out, err := readOutput(c, report.Formats(&report.Probe{}), path, c.String("input"))
+	if opt.out, err = readOutput(c, report.Formats(&report.Probe{}), path, opt.input); err != nil {
+		return opt, err
+	}
+	if opt.input == "" {
+		return opt, usage("probe: --input is missing").withHint("modeldoctor probe %s; see `modeldoctor probe --help`", c.Command.ArgsUsage)
+	}
+	opt.model, err = readModelOptions(c)
+	return opt, err
+}
+
+// probe runs a model on raw values.
+func probe(ctx context.Context, opt probeOptions) error {
+	m, err := load(opt.path, opt.model, opt.run.threads)
 	if err != nil {
 		return err
 	}
-	if c.String("input") == "" {
-		return usage("probe: --input is missing").withHint("modeldoctor probe %s; see `modeldoctor probe --help`", c.Command.ArgsUsage)
-	}
-	model, network, err := openNetwork(c, path)
+	defer m.close()
+	input, err := readFloats(opt.input, m.network)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	input, err := readFloats(c.String("input"), network)
+	labels, err := parseLabels(opt.labels, len(input)/m.network.Input.Elements(), m.network.Classes)
 	if err != nil {
 		return err
 	}
-	labels, err := parseLabels(c.String("labels"), len(input)/network.Input.Elements(), network.Classes)
-	if err != nil {
+	if err := m.network.CheckFinite(); err != nil {
 		return err
 	}
-	if err := network.CheckFinite(); err != nil {
-		return err
-	}
-	runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-	ctx, cancel := withTimeout(c)
+	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
-	outcome, err := graph.Probe(ctx, runner, input, labels)
+	outcome, err := graph.Probe(ctx, m.runner, input, labels)
 	if err != nil {
 		return err
 	}
-	result := view.Probe(network, labels, outcome)
-	result.Model = describeModel(model, network)
-	if result.Model.SHA256, err = model.SHA256(); err != nil {
+	result := view.Probe(m.network, labels, outcome)
+	result.Model = describeModel(m.network.Model, m.network)
+	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
-	return out.write(result)
+	return opt.out.write(result)
 }
 
 // readFloats reads a whole number of inputs of the network.

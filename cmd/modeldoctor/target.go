@@ -5,11 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
-	"github.com/modeldoctor/modeldoctor/onnx"
-	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/urfave/cli/v2"
 )
@@ -64,11 +61,11 @@ func readTarget(c *cli.Context, model string) (target, error) {
 	case sameFile(to.path, model):
 		return to, usage("-o: %s is the model itself", to.path).withHint("write to another file, or use --in-place, which keeps a backup")
 	}
-	return to, checkPlace("-o", to.path)
+	return to, checkWritable("-o", to.path)
 }
 
-// checkPlace returns why a file cannot be made at path.
-func checkPlace(flag, path string) error {
+// checkWritable returns why a file cannot be made at path.
+func checkWritable(flag, path string) error {
 	if info, err := os.Stat(path); err == nil {
 		switch {
 		case !info.Mode().IsRegular():
@@ -103,12 +100,12 @@ func sameFile(a, b string) bool {
 	if err1 == nil && err2 == nil {
 		return os.SameFile(x, y)
 	}
-	return place(a) == place(b)
+	return canonical(a) == canonical(b)
 }
 
-// place is a path without links in its folder and without the working
+// canonical is a path without links in its folder and without the working
 // directory.
-func place(path string) string {
+func canonical(path string) string {
 	folder := filepath.Dir(path)
 	if real, err := filepath.EvalSymlinks(folder); err == nil {
 		folder = real
@@ -117,84 +114,4 @@ func place(path string) string {
 		folder = absolute
 	}
 	return filepath.Join(folder, filepath.Base(path))
-}
-
-// rehearse writes the weights to be treated, as they are, to the target and takes
-// the file back, so that what stands in the way is known before the training
-// rather than after it: a data file of another model, a disk that is full. No
-// report or saved training may take the place of a data file, here or there.
-func (t *treatment) rehearse(c *cli.Context, to target, out *output) error {
-	files := t.model.DataFiles()
-	if to.path != "" {
-		edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Dequantize: t.dequantize, InPlace: to.backup != ""}
-		for _, l := range append(t.plan.Update, t.options.Classifier) {
-			for _, w := range l.Weights {
-				edits.Weights[t.network.Weights[w].Tensor] = t.runner.Weight(w)
-			}
-		}
-		draft, err := t.model.Draft(to.path, edits)
-		if err != nil {
-			var target *onnx.WriteError
-			if errors.As(err, &target) && !full(err) {
-				return &failure{code: exitUsage, err: err, hint: hintOf(err)}
-			}
-			return err
-		}
-		for _, f := range draft.DataFiles() {
-			files = append(files, f.Path)
-		}
-		if err := draft.Discard(); err != nil {
-			return err
-		}
-	}
-	for _, file := range files {
-		for _, f := range out.files {
-			if sameFile(f.path, file) {
-				return usage("--format: %s is a data file of the model", f.path)
-			}
-		}
-		if sameFile(c.String("checkpoint"), file) {
-			return usage("--checkpoint: %s is a data file of the model", file)
-		}
-	}
-	return nil
-}
-
-// full reports whether an error is about room on a disk.
-func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
-}
-
-// metadataKey is the entry of a treated file's metadata that says what was done.
-const metadataKey = "modeldoctor.fix"
-
-// write writes the treated model: the file is complete, and has been compared
-// with the original, before it appears under its name.
-func (t *treatment) write(to target, done *report.Fix, weights map[int][]float32) (*report.Output, error) {
-	note, err := report.FixMetadata(done, version(), t.options.Seed)
-	if err != nil {
-		return nil, err
-	}
-	edits := onnx.Edits{Weights: map[*onnx.Tensor][]float32{}, Dequantize: t.dequantize, Metadata: map[string]string{metadataKey: note}, InPlace: to.backup != ""}
-	for w, values := range weights {
-		edits.Weights[t.network.Weights[w].Tensor] = values
-	}
-	draft, err := t.model.Draft(to.path, edits)
-	if err != nil {
-		return nil, err
-	}
-	defer draft.Discard() // nothing once it is committed
-	changed, err := draft.Verify(edits)
-	if err != nil {
-		return nil, err
-	}
-	if to.backup != "" {
-		err = draft.CommitWithBackup(to.backup)
-	} else {
-		err = draft.Commit()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return report.NewOutput(to.path, draft.SHA256(), changed, to.backup, draft.DataFiles()), nil
 }

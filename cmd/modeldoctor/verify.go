@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -25,7 +27,7 @@ func verifyCommand() *cli.Command {
 			"The exit status is 0 for equal files and 1 for different ones.",
 		Flags:        slices.Concat(dataFlags(), modelFlags(), outputFlags(), append(runFlags(), configFlag())),
 		Before:       withConfig,
-		Action:       verify,
+		Action:       action(readVerifyOptions, verify),
 		OnUsageError: usageError,
 	},
 		"modeldoctor verify model.onnx fixed.onnx",
@@ -33,30 +35,49 @@ func verifyCommand() *cli.Command {
 	)
 }
 
-// verify compares two models.
-func verify(c *cli.Context) error {
-	start := time.Now()
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	a, b     string // paths
+	model    graph.Options
+	measures bool // both are run on data
+	data     dataOptions
+	run      runOptions
+	out      *output
+}
+
+func readVerifyOptions(c *cli.Context) (verifyOptions, error) {
 	if c.NArg() != 2 {
-		return usage("verify: two models are compared, found %d", c.NArg()).withHint("modeldoctor verify A B; see `modeldoctor verify --help`")
+		return verifyOptions{}, usage("verify: two models are compared, found %d", c.NArg()).withHint("modeldoctor verify A B; see `modeldoctor verify --help`")
 	}
-	if err := checkRunFlags(c); err != nil {
-		return err
+	opt := verifyOptions{a: c.Args().Get(0), b: c.Args().Get(1), measures: c.String("data") != "" || c.String("val") != ""}
+	var err error
+	if opt.run, err = readRunOptions(c); err != nil {
+		return opt, err
 	}
-	pathA, pathB := c.Args().Get(0), c.Args().Get(1)
-	out, err := readOutput(c, report.Formats(&report.Verify{}), pathA, pathB, c.String("data"), c.String("labels"), c.String("preprocess"))
-	if err != nil {
-		return err
+	if opt.measures { // else parts may be named that nobody looks at
+		if opt.data, err = readDiagnosisData(c); err != nil {
+			return opt, err
+		}
 	}
-	ctx, cancel := withTimeout(c)
+	if opt.out, err = readOutput(c, report.Formats(&report.Verify{}), append(dataFiles(c), opt.a, opt.b)...); err != nil {
+		return opt, err
+	}
+	opt.model, err = readModelOptions(c)
+	return opt, err
+}
+
+// verify compares two models.
+func verify(ctx context.Context, opt verifyOptions) error {
+	start := time.Now()
+	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
-	bar := newProgress(c)
-	defer bar.finish()
-	a, err := onnx.Open(pathA)
+	defer opt.run.console.finish()
+	a, err := onnx.Open(opt.a)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	b, err := onnx.Open(pathB)
+	b, err := onnx.Open(opt.b)
 	if err != nil {
 		return err
 	}
@@ -65,24 +86,20 @@ func verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	opt, err := graphOptions(c)
-	if err != nil {
-		return err
-	}
 	var layers []report.LayerChange
-	if network, err := graph.Build(a, opt); err == nil { // else the tensors have to do
+	if network, err := graph.Build(a, opt.model); err == nil { // else the tensors have to do
 		if layers, err = changedLayers(network, comparison); err != nil {
 			return err
 		}
 	}
-	result := report.NewVerify(pathA, pathB, comparison, layers)
-	if c.String("data") != "" || c.String("val") != "" {
-		if result.Measured, err = measureBoth(ctx, c, a, b, opt, bar); err != nil {
+	result := report.NewVerify(opt.a, opt.b, comparison, layers)
+	if opt.measures {
+		if result.Measured, err = measureBoth(ctx, a, b, opt); err != nil {
 			return err
 		}
 	}
-	result.Provenance = provenance(c, nil, start)
-	err = out.write(result)
+	result.Provenance = provenance(nil, 0, start)
+	err = opt.out.write(result)
 	if err == nil && !comparison.Same {
 		return errReported
 	}
@@ -129,31 +146,35 @@ func changedLayers(n *graph.Network, comparison *onnx.Comparison) ([]report.Laye
 }
 
 // measureBoth runs both models on the validation images.
-func measureBoth(ctx context.Context, c *cli.Context, a, b *onnx.Model, opt graph.Options, bar *progress) (*report.Measured, error) {
+func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*report.Measured, error) {
+	con := opt.run.console
 	var seen [2]*pol.Evaluation
-	var data *images
-	for i, m := range []*onnx.Model{a, b} {
-		network, err := graph.Build(m, opt)
+	var data images
+	var preprocess dataset.Preprocess
+	for i, file := range []*onnx.Model{a, b} {
+		network, err := graph.Build(file, opt.model)
 		if err != nil {
 			return nil, err
 		}
-		if i > 0 && network.Classes != seen[0].Logits.Classes {
-			return nil, unreadable(fmt.Errorf("%s has %d classes, %s has %d", m.Path, network.Classes, a.Path, seen[0].Logits.Classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+		m := ready(network, opt.run.threads)
+		in := m.network.Input
+		if i == 0 {
+			if data, err = drawValidation(opt.data, m, con); err != nil {
+				return nil, err
+			}
+			preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+		} else { // B is given the very images of A
+			if classes := seen[0].Logits.Classes; m.network.Classes != classes {
+				return nil, unreadable(fmt.Errorf("%s has %d classes, %s has %d", b.Path, m.network.Classes, a.Path, classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+			}
+			preprocess, err = preprocess.ForInput(in.Height, in.Width)
 		}
-		runner := graph.NewRunner(network, graph.RunnerOptions{Threads: c.Int("threads")})
-		if data == nil { // B is given the very images of A
-			if data, err = openValidation(c, m.Path, network); err != nil {
-				return nil, err
-			}
-			if err := data.choosePreprocess(ctx, c, m.Path, network, runner, bar.update); err != nil {
-				return nil, err
-			}
-		} else if data.preprocess, err = data.preprocess.ForInput(network.Input.Height, network.Input.Width); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		bar.finish()
-		images := newExamples(data.validation, data.preprocess, network)
-		if seen[i], err = pol.Evaluate(ctx, runner, images, func(done, total int) { bar.update(m.Path, done, total) }); err != nil {
+		con.finish()
+		images := examples.New(data.validation, preprocess, in)
+		if seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) }); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,145 @@
+// Package examples brings labelled images into the layout of a network's input.
+package examples
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+)
+
+// Set is a labelled set in the layout of a network's input. It remembers the
+// digests of what has been read.
+type Set struct {
+	images     dataset.Set
+	preprocess dataset.Preprocess
+	input      graph.InputSpec
+	views      int                 // 0: the images as they are
+	seed       uint64              // of the views
+	planes     []float32           // one image as channels, rows, columns
+	digests    [][sha256.Size]byte // by entry; zero where nothing has been read
+}
+
+var _ diag.Examples = (*Set)(nil)
+
+// New returns the images, one entry each.
+func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
+	return &Set{
+		images: images, preprocess: p, input: in,
+		planes:  make([]float32, 3*in.Height*in.Width),
+		digests: make([][sha256.Size]byte, images.Len()),
+	}
+}
+
+// NewViews returns so many entries for each image, one after the other: views of
+// it, flipped and cropped at random. The same seed gives the same views.
+func NewViews(images dataset.Set, p dataset.Preprocess, in graph.InputSpec, views int, seed uint64) *Set {
+	s := New(images, p, in)
+	s.views, s.seed = views, seed
+	s.digests = make([][sha256.Size]byte, s.Len())
+	return s
+}
+
+// Name is that of the images.
+func (s *Set) Name() string { return s.images.Name() }
+
+// Images is the number of images, of which each may have several entries.
+func (s *Set) Images() int { return s.images.Len() }
+
+func (s *Set) perImage() int { return max(1, s.views) }
+
+// Len is the number of entries.
+func (s *Set) Len() int { return s.images.Len() * s.perImage() }
+
+// Label is the class of entry i.
+func (s *Set) Label(i int) int { return s.images.Label(i / s.perImage()) }
+
+// Read writes entry i to dst, which has as many elements as the input has for an
+// example.
+func (s *Set) Read(i int, dst []float32) error {
+	image := i / s.perImage()
+	img, err := s.images.Image(image)
+	if err != nil {
+		return err
+	}
+	planes := s.planes
+	if direct := s.input.Layout == graph.NCHW && s.input.Channels == 3; direct {
+		planes = dst
+	}
+	if err := s.preprocess.Apply(img, planes); err != nil {
+		return fmt.Errorf("%s: %w", dataset.Where(s.images, image), err)
+	}
+	if s.views > 0 {
+		s.preprocess.FlipCrop(planes, rand.New(rand.NewPCG(s.seed, uint64(i))))
+	}
+	s.arrange(planes, dst)
+	if s.digests[i] == ([sha256.Size]byte{}) {
+		s.digests[i] = digest(dst)
+	}
+	return nil
+}
+
+// arrange brings planes into the layout of the input.
+func (s *Set) arrange(planes, dst []float32) {
+	pixels := s.input.Height * s.input.Width
+	switch {
+	case s.input.Channels == 1: // a grey model sees the mean of the three planes
+		for p := range pixels {
+			dst[p] = (planes[p] + planes[pixels+p] + planes[2*pixels+p]) / 3
+		}
+	case s.input.Layout == graph.NHWC:
+		for p := range pixels {
+			for ch := range 3 {
+				dst[3*p+ch] = planes[ch*pixels+p]
+			}
+		}
+	}
+}
+
+// digest is the SHA-256 of values, as little-endian float32.
+func digest(values []float32) [sha256.Size]byte {
+	bytes := make([]byte, 0, 4*len(values))
+	for _, x := range values {
+		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(x))
+	}
+	return sha256.Sum256(bytes)
+}
+
+// SHA256 is the digest of all entries as the model sees them, with their labels,
+// in hexadecimal. What has not been read yet is read.
+func (s *Set) SHA256() (string, error) {
+	entry := make([]float32, s.input.Elements())
+	all := sha256.New()
+	for i := range s.Len() {
+		if s.digests[i] == ([sha256.Size]byte{}) {
+			if err := s.Read(i, entry); err != nil {
+				return "", err
+			}
+		}
+		all.Write(s.digests[i][:])
+		all.Write(binary.LittleEndian.AppendUint64(nil, uint64(s.Label(i))))
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
+}
+
+// InCommon counts the entries of s that another set has too, of those that have
+// been read.
+func (s *Set) InCommon(other *Set) int {
+	known := make(map[[sha256.Size]byte]bool, len(other.digests))
+	for _, d := range other.digests {
+		known[d] = d != [sha256.Size]byte{}
+	}
+	n := 0
+	for _, d := range s.digests {
+		if known[d] {
+			n++
+		}
+	}
+	return n
+}

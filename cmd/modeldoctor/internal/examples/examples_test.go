@@ -1,0 +1,200 @@
+package examples
+
+import (
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"image/draw"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+)
+
+// colours is a set of images of 2×2 pixels of one colour each.
+type colours []color.NRGBA
+
+func (c colours) Name() string      { return "colours" }
+func (c colours) Len() int          { return len(c) }
+func (c colours) Classes() []string { return nil }
+func (c colours) Label(i int) int   { return i % 2 }
+func (c colours) Image(i int) (image.Image, error) {
+	if c[i].A == 0 {
+		return nil, errors.New("no image")
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, 2, 2))
+	for p := range 4 {
+		img.SetNRGBA(p%2, p/2, c[i])
+	}
+	return img, nil
+}
+
+// striped are the same with a black right half.
+type striped struct{ colours }
+
+func (s striped) Image(i int) (image.Image, error) {
+	img, err := s.colours.Image(i)
+	if err == nil {
+		draw.Draw(img.(draw.Image), image.Rect(1, 0, 2, 2), image.Black, image.Point{}, draw.Src)
+	}
+	return img, err
+}
+
+func raw01(t *testing.T) dataset.Preprocess {
+	t.Helper()
+	for _, p := range dataset.Presets() {
+		if p.Name == "raw01" {
+			p, err := p.ForInput(2, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+	}
+	t.Fatal("there is no preset raw01")
+	panic("unreachable")
+}
+
+// reds is a model of two classes that knows two values of an image's first pixel,
+// and guesses where it sees another.
+type reds struct {
+	diag.Model           // what detection does not call
+	bright, dark float32 // of the classes 0 and 1
+}
+
+func (reds) Batch() int             { return 7 }
+func (reds) Classes() int           { return 2 }
+func (reds) Necks() int             { return 2 }
+func (reds) NeckElements(k int) int { return []int{12, 2}[k] }
+
+func (m reds) Evaluate(_ context.Context, _ int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+	near := func(a, b float32) bool { return max(a-b, b-a) < 1e-4 }
+	for i, label := range labels {
+		z := []float32{0, 0}
+		switch x := in[12*i]; {
+		case near(x, m.bright):
+			z[0] = 5
+		case near(x, m.dark):
+			z[1] = 5
+		}
+		losses[i] = math.Log1p(math.Exp(invT * float64(z[1-label]-z[label])))
+		if logits != nil {
+			copy(logits[2*i:], z)
+		}
+	}
+	return nil
+}
+
+// TestRead brings a colour into every layout of an input.
+func TestRead(t *testing.T) {
+	images := colours{{255, 0, 0, 255}, {51, 102, 153, 255}}
+	for _, c := range []struct {
+		layout   graph.Layout
+		channels int
+		want     []float32
+	}{
+		{graph.NCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
+		{graph.NHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
+		{graph.NCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.NHWC, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+	} {
+		in := graph.InputSpec{Layout: c.layout, Channels: c.channels, Height: 2, Width: 2}
+		got := make([]float32, in.Elements())
+		if err := New(images, raw01(t), in).Read(1, got); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(got, c.want, func(a, b float32) bool { return max(a-b, b-a) < 1e-6 }) {
+			t.Errorf("%v with %d channels: %v, want %v", c.layout, c.channels, got, c.want)
+		}
+	}
+}
+
+// TestViews: each image has its label in all of its views, and the seed decides
+// on what they are.
+func TestViews(t *testing.T) {
+	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
+	images := striped{colours{{255, 0, 0, 255}, {0, 255, 0, 255}}}
+	views := func(seed uint64) *Set { return NewViews(images, raw01(t), in, 16, seed) }
+	s := views(1)
+	if s.Len() != 32 || s.Images() != 2 || s.Label(15) != 0 || s.Label(16) != 1 {
+		t.Errorf("%d entries of %d images, labels %d and %d", s.Len(), s.Images(), s.Label(15), s.Label(16))
+	}
+	digests := map[uint64]string{}
+	for _, seed := range []uint64{1, 2} {
+		a, err1 := views(seed).SHA256()
+		b, err2 := views(seed).SHA256()
+		if err := errors.Join(err1, err2); err != nil || a != b {
+			t.Errorf("seed %d gives %s and %s, %v", seed, a, b, err)
+		}
+		digests[seed] = a
+	}
+	if digests[1] == digests[2] {
+		t.Error("two seeds give the same views")
+	}
+}
+
+// TestInCommon counts equal images, of those that have been read.
+func TestInCommon(t *testing.T) {
+	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
+	red, green, blue := color.NRGBA{255, 0, 0, 255}, color.NRGBA{0, 255, 0, 255}, color.NRGBA{0, 0, 255, 255}
+	a, b := New(colours{red, green, green}, raw01(t), in), New(colours{green, blue}, raw01(t), in)
+	if n := a.InCommon(b); n != 0 {
+		t.Errorf("%d in common, and nothing has been read", n)
+	}
+	for _, s := range []*Set{a, b} {
+		if _, err := s.SHA256(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, m := a.InCommon(b), b.InCommon(a); n != 2 || m != 1 {
+		t.Errorf("%d and %d in common, want 2 and 1", n, m)
+	}
+}
+
+// TestUnreadable: an image that cannot be read is an error of all that needs it.
+func TestUnreadable(t *testing.T) {
+	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
+	images := colours{{}, {0, 255, 0, 255}}
+	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
+		t.Error("the digest has no error")
+	}
+	if _, err := DetectPreprocess(context.Background(), reds{}, images, in, func(string, int, int) {}); err == nil {
+		t.Error("detection has no error")
+	}
+}
+
+// TestDetectPreprocess finds the preset that a model was trained with, and says
+// how far it is.
+func TestDetectPreprocess(t *testing.T) {
+	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
+	images := make(colours, 80)
+	for i := range images {
+		images[i] = color.NRGBA{uint8(128 + (1-2*(i%2))*100), 128, 128, 255}
+	}
+	calls, last := 0, 0
+	p, err := DetectPreprocess(context.Background(), reds{bright: 228.0 / 255, dark: 28.0 / 255}, images, in, func(phase string, done, total int) {
+		if phase != "preprocessing" || done != calls || total != 64*len(dataset.Presets()) {
+			t.Fatalf("%s: %d of %d, want call %d", phase, done, total, calls)
+		}
+		calls++
+		last = total
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls != last {
+		t.Errorf("%d calls for %d images", calls, last)
+	}
+	if p.Name != "raw01" || !strings.HasPrefix(p.Source, "detected on 64 images: loss ") {
+		t.Errorf("found %s, %s", p.Name, p.Source)
+	}
+	var chance *diag.ChanceError
+	if _, err := DetectPreprocess(context.Background(), reds{}, images, in, func(string, int, int) {}); !errors.As(err, &chance) {
+		t.Errorf("a model that guesses gives %v", err)
+	}
+}

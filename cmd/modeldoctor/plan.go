@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/pol"
+)
+
+// chosenPlan is which layers are treated, and by what they were chosen.
+type chosenPlan struct {
+	plan  pol.Plan
+	found *diagnosis // nil where the recipe or the user names the layers
+}
+
+// choosePlan finds the layers: those that are named, and the recipe's choice for
+// the rest, by a report or a diagnosis where it rests on one.
+func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (chosenPlan, error) {
+	chosen := chosenPlan{plan: pol.Plan{Recipe: opt.recipe}}
+	if opt.diagnoses() {
+		var err error
+		if chosen.found, err = findDiagnosis(ctx, s, opt); err != nil {
+			return chosenPlan{}, err
+		}
+	}
+	layers := func(flag string, named []string, c pol.Choice) ([]diag.Layer, error) {
+		if len(named) > 0 {
+			return namedLayers(s.loaded, flag, named)
+		}
+		return recipeLayers(s.network, flag, c, chosen.found)
+	}
+	var err error
+	if chosen.plan.Perturb, err = layers("perturb", opt.perturb, opt.recipe.Perturb); err != nil {
+		return chosenPlan{}, err
+	}
+	if chosen.plan.Update, err = layers("update", opt.update, opt.recipe.Update); err != nil {
+		return chosenPlan{}, err
+	}
+	if len(chosen.plan.Update) == 0 && opt.trains() {
+		return chosenPlan{}, unreadable(fmt.Errorf("recipe %s has no layer to train: the model has none but the head", opt.recipe.Name), "name one with --update, or choose another --recipe")
+	}
+	return chosen, nil
+}
+
+// namedLayers finds the layers that a flag names, no weight in two of them.
+func namedLayers(m *loaded, flag string, names []string) ([]diag.Layer, error) {
+	var layers []diag.Layer
+	layerOf := map[int]string{}
+	for _, name := range names {
+		g, l, err := m.network.FindLayer(name)
+		if err != nil {
+			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", m.network.Model.Path)
+		}
+		for _, w := range l.Weights {
+			if other, taken := layerOf[w]; taken {
+				return nil, usage("--%s: %s and %s have weights in common", flag, other, name).withHint("name each layer once")
+			}
+			layerOf[w] = name
+		}
+		layers = append(layers, unambiguous(m.network, g, l))
+	}
+	return layers, nil
+}
+
+// recipeLayers finds the layers of a recipe's choice.
+func recipeLayers(n *graph.Network, flag string, c pol.Choice, found *diagnosis) ([]diag.Layer, error) {
+	granularity := graph.ByBlock
+	var report *diag.Report
+	if c.NeedsDiagnosis() {
+		granularity, report = found.granularity, found.report
+	}
+	layers := n.Layers(granularity)
+	chosen, err := c.Choose(diagLayers(layers), report)
+	switch {
+	case errors.Is(err, pol.ErrNothingToTreat):
+		return nil, &failure{code: exitFailed, err: err, hint: "nothing was written; name a layer with --update to treat it all the same, or see what --recipe temperature does"}
+	case err != nil:
+		return nil, unreadable(err, "name one with --"+flag)
+	}
+	for i, l := range chosen {
+		chosen[i] = unambiguous(n, granularity, layers[l.Index])
+	}
+	return chosen, nil
+}
+
+// unambiguous is a layer under a name that means it alone: the bare one where
+// that is what it means, else with the granularity in front.
+func unambiguous(n *graph.Network, g graph.Granularity, l graph.Layer) diag.Layer {
+	named := diagLayers([]graph.Layer{l})[0]
+	if bare, _, err := n.FindLayer(l.Name); err != nil || bare != g {
+		named.Name = string(g) + ":" + l.Name
+	}
+	return named
+}
+
+// headPlan is the same treatment with the perturbation moved to the head, above
+// which nothing is left to compute: a scan of it costs next to nothing. It
+// reports false where that is no change, or the user's own choice.
+func headPlan(n *graph.Network, plan pol.Plan, named bool) (pol.Plan, bool) {
+	if plan.Recipe.Rule != pol.Search || named {
+		return plan, false
+	}
+	head, err := pol.HeadLayer.Choose(diagLayers(n.Layers(graph.ByBlock)), nil)
+	if err != nil || slices.EqualFunc(head, plan.Perturb, func(a, b diag.Layer) bool { return a.Name == b.Name }) {
+		return plan, false
+	}
+	plan.Perturb = head
+	return plan, true
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"math"
+
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
+
+	"github.com/urfave/cli/v2"
+)
+
+// treatmentFlags say what is done to which layers.
+func treatmentFlags() []cli.Flag {
+	standard := pol.DefaultOptions(pol.Recipe{})
+	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
+	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
+	return []cli.Flag{
+		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; by default the recipe's choice. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
+		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
+		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
+		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
+		shared,
+		boolFlag(categoryMethod, "dequantize", "store treated weights that are quantised (DequantizeLinear of integers) as floating-point numbers; by default they stay on their grid"),
+		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
+		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
+
+		intFlag(categoryTraining, "epochs", "N", "passes over the training images, by default 3 for pol and 2 for the others"),
+		countFlag("batch", "N", standard.Batch, "images of one update"),
+		countFlag("perturb-batch", "N", standard.PerturbBatch, "images that a perturbation is chosen on"),
+		floatFlag("lr", "RATE", standard.Rate, "learning rate"),
+		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
+		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
+		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
+		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2 or margin; everything is judged by cross-entropy"),
+		floatFlag("gamma-max", "FACTOR", standard.GammaMax, "largest perturbation, as a multiple of the best step along its gradient"),
+		floatFlag("rho", "LENGTH", standard.Rho, "length of sam's perturbation"),
+		countFlag("perturb-every", "N", standard.PerturbEvery, "steps for which the best step along the perturbation's gradient is kept"),
+		stringFlag(categoryTraining, "augment", "KIND", "none", "how training images are varied: none or flip-crop"),
+		intFlag(categoryTraining, "views", "N", "variants of each image with --augment, by default 8"),
+	}
+}
+
+// cacheFlags bound what a treatment keeps.
+func cacheFlags() []cli.Flag {
+	return []cli.Flag{
+		memoryFlag("about how much activations may take; what does not fit goes to a temporary file"),
+		boolFlag(categoryRun, "no-cache", "compute the activations below the treated layers at each use; the result is the same, bit for bit"),
+	}
+}
+
+func floatFlag(name, placeholder string, value float64, help string) *cli.Float64Flag {
+	return &cli.Float64Flag{Name: name, Value: value, Usage: "`" + placeholder + "` " + help, EnvVars: env(name), Category: categoryTraining}
+}
+
+// countFlag is a whole number that is at least 1.
+func countFlag(name, placeholder string, value int, help string) *cli.IntFlag {
+	return &cli.IntFlag{Name: name, Value: value, Usage: "`" + placeholder + "` " + help, EnvVars: env(name), Category: categoryTraining}
+}
+
+// defaultViews is how many variants of an image --augment makes.
+const defaultViews = 8
+
+// treatmentOptions are the flags that fix and compare have in common.
+type treatmentOptions struct {
+	path  string
+	model graph.Options
+	data  dataOptions
+	run   runOptions
+
+	recipe          pol.Recipe
+	perturb, update []string          // layers by name; none: the recipe's choice
+	granularity     graph.Granularity // of what a diagnosis chooses among
+	from            string            // report to choose by; empty: diagnose
+	shared          sharing
+	dequantize      bool
+
+	training   pol.Options // the hyperparameters
+	augment    string
+	views      int
+	minHoldout int // images without which nothing can be decided
+}
+
+// trains reports whether training images are needed.
+func (o *treatmentOptions) trains() bool { return o.recipe.Update != pol.NoLayers }
+
+// diagnoses reports whether the choice of layers rests on a diagnosis.
+func (o *treatmentOptions) diagnoses() bool {
+	return len(o.perturb) == 0 && o.recipe.Perturb.NeedsDiagnosis() || len(o.update) == 0 && o.recipe.Update.NeedsDiagnosis()
+}
+
+// readTreatmentOptions reads the flags for one recipe.
+func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treatmentOptions, error) {
+	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
+	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
+	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
+	memory, err4 := parseBytes(c.String("memory"))
+	loss, err5 := metric.ParseLoss(c.String("loss"))
+	if err5 != nil {
+		err5 = usage("--loss: %v", err5)
+	}
+	run, err6 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6); err != nil {
+		return treatmentOptions{}, err
+	}
+	opt := treatmentOptions{
+		path: path, run: run,
+		recipe: recipe, perturb: c.StringSlice("perturb"), update: c.StringSlice("update"),
+		granularity: graph.Granularity(granularity), from: c.String("from"),
+		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"),
+		augment: augment, views: 1, minHoldout: pol.MinHoldout,
+		training: pol.Options{
+			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
+			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
+			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
+			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"),
+			Calibrated: c.Bool("calibrated") || recipe.Name == pol.RecipeTemperature,
+			NoCache:    c.Bool("no-cache"), Memory: memory,
+		},
+	}
+	switch {
+	case opt.shared != refuseShared && opt.shared != updateShared && opt.shared != untieShared:
+		return opt, usage("--shared: %q is neither update nor untie", opt.shared)
+	case recipe.Rule == pol.Unperturbed && len(opt.perturb) > 0:
+		return opt, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
+	case recipe.Name == pol.RecipeTemperature && len(opt.update) > 0:
+		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
+	case augment == "none" && c.Int("views") != 0:
+		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
+	case opt.from != "" && !opt.diagnoses():
+		return opt, usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
+	case augment != "none":
+		opt.views = cmp.Or(c.Int("views"), defaultViews)
+	}
+	opt.model, err1 = readModelOptions(c)
+	opt.data, err2 = readTreatmentData(c)
+	return opt, cmp.Or(err1, err2)
+}
+
+// checkTrainingNumbers returns what is wrong with the hyperparameters.
+func checkTrainingNumbers(c *cli.Context) error {
+	for _, name := range []string{"batch", "perturb-batch", "perturb-every"} {
+		if n := c.Int(name); n < 1 {
+			return usage("--%s: %d is less than 1", name, n)
+		}
+	}
+	for _, name := range []string{"epochs", "views", "samples"} {
+		if n := c.Int(name); n < 0 {
+			return usage("--%s: %d is negative", name, n)
+		}
+	}
+	if c.IsSet("epochs") && c.Int("epochs") == 0 {
+		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
+	}
+	for _, name := range []string{"lr", "gamma-max", "rho"} {
+		if x := c.Float64(name); !(x > 0) || math.IsInf(x, 0) {
+			return usage("--%s: %v is not a positive number", name, x)
+		}
+	}
+	if x := c.Float64("momentum"); !(x >= 0 && x < 1) {
+		return usage("--momentum: %v is not from 0 to less than 1", x)
+	}
+	if x := c.Float64("weight-decay"); !(x >= 0) || math.IsInf(x, 0) {
+		return usage("--weight-decay: %v is not a number of 0 or more", x)
+	}
+	return nil
+}
