@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -123,6 +124,31 @@ func (p *printer) grid(rows [][]string, left []int, mark func(i int) string) {
 		}
 		p.printf("%s\n", strings.TrimRight(text, " "))
 	}
+}
+
+// aligned makes a line of each row, its cells padded and followed by two spaces.
+// A row may be shorter than the first, and so is its line then.
+func aligned(rows [][]string, left []int) []string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for j, cell := range row {
+			widths[j] = max(widths[j], columns(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for i, row := range rows {
+		var line strings.Builder
+		for j, cell := range row {
+			pad := strings.Repeat(" ", widths[j]-columns(cell))
+			if slices.Contains(left, j) {
+				line.WriteString(cell + pad + "  ")
+			} else {
+				line.WriteString(pad + cell + "  ")
+			}
+		}
+		lines[i] = line.String()
+	}
+	return lines
 }
 
 // verdict prints the line a log is searched for: a word, painted, and figures.

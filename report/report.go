@@ -20,10 +20,10 @@ import (
 	"slices"
 )
 
-// Result is what a command has found. The methods of pointers are those of
-// results; [Rules] and [Rule] are values.
+// Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*Compare],
+// [*Verify], [*Inspect] or [*Probe], or [Rules] or a [Rule].
 type Result interface {
-	text(p *printer)
+	text(p *printer) // tells it to a person
 }
 
 // format is a way to write results.

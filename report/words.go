@@ -1,7 +1,6 @@
 package report
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 
@@ -25,31 +24,6 @@ func Wrap(text string, width int) []string {
 		}
 	}
 	return append(lines, line)
-}
-
-// aligned makes a line of each row, its cells padded and followed by two spaces.
-// A row may be shorter than the first, and so is its line then.
-func aligned(rows [][]string, left []int) []string {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for j, cell := range row {
-			widths[j] = max(widths[j], columns(cell))
-		}
-	}
-	lines := make([]string, len(rows))
-	for i, row := range rows {
-		var line strings.Builder
-		for j, cell := range row {
-			pad := strings.Repeat(" ", widths[j]-columns(cell))
-			if slices.Contains(left, j) {
-				line.WriteString(cell + pad + "  ")
-			} else {
-				line.WriteString(pad + cell + "  ")
-			}
-		}
-		lines[i] = line.String()
-	}
-	return lines
 }
 
 // columns is the number of terminal columns that a string takes. Combining
