@@ -27,7 +27,7 @@ type Layer struct {
 	Index      int   // in forward order
 	Weights    []int // indices in Network.Weights
 	Parameters int
-	Neck       int // the last neck before every use of its weights
+	Neck       int // the highest neck below every use of its weights
 	// Why says in words by which rules its weights are grouped, each once.
 	Why []string
 }
