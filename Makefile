@@ -2,6 +2,7 @@
 
 PACKAGES ?= ./...
 BENCH    ?= .
+COUNT    ?= 1
 
 .PHONY: help build test check bench generate golden fmt
 
@@ -17,8 +18,8 @@ test:     ## the tests of PACKAGES (all)
 check:    ## everything that a change must pass
 	.ci/run
 
-bench:    ## the benchmarks of PACKAGES (all) whose names match BENCH (all)
-	go test -run '^$$' -bench '$(BENCH)' $(PACKAGES)
+bench:    ## the benchmarks of PACKAGES (all) whose names match BENCH (all), COUNT times
+	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PACKAGES)
 
 generate: ## the assembly and docs/supported.md
 	go generate ./...
