@@ -10,8 +10,9 @@ import (
 	"github.com/modeldoctor/modeldoctor/dataset"
 )
 
-//go:generate go run ./internal/makesample -data ../../shared/data/cifar-100-binary -out sample
-
+// Not made by go generate: internal/makesample needs CIFAR-100, which is not part
+// of this repository, and releases of Go may deflate differently.
+//
 //go:embed sample
 var sampleFiles embed.FS
 

@@ -2,7 +2,6 @@ package cifar
 
 import (
 	"bytes"
-	"path/filepath"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -50,7 +49,7 @@ func TestSample(t *testing.T) {
 }
 
 func TestSampleIsTheSharedData(t *testing.T) {
-	src, err := Open(filepath.Join(shareddata.Dir(t), "data", "cifar-100-binary"))
+	src, err := Open(shareddata.Path(t, "data", "cifar-100-binary"))
 	if err != nil {
 		t.Fatal(err)
 	}

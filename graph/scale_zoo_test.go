@@ -24,7 +24,7 @@ var scaleRefusals = map[string]string{}
 // TestLogitScale multiplies what LogitScale returns and compares the logits.
 func TestLogitScale(t *testing.T) {
 	t.Run("fixtures", func(t *testing.T) { checkScales(t, readCases(t, filepath.Join("..", "fixtures"))) })
-	t.Run("zoo", func(t *testing.T) { checkScales(t, readCases(t, filepath.Join(shareddata.Dir(t), "zoo"))) })
+	t.Run("zoo", func(t *testing.T) { checkScales(t, readCases(t, shareddata.Path(t, "zoo"))) })
 }
 
 func checkScales(t *testing.T, cases []*zooCase) {

@@ -2,7 +2,6 @@ package graph_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -25,7 +24,7 @@ var sharedWeights = map[string][]string{
 
 // TestSharedInZoo compares what Shared reports with the list above.
 func TestSharedInZoo(t *testing.T) {
-	for _, c := range readCases(t, filepath.Join(shareddata.Dir(t), "zoo")) {
+	for _, c := range readCases(t, shareddata.Path(t, "zoo")) {
 		if c.Expect == "refuse" {
 			continue
 		}

@@ -14,9 +14,10 @@ import (
 
 var update = flags.Bool("update", false, "write docs/supported.md")
 
+//go:generate go test -run TestSupportedList . -update
+
 // TestSupportedList: docs/supported.md is what the registry, the fusion passes
-// and testdata/exporters.md say. To write it: go test ./graph -run
-// TestSupportedList -update.
+// and testdata/exporters.md say.
 func TestSupportedList(t *testing.T) {
 	path := filepath.Join("..", "docs", "supported.md")
 	exporters, err := os.ReadFile(filepath.Join("testdata", "exporters.md"))

@@ -95,7 +95,7 @@ func TestRotaryPairs(t *testing.T) {
 
 // TestTablesInZoo: Swin's masks and EVA's table are no weights.
 func TestTablesInZoo(t *testing.T) {
-	zoo := filepath.Join(shareddata.Dir(t), "zoo")
+	zoo := shareddata.Path(t, "zoo")
 	for name, want := range map[string]map[string]int{
 		"swin-dynamo20":  {"mask": 1},
 		"eva02-dynamo20": {"rotary table": 1},

@@ -101,7 +101,7 @@ func readFloat32s(t *testing.T, path string) []float32 {
 func TestFixtures(t *testing.T) { runCases(t, readCases(t, filepath.Join("..", "fixtures"))) }
 
 // TestZoo compares the whole zoo with its records.
-func TestZoo(t *testing.T) { runCases(t, readCases(t, filepath.Join(shareddata.Dir(t), "zoo"))) }
+func TestZoo(t *testing.T) { runCases(t, readCases(t, shareddata.Path(t, "zoo"))) }
 
 // runCases compares logits, loss and the gradient norms of every weight and
 // block with what exporters' own frameworks computed, fused and unfused, with

@@ -35,7 +35,7 @@ func (c zooCase) has(feature string) bool { return slices.Contains(c.Features, f
 // forEachZooModel opens every model of the zoo.
 func forEachZooModel(t *testing.T, check func(t *testing.T, c zooCase, m *onnx.Model)) {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(shareddata.Dir(t), "zoo", "*", "model.onnx"))
+	paths, err := filepath.Glob(filepath.Join(shareddata.Path(t, "zoo"), "*", "model.onnx"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no models in the zoo: %v", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -98,9 +97,9 @@ type spread struct{ Mean, SD float64 }
 // implementation should lie.
 func (s spread) band() float64 { return 3 * max(s.SD, 0.02) }
 
-func readGolden(t *testing.T, shared string) *goldenFix {
+func readGolden(t *testing.T) *goldenFix {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(shared, "oracle", "vit-cifar100", "golden-fix.json"))
+	data, err := os.ReadFile(shareddata.Path(t, "oracle", "vit-cifar100", "golden-fix.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,12 +126,11 @@ func TestGolden(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains for minutes")
 	}
-	shared := shareddata.Dir(t)
-	source, err := cifar.Open(filepath.Join(shared, "data", "cifar-100-binary"))
+	source, err := cifar.Open(shareddata.Path(t, "data", "cifar-100-binary"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := readGolden(t, shared)
+	golden := readGolden(t)
 	f := openFixture(t, graph.RunnerOptions{})
 	data := pol.Data{
 		Train:      f.Part(t, source, "train[:5000]"),

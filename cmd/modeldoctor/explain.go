@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -33,39 +32,4 @@ func explainCommand() *cli.Command {
 			return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")
 		},
 	}, "modeldoctor explain", "modeldoctor explain MD001")
-}
-
-func versionCommand() *cli.Command {
-	return withHelp(&cli.Command{
-		Name:         "version",
-		Usage:        "print the version",
-		OnUsageError: usageError,
-		Action: func(c *cli.Context) error {
-			cli.ShowVersion(c)
-			return nil
-		},
-	})
-}
-
-// version is the module's version, or the commit it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	revision, modified := "", ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "+changes"
-			}
-		}
-	}
-	if revision == "" || (info.Main.Version != "" && info.Main.Version != "(devel)") {
-		return info.Main.Version
-	}
-	return revision + modified
 }

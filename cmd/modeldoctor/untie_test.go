@@ -14,7 +14,7 @@ import (
 // --shared untie every parameter of the block has other values afterwards, and
 // every other parameter those that it had.
 func TestUntie(t *testing.T) {
-	zoo := filepath.Join(shareddata.Dir(t), "zoo")
+	zoo := shareddata.Path(t, "zoo")
 	images := noiseImages(t, 10, 24)
 	for _, c := range []struct {
 		name, layer string

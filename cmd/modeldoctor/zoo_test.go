@@ -22,7 +22,7 @@ func TestZooRoundTrip(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the whole zoo")
 	}
-	paths, err := filepath.Glob(filepath.Join(shareddata.Dir(t), "zoo", "*", "case.json"))
+	paths, err := filepath.Glob(filepath.Join(shareddata.Path(t, "zoo"), "*", "case.json"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}

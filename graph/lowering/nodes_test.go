@@ -34,7 +34,7 @@ var excluded = map[string]string{
 // with its inputs as constants, so that everything folds, and its outputs are
 // compared with the recorded ones.
 func TestONNXNodes(t *testing.T) {
-	root := filepath.Join(shareddata.Dir(t), "onnx-node-tests")
+	root := shareddata.Path(t, "onnx-node-tests")
 	models, err := filepath.Glob(filepath.Join(root, "*", "model.onnx"))
 	if err != nil || len(models) == 0 {
 		t.Fatalf("no cases in %s (%v)", root, err)

@@ -1,6 +1,6 @@
 // Makesample writes the sample of CIFAR-100 that package cifar embeds.
 //
-//	go run ./cifar/internal/makesample -data DIR [-out DIR]
+//	go run ./cifar/internal/makesample -data DIR -out cifar/sample
 //
 // DIR is CIFAR-100 in its binary form, with the records in the order that the
 // sample was drawn from. The three parts are disjoint, pixel by pixel:

@@ -10,11 +10,11 @@ import (
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 )
 
-// TestSampleIsCurrent makes the sample again. Images are compared, not files,
+// TestUpToDate makes the sample again. Images are compared, not files,
 // because another release of Go may deflate differently.
-func TestSampleIsCurrent(t *testing.T) {
+func TestUpToDate(t *testing.T) {
 	out := t.TempDir()
-	if err := run(filepath.Join(shareddata.Dir(t), "data", "cifar-100-binary"), out); err != nil {
+	if err := run(shareddata.Path(t, "data", "cifar-100-binary"), out); err != nil {
 		t.Fatal(err)
 	}
 	for _, split := range []string{"train", "validation", "holdout"} {
@@ -29,7 +29,7 @@ func TestSampleIsCurrent(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(parts[0].labels, parts[1].labels) || !bytes.Equal(parts[0].pixels, parts[1].pixels) {
-			t.Errorf("the embedded %s part is not what makesample writes: run go generate ./cifar", split)
+			t.Errorf("the embedded %s part is not what makesample writes: make it again with go run ./cifar/internal/makesample", split)
 		}
 	}
 }
