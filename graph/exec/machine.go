@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
-	"unsafe"
 	"weak"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -21,8 +20,9 @@ type Machine struct {
 	// Profile, if not nil, is told the time that each step took.
 	Profile func(op string, d time.Duration)
 
-	context    *kernel.Context
-	arena      []byte
+	device     Device
+	arena      Arena                // nil before the first run
+	bytes      int64                // of the arena
 	generation int                  // counts the arenas, from 1
 	attached   []weak.Pointer[Plan] // the plans whose values view this arena
 	operands   []op.Array           // of the step that runs
@@ -30,9 +30,12 @@ type Machine struct {
 	running    atomic.Bool
 }
 
-// NewMachine returns a machine that computes with c, which it has to itself
-// during a run.
-func NewMachine(c *kernel.Context) *Machine { return &Machine{context: c} }
+// NewMachine returns a machine on the host that computes with c, which it has to
+// itself during a run.
+func NewMachine(c *kernel.Context) *Machine { return NewMachineOn(NewKernels(c)) }
+
+// NewMachineOn returns a machine on any device.
+func NewMachineOn(d Device) *Machine { return &Machine{device: d} }
 
 // Sink receives a streamed output. The array is valid during the call. An error
 // ends the run.
@@ -62,10 +65,12 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 			return fmt.Errorf("exec: input %v has no value", in.node)
 		}
 	}
-	m.attach(p)
+	if err := m.attach(p); err != nil {
+		return err
+	}
 	defer clear(m.operands[:p.arity])
-	m.context.SetCancel(ctx.Done())
-	defer m.context.SetCancel(nil)
+	m.device.SetCancel(ctx.Done())
+	defer m.device.SetCancel(nil)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -108,30 +113,38 @@ func (m *Machine) step(p *Plan, s *step) (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", r)
 			}
-			err = &StepError{s.op.Name(), p.graph.Label(s.node), p.values[s.out].Type, cause, debug.Stack()}
+			err = p.failed(s, cause, debug.Stack())
 		}
 	}()
 	operands := m.operands[:len(s.in)]
 	for i, slot := range s.in {
 		operands[i] = p.values[slot]
 	}
-	if m.Profile == nil {
-		s.op.Forward(m.context, p.values[s.out], operands)
-		return nil
+	var start time.Time
+	if m.Profile != nil {
+		start = time.Now()
 	}
-	start := time.Now()
-	s.op.Forward(m.context, p.values[s.out], operands)
-	m.Profile(s.op.Name(), time.Since(start))
+	if err := m.device.Forward(s.op, p.values[s.out], operands); err != nil {
+		return p.failed(s, err, nil)
+	}
+	if m.Profile != nil {
+		m.Profile(s.op.Name(), time.Since(start))
+	}
 	return nil
+}
+
+// failed is the error of a step.
+func (p *Plan) failed(s *step, cause error, stack []byte) error {
+	return &StepError{s.op.Name(), p.graph.Label(s.node), p.values[s.out].Type, cause, stack}
 }
 
 // attach makes the plan's values view the machine's arena, which grows if need
 // be.
-func (m *Machine) attach(p *Plan) {
+func (m *Machine) attach(p *Plan) error {
 	if len(m.operands) < p.arity {
 		m.operands = make([]op.Array, p.arity)
 	}
-	if m.arena == nil || int64(len(m.arena)) < p.arena {
+	if m.arena == nil || m.bytes < p.arena {
 		// The old arena is let go of first, so that both need not be in memory at
 		// once.
 		for _, w := range m.attached {
@@ -139,18 +152,26 @@ func (m *Machine) attach(p *Plan) {
 				q.detach()
 			}
 		}
+		if m.arena != nil {
+			m.arena.Free()
+		}
 		m.attached, m.arena = nil, nil
-		m.arena = alignedBytes(p.arena)
+		arena, err := m.device.Arena(p.arena)
+		if err != nil {
+			return fmt.Errorf("exec: an arena of %d bytes: %w", p.arena, err)
+		}
+		m.arena, m.bytes = arena, p.arena
 		m.generation++
 	}
 	if p.generation == m.generation {
-		return
+		return nil
 	}
 	for i, slot := range p.owners {
-		p.values[slot].Data = arrayData(p.values[slot].Type, m.arena[p.buffers[i].offset:][:p.buffers[i].size])
+		p.values[slot].Data = m.arena.Data(p.values[slot].Type, p.buffers[i].offset)
 	}
 	p.machine, p.generation = m, m.generation
 	m.attached = append(m.attached, weak.Make(p))
+	return nil
 }
 
 // detach lets go of the arena.
@@ -159,28 +180,4 @@ func (p *Plan) detach() {
 		p.values[s.out].Data = nil
 	}
 	p.generation, p.run = 0, 0
-}
-
-// alignedBytes allocates n bytes at an address that is a multiple of alignment.
-func alignedBytes(n int64) []byte {
-	b := make([]byte, n+alignment)
-	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % alignment
-	return b[skip:][:n:n]
-}
-
-// arrayData returns memory, which is aligned, as the elements of an array of type
-// t. Their content is undefined: an Op overwrites its whole result.
-func arrayData(t op.Type, memory []byte) any {
-	start, n := unsafe.Pointer(unsafe.SliceData(memory)), t.Elements()
-	switch op.ClassOf(t.DType) {
-	case op.ClassFloat32:
-		return unsafe.Slice((*float32)(start), n)
-	case op.ClassFloat64:
-		return unsafe.Slice((*float64)(start), n)
-	case op.ClassInt:
-		return unsafe.Slice((*int64)(start), n)
-	case op.ClassBool:
-		return unsafe.Slice((*bool)(start), n)
-	}
-	panic(fmt.Sprintf("exec: no memory for %v", t)) // Compile refuses such types
 }

@@ -62,28 +62,30 @@ type input struct {
 // step computes one value.
 type step struct {
 	node     *gorgonia.Node
-	op       operation
+	op       Operation
 	in       []int // slots
 	out      int   // slot
 	streamed bool
 }
 
-// operation is what a step needs of an op.Op.
-type operation interface {
+// Operation is what a step needs of an op.Op: it is one, or a [Sum].
+type Operation interface {
 	Name() string
 	Forward(c *kernel.Context, out op.Array, in []op.Array)
 }
 
 // view stands for every op.View: the result is the input under another type.
-type view struct{ operation }
+type view struct{ Operation }
 
-// sum is the addition that Gorgonia inserts where several cotangents of one value
+// Sum is the addition that Gorgonia inserts where several cotangents of one value
 // meet. The result is a new array, never one of the terms.
-type sum struct{}
+type Sum struct{}
 
-func (sum) Name() string { return "Sum" }
+// Name is Sum.
+func (Sum) Name() string { return "Sum" }
 
-func (sum) Forward(c *kernel.Context, out op.Array, in []op.Array) {
+// Forward adds the two inputs.
+func (Sum) Forward(c *kernel.Context, out op.Array, in []op.Array) {
 	switch out.Data.(type) {
 	case []float32:
 		kernel.Add(c, op.Elem[float32](in[0]), op.Elem[float32](in[1]), op.Elem[float32](out))
@@ -167,7 +169,7 @@ func needed(g *op.Graph, outputs []*gorgonia.Node, fed map[*gorgonia.Node]bool) 
 }
 
 // operationOf returns what computes n from the values in the slots in.
-func (p *Plan) operationOf(n *gorgonia.Node, in []int) (operation, error) {
+func (p *Plan) operationOf(n *gorgonia.Node, in []int) (Operation, error) {
 	if a, ok := n.Op().(*op.Applied); ok {
 		if _, ok := a.Op.(op.View); ok {
 			return view{a.Op}, nil
@@ -180,7 +182,7 @@ func (p *Plan) operationOf(n *gorgonia.Node, in []int) (operation, error) {
 		t, a, b := p.graph.TypeOf(n), p.values[in[0]].Type, p.values[in[1]].Type
 		class := op.ClassOf(t.DType)
 		if t.Equal(a) && t.Equal(b) && (class == op.ClassFloat32 || class == op.ClassFloat64) {
-			return sum{}, nil
+			return Sum{}, nil
 		}
 	}
 	return nil, fmt.Errorf("exec: node %v: %v is not an operation of package op", n, n.Op())
@@ -262,9 +264,10 @@ func (p *Plan) Inputs() []*gorgonia.Node {
 }
 
 // Bind gives an input or fed node its value, for all runs until it is bound
-// again. The array is not copied: the caller may change its elements between
-// runs. A node that no output depends on is ignored. Binding a node that the plan
-// computes, or an array of another type, is a programming error and panics.
+// again, in the memory of the machine's device. The array is not copied: the
+// caller may change its elements between runs. A node that no output depends on
+// is ignored. Binding a node that the plan computes, or an array of another type,
+// is a programming error and panics.
 func (p *Plan) Bind(n *gorgonia.Node, a op.Array) {
 	slot, ok := p.slots[n]
 	if !ok {
@@ -279,10 +282,12 @@ func (p *Plan) Bind(n *gorgonia.Node, a op.Array) {
 	p.values[slot].Data = a.Data
 }
 
-// wellFormed reports whether Data is what the type says.
+// wellFormed reports whether Data, if it is the host's, is what the type says.
 func wellFormed(a op.Array) bool {
 	n := -1
 	switch class := op.ClassOf(a.DType); d := a.Data.(type) {
+	default:
+		return d != nil
 	case []float32:
 		if class == op.ClassFloat32 {
 			n = len(d)
