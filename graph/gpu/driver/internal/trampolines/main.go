@@ -2,7 +2,7 @@
 // a header declares is defined here under the same name, so nothing is left for the linker to look for in a library,
 // and calls the library's function once that is loaded; before, it says that the library is not there.
 //
-//	trampolines include/cuda_functions.h cublas.h >trampolines.c
+//	trampolines include/cuda_functions.h cublas.h trampolines.c
 package main
 
 import (
@@ -15,16 +15,18 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: trampolines CUDA-HEADER CUBLAS-HEADER")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: trampolines CUDA-HEADER CUBLAS-HEADER OUTPUT")
 		os.Exit(2)
 	}
 	code, err := generate(os.Args[1], os.Args[2])
+	if err == nil {
+		err = os.WriteFile(os.Args[3], code, 0o666)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "trampolines:", err)
 		os.Exit(1)
 	}
-	os.Stdout.Write(code)
 }
 
 // A function is one declaration of a header.
