@@ -17,6 +17,9 @@ import (
 // What compiles with the tag gpu must compile without, and the other way round.
 func TestStubDeclaresTheSame(t *testing.T) {
 	with, without := exported(t, true), exported(t, false)
+	if len(with) == 0 {
+		t.Skip("not in the package's folder")
+	}
 	for _, d := range slices.Sorted(maps.Keys(with)) {
 		if !without[d] {
 			t.Errorf("with the tag only: %s", d)

@@ -59,23 +59,21 @@ func TestHeaderAgreesWithToolkit(t *testing.T) {
 	if bytes.Contains(header, []byte("#define CUDA_VERSION 11")) {
 		t.Skip("CUDA 11 has another CUDA_KERNEL_NODE_PARAMS, which this program never passes")
 	}
+	dir := compiledFakes(t)
 	source := filepath.Join(t.TempDir(), "probe.c")
-	if err := os.WriteFile(source, probe(t), 0o600); err != nil {
+	if err := os.WriteFile(source, probe(t, dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs := compileAndRun(t, source, "include"), compileAndRun(t, source, filepath.Join(home, "include"))
+	ours := compileAndRun(t, source, filepath.Join(dir, "include"))
+	theirs := compileAndRun(t, source, filepath.Join(home, "include"))
 	if ours != theirs {
 		t.Errorf("include/cuda.h:\n%s\n%s:\n%s", ours, home, theirs)
 	}
 }
 
-// probe is a C program that prints what include/cuda.h declares.
-func probe(t *testing.T) []byte {
-	header, err := os.ReadFile("include/cuda.h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	functions, err := filepath.Abs("include/cuda_functions.h")
+// probe is a C program that prints what include/cuda.h, of the package's files in dir, declares.
+func probe(t *testing.T, dir string) []byte {
+	header, err := sources.ReadFile("include/cuda.h")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +83,7 @@ func probe(t *testing.T) []byte {
 		"cuGraphGetEdges", "cuMemAdvise", "cuMemPrefetchAsync"} { // in CUDA 13, other functions than in 12
 		fmt.Fprintf(&c, "#undef %s\n", newer)
 	}
-	fmt.Fprintf(&c, "#include %q\nint main(void) {\n", functions)
+	fmt.Fprintf(&c, "#include %q\nint main(void) {\n", filepath.Join(dir, "include/cuda_functions.h"))
 	for _, m := range regexp.MustCompile(`\b(CU\w+) = -?\d+`).FindAllSubmatch(header, -1) {
 		fmt.Fprintf(&c, "printf(\"%s %%lld\\n\", (long long)%s);\n", m[1], m[1])
 	}

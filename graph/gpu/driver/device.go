@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -23,10 +24,13 @@ type Device struct {
 	*Stream
 	info    Info
 	context cu.CUContext
+	closed  atomic.Bool // CUDA does not say what it does with a context that is gone
 
 	mu      sync.Mutex // guards streams
 	streams []*Stream
 }
+
+var errClosed = errors.New("the device is closed")
 
 // Open loads the driver and cuBLAS and opens a device. The error says what is missing and what to do.
 func Open(ordinal int) (*Device, error) {
@@ -60,11 +64,17 @@ func (d *Device) Close() error {
 		first = cmp.Or(first, s.close())
 	}
 	d.streams = nil
+	if d.closed.Swap(true) {
+		return errClosed
+	}
 	return cmp.Or(first, cudaError("cuDevicePrimaryCtxRelease", cu.Device(d.info.Ordinal).ReleasePrimaryCtx()))
 }
 
 // do calls f on a thread on which the device's context is current.
 func (d *Device) do(call string, f func() error) error {
+	if d.closed.Load() {
+		return errClosed
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cu.SetCurrentContext(d.context); err != nil {

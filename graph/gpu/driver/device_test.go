@@ -4,7 +4,6 @@ package driver
 
 import (
 	"bytes"
-	"os"
 	"sync"
 	"testing"
 )
@@ -65,7 +64,7 @@ func TestCopies(t *testing.T) {
 // loadAxpy returns the kernel of testdata.
 func loadAxpy(t testing.TB, d *Device) *Function {
 	t.Helper()
-	ptx, err := os.ReadFile("testdata/axpy.ptx")
+	ptx, err := sources.ReadFile("testdata/axpy.ptx")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +148,21 @@ func TestEvents(t *testing.T) {
 	do(t, d.Download(got, p), d.Sync())
 	if got[1] != 1 {
 		t.Error("the copy did not wait for the upload")
+	}
+}
+
+func TestClosed(t *testing.T) {
+	useFakes(t)
+	d, err := Open(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, d.Close())
+	if _, err := d.Alloc(1); err != errClosed {
+		t.Errorf("Alloc: %v", err)
+	}
+	if err := d.Close(); err != errClosed {
+		t.Errorf("Close: %v", err)
 	}
 }
 

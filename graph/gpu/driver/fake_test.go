@@ -3,6 +3,8 @@
 package driver
 
 import (
+	"embed"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,17 +12,25 @@ import (
 	"testing"
 )
 
-// fakes compiles the libraries of testdata and returns their folder.
+// In the test's program, so that it can be carried to a machine with a GPU.
+//
+//go:embed testdata include cublas.h
+var sources embed.FS
+
+// fakes makes a folder of the package's C files and compiles the libraries of testdata there.
 var fakes = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "fake-cuda")
 	if err != nil {
 		return "", err
 	}
+	if err := os.CopyFS(dir, sources); err != nil {
+		return "", err
+	}
 	for _, name := range []string{"libcuda", "libcublas"} {
-		out, err := exec.Command(compiler(), "-shared", "-fPIC", "-O2", "-Iinclude", "-I.",
-			"-o", filepath.Join(dir, name+".so"), filepath.Join("testdata", name+".c")).CombinedOutput()
-		if err != nil {
-			return "", &exec.Error{Name: string(out), Err: err}
+		compile := exec.Command(compiler(), "-shared", "-fPIC", "-O2", "-Iinclude", "-I.", "-o", name+".so", "testdata/"+name+".c")
+		compile.Dir = dir
+		if out, err := compile.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
 		}
 	}
 	return dir, nil
@@ -41,8 +51,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// useFakes has the test load the libraries of testdata, with the variables given as name and value set for them.
-func useFakes(t testing.TB, variables ...string) {
+// compiledFakes returns the folder of fakes, or skips the test.
+func compiledFakes(t testing.TB) string {
 	t.Helper()
 	if _, err := exec.LookPath(compiler()); err != nil {
 		t.Skipf("no C compiler for the fake libraries: %v", err)
@@ -51,6 +61,13 @@ func useFakes(t testing.TB, variables ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// useFakes has the test load the libraries of testdata, with the variables given as name and value set for them.
+func useFakes(t testing.TB, variables ...string) {
+	t.Helper()
+	dir := compiledFakes(t)
 	setLibraries(t, filepath.Join(dir, "libcuda.so"), filepath.Join(dir, "libcublas.so"))
 	for i := 0; i < len(variables); i += 2 {
 		t.Setenv(variables[i], variables[i+1])
