@@ -97,7 +97,7 @@ func TestGemm(t *testing.T) {
 				for i := range count {
 					product(m, n, k, 0.5, a[i*sa:], lda, transA, b[i*sb:], ldb, transB, 2, c[i*sc:], ldc)
 				}
-				tolerance := 1e-6
+				tolerance := 4e-6
 				if p == TF32 {
 					tolerance = 4e-3 // two factors of 10 bits, 3 terms below 1, halved
 				}
@@ -120,7 +120,7 @@ func TestGemmBatchOfOneFactor(t *testing.T) {
 	do(t, d.GemmBatch(FP32, batch, m, n, k, 1, Matrix{Data: upload(t, d, a), Lead: k, Stride: m * k},
 		Matrix{Data: upload(t, d, b), Lead: n}, 0, Matrix{Data: pc, Lead: n, Stride: m * n}))
 	product(batch*m, n, k, 1, a, k, false, b, n, false, 0, c, n)
-	compare(t, download(t, d, pc, len(c)), c, 1e-6)
+	compare(t, download(t, d, pc, len(c)), c, 4e-6)
 }
 
 func TestGemmSizes(t *testing.T) {
