@@ -54,8 +54,8 @@ func Open(ordinal int) (*Device, error) {
 	return d, nil
 }
 
-// Close waits for the device and gives back all that it holds: streams, modules and memory are gone. It returns the first
-// error of several: a lost device fails each step.
+// Close waits for the device and gives back all that it holds: streams, modules and memory are gone. Of several errors
+// it returns the first: a lost device fails each step.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,10 +9,10 @@
 //	CGO_CFLAGS="-O2 -I$PWD/graph/gpu/driver/include" go build -tags gpu ./cmd/modeldoctor
 //
 // The variable is there because gorgonia.org/cu includes <cuda.h>: the flags that one module's #cgo lines set do not reach
-// another's, and a replace or a workspace would break go install. include/cuda.h is ours. Where CUDA 11 or 12 is installed
-// in /usr/local/cuda the build works without the variable; with CUDA 13 it does not, as cu cannot be compiled with that
-// header. The tag is not called cuda because Gorgonia has files with that tag, which cannot be compiled at all. A change
-// of cuda.h is not seen by go's cache: build once with -a.
+// another's, and a replace or a workspace would break go install. include/cuda.h is ours. With the toolkit of CUDA 12 in
+// /usr/local/cuda, where cu looks, the build works without the variable; with CUDA 13 it does not, because cu does not
+// compile with that header. The tag is not called cuda because Gorgonia has files with that tag, which do not compile.
+// Go's cache does not notice a change of cuda.h: build once with -a.
 //
 // # Loading
 //

@@ -113,7 +113,8 @@ func (s *Stream) GemmBatch(p Precision, batch, m, n, k int, alpha float32, a, b 
 // multiply calls cuBLAS with the stream's handle. cuBLAS takes matrices stored column by column; a matrix stored row by
 // row is, to it, the transpose. So it is asked for Cᵀ = Bᵀ·Aᵀ: the factors change places, and so do m and n, and each
 // keeps its Trans.
-func (s *Stream) multiply(call string, p Precision, batch, m, n, k int, a, b, c Matrix, f func(C.cublasHandle_t) C.cublasStatus_t) error {
+func (s *Stream) multiply(call string, p Precision, batch, m, n, k int, a, b, c Matrix,
+	f func(C.cublasHandle_t) C.cublasStatus_t) error {
 	for _, size := range []int{batch, m, n, k, a.Lead, b.Lead, c.Lead} {
 		if size < 0 || size > math.MaxInt32 {
 			return fmt.Errorf("%s: a size of %d", call, size)

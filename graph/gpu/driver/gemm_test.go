@@ -10,7 +10,8 @@ import (
 )
 
 // product is C ← alpha·op(A)·op(B) + beta·C by its definition, matrices row by row.
-func product(m, n, k int, alpha float64, a []float32, lda int, transA bool, b []float32, ldb int, transB bool, beta float64, c []float32, ldc int) {
+func product(m, n, k int, alpha float64, a []float32, lda int, transA bool, b []float32, ldb int, transB bool,
+	beta float64, c []float32, ldc int) {
 	at := func(x []float32, lead int, trans bool, i, j int) float64 {
 		if trans {
 			i, j = j, i

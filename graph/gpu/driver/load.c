@@ -9,7 +9,7 @@
 
 #include "load.h"
 
-char *mdt_load(struct library *library, const char *file, char **path) {
+char *modeldoctor_load(struct library *library, const char *file, char **path) {
 	void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
 		const char *why = dlerror();

@@ -49,7 +49,7 @@ var (
 
 // initCUDA loads libcuda and initialises it.
 func initCUDA() (loadedDriver, error) {
-	path, err := load(&C.mdt_cuda, cudaVariable, "libcuda.so.1")
+	path, err := load(&C.modeldoctor_cuda, cudaVariable, "libcuda.so.1")
 	if err != nil {
 		return loadedDriver{}, fmt.Errorf("%w; install the NVIDIA driver, or set %s to its libcuda.so.1", err, cudaVariable)
 	}
@@ -76,9 +76,9 @@ func initCUBLAS() (int, error) {
 	for major := driver.version / 1000; major >= oldestMajor; major-- {
 		names = append(names, fmt.Sprintf("libcublas.so.%d", major))
 	}
-	if _, err := load(&C.mdt_cublas, cublasVariable, names...); err != nil {
-		return 0, fmt.Errorf("%w; install cuBLAS of CUDA %d to %d and have the loader find it (ldconfig, LD_LIBRARY_PATH), or set %s to the file",
-			err, oldestMajor, driver.version/1000, cublasVariable)
+	if _, err := load(&C.modeldoctor_cublas, cublasVariable, names...); err != nil {
+		return 0, fmt.Errorf("%w; install cuBLAS of CUDA %d to %d where the loader finds it (ldconfig, LD_LIBRARY_PATH), "+
+			"or set %s to its file", err, oldestMajor, driver.version/1000, cublasVariable)
 	}
 	var major, minor C.int
 	if err := cublasError("cublasGetProperty", C.cublasGetProperty(C.MAJOR_VERSION, &major)); err != nil {
@@ -100,7 +100,7 @@ func load(library *C.struct_library, variable string, names ...string) (string, 
 	for _, name := range names {
 		cname := C.CString(name)
 		var cpath *C.char
-		why := C.mdt_load(library, cname, &cpath)
+		why := C.modeldoctor_load(library, cname, &cpath)
 		C.free(unsafe.Pointer(cname))
 		if why == nil {
 			defer C.free(unsafe.Pointer(cpath))

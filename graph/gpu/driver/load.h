@@ -12,10 +12,10 @@ struct library {
 	int loaded;
 };
 
-extern struct library mdt_cuda, mdt_cublas;
+extern struct library modeldoctor_cuda, modeldoctor_cublas;
 
 /* Opens the file and fills the library's entries in. Returns NULL and sets *path to the file that it was, or returns why
  * not; both are the caller's to free. */
-char *mdt_load(struct library *library, const char *file, char **path);
+char *modeldoctor_load(struct library *library, const char *file, char **path);
 
 #endif

@@ -15,815 +15,815 @@
 
 static __typeof__(cuArray3DCreate) *at_cuArray3DCreate;
 CUresult cuArray3DCreate(CUarray *a, const CUDA_ARRAY3D_DESCRIPTOR *b) {
-	return at_cuArray3DCreate ? at_cuArray3DCreate(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuArray3DCreate ? at_cuArray3DCreate(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuArray3DGetDescriptor) *at_cuArray3DGetDescriptor;
 CUresult cuArray3DGetDescriptor(CUDA_ARRAY3D_DESCRIPTOR *a, CUarray b) {
-	return at_cuArray3DGetDescriptor ? at_cuArray3DGetDescriptor(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuArray3DGetDescriptor ? at_cuArray3DGetDescriptor(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuArrayCreate) *at_cuArrayCreate;
 CUresult cuArrayCreate(CUarray *a, const CUDA_ARRAY_DESCRIPTOR *b) {
-	return at_cuArrayCreate ? at_cuArrayCreate(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuArrayCreate ? at_cuArrayCreate(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuArrayDestroy) *at_cuArrayDestroy;
 CUresult cuArrayDestroy(CUarray a) {
-	return at_cuArrayDestroy ? at_cuArrayDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuArrayDestroy ? at_cuArrayDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuArrayGetDescriptor) *at_cuArrayGetDescriptor;
 CUresult cuArrayGetDescriptor(CUDA_ARRAY_DESCRIPTOR *a, CUarray b) {
-	return at_cuArrayGetDescriptor ? at_cuArrayGetDescriptor(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuArrayGetDescriptor ? at_cuArrayGetDescriptor(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxCreate) *at_cuCtxCreate;
 CUresult cuCtxCreate(CUcontext *a, unsigned int b, CUdevice c) {
-	return at_cuCtxCreate ? at_cuCtxCreate(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxCreate ? at_cuCtxCreate(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxDestroy) *at_cuCtxDestroy;
 CUresult cuCtxDestroy(CUcontext a) {
-	return at_cuCtxDestroy ? at_cuCtxDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxDestroy ? at_cuCtxDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxDisablePeerAccess) *at_cuCtxDisablePeerAccess;
 CUresult cuCtxDisablePeerAccess(CUcontext a) {
-	return at_cuCtxDisablePeerAccess ? at_cuCtxDisablePeerAccess(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxDisablePeerAccess ? at_cuCtxDisablePeerAccess(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxEnablePeerAccess) *at_cuCtxEnablePeerAccess;
 CUresult cuCtxEnablePeerAccess(CUcontext a, unsigned int b) {
-	return at_cuCtxEnablePeerAccess ? at_cuCtxEnablePeerAccess(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxEnablePeerAccess ? at_cuCtxEnablePeerAccess(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetApiVersion) *at_cuCtxGetApiVersion;
 CUresult cuCtxGetApiVersion(CUcontext a, unsigned int *b) {
-	return at_cuCtxGetApiVersion ? at_cuCtxGetApiVersion(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetApiVersion ? at_cuCtxGetApiVersion(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetCacheConfig) *at_cuCtxGetCacheConfig;
 CUresult cuCtxGetCacheConfig(CUfunc_cache *a) {
-	return at_cuCtxGetCacheConfig ? at_cuCtxGetCacheConfig(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetCacheConfig ? at_cuCtxGetCacheConfig(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetCurrent) *at_cuCtxGetCurrent;
 CUresult cuCtxGetCurrent(CUcontext *a) {
-	return at_cuCtxGetCurrent ? at_cuCtxGetCurrent(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetCurrent ? at_cuCtxGetCurrent(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetDevice) *at_cuCtxGetDevice;
 CUresult cuCtxGetDevice(CUdevice *a) {
-	return at_cuCtxGetDevice ? at_cuCtxGetDevice(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetDevice ? at_cuCtxGetDevice(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetFlags) *at_cuCtxGetFlags;
 CUresult cuCtxGetFlags(unsigned int *a) {
-	return at_cuCtxGetFlags ? at_cuCtxGetFlags(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetFlags ? at_cuCtxGetFlags(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetLimit) *at_cuCtxGetLimit;
 CUresult cuCtxGetLimit(size_t *a, CUlimit b) {
-	return at_cuCtxGetLimit ? at_cuCtxGetLimit(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetLimit ? at_cuCtxGetLimit(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetSharedMemConfig) *at_cuCtxGetSharedMemConfig;
 CUresult cuCtxGetSharedMemConfig(CUsharedconfig *a) {
-	return at_cuCtxGetSharedMemConfig ? at_cuCtxGetSharedMemConfig(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetSharedMemConfig ? at_cuCtxGetSharedMemConfig(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxGetStreamPriorityRange) *at_cuCtxGetStreamPriorityRange;
 CUresult cuCtxGetStreamPriorityRange(int *a, int *b) {
-	return at_cuCtxGetStreamPriorityRange ? at_cuCtxGetStreamPriorityRange(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxGetStreamPriorityRange ? at_cuCtxGetStreamPriorityRange(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxPopCurrent) *at_cuCtxPopCurrent;
 CUresult cuCtxPopCurrent(CUcontext *a) {
-	return at_cuCtxPopCurrent ? at_cuCtxPopCurrent(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxPopCurrent ? at_cuCtxPopCurrent(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxPushCurrent) *at_cuCtxPushCurrent;
 CUresult cuCtxPushCurrent(CUcontext a) {
-	return at_cuCtxPushCurrent ? at_cuCtxPushCurrent(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxPushCurrent ? at_cuCtxPushCurrent(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxResetPersistingL2Cache) *at_cuCtxResetPersistingL2Cache;
 CUresult cuCtxResetPersistingL2Cache(void) {
-	return at_cuCtxResetPersistingL2Cache ? at_cuCtxResetPersistingL2Cache() : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxResetPersistingL2Cache ? at_cuCtxResetPersistingL2Cache() : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxSetCacheConfig) *at_cuCtxSetCacheConfig;
 CUresult cuCtxSetCacheConfig(CUfunc_cache a) {
-	return at_cuCtxSetCacheConfig ? at_cuCtxSetCacheConfig(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxSetCacheConfig ? at_cuCtxSetCacheConfig(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxSetCurrent) *at_cuCtxSetCurrent;
 CUresult cuCtxSetCurrent(CUcontext a) {
-	return at_cuCtxSetCurrent ? at_cuCtxSetCurrent(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxSetCurrent ? at_cuCtxSetCurrent(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxSetLimit) *at_cuCtxSetLimit;
 CUresult cuCtxSetLimit(CUlimit a, size_t b) {
-	return at_cuCtxSetLimit ? at_cuCtxSetLimit(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxSetLimit ? at_cuCtxSetLimit(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxSetSharedMemConfig) *at_cuCtxSetSharedMemConfig;
 CUresult cuCtxSetSharedMemConfig(CUsharedconfig a) {
-	return at_cuCtxSetSharedMemConfig ? at_cuCtxSetSharedMemConfig(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxSetSharedMemConfig ? at_cuCtxSetSharedMemConfig(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuCtxSynchronize) *at_cuCtxSynchronize;
 CUresult cuCtxSynchronize(void) {
-	return at_cuCtxSynchronize ? at_cuCtxSynchronize() : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuCtxSynchronize ? at_cuCtxSynchronize() : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceCanAccessPeer) *at_cuDeviceCanAccessPeer;
 CUresult cuDeviceCanAccessPeer(int *a, CUdevice b, CUdevice c) {
-	return at_cuDeviceCanAccessPeer ? at_cuDeviceCanAccessPeer(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceCanAccessPeer ? at_cuDeviceCanAccessPeer(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGet) *at_cuDeviceGet;
 CUresult cuDeviceGet(CUdevice *a, int b) {
-	return at_cuDeviceGet ? at_cuDeviceGet(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGet ? at_cuDeviceGet(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGetAttribute) *at_cuDeviceGetAttribute;
 CUresult cuDeviceGetAttribute(int *a, CUdevice_attribute b, CUdevice c) {
-	return at_cuDeviceGetAttribute ? at_cuDeviceGetAttribute(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGetAttribute ? at_cuDeviceGetAttribute(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGetCount) *at_cuDeviceGetCount;
 CUresult cuDeviceGetCount(int *a) {
-	return at_cuDeviceGetCount ? at_cuDeviceGetCount(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGetCount ? at_cuDeviceGetCount(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGetName) *at_cuDeviceGetName;
 CUresult cuDeviceGetName(char *a, int b, CUdevice c) {
-	return at_cuDeviceGetName ? at_cuDeviceGetName(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGetName ? at_cuDeviceGetName(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGetP2PAttribute) *at_cuDeviceGetP2PAttribute;
 CUresult cuDeviceGetP2PAttribute(int *a, CUdevice_P2PAttribute b, CUdevice c, CUdevice d) {
-	return at_cuDeviceGetP2PAttribute ? at_cuDeviceGetP2PAttribute(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGetP2PAttribute ? at_cuDeviceGetP2PAttribute(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceGetUuid) *at_cuDeviceGetUuid;
 CUresult cuDeviceGetUuid(CUuuid *a, CUdevice b) {
-	return at_cuDeviceGetUuid ? at_cuDeviceGetUuid(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceGetUuid ? at_cuDeviceGetUuid(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDevicePrimaryCtxGetState) *at_cuDevicePrimaryCtxGetState;
 CUresult cuDevicePrimaryCtxGetState(CUdevice a, unsigned int *b, int *c) {
-	return at_cuDevicePrimaryCtxGetState ? at_cuDevicePrimaryCtxGetState(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDevicePrimaryCtxGetState ? at_cuDevicePrimaryCtxGetState(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDevicePrimaryCtxRelease) *at_cuDevicePrimaryCtxRelease;
 CUresult cuDevicePrimaryCtxRelease(CUdevice a) {
-	return at_cuDevicePrimaryCtxRelease ? at_cuDevicePrimaryCtxRelease(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDevicePrimaryCtxRelease ? at_cuDevicePrimaryCtxRelease(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDevicePrimaryCtxReset) *at_cuDevicePrimaryCtxReset;
 CUresult cuDevicePrimaryCtxReset(CUdevice a) {
-	return at_cuDevicePrimaryCtxReset ? at_cuDevicePrimaryCtxReset(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDevicePrimaryCtxReset ? at_cuDevicePrimaryCtxReset(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDevicePrimaryCtxRetain) *at_cuDevicePrimaryCtxRetain;
 CUresult cuDevicePrimaryCtxRetain(CUcontext *a, CUdevice b) {
-	return at_cuDevicePrimaryCtxRetain ? at_cuDevicePrimaryCtxRetain(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDevicePrimaryCtxRetain ? at_cuDevicePrimaryCtxRetain(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDevicePrimaryCtxSetFlags) *at_cuDevicePrimaryCtxSetFlags;
 CUresult cuDevicePrimaryCtxSetFlags(CUdevice a, unsigned int b) {
-	return at_cuDevicePrimaryCtxSetFlags ? at_cuDevicePrimaryCtxSetFlags(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDevicePrimaryCtxSetFlags ? at_cuDevicePrimaryCtxSetFlags(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDeviceTotalMem) *at_cuDeviceTotalMem;
 CUresult cuDeviceTotalMem(size_t *a, CUdevice b) {
-	return at_cuDeviceTotalMem ? at_cuDeviceTotalMem(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDeviceTotalMem ? at_cuDeviceTotalMem(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuDriverGetVersion) *at_cuDriverGetVersion;
 CUresult cuDriverGetVersion(int *a) {
-	return at_cuDriverGetVersion ? at_cuDriverGetVersion(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuDriverGetVersion ? at_cuDriverGetVersion(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventCreate) *at_cuEventCreate;
 CUresult cuEventCreate(CUevent *a, unsigned int b) {
-	return at_cuEventCreate ? at_cuEventCreate(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventCreate ? at_cuEventCreate(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventDestroy) *at_cuEventDestroy;
 CUresult cuEventDestroy(CUevent a) {
-	return at_cuEventDestroy ? at_cuEventDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventDestroy ? at_cuEventDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventElapsedTime) *at_cuEventElapsedTime;
 CUresult cuEventElapsedTime(float *a, CUevent b, CUevent c) {
-	return at_cuEventElapsedTime ? at_cuEventElapsedTime(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventElapsedTime ? at_cuEventElapsedTime(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventQuery) *at_cuEventQuery;
 CUresult cuEventQuery(CUevent a) {
-	return at_cuEventQuery ? at_cuEventQuery(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventQuery ? at_cuEventQuery(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventRecord) *at_cuEventRecord;
 CUresult cuEventRecord(CUevent a, CUstream b) {
-	return at_cuEventRecord ? at_cuEventRecord(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventRecord ? at_cuEventRecord(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuEventSynchronize) *at_cuEventSynchronize;
 CUresult cuEventSynchronize(CUevent a) {
-	return at_cuEventSynchronize ? at_cuEventSynchronize(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuEventSynchronize ? at_cuEventSynchronize(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuFuncGetAttribute) *at_cuFuncGetAttribute;
 CUresult cuFuncGetAttribute(int *a, CUfunction_attribute b, CUfunction c) {
-	return at_cuFuncGetAttribute ? at_cuFuncGetAttribute(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuFuncGetAttribute ? at_cuFuncGetAttribute(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuFuncSetCacheConfig) *at_cuFuncSetCacheConfig;
 CUresult cuFuncSetCacheConfig(CUfunction a, CUfunc_cache b) {
-	return at_cuFuncSetCacheConfig ? at_cuFuncSetCacheConfig(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuFuncSetCacheConfig ? at_cuFuncSetCacheConfig(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuFuncSetSharedMemConfig) *at_cuFuncSetSharedMemConfig;
 CUresult cuFuncSetSharedMemConfig(CUfunction a, CUsharedconfig b) {
-	return at_cuFuncSetSharedMemConfig ? at_cuFuncSetSharedMemConfig(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuFuncSetSharedMemConfig ? at_cuFuncSetSharedMemConfig(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddChildGraphNode) *at_cuGraphAddChildGraphNode;
 CUresult cuGraphAddChildGraphNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, CUgraph e) {
-	return at_cuGraphAddChildGraphNode ? at_cuGraphAddChildGraphNode(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddChildGraphNode ? at_cuGraphAddChildGraphNode(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddDependencies) *at_cuGraphAddDependencies;
 CUresult cuGraphAddDependencies(CUgraph a, const CUgraphNode *b, const CUgraphNode *c, size_t d) {
-	return at_cuGraphAddDependencies ? at_cuGraphAddDependencies(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddDependencies ? at_cuGraphAddDependencies(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddEmptyNode) *at_cuGraphAddEmptyNode;
 CUresult cuGraphAddEmptyNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d) {
-	return at_cuGraphAddEmptyNode ? at_cuGraphAddEmptyNode(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddEmptyNode ? at_cuGraphAddEmptyNode(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddHostNode) *at_cuGraphAddHostNode;
 CUresult cuGraphAddHostNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, const CUDA_HOST_NODE_PARAMS *e) {
-	return at_cuGraphAddHostNode ? at_cuGraphAddHostNode(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddHostNode ? at_cuGraphAddHostNode(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddKernelNode) *at_cuGraphAddKernelNode;
 CUresult cuGraphAddKernelNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, const CUDA_KERNEL_NODE_PARAMS *e) {
-	return at_cuGraphAddKernelNode ? at_cuGraphAddKernelNode(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddKernelNode ? at_cuGraphAddKernelNode(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddMemcpyNode) *at_cuGraphAddMemcpyNode;
 CUresult cuGraphAddMemcpyNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, const CUDA_MEMCPY3D *e, CUcontext f) {
-	return at_cuGraphAddMemcpyNode ? at_cuGraphAddMemcpyNode(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddMemcpyNode ? at_cuGraphAddMemcpyNode(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphAddMemsetNode) *at_cuGraphAddMemsetNode;
 CUresult cuGraphAddMemsetNode(CUgraphNode *a, CUgraph b, const CUgraphNode *c, size_t d, const CUDA_MEMSET_NODE_PARAMS *e, CUcontext f) {
-	return at_cuGraphAddMemsetNode ? at_cuGraphAddMemsetNode(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphAddMemsetNode ? at_cuGraphAddMemsetNode(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphClone) *at_cuGraphClone;
 CUresult cuGraphClone(CUgraph *a, CUgraph b) {
-	return at_cuGraphClone ? at_cuGraphClone(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphClone ? at_cuGraphClone(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphCreate) *at_cuGraphCreate;
 CUresult cuGraphCreate(CUgraph *a, unsigned int b) {
-	return at_cuGraphCreate ? at_cuGraphCreate(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphCreate ? at_cuGraphCreate(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphDestroy) *at_cuGraphDestroy;
 CUresult cuGraphDestroy(CUgraph a) {
-	return at_cuGraphDestroy ? at_cuGraphDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphDestroy ? at_cuGraphDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphDestroyNode) *at_cuGraphDestroyNode;
 CUresult cuGraphDestroyNode(CUgraphNode a) {
-	return at_cuGraphDestroyNode ? at_cuGraphDestroyNode(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphDestroyNode ? at_cuGraphDestroyNode(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphExecDestroy) *at_cuGraphExecDestroy;
 CUresult cuGraphExecDestroy(CUgraphExec a) {
-	return at_cuGraphExecDestroy ? at_cuGraphExecDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphExecDestroy ? at_cuGraphExecDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGraphGetEdges) *at_cuGraphGetEdges;
 CUresult cuGraphGetEdges(CUgraph a, CUgraphNode *b, CUgraphNode *c, size_t *d) {
-	return at_cuGraphGetEdges ? at_cuGraphGetEdges(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGraphGetEdges ? at_cuGraphGetEdges(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuInit) *at_cuInit;
 CUresult cuInit(unsigned int a) {
-	return at_cuInit ? at_cuInit(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
+	return at_cuInit ? at_cuInit(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
 }
 
 static __typeof__(cuLaunchKernel) *at_cuLaunchKernel;
 CUresult cuLaunchKernel(CUfunction a, unsigned int b, unsigned int c, unsigned int d, unsigned int e, unsigned int f, unsigned int g, unsigned int h, CUstream i, void **j, void **k) {
-	return at_cuLaunchKernel ? at_cuLaunchKernel(a, b, c, d, e, f, g, h, i, j, k) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLaunchKernel ? at_cuLaunchKernel(a, b, c, d, e, f, g, h, i, j, k) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuLinkAddData) *at_cuLinkAddData;
 CUresult cuLinkAddData(CUlinkState a, CUjitInputType b, void *c, size_t d, const char *e, unsigned int f, CUjit_option *g, void **h) {
-	return at_cuLinkAddData ? at_cuLinkAddData(a, b, c, d, e, f, g, h) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLinkAddData ? at_cuLinkAddData(a, b, c, d, e, f, g, h) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuLinkAddFile) *at_cuLinkAddFile;
 CUresult cuLinkAddFile(CUlinkState a, CUjitInputType b, const char *c, unsigned int d, CUjit_option *e, void **f) {
-	return at_cuLinkAddFile ? at_cuLinkAddFile(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLinkAddFile ? at_cuLinkAddFile(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuLinkComplete) *at_cuLinkComplete;
 CUresult cuLinkComplete(CUlinkState a, void **b, size_t *c) {
-	return at_cuLinkComplete ? at_cuLinkComplete(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLinkComplete ? at_cuLinkComplete(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuLinkCreate) *at_cuLinkCreate;
 CUresult cuLinkCreate(unsigned int a, CUjit_option *b, void **c, CUlinkState *d) {
-	return at_cuLinkCreate ? at_cuLinkCreate(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLinkCreate ? at_cuLinkCreate(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuLinkDestroy) *at_cuLinkDestroy;
 CUresult cuLinkDestroy(CUlinkState a) {
-	return at_cuLinkDestroy ? at_cuLinkDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuLinkDestroy ? at_cuLinkDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemAdvise) *at_cuMemAdvise;
 CUresult cuMemAdvise(CUdeviceptr a, size_t b, CUmem_advise c, CUdevice d) {
-	return at_cuMemAdvise ? at_cuMemAdvise(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemAdvise ? at_cuMemAdvise(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemAllocManaged) *at_cuMemAllocManaged;
 CUresult cuMemAllocManaged(CUdeviceptr *a, size_t b, unsigned int c) {
-	return at_cuMemAllocManaged ? at_cuMemAllocManaged(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemAllocManaged ? at_cuMemAllocManaged(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemAllocPitch) *at_cuMemAllocPitch;
 CUresult cuMemAllocPitch(CUdeviceptr *a, size_t *b, size_t c, size_t d, unsigned int e) {
-	return at_cuMemAllocPitch ? at_cuMemAllocPitch(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemAllocPitch ? at_cuMemAllocPitch(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemAlloc) *at_cuMemAlloc;
 CUresult cuMemAlloc(CUdeviceptr *a, size_t b) {
-	return at_cuMemAlloc ? at_cuMemAlloc(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemAlloc ? at_cuMemAlloc(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemFreeHost) *at_cuMemFreeHost;
 CUresult cuMemFreeHost(void *a) {
-	return at_cuMemFreeHost ? at_cuMemFreeHost(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemFreeHost ? at_cuMemFreeHost(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemFree) *at_cuMemFree;
 CUresult cuMemFree(CUdeviceptr a) {
-	return at_cuMemFree ? at_cuMemFree(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemFree ? at_cuMemFree(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemGetAddressRange) *at_cuMemGetAddressRange;
 CUresult cuMemGetAddressRange(CUdeviceptr *a, size_t *b, CUdeviceptr c) {
-	return at_cuMemGetAddressRange ? at_cuMemGetAddressRange(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemGetAddressRange ? at_cuMemGetAddressRange(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemGetInfo) *at_cuMemGetInfo;
 CUresult cuMemGetInfo(size_t *a, size_t *b) {
-	return at_cuMemGetInfo ? at_cuMemGetInfo(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemGetInfo ? at_cuMemGetInfo(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemPrefetchAsync) *at_cuMemPrefetchAsync;
 CUresult cuMemPrefetchAsync(CUdeviceptr a, size_t b, CUdevice c, CUstream d) {
-	return at_cuMemPrefetchAsync ? at_cuMemPrefetchAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemPrefetchAsync ? at_cuMemPrefetchAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy) *at_cuMemcpy;
 CUresult cuMemcpy(CUdeviceptr a, CUdeviceptr b, size_t c) {
-	return at_cuMemcpy ? at_cuMemcpy(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy ? at_cuMemcpy(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy2DAsync) *at_cuMemcpy2DAsync;
 CUresult cuMemcpy2DAsync(const CUDA_MEMCPY2D *a, CUstream b) {
-	return at_cuMemcpy2DAsync ? at_cuMemcpy2DAsync(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy2DAsync ? at_cuMemcpy2DAsync(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy2DUnaligned) *at_cuMemcpy2DUnaligned;
 CUresult cuMemcpy2DUnaligned(const CUDA_MEMCPY2D *a) {
-	return at_cuMemcpy2DUnaligned ? at_cuMemcpy2DUnaligned(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy2DUnaligned ? at_cuMemcpy2DUnaligned(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy2D) *at_cuMemcpy2D;
 CUresult cuMemcpy2D(const CUDA_MEMCPY2D *a) {
-	return at_cuMemcpy2D ? at_cuMemcpy2D(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy2D ? at_cuMemcpy2D(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy3DAsync) *at_cuMemcpy3DAsync;
 CUresult cuMemcpy3DAsync(const CUDA_MEMCPY3D *a, CUstream b) {
-	return at_cuMemcpy3DAsync ? at_cuMemcpy3DAsync(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy3DAsync ? at_cuMemcpy3DAsync(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy3DPeer) *at_cuMemcpy3DPeer;
 CUresult cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *a) {
-	return at_cuMemcpy3DPeer ? at_cuMemcpy3DPeer(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy3DPeer ? at_cuMemcpy3DPeer(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy3DPeerAsync) *at_cuMemcpy3DPeerAsync;
 CUresult cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *a, CUstream b) {
-	return at_cuMemcpy3DPeerAsync ? at_cuMemcpy3DPeerAsync(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy3DPeerAsync ? at_cuMemcpy3DPeerAsync(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpy3D) *at_cuMemcpy3D;
 CUresult cuMemcpy3D(const CUDA_MEMCPY3D *a) {
-	return at_cuMemcpy3D ? at_cuMemcpy3D(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpy3D ? at_cuMemcpy3D(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyAsync) *at_cuMemcpyAsync;
 CUresult cuMemcpyAsync(CUdeviceptr a, CUdeviceptr b, size_t c, CUstream d) {
-	return at_cuMemcpyAsync ? at_cuMemcpyAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyAsync ? at_cuMemcpyAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyAtoA) *at_cuMemcpyAtoA;
 CUresult cuMemcpyAtoA(CUarray a, size_t b, CUarray c, size_t d, size_t e) {
-	return at_cuMemcpyAtoA ? at_cuMemcpyAtoA(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyAtoA ? at_cuMemcpyAtoA(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyAtoD) *at_cuMemcpyAtoD;
 CUresult cuMemcpyAtoD(CUdeviceptr a, CUarray b, size_t c, size_t d) {
-	return at_cuMemcpyAtoD ? at_cuMemcpyAtoD(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyAtoD ? at_cuMemcpyAtoD(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyAtoHAsync) *at_cuMemcpyAtoHAsync;
 CUresult cuMemcpyAtoHAsync(void *a, CUarray b, size_t c, size_t d, CUstream e) {
-	return at_cuMemcpyAtoHAsync ? at_cuMemcpyAtoHAsync(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyAtoHAsync ? at_cuMemcpyAtoHAsync(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyAtoH) *at_cuMemcpyAtoH;
 CUresult cuMemcpyAtoH(void *a, CUarray b, size_t c, size_t d) {
-	return at_cuMemcpyAtoH ? at_cuMemcpyAtoH(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyAtoH ? at_cuMemcpyAtoH(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyDtoA) *at_cuMemcpyDtoA;
 CUresult cuMemcpyDtoA(CUarray a, size_t b, CUdeviceptr c, size_t d) {
-	return at_cuMemcpyDtoA ? at_cuMemcpyDtoA(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyDtoA ? at_cuMemcpyDtoA(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyDtoDAsync) *at_cuMemcpyDtoDAsync;
 CUresult cuMemcpyDtoDAsync(CUdeviceptr a, CUdeviceptr b, size_t c, CUstream d) {
-	return at_cuMemcpyDtoDAsync ? at_cuMemcpyDtoDAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyDtoDAsync ? at_cuMemcpyDtoDAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyDtoD) *at_cuMemcpyDtoD;
 CUresult cuMemcpyDtoD(CUdeviceptr a, CUdeviceptr b, size_t c) {
-	return at_cuMemcpyDtoD ? at_cuMemcpyDtoD(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyDtoD ? at_cuMemcpyDtoD(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyDtoHAsync) *at_cuMemcpyDtoHAsync;
 CUresult cuMemcpyDtoHAsync(void *a, CUdeviceptr b, size_t c, CUstream d) {
-	return at_cuMemcpyDtoHAsync ? at_cuMemcpyDtoHAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyDtoHAsync ? at_cuMemcpyDtoHAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyDtoH) *at_cuMemcpyDtoH;
 CUresult cuMemcpyDtoH(void *a, CUdeviceptr b, size_t c) {
-	return at_cuMemcpyDtoH ? at_cuMemcpyDtoH(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyDtoH ? at_cuMemcpyDtoH(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyHtoAAsync) *at_cuMemcpyHtoAAsync;
 CUresult cuMemcpyHtoAAsync(CUarray a, size_t b, const void *c, size_t d, CUstream e) {
-	return at_cuMemcpyHtoAAsync ? at_cuMemcpyHtoAAsync(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyHtoAAsync ? at_cuMemcpyHtoAAsync(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyHtoA) *at_cuMemcpyHtoA;
 CUresult cuMemcpyHtoA(CUarray a, size_t b, const void *c, size_t d) {
-	return at_cuMemcpyHtoA ? at_cuMemcpyHtoA(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyHtoA ? at_cuMemcpyHtoA(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyHtoDAsync) *at_cuMemcpyHtoDAsync;
 CUresult cuMemcpyHtoDAsync(CUdeviceptr a, const void *b, size_t c, CUstream d) {
-	return at_cuMemcpyHtoDAsync ? at_cuMemcpyHtoDAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyHtoDAsync ? at_cuMemcpyHtoDAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyHtoD) *at_cuMemcpyHtoD;
 CUresult cuMemcpyHtoD(CUdeviceptr a, const void *b, size_t c) {
-	return at_cuMemcpyHtoD ? at_cuMemcpyHtoD(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyHtoD ? at_cuMemcpyHtoD(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyPeer) *at_cuMemcpyPeer;
 CUresult cuMemcpyPeer(CUdeviceptr a, CUcontext b, CUdeviceptr c, CUcontext d, size_t e) {
-	return at_cuMemcpyPeer ? at_cuMemcpyPeer(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyPeer ? at_cuMemcpyPeer(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemcpyPeerAsync) *at_cuMemcpyPeerAsync;
 CUresult cuMemcpyPeerAsync(CUdeviceptr a, CUcontext b, CUdeviceptr c, CUcontext d, size_t e, CUstream f) {
-	return at_cuMemcpyPeerAsync ? at_cuMemcpyPeerAsync(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemcpyPeerAsync ? at_cuMemcpyPeerAsync(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD16Async) *at_cuMemsetD16Async;
 CUresult cuMemsetD16Async(CUdeviceptr a, unsigned short b, size_t c, CUstream d) {
-	return at_cuMemsetD16Async ? at_cuMemsetD16Async(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD16Async ? at_cuMemsetD16Async(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD16) *at_cuMemsetD16;
 CUresult cuMemsetD16(CUdeviceptr a, unsigned short b, size_t c) {
-	return at_cuMemsetD16 ? at_cuMemsetD16(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD16 ? at_cuMemsetD16(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D16Async) *at_cuMemsetD2D16Async;
 CUresult cuMemsetD2D16Async(CUdeviceptr a, size_t b, unsigned short c, size_t d, size_t e, CUstream f) {
-	return at_cuMemsetD2D16Async ? at_cuMemsetD2D16Async(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D16Async ? at_cuMemsetD2D16Async(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D16) *at_cuMemsetD2D16;
 CUresult cuMemsetD2D16(CUdeviceptr a, size_t b, unsigned short c, size_t d, size_t e) {
-	return at_cuMemsetD2D16 ? at_cuMemsetD2D16(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D16 ? at_cuMemsetD2D16(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D32Async) *at_cuMemsetD2D32Async;
 CUresult cuMemsetD2D32Async(CUdeviceptr a, size_t b, unsigned int c, size_t d, size_t e, CUstream f) {
-	return at_cuMemsetD2D32Async ? at_cuMemsetD2D32Async(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D32Async ? at_cuMemsetD2D32Async(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D32) *at_cuMemsetD2D32;
 CUresult cuMemsetD2D32(CUdeviceptr a, size_t b, unsigned int c, size_t d, size_t e) {
-	return at_cuMemsetD2D32 ? at_cuMemsetD2D32(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D32 ? at_cuMemsetD2D32(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D8Async) *at_cuMemsetD2D8Async;
 CUresult cuMemsetD2D8Async(CUdeviceptr a, size_t b, unsigned char c, size_t d, size_t e, CUstream f) {
-	return at_cuMemsetD2D8Async ? at_cuMemsetD2D8Async(a, b, c, d, e, f) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D8Async ? at_cuMemsetD2D8Async(a, b, c, d, e, f) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD2D8) *at_cuMemsetD2D8;
 CUresult cuMemsetD2D8(CUdeviceptr a, size_t b, unsigned char c, size_t d, size_t e) {
-	return at_cuMemsetD2D8 ? at_cuMemsetD2D8(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD2D8 ? at_cuMemsetD2D8(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD32Async) *at_cuMemsetD32Async;
 CUresult cuMemsetD32Async(CUdeviceptr a, unsigned int b, size_t c, CUstream d) {
-	return at_cuMemsetD32Async ? at_cuMemsetD32Async(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD32Async ? at_cuMemsetD32Async(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD32) *at_cuMemsetD32;
 CUresult cuMemsetD32(CUdeviceptr a, unsigned int b, size_t c) {
-	return at_cuMemsetD32 ? at_cuMemsetD32(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD32 ? at_cuMemsetD32(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD8Async) *at_cuMemsetD8Async;
 CUresult cuMemsetD8Async(CUdeviceptr a, unsigned char b, size_t c, CUstream d) {
-	return at_cuMemsetD8Async ? at_cuMemsetD8Async(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD8Async ? at_cuMemsetD8Async(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemsetD8) *at_cuMemsetD8;
 CUresult cuMemsetD8(CUdeviceptr a, unsigned char b, size_t c) {
-	return at_cuMemsetD8 ? at_cuMemsetD8(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemsetD8 ? at_cuMemsetD8(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleGetFunction) *at_cuModuleGetFunction;
 CUresult cuModuleGetFunction(CUfunction *a, CUmodule b, const char *c) {
-	return at_cuModuleGetFunction ? at_cuModuleGetFunction(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleGetFunction ? at_cuModuleGetFunction(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleGetGlobal) *at_cuModuleGetGlobal;
 CUresult cuModuleGetGlobal(CUdeviceptr *a, size_t *b, CUmodule c, const char *d) {
-	return at_cuModuleGetGlobal ? at_cuModuleGetGlobal(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleGetGlobal ? at_cuModuleGetGlobal(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleGetSurfRef) *at_cuModuleGetSurfRef;
 CUresult cuModuleGetSurfRef(CUsurfref *a, CUmodule b, const char *c) {
-	return at_cuModuleGetSurfRef ? at_cuModuleGetSurfRef(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleGetSurfRef ? at_cuModuleGetSurfRef(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleGetTexRef) *at_cuModuleGetTexRef;
 CUresult cuModuleGetTexRef(CUtexref *a, CUmodule b, const char *c) {
-	return at_cuModuleGetTexRef ? at_cuModuleGetTexRef(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleGetTexRef ? at_cuModuleGetTexRef(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleLoad) *at_cuModuleLoad;
 CUresult cuModuleLoad(CUmodule *a, const char *b) {
-	return at_cuModuleLoad ? at_cuModuleLoad(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleLoad ? at_cuModuleLoad(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleLoadData) *at_cuModuleLoadData;
 CUresult cuModuleLoadData(CUmodule *a, const void *b) {
-	return at_cuModuleLoadData ? at_cuModuleLoadData(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleLoadData ? at_cuModuleLoadData(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleLoadDataEx) *at_cuModuleLoadDataEx;
 CUresult cuModuleLoadDataEx(CUmodule *a, const void *b, unsigned int c, CUjit_option *d, void **e) {
-	return at_cuModuleLoadDataEx ? at_cuModuleLoadDataEx(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleLoadDataEx ? at_cuModuleLoadDataEx(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleLoadFatBinary) *at_cuModuleLoadFatBinary;
 CUresult cuModuleLoadFatBinary(CUmodule *a, const void *b) {
-	return at_cuModuleLoadFatBinary ? at_cuModuleLoadFatBinary(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleLoadFatBinary ? at_cuModuleLoadFatBinary(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuModuleUnload) *at_cuModuleUnload;
 CUresult cuModuleUnload(CUmodule a) {
-	return at_cuModuleUnload ? at_cuModuleUnload(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuModuleUnload ? at_cuModuleUnload(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuOccupancyMaxActiveBlocksPerMultiprocessor) *at_cuOccupancyMaxActiveBlocksPerMultiprocessor;
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *a, CUfunction b, int c, size_t d) {
-	return at_cuOccupancyMaxActiveBlocksPerMultiprocessor ? at_cuOccupancyMaxActiveBlocksPerMultiprocessor(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuOccupancyMaxActiveBlocksPerMultiprocessor ? at_cuOccupancyMaxActiveBlocksPerMultiprocessor(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags) *at_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags;
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *a, CUfunction b, int c, size_t d, unsigned int e) {
-	return at_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags ? at_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(a, b, c, d, e) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags ? at_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(a, b, c, d, e) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuPointerGetAttribute) *at_cuPointerGetAttribute;
 CUresult cuPointerGetAttribute(void *a, CUpointer_attribute b, CUdeviceptr c) {
-	return at_cuPointerGetAttribute ? at_cuPointerGetAttribute(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuPointerGetAttribute ? at_cuPointerGetAttribute(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuPointerSetAttribute) *at_cuPointerSetAttribute;
 CUresult cuPointerSetAttribute(const void *a, CUpointer_attribute b, CUdeviceptr c) {
-	return at_cuPointerSetAttribute ? at_cuPointerSetAttribute(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuPointerSetAttribute ? at_cuPointerSetAttribute(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamAttachMemAsync) *at_cuStreamAttachMemAsync;
 CUresult cuStreamAttachMemAsync(CUstream a, CUdeviceptr b, size_t c, unsigned int d) {
-	return at_cuStreamAttachMemAsync ? at_cuStreamAttachMemAsync(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamAttachMemAsync ? at_cuStreamAttachMemAsync(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamCreate) *at_cuStreamCreate;
 CUresult cuStreamCreate(CUstream *a, unsigned int b) {
-	return at_cuStreamCreate ? at_cuStreamCreate(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamCreate ? at_cuStreamCreate(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamCreateWithPriority) *at_cuStreamCreateWithPriority;
 CUresult cuStreamCreateWithPriority(CUstream *a, unsigned int b, int c) {
-	return at_cuStreamCreateWithPriority ? at_cuStreamCreateWithPriority(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamCreateWithPriority ? at_cuStreamCreateWithPriority(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamDestroy) *at_cuStreamDestroy;
 CUresult cuStreamDestroy(CUstream a) {
-	return at_cuStreamDestroy ? at_cuStreamDestroy(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamDestroy ? at_cuStreamDestroy(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamGetFlags) *at_cuStreamGetFlags;
 CUresult cuStreamGetFlags(CUstream a, unsigned int *b) {
-	return at_cuStreamGetFlags ? at_cuStreamGetFlags(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamGetFlags ? at_cuStreamGetFlags(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamGetPriority) *at_cuStreamGetPriority;
 CUresult cuStreamGetPriority(CUstream a, int *b) {
-	return at_cuStreamGetPriority ? at_cuStreamGetPriority(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamGetPriority ? at_cuStreamGetPriority(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamQuery) *at_cuStreamQuery;
 CUresult cuStreamQuery(CUstream a) {
-	return at_cuStreamQuery ? at_cuStreamQuery(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamQuery ? at_cuStreamQuery(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamSynchronize) *at_cuStreamSynchronize;
 CUresult cuStreamSynchronize(CUstream a) {
-	return at_cuStreamSynchronize ? at_cuStreamSynchronize(a) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamSynchronize ? at_cuStreamSynchronize(a) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamWaitEvent) *at_cuStreamWaitEvent;
 CUresult cuStreamWaitEvent(CUstream a, CUevent b, unsigned int c) {
-	return at_cuStreamWaitEvent ? at_cuStreamWaitEvent(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamWaitEvent ? at_cuStreamWaitEvent(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamWaitValue32) *at_cuStreamWaitValue32;
 CUresult cuStreamWaitValue32(CUstream a, CUdeviceptr b, cuuint32_t c, unsigned int d) {
-	return at_cuStreamWaitValue32 ? at_cuStreamWaitValue32(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamWaitValue32 ? at_cuStreamWaitValue32(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuStreamWriteValue32) *at_cuStreamWriteValue32;
 CUresult cuStreamWriteValue32(CUstream a, CUdeviceptr b, cuuint32_t c, unsigned int d) {
-	return at_cuStreamWriteValue32 ? at_cuStreamWriteValue32(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuStreamWriteValue32 ? at_cuStreamWriteValue32(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuSurfRefGetArray) *at_cuSurfRefGetArray;
 CUresult cuSurfRefGetArray(CUarray *a, CUsurfref b) {
-	return at_cuSurfRefGetArray ? at_cuSurfRefGetArray(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuSurfRefGetArray ? at_cuSurfRefGetArray(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuSurfRefSetArray) *at_cuSurfRefSetArray;
 CUresult cuSurfRefSetArray(CUsurfref a, CUarray b, unsigned int c) {
-	return at_cuSurfRefSetArray ? at_cuSurfRefSetArray(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuSurfRefSetArray ? at_cuSurfRefSetArray(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetAddressMode) *at_cuTexRefGetAddressMode;
 CUresult cuTexRefGetAddressMode(CUaddress_mode *a, CUtexref b, int c) {
-	return at_cuTexRefGetAddressMode ? at_cuTexRefGetAddressMode(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetAddressMode ? at_cuTexRefGetAddressMode(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetAddress) *at_cuTexRefGetAddress;
 CUresult cuTexRefGetAddress(CUdeviceptr *a, CUtexref b) {
-	return at_cuTexRefGetAddress ? at_cuTexRefGetAddress(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetAddress ? at_cuTexRefGetAddress(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetArray) *at_cuTexRefGetArray;
 CUresult cuTexRefGetArray(CUarray *a, CUtexref b) {
-	return at_cuTexRefGetArray ? at_cuTexRefGetArray(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetArray ? at_cuTexRefGetArray(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetBorderColor) *at_cuTexRefGetBorderColor;
 CUresult cuTexRefGetBorderColor(float *a, CUtexref b) {
-	return at_cuTexRefGetBorderColor ? at_cuTexRefGetBorderColor(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetBorderColor ? at_cuTexRefGetBorderColor(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetFilterMode) *at_cuTexRefGetFilterMode;
 CUresult cuTexRefGetFilterMode(CUfilter_mode *a, CUtexref b) {
-	return at_cuTexRefGetFilterMode ? at_cuTexRefGetFilterMode(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetFilterMode ? at_cuTexRefGetFilterMode(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetFlags) *at_cuTexRefGetFlags;
 CUresult cuTexRefGetFlags(unsigned int *a, CUtexref b) {
-	return at_cuTexRefGetFlags ? at_cuTexRefGetFlags(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetFlags ? at_cuTexRefGetFlags(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetFormat) *at_cuTexRefGetFormat;
 CUresult cuTexRefGetFormat(CUarray_format *a, int *b, CUtexref c) {
-	return at_cuTexRefGetFormat ? at_cuTexRefGetFormat(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetFormat ? at_cuTexRefGetFormat(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefGetMaxAnisotropy) *at_cuTexRefGetMaxAnisotropy;
 CUresult cuTexRefGetMaxAnisotropy(int *a, CUtexref b) {
-	return at_cuTexRefGetMaxAnisotropy ? at_cuTexRefGetMaxAnisotropy(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefGetMaxAnisotropy ? at_cuTexRefGetMaxAnisotropy(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetAddress2D) *at_cuTexRefSetAddress2D;
 CUresult cuTexRefSetAddress2D(CUtexref a, const CUDA_ARRAY_DESCRIPTOR *b, CUdeviceptr c, size_t d) {
-	return at_cuTexRefSetAddress2D ? at_cuTexRefSetAddress2D(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetAddress2D ? at_cuTexRefSetAddress2D(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetAddressMode) *at_cuTexRefSetAddressMode;
 CUresult cuTexRefSetAddressMode(CUtexref a, int b, CUaddress_mode c) {
-	return at_cuTexRefSetAddressMode ? at_cuTexRefSetAddressMode(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetAddressMode ? at_cuTexRefSetAddressMode(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetAddress) *at_cuTexRefSetAddress;
 CUresult cuTexRefSetAddress(size_t *a, CUtexref b, CUdeviceptr c, size_t d) {
-	return at_cuTexRefSetAddress ? at_cuTexRefSetAddress(a, b, c, d) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetAddress ? at_cuTexRefSetAddress(a, b, c, d) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetArray) *at_cuTexRefSetArray;
 CUresult cuTexRefSetArray(CUtexref a, CUarray b, unsigned int c) {
-	return at_cuTexRefSetArray ? at_cuTexRefSetArray(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetArray ? at_cuTexRefSetArray(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetBorderColor) *at_cuTexRefSetBorderColor;
 CUresult cuTexRefSetBorderColor(CUtexref a, float *b) {
-	return at_cuTexRefSetBorderColor ? at_cuTexRefSetBorderColor(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetBorderColor ? at_cuTexRefSetBorderColor(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetFilterMode) *at_cuTexRefSetFilterMode;
 CUresult cuTexRefSetFilterMode(CUtexref a, CUfilter_mode b) {
-	return at_cuTexRefSetFilterMode ? at_cuTexRefSetFilterMode(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetFilterMode ? at_cuTexRefSetFilterMode(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetFlags) *at_cuTexRefSetFlags;
 CUresult cuTexRefSetFlags(CUtexref a, unsigned int b) {
-	return at_cuTexRefSetFlags ? at_cuTexRefSetFlags(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetFlags ? at_cuTexRefSetFlags(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetFormat) *at_cuTexRefSetFormat;
 CUresult cuTexRefSetFormat(CUtexref a, CUarray_format b, int c) {
-	return at_cuTexRefSetFormat ? at_cuTexRefSetFormat(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetFormat ? at_cuTexRefSetFormat(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetMaxAnisotropy) *at_cuTexRefSetMaxAnisotropy;
 CUresult cuTexRefSetMaxAnisotropy(CUtexref a, unsigned int b) {
-	return at_cuTexRefSetMaxAnisotropy ? at_cuTexRefSetMaxAnisotropy(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetMaxAnisotropy ? at_cuTexRefSetMaxAnisotropy(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetMipmapFilterMode) *at_cuTexRefSetMipmapFilterMode;
 CUresult cuTexRefSetMipmapFilterMode(CUtexref a, CUfilter_mode b) {
-	return at_cuTexRefSetMipmapFilterMode ? at_cuTexRefSetMipmapFilterMode(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetMipmapFilterMode ? at_cuTexRefSetMipmapFilterMode(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetMipmapLevelBias) *at_cuTexRefSetMipmapLevelBias;
 CUresult cuTexRefSetMipmapLevelBias(CUtexref a, float b) {
-	return at_cuTexRefSetMipmapLevelBias ? at_cuTexRefSetMipmapLevelBias(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetMipmapLevelBias ? at_cuTexRefSetMipmapLevelBias(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuTexRefSetMipmapLevelClamp) *at_cuTexRefSetMipmapLevelClamp;
 CUresult cuTexRefSetMipmapLevelClamp(CUtexref a, float b, float c) {
-	return at_cuTexRefSetMipmapLevelClamp ? at_cuTexRefSetMipmapLevelClamp(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuTexRefSetMipmapLevelClamp ? at_cuTexRefSetMipmapLevelClamp(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGetErrorName) *at_cuGetErrorName;
 CUresult cuGetErrorName(CUresult a, const char **b) {
-	return at_cuGetErrorName ? at_cuGetErrorName(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGetErrorName ? at_cuGetErrorName(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuGetErrorString) *at_cuGetErrorString;
 CUresult cuGetErrorString(CUresult a, const char **b) {
-	return at_cuGetErrorString ? at_cuGetErrorString(a, b) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuGetErrorString ? at_cuGetErrorString(a, b) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 static __typeof__(cuMemHostAlloc) *at_cuMemHostAlloc;
 CUresult cuMemHostAlloc(void **a, size_t b, unsigned int c) {
-	return at_cuMemHostAlloc ? at_cuMemHostAlloc(a, b, c) : mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
+	return at_cuMemHostAlloc ? at_cuMemHostAlloc(a, b, c) : modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED;
 }
 
-static const struct entry mdt_cuda_entries[] = {
+static const struct entry modeldoctor_cuda_entries[] = {
 	{"cuInit", (void **)&at_cuInit},
 	{"cuArray3DCreate_v2", (void **)&at_cuArray3DCreate},
 	{"cuArray3DGetDescriptor_v2", (void **)&at_cuArray3DGetDescriptor},
@@ -989,41 +989,41 @@ static const struct entry mdt_cuda_entries[] = {
 	{NULL, NULL},
 };
 
-struct library mdt_cuda = {mdt_cuda_entries, 0};
+struct library modeldoctor_cuda = {modeldoctor_cuda_entries, 0};
 
 static __typeof__(cublasCreate) *at_cublasCreate;
 cublasStatus_t cublasCreate(cublasHandle_t *a) {
-	return at_cublasCreate ? at_cublasCreate(a) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasCreate ? at_cublasCreate(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasDestroy) *at_cublasDestroy;
 cublasStatus_t cublasDestroy(cublasHandle_t a) {
-	return at_cublasDestroy ? at_cublasDestroy(a) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasDestroy ? at_cublasDestroy(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasSetStream) *at_cublasSetStream;
 cublasStatus_t cublasSetStream(cublasHandle_t a, void *b) {
-	return at_cublasSetStream ? at_cublasSetStream(a, b) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasSetStream ? at_cublasSetStream(a, b) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasSetWorkspace) *at_cublasSetWorkspace;
 cublasStatus_t cublasSetWorkspace(cublasHandle_t a, uintptr_t b, size_t c) {
-	return at_cublasSetWorkspace ? at_cublasSetWorkspace(a, b, c) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasSetWorkspace ? at_cublasSetWorkspace(a, b, c) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasGetProperty) *at_cublasGetProperty;
 cublasStatus_t cublasGetProperty(libraryPropertyType a, int *b) {
-	return at_cublasGetProperty ? at_cublasGetProperty(a, b) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasGetProperty ? at_cublasGetProperty(a, b) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasGemmEx) *at_cublasGemmEx;
 cublasStatus_t cublasGemmEx(cublasHandle_t a, cublasOperation_t b, cublasOperation_t c, int d, int e, int f, const float *g, uintptr_t h, cudaDataType i, int j, uintptr_t k, cudaDataType l, int m, const float *n, uintptr_t o, cudaDataType p, int q, cublasComputeType_t r, cublasGemmAlgo_t s) {
-	return at_cublasGemmEx ? at_cublasGemmEx(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasGemmEx ? at_cublasGemmEx(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasGemmStridedBatchedEx) *at_cublasGemmStridedBatchedEx;
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t a, cublasOperation_t b, cublasOperation_t c, int d, int e, int f, const float *g, uintptr_t h, cudaDataType i, int j, long long k, uintptr_t l, cudaDataType m, int n, long long o, const float *p, uintptr_t q, cudaDataType r, int s, long long t, int u, cublasComputeType_t v, cublasGemmAlgo_t w) {
-	return at_cublasGemmStridedBatchedEx ? at_cublasGemmStridedBatchedEx(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w) : mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+	return at_cublasGemmStridedBatchedEx ? at_cublasGemmStridedBatchedEx(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
 }
 
 static __typeof__(cublasGetStatusName) *at_cublasGetStatusName;
@@ -1036,7 +1036,7 @@ const char *cublasGetStatusString(cublasStatus_t a) {
 	return at_cublasGetStatusString ? at_cublasGetStatusString(a) : NULL;
 }
 
-static const struct entry mdt_cublas_entries[] = {
+static const struct entry modeldoctor_cublas_entries[] = {
 	{"cublasCreate_v2", (void **)&at_cublasCreate},
 	{"cublasDestroy_v2", (void **)&at_cublasDestroy},
 	{"cublasSetStream_v2", (void **)&at_cublasSetStream},
@@ -1049,4 +1049,4 @@ static const struct entry mdt_cublas_entries[] = {
 	{NULL, NULL},
 };
 
-struct library mdt_cublas = {mdt_cublas_entries, 0};
+struct library modeldoctor_cublas = {modeldoctor_cublas_entries, 0};

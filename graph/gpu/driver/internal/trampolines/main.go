@@ -76,11 +76,11 @@ func (f function) otherwise() string {
 	switch {
 	case f.name == "cuInit":
 		// cu calls it when the program starts and ends the program if it fails.
-		return "mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS"
+		return "modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS"
 	case f.result == "CUresult ":
-		return "mdt_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED"
+		return "modeldoctor_cuda.loaded ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NOT_INITIALIZED"
 	case f.result == "cublasStatus_t ":
-		return "mdt_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED"
+		return "modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED"
 	}
 	return "NULL"
 }
@@ -122,8 +122,8 @@ func generate(cudaHeader, cublasHeader string) ([]byte, error) {
 #include "load.h"
 `)
 	for _, library := range []struct{ name, header, first string }{
-		{"mdt_cuda", cudaHeader, "cuInit"},
-		{"mdt_cublas", cublasHeader, "cublasCreate"},
+		{"modeldoctor_cuda", cudaHeader, "cuInit"},
+		{"modeldoctor_cublas", cublasHeader, "cublasCreate"},
 	} {
 		functions, err := read(library.header)
 		if err != nil {
