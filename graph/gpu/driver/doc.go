@@ -43,8 +43,7 @@
 //
 // # Errors
 //
-// A call that fails gives an [Error]. Nothing is printed and the program is never ended; but libcuda.so.1 itself may do
-// either.
+// A call that fails gives an [Error]. This package prints nothing and never ends the program.
 //
 // # Tests
 //
