@@ -9,7 +9,7 @@ import (
 
 const driver = "../../"
 
-func TestGeneratedIsCurrent(t *testing.T) {
+func TestUpToDate(t *testing.T) {
 	want, err := generate(driver+"include/cuda_functions.h", driver+"cublas.h")
 	if err != nil {
 		t.Fatal(err)
