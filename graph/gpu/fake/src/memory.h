@@ -19,7 +19,7 @@ struct Block {
 
 const size_t page = 4096, range = (size_t)1 << 40, alignment = 256, poisoned = 64 << 20;
 static std::map<uint64_t, Block> blocks;
-static size_t used, limit = (size_t)8 << 30;
+static size_t used, peak, limit = (size_t)8 << 30;
 static uint64_t next;
 
 // Returns 0 where there is no room.
@@ -41,6 +41,7 @@ static uint64_t allocate(size_t size) {
   next += (size + alignment) / alignment * alignment + alignment;
   blocks[address] = {size, bytes, mapping, whole};
   used += size;
+  if (used > peak) peak = used;
   return address;
 }
 

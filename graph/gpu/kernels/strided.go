@@ -1,0 +1,141 @@
+//go:build gpu && linux && cgo
+
+package kernels
+
+import (
+	"fmt"
+
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+)
+
+// Operator is a function of two elements, a and b.
+type Operator string
+
+// The operators.
+const (
+	Add           Operator = "add"
+	Sub           Operator = "sub"
+	Mul           Operator = "mul"
+	Div           Operator = "div"
+	Pow           Operator = "pow"
+	PowByBase     Operator = "pow_by_base"     // the derivative of a^b by a
+	PowByExponent Operator = "pow_by_exponent" // by b; 0 where a is 0
+	Max           Operator = "max"             // NaN where one of them is
+	Min           Operator = "min"             // likewise
+)
+
+// Binary computes y = f(a, b) for a of aShape and b of bShape, broadcast to y's
+// shape by the rule of ONNX and NumPy. y may be an operand of the same shape.
+func Binary(q Queue, f Operator, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
+	kernel := "binary_" + string(f)
+	n, err := product(kernel, mostInt, shape...)
+	if err != nil || n == 0 {
+		return err
+	}
+	aSteps, err := broadcastStrides(kernel, aShape, shape)
+	if err != nil {
+		return err
+	}
+	bSteps, err := broadcastStrides(kernel, bShape, shape)
+	if err != nil {
+		return err
+	}
+	loops, err := newNest(kernel, shape, aSteps, bSteps)
+	if err != nil {
+		return err
+	}
+	inner := loops[len(loops)-1]
+	rows, nest := nestArguments(loops[:len(loops)-1], inner)
+	return q.launch(kernel, overRows(rows, inner.size), pointers(a, b, y), ints(rows, inner.size), nest)
+}
+
+// Placement says where the elements of a nest of loops lie: element Offset +
+// Σ index[i]·Strides[i] of an array. A stride may be negative, or 0 for an
+// element that is read again and again.
+type Placement struct {
+	Data    driver.Ptr
+	Offset  int
+	Strides []int
+}
+
+// Contiguous is the placement of a row-major array.
+func Contiguous(data driver.Ptr, shape []int) Placement {
+	return Placement{Data: data, Strides: RowMajor(shape)}
+}
+
+// Move copies the elements of a nest of loops over a shape from one placement
+// to another: Transpose, Slice, Concat, Expand, Pad, the cutting into patches
+// and heads. Targets must not overlap, nor targets and sources.
+func Move(q Queue, shape []int, dst, src Placement) error {
+	n, err := product("copy", mostInt, shape...)
+	if err != nil || n == 0 {
+		return err
+	}
+	loops, err := newNest("copy", shape, src.Strides, dst.Strides)
+	if err != nil {
+		return err
+	}
+	to, from := at(dst.Data, dst.Offset), at(src.Data, src.Offset)
+	last := len(loops) - 1
+	inner := loops[last]
+	if last == 0 && inner.steps == [2]int{1, 1} {
+		return q.Copy(to, from, int64(floatBytes*n))
+	}
+	if k := transposed(loops); k >= 0 {
+		columns := loops[k]
+		outer := append(append([]loop{}, loops[:k]...), loops[k+1:last]...)
+		rows, nest := nestArguments(outer, inner)
+		tiles := blocksOf(columns.size, 32) * blocksOf(inner.size, 32)
+		return q.launch("copy_transposed", grid{[3]int{tiles, min(rows, mostBlocksY), 1}, [3]int{32, 8, 1}},
+			pointers(from, to), ints(rows, columns.size, inner.size, columns.steps[1]), nest)
+	}
+	rows, nest := nestArguments(loops[:last], inner)
+	return q.launch("copy_strided", overRows(rows, inner.size), pointers(from, to), ints(rows, inner.size), nest)
+}
+
+// transposed returns the loop along which the source is contiguous where that
+// is not the innermost one and both are long enough for tiles, else −1.
+func transposed(loops []loop) int {
+	const long = 8
+	inner := loops[len(loops)-1]
+	if inner.steps[0] == 1 || inner.steps[0] == 0 || inner.size < long {
+		return -1
+	}
+	for i, l := range loops[:len(loops)-1] {
+		if l.steps[0] == 1 && l.size >= long {
+			return i
+		}
+	}
+	return -1
+}
+
+// Gather takes, of x [outer, size, inner], the slices that count indices (int64)
+// name; negative ones count from the end. y is [outer, count, inner]; a slice
+// whose index is out of range is NaN.
+func Gather(q Queue, x, index, y driver.Ptr, outer, size, inner, count int) error {
+	n, err := product("gather", mostInt, outer, count, inner)
+	if err != nil || n == 0 {
+		return err
+	}
+	if size <= 0 || size > mostInt {
+		return fmt.Errorf("gather: slices of a dimension of size %d", size)
+	}
+	return q.launch("gather", overRows(outer*count, inner), pointers(x, index, y), ints(outer*count, count, size, inner))
+}
+
+// GatherGradient adds the slices of dy [outer, count, inner] up, in order, where
+// Gather took them from: dx is [outer, size, inner]. Its work is size·count for
+// each outer and inner element: for few indices.
+func GatherGradient(q Queue, dy, index, dx driver.Ptr, outer, size, inner, count int) error {
+	n, err := product("gather_gradient", mostInt, outer, size, inner)
+	if err != nil || n == 0 {
+		return err
+	}
+	if count < 0 || count > mostInt {
+		return fmt.Errorf("gather_gradient: %d indices", count)
+	}
+	if count == 0 {
+		return Fill(q, dx, 0, n)
+	}
+	return q.launch("gather_gradient", overRows(outer*size, inner), pointers(dy, index, dx), ints(outer*size, count, size, inner))
+}
