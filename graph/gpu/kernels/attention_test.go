@@ -1,0 +1,81 @@
+//go:build gpu && linux && cgo
+
+package kernels_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+)
+
+func TestAttention(t *testing.T) {
+	for _, c := range []struct{ examples, heads, width, queries, keys int }{{0, 2, 3, 4, 4}, {1, 1, 1, 1, 1}, {2, 3, 4, 5, 5}, {3, 2, 2, 3, 9}} {
+		for _, precision := range []driver.Precision{driver.FP32, driver.TF32} {
+			t.Run(fmt.Sprint(c, precision), func(t *testing.T) {
+				d := open(t)
+				o := kernels.Attention{Examples: c.examples, Heads: c.heads, HeadDim: c.width, Queries: c.queries, Keys: c.keys, Scale: 0.5}
+				row := c.heads * c.width
+				shapes := [3][]int{{c.examples, c.queries, row}, {c.examples, c.keys, row}, {c.examples, c.keys, row}}
+				var x [3][]float32
+				var rows [3]kernels.Rows
+				var in []op.Array
+				for i, s := range shapes {
+					x[i] = d.normal(count(s...))
+					rows[i] = kernels.Rows{Data: upload(d, x[i]), ByExample: s[1] * row, ByRow: row}
+					in = append(in, doubles(x[i], s...))
+				}
+				dy := d.normal(count(shapes[0]...))
+				result := func(p driver.Ptr, i int) kernels.Rows {
+					return kernels.Rows{Data: p, ByExample: shapes[i][1] * row, ByRow: row}
+				}
+				pdy, work := upload(d, dy), d.memory(o.Work())
+				tolerance := map[driver.Precision]float64{driver.FP32: 1e-5, driver.TF32: 3e-3}[precision]
+				reference := op.PackedAttention{Heads: c.heads, HeadDim: c.width, Scale: 0.5}
+				y := d.result(len(dy), func(y driver.Ptr) error {
+					return o.Forward(d.q, precision, rows[0], rows[1], rows[2], result(y, 0), work)
+				})
+				d.close("y", y, d.want(reference, in...), tolerance)
+				for i, name := range []string{"dq", "dk", "dv"} {
+					got := d.result(len(x[i]), func(to driver.Ptr) error {
+						var grads [3]kernels.Rows
+						grads[i] = result(to, i)
+						return o.Gradient(d.q, precision, rows[0], rows[1], rows[2], result(pdy, 0), grads[0], grads[1], grads[2], work)
+					})
+					d.close(name, got, d.gradient(reference, i, dy, in...), tolerance)
+				}
+			})
+		}
+	}
+}
+
+// TestPackedAttention: q, k and v are columns of one array, and so are their
+// cotangents.
+func TestPackedAttention(t *testing.T) {
+	d := open(t)
+	const examples, tokens, heads, width, row = 2, 7, 2, 3, 20
+	o := kernels.Attention{Examples: examples, Heads: heads, HeadDim: width, Queries: tokens, Keys: tokens, Scale: 0.3}
+	x, dy := d.normal(examples*tokens*row), d.normal(examples*tokens*heads*width)
+	part := func(p driver.Ptr, offset int) kernels.Rows {
+		return kernels.Rows{Data: p, Offset: offset, ByExample: tokens * row, ByRow: row}
+	}
+	px, pdy, work := upload(d, x), upload(d, dy), d.memory(o.Work())
+	plain := func(p driver.Ptr) kernels.Rows {
+		return kernels.Rows{Data: p, ByExample: tokens * heads * width, ByRow: heads * width}
+	}
+	reference := op.PackedAttention{Heads: heads, HeadDim: width, Scale: 0.3, Offsets: [3]int{1, 8, 14}}
+	in := doubles(x, examples, tokens, row)
+	y := d.result(len(dy), func(y driver.Ptr) error {
+		return o.Forward(d.q, driver.FP32, part(px, 1), part(px, 8), part(px, 14), plain(y), work)
+	})
+	d.close("y", y, d.want(reference, in), 1e-5)
+	dx := d.result(len(x), func(dx driver.Ptr) error {
+		if err := d.Clear(dx, int64(4*len(x))); err != nil {
+			return err
+		}
+		return o.Gradient(d.q, driver.FP32, part(px, 1), part(px, 8), part(px, 14), plain(pdy), part(dx, 1), part(dx, 8), part(dx, 14), work)
+	})
+	d.close("dx", dx, d.gradient(reference, 0, dy, in), 1e-5)
+}

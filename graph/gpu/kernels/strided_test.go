@@ -1,0 +1,169 @@
+//go:build gpu && linux && cgo
+
+package kernels_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+)
+
+func TestBinary(t *testing.T) {
+	operators := []struct {
+		f kernels.Operator
+		o op.Op
+	}{
+		{kernels.Add, op.Add{}}, {kernels.Sub, op.Sub{}}, {kernels.Mul, op.Mul{}}, {kernels.Div, op.Div{}}, {kernels.Pow, op.Pow{}},
+		{kernels.PowByBase, op.PowSlope{}}, {kernels.PowByExponent, op.PowSlope{Exponent: true}}, {kernels.Max, op.Max{}}, {kernels.Min, op.Min{}},
+	}
+	shapes := []struct{ a, b, y []int }{
+		{[]int{}, []int{}, []int{}},
+		{[]int{0, 3}, []int{3}, []int{0, 3}},
+		{[]int{1000}, []int{1000}, []int{1000}},
+		{[]int{5, 7}, []int{7}, []int{5, 7}},
+		{[]int{7}, []int{5, 1}, []int{5, 7}},
+		{[]int{1}, []int{3, 4, 5}, []int{3, 4, 5}},
+		{[]int{2, 3, 33}, []int{3, 1}, []int{2, 3, 33}},
+		{[]int{2, 1, 3, 1, 2, 1}, []int{1, 3, 1, 2, 1, 5}, []int{2, 3, 3, 2, 2, 5}},
+		{[]int{4500, 2}, []int{4500, 1}, []int{4500, 2}},
+	}
+	for _, c := range operators {
+		t.Run(string(c.f), func(t *testing.T) {
+			d := open(t)
+			for _, s := range shapes {
+				a, b := d.positive(count(s.a...)), d.normal(count(s.b...))
+				if c.f == kernels.Div {
+					b = d.positive(len(b))
+				}
+				pa, pb, n := upload(d, a), upload(d, b), count(s.y...)
+				y := d.result(n, func(y driver.Ptr) error { return kernels.Binary(d.q, c.f, pa, s.a, pb, s.b, y, s.y) })
+				d.close(fmt.Sprint(s), y, d.want(c.o, doubles(a, s.a...), doubles(b, s.b...)), 2e-6)
+			}
+			two := []float32{2, 0.5, 0, 1, -1}
+			a := []float32{-1.5, 2, 0, 3, 4}
+			if c.f == kernels.Div {
+				a, two = two, []float32{1, 2, 3, 4, 5}
+			}
+			pa, pb := upload(d, a), upload(d, two)
+			y := d.result(5, func(y driver.Ptr) error { return kernels.Binary(d.q, c.f, pa, []int{5}, pb, []int{5}, y, []int{5}) })
+			d.close("special", y, d.want(c.o, doubles(a, 5), doubles(two, 5)), 1e-6)
+		})
+	}
+}
+
+// TestMove: the operations that only move elements, against a plain loop.
+func TestMove(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		shape    []int
+		to, from []int // strides
+		toOffset int
+		offset   int
+		size     [2]int // elements of target and source
+	}{
+		{"nothing", []int{3, 0}, []int{1, 1}, []int{1, 1}, 0, 0, [2]int{1, 1}},
+		{"one", []int{}, []int{}, []int{}, 0, 2, [2]int{1, 3}},
+		{"all", []int{4, 5}, []int{5, 1}, []int{5, 1}, 0, 0, [2]int{20, 20}},
+		{"transpose", []int{50, 70}, []int{70, 1}, []int{1, 50}, 0, 0, [2]int{3500, 3500}},
+		{"transpose a stack", []int{3, 33, 40}, []int{1320, 40, 1}, []int{1320, 1, 33}, 0, 0, [2]int{3960, 3960}},
+		{"transpose narrow", []int{50, 3}, []int{3, 1}, []int{1, 50}, 0, 0, [2]int{150, 150}},
+		{"heads", []int{2, 3, 17, 8}, []int{408, 136, 8, 1}, []int{17 * 72, 8, 72, 1}, 0, 24, [2]int{816, 2 * 17 * 72}},
+		{"channels last", []int{2, 9, 9, 12}, []int{972, 108, 12, 1}, []int{972, 9, 1, 81}, 0, 0, [2]int{1944, 1944}},
+		{"reversed", []int{4, 6}, []int{6, 1}, []int{6, -1}, 0, 5, [2]int{24, 24}},
+		{"every other", []int{4, 3}, []int{3, 1}, []int{12, 2}, 0, 1, [2]int{12, 48}},
+		{"repeated", []int{40, 30}, []int{30, 1}, []int{0, 1}, 0, 0, [2]int{1200, 30}},
+		{"repeated element", []int{40, 30}, []int{30, 1}, []int{1, 0}, 0, 0, [2]int{1200, 40}},
+		{"placed", []int{4, 6}, []int{20, 2}, []int{6, 1}, 3, 0, [2]int{80, 24}},
+		{"patches", []int{2, 3, 2, 3, 4, 5}, []int{720, 120, 60, 20, 5, 1}, []int{3 * 13 * 11, 4 * 11, 5, 13 * 11, 11, 1}, 0, 0, [2]int{1440, 2 * 3 * 13 * 11}},
+		{"six loops transposed", []int{2, 3, 2, 9, 2, 10}, []int{2160, 720, 360, 40, 20, 2}, []int{1, 2000, 600, 2, 300, 20}, 0, 0, [2]int{4320, 8000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := open(t)
+			x := d.normal(c.size[1])
+			px := upload(d, x)
+			want := make([]float32, c.size[0])
+			var walk func(axis, to, from int)
+			walk = func(axis, to, from int) {
+				if axis == len(c.shape) {
+					want[to] = x[from]
+					return
+				}
+				for i := range c.shape[axis] {
+					walk(axis+1, to+i*c.to[axis], from+i*c.from[axis])
+				}
+			}
+			walk(0, c.toOffset, c.offset)
+			got := d.result(c.size[0], func(y driver.Ptr) error {
+				if err := d.Clear(y, int64(4*c.size[0])); err != nil {
+					return err
+				}
+				return kernels.Move(d.q, c.shape, kernels.Placement{Data: y, Offset: c.toOffset, Strides: c.to}, kernels.Placement{Data: px, Offset: c.offset, Strides: c.from})
+			})
+			if !slices.Equal(got, want) {
+				t.Errorf("%v\nexpected %v", got, want)
+			}
+		})
+	}
+}
+
+func TestGather(t *testing.T) {
+	for _, c := range []struct {
+		outer, size, inner int
+		index              []int64
+	}{{3, 5, 7, []int64{0, -1, 4, 4, 2}}, {1, 1, 1, []int64{0}}, {2, 197, 40, []int64{0}}, {2, 3, 4, nil}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			d := open(t)
+			count := len(c.index)
+			x, dy := d.normal(c.outer*c.size*c.inner), d.normal(c.outer*count*c.inner)
+			px, pi, pdy := upload(d, x), upload(d, c.index), upload(d, dy)
+			o, in := op.Gather{Axis: 1}, []op.Array{doubles(x, c.outer, c.size, c.inner), integers(c.index, count)}
+			y := d.result(len(dy), func(y driver.Ptr) error { return kernels.Gather(d.q, px, pi, y, c.outer, c.size, c.inner, count) })
+			d.close("y", y, d.want(o, in...), 0)
+			dx := d.result(len(x), func(dx driver.Ptr) error {
+				return kernels.GatherGradient(d.q, pdy, pi, dx, c.outer, c.size, c.inner, count)
+			})
+			d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-6)
+		})
+	}
+}
+
+func TestReduce(t *testing.T) {
+	folds := []struct {
+		f kernels.Fold
+		o func(axes []int) op.Op
+	}{
+		{kernels.Sum, func(a []int) op.Op { return op.ReduceSum{Axes: a} }},
+		{kernels.Product, func(a []int) op.Op { return op.ReduceProd{Axes: a} }},
+		{kernels.Largest, func(a []int) op.Op { return op.ReduceMax{Axes: a} }},
+		{kernels.Least, func(a []int) op.Op { return op.ReduceMin{Axes: a} }},
+		{kernels.Squares, nil},
+	}
+	for _, c := range []struct{ shape, axes []int }{
+		{[]int{}, nil}, {[]int{3, 4}, nil}, {[]int{1}, []int{0}}, {[]int{0, 3}, []int{0}}, {[]int{3, 0}, []int{1}}, {[]int{0, 3}, []int{1}},
+		{[]int{5, 49}, []int{1}}, {[]int{3, 9000}, []int{1}}, {[]int{700, 40}, []int{0}}, {[]int{3, 300, 5}, []int{1}},
+		{[]int{4, 5, 6}, []int{0, 1, 2}}, {[]int{7, 3, 6}, []int{0, 2}}, {[]int{2, 3, 2, 3, 2}, []int{0, 2, 4}}, {[]int{2, 3, 2, 3, 2}, []int{1, 3}},
+	} {
+		t.Run(fmt.Sprint(c.shape, c.axes), func(t *testing.T) {
+			d := open(t)
+			x := d.normal(count(c.shape...))
+			px, work := upload(d, x), d.memory(kernels.ReduceWork(c.shape, c.axes))
+			for _, f := range folds {
+				var want []float64
+				if f.o != nil {
+					want = d.want(f.o(c.axes), doubles(x, c.shape...))
+				} else {
+					want = d.want(op.ReduceSum{Axes: c.axes}, d.forward(op.Mul{}, doubles(x, c.shape...), doubles(x, c.shape...)))
+				}
+				for i := range want {
+					want[i] *= 0.5
+				}
+				y := d.result(len(want), func(y driver.Ptr) error { return kernels.Reduce(d.q, f.f, px, y, c.shape, c.axes, 0.5, work) })
+				d.close(string(f.f), y, want, 5e-7)
+			}
+		})
+	}
+}
