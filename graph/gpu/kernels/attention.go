@@ -17,6 +17,7 @@ type Attention struct {
 	Examples, Heads, HeadDim int
 	Queries, Keys            int // rows of q, of k and v, of an example
 	Scale                    float32
+	Round                    int // examples whose scores are held at once; 0: as many as fit about half of a large card's cache
 }
 
 // Rows are the first head's rows of an operand: element i of row r of an example
@@ -27,8 +28,7 @@ type Rows struct {
 	ByExample, ByRow int
 }
 
-// scoreBytes bounds the scores held at once, to about half of the largest
-// second-level caches.
+// scoreBytes bounds the scores held at once where Round is 0.
 const scoreBytes = 24 << 20
 
 func (o Attention) check(p driver.Precision) error {
@@ -45,8 +45,11 @@ func (o Attention) check(p driver.Precision) error {
 // lead is the distance between rows of scores.
 func (o Attention) lead() int { return max(8, (o.Keys+7)&^7) }
 
-// round is the number of examples whose scores are held at once.
+// round is Round or its default.
 func (o Attention) round() int {
+	if o.Round > 0 {
+		return min(o.Round, max(1, o.Examples))
+	}
 	return max(1, min(o.Examples, scoreBytes/max(1, floatBytes*o.Heads*o.Queries*o.lead())))
 }
 

@@ -12,11 +12,11 @@ import (
 )
 
 func TestAttention(t *testing.T) {
-	for _, c := range []struct{ examples, heads, width, queries, keys int }{{0, 2, 3, 4, 4}, {1, 1, 1, 1, 1}, {2, 3, 4, 5, 5}, {3, 2, 2, 3, 9}} {
+	for _, c := range []struct{ examples, heads, width, queries, keys, round int }{{0, 2, 3, 4, 4, 0}, {1, 1, 1, 1, 1, 0}, {2, 3, 4, 5, 5, 0}, {3, 2, 2, 3, 9, 2}} {
 		for _, precision := range []driver.Precision{driver.FP32, driver.TF32} {
 			t.Run(fmt.Sprint(c, precision), func(t *testing.T) {
 				d := open(t)
-				o := kernels.Attention{Examples: c.examples, Heads: c.heads, HeadDim: c.width, Queries: c.queries, Keys: c.keys, Scale: 0.5}
+				o := kernels.Attention{Examples: c.examples, Heads: c.heads, HeadDim: c.width, Queries: c.queries, Keys: c.keys, Scale: 0.5, Round: c.round}
 				row := c.heads * c.width
 				shapes := [3][]int{{c.examples, c.queries, row}, {c.examples, c.keys, row}, {c.examples, c.keys, row}}
 				var x [3][]float32

@@ -15,10 +15,10 @@ import (
 type Convolution struct {
 	Window
 	Images, Channels, Filters, Groups int
+	Round                             int // images whose columns are held at once; 0: as many as fit 256 MiB
 }
 
-// columnBytes bounds the columns that are held at once: images beyond take
-// another round.
+// columnBytes bounds the columns that are held at once where Round is 0.
 const columnBytes = 256 << 20
 
 func (c Convolution) check(p driver.Precision) error {
@@ -54,8 +54,11 @@ func (c Convolution) group() (channels, filters, rows int) {
 	return channels, filters, channels * volume(c.Taps)
 }
 
-// round is the number of images whose columns are held at once.
+// round is Round or its default.
 func (c Convolution) round() int {
+	if c.Round > 0 {
+		return min(c.Round, max(1, c.Images))
+	}
 	_, _, rows := c.group()
 	return max(1, min(c.Images, columnBytes/max(1, floatBytes*rows*volume(c.Out))))
 }

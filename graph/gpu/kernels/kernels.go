@@ -79,16 +79,13 @@ func overElements(n int) grid {
 // take rows. Where there are rows enough, a thread takes several elements, so
 // that it finds the row's place once for all of them.
 func overRows(rows, inner int) grid {
-	widest := blockThreads
+	widest, each := blockThreads, 1
 	if rows >= 1<<12 {
-		widest = 32
+		widest, each = 32, 4
 	}
 	x := 1 << bits.Len(uint(min(inner, widest)-1)) // a power of 2
 	y := blockThreads / x
-	across := min(blocksOf(inner, x), mostBlocks)
-	if rows >= 1<<12 {
-		across = min(across, 4)
-	}
+	across := min(blocksOf(inner, each*x), mostBlocks)
 	down := min(blocksOf(rows, y), max(1, mostBlocks/across), mostBlocksY)
 	return grid{[3]int{across, down, 1}, [3]int{x, y, 1}}
 }

@@ -9,6 +9,7 @@ nvcc=${NVCC:-nvcc}
 "$nvcc" -ptx -arch=compute_75 -O3 -fmad=false -o kernels.tmp "$@" src/kernels.cu
 {
   echo "// SHA-256 of src: $(cat $(ls src/* | LC_ALL=C sort) | sha256sum | cut -d' ' -f1)"
+  echo "// Compiled by nvcc, $("$nvcc" --version | sed -n 's/.*\(release .*\)/\1/p')"
   sed -e 's/^\.version .*/.version 6.3/' -e '/^\/\//d' kernels.tmp
 } >kernels.ptx
 rm kernels.tmp

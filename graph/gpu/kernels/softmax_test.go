@@ -83,7 +83,7 @@ func TestLoss(t *testing.T) {
 					labels[i] = d.rng.Int64N(int64(classes))
 				}
 				if examples > 2 {
-					z[int(labels[0])] = 4 // likely
+					z[int(labels[0])] = 4          // likely
 					z[classes+int(labels[1])] = 40 // certain
 					z[2*classes+int(labels[2])] = -40
 				}

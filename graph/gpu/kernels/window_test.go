@@ -117,7 +117,16 @@ func testConvolution(t *testing.T, c windowCase, filters, groups int) {
 	dx := d.result(len(x), func(dx driver.Ptr) error { return k.Input(d.q, driver.FP32, pw, pdy, dx, work) })
 	d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-5)
 	dw := d.result(len(w), func(dw driver.Ptr) error { return k.FilterGradient(d.q, driver.FP32, px, pdy, dw, work) })
-	d.close("dw", dw, d.gradient(o, 1, dy, in...), 1e-5)
+	want := d.gradient(o, 1, dy, in...)
+	d.close("dw", dw, want, 1e-5)
+	k.Round = 1
+	work = d.memory(k.Work())
+	dw = d.result(len(w), func(dw driver.Ptr) error { return k.FilterGradient(d.q, driver.FP32, px, pdy, dw, work) })
+	d.close("dw in rounds", dw, want, 1e-5)
+	again := d.result(len(dy), func(y driver.Ptr) error { return k.Forward(d.q, driver.FP32, px, pw, pb, y, work) })
+	d.close("y in rounds", again, d.want(o, in...), 2e-6)
+	dx = d.result(len(x), func(dx driver.Ptr) error { return k.Input(d.q, driver.FP32, pw, pdy, dx, work) })
+	d.close("dx in rounds", dx, d.gradient(o, 0, dy, in...), 1e-5)
 }
 
 // TestPatches: the matrix of patches as a Move, then a product, is PatchEmbedding.

@@ -18,6 +18,7 @@ enum {
   NO_DEVICE = 100,
   INVALID_DEVICE = 101,
   INVALID_IMAGE = 200,
+  INVALID_CONTEXT = 201,
   ECC_UNCORRECTABLE = 214,
   INVALID_HANDLE = 400,
   NOT_FOUND = 500,
@@ -34,6 +35,7 @@ static const struct {
     {NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
     {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
     {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+    {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
     {ECC_UNCORRECTABLE, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"},
     {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
@@ -78,9 +80,13 @@ static int called() {
   if (faults.lost && faults.calls >= faults.lost) sticky = ECC_UNCORRECTABLE;
   return sticky;
 }
-#define CALL                        \
-  LOCK;                             \
+#define CALL                                \
+  LOCK;                                     \
+  if (!context) return INVALID_CONTEXT;     \
   if (int lost = called()) return lost
+
+// The context that the calling thread works in: callers from many threads must each set it.
+static thread_local void *context;
 
 static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -132,15 +138,14 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
   }
   return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = (void *)1, SUCCESS; }
+int cuDevicePrimaryCtxRetain(void **made, int) { return *made = (void *)1, SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) {
   LOCK;
   leaked = (long)memory::blocks.size();
   while (!memory::blocks.empty()) memory::release(memory::blocks.begin()->first);
   return SUCCESS;
 }
-int cuCtxSetCurrent(void *) { return SUCCESS; }
-int cuCtxGetCurrent(void **context) { return *context = (void *)1, SUCCESS; }
+int cuCtxSetCurrent(void *given) { return context = given, SUCCESS; }
 int cuCtxSynchronize() {
   CALL;
   return SUCCESS;

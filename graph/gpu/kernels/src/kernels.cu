@@ -19,15 +19,24 @@ typedef unsigned char byte;
 #define INF __int_as_float(0x7f800000)
 #define NOT_A_NUMBER __int_as_float(0x7fc00000)
 
+// Loops that threads take turns at are not unrolled: other threads' loads are in flight
+// meanwhile, and the text to compile at start-up stays small. Those of one thread along a row
+// are, as the compiler sees fit.
+#ifdef __CUDACC__
+#define NOT_UNROLLED _Pragma("unroll 1")
+#else
+#define NOT_UNROLLED
+#endif
+
 // EACH runs over [0, n) with all threads of a one-dimensional grid.
-#define EACH(i, n) for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (int64)gridDim.x * blockDim.x)
+#define EACH(i, n) NOT_UNROLLED for (int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (int64)gridDim.x * blockDim.x)
 
 // Two-dimensional grids: threads x run along the rows' elements, threads y over the rows.
-#define EACH_ROW(r, rows) for (unsigned r = blockIdx.y * blockDim.y + threadIdx.y; r < (unsigned)(rows); r += gridDim.y * blockDim.y)
+#define EACH_ROW(r, rows) NOT_UNROLLED for (unsigned r = blockIdx.y * blockDim.y + threadIdx.y; r < (unsigned)(rows); r += gridDim.y * blockDim.y)
 #define EACH_COLUMN(i, columns) for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < (unsigned)(columns); i += gridDim.x * blockDim.x)
 
 // EACH_WARP_ROW gives each row to a warp, in blocks of 32 x 8 threads.
-#define EACH_WARP_ROW(r, rows) for (int64 r = (int64)blockIdx.x * blockDim.y + threadIdx.y; r < (rows); r += (int64)gridDim.x * blockDim.y)
+#define EACH_WARP_ROW(r, rows) NOT_UNROLLED for (int64 r = (int64)blockIdx.x * blockDim.y + threadIdx.y; r < (rows); r += (int64)gridDim.x * blockDim.y)
 #define EACH_LANE(i, n) for (int64 i = threadIdx.x; i < (n); i += 32)
 
 // Maximum and minimum that hand on a NaN, which fmaxf and fminf drop.

@@ -7,16 +7,16 @@ enum { CROSS_ENTROPY, LABEL_SMOOTHING, FOCAL, MARGIN };
 // The logarithm of the sum of exp(beta*z).
 __device__ __forceinline__ double log_sum_exp(const float *z, double beta, int classes) {
   double top = -(double)INF, sum = 0;
-  EACH_LANE(j, classes) top = larger(top, beta * (double)z[j]);
+  NOT_UNROLLED EACH_LANE(j, classes) top = larger(top, beta * (double)z[j]);
   top = warp_max(top);
-  EACH_LANE(j, classes) sum += exp(beta * (double)z[j] - top);
+  NOT_UNROLLED EACH_LANE(j, classes) sum += exp(beta * (double)z[j] - top);
   return top + log(warp_sum(sum));
 }
 
 // 1 - p[label], summed from the other classes' probabilities so that a small one keeps its digits.
 __device__ __forceinline__ double others(const float *z, double beta, double norm, int classes, int label) {
   double q = 0;
-  EACH_LANE(j, classes) if (j != label) q += exp(beta * (double)z[j] - norm);
+  NOT_UNROLLED EACH_LANE(j, classes) if (j != label) q += exp(beta * (double)z[j] - norm);
   return smaller(warp_sum(q), 1.0);
 }
 
@@ -31,14 +31,14 @@ COOPERATIVE_KERNEL(loss, const float *z, const int64 *labels, const float *beta,
     double own = b * (double)zr[label];
     if (kind == MARGIN) {
       double sum = 0;
-      EACH_LANE(j, classes) if (j != label) sum += larger(0.0, 1.0 - own + b * (double)zr[j]);
+      NOT_UNROLLED EACH_LANE(j, classes) if (j != label) sum += larger(0.0, 1.0 - own + b * (double)zr[j]);
       value = warp_sum(sum) / classes;
     } else {
       double norm = log_sum_exp(zr, b, classes);
       value = norm - own;
       if (kind == LABEL_SMOOTHING) {
         double sum = 0;
-        EACH_LANE(j, classes) sum += norm - b * (double)zr[j];
+        NOT_UNROLLED EACH_LANE(j, classes) sum += norm - b * (double)zr[j];
         value = (1.0 - parameter) * value + parameter * (warp_sum(sum) / classes);
       } else if (kind == FOCAL) {
         value *= pow(others(zr, b, norm, classes, label), parameter);
@@ -60,10 +60,10 @@ COOPERATIVE_KERNEL(loss_gradient, const float *z, const int64 *labels, const flo
     double own = b * (double)zr[label];
     if (kind == MARGIN) {
       int within = 0;
-      EACH_LANE(j, classes) within += j != label && 1.0 - own + b * (double)zr[j] > 0;
+      NOT_UNROLLED EACH_LANE(j, classes) within += j != label && 1.0 - own + b * (double)zr[j] > 0;
       double share = 1.0 / classes;
       within = warp_sum(within);
-      EACH_LANE(j, classes) {
+      NOT_UNROLLED EACH_LANE(j, classes) {
         double v = j == label ? -(double)within * share : 1.0 - own + b * (double)zr[j] > 0 ? share : 0.0;
         dz[r * classes + j] = (float)(scale * v);
       }
@@ -81,7 +81,7 @@ COOPERATIVE_KERNEL(loss_gradient, const float *z, const int64 *labels, const flo
         ratio = -log1p(-q) / q;  // a difference of two large numbers would be all rounding here
       factor = pow(q, parameter) * (1.0 + parameter * p * ratio);
     }
-    EACH_LANE(j, classes) {
+    NOT_UNROLLED EACH_LANE(j, classes) {
       double v = exp(b * (double)zr[j] - norm) - share;
       if (j == label) v -= hot;
       dz[r * classes + j] = (float)(scale * (v * factor));
