@@ -10,6 +10,35 @@
 // behind it says how many bytes. Results depend on the sizes only: the same
 // call gives the same bits on every run.
 //
+// What serves which operation of graph/op, forward and gradient:
+//
+//	Linear, MatMul                    driver's Gemm, GemmBatch; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
+//	LayerNormalization, RMSNorm.      Normalize, NormalizeGradient, NormalizeGradientScale; Reduce for the bias
+//	BatchNormalization                BatchNorm, BatchNormInput, BatchNormParameters
+//	Softmax, LogSoftmax               Softmax, SoftmaxGradient
+//	PackedAttention                   Attention
+//	PatchEmbedding                    Move (two-dimensional patches), then as Linear
+//	Conv                              Convolution; Reduce for the bias
+//	MaxPool, AveragePool              MaxPool, AveragePool and their gradients
+//	Neg to Clip, with Slope           Unary, Slope
+//	Softplus's gradient, Exp's, …     as graph/op composes them, of Unary and Binary
+//	Add to Min, PowSlope              Binary; Reduce for SumTo
+//	Reduce*, SumTo                    Reduce, then Unary(Sqrt) for ReduceL2
+//	Spread, Expand, Transpose, Slice, Place, Concat, Pad (constant)   Move, after Clear or Fill where not all is written
+//	Gather                            Move where the indices are known, else Gather, GatherGradient
+//	Loss of each kind                 Loss, LossGradient
+//
+// Comparisons, Where, Mask, Cast and all that computes on integers or truth
+// values has no kernel: with them the gradients of Max, Min, ReduceMax and
+// ReduceMin. Nor have Sin, Cos, Mod, Pad's other modes, Resize, Einsum's special
+// cases, CumSum, TopK, Scatter and quantisation.
+//
+// [PTX] is compiled from [Source] by ptx.sh, which needs nvcc of CUDA 12 or 13
+// (a toolkit's, or the wheels nvidia-cuda-nvcc, nvidia-cuda-crt, nvidia-nvvm and
+// nvidia-cuda-runtime of one version) and says how many registers the kernels
+// take. Nothing else needs nvcc: the compiled text is kept with its source, and
+// a test compares their hashes.
+//
 //go:generate ./ptx.sh
 package kernels
 

@@ -199,6 +199,28 @@ func TestBFloat16(t *testing.T) {
 	}
 }
 
+// TestLargeGrids: arrays of which each thread takes several parts, because there
+// are no more blocks.
+func TestLargeGrids(t *testing.T) {
+	d := open(t)
+	const n = 2_200_000
+	ones := make([]float64, n)
+	for i := range ones {
+		ones[i] = 1
+	}
+	d.close("elements", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, y, 1, n) }), ones, 0)
+	const rows, columns = 70_000, 30
+	x, bias := d.normal(rows*columns), d.normal(columns)
+	px, pb := upload(d, x), upload(d, bias)
+	y := d.result(len(x), func(y driver.Ptr) error {
+		return kernels.Binary(d.q, kernels.Add, px, []int{rows, columns}, pb, []int{columns}, y, []int{rows, columns})
+	})
+	d.close("rows", y, d.want(op.Add{}, doubles(x, rows, columns), doubles(bias, columns)), 1e-6)
+	const many, few = 33_000, 3
+	y = d.result(many*few, func(y driver.Ptr) error { return kernels.SoftmaxRows(d.q, px, y, many, few, few, false) })
+	d.close("warps", y, d.want(op.Softmax{Axis: 1}, doubles(x[:many*few], many, few)), 1e-6)
+}
+
 // TestSizesAreChecked: sizes that are negative or whose product overflows.
 func TestSizesAreChecked(t *testing.T) {
 	d := open(t)

@@ -93,7 +93,7 @@ func overRows(rows, inner int) grid {
 // overWarps is a grid whose warps take rows.
 func overWarps(rows int) grid {
 	const warps = blockThreads / 32
-	return grid{[3]int{min(blocksOf(rows, warps), 2*mostBlocks), 1, 1}, [3]int{32, warps, 1}}
+	return grid{[3]int{min(blocksOf(rows, warps), mostBlocks/2), 1, 1}, [3]int{32, warps, 1}}
 }
 
 // overTiles is a grid of blocks of 32 × 8 threads, of which each takes 32 of

@@ -1,0 +1,108 @@
+//go:build gpu && linux && cgo
+
+package kernels_test
+
+import (
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+)
+
+// BenchmarkKernels runs the kernels of a ViT-B/16 at batch 128 and a ResNet-50's
+// stem, on a GPU (MODELDOCTOR_TEST_GPU=1); on the fake device small ones. GB/s
+// counts each array that a kernel must read or write once.
+func BenchmarkKernels(b *testing.B) {
+	images, tokens, width, hidden, heads := 128, 197, 768, 3072, 12
+	channels, side := 64, 112
+	if !fake.Real() {
+		images, tokens, width, hidden, heads, channels, side = 2, 17, 64, 256, 4, 4, 16
+	}
+	rows := images * tokens
+	d := open(b)
+	x, y, z := d.zeros(rows*hidden), d.zeros(rows*hidden), d.zeros(rows*hidden)
+	v := d.zeros(hidden)
+	layer := kernels.Moments{Epsilon: 1e-6, Centred: true}
+	attention := kernels.Attention{Examples: images, Heads: heads, HeadDim: width / heads, Queries: tokens, Keys: tokens, Scale: 0.125}
+	lead := (tokens + 7) &^ 7
+	scores := images * heads * tokens
+	s, ds := d.zeros(scores*lead), d.zeros(scores*lead)
+	work := d.memory(max(attention.Work(), kernels.ReduceWork([]int{rows, hidden}, []int{0}), kernels.NormalizeGradientScaleWork(rows, width)))
+	packed := func(p driver.Ptr, i int) kernels.Rows {
+		return kernels.Rows{Data: p, Offset: i * width, ByExample: tokens * 3 * width, ByRow: 3 * width}
+	}
+	plain := func(p driver.Ptr) kernels.Rows {
+		return kernels.Rows{Data: p, ByExample: tokens * width, ByRow: width}
+	}
+	pool := kernels.Window{In: [3]int{1, side, side}, Out: [3]int{1, side / 2, side / 2}, Taps: [3]int{1, 3, 3}, Stride: [3]int{1, 2, 2}, Dilation: [3]int{1, 1, 1}, Before: [3]int{0, 1, 1}, After: [3]int{0, 1, 1}}
+	planes, area := images*channels, side*side
+	pixels, pooled := d.zeros(planes*area), d.zeros(planes*area/4)
+	for _, c := range []struct {
+		name   string
+		floats int
+		run    func() error
+	}{
+		{"GELU", 2 * rows * hidden, func() error { return kernels.Unary(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
+		{"GELUSlope", 3 * rows * hidden, func() error { return kernels.Slope(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
+		{"BiasGELU", 3 * rows * hidden, func() error { return kernels.BiasGELU(d.q, kernels.GELU, x, v, y, rows, hidden) }},
+		{"AddRow", 2 * rows * hidden, func() error {
+			return kernels.Binary(d.q, kernels.Add, x, []int{rows, hidden}, v, []int{hidden}, x, []int{rows, hidden})
+		}},
+		{"BiasResidual", 3 * rows * width, func() error { return kernels.BiasResidual(d.q, x, v, y, z, rows, width) }},
+		{"LayerNorm", 2 * rows * width, func() error { return kernels.Normalize(d.q, layer, x, v, v, y, rows, width) }},
+		{"LayerNormGradient", 3 * rows * width, func() error { return kernels.NormalizeGradient(d.q, layer, x, v, y, z, rows, width) }},
+		{"LayerNormScale", 2 * rows * width, func() error { return kernels.NormalizeGradientScale(d.q, layer, x, y, z, rows, width, work) }},
+		{"ColumnSum", rows * hidden, func() error { return kernels.Reduce(d.q, kernels.Sum, x, z, []int{rows, hidden}, []int{0}, 1, work) }},
+		{"Softmax", 2 * scores * tokens, func() error { return kernels.SoftmaxRows(d.q, s, ds, scores, tokens, lead, false) }},
+		{"SoftmaxGradient", 3 * scores * tokens, func() error { return kernels.SoftmaxRowsGradient(d.q, s, ds, ds, scores, tokens, lead, false) }},
+		{"Heads", 2 * rows * width, func() error {
+			shape := []int{images, heads, tokens, width / heads}
+			return kernels.Move(d.q, shape, kernels.Contiguous(y, shape), kernels.Placement{Data: x, Strides: []int{tokens * 3 * width, width / heads, 3 * width, 1}})
+		}},
+		{"Attention", 4 * rows * width, func() error {
+			return attention.Forward(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), work)
+		}},
+		{"AttentionGradient", 7 * rows * width, func() error {
+			return attention.Gradient(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), packed(z, 0), packed(z, 1), packed(z, 2), work)
+		}},
+		{"Transpose", 2 * rows * width, func() error {
+			return kernels.Move(d.q, []int{images, width, tokens}, kernels.Contiguous(y, []int{images, width, tokens}), kernels.Placement{Data: x, Strides: []int{tokens * width, 1, width}})
+		}},
+		{"Combine", 6 * rows * width, func() error {
+			return kernels.Combine(d.q, z, x, [4]driver.Ptr{x, y, x, y}, [4]float64{1, 2, 3, 4}, rows*width)
+		}},
+		{"SGD", 5 * rows * width, func() error { return kernels.SGD{}.Step(d.q, x, y, z, 1, rows*width) }},
+		{"Dot", 2 * rows * width, func() error { return kernels.Dot(d.q, x, y, z, rows*width, work) }},
+		{"MaxPool", planes * area * 5 / 4, func() error { return kernels.MaxPool(d.q, pool, pixels, pooled, planes) }},
+		{"MaxPoolGradient", planes * area * 5 / 2, func() error { return kernels.MaxPoolGradient(d.q, pool, pixels, pooled, pooled, x, planes) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			if err := c.run(); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			took, err := d.Time(func() error {
+				for range b.N {
+					if err := c.run(); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(4*c.floats)*float64(b.N)/took.Seconds()/1e9, "GB/s")
+			b.ReportMetric(took.Seconds()/float64(b.N)*1e6, "µs/op")
+		})
+	}
+}
+
+// zeros allocates n floats, cleared.
+func (d *device) zeros(n int) driver.Ptr {
+	d.Helper()
+	p := d.memory(int64(4 * n))
+	d.do(d.Clear(p, int64(4*n)))
+	return p
+}
