@@ -4,6 +4,7 @@ package kernels_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
@@ -78,21 +79,7 @@ func BenchmarkKernels(b *testing.B) {
 		{"MaxPoolGradient", planes * area * 5 / 2, func() error { return kernels.MaxPoolGradient(d.q, pool, pixels, pooled, pooled, x, planes) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			if err := c.run(); err != nil {
-				b.Fatal(err)
-			}
-			b.ResetTimer()
-			took, err := d.Time(func() error {
-				for range b.N {
-					if err := c.run(); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
+			took := d.repeat(b, c.run)
 			b.ReportMetric(float64(4*c.floats)*float64(b.N)/took.Seconds()/1e9, "GB/s")
 			b.ReportMetric(took.Seconds()/float64(b.N)*1e6, "µs/op")
 		})
@@ -105,4 +92,53 @@ func (d *device) zeros(n int) driver.Ptr {
 	p := d.memory(int64(4 * n))
 	d.do(d.Clear(p, int64(4*n)))
 	return p
+}
+
+// BenchmarkProducts multiplies the matrices of a ViT-B/16's block at batch 128, or,
+// on the fake device, of a small one's.
+func BenchmarkProducts(b *testing.B) {
+	rows, width, hidden := 128*197, 768, 3072
+	if !fake.Real() {
+		rows, width, hidden = 8*17, 96, 384
+	}
+	d := open(b)
+	x, w, y := d.zeros(rows*hidden), d.zeros(width*hidden), d.zeros(rows*hidden)
+	for _, p := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
+		for name, run := range map[string]func() error{
+			"forward": func() error {
+				return d.Gemm(p, rows, hidden, width, 1, driver.Matrix{Data: x, Lead: width}, driver.Matrix{Data: w, Lead: hidden}, 0, driver.Matrix{Data: y, Lead: hidden})
+			},
+			"input": func() error {
+				return d.Gemm(p, rows, width, hidden, 1, driver.Matrix{Data: y, Lead: hidden}, driver.Matrix{Data: w, Lead: hidden, Trans: true}, 0, driver.Matrix{Data: x, Lead: width})
+			},
+			"weight": func() error {
+				return d.Gemm(p, width, hidden, rows, 1, driver.Matrix{Data: x, Lead: width, Trans: true}, driver.Matrix{Data: y, Lead: hidden}, 0, driver.Matrix{Data: w, Lead: hidden})
+			},
+		} {
+			b.Run(p.String()+" "+name, func(b *testing.B) {
+				took := d.repeat(b, run)
+				b.ReportMetric(2*float64(rows)*float64(width)*float64(hidden)*float64(b.N)/took.Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}
+
+// repeat runs what is measured b.N times and returns how long the device took.
+func (d *device) repeat(b *testing.B, run func() error) time.Duration {
+	if err := run(); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	took, err := d.Time(func() error {
+		for range b.N {
+			if err := run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return took
 }

@@ -2,6 +2,7 @@
 // exchange values (COOPERATIVE_KERNEL) get a stack each and take turns at shuffles and barriers.
 // The order of blocks and threads can be changed: results must not depend on it.
 #pragma once
+#include <ucontext.h>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -96,7 +97,7 @@ static void *scheduler;
 static int current = -1;
 static void **parameters;
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMULATOR_UCONTEXT)
 // Swaps stacks without a call, so that the processor's prediction of returns stays right. The
 // compiler saves all registers but two; 128 bytes below the stack pointer may be in use.
 static inline void switch_to(void **save, void *to) {
@@ -125,8 +126,7 @@ static void *new_stack(char *stack, void (*entry)()) {
   *--top = (void *)entry;
   return top;
 }
-#else
-#include <ucontext.h>
+#else  // any processor, slower
 static ucontext_t contexts[most_threads + 1];
 static void *new_stack(char *stack, void (*entry)()) {
   ucontext_t *c = &contexts[1 + current];
