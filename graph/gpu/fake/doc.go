@@ -8,6 +8,9 @@
 // used again. A kernel must give the same bits in whatever order its threads
 // run, which [Faults].Order changes.
 //
+// A crash within a kernel ends the test's process; with MODELDOCTOR_FAKE_TRACE
+// set, the kernels' names, grids and blocks are printed as they are launched.
+//
 // It is compiled by g++ once for a version of its sources, and kept in the
 // user's cache. Tests that need it are skipped where there is no g++.
 package fake

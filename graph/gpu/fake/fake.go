@@ -63,7 +63,7 @@ func Use(tb testing.TB) {
 }
 
 // Open opens the fake device, or, where the environment asks for it, a GPU. The
-// test fails if it does not free all memory of the device.
+// test fails if it does not free all memory of the device, or writes beside it.
 func Open(tb testing.TB) *driver.Device {
 	tb.Helper()
 	Use(tb)
@@ -71,12 +71,16 @@ func Open(tb testing.TB) *driver.Device {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	strays := Count(Strays)
 	tb.Cleanup(func() {
 		if err := d.Close(); err != nil && !tb.Failed() {
 			tb.Error(err)
 		}
 		if n := Count(Leaked); n > 0 && !tb.Failed() {
 			tb.Errorf("%d allocations of device memory were not freed", n)
+		}
+		if n := Count(Strays); n > strays {
+			tb.Errorf("bytes beside %d allocations were written", n-strays)
 		}
 	})
 	return d
@@ -127,11 +131,13 @@ func Set(tb testing.TB, f Faults) {
 // Counted is what the fake device counts.
 type Counted string
 
-// What is counted: allocations that the context closed last had left; bytes
+// What is counted: allocations that the context closed last had left;
+// allocations beside which bytes were found written when they were freed; bytes
 // allocated, now and at most since the faults were set; kernels and products of
 // matrices launched since then.
 const (
 	Leaked   Counted = "leaked"
+	Strays   Counted = "strays"
 	Used     Counted = "used"
 	Peak     Counted = "peak"
 	Launches Counted = "launches"

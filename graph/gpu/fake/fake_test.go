@@ -149,3 +149,31 @@ func TestLeaksAreCounted(t *testing.T) {
 		t.Errorf("%d allocations leaked, expected 1", n)
 	}
 }
+
+func TestStrayWrite(t *testing.T) {
+	if fake.Real() {
+		t.Skip("a GPU does not notice")
+	}
+	fake.Use(t)
+	d, err := driver.Open(0) // whose closing does not fail the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	q := load(t, d)
+	p, err := d.Alloc(400)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Set(t, fake.Faults{})
+	before := fake.Count(fake.Strays)
+	if err := kernels.Move(q, []int{2, 2}, kernels.Placement{Data: p, Offset: 4, Strides: []int{-8, 2}}, kernels.Contiguous(p, []int{2, 2})); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Free(p); err != nil {
+		t.Fatal(err)
+	}
+	if n := fake.Count(fake.Strays) - before; n != 1 {
+		t.Errorf("%d stray writes counted, expected 1", n)
+	}
+}

@@ -3,6 +3,7 @@
 package kernels
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -16,10 +17,17 @@ import (
 // Kernels are the kernels on a device.
 type Kernels struct {
 	module    *driver.Module
-	functions map[string]*driver.Function
+	functions map[string]function
 }
 
-var entries = regexp.MustCompile(`\.entry (\w+)\(`)
+// function is a kernel and the number of its parameters.
+type function struct {
+	*driver.Function
+	parameters int
+}
+
+// entries finds the kernels' names and parameters in PTX.
+var entries = regexp.MustCompile(`\.entry (\w+)\(([^)]*)\)`)
 
 // Load compiles the kernels for a device. They stay until Unload, or until the
 // device is closed.
@@ -28,13 +36,14 @@ func Load(d *driver.Device) (*Kernels, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernels{m, map[string]*driver.Function{}}
-	for _, name := range entries.FindAllSubmatch(PTX, -1) {
-		f, err := m.Function(string(name[1]))
+	k := &Kernels{m, map[string]function{}}
+	for _, entry := range entries.FindAllSubmatch(PTX, -1) {
+		name := string(entry[1])
+		f, err := m.Function(name)
 		if err != nil {
 			return nil, errors.Join(err, m.Unload())
 		}
-		k.functions[string(name[1])] = f
+		k.functions[name] = function{f, bytes.Count(entry[2], []byte(".param"))}
 	}
 	return k, nil
 }
@@ -48,7 +57,7 @@ func (k *Kernels) On(s *driver.Stream) Queue { return Queue{s, k.functions} }
 // Queue is where work is put in: a stream, with the kernels that it can run.
 type Queue struct {
 	*driver.Stream
-	functions map[string]*driver.Function
+	functions map[string]function
 }
 
 // grid is the blocks of a launch and the threads of each.
@@ -59,7 +68,11 @@ func (q Queue) launch(name string, g grid, args ...[]driver.Arg) error {
 	if !ok {
 		return fmt.Errorf("there is no kernel %s", name)
 	}
-	return q.Launch(f, g.blocks, g.threads, 0, slices.Concat(args...)...)
+	all := slices.Concat(args...)
+	if len(all) != f.parameters { // the driver would read what lies behind them
+		return fmt.Errorf("kernel %s takes %d arguments, found %d", name, f.parameters, len(all))
+	}
+	return q.Launch(f.Function, g.blocks, g.threads, 0, all...)
 }
 
 // Blocks have 256 threads. More blocks than a few for each multiprocessor of

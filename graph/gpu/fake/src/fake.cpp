@@ -101,6 +101,7 @@ long modeldoctor_fake_count(const char *what) {
   LOCK;
   called();
   if (!strcmp(what, "leaked")) return leaked;
+  if (!strcmp(what, "strays")) return memory::strays;
   if (!strcmp(what, "used")) return (long)memory::used;
   if (!strcmp(what, "peak")) return (long)memory::peak;
   if (!strcmp(what, "launches")) return faults.launches;
@@ -238,6 +239,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     }
     values[i] = (Address)p;
   }
+  if (getenv("MODELDOCTOR_FAKE_TRACE")) fprintf(stderr, "%s [%u %u %u] [%u %u %u]\n", k->name, gx, gy, gz, bx, by, bz);
   emulator::run_grid(k, {gx, gy, gz}, {bx, by, bz}, pointers);
   return SUCCESS;
 }

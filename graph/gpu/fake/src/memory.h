@@ -21,6 +21,7 @@ const size_t page = 4096, range = (size_t)1 << 40, alignment = 256, poisoned = 6
 static std::map<uint64_t, Block> blocks;
 static size_t used, peak, limit = (size_t)8 << 30;
 static uint64_t next;
+static long strays;  // blocks freed of which bytes outside had been written
 
 // Returns 0 where there is no room.
 static uint64_t allocate(size_t size) {
@@ -48,6 +49,12 @@ static uint64_t allocate(size_t size) {
 static bool release(uint64_t address) {
   auto b = blocks.find(address);
   if (b == blocks.end()) return false;
+  // The bytes between the block and the pages around it are zero still.
+  const Block &block = b->second;
+  bool stray = false;
+  for (char *p = block.mapping + page; p < block.bytes; p++) stray = stray || *p;
+  for (char *p = block.bytes + block.size; p < block.mapping + block.mapped - page; p++) stray = stray || *p;
+  strays += stray;
   munmap(b->second.mapping, b->second.mapped);
   used -= b->second.size;
   blocks.erase(b);
