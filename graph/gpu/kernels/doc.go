@@ -25,13 +25,16 @@
 //	Add to Min, PowSlope              Binary; Reduce for SumTo
 //	Reduce*, SumTo                    Reduce, then Unary(Sqrt) for ReduceL2
 //	Spread, Expand, Transpose, Slice, Place, Concat, Pad (constant)   Move, after Clear or Fill where not all is written
+//	Equal, Less, Greater, …           Compare
+//	Where, Mask                       Select
+//	IsNaN, Cast of truth values       IsNaN, FromBool
 //	Gather                            Move where the indices are known, else Gather, GatherGradient
 //	Loss of each kind                 Loss, LossGradient
 //
-// Comparisons, Where, Mask, Cast and all that computes on integers or truth
-// values has no kernel: with them the gradients of Max, Min, ReduceMax and
-// ReduceMin. Nor have Sin, Cos, Mod, Pad's other modes, Resize, Einsum's special
-// cases, CumSum, TopK, Scatter and quantisation.
+// Nothing that computes on integers or combines truth values has a kernel, nor
+// have Sin, Cos, Mod, IsInf, Pad's other modes, Resize, Trilu,
+// CumSum, TopK, GatherElements, GatherND, ScatterGradient, Im2Col and Col2Im as
+// operations, MaxPoolIndices, ReduceProd's gradient and quantisation.
 //
 // [PTX] is compiled from [Source] by ptx.sh, which needs nvcc of CUDA 12 or 13
 // (a toolkit's, or the wheels nvidia-cuda-nvcc, nvidia-cuda-crt, nvidia-nvvm and

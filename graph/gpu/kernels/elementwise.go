@@ -112,3 +112,21 @@ func FromBFloat16(q Queue, x, y driver.Ptr, n int) error {
 	}
 	return q.launch("cast_float32", overElements(n), pointers(x, y), longs(n))
 }
+
+// IsNaN writes n truth values, bytes: which elements of x are NaN.
+func IsNaN(q Queue, x, y driver.Ptr, n int) error {
+	n, err := product("is_nan", mostBytes, n)
+	if err != nil || n == 0 {
+		return err
+	}
+	return q.launch("is_nan", overElements(n), pointers(x, y), longs(n))
+}
+
+// FromBool makes 1 and 0 of n truth values, bytes.
+func FromBool(q Queue, x, y driver.Ptr, n int) error {
+	n, err := product("cast_bool", mostBytes, n)
+	if err != nil || n == 0 {
+		return err
+	}
+	return q.launch("cast_bool", overElements(n), pointers(x, y), longs(n))
+}

@@ -16,24 +16,31 @@ const mostLoops = 6
 // it, in elements.
 type loop struct {
 	size  int
-	steps [2]int
+	steps [mostOperands]int
 }
 
-// newNest plans the loops over a shape for two operands with strides. Loops of
-// size 1 vanish, and neighbours along which all operands keep moving merge. The
-// innermost is the last; there is at least one. contiguous is the strides of a
-// result that the kernel writes from its first element to the last.
-func newNest(kernel string, shape []int, a, b []int) ([]loop, error) {
-	if len(a) != len(shape) || len(b) != len(shape) {
-		return nil, fmt.Errorf("%s: %d and %d strides for %d dimensions", kernel, len(a), len(b), len(shape))
+// mostOperands is the number of operands that the strided kernels take.
+const mostOperands = 3
+
+// newNest plans the loops over a shape for operands with strides. Loops of size 1
+// vanish, and neighbours along which all operands keep moving merge. The
+// innermost is the last; there is at least one.
+func newNest(kernel string, shape []int, strides ...[]int) ([]loop, error) {
+	for _, s := range strides {
+		if len(s) != len(shape) {
+			return nil, fmt.Errorf("%s: strides %v for shape %v", kernel, s, shape)
+		}
 	}
 	var loops []loop
 	for i, n := range shape {
 		if n == 1 {
 			continue
 		}
-		l := loop{n, [2]int{a[i], b[i]}}
-		if k := len(loops) - 1; k >= 0 && loops[k].steps[0] == l.steps[0]*n && loops[k].steps[1] == l.steps[1]*n {
+		l := loop{size: n}
+		for j, s := range strides {
+			l.steps[j] = s[i]
+		}
+		if k := len(loops) - 1; k >= 0 && loops[k].continues(l) {
 			l.size *= loops[k].size
 			loops[k] = l
 			continue
@@ -41,12 +48,12 @@ func newNest(kernel string, shape []int, a, b []int) ([]loop, error) {
 		loops = append(loops, l)
 	}
 	if len(loops) == 0 {
-		loops = []loop{{1, [2]int{1, 1}}}
+		loops = []loop{{1, [mostOperands]int{1, 1, 1}}}
 	}
 	if len(loops) > mostLoops {
-		return nil, fmt.Errorf("%s: %v with strides %v and %v takes more than %d loops", kernel, shape, a, b, mostLoops)
+		return nil, fmt.Errorf("%s: %v with strides %v takes more than %d loops", kernel, shape, strides, mostLoops)
 	}
-	for k := range 2 {
+	for k := range strides {
 		reach := 0
 		for _, l := range loops {
 			step := l.steps[k]
@@ -56,15 +63,26 @@ func newNest(kernel string, shape []int, a, b []int) ([]loop, error) {
 			reach += (l.size - 1) * max(step, -step)
 		}
 		if reach > mostInt {
-			return nil, fmt.Errorf("%s: %v with strides %v and %v spans more than %d elements", kernel, shape, a, b, mostInt)
+			return nil, fmt.Errorf("%s: %v with strides %v spans more than %d elements", kernel, shape, strides[k], mostInt)
 		}
 	}
 	return loops, nil
 }
 
-// nestArguments are the parameters OUTER, STRIDES and STRIDES of the strided
-// kernels. Loops that are not there are the outermost, of size 1.
-func nestArguments(outer []loop, inner loop) (rows int, args []driver.Arg) {
+// continues reports whether all operands go on from an inner loop's end to where
+// the next iteration of l begins.
+func (l loop) continues(inner loop) bool {
+	for k, step := range inner.steps {
+		if l.steps[k] != step*inner.size {
+			return false
+		}
+	}
+	return true
+}
+
+// nestArguments are the parameters OUTER and STRIDES, one of each operand, of the
+// strided kernels. Loops that are not there are the outermost, of size 1.
+func nestArguments(operands int, outer []loop, inner loop) (rows int, args []driver.Arg) {
 	var all [mostLoops - 1]loop
 	for i := range all {
 		all[i].size = 1
@@ -77,7 +95,7 @@ func nestArguments(outer []loop, inner loop) (rows int, args []driver.Arg) {
 	for _, l := range all[1:] {
 		args = append(args, ints(l.size)...)
 	}
-	for k := range 2 {
+	for k := range operands {
 		for _, l := range all {
 			args = append(args, ints(l.steps[k])...)
 		}

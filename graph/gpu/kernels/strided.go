@@ -27,26 +27,52 @@ const (
 // Binary computes y = f(a, b) for a of aShape and b of bShape, broadcast to y's
 // shape by the rule of ONNX and NumPy. y may be an operand of the same shape.
 func Binary(q Queue, f Operator, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
-	kernel := "binary_" + string(f)
+	return broadcast(q, "binary_"+string(f), pointers(a, b, y), shape, aShape, bShape)
+}
+
+// Comparison is a comparison of two elements, false where one of them is NaN.
+// Greater is Less of the operands in the other order.
+type Comparison string
+
+// The comparisons.
+const (
+	Equal       Comparison = "equal"
+	Less        Comparison = "less"
+	LessOrEqual Comparison = "less_or_equal"
+)
+
+// Compare computes the truth values y, bytes, of a comparison of a and b,
+// broadcast as by Binary.
+func Compare(q Queue, f Comparison, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
+	return broadcast(q, "compare_"+string(f), pointers(a, b, y), shape, aShape, bShape)
+}
+
+// Select computes y = a where the condition c (bytes) holds, else b, broadcast as
+// by Binary. An operand that is 0 counts as zeros: a mask.
+func Select(q Queue, c driver.Ptr, cShape []int, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
+	return broadcast(q, "choose", pointers(c, a, b, y), shape, cShape, aShape, bShape)
+}
+
+// broadcast launches a kernel over a nest of loops, with operands of shapes that
+// broadcast to that of the result.
+func broadcast(q Queue, kernel string, addresses []driver.Arg, shape []int, operands ...[]int) error {
 	n, err := product(kernel, mostInt, shape...)
 	if err != nil || n == 0 {
 		return err
 	}
-	aSteps, err := broadcastStrides(kernel, aShape, shape)
-	if err != nil {
-		return err
+	strides := make([][]int, len(operands))
+	for i, operand := range operands {
+		if strides[i], err = broadcastStrides(kernel, operand, shape); err != nil {
+			return err
+		}
 	}
-	bSteps, err := broadcastStrides(kernel, bShape, shape)
-	if err != nil {
-		return err
-	}
-	loops, err := newNest(kernel, shape, aSteps, bSteps)
+	loops, err := newNest(kernel, shape, strides...)
 	if err != nil {
 		return err
 	}
 	inner := loops[len(loops)-1]
-	rows, nest := nestArguments(loops[:len(loops)-1], inner)
-	return q.launch(kernel, overRows(rows, inner.size), pointers(a, b, y), ints(rows, inner.size), nest)
+	rows, nest := nestArguments(len(operands), loops[:len(loops)-1], inner)
+	return q.launch(kernel, overRows(rows, inner.size), addresses, ints(rows, inner.size), nest)
 }
 
 // Placement says where the elements of a nest of loops lie: element Offset +
@@ -78,18 +104,18 @@ func Move(q Queue, shape []int, dst, src Placement) error {
 	to, from := at(dst.Data, dst.Offset), at(src.Data, src.Offset)
 	last := len(loops) - 1
 	inner := loops[last]
-	if last == 0 && inner.steps == [2]int{1, 1} {
+	if last == 0 && inner.steps[0] == 1 && inner.steps[1] == 1 {
 		return q.Copy(to, from, int64(floatBytes*n))
 	}
 	if k := transposed(loops); k >= 0 {
 		columns := loops[k]
 		outer := append(append([]loop{}, loops[:k]...), loops[k+1:last]...)
-		rows, nest := nestArguments(outer, inner)
+		rows, nest := nestArguments(2, outer, inner)
 		tiles := blocksOf(columns.size, 32) * blocksOf(inner.size, 32)
 		return q.launch("copy_transposed", grid{[3]int{tiles, min(rows, mostBlocksY), 1}, [3]int{32, 8, 1}},
 			pointers(from, to), ints(rows, columns.size, inner.size, columns.steps[1]), nest)
 	}
-	rows, nest := nestArguments(loops[:last], inner)
+	rows, nest := nestArguments(2, loops[:last], inner)
 	return q.launch("copy_strided", overRows(rows, inner.size), pointers(from, to), ints(rows, inner.size), nest)
 }
 

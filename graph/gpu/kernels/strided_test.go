@@ -4,12 +4,14 @@ package kernels_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func TestBinary(t *testing.T) {
@@ -53,6 +55,49 @@ func TestBinary(t *testing.T) {
 			d.close("special", y, d.want(c.o, doubles(a, 5), doubles(two, 5)), 1e-6)
 		})
 	}
+}
+
+func TestCompareAndSelect(t *testing.T) {
+	d := open(t)
+	nan := float32(math.NaN())
+	a, b := []float32{1, 2, nan, 3, 3, -1}, []float32{2, 2, nan}
+	pa, pb := upload(d, a), upload(d, b)
+	for f, o := range map[kernels.Comparison]op.Op{kernels.Equal: op.Equal{}, kernels.Less: op.Less{}, kernels.LessOrEqual: op.LessOrEqual{}} {
+		y := result[byte](d, 6, func(y driver.Ptr) error {
+			return kernels.Compare(d.q, f, pa, []int{2, 3}, pb, []int{3}, y, []int{2, 3})
+		})
+		for i, v := range op.Elem[bool](d.forward(o, doubles(a, 2, 3), doubles(b, 3))) {
+			if v != (y[i] == 1) {
+				t.Errorf("%s of %v and %v: %v", f, a, b, y)
+			}
+		}
+	}
+	y := result[byte](d, 6, func(y driver.Ptr) error { return kernels.IsNaN(d.q, pa, y, 6) })
+	if want := []byte{0, 0, 1, 0, 0, 0}; !slices.Equal(y, want) {
+		t.Errorf("NaN of %v: %v", a, y)
+	}
+	pc := upload(d, y)
+	d.close("floats", d.result(6, func(y driver.Ptr) error { return kernels.FromBool(d.q, pc, y, 6) }), []float64{0, 0, 1, 0, 0, 0}, 0)
+
+	c, x, z := []byte{1, 0, 1}, d.normal(5*7), d.normal(3*7)
+	pc, px, pz := upload(d, c), upload(d, x), upload(d, z)
+	condition := op.NewArray(op.Type{DType: onnx.Bool, Shape: []int{3, 1}})
+	copy(op.Elem[bool](condition), []bool{true, false, true})
+	shape := []int{5, 3, 7}
+	got := d.result(105, func(y driver.Ptr) error {
+		return kernels.Select(d.q, pc, []int{3, 1}, px, []int{5, 1, 7}, pz, []int{3, 7}, y, shape)
+	})
+	d.close("where", got, d.want(op.Where{}, condition, doubles(x, 5, 1, 7), doubles(z, 3, 7)), 0)
+	masked := op.Mask{}
+	got = d.result(21, func(y driver.Ptr) error {
+		return kernels.Select(d.q, pc, []int{3, 1}, pz, []int{3, 7}, 0, nil, y, []int{3, 7})
+	})
+	d.close("mask", got, d.want(masked, condition, doubles(z, 3, 7)), 0)
+	masked.Not = true
+	got = d.result(21, func(y driver.Ptr) error {
+		return kernels.Select(d.q, pc, []int{3, 1}, 0, nil, pz, []int{3, 7}, y, []int{3, 7})
+	})
+	d.close("mask not", got, d.want(masked, condition, doubles(z, 3, 7)), 0)
 }
 
 // TestMove: the operations that only move elements, against a plain loop.
@@ -107,6 +152,30 @@ func TestMove(t *testing.T) {
 				t.Errorf("%v\nexpected %v", got, want)
 			}
 		})
+	}
+}
+
+// TestTranspose: permutations of random shapes.
+func TestTranspose(t *testing.T) {
+	d := open(t)
+	for range 60 {
+		perm := d.rng.Perm(1 + d.rng.IntN(5))
+		shape, moved := make([]int, len(perm)), make([]int, len(perm))
+		for i := range shape {
+			shape[i] = 1 + d.rng.IntN([]int{3, 5, 40}[d.rng.IntN(3)])
+			if count(shape[:i]...) > 300 {
+				shape[i] = 1 + d.rng.IntN(3)
+			}
+		}
+		from := kernels.Placement{Strides: make([]int, len(perm))}
+		for i, p := range perm {
+			moved[i], from.Strides[i] = shape[p], kernels.RowMajor(shape)[p]
+		}
+		n := count(shape...)
+		x := d.normal(n)
+		from.Data = upload(d, x)
+		y := d.result(n, func(y driver.Ptr) error { return kernels.Move(d.q, moved, kernels.Contiguous(y, moved), from) })
+		d.close(fmt.Sprint(shape, perm), y, d.want(op.Transpose{Perm: perm}, doubles(x, shape...)), 0)
 	}
 }
 

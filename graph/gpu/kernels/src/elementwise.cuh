@@ -106,3 +106,7 @@ KERNEL(cast_bfloat16, const float *x, unsigned short *y, int64 n) {
 KERNEL(cast_float32, const unsigned short *x, float *y, int64 n) {
   EACH(i, n) y[i] = __int_as_float((int)((unsigned)x[i] << 16));
 }
+
+// Truth values are bytes, 0 or 1.
+KERNEL(is_nan, const float *x, byte *y, int64 n) { EACH(i, n) y[i] = x[i] != x[i]; }
+KERNEL(cast_bool, const byte *x, float *y, int64 n) { EACH(i, n) y[i] = x[i] ? 1.0f : 0.0f; }

@@ -20,18 +20,21 @@ __device__ __forceinline__ int row_offset(unsigned r, OUTER, int s0, int s1, int
   return at + (int)q * s0;
 }
 
-#define BINARY(name, expression)                                                                                     \
-  KERNEL(binary_##name, const float *a, const float *b, float *y, unsigned rows, unsigned inner, OUTER, STRIDES(a),  \
+#define BROADCAST(name, result, expression)                                                                          \
+  KERNEL(name, const float *a, const float *b, result *y, unsigned rows, unsigned inner, OUTER, STRIDES(a),          \
          STRIDES(b)) {                                                                                               \
     EACH_ROW(r, rows) {                                                                                              \
       const float *ar = a + AT(r, a), *br = b + AT(r, b);                                                            \
-      float *yr = y + (int64)r * inner;                                                                              \
+      result *yr = y + (int64)r * inner;                                                                             \
       EACH_COLUMN(i, inner) {                                                                                        \
         float u = ar[(int)i * ainner], v = br[(int)i * binner];                                                      \
         yr[i] = expression;                                                                                          \
       }                                                                                                              \
     }                                                                                                                \
   }
+
+#define BINARY(name, expression) BROADCAST(binary_##name, float, expression)
+#define COMPARE(name, expression) BROADCAST(compare_##name, byte, expression)
 
 __device__ __forceinline__ float power(float u, float v) { return v == 2.0f ? u * u : v == 0.5f ? sqrtf(u) : powf(u, v); }
 __device__ __forceinline__ float power_by_base(float u, float v) {
@@ -47,6 +50,24 @@ BINARY(pow_by_base, power_by_base(u, v))
 BINARY(pow_by_exponent, u == 0.0f ? 0.0f : powf(u, v) * logf(u))
 BINARY(max, larger(u, v))
 BINARY(min, smaller(u, v))
+
+COMPARE(equal, u == v)
+COMPARE(less, u < v)
+COMPARE(less_or_equal, u <= v)
+
+// y = c ? a : b; a null operand counts as zeros.
+KERNEL(choose, const byte *c, const float *a, const float *b, float *y, unsigned rows, unsigned inner, OUTER, STRIDES(c), STRIDES(a),
+       STRIDES(b)) {
+  EACH_ROW(r, rows) {
+    const byte *cr = c + AT(r, c);
+    const float *ar = a + AT(r, a), *br = b + AT(r, b);
+    EACH_COLUMN(i, inner) {
+      bool first = cr[(int)i * cinner];
+      const float *chosen = first ? a : b;
+      y[(int64)r * inner + i] = chosen ? (first ? ar[(int)i * ainner] : br[(int)i * binner]) : 0.0f;
+    }
+  }
+}
 
 // Copies a nest of loops from one placement to another.
 KERNEL(copy_strided, const float *x, float *y, unsigned rows, unsigned inner, OUTER, STRIDES(x), STRIDES(y)) {
