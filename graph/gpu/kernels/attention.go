@@ -2,17 +2,13 @@
 
 package kernels
 
-import (
-	"fmt"
-
-	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
-)
+import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 
 // Attention is softmax(Scale·q·kᵀ)·v for each example and head: Vaswani et al.,
 // https://arxiv.org/abs/1706.03762. The heads of an example lie side by side in
 // its rows, HeadDim columns each. Products are strided batches over examples and
 // heads; the scores, whose rows are padded to a multiple of 8 elements, are held
-// for some examples at a time. FP32 and TF32 only.
+// for some examples at a time. BF16 is computed as TF32.
 type Attention struct {
 	Examples, Heads, HeadDim int
 	Queries, Keys            int // rows of q, of k and v, of an example
@@ -31,10 +27,7 @@ type Rows struct {
 // scoreBytes bounds the scores held at once where Round is 0.
 const scoreBytes = 24 << 20
 
-func (o Attention) check(p driver.Precision) error {
-	if p == driver.BF16 {
-		return fmt.Errorf("attention: no precision %v", p)
-	}
+func (o Attention) check() error {
 	if _, err := product("attention", mostInt, o.Examples, o.Heads, max(o.Queries, o.Keys), o.HeadDim); err != nil {
 		return err
 	}
@@ -120,7 +113,7 @@ func (o Attention) probabilities(queue Queue, p driver.Precision, b buffers, q, 
 	if err := o.split(queue, k, b.k, first, n, o.Keys); err != nil {
 		return err
 	}
-	err := queue.GemmBatch(p, n*o.Heads, o.Queries, o.Keys, o.HeadDim, o.Scale, o.matrices(b.q, o.Queries),
+	err := queue.GemmBatch(composed(p), n*o.Heads, o.Queries, o.Keys, o.HeadDim, o.Scale, o.matrices(b.q, o.Queries),
 		transposedMatrix(o.matrices(b.k, o.Keys)), 0, o.scored(b.scores))
 	if err != nil {
 		return err
@@ -139,7 +132,7 @@ func (o Attention) rounds(f func(first, n int) error) error {
 
 // Forward computes y [Examples, Queries, Heads·HeadDim], placed as it says.
 func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
-	if err := o.check(p); err != nil || o.Examples*o.Heads*o.HeadDim*o.Queries == 0 {
+	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim*o.Queries == 0 {
 		return err
 	}
 	b := o.buffers(work)
@@ -150,7 +143,7 @@ func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, wor
 		if err := o.split(queue, v, b.v, first, n, o.Keys); err != nil {
 			return err
 		}
-		err := queue.GemmBatch(p, n*o.Heads, o.Queries, o.HeadDim, o.Keys, 1, o.scored(b.scores), o.matrices(b.v, o.Keys), 0, o.matrices(b.y, o.Queries))
+		err := queue.GemmBatch(composed(p), n*o.Heads, o.Queries, o.HeadDim, o.Keys, 1, o.scored(b.scores), o.matrices(b.v, o.Keys), 0, o.matrices(b.y, o.Queries))
 		if err != nil {
 			return err
 		}
@@ -162,12 +155,12 @@ func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, wor
 // from that of the result. The probabilities are computed again. Cotangents must
 // not overlap: operands that share columns are told apart by the caller.
 func (o Attention) Gradient(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, work driver.Ptr) error {
-	if err := o.check(p); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
+	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
 		return err
 	}
 	b := o.buffers(work)
 	batch := func(n, m, width, inner int, alpha float32, x, y, to driver.Matrix) error {
-		return queue.GemmBatch(p, n*o.Heads, m, width, inner, alpha, x, y, 0, to)
+		return queue.GemmBatch(composed(p), n*o.Heads, m, width, inner, alpha, x, y, 0, to)
 	}
 	queries := func(p driver.Ptr) driver.Matrix { return o.matrices(p, o.Queries) }
 	keys := func(p driver.Ptr) driver.Matrix { return o.matrices(p, o.Keys) }

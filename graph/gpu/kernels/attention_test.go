@@ -13,7 +13,7 @@ import (
 
 func TestAttention(t *testing.T) {
 	for _, c := range []struct{ examples, heads, width, queries, keys, round int }{{0, 2, 3, 4, 4, 0}, {1, 1, 1, 1, 1, 0}, {2, 3, 4, 5, 5, 0}, {3, 2, 2, 3, 9, 2}} {
-		for _, precision := range []driver.Precision{driver.FP32, driver.TF32} {
+		for _, precision := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
 			t.Run(fmt.Sprint(c, precision), func(t *testing.T) {
 				d := open(t)
 				o := kernels.Attention{Examples: c.examples, Heads: c.heads, HeadDim: c.width, Queries: c.queries, Keys: c.keys, Scale: 0.5, Round: c.round}
@@ -32,7 +32,7 @@ func TestAttention(t *testing.T) {
 					return kernels.Rows{Data: p, ByExample: shapes[i][1] * row, ByRow: row}
 				}
 				pdy, work := upload(d, dy), d.memory(o.Work())
-				tolerance := map[driver.Precision]float64{driver.FP32: 1e-5, driver.TF32: 3e-3}[precision]
+				tolerance := map[driver.Precision]float64{driver.FP32: 1e-5, driver.TF32: 3e-3, driver.BF16: 3e-3}[precision]
 				reference := op.PackedAttention{Heads: c.heads, HeadDim: c.width, Scale: 0.5}
 				y := d.result(len(dy), func(y driver.Ptr) error {
 					return o.Forward(d.q, precision, rows[0], rows[1], rows[2], result(y, 0), work)

@@ -11,7 +11,7 @@ import (
 // Convolution is a convolution (cross-correlation) of x [Images, Channels, In]
 // with filters [Filters, Channels/Groups, Taps] to y [Images, Filters, Out].
 // Filters and a group of the columns ([Im2Col]) of each image are multiplied;
-// groups of one channel are computed directly. FP32 and TF32 only.
+// groups of one channel are computed directly. BF16 is computed as TF32.
 type Convolution struct {
 	Window
 	Images, Channels, Filters, Groups int
@@ -21,12 +21,9 @@ type Convolution struct {
 // columnBytes bounds the columns that are held at once where Round is 0.
 const columnBytes = 256 << 20
 
-func (c Convolution) check(p driver.Precision) error {
+func (c Convolution) check() error {
 	if c.Images < 0 || c.Channels < 0 || c.Filters < 0 || c.Groups < 1 || c.Channels%c.Groups != 0 || c.Filters%c.Groups != 0 {
 		return fmt.Errorf("convolution: %d channels and %d filters in %d groups", c.Channels, c.Filters, c.Groups)
-	}
-	if p == driver.BF16 {
-		return fmt.Errorf("convolution: no precision %v", p)
 	}
 	if _, err := product("convolution", mostBytes, c.Images, c.Channels, volume(c.In)); err != nil {
 		return err
@@ -98,7 +95,7 @@ func (c Convolution) out(y driver.Ptr, image, group int) driver.Ptr {
 
 // Forward convolves. bias [Filters] may be 0.
 func (c Convolution) Forward(q Queue, p driver.Precision, x, filters, bias, y, work driver.Ptr) error {
-	if err := c.check(p); err != nil || c.Images*c.Filters*volume(c.Out) == 0 {
+	if err := c.check(); err != nil || c.Images*c.Filters*volume(c.Out) == 0 {
 		return err
 	}
 	planes, area := c.Images*c.Filters, volume(c.Out)
@@ -115,7 +112,7 @@ func (c Convolution) Forward(q Queue, p driver.Precision, x, filters, bias, y, w
 				return err
 			}
 		}
-		return q.GemmBatch(p, n, width, area, rows, 1, driver.Matrix{Data: at(filters, g*width*rows), Lead: rows}, columns,
+		return q.GemmBatch(composed(p), n, width, area, rows, 1, driver.Matrix{Data: at(filters, g*width*rows), Lead: rows}, columns,
 			0, driver.Matrix{Data: c.out(y, first, g), Lead: area, Stride: int64(c.Filters * area)})
 	})
 	if err != nil || bias == 0 {
@@ -127,7 +124,7 @@ func (c Convolution) Forward(q Queue, p driver.Precision, x, filters, bias, y, w
 // Input is the cotangent of Forward's x: the columns' cotangents, filtersᵀ·dy,
 // added up where they were taken from.
 func (c Convolution) Input(q Queue, p driver.Precision, filters, dy, dx, work driver.Ptr) error {
-	if err := c.check(p); err != nil || c.Images*c.Channels*volume(c.In) == 0 {
+	if err := c.check(); err != nil || c.Images*c.Channels*volume(c.In) == 0 {
 		return err
 	}
 	planes, area := c.Images*c.Channels, volume(c.Out)
@@ -140,7 +137,7 @@ func (c Convolution) Input(q Queue, p driver.Precision, filters, dy, dx, work dr
 		if !c.pointwise() {
 			columns = driver.Matrix{Data: work, Lead: area, Stride: int64(rows * area)}
 		}
-		err := q.GemmBatch(p, n, rows, area, width, 1, driver.Matrix{Data: at(filters, g*width*rows), Lead: rows, Trans: true},
+		err := q.GemmBatch(composed(p), n, rows, area, width, 1, driver.Matrix{Data: at(filters, g*width*rows), Lead: rows, Trans: true},
 			driver.Matrix{Data: c.out(dy, first, g), Lead: area, Stride: int64(c.Filters * area)}, 0, columns)
 		if err != nil || c.pointwise() {
 			return err
@@ -153,7 +150,7 @@ func (c Convolution) Input(q Queue, p driver.Precision, filters, dy, dx, work dr
 // positions of all images at once. That of the bias is a sum ([Reduce]).
 func (c Convolution) FilterGradient(q Queue, p driver.Precision, x, dy, dfilters, work driver.Ptr) error {
 	channels, width, rows := c.group()
-	if err := c.check(p); err != nil || c.Filters*rows == 0 {
+	if err := c.check(); err != nil || c.Filters*rows == 0 {
 		return err
 	}
 	area := volume(c.Out)
@@ -180,7 +177,7 @@ func (c Convolution) FilterGradient(q Queue, p driver.Precision, x, dy, dfilters
 		if first > 0 {
 			beta = 1
 		}
-		return q.Gemm(p, width, rows, positions, 1, driver.Matrix{Data: gathered, Lead: positions},
+		return q.Gemm(composed(p), width, rows, positions, 1, driver.Matrix{Data: gathered, Lead: positions},
 			driver.Matrix{Data: work, Lead: positions, Trans: true}, beta, driver.Matrix{Data: at(dfilters, g*width*rows), Lead: rows})
 	})
 }

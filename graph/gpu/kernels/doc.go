@@ -12,7 +12,7 @@
 //
 // What serves which operation of graph/op, forward and gradient:
 //
-//	Linear, MatMul                    driver's Gemm, GemmBatch; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
+//	Linear, MatMul                    Multiply; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
 //	LayerNormalization, RMSNorm.      Normalize, NormalizeGradient, NormalizeGradientScale; Reduce for the bias
 //	BatchNormalization                BatchNorm, BatchNormInput, BatchNormParameters
 //	Softmax, LogSoftmax               Softmax, SoftmaxGradient

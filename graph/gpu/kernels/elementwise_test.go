@@ -235,7 +235,6 @@ func TestSizesAreChecked(t *testing.T) {
 		"window":          kernels.MaxPool(d.q, kernels.Window{}, 0, 0, 1),
 		"unknown":         kernels.Unary(d.q, "nothing", 0, 0, 1, 0, 0),
 		"groups":          kernels.Convolution{Channels: 3, Filters: 4, Groups: 2, Images: 1}.Forward(d.q, driver.FP32, 0, 0, 0, 0, 0),
-		"bfloat16":        kernels.Attention{}.Forward(d.q, driver.BF16, kernels.Rows{}, kernels.Rows{}, kernels.Rows{}, kernels.Rows{}, 0),
 		"too many loops":  kernels.Move(d.q, slices.Repeat([]int{2}, 7), kernels.Placement{Strides: kernels.RowMajor(slices.Repeat([]int{3}, 7))}, kernels.Placement{Strides: kernels.RowMajor(slices.Repeat([]int{4}, 7))}),
 		"strides":         kernels.Move(d.q, []int{2, 2}, kernels.Placement{Strides: []int{1}}, kernels.Placement{Strides: []int{1, 2}}),
 		"stride overflow": kernels.Move(d.q, []int{2, 3}, kernels.Placement{Strides: []int{1 << 40, 1}}, kernels.Placement{Strides: []int{3, 1}}),
