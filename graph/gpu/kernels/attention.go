@@ -46,7 +46,7 @@ func (o Attention) round() int {
 	return max(1, min(o.Examples, scoreBytes/max(1, floatBytes*o.Heads*o.Queries*o.lead())))
 }
 
-// Work is the scratch memory of Forward and Gradient, in bytes.
+// Work is the scratch memory of Forward and Grad, in bytes.
 func (o Attention) Work() int64 {
 	b := o.buffers(0)
 	return int64(b.end)
@@ -151,10 +151,10 @@ func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, wor
 	})
 }
 
-// Gradient writes the cotangents of q, k and v, left out where their Data is 0,
+// Grad writes the cotangents of q, k and v, left out where their Data is 0,
 // from that of the result. The probabilities are computed again. Cotangents must
 // not overlap: operands that share columns are told apart by the caller.
-func (o Attention) Gradient(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, work driver.Ptr) error {
+func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, work driver.Ptr) error {
 	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
 		return err
 	}
@@ -188,7 +188,7 @@ func (o Attention) Gradient(queue Queue, p driver.Precision, q, k, v, dy, dq, dk
 		if err := batch(n, o.Queries, o.Keys, o.HeadDim, 1, queries(b.y), transposedMatrix(keys(b.v)), o.scored(b.dscores)); err != nil {
 			return err
 		}
-		if err := SoftmaxRowsGradient(queue, b.scores, b.dscores, b.dscores, n*o.Heads*o.Queries, o.Keys, o.lead(), false); err != nil {
+		if err := SoftmaxRowsGrad(queue, b.scores, b.dscores, b.dscores, n*o.Heads*o.Queries, o.Keys, o.lead(), false); err != nil {
 			return err
 		}
 		if dq.Data != 0 {

@@ -42,7 +42,7 @@ func TestAttention(t *testing.T) {
 					got := d.result(len(x[i]), func(to driver.Ptr) error {
 						var grads [3]kernels.Rows
 						grads[i] = result(to, i)
-						return o.Gradient(d.q, precision, rows[0], rows[1], rows[2], result(pdy, 0), grads[0], grads[1], grads[2], work)
+						return o.Grad(d.q, precision, rows[0], rows[1], rows[2], result(pdy, 0), grads[0], grads[1], grads[2], work)
 					})
 					d.close(name, got, d.gradient(reference, i, dy, in...), tolerance)
 				}
@@ -75,7 +75,7 @@ func TestPackedAttention(t *testing.T) {
 		if err := d.Clear(dx, int64(4*len(x))); err != nil {
 			return err
 		}
-		return o.Gradient(d.q, driver.FP32, part(px, 1), part(px, 8), part(px, 14), plain(pdy), part(dx, 1), part(dx, 8), part(dx, 14), work)
+		return o.Grad(d.q, driver.FP32, part(px, 1), part(px, 8), part(px, 14), plain(pdy), part(dx, 1), part(dx, 8), part(dx, 14), work)
 	})
 	d.close("dx", dx, d.gradient(reference, 0, dy, in), 1e-5)
 }

@@ -29,7 +29,7 @@ func BenchmarkKernels(b *testing.B) {
 	lead := (tokens + 7) &^ 7
 	scores := images * heads * tokens
 	s, ds := d.zeros(scores*lead), d.zeros(scores*lead)
-	work := d.memory(max(attention.Work(), kernels.ReduceWork([]int{rows, hidden}, []int{0}), kernels.NormalizeGradientScaleWork(rows, width)))
+	work := d.memory(max(attention.Work(), kernels.ReduceWork([]int{rows, hidden}, []int{0}), kernels.NormalizeScaleGradWork(rows, width)))
 	packed := func(p driver.Ptr, i int) kernels.Rows {
 		return kernels.Rows{Data: p, Offset: i * width, ByExample: tokens * 3 * width, ByRow: 3 * width}
 	}
@@ -45,18 +45,18 @@ func BenchmarkKernels(b *testing.B) {
 		run    func() error
 	}{
 		{"GELU", 2 * rows * hidden, func() error { return kernels.Unary(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
-		{"GELUSlope", 3 * rows * hidden, func() error { return kernels.Slope(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
+		{"GELUGrad", 3 * rows * hidden, func() error { return kernels.UnaryGrad(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
 		{"BiasGELU", 3 * rows * hidden, func() error { return kernels.BiasGELU(d.q, kernels.GELU, x, v, y, rows, hidden) }},
 		{"AddRow", 2 * rows * hidden, func() error {
 			return kernels.Binary(d.q, kernels.Add, x, []int{rows, hidden}, v, []int{hidden}, x, []int{rows, hidden})
 		}},
 		{"BiasResidual", 3 * rows * width, func() error { return kernels.BiasResidual(d.q, x, v, y, z, rows, width) }},
 		{"LayerNorm", 2 * rows * width, func() error { return kernels.Normalize(d.q, layer, x, v, v, y, rows, width) }},
-		{"LayerNormGradient", 3 * rows * width, func() error { return kernels.NormalizeGradient(d.q, layer, x, v, y, z, rows, width) }},
-		{"LayerNormScale", 2 * rows * width, func() error { return kernels.NormalizeGradientScale(d.q, layer, x, y, z, rows, width, work) }},
+		{"LayerNormGrad", 3 * rows * width, func() error { return kernels.NormalizeGrad(d.q, layer, x, v, y, z, rows, width) }},
+		{"LayerNormScaleGrad", 2 * rows * width, func() error { return kernels.NormalizeScaleGrad(d.q, layer, x, y, z, rows, width, work) }},
 		{"ColumnSum", rows * hidden, func() error { return kernels.Reduce(d.q, kernels.Sum, x, z, []int{rows, hidden}, []int{0}, 1, work) }},
 		{"Softmax", 2 * scores * tokens, func() error { return kernels.SoftmaxRows(d.q, s, ds, scores, tokens, lead, false) }},
-		{"SoftmaxGradient", 3 * scores * tokens, func() error { return kernels.SoftmaxRowsGradient(d.q, s, ds, ds, scores, tokens, lead, false) }},
+		{"SoftmaxGrad", 3 * scores * tokens, func() error { return kernels.SoftmaxRowsGrad(d.q, s, ds, ds, scores, tokens, lead, false) }},
 		{"Heads", 2 * rows * width, func() error {
 			shape := []int{images, heads, tokens, width / heads}
 			return kernels.Move(d.q, shape, kernels.Contiguous(y, shape), kernels.Placement{Data: x, Strides: []int{tokens * 3 * width, width / heads, 3 * width, 1}})
@@ -64,8 +64,8 @@ func BenchmarkKernels(b *testing.B) {
 		{"Attention", 4 * rows * width, func() error {
 			return attention.Forward(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), work)
 		}},
-		{"AttentionGradient", 7 * rows * width, func() error {
-			return attention.Gradient(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), packed(z, 0), packed(z, 1), packed(z, 2), work)
+		{"AttentionGrad", 7 * rows * width, func() error {
+			return attention.Grad(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), packed(z, 0), packed(z, 1), packed(z, 2), work)
 		}},
 		{"Transpose", 2 * rows * width, func() error {
 			return kernels.Move(d.q, []int{images, width, tokens}, kernels.Contiguous(y, []int{images, width, tokens}), kernels.Placement{Data: x, Strides: []int{tokens * width, 1, width}})
@@ -76,7 +76,7 @@ func BenchmarkKernels(b *testing.B) {
 		{"SGD", 5 * rows * width, func() error { return kernels.SGD{}.Step(d.q, x, y, z, 1, rows*width) }},
 		{"Dot", 2 * rows * width, func() error { return kernels.Dot(d.q, x, y, z, rows*width, work) }},
 		{"MaxPool", planes * area * 5 / 4, func() error { return kernels.MaxPool(d.q, pool, pixels, pooled, planes) }},
-		{"MaxPoolGradient", planes * area * 5 / 2, func() error { return kernels.MaxPoolGradient(d.q, pool, pixels, pooled, pooled, x, planes) }},
+		{"MaxPoolGrad", planes * area * 5 / 2, func() error { return kernels.MaxPoolGrad(d.q, pool, pixels, pooled, pooled, x, planes) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			took := d.repeat(b, c.run)

@@ -60,7 +60,7 @@ func (c Convolution) round() int {
 	return max(1, min(c.Images, columnBytes/max(1, floatBytes*rows*volume(c.Out))))
 }
 
-// Work is the scratch memory of Forward, Input and FilterGradient, in bytes.
+// Work is the scratch memory of Forward, Input and FilterGrad, in bytes.
 func (c Convolution) Work() int64 {
 	if c.depthwise() {
 		return 0
@@ -123,13 +123,13 @@ func (c Convolution) Forward(q Queue, p driver.Precision, x, filters, bias, y, w
 
 // Input is the cotangent of Forward's x: the columns' cotangents, filtersᵀ·dy,
 // added up where they were taken from.
-func (c Convolution) Input(q Queue, p driver.Precision, filters, dy, dx, work driver.Ptr) error {
+func (c Convolution) InputGrad(q Queue, p driver.Precision, filters, dy, dx, work driver.Ptr) error {
 	if err := c.check(); err != nil || c.Images*c.Channels*volume(c.In) == 0 {
 		return err
 	}
 	planes, area := c.Images*c.Channels, volume(c.Out)
 	if c.depthwise() {
-		return c.overInput(q, "depthwise_input", planes, pointers(filters, dy, dx), ints(planes, c.Channels, c.Filters/c.Channels))
+		return c.overInput(q, "depthwise_input_grad", planes, pointers(filters, dy, dx), ints(planes, c.Channels, c.Filters/c.Channels))
 	}
 	channels, width, rows := c.group()
 	return c.rounds(func(first, n, g int) error {
@@ -146,9 +146,9 @@ func (c Convolution) Input(q Queue, p driver.Precision, filters, dy, dx, work dr
 	})
 }
 
-// FilterGradient is the cotangent of Forward's filters: dy·columnsᵀ over the
+// FilterGrad is the cotangent of Forward's filters: dy·columnsᵀ over the
 // positions of all images at once. That of the bias is a sum ([Reduce]).
-func (c Convolution) FilterGradient(q Queue, p driver.Precision, x, dy, dfilters, work driver.Ptr) error {
+func (c Convolution) FilterGrad(q Queue, p driver.Precision, x, dy, dfilters, work driver.Ptr) error {
 	channels, width, rows := c.group()
 	if err := c.check(); err != nil || c.Filters*rows == 0 {
 		return err
@@ -158,7 +158,7 @@ func (c Convolution) FilterGradient(q Queue, p driver.Precision, x, dy, dfilters
 		return Fill(q, dfilters, 0, c.Filters*rows)
 	}
 	if c.depthwise() {
-		return q.launch("depthwise_filters", overWarps(c.Filters*volume(c.Taps)), pointers(x, dy, dfilters),
+		return q.launch("depthwise_filter_grad", overWarps(c.Filters*volume(c.Taps)), pointers(x, dy, dfilters),
 			ints(c.Images, c.Channels, c.Filters/c.Channels), c.arguments())
 	}
 	gathered := work + driver.Ptr(aligned(floatBytes*c.round()*rows*area))

@@ -13,23 +13,23 @@
 // What serves which operation of graph/op, forward and gradient:
 //
 //	Linear, MatMul                    Multiply; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
-//	LayerNormalization, RMSNorm.      Normalize, NormalizeGradient, NormalizeGradientScale; Reduce for the bias
-//	BatchNormalization                BatchNorm, BatchNormInput, BatchNormParameters
-//	Softmax, LogSoftmax               Softmax, SoftmaxGradient
+//	LayerNormalization, RMSNorm.      Normalize, NormalizeGrad, NormalizeScaleGrad; Reduce for the bias
+//	BatchNormalization                BatchNorm, BatchNormInputGrad, BatchNormParameterGrads
+//	Softmax, LogSoftmax               Softmax, SoftmaxGrad
 //	PackedAttention                   Attention
 //	PatchEmbedding                    Move (two-dimensional patches), then as Linear
 //	Conv                              Convolution; Reduce for the bias
-//	MaxPool, AveragePool              MaxPool, AveragePool and their gradients
-//	Neg to Clip, with Slope           Unary, Slope
+//	MaxPool, AveragePool              MaxPool, AveragePool and their Grads
+//	Neg to Clip                       Unary, UnaryGrad
 //	Softplus's gradient, Exp's, …     as graph/op composes them, of Unary and Binary
-//	Add to Min, PowSlope              Binary; Reduce for SumTo
+//	Add to Min, PowGradient           Binary; Reduce for SumTo
 //	Reduce*, SumTo                    Reduce, then Unary(Sqrt) for ReduceL2
 //	Spread, Expand, Transpose, Slice, Place, Concat, Pad (constant)   Move, after Clear or Fill where not all is written
 //	Equal, Less, Greater, …           Compare
 //	Where, Mask                       Select
 //	IsNaN, Cast of truth values       IsNaN, FromBool
-//	Gather                            Move where the indices are known, else Gather, GatherGradient
-//	Loss of each kind                 Loss, LossGradient
+//	Gather                            Move where the indices are known, else Gather, GatherGrad
+//	Loss of each kind                 Loss, LossGrad
 //
 // Nothing that computes on integers or combines truth values has a kernel, nor
 // have Sin, Cos, Mod, IsInf, Pad's other modes, Resize, Trilu,

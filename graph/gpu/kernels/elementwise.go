@@ -26,13 +26,13 @@ const (
 	Elu         Function = "elu"        // x, and a·(exp(x)−1) where x is negative
 	Sigmoid     Function = "sigmoid"
 	Tanh        Function = "tanh"
-	Softplus    Function = "softplus"     // ln(1+exp(x)); has no slope here
+	Softplus    Function = "softplus"     // ln(1+exp(x)); UnaryGrad has it not
 	HardSigmoid Function = "hard_sigmoid" // a·x + b, held between 0 and 1
 	GELU        Function = "gelu"         // x/2·(1+erf(x/√2)), Hendrycks and Gimpel 2016
 	GELUTanh    Function = "gelu_tanh"    // x/2·(1+tanh(√(2/π)·(x+0.044715·x³)))
 	QuickGELU   Function = "quick_gelu"   // x·sigmoid(a·x); SiLU with a = 1
 	Clip        Function = "clip"         // x, held between a and b
-	Affine      Function = "affine"       // a·x + b; has no slope here
+	Affine      Function = "affine"       // a·x + b; UnaryGrad has it not
 )
 
 // Unary computes y[i] = f(x[i]) for n elements. y may be x.
@@ -44,22 +44,22 @@ func Unary(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
 	return q.launch("unary_"+string(f), overElements(n), pointers(x, y), longs(n), floats(a, b))
 }
 
-// Slope computes the cotangent of f's input, dx[i] = dy[i]·f'(…), for n
+// UnaryGrad computes the cotangent of f's input, dx[i] = dy[i]·f'(…), for n
 // elements. v is f's result for Sqrt, Reciprocal, Relu, Sigmoid, HardSigmoid and
-// Tanh, for all others its input, as in op.Slope. Functions of steps, and those
+// Tanh, for all others its input, as in graph/op. Functions of steps, and those
 // whose derivative is a product (Exp, Log, Abs, Neg), have none. dx may be dy or
 // v.
-func Slope(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
+func UnaryGrad(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
 	n, err := product(string(f), mostBytes, n)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("slope_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
+	return q.launch("grad_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
 }
 
 // BiasGELU computes x [rows, columns] += bias [columns] and y = f(x) for GELU or
 // GELUTanh: a product's bias and the activation that follows, in one pass. x
-// keeps what Slope needs.
+// keeps what UnaryGrad needs.
 func BiasGELU(q Queue, f Function, x, bias, y driver.Ptr, rows, columns int) error {
 	n, err := product("bias_"+string(f), mostBytes, rows, columns)
 	if err != nil || n == 0 {

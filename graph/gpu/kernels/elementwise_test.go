@@ -18,8 +18,8 @@ var functions = []struct {
 	o        op.Op
 	a, b     float32
 	positive bool // what it is defined for
-	slope    bool
-	ofResult bool // the slope's
+	grad     bool
+	ofResult bool // the gradient's
 }{
 	{f: kernels.Neg, o: op.Neg{}},
 	{f: kernels.Abs, o: op.Abs{}},
@@ -27,22 +27,22 @@ var functions = []struct {
 	{f: kernels.Round, o: op.Round{To: op.Nearest}},
 	{f: kernels.Floor, o: op.Round{To: op.Floor}},
 	{f: kernels.Ceil, o: op.Round{To: op.Ceil}},
-	{f: kernels.Sqrt, o: op.Sqrt{}, positive: true, slope: true, ofResult: true},
-	{f: kernels.Reciprocal, o: op.Reciprocal{}, positive: true, slope: true, ofResult: true},
+	{f: kernels.Sqrt, o: op.Sqrt{}, positive: true, grad: true, ofResult: true},
+	{f: kernels.Reciprocal, o: op.Reciprocal{}, positive: true, grad: true, ofResult: true},
 	{f: kernels.Exp, o: op.Exp{}},
 	{f: kernels.Log, o: op.Log{}, positive: true},
-	{f: kernels.Erf, o: op.Erf{}, slope: true},
-	{f: kernels.Relu, o: op.Relu{}, slope: true, ofResult: true},
-	{f: kernels.LeakyRelu, o: op.LeakyRelu{Alpha: 0.25}, a: 0.25, slope: true},
-	{f: kernels.Elu, o: op.Elu{Alpha: 1.5}, a: 1.5, slope: true},
-	{f: kernels.Sigmoid, o: op.Sigmoid{}, slope: true, ofResult: true},
-	{f: kernels.Tanh, o: op.Tanh{}, slope: true, ofResult: true},
+	{f: kernels.Erf, o: op.Erf{}, grad: true},
+	{f: kernels.Relu, o: op.Relu{}, grad: true, ofResult: true},
+	{f: kernels.LeakyRelu, o: op.LeakyRelu{Alpha: 0.25}, a: 0.25, grad: true},
+	{f: kernels.Elu, o: op.Elu{Alpha: 1.5}, a: 1.5, grad: true},
+	{f: kernels.Sigmoid, o: op.Sigmoid{}, grad: true, ofResult: true},
+	{f: kernels.Tanh, o: op.Tanh{}, grad: true, ofResult: true},
 	{f: kernels.Softplus, o: op.Softplus{}},
-	{f: kernels.HardSigmoid, o: op.HardSigmoid{Alpha: 0.25, Beta: 0.5}, a: 0.25, b: 0.5, slope: true, ofResult: true},
-	{f: kernels.GELU, o: op.GELU{}, slope: true},
-	{f: kernels.GELUTanh, o: op.GELU{Tanh: true}, slope: true},
-	{f: kernels.QuickGELU, o: op.QuickGELU{Alpha: 1.75}, a: 1.75, slope: true},
-	{f: kernels.Clip, o: op.Clip{Min: -0.5, Max: 0.75}, a: -0.5, b: 0.75, slope: true},
+	{f: kernels.HardSigmoid, o: op.HardSigmoid{Alpha: 0.25, Beta: 0.5}, a: 0.25, b: 0.5, grad: true, ofResult: true},
+	{f: kernels.GELU, o: op.GELU{}, grad: true},
+	{f: kernels.GELUTanh, o: op.GELU{Tanh: true}, grad: true},
+	{f: kernels.QuickGELU, o: op.QuickGELU{Alpha: 1.75}, a: 1.75, grad: true},
+	{f: kernels.Clip, o: op.Clip{Min: -0.5, Max: 0.75}, a: -0.5, b: 0.75, grad: true},
 }
 
 func TestUnary(t *testing.T) {
@@ -83,9 +83,9 @@ func finite[T float32 | float64](x []T) []T {
 	return x
 }
 
-func TestSlope(t *testing.T) {
+func TestUnaryGrad(t *testing.T) {
 	for _, c := range functions {
-		if !c.slope {
+		if !c.grad {
 			continue
 		}
 		t.Run(string(c.f), func(t *testing.T) {
@@ -100,14 +100,14 @@ func TestSlope(t *testing.T) {
 				v = op.Elem[float32](d.forward(c.o, op.Floats(x, n)))
 			}
 			pv, pdy := upload(d, v), upload(d, dy)
-			dx := d.result(n, func(dx driver.Ptr) error { return kernels.Slope(d.q, c.f, pv, pdy, dx, n, c.a, c.b) })
+			dx := d.result(n, func(dx driver.Ptr) error { return kernels.UnaryGrad(d.q, c.f, pv, pdy, dx, n, c.a, c.b) })
 			d.close("dx", dx, d.gradient(c.o, 0, dy, doubles(x, n)), 1e-5)
 		})
 	}
 }
 
-// TestSlopeAtKinks: what graph/op says where a function has no derivative.
-func TestSlopeAtKinks(t *testing.T) {
+// TestUnaryGradAtKinks: what graph/op says where a function has no derivative.
+func TestUnaryGradAtKinks(t *testing.T) {
 	d := open(t)
 	for _, c := range []struct {
 		f       kernels.Function
@@ -122,7 +122,7 @@ func TestSlopeAtKinks(t *testing.T) {
 	} {
 		n := len(c.v)
 		v, dy := upload(d, c.v), upload(d, slices.Repeat([]float32{3}, n))
-		got := d.result(n, func(dx driver.Ptr) error { return kernels.Slope(d.q, c.f, v, dy, dx, n, c.a, c.b) })
+		got := d.result(n, func(dx driver.Ptr) error { return kernels.UnaryGrad(d.q, c.f, v, dy, dx, n, c.a, c.b) })
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s at %v: %v, expected %v", c.f, c.v, got, c.want)
 		}

@@ -26,30 +26,30 @@ func Normalize(q Queue, m Moments, x, scale, bias, y driver.Ptr, rows, d int) er
 	return q.launch("normalize", overWarps(rows), pointers(x, scale, bias, y), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
 }
 
-// NormalizeGradient is the cotangent of Normalize's x [rows, d]. With h the
+// NormalizeGrad is the cotangent of Normalize's x [rows, d]. With h the
 // normalised x, g = dy·scale and rs = 1/√(variance + Epsilon):
 //
 //	dx = rs·(g − mean(g) − h·mean(g·h)), without mean(g) unless Centred
 //
 // dx may be dy or x.
-func NormalizeGradient(q Queue, m Moments, x, scale, dy, dx driver.Ptr, rows, d int) error {
-	n, err := product("normalize_gradient", mostBytes, rows, d)
+func NormalizeGrad(q Queue, m Moments, x, scale, dy, dx driver.Ptr, rows, d int) error {
+	n, err := product("normalize_grad", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("normalize_gradient", overWarps(rows), pointers(x, scale, dy, dx), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
+	return q.launch("normalize_grad", overWarps(rows), pointers(x, scale, dy, dx), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
 }
 
-// NormalizeGradientScaleWork is the scratch memory of NormalizeGradientScale, in
+// NormalizeScaleGradWork is the scratch memory of NormalizeScaleGrad, in
 // bytes.
-func NormalizeGradientScaleWork(rows, d int) int64 {
+func NormalizeScaleGradWork(rows, d int) int64 {
 	return int64(reduceStep{1, rows, max(d, 2)}.partialBytes() + aligned(4*floatBytes*rows))
 }
 
-// NormalizeGradientScale is the cotangent of Normalize's scale [d]: the sum over
+// NormalizeScaleGrad is the cotangent of Normalize's scale [d]: the sum over
 // the rows of dy·h. That of the bias is the sum of the rows of dy ([Reduce]).
-func NormalizeGradientScale(q Queue, m Moments, x, dy, dscale driver.Ptr, rows, d int, work driver.Ptr) error {
-	if _, err := product("normalize_gradient_scale", mostBytes, rows, d); err != nil || d == 0 {
+func NormalizeScaleGrad(q Queue, m Moments, x, dy, dscale driver.Ptr, rows, d int, work driver.Ptr) error {
+	if _, err := product("normalize_scale_grad", mostBytes, rows, d); err != nil || d == 0 {
 		return err
 	}
 	if rows == 0 {
@@ -62,13 +62,13 @@ func NormalizeGradientScale(q Queue, m Moments, x, dy, dscale driver.Ptr, rows, 
 	}
 	stretch := stretchOf(rows, 2)
 	stretches := blocksOf(rows, stretch)
-	if err := q.launch("normalize_gradient_scale", overTiles(d, stretches), pointers(x, moments, dy, partial), longs(rows, d, stretch)); err != nil {
+	if err := q.launch("normalize_scale_grad", overTiles(d, stretches), pointers(x, moments, dy, partial), longs(rows, d, stretch)); err != nil {
 		return err
 	}
 	return q.launch("reduce_last_sum", overElements(d), pointers(partial, dscale), longs(1, stretches, d), doubles(1))
 }
 
-// BatchNormWork is the scratch memory of BatchNorm and BatchNormInput, in bytes.
+// BatchNormWork is the scratch memory of BatchNorm and BatchNormInputGrad, in bytes.
 func BatchNormWork(channels int) int64 { return int64(2 * aligned(floatBytes*channels)) }
 
 // BatchNorm computes y = (x − mean)/√(variance + epsilon)·scale + bias with given
@@ -89,9 +89,9 @@ func BatchNorm(q Queue, x, scale, bias, mean, variance, y driver.Ptr, images, ch
 	return q.launch("affine_channels", overRows(images*channels, area), pointers(x, factor, shift, y), ints(images*channels, channels, area))
 }
 
-// BatchNormInput is the cotangent of BatchNorm's x: dy·scale/√(variance +
+// BatchNormInputGrad is the cotangent of BatchNorm's x: dy·scale/√(variance +
 // epsilon). dx may be dy.
-func BatchNormInput(q Queue, scale, variance, dy, dx driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
+func BatchNormInputGrad(q Queue, scale, variance, dy, dx driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
 	n, err := product("batch_norm", mostBytes, images, channels, area)
 	if err != nil || n == 0 {
 		return err
@@ -105,17 +105,17 @@ func BatchNormInput(q Queue, scale, variance, dy, dx driver.Ptr, images, channel
 	return q.launch("affine_channels", overRows(images*channels, area), pointers(dy, work, 0, dx), ints(images*channels, channels, area))
 }
 
-// BatchNormParametersWork is the scratch memory of BatchNormParameters, in bytes.
-func BatchNormParametersWork(images, channels int) int64 {
+// BatchNormParameterGradsWork is the scratch memory of BatchNormParameterGrads, in bytes.
+func BatchNormParameterGradsWork(images, channels int) int64 {
 	return int64(aligned(2 * doubleBytes * images * channels))
 }
 
-// BatchNormParameters is the cotangent of BatchNorm's parameters, each [channels]
+// BatchNormParameterGrads is the cotangent of BatchNorm's parameters, each [channels]
 // and left out where 0. With r = 1/√(variance + epsilon) and sums over each
 // channel: Σdy·(x−mean)·r of scale, Σdy of bias, −Σdy·r·scale of mean and
 // −Σdy·(x−mean)·r³·scale/2 of variance.
-func BatchNormParameters(q Queue, x, scale, mean, variance, dy, dscale, dbias, dmean, dvariance driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
-	if _, err := product("batch_norm_gradient", mostBytes, images, channels, area); err != nil || channels == 0 {
+func BatchNormParameterGrads(q Queue, x, scale, mean, variance, dy, dscale, dbias, dmean, dvariance driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
+	if _, err := product("batch_norm_grads", mostBytes, images, channels, area); err != nil || channels == 0 {
 		return err
 	}
 	if images > 0 {
@@ -123,5 +123,5 @@ func BatchNormParameters(q Queue, x, scale, mean, variance, dy, dscale, dbias, d
 			return err
 		}
 	}
-	return q.launch("batch_norm_gradient", overElements(channels), pointers(work, scale, variance, dscale, dbias, dmean, dvariance), longs(images, channels), doubles(epsilon))
+	return q.launch("batch_norm_grads", overElements(channels), pointers(work, scale, variance, dscale, dbias, dmean, dvariance), longs(images, channels), doubles(epsilon))
 }

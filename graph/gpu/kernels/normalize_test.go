@@ -36,11 +36,11 @@ func testNormalize(t *testing.T, rows, d int, centred bool) {
 	if n > 1000 {
 		return
 	}
-	dx := dev.result(n, func(dx driver.Ptr) error { return kernels.NormalizeGradient(dev.q, m, px, ps, pdy, dx, rows, d) })
+	dx := dev.result(n, func(dx driver.Ptr) error { return kernels.NormalizeGrad(dev.q, m, px, ps, pdy, dx, rows, d) })
 	dev.close("dx", dx, dev.gradient(o, 0, dy, in...), 1e-5)
-	work := dev.memory(kernels.NormalizeGradientScaleWork(rows, d))
+	work := dev.memory(kernels.NormalizeScaleGradWork(rows, d))
 	ds := dev.result(d, func(ds driver.Ptr) error {
-		return kernels.NormalizeGradientScale(dev.q, m, px, pdy, ds, rows, d, work)
+		return kernels.NormalizeScaleGrad(dev.q, m, px, pdy, ds, rows, d, work)
 	})
 	dev.close("dscale", ds, dev.gradient(o, 1, dy, in...), 1e-5)
 }
@@ -90,15 +90,15 @@ func testBatchNorm(t *testing.T, images, channels, area int) {
 	})
 	d.close("y", y, d.want(o, in...), 1e-6)
 	dx := d.result(n, func(dx driver.Ptr) error {
-		return kernels.BatchNormInput(d.q, scale, variance, pdy, dx, images, channels, area, epsilon, work)
+		return kernels.BatchNormInputGrad(d.q, scale, variance, pdy, dx, images, channels, area, epsilon, work)
 	})
 	d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-5)
-	work = d.memory(kernels.BatchNormParametersWork(images, channels))
+	work = d.memory(kernels.BatchNormParameterGradsWork(images, channels))
 	for i, name := range []string{"scale", "bias", "mean", "variance"} {
 		got := d.result(channels, func(to driver.Ptr) error {
 			var out [4]driver.Ptr
 			out[i] = to
-			return kernels.BatchNormParameters(d.q, px, scale, mean, variance, pdy, out[0], out[1], out[2], out[3], images, channels, area, epsilon, work)
+			return kernels.BatchNormParameterGrads(d.q, px, scale, mean, variance, pdy, out[0], out[1], out[2], out[3], images, channels, area, epsilon, work)
 		})
 		d.close(name, got, d.gradient(o, 1+i, dy, in...), 1e-5)
 	}

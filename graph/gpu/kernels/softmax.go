@@ -22,18 +22,18 @@ func Softmax(q Queue, x, y driver.Ptr, outer, d, inner int, logarithm bool) erro
 	return q.launch("softmax_columns", overElements(outer*inner), pointers(x, y), longs(outer, d, inner), truth(logarithm))
 }
 
-// SoftmaxGradient is the cotangent of Softmax's input from its result y and the
+// SoftmaxGrad is the cotangent of Softmax's input from its result y and the
 // result's cotangent: y·(dy − ⟨y, dy⟩), or, of the logarithm, dy − exp(y)·Σdy. dx
 // may be dy.
-func SoftmaxGradient(q Queue, y, dy, dx driver.Ptr, outer, d, inner int, logarithm bool) error {
+func SoftmaxGrad(q Queue, y, dy, dx driver.Ptr, outer, d, inner int, logarithm bool) error {
 	if inner == 1 {
-		return SoftmaxRowsGradient(q, y, dy, dx, outer, d, d, logarithm)
+		return SoftmaxRowsGrad(q, y, dy, dx, outer, d, d, logarithm)
 	}
 	n, err := product("softmax", mostBytes, outer, d, inner)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("softmax_columns_gradient", overElements(outer*inner), pointers(y, dy, dx), longs(outer, d, inner), truth(logarithm))
+	return q.launch("softmax_columns_grad", overElements(outer*inner), pointers(y, dy, dx), longs(outer, d, inner), truth(logarithm))
 }
 
 // SoftmaxRows is Softmax along rows of d elements, stride elements apart: what
@@ -49,8 +49,8 @@ func SoftmaxRows(q Queue, x, y driver.Ptr, rows, d, stride int, logarithm bool) 
 	return q.launch("softmax", overWarps(rows), pointers(x, y), longs(rows, d, stride), truth(logarithm))
 }
 
-// SoftmaxRowsGradient is SoftmaxGradient along such rows.
-func SoftmaxRowsGradient(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, logarithm bool) error {
+// SoftmaxRowsGrad is SoftmaxGrad along such rows.
+func SoftmaxRowsGrad(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, logarithm bool) error {
 	n, err := product("softmax", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
@@ -58,7 +58,7 @@ func SoftmaxRowsGradient(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, log
 	if stride < d {
 		return fmt.Errorf("softmax: rows of %d elements, %d apart", d, stride)
 	}
-	return q.launch("softmax_gradient", overWarps(rows), pointers(y, dy, dx), longs(rows, d, stride), truth(logarithm))
+	return q.launch("softmax_grad", overWarps(rows), pointers(y, dy, dx), longs(rows, d, stride), truth(logarithm))
 }
 
 // LossKind is a loss as a function of an example, as graph/op has it.
@@ -83,12 +83,12 @@ func Loss(q Queue, kind LossKind, parameter float64, z, labels, beta, losses dri
 	return q.launch("loss", overWarps(examples), pointers(z, labels, beta, losses), longs(examples), ints(classes, int(kind)), doubles(parameter))
 }
 
-// LossGradient is the cotangent of Loss's logits: dlosses[i]·β·kind'(β·z[i],
+// LossGrad is the cotangent of Loss's logits: dlosses[i]·β·kind'(β·z[i],
 // labels[i]).
-func LossGradient(q Queue, kind LossKind, parameter float64, z, labels, beta, dlosses, dz driver.Ptr, examples, classes int) error {
-	n, err := product("loss_gradient", mostBytes, examples, classes)
+func LossGrad(q Queue, kind LossKind, parameter float64, z, labels, beta, dlosses, dz driver.Ptr, examples, classes int) error {
+	n, err := product("loss_grad", mostBytes, examples, classes)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("loss_gradient", overWarps(examples), pointers(z, labels, beta, dlosses, dz), longs(examples), ints(classes, int(kind)), doubles(parameter))
+	return q.launch("loss_grad", overWarps(examples), pointers(z, labels, beta, dlosses, dz), longs(examples), ints(classes, int(kind)), doubles(parameter))
 }

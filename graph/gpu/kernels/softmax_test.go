@@ -38,7 +38,7 @@ func TestSoftmax(t *testing.T) {
 				}
 				py := upload(d, y)
 				dx := d.result(n, func(dx driver.Ptr) error {
-					return kernels.SoftmaxGradient(d.q, py, pdy, dx, outer, width, inner, logarithm)
+					return kernels.SoftmaxGrad(d.q, py, pdy, dx, outer, width, inner, logarithm)
 				})
 				d.close("dx", dx, d.gradient(o, 0, dy, doubles(x, outer, width, inner)), 1e-5)
 			})
@@ -96,7 +96,7 @@ func TestLoss(t *testing.T) {
 				})
 				d.close("losses", losses, d.want(o, in...), 1e-7)
 				dz := d.result(len(z), func(dz driver.Ptr) error {
-					return kernels.LossGradient(d.q, c.kind, c.parameter, pz, pl, pb, pd, dz, examples, classes)
+					return kernels.LossGrad(d.q, c.kind, c.parameter, pz, pl, pb, pd, dz, examples, classes)
 				})
 				d.close("dz", dz, d.gradient(o, 0, dlosses, in...), 1e-6)
 			})

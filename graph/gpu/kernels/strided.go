@@ -149,19 +149,19 @@ func Gather(q Queue, x, index, y driver.Ptr, outer, size, inner, count int) erro
 	return q.launch("gather", overRows(outer*count, inner), pointers(x, index, y), ints(outer*count, count, size, inner))
 }
 
-// GatherGradient adds the slices of dy [outer, count, inner] up, in order, where
+// GatherGrad adds the slices of dy [outer, count, inner] up, in order, where
 // Gather took them from: dx is [outer, size, inner]. Its work is size·count for
 // each outer and inner element: for few indices.
-func GatherGradient(q Queue, dy, index, dx driver.Ptr, outer, size, inner, count int) error {
-	n, err := product("gather_gradient", mostInt, outer, size, inner)
+func GatherGrad(q Queue, dy, index, dx driver.Ptr, outer, size, inner, count int) error {
+	n, err := product("gather_grad", mostInt, outer, size, inner)
 	if err != nil || n == 0 {
 		return err
 	}
 	if count < 0 || count > mostInt {
-		return fmt.Errorf("gather_gradient: %d indices", count)
+		return fmt.Errorf("gather_grad: %d indices", count)
 	}
 	if count == 0 {
 		return Fill(q, dx, 0, n)
 	}
-	return q.launch("gather_gradient", overRows(outer*size, inner), pointers(dy, index, dx), ints(outer*size, count, size, inner))
+	return q.launch("gather_grad", overRows(outer*size, inner), pointers(dy, index, dx), ints(outer*size, count, size, inner))
 }

@@ -48,10 +48,10 @@ func MaxPool(q Queue, w Window, x, y driver.Ptr, planes int) error {
 	return w.overOutput(q, "max_pool", planes, pointers(x, y), ints(planes))
 }
 
-// MaxPoolGradient passes each window's cotangent to its first largest element,
+// MaxPoolGrad passes each window's cotangent to its first largest element,
 // tap by tap: dx [planes, In] from MaxPool's x and y and y's cotangent.
-func MaxPoolGradient(q Queue, w Window, x, y, dy, dx driver.Ptr, planes int) error {
-	return w.overInput(q, "max_pool_gradient", planes, pointers(x, y, dy, dx), ints(planes))
+func MaxPoolGrad(q Queue, w Window, x, y, dy, dx driver.Ptr, planes int) error {
+	return w.overInput(q, "max_pool_grad", planes, pointers(x, y, dy, dx), ints(planes))
 }
 
 // AveragePool computes the mean of each window of x [planes, In], y [planes,
@@ -61,10 +61,10 @@ func AveragePool(q Queue, w Window, pads bool, x, y driver.Ptr, planes int) erro
 	return w.overOutput(q, "average_pool", planes, pointers(x, y), ints(planes), truth(pads))
 }
 
-// AveragePoolGradient spreads each window's cotangent over its elements: dx
+// AveragePoolGrad spreads each window's cotangent over its elements: dx
 // [planes, In] from dy [planes, Out].
-func AveragePoolGradient(q Queue, w Window, pads bool, dy, dx driver.Ptr, planes int) error {
-	return w.overInput(q, "average_pool_gradient", planes, pointers(dy, dx), ints(planes), truth(pads))
+func AveragePoolGrad(q Queue, w Window, pads bool, dy, dx driver.Ptr, planes int) error {
+	return w.overInput(q, "average_pool_grad", planes, pointers(dy, dx), ints(planes), truth(pads))
 }
 
 // overOutput launches a kernel over planes of output positions.

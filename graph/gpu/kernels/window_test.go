@@ -62,26 +62,26 @@ func TestPool(t *testing.T) {
 			y := d.result(len(dy), func(y driver.Ptr) error { return kernels.MaxPool(d.q, w, px, y, planes) })
 			d.close("max", y, d.want(o, in), 0)
 			py := upload(d, y)
-			dx := d.result(len(x), func(dx driver.Ptr) error { return kernels.MaxPoolGradient(d.q, w, px, py, pdy, dx, planes) })
+			dx := d.result(len(x), func(dx driver.Ptr) error { return kernels.MaxPoolGrad(d.q, w, px, py, pdy, dx, planes) })
 			d.close("max dx", dx, d.gradient(o, 0, dy, in), 1e-6)
 
 			for _, pads := range []bool{false, true} {
 				o := op.AveragePool{PoolWindow: c.pool(), CountPads: pads}
 				y := d.result(len(dy), func(y driver.Ptr) error { return kernels.AveragePool(d.q, w, pads, px, y, planes) })
 				d.close("average", y, d.want(o, in), 1e-6)
-				dx := d.result(len(x), func(dx driver.Ptr) error { return kernels.AveragePoolGradient(d.q, w, pads, pdy, dx, planes) })
+				dx := d.result(len(x), func(dx driver.Ptr) error { return kernels.AveragePoolGrad(d.q, w, pads, pdy, dx, planes) })
 				d.close("average dx", dx, d.gradient(o, 0, dy, in), 1e-6)
 			}
 		})
 	}
 }
 
-// TestMaxPoolGradientOfTies: the first largest element takes the cotangent.
-func TestMaxPoolGradientOfTies(t *testing.T) {
+// TestMaxPoolGradOfTies: the first largest element takes the cotangent.
+func TestMaxPoolGradOfTies(t *testing.T) {
 	d := open(t)
 	w := windowOf(d, op.PoolWindow{Kernel: []int{2, 2}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}}, []int{1, 1, 2, 3})
 	x, y, dy := upload(d, []float32{1, 2, 2, 2, 0, 2}), upload(d, []float32{2, 2}), upload(d, []float32{3, 5})
-	dx := d.result(6, func(dx driver.Ptr) error { return kernels.MaxPoolGradient(d.q, w, x, y, dy, dx, 1) })
+	dx := d.result(6, func(dx driver.Ptr) error { return kernels.MaxPoolGrad(d.q, w, x, y, dy, dx, 1) })
 	if want := []float32{0, 8, 0, 0, 0, 0}; !slices.Equal(dx, want) {
 		t.Errorf("%v, expected %v", dx, want)
 	}
@@ -114,18 +114,18 @@ func testConvolution(t *testing.T, c windowCase, filters, groups int) {
 	if count(k.Taps[:]...) > 4 && groups == 1 {
 		return // the differences take long
 	}
-	dx := d.result(len(x), func(dx driver.Ptr) error { return k.Input(d.q, driver.FP32, pw, pdy, dx, work) })
+	dx := d.result(len(x), func(dx driver.Ptr) error { return k.InputGrad(d.q, driver.FP32, pw, pdy, dx, work) })
 	d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-5)
-	dw := d.result(len(w), func(dw driver.Ptr) error { return k.FilterGradient(d.q, driver.FP32, px, pdy, dw, work) })
+	dw := d.result(len(w), func(dw driver.Ptr) error { return k.FilterGrad(d.q, driver.FP32, px, pdy, dw, work) })
 	want := d.gradient(o, 1, dy, in...)
 	d.close("dw", dw, want, 1e-5)
 	k.Round = 1
 	work = d.memory(k.Work())
-	dw = d.result(len(w), func(dw driver.Ptr) error { return k.FilterGradient(d.q, driver.FP32, px, pdy, dw, work) })
+	dw = d.result(len(w), func(dw driver.Ptr) error { return k.FilterGrad(d.q, driver.FP32, px, pdy, dw, work) })
 	d.close("dw in rounds", dw, want, 1e-5)
 	again := d.result(len(dy), func(y driver.Ptr) error { return k.Forward(d.q, driver.FP32, px, pw, pb, y, work) })
 	d.close("y in rounds", again, d.want(o, in...), 2e-6)
-	dx = d.result(len(x), func(dx driver.Ptr) error { return k.Input(d.q, driver.FP32, pw, pdy, dx, work) })
+	dx = d.result(len(x), func(dx driver.Ptr) error { return k.InputGrad(d.q, driver.FP32, pw, pdy, dx, work) })
 	d.close("dx in rounds", dx, d.gradient(o, 0, dy, in...), 1e-5)
 }
 

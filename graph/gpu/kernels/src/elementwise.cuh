@@ -40,37 +40,37 @@ UNARY(affine, a *v + b)
 
 // v is the function's input or, where the derivative is simpler in it, its result; d is the
 // cotangent of the result.
-#define SLOPE(name, expression)                                                                         \
-  KERNEL(slope_##name, const float *value, const float *dy, float *dx, int64 n, float a, float b) {     \
+#define GRAD(name, expression)                                                                         \
+  KERNEL(grad_##name, const float *value, const float *dy, float *dx, int64 n, float a, float b) {     \
     EACH(i, n) {                                                                                        \
       float v = value[i], d = dy[i];                                                                    \
       dx[i] = expression;                                                                               \
     }                                                                                                   \
   }
 
-__device__ __forceinline__ float gelu_slope(float v) { return gauss(v) + v * (0.39894228040143268f * expf(-0.5f * v * v)); }
-__device__ __forceinline__ float gelu_tanh_slope(float v) {
+__device__ __forceinline__ float gelu_grad(float v) { return gauss(v) + v * (0.39894228040143268f * expf(-0.5f * v * v)); }
+__device__ __forceinline__ float gelu_tanh_grad(float v) {
   float t = tanhf(gelu_inner(v));
   return 0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * (0.79788456080286536f * (1.0f + 3.0f * 0.044715f * v * v));
 }
-__device__ __forceinline__ float quick_gelu_slope(float a, float v) {
+__device__ __forceinline__ float quick_gelu_grad(float a, float v) {
   float s = sigmoid(a * v);
   return s * (1.0f + a * v * (1.0f - s));
 }
 
-SLOPE(sqrt, d / (2.0f * v))                              // of the result
-SLOPE(reciprocal, -d *v *v)                              // of the result
-SLOPE(relu, v <= 0 ? 0.0f : d)                           // of the result
-SLOPE(sigmoid, d *v *(1.0f - v))                         // of the result
-SLOPE(tanh, d *(1.0f - v * v))                           // of the result
-SLOPE(hard_sigmoid, v <= 0 || v >= 1 ? 0.0f : a *d)     // of the result
-SLOPE(erf, d * 1.1283791670955126f * expf(-v * v))
-SLOPE(leaky_relu, v <= 0 ? d * a : d)
-SLOPE(elu, v < 0 ? d * (a * expf(v)) : d)
-SLOPE(gelu, d *gelu_slope(v))
-SLOPE(gelu_tanh, d *gelu_tanh_slope(v))
-SLOPE(quick_gelu, d *quick_gelu_slope(a, v))
-SLOPE(clip, v < a || v > b ? 0.0f : d)
+GRAD(sqrt, d / (2.0f * v))                              // of the result
+GRAD(reciprocal, -d *v *v)                              // of the result
+GRAD(relu, v <= 0 ? 0.0f : d)                           // of the result
+GRAD(sigmoid, d *v *(1.0f - v))                         // of the result
+GRAD(tanh, d *(1.0f - v * v))                           // of the result
+GRAD(hard_sigmoid, v <= 0 || v >= 1 ? 0.0f : a *d)     // of the result
+GRAD(erf, d * 1.1283791670955126f * expf(-v * v))
+GRAD(leaky_relu, v <= 0 ? d * a : d)
+GRAD(elu, v < 0 ? d * (a * expf(v)) : d)
+GRAD(gelu, d *gelu_grad(v))
+GRAD(gelu_tanh, d *gelu_tanh_grad(v))
+GRAD(quick_gelu, d *quick_gelu_grad(a, v))
+GRAD(clip, v < a || v > b ? 0.0f : d)
 
 // x [rows, columns] += bias [columns]; y = GELU(x). x keeps what the derivative needs.
 #define BIAS_GELU(name, f)                                                                                  \

@@ -49,7 +49,7 @@ COOPERATIVE_KERNEL(loss, const float *z, const int64 *labels, const float *beta,
 }
 
 // dz = dlosses*beta*derivative by the scaled logits.
-COOPERATIVE_KERNEL(loss_gradient, const float *z, const int64 *labels, const float *beta, const float *dlosses, float *dz,
+COOPERATIVE_KERNEL(loss_grad, const float *z, const int64 *labels, const float *beta, const float *dlosses, float *dz,
                    int64 examples, int classes, int kind, double parameter) {
   EACH_WARP_ROW(r, examples) {
     const float *zr = z + r * classes;

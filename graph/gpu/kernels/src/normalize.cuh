@@ -46,7 +46,7 @@ COOPERATIVE_KERNEL(normalize, const float *x, const float *scale, const float *b
 
 // With g = dy*scale: dx = rs*(g - mean(g) - h*mean(g*h)), without mean(g) unless centred. dx may
 // be dy or x.
-COOPERATIVE_KERNEL(normalize_gradient, const float *x, const float *scale, const float *dy, float *dx, int64 rows, int64 d,
+COOPERATIVE_KERNEL(normalize_grad, const float *x, const float *scale, const float *dy, float *dx, int64 rows, int64 d,
                    float epsilon, int centred) {
   EACH_WARP_ROW(r, rows) {
     const float *xr = x + r * d, *dyr = dy + r * d;
@@ -76,7 +76,7 @@ COOPERATIVE_KERNEL(normalize_moments, const float *x, float *moments, int64 rows
 }
 
 // Stretches of the sums over the rows of dy*h: partial [stretches, d] for reduce_last_sum.
-COOPERATIVE_KERNEL(normalize_gradient_scale, const float *x, const float *moments, const float *dy, double *partial, int64 rows,
+COOPERATIVE_KERNEL(normalize_scale_grad, const float *x, const float *moments, const float *dy, double *partial, int64 rows,
                    int64 d, int64 stretch) {
   __shared__ double part[8][32];
   int64 i = (int64)blockIdx.x * 32 + threadIdx.x, stretches = (rows + stretch - 1) / stretch;
@@ -138,7 +138,7 @@ COOPERATIVE_KERNEL(batch_norm_sums, const float *x, const float *mean, const flo
 }
 
 // The cotangents of scale, bias, mean and variance from the planes' sums; any may be null.
-KERNEL(batch_norm_gradient, const double *sums, const float *scale, const float *variance, float *dscale, float *dbias, float *dmean,
+KERNEL(batch_norm_grads, const double *sums, const float *scale, const float *variance, float *dscale, float *dbias, float *dmean,
        float *dvariance, int64 images, int64 channels, double epsilon) {
   EACH(c, channels) {
     double sum = 0, moment = 0, r = 1.0 / sqrt((double)variance[c] + epsilon);

@@ -21,7 +21,7 @@ COOPERATIVE_KERNEL(softmax, const float *x, float *y, int64 rows, int64 d, int64
 
 // From the result y: dx = y*(dy - <y, dy>), or, of the logarithm, dy - exp(y)*sum(dy). dx may be
 // dy.
-COOPERATIVE_KERNEL(softmax_gradient, const float *y, const float *dy, float *dx, int64 rows, int64 d, int64 stride, int logarithm) {
+COOPERATIVE_KERNEL(softmax_grad, const float *y, const float *dy, float *dx, int64 rows, int64 d, int64 stride, int logarithm) {
   EACH_WARP_ROW(r, rows) {
     const float *yr = y + r * stride, *dyr = dy + r * stride;
     float *dxr = dx + r * stride;
@@ -48,7 +48,7 @@ KERNEL(softmax_columns, const float *x, float *y, int64 outer, int64 d, int64 in
     }
   }
 }
-KERNEL(softmax_columns_gradient, const float *y, const float *dy, float *dx, int64 outer, int64 d, int64 inner, int logarithm) {
+KERNEL(softmax_columns_grad, const float *y, const float *dy, float *dx, int64 outer, int64 d, int64 inner, int logarithm) {
   EACH(i, outer *inner) {
     int64 at = i / inner * d * inner + i % inner;
     const float *yr = y + at, *dyr = dy + at;

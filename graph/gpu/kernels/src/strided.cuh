@@ -115,7 +115,7 @@ KERNEL(gather, const float *x, const int64 *index, float *y, unsigned rows, unsi
 
 // dx [outer, size, inner]: for each slice the sum, in order, of the slices of dy that were
 // taken from it.
-KERNEL(gather_gradient, const float *dy, const int64 *index, float *dx, unsigned rows, unsigned count, unsigned size, unsigned inner) {
+KERNEL(gather_grad, const float *dy, const int64 *index, float *dx, unsigned rows, unsigned count, unsigned size, unsigned inner) {
   EACH_ROW(r, rows) {
     int64 slice = r % size;
     const float *dyr = dy + (int64)(r / size) * count * inner;

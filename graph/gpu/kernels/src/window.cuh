@@ -101,7 +101,7 @@ KERNEL(depthwise, const float *x, const float *filters, const float *bias, float
 }
 
 // The cotangent of its input, planes [images*channels].
-KERNEL(depthwise_input, const float *filters, const float *dy, float *dx, unsigned planes, int channels, int each, WINDOW) {
+KERNEL(depthwise_input_grad, const float *filters, const float *dy, float *dx, unsigned planes, int channels, int each, WINDOW) {
   Window w = WINDOW_OF_PARAMETERS;
   int taps = volume(w.taps), area = volume(w.out), plane = volume(w.in);
   EACH_ROW(r, planes) {
@@ -119,7 +119,7 @@ KERNEL(depthwise_input, const float *filters, const float *dy, float *dx, unsign
 }
 
 // The cotangent of its filters, a warp for each filter's tap.
-COOPERATIVE_KERNEL(depthwise_filters, const float *x, const float *dy, float *df, int images, int channels, int each, WINDOW) {
+COOPERATIVE_KERNEL(depthwise_filter_grad, const float *x, const float *dy, float *df, int images, int channels, int each, WINDOW) {
   Window w = WINDOW_OF_PARAMETERS;
   int taps = volume(w.taps), area = volume(w.out), plane = volume(w.in), filters = channels * each;
   EACH_WARP_ROW(r, (int64)filters * taps) {
@@ -155,7 +155,7 @@ KERNEL(max_pool, const float *x, float *y, unsigned planes, WINDOW) {
 
 // Each window's cotangent goes to its first largest element: an element takes it from the windows
 // where it is the largest and no earlier tap's is.
-KERNEL(max_pool_gradient, const float *x, const float *y, const float *dy, float *dx, unsigned planes, WINDOW) {
+KERNEL(max_pool_grad, const float *x, const float *y, const float *dy, float *dx, unsigned planes, WINDOW) {
   Window w = WINDOW_OF_PARAMETERS;
   int area = volume(w.out), plane = volume(w.in);
   EACH_ROW(r, planes) {
@@ -203,7 +203,7 @@ KERNEL(average_pool, const float *x, float *y, unsigned planes, int pads, WINDOW
   }
 }
 
-KERNEL(average_pool_gradient, const float *dy, float *dx, unsigned planes, int pads, WINDOW) {
+KERNEL(average_pool_grad, const float *dy, float *dx, unsigned planes, int pads, WINDOW) {
   Window w = WINDOW_OF_PARAMETERS;
   int area = volume(w.out), plane = volume(w.in);
   EACH_ROW(r, planes) {
