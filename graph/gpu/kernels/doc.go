@@ -36,13 +36,10 @@
 // CumSum, TopK, GatherElements, GatherND, ScatterGradient, Im2Col and Col2Im as
 // operations, MaxPoolIndices, ReduceProd's gradient and quantisation.
 //
-// [PTX] is compiled from [Source] by ptx.sh, which needs nvcc of CUDA 12 or 13
-// (a toolkit's, or the wheels nvidia-cuda-nvcc, nvidia-cuda-crt, nvidia-nvvm and
-// nvidia-cuda-runtime of one version) and says how many registers the kernels
-// take. Nothing else needs nvcc: the compiled text is kept with its source, and
-// a test compares their hashes.
+// [PTX] is compiled from [Source] by internal/ptx, which needs nvcc. Nothing else
+// does: the compiled text is kept with its source, and a test compares hashes.
 //
-//go:generate ./ptx.sh
+//go:generate go run ./internal/ptx
 package kernels
 
 import "embed"
