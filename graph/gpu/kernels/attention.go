@@ -6,32 +6,34 @@ import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 
 // Attention is softmax(Scale·q·kᵀ)·v for each example and head: Vaswani et al.,
 // https://arxiv.org/abs/1706.03762. The heads of an example lie side by side in
-// its rows, HeadDim columns each. Products are strided batches over examples and
-// heads; the scores, whose rows are padded to a multiple of 8 elements, are held
-// for some examples at a time. BF16 is computed as TF32.
+// its rows, HeadDim columns each, and are read and written there: products are
+// strided batches over the examples, head by head, or, where there are more
+// heads than examples, over the heads, example by example. The scores of a batch
+// are held, in rows padded to a multiple of 8 elements. BF16 is computed as TF32.
 type Attention struct {
 	Examples, Heads, HeadDim int
 	Queries, Keys            int // rows of q, of k and v, of an example
 	Scale                    float32
-	Round                    int // examples whose scores are held at once; 0: as many as fit about half of a large card's cache
+	Round                    int // examples whose scores of a head are held at once; 0: as many as stay in a large card's cache
 }
 
-// Rows are the first head's rows of an operand: element i of row r of an example
-// is at Offset + example·ByExample + r·ByRow + i.
+// Rows are an operand's rows: element i of head h of row r of an example is at
+// Offset + example·ByExample + r·ByRow + h·HeadDim + i.
 type Rows struct {
 	Data             driver.Ptr
 	Offset           int
 	ByExample, ByRow int
 }
 
-// scoreBytes bounds the scores held at once where Round is 0.
+// scoreBytes bounds the scores held at once where Round is 0: to about half of
+// the second-level cache of large cards.
 const scoreBytes = 24 << 20
 
 func (o Attention) check() error {
-	if _, err := product("attention", mostInt, o.Examples, o.Heads, max(o.Queries, o.Keys), o.HeadDim); err != nil {
+	if _, err := product("attention", mostBytes, o.Examples, o.Heads, max(o.Queries, o.Keys), o.HeadDim); err != nil {
 		return err
 	}
-	_, err := product("attention", mostInt, o.Heads, o.Queries, o.lead())
+	_, err := product("attention", mostInt, max(o.round(), o.Heads), o.Queries, o.lead())
 	return err
 }
 
@@ -43,167 +45,130 @@ func (o Attention) round() int {
 	if o.Round > 0 {
 		return min(o.Round, max(1, o.Examples))
 	}
-	return max(1, min(o.Examples, scoreBytes/max(1, floatBytes*o.Heads*o.Queries*o.lead())))
+	return max(1, min(o.Examples, scoreBytes/max(1, floatBytes*o.Queries*o.lead())))
 }
+
+// overHeads says whether batches are the heads of an example.
+func (o Attention) overHeads() bool { return o.Heads > o.Examples }
 
 // Work is the scratch memory of Forward and Grad, in bytes.
-func (o Attention) Work() int64 {
-	b := o.buffers(0)
-	return int64(b.end)
-}
+func (o Attention) Work() int64 { return int64(2 * o.scoresBytes()) }
 
-// buffers are the parts of the scratch memory: the heads of q, k, v and y or their
-// cotangents, each [round, Heads, rows, HeadDim], and two of scores.
-type buffers struct {
-	q, k, v, y, dq, dk, dv, scores, dscores driver.Ptr
-	end                                     driver.Ptr
-}
-
-func (o Attention) buffers(work driver.Ptr) buffers {
-	b := buffers{end: work}
-	take := func(rows, columns int) driver.Ptr {
-		p := b.end
-		b.end += driver.Ptr(aligned(floatBytes * o.round() * o.Heads * rows * columns))
-		return p
+func (o Attention) scoresBytes() int {
+	batch := o.round()
+	if o.overHeads() {
+		batch = o.Heads
 	}
-	b.q, b.k, b.v = take(o.Queries, o.HeadDim), take(o.Keys, o.HeadDim), take(o.Keys, o.HeadDim)
-	b.y = take(o.Queries, o.HeadDim)
-	b.dq, b.dk, b.dv = take(o.Queries, o.HeadDim), take(o.Keys, o.HeadDim), take(o.Keys, o.HeadDim)
-	b.scores, b.dscores = take(o.Queries, o.lead()), take(o.Queries, o.lead())
-	return b
+	return aligned(floatBytes * batch * o.Queries * o.lead())
 }
 
-// split copies the heads of n examples from first on to [n, Heads, rows, HeadDim].
-func (o Attention) split(q Queue, from Rows, to driver.Ptr, first, n, rows int) error {
-	shape := []int{n, o.Heads, rows, o.HeadDim}
-	return Move(q, shape, Contiguous(to, shape), o.heads(from, first))
+// headBatch is a batch: some examples of a head, or the heads of an example.
+type headBatch struct {
+	Attention
+	q              Queue
+	precision      driver.Precision
+	example, head  int // the first
+	size           int
+	scores, dscore driver.Matrix
 }
 
-// join copies them back.
-func (o Attention) join(q Queue, from driver.Ptr, to Rows, first, n, rows int) error {
-	shape := []int{n, o.Heads, rows, o.HeadDim}
-	return Move(q, shape, o.heads(to, first), Contiguous(from, shape))
-}
-
-func (o Attention) heads(r Rows, first int) Placement {
-	return Placement{r.Data, r.Offset + first*r.ByExample, []int{r.ByExample, o.HeadDim, r.ByRow, 1}}
-}
-
-// matrices describes the heads of an operand, rows × HeadDim each.
-func (o Attention) matrices(p driver.Ptr, rows int) driver.Matrix {
-	return driver.Matrix{Data: p, Lead: o.HeadDim, Stride: int64(rows * o.HeadDim)}
-}
-
-// scored describes a buffer of scores, Queries × Keys each.
-func (o Attention) scored(p driver.Ptr) driver.Matrix {
-	return driver.Matrix{Data: p, Lead: o.lead(), Stride: int64(o.Queries * o.lead())}
-}
-
-func transposedMatrix(m driver.Matrix) driver.Matrix {
-	m.Trans = true
-	return m
-}
-
-// probabilities splits the heads of q and k of n examples and computes
-// softmax(Scale·q·kᵀ) in b.scores.
-func (o Attention) probabilities(queue Queue, p driver.Precision, b buffers, q, k Rows, first, n int) error {
-	if err := o.split(queue, q, b.q, first, n, o.Queries); err != nil {
+// batches calls f for all examples and heads.
+func (o Attention) batches(q Queue, p driver.Precision, work driver.Ptr, f func(b headBatch) error) error {
+	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
 		return err
 	}
-	if err := o.split(queue, k, b.k, first, n, o.Keys); err != nil {
-		return err
+	scores := driver.Matrix{Data: work, Lead: o.lead(), Stride: int64(o.Queries * o.lead())}
+	dscore := scores
+	dscore.Data += driver.Ptr(o.scoresBytes())
+	b := headBatch{o, q, composed(p), 0, 0, o.Heads, scores, dscore}
+	if o.overHeads() {
+		for ; b.example < o.Examples; b.example++ {
+			if err := f(b); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	err := queue.GemmBatch(composed(p), n*o.Heads, o.Queries, o.Keys, o.HeadDim, o.Scale, o.matrices(b.q, o.Queries),
-		transposedMatrix(o.matrices(b.k, o.Keys)), 0, o.scored(b.scores))
-	if err != nil {
-		return err
-	}
-	return SoftmaxRows(queue, b.scores, b.scores, n*o.Heads*o.Queries, o.Keys, o.lead(), false)
-}
-
-func (o Attention) rounds(f func(first, n int) error) error {
-	for first := 0; first < o.Examples; first += o.round() {
-		if err := f(first, min(o.round(), o.Examples-first)); err != nil {
-			return err
+	for ; b.example < o.Examples; b.example += b.size {
+		b.size = min(o.round(), o.Examples-b.example)
+		for b.head = range o.Heads {
+			if err := f(b); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// Forward computes y [Examples, Queries, Heads·HeadDim], placed as it says.
-func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
-	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim*o.Queries == 0 {
+// of describes the batch's matrices in an operand.
+func (b headBatch) of(r Rows) driver.Matrix {
+	stride := r.ByExample
+	if b.overHeads() {
+		stride = b.HeadDim
+	}
+	return driver.Matrix{Data: at(r.Data, r.Offset+b.example*r.ByExample+b.head*b.HeadDim), Lead: r.ByRow, Stride: int64(stride)}
+}
+
+func transpose(m driver.Matrix) driver.Matrix {
+	m.Trans = !m.Trans
+	return m
+}
+
+func (b headBatch) multiply(m, n, k int, alpha float32, x, y driver.Matrix, beta float32, to driver.Matrix) error {
+	return b.q.GemmBatch(b.precision, b.size, m, n, k, alpha, x, y, beta, to)
+}
+
+// probabilities computes softmax(Scale·q·kᵀ) in b.scores.
+func (b headBatch) probabilities(q, k Rows) error {
+	if err := b.multiply(b.Queries, b.Keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.scores); err != nil {
 		return err
 	}
-	b := o.buffers(work)
-	return o.rounds(func(first, n int) error {
-		if err := o.probabilities(queue, p, b, q, k, first, n); err != nil {
+	return SoftmaxRows(b.q, b.scores.Data, b.scores.Data, b.size*b.Queries, b.Keys, b.lead(), false)
+}
+
+// Forward computes y, Queries rows of each example.
+func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
+	return o.batches(queue, p, work, func(b headBatch) error {
+		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
-		if err := o.split(queue, v, b.v, first, n, o.Keys); err != nil {
-			return err
-		}
-		err := queue.GemmBatch(composed(p), n*o.Heads, o.Queries, o.HeadDim, o.Keys, 1, o.scored(b.scores), o.matrices(b.v, o.Keys), 0, o.matrices(b.y, o.Queries))
-		if err != nil {
-			return err
-		}
-		return o.join(queue, b.y, y, first, n, o.Queries)
+		return b.multiply(b.Queries, b.HeadDim, b.Keys, 1, b.scores, b.of(v), 0, b.of(y))
 	})
 }
 
-// Grad writes the cotangents of q, k and v, left out where their Data is 0,
-// from that of the result. The probabilities are computed again. Cotangents must
-// not overlap: operands that share columns are told apart by the caller.
-func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, work driver.Ptr) error {
-	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
-		return err
+// Grad computes the cotangents of q, k and v from that of the result, and leaves
+// out those whose Data is 0. The probabilities are computed again. With add, the
+// cotangents are added to what is there, so that operands may share columns.
+func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, add bool, work driver.Ptr) error {
+	var beta float32
+	if add {
+		beta = 1
 	}
-	b := o.buffers(work)
-	batch := func(n, m, width, inner int, alpha float32, x, y, to driver.Matrix) error {
-		return queue.GemmBatch(composed(p), n*o.Heads, m, width, inner, alpha, x, y, 0, to)
-	}
-	queries := func(p driver.Ptr) driver.Matrix { return o.matrices(p, o.Queries) }
-	keys := func(p driver.Ptr) driver.Matrix { return o.matrices(p, o.Keys) }
-	return o.rounds(func(first, n int) error {
-		if err := o.probabilities(queue, p, b, q, k, first, n); err != nil {
-			return err
-		}
-		if err := o.split(queue, dy, b.y, first, n, o.Queries); err != nil {
+	return o.batches(queue, p, work, func(b headBatch) error {
+		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
 		if dv.Data != 0 {
-			if err := batch(n, o.Keys, o.HeadDim, o.Queries, 1, transposedMatrix(o.scored(b.scores)), queries(b.y), keys(b.dv)); err != nil {
-				return err
-			}
-			if err := o.join(queue, b.dv, dv, first, n, o.Keys); err != nil {
+			if err := b.multiply(b.Keys, b.HeadDim, b.Queries, 1, transpose(b.scores), b.of(dy), beta, b.of(dv)); err != nil {
 				return err
 			}
 		}
 		if dq.Data == 0 && dk.Data == 0 {
 			return nil
 		}
-		if err := o.split(queue, v, b.v, first, n, o.Keys); err != nil {
+		if err := b.multiply(b.Queries, b.Keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.dscore); err != nil {
 			return err
 		}
-		if err := batch(n, o.Queries, o.Keys, o.HeadDim, 1, queries(b.y), transposedMatrix(keys(b.v)), o.scored(b.dscores)); err != nil {
-			return err
-		}
-		if err := SoftmaxRowsGrad(queue, b.scores, b.dscores, b.dscores, n*o.Heads*o.Queries, o.Keys, o.lead(), false); err != nil {
+		if err := SoftmaxRowsGrad(b.q, b.scores.Data, b.dscore.Data, b.dscore.Data, b.size*b.Queries, b.Keys, b.lead(), false); err != nil {
 			return err
 		}
 		if dq.Data != 0 {
-			if err := batch(n, o.Queries, o.HeadDim, o.Keys, o.Scale, o.scored(b.dscores), keys(b.k), queries(b.dq)); err != nil {
-				return err
-			}
-			if err := o.join(queue, b.dq, dq, first, n, o.Queries); err != nil {
+			if err := b.multiply(b.Queries, b.HeadDim, b.Keys, b.Scale, b.dscore, b.of(k), beta, b.of(dq)); err != nil {
 				return err
 			}
 		}
 		if dk.Data != 0 {
-			if err := batch(n, o.Keys, o.HeadDim, o.Queries, o.Scale, transposedMatrix(o.scored(b.dscores)), queries(b.q), keys(b.dk)); err != nil {
-				return err
-			}
-			return o.join(queue, b.dk, dk, first, n, o.Keys)
+			return b.multiply(b.Keys, b.HeadDim, b.Queries, b.Scale, transpose(b.dscore), b.of(q), beta, b.of(dk))
 		}
 		return nil
 	})

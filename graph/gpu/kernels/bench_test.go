@@ -65,7 +65,7 @@ func BenchmarkKernels(b *testing.B) {
 			return attention.Forward(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), work)
 		}},
 		{"AttentionGrad", 7 * rows * width, func() error {
-			return attention.Grad(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), packed(z, 0), packed(z, 1), packed(z, 2), work)
+			return attention.Grad(d.q, driver.TF32, packed(x, 0), packed(x, 1), packed(x, 2), plain(y), packed(z, 0), packed(z, 1), packed(z, 2), false, work)
 		}},
 		{"Transpose", 2 * rows * width, func() error {
 			return kernels.Move(d.q, []int{images, width, tokens}, kernels.Contiguous(y, []int{images, width, tokens}), kernels.Placement{Data: x, Strides: []int{tokens * width, 1, width}})
