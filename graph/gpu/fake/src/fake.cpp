@@ -167,7 +167,8 @@ int cuMemAlloc_v2(Address *address, size_t size) {
 }
 int cuMemFree_v2(Address address) {
   LOCK;
-  return memory::release(address) || !address ? SUCCESS : INVALID_VALUE;
+  bool known = memory::release(address) || !address;
+  return sticky ? sticky : known ? SUCCESS : INVALID_VALUE;
 }
 int cuMemHostAlloc(void **p, size_t size, unsigned) {
   CALL;
