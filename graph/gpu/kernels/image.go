@@ -20,7 +20,7 @@ func ResizeRows(q Queue, t Taps, x, y driver.Ptr, lines, channels int) error {
 	if _, err := product("resize_rows", mostBytes, lines, t.In, channels); err != nil {
 		return err
 	}
-	if _, err := product("resize_rows", mostInt, max(t.In, t.Out), max(t.Most, channels)); err != nil {
+	if _, err := product("resize_rows", mostInt, max(t.In, t.Out, lines), max(t.Most, channels, 1)); err != nil {
 		return err
 	}
 	n, err := product("resize_rows", mostBytes, lines, t.Out, channels)
@@ -36,7 +36,7 @@ func ResizeColumns(q Queue, t Taps, x, y driver.Ptr, images, line int) error {
 	if _, err := product("resize_columns", mostBytes, images, t.In, line); err != nil {
 		return err
 	}
-	if _, err := product("resize_columns", mostInt, max(t.Out, 1), max(t.Most, images)); err != nil {
+	if _, err := product("resize_columns", mostInt, max(t.In, t.Out, line), max(t.Most, images, 1)); err != nil {
 		return err
 	}
 	n, err := product("resize_columns", mostBytes, images, t.Out, line)

@@ -79,7 +79,7 @@ func BatchNorm(q Queue, x, scale, bias, mean, variance, y driver.Ptr, images, ch
 	if err != nil || n == 0 {
 		return err
 	}
-	if _, err := product("batch_norm", mostInt, images*channels); err != nil {
+	if _, err := product("batch_norm", mostInt, max(images*channels, area)); err != nil {
 		return err
 	}
 	factor, shift := work, work+driver.Ptr(aligned(floatBytes*channels))
@@ -96,7 +96,7 @@ func BatchNormInputGrad(q Queue, scale, variance, dy, dx driver.Ptr, images, cha
 	if err != nil || n == 0 {
 		return err
 	}
-	if _, err := product("batch_norm", mostInt, images*channels); err != nil {
+	if _, err := product("batch_norm", mostInt, max(images*channels, area)); err != nil {
 		return err
 	}
 	if err := q.launch("batch_norm_factors", overElements(channels), pointers(scale, 0, 0, variance, work, 0), longs(channels), doubles(epsilon)); err != nil {

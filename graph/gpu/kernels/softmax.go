@@ -76,7 +76,7 @@ const (
 // [examples, classes], labels [examples] of int64 and the inverse temperature β,
 // one element, in float64. A label outside the classes gives NaN.
 func Loss(q Queue, kind LossKind, parameter float64, z, labels, beta, losses driver.Ptr, examples, classes int) error {
-	n, err := product("loss", mostBytes, examples, classes)
+	n, err := product("loss", mostInt, examples, classes)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -86,7 +86,7 @@ func Loss(q Queue, kind LossKind, parameter float64, z, labels, beta, losses dri
 // LossGrad is the cotangent of Loss's logits: dlosses[i]·β·kind'(β·z[i],
 // labels[i]).
 func LossGrad(q Queue, kind LossKind, parameter float64, z, labels, beta, dlosses, dz driver.Ptr, examples, classes int) error {
-	n, err := product("loss_grad", mostBytes, examples, classes)
+	n, err := product("loss_grad", mostInt, examples, classes)
 	if err != nil || n == 0 {
 		return err
 	}
