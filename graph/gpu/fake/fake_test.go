@@ -5,6 +5,7 @@ package fake_test
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
@@ -176,4 +177,31 @@ func TestStrayWrite(t *testing.T) {
 	if n := fake.Count(fake.Strays) - before; n != 1 {
 		t.Errorf("%d stray writes counted, expected 1", n)
 	}
+}
+
+// TestConcurrentCallers: goroutines with a stream each, on whatever threads.
+func TestConcurrentCallers(t *testing.T) {
+	d := fake.Open(t)
+	k, err := kernels.Load(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for i := range 4 {
+		s, err := d.NewStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := alloc(t, d, 4000)
+		callers.Go(func() {
+			x := make([]float32, 1000)
+			for range 20 {
+				err := errors.Join(kernels.Fill(k.On(s), p, float32(i), len(x)), s.Download(driver.Bytes(x), p), s.Sync())
+				if err != nil || x[0] != float32(i) || x[999] != float32(i) {
+					t.Errorf("caller %d: %v to %v, %v", i, x[0], x[999], err)
+				}
+			}
+		})
+	}
+	callers.Wait()
 }
