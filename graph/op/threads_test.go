@@ -57,7 +57,7 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		{op.Linear{}, []op.Array{input(4, 100, 48), input(48, 96), input(96)}},
 		{op.Softmax{Axis: 1}, []op.Array{input(50, 40, 30)}},
 		{op.Loss{Of: op.Focal{Gamma: 2}}, []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1)}},
-		{op.LossGradient(op.Focal{Gamma: 2}), []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1), input(300)}},
+		{op.LossGradient{Of: op.Focal{Gamma: 2}}, []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1), input(300)}},
 		{attention, []op.Array{input(5, 70, 72)}},
 		{op.PackedAttentionGradient{Attention: attention}, []op.Array{input(5, 70, 72), input(5, 70, 24)}},
 		{conv, []op.Array{input(3, 4, 30, 30), input(8, 4, 3, 3), input(8)}},
