@@ -100,9 +100,18 @@ func (d *Device) Forward(o op.Op, out Array, in ...Array) error {
 		types[i], addresses[i] = a.Type, a.Data
 	}
 	if err := d.forward(site{o, out.Type, types, d.precision}, out, in, addresses); err != nil {
-		return fmt.Errorf("%s: %w", o.Name(), err)
+		return fmt.Errorf("%s: %w", o.Name(), d.explain(err))
 	}
 	return nil
+}
+
+// explain prefers the error of a lost device to what cuBLAS makes of it.
+func (d *Device) explain(err error) error {
+	var lost *driver.Error
+	if sync := d.driver.Sync(); errors.As(sync, &lost) && lost.DeviceLost() {
+		return lost
+	}
+	return err
 }
 
 func (d *Device) forward(s site, out Array, in []Array, addresses []driver.Ptr) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// TestThreads compares one thread with four, over arrays of several tasks whose
+// TestThreads compares one thread with four, and with a device, over arrays of several tasks whose
 // boundaries fall inside rows.
 func TestThreads(t *testing.T) {
 	r := optest.Random()
@@ -39,6 +39,7 @@ func TestThreads(t *testing.T) {
 		if !slices.Equal(op.Elem[float32](one), op.Elem[float32](four)) {
 			t.Errorf("%#v: the result depends on the number of threads", c.o)
 		}
+		optest.Device(t, c.o, one, c.in...)
 	}
 }
 
@@ -79,6 +80,7 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			y := op.Elem[float32](out)
 			if first == nil {
 				first = y
+				optest.Device(t, test.o, out, test.in...)
 			}
 			for i := range y {
 				if math.Float32bits(y[i]) != math.Float32bits(first[i]) {
