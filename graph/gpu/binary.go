@@ -9,11 +9,8 @@ import (
 
 // binary serves arithmetic with two operands, broadcast.
 func binary(s site) *launch {
-	if !s.allFloats() || !nests(s.out.Shape) {
-		return nil
-	}
 	f := operatorOf(s.op)
-	if f == "" {
+	if f == "" || !s.allFloats() || !broadcasts(s.out.Shape, s.in[0].Shape, s.in[1].Shape) {
 		return nil
 	}
 	return &launch{0, func(c call) error {

@@ -167,6 +167,24 @@ func TestNothingIsAllocated(t *testing.T) {
 	run()
 }
 
+// TestManyLoops: moves of more loops than the kernels take.
+func TestManyLoops(t *testing.T) {
+	d := open(t, gpu.Options{Threads: 1})
+	x := normal(2, 3, 2, 3, 2, 2, 3, 2)
+	for _, o := range []op.Op{
+		op.Transpose{Perm: []int{7, 6, 5, 4, 3, 2, 1, 0}},
+		op.Pad{Before: []int{1, 0, 1, 0, 1, 0, 1, 0}, After: []int{0, 1, 0, 1, 0, 1, 0, -1}, Mode: op.PadConstant, Value: 2},
+	} {
+		got, want, err := forward(t, d, o, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := largestError(got, want); e != 0 {
+			t.Errorf("%s: error %.1e", o.Name(), e)
+		}
+	}
+}
+
 // TestHasKernel: what the device computes itself depends on the types.
 func TestHasKernel(t *testing.T) {
 	f, d, i := op.Type{DType: onnx.Float, Shape: []int{2, 3}}, op.Type{DType: onnx.Double, Shape: []int{2, 3}}, op.Type{DType: onnx.Int64, Shape: []int{2, 3}}

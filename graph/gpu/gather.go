@@ -3,6 +3,8 @@
 package gpu
 
 import (
+	"math"
+
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
@@ -10,7 +12,7 @@ import (
 
 // gather serves Gather and its gradient.
 func gather(s site) *launch {
-	if !floats(s.out) || len(s.in) == 0 || !floats(s.in[0]) || max(s.in[0].Elements(), s.out.Elements()) > mostElements {
+	if !floats(s.out) || len(s.in) == 0 || !floats(s.in[0]) || max(s.in[0].Elements(), s.out.Elements()) > math.MaxInt32 {
 		return nil
 	}
 	switch o := s.op.(type) {

@@ -3,8 +3,6 @@
 package gpu
 
 import (
-	"math"
-
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -80,21 +78,26 @@ func floats(types ...op.Type) bool {
 // allFloats reports whether result and operands are held as float32.
 func (s site) allFloats() bool { return floats(s.out) && floats(s.in...) }
 
-// What the kernels of strided loops take: so many loops, so many elements.
-const (
-	mostLoops    = 6
-	mostElements = math.MaxInt32
-)
+// broadcasts reports whether the strided kernels take operands of these shapes,
+// broadcast to another.
+func broadcasts(to []int, operands ...[]int) bool {
+	strides := make([][]int, len(operands))
+	for i, shape := range operands {
+		strides[i] = broadcastStrides(shape, to)
+	}
+	return kernels.Nests(to, strides...)
+}
 
-// nests reports whether the kernels of strided loops take a shape.
-func nests(shape []int) bool {
-	loops := 0
-	for _, n := range shape {
-		if n != 1 {
-			loops++
+// broadcastStrides are the strides with which an array of a shape is read where
+// it is broadcast to another.
+func broadcastStrides(shape, to []int) []int {
+	strides, lead := make([]int, len(to)), len(to)-len(shape)
+	for i, step := range shapes.RowMajor(shape) {
+		if shape[i] != 1 {
+			strides[lead+i] = step
 		}
 	}
-	return loops <= mostLoops && shapes.Elements(shape) <= mostElements
+	return strides
 }
 
 const floatBytes = 4

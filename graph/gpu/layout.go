@@ -13,13 +13,8 @@ import (
 
 // layout serves the operations that move elements.
 func layout(s site) *launch {
-	if !s.allFloats() || !nests(s.out.Shape) {
+	if !s.allFloats() {
 		return nil
-	}
-	for _, t := range s.in {
-		if !nests(t.Shape) {
-			return nil
-		}
 	}
 	switch o := s.op.(type) {
 	case op.Transpose:
@@ -48,11 +43,34 @@ func layout(s site) *launch {
 	return nil
 }
 
+// move is kernels.Move for any number of loops: those that are too many run here,
+// beginning with the shortest.
+func move(q kernels.Queue, shape []int, dst, src kernels.Placement) error {
+	if kernels.Nests(shape, src.Strides, dst.Strides) {
+		return kernels.Move(q, shape, dst, src)
+	}
+	shortest := -1
+	for i, n := range shape {
+		if n > 1 && (shortest < 0 || n < shape[shortest]) {
+			shortest = i
+		}
+	}
+	inner := shapes.Replaced(shape, shortest, 1)
+	for range shape[shortest] {
+		if err := move(q, inner, dst, src); err != nil {
+			return err
+		}
+		dst.Offset += dst.Strides[shortest]
+		src.Offset += src.Strides[shortest]
+	}
+	return nil
+}
+
 // read copies elements of the only operand, from an offset and by strides, to
 // all of the result.
 func read(shape []int, offset int, strides []int) *launch {
 	return &launch{0, func(c call) error {
-		return kernels.Move(c.Queue, shape, kernels.Contiguous(c.out, shape), kernels.Placement{Data: c.in[0], Offset: offset, Strides: strides})
+		return move(c.Queue, shape, kernels.Contiguous(c.out, shape), kernels.Placement{Data: c.in[0], Offset: offset, Strides: strides})
 	}}
 }
 
@@ -74,7 +92,7 @@ func place(o op.Place) *launch {
 		if err := c.Clear(c.out, bytes); err != nil {
 			return err
 		}
-		return kernels.Move(c.Queue, o.At.Sizes, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[0], o.At.Sizes))
+		return move(c.Queue, o.At.Sizes, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[0], o.At.Sizes))
 	}}
 }
 
@@ -97,7 +115,7 @@ func concat(s site, o op.Concat) *launch {
 	return &launch{0, func(c call) error {
 		offset := 0
 		for i, t := range s.in {
-			err := kernels.Move(c.Queue, t.Shape, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[i], t.Shape))
+			err := move(c.Queue, t.Shape, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[i], t.Shape))
 			if err != nil {
 				return err
 			}
@@ -120,10 +138,10 @@ func interior(o op.Pad, in, out []int) (of, to op.Slice) {
 }
 
 func pad(s site, o op.Pad) *launch {
+	of, to := interior(o, s.in[0].Shape, s.out.Shape)
 	if o.Mode != op.PadConstant {
 		return nil
 	}
-	of, to := interior(o, s.in[0].Shape, s.out.Shape)
 	n := s.out.Elements()
 	return &launch{0, func(c call) error {
 		if err := kernels.Fill(c.Queue, c.out, float32(o.Value), n); err != nil {
@@ -134,10 +152,10 @@ func pad(s site, o op.Pad) *launch {
 }
 
 func padGrad(s site, o op.PadGradient) *launch {
+	of, to := interior(o.Pad, s.out.Shape, s.in[0].Shape)
 	if o.Mode != op.PadConstant {
 		return nil
 	}
-	of, to := interior(o.Pad, s.out.Shape, s.in[0].Shape)
 	bytes := int64(floatBytes * s.out.Elements())
 	return &launch{0, func(c call) error {
 		if err := c.Clear(c.out, bytes); err != nil {
@@ -153,5 +171,5 @@ func copySlice(c call, of op.Slice, in []int, to op.Slice, out []int) error {
 		offset, strides := within(o, shape)
 		return kernels.Placement{Data: p, Offset: offset, Strides: strides}
 	}
-	return kernels.Move(c.Queue, of.Sizes, placed(c.out, to, out), placed(c.in[0], of, in))
+	return move(c.Queue, of.Sizes, placed(c.out, to, out), placed(c.in[0], of, in))
 }

@@ -11,9 +11,6 @@ import (
 
 // logic serves comparisons, selections, and conversions to and from truth values.
 func logic(s site) *launch {
-	if !nests(s.out.Shape) {
-		return nil
-	}
 	switch o := s.op.(type) {
 	case op.Equal:
 		return compare(s, kernels.Equal, 0, 1)
@@ -26,7 +23,7 @@ func logic(s site) *launch {
 	case op.GreaterOrEqual:
 		return compare(s, kernels.LessOrEqual, 1, 0)
 	case op.Where:
-		if !floats(s.in[1:]...) {
+		if !floats(s.in[1:]...) || !broadcasts(s.out.Shape, s.in[0].Shape, s.in[1].Shape, s.in[2].Shape) {
 			return nil
 		}
 		return &launch{0, func(c call) error {
@@ -47,7 +44,7 @@ func logic(s site) *launch {
 
 // compare compares operand a with b.
 func compare(s site, f kernels.Comparison, a, b int) *launch {
-	if !floats(s.in...) {
+	if !floats(s.in...) || !broadcasts(s.out.Shape, s.in[0].Shape, s.in[1].Shape) {
 		return nil
 	}
 	return &launch{0, func(c call) error {
@@ -56,10 +53,10 @@ func compare(s site, f kernels.Comparison, a, b int) *launch {
 }
 
 func mask(s site, o op.Mask) *launch {
-	if !floats(s.in[1]) {
+	shape := s.out.Shape
+	if !floats(s.in[1]) || !broadcasts(shape, s.in[0].Shape, shape) {
 		return nil
 	}
-	shape := s.out.Shape
 	return &launch{0, func(c call) error {
 		choices := [2]driver.Ptr{c.in[1], 0}
 		if o.Not {

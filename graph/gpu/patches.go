@@ -54,19 +54,16 @@ func (g grid) bytes() int64 { return aligned(int64(floatBytes * g.positions * g.
 
 // gather copies the patches of images into the rows of a matrix.
 func (g grid) gather(q kernels.Queue, images, rows driver.Ptr) error {
-	return kernels.Move(q, g.shape, kernels.Contiguous(rows, g.shape), kernels.Placement{Data: images, Strides: g.strides})
+	return move(q, g.shape, kernels.Contiguous(rows, g.shape), kernels.Placement{Data: images, Strides: g.strides})
 }
 
 // scatter copies them back.
 func (g grid) scatter(q kernels.Queue, rows, images driver.Ptr) error {
-	return kernels.Move(q, g.shape, kernels.Placement{Data: images, Strides: g.strides}, kernels.Contiguous(rows, g.shape))
+	return move(q, g.shape, kernels.Placement{Data: images, Strides: g.strides}, kernels.Contiguous(rows, g.shape))
 }
 
 func embedPatches(s site, o op.PatchEmbedding) *launch {
 	g, filters := newGrid(s.in[0].Shape, o.Kernel), s.in[1].Shape[0]
-	if !nests(g.shape) {
-		return nil
-	}
 	p := multiplication{s.precision, 1, g.positions, filters, g.size, 1,
 		driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size, Trans: true}, driver.Matrix{Lead: filters}}
 	return &launch{g.bytes() + p.work(), func(c call) error {
@@ -82,9 +79,6 @@ func embedPatches(s site, o op.PatchEmbedding) *launch {
 
 func patchInputGrad(s site, o op.PatchGradient) *launch {
 	g, filters := newGrid(o.Shape, o.Kernel), s.in[0].Shape[0]
-	if !nests(g.shape) {
-		return nil
-	}
 	p := multiplication{s.precision, 1, g.positions, g.size, filters, 1,
 		driver.Matrix{Lead: filters}, driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size}}
 	elements := shapes.Elements(o.Shape)
@@ -103,9 +97,6 @@ func patchInputGrad(s site, o op.PatchGradient) *launch {
 
 func patchFilterGrad(s site, o op.PatchGradient) *launch {
 	g, filters := newGrid(s.in[0].Shape, o.Kernel), o.Shape[0]
-	if !nests(g.shape) {
-		return nil
-	}
 	p := multiplication{s.precision, 1, filters, g.size, g.positions, 1,
 		driver.Matrix{Lead: filters, Trans: true}, driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size}}
 	return &launch{g.bytes() + p.work(), func(c call) error {

@@ -137,15 +137,3 @@ func batches(stack, a, b []int) (size, stepsA, stepsB []int) {
 	}
 	return size, stepsA, stepsB
 }
-
-// broadcastStrides are the strides with which an array of a shape is read where
-// it is broadcast to another.
-func broadcastStrides(shape, to []int) []int {
-	strides, lead := make([]int, len(to)), len(to)-len(shape)
-	for i, step := range shapes.RowMajor(shape) {
-		if shape[i] != 1 {
-			strides[lead+i] = step
-		}
-	}
-	return strides
-}

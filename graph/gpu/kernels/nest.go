@@ -22,6 +22,16 @@ type loop struct {
 // mostOperands is the number of operands that the strided kernels take.
 const mostOperands = 3
 
+// Nests reports whether the strided kernels take a nest of loops over a shape with
+// operands of these strides: their loops are limited in number and reach.
+func Nests(shape []int, strides ...[]int) bool {
+	if _, err := product("", mostInt, shape...); err != nil {
+		return false
+	}
+	_, err := newNest("", shape, strides...)
+	return err == nil
+}
+
 // newNest plans the loops over a shape for operands with strides. Loops of size 1
 // vanish, and neighbours along which all operands keep moving merge. The
 // innermost is the last; there is at least one.
