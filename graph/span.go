@@ -105,7 +105,7 @@ func (n *Network) compileSpan(k spanKind) (*span, error) {
 		return nil, err
 	}
 	for _, c := range b.constants {
-		s.plan.Bind(c.node, c.array)
+		s.plan.Fix(c.node, c.array)
 	}
 	return s, nil
 }

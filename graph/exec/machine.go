@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
-	"unsafe"
 	"weak"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -15,14 +14,15 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Machine runs plans, one at a time. It owns one arena, as large as the largest
-// plan it has run.
+// Machine runs plans, one at a time, on a backend. It owns one arena, as large as
+// the largest plan it has run.
 type Machine struct {
 	// Profile, if not nil, is told the time that each step took.
 	Profile func(op string, d time.Duration)
 
-	context    *kernel.Context
-	arena      []byte
+	backend    Backend
+	arena      any // nil before there is one
+	size       int64
 	generation int                  // counts the arenas, from 1
 	attached   []weak.Pointer[Plan] // the plans whose values view this arena
 	operands   []op.Array           // of the step that runs
@@ -30,9 +30,12 @@ type Machine struct {
 	running    atomic.Bool
 }
 
-// NewMachine returns a machine that computes with c, which it has to itself
-// during a run.
-func NewMachine(c *kernel.Context) *Machine { return &Machine{context: c} }
+// NewMachine returns a machine that computes on the host with c, which it has to
+// itself during a run.
+func NewMachine(c *kernel.Context) *Machine { return On(host{c}) }
+
+// On returns a machine that computes on b, which it has to itself during a run.
+func On(b Backend) *Machine { return &Machine{backend: b} }
 
 // Sink receives a streamed output. The array is valid during the call. An error
 // ends the run.
@@ -58,15 +61,20 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 	m.runs++
 	p.run = 0
 	for _, in := range p.inputs {
-		if p.values[in.slot].Data == nil {
+		if in.bound == nil {
 			return fmt.Errorf("exec: input %v has no value", in.node)
 		}
 	}
-	m.attach(p)
+	if err := m.attach(p); err != nil {
+		return err
+	}
 	defer clear(m.operands[:p.arity])
-	m.context.SetCancel(ctx.Done())
-	defer m.context.SetCancel(nil)
+	m.backend.SetCancel(ctx.Done())
+	defer m.backend.SetCancel(nil)
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := m.bring(p); err != nil {
 		return err
 	}
 	for _, in := range p.inputs {
@@ -95,9 +103,25 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 	return nil
 }
 
+// bring makes the bound arrays those that the kernels read.
+func (m *Machine) bring(p *Plan) error {
+	for i := range p.inputs {
+		in := &p.inputs[i]
+		value := &p.values[in.slot]
+		if value.Data != nil && in.fixed {
+			continue
+		}
+		var err error
+		if value.Data, err = m.backend.Bring(op.Array{Type: value.Type, Data: in.bound}, &in.room); err != nil {
+			return fmt.Errorf("exec: input %v: %w", in.node, err)
+		}
+	}
+	return nil
+}
+
 // step computes one value.
 func (m *Machine) step(p *Plan, s *step) (err error) {
-	if _, ok := s.op.(view); ok {
+	if s.isView() {
 		// At each run anew: the parent may be bound to another array.
 		p.values[s.out].Data = p.values[s.in[0]].Data
 		return nil
@@ -115,23 +139,24 @@ func (m *Machine) step(p *Plan, s *step) (err error) {
 	for i, slot := range s.in {
 		operands[i] = p.values[slot]
 	}
-	if m.Profile == nil {
-		s.op.Forward(m.context, p.values[s.out], operands)
-		return nil
-	}
 	start := time.Now()
-	s.op.Forward(m.context, p.values[s.out], operands)
-	m.Profile(s.op.Name(), time.Since(start))
+	if err = s.kernel(p.values[s.out], operands); err == nil && m.Profile != nil {
+		err = m.backend.Wait()
+		m.Profile(s.op.Name(), time.Since(start))
+	}
+	if err != nil {
+		return &StepError{Op: s.op.Name(), Node: p.graph.Label(s.node), Type: p.values[s.out].Type, Err: err}
+	}
 	return nil
 }
 
 // attach makes the plan's values view the machine's arena, which grows if need
 // be.
-func (m *Machine) attach(p *Plan) {
+func (m *Machine) attach(p *Plan) error {
 	if len(m.operands) < p.arity {
 		m.operands = make([]op.Array, p.arity)
 	}
-	if m.arena == nil || int64(len(m.arena)) < p.arena {
+	if m.arena == nil || m.size < p.arena {
 		// The old arena is let go of first, so that both need not be in memory at
 		// once.
 		for _, w := range m.attached {
@@ -139,18 +164,58 @@ func (m *Machine) attach(p *Plan) {
 				q.detach()
 			}
 		}
-		m.attached, m.arena = nil, nil
-		m.arena = alignedBytes(p.arena)
+		m.attached = nil
+		if m.arena != nil {
+			m.backend.Free(m.arena)
+		}
+		m.arena, m.size = nil, 0
+		arena, err := m.backend.Alloc(p.arena)
+		if err != nil {
+			return fmt.Errorf("exec: an arena of %d bytes: %w", p.arena, err)
+		}
+		m.arena, m.size = arena, p.arena
 		m.generation++
 	}
 	if p.generation == m.generation {
-		return
+		return nil
+	}
+	if p.machine == nil {
+		m.prepare(p)
 	}
 	for i, slot := range p.owners {
-		p.values[slot].Data = arrayData(p.values[slot].Type, m.arena[p.buffers[i].offset:][:p.buffers[i].size])
+		p.values[slot].Data = m.backend.View(m.arena, p.buffers[i].offset, p.values[slot].Type)
 	}
 	p.machine, p.generation = m, m.generation
 	m.attached = append(m.attached, weak.Make(p))
+	return nil
+}
+
+// prepare has the backend choose the kernels.
+func (m *Machine) prepare(p *Plan) {
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.isView() {
+			continue
+		}
+		types := make([]op.Type, len(s.in))
+		for j, slot := range s.in {
+			types[j] = p.values[slot].Type
+		}
+		s.kernel = m.backend.Prepare(s.op, p.values[s.out].Type, types)
+	}
+}
+
+// Close gives back the arena. Plans that have run cannot run again.
+func (m *Machine) Close() {
+	for _, w := range m.attached {
+		if q := w.Value(); q != nil {
+			q.detach()
+		}
+	}
+	if m.arena != nil {
+		m.backend.Free(m.arena)
+	}
+	m.attached, m.arena, m.size = nil, nil, 0
 }
 
 // detach lets go of the arena.
@@ -159,28 +224,4 @@ func (p *Plan) detach() {
 		p.values[s.out].Data = nil
 	}
 	p.generation, p.run = 0, 0
-}
-
-// alignedBytes allocates n bytes at an address that is a multiple of alignment.
-func alignedBytes(n int64) []byte {
-	b := make([]byte, n+alignment)
-	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % alignment
-	return b[skip:][:n:n]
-}
-
-// arrayData returns memory, which is aligned, as the elements of an array of type
-// t. Their content is undefined: an Op overwrites its whole result.
-func arrayData(t op.Type, memory []byte) any {
-	start, n := unsafe.Pointer(unsafe.SliceData(memory)), t.Elements()
-	switch op.ClassOf(t.DType) {
-	case op.ClassFloat32:
-		return unsafe.Slice((*float32)(start), n)
-	case op.ClassFloat64:
-		return unsafe.Slice((*float64)(start), n)
-	case op.ClassInt:
-		return unsafe.Slice((*int64)(start), n)
-	case op.ClassBool:
-		return unsafe.Slice((*bool)(start), n)
-	}
-	panic(fmt.Sprintf("exec: no memory for %v", t)) // Compile refuses such types
 }

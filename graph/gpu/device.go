@@ -3,10 +3,11 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"unsafe"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -21,6 +22,7 @@ type Device struct {
 	host      *kernel.Context // of operations that the device cannot compute
 	work      driver.Ptr      // scratch memory of the operation that runs
 	workBytes int64
+	owned     []driver.Ptr // memory of inputs that the host gives, until the end
 }
 
 // Open opens a device. The error says what is missing and what to do.
@@ -36,73 +38,58 @@ func Open(o Options) (*Device, error) {
 	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, host: kernel.NewContext(o.Threads)}, nil
 }
 
-// Close gives back all that the device holds.
+// Close gives back all that the device holds. Memory that has not been freed is
+// gone.
 func (d *Device) Close() error {
-	var freed error
-	if d.work != 0 {
-		freed = d.driver.Free(d.work)
+	var first error
+	for _, p := range append(d.owned, d.work) {
+		if p != 0 {
+			first = cmp.Or(first, d.driver.Free(p))
+		}
 	}
-	if err := d.driver.Close(); err != nil {
-		return err
-	}
-	return freed
-}
-
-// Array is a dense row-major tensor in a device's memory: elements of float32,
-// float64, int64 or bool, one byte each, as op.ClassOf says for the type.
-type Array struct {
-	op.Type
-	Data driver.Ptr // 0 where there are no elements
-}
-
-func (a Array) bytes() int64 { return bytesOf(a.Type) }
-
-func bytesOf(t op.Type) int64 { return int64(t.Elements()) * int64(op.ElementBytes(t.DType)) }
-
-// Alloc returns memory for an array, uncleared.
-func (d *Device) Alloc(t op.Type) (Array, error) {
-	a := Array{Type: t}
-	if a.bytes() == 0 {
-		return a, nil
-	}
-	var err error
-	a.Data, err = d.driver.Alloc(a.bytes())
-	return a, err
-}
-
-// Free gives memory of Alloc back.
-func (d *Device) Free(a Array) error {
-	if a.Data == 0 {
-		return nil
-	}
-	return d.driver.Free(a.Data)
-}
-
-// Upload copies an array of the same type to the device.
-func (d *Device) Upload(dst Array, src op.Array) error {
-	return d.driver.Upload(dst.Data, memoryOf(src))
-}
-
-// Download copies an array of the same type from the device, once it is computed.
-func (d *Device) Download(dst op.Array, src Array) error {
-	if err := d.driver.Download(memoryOf(dst), src.Data); err != nil {
-		return err
-	}
-	return d.driver.Sync()
+	d.owned, d.work, d.workBytes = nil, 0, 0
+	return cmp.Or(first, d.driver.Close())
 }
 
 // Forward puts the computation of an operation into the device's queue, or
-// computes it on the host and returns when that is done. out shares no memory
-// with the operands.
-func (d *Device) Forward(o op.Op, out Array, in ...Array) error {
-	types, addresses := make([]op.Type, len(in)), make([]driver.Ptr, len(in))
+// computes it on the host and returns when that is done. The arrays are in the
+// device's memory, out apart from the operands.
+func (d *Device) Forward(o op.Op, out op.Array, in ...op.Array) error {
+	types := make([]op.Type, len(in))
 	for i, a := range in {
-		types[i], addresses[i] = a.Type, a.Data
+		types[i] = a.Type
 	}
-	if err := d.forward(site{o, out.Type, types, d.precision}, out, in, addresses); err != nil {
-		return fmt.Errorf("%s: %w", o.Name(), d.explain(err))
+	if err := d.prepare(o, out.Type, types)(out, in); err != nil {
+		return fmt.Errorf("%s: %w", o.Name(), err)
 	}
 	return nil
+}
+
+// prepare returns what computes an operation on arrays of these types.
+func (d *Device) prepare(o op.Op, out op.Type, in []op.Type) exec.Kernel {
+	if _, ok := o.(op.View); ok {
+		return func(out op.Array, in []op.Array) error {
+			return d.driver.Copy(address(out), address(in[0]), bytesOf(out.Type))
+		}
+	}
+	l := launchOf(site{o, out, in, d.precision})
+	if l == nil {
+		return func(out op.Array, in []op.Array) error { return d.onHost(o, out, in) }
+	}
+	addresses := make([]driver.Ptr, len(in))
+	return func(out op.Array, in []op.Array) error {
+		work, err := d.scratch(l.work)
+		if err != nil {
+			return err
+		}
+		for i, a := range in {
+			addresses[i] = address(a)
+		}
+		if err := l.run(call{d.queue, address(out), addresses, work}); err != nil {
+			return d.explain(err)
+		}
+		return nil
+	}
 }
 
 // explain prefers the error of a lost device to what cuBLAS makes of it.
@@ -112,21 +99,6 @@ func (d *Device) explain(err error) error {
 		return lost
 	}
 	return err
-}
-
-func (d *Device) forward(s site, out Array, in []Array, addresses []driver.Ptr) error {
-	if _, ok := s.op.(op.View); ok {
-		return d.driver.Copy(out.Data, in[0].Data, out.bytes())
-	}
-	l := launchOf(s)
-	if l == nil {
-		return d.onHost(s.op, out, in)
-	}
-	work, err := d.scratch(l.work)
-	if err != nil {
-		return err
-	}
-	return l.run(call{d.queue, out.Data, addresses, work})
 }
 
 // scratch returns memory for the operation that is put into the queue next. It
@@ -150,11 +122,11 @@ func (d *Device) scratch(bytes int64) (driver.Ptr, error) {
 }
 
 // onHost computes an operation on the host.
-func (d *Device) onHost(o op.Op, out Array, in []Array) error {
+func (d *Device) onHost(o op.Op, out op.Array, in []op.Array) error {
 	operands := make([]op.Array, len(in))
 	for i, a := range in {
 		operands[i] = op.NewArray(a.Type)
-		if err := d.driver.Download(memoryOf(operands[i]), a.Data); err != nil {
+		if err := d.driver.Download(bytes(operands[i]), address(a)); err != nil {
 			return err
 		}
 	}
@@ -163,20 +135,5 @@ func (d *Device) onHost(o op.Op, out Array, in []Array) error {
 	}
 	result := op.NewArray(out.Type)
 	o.Forward(d.host, result, operands)
-	return d.Upload(out, result)
-}
-
-// memoryOf is the memory of an array's elements.
-func memoryOf(a op.Array) []byte {
-	switch x := a.Data.(type) {
-	case []float32:
-		return driver.Bytes(x)
-	case []float64:
-		return driver.Bytes(x)
-	case []int64:
-		return driver.Bytes(x)
-	case []bool:
-		return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
-	}
-	panic(fmt.Sprintf("gpu: array of %v holds %T", a.Type, a.Data))
+	return d.driver.Upload(address(out), bytes(result))
 }

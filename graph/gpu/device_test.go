@@ -35,7 +35,7 @@ func open(t *testing.T, o gpu.Options) *gpu.Device {
 }
 
 // upload copies an array to the device until the test ends.
-func upload(t *testing.T, d *gpu.Device, a op.Array) gpu.Array {
+func upload(t *testing.T, d *gpu.Device, a op.Array) op.Array {
 	t.Helper()
 	p := alloc(t, d, a.Type)
 	if err := d.Upload(p, a); err != nil {
@@ -44,13 +44,13 @@ func upload(t *testing.T, d *gpu.Device, a op.Array) gpu.Array {
 	return p
 }
 
-func alloc(t *testing.T, d *gpu.Device, u op.Type) gpu.Array {
+func alloc(t *testing.T, d *gpu.Device, u op.Type) op.Array {
 	t.Helper()
-	p, err := d.Alloc(u)
+	p, err := d.NewArray(u)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Free(p) })
+	t.Cleanup(func() { d.FreeArray(p) })
 	return p
 }
 
@@ -58,7 +58,7 @@ func alloc(t *testing.T, d *gpu.Device, u op.Type) gpu.Array {
 func forward(t *testing.T, d *gpu.Device, o op.Op, in ...op.Array) (got, want op.Array, err error) {
 	t.Helper()
 	var types []op.Type
-	var operands []gpu.Array
+	var operands []op.Array
 	for _, a := range in {
 		types, operands = append(types, a.Type), append(operands, upload(t, d, a))
 	}

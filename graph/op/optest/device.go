@@ -46,23 +46,23 @@ func Device(t *testing.T, o op.Op, want op.Array, in ...op.Array) {
 
 func (d device) compare(o op.Op, want op.Array, in []op.Array) {
 	d.Helper()
-	operands := make([]gpu.Array, len(in))
+	operands := make([]op.Array, len(in))
 	for i, a := range in {
 		operands[i] = d.array(a.Type)
-		defer d.Free(operands[i])
+		defer d.FreeArray(operands[i])
 		d.do(d.Upload(operands[i], a))
 	}
 	out := d.array(want.Type)
-	defer d.Free(out)
+	defer d.FreeArray(out)
 	d.do(d.Forward(o, out, operands...))
 	got := op.NewArray(want.Type)
 	d.do(d.Download(got, out))
 	CloseTo(d.T, fmt.Sprintf("%s %+v on the device", o.Name(), o), got.AsFloats(), want.AsFloats(), DeviceTolerance)
 }
 
-func (d device) array(t op.Type) gpu.Array {
+func (d device) array(t op.Type) op.Array {
 	d.Helper()
-	a, err := d.Alloc(t)
+	a, err := d.NewArray(t)
 	d.do(err)
 	return a
 }
