@@ -20,9 +20,10 @@ type Device struct {
 	queue     kernels.Queue
 	precision driver.Precision
 	host      *kernel.Context // of operations that the device cannot compute
-	work      driver.Ptr      // scratch memory of the operation that runs
-	workBytes int64
-	owned     []driver.Ptr // memory of inputs that the host gives, until the end
+	limit     int64           // bytes that may be taken; 0: all
+	used      int64           // bytes that are
+	work      Memory          // scratch, of the operation that runs
+	owned     []Memory        // of inputs that the host gives, until the end
 }
 
 // Open opens a device. The error says what is missing and what to do.
@@ -35,19 +36,17 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, host: kernel.NewContext(o.Threads)}, nil
+	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, limit: o.Memory, host: kernel.NewContext(o.Threads)}, nil
 }
 
 // Close gives back all that the device holds. Memory that has not been freed is
 // gone.
 func (d *Device) Close() error {
 	var first error
-	for _, p := range append(d.owned, d.work) {
-		if p != 0 {
-			first = cmp.Or(first, d.driver.Free(p))
-		}
+	for _, m := range append(d.owned, d.work) {
+		first = cmp.Or(first, d.free(m))
 	}
-	d.owned, d.work, d.workBytes = nil, 0, 0
+	d.owned, d.work = nil, Memory{}
 	return cmp.Or(first, d.driver.Close())
 }
 
@@ -104,21 +103,17 @@ func (d *Device) explain(err error) error {
 // scratch returns memory for the operation that is put into the queue next. It
 // grows to what the hungriest one needs.
 func (d *Device) scratch(bytes int64) (driver.Ptr, error) {
-	if bytes <= d.workBytes {
-		return d.work, nil
+	if bytes <= d.work.bytes {
+		return d.work.address, nil
 	}
-	if d.work != 0 {
-		if err := d.driver.Free(d.work); err != nil {
-			return 0, err
-		}
-		d.work, d.workBytes = 0, 0
+	old := d.work
+	d.work = Memory{}
+	if err := d.free(old); err != nil {
+		return 0, err
 	}
-	work, err := d.driver.Alloc(bytes)
-	if err != nil {
-		return 0, fmt.Errorf("scratch memory of %d bytes: %w", bytes, err)
-	}
-	d.work, d.workBytes = work, bytes
-	return work, nil
+	var err error
+	d.work, err = d.alloc(bytes)
+	return d.work.address, err
 }
 
 // onHost computes an operation on the host.

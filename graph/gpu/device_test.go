@@ -38,7 +38,7 @@ func open(t *testing.T, o gpu.Options) *gpu.Device {
 func upload(t *testing.T, d *gpu.Device, a op.Array) op.Array {
 	t.Helper()
 	p := alloc(t, d, a.Type)
-	if err := d.Upload(p, a); err != nil {
+	if err := d.UploadArray(p, a); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -70,7 +70,7 @@ func forward(t *testing.T, d *gpu.Device, o op.Op, in ...op.Array) (got, want op
 	o.Forward(kernel.NewContext(1), want, in)
 	out := alloc(t, d, result)
 	if err = d.Forward(o, out, operands...); err == nil {
-		err = d.Download(got, out)
+		err = d.DownloadArray(got, out)
 	}
 	return got, want, err
 }

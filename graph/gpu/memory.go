@@ -43,12 +43,14 @@ func (d *Device) NewArray(t op.Type) (op.Array, error) {
 	return op.Array{Type: t, Data: m}, err
 }
 
-// Upload copies an array of the host to one of the same type on the device.
-func (d *Device) Upload(dst, src op.Array) error { return d.driver.Upload(address(dst), bytes(src)) }
+// UploadArray copies an array of the host to one of the same type on the device.
+func (d *Device) UploadArray(dst, src op.Array) error {
+	return d.driver.Upload(address(dst), bytes(src))
+}
 
-// Download copies an array of the device to one of the same type of the host, once
-// it is computed.
-func (d *Device) Download(dst, src op.Array) error {
+// DownloadArray copies an array of the device to one of the same type of the host,
+// once it is computed.
+func (d *Device) DownloadArray(dst, src op.Array) error {
 	if err := d.driver.Download(bytes(dst), address(src)); err != nil {
 		return err
 	}
@@ -58,14 +60,21 @@ func (d *Device) Download(dst, src op.Array) error {
 // FreeArray gives an array of NewArray back.
 func (d *Device) FreeArray(a op.Array) error { return d.free(a.Data.(Memory)) }
 
+// alloc returns uncleared memory, unless it is beyond the limit.
 func (d *Device) alloc(bytes int64) (Memory, error) {
 	if bytes == 0 {
 		return Memory{}, nil
 	}
-	p, err := d.driver.Alloc(bytes)
+	var p driver.Ptr
+	var err error = &driver.Error{Call: "cuMemAlloc", Code: 2, Name: "CUDA_ERROR_OUT_OF_MEMORY",
+		Detail: fmt.Sprintf("%d bytes of the %d that may be taken are in use", d.used, d.limit)}
+	if d.limit == 0 || bytes <= d.limit-d.used {
+		p, err = d.driver.Alloc(bytes)
+	}
 	if err != nil {
 		return Memory{}, fmt.Errorf("%d bytes of device memory: %w", bytes, err)
 	}
+	d.used += bytes
 	return Memory{p, bytes}, nil
 }
 
@@ -73,6 +82,7 @@ func (d *Device) free(m Memory) error {
 	if m.address == 0 {
 		return nil
 	}
+	d.used -= m.bytes
 	return d.driver.Free(m.address)
 }
 
@@ -114,7 +124,7 @@ func (b backend) Bring(a op.Array, room *any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.device.owned = append(b.device.owned, m.address)
+		b.device.owned = append(b.device.owned, m)
 		*room = m
 	}
 	return *room, b.device.driver.Upload((*room).(Memory).address, bytes(a))
