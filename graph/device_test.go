@@ -38,8 +38,9 @@ func TestKernels(t *testing.T) {
 			}
 			if n, err := Build(m, Options{Batch: 2}); err == nil {
 				name := filepath.Base(filepath.Dir(path))
-				if onHost := withoutKernel(t, n); len(onHost) > 0 {
-					t.Errorf("%s: %v", name, onHost)
+				onHost, err := n.OnHost(gpu.HasKernel)
+				if err != nil || len(onHost) > 0 {
+					t.Errorf("%s: %v, %v", name, onHost, err)
 				}
 			}
 			m.Close()
@@ -185,32 +186,4 @@ func bindAll(n *Network, s *span) {
 	r.bind(s, 0, in)
 	r.bindLabels(s, labels, 1)
 	s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: r.lossCotangent(len(labels))})
-}
-
-// wholeSpan is the backward pass of all weights in one span.
-func wholeSpan(n *Network) spanKind {
-	all := spanKind{to: len(n.Necks) - 1, backward: true, losses: true}
-	for i := range n.Weights {
-		all.want = append(all.want, i)
-	}
-	return all
-}
-
-// withoutKernel names the operations of a network, and of the gradient of all its
-// weights, that run on the host.
-func withoutKernel(t *testing.T, n *Network) []string {
-	t.Helper()
-	s, err := n.compileSpan(wholeSpan(n))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for it := s.graph.Expr.Nodes(); it.Next(); {
-		node := it.Node().(*gorgonia.Node)
-		if a, ok := node.Op().(*op.Applied); ok && !gpu.HasKernel(a.Op, a.Out, a.In...) {
-			names = append(names, a.Op.Name()+" of "+a.Out.String())
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
