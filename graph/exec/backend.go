@@ -29,6 +29,9 @@ type Backend interface {
 	SetCancel(done <-chan struct{})
 	// Wait waits until all that kernels were given to do is done.
 	Wait() error
+	// Close gives back what the backend holds for inputs. Plans that have run do
+	// not run again.
+	Close()
 }
 
 // Kernel computes an operation. It may return before that is done, as long as
@@ -55,6 +58,7 @@ func (h host) Prepare(o op.Op, _ op.Type, _ []op.Type) Kernel {
 func (host) Bring(a op.Array, _ *any) (any, error) { return a.Data, nil }
 func (h host) SetCancel(done <-chan struct{})      { h.context.SetCancel(done) }
 func (host) Wait() error                           { return nil }
+func (host) Close()                                {}
 
 // alignedBytes allocates n bytes at an address that is a multiple of alignment.
 func alignedBytes(n int64) []byte {

@@ -205,7 +205,8 @@ func (m *Machine) prepare(p *Plan) {
 	}
 }
 
-// Close gives back the arena. Plans that have run cannot run again.
+// Close gives back the arena and what the backend holds. Plans that have run must
+// not run again.
 func (m *Machine) Close() {
 	for _, w := range m.attached {
 		if q := w.Value(); q != nil {
@@ -215,6 +216,7 @@ func (m *Machine) Close() {
 	if m.arena != nil {
 		m.backend.Free(m.arena)
 	}
+	m.backend.Close()
 	m.attached, m.arena, m.size = nil, nil, 0
 }
 

@@ -23,7 +23,6 @@ type Device struct {
 	limit     int64           // bytes that may be taken; 0: all
 	used      int64           // bytes that are
 	work      Memory          // scratch, of the operation that runs
-	owned     []Memory        // of inputs that the host gives, until the end
 }
 
 // Open opens a device. The error says what is missing and what to do.
@@ -42,12 +41,9 @@ func Open(o Options) (*Device, error) {
 // Close gives back all that the device holds. Memory that has not been freed is
 // gone.
 func (d *Device) Close() error {
-	var first error
-	for _, m := range append(d.owned, d.work) {
-		first = cmp.Or(first, d.free(m))
-	}
-	d.owned, d.work = nil, Memory{}
-	return cmp.Or(first, d.driver.Close())
+	freed := d.free(d.work)
+	d.work = Memory{}
+	return cmp.Or(freed, d.driver.Close())
 }
 
 // Forward puts the computation of an operation into the device's queue, or

@@ -88,12 +88,15 @@ func (d *Device) free(m Memory) error {
 
 // NewMachine returns a machine that runs plans on the device. Bound arrays may be
 // the device's or the host's; those of the host are copied at every run.
-func (d *Device) NewMachine() *exec.Machine { return exec.On(backend{d}) }
+func (d *Device) NewMachine() *exec.Machine { return exec.On(&backend{device: d}) }
 
 // backend is a device as a machine sees it.
-type backend struct{ device *Device }
+type backend struct {
+	device *Device
+	inputs []Memory // of arrays that the host gives
+}
 
-func (b backend) Alloc(bytes int64) (any, error) {
+func (b *backend) Alloc(bytes int64) (any, error) {
 	m, err := b.device.alloc(bytes)
 	if err != nil {
 		return nil, err
@@ -102,17 +105,17 @@ func (b backend) Alloc(bytes int64) (any, error) {
 }
 
 // Free ignores errors: on a device that is lost memory cannot be freed.
-func (b backend) Free(arena any) { b.device.free(arena.(Memory)) }
+func (b *backend) Free(arena any) { b.device.free(arena.(Memory)) }
 
-func (backend) View(arena any, offset int64, t op.Type) any {
+func (*backend) View(arena any, offset int64, t op.Type) any {
 	return Memory{arena.(Memory).address + driver.Ptr(offset), bytesOf(t)}
 }
 
-func (b backend) Prepare(o op.Op, out op.Type, in []op.Type) exec.Kernel {
+func (b *backend) Prepare(o op.Op, out op.Type, in []op.Type) exec.Kernel {
 	return b.device.prepare(o, out, in)
 }
 
-func (b backend) Bring(a op.Array, room *any) (any, error) {
+func (b *backend) Bring(a op.Array, room *any) (any, error) {
 	if m, ok := a.Data.(Memory); ok {
 		if m.bytes != bytesOf(a.Type) {
 			panic(fmt.Sprintf("gpu: %d bytes for %v", m.bytes, a.Type))
@@ -124,11 +127,19 @@ func (b backend) Bring(a op.Array, room *any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.device.owned = append(b.device.owned, m)
+		b.inputs = append(b.inputs, m)
 		*room = m
 	}
 	return *room, b.device.driver.Upload((*room).(Memory).address, bytes(a))
 }
 
-func (b backend) SetCancel(done <-chan struct{}) { b.device.host.SetCancel(done) }
-func (b backend) Wait() error                    { return b.device.driver.Sync() }
+func (b *backend) SetCancel(done <-chan struct{}) { b.device.host.SetCancel(done) }
+func (b *backend) Wait() error                    { return b.device.driver.Sync() }
+
+// Close ignores errors, as Free does.
+func (b *backend) Close() {
+	for _, m := range b.inputs {
+		b.device.free(m)
+	}
+	b.inputs = nil
+}
