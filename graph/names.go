@@ -9,10 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// FromPosition is the source of a name that the file does not give: where the
-// weight is used, and as what.
-const FromPosition onnx.NameSource = "position"
-
 // nameWeights names the weights for which the file gives no usable name, from
 // their position and role: patch_embed.weight, blocks.3.attn.qkv.weight,
 // head.bias. Blocks are told by their attention: block i begins at the last
@@ -29,7 +25,7 @@ func (n *Network) nameWeights() {
 		namer := n.namer(named)
 		for _, w := range n.Weights {
 			if w.Name == "" {
-				w.Name, w.Source = namer.name(w), FromPosition
+				w.Name, w.Source = namer.name(w), onnx.FromPosition
 			}
 		}
 	}
