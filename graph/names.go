@@ -22,10 +22,10 @@ func (n *Network) nameWeights() {
 		}
 	}
 	if len(named) < len(n.Weights) {
-		namer := n.namer(named)
+		p := newNamer(n, named)
 		for _, w := range n.Weights {
 			if w.Name == "" {
-				w.Name, w.Source = namer.name(w), onnx.FromPosition
+				w.Name, w.Source = p.name(w), onnx.FromPosition
 			}
 		}
 	}
@@ -59,7 +59,7 @@ type counts struct {
 	mlp     int // linear ones behind the attention
 }
 
-func (n *Network) namer(named []*Weight) *namer {
+func newNamer(n *Network, named []*Weight) *namer {
 	p := &namer{steps: n.steps, named: named, headStart: len(n.steps), modules: map[int]string{}}
 	for i, s := range n.steps {
 		if !s.Out.OnDataPath || !isAttention(s) {
