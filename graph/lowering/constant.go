@@ -107,7 +107,7 @@ func lowerConstantOfShape(c *Call) ([]*op.Value, error) {
 
 // lowerShape: opset 15 added start and end.
 func lowerShape(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func lowerShape(c *Call) ([]*op.Value, error) {
 }
 
 func lowerSize(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func lowerRange(c *Call) ([]*op.Value, error) {
 // lowerNonZero: the size of the result depends on the elements, so they must be
 // known when the graph is read. The coordinates are in row-major order.
 func lowerNonZero(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
