@@ -34,16 +34,16 @@ func Tensor(p *op.Program, t *onnx.Tensor) (*op.Value, error) {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
 	}
-	a, err := TensorArray(t)
+	a, err := tensorArray(t)
 	if err != nil {
 		return nil, err
 	}
 	return p.Constant(a), nil
 }
 
-// TensorArray reads a tensor of the file, a quantised one as what it stands for.
+// tensorArray reads a tensor of the file, a quantised one as what it stands for.
 // Float data may be a view of the file and must not be changed.
-func TensorArray(t *onnx.Tensor) (op.Array, error) {
+func tensorArray(t *onnx.Tensor) (op.Array, error) {
 	a := op.Array{Type: op.Type{DType: t.ValueType(), Shape: t.Shape}}
 	var err error
 	switch op.ClassOf(a.DType) {
