@@ -119,6 +119,16 @@ func (c *Call) intsFrom(attribute string, i int) ([]int64, error) {
 	return c.knownInts(i, attribute)
 }
 
+// withInts returns input 0, which must be there, and the integers of an
+// attribute that newer opsets take from input 1.
+func (c *Call) withInts(attribute string) (x *op.Value, ints []int64, err error) {
+	if x, err = c.need(0); err != nil {
+		return nil, nil, err
+	}
+	ints, err = c.intsFrom(attribute, 1)
+	return x, ints, err
+}
+
 // knownNumber returns input i, which must be a constant of one element. what
 // names it in the error.
 func (c *Call) knownNumber(i int, what string) (*op.Value, error) {

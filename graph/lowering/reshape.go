@@ -30,11 +30,7 @@ func (c *Call) reshape(v *op.Value, shape ...int) (*op.Value, error) {
 // input's size at its place unless allowzero (opset 14) is set; one -1 takes
 // what is left.
 func lowerReshape(c *Call) ([]*op.Value, error) {
-	x, err := c.need(0)
-	if err != nil {
-		return nil, err
-	}
-	want, err := c.intsFrom("shape", 1)
+	x, want, err := c.withInts("shape")
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +94,7 @@ func lowerFlatten(c *Call) ([]*op.Value, error) {
 }
 
 func lowerSqueeze(c *Call) ([]*op.Value, error) {
-	x, err := c.need(0)
-	if err != nil {
-		return nil, err
-	}
-	given, err := c.intsFrom("axes", 1)
+	x, given, err := c.withInts("axes")
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +119,7 @@ func lowerSqueeze(c *Call) ([]*op.Value, error) {
 }
 
 func lowerUnsqueeze(c *Call) ([]*op.Value, error) {
-	x, err := c.need(0)
-	if err != nil {
-		return nil, err
-	}
-	given, err := c.intsFrom("axes", 1)
+	x, given, err := c.withInts("axes")
 	if err != nil {
 		return nil, err
 	}

@@ -19,11 +19,7 @@ func sliceEntries() []Entry {
 // lowerSlice: bounds are attributes before opset 10 and inputs after. They are
 // clamped to the axis; negative ones count from its end.
 func lowerSlice(c *Call) ([]*op.Value, error) {
-	x, err := c.need(0)
-	if err != nil {
-		return nil, err
-	}
-	starts, err := c.intsFrom("starts", 1)
+	x, starts, err := c.withInts("starts")
 	if err != nil {
 		return nil, err
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // GraphProto collects the parts of a graph.

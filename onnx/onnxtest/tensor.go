@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // TensorProto is a tensor that is being built. Exactly one of the methods Raw,

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // sample returns a model with every kind of field that the schema knows.
