@@ -18,7 +18,7 @@ func fixCommand() *cli.Command {
 	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
 	return withHelp(&cli.Command{
 		Name:      "fix",
-		Usage:     "treat the worst layer; write OUT only if the hold-out loss surely falls",
+		Usage:     "treat the worst layer; write OUT only if the hold-out loss falls significantly",
 		ArgsUsage: "MODEL -o OUT",
 		Description: "Perturbs the layer where κ is largest and trains only the layer where ΔL̂ is largest (PoL), or " +
 			"follows another recipe. The epoch that is best on the validation images is kept; the loss on hold-out images, " +

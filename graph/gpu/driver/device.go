@@ -19,6 +19,9 @@ import (
 	"gorgonia.org/cu"
 )
 
+// Supported says whether this program was built with what it takes to use a GPU.
+const Supported = true
+
 // Device is a GPU, opened. What is done in order is done by its main Stream, which it embeds.
 type Device struct {
 	*Stream

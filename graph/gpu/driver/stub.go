@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// Supported says whether this program was built with what it takes to use a GPU.
+const Supported = false
+
 var errWithout = errors.New("built without GPU support (rebuild with -tags gpu, on Linux and with cgo)")
 
 // Open reports that this program was built without GPU support.
