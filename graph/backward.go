@@ -51,15 +51,20 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 			r.bindLabels(s, labels, invT)
 		}
 		s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: cotangent})
-		if err := r.machine.Run(ctx, s.plan, s.handOut(partial, sink)); err != nil {
+		if err := r.machine.Run(ctx, s.plan, r.handOut(s, partial, sink)); err != nil {
 			return err
 		}
 		if i == last && losses != nil {
-			s.copyLosses(losses, len(labels))
+			if err := r.copyLosses(s, losses, len(labels)); err != nil {
+				return err
+			}
 		}
 		if s.inCotangent != nil {
 			// Out of the arena, beside the one that this span has read.
-			computed := op.Elem[float32](s.plan.Value(s.inCotangent))
+			computed, err := r.read(s.plan.Value(s.inCotangent))
+			if err != nil {
+				return err
+			}
 			next := &r.cotangents[i%2]
 			*next = append((*next)[:0], computed...)
 			cotangent = *next
@@ -97,9 +102,12 @@ func (r *Runner) lossCotangent(examples int) []float32 {
 
 // handOut returns the sink of a run that gives the weights' gradients to sink,
 // those of several spans once they are summed.
-func (s *span) handOut(partial map[int]*partialGradient, sink func(weight int, g []float32) error) exec.Sink {
+func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(weight int, g []float32) error) exec.Sink {
 	return func(node *gorgonia.Node, a op.Array) error {
-		g := op.Elem[float32](a)
+		g, err := r.read(a)
+		if err != nil {
+			return err
+		}
 		for _, w := range s.gradients[node] {
 			hand := sink
 			if p := partial[w]; p != nil {

@@ -16,7 +16,9 @@ func TestOnHost(t *testing.T) {
 		want []string
 	}{
 		{func(op.Op, op.Type, ...op.Type) bool { return true }, nil},
-		{func(o op.Op, _ op.Type, _ ...op.Type) bool { return o.Name() != "PatchEmbedding" && o.Name() != "GeluGradient" }, []string{
+		{func(o op.Op, _ op.Type, _ ...op.Type) bool {
+			return o.Name() != "PatchEmbedding" && o.Name() != "GeluGradient"
+		}, []string{
 			`GeluGradient (gradient of node "/encoder/layers/encoder_layer_1/mlp/mlp.1/Mul_1" (Mul))`,
 			`PatchEmbedding (node "/Transpose" (Transpose))`,
 		}},

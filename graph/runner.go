@@ -19,6 +19,7 @@ type Runner struct {
 	network  *Network
 	context  *kernel.Context
 	machine  *exec.Machine
+	device   Device                   // nil: the host
 	stored   [][]float32              // checkpoint's values, read when first needed
 	override [][]float32              // nil where the checkpoint's value holds
 	spans    map[string]*span         // by spanKind
@@ -29,6 +30,7 @@ type Runner struct {
 	ones     []float32 // the cotangent of a batch's losses
 	// cotangents hold that of the neck between two spans, by turns.
 	cotangents [2][]float32
+	downloaded []float32 // of the device, read last
 	budget     int64
 	memory     int64 // the machine's, in bytes; 0 where it is not known
 }
@@ -42,6 +44,8 @@ type RunnerOptions struct {
 	BackwardBytes int64
 	// Variant forces a kernel variant, for tests; nil takes the best.
 	Variant *kernel.Variant
+	// Device is where to run; nil is the host.
+	Device Device
 }
 
 // DefaultBackwardBytes is the default memory of one backward span.
@@ -57,7 +61,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		opt.BackwardBytes = DefaultBackwardBytes
 	}
 	c := kernel.NewContext(opt.Threads, options...)
-	return &Runner{
+	r := &Runner{
 		network:  n,
 		context:  c,
 		machine:  exec.NewMachine(c),
@@ -70,7 +74,17 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		budget:   opt.BackwardBytes,
 		memory:   usableMemory(),
 	}
+	if opt.Device == nil && testDevice != nil {
+		opt.Device = testDevice()
+	}
+	if opt.Device != nil {
+		r.device, r.machine, r.memory = opt.Device, opt.Device.NewMachine(), 0
+	}
+	return r
 }
+
+// Close gives back the memory of the runner's device. The runner is not used again.
+func (r *Runner) Close() { r.machine.Close() }
 
 // Threads is the number of threads that kernels run on.
 func (r *Runner) Threads() int { return r.context.Threads() }
@@ -127,8 +141,9 @@ func (r *Runner) Advance(ctx context.Context, from, to int, in, out []float32) e
 	if err := r.machine.Run(ctx, s.plan, nil); err != nil {
 		return err
 	}
-	copy(out[:examples*r.NeckElements(to)], op.Elem[float32](s.plan.Value(s.out)))
-	return nil
+	result, err := r.read(s.plan.Value(s.out))
+	copy(out[:examples*r.NeckElements(to)], result)
+	return err
 }
 
 // Evaluate computes the cross-entropy of logits·invT, in nats, of up to Batch
@@ -148,11 +163,12 @@ func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in []
 	if err := r.machine.Run(ctx, s.plan, nil); err != nil {
 		return err
 	}
-	s.copyLosses(losses, len(labels))
-	if logits != nil {
-		copy(logits[:len(labels)*r.Classes()], op.Elem[float32](s.plan.Value(s.out)))
+	if err := r.copyLosses(s, losses, len(labels)); err != nil || logits == nil {
+		return err
 	}
-	return nil
+	result, err := r.read(s.plan.Value(s.out))
+	copy(logits[:len(labels)*r.Classes()], result)
+	return err
 }
 
 // span returns a compiled span, compiling it at first use.
@@ -221,8 +237,13 @@ func (r *Runner) bindLabels(s *span, labels []int, invT float64) {
 }
 
 // copyLosses copies the losses of the first examples, in nats, from the last run.
-func (s *span) copyLosses(losses []float64, examples int) {
-	for i, x := range op.Elem[float32](s.plan.Value(s.losses))[:examples] {
+func (r *Runner) copyLosses(s *span, losses []float64, examples int) error {
+	computed, err := r.read(s.plan.Value(s.losses))
+	if err != nil {
+		return err
+	}
+	for i, x := range computed[:examples] {
 		losses[i] = float64(x)
 	}
+	return nil
 }
