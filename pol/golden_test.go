@@ -27,7 +27,7 @@ type fixtureModel struct {
 
 func openFixture(t testing.TB, opt graph.RunnerOptions) *fixtureModel {
 	m := fixtures.Open(t, "model.onnx")
-	return &fixtureModel{graph.NewRunner(m.Network, opt), m}
+	return &fixtureModel{m.Runner(t, opt), m}
 }
 
 // plan resolves a recipe's layers; those named take the place of its choices.
