@@ -107,7 +107,7 @@ func check(ctx context.Context, opt checkOptions) error {
 	con := opt.run.console
 	defer con.finish()
 
-	m, err := load(opt.path, opt.model, opt.run.threads)
+	m, err := load(opt.path, opt.model, opt.run)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func check(ctx context.Context, opt checkOptions) error {
 		return stopped
 	}
 	result := report.NewCheck(diagnosis)
-	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m.runner, opt.seed, start)
+	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(m.network.Skipped), opt.failOn
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {

@@ -131,7 +131,7 @@ func fix(ctx context.Context, opt fixOptions) error {
 		}
 	}
 	done.PeakBytes = memory.Stop()
-	done.Provenance = provenance(t.runner, options.Seed, start)
+	done.Provenance = provenance(t.loaded, options.Seed, start)
 	err = opt.out.write(done)
 	if err == nil && !result.Accepted() && !done.Forced {
 		return errReported
@@ -200,6 +200,6 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 	if plan.Model.SHA256, err = t.subject.network.Model.SHA256(); err != nil {
 		return err
 	}
-	plan.Provenance = provenance(t.runner, t.options.Seed, start)
+	plan.Provenance = provenance(t.loaded, t.options.Seed, start)
 	return opt.out.write(plan)
 }

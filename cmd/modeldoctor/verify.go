@@ -113,11 +113,11 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 	var data images
 	var preprocess dataset.Preprocess
 	for i, file := range []*onnx.Model{a, b} {
-		network, err := graph.Build(file, opt.model)
+		network, err := opt.run.device.build(func(o graph.Options) (*graph.Network, error) { return graph.Build(file, o) }, opt.model)
 		if err != nil {
 			return nil, err
 		}
-		m := ready(network, opt.run.threads)
+		m := ready(network, opt.run)
 		in := m.network.Input
 		if i == 0 {
 			if data, err = drawValidation(opt.data, m, con); err != nil {

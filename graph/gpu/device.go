@@ -128,3 +128,21 @@ func (d *Device) onHost(o op.Op, out op.Array, in []op.Array) error {
 	o.Forward(d.host, result, operands)
 	return d.driver.Upload(address(out), bytes(result))
 }
+
+// Memory is the number of bytes that may be taken of the device's memory; 0 if the
+// device does not say.
+func (d *Device) Memory() int64 {
+	free, _, err := d.driver.FreeMemory()
+	switch {
+	case err != nil:
+		return d.limit
+	case d.limit > 0:
+		return min(d.limit, free+d.used)
+	}
+	return free + d.used
+}
+
+// String names the device, as for a report.
+func (d *Device) String() string {
+	return fmt.Sprintf("gpu %s %v", d.driver.Info().Name, d.precision)
+}
