@@ -93,7 +93,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
 			Calibrated: c.Bool("calibrated"),
 			Threshold:  c.Float64("threshold"),
-			Memory:     memory,
+			Memory:     run.device.memory(memory),
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
 	}, cmp.Or(err1, err2, err3)

@@ -8,6 +8,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/urfave/cli/v2"
 )
@@ -21,81 +22,83 @@ func deviceFlags() []cli.Flag {
 	}
 }
 
-// device is what computes. It is opened when a model is first made ready, and given
-// back when the program ends.
+// device is what computes. A GPU is given back when the program ends.
 type device struct {
-	name    string // as the flag has it
-	options gpu.Options
-	opened  *gpu.Device // nil: the host
-	tried   bool
+	gpu *gpu.Device // nil: the processor
 }
 
-func readDevice(c *cli.Context) (*device, error) {
-	d := &device{name: c.String("device"), options: gpu.Options{Threads: c.Int("threads")}}
-	kind, ordinal, numbered := strings.Cut(d.name, ":")
+// readDevice opens what the flags of deviceFlags name.
+func readDevice(c *cli.Context) (device, error) {
+	name := c.String("device")
+	opt := gpu.Options{Threads: c.Int("threads")}
+	kind, ordinal, numbered := strings.Cut(name, ":")
 	var err error
 	if numbered {
-		d.options.Ordinal, err = strconv.Atoi(ordinal)
+		opt.Ordinal, err = strconv.Atoi(ordinal)
 	}
 	if err != nil || kind != "gpu" && (numbered || kind != "cpu" && kind != "auto") {
-		return nil, usage("--device: %q is none of cpu, gpu, gpu:N and auto", d.name)
+		return device{}, usage("--device: %q is none of cpu, gpu, gpu:N and auto", name)
 	}
-	precisions := []driver.Precision{driver.FP32, driver.TF32, driver.BF16}
 	precision, err := oneOf(c, "precision", "fp32", "tf32", "bf16")
 	if err != nil {
-		return nil, err
+		return device{}, err
 	}
-	for _, p := range precisions {
+	for _, p := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
 		if p.String() == precision {
-			d.options.Precision = p
+			opt.Precision = p
 		}
 	}
 	if size := c.String("device-memory"); size != "" {
-		if d.options.Memory, err = parseBytes(size); err != nil {
-			return nil, usage("--device-memory: %q is not a size such as 512MB or 4GiB", size)
+		if opt.Memory, err = parseBytes(size); err != nil {
+			return device{}, usage("--device-memory: %q is not a size such as 512MB or 4GiB", size)
 		}
 	}
-	return d, nil
-}
-
-// open returns the GPU to compute on, or nil for the host.
-func (d *device) open() (*gpu.Device, error) {
-	if d.tried || d.name == "cpu" {
-		return d.opened, nil
+	if kind == "cpu" {
+		return device{}, nil
 	}
-	opened, err := gpu.Open(d.options)
-	if err != nil && d.name != "auto" {
-		return nil, usage("--device %s: %v", d.name, err).withHint("`modeldoctor devices` lists what there is")
+	// Options may be read once for each of several recipes.
+	const key = "device"
+	if opened, ok := c.App.Metadata[key].(device); ok {
+		return opened, nil
 	}
-	d.opened, d.tried = opened, true
+	var opened device
+	if opened.gpu, err = gpu.Open(opt); err != nil && kind == "gpu" {
+		return device{}, usage("--device %s: %v", name, err).withHint("`modeldoctor devices` lists what there is")
+	}
+	c.App.Metadata[key] = opened
 	return opened, nil
 }
 
-// build reads a model with a batch that suits the device.
-func (d *device) build(open func(graph.Options) (*graph.Network, error), opt graph.Options) (*graph.Network, error) {
-	opened, err := d.open()
-	if err != nil {
-		return nil, err
+// build reads a model, with a batch that suits the device.
+func (d device) build(m *onnx.Model, opt graph.Options) (*graph.Network, error) {
+	if d.gpu != nil {
+		opt.ForwardBytes = d.gpu.Memory() / 16
 	}
-	if opened != nil {
-		opt.ForwardBytes = opened.Memory() / 16
-	}
-	return open(opt)
+	return graph.Build(m, opt)
 }
 
 // runnerOptions say how a network is run on the device.
-func (d *device) runnerOptions(threads int) graph.RunnerOptions {
+func (d device) runnerOptions(threads int) graph.RunnerOptions {
 	opt := graph.RunnerOptions{Threads: threads}
-	if d.opened != nil {
-		opt.Device, opt.BackwardBytes = d.opened, d.opened.Memory()/4
+	if d.gpu != nil {
+		opt.Device, opt.BackwardBytes = d.gpu, d.gpu.Memory()/4
 	}
 	return opt
 }
 
+// memory is what activations may take, given what --memory says: of a GPU half of
+// what is free.
+func (d device) memory(host int64) int64 {
+	if d.gpu != nil {
+		return d.gpu.Memory() / 2
+	}
+	return host
+}
+
 // describe is what a report says of where a runner computes.
-func (d *device) describe(r *graph.Runner) string {
-	if d.opened != nil {
-		return d.opened.String()
+func (d device) describe(r *graph.Runner) string {
+	if d.gpu != nil {
+		return d.gpu.String()
 	}
 	return "cpu " + runtime.GOARCH + " " + r.Variant()
 }

@@ -121,7 +121,7 @@ func readModelOptions(c *cli.Context) (graph.Options, error) {
 // how far it is.
 type runOptions struct {
 	threads int // 0: one per processor
-	device  *device
+	device  device
 	timeout time.Duration // 0: none
 	console *console
 }

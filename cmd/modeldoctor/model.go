@@ -16,7 +16,7 @@ import (
 type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
-	device  *device
+	device  device
 }
 
 // load opens a model file and reads it as a network. The caller closes it.
@@ -25,7 +25,7 @@ func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := run.device.build(func(opt graph.Options) (*graph.Network, error) { return graph.Build(file, opt) }, opt)
+	network, err := run.device.build(file, opt)
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, err

@@ -113,7 +113,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 	var data images
 	var preprocess dataset.Preprocess
 	for i, file := range []*onnx.Model{a, b} {
-		network, err := opt.run.device.build(func(o graph.Options) (*graph.Network, error) { return graph.Build(file, o) }, opt.model)
+		network, err := opt.run.device.build(file, opt.model)
 		if err != nil {
 			return nil, err
 		}
