@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"runtime"
 	"strconv"
 	"strings"
@@ -75,6 +77,33 @@ func (d device) build(m *onnx.Model, opt graph.Options) (*graph.Network, error) 
 		opt.ForwardBytes = d.gpu.Memory() / 16
 	}
 	return graph.Build(m, opt)
+}
+
+// load makes a model ready to run, with fewer images at a time if the device has no
+// room for as many as were thought to fit.
+func (d device) load(file *onnx.Model, opt graph.Options, run runOptions) (*loaded, error) {
+	asked := 0
+	for {
+		network, err := d.build(file, opt)
+		if err != nil {
+			return nil, err
+		}
+		m := ready(network, run)
+		if d.gpu == nil {
+			return m, nil
+		}
+		if err = m.runner.Try(context.Background()); err == nil {
+			if asked != 0 {
+				run.console.warn("the GPU has no room for %d images at a time, %d are computed", asked, network.Batch)
+			}
+			return m, nil
+		}
+		m.runner.Close()
+		if !graph.OutOfMemory(err) || network.Batch == 1 || network.Input.FixedBatch > 0 {
+			return nil, err
+		}
+		asked, opt.Batch = cmp.Or(asked, network.Batch), network.Batch/2
+	}
 }
 
 // runnerOptions say how a network is run on the device.

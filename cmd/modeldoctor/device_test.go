@@ -55,7 +55,8 @@ func TestDeviceFailures(t *testing.T) {
 		code   int
 		hint   string
 	}{
-		{"no memory", fake.Faults{Alloc: 5}, exitInternal, "the GPU has no more room"},
+		{"little memory", fake.Faults{Alloc: 5}, exitOK, "no room for 128 images at a time, 64 are computed"},
+		{"no memory", fake.Faults{Memory: 33 << 20}, exitInternal, "the GPU has no more room"},
 		{"a launch", fake.Faults{Launch: 30}, exitInternal, "use --device cpu"},
 		{"lost", fake.Faults{Lost: 500}, exitInternal, "the GPU, or its driver, failed"},
 		{"absent", fake.Faults{Absent: true}, exitUsage, "modeldoctor devices"},

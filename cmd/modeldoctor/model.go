@@ -25,12 +25,12 @@ func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	network, err := run.device.build(file, opt)
+	m, err := run.device.load(file, opt, run)
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, err
 	}
-	return ready(network, run), nil
+	return m, nil
 }
 
 // ready makes a network ready to run.
