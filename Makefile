@@ -4,16 +4,25 @@ PACKAGES ?= ./...
 BENCH    ?= .
 COUNT    ?= 1
 
-.PHONY: help build test check bench generate golden fmt
+# The header that stands in for NVIDIA's: a dependency's C can be told only here.
+GPU_CFLAGS = CGO_CFLAGS="-O2 -I$(CURDIR)/graph/gpu/driver/include"
+
+.PHONY: help build gpu test test-gpu check bench generate golden fmt
 
 help:     ## this list
-	@awk -F' *:.*## ' '/## /&&/^[a-z]/ {printf "%-9s %s\n", $$1, $$2}' Makefile
+	@awk -F' *:.*## ' '/## /&&/^[a-z-]+:/ {printf "%-9s %s\n", $$1, $$2}' Makefile
 
 build:    ## the program, ./modeldoctor
 	go build ./cmd/modeldoctor
 
+gpu:      ## the program with GPU support, ./modeldoctor (docs/gpu.md)
+	$(GPU_CFLAGS) go build -tags gpu ./cmd/modeldoctor
+
 test:     ## the tests of PACKAGES (all)
 	go test $(PACKAGES)
+
+test-gpu: ## the tests of GPU support, on a device that the CPU plays
+	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/...
 
 check:    ## everything that a change must pass
 	.ci/run
@@ -21,7 +30,7 @@ check:    ## everything that a change must pass
 bench:    ## the benchmarks of PACKAGES (all) whose names match BENCH (all), COUNT times
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PACKAGES)
 
-generate: ## the assembly and docs/supported.md
+generate: ## the assembly, trampolines, kernels (where nvcc is) and docs/supported.md
 	go generate ./...
 
 golden:   ## the golden files of package report, from what it prints now

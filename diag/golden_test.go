@@ -115,7 +115,7 @@ func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, f
 		layers = layers[slices.IndexFunc(layers, func(l diag.Layer) bool { return l.Name == first }):]
 	}
 	validation := m.Part(t, cifar.Sample(), dataset.Validation)
-	r, err := diag.Diagnose(context.Background(), graph.NewRunner(m.Network, graph.RunnerOptions{}), validation, layers, opt)
+	r, err := diag.Diagnose(context.Background(), m.Runner(t, graph.RunnerOptions{}), validation, layers, opt)
 	if err != nil {
 		t.Fatal(err)
 	}

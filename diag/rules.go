@@ -40,7 +40,7 @@ func Rules() []Rule {
 				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient. " +
 				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
 			Remedy: "Read the calibrated diagnosis and the agreement of the halves first. " +
-				"If the layer still stands out, `modeldoctor fix` trains this layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls.",
+				"If the layer still stands out, `modeldoctor fix` trains this layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls significantly.",
 		},
 		{
 			ID:     RuleTemperature,

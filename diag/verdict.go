@@ -145,12 +145,12 @@ func (v *verdict) layers(r *Report) {
 		case l.Transfer == nil || l.Transfer.Gain.CI95[0] <= limit:
 		case l.Transfer.CorrectedLow > limit:
 			v.add(RuleRecoverableLoss, LevelError, l.Name,
-				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, for sure more than %.2g (%.3g %% of the loss)",
-				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), limit, 100*r.Threshold)
+				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, all layers at once): over %.3g (%.3g %% of the loss)",
+				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), l.Transfer.CorrectedLow, limit, 100*r.Threshold)
 		default:
 			v.add(RuleRecoverableLoss, LevelWarning, l.Name,
-				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, probably more than %.2g (%.3g %% of the loss), though not for sure among so many layers",
-				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), limit, 100*r.Threshold)
+				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once): over %.3g (%.3g %% of the loss)",
+				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), l.Transfer.Gain.CI95[0], l.Transfer.CorrectedLow, limit, 100*r.Threshold)
 		}
 	}
 }

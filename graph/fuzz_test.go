@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // FuzzFold edits real models where it hurts, without breaking their form: sizes,

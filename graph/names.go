@@ -9,10 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// FromPosition is the source of a name that the file does not give: where the
-// weight is used, and as what.
-const FromPosition onnx.NameSource = "position"
-
 // nameWeights names the weights for which the file gives no usable name, from
 // their position and role: patch_embed.weight, blocks.3.attn.qkv.weight,
 // head.bias. Blocks are told by their attention: block i begins at the last
@@ -26,10 +22,10 @@ func (n *Network) nameWeights() {
 		}
 	}
 	if len(named) < len(n.Weights) {
-		namer := n.namer(named)
+		p := newNamer(n, named)
 		for _, w := range n.Weights {
 			if w.Name == "" {
-				w.Name, w.Source = namer.name(w), FromPosition
+				w.Name, w.Source = p.name(w), onnx.FromPosition
 			}
 		}
 	}
@@ -63,7 +59,7 @@ type counts struct {
 	mlp     int // linear ones behind the attention
 }
 
-func (n *Network) namer(named []*Weight) *namer {
+func newNamer(n *Network, named []*Weight) *namer {
 	p := &namer{steps: n.steps, named: named, headStart: len(n.steps), modules: map[int]string{}}
 	for i, s := range n.steps {
 		if !s.Out.OnDataPath || !isAttention(s) {

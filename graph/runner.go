@@ -85,6 +85,26 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 	return r
 }
 
+// Close gives back the memory of the device that the runner holds. It is not used
+// again.
+func (r *Runner) Close() {
+	r.machine.Close()
+	for _, m := range r.checkpoint {
+		r.device.Free(m)
+	}
+	held := []*buffer{&r.padded, &r.cotangents[0], &r.cotangents[1]}
+	for _, b := range r.passes {
+		for i := range b.kept {
+			held = append(held, &b.kept[i])
+		}
+	}
+	for _, b := range held {
+		r.device.Free(b.memory)
+		*b = buffer{}
+	}
+	clear(r.checkpoint)
+}
+
 // Threads is the number of threads that kernels run on.
 func (r *Runner) Threads() int { return r.context.Threads() }
 

@@ -58,9 +58,9 @@ func supportedList(t *testing.T) string {
 This file is generated: go test ./graph -run TestSupportedList -update.
 
 Operators are of ai.onnx unless a domain is named. Opsets are versions of the operator's domain. A gradient is
-checked against finite differences in float64 through the operator's own lowering: graph/lowering/gradients_test.go has a
-case for each operator, and several where its form changed between opsets. "Fused" names what patterns with
-the operator are recognised as; they are then computed in one step.
+checked against finite differences in float64 through the operator's own lowering: graph/lowering/gradient_*_test.go
+have a case for each operator, and several where its form changed between opsets. "Fused" names what patterns with the
+operator are recognised as; they are then computed in one step.
 
 An operator that is not listed, a version outside the range and a form that is not implemented are refused with
 the name of the node. Operators of any kind are computed when the graph is read where they depend on constants only.

@@ -13,7 +13,7 @@ type Estimate struct {
 }
 
 // NewEstimate estimates the mean of what x is a sample of.
-func NewEstimate(x []float64) Estimate { return NormalEstimate(MeanAndError(x)) }
+func NewEstimate(x []float64) Estimate { return NormalEstimate(meanAndError(x)) }
 
 // NormalEstimate is an estimate whose error has a normal distribution.
 func NormalEstimate(mean, se float64) Estimate {
@@ -35,9 +35,9 @@ func Mean(x []float64) float64 {
 	return sum / float64(max(len(x), 1))
 }
 
-// MeanAndError is the mean of x with its standard error s/√n, s the sample
+// meanAndError is the mean of x with its standard error s/√n, s the sample
 // standard deviation (n − 1); the error is 0 if n < 2.
-func MeanAndError(x []float64) (mean, se float64) {
+func meanAndError(x []float64) (mean, se float64) {
 	mean = Mean(x)
 	if len(x) < 2 {
 		return mean, 0

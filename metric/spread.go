@@ -14,7 +14,7 @@ func SpreadOf(x []float64) *Spread {
 	if len(x) == 0 {
 		return nil
 	}
-	mean, se := MeanAndError(x)
+	mean, se := meanAndError(x)
 	return &Spread{Mean: mean, SD: se * math.Sqrt(float64(len(x))), N: len(x)}
 }
 

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"iter"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // AttributeProto.AttributeType.

@@ -20,7 +20,7 @@ func (n *Node) FileOperands() (inputs, outputs []string, ok bool) {
 }
 
 // Patched returns the file that a draft with the edits would be.
-func (m *Model) Patched(e Edits) ([]byte, error) {
+func Patched(m *Model, e Edits) ([]byte, error) {
 	pieces, err := patch(m, e)
 	return slices.Concat(pieces...), err
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/edsrzf/mmap-go"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"github.com/edsrzf/mmap-go"
 )
 
 // external is a tensor whose data lie in another file.

@@ -1,9 +1,9 @@
 package onnx
 
 import (
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Field numbers of onnx.proto, by message.

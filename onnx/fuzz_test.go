@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 	half, halfInts := bits16(onnx.NarrowFloat16)
 	for _, w := range []*onnxtest.TensorProto{
 		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).Raw(raw32()),
-		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).FloatsUnpacked(floats...),
+		onnxtest.Tensor("w", onnx.Float, []int{2, 3}).Packed(false).Floats(floats...),
 		onnxtest.Tensor("w", onnx.Float16, []int{2, 3}).Raw(half),
 		onnxtest.Tensor("w", onnx.Float16, []int{2, 3}).Int32s(halfInts...),
 		onnxtest.Tensor("w", onnx.Int4, []int{3}).Int32s(0x7f, 0x08),
@@ -106,7 +106,7 @@ func FuzzDraft(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if same, err := m.Patched(onnx.Edits{}); err != nil || !slices.Equal(same, data) {
+		if same, err := onnx.Patched(m, onnx.Edits{}); err != nil || !slices.Equal(same, data) {
 			t.Fatalf("without edits: %x, %v", same, err)
 		}
 		weights := m.Weights()
@@ -122,7 +122,7 @@ func FuzzDraft(f *testing.F) {
 			x[i] = value + float32(i)
 		}
 		e := onnx.Edits{Weights: map[*onnx.Tensor][]float32{w: x}}
-		after, err := m.Patched(e)
+		after, err := onnx.Patched(m, e)
 		if err != nil {
 			var format *onnx.FormatError
 			if !errors.As(err, &format) || format.Tensor != w.Name {
@@ -135,7 +135,7 @@ func FuzzDraft(f *testing.F) {
 			t.Fatalf("the patched file is refused: %v", err)
 		}
 		checkPatched(t, m, patched, data, after, e)
-		again, err := patched.Patched(onnx.Edits{Weights: map[*onnx.Tensor][]float32{patched.Tensor(w.Name): x}})
+		again, err := onnx.Patched(patched, onnx.Edits{Weights: map[*onnx.Tensor][]float32{patched.Tensor(w.Name): x}})
 		if err != nil || !slices.Equal(again, after) {
 			t.Fatalf("patched again: %x, was %x, %v", again, after, err)
 		}
@@ -152,7 +152,7 @@ func FuzzMetadata(f *testing.F) {
 		if err != nil {
 			return
 		}
-		after, err := m.Patched(onnx.Edits{Metadata: map[string]string{key: value}})
+		after, err := onnx.Patched(m, onnx.Edits{Metadata: map[string]string{key: value}})
 		if err != nil {
 			if utf8.ValidString(key) && utf8.ValidString(value) {
 				t.Fatal(err)
@@ -167,7 +167,7 @@ func FuzzMetadata(f *testing.F) {
 			t.Fatalf("%q is %q, expected %q", key, got, value)
 		}
 		sameLeaves(t, data, after, func(path string) bool { return strings.HasPrefix(path, "/entry="+key+"/") })
-		again, err := patched.Patched(onnx.Edits{Metadata: map[string]string{key: value}})
+		again, err := onnx.Patched(patched, onnx.Edits{Metadata: map[string]string{key: value}})
 		if err != nil || !slices.Equal(again, after) {
 			t.Fatalf("patched again: %x, was %x, %v", again, after, err)
 		}

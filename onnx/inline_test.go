@@ -144,7 +144,7 @@ func TestInlineConstants(t *testing.T) {
 	if len(weights) != 2 || len(weights[0].Uses) != 2 || len(weights[1].Uses) != 3 {
 		t.Fatalf("weights %+v", weights)
 	}
-	patched, err := m.Patched(onnx.Edits{Weights: map[*onnx.Tensor][]float32{weights[0].Tensor: {5, 6}}})
+	patched, err := onnx.Patched(m, onnx.Edits{Weights: map[*onnx.Tensor][]float32{weights[0].Tensor: {5, 6}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ choice If.20 ["late" "r" "i"] → ["y"]
 	if len(w) != 1 || w[0].Path != "layer.weight" {
 		t.Fatalf("weights %+v", w)
 	}
-	patched, err := m.Patched(onnx.Edits{Weights: map[*onnx.Tensor][]float32{w[0].Tensor: {7, 8}}})
+	patched, err := onnx.Patched(m, onnx.Edits{Weights: map[*onnx.Tensor][]float32{w[0].Tensor: {7, 8}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,9 @@ package onnx
 import (
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // What a file may have. No exporter comes near: the largest models have some ten

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/edsrzf/mmap-go"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"github.com/edsrzf/mmap-go"
 )
 
 // Model is an open model file. It is safe for concurrent reading; its exported

@@ -28,6 +28,10 @@ const (
 	FromSibling NameSource = "bias name"
 	// FromNothing: there is no path.
 	FromNothing NameSource = "none"
+	// FromPosition: the file gives no path, and one is made up from where a
+	// network uses the tensor, and as what. This package knows no networks and
+	// returns FromNothing instead.
+	FromPosition NameSource = "position"
 )
 
 // foldedKey is the metadata, on the declaration of a value, that lists the

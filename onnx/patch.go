@@ -7,9 +7,9 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Edits is what a patched copy of a model holds in place of the original's. The

@@ -54,7 +54,7 @@ func (c gridCase) model() []byte {
 	case "ints":
 		w.Int32s(ints...)
 	case "unpacked":
-		w.Int32sUnpacked(ints...)
+		w.Packed(false).Int32s(ints...)
 	}
 	groups := 1
 	for _, d := range c.scale {
@@ -166,7 +166,7 @@ func checkQuantised(t *testing.T, c gridCase, random *rand.Rand) {
 	}
 	patch := func(e onnx.Edits) (*onnx.Model, []byte) {
 		t.Helper()
-		after, err := m.Patched(e)
+		after, err := onnx.Patched(m, e)
 		if err != nil {
 			t.Fatal(err)
 		}

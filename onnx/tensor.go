@@ -5,9 +5,9 @@ import (
 	"math"
 	"math/bits"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // ByteRange is a piece of a file, in bytes from its start.

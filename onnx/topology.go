@@ -3,10 +3,10 @@ package onnx
 import (
 	"fmt"
 
+	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
 	onnxgo "github.com/owulveryck/onnx-go"
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 )
 
 // Names in the topology model begin with a byte that keeps the file's names

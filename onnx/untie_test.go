@@ -45,7 +45,7 @@ func TestUntied(t *testing.T) {
 	shape := []int{2, 3}
 	for name, w := range map[string]*onnxtest.TensorProto{
 		"raw":      onnxtest.Tensor("w", onnx.Float, shape).Raw(raw32()),
-		"unpacked": onnxtest.Tensor("w", onnx.Float, shape).FloatsUnpacked(floats...),
+		"unpacked": onnxtest.Tensor("w", onnx.Float, shape).Packed(false).Floats(floats...),
 		"half":     onnxtest.Tensor("w", onnx.Float16, shape).Int32s(halfInts...),
 	} {
 		m := writeModel(t, "", tied(w).Bytes())

@@ -43,7 +43,11 @@ func (d *Draft) Verify(e Edits) (bytesChanged int64, err error) {
 // checkStored returns an error unless the written model holds the new values.
 func (e Edits) checkStored(written *Model) error {
 	for tensor, values := range e.Weights {
-		stored, err := written.Tensor(tensor.Name).Float32s()
+		there := written.Tensor(tensor.Name)
+		if there == nil {
+			return fmt.Errorf("tensor %q is missing from the treated file", tensor.Name)
+		}
+		stored, err := there.Float32s()
 		if err != nil {
 			return err
 		}

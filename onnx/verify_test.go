@@ -28,6 +28,12 @@ func twoWeights() *onnxtest.Builder {
 func TestVerify(t *testing.T) {
 	dir := t.TempDir()
 	m := writeModel(t, dir, twoWeights().Bytes())
+	renamed := onnxtest.New(20)
+	renamed.Input("x", onnx.Float, "batch", 2, 3)
+	renamed.Initializer(onnxtest.Tensor("z", onnx.Float, []int{2, 3}).Raw(raw32()))
+	renamed.Node("Add", []string{"x", "z"}, []string{"y"})
+	renamed.Output("y", onnx.Float, "batch", 2, 3)
+	elsewhere := writeModel(t, t.TempDir(), renamed.Bytes())
 	target := filepath.Join(dir, "out.onnx")
 	edits := onnx.Edits{
 		Weights:  map[*onnx.Tensor][]float32{m.Tensor("w"): changes},
@@ -46,6 +52,10 @@ func TestVerify(t *testing.T) {
 		"another value stored": {
 			verified: onnx.Edits{Weights: map[*onnx.Tensor][]float32{m.Tensor("w"): other}, Metadata: edits.Metadata},
 			want:     `tensor "w" of the treated file does not hold the trained weights`,
+		},
+		"a tensor missing": {
+			verified: onnx.Edits{Weights: map[*onnx.Tensor][]float32{elsewhere.Tensor("z"): changes}},
+			want:     `tensor "z" is missing from the treated file`,
 		},
 		"another tensor changed": {
 			verified: edits,

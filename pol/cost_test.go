@@ -89,7 +89,7 @@ func TestEstimateOfPrefix(t *testing.T) {
 		}
 		costs[noCache] = cost
 	}
-	// What lies below the neck sleeps, so that the order is sure.
+	// What lies below the neck sleeps, so that the times differ by more than their noise.
 	if with, without := costs[false], costs[true]; with.StepTime >= without.StepTime || with.ValidationTime >= without.ValidationTime {
 		t.Errorf("with a cache a step takes %v and V %v, without one %v and %v", with.StepTime, with.ValidationTime, without.StepTime, without.ValidationTime)
 	}

@@ -82,7 +82,7 @@ func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == Largest
 
 // ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, so that
 // there is none to choose.
-var ErrNothingToTreat = errors.New("no layer's recoverable loss is above zero for sure")
+var ErrNothingToTreat = errors.New("no layer's recoverable loss is significantly above zero")
 
 // Choose returns the layers that a choice means, of all layers of a model in
 // forward order. report is a diagnosis of them, which only choices that

@@ -183,7 +183,7 @@ func (c *Check) hints() []string {
 		hints = append(hints, "`--calibrated` shows what remains once a temperature has taken its share")
 	}
 	if slices.ContainsFunc(c.Violations, func(v Violation) bool { return v.Rule == diag.RuleRecoverableLoss }) {
-		hints = append(hints, "`modeldoctor fix` treats the worst layer, and writes a file only if that surely helps")
+		hints = append(hints, "`modeldoctor fix` treats the worst layer, and writes a file only if that helps significantly")
 	}
 	if len(c.Violations) > 0 {
 		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", c.Violations[0].Rule))

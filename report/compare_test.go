@@ -75,7 +75,7 @@ func comparisonOnce(t *testing.T) *Compare {
 // comparisonFailed is one in which nothing could be run.
 func comparisonFailed(t *testing.T) *Compare {
 	c := comparisonOnce(t)
-	c.Rows = []CompareRow{NewCompareRow("pol", nil, "no layer's recoverable loss is above zero for sure")}
+	c.Rows = []CompareRow{NewCompareRow("pol", nil, "no layer's recoverable loss is significantly above zero")}
 	return c
 }
 

@@ -360,7 +360,7 @@ func (f *Fix) hints() []string {
 		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))
 	}
 	if t := f.Temperature; t != nil && t.CI95[0] > 0 && f.Recipe.trains() {
-		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT`, with the same data, surely lowers the loss", model))
+		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT`, with the same data, lowers the loss significantly", model))
 	}
 	return hints
 }

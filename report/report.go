@@ -21,7 +21,7 @@ import (
 )
 
 // Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*Compare],
-// [*Verify], [*Inspect] or [*Probe], or [Rules] or a [Rule].
+// [*Verify], [*Inspect], [*Probe] or [*Devices], or [Rules] or a [Rule].
 type Result interface {
 	text(p *printer) // tells it to a person
 }

@@ -31,7 +31,7 @@ func variant(t *testing.T, changed bool) *onnx.Model {
 		b.Node("Identity", []string{"extra"}, []string{"copy"}).Name("copied")
 		b.Metadata("modeldoctor.fix", `{"schema_version":1,`+strings.Repeat(`"key":"value",`, 30)+`}`)
 	} else {
-		b.Initializer(onnxtest.Tensor("steps", onnx.Int64, []int{2}).Int64sUnpacked(-1, 6))
+		b.Initializer(onnxtest.Tensor("steps", onnx.Int64, []int{2}).Packed(false).Int64s(-1, 6))
 	}
 	b.Metadata("note", value)
 	b.Output("logits", onnx.Float, "batch", 2)

@@ -67,9 +67,6 @@ func (w *Weight) text(p *printer, necks []Neck) {
 	labelled(p, 4, "fix", w.Fix.Text)
 }
 
-// fromPosition is the source of a name that the file does not give.
-const fromPosition onnx.NameSource = "position"
-
 // origin says where a weight's name comes from.
 func (w *Weight) origin() string {
 	switch w.Source {
@@ -78,7 +75,7 @@ func (w *Weight) origin() string {
 			return "the tensor's own"
 		}
 		return "from that of the tensor, " + w.Tensor
-	case onnx.FromNothing, fromPosition:
+	case onnx.FromNothing, onnx.FromPosition:
 		return "made up from where it is used: the file tells none for tensor " + w.Tensor
 	}
 	return fmt.Sprintf("of tensor %s, recovered from its %s", w.Tensor, w.Source)

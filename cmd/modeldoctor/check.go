@@ -93,7 +93,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
 			Calibrated: c.Bool("calibrated"),
 			Threshold:  c.Float64("threshold"),
-			Memory:     memory,
+			Memory:     run.device.memory(memory),
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
 	}, cmp.Or(err1, err2, err3)
@@ -107,7 +107,7 @@ func check(ctx context.Context, opt checkOptions) error {
 	con := opt.run.console
 	defer con.finish()
 
-	m, err := load(opt.path, opt.model, opt.run.threads)
+	m, err := load(opt.path, opt.model, opt.run)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func check(ctx context.Context, opt checkOptions) error {
 		return stopped
 	}
 	result := report.NewCheck(diagnosis)
-	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m.runner, opt.seed, start)
+	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(m.network.Skipped), opt.failOn
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {

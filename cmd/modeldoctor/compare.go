@@ -135,7 +135,7 @@ func compare(ctx context.Context, opt compareOptions) error {
 	if err := runContestants(ctx, contestants, &result, opt); err != nil {
 		return err
 	}
-	result.Provenance = provenance(s.runner, opt.training.Seed, start)
+	result.Provenance = provenance(s.loaded, opt.training.Seed, start)
 	err = opt.out.write(&result)
 	if err == nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
 		return errReported // no recipe could be run

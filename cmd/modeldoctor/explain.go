@@ -16,20 +16,18 @@ func explainCommand() *cli.Command {
 		ArgsUsage:    "[RULE]",
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			rules := diag.Rules()
 			if !c.Args().Present() {
-				return report.Write(c.App.Writer, report.Rules(rules), "text", report.Style{})
+				return report.Write(c.App.Writer, report.Rules(diag.Rules()), "text", report.Style{})
 			}
 			id, err := oneArgument(c, "RULE")
 			if err != nil {
 				return err
 			}
-			for _, r := range rules {
-				if strings.EqualFold(r.ID, id) {
-					return report.Write(c.App.Writer, report.Rule(r), "text", report.Style{})
-				}
+			rule, ok := diag.ExplainRule(strings.ToUpper(id))
+			if !ok {
+				return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")
 			}
-			return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")
+			return report.Write(c.App.Writer, report.Rule(rule), "text", report.Style{})
 		},
 	}, "modeldoctor explain", "modeldoctor explain MD001")
 }

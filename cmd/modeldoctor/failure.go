@@ -10,6 +10,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 
@@ -31,7 +32,7 @@ const (
 const exitHelp = `Exit status
   0    done: no rule is breached at the level of --fail-on, a treated file is
        written, or two files are the same
-  1    a rule is breached, no treatment surely helps, or two files differ
+  1    a rule is breached, no treatment helps significantly, or two files differ
   2    wrong usage or configuration
   3    model or data cannot be read or are not supported
   4    the time limit came first; the report of check is then partial
@@ -192,6 +193,10 @@ func hintOf(err error) string {
 	if errors.As(err, &data) {
 		return data.Hint
 	}
+	var gpu *driver.Error
+	if errors.As(err, &gpu) {
+		return gpuHint(gpu)
+	}
 	var file *fs.PathError
 	switch code := exitCode(err); {
 	case code == exitTimeout:
@@ -202,6 +207,16 @@ func hintOf(err error) string {
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}
 	return "this is a defect; please report it with the command line"
+}
+
+func gpuHint(e *driver.Error) string {
+	switch {
+	case e.OutOfMemory():
+		return "the GPU has no more room: compute fewer images at a time (--run-batch), end what else holds its memory, or use --device cpu"
+	case e.DeviceLost():
+		return "the GPU, or its driver, failed, and the system's log may say why: run again, or use --device cpu"
+	}
+	return "use --device cpu; if the GPU works for other programs, please report this with the command line"
 }
 
 const timeoutHint = "raise --timeout, or use fewer images (--samples) or layers (--layers)"

@@ -18,7 +18,7 @@ func fixCommand() *cli.Command {
 	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
 	return withHelp(&cli.Command{
 		Name:      "fix",
-		Usage:     "treat the worst layer; write OUT only if the hold-out loss surely falls",
+		Usage:     "treat the worst layer; write OUT only if the hold-out loss falls significantly",
 		ArgsUsage: "MODEL -o OUT",
 		Description: "Perturbs the layer where κ is largest and trains only the layer where ΔL̂ is largest (PoL), or " +
 			"follows another recipe. The epoch that is best on the validation images is kept; the loss on hold-out images, " +
@@ -131,7 +131,7 @@ func fix(ctx context.Context, opt fixOptions) error {
 		}
 	}
 	done.PeakBytes = memory.Stop()
-	done.Provenance = provenance(t.runner, options.Seed, start)
+	done.Provenance = provenance(t.loaded, options.Seed, start)
 	err = opt.out.write(done)
 	if err == nil && !result.Accepted() && !done.Forced {
 		return errReported
@@ -200,6 +200,6 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 	if plan.Model.SHA256, err = t.subject.network.Model.SHA256(); err != nil {
 		return err
 	}
-	plan.Provenance = provenance(t.runner, t.options.Seed, start)
+	plan.Provenance = provenance(t.loaded, t.options.Seed, start)
 	return opt.out.write(plan)
 }

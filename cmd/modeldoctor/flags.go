@@ -66,11 +66,11 @@ func modelFlags() []cli.Flag {
 
 // runFlags bound what a command that runs the model uses.
 func runFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(deviceFlags(),
 		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
 		intFlag(categoryRun, "run-batch", "N", "images that are computed at a time, by default chosen by the model's size"),
 		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with exit status 4; check then gives a partial report", EnvVars: env("timeout"), Category: categoryRun},
-	}
+	)
 }
 
 // outputFlags say what is printed where.
@@ -120,7 +120,8 @@ func readModelOptions(c *cli.Context) (graph.Options, error) {
 // runOptions are what a command that runs the model may use, and where it tells
 // how far it is.
 type runOptions struct {
-	threads int           // 0: one per processor
+	threads int // 0: one per processor
+	device  device
 	timeout time.Duration // 0: none
 	console *console
 }
@@ -136,7 +137,9 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 	if opt.timeout < 0 {
 		return runOptions{}, usage("--timeout: %v is negative", opt.timeout)
 	}
-	return opt, nil
+	var err error
+	opt.device, err = readDevice(c)
+	return opt, err
 }
 
 // withTimeout bounds a context by --timeout.

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // What a hostile file may take, in bytes: as much for each of its own, and so

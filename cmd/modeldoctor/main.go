@@ -7,6 +7,7 @@
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
 //	modeldoctor explain MD001        what a rule means and what to do about it
+//	modeldoctor devices              what models can be run on
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in
 // front. An error is one line, a hint of what to do another. Exit codes are
@@ -80,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), explainCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), explainCommand(), devicesCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose and treat image classifiers stored as ONNX files",

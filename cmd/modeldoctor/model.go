@@ -16,25 +16,26 @@ import (
 type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
+	device  device
 }
 
 // load opens a model file and reads it as a network. The caller closes it.
-func load(path string, opt graph.Options, threads int) (*loaded, error) {
+func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
 	file, err := onnx.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	network, err := graph.Build(file, opt)
+	m, err := run.device.load(file, opt, run)
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, err
 	}
-	return ready(network, threads), nil
+	return m, nil
 }
 
 // ready makes a network ready to run.
-func ready(n *graph.Network, threads int) *loaded {
-	return &loaded{n, graph.NewRunner(n, graph.RunnerOptions{Threads: threads})}
+func ready(n *graph.Network, run runOptions) *loaded {
+	return &loaded{n, graph.NewRunner(n, run.device.runnerOptions(run.threads)), run.device}
 }
 
 func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read
@@ -55,8 +56,8 @@ func describeModel(m *onnx.Model, n *graph.Network) report.Model {
 	return d
 }
 
-// provenance says how this run came about. r is nil where no model was run.
-func provenance(r *graph.Runner, seed uint64, start time.Time) report.Provenance {
+// provenance says how this run came about. m is nil where no model was run.
+func provenance(m *loaded, seed uint64, start time.Time) report.Provenance {
 	p := report.Provenance{
 		Version:   version(),
 		Command:   append([]string{"modeldoctor"}, os.Args[1:]...),
@@ -65,9 +66,9 @@ func provenance(r *graph.Runner, seed uint64, start time.Time) report.Provenance
 		Seconds:   time.Since(start).Seconds(),
 		PeakBytes: peakBytes(),
 	}
-	if r != nil {
-		p.Device += " " + r.Variant()
-		p.Threads = r.Threads()
+	if m != nil {
+		p.Device = m.device.describe(m.runner)
+		p.Threads = m.runner.Threads()
 	}
 	return p
 }

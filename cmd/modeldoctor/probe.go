@@ -71,7 +71,7 @@ func readProbeOptions(c *cli.Context) (probeOptions, error) {
 
 // probe runs a model on raw values.
 func probe(ctx context.Context, opt probeOptions) error {
-	m, err := load(opt.path, opt.model, opt.run.threads)
+	m, err := load(opt.path, opt.model, opt.run)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func separateShared(m *loaded, plan pol.Plan, opt treatmentOptions) (*loaded, po
 	if err != nil || network == m.network {
 		return m, plan, err
 	}
-	untied := ready(network, opt.run.threads)
+	untied := ready(network, opt.run)
 	plan.Perturb, err = findAgain(network, plan.Perturb)
 	if err == nil {
 		plan.Update, err = findAgain(network, plan.Update)

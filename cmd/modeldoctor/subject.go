@@ -23,7 +23,7 @@ type subject struct {
 // openSubject opens the model and the data, and checks that the recipe can be
 // carried out on them. The caller closes it.
 func openSubject(ctx context.Context, opt treatmentOptions) (*subject, error) {
-	m, err := load(opt.path, opt.model, opt.run.threads)
+	m, err := load(opt.path, opt.model, opt.run)
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"),
 			Calibrated: c.Bool("calibrated") || recipe.Name == pol.RecipeTemperature,
-			NoCache:    c.Bool("no-cache"), Memory: memory,
+			NoCache:    c.Bool("no-cache"), Memory: run.device.memory(memory),
 		},
 	}
 	switch {

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -88,7 +88,7 @@ func verify(ctx context.Context, opt verifyOptions) error {
 	}
 	var layers []report.LayerChange
 	if network, err := graph.Build(a, opt.model); err == nil { // else the tensors have to do
-		if layers, err = changedLayers(network, comparison); err != nil {
+		if layers, err = view.ChangedLayers(network, comparison); err != nil {
 			return err
 		}
 	}
@@ -106,45 +106,6 @@ func verify(ctx context.Context, opt verifyOptions) error {
 	return err
 }
 
-// changedLayers collects the weights that differ by the blocks of A.
-func changedLayers(n *graph.Network, comparison *onnx.Comparison) ([]report.LayerChange, error) {
-	moved := map[string]float64{} // ‖Δw‖ by tensor
-	for _, t := range comparison.Tensors {
-		if t.Compared && t.ElementsChanged > 0 {
-			moved[t.Name] = t.NormDelta
-		}
-	}
-	changes := []report.LayerChange{} // nil would say that A is no network
-	for _, l := range n.Layers(graph.ByBlock) {
-		change := report.LayerChange{Name: l.Name}
-		var square, norm float64
-		for _, w := range l.Weights {
-			tensor := n.Weights[w].Tensor
-			if d, ok := moved[tensor.Name]; ok {
-				change.Tensors++
-				square += d * d
-			}
-			values, err := tensor.Float32s()
-			if err != nil {
-				return nil, err
-			}
-			for _, x := range values {
-				norm += float64(x) * float64(x)
-			}
-		}
-		if change.Tensors == 0 {
-			continue
-		}
-		change.DeltaNorm, change.WNorm = report.Number(math.Sqrt(square)), report.Number(math.Sqrt(norm))
-		if norm > 0 {
-			relative := change.DeltaNorm / change.WNorm
-			change.Relative = &relative
-		}
-		changes = append(changes, change)
-	}
-	return changes, nil
-}
-
 // measureBoth runs both models on the validation images.
 func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*report.Measured, error) {
 	con := opt.run.console
@@ -152,11 +113,11 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 	var data images
 	var preprocess dataset.Preprocess
 	for i, file := range []*onnx.Model{a, b} {
-		network, err := graph.Build(file, opt.model)
+		network, err := opt.run.device.build(file, opt.model)
 		if err != nil {
 			return nil, err
 		}
-		m := ready(network, opt.run.threads)
+		m := ready(network, opt.run)
 		in := m.network.Input
 		if i == 0 {
 			if data, err = drawValidation(opt.data, m, con); err != nil {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"runtime/debug"
+
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 
 	"github.com/urfave/cli/v2"
 )
@@ -14,11 +17,16 @@ var released string
 func versionCommand() *cli.Command {
 	return withHelp(&cli.Command{
 		Name:         "version",
-		Usage:        "print the version",
+		Usage:        "print the version, and whether this program can use a GPU",
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			cli.ShowVersion(c)
-			return nil
+			able := "no; rebuild with -tags gpu"
+			if driver.Supported {
+				able = "yes; see `modeldoctor devices`"
+			}
+			_, err := fmt.Fprintf(c.App.Writer, "GPU support: %s\n", able)
+			return err
 		},
 	})
 }

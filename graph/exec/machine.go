@@ -174,6 +174,19 @@ func (m *Machine) attach(p *Plan) error {
 	return nil
 }
 
+// Close gives the arena back. Plans that have run can run again.
+func (m *Machine) Close() {
+	for _, w := range m.attached {
+		if p := w.Value(); p != nil {
+			p.detach()
+		}
+	}
+	if m.arena != nil {
+		m.arena.Free()
+	}
+	m.attached, m.arena, m.bytes = nil, nil, 0
+}
+
 // detach lets go of the arena.
 func (p *Plan) detach() {
 	for _, s := range p.steps {

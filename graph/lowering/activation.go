@@ -80,7 +80,7 @@ func lowerGelu(c *Call) ([]*op.Value, error) {
 func lowerBiasGelu(gelu op.GELU) Lowering {
 	return lowerFormula(func(e *emitter) *op.Value {
 		x := e.input(0)
-		if bias := e.Arg(1); bias != nil {
+		if bias := e.arg(1); bias != nil {
 			x = e.emit(op.Add{}, x, bias)
 		}
 		return e.emit(gelu, x)
@@ -136,7 +136,7 @@ func thresholdedRelu(e *emitter) *op.Value {
 
 // lowerClip reads the bounds from attributes before opset 11, then from inputs.
 func lowerClip(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func lowerClip(c *Call) ([]*op.Value, error) {
 		}
 		return one(c.Emit(clip, x))
 	}
-	lo, hi := c.Arg(1), c.Arg(2)
+	lo, hi := c.arg(1), c.arg(2)
 	if lo == nil && hi == nil {
 		return []*op.Value{x}, nil
 	}

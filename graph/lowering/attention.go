@@ -33,7 +33,7 @@ func lowerAttention(c *Call) ([]*op.Value, error) {
 	q = e.heads(q, "q_num_heads")
 	k, v = e.heads(k, "kv_num_heads"), e.heads(v, "kv_num_heads")
 	past := 0
-	if e.err == nil && (c.Arg(4) != nil || c.Arg(5) != nil) {
+	if e.err == nil && (c.arg(4) != nil || c.arg(5) != nil) {
 		pastKey, pastValue := e.input(4), e.input(5)
 		k, v = e.emit(op.Concat{Axis: 2}, pastKey, k), e.emit(op.Concat{Axis: 2}, pastValue, v)
 		if e.err == nil {
@@ -55,21 +55,21 @@ func lowerAttention(c *Call) ([]*op.Value, error) {
 		return nil, fmt.Errorf("scale 0 is not supported")
 	}
 	scores := e.emit(op.MatMul{TransB: true, Alpha: scale}, q, k)
-	stages := [4]*op.Value{scores}
+	byMode := [4]*op.Value{scores} // what qk_matmul_output_mode chooses among
 	if limit := c.attribute("softcap", 0); limit != 0 && e.err == nil {
 		scores = e.emit(op.Mul{}, e.emit(op.Tanh{}, e.emit(op.Div{}, scores, e.scalar(scores, limit))), e.scalar(scores, limit))
 	}
-	stages[1] = scores
+	byMode[1] = scores
 	bias := a.bias(scores)
 	if bias != nil {
 		scores = e.emit(op.Add{}, scores, bias)
 	}
-	stages[2] = scores
+	byMode[2] = scores
 	weights := e.softmax(scores)
 	if bias != nil {
 		weights = e.unattended(weights, bias)
 	}
-	stages[3] = weights
+	byMode[3] = weights
 	y := e.emit(op.MatMul{}, weights, v)
 	if packed {
 		y = e.joinHeads(y)
@@ -81,7 +81,7 @@ func lowerAttention(c *Call) ([]*op.Value, error) {
 	if mode < 0 || mode > 3 {
 		return nil, fmt.Errorf("expected qk_matmul_output_mode 0 to 3, found %d", mode)
 	}
-	return []*op.Value{y, presentKey, presentValue, stages[mode]}, nil
+	return []*op.Value{y, presentKey, presentValue, byMode[mode]}, nil
 }
 
 // heads brings [B, N, heads·d] to [B, heads, N, d]; a tensor of rank 4 is that
@@ -165,20 +165,17 @@ func (a attentionMask) bias(like *op.Value) *op.Value {
 	if a.err != nil {
 		return nil
 	}
-	if mask := a.Arg(3); mask != nil {
+	if mask := a.arg(3); mask != nil {
 		add(a.additive(a.padded(mask), like))
 	}
-	lengths, err := a.KnownInts(6, "nonpad_kv_seqlen")
+	lengths, err := a.knownInts(6, "nonpad_kv_seqlen")
 	if err != nil {
 		a.err = err
 		return nil
 	}
 	left, right := a.Node.Int("left_window_size", -1), a.Node.Int("right_window_size", -1)
 	if a.Node.Int("is_causal", 0) != 0 {
-		right = 0
-		if w := a.Node.Int("right_window_size", -1); w >= 0 {
-			right = min(right, w)
-		}
+		right = 0 // the narrowest window that there is
 	}
 	if left >= 0 || right >= 0 || lengths != nil {
 		add(a.additive(a.frontier(lengths, left, right), like))
@@ -262,7 +259,7 @@ func (e *emitter) unattended(weights, bias *op.Value) *op.Value {
 // supported.
 func lowerPackedAttention(c *Call) ([]*op.Value, error) {
 	e := &emitter{Call: c}
-	x, w, bias := e.input(0), e.input(1), c.Arg(2)
+	x, w, bias := e.input(0), e.input(1), c.arg(2)
 	heads := int(c.Node.Int("num_heads", 0))
 	if err := refuse(c, []string{3: "mask_index", 4: "past", 6: "past_sequence_length"}, "unidirectional", "do_rotary"); err != nil {
 		return nil, err
@@ -295,14 +292,14 @@ func lowerPackedAttention(c *Call) ([]*op.Value, error) {
 		qkv[i] = e.splitHeads(part, heads)
 		at += size
 	}
-	return one(e.attend(qkv, c.Arg(5)), e.err)
+	return one(e.attend(qkv, c.arg(5)), e.err)
 }
 
 // refuse returns an error for inputs that are present and integer attributes
 // that are not zero: what they ask for is not supported.
 func refuse(c *Call, inputs []string, attributes ...string) error {
 	for i, name := range inputs {
-		if name != "" && c.Arg(i) != nil {
+		if name != "" && c.arg(i) != nil {
 			return fmt.Errorf("input %d (%s) is not supported", i, name)
 		}
 	}
@@ -356,11 +353,11 @@ func lowerMultiHeadAttention(c *Call) ([]*op.Value, error) {
 			return nil, fmt.Errorf("expected [batch, tokens, features] for %d heads, found %v", heads, v.Type)
 		}
 		width := v.Type.Shape[2]
-		if bias := c.Arg(3); bias != nil {
+		if bias := c.arg(3); bias != nil {
 			v = e.emit(op.Add{}, v, e.emit(op.Slice{Starts: []int{at}, Sizes: []int{width}, Steps: []int{1}}, bias))
 			at += width
 		}
 		qkv[i] = e.splitHeads(v, heads)
 	}
-	return one(e.attend(qkv, c.Arg(5)), e.err)
+	return one(e.attend(qkv, c.arg(5)), e.err)
 }

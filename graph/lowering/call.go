@@ -16,17 +16,17 @@ type Call struct {
 	In    []*op.Value // the node's inputs in order, nil where absent
 }
 
-// Arg returns input i, or nil where the node has no such input.
-func (c *Call) Arg(i int) *op.Value {
+// arg returns input i, or nil where the node has no such input.
+func (c *Call) arg(i int) *op.Value {
 	if i < len(c.In) {
 		return c.In[i]
 	}
 	return nil
 }
 
-// Need returns input i or an error that says it is missing.
-func (c *Call) Need(i int) (*op.Value, error) {
-	if v := c.Arg(i); v != nil {
+// need returns input i or an error that says it is missing.
+func (c *Call) need(i int) (*op.Value, error) {
+	if v := c.arg(i); v != nil {
 		return v, nil
 	}
 	return nil, fmt.Errorf("input %d is missing", i)
@@ -37,7 +37,7 @@ func (c *Call) inputs(n int) ([]*op.Value, error) {
 	in := make([]*op.Value, n)
 	for i := range in {
 		var err error
-		if in[i], err = c.Need(i); err != nil {
+		if in[i], err = c.need(i); err != nil {
 			return nil, err
 		}
 	}
@@ -50,7 +50,7 @@ func (c *Call) wants(i int) bool { return i < len(c.Node.Outputs) && c.Node.Outp
 // along returns input 0 and the axis of it that the attribute axis names, def
 // where it is absent.
 func (c *Call) along(def int64) (x *op.Value, axis int, err error) {
-	if x, err = c.Need(0); err != nil {
+	if x, err = c.need(0); err != nil {
 		return nil, 0, err
 	}
 	axis, err = shapes.Axis(c.Node.Int("axis", def), x.Type.Rank())
@@ -62,45 +62,77 @@ func (c *Call) attribute(name string, def float32) float64 {
 	return float64(c.Node.Float(name, def))
 }
 
-// KnownInts returns the elements of input i, which must be a constant of an
-// integer type; nil where the input is absent. what names it in the error.
-func (c *Call) KnownInts(i int, what string) ([]int64, error) {
-	v := c.Arg(i)
+// known returns input i, which must be a constant; nil where it is absent. what
+// names it in the error.
+func (c *Call) known(i int, what string) (*op.Array, error) {
+	v := c.arg(i)
 	if v == nil {
 		return nil, nil
 	}
 	if v.Const == nil {
 		return nil, fmt.Errorf("%s (input %d) must be known when the graph is read, but depends on the image or on a weight", what, i)
 	}
-	ints, ok := v.Const.AsInts()
+	return v.Const, nil
+}
+
+// knownInts is [Call.known] for the elements of an integer type.
+func (c *Call) knownInts(i int, what string) ([]int64, error) {
+	a, err := c.known(i, what)
+	if a == nil {
+		return nil, err
+	}
+	ints, ok := a.AsInts()
 	if !ok {
-		return nil, fmt.Errorf("%s (input %d) must be integers, found %v", what, i, v.Type)
+		return nil, fmt.Errorf("%s (input %d) must be integers, found %v", what, i, a.Type)
 	}
 	return ints, nil
 }
 
-// knownSizes is [Call.KnownInts] for the sizes of dimensions.
+// knownFloats is [Call.known] for elements of any type; nil, too, where the input
+// is empty, which is how it was left out before opset 13.
+func (c *Call) knownFloats(i int, what string) ([]float64, error) {
+	if v := c.arg(i); v != nil && v.Type.Elements() == 0 {
+		return nil, nil
+	}
+	a, err := c.known(i, what)
+	if a == nil {
+		return nil, err
+	}
+	return a.AsFloats(), nil
+}
+
+// knownSizes is [Call.knownInts] for the sizes of dimensions.
 func (c *Call) knownSizes(i int, what string) ([]int, error) {
-	given, err := c.KnownInts(i, what)
+	given, err := c.knownInts(i, what)
 	if err != nil {
 		return nil, err
 	}
 	return shapes.Sizes(given)
 }
 
-// IntsFrom returns integers that older opsets hold in the attribute and newer
+// intsFrom returns integers that older opsets hold in the attribute and newer
 // ones in input i; nil where neither is present.
-func (c *Call) IntsFrom(attribute string, i int) ([]int64, error) {
+func (c *Call) intsFrom(attribute string, i int) ([]int64, error) {
 	if c.Node.Has(attribute) {
 		return c.Node.Ints(attribute), nil
 	}
-	return c.KnownInts(i, attribute)
+	return c.knownInts(i, attribute)
+}
+
+// withInts returns input 0, which must be there, and the integers of an
+// attribute that newer opsets take from input 1.
+func (c *Call) withInts(attribute string) (x *op.Value, ints []int64, err error) {
+	if x, err = c.need(0); err != nil {
+		return nil, nil, err
+	}
+	ints, err = c.intsFrom(attribute, 1)
+	return x, ints, err
 }
 
 // knownNumber returns input i, which must be a constant of one element. what
 // names it in the error.
 func (c *Call) knownNumber(i int, what string) (*op.Value, error) {
-	v, err := c.Need(i)
+	v, err := c.need(i)
 	if err == nil && (v.Const == nil || v.Type.Elements() != 1) {
 		err = fmt.Errorf("%s (input %d) must be one known number, found %v", what, i, v.Type)
 	}
@@ -114,19 +146,6 @@ func count(n int) []int64 {
 		v[i] = int64(i)
 	}
 	return v
-}
-
-// knownFloats returns the elements of input i, which must be known; nil where
-// it is absent or, as before opset 13, empty.
-func knownFloats(c *Call, i int, what string) ([]float64, error) {
-	v := c.Arg(i)
-	if v == nil || v.Type.Elements() == 0 {
-		return nil, nil
-	}
-	if v.Const == nil {
-		return nil, fmt.Errorf("%s (input %d) must be known when the graph is read, but depends on the image or on a weight", what, i)
-	}
-	return v.Const.AsFloats(), nil
 }
 
 // scalar is a known number of the element type of like, to be broadcast.

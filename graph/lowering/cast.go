@@ -13,7 +13,7 @@ func castEntries() []Entry {
 }
 
 func lowerCast(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

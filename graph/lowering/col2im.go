@@ -14,13 +14,13 @@ func col2ImEntries() []Entry {
 
 // lowerCol2Im: (columns, image shape, block shape).
 func lowerCol2Im(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
 	var sizes [2][]int
 	for i, what := range []string{"image_shape", "block_shape"} {
-		given, err := c.KnownInts(1+i, what)
+		given, err := c.knownInts(1+i, what)
 		if err != nil {
 			return nil, err
 		}

@@ -34,16 +34,16 @@ func Tensor(p *op.Program, t *onnx.Tensor) (*op.Value, error) {
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
 	}
-	a, err := TensorArray(t)
+	a, err := tensorArray(t)
 	if err != nil {
 		return nil, err
 	}
 	return p.Constant(a), nil
 }
 
-// TensorArray reads a tensor of the file, a quantised one as what it stands for.
+// tensorArray reads a tensor of the file, a quantised one as what it stands for.
 // Float data may be a view of the file and must not be changed.
-func TensorArray(t *onnx.Tensor) (op.Array, error) {
+func tensorArray(t *onnx.Tensor) (op.Array, error) {
 	a := op.Array{Type: op.Type{DType: t.ValueType(), Shape: t.Shape}}
 	var err error
 	switch op.ClassOf(a.DType) {
@@ -107,7 +107,7 @@ func lowerConstantOfShape(c *Call) ([]*op.Value, error) {
 
 // lowerShape: opset 15 added start and end.
 func lowerShape(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func lowerShape(c *Call) ([]*op.Value, error) {
 }
 
 func lowerSize(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func lowerRange(c *Call) ([]*op.Value, error) {
 // lowerNonZero: the size of the result depends on the elements, so they must be
 // known when the graph is read. The coordinates are in row-major order.
 func lowerNonZero(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func controlEntries() []Entry {
 // condition, the results of the first branch and those of the second; those of
 // the branch that is not taken may be absent.
 func lowerIf(c *Call) ([]*op.Value, error) {
-	condition, err := c.Need(0)
+	condition, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

@@ -16,11 +16,11 @@ func convEntries() []Entry {
 }
 
 func lowerConv(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
-	filters, err := c.Need(1)
+	filters, err := c.need(1)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func lowerConv(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	in := []*op.Value{x, filters}
-	if bias := c.Arg(2); bias != nil {
+	if bias := c.arg(2); bias != nil {
 		in = append(in, bias)
 	}
 	o := op.Conv{Kernel: w.Kernel, Strides: w.Strides, Dilations: w.Dilations, Pads: w.Pads, Group: int(c.Node.Int("group", 1))}
@@ -52,7 +52,7 @@ func lowerFusedConv(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	e := &emitter{Call: c}
-	if z := c.Arg(3); z != nil {
+	if z := c.arg(3); z != nil {
 		y[0] = e.emit(op.Add{}, y[0], z)
 	}
 	parameters := c.Node.Floats("activation_params")

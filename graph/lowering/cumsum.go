@@ -12,11 +12,11 @@ func cumSumEntries() []Entry {
 }
 
 func lowerCumSum(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
-	given, err := c.KnownInts(1, "axis")
+	given, err := c.knownInts(1, "axis")
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (e *emitter) input(i int) *op.Value {
 		return nil
 	}
 	var v *op.Value
-	v, e.err = e.Need(i)
+	v, e.err = e.need(i)
 	return v
 }
 
@@ -123,10 +123,10 @@ func lowerWith(of func(c *Call) op.Op) Lowering {
 // lowerVariadic lowers an operator of one or more inputs to a chain of o.
 func lowerVariadic(o op.Op) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
-		sum, err := c.Need(0)
+		sum, err := c.need(0)
 		for i := 1; i < len(c.In) && err == nil; i++ {
 			var v *op.Value
-			if v, err = c.Need(i); err == nil {
+			if v, err = c.need(i); err == nil {
 				sum, err = c.Emit(o, sum, v)
 			}
 		}

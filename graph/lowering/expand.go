@@ -42,7 +42,7 @@ func (c *Call) expand(v *op.Value, shape ...int) (*op.Value, error) {
 // lowerTile gives every dimension [d] another before it, [1, d], repeats that
 // and merges the two.
 func lowerTile(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

@@ -15,20 +15,20 @@ func identityEntries() []Entry {
 	}
 }
 
-func lowerIdentity(c *Call) ([]*op.Value, error) { return one(c.Need(0)) }
+func lowerIdentity(c *Call) ([]*op.Value, error) { return one(c.need(0)) }
 
 // lowerDropout lowers inference: nothing is dropped.
 func lowerDropout(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
-	training, err := c.KnownInts(2, "training_mode")
+	training, err := c.knownInts(2, "training_mode")
 	if err != nil {
 		return nil, err
 	}
 	if len(training) == 1 && training[0] != 0 {
-		ratio := c.Arg(1)
+		ratio := c.arg(1)
 		if ratio == nil || ratio.Const == nil || slices.ContainsFunc(ratio.Const.AsFloats(), func(r float64) bool { return r != 0 }) {
 			return nil, fmt.Errorf("training_mode is true; only inference is supported: export the model in evaluation mode")
 		}

@@ -54,7 +54,7 @@ func multiply(c *Call, o op.MatMul) ([]*op.Value, error) {
 func lowerFusedMatMul(c *Call) ([]*op.Value, error) {
 	in := slices.Clone(c.In)
 	for i, name := range []string{"transBatchA", "transBatchB"} {
-		v, err := c.Need(i)
+		v, err := c.need(i)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func lowerFusedMatMul(c *Call) ([]*op.Value, error) {
 // lowerGemm: alpha·A·B + beta·C is a Linear where it has a linear layer's form.
 func lowerGemm(c *Call) ([]*op.Value, error) {
 	e := &emitter{Call: c}
-	a, b, bias := e.input(0), e.input(1), c.Arg(2)
+	a, b, bias := e.input(0), e.input(1), c.arg(2)
 	if e.err != nil {
 		return nil, e.err
 	}

@@ -88,7 +88,7 @@ func runNodeCase(registry *Registry, path string) (err error) {
 		values[input.Name] = p.Constant(a)
 	}
 	for _, tensor := range m.Tensors {
-		a, err := TensorArray(tensor)
+		a, err := tensorArray(tensor)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func readTensorProto(path string) (op.Array, error) {
 	if len(m.Tensors) != 1 {
 		return op.Array{}, fmt.Errorf("%s: %d tensors, want 1", path, len(m.Tensors))
 	}
-	return TensorArray(m.Tensors[0])
+	return tensorArray(m.Tensors[0])
 }
 
 // sameArray compares as the suite does: type and shape, integers and truth

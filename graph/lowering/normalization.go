@@ -57,7 +57,7 @@ func lowerLayerNormalization(c *Call) ([]*op.Value, error) {
 	}
 	o := op.LayerNormalization{Axis: axis, Epsilon: c.attribute("epsilon", 1e-5)}
 	in := []*op.Value{x, scale}
-	if bias := c.Arg(2); bias != nil {
+	if bias := c.arg(2); bias != nil {
 		in = append(in, e.broadcastTo(bias, x.Type.Shape[axis:]))
 	}
 	out := []*op.Value{e.emit(o, in...)}
@@ -109,10 +109,10 @@ func lowerSkipNormalization(centred bool) Lowering {
 		e := &emitter{Call: c}
 		sum := e.emit(op.Add{}, e.input(0), e.input(1))
 		gamma := e.input(2)
-		bias := c.Arg(3)
+		bias := c.arg(3)
 		var beta *op.Value
 		if centred {
-			beta, bias = bias, c.Arg(4)
+			beta, bias = bias, c.arg(4)
 		}
 		if bias != nil {
 			sum = e.emit(op.Add{}, sum, bias)

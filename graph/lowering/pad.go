@@ -15,7 +15,7 @@ func padEntries() []Entry {
 // lowerPad: pads, and from opset 11 on the value, became inputs; opset 18 added
 // axes.
 func lowerPad(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -23,18 +23,18 @@ func lowerPad(c *Call) ([]*op.Value, error) {
 	if !slices.Contains([]op.PadMode{op.PadConstant, op.PadEdge, op.PadReflect, op.PadWrap}, o.Mode) {
 		return nil, fmt.Errorf("mode %q is not supported", o.Mode)
 	}
-	pads, err := c.IntsFrom("pads", 1)
+	pads, err := c.intsFrom("pads", 1)
 	if err != nil {
 		return nil, err
 	}
-	if v := c.Arg(2); v != nil {
+	if v := c.arg(2); v != nil {
 		if v.Const == nil || v.Type.Elements() != 1 {
 			return nil, fmt.Errorf("constant_value (input 2) must be one known number, found %v", v.Type)
 		}
 		o.Value = v.Const.AsFloats()[0]
 	}
 	rank := x.Type.Rank()
-	axes, err := c.KnownInts(3, "axes")
+	axes, err := c.knownInts(3, "axes")
 	if err != nil {
 		return nil, err
 	}

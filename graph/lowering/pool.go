@@ -18,7 +18,7 @@ func poolEntries() []Entry {
 
 // lowerPoolWindow reads the attributes of a pooling node.
 func lowerPoolWindow(c *Call) (*op.Value, op.PoolWindow, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, op.PoolWindow{}, err
 	}
@@ -55,7 +55,7 @@ func lowerAveragePool(c *Call) ([]*op.Value, error) {
 // lowerGlobalPool reduces all spatial dimensions.
 func lowerGlobalPool(by op.Reduction) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
-		x, err := c.Need(0)
+		x, err := c.need(0)
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func quantizeEntries() []Entry {
 // stands for the type of the zero point, else UINT8, and for that of the scale.
 func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 	g := onnx.Grid{DType: q, Float: float}
-	scale, err := c.Need(1)
+	scale, err := c.need(1)
 	if err != nil {
 		return g, err
 	}
@@ -47,7 +47,7 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 	if g.Float == onnx.Undefined {
 		g.Float = scale.Type.DType
 	}
-	if zero := c.Arg(2); zero != nil {
+	if zero := c.arg(2); zero != nil {
 		if g.DType == onnx.Undefined {
 			g.DType = zero.Type.DType
 		}
@@ -55,7 +55,7 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 			return g, fmt.Errorf("a zero point of type %v for %v and a scale of %v", zero.Type, g.DType, scale.Type)
 		}
 		if g.DType.CanQuantize() {
-			if g.Zero, err = c.KnownInts(2, "zero point"); err != nil {
+			if g.Zero, err = c.knownInts(2, "zero point"); err != nil {
 				return g, err
 			}
 		}
@@ -76,7 +76,7 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 }
 
 func lowerQuantize(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +87,10 @@ func lowerQuantize(c *Call) ([]*op.Value, error) {
 	return one(c.Emit(op.QuantizeLinear{Grid: g}, x))
 }
 
-// lowerDequantize makes one [FakeQuantize] of a DequantizeLinear and the
+// lowerDequantize makes one [op.FakeQuantize] of a DequantizeLinear and the
 // QuantizeLinear before it.
 func lowerDequantize(c *Call) ([]*op.Value, error) {
-	q, err := c.Need(0)
+	q, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

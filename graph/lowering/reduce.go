@@ -39,7 +39,7 @@ type reduceFormula func(e *emitter, x *op.Value, sum op.Reduce) *op.Value
 
 func reduceEntry(name string, formula reduceFormula) Entry {
 	return Entry{Name: name, Min: 7, Max: MaxOpset, Lower: func(c *Call) ([]*op.Value, error) {
-		x, err := c.Need(0)
+		x, err := c.need(0)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func reduceEntry(name string, formula reduceFormula) Entry {
 // sumOf is the sum over the axes of a node, with its keepdims.
 func sumOf(c *Call, rank int) (op.Reduce, error) {
 	r := op.Reduce{By: op.ReduceSum, KeepDims: c.Node.Int("keepdims", 1) != 0}
-	axes, err := c.IntsFrom("axes", 1)
+	axes, err := c.intsFrom("axes", 1)
 	if err != nil {
 		return r, err
 	}

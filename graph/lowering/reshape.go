@@ -30,15 +30,11 @@ func (c *Call) reshape(v *op.Value, shape ...int) (*op.Value, error) {
 // input's size at its place unless allowzero (opset 14) is set; one -1 takes
 // what is left.
 func lowerReshape(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, want, err := c.withInts("shape")
 	if err != nil {
 		return nil, err
 	}
-	want, err := c.IntsFrom("shape", 1)
-	if err != nil {
-		return nil, err
-	}
-	if want == nil && c.Arg(1) == nil {
+	if want == nil && c.arg(1) == nil {
 		return nil, fmt.Errorf("no shape is given")
 	}
 	shape, err := reshapeTarget(x.Type, want, c.Node.Int("allowzero", 0) != 0)
@@ -83,7 +79,7 @@ func reshapeTarget(x op.Type, want []int64, allowZero bool) ([]int, error) {
 }
 
 func lowerFlatten(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -98,15 +94,11 @@ func lowerFlatten(c *Call) ([]*op.Value, error) {
 }
 
 func lowerSqueeze(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, given, err := c.withInts("axes")
 	if err != nil {
 		return nil, err
 	}
-	given, err := c.IntsFrom("axes", 1)
-	if err != nil {
-		return nil, err
-	}
-	all := !c.Node.Has("axes") && c.Arg(1) == nil
+	all := !c.Node.Has("axes") && c.arg(1) == nil
 	axes, err := shapes.Axes(given, x.Type.Rank())
 	if err != nil {
 		return nil, err
@@ -127,15 +119,11 @@ func lowerSqueeze(c *Call) ([]*op.Value, error) {
 }
 
 func lowerUnsqueeze(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, given, err := c.withInts("axes")
 	if err != nil {
 		return nil, err
 	}
-	given, err := c.IntsFrom("axes", 1)
-	if err != nil {
-		return nil, err
-	}
-	if !c.Node.Has("axes") && c.Arg(1) == nil {
+	if !c.Node.Has("axes") && c.arg(1) == nil {
 		return nil, fmt.Errorf("no axes are given")
 	}
 	axes, err := shapes.Axes(given, x.Type.Rank()+len(given))

@@ -50,7 +50,7 @@ func (s interpolation) check() error {
 
 // lowerUpsample: the scales became an input in opset 9.
 func lowerUpsample(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func lowerUpsample(c *Call) ([]*op.Value, error) {
 		scales = append(scales, float64(s))
 	}
 	if scales == nil {
-		if scales, err = knownFloats(c, 1, "scales"); err != nil {
+		if scales, err = c.knownFloats(1, "scales"); err != nil {
 			return nil, err
 		}
 	}
@@ -70,7 +70,7 @@ func lowerUpsample(c *Call) ([]*op.Value, error) {
 // lowerResize: opset 10 is Upsample under a new name; from 11 on the inputs are
 // x, roi, scales, sizes, of which one of the last two counts.
 func lowerResize(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func lowerResize(c *Call) ([]*op.Value, error) {
 	if p := n.Str("keep_aspect_ratio_policy", "stretch"); p != "stretch" {
 		return nil, fmt.Errorf("keep_aspect_ratio_policy %q is not supported, expected stretch", p)
 	}
-	scales, err := knownFloats(c, scalesAt, "scales")
+	scales, err := c.knownFloats(scalesAt, "scales")
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func lowerRotary(e *emitter) *op.Value {
 	if e.err == nil && x.Type.Rank() != 4 {
 		e.fail("expected [batch, heads, tokens, features], found %v", x.Type)
 	}
-	if ids := e.Arg(3); ids != nil {
+	if ids := e.arg(3); ids != nil {
 		cos, sin = e.rowsOf(cos, ids), e.rowsOf(sin, ids)
 	}
 	if e.err != nil {

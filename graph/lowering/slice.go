@@ -19,23 +19,19 @@ func sliceEntries() []Entry {
 // lowerSlice: bounds are attributes before opset 10 and inputs after. They are
 // clamped to the axis; negative ones count from its end.
 func lowerSlice(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, starts, err := c.withInts("starts")
 	if err != nil {
 		return nil, err
 	}
-	starts, err := c.IntsFrom("starts", 1)
+	ends, err := c.intsFrom("ends", 2)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := c.IntsFrom("ends", 2)
+	axes, err := c.intsFrom("axes", 3)
 	if err != nil {
 		return nil, err
 	}
-	axes, err := c.IntsFrom("axes", 3)
-	if err != nil {
-		return nil, err
-	}
-	steps, err := c.KnownInts(4, "steps")
+	steps, err := c.knownInts(4, "steps")
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +95,7 @@ func lowerSplit(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	d := x.Type.Shape[axis]
-	given, err := c.IntsFrom("split", 1)
+	given, err := c.intsFrom("split", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +103,7 @@ func lowerSplit(c *Call) ([]*op.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.Node.Has("split") && c.Arg(1) == nil {
+	if !c.Node.Has("split") && c.arg(1) == nil {
 		parts := c.Node.Int("num_outputs", int64(len(c.Node.Outputs)))
 		if parts < 1 || parts > int64(max(d, len(c.Node.Outputs))) {
 			return nil, fmt.Errorf("axis %d of %v cannot be split into %d parts", axis, x.Type, parts)

@@ -38,7 +38,7 @@ func lowerTopK(c *Call) ([]*op.Value, error) {
 	}
 	k := []int64{c.Node.Int("k", -1)}
 	if !c.Node.Has("k") {
-		if k, err = c.KnownInts(1, "k"); err != nil {
+		if k, err = c.knownInts(1, "k"); err != nil {
 			return nil, err
 		}
 	}

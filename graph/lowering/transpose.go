@@ -26,7 +26,7 @@ func (c *Call) transpose(v *op.Value, perm ...int) (*op.Value, error) {
 
 // lowerTranspose: without perm the dimensions are reversed.
 func lowerTranspose(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *Call) rearrange(v *op.Value, split, perm, merged []int) (*op.Value, err
 // blocks reads the input [N, C, H, W] and the block size of the two operators
 // that trade channels for pixels.
 func blocks(c *Call) (x *op.Value, block int, err error) {
-	if x, err = c.Need(0); err != nil {
+	if x, err = c.need(0); err != nil {
 		return nil, 0, err
 	}
 	if x.Type.Rank() != 4 {

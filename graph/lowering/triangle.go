@@ -19,12 +19,12 @@ func triangleEntries() []Entry {
 func diagonal(k int64) int { return int(min(max(k, -shapes.MaxElements), shapes.MaxElements)) }
 
 func lowerTrilu(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
 	o := op.Trilu{Upper: c.Node.Int("upper", 1) != 0}
-	k, err := c.KnownInts(1, "k")
+	k, err := c.knownInts(1, "k")
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func lowerTrilu(c *Call) ([]*op.Value, error) {
 
 // lowerEyeLike: only the shape and the type of the input count.
 func lowerEyeLike(c *Call) ([]*op.Value, error) {
-	x, err := c.Need(0)
+	x, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (Relu) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout where the result is positive, else 0.
 func (o Relu) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (Relu) grad(c *kernel.Context, dx, y, dy Array) {
@@ -46,7 +46,7 @@ func (o LeakyRelu) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout, times Alpha where x is negative.
 func (o LeakyRelu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o LeakyRelu) grad(c *kernel.Context, dx, x, dy Array) {
@@ -72,7 +72,7 @@ func (o Elu) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout, times Alpha·exp(x) where x is negative.
 func (o Elu) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o Elu) grad(c *kernel.Context, dx, x, dy Array) {
@@ -93,7 +93,7 @@ func (Sigmoid) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·out·(1-out).
 func (o Sigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (Sigmoid) grad(c *kernel.Context, dx, y, dy Array) {
@@ -114,7 +114,7 @@ func (Tanh) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·(1-out²).
 func (o Tanh) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (Tanh) grad(c *kernel.Context, dx, y, dy Array) {
@@ -153,7 +153,7 @@ func (o HardSigmoid) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·Alpha where the result is neither 0 nor 1, else 0.
 func (o HardSigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (o HardSigmoid) grad(c *kernel.Context, dx, y, dy Array) {
@@ -180,7 +180,7 @@ func (o GELU) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout times the derivative of the form computed.
 func (o GELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o GELU) grad(c *kernel.Context, dx, x, dy Array) {
@@ -211,7 +211,7 @@ func (o QuickGELU) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·(s + Alpha·x·s·(1-s)) with s = sigmoid(Alpha·x).
 func (o QuickGELU) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o QuickGELU) grad(c *kernel.Context, dx, x, dy Array) {
@@ -372,7 +372,7 @@ func (o Clip) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout where x lies within the bounds or on them, else 0.
 func (o Clip) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o Clip) grad(c *kernel.Context, dx, x, dy Array) {

@@ -165,9 +165,9 @@ func (h *attentionHeads[T]) forward(c *kernel.Context, out []T) {
 // computed once.
 func (o PackedAttention) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	if len(in) == 1 {
-		return []*gorgonia.Node{g.Do(packedAttentionGradient{Attention: o}, in[0], dout)}
+		return []*gorgonia.Node{g.Do(PackedAttentionGradient{Attention: o}, in[0], dout)}
 	}
-	packed := g.Do(packedAttentionGradient{o, [3]bool(need)}, in[0], in[1], in[2], dout)
+	packed := g.Do(PackedAttentionGradient{o, [3]bool(need)}, in[0], in[1], in[2], dout)
 	grads := make([]*gorgonia.Node, 3)
 	at := 0
 	for i, n := range in {
@@ -184,18 +184,18 @@ func (o PackedAttention) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgon
 	return grads
 }
 
-// packedAttentionGradient is the cotangent of the single input of
+// PackedAttentionGradient is the cotangent of the single input of
 // PackedAttention, from it and the result's cotangent; or, from three inputs and
 // the cotangent, those of the inputs that Need names, one after the other in a
 // vector.
-type packedAttentionGradient struct {
+type PackedAttentionGradient struct {
 	Attention PackedAttention
 	Need      [3]bool // of three inputs
 }
 
-func (packedAttentionGradient) Name() string { return "PackedAttentionGradient" }
+func (PackedAttentionGradient) Name() string { return "PackedAttentionGradient" }
 
-func (o packedAttentionGradient) Infer(in []Type) (Type, error) {
+func (o PackedAttentionGradient) Infer(in []Type) (Type, error) {
 	last := len(in) - 1
 	t, err := o.Attention.Infer(in[:max(last, 0)])
 	if err != nil {
@@ -216,7 +216,7 @@ func (o packedAttentionGradient) Infer(in []Type) (Type, error) {
 	return t.With(size), nil
 }
 
-func (o packedAttentionGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o PackedAttentionGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		packedAttentionGrad[float32](c, o, out, in)
 	} else {
@@ -224,7 +224,7 @@ func (o packedAttentionGradient) Forward(c *kernel.Context, out Array, in []Arra
 	}
 }
 
-func packedAttentionGrad[T kernel.Float](c *kernel.Context, o packedAttentionGradient, out Array, in []Array) {
+func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGradient, out Array, in []Array) {
 	last := len(in) - 1
 	h := newAttentionHeads[T](o.Attention, in[:last])
 	grads := Elem[T](out)

@@ -134,21 +134,21 @@ func (Pow) Forward(c *kernel.Context, out Array, in []Array) {
 // Gradient is dout·b·a^(b-1) for a and dout·a^b·ln a for b.
 func (Pow) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	return sumToInputs(g, in, need, func(i int) *gorgonia.Node {
-		return g.Do(Mul{}, dout, g.Do(powGradient{Exponent: i == 1}, in...))
+		return g.Do(Mul{}, dout, g.Do(PowGradient{Exponent: i == 1}, in...))
 	})
 }
 
-// powGradient is the derivative of a^b by a, or, with Exponent, by b; the latter
+// PowGradient is the derivative of a^b by a, or, with Exponent, by b; the latter
 // is 0 where a is 0, its limit for positive b.
-type powGradient struct{ Exponent bool }
+type PowGradient struct{ Exponent bool }
 
-func (powGradient) Name() string { return "PowGradient" }
+func (PowGradient) Name() string { return "PowGradient" }
 
 // Infer broadcasts the two inputs.
-func (powGradient) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
+func (PowGradient) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 // Forward computes the derivative.
-func (o powGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o PowGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	byBase, byExponent := rowsOf(powByBase[float32]), rowsOf(powByExponent[float32])
 	byBase64, byExponent64 := rowsOf(powByBase[float64]), rowsOf(powByExponent[float64])
 	if o.Exponent {

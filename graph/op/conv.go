@@ -89,10 +89,10 @@ func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
 func (o Conv) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, len(in))
 	if need[0] {
-		grads[0] = g.Do(convGradient{Conv: o, Shape: g.TypeOf(in[0]).Shape}, in[1], dout)
+		grads[0] = g.Do(ConvGradient{Conv: o, Shape: g.TypeOf(in[0]).Shape}, in[1], dout)
 	}
 	if need[1] {
-		grads[1] = g.Do(convGradient{Conv: o, Filters: true, Shape: g.TypeOf(in[1]).Shape}, in[0], dout)
+		grads[1] = g.Do(ConvGradient{Conv: o, Filters: true, Shape: g.TypeOf(in[1]).Shape}, in[0], dout)
 	}
 	if len(in) == 3 && need[2] {
 		bias := g.TypeOf(in[2]).Shape
@@ -102,18 +102,18 @@ func (o Conv) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, ne
 	return grads
 }
 
-// convGradient is the cotangent of the input of a Conv, from the filters and the
+// ConvGradient is the cotangent of the input of a Conv, from the filters and the
 // result's cotangent; with Filters, the cotangent of the filters, from the input
 // and the result's cotangent.
-type convGradient struct {
+type ConvGradient struct {
 	Conv    Conv
 	Filters bool
 	Shape   []int // of what it is the cotangent of
 }
 
-func (convGradient) Name() string { return "ConvGradient" }
+func (ConvGradient) Name() string { return "ConvGradient" }
 
-func (o convGradient) convolution(in []Type) (convolution, error) {
+func (o ConvGradient) convolution(in []Type) (convolution, error) {
 	if len(in) != 2 {
 		return convolution{}, fmt.Errorf("expected 2 inputs, found %d", len(in))
 	}
@@ -124,7 +124,7 @@ func (o convGradient) convolution(in []Type) (convolution, error) {
 	return o.Conv.convolution([]Type{x, filters})
 }
 
-func (o convGradient) Infer(in []Type) (Type, error) {
+func (o ConvGradient) Infer(in []Type) (Type, error) {
 	n, err := o.convolution(in)
 	if err != nil {
 		return Type{}, err
@@ -135,7 +135,7 @@ func (o convGradient) Infer(in []Type) (Type, error) {
 	return in[0].With(o.Shape...), nil
 }
 
-func (o convGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o ConvGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	n := checked(o.convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		convolveGrad[float32](c, n, o.Filters, out, in)

@@ -4,23 +4,14 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
-// What tests reach inside for: gradients that are computed alone, and the sizes
-// of the blocks of work that a case must exceed.
-type (
-	PointwiseGradient       = pointwiseGradient
-	ConvGradient            = convGradient
-	PatchGradient           = patchGradient
-	MaxPoolGradient         = maxPoolGradient
-	PackedAttentionGradient = packedAttentionGradient
-)
-
+// What tests reach inside for: the sizes of the blocks of work that a case must
+// exceed.
 const (
 	PatchRows  = patchRows
 	MinQueries = minQueries
 )
 
 func PowByExponent(a, b float64) float64   { return powByExponent(a, b) }
-func LossGradient(of ExampleLoss) Op       { return lossGradient{of} }
 func (o PatchEmbedding) Convolution() Conv { return o.conv() }
 
 // Tile is the number of positions that are computed at once.

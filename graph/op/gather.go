@@ -80,23 +80,23 @@ func gatherRows[T Element](c *kernel.Context, p gatherPlan, y, x []T) {
 func (o Gather) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, 2)
 	if need[0] {
-		grads[0] = g.Do(gatherGradient{o, g.TypeOf(in[0]).Shape}, dout, in[1])
+		grads[0] = g.Do(GatherGradient{o, g.TypeOf(in[0]).Shape}, dout, in[1])
 	}
 	return grads
 }
 
-// gatherGradient is the cotangent of Gather's data, from that of its result and
+// GatherGradient is the cotangent of Gather's data, from that of its result and
 // the indices.
-type gatherGradient struct {
+type GatherGradient struct {
 	Gather
 	Shape []int
 }
 
-func (o gatherGradient) Infer(in []Type) (Type, error) { return in[0].With(o.Shape...), nil }
+func (o GatherGradient) Infer(in []Type) (Type, error) { return in[0].With(o.Shape...), nil }
 
 // Forward works on the outer slices in parallel and within each adds in the
 // order of the indices, so that the sums do not depend on the threads.
-func (o gatherGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o GatherGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	clearArray(c, out)
 	rows := o.rows(o.Shape, Elem[int64](in[1]))
 	if y, ok := out.Data.([]float32); ok {

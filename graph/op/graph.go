@@ -23,7 +23,7 @@ type Differentiable interface {
 	// need[i] says whether input i wants one: the result has one node per
 	// input, of the input's type, nil where need is false.
 	//
-	// The Op of a cotangent is named after the operation, as in maxPoolGradient, and
+	// The Op of a cotangent is named after the operation, as in MaxPoolGradient, and
 	// the routine that computes it with Grad, as in package kernel.
 	//
 	// It is called while Gorgonia differentiates; wrong shapes are programming

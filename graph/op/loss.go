@@ -109,31 +109,31 @@ func (o Loss) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, ne
 		panic("op: " + o.Name() + " has a gradient for the logits only")
 	}
 	if need[0] {
-		grads[0] = g.Do(lossGradient{o.Of}, in[0], in[1], in[2], dout)
+		grads[0] = g.Do(LossGradient{o.Of}, in[0], in[1], in[2], dout)
 	}
 	return grads
 }
 
-// lossGradient is the cotangent of the logits, from the inputs of a Loss and
+// LossGradient is the cotangent of the logits, from the inputs of a Loss and
 // the cotangent of its result.
-type lossGradient struct {
-	of ExampleLoss
+type LossGradient struct {
+	Of ExampleLoss
 }
 
-func (o lossGradient) Name() string { return o.of.Name() + "Gradient" }
+func (o LossGradient) Name() string { return o.Of.Name() + "Gradient" }
 
-func (lossGradient) Infer(in []Type) (Type, error) {
+func (LossGradient) Infer(in []Type) (Type, error) {
 	if err := checkLogits(in, 4); err != nil {
 		return Type{}, err
 	}
 	return in[0], nil
 }
 
-func (o lossGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o LossGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		lossGrad[float32](c, o.of, out, in)
+		lossGrad[float32](c, o.Of, out, in)
 	} else {
-		lossGrad[float64](c, o.of, out, in)
+		lossGrad[float64](c, o.Of, out, in)
 	}
 }
 

@@ -79,7 +79,7 @@ func lossOf(of op.ExampleLoss, beta float64, labels []int64, rows ...[]float64) 
 	out, dz := op.NewArray(ones.Type), op.NewArray(z.Type)
 	c := kernel.NewContext(1)
 	op.Loss{Of: of}.Forward(c, out, in)
-	op.LossGradient(of).Forward(c, dz, append(in, ones))
+	op.LossGradient{Of: of}.Forward(c, dz, append(in, ones))
 	return op.Elem[float64](out), op.Elem[float64](dz)
 }
 
@@ -163,7 +163,7 @@ func TestCrossEntropyBits(t *testing.T) {
 		losses, dz := op.NewArray(z.With(examples)), op.NewArray(z.Type)
 		c := kernel.NewContext(2)
 		op.Loss{Of: of}.Forward(c, losses, in)
-		op.LossGradient(of).Forward(c, dz, append(in[:3:3], dout))
+		op.LossGradient{Of: of}.Forward(c, dz, append(in[:3:3], dout))
 		beta := float64(float32(beta))
 		for i := range examples {
 			row := op.Elem[float32](z)[i*classes : (i+1)*classes]
@@ -219,7 +219,7 @@ func BenchmarkLoss(b *testing.B) {
 		})
 		b.Run(of.Name()+"Gradient", func(b *testing.B) {
 			for b.Loop() {
-				op.LossGradient(of).Forward(c, dz, append(in[:3:3], out))
+				op.LossGradient{Of: of}.Forward(c, dz, append(in[:3:3], out))
 			}
 		})
 	}

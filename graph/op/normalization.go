@@ -65,7 +65,7 @@ func layerNorm[T kernel.Float](c *kernel.Context, o LayerNormalization, out Arra
 
 // Gradient is that of [kernel.LayerNormGrad].
 func (o LayerNormalization) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
-	d := normalizationGradient{Axis: o.Axis, Epsilon: o.Epsilon, Centred: true}
+	d := NormalizationGradient{Axis: o.Axis, Epsilon: o.Epsilon, Centred: true}
 	return d.all(g, in, dout, need)
 }
 
@@ -96,14 +96,14 @@ func (o RMSNormalization) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is that of [kernel.RMSNormGrad].
 func (o RMSNormalization) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
-	d := normalizationGradient{Axis: o.Axis, Epsilon: o.Epsilon}
+	d := NormalizationGradient{Axis: o.Axis, Epsilon: o.Epsilon}
 	return d.all(g, in, dout, need)
 }
 
-// normalizationGradient is a cotangent of LayerNormalization (Centred) or
+// NormalizationGradient is a cotangent of LayerNormalization (Centred) or
 // RMSNormalization, of x or, with Scale, of the scale, from x, the scale and the
 // result's cotangent.
-type normalizationGradient struct {
+type NormalizationGradient struct {
 	Axis    int
 	Epsilon float64
 	Centred bool
@@ -111,7 +111,7 @@ type normalizationGradient struct {
 }
 
 // all returns the cotangents of x, the scale and, if there is one, the bias.
-func (o normalizationGradient) all(g *Graph, in []*gorgonia.Node, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
+func (o NormalizationGradient) all(g *Graph, in []*gorgonia.Node, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, len(in))
 	if need[0] {
 		grads[0] = g.Do(o, in[0], in[1], dout)
@@ -129,9 +129,9 @@ func (o normalizationGradient) all(g *Graph, in []*gorgonia.Node, dout *gorgonia
 	return grads
 }
 
-func (normalizationGradient) Name() string { return "NormalizationGradient" }
+func (NormalizationGradient) Name() string { return "NormalizationGradient" }
 
-func (o normalizationGradient) Infer(in []Type) (Type, error) {
+func (o NormalizationGradient) Infer(in []Type) (Type, error) {
 	if len(in) != 3 || !in[2].Equal(in[0]) {
 		return Type{}, fmt.Errorf("expected x, a scale and a cotangent like x, found %v", in)
 	}
@@ -144,7 +144,7 @@ func (o normalizationGradient) Infer(in []Type) (Type, error) {
 	return in[0], nil
 }
 
-func (o normalizationGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o NormalizationGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		normalizationGrad[float32](c, o, out, in)
 	} else {
@@ -152,7 +152,7 @@ func (o normalizationGradient) Forward(c *kernel.Context, out Array, in []Array)
 	}
 }
 
-func normalizationGrad[T kernel.Float](c *kernel.Context, o normalizationGradient, out Array, in []Array) {
+func normalizationGrad[T kernel.Float](c *kernel.Context, o NormalizationGradient, out Array, in []Array) {
 	x, scale, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2])
 	rows, d := shapes.Elements(in[0].Shape[:o.Axis]), shapes.Elements(in[0].Shape[o.Axis:])
 	var dx, dscale []T
@@ -244,22 +244,22 @@ func (o BatchNormalization) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gor
 	grads := make([]*gorgonia.Node, 5)
 	for i := range grads {
 		if need[i] {
-			grads[i] = g.Do(batchNormGradient{o.Epsilon, i}, in[0], in[1], in[3], in[4], dout)
+			grads[i] = g.Do(BatchNormGradient{o.Epsilon, i}, in[0], in[1], in[3], in[4], dout)
 		}
 	}
 	return grads
 }
 
-// batchNormGradient is the cotangent of one input of BatchNormalization, from x,
+// BatchNormGradient is the cotangent of one input of BatchNormalization, from x,
 // scale, mean, variance and the result's cotangent.
-type batchNormGradient struct {
+type BatchNormGradient struct {
 	Epsilon float64
 	Input   int // index of the input
 }
 
-func (batchNormGradient) Name() string { return "BatchNormalizationGradient" }
+func (BatchNormGradient) Name() string { return "BatchNormalizationGradient" }
 
-func (o batchNormGradient) Infer(in []Type) (Type, error) {
+func (o BatchNormGradient) Infer(in []Type) (Type, error) {
 	if len(in) != 5 || !in[4].Equal(in[0]) {
 		return Type{}, fmt.Errorf("expected x, scale, mean, variance and a cotangent like x, found %v", in)
 	}
@@ -269,7 +269,7 @@ func (o batchNormGradient) Infer(in []Type) (Type, error) {
 	return in[1], nil
 }
 
-func (o batchNormGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o BatchNormGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		batchNormGrad[float32](c, o, out, in)
 	} else {
@@ -277,7 +277,7 @@ func (o batchNormGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	}
 }
 
-func batchNormGrad[T kernel.Float](c *kernel.Context, o batchNormGradient, out Array, in []Array) {
+func batchNormGrad[T kernel.Float](c *kernel.Context, o BatchNormGradient, out Array, in []Array) {
 	x, scale, mean, variance, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](in[3]), Elem[T](in[4])
 	inverse := func(channel int) float64 { return 1 / math.Sqrt(float64(variance[channel])+o.Epsilon) }
 	if o.Input == 0 {

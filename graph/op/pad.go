@@ -127,17 +127,18 @@ func (o Pad) rows(in, out []int, f func(to, from int)) {
 
 // Gradient adds the cotangent up at the sources.
 func (o Pad) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(padGradient{o, g.TypeOf(in[0])}, dout)}
+	return []*gorgonia.Node{g.Do(PadGradient{o, g.TypeOf(in[0])}, dout)}
 }
 
-type padGradient struct {
+// PadGradient is the cotangent of the input of Pad, from that of the result.
+type PadGradient struct {
 	Pad
-	t Type // of the input
+	Input Type
 }
 
-func (o padGradient) Infer([]Type) (Type, error) { return o.t, nil }
+func (o PadGradient) Infer([]Type) (Type, error) { return o.Input, nil }
 
-func (o padGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o PadGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	clearArray(c, out)
 	if y, ok := out.Data.([]float32); ok {
 		x := Elem[float32](in[0])

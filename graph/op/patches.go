@@ -46,10 +46,10 @@ func (o PatchEmbedding) Forward(c *kernel.Context, out Array, in []Array) {
 func (o PatchEmbedding) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, need []bool) []*gorgonia.Node {
 	grads := make([]*gorgonia.Node, len(in))
 	if need[0] {
-		grads[0] = g.Do(patchGradient{Kernel: o.Kernel, Shape: g.TypeOf(in[0]).Shape}, in[1], dout)
+		grads[0] = g.Do(PatchGradient{Kernel: o.Kernel, Shape: g.TypeOf(in[0]).Shape}, in[1], dout)
 	}
 	if need[1] {
-		grads[1] = g.Do(patchGradient{Kernel: o.Kernel, Filters: true, Shape: g.TypeOf(in[1]).Shape}, in[0], dout)
+		grads[1] = g.Do(PatchGradient{Kernel: o.Kernel, Filters: true, Shape: g.TypeOf(in[1]).Shape}, in[0], dout)
 	}
 	if len(in) == 3 && need[2] {
 		grads[2] = g.sumTo(dout, in[2])
@@ -57,22 +57,22 @@ func (o PatchEmbedding) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgoni
 	return grads
 }
 
-// patchGradient is the cotangent of the input of a PatchEmbedding, from the
+// PatchGradient is the cotangent of the input of a PatchEmbedding, from the
 // filters and the result's cotangent; with Filters, the cotangent of the
 // filters, from the input and the result's cotangent.
-type patchGradient struct {
+type PatchGradient struct {
 	Kernel  []int
 	Filters bool
 	Shape   []int // of what it is the cotangent of
 }
 
-func (patchGradient) Name() string { return "PatchEmbeddingGradient" }
+func (PatchGradient) Name() string { return "PatchEmbeddingGradient" }
 
-func (o patchGradient) convolution(in []Type) (convolution, error) {
-	return convGradient{Conv: PatchEmbedding{o.Kernel}.conv(), Filters: o.Filters, Shape: o.Shape}.convolution(in)
+func (o PatchGradient) convolution(in []Type) (convolution, error) {
+	return ConvGradient{Conv: PatchEmbedding{o.Kernel}.conv(), Filters: o.Filters, Shape: o.Shape}.convolution(in)
 }
 
-func (o patchGradient) Infer(in []Type) (Type, error) {
+func (o PatchGradient) Infer(in []Type) (Type, error) {
 	n, err := o.convolution(in)
 	if err != nil {
 		return Type{}, err
@@ -83,7 +83,7 @@ func (o patchGradient) Infer(in []Type) (Type, error) {
 	return in[0].With(o.Shape...), nil
 }
 
-func (o patchGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o PatchGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	n := checked(o.convolution(typesOf(in)))
 	if _, ok := out.Data.([]float32); ok {
 		patchGrad[float32](c, n, o.Filters, out, in)

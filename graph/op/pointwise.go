@@ -9,7 +9,7 @@ import (
 )
 
 // elementwise is an Op of one input whose gradient is computed element by
-// element in one pass, by [pointwiseGradient].
+// element in one pass, by [PointwiseGradient].
 type elementwise interface {
 	Op
 	// grad computes dx from v, the operation's input or its result, whichever its
@@ -17,16 +17,16 @@ type elementwise interface {
 	grad(c *kernel.Context, dx, v, dy Array)
 }
 
-// pointwiseGradient is the gradient of the pointwise operation Of. Its inputs are
+// PointwiseGradient is the gradient of the pointwise operation Of. Its inputs are
 // the cotangent, second, and, first, Of's own input, or for Sqrt, Reciprocal,
 // Sigmoid, HardSigmoid, Tanh and Relu its result, so that the input need not be
 // kept. Its result is the input's cotangent.
-type pointwiseGradient struct{ Of elementwise }
+type PointwiseGradient struct{ Of elementwise }
 
-func (o pointwiseGradient) Name() string { return o.Of.Name() + "Gradient" }
+func (o PointwiseGradient) Name() string { return o.Of.Name() + "Gradient" }
 
 // Infer returns the inputs' common type.
-func (o pointwiseGradient) Infer(in []Type) (Type, error) {
+func (o PointwiseGradient) Infer(in []Type) (Type, error) {
 	t, err := sameType(in, 2, ClassFloat32, ClassFloat64)
 	if err == nil && !in[1].Equal(t) {
 		err = fmt.Errorf("expected a cotangent of type %v, found %v", t, in[1])
@@ -35,7 +35,7 @@ func (o pointwiseGradient) Infer(in []Type) (Type, error) {
 }
 
 // Forward computes the cotangent.
-func (o pointwiseGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o PointwiseGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	o.Of.grad(c, out, in[0], in[1])
 }
 

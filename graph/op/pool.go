@@ -94,23 +94,23 @@ func maxPool[T Number](c *kernel.Context, w *window, out, in Array, least T) {
 
 // Gradient passes each window's cotangent to its first largest element.
 func (o MaxPool) Gradient(g *Graph, in []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(maxPoolGradient(o), in[0], out, dout)}
+	return []*gorgonia.Node{g.Do(MaxPoolGradient(o), in[0], out, dout)}
 }
 
-// maxPoolGradient is the cotangent of the input of MaxPool, from the input, the
+// MaxPoolGradient is the cotangent of the input of MaxPool, from the input, the
 // result and its cotangent.
-type maxPoolGradient struct{ PoolWindow }
+type MaxPoolGradient struct{ PoolWindow }
 
-func (maxPoolGradient) Name() string { return "MaxPoolGradient" }
+func (MaxPoolGradient) Name() string { return "MaxPoolGradient" }
 
-func (o maxPoolGradient) Infer(in []Type) (Type, error) {
+func (o MaxPoolGradient) Infer(in []Type) (Type, error) {
 	if len(in) != 3 || !in[1].Equal(in[2]) {
 		return Type{}, fmt.Errorf("expected an input, a result and a cotangent, found %v", in)
 	}
 	return in[0], nil
 }
 
-func (o maxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o MaxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	if _, ok := out.Data.([]float32); ok {
 		maxPoolGrad[float32](c, &w, out, in)
@@ -260,19 +260,19 @@ func averageWeights[T kernel.Float](w *window, pads bool, weights []T) {
 
 // Gradient spreads each window's cotangent over its elements.
 func (o AveragePool) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(averagePoolGradient{o, g.TypeOf(in[0]).Shape}, dout)}
+	return []*gorgonia.Node{g.Do(AveragePoolGradient{o, g.TypeOf(in[0]).Shape}, dout)}
 }
 
-// averagePoolGradient is the cotangent of the input of AveragePool, of the shape
+// AveragePoolGradient is the cotangent of the input of AveragePool, of the shape
 // given, from the result's.
-type averagePoolGradient struct {
+type AveragePoolGradient struct {
 	Pool  AveragePool
 	Shape []int
 }
 
-func (averagePoolGradient) Name() string { return "AveragePoolGradient" }
+func (AveragePoolGradient) Name() string { return "AveragePoolGradient" }
 
-func (o averagePoolGradient) Infer(in []Type) (Type, error) {
+func (o AveragePoolGradient) Infer(in []Type) (Type, error) {
 	if len(in) != 1 {
 		return Type{}, fmt.Errorf("expected 1 input, found %d", len(in))
 	}
@@ -283,7 +283,7 @@ func (o averagePoolGradient) Infer(in []Type) (Type, error) {
 	return x, nil
 }
 
-func (o averagePoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o AveragePoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.Pool.mustWindow(o.Shape)
 	if _, ok := out.Data.([]float32); ok {
 		averagePoolGrad[float32](c, &w, o.Pool.CountPads, out, in[0])

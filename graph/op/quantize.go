@@ -94,7 +94,7 @@ func (o FakeQuantize) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.
 	if t := g.TypeOf(in[0]); !g.TypeOf(dout).Equal(t) {
 		dout = g.Do(CastBetween(g.TypeOf(dout), t), dout)
 	}
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (o FakeQuantize) grad(c *kernel.Context, dx, x, dy Array) {

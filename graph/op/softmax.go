@@ -52,17 +52,17 @@ func softmaxRows[T kernel.Float](c *kernel.Context, in [2][]T, y []T, rows, d in
 
 // Gradient is y·(dout − ⟨y, dout⟩) along the axis.
 func (o Softmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(softmaxGradient(o), out, dout)}
+	return []*gorgonia.Node{g.Do(SoftmaxGradient(o), out, dout)}
 }
 
-// softmaxGradient is the cotangent of the input of Softmax, from its result and
+// SoftmaxGradient is the cotangent of the input of Softmax, from its result and
 // the result's cotangent.
-type softmaxGradient struct{ Axis int }
+type SoftmaxGradient struct{ Axis int }
 
-func (softmaxGradient) Name() string                    { return "SoftmaxGradient" }
-func (o softmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
+func (SoftmaxGradient) Name() string                    { return "SoftmaxGradient" }
+func (o SoftmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
 
-func (o softmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o SoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		alongAxis(c, o.Axis, out, in, softmaxGradientRows[float32])
 	} else {
@@ -129,17 +129,17 @@ func rowLogSumExp[T kernel.Float](x []T) float64 {
 
 // Gradient is dout − exp(y)·Σ dout along the axis.
 func (o LogSoftmax) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(logSoftmaxGradient(o), out, dout)}
+	return []*gorgonia.Node{g.Do(LogSoftmaxGradient(o), out, dout)}
 }
 
-// logSoftmaxGradient is the cotangent of the input of LogSoftmax, from its
+// LogSoftmaxGradient is the cotangent of the input of LogSoftmax, from its
 // result and the result's cotangent.
-type logSoftmaxGradient struct{ Axis int }
+type LogSoftmaxGradient struct{ Axis int }
 
-func (logSoftmaxGradient) Name() string                    { return "LogSoftmaxGradient" }
-func (o logSoftmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
+func (LogSoftmaxGradient) Name() string                    { return "LogSoftmaxGradient" }
+func (o LogSoftmaxGradient) Infer(in []Type) (Type, error) { return inferAlong(o.Axis, 2, in) }
 
-func (o logSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
+func (o LogSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
 		alongAxis(c, o.Axis, out, in, logSoftmaxGradientRows[float32])
 	} else {

@@ -11,7 +11,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// TestThreads compares one thread with four, over arrays of several tasks whose
+// TestThreads compares one thread with four, and with a device, over arrays of several tasks whose
 // boundaries fall inside rows.
 func TestThreads(t *testing.T) {
 	r := optest.Random()
@@ -39,6 +39,7 @@ func TestThreads(t *testing.T) {
 		if !slices.Equal(op.Elem[float32](one), op.Elem[float32](four)) {
 			t.Errorf("%#v: the result depends on the number of threads", c.o)
 		}
+		optest.Device(t, c.o, one, c.in...)
 	}
 }
 
@@ -57,7 +58,7 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		{op.Linear{}, []op.Array{input(4, 100, 48), input(48, 96), input(96)}},
 		{op.Softmax{Axis: 1}, []op.Array{input(50, 40, 30)}},
 		{op.Loss{Of: op.Focal{Gamma: 2}}, []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1)}},
-		{op.LossGradient(op.Focal{Gamma: 2}), []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1), input(300)}},
+		{op.LossGradient{Of: op.Focal{Gamma: 2}}, []op.Array{input(300, 40), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{300}}), input(1), input(300)}},
 		{attention, []op.Array{input(5, 70, 72)}},
 		{op.PackedAttentionGradient{Attention: attention}, []op.Array{input(5, 70, 72), input(5, 70, 24)}},
 		{conv, []op.Array{input(3, 4, 30, 30), input(8, 4, 3, 3), input(8)}},
@@ -79,6 +80,7 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			y := op.Elem[float32](out)
 			if first == nil {
 				first = y
+				optest.Device(t, test.o, out, test.in...)
 			}
 			for i := range y {
 				if math.Float32bits(y[i]) != math.Float32bits(first[i]) {

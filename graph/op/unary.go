@@ -110,7 +110,7 @@ func (Sqrt) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout/(2·out).
 func (o Sqrt) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (Sqrt) grad(c *kernel.Context, dx, y, dy Array) {
@@ -131,7 +131,7 @@ func (Reciprocal) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is -dout·out².
 func (o Reciprocal) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, out, dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, out, dout)}
 }
 
 func (Reciprocal) grad(c *kernel.Context, dx, y, dy Array) {
@@ -220,7 +220,7 @@ func (Erf) Forward(c *kernel.Context, out Array, in []Array) {
 
 // Gradient is dout·2/sqrt(pi)·exp(-x²).
 func (o Erf) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ []bool) []*gorgonia.Node {
-	return []*gorgonia.Node{g.Do(pointwiseGradient{o}, in[0], dout)}
+	return []*gorgonia.Node{g.Do(PointwiseGradient{o}, in[0], dout)}
 }
 
 func (Erf) grad(c *kernel.Context, dx, x, dy Array) {

@@ -111,7 +111,7 @@ func (b *Builder) Write(w io.Writer) error {
 	nodes, rest := b.graph()
 	size := len(nodes) + len(rest)
 	for _, t := range b.initializers {
-		size += protowire.SizeTag(5) + protowire.SizeBytes(t.size())
+		size += protowire.SizeTag(5) + protowire.SizeBytes(t.message().size())
 	}
 	head := appendVarint(nil, 1, uint64(b.ir))
 	head = appendString(head, 2, b.producer)
@@ -121,7 +121,7 @@ func (b *Builder) Write(w io.Writer) error {
 		return err
 	}
 	for _, t := range b.initializers {
-		if err := t.write(w, 5); err != nil {
+		if err := t.message().writeField(w, 5); err != nil {
 			return err
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // GraphProto collects the parts of a graph.
@@ -76,7 +76,7 @@ func (g *GraphProto) GraphBytes() []byte {
 	nodes, rest := g.graph()
 	buf.Write(nodes)
 	for _, t := range g.initializers {
-		if err := t.write(&buf, 5); err != nil {
+		if err := t.message().writeField(&buf, 5); err != nil {
 			panic(err) // a stream of the caller's that fails
 		}
 	}

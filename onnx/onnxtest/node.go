@@ -134,7 +134,7 @@ func Strings(name string, v ...string) Attr {
 
 // TensorAttr returns a TENSOR attribute.
 func TensorAttr(name string, t *TensorProto) Attr {
-	return attr(name, 4, appendBytes(nil, 5, t.bytes()))
+	return attr(name, 4, appendBytes(nil, 5, t.message().bytes()))
 }
 
 // Graph returns a GRAPH attribute, as control flow has it: the encoded

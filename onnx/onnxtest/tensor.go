@@ -6,23 +6,22 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // TensorProto is a tensor that is being built. Exactly one of the methods Raw,
 // Stream, Floats, … gives it data.
 type TensorProto struct {
-	name   string
-	head   []byte // name, dims and type
-	data   []byte // data in another field than raw_data
-	raw    []byte
-	stream func(io.Writer) error
-	length int  // of raw or of what stream writes
-	hasRaw bool // raw_data occurs, even if empty
+	name     string
+	head     []byte // name, dims and type
+	data     []byte // data in another field than raw_data
+	unpacked bool   // how numbers are added to data
+	raw      *rawData
 }
 
 // Tensor returns a tensor without data, its dims unpacked as PyTorch writes them.
@@ -51,86 +50,76 @@ func PackedDims(name string, t onnx.DType, shape []int) *TensorProto {
 
 // Raw stores raw_data, little-endian. data is kept, not copied.
 func (t *TensorProto) Raw(data []byte) *TensorProto {
-	t.raw, t.length, t.hasRaw = data, len(data), true
+	t.raw = &rawData{length: len(data), write: func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}}
 	return t
 }
 
 // Stream stores raw_data of n bytes that write provides when the model is
 // written; it may be called more than once.
 func (t *TensorProto) Stream(n int, write func(io.Writer) error) *TensorProto {
-	t.stream, t.length, t.hasRaw = write, n, true
+	t.raw = &rawData{length: n, write: write}
 	return t
 }
 
-// Floats stores float_data in packed form.
+// Packed says how the numbers that are added next are stored: packed, which is
+// how they are unless it is called, or with a tag before each.
+func (t *TensorProto) Packed(packed bool) *TensorProto {
+	t.unpacked = !packed
+	return t
+}
+
+// Floats stores float_data.
 func (t *TensorProto) Floats(v ...float32) *TensorProto {
-	t.data = appendBytes(t.data, 4, float32Bytes(v))
-	return t
+	return addNumbers(t, 4, protowire.Fixed32Type, v, func(b []byte, x float32) []byte {
+		return protowire.AppendFixed32(b, math.Float32bits(x))
+	})
 }
 
-// FloatsUnpacked stores float_data with a tag before each element.
-func (t *TensorProto) FloatsUnpacked(v ...float32) *TensorProto {
-	for _, x := range v {
-		t.data = appendFixed32(t.data, 4, x)
-	}
-	return t
-}
-
-// Doubles stores double_data in packed form.
+// Doubles stores double_data.
 func (t *TensorProto) Doubles(v ...float64) *TensorProto {
-	var b []byte
-	for _, x := range v {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
-	}
-	t.data = appendBytes(t.data, 10, b)
-	return t
+	return addNumbers(t, 10, protowire.Fixed64Type, v, func(b []byte, x float64) []byte {
+		return protowire.AppendFixed64(b, math.Float64bits(x))
+	})
 }
 
-// Int32s stores int32_data in packed form: small integers, or the bit patterns
-// of FLOAT16 and BFLOAT16.
+// Int32s stores int32_data: small integers, or the bit patterns of FLOAT16 and
+// BFLOAT16.
 func (t *TensorProto) Int32s(v ...int32) *TensorProto {
-	var b []byte
-	for _, x := range v {
-		b = protowire.AppendVarint(b, uint64(int64(x)))
-	}
-	t.data = appendBytes(t.data, 5, b)
-	return t
+	return addNumbers(t, 5, protowire.VarintType, v, appendInteger)
 }
 
-// Int32sUnpacked stores int32_data with a tag before each element.
-func (t *TensorProto) Int32sUnpacked(v ...int32) *TensorProto {
-	for _, x := range v {
-		t.data = appendVarint(t.data, 5, uint64(int64(x)))
-	}
-	return t
-}
-
-// Int64s stores int64_data in packed form.
+// Int64s stores int64_data.
 func (t *TensorProto) Int64s(v ...int64) *TensorProto {
-	var b []byte
-	for _, x := range v {
-		b = protowire.AppendVarint(b, uint64(x))
-	}
-	t.data = appendBytes(t.data, 7, b)
-	return t
+	return addNumbers(t, 7, protowire.VarintType, v, appendInteger)
 }
 
-// Int64sUnpacked stores int64_data with a tag before each element.
-func (t *TensorProto) Int64sUnpacked(v ...int64) *TensorProto {
-	for _, x := range v {
-		t.data = appendVarint(t.data, 7, uint64(x))
-	}
-	return t
-}
-
-// Uint64s stores uint64_data in packed form.
+// Uint64s stores uint64_data.
 func (t *TensorProto) Uint64s(v ...uint64) *TensorProto {
+	return addNumbers(t, 11, protowire.VarintType, v, appendInteger)
+}
+
+// addNumbers stores numbers in a field of t.
+func addNumbers[T any](t *TensorProto, field protowire.Number, kind protowire.Type, v []T, encode func([]byte, T) []byte) *TensorProto {
+	if t.unpacked {
+		for _, x := range v {
+			t.data = encode(protowire.AppendTag(t.data, field, kind), x)
+		}
+		return t
+	}
 	var b []byte
 	for _, x := range v {
-		b = protowire.AppendVarint(b, x)
+		b = encode(b, x)
 	}
-	t.data = appendBytes(t.data, 11, b)
+	t.data = appendBytes(t.data, field, b)
 	return t
+}
+
+// appendInteger appends a varint; a negative number takes its 64 bits.
+func appendInteger[T int32 | int64 | uint64](b []byte, x T) []byte {
+	return protowire.AppendVarint(b, uint64(x))
 }
 
 // Strings stores string_data.
@@ -161,49 +150,61 @@ func (t *TensorProto) Field(num int, payload []byte) *TensorProto {
 	return t
 }
 
-// size returns the length of the encoded message.
-func (t *TensorProto) size() int {
-	n := len(t.head) + len(t.data)
-	if t.hasRaw {
-		n += protowire.SizeTag(9) + protowire.SizeBytes(t.length)
-	}
-	return n
+// message is the tensor as it is now.
+func (t *TensorProto) message() tensorMessage {
+	return tensorMessage{t.name, slices.Concat(t.head, t.data), t.raw}
 }
 
-// write writes the tensor as field num of a message.
-func (t *TensorProto) write(w io.Writer, num protowire.Number) error {
+// rawData is the content of a raw_data field.
+type rawData struct {
+	length int // in bytes
+	write  func(io.Writer) error
+}
+
+// tensorMessage is a tensor that is being encoded.
+type tensorMessage struct {
+	name   string
+	fields []byte // all but raw_data
+	raw    *rawData
+}
+
+func (t tensorMessage) size() int {
+	if t.raw == nil {
+		return len(t.fields)
+	}
+	return len(t.fields) + protowire.SizeTag(9) + protowire.SizeBytes(t.raw.length)
+}
+
+// writeField writes the message as field num of another.
+func (t tensorMessage) writeField(w io.Writer, num protowire.Number) error {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(t.size()))
 	if _, err := w.Write(b); err != nil {
 		return err
 	}
-	return t.body(w)
+	return t.write(w)
 }
 
-func (t *TensorProto) body(w io.Writer) error {
-	b := append(append([]byte(nil), t.head...), t.data...)
-	if t.hasRaw {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 9, protowire.BytesType), uint64(t.length))
+func (t tensorMessage) write(w io.Writer) error {
+	if _, err := w.Write(t.fields); err != nil || t.raw == nil {
+		return err
 	}
+	b := protowire.AppendVarint(protowire.AppendTag(nil, 9, protowire.BytesType), uint64(t.raw.length))
 	if _, err := w.Write(b); err != nil {
 		return err
 	}
-	if t.stream == nil {
-		_, err := w.Write(t.raw)
-		return err
-	}
 	counted := &countingWriter{w: w}
-	if err := t.stream(counted); err != nil {
+	if err := t.raw.write(counted); err != nil {
 		return fmt.Errorf("tensor %q: %w", t.name, err)
 	}
-	if counted.n != t.length {
-		return fmt.Errorf("tensor %q: the stream wrote %d bytes, announced were %d", t.name, counted.n, t.length)
+	if counted.n != t.raw.length {
+		return fmt.Errorf("tensor %q: the stream wrote %d bytes, announced were %d", t.name, counted.n, t.raw.length)
 	}
 	return nil
 }
 
-func (t *TensorProto) bytes() []byte {
+func (t tensorMessage) bytes() []byte {
 	var buf bytes.Buffer
-	if err := t.body(&buf); err != nil {
+	if err := t.write(&buf); err != nil {
 		panic(err)
 	}
 	return buf.Bytes()

@@ -53,12 +53,12 @@ func (d *decoder) global(module, name string) error {
 	if !ok {
 		return fmt.Errorf("names %q, which is not part of image data; it is not run", module+"."+name)
 	}
-	return d.push(c)
+	return d.stack.push(c)
 }
 
 // reduce makes a value from a constructor and its arguments.
 func (d *decoder) reduce() error {
-	operands, err := d.popN(2)
+	operands, err := d.stack.popN(2)
 	if err != nil {
 		return err
 	}
@@ -66,10 +66,10 @@ func (d *decoder) reduce() error {
 	args, _ := operands[1].(Tuple)
 	switch {
 	case c == reconstruct && len(args) == 3 && args[0] == ndarray:
-		return d.push(&Array{})
+		return d.stack.push(&Array{})
 	case c == newDtype && len(args) > 0:
 		if name, ok := args[0].(Text); ok && len(name) <= 8 {
-			return d.push(dtype(name))
+			return d.stack.push(dtype(name))
 		}
 	case c == fromBuffer && len(args) == 4:
 		if order, ok := args[3].(Text); ok {
@@ -77,21 +77,21 @@ func (d *decoder) reduce() error {
 			if err := a.fill(args[2], args[1], string(order) == "F", args[0]); err != nil {
 				return err
 			}
-			return d.push(a)
+			return d.stack.push(a)
 		}
 	case c == encode && len(args) == 2:
 		characters, ok1 := args[0].(Text)
 		encoding, ok2 := args[1].(Text)
 		if ok1 && ok2 && (string(encoding) == "latin1" || string(encoding) == "latin-1") {
 			// The same text may be converted over and over: the copies count.
-			if d.copied += len(characters); d.copied > len(d.data) {
+			if d.copied += len(characters); d.copied > len(d.in.data) {
 				return errors.New("converts more text than the file holds")
 			}
 			b, err := latin1(characters)
 			if err != nil {
 				return err
 			}
-			return d.push(Text(b))
+			return d.stack.push(Text(b))
 		}
 	}
 	return fmt.Errorf("calls %v in a way that image data do not", operands[0])
@@ -100,15 +100,16 @@ func (d *decoder) reduce() error {
 // build gives an array its contents. An element type's further state (byte
 // order, fields) says nothing about bytes and is dropped.
 func (d *decoder) build() error {
-	state, err := d.pop()
+	state, err := d.stack.pop()
 	if err != nil {
 		return err
 	}
-	if len(d.stack) == 0 {
+	top, ok := d.stack.top()
+	if !ok {
 		return errors.New("nothing to fill in")
 	}
 	fields, _ := state.(Tuple)
-	switch target := d.stack[len(d.stack)-1].(type) {
+	switch target := top.(type) {
 	case dtype:
 		return nil
 	case *Array:

@@ -16,7 +16,6 @@
 package pickle
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,71 +59,65 @@ func (e *Error) Error() string { return fmt.Sprintf("pickle: byte %d: %s", e.Off
 // Decode reads one pickle of protocol 1 to 5. What is returned shares memory with
 // data. The error, if any, is an [*Error].
 func Decode(data []byte) (value any, err error) {
-	d := decoder{data: data, memo: map[uint32]any{}}
+	d := decoder{in: input{data: data}, memo: map[uint32]any{}}
 	for {
-		d.start = d.pos
+		start := d.in.pos
 		done, err := d.step()
 		if err != nil {
-			return nil, &Error{Offset: d.start, Msg: err.Error()}
+			return nil, &Error{Offset: start, Msg: err.Error()}
 		}
 		if done {
-			return d.stack[0], nil
+			return d.stack.items[0], nil
 		}
 	}
 }
 
-// mark is on the stack where a list, tuple or dictionary's items begin.
-type mark struct{}
-
 // decoder is the pickle machine.
 type decoder struct {
-	data   []byte
-	pos    int
-	start  int // of the current instruction
-	stack  []any
+	in     input
+	stack  stack
 	memo   map[uint32]any
-	values int // made so far
 	copied int // bytes converted so far
 }
 
 // step carries out one instruction, and reports whether it was the last.
 func (d *decoder) step() (done bool, err error) {
-	code, err := d.take(1)
+	code, err := d.in.take(1)
 	if err != nil {
 		return false, err
 	}
 	switch op := code[0]; op {
 	case '.': // STOP
-		if len(d.stack) != 1 {
-			return false, fmt.Errorf("ends with %d values: expected 1", len(d.stack))
+		if n := len(d.stack.items); n != 1 {
+			return false, fmt.Errorf("ends with %d values: expected 1", n)
 		}
-		if _, ok := d.stack[0].(mark); ok {
+		if d.stack.items[0] == (mark{}) {
 			return false, errors.New("ends with an open list")
 		}
 		return true, nil
 	case 0x80: // PROTO
-		v, err := d.take(1)
+		v, err := d.in.take(1)
 		if err == nil && v[0] > 5 {
 			err = fmt.Errorf("protocol %d: expected at most 5", v[0])
 		}
 		return false, err
 	case 0x95: // FRAME
-		_, err := d.take(8)
+		_, err := d.in.take(8)
 		return false, err
 	case '(':
-		return false, d.push(mark{})
+		return false, d.stack.push(mark{})
 	case '0': // POP
-		_, err := d.pop()
+		_, err := d.stack.pop()
 		return false, err
 	case '1': // POP_MARK
-		_, err := d.popMark()
+		_, err := d.stack.popMark()
 		return false, err
 	case 'N':
-		return false, d.push(nil)
+		return false, d.stack.push(nil)
 	case 0x88:
-		return false, d.push(true)
+		return false, d.stack.push(true)
 	case 0x89:
-		return false, d.push(false)
+		return false, d.stack.push(false)
 	case 'J', 'K', 'M', 0x8a, 'G':
 		return false, d.number(op)
 	case 'U', 'C', 0x8c: // one byte of length: SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE
@@ -134,39 +127,39 @@ func (d *decoder) step() (done bool, err error) {
 	case 0x8d, 0x8e, 0x96: // eight: BINUNICODE8, BINBYTES8, BYTEARRAY8
 		return false, d.text(8)
 	case ')':
-		return false, d.push(Tuple{})
+		return false, d.stack.push(Tuple{})
 	case 't':
-		items, err := d.popMark()
+		items, err := d.stack.popMark()
 		if err != nil {
 			return false, err
 		}
-		return false, d.push(Tuple(items))
+		return false, d.stack.push(Tuple(items))
 	case 0x85, 0x86, 0x87: // TUPLE1 to TUPLE3
-		items, err := d.popN(int(op) - 0x84)
+		items, err := d.stack.popN(int(op) - 0x84)
 		if err != nil {
 			return false, err
 		}
-		return false, d.push(Tuple(items))
+		return false, d.stack.push(Tuple(items))
 	case ']':
-		return false, d.push(&List{})
+		return false, d.stack.push(&List{})
 	case '}':
-		return false, d.push(Dict{})
+		return false, d.stack.push(Dict{})
 	case 'a', 'e', 's', 'u':
 		return false, d.add(op)
 	case 'q', 'r', 0x94, 'h', 'j':
 		return false, d.memoize(op)
 	case 'c': // GLOBAL
-		module, err := d.line()
+		module, err := d.in.line()
 		if err != nil {
 			return false, err
 		}
-		name, err := d.line()
+		name, err := d.in.line()
 		if err != nil {
 			return false, err
 		}
 		return false, d.global(module, name)
 	case 0x93: // STACK_GLOBAL
-		names, err := d.popN(2)
+		names, err := d.stack.popN(2)
 		if err != nil {
 			return false, err
 		}
@@ -185,73 +178,6 @@ func (d *decoder) step() (done bool, err error) {
 	}
 }
 
-// take returns the next n bytes.
-func (d *decoder) take(n uint64) ([]byte, error) {
-	if rest := uint64(len(d.data) - d.pos); n > rest {
-		return nil, fmt.Errorf("needs %d bytes, %d are left: the file is truncated", n, rest)
-	}
-	b := d.data[d.pos : d.pos+int(n) : d.pos+int(n)]
-	d.pos += int(n)
-	return b, nil
-}
-
-// line returns the text up to a line feed, and skips that.
-func (d *decoder) line() (string, error) {
-	const longest = 256
-	rest := d.data[d.pos:min(len(d.data), d.pos+longest)]
-	n := bytes.IndexByte(rest, '\n')
-	if n < 0 {
-		return "", errors.New("a name without an end")
-	}
-	d.pos += n + 1
-	return string(rest[:n]), nil
-}
-
-func (d *decoder) push(v any) error {
-	if d.values++; d.values > maxValues {
-		return fmt.Errorf("more than %d values", maxValues)
-	}
-	d.stack = append(d.stack, v)
-	return nil
-}
-
-// popN removes and returns the last n values, none of which may be a mark.
-func (d *decoder) popN(n int) ([]any, error) {
-	at := len(d.stack) - n
-	if at < 0 {
-		return nil, fmt.Errorf("needs %d values, has %d", n, len(d.stack))
-	}
-	items := append([]any(nil), d.stack[at:]...)
-	for _, v := range items {
-		if _, ok := v.(mark); ok {
-			return nil, errors.New("a mark in place of a value")
-		}
-	}
-	clear(d.stack[at:])
-	d.stack = d.stack[:at]
-	return items, nil
-}
-
-func (d *decoder) pop() (any, error) {
-	items, err := d.popN(1)
-	if err != nil {
-		return nil, err
-	}
-	return items[0], nil
-}
-
-// popMark removes the values above the last mark, and the mark.
-func (d *decoder) popMark() ([]any, error) {
-	for i := len(d.stack) - 1; i >= 0; i-- {
-		if _, ok := d.stack[i].(mark); ok {
-			items, err := d.popN(len(d.stack) - i - 1)
-			d.stack = d.stack[:i]
-			return items, err
-		}
-	}
-	return nil, errors.New("no mark")
-}
-
 // number pushes an integer or a float.
 func (d *decoder) number(op byte) error {
 	size := uint64(1)
@@ -263,26 +189,26 @@ func (d *decoder) number(op byte) error {
 	case 'G':
 		size = 8
 	}
-	b, err := d.take(size)
+	b, err := d.in.take(size)
 	if err != nil {
 		return err
 	}
 	switch op {
 	case 'K':
-		return d.push(int64(b[0]))
+		return d.stack.push(int64(b[0]))
 	case 'M':
-		return d.push(int64(binary.LittleEndian.Uint16(b)))
+		return d.stack.push(int64(binary.LittleEndian.Uint16(b)))
 	case 'J':
-		return d.push(int64(int32(binary.LittleEndian.Uint32(b))))
+		return d.stack.push(int64(int32(binary.LittleEndian.Uint32(b))))
 	case 'G':
-		return d.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+		return d.stack.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
 	}
 	// LONG1: two's complement of as many bytes as said.
 	n := b[0]
 	if n > 8 {
 		return fmt.Errorf("an integer of %d bytes: expected at most 8", n)
 	}
-	if b, err = d.take(uint64(n)); err != nil {
+	if b, err = d.in.take(uint64(n)); err != nil {
 		return err
 	}
 	var v int64
@@ -293,21 +219,21 @@ func (d *decoder) number(op byte) error {
 		}
 		v = v<<8 | int64(b[i])
 	}
-	return d.push(v)
+	return d.stack.push(v)
 }
 
 // text pushes a string whose length is written in the given number of bytes.
 func (d *decoder) text(size uint64) error {
-	b, err := d.take(size)
+	b, err := d.in.take(size)
 	if err != nil {
 		return err
 	}
 	var word [8]byte
 	copy(word[:], b)
-	if b, err = d.take(binary.LittleEndian.Uint64(word[:])); err != nil {
+	if b, err = d.in.take(binary.LittleEndian.Uint64(word[:])); err != nil {
 		return err
 	}
-	return d.push(Text(b))
+	return d.stack.push(Text(b))
 }
 
 // add carries out APPEND, APPENDS, SETITEM and SETITEMS.
@@ -315,19 +241,20 @@ func (d *decoder) add(op byte) (err error) {
 	var items []any
 	switch op {
 	case 'a':
-		items, err = d.popN(1)
+		items, err = d.stack.popN(1)
 	case 's':
-		items, err = d.popN(2)
+		items, err = d.stack.popN(2)
 	default:
-		items, err = d.popMark()
+		items, err = d.stack.popMark()
 	}
 	if err != nil {
 		return err
 	}
-	if len(d.stack) == 0 {
+	top, ok := d.stack.top()
+	if !ok {
 		return errors.New("nothing to add to")
 	}
-	switch target := d.stack[len(d.stack)-1].(type) {
+	switch target := top.(type) {
 	case *List:
 		if op == 'a' || op == 'e' {
 			target.Items = append(target.Items, items...)
@@ -353,13 +280,13 @@ func (d *decoder) memoize(op byte) error {
 	index := uint32(len(d.memo))
 	switch op {
 	case 'q', 'h':
-		b, err := d.take(1)
+		b, err := d.in.take(1)
 		if err != nil {
 			return err
 		}
 		index = uint32(b[0])
 	case 'r', 'j':
-		b, err := d.take(4)
+		b, err := d.in.take(4)
 		if err != nil {
 			return err
 		}
@@ -370,14 +297,12 @@ func (d *decoder) memoize(op byte) error {
 		if !ok {
 			return fmt.Errorf("refers to value %d, which was not stored", index)
 		}
-		return d.push(v)
+		return d.stack.push(v)
 	}
-	if len(d.stack) == 0 {
+	top, ok := d.stack.top()
+	if !ok {
 		return errors.New("nothing to store")
 	}
-	if d.values++; d.values > maxValues {
-		return fmt.Errorf("more than %d values", maxValues)
-	}
-	d.memo[index] = d.stack[len(d.stack)-1]
-	return nil
+	d.memo[index] = top
+	return d.stack.count()
 }

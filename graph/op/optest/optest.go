@@ -1,11 +1,12 @@
 // Package optest checks operations: gradients against finite differences, float32
-// against float64.
+// against float64, and, with the build tag gpu, a device against the CPU.
 package optest
 
 import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -23,12 +24,19 @@ const (
 	gradientTolerance = 1e-7
 	// Float32Tolerance: float32 against float64 forward results.
 	Float32Tolerance = 2e-6
+	// DeviceTolerance: a device's float32 results against the CPU's.
+	DeviceTolerance = 4e-6
 )
 
 // Evaluate computes nodes of a graph by plain recursion: the slow, obvious
 // machine that the executor is compared with.
 func Evaluate(t testing.TB, g *op.Graph, feeds map[*gorgonia.Node]op.Array, nodes ...*gorgonia.Node) []op.Array {
 	t.Helper()
+	return evaluate(g, feeds, func(op.Op, op.Array, []op.Array) {}, nodes)
+}
+
+// evaluate tells each of every operation that it has computed.
+func evaluate(g *op.Graph, feeds map[*gorgonia.Node]op.Array, each func(o op.Op, out op.Array, in []op.Array), nodes []*gorgonia.Node) []op.Array {
 	c := kernel.NewContext(1)
 	memo := map[*gorgonia.Node]op.Array{}
 	var value func(n *gorgonia.Node) op.Array
@@ -43,21 +51,13 @@ func Evaluate(t testing.TB, g *op.Graph, feeds map[*gorgonia.Node]op.Array, node
 		for it := g.Expr.From(n.ID()); it != nil && it.Next(); {
 			in = append(in, value(it.Node().(*gorgonia.Node)))
 		}
-		out := op.NewArray(g.TypeOf(n))
+		var o op.Op = op.Add{} // the sum that Gorgonia inserts where cotangents meet
 		if a, ok := n.Op().(*op.Applied); ok {
-			a.Op.Forward(c, out, in)
-		} else { // the sum that Gorgonia inserts where cotangents meet
-			switch o := out.Data.(type) {
-			case []float64:
-				for i := range o {
-					o[i] = op.Elem[float64](in[0])[i] + op.Elem[float64](in[1])[i]
-				}
-			case []float32:
-				for i := range o {
-					o[i] = op.Elem[float32](in[0])[i] + op.Elem[float32](in[1])[i]
-				}
-			}
+			o = a.Op
 		}
+		out := op.NewArray(g.TypeOf(n))
+		o.Forward(c, out, in)
+		each(o, out, in)
 		memo[n] = out
 		return out
 	}
@@ -126,50 +126,9 @@ func ProgramGradient(t *testing.T, build func(p *op.Program, in []*op.Value) (*o
 		}
 	}
 	for _, wanted := range sets {
-		p := op.NewProgram(0)
-		values := make([]*op.Value, len(inputs))
-		for i, a := range inputs {
-			values[i] = p.Input(fmt.Sprint("x", i), a.Type, i)
-		}
-		result, err := build(p, values)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := op.NewGraph()
-		nodes, feeds := map[*op.Value]*gorgonia.Node{}, map[*gorgonia.Node]op.Array{}
-		for i, a := range inputs {
-			tracked := false
-			for _, w := range wanted {
-				tracked = tracked || w == i
-			}
-			nodes[values[i]] = g.Input(fmt.Sprint("x", i), a.Type, tracked)
-			feeds[nodes[values[i]]] = a
-		}
-		for _, s := range p.Steps {
-			in := make([]*gorgonia.Node, len(s.In))
-			for i, v := range s.In {
-				if nodes[v] == nil {
-					nodes[v] = g.Input(fmt.Sprintf("const%d", len(nodes)), v.Type, false)
-					feeds[nodes[v]] = *v.Const
-				}
-				in[i] = nodes[v]
-			}
-			if nodes[s.Out], err = g.Apply(s.Op, in...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		out := nodes[result]
-		cotangent := g.Input("cotangent", result.Type, false)
-		feeds[cotangent] = Normal(rand.New(rand.NewPCG(7, 7)), result.Type.Shape...)
-		var wrt []*gorgonia.Node
-		for _, i := range wanted {
-			wrt = append(wrt, nodes[values[i]])
-		}
-		grads, err := g.Backpropagate(out, cotangent, wrt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := Evaluate(t, g, feeds, grads...)
+		d := differentiate(t, build, inputs, wanted)
+		g, feeds, out, cotangent := d.graph, d.feeds, d.out, d.cotangent
+		got := Evaluate(t, g, feeds, d.grads...)
 		loss := func() float64 {
 			y := op.Elem[float64](Evaluate(t, g, feeds, out)[0])
 			s := 0.0
@@ -195,8 +154,64 @@ func ProgramGradient(t *testing.T, build func(p *op.Program, in []*op.Value) (*o
 		}
 		if len(wanted) == len(floats) {
 			checkFloat32(t, build, inputs, Evaluate(t, g, feeds, out)[0].AsFloats())
+			checkDevice(t, build, inputs, wanted)
 		}
 	}
+}
+
+// differentiated is a chain of Ops with the gradient of <result, cotangent>.
+type differentiated struct {
+	graph          *op.Graph
+	feeds          map[*gorgonia.Node]op.Array
+	out, cotangent *gorgonia.Node
+	grads          []*gorgonia.Node // of the wanted inputs
+}
+
+func differentiate(t testing.TB, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs []op.Array, wanted []int) differentiated {
+	t.Helper()
+	p := op.NewProgram(0)
+	values := make([]*op.Value, len(inputs))
+	for i, a := range inputs {
+		values[i] = p.Input(fmt.Sprint("x", i), a.Type, i)
+	}
+	result, err := build(p, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := differentiated{graph: op.NewGraph(), feeds: map[*gorgonia.Node]op.Array{}}
+	nodes := map[*op.Value]*gorgonia.Node{}
+	for i, a := range inputs {
+		nodes[values[i]] = d.graph.Input(fmt.Sprint("x", i), a.Type, slices.Contains(wanted, i))
+		d.feeds[nodes[values[i]]] = a
+	}
+	for _, s := range p.Steps {
+		in := make([]*gorgonia.Node, len(s.In))
+		for i, v := range s.In {
+			if nodes[v] == nil {
+				nodes[v] = d.graph.Input(fmt.Sprintf("const%d", len(nodes)), v.Type, false)
+				d.feeds[nodes[v]] = *v.Const
+			}
+			in[i] = nodes[v]
+		}
+		if nodes[s.Out], err = d.graph.Apply(s.Op, in...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.out = nodes[result]
+	d.cotangent = d.graph.Input("cotangent", result.Type, false)
+	cotangent := Normal(rand.New(rand.NewPCG(7, 7)), result.Type.Shape...)
+	if op.ClassOf(result.Type.DType) == op.ClassFloat32 {
+		cotangent = Float32(cotangent)
+	}
+	d.feeds[d.cotangent] = cotangent
+	var wrt []*gorgonia.Node
+	for _, i := range wanted {
+		wrt = append(wrt, nodes[values[i]])
+	}
+	if d.grads, err = d.graph.Backpropagate(d.out, d.cotangent, wrt); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // checkFloat32 folds the same computation in float32.

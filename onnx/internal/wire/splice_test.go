@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // field returns a field of bytes, its numbers as short as possible.

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/internal/wire"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // sample returns a model with every kind of field that the schema knows.
@@ -24,8 +24,8 @@ func sample() []byte {
 	b.Input("x", onnx.Float, "batch", 4)
 	b.Initializer(onnxtest.Tensor("raw", onnx.Float, []int{2}).Raw(make([]byte, 8)))
 	b.Initializer(onnxtest.PackedDims("packed", onnx.Float, []int{2}).Floats(1, 2))
-	b.Initializer(onnxtest.Tensor("unpacked", onnx.Float, []int{3}).FloatsUnpacked(1, 2, 3))
-	b.Initializer(onnxtest.Tensor("ints", onnx.Int64, []int{2}).Int64sUnpacked(-1, 1))
+	b.Initializer(onnxtest.Tensor("unpacked", onnx.Float, []int{3}).Packed(false).Floats(1, 2, 3))
+	b.Initializer(onnxtest.Tensor("ints", onnx.Int64, []int{2}).Packed(false).Int64s(-1, 1))
 	b.Initializer(onnxtest.Tensor("out", onnx.Float, []int{2}).External("file", 0, 8))
 	b.Node("Op", []string{"x", "", "x"}, []string{"y"}, onnxtest.Ints("i", 1, -1), onnxtest.Floats("f", 1, 2), onnxtest.Strings("s", "a"),
 		onnxtest.TensorAttr("t", onnxtest.Tensor("", onnx.Int32, nil).Int32s(1)), onnxtest.Graph("g", []byte{0x12, 0x01, 'g'})).Metadata("k", "v")

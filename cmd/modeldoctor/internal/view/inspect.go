@@ -154,11 +154,11 @@ func traits(n *graph.Network) *report.Traits {
 }
 
 func names(n *graph.Network, weights []int) []string {
-	list := make([]string, len(weights))
+	named := make([]string, len(weights))
 	for i, w := range weights {
-		list[i] = n.Weights[w].Name
+		named[i] = n.Weights[w].Name
 	}
-	return list
+	return named
 }
 
 // list is a list that is never null in JSON.

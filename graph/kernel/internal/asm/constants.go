@@ -1,9 +1,10 @@
 package main
 
 import (
+	"math"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
-	"math"
 )
 
 // data holds the read-only symbols of a file.

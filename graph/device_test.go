@@ -1,0 +1,183 @@
+//go:build gpu && linux && cgo
+
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/exec"
+	"github.com/modeldoctor/modeldoctor/graph/gpu"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+	"github.com/modeldoctor/modeldoctor/onnx"
+)
+
+// TestKernels: the device itself computes every operation of the zoo's networks
+// and of their gradients.
+func TestKernels(t *testing.T) {
+	for _, root := range []string{filepath.Join("..", "fixtures"), shareddata.Path(t, "zoo")} {
+		paths, err := filepath.Glob(filepath.Join(root, "*", "model.onnx"))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("no models in %s: %v", root, err)
+		}
+		for _, path := range paths {
+			m, err := onnx.Open(path)
+			if err != nil {
+				continue // one that is to be refused
+			}
+			if n, err := Build(m, Options{Batch: 2}); err == nil {
+				name := filepath.Base(filepath.Dir(path))
+				onHost, err := n.OnHost(gpu.HasKernel)
+				if err != nil || len(onHost) > 0 {
+					t.Errorf("%s: %v, %v", name, onHost, err)
+				}
+			}
+			m.Close()
+		}
+	}
+}
+
+// TestDevice: losses, logits and gradients of whole networks on the device and on
+// the host, in one span and in several, of a whole batch and of a partial one.
+func TestDevice(t *testing.T) {
+	for _, name := range fixtureModels {
+		t.Run(name, func(t *testing.T) {
+			n, d := openFixture(t, name, Options{Batch: 3}), openDevice(t)
+			for _, opt := range []RunnerOptions{{}, {BackwardBytes: 1}} {
+				in, labels := randomBatch(n, max(1, n.Batch-1))
+				opt.Threads = 1
+				want, err := runOnce(t.Context(), n, opt, in, labels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				opt.Device = d
+				got, err := runOnce(t.Context(), n, opt, in, labels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				optest.CloseTo(t, "losses", got.losses, want.losses, 1e-5)
+				closeTo(t, "logits", got.logits, want.logits)
+				for w, g := range want.grads {
+					closeTo(t, fmt.Sprint("gradient of weight ", w), got.grads[w], g)
+				}
+			}
+		})
+	}
+}
+
+func closeTo(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	optest.CloseTo(t, what, op.Floats(got, len(got)).AsFloats(), op.Floats(want, len(want)).AsFloats(), 1e-5)
+}
+
+// TestDeviceFaults: what goes wrong on the device is an error of the driver's, with
+// the node where it was met, and what is not lost can go on.
+func TestDeviceFaults(t *testing.T) {
+	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
+	in, labels := randomBatch(n, 2)
+	for _, k := range []struct {
+		name   string
+		faults fake.Faults
+		is     func(*driver.Error) bool
+		atNode bool
+	}{
+		{"images", fake.Faults{Alloc: 1}, (*driver.Error).OutOfMemory, false},
+		{"weights", fake.Faults{Alloc: 4}, (*driver.Error).OutOfMemory, false},
+		{"launch", fake.Faults{Launch: 60}, func(e *driver.Error) bool { return !e.OutOfMemory() && !e.DeviceLost() }, true},
+		{"lost", fake.Faults{Lost: 200}, (*driver.Error).DeviceLost, true},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			d := openDevice(t)
+			fake.Set(t, k.faults)
+			_, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels)
+			var e *driver.Error
+			if !errors.As(err, &e) || !k.is(e) {
+				t.Errorf("found %v", err)
+			}
+			var step *exec.StepError
+			if errors.As(err, &step) != k.atNode || k.atNode && step.Node == "" {
+				t.Errorf("found no node, or one too many, in %v", err)
+			}
+			fake.Set(t, fake.Faults{})
+			if _, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// TestDeviceIsCancelled: a run stops when its context is done, and the device can
+// be used again.
+func TestDeviceIsCancelled(t *testing.T) {
+	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
+	in, labels := randomBatch(n, 2)
+	d := openDevice(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := NewRunner(n, RunnerOptions{Device: d})
+	defer r.Close()
+	images, err := d.Import(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free(images)
+	gradients := 0
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(int, nn.Memory) error {
+		gradients++
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || gradients != 1 {
+		t.Errorf("error %v after %d gradients", err, gradients)
+	}
+	if _, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels); err != nil {
+		t.Error(err)
+	}
+}
+
+func openDevice(t *testing.T) *gpu.Device {
+	t.Helper()
+	fake.Use(t)
+	d, err := gpu.Open(gpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil && !t.Failed() {
+			t.Error(err)
+		}
+		if leaked := fake.Count(fake.Leaked); leaked > 0 && !t.Failed() {
+			t.Errorf("%d allocations of device memory were not freed", leaked)
+		}
+	})
+	return d
+}
+
+// runOnce computes all that a runner can of a batch, on any device.
+func runOnce(ctx context.Context, n *Network, opt RunnerOptions, in []float32, labels []int) (out outcome, err error) {
+	r := NewRunner(n, opt)
+	defer r.Close()
+	d := r.Device()
+	images, err := d.Import(in)
+	if err != nil {
+		return out, err
+	}
+	defer d.Free(images)
+	out = outcome{losses: make([]float64, len(labels)), logits: make([]float32, len(labels)*n.Classes), grads: map[int][]float32{}}
+	if err := r.Evaluate(ctx, 0, images, labels, 1, out.losses, out.logits); err != nil {
+		return out, err
+	}
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
+		out.grads[w] = make([]float32, r.WeightElements(w))
+		return d.Download(out.grads[w], g)
+	})
+	return out, err
+}

@@ -1,0 +1,139 @@
+//go:build gpu && linux && cgo
+
+package driver
+
+/*
+#include "cublas.h"
+
+// The host's scalars, as cuBLAS wants them, by address.
+static cublasStatus_t gemm(cublasHandle_t h, int ta, int tb, int m, int n, int k, float alpha, uintptr_t a, int lda,
+	uintptr_t b, int ldb, float beta, uintptr_t c, int ldc, int type, int compute) {
+	return cublasGemmEx(h, ta, tb, m, n, k, &alpha, a, type, lda, b, type, ldb, &beta, c, CUDA_R_32F, ldc, compute,
+		CUBLAS_GEMM_DEFAULT);
+}
+static cublasStatus_t gemm_batch(cublasHandle_t h, int ta, int tb, int m, int n, int k, float alpha, uintptr_t a,
+	int lda, long long sa, uintptr_t b, int ldb, long long sb, float beta, uintptr_t c, int ldc, long long sc, int batch,
+	int type, int compute) {
+	return cublasGemmStridedBatchedEx(h, ta, tb, m, n, k, &alpha, a, type, lda, sa, b, type, ldb, sb, &beta, c,
+		CUDA_R_32F, ldc, sc, batch, compute, CUBLAS_GEMM_DEFAULT);
+}
+*/
+import "C"
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// workspaceBytes is what cuBLAS itself takes on the largest GPUs. Its own would be allocated where no error of ours
+// could say so; and with one handle and workspace per stream the same product gives the same bits every time.
+const workspaceBytes = 32 << 20
+
+// blas is cuBLAS bound to a stream.
+type blas struct {
+	device    *Device
+	handle    C.cublasHandle_t
+	workspace Ptr
+}
+
+func (s *Stream) newBlas() (*blas, error) {
+	b := &blas{device: s.device}
+	var err error
+	if b.workspace, err = s.device.Alloc(workspaceBytes); err != nil {
+		return nil, fmt.Errorf("workspace of cuBLAS: %w", err)
+	}
+	err = s.device.do("cublasCreate", func() error {
+		if err := cublasError("cublasCreate", C.cublasCreate(&b.handle)); err != nil {
+			return err
+		}
+		if err := cublasError("cublasSetStream", C.cublasSetStream(b.handle, unsafe.Pointer(s.stream.C()))); err != nil {
+			return err
+		}
+		return cublasError("cublasSetWorkspace", C.cublasSetWorkspace(b.handle, C.uintptr_t(b.workspace), workspaceBytes))
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func (b *blas) close() error {
+	var destroyed error
+	if b.handle != nil {
+		destroyed = b.device.do("cublasDestroy", func() error {
+			return cublasError("cublasDestroy", C.cublasDestroy(b.handle))
+		})
+	}
+	return cmp.Or(destroyed, b.device.Free(b.workspace))
+}
+
+// format returns a precision's cudaDataType of the factors and cublasComputeType_t.
+func (p Precision) format() (factors, compute C.int) {
+	switch p {
+	case TF32:
+		return C.CUDA_R_32F, C.CUBLAS_COMPUTE_32F_FAST_TF32
+	case BF16:
+		return C.CUDA_R_16BF, C.CUBLAS_COMPUTE_32F
+	}
+	return C.CUDA_R_32F, C.CUBLAS_COMPUTE_32F
+}
+
+func operation(m Matrix) C.int {
+	if m.Trans {
+		return C.CUBLAS_OP_T
+	}
+	return C.CUBLAS_OP_N
+}
+
+// Gemm computes C ← alpha·A·B + beta·C for A of m×k, B of k×n and C of m×n, each stored row by row; a factor whose Trans
+// is set is stored as its transpose. C is float32. With beta 0, C need not hold numbers.
+func (s *Stream) Gemm(p Precision, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
+	return s.multiply("cublasGemmEx", p, 1, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
+		factors, compute := p.format()
+		return C.gemm(h, operation(b), operation(a), C.int(n), C.int(m), C.int(k), C.float(alpha),
+			C.uintptr_t(b.Data), C.int(b.Lead), C.uintptr_t(a.Data), C.int(a.Lead), C.float(beta),
+			C.uintptr_t(c.Data), C.int(c.Lead), factors, compute)
+	})
+}
+
+// GemmBatch computes what Gemm does for each of a batch of matrices.
+func (s *Stream) GemmBatch(p Precision, batch, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
+	return s.multiply("cublasGemmStridedBatchedEx", p, batch, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
+		factors, compute := p.format()
+		return C.gemm_batch(h, operation(b), operation(a), C.int(n), C.int(m), C.int(k), C.float(alpha),
+			C.uintptr_t(b.Data), C.int(b.Lead), C.longlong(b.Stride),
+			C.uintptr_t(a.Data), C.int(a.Lead), C.longlong(a.Stride), C.float(beta),
+			C.uintptr_t(c.Data), C.int(c.Lead), C.longlong(c.Stride), C.int(batch), factors, compute)
+	})
+}
+
+// multiply calls cuBLAS with the stream's handle. cuBLAS takes matrices stored column by column; a matrix stored row by
+// row is, to it, the transpose. So it is asked for Cᵀ = Bᵀ·Aᵀ: the factors change places, and so do m and n, and each
+// keeps its Trans.
+func (s *Stream) multiply(call string, p Precision, batch, m, n, k int, a, b, c Matrix,
+	f func(C.cublasHandle_t) C.cublasStatus_t) error {
+	for _, size := range []int{batch, m, n, k, a.Lead, b.Lead, c.Lead} {
+		if size < 0 || size > math.MaxInt32 {
+			return fmt.Errorf("%s: a size of %d", call, size)
+		}
+	}
+	if batch == 0 || m == 0 || n == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blas == nil {
+		var err error
+		if s.blas, err = s.newBlas(); err != nil {
+			return err
+		}
+	}
+	err := s.device.do(call, func() error { return cublasError(call, f(s.blas.handle)) })
+	if err != nil {
+		return fmt.Errorf("%v product, %d of %d×%d by %d×%d: %w", p, batch, m, k, k, n, err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+//go:build gpu && linux && cgo
+
+package kernels
+
+import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+
+// Attention is softmax(Scale·q·kᵀ)·v for each example and head: Vaswani et al.,
+// https://arxiv.org/abs/1706.03762. The heads of an example lie side by side in
+// its rows, HeadDim columns each, and are read and written there: products are
+// strided batches over the examples, head by head, or, where there are more
+// heads than examples, over the heads, example by example. The scores of a batch
+// are held, in rows padded to a multiple of 8 elements. BF16 is computed as TF32.
+type Attention struct {
+	Examples, Heads, HeadDim int
+	Queries, Keys            int // rows of q, of k and v, of an example
+	Scale                    float32
+	Round                    int // examples whose scores of a head are held at once; 0: as many as stay in a large card's cache
+}
+
+// Rows are an operand's rows: element i of head h of row r of an example is at
+// Offset + example·ByExample + r·ByRow + h·HeadDim + i.
+type Rows struct {
+	Data             driver.Ptr
+	Offset           int
+	ByExample, ByRow int
+}
+
+// scoreBytes bounds the scores held at once where Round is 0: to about half of
+// the second-level cache of large cards.
+const scoreBytes = 24 << 20
+
+func (o Attention) check() error {
+	if _, err := product("attention", mostBytes, o.Examples, o.Heads, max(o.Queries, o.Keys), o.HeadDim); err != nil {
+		return err
+	}
+	_, err := product("attention", mostInt, max(o.round(), o.Heads), o.Queries, o.lead())
+	return err
+}
+
+// lead is the distance between rows of scores.
+func (o Attention) lead() int { return max(8, (o.Keys+7)&^7) }
+
+// round is Round or its default.
+func (o Attention) round() int {
+	if o.Round > 0 {
+		return min(o.Round, max(1, o.Examples))
+	}
+	return max(1, min(o.Examples, scoreBytes/max(1, floatBytes*o.Queries*o.lead())))
+}
+
+// overHeads says whether batches are the heads of an example.
+func (o Attention) overHeads() bool { return o.Heads > o.Examples }
+
+// Work is the scratch memory of Forward and Grad, in bytes.
+func (o Attention) Work() int64 { return int64(2 * o.scoresBytes()) }
+
+func (o Attention) scoresBytes() int {
+	batch := o.round()
+	if o.overHeads() {
+		batch = o.Heads
+	}
+	return aligned(floatBytes * batch * o.Queries * o.lead())
+}
+
+// headBatch is a batch: some examples of a head, or the heads of an example.
+type headBatch struct {
+	Attention
+	q              Queue
+	precision      driver.Precision
+	example, head  int // the first
+	size           int
+	scores, dscore driver.Matrix
+}
+
+// batches calls f for all examples and heads.
+func (o Attention) batches(q Queue, p driver.Precision, work driver.Ptr, f func(b headBatch) error) error {
+	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
+		return err
+	}
+	scores := driver.Matrix{Data: work, Lead: o.lead(), Stride: int64(o.Queries * o.lead())}
+	dscore := scores
+	dscore.Data += driver.Ptr(o.scoresBytes())
+	b := headBatch{o, q, composed(p), 0, 0, o.Heads, scores, dscore}
+	if o.overHeads() {
+		for ; b.example < o.Examples; b.example++ {
+			if err := f(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for ; b.example < o.Examples; b.example += b.size {
+		b.size = min(o.round(), o.Examples-b.example)
+		for b.head = range o.Heads {
+			if err := f(b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// of describes the batch's matrices in an operand.
+func (b headBatch) of(r Rows) driver.Matrix {
+	stride := r.ByExample
+	if b.overHeads() {
+		stride = b.HeadDim
+	}
+	return driver.Matrix{Data: at(r.Data, r.Offset+b.example*r.ByExample+b.head*b.HeadDim), Lead: r.ByRow, Stride: int64(stride)}
+}
+
+func transpose(m driver.Matrix) driver.Matrix {
+	m.Trans = !m.Trans
+	return m
+}
+
+func (b headBatch) multiply(m, n, k int, alpha float32, x, y driver.Matrix, beta float32, to driver.Matrix) error {
+	return b.q.GemmBatch(b.precision, b.size, m, n, k, alpha, x, y, beta, to)
+}
+
+// probabilities computes softmax(Scale·q·kᵀ) in b.scores.
+func (b headBatch) probabilities(q, k Rows) error {
+	if err := b.multiply(b.Queries, b.Keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.scores); err != nil {
+		return err
+	}
+	return SoftmaxRows(b.q, b.scores.Data, b.scores.Data, b.size*b.Queries, b.Keys, b.lead(), false)
+}
+
+// Forward computes y, Queries rows of each example.
+func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
+	return o.batches(queue, p, work, func(b headBatch) error {
+		if err := b.probabilities(q, k); err != nil {
+			return err
+		}
+		return b.multiply(b.Queries, b.HeadDim, b.Keys, 1, b.scores, b.of(v), 0, b.of(y))
+	})
+}
+
+// Grad computes the cotangents of q, k and v from that of the result, and leaves
+// out those whose Data is 0. The probabilities are computed again. With add, the
+// cotangents are added to what is there, so that operands may share columns.
+func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv Rows, add bool, work driver.Ptr) error {
+	var beta float32
+	if add {
+		beta = 1
+	}
+	return o.batches(queue, p, work, func(b headBatch) error {
+		if err := b.probabilities(q, k); err != nil {
+			return err
+		}
+		if dv.Data != 0 {
+			if err := b.multiply(b.Keys, b.HeadDim, b.Queries, 1, transpose(b.scores), b.of(dy), beta, b.of(dv)); err != nil {
+				return err
+			}
+		}
+		if dq.Data == 0 && dk.Data == 0 {
+			return nil
+		}
+		if err := b.multiply(b.Queries, b.Keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.dscore); err != nil {
+			return err
+		}
+		if err := SoftmaxRowsGrad(b.q, b.scores.Data, b.dscore.Data, b.dscore.Data, b.size*b.Queries, b.Keys, b.lead(), false); err != nil {
+			return err
+		}
+		if dq.Data != 0 {
+			if err := b.multiply(b.Queries, b.HeadDim, b.Keys, b.Scale, b.dscore, b.of(k), beta, b.of(dq)); err != nil {
+				return err
+			}
+		}
+		if dk.Data != 0 {
+			return b.multiply(b.Keys, b.HeadDim, b.Queries, b.Scale, transpose(b.dscore), b.of(q), beta, b.of(dk))
+		}
+		return nil
+	})
+}

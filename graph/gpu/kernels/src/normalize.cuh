@@ -1,0 +1,154 @@
+// Layer and root mean square normalisation of the rows of x [rows, d], and batch normalisation.
+
+// What a row is normalised by: h = ((x - mean) - correction)*rs. float32 cannot hold the mean
+// of a row that varies little about a large one; the mean and the mean of the deviations from
+// it can. Without centred, mean and correction are 0.
+struct Moments {
+  float mean, correction, rs;
+};
+__device__ __forceinline__ float normalized(Moments m, float x) { return ((x - m.mean) - m.correction) * m.rs; }
+
+__device__ __forceinline__ Moments row_moments(const float *x, int64 d, float epsilon, bool centred) {
+  Moments m = {0, 0, 0};
+  float sum = 0, squares = 0;
+  if (centred) {
+    EACH_LANE(i, d) sum += x[i];
+    m.mean = warp_sum(sum) / (float)d;
+  }
+  sum = 0;
+  EACH_LANE(i, d) {
+    float v = x[i] - m.mean;
+    sum += v;
+    squares += v * v;
+  }
+  squares = warp_sum(squares);
+  if (centred) {
+    sum = warp_sum(sum);
+    m.correction = sum / (float)d;
+    squares -= m.correction * sum;
+  }
+  m.rs = 1.0f / sqrtf(larger(squares, 0.0f) / (float)d + epsilon);
+  return m;
+}
+
+// y = h*scale + bias; scale and bias [d], bias may be null. y may be x.
+COOPERATIVE_KERNEL(normalize, const float *x, const float *scale, const float *bias, float *y, int64 rows, int64 d, float epsilon,
+                   int centred) {
+  EACH_WARP_ROW(r, rows) {
+    const float *xr = x + r * d;
+    Moments m = row_moments(xr, d, epsilon, centred);
+    EACH_LANE(i, d) {
+      float h = normalized(m, xr[i]) * scale[i];
+      y[r * d + i] = bias ? h + bias[i] : h;
+    }
+  }
+}
+
+// With g = dy*scale: dx = rs*(g - mean(g) - h*mean(g*h)), without mean(g) unless centred. dx may
+// be dy or x.
+COOPERATIVE_KERNEL(normalize_grad, const float *x, const float *scale, const float *dy, float *dx, int64 rows, int64 d,
+                   float epsilon, int centred) {
+  EACH_WARP_ROW(r, rows) {
+    const float *xr = x + r * d, *dyr = dy + r * d;
+    Moments m = row_moments(xr, d, epsilon, centred);
+    float g = 0, gh = 0;
+    EACH_LANE(i, d) {
+      float v = dyr[i] * scale[i];
+      g += v;
+      gh += v * normalized(m, xr[i]);
+    }
+    g = centred ? warp_sum(g) / (float)d : 0.0f;
+    gh = warp_sum(gh) / (float)d;
+    EACH_LANE(i, d) dx[r * d + i] = m.rs * (dyr[i] * scale[i] - g - normalized(m, xr[i]) * gh);
+  }
+}
+
+// The rows' moments: mean, correction and rs, 4 floats a row.
+COOPERATIVE_KERNEL(normalize_moments, const float *x, float *moments, int64 rows, int64 d, float epsilon, int centred) {
+  EACH_WARP_ROW(r, rows) {
+    Moments m = row_moments(x + r * d, d, epsilon, centred);
+    if (threadIdx.x == 0) {
+      moments[4 * r] = m.mean;
+      moments[4 * r + 1] = m.correction;
+      moments[4 * r + 2] = m.rs;
+    }
+  }
+}
+
+// Stretches of the sums over the rows of dy*h: partial [stretches, d] for reduce_last_sum.
+COOPERATIVE_KERNEL(normalize_scale_grad, const float *x, const float *moments, const float *dy, double *partial, int64 rows,
+                   int64 d, int64 stretch) {
+  __shared__ double part[8][32];
+  int64 i = (int64)blockIdx.x * 32 + threadIdx.x, stretches = (rows + stretch - 1) / stretch;
+  for (int64 task = blockIdx.y; task < stretches; task += gridDim.y) {
+    int64 first = task * stretch, last = first + stretch < rows ? first + stretch : rows;
+    double a = 0;
+    if (i < d)
+      for (int64 r = first + threadIdx.y; r < last; r += 8) {
+        Moments m = {moments[4 * r], moments[4 * r + 1], moments[4 * r + 2]};
+        a += (double)dy[r * d + i] * (double)normalized(m, x[r * d + i]);
+      }
+    part[threadIdx.y][threadIdx.x] = a;
+    __syncthreads();
+    if (threadIdx.y == 0 && i < d) {
+      for (int k = 1; k < 8; k++) a += part[k][threadIdx.x];
+      partial[task * d + i] = a;
+    }
+    __syncthreads();
+  }
+}
+
+// factor = scale/sqrt(variance + epsilon), shift = bias - factor*mean, in float64; bias and mean
+// may be null together, then shift is not written.
+KERNEL(batch_norm_factors, const float *scale, const float *bias, const float *mean, const float *variance, float *factor,
+       float *shift, int64 channels, double epsilon) {
+  EACH(c, channels) {
+    double f = (double)scale[c] / sqrt((double)variance[c] + epsilon);
+    factor[c] = (float)f;
+    if (bias) shift[c] = (float)((double)bias[c] - f * (double)mean[c]);
+  }
+}
+
+// y = x*factor + shift for planes [images*channels, area] and [channels]; shift may be null.
+KERNEL(affine_channels, const float *x, const float *factor, const float *shift, float *y, unsigned planes, unsigned channels,
+       unsigned area) {
+  EACH_ROW(p, planes) {
+    float f = factor[p % channels], s = shift ? shift[p % channels] : 0.0f;
+    EACH_COLUMN(i, area) y[(int64)p * area + i] = x[(int64)p * area + i] * f + s;
+  }
+}
+
+// Of each plane the sums of dy and of dy*(x - mean): sums [2, images, channels].
+COOPERATIVE_KERNEL(batch_norm_sums, const float *x, const float *mean, const float *dy, double *sums, int64 planes, int64 channels,
+                   int64 area) {
+  EACH_WARP_ROW(p, planes) {
+    double sum = 0, moment = 0, m = (double)mean[p % channels];
+    EACH_LANE(i, area) {
+      double v = (double)dy[p * area + i];
+      sum += v;
+      moment += v * ((double)x[p * area + i] - m);
+    }
+    sum = warp_sum(sum);
+    moment = warp_sum(moment);
+    if (threadIdx.x == 0) {
+      sums[p] = sum;
+      sums[planes + p] = moment;
+    }
+  }
+}
+
+// The cotangents of scale, bias, mean and variance from the planes' sums; any may be null.
+KERNEL(batch_norm_grads, const double *sums, const float *scale, const float *variance, float *dscale, float *dbias, float *dmean,
+       float *dvariance, int64 images, int64 channels, double epsilon) {
+  EACH(c, channels) {
+    double sum = 0, moment = 0, r = 1.0 / sqrt((double)variance[c] + epsilon);
+    for (int64 n = 0; n < images; n++) {
+      sum += sums[n * channels + c];
+      moment += sums[(images + n) * channels + c];
+    }
+    if (dscale) dscale[c] = (float)(moment * r);
+    if (dbias) dbias[c] = (float)sum;
+    if (dmean) dmean[c] = (float)(-sum * r * (double)scale[c]);
+    if (dvariance) dvariance[c] = (float)(-moment * r * r * r * (double)scale[c] / 2.0);
+  }
+}

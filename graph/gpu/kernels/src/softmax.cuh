@@ -1,0 +1,63 @@
+// Softmax and its logarithm along the rows of x [rows, d], stride elements apart; a warp takes a
+// row. Where all elements are -inf the result is NaN. y may be x.
+COOPERATIVE_KERNEL(softmax, const float *x, float *y, int64 rows, int64 d, int64 stride, int logarithm) {
+  EACH_WARP_ROW(r, rows) {
+    const float *xr = x + r * stride;
+    float *yr = y + r * stride;
+    float top = -INF, sum = 0;
+    EACH_LANE(i, d) top = larger(top, xr[i]);
+    top = warp_max(top);
+    EACH_LANE(i, d) sum += expf(xr[i] - top);
+    sum = warp_sum(sum);
+    if (logarithm) {
+      float norm = logf(sum);
+      EACH_LANE(i, d) yr[i] = (xr[i] - top) - norm;
+    } else {
+      float share = 1.0f / sum;
+      EACH_LANE(i, d) yr[i] = expf(xr[i] - top) * share;
+    }
+  }
+}
+
+// From the result y: dx = y*(dy - <y, dy>), or, of the logarithm, dy - exp(y)*sum(dy). dx may be
+// dy.
+COOPERATIVE_KERNEL(softmax_grad, const float *y, const float *dy, float *dx, int64 rows, int64 d, int64 stride, int logarithm) {
+  EACH_WARP_ROW(r, rows) {
+    const float *yr = y + r * stride, *dyr = dy + r * stride;
+    float *dxr = dx + r * stride;
+    float sum = 0;
+    EACH_LANE(i, d) sum += logarithm ? dyr[i] : yr[i] * dyr[i];
+    sum = warp_sum(sum);
+    EACH_LANE(i, d) dxr[i] = logarithm ? dyr[i] - expf(yr[i]) * sum : yr[i] * (dyr[i] - sum);
+  }
+}
+
+// The same along the middle of [outer, d, inner]: a thread takes a row.
+KERNEL(softmax_columns, const float *x, float *y, int64 outer, int64 d, int64 inner, int logarithm) {
+  EACH(i, outer *inner) {
+    int64 at = i / inner * d * inner + i % inner;
+    const float *xr = x + at;
+    float *yr = y + at;
+    float top = -INF, sum = 0;
+    for (int64 k = 0; k < d; k++) top = larger(top, xr[k * inner]);
+    for (int64 k = 0; k < d; k++) sum += expf(xr[k * inner] - top);
+    float norm = logf(sum), share = 1.0f / sum;
+    for (int64 k = 0; k < d; k++) {
+      float v = xr[k * inner] - top;
+      yr[k * inner] = logarithm ? v - norm : expf(v) * share;
+    }
+  }
+}
+KERNEL(softmax_columns_grad, const float *y, const float *dy, float *dx, int64 outer, int64 d, int64 inner, int logarithm) {
+  EACH(i, outer *inner) {
+    int64 at = i / inner * d * inner + i % inner;
+    const float *yr = y + at, *dyr = dy + at;
+    float *dxr = dx + at;
+    float sum = 0;
+    for (int64 k = 0; k < d; k++) sum += logarithm ? dyr[k * inner] : yr[k * inner] * dyr[k * inner];
+    for (int64 k = 0; k < d; k++) {
+      float v = yr[k * inner], g = dyr[k * inner];
+      dxr[k * inner] = logarithm ? g - expf(v) * sum : v * (g - sum);
+    }
+  }
+}

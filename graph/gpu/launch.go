@@ -1,0 +1,109 @@
+//go:build gpu && linux && cgo
+
+package gpu
+
+import (
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
+)
+
+// site is an operation at one place, where all types are known.
+type site struct {
+	op        op.Op
+	out       op.Type
+	in        []op.Type
+	precision driver.Precision
+}
+
+// launch puts an operation's work into a queue.
+type launch struct {
+	work int64 // scratch memory, in bytes
+	run  func(c call) error
+}
+
+// call is where a launch runs, and on what.
+type call struct {
+	kernels.Queue
+	out  driver.Ptr
+	in   []driver.Ptr
+	work driver.Ptr
+}
+
+// families choose the launches of the operations that they know, and answer nil
+// for others, and where an operation's types have no kernel.
+var families = []func(s site) *launch{
+	product, normalization, softmax, attention, patches, convolution, pooling, unary, binary, reduction, layout, gather,
+	logic, loss,
+}
+
+// launchOf returns how the device computes an operation, nil where it cannot.
+func launchOf(s site) *launch {
+	for _, family := range families {
+		if l := family(s); l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// HasKernel reports whether the device itself computes an operation with operands
+// and a result of these types. Others run on the host between two copies.
+func HasKernel(o op.Op, out op.Type, in ...op.Type) bool {
+	if _, ok := o.(op.View); ok {
+		return true
+	}
+	return launchOf(site{op: o, out: out, in: in}) != nil
+}
+
+// optional is the address of operand i, 0 where it is absent.
+func (c call) optional(i int) driver.Ptr {
+	if i < len(c.in) {
+		return c.in[i]
+	}
+	return 0
+}
+
+// floats reports whether all types are held as float32.
+func floats(types ...op.Type) bool {
+	for _, t := range types {
+		if op.ClassOf(t.DType) != op.ClassFloat32 {
+			return false
+		}
+	}
+	return true
+}
+
+// allFloats reports whether result and operands are held as float32.
+func (s site) allFloats() bool { return floats(s.out) && floats(s.in...) }
+
+// broadcasts reports whether the strided kernels take operands of these shapes,
+// broadcast to another.
+func broadcasts(to []int, operands ...[]int) bool {
+	strides := make([][]int, len(operands))
+	for i, shape := range operands {
+		strides[i] = broadcastStrides(shape, to)
+	}
+	return kernels.Nests(to, strides...)
+}
+
+// broadcastStrides are the strides with which an array of a shape is read where
+// it is broadcast to another.
+func broadcastStrides(shape, to []int) []int {
+	strides, lead := make([]int, len(to)), len(to)-len(shape)
+	for i, step := range shapes.RowMajor(shape) {
+		if shape[i] != 1 {
+			strides[lead+i] = step
+		}
+	}
+	return strides
+}
+
+const floatBytes = 4
+
+// at is the address of element i of an array of float32.
+func at(p driver.Ptr, i int) driver.Ptr { return p + driver.Ptr(floatBytes*i) }
+
+// aligned rounds bytes of scratch memory up, so that what follows is aligned.
+func aligned(bytes int64) int64 { return (bytes + 255) &^ 255 }

@@ -1,0 +1,139 @@
+//go:build gpu && linux && cgo
+
+package gpu
+
+import (
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
+)
+
+// product serves Linear and MatMul.
+func product(s site) *launch {
+	if !s.allFloats() {
+		return nil
+	}
+	switch o := s.op.(type) {
+	case op.Linear:
+		return linear(s, o)
+	case op.MatMul:
+		return matMul(s, o)
+	}
+	return nil
+}
+
+// multiplication is a batch of equal products, C ← alpha·A·B.
+type multiplication struct {
+	precision      driver.Precision
+	batch, m, n, k int
+	alpha          float32
+	a, b, c        driver.Matrix // without addresses
+}
+
+func (p multiplication) work() int64 {
+	return kernels.MultiplyWork(p.precision, p.batch, p.m, p.n, p.k, p.a, p.b)
+}
+
+func (p multiplication) run(q kernels.Queue, a, b, c, work driver.Ptr) error {
+	if p.batch*p.m*p.n == 0 {
+		return nil
+	}
+	if p.k == 0 { // the factors have no elements
+		return q.Clear(c, int64(floatBytes*((p.batch-1)*int(p.c.Stride)+p.m*p.n)))
+	}
+	p.a.Data, p.b.Data, p.c.Data = a, b, c
+	return kernels.Multiply(q, p.precision, p.batch, p.m, p.n, p.k, p.alpha, p.a, p.b, 0, p.c, work)
+}
+
+// addBias adds a row [columns] to each row of y.
+func addBias(q kernels.Queue, y, bias driver.Ptr, rows, columns int) error {
+	shape := []int{rows, columns}
+	return kernels.Binary(q, kernels.Add, y, shape, bias, shape[1:], y, shape)
+}
+
+func linear(s site, o op.Linear) *launch {
+	weight := s.in[1].Shape
+	features, width := weight[0], weight[1]
+	if o.TransW {
+		features, width = width, features
+	}
+	rows := shapes.Elements(s.out.Shape[:s.out.Rank()-1])
+	p := multiplication{s.precision, 1, rows, width, features, 1,
+		driver.Matrix{Lead: features}, driver.Matrix{Lead: weight[1], Trans: o.TransW}, driver.Matrix{Lead: width}}
+	return &launch{p.work(), func(c call) error {
+		if err := p.run(c.Queue, c.in[0], c.in[1], c.out, c.work); err != nil || len(c.in) < 3 {
+			return err
+		}
+		return addBias(c.Queue, c.out, c.in[2], rows, width)
+	}}
+}
+
+func matMul(s site, o op.MatMul) *launch {
+	split := func(shape []int, trans bool) (stack []int, rows, columns, lead int) {
+		r := len(shape) - 2
+		rows, columns, lead = shape[r], shape[r+1], shape[r+1]
+		if trans {
+			rows, columns = columns, rows
+		}
+		return shape[:r], rows, columns, lead
+	}
+	stackA, m, k, leadA := split(s.in[0].Shape, o.TransA)
+	stackB, _, n, leadB := split(s.in[1].Shape, o.TransB)
+	alpha := float32(o.Alpha)
+	if alpha == 0 {
+		alpha = 1
+	}
+	p := multiplication{s.precision, 1, m, n, k, alpha,
+		driver.Matrix{Lead: leadA, Trans: o.TransA}, driver.Matrix{Lead: leadB, Trans: o.TransB}, driver.Matrix{Lead: n}}
+	if !o.TransA && shapes.Elements(stackB) == 1 { // one product over all rows
+		p.m *= shapes.Elements(stackA)
+		return &launch{p.work(), func(c call) error { return p.run(c.Queue, c.in[0], c.in[1], c.out, c.work) }}
+	}
+	stack := s.out.Shape[:s.out.Rank()-2]
+	size, stepsA, stepsB := batches(stack, stackA, stackB)
+	// The innermost loop is the batch of a product, the others are run here.
+	last := len(size) - 1
+	p.batch = size[last]
+	p.a.Stride, p.b.Stride, p.c.Stride = int64(stepsA[last]*m*k), int64(stepsB[last]*k*n), int64(m*n)
+	return &launch{p.work(), func(c call) error {
+		index := make([]int, last)
+		for i := range shapes.Elements(size[:last]) {
+			a, b := 0, 0
+			for j, x := range index {
+				a, b = a+x*stepsA[j], b+x*stepsB[j]
+			}
+			if err := p.run(c.Queue, at(c.in[0], a*m*k), at(c.in[1], b*k*n), at(c.out, i*p.batch*m*n), c.work); err != nil {
+				return err
+			}
+			for j := last - 1; j >= 0; j-- {
+				if index[j]++; index[j] < size[j] {
+					break
+				}
+				index[j] = 0
+			}
+		}
+		return nil
+	}}
+}
+
+// batches plans the loops over a stack of matrices to which the stacks a and b
+// broadcast: sizes, outermost first, and the operands' steps in matrices. There
+// is at least one.
+func batches(stack, a, b []int) (size, stepsA, stepsB []int) {
+	size, stepsA, stepsB = []int{1}, []int{0}, []int{0}
+	strideA, strideB := broadcastStrides(a, stack), broadcastStrides(b, stack)
+	for i, n := range stack {
+		last := len(size) - 1
+		switch {
+		case n == 1:
+		case size[last] == 1: // the placeholder
+			size[last], stepsA[last], stepsB[last] = n, strideA[i], strideB[i]
+		case stepsA[last] == n*strideA[i] && stepsB[last] == n*strideB[i]:
+			size[last], stepsA[last], stepsB[last] = size[last]*n, strideA[i], strideB[i]
+		default:
+			size, stepsA, stepsB = append(size, n), append(stepsA, strideA[i]), append(stepsB, strideB[i])
+		}
+	}
+	return size, stepsA, stepsB
+}
