@@ -70,7 +70,7 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 		}
 		if s.inCotangent != nil {
 			// Out of the arena, beside the one that this span has read.
-			if cotangent, err = r.cotangents[i%2].grow(r.device, r.Batch()*r.NeckElements(b.chain[i].from)); err != nil {
+			if cotangent, err = r.cotangents[i%2].Grow(r.device, r.Batch()*r.NeckElements(b.chain[i].from)); err != nil {
 				return err
 			}
 			if err := r.device.Copy(cotangent, s.plan.Value(s.inCotangent).Data); err != nil {
@@ -87,7 +87,7 @@ func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in nn.Memory, 
 	activations := make([]nn.Memory, len(b.chain))
 	activations[0] = in
 	for i, k := range b.chain[:len(b.chain)-1] {
-		kept, err := b.kept[i].grow(r.device, r.Batch()*r.NeckElements(k.to))
+		kept, err := b.kept[i].Grow(r.device, r.Batch()*r.NeckElements(k.to))
 		if err != nil {
 			return nil, err
 		}
@@ -131,9 +131,9 @@ func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(we
 // has none where nothing is to be differentiated.
 type backwardPass struct {
 	chain  []spanKind
-	spans  []*span  // compiled when first needed
-	kept   []buffer // what each span but the last ends in, for one batch
-	lowest int      // the span of the lowest wanted weight
+	spans  []*span      // compiled when first needed
+	kept   []nn.Scratch // what each span but the last ends in, for one batch
+	lowest int          // the span of the lowest wanted weight
 	// spansOf counts the spans that use a weight, where there are several.
 	spansOf map[int]int
 }
@@ -196,7 +196,7 @@ func (r *Runner) cutBackward(loss metric.Loss, from int, want []int, losses bool
 	top := &b.chain[len(b.chain)-1]
 	top.loss, top.losses = loss, losses
 	b.spans = make([]*span, len(b.chain))
-	b.kept = make([]buffer, len(b.chain)-1)
+	b.kept = make([]nn.Scratch, len(b.chain)-1)
 	return b
 }
 

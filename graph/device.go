@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -25,26 +23,6 @@ type host struct {
 }
 
 var _ Device = host{}
-
-// buffer is memory of a device that grows as needed. What it held is then lost.
-type buffer struct {
-	memory   nn.Memory
-	elements int
-}
-
-// grow returns n elements of any value.
-func (b *buffer) grow(d nn.Device, n int) (nn.Memory, error) {
-	if b.elements < n {
-		d.Free(b.memory)
-		b.memory, b.elements = nil, 0
-		memory, err := d.Alloc(n)
-		if err != nil {
-			return nil, fmt.Errorf("memory for activations: %w", err)
-		}
-		b.memory, b.elements = memory, n
-	}
-	return d.Slice(b.memory, 0, n), nil
-}
 
 // shared is an array of the host that runs on the device read.
 type shared struct {

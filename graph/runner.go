@@ -30,9 +30,9 @@ type Runner struct {
 	// What every run is given besides activations and weights: a batch's labels,
 	// the inverse temperature, and the cotangent of the losses.
 	labels, inverseTemperature, ones shared
-	padded                           buffer // a partial batch, filled up
+	padded                           nn.Scratch // a partial batch, filled up
 	// cotangents hold that of the neck between two spans, by turns.
-	cotangents [2]buffer
+	cotangents [2]nn.Scratch
 	read       []float32 // what comes back from a device
 	budget     int64
 	memory     int64 // the machine's, in bytes; 0 where it is not known
@@ -92,15 +92,14 @@ func (r *Runner) Close() {
 	for _, m := range r.checkpoint {
 		r.device.Free(m)
 	}
-	held := []*buffer{&r.padded, &r.cotangents[0], &r.cotangents[1]}
+	held := []*nn.Scratch{&r.padded, &r.cotangents[0], &r.cotangents[1]}
 	for _, b := range r.passes {
 		for i := range b.kept {
 			held = append(held, &b.kept[i])
 		}
 	}
 	for _, b := range held {
-		r.device.Free(b.memory)
-		*b = buffer{}
+		b.Free(r.device)
 	}
 	clear(r.checkpoint)
 }
@@ -265,7 +264,7 @@ func (r *Runner) bind(s *span, from int, in nn.Memory, examples int) (err error)
 // pad returns a batch of so many examples, and the first for the rest.
 func (r *Runner) pad(in nn.Memory, examples, size int) (nn.Memory, error) {
 	d := r.device
-	full, err := r.padded.grow(d, r.Batch()*size)
+	full, err := r.padded.Grow(d, r.Batch()*size)
 	if err != nil {
 		return nil, err
 	}

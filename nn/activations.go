@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,32 +37,29 @@ type Holding struct {
 // computed at each use, to the same bits, because what a network makes of an
 // example does not depend on the others in its batch.
 type Activations struct {
-	model    Model
-	examples Examples
-	order    []int // example at each position
-	labels   []int // and its label
-	holding  Holding
+	// Recomputed is the time that was spent on activations because they are not
+	// held.
+	Recomputed time.Duration
 
-	neck     int
-	held     bool
-	memory   Memory // of capacity elements; nil until it is needed
-	capacity int
-	file     *spill.File // in place of memory
+	model  Model
+	images images
+	labels []int // by position
+	necks  []int // where they are held
+	neck   int
+	held   bool
+	store  store
 
-	// Room for one batch each, which grows as needed.
-	in, images, out scratch
-	rows            []int
-	host            []float32 // on its way to or from a device
-	recomputed      time.Duration
+	in, below Scratch // one batch, and the images that it is computed from
+	rows      []int
 }
 
 // Open returns the activations of the examples of the given order. Nothing is read
 // before it is needed.
 func Open(m Model, v Examples, order []int, h Holding) *Activations {
-	if h.Name == "" {
-		h.Name = "example"
+	a := &Activations{
+		model: m, images: images{v, order, cmp.Or(h.Name, "example")}, labels: make([]int, len(order)),
+		necks: h.Necks, neck: h.At, store: store{device: m.Device()},
 	}
-	a := &Activations{model: m, examples: v, order: order, labels: make([]int, len(order)), holding: h, neck: h.At}
 	for p, i := range order {
 		a.labels[p] = v.Label(i)
 	}
@@ -73,18 +71,20 @@ func Open(m Model, v Examples, order []int, h Holding) *Activations {
 		return h.Limit <= 0 || int64(len(order))*int64(elements)*spill.ElementBytes <= h.Limit
 	}
 	if all := max(largest, m.NeckElements(0)); h.Images && fits(all) {
-		a.holding.Necks = append(slices.Clone(h.Necks), 0)
+		a.necks = append(slices.Clone(h.Necks), 0)
 		largest = all
 	}
-	a.capacity = len(order) * largest
+	a.store.elements = len(order) * largest
 	if !fits(largest) {
-		a.file = &spill.File{TempDir: h.TempDir}
+		a.store.file = &spill.File{TempDir: h.TempDir}
 	}
 	return a
 }
 
 // NewActivations returns room for examples that [Activations.Gather] brings.
-func NewActivations(m Model) *Activations { return &Activations{model: m} }
+func NewActivations(m Model) *Activations {
+	return &Activations{model: m, store: store{device: m.Device()}}
+}
 
 // Len is the number of examples.
 func (a *Activations) Len() int { return len(a.labels) }
@@ -98,33 +98,31 @@ func (a *Activations) Neck() int { return a.neck }
 // Held is what the activations take in memory, and in a file, in bytes, once they
 // are there.
 func (a *Activations) Held() (memory, file int64) {
-	bytes := int64(a.capacity) * spill.ElementBytes
-	if a.file != nil {
+	bytes := int64(a.store.elements) * spill.ElementBytes
+	if a.store.file != nil {
 		return 0, bytes
 	}
 	return bytes, 0
 }
 
-// Recomputed is the time that was spent on activations because they are not held.
-func (a *Activations) Recomputed() time.Duration { return a.recomputed }
-
 // Load reads the images, where they are to be held. report is told of examples as
 // they are done.
 func (a *Activations) Load(ctx context.Context, report func(examples int)) error {
-	if a.neck != 0 || a.held || !a.holds(0) {
+	if a.neck != 0 || a.held || !slices.Contains(a.necks, 0) {
 		return nil
 	}
 	size := a.model.NeckElements(0)
 	for lo := 0; lo < a.Len(); lo += a.model.Batch() {
-		rows := a.span(lo, min(lo+a.model.Batch(), a.Len()))
-		dst, err := a.destination(lo*size, len(rows)*size)
+		a.rows = positions(a.rows, lo, min(lo+a.model.Batch(), a.Len()))
+		rows := a.rows
+		dst, err := a.store.room(lo*size, len(rows)*size)
 		if err != nil {
 			return err
 		}
-		if err := a.read(ctx, rows, dst); err != nil {
+		if err := a.images.read(ctx, &a.store, rows, a.model.NeckElements(0), dst); err != nil {
 			return err
 		}
-		if err := a.keep(lo*size, dst, len(rows)*size); err != nil {
+		if err := a.store.keep(lo*size, dst, len(rows)*size); err != nil {
 			return err
 		}
 		report(len(rows))
@@ -139,7 +137,7 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 	if to == a.neck {
 		return nil
 	}
-	if !a.holds(to) {
+	if !slices.Contains(a.necks, to) {
 		panic(fmt.Sprintf("nn: there is no room for activations at neck %d", to))
 	}
 	n, size := a.Len(), a.model.NeckElements(to)
@@ -156,23 +154,22 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 		if err != nil {
 			return err
 		}
-		out, err := a.destination(lo*size, count*size)
+		out, err := a.store.room(lo*size, count*size)
 		if err != nil {
 			return err
 		}
 		if err := a.model.Advance(ctx, a.neck, to, in, out, count); err != nil {
 			return err
 		}
-		if err := a.keep(lo*size, out, count*size); err != nil {
+		if err := a.store.keep(lo*size, out, count*size); err != nil {
 			return err
 		}
 		done += count
 		report(count)
 	}
 	a.neck, a.held = to, true
-	if a.file == nil { // from now on batches are read in place
-		a.model.Device().Free(a.in.memory)
-		a.in = scratch{}
+	if a.store.file == nil { // from now on batches are read in place
+		a.in.Free(a.model.Device())
 	}
 	return nil
 }
@@ -186,13 +183,10 @@ func (a *Activations) Gather(ctx context.Context, from *Activations, positions [
 	for _, p := range positions {
 		a.labels = append(a.labels, from.labels[p])
 	}
-	if need := len(positions) * size; a.capacity < need || a.memory == nil {
-		a.model.Device().Free(a.memory)
-		a.memory, a.capacity = nil, need
-	}
+	a.store.grow(len(positions) * size)
 	for lo := 0; lo < len(positions); lo += a.model.Batch() {
 		some := positions[lo:min(lo+a.model.Batch(), len(positions))]
-		dst, err := a.destination(lo*size, len(some)*size)
+		dst, err := a.store.room(lo*size, len(some)*size)
 		if err != nil {
 			return err
 		}
@@ -200,7 +194,7 @@ func (a *Activations) Gather(ctx context.Context, from *Activations, positions [
 			err = from.fetch(ctx, some, dst)
 		} else {
 			var in Memory
-			if in, err = from.in.grow(from.model, len(some)*from.model.NeckElements(from.neck)); err != nil {
+			if in, err = from.in.Grow(from.model.Device(), len(some)*from.model.NeckElements(from.neck)); err != nil {
 				return err
 			}
 			if err = from.fetch(ctx, some, in); err == nil {
@@ -261,13 +255,54 @@ func (a *Activations) LossGradients(ctx context.Context, lo, hi int, loss metric
 
 // Close gives back all that the activations take.
 func (a *Activations) Close() error {
-	d := a.model.Device()
-	for _, m := range []Memory{a.memory, a.in.memory, a.images.memory, a.out.memory} {
-		d.Free(m)
+	a.in.Free(a.model.Device())
+	a.below.Free(a.model.Device())
+	return a.store.close()
+}
+
+// batch returns the activations at positions lo to hi, at most a batch of them, in
+// place if they are held in memory. They are valid until the next call of a
+// method.
+func (a *Activations) batch(ctx context.Context, lo, hi int) (Memory, error) {
+	d, size := a.model.Device(), a.model.NeckElements(a.neck)
+	if a.held && a.store.file == nil {
+		return d.Slice(a.store.memory, lo*size, hi*size), nil
 	}
-	a.memory, a.in, a.images, a.out, a.host = nil, scratch{}, scratch{}, scratch{}, nil
-	if a.file == nil {
-		return nil
+	in, err := a.in.Grow(d, (hi-lo)*size)
+	if err != nil {
+		return nil, err
 	}
-	return a.file.Close()
+	a.rows = positions(a.rows, lo, hi)
+	return in, a.fetch(ctx, a.rows, in)
+}
+
+// fetch writes the activations at the given positions, at most a batch of them, to
+// dst.
+func (a *Activations) fetch(ctx context.Context, rows []int, dst Memory) error {
+	if a.held {
+		return a.store.read(rows, a.model.NeckElements(a.neck), dst)
+	}
+	start := time.Now()
+	defer func() { a.Recomputed += time.Since(start) }()
+	size := a.model.NeckElements(0)
+	if a.neck == 0 {
+		return a.images.read(ctx, &a.store, rows, size, dst)
+	}
+	below, err := a.below.Grow(a.model.Device(), len(rows)*size)
+	if err != nil {
+		return err
+	}
+	if err := a.images.read(ctx, &a.store, rows, size, below); err != nil {
+		return err
+	}
+	return a.model.Advance(ctx, 0, a.neck, below, dst, len(rows))
+}
+
+// positions is lo to hi, in the array of room if that is long enough.
+func positions(room []int, lo, hi int) []int {
+	room = room[:0]
+	for p := lo; p < hi; p++ {
+		room = append(room, p)
+	}
+	return room
 }

@@ -116,7 +116,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	batch := d.updateBatch(0, opt.Batch)
 	for range 2 { // the first compiles
 		t.begin()
-		recomputed := t.objective.train.all.Recomputed()
+		recomputed := t.objective.train.all.Recomputed
 		start := time.Now()
 		_, _, err := t.step(ctx, d, 0, batch)
 		var diverged *divergence
@@ -125,7 +125,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 		}
 		c.StepTime = time.Since(start)
 		if !opt.NoCache {
-			c.StepTime -= t.objective.train.all.Recomputed() - recomputed
+			c.StepTime -= t.objective.train.all.Recomputed - recomputed
 		}
 		if c.StepTime > 0 {
 			c.ScanShare = min(1, t.scanned().time.Seconds()/c.StepTime.Seconds())
