@@ -69,3 +69,12 @@ func listed(names []string) string {
 	}
 	return text
 }
+
+// OnHost is a note of the operations that a GPU leaves to the processor.
+func OnHost(operations []string) Note {
+	text := "a GPU computes all operations, and those of the gradients, itself"
+	if len(operations) > 0 {
+		text = "a GPU leaves these operations to the processor, each between two copies: " + strings.Join(operations, ", ")
+	}
+	return Note{Kind: "on_host", Text: text}
+}

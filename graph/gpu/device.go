@@ -13,6 +13,9 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
+// Built says whether this program was built with GPU support.
+const Built = true
+
 // Device is a GPU that computes operations. It is for one goroutine at a time.
 type Device struct {
 	driver    *driver.Device
