@@ -10,6 +10,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 
@@ -193,11 +194,16 @@ func hintOf(err error) string {
 		return data.Hint
 	}
 	var file *fs.PathError
+	var device *driver.Error
 	switch code := exitCode(err); {
 	case code == exitTimeout:
 		return timeoutHint
 	case code == exitUsage:
 		return "see `modeldoctor --help`"
+	case errors.As(err, &device) && device.OutOfMemory():
+		return "the GPU has no room for this: use a smaller --run-batch, give back memory that other programs hold, or run it with --device cpu"
+	case errors.As(err, &device):
+		return "the GPU or its driver failed: see the system's log, try again, or run it with --device cpu"
 	case errors.As(err, &file): // activations that do not fit --memory
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}

@@ -83,14 +83,13 @@ func fix(ctx context.Context, opt fixOptions) error {
 	defer cancel()
 	memory := peak.Start(memoryInterval)
 	defer memory.Stop()
-	con := opt.run.console
-	defer con.finish()
+	defer opt.run.console.finish()
+	return onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return fixSubject(ctx, s, opt, memory, start) })
+}
 
-	s, err := openSubject(ctx, opt.treatmentOptions)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+// fixSubject is fix once the model and the data are open.
+func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Watch, start time.Time) error {
+	con := opt.run.console
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
 		return err
@@ -131,7 +130,7 @@ func fix(ctx context.Context, opt fixOptions) error {
 		}
 	}
 	done.PeakBytes = memory.Stop()
-	done.Provenance = provenance(t.runner, options.Seed, start)
+	done.Provenance = provenance(t.loaded, options.Seed, start)
 	err = opt.out.write(done)
 	if err == nil && !result.Accepted() && !done.Forced {
 		return errReported
@@ -200,6 +199,6 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 	if plan.Model.SHA256, err = t.subject.network.Model.SHA256(); err != nil {
 		return err
 	}
-	plan.Provenance = provenance(t.runner, t.options.Seed, start)
+	plan.Provenance = provenance(t.loaded, t.options.Seed, start)
 	return opt.out.write(plan)
 }

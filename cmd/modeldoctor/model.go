@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
 )
@@ -16,10 +17,11 @@ import (
 type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
+	gpu     *gpu.Device // that the runner runs on; nil: the processor
 }
 
 // load opens a model file and reads it as a network. The caller closes it.
-func load(path string, opt graph.Options, threads int) (*loaded, error) {
+func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
 	file, err := onnx.Open(path)
 	if err != nil {
 		return nil, err
@@ -29,15 +31,40 @@ func load(path string, opt graph.Options, threads int) (*loaded, error) {
 		_ = file.Close() // it was only read
 		return nil, err
 	}
-	return ready(network, threads), nil
+	m, err := ready(network, run)
+	if err != nil {
+		_ = file.Close()
+	}
+	return m, err
 }
 
 // ready makes a network ready to run.
-func ready(n *graph.Network, threads int) *loaded {
-	return &loaded{n, graph.NewRunner(n, graph.RunnerOptions{Threads: threads})}
+func ready(n *graph.Network, run runOptions) (*loaded, error) {
+	device, err := run.device.open(run.threads)
+	if err != nil {
+		return nil, err
+	}
+	opt := graph.RunnerOptions{Threads: run.threads}
+	if device != nil {
+		opt.Device = device
+	}
+	return &loaded{n, graph.NewRunner(n, opt), device}, nil
 }
 
-func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read
+// close lets go of the file and of the device, whose error it returns.
+func (m *loaded) close() error {
+	_ = m.network.Model.Close() // it was only read
+	return m.stop()
+}
+
+// stop lets go of the device.
+func (m *loaded) stop() error {
+	m.runner.Close()
+	if m.gpu == nil {
+		return nil
+	}
+	return m.gpu.Close()
+}
 
 // describeFile is what a file says of itself.
 func describeFile(m *onnx.Model) report.Model {
@@ -55,8 +82,8 @@ func describeModel(m *onnx.Model, n *graph.Network) report.Model {
 	return d
 }
 
-// provenance says how this run came about. r is nil where no model was run.
-func provenance(r *graph.Runner, seed uint64, start time.Time) report.Provenance {
+// provenance says how this run came about. m is nil where no model was run.
+func provenance(m *loaded, seed uint64, start time.Time) report.Provenance {
 	p := report.Provenance{
 		Version:   version(),
 		Command:   append([]string{"modeldoctor"}, os.Args[1:]...),
@@ -65,9 +92,9 @@ func provenance(r *graph.Runner, seed uint64, start time.Time) report.Provenance
 		Seconds:   time.Since(start).Seconds(),
 		PeakBytes: peakBytes(),
 	}
-	if r != nil {
-		p.Device += " " + r.Variant()
-		p.Threads = r.Threads()
+	if m != nil {
+		p.Device = m.describe()
+		p.Threads = m.runner.Threads()
 	}
 	return p
 }

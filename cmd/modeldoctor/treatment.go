@@ -37,8 +37,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	t.options.Stored = t.stored
 	if t.options.Calibrated {
 		if t.options.Classifier, err = classifierOf(treated); err != nil {
-			t.close()
-			return nil, err
+			return nil, errors.Join(err, t.close())
 		}
 	}
 	return t, nil
@@ -58,10 +57,11 @@ func classifierOf(m *loaded) (diag.Layer, error) {
 }
 
 // close releases what the treatment holds besides its subject.
-func (t *treatment) close() {
-	if t.loaded != t.subject.loaded {
-		t.loaded.close()
+func (t *treatment) close() error {
+	if t.loaded == t.subject.loaded {
+		return nil
 	}
+	return t.loaded.close()
 }
 
 // stored are the values that the file gives back for new ones of a weight.

@@ -117,7 +117,11 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 		if err != nil {
 			return nil, err
 		}
-		m := ready(network, opt.run.threads)
+		m, err := ready(network, opt.run)
+		if err != nil {
+			return nil, err
+		}
+		defer m.stop()
 		in := m.network.Input
 		if i == 0 {
 			if data, err = drawValidation(opt.data, m, con); err != nil {

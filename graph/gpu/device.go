@@ -128,3 +128,9 @@ func (d *Device) onHost(o op.Op, out op.Array, in []op.Array) error {
 	o.Forward(d.host, result, operands)
 	return d.driver.Upload(address(out), bytes(result))
 }
+
+// String names the device and how it computes, for reports.
+func (d *Device) String() string {
+	info := d.driver.Info()
+	return fmt.Sprintf("gpu %d %s %v", info.Ordinal, info.Name, d.precision)
+}

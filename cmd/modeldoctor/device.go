@@ -1,0 +1,126 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+
+	"github.com/urfave/cli/v2"
+)
+
+// deviceFlags say where a model runs.
+func deviceFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag(categoryRun, "device", "WHERE", "auto", "where the model runs: cpu, gpu (or gpu:1 for the second), or auto: a GPU where there is one that this program can use; `modeldoctor devices` lists them"),
+		stringFlag(categoryRun, "precision", "KIND", "fp32", "of matrix products on a GPU: fp32, tf32 or bf16"),
+		stringFlag(categoryRun, "device-memory", "SIZE", "", "how much of the GPU's memory may be taken, by default all that is free"),
+	}
+}
+
+// deviceOptions say where a model runs.
+type deviceOptions struct {
+	gpu      bool // use a GPU
+	required bool // and fail without one
+	options  gpu.Options
+}
+
+// readDevice reads --device.
+func readDevice(c *cli.Context) (deviceOptions, error) {
+	var o deviceOptions
+	kind, ordinal, numbered := strings.Cut(c.String("device"), ":")
+	switch {
+	case kind == "cpu" && !numbered:
+	case kind == "auto" && !numbered:
+		o.gpu = driver.Supported
+	case kind == "gpu":
+		o.gpu, o.required = true, true
+		if numbered {
+			n, err := strconv.Atoi(ordinal)
+			if err != nil || n < 0 {
+				return o, usage("--device: %q is not the number of a GPU", ordinal).withHint("`modeldoctor devices` lists them; the first is gpu:0")
+			}
+			o.options.Ordinal = n
+		}
+	default:
+		return o, usage("--device: %q is none of auto, cpu, gpu, gpu:N", c.String("device"))
+	}
+	return o, nil
+}
+
+// readDeviceOptions reads the flags of deviceFlags.
+func readDeviceOptions(c *cli.Context) (deviceOptions, error) {
+	o, err1 := readDevice(c)
+	precision, err2 := oneOf(c, "precision", driver.FP32.String(), driver.TF32.String(), driver.BF16.String())
+	if err := cmp.Or(err1, err2); err != nil {
+		return o, err
+	}
+	for _, p := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
+		if p.String() == precision {
+			o.options.Precision = p
+		}
+	}
+	if size := c.String("device-memory"); size != "" {
+		var err error
+		if o.options.Memory, err = parseBytes("device-memory", size); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// open opens the GPU that a model is to run on; nil is the processor. Where a GPU
+// is only preferred, the processor takes the place of one that cannot be used.
+func (o deviceOptions) open(threads int) (*gpu.Device, error) {
+	if !o.gpu {
+		return nil, nil
+	}
+	o.options.Threads = threads
+	d, err := gpu.Open(o.options)
+	switch {
+	case err == nil:
+		return d, nil
+	case o.required:
+		return nil, &failure{code: exitUsage, msg: fmt.Sprintf("--device gpu: %v", err), hint: "`modeldoctor devices` says what there is; --device cpu runs without a GPU", err: err}
+	}
+	return nil, nil
+}
+
+// describe is what a report says of where a model ran.
+func (m *loaded) describe() string {
+	if m.gpu != nil {
+		return m.gpu.String()
+	}
+	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
+}
+
+// onModel opens a model, does something with it and closes it. Where a GPU has no
+// room for a batch of images it begins again with half of it.
+func onModel(path string, model graph.Options, run runOptions, do func(*loaded) error) error {
+	first := 0 // batch that was tried
+	for {
+		m, err := load(path, model, run)
+		if err != nil {
+			return err
+		}
+		batch, fixed := m.network.Batch, m.network.Input.FixedBatch > 0
+		first = max(first, batch)
+		err = do(m)
+		if closed := m.close(); err == nil {
+			err = closed
+		}
+		if graph.OutOfMemory(err) && !fixed && batch > 1 {
+			model.Batch = batch / 2
+			continue
+		}
+		if batch < first && !graph.OutOfMemory(err) {
+			run.console.warn("the GPU has no room for %d images at a time: it was given %d (--run-batch)", first, batch)
+		}
+		return err
+	}
+}
