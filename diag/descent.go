@@ -5,18 +5,19 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/modeldoctor/modeldoctor/internal/vec"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // descent is steps of full-batch gradient descent within a layer.
 type descent struct {
 	evaluator *evaluator
 	weights   []int
-	wNorm     float64     // ‖w‖ at the checkpoint
-	current   [][]float32 // the layer's tensors as reached so far
-	moved     [][]float32 // the tensors at a search point
-	sums      [][]float32 // gradient at current, summed over all examples
+	wNorm     float64    // ‖w‖ at the checkpoint
+	start     *nn.Vector // the checkpoint
+	current   *nn.Vector // the layer's tensors as reached so far
+	moved     *nn.Vector // the tensors at a search point
+	sum       *nn.Vector // gradient at current, summed over all examples
 }
 
 // descend continues the search of the first step, along d, for up to steps steps
@@ -24,17 +25,23 @@ type descent struct {
 // long as the line search says. moved is room for the layer's tensors. The
 // result's t is the distance from the checkpoint to the last point, its points
 // are the [distance, loss] after each step. The model is left with the moved
-// weights: see restore.
-func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, first searchResult, steps int, moved [][]float32) (searchResult, error) {
+// weights: see [nn.Restore].
+func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, first searchResult, steps int, moved *nn.Vector) (searchResult, error) {
 	if first.status != StatusOK {
 		return first, nil
 	}
-	s := &descent{
-		evaluator: e, weights: lg.weights, wNorm: lg.wNorm, moved: moved,
-		current: likeWeights(e.model, lg.weights), sums: likeWeights(e.model, lg.weights),
+	s := &descent{evaluator: e, weights: lg.weights, wNorm: lg.wNorm, start: lg.start, moved: moved}
+	var err error
+	if s.current, err = nn.NewVector(e.model, lg.weights); err != nil {
+		return searchResult{}, err
 	}
-	for i, w := range lg.weights {
-		moveTensor(s.current[i], e.model.Weight(w), lg.sums[i], d[i], first.t)
+	defer s.current.Free()
+	if s.sum, err = nn.NewVector(e.model, lg.weights); err != nil {
+		return searchResult{}, err
+	}
+	defer s.sum.Free()
+	if err := lg.move(s.current, d, first.t); err != nil {
+		return searchResult{}, err
 	}
 	result := first
 	result.points = [][2]float64{{0, first.points[0][1]}, {first.t, first.value}}
@@ -48,7 +55,10 @@ func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, 
 			result.reason = fmt.Sprintf("%d of %d steps taken: %s", taken, steps, next.reason)
 			break
 		}
-		result.t, result.value = s.distance(), next.value
+		if result.t, err = nn.Distance(s.current, s.start); err != nil {
+			return searchResult{}, err
+		}
+		result.value = next.value
 		result.points = append(result.points, [2]float64{result.t, result.value})
 	}
 	return result, nil
@@ -56,15 +66,23 @@ func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, 
 
 // step moves current along its negative gradient if that lowers the loss.
 func (s *descent) step(ctx context.Context, loss float64) (searchResult, error) {
-	if err := s.sumGradients(ctx); err != nil {
+	n := s.evaluator.folds.n()
+	s.current.Override(s.weights...)
+	if err := s.sum.Clear(); err != nil {
+		return searchResult{}, err
+	}
+	if err := s.evaluator.gradients(ctx, 0, n, s.sum); err != nil {
 		return searchResult{}, err
 	}
 	squares := 0.0
-	for _, g := range s.sums {
-		squares += vec.Dot(g, g)
+	for _, w := range s.weights {
+		square, err := nn.Dot(w, s.sum, s.sum)
+		if err != nil {
+			return searchResult{}, err
+		}
+		squares += square
 	}
 	sumNorm := math.Sqrt(squares)
-	n := s.evaluator.folds.n()
 	slope := -sumNorm / float64(n)
 	switch {
 	case !metric.IsFinite(slope):
@@ -74,53 +92,26 @@ func (s *descent) step(ctx context.Context, loss float64) (searchResult, error) 
 	}
 	losses := make([]float64, n)
 	phi := func(t float64) (float64, error) {
-		s.move(s.moved, -t/sumNorm)
-		s.override(s.moved)
+		if err := s.move(s.moved, -t/sumNorm); err != nil {
+			return 0, err
+		}
+		s.moved.Override(s.weights...)
 		err := s.evaluator.losses(ctx, 0, losses, nil)
 		return metric.Mean(losses), err
 	}
 	found, err := lineSearch(phi, loss, slope)
 	if err == nil && found.status == StatusOK {
-		s.move(s.current, -found.t/sumNorm)
+		err = s.move(s.current, -found.t/sumNorm)
 	}
 	return found, err
 }
 
-// sumGradients takes the gradient at current.
-func (s *descent) sumGradients(ctx context.Context) error {
-	s.override(s.current)
-	index := make(map[int]int, len(s.weights))
-	for i, w := range s.weights {
-		index[w] = i
-		clear(s.sums[i])
-	}
-	return s.evaluator.gradients(ctx, 0, s.evaluator.folds.n(), s.weights, func(weight int, g []float32) error {
-		vec.Add(s.sums[index[weight]], g)
-		return nil
-	})
-}
-
-// move writes current + c·sums to dst, which may be current.
-func (s *descent) move(dst [][]float32, c float64) {
-	for i, base := range s.current {
-		vec.AddScaled(dst[i], base, c, s.sums[i])
-	}
-}
-
-func (s *descent) override(tensors [][]float32) {
-	for i, w := range s.weights {
-		s.evaluator.model.Override(w, tensors[i])
-	}
-}
-
-// distance is ‖Δw‖ from the checkpoint to current.
-func (s *descent) distance() float64 {
-	squares := 0.0
-	for i, w := range s.weights {
-		for j, base := range s.evaluator.model.Weight(w) {
-			moved := float64(s.current[i][j]) - float64(base)
-			squares += moved * moved
+// move sets dst, which may be current, to current + c·sum.
+func (s *descent) move(dst *nn.Vector, c float64) error {
+	for _, w := range s.weights {
+		if err := dst.Combine(w, s.current, []float64{c}, s.sum); err != nil {
+			return err
 		}
 	}
-	return math.Sqrt(squares)
+	return nil
 }

@@ -3,17 +3,19 @@ package diag
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // A Candidate is a way of preprocessing the same images.
 type Candidate struct {
 	Name     string
-	Examples Examples
+	Examples nn.Examples
 }
 
 // A Score is what a model makes of a candidate.
@@ -55,7 +57,7 @@ func (e *ChanceError) Error() string {
 // because a model that is over-confident may have a loss above ln(classes) and
 // still be right far more often than chance; where some candidates are better
 // than guessing, those come first.
-func Detect(ctx context.Context, m Model, candidates []Candidate) ([]Score, error) {
+func Detect(ctx context.Context, m nn.Model, candidates []Candidate) ([]Score, error) {
 	scores := make([]Score, 0, len(candidates))
 	for _, c := range candidates {
 		if err := validate(m, c.Examples, nil); err != nil {
@@ -91,12 +93,11 @@ func (s Score) order() float64 {
 }
 
 // scoreCandidate evaluates one candidate.
-func scoreCandidate(ctx context.Context, m Model, c Candidate) (Score, error) {
+func scoreCandidate(ctx context.Context, m nn.Model, c Candidate) (Score, error) {
 	f := newFolds(labelsOf(c.Examples))
-	// A budget of one byte: each image is read once, and none is kept.
-	boundary := newBoundary(m, c.Examples, f.order, nil, 1, "")
+	boundary := nn.Open(m, c.Examples, f.order, nn.Holding{}) // each image is read once
 	b, _, err := measureBaseline(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
-	if err != nil {
+	if err := errors.Join(err, boundary.Close()); err != nil {
 		return Score{}, err
 	}
 	return Score{Name: c.Name, N: f.n(), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}, nil

@@ -8,8 +8,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/modeldoctor/modeldoctor/internal/spill"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Phases of a diagnosis, as Options.Progress is told. Measuring a layer is a
@@ -25,7 +25,7 @@ const (
 // with Complete false, together with an error that wraps
 // context.DeadlineExceeded. With any other error there is no report. The model
 // has the checkpoint's weights again in every case.
-func Diagnose(ctx context.Context, m Model, v Examples, layers []Layer, opt Options) (*Report, error) {
+func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options) (*Report, error) {
 	if err := validate(m, v, layers); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Diagnose(ctx context.Context, m Model, v Examples, layers []Layer, opt Opti
 }
 
 // validate checks what the caller promised about the examples and the layers.
-func validate(m Model, v Examples, layers []Layer) error {
+func validate(m nn.Model, v nn.Examples, layers []Layer) error {
 	if v.Len() == 0 {
 		return errors.New("no examples to diagnose on")
 	}
@@ -78,7 +78,7 @@ func (o Options) withDefaults() Options {
 }
 
 // labelsOf returns the label of each example.
-func labelsOf(v Examples) []int {
+func labelsOf(v nn.Examples) []int {
 	labels := make([]int, v.Len())
 	for i := range labels {
 		labels[i] = v.Label(i)
@@ -96,7 +96,7 @@ type findings struct {
 
 // examine measures the model and its layers. With an error it returns what was
 // measured before.
-func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Options) (found findings, err error) {
+func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options) (found findings, err error) {
 	found.layers = make([]LayerResult, len(layers))
 	for i, l := range layers {
 		found.layers[i] = unmeasured(l)
@@ -107,11 +107,12 @@ func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Optio
 		visited[i] = layers[k]
 	}
 	f := newFolds(labelsOf(v))
-	boundary := newBoundary(m, v, f.order, visited, halfOf(opt.Memory), opt.TempDir)
-	defer func() { err = errors.Join(err, boundary.close()) }()
+	boundary := nn.Open(m, v, f.order, nn.Holding{Necks: necksAboveImages(visited), Images: true, Limit: halfOf(opt.Memory), TempDir: opt.TempDir})
+	defer func() { err = errors.Join(err, boundary.Close()) }()
 	gradientBudget := int64(math.MaxInt64)
 	if opt.Memory > 0 {
-		gradientBudget = opt.Memory - boundary.heapBytes()
+		held, _ := boundary.Held()
+		gradientBudget = opt.Memory - held
 	}
 	groups := sweepGroups(m, visited, gradientBudget)
 	costs := newCosts(m, f.n(), opt)
@@ -121,7 +122,7 @@ func examine(ctx context.Context, m Model, v Examples, layers []Layer, opt Optio
 	}
 
 	e.progress.begin(PhaseLoss, costs.evaluation(0))
-	if err := boundary.load(ctx); err != nil {
+	if err := boundary.Load(ctx, func(int) {}); err != nil {
 		return found, err
 	}
 	b, logits, err := measureBaseline(ctx, e)
@@ -194,14 +195,17 @@ func measurable(layers []Layer) []int {
 	return visits
 }
 
+// elementBytes is the size of an element of a gradient.
+const elementBytes = 4
+
 // sweepGroups divides layers into groups whose gradients fit into so many bytes
 // together. One layer's always have to.
-func sweepGroups(m Model, layers []Layer, budget int64) (groups [][]Layer) {
+func sweepGroups(m nn.Model, layers []Layer, budget int64) (groups [][]Layer) {
 	var bytes int64
 	for i, l := range layers {
 		size := int64(0)
 		for _, w := range l.Weights {
-			size += int64(len(m.Weight(w))) * foldCount * spill.ElementBytes
+			size += int64(m.WeightElements(w)) * foldCount * elementBytes
 		}
 		if i == 0 || bytes+size > budget {
 			groups = append(groups, nil)
@@ -211,6 +215,17 @@ func sweepGroups(m Model, layers []Layer, budget int64) (groups [][]Layer) {
 		bytes += size
 	}
 	return groups
+}
+
+// necksAboveImages are the necks of layers, without that of the images.
+func necksAboveImages(layers []Layer) []int {
+	var necks []int
+	for _, l := range layers {
+		if l.Neck > 0 {
+			necks = append(necks, l.Neck)
+		}
+	}
+	return necks
 }
 
 // halfOf is half a budget in bytes, where 0 is no limit.

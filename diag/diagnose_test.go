@@ -10,13 +10,16 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/internal/vec"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func diagnose(t *testing.T, m Model, v Examples, layers []Layer, opt Options) *Report {
+func diagnose(t *testing.T, m nntest.Slices, v nn.Examples, layers []Layer, opt Options) *Report {
 	t.Helper()
-	r, err := Diagnose(t.Context(), m, v, layers, opt)
+	r, err := Diagnose(t.Context(), nntest.On(m), v, layers, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +133,7 @@ func TestMemory(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("files left behind: %v, %v", left, err)
 	}
-	if _, err := Diagnose(t.Context(), m, v, layers, Options{Memory: 1, TempDir: dir + "/absent"}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Diagnose(t.Context(), nntest.On(m), v, layers, Options{Memory: 1, TempDir: dir + "/absent"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder for the temporary file: error %v", err)
 	}
 }
@@ -178,7 +181,7 @@ func TestTimeLimit(t *testing.T) {
 	want := diagnose(t, m, v, layers, Options{})
 	partly := 0
 	for left := 0; ; left += 10 {
-		r, err := Diagnose(&limited{t.Context(), left, context.DeadlineExceeded}, m, v, layers, Options{})
+		r, err := Diagnose(&limited{t.Context(), left, context.DeadlineExceeded}, nntest.On(m), v, layers, Options{})
 		if err == nil {
 			break
 		}
@@ -201,7 +204,7 @@ func TestTimeLimit(t *testing.T) {
 	if partly == 0 {
 		t.Error("no partial report holds a layer")
 	}
-	if r, err := Diagnose(&limited{t.Context(), 50, context.Canceled}, m, v, layers, Options{}); r != nil || !errors.Is(err, context.Canceled) {
+	if r, err := Diagnose(&limited{t.Context(), 50, context.Canceled}, nntest.On(m), v, layers, Options{}); r != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: report %v, error %v", r, err)
 	}
 }
@@ -228,8 +231,8 @@ type overflowing struct {
 	weight int
 }
 
-func (m *overflowing) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(int, []float32) error) error {
-	return m.perceptron.Gradients(ctx, from, in, labels, invT, want, func(w int, g []float32) error {
+func (m *overflowing) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
+	return m.perceptron.LossGradients(ctx, loss, from, in, labels, invT, want, losses, func(w int, g []float32) error {
 		if w == m.weight {
 			g[0] = float32(math.Inf(1))
 		}
@@ -292,7 +295,7 @@ func TestSkippedAndFlat(t *testing.T) {
 func TestBadLabel(t *testing.T) {
 	m, layers, v := newPerceptron(40)
 	v.labels[7] = 3
-	if _, err := Diagnose(t.Context(), m, v, layers, Options{}); err == nil {
+	if _, err := Diagnose(t.Context(), nntest.On(m), v, layers, Options{}); err == nil {
 		t.Error("a label outside the classes was accepted")
 	}
 }

@@ -3,8 +3,8 @@ package diag
 import (
 	"math"
 
-	"github.com/modeldoctor/modeldoctor/internal/vec"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Gradients at or below these shares are rounding errors. A key's bias, for
@@ -17,25 +17,36 @@ const (
 
 // layerGradient is a layer's tensors with their gradients.
 type layerGradient struct {
-	weights []int // the model's numbers
-	sums    []*[foldCount][]float32
+	weights []int      // the model's numbers
+	start   *nn.Vector // the checkpoint
+	sums    foldSums
 	grams   []gram
 	norms   []float64 // ‖w‖ of each tensor
 	wNorm   float64   // ‖w‖ of the layer
 }
 
-func newLayerGradient(m Model, layer Layer, sums foldSums) *layerGradient {
-	lg := &layerGradient{weights: layer.Weights}
+func newLayerGradient(m nn.Model, layer Layer, sums foldSums) (*layerGradient, error) {
+	start, err := nn.Checkpoint(m, layer.Weights)
+	if err != nil {
+		return nil, err
+	}
+	lg := &layerGradient{weights: layer.Weights, start: start, sums: sums}
 	squares := 0.0
 	for _, w := range layer.Weights {
-		lg.sums = append(lg.sums, sums[w])
-		lg.grams = append(lg.grams, newGram(sums[w]))
-		tensor := vec.Norm(m.Weight(w))
-		lg.norms = append(lg.norms, tensor)
+		g, err := newGram(w, sums)
+		if err != nil {
+			return nil, err
+		}
+		square, err := nn.Dot(w, start, start)
+		if err != nil {
+			return nil, err
+		}
+		tensor := math.Sqrt(square)
+		lg.grams, lg.norms = append(lg.grams, g), append(lg.norms, tensor)
 		squares += tensor * tensor
 	}
 	lg.wNorm = math.Sqrt(squares)
-	return lg
+	return lg, nil
 }
 
 // norm is the norm over the layer of a combination of the folds' gradients.
@@ -131,13 +142,13 @@ func (lg *layerGradient) slope(d direction, mean perFold) float64 {
 	return sum
 }
 
-// moveTensor writes base + t·Σ_f d_f·sums_f, over the folds f, to dst, each
-// element computed in float64 and rounded once.
-func moveTensor(dst, base []float32, sums *[foldCount][]float32, d perFold, t float64) {
-	c0, c1, c2, c3 := t*d[0], t*d[1], t*d[2], t*d[3]
-	n := len(dst)
-	base, s0, s1, s2, s3 := base[:n], sums[0][:n], sums[1][:n], sums[2][:n], sums[3][:n]
-	for i := range dst {
-		dst[i] = float32(float64(base[i]) + (c0*float64(s0[i]) + c1*float64(s1[i])) + (c2*float64(s2[i]) + c3*float64(s3[i])))
+// move sets dst to the layer at t along d.
+func (lg *layerGradient) move(dst *nn.Vector, d direction, t float64) error {
+	for i, w := range lg.weights {
+		c := d[i].scale(t)
+		if err := dst.Combine(w, lg.start, c[:], lg.sums[:]...); err != nil {
+			return err
+		}
 	}
+	return nil
 }

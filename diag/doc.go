@@ -4,7 +4,7 @@
 //
 // # What is measured
 //
-// [Diagnose] takes a [Model], labelled [Examples] and [Layer]s, groups of
+// [Diagnose] takes an [nn.Model], labelled [nn.Examples] and [Layer]s, groups of
 // weights that are moved as one. Losses are mean cross-entropies in nats. Along
 // a path from the checkpoint, by default the negative gradient (see
 // [Direction]), the first local minimum of the loss is found by a line search:

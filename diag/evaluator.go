@@ -1,61 +1,48 @@
 package diag
 
-import "context"
+import (
+	"context"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+)
 
 // An evaluator computes losses and gradients of the examples, with the weights
-// that the model has, from the boundary on.
+// that the model has. The examples' activations at one neck, the boundary, are held
+// and advanced to later necks (the moving cut); a position is an example's place in
+// the folds' order.
 type evaluator struct {
-	model    Model
+	model    nn.Model
 	folds    *folds
-	boundary *boundary
+	boundary *nn.Activations
 	progress *progress
 	invT     float64 // 1/temperature that every loss is taken at
 }
 
 // advance moves the boundary to a neck.
 func (e *evaluator) advance(ctx context.Context, neck int) error {
-	stages := neck - e.boundary.neck
-	return e.boundary.advance(ctx, neck, func(examples int) { e.progress.add(examples * stages) })
+	stages := neck - e.boundary.Neck()
+	return e.boundary.Advance(ctx, neck, func(examples int) { e.progress.add(examples * stages) })
 }
 
 // losses computes the losses of the examples at positions lo to lo + len(out),
 // and their logits unless logits is nil.
 func (e *evaluator) losses(ctx context.Context, lo int, out []float64, logits []float32) error {
-	classes := e.model.Classes()
-	for done := 0; done < len(out); done += e.model.Batch() {
-		end := min(done+e.model.Batch(), len(out))
-		in, err := e.boundary.batch(lo+done, lo+end)
-		if err != nil {
-			return err
-		}
-		var z []float32
-		if logits != nil {
-			z = logits[done*classes : end*classes]
-		}
-		if err := e.model.Evaluate(ctx, e.boundary.neck, in, e.folds.labels[lo+done:lo+end], e.invT, out[done:end], z); err != nil {
-			return err
-		}
-		e.progress.add((end - done) * stagesAbove(e.model, e.boundary.neck))
-	}
-	return nil
+	return e.boundary.Evaluate(ctx, lo, e.invT, out, logits, e.worked(1))
 }
 
-// gradients hands sink the gradients of the loss summed over the examples at
-// positions lo to hi, batch by batch.
-func (e *evaluator) gradients(ctx context.Context, lo, hi int, want []int, sink func(weight int, g []float32) error) error {
-	for ; lo < hi; lo += e.model.Batch() {
-		end := min(lo+e.model.Batch(), hi)
-		in, err := e.boundary.batch(lo, end)
-		if err != nil {
-			return err
-		}
-		if err := e.model.Gradients(ctx, e.boundary.neck, in, e.folds.labels[lo:end], e.invT, want, sink); err != nil {
-			return err
-		}
-		e.progress.add(gradientCost * (end - lo) * stagesAbove(e.model, e.boundary.neck))
-	}
-	return nil
+// gradients adds the gradient of the loss summed over the examples at positions lo
+// to hi to sum.
+func (e *evaluator) gradients(ctx context.Context, lo, hi int, sum *nn.Vector) error {
+	return e.boundary.LossGradients(ctx, lo, hi, metric.Loss{}, e.invT, sum, nil, e.worked(gradientCost))
+}
+
+// worked returns what counts work from the boundary to the logits, which costs so
+// many forward passes.
+func (e *evaluator) worked(passes int) func(examples int) {
+	stages := stagesAbove(e.model, e.boundary.Neck())
+	return func(examples int) { e.progress.add(passes * examples * stages) }
 }
 
 // stagesAbove is the number of stages from a neck to the logits.
-func stagesAbove(m Model, neck int) int { return m.Necks() - 1 - neck }
+func stagesAbove(m nn.Model, neck int) int { return m.Necks() - 1 - neck }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 func TestMeasureTemperature(t *testing.T) {
@@ -56,17 +58,32 @@ func TestFolds(t *testing.T) {
 	}
 }
 
+// gradientOf is a layer with given sums of its gradient over each fold, by weight.
+func gradientOf(t *testing.T, m nn.Model, weights []int, sums func(fold int) map[int][]float32) *layerGradient {
+	t.Helper()
+	var all foldSums
+	for fold := range all {
+		var err error
+		if all[fold], err = nn.Import(m, sums(fold)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lg, err := newLayerGradient(m, Layer{Weights: weights}, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lg
+}
+
 // TestTransfer: three folds choose the length 1, where a quadratic is lowest, and
 // B2, whose loss is half as curved, chooses 2.
 func TestTransfer(t *testing.T) {
 	const start, g = 5.0, 2.0
 	f := newFolds(make([]int, 32))
-	m := &quadratic{newWeightTable([]float32{0}, nil), 1}
-	sums := new([foldCount][]float32)
-	for fold := range sums {
-		sums[fold] = []float32{float32(g * float64(f.size(fold)))}
-	}
-	lg := newLayerGradient(m, Layer{Weights: []int{0}}, foldSums{0: sums})
+	m := nntest.On(&quadratic{newWeightTable([]float32{0}, nil), 1})
+	lg := gradientOf(t, m, []int{0}, func(fold int) map[int][]float32 {
+		return map[int][]float32{0: {float32(g * float64(f.size(fold)))}}
+	})
 	losses := make([]float64, 32)
 	for i := range losses {
 		losses[i] = start
@@ -111,24 +128,30 @@ func TestTransfer(t *testing.T) {
 func TestBalancedLeavesNoise(t *testing.T) {
 	// Three tensors: one that moves, one of norm zero, one whose gradient is a
 	// rounding error.
-	sums := func(g float32) *[foldCount][]float32 { return &[foldCount][]float32{{g}, {g}, {g}, {g}} }
-	m := &quadratic{newWeightTable([]float32{2}, []float32{0}, []float32{3}), 1}
-	table := foldSums{0: sums(4), 1: sums(5), 2: sums(1e-6)}
-	lg := newLayerGradient(m, Layer{Weights: []int{0, 1, 2}}, table)
+	m := nntest.On(&quadratic{newWeightTable([]float32{2}, []float32{0}, []float32{3}), 1})
+	lg := gradientOf(t, m, []int{0, 1, 2}, func(int) map[int][]float32 {
+		return map[int][]float32{0: {4}, 1: {5}, 2: {1e-6}}
+	})
 	mean := perFold{0.25, 0.25, 0.25, 0.25}
 	d, ok := lg.direction(Balanced, mean, 1)
 	if !ok {
 		t.Fatal("no direction")
 	}
+	moved, err := nn.NewVector(m, lg.weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lg.move(moved, d, 0.5); err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []float32{2 - 2*0.5, 0, 3} {
-		moved := make([]float32, 1)
-		moveTensor(moved, m.Weight(i), lg.sums[i], d[i], 0.5)
-		if moved[0] != want {
-			t.Errorf("tensor %d moved to %v, want %v", i, moved[0], want)
+		if values, err := moved.Values(i); err != nil || values[0] != want {
+			t.Errorf("tensor %d moved to %v, want %v; error %v", i, values, want, err)
 		}
 	}
 	near(t, "slope", lg.slope(d, mean), -2*4, 1e-12, 8)
-	if _, ok := newLayerGradient(m, Layer{Weights: []int{2}}, foldSums{2: sums(1e-12)}).direction(Line, mean, 1); ok {
+	noise := gradientOf(t, m, []int{2}, func(int) map[int][]float32 { return map[int][]float32{2: {1e-12}} })
+	if _, ok := noise.direction(Line, mean, 1); ok {
 		t.Error("a rounding error made a direction")
 	}
 }

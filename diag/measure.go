@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // A measurer measures layers, in the order of their necks.
@@ -20,7 +21,7 @@ type measurer struct {
 // an error it returns the results of the layers before.
 func (m *measurer) group(ctx context.Context, layers []Layer) ([]LayerResult, error) {
 	e, first := m.evaluator, layers[0].Neck
-	e.progress.begin(PhaseGradients, m.costs.advance(e.boundary.neck, first)+m.costs.gradients(first))
+	e.progress.begin(PhaseGradients, m.costs.advance(e.boundary.Neck(), first)+m.costs.gradients(first))
 	if err := e.advance(ctx, first); err != nil {
 		return nil, err
 	}
@@ -29,30 +30,34 @@ func (m *measurer) group(ctx context.Context, layers []Layer) ([]LayerResult, er
 		want = append(want, l.Weights...)
 	}
 	sums, err := sumGradients(ctx, e, want)
+	defer sums.free()
 	if err != nil {
 		return nil, fmt.Errorf("gradients: %w", err)
 	}
 	var results []LayerResult
 	for _, l := range layers {
-		e.progress.begin(l.Name, m.costs.advance(e.boundary.neck, l.Neck)+m.costs.layer(l.Neck))
+		e.progress.begin(l.Name, m.costs.advance(e.boundary.Neck(), l.Neck)+m.costs.layer(l.Neck))
 		if err := e.advance(ctx, l.Neck); err != nil {
 			return results, err
 		}
-		result, err := m.layer(ctx, l, newLayerGradient(e.model, l, sums))
+		result, err := m.layer(ctx, l, sums)
 		if err != nil {
 			return results, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
 		results = append(results, result)
-		for _, w := range l.Weights {
-			delete(sums, w)
-		}
+		sums.free(l.Weights...)
 	}
 	return results, nil
 }
 
 // layer measures one layer; the boundary is at its neck.
-func (m *measurer) layer(ctx context.Context, layer Layer, lg *layerGradient) (LayerResult, error) {
+func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums) (LayerResult, error) {
+	model := m.evaluator.model
 	r := LayerResult{Name: layer.Name, Index: layer.Index, Parameters: layer.Parameters, Status: StatusOK}
+	lg, err := newLayerGradient(model, layer, sums)
+	if err != nil {
+		return r, err
+	}
 	switch {
 	case !metric.IsFinite(lg.wNorm):
 		return r.diverged("a weight is not finite"), nil
@@ -65,8 +70,12 @@ func (m *measurer) layer(ctx context.Context, layer Layer, lg *layerGradient) (L
 	loss := metric.Mean(m.start)
 	r.WNorm, r.GNorm = lg.wNorm, lg.norm(all)
 	r.Points = [][2]float64{{0, loss}}
-	defer restore(m.evaluator.model, layer.Weights)
-	moved := likeWeights(m.evaluator.model, layer.Weights)
+	moved, err := nn.NewVector(model, layer.Weights)
+	if err != nil {
+		return r, err
+	}
+	defer moved.Free()
+	defer nn.Restore(model, layer.Weights...)
 	if d, ok := lg.direction(m.direction, all, loss); !ok {
 		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
 	} else {
@@ -84,7 +93,6 @@ func (m *measurer) layer(ctx context.Context, layer Layer, lg *layerGradient) (L
 		r.TransferReason = fewExamples(f.n())
 		return r, nil
 	}
-	var err error
 	r.Transfer, r.TransferReason, err = transfer(lg, m.direction, f, m.start, func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
 		return func(fold int, t float64) ([]float64, error) {
@@ -98,7 +106,7 @@ func (m *measurer) layer(ctx context.Context, layer Layer, lg *layerGradient) (L
 
 // search finds the lowest mean loss of all examples along d, or where the steps
 // of Descent lead that begin along d.
-func (m *measurer) search(ctx context.Context, lg *layerGradient, d direction, all perFold, moved [][]float32) (searchResult, error) {
+func (m *measurer) search(ctx context.Context, lg *layerGradient, d direction, all perFold, moved *nn.Vector) (searchResult, error) {
 	p := newPath(m.evaluator, lg, d, moved)
 	losses := make([]float64, len(m.start))
 	phi := func(t float64) (float64, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/internal/vec"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // samples are examples held in memory.
@@ -85,7 +86,7 @@ func (m *quadratic) Evaluate(_ context.Context, _ int, in []float32, labels []in
 	return nil
 }
 
-func (m *quadratic) Gradients(_ context.Context, _ int, in []float32, labels []int, _ float64, want []int, sink func(int, []float32) error) error {
+func (m *quadratic) LossGradients(_ context.Context, _ metric.Loss, _ int, in []float32, labels []int, _ float64, want []int, _ []float64, sink func(int, []float32) error) error {
 	for _, w := range want {
 		g := make([]float32, len(m.value(w)))
 		for j, v := range m.value(w) {
@@ -170,7 +171,7 @@ func (m *perceptron) Evaluate(ctx context.Context, from int, in []float32, label
 	return ctx.Err()
 }
 
-func (m *perceptron) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(int, []float32) error) error {
+func (m *perceptron) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	sums := make([][]float64, 4)
 	for w := range sums {
 		sums[w] = make([]float64, len(m.checkpoint[w]))

@@ -1,5 +1,7 @@
 package diag
 
+import "github.com/modeldoctor/modeldoctor/nn"
+
 // What the parts of a measurement are expected to cost, in evaluations of all
 // examples, as measured on the reference model.
 const (
@@ -51,7 +53,7 @@ type costs struct {
 	perLayer int // evaluations of all examples for a layer
 }
 
-func newCosts(m Model, examples int, opt Options) costs {
+func newCosts(m nn.Model, examples int, opt Options) costs {
 	perLayer := searchCost
 	if opt.Direction == Descent {
 		perLayer = opt.DescentSteps * (searchCost + gradientCost)

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // reference is the figures of one layer of a perceptron, by their definitions
@@ -154,7 +156,7 @@ func (l *referenceLayer) gradient(w [][]float64, of []int) [][]float64 {
 		for i := range w {
 			g[i] = make([]float64, len(w[i]))
 			for _, e := range of {
-				err := l.m.Gradients(context.Background(), 0, l.v.images[e], l.v.labels[e:e+1], l.invT, []int{l.weights[i]}, func(_ int, part []float32) error {
+				err := l.m.LossGradients(context.Background(), metric.Loss{}, 0, l.v.images[e], l.v.labels[e:e+1], l.invT, []int{l.weights[i]}, nil, func(_ int, part []float32) error {
 					for j, x := range part {
 						g[i][j] += float64(x) / float64(len(of))
 					}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // healthy returns a report of a model with loss 2 in which no rule is breached,
@@ -134,7 +135,7 @@ func TestDetect(t *testing.T) {
 		wrong.images = append(wrong.images, x)
 		random.images = append(random.images, right.images[(i+29)%64])
 	}
-	scores, err := Detect(t.Context(), m, []Candidate{{"wrong", wrong}, {"random", random}, {"right", right}})
+	scores, err := Detect(t.Context(), nntest.On(m), []Candidate{{"wrong", wrong}, {"random", random}, {"right", right}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestDetect(t *testing.T) {
 	if right.reads != 64 {
 		t.Errorf("%d images read, want each once", right.reads)
 	}
-	scores, err = Detect(t.Context(), m, []Candidate{{"random", random}})
+	scores, err = Detect(t.Context(), nntest.On(m), []Candidate{{"random", random}})
 	var chance *ChanceError
 	if len(scores) != 1 || !errors.As(err, &chance) || chance.Best.Name != "random" {
 		t.Errorf("scores %+v, error %v", scores, err)

@@ -3,30 +3,28 @@ package graph
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 
 	"gorgonia.org/gorgonia"
 )
 
-// Gradients differentiates the sum of the examples' losses, as Evaluate
-// computes them, and hands sink the gradient of each wanted weight once. All
-// uses of the wanted weights lie above neck from. The slice is valid during the
-// call of sink only.
-func (r *Runner) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(weight int, g []float32) error) error {
-	return r.LossGradients(ctx, metric.Loss{}, from, in, labels, invT, want, nil, sink)
-}
-
-// LossGradients is Gradients for any loss, of logits·invT. Unless losses is nil
-// it also gets the loss of each example, those of the cross-entropy the very
-// bits that Evaluate gives. They come from the same pass, and are computed even
-// where no gradient is wanted. They are complete when the call returns; after
-// an error their content is undefined.
-func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
+// LossGradients differentiates the sum of the examples' losses of logits·invT, and
+// hands sink the gradient of each wanted weight once. All uses of the wanted
+// weights lie above neck from. The memory is valid during the call of sink only.
+//
+// Unless losses is nil it also gets the loss of each example, those of the
+// cross-entropy the very bits that Evaluate gives. They come from the same pass,
+// and are computed even where no gradient is wanted. They are complete when the
+// call returns; after an error their content is undefined.
+func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
 	b := r.backwardPass(loss, from, want, losses != nil)
 	if len(b.chain) == 0 {
 		if losses == nil {
@@ -39,35 +37,45 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 		return err
 	}
 	partial := b.partialGradients()
-	cotangent := r.lossCotangent(len(labels))
+	defer func() {
+		for _, p := range partial {
+			r.device.Free(p.sum)
+		}
+	}()
+	var cotangent nn.Memory
 	last := len(b.chain) - 1
 	for i := last; i >= b.lowest; i-- {
 		s, err := r.compiled(b, i)
 		if err != nil {
 			return err
 		}
-		r.bind(s, b.chain[i].from, activations[i])
-		if i == last {
-			r.bindLabels(s, labels, invT)
+		if err := r.bind(s, b.chain[i].from, activations[i], len(labels)); err != nil {
+			return err
 		}
-		s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: cotangent})
+		if i == last {
+			err = errors.Join(r.bindLabels(s, labels, invT), r.bindLossCotangent(s, len(labels)))
+		} else {
+			s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: cotangent})
+		}
+		if err != nil {
+			return err
+		}
 		if err := r.machine.Run(ctx, s.plan, r.handOut(s, partial, sink)); err != nil {
 			return err
 		}
 		if i == last && losses != nil {
-			if err := r.copyLosses(s, losses, len(labels)); err != nil {
+			if err := r.readLosses(s, losses[:len(labels)]); err != nil {
 				return err
 			}
 		}
 		if s.inCotangent != nil {
 			// Out of the arena, beside the one that this span has read.
-			computed, err := r.read(s.plan.Value(s.inCotangent))
-			if err != nil {
+			if cotangent, err = r.cotangents[i%2].grow(r.device, r.Batch()*r.NeckElements(b.chain[i].from)); err != nil {
 				return err
 			}
-			next := &r.cotangents[i%2]
-			*next = append((*next)[:0], computed...)
-			cotangent = *next
+			if err := r.device.Copy(cotangent, s.plan.Value(s.inCotangent).Data); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -75,45 +83,43 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 
 // spanInputs computes what each span of a pass begins at, from what the first
 // one does. All of it is kept, so that the inside of any span can be recomputed.
-func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in []float32, examples int) ([][]float32, error) {
-	activations := make([][]float32, len(b.chain))
+func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in nn.Memory, examples int) ([]nn.Memory, error) {
+	activations := make([]nn.Memory, len(b.chain))
 	activations[0] = in
 	for i, k := range b.chain[:len(b.chain)-1] {
-		if b.kept[i] == nil {
-			b.kept[i] = make([]float32, r.Batch()*r.NeckElements(k.to))
+		kept, err := b.kept[i].grow(r.device, r.Batch()*r.NeckElements(k.to))
+		if err != nil {
+			return nil, err
 		}
-		activations[i+1] = b.kept[i][:examples*r.NeckElements(k.to)]
-		if err := r.Advance(ctx, k.from, k.to, activations[i], activations[i+1]); err != nil {
+		activations[i+1] = kept
+		if err := r.Advance(ctx, k.from, k.to, activations[i], kept, examples); err != nil {
 			return nil, err
 		}
 	}
 	return activations, nil
 }
 
-// lossCotangent is that of a batch's losses: 1 for the examples, 0 for what fills
-// a partial batch up.
-func (r *Runner) lossCotangent(examples int) []float32 {
-	clear(r.ones)
+// bindLossCotangent gives a span the cotangent of a batch's losses: 1 for the
+// examples, 0 for what fills a partial batch up.
+func (r *Runner) bindLossCotangent(s *span, examples int) error {
+	ones := r.ones.host.Data.([]float32)
+	clear(ones)
 	for i := range examples {
-		r.ones[i] = 1
+		ones[i] = 1
 	}
-	return r.ones
+	return r.ones.bind(r.device, s, s.cotangent)
 }
 
 // handOut returns the sink of a run that gives the weights' gradients to sink,
 // those of several spans once they are summed.
-func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(weight int, g []float32) error) exec.Sink {
+func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(weight int, g nn.Memory) error) exec.Sink {
 	return func(node *gorgonia.Node, a op.Array) error {
-		g, err := r.read(a)
-		if err != nil {
-			return err
-		}
 		for _, w := range s.gradients[node] {
 			hand := sink
 			if p := partial[w]; p != nil {
-				hand = p.collect(sink)
+				hand = p.collect(r, sink)
 			}
-			if err := hand(w, g); err != nil {
+			if err := hand(w, a.Data); err != nil {
 				return err
 			}
 		}
@@ -125,9 +131,9 @@ func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(we
 // has none where nothing is to be differentiated.
 type backwardPass struct {
 	chain  []spanKind
-	spans  []*span     // compiled when first needed
-	kept   [][]float32 // what each span but the last ends in, for one batch
-	lowest int         // the span of the lowest wanted weight
+	spans  []*span  // compiled when first needed
+	kept   []buffer // what each span but the last ends in, for one batch
+	lowest int      // the span of the lowest wanted weight
 	// spansOf counts the spans that use a weight, where there are several.
 	spansOf map[int]int
 }
@@ -190,7 +196,7 @@ func (r *Runner) cutBackward(loss metric.Loss, from int, want []int, losses bool
 	top := &b.chain[len(b.chain)-1]
 	top.loss, top.losses = loss, losses
 	b.spans = make([]*span, len(b.chain))
-	b.kept = make([][]float32, len(b.chain)-1)
+	b.kept = make([]buffer, len(b.chain)-1)
 	return b
 }
 
@@ -208,18 +214,20 @@ func (r *Runner) compiled(b *backwardPass, i int) (*span, error) {
 
 // partialGradient sums the gradient of a weight that several spans use.
 type partialGradient struct {
-	sum       []float32
+	sum       nn.Memory // nil before the first
 	remaining int
 }
 
 // collect returns a sink that adds up and hands on the last sum.
-func (p *partialGradient) collect(sink func(int, []float32) error) func(int, []float32) error {
-	return func(w int, g []float32) error {
+func (p *partialGradient) collect(r *Runner, sink func(int, nn.Memory) error) func(int, nn.Memory) error {
+	return func(w int, g nn.Memory) (err error) {
 		if p.sum == nil {
-			p.sum = make([]float32, len(g))
+			if p.sum, err = r.device.Alloc(r.WeightElements(w)); err != nil {
+				return fmt.Errorf("memory for gradients: %w", err)
+			}
 		}
-		for i, x := range g {
-			p.sum[i] += x
+		if err := r.device.Add(p.sum, g); err != nil {
+			return err
 		}
 		if p.remaining--; p.remaining == 0 {
 			return sink(w, p.sum)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -77,7 +79,7 @@ func BenchmarkViTB16(b *testing.B) {
 		}
 		b.Run("gradients of "+name, func(b *testing.B) {
 			for b.Loop() {
-				if err := r.Gradients(ctx, 0, in, labels, 1, want, func(int, []float32) error { return nil }); err != nil {
+				if err := r.LossGradients(ctx, metric.Loss{}, 0, in, labels, 1, want, nil, func(int, nn.Memory) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 const (
 	defaultForwardBytes = 64 << 20
 	maxBatch            = 64
+	maxDeviceBatch      = 128 // where much memory was granted
 )
 
 // probeBatch is the batch at which a network is first bound: small, because
@@ -114,7 +115,11 @@ func (b *builder) network() (*Network, error) {
 		if other, err = b.at(probeBatch, noFuse); err != nil {
 			return nil, err
 		}
-		batch = max(1, min(maxBatch, defaultForwardBytes/max(1, other.widestBytes())))
+		bytes, most := int64(defaultForwardBytes), int64(maxBatch)
+		if b.options.ForwardBytes > 0 {
+			bytes, most = b.options.ForwardBytes, maxDeviceBatch
+		}
+		batch = int(max(1, min(most, bytes/max(1, int64(other.widestBytes())))))
 	}
 	n, err := b.at(batch, noFuse)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -160,8 +162,8 @@ func TestSharedWeight(t *testing.T) {
 	for _, budget := range []int64{1, 1 << 30} { // the uses in two spans, and in one
 		r := NewRunner(n, RunnerOptions{BackwardBytes: budget})
 		var got []float32
-		if err := r.Gradients(context.Background(), 0, in, labels, 1, []int{0}, func(_ int, g []float32) error {
-			got = slices.Clone(g)
+		if err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, []int{0}, nil, func(_ int, g nn.Memory) error {
+			got = slices.Clone(g.([]float32))
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -7,24 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
-	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
-
-	"gorgonia.org/gorgonia"
 )
 
 // TestKernels: the device itself computes every operation of the zoo's networks
-// and of their gradients, but for those listed.
+// and of their gradients.
 func TestKernels(t *testing.T) {
 	for _, root := range []string{filepath.Join("..", "fixtures"), shareddata.Path(t, "zoo")} {
 		paths, err := filepath.Glob(filepath.Join(root, "*", "model.onnx"))
@@ -48,87 +46,69 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// TestPlansOnDevice: losses and gradients of whole networks, by the same plan on
-// the device and on the host.
-func TestPlansOnDevice(t *testing.T) {
+// TestDevice: losses, logits and gradients of whole networks on the device and on
+// the host, in one span and in several, of a whole batch and of a partial one.
+func TestDevice(t *testing.T) {
 	for _, name := range fixtureModels {
 		t.Run(name, func(t *testing.T) {
-			n := openFixture(t, name, Options{Batch: 2})
-			host, err := runAll(t, n, exec.NewMachine(kernel.NewContext(1)), func(a op.Array) op.Array { return a })
-			if err != nil {
-				t.Fatal(err)
-			}
-			d, m := openDevice(t)
-			got, err := runAll(t, n, m, downloader(t, d))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for node := range got {
-				optest.CloseTo(t, node, got[node], host[node], 1e-4)
+			n, d := openFixture(t, name, Options{Batch: 3}), openDevice(t)
+			for _, opt := range []RunnerOptions{{}, {BackwardBytes: 1}} {
+				in, labels := randomBatch(n, max(1, n.Batch-1))
+				opt.Threads = 1
+				want, err := runOnce(t.Context(), n, opt, in, labels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				opt.Device = d
+				got, err := runOnce(t.Context(), n, opt, in, labels)
+				if err != nil {
+					t.Fatal(err)
+				}
+				optest.CloseTo(t, "losses", got.losses, want.losses, 1e-5)
+				closeTo(t, "logits", got.logits, want.logits)
+				for w, g := range want.grads {
+					closeTo(t, fmt.Sprint("gradient of weight ", w), got.grads[w], g)
+				}
 			}
 		})
 	}
 }
 
-func openDevice(t *testing.T) (*gpu.Device, *exec.Machine) {
+func closeTo(t *testing.T, what string, got, want []float32) {
 	t.Helper()
-	fake.Use(t)
-	d, err := gpu.Open(gpu.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := d.NewMachine()
-	t.Cleanup(func() {
-		m.Close()
-		if err := d.Close(); err != nil && !t.Failed() {
-			t.Error(err)
-		}
-		if leaked := fake.Count(fake.Leaked); leaked > 0 {
-			t.Errorf("%d allocations of device memory were not freed", leaked)
-		}
-	})
-	return d, m
-}
-
-// downloader returns what reads an array of the device.
-func downloader(t *testing.T, d *gpu.Device) func(op.Array) op.Array {
-	return func(a op.Array) op.Array {
-		b := op.NewArray(a.Type)
-		if err := d.DownloadArray(b, a); err != nil {
-			t.Error(err)
-		}
-		return b
-	}
+	optest.CloseTo(t, what, op.Floats(got, len(got)).AsFloats(), op.Floats(want, len(want)).AsFloats(), 1e-5)
 }
 
 // TestDeviceFaults: what goes wrong on the device is an error of the driver's, with
 // the node where it was met, and what is not lost can go on.
 func TestDeviceFaults(t *testing.T) {
 	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
+	in, labels := randomBatch(n, 2)
 	for _, k := range []struct {
 		name   string
 		faults fake.Faults
 		is     func(*driver.Error) bool
 		atNode bool
 	}{
-		{"arena", fake.Faults{Alloc: 1}, (*driver.Error).OutOfMemory, false},
-		{"launch", fake.Faults{Launch: 40}, func(e *driver.Error) bool { return !e.OutOfMemory() && !e.DeviceLost() }, true},
-		{"lost", fake.Faults{Lost: 300}, (*driver.Error).DeviceLost, true},
+		{"images", fake.Faults{Alloc: 1}, (*driver.Error).OutOfMemory, false},
+		{"weights", fake.Faults{Alloc: 4}, (*driver.Error).OutOfMemory, false},
+		{"launch", fake.Faults{Launch: 60}, func(e *driver.Error) bool { return !e.OutOfMemory() && !e.DeviceLost() }, true},
+		{"lost", fake.Faults{Lost: 200}, (*driver.Error).DeviceLost, true},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			d, m := openDevice(t)
+			d := openDevice(t)
 			fake.Set(t, k.faults)
-			_, err := runAll(t, n, m, downloader(t, d))
+			_, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels)
 			var e *driver.Error
 			if !errors.As(err, &e) || !k.is(e) {
 				t.Errorf("found %v", err)
 			}
 			var step *exec.StepError
 			if errors.As(err, &step) != k.atNode || k.atNode && step.Node == "" {
-				t.Errorf("found no node in %v", err)
+				t.Errorf("found no node, or one too many, in %v", err)
 			}
 			fake.Set(t, fake.Faults{})
-			if _, err := runAll(t, n, m, downloader(t, d)); err != nil {
+			if _, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels); err != nil {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
@@ -139,15 +119,18 @@ func TestDeviceFaults(t *testing.T) {
 // be used again.
 func TestDeviceIsCancelled(t *testing.T) {
 	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
-	d, m := openDevice(t)
-	s, err := n.compileSpan(wholeSpan(n))
+	in, labels := randomBatch(n, 2)
+	d := openDevice(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := NewRunner(n, RunnerOptions{Device: d})
+	defer r.Close()
+	images, err := d.Import(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bindAll(n, s)
-	ctx, cancel := context.WithCancel(context.Background())
+	defer d.Free(images)
 	gradients := 0
-	err = m.Run(ctx, s.plan, func(*gorgonia.Node, op.Array) error {
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(int, nn.Memory) error {
 		gradients++
 		cancel()
 		return nil
@@ -155,35 +138,46 @@ func TestDeviceIsCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || gradients != 1 {
 		t.Errorf("error %v after %d gradients", err, gradients)
 	}
-	if _, err := runAll(t, n, m, downloader(t, d)); err != nil {
+	if _, err := runOnce(t.Context(), n, RunnerOptions{Device: d}, in, labels); err != nil {
 		t.Error(err)
 	}
 }
 
-// runAll returns the losses and gradients of a network, by a name of the node.
-func runAll(t *testing.T, n *Network, m *exec.Machine, read func(op.Array) op.Array) (map[string][]float64, error) {
+func openDevice(t *testing.T) *gpu.Device {
 	t.Helper()
-	s, err := n.compileSpan(wholeSpan(n))
+	fake.Use(t)
+	d, err := gpu.Open(gpu.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	bindAll(n, s)
-	results := map[string][]float64{}
-	err = m.Run(context.Background(), s.plan, func(node *gorgonia.Node, a op.Array) error {
-		results[fmt.Sprint("gradient of weights ", s.gradients[node])] = slices.Clone(read(a).AsFloats())
-		return nil
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil && !t.Failed() {
+			t.Error(err)
+		}
+		if leaked := fake.Count(fake.Leaked); leaked > 0 && !t.Failed() {
+			t.Errorf("%d allocations of device memory were not freed", leaked)
+		}
 	})
-	if err == nil {
-		results["losses"] = read(s.plan.Value(s.losses)).AsFloats()
-	}
-	return results, err
+	return d
 }
 
-// bindAll binds a random batch.
-func bindAll(n *Network, s *span) {
-	in, labels := randomBatch(n, n.Batch)
-	r := NewRunner(n, RunnerOptions{Threads: 1})
-	r.bind(s, 0, in)
-	r.bindLabels(s, labels, 1)
-	s.plan.Bind(s.cotangent, op.Array{Type: s.graph.TypeOf(s.cotangent), Data: r.lossCotangent(len(labels))})
+// runOnce computes all that a runner can of a batch, on any device.
+func runOnce(ctx context.Context, n *Network, opt RunnerOptions, in []float32, labels []int) (out outcome, err error) {
+	r := NewRunner(n, opt)
+	defer r.Close()
+	d := r.Device()
+	images, err := d.Import(in)
+	if err != nil {
+		return out, err
+	}
+	defer d.Free(images)
+	out = outcome{losses: make([]float64, len(labels)), logits: make([]float32, len(labels)*n.Classes), grads: map[int][]float32{}}
+	if err := r.Evaluate(ctx, 0, images, labels, 1, out.losses, out.logits); err != nil {
+		return out, err
+	}
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
+		out.grads[w] = make([]float32, r.WeightElements(w))
+		return d.Download(out.grads[w], g)
+	})
+	return out, err
 }

@@ -62,7 +62,7 @@ func ExampleRunner_Evaluate() {
 	layers := n.Layers(graph.ByBlock)
 	neck := layers[len(layers)-1].Neck
 	activations := make([]float32, 2*r.NeckElements(neck))
-	if err := r.Advance(ctx, 0, neck, images, activations); err != nil {
+	if err := r.Advance(ctx, 0, neck, images, activations, 2); err != nil {
 		log.Fatal(err)
 	}
 	above := make([]float64, 2)

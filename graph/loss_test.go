@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // parseLosses returns the losses of the tests.
@@ -27,11 +28,11 @@ func parseLosses(t *testing.T, texts ...string) []metric.Loss {
 func differentiate(t *testing.T, r *Runner, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
 	t.Helper()
 	grads := map[int][]float32{}
-	err := r.LossGradients(context.Background(), loss, from, in, labels, invT, want, losses, func(w int, g []float32) error {
+	err := r.LossGradients(context.Background(), loss, from, in, labels, invT, want, losses, func(w int, g nn.Memory) error {
 		if grads[w] != nil {
 			t.Errorf("gradient of weight %d handed out twice", w)
 		}
-		grads[w] = slices.Clone(g)
+		grads[w] = slices.Clone(g.([]float32))
 		return nil
 	})
 	if err != nil {
@@ -156,7 +157,7 @@ func BenchmarkHeadGradients(b *testing.B) {
 	in, labels := randomBatch(n, n.Batch)
 	for k := range head.Neck {
 		out := make([]float32, n.Batch*r.NeckElements(k+1))
-		if err := r.Advance(context.Background(), k, k+1, in, out); err != nil {
+		if err := r.Advance(context.Background(), k, k+1, in, out, n.Batch); err != nil {
 			b.Fatal(err)
 		}
 		in = out
@@ -164,7 +165,7 @@ func BenchmarkHeadGradients(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for b.Loop() {
-		err := r.Gradients(context.Background(), head.Neck, in, labels, 1, head.Weights, func(int, []float32) error { return nil })
+		err := r.LossGradients(context.Background(), metric.Loss{}, head.Neck, in, labels, 1, head.Weights, nil, func(int, nn.Memory) error { return nil })
 		if err != nil {
 			b.Fatal(err)
 		}

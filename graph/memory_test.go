@@ -6,6 +6,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/graph/exec"
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // TestArenaBeyondMemory: a plan that the machine has no memory for is refused
@@ -14,7 +19,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	in, labels := randomBatch(n, n.Batch)
 	r := NewRunner(n, RunnerOptions{})
-	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1})
+	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1}, exec.NewKernels(kernel.NewContext(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 		t.Errorf("a plan of exactly the machine's memory: %v", err)
 	}
 	// A backward pass needs more than a forward one.
-	err = r.Gradients(context.Background(), 0, in, labels, 1, allWeights(n), func(int, []float32) error { return nil })
+	err = r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, allWeights(n), nil, func(int, nn.Memory) error { return nil })
 	if err == nil {
 		t.Error("a backward pass of more than the machine's memory was run")
 	}

@@ -11,6 +11,9 @@ type Options struct {
 	// memory of a forward pass small. A model exported with a fixed batch runs
 	// at that one.
 	Batch int
+	// ForwardBytes is what the widest values of a batch may take where the batch is
+	// chosen; 0 suits a processor. With more, batches are larger, too.
+	ForwardBytes int64
 	// NoFuse runs every operator through its plain Op.
 	NoFuse bool
 	// Height and Width are used where the model leaves the image size open.

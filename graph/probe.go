@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // ProbeResult is what a network computes for given inputs, to be compared with
@@ -43,21 +46,39 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 		return nil, fmt.Errorf("%d values are not a whole number of inputs of %d", len(in), size)
 	}
 	logits, losses := make([]float32, count*n.Classes), make([]float64, count)
-	sums := make([][]float32, len(n.Weights)) // of the examples' gradients
+	every := make([]int, len(n.Weights))
+	for i := range every {
+		every[i] = i
+	}
+	var sums *nn.Vector // of the examples' gradients
+	if labels != nil {
+		var err error
+		if sums, err = nn.NewVector(r, every); err != nil {
+			return nil, err
+		}
+		defer sums.Free()
+	}
+	images, err := r.device.Alloc(min(count, r.Batch()) * size)
+	if err != nil {
+		return nil, err
+	}
+	defer r.device.Free(images)
 	for lo := 0; lo < count; lo += r.Batch() {
 		hi := min(lo+r.Batch(), count)
-		batch := in[lo*size : hi*size]
+		if err := r.device.Upload(images, in[lo*size:hi*size]); err != nil {
+			return nil, err
+		}
 		known := make([]int, hi-lo)
 		if labels != nil {
 			known = labels[lo:hi]
 		}
-		if err := r.Evaluate(ctx, 0, batch, known, 1, losses[lo:hi], logits[lo*n.Classes:hi*n.Classes]); err != nil {
+		if err := r.Evaluate(ctx, 0, images, known, 1, losses[lo:hi], logits[lo*n.Classes:hi*n.Classes]); err != nil {
 			return nil, err
 		}
 		if labels == nil {
 			continue
 		}
-		if err := r.addGradients(ctx, batch, known, sums); err != nil {
+		if err := r.LossGradients(ctx, metric.Loss{}, 0, images, known, 1, every, nil, sums.Add); err != nil {
 			return nil, err
 		}
 	}
@@ -74,41 +95,25 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 	for _, l := range losses {
 		p.Loss += l / float64(count)
 	}
-	p.Weights, p.Layers = r.gradientNorms(sums, count)
-	return p, nil
-}
-
-// addGradients adds the gradients of the sum of the examples' losses to sums, by
-// weight.
-func (r *Runner) addGradients(ctx context.Context, in []float32, labels []int, sums [][]float32) error {
-	want := make([]int, len(sums))
-	for i := range want {
-		want[i] = i
-	}
-	return r.Gradients(ctx, 0, in, labels, 1, want, func(w int, g []float32) error {
-		if sums[w] == nil {
-			sums[w] = make([]float32, len(g))
-		}
-		for i, x := range g {
-			sums[w][i] += x
-		}
-		return nil
-	})
+	p.Weights, p.Layers, err = r.gradientNorms(sums, count)
+	return p, err
 }
 
 // gradientNorms returns the figures of every weight and block, from the sums of
-// the gradients of so many examples; nil is a gradient of zero.
-func (r *Runner) gradientNorms(sums [][]float32, examples int) (weights []GradientNorms, layers []LayerGradient) {
-	squares := make([]float64, len(sums)) // ‖g‖²
-	for i, sum := range sums {
+// the gradients of so many examples.
+func (r *Runner) gradientNorms(sums *nn.Vector, examples int) (weights []GradientNorms, layers []LayerGradient, err error) {
+	squares := make([]float64, len(r.network.Weights)) // ‖g‖²
+	for i := range squares {
+		sum, err := sums.Values(i)
+		if err != nil {
+			return nil, nil, err
+		}
 		var ww, gw float64
 		for j, x := range r.Weight(i) {
 			ww += float64(x) * float64(x)
-			if sum != nil {
-				d := float64(sum[j]) / float64(examples)
-				squares[i] += d * d
-				gw += d * float64(x)
-			}
+			d := float64(sum[j]) / float64(examples)
+			squares[i] += d * d
+			gw += d * float64(x)
 		}
 		weights = append(weights, GradientNorms{Weight: i, WNorm: math.Sqrt(ww), GNorm: math.Sqrt(squares[i]), GDotW: gw})
 	}
@@ -119,7 +124,7 @@ func (r *Runner) gradientNorms(sums [][]float32, examples int) (weights []Gradie
 		}
 		layers = append(layers, LayerGradient{l.Name, math.Sqrt(square)})
 	}
-	return weights, layers
+	return weights, layers, nil
 }
 
 // softmax in float64.

@@ -63,7 +63,7 @@ func checkRows(t *testing.T, n *Network, r *Runner) {
 			width := r.NeckElements(k)
 			if k > 0 {
 				out := make([]float32, len(batch)*width)
-				if err := r.Advance(context.Background(), k-1, k, at, out); err != nil {
+				if err := r.Advance(context.Background(), k-1, k, at, out, len(batch)); err != nil {
 					t.Fatal(err)
 				}
 				at = out

@@ -9,42 +9,45 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // Runner computes spans of a network: activations, losses and gradients. It
 // keeps compiled spans and one arena, and is for one goroutine at a time; the
-// kernels inside use all its threads. Results do not depend on their number.
+// kernels inside use all its threads. Results do not depend on their number. It is
+// an [nn.Model]; memory is of its device.
 type Runner struct {
-	network  *Network
-	context  *kernel.Context
-	machine  *exec.Machine
-	device   Device                   // nil: the host
-	stored   [][]float32              // checkpoint's values, read when first needed
-	override [][]float32              // nil where the checkpoint's value holds
-	spans    map[string]*span         // by spanKind
-	passes   map[string]*backwardPass // by what was asked for
-	key      []byte
-	padded   []float32
-	labels   []int64
-	ones     []float32 // the cotangent of a batch's losses
+	network    *Network
+	context    *kernel.Context // of the host
+	device     Device
+	machine    *exec.Machine
+	checkpoint []nn.Memory              // the checkpoint's values, made when first needed
+	override   []nn.Memory              // nil where the checkpoint's value holds
+	spans      map[string]*span         // by spanKind
+	passes     map[string]*backwardPass // by what was asked for
+	key        []byte
+	// What every run is given besides activations and weights: a batch's labels,
+	// the inverse temperature, and the cotangent of the losses.
+	labels, inverseTemperature, ones shared
+	padded                           buffer // a partial batch, filled up
 	// cotangents hold that of the neck between two spans, by turns.
-	cotangents [2][]float32
-	downloaded []float32 // of the device, read last
+	cotangents [2]buffer
+	read       []float32 // what comes back from a device
 	budget     int64
 	memory     int64 // the machine's, in bytes; 0 where it is not known
 }
 
 // RunnerOptions configure a [Runner].
 type RunnerOptions struct {
-	Threads int // 0: all processors
+	Threads int // of the host; 0: all processors
 	// BackwardBytes bounds the activations that one backward span keeps; a
 	// longer backward pass is cut at necks and recomputes between them. 0 is
 	// [DefaultBackwardBytes]. A single stage is never cut.
 	BackwardBytes int64
 	// Variant forces a kernel variant, for tests; nil takes the best.
 	Variant *kernel.Variant
-	// Device is where to run; nil is the host.
+	// Device is what computes; nil is the host.
 	Device Device
 }
 
@@ -60,31 +63,47 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 	if opt.BackwardBytes == 0 {
 		opt.BackwardBytes = DefaultBackwardBytes
 	}
-	c := kernel.NewContext(opt.Threads, options...)
 	r := &Runner{
-		network:  n,
-		context:  c,
-		machine:  exec.NewMachine(c),
-		stored:   make([][]float32, len(n.Weights)),
-		override: make([][]float32, len(n.Weights)),
-		spans:    map[string]*span{},
-		passes:   map[string]*backwardPass{},
-		labels:   make([]int64, n.Batch),
-		ones:     make([]float32, n.Batch),
-		budget:   opt.BackwardBytes,
-		memory:   usableMemory(),
+		network:    n,
+		context:    kernel.NewContext(opt.Threads, options...),
+		device:     opt.Device,
+		checkpoint: make([]nn.Memory, len(n.Weights)),
+		override:   make([]nn.Memory, len(n.Weights)),
+		spans:      map[string]*span{},
+		passes:     map[string]*backwardPass{},
+		budget:     opt.BackwardBytes,
 	}
-	if opt.Device == nil && testDevice != nil {
-		opt.Device = testDevice()
+	if r.device == nil {
+		r.device = host{nn.Host{}, exec.NewKernels(r.context)}
+		r.memory = usableMemory()
 	}
-	if opt.Device != nil {
-		r.device, r.machine, r.memory = opt.Device, opt.Device.NewMachine(), 0
-	}
+	r.machine = exec.NewMachineOn(r.device)
+	batch := []int{n.Batch}
+	r.labels.host = op.Array{Type: op.Type{DType: onnx.Int64, Shape: batch}, Data: make([]int64, n.Batch)}
+	r.ones.host = op.Array{Type: op.Type{DType: onnx.Float, Shape: batch}, Data: make([]float32, n.Batch)}
+	r.inverseTemperature.host = op.Array{Type: op.Type{DType: onnx.Float}, Data: make([]float32, 1)}
 	return r
 }
 
-// Close gives back the memory of the runner's device. The runner is not used again.
-func (r *Runner) Close() { r.machine.Close() }
+// Close gives back the memory of the device that the runner holds. It is not used
+// again.
+func (r *Runner) Close() {
+	r.machine.Close()
+	for _, m := range r.checkpoint {
+		r.device.Free(m)
+	}
+	held := []*buffer{&r.padded, &r.cotangents[0], &r.cotangents[1]}
+	for _, b := range r.passes {
+		for i := range b.kept {
+			held = append(held, &b.kept[i])
+		}
+	}
+	for _, b := range held {
+		r.device.Free(b.memory)
+		*b = buffer{}
+	}
+	clear(r.checkpoint)
+}
 
 // Threads is the number of threads that kernels run on.
 func (r *Runner) Threads() int { return r.context.Threads() }
@@ -104,71 +123,89 @@ func (r *Runner) Necks() int { return len(r.network.Necks) }
 // NeckElements is the number of values per example at neck k.
 func (r *Runner) NeckElements(k int) int { return r.network.Necks[k].Elements }
 
+// WeightElements is the number of elements of weight i.
+func (r *Runner) WeightElements(i int) int { return r.network.Weights[i].Elements }
+
+// Device is where the runner computes.
+func (r *Runner) Device() nn.Device { return r.device }
+
 // Weight returns the checkpoint's value of weight i in file order. It may be a
 // view of the file: it must not be changed.
 func (r *Runner) Weight(i int) []float32 {
-	if r.stored[i] == nil {
-		data, err := r.network.Weights[i].Tensor.Float32s()
-		if err != nil {
-			// Build has checked the tensor's storage.
-			panic(fmt.Sprintf("graph: weight %q became unreadable: %v", r.network.Weights[i].Name, err))
+	if m := r.checkpoint[i]; m != nil {
+		if data := r.device.InPlace(m); data != nil {
+			return data
 		}
-		r.stored[i] = data
 	}
-	return r.stored[i]
+	data, err := r.network.Weights[i].Tensor.Float32s()
+	if err != nil {
+		// Build has checked the tensor's storage.
+		panic(fmt.Sprintf("graph: weight %q became unreadable: %v", r.network.Weights[i].Name, err))
+	}
+	return data
+}
+
+// Checkpoint is weight i as the file has it, in the device's memory.
+func (r *Runner) Checkpoint(i int) (nn.Memory, error) {
+	if r.checkpoint[i] == nil {
+		m, err := r.device.Import(r.Weight(i))
+		if err != nil {
+			return nil, fmt.Errorf("memory for weight %q: %w", r.network.Weights[i].Name, err)
+		}
+		r.checkpoint[i] = m
+	}
+	return r.checkpoint[i], nil
 }
 
 // Override makes w the value of weight i from now on; nil restores the
 // checkpoint. The runner keeps w.
-func (r *Runner) Override(i int, w []float32) {
-	if w != nil && len(w) != r.network.Weights[i].Elements {
-		panic(fmt.Sprintf("graph: %d values for weight %q of %d", len(w), r.network.Weights[i].Name, r.network.Weights[i].Elements))
-	}
-	r.override[i] = w
-}
+func (r *Runner) Override(i int, w nn.Memory) { r.override[i] = w }
 
 // Advance computes neck to from neck from < to, for up to Batch examples.
-func (r *Runner) Advance(ctx context.Context, from, to int, in, out []float32) error {
+func (r *Runner) Advance(ctx context.Context, from, to int, in, out nn.Memory, examples int) error {
 	s, err := r.span(spanKind{from: from, to: to})
 	if err != nil {
 		return err
 	}
-	examples := len(in) / r.NeckElements(from)
-	r.bind(s, from, in)
+	if err := r.bind(s, from, in, examples); err != nil {
+		return err
+	}
 	if s.losses != nil {
-		r.bindLabels(s, nil, 1)
+		if err := r.bindLabels(s, nil, 1); err != nil {
+			return err
+		}
 	}
 	if err := r.machine.Run(ctx, s.plan, nil); err != nil {
 		return err
 	}
-	result, err := r.read(s.plan.Value(s.out))
-	copy(out[:examples*r.NeckElements(to)], result)
-	return err
+	return r.device.Copy(out, r.device.Slice(s.plan.Value(s.out).Data, 0, examples*r.NeckElements(to)))
 }
 
 // Evaluate computes the cross-entropy of logits·invT, in nats, of up to Batch
 // examples from their activations at neck from, and the logits themselves
 // unless logits is nil.
-func (r *Runner) Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+func (r *Runner) Evaluate(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
 	return r.evaluate(ctx, metric.Loss{}, from, in, labels, invT, losses, logits)
 }
 
-func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
 	s, err := r.span(spanKind{from: from, to: r.Necks() - 1, loss: loss})
 	if err != nil {
 		return err
 	}
-	r.bind(s, from, in)
-	r.bindLabels(s, labels, invT)
+	if err := r.bind(s, from, in, len(labels)); err != nil {
+		return err
+	}
+	if err := r.bindLabels(s, labels, invT); err != nil {
+		return err
+	}
 	if err := r.machine.Run(ctx, s.plan, nil); err != nil {
 		return err
 	}
-	if err := r.copyLosses(s, losses, len(labels)); err != nil || logits == nil {
+	if err := r.readLosses(s, losses[:len(labels)]); err != nil || logits == nil {
 		return err
 	}
-	result, err := r.read(s.plan.Value(s.out))
-	copy(logits[:len(labels)*r.Classes()], result)
-	return err
+	return r.device.Download(logits[:len(labels)*r.Classes()], s.plan.Value(s.out).Data)
 }
 
 // span returns a compiled span, compiling it at first use.
@@ -177,7 +214,7 @@ func (r *Runner) span(k spanKind) (*span, error) {
 	if s := r.spans[string(r.key)]; s != nil {
 		return s, nil
 	}
-	s, err := r.network.compileSpan(k)
+	s, err := r.network.compileSpan(k, r.device)
 	if err != nil {
 		return nil, &Error{Path: r.network.Model.Path, Msg: "the model cannot be run", Err: err, Help: "see `modeldoctor inspect`"}
 	}
@@ -206,43 +243,65 @@ func (r *Runner) fits(arena int64) error {
 
 // bind gives a span its weights and its input. A partial batch is filled up
 // with its first example; what it computes for those is ignored.
-func (r *Runner) bind(s *span, from int, in []float32) {
+func (r *Runner) bind(s *span, from int, in nn.Memory, examples int) (err error) {
 	for _, w := range s.weights {
 		data := r.override[w.index]
 		if data == nil {
-			data = r.Weight(w.index)
+			if data, err = r.Checkpoint(w.index); err != nil {
+				return err
+			}
 		}
 		s.plan.Bind(w.node, op.Array{Type: s.graph.TypeOf(w.node), Data: data})
 	}
-	size := r.NeckElements(from)
-	full := size * r.Batch()
-	if len(in) < full {
-		r.padded = append(slices.Grow(r.padded[:0], full), in...)
-		for len(r.padded) < full {
-			r.padded = append(r.padded, in[:size]...)
+	if examples < r.Batch() {
+		if in, err = r.pad(in, examples, r.NeckElements(from)); err != nil {
+			return err
 		}
-		in = r.padded
 	}
 	s.plan.Bind(s.in, op.Array{Type: s.graph.TypeOf(s.in), Data: in})
+	return nil
+}
+
+// pad returns a batch of so many examples, and the first for the rest.
+func (r *Runner) pad(in nn.Memory, examples, size int) (nn.Memory, error) {
+	d := r.device
+	full, err := r.padded.grow(d, r.Batch()*size)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Copy(full, d.Slice(in, 0, examples*size)); err != nil {
+		return nil, err
+	}
+	first := d.Slice(in, 0, size)
+	for i := examples; i < r.Batch(); i++ {
+		if err := d.Copy(d.Slice(full, i*size, (i+1)*size), first); err != nil {
+			return nil, err
+		}
+	}
+	return full, nil
 }
 
 // bindLabels gives a span that ends in losses its labels and temperature.
-func (r *Runner) bindLabels(s *span, labels []int, invT float64) {
-	clear(r.labels)
+func (r *Runner) bindLabels(s *span, labels []int, invT float64) error {
+	all := r.labels.host.Data.([]int64)
+	clear(all)
 	for i, y := range labels {
-		r.labels[i] = int64(y)
+		all[i] = int64(y)
 	}
-	s.plan.Bind(s.labels, op.Array{Type: op.Type{DType: onnx.Int64, Shape: []int{r.Batch()}}, Data: r.labels})
-	s.plan.Bind(s.inverseTemperature, op.Array{Type: s.graph.TypeOf(s.inverseTemperature), Data: []float32{float32(invT)}})
-}
-
-// copyLosses copies the losses of the first examples, in nats, from the last run.
-func (r *Runner) copyLosses(s *span, losses []float64, examples int) error {
-	computed, err := r.read(s.plan.Value(s.losses))
-	if err != nil {
+	r.inverseTemperature.host.Data.([]float32)[0] = float32(invT)
+	if err := r.labels.bind(r.device, s, s.labels); err != nil {
 		return err
 	}
-	for i, x := range computed[:examples] {
+	return r.inverseTemperature.bind(r.device, s, s.inverseTemperature)
+}
+
+// readLosses reads the losses of the first examples, in nats, from the last run.
+func (r *Runner) readLosses(s *span, losses []float64) error {
+	r.read = slices.Grow(r.read[:0], len(losses))[:len(losses)]
+	if err := r.device.Download(r.read, s.plan.Value(s.losses).Data); err != nil {
+		return err
+	}
+	for i, x := range r.read {
 		losses[i] = float64(x)
 	}
 	return nil

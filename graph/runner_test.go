@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -60,11 +63,11 @@ func compute(tb testing.TB, n *Network, opt RunnerOptions, in []float32, labels 
 	if err := r.Evaluate(context.Background(), 0, in, labels, 1, out.losses, out.logits); err != nil {
 		tb.Fatal(err)
 	}
-	err := r.Gradients(context.Background(), 0, in, labels, 1, allWeights(n), func(w int, g []float32) error {
+	err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
 		if out.grads[w] != nil {
 			tb.Errorf("gradient of %s handed out twice", n.Weights[w].Name)
 		}
-		out.grads[w] = slices.Clone(g)
+		out.grads[w] = slices.Clone(g.([]float32))
 		return nil
 	})
 	if err != nil {
@@ -174,7 +177,7 @@ func TestEveryNeck(t *testing.T) {
 				at := in
 				for k := 1; k < len(n.Necks)-1; k++ {
 					next := make([]float32, examples*r.NeckElements(k))
-					if err := r.Advance(context.Background(), k-1, k, at, next); err != nil {
+					if err := r.Advance(context.Background(), k-1, k, at, next, examples); err != nil {
 						t.Fatal(err)
 					}
 					at = next
@@ -310,7 +313,7 @@ func TestFusion(t *testing.T) {
 func TestArenaIsTheBound(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	for _, k := range []spanKind{{from: 0, to: len(n.Necks) - 1}, {from: 0, to: len(n.Necks) - 1, backward: true, want: allWeights(n)}} {
-		s, err := n.compileSpan(k)
+		s, err := n.compileSpan(k, exec.NewKernels(kernel.NewContext(1)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,8 +72,8 @@ func flag(b bool) byte {
 	return 0
 }
 
-// compileSpan builds, differentiates and plans a span.
-func (n *Network) compileSpan(k spanKind) (*span, error) {
+// compileSpan builds, differentiates and plans a span, to run on a device.
+func (n *Network) compileSpan(k spanKind, d exec.Device) (*span, error) {
 	s := &span{graph: op.NewGraph()}
 	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
@@ -105,7 +105,11 @@ func (n *Network) compileSpan(k spanKind) (*span, error) {
 		return nil, err
 	}
 	for _, c := range b.constants {
-		s.plan.Fix(c.node, c.array)
+		shared, err := d.Share(c.array)
+		if err != nil {
+			return nil, err
+		}
+		s.plan.Bind(c.node, shared)
 	}
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
@@ -200,13 +201,16 @@ func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
 	n := c.build(t, noFuse)
 	input := readFloat32s(t, filepath.Join(c.dir, "input.f32"))
 	variants, numbers := kernel.Variants(), []int{1, 2}
-	if os.Getenv("MODELDOCTOR_TEST_DEVICE") != "" { // neither matters there
+	device := fixtures.Device(t)
+	if device != nil { // neither matters there
 		variants, numbers = variants[:1], numbers[:1]
 	}
 	for _, v := range variants {
 		for _, threads := range numbers {
 			t.Run(fmt.Sprintf("%v, %d threads", v, threads), func(t *testing.T) {
-				p, err := graph.Probe(context.Background(), graph.NewRunner(n, graph.RunnerOptions{Threads: threads, Variant: &v}), input, c.Labels)
+				r := graph.NewRunner(n, graph.RunnerOptions{Threads: threads, Variant: &v, Device: device})
+				defer r.Close()
+				p, err := graph.Probe(context.Background(), r, input, c.Labels)
 				if err != nil {
 					t.Fatal(err)
 				}

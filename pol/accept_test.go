@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // TestCalibrated trains at the temperature that fits V, and folds it into the
@@ -22,7 +23,7 @@ func TestCalibrated(t *testing.T) {
 			var trained map[int][]float32
 			opt.Save = func(s *State) error {
 				trained = map[int][]float32{}
-				for i, w := range newGroup(m, plan.Update...).weights {
+				for i, w := range newGroup(nntest.On(m), plan.Update...).weights {
 					trained[w] = slices.Clone(s.best[i])
 				}
 				return nil
@@ -30,7 +31,7 @@ func TestCalibrated(t *testing.T) {
 			check := untouched(&m.weightTable)
 			r := treat(t, m, data, plan, opt)
 			check(t)
-			before, err := Evaluate(t.Context(), m, data.Validation, nil)
+			before, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +74,7 @@ func TestCalibrated(t *testing.T) {
 			for w, v := range r.Weights {
 				m.Override(w, v)
 			}
-			after, err := Evaluate(t.Context(), m, data.Validation, nil)
+			after, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +181,7 @@ func TestUnstorable(t *testing.T) {
 func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
 	t.Helper()
 	evaluate := func() *Evaluation {
-		e, err := Evaluate(t.Context(), m, data.Holdout, nil)
+		e, err := Evaluate(t.Context(), nntest.On(m), data.Holdout, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // TestPerturbEvery scans at the first of every K steps of an epoch, and at the
@@ -50,7 +52,7 @@ func TestPassesBelow(t *testing.T) {
 			opt := smallOptions()
 			opt.NoCache = noCache
 			r := treat(t, m, data, plan, opt)
-			p, u := newGroup(m, plan.Perturb...).neck, newGroup(m, plan.Update...).neck
+			p, u := newGroup(nntest.On(m), plan.Perturb...).neck, newGroup(nntest.On(m), plan.Update...).neck
 			neck := u
 			if plan.Recipe.Rule != Unperturbed {
 				neck = min(p, u)
@@ -112,7 +114,7 @@ func TestMemory(t *testing.T) {
 	}
 	opt.TempDir += "/missing"
 	check := untouched(&m.weightTable)
-	if _, err := Treat(t.Context(), m, data, plan, opt); err == nil || !strings.Contains(err.Error(), "temporary file") {
+	if _, err := Treat(t.Context(), nntest.On(m), data, plan, opt); err == nil || !strings.Contains(err.Error(), "temporary file") {
 		t.Errorf("error %v with a folder that is missing", err)
 	}
 	check(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Cost is what a plan takes. Times are estimates from one measured step.
@@ -38,7 +40,7 @@ func (c *Cost) Validating(epochs int) time.Duration {
 
 // Estimate measures one step of a plan, its scan included, and computes from it
 // what the whole plan will cost. Nothing is kept.
-func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
+func Estimate(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
 	s, err := openSets(m, data, plan, &opt)
 	if err != nil {
 		return Cost{}, err
@@ -50,6 +52,7 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	used := s.used()
 	cost = Cost{Neck: used.Neck, CacheBytes: used.Bytes, CacheInFile: used.InFile}
 	uncached := &sets{neck: s.neck, validation: newCache(m, "validation example", data.Validation, s.neck)}
+	defer func() { err = errors.Join(err, uncached.close()) }()
 	n := min(m.Batch(), data.Validation.Len())
 	below, above, err := timeBatch(ctx, uncached.validation, n)
 	if err != nil {
@@ -74,7 +77,14 @@ func Estimate(ctx context.Context, m Model, data Data, plan Plan, opt Options) (
 	// The step draws its examples from the whole set, and computes what enters
 	// the neck on the way, which a filled cache would not have to.
 	uncached.train = newCache(m, "training example", data.Train, s.neck)
-	t := newTrainer(m, &data, plan, &opt, uncached, 1)
+	t, err := newTrainer(m, &data, plan, &opt, uncached, 1)
+	if err != nil {
+		return cost, err
+	}
+	defer func() {
+		plan.reset(m)
+		err = errors.Join(err, t.close())
+	}()
 	cost.Steps = opt.Epochs * t.steps()
 	err = cost.timeStep(ctx, t, &opt)
 	return cost, err
@@ -86,12 +96,12 @@ func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration
 	for range 2 { // the first compiles
 		e := newEvaluation(c.model.Classes(), n)
 		start := time.Now()
-		if err := c.gather(ctx, consecutive(0, n)); err != nil {
+		if err := c.batch.Gather(ctx, c.all, consecutive(0, n), c.neck); err != nil {
 			return 0, 0, err
 		}
 		below = time.Since(start)
 		start = time.Now()
-		if err := e.add(ctx, c.model, c.neck, c.batch, c.labels, 1); err != nil {
+		if err := e.add(ctx, c.batch, 0, n, 1); err != nil {
 			return 0, 0, err
 		}
 		above = time.Since(start)
@@ -106,7 +116,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	batch := d.updateBatch(0, opt.Batch)
 	for range 2 { // the first compiles
 		t.begin()
-		t.objective.train.spent = 0
+		recomputed := t.objective.train.all.Recomputed()
 		start := time.Now()
 		_, _, err := t.step(ctx, d, 0, batch)
 		var diverged *divergence
@@ -115,7 +125,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 		}
 		c.StepTime = time.Since(start)
 		if !opt.NoCache {
-			c.StepTime -= t.objective.train.spent
+			c.StepTime -= t.objective.train.all.Recomputed() - recomputed
 		}
 		if c.StepTime > 0 {
 			c.ScanShare = min(1, t.scanned().time.Seconds()/c.StepTime.Seconds())

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // TestDataErrors gives examples that do not suit.
@@ -35,12 +37,12 @@ func TestDataErrors(t *testing.T) {
 	for name, test := range tests {
 		m, _, data := newProblem()
 		test.change(&data)
-		r, err := Treat(t.Context(), m, data, plan, smallOptions())
+		r, err := Treat(t.Context(), nntest.On(m), data, plan, smallOptions())
 		var d *DataError
 		if !errors.As(err, &d) || !strings.Contains(err.Error(), test.want) || d.Hint() == "" || r != nil {
 			t.Errorf("%s: error %v, want a DataError with a hint, of %q", name, err, test.want)
 		}
-		if _, err := Estimate(t.Context(), m, data, plan, smallOptions()); !errors.As(err, &d) {
+		if _, err := Estimate(t.Context(), nntest.On(m), data, plan, smallOptions()); !errors.As(err, &d) {
 			t.Errorf("%s: Estimate's error is %v", name, err)
 		}
 		if len(m.calls) > 0 {

@@ -2,9 +2,10 @@ package pol
 
 import (
 	"context"
+	"errors"
 
-	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Evaluation is what one version of a model makes of a set of examples.
@@ -23,19 +24,24 @@ func newEvaluation(classes, n int) *Evaluation {
 
 // Evaluate runs a model on all examples. progress, if not nil, is told before each
 // batch of the examples that are done.
-func Evaluate(ctx context.Context, m diag.Model, examples diag.Examples, progress func(done, total int)) (*Evaluation, error) {
-	return newCache(m, "example", examples, 0).evaluate(ctx, 1, progress)
+func Evaluate(ctx context.Context, m nn.Model, examples nn.Examples, progress func(done, total int)) (*Evaluation, error) {
+	c := newCache(m, "example", examples, 0)
+	e, err := c.evaluate(ctx, 1, progress)
+	if err = errors.Join(err, c.close()); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
-// add evaluates a batch of examples from their activations at a neck.
-func (e *Evaluation) add(ctx context.Context, m diag.Model, neck int, in []float32, labels []int, invT float64) error {
+// add evaluates the examples at positions lo to hi.
+func (e *Evaluation) add(ctx context.Context, a *nn.Activations, lo, hi int, invT float64) error {
 	done := len(e.Losses)
-	end := done + len(labels)
+	end := done + hi - lo
 	classes := e.Logits.Classes
 	e.Losses = e.Losses[:end]
 	e.Logits.Values = e.Logits.Values[:end*classes]
-	e.Logits.Labels = append(e.Logits.Labels, labels...)
-	return m.Evaluate(ctx, neck, in, labels, invT, e.Losses[done:], e.Logits.Values[done*classes:])
+	e.Logits.Labels = append(e.Logits.Labels, a.Labels()[lo:hi]...)
+	return a.Evaluate(ctx, lo, invT, e.Losses[done:], e.Logits.Values[done*classes:], func(int) {})
 }
 
 // Figures are loss, error and calibration error. The last is that of undivided

@@ -9,6 +9,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
@@ -48,7 +49,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	source := cifar.Sample()
-	part := func(expr string) diag.Examples {
+	part := func(expr string) nn.Examples {
 		slice, err := dataset.ParseSlice(expr)
 		if err != nil {
 			log.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
 
@@ -53,7 +54,7 @@ func (f *fixtureModel) plan(t testing.TB, recipe, perturb, update string) pol.Pl
 // sample are parts of the built-in sample, of the given lengths.
 func (f *fixtureModel) sample(t testing.TB, train, validation, holdout int) pol.Data {
 	t.Helper()
-	part := func(split string, n int) diag.Examples {
+	part := func(split string, n int) nn.Examples {
 		return f.Part(t, cifar.Sample(), fmt.Sprintf("%s[:%d]", split, n))
 	}
 	return pol.Data{Train: part(dataset.Train, train), Validation: part(dataset.Validation, validation), Holdout: part(dataset.Holdout, holdout)}

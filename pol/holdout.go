@@ -2,40 +2,43 @@ package pol
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // evaluateHoldout evaluates H with the checkpoint's weights, and with the changed
 // ones in their place; after is nil where none has changed. The stages below the
 // neck, which is below all that has changed, are run once for both.
-func evaluateHoldout(ctx context.Context, m Model, h *cache, changed map[int][]float32, p *progress) (before, after *Evaluation, err error) {
+func evaluateHoldout(ctx context.Context, m nn.Model, h *cache, changed map[int][]float32, p *progress) (before, after *Evaluation, err error) {
 	n := h.examples.Len()
 	p.begin(PhaseHoldout, n)
 	before = newEvaluation(m.Classes(), n)
+	var weights []int
+	var treated *nn.Vector
 	if changed != nil {
 		after = newEvaluation(m.Classes(), n)
-	}
-	restore := func() {
-		for w := range changed {
-			m.Override(w, nil)
+		weights = slices.Collect(maps.Keys(changed))
+		if treated, err = nn.Import(m, changed); err != nil {
+			return nil, nil, err
 		}
+		defer treated.Free()
 	}
-	defer restore()
-	err = h.batches(ctx, consecutive(0, n), h.neck, func(in []float32, labels []int, _ int) error {
-		if err := before.add(ctx, m, h.neck, in, labels, 1); err != nil {
+	defer nn.Restore(m, weights...)
+	err = h.batches(ctx, consecutive(0, n), h.neck, func(batch *nn.Activations, _ int) error {
+		if err := before.add(ctx, batch, 0, batch.Len(), 1); err != nil {
 			return err
 		}
 		if changed != nil {
-			for w, values := range changed {
-				m.Override(w, values)
-			}
-			if err := after.add(ctx, m, h.neck, in, labels, 1); err != nil {
+			treated.Override(weights...)
+			if err := after.add(ctx, batch, 0, batch.Len(), 1); err != nil {
 				return err
 			}
-			restore()
+			nn.Restore(m, weights...)
 		}
-		p.add(len(labels))
+		p.add(batch.Len())
 		return nil
 	})
 	return before, after, err

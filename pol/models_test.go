@@ -14,6 +14,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // samples are examples held in memory.
@@ -183,10 +184,6 @@ func (m *perceptron) Evaluate(ctx context.Context, from int, in []float32, label
 	return nil
 }
 
-func (m *perceptron) Gradients(ctx context.Context, from int, in []float32, labels []int, invT float64, want []int, sink func(int, []float32) error) error {
-	return m.LossGradients(ctx, metric.Loss{}, from, in, labels, invT, want, nil, sink)
-}
-
 // LossGradients knows the cross-entropy, with and without label smoothing.
 func (m *perceptron) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(int, []float32) error) error {
 	if err := m.record(ctx, call{"gradients", from, len(m.sizes) - 1, len(labels), loss, want, invT}); err != nil {
@@ -325,9 +322,9 @@ func plans(t testing.TB, layers []diag.Layer) map[string]Plan {
 }
 
 // treat runs a treatment that must not fail.
-func treat(t testing.TB, m Model, data Data, plan Plan, opt Options) *Result {
+func treat(t testing.TB, m nntest.Slices, data Data, plan Plan, opt Options) *Result {
 	t.Helper()
-	r, err := Treat(t.Context(), m, data, plan, opt)
+	r, err := Treat(t.Context(), nntest.On(m), data, plan, opt)
 	if err != nil {
 		t.Fatal(err)
 	}

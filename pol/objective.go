@@ -2,8 +2,10 @@ package pol
 
 import (
 	"context"
+	"slices"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // crossEntropy is the loss of everything but the update's gradient.
@@ -12,14 +14,9 @@ var crossEntropy metric.Loss
 // An objective is the mean loss of entries of the training set, with the weights
 // that the model has.
 type objective struct {
-	model  Model
 	train  *cache
-	invT   float64   // 1/temperature that every loss is taken at
-	losses []float64 // of one batch
-}
-
-func newObjective(m Model, train *cache, invT float64) *objective {
-	return &objective{m, train, invT, make([]float64, m.Batch())}
+	invT   float64 // 1/temperature that every loss is taken at
+	losses []float64
 }
 
 // A divergence ends a training whose loss is no longer finite, or whose weights
@@ -29,49 +26,59 @@ type divergence struct{ what string }
 func (d *divergence) Error() string { return d.what }
 
 // gradient sums a loss's gradient with respect to a group's weights over entries
-// of the training set into sums, by index in the group, and returns the mean
-// loss. keep, if not nil, is given the entries at the neck below the group, a
-// batch at a time; done counts those before. A loss that is not finite is a
-// divergence.
-func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sums [][]float32, entries []int, keep func(in []float32, labels []int, done int)) (mean float64, err error) {
-	for _, sum := range sums {
-		clear(sum)
+// of the training set into sum, and returns the mean loss. A loss that is not
+// finite is a divergence.
+func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sum *nn.Vector, entries []int) (mean float64, err error) {
+	if err := sum.Clear(); err != nil {
+		return 0, err
 	}
-	add := of.adder(sums)
 	total := 0.0
-	err = o.train.batches(ctx, entries, of.neck, func(in []float32, labels []int, done int) error {
-		if keep != nil {
-			keep(in, labels, done)
-		}
-		losses := o.losses[:len(labels)]
-		if err := o.model.LossGradients(ctx, loss, of.neck, in, labels, o.invT, of.weights, losses, add); err != nil {
-			return err
-		}
-		for _, l := range losses {
-			total += l
-		}
-		return nil
+	err = o.train.batches(ctx, entries, of.neck, func(batch *nn.Activations, _ int) error {
+		return o.addGradient(ctx, loss, batch, sum, &total)
 	})
-	mean = total / float64(len(entries))
+	return finiteMean(total, len(entries), err)
+}
+
+// gradientAt is gradient of the cross-entropy of examples that are at the group's
+// neck.
+func (o *objective) gradientAt(ctx context.Context, a *nn.Activations, sum *nn.Vector) (mean float64, err error) {
+	if err := sum.Clear(); err != nil {
+		return 0, err
+	}
+	total := 0.0
+	err = o.addGradient(ctx, crossEntropy, a, sum, &total)
+	return finiteMean(total, a.Len(), err)
+}
+
+// addGradient adds the gradient of the loss summed over examples to sum, and the
+// losses to total.
+func (o *objective) addGradient(ctx context.Context, loss metric.Loss, a *nn.Activations, sum *nn.Vector, total *float64) error {
+	losses := o.room(a.Len())
+	err := a.LossGradients(ctx, 0, a.Len(), loss, o.invT, sum, losses, func(int) {})
+	for _, l := range losses {
+		*total += l
+	}
+	return err
+}
+
+// finiteMean is the mean loss of n examples, and a divergence if it is not finite.
+func finiteMean(total float64, n int, err error) (float64, error) {
+	mean := total / float64(n)
 	if err == nil && !metric.IsFinite(mean) {
 		err = &divergence{"the loss of a batch is not finite"}
 	}
 	return mean, err
 }
 
-// value is the mean cross-entropy of examples from their activations at a neck.
-func (o *objective) value(ctx context.Context, neck int, in []float32, labels []int) (float64, error) {
-	size := o.model.NeckElements(neck)
-	total := 0.0
-	for lo := 0; lo < len(labels); lo += o.model.Batch() {
-		hi := min(lo+o.model.Batch(), len(labels))
-		losses := o.losses[:hi-lo]
-		if err := o.model.Evaluate(ctx, neck, in[lo*size:hi*size], labels[lo:hi], o.invT, losses, nil); err != nil {
-			return 0, err
-		}
-		for _, l := range losses {
-			total += l
-		}
-	}
-	return total / float64(len(labels)), nil
+// value is the mean cross-entropy of examples.
+func (o *objective) value(ctx context.Context, a *nn.Activations) (float64, error) {
+	losses := o.room(a.Len())
+	err := a.Evaluate(ctx, 0, o.invT, losses, nil, func(int) {})
+	return metric.Mean(losses), err
+}
+
+// room is that for the losses of n examples.
+func (o *objective) room(n int) []float64 {
+	o.losses = slices.Grow(o.losses[:0], n)[:n]
+	return o.losses
 }

@@ -1,32 +1,22 @@
 package pol
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
-
-// Model is what a treatment needs of a network.
-type Model interface {
-	diag.Model
-	// LossGradients differentiates the sum over the examples of a loss of
-	// logits·invT, writes each example's loss to losses unless that is nil, and
-	// hands sink the gradient of each wanted weight, once. All uses of the
-	// weights lie above neck from. The slice is valid during the call of sink.
-	LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error
-}
 
 // Data are the three sets of a treatment, which share no image.
 type Data struct {
 	// Train holds the examples of the updates and perturbations (T). Where
 	// images are augmented, each has Views entries, one after the other.
-	Train diag.Examples
+	Train nn.Examples
 	Views int // views of an image in Train; 0 is 1
 	// Validation chooses the best epoch, and the temperature (V); Holdout
 	// decides on acceptance and serves nothing else (H).
-	Validation, Holdout diag.Examples
+	Validation, Holdout nn.Examples
 }
 
 // Schedule says how the learning rate changes from step to step.
@@ -131,15 +121,15 @@ func (e *DataError) Hint() string { return e.Help }
 
 // Check returns what is wrong with the examples, for updates of so many at a
 // time; without training T is not looked at. Errors are of type [*DataError].
-func (d *Data) Check(m Model, batch int, trains bool) error {
+func (d *Data) Check(m nn.Model, batch int, trains bool) error {
 	sets := []struct {
 		name string
-		set  diag.Examples
+		set  nn.Examples
 	}{{"validation", d.Validation}, {"hold-out", d.Holdout}}
 	if trains {
 		sets = append(sets, struct {
 			name string
-			set  diag.Examples
+			set  nn.Examples
 		}{"training", d.Train})
 	}
 	for _, s := range sets {

@@ -1,37 +1,33 @@
 package pol
 
-import "slices"
+import "github.com/modeldoctor/modeldoctor/nn"
 
 // parameters are the weights that are trained, with their values.
 type parameters struct {
 	group
-	model  Model
-	values [][]float32 // by index in the group
+	model  nn.Model
+	values *nn.Vector
 }
 
 // newParameters begins with the checkpoint's values.
-func newParameters(m Model, g group) *parameters {
-	p := &parameters{group: g, model: m, values: g.like(m)}
-	for i, w := range g.weights {
-		copy(p.values[i], m.Weight(w))
+func newParameters(m nn.Model, g group) (*parameters, error) {
+	checkpoint, err := nn.Checkpoint(m, g.weights)
+	if err != nil {
+		return nil, err
 	}
-	return p
+	values, err := nn.NewVector(m, g.weights)
+	if err != nil {
+		return nil, err
+	}
+	return &parameters{g, m, values}, values.Copy(checkpoint)
 }
 
-// value is a weight as it is now: trained, or the checkpoint's.
-func (p *parameters) value(w int) []float32 {
-	if i, trained := slices.BinarySearch(p.weights, w); trained {
-		return p.values[i]
-	}
-	return p.model.Weight(w)
-}
-
-// install gives the model the values of some weights as they are now, after
-// others have been in their place.
+// install gives the model the values of some weights as they are now, trained or
+// the checkpoint's, after others have been in their place.
 func (p *parameters) install(weights []int) {
 	for _, w := range weights {
-		if i, trained := slices.BinarySearch(p.weights, w); trained {
-			p.model.Override(w, p.values[i])
+		if p.values.Has(w) {
+			p.values.Override(w)
 		} else {
 			p.model.Override(w, nil)
 		}

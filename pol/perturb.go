@@ -2,10 +2,9 @@ package pol
 
 import (
 	"context"
-	"math"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/internal/vec"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // A displacement holds the perturbed weights of one step. The weights
@@ -13,36 +12,41 @@ import (
 // the originals back afterwards, bit for bit.
 type displacement struct {
 	group
-	trained *parameters // some of the weights may be among these
-	sums    [][]float32 // the gradient, summed over examples, by index in the group
-	moved   [][]float32 // the displaced weights
+	trained    *parameters // some of the weights may be among these
+	checkpoint *nn.Vector  // what the others are
+	sum        *nn.Vector  // the gradient, summed over examples
+	moved      *nn.Vector  // the displaced weights
 }
 
-func newDisplacement(trained *parameters, g group) *displacement {
-	return &displacement{group: g, trained: trained, sums: g.like(trained.model), moved: g.like(trained.model)}
-}
-
-// move puts the weights at w + factor·sums.
-func (d *displacement) move(factor float64) {
-	for i, w := range d.weights {
-		vec.AddScaled(d.moved[i], d.trained.value(w), factor, d.sums[i])
-		d.trained.model.Override(w, d.moved[i])
+func newDisplacement(trained *parameters, g group) (d *displacement, err error) {
+	d = &displacement{group: g, trained: trained}
+	if d.checkpoint, err = nn.Checkpoint(trained.model, g.weights); err != nil {
+		return nil, err
 	}
+	if d.sum, err = nn.NewVector(trained.model, g.weights); err != nil {
+		return nil, err
+	}
+	d.moved, err = nn.NewVector(trained.model, g.weights)
+	return d, err
+}
+
+// move puts the weights at w + factor·sum.
+func (d *displacement) move(factor float64) error {
+	for _, w := range d.weights {
+		base := d.checkpoint
+		if d.trained.values.Has(w) {
+			base = d.trained.values
+		}
+		if err := d.moved.Combine(w, base, []float64{factor}, d.sum); err != nil {
+			return err
+		}
+		d.moved.Override(w)
+	}
+	return nil
 }
 
 // restore gives the model the weights back as they are.
 func (d *displacement) restore() { d.trained.install(d.weights) }
-
-// norm is ‖sums‖ over the group.
-func (d *displacement) norm() float64 {
-	square := 0.0
-	for _, sum := range d.sums {
-		for _, x := range sum {
-			square += float64(x) * float64(x)
-		}
-	}
-	return math.Sqrt(square)
-}
 
 // A perturber displaces weights for one step by the recipe's rule.
 type perturber struct {
@@ -56,8 +60,7 @@ type perturber struct {
 	every    int // steps for which a c* is used
 	batch    int // examples of a perturbation
 	scan     scanState
-	entering []float32 // activations of a perturbation's batch at the neck
-	labels   []int     // and their labels
+	entering *nn.Activations // of a perturbation's batch, at the neck
 }
 
 // scanState is what the scans of an epoch have found and cost.
@@ -80,13 +83,14 @@ func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accept
 	}
 	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
 	// no other use for it.
-	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sums, update, nil); err != nil {
+	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, update); err != nil {
 		return false, err
 	}
-	if norm := p.norm(); norm > 0 {
-		p.move(p.rho / norm)
+	norm, err := nn.Norm(p.sum)
+	if err == nil && norm > 0 {
+		err = p.move(p.rho / norm)
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // search draws a batch, takes the perturbed weights' gradient g of the mean loss
@@ -101,9 +105,11 @@ func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err er
 	if p.scan.scale == 0 || p.scan.used >= p.every {
 		start := time.Now()
 		p.scan.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
-			p.move(c * perUnit)
+			if err := p.move(c * perUnit); err != nil {
+				return 0, err
+			}
 			p.scan.evaluations++
-			return p.objective.value(ctx, p.neck, p.entering, p.labels)
+			return p.objective.value(ctx, p.entering)
 		})
 		p.scan.used = 0
 		p.scan.time += time.Since(start)
@@ -114,18 +120,23 @@ func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err er
 	}
 	p.scan.used++
 	gamma := d.gamma.Float64() * p.gammaMax
-	p.move(gamma * p.scan.scale * perUnit)
-	return true, nil
+	err = p.move(gamma * p.scan.scale * perUnit)
+	return err == nil, err
 }
 
 // enter brings entries of the training set to the neck below the perturbed
 // weights, keeps them there, and takes the gradient and the mean of their
 // cross-entropies.
 func (p *perturber) enter(ctx context.Context, entries []int) (mean float64, err error) {
-	p.entering = vec.Grow(p.entering, p.batch*p.trained.model.NeckElements(p.neck))[:0]
-	p.labels = p.labels[:0]
-	return p.objective.gradient(ctx, crossEntropy, p.group, p.sums, entries, func(in []float32, labels []int, _ int) {
-		p.entering = append(p.entering, in...)
-		p.labels = append(p.labels, labels...)
-	})
+	if err := p.entering.Gather(ctx, p.objective.train.all, entries, p.neck); err != nil {
+		return 0, err
+	}
+	return p.objective.gradientAt(ctx, p.entering, p.sum)
+}
+
+// close frees what the perturbations take.
+func (p *perturber) close() error {
+	p.sum.Free()
+	p.moved.Free()
+	return p.entering.Close()
 }

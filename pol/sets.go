@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // sets are T and V at the neck below everything that a plan changes or perturbs.
@@ -15,7 +17,7 @@ type sets struct {
 
 // openSets returns a plan's sets, not filled yet, once the examples have been
 // checked.
-func openSets(m Model, data Data, plan Plan, opt *Options) (*sets, error) {
+func openSets(m nn.Model, data Data, plan Plan, opt *Options) (*sets, error) {
 	if err := data.Check(m, opt.Batch, plan.trains()); err != nil {
 		return nil, err
 	}
@@ -30,17 +32,19 @@ func openSets(m Model, data Data, plan Plan, opt *Options) (*sets, error) {
 	if neck == m.Necks()-1 {
 		panic("pol: a plan that changes nothing")
 	}
-	s := &sets{neck: neck, validation: newCache(m, "validation example", data.Validation, neck)}
-	if plan.trains() {
-		s.train = newCache(m, "training example", data.Train, neck)
-	}
-	if !opt.NoCache {
-		left := opt.Memory
-		if s.train != nil {
-			left = s.train.keep(left, opt.TempDir)
+	left := opt.Memory
+	open := func(name string, examples nn.Examples) (c *cache) {
+		if opt.NoCache {
+			return newCache(m, name, examples, neck)
 		}
-		s.validation.keep(left, opt.TempDir)
+		c, left = newKeptCache(m, name, examples, neck, left, opt.TempDir)
+		return c
 	}
+	s := &sets{neck: neck}
+	if plan.trains() {
+		s.train = open("training example", data.Train)
+	}
+	s.validation = open("validation example", data.Validation)
 	return s, nil
 }
 
@@ -56,7 +60,7 @@ func (s *sets) caches() []*cache {
 func (s *sets) fill(ctx context.Context, p *progress) error {
 	total := 0
 	for _, c := range s.caches() {
-		if c.array != nil {
+		if c.kept {
 			total += c.examples.Len()
 		}
 	}
@@ -74,7 +78,7 @@ func (s *sets) used() Cache {
 	used := Cache{Neck: s.neck}
 	for _, c := range s.caches() {
 		used.Bytes += c.bytes()
-		used.InFile = used.InFile || c.array != nil && c.array.InFile
+		used.InFile = used.InFile || c.inFile()
 	}
 	return used
 }

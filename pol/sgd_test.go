@@ -1,6 +1,12 @@
 package pol
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/nn"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
+)
 
 // TestOptimiser follows torch.optim.SGD (PyTorch 2.15.0, float32), whose weights
 // after each step these are:
@@ -23,27 +29,42 @@ func TestOptimiser(t *testing.T) {
 	opt := Options{Rate: 0.3, Momentum: 0.9, WeightDecay: 5e-4, Schedule: Cosine}
 	// Two tensors, so that each must have a buffer of its own: the second moves
 	// one step later than the first.
-	first, second := []float32{0.5, -1.25, 2}, []float32{0.5, -1.25, 2}
-	o := newOptimiser(&opt, [][]float32{first, second})
+	m := nntest.On(&bowl{newWeightTable([]float32{0.5, -1.25, 2}, []float32{0.5, -1.25, 2})})
 	const batch = 8 // the optimiser is given sums over a batch
-	for k, s := range steps {
-		sum := make([]float32, 3)
-		for j, g := range s.gradient {
-			sum[j] = batch * g
+	// step moves one weight by the gradient of step k.
+	step := func(p *parameters, momentum *nn.Vector, w, k int) {
+		t.Helper()
+		sums := make([]float32, 3)
+		for j, g := range steps[k].gradient {
+			sums[j] = batch * g
 		}
-		o.step(0, first, sum, 1.0/batch, opt.rate(k, len(steps)))
-		for j, want := range s.want {
-			near(t, "weight", float64(first[j]), float64(want), 3e-7)
+		sum, err := nn.Import(m, map[int][]float32{w: sums})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if k == 0 {
-			continue
+		err = p.values.SGD(momentum, sum, nn.SGD{Scale: 1.0 / batch, Rate: opt.rate(k, len(steps)), Momentum: opt.Momentum, Decay: opt.WeightDecay})
+		if err != nil {
+			t.Fatal(err)
 		}
-		for j, g := range steps[k-1].gradient {
-			sum[j] = batch * g
+		for j, want := range steps[k].want {
+			near(t, fmt.Sprintf("weight %d[%d] after step %d", w, j, k+1), float64(values(t, p.values, w)[j]), float64(want), 3e-7)
 		}
-		o.step(1, second, sum, 1.0/batch, opt.rate(k-1, len(steps)))
-		for j, want := range steps[k-1].want {
-			near(t, "weight of the second tensor", float64(second[j]), float64(want), 3e-7)
+	}
+	var trained [2]*parameters
+	var momentum [2]*nn.Vector
+	for w := range trained {
+		var err error
+		if trained[w], err = newParameters(m, group{weights: []int{w}}); err != nil {
+			t.Fatal(err)
+		}
+		if momentum[w], err = nn.NewVector(m, []int{w}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range steps {
+		step(trained[0], momentum[0], 0, k)
+		if k > 0 {
+			step(trained[1], momentum[1], 1, k-1)
 		}
 	}
 }

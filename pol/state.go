@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // State is a training after some of its epochs: all that [Options.Resume] needs
@@ -43,13 +45,26 @@ const (
 	maxStateHeader = 1 << 20 // bytes
 )
 
-// state is the training as it is. It shares the trainer's arrays.
-func (t *trainer) state() *State {
-	return &State{t.identity, t.epochs, t.parameters.values, t.optimiser.buffers, t.best}
+// state is the training as it is. It is valid until the training goes on.
+func (t *trainer) state() (*State, error) {
+	s := &State{identity: t.identity, epochs: t.epochs}
+	for _, part := range []struct {
+		to   *[][]float32
+		from *nn.Vector
+	}{{&s.current, t.parameters.values}, {&s.momentum, t.momentum}, {&s.best, t.best}} {
+		for _, w := range t.parameters.weights {
+			values, err := part.from.Values(w)
+			if err != nil {
+				return nil, err
+			}
+			*part.to = append(*part.to, values)
+		}
+	}
+	return s, nil
 }
 
 // identityOf names everything that the bits of a training depend on.
-func identityOf(m Model, data *Data, plan Plan, o *Options) map[string]string {
+func identityOf(m nn.Model, data *Data, plan Plan, o *Options) map[string]string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	id := map[string]string{
 		"recipe": plan.Recipe.Name, "perturb": strings.Join(Names(plan.Perturb), ","), "update": strings.Join(Names(plan.Update), ","),
@@ -82,14 +97,18 @@ func (t *trainer) resume(s *State) error {
 			}
 		}
 	}
-	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), t.state().sizes()) {
+	var sizes []int
+	for _, w := range t.parameters.weights {
+		sizes = append(sizes, t.model.WeightElements(w))
+	}
+	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) {
 		return &DataError{"the saved training does not fit this one", "begin anew"}
 	}
 	t.epochs = slices.Clone(s.epochs)
-	for i, w := range t.parameters.values {
-		copy(w, s.current[i])
-		copy(t.optimiser.buffers[i], s.momentum[i])
-		copy(t.best[i], s.best[i])
+	for i, w := range t.parameters.weights {
+		if err := errors.Join(t.parameters.values.SetValues(w, s.current[i]), t.momentum.SetValues(w, s.momentum[i]), t.best.SetValues(w, s.best[i])); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -12,10 +12,11 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // savedState is what a state is written as after some of a treatment's epochs.
-func savedState(t testing.TB, m Model, data Data, plan Plan, opt Options, epochs int) []byte {
+func savedState(t testing.TB, m nntest.Slices, data Data, plan Plan, opt Options, epochs int) []byte {
 	t.Helper()
 	var written bytes.Buffer
 	opt.Save = func(s *State) error {
@@ -154,7 +155,7 @@ func TestResumeRefused(t *testing.T) {
 		opt.Classifier = layers[2]
 		opt.Resume = readState(t, written)
 		check := untouched(&m.weightTable)
-		_, err := Treat(t.Context(), m, data, plan, opt)
+		_, err := Treat(t.Context(), nntest.On(m), data, plan, opt)
 		var refusal *DataError
 		if !errors.As(err, &refusal) || refusal.Hint() == "" {
 			t.Errorf("%s: error %v, want a DataError with a hint", what, err)
@@ -181,7 +182,7 @@ func TestResumeRefused(t *testing.T) {
 	// The message names what differs.
 	other = opt
 	other.Seed, other.Resume = 9, readState(t, written)
-	if _, err := Treat(t.Context(), m, data, plan, other); err == nil || !strings.Contains(err.Error(), `its seed was "1" and is "9" now`) {
+	if _, err := Treat(t.Context(), nntest.On(m), data, plan, other); err == nil || !strings.Contains(err.Error(), `its seed was "1" and is "9" now`) {
 		t.Errorf("error %v does not name the seed", err)
 	}
 	// What changes no bits may change.
@@ -198,7 +199,7 @@ func TestResumeMisfit(t *testing.T) {
 	s := readState(t, savedState(t, m, data, plan, opt, 1))
 	opt.Resume = &State{s.identity, s.epochs, s.current[1:], s.momentum[1:], s.best[1:]}
 	var refusal *DataError
-	if _, err := Treat(t.Context(), m, data, plan, opt); !errors.As(err, &refusal) {
+	if _, err := Treat(t.Context(), nntest.On(m), data, plan, opt); !errors.As(err, &refusal) {
 		t.Errorf("error %v, want a DataError", err)
 	}
 }
@@ -350,7 +351,7 @@ func TestResumeIdentityGone(t *testing.T) {
 	opt.Resume = readState(t, savedState(t, m, data, plan, opt, 1))
 	opt.Identity = map[string]string{"model": "abc"}
 	var refusal *DataError
-	if _, err := Treat(t.Context(), m, data, plan, opt); !errors.As(err, &refusal) {
+	if _, err := Treat(t.Context(), nntest.On(m), data, plan, opt); !errors.As(err, &refusal) {
 		t.Errorf("error %v, want a DataError", err)
 	}
 }

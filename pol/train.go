@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // trainer makes the steps of a training, and keeps the epoch that is best on V.
 type trainer struct {
-	model      Model
+	model      nn.Model
 	opt        *Options
 	identity   map[string]string // what the bits depend on
 	images     int               // in T
@@ -21,28 +22,58 @@ type trainer struct {
 	objective  *objective
 	parameters *parameters
 	perturber  *perturber // nil: nothing is perturbed
-	optimiser  *optimiser
-	sums       [][]float32 // the update's gradient, by index in the group
-	best       [][]float32 // weights of the best epoch, by index in the group
+	momentum   *nn.Vector // the optimiser's buffers
+	sum        *nn.Vector // the update's gradient
+	best       *nn.Vector // weights of the best epoch
 	epochs     []Epoch
 }
 
-func newTrainer(m Model, data *Data, plan Plan, opt *Options, s *sets, invT float64) *trainer {
+func newTrainer(m nn.Model, data *Data, plan Plan, opt *Options, s *sets, invT float64) (t *trainer, err error) {
 	update, perturb := newGroup(m, plan.Update...), newGroup(m, plan.Perturb...)
-	t := &trainer{
+	t = &trainer{
 		model: m, opt: opt, identity: identityOf(m, data, plan, opt),
 		images: data.images(true), views: data.views(), validation: s.validation,
-		objective: newObjective(m, s.train, invT), parameters: newParameters(m, update),
-		sums: update.like(m), best: update.like(m),
+		objective: &objective{train: s.train, invT: invT},
 	}
-	t.optimiser = newOptimiser(opt, t.parameters.values)
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	if t.parameters, err = newParameters(m, update); err != nil {
+		return t, err
+	}
+	for _, v := range []**nn.Vector{&t.momentum, &t.sum, &t.best} {
+		if *v, err = nn.NewVector(m, update.weights); err != nil {
+			return t, err
+		}
+	}
 	if plan.Recipe.Rule != Unperturbed {
+		d, err := newDisplacement(t.parameters, perturb)
+		if err != nil {
+			return t, err
+		}
 		t.perturber = &perturber{
-			displacement: newDisplacement(t.parameters, perturb), objective: t.objective, rule: plan.Recipe.Rule,
+			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: nn.NewActivations(m),
 			rho: opt.Rho, gammaMax: opt.GammaMax, every: opt.PerturbEvery, batch: min(opt.PerturbBatch, t.images),
 		}
 	}
-	return t
+	return t, nil
+}
+
+// close frees what the training takes. The model must not use its weights any
+// longer.
+func (t *trainer) close() error {
+	for _, v := range []*nn.Vector{t.momentum, t.sum, t.best} {
+		v.Free()
+	}
+	if t.parameters != nil {
+		t.parameters.values.Free()
+	}
+	if t.perturber == nil {
+		return nil
+	}
+	return t.perturber.close()
 }
 
 // steps is the number of steps of an epoch.
@@ -62,12 +93,16 @@ func (t *trainer) run(ctx context.Context, p *progress) error {
 		}
 		t.epochs = append(t.epochs, record)
 		if bestEpoch(t.epochs) == epoch {
-			for i, w := range t.parameters.values {
-				copy(t.best[i], w)
+			if err := t.best.Copy(t.parameters.values); err != nil {
+				return err
 			}
 		}
 		if t.opt.Save != nil {
-			if err := t.opt.Save(t.state()); err != nil {
+			state, err := t.state()
+			if err != nil {
+				return err
+			}
+			if err := t.opt.Save(state); err != nil {
 				return err
 			}
 		}
@@ -157,18 +192,18 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (
 			return 0, false, err
 		}
 	}
-	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sums, batch, nil)
+	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch)
 	if t.perturber != nil {
 		t.perturber.restore()
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	rate := t.opt.rate(number, t.opt.Epochs*t.steps())
-	for i, w := range t.parameters.values {
-		t.optimiser.step(i, w, t.sums[i], 1/float64(len(batch)), rate)
-	}
-	return loss, true, nil
+	err = t.parameters.values.SGD(t.momentum, t.sum, nn.SGD{
+		Scale: 1 / float64(len(batch)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
+		Momentum: t.opt.Momentum, Decay: t.opt.WeightDecay,
+	})
+	return loss, err == nil, err
 }
 
 // validateStored evaluates V with the updated weights as the file would hold
@@ -178,27 +213,44 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (
 // divergence.
 func (t *trainer) validateStored(ctx context.Context, epoch int) (*Evaluation, error) {
 	if t.opt.Stored != nil {
-		defer t.parameters.install(t.parameters.weights)
-		for i, w := range t.parameters.weights {
-			stored, err := t.opt.Stored(w, t.parameters.values[i])
-			if err != nil {
+		values, err := valuesOf(t.parameters.values, t.parameters.weights)
+		if err != nil {
+			return nil, err
+		}
+		for w, v := range values {
+			if values[w], err = t.opt.Stored(w, v); err != nil {
 				return nil, &divergence{fmt.Sprintf("epoch %d: the weights cannot be stored: %v", epoch+1, err)}
 			}
-			t.model.Override(w, stored)
 		}
+		stored, err := nn.Import(t.model, values)
+		if err != nil {
+			return nil, err
+		}
+		defer stored.Free()
+		stored.Override(t.parameters.weights...)
+		defer t.parameters.install(t.parameters.weights)
 	}
 	return t.validation.evaluate(ctx, t.objective.invT, nil)
 }
 
 // bestWeights are the values of the best epoch, by weight; nil where there is no
-// epoch.
-func (t *trainer) bestWeights() map[int][]float32 {
+// epoch. They are valid as long as the training is.
+func (t *trainer) bestWeights() (map[int][]float32, error) {
 	if bestEpoch(t.epochs) < 0 {
-		return nil
+		return nil, nil
 	}
-	best := make(map[int][]float32, len(t.best))
-	for i, w := range t.parameters.weights {
-		best[w] = t.best[i]
+	return valuesOf(t.best, t.parameters.weights)
+}
+
+// valuesOf are the values of a vector, by weight, as [nn.Vector.Values] gives them.
+func valuesOf(v *nn.Vector, weights []int) (map[int][]float32, error) {
+	all := make(map[int][]float32, len(weights))
+	for _, w := range weights {
+		values, err := v.Values(w)
+		if err != nil {
+			return nil, err
+		}
+		all[w] = values
 	}
-	return best
+	return all, nil
 }

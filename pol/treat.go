@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // The phases that Options.Progress is told of. Training is a phase for each
@@ -21,7 +23,7 @@ const (
 // A loss that is no longer finite is no error: [Result.Stopped] tells of it.
 // Errors are of type [*DataError] where the examples do not suit, and otherwise
 // those of the model, the examples and the context.
-func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (result *Result, err error) {
+func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (result *Result, err error) {
 	s, err := openSets(m, data, plan, &opt)
 	if err != nil {
 		return nil, err
@@ -48,7 +50,14 @@ func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (res
 	result = &Result{Cache: s.used()}
 	changed := map[int][]float32{}
 	if plan.trains() {
-		t := newTrainer(m, &data, plan, &opt, s, invT)
+		var t *trainer
+		if t, err = newTrainer(m, &data, plan, &opt, s, invT); err != nil {
+			return nil, err
+		}
+		defer func() {
+			plan.reset(m)
+			err = errors.Join(err, t.close())
+		}()
 		if opt.Resume != nil {
 			if err := t.resume(opt.Resume); err != nil {
 				return nil, err
@@ -62,17 +71,22 @@ func Treat(ctx context.Context, m Model, data Data, plan Plan, opt Options) (res
 			result.Stopped = d.Error()
 		}
 		result.record(t)
-		changed = t.bestWeights()
+		if changed, err = t.bestWeights(); err != nil {
+			return nil, err
+		}
 	}
 	if changed != nil && opt.Calibrated {
-		divide(m, changed, opt.Classifier.Weights, invT)
+		if err := scale(m, changed, opt.Classifier.Weights, invT); err != nil {
+			return nil, err
+		}
 	}
 	if result.Weights, err = storable(changed, opt.Stored); err != nil {
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
-	before, after, err := evaluateHoldout(ctx, m, newCache(m, "hold-out example", data.Holdout, s.neck), result.Weights, p)
-	if err != nil {
+	h := newCache(m, "hold-out example", data.Holdout, s.neck)
+	before, after, err := evaluateHoldout(ctx, m, h, result.Weights, p)
+	if err = errors.Join(err, h.close()); err != nil {
 		return nil, err
 	}
 	result.judge(before, after, temperature)
@@ -100,10 +114,8 @@ func (p Plan) trains() bool { return len(p.Update) > 0 }
 
 // reset gives the model the checkpoint's values of all weights that the plan
 // touches.
-func (p Plan) reset(m Model) {
-	for _, w := range newGroup(m, slices.Concat(p.Perturb, p.Update)...).weights {
-		m.Override(w, nil)
-	}
+func (p Plan) reset(m nn.Model) {
+	nn.Restore(m, newGroup(m, slices.Concat(p.Perturb, p.Update)...).weights...)
 }
 
 // fitTemperature is the temperature that fits V best; nil where none can be
@@ -120,19 +132,35 @@ func fitTemperature(ctx context.Context, validation *cache) (*float64, error) {
 	return &t, nil
 }
 
-// divide multiplies weights by invT: those that have changed, or the
-// checkpoint's, which are then changed.
-func divide(m Model, changed map[int][]float32, weights []int, invT float64) {
-	for _, w := range weights {
-		values, trained := changed[w]
-		if !trained {
-			values = slices.Clone(m.Weight(w))
-		}
-		for i, x := range values {
-			values[i] = float32(float64(x) * invT)
-		}
-		changed[w] = values
+// scale multiplies weights by c: those that have changed, or the checkpoint's,
+// which are then changed.
+func scale(m nn.Model, changed map[int][]float32, weights []int, c float64) error {
+	checkpoint, err := nn.Checkpoint(m, weights)
+	if err != nil {
+		return err
 	}
+	scaled, err := nn.NewVector(m, weights)
+	if err != nil {
+		return err
+	}
+	defer scaled.Free()
+	if err := scaled.Copy(checkpoint); err != nil {
+		return err
+	}
+	for _, w := range weights {
+		if values, trained := changed[w]; trained {
+			if err := scaled.SetValues(w, values); err != nil {
+				return err
+			}
+		}
+		if err := scaled.Scale(w, c); err != nil {
+			return err
+		}
+		if changed[w], err = scaled.Values(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // storable returns weights as the file will give them back. An error says that it

@@ -9,6 +9,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // TestBestEpoch keeps the epoch with the lowest loss on V, whichever it is: of
@@ -63,7 +64,7 @@ func TestBestEpoch(t *testing.T) {
 			for w, v := range after[best] {
 				m.Override(w, v)
 			}
-			e, err := Evaluate(t.Context(), m, data.Validation, nil)
+			e, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +83,7 @@ func TestBestEpoch(t *testing.T) {
 // not accepted.
 func TestCheckpointIsNoCandidate(t *testing.T) {
 	m, layers, data := newProblem()
-	before, err := Evaluate(t.Context(), m, data.Validation, nil)
+	before, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestEveryStepRejected(t *testing.T) {
 // become of the training.
 func TestDivergenceBefore(t *testing.T) {
 	m, layers, data := newProblem()
-	e, err := Evaluate(t.Context(), m, data.Holdout, nil)
+	e, err := Evaluate(t.Context(), nntest.On(m), data.Holdout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestSomeStepsRejected(t *testing.T) {
 				t.Errorf("weight %d is displaced after epoch %d", w, s.Epochs())
 			}
 		}
-		e, err := Evaluate(t.Context(), p, data.Validation, nil)
+		e, err := Evaluate(t.Context(), nntest.On(p), data.Validation, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,11 +312,11 @@ func TestProgress(t *testing.T) {
 func TestSharedWeight(t *testing.T) {
 	m, layers, _ := newPerceptron(1)
 	tied := diag.Layer{Name: "tied", Weights: []int{5, 1}, Neck: 1}
-	g := newGroup(m, layers[2], diag.Layer{Name: "empty", Neck: 0}, tied)
-	if !slices.Equal(g.weights, []int{1, 4, 5}) || g.neck != 1 || g.elements(m) != 7+18+3 {
-		t.Errorf("group %+v of %d elements", g, g.elements(m))
+	g := newGroup(nntest.On(m), layers[2], diag.Layer{Name: "empty", Neck: 0}, tied)
+	if !slices.Equal(g.weights, []int{1, 4, 5}) || g.neck != 1 || g.elements(nntest.On(m)) != 7+18+3 {
+		t.Errorf("group %+v of %d elements", g, g.elements(nntest.On(m)))
 	}
-	if none := newGroup(m); !none.empty() || none.neck != m.Necks()-1 {
+	if none := newGroup(nntest.On(m)); !none.empty() || none.neck != m.Necks()-1 {
 		t.Errorf("no layers make the group %+v", none)
 	}
 }
@@ -332,7 +333,7 @@ func TestNoResultWithError(t *testing.T) {
 		}
 		return nil
 	}
-	if r, err := Treat(t.Context(), m, data, plans(t, layers)["sgd"], smallOptions()); !errors.Is(err, errInjected) || r != nil {
+	if r, err := Treat(t.Context(), nntest.On(m), data, plans(t, layers)["sgd"], smallOptions()); !errors.Is(err, errInjected) || r != nil {
 		t.Errorf("a result: %v, error %v", r != nil, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 
@@ -91,7 +90,7 @@ func (o deviceOptions) open(threads int) (*gpu.Device, error) {
 	return nil, nil
 }
 
-// describe is what a report says of where a model ran.
+// describe is what a report says of where a model runs.
 func (m *loaded) describe() string {
 	if m.gpu != nil {
 		return m.gpu.String()
@@ -99,28 +98,12 @@ func (m *loaded) describe() string {
 	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
 }
 
-// onModel opens a model, does something with it and closes it. Where a GPU has no
-// room for a batch of images it begins again with half of it.
-func onModel(path string, model graph.Options, run runOptions, do func(*loaded) error) error {
-	first := 0 // batch that was tried
-	for {
-		m, err := load(path, model, run)
-		if err != nil {
-			return err
-		}
-		batch, fixed := m.network.Batch, m.network.Input.FixedBatch > 0
-		first = max(first, batch)
-		err = do(m)
-		if closed := m.close(); err == nil {
-			err = closed
-		}
-		if graph.OutOfMemory(err) && !fixed && batch > 1 {
-			model.Batch = batch / 2
-			continue
-		}
-		if batch < first && !graph.OutOfMemory(err) {
-			run.console.warn("the GPU has no room for %d images at a time: it was given %d (--run-batch)", first, batch)
-		}
-		return err
+// memory is what activations may take where the model runs, in bytes, given what
+// --memory allows on the host: half of what is free on a GPU, which keeps the rest
+// for the batch that is computed.
+func (m *loaded) memory(host int64) int64 {
+	if m.gpu != nil {
+		return m.gpu.Memory() / 2
 	}
+	return host
 }

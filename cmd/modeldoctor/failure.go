@@ -193,21 +193,30 @@ func hintOf(err error) string {
 	if errors.As(err, &data) {
 		return data.Hint
 	}
+	var gpu *driver.Error
+	if errors.As(err, &gpu) {
+		return gpuHint(gpu)
+	}
 	var file *fs.PathError
-	var device *driver.Error
 	switch code := exitCode(err); {
 	case code == exitTimeout:
 		return timeoutHint
 	case code == exitUsage:
 		return "see `modeldoctor --help`"
-	case errors.As(err, &device) && device.OutOfMemory():
-		return "the GPU has no room for this: use a smaller --run-batch, give back memory that other programs hold, or run it with --device cpu"
-	case errors.As(err, &device):
-		return "the GPU or its driver failed: see the system's log, try again, or run it with --device cpu"
 	case errors.As(err, &file): // activations that do not fit --memory
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}
 	return "this is a defect; please report it with the command line"
+}
+
+func gpuHint(e *driver.Error) string {
+	switch {
+	case e.OutOfMemory():
+		return "the GPU has no more room: compute fewer images at a time (--run-batch), end what else holds its memory, or use --device cpu"
+	case e.DeviceLost():
+		return "the GPU, or its driver, failed, and the system's log may say why: run again, or use --device cpu"
+	}
+	return "use --device cpu; if the GPU works for other programs, please report this with the command line"
 }
 
 const timeoutHint = "raise --timeout, or use fewer images (--samples) or layers (--layers)"

@@ -36,12 +36,11 @@
 // allocates nothing here. A run stops soon after its context is done, within the
 // time that one kernel takes to notice; a panic in an Op becomes a [*StepError].
 //
-// # Backends
+// # Devices
 //
-// Where the arrays are and what computes on them is a [Backend]: the host's memory
-// and the Ops' Forward, or a device's. Plans, their layout and the machine are the
-// same for all. What is said of bits above is the host's; another backend says what
-// it rounds.
+// Where the arrays are and what computes on them is a [Device]: [Kernels] is the
+// host. Plans, their layout and the machine are the same for all. What is said of
+// bits above is the host's; another device says what it rounds.
 //
 // Gorgonia's own machines are not used: they merge nodes by a 32-bit hash without
 // comparing them, need five to seven times the memory, and die of a panic in an

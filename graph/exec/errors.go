@@ -12,7 +12,7 @@ type StepError struct {
 	Node  string  // label of the node, see [op.Graph.SetLabel]; "" where it has none
 	Type  op.Type // of the result
 	Err   error   // what went wrong; what the Op panicked with, if that was an error
-	Stack []byte  // of the goroutine that ran the plan, at the panic
+	Stack []byte  // of the goroutine that ran the plan, at the panic; nil without one
 }
 
 func (e *StepError) Error() string {

@@ -14,15 +14,15 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Machine runs plans, one at a time, on a backend. It owns one arena, as large as
-// the largest plan it has run.
+// Machine runs plans, one at a time. It owns one arena, as large as the largest
+// plan it has run.
 type Machine struct {
 	// Profile, if not nil, is told the time that each step took.
 	Profile func(op string, d time.Duration)
 
-	backend    Backend
-	arena      any // nil before there is one
-	size       int64
+	device     Device
+	arena      Arena                // nil before the first run
+	bytes      int64                // of the arena
 	generation int                  // counts the arenas, from 1
 	attached   []weak.Pointer[Plan] // the plans whose values view this arena
 	operands   []op.Array           // of the step that runs
@@ -30,12 +30,12 @@ type Machine struct {
 	running    atomic.Bool
 }
 
-// NewMachine returns a machine that computes on the host with c, which it has to
+// NewMachine returns a machine on the host that computes with c, which it has to
 // itself during a run.
-func NewMachine(c *kernel.Context) *Machine { return On(host{c}) }
+func NewMachine(c *kernel.Context) *Machine { return NewMachineOn(NewKernels(c)) }
 
-// On returns a machine that computes on b, which it has to itself during a run.
-func On(b Backend) *Machine { return &Machine{backend: b} }
+// NewMachineOn returns a machine on any device.
+func NewMachineOn(d Device) *Machine { return &Machine{device: d} }
 
 // Sink receives a streamed output. The array is valid during the call. An error
 // ends the run.
@@ -61,7 +61,7 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 	m.runs++
 	p.run = 0
 	for _, in := range p.inputs {
-		if in.bound == nil {
+		if p.values[in.slot].Data == nil {
 			return fmt.Errorf("exec: input %v has no value", in.node)
 		}
 	}
@@ -69,12 +69,9 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 		return err
 	}
 	defer clear(m.operands[:p.arity])
-	m.backend.SetCancel(ctx.Done())
-	defer m.backend.SetCancel(nil)
+	m.device.SetCancel(ctx.Done())
+	defer m.device.SetCancel(nil)
 	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := m.bring(p); err != nil {
 		return err
 	}
 	for _, in := range p.inputs {
@@ -103,25 +100,9 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 	return nil
 }
 
-// bring makes the bound arrays those that the kernels read.
-func (m *Machine) bring(p *Plan) error {
-	for i := range p.inputs {
-		in := &p.inputs[i]
-		value := &p.values[in.slot]
-		if value.Data != nil && in.fixed {
-			continue
-		}
-		var err error
-		if value.Data, err = m.backend.Bring(op.Array{Type: value.Type, Data: in.bound}, &in.room); err != nil {
-			return fmt.Errorf("exec: input %v: %w", in.node, err)
-		}
-	}
-	return nil
-}
-
 // step computes one value.
 func (m *Machine) step(p *Plan, s *step) (err error) {
-	if s.isView() {
+	if _, ok := s.op.(view); ok {
 		// At each run anew: the parent may be bound to another array.
 		p.values[s.out].Data = p.values[s.in[0]].Data
 		return nil
@@ -132,22 +113,29 @@ func (m *Machine) step(p *Plan, s *step) (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", r)
 			}
-			err = &StepError{s.op.Name(), p.graph.Label(s.node), p.values[s.out].Type, cause, debug.Stack()}
+			err = p.failed(s, cause, debug.Stack())
 		}
 	}()
 	operands := m.operands[:len(s.in)]
 	for i, slot := range s.in {
 		operands[i] = p.values[slot]
 	}
-	start := time.Now()
-	if err = s.kernel(p.values[s.out], operands); err == nil && m.Profile != nil {
-		err = m.backend.Wait()
+	var start time.Time
+	if m.Profile != nil {
+		start = time.Now()
+	}
+	if err := m.device.Forward(s.op, p.values[s.out], operands); err != nil {
+		return p.failed(s, err, nil)
+	}
+	if m.Profile != nil {
 		m.Profile(s.op.Name(), time.Since(start))
 	}
-	if err != nil {
-		return &StepError{Op: s.op.Name(), Node: p.graph.Label(s.node), Type: p.values[s.out].Type, Err: err}
-	}
 	return nil
+}
+
+// failed is the error of a step.
+func (p *Plan) failed(s *step, cause error, stack []byte) error {
+	return &StepError{s.op.Name(), p.graph.Label(s.node), p.values[s.out].Type, cause, stack}
 }
 
 // attach makes the plan's values view the machine's arena, which grows if need
@@ -156,7 +144,7 @@ func (m *Machine) attach(p *Plan) error {
 	if len(m.operands) < p.arity {
 		m.operands = make([]op.Array, p.arity)
 	}
-	if m.arena == nil || m.size < p.arena {
+	if m.arena == nil || m.bytes < p.arena {
 		// The old arena is let go of first, so that both need not be in memory at
 		// once.
 		for _, w := range m.attached {
@@ -164,60 +152,39 @@ func (m *Machine) attach(p *Plan) error {
 				q.detach()
 			}
 		}
-		m.attached = nil
 		if m.arena != nil {
-			m.backend.Free(m.arena)
+			m.arena.Free()
 		}
-		m.arena, m.size = nil, 0
-		arena, err := m.backend.Alloc(p.arena)
+		m.attached, m.arena = nil, nil
+		arena, err := m.device.Arena(p.arena)
 		if err != nil {
 			return fmt.Errorf("exec: an arena of %d bytes: %w", p.arena, err)
 		}
-		m.arena, m.size = arena, p.arena
+		m.arena, m.bytes = arena, p.arena
 		m.generation++
 	}
 	if p.generation == m.generation {
 		return nil
 	}
-	if p.machine == nil {
-		m.prepare(p)
-	}
 	for i, slot := range p.owners {
-		p.values[slot].Data = m.backend.View(m.arena, p.buffers[i].offset, p.values[slot].Type)
+		p.values[slot].Data = m.arena.Data(p.values[slot].Type, p.buffers[i].offset)
 	}
 	p.machine, p.generation = m, m.generation
 	m.attached = append(m.attached, weak.Make(p))
 	return nil
 }
 
-// prepare has the backend choose the kernels.
-func (m *Machine) prepare(p *Plan) {
-	for i := range p.steps {
-		s := &p.steps[i]
-		if s.isView() {
-			continue
-		}
-		types := make([]op.Type, len(s.in))
-		for j, slot := range s.in {
-			types[j] = p.values[slot].Type
-		}
-		s.kernel = m.backend.Prepare(s.op, p.values[s.out].Type, types)
-	}
-}
-
-// Close gives back the arena and what the backend holds. Plans that have run must
-// not run again.
+// Close gives the arena back. Plans that have run can run again.
 func (m *Machine) Close() {
 	for _, w := range m.attached {
-		if q := w.Value(); q != nil {
-			q.detach()
+		if p := w.Value(); p != nil {
+			p.detach()
 		}
 	}
 	if m.arena != nil {
-		m.backend.Free(m.arena)
+		m.arena.Free()
 	}
-	m.backend.Close()
-	m.attached, m.arena, m.size = nil, nil, 0
+	m.attached, m.arena, m.bytes = nil, nil, 0
 }
 
 // detach lets go of the arena.

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 
 	"gorgonia.org/gorgonia"
@@ -56,25 +57,41 @@ type input struct {
 	node     *gorgonia.Node
 	slot     int
 	streamed bool
-	bound    any  // the array's data as they were bound
-	fixed    bool // and whether they never change
-	room     any  // of the machine's backend, see [Backend]
 }
 
 // step computes one value.
 type step struct {
 	node     *gorgonia.Node
-	op       op.Op
-	kernel   Kernel // of the machine's backend
-	in       []int  // slots
-	out      int    // slot
+	op       Operation
+	in       []int // slots
+	out      int   // slot
 	streamed bool
 }
 
-// isView reports whether the result is the input under another type.
-func (s *step) isView() bool {
-	_, ok := s.op.(op.View)
-	return ok
+// Operation is what a step needs of an op.Op: it is one, or a [Sum].
+type Operation interface {
+	Name() string
+	Forward(c *kernel.Context, out op.Array, in []op.Array)
+}
+
+// view stands for every op.View: the result is the input under another type.
+type view struct{ Operation }
+
+// Sum is the addition that Gorgonia inserts where several cotangents of one value
+// meet. The result is a new array, never one of the terms.
+type Sum struct{}
+
+// Name is Sum.
+func (Sum) Name() string { return "Sum" }
+
+// Forward adds the two inputs.
+func (Sum) Forward(c *kernel.Context, out op.Array, in []op.Array) {
+	switch out.Data.(type) {
+	case []float32:
+		kernel.Add(c, op.Elem[float32](in[0]), op.Elem[float32](in[1]), op.Elem[float32](out))
+	case []float64:
+		kernel.Add(c, op.Elem[float64](in[0]), op.Elem[float64](in[1]), op.Elem[float64](out))
+	}
 }
 
 // Compile plans the computation of the outputs. The graph may grow afterwards;
@@ -98,7 +115,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 		p.values[slot].Type = g.TypeOf(n)
 		p.streamed = p.streamed || streamed[n]
 		if n.Op() == nil || fed[n] {
-			p.inputs = append(p.inputs, input{node: n, slot: slot, streamed: streamed[n]})
+			p.inputs = append(p.inputs, input{n, slot, streamed[n]})
 			continue
 		}
 		s := step{node: n, out: slot, streamed: streamed[n]}
@@ -152,18 +169,20 @@ func needed(g *op.Graph, outputs []*gorgonia.Node, fed map[*gorgonia.Node]bool) 
 }
 
 // operationOf returns what computes n from the values in the slots in.
-func (p *Plan) operationOf(n *gorgonia.Node, in []int) (op.Op, error) {
+func (p *Plan) operationOf(n *gorgonia.Node, in []int) (Operation, error) {
 	if a, ok := n.Op().(*op.Applied); ok {
+		if _, ok := a.Op.(op.View); ok {
+			return view{a.Op}, nil
+		}
 		return a.Op, nil
 	}
-	// The only operation that gorgonia.Backpropagate adds of its own accord, where
-	// several cotangents of one value meet. Its type is not exported; this is how
-	// it prints.
+	// The only operation that gorgonia.Backpropagate adds of its own accord. Its
+	// type is not exported; this is how it prints.
 	if n.Op().String() == "+ false" && len(in) == 2 {
 		t, a, b := p.graph.TypeOf(n), p.values[in[0]].Type, p.values[in[1]].Type
 		class := op.ClassOf(t.DType)
 		if t.Equal(a) && t.Equal(b) && (class == op.ClassFloat32 || class == op.ClassFloat64) {
-			return op.Add{}, nil
+			return Sum{}, nil
 		}
 	}
 	return nil, fmt.Errorf("exec: node %v: %v is not an operation of package op", n, n.Op())
@@ -179,7 +198,7 @@ func (p *Plan) layOut() error {
 		root[i] = i
 	}
 	for i, s := range p.steps {
-		if s.isView() {
+		if _, ok := s.op.(view); ok {
 			root[s.out] = root[s.in[0]]
 		}
 		for _, in := range s.in {
@@ -245,33 +264,25 @@ func (p *Plan) Inputs() []*gorgonia.Node {
 }
 
 // Bind gives an input or fed node its value, for all runs until it is bound
-// again. The array is in the memory of the machine's backend, or in the host's. It
-// is not copied: the caller may change its elements between runs. A node that no
-// output depends on is ignored. Binding a node that the plan computes, or an array
-// of another type, is a programming error and panics.
-func (p *Plan) Bind(n *gorgonia.Node, a op.Array) { p.bind(n, a, false) }
-
-// Fix is Bind for an array whose elements never change.
-func (p *Plan) Fix(n *gorgonia.Node, a op.Array) { p.bind(n, a, true) }
-
-func (p *Plan) bind(n *gorgonia.Node, a op.Array, fixed bool) {
+// again, in the memory of the machine's device. The array is not copied: the
+// caller may change its elements between runs. A node that no output depends on
+// is ignored. Binding a node that the plan computes, or an array of another type,
+// is a programming error and panics.
+func (p *Plan) Bind(n *gorgonia.Node, a op.Array) {
 	slot, ok := p.slots[n]
 	if !ok {
 		return
 	}
-	i := slices.IndexFunc(p.inputs, func(in input) bool { return in.slot == slot })
-	if i < 0 {
+	if !slices.ContainsFunc(p.inputs, func(in input) bool { return in.slot == slot }) {
 		panic(fmt.Sprintf("exec: Bind: node %v is computed", n))
 	}
 	if want := p.values[slot].Type; !a.Type.Equal(want) || !wellFormed(a) {
 		panic(fmt.Sprintf("exec: Bind: node %v is %v, the array is %v with elements %T", n, want, a.Type, a.Data))
 	}
-	p.inputs[i].bound, p.inputs[i].fixed = a.Data, fixed
-	p.values[slot].Data = nil
+	p.values[slot].Data = a.Data
 }
 
-// wellFormed reports whether Data is what the type says. What is not the host's
-// memory its backend looks at.
+// wellFormed reports whether Data, if it is the host's, is what the type says.
 func wellFormed(a op.Array) bool {
 	n := -1
 	switch class := op.ClassOf(a.DType); d := a.Data.(type) {

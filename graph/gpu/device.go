@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
@@ -23,6 +22,9 @@ type Device struct {
 	limit     int64           // bytes that may be taken; 0: all
 	used      int64           // bytes that are
 	work      Memory          // scratch, of the operation that runs
+	shared    []Memory        // copies of the host's arrays, until the end
+	types     []op.Type       // of the operands of the operation that runs
+	addresses []driver.Ptr    // and where they are
 }
 
 // Open opens a device. The error says what is missing and what to do.
@@ -41,50 +43,12 @@ func Open(o Options) (*Device, error) {
 // Close gives back all that the device holds. Memory that has not been freed is
 // gone.
 func (d *Device) Close() error {
-	freed := d.free(d.work)
-	d.work = Memory{}
-	return cmp.Or(freed, d.driver.Close())
-}
-
-// Forward puts the computation of an operation into the device's queue, or
-// computes it on the host and returns when that is done. The arrays are in the
-// device's memory, out apart from the operands.
-func (d *Device) Forward(o op.Op, out op.Array, in ...op.Array) error {
-	types := make([]op.Type, len(in))
-	for i, a := range in {
-		types[i] = a.Type
+	var first error
+	for _, m := range append(d.shared, d.work) {
+		first = cmp.Or(first, d.free(m))
 	}
-	if err := d.prepare(o, out.Type, types)(out, in); err != nil {
-		return fmt.Errorf("%s: %w", o.Name(), err)
-	}
-	return nil
-}
-
-// prepare returns what computes an operation on arrays of these types.
-func (d *Device) prepare(o op.Op, out op.Type, in []op.Type) exec.Kernel {
-	if _, ok := o.(op.View); ok {
-		return func(out op.Array, in []op.Array) error {
-			return d.driver.Copy(address(out), address(in[0]), bytesOf(out.Type))
-		}
-	}
-	l := launchOf(site{o, out, in, d.precision})
-	if l == nil {
-		return func(out op.Array, in []op.Array) error { return d.onHost(o, out, in) }
-	}
-	addresses := make([]driver.Ptr, len(in))
-	return func(out op.Array, in []op.Array) error {
-		work, err := d.scratch(l.work)
-		if err != nil {
-			return err
-		}
-		for i, a := range in {
-			addresses[i] = address(a)
-		}
-		if err := l.run(call{d.queue, address(out), addresses, work}); err != nil {
-			return d.explain(err)
-		}
-		return nil
-	}
+	d.shared, d.work = nil, Memory{}
+	return cmp.Or(first, d.driver.Close())
 }
 
 // explain prefers the error of a lost device to what cuBLAS makes of it.
@@ -112,24 +76,20 @@ func (d *Device) scratch(bytes int64) (driver.Ptr, error) {
 	return d.work.address, err
 }
 
-// onHost computes an operation on the host.
-func (d *Device) onHost(o op.Op, out op.Array, in []op.Array) error {
-	operands := make([]op.Array, len(in))
-	for i, a := range in {
-		operands[i] = op.NewArray(a.Type)
-		if err := d.driver.Download(bytes(operands[i]), address(a)); err != nil {
-			return err
-		}
+// Memory is the number of bytes that may be taken of the device's memory; 0 if the
+// device does not say.
+func (d *Device) Memory() int64 {
+	free, _, err := d.driver.FreeMemory()
+	switch {
+	case err != nil:
+		return d.limit
+	case d.limit > 0:
+		return min(d.limit, free+d.used)
 	}
-	if err := d.driver.Sync(); err != nil {
-		return err
-	}
-	result := op.NewArray(out.Type)
-	o.Forward(d.host, result, operands)
-	return d.driver.Upload(address(out), bytes(result))
+	return free + d.used
 }
 
-// String names the device and how it computes, for reports.
+// String names the device, as for a report.
 func (d *Device) String() string {
 	info := d.driver.Info()
 	return fmt.Sprintf("gpu %d %s %v", info.Ordinal, info.Name, d.precision)

@@ -38,7 +38,7 @@ func open(t *testing.T, o gpu.Options) *gpu.Device {
 func upload(t *testing.T, d *gpu.Device, a op.Array) op.Array {
 	t.Helper()
 	p := alloc(t, d, a.Type)
-	if err := d.UploadArray(p, a); err != nil {
+	if err := d.Update(p, a); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -69,7 +69,7 @@ func forward(t *testing.T, d *gpu.Device, o op.Op, in ...op.Array) (got, want op
 	got, want = op.NewArray(result), op.NewArray(result)
 	o.Forward(kernel.NewContext(1), want, in)
 	out := alloc(t, d, result)
-	if err = d.Forward(o, out, operands...); err == nil {
+	if err = d.Forward(o, out, operands); err == nil {
 		err = d.DownloadArray(got, out)
 	}
 	return got, want, err
@@ -158,7 +158,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	d := open(t, gpu.Options{Threads: 1, Precision: driver.BF16})
 	x, w, y := upload(t, d, normal(4, 32)), upload(t, d, normal(16, 32)), alloc(t, d, normal(4, 16).Type)
 	run := func() {
-		if err := d.Forward(op.Linear{TransW: true}, y, x, w); err != nil {
+		if err := d.Forward(op.Linear{TransW: true}, y, []op.Array{x, w}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
@@ -41,11 +40,6 @@ func bytes(a op.Array) []byte {
 func (d *Device) NewArray(t op.Type) (op.Array, error) {
 	m, err := d.alloc(bytesOf(t))
 	return op.Array{Type: t, Data: m}, err
-}
-
-// UploadArray copies an array of the host to one of the same type on the device.
-func (d *Device) UploadArray(dst, src op.Array) error {
-	return d.driver.Upload(address(dst), bytes(src))
 }
 
 // DownloadArray copies an array of the device to one of the same type of the host,
@@ -84,62 +78,4 @@ func (d *Device) free(m Memory) error {
 	}
 	d.used -= m.bytes
 	return d.driver.Free(m.address)
-}
-
-// NewMachine returns a machine that runs plans on the device. Bound arrays may be
-// the device's or the host's; those of the host are copied at every run.
-func (d *Device) NewMachine() *exec.Machine { return exec.On(&backend{device: d}) }
-
-// backend is a device as a machine sees it.
-type backend struct {
-	device *Device
-	inputs []Memory // of arrays that the host gives
-}
-
-func (b *backend) Alloc(bytes int64) (any, error) {
-	m, err := b.device.alloc(bytes)
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-// Free ignores errors: on a device that is lost memory cannot be freed.
-func (b *backend) Free(arena any) { b.device.free(arena.(Memory)) }
-
-func (*backend) View(arena any, offset int64, t op.Type) any {
-	return Memory{arena.(Memory).address + driver.Ptr(offset), bytesOf(t)}
-}
-
-func (b *backend) Prepare(o op.Op, out op.Type, in []op.Type) exec.Kernel {
-	return b.device.prepare(o, out, in)
-}
-
-func (b *backend) Bring(a op.Array, room *any) (any, error) {
-	if m, ok := a.Data.(Memory); ok {
-		if m.bytes != bytesOf(a.Type) {
-			panic(fmt.Sprintf("gpu: %d bytes for %v", m.bytes, a.Type))
-		}
-		return a.Data, nil
-	}
-	if *room == nil {
-		m, err := b.device.alloc(bytesOf(a.Type))
-		if err != nil {
-			return nil, err
-		}
-		b.inputs = append(b.inputs, m)
-		*room = m
-	}
-	return *room, b.device.driver.Upload((*room).(Memory).address, bytes(a))
-}
-
-func (b *backend) SetCancel(done <-chan struct{}) { b.device.host.SetCancel(done) }
-func (b *backend) Wait() error                    { return b.device.driver.Sync() }
-
-// Close ignores errors, as Free does.
-func (b *backend) Close() {
-	for _, m := range b.inputs {
-		b.device.free(m)
-	}
-	b.inputs = nil
 }

@@ -25,7 +25,7 @@ func TestFull(t *testing.T) {
 	}
 	defer syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
 	folder := t.TempDir()
-	a := &spill.Array{Elements: 2048, InFile: true, TempDir: folder}
+	a := &spill.File{TempDir: folder}
 	write(t, a, 0, numbers(0, 1000))
 	if err := a.Write(1000, numbers(1000, 1000)); !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), "make room there") {
 		t.Errorf("error %v", err)

@@ -1,5 +1,4 @@
-// Package spill holds arrays of activations that may be larger than memory: on
-// the heap where there is room, in a temporary file where there is not.
+// Package spill keeps activations that do not fit in memory in a temporary file.
 package spill
 
 import (
@@ -12,86 +11,63 @@ import (
 // ElementBytes is the size of an element.
 const ElementBytes = 4
 
-// An Array is a long array of float32, on the heap or, if InFile is set, in a
-// temporary file. It is allocated at the first write.
+// A File is a long array of float32 in a temporary file, which is made at the
+// first write.
 //
 // The file is unlinked as soon as it exists, so that no way of ending leaves it
 // behind, and it is written and read by system calls rather than mapped,
 // because a full disk is then an error and not a fault. The operating system's
 // page cache makes both equally fast.
-type Array struct {
-	Elements int    // capacity on the heap; a file grows as needed
-	InFile   bool   // it lies in a temporary file
-	TempDir  string // the folder of that file; empty: the system's place
+type File struct {
+	TempDir string // the folder that it lies in; empty: the system's place
 
-	heap   []float32
 	file   *os.File
 	linked bool // the file still has its name
 }
 
 // Write copies src to the array's elements from offset on.
-func (a *Array) Write(offset int, src []float32) error {
-	if !a.InFile {
-		if a.heap == nil {
-			a.heap = make([]float32, a.Elements)
-		}
-		copy(a.heap[offset:offset+len(src)], src)
-		return nil
-	}
-	if a.file == nil {
-		if err := a.create(); err != nil {
+func (f *File) Write(offset int, src []float32) error {
+	if f.file == nil {
+		if err := f.create(); err != nil {
 			return err
 		}
 	}
-	if _, err := a.file.WriteAt(bytesOf(src), int64(offset)*ElementBytes); err != nil {
+	if _, err := f.file.WriteAt(bytesOf(src), int64(offset)*ElementBytes); err != nil {
 		return fmt.Errorf("temporary file for activations: %w; make room there, choose another folder or allow more memory", err)
 	}
 	return nil
 }
 
-// Read returns the array's elements from offset on, as many as scratch has: a
-// view of the heap, or scratch itself filled from the file.
-func (a *Array) Read(offset int, scratch []float32) ([]float32, error) {
-	if !a.InFile {
-		return a.heap[offset:][:len(scratch)], nil
+// Read fills dst with the array's elements from offset on.
+func (f *File) Read(offset int, dst []float32) error {
+	if _, err := f.file.ReadAt(bytesOf(dst), int64(offset)*ElementBytes); err != nil {
+		return fmt.Errorf("temporary file for activations: %w", err)
 	}
-	if _, err := a.file.ReadAt(bytesOf(scratch), int64(offset)*ElementBytes); err != nil {
-		return nil, fmt.Errorf("temporary file for activations: %w", err)
-	}
-	return scratch, nil
+	return nil
 }
 
 // create opens the temporary file.
-func (a *Array) create() error {
-	file, err := os.CreateTemp(a.TempDir, "modeldoctor-activations-*")
+func (f *File) create() error {
+	file, err := os.CreateTemp(f.TempDir, "modeldoctor-activations-*")
 	if err != nil {
 		return fmt.Errorf("temporary file for activations: %w; choose another folder or allow more memory", err)
 	}
 	// Some systems refuse to remove an open file: Close removes it there.
-	a.file, a.linked = file, os.Remove(file.Name()) != nil
+	f.file, f.linked = file, os.Remove(file.Name()) != nil
 	return nil
 }
 
-// Close frees the array.
-func (a *Array) Close() error {
-	a.heap = nil
-	if a.file == nil {
+// Close frees the file.
+func (f *File) Close() error {
+	if f.file == nil {
 		return nil
 	}
-	err := a.file.Close()
-	if a.linked {
-		err = errors.Join(err, os.Remove(a.file.Name()))
+	err := f.file.Close()
+	if f.linked {
+		err = errors.Join(err, os.Remove(f.file.Name()))
 	}
-	a.file = nil
+	f.file = nil
 	return err
-}
-
-// HeapBytes is the number of bytes that the array takes on the heap.
-func (a *Array) HeapBytes() int64 {
-	if a.InFile {
-		return 0
-	}
-	return int64(a.Elements) * ElementBytes
 }
 
 // bytesOf is the memory of s, in the machine's byte order: what it holds is

@@ -37,12 +37,34 @@ func TestNorm(t *testing.T) {
 	}
 }
 
-func TestGrow(t *testing.T) {
-	s := make([]float32, 2, 4)
-	if got := Grow(s, 4); len(got) != 4 || &got[0] != &s[0] {
-		t.Errorf("%d elements, or a new array", len(got))
+func TestCombine(t *testing.T) {
+	x := [][]float32{{1, 2}, {3, -1}, {0.5, 4}, {-2, 1}, {8, 0}}
+	c := []float64{1, 2, -1, 3, 0.25}
+	// 10 + (1·1 + 2·3) + (−1·0.5 + 3·−2) + 0.25·8, and so on.
+	for n, want := range [][]float32{{10, 20}, {11, 22}, {17, 20}, {16.5, 16}, {10.5, 19}, {12.5, 19}} {
+		dst := []float32{10, 20}
+		Combine(dst, dst, c[:n], x[:n])
+		if !slices.Equal(dst, want) {
+			t.Errorf("%d terms: %v, want %v", n, dst, want)
+		}
 	}
-	if got := Grow(s, 5); len(got) != 5 {
-		t.Errorf("%d elements, want 5", len(got))
+	// The pairs are added before the base, in float64: 1 + (2⁶⁰ − 2⁶⁰) is 1.
+	dst := make([]float32, 1)
+	Combine(dst, []float32{1}, []float64{1 << 60, -1 << 60, 0, 0}, [][]float32{{1}, {1}, {1}, {1}})
+	if dst[0] != 1 {
+		t.Errorf("a sum of pairs is %v, want 1", dst[0])
+	}
+}
+
+func TestScale(t *testing.T) {
+	x := []float32{3, -1}
+	if Scale(x, 0.5); !slices.Equal(x, []float32{1.5, -0.5}) {
+		t.Errorf("%v", x)
+	}
+}
+
+func TestSquaredDistance(t *testing.T) {
+	if got := SquaredDistanceFrom(2, []float32{1, 5}, []float32{4, 1}); got != 2+9+16 {
+		t.Errorf("%v, want 27", got)
 	}
 }

@@ -50,11 +50,11 @@ func (d device) compare(o op.Op, want op.Array, in []op.Array) {
 	for i, a := range in {
 		operands[i] = d.array(a.Type)
 		defer d.FreeArray(operands[i])
-		d.do(d.UploadArray(operands[i], a))
+		d.do(d.Update(operands[i], a))
 	}
 	out := d.array(want.Type)
 	defer d.FreeArray(out)
-	d.do(d.Forward(o, out, operands...))
+	d.do(d.Forward(o, out, operands))
 	got := op.NewArray(want.Type)
 	d.do(d.DownloadArray(got, out))
 	CloseTo(d.T, fmt.Sprintf("%s %+v on the device", o.Name(), o), got.AsFloats(), want.AsFloats(), DeviceTolerance)

@@ -7,6 +7,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // detectionImages is how many images preprocessing is detected on.
@@ -15,7 +16,7 @@ const detectionImages = 64
 // DetectPreprocess returns the preset with the lowest loss on some of the images,
 // evenly spaced in order of class. Where the model is better than guessing with
 // none of them, the error is a [*diag.ChanceError].
-func DetectPreprocess(ctx context.Context, m diag.Model, images dataset.Set, in graph.InputSpec, progress func(phase string, done, total int)) (dataset.Preprocess, error) {
+func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in graph.InputSpec, progress func(phase string, done, total int)) (dataset.Preprocess, error) {
 	some := dataset.Sample(images, images.Name(), detectionImages)
 	presets := dataset.Presets()
 	candidates := make([]diag.Candidate, len(presets))

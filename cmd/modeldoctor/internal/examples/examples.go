@@ -10,8 +10,8 @@ import (
 	"math/rand/v2"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
-	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Set is a labelled set in the layout of a network's input. It remembers the
@@ -26,7 +26,7 @@ type Set struct {
 	digests    [][sha256.Size]byte // by entry; zero where nothing has been read
 }
 
-var _ diag.Examples = (*Set)(nil)
+var _ nn.Examples = (*Set)(nil)
 
 // New returns the images, one entry each.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {

@@ -14,6 +14,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // colours is a set of images of 2×2 pixels of one colour each.
@@ -63,8 +64,8 @@ func raw01(t *testing.T) dataset.Preprocess {
 // reds is a model of two classes that knows two values of an image's first pixel,
 // and guesses where it sees another.
 type reds struct {
-	diag.Model           // what detection does not call
-	bright, dark float32 // of the classes 0 and 1
+	nntest.Slices         // what detection does not call
+	bright, dark  float32 // of the classes 0 and 1
 }
 
 func (reds) Batch() int             { return 7 }
@@ -163,7 +164,7 @@ func TestUnreadable(t *testing.T) {
 	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
 		t.Error("the digest has no error")
 	}
-	if _, err := DetectPreprocess(context.Background(), reds{}, images, in, func(string, int, int) {}); err == nil {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); err == nil {
 		t.Error("detection has no error")
 	}
 }
@@ -177,7 +178,7 @@ func TestDetectPreprocess(t *testing.T) {
 		images[i] = color.NRGBA{uint8(128 + (1-2*(i%2))*100), 128, 128, 255}
 	}
 	calls, last := 0, 0
-	p, err := DetectPreprocess(context.Background(), reds{bright: 228.0 / 255, dark: 28.0 / 255}, images, in, func(phase string, done, total int) {
+	p, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, func(phase string, done, total int) {
 		if phase != "preprocessing" || done != calls || total != 64*len(dataset.Presets()) {
 			t.Fatalf("%s: %d of %d, want call %d", phase, done, total, calls)
 		}
@@ -194,7 +195,7 @@ func TestDetectPreprocess(t *testing.T) {
 		t.Errorf("found %s, %s", p.Name, p.Source)
 	}
 	var chance *diag.ChanceError
-	if _, err := DetectPreprocess(context.Background(), reds{}, images, in, func(string, int, int) {}); !errors.As(err, &chance) {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); !errors.As(err, &chance) {
 		t.Errorf("a model that guesses gives %v", err)
 	}
 }

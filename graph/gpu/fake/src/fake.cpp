@@ -139,9 +139,15 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
   }
   return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void **made, int) { return *made = (void *)1, SUCCESS; }
+static long retained;
+int cuDevicePrimaryCtxRetain(void **made, int) {
+  LOCK;
+  retained++;
+  return *made = (void *)1, SUCCESS;
+}
 int cuDevicePrimaryCtxRelease_v2(int) {
   LOCK;
+  if (--retained > 0) return SUCCESS;  // another one uses it still
   leaked = (long)memory::blocks.size();
   while (!memory::blocks.empty()) memory::release(memory::blocks.begin()->first);
   return SUCCESS;

@@ -1,0 +1,55 @@
+// Package nntest makes models of slices, for tests.
+package nntest
+
+import (
+	"context"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+)
+
+// Slices is a model that computes with slices. Its methods are those of an
+// [nn.Model] of the same names, of which Weight is the checkpoint.
+type Slices interface {
+	Batch() int
+	Classes() int
+	Necks() int
+	NeckElements(k int) int
+	Weight(i int) []float32
+	Override(i int, w []float32)
+	Advance(ctx context.Context, from, to int, in, out []float32) error
+	Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error
+	LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error
+}
+
+// On returns a model on the host that computes as s does.
+func On(s Slices) nn.Model { return model{s} }
+
+type model struct{ Slices }
+
+func (m model) WeightElements(i int) int { return len(m.Weight(i)) }
+
+func (m model) Device() nn.Device { return nn.Host{} }
+
+func (m model) Checkpoint(i int) (nn.Memory, error) { return m.Weight(i), nil }
+
+func (m model) Override(i int, w nn.Memory) {
+	values, _ := w.([]float32)
+	m.Slices.Override(i, values)
+}
+
+func (m model) Advance(ctx context.Context, from, to int, in, out nn.Memory, examples int) error {
+	// Of its own, because out may overlap in.
+	computed := make([]float32, examples*m.NeckElements(to))
+	err := m.Slices.Advance(ctx, from, to, in.([]float32)[:examples*m.NeckElements(from)], computed)
+	copy(out.([]float32), computed)
+	return err
+}
+
+func (m model) Evaluate(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
+	return m.Slices.Evaluate(ctx, from, in.([]float32), labels, invT, losses, logits)
+}
+
+func (m model) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
+	return m.Slices.LossGradients(ctx, loss, from, in.([]float32), labels, invT, want, losses, func(w int, g []float32) error { return sink(w, g) })
+}
