@@ -13,9 +13,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
-// Built says whether this program was built with GPU support.
-const Built = true
-
 // Device is a GPU that computes operations. It is for one goroutine at a time.
 type Device struct {
 	driver    *driver.Device
@@ -94,5 +91,6 @@ func (d *Device) Memory() int64 {
 
 // String names the device, as for a report.
 func (d *Device) String() string {
-	return fmt.Sprintf("gpu %s %v", d.driver.Info().Name, d.precision)
+	info := d.driver.Info()
+	return fmt.Sprintf("gpu %d %s %v", info.Ordinal, info.Name, d.precision)
 }

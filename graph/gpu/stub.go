@@ -9,9 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
-// Built says whether this program was built with GPU support.
-const Built = false
-
 // Device is a GPU that computes operations.
 type Device struct {
 	vectors
