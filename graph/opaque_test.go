@@ -130,9 +130,9 @@ func runOn(t *testing.T, n *Network, d Device, budget int64, examples int) (loss
 	return losses, logits, gradients, nil
 }
 
-// TestDevice computes the same bits on a device whose memory the host cannot look
+// TestOpaqueMemory computes the same bits on a device whose memory the host cannot look
 // into, in one span and in many, for full and partial batches.
-func TestDevice(t *testing.T) {
+func TestOpaqueMemory(t *testing.T) {
 	for _, name := range fixtureModels {
 		n := openFixture(t, name, Options{Batch: 4})
 		for _, budget := range []int64{1, 1 << 40} {
@@ -153,9 +153,9 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// TestDeviceFails lets calls of a device fail: the error comes back, and is a
+// TestOpaqueMemoryFails lets calls of a device fail: the error comes back, and is a
 // step's where one has failed.
-func TestDeviceFails(t *testing.T) {
+func TestOpaqueMemoryFails(t *testing.T) {
 	n := openFixture(t, fixtureModels[0], Options{Batch: 2})
 	c := newCard()
 	if _, _, _, err := runOn(t, n, c, 1, 2); err != nil {
