@@ -138,6 +138,38 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestDevice: a device whose memory the host cannot look into gives the same
+// report, whatever the memory, and nothing stays behind there. Where a call of it
+// fails its error comes back.
+func TestDevice(t *testing.T) {
+	m, layers, v := newPerceptron(90)
+	for _, opt := range []Options{{}, {Memory: 4000}, {Direction: Descent, DescentSteps: 3}} {
+		opt.TempDir = t.TempDir()
+		want := diagnose(t, m, v, layers, opt)
+		diagnoseOn := func(failAt int) (*Report, nntest.Device, error) {
+			d := nntest.NewDevice()
+			d.FailAt = failAt
+			r, err := Diagnose(t.Context(), nntest.OnDevice(m, d), v, layers, opt)
+			if left := d.Live(); len(left) > len(m.checkpoint) { // which the model keeps
+				t.Fatalf("call %d failed: %d allocations are left: %v", failAt, len(left), left)
+			}
+			if len(m.override) > 0 {
+				t.Fatalf("call %d failed: the model is left with moved weights", failAt)
+			}
+			return r, d, err
+		}
+		got, d, err := diagnoseOn(0)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("error %v (-want +got):\n%s", err, diff)
+		}
+		for n := 1; n <= d.Calls; n += 1 + n/10 {
+			if r, _, err := diagnoseOn(n); !errors.Is(err, nntest.ErrDevice) || r != nil {
+				t.Errorf("call %d of %d failed: error %v", n, d.Calls, err)
+			}
+		}
+	}
+}
+
 // TestOrder checks that results come in the order of the layers given, and that
 // progress reaches its total without ever falling.
 func TestOrder(t *testing.T) {

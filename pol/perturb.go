@@ -26,8 +26,11 @@ func newDisplacement(trained *parameters, g group) (d *displacement, err error) 
 	if d.sum, err = nn.NewVector(trained.model, g.weights); err != nil {
 		return nil, err
 	}
-	d.moved, err = nn.NewVector(trained.model, g.weights)
-	return d, err
+	if d.moved, err = nn.NewVector(trained.model, g.weights); err != nil {
+		d.sum.Free()
+		return nil, err
+	}
+	return d, nil
 }
 
 // move puts the weights at w + factor·sum.

@@ -23,33 +23,68 @@ type Slices interface {
 }
 
 // On returns a model on the host that computes as s does.
-func On(s Slices) nn.Model { return model{s} }
+func On(s Slices) nn.Model { return model{s, host} }
 
-type model struct{ Slices }
+// OnDevice returns one whose memory is d's. What is imported for its checkpoint is
+// never freed.
+func OnDevice(s Slices, d Device) nn.Model { return &remote{model{s, d}, map[int]nn.Memory{}} }
+
+type model struct {
+	Slices
+	device nn.Device
+}
+
+// slice looks into memory of either device; nil is nil.
+func slice(m nn.Memory) []float32 {
+	if b, ok := m.(*Block); ok {
+		return b.Values
+	}
+	v, _ := m.([]float32)
+	return v
+}
 
 func (m model) WeightElements(i int) int { return len(m.Weight(i)) }
 
-func (m model) Device() nn.Device { return nn.Host{} }
+func (m model) Device() nn.Device { return m.device }
 
 func (m model) Checkpoint(i int) (nn.Memory, error) { return m.Weight(i), nil }
 
-func (m model) Override(i int, w nn.Memory) {
-	values, _ := w.([]float32)
-	m.Slices.Override(i, values)
-}
+func (m model) Override(i int, w nn.Memory) { m.Slices.Override(i, slice(w)) }
 
 func (m model) Advance(ctx context.Context, from, to int, in, out nn.Memory, examples int) error {
 	// Of its own, because out may overlap in.
 	computed := make([]float32, examples*m.NeckElements(to))
-	err := m.Slices.Advance(ctx, from, to, in.([]float32)[:examples*m.NeckElements(from)], computed)
-	copy(out.([]float32), computed)
+	err := m.Slices.Advance(ctx, from, to, slice(in)[:examples*m.NeckElements(from)], computed)
+	copy(slice(out), computed)
 	return err
 }
 
 func (m model) Evaluate(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
-	return m.Slices.Evaluate(ctx, from, in.([]float32), labels, invT, losses, logits)
+	return m.Slices.Evaluate(ctx, from, slice(in), labels, invT, losses, logits)
 }
 
 func (m model) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
-	return m.Slices.LossGradients(ctx, loss, from, in.([]float32), labels, invT, want, losses, func(w int, g []float32) error { return sink(w, g) })
+	return m.Slices.LossGradients(ctx, loss, from, slice(in), labels, invT, want, losses, func(w int, g []float32) error {
+		if _, ok := m.device.(Device); ok {
+			return sink(w, &Block{g})
+		}
+		return sink(w, g)
+	})
+}
+
+// remote is a model whose checkpoint is on a device, too.
+type remote struct {
+	model
+	checkpoint map[int]nn.Memory
+}
+
+func (r *remote) Checkpoint(i int) (nn.Memory, error) {
+	if r.checkpoint[i] == nil {
+		m, err := r.device.Import(r.Weight(i))
+		if err != nil {
+			return nil, err
+		}
+		r.checkpoint[i] = m
+	}
+	return r.checkpoint[i], nil
 }

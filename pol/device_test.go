@@ -1,0 +1,51 @@
+package pol
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
+)
+
+// TestDevice: a device whose memory the host cannot look into gives the same
+// weights, with and without a cache, and nothing stays behind there. Where a call
+// of it fails its error comes back.
+func TestDevice(t *testing.T) {
+	_, layers, _ := newProblem()
+	for name, plan := range plans(t, layers) {
+		for _, change := range []func(*Options){
+			func(*Options) {},
+			func(o *Options) { o.NoCache = true },
+			func(o *Options) { o.Memory, o.Calibrated, o.Classifier = 1, true, layers[2] },
+			func(o *Options) {
+				o.Stored = func(_ int, values []float32) ([]float32, error) { return values, nil }
+			},
+		} {
+			m, _, data := newProblem()
+			opt := smallOptions()
+			opt.Epochs, opt.TempDir = 1, t.TempDir()
+			change(&opt)
+			check := untouched(&m.weightTable)
+			want := treat(t, m, data, plan, opt)
+			treatOn := func(failAt int) (*Result, nntest.Device, error) {
+				d := nntest.NewDevice()
+				d.FailAt = failAt
+				r, err := Treat(t.Context(), nntest.OnDevice(m, d), data, plan, opt)
+				if left := d.Live(); len(left) > len(m.checkpoint) { // which the model keeps
+					t.Fatalf("%s, call %d failed: %d allocations are left: %v", name, failAt, len(left), left)
+				}
+				check(t)
+				return r, d, err
+			}
+			got, d, err := treatOn(0)
+			if err != nil || !sameWeights(got.Weights, want.Weights) || *got.Gain != *want.Gain {
+				t.Errorf("%s: other weights, or error %v", name, err)
+			}
+			for n := 1; n <= d.Calls; n += 1 + n/10 {
+				if _, _, err := treatOn(n); !errors.Is(err, nntest.ErrDevice) {
+					t.Errorf("%s, call %d of %d failed: error %v", name, n, d.Calls, err)
+				}
+			}
+		}
+	}
+}
