@@ -22,7 +22,8 @@ test:     ## the tests of PACKAGES (all)
 	go test $(PACKAGES)
 
 test-gpu: ## the tests of GPU support, on a device that the CPU plays
-	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/...
+	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/... ./fixtures
+	$(GPU_CFLAGS) go test -tags gpu ./cmd/modeldoctor -run Scripts/gpu
 
 check:    ## everything that a change must pass
 	.ci/run

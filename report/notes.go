@@ -54,6 +54,15 @@ func (t *Traits) Notes() []Note {
 	return notes
 }
 
+// OnHostNote says which operations a GPU leaves to the host, each named with the
+// node that needs it first.
+func OnHostNote(operations []string) Note {
+	if len(operations) == 0 {
+		return Note{"on_host", "a GPU computes every operation itself, forward and backward"}
+	}
+	return Note{"on_host", "a GPU leaves to the host, between two copies: " + strings.Join(operations, ", ")}
+}
+
 func leftOut(names []string) string {
 	if len(names) == 1 {
 		return "the other, " + names[0] + ", is left out (--output chooses)"

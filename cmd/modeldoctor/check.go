@@ -68,7 +68,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
 	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
-	memory, err4 := parseBytes(c.String("memory"))
+	memory, err4 := parseBytes("memory", c.String("memory"))
 	run, err5 := readRunOptions(c)
 	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
 		return checkOptions{}, err
@@ -93,7 +93,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
 			Calibrated: c.Bool("calibrated"),
 			Threshold:  c.Float64("threshold"),
-			Memory:     run.device.memory(memory),
+			Memory:     memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
 	}, cmp.Or(err1, err2, err3)
@@ -104,14 +104,13 @@ func check(ctx context.Context, opt checkOptions) error {
 	start := time.Now()
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
-	con := opt.run.console
-	defer con.finish()
+	defer opt.run.console.finish()
+	return onModel(opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
+}
 
-	m, err := load(opt.path, opt.model, opt.run)
-	if err != nil {
-		return err
-	}
-	defer m.close()
+// checkLoaded is check once the model is open.
+func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Time) error {
+	con := opt.run.console
 	layers, err := graph.SelectLayers(m.network.Layers(opt.granularity), opt.layers)
 	if err != nil {
 		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
@@ -129,6 +128,7 @@ func check(ctx context.Context, opt checkOptions) error {
 	}
 	con.finish()
 	options := opt.diag
+	options.Memory = m.memory(options.Memory)
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected
 	options.Progress = con.progress

@@ -116,12 +116,13 @@ func compare(ctx context.Context, opt compareOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
-	s, err := openSubject(ctx, opt.treatmentOptions)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+	return onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return compareOn(ctx, s, opt, start) })
+}
+
+// compareOn is compare once the model and the data are open.
+func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.Time) error {
 	result := report.Compare{Model: describeModel(s.network.Model, s.network), Data: describeSets(s, opt.treatmentOptions)}
+	var err error
 	if result.Model.SHA256, err = s.network.Model.SHA256(); err != nil {
 		return err
 	}

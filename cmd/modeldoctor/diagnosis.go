@@ -47,7 +47,7 @@ func findDiagnosis(ctx context.Context, s *subject, opt treatmentOptions) (*diag
 func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	con := opt.run.console
 	measured, err := diag.Diagnose(ctx, s.runner, s.validation, diagLayers(s.network.Layers(opt.granularity)), diag.Options{
-		Calibrated: opt.training.Calibrated, Memory: opt.training.Memory, Progress: con.progress,
+		Calibrated: opt.training.Calibrated, Memory: s.memory(opt.training.Memory), Progress: con.progress,
 	})
 	con.finish()
 	return &diagnosis{report: measured, granularity: opt.granularity, source: report.ChosenByDiagnosis}, err

@@ -83,14 +83,13 @@ func fix(ctx context.Context, opt fixOptions) error {
 	defer cancel()
 	memory := peak.Start(memoryInterval)
 	defer memory.Stop()
-	con := opt.run.console
-	defer con.finish()
+	defer opt.run.console.finish()
+	return onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return fixSubject(ctx, s, opt, memory, start) })
+}
 
-	s, err := openSubject(ctx, opt.treatmentOptions)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+// fixSubject is fix once the model and the data are open.
+func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Watch, start time.Time) error {
+	con := opt.run.console
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
 		return err

@@ -66,11 +66,11 @@ func modelFlags() []cli.Flag {
 
 // runFlags bound what a command that runs the model uses.
 func runFlags() []cli.Flag {
-	return append(deviceFlags(),
+	return append([]cli.Flag{
 		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
 		intFlag(categoryRun, "run-batch", "N", "images that are computed at a time, by default chosen by the model's size"),
 		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with exit status 4; check then gives a partial report", EnvVars: env("timeout"), Category: categoryRun},
-	)
+	}, deviceFlags()...)
 }
 
 // outputFlags say what is printed where.
@@ -120,13 +120,13 @@ func readModelOptions(c *cli.Context) (graph.Options, error) {
 // runOptions are what a command that runs the model may use, and where it tells
 // how far it is.
 type runOptions struct {
-	threads int // 0: one per processor
-	device  device
+	threads int           // 0: one per processor
 	timeout time.Duration // 0: none
+	device  deviceOptions
 	console *console
 }
 
-// readRunOptions reads the flags of runFlags and --quiet.
+// readRunOptions reads the flags of runFlags, and --quiet.
 func readRunOptions(c *cli.Context) (runOptions, error) {
 	for _, name := range []string{"threads", "run-batch"} {
 		if n := c.Int(name); n < 0 {
@@ -138,7 +138,7 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 		return runOptions{}, usage("--timeout: %v is negative", opt.timeout)
 	}
 	var err error
-	opt.device, err = readDevice(c)
+	opt.device, err = readDeviceOptions(c)
 	return opt, err
 }
 
@@ -219,8 +219,9 @@ func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
 	return "", f
 }
 
-// parseBytes reads a memory size such as 512MB, 1.5GiB or 2g.
-func parseBytes(s string) (int64, error) {
+// parseBytes reads the value of a flag that is a memory size, such as 512MB,
+// 1.5GiB or 2g.
+func parseBytes(flag, s string) (int64, error) {
 	units := []struct {
 		suffix string
 		bytes  float64
@@ -238,7 +239,7 @@ func parseBytes(s string) (int64, error) {
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(x > 0) || x*factor > 1<<50 {
-		return 0, usage("--memory: %q is not a size such as 512MB or 4GiB", s)
+		return 0, usage("--%s: %q is not a size such as 512MB or 4GiB", flag, s)
 	}
 	return int64(x * factor), nil
 }

@@ -37,12 +37,12 @@ func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
 		"4GiB": 4 << 30, "512MB": 512e6, "1.5g": 3 << 29, " 64 kib ": 64 << 10, "100": 100, "7B": 7,
 	} {
-		if got, err := parseBytes(text); err != nil || got != want {
+		if got, err := parseBytes("memory", text); err != nil || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "0", "-1GB", "GiB", "nan", "9999TiB", "1 2", "0x"} {
-		if got, err := parseBytes(text); err == nil {
+		if got, err := parseBytes("memory", text); err == nil {
 			t.Errorf("%q is accepted as %d", text, got)
 		}
 	}

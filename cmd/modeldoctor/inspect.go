@@ -8,6 +8,8 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
 
@@ -16,13 +18,14 @@ import (
 
 func inspectCommand() *cli.Command {
 	layers := listFlag(categoryMethod, "layers", "GLOB", nil, "everything about the blocks, modules and tensors whose name matches, such as 'blocks.1*'; several separated by commas. JSON has it for all of them always")
+	device := stringFlag(categoryRun, "device", "WHERE", "auto", "gpu: say which operations a GPU would leave to the host")
 	return withHelp(&cli.Command{
 		Name:      "inspect",
 		Usage:     "layers, shapes, storage, coverage; what cannot be run and why; needs no data",
 		ArgsUsage: "MODEL",
 		Description: "Lists every weight with its layer, shape and storage, and what is not a weight with the reason. " +
 			"A model that cannot be run gives the list of nodes in its way, and exit status 3.",
-		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{configFlag()}),
+		Flags:        slices.Concat(modelFlags(), []cli.Flag{layers}, outputFlags(), []cli.Flag{device, configFlag()}),
 		Before:       withConfig,
 		Action:       action(readInspectOptions, inspect),
 		OnUsageError: usageError,
@@ -37,6 +40,7 @@ type inspectOptions struct {
 	path   string
 	model  graph.Options
 	layers []string // patterns
+	gpu    bool     // name what a GPU would leave to the host
 	out    *output
 }
 
@@ -47,7 +51,11 @@ func readInspectOptions(c *cli.Context) (inspectOptions, error) {
 	}
 	out, err1 := readOutput(c, report.Formats(&report.Inspect{}), path)
 	model, err2 := readModelOptions(c)
-	return inspectOptions{path: path, model: model, layers: c.StringSlice("layers"), out: out}, cmp.Or(err1, err2)
+	device, err3 := readDevice(c)
+	if device.required && !driver.Supported {
+		err3 = usage("--device gpu: built without GPU support").withHint("rebuild with -tags gpu")
+	}
+	return inspectOptions{path: path, model: model, layers: c.StringSlice("layers"), gpu: device.required, out: out}, cmp.Or(err1, err2, err3)
 }
 
 // inspect describes one model.
@@ -72,6 +80,13 @@ func inspect(_ context.Context, opt inspectOptions) error {
 	}
 	result := view.Inspect(inspection, chosen)
 	result.Model, result.Input = described, input
+	if inspection.Network != nil && opt.gpu {
+		onHost, err := inspection.Network.OnHost(gpu.HasKernel)
+		if err != nil {
+			return err
+		}
+		result.Notes = append(result.Notes, report.OnHostNote(onHost))
+	}
 	err = opt.out.write(result)
 	if err == nil && inspection.Network == nil {
 		return inspection.Refusal(model)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
 )
@@ -16,7 +18,7 @@ import (
 type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
-	device  device
+	gpu     *gpu.Device // that the runner runs on; nil: the processor
 }
 
 // load opens a model file and reads it as a network. The caller closes it.
@@ -25,20 +27,103 @@ func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := run.device.load(file, opt, run)
+	device, err := run.device.open(run.threads)
 	if err != nil {
 		_ = file.Close() // it was only read
 		return nil, err
 	}
-	return m, nil
+	m, err := fit(file, opt, run, device)
+	if err != nil {
+		_ = file.Close()
+		if device != nil {
+			_ = device.Close() // the first error says more
+		}
+	}
+	return m, err
+}
+
+// Shares of a GPU's memory that the activations of one batch may take, by which
+// its size and where a backward pass is cut are chosen.
+const (
+	forwardShare  = 16
+	backwardShare = 4
+)
+
+// fit reads a file as a network, with batches for which the device has room.
+func fit(file *onnx.Model, opt graph.Options, run runOptions, device *gpu.Device) (*loaded, error) {
+	if device != nil {
+		opt.ForwardBytes = device.Memory() / forwardShare
+	}
+	asked := 0
+	for {
+		network, err := graph.Build(file, opt)
+		if err != nil {
+			return nil, err
+		}
+		m := on(device, network, run.threads)
+		if device == nil {
+			return m, nil
+		}
+		if err = m.runner.Try(context.Background()); err == nil {
+			if asked != 0 {
+				run.console.warn("the GPU has no room for %d images at a time: %d are computed (--run-batch)", asked, network.Batch)
+			}
+			return m, nil
+		}
+		m.runner.Close()
+		if !graph.OutOfMemory(err) || network.Batch == 1 || network.Input.FixedBatch > 0 {
+			return nil, err
+		}
+		asked, opt.Batch = cmp.Or(asked, network.Batch), network.Batch/2
+	}
+}
+
+// on makes a network ready to run on a device, of which it takes possession; nil
+// is the processor.
+func on(device *gpu.Device, n *graph.Network, threads int) *loaded {
+	opt := graph.RunnerOptions{Threads: threads}
+	if device != nil {
+		opt.Device, opt.BackwardBytes = device, device.Memory()/backwardShare
+	}
+	return &loaded{n, graph.NewRunner(n, opt), device}
 }
 
 // ready makes a network ready to run.
-func ready(n *graph.Network, run runOptions) *loaded {
-	return &loaded{n, graph.NewRunner(n, run.device.runnerOptions(run.threads)), run.device}
+func ready(n *graph.Network, run runOptions) (*loaded, error) {
+	device, err := run.device.open(run.threads)
+	if err != nil {
+		return nil, err
+	}
+	return on(device, n, run.threads), nil
 }
 
-func (m *loaded) close() { _ = m.network.Model.Close() } // it was only read
+// onModel opens a model, does something with it and closes it.
+func onModel(path string, model graph.Options, run runOptions, do func(*loaded) error) error {
+	m, err := load(path, model, run)
+	if err != nil {
+		return err
+	}
+	err = do(m)
+	if closed := m.close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// close lets go of the file and of the device, whose error it returns.
+func (m *loaded) close() error {
+	_ = m.network.Model.Close() // it was only read
+	return m.stop()
+}
+
+// stop lets go of the device.
+func (m *loaded) stop() error {
+	m.runner.Close()
+	if m.gpu == nil {
+		return nil
+	}
+	return m.gpu.Close()
+}
 
 // describeFile is what a file says of itself.
 func describeFile(m *onnx.Model) report.Model {
@@ -67,7 +152,7 @@ func provenance(m *loaded, seed uint64, start time.Time) report.Provenance {
 		PeakBytes: peakBytes(),
 	}
 	if m != nil {
-		p.Device = m.device.describe(m.runner)
+		p.Device = m.describe()
 		p.Threads = m.runner.Threads()
 	}
 	return p

@@ -71,11 +71,13 @@ func readProbeOptions(c *cli.Context) (probeOptions, error) {
 
 // probe runs a model on raw values.
 func probe(ctx context.Context, opt probeOptions) error {
-	m, err := load(opt.path, opt.model, opt.run)
-	if err != nil {
-		return err
-	}
-	defer m.close()
+	ctx, cancel := opt.run.withTimeout(ctx)
+	defer cancel()
+	return onModel(opt.path, opt.model, opt.run, func(m *loaded) error { return probeLoaded(ctx, m, opt) })
+}
+
+// probeLoaded is probe once the model is open.
+func probeLoaded(ctx context.Context, m *loaded, opt probeOptions) error {
 	input, err := readFloats(opt.input, m.network)
 	if err != nil {
 		return err
@@ -87,8 +89,6 @@ func probe(ctx context.Context, opt probeOptions) error {
 	if err := m.network.CheckFinite(); err != nil {
 		return err
 	}
-	ctx, cancel := opt.run.withTimeout(ctx)
-	defer cancel()
 	outcome, err := graph.Probe(ctx, m.runner, input, labels)
 	if err != nil {
 		return err

@@ -42,6 +42,11 @@ func TestMain(m *testing.M) {
 //	limited BYTES CODE ARG...  exits, with no file allowed to grow beyond BYTES
 //	recovers A B LAYER    of two reports of check, B shows less ΔL̂ for a layer
 //	validates SCHEMA FILE compare a report with a schema of docs/schema
+//	agrees A B TOLERANCE  two JSON reports are the same outside of their provenance,
+//	                      but for times, memory, and rounding within a tolerance
+//
+// On condition [gpu] $FAKEGPU is the driver of a GPU that the CPU plays; see the
+// package fake.
 func TestScripts(t *testing.T) {
 	fixtures, err := filepath.Abs(filepath.Join("..", "..", "fixtures"))
 	if err != nil {
@@ -59,10 +64,14 @@ func TestScripts(t *testing.T) {
 			"limited":    limited,
 			"recovers":   recovers,
 			"validates":  validates,
+			"agrees":     agrees,
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" { // who may write anywhere
+			switch name {
+			case "root": // who may write anywhere
 				return os.Geteuid() == 0, nil
+			case "gpu":
+				return fakeGPU() != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -70,6 +79,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("FIXTURES", fixtures)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("CI", "true")
+			e.Setenv("FAKEGPU", fakeGPU())
 			return nil
 		},
 	})

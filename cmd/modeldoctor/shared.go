@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -30,14 +32,17 @@ func separateShared(m *loaded, plan pol.Plan, opt treatmentOptions) (*loaded, po
 	if err != nil || network == m.network {
 		return m, plan, err
 	}
-	untied := ready(network, opt.run)
+	untied, err := ready(network, opt.run)
+	if err != nil {
+		_ = network.Model.Close()
+		return nil, plan, err
+	}
 	plan.Perturb, err = findAgain(network, plan.Perturb)
 	if err == nil {
 		plan.Update, err = findAgain(network, plan.Update)
 	}
 	if err != nil {
-		untied.close()
-		return nil, plan, err
+		return nil, plan, errors.Join(err, untied.close())
 	}
 	return untied, plan, nil
 }

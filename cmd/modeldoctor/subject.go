@@ -20,19 +20,16 @@ type subject struct {
 	views      int // of a training image
 }
 
-// openSubject opens the model and the data, and checks that the recipe can be
-// carried out on them. The caller closes it.
-func openSubject(ctx context.Context, opt treatmentOptions) (*subject, error) {
-	m, err := load(opt.path, opt.model, opt.run)
-	if err != nil {
-		return nil, err
-	}
-	s, err := withImages(ctx, m, opt)
-	if err != nil {
-		m.close()
-		return nil, err
-	}
-	return s, nil
+// onSubject opens the model and the data, checks that the recipe can be carried
+// out on them, and does something with them; see onModel.
+func onSubject(ctx context.Context, opt treatmentOptions, do func(*subject) error) error {
+	return onModel(opt.path, opt.model, opt.run, func(m *loaded) error {
+		s, err := withImages(ctx, m, opt)
+		if err != nil {
+			return err
+		}
+		return do(s)
+	})
 }
 
 // withImages draws the images that a model is treated by.

@@ -35,10 +35,10 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	}
 	t.options.Progress = opt.run.console.progress
 	t.options.Stored = t.stored
+	t.options.Memory = treated.memory(t.options.Memory)
 	if t.options.Calibrated {
 		if t.options.Classifier, err = classifierOf(treated); err != nil {
-			t.close()
-			return nil, err
+			return nil, errors.Join(err, t.close())
 		}
 	}
 	return t, nil
@@ -58,10 +58,11 @@ func classifierOf(m *loaded) (diag.Layer, error) {
 }
 
 // close releases what the treatment holds besides its subject.
-func (t *treatment) close() {
-	if t.loaded != t.subject.loaded {
-		t.loaded.close()
+func (t *treatment) close() error {
+	if t.loaded == t.subject.loaded {
+		return nil
 	}
+	return t.loaded.close()
 }
 
 // stored are the values that the file gives back for new ones of a weight.

@@ -95,7 +95,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
 	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
-	memory, err4 := parseBytes(c.String("memory"))
+	memory, err4 := parseBytes("memory", c.String("memory"))
 	loss, err5 := metric.ParseLoss(c.String("loss"))
 	if err5 != nil {
 		err5 = usage("--loss: %v", err5)
@@ -116,7 +116,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"),
 			Calibrated: c.Bool("calibrated") || recipe.Name == pol.RecipeTemperature,
-			NoCache:    c.Bool("no-cache"), Memory: run.device.memory(memory),
+			NoCache:    c.Bool("no-cache"), Memory: memory,
 		},
 	}
 	switch {

@@ -113,11 +113,15 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*rep
 	var data images
 	var preprocess dataset.Preprocess
 	for i, file := range []*onnx.Model{a, b} {
-		network, err := opt.run.device.build(file, opt.model)
+		network, err := graph.Build(file, opt.model)
 		if err != nil {
 			return nil, err
 		}
-		m := ready(network, opt.run)
+		m, err := ready(network, opt.run)
+		if err != nil {
+			return nil, err
+		}
+		defer m.stop()
 		in := m.network.Input
 		if i == 0 {
 			if data, err = drawValidation(opt.data, m, con); err != nil {

@@ -91,5 +91,6 @@ func (d *Device) Memory() int64 {
 
 // String names the device, as for a report.
 func (d *Device) String() string {
-	return fmt.Sprintf("gpu %s %v", d.driver.Info().Name, d.precision)
+	info := d.driver.Info()
+	return fmt.Sprintf("gpu %d %s %v", info.Ordinal, info.Name, d.precision)
 }

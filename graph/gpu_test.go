@@ -46,9 +46,9 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// TestDevice: losses, logits and gradients of whole networks on the device and on
+// TestGPU: losses, logits and gradients of whole networks on the device and on
 // the host, in one span and in several, of a whole batch and of a partial one.
-func TestDevice(t *testing.T) {
+func TestGPU(t *testing.T) {
 	for _, name := range fixtureModels {
 		t.Run(name, func(t *testing.T) {
 			n, d := openFixture(t, name, Options{Batch: 3}), openDevice(t)
@@ -79,9 +79,9 @@ func closeTo(t *testing.T, what string, got, want []float32) {
 	optest.CloseTo(t, what, op.Floats(got, len(got)).AsFloats(), op.Floats(want, len(want)).AsFloats(), 1e-5)
 }
 
-// TestDeviceFaults: what goes wrong on the device is an error of the driver's, with
+// TestGPUFaults: what goes wrong on the device is an error of the driver's, with
 // the node where it was met, and what is not lost can go on.
-func TestDeviceFaults(t *testing.T) {
+func TestGPUFaults(t *testing.T) {
 	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
 	in, labels := randomBatch(n, 2)
 	for _, k := range []struct {
@@ -115,9 +115,9 @@ func TestDeviceFaults(t *testing.T) {
 	}
 }
 
-// TestDeviceIsCancelled: a run stops when its context is done, and the device can
+// TestGPUIsCancelled: a run stops when its context is done, and the device can
 // be used again.
-func TestDeviceIsCancelled(t *testing.T) {
+func TestGPUIsCancelled(t *testing.T) {
 	n := openFixture(t, "tv-legacy17", Options{Batch: 2})
 	in, labels := randomBatch(n, 2)
 	d := openDevice(t)
