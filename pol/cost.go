@@ -38,9 +38,9 @@ func (c *Cost) Validating(epochs int) time.Duration {
 	return time.Duration(1+epochs) * c.ValidationTime
 }
 
-// Estimate measures one step of a plan, its scan included, and computes from it
+// EstimateCost measures one step of a plan, its scan included, and computes from it
 // what the whole plan will cost. Nothing is kept.
-func Estimate(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
+func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
 	s, err := openSets(m, data, plan, &opt)
 	if err != nil {
 		return Cost{}, err

@@ -18,7 +18,7 @@ func TestEstimate(t *testing.T) {
 			opt := smallOptions()
 			opt.NoCache, opt.Memory, opt.TempDir = noCache, 1, t.TempDir()
 			check := untouched(&m.weightTable)
-			cost, err := Estimate(t.Context(), nntest.On(m), data, plan, opt)
+			cost, err := EstimateCost(t.Context(), nntest.On(m), data, plan, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestEstimateAfterFailure(t *testing.T) {
 	m, layers, data := newProblem()
 	plan := plans(t, layers)["pol below"]
 	check := untouched(&m.weightTable)
-	if _, err := Estimate(t.Context(), nntest.On(m), data, plan, smallOptions()); err != nil {
+	if _, err := EstimateCost(t.Context(), nntest.On(m), data, plan, smallOptions()); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= 10; n++ {
@@ -58,7 +58,7 @@ func TestEstimateAfterFailure(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := Estimate(t.Context(), nntest.On(m), data, plan, smallOptions()); !errors.Is(err, errInjected) {
+		if _, err := EstimateCost(t.Context(), nntest.On(m), data, plan, smallOptions()); !errors.Is(err, errInjected) {
 			t.Errorf("call %d failed: error %v", n, err)
 		}
 		check(t)
@@ -83,7 +83,7 @@ func TestEstimateOfPrefix(t *testing.T) {
 	costs := map[bool]Cost{}
 	for _, noCache := range []bool{false, true} {
 		opt.NoCache = noCache
-		cost, err := Estimate(t.Context(), nntest.On(slow{m}), data, plan, opt)
+		cost, err := EstimateCost(t.Context(), nntest.On(slow{m}), data, plan, opt)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@
 //
 // Below the lowest layer that is perturbed or updated nothing changes, so T and
 // V are brought to the neck there once and kept, in memory or in a file. Within a
-// step nothing below the perturbed layers is computed twice. [Estimate] measures
+// step nothing below the perturbed layers is computed twice. [EstimateCost] measures
 // one step of a plan.
 //
 // # Same bits

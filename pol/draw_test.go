@@ -42,7 +42,7 @@ func TestDataErrors(t *testing.T) {
 		if !errors.As(err, &d) || !strings.Contains(err.Error(), test.want) || d.Hint() == "" || r != nil {
 			t.Errorf("%s: error %v, want a DataError with a hint, of %q", name, err, test.want)
 		}
-		if _, err := Estimate(t.Context(), nntest.On(m), data, plan, smallOptions()); !errors.As(err, &d) {
+		if _, err := EstimateCost(t.Context(), nntest.On(m), data, plan, smallOptions()); !errors.As(err, &d) {
 			t.Errorf("%s: Estimate's error is %v", name, err)
 		}
 		if len(m.calls) > 0 {

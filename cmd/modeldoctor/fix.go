@@ -176,7 +176,7 @@ func explainingTimeout[T any](do func(context.Context, T) error) func(context.Co
 // printPlan says what a treatment would do and cost.
 func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Time) error {
 	estimate := func(plan pol.Plan) (pol.Cost, error) {
-		return pol.Estimate(ctx, t.runner, t.subject.data(), plan, t.options)
+		return pol.EstimateCost(ctx, t.runner, t.subject.data(), plan, t.options)
 	}
 	cost, err := estimate(t.plan)
 	if err != nil {
