@@ -109,7 +109,7 @@ func (o Loss) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, ne
 		panic("op: " + o.Name() + " has a gradient for the logits only")
 	}
 	if need[0] {
-		grads[0] = g.Do(LossGradient{o.Of}, in[0], in[1], in[2], dout)
+		grads[0] = g.Do(LossGradient(o), in[0], in[1], in[2], dout)
 	}
 	return grads
 }
