@@ -25,12 +25,16 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 )
 
-// realDevice, set to anything, has tests run on a GPU instead. Tests of faults
-// are skipped then.
-const realDevice = "MODELDOCTOR_TEST_GPU"
+// device names what tests of a device run on: "gpu" is the machine's, on which tests
+// of faults are skipped; by default it is the fake one. Set to either, it has
+// tests that run on the host otherwise run there, too (package fixtures).
+const device = "MODELDOCTOR_TEST_DEVICE"
 
 // Real reports whether tests run on a GPU.
-func Real() bool { return os.Getenv(realDevice) != "" }
+func Real() bool { return os.Getenv(device) == "gpu" }
+
+// Wanted reports whether tests that run on the host otherwise are to run on the device.
+func Wanted() bool { return os.Getenv(device) != "" }
 
 // Install has the driver load the fake device, which must not have loaded
 // another one before. For a TestMain; tests call Open.

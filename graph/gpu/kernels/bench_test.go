@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkKernels runs the kernels of a ViT-B/16 at batch 128 and a ResNet-50's
-// stem, on a GPU (MODELDOCTOR_TEST_GPU=1); on the fake device small ones. GB/s
+// stem, on a GPU (MODELDOCTOR_TEST_DEVICE=gpu); on the fake device small ones. GB/s
 // counts each array that a kernel must read or write once.
 func BenchmarkKernels(b *testing.B) {
 	images, tokens, width, hidden, heads := 128, 197, 768, 3072, 12
