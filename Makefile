@@ -7,10 +7,10 @@ COUNT    ?= 1
 # The header that stands in for NVIDIA's: a dependency's C can be told only here.
 GPU_CFLAGS = CGO_CFLAGS="-O2 -I$(CURDIR)/graph/gpu/driver/include"
 
-.PHONY: help build gpu test test-gpu check bench generate golden fmt
+.PHONY: help build gpu test test-gpu gpu-bundle check bench generate golden fmt
 
 help:     ## this list
-	@awk -F' *:.*## ' '/## /&&/^[a-z-]+:/ {printf "%-9s %s\n", $$1, $$2}' Makefile
+	@awk -F' *:.*## ' '/## /&&/^[a-z-]+:/ {printf "%-10s %s\n", $$1, $$2}' Makefile
 
 build:    ## the program, ./modeldoctor
 	go build ./cmd/modeldoctor
@@ -24,6 +24,10 @@ test:     ## the tests of PACKAGES (all)
 test-gpu: ## the tests of GPU support, on a device that the CPU plays
 	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/... ./fixtures
 	$(GPU_CFLAGS) go test -tags gpu ./cmd/modeldoctor -run Scripts/gpu
+	$(GPU_CFLAGS) MODELDOCTOR_TEST_DEVICE=fake go test -tags gpu ./graph -run Fixtures
+
+gpu-bundle: ## .gpu-bundle: what a machine with a GPU runs, without Go (docs/gpu.md)
+	scripts/gpu-bundle
 
 check:    ## everything that a change must pass
 	.ci/run
