@@ -22,7 +22,7 @@ test:     ## the tests of PACKAGES (all)
 	go test $(PACKAGES)
 
 test-gpu: ## the tests of GPU support, on a device that the CPU plays
-	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/... ./fixtures
+	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/... ./graph/op ./graph/lowering ./fixtures
 	$(GPU_CFLAGS) go test -tags gpu ./cmd/modeldoctor -run Scripts/gpu
 	$(GPU_CFLAGS) MODELDOCTOR_TEST_DEVICE=fake go test -tags gpu ./graph -run Fixtures
 
