@@ -98,6 +98,14 @@ func (m *loaded) describe() string {
 	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
 }
 
+// deviceFlag is --device of another process that is to run where m does.
+func (m *loaded) deviceFlag(run runOptions) string {
+	if m.gpu != nil {
+		return fmt.Sprintf("gpu:%d", run.device.options.Ordinal)
+	}
+	return "cpu"
+}
+
 // memory is what activations may take where the model runs, in bytes, given what
 // --memory allows on the host: half of what is free on a GPU, which keeps the rest
 // for the batch that is computed.
