@@ -98,6 +98,15 @@ func (m *loaded) describe() string {
 	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
 }
 
+// arithmetic names what the bits of results depend on. The processor's kernels count
+// as one kind: AVX2 and AVX-512 give the same bits, and the plain ones are rare.
+func (m *loaded) arithmetic() string {
+	if m.gpu != nil {
+		return m.gpu.Arithmetic()
+	}
+	return "cpu"
+}
+
 // deviceFlag is --device of another process that is to run where m does.
 func (m *loaded) deviceFlag(run runOptions) string {
 	if m.gpu != nil {
