@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -81,9 +82,12 @@ func (o deviceOptions) open(threads int) (*gpu.Device, error) {
 	}
 	o.options.Threads = threads
 	d, err := gpu.Open(o.options)
+	var failed *driver.Error
 	switch {
 	case err == nil:
 		return d, nil
+	case o.required && errors.As(err, &failed) && (failed.DeviceLost() || failed.OutOfMemory()):
+		return nil, err // there is a GPU, and no flag is wrong
 	case o.required:
 		return nil, &failure{code: exitUsage, msg: fmt.Sprintf("--device gpu: %v", err), hint: "`modeldoctor devices` says what there is; --device cpu runs without a GPU", err: err}
 	}

@@ -35,7 +35,8 @@ func Open(o Options) (*Device, error) {
 	}
 	k, err := kernels.Load(dev)
 	if err != nil {
-		return nil, errors.Join(err, dev.Close())
+		_ = dev.Close() // the first error says more
+		return nil, err
 	}
 	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, limit: o.Memory, host: kernel.NewContext(o.Threads)}, nil
 }
