@@ -24,8 +24,8 @@ type descent struct {
 // in all. Each goes along the negative gradient at the weights reached so far, as
 // long as the line search says. moved is room for the layer's tensors. The
 // result's t is the distance from the checkpoint to the last point, its points
-// are the [distance, loss] after each step. The model is left with the moved
-// weights: see [nn.Restore].
+// are the [distance, loss] after each step. The model reads no vector of the
+// descent afterwards.
 func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, first searchResult, steps int, moved *nn.Vector) (searchResult, error) {
 	if first.status != StatusOK {
 		return first, nil
@@ -40,6 +40,7 @@ func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, 
 		return searchResult{}, err
 	}
 	defer s.sum.Free()
+	defer nn.Restore(e.model, lg.weights...) // before current, which it may read, is freed
 	if err := lg.move(s.current, d, first.t); err != nil {
 		return searchResult{}, err
 	}

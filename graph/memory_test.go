@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/graph/exec"
-	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
@@ -19,7 +17,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	in, labels := randomBatch(n, n.Batch)
 	r := NewRunner(n, RunnerOptions{})
-	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1}, exec.NewKernels(kernel.NewContext(1)))
+	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,8 +153,8 @@ func TestOpaqueMemory(t *testing.T) {
 	}
 }
 
-// TestOpaqueMemoryFails lets calls of a device fail: the error comes back, and is a
-// step's where one has failed.
+// TestOpaqueMemoryFails lets calls of a device fail: the error comes back, is a
+// step's where one has failed, and never says that the model is at fault.
 func TestOpaqueMemoryFails(t *testing.T) {
 	n := openFixture(t, fixtureModels[0], Options{Batch: 2})
 	c := newCard()
@@ -168,6 +168,10 @@ func TestOpaqueMemoryFails(t *testing.T) {
 		_, _, _, err := runOn(t, n, failing, 1, 2)
 		if !errors.Is(err, nntest.ErrDevice) {
 			t.Errorf("call %d of %d failed: error %v", at, c.Device.Calls, err)
+		}
+		var model *Error
+		if errors.As(err, &model) {
+			t.Errorf("call %d of %d failed: an error of the model: %v", at, c.Device.Calls, err)
 		}
 		var step *exec.StepError
 		if errors.As(err, &step) {

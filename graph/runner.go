@@ -213,11 +213,14 @@ func (r *Runner) span(k spanKind) (*span, error) {
 	if s := r.spans[string(r.key)]; s != nil {
 		return s, nil
 	}
-	s, err := r.network.compileSpan(k, r.device)
+	s, err := r.network.compileSpan(k)
 	if err != nil {
 		return nil, &Error{Path: r.network.Model.Path, Msg: "the model cannot be run", Err: err, Help: "see `modeldoctor inspect`"}
 	}
 	if err := r.fits(s.plan.ArenaBytes()); err != nil {
+		return nil, err
+	}
+	if err := s.bindConstants(r.device); err != nil {
 		return nil, err
 	}
 	r.spans[string(r.key)] = s

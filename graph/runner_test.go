@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -313,7 +312,7 @@ func TestFusion(t *testing.T) {
 func TestArenaIsTheBound(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	for _, k := range []spanKind{{from: 0, to: len(n.Necks) - 1}, {from: 0, to: len(n.Necks) - 1, backward: true, want: allWeights(n)}} {
-		s, err := n.compileSpan(k, exec.NewKernels(kernel.NewContext(1)))
+		s, err := n.compileSpan(k)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,9 +22,10 @@ type span struct {
 	graph *op.Graph
 	plan  *exec.Plan
 
-	in      *gorgonia.Node // the neck it begins at
-	out     *gorgonia.Node // the neck it ends in
-	weights []boundWeight
+	in        *gorgonia.Node // the neck it begins at
+	out       *gorgonia.Node // the neck it ends in
+	weights   []boundWeight
+	constants []boundConstant
 
 	labels, inverseTemperature, losses *gorgonia.Node // where it ends at the logits
 
@@ -72,8 +73,8 @@ func flag(b bool) byte {
 	return 0
 }
 
-// compileSpan builds, differentiates and plans a span, to run on a device.
-func (n *Network) compileSpan(k spanKind, d exec.Device) (*span, error) {
+// compileSpan builds, differentiates and plans a span.
+func (n *Network) compileSpan(k spanKind) (*span, error) {
 	s := &span{graph: op.NewGraph()}
 	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
@@ -104,23 +105,27 @@ func (n *Network) compileSpan(k spanKind, d exec.Device) (*span, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range b.constants {
+	return s, nil
+}
+
+// bindConstants gives the span its constants on the device that it is to run on.
+func (s *span) bindConstants(d exec.Device) error {
+	for _, c := range s.constants {
 		shared, err := d.Share(c.array)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("memory for constants: %w", err)
 		}
 		s.plan.Bind(c.node, shared)
 	}
-	return s, nil
+	return nil
 }
 
 // spanBuilder turns steps into the nodes of one span.
 type spanBuilder struct {
-	network   *Network
-	span      *span
-	kind      spanKind
-	nodes     map[*op.Value]*gorgonia.Node
-	constants []boundConstant
+	network *Network
+	span    *span
+	kind    spanKind
+	nodes   map[*op.Value]*gorgonia.Node
 }
 
 type boundConstant struct {
@@ -180,8 +185,8 @@ func (b *spanBuilder) leaf(u *op.Value) *gorgonia.Node {
 	var node *gorgonia.Node
 	switch u.Kind {
 	case op.Constant:
-		node = g.Input(fmt.Sprintf("constant %d", len(b.constants)), u.Type, false)
-		b.constants = append(b.constants, boundConstant{node, *u.Const})
+		node = g.Input(fmt.Sprintf("constant %d", len(b.span.constants)), u.Type, false)
+		b.span.constants = append(b.span.constants, boundConstant{node, *u.Const})
 	case op.Weight:
 		i, ok := b.network.weightOf[u]
 		if !ok {

@@ -46,7 +46,7 @@ func (t *treatment) identity(noFuse bool) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(noFuse), "dequantize": fmt.Sprint(t.dequantize)}
+	id := map[string]string{"model": model, "output": t.network.Output, "no-fuse": fmt.Sprint(noFuse), "dequantize": fmt.Sprint(t.dequantize), "device": t.arithmetic()}
 	for name, set := range map[string]*examples.Set{"train": t.subject.train, "val": t.subject.validation} {
 		if id[name], err = set.SHA256(); err != nil {
 			return nil, err

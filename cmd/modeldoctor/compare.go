@@ -98,7 +98,7 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 // setFlags spells the flags that fix has, too, and that were set anywhere: on the
 // command line, in the environment or in the configuration file.
 func setFlags(c *cli.Context) []string {
-	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config"}
+	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device"}
 	var args []string
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
@@ -129,6 +129,7 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	for i := range opt.repeat {
 		result.Seeds = append(result.Seeds, opt.training.Seed+uint64(i))
 	}
+	opt.passOn = append(opt.passOn, "--device="+s.deviceFlag(opt.run))
 	contestants, err := findContestants(ctx, s, opt)
 	if err != nil {
 		return err
@@ -221,7 +222,7 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--recipe", r.recipe, "--seed", fmt.Sprint(seed)}
 	args = slices.Concat(args, r.layers, opt.passOn, []string{"--", opt.path})
 	process := exec.CommandContext(ctx, program, args...)
-	process.Env = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "MODELDOCTOR_") })
+	process.Env = withoutFlags(os.Environ())
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
 	process.WaitDelay = stopDelay
 	var stdout, stderr bytes.Buffer
@@ -236,6 +237,21 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
 	}
 	return read, nil
+}
+
+// withoutFlags is an environment without the variables that set a flag of fix: all
+// its flags are on the command line. Where a GPU's libraries are stays.
+func withoutFlags(environment []string) []string {
+	var names []string
+	for _, f := range fixCommand().Flags {
+		if f, ok := f.(cli.DocGenerationFlag); ok {
+			names = append(names, f.GetEnvVars()...)
+		}
+	}
+	return slices.DeleteFunc(environment, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(names, name)
+	})
 }
 
 // firstLine is what a process has complained of.

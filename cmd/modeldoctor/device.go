@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -81,9 +82,12 @@ func (o deviceOptions) open(threads int) (*gpu.Device, error) {
 	}
 	o.options.Threads = threads
 	d, err := gpu.Open(o.options)
+	var failed *driver.Error
 	switch {
 	case err == nil:
 		return d, nil
+	case o.required && errors.As(err, &failed) && (failed.DeviceLost() || failed.OutOfMemory()):
+		return nil, err // there is a GPU, and no flag is wrong
 	case o.required:
 		return nil, &failure{code: exitUsage, msg: fmt.Sprintf("--device gpu: %v", err), hint: "`modeldoctor devices` says what there is; --device cpu runs without a GPU", err: err}
 	}
@@ -96,6 +100,23 @@ func (m *loaded) describe() string {
 		return m.gpu.String()
 	}
 	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
+}
+
+// arithmetic names what the bits of results depend on. The processor's kernels count
+// as one kind: AVX2 and AVX-512 give the same bits, and the plain ones are rare.
+func (m *loaded) arithmetic() string {
+	if m.gpu != nil {
+		return m.gpu.Arithmetic()
+	}
+	return "cpu"
+}
+
+// deviceFlag is --device of another process that is to run where m does.
+func (m *loaded) deviceFlag(run runOptions) string {
+	if m.gpu != nil {
+		return fmt.Sprintf("gpu:%d", run.device.options.Ordinal)
+	}
+	return "cpu"
 }
 
 // memory is what activations may take where the model runs, in bytes, given what

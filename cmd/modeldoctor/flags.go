@@ -85,7 +85,7 @@ func outputFlags() []cli.Flag {
 }
 
 func memoryFlag(help string) cli.Flag {
-	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help)
+	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help+"; on a GPU, half of --device-memory takes its place")
 }
 
 func configFlag() cli.Flag {

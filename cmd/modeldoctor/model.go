@@ -21,23 +21,15 @@ type loaded struct {
 	gpu     *gpu.Device // that the runner runs on; nil: the processor
 }
 
-// load opens a model file and reads it as a network. The caller closes it.
-func load(path string, opt graph.Options, run runOptions) (*loaded, error) {
-	file, err := onnx.Open(path)
-	if err != nil {
-		return nil, err
-	}
+// load reads a file as a network, ready to run. The caller stops it.
+func load(file *onnx.Model, opt graph.Options, run runOptions) (*loaded, error) {
 	device, err := run.device.open(run.threads)
 	if err != nil {
-		_ = file.Close() // it was only read
 		return nil, err
 	}
 	m, err := fit(file, opt, run, device)
-	if err != nil {
-		_ = file.Close()
-		if device != nil {
-			_ = device.Close() // the first error says more
-		}
+	if err != nil && device != nil {
+		_ = device.Close() // the first error says more
 	}
 	return m, err
 }
@@ -99,13 +91,23 @@ func ready(n *graph.Network, run runOptions) (*loaded, error) {
 
 // onModel opens a model, does something with it and closes it.
 func onModel(path string, model graph.Options, run runOptions, do func(*loaded) error) error {
-	m, err := load(path, model, run)
+	file, err := onnx.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // it is only read
+	return onFile(file, model, run, do)
+}
+
+// onFile is onModel for a file that is open, and stays so.
+func onFile(file *onnx.Model, model graph.Options, run runOptions, do func(*loaded) error) error {
+	m, err := load(file, model, run)
 	if err != nil {
 		return err
 	}
 	err = do(m)
-	if closed := m.close(); err == nil {
-		err = closed
+	if stopped := m.stop(); err == nil {
+		err = stopped
 	}
 	return err
 }

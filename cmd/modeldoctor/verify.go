@@ -93,12 +93,12 @@ func verify(ctx context.Context, opt verifyOptions) error {
 		}
 	}
 	result := report.NewVerify(opt.a, opt.b, comparison, layers)
+	result.Provenance = provenance(nil, 0, start)
 	if opt.measures {
-		if result.Measured, err = measureBoth(ctx, a, b, opt); err != nil {
+		if result.Measured, result.Provenance, err = measureBoth(ctx, a, b, opt, start); err != nil {
 			return err
 		}
 	}
-	result.Provenance = provenance(nil, 0, start)
 	err = opt.out.write(result)
 	if err == nil && !comparison.Same {
 		return errReported
@@ -106,44 +106,41 @@ func verify(ctx context.Context, opt verifyOptions) error {
 	return err
 }
 
-// measureBoth runs both models on the validation images.
-func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions) (*report.Measured, error) {
+// measureBoth runs both models on the validation images, and says where.
+func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start time.Time) (*report.Measured, report.Provenance, error) {
 	con := opt.run.console
 	var seen [2]*pol.Evaluation
 	var data images
 	var preprocess dataset.Preprocess
+	var ran report.Provenance
 	for i, file := range []*onnx.Model{a, b} {
-		network, err := graph.Build(file, opt.model)
-		if err != nil {
-			return nil, err
-		}
-		m, err := ready(network, opt.run)
-		if err != nil {
-			return nil, err
-		}
-		defer m.stop()
-		in := m.network.Input
-		if i == 0 {
-			if data, err = drawValidation(opt.data, m, con); err != nil {
-				return nil, err
+		err := onFile(file, opt.model, opt.run, func(m *loaded) (err error) {
+			in := m.network.Input
+			if i == 0 {
+				if data, err = drawValidation(opt.data, m, con); err != nil {
+					return err
+				}
+				preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+			} else { // B is given the very images of A
+				if classes := seen[0].Logits.Classes; m.network.Classes != classes {
+					return unreadable(fmt.Errorf("%s has %d classes, %s has %d", b.Path, m.network.Classes, a.Path, classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+				}
+				preprocess, err = preprocess.ForInput(in.Height, in.Width)
 			}
-			preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
-		} else { // B is given the very images of A
-			if classes := seen[0].Logits.Classes; m.network.Classes != classes {
-				return nil, unreadable(fmt.Errorf("%s has %d classes, %s has %d", b.Path, m.network.Classes, a.Path, classes), "models of different classes cannot be compared on the same images; leave --data and --val out")
+			if err != nil {
+				return err
 			}
-			preprocess, err = preprocess.ForInput(in.Height, in.Width)
-		}
+			con.finish()
+			images := examples.New(data.validation, preprocess, in)
+			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) })
+			ran = provenance(m, 0, start)
+			return err
+		})
 		if err != nil {
-			return nil, err
-		}
-		con.finish()
-		images := examples.New(data.validation, preprocess, in)
-		if seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) }); err != nil {
-			return nil, err
+			return nil, ran, err
 		}
 	}
 	loss, wrong := seen[0].Drop(seen[1])
 	return report.NewMeasured(data.source, report.Part{Name: data.validation.Name(), N: data.validation.Len()},
-		seen[0].Figures(), seen[1].Figures(), loss, wrong), nil
+		seen[0].Figures(), seen[1].Figures(), loss, wrong), ran, nil
 }

@@ -35,7 +35,8 @@ func Open(o Options) (*Device, error) {
 	}
 	k, err := kernels.Load(dev)
 	if err != nil {
-		return nil, errors.Join(err, dev.Close())
+		_ = dev.Close() // the first error says more
+		return nil, err
 	}
 	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, limit: o.Memory, host: kernel.NewContext(o.Threads)}, nil
 }
@@ -91,6 +92,9 @@ func (d *Device) Memory() int64 {
 
 // String names the device, as for a report.
 func (d *Device) String() string {
-	info := d.driver.Info()
-	return fmt.Sprintf("gpu %d %s %v", info.Ordinal, info.Name, d.precision)
+	return fmt.Sprintf("gpu %d %s", d.driver.Info().Ordinal, d.Arithmetic())
 }
+
+// Arithmetic names what the bits of results depend on: the kind of device and the
+// precision of products.
+func (d *Device) Arithmetic() string { return fmt.Sprintf("%s %v", d.driver.Info().Name, d.precision) }

@@ -31,6 +31,7 @@ func HasKernel(o op.Op, out op.Type, in ...op.Type) bool { return false }
 
 // What follows lets callers compile. There is no Device, so none of it is called.
 
-func (d *Device) Close() error   { return nil }
-func (d *Device) Memory() int64  { return 0 }
-func (d *Device) String() string { return "" }
+func (d *Device) Close() error       { return nil }
+func (d *Device) Memory() int64      { return 0 }
+func (d *Device) String() string     { return "" }
+func (d *Device) Arithmetic() string { return "" }

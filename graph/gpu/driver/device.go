@@ -52,7 +52,8 @@ func Open(ordinal int) (*Device, error) {
 		return nil, cudaError("cuDevicePrimaryCtxRetain", err)
 	}
 	if d.Stream, err = d.NewStream(); err != nil {
-		return nil, errors.Join(err, d.Close())
+		_ = d.Close() // the first error says more
+		return nil, err
 	}
 	return d, nil
 }
