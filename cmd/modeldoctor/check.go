@@ -105,7 +105,7 @@ func check(ctx context.Context, opt checkOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
-	return onModel(opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
+	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
 }
 
 // checkLoaded is check once the model is open.

@@ -22,12 +22,12 @@ type loaded struct {
 }
 
 // load reads a file as a network, ready to run. The caller stops it.
-func load(file *onnx.Model, opt graph.Options, run runOptions) (*loaded, error) {
+func load(ctx context.Context, file *onnx.Model, opt graph.Options, run runOptions) (*loaded, error) {
 	device, err := run.device.open(run.threads)
 	if err != nil {
 		return nil, err
 	}
-	m, err := fit(file, opt, run, device)
+	m, err := fit(ctx, file, opt, run, device)
 	if err != nil && device != nil {
 		_ = device.Close() // the first error says more
 	}
@@ -42,7 +42,7 @@ const (
 )
 
 // fit reads a file as a network, with batches for which the device has room.
-func fit(file *onnx.Model, opt graph.Options, run runOptions, device *gpu.Device) (*loaded, error) {
+func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOptions, device *gpu.Device) (*loaded, error) {
 	if device != nil {
 		opt.ForwardBytes = device.Memory() / forwardShare
 	}
@@ -56,11 +56,13 @@ func fit(file *onnx.Model, opt graph.Options, run runOptions, device *gpu.Device
 		if device == nil {
 			return m, nil
 		}
-		if err = m.runner.Try(context.Background()); err == nil {
+		if err = m.runner.Try(ctx); err == nil {
 			if asked != 0 {
 				run.console.warn("the GPU has no room for %d images at a time: %d are computed (--run-batch)", asked, network.Batch)
 			}
-			return m, nil
+			// Anew, without what the trial of all gradients has taken.
+			m.runner.Close()
+			return on(device, network, run.threads), nil
 		}
 		m.runner.Close()
 		if !graph.OutOfMemory(err) || network.Batch == 1 || network.Input.FixedBatch > 0 {
@@ -90,18 +92,18 @@ func ready(n *graph.Network, run runOptions) (*loaded, error) {
 }
 
 // onModel opens a model, does something with it and closes it.
-func onModel(path string, model graph.Options, run runOptions, do func(*loaded) error) error {
+func onModel(ctx context.Context, path string, model graph.Options, run runOptions, do func(*loaded) error) error {
 	file, err := onnx.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close() // it is only read
-	return onFile(file, model, run, do)
+	return onFile(ctx, file, model, run, do)
 }
 
 // onFile is onModel for a file that is open, and stays so.
-func onFile(file *onnx.Model, model graph.Options, run runOptions, do func(*loaded) error) error {
-	m, err := load(file, model, run)
+func onFile(ctx context.Context, file *onnx.Model, model graph.Options, run runOptions, do func(*loaded) error) error {
+	m, err := load(ctx, file, model, run)
 	if err != nil {
 		return err
 	}

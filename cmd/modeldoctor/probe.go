@@ -73,7 +73,7 @@ func readProbeOptions(c *cli.Context) (probeOptions, error) {
 func probe(ctx context.Context, opt probeOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
-	return onModel(opt.path, opt.model, opt.run, func(m *loaded) error { return probeLoaded(ctx, m, opt) })
+	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return probeLoaded(ctx, m, opt) })
 }
 
 // probeLoaded is probe once the model is open.

@@ -114,7 +114,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 	var preprocess dataset.Preprocess
 	var ran report.Provenance
 	for i, file := range []*onnx.Model{a, b} {
-		err := onFile(file, opt.model, opt.run, func(m *loaded) (err error) {
+		err := onFile(ctx, file, opt.model, opt.run, func(m *loaded) (err error) {
 			in := m.network.Input
 			if i == 0 {
 				if data, err = drawValidation(opt.data, m, con); err != nil {
