@@ -11,6 +11,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 var functions = []struct {
@@ -235,7 +236,7 @@ func TestSizesAreChecked(t *testing.T) {
 		"window":          kernels.MaxPool(d.q, kernels.Window{}, 0, 0, 1),
 		"unknown":         kernels.Unary(d.q, "nothing", 0, 0, 1, 0, 0),
 		"groups":          kernels.Convolution{Channels: 3, Filters: 4, Groups: 2, Images: 1}.Forward(d.q, driver.FP32, 0, 0, 0, 0, 0),
-		"too many loops":  kernels.Move(d.q, slices.Repeat([]int{2}, 7), kernels.Placement{Strides: kernels.RowMajor(slices.Repeat([]int{3}, 7))}, kernels.Placement{Strides: kernels.RowMajor(slices.Repeat([]int{4}, 7))}),
+		"too many loops":  kernels.Move(d.q, slices.Repeat([]int{2}, 7), kernels.Placement{Strides: shapes.RowMajor(slices.Repeat([]int{3}, 7))}, kernels.Placement{Strides: shapes.RowMajor(slices.Repeat([]int{4}, 7))}),
 		"strides":         kernels.Move(d.q, []int{2, 2}, kernels.Placement{Strides: []int{1}}, kernels.Placement{Strides: []int{1, 2}}),
 		"stride overflow": kernels.Move(d.q, []int{2, 3}, kernels.Placement{Strides: []int{1 << 40, 1}}, kernels.Placement{Strides: []int{3, 1}}),
 	} {

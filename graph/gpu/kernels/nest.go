@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 // mostLoops is the number of nested loops that the strided kernels take.
@@ -114,23 +115,12 @@ func nestArguments(operands int, outer []loop, inner loop) (rows int, args []dri
 	return rows, args
 }
 
-// RowMajor returns the strides of a contiguous array.
-func RowMajor(shape []int) []int {
-	strides := make([]int, len(shape))
-	step := 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		strides[i] = step
-		step *= shape[i]
-	}
-	return strides
-}
-
 // broadcastStrides returns the strides with which an array of a shape is read
 // where it is broadcast to another, aligned at the last dimension.
 func broadcastStrides(kernel string, shape, to []int) ([]int, error) {
 	strides := make([]int, len(to))
 	lead := len(to) - len(shape)
-	for i, step := range RowMajor(shape) {
+	for i, step := range shapes.RowMajor(shape) {
 		switch {
 		case lead < 0 || shape[i] != 1 && shape[i] != to[lead+i]:
 			return nil, fmt.Errorf("%s: shape %v does not broadcast to %v", kernel, shape, to)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 // Operator is a function of two elements, a and b.
@@ -86,7 +87,7 @@ type Placement struct {
 
 // Contiguous is the placement of a row-major array.
 func Contiguous(data driver.Ptr, shape []int) Placement {
-	return Placement{Data: data, Strides: RowMajor(shape)}
+	return Placement{Data: data, Strides: shapes.RowMajor(shape)}
 }
 
 // Move copies the elements of a nest of loops over a shape from one placement

@@ -11,6 +11,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -192,7 +193,7 @@ func TestTranspose(t *testing.T) {
 		}
 		from := kernels.Placement{Strides: make([]int, len(perm))}
 		for i, p := range perm {
-			moved[i], from.Strides[i] = shape[p], kernels.RowMajor(shape)[p]
+			moved[i], from.Strides[i] = shape[p], shapes.RowMajor(shape)[p]
 		}
 		n := count(shape...)
 		x := d.normal(n)
