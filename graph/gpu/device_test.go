@@ -7,6 +7,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
@@ -18,21 +19,6 @@ import (
 
 // Operations are compared with the CPU's where those are tested: the tests of
 // graph/op and graph/lowering run them on a device, too (optest.Gradient).
-
-func open(t *testing.T, o gpu.Options) *gpu.Device {
-	t.Helper()
-	fake.Use(t)
-	d, err := gpu.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && !t.Failed() {
-			t.Error(err)
-		}
-	})
-	return d
-}
 
 // upload copies an array to the device until the test ends.
 func upload(t *testing.T, d *gpu.Device, a op.Array) op.Array {
@@ -94,7 +80,7 @@ func TestPrecision(t *testing.T) {
 		driver.FP32: {0, 1e-6}, driver.TF32: {1e-5, 2e-3}, driver.BF16: {1e-4, 2e-2},
 	} {
 		t.Run(precision.String(), func(t *testing.T) {
-			d := open(t, gpu.Options{Precision: precision, Threads: 1})
+			d := fixtures.OpenDevice(t, gpu.Options{Precision: precision, Threads: 1})
 			for _, k := range []struct {
 				o     op.Op
 				in    []op.Array
@@ -134,7 +120,7 @@ func TestFaults(t *testing.T) {
 		{"lost", fake.Faults{Lost: 9}, (*driver.Error).DeviceLost},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			d := open(t, gpu.Options{Threads: 1})
+			d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
 			fake.Set(t, k.faults)
 			_, _, err := forward(t, d, o, in...)
 			var e *driver.Error
@@ -155,7 +141,7 @@ func TestFaults(t *testing.T) {
 
 // TestNothingIsAllocated when an operation runs again.
 func TestNothingIsAllocated(t *testing.T) {
-	d := open(t, gpu.Options{Threads: 1, Precision: driver.BF16})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Precision: driver.BF16})
 	x, w, y := upload(t, d, normal(4, 32)), upload(t, d, normal(16, 32)), alloc(t, d, normal(4, 16).Type)
 	run := func() {
 		if err := d.Forward(op.Linear{TransW: true}, y, []op.Array{x, w}); err != nil {
@@ -169,7 +155,7 @@ func TestNothingIsAllocated(t *testing.T) {
 
 // TestManyLoops: moves of more loops than the kernels take.
 func TestManyLoops(t *testing.T) {
-	d := open(t, gpu.Options{Threads: 1})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
 	x := normal(2, 3, 2, 3, 2, 2, 3, 2)
 	for _, o := range []op.Op{
 		op.Transpose{Perm: []int{7, 6, 5, 4, 3, 2, 1, 0}},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
@@ -16,7 +17,7 @@ import (
 
 // TestVectors: the device's storage and arithmetic against the host's.
 func TestVectors(t *testing.T) {
-	d := open(t, gpu.Options{Threads: 1})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
 	for _, n := range []int{1, 7, 6000} {
 		for name, f := range map[string]func(d nn.Device, m []nn.Memory) (float64, error){
 			"Clear": func(d nn.Device, m []nn.Memory) (float64, error) { return 0, d.Clear(m[0]) },
@@ -96,7 +97,7 @@ func TestVectors(t *testing.T) {
 // TestLimit: beyond the memory that may be taken there is none, and what is given
 // back can be taken again.
 func TestLimit(t *testing.T) {
-	d := open(t, gpu.Options{Threads: 1, Memory: 1000})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: 1000})
 	a, err := d.Alloc(200)
 	if err != nil {
 		t.Fatal(err)
