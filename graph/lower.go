@@ -45,6 +45,7 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 	if err != nil {
 		return nil, nil, err
 	}
+	n.program = l.program
 	n.steps = schedule(l.program, logits)
 	if !noFuse {
 		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {

@@ -1,0 +1,368 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/modeldoctor/modeldoctor/graph/op"
+)
+
+// keepReadRows computes only those rows of values that something reads. Where the
+// logits take a few rows along an axis by a Slice or a Gather, as the head of a
+// transformer takes the class token, the selection is moved up through the steps
+// that treat rows alone, to where all rows are needed: the keys and values of the
+// last attention, and the residual stream that enters its block.
+//
+// Rows that are read by nobody have cotangents of zero, so the gradients of
+// weights stay what they were. Values are narrowed in place: the necks are the
+// same values as before, and hold less.
+func (n *Network) keepReadRows() error {
+	logits := n.Necks[len(n.Necks)-1].value
+	d := newDemand(n.steps, logits)
+	r := rowPicker{program: n.program, demand: d, picked: map[pick]*op.Value{}}
+	for _, s := range n.steps {
+		if err := r.narrow(s); err != nil {
+			return &Error{Path: n.Model.Path, Msg: "the rows that are read cannot be told apart", Err: err,
+				Help: "this is a defect; please report it. --no-fuse runs the model without"}
+		}
+	}
+	if !r.changed {
+		return nil
+	}
+	n.steps = schedule(n.program, logits)
+	kept := map[*op.Value]bool{}
+	for _, k := range n.Necks {
+		kept[k.value] = true
+	}
+	n.findNecks(n.Necks[0].value, logits)
+	// A selection that has moved below a neck is not a neck of its own.
+	n.Necks = slices.DeleteFunc(n.Necks, func(k Neck) bool { return !kept[k.value] })
+	n.locateWeights()
+	return nil
+}
+
+// rows are the indices along one axis that are read of a value, ascending.
+type rows struct {
+	axis  int
+	index []int
+}
+
+// maxRows bounds the rows that are told apart. A selection of more is taken to
+// read everything.
+const maxRows = 4096
+
+// demand says which rows are read of each value on the data path.
+type demand struct {
+	rows  map[*op.Value]*rows // nil: all
+	axes  map[*op.Step][]int  // of steps whose result has rows; see rowAxes
+	picks map[*op.Step]*rows  // what a selection takes of its input, in the order of its result
+	uses  map[*op.Value]int
+}
+
+// newDemand finds out which rows are read, by going through the steps backwards:
+// at each, it is known what is read of its result. More than half of the rows are
+// as good as all.
+func newDemand(steps []*op.Step, logits *op.Value) *demand {
+	d := &demand{rows: map[*op.Value]*rows{logits: nil}, axes: map[*op.Step][]int{}, picks: map[*op.Step]*rows{}, uses: map[*op.Value]int{}}
+	for _, s := range slices.Backward(steps) {
+		for _, v := range s.In {
+			d.uses[v]++
+		}
+		if s.Out.OnDataPath {
+			d.read(s)
+		}
+	}
+	return d
+}
+
+// read notes what a step reads.
+func (d *demand) read(s *op.Step) {
+	want := d.rows[s.Out]
+	if want != nil && 2*len(want.index) > s.Out.Type.Shape[want.axis] {
+		want = nil
+	}
+	p := picks(s, want)
+	if p == nil && want != nil {
+		if axes, ok := rowAxes(s, want.axis); ok {
+			d.axes[s] = axes
+			for i, v := range s.In {
+				if axes[i] < 0 {
+					d.add(v, nil)
+				} else {
+					d.add(v, &rows{axes[i], want.index})
+				}
+			}
+			return
+		}
+		want, p = nil, picks(s, nil)
+	}
+	d.rows[s.Out] = want
+	if p == nil {
+		for _, v := range s.In {
+			d.add(v, nil)
+		}
+		return
+	}
+	d.picks[s] = p
+	index := slices.Clone(p.index)
+	slices.Sort(index)
+	d.add(s.In[0], &rows{p.axis, slices.Compact(index)})
+}
+
+// add notes that rows of v are read, nil for all.
+func (d *demand) add(v *op.Value, r *rows) {
+	if v.Step == nil || !v.OnDataPath {
+		return
+	}
+	have, known := d.rows[v]
+	switch {
+	case !known:
+		d.rows[v] = r
+	case have == nil || r == nil || have.axis != r.axis:
+		d.rows[v] = nil
+	case !slices.Equal(have.index, r.index):
+		union := slices.Concat(have.index, r.index)
+		slices.Sort(union)
+		d.rows[v] = &rows{r.axis, slices.Compact(union)}
+	}
+}
+
+// picks returns what a selection takes of its input so that the wanted rows of
+// its result are there (all of them where want is nil), in the order of the
+// result. It is nil for a step that does not select along the wanted axis.
+func picks(s *op.Step, want *rows) *rows {
+	var p rows
+	sameRank := true
+	switch o := s.Op.(type) {
+	case op.Slice:
+		p.axis = -1
+		for i, size := range o.Sizes {
+			if size == s.In[0].Type.Shape[i] && o.Steps[i] == 1 {
+				continue
+			}
+			if p.axis >= 0 || size > maxRows {
+				return nil
+			}
+			p.axis = i
+		}
+		if p.axis < 0 {
+			return nil
+		}
+		for i := range o.Sizes[p.axis] {
+			p.index = append(p.index, o.Starts[p.axis]+i*o.Steps[p.axis])
+		}
+	case op.Gather:
+		if s.In[1].Const == nil || s.In[1].Type.Elements() > maxRows || s.In[1].Type.Rank() > 1 {
+			return nil
+		}
+		p.axis, sameRank = o.Axis, s.In[1].Type.Rank() == 1
+		for _, k := range op.Elem[int64](*s.In[1].Const) {
+			if k < 0 {
+				k += int64(s.In[0].Type.Shape[o.Axis])
+			}
+			p.index = append(p.index, int(k))
+		}
+	default:
+		return nil
+	}
+	if want == nil {
+		return &p
+	}
+	if want.axis != p.axis || !sameRank {
+		return nil
+	}
+	index := make([]int, len(want.index))
+	for i, k := range want.index {
+		index[i] = p.index[k]
+	}
+	return &rows{p.axis, index}
+}
+
+// rowPicker narrows the results of steps to the rows that are read.
+type rowPicker struct {
+	program *op.Program
+	demand  *demand
+	picked  map[pick]*op.Value
+	changed bool
+}
+
+// pick is a selection of rows that was made.
+type pick struct {
+	of    *op.Value
+	axis  int
+	index string
+}
+
+// narrow makes a step compute the rows of its result that are read, from those of
+// its inputs.
+func (r *rowPicker) narrow(s *op.Step) error {
+	r.program.At(s.Node)
+	want := r.demand.rows[s.Out]
+	if p := r.demand.picks[s]; p != nil {
+		if want == nil && r.demand.rows[s.In[0]] == nil {
+			return nil
+		}
+		x, err := r.take(s.In[0], *p)
+		if err != nil {
+			return err
+		}
+		return r.rewrite(s, op.Reshape{Shape: resultShape(s, want)}, x)
+	}
+	if want == nil {
+		return nil
+	}
+	if a, ok := s.Op.(op.PackedAttention); ok && len(s.In) == 1 {
+		return r.queries(s, a, *want)
+	}
+	in := slices.Clone(s.In)
+	for i, axis := range r.demand.axes[s] {
+		if axis < 0 {
+			continue
+		}
+		var err error
+		if in[i], err = r.take(in[i], rows{axis, want.index}); err != nil {
+			return err
+		}
+	}
+	return r.rewrite(s, resized(s, *want), in...)
+}
+
+// rewrite gives a step another operation and other inputs; its result stays the
+// same value, of another shape.
+func (r *rowPicker) rewrite(s *op.Step, o op.Op, in ...*op.Value) error {
+	types := make([]op.Type, len(in))
+	for i, v := range in {
+		types[i] = v.Type
+	}
+	t, err := o.Infer(types)
+	if err != nil {
+		return fmt.Errorf("%s: %w", stepLabel(s), err)
+	}
+	s.Op, s.In, s.Out.Type, r.changed = o, in, t, true
+	return nil
+}
+
+// take selects rows of v, which are numbered as they were before v was narrowed.
+func (r *rowPicker) take(v *op.Value, p rows) (*op.Value, error) {
+	at := p.index
+	if have := r.demand.rows[v]; have != nil {
+		at = make([]int, len(p.index))
+		for i, k := range p.index {
+			at[i], _ = slices.BinarySearch(have.index, k)
+		}
+	}
+	if len(at) == v.Type.Shape[p.axis] && isCount(at) {
+		return v, nil
+	}
+	key := pick{v, p.axis, fmt.Sprint(at)}
+	if x := r.picked[key]; x != nil {
+		return x, nil
+	}
+	x, err := r.emitTake(v, rows{p.axis, at})
+	r.picked[key] = x
+	return x, err
+}
+
+// emitTake selects rows by a Slice where they lie at equal distances, else by a
+// Gather.
+func (r *rowPicker) emitTake(v *op.Value, p rows) (*op.Value, error) {
+	step := 1
+	if len(p.index) > 1 {
+		step = p.index[1] - p.index[0]
+	}
+	for i, k := range p.index {
+		if k != p.index[0]+i*step {
+			indices := make([]int64, len(p.index))
+			for j, k := range p.index {
+				indices[j] = int64(k)
+			}
+			return r.program.Emit(op.Gather{Axis: p.axis}, v, r.program.Ints(indices...))
+		}
+	}
+	o := op.WholeSlice(v.Type.Shape)
+	o.Sizes[p.axis], o.Steps[p.axis] = len(p.index), step
+	if len(p.index) > 0 {
+		o.Starts[p.axis] = p.index[0]
+	}
+	return r.program.Emit(o, v)
+}
+
+// isCount reports whether the numbers are 0, 1, 2 and so on.
+func isCount(index []int) bool {
+	for i, k := range index {
+		if i != k {
+			return false
+		}
+	}
+	return true
+}
+
+// queries narrows an attention over column blocks of one value to the queries
+// that are read: keys and values are taken of all rows.
+func (r *rowPicker) queries(s *op.Step, a op.PackedAttention, want rows) error {
+	in := make([]*op.Value, 3)
+	for i, from := range a.Offsets {
+		var only *rows
+		if i == 0 {
+			only = &want
+		}
+		var err error
+		if in[i], err = r.columns(s.In[0], only, from, a.Heads*a.HeadDim); err != nil {
+			return err
+		}
+	}
+	a.Offsets = [3]int{}
+	return r.rewrite(s, a, in...)
+}
+
+// columns takes columns of the rows of x, of all rows where only is nil. Those of
+// a product that nothing else reads are computed from the columns of its weight.
+func (r *rowPicker) columns(x *op.Value, only *rows, from, width int) (*op.Value, error) {
+	if s := x.Step; s != nil && r.demand.uses[x] == 1 {
+		if linear, ok := s.Op.(op.Linear); ok {
+			in := slices.Clone(s.In)
+			var err error
+			if only != nil {
+				if in[0], err = r.take(in[0], *only); err != nil {
+					return nil, err
+				}
+			}
+			axis := 1
+			if linear.TransW {
+				axis = 0
+			}
+			if in[1], err = r.stretch(in[1], axis, from, width); err != nil {
+				return nil, err
+			}
+			if len(in) == 3 {
+				if in[2], err = r.stretch(in[2], 0, from, width); err != nil {
+					return nil, err
+				}
+			}
+			return r.program.Emit(linear, in...)
+		}
+	}
+	if only != nil {
+		var err error
+		if x, err = r.take(x, *only); err != nil {
+			return nil, err
+		}
+	}
+	return r.stretch(x, x.Type.Rank()-1, from, width)
+}
+
+// stretch takes adjacent elements along an axis.
+func (r *rowPicker) stretch(v *op.Value, axis, from, size int) (*op.Value, error) {
+	o := op.WholeSlice(v.Type.Shape)
+	o.Starts[axis], o.Sizes[axis] = from, size
+	return r.program.Emit(o, v)
+}
+
+// resultShape is the shape of a step's result once it has the wanted rows only.
+func resultShape(s *op.Step, want *rows) []int {
+	shape := slices.Clone(s.Out.Type.Shape)
+	if want != nil {
+		shape[want.axis] = len(want.index)
+	}
+	return shape
+}
