@@ -18,18 +18,20 @@ import (
 // same values as before, and hold less.
 func (n *Network) keepReadRows() error {
 	logits := n.Necks[len(n.Necks)-1].value
-	d := newDemand(n.steps, logits)
-	r := rowPicker{program: n.program, demand: d, picked: map[pick]*op.Value{}}
+	r := rowPicker{program: n.program, demand: newDemand(n.steps, logits), picked: map[pick]*op.Value{}}
+	var err error
 	for _, s := range n.steps {
-		if err := r.narrow(s); err != nil {
-			return &Error{Path: n.Model.Path, Msg: "the rows that are read cannot be told apart", Err: err,
-				Help: "this is a defect; please report it. --no-fuse runs the model without"}
+		if err = r.narrow(s); err != nil {
+			break
 		}
 	}
-	if !r.changed {
-		return nil
+	if err == nil {
+		n.steps, err = fuse(n.program, logits, schedule(n.program, logits), []pass{{run: (*fuser).reassociate}})
 	}
-	n.steps = schedule(n.program, logits)
+	if err != nil {
+		return &Error{Path: n.Model.Path, Msg: "the rows that are read cannot be told apart", Err: err,
+			Help: "this is a defect; please report it. --no-fuse runs the model without"}
+	}
 	kept := map[*op.Value]bool{}
 	for _, k := range n.Necks {
 		kept[k.value] = true
@@ -183,7 +185,6 @@ type rowPicker struct {
 	program *op.Program
 	demand  *demand
 	picked  map[pick]*op.Value
-	changed bool
 }
 
 // pick is a selection of rows that was made.
@@ -238,7 +239,7 @@ func (r *rowPicker) rewrite(s *op.Step, o op.Op, in ...*op.Value) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", stepLabel(s), err)
 	}
-	s.Op, s.In, s.Out.Type, r.changed = o, in, t, true
+	s.Op, s.In, s.Out.Type = o, in, t
 	return nil
 }
 

@@ -11,13 +11,9 @@ import (
 // run faster and keep less in memory, and returns what steps there are then. The
 // program means the same before and after: a test runs every model both ways.
 //
-// Passes are run in order, each over all steps. The layout passes come after
-// the linear ones, because moving a Transpose past a Linear is what lets two of
-// them cancel.
-//
 // A panic of a pass, which is a mistake in it and not of the file, is an error that
 // names the node.
-func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, err error) {
+func fuse(p *op.Program, logits *op.Value, steps []*op.Step, passes []pass) (fused []*op.Step, err error) {
 	var at *op.Step
 	defer func() {
 		if r := recover(); r != nil {
@@ -28,7 +24,7 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, 
 		}
 	}()
 	var f *fuser
-	for _, pass := range passes() {
+	for _, pass := range passes {
 		if f == nil {
 			f = newFuser(p, logits, steps)
 		}
@@ -56,6 +52,9 @@ type pass struct {
 	operators string // the ONNX operators it is recognised in
 }
 
+// passes lists them in the order in which they are run, each over all steps. The
+// layout passes come after the linear ones, because moving a Transpose past a
+// Linear is what lets two of them cancel.
 func passes() []pass {
 	return []pass{
 		{run: (*fuser).dropNeutral},
