@@ -316,7 +316,8 @@ func keepsRows(s *op.Step) bool {
 const maxChain = 64
 
 // simplifyLayout follows a chain of Reshape and Transpose to its beginning and
-// replaces it by one Reshape where nothing moves, or by at most one Transpose.
+// replaces it by one Reshape where nothing moves, or by at most one Transpose. Two
+// Reshapes in a row become one, past which a Linear can be lifted.
 func (f *fuser) simplifyLayout(s *op.Step) {
 	if !s.Out.OnDataPath || !isBijective(s) {
 		return
@@ -345,6 +346,9 @@ func (f *fuser) simplifyLayout(s *op.Step) {
 		return
 	}
 	if transposes < 2 {
+		if len(chain) > 1 && isReshape(chain[0]) && isReshape(chain[1]) {
+			f.replace(s.Out, s.Op, chain[1].In[0])
+		}
 		return
 	}
 	// One transpose of the source, seen at the granularity of the factors.

@@ -175,6 +175,11 @@ func isLayout(s *op.Step) bool {
 	return false
 }
 
+func isReshape(s *op.Step) bool {
+	_, ok := s.Op.(op.Reshape)
+	return ok
+}
+
 // isBijective reports whether a step rearranges elements and keeps them all.
 func isBijective(s *op.Step) bool {
 	switch s.Op.(type) {
