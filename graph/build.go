@@ -64,7 +64,7 @@ func build(m *onnx.Model, opt Options) (*Network, error) {
 		return nil, err
 	}
 	if !opt.NoFuse {
-		if err := n.keepReadRows(); err != nil {
+		if err := n.dropUnreadRows(); err != nil {
 			return nil, err
 		}
 	}

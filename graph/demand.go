@@ -7,28 +7,18 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
-// keepReadRows computes only those rows of values that something reads. Where the
-// logits take a few rows along an axis by a Slice or a Gather, as the head of a
-// transformer takes the class token, the selection is moved up through the steps
+// dropUnreadRows computes only those rows of values that something reads. Where
+// the logits take a few rows along an axis by a Slice or a Gather, as the head of
+// a transformer takes the class token, the selection is moved up through the steps
 // that treat rows alone, to where all rows are needed: the keys and values of the
 // last attention, and the residual stream that enters its block.
 //
 // Rows that are read by nobody have cotangents of zero, so the gradients of
 // weights stay what they were. Values are narrowed in place: the necks are the
 // same values as before, and hold less.
-func (n *Network) keepReadRows() error {
-	logits := n.Necks[len(n.Necks)-1].value
-	r := rowPicker{program: n.program, demand: newDemand(n.steps, logits), picked: map[pick]*op.Value{}}
-	var err error
-	for _, s := range n.steps {
-		if err = r.narrow(s); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		n.steps, err = fuse(n.program, logits, schedule(n.program, logits), []pass{{run: (*fuser).reassociate}})
-	}
-	if err != nil {
+func (n *Network) dropUnreadRows() (err error) {
+	image, logits := n.Necks[0].value, n.Necks[len(n.Necks)-1].value
+	if n.steps, err = readRows(n.program, logits, n.steps); err != nil {
 		return &Error{Path: n.Model.Path, Msg: "the rows that are read cannot be told apart", Err: err,
 			Help: "this is a defect; please report it. --no-fuse runs the model without"}
 	}
@@ -36,11 +26,22 @@ func (n *Network) keepReadRows() error {
 	for _, k := range n.Necks {
 		kept[k.value] = true
 	}
-	n.findNecks(n.Necks[0].value, logits)
+	n.findNecks(image, logits)
 	// A selection that has moved below a neck is not a neck of its own.
 	n.Necks = slices.DeleteFunc(n.Necks, func(k Neck) bool { return !kept[k.value] })
 	n.locateWeights()
 	return nil
+}
+
+// readRows narrows the steps below logits, and returns what steps there are then.
+func readRows(p *op.Program, logits *op.Value, steps []*op.Step) ([]*op.Step, error) {
+	r := rowPicker{program: p, demand: newDemand(steps, logits), picked: map[pick]*op.Value{}}
+	for _, s := range steps {
+		if err := r.narrow(s); err != nil {
+			return nil, err
+		}
+	}
+	return fuse(p, logits, schedule(p, logits), []pass{{run: (*fuser).reassociate}})
 }
 
 // rows are the indices along one axis that are read of a value, ascending.
@@ -99,7 +100,7 @@ func (d *demand) read(s *op.Step) {
 		want, p = nil, picks(s, nil)
 	}
 	d.rows[s.Out] = want
-	if p == nil {
+	if p == nil || len(p.index) == 0 {
 		for _, v := range s.In {
 			d.add(v, nil)
 		}
@@ -264,15 +265,15 @@ func (r *rowPicker) take(v *op.Value, p rows) (*op.Value, error) {
 	return x, err
 }
 
-// emitTake selects rows by a Slice where they lie at equal distances, else by a
-// Gather.
+// emitTake selects rows by a Slice where they lie at equal distances, else, and
+// where one is taken repeatedly, by a Gather.
 func (r *rowPicker) emitTake(v *op.Value, p rows) (*op.Value, error) {
 	step := 1
 	if len(p.index) > 1 {
 		step = p.index[1] - p.index[0]
 	}
 	for i, k := range p.index {
-		if k != p.index[0]+i*step {
+		if step == 0 || k != p.index[0]+i*step {
 			indices := make([]int64, len(p.index))
 			for j, k := range p.index {
 				indices[j] = int64(k)
@@ -281,10 +282,7 @@ func (r *rowPicker) emitTake(v *op.Value, p rows) (*op.Value, error) {
 		}
 	}
 	o := op.WholeSlice(v.Type.Shape)
-	o.Sizes[p.axis], o.Steps[p.axis] = len(p.index), step
-	if len(p.index) > 0 {
-		o.Starts[p.axis] = p.index[0]
-	}
+	o.Starts[p.axis], o.Sizes[p.axis], o.Steps[p.axis] = p.index[0], len(p.index), step
 	return r.program.Emit(o, v)
 }
 

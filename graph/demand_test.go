@@ -9,7 +9,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// buildWhole is Build without keepReadRows: all rows are computed.
+// buildWhole is Build without dropUnreadRows: all rows are computed.
 func buildWhole(t *testing.T, m *onnx.Model, opt Options) *Network {
 	t.Helper()
 	b, err := newBuilder(m, opt)

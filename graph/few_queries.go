@@ -20,7 +20,7 @@ import "github.com/modeldoctor/modeldoctor/graph/op"
 // nobody reads are gone.
 func (f *fuser) reassociate(s *op.Step) {
 	a, ok := s.Op.(op.PackedAttention)
-	if !ok || len(s.In) != 3 {
+	if !ok || len(s.In) != 3 || a.Scale == 0 { // an Alpha of 0 means 1
 		return
 	}
 	queries, keys := s.In[0].Type.Shape[1], s.In[1].Type.Shape[1]
