@@ -183,7 +183,7 @@ var sketches = []sketchCase{
 		y := s.do(op.Add{}, s.do(op.Add{}, s.mlp(x), positions), s.weight(sketchTokens, 1))
 		mean := s.do(op.Reduce{By: op.ReduceMean, Axes: []int{2}, KeepDims: true}, y)
 		y = s.do(op.Concat{Axis: 2}, y, s.do(op.Expand{Shape: []int{2, sketchTokens, 2}}, mean))
-		y = s.do(op.RMSNormalization{Axis: 2, Epsilon: 1e-2}, s.do(op.Mul{}, y, mean), s.weight(sketchWidth+2))
+		y = s.do(op.RMSNormalization{Axis: 2, Epsilon: 1e-2}, s.do(op.Mul{}, s.do(op.Mul{}, y, s.weight(2, 1, 1)), mean), s.weight(sketchWidth+2))
 		return s.do(op.Softmax{Axis: 1}, s.cls(s.do(op.LogSoftmax{Axis: 2}, y), 6))
 	}},
 	{name: "columns of transposed factors", draw: func(s *sketch, x *op.Value) *op.Value {
