@@ -286,7 +286,7 @@ func (f *fuser) liftLinear(s *op.Step) {
 	width := s.Out.Type.Shape[s.Out.Type.Rank()-1]
 	for i := len(moved) - 1; i >= 0; i-- {
 		o := moved[i].Op
-		if _, view := o.(op.View); view {
+		if isReshape(moved[i]) {
 			shape := slices.Clone(moved[i].Out.Type.Shape)
 			shape[len(shape)-1] = width
 			o = op.Reshape{Shape: shape}
