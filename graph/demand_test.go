@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -50,6 +51,7 @@ func TestReadRowsOfModels(t *testing.T) {
 			if compareWhole(t, n, buildWhole(t, m, Options{Batch: 2})) {
 				narrowed++
 			}
+			sameAtAnyBatch(t, m)
 		})
 	}
 	t.Logf("%d models have fewer rows", narrowed)
@@ -91,4 +93,26 @@ func compareWhole(t *testing.T, n, whole *Network) (narrowed bool) {
 	in, labels := randomBatch(n, n.Batch)
 	compute(t, whole, RunnerOptions{}, in, labels).close(t, compute(t, n, RunnerOptions{}, in, labels), 1e-5)
 	return narrowed
+}
+
+// sameAtAnyBatch checks that an example's logits are the same bits alone and among
+// others: no rewrite may depend on the batch.
+func sameAtAnyBatch(t *testing.T, m *onnx.Model) {
+	t.Helper()
+	var want []float32
+	for _, batch := range []int{1, 3} {
+		n, err := Build(m, Options{Batch: batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, labels := randomBatch(n, 1)
+		logits := make([]float32, n.Classes)
+		if err := NewRunner(n, RunnerOptions{}).Evaluate(context.Background(), 0, in, labels, 1, make([]float64, 1), logits); err != nil {
+			t.Fatal(err)
+		}
+		if want != nil && !slices.Equal(logits, want) {
+			t.Errorf("logits at batch %d differ from those at batch 1", batch)
+		}
+		want = logits
+	}
 }
