@@ -134,44 +134,11 @@ func (d *demand) add(v *op.Value, r *rows) {
 // its result are there (all of them where want is nil), in the order of the
 // result. It is nil for a step that does not select along the wanted axis.
 func picks(s *op.Step, want *rows) *rows {
-	var p rows
-	sameRank := true
-	switch o := s.Op.(type) {
-	case op.Slice:
-		p.axis = -1
-		for i, size := range o.Sizes {
-			if size == s.In[0].Type.Shape[i] && o.Steps[i] == 1 {
-				continue
-			}
-			if p.axis >= 0 || size > maxRows {
-				return nil
-			}
-			p.axis = i
-		}
-		if p.axis < 0 {
-			return nil
-		}
-		for i := range o.Sizes[p.axis] {
-			p.index = append(p.index, o.Starts[p.axis]+i*o.Steps[p.axis])
-		}
-	case op.Gather:
-		if s.In[1].Const == nil || s.In[1].Type.Elements() > maxRows || s.In[1].Type.Rank() > 1 {
-			return nil
-		}
-		p.axis, sameRank = o.Axis, s.In[1].Type.Rank() == 1
-		for _, k := range op.Elem[int64](*s.In[1].Const) {
-			if k < 0 {
-				k += int64(s.In[0].Type.Shape[o.Axis])
-			}
-			p.index = append(p.index, int(k))
-		}
-	default:
-		return nil
+	p, keepsAxis := selection(s)
+	if p == nil || want == nil {
+		return p
 	}
-	if want == nil {
-		return &p
-	}
-	if want.axis != p.axis || !sameRank {
+	if want.axis != p.axis || !keepsAxis {
 		return nil
 	}
 	index := make([]int, len(want.index))
@@ -179,6 +146,42 @@ func picks(s *op.Step, want *rows) *rows {
 		index[i] = p.index[k]
 	}
 	return &rows{p.axis, index}
+}
+
+// selection returns the rows that a Slice along one axis or a Gather takes, nil
+// for other steps, and whether its result has the axis, too.
+func selection(s *op.Step) (p *rows, keepsAxis bool) {
+	shape := s.In[0].Type.Shape
+	switch o := s.Op.(type) {
+	case op.Slice:
+		for i, size := range o.Sizes {
+			if size == shape[i] && o.Steps[i] == 1 {
+				continue
+			}
+			if p != nil || size > maxRows {
+				return nil, false
+			}
+			p = &rows{axis: i}
+			for k := range size {
+				p.index = append(p.index, o.Starts[i]+k*o.Steps[i])
+			}
+		}
+		return p, true
+	case op.Gather:
+		index := s.In[1]
+		if index.Const == nil || index.Type.Elements() > maxRows || index.Type.Rank() > 1 {
+			return nil, false
+		}
+		p = &rows{axis: o.Axis}
+		for _, k := range op.Elem[int64](*index.Const) {
+			if k < 0 {
+				k += int64(shape[o.Axis])
+			}
+			p.index = append(p.index, int(k))
+		}
+		return p, index.Type.Rank() == 1
+	}
+	return nil, false
 }
 
 // rowPicker narrows the results of steps to the rows that are read.
@@ -211,10 +214,10 @@ func (r *rowPicker) narrow(s *op.Step) error {
 		return r.rewrite(s, op.Reshape{Shape: resultShape(s, want)}, x)
 	}
 	if want == nil {
-		return nil
+		return nil // all rows, of all that it reads
 	}
 	if a, ok := s.Op.(op.PackedAttention); ok && len(s.In) == 1 {
-		return r.queries(s, a, *want)
+		return r.queries(s, a, want)
 	}
 	in := slices.Clone(s.In)
 	for i, axis := range r.demand.axes[s] {
@@ -298,15 +301,11 @@ func isCount(index []int) bool {
 
 // queries narrows an attention over column blocks of one value to the queries
 // that are read: keys and values are taken of all rows.
-func (r *rowPicker) queries(s *op.Step, a op.PackedAttention, want rows) error {
+func (r *rowPicker) queries(s *op.Step, a op.PackedAttention, want *rows) error {
 	in := make([]*op.Value, 3)
-	for i, from := range a.Offsets {
-		var only *rows
-		if i == 0 {
-			only = &want
-		}
+	for i, only := range []*rows{want, nil, nil} {
 		var err error
-		if in[i], err = r.columns(s.In[0], only, from, a.Heads*a.HeadDim); err != nil {
+		if in[i], err = r.columns(s.In[0], only, a.Offsets[i], a.Heads*a.HeadDim); err != nil {
 			return err
 		}
 	}
@@ -316,38 +315,33 @@ func (r *rowPicker) queries(s *op.Step, a op.PackedAttention, want rows) error {
 
 // columns takes columns of the rows of x, of all rows where only is nil. Those of
 // a product that nothing else reads are computed from the columns of its weight.
-func (r *rowPicker) columns(x *op.Value, only *rows, from, width int) (*op.Value, error) {
-	if s := x.Step; s != nil && r.demand.uses[x] == 1 {
-		if linear, ok := s.Op.(op.Linear); ok {
-			in := slices.Clone(s.In)
-			var err error
-			if only != nil {
-				if in[0], err = r.take(in[0], *only); err != nil {
-					return nil, err
-				}
-			}
-			axis := 1
-			if linear.TransW {
-				axis = 0
-			}
-			if in[1], err = r.stretch(in[1], axis, from, width); err != nil {
-				return nil, err
-			}
-			if len(in) == 3 {
-				if in[2], err = r.stretch(in[2], 0, from, width); err != nil {
-					return nil, err
-				}
-			}
-			return r.program.Emit(linear, in...)
+func (r *rowPicker) columns(x *op.Value, only *rows, from, width int) (columns *op.Value, err error) {
+	in := []*op.Value{x}
+	var linear op.Linear
+	product := false
+	if x.Step != nil && r.demand.uses[x] == 1 {
+		if linear, product = x.Step.Op.(op.Linear); product {
+			in = slices.Clone(x.Step.In)
 		}
 	}
 	if only != nil {
-		var err error
-		if x, err = r.take(x, *only); err != nil {
+		if in[0], err = r.take(in[0], *only); err != nil {
 			return nil, err
 		}
 	}
-	return r.stretch(x, x.Type.Rank()-1, from, width)
+	if !product {
+		return r.stretch(in[0], in[0].Type.Rank()-1, from, width)
+	}
+	for i, operand := range in[1:] {
+		axis := 0 // of the bias, and of a transposed weight
+		if i == 0 && !linear.TransW {
+			axis = 1
+		}
+		if in[1+i], err = r.stretch(operand, axis, from, width); err != nil {
+			return nil, err
+		}
+	}
+	return r.program.Emit(linear, in...)
 }
 
 // stretch takes adjacent elements along an axis.
