@@ -39,7 +39,8 @@ func BenchmarkInspect(b *testing.B) {
 }
 
 // BenchmarkViTB16 runs a ViT-B/16 on one batch: forward only, and forward and
-// backward with the gradients of the last block and of everything.
+// backward with the gradients of the last block, of the same from the neck that it
+// begins at, and of everything.
 func BenchmarkViTB16(b *testing.B) {
 	m, err := onnx.Open(writeViTB16(b))
 	if err != nil {
@@ -68,7 +69,7 @@ func BenchmarkViTB16(b *testing.B) {
 		}
 		imagesPerSecond(b)
 	})
-	for name, pattern := range map[string]string{"last block": "blocks.11", "all layers": "*"} {
+	for name, pattern := range map[string]string{"last block": "blocks.11", "last block from its neck": "blocks.11", "all layers": "*"} {
 		layers, err := graph.SelectLayers(n.Layers(graph.ByBlock), []string{pattern})
 		if err != nil {
 			b.Fatal(err)
@@ -77,9 +78,18 @@ func BenchmarkViTB16(b *testing.B) {
 		for _, l := range layers {
 			want = append(want, l.Weights...)
 		}
+		from, in := 0, in
+		if name == "last block from its neck" {
+			from = layers[0].Neck
+			at := make([]float32, n.Batch*r.NeckElements(from))
+			if err := r.Advance(ctx, 0, from, in, at, n.Batch); err != nil {
+				b.Fatal(err)
+			}
+			in = at
+		}
 		b.Run("gradients of "+name, func(b *testing.B) {
 			for b.Loop() {
-				if err := r.LossGradients(ctx, metric.Loss{}, 0, in, labels, 1, want, nil, func(int, nn.Memory) error { return nil }); err != nil {
+				if err := r.LossGradients(ctx, metric.Loss{}, from, in, labels, 1, want, nil, func(int, nn.Memory) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -63,10 +63,21 @@ func build(m *onnx.Model, opt Options) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !opt.NoFuse {
+		if err := n.dropUnreadRows(); err != nil {
+			return nil, err
+		}
+	}
+	n.finish()
+	return n, nil
+}
+
+// finish finds out what follows from steps, necks and weights that are final.
+func (n *Network) finish() {
+	n.program = nil // it holds steps that are not run
 	n.setNecks()
 	n.layers = groupLayers(n)
 	n.stages = sync.OnceValue(n.weightStages)
-	return n, nil
 }
 
 // builder reads one model, at one batch size after another.

@@ -11,13 +11,9 @@ import (
 // run faster and keep less in memory, and returns what steps there are then. The
 // program means the same before and after: a test runs every model both ways.
 //
-// Passes are run in order, each over all steps. The layout passes come after
-// the linear ones, because moving a Transpose past a Linear is what lets two of
-// them cancel.
-//
 // A panic of a pass, which is a mistake in it and not of the file, is an error that
 // names the node.
-func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, err error) {
+func fuse(p *op.Program, logits *op.Value, steps []*op.Step, passes []pass) (fused []*op.Step, err error) {
 	var at *op.Step
 	defer func() {
 		if r := recover(); r != nil {
@@ -28,7 +24,7 @@ func fuse(p *op.Program, logits *op.Value, steps []*op.Step) (fused []*op.Step, 
 		}
 	}()
 	var f *fuser
-	for _, pass := range passes() {
+	for _, pass := range passes {
 		if f == nil {
 			f = newFuser(p, logits, steps)
 		}
@@ -56,6 +52,9 @@ type pass struct {
 	operators string // the ONNX operators it is recognised in
 }
 
+// passes lists them in the order in which they are run, each over all steps. The
+// layout passes come after the linear ones, because moving a Transpose past a
+// Linear is what lets two of them cancel.
 func passes() []pass {
 	return []pass{
 		{run: (*fuser).dropNeutral},
@@ -287,7 +286,7 @@ func (f *fuser) liftLinear(s *op.Step) {
 	width := s.Out.Type.Shape[s.Out.Type.Rank()-1]
 	for i := len(moved) - 1; i >= 0; i-- {
 		o := moved[i].Op
-		if _, view := o.(op.View); view {
+		if isReshape(moved[i]) {
 			shape := slices.Clone(moved[i].Out.Type.Shape)
 			shape[len(shape)-1] = width
 			o = op.Reshape{Shape: shape}
@@ -317,7 +316,8 @@ func keepsRows(s *op.Step) bool {
 const maxChain = 64
 
 // simplifyLayout follows a chain of Reshape and Transpose to its beginning and
-// replaces it by one Reshape where nothing moves, or by at most one Transpose.
+// replaces it by one Reshape where nothing moves, or by at most one Transpose. Two
+// Reshapes in a row become one, past which a Linear can be lifted.
 func (f *fuser) simplifyLayout(s *op.Step) {
 	if !s.Out.OnDataPath || !isBijective(s) {
 		return
@@ -346,6 +346,9 @@ func (f *fuser) simplifyLayout(s *op.Step) {
 		return
 	}
 	if transposes < 2 {
+		if len(chain) > 1 && isReshape(chain[0]) && isReshape(chain[1]) {
+			f.replace(s.Out, s.Op, chain[1].In[0])
+		}
 		return
 	}
 	// One transpose of the source, seen at the granularity of the factors.

@@ -16,10 +16,10 @@ import (
 // The result is written as the rearrangement of the fused Op's output that the
 // product had; simplifyLayout then cancels it against the exporter's own.
 func (f *fuser) fuseAttention(s *op.Step) {
-	if _, ok := s.Op.(op.MatMul); !ok || !plainProduct(s) || s.In[0].Step == nil {
+	if _, ok := s.Op.(op.MatMul); !ok || !plainProduct(s) {
 		return
 	}
-	product, scale, ok := f.scaledProduct(s.In[0])
+	product, scale, ok := f.scaledProduct(f.pastNeutral(s.In[0]))
 	if !ok {
 		return
 	}
@@ -76,19 +76,22 @@ func (f *fuser) fuseAttention(s *op.Step) {
 // scaledProduct follows weights = softmax(scale·product) back to the product, of
 // query and key, through what nothing else reads.
 func (f *fuser) scaledProduct(weights *op.Value) (product *op.Step, scale float64, ok bool) {
+	if weights.Step == nil {
+		return nil, 0, false
+	}
 	softmax, ok := weights.Step.Op.(op.Softmax)
 	if !ok || softmax.Axis != weights.Type.Rank()-1 || !f.once(weights) {
 		return nil, 0, false
 	}
 	scale = 1
-	scores := weights.Step.In[0]
+	scores := f.pastNeutral(weights.Step.In[0])
 	for scores.Step != nil && f.once(scores) {
 		x, c, ok := isScale(scores.Step)
 		if !ok {
 			break
 		}
 		scale *= c
-		scores = x
+		scores = f.pastNeutral(x)
 	}
 	if scores.Step == nil || !f.once(scores) {
 		return nil, 0, false
@@ -101,6 +104,15 @@ func (f *fuser) scaledProduct(weights *op.Value) (product *op.Step, scale float6
 		scale *= o.Alpha
 	}
 	return scores.Step, scale, true
+}
+
+// pastNeutral follows v back through what dropNeutral has left in the place of a mask
+// that masks nothing, where nothing else reads it.
+func (f *fuser) pastNeutral(v *op.Value) *op.Value {
+	for v.Step != nil && isReshape(v.Step) && f.once(v) && v.Type.Equal(v.Step.In[0].Type) {
+		v = v.Step.In[0]
+	}
+	return v
 }
 
 func plainProduct(s *op.Step) bool {

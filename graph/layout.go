@@ -45,7 +45,7 @@ func (l layout) apply(s *op.Step) (out layout, ok bool) {
 		return l.slice(o)
 	case op.Gather:
 		return l.gather(o, s.In[1])
-	case op.View:
+	case op.Reshape:
 		return l.reshape(s.Out.Type.Shape)
 	}
 	return layout{}, false
@@ -167,7 +167,7 @@ func (l layout) identity() bool {
 // isLayout reports whether a step only rearranges or selects elements.
 func isLayout(s *op.Step) bool {
 	switch s.Op.(type) {
-	case op.Transpose, op.Slice, op.View:
+	case op.Transpose, op.Slice, op.Reshape:
 		return true
 	case op.Gather:
 		return s.In[1].Const != nil && s.In[1].Type.Elements() == 1
@@ -175,10 +175,16 @@ func isLayout(s *op.Step) bool {
 	return false
 }
 
-// isBijective reports whether a step rearranges elements and keeps them all.
+func isReshape(s *op.Step) bool {
+	_, ok := s.Op.(op.Reshape)
+	return ok
+}
+
+// isBijective reports whether a step rearranges elements and keeps them all. A
+// Relabel, though a view, is none: it changes their type.
 func isBijective(s *op.Step) bool {
 	switch s.Op.(type) {
-	case op.Transpose, op.View:
+	case op.Transpose, op.Reshape:
 		return true
 	}
 	return false

@@ -7,6 +7,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // offsets lists, in order, the source element that each element of a layout
@@ -117,4 +118,19 @@ func randomLayoutOp(r *rand.Rand, shape []int) op.Op {
 		o.Sizes[k] = 1 + r.IntN(shape[k]-o.Starts[k])
 	}
 	return o
+}
+
+// TestCastsAreNoLayout: a conversion between half and single precision behind a
+// Reshape, or before a Linear, keeps its place, though it is a view.
+func TestCastsAreNoLayout(t *testing.T) {
+	s := &sketch{t: t, program: op.NewProgram(0)}
+	x := s.program.Input("x", op.Type{DType: onnx.Float16, Shape: []int{2, 3, 4}}, 0)
+	y := s.do(op.Reshape{Shape: []int{2, 12}}, s.do(op.Tanh{}, x))
+	y = s.do(op.Relabel{To: onnx.Float}, y)
+	y = s.do(op.Linear{}, y, s.program.Weight("w", op.Type{DType: onnx.Float, Shape: []int{12, 5}}, 0))
+	before := schedule(s.program, y)
+	after, err := fuse(s.program, y, before, passes())
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d steps, were %d (%v)", len(after), len(before), err)
+	}
 }

@@ -45,9 +45,10 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 	if err != nil {
 		return nil, nil, err
 	}
+	n.program = l.program
 	n.steps = schedule(l.program, logits)
 	if !noFuse {
-		if n.steps, err = fuse(l.program, logits, n.steps); err != nil {
+		if n.steps, err = fuse(l.program, logits, n.steps, passes()); err != nil {
 			return nil, nil, &Error{Path: b.model.Path, Msg: "the operators cannot be fused", Err: err, Help: "this is a defect; please report it. --no-fuse runs the model without"}
 		}
 	}

@@ -81,7 +81,8 @@ type Network struct {
 	Skipped        []Skipped
 	Necks          []Neck // 0 is the image, the last one the logits
 
-	options  Options // that it was built with, and the batch that it has
+	options  Options     // that it was built with, and the batch that it has
+	program  *op.Program // of which steps is what the logits depend on
 	steps    []*op.Step
 	weightOf map[*op.Value]int   // the index in Weights of a value that is one
 	live     map[*onnx.Node]bool // the nodes that the output depends on

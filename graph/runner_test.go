@@ -283,10 +283,7 @@ func TestFusion(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		n, err := Build(m, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		n := buildWhole(t, m, Options{})
 		count := map[string]int{}
 		for _, s := range n.steps {
 			if s.Out.OnDataPath {

@@ -99,6 +99,31 @@ func (n *Network) collectWeights(c *candidates) (constants map[*onnx.Tensor]stri
 	return constants
 }
 
+// locateWeights finds each weight's first use among steps that have changed since
+// the weights were collected. Neither their number nor their order changes.
+func (n *Network) locateWeights() {
+	seen := map[*op.Value]bool{}
+	for i, s := range n.steps {
+		if !s.Out.OnDataPath {
+			continue
+		}
+		for stack := slices.Clone(s.In); len(stack) > 0; {
+			v := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if v.OnDataPath || seen[v] {
+				continue
+			}
+			seen[v] = true
+			if w, ok := n.weightOf[v]; ok {
+				n.Weights[w].first = i
+			}
+			if v.Step != nil {
+				stack = append(stack, v.Step.In...)
+			}
+		}
+	}
+}
+
 // setNecks finds the last neck before each weight's first use. It is called once
 // the necks are final: a weight holds its neck's index.
 func (n *Network) setNecks() {
