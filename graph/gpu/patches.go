@@ -70,10 +70,7 @@ func embedPatches(s site, o op.PatchEmbedding) *launch {
 		if err := g.gather(c.Queue, c.in[0], c.work); err != nil {
 			return err
 		}
-		if err := p.run(c.Queue, c.work, c.in[1], c.out, c.work+driver.Ptr(g.bytes())); err != nil || len(c.in) < 3 {
-			return err
-		}
-		return addBias(c.Queue, c.out, c.in[2], g.positions, filters)
+		return p.add(c.Queue, c.work, c.in[1], c.optional(2), 0, c.out, c.work+driver.Ptr(g.bytes()))
 	}}
 }
 

@@ -46,10 +46,11 @@ func (p multiplication) run(q kernels.Queue, a, b, c, work driver.Ptr) error {
 	return kernels.Multiply(q, p.precision, p.batch, p.m, p.n, p.k, p.alpha, p.a, p.b, 0, p.c, work)
 }
 
-// addBias adds a row [columns] to each row of y.
-func addBias(q kernels.Queue, y, bias driver.Ptr, rows, columns int) error {
-	shape := []int{rows, columns}
-	return kernels.Binary(q, kernels.Add, y, shape, bias, shape[1:], y, shape)
+// add is run for one matrix and with what is added to it: a row, a matrix, or 0
+// for none.
+func (p multiplication) add(q kernels.Queue, a, b, bias, residual, y, work driver.Ptr) error {
+	p.a.Data, p.b.Data = a, b
+	return kernels.MultiplyAdd(q, p.precision, p.m, p.n, p.k, p.a, p.b, bias, residual, y, work)
 }
 
 func linear(s site, o op.Linear) *launch {
@@ -62,10 +63,7 @@ func linear(s site, o op.Linear) *launch {
 	p := multiplication{s.precision, 1, rows, width, features, 1,
 		driver.Matrix{Lead: features}, driver.Matrix{Lead: weight[1], Trans: o.TransW}, driver.Matrix{Lead: width}}
 	return &launch{p.work(), func(c call) error {
-		if err := p.run(c.Queue, c.in[0], c.in[1], c.out, c.work); err != nil || len(c.in) < 3 {
-			return err
-		}
-		return addBias(c.Queue, c.out, c.in[2], rows, width)
+		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), 0, c.out, c.work)
 	}}
 }
 

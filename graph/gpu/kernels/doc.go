@@ -12,7 +12,7 @@
 //
 // What serves which operation of graph/op, forward and gradient:
 //
-//	Linear, MatMul                    Multiply; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
+//	Linear, MatMul                    Multiply, MultiplyAdd; Reduce for the bias
 //	LayerNormalization, RMSNorm.      Normalize, NormalizeGrad, NormalizeScaleGrad; Reduce for the bias
 //	BatchNormalization                BatchNorm, BatchNormInputGrad, BatchNormParameterGrads
 //	Softmax, LogSoftmax               Softmax, SoftmaxGrad

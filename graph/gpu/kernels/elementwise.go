@@ -57,20 +57,6 @@ func UnaryGrad(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) e
 	return q.launch("grad_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
 }
 
-// BiasGELU computes x [rows, columns] += bias [columns] and y = f(x) for GELU or
-// GELUTanh: a product's bias and the activation that follows, in one pass. x
-// keeps what UnaryGrad needs.
-func BiasGELU(q Queue, f Function, x, bias, y driver.Ptr, rows, columns int) error {
-	n, err := product("bias_"+string(f), mostBytes, rows, columns)
-	if err != nil || n == 0 {
-		return err
-	}
-	if _, err := product("bias_"+string(f), mostInt, max(rows, columns)); err != nil {
-		return err
-	}
-	return q.launch("bias_"+string(f), overRows(rows, columns), pointers(x, bias, y), ints(rows, columns))
-}
-
 // BiasResidual computes y = x + bias + residual for x, residual and y [rows,
 // columns] and bias [columns]: a product's bias and the residual connection, in
 // one pass. y may be x or residual.

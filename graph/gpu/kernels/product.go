@@ -43,28 +43,74 @@ func MultiplyWork(p driver.Precision, batch, m, n, k int, a, b driver.Matrix) in
 // float32 matrices in any precision: with BF16 the factors are rounded to
 // bfloat16 in work first.
 func Multiply(q Queue, p driver.Precision, batch, m, n, k int, alpha float32, a, b driver.Matrix, beta float32, c driver.Matrix, work driver.Ptr) error {
-	if p == driver.BF16 {
-		x, err := spanOf(a, batch, m, k)
-		if err != nil {
-			return err
-		}
-		y, err := spanOf(b, batch, k, n)
-		if err != nil {
-			return err
-		}
-		halfA, halfB := work, work+driver.Ptr(aligned(halfBytes*x))
-		if err := ToBFloat16(q, a.Data, halfA, x); err != nil {
-			return err
-		}
-		if err := ToBFloat16(q, b.Data, halfB, y); err != nil {
-			return err
-		}
-		a.Data, b.Data = halfA, halfB
+	a, b, err := factors(q, p, batch, m, n, k, a, b, work)
+	if err != nil {
+		return err
 	}
 	if batch == 1 {
 		return q.Gemm(p, m, n, k, alpha, a, b, beta, c)
 	}
 	return q.GemmBatch(p, batch, m, n, k, alpha, a, b, beta, c)
+}
+
+// MultiplyAdd computes y ← A·B + bias + residual for y and residual [m, n] and
+// bias [n], either of which may be 0 for none; y is neither of them. It takes the
+// work of Multiply.
+func MultiplyAdd(q Queue, p driver.Precision, m, n, k int, a, b driver.Matrix, bias, residual, y, work driver.Ptr) error {
+	elements, err := product("product", mostBytes, m, n)
+	if err != nil || elements == 0 {
+		return err
+	}
+	if k == 0 { // the factors have no elements
+		err = q.Clear(y, int64(floatBytes*elements))
+	} else {
+		a, b, err = factors(q, p, 1, m, n, k, a, b, work)
+	}
+	if err != nil {
+		return err
+	}
+	c := driver.Matrix{Data: y, Lead: n}
+	if bias != 0 || residual != 0 {
+		if done, err := q.GemmAdd(p, m, n, k, a, b, bias, residual, c); done || err != nil {
+			return err
+		}
+	}
+	if k > 0 {
+		if err := q.Gemm(p, m, n, k, 1, a, b, 0, c); err != nil {
+			return err
+		}
+	}
+	switch shape := []int{m, n}; {
+	case bias != 0 && residual != 0:
+		return BiasResidual(q, y, bias, residual, y, m, n)
+	case bias != 0:
+		return Binary(q, Add, y, shape, bias, shape[1:], y, shape)
+	case residual != 0:
+		return Binary(q, Add, y, shape, residual, shape, y, shape)
+	}
+	return nil
+}
+
+// factors are a and b as a product of a precision reads them, in work where that
+// is not how they are.
+func factors(q Queue, p driver.Precision, batch, m, n, k int, a, b driver.Matrix, work driver.Ptr) (x, y driver.Matrix, err error) {
+	if p != driver.BF16 {
+		return a, b, nil
+	}
+	sizeA, err := spanOf(a, batch, m, k)
+	if err != nil {
+		return a, b, err
+	}
+	sizeB, err := spanOf(b, batch, k, n)
+	if err != nil {
+		return a, b, err
+	}
+	x, y = a, b
+	x.Data, y.Data = work, work+driver.Ptr(aligned(halfBytes*sizeA))
+	if err := ToBFloat16(q, a.Data, x.Data, sizeA); err != nil {
+		return a, b, err
+	}
+	return x, y, ToBFloat16(q, b.Data, y.Data, sizeB)
 }
 
 // composed is the precision of products within Convolution and Attention, whose

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
@@ -41,6 +42,69 @@ func TestMultiply(t *testing.T) {
 					d.close("product", z, want, tolerance)
 				})
 			}
+		}
+	}
+}
+
+// addition is a product of which a bias or a matrix is added to the result.
+type addition struct {
+	m, n, k        int
+	precision      driver.Precision
+	bias, residual bool
+	misaligned     bool // so that the fake cuBLASLt has no such product
+}
+
+func TestMultiplyAdd(t *testing.T) {
+	for _, size := range [][3]int{{1, 1, 1}, {5, 7, 33}, {8, 12, 16}, {4, 8, 0}, {0, 4, 4}} {
+		for p, tolerance := range map[driver.Precision]float64{driver.FP32: 2e-6, driver.TF32: 2e-3, driver.BF16: 1e-2} {
+			for way := range 8 {
+				k := addition{size[0], size[1], size[2], p, way&1 != 0, way&2 != 0, way&4 != 0}
+				t.Run(fmt.Sprintf("%+v", k), func(t *testing.T) { k.test(t, tolerance) })
+			}
+		}
+	}
+}
+
+func (k addition) test(t *testing.T, tolerance float64) {
+	d := open(t)
+	x, w, bias, residual := d.normal(k.m*k.k), d.normal(k.k*k.n), d.normal(k.n), d.normal(k.m*k.n)
+	a := driver.Matrix{Data: upload(d, x), Lead: max(1, k.k)}
+	b := driver.Matrix{Data: upload(d, w), Lead: max(1, k.n)}
+	work := d.memory(kernels.MultiplyWork(k.precision, 1, k.m, k.n, k.k, a, b))
+	want := d.forward(op.Linear{}, doubles(x, k.m, k.k), doubles(w, k.k, k.n))
+	var pbias, presidual driver.Ptr
+	if k.bias {
+		pbias = upload(d, append([]float32{0}, bias...)) + 4
+		if !k.misaligned {
+			pbias = upload(d, bias)
+		}
+		want = d.forward(op.Add{}, want, doubles(bias, k.n))
+	}
+	if k.residual {
+		presidual = upload(d, append([]float32{0}, residual...)) + 4
+		if !k.misaligned {
+			presidual = upload(d, residual)
+		}
+		want = d.forward(op.Add{}, want, doubles(residual, k.m, k.n))
+	}
+	multiply := func(y driver.Ptr) error {
+		return kernels.MultiplyAdd(d.q, k.precision, k.m, k.n, k.k, a, b, pbias, presidual, y, work)
+	}
+	d.close("product", d.result(k.m*k.n, multiply), op.Elem[float64](want), tolerance)
+
+	// One launch besides those that round the factors, if cuBLASLt adds.
+	if adds := k.bias || k.residual; adds && !fake.Real() && k.m*k.n*k.k > 0 {
+		fake.Set(t, fake.Faults{})
+		d.do(multiply(d.memory(int64(4 * k.m * k.n))))
+		expected := 1
+		if k.misaligned {
+			expected++
+		}
+		if k.precision == driver.BF16 {
+			expected += 2
+		}
+		if n := fake.Count(fake.Launches); n != expected {
+			t.Errorf("%d launches, expected %d", n, expected)
 		}
 	}
 }

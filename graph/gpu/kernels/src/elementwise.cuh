@@ -72,19 +72,6 @@ GRAD(gelu_tanh, d *gelu_tanh_grad(v))
 GRAD(quick_gelu, d *quick_gelu_grad(a, v))
 GRAD(clip, v < a || v > b ? 0.0f : d)
 
-// x [rows, columns] += bias [columns]; y = GELU(x). x keeps what the derivative needs.
-#define BIAS_GELU(name, f)                                                                                  \
-  KERNEL(bias_##name, float *x, const float *bias, float *y, unsigned rows, unsigned columns) {             \
-    EACH_ROW(r, rows) EACH_COLUMN(i, columns) {                                                             \
-      int64 at = (int64)r * columns + i;                                                                    \
-      float v = x[at] + bias[i];                                                                            \
-      x[at] = v;                                                                                            \
-      y[at] = f(v);                                                                                         \
-    }                                                                                                       \
-  }
-BIAS_GELU(gelu, gelu)
-BIAS_GELU(gelu_tanh, gelu_tanh)
-
 // y [rows, columns] = x + bias [columns] + residual [rows, columns]; y may be x or residual.
 KERNEL(bias_residual, const float *x, const float *bias, const float *residual, float *y, unsigned rows, unsigned columns) {
   EACH_ROW(r, rows) EACH_COLUMN(i, columns) {
