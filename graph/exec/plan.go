@@ -68,7 +68,7 @@ type step struct {
 	streamed bool
 }
 
-// Operation is what a step needs of an op.Op: it is one, or a [Sum].
+// Operation is what a step needs of an op.Op: it is one, a [Sum] or a [LinearAdd].
 type Operation interface {
 	Name() string
 	Forward(c *kernel.Context, out op.Array, in []op.Array)
@@ -132,6 +132,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 		p.arity = max(p.arity, len(s.in))
 		p.steps = append(p.steps, s)
 	}
+	p.joinAdditions()
 	if err := p.layOut(); err != nil {
 		return nil, err
 	}

@@ -63,6 +63,8 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		return d.driver.Copy(address(out), address(in[0]), bytesOf(out.Type))
 	case exec.Sum:
 		l = launchOf(site{op.Add{}, out.Type, d.types, d.precision})
+	case exec.LinearAdd:
+		l = linearAdd(site{o.Linear, out.Type, d.types, d.precision})
 	case op.Op:
 		l = launchOf(site{o, out.Type, d.types, d.precision})
 	}

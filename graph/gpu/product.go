@@ -54,17 +54,35 @@ func (p multiplication) add(q kernels.Queue, a, b, bias, residual, y, work drive
 }
 
 func linear(s site, o op.Linear) *launch {
+	p := linearProduct(s, o)
+	return &launch{p.work(), func(c call) error {
+		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), 0, c.out, c.work)
+	}}
+}
+
+// linearAdd serves exec.LinearAdd, whose last operand is added to the result.
+func linearAdd(s site) *launch {
+	if !s.allFloats() {
+		return nil
+	}
+	last := len(s.in) - 1
+	p := linearProduct(s, s.op.(op.Linear))
+	return &launch{p.work(), func(c call) error {
+		residual := c.in[last]
+		c.in = c.in[:last]
+		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), residual, c.out, c.work)
+	}}
+}
+
+func linearProduct(s site, o op.Linear) multiplication {
 	weight := s.in[1].Shape
 	features, width := weight[0], weight[1]
 	if o.TransW {
 		features, width = width, features
 	}
 	rows := shapes.Elements(s.out.Shape[:s.out.Rank()-1])
-	p := multiplication{s.precision, 1, rows, width, features, 1,
+	return multiplication{s.precision, 1, rows, width, features, 1,
 		driver.Matrix{Lead: features}, driver.Matrix{Lead: weight[1], Trans: o.TransW}, driver.Matrix{Lead: width}}
-	return &launch{p.work(), func(c call) error {
-		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), 0, c.out, c.work)
-	}}
 }
 
 func matMul(s site, o op.MatMul) *launch {
