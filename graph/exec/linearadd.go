@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
@@ -27,13 +29,12 @@ func (o LinearAdd) Forward(c *kernel.Context, out op.Array, in []op.Array) {
 }
 
 // joinAdditions makes a LinearAdd of each Linear and the Add that alone reads its
-// result, if what is added is there before the Linear runs. It takes the place of
-// the Linear, so that nothing lives longer than before.
+// result, perhaps by way of views, if what is added is there before the Linear
+// runs. It takes the place of the Linear, so that nothing lives longer than before.
 func (p *Plan) joinAdditions() {
-	const notComputed = -1 // an input, which is there from the start
 	readers, computedBy := make([]int, len(p.values)), make([]int, len(p.values))
 	for slot := range computedBy {
-		computedBy[slot] = notComputed
+		computedBy[slot] = -1 // an input, which is there from the start
 	}
 	for _, n := range p.outputs {
 		readers[p.slots[n]]++
@@ -47,32 +48,54 @@ func (p *Plan) joinAdditions() {
 			readers[in]++
 		}
 	}
-	joined := make([]bool, len(p.steps))
+	// source follows a value that has one reader, through views that have one, to
+	// the step that computes it.
+	source := func(slot int) (i int, views []int, ok bool) {
+		for readers[slot] == 1 && computedBy[slot] >= 0 {
+			i = computedBy[slot]
+			if _, ok := p.steps[i].op.(view); !ok {
+				return i, views, true
+			}
+			views, slot = append(views, i), p.steps[i].in[0]
+		}
+		return 0, nil, false
+	}
+	gone := make([]bool, len(p.steps))
 	for j, s := range p.steps {
 		if _, ok := s.op.(op.Add); !ok {
 			continue
 		}
-		for k, slot := range s.in {
-			i, added := computedBy[slot], s.in[1-k]
-			if i == notComputed || readers[slot] != 1 || computedBy[added] >= i {
+		for k, added := range [2]int{s.in[1], s.in[0]} {
+			i, views, ok := source(s.in[k])
+			if !ok || computedBy[added] >= i || !p.addsTo(p.steps[i].out, added, s.out) {
 				continue
 			}
 			linear, ok := p.steps[i].op.(op.Linear)
-			if !ok || !p.values[slot].Type.Equal(p.values[added].Type) {
+			if !ok {
 				continue
 			}
-			s.op, s.in = LinearAdd{linear}, append(p.steps[i].in, added)
-			p.steps[i] = s
-			computedBy[s.out], joined[j] = i, true
+			p.steps[i] = step{s.node, LinearAdd{linear}, append(slices.Clone(p.steps[i].in), added), s.out, s.streamed}
+			computedBy[s.out] = i
+			for _, v := range append(views, j) {
+				gone[v] = true
+			}
 			break
 		}
 	}
 	steps := p.steps[:0]
 	for j, s := range p.steps {
-		if !joined[j] {
+		if !gone[j] {
 			steps = append(steps, s)
 			p.arity = max(p.arity, len(s.in))
 		}
 	}
 	p.steps = steps
+}
+
+// addsTo reports whether the rows of a Linear's result, under another shape, are
+// those of a sum with an array of the sum's type.
+func (p *Plan) addsTo(linear, added, sum int) bool {
+	x, y := p.values[linear].Type, p.values[sum].Type
+	return p.values[added].Type.Equal(y) && x.DType == y.DType && x.Elements() == y.Elements() &&
+		y.Rank() > 0 && x.Shape[x.Rank()-1] == y.Shape[y.Rank()-1]
 }

@@ -37,6 +37,23 @@ func TestLinearAdd(t *testing.T) {
 			flat := n.apply(shaped{[]int{rows * dim}}, n.apply(sine{}, n.x))
 			return []*gorgonia.Node{n.add(n.apply(shaped{[]int{rows, dim}}, flat), n.linear(n.x))}
 		}, []string{"Sine", "Shaped", "Shaped", "Linear + Add"}},
+		{"by way of views", func(n *residuals) []*gorgonia.Node {
+			y := n.apply(shaped{[]int{rows * dim}}, n.linear(n.x, n.bias))
+			return []*gorgonia.Node{n.add(n.x, n.apply(shaped{[]int{rows, dim}}, y))}
+		}, []string{"Linear + Add"}},
+		{"of another rank", func(n *residuals) []*gorgonia.Node {
+			x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
+			return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x, n.bias)))}
+		}, []string{"Shaped", "Linear + Add"}},
+		{"of other rows", func(n *residuals) []*gorgonia.Node {
+			x := n.apply(shaped{[]int{dim, rows}}, n.x)
+			return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{dim, rows}}, n.linear(n.x, n.bias)))}
+		}, []string{"Shaped", "Linear", "Shaped", "Add"}},
+		{"a view's other reader", func(n *residuals) []*gorgonia.Node {
+			y := n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x))
+			x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
+			return []*gorgonia.Node{n.apply(times{}, n.add(x, y), y)}
+		}, []string{"Linear", "Shaped", "Shaped", "Add", "Times"}},
 		{"another reader", func(n *residuals) []*gorgonia.Node {
 			y := n.linear(n.x)
 			return []*gorgonia.Node{n.apply(times{}, n.add(y, n.x), y)}
