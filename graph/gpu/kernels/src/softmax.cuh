@@ -1,5 +1,6 @@
 // Softmax and its logarithm along the rows of x [rows, d], stride elements apart; a warp takes a
-// row. Where all elements are -inf the result is NaN. y may be x.
+// row. What lies between the rows of y becomes 0. Where all elements are -inf the result is NaN. y
+// may be x.
 COOPERATIVE_KERNEL(softmax, const float *x, float *y, int64 rows, int64 d, int64 stride, int logarithm) {
   EACH_WARP_ROW(r, rows) {
     const float *xr = x + r * stride;
@@ -16,11 +17,12 @@ COOPERATIVE_KERNEL(softmax, const float *x, float *y, int64 rows, int64 d, int64
       float share = 1.0f / sum;
       EACH_LANE(i, d) yr[i] = expf(xr[i] - top) * share;
     }
+    EACH_LANE(i, stride - d) yr[d + i] = 0;
   }
 }
 
-// From the result y: dx = y*(dy - <y, dy>), or, of the logarithm, dy - exp(y)*sum(dy). dx may be
-// dy.
+// From the result y: dx = y*(dy - <y, dy>), or, of the logarithm, dy - exp(y)*sum(dy), and 0
+// between the rows. dx may be dy.
 COOPERATIVE_KERNEL(softmax_grad, const float *y, const float *dy, float *dx, int64 rows, int64 d, int64 stride, int logarithm) {
   EACH_WARP_ROW(r, rows) {
     const float *yr = y + r * stride, *dyr = dy + r * stride;
@@ -29,6 +31,7 @@ COOPERATIVE_KERNEL(softmax_grad, const float *y, const float *dy, float *dx, int
     EACH_LANE(i, d) sum += logarithm ? dyr[i] : yr[i] * dyr[i];
     sum = warp_sum(sum);
     EACH_LANE(i, d) dxr[i] = logarithm ? dyr[i] - expf(yr[i]) * sum : yr[i] * (dyr[i] - sum);
+    EACH_LANE(i, stride - d) dxr[d + i] = 0;
   }
 }
 
