@@ -38,8 +38,9 @@ type Plan struct {
 	inputs   []input
 	steps    []step
 	buffers  []buffer
-	owners   []int // slot of each buffer
-	arity    int   // the most inputs of a step
+	owners   []int  // slot of each buffer
+	factor   []bool // whether products alone read a value, by slot
+	arity    int    // the most inputs of a step
 	outputs  []*gorgonia.Node
 	streamed bool // some output is streamed
 	arena    int64
@@ -221,6 +222,7 @@ func (p *Plan) layOut() error {
 		p.owners = append(p.owners, s.out)
 		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
 	}
+	p.factor = p.factors(root)
 	p.live = liveBytes(p.buffers, len(p.steps))
 	p.arena = assignOffsets(p.buffers)
 	return nil

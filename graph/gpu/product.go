@@ -9,6 +9,16 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
+// multiplies reports whether an operation reads its first two operands as factors
+// only, as exec.Arena has it.
+func multiplies(o op.Op) bool {
+	switch o.(type) {
+	case op.Linear, op.MatMul:
+		return true
+	}
+	return false
+}
+
 // product serves Linear and MatMul.
 func product(s site) *launch {
 	if !s.allFloats() {
@@ -28,7 +38,13 @@ type multiplication struct {
 	precision      driver.Precision
 	batch, m, n, k int
 	alpha          float32
-	a, b, c        driver.Matrix // without addresses
+	a, b           kernels.Factor // without addresses
+	c              driver.Matrix  // likewise
+}
+
+// rowsOf is a factor whose rows, of float32, begin so many elements apart.
+func rowsOf(lead int, trans bool) kernels.Factor {
+	return kernels.Factor{Matrix: driver.Matrix{Lead: lead, Trans: trans}}
 }
 
 func (p multiplication) work() int64 {
@@ -81,8 +97,8 @@ func linearProduct(s site, o op.Linear) multiplication {
 		features, width = width, features
 	}
 	rows := shapes.Elements(s.out.Shape[:s.out.Rank()-1])
-	return multiplication{s.precision, 1, rows, width, features, 1,
-		driver.Matrix{Lead: features}, driver.Matrix{Lead: weight[1], Trans: o.TransW}, driver.Matrix{Lead: width}}
+	return multiplication{s.precision, 1, rows, width, features, 1, s.factor(0, features, false),
+		s.factor(1, weight[1], o.TransW), driver.Matrix{Lead: width}}
 }
 
 func matMul(s site, o op.MatMul) *launch {
@@ -100,8 +116,8 @@ func matMul(s site, o op.MatMul) *launch {
 	if alpha == 0 {
 		alpha = 1
 	}
-	p := multiplication{s.precision, 1, m, n, k, alpha,
-		driver.Matrix{Lead: leadA, Trans: o.TransA}, driver.Matrix{Lead: leadB, Trans: o.TransB}, driver.Matrix{Lead: n}}
+	p := multiplication{s.precision, 1, m, n, k, alpha, s.factor(0, leadA, o.TransA),
+		s.factor(1, leadB, o.TransB), driver.Matrix{Lead: n}}
 	if !o.TransA && shapes.Elements(stackB) == 1 { // one product over all rows
 		p.m *= shapes.Elements(stackA)
 		return &launch{p.work(), func(c call) error { return p.run(c.Queue, c.in[0], c.in[1], c.out, c.work) }}
@@ -119,7 +135,9 @@ func matMul(s site, o op.MatMul) *launch {
 			for j, x := range index {
 				a, b = a+x*stepsA[j], b+x*stepsB[j]
 			}
-			if err := p.run(c.Queue, at(c.in[0], a*m*k), at(c.in[1], b*k*n), at(c.out, i*p.batch*m*n), c.work); err != nil {
+			p.a.Data, p.b.Data = c.in[0], c.in[1]
+			x, y := p.a.From(a*m*k), p.b.From(b*k*n)
+			if err := p.run(c.Queue, x.Data, y.Data, at(c.out, i*p.batch*m*n), c.work); err != nil {
 				return err
 			}
 			for j := last - 1; j >= 0; j-- {

@@ -44,6 +44,12 @@ func Unary(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
 	return q.launch("unary_"+string(f), overElements(n), pointers(x, y), longs(n), floats(a, b))
 }
 
+// UnaryToBFloat16 is Unary for GELU, GELUTanh and QuickGELU with a result that is
+// rounded as [ToBFloat16] does. y is not x.
+func UnaryToBFloat16(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
+	return Unary(q, f+"_bfloat16", x, y, n, a, b)
+}
+
 // UnaryGrad computes the cotangent of f's input, dx[i] = dy[i]·f'(…), for n
 // elements. v is f's result for Sqrt, Reciprocal, Relu, Sigmoid, HardSigmoid and
 // Tanh, for all others its input, as in graph/op. Functions of steps, and those

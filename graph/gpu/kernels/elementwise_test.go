@@ -188,6 +188,44 @@ func TestBFloat16(t *testing.T) {
 	}
 }
 
+// TestRoundedResults: kernels that round their result write what rounding it
+// afterwards gives.
+func TestRoundedResults(t *testing.T) {
+	d := open(t)
+	const rows, columns = 5, 70
+	n := rows * columns
+	x, scale, bias := upload(d, d.normal(n)), upload(d, d.normal(columns)), upload(d, d.normal(columns))
+	layer := kernels.Moments{Epsilon: 1e-6, Centred: true}
+	type run func(y driver.Ptr) error
+	for name, k := range map[string][2]run{
+		"normalize": {
+			func(y driver.Ptr) error { return kernels.Normalize(d.q, layer, x, scale, bias, y, rows, columns) },
+			func(y driver.Ptr) error {
+				return kernels.NormalizeToBFloat16(d.q, layer, x, scale, bias, y, rows, columns)
+			},
+		},
+		"GELU": {
+			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.GELU, x, y, n, 0, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.GELU, x, y, n, 0, 0) },
+		},
+		"GELUTanh": {
+			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.GELUTanh, x, y, n, 0, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.GELUTanh, x, y, n, 0, 0) },
+		},
+		"QuickGELU": {
+			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.QuickGELU, x, y, n, 1.5, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.QuickGELU, x, y, n, 1.5, 0) },
+		},
+	} {
+		y := d.memory(int64(4 * n))
+		d.do(k[0](y))
+		want := result[uint16](d, n, func(to driver.Ptr) error { return kernels.ToBFloat16(d.q, y, to, n) })
+		if got := result[uint16](d, n, k[1]); !slices.Equal(got, want) {
+			t.Errorf("%s: %x, expected %x", name, got, want)
+		}
+	}
+}
+
 // TestLargeGrids: arrays of which each thread takes several parts, because there
 // are no more blocks.
 func TestLargeGrids(t *testing.T) {

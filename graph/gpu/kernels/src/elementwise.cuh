@@ -1,12 +1,13 @@
 // Functions of one element, with up to two parameters, and their derivatives.
 
-#define UNARY(name, expression)                                                            \
-  KERNEL(unary_##name, const float *x, float *y, int64 n, float a, float b) {              \
+#define UNARY_TO(name, type, expression)                                                   \
+  KERNEL(unary_##name, const float *x, type *y, int64 n, float a, float b) {               \
     EACH(i, n) {                                                                           \
       float v = x[i];                                                                      \
-      y[i] = expression;                                                                   \
+      store(&y[i], expression);                                                            \
     }                                                                                      \
   }
+#define UNARY(name, expression) UNARY_TO(name, float, expression)
 
 __device__ __forceinline__ float sigmoid(float v) { return 1.0f / (1.0f + expf(-v)); }
 __device__ __forceinline__ float gauss(float v) { return 0.5f * (1.0f + erff(v * 0.70710678118654752f)); }
@@ -35,6 +36,9 @@ UNARY(hard_sigmoid, larger(0.0f, smaller(1.0f, a * v + b)))
 UNARY(gelu, gelu(v))
 UNARY(gelu_tanh, gelu_tanh(v))
 UNARY(quick_gelu, v * sigmoid(a * v))
+UNARY_TO(gelu_bfloat16, bfloat16, gelu(v))
+UNARY_TO(gelu_tanh_bfloat16, bfloat16, gelu_tanh(v))
+UNARY_TO(quick_gelu_bfloat16, bfloat16, v * sigmoid(a * v))
 UNARY(clip, smaller(b, larger(a, v)))
 UNARY(affine, a *v + b)
 
@@ -82,15 +86,8 @@ KERNEL(bias_residual, const float *x, const float *bias, const float *residual, 
 
 KERNEL(fill, float *y, float value, int64 n) { EACH(i, n) y[i] = value; }
 
-// To bfloat16, rounded to nearest, ties to even; a NaN stays one.
-KERNEL(cast_bfloat16, const float *x, unsigned short *y, int64 n) {
-  EACH(i, n) {
-    unsigned bits = (unsigned)__float_as_int(x[i]);
-    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    y[i] = (unsigned short)(nan ? (bits >> 16) | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-  }
-}
-KERNEL(cast_float32, const unsigned short *x, float *y, int64 n) {
+KERNEL(cast_bfloat16, const float *x, bfloat16 *y, int64 n) { EACH(i, n) store(&y[i], x[i]); }
+KERNEL(cast_float32, const bfloat16 *x, float *y, int64 n) {
   EACH(i, n) y[i] = __int_as_float((int)((unsigned)x[i] << 16));
 }
 

@@ -46,7 +46,7 @@ __device__ __forceinline__ double fold_min(double a, double v) { return smaller(
       int64 o = i / inner;                                                                                                 \
       const double *p = partial + o * stretches * inner + (i - o * inner);                                                 \
       double a = identity;                                                                                                 \
-      for (int64 k = 0; k < stretches; k++) a = combine(a, p[k * inner]);                                                  \
+      UNROLLED for (int64 k = 0; k < stretches; k++) a = combine(a, p[k * inner]);                                         \
       y[i] = (float)(a * scale);                                                                                           \
     }                                                                                                                      \
   }
