@@ -28,8 +28,8 @@ type Device interface {
 // An Arena is a block of a device's memory.
 type Arena interface {
 	// Data is that of an array of type t at an offset, a multiple of 64. A factor
-	// is read by products only (op.Linear, [LinearAdd], op.MatMul), as one of the
-	// two that they multiply.
+	// is read by products (op.Linear, [LinearAdd], op.MatMul), as one of the two
+	// that they multiply, and besides by op.SumTo only.
 	Data(t op.Type, offset int64, factor bool) any
 	// Free gives the memory back. What Data has returned is no longer read.
 	Free()

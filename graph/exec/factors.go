@@ -2,8 +2,9 @@ package exec
 
 import "github.com/modeldoctor/modeldoctor/graph/op"
 
-// factors says of each value that the plan computes whether products alone read
-// it, as a factor: a device whose products round their factors may then hold it
+// factors says of each value that the plan computes whether products read it, as
+// a factor, and nobody else does, sums of the cotangents of what was broadcast (a
+// bias) apart: a device whose products round their factors may then hold it
 // rounded. root is the value in whose bytes each one lies.
 func (p *Plan) factors(root []int) []bool {
 	read, otherwise := make([]bool, len(p.values)), make([]bool, len(p.values))
@@ -11,8 +12,11 @@ func (p *Plan) factors(root []int) []bool {
 		if s.streamed {
 			otherwise[root[s.out]] = true
 		}
-		if _, ok := s.op.(view); ok {
-			continue // whoever reads it reads the root
+		switch s.op.(type) {
+		case view: // whoever reads it reads the root
+			continue
+		case op.SumTo:
+			continue
 		}
 		for k, in := range s.in {
 			if isFactor(s.op, k) {

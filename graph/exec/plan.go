@@ -39,7 +39,7 @@ type Plan struct {
 	steps    []step
 	buffers  []buffer
 	owners   []int  // slot of each buffer
-	factor   []bool // whether products alone read a value, by slot
+	factor   []bool // whether a value is a factor, see factors, by slot
 	arity    int    // the most inputs of a step
 	outputs  []*gorgonia.Node
 	streamed bool // some output is streamed

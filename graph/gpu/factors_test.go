@@ -52,7 +52,7 @@ func newBlock(t *testing.T) *block {
 	remainder := apply(op.Mod{Fmod: true}, input("a", rows, width), input("b", width)) // by the host
 	z := apply(op.MatMul{TransB: true}, apply(op.Reshape{Shape: []int{2, rows / 2, width}}, negative), remainder)
 	cotangent := input("cotangent", b.TypeOf(z).Shape...)
-	grads, err := b.Backpropagate(z, cotangent, []*gorgonia.Node{w1, w2, x})
+	grads, err := b.Backpropagate(z, cotangent, []*gorgonia.Node{w1, b1, w2, x})
 	if err != nil {
 		t.Fatal(err)
 	}

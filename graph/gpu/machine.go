@@ -78,8 +78,8 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		s.op = o
 		l = launchOf(s)
 	}
-	if slices.Contains(d.bfloat16, true) && !multiplies(s.op) {
-		return fmt.Errorf("gpu: %s reads what only products may read", o.Name())
+	if slices.Contains(d.bfloat16, true) && !readsBFloat16(s.op) {
+		return fmt.Errorf("gpu: %s reads a factor of products", o.Name())
 	}
 	if l == nil {
 		return d.onHost(o, out, in)
@@ -95,6 +95,15 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		return d.explain(err)
 	}
 	return nil
+}
+
+// readsBFloat16 reports whether an operation reads what exec.Arena calls a factor.
+func readsBFloat16(o op.Op) bool {
+	switch o.(type) {
+	case op.Linear, op.MatMul, op.SumTo:
+		return true
+	}
+	return false
 }
 
 // onHost computes an operation on the host.

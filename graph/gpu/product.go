@@ -9,16 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// multiplies reports whether an operation reads its first two operands as factors
-// only, as exec.Arena has it.
-func multiplies(o op.Op) bool {
-	switch o.(type) {
-	case op.Linear, op.MatMul:
-		return true
-	}
-	return false
-}
-
 // product serves Linear and MatMul.
 func product(s site) *launch {
 	if !s.allFloats() {

@@ -63,6 +63,12 @@ func UnaryGrad(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) e
 	return q.launch("grad_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
 }
 
+// UnaryGradToBFloat16 is UnaryGrad for GELU, GELUTanh and QuickGELU with a result
+// that is rounded as [ToBFloat16] does. dx is neither dy nor v.
+func UnaryGradToBFloat16(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
+	return UnaryGrad(q, f+"_bfloat16", v, dy, dx, n, a, b)
+}
+
 // BiasResidual computes y = x + bias + residual for x, residual and y [rows,
 // columns] and bias [columns]: a product's bias and the residual connection, in
 // one pass. y may be x or residual.

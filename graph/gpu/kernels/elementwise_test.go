@@ -194,34 +194,56 @@ func TestRoundedResults(t *testing.T) {
 	d := open(t)
 	const rows, columns = 5, 70
 	n := rows * columns
-	x, scale, bias := upload(d, d.normal(n)), upload(d, d.normal(columns)), upload(d, d.normal(columns))
+	x, dy, scale, bias := upload(d, d.normal(n)), upload(d, d.normal(n)), upload(d, d.normal(columns)), upload(d, d.normal(columns))
 	layer := kernels.Moments{Epsilon: 1e-6, Centred: true}
 	type run func(y driver.Ptr) error
-	for name, k := range map[string][2]run{
+	cases := map[string][2]run{
 		"normalize": {
 			func(y driver.Ptr) error { return kernels.Normalize(d.q, layer, x, scale, bias, y, rows, columns) },
 			func(y driver.Ptr) error {
 				return kernels.NormalizeToBFloat16(d.q, layer, x, scale, bias, y, rows, columns)
 			},
 		},
-		"GELU": {
-			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.GELU, x, y, n, 0, 0) },
-			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.GELU, x, y, n, 0, 0) },
-		},
-		"GELUTanh": {
-			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.GELUTanh, x, y, n, 0, 0) },
-			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.GELUTanh, x, y, n, 0, 0) },
-		},
-		"QuickGELU": {
-			func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.QuickGELU, x, y, n, 1.5, 0) },
-			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, kernels.QuickGELU, x, y, n, 1.5, 0) },
-		},
-	} {
+	}
+	for _, f := range []kernels.Function{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU} {
+		cases[string(f)] = [2]run{
+			func(y driver.Ptr) error { return kernels.Unary(d.q, f, x, y, n, 1.5, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, f, x, y, n, 1.5, 0) },
+		}
+		cases["gradient of "+string(f)] = [2]run{
+			func(y driver.Ptr) error { return kernels.UnaryGrad(d.q, f, x, dy, y, n, 1.5, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryGradToBFloat16(d.q, f, x, dy, y, n, 1.5, 0) },
+		}
+	}
+	for name, k := range cases {
 		y := d.memory(int64(4 * n))
 		d.do(k[0](y))
 		want := result[uint16](d, n, func(to driver.Ptr) error { return kernels.ToBFloat16(d.q, y, to, n) })
 		if got := result[uint16](d, n, k[1]); !slices.Equal(got, want) {
 			t.Errorf("%s: %x, expected %x", name, got, want)
+		}
+	}
+}
+
+// TestSumOfBFloat16 over every combination of axes: that of the same numbers as float32.
+func TestSumOfBFloat16(t *testing.T) {
+	d := open(t)
+	shape := []int{3, 5, 40}
+	n := count(shape...)
+	x, half, whole := upload(d, d.normal(n)), d.memory(int64(2*n)), d.memory(int64(4*n))
+	d.do(kernels.ToBFloat16(d.q, x, half, n))
+	d.do(kernels.FromBFloat16(d.q, half, whole, n))
+	for _, axes := range [][]int{{}, {0}, {1}, {2}, {0, 1}, {0, 2}, {0, 1, 2}} {
+		kept := n
+		for _, a := range axes {
+			kept /= shape[a]
+		}
+		work := d.memory(kernels.ReduceWork(shape, axes))
+		sum := func(f kernels.Fold, from driver.Ptr) []float32 {
+			return d.result(kept, func(y driver.Ptr) error { return kernels.Reduce(d.q, f, from, y, shape, axes, 1, work) })
+		}
+		if got, want := sum(kernels.SumBFloat16, half), sum(kernels.Sum, whole); !slices.Equal(got, want) {
+			t.Errorf("axes %v: %v, expected %v", axes, got, want)
 		}
 	}
 }

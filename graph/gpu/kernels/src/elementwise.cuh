@@ -44,13 +44,14 @@ UNARY(affine, a *v + b)
 
 // v is the function's input or, where the derivative is simpler in it, its result; d is the
 // cotangent of the result.
-#define GRAD(name, expression)                                                                         \
-  KERNEL(grad_##name, const float *value, const float *dy, float *dx, int64 n, float a, float b) {     \
+#define GRAD_TO(name, type, expression)                                                                 \
+  KERNEL(grad_##name, const float *value, const float *dy, type *dx, int64 n, float a, float b) {      \
     EACH(i, n) {                                                                                        \
       float v = value[i], d = dy[i];                                                                    \
-      dx[i] = expression;                                                                               \
+      store(&dx[i], expression);                                                                        \
     }                                                                                                   \
   }
+#define GRAD(name, expression) GRAD_TO(name, float, expression)
 
 __device__ __forceinline__ float gelu_grad(float v) { return gauss(v) + v * (0.39894228040143268f * expf(-0.5f * v * v)); }
 __device__ __forceinline__ float gelu_tanh_grad(float v) {
@@ -74,6 +75,9 @@ GRAD(elu, v < 0 ? d * (a * expf(v)) : d)
 GRAD(gelu, d *gelu_grad(v))
 GRAD(gelu_tanh, d *gelu_tanh_grad(v))
 GRAD(quick_gelu, d *quick_gelu_grad(a, v))
+GRAD_TO(gelu_bfloat16, bfloat16, d *gelu_grad(v))
+GRAD_TO(gelu_tanh_bfloat16, bfloat16, d *gelu_tanh_grad(v))
+GRAD_TO(quick_gelu_bfloat16, bfloat16, d *quick_gelu_grad(a, v))
 GRAD(clip, v < a || v > b ? 0.0f : d)
 
 // y [rows, columns] = x + bias [columns] + residual [rows, columns]; y may be x or residual.
@@ -87,9 +91,7 @@ KERNEL(bias_residual, const float *x, const float *bias, const float *residual, 
 KERNEL(fill, float *y, float value, int64 n) { EACH(i, n) y[i] = value; }
 
 KERNEL(cast_bfloat16, const float *x, bfloat16 *y, int64 n) { EACH(i, n) store(&y[i], x[i]); }
-KERNEL(cast_float32, const bfloat16 *x, float *y, int64 n) {
-  EACH(i, n) y[i] = __int_as_float((int)((unsigned)x[i] << 16));
-}
+KERNEL(cast_float32, const bfloat16 *x, float *y, int64 n) { EACH(i, n) y[i] = load(&x[i]); }
 
 // Truth values are bytes, 0 or 1.
 KERNEL(is_nan, const float *x, byte *y, int64 n) { EACH(i, n) y[i] = x[i] != x[i]; }

@@ -47,8 +47,11 @@ __device__ __forceinline__ float smaller(float a, float b) { return a != a ? a :
 __device__ __forceinline__ double larger(double a, double b) { return a != a ? a : b != b ? b : fmax(a, b); }
 __device__ __forceinline__ double smaller(double a, double b) { return a != a ? a : b != b ? b : fmin(a, b); }
 
-// What a kernel writes is float or bfloat16: rounded to nearest, ties to even; a NaN stays one.
+// What a kernel reads and writes is float or bfloat16: rounded to nearest, ties to even; a NaN
+// stays one.
 typedef unsigned short bfloat16;
+__device__ __forceinline__ float load(const float *from) { return *from; }
+__device__ __forceinline__ float load(const bfloat16 *from) { return __int_as_float((int)((unsigned)*from << 16)); }
 __device__ __forceinline__ void store(float *to, float v) { *to = v; }
 __device__ __forceinline__ void store(bfloat16 *to, float v) {
   unsigned bits = (unsigned)__float_as_int(v);
