@@ -98,12 +98,16 @@ func alignment(addresses ...Ptr) uint32 {
 	return uint32(all & -all)
 }
 
+// ltMost bounds the rows and columns that are left to cuBLASLt: that of CUDA 11 fails beyond, where its grids of blocks,
+// 32 by 32, would have more than 65535 along a side.
+const ltMost = 32 * 65535
+
 // GemmAdd computes C ← A·B + bias + residual as Gemm does, in one launch, and reports whether it did: this cuBLAS may
 // have no such product, or cuBLASLt not be there. bias, one number for each column of C, and residual, which is laid out
 // as C is and may be C, can each be 0 for none.
 func (s *Stream) GemmAdd(p Precision, m, n, k int, a, b Matrix, bias, residual Ptr, c Matrix) (done bool, err error) {
 	err = s.multiply("cublasLtMatmul", p, 1, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
-		if k == 0 {
+		if k == 0 || max(m, n) > ltMost {
 			return C.CUBLAS_STATUS_SUCCESS
 		}
 		// A bias that is less aligned than C makes what adds it less so.

@@ -47,14 +47,21 @@ func BenchmarkKernels(b *testing.B) {
 	}{
 		{"GELU", 2 * rows * hidden, func() error { return kernels.Unary(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
 		{"GELUGrad", 3 * rows * hidden, func() error { return kernels.UnaryGrad(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
+		{"GELUToBFloat16", rows * hidden * 3 / 2, func() error { return kernels.UnaryToBFloat16(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
+		{"GELUGradToBFloat16", rows * hidden * 5 / 2, func() error { return kernels.UnaryGradToBFloat16(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
+		{"ToBFloat16", rows * hidden * 3 / 2, func() error { return kernels.ToBFloat16(d.q, x, y, rows*hidden) }},
 		{"AddRow", 2 * rows * hidden, func() error {
 			return kernels.Binary(d.q, kernels.Add, x, []int{rows, hidden}, v, []int{hidden}, x, []int{rows, hidden})
 		}},
 		{"BiasResidual", 3 * rows * width, func() error { return kernels.BiasResidual(d.q, x, v, y, z, rows, width) }},
 		{"LayerNorm", 2 * rows * width, func() error { return kernels.Normalize(d.q, layer, x, v, v, y, rows, width) }},
+		{"LayerNormToBFloat16", rows * width * 3 / 2, func() error { return kernels.NormalizeToBFloat16(d.q, layer, x, v, v, y, rows, width) }},
 		{"LayerNormGrad", 3 * rows * width, func() error { return kernels.NormalizeGrad(d.q, layer, x, v, y, z, rows, width) }},
 		{"LayerNormScaleGrad", 2 * rows * width, func() error { return kernels.NormalizeScaleGrad(d.q, layer, x, y, z, rows, width, work) }},
 		{"ColumnSum", rows * hidden, func() error { return kernels.Reduce(d.q, kernels.Sum, x, z, []int{rows, hidden}, []int{0}, 1, work) }},
+		{"ColumnSumBFloat16", rows * hidden / 2, func() error {
+			return kernels.Reduce(d.q, kernels.SumBFloat16, x, z, []int{rows, hidden}, []int{0}, 1, work)
+		}},
 		{"Softmax", 2 * scores * tokens, func() error { return kernels.SoftmaxRows(d.q, s, ds, scores, tokens, lead, false) }},
 		{"SoftmaxGrad", 3 * scores * tokens, func() error { return kernels.SoftmaxRowsGrad(d.q, s, ds, ds, scores, tokens, lead, false) }},
 		{"Heads", 2 * rows * width, func() error {
@@ -119,10 +126,11 @@ func BenchmarkProducts(b *testing.B) {
 		return err
 	}
 	for _, p := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
-		for _, c := range []struct {
+		type product struct {
 			name string
 			run  func() error
-		}{
+		}
+		products := []product{
 			{"forward", func() error { return wide(p) }},
 			{"input", func() error {
 				return d.Gemm(p, rows, width, hidden, 1, driver.Matrix{Data: y, Lead: hidden}, driver.Matrix{Data: w, Lead: hidden, Trans: true}, 0, driver.Matrix{Data: x, Lead: width})
@@ -130,6 +138,8 @@ func BenchmarkProducts(b *testing.B) {
 			{"weight", func() error {
 				return d.Gemm(p, width, hidden, rows, 1, driver.Matrix{Data: x, Lead: width, Trans: true}, driver.Matrix{Data: y, Lead: hidden}, 0, driver.Matrix{Data: w, Lead: hidden})
 			}},
+		}
+		additions := []product{
 			{"bias", func() error { return add(p, hidden, width, 0) }},
 			{"bias apart", func() error {
 				if err := wide(p); err != nil {
@@ -144,7 +154,11 @@ func BenchmarkProducts(b *testing.B) {
 				}
 				return kernels.BiasResidual(d.q, y, bias, residual, y, rows, width)
 			}},
-		} {
+		}
+		if p != driver.FP32 { // the command for a card has little time
+			products = append(products, additions...)
+		}
+		for _, c := range products {
 			b.Run(p.String()+" "+c.name, func(b *testing.B) {
 				took := d.repeat(b, c.run)
 				b.ReportMetric(2*float64(rows)*float64(width)*float64(hidden)*float64(b.N)/took.Seconds()/1e9, "GFLOP/s")

@@ -102,15 +102,6 @@ func ToBFloat16(q Queue, x, y driver.Ptr, n int) error {
 	return q.launch("cast_bfloat16", overElements(n), pointers(x, y), longs(n))
 }
 
-// FromBFloat16 widens n elements of bfloat16 to float32.
-func FromBFloat16(q Queue, x, y driver.Ptr, n int) error {
-	n, err := product("cast_float32", mostBytes, n)
-	if err != nil || n == 0 {
-		return err
-	}
-	return q.launch("cast_float32", overElements(n), pointers(x, y), longs(n))
-}
-
 // IsNaN writes n truth values, bytes: which elements of x are NaN.
 func IsNaN(q Queue, x, y driver.Ptr, n int) error {
 	n, err := product("is_nan", mostBytes, n)

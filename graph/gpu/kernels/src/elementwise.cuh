@@ -91,7 +91,6 @@ KERNEL(bias_residual, const float *x, const float *bias, const float *residual, 
 KERNEL(fill, float *y, float value, int64 n) { EACH(i, n) y[i] = value; }
 
 KERNEL(cast_bfloat16, const float *x, bfloat16 *y, int64 n) { EACH(i, n) store(&y[i], x[i]); }
-KERNEL(cast_float32, const bfloat16 *x, float *y, int64 n) { EACH(i, n) y[i] = load(&x[i]); }
 
 // Truth values are bytes, 0 or 1.
 KERNEL(is_nan, const float *x, byte *y, int64 n) { EACH(i, n) y[i] = x[i] != x[i]; }
