@@ -13,7 +13,7 @@ import (
 )
 
 func TestSoftmax(t *testing.T) {
-	for _, size := range [][3]int{{0, 3, 1}, {1, 1, 1}, {5, 7, 1}, {3, 197, 1}, {2, 5, 3}, {1, 33, 70}} {
+	for _, size := range [][3]int{{0, 3, 1}, {1, 1, 1}, {5, 7, 1}, {3, 197, 1}, {2, 256, 1}, {2, 257, 1}, {1, 400, 1}, {2, 5, 3}, {1, 33, 70}} {
 		for _, logarithm := range []bool{false, true} {
 			t.Run(fmt.Sprint(size, logarithm), func(t *testing.T) {
 				d := open(t)

@@ -21,13 +21,16 @@ typedef unsigned char byte;
 
 // Loops that threads take turns at are not unrolled: other threads' loads are in flight
 // meanwhile, and the text to compile at start-up stays small. Those of one thread along a row
-// are, as the compiler sees fit, or, where few threads wait for long rows, UNROLLED.
+// are, as the compiler sees fit, or, where few threads wait for long rows, UNROLLED, and
+// ALL_UNROLLED where they index registers.
 #ifdef __CUDACC__
 #define NOT_UNROLLED _Pragma("unroll 1")
 #define UNROLLED _Pragma("unroll 8")
+#define ALL_UNROLLED _Pragma("unroll")
 #else
 #define NOT_UNROLLED
 #define UNROLLED
+#define ALL_UNROLLED
 #endif
 
 // EACH runs over [0, n) with all threads of a one-dimensional grid.
