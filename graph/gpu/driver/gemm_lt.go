@@ -89,9 +89,10 @@ type ltShape struct {
 	aligned        [4]uint32 // bytes, of A, B, C and D
 }
 
-// alignment returns the largest power of 2 up to 256 that divides all addresses.
+// alignment returns the largest power of 2 up to 64 that divides all addresses. No more is asked of an algorithm, so that
+// it is the same wherever the arrays lie.
 func alignment(addresses ...Ptr) uint32 {
-	all := Ptr(256)
+	all := Ptr(64)
 	for _, p := range addresses {
 		all |= p
 	}

@@ -148,6 +148,22 @@ func TestGemmAddIsNotThere(t *testing.T) {
 	}
 }
 
+// The algorithm is asked for once.
+func TestGemmAddAsksOnce(t *testing.T) {
+	useFakes(t)
+	k := addTest{d: openDevice(t), p: TF32, bias: true}
+	for range 2 {
+		if done, err := k.run(t); !done || err != nil {
+			t.Fatalf("done %v, error %v", done, err)
+		}
+		t.Setenv("FAKE_CUBLASLT_NONE", "1")
+	}
+	k.residual = true // another product
+	if done, err := k.run(t); done || err != nil {
+		t.Errorf("without an algorithm: done %v, error %v", done, err)
+	}
+}
+
 func TestGemmAddSizes(t *testing.T) {
 	d := openDevice(t)
 	p := alloc(t, d, 64)
