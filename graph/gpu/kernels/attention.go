@@ -11,8 +11,8 @@ import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 // heads than examples, over the heads, example by example. The scores of a batch
 // are held, in rows padded to a multiple of 8 elements. BF16 is computed as TF32.
 //
-// Products along rows of, say, 197 elements take cuBLAS twice as long as along
-// padded ones, so the padding is multiplied with, too, as if an example had more
+// For rows of, say, 197 elements cuBLAS has kernels only that load them one by one
+// ("align1"), so the padding is multiplied with, too, as if an example had more
 // keys: those that follow in memory, which are the next example's. Their scores
 // are computed and thrown away, and their probabilities are 0. The last examples,
 // which nothing follows, are computed apart, without. (A v that is not finite
