@@ -59,7 +59,9 @@ func (c cardSteps) fail() error {
 
 type cardArena struct{ exec.Arena }
 
-func (a cardArena) Data(t op.Type, offset int64) any { return hide(a.Arena.Data(t, offset)) }
+func (a cardArena) Data(t op.Type, offset int64, factor bool) any {
+	return hide(a.Arena.Data(t, offset, factor))
+}
 
 func (c cardSteps) Arena(bytes int64) (exec.Arena, error) {
 	a, _ := c.kernels.Arena(bytes)

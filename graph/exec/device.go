@@ -27,8 +27,10 @@ type Device interface {
 
 // An Arena is a block of a device's memory.
 type Arena interface {
-	// Data is that of an array of type t at an offset, a multiple of 64.
-	Data(t op.Type, offset int64) any
+	// Data is that of an array of type t at an offset, a multiple of 64. A factor
+	// is read by products (op.Linear, [LinearAdd], op.MatMul), as one of the two
+	// that they multiply, and besides by op.SumTo only.
+	Data(t op.Type, offset int64, factor bool) any
 	// Free gives the memory back. What Data has returned is no longer read.
 	Free()
 }
@@ -57,7 +59,7 @@ func (a arena) Free() {}
 
 // Data returns the bytes as elements. Their content is undefined: an Op overwrites
 // its whole result.
-func (a arena) Data(t op.Type, offset int64) any {
+func (a arena) Data(t op.Type, offset int64, _ bool) any {
 	start, n := unsafe.Pointer(unsafe.SliceData(a[offset:])), t.Elements()
 	switch op.ClassOf(t.DType) {
 	case op.ClassFloat32:

@@ -39,8 +39,10 @@
 // # Devices
 //
 // Where the arrays are and what computes on them is a [Device]: [Kernels] is the
-// host. Plans, their layout and the machine are the same for all. What is said of
-// bits above is the host's; another device says what it rounds.
+// host. Plans, their layout and the machine are the same for all: an addition to
+// the result of a linear layer is a step with it, [LinearAdd], and the arena is
+// told which values are but factors of products. What is said of bits above is
+// the host's; another device says what it rounds.
 //
 // Gorgonia's own machines are not used: they merge nodes by a 32-bit hash without
 // comparing them, need five to seven times the memory, and die of a panic in an

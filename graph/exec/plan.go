@@ -38,8 +38,9 @@ type Plan struct {
 	inputs   []input
 	steps    []step
 	buffers  []buffer
-	owners   []int // slot of each buffer
-	arity    int   // the most inputs of a step
+	owners   []int  // slot of each buffer
+	factor   []bool // whether a value is a factor, see factors, by slot
+	arity    int    // the most inputs of a step
 	outputs  []*gorgonia.Node
 	streamed bool // some output is streamed
 	arena    int64
@@ -68,7 +69,7 @@ type step struct {
 	streamed bool
 }
 
-// Operation is what a step needs of an op.Op: it is one, or a [Sum].
+// Operation is what a step needs of an op.Op: it is one, a [Sum] or a [LinearAdd].
 type Operation interface {
 	Name() string
 	Forward(c *kernel.Context, out op.Array, in []op.Array)
@@ -132,6 +133,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 		p.arity = max(p.arity, len(s.in))
 		p.steps = append(p.steps, s)
 	}
+	p.joinAdditions()
 	if err := p.layOut(); err != nil {
 		return nil, err
 	}
@@ -220,6 +222,7 @@ func (p *Plan) layOut() error {
 		p.owners = append(p.owners, s.out)
 		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
 	}
+	p.factor = p.factors(root)
 	p.live = liveBytes(p.buffers, len(p.steps))
 	p.arena = assignOffsets(p.buffers)
 	return nil

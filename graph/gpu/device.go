@@ -25,6 +25,7 @@ type Device struct {
 	shared    []Memory        // copies of the host's arrays, until the end
 	types     []op.Type       // of the operands of the operation that runs
 	addresses []driver.Ptr    // and where they are
+	bfloat16  []bool          // and which of them are so held
 }
 
 // Open opens a device. The error says what is missing and what to do.

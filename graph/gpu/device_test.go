@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/fixtures"
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
@@ -101,6 +102,56 @@ func TestPrecision(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLinearAdd: a linear layer and a residual connection are one product, besides
+// what rounds its factors.
+func TestLinearAdd(t *testing.T) {
+	for precision, bound := range map[driver.Precision]float64{driver.FP32: 1e-6, driver.TF32: 2e-3, driver.BF16: 2e-2} {
+		for _, bias := range []bool{false, true} {
+			d := fixtures.OpenDevice(t, gpu.Options{Precision: precision, Threads: 1})
+			in := []op.Array{normal(3, 7, 40), normal(24, 40)}
+			if bias {
+				in = append(in, normal(24))
+			}
+			in = append(in, normal(3, 7, 24))
+			o, last := exec.LinearAdd{Linear: op.Linear{TransW: true}}, in[len(in)-1]
+			got, want := op.NewArray(last.Type), op.NewArray(last.Type)
+			o.Forward(kernel.NewContext(1), want, in)
+			var operands []op.Array
+			for _, a := range in {
+				operands = append(operands, upload(t, d, a))
+			}
+			out := alloc(t, d, last.Type)
+			run := func() {
+				t.Helper()
+				if err := d.Forward(o, out, operands); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run()
+			if err := d.DownloadArray(got, out); err != nil {
+				t.Fatal(err)
+			}
+			if e := largestError(got, want); e > bound {
+				t.Errorf("%v, bias %v: error %.1e", precision, bias, e)
+			}
+			if fake.Real() {
+				continue
+			}
+			fake.Set(t, fake.Faults{})
+			run()
+			launches := map[driver.Precision]int{driver.FP32: 1, driver.TF32: 1, driver.BF16: 3}[precision]
+			if n := fake.Count(fake.Launches); n != launches {
+				t.Errorf("%v, bias %v: %d launches, expected %d", precision, bias, n, launches)
+			}
+			fake.Set(t, fake.Faults{Launch: launches})
+			var e *driver.Error
+			if err := d.Forward(o, out, operands); !errors.As(err, &e) || e.Call != "cublasLtMatmul" {
+				t.Errorf("%v, bias %v: the product's launch fails, found %v", precision, bias, err)
+			}
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ type site struct {
 	op        op.Op
 	out       op.Type
 	in        []op.Type
+	bfloat16  []bool // which operands are held so: factors of products
 	precision driver.Precision
 }
 
@@ -56,6 +57,50 @@ func HasKernel(o op.Op, out op.Type, in ...op.Type) bool {
 	}
 	return launchOf(site{op: o, out: out, in: in}) != nil
 }
+
+// rounded is a launch whose result, a factor of products, is bfloat16: l's where no
+// kernel rounds what it writes itself.
+func rounded(s site, l *launch) *launch {
+	n := s.out.Elements()
+	if m, axis, ok := momentsOf(s.op); ok {
+		rows, d := rowsFrom(s.out.Shape, axis)
+		return &launch{0, func(c call) error {
+			return kernels.NormalizeToBFloat16(c.Queue, m, c.in[0], c.in[1], c.optional(2), c.out, rows, d)
+		}}
+	}
+	of := s.op
+	gradient, isGradient := of.(op.PointwiseGradient)
+	if isGradient {
+		of = gradient.Of
+	}
+	switch f, a, b := functionOf(of); f {
+	case kernels.GELU, kernels.GELUTanh, kernels.QuickGELU:
+		return &launch{0, func(c call) error {
+			if isGradient {
+				return kernels.UnaryGradToBFloat16(c.Queue, f, c.in[0], c.in[1], c.out, n, a, b)
+			}
+			return kernels.UnaryToBFloat16(c.Queue, f, c.in[0], c.out, n, a, b)
+		}}
+	}
+	result := aligned(l.work)
+	return &launch{result + int64(floatBytes*n), func(c call) error {
+		y := c.out
+		c.out = c.work + driver.Ptr(result)
+		if err := l.run(c); err != nil {
+			return err
+		}
+		return kernels.ToBFloat16(c.Queue, c.out, y, n)
+	}}
+}
+
+// factor is operand i as a factor of a product.
+func (s site) factor(i, lead int, trans bool) kernels.Factor {
+	f := rowsOf(lead, trans)
+	f.BFloat16 = s.holdsBFloat16(i)
+	return f
+}
+
+func (s site) holdsBFloat16(i int) bool { return i < len(s.bfloat16) && s.bfloat16[i] }
 
 // optional is the address of operand i, 0 where it is absent.
 func (c call) optional(i int) driver.Ptr {

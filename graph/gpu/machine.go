@@ -3,8 +3,12 @@
 package gpu
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
@@ -24,9 +28,10 @@ type arena struct {
 	memory Memory
 }
 
-// Data is the piece of memory of an array.
-func (a arena) Data(t op.Type, offset int64) any {
-	return Memory{a.memory.address + driver.Ptr(offset), bytesOf(t)}
+// Data is the piece of memory of an array. In BF16 a factor is held as products
+// read it.
+func (a arena) Data(t op.Type, offset int64, factor bool) any {
+	return Memory{a.memory.address + driver.Ptr(offset), bytesOf(t), factor && floats(t) && a.device.precision == driver.BF16}
 }
 
 // Free ignores errors: memory of a lost device cannot be freed.
@@ -53,21 +58,34 @@ func (d *Device) SetCancel(done <-chan struct{}) { d.host.SetCancel(done) }
 // computes it on the host and returns when that is done. The arrays are in the
 // device's memory, out apart from the operands.
 func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
-	d.types, d.addresses = d.types[:0], d.addresses[:0]
+	d.types, d.addresses, d.bfloat16 = d.types[:0], d.addresses[:0], d.bfloat16[:0]
 	for _, a := range in {
 		d.types, d.addresses = append(d.types, a.Type), append(d.addresses, address(a))
+		d.bfloat16 = append(d.bfloat16, a.Data.(Memory).bfloat16)
 	}
+	s := site{out: out.Type, in: d.types, bfloat16: d.bfloat16, precision: d.precision}
 	var l *launch
 	switch o := o.(type) {
 	case op.View:
 		return d.driver.Copy(address(out), address(in[0]), bytesOf(out.Type))
 	case exec.Sum:
-		l = launchOf(site{op.Add{}, out.Type, d.types, d.precision})
+		s.op = op.Add{}
+		l = launchOf(s)
+	case exec.LinearAdd:
+		s.op = o.Linear
+		l = linearAdd(s)
 	case op.Op:
-		l = launchOf(site{o, out.Type, d.types, d.precision})
+		s.op = o
+		l = launchOf(s)
+	}
+	if slices.Contains(d.bfloat16, true) && !readsBFloat16(s.op) {
+		return fmt.Errorf("gpu: %s reads a factor of products", o.Name())
 	}
 	if l == nil {
 		return d.onHost(o, out, in)
+	}
+	if out.Data.(Memory).bfloat16 {
+		l = rounded(s, l)
 	}
 	work, err := d.scratch(l.work)
 	if err != nil {
@@ -77,6 +95,15 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		return d.explain(err)
 	}
 	return nil
+}
+
+// readsBFloat16 reports whether an operation reads what exec.Arena calls a factor.
+func readsBFloat16(o op.Op) bool {
+	switch o.(type) {
+	case op.Linear, op.MatMul, op.SumTo:
+		return true
+	}
+	return false
 }
 
 // onHost computes an operation on the host.
@@ -93,5 +120,15 @@ func (d *Device) onHost(o exec.Operation, out op.Array, in []op.Array) error {
 	}
 	result := op.NewArray(out.Type)
 	o.Forward(d.host, result, operands)
-	return d.driver.Upload(address(out), bytes(result))
+	if !out.Data.(Memory).bfloat16 {
+		return d.driver.Upload(address(out), bytes(result))
+	}
+	work, err := d.scratch(bytesOf(out.Type))
+	if err != nil {
+		return err
+	}
+	if err := d.driver.Upload(work, bytes(result)); err != nil {
+		return err
+	}
+	return kernels.ToBFloat16(d.queue, work, address(out), out.Elements())
 }

@@ -13,8 +13,9 @@ import (
 // Memory is a piece of a device's memory: the data of its arrays, whose elements
 // are float32, float64, int64 or, a byte each, truth values, as op.ClassOf says.
 type Memory struct {
-	address driver.Ptr // 0 where there are no bytes
-	bytes   int64
+	address  driver.Ptr // 0 where there are no bytes
+	bytes    int64
+	bfloat16 bool // a factor of products, rounded already: its elements are bfloat16
 }
 
 func address(a op.Array) driver.Ptr { return a.Data.(Memory).address }
@@ -69,7 +70,7 @@ func (d *Device) alloc(bytes int64) (Memory, error) {
 		return Memory{}, fmt.Errorf("%d bytes of device memory: %w", bytes, err)
 	}
 	d.used += bytes
-	return Memory{p, bytes}, nil
+	return Memory{address: p, bytes: bytes}, nil
 }
 
 func (d *Device) free(m Memory) error {

@@ -15,11 +15,13 @@ func normalization(s site) *launch {
 	if !s.allFloats() {
 		return nil
 	}
+	if m, axis, ok := momentsOf(s.op); ok {
+		rows, d := rowsFrom(s.out.Shape, axis)
+		return &launch{0, func(c call) error {
+			return kernels.Normalize(c.Queue, m, c.in[0], c.in[1], c.optional(2), c.out, rows, d)
+		}}
+	}
 	switch o := s.op.(type) {
-	case op.LayerNormalization:
-		return normalize(s, kernels.Moments{Epsilon: o.Epsilon, Centred: true}, o.Axis)
-	case op.RMSNormalization:
-		return normalize(s, kernels.Moments{Epsilon: o.Epsilon}, o.Axis)
 	case op.NormalizationGradient:
 		return normalizeGrad(s, o)
 	case op.BatchNormalization:
@@ -43,11 +45,16 @@ func rowsFrom(shape []int, axis int) (rows, d int) {
 	return shapes.Elements(shape[:axis]), shapes.Elements(shape[axis:])
 }
 
-func normalize(s site, m kernels.Moments, axis int) *launch {
-	rows, d := rowsFrom(s.out.Shape, axis)
-	return &launch{0, func(c call) error {
-		return kernels.Normalize(c.Queue, m, c.in[0], c.in[1], c.optional(2), c.out, rows, d)
-	}}
+// momentsOf says what the rows of an operation's input, from an axis on, are
+// normalised by, if they are.
+func momentsOf(o op.Op) (m kernels.Moments, axis int, ok bool) {
+	switch o := o.(type) {
+	case op.LayerNormalization:
+		return kernels.Moments{Epsilon: o.Epsilon, Centred: true}, o.Axis, true
+	case op.RMSNormalization:
+		return kernels.Moments{Epsilon: o.Epsilon}, o.Axis, true
+	}
+	return m, 0, false
 }
 
 func normalizeGrad(s site, o op.NormalizationGradient) *launch {

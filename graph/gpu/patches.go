@@ -65,22 +65,19 @@ func (g grid) scatter(q kernels.Queue, rows, images driver.Ptr) error {
 func embedPatches(s site, o op.PatchEmbedding) *launch {
 	g, filters := newGrid(s.in[0].Shape, o.Kernel), s.in[1].Shape[0]
 	p := multiplication{s.precision, 1, g.positions, filters, g.size, 1,
-		driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size, Trans: true}, driver.Matrix{Lead: filters}}
+		rowsOf(g.size, false), rowsOf(g.size, true), driver.Matrix{Lead: filters}}
 	return &launch{g.bytes() + p.work(), func(c call) error {
 		if err := g.gather(c.Queue, c.in[0], c.work); err != nil {
 			return err
 		}
-		if err := p.run(c.Queue, c.work, c.in[1], c.out, c.work+driver.Ptr(g.bytes())); err != nil || len(c.in) < 3 {
-			return err
-		}
-		return addBias(c.Queue, c.out, c.in[2], g.positions, filters)
+		return p.add(c.Queue, c.work, c.in[1], c.optional(2), 0, c.out, c.work+driver.Ptr(g.bytes()))
 	}}
 }
 
 func patchInputGrad(s site, o op.PatchGradient) *launch {
 	g, filters := newGrid(o.Shape, o.Kernel), s.in[0].Shape[0]
 	p := multiplication{s.precision, 1, g.positions, g.size, filters, 1,
-		driver.Matrix{Lead: filters}, driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size}}
+		rowsOf(filters, false), rowsOf(g.size, false), driver.Matrix{Lead: g.size}}
 	elements := shapes.Elements(o.Shape)
 	return &launch{g.bytes() + p.work(), func(c call) error {
 		if g.positions*g.size < elements { // patches need not cover the images
@@ -98,7 +95,7 @@ func patchInputGrad(s site, o op.PatchGradient) *launch {
 func patchFilterGrad(s site, o op.PatchGradient) *launch {
 	g, filters := newGrid(s.in[0].Shape, o.Kernel), o.Shape[0]
 	p := multiplication{s.precision, 1, filters, g.size, g.positions, 1,
-		driver.Matrix{Lead: filters, Trans: true}, driver.Matrix{Lead: g.size}, driver.Matrix{Lead: g.size}}
+		rowsOf(filters, true), rowsOf(g.size, false), driver.Matrix{Lead: g.size}}
 	return &launch{g.bytes() + p.work(), func(c call) error {
 		if err := g.gather(c.Queue, c.in[0], c.work); err != nil {
 			return err

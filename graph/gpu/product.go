@@ -28,7 +28,13 @@ type multiplication struct {
 	precision      driver.Precision
 	batch, m, n, k int
 	alpha          float32
-	a, b, c        driver.Matrix // without addresses
+	a, b           kernels.Factor // without addresses
+	c              driver.Matrix  // likewise
+}
+
+// rowsOf is a factor whose rows, of float32, begin so many elements apart.
+func rowsOf(lead int, trans bool) kernels.Factor {
+	return kernels.Factor{Matrix: driver.Matrix{Lead: lead, Trans: trans}}
 }
 
 func (p multiplication) work() int64 {
@@ -46,27 +52,43 @@ func (p multiplication) run(q kernels.Queue, a, b, c, work driver.Ptr) error {
 	return kernels.Multiply(q, p.precision, p.batch, p.m, p.n, p.k, p.alpha, p.a, p.b, 0, p.c, work)
 }
 
-// addBias adds a row [columns] to each row of y.
-func addBias(q kernels.Queue, y, bias driver.Ptr, rows, columns int) error {
-	shape := []int{rows, columns}
-	return kernels.Binary(q, kernels.Add, y, shape, bias, shape[1:], y, shape)
+// add is run for one matrix and with what is added to it: a row, a matrix, or 0
+// for none.
+func (p multiplication) add(q kernels.Queue, a, b, bias, residual, y, work driver.Ptr) error {
+	p.a.Data, p.b.Data = a, b
+	return kernels.MultiplyAdd(q, p.precision, p.m, p.n, p.k, p.a, p.b, bias, residual, y, work)
 }
 
 func linear(s site, o op.Linear) *launch {
+	p := linearProduct(s, o)
+	return &launch{p.work(), func(c call) error {
+		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), 0, c.out, c.work)
+	}}
+}
+
+// linearAdd serves exec.LinearAdd, whose last operand is added to the result.
+func linearAdd(s site) *launch {
+	if !s.allFloats() {
+		return nil
+	}
+	last := len(s.in) - 1
+	p := linearProduct(s, s.op.(op.Linear))
+	return &launch{p.work(), func(c call) error {
+		residual := c.in[last]
+		c.in = c.in[:last]
+		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), residual, c.out, c.work)
+	}}
+}
+
+func linearProduct(s site, o op.Linear) multiplication {
 	weight := s.in[1].Shape
 	features, width := weight[0], weight[1]
 	if o.TransW {
 		features, width = width, features
 	}
 	rows := shapes.Elements(s.out.Shape[:s.out.Rank()-1])
-	p := multiplication{s.precision, 1, rows, width, features, 1,
-		driver.Matrix{Lead: features}, driver.Matrix{Lead: weight[1], Trans: o.TransW}, driver.Matrix{Lead: width}}
-	return &launch{p.work(), func(c call) error {
-		if err := p.run(c.Queue, c.in[0], c.in[1], c.out, c.work); err != nil || len(c.in) < 3 {
-			return err
-		}
-		return addBias(c.Queue, c.out, c.in[2], rows, width)
-	}}
+	return multiplication{s.precision, 1, rows, width, features, 1, s.factor(0, features, false),
+		s.factor(1, weight[1], o.TransW), driver.Matrix{Lead: width}}
 }
 
 func matMul(s site, o op.MatMul) *launch {
@@ -84,8 +106,8 @@ func matMul(s site, o op.MatMul) *launch {
 	if alpha == 0 {
 		alpha = 1
 	}
-	p := multiplication{s.precision, 1, m, n, k, alpha,
-		driver.Matrix{Lead: leadA, Trans: o.TransA}, driver.Matrix{Lead: leadB, Trans: o.TransB}, driver.Matrix{Lead: n}}
+	p := multiplication{s.precision, 1, m, n, k, alpha, s.factor(0, leadA, o.TransA),
+		s.factor(1, leadB, o.TransB), driver.Matrix{Lead: n}}
 	if !o.TransA && shapes.Elements(stackB) == 1 { // one product over all rows
 		p.m *= shapes.Elements(stackA)
 		return &launch{p.work(), func(c call) error { return p.run(c.Queue, c.in[0], c.in[1], c.out, c.work) }}
@@ -103,7 +125,9 @@ func matMul(s site, o op.MatMul) *launch {
 			for j, x := range index {
 				a, b = a+x*stepsA[j], b+x*stepsB[j]
 			}
-			if err := p.run(c.Queue, at(c.in[0], a*m*k), at(c.in[1], b*k*n), at(c.out, i*p.batch*m*n), c.work); err != nil {
+			p.a.Data, p.b.Data = c.in[0], c.in[1]
+			x, y := p.a.From(a*m*k), p.b.From(b*k*n)
+			if err := p.run(c.Queue, x.Data, y.Data, at(c.out, i*p.batch*m*n), c.work); err != nil {
 				return err
 			}
 			for j := last - 1; j >= 0; j-- {

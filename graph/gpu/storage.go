@@ -50,7 +50,7 @@ func (*Device) Slice(m nn.Memory, lo, hi int) nn.Memory {
 	if lo < 0 || lo > hi || hi > n {
 		panic(fmt.Sprintf("gpu: elements %d to %d of %d", lo, hi, n))
 	}
-	return Memory{at(p, lo), int64(floatBytes * (hi - lo))}
+	return Memory{address: at(p, lo), bytes: int64(floatBytes * (hi - lo))}
 }
 
 // InPlace is nil: the host cannot read a device's memory.

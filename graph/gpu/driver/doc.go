@@ -21,9 +21,12 @@
 // with libcuda, needs no change,
 //
 //   - trampolines.c defines every function of libcuda that cu or this package calls, and those of cuBLAS that gemm.go
-//     calls. Each passes its arguments on to the library's function if that is loaded, and otherwise says that it is not.
-//     cuInit answers success before, because cu calls it as the program starts and would end the program;
+//     and gemm_lt.go call. Each passes its arguments on to the library's function if that is loaded, and otherwise says
+//     that it is not. cuInit answers success before, because cu calls it as the program starts and would end the program;
 //   - lib/libcuda.a is an empty archive for the -lcuda of cu.
+//
+// cuBLASLt needs no loading of its own: libcublas is linked with it, and its functions are found through libcublas. Where
+// they are not, or have no algorithm for a product, GemmAdd says so, and no error is made of it.
 //
 // libcuda.so.1 is left to the system's loader, and so is libcublas.so.N, where N is what the driver serves or, failing
 // that, one less, down to 11. The environment variables MODELDOCTOR_LIBCUDA and MODELDOCTOR_LIBCUBLAS each name a file

@@ -26,8 +26,13 @@ var fakes = sync.OnceValues(func() (string, error) {
 	if err := os.CopyFS(dir, sources); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"libcuda", "libcublas"} {
-		compile := exec.Command(compiler(), "-shared", "-fPIC", "-O2", "-Iinclude", "-I.", "-o", name+".so", "testdata/"+name+".c")
+	for _, library := range [][]string{
+		{"libcuda", "testdata/libcuda.c"},
+		{"libcublasLt", "testdata/libcublasLt.c"},
+		{"libcublas", "testdata/libcublas.c", "-Wl,--no-as-needed", "-L.", "-lcublasLt", "-Wl,-rpath,$ORIGIN"},
+		{"libcublas-alone", "testdata/libcublas.c"},
+	} {
+		compile := exec.Command(compiler(), append([]string{"-shared", "-fPIC", "-O2", "-Iinclude", "-I.", "-o", library[0] + ".so"}, library[1:]...)...)
 		compile.Dir = dir
 		if out, err := compile.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)

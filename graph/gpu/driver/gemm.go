@@ -37,10 +37,11 @@ type blas struct {
 	device    *Device
 	handle    C.cublasHandle_t
 	workspace Ptr
+	products  map[ltShape]*ltProduct // nil where cuBLASLt has none
 }
 
 func (s *Stream) newBlas() (*blas, error) {
-	b := &blas{device: s.device}
+	b := &blas{device: s.device, products: map[ltShape]*ltProduct{}}
 	var err error
 	if b.workspace, err = s.device.Alloc(workspaceBytes); err != nil {
 		return nil, fmt.Errorf("workspace of cuBLAS: %w", err)
@@ -61,6 +62,9 @@ func (s *Stream) newBlas() (*blas, error) {
 }
 
 func (b *blas) close() error {
+	for _, p := range b.products {
+		p.destroy()
+	}
 	var destroyed error
 	if b.handle != nil {
 		destroyed = b.device.do("cublasDestroy", func() error {
@@ -81,8 +85,8 @@ func (p Precision) format() (factors, compute C.int) {
 	return C.CUDA_R_32F, C.CUBLAS_COMPUTE_32F
 }
 
-func operation(m Matrix) C.int {
-	if m.Trans {
+func operation(trans bool) C.int {
+	if trans {
 		return C.CUBLAS_OP_T
 	}
 	return C.CUBLAS_OP_N
@@ -93,7 +97,7 @@ func operation(m Matrix) C.int {
 func (s *Stream) Gemm(p Precision, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
 	return s.multiply("cublasGemmEx", p, 1, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
 		factors, compute := p.format()
-		return C.gemm(h, operation(b), operation(a), C.int(n), C.int(m), C.int(k), C.float(alpha),
+		return C.gemm(h, operation(b.Trans), operation(a.Trans), C.int(n), C.int(m), C.int(k), C.float(alpha),
 			C.uintptr_t(b.Data), C.int(b.Lead), C.uintptr_t(a.Data), C.int(a.Lead), C.float(beta),
 			C.uintptr_t(c.Data), C.int(c.Lead), factors, compute)
 	})
@@ -103,7 +107,7 @@ func (s *Stream) Gemm(p Precision, m, n, k int, alpha float32, a, b Matrix, beta
 func (s *Stream) GemmBatch(p Precision, batch, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
 	return s.multiply("cublasGemmStridedBatchedEx", p, batch, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
 		factors, compute := p.format()
-		return C.gemm_batch(h, operation(b), operation(a), C.int(n), C.int(m), C.int(k), C.float(alpha),
+		return C.gemm_batch(h, operation(b.Trans), operation(a.Trans), C.int(n), C.int(m), C.int(k), C.float(alpha),
 			C.uintptr_t(b.Data), C.int(b.Lead), C.longlong(b.Stride),
 			C.uintptr_t(a.Data), C.int(a.Lead), C.longlong(a.Stride), C.float(beta),
 			C.uintptr_t(c.Data), C.int(c.Lead), C.longlong(c.Stride), C.int(batch), factors, compute)

@@ -67,6 +67,10 @@ func (s *Stream) GemmBatch(p Precision, batch, m, n, k int, alpha float32, a, b 
 	return errWithout
 }
 
+func (s *Stream) GemmAdd(p Precision, m, n, k int, a, b Matrix, bias, residual Ptr, c Matrix) (done bool, err error) {
+	return false, errWithout
+}
+
 func (m *Module) Function(name string) (*Function, error) { return nil, errWithout }
 func (m *Module) Unload() error                           { return errWithout }
 

@@ -1036,6 +1036,56 @@ const char *cublasGetStatusString(cublasStatus_t a) {
 	return at_cublasGetStatusString ? at_cublasGetStatusString(a) : NULL;
 }
 
+static __typeof__(cublasLtMatmulDescCreate) *at_cublasLtMatmulDescCreate;
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *a, cublasComputeType_t b, cudaDataType c) {
+	return at_cublasLtMatmulDescCreate ? at_cublasLtMatmulDescCreate(a, b, c) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulDescDestroy) *at_cublasLtMatmulDescDestroy;
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t a) {
+	return at_cublasLtMatmulDescDestroy ? at_cublasLtMatmulDescDestroy(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulDescSetAttribute) *at_cublasLtMatmulDescSetAttribute;
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t a, cublasLtMatmulDescAttributes_t b, const void *c, size_t d) {
+	return at_cublasLtMatmulDescSetAttribute ? at_cublasLtMatmulDescSetAttribute(a, b, c, d) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatrixLayoutCreate) *at_cublasLtMatrixLayoutCreate;
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *a, cudaDataType b, uint64_t c, uint64_t d, int64_t e) {
+	return at_cublasLtMatrixLayoutCreate ? at_cublasLtMatrixLayoutCreate(a, b, c, d, e) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatrixLayoutDestroy) *at_cublasLtMatrixLayoutDestroy;
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t a) {
+	return at_cublasLtMatrixLayoutDestroy ? at_cublasLtMatrixLayoutDestroy(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulPreferenceCreate) *at_cublasLtMatmulPreferenceCreate;
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *a) {
+	return at_cublasLtMatmulPreferenceCreate ? at_cublasLtMatmulPreferenceCreate(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulPreferenceDestroy) *at_cublasLtMatmulPreferenceDestroy;
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t a) {
+	return at_cublasLtMatmulPreferenceDestroy ? at_cublasLtMatmulPreferenceDestroy(a) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulPreferenceSetAttribute) *at_cublasLtMatmulPreferenceSetAttribute;
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t a, cublasLtMatmulPreferenceAttributes_t b, const void *c, size_t d) {
+	return at_cublasLtMatmulPreferenceSetAttribute ? at_cublasLtMatmulPreferenceSetAttribute(a, b, c, d) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmulAlgoGetHeuristic) *at_cublasLtMatmulAlgoGetHeuristic;
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasHandle_t a, cublasLtMatmulDesc_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatrixLayout_t e, cublasLtMatrixLayout_t f, cublasLtMatmulPreference_t g, int h, cublasLtMatmulHeuristicResult_t *i, int *j) {
+	return at_cublasLtMatmulAlgoGetHeuristic ? at_cublasLtMatmulAlgoGetHeuristic(a, b, c, d, e, f, g, h, i, j) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+static __typeof__(cublasLtMatmul) *at_cublasLtMatmul;
+cublasStatus_t cublasLtMatmul(cublasHandle_t a, cublasLtMatmulDesc_t b, const float *c, uintptr_t d, cublasLtMatrixLayout_t e, uintptr_t f, cublasLtMatrixLayout_t g, const float *h, uintptr_t i, cublasLtMatrixLayout_t j, uintptr_t k, cublasLtMatrixLayout_t l, const cublasLtMatmulAlgo_t *m, uintptr_t n, size_t o, void *p) {
+	return at_cublasLtMatmul ? at_cublasLtMatmul(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) : modeldoctor_cublas.loaded ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
 static const struct entry modeldoctor_cublas_entries[] = {
 	{"cublasCreate_v2", (void **)&at_cublasCreate},
 	{"cublasDestroy_v2", (void **)&at_cublasDestroy},
@@ -1046,6 +1096,16 @@ static const struct entry modeldoctor_cublas_entries[] = {
 	{"cublasGemmStridedBatchedEx", (void **)&at_cublasGemmStridedBatchedEx},
 	{"cublasGetStatusName", (void **)&at_cublasGetStatusName},
 	{"cublasGetStatusString", (void **)&at_cublasGetStatusString},
+	{"cublasLtMatmulDescCreate", (void **)&at_cublasLtMatmulDescCreate},
+	{"cublasLtMatmulDescDestroy", (void **)&at_cublasLtMatmulDescDestroy},
+	{"cublasLtMatmulDescSetAttribute", (void **)&at_cublasLtMatmulDescSetAttribute},
+	{"cublasLtMatrixLayoutCreate", (void **)&at_cublasLtMatrixLayoutCreate},
+	{"cublasLtMatrixLayoutDestroy", (void **)&at_cublasLtMatrixLayoutDestroy},
+	{"cublasLtMatmulPreferenceCreate", (void **)&at_cublasLtMatmulPreferenceCreate},
+	{"cublasLtMatmulPreferenceDestroy", (void **)&at_cublasLtMatmulPreferenceDestroy},
+	{"cublasLtMatmulPreferenceSetAttribute", (void **)&at_cublasLtMatmulPreferenceSetAttribute},
+	{"cublasLtMatmulAlgoGetHeuristic", (void **)&at_cublasLtMatmulAlgoGetHeuristic},
+	{"cublasLtMatmul", (void **)&at_cublasLtMatmul},
 	{NULL, NULL},
 };
 

@@ -1,5 +1,5 @@
-// Package fake is a device for tests where there is none: a libcuda and a
-// libcublas in one, in src, that run the same kernels on the CPU. It exercises
+// Package fake is a device for tests where there is none: a libcuda, a libcublas
+// and a libcublasLt in one, in src, that run the same kernels on the CPU. It exercises
 // the driver, the launches, the kernels' arithmetic and the memory's use for
 // real; it says nothing of speed, of PTX, or of how a card rounds.
 //

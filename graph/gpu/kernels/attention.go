@@ -10,6 +10,13 @@ import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 // strided batches over the examples, head by head, or, where there are more
 // heads than examples, over the heads, example by example. The scores of a batch
 // are held, in rows padded to a multiple of 8 elements. BF16 is computed as TF32.
+//
+// For rows of, say, 197 elements cuBLAS has kernels only that load them one by one
+// ("align1"), so the padding is multiplied with, too, as if an example had more
+// keys: those that follow in memory, which are the next example's. Their scores
+// are computed and thrown away, and their probabilities are 0. The last examples,
+// which nothing follows, are computed apart, without. (A v that is not finite
+// makes the example before it NaN, too: 0·∞.)
 type Attention struct {
 	Examples, Heads, HeadDim int
 	Queries, Keys            int // rows of q, of k and v, of an example
@@ -55,11 +62,23 @@ func (o Attention) overHeads() bool { return o.Heads > o.Examples }
 func (o Attention) Work() int64 { return int64(2 * o.scoresBytes()) }
 
 func (o Attention) scoresBytes() int {
-	batch := o.round()
-	if o.overHeads() {
-		batch = o.Heads
+	return aligned(floatBytes * max(o.round(), o.Heads) * o.Queries * o.lead())
+}
+
+// padded is the number of examples, the first ones, that have lead() rows of k
+// and of v within the arrays.
+func (o Attention) padded(k, v Rows) int {
+	n := o.Examples
+	for _, r := range []Rows{k, v} {
+		switch beyond := (o.lead() - o.Keys) * r.ByRow; {
+		case beyond == 0:
+		case r.ByExample <= 0:
+			n = 0
+		default:
+			n = min(n, max(0, o.Examples-blocksOf(beyond, r.ByExample)))
+		}
 	}
-	return aligned(floatBytes * batch * o.Queries * o.lead())
+	return n
 }
 
 // headBatch is a batch: some examples of a head, or the heads of an example.
@@ -67,34 +86,40 @@ type headBatch struct {
 	Attention
 	q              Queue
 	precision      driver.Precision
-	example, head  int // the first
+	example, head  int  // the first
+	heads          bool // of an example; otherwise examples of a head
 	size           int
+	keys           int // with the padding, if the batch has it
 	scores, dscore driver.Matrix
 }
 
 // batches calls f for all examples and heads.
-func (o Attention) batches(q Queue, p driver.Precision, work driver.Ptr, f func(b headBatch) error) error {
+func (o Attention) batches(q Queue, p driver.Precision, k, v Rows, work driver.Ptr, f func(b headBatch) error) error {
 	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
 		return err
 	}
 	scores := driver.Matrix{Data: work, Lead: o.lead(), Stride: int64(o.Queries * o.lead())}
 	dscore := scores
 	dscore.Data += driver.Ptr(o.scoresBytes())
-	b := headBatch{o, q, composed(p), 0, 0, o.Heads, scores, dscore}
-	if o.overHeads() {
-		for ; b.example < o.Examples; b.example++ {
-			if err := f(b); err != nil {
-				return err
+	b := headBatch{Attention: o, q: q, precision: composed(p), keys: o.lead(), scores: scores, dscore: dscore}
+	padded := o.padded(k, v)
+	if !o.overHeads() {
+		for ; b.example < padded; b.example += b.size {
+			b.size = min(o.round(), padded-b.example)
+			for b.head = range o.Heads {
+				if err := f(b); err != nil {
+					return err
+				}
 			}
 		}
-		return nil
 	}
-	for ; b.example < o.Examples; b.example += b.size {
-		b.size = min(o.round(), o.Examples-b.example)
-		for b.head = range o.Heads {
-			if err := f(b); err != nil {
-				return err
-			}
+	b.head, b.size, b.heads = 0, o.Heads, true
+	for ; b.example < o.Examples; b.example++ {
+		if b.example >= padded {
+			b.keys = o.Keys
+		}
+		if err := f(b); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -103,7 +128,7 @@ func (o Attention) batches(q Queue, p driver.Precision, work driver.Ptr, f func(
 // of describes the batch's matrices in an operand.
 func (b headBatch) of(r Rows) driver.Matrix {
 	stride := r.ByExample
-	if b.overHeads() {
+	if b.heads {
 		stride = b.HeadDim
 	}
 	return driver.Matrix{Data: at(r.Data, r.Offset+b.example*r.ByExample+b.head*b.HeadDim), Lead: r.ByRow, Stride: int64(stride)}
@@ -120,7 +145,7 @@ func (b headBatch) multiply(m, n, k int, alpha float32, x, y driver.Matrix, beta
 
 // probabilities computes softmax(Scale·q·kᵀ) in b.scores.
 func (b headBatch) probabilities(q, k Rows) error {
-	if err := b.multiply(b.Queries, b.Keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.scores); err != nil {
+	if err := b.multiply(b.Queries, b.keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.scores); err != nil {
 		return err
 	}
 	return SoftmaxRows(b.q, b.scores.Data, b.scores.Data, b.size*b.Queries, b.Keys, b.lead(), false)
@@ -128,11 +153,11 @@ func (b headBatch) probabilities(q, k Rows) error {
 
 // Forward computes y, Queries rows of each example.
 func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
-	return o.batches(queue, p, work, func(b headBatch) error {
+	return o.batches(queue, p, k, v, work, func(b headBatch) error {
 		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
-		return b.multiply(b.Queries, b.HeadDim, b.Keys, 1, b.scores, b.of(v), 0, b.of(y))
+		return b.multiply(b.Queries, b.HeadDim, b.keys, 1, b.scores, b.of(v), 0, b.of(y))
 	})
 }
 
@@ -144,7 +169,7 @@ func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv
 	if add {
 		beta = 1
 	}
-	return o.batches(queue, p, work, func(b headBatch) error {
+	return o.batches(queue, p, k, v, work, func(b headBatch) error {
 		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
@@ -156,14 +181,14 @@ func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv
 		if dq.Data == 0 && dk.Data == 0 {
 			return nil
 		}
-		if err := b.multiply(b.Queries, b.Keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.dscore); err != nil {
+		if err := b.multiply(b.Queries, b.keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.dscore); err != nil {
 			return err
 		}
 		if err := SoftmaxRowsGrad(b.q, b.scores.Data, b.dscore.Data, b.dscore.Data, b.size*b.Queries, b.Keys, b.lead(), false); err != nil {
 			return err
 		}
 		if dq.Data != 0 {
-			if err := b.multiply(b.Queries, b.HeadDim, b.Keys, b.Scale, b.dscore, b.of(k), beta, b.of(dq)); err != nil {
+			if err := b.multiply(b.Queries, b.HeadDim, b.keys, b.Scale, b.dscore, b.of(k), beta, b.of(dq)); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,8 @@ package kernels_test
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
@@ -47,6 +49,36 @@ func TestAttention(t *testing.T) {
 					d.close(name, got, d.gradient(reference, i, dy, in...), tolerance)
 				}
 			})
+		}
+	}
+}
+
+// TestAttentionIsOfOneExample: the scores with the next example's keys, which pad
+// an example's, are thrown away whatever they are.
+func TestAttentionIsOfOneExample(t *testing.T) {
+	for _, heads := range []int{2, 5} { // fewer and more than examples
+		d := open(t)
+		const examples, tokens, width = 3, 5, 4
+		row := heads * width
+		n := examples * tokens * row
+		o := kernels.Attention{Examples: examples, Heads: heads, HeadDim: width, Queries: tokens, Keys: tokens, Scale: 0.5}
+		in := [3][]float32{d.normal(n), d.normal(n), d.normal(n)}
+		run := func() []float32 {
+			var rows [3]kernels.Rows
+			for i, x := range in {
+				rows[i] = kernels.Rows{Data: upload(d, x), ByExample: tokens * row, ByRow: row}
+			}
+			work := d.memory(o.Work())
+			return d.result(n, func(y driver.Ptr) error {
+				return o.Forward(d.q, driver.FP32, rows[0], rows[1], rows[2], kernels.Rows{Data: y, ByExample: tokens * row, ByRow: row}, work)
+			})
+		}
+		want := run()[:tokens*row]
+		for i := tokens * row; i < n; i++ {
+			in[1][i] = float32(math.Inf(i%2*2 - 1))
+		}
+		if got := run()[:tokens*row]; !slices.Equal(got, want) {
+			t.Errorf("%d heads: the first example's result is %v, with other examples %v", heads, want, got)
 		}
 	}
 }

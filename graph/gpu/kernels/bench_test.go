@@ -3,6 +3,7 @@
 package kernels_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func BenchmarkKernels(b *testing.B) {
 	images, tokens, width, hidden, heads := 128, 197, 768, 3072, 12
 	channels, side := 64, 112
 	if !fake.Real() {
-		images, tokens, width, hidden, heads, channels, side = 2, 17, 64, 256, 4, 4, 16
+		images, tokens, width, hidden, heads, channels, side = 2, 17, 64, 256, 4, 8, 32
 	}
 	rows := images * tokens
 	d := open(b)
@@ -38,7 +39,7 @@ func BenchmarkKernels(b *testing.B) {
 	}
 	pool := kernels.Window{In: [3]int{1, side, side}, Out: [3]int{1, side / 2, side / 2}, Taps: [3]int{1, 3, 3}, Stride: [3]int{1, 2, 2}, Dilation: [3]int{1, 1, 1}, Before: [3]int{0, 1, 1}, After: [3]int{0, 1, 1}}
 	planes, area := images*channels, side*side
-	pixels, pooled := d.zeros(planes*area), d.zeros(planes*area/4)
+	pixels, dpixels, pooled := d.zeros(planes*area), d.zeros(planes*area), d.zeros(planes*area/4)
 	for _, c := range []struct {
 		name   string
 		floats int
@@ -46,15 +47,21 @@ func BenchmarkKernels(b *testing.B) {
 	}{
 		{"GELU", 2 * rows * hidden, func() error { return kernels.Unary(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
 		{"GELUGrad", 3 * rows * hidden, func() error { return kernels.UnaryGrad(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
-		{"BiasGELU", 3 * rows * hidden, func() error { return kernels.BiasGELU(d.q, kernels.GELU, x, v, y, rows, hidden) }},
+		{"GELUToBFloat16", rows * hidden * 3 / 2, func() error { return kernels.UnaryToBFloat16(d.q, kernels.GELU, x, y, rows*hidden, 0, 0) }},
+		{"GELUGradToBFloat16", rows * hidden * 5 / 2, func() error { return kernels.UnaryGradToBFloat16(d.q, kernels.GELU, x, y, z, rows*hidden, 0, 0) }},
+		{"ToBFloat16", rows * hidden * 3 / 2, func() error { return kernels.ToBFloat16(d.q, x, y, rows*hidden) }},
 		{"AddRow", 2 * rows * hidden, func() error {
 			return kernels.Binary(d.q, kernels.Add, x, []int{rows, hidden}, v, []int{hidden}, x, []int{rows, hidden})
 		}},
 		{"BiasResidual", 3 * rows * width, func() error { return kernels.BiasResidual(d.q, x, v, y, z, rows, width) }},
 		{"LayerNorm", 2 * rows * width, func() error { return kernels.Normalize(d.q, layer, x, v, v, y, rows, width) }},
+		{"LayerNormToBFloat16", rows * width * 3 / 2, func() error { return kernels.NormalizeToBFloat16(d.q, layer, x, v, v, y, rows, width) }},
 		{"LayerNormGrad", 3 * rows * width, func() error { return kernels.NormalizeGrad(d.q, layer, x, v, y, z, rows, width) }},
 		{"LayerNormScaleGrad", 2 * rows * width, func() error { return kernels.NormalizeScaleGrad(d.q, layer, x, y, z, rows, width, work) }},
 		{"ColumnSum", rows * hidden, func() error { return kernels.Reduce(d.q, kernels.Sum, x, z, []int{rows, hidden}, []int{0}, 1, work) }},
+		{"ColumnSumBFloat16", rows * hidden / 2, func() error {
+			return kernels.Reduce(d.q, kernels.SumBFloat16, x, z, []int{rows, hidden}, []int{0}, 1, work)
+		}},
 		{"Softmax", 2 * scores * tokens, func() error { return kernels.SoftmaxRows(d.q, s, ds, scores, tokens, lead, false) }},
 		{"SoftmaxGrad", 3 * scores * tokens, func() error { return kernels.SoftmaxRowsGrad(d.q, s, ds, ds, scores, tokens, lead, false) }},
 		{"Heads", 2 * rows * width, func() error {
@@ -76,7 +83,7 @@ func BenchmarkKernels(b *testing.B) {
 		{"SGD", 5 * rows * width, func() error { return kernels.SGD{}.Step(d.q, x, y, z, 1, rows*width) }},
 		{"Dot", 2 * rows * width, func() error { return kernels.Dot(d.q, x, y, z, rows*width, work) }},
 		{"MaxPool", planes * area * 5 / 4, func() error { return kernels.MaxPool(d.q, pool, pixels, pooled, planes) }},
-		{"MaxPoolGrad", planes * area * 5 / 2, func() error { return kernels.MaxPoolGrad(d.q, pool, pixels, pooled, pooled, x, planes) }},
+		{"MaxPoolGrad", planes * area * 5 / 2, func() error { return kernels.MaxPoolGrad(d.q, pool, pixels, pooled, pooled, dpixels, planes) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			took := d.repeat(b, c.run)
@@ -95,7 +102,8 @@ func (d *device) zeros(n int) driver.Ptr {
 }
 
 // BenchmarkProducts multiplies the matrices of a ViT-B/16's block at batch 128, or,
-// on the fake device, of a small one's.
+// on the fake device, of a small one's. Of a linear layer with its bias, and with a
+// residual connection, "apart" is what cuBLASLt's product takes the place of.
 func BenchmarkProducts(b *testing.B) {
 	rows, width, hidden := 128*197, 768, 3072
 	if !fake.Real() {
@@ -103,21 +111,58 @@ func BenchmarkProducts(b *testing.B) {
 	}
 	d := open(b)
 	x, w, y := d.zeros(rows*hidden), d.zeros(width*hidden), d.zeros(rows*hidden)
+	bias, residual := d.zeros(hidden), d.zeros(rows*hidden)
+	wide := func(p driver.Precision) error {
+		return d.Gemm(p, rows, hidden, width, 1, driver.Matrix{Data: x, Lead: width}, driver.Matrix{Data: w, Lead: hidden}, 0, driver.Matrix{Data: y, Lead: hidden})
+	}
+	narrow := func(p driver.Precision) error {
+		return d.Gemm(p, rows, width, hidden, 1, driver.Matrix{Data: x, Lead: hidden}, driver.Matrix{Data: w, Lead: width}, 0, driver.Matrix{Data: y, Lead: width})
+	}
+	add := func(p driver.Precision, n, k int, residual driver.Ptr) error {
+		done, err := d.GemmAdd(p, rows, n, k, driver.Matrix{Data: x, Lead: k}, driver.Matrix{Data: w, Lead: n}, bias, residual, driver.Matrix{Data: y, Lead: n})
+		if err == nil && !done {
+			err = errors.New("this cuBLASLt has no such product")
+		}
+		return err
+	}
 	for _, p := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
-		for name, run := range map[string]func() error{
-			"forward": func() error {
-				return d.Gemm(p, rows, hidden, width, 1, driver.Matrix{Data: x, Lead: width}, driver.Matrix{Data: w, Lead: hidden}, 0, driver.Matrix{Data: y, Lead: hidden})
-			},
-			"input": func() error {
+		type product struct {
+			name string
+			run  func() error
+		}
+		products := []product{
+			{"forward", func() error { return wide(p) }},
+			{"input", func() error {
 				return d.Gemm(p, rows, width, hidden, 1, driver.Matrix{Data: y, Lead: hidden}, driver.Matrix{Data: w, Lead: hidden, Trans: true}, 0, driver.Matrix{Data: x, Lead: width})
-			},
-			"weight": func() error {
+			}},
+			{"weight", func() error {
 				return d.Gemm(p, width, hidden, rows, 1, driver.Matrix{Data: x, Lead: width, Trans: true}, driver.Matrix{Data: y, Lead: hidden}, 0, driver.Matrix{Data: w, Lead: hidden})
-			},
-		} {
-			b.Run(p.String()+" "+name, func(b *testing.B) {
-				took := d.repeat(b, run)
+			}},
+		}
+		additions := []product{
+			{"bias", func() error { return add(p, hidden, width, 0) }},
+			{"bias apart", func() error {
+				if err := wide(p); err != nil {
+					return err
+				}
+				return kernels.Binary(d.q, kernels.Add, y, []int{rows, hidden}, bias, []int{hidden}, y, []int{rows, hidden})
+			}},
+			{"residual", func() error { return add(p, width, hidden, residual) }},
+			{"residual apart", func() error {
+				if err := narrow(p); err != nil {
+					return err
+				}
+				return kernels.BiasResidual(d.q, y, bias, residual, y, rows, width)
+			}},
+		}
+		if p != driver.FP32 { // the command for a card has little time
+			products = append(products, additions...)
+		}
+		for _, c := range products {
+			b.Run(p.String()+" "+c.name, func(b *testing.B) {
+				took := d.repeat(b, c.run)
 				b.ReportMetric(2*float64(rows)*float64(width)*float64(hidden)*float64(b.N)/took.Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(took.Seconds()/float64(b.N)*1e6, "µs/op")
 			})
 		}
 	}

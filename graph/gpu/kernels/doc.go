@@ -7,12 +7,13 @@
 // work into a [Queue] and return; an error of the work itself shows when the
 // queue's stream is waited for. Nothing is allocated: functions that need
 // scratch memory take it as work, and a function of the same name with Work
-// behind it says how many bytes. Results depend on the sizes only: the same
-// call gives the same bits on every run.
+// behind it says how many bytes. Results depend on the sizes only, those of
+// MultiplyAdd on the alignment of the addresses, too: the same call gives the same
+// bits on every run.
 //
 // What serves which operation of graph/op, forward and gradient:
 //
-//	Linear, MatMul                    Multiply; Binary(Add), BiasGELU, BiasResidual; Reduce for the bias
+//	Linear, MatMul                    Multiply, MultiplyAdd; Reduce for the bias
 //	LayerNormalization, RMSNorm.      Normalize, NormalizeGrad, NormalizeScaleGrad; Reduce for the bias
 //	BatchNormalization                BatchNorm, BatchNormInputGrad, BatchNormParameterGrads
 //	Softmax, LogSoftmax               Softmax, SoftmaxGrad
@@ -24,6 +25,7 @@
 //	Softplus's gradient, Exp's, …     as graph/op composes them, of Unary and Binary
 //	Add to Min, PowGradient           Binary; Reduce for SumTo
 //	Reduce*, SumTo                    Reduce, then Unary(Sqrt) for ReduceL2
+//	a factor of products in BF16      NormalizeToBFloat16, UnaryToBFloat16, UnaryGradToBFloat16, else ToBFloat16 afterwards
 //	Spread, Expand, Transpose, Slice, Place, Concat, Pad (constant)   Move, after Clear or Fill where not all is written
 //	Equal, Less, Greater, …           Compare
 //	Where, Mask                       Select

@@ -44,6 +44,12 @@ func Unary(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
 	return q.launch("unary_"+string(f), overElements(n), pointers(x, y), longs(n), floats(a, b))
 }
 
+// UnaryToBFloat16 is Unary for GELU, GELUTanh and QuickGELU with a result that is
+// rounded as [ToBFloat16] does. y is not x.
+func UnaryToBFloat16(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
+	return Unary(q, f+"_bfloat16", x, y, n, a, b)
+}
+
 // UnaryGrad computes the cotangent of f's input, dx[i] = dy[i]·f'(…), for n
 // elements. v is f's result for Sqrt, Reciprocal, Relu, Sigmoid, HardSigmoid and
 // Tanh, for all others its input, as in graph/op. Functions of steps, and those
@@ -57,18 +63,10 @@ func UnaryGrad(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) e
 	return q.launch("grad_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
 }
 
-// BiasGELU computes x [rows, columns] += bias [columns] and y = f(x) for GELU or
-// GELUTanh: a product's bias and the activation that follows, in one pass. x
-// keeps what UnaryGrad needs.
-func BiasGELU(q Queue, f Function, x, bias, y driver.Ptr, rows, columns int) error {
-	n, err := product("bias_"+string(f), mostBytes, rows, columns)
-	if err != nil || n == 0 {
-		return err
-	}
-	if _, err := product("bias_"+string(f), mostInt, max(rows, columns)); err != nil {
-		return err
-	}
-	return q.launch("bias_"+string(f), overRows(rows, columns), pointers(x, bias, y), ints(rows, columns))
+// UnaryGradToBFloat16 is UnaryGrad for GELU, GELUTanh and QuickGELU with a result
+// that is rounded as [ToBFloat16] does. dx is neither dy nor v.
+func UnaryGradToBFloat16(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
+	return UnaryGrad(q, f+"_bfloat16", v, dy, dx, n, a, b)
 }
 
 // BiasResidual computes y = x + bias + residual for x, residual and y [rows,
@@ -102,15 +100,6 @@ func ToBFloat16(q Queue, x, y driver.Ptr, n int) error {
 		return err
 	}
 	return q.launch("cast_bfloat16", overElements(n), pointers(x, y), longs(n))
-}
-
-// FromBFloat16 widens n elements of bfloat16 to float32.
-func FromBFloat16(q Queue, x, y driver.Ptr, n int) error {
-	n, err := product("cast_float32", mostBytes, n)
-	if err != nil || n == 0 {
-		return err
-	}
-	return q.launch("cast_float32", overElements(n), pointers(x, y), longs(n))
 }
 
 // IsNaN writes n truth values, bytes: which elements of x are NaN.

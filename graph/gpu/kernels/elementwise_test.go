@@ -146,30 +146,18 @@ func TestAffineAndFill(t *testing.T) {
 	d.close("fill", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, y, 7, n) }), want, 0)
 }
 
-func TestBias(t *testing.T) {
+func TestBiasResidual(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {3, 7}, {5000, 3}, {19, 768}} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) { testBias(t, size[0], size[1]) })
-	}
-}
-
-func testBias(t *testing.T, rows, columns int) {
-	d := open(t)
-	n := rows * columns
-	x, bias, residual := d.normal(n), d.normal(columns), d.normal(n)
-	pre := d.want(op.Add{}, doubles(x, rows, columns), doubles(bias, columns))
-	pb, pr := upload(d, bias), upload(d, residual)
-	for f, o := range map[kernels.Function]op.Op{kernels.GELU: op.GELU{}, kernels.GELUTanh: op.GELU{Tanh: true}} {
-		var px driver.Ptr
-		y := d.result(n, func(y driver.Ptr) error {
-			px = upload(d, x)
-			return kernels.BiasGELU(d.q, f, px, pb, y, rows, columns)
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			d := open(t)
+			rows, columns := size[0], size[1]
+			n := rows * columns
+			x, bias, residual := d.normal(n), d.normal(columns), d.normal(n)
+			px, pb, pr := upload(d, x), upload(d, bias), upload(d, residual)
+			want := d.want(op.Add{}, d.forward(op.Add{}, doubles(x, rows, columns), doubles(bias, columns)), doubles(residual, rows, columns))
+			d.close("y", d.result(n, func(y driver.Ptr) error { return kernels.BiasResidual(d.q, px, pb, pr, y, rows, columns) }), want, 1e-6)
 		})
-		d.close("x + bias", download[float32](d, px, n), pre, 1e-6)
-		d.close("y", y, d.want(o, d.forward(op.Add{}, doubles(x, rows, columns), doubles(bias, columns))), 2e-6)
 	}
-	want := d.want(op.Add{}, d.forward(op.Add{}, doubles(x, rows, columns), doubles(bias, columns)), doubles(residual, rows, columns))
-	px := upload(d, x)
-	d.close("residual", d.result(n, func(y driver.Ptr) error { return kernels.BiasResidual(d.q, px, pb, pr, y, rows, columns) }), want, 1e-6)
 }
 
 func TestBFloat16(t *testing.T) {
@@ -191,11 +179,67 @@ func TestBFloat16(t *testing.T) {
 			t.Errorf("%v becomes %v, expected %v", v, got, want)
 		}
 	}
-	ps := upload(d, short)
-	back := d.result(n, func(y driver.Ptr) error { return kernels.FromBFloat16(d.q, ps, y, n) })
-	for i, v := range back {
-		if math.Float32bits(v) != uint32(short[i])<<16 {
-			t.Errorf("%#x becomes %v", short[i], v)
+}
+
+// TestRoundedResults: kernels that round their result write what rounding it
+// afterwards gives.
+func TestRoundedResults(t *testing.T) {
+	d := open(t)
+	const rows, columns = 5, 70
+	n := rows * columns
+	x, dy, scale, bias := upload(d, d.normal(n)), upload(d, d.normal(n)), upload(d, d.normal(columns)), upload(d, d.normal(columns))
+	layer := kernels.Moments{Epsilon: 1e-6, Centred: true}
+	type run func(y driver.Ptr) error
+	cases := map[string][2]run{
+		"normalize": {
+			func(y driver.Ptr) error { return kernels.Normalize(d.q, layer, x, scale, bias, y, rows, columns) },
+			func(y driver.Ptr) error {
+				return kernels.NormalizeToBFloat16(d.q, layer, x, scale, bias, y, rows, columns)
+			},
+		},
+	}
+	for _, f := range []kernels.Function{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU} {
+		cases[string(f)] = [2]run{
+			func(y driver.Ptr) error { return kernels.Unary(d.q, f, x, y, n, 1.5, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, f, x, y, n, 1.5, 0) },
+		}
+		cases["gradient of "+string(f)] = [2]run{
+			func(y driver.Ptr) error { return kernels.UnaryGrad(d.q, f, x, dy, y, n, 1.5, 0) },
+			func(y driver.Ptr) error { return kernels.UnaryGradToBFloat16(d.q, f, x, dy, y, n, 1.5, 0) },
+		}
+	}
+	for name, k := range cases {
+		y := d.memory(int64(4 * n))
+		d.do(k[0](y))
+		want := result[uint16](d, n, func(to driver.Ptr) error { return kernels.ToBFloat16(d.q, y, to, n) })
+		if got := result[uint16](d, n, k[1]); !slices.Equal(got, want) {
+			t.Errorf("%s: %x, expected %x", name, got, want)
+		}
+	}
+}
+
+// TestSumOfBFloat16 over every combination of axes: that of the same numbers as float32.
+func TestSumOfBFloat16(t *testing.T) {
+	d := open(t)
+	shape := []int{3, 5, 40}
+	n := count(shape...)
+	x, half := d.normal(n), make([]uint16, n)
+	for i, v := range x {
+		half[i] = uint16(math.Float32bits(v) >> 16)
+		x[i] = math.Float32frombits(uint32(half[i]) << 16)
+	}
+	px, phalf := upload(d, x), upload(d, half)
+	for _, axes := range [][]int{{}, {0}, {1}, {2}, {0, 1}, {0, 2}, {0, 1, 2}} {
+		kept := n
+		for _, a := range axes {
+			kept /= shape[a]
+		}
+		work := d.memory(kernels.ReduceWork(shape, axes))
+		sum := func(f kernels.Fold, from driver.Ptr) []float32 {
+			return d.result(kept, func(y driver.Ptr) error { return kernels.Reduce(d.q, f, from, y, shape, axes, 1, work) })
+		}
+		if got, want := sum(kernels.SumBFloat16, phalf), sum(kernels.Sum, px); !slices.Equal(got, want) {
+			t.Errorf("axes %v: %v, expected %v", axes, got, want)
 		}
 	}
 }

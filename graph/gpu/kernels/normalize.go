@@ -19,11 +19,21 @@ type Moments struct {
 //
 // for scale and bias [d]; bias may be 0. y may be x.
 func Normalize(q Queue, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
-	n, err := product("normalize", mostBytes, rows, d)
+	return normalize(q, "normalize", m, x, scale, bias, y, rows, d)
+}
+
+// NormalizeToBFloat16 is Normalize with a result that is rounded as [ToBFloat16]
+// does. y is not x.
+func NormalizeToBFloat16(q Queue, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
+	return normalize(q, "normalize_bfloat16", m, x, scale, bias, y, rows, d)
+}
+
+func normalize(q Queue, kernel string, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
+	n, err := product(kernel, mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("normalize", overWarps(rows), pointers(x, scale, bias, y), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
+	return q.launch(kernel, overWarps(rows), pointers(x, scale, bias, y), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
 }
 
 // NormalizeGrad is the cotangent of Normalize's x [rows, d]. With h the

@@ -14,11 +14,12 @@ type Fold string
 
 // The folds.
 const (
-	Sum     Fold = "sum"
-	Squares Fold = "squares" // the sum of squares
-	Product Fold = "product"
-	Largest Fold = "max"
-	Least   Fold = "min"
+	Sum         Fold = "sum"
+	SumBFloat16 Fold = "sum_bfloat16" // the sum of elements that are bfloat16
+	Squares     Fold = "squares"      // the sum of squares
+	Product     Fold = "product"
+	Largest     Fold = "max"
+	Least       Fold = "min"
 )
 
 // A stretch is what one warp, or one block of columns, combines: long runs are
@@ -129,7 +130,7 @@ func Reduce(q Queue, f Fold, x, y driver.Ptr, shape, axes []int, scale float64, 
 			return err
 		}
 		x = to
-		if f == Squares {
+		if f == Squares || f == SumBFloat16 {
 			f = Sum
 		}
 	}
@@ -152,6 +153,9 @@ func reduce(q Queue, f Fold, s reduceStep, x, y driver.Ptr, scale float64, work 
 	}
 	if err != nil {
 		return err
+	}
+	if f == SumBFloat16 {
+		f = Sum
 	}
 	return q.launch("reduce_last_"+string(f), overElements(s.outer*s.inner), pointers(work, y), longs(s.outer, stretches, s.inner), doubles(scale))
 }

@@ -36,8 +36,9 @@ func SoftmaxGrad(q Queue, y, dy, dx driver.Ptr, outer, d, inner int, logarithm b
 	return q.launch("softmax_columns_grad", overElements(outer*inner), pointers(y, dy, dx), longs(outer, d, inner), truth(logarithm))
 }
 
-// SoftmaxRows is Softmax along rows of d elements, stride elements apart: what
-// lies between a row's end and the next one's start is not touched.
+// SoftmaxRows is Softmax along rows of d elements, stride elements apart. What
+// lies between a row's end in y and the next one's start, and behind the last
+// row's, is not read and becomes 0.
 func SoftmaxRows(q Queue, x, y driver.Ptr, rows, d, stride int, logarithm bool) error {
 	n, err := product("softmax", mostBytes, rows, d)
 	if err != nil || n == 0 {
@@ -49,7 +50,7 @@ func SoftmaxRows(q Queue, x, y driver.Ptr, rows, d, stride int, logarithm bool) 
 	return q.launch("softmax", overWarps(rows), pointers(x, y), longs(rows, d, stride), truth(logarithm))
 }
 
-// SoftmaxRowsGrad is SoftmaxGrad along such rows.
+// SoftmaxRowsGrad is SoftmaxGrad along such rows, of which dx gets the zeros.
 func SoftmaxRowsGrad(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, logarithm bool) error {
 	n, err := product("softmax", mostBytes, rows, d)
 	if err != nil || n == 0 {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestSoftmax(t *testing.T) {
-	for _, size := range [][3]int{{0, 3, 1}, {1, 1, 1}, {5, 7, 1}, {3, 197, 1}, {2, 5, 3}, {1, 33, 70}} {
+	for _, size := range [][3]int{{0, 3, 1}, {1, 1, 1}, {5, 7, 1}, {3, 197, 1}, {2, 256, 1}, {2, 257, 1}, {1, 400, 1}, {2, 5, 3}, {1, 33, 70}} {
 		for _, logarithm := range []bool{false, true} {
 			t.Run(fmt.Sprint(size, logarithm), func(t *testing.T) {
 				d := open(t)
@@ -50,7 +50,7 @@ func TestSoftmax(t *testing.T) {
 func TestSoftmaxRows(t *testing.T) {
 	d := open(t)
 	inf := float32(math.Inf(-1))
-	x := []float32{0, 0, 9, inf, inf, 9, 1, 1, 9}
+	x := []float32{0, 0, 9, inf, inf, 9, 1, 1, float32(math.NaN())}
 	px := upload(d, x)
 	y := d.result(9, func(y driver.Ptr) error {
 		if err := d.Copy(y, px, 36); err != nil {
@@ -59,7 +59,13 @@ func TestSoftmaxRows(t *testing.T) {
 		return kernels.SoftmaxRows(d.q, y, y, 3, 2, 3, false)
 	})
 	nan := math.NaN()
-	d.close("y", y, []float64{0.5, 0.5, 9, nan, nan, 9, 0.5, 0.5, 9}, 1e-7)
+	d.close("y", y, []float64{0.5, 0.5, 0, nan, nan, 0, 0.5, 0.5, 0}, 1e-7)
+	dx := d.result(9, func(dx driver.Ptr) error { return kernels.SoftmaxRowsGrad(d.q, px, px, dx, 3, 2, 3, false) })
+	for _, at := range []int{2, 5, 8} {
+		if dx[at] != 0 {
+			t.Errorf("element %d between the rows of a gradient is %v", at, dx[at])
+		}
+	}
 }
 
 func TestLoss(t *testing.T) {

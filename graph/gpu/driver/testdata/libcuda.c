@@ -50,7 +50,7 @@ CUresult cuMemAlloc(CUdeviceptr *p, size_t n) {
 	CONTEXT;
 	if (!n) return CUDA_ERROR_INVALID_VALUE;
 	if (n > 1u << 30) return CUDA_ERROR_OUT_OF_MEMORY;
-	*p = (CUdeviceptr)malloc(n);
+	*p = (CUdeviceptr)aligned_alloc(256, (n + 255) / 256 * 256);
 	memset((void *)*p, 0xff, n); /* not a number, to those who read what they did not write */
 	return CUDA_SUCCESS;
 }

@@ -35,7 +35,8 @@ static bool unpack(const Operand &o, int batch, int rows, int columns, bool tf32
 }
 
 // Columns of the result at a time, over stretches of rows that stay in the cache.
-static void multiply(int m, int n, int k, float alpha, const float *a, const float *b, float beta, float *c, int ldc) {
+static void multiply(int m, int n, int k, float alpha, const float *a, const float *b, float beta, const float *c, float *d, int lead,
+                     const float *bias) {
   const int rows = 128;
   for (int i0 = 0; i0 < m; i0 += rows) {
     int height = m - i0 < rows ? m - i0 : rows;
@@ -51,14 +52,17 @@ static void multiply(int m, int n, int k, float alpha, const float *a, const flo
       }
       for (int q = 0; q < width; q++)
         for (int i = 0; i < height; i++) {
-          float *y = c + (size_t)(j + q) * ldc + i0 + i;
-          *y = alpha * sum[q][i] + (beta == 0 ? 0 : beta * *y);
+          size_t at = (size_t)(j + q) * lead + i0 + i;
+          float v = alpha * sum[q][i] + (beta == 0 ? 0 : beta * c[at]);
+          d[at] = bias ? v + bias[i0 + i] : v;
         }
     }
   }
 }
 
-static int gemm(int m, int n, int k, const float *alpha, Operand a, Operand b, const float *beta, Operand c, int compute, int batches) {
+// D = alpha*A*B + beta*C + bias, which has an element for each row and may be 0; C and D are laid out alike.
+static int gemm(int m, int n, int k, const float *alpha, Operand a, Operand b, const float *beta, Operand c, Address d, Address bias, int compute,
+                int batches) {
   LOCK;
   if (called()) return EXECUTION_FAILED;
   if (m < 0 || n < 0 || k < 0 || batches < 0 || c.lead < (m > 1 ? m : 1)) return INVALID;
@@ -68,14 +72,16 @@ static int gemm(int m, int n, int k, const float *alpha, Operand a, Operand b, c
   if (m == 0 || n == 0) return OK;
   static std::vector<float> x, y;
   bool tf32 = compute == COMPUTE_32F_FAST_TF32 && a.type == FLOAT32;
+  const float *row = bias ? (const float *)memory::host(bias, (size_t)m * 4) : nullptr;
   for (int i = 0; i < batches; i++) {
-    char *to = memory::host(c.data + (uint64_t)(c.step * i) * 4, ((size_t)(n - 1) * c.lead + m) * 4);
-    if (!to || !unpack(a, i, m, k, tf32, x) || !unpack(b, i, k, n, tf32, y)) {
+    size_t size = ((size_t)(n - 1) * c.lead + m) * 4, offset = (uint64_t)(c.step * i) * 4;
+    char *from = memory::host(c.data + offset, size), *to = memory::host(d + offset, size);
+    if (!from || !to || (bias && !row) || !unpack(a, i, m, k, tf32, x) || !unpack(b, i, k, n, tf32, y)) {
       fprintf(stderr, "fake cuBLAS: a matrix of the product %d x %d x %d is no device memory\n", m, n, k);
       sticky = ILLEGAL_ADDRESS;
       return EXECUTION_FAILED;
     }
-    multiply(m, n, k, *alpha, x.data(), y.data(), *beta, (float *)to, c.lead);
+    multiply(m, n, k, *alpha, x.data(), y.data(), *beta, (const float *)from, (float *)to, c.lead, row);
   }
   return OK;
 }
@@ -104,12 +110,12 @@ const char *cublasGetStatusString(int status) { return cublasGetStatusName(statu
 int cublasGemmEx(void *, int ta, int tb, int m, int n, int k, const void *alpha, Address a, int atype, int lda, Address b, int btype, int ldb,
                  const void *beta, Address c, int ctype, int ldc, int compute, int) {
   return cublas::gemm(m, n, k, (const float *)alpha, {a, atype, lda, ta != 0, 0}, {b, btype, ldb, tb != 0, 0}, (const float *)beta,
-                      {c, ctype, ldc, false, 0}, compute, 1);
+                      {c, ctype, ldc, false, 0}, c, 0, compute, 1);
 }
 int cublasGemmStridedBatchedEx(void *, int ta, int tb, int m, int n, int k, const void *alpha, Address a, int atype, int lda, long long sa,
                                Address b, int btype, int ldb, long long sb, const void *beta, Address c, int ctype, int ldc, long long sc,
                                int batches, int compute, int) {
   return cublas::gemm(m, n, k, (const float *)alpha, {a, atype, lda, ta != 0, sa}, {b, btype, ldb, tb != 0, sb}, (const float *)beta,
-                      {c, ctype, ldc, false, sc}, compute, batches);
+                      {c, ctype, ldc, false, sc}, c, 0, compute, batches);
 }
 }

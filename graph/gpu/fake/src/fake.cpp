@@ -1,4 +1,4 @@
-// A libcuda.so.1 and a libcublas in one that run the kernels on the CPU: the functions that
+// A libcuda.so.1, a libcublas and a libcublasLt in one that run the kernels on the CPU: the functions that
 // graph/gpu/driver uses, everything finished when a call returns. What goes wrong, and when, is
 // said by the environment variable MODELDOCTOR_FAKE, words like "launch=3" (see faults below).
 #include "emulator.h"
@@ -283,3 +283,4 @@ int cuGetErrorString(int code, const char **text) {
 }
 
 #include "cublas.h"
+#include "cublaslt.h"

@@ -1,12 +1,13 @@
 // Functions of one element, with up to two parameters, and their derivatives.
 
-#define UNARY(name, expression)                                                            \
-  KERNEL(unary_##name, const float *x, float *y, int64 n, float a, float b) {              \
+#define UNARY_TO(name, type, expression)                                                   \
+  KERNEL(unary_##name, const float *x, type *y, int64 n, float a, float b) {               \
     EACH(i, n) {                                                                           \
       float v = x[i];                                                                      \
-      y[i] = expression;                                                                   \
+      store(&y[i], expression);                                                            \
     }                                                                                      \
   }
+#define UNARY(name, expression) UNARY_TO(name, float, expression)
 
 __device__ __forceinline__ float sigmoid(float v) { return 1.0f / (1.0f + expf(-v)); }
 __device__ __forceinline__ float gauss(float v) { return 0.5f * (1.0f + erff(v * 0.70710678118654752f)); }
@@ -35,18 +36,22 @@ UNARY(hard_sigmoid, larger(0.0f, smaller(1.0f, a * v + b)))
 UNARY(gelu, gelu(v))
 UNARY(gelu_tanh, gelu_tanh(v))
 UNARY(quick_gelu, v * sigmoid(a * v))
+UNARY_TO(gelu_bfloat16, bfloat16, gelu(v))
+UNARY_TO(gelu_tanh_bfloat16, bfloat16, gelu_tanh(v))
+UNARY_TO(quick_gelu_bfloat16, bfloat16, v * sigmoid(a * v))
 UNARY(clip, smaller(b, larger(a, v)))
 UNARY(affine, a *v + b)
 
 // v is the function's input or, where the derivative is simpler in it, its result; d is the
 // cotangent of the result.
-#define GRAD(name, expression)                                                                         \
-  KERNEL(grad_##name, const float *value, const float *dy, float *dx, int64 n, float a, float b) {     \
+#define GRAD_TO(name, type, expression)                                                                 \
+  KERNEL(grad_##name, const float *value, const float *dy, type *dx, int64 n, float a, float b) {      \
     EACH(i, n) {                                                                                        \
       float v = value[i], d = dy[i];                                                                    \
-      dx[i] = expression;                                                                               \
+      store(&dx[i], expression);                                                                        \
     }                                                                                                   \
   }
+#define GRAD(name, expression) GRAD_TO(name, float, expression)
 
 __device__ __forceinline__ float gelu_grad(float v) { return gauss(v) + v * (0.39894228040143268f * expf(-0.5f * v * v)); }
 __device__ __forceinline__ float gelu_tanh_grad(float v) {
@@ -70,20 +75,10 @@ GRAD(elu, v < 0 ? d * (a * expf(v)) : d)
 GRAD(gelu, d *gelu_grad(v))
 GRAD(gelu_tanh, d *gelu_tanh_grad(v))
 GRAD(quick_gelu, d *quick_gelu_grad(a, v))
+GRAD_TO(gelu_bfloat16, bfloat16, d *gelu_grad(v))
+GRAD_TO(gelu_tanh_bfloat16, bfloat16, d *gelu_tanh_grad(v))
+GRAD_TO(quick_gelu_bfloat16, bfloat16, d *quick_gelu_grad(a, v))
 GRAD(clip, v < a || v > b ? 0.0f : d)
-
-// x [rows, columns] += bias [columns]; y = GELU(x). x keeps what the derivative needs.
-#define BIAS_GELU(name, f)                                                                                  \
-  KERNEL(bias_##name, float *x, const float *bias, float *y, unsigned rows, unsigned columns) {             \
-    EACH_ROW(r, rows) EACH_COLUMN(i, columns) {                                                             \
-      int64 at = (int64)r * columns + i;                                                                    \
-      float v = x[at] + bias[i];                                                                            \
-      x[at] = v;                                                                                            \
-      y[at] = f(v);                                                                                         \
-    }                                                                                                       \
-  }
-BIAS_GELU(gelu, gelu)
-BIAS_GELU(gelu_tanh, gelu_tanh)
 
 // y [rows, columns] = x + bias [columns] + residual [rows, columns]; y may be x or residual.
 KERNEL(bias_residual, const float *x, const float *bias, const float *residual, float *y, unsigned rows, unsigned columns) {
@@ -95,17 +90,7 @@ KERNEL(bias_residual, const float *x, const float *bias, const float *residual, 
 
 KERNEL(fill, float *y, float value, int64 n) { EACH(i, n) y[i] = value; }
 
-// To bfloat16, rounded to nearest, ties to even; a NaN stays one.
-KERNEL(cast_bfloat16, const float *x, unsigned short *y, int64 n) {
-  EACH(i, n) {
-    unsigned bits = (unsigned)__float_as_int(x[i]);
-    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    y[i] = (unsigned short)(nan ? (bits >> 16) | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-  }
-}
-KERNEL(cast_float32, const unsigned short *x, float *y, int64 n) {
-  EACH(i, n) y[i] = __int_as_float((int)((unsigned)x[i] << 16));
-}
+KERNEL(cast_bfloat16, const float *x, bfloat16 *y, int64 n) { EACH(i, n) store(&y[i], x[i]); }
 
 // Truth values are bytes, 0 or 1.
 KERNEL(is_nan, const float *x, byte *y, int64 n) { EACH(i, n) y[i] = x[i] != x[i]; }

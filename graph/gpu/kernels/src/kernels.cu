@@ -21,11 +21,16 @@ typedef unsigned char byte;
 
 // Loops that threads take turns at are not unrolled: other threads' loads are in flight
 // meanwhile, and the text to compile at start-up stays small. Those of one thread along a row
-// are, as the compiler sees fit.
+// are, as the compiler sees fit, or, where few threads wait for long rows, UNROLLED, and
+// ALL_UNROLLED where they index registers.
 #ifdef __CUDACC__
 #define NOT_UNROLLED _Pragma("unroll 1")
+#define UNROLLED _Pragma("unroll 8")
+#define ALL_UNROLLED _Pragma("unroll")
 #else
 #define NOT_UNROLLED
+#define UNROLLED
+#define ALL_UNROLLED
 #endif
 
 // EACH runs over [0, n) with all threads of a one-dimensional grid.
@@ -44,6 +49,18 @@ __device__ __forceinline__ float larger(float a, float b) { return a != a ? a : 
 __device__ __forceinline__ float smaller(float a, float b) { return a != a ? a : b != b ? b : fminf(a, b); }
 __device__ __forceinline__ double larger(double a, double b) { return a != a ? a : b != b ? b : fmax(a, b); }
 __device__ __forceinline__ double smaller(double a, double b) { return a != a ? a : b != b ? b : fmin(a, b); }
+
+// What a kernel reads and writes is float or bfloat16: rounded to nearest, ties to even; a NaN
+// stays one.
+typedef unsigned short bfloat16;
+__device__ __forceinline__ float load(const float *from) { return *from; }
+__device__ __forceinline__ float load(const bfloat16 *from) { return __int_as_float((int)((unsigned)*from << 16)); }
+__device__ __forceinline__ void store(float *to, float v) { *to = v; }
+__device__ __forceinline__ void store(bfloat16 *to, float v) {
+  unsigned bits = (unsigned)__float_as_int(v);
+  bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  *to = (bfloat16)(nan ? (bits >> 16) | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
 
 // The butterfly gives all lanes the same bits: each step adds the same two numbers in both.
 template <class T> __device__ __forceinline__ T warp_sum(T v) {

@@ -31,17 +31,26 @@ __device__ __forceinline__ Moments row_moments(const float *x, int64 d, float ep
   return m;
 }
 
-// y = h*scale + bias; scale and bias [d], bias may be null. y may be x.
-COOPERATIVE_KERNEL(normalize, const float *x, const float *scale, const float *bias, float *y, int64 rows, int64 d, float epsilon,
-                   int centred) {
+// y = h*scale + bias; scale and bias [d], bias may be null. y may be x, if it is float.
+template <class T>
+__device__ __forceinline__ void normalize_rows(const float *x, const float *scale, const float *bias, T *y, int64 rows, int64 d, float epsilon,
+                                               bool centred) {
   EACH_WARP_ROW(r, rows) {
     const float *xr = x + r * d;
     Moments m = row_moments(xr, d, epsilon, centred);
     EACH_LANE(i, d) {
       float h = normalized(m, xr[i]) * scale[i];
-      y[r * d + i] = bias ? h + bias[i] : h;
+      store(&y[r * d + i], bias ? h + bias[i] : h);
     }
   }
+}
+COOPERATIVE_KERNEL(normalize, const float *x, const float *scale, const float *bias, float *y, int64 rows, int64 d, float epsilon,
+                   int centred) {
+  normalize_rows(x, scale, bias, y, rows, d, epsilon, centred);
+}
+COOPERATIVE_KERNEL(normalize_bfloat16, const float *x, const float *scale, const float *bias, bfloat16 *y, int64 rows, int64 d,
+                   float epsilon, int centred) {
+  normalize_rows(x, scale, bias, y, rows, d, epsilon, centred);
 }
 
 // With g = dy*scale: dx = rs*(g - mean(g) - h*mean(g*h)), without mean(g) unless centred. dx may

@@ -1,0 +1,101 @@
+package exec
+
+import (
+	"slices"
+
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/op"
+)
+
+// LinearAdd is an op.Linear and the addition of an array of its result's type, in
+// one step: a residual connection. Its operands are those of the Linear, and then
+// that array. [Compile] makes one where nothing else reads the Linear's result,
+// which then needs no memory; some devices have it as one product.
+type LinearAdd struct{ op.Linear }
+
+// Name is that of both.
+func (LinearAdd) Name() string { return "Linear + Add" }
+
+// Forward computes the same bits as one after the other.
+func (o LinearAdd) Forward(c *kernel.Context, out op.Array, in []op.Array) {
+	last := len(in) - 1
+	o.Linear.Forward(c, out, in[:last])
+	switch out.Data.(type) {
+	case []float32:
+		kernel.Add(c, op.Elem[float32](out), op.Elem[float32](in[last]), op.Elem[float32](out))
+	case []float64:
+		kernel.Add(c, op.Elem[float64](out), op.Elem[float64](in[last]), op.Elem[float64](out))
+	}
+}
+
+// joinAdditions makes a LinearAdd of each Linear and the Add that alone reads its
+// result, perhaps by way of views, if what is added is there before the Linear
+// runs. It takes the place of the Linear, so that nothing lives longer than before.
+func (p *Plan) joinAdditions() {
+	readers, computedBy := make([]int, len(p.values)), make([]int, len(p.values))
+	for slot := range computedBy {
+		computedBy[slot] = -1 // an input, which is there from the start
+	}
+	for _, n := range p.outputs {
+		readers[p.slots[n]]++
+	}
+	for i, s := range p.steps {
+		computedBy[s.out] = i
+		if s.streamed {
+			readers[s.out]++
+		}
+		for _, in := range s.in {
+			readers[in]++
+		}
+	}
+	// source follows a value that has one reader, through views that have one, to
+	// the step that computes it.
+	source := func(slot int) (i int, views []int, ok bool) {
+		for readers[slot] == 1 && computedBy[slot] >= 0 {
+			i = computedBy[slot]
+			if _, ok := p.steps[i].op.(view); !ok {
+				return i, views, true
+			}
+			views, slot = append(views, i), p.steps[i].in[0]
+		}
+		return 0, nil, false
+	}
+	gone := make([]bool, len(p.steps))
+	for j, s := range p.steps {
+		if _, ok := s.op.(op.Add); !ok {
+			continue
+		}
+		for k, added := range [2]int{s.in[1], s.in[0]} {
+			i, views, ok := source(s.in[k])
+			if !ok || computedBy[added] >= i || !p.addsTo(p.steps[i].out, added, s.out) {
+				continue
+			}
+			linear, ok := p.steps[i].op.(op.Linear)
+			if !ok {
+				continue
+			}
+			p.steps[i] = step{s.node, LinearAdd{linear}, append(slices.Clone(p.steps[i].in), added), s.out, s.streamed}
+			computedBy[s.out] = i
+			for _, v := range append(views, j) {
+				gone[v] = true
+			}
+			break
+		}
+	}
+	steps := p.steps[:0]
+	for j, s := range p.steps {
+		if !gone[j] {
+			steps = append(steps, s)
+			p.arity = max(p.arity, len(s.in))
+		}
+	}
+	p.steps = steps
+}
+
+// addsTo reports whether the rows of a Linear's result, under another shape, are
+// those of a sum with an array of the sum's type.
+func (p *Plan) addsTo(linear, added, sum int) bool {
+	x, y := p.values[linear].Type, p.values[sum].Type
+	return p.values[added].Type.Equal(y) && x.DType == y.DType && x.Elements() == y.Elements() &&
+		y.Rank() > 0 && x.Shape[x.Rank()-1] == y.Shape[y.Rank()-1]
+}
