@@ -21,5 +21,22 @@ func measureTemperature(all metric.Logits, middle int) *Temperature {
 	if !drop.IsFinite() {
 		return nil
 	}
-	return &Temperature{Value: whole, Drop: drop}
+	if whole == metric.MinTemperature || whole == metric.MaxTemperature {
+		return &Temperature{Beyond: whole, Drop: drop}
+	}
+	return &Temperature{Value: &whole, Drop: drop}
+}
+
+// calibrate returns the temperature that losses are taken at, and where it comes
+// from. asked is as in [Options].
+func calibrate(asked float64, found *Temperature) (float64, Calibration) {
+	switch {
+	case asked == 1:
+		return 1, Raw
+	case asked > 0:
+		return asked, Given
+	case found != nil && found.Value != nil:
+		return *found.Value, Fitted
+	}
+	return 1, Unfitted
 }
