@@ -33,7 +33,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, phi0, slope, math.Inf(1))
+	s, r, err := firstMinimiser(phi, phi0, slope, usualProbe(phi0, slope), math.Inf(1))
 	if err != nil || r.status != StatusOK || r.value < phi0 {
 		return r, err
 	}
@@ -56,10 +56,9 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 // φ(0): the transfer figure, which charges such a step to the layer on other
 // examples, is defined by it.
 //
-// A probe, halved while φ is not finite and doubled while the parabola through
-// φ(0), φ'(0) and the probe is not convex, gives a start: that parabola's
-// minimiser. The probe is half of longest, or φ(0)/(16|φ'(0)|) where that is
-// infinite. The step is doubled until the lowest evaluated point at t > 0 has a
+// The first point evaluated, the probe, is halved while φ is not finite and
+// doubled while the parabola through φ(0), φ'(0) and the probe is not convex. That
+// parabola's minimiser is the start. The step is doubled until the lowest evaluated point at t > 0 has a
 // higher one beyond it, or no longer step is allowed: if φ falls until there,
 // longest is the answer, and capped. Within this bracket the minimisers
 // of a cubic and of a parabola (see refine) are evaluated until both lie within
@@ -67,12 +66,12 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 // is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, longest float64) (*search, searchResult, error) {
+func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, probe, longest float64) (*search, searchResult, error) {
 	if !(slope < 0) || !(longest > 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
 		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", phi0, slope, longest))
 	}
 	s := &search{phi: phi, phi0: phi0, slope: slope, longest: longest, points: []point{{0, phi0}}}
-	if ok, err := s.start(); err != nil {
+	if ok, err := s.start(min(probe, longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
 		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
@@ -90,6 +89,9 @@ func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, longest f
 	}
 	return s, r, nil
 }
+
+// usualProbe is where a search begins that knows nothing but φ(0) and φ'(0).
+func usualProbe(phi0, slope float64) float64 { return probeShare * math.Abs(phi0) / -slope }
 
 type point struct{ t, value float64 }
 
@@ -141,13 +143,9 @@ func (s *search) lowest() int {
 	return low
 }
 
-// start probes φ and evaluates the minimiser of the parabola through the probe.
-// It reports false if no probe is finite.
-func (s *search) start() (bool, error) {
-	t := s.longest / 2
-	if math.IsInf(t, 1) {
-		t = probeShare * math.Abs(s.phi0) / -s.slope
-	}
+// start probes φ at t and evaluates the minimiser of the parabola through the
+// probe. It reports false if no probe is finite.
+func (s *search) start(t float64) (bool, error) {
 	if !(t > 0) || math.IsInf(t, 1) {
 		t = 1
 	}

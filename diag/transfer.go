@@ -1,10 +1,22 @@
 package diag
 
-import "github.com/modeldoctor/modeldoctor/metric"
+import (
+	"math"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+)
 
 // MinTransferExamples is the smallest number of examples for which there is a
 // transfer figure.
 const MinTransferExamples = 32
+
+// firstLength is where the search of a length begins, as a share of the longest: on
+// the reference model the cheapest of several.
+const firstLength = 0.6
+
+// farProbe is how many times the longest step the usual probe of a search must be
+// for the search to begin there.
+const farProbe = 4
 
 // reasonNoMove is why a transfer figure has no interval.
 const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
@@ -43,8 +55,9 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 			continue // no direction: lengths and gains are zero
 		}
 		known := &knownLosses{compute: c.along(d), at: map[foldPoint][]float64{}}
+		probe := firstLength * c.longest
 		for i, chooser := range half.others {
-			length, reason, err := c.length(known, chooser, d)
+			length, reason, err := c.length(known, chooser, d, probe)
 			if err != nil || reason != "" {
 				return nil, nil, reason, err
 			}
@@ -62,6 +75,7 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 			for j, loss := range losses {
 				gains[lo+j] = c.start[lo+j] - loss
 			}
+			probe = length.T // where the other fold's losses are known now
 		}
 		evaluations += len(known.at)
 	}
@@ -83,9 +97,9 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 }
 
 // length is the first local minimiser, from 0 to longest, of the mean loss of a
-// fold along d: 0 where it does not fall or no step lowers the loss. A reason
-// says that there is no answer.
-func (c *crossFit) length(known *knownLosses, fold int, d direction) (l Length, reason string, err error) {
+// fold along d: 0 where it does not fall or no step lowers the loss. The search
+// begins at probe. A reason says that there is no answer.
+func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float64) (l Length, reason string, err error) {
 	share := c.folds.mean(fold)
 	slope := c.gradient.slope(d, share)
 	if slope >= 0 {
@@ -95,14 +109,20 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction) (l Length, 
 		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	_, found, err := firstMinimiser(phi, c.folds.combine(share, c.start), slope, c.longest)
+	start, longest := c.folds.combine(share, c.start), c.longest
+	if usual := usualProbe(start, slope); usual > farProbe*longest {
+		// A slope of almost nothing asks for a step far beyond what is allowed,
+		// whatever dents there are on the way.
+		probe, longest = usual, math.Inf(1)
+	}
+	_, found, err := firstMinimiser(phi, start, slope, probe, longest)
 	if err != nil {
 		return Length{}, "", err
 	}
 	if found.status == StatusDiverged {
 		return Length{}, found.reason, nil
 	}
-	return Length{found.t, found.capped}, "", nil
+	return Length{min(found.t, c.longest), found.capped || found.t > c.longest}, "", nil
 }
 
 // knownLosses remembers the losses of folds at points along one direction,
