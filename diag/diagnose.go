@@ -232,6 +232,10 @@ func measurable(layers []Layer) []int {
 	return visits
 }
 
+// Measurable is the number of layers that can be measured: what Options.Tests is
+// for all layers of a model.
+func Measurable(layers []Layer) int { return len(measurable(layers)) }
+
 // elementBytes is the size of an element of a gradient.
 const elementBytes = 4
 

@@ -43,11 +43,12 @@ func findDiagnosis(ctx context.Context, s *subject, opt treatmentOptions) (*diag
 	return found, nil
 }
 
-// diagnose measures the layers on V.
+// diagnose measures the layers on V, at the temperature that fits V best: what a
+// layer holds beyond that is what a treatment of it can recover.
 func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	con := opt.run.console
 	measured, err := diag.Diagnose(ctx, s.runner, s.validation, diagLayers(s.network.Layers(opt.granularity)), diag.Options{
-		Calibrated: opt.training.Calibrated, Memory: s.memory(opt.training.Memory), Progress: con.progress,
+		Memory: s.memory(opt.training.Memory), Progress: con.progress,
 	})
 	con.finish()
 	return &diagnosis{report: measured, granularity: opt.granularity, source: report.ChosenByDiagnosis}, err
@@ -88,9 +89,6 @@ func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnos
 	}
 	if read.Data.SHA256 != data {
 		return nil, other("other images, or the same ones prepared otherwise")
-	}
-	if calibrated := read.Calibrated != nil; calibrated != opt.training.Calibrated {
-		return nil, other(map[bool]string{true: "the calibrated model; add --calibrated here, too", false: "the model as it is; it was made without --calibrated"}[calibrated])
 	}
 	return &diagnosis{report: read.Diagnosis(), granularity: graph.Granularity(read.Granularity), source: opt.from}, nil
 }
