@@ -77,7 +77,7 @@ func TestRules(t *testing.T) {
 		}, Unclear, nil},
 		{"no best temperature", func(r *Report, _ *findings, _ *Options) {
 			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
-		}, Fail, []Violation{breach(RuleTemperature, LevelError, "")}},
+		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
 		{"chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.hits = 12 },
 			Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
 		{"coverage", func(_ *Report, _ *findings, opt *Options) { opt.Coverage = 0.89 },

@@ -35,12 +35,14 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
 // temperature applies the rules about a temperature's share that is over the
 // threshold.
 func (v *violations) temperature(r *Report, t *Temperature, z float64) {
-	level, low := LevelWarning, t.Drop.CI95[0]
-	if corrected := t.Drop.Mean - z*t.Drop.SE; corrected > *r.Limit {
+	level, low, what := LevelWarning, t.Drop.CI95[0], ""
+	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
+	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
+		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
+	case corrected > *r.Limit:
 		level, low = LevelError, corrected
-	}
-	what := fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
-	if t.Value != nil {
+		fallthrough
+	default:
 		what = fmt.Sprintf("dividing the logits by %.3g", *t.Value)
 	}
 	v.add(RuleTemperature, level, "",

@@ -64,7 +64,7 @@ func (c *Check) temperature(p *printer) {
 	switch {
 	case c.Calibrated != nil:
 		p.fields("note   ", fmt.Sprintf("calibrated: below, logits are divided by %.4g, which leaves a loss of %s", *c.Calibrated, nats(c.Metrics.Calibrated, c)))
-	case c.Calibration == string(diag.Unfitted):
+	case c.Calibration == string(diag.Unfitted) && c.Metrics.Loss != nil:
 		p.fields("note   ", "not calibrated: no temperature is best, and below logits are taken as they are")
 	}
 }
@@ -168,7 +168,7 @@ func (c *Check) verdict(p *printer) {
 			over++
 		}
 		if l.Name == string(c.Worst.ByTransfer) && l.Transfer != nil {
-			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), l.Transfer.text(c.decimals()))
+			worst = fmt.Sprintf(" (worst: %s, %s)", printable(l.Name), l.Transfer.text(c.decimals()))
 		}
 	}
 	layers := fmt.Sprintf("%d of %s over", over, plural(len(c.Layers), "layer"))
