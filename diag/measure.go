@@ -211,11 +211,7 @@ func (s *inSample) search(ctx context.Context) (searchResult, error) {
 // noise is the standard error, as that of a transfer figure, of the gains at the
 // step along the line. half is the number of examples in half A.
 func (s *inSample) noise(half int) float64 {
-	gains := make([]float64, len(s.at))
-	for i, loss := range s.at {
-		gains[i] = s.measurer.start[i] - loss
-	}
-	gain, _, _ := metric.CrossFitted(gains, half)
+	gain, _, _ := metric.CrossFitted(metric.Differences(s.measurer.start, s.at), half)
 	return gain.SE
 }
 
