@@ -116,13 +116,13 @@ func TestPerceptron(t *testing.T) {
 
 // TestMemory checks that the report is the same however little memory there is.
 func TestMemory(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	want := diagnose(t, m, v, layers, Options{})
+	m, layers, v, training := trainingPerceptron()
+	want := diagnose(t, m, v, layers, Options{Training: training})
 	readsWithRoom := v.reads
 	dir := t.TempDir()
 	for _, memory := range []int64{1, 4000, 8000} {
 		v.reads = 0
-		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir})
+		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir, Training: training})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with %d bytes (-want +got):\n%s", memory, diff)
 		}
@@ -142,8 +142,8 @@ func TestMemory(t *testing.T) {
 // report, whatever the memory, and nothing stays behind there. Where a call of it
 // fails its error comes back.
 func TestDevice(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	for _, opt := range []Options{{}, {Memory: 4000}, {Direction: Descent, DescentSteps: 3}} {
+	m, layers, v, training := trainingPerceptron()
+	for _, opt := range []Options{{}, {Memory: 4000}, {Direction: Descent, DescentSteps: 3}, {Training: training}} {
 		opt.TempDir = t.TempDir()
 		want := diagnose(t, m, v, layers, opt)
 		diagnoseOn := func(failAt int) (*Report, nntest.Device, error) {

@@ -233,16 +233,19 @@ func NewCheck(d *diag.Report) *Check {
 }
 
 // Judge decides what the diagnosis means for whoever called: failOn and
-// onUndecided are what [Check.FailOn] and [Check.OnUndecided] may be. The exit
-// code is the caller's to fill.
-func (c *Check) Judge(failOn, onUndecided string) {
+// onUndecided are what [Check.FailOn] and [Check.OnUndecided] may be. It reports
+// whether the exit status has to say that the model is not in order; the exit code
+// is the caller's to fill.
+func (c *Check) Judge(failOn, onUndecided string) (fails bool) {
 	c.FailOn, c.OnUndecided = failOn, onUndecided
+	failed := len(c.Failed()) > 0
 	switch {
 	case !c.Complete:
 		c.Verdict = Incomplete
-	case len(c.Failed()) > 0:
+	case failed:
 		c.Verdict, c.Images = Fail, nil
 	}
+	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail
 }
 
 func newLayer(l diag.LayerResult) Layer {
@@ -317,9 +320,4 @@ func fails(failOn string, level diag.Level) bool {
 		return level == diag.LevelError || level == diag.LevelWarning
 	}
 	return false
-}
-
-// Fails reports whether the exit status says that the model is not in order.
-func (c *Check) Fails() bool {
-	return len(c.Failed()) > 0 || c.Verdict == Unclear && c.OnUndecided == UndecidedFail
 }

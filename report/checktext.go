@@ -42,15 +42,15 @@ func (c *Check) header(p *printer) {
 		figures = append(figures, fmt.Sprintf("calibration error %.3f", *c.Metrics.ECE))
 	}
 	p.fields("loss   ", figures...)
-	c.temperature(p)
+	printTemperature(p, c)
 	if c.Direction != diag.Line.String() {
 		p.fields("note   ", "direction: "+c.Direction)
 	}
 }
 
-// temperature says what a temperature does to the loss, and which one the layers
+// printTemperature says what a temperature does to the loss, and which one the layers
 // are measured at.
-func (c *Check) temperature(p *printer) {
+func printTemperature(p *printer, c *Check) {
 	if t := c.Metrics.Temperature; t != nil {
 		text := "no temperature lowers the loss"
 		switch {

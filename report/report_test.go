@@ -175,9 +175,9 @@ func TestFixed(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	for failOn, want := range map[string]int{"error": 4, "warning": 5, FailNever: 0} {
 		c := sample()
-		c.Judge(failOn, UndecidedWarn)
-		if got := len(c.Failed()); got != want || c.Verdict != Fail || c.Fails() != (want > 0) {
-			t.Errorf("at %q %d violations fail, want %d; verdict %s, fails: %v", failOn, got, want, c.Verdict, c.Fails())
+		fails := c.Judge(failOn, UndecidedWarn)
+		if got := len(c.Failed()); got != want || c.Verdict != Fail || fails != (want > 0) {
+			t.Errorf("at %q %d violations fail, want %d; verdict %s, fails: %v", failOn, got, want, c.Verdict, fails)
 		}
 	}
 	images := 2600
@@ -198,9 +198,9 @@ func TestVerdict(t *testing.T) {
 		{FailNever, UndecidedFail, Unclear, true},
 	} {
 		check := NewCheck(unclear)
-		check.Judge(c.failOn, c.onUndecided)
-		if check.Verdict != c.verdict || check.Fails() != c.fails || (check.Images != nil) != (c.verdict == Unclear) {
-			t.Errorf("%+v: verdict %s, fails: %v, images %v", c, check.Verdict, check.Fails(), check.Images)
+		fails := check.Judge(c.failOn, c.onUndecided)
+		if check.Verdict != c.verdict || fails != c.fails || (check.Images != nil) != (c.verdict == Unclear) {
+			t.Errorf("%+v: verdict %s, fails: %v, images %v", c, check.Verdict, fails, check.Images)
 		}
 	}
 }

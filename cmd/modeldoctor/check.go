@@ -184,11 +184,11 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
-	result.Judge(opt.failOn, opt.onUndecided)
+	fails := result.Judge(opt.failOn, opt.onUndecided)
 	switch {
 	case !result.Complete:
 		result.ExitCode = exitTimeout
-	case result.Fails():
+	case fails:
 		result.ExitCode = exitFailed
 	}
 	err = opt.out.write(result)
@@ -197,7 +197,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		return err
 	case errors.Is(stopped, context.DeadlineExceeded):
 		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
-	case result.Fails():
+	case fails:
 		return errReported
 	}
 	return stopped
