@@ -134,8 +134,9 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 	index := map[key]int{}
 	for _, v := range violations {
 		k := key{v.Rule, v.Level, v.Message, v.Layer == ""}
-		if v.Rule == diag.RuleRecoverableLoss {
-			k.message = "" // its figures are in the table
+		switch v.Rule {
+		case diag.RuleRecoverableLoss, diag.RuleOverFitted, diag.RuleUnderTrained:
+			k.message = "" // their figures are in the table
 		}
 		i, ok := index[k]
 		if !ok {
