@@ -98,8 +98,7 @@ func TestFitTemperature(t *testing.T) {
 	}
 }
 
-// TestCrossFitted: the standard error is the mean of the halves', which is √2 times
-// the pooled one where the halves are alike.
+// TestCrossFitted: the standard error is the mean of the halves'.
 func TestCrossFitted(t *testing.T) {
 	got, seA, seB := CrossFitted([]float64{1, 3, 1, 3, 5, 5, 5}, 4)
 	// A has the mean 2 and the variance 4/3, B no spread.
