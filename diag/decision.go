@@ -11,8 +11,8 @@ type Verdict string
 
 const (
 	Over      Verdict = "over"      // the 95 % interval lies above the threshold
-	Under     Verdict = "under"     // the 95 % interval lies below
-	Undecided Verdict = "undecided" // the 95 % interval holds the threshold
+	Under     Verdict = "under"     // the 95 % interval lies below, and a gain over it would have been seen
+	Undecided Verdict = "undecided" // neither can be said
 )
 
 // A Decision is the verdict on a gain; the zero value where there is none.

@@ -29,7 +29,9 @@
 // A layer's ΔL̂, and what the temperature takes off, is over the threshold, under
 // it or undecided, by its 95 % interval; the model passes, fails or is undecided
 // (see [ModelVerdict]), with the number of examples that would decide it. What few
-// examples cannot show is never taken for health. The [Rules] turn figures into
+// examples cannot show is never taken for health: where gradients are noise, moves
+// are tiny and their gain is known to be small, so that a layer is under only if a gain of
+// the threshold would have been seen. The [Rules] turn figures into
 // violations. With training examples the report tells over-fitted layers from
 // under-trained ones. [Detect] finds out which preprocessing a model expects.
 //

@@ -23,8 +23,8 @@ type measurer struct {
 type measurement struct {
 	result LayerResult
 	gains  []float32 // of each example, by position; nil where there is no transfer figure
-	// noise is the standard error that the transfer figure would have if all
-	// lengths were the in-sample step: what can be seen at all.
+	// noise is the standard error of what the layer could gain at best, as far as
+	// these examples can tell: a gain that it hides is not seen.
 	noise float64
 }
 
@@ -208,11 +208,13 @@ func (s *inSample) search(ctx context.Context) (searchResult, error) {
 	return found, follow()
 }
 
-// noise is the standard error, as that of a transfer figure, of the gains at the
-// step along the line. half is the number of examples in half A.
+// noise is the standard error of the gain at the minimum of a parabola whose slope
+// has the error that one half of the examples has of the other's direction, and
+// which is as curved as the loss: half of that of the first-order gain of the step
+// along the line. half is the number of examples in half A.
 func (s *inSample) noise(half int) float64 {
 	gain, _, _ := metric.CrossFitted(metric.Differences(s.measurer.start, s.at), half)
-	return gain.SE
+	return gain.SE / 2
 }
 
 // record enters the outcome of a search. r has the layer's norm and, as its

@@ -77,7 +77,10 @@ func (r *Report) decide(measured []measurement) []test {
 		if l.Status == StatusSkipped && l.Reason != reasonTimeLimit || l.Status == StatusDiverged {
 			continue // rules of their own
 		}
-		gain := l.gain(measured[i].noise)
+		var gain *metric.Estimate
+		if l.Transfer != nil {
+			gain = &l.Transfer.Gain
+		}
 		switch {
 		case r.N < MinTransferExamples:
 			l.Decision = Decision{Verdict: Undecided}
@@ -89,6 +92,11 @@ func (r *Report) decide(measured []measurement) []test {
 		default:
 			l.Decision = decide(*gain, metric.Z95, *r.Limit, r.N)
 		}
+		if l.Verdict == Under && l.Status != StatusFlat {
+			// Gradients that are noise ask for no moves, or tiny ones, of which it is
+			// certain that they gain little: that is no sign of health.
+			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), metric.Z95, *r.Limit, r.N)
+		}
 		tests = append(tests, test{gain, l.Decision})
 	}
 	t := r.Metrics.Temperature
@@ -99,21 +107,6 @@ func (r *Report) decide(measured []measurement) []test {
 		t.Decision = decide(t.Drop, metric.Z95, *r.Limit, r.N)
 	}
 	return append(tests, test{&t.Drop, t.Decision})
-}
-
-// gain is what a layer's verdict rests on; nil without a transfer figure. Where no
-// part of the examples asks for a move the gain is 0, and as uncertain as noise,
-// the standard error of a move by the whole in-sample step: that few examples see
-// nothing is no sign of health.
-func (l *LayerResult) gain(noise float64) *metric.Estimate {
-	if l.Transfer == nil {
-		return nil
-	}
-	gain := l.Transfer.Gain
-	if l.Transfer.Reason != "" {
-		gain = metric.NormalEstimate(0, noise)
-	}
-	return &gain
 }
 
 // modelVerdict is the verdict about a model that has to pass some tests, where z

@@ -101,6 +101,9 @@ func TestRules(t *testing.T) {
 		{"no move, and noise that would hide the threshold", func(r *Report, f *findings, _ *Options) {
 			r.Layers[2].Transfer, f.layers[2].noise = &Transfer{Reason: reasonNoMove}, 0.011
 		}, Unclear, nil},
+		{"a small move, and noise that would hide the threshold", func(_ *Report, f *findings, _ *Options) {
+			f.layers[2].noise = 0.011
+		}, Unclear, nil},
 		{"few examples", func(r *Report, f *findings, _ *Options) { r.N, f.checkpoint.hits = 31, 20 },
 			Unclear, []Violation{breach(RuleFewExamples, LevelWarning, "")}},
 		{"few classes", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 4 },
