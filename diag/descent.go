@@ -24,12 +24,9 @@ type descent struct {
 // in all. Each goes along the negative gradient at the weights reached so far, as
 // long as the line search says. moved is room for the layer's tensors. The
 // result's t is the distance from the checkpoint to the last point, its points
-// are the [distance, loss] after each step. The model reads no vector of the
-// descent afterwards.
-func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, first searchResult, steps int, moved *nn.Vector) (searchResult, error) {
-	if first.status != StatusOK {
-		return first, nil
-	}
+// are the [distance, loss] after each step. arrived is called while the model has
+// the weights of the last point; afterwards it reads no vector of the descent.
+func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, first searchResult, steps int, moved *nn.Vector, arrived func() error) (searchResult, error) {
 	s := &descent{evaluator: e, weights: lg.weights, wNorm: lg.wNorm, start: lg.start, moved: moved}
 	var err error
 	if s.current, err = nn.NewVector(e.model, lg.weights); err != nil {
@@ -62,7 +59,8 @@ func descend(ctx context.Context, e *evaluator, lg *layerGradient, d direction, 
 		result.value = next.value
 		result.points = append(result.points, [2]float64{result.t, result.value})
 	}
-	return result, nil
+	s.current.Override(s.weights...)
+	return result, arrived()
 }
 
 // step moves current along its negative gradient if that lowers the loss.

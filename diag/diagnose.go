@@ -29,6 +29,14 @@ func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, op
 	if err := validate(m, v, layers); err != nil {
 		return nil, err
 	}
+	if t := opt.Temperature; !(t >= 0) || math.IsInf(t, 1) {
+		return nil, fmt.Errorf("temperature %v: expected a positive number", t)
+	}
+	if opt.Training != nil {
+		if err := validate(m, opt.Training, nil); err != nil {
+			return nil, fmt.Errorf("training examples: %w", err)
+		}
+	}
 	opt = opt.withDefaults()
 	found, err := examine(ctx, m, v, layers, opt)
 	if err != nil {
@@ -38,11 +46,18 @@ func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, op
 		err = fmt.Errorf("time limit: %w", err)
 	}
 	report := &Report{
-		Metrics: found.metrics, Layers: found.layers, Complete: err == nil,
+		Metrics: found.metrics, Complete: err == nil,
 		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
-		Calibrated: opt.Calibrated, CalibrationT: found.calibrationT, Threshold: opt.Threshold, Coverage: opt.Coverage,
+		Calibration: found.calibration, Temperature: found.temperature, Threshold: opt.Threshold,
+		Tests: max(opt.Tests, len(measurable(layers))), Coverage: opt.Coverage,
 	}
-	conclude(report, found.checkpoint, opt)
+	if opt.Training != nil {
+		report.Training = opt.Training.Len()
+	}
+	for _, l := range found.layers {
+		report.Layers = append(report.Layers, l.result)
+	}
+	conclude(report, &found, opt)
 	return report, err
 }
 
@@ -88,69 +103,79 @@ func labelsOf(v nn.Examples) []int {
 
 // findings are what a diagnosis has measured.
 type findings struct {
-	checkpoint   *baseline // nil if not even that was evaluated
-	metrics      Metrics
-	calibrationT *float64      // nil if losses are not calibrated
-	layers       []LayerResult // in the order in which the layers were given
+	checkpoint  *baseline // nil if not even that was evaluated
+	metrics     Metrics
+	temperature float64 // that losses are taken at
+	calibration Calibration
+	layers      []measurement // in the order in which the layers were given
+	middle      int           // number of examples in half A
 }
 
 // examine measures the model and its layers. With an error it returns what was
 // measured before.
 func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options) (found findings, err error) {
-	found.layers = make([]LayerResult, len(layers))
+	found.layers = make([]measurement, len(layers))
 	for i, l := range layers {
-		found.layers[i] = unmeasured(l)
+		found.layers[i].result = unmeasured(l)
 	}
+	found.temperature, found.calibration = calibrate(opt.Temperature, nil)
 	visits := measurable(layers)
 	visited := make([]Layer, len(visits))
 	for i, k := range visits {
 		visited[i] = layers[k]
 	}
-	f := newFolds(labelsOf(v))
-	boundary := nn.Open(m, v, f.order, nn.Holding{Necks: necksAboveImages(visited), Images: true, Limit: halfOf(opt.Memory), TempDir: opt.TempDir})
-	defer func() { err = errors.Join(err, boundary.Close()) }()
+	progress := &progress{call: opt.Progress}
+	e, vectors := newEvaluator(m, v, visited, progress, opt), foldCount
+	defer func() { err = errors.Join(err, e.boundary.Close()) }()
+	held, _ := e.boundary.Held()
+	measurer := &measurer{evaluator: e, costs: newCosts(m, e.folds.n(), opt), direction: opt.Direction, steps: opt.DescentSteps}
+	if opt.Training != nil {
+		measurer.training = &trainingSet{evaluator: newEvaluator(m, opt.Training, visited, progress, opt)}
+		boundary := measurer.training.evaluator.boundary
+		defer func() { err = errors.Join(err, boundary.Close()) }()
+		more, _ := boundary.Held()
+		held, vectors = held+more, vectors+1
+	}
 	gradientBudget := int64(math.MaxInt64)
 	if opt.Memory > 0 {
-		held, _ := boundary.Held()
 		gradientBudget = opt.Memory - held
 	}
-	groups := sweepGroups(m, visited, gradientBudget)
-	costs := newCosts(m, f.n(), opt)
-	e := &evaluator{
-		model: m, folds: f, boundary: boundary, invT: 1,
-		progress: &progress{call: opt.Progress, total: costs.total(groups)},
-	}
-
-	e.progress.begin(PhaseLoss, costs.evaluation(0))
-	if err := boundary.Load(ctx, func(int) {}); err != nil {
+	groups := sweepGroups(m, visited, vectors, gradientBudget)
+	progress.total = measurer.costs.total(groups)
+	progress.begin(PhaseLoss, measurer.costs.evaluation(0))
+	if err := e.boundary.Load(ctx, func(int) {}); err != nil {
 		return found, err
 	}
 	b, logits, err := measureBaseline(ctx, e)
 	if err != nil {
 		return found, err
 	}
-	found.checkpoint = b
+	found.checkpoint, found.middle = b, e.folds.middle()
 	if b.notFinite > 0 {
 		for _, i := range visits {
-			r := &found.layers[i]
+			r := &found.layers[i].result
 			r.Status, r.Reason = StatusDiverged, b.notFiniteReason()
 			r.TransferReason = r.Reason
 		}
 		return found, nil
 	}
-	start := b.losses
-	if opt.Calibrated {
-		t, ok := logits.FitTemperature()
-		if !ok {
-			return found, errors.New("no temperature can be fitted: logits are not finite; diagnose without calibration to see where")
-		}
-		found.calibrationT = &t
-		e.invT = 1 / t
-		start = logits.Losses(e.invT)
+	temperature := measureTemperature(logits, e.folds.middle())
+	found.temperature, found.calibration = calibrate(opt.Temperature, temperature)
+	e.invT = 1 / found.temperature
+	measurer.start = b.losses
+	if e.invT != 1 {
+		measurer.start = logits.Losses(e.invT)
 	}
-	found.metrics = b.metrics(measureTemperature(logits, f.middle()), metric.Mean(start))
-
-	measurer := &measurer{evaluator: e, costs: costs, start: start, direction: opt.Direction, steps: opt.DescentSteps}
+	found.metrics = b.metrics(temperature, metric.Mean(measurer.start))
+	if s := measurer.training; s != nil {
+		s.evaluator.invT = e.invT
+		if err := s.evaluator.boundary.Load(ctx, func(int) {}); err != nil {
+			return found, err
+		}
+		if s.start, err = s.losses(ctx); err != nil {
+			return found, err
+		}
+	}
 	for _, group := range groups {
 		results, err := measurer.group(ctx, group)
 		for i, r := range results {
@@ -161,8 +186,20 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 		}
 		visits = visits[len(results):]
 	}
-	e.progress.end()
+	progress.end()
 	return found, nil
+}
+
+// newEvaluator opens the activations of examples for visits to layers. With
+// training examples two of them share the memory that activations may take.
+func newEvaluator(m nn.Model, v nn.Examples, visited []Layer, p *progress, opt Options) *evaluator {
+	limit := halfOf(opt.Memory)
+	if opt.Training != nil {
+		limit = halfOf(limit)
+	}
+	f := newFolds(labelsOf(v))
+	boundary := nn.Open(m, v, f.order, nn.Holding{Necks: necksAboveImages(visited), Images: true, Limit: limit, TempDir: opt.TempDir})
+	return &evaluator{model: m, folds: f, boundary: boundary, progress: p, invT: 1}
 }
 
 // reasonTimeLimit is why a layer was not reached.
@@ -195,17 +232,21 @@ func measurable(layers []Layer) []int {
 	return visits
 }
 
+// Measurable is the number of layers that can be measured: what Options.Tests is
+// for all layers of a model.
+func Measurable(layers []Layer) int { return len(measurable(layers)) }
+
 // elementBytes is the size of an element of a gradient.
 const elementBytes = 4
 
-// sweepGroups divides layers into groups whose gradients fit into so many bytes
-// together. One layer's always have to.
-func sweepGroups(m nn.Model, layers []Layer, budget int64) (groups [][]Layer) {
+// sweepGroups divides layers into groups of which so many gradients fit into so
+// many bytes together. One layer's always have to.
+func sweepGroups(m nn.Model, layers []Layer, gradients int, budget int64) (groups [][]Layer) {
 	var bytes int64
 	for i, l := range layers {
 		size := int64(0)
 		for _, w := range l.Weights {
-			size += int64(m.WeightElements(w)) * foldCount * elementBytes
+			size += int64(m.WeightElements(w)) * int64(gradients) * elementBytes
 		}
 		if i == 0 || bytes+size > budget {
 			groups = append(groups, nil)

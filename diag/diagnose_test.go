@@ -3,6 +3,7 @@ package diag
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -57,7 +58,7 @@ func TestQuadratic(t *testing.T) {
 				t.Errorf("%s: status %s, %d evaluations", l.Name, l.Status, l.ForwardEvaluations)
 			}
 		}
-		if want := (Worst{"first", "first", "first"}); r.Worst.ByDeltaLoss != want.ByDeltaLoss || r.Worst.ByTransfer != want.ByTransfer {
+		if r.Worst.ByDeltaLoss != "first" || r.Worst.ByTransfer != "first" || !slices.Equal(r.Worst.Set, []string{"first"}) {
 			t.Errorf("worst %+v", r.Worst)
 		}
 	}
@@ -67,18 +68,15 @@ func TestQuadratic(t *testing.T) {
 func TestPerceptron(t *testing.T) {
 	m, layers, v := newPerceptron(90)
 	for _, opt := range []Options{
-		{}, {Direction: Balanced}, {Calibrated: true}, {Direction: Balanced, Calibrated: true},
-		{Direction: Descent, DescentSteps: 4},
+		{Temperature: 1}, {Temperature: 1, Direction: Balanced}, {}, {Direction: Balanced}, {Temperature: 0.7},
+		{Temperature: 1, Direction: Descent, DescentSteps: 4},
 	} {
-		name := opt.Direction.String()
-		if opt.Calibrated {
-			name += " calibrated"
-		}
+		name := fmt.Sprintf("%v at %g", opt.Direction, opt.Temperature)
 		t.Run(name, func(t *testing.T) {
 			r := diagnose(t, m, v, layers, opt)
-			invT := 1.0
-			if opt.Calibrated {
-				invT = 1 / *r.CalibrationT
+			invT := 1 / r.Temperature
+			if opt.Temperature > 0 && r.Temperature != opt.Temperature {
+				t.Errorf("losses are taken at %v", r.Temperature)
 			}
 			for i, got := range r.Layers {
 				want := newReference(m, v, layers[i].Weights, invT, opt)
@@ -94,9 +92,11 @@ func TestPerceptron(t *testing.T) {
 				near(t, "κ", *got.Kappa, got.DeltaLoss/(got.Step*got.Step), 1e-12, *got.Kappa)
 				near(t, "κ‖w‖²", *got.KappaScaled, *got.Kappa*got.WNorm*got.WNorm, 1e-12, *got.KappaScaled)
 				near(t, "agreement", *got.Agreement, want.agreement, 1e-5, 1)
-				found := [4]float64{got.Transfer.Steps.A1, got.Transfer.Steps.B1, got.Transfer.Steps.A2, got.Transfer.Steps.B2}
-				for j := range found {
-					near(t, "length", found[j], want.lengths[j], 0.05, want.lengths[j])
+				steps := [4]Length{got.Transfer.Steps.A1, got.Transfer.Steps.B1, got.Transfer.Steps.A2, got.Transfer.Steps.B2}
+				var found [4]float64
+				for j, length := range steps {
+					near(t, "length", length.T, want.lengths[j], 0.05, want.lengths[j])
+					found[j] = length.T
 				}
 				transfer, se, kappa := want.transferAt(found)
 				near(t, "ΔL̂", got.Transfer.Gain.Mean, transfer, 1e-6, want.loss)
@@ -116,13 +116,13 @@ func TestPerceptron(t *testing.T) {
 
 // TestMemory checks that the report is the same however little memory there is.
 func TestMemory(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	want := diagnose(t, m, v, layers, Options{})
+	m, layers, v, training := trainingPerceptron()
+	want := diagnose(t, m, v, layers, Options{Training: training})
 	readsWithRoom := v.reads
 	dir := t.TempDir()
 	for _, memory := range []int64{1, 4000, 8000} {
 		v.reads = 0
-		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir})
+		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir, Training: training})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with %d bytes (-want +got):\n%s", memory, diff)
 		}
@@ -142,8 +142,8 @@ func TestMemory(t *testing.T) {
 // report, whatever the memory, and nothing stays behind there. Where a call of it
 // fails its error comes back.
 func TestDevice(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	for _, opt := range []Options{{}, {Memory: 4000}, {Direction: Descent, DescentSteps: 3}} {
+	m, layers, v, training := trainingPerceptron()
+	for _, opt := range []Options{{}, {Memory: 4000}, {Direction: Descent, DescentSteps: 3}, {Training: training}} {
 		opt.TempDir = t.TempDir()
 		want := diagnose(t, m, v, layers, opt)
 		diagnoseOn := func(failAt int) (*Report, nntest.Device, error) {
@@ -276,7 +276,7 @@ func TestNotFinite(t *testing.T) {
 	t.Run("loss", func(t *testing.T) {
 		m, layers, v := newPerceptron(40)
 		v.images[17][0] = float32(math.NaN())
-		r := diagnose(t, m, v, layers, Options{Calibrated: true})
+		r := diagnose(t, m, v, layers, Options{})
 		checkNumbers(t, r)
 		for _, l := range r.Layers {
 			if l.Status != StatusDiverged || !strings.Contains(l.Reason, "example 17") {
@@ -313,7 +313,7 @@ func TestSkippedAndFlat(t *testing.T) {
 	}, Options{})
 	checkNumbers(t, r)
 	flat, frozen := r.Layers[0], r.Layers[1]
-	if flat.Status != StatusFlat || flat.DeltaLoss != 0 || flat.Kappa != nil || flat.Transfer == nil || flat.Transfer.Gain.Mean != 0 {
+	if flat.Status != StatusFlat || flat.DeltaLoss != 0 || flat.Kappa != nil || flat.Transfer != nil || flat.TransferReason != flat.Reason || flat.Verdict != Under {
 		t.Errorf("flat layer: %+v", flat)
 	}
 	if frozen.Status != StatusSkipped || frozen.Reason != "quantised" {

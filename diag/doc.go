@@ -16,14 +16,24 @@
 // optimistic. Beside it stands the transfer figure ΔL̂ with its interval, which is
 // cross-fitted: examples are divided into four stratified folds A1, B1, A2, B2;
 // the gradient of one half is the direction, a fold of the other half chooses the
-// length, the last fold counts the gain, and every fold has its turn. Verdicts
-// rest on ΔL̂ alone.
+// length, at most the in-sample one, the last fold counts the gain, and every fold
+// has its turn. The interval covers what these four moves gain in the population.
 //
-// Of the whole model the [Report] has loss, error, expected calibration error,
-// and the loss that one temperature, a number dividing all logits, takes off.
-// Options.Calibrated takes every loss of logits divided by that temperature, so
-// that only what no temperature could repair is found. The [Rules] turn figures
-// into violations. [Detect] finds out which preprocessing a model expects.
+// Every loss but Metrics.Loss is that of logits divided by one temperature, by
+// default the one that fits the examples best, so that only what no temperature
+// could repair is found: then no rescaling of the logits changes a figure of any
+// layer but the one whose weights carry the factor.
+//
+// # Verdicts
+//
+// A layer's ΔL̂, and what the temperature takes off, is over the threshold, under
+// it or undecided, by its 95 % interval; the model passes, fails or is undecided
+// (see [ModelVerdict]), with the number of examples that would decide it. What few
+// examples cannot show is never taken for health: where gradients are noise, moves
+// are tiny and their gain is known to be small, so that a layer is under only if a gain of
+// the threshold would have been seen. The [Rules] turn figures into
+// violations. With training examples the report tells over-fitted layers from
+// under-trained ones. [Detect] finds out which preprocessing a model expects.
 //
 // The definitions of ΔL and κ are those of Terauchi, Sato and Kawakami
 // (model diagnosis for better generalisation, Tokyo Institute of Technology and

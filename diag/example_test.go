@@ -72,6 +72,5 @@ func Example() {
 	}
 	// Output:
 	// head: ok, ΔL > 0: true, ΔL̂ > 0: true
-	// MD002 warning
-	// MD007 info
+	// MD002 error
 }

@@ -29,7 +29,7 @@ func TestMeasureTemperature(t *testing.T) {
 	want := (loss(6, 2, 6) - loss(6, 2, zB) + loss(7, 1, 6) - loss(7, 1, zA)) / 2
 	got := measureTemperature(set, 8)
 	near(t, "drop", got.Drop.Mean, want, 1e-9, want)
-	near(t, "T", got.Value, 6/math.Log(13.0/3), 1e-9, 1)
+	near(t, "T", *got.Value, 6/math.Log(13.0/3), 1e-9, 1)
 	near(t, "interval", got.Drop.CI95[1]-got.Drop.CI95[0], 2*1.96*got.Drop.SE, 1e-4, got.Drop.SE)
 	if measureTemperature(set.Part(0, 1), 1) != nil {
 		t.Error("a temperature share from one half only")
@@ -76,7 +76,7 @@ func gradientOf(t *testing.T, m nn.Model, weights []int, sums func(fold int) map
 }
 
 // TestTransfer: three folds choose the length 1, where a quadratic is lowest, and
-// B2, whose loss is half as curved, chooses 2.
+// B2, whose loss is half as curved, asks for 2: it gets that or what is allowed.
 func TestTransfer(t *testing.T) {
 	const start, g = 5.0, 2.0
 	f := newFolds(make([]int, 32))
@@ -89,8 +89,8 @@ func TestTransfer(t *testing.T) {
 		losses[i] = start
 	}
 	directions := 0
-	along := func(curvatureB2 float64) func(direction) lossesAt {
-		return func(d direction) lossesAt {
+	measure := func(curvatureB2, longest float64) (*Transfer, string) {
+		fit := &crossFit{folds: f, gradient: lg, start: losses, longest: longest, along: func(d direction) lossesAt {
 			directions++
 			return func(fold int, t float64) ([]float64, error) {
 				curvature := 1.0
@@ -103,25 +103,68 @@ func TestTransfer(t *testing.T) {
 				}
 				return at, nil
 			}
+		}}
+		got, gains, reason, err := fit.measure()
+		if err != nil || (got == nil) != (gains == nil) {
+			t.Fatalf("figure %+v, gains %v, error %v", got, gains, err)
+		}
+		return got, reason
+	}
+	for _, c := range []struct {
+		longest, b2 float64
+		capped      bool
+	}{{4, 2, false}, {2.5, 2, false}, {1.5, 1.5, true}, {1.2, 1.2, true}} {
+		directions = 0
+		got, reason := measure(0.5, c.longest)
+		if got == nil {
+			t.Fatalf("no figure: %q", reason)
+		}
+		// A1 and A2 gain 1 each, B2 1.5 at the length 1, and B1 what B2's length
+		// gives.
+		b1 := g*c.b2 - c.b2*c.b2
+		near(t, "gain", got.Gain.Mean, (1+1+1.5+b1)/4, 1e-6, 1)
+		near(t, "SE of A", got.SEA, 0, 1e-6, 1)
+		// B's 16 gains are 1.5 and b1, 8 each.
+		near(t, "SE of B", got.SEB, math.Abs(1.5-b1)/2/math.Sqrt(15), 1e-6, 1)
+		near(t, "SE", got.Gain.SE, got.SEB/2, 1e-12, 1)
+		near(t, "κ̂", *got.Kappa, got.Gain.Mean/((1+1+1+c.b2*c.b2)/4), 1e-6, 1)
+		for _, s := range []struct {
+			got  Length
+			want Length
+		}{{got.Steps.A1, Length{T: 1}}, {got.Steps.A2, Length{T: 1}}, {got.Steps.B1, Length{T: 1}}, {got.Steps.B2, Length{c.b2, c.capped}}} {
+			near(t, "length", s.got.T, s.want.T, 1e-6, 1)
+			if s.got.Capped != s.want.Capped {
+				t.Errorf("longest %v: length %+v, want %+v", c.longest, s.got, s.want)
+			}
+		}
+		if directions != 2 {
+			t.Errorf("%d directions, want one a half", directions)
 		}
 	}
-	got, reason, err := transfer(lg, Line, f, losses, along(0.5))
-	if got == nil || err != nil {
-		t.Fatalf("no figure: %q, error %v", reason, err)
-	}
-	// A1 and A2 gain 1 each, B2 at the length 1 gains 1.5, B1 at 2 nothing.
-	near(t, "gain", got.Gain.Mean, (1+1+1.5+0)/4, 1e-6, 1)
-	near(t, "κ̂", *got.Kappa, 0.875/((1+1+1+4)/4.0), 1e-6, 1)
-	for _, s := range [][2]float64{{got.Steps.A1, 1}, {got.Steps.A2, 1}, {got.Steps.B1, 1}, {got.Steps.B2, 2}} {
-		near(t, "length", s[0], s[1], 1e-6, 1)
-	}
-	if directions != 2 {
-		t.Errorf("%d directions, want one a half", directions)
-	}
 	// Where B1 is counted B2 has no finite loss to choose by.
-	got, reason, err = transfer(lg, Line, f, losses, along(math.NaN()))
-	if got != nil || reason == "" || err != nil {
-		t.Errorf("figure %+v, reason %q, error %v", got, reason, err)
+	if got, reason := measure(math.NaN(), 4); got != nil || reason == "" {
+		t.Errorf("figure %+v, reason %q", got, reason)
+	}
+}
+
+// TestTransferWithoutMove: halves whose gradients oppose each other ask for no
+// move, and a gain of nothing has no interval.
+func TestTransferWithoutMove(t *testing.T) {
+	f := newFolds(make([]int, 32))
+	m := nntest.On(&quadratic{newWeightTable([]float32{0}, nil), 1})
+	lg := gradientOf(t, m, []int{0}, func(fold int) map[int][]float32 {
+		sign := map[int]float32{foldA1: 1, foldA2: 1, foldB1: -1, foldB2: -1}[fold]
+		return map[int][]float32{0: {sign}}
+	})
+	fit := &crossFit{folds: f, gradient: lg, start: make([]float64, 32), longest: 1, along: func(direction) lossesAt {
+		return func(int, float64) ([]float64, error) {
+			t.Error("a loss was computed")
+			return nil, nil
+		}
+	}}
+	got, gains, _, err := fit.measure()
+	if err != nil || got.Reason == "" || got.Gain.SE != 0 || got.Gain.Mean != 0 || got.Kappa != nil || len(gains) != 32 {
+		t.Errorf("figure %+v, error %v", got, err)
 	}
 }
 

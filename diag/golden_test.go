@@ -66,13 +66,21 @@ type goldenLine struct {
 }
 
 type goldenTransfers struct {
-	Layer     string                         `json:"layer"`
-	Agreement float64                        `json:"agreement"`
-	Delta     float64                        `json:"delta_loss"`
-	SE        float64                        `json:"se"`
-	CI95      [2]float64                     `json:"ci95"`
-	Kappa     *float64                       `json:"kappa"`
-	Steps     map[string]struct{ T float64 } `json:"steps"`
+	Layer     string                  `json:"layer"`
+	Agreement float64                 `json:"agreement"`
+	Delta     float64                 `json:"delta_loss"`
+	SE        float64                 `json:"se"`
+	SEA       float64                 `json:"se_a"`
+	SEB       float64                 `json:"se_b"`
+	CI95      [2]float64              `json:"ci95"`
+	Kappa     *float64                `json:"kappa"`
+	Steps     map[string]goldenStepOf `json:"steps"`
+}
+
+type goldenStepOf struct {
+	T      float64
+	Capped bool
+	Found  float64 `json:"t_found"` // before the cap; 0 unless capped
 }
 
 type goldenCalibrated struct {
@@ -140,7 +148,7 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("%s/%s", test.file, test.granularity), func(t *testing.T) {
-			r := diagnoseFixture(t, test.file, test.granularity, test.first, diag.Options{})
+			r := diagnoseFixture(t, test.file, test.granularity, test.first, diag.Options{Temperature: 1})
 			checkMetrics(t, r, golden)
 			lines, transfers := golden.Layers[string(test.granularity)], golden.Transfer[string(test.granularity)]
 			offset := r.Layers[0].Index
@@ -172,7 +180,7 @@ func TestGolden(t *testing.T) {
 
 func TestGoldenCalibrated(t *testing.T) {
 	golden := readGolden(t)
-	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{Calibrated: true})
+	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{})
 	checkMetrics(t, r, golden)
 	relative(t, "calibrated loss", *r.Metrics.StartLoss, golden.Calibrated.Loss, goldenLoss)
 	for i, l := range r.Layers {
@@ -187,7 +195,7 @@ func TestGoldenCalibrated(t *testing.T) {
 
 func TestGoldenBalanced(t *testing.T) {
 	golden := readGolden(t)
-	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{Direction: diag.Balanced})
+	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{Direction: diag.Balanced, Temperature: 1})
 	for i, l := range r.Layers {
 		g := golden.Relative.Block[i]
 		g.Kappa = g.KappaTransfer
@@ -203,7 +211,7 @@ func checkMetrics(t *testing.T, r *diag.Report, golden *goldenFile) {
 	relative(t, "loss", *r.Metrics.Loss, golden.Model.Loss, goldenLoss)
 	relative(t, "error", *r.Metrics.Error, golden.Model.Error, 1e-12)
 	relative(t, "calibration error", *r.Metrics.ECE, golden.Model.ECE, goldenLoss)
-	relative(t, "temperature", r.Metrics.Temperature.Value, golden.Model.Temperature.Fit, goldenLoss)
+	relative(t, "temperature", *r.Metrics.Temperature.Value, golden.Model.Temperature.Fit, goldenLoss)
 	relative(t, "temperature's drop", r.Metrics.Temperature.Drop.Mean, golden.Model.Temperature.Drop, goldenLoss)
 	relative(t, "its standard error", r.Metrics.Temperature.Drop.SE, golden.Model.Temperature.SE, goldenSE)
 }
@@ -221,10 +229,30 @@ func checkTransfer(t *testing.T, l diag.LayerResult, g goldenTransfers, inSample
 	for end := range 2 {
 		absolute(t, l.Name+" ΔL̂'s interval", l.Transfer.Gain.CI95[end], g.CI95[end], scale+1.96*goldenSE*g.SE)
 	}
-	steps := map[string]float64{"a1": l.Transfer.Steps.A1, "a2": l.Transfer.Steps.A2, "b1": l.Transfer.Steps.B1, "b2": l.Transfer.Steps.B2}
-	for part, got := range steps {
-		relative(t, l.Name+" step of "+part, got, g.Steps[part].T, goldenPartStep)
+	relative(t, l.Name+" ΔL̂'s standard error in A", l.Transfer.SEA, g.SEA, goldenSE)
+	relative(t, l.Name+" ΔL̂'s standard error in B", l.Transfer.SEB, g.SEB, goldenSE)
+	switch got := l.Transfer.Kappa; {
+	case got != nil && g.Kappa != nil:
+		relative(t, l.Name+" κ̂", *got, *g.Kappa, 2*goldenPartStep+scale/g.Delta)
+	case got != nil || g.Kappa != nil:
+		t.Errorf("%s κ̂ is %v, golden %v", l.Name, got, g.Kappa)
 	}
+	steps := map[string]diag.Length{"a1": l.Transfer.Steps.A1, "a2": l.Transfer.Steps.A2, "b1": l.Transfer.Steps.B1, "b2": l.Transfer.Steps.B2}
+	for part, got := range steps {
+		want := g.Steps[part]
+		relative(t, l.Name+" step of "+part, got.T, want.T, goldenPartStep)
+		// A length within its tolerance of the cap may lie on either side of it.
+		atCap := want.Capped && want.Found < (1+goldenPartStep)*want.T || got.T > (1-goldenPartStep)*inSampleStep(l) && !want.Capped
+		if got.Capped != want.Capped && !atCap {
+			t.Errorf("%s step of %s is %+v, golden %+v", l.Name, part, got, want)
+		}
+	}
+}
+
+// inSampleStep is t*, in the unit of the transfer figure's lengths: its points are
+// ascending, and the lowest is the step found.
+func inSampleStep(l diag.LayerResult) float64 {
+	return slices.MinFunc(l.Points, func(a, b [2]float64) int { return compare(a[1], b[1]) })[0]
 }
 
 func relative(t *testing.T, what string, got, want, tolerance float64) {

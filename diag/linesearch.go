@@ -23,6 +23,7 @@ type searchResult struct {
 	t, value    float64      // the lowest evaluated point
 	points      [][2]float64 // all finite evaluated points and t = 0, ascending in t
 	evaluations int          // calls of φ
+	capped      bool         // φ still falls at the longest step allowed, which t is
 	status      Status       // ok, flat or diverged
 	reason      string       // qualifies the status; may be empty
 }
@@ -32,7 +33,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, phi0, slope)
+	s, r, err := firstMinimiser(phi, phi0, slope, usualProbe(phi0, slope), math.Inf(1))
 	if err != nil || r.status != StatusOK || r.value < phi0 {
 		return r, err
 	}
@@ -48,41 +49,49 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 	return s.result(StatusOK, ""), nil
 }
 
-// firstMinimiser finds the first local minimiser t > 0 of φ that it meets, given
-// φ(0) and the slope φ'(0) < 0, and not calling φ at 0. A value of φ that is
+// firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
+// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. A value of φ that is
 // not finite counts as higher than any other. The first bracket found counts,
 // even where it has stepped over a dent beside t = 0 and its minimum lies above
 // φ(0): the transfer figure, which charges such a step to the layer on other
 // examples, is defined by it.
 //
-// A probe at φ(0)/(16|φ'(0)|), halved while φ is not finite and doubled while
-// the parabola through φ(0), φ'(0) and the probe is not convex, gives a start:
-// that parabola's minimiser. The step is doubled until the lowest evaluated
-// point at t > 0 has a higher one beyond it. Within this bracket the minimisers
+// The first point evaluated, the probe, is halved while φ is not finite and
+// doubled while the parabola through φ(0), φ'(0) and the probe is not convex. That
+// parabola's minimiser is the start. The step is doubled until the lowest evaluated point at t > 0 has a
+// higher one beyond it, or no longer step is allowed: if φ falls until there,
+// longest is the answer, and capped. Within this bracket the minimisers
 // of a cubic and of a parabola (see refine) are evaluated until both lie within
 // searchTol of the lowest point, which is the answer. On a quadratic the answer
 // is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64) (*search, searchResult, error) {
-	if !(slope < 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g", phi0, slope))
+func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, probe, longest float64) (*search, searchResult, error) {
+	if !(slope < 0) || !(longest > 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", phi0, slope, longest))
 	}
-	s := &search{phi: phi, phi0: phi0, slope: slope, points: []point{{0, phi0}}}
-	if ok, err := s.start(); err != nil {
+	s := &search{phi: phi, phi0: phi0, slope: slope, longest: longest, points: []point{{0, phi0}}}
+	if ok, err := s.start(min(probe, longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
 		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
 	}
-	reason, err := s.bracket()
-	if err == nil && reason == "" {
+	closed, err := s.bracket()
+	if err == nil && closed {
 		err = s.refine()
 	}
 	if err != nil {
 		return nil, searchResult{}, err
 	}
-	return s, s.result(StatusOK, reason), nil
+	r := s.result(StatusOK, "")
+	if r.capped = !closed && r.t == longest; !closed && !r.capped {
+		r.reason = fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings)
+	}
+	return s, r, nil
 }
+
+// usualProbe is where a search begins that knows nothing but φ(0) and φ'(0).
+func usualProbe(phi0, slope float64) float64 { return probeShare * math.Abs(phi0) / -slope }
 
 type point struct{ t, value float64 }
 
@@ -90,6 +99,7 @@ type point struct{ t, value float64 }
 type search struct {
 	phi         func(t float64) (float64, error)
 	phi0, slope float64
+	longest     float64 // step allowed; may be infinite
 	points      []point // evaluated, ascending in t, from t = 0; +Inf for any value that is not finite
 	evaluations int
 }
@@ -133,11 +143,10 @@ func (s *search) lowest() int {
 	return low
 }
 
-// start probes φ and evaluates the minimiser of the parabola through the probe.
-// It reports false if no probe is finite.
-func (s *search) start() (bool, error) {
-	t := probeShare * math.Abs(s.phi0) / -s.slope
-	if !(t > 0) || math.IsInf(t, 0) {
+// start probes φ at t and evaluates the minimiser of the parabola through the
+// probe. It reports false if no probe is finite.
+func (s *search) start(t float64) (bool, error) {
+	if !(t > 0) || math.IsInf(t, 1) {
 		t = 1
 	}
 	v, err := s.at(t)
@@ -151,32 +160,39 @@ func (s *search) start() (bool, error) {
 	for doublings := 0; err == nil && !math.IsInf(v, 1); doublings++ {
 		curvature := (v - s.phi0 - s.slope*t) / (t * t)
 		if minimiser := -s.slope / (2 * curvature); curvature > 0 && metric.IsFinite(minimiser) {
-			_, err = s.at(minimiser)
+			_, err = s.at(min(minimiser, s.longest))
 			break
 		}
-		if doublings == maxDoublings {
+		if doublings == maxDoublings || t == s.longest {
 			break
 		}
-		t *= 2
+		t = min(2*t, s.longest)
 		v, err = s.at(t)
 	}
 	return true, err
 }
 
 // bracket doubles the step until the lowest point has one beyond it that is no
-// lower. A reason says that there is no such bracket and that the lowest point
-// has to do.
-func (s *search) bracket() (reason string, err error) {
+// lower. It reports false if there is no such bracket and the lowest point has
+// to do: the longest one allowed, or that of the last doubling.
+func (s *search) bracket() (bool, error) {
 	for range maxDoublings {
 		low := s.lowest()
-		if low < len(s.points)-1 {
-			return "", nil
+		next := min(2*s.points[low].t, s.longest)
+		switch {
+		case low < len(s.points)-1:
+			return true, nil
+		case s.points[low].t < s.longest:
+		case low > 1 && s.points[low-1].t >= (1-2*searchTol)*s.longest:
+			return false, nil // φ falls until the end
+		default: // unless it rises again before the end
+			next = (1 - 2*searchTol) * s.longest
 		}
-		if _, err := s.at(2 * s.points[low].t); err != nil {
-			return "", err
+		if _, err := s.at(next); err != nil {
+			return false, err
 		}
 	}
-	return fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings), nil
+	return false, nil
 }
 
 // shrink halves the shortest step until φ is lower than at t = 0, and reports

@@ -3,6 +3,7 @@ package diag
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -11,113 +12,209 @@ import (
 // A measurer measures layers, in the order of their necks.
 type measurer struct {
 	evaluator *evaluator
+	training  *trainingSet // nil if there are no training examples
 	costs     costs
 	start     []float64 // losses at the checkpoint, by position
 	direction Direction
 	steps     int // of Descent
 }
 
+// A measurement is what was measured of a layer.
+type measurement struct {
+	result LayerResult
+	gains  []float32 // of each example, by position; nil where there is no transfer figure
+	// noise is the standard error of what the layer could gain at best, as far as
+	// these examples can tell: a gain that it hides is not seen.
+	noise float64
+}
+
 // group takes the gradients of some layers in one sweep, and measures each. With
-// an error it returns the results of the layers before.
-func (m *measurer) group(ctx context.Context, layers []Layer) ([]LayerResult, error) {
-	e, first := m.evaluator, layers[0].Neck
-	e.progress.begin(PhaseGradients, m.costs.advance(e.boundary.Neck(), first)+m.costs.gradients(first))
-	if err := e.advance(ctx, first); err != nil {
+// an error it returns the measurements of the layers before.
+func (m *measurer) group(ctx context.Context, layers []Layer) ([]measurement, error) {
+	first := layers[0].Neck
+	m.evaluator.progress.begin(PhaseGradients, m.costs.advance(m.evaluator.boundary.Neck(), first)+m.costs.gradients(first))
+	if err := m.advance(ctx, first); err != nil {
 		return nil, err
 	}
 	var want []int
 	for _, l := range layers {
 		want = append(want, l.Weights...)
 	}
-	sums, err := sumGradients(ctx, e, want)
+	sums, err := sumGradients(ctx, m.evaluator, want)
 	defer sums.free()
 	if err != nil {
 		return nil, fmt.Errorf("gradients: %w", err)
 	}
-	var results []LayerResult
+	var trainingSum *nn.Vector
+	if m.training != nil {
+		trainingSum, err = m.training.gradients(ctx, want)
+		defer trainingSum.Free()
+		if err != nil {
+			return nil, fmt.Errorf("gradients of the training examples: %w", err)
+		}
+	}
+	var results []measurement
 	for _, l := range layers {
-		e.progress.begin(l.Name, m.costs.advance(e.boundary.Neck(), l.Neck)+m.costs.layer(l.Neck))
-		if err := e.advance(ctx, l.Neck); err != nil {
+		m.evaluator.progress.begin(l.Name, m.costs.advance(m.evaluator.boundary.Neck(), l.Neck)+m.costs.layer(l.Neck))
+		if err := m.advance(ctx, l.Neck); err != nil {
 			return results, err
 		}
-		result, err := m.layer(ctx, l, sums)
+		result, err := m.layer(ctx, l, sums, trainingSum)
 		if err != nil {
 			return results, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
 		results = append(results, result)
 		sums.free(l.Weights...)
+		trainingSum.Free(l.Weights...)
 	}
 	return results, nil
 }
 
-// layer measures one layer; the boundary is at its neck.
-func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums) (LayerResult, error) {
+// advance moves the boundaries of all examples to a neck.
+func (m *measurer) advance(ctx context.Context, neck int) error {
+	if err := m.evaluator.advance(ctx, neck); err != nil || m.training == nil {
+		return err
+	}
+	return m.training.evaluator.advance(ctx, neck)
+}
+
+// layer measures one layer; the boundaries are at its neck.
+func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, trainingSum *nn.Vector) (measurement, error) {
 	model := m.evaluator.model
 	r := LayerResult{Name: layer.Name, Index: layer.Index, Parameters: layer.Parameters, Status: StatusOK}
 	lg, err := newLayerGradient(model, layer, sums)
 	if err != nil {
-		return r, err
+		return measurement{}, err
 	}
 	switch {
 	case !metric.IsFinite(lg.wNorm):
-		return r.diverged("a weight is not finite"), nil
+		return measurement{result: r.diverged("a weight is not finite")}, nil
 	case !lg.finite():
 		r.WNorm = lg.wNorm
-		return r.diverged("the gradient is not finite"), nil
+		return measurement{result: r.diverged("the gradient is not finite")}, nil
 	}
 	f := m.evaluator.folds
 	all := f.mean(foldA1, foldA2, foldB1, foldB2)
 	loss := metric.Mean(m.start)
 	r.WNorm, r.GNorm = lg.wNorm, lg.norm(all)
 	r.Points = [][2]float64{{0, loss}}
+	r.Agreement = lg.agreement(f.mean(foldA1, foldA2), f.mean(foldB1, foldB2))
+	d, ok := lg.direction(m.direction, all, loss)
+	if !ok {
+		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
+		r.TransferReason = r.Reason
+		return measurement{result: r}, nil
+	}
 	moved, err := nn.NewVector(model, layer.Weights)
 	if err != nil {
-		return r, err
+		return measurement{}, err
 	}
 	defer moved.Free()
 	defer nn.Restore(model, layer.Weights...)
-	if d, ok := lg.direction(m.direction, all, loss); !ok {
-		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
-	} else {
-		found, err := m.search(ctx, lg, d, all, moved)
-		if err != nil {
-			return r, err
-		}
-		r.record(found, m.direction)
-		if r.Status == StatusDiverged {
-			return r.diverged(r.Reason), nil
-		}
+	s := &inSample{measurer: m, gradient: lg, along: d, all: all, moved: moved}
+	found, err := s.search(ctx)
+	if err != nil {
+		return measurement{}, err
 	}
-	r.Agreement = lg.agreement(f.mean(foldA1, foldA2), f.mean(foldB1, foldB2))
+	r.record(found, m.direction)
+	switch {
+	case r.Status == StatusDiverged:
+		return measurement{result: r.diverged(r.Reason)}, nil
+	case r.Status == StatusFlat:
+		r.TransferReason = r.Reason
+		return measurement{result: r}, nil
+	}
+	if m.training != nil {
+		g, err := newTrainingGradient(lg, trainingSum, m.training.evaluator.folds.n())
+		if err != nil {
+			return measurement{}, err
+		}
+		r.Training = m.training.training(g, lg, d, all, s.training)
+	}
 	if f.n() < MinTransferExamples {
 		r.TransferReason = fewExamples(f.n())
-		return r, nil
+		return measurement{result: r}, nil
 	}
-	r.Transfer, r.TransferReason, err = transfer(lg, m.direction, f, m.start, func(d direction) lossesAt {
+	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, longest: s.t, along: func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
 		return func(fold int, t float64) ([]float64, error) {
 			losses := make([]float64, f.size(fold))
 			err := p.losses(ctx, t, f.bounds[fold][0], losses)
 			return losses, err
 		}
-	})
-	return r, err
+	}}
+	var gains []float64
+	r.Transfer, gains, r.TransferReason, err = fit.measure()
+	if r.Training != nil {
+		r.Training.Finding = r.Training.find(r.Transfer)
+	}
+	return measurement{r, narrow(gains), s.noise(f.middle())}, err
 }
 
-// search finds the lowest mean loss of all examples along d, or where the steps
-// of Descent lead that begin along d.
-func (m *measurer) search(ctx context.Context, lg *layerGradient, d direction, all perFold, moved *nn.Vector) (searchResult, error) {
-	p := newPath(m.evaluator, lg, d, moved)
-	losses := make([]float64, len(m.start))
+// narrow keeps the gains of a layer in half the memory; nil of nil.
+func narrow(gains []float64) []float32 {
+	var out []float32
+	for _, gain := range gains {
+		out = append(out, float32(gain))
+	}
+	return out
+}
+
+// inSample is the search of a layer's step on the examples that chose the
+// direction.
+type inSample struct {
+	measurer *measurer
+	gradient *layerGradient
+	along    direction
+	all      perFold    // the mean over all examples
+	moved    *nn.Vector // room for the layer's tensors
+
+	t        float64   // the step along the line, before any further steps of Descent
+	at       []float64 // losses there, by position
+	training []float64 // losses of the training examples after the whole move
+}
+
+// search finds the lowest mean loss of all examples along the line, or where the
+// steps of Descent lead that begin along it.
+func (s *inSample) search(ctx context.Context) (searchResult, error) {
+	m := s.measurer
+	p := newPath(m.evaluator, s.gradient, s.along, s.moved)
+	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
 	phi := func(t float64) (float64, error) {
 		err := p.losses(ctx, t, 0, losses)
-		return metric.Mean(losses), err
+		mean := metric.Mean(losses)
+		if mean < lowest {
+			lowest, s.at = mean, append(s.at[:0], losses...)
+		}
+		return mean, err
 	}
-	found, err := lineSearch(phi, metric.Mean(m.start), lg.slope(d, all))
-	if err != nil || m.direction != Descent {
+	found, err := lineSearch(phi, metric.Mean(m.start), s.gradient.slope(s.along, s.all))
+	if err != nil || found.status != StatusOK {
 		return found, err
 	}
-	return descend(ctx, m.evaluator, lg, d, found, m.steps, moved)
+	s.t = found.t
+	follow := func() (err error) {
+		if m.training != nil {
+			s.training, err = m.training.losses(ctx)
+		}
+		return err
+	}
+	if m.direction == Descent {
+		return descend(ctx, m.evaluator, s.gradient, s.along, found, m.steps, s.moved, follow)
+	}
+	if err := p.move(found.t); err != nil {
+		return searchResult{}, err
+	}
+	return found, follow()
+}
+
+// noise is the standard error of the gain at the minimum of a parabola whose slope
+// has the error that one half of the examples has of the other's direction, and
+// which is as curved as the loss: half of that of the first-order gain of the step
+// along the line. half is the number of examples in half A.
+func (s *inSample) noise(half int) float64 {
+	gain, _, _ := metric.CrossFitted(metric.Differences(s.measurer.start, s.at), half)
+	return gain.SE / 2
 }
 
 // record enters the outcome of a search. r has the layer's norm and, as its

@@ -1,5 +1,7 @@
 package diag
 
+import "github.com/modeldoctor/modeldoctor/nn"
+
 // Direction is the path along which a layer is moved.
 type Direction int
 
@@ -26,8 +28,17 @@ func (d Direction) String() string {
 	return "line"
 }
 
-// DefaultThreshold is the room for improvement from which a layer breaches
-// MD001, as a share of the loss.
+// Calibration says where the temperature comes from that losses are taken at.
+type Calibration string
+
+const (
+	Fitted   Calibration = "fit"   // it fits all examples best
+	Raw      Calibration = "none"  // there is none: logits are taken as they are
+	Given    Calibration = "given" // Options.Temperature
+	Unfitted Calibration = "unfit" // no temperature is best, so logits are taken as they are
+)
+
+// DefaultThreshold is the gain that verdicts are about, as a share of the loss.
 const DefaultThreshold = 0.01
 
 // DefaultDescentSteps is the number of steps that Descent takes.
@@ -36,12 +47,25 @@ const DefaultDescentSteps = 10
 // Options are the choices of a diagnosis. The zero value is a sensible one.
 type Options struct {
 	Direction    Direction
-	DescentSteps int  // steps of Descent; 0: DefaultDescentSteps
-	Calibrated   bool // take every loss of logits divided by the temperature fitted on all examples
+	DescentSteps int // steps of Descent; 0: DefaultDescentSteps
 
-	// Threshold is the share of the loss that a layer's transfer figure, or the
-	// temperature's, must exceed to breach a rule; 0: DefaultThreshold.
+	// Temperature is what logits are divided by wherever a loss is taken, but for
+	// Metrics.Loss; 1 takes them as they are. 0: the temperature that fits all
+	// examples best.
+	Temperature float64
+
+	// Threshold is the share of the loss, at that temperature, which verdicts are
+	// about; 0: DefaultThreshold.
 	Threshold float64
+
+	// Tests is the number of layers of the whole model that can be measured, which
+	// intervals are corrected for where only some are given; 0: those given.
+	Tests int
+
+	// Training, if not nil, are examples of the training set, about as many as
+	// there are others, on which it is told whether a layer is over-fitted or
+	// under-trained.
+	Training nn.Examples
 
 	// Memory is the number of bytes that activations and gradients may take
 	// together, not counting the model's own; 0: no limit. Activations that do

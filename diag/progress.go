@@ -49,32 +49,39 @@ func (p *progress) report() {
 // progress.
 type costs struct {
 	examples int
+	training int // number of training examples
 	logits   int // the last neck
 	perLayer int // evaluations of all examples for a layer
 }
 
 func newCosts(m nn.Model, examples int, opt Options) costs {
-	perLayer := searchCost
+	c := costs{examples: examples, logits: m.Necks() - 1, perLayer: searchCost}
 	if opt.Direction == Descent {
-		perLayer = opt.DescentSteps * (searchCost + gradientCost)
+		c.perLayer = opt.DescentSteps * (searchCost + gradientCost)
 	}
 	if examples >= MinTransferExamples {
-		perLayer += transferCost
+		c.perLayer += transferCost
 	}
-	return costs{examples, m.Necks() - 1, perLayer}
+	if opt.Training != nil {
+		c.training = opt.Training.Len()
+	}
+	return c
 }
 
-// advance is that of moving the boundary.
-func (c costs) advance(from, to int) int { return c.examples * (to - from) }
+// advance is that of moving the boundaries.
+func (c costs) advance(from, to int) int { return (c.examples + c.training) * (to - from) }
 
 // evaluation is that of the loss of all examples from a neck on.
-func (c costs) evaluation(neck int) int { return c.examples * (c.logits - neck) }
+func (c costs) evaluation(neck int) int { return (c.examples + c.training) * (c.logits - neck) }
 
 // gradients is that of one sweep from a neck on.
 func (c costs) gradients(neck int) int { return gradientCost * c.evaluation(neck) }
 
-// layer is that of measuring a layer that starts at a neck.
-func (c costs) layer(neck int) int { return c.perLayer * c.evaluation(neck) }
+// layer is that of measuring a layer that starts at a neck: the training examples
+// are evaluated once.
+func (c costs) layer(neck int) int {
+	return (c.perLayer*c.examples + c.training) * (c.logits - neck)
+}
 
 // total is that of a diagnosis which visits the layers group by group.
 func (c costs) total(groups [][]Layer) int {

@@ -57,6 +57,7 @@ func newReference(m *perceptron, v *samples, weights []int, invT float64, opt Op
 		r.step = l.walk(start, r.path, everyone) * r.unit
 		r.deltaLoss = r.deltaLossAt(r.step)
 	}
+	longest := l.walk(start, r.path, everyone)
 
 	// Dealt like cards.
 	dealt := slices.Clone(everyone)
@@ -73,7 +74,7 @@ func newReference(m *perceptron, v *samples, weights []int, invT float64, opt Op
 			other = gB
 		}
 		r.directions[chooser] = l.direction(start, other)
-		r.lengths[chooser] = l.walk(start, r.directions[chooser], r.parts[chooser])
+		r.lengths[chooser] = min(longest, l.walk(start, r.directions[chooser], r.parts[chooser]))
 	}
 	return r
 }
@@ -86,23 +87,28 @@ func (r *reference) deltaLossAt(step float64) float64 {
 // transferAt is ΔL̂, its standard error and κ̂ of given lengths.
 func (r *reference) transferAt(lengths [4]float64) (mean, se, kappa float64) {
 	start := r.layer.checkpoint()
-	var gains []float64
+	var gains [2][]float64 // of the examples of A and B
 	squares := 0.0
 	for chooser, t := range lengths {
 		moved := add(start, r.directions[chooser], t)
 		for _, i := range r.parts[(chooser+2)%4] {
-			gains = append(gains, r.layer.mean(start, []int{i})-r.layer.mean(moved, []int{i}))
+			gains[chooser%2] = append(gains[chooser%2], r.layer.mean(start, []int{i})-r.layer.mean(moved, []int{i}))
 		}
 		squares += t * t / 4
 	}
-	n := float64(len(gains))
-	for _, gain := range gains {
-		mean += gain / n
+	n := float64(len(gains[0]) + len(gains[1]))
+	for _, half := range gains {
+		of, squared := 0.0, 0.0
+		for _, gain := range half {
+			of += gain / float64(len(half))
+			mean += gain / n
+		}
+		for _, gain := range half {
+			squared += (gain - of) * (gain - of)
+		}
+		se += math.Sqrt(squared/float64(len(half)-1)/float64(len(half))) / 2
 	}
-	for _, gain := range gains {
-		se += (gain - mean) * (gain - mean)
-	}
-	return mean, math.Sqrt(se / (n - 1) / n), mean / squares
+	return mean, se, mean / squares
 }
 
 // checkpoint is the layer's weights, one vector per tensor.

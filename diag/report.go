@@ -9,22 +9,26 @@ type Report struct {
 	Metrics    Metrics
 	Layers     []LayerResult // in the order in which the layers were given
 	Worst      Worst
+	Verdict    ModelVerdict
 	Violations []Violation // by rule, then layer
 	Complete   bool        // false if the time limit came first
 
-	N            int       // number of examples
-	Classes      int       // number of the model's classes
-	Direction    Direction // the path along which layers were moved
-	Calibrated   bool      // losses are of logits divided by CalibrationT
-	CalibrationT *float64  // temperature fitted on all examples; nil if not calibrated
-	Threshold    float64   // share of Metrics.StartLoss that is worth a violation
-	Coverage     float64   // as in Options
+	N           int         // number of examples
+	Training    int         // number of training examples; 0 if none were given
+	Classes     int         // number of the model's classes
+	Direction   Direction   // the path along which layers were moved
+	Calibration Calibration // where the temperature comes from
+	Temperature float64     // that losses are taken at: logits are divided by it
+	Threshold   float64     // share of Metrics.StartLoss that a verdict is about
+	Limit       *float64    // the same in nats; nil if the loss is not finite
+	Tests       int         // number of layers that intervals are corrected for
+	Coverage    float64     // as in Options
 }
 
 // Metrics describe the checkpoint as it came.
 type Metrics struct {
 	Loss        *float64     // mean cross-entropy, not calibrated; nil if it is not finite
-	StartLoss   *float64     // what every layer's search starts from: Loss, or its calibrated value
+	StartLoss   *float64     // at Report.Temperature: what every layer's search starts from
 	Error       *float64     // share of examples whose largest logit is not the label's
 	ECE         *float64     // expected calibration error of the logits as they came, 0 to 1
 	Temperature *Temperature // nil where it cannot be fitted
@@ -32,10 +36,15 @@ type Metrics struct {
 
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
-	Value float64 // the best temperature on all examples
+	// Value is the best temperature on all examples; nil where it lies at an end
+	// of the range that is searched, which Beyond is: then the loss falls without
+	// end as the temperature falls or rises, and no number is best.
+	Value  *float64
+	Beyond float64
 	// Drop is the drop in loss when each half is given the temperature that is
 	// best on the other, averaged over all examples.
-	Drop metric.Estimate
+	Drop     metric.Estimate
+	Decision // on Drop
 }
 
 // Status says how the measurement of a layer ended.
@@ -76,6 +85,9 @@ type LayerResult struct {
 
 	Transfer       *Transfer // nil where there is none
 	TransferReason string    // why Transfer is nil
+	Decision                 // on Transfer.Gain
+
+	Training *Training // nil without training examples, or where nothing moved
 
 	Status Status
 	Reason string // what stands behind a status other than ok, or qualifies it
@@ -95,10 +107,14 @@ type LayerResult struct {
 // LayerResult.Points: shares of the norm with Balanced.
 type Transfer struct {
 	// Gain is ΔL̂, the mean drop in loss over all examples; negative if moving the
-	// layer harms.
-	Gain metric.Estimate
-	// CorrectedLow is the lower end of the interval that holds for all measured
-	// layers at once (Bonferroni).
+	// layer harms. Its standard error is the mean of SEA and SEB.
+	Gain     metric.Estimate
+	SEA, SEB float64 // standard errors of the mean gain of half A and of half B
+	// Reason is why the gain has no interval: no length is above 0. Then the gain
+	// is 0 and so are all errors.
+	Reason string
+	// CorrectedLow is the lower end of the interval that holds for all layers of
+	// the model at once (Bonferroni).
 	CorrectedLow float64
 	// Kappa is ΔL̂ over the mean of the four squared lengths; nil unless ΔL̂ > 0.
 	Kappa *float64
@@ -110,7 +126,34 @@ type Transfer struct {
 
 // Steps are the four lengths of a transfer figure, by the fold that chose the
 // length. The direction is the gradient of the other half.
-type Steps struct{ A1, A2, B1, B2 float64 }
+type Steps struct{ A1, A2, B1, B2 Length }
+
+// A Length is how far a fold of the examples asks to go.
+type Length struct {
+	T      float64
+	Capped bool // the fold asks for more than T, the in-sample step, which bounds all lengths
+}
+
+// Training is what moving a layer by its in-sample step does to the loss of the
+// training examples.
+type Training struct {
+	LossBefore, LossAfter float64
+	Change                metric.Estimate // LossAfter − LossBefore, paired
+	Slope                 float64         // derivative of the training loss along the move at its start, per unit of Points' t
+	Cosine                *float64        // between the gradients of V and of the training examples; nil if either is zero
+	Finding               Finding
+}
+
+// Finding tells why a layer's loss can be recovered.
+type Finding string
+
+const (
+	// OverFitted: moving the layer lowers the loss of unseen examples and raises
+	// that of training examples, both significantly.
+	OverFitted Finding = "over-fitted"
+	// UnderTrained: it lowers both, significantly.
+	UnderTrained Finding = "under-trained"
+)
 
 // Worst names the layers where a figure is largest; empty where no layer has a
 // positive one.
@@ -118,6 +161,9 @@ type Worst struct {
 	ByDeltaLoss string // in-sample ΔL
 	ByTransfer  string // ΔL̂
 	ByKappa     string // κ
+	// Set is ByTransfer and every layer whose ΔL̂ does not differ from its
+	// significantly, by paired differences of the examples' gains; largest first.
+	Set []string
 }
 
 // Level is how much a violation matters.

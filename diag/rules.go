@@ -24,6 +24,8 @@ const (
 	RuleCalibrateFirst    = "MD007"
 	RuleClasses           = "MD008"
 	RuleGuessedPreprocess = "MD009"
+	RuleOverFitted        = "MD010"
+	RuleUnderTrained      = "MD011"
 )
 
 // Rules returns all rules, by ID. The caller owns the slice.
@@ -36,22 +38,23 @@ func Rules() []Rule {
 			Meaning: "Moving this one layer along its gradient lowers the loss of examples that chose neither the direction nor the length of the move. " +
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
 				"as an error if it does even after correcting for the number of layers tested (Bonferroni), as a warning if it does only without that correction.",
-			Misleads: "An over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002 and with the calibrated diagnosis. " +
+			Misleads: "Without calibration (`--calibration none`) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
 				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient. " +
 				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
-			Remedy: "Read the calibrated diagnosis and the agreement of the halves first. " +
+			Remedy: "Look at the agreement of the halves first. " +
 				"If the layer still stands out, `modeldoctor fix` trains this layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls significantly.",
 		},
 		{
 			ID:     RuleTemperature,
 			Title:  "one temperature recovers loss",
-			Levels: []Level{LevelWarning},
+			Levels: []Level{LevelError, LevelWarning},
 			Meaning: "Dividing all logits by one number, fitted on one half of the examples and measured on the other, lowers the loss. " +
-				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise). " +
+				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
+				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
 				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is.",
 			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
 				"If the examples are easier or harder than those of later use, so is the temperature.",
-			Remedy: "If probabilities matter, divide the logits by the temperature shown; that costs nothing. Then read the calibrated diagnosis, which shows what no temperature could repair.",
+			Remedy: "Divide the logits by the temperature shown: `modeldoctor fix --recipe temperature` folds it into the classifier, which costs nothing. The layers' figures are taken at that temperature, and show what it cannot repair.",
 		},
 		{
 			ID:     RuleChance,
@@ -98,7 +101,7 @@ func Rules() []Rule {
 			Meaning: "The loss that one temperature takes off, significantly above the threshold, is larger than the transfer figure of any layer. " +
 				"Most of what the layers seem to hold may then be over-confidence that any of them could undo.",
 			Misleads: "Layers may be ill as well: calibration and illness are not alternatives.",
-			Remedy:   "Diagnose again with calibration, which takes every loss of logits divided by the best temperature.",
+			Remedy:   "Diagnose without `--calibration none`: every loss is then of logits divided by the best temperature.",
 		},
 		{
 			ID:     RuleClasses,
@@ -117,6 +120,25 @@ func Rules() []Rule {
 				"A wrong one raises the loss and changes every figure.",
 			Misleads: "If the guess is right, nothing is wrong with the figures.",
 			Remedy:   "Compare the winner with the runner-up, and name the preprocessing once you know it.",
+		},
+		{
+			ID:     RuleOverFitted,
+			Title:  "a layer is over-fitted",
+			Levels: []Level{LevelInfo},
+			Meaning: "Moving this layer lowers the loss of unseen examples and raises the loss of training examples, both significantly (95 %). " +
+				"What the layer gave to fit the training examples is what it costs elsewhere. It is only reported where training examples were given.",
+			Misleads: "The training examples must be those that the model was trained on: of others that it never saw it says nothing. " +
+				"If they come from another distribution than the validation examples, a layer may look over-fitted because it suits the former.",
+			Remedy: "Train this layer with more regularisation, or let `modeldoctor fix` train it alone.",
+		},
+		{
+			ID:     RuleUnderTrained,
+			Title:  "a layer is under-trained",
+			Levels: []Level{LevelInfo},
+			Meaning: "Moving this layer lowers the loss of unseen examples and that of training examples, both significantly (95 %): " +
+				"training stopped before this layer was where it could be. It is only reported where training examples were given.",
+			Misleads: "The training examples must be those that the model was trained on. Without the augmentation of training their loss is another than the one that was lowered.",
+			Remedy:   "Train longer, or this layer with a larger rate; `modeldoctor fix` does that for one layer alone.",
 		},
 	}
 }

@@ -1,93 +1,128 @@
 package diag
 
-import "github.com/modeldoctor/modeldoctor/metric"
+import (
+	"math"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+)
 
 // MinTransferExamples is the smallest number of examples for which there is a
 // transfer figure.
 const MinTransferExamples = 32
 
+// firstLength is where the search of a length begins, as a share of the longest: on
+// the reference model the cheapest of several.
+const firstLength = 0.6
+
+// farProbe is how many times the longest step the usual probe of a search must be
+// for the search to begin there.
+const farProbe = 4
+
+// reasonNoMove is why a transfer figure has no interval.
+const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
+
 // lossesAt returns the losses of a fold's examples, in order of position, with a
 // layer at t along some direction.
 type lossesAt func(fold int, t float64) ([]float64, error)
 
-// transfer measures ΔL̂ of a layer by cross-fitting. The direction is chosen by
+// A crossFit measures ΔL̂ of a layer by cross-fitting. The direction is chosen by
 // one half of the examples, the length by a fold of the other half, and the gain
 // is counted on that half's other fold, so that every example has one gain, from
-// a direction and a length that it had no part in. start are the losses at the
-// checkpoint, by position; along gives the losses along a direction. transfer
-// returns nil and the reason where there is no figure.
-func transfer(lg *layerGradient, kind Direction, f *folds, start []float64, along func(direction) lossesAt) (*Transfer, string, error) {
+// a direction and a length that it had no part in.
+type crossFit struct {
+	folds    *folds
+	gradient *layerGradient
+	kind     Direction
+	start    []float64                // losses at the checkpoint, by position
+	longest  float64                  // no length exceeds it: the in-sample t*
+	along    func(direction) lossesAt // the losses along a direction
+}
+
+// measure returns the figure with the gain of each example, by position, or nil
+// and the reason where there is none.
+func (c *crossFit) measure() (*Transfer, []float64, string, error) {
+	f := c.folds
 	gains := make([]float64, f.n())
-	var lengths [foldCount]float64 // by the fold that chooses
+	var lengths [foldCount]Length // by the fold that chooses
 	squares, evaluations := 0.0, 0
 	for _, half := range []struct{ directs, others [2]int }{
 		{[2]int{foldA1, foldA2}, [2]int{foldB1, foldB2}},
 		{[2]int{foldB1, foldB2}, [2]int{foldA1, foldA2}},
 	} {
 		share := f.mean(half.directs[:]...)
-		d, ok := lg.direction(kind, share, f.combine(share, start))
+		d, ok := c.gradient.direction(c.kind, share, f.combine(share, c.start))
 		if !ok {
 			continue // no direction: lengths and gains are zero
 		}
-		known := &knownLosses{compute: along(d), at: map[foldPoint][]float64{}}
+		known := &knownLosses{compute: c.along(d), at: map[foldPoint][]float64{}}
+		probe := firstLength * c.longest
 		for i, chooser := range half.others {
-			share := f.mean(chooser)
-			t, reason, err := transferLength(known, chooser, f.combine(share, start), lg.slope(d, share))
+			length, reason, err := c.length(known, chooser, d, probe)
 			if err != nil || reason != "" {
-				return nil, reason, err
+				return nil, nil, reason, err
 			}
-			lengths[chooser] = t
-			squares += t * t
-			if t == 0 {
+			lengths[chooser] = length
+			squares += length.T * length.T
+			if length.T == 0 {
 				continue
 			}
 			counted := half.others[1-i]
-			losses, err := known.losses(counted, t)
+			losses, err := known.losses(counted, length.T)
 			if err != nil {
-				return nil, "", err
+				return nil, nil, "", err
 			}
 			lo := f.bounds[counted][0]
 			for j, loss := range losses {
-				gains[lo+j] = start[lo+j] - loss
+				gains[lo+j] = c.start[lo+j] - loss
 			}
+			probe = length.T // where the other fold's losses are known now
 		}
 		evaluations += len(known.at)
 	}
-	gain := metric.NewEstimate(gains)
-	if !gain.IsFinite() {
-		return nil, "the loss of the examples that chose neither direction nor length is not finite", nil
-	}
 	result := &Transfer{
-		Gain:               gain,
-		CorrectedLow:       gain.CI95[0], // replaced once the number of layers is known
 		Steps:              Steps{A1: lengths[foldA1], A2: lengths[foldA2], B1: lengths[foldB1], B2: lengths[foldB2]},
 		ForwardEvaluations: evaluations,
 	}
-	if gain.Mean > 0 {
-		result.Kappa = metric.Finite(gain.Mean / (squares / foldCount))
+	result.Gain, result.SEA, result.SEB = metric.CrossFitted(gains, f.middle())
+	result.CorrectedLow = result.Gain.CI95[0] // replaced once the number of layers is known
+	switch {
+	case !result.Gain.IsFinite():
+		return nil, nil, "the loss of the examples that chose neither direction nor length is not finite", nil
+	case squares == 0:
+		result.Reason = reasonNoMove
+	case result.Gain.Mean > 0:
+		result.Kappa = metric.Finite(result.Gain.Mean / (squares / foldCount))
 	}
-	return result, "", nil
+	return result, gains, "", nil
 }
 
-// transferLength is the first local minimiser t ≥ 0 of the mean loss of a fold,
-// which is start at t = 0 and has the given slope there: 0 where it does not fall
-// or no step lowers the loss. A reason says that there is no answer.
-func transferLength(known *knownLosses, fold int, start, slope float64) (t float64, reason string, err error) {
+// length is the first local minimiser, from 0 to longest, of the mean loss of a
+// fold along d: 0 where it does not fall or no step lowers the loss. The search
+// begins at probe. A reason says that there is no answer.
+func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float64) (l Length, reason string, err error) {
+	share := c.folds.mean(fold)
+	slope := c.gradient.slope(d, share)
 	if slope >= 0 {
-		return 0, "", nil
+		return Length{}, "", nil
 	}
 	phi := func(t float64) (float64, error) {
 		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	_, found, err := firstMinimiser(phi, start, slope)
+	start, longest := c.folds.combine(share, c.start), c.longest
+	if usual := usualProbe(start, slope); usual > farProbe*longest {
+		// A slope of almost nothing asks for a step far beyond what is allowed,
+		// whatever dents there are on the way.
+		probe, longest = usual, math.Inf(1)
+	}
+	_, found, err := firstMinimiser(phi, start, slope, probe, longest)
 	if err != nil {
-		return 0, "", err
+		return Length{}, "", err
 	}
 	if found.status == StatusDiverged {
-		return 0, found.reason, nil
+		return Length{}, found.reason, nil
 	}
-	return found.t, "", nil
+	return Length{min(found.t, c.longest), found.capped || found.t > c.longest}, "", nil
 }
 
 // knownLosses remembers the losses of folds at points along one direction,

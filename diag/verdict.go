@@ -3,169 +3,175 @@ package diag
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
+
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
-// Limits of the rules, besides Options.Threshold.
+// familyConfidence is the probability with which all corrected intervals hold at
+// once.
+const familyConfidence = 0.95
+
+// Outcome is the verdict about a model.
+type Outcome string
+
 const (
-	minCoverage      = 0.9 // share of parameters below which MD004 is reported
-	minClassesShown  = 0.5 // share of the classes that could have examples below which MD008 is
-	familyConfidence = 0.95
+	Pass    Outcome = "PASS"      // every measured layer is under the threshold, and so is the temperature's share
+	Fail    Outcome = "FAIL"      // a rule is breached at the level error
+	Unclear Outcome = "UNDECIDED" // neither can be said
 )
+
+// A ModelVerdict is the verdict about a model.
+type ModelVerdict struct {
+	Outcome Outcome
+	// Reason is why the examples support no verdict whatever the figures are;
+	// empty where they do.
+	Reason string
+	// ImagesNeeded is about how many examples would decide it if the figures are
+	// what they seem to be; nil unless undecided, and where that cannot be said.
+	ImagesNeeded *int
+}
 
 // conclude fills what follows from the measured layers: corrected intervals,
-// the worst layers and the violations. b is nil if nothing was found of the
-// checkpoint.
-func conclude(r *Report, b *baseline, opt Options) {
-	correct(r.Layers)
-	r.Worst = Worst{
-		ByDeltaLoss: largest(r.Layers, func(l LayerResult) float64 { return l.DeltaLoss }),
-		ByTransfer:  largest(r.Layers, transferOf),
-		ByKappa: largest(r.Layers, func(l LayerResult) float64 {
-			if l.Kappa == nil {
-				return 0
-			}
-			return *l.Kappa
-		}),
+// verdicts, the worst layers and the violations.
+func conclude(r *Report, found *findings, opt Options) {
+	z := bonferroni(r.Tests)
+	for _, l := range r.Layers {
+		if t := l.Transfer; t != nil {
+			t.CorrectedLow = t.Gain.Mean - z*t.Gain.SE
+		}
 	}
-	var v verdict
-	if b != nil {
-		v.checkpoint(r, b)
+	if r.Metrics.StartLoss != nil {
+		r.Limit = metric.Finite(r.Threshold * *r.Metrics.StartLoss)
 	}
-	if b == nil || b.notFinite == 0 {
+	r.Worst = findWorst(r.Layers, found.layers, found.middle)
+	var tests []test
+	if r.Limit != nil {
+		tests = r.decide(found.layers)
+	}
+	var v violations
+	if found.checkpoint != nil {
+		v.checkpoint(r, found.checkpoint, z)
+	}
+	if b := found.checkpoint; b == nil || b.notFinite == 0 {
 		v.layers(r)
 	}
 	v.circumstances(r, opt)
 	slices.SortStableFunc(v, func(a, b Violation) int { return cmp.Compare(a.Rule, b.Rule) })
 	r.Violations = v
+	r.Verdict = modelVerdict(r, tests, z, unsupported(r, found.checkpoint))
 }
 
-// correct widens the intervals of all transfer figures so that, with the
-// probability familyConfidence, all of them hold at once (Bonferroni).
-func correct(layers []LayerResult) {
-	m := 0
-	for _, l := range layers {
+// A test is a gain that is compared with the threshold.
+type test struct {
+	gain     *metric.Estimate // nil where it could not be measured
+	decision Decision
+}
+
+// decide compares each layer's gain and the temperature's with the threshold, and
+// returns all that a model has to pass.
+func (r *Report) decide(measured []measurement) []test {
+	var tests []test
+	for i := range r.Layers {
+		l := &r.Layers[i]
+		if l.Status == StatusSkipped && l.Reason != reasonTimeLimit || l.Status == StatusDiverged {
+			continue // rules of their own
+		}
+		var gain *metric.Estimate
 		if l.Transfer != nil {
-			m++
+			gain = &l.Transfer.Gain
 		}
-	}
-	if m == 0 {
-		return
-	}
-	// The quantile of the normal distribution at 1 − (1 − confidence)/2m.
-	z := math.Sqrt2 * math.Erfinv(1-(1-familyConfidence)/float64(m))
-	for _, l := range layers {
-		if t := l.Transfer; t != nil {
-			t.CorrectedLow = t.Gain.Mean - z*t.Gain.SE
-		}
-	}
-}
-
-// largest is the name of the layer with the largest figure, the first among
-// equals, and empty if none is positive.
-func largest(layers []LayerResult, figure func(LayerResult) float64) string {
-	name, top := "", 0.0
-	for _, l := range layers {
-		if x := figure(l); x > top {
-			name, top = l.Name, x
-		}
-	}
-	return name
-}
-
-// transferOf is ΔL̂ of a layer, 0 where there is none.
-func transferOf(l LayerResult) float64 {
-	if l.Transfer == nil {
-		return 0
-	}
-	return l.Transfer.Gain.Mean
-}
-
-// verdict collects violations.
-type verdict []Violation
-
-func (v *verdict) add(rule string, level Level, layer, format string, args ...any) {
-	*v = append(*v, Violation{Rule: rule, Level: level, Layer: layer, Message: fmt.Sprintf(format, args...)})
-}
-
-// checkpoint applies the rules about the model as a whole.
-func (v *verdict) checkpoint(r *Report, b *baseline) {
-	if t := r.Metrics.Temperature; t != nil && r.N >= MinTransferExamples && t.Drop.CI95[0] > r.Threshold**r.Metrics.Loss {
-		v.add(RuleTemperature, LevelWarning, "",
-			"dividing the logits by %.3g takes %.3g ± %.2g of %.4g nats off the loss: that part is mis-calibration, not a layer's fault",
-			t.Value, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss)
-		if worst := worstTransfer(r.Layers); !r.Calibrated && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
-			v.add(RuleCalibrateFirst, LevelInfo, "",
-				"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
-				t.Drop.Mean, worst.Name, worst.Transfer.Gain.Mean)
-		}
-	}
-	if b.notFinite > 0 {
-		v.add(RuleNotMeasured, LevelError, "", "no layer can be measured: %s", b.notFiniteReason())
-	} else if !beatsChance(b.hits, r.N, b.chance) {
-		v.add(RuleChance, LevelWarning, "",
-			"%d of %d answers are right, no more than guessing would get (%.1f expected)", b.hits, r.N, b.chance*float64(r.N))
-	}
-	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < minClassesShown*float64(possible) {
-		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.present, r.Classes, r.N)
-	}
-}
-
-// worstTransfer is the layer with the largest ΔL̂, nil if none has one.
-func worstTransfer(layers []LayerResult) *LayerResult {
-	var worst *LayerResult
-	for i := range layers {
-		if l := &layers[i]; l.Transfer != nil && (worst == nil || l.Transfer.Gain.Mean > worst.Transfer.Gain.Mean) {
-			worst = l
-		}
-	}
-	return worst
-}
-
-// limitOf is the transfer figure, in nats, above which a layer breaches MD001.
-func limitOf(r *Report) float64 {
-	if r.Metrics.StartLoss == nil {
-		return math.Inf(1)
-	}
-	return r.Threshold * *r.Metrics.StartLoss
-}
-
-// layers applies the rules about single layers.
-func (v *verdict) layers(r *Report) {
-	limit := limitOf(r)
-	for _, l := range r.Layers {
 		switch {
-		case l.Status == StatusDiverged:
-			v.add(RuleNotMeasured, LevelError, l.Name, "not measured: %s", l.Reason)
-		case l.Status == StatusSkipped && (r.Complete || l.Reason != reasonTimeLimit):
-			v.add(RuleNotMeasured, LevelWarning, l.Name, "not measured: %s", l.Reason)
-		case l.Transfer == nil && r.N >= MinTransferExamples && l.Status != StatusSkipped:
-			v.add(RuleNotMeasured, LevelWarning, l.Name, "no transfer figure: %s", l.TransferReason)
-		case l.Transfer == nil || l.Transfer.Gain.CI95[0] <= limit:
-		case l.Transfer.CorrectedLow > limit:
-			v.add(RuleRecoverableLoss, LevelError, l.Name,
-				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, all layers at once): over %.3g (%.3g %% of the loss)",
-				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), l.Transfer.CorrectedLow, limit, 100*r.Threshold)
+		case r.N < MinTransferExamples:
+			l.Decision = Decision{Verdict: Undecided}
+		case l.Status == StatusFlat:
+			// Even on the examples that chose it no move gains anything.
+			l.Decision = Decision{Verdict: Under}
+		case gain == nil:
+			l.Decision = Decision{Verdict: Undecided}
 		default:
-			v.add(RuleRecoverableLoss, LevelWarning, l.Name,
-				"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once): over %.3g (%.3g %% of the loss)",
-				l.Transfer.Gain.Mean, l.Transfer.Gain.HalfWidth(), l.Transfer.Gain.CI95[0], l.Transfer.CorrectedLow, limit, 100*r.Threshold)
+			l.Decision = decide(*gain, metric.Z95, *r.Limit, r.N)
 		}
+		if l.Verdict == Under && l.Status != StatusFlat {
+			// Gradients that are noise ask for no moves, or tiny ones, of which it is
+			// certain that they gain little: that is no sign of health.
+			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), metric.Z95, *r.Limit, r.N)
+		}
+		tests = append(tests, test{gain, l.Decision})
 	}
+	t := r.Metrics.Temperature
+	if t == nil {
+		return append(tests, test{decision: Decision{Verdict: Undecided}})
+	}
+	if t.Decision = (Decision{Verdict: Undecided}); r.N >= MinTransferExamples {
+		t.Decision = decide(t.Drop, metric.Z95, *r.Limit, r.N)
+	}
+	return append(tests, test{&t.Drop, t.Decision})
 }
 
-// circumstances applies the rules about how the diagnosis was made.
-func (v *verdict) circumstances(r *Report, opt Options) {
-	if opt.Coverage > 0 && opt.Coverage < minCoverage {
-		v.add(RuleCoverage, LevelWarning, "", "only %.1f %% of the model's parameters lie in layers that can be measured", 100*opt.Coverage)
+// modelVerdict is the verdict about a model that has to pass some tests, where z
+// standard errors either side hold for all of them at once. A reason says why the
+// examples support none.
+func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdict {
+	failed := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Level == LevelError })
+	passed := len(tests) > 0 && !slices.ContainsFunc(tests, func(t test) bool { return t.decision.Verdict != Under })
+	switch {
+	case failed:
+		return ModelVerdict{Outcome: Fail, Reason: reason}
+	case reason != "":
+		return ModelVerdict{Outcome: Unclear, Reason: reason}
+	case passed:
+		return ModelVerdict{Outcome: Pass}
+	case r.Limit == nil:
+		return ModelVerdict{Outcome: Unclear}
 	}
-	if r.N < MinTransferExamples {
-		v.add(RuleFewExamples, LevelWarning, "", "%s", fewExamples(r.N))
+	return ModelVerdict{Outcome: Unclear, ImagesNeeded: imagesForModel(tests, z, *r.Limit, r.N)}
+}
+
+// imagesForModel is the number of examples with which the model would fail, if a
+// gain seems to be above the limit, or else pass; nil where that cannot be said.
+func imagesForModel(tests []test, z, limit float64, n int) *int {
+	var fail, pass *int
+	known := true
+	for _, t := range tests {
+		switch {
+		case t.gain != nil && t.gain.Mean > limit:
+			if images := imagesNeeded(*t.gain, z, limit, n); images != nil && (fail == nil || *images < *fail) {
+				fail = images
+			}
+			known = false // the model would not pass
+		case t.decision.Verdict == Under:
+		case t.decision.ImagesNeeded == nil:
+			known = false
+		case pass == nil || *t.decision.ImagesNeeded > *pass:
+			pass = t.decision.ImagesNeeded
+		}
 	}
-	if opt.PreprocessDetected {
-		v.add(RuleGuessedPreprocess, LevelInfo, "", "the preprocessing was guessed from the images: every figure depends on it")
+	switch {
+	case fail != nil:
+		return fail
+	case known:
+		return pass
 	}
+	return nil
+}
+
+// unsupported says why the examples support no verdict, and is empty where they
+// do. b is nil if not even the checkpoint was evaluated.
+func unsupported(r *Report, b *baseline) string {
+	switch {
+	case b == nil:
+		return "nothing was measured"
+	case r.N < MinTransferExamples:
+		return fewExamples(r.N)
+	case b.notFinite > 0:
+		return b.notFiniteReason()
+	case b.present == 1 && r.Classes > 1:
+		return "all examples are of one class"
+	case !beatsChance(b.hits, r.N, b.chance):
+		return "the model does no better than guessing on these examples"
+	}
+	return ""
 }
 
 // fewExamples says why there is no transfer figure.

@@ -8,23 +8,28 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // healthy returns a report of a model with loss 2 in which no rule is breached,
-// and the baseline behind it.
-func healthy() (*Report, *baseline) {
-	loss := 2.0
+// and what was found behind it.
+func healthy() (*Report, *findings) {
+	loss, temperature := 2.0, 1.1
 	r := &Report{
 		Metrics: Metrics{
 			Loss: &loss, StartLoss: &loss,
-			Temperature: &Temperature{Value: 1.1, Drop: metric.NormalEstimate(0.01, 0.01)},
+			Temperature: &Temperature{Value: &temperature, Drop: metric.NormalEstimate(0.005, 0.005)},
 		},
-		Complete: true, N: 100, Classes: 10, Threshold: 0.01, Coverage: 1,
+		Complete: true, N: 100, Classes: 10, Calibration: Fitted, Temperature: temperature, Threshold: 0.01, Tests: 3, Coverage: 1,
 	}
 	for _, name := range []string{"embed", "block", "head"} {
-		r.Layers = append(r.Layers, LayerResult{Name: name, Status: StatusOK, Transfer: transferFigure(0.01, 0.01)})
+		r.Layers = append(r.Layers, LayerResult{Name: name, Status: StatusOK, Transfer: transferFigure(0.005, 0.005)})
 	}
-	return r, &baseline{losses: make([]float64, 100), hits: 60, chance: 0.1, present: 10}
+	return r, &findings{
+		checkpoint: &baseline{losses: make([]float64, 100), hits: 60, chance: 0.1, present: 10},
+		layers:     make([]measurement, 3), middle: 50,
+	}
 }
 
 func transferFigure(gain, se float64) *Transfer {
@@ -34,53 +39,93 @@ func transferFigure(gain, se float64) *Transfer {
 func TestRules(t *testing.T) {
 	// The threshold is 0.02 nats; three layers are tested at once, so that the
 	// corrected interval is 2.39 instead of 1.96 standard errors wide.
+	breach := func(rule string, level Level, layer string) Violation {
+		return Violation{Rule: rule, Level: level, Layer: layer}
+	}
 	tests := []struct {
 		name   string
-		change func(r *Report, b *baseline, opt *Options)
+		change func(r *Report, f *findings, opt *Options)
+		model  Outcome
 		want   []Violation // without messages
 	}{
-		{"healthy", func(*Report, *baseline, *Options) {}, nil},
-		{"significant gain", func(r *Report, _ *baseline, _ *Options) {
+		{"healthy", func(*Report, *findings, *Options) {}, Pass, nil},
+		{"significant gain", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
-		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelError, Layer: "block"}}},
-		{"significant gain but for the number of layers", func(r *Report, _ *baseline, _ *Options) {
+		}, Fail, []Violation{breach(RuleRecoverableLoss, LevelError, "block")}},
+		{"significant gain but for the number of layers", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.042, 0.01)
-		}, []Violation{{Rule: RuleRecoverableLoss, Level: LevelWarning, Layer: "block"}}},
-		{"gain within its error", func(r *Report, _ *baseline, _ *Options) {
+		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
+		{"significant gain but for the number of layers of the model", func(r *Report, _ *findings, _ *Options) {
+			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
+			r.Tests = 10
+		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
+		{"gain within its error", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
-		}, nil},
-		{"over-confident", func(r *Report, _ *baseline, _ *Options) {
-			r.Metrics.Temperature = &Temperature{Drop: metric.NormalEstimate(0.5, 0.01)}
-		}, []Violation{{Rule: RuleTemperature, Level: LevelWarning}, {Rule: RuleCalibrateFirst, Level: LevelInfo}}},
-		{"over-confident, calibrated", func(r *Report, _ *baseline, _ *Options) {
-			r.Metrics.Temperature = &Temperature{Drop: metric.NormalEstimate(0.5, 0.01)}
-			r.Calibrated = true
-		}, []Violation{{Rule: RuleTemperature, Level: LevelWarning}}},
-		{"chance", func(_ *Report, b *baseline, _ *Options) { b.hits = 12 },
-			[]Violation{{Rule: RuleChance, Level: LevelWarning}}},
-		{"coverage", func(_ *Report, _ *baseline, opt *Options) { opt.Coverage = 0.89 },
-			[]Violation{{Rule: RuleCoverage, Level: LevelWarning}}},
-		{"diverged and skipped", func(r *Report, _ *baseline, _ *Options) {
+		}, Unclear, nil},
+		{"over-confident", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
+		}, Fail, []Violation{breach(RuleTemperature, LevelError, "")}},
+		{"over-confident, not calibrated", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
+			r.Calibration = Raw
+		}, Fail, []Violation{breach(RuleTemperature, LevelError, ""), breach(RuleCalibrateFirst, LevelInfo, "")}},
+		{"over-confident but for the number of layers", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.042, 0.01)
+		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"perhaps over-confident", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.02, 0.01)
+		}, Unclear, nil},
+		{"no best temperature", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
+		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.hits = 12 },
+			Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
+		{"coverage", func(_ *Report, _ *findings, opt *Options) { opt.Coverage = 0.89 },
+			Pass, []Violation{breach(RuleCoverage, LevelWarning, "")}},
+		{"diverged and skipped", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[0] = LayerResult{Name: "embed", Status: StatusDiverged}
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: "quantised"}
-		}, []Violation{{Rule: RuleNotMeasured, Level: LevelError, Layer: "embed"}, {Rule: RuleNotMeasured, Level: LevelWarning, Layer: "head"}}},
-		{"time limit", func(r *Report, _ *baseline, _ *Options) {
+		}, Fail, []Violation{breach(RuleNotMeasured, LevelError, "embed"), breach(RuleNotMeasured, LevelWarning, "head")}},
+		{"time limit", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: reasonTimeLimit}
 			r.Complete = false
-		}, nil},
-		{"no transfer figure", func(r *Report, _ *baseline, _ *Options) { r.Layers[2].Transfer = nil },
-			[]Violation{{Rule: RuleNotMeasured, Level: LevelWarning, Layer: "head"}}},
-		{"few classes", func(_ *Report, b *baseline, _ *Options) { b.present = 4 },
-			[]Violation{{Rule: RuleClasses, Level: LevelWarning}}},
-		{"guessed preprocessing", func(_ *Report, _ *baseline, opt *Options) { opt.PreprocessDetected = true },
-			[]Violation{{Rule: RuleGuessedPreprocess, Level: LevelInfo}}},
+		}, Unclear, nil},
+		{"no transfer figure", func(r *Report, _ *findings, _ *Options) { r.Layers[2].Transfer = nil },
+			Unclear, []Violation{breach(RuleNotMeasured, LevelWarning, "head")}},
+		{"flat", func(r *Report, _ *findings, _ *Options) {
+			r.Layers[2] = LayerResult{Name: "head", Status: StatusFlat}
+		}, Pass, nil},
+		{"no move, and little noise", func(r *Report, f *findings, _ *Options) {
+			r.Layers[2].Transfer, f.layers[2].noise = &Transfer{Reason: reasonNoMove}, 0.01
+		}, Pass, nil},
+		{"no move, and noise that would hide the threshold", func(r *Report, f *findings, _ *Options) {
+			r.Layers[2].Transfer, f.layers[2].noise = &Transfer{Reason: reasonNoMove}, 0.011
+		}, Unclear, nil},
+		{"a small move, and noise that would hide the threshold", func(_ *Report, f *findings, _ *Options) {
+			f.layers[2].noise = 0.011
+		}, Unclear, nil},
+		{"few examples", func(r *Report, f *findings, _ *Options) { r.N, f.checkpoint.hits = 31, 20 },
+			Unclear, []Violation{breach(RuleFewExamples, LevelWarning, "")}},
+		{"few classes", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 4 },
+			Pass, []Violation{breach(RuleClasses, LevelWarning, "")}},
+		{"one class", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 1 },
+			Unclear, []Violation{breach(RuleClasses, LevelWarning, "")}},
+		{"guessed preprocessing", func(_ *Report, _ *findings, opt *Options) { opt.PreprocessDetected = true },
+			Pass, []Violation{breach(RuleGuessedPreprocess, LevelInfo, "")}},
+		{"why", func(r *Report, _ *findings, _ *Options) {
+			r.Layers[0].Training, r.Layers[1].Training = &Training{Finding: OverFitted}, &Training{Finding: UnderTrained}
+			r.Layers[2].Training = &Training{}
+		}, Pass, []Violation{breach(RuleOverFitted, LevelInfo, "embed"), breach(RuleUnderTrained, LevelInfo, "block")}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r, b := healthy()
+			r, found := healthy()
 			var opt Options
-			test.change(r, b, &opt)
-			conclude(r, b, opt)
+			test.change(r, found, &opt)
+			conclude(r, found, opt)
+			if r.Verdict.Outcome != test.model {
+				t.Errorf("verdict %+v, want %s", r.Verdict, test.model)
+			}
 			for i := range r.Violations {
 				v := &r.Violations[i]
 				if v.Message == "" {
@@ -95,6 +140,48 @@ func TestRules(t *testing.T) {
 				t.Errorf("violations %+v, want %+v", r.Violations, test.want)
 			}
 		})
+	}
+}
+
+// TestImagesNeeded: an interval ends at the limit of 0.02 once it has shrunk, with
+// the square root of the number of images, to the distance from it.
+func TestImagesNeeded(t *testing.T) {
+	z := bonferroni(3) // 2.394
+	for _, c := range []struct {
+		name   string
+		gains  [3]float64 // with standard errors of 0.01 on 100 images
+		layer  [3]Verdict
+		needed [3]int // 0: nil
+		model  int
+	}{
+		// (1.96·0.01/0.015)²·100 = 171
+		{"all below", [3]float64{0.005, 0.01, -0.05}, [3]Verdict{Undecided, Undecided, Under}, [3]int{180, 390, 0}, 390},
+		// One above the limit: the model will fail, once 2.394 errors are 0.01.
+		{"one above", [3]float64{0.005, 0.03, -0.05}, [3]Verdict{Undecided, Undecided, Under}, [3]int{180, 390, 0}, 580},
+		{"over, uncorrected", [3]float64{-0.05, 0.042, -0.05}, [3]Verdict{Under, Over, Under}, [3]int{}, 120},
+		{"at the limit", [3]float64{-0.05, 0.02, -0.05}, [3]Verdict{Under, Undecided, Under}, [3]int{}, 0},
+	} {
+		r, found := healthy()
+		r.Metrics.Temperature.Drop = metric.NormalEstimate(0, 0.001)
+		for i, gain := range c.gains {
+			r.Layers[i].Transfer = transferFigure(gain, 0.01)
+		}
+		conclude(r, found, Options{})
+		number := func(n *int) int {
+			if n == nil {
+				return 0
+			}
+			return *n
+		}
+		for i, l := range r.Layers {
+			if l.Verdict != c.layer[i] || number(l.ImagesNeeded) != c.needed[i] {
+				t.Errorf("%s: %s is %s, %d images; want %s, %d", c.name, l.Name, l.Verdict, number(l.ImagesNeeded), c.layer[i], c.needed[i])
+			}
+			near(t, "corrected", l.Transfer.CorrectedLow, c.gains[i]-z*0.01, 1e-12, 1)
+		}
+		if r.Verdict.Outcome != Unclear || number(r.Verdict.ImagesNeeded) != c.model {
+			t.Errorf("%s: the model is %s, %d images; want %d", c.name, r.Verdict.Outcome, number(r.Verdict.ImagesNeeded), c.model)
+		}
 	}
 }
 
@@ -114,14 +201,33 @@ func TestRulesAreExplained(t *testing.T) {
 }
 
 func TestWorst(t *testing.T) {
-	r, b := healthy()
+	r, found := healthy()
 	low, high := 0.5, 3.0
 	r.Layers[0].DeltaLoss, r.Layers[0].Kappa = 0.3, &low
 	r.Layers[1].DeltaLoss, r.Layers[1].Kappa = 0.1, &high
 	r.Layers[2].Transfer = transferFigure(0.011, 1)
-	conclude(r, b, Options{})
-	if want := (Worst{ByDeltaLoss: "embed", ByTransfer: "head", ByKappa: "block"}); r.Worst != want {
-		t.Errorf("worst %+v, want %+v", r.Worst, want)
+	// block gains less than head on every example, embed more on some.
+	gains := [3]func(i int) float64{
+		func(i int) float64 { return 0.008 + 0.1*float64(i%2*2-1) },
+		func(i int) float64 { return 0.009 + 0.1*float64(i/2%2*2-1) },
+		func(i int) float64 { return 0.011 + 0.1*float64(i/2%2*2-1) },
+	}
+	for l, gain := range gains {
+		for i := range 100 {
+			found.layers[l].gains = append(found.layers[l].gains, float32(gain(i)))
+		}
+	}
+	conclude(r, found, Options{})
+	want := Worst{ByDeltaLoss: "embed", ByTransfer: "head", ByKappa: "block", Set: []string{"head", "embed"}}
+	if diff := cmp.Diff(want, r.Worst); diff != "" {
+		t.Error(diff)
+	}
+	for i := range r.Layers {
+		r.Layers[i].Transfer = transferFigure(-0.01, 0.01)
+	}
+	conclude(r, found, Options{})
+	if r.Worst.Set != nil {
+		t.Errorf("where no layer gains, the worst are %v", r.Worst.Set)
 	}
 }
 

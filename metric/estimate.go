@@ -20,6 +20,18 @@ func NormalEstimate(mean, se float64) Estimate {
 	return Estimate{mean, se, [2]float64{mean - Z95*se, mean + Z95*se}}
 }
 
+// CrossFitted estimates the mean of cross-fitted gains: those of half A, which
+// are the first so many, come of a choice made on half B, and the reverse. The
+// halves' errors are not independent, as to first order both are the same inner
+// product of the halves' gradients. So the standard error is (SE_A + SE_B)/2,
+// which holds for any correlation: seA and seB are the two, each s/√n over its
+// half.
+func CrossFitted(gains []float64, half int) (e Estimate, seA, seB float64) {
+	_, seA = meanAndError(gains[:half])
+	_, seB = meanAndError(gains[half:])
+	return NormalEstimate(Mean(gains), (seA+seB)/2), seA, seB
+}
+
 // HalfWidth is half the width of the 95 % interval.
 func (e Estimate) HalfWidth() float64 { return Z95 * e.SE }
 

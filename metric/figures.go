@@ -28,10 +28,13 @@ func (s Logits) Figures(losses []float64) Figures {
 
 // PairedDrop estimates by how much a loss falls: the mean over examples of
 // before − after, with its standard error and 95 % interval.
-func PairedDrop(before, after []float64) Estimate {
-	drops := make([]float64, len(before))
-	for i := range drops {
-		drops[i] = before[i] - after[i]
+func PairedDrop(before, after []float64) Estimate { return NewEstimate(Differences(before, after)) }
+
+// Differences are a − b, example by example.
+func Differences(a, b []float64) []float64 {
+	out := make([]float64, len(a))
+	for i := range out {
+		out[i] = a[i] - b[i]
 	}
-	return NewEstimate(drops)
+	return out
 }

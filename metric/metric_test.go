@@ -97,3 +97,16 @@ func TestFitTemperature(t *testing.T) {
 		}
 	}
 }
+
+// TestCrossFitted: the standard error is the mean of the halves'.
+func TestCrossFitted(t *testing.T) {
+	got, seA, seB := CrossFitted([]float64{1, 3, 1, 3, 5, 5, 5}, 4)
+	// A has the mean 2 and the variance 4/3, B no spread.
+	wantA := math.Sqrt(4.0 / 3 / 4)
+	if math.Abs(seA-wantA) > 1e-15 || seB != 0 || math.Abs(got.SE-wantA/2) > 1e-15 || math.Abs(got.Mean-23.0/7) > 1e-15 {
+		t.Errorf("%+v, %v and %v", got, seA, seB)
+	}
+	if half := got.CI95[1] - got.Mean; math.Abs(half-Z95*got.SE) > 1e-15 {
+		t.Errorf("the interval is %v wide to either side", half)
+	}
+}

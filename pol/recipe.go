@@ -33,7 +33,7 @@ const (
 	HeadLayer              // the last layer: final norm and classifier
 	AllButHead             // every layer but the last
 	LargestKappa           // where κ is largest
-	LargestTransfer        // where ΔL̂ is largest, of the layers where it is significantly above zero
+	LargestTransfer        // where ΔL̂ is largest, of the layers where it is above zero by an interval that holds for all at once
 )
 
 // Recipe is a treatment as data: what a step perturbs, by which rule, and what
@@ -120,7 +120,7 @@ func largest(layers []diag.LayerResult, c Choice) string {
 		switch {
 		case c == LargestKappa && l.Kappa != nil:
 			figure = *l.Kappa
-		case c == LargestTransfer && l.Transfer != nil && l.Transfer.Gain.CI95[0] > 0:
+		case c == LargestTransfer && l.Transfer != nil && l.Transfer.Reason == "" && l.Transfer.CorrectedLow > 0:
 			figure = l.Transfer.Gain.Mean
 		}
 		if figure > top {

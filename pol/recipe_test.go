@@ -15,7 +15,7 @@ func TestChoose(t *testing.T) {
 	_, layers, _ := newPerceptron(1)
 	number := func(x float64) *float64 { return &x }
 	transfer := func(mean, low float64) *diag.Transfer {
-		return &diag.Transfer{Gain: metric.Estimate{Mean: mean, CI95: [2]float64{low, mean + (mean - low)}}}
+		return &diag.Transfer{Gain: metric.Estimate{Mean: mean}, CorrectedLow: low}
 	}
 	report := &diag.Report{Layers: []diag.LayerResult{
 		{Name: "low", Kappa: number(0.5), Transfer: transfer(0.1, 0.01)},

@@ -14,17 +14,51 @@ type Check struct {
 	Metrics     Metrics     `json:"metrics"`
 	Granularity string      `json:"granularity"` // what a layer is: block, module or tensor
 	Direction   string      `json:"direction"`
-	Calibrated  *float64    `json:"calibrated_temperature"`
-	Threshold   float64     `json:"threshold"` // share of the loss
+	Calibration string      `json:"calibration"`            // where the temperature comes from; see [diag.Calibration]
+	Calibrated  *float64    `json:"calibrated_temperature"` // that losses are taken at; nil where logits are taken as they are
+	Threshold   float64     `json:"threshold"`              // share of the loss
+	Limit       *float64    `json:"threshold_nats"`         // the same in nats; nil if the loss is not known
+	Tests       int         `json:"tests"`                  // layers of the model that intervals are corrected for
 	Layers      []Layer     `json:"layers"`
 	Worst       Worst       `json:"worst"`
 	Coverage    float64     `json:"coverage"`
 	Skipped     []Skipped   `json:"skipped"`
 	Violations  []Violation `json:"violations"`
+	Verdict     Verdict     `json:"verdict"`
+	Reason      string      `json:"verdict_reason,omitempty"` // why the images support no verdict
+	Images      *int        `json:"images_needed"`            // that would decide an UNDECIDED; nil where that cannot be said
+	Undecided   []Undecided `json:"undecided"`
+	FailOn      string      `json:"fail_on"`      // lowest level of a violation that fails: error, warning or never
+	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does: pass, warn or fail
+	ExitCode    int         `json:"exit_code"`
 	Complete    bool        `json:"complete"`
 	Provenance  Provenance  `json:"provenance"`
+}
 
-	FailOn diag.Level `json:"-"` // the level from which a violation fails; "" never
+// Verdict is the verdict about a model: that of [diag.ModelVerdict], but that a
+// violation at the level of FailOn fails, and that an incomplete report has none.
+type Verdict string
+
+// The verdicts.
+const (
+	Pass       = Verdict(diag.Pass)
+	Fail       = Verdict(diag.Fail)
+	Unclear    = Verdict(diag.Unclear)
+	Incomplete = Verdict("INCOMPLETE")
+)
+
+// The values of Check.FailOn and Check.OnUndecided that are no level.
+const (
+	FailNever     = "never"
+	UndecidedPass = "pass"
+	UndecidedWarn = "warn"
+	UndecidedFail = "fail"
+)
+
+// Undecided is a layer whose gain may lie on either side of the threshold.
+type Undecided struct {
+	Layer  string `json:"layer"`
+	Images *int   `json:"images_needed"` // about how many would decide it; nil where that cannot be said
 }
 
 // Data describes the images that were used.
@@ -36,12 +70,14 @@ type Data struct {
 	// labels included. It is empty where not all of them were read.
 	SHA256     string     `json:"sha256,omitempty"`
 	Preprocess Preprocess `json:"preprocess"`
+	Train      string     `json:"train,omitempty"` // the training images that were looked at; empty if none were
+	TrainN     int        `json:"train_n,omitempty"`
 }
 
 // Metrics are those of [diag.Metrics].
 type Metrics struct {
 	Loss        *float64     `json:"loss"`
-	StartLoss   *float64     `json:"-"`
+	Calibrated  *float64     `json:"calibrated_loss"` // at the temperature that layers are measured at; nil where there is none
 	Error       *float64     `json:"error"`
 	ECE         *float64     `json:"ece"`
 	Temperature *Temperature `json:"temperature"`
@@ -56,38 +92,68 @@ type Drop struct {
 
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
-	Value float64 `json:"value"`
+	Value  *float64 `json:"value"`  // nil where the loss falls beyond the range that is searched
+	Beyond *float64 `json:"beyond"` // then the end of that range
 	Drop
+	Decision
+}
+
+// Decision is on which side of the threshold a gain lies; see [diag.Decision].
+type Decision struct {
+	Verdict diag.Verdict `json:"verdict,omitempty"`
+	Images  *int         `json:"images_needed,omitempty"`
 }
 
 // Layer is what was measured of one layer; see [diag.LayerResult].
 type Layer struct {
-	Name               string       `json:"name"`
-	Index              int          `json:"index"`
-	Parameters         int          `json:"parameters"`
-	WNorm              float64      `json:"w_norm"`
-	GNorm              float64      `json:"g_norm"`
-	Step               float64      `json:"step"`
-	StepShare          *float64     `json:"step_share"`
-	DeltaLoss          float64      `json:"delta_loss"`
-	Kappa              *float64     `json:"kappa"`
-	KappaScaled        *float64     `json:"kappa_scaled"`
-	Agreement          *float64     `json:"agreement"`
-	Transfer           *Transfer    `json:"transfer"`
-	TransferReason     string       `json:"transfer_reason,omitempty"`
+	Name           string    `json:"name"`
+	Index          int       `json:"index"`
+	Parameters     int       `json:"parameters"`
+	WNorm          float64   `json:"w_norm"`
+	GNorm          float64   `json:"g_norm"`
+	Step           float64   `json:"step"`
+	StepShare      *float64  `json:"step_share"`
+	DeltaLoss      float64   `json:"delta_loss"`
+	Kappa          *float64  `json:"kappa"`
+	KappaScaled    *float64  `json:"kappa_scaled"`
+	Agreement      *float64  `json:"agreement"`
+	Transfer       *Transfer `json:"transfer"`
+	TransferReason string    `json:"transfer_reason,omitempty"`
+	Decision
+	Train              *Train       `json:"train,omitempty"`
 	Status             diag.Status  `json:"status"`
 	Reason             string       `json:"reason,omitempty"`
 	Points             [][2]float64 `json:"points"`
 	ForwardEvaluations int          `json:"forward_evaluations"`
 }
 
-// Transfer is a layer's transfer figure ΔL̂; see [diag.Transfer].
+// Transfer is a layer's transfer figure ΔL̂; see [diag.Transfer]. Where no length
+// is above 0 Reason says so, and there are no errors.
 type Transfer struct {
-	Drop
-	CorrectedLow       float64  `json:"corrected_low"`
-	Kappa              *float64 `json:"kappa"`
-	Steps              Steps    `json:"steps"`
-	ForwardEvaluations int      `json:"forward_evaluations"`
+	Mean         float64     `json:"delta_loss"`
+	PerThousand  *float64    `json:"delta_loss_per_1000_parameters"`
+	SE           *float64    `json:"se"`
+	SEA          *float64    `json:"se_a"`
+	SEB          *float64    `json:"se_b"`
+	CI95         *[2]float64 `json:"ci95"`
+	Reason       string      `json:"reason,omitempty"`
+	CorrectedLow *float64    `json:"corrected_low"`
+	Kappa        *float64    `json:"kappa"`
+	Steps        Steps       `json:"steps"`
+	Capped       Capped      `json:"capped"`
+
+	ForwardEvaluations int `json:"forward_evaluations"`
+}
+
+// Train is what a layer's in-sample move does to the training images; see
+// [diag.Training].
+type Train struct {
+	LossBefore float64      `json:"loss_before"`
+	LossAfter  float64      `json:"loss_after"`
+	SE         float64      `json:"se"` // of the difference
+	Slope      float64      `json:"slope"`
+	Cosine     *float64     `json:"cosine"`
+	Finding    diag.Finding `json:"finding,omitempty"`
 }
 
 // Steps are the four lengths of a transfer figure.
@@ -98,12 +164,22 @@ type Steps struct {
 	B2 float64 `json:"b2"`
 }
 
+// Capped says which of the four lengths are those of the in-sample step, which
+// bounds them.
+type Capped struct {
+	A1 bool `json:"a1"`
+	A2 bool `json:"a2"`
+	B1 bool `json:"b1"`
+	B2 bool `json:"b2"`
+}
+
 // Worst names the layers where a figure is largest; empty where no layer has a
-// positive one.
+// positive one. Set is the layers that cannot be told from that by ΔL̂.
 type Worst struct {
 	ByDeltaLoss Optional `json:"by_delta_loss"`
 	ByTransfer  Optional `json:"by_transfer"`
 	ByKappa     Optional `json:"by_kappa"`
+	Set         []string `json:"set"`
 }
 
 // Violation is a rule that the model, or the diagnosis, breaches.
@@ -115,25 +191,40 @@ type Violation struct {
 }
 
 // NewCheck is the result with what a diagnosis tells. Model, Data, Granularity,
-// Skipped, FailOn and Provenance are for the caller to fill.
+// Skipped and Provenance are for the caller to fill, and [Check.Judge] to call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{
-		Metrics:    Metrics{Loss: d.Metrics.Loss, StartLoss: d.Metrics.StartLoss, Error: d.Metrics.Error, ECE: d.Metrics.ECE},
-		Direction:  d.Direction.String(),
-		Calibrated: d.CalibrationT,
-		Threshold:  d.Threshold,
-		Layers:     make([]Layer, len(d.Layers)),
-		Worst:      Worst{Optional(d.Worst.ByDeltaLoss), Optional(d.Worst.ByTransfer), Optional(d.Worst.ByKappa)},
-		Coverage:   d.Coverage,
-		Skipped:    []Skipped{},
-		Violations: make([]Violation, len(d.Violations)),
-		Complete:   d.Complete,
+		Metrics:     Metrics{Loss: d.Metrics.Loss, Error: d.Metrics.Error, ECE: d.Metrics.ECE},
+		Direction:   d.Direction.String(),
+		Calibration: string(d.Calibration),
+		Threshold:   d.Threshold,
+		Limit:       d.Limit,
+		Tests:       d.Tests,
+		Layers:      make([]Layer, len(d.Layers)),
+		Worst:       Worst{Optional(d.Worst.ByDeltaLoss), Optional(d.Worst.ByTransfer), Optional(d.Worst.ByKappa), list(d.Worst.Set)},
+		Coverage:    d.Coverage,
+		Skipped:     []Skipped{},
+		Violations:  make([]Violation, len(d.Violations)),
+		Verdict:     Verdict(d.Verdict.Outcome),
+		Reason:      d.Verdict.Reason,
+		Images:      d.Verdict.ImagesNeeded,
+		Undecided:   []Undecided{},
+		Complete:    d.Complete,
+	}
+	if d.Calibration == diag.Fitted || d.Calibration == diag.Given {
+		c.Calibrated, c.Metrics.Calibrated = &d.Temperature, d.Metrics.StartLoss
 	}
 	if t := d.Metrics.Temperature; t != nil {
-		c.Metrics.Temperature = &Temperature{t.Value, Drop(t.Drop)}
+		c.Metrics.Temperature = &Temperature{Value: t.Value, Drop: Drop(t.Drop), Decision: decision(t.Decision)}
+		if t.Value == nil {
+			c.Metrics.Temperature.Beyond = &t.Beyond
+		}
 	}
 	for i, l := range d.Layers {
 		c.Layers[i] = newLayer(l)
+		if l.Verdict == diag.Undecided {
+			c.Undecided = append(c.Undecided, Undecided{l.Name, l.ImagesNeeded})
+		}
 	}
 	for i, v := range d.Violations {
 		c.Violations[i] = Violation{v.Rule, v.Level, Optional(v.Layer), v.Message}
@@ -141,30 +232,69 @@ func NewCheck(d *diag.Report) *Check {
 	return c
 }
 
+// Judge decides what the diagnosis means for whoever called: failOn and
+// onUndecided are what [Check.FailOn] and [Check.OnUndecided] may be. It reports
+// whether the exit status has to say that the model is not in order; the exit code
+// is the caller's to fill.
+func (c *Check) Judge(failOn, onUndecided string) (fails bool) {
+	c.FailOn, c.OnUndecided = failOn, onUndecided
+	failed := len(c.Failed()) > 0
+	switch {
+	case !c.Complete:
+		c.Verdict = Incomplete
+	case failed:
+		c.Verdict, c.Images = Fail, nil
+	}
+	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail
+}
+
 func newLayer(l diag.LayerResult) Layer {
 	layer := Layer{
 		Name: l.Name, Index: l.Index, Parameters: l.Parameters,
 		WNorm: l.WNorm, GNorm: l.GNorm, Step: l.Step, StepShare: l.StepShare,
 		DeltaLoss: l.DeltaLoss, Kappa: l.Kappa, KappaScaled: l.KappaScaled, Agreement: l.Agreement,
-		TransferReason: l.TransferReason, Status: l.Status, Reason: l.Reason,
+		TransferReason: l.TransferReason, Decision: decision(l.Decision), Status: l.Status, Reason: l.Reason,
 		Points: list(l.Points), ForwardEvaluations: l.ForwardEvaluations,
 	}
 	if t := l.Transfer; t != nil {
-		layer.Transfer = &Transfer{Drop(t.Gain), t.CorrectedLow, t.Kappa, Steps(t.Steps), t.ForwardEvaluations}
+		layer.Transfer = newTransfer(t, l.Parameters)
+	}
+	if t := l.Training; t != nil {
+		layer.Train = &Train{t.LossBefore, t.LossAfter, t.Change.SE, t.Slope, t.Cosine, t.Finding}
 	}
 	return layer
 }
 
+func decision(d diag.Decision) Decision { return Decision{d.Verdict, d.ImagesNeeded} }
+
+func newTransfer(t *diag.Transfer, parameters int) *Transfer {
+	steps := t.Steps
+	view := &Transfer{
+		Mean: t.Gain.Mean, PerThousand: metric.Finite(1000 * t.Gain.Mean / float64(parameters)), Kappa: t.Kappa, Reason: t.Reason,
+		Steps:              Steps{steps.A1.T, steps.A2.T, steps.B1.T, steps.B2.T},
+		Capped:             Capped{steps.A1.Capped, steps.A2.Capped, steps.B1.Capped, steps.B2.Capped},
+		ForwardEvaluations: t.ForwardEvaluations,
+	}
+	if t.Reason == "" {
+		view.SE, view.SEA, view.SEB = &t.Gain.SE, &t.SEA, &t.SEB
+		view.CI95, view.CorrectedLow = &t.Gain.CI95, &t.CorrectedLow
+	}
+	return view
+}
+
 // Diagnosis is what [github.com/modeldoctor/modeldoctor/pol.Choice.Choose] looks
-// at: whether it is complete and calibrated, and of each layer name, index,
-// number of parameters, status, κ, and ΔL̂ with its interval. Everything else is
-// zero.
+// at: whether it is complete, and of each layer name, index, number of
+// parameters, status, κ, and ΔL̂ with its intervals. Everything else is zero.
 func (c *Check) Diagnosis() *diag.Report {
-	d := &diag.Report{Complete: c.Complete, Calibrated: c.Calibrated != nil, CalibrationT: c.Calibrated}
+	d := &diag.Report{Complete: c.Complete}
 	for _, l := range c.Layers {
 		layer := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if t := l.Transfer; t != nil {
-			layer.Transfer = &diag.Transfer{Gain: metric.Estimate(t.Drop)}
+			layer.Transfer = &diag.Transfer{Gain: metric.Estimate{Mean: t.Mean}, Reason: t.Reason}
+			if t.Reason == "" {
+				layer.Transfer.Gain = metric.Estimate{Mean: t.Mean, SE: *t.SE, CI95: *t.CI95}
+				layer.Transfer.CorrectedLow = *t.CorrectedLow
+			}
 		}
 		d.Layers = append(d.Layers, layer)
 	}
@@ -182,8 +312,8 @@ func (c *Check) Failed() []Violation {
 	return failed
 }
 
-func fails(threshold, level diag.Level) bool {
-	switch threshold {
+func fails(failOn string, level diag.Level) bool {
+	switch diag.Level(failOn) {
 	case diag.LevelError:
 		return level == diag.LevelError
 	case diag.LevelWarning:

@@ -37,10 +37,10 @@ func (l *Layer) measured() bool {
 // decimals is the number of decimals with which losses are told apart, from 3 to
 // 6: the threshold has two digits or more.
 func (c *Check) decimals() int {
-	if c.Metrics.StartLoss == nil {
+	if c.Limit == nil {
 		return 3
 	}
-	return decimalsOf(c.Threshold * *c.Metrics.StartLoss)
+	return decimalsOf(*c.Limit)
 }
 
 // transferCells are the transfer figures, one below the other, each with its
@@ -51,7 +51,7 @@ func (c *Check) transferCells() []string {
 	for i, l := range c.Layers {
 		switch t := l.Transfer; {
 		case t != nil:
-			cells[i] = interval(t.Mean, t.SE, c.decimals())
+			cells[i] = t.text(c.decimals())
 			largest = max(largest, t.Mean)
 		case l.measured():
 			cells[i] = "–"
@@ -65,6 +65,14 @@ func (c *Check) transferCells() []string {
 		}
 	}
 	return cells
+}
+
+// text is the figure with half the width of its interval, if it has one.
+func (t *Transfer) text(decimals int) string {
+	if t.SE == nil {
+		return fixed(t.Mean, decimals)
+	}
+	return interval(t.Mean, *t.SE, decimals)
 }
 
 // barWidth is the width of the bar of the largest transfer figure, in columns.
@@ -110,6 +118,9 @@ func (c *Check) marks(style Style, l *Layer) string {
 	}
 	if l.Reason != "" && !told {
 		note = strings.TrimPrefix(fmt.Sprintf("%s: %s", note, printable(l.Reason)), ": ")
+	}
+	if l.Verdict == diag.Undecided {
+		marks = append(marks, style.paint(ansiDim, "undecided"))
 	}
 	if note != "" {
 		marks = append([]string{style.paint(ansiDim, note)}, marks...)

@@ -41,19 +41,31 @@ func (c *Check) header(p *printer) {
 	if c.Metrics.ECE != nil {
 		figures = append(figures, fmt.Sprintf("calibration error %.3f", *c.Metrics.ECE))
 	}
-	if t := c.Metrics.Temperature; t != nil {
-		text := fmt.Sprintf("no temperature lowers it (best %.3g)", t.Value)
-		if t.Mean > 0 {
-			text = fmt.Sprintf("a temperature of %.3g alone takes off %s", t.Value, interval(t.Mean, t.SE, c.decimals()))
-		}
-		figures = append(figures, text)
-	}
 	p.fields("loss   ", figures...)
-	if c.Calibrated != nil {
-		p.fields("note   ", fmt.Sprintf("calibrated: below, logits are divided by %.4g, which leaves a loss of %s", *c.Calibrated, nats(c.Metrics.StartLoss, c)))
-	}
+	printTemperature(p, c)
 	if c.Direction != diag.Line.String() {
 		p.fields("note   ", "direction: "+c.Direction)
+	}
+}
+
+// printTemperature says what a temperature does to the loss, and which one the layers
+// are measured at.
+func printTemperature(p *printer, c *Check) {
+	if t := c.Metrics.Temperature; t != nil {
+		text := "no temperature lowers the loss"
+		switch {
+		case t.Value == nil:
+			text = fmt.Sprintf("none is best: the loss falls beyond %g, the end of the range", *t.Beyond)
+		case t.Mean > 0:
+			text = fmt.Sprintf("%.3g alone takes off %s", *t.Value, interval(t.Mean, t.SE, c.decimals()))
+		}
+		p.fields("temp.  ", text)
+	}
+	switch {
+	case c.Calibrated != nil:
+		p.fields("note   ", fmt.Sprintf("calibrated: below, logits are divided by %.4g, which leaves a loss of %s", *c.Calibrated, nats(c.Metrics.Calibrated, c)))
+	case c.Calibration == string(diag.Unfitted) && c.Metrics.Loss != nil:
+		p.fields("note   ", "not calibrated: no temperature is best, and below logits are taken as they are")
 	}
 }
 
@@ -122,8 +134,9 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 	index := map[key]int{}
 	for _, v := range violations {
 		k := key{v.Rule, v.Level, v.Message, v.Layer == ""}
-		if v.Rule == diag.RuleRecoverableLoss {
-			k.message = "" // its figures are in the table
+		switch v.Rule {
+		case diag.RuleRecoverableLoss, diag.RuleOverFitted, diag.RuleUnderTrained:
+			k.message = "" // their figures are in the table
 		}
 		i, ok := index[k]
 		if !ok {
@@ -142,14 +155,9 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 
 // verdict is the line a log is searched for, and what to do next.
 func (c *Check) verdict(p *printer) {
-	code, word := ansiGreen, "PASS"
-	switch {
-	case !c.Complete:
-		code, word = ansiYellow, "INCOMPLETE"
-	case len(c.Failed()) > 0:
-		code, word = ansiRed, "FAIL"
-	case c.FailOn == "":
-		code, word = ansiBold, "DONE" // nothing was to fail
+	code := map[Verdict]string{Pass: ansiGreen, Fail: ansiRed}[c.Verdict]
+	if code == "" {
+		code = ansiYellow
 	}
 	over, done := 0, 0
 	worst := ""
@@ -157,20 +165,22 @@ func (c *Check) verdict(p *printer) {
 		if l.measured() {
 			done++
 		}
-		if slices.ContainsFunc(c.Violations, func(v Violation) bool {
-			return v.Rule == diag.RuleRecoverableLoss && string(v.Layer) == l.Name
-		}) {
+		if l.Verdict == diag.Over {
 			over++
 		}
 		if l.Name == string(c.Worst.ByTransfer) && l.Transfer != nil {
-			worst = fmt.Sprintf(" (worst: %s, ΔL̂ %s)", printable(l.Name), interval(l.Transfer.Mean, l.Transfer.SE, c.decimals()))
+			worst = fmt.Sprintf(" (worst: %s, %s)", printable(l.Name), l.Transfer.text(c.decimals()))
 		}
 	}
-	layers := fmt.Sprintf("%d of %s over threshold%s", over, plural(len(c.Layers), "layer"), worst)
+	layers := fmt.Sprintf("%d of %s over", over, plural(len(c.Layers), "layer"))
 	if done < len(c.Layers) {
-		layers = fmt.Sprintf("%d of %s measured, %d over threshold%s", done, plural(len(c.Layers), "layer"), over, worst)
+		layers = fmt.Sprintf("%d of %s measured, %d over", done, plural(len(c.Layers), "layer"), over)
 	}
-	p.printf("%s  %s   %s   %.1f s\n", p.style.paint(code, word), base(c.Model.Path), layers, c.Provenance.Seconds)
+	if n := len(c.Undecided); n > 0 {
+		layers += fmt.Sprintf(", %d undecided", n)
+	}
+	layers += worst
+	p.printf("%s  %s   %s   %.1f s\n", p.style.paint(code, string(c.Verdict)), base(c.Model.Path), layers, c.Provenance.Seconds)
 	for _, hint := range c.hints() {
 		p.printf("%s\n", p.style.paint(ansiDim, "hint: "+hint))
 	}
@@ -179,8 +189,16 @@ func (c *Check) verdict(p *printer) {
 // hints say what to do about a report, most important first.
 func (c *Check) hints() []string {
 	var hints []string
+	if c.Verdict == Unclear && c.OnUndecided != UndecidedPass {
+		switch {
+		case c.Reason != "":
+			hints = append(hints, "no verdict: "+c.Reason)
+		case c.Images != nil:
+			hints = append(hints, fmt.Sprintf("about %s would decide", plural(*c.Images, "image")))
+		}
+	}
 	if c.Calibrated == nil && slices.ContainsFunc(c.Violations, func(v Violation) bool { return v.Rule == diag.RuleCalibrateFirst }) {
-		hints = append(hints, "`--calibrated` shows what remains once a temperature has taken its share")
+		hints = append(hints, "without `--calibration none` only what a temperature cannot repair is shown")
 	}
 	if slices.ContainsFunc(c.Violations, func(v Violation) bool { return v.Rule == diag.RuleRecoverableLoss }) {
 		hints = append(hints, "`modeldoctor fix` treats the worst layer, and writes a file only if that helps significantly")

@@ -16,7 +16,7 @@ func ExampleWrite() {
 	}
 	// Output:
 	// MD001  error, warning  a layer holds loss that can be recovered
-	// MD002  warning         one temperature recovers loss
+	// MD002  error, warning  one temperature recovers loss
 	// MD003  warning         the model does no better than guessing
 }
 

@@ -59,7 +59,10 @@ func ReadCheck(r io.Reader) (*Check, error) {
 func (l *Layer) check(there any, at string) error {
 	required := []string{"name", "status"}
 	if l.Transfer != nil {
-		required = append(required, "transfer.delta_loss", "transfer.se")
+		required = append(required, "transfer.delta_loss")
+		if l.Transfer.Reason == "" {
+			required = append(required, "transfer.se", "transfer.ci95", "transfer.corrected_low")
+		}
 	}
 	if absent := firstAbsent(there, required...); absent != "" {
 		return missing(at + "." + absent)
@@ -69,7 +72,7 @@ func (l *Layer) check(there any, at string) error {
 	default:
 		return fmt.Errorf("the report's %s.status is %q, expected ok, flat, diverged or skipped", at, l.Status)
 	}
-	if l.Transfer != nil {
+	if l.Transfer != nil && l.Transfer.Reason == "" {
 		if interval, _ := field(there, "transfer.ci95").([]any); len(interval) != 2 {
 			return fmt.Errorf("the report's %s.transfer.ci95 has %d numbers, expected 2", at, len(interval))
 		}

@@ -35,22 +35,21 @@ func checkText(t *testing.T, c *Check, change func(document map[string]any)) str
 // TestReadCheck: what a treatment looks at comes back as it was.
 func TestReadCheck(t *testing.T) {
 	d := diagnosis()
-	d.Calibrated, d.CalibrationT = true, pointer(2.5)
 	c := checkOf(d)
 	read, err := ReadCheck(strings.NewReader(checkText(t, c, func(map[string]any) {})))
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := *c
-	all.Schema, all.Metrics.StartLoss, all.FailOn = SchemaVersion, nil, "" // which no document has
+	all.Schema = SchemaVersion
 	if diff := cmp.Diff(&all, read); diff != "" {
 		t.Error(diff)
 	}
-	want := &diag.Report{Complete: true, Calibrated: true, CalibrationT: pointer(2.5)}
+	want := &diag.Report{Complete: true}
 	for _, l := range d.Layers {
 		kept := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if l.Transfer != nil {
-			kept.Transfer = &diag.Transfer{Gain: l.Transfer.Gain}
+			kept.Transfer = &diag.Transfer{Gain: l.Transfer.Gain, Reason: l.Transfer.Reason, CorrectedLow: l.Transfer.CorrectedLow}
 		}
 		want.Layers = append(want.Layers, kept)
 	}
@@ -122,6 +121,7 @@ func TestReadCheckRefuses(t *testing.T) {
 		"half an interval":  {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["ci95"] = []any{1} }), "layers[5].transfer.ci95 has 1 numbers"},
 		"no figure":         {changed(func(d map[string]any) { delete(layer(d, 5)["transfer"].(map[string]any), "delta_loss") }), "layers[5].transfer.delta_loss is missing"},
 		"no error":          {changed(func(d map[string]any) { delete(layer(d, 5)["transfer"].(map[string]any), "se") }), "layers[5].transfer.se is missing"},
+		"no corrected end":  {changed(func(d map[string]any) { delete(layer(d, 5)["transfer"].(map[string]any), "corrected_low") }), "layers[5].transfer.corrected_low is missing"},
 		"text for number":   {changed(func(d map[string]any) { layer(d, 0)["kappa"] = "1" }), "layers.kappa is a JSON string"},
 		"too large number":  {strings.Replace(changed(func(map[string]any) {}), "1.612", "1e999", 1), "layers.kappa is a JSON number"},
 		"temperature 0":     {changed(func(d map[string]any) { d["calibrated_temperature"] = 0 }), "calibrated_temperature is 0, expected a positive number"},

@@ -26,47 +26,59 @@ func sample() *Check { return checkOf(diagnosis()) }
 func checkOf(d *diag.Report) *Check {
 	c := NewCheck(d)
 	c.Model = Model{Path: "models/vit.onnx", SHA256: strings.Repeat("00ff", 16), Producer: "pytorch 2.15.0", Opset: 20, IRVersion: 10, Parameters: 701188, Analysed: 701188, Classes: 100, Family: "ViT, 2 blocks", SoftmaxRemoved: true, FixedBatch: 4}
-	c.Data = Data{Name: "images", Val: "test[:1000]", ValN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}}
+	c.Data = Data{Name: "images", Val: "test[:1000]", ValN: 1000, Train: "sample of train", TrainN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}}
 	c.Granularity = "block"
 	c.Skipped = []Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}}
-	c.FailOn = diag.LevelError
+	c.Judge("error", UndecidedWarn)
 	c.Provenance = Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20}
 	return c
 }
 
 // diagnosis has layers of every status.
 func diagnosis() *diag.Report {
+	images := 2600
+	steps := diag.Steps{A1: diag.Length{T: 1}, A2: diag.Length{T: 2}, B1: diag.Length{T: 3}, B2: diag.Length{T: 4, Capped: true}}
 	return &diag.Report{
-		Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(4.532), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: 2.357, Drop: metric.Estimate{Mean: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}}},
+		Metrics: diag.Metrics{Loss: pointer(4.532), StartLoss: pointer(3.455), Error: pointer(0.792), ECE: pointer(0.3173), Temperature: &diag.Temperature{Value: pointer(2.357), Drop: metric.Estimate{Mean: 1.0763, SE: 0.0616, CI95: [2]float64{0.9556, 1.197}}, Decision: diag.Decision{Verdict: diag.Over}}},
 		Layers: []diag.LayerResult{
 			{Name: "embed", Index: 0, Parameters: 20256, WNorm: 13.3, GNorm: 1.1, Step: 0.34, StepShare: pointer(0.026), DeltaLoss: 0.191, Kappa: pointer(1.612), KappaScaled: pointer(287.2), Agreement: pointer(-0.036),
-				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}}, CorrectedLow: -0.0042, Steps: diag.Steps{A2: 0.0185}, ForwardEvaluations: 12},
-				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: -0.001, SE: 0.0012, CI95: [2]float64{-0.0034, 0.0013}}, SEA: 0.0024, CorrectedLow: -0.0042, Steps: diag.Steps{A2: diag.Length{T: 0.0185}}, ForwardEvaluations: 12},
+				Decision: diag.Decision{Verdict: diag.Under}, Training: &diag.Training{LossBefore: 0.292, LossAfter: 0.31, Change: metric.Estimate{Mean: 0.018, SE: 0.001}, Slope: -0.2, Cosine: pointer(0.1)},
+				Status: diag.StatusOK, Points: [][2]float64{{0, 4.532}, {0.34, 4.341}}, ForwardEvaluations: 5},
 			{Name: "blocks.0", Index: 1, Parameters: 111840, WNorm: 17, GNorm: 0, Status: diag.StatusFlat, Reason: "the gradient is zero", TransferReason: "the gradient is zero"},
+			{Name: "neck", Index: 6, Parameters: 192, WNorm: 2, GNorm: 0.1, Step: 1, StepShare: pointer(0.5), DeltaLoss: 0.01, Kappa: pointer(0.01), KappaScaled: pointer(0.04), Agreement: pointer(-0.3),
+				Transfer: &diag.Transfer{Reason: "no length is above 0", ForwardEvaluations: 0},
+				Decision: diag.Decision{Verdict: diag.Undecided, ImagesNeeded: &images},
+				Status:   diag.StatusOK, Points: [][2]float64{{0, 3.455}, {1, 3.445}}, ForwardEvaluations: 4},
 			{Name: "blocks.1", Index: 2, Parameters: 111840, WNorm: 17, Status: diag.StatusDiverged, Reason: "the loss is not finite"},
 			{Name: "a.layer.with.a.long.name", Index: 3, Parameters: 7, WNorm: 17, Status: diag.StatusSkipped, Reason: "time limit"},
 			{Name: "層\x1b[31m", Index: 4, Parameters: 1 << 27, WNorm: 17, GNorm: 2, Step: 1e-4, StepShare: pointer(1e-5), DeltaLoss: 0.112, Kappa: pointer(1.12e7), KappaScaled: pointer(5), Agreement: pointer(-0.004),
-				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}}, CorrectedLow: 0.046, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.0711, SE: 0.01, CI95: [2]float64{0.0515, 0.0907}}, CorrectedLow: 0.046, Kappa: pointer(0.01), SEA: 0.009, SEB: 0.011, Steps: steps, ForwardEvaluations: 16},
+				Decision: diag.Decision{Verdict: diag.Over},
 				Status:   diag.StatusOK, Reason: "the loss falls to the end of the path", Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 			{Name: "head", Index: 5, Parameters: 9892, WNorm: 12, GNorm: 2, Step: 3, StepShare: pointer(0.25), DeltaLoss: 1.774, Kappa: pointer(0.0339), KappaScaled: pointer(5), Agreement: pointer(0.23),
-				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}}, CorrectedLow: 0.13, Kappa: pointer(0.01), Steps: diag.Steps{A1: 1, A2: 2, B1: 3, B2: 4}, ForwardEvaluations: 16},
+				Transfer: &diag.Transfer{Gain: metric.Estimate{Mean: 0.207, SE: 0.0279, CI95: [2]float64{0.152, 0.262}}, CorrectedLow: 0.13, Kappa: pointer(0.01), SEA: 0.027, SEB: 0.0288, Steps: steps, ForwardEvaluations: 16},
+				Decision: diag.Decision{Verdict: diag.Over},
+				Training: &diag.Training{LossBefore: 0.292, LossAfter: 0.31, Change: metric.Estimate{Mean: 0.018, SE: 0.001}, Slope: 0.2, Finding: diag.OverFitted},
 				Status:   diag.StatusOK, Points: [][2]float64{{0, 4.532}}, ForwardEvaluations: 4},
 		},
-		Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed"},
+		Worst: diag.Worst{ByDeltaLoss: "head", ByTransfer: "head", ByKappa: "embed", Set: []string{"head", "層\x1b[31m"}},
 		Violations: []diag.Violation{
 			{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "層\x1b[31m", Message: "moving this layer takes 0.071 ± 0.02 nats off the loss of unseen examples, at least 0.046 (97.5 % one-sided, all layers at once): over 0.0453"},
 			{Rule: diag.RuleRecoverableLoss, Level: diag.LevelError, Layer: "head", Message: "moving this layer takes 0.207 ± 0.055 nats off the loss of unseen examples, at least 0.13 (97.5 % one-sided, all layers at once): over 0.0453"},
 			{Rule: diag.RuleNotMeasured, Level: diag.LevelError, Layer: "blocks.1", Message: "not measured: the loss is not finite"},
 			{Rule: diag.RuleNotMeasured, Level: diag.LevelWarning, Layer: "blocks.0", Message: "no transfer figure: the gradient is zero"},
-			{Rule: diag.RuleCalibrateFirst, Level: diag.LevelInfo, Message: "read the calibrated diagnosis"},
+			{Rule: diag.RuleTemperature, Level: diag.LevelError, Message: "that part is mis-calibration"},
+			{Rule: diag.RuleOverFitted, Level: diag.LevelInfo, Layer: "head", Message: "over-fitted: it costs training loss"},
 		},
-		Complete: true, N: 1000, Classes: 100, Threshold: 0.01, Coverage: 0.9731,
+		Verdict:  diag.ModelVerdict{Outcome: diag.Fail},
+		Complete: true, N: 1000, Training: 1000, Classes: 100, Calibration: diag.Fitted, Temperature: 2.357, Threshold: 0.01, Limit: pointer(0.03455), Tests: 6, Coverage: 0.9731,
 	}
 }
 
 // unknown is a report in which nothing could be measured.
 func unknown() *Check {
-	c := checkOf(&diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Threshold: 0.01})
+	c := checkOf(&diag.Report{Layers: []diag.LayerResult{{Name: "head", Parameters: 7, Status: diag.StatusSkipped, Reason: "time limit"}}, Verdict: diag.ModelVerdict{Outcome: diag.Unclear, Reason: "nothing was measured"}, Calibration: diag.Unfitted, Temperature: 1, Threshold: 0.01, Tests: 1})
 	c.Data.SHA256 = ""
 	return c
 }
@@ -151,20 +163,44 @@ func TestFixed(t *testing.T) {
 	}{
 		{4.5, 0.0453, "0.045"}, {4.5, -0.0001, "0.000"}, {0.2, 0.0021, "0.0021"}, {0.0004, 0.0000042, "0.000004"}, {90, 0.5, "0.500"},
 	} {
-		check := &Check{Threshold: 0.01, Metrics: Metrics{StartLoss: &c.loss}}
+		check := &Check{Limit: pointer(0.01 * c.loss)}
 		if got := fixed(c.x, check.decimals()); got != c.want {
 			t.Errorf("%v of a loss of %v is printed %s, want %s", c.x, c.loss, got, c.want)
 		}
 	}
 }
 
-// TestVerdict: the same violations fail at the level that was asked for.
+// TestVerdict: the same violations fail at the level that was asked for, and what
+// is undecided fails where that was asked for.
 func TestVerdict(t *testing.T) {
-	for level, want := range map[diag.Level]int{diag.LevelError: 3, diag.LevelWarning: 4, "": 0} {
+	for failOn, want := range map[string]int{"error": 4, "warning": 5, FailNever: 0} {
 		c := sample()
-		c.FailOn = level
-		if got := len(c.Failed()); got != want {
-			t.Errorf("at %q %d violations fail, want %d", level, got, want)
+		fails := c.Judge(failOn, UndecidedWarn)
+		if got := len(c.Failed()); got != want || c.Verdict != Fail || fails != (want > 0) {
+			t.Errorf("at %q %d violations fail, want %d; verdict %s, fails: %v", failOn, got, want, c.Verdict, fails)
+		}
+	}
+	images := 2600
+	unclear := &diag.Report{
+		Verdict: diag.ModelVerdict{Outcome: diag.Unclear, ImagesNeeded: &images}, Complete: true,
+		Violations: []diag.Violation{{Rule: diag.RuleRecoverableLoss, Level: diag.LevelWarning, Layer: "head"}},
+	}
+	for _, c := range []struct {
+		failOn, onUndecided string
+		verdict             Verdict
+		fails               bool
+	}{
+		{"error", UndecidedWarn, Unclear, false},
+		{"error", UndecidedPass, Unclear, false},
+		{"error", UndecidedFail, Unclear, true},
+		{"warning", UndecidedPass, Fail, true},
+		{FailNever, UndecidedWarn, Unclear, false},
+		{FailNever, UndecidedFail, Unclear, true},
+	} {
+		check := NewCheck(unclear)
+		fails := check.Judge(c.failOn, c.onUndecided)
+		if check.Verdict != c.verdict || fails != c.fails || (check.Images != nil) != (c.verdict == Unclear) {
+			t.Errorf("%+v: verdict %s, fails: %v, images %v", c, check.Verdict, fails, check.Images)
 		}
 	}
 }
@@ -197,12 +233,14 @@ func TestJSONNames(t *testing.T) {
 	}
 	for _, path := range []string{
 		"schema_version", "model.path", "model.sha256", "model.producer", "model.opset", "model.parameters", "model.classes",
-		"granularity", "data.name", "data.val", "data.val_n", "data.sha256", "data.preprocess.name", "data.preprocess.source", "data.preprocess.mean", "data.preprocess.std", "data.preprocess.size",
-		"metrics.loss", "metrics.error", "metrics.ece", "metrics.temperature.value", "metrics.temperature.delta_loss",
-		"worst.by_delta_loss", "worst.by_transfer", "worst.by_kappa", "coverage", "violations", "complete",
+		"granularity", "calibration", "calibrated_temperature", "threshold_nats", "tests", "verdict", "images_needed", "undecided.layer", "undecided.images_needed", "fail_on", "on_undecided", "exit_code",
+		"data.train", "data.train_n", "data.name", "data.val", "data.val_n", "data.sha256", "data.preprocess.name", "data.preprocess.source", "data.preprocess.mean", "data.preprocess.std", "data.preprocess.size",
+		"metrics.loss", "metrics.calibrated_loss", "metrics.temperature.verdict", "metrics.error", "metrics.ece", "metrics.temperature.value", "metrics.temperature.delta_loss",
+		"worst.by_delta_loss", "worst.by_transfer", "worst.by_kappa", "worst.set", "coverage", "violations", "complete",
 		"provenance.version", "provenance.command", "provenance.seed", "provenance.device", "provenance.threads", "provenance.seconds", "provenance.peak_bytes",
 		"layers.name", "layers.index", "layers.parameters", "layers.w_norm", "layers.g_norm", "layers.step", "layers.delta_loss", "layers.kappa", "layers.kappa_scaled",
-		"layers.agreement", "layers.transfer.delta_loss", "layers.transfer.se", "layers.transfer.ci95", "layers.transfer.kappa", "layers.transfer.steps.a1", "layers.transfer.steps.b2",
+		"layers.agreement", "layers.transfer.delta_loss", "layers.transfer.se", "layers.transfer.se_a", "layers.transfer.se_b", "layers.transfer.capped.b2", "layers.transfer.delta_loss_per_1000_parameters", "layers.transfer.ci95",
+		"layers.verdict", "layers.train.loss_before", "layers.train.loss_after", "layers.train.slope", "layers.train.cosine", "layers.transfer.kappa", "layers.transfer.steps.a1", "layers.transfer.steps.b2",
 		"layers.status", "layers.points", "layers.forward_evaluations",
 	} {
 		var at any = document

@@ -11,17 +11,21 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// agrees compares two JSON reports, but for their provenance, times, memory, and
-// how many evaluations a search took, which may turn on a rounding.
+// agrees compares two JSON reports, or one field of them, but for their provenance,
+// times, memory, and how many evaluations a search took, which may turn on a
+// rounding.
 func agrees(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: agrees A B TOLERANCE")
+	if neg || len(args) != 3 && len(args) != 4 {
+		ts.Fatalf("usage: agrees A B TOLERANCE [FIELD]")
 	}
 	tolerance, err := strconv.ParseFloat(args[2], 64)
 	ts.Check(err)
 	var a, b any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &a))
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &b))
+	if len(args) == 4 {
+		a, b = a.(map[string]any)[args[3]], b.(map[string]any)[args[3]]
+	}
 	compared := 0
 	ts.Check(differ("", a, b, tolerance, &compared))
 	if compared < 10 {

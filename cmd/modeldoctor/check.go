@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
@@ -21,12 +23,13 @@ func checkCommand() *cli.Command {
 		listFlag(categoryMethod, "layers", "GLOB", nil, "only layers whose name matches, such as 'blocks.1*'; several separated by commas"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what is moved as one: block, module or tensor"),
 		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
-		boolFlag(categoryMethod, "calibrated", "first divide the logits by the temperature that fits best, to see what that cannot repair"),
+		stringFlag(categoryMethod, "calibration", "HOW", "fit", "what logits are divided by first: fit (the temperature that fits best, so that only what it cannot repair is seen), none, or a temperature"),
 		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
 	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a rule that makes the exit status 1: error, warning or never")
+	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what a verdict that the images cannot decide does: pass, warn (exit status 0, with a hint) or fail (exit status 1)")
 	return withHelp(&cli.Command{
 		Name:      "check",
 		Usage:     "diagnose each layer; exit status 1 when a rule is breached",
@@ -35,7 +38,7 @@ func checkCommand() *cli.Command {
 			"on images that chose neither the direction nor the length of the move (ΔL̂, with a 95 % interval), " +
 			"and the curvature (κ). Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			append([]cli.Flag{failOn}, outputFlags()...), append(runFlags(), memory, configFlag())),
+			append([]cli.Flag{failOn, onUndecided}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
@@ -53,7 +56,8 @@ type checkOptions struct {
 	data        dataOptions
 	layers      []string // patterns; none: all layers
 	granularity graph.Granularity
-	failOn      diag.Level // "": never
+	failOn      string
+	onUndecided string
 	diag        diag.Options
 	seed        uint64
 	run         runOptions
@@ -67,10 +71,12 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	}
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
-	failOn, err3 := oneOf(c, "fail-on", "error", "warning", "never")
-	memory, err4 := parseBytes("memory", c.String("memory"))
-	run, err5 := readRunOptions(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
+	failOn, err3 := oneOf(c, "fail-on", string(diag.LevelError), string(diag.LevelWarning), report.FailNever)
+	onUndecided, err4 := oneOf(c, "on-undecided", report.UndecidedPass, report.UndecidedWarn, report.UndecidedFail)
+	temperature, err5 := readCalibration(c)
+	memory, err6 := parseBytes("memory", c.String("memory"))
+	run, err7 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return checkOptions{}, err
 	}
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
@@ -79,24 +85,37 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if n := c.Int("samples"); n < 0 {
 		return checkOptions{}, usage("--samples: %d is negative", n)
 	}
-	if failOn == "never" {
-		failOn = ""
-	}
 	data, err1 := readDiagnosisData(c)
 	out, err2 := readOutput(c, report.Formats(&report.Check{}), append(dataFiles(c), path)...)
 	model, err3 := readModelOptions(c)
 	return checkOptions{
 		path: path, model: model, data: data, layers: c.StringSlice("layers"),
 		granularity: graph.Granularity(granularity),
-		failOn:      diag.Level(failOn),
+		failOn:      failOn, onUndecided: onUndecided,
 		diag: diag.Options{
-			Direction:  map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
-			Calibrated: c.Bool("calibrated"),
-			Threshold:  c.Float64("threshold"),
-			Memory:     memory,
+			Direction:   map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
+			Temperature: temperature,
+			Threshold:   c.Float64("threshold"),
+			Memory:      memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
 	}, cmp.Or(err1, err2, err3)
+}
+
+// readCalibration reads --calibration as [diag.Options] has it.
+func readCalibration(c *cli.Context) (temperature float64, err error) {
+	switch text := c.String("calibration"); text {
+	case "fit":
+		return 0, nil
+	case "none":
+		return 1, nil
+	default:
+		temperature, err = strconv.ParseFloat(text, 64)
+		if err != nil || !(temperature > 0) || math.IsInf(temperature, 1) {
+			return 0, usage("--calibration: %q is neither fit nor none nor a positive number", text).withHint("logits are divided by it: 2.5 makes a model less confident")
+		}
+		return temperature, nil
+	}
 }
 
 // check diagnoses one model.
@@ -111,14 +130,15 @@ func check(ctx context.Context, opt checkOptions) error {
 // checkLoaded is check once the model is open.
 func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Time) error {
 	con := opt.run.console
-	layers, err := graph.SelectLayers(m.network.Layers(opt.granularity), opt.layers)
+	all := m.network.Layers(opt.granularity)
+	layers, err := graph.SelectLayers(all, opt.layers)
 	if err != nil {
 		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
 	}
 	if err := m.network.CheckFinite(); err != nil {
 		return err
 	}
-	data, err := drawValidation(opt.data, m, con)
+	data, err := drawValidation(opt.data, m, true, con)
 	if err != nil {
 		return err
 	}
@@ -132,7 +152,13 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected
 	options.Progress = con.progress
+	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
+	var training *examples.Set
+	if data.train != nil {
+		training = examples.New(data.train, preprocess, m.network.Input)
+		options.Training = training
+	}
 	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
 	con.finish()
 	if diagnosis == nil {
@@ -140,7 +166,13 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	result := report.NewCheck(diagnosis)
 	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)
-	result.Granularity, result.Skipped, result.FailOn = string(opt.granularity), view.Skipped(m.network.Skipped), opt.failOn
+	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
+	if training != nil {
+		result.Data.Train, result.Data.TrainN = data.train.Name(), training.Len()
+		if n := training.InCommon(validation); n > 0 {
+			con.warn("%d training images are also among the validation images, pixel by pixel", n)
+		}
+	}
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {
 			return err
@@ -152,13 +184,20 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
+	fails := result.Judge(opt.failOn, opt.onUndecided)
+	switch {
+	case !result.Complete:
+		result.ExitCode = exitTimeout
+	case fails:
+		result.ExitCode = exitFailed
+	}
 	err = opt.out.write(result)
 	switch {
 	case err != nil:
 		return err
 	case errors.Is(stopped, context.DeadlineExceeded):
 		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
-	case len(result.Failed()) > 0:
+	case fails:
 		return errReported
 	}
 	return stopped

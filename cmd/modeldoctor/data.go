@@ -15,7 +15,7 @@ func dataFlags() []cli.Flag {
 		fileFlag(categoryData, "data", "PATH", "folder or archive of CIFAR-10 or CIFAR-100, or folder of class folders; by default, for a model of 100 classes, the built-in CIFAR-100 sample"),
 		stringFlag(categoryData, "val", "SPLIT", "", "split to diagnose on, or a part of it: test, test[:1000], val[10%:20%]; by default one half of test or validation"),
 		stringFlag(categoryData, "holdout", "SPLIT", "", "part that decides whether a treatment is accepted; by default the other half"),
-		stringFlag(categoryData, "train", "SPLIT", "", "part that a treatment trains on; by default the training split. The three parts must not overlap"),
+		stringFlag(categoryData, "train", "SPLIT", "", "part that a treatment trains on, by default the training split; check tells with as many of its images as it diagnoses on whether a layer is over-fitted or under-trained. The three parts must not overlap"),
 		intFlag(categoryData, "samples", "N", "use only N images, evenly spaced in order of class"),
 		fileFlag(categoryData, "preprocess", "NAME|FILE", "preprocessing: "+strings.Join(presetNames(), ", ")+", or a preprocessor_config.json; by default found beside the model, else detected"),
 		fileFlag(categoryData, "labels", "FILE", "names of the model's classes, one a line, to match with the data's; by default id2label of a config.json beside the model"),
@@ -39,13 +39,12 @@ type dataOptions struct {
 	labels              string         // file of class names; empty: found beside the model
 }
 
-// readDiagnosisData reads the flags of dataFlags where V alone is used. Parts that
-// are named for later use are looked at, because V must not overlap them.
+// readDiagnosisData reads the flags of dataFlags where V is used, and T if it is
+// named. A hold-out part that is named for later use is looked at, because V must
+// not overlap it.
 func readDiagnosisData(c *cli.Context) (dataOptions, error) {
-	for _, flag := range []string{"holdout", "train"} {
-		if c.String("val") == "" && c.String(flag) != "" {
-			return dataOptions{}, usage("--%s is given without --val", flag).withHint("name the part to diagnose on, too: --val 'test[:1000]'")
-		}
+	if c.String("val") == "" && c.String("holdout") != "" {
+		return dataOptions{}, usage("--holdout is given without --val").withHint("name the part to diagnose on, too: --val 'test[:1000]'")
 	}
 	return readDataOptions(c)
 }

@@ -22,8 +22,9 @@ type images struct {
 	train      dataset.Set // nil where nothing is trained
 }
 
-// drawValidation finds the data and draws V from them.
-func drawValidation(opt dataOptions, m *loaded, con *console) (images, error) {
+// drawValidation finds the data and draws V from them, and, if training images
+// are to be looked at and --train names some, as many of T.
+func drawValidation(opt dataOptions, m *loaded, training bool, con *console) (images, error) {
 	source, err := openSource(opt, m)
 	if err != nil {
 		return images{}, err
@@ -37,7 +38,18 @@ func drawValidation(opt dataOptions, m *loaded, con *console) (images, error) {
 	if err != nil {
 		return images{}, err
 	}
-	return labelled(drawn, opt, m, con)
+	if training && opt.train != nil {
+		if drawn.train, err = drawTraining(source, opt); err != nil {
+			return images{}, err
+		}
+	}
+	if drawn, err = labelled(drawn, opt, m, con); err != nil {
+		return images{}, err
+	}
+	if t, n := drawn.train, drawn.validation.Len(); t != nil && t.Len() > n {
+		drawn.train = dataset.Sample(t, "sample of "+t.Name(), n)
+	}
+	return drawn, nil
 }
 
 // drawForTreatment finds the data and draws V and H from them, and T where

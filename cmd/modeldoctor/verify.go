@@ -117,7 +117,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 		err := onFile(ctx, file, opt.model, opt.run, func(m *loaded) (err error) {
 			in := m.network.Input
 			if i == 0 {
-				if data, err = drawValidation(opt.data, m, con); err != nil {
+				if data, err = drawValidation(opt.data, m, false, con); err != nil {
 					return err
 				}
 				preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
