@@ -26,6 +26,8 @@ type Model interface {
 	WeightElements(i int) int
 	// Device is where the model computes.
 	Device() Device
+	// Threads is how many threads of the host may work for the model at a time.
+	Threads() int
 	// Checkpoint is weight i as the model came, which the caller must not change
 	// or free.
 	Checkpoint(i int) (Memory, error)
@@ -53,6 +55,6 @@ type Examples interface {
 	// Label is the class of example i, from 0 to the model's Classes()-1.
 	Label(i int) int
 	// Read writes example i to dst, which has the model's NeckElements(0)
-	// elements.
+	// elements. It may be called from several goroutines at once.
 	Read(i int, dst []float32) error
 }

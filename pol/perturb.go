@@ -77,16 +77,15 @@ type scanState struct {
 // begin starts an epoch, so that it does not depend on the one before.
 func (p *perturber) begin() { p.scan = scanState{} }
 
-// perturb displaces the weights for a step that updates with a batch of entries.
-// It reports false if the step is to be rejected; the weights are then where they
-// were.
-func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accepted bool, err error) {
+// perturb displaces the weights for a step. It reports false if the step is to be
+// rejected; the weights are then where they were.
+func (p *perturber) perturb(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
 	if p.rule == Search {
-		return p.search(ctx, d)
+		return p.search(ctx, d, batch)
 	}
 	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
 	// no other use for it.
-	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, update); err != nil {
+	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update); err != nil {
 		return false, err
 	}
 	norm, err := nn.Norm(p.sum)
@@ -96,11 +95,11 @@ func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accept
 	return err == nil, err
 }
 
-// search draws a batch, takes the perturbed weights' gradient g of the mean loss
-// on it, and moves them by −γ·c*·g.
-func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err error) {
+// search takes the perturbed weights' gradient g of the mean loss on the entries
+// drawn for that, and moves them by −γ·c*·g.
+func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
 	// What enters the perturbed layers is the same throughout the step.
-	base, err := p.enter(ctx, d.perturbBatch(p.batch))
+	base, err := p.enter(ctx, batch)
 	if err != nil {
 		return false, err
 	}
@@ -127,11 +126,11 @@ func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err er
 	return err == nil, err
 }
 
-// enter brings entries of the training set to the neck below the perturbed
+// enter brings the entries of a perturbation to the neck below the perturbed
 // weights, keeps them there, and takes the gradient and the mean of their
 // cross-entropies.
-func (p *perturber) enter(ctx context.Context, entries []int) (mean float64, err error) {
-	if err := p.entering.Gather(ctx, p.objective.train.all, entries, p.neck); err != nil {
+func (p *perturber) enter(ctx context.Context, batch stepEntries) (mean float64, err error) {
+	if err := p.entering.Gather(ctx, p.objective.train.all, batch.perturb, p.neck, batch.update); err != nil {
 		return 0, err
 	}
 	return p.objective.gradientAt(ctx, p.entering, p.sum)

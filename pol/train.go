@@ -130,8 +130,13 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 	t.begin()
 	start := time.Now()
 	var loss float64
+	next := t.draw(d, 0)
 	for step := range record.Steps {
-		l, accepted, err := t.step(ctx, d, epoch*record.Steps+step, d.updateBatch(step, t.opt.Batch))
+		batch := next
+		if next = (stepEntries{}); step+1 < record.Steps {
+			next = t.draw(d, step+1)
+		}
+		l, accepted, err := t.step(ctx, d, epoch*record.Steps+step, batch, next)
 		if err != nil {
 			return record, at(err, epoch, step)
 		}
@@ -167,6 +172,29 @@ func at(err error, epoch, step int) error {
 	return err
 }
 
+// stepEntries are the entries of the training set that a step takes.
+type stepEntries struct {
+	perturb []int // of a perturbation by Search
+	update  []int
+}
+
+// first are those that are taken first.
+func (e stepEntries) first() []int {
+	if len(e.perturb) > 0 {
+		return e.perturb
+	}
+	return e.update
+}
+
+// draw draws the entries of an epoch's step. Steps are drawn in their order.
+func (t *trainer) draw(d *draws, step int) stepEntries {
+	e := stepEntries{update: d.updateBatch(step, t.opt.Batch)}
+	if t.perturber != nil && t.perturber.rule == Search {
+		e.perturb = d.perturbBatch(t.perturber.batch)
+	}
+	return e
+}
+
 // begin starts an epoch.
 func (t *trainer) begin() {
 	if t.perturber != nil {
@@ -185,14 +213,14 @@ func (t *trainer) scanned() scanState {
 // step makes one step of the recipe: displace the perturbed weights, take the
 // update's gradient there, put the perturbed weights back, update. It returns
 // the loss of the batch at the displaced weights. Steps are numbered from 0
-// through all epochs.
-func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (loss float64, accepted bool, err error) {
+// through all epochs. next are the entries of the step that follows, if any does.
+func (t *trainer) step(ctx context.Context, d *draws, number int, batch, next stepEntries) (loss float64, accepted bool, err error) {
 	if t.perturber != nil {
 		if accepted, err = t.perturber.perturb(ctx, d, batch); err != nil || !accepted {
 			return 0, false, err
 		}
 	}
-	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch)
+	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch.update, next.first())
 	if t.perturber != nil {
 		t.perturber.restore()
 	}
@@ -200,7 +228,7 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (
 		return 0, false, err
 	}
 	err = t.parameters.values.SGD(t.momentum, t.sum, nn.SGD{
-		Scale: 1 / float64(len(batch)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
+		Scale: 1 / float64(len(batch.update)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
 		Momentum: t.opt.Momentum, Decay: t.opt.WeightDecay,
 	})
 	return loss, err == nil, err

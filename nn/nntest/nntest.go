@@ -47,6 +47,8 @@ func (m model) WeightElements(i int) int { return len(m.Weight(i)) }
 
 func (m model) Device() nn.Device { return m.device }
 
+func (m model) Threads() int { return 1 }
+
 func (m model) Checkpoint(i int) (nn.Memory, error) { return m.Weight(i), nil }
 
 func (m model) Override(i int, w nn.Memory) { m.Slices.Override(i, slice(w)) }
