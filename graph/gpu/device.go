@@ -22,6 +22,7 @@ type Device struct {
 	limit     int64           // bytes that may be taken; 0: all
 	used      int64           // bytes that are
 	work      Memory          // scratch, of the operation that runs
+	stages    stages          // of uploads
 	shared    []Memory        // copies of the host's arrays, until the end
 	types     []op.Type       // of the operands of the operation that runs
 	addresses []driver.Ptr    // and where they are
@@ -45,7 +46,8 @@ func Open(o Options) (*Device, error) {
 // Close gives back all that the device holds. Memory that has not been freed is
 // gone.
 func (d *Device) Close() error {
-	var first error
+	first := d.driver.Sync()
+	first = cmp.Or(first, d.stages.close(d.driver))
 	for _, m := range append(d.shared, d.work) {
 		first = cmp.Or(first, d.free(m))
 	}
