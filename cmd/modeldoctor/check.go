@@ -161,7 +161,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
 	con.finish()
-	if diagnosis == nil {
+	if diagnosis == nil || m.smaller(stopped) {
 		return stopped
 	}
 	result := report.NewCheck(diagnosis)

@@ -98,7 +98,7 @@ func TestVectors(t *testing.T) {
 // TestLimit: beyond the memory that may be taken there is none, and what is given
 // back can be taken again.
 func TestLimit(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: 1000})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1000})
 	a, err := d.Alloc(200)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestUpload(t *testing.T) {
 // TestUploadFails: memory whose first values cannot be copied to it is given back.
 func TestUploadFails(t *testing.T) {
 	for lost := 1; lost <= 12; lost++ {
-		d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: 1 << 20})
+		d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1<<20})
 		fake.Set(t, fake.Faults{Lost: lost})
 		values := make([]float32, 1<<15)
 		var err error
