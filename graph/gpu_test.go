@@ -93,7 +93,7 @@ func TestGPUFaults(t *testing.T) {
 		{"images", fake.Faults{Alloc: 1}, (*driver.Error).OutOfMemory, false},
 		{"weights", fake.Faults{Alloc: 4}, (*driver.Error).OutOfMemory, false},
 		{"launch", fake.Faults{Launch: 60}, func(e *driver.Error) bool { return !e.OutOfMemory() && !e.DeviceLost() }, true},
-		{"lost", fake.Faults{Lost: 200}, (*driver.Error).DeviceLost, true},
+		{"lost", fake.Faults{Lost: 180}, (*driver.Error).DeviceLost, true},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			d := openDevice(t)
@@ -181,3 +181,6 @@ func runOnce(ctx context.Context, n *Network, opt RunnerOptions, in []float32, l
 	})
 	return out, err
 }
+
+// TestLossesGPU is TestLosses on the device.
+func TestLossesGPU(t *testing.T) { testLosses(t, openDevice(t)) }

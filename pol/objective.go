@@ -70,13 +70,6 @@ func finiteMean(total float64, n int, err error) (float64, error) {
 	return mean, err
 }
 
-// value is the mean cross-entropy of examples.
-func (o *objective) value(ctx context.Context, a *nn.Activations) (float64, error) {
-	losses := o.room(a.Len())
-	err := a.Evaluate(ctx, 0, o.invT, losses, nil, func(int) {})
-	return metric.Mean(losses), err
-}
-
 // room is that for the losses of n examples.
 func (o *objective) room(n int) []float64 {
 	o.losses = slices.Grow(o.losses[:0], n)[:n]

@@ -64,6 +64,7 @@ type perturber struct {
 	batch    int // examples of a perturbation
 	scan     scanState
 	entering *nn.Activations // of a perturbation's batch, at the neck
+	trials   *nn.Trials      // of those
 }
 
 // scanState is what the scans of an epoch have found and cost.
@@ -106,12 +107,20 @@ func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (ac
 	perUnit := -1 / float64(p.batch) // of the mean gradient, downhill
 	if p.scan.scale == 0 || p.scan.used >= p.every {
 		start := time.Now()
-		p.scan.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
-			if err := p.move(c * perUnit); err != nil {
-				return 0, err
+		p.scan.scale, accepted, err = scanAlong(base, func(points []float64) ([]float64, error) {
+			if err := p.trials.Begin(len(points)); err != nil {
+				return nil, err
 			}
-			p.scan.evaluations++
-			return p.objective.value(ctx, p.entering)
+			for _, c := range points {
+				if err := p.move(c * perUnit); err != nil {
+					return nil, err
+				}
+				p.scan.evaluations++
+				if err := p.trials.Add(ctx, p.objective.invT); err != nil {
+					return nil, err
+				}
+			}
+			return p.trials.Means()
 		})
 		p.scan.used = 0
 		p.scan.time += time.Since(start)
@@ -140,5 +149,6 @@ func (p *perturber) enter(ctx context.Context, batch stepEntries) (mean float64,
 func (p *perturber) close() error {
 	p.sum.Free()
 	p.moved.Free()
+	p.trials.Free()
 	return p.entering.Close()
 }

@@ -53,8 +53,9 @@ func newTrainer(m nn.Model, data *Data, plan Plan, opt *Options, s *sets, invT f
 		if err != nil {
 			return t, err
 		}
+		entering := nn.NewActivations(m)
 		t.perturber = &perturber{
-			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: nn.NewActivations(m),
+			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: entering, trials: nn.NewTrials(entering),
 			rho: opt.Rho, gammaMax: opt.GammaMax, every: opt.PerturbEvery, batch: min(opt.PerturbBatch, t.images),
 		}
 	}

@@ -65,6 +65,15 @@ func (m model) Evaluate(ctx context.Context, from int, in nn.Memory, labels []in
 	return m.Slices.Evaluate(ctx, from, slice(in), labels, invT, losses, logits)
 }
 
+func (m model) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+	computed := make([]float64, len(labels))
+	err := m.Slices.Evaluate(ctx, from, slice(in), labels, invT, computed, nil)
+	for i, l := range computed {
+		slice(losses)[i] = float32(l)
+	}
+	return err
+}
+
 func (m model) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
 	return m.Slices.LossGradients(ctx, loss, from, slice(in), labels, invT, want, losses, func(w int, g []float32) error {
 		if _, ok := m.device.(Device); ok {
