@@ -124,6 +124,9 @@ func check(ctx context.Context, opt checkOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
+	opt.run.trained = func(n *graph.Network) ([]graph.Layer, error) {
+		return graph.SelectLayers(n.Layers(opt.granularity), opt.layers)
+	}
 	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
 }
 

@@ -124,6 +124,24 @@ type runOptions struct {
 	timeout time.Duration // 0: none
 	device  deviceOptions
 	console *console
+	// trained are the layers of a network whose gradients the command takes; nil, or
+	// an error: it may be all.
+	trained func(*graph.Network) ([]graph.Layer, error)
+}
+
+// differentiated are the weights of a network whose gradients the command takes.
+func (o *runOptions) differentiated(n *graph.Network) []int {
+	layers := n.Layers(graph.ByBlock)
+	if o.trained != nil {
+		if some, err := o.trained(n); err == nil { // else the command itself will say what is wrong
+			layers = some
+		}
+	}
+	var weights []int
+	for _, l := range layers {
+		weights = append(weights, l.Weights...)
+	}
+	return weights
 }
 
 // readRunOptions reads the flags of runFlags, and --quiet.

@@ -46,6 +46,38 @@ func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (chosenPl
 	return chosen, nil
 }
 
+// layers are all that a treatment may perturb or train, as far as that is known before
+// a diagnosis: else those that one measures.
+func (o treatmentOptions) layers(n *graph.Network) ([]graph.Layer, error) {
+	blocks := n.Layers(graph.ByBlock)
+	if o.diagnoses() {
+		return blocks, nil
+	}
+	var layers []graph.Layer
+	for _, part := range []struct {
+		named  []string
+		choice pol.Choice
+	}{{o.perturb, o.recipe.Perturb}, {o.update, o.recipe.Update}} {
+		for _, name := range part.named {
+			_, l, err := n.FindLayer(name)
+			if err != nil {
+				return nil, err
+			}
+			layers = append(layers, l)
+		}
+		if len(part.named) == 0 {
+			chosen, err := part.choice.Choose(diagLayers(blocks), nil)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range chosen {
+				layers = append(layers, blocks[l.Index])
+			}
+		}
+	}
+	return layers, nil
+}
+
 // namedLayers finds the layers that a flag names, no weight in two of them.
 func namedLayers(m *loaded, flag string, names []string) ([]diag.Layer, error) {
 	var layers []diag.Layer
