@@ -37,7 +37,7 @@ type reading struct {
 // following call is expected to read, if any is.
 func (v *images) read(ctx context.Context, rows, next []int, dst Memory) error {
 	if host := v.device.InPlace(dst); host != nil {
-		return v.readTo(ctx, rows, host)
+		return v.readTo(ctx, rows, host, v.threads)
 	}
 	if v.ahead == nil || !slices.Equal(v.ahead.rows, rows) {
 		v.drop()
@@ -70,7 +70,8 @@ func (v *images) begin(ctx context.Context, rows []int) {
 	v.ahead = r
 	go func() {
 		defer close(r.done)
-		r.err = v.readTo(ctx, r.rows, r.host)
+		// One thread is left to what gives the device its work.
+		r.err = v.readTo(ctx, r.rows, r.host, max(1, v.threads-1))
 	}()
 }
 
@@ -90,9 +91,9 @@ func (v *images) close() {
 	v.rooms = [2][]float32{}
 }
 
-// readTo writes the images at the given positions to dst. Of several errors it
-// returns that of the first position.
-func (v *images) readTo(ctx context.Context, rows []int, dst []float32) error {
+// readTo writes the images at the given positions to dst, on so many threads. Of
+// several errors it returns that of the first position.
+func (v *images) readTo(ctx context.Context, rows []int, dst []float32, threads int) error {
 	var (
 		next   atomic.Int64
 		failed atomic.Bool
@@ -111,7 +112,7 @@ func (v *images) readTo(ctx context.Context, rows []int, dst []float32) error {
 			}
 		}
 	}
-	for range min(v.threads, len(rows)) - 1 {
+	for range min(threads, len(rows)) - 1 {
 		wait.Go(work)
 	}
 	work()

@@ -125,11 +125,17 @@ func (s *Set) arrange(planes, dst []float32) {
 
 // digest is the SHA-256 of values, as little-endian float32.
 func digest(values []float32) [sha256.Size]byte {
-	bytes := make([]byte, 0, 4*len(values))
-	for _, x := range values {
-		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(x))
+	var block [1 << 14]byte
+	all := sha256.New()
+	for len(values) > 0 {
+		n := min(len(values), len(block)/4)
+		for i, x := range values[:n] {
+			binary.LittleEndian.PutUint32(block[4*i:], math.Float32bits(x))
+		}
+		all.Write(block[:4*n])
+		values = values[n:]
 	}
-	return sha256.Sum256(bytes)
+	return [sha256.Size]byte(all.Sum(nil))
 }
 
 // SHA256 is the digest of all entries as the model sees them, with their labels,
