@@ -25,6 +25,9 @@ func scanAlong(base float64, losses func(c []float64) ([]float64, error)) (best 
 	known := map[float64]float64{}
 	evaluate := func(points ...float64) error {
 		points = slices.DeleteFunc(points, func(c float64) bool { _, ok := known[c]; return ok })
+		if len(points) == 0 {
+			return nil
+		}
 		values, err := losses(points)
 		if err != nil {
 			return err
