@@ -169,6 +169,8 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 		report(count)
 	}
 	a.neck, a.held = to, true
+	a.images.close() // from now on none is read
+	a.below.Free(a.model.Device())
 	if a.store.file == nil { // from now on batches are read in place
 		a.in.Free(a.model.Device())
 	}

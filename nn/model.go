@@ -14,16 +14,7 @@ import (
 // A model is called from one goroutine at a time. All methods with a context
 // return soon after it ends, with its error.
 type Model interface {
-	// Batch is the largest number of examples that one call takes.
-	Batch() int
-	// Classes is the number of logits.
-	Classes() int
-	// Necks is the number of necks, images and logits included: at least 2.
-	Necks() int
-	// NeckElements is the number of float32 elements per example at neck k.
-	NeckElements(k int) int
-	// WeightElements is the number of elements of weight i.
-	WeightElements(i int) int
+	Sizes
 	// Device is where the model computes.
 	Device() Device
 	// Threads is how many threads of the host may work for the model at a time.
@@ -49,6 +40,20 @@ type Model interface {
 	// hands sink the gradient of each wanted weight, once. All uses of the
 	// weights lie above neck from. The memory is valid during the call of sink.
 	LossGradients(ctx context.Context, loss metric.Loss, from int, in Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g Memory) error) error
+}
+
+// Sizes are those of a [Model].
+type Sizes interface {
+	// Batch is the largest number of examples that one call takes.
+	Batch() int
+	// Classes is the number of logits.
+	Classes() int
+	// Necks is the number of necks, images and logits included: at least 2.
+	Necks() int
+	// NeckElements is the number of float32 elements per example at neck k.
+	NeckElements(k int) int
+	// WeightElements is the number of elements of weight i.
+	WeightElements(i int) int
 }
 
 // Examples are labelled images, preprocessed as the model wants them.

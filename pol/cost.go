@@ -113,7 +113,7 @@ func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration
 func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	t.parameters.install(t.parameters.weights)
 	d := t.draws(0)
-	batch := t.draw(d, 0)
+	batch := d.step(0, opt.Batch, t.perturber.drawn())
 	for range 2 { // the first compiles
 		t.begin()
 		recomputed := t.objective.train.all.Recomputed

@@ -75,6 +75,15 @@ type scanState struct {
 	time        time.Duration
 }
 
+// drawn is how many examples are drawn for a perturbation; 0 where there is none, or it
+// is of the update's own.
+func (p *perturber) drawn() int {
+	if p == nil || p.rule != Search {
+		return 0
+	}
+	return p.batch
+}
+
 // begin starts an epoch, so that it does not depend on the one before.
 func (p *perturber) begin() { p.scan = scanState{} }
 

@@ -131,11 +131,11 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 	t.begin()
 	start := time.Now()
 	var loss float64
-	next := t.draw(d, 0)
+	next := d.step(0, t.opt.Batch, t.perturber.drawn())
 	for step := range record.Steps {
 		batch := next
 		if next = (stepEntries{}); step+1 < record.Steps {
-			next = t.draw(d, step+1)
+			next = d.step(step+1, t.opt.Batch, t.perturber.drawn())
 		}
 		l, accepted, err := t.step(ctx, d, epoch*record.Steps+step, batch, next)
 		if err != nil {
@@ -171,29 +171,6 @@ func at(err error, epoch, step int) error {
 		return &divergence{fmt.Sprintf("epoch %d, after %d steps: %s", epoch+1, step, d.what)}
 	}
 	return err
-}
-
-// stepEntries are the entries of the training set that a step takes.
-type stepEntries struct {
-	perturb []int // of a perturbation by Search
-	update  []int
-}
-
-// first are those that are taken first.
-func (e stepEntries) first() []int {
-	if len(e.perturb) > 0 {
-		return e.perturb
-	}
-	return e.update
-}
-
-// draw draws the entries of an epoch's step. Steps are drawn in their order.
-func (t *trainer) draw(d *draws, step int) stepEntries {
-	e := stepEntries{update: d.updateBatch(step, t.opt.Batch)}
-	if t.perturber != nil && t.perturber.rule == Search {
-		e.perturb = d.perturbBatch(t.perturber.batch)
-	}
-	return e
 }
 
 // begin starts an epoch.
