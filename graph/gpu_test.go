@@ -130,7 +130,7 @@ func TestGPUIsCancelled(t *testing.T) {
 	}
 	defer d.Free(images)
 	gradients := 0
-	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(int, nn.Memory) error {
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, n.AllWeights(), nil, func(int, nn.Memory) error {
 		gradients++
 		cancel()
 		return nil
@@ -175,7 +175,7 @@ func runOnce(ctx context.Context, n *Network, opt RunnerOptions, in []float32, l
 	if err := r.Evaluate(ctx, 0, images, labels, 1, out.losses, out.logits); err != nil {
 		return out, err
 	}
-	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, n.AllWeights(), nil, func(w int, g nn.Memory) error {
 		out.grads[w] = make([]float32, r.WeightElements(w))
 		return d.Download(out.grads[w], g)
 	})

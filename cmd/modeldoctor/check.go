@@ -124,8 +124,12 @@ func check(ctx context.Context, opt checkOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
-	opt.run.trained = func(n *graph.Network) ([]graph.Layer, error) {
-		return graph.SelectLayers(n.Layers(opt.granularity), opt.layers)
+	opt.run.differentiated = func(n *graph.Network) (weights []int, err error) {
+		layers, err := graph.SelectLayers(n.Layers(opt.granularity), opt.layers)
+		for _, l := range layers {
+			weights = append(weights, l.Weights...)
+		}
+		return weights, err
 	}
 	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
 }

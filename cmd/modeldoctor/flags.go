@@ -124,24 +124,19 @@ type runOptions struct {
 	timeout time.Duration // 0: none
 	device  deviceOptions
 	console *console
-	// trained are the layers of a network whose gradients the command takes; nil, or
-	// an error: it may be all.
-	trained func(*graph.Network) ([]graph.Layer, error)
+	// differentiated are the weights of a network whose gradients the command takes;
+	// nil, or an error: it may be all.
+	differentiated func(*graph.Network) ([]int, error)
 }
 
-// differentiated are the weights of a network whose gradients the command takes.
-func (o *runOptions) differentiated(n *graph.Network) []int {
-	layers := n.Layers(graph.ByBlock)
-	if o.trained != nil {
-		if some, err := o.trained(n); err == nil { // else the command itself will say what is wrong
-			layers = some
+// tried are the weights whose gradients a GPU must have room for.
+func (o *runOptions) tried(n *graph.Network) []int {
+	if o.differentiated != nil {
+		if weights, err := o.differentiated(n); err == nil { // else the command itself will say what is wrong
+			return weights
 		}
 	}
-	var weights []int
-	for _, l := range layers {
-		weights = append(weights, l.Weights...)
-	}
-	return weights
+	return n.AllWeights()
 }
 
 // readRunOptions reads the flags of runFlags, and --quiet.

@@ -60,7 +60,7 @@ func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOption
 		if device == nil {
 			return m, nil
 		}
-		if err = m.runner.Try(ctx, run.differentiated(network)); err == nil {
+		if err = m.runner.Try(ctx, run.tried(network)); err == nil {
 			if asked != 0 {
 				run.console.warn("the GPU has no room for %d images at a time: %d are computed (--run-batch)", asked, network.Batch)
 			}

@@ -46,36 +46,37 @@ func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (chosenPl
 	return chosen, nil
 }
 
-// layers are all that a treatment may perturb or train, as far as that is known before
-// a diagnosis: else those that one measures.
-func (o treatmentOptions) layers(n *graph.Network) ([]graph.Layer, error) {
-	blocks := n.Layers(graph.ByBlock)
+// weights are all whose gradients a treatment may take. Before a diagnosis nothing more
+// is known of those that rest on one.
+func (o treatmentOptions) weights(n *graph.Network) ([]int, error) {
 	if o.diagnoses() {
-		return blocks, nil
+		return n.AllWeights(), nil
 	}
-	var layers []graph.Layer
+	var weights []int
 	for _, part := range []struct {
+		flag   string
 		named  []string
 		choice pol.Choice
-	}{{o.perturb, o.recipe.Perturb}, {o.update, o.recipe.Update}} {
+	}{{"perturb", o.perturb, o.recipe.Perturb}, {"update", o.update, o.recipe.Update}} {
 		for _, name := range part.named {
 			_, l, err := n.FindLayer(name)
 			if err != nil {
 				return nil, err
 			}
-			layers = append(layers, l)
+			weights = append(weights, l.Weights...)
 		}
-		if len(part.named) == 0 {
-			chosen, err := part.choice.Choose(diagLayers(blocks), nil)
-			if err != nil {
-				return nil, err
-			}
-			for _, l := range chosen {
-				layers = append(layers, blocks[l.Index])
-			}
+		if len(part.named) > 0 {
+			continue
+		}
+		chosen, err := recipeLayers(n, part.flag, part.choice, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range chosen {
+			weights = append(weights, l.Weights...)
 		}
 	}
-	return layers, nil
+	return weights, nil
 }
 
 // namedLayers finds the layers that a flag names, no weight in two of them.
