@@ -19,9 +19,8 @@ type images struct {
 	device   Device
 	threads  int
 
-	rooms [2][]float32 // for a batch on its way to the device, by turns
-	turn  int
-	ahead *reading // what is read while the device computes; nil: nothing
+	room  []float32 // for a batch on its way to the device
+	ahead *reading  // what is read while the device computes; nil: nothing
 }
 
 // reading is a batch that is being read.
@@ -53,20 +52,22 @@ func (v *images) read(ctx context.Context, rows, next []int, dst Memory) error {
 	if r.err != nil {
 		return r.err
 	}
-	if len(next) > 0 {
+	if err := v.device.Upload(dst, r.host); err != nil {
+		return err
+	}
+	if len(next) > 0 { // not before: the copy needs the threads, and the device waits for it
 		v.begin(ctx, next)
 	}
-	return v.device.Upload(dst, r.host)
+	return nil
 }
 
-// begin starts to read. What it has read last stays there meanwhile.
+// begin starts to read.
 func (v *images) begin(ctx context.Context, rows []int) {
 	// The end of a call must not spoil what another will take.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	v.turn = 1 - v.turn
 	n := len(rows) * v.size
-	v.rooms[v.turn] = slices.Grow(v.rooms[v.turn][:0], n)[:n]
-	r := &reading{rows: slices.Clone(rows), host: v.rooms[v.turn], cancel: cancel, done: make(chan struct{})}
+	v.room = slices.Grow(v.room[:0], n)[:n]
+	r := &reading{rows: slices.Clone(rows), host: v.room, cancel: cancel, done: make(chan struct{})}
 	v.ahead = r
 	go func() {
 		defer close(r.done)
@@ -88,7 +89,7 @@ func (v *images) drop() {
 // close gives the memory back.
 func (v *images) close() {
 	v.drop()
-	v.rooms = [2][]float32{}
+	v.room = nil
 }
 
 // readTo writes the images at the given positions to dst, on so many threads. Of
