@@ -145,6 +145,10 @@ func resizeColumns(p *pixels, kernel []taps) *pixels {
 	out := newPixels(p.w, len(kernel))
 	sums := make([]int32, 3*p.w)
 	for y, t := range kernel {
+		if len(t.weights) == 2 { // small images enlarged: without the sums it takes half the time
+			mixRows(out.row(y), p.row(t.first), p.row(t.first+1), t.weights[0], t.weights[1])
+			continue
+		}
 		for i := range sums {
 			sums[i] = rounding
 		}
@@ -159,6 +163,14 @@ func resizeColumns(p *pixels, kernel []taps) *pixels {
 		}
 	}
 	return out
+}
+
+// mixRows writes the weighted sum of two rows.
+func mixRows(dst, a, b []byte, wa, wb int32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = clamp((rounding + int32(a[i])*wa + int32(b[i])*wb) >> precisionBits)
+	}
 }
 
 // resizeNearest takes the pixel below each output pixel's centre. The position

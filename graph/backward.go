@@ -102,10 +102,12 @@ func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in nn.Memory, 
 // bindLossCotangent gives a span the cotangent of a batch's losses: 1 for the
 // examples, 0 for what fills a partial batch up.
 func (r *Runner) bindLossCotangent(s *span, examples int) error {
-	ones := r.ones.host.Data.([]float32)
-	clear(ones)
-	for i := range examples {
-		ones[i] = 1
+	for i := range r.Batch() {
+		cotangent := float32(0)
+		if i < examples {
+			cotangent = 1
+		}
+		set(&r.ones, i, cotangent)
 	}
 	return r.ones.bind(r.device, s, s.cotangent)
 }

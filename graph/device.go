@@ -28,17 +28,28 @@ var _ Device = host{}
 type shared struct {
 	host   op.Array
 	device op.Array // Data is nil before it is first needed
+	stale  bool     // the device's is not what the host's is
+}
+
+// set sets an element of the host's array, whose Data is []T.
+func set[T comparable](a *shared, i int, x T) {
+	if all := a.host.Data.([]T); all[i] != x {
+		all[i], a.stale = x, true
+	}
 }
 
 // bind gives a node of a span what the host's array is now.
 func (a *shared) bind(d Device, s *span, n *gorgonia.Node) (err error) {
-	if a.device.Data == nil {
+	switch {
+	case a.device.Data == nil:
 		a.device, err = d.Share(a.host)
-	} else {
+	case a.stale:
 		err = d.Update(a.device, a.host)
 	}
-	if err == nil {
-		s.plan.Bind(n, op.Array{Type: s.graph.TypeOf(n), Data: a.device.Data})
+	if err != nil {
+		return err
 	}
-	return err
+	a.stale = false
+	s.plan.Bind(n, op.Array{Type: s.graph.TypeOf(n), Data: a.device.Data})
+	return nil
 }

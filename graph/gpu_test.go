@@ -93,7 +93,7 @@ func TestGPUFaults(t *testing.T) {
 		{"images", fake.Faults{Alloc: 1}, (*driver.Error).OutOfMemory, false},
 		{"weights", fake.Faults{Alloc: 4}, (*driver.Error).OutOfMemory, false},
 		{"launch", fake.Faults{Launch: 60}, func(e *driver.Error) bool { return !e.OutOfMemory() && !e.DeviceLost() }, true},
-		{"lost", fake.Faults{Lost: 200}, (*driver.Error).DeviceLost, true},
+		{"lost", fake.Faults{Lost: 180}, (*driver.Error).DeviceLost, true},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			d := openDevice(t)
@@ -130,7 +130,7 @@ func TestGPUIsCancelled(t *testing.T) {
 	}
 	defer d.Free(images)
 	gradients := 0
-	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(int, nn.Memory) error {
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, n.AllWeights(), nil, func(int, nn.Memory) error {
 		gradients++
 		cancel()
 		return nil
@@ -175,9 +175,12 @@ func runOnce(ctx context.Context, n *Network, opt RunnerOptions, in []float32, l
 	if err := r.Evaluate(ctx, 0, images, labels, 1, out.losses, out.logits); err != nil {
 		return out, err
 	}
-	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, n.AllWeights(), nil, func(w int, g nn.Memory) error {
 		out.grads[w] = make([]float32, r.WeightElements(w))
 		return d.Download(out.grads[w], g)
 	})
 	return out, err
 }
+
+// TestLossesGPU is TestLosses on the device.
+func TestLossesGPU(t *testing.T) { testLosses(t, openDevice(t)) }

@@ -56,7 +56,7 @@ func TestLossGradientsOfCrossEntropy(t *testing.T) {
 					if err := r.Evaluate(context.Background(), 0, in, labels, 0.6, want, nil); err != nil {
 						t.Fatal(err)
 					}
-					all := allWeights(n)
+					all := n.AllWeights()
 					plain := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, all, nil)
 					got, none := make([]float64, examples), make([]float64, examples)
 					both := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, append(all, all...), got)

@@ -37,7 +37,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 		t.Errorf("a plan of exactly the machine's memory: %v", err)
 	}
 	// A backward pass needs more than a forward one.
-	err = r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, allWeights(n), nil, func(int, nn.Memory) error { return nil })
+	err = r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, n.AllWeights(), nil, func(int, nn.Memory) error { return nil })
 	if err == nil {
 		t.Error("a backward pass of more than the machine's memory was run")
 	}

@@ -90,6 +90,15 @@ type Network struct {
 	stages   func() [][]int // see [Network.Stages]; found when first asked for
 }
 
+// AllWeights are the indices of all weights, in ascending order.
+func (n *Network) AllWeights() []int {
+	all := make([]int, len(n.Weights))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
 // Neck is a value that every path from the image to the logits passes through.
 type Neck struct {
 	Name     string // the ONNX value's name where it has one

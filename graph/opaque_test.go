@@ -109,7 +109,7 @@ func runOn(t *testing.T, n *Network, d Device, budget int64, examples int) (loss
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	sum, err := nn.NewVector(r, allWeights(n))
+	sum, err := nn.NewVector(r, n.AllWeights())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -118,7 +118,7 @@ func runOn(t *testing.T, n *Network, d Device, budget int64, examples int) (loss
 		return nil, nil, nil, err
 	}
 	for range 2 { // a batch's labels and temperature are shared once, then updated
-		if err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 0.7, allWeights(n), losses, sum.Add); err != nil {
+		if err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 0.7, n.AllWeights(), losses, sum.Add); err != nil {
 			return nil, nil, nil, err
 		}
 	}

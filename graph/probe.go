@@ -46,10 +46,7 @@ func Probe(ctx context.Context, r *Runner, in []float32, labels []int) (*ProbeRe
 		return nil, fmt.Errorf("%d values are not a whole number of inputs of %d", len(in), size)
 	}
 	logits, losses := make([]float32, count*n.Classes), make([]float64, count)
-	every := make([]int, len(n.Weights))
-	for i := range every {
-		every[i] = i
-	}
+	every := n.AllWeights()
 	var sums *nn.Vector // of the examples' gradients
 	if labels != nil {
 		var err error

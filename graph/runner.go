@@ -187,24 +187,40 @@ func (r *Runner) Evaluate(ctx context.Context, from int, in nn.Memory, labels []
 	return r.evaluate(ctx, metric.Loss{}, from, in, labels, invT, losses, logits)
 }
 
-func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
-	s, err := r.span(spanKind{from: from, to: r.Necks() - 1, loss: loss})
+// Losses computes what Evaluate does and writes the losses to the beginning of a
+// memory of the device.
+func (r *Runner) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+	s, err := r.runLosses(ctx, metric.Loss{}, from, in, labels, invT)
 	if err != nil {
 		return err
 	}
-	if err := r.bind(s, from, in, len(labels)); err != nil {
-		return err
-	}
-	if err := r.bindLabels(s, labels, invT); err != nil {
-		return err
-	}
-	if err := r.machine.Run(ctx, s.plan, nil); err != nil {
+	return r.device.Copy(losses, r.device.Slice(s.plan.Value(s.losses).Data, 0, len(labels)))
+}
+
+func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
+	s, err := r.runLosses(ctx, loss, from, in, labels, invT)
+	if err != nil {
 		return err
 	}
 	if err := r.readLosses(s, losses[:len(labels)]); err != nil || logits == nil {
 		return err
 	}
 	return r.device.Download(logits[:len(labels)*r.Classes()], s.plan.Value(s.out).Data)
+}
+
+// runLosses runs the span from a neck to the losses.
+func (r *Runner) runLosses(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64) (*span, error) {
+	s, err := r.span(spanKind{from: from, to: r.Necks() - 1, loss: loss})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.bind(s, from, in, len(labels)); err != nil {
+		return nil, err
+	}
+	if err := r.bindLabels(s, labels, invT); err != nil {
+		return nil, err
+	}
+	return s, r.machine.Run(ctx, s.plan, nil)
 }
 
 // span returns a compiled span, compiling it at first use.
@@ -285,12 +301,14 @@ func (r *Runner) pad(in nn.Memory, examples, size int) (nn.Memory, error) {
 
 // bindLabels gives a span that ends in losses its labels and temperature.
 func (r *Runner) bindLabels(s *span, labels []int, invT float64) error {
-	all := r.labels.host.Data.([]int64)
-	clear(all)
-	for i, y := range labels {
-		all[i] = int64(y)
+	for i := range r.Batch() {
+		label := int64(0)
+		if i < len(labels) {
+			label = int64(labels[i])
+		}
+		set(&r.labels, i, label)
 	}
-	r.inverseTemperature.host.Data.([]float32)[0] = float32(invT)
+	set(&r.inverseTemperature, 0, float32(invT))
 	if err := r.labels.bind(r.device, s, s.labels); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func compute(tb testing.TB, n *Network, opt RunnerOptions, in []float32, labels 
 	if err := r.Evaluate(context.Background(), 0, in, labels, 1, out.losses, out.logits); err != nil {
 		tb.Fatal(err)
 	}
-	err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, allWeights(n), nil, func(w int, g nn.Memory) error {
+	err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, n.AllWeights(), nil, func(w int, g nn.Memory) error {
 		if out.grads[w] != nil {
 			tb.Errorf("gradient of %s handed out twice", n.Weights[w].Name)
 		}
@@ -76,14 +76,6 @@ func compute(tb testing.TB, n *Network, opt RunnerOptions, in []float32, labels 
 		tb.Errorf("%d gradients for %d weights", len(out.grads), len(n.Weights))
 	}
 	return out
-}
-
-func allWeights(n *Network) []int {
-	all := make([]int, len(n.Weights))
-	for i := range all {
-		all[i] = i
-	}
-	return all
 }
 
 // equal asserts the same bits.
@@ -308,7 +300,7 @@ func TestFusion(t *testing.T) {
 // at one step.
 func TestArenaIsTheBound(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
-	for _, k := range []spanKind{{from: 0, to: len(n.Necks) - 1}, {from: 0, to: len(n.Necks) - 1, backward: true, want: allWeights(n)}} {
+	for _, k := range []spanKind{{from: 0, to: len(n.Necks) - 1}, {from: 0, to: len(n.Necks) - 1, backward: true, want: n.AllWeights()}} {
 		s, err := n.compileSpan(k)
 		if err != nil {
 			t.Fatal(err)

@@ -50,15 +50,17 @@ type Activations struct {
 	store  store
 
 	in, below Scratch // one batch, and the images that it is computed from
-	rows      []int
+	rows      [2][]int
 }
 
 // Open returns the activations of the examples of the given order. Nothing is read
 // before it is needed.
 func Open(m Model, v Examples, order []int, h Holding) *Activations {
 	a := &Activations{
-		model: m, images: images{v, order, cmp.Or(h.Name, "example")}, labels: make([]int, len(order)),
-		necks: h.Necks, neck: h.At, store: store{device: m.Device()},
+		model: m, labels: make([]int, len(order)), necks: h.Necks, neck: h.At, store: store{device: m.Device()},
+		images: images{
+			examples: v, order: order, name: cmp.Or(h.Name, "example"), size: m.NeckElements(0), device: m.Device(), threads: m.Threads(),
+		},
 	}
 	for p, i := range order {
 		a.labels[p] = v.Label(i)
@@ -113,13 +115,12 @@ func (a *Activations) Load(ctx context.Context, report func(examples int)) error
 	}
 	size := a.model.NeckElements(0)
 	for lo := 0; lo < a.Len(); lo += a.model.Batch() {
-		a.rows = positions(a.rows, lo, min(lo+a.model.Batch(), a.Len()))
-		rows := a.rows
+		rows, next := consecutive(&a.rows, lo, min(lo+a.model.Batch(), a.Len()), a.model.Batch(), a.Len())
 		dst, err := a.store.room(lo*size, len(rows)*size)
 		if err != nil {
 			return err
 		}
-		if err := a.images.read(ctx, &a.store, rows, a.model.NeckElements(0), dst); err != nil {
+		if err := a.images.read(ctx, rows, next, dst); err != nil {
 			return err
 		}
 		if err := a.store.keep(lo*size, dst, len(rows)*size); err != nil {
@@ -150,7 +151,7 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 		if backward {
 			lo = n - done - count
 		}
-		in, err := a.batch(ctx, lo, lo+count)
+		in, err := a.batch(ctx, lo, lo+count, n)
 		if err != nil {
 			return err
 		}
@@ -168,6 +169,8 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 		report(count)
 	}
 	a.neck, a.held = to, true
+	a.images.close() // from now on none is read
+	a.below.Free(a.model.Device())
 	if a.store.file == nil { // from now on batches are read in place
 		a.in.Free(a.model.Device())
 	}
@@ -176,8 +179,9 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 
 // Gather takes examples of from at the given positions, brought to a neck, from's
 // own or a later one, with the model's weights as they are. a was made by
-// [NewActivations].
-func (a *Activations) Gather(ctx context.Context, from *Activations, positions []int, neck int) error {
+// [NewActivations]. then are the positions that from will be asked for next, where
+// that is known: if their images have to be read, that begins at once.
+func (a *Activations) Gather(ctx context.Context, from *Activations, positions []int, neck int, then []int) error {
 	size := a.model.NeckElements(neck)
 	a.neck, a.held, a.labels = neck, true, a.labels[:0]
 	for _, p := range positions {
@@ -185,19 +189,23 @@ func (a *Activations) Gather(ctx context.Context, from *Activations, positions [
 	}
 	a.store.grow(len(positions) * size)
 	for lo := 0; lo < len(positions); lo += a.model.Batch() {
-		some := positions[lo:min(lo+a.model.Batch(), len(positions))]
+		some, rest := first(positions[lo:], a.model.Batch())
+		if len(rest) == 0 {
+			rest = then
+		}
+		next, _ := first(rest, a.model.Batch())
 		dst, err := a.store.room(lo*size, len(some)*size)
 		if err != nil {
 			return err
 		}
 		if neck == from.neck {
-			err = from.fetch(ctx, some, dst)
+			err = from.fetch(ctx, some, next, dst)
 		} else {
 			var in Memory
 			if in, err = from.in.Grow(from.model.Device(), len(some)*from.model.NeckElements(from.neck)); err != nil {
 				return err
 			}
-			if err = from.fetch(ctx, some, in); err == nil {
+			if err = from.fetch(ctx, some, next, in); err == nil {
 				err = a.model.Advance(ctx, from.neck, neck, in, dst, len(some))
 			}
 		}
@@ -215,7 +223,7 @@ func (a *Activations) Evaluate(ctx context.Context, lo int, invT float64, losses
 	classes := a.model.Classes()
 	for done := 0; done < len(losses); done += a.model.Batch() {
 		end := min(done+a.model.Batch(), len(losses))
-		in, err := a.batch(ctx, lo+done, lo+end)
+		in, err := a.batch(ctx, lo+done, lo+end, lo+len(losses))
 		if err != nil {
 			return err
 		}
@@ -237,7 +245,7 @@ func (a *Activations) Evaluate(ctx context.Context, lo int, invT float64, losses
 func (a *Activations) LossGradients(ctx context.Context, lo, hi int, loss metric.Loss, invT float64, sum *Vector, losses []float64, report func(examples int)) error {
 	for start := lo; start < hi; start += a.model.Batch() {
 		end := min(start+a.model.Batch(), hi)
-		in, err := a.batch(ctx, start, end)
+		in, err := a.batch(ctx, start, end, hi)
 		if err != nil {
 			return err
 		}
@@ -255,6 +263,7 @@ func (a *Activations) LossGradients(ctx context.Context, lo, hi int, loss metric
 
 // Close gives back all that the activations take.
 func (a *Activations) Close() error {
+	a.images.close()
 	a.in.Free(a.model.Device())
 	a.below.Free(a.model.Device())
 	return a.store.close()
@@ -262,8 +271,8 @@ func (a *Activations) Close() error {
 
 // batch returns the activations at positions lo to hi, at most a batch of them, in
 // place if they are held in memory. They are valid until the next call of a
-// method.
-func (a *Activations) batch(ctx context.Context, lo, hi int) (Memory, error) {
+// method. Those up to end are expected to be asked for next.
+func (a *Activations) batch(ctx context.Context, lo, hi, end int) (Memory, error) {
 	d, size := a.model.Device(), a.model.NeckElements(a.neck)
 	if a.held && a.store.file == nil {
 		return d.Slice(a.store.memory, lo*size, hi*size), nil
@@ -272,30 +281,36 @@ func (a *Activations) batch(ctx context.Context, lo, hi int) (Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.rows = positions(a.rows, lo, hi)
-	return in, a.fetch(ctx, a.rows, in)
+	rows, next := consecutive(&a.rows, lo, hi, a.model.Batch(), end)
+	return in, a.fetch(ctx, rows, next, in)
 }
 
 // fetch writes the activations at the given positions, at most a batch of them, to
-// dst.
-func (a *Activations) fetch(ctx context.Context, rows []int, dst Memory) error {
+// dst. next are those that are expected to be fetched next.
+func (a *Activations) fetch(ctx context.Context, rows, next []int, dst Memory) error {
 	if a.held {
 		return a.store.read(rows, a.model.NeckElements(a.neck), dst)
 	}
 	start := time.Now()
 	defer func() { a.Recomputed += time.Since(start) }()
-	size := a.model.NeckElements(0)
 	if a.neck == 0 {
-		return a.images.read(ctx, &a.store, rows, size, dst)
+		return a.images.read(ctx, rows, next, dst)
 	}
-	below, err := a.below.Grow(a.model.Device(), len(rows)*size)
+	below, err := a.below.Grow(a.model.Device(), len(rows)*a.model.NeckElements(0))
 	if err != nil {
 		return err
 	}
-	if err := a.images.read(ctx, &a.store, rows, size, below); err != nil {
+	if err := a.images.read(ctx, rows, next, below); err != nil {
 		return err
 	}
 	return a.model.Advance(ctx, 0, a.neck, below, dst, len(rows))
+}
+
+// consecutive are the positions lo to hi, and those of the batch after them, up to
+// end, in the arrays of room if they are long enough.
+func consecutive(room *[2][]int, lo, hi, batch, end int) (rows, next []int) {
+	room[0], room[1] = positions(room[0], lo, hi), positions(room[1], hi, min(hi+batch, end))
+	return room[0], room[1]
 }
 
 // positions is lo to hi, in the array of room if that is long enough.
@@ -305,4 +320,10 @@ func positions(room []int, lo, hi int) []int {
 		room = append(room, p)
 	}
 	return room
+}
+
+// first divides a list after its first n elements, or fewer if it has not as many.
+func first(list []int, n int) (head, rest []int) {
+	n = min(n, len(list))
+	return list[:n], list[n:]
 }

@@ -202,7 +202,7 @@ func TestGather(t *testing.T) {
 			}
 			for _, neck := range []int{1, 2, 1} {
 				for _, some := range [][]int{rows, rows[:2]} {
-					if err := b.Gather(t.Context(), a, some, neck); err != nil {
+					if err := b.Gather(t.Context(), a, some, neck, nil); err != nil {
 						t.Fatal(err)
 					}
 					for j, p := range some {
@@ -289,7 +289,7 @@ func TestDeviceFails(t *testing.T) {
 		if err := errors.Join(a.Load(t.Context(), ignore), a.Advance(t.Context(), 1, ignore)); err != nil {
 			return err
 		}
-		if err := b.Gather(t.Context(), a, []int{0, 2, 4, 6, 8}, 2); err != nil {
+		if err := b.Gather(t.Context(), a, []int{0, 2, 4, 6, 8}, 2, nil); err != nil {
 			return err
 		}
 		sum, err := nn.NewVector(m, []int{0})

@@ -14,18 +14,11 @@ import (
 // A model is called from one goroutine at a time. All methods with a context
 // return soon after it ends, with its error.
 type Model interface {
-	// Batch is the largest number of examples that one call takes.
-	Batch() int
-	// Classes is the number of logits.
-	Classes() int
-	// Necks is the number of necks, images and logits included: at least 2.
-	Necks() int
-	// NeckElements is the number of float32 elements per example at neck k.
-	NeckElements(k int) int
-	// WeightElements is the number of elements of weight i.
-	WeightElements(i int) int
+	Sizes
 	// Device is where the model computes.
 	Device() Device
+	// Threads is how many threads of the host may work for the model at a time.
+	Threads() int
 	// Checkpoint is weight i as the model came, which the caller must not change
 	// or free.
 	Checkpoint(i int) (Memory, error)
@@ -39,11 +32,28 @@ type Model interface {
 	// example from the activations in at neck from, and the logits themselves
 	// (not multiplied by invT) unless logits is nil.
 	Evaluate(ctx context.Context, from int, in Memory, labels []int, invT float64, losses []float64, logits []float32) error
+	// Losses is Evaluate but for where the losses go: to the beginning of a memory,
+	// in float32, without waiting for them.
+	Losses(ctx context.Context, from int, in Memory, labels []int, invT float64, losses Memory) error
 	// LossGradients differentiates the sum over the examples of a loss of
 	// logits·invT, writes each example's loss to losses unless that is nil, and
 	// hands sink the gradient of each wanted weight, once. All uses of the
 	// weights lie above neck from. The memory is valid during the call of sink.
 	LossGradients(ctx context.Context, loss metric.Loss, from int, in Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g Memory) error) error
+}
+
+// Sizes are those of a [Model].
+type Sizes interface {
+	// Batch is the largest number of examples that one call takes.
+	Batch() int
+	// Classes is the number of logits.
+	Classes() int
+	// Necks is the number of necks, images and logits included: at least 2.
+	Necks() int
+	// NeckElements is the number of float32 elements per example at neck k.
+	NeckElements(k int) int
+	// WeightElements is the number of elements of weight i.
+	WeightElements(i int) int
 }
 
 // Examples are labelled images, preprocessed as the model wants them.
@@ -53,6 +63,6 @@ type Examples interface {
 	// Label is the class of example i, from 0 to the model's Classes()-1.
 	Label(i int) int
 	// Read writes example i to dst, which has the model's NeckElements(0)
-	// elements.
+	// elements. It may be called from several goroutines at once.
 	Read(i int, dst []float32) error
 }

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -64,31 +63,26 @@ func (s *store) read(rows []int, size int, dst Memory) error {
 	if s.file == nil {
 		return s.device.Gather(dst, s.memory, rows, size)
 	}
-	return s.fill(dst, len(rows)*size, func(host []float32) error {
-		for lo := 0; lo < len(rows); {
-			hi := lo + 1 // rows that follow on each other are read at once
-			for hi < len(rows) && rows[hi] == rows[hi-1]+1 {
-				hi++
-			}
-			if err := s.file.Read(rows[lo]*size, host[lo*size:hi*size]); err != nil {
-				return err
-			}
-			lo = hi
+	host := s.device.InPlace(dst)
+	inPlace := host != nil
+	if !inPlace {
+		s.host = slices.Grow(s.host[:0], len(rows)*size)[:len(rows)*size]
+		host = s.host
+	}
+	for lo := 0; lo < len(rows); {
+		hi := lo + 1 // rows that follow on each other are read at once
+		for hi < len(rows) && rows[hi] == rows[hi-1]+1 {
+			hi++
 		}
+		if err := s.file.Read(rows[lo]*size, host[lo*size:hi*size]); err != nil {
+			return err
+		}
+		lo = hi
+	}
+	if inPlace {
 		return nil
-	})
-}
-
-// fill lets write give n elements of dst, in place where the host can.
-func (s *store) fill(dst Memory, n int, write func(host []float32) error) error {
-	if host := s.device.InPlace(dst); host != nil {
-		return write(host[:n])
 	}
-	s.host = slices.Grow(s.host[:0], n)[:n]
-	if err := write(s.host); err != nil {
-		return err
-	}
-	return s.device.Upload(dst, s.host)
+	return s.device.Upload(dst, host)
 }
 
 // close frees all that is held.
@@ -100,27 +94,4 @@ func (s *store) close() error {
 		return nil
 	}
 	return s.file.Close()
-}
-
-// images are those of examples in a given order.
-type images struct {
-	examples Examples
-	order    []int  // example at each position
-	name     string // of an example, for errors
-}
-
-// read writes the images at the given positions, of size elements each, to dst,
-// which is of s's device.
-func (v *images) read(ctx context.Context, s *store, rows []int, size int, dst Memory) error {
-	return s.fill(dst, len(rows)*size, func(host []float32) error {
-		for j, p := range rows {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := v.examples.Read(v.order[p], host[j*size:][:size]); err != nil {
-				return fmt.Errorf("%s %d: %w", v.name, v.order[p], err)
-			}
-		}
-		return nil
-	})
 }

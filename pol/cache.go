@@ -60,11 +60,16 @@ func (c *cache) fill(ctx context.Context, report func(examples int)) error {
 // batches brings the examples of the given indices to a neck, the cache's own or a
 // later one, a batch at a time and with the weights as they are, and hands them
 // to do. done counts the examples before the batch. What do is given is valid
-// during the call.
-func (c *cache) batches(ctx context.Context, indices []int, neck int, do func(batch *nn.Activations, done int) error) error {
+// during the call. then are the examples that are wanted next, where that is known:
+// see [nn.Activations.Gather].
+func (c *cache) batches(ctx context.Context, indices []int, neck int, then []int, do func(batch *nn.Activations, done int) error) error {
 	for lo := 0; lo < len(indices); lo += c.model.Batch() {
-		some := indices[lo:min(lo+c.model.Batch(), len(indices))]
-		if err := c.batch.Gather(ctx, c.all, some, neck); err != nil {
+		hi := min(lo+c.model.Batch(), len(indices))
+		next := indices[hi:]
+		if len(next) == 0 {
+			next = then
+		}
+		if err := c.batch.Gather(ctx, c.all, indices[lo:hi], neck, next); err != nil {
 			return err
 		}
 		if err := do(c.batch, lo); err != nil {

@@ -96,7 +96,7 @@ func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration
 	for range 2 { // the first compiles
 		e := newEvaluation(c.model.Classes(), n)
 		start := time.Now()
-		if err := c.batch.Gather(ctx, c.all, consecutive(0, n), c.neck); err != nil {
+		if err := c.batch.Gather(ctx, c.all, consecutive(0, n), c.neck, nil); err != nil {
 			return 0, 0, err
 		}
 		below = time.Since(start)
@@ -113,12 +113,12 @@ func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration
 func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	t.parameters.install(t.parameters.weights)
 	d := t.draws(0)
-	batch := d.updateBatch(0, opt.Batch)
+	batch := d.step(0, opt.Batch, t.perturber.drawn())
 	for range 2 { // the first compiles
 		t.begin()
 		recomputed := t.objective.train.all.Recomputed
 		start := time.Now()
-		_, _, err := t.step(ctx, d, 0, batch)
+		_, _, err := t.step(ctx, d, 0, batch, stepEntries{})
 		var diverged *divergence
 		if err != nil && !errors.As(err, &diverged) {
 			return err

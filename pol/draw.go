@@ -29,6 +29,26 @@ func newDraws(seed uint64, epoch, images, views int) *draws {
 	return d
 }
 
+// stepEntries are the entries of the training set that a step takes.
+type stepEntries struct {
+	perturb []int // of a perturbation by Search
+	update  []int
+}
+
+// first are those that are taken first.
+func (e stepEntries) first() []int {
+	if len(e.perturb) > 0 {
+		return e.perturb
+	}
+	return e.update
+}
+
+// step is so many entries for the update and the perturbation of the epoch's step of
+// the given number. Steps are drawn in their order.
+func (d *draws) step(number, update, perturb int) stepEntries {
+	return stepEntries{perturb: d.perturbBatch(perturb), update: d.updateBatch(number, update)}
+}
+
 // updateBatch is the entries of the training set for the epoch's step of the
 // given number, a random view of each image.
 func (d *draws) updateBatch(step, size int) []int {

@@ -27,7 +27,7 @@ func evaluateHoldout(ctx context.Context, m nn.Model, h *cache, changed map[int]
 		defer treated.Free()
 	}
 	defer nn.Restore(m, weights...)
-	err = h.batches(ctx, consecutive(0, n), h.neck, func(batch *nn.Activations, _ int) error {
+	err = h.batches(ctx, consecutive(0, n), h.neck, nil, func(batch *nn.Activations, _ int) error {
 		if err := before.add(ctx, batch, 0, batch.Len(), 1); err != nil {
 			return err
 		}

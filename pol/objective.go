@@ -27,13 +27,13 @@ func (d *divergence) Error() string { return d.what }
 
 // gradient sums a loss's gradient with respect to a group's weights over entries
 // of the training set into sum, and returns the mean loss. A loss that is not
-// finite is a divergence.
-func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sum *nn.Vector, entries []int) (mean float64, err error) {
+// finite is a divergence. then are the entries that are wanted next.
+func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sum *nn.Vector, entries, then []int) (mean float64, err error) {
 	if err := sum.Clear(); err != nil {
 		return 0, err
 	}
 	total := 0.0
-	err = o.train.batches(ctx, entries, of.neck, func(batch *nn.Activations, _ int) error {
+	err = o.train.batches(ctx, entries, of.neck, then, func(batch *nn.Activations, _ int) error {
 		return o.addGradient(ctx, loss, batch, sum, &total)
 	})
 	return finiteMean(total, len(entries), err)
@@ -68,13 +68,6 @@ func finiteMean(total float64, n int, err error) (float64, error) {
 		err = &divergence{"the loss of a batch is not finite"}
 	}
 	return mean, err
-}
-
-// value is the mean cross-entropy of examples.
-func (o *objective) value(ctx context.Context, a *nn.Activations) (float64, error) {
-	losses := o.room(a.Len())
-	err := a.Evaluate(ctx, 0, o.invT, losses, nil, func(int) {})
-	return metric.Mean(losses), err
 }
 
 // room is that for the losses of n examples.

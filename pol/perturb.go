@@ -64,6 +64,7 @@ type perturber struct {
 	batch    int // examples of a perturbation
 	scan     scanState
 	entering *nn.Activations // of a perturbation's batch, at the neck
+	trials   *nn.Trials      // of those
 }
 
 // scanState is what the scans of an epoch have found and cost.
@@ -74,19 +75,27 @@ type scanState struct {
 	time        time.Duration
 }
 
+// drawn is how many examples are drawn for a perturbation; 0 where there is none, or it
+// is of the update's own.
+func (p *perturber) drawn() int {
+	if p == nil || p.rule != Search {
+		return 0
+	}
+	return p.batch
+}
+
 // begin starts an epoch, so that it does not depend on the one before.
 func (p *perturber) begin() { p.scan = scanState{} }
 
-// perturb displaces the weights for a step that updates with a batch of entries.
-// It reports false if the step is to be rejected; the weights are then where they
-// were.
-func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accepted bool, err error) {
+// perturb displaces the weights for a step. It reports false if the step is to be
+// rejected; the weights are then where they were.
+func (p *perturber) perturb(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
 	if p.rule == Search {
-		return p.search(ctx, d)
+		return p.search(ctx, d, batch)
 	}
 	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
 	// no other use for it.
-	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, update); err != nil {
+	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update); err != nil {
 		return false, err
 	}
 	norm, err := nn.Norm(p.sum)
@@ -96,23 +105,31 @@ func (p *perturber) perturb(ctx context.Context, d *draws, update []int) (accept
 	return err == nil, err
 }
 
-// search draws a batch, takes the perturbed weights' gradient g of the mean loss
-// on it, and moves them by −γ·c*·g.
-func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err error) {
+// search takes the perturbed weights' gradient g of the mean loss on the entries
+// drawn for that, and moves them by −γ·c*·g.
+func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
 	// What enters the perturbed layers is the same throughout the step.
-	base, err := p.enter(ctx, d.perturbBatch(p.batch))
+	base, err := p.enter(ctx, batch)
 	if err != nil {
 		return false, err
 	}
 	perUnit := -1 / float64(p.batch) // of the mean gradient, downhill
 	if p.scan.scale == 0 || p.scan.used >= p.every {
 		start := time.Now()
-		p.scan.scale, accepted, err = scanAlong(base, func(c float64) (float64, error) {
-			if err := p.move(c * perUnit); err != nil {
-				return 0, err
+		p.scan.scale, accepted, err = scanAlong(base, func(points []float64) ([]float64, error) {
+			if err := p.trials.Begin(len(points)); err != nil {
+				return nil, err
 			}
-			p.scan.evaluations++
-			return p.objective.value(ctx, p.entering)
+			for _, c := range points {
+				if err := p.move(c * perUnit); err != nil {
+					return nil, err
+				}
+				p.scan.evaluations++
+				if err := p.trials.Add(ctx, p.objective.invT); err != nil {
+					return nil, err
+				}
+			}
+			return p.trials.Means()
 		})
 		p.scan.used = 0
 		p.scan.time += time.Since(start)
@@ -127,11 +144,11 @@ func (p *perturber) search(ctx context.Context, d *draws) (accepted bool, err er
 	return err == nil, err
 }
 
-// enter brings entries of the training set to the neck below the perturbed
+// enter brings the entries of a perturbation to the neck below the perturbed
 // weights, keeps them there, and takes the gradient and the mean of their
 // cross-entropies.
-func (p *perturber) enter(ctx context.Context, entries []int) (mean float64, err error) {
-	if err := p.entering.Gather(ctx, p.objective.train.all, entries, p.neck); err != nil {
+func (p *perturber) enter(ctx context.Context, batch stepEntries) (mean float64, err error) {
+	if err := p.entering.Gather(ctx, p.objective.train.all, batch.perturb, p.neck, batch.update); err != nil {
 		return 0, err
 	}
 	return p.objective.gradientAt(ctx, p.entering, p.sum)
@@ -141,5 +158,6 @@ func (p *perturber) enter(ctx context.Context, entries []int) (mean float64, err
 func (p *perturber) close() error {
 	p.sum.Free()
 	p.moved.Free()
+	p.trials.Free()
 	return p.entering.Close()
 }

@@ -70,9 +70,12 @@ func TestScanAlong(t *testing.T) {
 	}
 	for _, test := range tests {
 		var points []float64
-		best, found, err := scanAlong(base, func(c float64) (float64, error) {
-			points = append(points, c)
-			return test.loss(c), nil
+		best, found, err := scanAlong(base, func(some []float64) (losses []float64, err error) {
+			points = append(points, some...)
+			for _, c := range some {
+				losses = append(losses, test.loss(c))
+			}
+			return losses, nil
 		})
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
@@ -107,11 +110,14 @@ func powers(x float64, last int) []float64 {
 func TestScanAlongFails(t *testing.T) {
 	for failing := 1; ; failing++ {
 		n := 0
-		_, found, err := scanAlong(1, func(c float64) (float64, error) {
+		_, found, err := scanAlong(1, func(points []float64) (losses []float64, err error) {
 			if n++; n == failing {
-				return 0.1, errInjected
+				return nil, errInjected
 			}
-			return math.Abs(c - 5), nil // 4, 3, 1, 3: base is 1, so that the halving meets none
+			for _, c := range points {
+				losses = append(losses, math.Abs(c-5)) // 4, 3, 1, 3: base is 1, so that the halving meets none
+			}
+			return losses, nil
 		})
 		if err == nil && n < failing {
 			return

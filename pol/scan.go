@@ -1,6 +1,9 @@
 package pol
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Limits of the scan of Search.
 const (
@@ -9,8 +12,8 @@ const (
 	scanPoints = 16  // equally spaced, of (0, c]
 )
 
-// scanAlong finds c* along a gradient: loss(c) is the loss at w − c·g, and base
-// that at w. From firstScale on, c is doubled until the loss rises above base;
+// scanAlong finds c* along a gradient: losses(c) are the losses at w − c·g for each
+// of some c, and base is that at w. From firstScale on, c is doubled until the loss rises above base;
 // if it does at once, c is halved until it does not. The range ends at the last c
 // that rose, and c* is the best of scanPoints points of it. A loss that is not
 // finite counts as risen. found is false where there is no such range: the step
@@ -18,32 +21,43 @@ const (
 //
 // The scan meets some of the points that the doubling has met. They are not
 // computed twice.
-func scanAlong(base float64, loss func(c float64) (float64, error)) (best float64, found bool, err error) {
+func scanAlong(base float64, losses func(c []float64) ([]float64, error)) (best float64, found bool, err error) {
 	known := map[float64]float64{}
-	at := func(c float64) (float64, error) {
-		if v, ok := known[c]; ok {
-			return v, nil
+	evaluate := func(points ...float64) error {
+		points = slices.DeleteFunc(points, func(c float64) bool { _, ok := known[c]; return ok })
+		if len(points) == 0 {
+			return nil
 		}
-		v, err := loss(c)
-		if math.IsNaN(v) {
-			v = math.Inf(1)
+		values, err := losses(points)
+		if err != nil {
+			return err
 		}
-		known[c] = v
-		return v, err
+		for i, v := range values {
+			if math.IsNaN(v) {
+				v = math.Inf(1)
+			}
+			known[points[i]] = v
+		}
+		return nil
 	}
-	end, found, err := scanRange(base, at)
+	end, found, err := scanRange(base, func(c float64) (float64, error) {
+		err := evaluate(c)
+		return known[c], err
+	})
 	if err != nil || !found {
 		return 0, false, err
 	}
+	points := make([]float64, scanPoints)
+	for i := range points {
+		points[i] = end * float64(i+1) / scanPoints
+	}
+	if err := evaluate(slices.Clone(points)...); err != nil {
+		return 0, false, err
+	}
 	lowest := math.Inf(1)
-	for k := 1; k <= scanPoints; k++ {
-		c := end * float64(k) / scanPoints
-		v, err := at(c)
-		if err != nil {
-			return 0, false, err
-		}
-		if v < lowest {
-			lowest, best = v, c
+	for _, c := range points {
+		if known[c] < lowest {
+			lowest, best = known[c], c
 		}
 	}
 	return best, best > 0, nil

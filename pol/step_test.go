@@ -117,8 +117,9 @@ func TestStepGradient(t *testing.T) {
 			train := data.Train.(*samples)
 			tr, drawn := startStep(t, m, data, plan, opt)
 			tr.perturber.scan.scale = scale
-			batch := drawn.updateBatch(0, opt.Batch)
-			loss, accepted, err := tr.step(t.Context(), drawn, 0, batch)
+			drawnStep := drawn.step(0, opt.Batch, opt.PerturbBatch)
+			batch := drawnStep.update
+			loss, accepted, err := tr.step(t.Context(), drawn, 0, drawnStep, stepEntries{})
 			if err != nil || !accepted {
 				t.Fatalf("accepted %v, error %v", accepted, err)
 			}
@@ -257,7 +258,7 @@ func TestWeightsDuringSteps(t *testing.T) {
 				for w := range before {
 					before[w] = slices.Clone(m.value(w))
 				}
-				if _, accepted, err := tr.step(t.Context(), drawn, step, drawn.updateBatch(step, opt.Batch)); err != nil || !accepted {
+				if _, accepted, err := tr.step(t.Context(), drawn, step, drawn.step(step, opt.Batch, tr.perturber.drawn()), stepEntries{}); err != nil || !accepted {
 					t.Fatalf("accepted %v, error %v", accepted, err)
 				}
 				for w := range before {

@@ -53,8 +53,9 @@ func newTrainer(m nn.Model, data *Data, plan Plan, opt *Options, s *sets, invT f
 		if err != nil {
 			return t, err
 		}
+		entering := nn.NewActivations(m)
 		t.perturber = &perturber{
-			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: nn.NewActivations(m),
+			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: entering, trials: nn.NewTrials(entering),
 			rho: opt.Rho, gammaMax: opt.GammaMax, every: opt.PerturbEvery, batch: min(opt.PerturbBatch, t.images),
 		}
 	}
@@ -130,8 +131,13 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 	t.begin()
 	start := time.Now()
 	var loss float64
+	next := d.step(0, t.opt.Batch, t.perturber.drawn())
 	for step := range record.Steps {
-		l, accepted, err := t.step(ctx, d, epoch*record.Steps+step, d.updateBatch(step, t.opt.Batch))
+		batch := next
+		if next = (stepEntries{}); step+1 < record.Steps {
+			next = d.step(step+1, t.opt.Batch, t.perturber.drawn())
+		}
+		l, accepted, err := t.step(ctx, d, epoch*record.Steps+step, batch, next)
 		if err != nil {
 			return record, at(err, epoch, step)
 		}
@@ -185,14 +191,14 @@ func (t *trainer) scanned() scanState {
 // step makes one step of the recipe: displace the perturbed weights, take the
 // update's gradient there, put the perturbed weights back, update. It returns
 // the loss of the batch at the displaced weights. Steps are numbered from 0
-// through all epochs.
-func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (loss float64, accepted bool, err error) {
+// through all epochs. next are the entries of the step that follows, if any does.
+func (t *trainer) step(ctx context.Context, d *draws, number int, batch, next stepEntries) (loss float64, accepted bool, err error) {
 	if t.perturber != nil {
 		if accepted, err = t.perturber.perturb(ctx, d, batch); err != nil || !accepted {
 			return 0, false, err
 		}
 	}
-	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch)
+	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch.update, next.first())
 	if t.perturber != nil {
 		t.perturber.restore()
 	}
@@ -200,7 +206,7 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch []int) (
 		return 0, false, err
 	}
 	err = t.parameters.values.SGD(t.momentum, t.sum, nn.SGD{
-		Scale: 1 / float64(len(batch)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
+		Scale: 1 / float64(len(batch.update)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
 		Momentum: t.opt.Momentum, Decay: t.opt.WeightDecay,
 	})
 	return loss, err == nil, err

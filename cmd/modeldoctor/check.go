@@ -124,6 +124,13 @@ func check(ctx context.Context, opt checkOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
+	opt.run.differentiated = func(n *graph.Network) (weights []int, err error) {
+		layers, err := graph.SelectLayers(n.Layers(opt.granularity), opt.layers)
+		for _, l := range layers {
+			weights = append(weights, l.Weights...)
+		}
+		return weights, err
+	}
 	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
 }
 
@@ -161,7 +168,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
 	con.finish()
-	if diagnosis == nil {
+	if diagnosis == nil || m.smaller(stopped) {
 		return stopped
 	}
 	result := report.NewCheck(diagnosis)

@@ -134,6 +134,10 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	if err != nil {
 		return err
 	}
+	// The processes have the device's memory to themselves.
+	if err := s.stop(); err != nil {
+		return err
+	}
 	if err := runContestants(ctx, contestants, &result, opt); err != nil {
 		return err
 	}

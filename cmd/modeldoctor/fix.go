@@ -88,7 +88,7 @@ func fix(ctx context.Context, opt fixOptions) error {
 }
 
 // fixSubject is fix once the model and the data are open.
-func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Watch, start time.Time) error {
+func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Watch, start time.Time) (err error) {
 	con := opt.run.console
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
@@ -98,7 +98,11 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	if err != nil {
 		return err
 	}
-	defer t.close()
+	defer func() {
+		if closed := t.close(); err == nil {
+			err = closed
+		}
+	}()
 	written, err := t.tryTarget(opt.target)
 	if err != nil {
 		return err

@@ -124,6 +124,19 @@ type runOptions struct {
 	timeout time.Duration // 0: none
 	device  deviceOptions
 	console *console
+	// differentiated are the weights of a network whose gradients the command takes;
+	// nil, or an error: it may be all.
+	differentiated func(*graph.Network) ([]int, error)
+}
+
+// tried are the weights whose gradients a GPU must have room for.
+func (o *runOptions) tried(n *graph.Network) []int {
+	if o.differentiated != nil {
+		if weights, err := o.differentiated(n); err == nil { // else the command itself will say what is wrong
+			return weights
+		}
+	}
+	return n.AllWeights()
 }
 
 // readRunOptions reads the flags of runFlags, and --quiet.

@@ -46,6 +46,39 @@ func choosePlan(ctx context.Context, s *subject, opt treatmentOptions) (chosenPl
 	return chosen, nil
 }
 
+// weights are all whose gradients a treatment may take. Before a diagnosis nothing more
+// is known of those that rest on one.
+func (o treatmentOptions) weights(n *graph.Network) ([]int, error) {
+	if o.diagnoses() {
+		return n.AllWeights(), nil
+	}
+	var weights []int
+	for _, part := range []struct {
+		flag   string
+		named  []string
+		choice pol.Choice
+	}{{"perturb", o.perturb, o.recipe.Perturb}, {"update", o.update, o.recipe.Update}} {
+		for _, name := range part.named {
+			_, l, err := n.FindLayer(name)
+			if err != nil {
+				return nil, err
+			}
+			weights = append(weights, l.Weights...)
+		}
+		if len(part.named) > 0 {
+			continue
+		}
+		chosen, err := recipeLayers(n, part.flag, part.choice, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range chosen {
+			weights = append(weights, l.Weights...)
+		}
+	}
+	return weights, nil
+}
+
 // namedLayers finds the layers that a flag names, no weight in two of them.
 func namedLayers(m *loaded, flag string, names []string) ([]diag.Layer, error) {
 	var layers []diag.Layer

@@ -23,6 +23,7 @@ type subject struct {
 // onSubject opens the model and the data, checks that the recipe can be carried
 // out on them, and does something with them; see onModel.
 func onSubject(ctx context.Context, opt treatmentOptions, do func(*subject) error) error {
+	opt.run.differentiated = opt.weights
 	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error {
 		s, err := withImages(ctx, m, opt)
 		if err != nil {

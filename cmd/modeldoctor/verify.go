@@ -113,6 +113,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 	var data images
 	var preprocess dataset.Preprocess
 	var ran report.Provenance
+	opt.run.differentiated = func(*graph.Network) ([]int, error) { return nil, nil }
 	for i, file := range []*onnx.Model{a, b} {
 		err := onFile(ctx, file, opt.model, opt.run, func(m *loaded) (err error) {
 			in := m.network.Input

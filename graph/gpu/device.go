@@ -20,8 +20,9 @@ type Device struct {
 	precision driver.Precision
 	host      *kernel.Context // of operations that the device cannot compute
 	limit     int64           // bytes that may be taken; 0: all
-	used      int64           // bytes that are
+	used      int64           // bytes that are, with what products will take
 	work      Memory          // scratch, of the operation that runs
+	stages    stages          // of uploads
 	shared    []Memory        // copies of the host's arrays, until the end
 	types     []op.Type       // of the operands of the operation that runs
 	addresses []driver.Ptr    // and where they are
@@ -39,13 +40,17 @@ func Open(o Options) (*Device, error) {
 		_ = dev.Close() // the first error says more
 		return nil, err
 	}
-	return &Device{driver: dev, queue: k.On(dev.Stream), precision: o.Precision, limit: o.Memory, host: kernel.NewContext(o.Threads)}, nil
+	return &Device{
+		driver: dev, queue: k.On(dev.Stream), precision: o.Precision, host: kernel.NewContext(o.Threads),
+		limit: o.Memory, used: driver.WorkspaceBytes,
+	}, nil
 }
 
 // Close gives back all that the device holds. Memory that has not been freed is
 // gone.
 func (d *Device) Close() error {
-	var first error
+	first := d.driver.Sync()
+	first = cmp.Or(first, d.stages.close(d.driver))
 	for _, m := range append(d.shared, d.work) {
 		first = cmp.Or(first, d.free(m))
 	}

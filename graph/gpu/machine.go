@@ -43,13 +43,17 @@ func (d *Device) Share(a op.Array) (op.Array, error) {
 	if err != nil {
 		return op.Array{}, err
 	}
-	d.shared = append(d.shared, m)
 	shared := op.Array{Type: a.Type, Data: m}
-	return shared, d.Update(shared, a)
+	if err := d.Update(shared, a); err != nil {
+		_ = d.free(m) // the first error says more
+		return op.Array{}, err
+	}
+	d.shared = append(d.shared, m)
+	return shared, nil
 }
 
 // Update copies a host's array to one of the same type on the device.
-func (d *Device) Update(dst, src op.Array) error { return d.driver.Upload(address(dst), bytes(src)) }
+func (d *Device) Update(dst, src op.Array) error { return d.upload(address(dst), bytes(src)) }
 
 // SetCancel has operations that run on the host stop early once done is closed.
 func (d *Device) SetCancel(done <-chan struct{}) { d.host.SetCancel(done) }
@@ -121,13 +125,13 @@ func (d *Device) onHost(o exec.Operation, out op.Array, in []op.Array) error {
 	result := op.NewArray(out.Type)
 	o.Forward(d.host, result, operands)
 	if !out.Data.(Memory).bfloat16 {
-		return d.driver.Upload(address(out), bytes(result))
+		return d.upload(address(out), bytes(result))
 	}
 	work, err := d.scratch(bytesOf(out.Type))
 	if err != nil {
 		return err
 	}
-	if err := d.driver.Upload(work, bytes(result)); err != nil {
+	if err := d.upload(work, bytes(result)); err != nil {
 		return err
 	}
 	return kernels.ToBFloat16(d.queue, work, address(out), out.Elements())

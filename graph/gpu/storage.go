@@ -24,7 +24,11 @@ func (d *Device) Alloc(n int) (nn.Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, d.driver.Clear(m.address, m.bytes)
+	if err := d.driver.Clear(m.address, m.bytes); err != nil {
+		_ = d.free(m) // the first error says more
+		return nil, err
+	}
+	return m, nil
 }
 
 // Import returns memory with a copy of the values.
@@ -33,7 +37,11 @@ func (d *Device) Import(values []float32) (nn.Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, d.driver.Upload(m.address, driver.Bytes(values))
+	if err := d.upload(m.address, driver.Bytes(values)); err != nil {
+		_ = d.free(m) // the first error says more
+		return nil, err
+	}
+	return m, nil
 }
 
 // Free gives memory back. Errors are ignored: memory of a lost device cannot be
@@ -62,7 +70,7 @@ func (d *Device) Upload(dst nn.Memory, src []float32) error {
 	if len(src) > n {
 		panic(fmt.Sprintf("gpu: %d elements for room of %d", len(src), n))
 	}
-	return d.driver.Upload(p, driver.Bytes(src))
+	return d.upload(p, driver.Bytes(src))
 }
 
 // Download copies to the host, once what was computed before is done.

@@ -13,6 +13,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/nn"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TestVectors: the device's storage and arithmetic against the host's.
@@ -97,7 +98,7 @@ func TestVectors(t *testing.T) {
 // TestLimit: beyond the memory that may be taken there is none, and what is given
 // back can be taken again.
 func TestLimit(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: 1000})
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1000})
 	a, err := d.Alloc(200)
 	if err != nil {
 		t.Fatal(err)
@@ -115,5 +116,57 @@ func TestLimit(t *testing.T) {
 	fake.Set(t, fake.Faults{Alloc: 1})
 	if _, err := d.Alloc(1); !errors.As(err, &e) || !e.OutOfMemory() {
 		t.Errorf("beyond the device's memory: %v", err)
+	}
+}
+
+// TestUpload: what is uploaded in pieces, one after the other through the same pinned
+// memory, arrives, and the source may be written again at once.
+func TestUpload(t *testing.T) {
+	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
+	source := make([]float32, 11<<20+3)
+	m, err := d.Alloc(len(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free(m)
+	got := make([]float32, len(source))
+	for round, n := range []int{len(source), 5, 1 << 14, 1<<14 + 1, 4<<20 + 1, 4 << 20, len(source) - 1} {
+		for i := range source[:n] {
+			source[i] = float32(i*7 + round)
+		}
+		if err := d.Upload(m, source[:n]); err != nil {
+			t.Fatal(err)
+		}
+		clear(source)
+		if err := d.Download(got[:n], m); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range got[:n] {
+			if x != float32(i*7+round) {
+				t.Fatalf("%d elements: element %d is %v", n, i, x)
+			}
+		}
+	}
+}
+
+// TestUploadFails: memory whose first values cannot be copied to it is given back.
+func TestUploadFails(t *testing.T) {
+	for lost := 1; lost <= 12; lost++ {
+		d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1<<20})
+		fake.Set(t, fake.Faults{Lost: lost})
+		values := make([]float32, 1<<15)
+		var err error
+		for err == nil {
+			var m nn.Memory
+			if m, err = d.Import(values); err == nil {
+				defer d.Free(m)
+				_, err = d.Share(op.Array{Type: op.Type{DType: onnx.Float, Shape: []int{len(values)}}, Data: values})
+			}
+		}
+		var e *driver.Error
+		if !errors.As(err, &e) || !e.DeviceLost() {
+			t.Fatalf("error %v", err)
+		}
+		fake.Set(t, fake.Faults{})
 	}
 }

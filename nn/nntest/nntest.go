@@ -47,6 +47,8 @@ func (m model) WeightElements(i int) int { return len(m.Weight(i)) }
 
 func (m model) Device() nn.Device { return m.device }
 
+func (m model) Threads() int { return 1 }
+
 func (m model) Checkpoint(i int) (nn.Memory, error) { return m.Weight(i), nil }
 
 func (m model) Override(i int, w nn.Memory) { m.Slices.Override(i, slice(w)) }
@@ -61,6 +63,15 @@ func (m model) Advance(ctx context.Context, from, to int, in, out nn.Memory, exa
 
 func (m model) Evaluate(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
 	return m.Slices.Evaluate(ctx, from, slice(in), labels, invT, losses, logits)
+}
+
+func (m model) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+	computed := make([]float64, len(labels))
+	err := m.Slices.Evaluate(ctx, from, slice(in), labels, invT, computed, nil)
+	for i, l := range computed {
+		slice(losses)[i] = float32(l)
+	}
+	return err
 }
 
 func (m model) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {

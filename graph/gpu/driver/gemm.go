@@ -28,9 +28,10 @@ import (
 	"unsafe"
 )
 
-// workspaceBytes is what cuBLAS itself takes on the largest GPUs. Its own would be allocated where no error of ours
-// could say so; and with one handle and workspace per stream the same product gives the same bits every time.
-const workspaceBytes = 32 << 20
+// WorkspaceBytes is what the products of a stream take of the device's memory, from the first on: as much as cuBLAS
+// itself takes on the largest GPUs. Its own would be allocated where no error of ours could say so; and with one handle
+// and workspace per stream the same product gives the same bits every time.
+const WorkspaceBytes = 32 << 20
 
 // blas is cuBLAS bound to a stream.
 type blas struct {
@@ -43,7 +44,7 @@ type blas struct {
 func (s *Stream) newBlas() (*blas, error) {
 	b := &blas{device: s.device, products: map[ltShape]*ltProduct{}}
 	var err error
-	if b.workspace, err = s.device.Alloc(workspaceBytes); err != nil {
+	if b.workspace, err = s.device.Alloc(WorkspaceBytes); err != nil {
 		return nil, fmt.Errorf("workspace of cuBLAS: %w", err)
 	}
 	err = s.device.do("cublasCreate", func() error {
@@ -53,7 +54,7 @@ func (s *Stream) newBlas() (*blas, error) {
 		if err := cublasError("cublasSetStream", C.cublasSetStream(b.handle, unsafe.Pointer(s.stream.C()))); err != nil {
 			return err
 		}
-		return cublasError("cublasSetWorkspace", C.cublasSetWorkspace(b.handle, C.uintptr_t(b.workspace), workspaceBytes))
+		return cublasError("cublasSetWorkspace", C.cublasSetWorkspace(b.handle, C.uintptr_t(b.workspace), WorkspaceBytes))
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.close())

@@ -123,7 +123,7 @@ func (s *Stream) GemmAdd(p Precision, m, n, k int, a, b Matrix, bias, residual P
 			beta, from = 1, residual
 		}
 		status := C.lt_run(h, (*C.lt_product)(product), C.uintptr_t(b.Data), C.uintptr_t(a.Data), beta, C.uintptr_t(from), C.uintptr_t(c.Data),
-			C.uintptr_t(s.blas.workspace), workspaceBytes, unsafe.Pointer(s.stream.C()))
+			C.uintptr_t(s.blas.workspace), WorkspaceBytes, unsafe.Pointer(s.stream.C()))
 		switch status {
 		case C.CUBLAS_STATUS_SUCCESS:
 			done = true
@@ -162,7 +162,7 @@ func (b *blas) newLtProduct(s ltShape, bias Ptr) *ltProduct {
 		status = (*ltProduct)(p).setBias(bias)
 	}
 	if status == C.CUBLAS_STATUS_SUCCESS {
-		status = C.lt_choose(b.handle, p, workspaceBytes, (*C.uint32_t)(&s.aligned[0]))
+		status = C.lt_choose(b.handle, p, WorkspaceBytes, (*C.uint32_t)(&s.aligned[0]))
 	}
 	if status != C.CUBLAS_STATUS_SUCCESS {
 		(*ltProduct)(p).destroy()

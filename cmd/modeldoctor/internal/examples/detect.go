@@ -3,6 +3,7 @@ package examples
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -21,6 +22,7 @@ func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in gr
 	presets := dataset.Presets()
 	candidates := make([]diag.Candidate, len(presets))
 	byName := map[string]dataset.Preprocess{}
+	var mu sync.Mutex // guards done
 	done := 0
 	for i, p := range presets {
 		p, err := p.ForInput(in.Height, in.Width)
@@ -29,6 +31,8 @@ func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in gr
 		}
 		byName[p.Name] = p
 		candidates[i] = diag.Candidate{Name: p.Name, Examples: &announced{New(some, p, in), func() {
+			mu.Lock()
+			defer mu.Unlock()
 			progress("preprocessing", done, some.Len()*len(presets))
 			done++
 		}}}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
@@ -22,7 +23,8 @@ type Set struct {
 	input      graph.InputSpec
 	views      int                 // 0: the images as they are
 	seed       uint64              // of the views
-	planes     []float32           // one image as channels, rows, columns
+	planes     sync.Pool           // of *[]float32: one image as channels, rows, columns
+	mu         sync.Mutex          // guards digests
 	digests    [][sha256.Size]byte // by entry; zero where nothing has been read
 }
 
@@ -30,11 +32,12 @@ var _ nn.Examples = (*Set)(nil)
 
 // New returns the images, one entry each.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
-	return &Set{
-		images: images, preprocess: p, input: in,
-		planes:  make([]float32, 3*in.Height*in.Width),
-		digests: make([][sha256.Size]byte, images.Len()),
+	s := &Set{images: images, preprocess: p, input: in, digests: make([][sha256.Size]byte, images.Len())}
+	s.planes.New = func() any {
+		planes := make([]float32, 3*in.Height*in.Width)
+		return &planes
 	}
+	return s
 }
 
 // NewViews returns so many entries for each image, one after the other: views of
@@ -68,9 +71,11 @@ func (s *Set) Read(i int, dst []float32) error {
 	if err != nil {
 		return err
 	}
-	planes := s.planes
-	if direct := s.input.Layout == graph.NCHW && s.input.Channels == 3; direct {
-		planes = dst
+	planes := dst
+	if direct := s.input.Layout == graph.NCHW && s.input.Channels == 3; !direct {
+		room := s.planes.Get().(*[]float32)
+		defer s.planes.Put(room)
+		planes = *room
 	}
 	if err := s.preprocess.Apply(img, planes); err != nil {
 		return fmt.Errorf("%s: %w", dataset.Where(s.images, image), err)
@@ -79,10 +84,26 @@ func (s *Set) Read(i int, dst []float32) error {
 		s.preprocess.FlipCrop(planes, rand.New(rand.NewPCG(s.seed, uint64(i))))
 	}
 	s.arrange(planes, dst)
-	if s.digests[i] == ([sha256.Size]byte{}) {
-		s.digests[i] = digest(dst)
-	}
+	s.remember(i, dst)
 	return nil
+}
+
+// remember keeps the digest of an entry that is read for the first time.
+func (s *Set) remember(i int, values []float32) {
+	if s.known(i) {
+		return
+	}
+	d := digest(values)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.digests[i] = d
+}
+
+// known reports whether an entry has been read.
+func (s *Set) known(i int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digests[i] != [sha256.Size]byte{}
 }
 
 // arrange brings planes into the layout of the input.
@@ -104,11 +125,17 @@ func (s *Set) arrange(planes, dst []float32) {
 
 // digest is the SHA-256 of values, as little-endian float32.
 func digest(values []float32) [sha256.Size]byte {
-	bytes := make([]byte, 0, 4*len(values))
-	for _, x := range values {
-		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(x))
+	var block [1 << 14]byte
+	all := sha256.New()
+	for len(values) > 0 {
+		n := min(len(values), len(block)/4)
+		for i, x := range values[:n] {
+			binary.LittleEndian.PutUint32(block[4*i:], math.Float32bits(x))
+		}
+		all.Write(block[:4*n])
+		values = values[n:]
 	}
-	return sha256.Sum256(bytes)
+	return [sha256.Size]byte(all.Sum(nil))
 }
 
 // SHA256 is the digest of all entries as the model sees them, with their labels,
@@ -117,7 +144,7 @@ func (s *Set) SHA256() (string, error) {
 	entry := make([]float32, s.input.Elements())
 	all := sha256.New()
 	for i := range s.Len() {
-		if s.digests[i] == ([sha256.Size]byte{}) {
+		if !s.known(i) {
 			if err := s.Read(i, entry); err != nil {
 				return "", err
 			}
