@@ -23,6 +23,8 @@ require (
 	gorgonia.org/tensor v0.9.24
 )
 
+require golang.org/x/image v0.44.0 // indirect
+
 require (
 	github.com/BurntSushi/toml v1.5.0 // indirect
 	github.com/apache/arrow/go/arrow v0.0.0-20211112161151-bc219186db40 // indirect

@@ -264,7 +264,7 @@ func (s *source) readNames() error {
 	}
 	names := pythonNames
 	if filepath.Ext(name) == ".txt" {
-		names = dataset.ParseLabels
+		names = dataset.ParseLines
 	}
 	s.classes, err = names(contents[0])
 	if n := len(s.classes); err == nil && n != s.layout.classes {

@@ -16,8 +16,10 @@ type Options struct {
 	ForwardBytes int64
 	// NoFuse runs every operator through its plain Op.
 	NoFuse bool
-	// Height and Width are used where the model leaves the image size open.
+	// Height and Width are used where the model leaves the image size open, and
+	// where they are 0 what ImageSize says; it may be nil.
 	Height, Width int
+	ImageSize     func(*onnx.Model) (height, width int, err error)
 	// Output names the output that holds the logits; "" chooses it.
 	Output string
 }

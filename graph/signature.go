@@ -46,6 +46,18 @@ func inputSpec(m *onnx.Model, opt Options) (InputSpec, error) {
 	if dims[c] < 0 {
 		dims[c] = 3
 	}
+	if (dims[h] < 0 || dims[w] < 0) && opt.Height == 0 && opt.ImageSize != nil {
+		height, width, err := opt.ImageSize(m)
+		if err != nil {
+			return InputSpec{}, err
+		}
+		// Only what is open: the file's own sizes count.
+		for _, found := range []struct{ dim, size int }{{h, height}, {w, width}} {
+			if dims[found.dim] < 0 && found.size > 0 {
+				dims[found.dim] = found.size
+			}
+		}
+	}
 	for _, asked := range []struct{ dim, size int }{{h, opt.Height}, {w, opt.Width}} {
 		switch {
 		case dims[asked.dim] < 0:

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/urfave/cli/v2"
 )
@@ -58,7 +60,7 @@ func boolFlag(category, name, help string) *cli.BoolFlag {
 // modelFlags say how a model is read.
 func modelFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag(categoryModel, "image-size", "SIZE", "", "image size, N or HxW, where the model leaves it open"),
+		stringFlag(categoryModel, "image-size", "SIZE", "", "image size, N or HxW, where the model leaves it open; by default that of its preprocessing file or metadata"),
 		stringFlag(categoryModel, "output", "NAME", "", "output that holds the class scores; by default logits, or the first of shape [N, classes]"),
 		boolFlag(categoryModel, "no-fuse", "run every operator by itself, without fused kernels"),
 	}
@@ -108,7 +110,12 @@ func action[T any](read func(*cli.Context) (T, error), do func(context.Context, 
 // readModelOptions reads the flags of modelFlags, and --run-batch.
 func readModelOptions(c *cli.Context) (graph.Options, error) {
 	height, width, err := parseSize(c.String("image-size"))
+	preprocess := c.String("preprocess") // empty where the command has no such flag
 	return graph.Options{
+		ImageSize: func(m *onnx.Model) (height, width int, err error) {
+			size, err := dataset.FindSize(dataset.ModelFile{Path: m.Path, Metadata: m.Metadata}, preprocess)
+			return size[0], size[1], err
+		},
 		Batch:  c.Int("run-batch"),
 		NoFuse: c.Bool("no-fuse"),
 		Height: height,

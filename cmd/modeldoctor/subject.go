@@ -39,11 +39,11 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		return nil, err
 	}
 	con := opt.run.console
-	drawn, err := drawForTreatment(opt.data, m, opt.trains(), con)
+	drawn, err := drawForTreatment(ctx, opt.data, m, opt.trains(), con)
 	if err != nil {
 		return nil, err
 	}
-	preprocess, _, err := choosePreprocess(ctx, opt.data.preprocess, m, drawn.validation, con)
+	preprocess, _, err := choosePreprocess(ctx, opt.data, m, drawn.validation, con)
 	if err != nil {
 		return nil, err
 	}
