@@ -136,10 +136,7 @@ func ClassCount(s Set) int {
 	if classes := s.Classes(); classes != nil {
 		return len(classes)
 	}
-	switch s := s.(type) {
-	case *subset:
-		return ClassCount(s.Set)
-	case interface{ ClassCount() int }:
+	if s, ok := innermost(s).(interface{ ClassCount() int }); ok {
 		return s.ClassCount()
 	}
 	most := -1
@@ -199,6 +196,20 @@ func (s *subset) Len() int                         { return len(s.index) }
 func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[i]) }
 func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
 func (s *subset) where(i int) string               { return Where(s.Set, s.index[i]) }
+
+// innermost is the set that subsets and relabelled sets are of.
+func innermost(s Set) Set {
+	for {
+		switch outer := s.(type) {
+		case *subset:
+			s = outer.Set
+		case *relabelled:
+			s = outer.Set
+		default:
+			return s
+		}
+	}
+}
 
 // Sample returns n of a set's examples, evenly spaced in order of class, under a
 // name of its own; all of them if there are no more.

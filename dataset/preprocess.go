@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"image"
+	"image/color"
 	"math"
 	"slices"
 )
@@ -149,6 +150,33 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 		for i := range plane {
 			plane[i] = value[px.rgb[3*i+from]]
 		}
+	}
+	return nil
+}
+
+// ApplyAlpha writes the fourth channel of an image, its opacity, to dst, which holds
+// H·W values. It is scaled as bytes are; where p normalises, or resizes an image
+// that is not opaque, what is right is not known, and that is an error.
+func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
+	if p.Mean != [3]float64{} || p.Std != [3]float64{1, 1, 1} {
+		return &Error{Msg: fmt.Sprintf("a model of four channels, and preprocessing %q has the mean and deviation of three", p.Name), Hint: "--preprocess raw01 or raw255, which have none"}
+	}
+	if file, ok := img.(*fileImage); ok {
+		img = file.Image
+	}
+	bounds := img.Bounds()
+	if opaque, ok := img.(interface{ Opaque() bool }); ok && opaque.Opaque() {
+		for i := range dst {
+			dst[i] = float32(255 * p.Rescale)
+		}
+		return nil
+	}
+	if bounds.Dy() != p.Size[0] || bounds.Dx() != p.Size[1] || p.EXIF {
+		return &Error{Msg: "an image that is not opaque is resized for a model of four channels", Hint: fmt.Sprintf("use images of %d×%d pixels", p.Size[0], p.Size[1])}
+	}
+	for i := range dst {
+		c := color.NRGBAModel.Convert(img.At(bounds.Min.X+i%p.Size[1], bounds.Min.Y+i/p.Size[1])).(color.NRGBA)
+		dst[i] = float32(float64(c.A) * p.Rescale)
 	}
 	return nil
 }

@@ -20,9 +20,13 @@ type BadImage struct {
 	Err   error
 }
 
-// Look decodes all images of a set. It calls progress, from one goroutine at a
-// time, with how many are done. The only error is the context's.
+// Look decodes all images of a set, if they lie in files of their own; others are
+// whole once they are read. It calls progress, from one goroutine at a time, with
+// how many are done. The only error is the context's.
 func Look(ctx context.Context, s Set, progress func(done, total int)) (Survey, error) {
+	if _, ok := innermost(s).(*folderSet); !ok {
+		return Survey{}, nil
+	}
 	var (
 		survey   Survey
 		mu       sync.Mutex

@@ -45,13 +45,6 @@ func (e *FormatError) Unwrap() error { return e.Err }
 
 const exportHint = "export the model with torch.onnx.export(model, example, \"model.onnx\") and give the .onnx file"
 
-// What Git leaves in place of a large file.
-const (
-	lfsMagic   = "version https://git-lfs"
-	lfsPointer = "this is a Git LFS pointer, not the file itself"
-	lfsHint    = "fetch the file itself with: git lfs pull"
-)
-
 // signatures are the files that are given in place of a model by mistake.
 var signatures = []struct {
 	offset  int
@@ -59,7 +52,7 @@ var signatures = []struct {
 	message string
 	hint    string
 }{
-	{0, lfsMagic, lfsPointer, lfsHint},
+	{0, "version https://git-lfs", "this is a Git LFS pointer, not the model", "fetch the file itself with: git lfs pull"},
 	{0, "\xff\xd8\xff", "this is a JPEG image, not an ONNX model", "give the .onnx file first; images are named by --data"},
 	{0, "\x89PNG", "this is a PNG image, not an ONNX model", "give the .onnx file first; images are named by --data"},
 	{0, "PK\x03\x04", "this is a ZIP archive (PyTorch checkpoints are), not an ONNX model", "unpack it (unzip FILE) and give the .onnx file, or, for a .pt or .pth file, " + exportHint},

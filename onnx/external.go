@@ -3,7 +3,6 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -126,24 +125,9 @@ func (t external) checkRange(size int64) error {
 	if t.Range.Offset > size || t.Range.Length > size-t.Range.Offset {
 		e := t.fail(fmt.Sprintf("external data at byte %d, length %d, but the file has only %d bytes", t.Range.Offset, t.Range.Length, size), "the data file is cut short or belongs to another export: copy it again, or export the model again")
 		e.Path, e.Offset = t.File, 0
-		if t.isPointer() {
-			e.Msg, e.Advice = lfsPointer, lfsHint
-		}
 		return e
 	}
 	return nil
-}
-
-// isPointer reports whether the data file is a Git LFS pointer.
-func (t external) isPointer() bool {
-	f, err := t.open()
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	start := make([]byte, len(lfsMagic))
-	_, err = io.ReadFull(f, start)
-	return err == nil && string(start) == lfsMagic
 }
 
 // open opens the data file, which must be a regular file inside the

@@ -151,23 +151,6 @@ func TestExternalKeys(t *testing.T) {
 	}
 }
 
-// TestPointerForData: in place of the data file there is what Git LFS left.
-func TestPointerForData(t *testing.T) {
-	dir := t.TempDir()
-	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 24000\n"
-	if err := os.WriteFile(filepath.Join(dir, "w.data"), []byte(pointer), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	m, err := onnx.Parse(build(onnxtest.Tensor("w", onnx.Float, []int{2, 300}).External("w.data", 0, -1)).Bytes(), dir)
-	if err == nil {
-		err = m.Tensor("w").CheckData()
-	}
-	var bad *onnx.FormatError
-	if !errors.As(err, &bad) || !strings.Contains(bad.Msg, "Git LFS pointer") || !strings.Contains(bad.Hint(), "git lfs pull") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // TestDataFileReplaced replaces the data file after it was read: a copy of what is
 // there now would not be what was treated.
 func TestDataFileReplaced(t *testing.T) {

@@ -103,6 +103,12 @@ func TestRead(t *testing.T) {
 		{graph.NHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
 		{graph.NCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
 		{graph.NHWC, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.NHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.FlatCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.FlatCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
+		{graph.FlatHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
+		{graph.NCHW, 4, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6, 1, 1, 1, 1}},
+		{graph.NHWC, 4, []float32{0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1}},
 	} {
 		in := graph.InputSpec{Layout: c.layout, Channels: c.channels, Height: 2, Width: 2}
 		got := make([]float32, in.Elements())
@@ -164,7 +170,7 @@ func TestUnreadable(t *testing.T) {
 	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
 		t.Error("the digest has no error")
 	}
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); err == nil {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, nil, func(string, int, int) {}); err == nil {
 		t.Error("detection has no error")
 	}
 }
@@ -178,8 +184,8 @@ func TestDetectPreprocess(t *testing.T) {
 		images[i] = color.NRGBA{uint8(128 + (1-2*(i%2))*100), 128, 128, 255}
 	}
 	calls, last := 0, 0
-	p, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, func(phase string, done, total int) {
-		if phase != "preprocessing" || done != calls || total != 64*len(dataset.Presets()) {
+	found, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, nil, func(phase string, done, total int) {
+		if phase != "preprocessing" || done != calls || total != 64*15 {
 			t.Fatalf("%s: %d of %d, want call %d", phase, done, total, calls)
 		}
 		calls++
@@ -191,11 +197,11 @@ func TestDetectPreprocess(t *testing.T) {
 	if calls != last {
 		t.Errorf("%d calls for %d images", calls, last)
 	}
-	if p.Name != "raw01" || !strings.HasPrefix(p.Source, "detected on 64 images: loss ") {
+	if p := found.Best; p.Name != "raw01" || !strings.HasPrefix(p.Source, "detected on 64 images: loss ") || !found.Decided || found.Flags() != "--preprocess raw01" {
 		t.Errorf("found %s, %s", p.Name, p.Source)
 	}
 	var chance *diag.ChanceError
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); !errors.As(err, &chance) {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, nil, func(string, int, int) {}); !errors.As(err, &chance) {
 		t.Errorf("a model that guesses gives %v", err)
 	}
 }
