@@ -72,6 +72,7 @@ type Data struct {
 	Preprocess Preprocess `json:"preprocess"`
 	Train      string     `json:"train,omitempty"` // the training images that were looked at; empty if none were
 	TrainN     int        `json:"train_n,omitempty"`
+	Skipped    int        `json:"skipped_images,omitempty"` // images that cannot be read and were left out
 }
 
 // Metrics are those of [diag.Metrics].

@@ -43,6 +43,7 @@ type TreatmentData struct {
 	Augment    string     `json:"augment"` // none or flip-crop
 	Views      int        `json:"views"`   // views of each training image; 1 without augmentation
 	Preprocess Preprocess `json:"preprocess"`
+	Skipped    int        `json:"skipped_images,omitempty"` // images that cannot be read and were left out
 }
 
 // Recipe is what is done to which layers, by [NewRecipe].

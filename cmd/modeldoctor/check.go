@@ -171,6 +171,9 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if diagnosis == nil || m.smaller(stopped) {
 		return stopped
 	}
+	if err := doubt(ctx, m, data.validation, detected, diagLayers(layers), options, diagnosis); err != nil {
+		return err
+	}
 	result := report.NewCheck(diagnosis)
 	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -38,7 +42,7 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 		p, err = p.ForInput(in.Height, in.Width)
 	} else {
 		var found examples.Detection
-		found, err = examples.DetectPreprocess(ctx, m.runner, validation, in, orders, con.progress)
+		found, err = examples.DetectPreprocess(ctx, m.runner, validation, in, examples.Given{Orders: orders, EXIF: opt.exif}, con.progress)
 		p, detected = found.Best, &found
 		var chance *diag.ChanceError
 		if errors.As(err, &chance) {
@@ -47,4 +51,38 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 	}
 	p.Grey, p.EXIF = in.Channels == 1, opt.exif
 	return p, detected, err
+}
+
+// doubt makes a warning of the remark that the preprocessing was guessed, where the
+// images do not tell the runner-up from it and the diagnosis with that comes to
+// another verdict.
+func doubt(ctx context.Context, m *loaded, validation dataset.Set, guess *examples.Detection, layers []diag.Layer, options diag.Options, found *diag.Report) error {
+	if guess == nil || guess.Decided || !found.Complete {
+		return nil
+	}
+	other, err := diag.Diagnose(ctx, m.runner, examples.New(validation, guess.RunnerUp, m.network.Input), layers, options)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(verdictOf(found), verdictOf(other)) {
+		return nil
+	}
+	for i := range found.Violations {
+		if v := &found.Violations[i]; v.Rule == diag.RuleGuessedPreprocess {
+			v.Level = diag.LevelWarning
+			v.Message = fmt.Sprintf("the preprocessing was guessed, and the images do not decide: with %s the verdict is another (%s); name the model's own with --preprocess", guess.RunnerUp.Name, cmp.Or(strings.Join(verdictOf(other), ", "), "nothing is reported"))
+		}
+	}
+	return nil
+}
+
+// verdictOf are the rules that a diagnosis reports, but for the one about guesses.
+func verdictOf(r *diag.Report) []string {
+	var rules []string
+	for _, v := range r.Violations {
+		if v.Rule != diag.RuleGuessedPreprocess {
+			rules = append(rules, strings.TrimSpace(v.Rule+" "+v.Layer))
+		}
+	}
+	return rules
 }

@@ -14,6 +14,8 @@ type subject struct {
 	*loaded
 	source     string // name of the data
 	preprocess dataset.Preprocess
+	guess      *examples.Detection // by which the preprocessing was found; nil where it was given
+	skipped    int                 // images that were left out
 	train      *examples.Set // nil where nothing is trained
 	validation *examples.Set
 	holdout    *examples.Set
@@ -43,14 +45,14 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 	if err != nil {
 		return nil, err
 	}
-	preprocess, _, err := choosePreprocess(ctx, opt.data, m, drawn.validation, con)
+	preprocess, guess, err := choosePreprocess(ctx, opt.data, m, drawn.validation, con)
 	if err != nil {
 		return nil, err
 	}
 	con.finish()
 	in := m.network.Input
 	s := &subject{
-		loaded: m, source: drawn.source, preprocess: preprocess, views: opt.views,
+		loaded: m, source: drawn.source, preprocess: preprocess, guess: guess, skipped: drawn.skipped, views: opt.views,
 		validation: examples.New(drawn.validation, preprocess, in),
 		holdout:    examples.New(drawn.holdout, preprocess, in),
 	}
@@ -69,6 +71,17 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		return nil, err
 	}
 	return s, nil
+}
+
+// refuseGuess returns an error where a file would be written that was treated under
+// a preprocessing that was only detected: it may be accepted and yet be worse under
+// its publisher's own.
+func (s *subject) refuseGuess(to target) error {
+	if s.guess == nil || to.trial || to.dryRun {
+		return nil
+	}
+	return usage("the preprocessing was only detected (%s, %s): nothing is written on a guess", s.preprocess.Name, s.preprocess.Source).
+		withHint("if that is the model's own, say so: %s; --trial treats and reports without writing", s.guess.Flags())
 }
 
 // data are the sets as a treatment takes them.

@@ -36,14 +36,19 @@ type Detection struct {
 	Decided bool
 }
 
-// DetectPreprocess returns the preset, with the channels in one of the orders or,
-// where these are nil, in any, that has the lowest loss after its best
+// Given is what of the preprocessing is known.
+type Given struct {
+	Orders []dataset.Channels // of the channels; nil: any
+	EXIF   bool               // whether images are turned
+}
+
+// DetectPreprocess returns the preset that has the lowest loss after its best
 // temperature. It takes some of the images, evenly spaced in order of class, and
 // more of them for the candidates that these do not tell apart. Between those that
 // all images do not tell apart the loss as it is decides. Where the model is better
 // than guessing with none of them, the error is a [*diag.ChanceError].
-func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in graph.InputSpec, orders []dataset.Channels, progress func(phase string, done, total int)) (Detection, error) {
-	running, err := candidates(in, orders)
+func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in graph.InputSpec, given Given, progress func(phase string, done, total int)) (Detection, error) {
+	running, err := candidates(in, given)
 	if err != nil {
 		return Detection{}, err
 	}
@@ -82,7 +87,7 @@ func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in gr
 
 // candidates are the presets, and the usual ones among them with the channels in
 // the other order, for an input. One channel has no order.
-func candidates(in graph.InputSpec, orders []dataset.Channels) ([]dataset.Preprocess, error) {
+func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
 	var found []dataset.Preprocess
 	for _, p := range dataset.Presets() {
 		own := []dataset.Channels{p.Channels}
@@ -90,8 +95,8 @@ func candidates(in graph.InputSpec, orders []dataset.Channels) ([]dataset.Prepro
 		case in.Channels == 1 && p.Channels != dataset.RGB:
 			continue
 		case in.Channels == 1:
-		case orders != nil:
-			own = orders
+		case given.Orders != nil:
+			own = given.Orders
 		case slices.Contains([]string{"imagenet", "inception", "raw01", "raw255"}, p.Name):
 			own = []dataset.Channels{dataset.RGB, dataset.BGR}
 		}
@@ -100,7 +105,7 @@ func candidates(in graph.InputSpec, orders []dataset.Channels) ([]dataset.Prepro
 			if err != nil {
 				return nil, err
 			}
-			p.Grey = in.Channels == 1
+			p.Grey, p.EXIF = in.Channels == 1, given.EXIF
 			found = append(found, p)
 		}
 	}

@@ -170,7 +170,7 @@ func TestUnreadable(t *testing.T) {
 	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
 		t.Error("the digest has no error")
 	}
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, nil, func(string, int, int) {}); err == nil {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, Given{}, func(string, int, int) {}); err == nil {
 		t.Error("detection has no error")
 	}
 }
@@ -184,7 +184,7 @@ func TestDetectPreprocess(t *testing.T) {
 		images[i] = color.NRGBA{uint8(128 + (1-2*(i%2))*100), 128, 128, 255}
 	}
 	calls, last := 0, 0
-	found, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, nil, func(phase string, done, total int) {
+	found, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, Given{}, func(phase string, done, total int) {
 		if phase != "preprocessing" || done != calls || total != 64*15 {
 			t.Fatalf("%s: %d of %d, want call %d", phase, done, total, calls)
 		}
@@ -201,7 +201,7 @@ func TestDetectPreprocess(t *testing.T) {
 		t.Errorf("found %s, %s", p.Name, p.Source)
 	}
 	var chance *diag.ChanceError
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, nil, func(string, int, int) {}); !errors.As(err, &chance) {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, Given{}, func(string, int, int) {}); !errors.As(err, &chance) {
 		t.Errorf("a model that guesses gives %v", err)
 	}
 }
