@@ -219,7 +219,7 @@ func TestLiteral(t *testing.T) {
 		`"\ud83d\ude00"`:                              "😀",
 		`[]`:                                          "[]",
 	} {
-		if got, err := parseLiteral([]byte(text)); err != nil || fmt.Sprint(got) != want {
+		if got, err := ParseLiteral([]byte(text)); err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%s: %v, %v, want %s", text, got, err, want)
 		}
 	}
@@ -228,7 +228,7 @@ func TestLiteral(t *testing.T) {
 		`{"a": 1} x`: "byte 9", `{[1]: 2}`: "byte 1", `tru`: "byte 0", `{"a": 1, "a": 2}`: "twice", `'\q'`: "escape",
 		strings.Repeat("[", 1000): "deeply", `0x10`: "byte 0", `[1,,2]`: "byte 3",
 	} {
-		if got, err := parseLiteral([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := ParseLiteral([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20s: %v, %v, want an error with %q", text, got, err, want)
 		}
 	}

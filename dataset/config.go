@@ -121,7 +121,7 @@ var errNoObject = errors.New("not a model's configuration, which is a JSON objec
 
 // parseObject reads a JSON object.
 func parseObject(data []byte) (map[string]any, error) {
-	v, err := parseLiteral(data)
+	v, err := ParseLiteral(data)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func ReadLabels(path string) (OutputNames, error) {
 func ParseLabels(data []byte) (OutputNames, error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
-		v, err := parseLiteral(text)
+		v, err := ParseLiteral(text)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func FindOutputNames(model ModelFile, outputs int) (names OutputNames, where str
 func metadataNames(text string) (OutputNames, error) {
 	text = strings.TrimSpace(text)
 	if text != "" && strings.IndexByte("{[(", text[0]) >= 0 {
-		v, err := parseLiteral([]byte(text))
+		v, err := ParseLiteral([]byte(text))
 		if err != nil {
 			return nil, err
 		}

@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// parseLiteral reads JSON, or what Python prints of a dict or a list, as
+// ParseLiteral reads JSON, or what Python prints of a dict or a list, as
 // exporters leave it in metadata: {0: 'cat', 1: 'dog'}. NaN and Infinity, which
 // Python writes into JSON, are numbers. Objects become map[string]any, whatever
 // their keys were, lists and tuples []any, numbers float64.
-func parseLiteral(data []byte) (any, error) {
+func ParseLiteral(data []byte) (any, error) {
 	p := literalParser{text: strings.TrimPrefix(string(data), "\ufeff")}
 	v, err := p.value(0)
 	if err == nil {

@@ -131,7 +131,7 @@ func metadataPreprocess(metadata map[string]string) (*Preprocess, error) {
 // metadataSize reads the image size that ultralytics leaves in a model's
 // metadata.
 func metadataSize(metadata map[string]string) (size [2]int, ok bool) {
-	v, err := parseLiteral([]byte(metadata["imgsz"]))
+	v, err := ParseLiteral([]byte(metadata["imgsz"]))
 	if err != nil {
 		return size, false
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/modeldoctor/modeldoctor/arrays"
 	"github.com/modeldoctor/modeldoctor/cifar"
 	"github.com/modeldoctor/modeldoctor/dataset"
 )
@@ -87,6 +88,8 @@ func openSource(opt dataOptions, m *loaded) (source dataset.Source, err error) {
 	case path == "":
 		err = usage("no data: the model has %d classes, and the built-in sample has 100", m.network.Classes).
 			withHint("give validation images: modeldoctor check --data FOLDER %s", m.network.Model.Path)
+	case arrays.Detect(path):
+		source, err = arrays.Open(path)
 	case cifar.Detect(path):
 		source, err = cifar.Open(path)
 	default:
