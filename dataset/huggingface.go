@@ -64,32 +64,43 @@ func ParseHuggingFace(data []byte) (*Preprocess, error) {
 	return huggingFace(newSettings(values))
 }
 
-func huggingFace(s *settings) (*Preprocess, error) {
-	kind := s.text("image_processor_type")
-	if old := s.text("feature_extractor_type"); kind == "" {
-		kind = old
+// processorFile is a file of a processor of some type.
+type processorFile struct {
+	*settings
+	kind  string // the type
+	known processor
+}
+
+func huggingFace(file *settings) (*Preprocess, error) {
+	s := processorFile{settings: file, kind: file.text("image_processor_type"), known: processors[""]}
+	if old := s.text("feature_extractor_type"); s.kind == "" {
+		s.kind = old
 	}
+	kind := s.kind
 	name := kind
 	for _, ending := range []string{"Fast", "ImageProcessor", "FeatureExtractor"} {
 		name = strings.TrimSuffix(name, ending)
 	}
 	known, ok := processors[name]
+	if ok {
+		s.known = known
+	}
 	switch {
 	case name == "Levit" || name == "Perceiver" || name == "ImageGPT":
 		return nil, fmt.Errorf("%s is not supported", kind)
 	case !ok:
-		if err := s.requireAll(kind); err != nil {
+		if err := s.requireAll(); err != nil {
 			return nil, err
 		}
-		known = processors[""]
 	}
+	known = s.known
 	s.harmless("processor_class", "do_convert_rgb", "do_reduce_labels", "reduce_labels", "return_tensors", "data_format",
 		"input_data_format", "device", "disable_grouping", "auto_map", "transformers_version", "num_channels", "model_type")
 
 	p := &Preprocess{Name: "Hugging Face", Source: "file", Resize: ResizeNone, Crop: CropNone}
 	p.Interpolation = s.interpolation("resample", known.filter)
 	square := s.flag("default_to_square", known.square)
-	size, pct := s.size("size", known.size, square), s.cropPct(known)
+	size, pct := s.size("size", known.size, square), s.cropPct()
 	if s.flag("do_resize", true) {
 		if err := size.resize(p, known, pct); err != nil {
 			s.fail("%w", err)
@@ -137,7 +148,7 @@ func huggingFace(s *settings) (*Preprocess, error) {
 
 // requireAll returns an error unless the file leaves nothing to the defaults of
 // its type.
-func (s *settings) requireAll(kind string) error {
+func (s processorFile) requireAll() error {
 	needed := []string{"do_rescale", "do_normalize"}
 	if s.flag("do_resize", true) {
 		needed = append(needed, "size", "resample")
@@ -150,17 +161,17 @@ func (s *settings) requireAll(kind string) error {
 	}
 	for _, key := range needed {
 		if !s.has(key) {
-			return fmt.Errorf("%s is missing, and what a %s does by default is not known", key, kind)
+			return fmt.Errorf("%s is missing, and what a %s does by default is not known", key, s.kind)
 		}
 	}
 	if v, isObject := s.values["size"].(map[string]any); s.flag("do_resize", true) && (!isObject || v == nil) {
-		return fmt.Errorf("size is %s, and whether a %s makes that a square or the shortest edge is not known: expected {height, width} or {shortest_edge}", describeValue(s.values["size"]), kind)
+		return fmt.Errorf("size is %s, and whether a %s makes that a square or the shortest edge is not known: expected {height, width} or {shortest_edge}", describeValue(s.values["size"]), s.kind)
 	}
 	return nil
 }
 
 // rescale sets how bytes become numbers, before they are normalised.
-func (s *settings) rescale(p *Preprocess) {
+func (s processorFile) rescale(p *Preprocess) {
 	factor := s.number("rescale_factor", 1.0/255)
 	if p.Rescale = 1; s.flag("do_rescale", true) {
 		p.Rescale = factor
@@ -172,7 +183,7 @@ func (s *settings) rescale(p *Preprocess) {
 }
 
 // normalise sets mean and deviation, where that is asked for.
-func (s *settings) normalise(p *Preprocess, asked bool, mean, std [3]float64) {
+func (s processorFile) normalise(p *Preprocess, asked bool, mean, std [3]float64) {
 	p.Std = [3]float64{1, 1, 1}
 	if !asked {
 		return
@@ -185,7 +196,8 @@ func (s *settings) normalise(p *Preprocess, asked bool, mean, std [3]float64) {
 
 // cropPct is the share of a larger image that the crop leaves, 0 where the
 // processor has no such step.
-func (s *settings) cropPct(known processor) float64 {
+func (s processorFile) cropPct() float64 {
+	known := s.known
 	v, given := s.values["crop_pct"]
 	pct := s.number("crop_pct", known.pct)
 	switch {

@@ -109,8 +109,12 @@ func (o *outputs) byNumber(set dataset.Set, numbers []int, con *console) (datase
 		}
 		return nil, &dataset.Error{Path: set.Name(), Msg: fmt.Sprintf("class %d of a model of %d outputs, 0 to %d", most, o.n, o.n-1), Hint: hint}
 	}
-	con.warn("the classes of %s are numbers (%s, …), which are taken for the numbers of the model's outputs (--labels FILE names the outputs)",
-		set.Name(), strings.Join(set.Classes()[:min(3, len(numbers))], ", "))
+	listed, more := set.Classes(), ""
+	if len(listed) > 3 {
+		listed, more = listed[:3], ", …"
+	}
+	con.warn("the classes of %s are numbers (%s%s), which are taken for the numbers of the model's outputs (--labels FILE names the outputs)",
+		set.Name(), strings.Join(listed, ", "), more)
 	return dataset.Relabel(set, numbers, shown), nil
 }
 
