@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // maxConfigBytes bounds a JSON or names file. ImageNet-21k's id2label has 2 MB.
@@ -65,18 +66,18 @@ func FindPreprocess(model ModelFile) (*Preprocess, error) {
 // leaves them open: in the preprocessing that is named, else in that beside the
 // model, else in its metadata. It returns zeros where none of them says.
 func FindSize(model ModelFile, nameOrFile string) ([2]int, error) {
-	var p *Preprocess
-	var err error
+	find := []func() (*Preprocess, error){func() (*Preprocess, error) { return FindPreprocess(model) }}
 	if nameOrFile != "" {
-		p, err = LoadPreprocess(nameOrFile)
-	} else {
-		p, err = FindPreprocess(model)
+		find = slices.Insert(find, 0, func() (*Preprocess, error) { return LoadPreprocess(nameOrFile) })
 	}
-	if err != nil {
-		return [2]int{}, err
-	}
-	if p != nil && p.Size != [2]int{} {
-		return p.Size, nil
+	for _, find := range find {
+		p, err := find()
+		if err != nil {
+			return [2]int{}, err
+		}
+		if p != nil && p.Size != [2]int{} {
+			return p.Size, nil
+		}
 	}
 	size, _ := metadataSize(model.Metadata)
 	return size, nil

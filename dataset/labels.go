@@ -108,6 +108,10 @@ func numbered(lines []string) OutputNames {
 	return names
 }
 
+// maxMetadataBytes bounds the class names in a model file: read, they take several
+// times as much. ImageNet-21k's have 2 MB.
+const maxMetadataBytes = 1 << 22
+
 // FindOutputNames looks for the names of a model's outputs: transformers' id2label
 // or label2id, or timm's label_names, of a config.json beside it, else in its
 // metadata. Names for another number of outputs are passed over where a later
@@ -143,6 +147,10 @@ func FindOutputNames(model ModelFile, outputs int) (names OutputNames, where str
 	for _, key := range []string{"names", "class_names", "classes", "labels", "id2label"} {
 		text := model.Metadata[key]
 		if text == "" {
+			continue
+		}
+		if len(text) > maxMetadataBytes {
+			model.warn("the model's metadata have %q of %d bytes, more than class names take; it is passed over", key, len(text))
 			continue
 		}
 		found, err := metadataNames(text)

@@ -173,6 +173,7 @@ func TestFindSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("a file beside the model", "", [2]int{96, 96})
+	expect("a file beside the model, and a preset", "imagenet", [2]int{96, 96})
 	other := filepath.Join(dir, "other.json")
 	if err := os.WriteFile(other, []byte(`{"size": 33, "do_center_crop": true, "crop_size": 31}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 // TestInputSpec recognises the layouts of images, and refuses by name what could be
@@ -63,6 +64,22 @@ func TestInputSpec(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want an error with %q", name, spec, err, c.err)
 		case c.err == "" && (err != nil || spec.Layout != c.layout || [3]int{spec.Channels, spec.Height, spec.Width} != c.want):
 			t.Errorf("%s: got %+v, %v, want %v %v", name, spec, err, c.layout, c.want)
+		}
+	}
+}
+
+// TestBuildLayouts reads models whose inputs have two and three dimensions.
+func TestBuildLayouts(t *testing.T) {
+	for layout, dims := range map[Layout][]any{NHW: {"n", 2, 2}, FlatCHW: {"n", 4}} {
+		b := onnxtest.New(18)
+		b.Input("image", onnx.Float, dims...)
+		b.Node("Flatten", []string{"image"}, []string{"flat"})
+		b.Float("w", []int{4, 3}, ramp(12))
+		b.Node("MatMul", []string{"flat", "w"}, []string{"logits"})
+		b.Output("logits", onnx.Float, "n", 3)
+		n, err := Build(parse(t, b), Options{})
+		if err != nil || n.Input.Layout != layout || n.Necks[0].Elements != 4 || n.Parameters() != 12 {
+			t.Errorf("%s: %+v, %v", layout, n, err)
 		}
 	}
 }

@@ -16,7 +16,7 @@ type subject struct {
 	preprocess dataset.Preprocess
 	guess      *examples.Detection // by which the preprocessing was found; nil where it was given
 	skipped    int                 // images that were left out
-	train      *examples.Set // nil where nothing is trained
+	train      *examples.Set       // nil where nothing is trained
 	validation *examples.Set
 	holdout    *examples.Set
 	views      int // of a training image

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"image"
@@ -66,18 +67,19 @@ func raw01(t *testing.T) dataset.Preprocess {
 type reds struct {
 	nntest.Slices         // what detection does not call
 	bright, dark  float32 // of the classes 0 and 1
+	elements      int     // of an image; 0: 12
 }
 
-func (reds) Batch() int             { return 7 }
-func (reds) Classes() int           { return 2 }
-func (reds) Necks() int             { return 2 }
-func (reds) NeckElements(k int) int { return []int{12, 2}[k] }
+func (reds) Batch() int               { return 7 }
+func (reds) Classes() int             { return 2 }
+func (reds) Necks() int               { return 2 }
+func (m reds) NeckElements(k int) int { return []int{cmp.Or(m.elements, 12), 2}[k] }
 
 func (m reds) Evaluate(_ context.Context, _ int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
 	near := func(a, b float32) bool { return max(a-b, b-a) < 1e-4 }
 	for i, label := range labels {
 		z := []float32{0, 0}
-		switch x := in[12*i]; {
+		switch x := in[cmp.Or(m.elements, 12)*i]; {
 		case near(x, m.bright):
 			z[0] = 5
 		case near(x, m.dark):
