@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -91,31 +92,38 @@ func (o *outputs) relabel(set dataset.Set, con *console) (dataset.Set, error) {
 
 // byNumber takes class names that are numbers for those of outputs.
 func (o *outputs) byNumber(set dataset.Set, numbers []int, con *console) (dataset.Set, error) {
-	shown := make([]string, o.n)
+	classes := set.Classes()
+	least, most := slices.Min(numbers), slices.Max(numbers)
+	first := 0
+	if o.background {
+		first = 1
+	}
+	asText := ""
+	if !slices.IsSorted(numbers) {
+		asText = "; models that torchvision trained on such folders have them sorted as text: " + strings.Join(classes[:3], ", ") + ", …"
+	}
+	if most+first >= o.n {
+		hint := "the numbers are taken for those of outputs, from 0: name the outputs with --labels FILE" + asText
+		if least == 1 && most == o.n {
+			hint = fmt.Sprintf("are they numbered from 1? then write the numbers 1 to %d, one a line, in the order of the model's outputs: --labels FILE%s", o.n, asText)
+		}
+		return nil, &dataset.Error{Path: set.Name(), Msg: fmt.Sprintf("class %d of a model of %d outputs, 0 to %d", most+first, o.n, o.n-1), Hint: hint}
+	}
+	shown, order := make([]string, o.n), make([]int, len(numbers))
 	for i := range shown {
 		shown[i] = fmt.Sprint(i)
 	}
-	least, most := numbers[0], numbers[0]
 	for label, n := range numbers {
-		least, most = min(least, n), max(most, n)
-		if n < o.n {
-			shown[n] = set.Classes()[label]
-		}
+		order[label] = n + first
+		shown[n+first] = classes[label]
 	}
-	if most >= o.n {
-		hint := "the numbers are taken for those of outputs, from 0: name the outputs with --labels FILE"
-		if least == 1 && most == o.n {
-			hint = "are they numbered from 1? then write the numbers 1 to " + fmt.Sprint(o.n) + ", in the order of the model's outputs (models trained on such folders with torchvision sort them as text: 1, 10, 100, …), one per line: --labels FILE"
-		}
-		return nil, &dataset.Error{Path: set.Name(), Msg: fmt.Sprintf("class %d of a model of %d outputs, 0 to %d", most, o.n, o.n-1), Hint: hint}
-	}
-	listed, more := set.Classes(), ""
+	listed, more := classes, ""
 	if len(listed) > 3 {
 		listed, more = listed[:3], ", …"
 	}
-	con.warn("the classes of %s are numbers (%s%s), which are taken for the numbers of the model's outputs (--labels FILE names the outputs)",
-		set.Name(), strings.Join(listed, ", "), more)
-	return dataset.Relabel(set, numbers, shown), nil
+	con.warn("the classes of %s are numbers (%s%s), which are taken for the numbers of the model's outputs (--labels FILE names the outputs%s)",
+		set.Name(), strings.Join(listed, ", "), more, asText)
+	return dataset.Relabel(set, order, shown), nil
 }
 
 // shifted takes class k for output k+1.

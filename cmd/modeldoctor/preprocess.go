@@ -60,17 +60,22 @@ func doubt(ctx context.Context, m *loaded, validation dataset.Set, guess *exampl
 	if guess == nil || guess.Decided || !found.Complete {
 		return nil
 	}
+	message := ""
 	other, err := diag.Diagnose(ctx, m.runner, examples.New(validation, guess.RunnerUp, m.network.Input), layers, options)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		message = fmt.Sprintf("the time limit came before the diagnosis with %s was made", guess.RunnerUp.Name)
+	case err != nil:
 		return err
-	}
-	if slices.Equal(verdictOf(found), verdictOf(other)) {
+	case slices.Equal(verdictOf(found), verdictOf(other)):
 		return nil
+	default:
+		message = fmt.Sprintf("with %s the verdict is another (%s)", guess.RunnerUp.Name, cmp.Or(strings.Join(verdictOf(other), ", "), "nothing is reported"))
 	}
 	for i := range found.Violations {
 		if v := &found.Violations[i]; v.Rule == diag.RuleGuessedPreprocess {
 			v.Level = diag.LevelWarning
-			v.Message = fmt.Sprintf("the preprocessing was guessed, and the images do not decide: with %s the verdict is another (%s); name the model's own with --preprocess", guess.RunnerUp.Name, cmp.Or(strings.Join(verdictOf(other), ", "), "nothing is reported"))
+			v.Message = "the preprocessing was guessed, and the images do not decide: " + message + "; name the model's own with --preprocess"
 		}
 	}
 	return nil
