@@ -185,6 +185,7 @@ func TestFindOutputNames(t *testing.T) {
 		"commas":                      {metadata: metadata{"labels": `cat, dog`}, want: "cat; dog"},
 		"lines":                       {metadata: metadata{"class_names": "cat\ndog\n"}, want: "cat; dog"},
 		"unreadable metadata":         {metadata: metadata{"names": `{0: cat`}, want: "", warns: "passed over"},
+		"metadata about other things": {metadata: metadata{"labels": `a text, about this, and that`}, want: "", warns: "passed over"},
 		"config before metadata":      {config: `{"id2label": {"0": "a", "1": "b"}}`, metadata: metadata{"names": "['cat', 'dog']"}, want: "a; b"},
 		"the config of another model": {config: `{"id2label": {"0": "a", "1": "b", "2": "c"}}`, metadata: metadata{"names": "['cat', 'dog']"}, want: "cat; dog"},
 		"placeholders, and metadata":  {config: `{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}`, metadata: metadata{"names": "['cat', 'dog']"}, want: "cat; dog"},

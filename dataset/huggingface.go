@@ -26,7 +26,7 @@ var (
 )
 
 // processors are the types whose defaults are known, without the endings
-// ImageProcessor, ImageProcessorFast and FeatureExtractor. A file without a type
+// ImageProcessor (Fast or Pil) and FeatureExtractor. A file without a type
 // is taken for a ViT's.
 var processors = map[string]processor{
 	"":             {224, true, Bilinear, 0, halfMean, halfStd, 0, false},
@@ -78,7 +78,7 @@ func huggingFace(file *settings) (*Preprocess, error) {
 	}
 	kind := s.kind
 	name := kind
-	for _, ending := range []string{"Fast", "ImageProcessor", "FeatureExtractor"} {
+	for _, ending := range []string{"Fast", "Pil", "ImageProcessor", "FeatureExtractor"} {
 		name = strings.TrimSuffix(name, ending)
 	}
 	known, ok := processors[name]

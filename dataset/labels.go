@@ -158,6 +158,11 @@ func FindOutputNames(model ModelFile, outputs int) (names OutputNames, where str
 			model.warn("the model's metadata have %q, which cannot be read as class names: %v; it is passed over", key, err)
 			continue
 		}
+		// One name fewer: the first output may be a background class.
+		if n := len(found); n != outputs && n != outputs-1 {
+			model.warn("the model's metadata have %d names under %q for %d outputs; they are passed over", n, key, outputs)
+			continue
+		}
 		add(found, "the model's metadata ("+key+")")
 	}
 	return names, where, nil

@@ -181,6 +181,12 @@ func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
 	return nil
 }
 
+// OneNormalisation reports whether all channels are normalised alike, as they must
+// be for a model of one channel.
+func (p *Preprocess) OneNormalisation() bool {
+	return p.Mean[0] == p.Mean[1] && p.Mean[1] == p.Mean[2] && p.Std[0] == p.Std[1] && p.Std[1] == p.Std[2]
+}
+
 // WithChannels returns p for a model whose channels are in another order. The mean
 // and deviation of a preset are those of colours, and go with them; those of a file
 // are listed in the model's order, and stay.

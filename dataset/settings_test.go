@@ -49,6 +49,7 @@ func TestSettings(t *testing.T) {
 		"unknown, but off":           {`{"size": 32, "do_thumbnail": false, "do_grayscale": null}`, vit},
 		"an old file":                {`{"feature_extractor_type": "ViTFeatureExtractor", "size": 32, "resample": 2}`, vit},
 		"a fast processor":           {`{"image_processor_type": "ViTImageProcessorFast", "size": 32}`, vit},
+		"a Pillow processor":         {`{"image_processor_type": "ViTImageProcessorPil", "size": 32}`, vit},
 		"a processor_config":         {`{"image_processor": {"image_processor_type": "ViTImageProcessor", "size": 32}, "processor_class": "P"}`, vit},
 		"NaN elsewhere":              {`{"size": 32, "_note": NaN}`, vit},
 		"no normalisation":           {`{"size": 32, "do_normalize": false, "image_mean": [0.1, 0.2, 0.3]}`, "exact [32 32] bilinear to [32 32], scale 0.003922, mean [0 0 0] std [1 1 1]"},

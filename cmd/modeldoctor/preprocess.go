@@ -39,6 +39,9 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 		if orders != nil {
 			p = p.WithChannels(orders[0])
 		}
+		if in.Channels == 1 && !p.OneNormalisation() {
+			return p, nil, unreadable(fmt.Errorf("preprocessing %s has a mean and deviation for each of three channels, and the model sees one", p.Name), "--preprocess with one that has one, such as raw01 or mnist, or a file with a single number")
+		}
 		p, err = p.ForInput(in.Height, in.Width)
 	} else {
 		var found examples.Detection
@@ -49,7 +52,7 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 			err = unreadable(err, "name the preprocessing with --preprocess, and make sure that the data's classes are the model's (--labels)")
 		}
 	}
-	p.Grey, p.EXIF = in.Channels == 1, opt.exif
+	p.EXIF = opt.exif
 	return p, detected, err
 }
 

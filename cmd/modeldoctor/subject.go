@@ -64,7 +64,7 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		s.train = examples.NewViews(drawn.train, preprocess, in, opt.views, opt.training.Seed)
 	}
 	if n := s.holdout.Len(); n < opt.minHoldout {
-		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, opt.minHoldout), "give more with --holdout")
+		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, opt.minHoldout), "give more with --holdout, and leave --samples out or raise it")
 	}
 	data := s.data()
 	if err := data.Check(m.runner, opt.training.Batch, opt.trains()); err != nil {

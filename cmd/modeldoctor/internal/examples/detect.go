@@ -92,7 +92,7 @@ func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
 	for _, p := range dataset.Presets() {
 		own := []dataset.Channels{p.Channels}
 		switch {
-		case in.Channels == 1 && p.Channels != dataset.RGB:
+		case in.Channels == 1 && !p.OneNormalisation():
 			continue
 		case in.Channels == 1:
 		case given.Orders != nil:
@@ -105,7 +105,7 @@ func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
 			if err != nil {
 				return nil, err
 			}
-			p.Grey, p.EXIF = in.Channels == 1, given.EXIF
+			p.EXIF = given.EXIF
 			found = append(found, p)
 		}
 	}

@@ -33,7 +33,7 @@ func TestDetectsEveryPreset(t *testing.T) {
 	for _, channels := range []int{3, 1} {
 		in := graph.InputSpec{Layout: graph.NCHW, Channels: channels, Height: 2, Width: 2}
 		running, err := candidates(in, Given{})
-		if err != nil || len(running) != map[int]int{3: 15, 1: 10}[channels] {
+		if err != nil || len(running) != map[int]int{3: 15, 1: 5}[channels] {
 			t.Fatalf("%d candidates, %v", len(running), err)
 		}
 		for _, p := range running {

@@ -30,8 +30,10 @@ type Set struct {
 
 var _ nn.Examples = (*Set)(nil)
 
-// New returns the images, one entry each.
+// New returns the images, one entry each. A model of one channel sees their
+// luminance.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
+	p.Grey = in.Channels == 1
 	s := &Set{images: images, preprocess: p, input: in, digests: make([][sha256.Size]byte, images.Len())}
 	s.planes.New = func() any {
 		planes := make([]float32, max(3, in.Channels)*in.Height*in.Width)
@@ -115,10 +117,8 @@ func (s *Set) known(i int) bool {
 func (s *Set) arrange(planes, dst []float32) {
 	pixels := s.input.Height * s.input.Width
 	switch {
-	case s.input.Channels == 1: // one grey, under three normalisations that may differ
-		for p := range pixels {
-			dst[p] = (planes[p] + planes[pixels+p] + planes[2*pixels+p]) / 3
-		}
+	case s.input.Channels == 1: // the planes are the same
+		copy(dst, planes[:pixels])
 	case s.input.Layout.ChannelsLast():
 		for p := range pixels {
 			for ch := range s.input.Channels {

@@ -96,6 +96,7 @@ func (m reds) Evaluate(_ context.Context, _ int, in []float32, labels []int, inv
 // TestRead brings a colour into every layout of an input.
 func TestRead(t *testing.T) {
 	images := colours{{255, 0, 0, 255}, {51, 102, 153, 255}}
+	const grey = 93.0 / 255 // 0.299·51 + 0.587·102 + 0.114·153
 	for _, c := range []struct {
 		layout   graph.Layout
 		channels int
@@ -103,10 +104,10 @@ func TestRead(t *testing.T) {
 	}{
 		{graph.NCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
 		{graph.NHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
-		{graph.NCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
-		{graph.NHWC, 1, []float32{0.4, 0.4, 0.4, 0.4}},
-		{graph.NHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
-		{graph.FlatCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.NCHW, 1, []float32{grey, grey, grey, grey}},
+		{graph.NHWC, 1, []float32{grey, grey, grey, grey}},
+		{graph.NHW, 1, []float32{grey, grey, grey, grey}},
+		{graph.FlatCHW, 1, []float32{grey, grey, grey, grey}},
 		{graph.FlatCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
 		{graph.FlatHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
 		{graph.NCHW, 4, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6, 1, 1, 1, 1}},
