@@ -45,6 +45,7 @@ var processors = map[string]processor{
 	"MobileNetV2":  {256, false, Bilinear, 224, halfMean, halfStd, 0, false},
 	"MobileViT":    {224, false, Bilinear, 256, halfMean, halfStd, 0, false},
 	"PoolFormer":   {224, false, Bicubic, 224, imageNetMean, imageNetStd, 0.9, false},
+	"Levit":        {224, false, Bicubic, 224, imageNetMean, imageNetStd, 0, false},
 	"ConvNext":     {384, false, Bilinear, 0, halfMean, halfStd, 224.0 / 256, true},
 }
 
@@ -86,7 +87,7 @@ func huggingFace(file *settings) (*Preprocess, error) {
 		s.known = known
 	}
 	switch {
-	case name == "Levit" || name == "Perceiver" || name == "ImageGPT":
+	case name == "Perceiver" || name == "ImageGPT":
 		return nil, fmt.Errorf("%s is not supported", kind)
 	case !ok:
 		if err := s.requireAll(); err != nil {
@@ -101,6 +102,12 @@ func huggingFace(file *settings) (*Preprocess, error) {
 	p.Interpolation = s.interpolation("resample", known.filter)
 	square := s.flag("default_to_square", known.square)
 	size, pct := s.size("size", known.size, square), s.cropPct()
+	if name == "Levit" && size.shortest > 0 {
+		size.shortest = int(256.0 / 224 * float64(size.shortest)) // what the crop leaves
+	}
+	if name == "PoolFormer" && !s.flag("do_resize_and_center_crop", true) { // a key of older files
+		s.fail("do_resize_and_center_crop: false is not supported")
+	}
 	if s.flag("do_resize", true) {
 		if err := size.resize(p, known, pct); err != nil {
 			s.fail("%w", err)

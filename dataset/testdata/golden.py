@@ -126,6 +126,7 @@ for (w, h), config in [
     ((20, 14), {"image_processor_type": "PoolFormerImageProcessor", "size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}),
     ((20, 14), {"image_processor_type": "PoolFormerImageProcessor", "size": {"height": 8, "width": 8}, "crop_pct": 0.6, "crop_size": {"height": 8, "width": 8}}),
     ((20, 14), {"image_processor_type": "PoolFormerImageProcessor", "size": {"shortest_edge": 8}, "crop_pct": None, "crop_size": {"height": 8, "width": 8}}),
+    ((20, 14), {"image_processor_type": "LevitImageProcessor", "size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}),
     ((20, 14), {"image_processor_type": "PvtImageProcessor", "size": {"height": 9, "width": 8}}),
     ((20, 14), {"image_processor_type": "SegformerImageProcessor", "size": {"height": 9, "width": 8}}),
     ((20, 14), {"image_processor_type": "SiglipImageProcessor", "size": {"height": 9, "width": 8}}),
