@@ -109,8 +109,8 @@ func numbered(lines []string) OutputNames {
 }
 
 // maxMetadataBytes bounds the class names in a model file: read, they take several
-// times as much. ImageNet-21k's have 2 MB.
-const maxMetadataBytes = 1 << 22
+// times as much. ImageNet-21k's have half of that.
+const maxMetadataBytes = 1 << 21
 
 // FindOutputNames looks for the names of a model's outputs: transformers' id2label
 // or label2id, or timm's label_names, of a config.json beside it, else in its
