@@ -171,7 +171,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if diagnosis == nil || m.smaller(stopped) {
 		return stopped
 	}
-	if err := doubt(ctx, m, data.validation, detected, diagLayers(layers), options, diagnosis); err != nil {
+	if err := doubt(ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
 		return err
 	}
 	result := report.NewCheck(diagnosis)

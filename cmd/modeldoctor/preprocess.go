@@ -59,12 +59,15 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 // doubt makes a warning of the remark that the preprocessing was guessed, where the
 // images do not tell the runner-up from it and the diagnosis with that comes to
 // another verdict.
-func doubt(ctx context.Context, m *loaded, validation dataset.Set, guess *examples.Detection, layers []diag.Layer, options diag.Options, found *diag.Report) error {
+func doubt(ctx context.Context, m *loaded, data images, guess *examples.Detection, layers []diag.Layer, options diag.Options, found *diag.Report) error {
 	if guess == nil || guess.Decided || !found.Complete {
 		return nil
 	}
 	message := ""
-	other, err := diag.Diagnose(ctx, m.runner, examples.New(validation, guess.RunnerUp, m.network.Input), layers, options)
+	if data.train != nil {
+		options.Training = examples.New(data.train, guess.RunnerUp, m.network.Input)
+	}
+	other, err := diag.Diagnose(ctx, m.runner, examples.New(data.validation, guess.RunnerUp, m.network.Input), layers, options)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		message = fmt.Sprintf("the time limit came before the diagnosis with %s was made", guess.RunnerUp.Name)
