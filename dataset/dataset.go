@@ -146,6 +146,13 @@ func ClassCount(s Set) int {
 	return most + 1
 }
 
+// OfFolders reports whether a set's classes are folders, which are numbered in the
+// order of their sorted names because nothing else says how.
+func OfFolders(s Set) bool {
+	_, ok := innermost(s).(*folderSet)
+	return ok
+}
+
 // CheckLabels returns an error unless s has examples and each label is one of a
 // model's outputs.
 func CheckLabels(s Set, outputs int) error {

@@ -24,7 +24,7 @@ type BadImage struct {
 // whole once they are read. It calls progress, from one goroutine at a time, with
 // how many are done. The only error is the context's.
 func Look(ctx context.Context, s Set, progress func(done, total int)) (Survey, error) {
-	if _, ok := innermost(s).(*folderSet); !ok {
+	if !OfFolders(s) {
 		return Survey{}, nil
 	}
 	var (

@@ -34,7 +34,7 @@ func (c *Check) header(p *printer) {
 	p.fields("data   ",
 		fmt.Sprintf("%s, %s, %s", printable(c.Data.Name), printable(c.Data.Val), plural(c.Data.ValN, "image")),
 		"preprocessing: "+preprocessing(c.Data.Preprocess))
-	skipped(p, c.Data.Skipped)
+	dataNotes(p, c.Data.Skipped, c.Data.AssumedOrder)
 	figures := []string{nats(c.Metrics.Loss, c)}
 	if c.Metrics.Error != nil {
 		figures = append(figures, fmt.Sprintf("error %.1f %%", 100**c.Metrics.Error))
@@ -86,10 +86,14 @@ func preprocessing(p Preprocess) string {
 	return printable(text)
 }
 
-// skipped says how many images were left out.
-func skipped(p *printer, n int) {
-	if n > 0 {
-		p.fields("note   ", plural(n, "image")+" left out that cannot be read")
+// dataNotes says how many images were left out, and whether the order of classes
+// was assumed.
+func dataNotes(p *printer, skipped int, assumed bool) {
+	if skipped > 0 {
+		p.fields("note   ", plural(skipped, "image")+" left out that cannot be read")
+	}
+	if assumed {
+		p.fields("note   ", "nothing names the model's outputs: class folders are taken for them in sorted order")
 	}
 }
 

@@ -19,6 +19,7 @@ type images struct {
 	holdout    dataset.Set // nil where nothing is treated
 	train      dataset.Set // nil where nothing is trained
 	skipped    int         // images that were left out
+	assumed    bool        // the order of classes is that of folders, and nothing confirms it
 }
 
 // drawValidation finds the data and draws V from them, and, if training images
@@ -142,9 +143,12 @@ func labelled(ctx context.Context, drawn images, opt dataOptions, m *loaded, con
 		if *set == nil {
 			continue
 		}
-		if *set, err = outputs.relabel(*set, con); err != nil {
+		matched, known, err := outputs.relabel(*set, con)
+		if err != nil {
 			return images{}, err
 		}
+		drawn.assumed = drawn.assumed || !known && dataset.OfFolders(*set)
+		*set = matched
 		if err := dataset.CheckLabels(*set, m.network.Classes); err != nil {
 			return images{}, err
 		}

@@ -50,20 +50,21 @@ func findOutputs(opt dataOptions, m *loaded, con *console) (outputs, error) {
 
 // relabel brings a set's labels into the order of the outputs: by name where both
 // sides have names, else by the numbers that the data's classes are, else as they
-// come where there are as many as outputs.
-func (o *outputs) relabel(set dataset.Set, con *console) (dataset.Set, error) {
+// come where there are as many as outputs; known is false in that last case.
+func (o *outputs) relabel(set dataset.Set, con *console) (matched dataset.Set, known bool, err error) {
 	classes := set.Classes()
 	if o.names != nil && classes != nil {
 		order, err := dataset.MatchClasses(o.names, classes)
 		if err == nil {
-			return dataset.Relabel(set, order, o.names.Shown()), nil
+			return dataset.Relabel(set, order, o.names.Shown()), true, nil
 		}
 		if !o.names.Placeholders() {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if numbers, ok := dataset.Numerals(classes); ok {
-		return o.byNumber(set, numbers, con)
+		matched, err := o.byNumber(set, numbers, con)
+		return matched, true, err
 	}
 	first := 0
 	if o.background {
@@ -71,23 +72,23 @@ func (o *outputs) relabel(set dataset.Set, con *console) (dataset.Set, error) {
 	}
 	switch has := dataset.ClassCount(set); {
 	case has+first == o.n && first == 0:
-		return set, nil
+		return set, false, nil
 	case has+first == o.n:
-		return o.shifted(set, has), nil
+		return o.shifted(set, has), false, nil
 	case has+1 == o.n:
-		return nil, &dataset.Error{
+		return nil, false, &dataset.Error{
 			Path: set.Name(),
 			Msg:  fmt.Sprintf("%d classes, one fewer than the model's %d outputs, and nothing names these", has, o.n),
 			Hint: "is the first output a background class? --background says so; else name the outputs with --labels FILE",
 		}
 	case has < o.n:
-		return nil, &dataset.Error{
+		return nil, false, &dataset.Error{
 			Path: set.Name(),
 			Msg:  fmt.Sprintf("%d classes, the model has %d outputs, and nothing says which are which", has, o.n),
 			Hint: "name the model's outputs, in their order, one per line: --labels FILE",
 		}
 	}
-	return set, nil // too many: the labels are refused
+	return set, false, nil // too many: the labels are refused
 }
 
 // byNumber takes class names that are numbers for those of outputs.

@@ -63,7 +63,7 @@ func TestRelabel(t *testing.T) {
 		"no names in the data, fewer":    {outputs{n: 5, names: single([]string{"a", "b", "c", "d", "e"})}, bare{named{"a", "b"}}, nil, "2 classes, the model has 5", ""},
 	} {
 		var stderr bytes.Buffer
-		got, err := c.o.relabel(c.data, newConsole(&stderr, true))
+		got, known, err := c.o.relabel(c.data, newConsole(&stderr, true))
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error()+hintOf(err), c.err) {
 				t.Errorf("%s: got %v, want an error with %q", name, err, c.err)
@@ -72,6 +72,9 @@ func TestRelabel(t *testing.T) {
 		}
 		if err != nil || !slices.Equal(dataset.Labels(got), c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+		if known == strings.Contains("no names, as many; a background; placeholders; no names in the data", name) {
+			t.Errorf("%s: known is %v", name, known)
 		}
 		if (c.warns == "") != (stderr.Len() == 0) || !strings.Contains(stderr.String(), c.warns) {
 			t.Errorf("%s: warned of %q, want %q", name, stderr.String(), c.warns)

@@ -16,6 +16,7 @@ type subject struct {
 	preprocess dataset.Preprocess
 	guess      *examples.Detection // by which the preprocessing was found; nil where it was given
 	skipped    int                 // images that were left out
+	assumed    bool                // the order of classes is that of folders, and nothing confirms it
 	train      *examples.Set       // nil where nothing is trained
 	validation *examples.Set
 	holdout    *examples.Set
@@ -52,7 +53,7 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 	con.finish()
 	in := m.network.Input
 	s := &subject{
-		loaded: m, source: drawn.source, preprocess: preprocess, guess: guess, skipped: drawn.skipped, views: opt.views,
+		loaded: m, source: drawn.source, preprocess: preprocess, guess: guess, skipped: drawn.skipped, assumed: drawn.assumed, views: opt.views,
 		validation: examples.New(drawn.validation, preprocess, in),
 		holdout:    examples.New(drawn.holdout, preprocess, in),
 	}
