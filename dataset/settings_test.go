@@ -189,3 +189,30 @@ func TestFindSize(t *testing.T) {
 		t.Errorf("ultralytics: %+v, %v, want %s", found, err, want)
 	}
 }
+
+// TestApplyAlpha: opacity is scaled as bytes are, where it is known what is right.
+func TestApplyAlpha(t *testing.T) {
+	raw := Preprocess{Size: [2]int{4, 5}, Rescale: 1.0 / 255, Std: [3]float64{1, 1, 1}}
+	dst := make([]float32, 20)
+	if err := raw.ApplyAlpha(picture(5, 4), dst); err != nil || dst[0] != 1 || dst[19] != 1 {
+		t.Errorf("opaque: %v, %v", dst, err)
+	}
+	glass := picture(5, 4)
+	glass.Pix[4*6+3] = 51 // the second pixel of the second row
+	if err := raw.ApplyAlpha(glass, dst); err != nil || dst[6] != float32(51*raw.Rescale) || dst[7] != 1 {
+		t.Errorf("not opaque: %v, %v", dst, err)
+	}
+	smaller := raw
+	smaller.Size = [2]int{2, 2}
+	if err := smaller.ApplyAlpha(picture(5, 4), dst[:4]); err != nil {
+		t.Errorf("opaque and resized: %v", err)
+	}
+	if err := smaller.ApplyAlpha(glass, dst[:4]); err == nil {
+		t.Error("an image that is not opaque was resized")
+	}
+	normalised := raw
+	normalised.Mean = [3]float64{0.5, 0.5, 0.5}
+	if err := normalised.ApplyAlpha(picture(5, 4), dst); err == nil {
+		t.Error("opacity was normalised by nothing")
+	}
+}
