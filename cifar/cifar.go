@@ -83,6 +83,25 @@ func (l layout) restrict(exists func(string) bool) (layout, bool) {
 	return l, splits != nil
 }
 
+// bySize returns the layout, or CIFAR-10's where the files are called like
+// CIFAR-100's and have CIFAR-10's records. What names CIFAR-100's classes and lies
+// beside them is then not theirs.
+func (l layout) bySize(f folder) layout {
+	if l.classes != 100 || filepath.Ext(l.splits[0].files[0]) != ".bin" {
+		return l
+	}
+	for _, s := range l.splits {
+		for _, name := range s.files {
+			info, err := os.Stat(f.path(name))
+			if err != nil || info.Size()%binaryRecord(100) == 0 || info.Size()%binaryRecord(10) != 0 {
+				return l
+			}
+		}
+	}
+	l.classes, l.names = 10, "batches.meta.txt"
+	return l
+}
+
 // subfolders are the folders that the published archives unpack to. A path to
 // the folder that holds one of them will do.
 func subfolders() []string {
@@ -106,13 +125,7 @@ func Detect(path string) bool {
 
 // hasPrefix reports whether the file starts with the given bytes.
 func hasPrefix(path string, prefix ...byte) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	start := make([]byte, len(prefix))
-	_, err = f.Read(start)
+	start, err := dataset.Head(path, len(prefix))
 	return err == nil && bytes.Equal(start, prefix)
 }
 
@@ -121,7 +134,7 @@ func isGzip(path string) bool { return hasPrefix(path, 0x1f, 0x8b) }
 // isRecordFile reports whether a file is a .bin file or a pickle (whose first
 // instruction is PROTO).
 func isRecordFile(path string) bool {
-	return filepath.Ext(path) == ".bin" || hasPrefix(path, 0x80)
+	return filepath.Ext(path) == ".bin" && hasPrefix(path) || hasPrefix(path, 0x80)
 }
 
 // findFolder returns the folder with the files of a form, dir itself or one of
@@ -131,7 +144,7 @@ func findFolder(dir string) (folder, layout, bool) {
 		f := folder(filepath.Join(dir, sub))
 		for _, l := range layouts() {
 			if l, ok := l.restrict(f.exists); ok {
-				return f, l, true
+				return f, l.bySize(f), true
 			}
 		}
 	}
@@ -186,7 +199,7 @@ func single(path string, size int64) (layout, bool) {
 	base := filepath.Base(path)
 	for _, l := range layouts() {
 		if l, ok := l.restrict(func(name string) bool { return name == base }); ok {
-			return l, true
+			return l.bySize(folder(filepath.Dir(path))), true
 		}
 	}
 	l := layout{splits: []splitFiles{{dataset.All, []string{base}}}}
@@ -240,7 +253,7 @@ func (s *source) read(split splitFiles) (*records, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := &records{name: split.split, classes: s.classes}
+	all := &records{name: split.split, classes: s.classes, count: s.layout.classes}
 	for i, data := range contents {
 		part, err := s.layout.parse(data, s.layout.classes)
 		if err != nil {
@@ -264,7 +277,7 @@ func (s *source) readNames() error {
 	}
 	names := pythonNames
 	if filepath.Ext(name) == ".txt" {
-		names = dataset.ParseLabels
+		names = dataset.ParseLines
 	}
 	s.classes, err = names(contents[0])
 	if n := len(s.classes); err == nil && n != s.layout.classes {

@@ -358,3 +358,34 @@ func FuzzPython(f *testing.F) {
 		}
 	})
 }
+
+// TestStrayNames: the size of the records tells CIFAR-10 from CIFAR-100, whatever
+// the files are called and whatever names lie beside them.
+func TestStrayNames(t *testing.T) {
+	fine := []byte(strings.Repeat("x\n", 100))
+	for name, files := range map[string]map[string][]byte{
+		"batches":                {"test_batch.bin": binaryFile(10, 3, 9), "fine_label_names.txt": fine},
+		"called like CIFAR-100's": {"test.bin": binaryFile(10, 3, 9), "fine_label_names.txt": fine},
+	} {
+		dir := t.TempDir()
+		for file, data := range files {
+			if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for file := range files {
+			path := filepath.Join(dir, file)
+			if filepath.Ext(file) == ".txt" {
+				path = dir
+			}
+			src, err := Open(path)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			set, err := src.Split("test")
+			if err != nil || set.Len() != 2 || set.Label(1) != 9 || set.Classes() != nil || dataset.ClassCount(set) != 10 {
+				t.Errorf("%s: %+v, %v", name, set, err)
+			}
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 type records struct {
 	name    string
 	classes []string
+	count   int // of classes; 0: not known
 	labels  []uint8
 	pixels  []byte // imageBytes each: red, green, blue plane, row by row
 }
@@ -28,6 +29,14 @@ func (r *records) Name() string      { return r.name }
 func (r *records) Len() int          { return len(r.labels) }
 func (r *records) Label(i int) int   { return int(r.labels[i]) }
 func (r *records) Classes() []string { return r.classes }
+
+// ClassCount is that of the data set, of which a set may lack some.
+func (r *records) ClassCount() int {
+	if r.count > 0 {
+		return r.count
+	}
+	return int(slices.Max(r.labels)) + 1
+}
 
 // Image never fails.
 func (r *records) Image(i int) (image.Image, error) {

@@ -43,7 +43,7 @@ func decodeSample(split string) *records {
 	if err != nil {
 		panic(err)
 	}
-	classes, err := dataset.ParseLabels(names)
+	classes, err := dataset.ParseLines(names)
 	if err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"io/fs"
@@ -79,19 +80,36 @@ const (
 	All        = "all"     // the only split of a source that is not divided
 )
 
+// splitWords are the words by which a split is known.
+var splitWords = map[string]string{
+	"train": Train, "training": Train, "trn": Train,
+	"val": Validation, "valid": Validation, "validation": Validation, "validate": Validation, "eval": Validation, "dev": Validation,
+	"test": Test, "testing": Test, "tst": Test,
+}
+
 // CanonicalSplit returns the canonical spelling of a split's name: "val",
-// "valid" and "eval" mean validation, "training" train, "testing" test. Other
-// names are returned as they are.
+// "valid", "dev" and "eval" mean validation, "training" train, "testing" test.
+// Words that say that it is a set of images do not count: "training_set",
+// "seg_test", "test-images". Other names are returned as they are.
 func CanonicalSplit(name string) string {
-	switch lower := strings.ToLower(name); lower {
-	case "train", "training":
-		return Train
-	case "val", "valid", "validation", "eval":
-		return Validation
-	case "test", "testing":
-		return Test
+	lower := strings.ToLower(name)
+	for _, ending := range []string{"set", "data"} { // trainset
+		if word, ok := strings.CutSuffix(lower, ending); ok && splitWords[word] != "" {
+			return splitWords[word]
+		}
 	}
-	return name
+	found := ""
+	for word := range strings.FieldsFuncSeq(lower, func(r rune) bool { return r == '_' || r == '-' || r == ' ' || r == '.' }) {
+		split := splitWords[word]
+		switch {
+		case split == "" && slices.Contains([]string{"set", "data", "dataset", "images", "image", "imgs", "img", "seg", "split"}, word):
+		case split == "" || found != "":
+			return name
+		default:
+			found = split
+		}
+	}
+	return cmp.Or(found, name)
 }
 
 // UnknownSplit is the error of a source that has no split of the given name.
@@ -110,6 +128,29 @@ func Labels(s Set) []int {
 		labels[i] = s.Label(i)
 	}
 	return labels
+}
+
+// ClassCount is the number of classes that a set's labels are of: that of its
+// names, else what its form says, else one more than the largest label.
+func ClassCount(s Set) int {
+	if classes := s.Classes(); classes != nil {
+		return len(classes)
+	}
+	if s, ok := innermost(s).(interface{ ClassCount() int }); ok {
+		return s.ClassCount()
+	}
+	most := -1
+	for i := range s.Len() {
+		most = max(most, s.Label(i))
+	}
+	return most + 1
+}
+
+// OfFolders reports whether a set's classes are folders, which are numbered in the
+// order of their sorted names because nothing else says how.
+func OfFolders(s Set) bool {
+	_, ok := innermost(s).(*folderSet)
+	return ok
 }
 
 // CheckLabels returns an error unless s has examples and each label is one of a
@@ -162,6 +203,20 @@ func (s *subset) Len() int                         { return len(s.index) }
 func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[i]) }
 func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
 func (s *subset) where(i int) string               { return Where(s.Set, s.index[i]) }
+
+// innermost is the set that subsets and relabelled sets are of.
+func innermost(s Set) Set {
+	for {
+		switch outer := s.(type) {
+		case *subset:
+			s = outer.Set
+		case *relabelled:
+			s = outer.Set
+		default:
+			return s
+		}
+	}
+}
 
 // Sample returns n of a set's examples, evenly spaced in order of class, under a
 // name of its own; all of them if there are no more.

@@ -1,29 +1,24 @@
 package dataset
 
 import (
-	"bytes"
+	"archive/zip"
 	"cmp"
+	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg" // registers the decoders of the formats that folders hold
-	_ "image/png"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 )
 
-// Limits on one image, so that a small file cannot ask for all the memory.
-const (
-	maxImagePixels = 1 << 26 // 64 Mpx, 256 MiB decoded
-	maxImageBytes  = 1 << 28
-)
-
-// folder is a source of class folders.
+// folder is a source of class folders, on disk or in a ZIP archive.
 type folder struct {
-	path    string
+	fileTree
 	classes []string
 	splits  []folderSplit
 }
@@ -31,65 +26,147 @@ type folder struct {
 // folderSplit is a folder whose sub-folders are classes.
 type folderSplit struct {
 	name string
-	path string
+	path string // within the files
 	read func() (Set, error)
 }
 
+const openHint = "--data takes a CIFAR folder or archive (.bin, Python pickle, .tar.gz), MNIST's IDX files, an .npz of arrays, or a folder of class folders, or a .zip of one"
+
 // Open reads a folder of class folders, as torchvision's ImageFolder does:
-// classes are numbered in the order of their sorted names and hold PNG and JPEG
-// images, sorted, at any depth. The class folders lie in train, test or
-// validation folders (by any of their usual names), or else make up a single
-// split called "all". Only names are read until a split, and then an image, is
-// asked for.
+// classes are numbered in the order of their sorted names and hold images, sorted,
+// at any depth. The class folders lie in train, test or validation folders (by any
+// of their usual names, see [CanonicalSplit]), or else make up a single split
+// called "all". Folders that hold nothing but one folder, as archives unpack to,
+// are passed through. A .zip of such a folder is read as it is. Only names are read
+// until a split, and then an image, is asked for.
 //
 // All splits share one numbering, that of the training split where there is
 // one: a split may lack a class, but not add one.
 func Open(path string) (Source, error) {
+	f := &folder{fileTree: fileTree{path: path}}
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot open the data", Hint: "--data takes a CIFAR folder or archive, or a folder of class folders", Err: err}
+	switch {
+	case err != nil:
+		return nil, &Error{Path: path, Msg: "cannot open the data", Hint: openHint, Err: err}
+	case info.IsDir():
+		f.files = os.DirFS(path)
+	case isZIP(path):
+		// Closed by the garbage collector: a source lasts as long as the program.
+		archive, err := zip.OpenReader(path)
+		if err != nil {
+			return nil, &Error{Path: path, Msg: "cannot read the archive", Hint: "download it again, or unpack it and give the folder", Err: err}
+		}
+		f.files = archive
+	default:
+		return nil, &Error{Path: path, Msg: "not a data set in a known form", Hint: openHint}
 	}
-	if !info.IsDir() {
-		return nil, &Error{Path: path, Msg: "not a data set in a known form", Hint: "--data takes a CIFAR folder or archive (.bin, Python pickle, .tar.gz), or a folder of class folders"}
+	if err := f.findSplits(); err != nil {
+		return nil, err
 	}
-	f := &folder{path: path}
-	entries, err := subfolders(path)
+	return f, f.number()
+}
+
+// isZIP reports whether a file is a ZIP archive, by its first bytes.
+func isZIP(path string) bool {
+	start, err := Head(path, 4)
+	return err == nil && string(start) == "PK\x03\x04"
+}
+
+// Head returns the first bytes of a regular file, at most n. Others, such as pipes,
+// which may wait for ever, are not opened.
+func Head(path string, n int) ([]byte, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	start := make([]byte, n)
+	n, err = io.ReadFull(f, start)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return start[:n], err
+}
+
+// findSplits finds the folders that hold classes.
+func (f *folder) findSplits() error {
+	root, entries, err := f.unwrap(".", "")
+	if err != nil {
+		return err
+	}
 	for _, name := range entries {
-		switch CanonicalSplit(name) {
-		case Train, Validation, Test:
-		default:
+		if !isSplit(name) {
 			continue
 		}
 		// A class may be called "train" as well: then it holds images, not folders.
-		inside, err := subfolders(filepath.Join(path, name))
+		inside, classes, err := f.unwrap(path.Join(root, name), CanonicalSplit(name))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if len(inside) > 0 {
-			f.add(CanonicalSplit(name), filepath.Join(path, name))
+		if len(classes) > 0 {
+			f.add(CanonicalSplit(name), inside)
 		}
 	}
-	if len(f.splits) == 0 {
-		if len(entries) == 0 {
-			return nil, &Error{Path: path, Msg: "holds no class folders", Hint: "put the images of each class in a folder of its own: " + filepath.Join(path, "CLASS", "IMAGE.png")}
-		}
-		f.add(All, path)
+	if len(f.splits) > 0 {
+		return nil
 	}
-	if err := f.number(); err != nil {
-		return nil, err
+	if len(entries) == 0 {
+		return &Error{Path: f.path, Msg: "holds no class folders", Hint: "put the images of each class in a folder of its own: " + filepath.Join(f.path, "CLASS", "IMAGE.png")}
 	}
-	return f, nil
+	if err := f.refuseSplits(root, entries); err != nil {
+		return err
+	}
+	f.add(All, root)
+	return nil
 }
 
-// add appends the split whose class folders lie in path.
-func (f *folder) add(name, path string) {
+// isSplit reports whether a folder's name is that of a split.
+func isSplit(name string) bool {
+	return slices.Contains([]string{Train, Validation, Test}, CanonicalSplit(name))
+}
+
+// refuseSplits returns an error where folders look like splits under names that
+// are not known: the same class folders lie in several of them, and no images
+// beside these. Taken for classes, they would give a diagnosis of nothing.
+func (f *folder) refuseSplits(root string, entries []string) error {
+	in := map[string][]string{} // the folders that hold a class of that name
+	for _, name := range entries {
+		inside, err := f.subfolders(path.Join(root, name))
+		if err != nil {
+			return err
+		}
+		if f.holdsImages(path.Join(root, name)) {
+			continue
+		}
+		for _, class := range inside {
+			in[class] = append(in[class], name)
+		}
+	}
+	for _, class := range slices.Sorted(maps.Keys(in)) {
+		if folders := in[class]; len(folders) > 1 {
+			return &Error{
+				Path: f.path,
+				Msg:  fmt.Sprintf("its folders look like splits, not like classes: %s and %s both have a folder %s", folders[0], folders[1], class),
+				Hint: "name them train, val and test, or give the one to use: --data " + filepath.Join(f.path, filepath.FromSlash(path.Join(root, folders[0]))),
+			}
+		}
+	}
+	return nil
+}
+
+// add appends the split whose class folders lie in at.
+func (f *folder) add(name, at string) {
 	f.splits = append(f.splits, folderSplit{
 		name: name,
-		path: path,
-		read: sync.OnceValues(func() (Set, error) { return f.list(name, path) }),
+		path: at,
+		read: sync.OnceValues(func() (Set, error) { return f.list(name, at) }),
 	})
 }
 
@@ -101,13 +178,13 @@ func (f *folder) number() error {
 	})
 	for i, split := range f.splits {
 		if i > 0 && f.splits[i-1].name == split.name {
-			return &Error{Path: f.path, Msg: fmt.Sprintf("two folders for the %s split: %s and %s", split.name, filepath.Base(f.splits[i-1].path), filepath.Base(split.path)), Hint: "keep one of them"}
+			return &Error{Path: f.path, Msg: fmt.Sprintf("two folders for the %s split: %s and %s", split.name, path.Base(f.splits[i-1].path), path.Base(split.path)), Hint: "keep one of them"}
 		}
 	}
 	lists := make([][]string, len(f.splits))
 	for i, split := range f.splits {
 		var err error
-		if lists[i], err = subfolders(split.path); err != nil {
+		if lists[i], err = f.subfolders(split.path); err != nil {
 			return err
 		}
 	}
@@ -120,7 +197,7 @@ func (f *folder) number() error {
 		for _, class := range list {
 			if _, ok := slices.BinarySearch(f.classes, class); !ok {
 				return &Error{
-					Path: filepath.Join(f.splits[i].path, class),
+					Path: f.where(path.Join(f.splits[i].path, class)),
 					Msg:  "a class that the other splits do not have",
 					Hint: "labels are numbered by sorted class names, so all splits must share them; remove the folder, or add it to the training split",
 				}
@@ -150,15 +227,15 @@ func (f *folder) Split(name string) (Set, error) {
 }
 
 // list finds the images of a split.
-func (f *folder) list(name, path string) (Set, error) {
-	present, err := subfolders(path)
+func (f *folder) list(name, at string) (Set, error) {
+	present, err := f.subfolders(at)
 	if err != nil {
 		return nil, err
 	}
-	set := &folderSet{name: name, classes: f.classes}
+	set := &folderSet{name: name, folder: f}
 	for _, class := range present {
 		label, _ := slices.BinarySearch(f.classes, class)
-		files, err := images(filepath.Join(path, class))
+		files, err := f.images(path.Join(at, class))
 		if err != nil {
 			return nil, err
 		}
@@ -170,115 +247,56 @@ func (f *folder) list(name, path string) (Set, error) {
 	return set, nil
 }
 
-// subfolders returns the sorted names of the folders in path, links to folders
-// included and hidden ones left out.
-func subfolders(path string) ([]string, error) {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot list the folder", Err: err}
-	}
-	var names []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		isDir := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(filepath.Join(path, e.Name()))
-			isDir = err == nil && info.IsDir()
-		}
-		if isDir {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
-}
-
-// images returns the paths of the images in a class folder, those of a folder
-// before those of its sub-folders.
-func images(class string) ([]string, error) {
-	root := class
-	if resolved, err := filepath.EvalSymlinks(class); err == nil {
-		root = resolved // WalkDir does not follow a link, not even at the root
-	}
-	var found []string
-	var other string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case strings.HasPrefix(d.Name(), ".") && path != root:
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			return nil
-		}
-		switch strings.ToLower(filepath.Ext(path)) {
-		case ".png", ".jpg", ".jpeg":
-			found = append(found, path)
-		case ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp":
-			other = path
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, &Error{Path: class, Msg: "cannot list the class folder", Err: err}
-	}
-	if other != "" {
-		// Leaving it out in silence would measure another data set.
-		return nil, &Error{Path: other, Msg: "an image that is neither PNG nor JPEG", Hint: "convert it, or move it out of the folder"}
-	}
-	if len(found) == 0 {
-		return nil, &Error{Path: class, Msg: "class folder without images", Hint: "add its PNG or JPEG images, or remove the folder"}
-	}
-	slices.SortFunc(found, func(a, b string) int {
-		return cmp.Or(cmp.Compare(filepath.Dir(a), filepath.Dir(b)), cmp.Compare(a, b))
-	})
-	return found, nil
-}
-
 // folderSet is a split of a folder.
 type folderSet struct {
-	name    string
-	classes []string
-	files   []string
-	labels  []int
+	*folder
+	name   string
+	files  []string
+	labels []int
 }
 
 func (s *folderSet) Name() string       { return s.name }
 func (s *folderSet) Len() int           { return len(s.files) }
 func (s *folderSet) Label(i int) int    { return s.labels[i] }
 func (s *folderSet) Classes() []string  { return s.classes }
-func (s *folderSet) where(i int) string { return s.files[i] }
+func (s *folderSet) where(i int) string { return s.folder.where(s.files[i]) }
 
-func (s *folderSet) Image(i int) (image.Image, error) { return decode(s.files[i]) }
+// Image reads an image file, having looked at its kind and size first.
+func (s *folderSet) Image(i int) (image.Image, error) {
+	img, err := s.open(s.files[i])
+	if err == nil {
+		return img, nil
+	}
+	hint := "replace or remove the file, or leave out what cannot be read with --skip-bad-images"
+	if err.Error() == lfsPointer {
+		hint = lfsHint
+	}
+	return nil, &Error{Path: s.where(i), Msg: "cannot use the image", Hint: hint, Err: err}
+}
 
-// decode reads an image file, having looked at its size first.
-func decode(path string) (image.Image, error) {
-	const hint = "replace or remove the file"
-	info, err := os.Stat(path)
+func (s *folderSet) open(name string) (image.Image, error) {
+	info, err := fs.Stat(s.folder.files, name)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: err}
+		return nil, err
 	}
-	if info.Size() > maxImageBytes {
-		return nil, &Error{Path: path, Msg: fmt.Sprintf("image file of %d bytes, more than the %d allowed", info.Size(), maxImageBytes), Hint: hint}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file, and not opened")
+	case info.Size() > maxImageBytes:
+		return nil, fmt.Errorf("a file of %d bytes, more than the %d allowed", info.Size(), maxImageBytes)
 	}
-	data, err := os.ReadFile(path)
+	f, err := s.folder.files.Open(name)
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot read the image", Hint: hint, Err: err}
+		return nil, err
 	}
-	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	defer f.Close()
+	// What an archive says of a size may be a lie.
+	data, err := io.ReadAll(io.LimitReader(f, maxImageBytes+1))
 	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot decode the image", Hint: hint, Err: err}
+		return nil, err
 	}
-	if w, h := config.Width, config.Height; w <= 0 || h <= 0 || w > maxImagePixels/h {
-		return nil, &Error{Path: path, Msg: fmt.Sprintf("image of %d×%d pixels, more than the %d allowed", w, h, maxImagePixels), Hint: hint}
+	if len(data) > maxImageBytes {
+		return nil, fmt.Errorf("a file of more than the %d bytes allowed", maxImageBytes)
 	}
-	img, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, &Error{Path: path, Msg: "cannot decode the image", Hint: hint, Err: err}
-	}
-	return img, nil
+	return Decode(data)
 }

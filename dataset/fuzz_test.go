@@ -27,11 +27,15 @@ func FuzzConfig(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if names, err := parseClassNames(data); err == nil {
-			_, _ = MatchClasses(names, names) // names may be anything; an error is one way to say so
+		if names, err := ParseLabels(data); err == nil {
+			_, _ = MatchClasses(names, names.Shown()) // names may be anything; an error is one way to say so
 		}
-		_, _ = ParseLabels(data)
-		p, err := parsePreprocess("config.json", data)
+		values, err := parseObject(data)
+		if err != nil {
+			return
+		}
+		_, _ = configNames(values)
+		p, err := namedPreprocess("config.json", values)
 		if err != nil {
 			return
 		}

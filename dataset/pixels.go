@@ -19,9 +19,13 @@ func newPixels(w, h int) *pixels {
 func (p *pixels) row(y int) []byte { return p.rgb[3*p.w*y : 3*p.w*(y+1)] }
 
 // toPixels converts an image as Pillow's convert("RGB") does: transparency is
-// dropped, not blended, grey is repeated, and JPEG's chroma is upsampled
-// smoothly (see [chroma]).
+// dropped, not blended, grey is repeated, of 16 bits the upper ones are taken, and
+// JPEG's chroma is upsampled smoothly (see [chroma]). Grey of 16 bits, which Pillow
+// clips, is no matter of this function: see [Decode].
 func toPixels(img image.Image) *pixels {
+	if file, ok := img.(*fileImage); ok {
+		img = file.Image
+	}
 	bounds := img.Bounds()
 	p := newPixels(bounds.Dx(), bounds.Dy())
 	switch img := img.(type) {
@@ -29,35 +33,96 @@ func toPixels(img image.Image) *pixels {
 		for y := range p.h {
 			copyRGB(p.row(y), img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):])
 		}
-		return p
-	case *image.RGBA:
-		if img.Opaque() {
-			for y := range p.h {
-				copyRGB(p.row(y), img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):])
+	case *image.NRGBA64: // by way of color.NRGBAModel, what is transparent would be black
+		for y := range p.h {
+			src, dst := img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):], p.row(y)
+			for x := range p.w {
+				dst[3*x], dst[3*x+1], dst[3*x+2] = src[8*x], src[8*x+2], src[8*x+4]
 			}
-			return p
 		}
 	case *image.Gray:
 		for y := range p.h {
-			src := img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):]
-			dst := p.row(y)
+			src, dst := img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):], p.row(y)
 			for x := range p.w {
 				dst[3*x], dst[3*x+1], dst[3*x+2] = src[x], src[x], src[x]
 			}
 		}
-		return p
 	case *image.YCbCr:
 		convertYCbCr(p, img)
-		return p
-	}
-	for y := range p.h {
-		dst := p.row(y)
-		for x := range p.w {
-			c := color.NRGBAModel.Convert(img.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA)
-			dst[3*x], dst[3*x+1], dst[3*x+2] = c.R, c.G, c.B
+	case *image.CMYK:
+		for y := range p.h {
+			src, dst := img.Pix[img.PixOffset(bounds.Min.X, bounds.Min.Y+y):], p.row(y)
+			for x := range p.w {
+				for c := range 3 {
+					dst[3*x+c] = cmykToRGB(src[4*x+c], src[4*x+3])
+				}
+			}
+		}
+	default:
+		for y := range p.h {
+			dst := p.row(y)
+			for x := range p.w {
+				c := color.NRGBAModel.Convert(img.At(bounds.Min.X+x, bounds.Min.Y+y)).(color.NRGBA)
+				dst[3*x], dst[3*x+1], dst[3*x+2] = c.R, c.G, c.B
+			}
 		}
 	}
 	return p
+}
+
+// cmykToRGB takes ink and black off white, with the rounding of Pillow's cmyk2rgb
+// (Convert.c).
+func cmykToRGB(ink, black byte) byte {
+	white := 255 - int32(black)
+	product := int32(ink)*white + 128
+	return clamp(white - (product+product>>8)>>8)
+}
+
+// toGrey replaces the colours by their luminance, as Pillow's convert("L") does
+// (Convert.c, L24).
+func (p *pixels) toGrey() {
+	for i := 0; i < len(p.rgb); i += 3 {
+		l := byte((int32(p.rgb[i])*19595 + int32(p.rgb[i+1])*38470 + int32(p.rgb[i+2])*7471 + 0x8000) >> 16)
+		p.rgb[i], p.rgb[i+1], p.rgb[i+2] = l, l, l
+	}
+}
+
+// turn returns an image as it is meant to be seen, by its EXIF orientation, as
+// Pillow's ImageOps.exif_transpose does: 2 mirrors left to right, 3 turns by 180°,
+// 4 mirrors top to bottom, 5 exchanges rows and columns, 6 turns a quarter to the
+// right, 7 exchanges them along the other diagonal, 8 turns a quarter to the left.
+func turn(p *pixels, orientation int) *pixels {
+	if orientation < 2 || orientation > 8 {
+		return p
+	}
+	w, h := p.w, p.h
+	if orientation >= 5 {
+		w, h = h, w
+	}
+	out := newPixels(w, h)
+	for y := range h {
+		for x := range w {
+			u, v := x, y // where the pixel comes from
+			switch orientation {
+			case 2:
+				u = w - 1 - x
+			case 3:
+				u, v = w-1-x, h-1-y
+			case 4:
+				v = h - 1 - y
+			case 5:
+				u, v = y, x
+			case 6:
+				u, v = y, w-1-x
+			case 7:
+				u, v = h-1-y, w-1-x
+			case 8:
+				u, v = h-1-y, x
+			}
+			copy(out.rgb[3*(y*w+x):][:3], p.rgb[3*(v*p.w+u):][:3])
+		}
+	}
+	return out
 }
 
 // copyRGB copies len(dst)/3 pixels of RGBA bytes without the fourth.

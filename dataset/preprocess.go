@@ -3,10 +3,9 @@ package dataset
 import (
 	"fmt"
 	"image"
+	"image/color"
 	"math"
-	"os"
 	"slices"
-	"strings"
 )
 
 // A Resize says how an image is brought to size.
@@ -45,6 +44,15 @@ const (
 	CropRound Crop = "round" // margins rounded half to even: torchvision and timm
 )
 
+// Channels is the order of an image's channels in a model's input.
+type Channels string
+
+// The orders.
+const (
+	RGB Channels = ""
+	BGR Channels = "bgr"
+)
+
 // A Preprocess is what happens to an image before a model sees it: resize, then
 // crop the centre, then for each channel c
 //
@@ -61,69 +69,15 @@ type Preprocess struct {
 	Interpolation Interpolation `json:"interpolation"` //
 	Crop          Crop          `json:"crop"`          // to Size
 	Rescale       float64       `json:"rescale"`       //
-	Mean          [3]float64    `json:"mean"`          // red, green, blue
-	Std           [3]float64    `json:"std"`           // red, green, blue; not 0
+	Mean          [3]float64    `json:"mean"`          // of the channels in the model's order
+	Std           [3]float64    `json:"std"`           // likewise; not 0
+	Channels      Channels      `json:"channels"`      // the model's order of them
+	Grey          bool          `json:"grey"`          // colours become their luminance first, as Pillow's mode L
+	EXIF          bool          `json:"exif"`          // images are turned as their EXIF orientation says
 }
 
 // maxEdge bounds the sizes that a file may ask for, in pixels.
 const maxEdge = 1 << 13
-
-// preset returns a preset. Its geometry follows the model's input.
-func preset(name string, interpolation Interpolation, rescale float64, mean, std [3]float64) Preprocess {
-	return Preprocess{
-		Name: name, Source: "preset",
-		Resize: ResizeCover, Interpolation: interpolation, Crop: CropRound,
-		Rescale: rescale, Mean: mean, Std: std,
-	}
-}
-
-// Presets returns the preprocessing steps known by name. They bring an image to
-// the size of the model's input in proportion and crop what stands out, if it is
-// not of that size already; they differ in rescaling and normalisation.
-func Presets() []Preprocess {
-	const byte1 = 1.0 / 255
-	zero, one, half := [3]float64{}, [3]float64{1, 1, 1}, [3]float64{0.5, 0.5, 0.5}
-	return []Preprocess{
-		// Mean and standard deviation of the 50,000 training images, to four
-		// digits, as in github.com/weiaicunzai/pytorch-cifar100 conf/global_settings.py.
-		preset("cifar100", Bilinear, byte1, [3]float64{0.5071, 0.4865, 0.4409}, [3]float64{0.2673, 0.2564, 0.2762}),
-		// The same of CIFAR-10; the deviation is that of all pixels. Much code has
-		// 0.2023, 0.1994, 0.2010 instead, the mean deviation within an image.
-		preset("cifar10", Bilinear, byte1, [3]float64{0.4914, 0.4822, 0.4465}, [3]float64{0.2470, 0.2435, 0.2616}),
-		// torchvision's reference transforms; timm's IMAGENET_DEFAULT_MEAN and _STD.
-		preset("imagenet", Bilinear, byte1, [3]float64{0.485, 0.456, 0.406}, [3]float64{0.229, 0.224, 0.225}),
-		// timm's IMAGENET_INCEPTION_MEAN and _STD; transformers' IMAGENET_STANDARD_MEAN
-		// and _STD, the default of its ViTImageProcessor.
-		preset("inception", Bilinear, byte1, half, half),
-		// transformers' OPENAI_CLIP_MEAN and _STD, from github.com/openai/CLIP clip.py.
-		preset("clip", Bicubic, byte1, [3]float64{0.48145466, 0.4578275, 0.40821073}, [3]float64{0.26862954, 0.26130258, 0.27577711}),
-		// torchvision's ToTensor alone: 0 to 1.
-		preset("raw01", Bilinear, byte1, zero, one),
-		// Bytes as they are, 0 to 255: models that normalise in their graph.
-		preset("raw255", Bilinear, 1, zero, one),
-	}
-}
-
-// LoadPreprocess returns the preset of the given name, or reads a file in the
-// form of transformers' preprocessor_config.json or of timm's config.json.
-func LoadPreprocess(nameOrFile string) (*Preprocess, error) {
-	presets := Presets()
-	names := make([]string, len(presets))
-	for i := range presets {
-		if strings.EqualFold(presets[i].Name, nameOrFile) {
-			return &presets[i], nil
-		}
-		names[i] = presets[i].Name
-	}
-	if info, err := os.Stat(nameOrFile); err != nil || info.IsDir() {
-		return nil, &Error{
-			Path: nameOrFile,
-			Msg:  "neither a preset nor a preprocessing file",
-			Hint: "presets: " + strings.Join(names, ", ") + "; files: preprocessor_config.json (Hugging Face), config.json (timm)",
-		}
-	}
-	return readPreprocess(nameOrFile)
-}
 
 // ForInput returns p for a model whose input is h×w pixels. Where p leaves the
 // size open it is set; where p makes images of another size, that is an error.
@@ -148,8 +102,8 @@ func (p Preprocess) ForInput(h, w int) (Preprocess, error) {
 	return p, nil
 }
 
-// Apply preprocesses an image into dst, which holds 3·H·W values: the red plane,
-// then green, then blue, each row by row. An image that p does not bring to size
+// Apply preprocesses an image into dst, which holds 3·H·W values: a plane for each
+// channel in the model's order, each row by row. An image that p does not bring to size
 // is an error. Apply may be called from several goroutines at once.
 func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 	h, w := p.Size[0], p.Size[1]
@@ -159,6 +113,12 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 	px := toPixels(img)
 	if px.w == 0 || px.h == 0 {
 		return &Error{Msg: "image without pixels"}
+	}
+	if p.EXIF {
+		px = turn(px, Orientation(img))
+	}
+	if p.Grey {
+		px.toGrey()
 	}
 	if rh, rw := p.resized(px.h, px.w); rh != px.h || rw != px.w {
 		if rh <= 0 || rw <= 0 || rh > maxImagePixels/rw {
@@ -183,12 +143,60 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 		for b := range value {
 			value[b] = p.value(b, c)
 		}
-		plane := dst[c*h*w : (c+1)*h*w]
+		plane, from := dst[c*h*w:(c+1)*h*w], c
+		if p.Channels == BGR {
+			from = 2 - c
+		}
 		for i := range plane {
-			plane[i] = value[px.rgb[3*i+c]]
+			plane[i] = value[px.rgb[3*i+from]]
 		}
 	}
 	return nil
+}
+
+// ApplyAlpha writes the fourth channel of an image, its opacity, to dst, which holds
+// H·W values. It is scaled as bytes are; where p normalises, or resizes an image
+// that is not opaque, what is right is not known, and that is an error.
+func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
+	if p.Mean != [3]float64{} || p.Std != [3]float64{1, 1, 1} {
+		return &Error{Msg: fmt.Sprintf("a model of four channels, and preprocessing %q has the mean and deviation of three", p.Name), Hint: "--preprocess raw01 or raw255, which have none"}
+	}
+	if file, ok := img.(*fileImage); ok {
+		img = file.Image
+	}
+	bounds := img.Bounds()
+	if opaque, ok := img.(interface{ Opaque() bool }); ok && opaque.Opaque() {
+		for i := range dst {
+			dst[i] = float32(255 * p.Rescale)
+		}
+		return nil
+	}
+	if bounds.Dy() != p.Size[0] || bounds.Dx() != p.Size[1] || p.EXIF {
+		return &Error{Msg: "an image that is not opaque is resized for a model of four channels", Hint: fmt.Sprintf("use images of %d×%d pixels", p.Size[0], p.Size[1])}
+	}
+	for i := range dst {
+		c := color.NRGBAModel.Convert(img.At(bounds.Min.X+i%p.Size[1], bounds.Min.Y+i/p.Size[1])).(color.NRGBA)
+		dst[i] = float32(float64(c.A) * p.Rescale)
+	}
+	return nil
+}
+
+// OneNormalisation reports whether all channels are normalised alike, as they must
+// be for a model of one channel.
+func (p *Preprocess) OneNormalisation() bool {
+	return p.Mean[0] == p.Mean[1] && p.Mean[1] == p.Mean[2] && p.Std[0] == p.Std[1] && p.Std[1] == p.Std[2]
+}
+
+// WithChannels returns p for a model whose channels are in another order. The mean
+// and deviation of a preset are those of colours, and go with them; those of a file
+// are listed in the model's order, and stay.
+func (p Preprocess) WithChannels(order Channels) Preprocess {
+	if p.Channels != order && p.Source == "preset" {
+		slices.Reverse(p.Mean[:])
+		slices.Reverse(p.Std[:])
+	}
+	p.Channels = order
+	return p
 }
 
 // value is what a byte of channel c becomes.

@@ -104,11 +104,11 @@ func TestHuggingFaceIsTransformers(t *testing.T) {
 // chroma instead of interpolating it is off by 13 to 20 levels.
 func TestJPEGIsPillows(t *testing.T) {
 	for name, tolerance := range map[string]int{"420": 2, "422": 2, "444": 2, "grey": 1} {
-		jpeg, err := decode(filepath.Join("testdata", name+".jpg"))
+		jpeg, err := decodeFile(filepath.Join("testdata", name+".jpg"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		png, err := decode(filepath.Join("testdata", name+".png"))
+		png, err := decodeFile(filepath.Join("testdata", name+".png"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,12 +263,12 @@ func TestBadPreprocessing(t *testing.T) {
 		`{"size": -1}`:                                    "size",
 		`{"size": 100000000}`:                             "100000000",
 		`{"resample": 9}`:                                 "resample 9",
-		`{"image_mean": [0.5]}`:                           "image_mean",
+		`{"image_mean": [0.5, 0.5]}`:                      "image_mean",
 		`{"image_std": [0, 1, 1]}`:                        "deviation 0",
 		`{"do_pad": true}`:                                "do_pad",
 		`{"do_center_crop": 3}`:                           "do_center_crop",
-		`{"pretrained_cfg": {"std": [1]}}`:                "std",
-		`{"input_size": [1, 28, 28]}`:                     "input_size",
+		`{"pretrained_cfg": {"std": [1, 1]}}`:             "std",
+		`{"input_size": [2, 28, 28]}`:                     "input_size",
 		`{"pretrained_cfg": {"crop_pct":0}}`:              "crop_pct",
 		`{"pretrained_cfg": {"crop_mode": "border"}}`:     "border",
 		`{"pretrained_cfg": {"interpolation": "random"}}`: "random",
@@ -305,7 +305,7 @@ func TestFindPreprocess(t *testing.T) {
 	model := filepath.Join(dir, "onnx", "model.onnx")
 	find := func() *Preprocess {
 		t.Helper()
-		p, err := FindPreprocess(model)
+		p, err := FindPreprocess(ModelFile{Path: model})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -318,8 +318,8 @@ func TestFindPreprocess(t *testing.T) {
 	if p := find(); p != nil {
 		t.Errorf("found %+v in a config.json of transformers", p)
 	}
-	names, err := FindClassNames(model)
-	if err != nil || len(names) != 2 || names[1] != "dog" {
+	names, _, err := FindOutputNames(ModelFile{Path: model}, 2)
+	if err != nil || len(names) != 2 || names[1][0] != "dog" {
 		t.Errorf("class names %v, %v", names, err)
 	}
 	write(filepath.Join(dir, "preprocessor_config.json"), `{"size": 96}`)
@@ -331,7 +331,7 @@ func TestFindPreprocess(t *testing.T) {
 		t.Errorf("timm's config.json: found %+v", p)
 	}
 	write(filepath.Join(dir, "onnx", "config.json"), `{`)
-	if _, err := FindPreprocess(model); err == nil || !strings.Contains(err.Error(), "config.json") {
+	if _, err := FindPreprocess(ModelFile{Path: model}); err == nil || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("broken config.json: got %v", err)
 	}
 }

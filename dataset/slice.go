@@ -3,8 +3,11 @@ package dataset
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/modeldoctor/modeldoctor/internal/stratify"
 )
 
 // A Slice is a part of a split, for example test[1000:3000].
@@ -30,7 +33,9 @@ type bound struct {
 //	test[-500:]       the last 500
 //	test[10%:20%]     from 10 % to 20 % of its length, to the nearest example
 //
-// Unlike there, a bound beyond the split is an error (see [Slice.Range]).
+// Unlike there, a bound beyond the split is an error (see [Slice.Range]), and the
+// examples of a split that is sorted by class are counted in an order in which the
+// classes are spread evenly (see [Slice.Apply]).
 func ParseSlice(expr string) (Slice, error) {
 	fail := func(position int, format string, args ...any) (Slice, error) {
 		return Slice{}, &Error{
@@ -118,7 +123,9 @@ func (b bound) resolve(n, otherwise int) (index int, ok bool) {
 	return index, index >= 0 && index <= n
 }
 
-// Apply reads the part of src that s names.
+// Apply reads the part of src that s names. Where the split is sorted by class, as
+// folders are, every part has the classes in about the shares of the whole; parts
+// that do not overlap as ranges share no example.
 func (s Slice) Apply(src Source) (Set, error) {
 	set, err := src.Split(s.Split)
 	if err != nil {
@@ -131,11 +138,23 @@ func (s Slice) Apply(src Source) (Set, error) {
 	if !s.from.given && !s.to.given {
 		return set, nil
 	}
-	index := make([]int, to-from)
-	for i := range index {
-		index[i] = from + i
+	chosen := sliceOrder(Labels(set))[from:to]
+	slices.Sort(chosen)
+	return Subset(set, s.expr, chosen), nil
+}
+
+// sliceOrder is the order in which examples are counted for slices: that of the
+// data, unless these are sorted by class, as folders are. A slice of them would
+// hold the first few classes only; there the classes are spread evenly.
+func sliceOrder(labels []int) []int {
+	if len(labels) > 0 && slices.IsSorted(labels) && labels[0] != labels[len(labels)-1] {
+		return stratify.Spread(labels)
 	}
-	return Subset(set, s.expr, index), nil
+	order := make([]int, len(labels))
+	for i := range order {
+		order[i] = i
+	}
+	return order
 }
 
 // Disjoint returns an error if two of the slices share an example of src.

@@ -25,6 +25,18 @@ type Score struct {
 	Hits   int      // number of right answers
 	Chance float64  // share of right answers that guessing would get
 	Loss   *float64 // mean cross-entropy in nats; nil if it is not finite
+	// Calibrated are the cross-entropies of logits divided by the temperature that
+	// fits these examples best, one per example, in an order that is the same for
+	// all candidates; nil if they are not finite.
+	Calibrated []float64
+}
+
+// CalibratedLoss is the mean of Calibrated, infinity where there is none.
+func (s Score) CalibratedLoss() float64 {
+	if s.Calibrated == nil {
+		return math.Inf(1)
+	}
+	return metric.Mean(s.Calibrated)
 }
 
 // BeatsChance reports whether the answers are right too often for guesses, as
@@ -49,8 +61,9 @@ func (e *ChanceError) Error() string {
 }
 
 // Detect scores candidates, all of which hold the same images in the same
-// order, and returns the scores by ascending loss: the winner, the runner-up,
-// and so on. Candidates with equal losses keep their order.
+// order, and returns the scores by ascending calibrated loss, so that a candidate
+// does not win because it happens to make an over-confident model less so: the
+// winner, the runner-up, and so on. Candidates with equal losses keep their order.
 //
 // If with no candidate the model is better than guessing, Detect returns a
 // [*ChanceError] and the scores. Only the answers count for this, not the loss,
@@ -76,7 +89,7 @@ func Detect(ctx context.Context, m nn.Model, candidates []Candidate) ([]Score, e
 			}
 			return 1
 		}
-		return cmp.Compare(a.order(), b.order())
+		return cmp.Compare(a.CalibratedLoss(), b.CalibratedLoss())
 	})
 	if len(scores) > 0 && !scores[0].BeatsChance() {
 		return scores, &ChanceError{Best: scores[0], Tried: len(scores), Classes: m.Classes()}
@@ -84,21 +97,17 @@ func Detect(ctx context.Context, m nn.Model, candidates []Candidate) ([]Score, e
 	return scores, nil
 }
 
-// order is the loss, or infinity if it is not finite.
-func (s Score) order() float64 {
-	if s.Loss == nil {
-		return math.Inf(1)
-	}
-	return *s.Loss
-}
-
 // scoreCandidate evaluates one candidate.
 func scoreCandidate(ctx context.Context, m nn.Model, c Candidate) (Score, error) {
 	f := newFolds(labelsOf(c.Examples))
 	boundary := nn.Open(m, c.Examples, f.order, nn.Holding{}) // each image is read once
-	b, _, err := measureBaseline(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
+	b, logits, err := measureBaseline(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
 	if err := errors.Join(err, boundary.Close()); err != nil {
 		return Score{}, err
 	}
-	return Score{Name: c.Name, N: f.n(), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}, nil
+	score := Score{Name: c.Name, N: f.n(), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}
+	if t, ok := logits.FitTemperature(); ok && score.Loss != nil {
+		score.Calibrated = logits.Losses(1 / t)
+	}
+	return score, nil
 }

@@ -37,7 +37,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	found, err := dataset.FindPreprocess(m.Path)
+	found, err := dataset.FindPreprocess(dataset.ModelFile{Path: m.Path, Metadata: m.Metadata})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -115,9 +115,9 @@ func Rules() []Rule {
 		{
 			ID:     RuleGuessedPreprocess,
 			Title:  "the preprocessing was guessed",
-			Levels: []Level{LevelInfo},
-			Meaning: "The preprocessing was neither given nor found beside the model. Of the usual ones, the one with the lowest loss on some of the images was taken. " +
-				"A wrong one raises the loss and changes every figure.",
+			Levels: []Level{LevelWarning, LevelInfo},
+			Meaning: "The preprocessing was neither given nor found beside the model. Of the usual ones, the one with the lowest loss was taken, each compared at its best temperature, on as many of the images as it took to decide. " +
+				"A wrong one raises the loss and changes every figure. It is a warning if the images do not decide and the diagnosis with the runner-up comes to another verdict.",
 			Misleads: "If the guess is right, nothing is wrong with the figures.",
 			Remedy:   "Compare the winner with the runner-up, and name the preprocessing once you know it.",
 		},

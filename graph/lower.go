@@ -124,11 +124,7 @@ type lowerer struct {
 
 // image adds the batch of images to the program.
 func (l *lowerer) image(spec InputSpec, batch int) *op.Value {
-	shape := []int{batch, spec.Channels, spec.Height, spec.Width}
-	if spec.Layout == NHWC {
-		shape = []int{batch, spec.Height, spec.Width, spec.Channels}
-	}
-	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: shape}, 0)
+	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: spec.shape(batch)}, 0)
 	l.values[spec.Name] = image
 	l.raw[image] = true
 	return image

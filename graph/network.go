@@ -16,8 +16,12 @@ type Options struct {
 	ForwardBytes int64
 	// NoFuse runs every operator through its plain Op.
 	NoFuse bool
-	// Height and Width are used where the model leaves the image size open.
+	// Height and Width are used where the model leaves the image size open, and
+	// where they are 0 what ImageSize says; it may be nil.
 	Height, Width int
+	ImageSize     func(*onnx.Model) (height, width int, err error)
+	// Layout is that of the input; "" recognises it.
+	Layout Layout
 	// Output names the output that holds the logits; "" chooses it.
 	Output string
 }
@@ -46,11 +50,22 @@ func (e *Error) Unwrap() error { return e.Err }
 // Layout is the order of an image's dimensions in the model's input.
 type Layout string
 
-// The two layouts of image batches.
+// The layouts of image batches. Without a dimension for them, the channels of an
+// image of three dimensions are one; of an image of one dimension only its size is
+// known, and it is the flattened CHW or HWC.
 const (
-	NCHW Layout = "NCHW"
-	NHWC Layout = "NHWC"
+	NCHW    Layout = "NCHW"
+	NHWC    Layout = "NHWC"
+	NHW     Layout = "NHW"
+	FlatCHW Layout = "flat-CHW"
+	FlatHWC Layout = "flat-HWC"
 )
+
+// Layouts lists them.
+func Layouts() []Layout { return []Layout{NCHW, NHWC, NHW, FlatCHW, FlatHWC} }
+
+// ChannelsLast reports whether the channels of a pixel lie side by side.
+func (l Layout) ChannelsLast() bool { return l == NHWC || l == FlatHWC }
 
 // InputSpec describes the images a network takes.
 type InputSpec struct {
@@ -61,6 +76,19 @@ type InputSpec struct {
 	Height     int
 	Width      int
 	FixedBatch int // the batch the file is bound to; 0 where it is free
+}
+
+// shape is that of a batch.
+func (s InputSpec) shape(batch int) []int {
+	switch s.Layout {
+	case NHWC:
+		return []int{batch, s.Height, s.Width, s.Channels}
+	case NHW:
+		return []int{batch, s.Height, s.Width}
+	case FlatCHW, FlatHWC:
+		return []int{batch, s.Elements()}
+	}
+	return []int{batch, s.Channels, s.Height, s.Width}
 }
 
 // Elements is the number of values per image.

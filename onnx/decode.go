@@ -65,7 +65,7 @@ type decoder struct {
 // malformed explains an error of the index, first by what the file is instead.
 func (d *decoder) malformed(err error) error {
 	if msg, hint, ok := notAModel(d.data); ok {
-		return d.fail(0, msg, hint)
+		return d.fail(0, msg, strings.ReplaceAll(hint, "FILE", d.Path))
 	}
 	var at *wire.Error
 	if !errors.As(err, &at) {
@@ -97,7 +97,7 @@ func (d *decoder) header() error {
 	switch {
 	case graphs == 0:
 		if msg, hint, ok := notAModel(d.data); ok {
-			return d.fail(0, msg, hint)
+			return d.fail(0, msg, strings.ReplaceAll(hint, "FILE", d.Path))
 		}
 		return d.fail(0, "the file has no graph: it is not an ONNX model, or an empty one", notONNXHint)
 	case graphs > 1:

@@ -191,6 +191,7 @@ func TestBadFiles(t *testing.T) {
 		{"JPEG", []byte("\xff\xd8\xff\xe0\x00\x10JFIF"), "JPEG", ".onnx"},
 		{"PNG", []byte("\x89PNG\r\n\x1a\n"), "PNG", ".onnx"},
 		{"checkpoint", []byte("PK\x03\x04\x00\x00"), "ZIP", "torch.onnx.export"},
+		{"gzip", []byte("\x1f\x8b\x08\x00"), "gzip", "gunzip"},
 		{"pickle", []byte("\x80\x02}q\x00."), "pickle", "torch.onnx.export"},
 		{"web page", []byte("\n<!DOCTYPE html><html>"), "web page", "link"},
 		{"truncated", good[:cut], "ends after", "cut short"},

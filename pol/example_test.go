@@ -40,7 +40,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	found, err := dataset.FindPreprocess(m.Path)
+	found, err := dataset.FindPreprocess(dataset.ModelFile{Path: m.Path, Metadata: m.Metadata})
 	if err != nil {
 		log.Fatal(err)
 	}

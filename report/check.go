@@ -72,6 +72,10 @@ type Data struct {
 	Preprocess Preprocess `json:"preprocess"`
 	Train      string     `json:"train,omitempty"` // the training images that were looked at; empty if none were
 	TrainN     int        `json:"train_n,omitempty"`
+	Skipped    int        `json:"skipped_images,omitempty"` // images that cannot be read and were left out
+	// AssumedOrder says that nothing names the model's outputs, and that folders were
+	// taken for them in the order of their sorted names.
+	AssumedOrder bool `json:"assumed_order,omitempty"`
 }
 
 // Metrics are those of [diag.Metrics].

@@ -34,6 +34,7 @@ func (c *Check) header(p *printer) {
 	p.fields("data   ",
 		fmt.Sprintf("%s, %s, %s", printable(c.Data.Name), printable(c.Data.Val), plural(c.Data.ValN, "image")),
 		"preprocessing: "+preprocessing(c.Data.Preprocess))
+	dataNotes(p, c.Data.Skipped, c.Data.AssumedOrder)
 	figures := []string{nats(c.Metrics.Loss, c)}
 	if c.Metrics.Error != nil {
 		figures = append(figures, fmt.Sprintf("error %.1f %%", 100**c.Metrics.Error))
@@ -72,10 +73,28 @@ func printTemperature(p *printer, c *Check) {
 // preprocessing names the preprocessing and where it comes from; a file has one
 // name for both.
 func preprocessing(p Preprocess) string {
+	text := fmt.Sprintf("%s (%s)", p.Name, p.Source)
 	if base(p.Source) == printable(p.Name) {
-		return printable(p.Source)
+		text = p.Source
 	}
-	return printable(fmt.Sprintf("%s (%s)", p.Name, p.Source))
+	if p.Channels != "" {
+		text += ", channels in the order " + p.Channels
+	}
+	if p.EXIF {
+		text += ", turned by EXIF"
+	}
+	return printable(text)
+}
+
+// dataNotes says how many images were left out, and whether the order of classes
+// was assumed.
+func dataNotes(p *printer, skipped int, assumed bool) {
+	if skipped > 0 {
+		p.fields("note   ", plural(skipped, "image")+" left out that cannot be read")
+	}
+	if assumed {
+		p.fields("note   ", "nothing names the model's outputs: class folders are taken for them in sorted order")
+	}
 }
 
 // nats writes a loss.

@@ -43,6 +43,10 @@ type TreatmentData struct {
 	Augment    string     `json:"augment"` // none or flip-crop
 	Views      int        `json:"views"`   // views of each training image; 1 without augmentation
 	Preprocess Preprocess `json:"preprocess"`
+	Skipped    int        `json:"skipped_images,omitempty"` // images that cannot be read and were left out
+	// AssumedOrder says that nothing names the model's outputs, and that folders were
+	// taken for them in the order of their sorted names.
+	AssumedOrder bool `json:"assumed_order,omitempty"`
 }
 
 // Recipe is what is done to which layers, by [NewRecipe].

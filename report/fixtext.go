@@ -42,6 +42,7 @@ func (d *TreatmentData) text(p *printer, trains bool) {
 	}
 	p.fields("data   ", append(fields, part("validation", d.Validation), part("hold-out", d.Holdout),
 		"preprocessing: "+preprocessing(d.Preprocess))...)
+	dataNotes(p, d.Skipped, d.AssumedOrder)
 }
 
 // text says what is done to which layers, and how. steps is the number of steps

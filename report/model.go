@@ -22,6 +22,10 @@ type Preprocess struct {
 	Mean   [3]float64 `json:"mean"`
 	Std    [3]float64 `json:"std"`
 	Size   [2]int     `json:"size"` // height, width
+	// Channels is "bgr" where the model's channels are in that order, and EXIF says
+	// that images were turned by their orientation.
+	Channels string `json:"channels,omitempty"`
+	EXIF     bool   `json:"exif,omitempty"`
 }
 
 // Part is a part of a data set.

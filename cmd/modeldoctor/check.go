@@ -145,11 +145,11 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if err := m.network.CheckFinite(); err != nil {
 		return err
 	}
-	data, err := drawValidation(opt.data, m, true, con)
+	data, err := drawValidation(ctx, opt.data, m, true, con)
 	if err != nil {
 		return err
 	}
-	preprocess, detected, err := choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+	preprocess, detected, err := choosePreprocess(ctx, opt.data, m, data.validation, con)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options := opt.diag
 	options.Memory = m.memory(options.Memory)
 	options.Coverage = m.network.Coverage()
-	options.PreprocessDetected = detected
+	options.PreprocessDetected = detected != nil
 	options.Progress = con.progress
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
@@ -170,6 +170,9 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	con.finish()
 	if diagnosis == nil || m.smaller(stopped) {
 		return stopped
+	}
+	if err := doubt(ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
+		return err
 	}
 	result := report.NewCheck(diagnosis)
 	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)

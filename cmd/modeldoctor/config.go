@@ -33,9 +33,14 @@ func withConfig(c *cli.Context) error {
 	if err != nil {
 		return usage("--config: %v", err)
 	}
-	var values map[string]any
-	if err := yaml.Unmarshal(data, &values); err != nil {
-		return usage("%s: %v", path, err).withHint("the file holds flags as keys, one a line, such as fail-on: never")
+	const hint = "the file holds flags as keys, one a line, such as fail-on: never"
+	var document any
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return usage("%s: %v", path, err).withHint(hint)
+	}
+	values, ok := document.(map[string]any)
+	if !ok && document != nil {
+		return usage("%s: expected flags as keys with their values", path).withHint(hint)
 	}
 	known := map[string]bool{}
 	for _, command := range c.App.Commands {

@@ -23,15 +23,24 @@ type console struct {
 	bar    *progressbar.ProgressBar
 	total  int // of the task that is under way
 	last   time.Time
+	warned map[string]bool
 }
 
 func newConsole(stderr io.Writer, quiet bool) *console {
 	return &console{stderr: stderr, quiet: quiet, isTerm: isTerminal(stderr) && os.Getenv("CI") == ""}
 }
 
-// warn writes a line of warning.
+// warn writes a line of warning, once.
 func (c *console) warn(format string, args ...any) {
-	fmt.Fprintf(c.stderr, "modeldoctor: warning: "+format+"\n", args...)
+	text := fmt.Sprintf(format, args...)
+	if c.warned[text] {
+		return
+	}
+	if c.warned == nil {
+		c.warned = map[string]bool{}
+	}
+	c.warned[text] = true
+	fmt.Fprintf(c.stderr, "modeldoctor: warning: %s\n", text)
 }
 
 // progress is called with the phase and how much is done of a total. Another

@@ -12,13 +12,17 @@ import (
 // dataFlags say which images are used and how they are prepared.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		fileFlag(categoryData, "data", "PATH", "folder or archive of CIFAR-10 or CIFAR-100, or folder of class folders; by default, for a model of 100 classes, the built-in CIFAR-100 sample"),
-		stringFlag(categoryData, "val", "SPLIT", "", "split to diagnose on, or a part of it: test, test[:1000], val[10%:20%]; by default one half of test or validation"),
+		fileFlag(categoryData, "data", "PATH", "folder or archive of CIFAR-10 or CIFAR-100, folder of MNIST's IDX files, .npz of arrays, or folder of class folders, or a .zip of one; by default, for a model of 100 classes, the built-in CIFAR-100 sample"),
+		stringFlag(categoryData, "val", "SPLIT", "", "split to diagnose on, or a part of it: test, test[:1000], val[10%:20%]; by default one half of test or validation. In a split that is sorted by class, as folders are, each part has the classes in about the same shares"),
 		stringFlag(categoryData, "holdout", "SPLIT", "", "part that decides whether a treatment is accepted; by default the other half"),
 		stringFlag(categoryData, "train", "SPLIT", "", "part that a treatment trains on, by default the training split; check tells with as many of its images as it diagnoses on whether a layer is over-fitted or under-trained. The three parts must not overlap"),
-		intFlag(categoryData, "samples", "N", "use only N images, evenly spaced in order of class"),
+		intFlag(categoryData, "samples", "N", "use only N images of each part (validation, hold-out, training), evenly spaced in order of class"),
+		boolFlag(categoryData, "skip-bad-images", "leave out images that cannot be read; the report says how many"),
+		boolFlag(categoryData, "exif", "turn images as their EXIF orientation says; by default they are used as they are stored, as torchvision does"),
 		fileFlag(categoryData, "preprocess", "NAME|FILE", "preprocessing: "+strings.Join(presetNames(), ", ")+", or a preprocessor_config.json; by default found beside the model, else detected"),
-		fileFlag(categoryData, "labels", "FILE", "names of the model's classes, one a line, to match with the data's; by default id2label of a config.json beside the model"),
+		stringFlag(categoryData, "channels", "ORDER", "", "order of the colours in the model's input, rgb or bgr; by default as the preprocessing says, else rgb. The mean and deviation of a file are listed in that order, those of a preset are of colours"),
+		fileFlag(categoryData, "labels", "FILE", "names of the model's classes, to match with the data's: one a line, lines of WordNet id and names, or JSON (a list, or an object by number); by default those of a config.json beside the model or of its metadata"),
+		boolFlag(categoryData, "background", "the model's first output is a background class, which the data have not: class 0 of the data is output 1"),
 	}
 }
 
@@ -37,6 +41,10 @@ type dataOptions struct {
 	samples             int            // of the validation images; 0: all
 	preprocess          string         // preset or file; empty: found beside the model, else detected
 	labels              string         // file of class names; empty: found beside the model
+	background          bool           // the first output is none of the data's classes
+	skipBad             bool           // leave out images that cannot be read
+	exif                bool
+	channels            string // rgb or bgr; empty: as the preprocessing says
 }
 
 // readDiagnosisData reads the flags of dataFlags where V is used, and T if it is
@@ -69,10 +77,15 @@ func readDataOptions(c *cli.Context) (dataOptions, error) {
 	val, err1 := readPart(c, "val")
 	holdout, err2 := readPart(c, "holdout")
 	train, err3 := readPart(c, "train")
+	var err4 error
+	if c.String("channels") != "" {
+		_, err4 = oneOf(c, "channels", "rgb", "bgr")
+	}
 	return dataOptions{
 		path: c.String("data"), val: val, holdout: holdout, train: train, samples: c.Int("samples"),
-		preprocess: c.String("preprocess"), labels: c.String("labels"),
-	}, cmp.Or(err1, err2, err3)
+		preprocess: c.String("preprocess"), labels: c.String("labels"), background: c.Bool("background"),
+		skipBad: c.Bool("skip-bad-images"), exif: c.Bool("exif"), channels: c.String("channels"),
+	}, cmp.Or(err1, err2, err3, err4)
 }
 
 // readPart reads a flag that names a split or a part of one; nil where it is not

@@ -10,11 +10,11 @@ import (
 
 // describeValidation is what a report says of V.
 func describeValidation(data images, p dataset.Preprocess) report.Data {
-	return report.Data{Name: data.source, Val: data.validation.Name(), ValN: data.validation.Len(), Preprocess: describePreprocess(p)}
+	return report.Data{Name: data.source, Val: data.validation.Name(), ValN: data.validation.Len(), Preprocess: describePreprocess(p), Skipped: data.skipped, AssumedOrder: data.assumed}
 }
 
 func describePreprocess(p dataset.Preprocess) report.Preprocess {
-	return report.Preprocess{Name: p.Name, Source: p.Source, Mean: p.Mean, Std: p.Std, Size: p.Size}
+	return report.Preprocess{Name: p.Name, Source: p.Source, Mean: p.Mean, Std: p.Std, Size: p.Size, Channels: string(p.Channels), EXIF: p.EXIF}
 }
 
 // describeSets is what a report says of the images of a treatment.
@@ -27,7 +27,7 @@ func describeSets(s *subject, opt treatmentOptions) report.TreatmentData {
 	}
 	return report.TreatmentData{
 		Name: s.source, Train: part(s.train), Validation: part(s.validation), Holdout: part(s.holdout),
-		Augment: opt.augment, Views: opt.views, Preprocess: describePreprocess(s.preprocess),
+		Augment: opt.augment, Views: opt.views, Preprocess: describePreprocess(s.preprocess), Skipped: s.skipped, AssumedOrder: s.assumed,
 	}
 }
 

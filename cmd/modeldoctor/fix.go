@@ -90,6 +90,9 @@ func fix(ctx context.Context, opt fixOptions) error {
 // fixSubject is fix once the model and the data are open.
 func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Watch, start time.Time) (err error) {
 	con := opt.run.console
+	if err := s.refuseGuess(opt.target); err != nil {
+		return err
+	}
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
 		return err

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/urfave/cli/v2"
 )
@@ -58,7 +61,8 @@ func boolFlag(category, name, help string) *cli.BoolFlag {
 // modelFlags say how a model is read.
 func modelFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag(categoryModel, "image-size", "SIZE", "", "image size, N or HxW, where the model leaves it open"),
+		stringFlag(categoryModel, "image-size", "SIZE", "", "image size, N or HxW, where the model leaves it open; by default that of its preprocessing file or metadata"),
+		stringFlag(categoryModel, "input-layout", "LAYOUT", "", "order of the input's dimensions where it is not recognised: nchw, nhwc, nhw (one channel), flat-chw or flat-hwc (one dimension)"),
 		stringFlag(categoryModel, "output", "NAME", "", "output that holds the class scores; by default logits, or the first of shape [N, classes]"),
 		boolFlag(categoryModel, "no-fuse", "run every operator by itself, without fused kernels"),
 	}
@@ -107,14 +111,36 @@ func action[T any](read func(*cli.Context) (T, error), do func(context.Context, 
 
 // readModelOptions reads the flags of modelFlags, and --run-batch.
 func readModelOptions(c *cli.Context) (graph.Options, error) {
-	height, width, err := parseSize(c.String("image-size"))
+	height, width, err1 := parseSize(c.String("image-size"))
+	layout, err2 := parseLayout(c.String("input-layout"))
+	preprocess := c.String("preprocess") // empty where the command has no such flag
 	return graph.Options{
+		ImageSize: func(m *onnx.Model) (height, width int, err error) {
+			size, err := dataset.FindSize(dataset.ModelFile{Path: m.Path, Metadata: m.Metadata}, preprocess)
+			return size[0], size[1], err
+		},
 		Batch:  c.Int("run-batch"),
 		NoFuse: c.Bool("no-fuse"),
 		Height: height,
 		Width:  width,
+		Layout: layout,
 		Output: c.String("output"),
-	}, err
+	}, cmp.Or(err1, err2)
+}
+
+// parseLayout reads --input-layout.
+func parseLayout(s string) (graph.Layout, error) {
+	if s == "" {
+		return "", nil
+	}
+	var names []string
+	for _, l := range graph.Layouts() {
+		if strings.EqualFold(string(l), s) {
+			return l, nil
+		}
+		names = append(names, strings.ToLower(string(l)))
+	}
+	return "", usage("--input-layout: %q is none of %s", s, strings.Join(names, ", "))
 }
 
 // runOptions are what a command that runs the model may use, and where it tells

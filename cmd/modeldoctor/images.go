@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/modeldoctor/modeldoctor/arrays"
 	"github.com/modeldoctor/modeldoctor/cifar"
-	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/dataset"
-	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // images are the sets that a command works on, labelled in the order of the
@@ -20,11 +18,13 @@ type images struct {
 	validation dataset.Set
 	holdout    dataset.Set // nil where nothing is treated
 	train      dataset.Set // nil where nothing is trained
+	skipped    int         // images that were left out
+	assumed    bool        // the order of classes is that of folders, and nothing confirms it
 }
 
 // drawValidation finds the data and draws V from them, and, if training images
 // are to be looked at and --train names some, as many of T.
-func drawValidation(opt dataOptions, m *loaded, training bool, con *console) (images, error) {
+func drawValidation(ctx context.Context, opt dataOptions, m *loaded, training bool, con *console) (images, error) {
 	source, err := openSource(opt, m)
 	if err != nil {
 		return images{}, err
@@ -42,19 +42,20 @@ func drawValidation(opt dataOptions, m *loaded, training bool, con *console) (im
 		if drawn.train, err = drawTraining(source, opt); err != nil {
 			return images{}, err
 		}
+		n := drawn.validation.Len()
+		if opt.samples > 0 {
+			n = min(n, opt.samples)
+		}
+		if t := drawn.train; t.Len() > n {
+			drawn.train = dataset.Sample(t, "sample of "+t.Name(), n)
+		}
 	}
-	if drawn, err = labelled(drawn, opt, m, con); err != nil {
-		return images{}, err
-	}
-	if t, n := drawn.train, drawn.validation.Len(); t != nil && t.Len() > n {
-		drawn.train = dataset.Sample(t, "sample of "+t.Name(), n)
-	}
-	return drawn, nil
+	return labelled(ctx, drawn, opt, m, con)
 }
 
 // drawForTreatment finds the data and draws V and H from them, and T where
 // something is trained.
-func drawForTreatment(opt dataOptions, m *loaded, trains bool, con *console) (images, error) {
+func drawForTreatment(ctx context.Context, opt dataOptions, m *loaded, trains bool, con *console) (images, error) {
 	source, err := openSource(opt, m)
 	if err != nil {
 		return images{}, err
@@ -76,7 +77,7 @@ func drawForTreatment(opt dataOptions, m *loaded, trains bool, con *console) (im
 			return images{}, err
 		}
 	}
-	return labelled(drawn, opt, m, con)
+	return labelled(ctx, drawn, opt, m, con)
 }
 
 // openSource opens the data that --data names, or the built-in sample. The parts
@@ -88,6 +89,8 @@ func openSource(opt dataOptions, m *loaded) (source dataset.Source, err error) {
 	case path == "":
 		err = usage("no data: the model has %d classes, and the built-in sample has 100", m.network.Classes).
 			withHint("give validation images: modeldoctor check --data FOLDER %s", m.network.Model.Path)
+	case arrays.Detect(path):
+		source, err = arrays.Open(path)
 	case cifar.Detect(path):
 		source, err = cifar.Open(path)
 	default:
@@ -130,79 +133,72 @@ func drawTraining(source dataset.Source, opt dataOptions) (dataset.Set, error) {
 }
 
 // labelled brings the labels into the order of the model's outputs, checks them,
-// and thins V out to --samples.
-func labelled(drawn images, opt dataOptions, m *loaded, con *console) (images, error) {
+// thins the sets out to --samples, and looks at the images.
+func labelled(ctx context.Context, drawn images, opt dataOptions, m *loaded, con *console) (images, error) {
+	outputs, err := findOutputs(opt, m, con)
+	if err != nil {
+		return images{}, err
+	}
 	for _, set := range []*dataset.Set{&drawn.validation, &drawn.holdout, &drawn.train} {
 		if *set == nil {
 			continue
 		}
-		var err error
-		if *set, err = matchClasses(*set, opt.labels, m, con); err != nil {
+		matched, known, err := outputs.relabel(*set, con)
+		if err != nil {
 			return images{}, err
 		}
+		drawn.assumed = drawn.assumed || !known && dataset.OfFolders(*set)
+		*set = matched
 		if err := dataset.CheckLabels(*set, m.network.Classes); err != nil {
 			return images{}, err
 		}
-	}
-	if v := drawn.validation; opt.samples > 0 && opt.samples < v.Len() {
-		drawn.validation = dataset.Sample(v, "sample of "+v.Name(), opt.samples)
+		if opt.samples > 0 && opt.samples < (*set).Len() {
+			*set = dataset.Sample(*set, "sample of "+(*set).Name(), opt.samples)
+		}
+		good, err := lookAt(ctx, *set, opt, con)
+		if err != nil {
+			return images{}, err
+		}
+		drawn.skipped += (*set).Len() - good.Len()
+		*set = good
 	}
 	return drawn, nil
 }
 
-// matchClasses brings a set's labels into the order of the model's outputs where
-// both sides have class names. The model's are in the file labels, or, where that
-// is empty, beside the model.
-func matchClasses(set dataset.Set, labels string, m *loaded, con *console) (dataset.Set, error) {
-	classes, modelPath := m.network.Classes, m.network.Model.Path
-	where, read := labels, dataset.ReadLabels
-	if where == "" {
-		where, read = modelPath, dataset.FindClassNames
-	}
-	names, err := read(where)
-	if err != nil {
-		return nil, err
-	}
-	if names != nil && len(names) != classes {
-		msg := fmt.Sprintf("%d class names for %d classes", len(names), classes)
-		if where == modelPath {
-			msg = "the config.json beside the model has " + msg
-		}
-		return nil, &dataset.Error{Path: where, Msg: msg, Hint: "give one name per output of the model, in their order: --labels FILE"}
-	}
-	if names == nil || set.Classes() == nil {
-		if has := len(set.Classes()); has > 0 && has < classes {
-			con.warn("%s has %d classes, the model %d outputs, and nothing names them: the classes are taken for the first outputs, in their order (--labels FILE names the outputs)", set.Name(), has, classes)
-		}
-		return set, nil
-	}
-	order, err := dataset.MatchClasses(names, set.Classes())
-	if err != nil {
-		return nil, err
-	}
-	return dataset.Relabel(set, order, names), nil
-}
+// mostNamed is how many bad images are named.
+const mostNamed = 100
 
-// choosePreprocess takes what --preprocess names, else what lies beside the
-// model, else the preset with the lowest loss on V, which is then detected.
-func choosePreprocess(ctx context.Context, flag string, m *loaded, validation dataset.Set, con *console) (p dataset.Preprocess, detected bool, err error) {
-	where, find := flag, dataset.LoadPreprocess
-	if where == "" {
-		where, find = m.network.Model.Path, dataset.FindPreprocess
-	}
-	found, err := find(where)
+// lookAt decodes all images of a set once, so that whatever is wrong with them is
+// said at the beginning, and at once. It returns those that can be used.
+func lookAt(ctx context.Context, set dataset.Set, opt dataOptions, con *console) (dataset.Set, error) {
+	survey, err := dataset.Look(ctx, set, func(done, total int) { con.progress("images", done, total) })
+	con.finish()
 	if err != nil {
-		return p, false, err
+		return nil, err
 	}
-	in := m.network.Input
-	if found != nil {
-		p, err = found.ForInput(in.Height, in.Width)
-		return p, false, err
+	if n := survey.Turned; n > 0 && !opt.exif {
+		con.warn("%d of the %d images of %s have an EXIF orientation, which is not applied, as torchvision does not (--exif applies it)", n, set.Len(), set.Name())
 	}
-	p, err = examples.DetectPreprocess(ctx, m.runner, validation, in, con.progress)
-	var chance *diag.ChanceError
-	if errors.As(err, &chance) {
-		err = unreadable(err, "name the preprocessing with --preprocess, and make sure that the data's classes are the model's (--labels)")
+	if n := survey.Clipped; n > 0 {
+		con.warn("%d of the %d images of %s are 16-bit grey and clipped at 255, as Pillow's convert(\"RGB\") does: convert them to 8 bits if their range is larger", n, set.Len(), set.Name())
 	}
-	return p, true, err
+	bad := survey.Bad
+	switch {
+	case len(bad) == 0:
+		return set, nil
+	case opt.skipBad && len(bad) < set.Len():
+		con.warn("%d of the %d images of %s cannot be read and are left out", len(bad), set.Len(), set.Name())
+		return dataset.Without(set, bad), nil
+	case len(bad) == 1:
+		return nil, bad[0].Err
+	}
+	for _, b := range bad[:min(len(bad), mostNamed)] {
+		con.warn("%v", b.Err)
+	}
+	return nil, &dataset.Error{
+		Path: set.Name(),
+		Msg:  fmt.Sprintf("%d of its %d images cannot be used", len(bad), set.Len()),
+		Hint: "replace or remove these files; --skip-bad-images leaves out what cannot be read",
+		Err:  bad[0].Err,
+	}
 }

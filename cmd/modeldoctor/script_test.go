@@ -176,6 +176,7 @@ type linearModel struct {
 	end    string   // an operator behind the scores
 	// quantise stores the matrix as INT8, of which the weight is 2.
 	quantise bool
+	flat     bool // an input of one dimension
 }
 
 // models are the kinds that makemodel writes.
@@ -193,6 +194,7 @@ func models() map[string]func(path string) error {
 		"unsure":    build(linearModel{weight: certainty / 10}.write), // right, and could say so louder
 		"softmax":   build(linearModel{weight: certainty, end: "Softmax"}.write),
 		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
+		"flat":      build(linearModel{weight: certainty, flat: true}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
 		"int8":      build(linearModel{weight: certainty / 10, quantise: true}.write), // unsure, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
@@ -247,6 +249,10 @@ func (m linearModel) write(b *onnxtest.Builder) {
 		m.batch = "batch"
 	}
 	for _, name := range m.inputs {
+		if m.flat {
+			b.Input(name, onnx.Float, m.batch, 3*size*size)
+			continue
+		}
 		b.Input(name, onnx.Float, m.batch, 3, size, size)
 	}
 	weights := make([]float32, 3*size*size*classes)

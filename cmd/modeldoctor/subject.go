@@ -14,7 +14,10 @@ type subject struct {
 	*loaded
 	source     string // name of the data
 	preprocess dataset.Preprocess
-	train      *examples.Set // nil where nothing is trained
+	guess      *examples.Detection // by which the preprocessing was found; nil where it was given
+	skipped    int                 // images that were left out
+	assumed    bool                // the order of classes is that of folders, and nothing confirms it
+	train      *examples.Set       // nil where nothing is trained
 	validation *examples.Set
 	holdout    *examples.Set
 	views      int // of a training image
@@ -39,18 +42,18 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		return nil, err
 	}
 	con := opt.run.console
-	drawn, err := drawForTreatment(opt.data, m, opt.trains(), con)
+	drawn, err := drawForTreatment(ctx, opt.data, m, opt.trains(), con)
 	if err != nil {
 		return nil, err
 	}
-	preprocess, _, err := choosePreprocess(ctx, opt.data.preprocess, m, drawn.validation, con)
+	preprocess, guess, err := choosePreprocess(ctx, opt.data, m, drawn.validation, con)
 	if err != nil {
 		return nil, err
 	}
 	con.finish()
 	in := m.network.Input
 	s := &subject{
-		loaded: m, source: drawn.source, preprocess: preprocess, views: opt.views,
+		loaded: m, source: drawn.source, preprocess: preprocess, guess: guess, skipped: drawn.skipped, assumed: drawn.assumed, views: opt.views,
 		validation: examples.New(drawn.validation, preprocess, in),
 		holdout:    examples.New(drawn.holdout, preprocess, in),
 	}
@@ -62,13 +65,24 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		s.train = examples.NewViews(drawn.train, preprocess, in, opt.views, opt.training.Seed)
 	}
 	if n := s.holdout.Len(); n < opt.minHoldout {
-		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, opt.minHoldout), "give more with --holdout")
+		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, opt.minHoldout), "give more with --holdout, and leave --samples out or raise it")
 	}
 	data := s.data()
 	if err := data.Check(m.runner, opt.training.Batch, opt.trains()); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// refuseGuess returns an error where a file would be written that was treated under
+// a preprocessing that was only detected: it may be accepted and yet be worse under
+// its publisher's own.
+func (s *subject) refuseGuess(to target) error {
+	if s.guess == nil || to.trial || to.dryRun {
+		return nil
+	}
+	return usage("the preprocessing was only detected (%s, %s): nothing is written on a guess", s.preprocess.Name, s.preprocess.Source).
+		withHint("if that is the model's own, say so: %s; --trial treats and reports without writing", s.guess.Flags())
 }
 
 // data are the sets as a treatment takes them.

@@ -118,10 +118,10 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 		err := onFile(ctx, file, opt.model, opt.run, func(m *loaded) (err error) {
 			in := m.network.Input
 			if i == 0 {
-				if data, err = drawValidation(opt.data, m, false, con); err != nil {
+				if data, err = drawValidation(ctx, opt.data, m, false, con); err != nil {
 					return err
 				}
-				preprocess, _, err = choosePreprocess(ctx, opt.data.preprocess, m, data.validation, con)
+				preprocess, _, err = choosePreprocess(ctx, opt.data, m, data.validation, con)
 			} else { // B is given the very images of A
 				if classes := seen[0].Logits.Classes; m.network.Classes != classes {
 					return unreadable(fmt.Errorf("%s has %d classes, %s has %d", b.Path, m.network.Classes, a.Path, classes), "models of different classes cannot be compared on the same images; leave --data and --val out")

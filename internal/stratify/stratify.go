@@ -47,3 +47,23 @@ func Sample(labels []int, n int) []int {
 	slices.Sort(chosen)
 	return chosen
 }
+
+// Spread returns the indices of all examples in an order whose beginning, and any
+// other part, has the classes in about their shares: example j of the n of its
+// class, in data order, comes at (j + ½)/n of the way.
+func Spread(labels []int) []int {
+	order := byClass(labels)
+	at := make([]float64, len(labels))
+	for first := 0; first < len(order); {
+		last := first
+		for last < len(order) && labels[order[last]] == labels[order[first]] {
+			last++
+		}
+		for j := first; j < last; j++ {
+			at[order[j]] = (float64(j-first) + 0.5) / float64(last-first)
+		}
+		first = last
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(at[a], at[b]) })
+	return order
+}

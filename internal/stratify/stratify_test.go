@@ -36,3 +36,14 @@ func TestSample(t *testing.T) {
 		}
 	}
 }
+
+func TestSpread(t *testing.T) {
+	labels := []int{0, 0, 0, 0, 1, 1, 2}
+	// At 1/8, 3/8, 5/8, 7/8 | 1/4, 3/4 | 1/2.
+	if got, want := Spread(labels), []int{0, 4, 1, 6, 2, 5, 3}; !slices.Equal(got, want) {
+		t.Errorf("Spread = %v, want %v", got, want)
+	}
+	if got := Spread(nil); len(got) != 0 {
+		t.Errorf("Spread of nothing: %v", got)
+	}
+}

@@ -30,11 +30,13 @@ type Set struct {
 
 var _ nn.Examples = (*Set)(nil)
 
-// New returns the images, one entry each.
+// New returns the images, one entry each. A model of one channel sees their
+// luminance.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
+	p.Grey = in.Channels == 1
 	s := &Set{images: images, preprocess: p, input: in, digests: make([][sha256.Size]byte, images.Len())}
 	s.planes.New = func() any {
-		planes := make([]float32, 3*in.Height*in.Width)
+		planes := make([]float32, max(3, in.Channels)*in.Height*in.Width)
 		return &planes
 	}
 	return s
@@ -72,16 +74,21 @@ func (s *Set) Read(i int, dst []float32) error {
 		return err
 	}
 	planes := dst
-	if direct := s.input.Layout == graph.NCHW && s.input.Channels == 3; !direct {
+	if direct := !s.input.Layout.ChannelsLast() && s.input.Channels >= 3; !direct {
 		room := s.planes.Get().(*[]float32)
 		defer s.planes.Put(room)
 		planes = *room
 	}
-	if err := s.preprocess.Apply(img, planes); err != nil {
+	colours := planes[:3*s.input.Height*s.input.Width]
+	err = s.preprocess.Apply(img, colours)
+	if err == nil && s.input.Channels == 4 {
+		err = s.preprocess.ApplyAlpha(img, planes[len(colours):])
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", dataset.Where(s.images, image), err)
 	}
 	if s.views > 0 {
-		s.preprocess.FlipCrop(planes, rand.New(rand.NewPCG(s.seed, uint64(i))))
+		s.preprocess.FlipCrop(colours, rand.New(rand.NewPCG(s.seed, uint64(i))))
 	}
 	s.arrange(planes, dst)
 	s.remember(i, dst)
@@ -110,14 +117,12 @@ func (s *Set) known(i int) bool {
 func (s *Set) arrange(planes, dst []float32) {
 	pixels := s.input.Height * s.input.Width
 	switch {
-	case s.input.Channels == 1: // a grey model sees the mean of the three planes
+	case s.input.Channels == 1: // the planes are the same
+		copy(dst, planes[:pixels])
+	case s.input.Layout.ChannelsLast():
 		for p := range pixels {
-			dst[p] = (planes[p] + planes[pixels+p] + planes[2*pixels+p]) / 3
-		}
-	case s.input.Layout == graph.NHWC:
-		for p := range pixels {
-			for ch := range 3 {
-				dst[3*p+ch] = planes[ch*pixels+p]
+			for ch := range s.input.Channels {
+				dst[s.input.Channels*p+ch] = planes[ch*pixels+p]
 			}
 		}
 	}

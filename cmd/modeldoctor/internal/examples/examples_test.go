@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"image"
@@ -66,18 +67,19 @@ func raw01(t *testing.T) dataset.Preprocess {
 type reds struct {
 	nntest.Slices         // what detection does not call
 	bright, dark  float32 // of the classes 0 and 1
+	elements      int     // of an image; 0: 12
 }
 
-func (reds) Batch() int             { return 7 }
-func (reds) Classes() int           { return 2 }
-func (reds) Necks() int             { return 2 }
-func (reds) NeckElements(k int) int { return []int{12, 2}[k] }
+func (reds) Batch() int               { return 7 }
+func (reds) Classes() int             { return 2 }
+func (reds) Necks() int               { return 2 }
+func (m reds) NeckElements(k int) int { return []int{cmp.Or(m.elements, 12), 2}[k] }
 
 func (m reds) Evaluate(_ context.Context, _ int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
 	near := func(a, b float32) bool { return max(a-b, b-a) < 1e-4 }
 	for i, label := range labels {
 		z := []float32{0, 0}
-		switch x := in[12*i]; {
+		switch x := in[cmp.Or(m.elements, 12)*i]; {
 		case near(x, m.bright):
 			z[0] = 5
 		case near(x, m.dark):
@@ -94,6 +96,7 @@ func (m reds) Evaluate(_ context.Context, _ int, in []float32, labels []int, inv
 // TestRead brings a colour into every layout of an input.
 func TestRead(t *testing.T) {
 	images := colours{{255, 0, 0, 255}, {51, 102, 153, 255}}
+	const grey = 93.0 / 255 // 0.299·51 + 0.587·102 + 0.114·153
 	for _, c := range []struct {
 		layout   graph.Layout
 		channels int
@@ -101,8 +104,14 @@ func TestRead(t *testing.T) {
 	}{
 		{graph.NCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
 		{graph.NHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
-		{graph.NCHW, 1, []float32{0.4, 0.4, 0.4, 0.4}},
-		{graph.NHWC, 1, []float32{0.4, 0.4, 0.4, 0.4}},
+		{graph.NCHW, 1, []float32{grey, grey, grey, grey}},
+		{graph.NHWC, 1, []float32{grey, grey, grey, grey}},
+		{graph.NHW, 1, []float32{grey, grey, grey, grey}},
+		{graph.FlatCHW, 1, []float32{grey, grey, grey, grey}},
+		{graph.FlatCHW, 3, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6}},
+		{graph.FlatHWC, 3, []float32{0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6, 0.2, 0.4, 0.6}},
+		{graph.NCHW, 4, []float32{0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6, 1, 1, 1, 1}},
+		{graph.NHWC, 4, []float32{0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1, 0.2, 0.4, 0.6, 1}},
 	} {
 		in := graph.InputSpec{Layout: c.layout, Channels: c.channels, Height: 2, Width: 2}
 		got := make([]float32, in.Elements())
@@ -164,7 +173,7 @@ func TestUnreadable(t *testing.T) {
 	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
 		t.Error("the digest has no error")
 	}
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); err == nil {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, Given{}, func(string, int, int) {}); err == nil {
 		t.Error("detection has no error")
 	}
 }
@@ -178,8 +187,8 @@ func TestDetectPreprocess(t *testing.T) {
 		images[i] = color.NRGBA{uint8(128 + (1-2*(i%2))*100), 128, 128, 255}
 	}
 	calls, last := 0, 0
-	p, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, func(phase string, done, total int) {
-		if phase != "preprocessing" || done != calls || total != 64*len(dataset.Presets()) {
+	found, err := DetectPreprocess(context.Background(), nntest.On(reds{bright: 228.0 / 255, dark: 28.0 / 255}), images, in, Given{}, func(phase string, done, total int) {
+		if phase != "preprocessing" || done != calls || total != 64*15 {
 			t.Fatalf("%s: %d of %d, want call %d", phase, done, total, calls)
 		}
 		calls++
@@ -191,11 +200,11 @@ func TestDetectPreprocess(t *testing.T) {
 	if calls != last {
 		t.Errorf("%d calls for %d images", calls, last)
 	}
-	if p.Name != "raw01" || !strings.HasPrefix(p.Source, "detected on 64 images: loss ") {
+	if p := found.Best; p.Name != "raw01" || !strings.HasPrefix(p.Source, "detected on 64 images: loss ") || !found.Decided || found.Flags() != "--preprocess raw01" {
 		t.Errorf("found %s, %s", p.Name, p.Source)
 	}
 	var chance *diag.ChanceError
-	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, func(string, int, int) {}); !errors.As(err, &chance) {
+	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, Given{}, func(string, int, int) {}); !errors.As(err, &chance) {
 		t.Errorf("a model that guesses gives %v", err)
 	}
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
+	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
+)
+
+// choosePreprocess takes what --preprocess names, else what lies beside the
+// model or in its metadata, else the preset that fits V best, which is then
+// detected; nil where it was not.
+func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validation dataset.Set, con *console) (p dataset.Preprocess, detected *examples.Detection, err error) {
+	var found *dataset.Preprocess
+	if opt.preprocess != "" {
+		found, err = dataset.LoadPreprocess(opt.preprocess)
+	} else {
+		found, err = dataset.FindPreprocess(modelFile(m, con))
+	}
+	if err != nil {
+		return p, nil, err
+	}
+	in := m.network.Input
+	var orders []dataset.Channels // nil: any
+	switch opt.channels {
+	case "rgb":
+		orders = []dataset.Channels{dataset.RGB}
+	case "bgr":
+		orders = []dataset.Channels{dataset.BGR}
+	}
+	if found != nil {
+		p = *found
+		if orders != nil {
+			p = p.WithChannels(orders[0])
+		}
+		if in.Channels == 1 && !p.OneNormalisation() {
+			return p, nil, unreadable(fmt.Errorf("preprocessing %s has a mean and deviation for each of three channels, and the model sees one", p.Name), "--preprocess with one that has one, such as raw01 or mnist, or a file with a single number")
+		}
+		p, err = p.ForInput(in.Height, in.Width)
+	} else {
+		var found examples.Detection
+		found, err = examples.DetectPreprocess(ctx, m.runner, validation, in, examples.Given{Orders: orders, EXIF: opt.exif}, con.progress)
+		p, detected = found.Best, &found
+		var chance *diag.ChanceError
+		if errors.As(err, &chance) {
+			err = unreadable(err, "name the preprocessing with --preprocess, and make sure that the data's classes are the model's (--labels)")
+		}
+	}
+	p.EXIF = opt.exif
+	return p, detected, err
+}
+
+// doubt makes a warning of the remark that the preprocessing was guessed, where the
+// images do not tell the runner-up from it and the diagnosis with that comes to
+// another verdict.
+func doubt(ctx context.Context, m *loaded, data images, guess *examples.Detection, layers []diag.Layer, options diag.Options, found *diag.Report) error {
+	if guess == nil || guess.Decided || !found.Complete {
+		return nil
+	}
+	message := ""
+	if data.train != nil {
+		options.Training = examples.New(data.train, guess.RunnerUp, m.network.Input)
+	}
+	other, err := diag.Diagnose(ctx, m.runner, examples.New(data.validation, guess.RunnerUp, m.network.Input), layers, options)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		message = fmt.Sprintf("the time limit came before the diagnosis with %s was made", guess.RunnerUp.Name)
+	case err != nil:
+		return err
+	case slices.Equal(verdictOf(found), verdictOf(other)):
+		return nil
+	default:
+		message = fmt.Sprintf("with %s the verdict is another (%s)", guess.RunnerUp.Name, cmp.Or(strings.Join(verdictOf(other), ", "), "nothing is reported"))
+	}
+	for i := range found.Violations {
+		if v := &found.Violations[i]; v.Rule == diag.RuleGuessedPreprocess {
+			v.Level = diag.LevelWarning
+			v.Message = "the preprocessing was guessed, and the images do not decide: " + message + "; name the model's own with --preprocess"
+		}
+	}
+	return nil
+}
+
+// verdictOf are the rules that a diagnosis reports, but for the one about guesses.
+func verdictOf(r *diag.Report) []string {
+	var rules []string
+	for _, v := range r.Violations {
+		if v.Rule != diag.RuleGuessedPreprocess {
+			rules = append(rules, strings.TrimSpace(v.Rule+" "+v.Layer))
+		}
+	}
+	return rules
+}
