@@ -20,6 +20,10 @@ type Options struct {
 	Height, Width int
 	// Output names the output that holds the logits; "" chooses it.
 	Output string
+	// Classes tells how many classes the images are of, 0 where that is unknown; it may
+	// be nil, and is called where several outputs may hold the scores: one of that
+	// width is preferred.
+	Classes func() int
 }
 
 // Error says that a model cannot be used, and what to do about it.
@@ -74,12 +78,10 @@ type Network struct {
 	Output  string // the ONNX output that was taken
 	Classes int
 	Batch   int
-	// SoftmaxRemoved says that the graph ends in a Softmax and that losses are
-	// measured on what enters it.
-	SoftmaxRemoved bool
-	Weights        []*Weight // what gradients are taken of, in order of first use
-	Skipped        []Skipped
-	Necks          []Neck // 0 is the image, the last one the logits
+	Ending  Ending    // what the graph does with the logits, and losses leave out
+	Weights []*Weight // what gradients are taken of, in order of first use
+	Skipped []Skipped
+	Necks   []Neck // 0 is the image, the last one the logits
 
 	options  Options     // that it was built with, and the batch that it has
 	program  *op.Program // of which steps is what the logits depend on
