@@ -80,6 +80,19 @@ func (n *Network) QuantisesActivations() bool {
 	})
 }
 
+// LinearLogits reports whether the logits are the result of a linear map by weights,
+// which small numbers may be, and probabilities are not.
+func (n *Network) LinearLogits() bool {
+	for s := n.Necks[len(n.Necks)-1].value.Step; s != nil; s = s.In[0].Step {
+		_, view := s.Op.(op.View)
+		_, adds := s.Op.(op.Add)
+		if !view && !(adds && s.In[0].OnDataPath && !s.In[1].OnDataPath) {
+			return kindOf(s) != loose
+		}
+	}
+	return false
+}
+
 // Family describes the network in words, such as "ViT, 12 blocks".
 func (n *Network) Family() string {
 	attentions, convolutions := 0, 0
@@ -96,6 +109,12 @@ func (n *Network) Family() string {
 		family = "ViT"
 	case convolutions > 1:
 		family = "CNN"
+	}
+	if n.structured {
+		if len(n.layers[ByBlock]) == 1 {
+			return family + ", 1 layer"
+		}
+		return fmt.Sprintf("%s, %d layers", family, len(n.layers[ByBlock]))
 	}
 	blocks := 0
 	for _, l := range n.layers[ByBlock] {

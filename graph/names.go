@@ -9,11 +9,15 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// nameWeights names the weights for which the file gives no usable name, from
-// their position and role: patch_embed.weight, blocks.3.attn.qkv.weight,
-// head.bias. Blocks are told by their attention: block i begins at the last
-// neck before its attention and ends where the next one begins; the head begins
-// after the last residual addition.
+// nameWeights names the weights for which the file gives no usable name, and says
+// which block each weight is of. Blocks are the elements of the lists that names tell
+// of, such as blocks.3 or layer1.0; where they tell of none, the file's names or those
+// made up for a transformer, blocks are seen in what is computed (see [Network.units]).
+//
+// A transformer's weights are named from their position and role:
+// patch_embed.weight, blocks.3.attn.qkv.weight, head.bias. Its blocks are told by
+// their attention: block i begins at the last neck before its attention and ends where
+// the next one begins; the head begins after the last residual addition.
 func (n *Network) nameWeights() {
 	var named []*Weight
 	for _, w := range n.Weights {
@@ -21,19 +25,65 @@ func (n *Network) nameWeights() {
 			named = append(named, w)
 		}
 	}
-	if len(named) < len(n.Weights) {
-		p := newNamer(n, named)
-		for _, w := range n.Weights {
-			if w.Name == "" {
-				w.Name, w.Source = p.name(w), onnx.FromPosition
-			}
-		}
+	p := newNamer(n, named)
+	if len(p.blocks) == 0 && len(blockLists(pathsOf(named))) == 0 {
+		n.structure()
+	}
+	if !n.structured && len(named) < len(n.Weights) {
+		n.nameBySiblings(p)
 	}
 	seen := map[string]int{}
 	for _, w := range n.Weights {
 		seen[w.Name]++
 		if k := seen[w.Name]; k > 1 {
 			w.Name = fmt.Sprintf("%s_%d", w.Name, k)
+		}
+	}
+	if n.structured {
+		return
+	}
+	members, ok := membershipsOf(pathsOf(n.Weights))
+	if !ok {
+		n.structure()
+		return
+	}
+	for i, w := range n.Weights {
+		w.member = members[i]
+	}
+	n.divideEnds()
+}
+
+// pathsOf are the weights' names, split.
+func pathsOf(weights []*Weight) [][]string {
+	paths := make([][]string, len(weights))
+	for i, w := range weights {
+		paths[i] = strings.Split(w.Name, ".")
+	}
+	return paths
+}
+
+// nameBySiblings names the weights that have no name: in a network of other than
+// attention blocks by the module of the operator that they belong to, if it has a
+// name, else by their position.
+func (n *Network) nameBySiblings(p *namer) {
+	if len(p.blocks) == 0 {
+		for _, o := range n.operators() {
+			label := ""
+			for _, i := range o.weights {
+				if w := n.Weights[i]; w.Name != "" && w.first == o.step && label == "" {
+					label = moduleOf(strings.Split(w.Name, "."))
+				}
+			}
+			for _, i := range o.weights {
+				if w := n.Weights[i]; w.Name == "" && label != "" {
+					w.Name, w.Source = label+"."+n.roleIn(o, w), onnx.FromSibling
+				}
+			}
+		}
+	}
+	for _, w := range n.Weights {
+		if w.Name == "" {
+			w.Name, w.Source = p.name(w), onnx.FromPosition
 		}
 	}
 }

@@ -89,7 +89,9 @@ type Network struct {
 	weightOf map[*op.Value]int   // the index in Weights of a value that is one
 	live     map[*onnx.Node]bool // the nodes that the output depends on
 	layers   map[Granularity][]Layer
-	stages   func() [][]int // see [Network.Stages]; found when first asked for
+	// structured says that the blocks come from what is computed, and not from names.
+	structured bool
+	stages     func() [][]int // see [Network.Stages]; found when first asked for
 }
 
 // AllWeights are the indices of all weights, in ascending order.

@@ -61,7 +61,7 @@ func checkScores(ctx context.Context, m *loaded, set *examples.Set, con *console
 func judgeScores(m *loaded, logits []float32, con *console) error {
 	what := lookAt(logits, m.network.Classes)
 	switch ending := m.network.Ending; {
-	case what == ordinary || ending.Binary:
+	case what == ordinary || ending.Binary || what == fractions && m.network.LinearLogits():
 	case ending.Op != "":
 		con.warn("what enters the %s at the end lies between 0 and 1 throughout: two layers make probabilities of the scores, one after the other", ending.Op)
 	case what == probabilities:
