@@ -50,7 +50,37 @@ func (n *Network) nameWeights() {
 	for i, w := range n.Weights {
 		w.member = members[i]
 	}
+	n.keepBiases()
 	n.divideEnds()
+}
+
+// keepBiases has each bias in the layer of the map that it is added to.
+func (n *Network) keepBiases() {
+	for _, o := range n.operators() {
+		var of *Weight
+		for _, i := range o.weights {
+			w := n.Weights[i]
+			switch {
+			case w.first == o.step && of == nil:
+				of = w
+			case of != nil && n.roleIn(o, w) == string(roleBias) && w.member.block != of.member.block && isVector(w.Tensor.Shape):
+				module := of.member.module(strings.Split(of.Name, "."))
+				w.member = of.member
+				w.member.named = module
+			}
+		}
+	}
+}
+
+// isVector reports whether one dimension at most has more than one element.
+func isVector(shape []int) bool {
+	wide := 0
+	for _, d := range shape {
+		if d > 1 {
+			wide++
+		}
+	}
+	return wide <= 1
 }
 
 // pathsOf are the weights' names, split.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
@@ -200,5 +201,56 @@ func TestSharedBias(t *testing.T) {
 	}
 	if at := slices.IndexFunc(network.Weights, func(w *Weight) bool { return w.Tensor.Name == "b" }); network.Weights[at].member.block != "conv1" {
 		t.Errorf("the bias is in %s", network.Weights[at].member.block)
+	}
+}
+
+// TestNameBehindCast: a weight that a converter has stored in another type, under a
+// name made up, has the name that its place in the block gives it.
+func TestNameBehindCast(t *testing.T) {
+	n, x := newNet(4)
+	n.names = []string{"stem.weight", "stem.bias"}
+	x = n.tokens(n.conv(x, 8, 1, 1), 16)
+	for block := range 2 {
+		name := func(path string) string { return fmt.Sprintf("blocks.%d.%s", block, path) }
+		scale := func(module string) []string {
+			names := []string{name(module + ".weight"), name(module + ".bias")}
+			n.Float(names[0], []int{8}, ramp(8))
+			n.Float(names[1], []int{8}, ramp(8))
+			return names
+		}
+		norm := n.op("LayerNormalization", append([]string{x}, scale("norm1")...), onnxtest.Int("axis", -1))
+		half := fmt.Sprintf("val_%d.half", 13+block)
+		n.Tensor(half, onnx.Float16, []int{8, 24}, make([]byte, 2*8*24))
+		cast := n.op("Cast", []string{half}, onnxtest.Int("to", int64(onnx.Float)))
+		qkv := n.op("MatMul", []string{norm, cast})
+		q, k, v := n.id("v"), n.id("v"), n.id("v")
+		n.Node("Split", []string{qkv}, []string{q, k, v}, onnxtest.Int("axis", 2))
+		scores := n.op("Softmax", []string{n.op("MatMul", []string{q, n.transpose(k, 0)})}, onnxtest.Int("axis", -1))
+		y := n.op("MatMul", []string{scores, v})
+		n.channels[y] = 8
+		n.names = []string{name("attn.proj.weight"), name("attn.proj.bias")}
+		x = n.add(x, n.dense(y, 8))
+		norm = n.op("LayerNormalization", append([]string{x}, scale("norm2")...), onnxtest.Int("axis", -1))
+		n.names = []string{name("mlp.fc1.weight"), name("mlp.fc1.bias"), name("mlp.fc2.weight"), name("mlp.fc2.bias")}
+		x = n.add(x, n.mlpBranch(norm, 16, 8))
+	}
+	x = n.op("ReduceMean", []string{x}, onnxtest.Ints("axes", 1), onnxtest.Int("keepdims", 0))
+	n.channels[x], n.names = 8, []string{"head.weight", "head.bias"}
+	network, err := Build(parse(t, n.end(n.dense(x, 4))), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := range 2 {
+		tensor := fmt.Sprintf("val_%d.half", 13+block)
+		at := slices.IndexFunc(network.Weights, func(w *Weight) bool { return w.Tensor.Name == tensor })
+		if at < 0 {
+			t.Fatalf("%s is no weight: %v", tensor, network.Skipped)
+		}
+		if got, want := network.Weights[at].Name, fmt.Sprintf("blocks.%d.attn.qkv.weight", block); got != want {
+			t.Errorf("%s is called %s, want %s", tensor, got, want)
+		}
+	}
+	if got := blocksOf(network); got != "embed blocks.0 blocks.1 head" {
+		t.Errorf("blocks %s", got)
 	}
 }

@@ -121,13 +121,17 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 	}
 }
 
-// nameBefore returns the tensor's name, of a quantised weight the one that the
-// tensor had before ONNX Runtime's quantiser appended to it.
+// conversion is what tools append to the name of a tensor that they have stored in
+// another type.
+var conversion = regexp.MustCompile(`[._](half|fp16|float16|bf16|bfloat16|fp32|float32)$`)
+
+// nameBefore returns the name that a tensor had before a tool stored it in another type
+// and appended that, as ONNX Runtime's quantiser does.
 func nameBefore(t *Tensor) string {
-	if t.quantization == nil {
-		return t.Name
+	if t.quantization != nil {
+		return strings.TrimSuffix(t.Name, "_quantized")
 	}
-	return strings.TrimSuffix(t.Name, "_quantized")
+	return conversion.ReplaceAllString(t.Name, "")
 }
 
 // foldedFrom returns, for each value that was folded from constants, the
