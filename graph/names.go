@@ -54,7 +54,8 @@ func (n *Network) nameWeights() {
 	n.divideEnds()
 }
 
-// keepBiases has each bias in the layer of the map that it is added to.
+// keepBiases has each bias for which the file has no name in the layer of the map that
+// it is added to.
 func (n *Network) keepBiases() {
 	for _, o := range n.operators() {
 		var of *Weight
@@ -63,7 +64,7 @@ func (n *Network) keepBiases() {
 			switch {
 			case w.first == o.step && of == nil:
 				of = w
-			case of != nil && n.roleIn(o, w) == string(roleBias) && w.member.block != of.member.block && isVector(w.Tensor.Shape):
+			case of != nil && (w.Source == onnx.FromPosition || w.Source == onnx.FromSibling) && n.roleIn(o, w) == string(roleBias) && w.member.block != of.member.block && isVector(w.Tensor.Shape):
 				module := of.member.module(strings.Split(of.Name, "."))
 				w.member = of.member
 				w.member.named = module
