@@ -75,8 +75,11 @@ func (n *Network) Coverage() float64 {
 // way to the logits.
 func (n *Network) QuantisesActivations() bool {
 	return slices.ContainsFunc(n.steps, func(s *op.Step) bool {
-		_, rounds := s.Op.(op.FakeQuantize)
-		return rounds && s.In[0].OnDataPath
+		switch s.Op.(type) {
+		case op.FakeQuantize, op.FakeDynamicQuantize:
+			return s.In[0].OnDataPath
+		}
+		return false
 	})
 }
 

@@ -21,7 +21,9 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 		values:     make(map[string]*op.Value, 2*len(b.live)),
 		raw:        map[*op.Value]bool{},
 		grids:      map[string]*onnx.Tensor{},
+		factors:    factors(b.candidates.all),
 		candidates: b.candidates.clone(),
+		batch:      batch,
 	}
 	image := l.image(b.input, batch)
 	for _, node := range b.live {
@@ -124,6 +126,22 @@ type lowerer struct {
 	raw        map[*op.Value]bool
 	candidates *candidates
 	grids      map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
+	factors    map[*onnx.Node]*onnx.Tensor
+	batch      int
+}
+
+// factors are the scales of quantised weights that nodes multiply by those of the
+// activations: the weights have them in their values.
+func factors(weights []onnx.Weight) map[*onnx.Node]*onnx.Tensor {
+	scales := map[*onnx.Node]*onnx.Tensor{}
+	for _, w := range weights {
+		if q := w.Tensor.Quantization(); q != nil {
+			for _, n := range q.Factors {
+				scales[n] = q.Scale
+			}
+		}
+	}
+	return scales
 }
 
 // image adds the batch of images to the program.
@@ -209,8 +227,15 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 			return err
 		}
 	}
+	if scale := l.factors[node]; scale != nil {
+		for i, name := range node.Inputs {
+			if l.model.Tensor(name) == scale {
+				in[i] = l.program.Constant(op.Floats([]float32{1}))
+			}
+		}
+	}
 	l.program.At(node)
-	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in})
+	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in, Batch: l.batch})
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func isPath(name string) bool {
 // module, those of traced calls, and the prefixes and suffixes of ONNX Runtime, of
 // quantisers and of Conv-BatchNorm fusion. All have an underscore.
 var madeUp = regexp.MustCompile(`^[^.]*_\d+$|^[^.]*_default$|^(ortshared|lifted_tensor|Attention_\d+|_tensor_constant\d*)_|` +
-	`_token_\d+|_(transposed|quantized)$|weight_bias$`)
+	`_token_\d+|_([tT]ransposed|quantized)$|weight_bias$`)
 
 // nameWeights sets Path and Source of the weights and Path of their uses.
 func nameWeights(m *Model, weights []Weight, u uses) {
@@ -301,6 +301,10 @@ func (r *recovery) role(u Use) (n *Node, leaf, sibling string) {
 		default: // the bias of the layer that makes the first or second input
 			return r.addend(n, input(0), input(1))
 		}
+	case "MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
+		if input, ok := weightOf(n); ok && u.Input == input {
+			return n, "weight", r.addedTo(r.scaled(n.Outputs[0]))
+		}
 	case "MatMul", "FusedMatMul":
 		if u.Input == 1 {
 			return n, "weight", r.addedTo(n.Outputs[0])
@@ -311,6 +315,19 @@ func (r *recovery) role(u Use) (n *Node, leaf, sibling string) {
 		}
 	}
 	return n, "", ""
+}
+
+// scaled returns what a product of integers becomes where nothing else is done with
+// it: cast, and multiplied by its scale.
+func (r *recovery) scaled(value string) string {
+	for readers := r.uses[value]; len(readers) == 1; readers = r.uses[value] {
+		n := readers[0].node
+		if n.OpType != "Cast" && n.OpType != "Mul" {
+			break
+		}
+		value = n.Outputs[0]
+	}
+	return value
 }
 
 // addedTo returns the constant that is added to value and nothing else does
