@@ -36,13 +36,16 @@ func classesIn(path string) func() int {
 }
 
 // scoredImages is how many images scores are looked at for.
-const scoredImages = 64
+const scoredImages = 32
 
 // checkScores looks at what a model gives out for some of the images. Scores that
 // are probabilities are refused, unless the graph has a softmax above them; what
 // may be probabilities is warned of. What the graph itself tells, it has told by now;
 // see [graph.Ending].
 func checkScores(ctx context.Context, m *loaded, set *examples.Set, con *console) error {
+	if m.network.LinearLogits() {
+		return nil
+	}
 	n := min(set.Len(), scoredImages)
 	some := make([]int, n)
 	for i := range some {
@@ -61,7 +64,7 @@ func checkScores(ctx context.Context, m *loaded, set *examples.Set, con *console
 func judgeScores(m *loaded, logits []float32, con *console) error {
 	what := lookAt(logits, m.network.Classes)
 	switch ending := m.network.Ending; {
-	case what == ordinary || ending.Binary || what == fractions && m.network.LinearLogits():
+	case what == ordinary || ending.Binary || m.network.LinearLogits():
 	case ending.Op != "":
 		con.warn("what enters the %s at the end lies between 0 and 1 throughout: two layers make probabilities of the scores, one after the other", ending.Op)
 	case what == probabilities:
