@@ -321,3 +321,70 @@ func TestIntegersStored(t *testing.T) {
 		})
 	}
 }
+
+// TestDynamicForms: the operators that ONNX Runtime's optimiser makes of a dynamically
+// quantised product compute the same, whatever the zero point, and also of a matrix that
+// is no weight, because it is one number over and over.
+func TestDynamicForms(t *testing.T) {
+	for name, stored := range map[string]func(i int) byte{
+		"a weight": func(i int) byte { return byte(29 * i) },
+		"a fill":   func(int) byte { return 200 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen [][][]float32
+			for _, form := range []string{"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"} {
+				b := newIntegers()
+				matrix := make([]byte, 48*3)
+				for i := range matrix {
+					matrix[i] = stored(i)
+				}
+				b.Tensor("w", onnx.Uint8, []int{48, 3}, matrix)
+				b.Float("s", []int{3}, []float32{0.01, 0.02, 0.03})
+				b.Tensor("z", onnx.Uint8, []int{3}, []byte{120, 3, 255})
+				b.Float("bias", []int{3}, []float32{0.5, -0.5, 1})
+				b.Node("Flatten", []string{"image"}, []string{"x"})
+				b.Node("DynamicQuantizeLinear", []string{"x"}, []string{"q", "qs", "qz"})
+				switch form {
+				case "MatMulInteger":
+					b.Node(form, []string{"q", "w", "qz", "z"}, []string{"i"})
+					b.Node("Cast", []string{"i"}, []string{"f"}, onnxtest.Int("to", int64(onnx.Float)))
+					b.Node("Mul", []string{"qs", "s"}, []string{"scale"})
+					b.Node("Mul", []string{"f", "scale"}, []string{"product"})
+					b.Node("Add", []string{"product", "bias"}, []string{"logits"})
+				case "MatMulIntegerToFloat":
+					b.Node(form, []string{"q", "w", "qs", "s", "qz", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
+				default:
+					b.Node(form, []string{"x", "w", "s", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
+				}
+				b.Output("logits", onnx.Float, "batch", 3)
+				n, err := Build(parse(t, b.Builder), Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := NewRunner(n, RunnerOptions{Threads: 1})
+				defer r.Close()
+				p, err := Probe(context.Background(), r, ramp(2*48), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen = append(seen, p.Logits)
+			}
+			values, scale := make([]float64, 48), 0.0
+			for i, v := range ramp(48) {
+				values[i] = float64(v)
+			}
+			values, scale = rounded(values)
+			for class := range 3 {
+				want := float64([]float32{0.5, -0.5, 1}[class])
+				for i, q := range values {
+					want += q * scale * (float64(stored(3*i+class)) - []float64{120, 3, 255}[class]) * 0.01 * float64(class+1)
+				}
+				for form, logits := range seen {
+					if got := float64(logits[0][class]); math.Abs(got-want) > 1e-3*math.Max(1, math.Abs(want)) {
+						t.Errorf("form %d, class %d: %v, want %v", form, class, got, want)
+					}
+				}
+			}
+		})
+	}
+}

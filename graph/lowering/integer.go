@@ -86,10 +86,8 @@ func (c *Call) operand(i, z int) (*op.Value, error) {
 		return nil, err
 	}
 	zero := c.arg(z)
-	switch class := op.ClassOf(v.Type.DType); {
-	case class == op.ClassFloat32 && v.Kind == op.Weight:
-		return v, nil
-	case class == op.ClassFloat32 && (zero == nil || isZero(zero)):
+	switch {
+	case c.isRead(i), op.ClassOf(v.Type.DType) == op.ClassFloat32 && (zero == nil || isZero(zero)):
 		return v, nil
 	case v.Const == nil:
 		return nil, fmt.Errorf("input %d is %v: expected a weight, or what DynamicQuantizeLinear gives", i, v.Type)
@@ -107,6 +105,13 @@ func (c *Call) operand(i, z int) (*op.Value, error) {
 		v = e.emit(op.Sub{}, v, zero)
 	}
 	return v, e.err
+}
+
+// isRead reports whether input i is a tensor of the file that was dequantised as it was
+// read: a weight, or one that turned out to be none.
+func (c *Call) isRead(i int) bool {
+	v := c.arg(i)
+	return v != nil && op.ClassOf(v.Type.DType) == op.ClassFloat32 && (v.Kind == op.Weight || v.Kind == op.Constant)
 }
 
 // with is the call with other inputs.
@@ -162,7 +167,7 @@ func (c *Call) scaledProduct(a *op.Value, scaleA, b, scaleB, zeroB, bias int) ([
 		return nil, err
 	}
 	e := &emitter{Call: c}
-	if w.Kind != op.Weight {
+	if !c.isRead(b) {
 		y[0] = e.emit(op.Mul{}, y[0], e.input(scaleB))
 	}
 	if scaleA >= 0 && e.err == nil && !isOne(e.input(scaleA)) {
@@ -181,7 +186,7 @@ func (c *Call) triple(i int) (*op.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if op.ClassOf(v.Type.DType) == op.ClassFloat32 && v.Kind == op.Weight {
+	if c.isRead(i) {
 		return v, nil
 	}
 	axis := int64(0) // of filters
