@@ -235,7 +235,12 @@ func scoresOf(s *op.Step) (scores, bool) {
 	case op.Concat:
 		return bothClasses(s)
 	case op.Div:
+		if s.In[0].Const != nil && all(s.In[0], 1) {
+			return sigmoidBelow(s.In[1])
+		}
 		return writtenOut(s.In[0], s.In[1])
+	case op.Reciprocal:
+		return sigmoidBelow(s.In[0])
 	case op.Mul: // by the reciprocal of the sum
 		for i, v := range s.In {
 			if v.Step == nil {
@@ -244,6 +249,30 @@ func scoresOf(s *op.Step) (scores, bool) {
 			if _, ok := v.Step.Op.(op.Reciprocal); ok {
 				return writtenOut(s.In[1-i], v.Step.In[0])
 			}
+		}
+	}
+	return scores{}, false
+}
+
+// sigmoidBelow recognises the denominator of a sigmoid that is written out,
+// 1 + exp(-x).
+func sigmoidBelow(v *op.Value) (scores, bool) {
+	if v.Step == nil {
+		return scores{}, false
+	}
+	if _, adds := v.Step.Op.(op.Add); !adds {
+		return scores{}, false
+	}
+	for i, one := range v.Step.In {
+		exp := v.Step.In[1-i].Step
+		if one.Const == nil || !all(one, 1) || exp == nil {
+			continue
+		}
+		if _, ok := exp.Op.(op.Exp); !ok || exp.In[0].Step == nil {
+			continue
+		}
+		if _, negates := exp.In[0].Step.Op.(op.Neg); negates {
+			return scores{"Sigmoid", -1, exp.In[0].Step.In[0]}, true
 		}
 	}
 	return scores{}, false

@@ -126,6 +126,9 @@ func TestEndingUndone(t *testing.T) {
 			return s.then("Div", e, s.then("Unsqueeze", sum, s.shape(1)))
 		}, "Softmax", "", ""},
 		"sigmoid": {func(s *scored) string { return s.then("Sigmoid", "z") }, "Sigmoid", "", "each class by itself"},
+		"sigmoid written out": {func(s *scored) string {
+			return s.then("Reciprocal", s.then("Add", s.then("Exp", s.then("Neg", "z")), s.number(1)))
+		}, "Sigmoid", "", "each class by itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScored(4)
@@ -158,6 +161,9 @@ func TestBinary(t *testing.T) {
 		"logit":   func(s *scored) string { return "z" },
 		"vector":  func(s *scored) string { return s.then("Squeeze", "z", s.shape(1)) },
 		"sigmoid": func(s *scored) string { return s.then("Sigmoid", "z") },
+		"sigmoid written out": func(s *scored) string {
+			return s.then("Div", s.number(1), s.then("Add", s.number(1), s.then("Exp", s.then("Neg", "z"))))
+		},
 		"both": func(s *scored) string {
 			p := s.then("Sigmoid", "z")
 			return s.with("Concat", []string{s.then("Sub", s.number(1), p), p}, onnxtest.Int("axis", 1))

@@ -88,8 +88,11 @@ func (n *Network) QuantisesActivations() bool {
 func (n *Network) LinearLogits() bool {
 	for s := n.Necks[len(n.Necks)-1].value.Step; s != nil; s = s.In[0].Step {
 		_, view := s.Op.(op.View)
-		_, adds := s.Op.(op.Add)
-		if !view && !(adds && s.In[0].OnDataPath && !s.In[1].OnDataPath) {
+		switch s.Op.(type) {
+		case op.Add, op.Mul: // a bias, or what makes one logit two
+			view = s.In[0].OnDataPath && !s.In[1].OnDataPath
+		}
+		if !view {
 			return kindOf(s) != loose
 		}
 	}

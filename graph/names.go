@@ -19,18 +19,18 @@ import (
 // their attention: block i begins at the last neck before its attention and ends where
 // the next one begins; the head begins after the last residual addition.
 func (n *Network) nameWeights() {
-	var named []*Weight
-	for _, w := range n.Weights {
-		if w.Name != "" {
-			named = append(named, w)
-		}
+	p := newNamer(n)
+	if len(p.blocks) == 0 {
+		n.nameBySiblings()
 	}
-	p := newNamer(n, named)
-	if len(p.blocks) == 0 && len(blockLists(pathsOf(named))) == 0 {
+	p.named = n.named()
+	if len(p.blocks) == 0 && len(blockLists(pathsOf(p.named))) == 0 {
 		n.structure()
 	}
-	if !n.structured && len(named) < len(n.Weights) {
-		n.nameBySiblings(p)
+	for _, w := range n.Weights {
+		if w.Name == "" {
+			w.Name, w.Source = p.name(w), onnx.FromPosition
+		}
 	}
 	seen := map[string]int{}
 	for _, w := range n.Weights {
@@ -93,28 +93,31 @@ func pathsOf(weights []*Weight) [][]string {
 	return paths
 }
 
-// nameBySiblings names the weights that have no name: in a network of other than
-// attention blocks by the module of the operator that they belong to, if it has a
-// name, else by their position.
-func (n *Network) nameBySiblings(p *namer) {
-	if len(p.blocks) == 0 {
-		for _, o := range n.operators() {
-			label := ""
-			for _, i := range o.weights {
-				if w := n.Weights[i]; w.Name != "" && w.first == o.step && label == "" {
-					label = moduleOf(strings.Split(w.Name, "."))
-				}
-			}
-			for _, i := range o.weights {
-				if w := n.Weights[i]; w.Name == "" && label != "" {
-					w.Name, w.Source = label+"."+n.roleIn(o, w), onnx.FromSibling
-				}
-			}
+// named are the weights that have a name.
+func (n *Network) named() []*Weight {
+	var named []*Weight
+	for _, w := range n.Weights {
+		if w.Name != "" {
+			named = append(named, w)
 		}
 	}
-	for _, w := range n.Weights {
-		if w.Name == "" {
-			w.Name, w.Source = p.name(w), onnx.FromPosition
+	return named
+}
+
+// nameBySiblings names the weights that have no name by the module of the operator that
+// they belong to, where its own weight has a path.
+func (n *Network) nameBySiblings() {
+	for _, o := range n.operators() {
+		module := ""
+		for _, i := range o.weights {
+			if w := n.Weights[i]; w.first == o.step && module == "" && strings.Contains(w.Name, ".") {
+				module = moduleOf(strings.Split(w.Name, "."))
+			}
+		}
+		for _, i := range o.weights {
+			if w := n.Weights[i]; w.Name == "" && module != "" {
+				w.Name, w.Source = module+"."+n.roleIn(o, w), onnx.FromSibling
+			}
 		}
 	}
 }
@@ -140,8 +143,8 @@ type counts struct {
 	mlp     int // linear ones behind the attention
 }
 
-func newNamer(n *Network, named []*Weight) *namer {
-	p := &namer{steps: n.steps, named: named, headStart: len(n.steps), modules: map[int]string{}}
+func newNamer(n *Network) *namer {
+	p := &namer{steps: n.steps, headStart: len(n.steps), modules: map[int]string{}}
 	for i, s := range n.steps {
 		if !s.Out.OnDataPath || !isAttention(s) {
 			continue

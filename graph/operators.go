@@ -146,7 +146,7 @@ func (o *operator) label() string {
 	return string(o.kind)
 }
 
-// parameters is the number of elements of the operators' weights.
+// parametersOf is the number of elements of the operators' weights.
 func (n *Network) parametersOf(operators []*operator) int {
 	total := 0
 	for _, o := range operators {

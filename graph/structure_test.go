@@ -254,3 +254,33 @@ func TestNameBehindCast(t *testing.T) {
 		t.Errorf("blocks %s", got)
 	}
 }
+
+// TestNamedLists: where names tell of lists, their elements are the blocks, and biases
+// without a name are called, and are, what their map is.
+func TestNamedLists(t *testing.T) {
+	n, x := newNet(4)
+	n.split = true
+	conv := func(x, name string) string {
+		n.names = []string{name + ".weight", fmt.Sprint(100 + n.count)}
+		return n.conv(x, 6, 3, 1)
+	}
+	x = n.relu(conv(x, "conv1"))
+	for _, block := range []string{"layer1.0", "layer1.1", "layer2.0"} {
+		y := n.relu(conv(x, block+".conv1"))
+		x = n.relu(n.add(conv(y, block+".conv2"), x))
+	}
+	n.names = []string{"fc.weight", "fc.bias"}
+	network, err := Build(parse(t, n.end(n.dense(n.global(x), 4))), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := blocksOf(network), "embed layer1.0 layer1.1 layer2.0 head"; got != want {
+		t.Errorf("blocks %s, want %s", got, want)
+	}
+	for _, name := range []string{"conv1.bias", "layer1.0.conv1.bias", "layer1.1.conv2.bias", "layer2.0.conv2.bias"} {
+		if !slices.ContainsFunc(network.Weights, func(w *Weight) bool { return w.Name == name }) {
+			t.Errorf("no weight is called %s", name)
+		}
+	}
+	checkLayers(t, network)
+}

@@ -64,7 +64,11 @@ func checkScores(ctx context.Context, m *loaded, set *examples.Set, con *console
 func judgeScores(m *loaded, logits []float32, con *console) error {
 	what := lookAt(logits, m.network.Classes)
 	switch ending := m.network.Ending; {
-	case what == ordinary || ending.Binary || m.network.LinearLogits():
+	case what == ordinary || m.network.LinearLogits() || ending.Binary && ending.Op != "":
+	case ending.Binary:
+		return unreadable(
+			fmt.Errorf("%s: output %q: one number per image, all of them between 0 and 1: they are probabilities, and no sigmoid that makes them was recognised", m.network.Model.Path, m.network.Output),
+			"export the model with the logit, or name an output that holds it with --output")
 	case ending.Op != "":
 		con.warn("what enters the %s at the end lies between 0 and 1 throughout: two layers make probabilities of the scores, one after the other", ending.Op)
 	case what == probabilities:

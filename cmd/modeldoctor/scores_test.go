@@ -44,7 +44,7 @@ func nan() float32 {
 // heard of is stopped before its losses are measured, and what may be probabilities is
 // warned of.
 func TestProbabilities(t *testing.T) {
-	data := noiseImages(t, 4, 8)
+	data := map[bool]string{false: noiseImages(t, 4, 8), true: noiseImages(t, 2, 8)}
 	for name, c := range map[string]struct {
 		end  func(b *onnxtest.Builder)
 		code int
@@ -65,6 +65,12 @@ func TestProbabilities(t *testing.T) {
 			b.Node("Abs", []string{"z"}, []string{"positive"})
 			b.Node("Softsign", []string{"positive"}, []string{"scores"})
 		}, exitOK, "between 0 and 1"},
+		"one of two classes": {func(b *onnxtest.Builder) {
+			b.Float("second.weight", []int{4, 1}, []float32{1, -1, 2, 1})
+			b.Node("MatMul", []string{"z", "second.weight"}, []string{"logit"})
+			b.Node("Tanh", []string{"logit"}, []string{"half"})
+			b.Node("Mul", []string{"half", "half"}, []string{"scores"})
+		}, exitUnreadable, "no sigmoid"},
 		"softmax of softmax": {func(b *onnxtest.Builder) {
 			b.Node("Softmax", []string{"z"}, []string{"p"})
 			b.Node("Softmax", []string{"p"}, []string{"scores"})
@@ -85,7 +91,7 @@ func TestProbabilities(t *testing.T) {
 				t.Fatal(err)
 			}
 			var stdout, stderr bytes.Buffer
-			args := []string{"modeldoctor", "check", "--quiet", "--config", "none", "--fail-on", "never", "--data", data, "--preprocess", "imagenet", model}
+			args := []string{"modeldoctor", "check", "--quiet", "--config", "none", "--fail-on", "never", "--data", data[name == "one of two classes"], "--preprocess", "imagenet", model}
 			if code := run(context.Background(), args, &stdout, &stderr); code != c.code || !strings.Contains(stderr.String(), c.want) {
 				t.Errorf("exit status %d, want %d and %q in\n%s%s", code, c.code, c.want, &stdout, &stderr)
 			}
