@@ -139,6 +139,7 @@ type blockSpan struct{ start, attention, attentionEnd int }
 // counts numbers the modules of one kind that have been named so far.
 type counts struct {
 	norms   int
+	convs   int // of a stem, but for that of patches
 	linears int // in a block, those before the attention
 	mlp     int // linear ones behind the attention
 }
@@ -232,6 +233,10 @@ func (p *namer) module(w *Weight) string {
 // embedding names a module before the first block.
 func (p *namer) embedding(w *Weight, seen *counts) string {
 	if w.role != roleTensor {
+		if conv, ok := p.steps[w.first].Op.(op.Conv); ok && !conv.Patches() {
+			seen.convs++
+			return fmt.Sprintf("conv%d", seen.convs)
+		}
 		seen.linears++
 		if p.isNorm(w) {
 			return fmt.Sprintf("embed_norm%d", seen.linears)

@@ -32,7 +32,7 @@ func TestStructures(t *testing.T) {
 		"MobileNet": {mobilenet, "conv1 block1 block2 block3 block4 block5 block6 conv2 fc1"},
 		"YOLO":      {yolo, "conv1 conv2 block1 conv3 block2 conv4 block3 conv5 fc1"},
 		"MLP":       {mlp, "fc1 fc2 fc3 fc4"},
-		"hybrid":    {hybrid, "patch_embed patch_embed2 patch_embed3 patch_embed4 blocks.0 blocks.1 head"},
+		"hybrid":    {hybrid, "conv1 conv2 conv3 conv4 blocks.0 blocks.1 head"},
 		"Mixer":     {mixer, "conv1 block1 block2 block3 block4 block5 fc1"},
 	} {
 		t.Run(name, func(t *testing.T) {
