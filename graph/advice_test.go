@@ -38,8 +38,8 @@ func TestAdvice(t *testing.T) {
 		reason string
 		want   string
 	}{
-		"integer product":       {refusedModel(14, spoilt("MatMulInteger", "")), "not supported", "without quantisation"},
-		"quantised convolution": {refusedModel(14, spoilt("QLinearConv", "")), "not supported", "without quantisation"},
+		"weights packed in blocks": {refusedModel(14, spoilt("MatMulNBits", "com.microsoft")), "not supported", "without quantisation"},
+		"quantised attention":      {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
 		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
 			b.Float("step", nil, []float32{0.1})
 			b.Node("QuantizeLinear", []string{"features", "step"}, []string{"q"})

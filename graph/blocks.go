@@ -96,22 +96,28 @@ type membership struct {
 	// where the element is the block.
 	rest  []string
 	inner string
+	// named is the module where the block comes from what is computed, "" where names
+	// tell.
+	named string
 }
 
 // membershipsOf returns the block of each weight, by the weights' paths in order
 // of first use: embed, head, blocks.3 where the model has one list of blocks, else
 // the list's own name with the element's number; stages.1.blocks.0 and
-// features.1.0 where lists are nested.
-func membershipsOf(paths [][]string) []membership {
+// features.1.0 where lists are nested. ok is false where there are no lists of blocks.
+func membershipsOf(paths [][]string) (members []membership, ok bool) {
 	lists := blockLists(paths)
+	if len(lists) == 0 {
+		return nil, false
+	}
 	names := listNames(lists)
 	nestings := map[string]*nesting{}
 	plain := true // one list of blocks, whose elements hold no others
 	for list := range lists {
 		nestings[list] = nestingOf(paths, list)
-		plain = plain && len(lists) == 1 && !nestings[list].nested()
+		plain = plain && len(lists) == 1 && !nestings[list].nested() && elementsAlike(paths, list)
 	}
-	members := make([]membership, len(paths))
+	members = make([]membership, len(paths))
 	first, last := len(paths), -1
 	for i, p := range paths {
 		at, ok := splitList(p)
@@ -139,11 +145,6 @@ func membershipsOf(paths [][]string) []membership {
 		switch {
 		case members[i].block != "":
 			previous = members[i].block
-		case last < 0: // no blocks
-			members[i] = membership{block: embedLayer, why: "no list of blocks: all but the last module"}
-			if moduleOf(p) == moduleOf(paths[len(paths)-1]) {
-				members[i] = membership{block: headLayer, why: "the last module"}
-			}
 		case isToken(p):
 			members[i] = membership{block: embedLayer, why: "tokens and position tables"}
 		case i < first:
@@ -154,7 +155,27 @@ func membershipsOf(paths [][]string) []membership {
 			members[i] = membership{block: previous, why: "in no list, used after this block and before the next"}
 		}
 	}
-	return members
+	return members, true
+}
+
+// elementsAlike reports whether each element of a list is like the one before it.
+func elementsAlike(paths [][]string, list string) bool {
+	parts := map[int]map[string]bool{}
+	for _, p := range paths {
+		if at, ok := splitList(p); ok && at.list == list {
+			if parts[at.element] == nil {
+				parts[at.element] = map[string]bool{}
+			}
+			parts[at.element][strings.Join(at.rest, ".")] = true
+		}
+	}
+	elements := slices.Sorted(maps.Keys(parts))
+	for i := range elements[1:] {
+		if !areAlike([]map[string]bool{parts[elements[i]], parts[elements[i+1]]}) {
+			return false
+		}
+	}
+	return true
 }
 
 // nesting says how the elements of a list are divided, where they hold lists of
@@ -282,6 +303,8 @@ func moduleOf(p []string) string {
 func (w membership) module(path []string) string {
 	module := moduleOf(path)
 	switch {
+	case w.named != "":
+		return w.named
 	case w.block == embedLayer && isToken(path):
 		return tokenModule
 	case w.block == embedLayer:

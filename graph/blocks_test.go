@@ -57,9 +57,9 @@ func TestBlockNames(t *testing.T) {
 		"between and after blocks": {
 			[][]string{stem, within("blocks.0"), {"merge.0.weight", "norm.weight"}, within("blocks.1"), {"cls_token"}, end},
 			"embed blocks.0 blocks.1 embed head"},
-		"no list": {
-			[][]string{stem, {"a.weight", "a.bias"}, end},
-			"embed head"},
+		"elements that differ": {
+			[][]string{within("model.0", "conv.weight", "conv.bias"), within("model.1", "cv1.weight", "cv1.bias", "m.0.weight", "m.0.bias", "cv2.weight", "cv2.bias"), within("model.2")},
+			"model.0 model.1 model.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var paths [][]string
@@ -69,7 +69,11 @@ func TestBlockNames(t *testing.T) {
 				}
 			}
 			var blocks []string
-			for i, w := range membershipsOf(paths) {
+			members, ok := membershipsOf(paths)
+			if !ok {
+				t.Fatal("no blocks")
+			}
+			for i, w := range members {
 				if len(blocks) == 0 || blocks[len(blocks)-1] != w.block {
 					blocks = append(blocks, w.block)
 				}
@@ -81,6 +85,13 @@ func TestBlockNames(t *testing.T) {
 				t.Errorf("blocks %s, want %s", got, test.blocks)
 			}
 		})
+	}
+}
+
+// TestNoBlocks: without a list, names tell of no blocks.
+func TestNoBlocks(t *testing.T) {
+	if members, ok := membershipsOf([][]string{{"stem", "weight"}, {"a", "weight"}, {"a", "bias"}, {"fc", "weight"}}); ok {
+		t.Errorf("%+v", members)
 	}
 }
 
@@ -98,7 +109,8 @@ func TestModuleNames(t *testing.T) {
 		paths = append(paths, strings.Split(p, "."))
 	}
 	var got []string
-	for i, w := range membershipsOf(paths) {
+	members, _ := membershipsOf(paths)
+	for i, w := range members {
 		got = append(got, w.module(paths[i]))
 	}
 	want := []string{

@@ -132,27 +132,38 @@ func (b *builder) network() (*Network, error) {
 		}
 		batch = int(max(1, min(most, bytes/max(1, int64(other.widestBytes())))))
 	}
-	n, err := b.at(batch, noFuse)
+	n, err := b.withNecks(batch, noFuse, other)
 	if err != nil {
 		return nil, err
 	}
-	if b.input.FixedBatch == 0 {
-		if other == nil || other.Batch == batch {
-			if other, err = b.at(batch+1, noFuse); err != nil {
-				return nil, err
-			}
-		}
-		n.keepBatchedNecks(other)
-	}
 	if noFuse {
-		fused, err := b.at(batch, false)
+		fused, err := b.withNecks(batch, false, nil)
 		if err != nil {
 			return nil, err
 		}
+		fused.nameWeights()
 		n.takeNames(fused)
+	} else {
+		n.nameWeights()
 	}
 	n.options = b.options
 	n.options.Batch = batch
+	return n, nil
+}
+
+// withNecks binds the model to a batch size, and finds the necks by comparing it with
+// other, the same at another batch; nil where there is none yet.
+func (b *builder) withNecks(batch int, noFuse bool, other *Network) (*Network, error) {
+	n, err := b.at(batch, noFuse)
+	if err != nil || b.input.FixedBatch > 0 {
+		return n, err
+	}
+	if other == nil || other.Batch == batch {
+		if other, err = b.at(batch+1, noFuse); err != nil {
+			return nil, err
+		}
+	}
+	n.keepBatchedNecks(other)
 	return n, nil
 }
 
@@ -170,16 +181,17 @@ func (b *builder) at(batch int, noFuse bool) (*Network, error) {
 	}
 }
 
-// takeNames gives the weights the names that they have in another reading of the
-// same file: those without a name in it are named by the fused network, so that
-// both readings have the same layers.
+// takeNames gives the weights the names and the blocks that they have in another
+// reading of the same file, the fused one, so that both have the same layers.
 func (n *Network) takeNames(fused *Network) {
+	n.structured = fused.structured
 	named := map[*onnx.Tensor]*Weight{}
 	for _, w := range fused.Weights {
 		named[w.Tensor] = w
 	}
 	for _, w := range n.Weights {
-		w.Name, w.Source = named[w.Tensor].Name, named[w.Tensor].Source
+		same := named[w.Tensor]
+		w.Name, w.Source, w.member = same.Name, same.Source, same.member
 	}
 }
 

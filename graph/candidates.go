@@ -27,6 +27,9 @@ var parameterOperands = map[string]map[int]string{
 	"Dropout":            {1: "operator parameter"},
 	"QuantizeLinear":     {1: "quantisation scale"},
 	"DequantizeLinear":   {1: "quantisation scale"},
+	"QLinearConv":        {1: "quantisation scale", 4: "quantisation scale", 6: "quantisation scale"},
+	"QLinearMatMul":      {1: "quantisation scale", 4: "quantisation scale", 6: "quantisation scale"},
+	"QGemm":              {1: "quantisation scale", 4: "quantisation scale", 7: "quantisation scale"},
 	// The tables of ai.onnx's operator, and of com.microsoft's.
 	"RotaryEmbedding": {1: rotaryTable, 2: rotaryTable, 3: rotaryTable},
 }
@@ -38,6 +41,11 @@ func findCandidates(m *onnx.Model) *candidates {
 		c.number[w.Tensor] = i
 		if reason := noWeight(w); reason != "" {
 			c.reasons[w.Tensor] = reason
+		}
+	}
+	for _, w := range c.all {
+		if q := w.Tensor.Quantization(); q != nil && c.has(q.Scale) {
+			c.reasons[q.Scale] = "quantisation scale"
 		}
 	}
 	c.excludeRotaryPairs()

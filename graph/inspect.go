@@ -75,9 +75,28 @@ func (n *Network) Coverage() float64 {
 // way to the logits.
 func (n *Network) QuantisesActivations() bool {
 	return slices.ContainsFunc(n.steps, func(s *op.Step) bool {
-		_, rounds := s.Op.(op.FakeQuantize)
-		return rounds && s.In[0].OnDataPath
+		switch s.Op.(type) {
+		case op.FakeQuantize, op.FakeDynamicQuantize:
+			return s.In[0].OnDataPath
+		}
+		return false
 	})
+}
+
+// LinearLogits reports whether the logits are the result of a linear map by weights,
+// which small numbers may be, and probabilities are not.
+func (n *Network) LinearLogits() bool {
+	for s := n.Necks[len(n.Necks)-1].value.Step; s != nil; s = s.In[0].Step {
+		_, view := s.Op.(op.View)
+		switch s.Op.(type) {
+		case op.Add, op.Mul: // a bias, or what makes one logit two
+			view = s.In[0].OnDataPath && !s.In[1].OnDataPath
+		}
+		if !view {
+			return kindOf(s) != loose
+		}
+	}
+	return false
 }
 
 // Family describes the network in words, such as "ViT, 12 blocks".
@@ -96,6 +115,12 @@ func (n *Network) Family() string {
 		family = "ViT"
 	case convolutions > 1:
 		family = "CNN"
+	}
+	if n.structured {
+		if len(n.layers[ByBlock]) == 1 {
+			return family + ", 1 layer"
+		}
+		return fmt.Sprintf("%s, %d layers", family, len(n.layers[ByBlock]))
 	}
 	blocks := 0
 	for _, l := range n.layers[ByBlock] {

@@ -134,20 +134,17 @@ func layerNames(layers []Layer) []string {
 	return names
 }
 
-// groupLayers names the block and the module of every weight and groups by
-// them.
+// groupLayers groups the weights by their blocks, by their modules, and each by itself.
 func groupLayers(n *Network) map[Granularity][]Layer {
-	paths := make([][]string, len(n.Weights))
-	for i, w := range n.Weights {
-		paths[i] = strings.Split(w.Name, ".")
-	}
-	members := membershipsOf(paths)
+	paths := pathsOf(n.Weights)
 	return map[Granularity][]Layer{
-		ByBlock: group(n, func(i int) (name, why string) { return members[i].block, members[i].why }),
+		ByBlock: group(n, func(i int) (name, why string) { return n.Weights[i].member.block, n.Weights[i].member.why }),
 		ByModule: group(n, func(i int) (name, why string) {
-			return members[i].module(paths[i]), "one module of " + members[i].block
+			return n.Weights[i].member.module(paths[i]), "one module of " + n.Weights[i].member.block
 		}),
-		ByTensor: group(n, func(i int) (name, why string) { return n.Weights[i].Name, "one tensor of " + members[i].block }),
+		ByTensor: group(n, func(i int) (name, why string) {
+			return n.Weights[i].Name, "one tensor of " + n.Weights[i].member.block
+		}),
 	}
 }
 
@@ -174,7 +171,9 @@ func group(n *Network, key func(i int) (name, why string)) []Layer {
 	// Head and embed hold weights used at several depths (a class token that
 	// enters late): forward order is that of the lowest use, with embed first
 	// and head last.
-	slices.SortStableFunc(layers, func(a, b Layer) int { return rank(a) - rank(b) })
+	if !n.structured {
+		slices.SortStableFunc(layers, func(a, b Layer) int { return rank(a) - rank(b) })
+	}
 	for i := range layers {
 		layers[i].Index = i
 	}

@@ -9,14 +9,7 @@ import (
 
 // liveNodes returns the nodes that the output depends on, in topological order.
 func liveNodes(m *onnx.Model, output string) ([]*onnx.Node, error) {
-	producer := make(map[string]*onnx.Node, len(m.Nodes))
-	for _, n := range m.Nodes {
-		for _, o := range n.Outputs {
-			if o != "" {
-				producer[o] = n
-			}
-		}
-	}
+	producer := producers(m)
 	if producer[output] == nil {
 		return nil, &Error{Path: m.Path, Msg: fmt.Sprintf("output %q is computed by no node", output)}
 	}

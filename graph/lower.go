@@ -21,7 +21,9 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 		values:     make(map[string]*op.Value, 2*len(b.live)),
 		raw:        map[*op.Value]bool{},
 		grids:      map[string]*onnx.Tensor{},
+		factors:    factors(b.candidates.all),
 		candidates: b.candidates.clone(),
+		batch:      batch,
 	}
 	image := l.image(b.input, batch)
 	for _, node := range b.live {
@@ -41,7 +43,7 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 	for _, node := range b.live {
 		n.live[node] = true
 	}
-	logits, err := n.findLogits(l.values[b.output])
+	logits, err := n.findLogits(l.program, l.values[b.output])
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,25 +63,29 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 
 // findLogits returns the logits behind the value of the output, nil where it has
 // none, and sets what the network knows of them.
-func (n *Network) findLogits(output *op.Value) (logits *op.Value, err error) {
+func (n *Network) findLogits(p *op.Program, output *op.Value) (logits *op.Value, err error) {
 	fail := func(help, format string, args ...any) (*op.Value, error) {
 		return nil, &Error{Path: n.Model.Path, Msg: fmt.Sprintf("output %q ", n.Output) + fmt.Sprintf(format, args...), Help: help}
 	}
 	if output == nil { // a weight, or an output that the operator has but no lowering makes
 		return fail("", "is not computed from the image")
 	}
-	logits, n.SoftmaxRemoved = stripSoftmax(output)
-	if !logits.OnDataPath {
+	if !output.OnDataPath {
 		return fail("", "does not depend on the image")
 	}
-	if len(logits.Type.Shape) != 2 || logits.Type.Shape[0] != n.Batch {
-		return fail("export the classifier, with its head, rather than its features",
-			"has shape %v for a batch of %d, expected class scores [N, classes]", logits.Type.Shape, n.Batch)
+	p.At(nil)
+	logits, n.Ending, err = undo(output, n.Batch)
+	if err == nil {
+		logits, err = asLogits(p, logits, n.Batch, &n.Ending)
+	}
+	var ending *endingError
+	switch {
+	case errors.As(err, &ending):
+		return fail(ending.help, "%s", ending.msg)
+	case err != nil:
+		return fail("", "cannot be read as class scores: %v", err)
 	}
 	n.Classes = logits.Type.Shape[1]
-	if n.Classes < 2 {
-		return fail("", "has %d class, expected at least 2", n.Classes)
-	}
 	return logits, nil
 }
 
@@ -120,6 +126,22 @@ type lowerer struct {
 	raw        map[*op.Value]bool
 	candidates *candidates
 	grids      map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
+	factors    map[*onnx.Node]*onnx.Tensor
+	batch      int
+}
+
+// factors are the scales of quantised weights that nodes multiply by those of the
+// activations: the weights have them in their values.
+func factors(weights []onnx.Weight) map[*onnx.Node]*onnx.Tensor {
+	scales := map[*onnx.Node]*onnx.Tensor{}
+	for _, w := range weights {
+		if q := w.Tensor.Quantization(); q != nil {
+			for _, n := range q.Factors {
+				scales[n] = q.Scale
+			}
+		}
+	}
+	return scales
 }
 
 // image adds the batch of images to the program.
@@ -201,8 +223,15 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 			return err
 		}
 	}
+	if scale := l.factors[node]; scale != nil {
+		for i, name := range node.Inputs {
+			if l.model.Tensor(name) == scale {
+				in[i] = l.program.Constant(op.Floats([]float32{1}))
+			}
+		}
+	}
 	l.program.At(node)
-	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in})
+	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in, Batch: l.batch})
 	if err != nil {
 		return err
 	}
@@ -270,32 +299,6 @@ func (l *lowerer) tensorValue(t *onnx.Tensor, preprocessing bool) (*op.Value, er
 		l.candidates.exclude(t, "input normalisation")
 	}
 	return lowering.Tensor(l.program, t)
-}
-
-// stripSoftmax steps over a Softmax over the classes (and what does not change
-// its input's elements after it) at the end of the graph.
-func stripSoftmax(v *op.Value) (*op.Value, bool) {
-	for u := v; u.Step != nil; u = u.Step.In[0] {
-		switch o := u.Step.Op.(type) {
-		case op.Softmax:
-			if o.Axis == len(u.Type.Shape)-1 {
-				return u.Step.In[0], true
-			}
-			return v, false
-		case op.LogSoftmax:
-			if o.Axis == len(u.Type.Shape)-1 {
-				return u.Step.In[0], true
-			}
-			return v, false
-		case op.View:
-			if !slices.Equal(u.Type.Shape, u.Step.In[0].Type.Shape) {
-				return v, false
-			}
-		default:
-			return v, false
-		}
-	}
-	return v, false
 }
 
 // schedule returns the steps of a program that v depends on, each after its inputs.

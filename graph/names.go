@@ -9,24 +9,27 @@ import (
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
-// nameWeights names the weights for which the file gives no usable name, from
-// their position and role: patch_embed.weight, blocks.3.attn.qkv.weight,
-// head.bias. Blocks are told by their attention: block i begins at the last
-// neck before its attention and ends where the next one begins; the head begins
-// after the last residual addition.
+// nameWeights names the weights for which the file gives no usable name, and says
+// which block each weight is of. Blocks are the elements of the lists that names tell
+// of, such as blocks.3 or layer1.0; where they tell of none, the file's names or those
+// made up for a transformer, blocks are seen in what is computed (see [Network.units]).
+//
+// A transformer's weights are named from their position and role:
+// patch_embed.weight, blocks.3.attn.qkv.weight, head.bias. Its blocks are told by
+// their attention: block i begins at the last neck before its attention and ends where
+// the next one begins; the head begins after the last residual addition.
 func (n *Network) nameWeights() {
-	var named []*Weight
-	for _, w := range n.Weights {
-		if w.Name != "" {
-			named = append(named, w)
-		}
+	p := newNamer(n)
+	if len(p.blocks) == 0 {
+		n.nameBySiblings()
 	}
-	if len(named) < len(n.Weights) {
-		p := newNamer(n, named)
-		for _, w := range n.Weights {
-			if w.Name == "" {
-				w.Name, w.Source = p.name(w), onnx.FromPosition
-			}
+	p.named = n.named()
+	if len(p.blocks) == 0 && len(blockLists(pathsOf(p.named))) == 0 {
+		n.structure()
+	}
+	for _, w := range n.Weights {
+		if w.Name == "" {
+			w.Name, w.Source = p.name(w), onnx.FromPosition
 		}
 	}
 	seen := map[string]int{}
@@ -34,6 +37,87 @@ func (n *Network) nameWeights() {
 		seen[w.Name]++
 		if k := seen[w.Name]; k > 1 {
 			w.Name = fmt.Sprintf("%s_%d", w.Name, k)
+		}
+	}
+	if n.structured {
+		return
+	}
+	members, ok := membershipsOf(pathsOf(n.Weights))
+	if !ok {
+		n.structure()
+		return
+	}
+	for i, w := range n.Weights {
+		w.member = members[i]
+	}
+	n.keepBiases()
+	n.divideEnds()
+}
+
+// keepBiases has each bias for which the file has no name in the layer of the map that
+// it is added to.
+func (n *Network) keepBiases() {
+	for _, o := range n.operators() {
+		var of *Weight
+		for _, i := range o.weights {
+			w := n.Weights[i]
+			switch {
+			case w.first == o.step && of == nil:
+				of = w
+			case of != nil && (w.Source == onnx.FromPosition || w.Source == onnx.FromSibling) && n.roleIn(o, w) == string(roleBias) && w.member.block != of.member.block && isVector(w.Tensor.Shape):
+				module := of.member.module(strings.Split(of.Name, "."))
+				w.member = of.member
+				w.member.named = module
+			}
+		}
+	}
+}
+
+// isVector reports whether one dimension at most has more than one element.
+func isVector(shape []int) bool {
+	wide := 0
+	for _, d := range shape {
+		if d > 1 {
+			wide++
+		}
+	}
+	return wide <= 1
+}
+
+// pathsOf are the weights' names, split.
+func pathsOf(weights []*Weight) [][]string {
+	paths := make([][]string, len(weights))
+	for i, w := range weights {
+		paths[i] = strings.Split(w.Name, ".")
+	}
+	return paths
+}
+
+// named are the weights that have a name.
+func (n *Network) named() []*Weight {
+	var named []*Weight
+	for _, w := range n.Weights {
+		if w.Name != "" {
+			named = append(named, w)
+		}
+	}
+	return named
+}
+
+// nameBySiblings names the weights that have no name by the module of the operator that
+// they belong to, where its own weight has a path.
+func (n *Network) nameBySiblings() {
+	for _, o := range n.operators() {
+		module := ""
+		for _, i := range o.weights {
+			if w := n.Weights[i]; w.first == o.step && module == "" && strings.Contains(w.Name, ".") {
+				module = moduleOf(strings.Split(w.Name, "."))
+			}
+		}
+		for _, i := range o.weights {
+			if w := n.Weights[i]; w.Name == "" && module != "" {
+				w.Name, w.Source = module+"."+n.roleIn(o, w), onnx.FromSibling
+			}
 		}
 	}
 }
@@ -55,12 +139,13 @@ type blockSpan struct{ start, attention, attentionEnd int }
 // counts numbers the modules of one kind that have been named so far.
 type counts struct {
 	norms   int
+	convs   int // of a stem, but for that of patches
 	linears int // in a block, those before the attention
 	mlp     int // linear ones behind the attention
 }
 
-func newNamer(n *Network, named []*Weight) *namer {
-	p := &namer{steps: n.steps, named: named, headStart: len(n.steps), modules: map[int]string{}}
+func newNamer(n *Network) *namer {
+	p := &namer{steps: n.steps, headStart: len(n.steps), modules: map[int]string{}}
 	for i, s := range n.steps {
 		if !s.Out.OnDataPath || !isAttention(s) {
 			continue
@@ -148,6 +233,10 @@ func (p *namer) module(w *Weight) string {
 // embedding names a module before the first block.
 func (p *namer) embedding(w *Weight, seen *counts) string {
 	if w.role != roleTensor {
+		if conv, ok := p.steps[w.first].Op.(op.Conv); ok && !conv.Patches() {
+			seen.convs++
+			return fmt.Sprintf("conv%d", seen.convs)
+		}
 		seen.linears++
 		if p.isNorm(w) {
 			return fmt.Sprintf("embed_norm%d", seen.linears)

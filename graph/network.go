@@ -24,6 +24,10 @@ type Options struct {
 	Layout Layout
 	// Output names the output that holds the logits; "" chooses it.
 	Output string
+	// Classes tells how many classes the images are of, 0 where that is unknown; it may
+	// be nil, and is called where several outputs may hold the scores: one of that
+	// width is preferred.
+	Classes func() int
 }
 
 // Error says that a model cannot be used, and what to do about it.
@@ -102,12 +106,10 @@ type Network struct {
 	Output  string // the ONNX output that was taken
 	Classes int
 	Batch   int
-	// SoftmaxRemoved says that the graph ends in a Softmax and that losses are
-	// measured on what enters it.
-	SoftmaxRemoved bool
-	Weights        []*Weight // what gradients are taken of, in order of first use
-	Skipped        []Skipped
-	Necks          []Neck // 0 is the image, the last one the logits
+	Ending  Ending    // what the graph does with the logits, and losses leave out
+	Weights []*Weight // what gradients are taken of, in order of first use
+	Skipped []Skipped
+	Necks   []Neck // 0 is the image, the last one the logits
 
 	options  Options     // that it was built with, and the batch that it has
 	program  *op.Program // of which steps is what the logits depend on
@@ -115,7 +117,9 @@ type Network struct {
 	weightOf map[*op.Value]int   // the index in Weights of a value that is one
 	live     map[*onnx.Node]bool // the nodes that the output depends on
 	layers   map[Granularity][]Layer
-	stages   func() [][]int // see [Network.Stages]; found when first asked for
+	// structured says that the blocks come from what is computed, and not from names.
+	structured bool
+	stages     func() [][]int // see [Network.Stages]; found when first asked for
 }
 
 // AllWeights are the indices of all weights, in ascending order.

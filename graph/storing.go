@@ -28,7 +28,10 @@ func (n *Network) Storing(weight int) Storing {
 	s := Storing{Moved: t.Storage == onnx.StorageExternal, Shared: n.Shared(weight) != nil}
 	switch q := t.Quantization(); {
 	case q != nil:
-		s.Rounded, s.Dequantized = q.String(), t.ValueType()
+		s.Rounded = q.String()
+		if q.Apart() {
+			s.Dequantized = t.ValueType()
+		}
 	case t.DType != onnx.Float && t.DType != onnx.Double:
 		s.Rounded = t.DType.String()
 	}

@@ -23,8 +23,9 @@ type Weight struct {
 	// function of it depends on the images only through the activations there.
 	Neck int
 
-	first int  // the step on the data path that uses it first
-	role  role // what it is to that step
+	first  int  // the step on the data path that uses it first
+	role   role // what it is to that step
+	member membership
 }
 
 // Skipped is a floating-point tensor that is in no layer, and why.
@@ -95,7 +96,6 @@ func (n *Network) collectWeights(c *candidates) (constants map[*onnx.Tensor]stri
 		}
 		n.Skipped = append(n.Skipped, Skipped{name, file.Tensor.Elements(), reason, strings.HasPrefix(reason, "unused")})
 	}
-	n.nameWeights()
 	return constants
 }
 
@@ -128,13 +128,18 @@ func (n *Network) locateWeights() {
 // the necks are final: a weight holds its neck's index.
 func (n *Network) setNecks() {
 	for _, w := range n.Weights {
-		// The image is at position 0, and the necks are in order.
-		behind, found := slices.BinarySearchFunc(n.Necks, w.first, func(k Neck, first int) int { return k.position - first })
-		if !found {
-			behind--
-		}
-		w.Neck = max(0, behind)
+		w.Neck = n.neckBefore(w.first)
 	}
+}
+
+// neckBefore is the index of the last neck before a step.
+func (n *Network) neckBefore(step int) int {
+	// The image is at position 0, and the necks are in order.
+	behind, found := slices.BinarySearchFunc(n.Necks, step, func(k Neck, step int) int { return k.position - step })
+	if !found {
+		behind--
+	}
+	return max(0, behind)
 }
 
 // role is what an operand is to an Op, for naming weights whose file gives no

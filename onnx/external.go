@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,9 +126,31 @@ func (t external) checkRange(size int64) error {
 	if t.Range.Offset > size || t.Range.Length > size-t.Range.Offset {
 		e := t.fail(fmt.Sprintf("external data at byte %d, length %d, but the file has only %d bytes", t.Range.Offset, t.Range.Length, size), "the data file is cut short or belongs to another export: copy it again, or export the model again")
 		e.Path, e.Offset = t.File, 0
+		if message, hint, ok := t.notData(); ok {
+			e.Msg, e.Advice = message+": it has "+strconv.FormatInt(size, 10)+" bytes", hint
+		}
 		return e
 	}
 	return nil
+}
+
+// notData returns what a data file that is too short is instead, if that can be told.
+func (t external) notData() (message, hint string, ok bool) {
+	f, err := t.open()
+	if err != nil {
+		return "", "", false
+	}
+	defer f.Close()
+	start := make([]byte, 64)
+	n, _ := io.ReadFull(f, start) // a shorter file is looked at as far as it goes
+	switch message, hint, ok := notAModel(start[:n]); {
+	case !ok:
+		return "", "", false
+	case strings.Contains(message, "LFS"), strings.Contains(message, "web page"):
+		of, _, _ := strings.Cut(message, ", not")
+		return of + ", not the data of the weights", hint, true
+	}
+	return "", "", false
 }
 
 // open opens the data file, which must be a regular file inside the

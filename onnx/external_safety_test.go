@@ -185,3 +185,25 @@ func TestDataFileReplaced(t *testing.T) {
 		}
 	}
 }
+
+// TestDataFilePointer: a data file that was not fetched, or is an answer of a server,
+// is called that.
+func TestDataFilePointer(t *testing.T) {
+	dir := t.TempDir()
+	for content, says := range map[string]string{
+		"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4000\n": "Git LFS pointer",
+		"<!DOCTYPE html><html><body>404</body></html>":                          "web page",
+		"short": "the file has only 5 bytes",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "w.data"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m, err := onnx.Parse(build(onnxtest.Tensor("w", onnx.Float, []int{20, 50}).External("w.data", 0, 4000)).Bytes(), dir)
+		if err == nil {
+			err = m.Tensor("w").CheckData()
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; expected %q", err, says)
+		}
+	}
+}

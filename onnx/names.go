@@ -76,7 +76,7 @@ func isPath(name string) bool {
 // module, those of traced calls, and the prefixes and suffixes of ONNX Runtime, of
 // quantisers and of Conv-BatchNorm fusion. All have an underscore.
 var madeUp = regexp.MustCompile(`^[^.]*_\d+$|^[^.]*_default$|^(ortshared|lifted_tensor|Attention_\d+|_tensor_constant\d*)_|` +
-	`_token_\d+|_(transposed|quantized)$|weight_bias$`)
+	`_token_\d+|_([tT]ransposed|quantized)$|weight_bias$`)
 
 // nameWeights sets Path and Source of the weights and Path of their uses.
 func nameWeights(m *Model, weights []Weight, u uses) {
@@ -121,13 +121,17 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 	}
 }
 
-// nameBefore returns the tensor's name, of a quantised weight the one that the
-// tensor had before ONNX Runtime's quantiser appended to it.
+// conversion is what tools append to the name of a tensor that they have stored in
+// another type.
+var conversion = regexp.MustCompile(`[._](half|fp16|float16|bf16|bfloat16|fp32|float32)$`)
+
+// nameBefore returns the name that a tensor had before a tool stored it in another type
+// and appended that, as ONNX Runtime's quantiser does.
 func nameBefore(t *Tensor) string {
-	if t.quantization == nil {
-		return t.Name
+	if t.quantization != nil {
+		return strings.TrimSuffix(t.Name, "_quantized")
 	}
-	return strings.TrimSuffix(t.Name, "_quantized")
+	return conversion.ReplaceAllString(t.Name, "")
 }
 
 // foldedFrom returns, for each value that was folded from constants, the
@@ -297,6 +301,10 @@ func (r *recovery) role(u Use) (n *Node, leaf, sibling string) {
 		default: // the bias of the layer that makes the first or second input
 			return r.addend(n, input(0), input(1))
 		}
+	case "MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
+		if input, ok := weightOf(n); ok && u.Input == input {
+			return n, "weight", r.addedTo(r.scaled(n.Outputs[0]))
+		}
 	case "MatMul", "FusedMatMul":
 		if u.Input == 1 {
 			return n, "weight", r.addedTo(n.Outputs[0])
@@ -307,6 +315,19 @@ func (r *recovery) role(u Use) (n *Node, leaf, sibling string) {
 		}
 	}
 	return n, "", ""
+}
+
+// scaled returns what a product of integers becomes where nothing else is done with
+// it: cast, and multiplied by its scale.
+func (r *recovery) scaled(value string) string {
+	for readers := r.uses[value]; len(readers) == 1; readers = r.uses[value] {
+		n := readers[0].node
+		if n.OpType != "Cast" && n.OpType != "Mul" {
+			break
+		}
+		value = n.Outputs[0]
+	}
+	return value
 }
 
 // addedTo returns the constant that is added to value and nothing else does
@@ -389,48 +410,4 @@ func (r *recovery) constant(value string) (path string, exclusive bool) {
 		r.exclusive[t] = exclusive
 	}
 	return path, exclusive
-}
-
-// hookScope is what PyTorch records where it has lost the module.
-const hookScope = "_empty_nn_module_stack_from_metadata_hook"
-
-// moduleOf returns the path of the module in whose call the node was recorded,
-// "" for the outermost or where nothing is known.
-func moduleOf(n *Node) (string, NameSource) {
-	if k := len(n.Scopes); k >= 2 {
-		if module := n.Scopes[k-2]; module != "" && !strings.Contains(module, hookScope) {
-			return module, FromScopes
-		}
-	}
-	for _, name := range append([]string{n.Name}, n.Outputs...) {
-		if strings.HasPrefix(name, "/") {
-			return scopeOf(name), FromNode
-		}
-	}
-	return "", FromNothing
-}
-
-// scopeOf returns the module path in a name of PyTorch's older exporter, such as
-// /encoder/layers/encoder_layer_3/mlp/mlp.0/Gemm: what stands before the
-// operator. Within a container, a part repeats the one before it.
-func scopeOf(name string) string {
-	if i := strings.Index(name, "_token_"); i >= 0 {
-		name = name[:i] // ONNX Runtime
-	}
-	parts := strings.FieldsFunc(name, func(c rune) bool { return c == '/' })
-	for len(parts) > 0 && strings.HasSuffix(parts[len(parts)-1], "Fusion") {
-		parts = parts[:len(parts)-1] // ONNX Runtime names the optimisation
-	}
-	var path []string
-	for i, part := range parts {
-		if i == len(parts)-1 {
-			break // the operator
-		}
-		if k := len(path); k > 0 && strings.HasPrefix(part, path[k-1]+".") {
-			path[k-1] = part
-			continue
-		}
-		path = append(path, part)
-	}
-	return strings.Join(path, ".")
 }

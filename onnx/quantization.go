@@ -3,19 +3,31 @@ package onnx
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Quantization says that an integer tensor is a stored weight: that nothing
-// reads it but DequantizeLinear nodes, which all give it the same values.
+// reads it but DequantizeLinear nodes, or operators of integers, which all give it the
+// same values.
 type Quantization struct {
 	Scale     *Tensor
 	ZeroPoint *Tensor // nil where it is 0 throughout
 	Axis      int     // see [Grid]
 	BlockSize int
 	DType     DType   // of the values
-	Nodes     []*Node // the DequantizeLinear nodes, in topological order
+	Nodes     []*Node // those that read it, in topological order
+	// Factors are the nodes that multiply the scale of the activations by Scale, where a
+	// product of integers leaves that to others. The values have Scale in them: what
+	// computes with them takes it for 1 there.
+	Factors []*Node
 
 	stored DType // of the integers
+}
+
+// Apart reports whether the integers are dequantised by nodes of their own, so that
+// floats can be stored in their place.
+func (q *Quantization) Apart() bool {
+	return !slices.ContainsFunc(q.Nodes, func(n *Node) bool { return !n.Dequantizes() })
 }
 
 // String describes the grid on which the weight lies: INT8 grid, axis 0.
@@ -54,6 +66,7 @@ func (n *Node) Dequantizes() bool {
 
 // findQuantized finds the quantised weights.
 func findQuantized(m *Model) {
+	f := factorFinder{model: m}
 	found := map[*Tensor]*Quantization{}
 	refused := map[*Tensor]bool{}
 	for _, n := range m.Nodes {
@@ -62,7 +75,7 @@ func findQuantized(m *Model) {
 			if t == nil || !t.DType.CanQuantize() || t.elements == 0 || refused[t] {
 				continue
 			}
-			q := quantizationBy(m, n, i, t)
+			q := f.quantizationBy(n, i, t)
 			switch known := found[t]; {
 			case q == nil:
 				refused[t] = true
@@ -71,7 +84,7 @@ func findQuantized(m *Model) {
 			case known.Scale != q.Scale || known.ZeroPoint != q.ZeroPoint || known.Axis != q.Axis || known.BlockSize != q.BlockSize || known.DType != q.DType:
 				refused[t] = true
 			default:
-				known.Nodes = append(known.Nodes, n)
+				known.Nodes, known.Factors = append(known.Nodes, n), append(known.Factors, q.Factors...)
 			}
 		}
 	}
@@ -87,15 +100,40 @@ func findQuantized(m *Model) {
 
 // quantizationBy returns what a node makes of the tensor at its input i, nil
 // unless it dequantises it by constants.
-func quantizationBy(m *Model, n *Node, i int, t *Tensor) *Quantization {
-	if i != 0 || !n.Dequantizes() || len(n.Inputs) < 2 || n.Outputs[0] == "" {
+func (f *factorFinder) quantizationBy(n *Node, i int, t *Tensor) *Quantization {
+	if n.Outputs[0] == "" {
 		return nil
 	}
-	q := &Quantization{Scale: m.constants[n.Inputs[1]], Nodes: []*Node{n}, stored: t.DType}
+	constant := func(i int) *Tensor {
+		if i < 0 || i >= len(n.Inputs) || n.Inputs[i] == "" {
+			return nil
+		}
+		return f.model.constants[n.Inputs[i]]
+	}
+	form := integerOperators[n.OpType]
+	axis, block := int64(form.axis), int64(0)
+	switch {
+	case n.Dequantizes():
+		form = integerOperator{weight: 0, scale: 1, zero: 2}
+		axis, block = n.Int("axis", 1), n.Int("block_size", 0)
+	case form.domain != n.Domain && !(form.domain == "" && n.Domain == "ai.onnx") || form.scale == 0:
+		return nil
+	case n.Int("transB", 0) != 0:
+		axis = 0
+	}
+	if i != form.weight {
+		return nil
+	}
+	q := &Quantization{Scale: constant(form.scale), Nodes: []*Node{n}, stored: t.DType}
+	if form.scale == byOthers {
+		q.Scale, q.Factors = f.factor(n)
+	}
 	if q.Scale == nil {
 		return nil
 	}
-	q.DType = DType(n.Int("output_dtype", 0))
+	if n.Dequantizes() {
+		q.DType = DType(n.Int("output_dtype", 0))
+	}
 	if q.DType == Undefined {
 		q.DType = q.Scale.DType
 	}
@@ -104,14 +142,14 @@ func quantizationBy(m *Model, n *Node, i int, t *Tensor) *Quantization {
 			return nil
 		}
 	}
-	if len(n.Inputs) > 2 && n.Inputs[2] != "" {
-		q.ZeroPoint = m.constants[n.Inputs[2]]
+	if form.zero < len(n.Inputs) && n.Inputs[form.zero] != "" {
+		q.ZeroPoint = constant(form.zero)
 		if q.ZeroPoint == nil || q.ZeroPoint.DType != t.DType || q.ZeroPoint.elements != q.Scale.elements {
 			return nil
 		}
 	}
 	var err error
-	if q.Axis, q.BlockSize, err = GridAxis(t.Shape, q.Scale.Shape, n.Int("axis", 1), n.Int("block_size", 0)); err != nil {
+	if q.Axis, q.BlockSize, err = GridAxis(t.Shape, q.Scale.Shape, axis, block); err != nil {
 		return nil
 	}
 	return q

@@ -109,6 +109,9 @@ func (t rewrite) takeIn(data []byte) {
 func (t rewrite) dequantize(x []float32) error {
 	mustFit(t.Tensor, x)
 	q := t.quantization
+	if !q.Apart() {
+		return t.fail(fmt.Sprintf("it cannot be stored as %v: %s computes with integers", q.DType, q.Nodes[0].Label()), "store it quantised, without --dequantize")
+	}
 	data, err := encoder{t.Tensor}.encodeAs(q.DType, x)
 	if err != nil {
 		return err

@@ -1,5 +1,7 @@
 package onnx
 
+import "strings"
+
 // scopesKey is the metadata in which PyTorch's exporter records the path of
 // modules that a node came from.
 const scopesKey = "pkg.torch.onnx.name_scopes"
@@ -42,4 +44,48 @@ func cutLiteral(s string, quote byte) (text, rest string, ok bool) {
 		b = append(b, s[i])
 	}
 	return "", "", false
+}
+
+// hookScope is what PyTorch records where it has lost the module.
+const hookScope = "_empty_nn_module_stack_from_metadata_hook"
+
+// moduleOf returns the path of the module in whose call the node was recorded,
+// "" for the outermost or where nothing is known.
+func moduleOf(n *Node) (string, NameSource) {
+	if k := len(n.Scopes); k >= 2 {
+		if module := n.Scopes[k-2]; module != "" && !strings.Contains(module, hookScope) {
+			return module, FromScopes
+		}
+	}
+	for _, name := range append([]string{n.Name}, n.Outputs...) {
+		if strings.HasPrefix(name, "/") {
+			return scopeOf(name), FromNode
+		}
+	}
+	return "", FromNothing
+}
+
+// scopeOf returns the module path in a name of PyTorch's older exporter, such as
+// /encoder/layers/encoder_layer_3/mlp/mlp.0/Gemm: what stands before the
+// operator. Within a container, a part repeats the one before it.
+func scopeOf(name string) string {
+	if i := strings.Index(name, "_token_"); i >= 0 {
+		name = name[:i] // ONNX Runtime
+	}
+	parts := strings.FieldsFunc(name, func(c rune) bool { return c == '/' })
+	for len(parts) > 0 && strings.HasSuffix(parts[len(parts)-1], "Fusion") {
+		parts = parts[:len(parts)-1] // ONNX Runtime names the optimisation
+	}
+	var path []string
+	for i, part := range parts {
+		if i == len(parts)-1 {
+			break // the operator
+		}
+		if k := len(path); k > 0 && strings.HasPrefix(part, path[k-1]+".") {
+			path[k-1] = part
+			continue
+		}
+		path = append(path, part)
+	}
+	return strings.Join(path, ".")
 }

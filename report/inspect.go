@@ -138,6 +138,7 @@ type Note struct {
 type Traits struct {
 	FixedBatch           int // 0: none
 	SoftmaxRemoved       bool
+	Ending               string   // see [Model]
 	Output               string   // that losses are measured on
 	OtherOutputs         []string // that they are not measured on
 	Opset, NewestExport  int64    // of the model, and of the exports that are compared with their frameworks

@@ -13,6 +13,11 @@ type Model struct {
 	Family         string `json:"family"`          // in words, such as "ViT, 6 blocks"
 	SoftmaxRemoved bool   `json:"softmax_removed"` // losses are of what enters the Softmax at the end
 	FixedBatch     int    `json:"fixed_batch"`     // the batch the file is bound to; 0 if free
+	// Output is the output that holds the scores, where the file has several.
+	Output string `json:"output,omitempty"`
+	// Ending says in words what else than a Softmax stands between the logits, on which
+	// losses are measured, and the output.
+	Ending string `json:"ending,omitempty"`
 }
 
 // Preprocess describes how images were turned into the model's input.

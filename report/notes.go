@@ -7,6 +7,10 @@ import (
 
 const softmaxNote = "the graph ends in a Softmax; losses are measured on what enters it"
 
+func outputNote(name string) string {
+	return fmt.Sprintf("losses are measured on the output %s, one of several (--output chooses)", name)
+}
+
 func batchNote(batch int) string { return fmt.Sprintf("the file is bound to batches of %d", batch) }
 
 // Notes words what is to be known of a network.
@@ -22,7 +26,10 @@ func (t *Traits) Notes() []Note {
 		}
 		add("fixed_batch", "%s", text)
 	}
-	if t.SoftmaxRemoved {
+	switch {
+	case t.Ending != "":
+		add("ending", "%s", t.Ending)
+	case t.SoftmaxRemoved:
 		add("softmax", softmaxNote)
 	}
 	if len(t.OtherOutputs) > 0 {

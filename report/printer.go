@@ -179,8 +179,14 @@ func (p *printer) hint(text string) {
 // not empty, is said behind the number of parameters.
 func (p *printer) model(m Model, more string) {
 	p.headline(m, more)
-	if m.SoftmaxRemoved {
+	switch {
+	case m.Ending != "":
+		p.fields("note   ", m.Ending)
+	case m.SoftmaxRemoved:
 		p.fields("note   ", softmaxNote)
+	}
+	if m.Output != "" {
+		p.fields("note   ", outputNote(printable(m.Output)))
 	}
 	if m.FixedBatch > 0 {
 		p.fields("note   ", batchNote(m.FixedBatch))

@@ -88,6 +88,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	data, err1 := readDiagnosisData(c)
 	out, err2 := readOutput(c, report.Formats(&report.Check{}), append(dataFiles(c), path)...)
 	model, err3 := readModelOptions(c)
+	model.Classes = classesIn(data.path)
 	return checkOptions{
 		path: path, model: model, data: data, layers: c.StringSlice("layers"),
 		granularity: graph.Granularity(granularity),
@@ -161,6 +162,9 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Progress = con.progress
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
+	if err := checkScores(ctx, m, validation, con); err != nil {
+		return err
+	}
 	var training *examples.Set
 	if data.train != nil {
 		training = examples.New(data.train, preprocess, m.network.Input)

@@ -163,7 +163,10 @@ func describeFile(m *onnx.Model) report.Model {
 func describeModel(m *onnx.Model, n *graph.Network) report.Model {
 	d := describeFile(m)
 	d.Parameters, d.Classes, d.Family = n.Parameters(), n.Classes, n.Family()
-	d.SoftmaxRemoved, d.FixedBatch = n.SoftmaxRemoved, n.Input.FixedBatch
+	d.SoftmaxRemoved, d.FixedBatch, d.Ending = n.Ending.Softmax(), n.Input.FixedBatch, n.Ending.Note()
+	if len(m.Outputs) > 1 {
+		d.Output = n.Output
+	}
 	return d
 }
 

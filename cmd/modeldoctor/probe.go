@@ -93,6 +93,9 @@ func probeLoaded(ctx context.Context, m *loaded, opt probeOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := judgeScores(m, slices.Concat(outcome.Logits...), opt.run.console); err != nil {
+		opt.run.console.warn("%v", err) // a comparison with another runtime is of any numbers
+	}
 	result := view.Probe(m.network, labels, outcome)
 	result.Model = describeModel(m.network.Model, m.network)
 	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {

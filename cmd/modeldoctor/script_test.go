@@ -198,7 +198,7 @@ func models() map[string]func(path string) error {
 		"nan":       build(linearModel{weight: math.NaN()}.write),
 		"int8":      build(linearModel{weight: certainty / 10, quantise: true}.write), // unsure, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
-		"rank3":     build(linearModel{weight: certainty, output: []any{1, 3}}.write),
+		"rank3":     build(linearModel{weight: certainty, output: []any{7, 3}}.write),
 		"blind":     build(linearModel{}.write), // every class has the same score
 		"vit":       onnxtest.ViT{Image: 8, Patch: 4, Width: 8, Depth: 2, Heads: 2, Hidden: 16, Classes: 3}.WriteFile,
 		// External weights, in FILE.data.

@@ -57,6 +57,9 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 		validation: examples.New(drawn.validation, preprocess, in),
 		holdout:    examples.New(drawn.holdout, preprocess, in),
 	}
+	if err := checkScores(ctx, m, s.validation, con); err != nil {
+		return nil, err
+	}
 	switch {
 	case !opt.trains():
 	case opt.augment == "none":

@@ -135,6 +135,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	}
 	opt.model, err1 = readModelOptions(c)
 	opt.data, err2 = readTreatmentData(c)
+	opt.model.Classes = classesIn(opt.data.path)
 	return opt, cmp.Or(err1, err2)
 }
 

@@ -63,6 +63,7 @@ func readVerifyOptions(c *cli.Context) (verifyOptions, error) {
 		return opt, err
 	}
 	opt.model, err = readModelOptions(c)
+	opt.model.Classes = classesIn(opt.data.path)
 	return opt, err
 }
 
@@ -135,7 +136,10 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 			images := examples.New(data.validation, preprocess, in)
 			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) })
 			ran = provenance(m, 0, start)
-			return err
+			if err != nil {
+				return err
+			}
+			return judgeScores(m, seen[i].Logits.Values, con)
 		})
 		if err != nil {
 			return nil, ran, err

@@ -14,6 +14,7 @@ type Call struct {
 	Node  *onnx.Node
 	Opset int64       // version of the node's domain that the model imports
 	In    []*op.Value // the node's inputs in order, nil where absent
+	Batch int         // images that the network is bound to; 0 where there are none
 }
 
 // arg returns input i, or nil where the node has no such input.

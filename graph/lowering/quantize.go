@@ -24,30 +24,39 @@ func quantizeEntries() []Entry {
 }
 
 // grid returns the grid of a QuantizeLinear or DequantizeLinear of a value of
-// the given shape, of integers of type q and floats of type float; Undefined
-// stands for the type of the zero point, else UINT8, and for that of the scale.
+// the given shape, of integers of type q and floats of type float; see [Call.gridAt].
 func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
+	if c.Node.Int("precision", 0) > 1 { // FLOAT, or the scale's type, which is computed in float32 too
+		return onnx.Grid{}, fmt.Errorf("a division in %v is not supported", onnx.DType(c.Node.Int("precision", 0)))
+	}
+	return c.gridAt(1, shape, q, float, c.Node.Int("axis", 1), c.Node.Int("block_size", 0))
+}
+
+// gridAt returns the grid of which the scale is input i and the zero point, which may
+// be absent, the next one. Undefined stands for the type of the zero point, else UINT8,
+// and for that of the scale.
+func (c *Call) gridAt(i int, shape []int, q, float onnx.DType, axis, block int64) (onnx.Grid, error) {
 	g := onnx.Grid{DType: q, Float: float}
-	scale, err := c.need(1)
+	scale, err := c.need(i)
 	if err != nil {
 		return g, err
 	}
 	if scale.Const == nil {
-		return g, fmt.Errorf("scale (input 1) must be known when the graph is read: a grid that depends on the image has no gradient")
+		return g, fmt.Errorf("scale (input %d) must be known when the graph is read: a grid that depends on the image has no gradient", i)
 	}
 	if op.ClassOf(scale.Type.DType) != op.ClassFloat32 {
 		return g, fmt.Errorf("a scale of type %v is not supported", scale.Type)
 	}
 	g.Scale = op.Elem[float32](*scale.Const)
-	for i, s := range g.Scale {
+	for k, s := range g.Scale {
 		if f := float64(s); math.IsNaN(f) || math.IsInf(f, 0) {
-			return g, fmt.Errorf("scale (input 1) is %v at element %d", s, i)
+			return g, fmt.Errorf("scale (input %d) is %v at element %d", i, s, k)
 		}
 	}
 	if g.Float == onnx.Undefined {
 		g.Float = scale.Type.DType
 	}
-	if zero := c.arg(2); zero != nil {
+	if zero := c.arg(i + 1); zero != nil {
 		if g.DType == onnx.Undefined {
 			g.DType = zero.Type.DType
 		}
@@ -55,7 +64,7 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 			return g, fmt.Errorf("a zero point of type %v for %v and a scale of %v", zero.Type, g.DType, scale.Type)
 		}
 		if g.DType.CanQuantize() {
-			if g.Zero, err = c.knownInts(2, "zero point"); err != nil {
+			if g.Zero, err = c.knownInts(i+1, "zero point"); err != nil {
 				return g, err
 			}
 		}
@@ -68,10 +77,8 @@ func grid(c *Call, shape []int, q, float onnx.DType) (onnx.Grid, error) {
 		return g, fmt.Errorf("quantisation to %v is not supported", g.DType)
 	case op.ClassOf(g.Float) != op.ClassFloat32:
 		return g, fmt.Errorf("dequantisation to %v is not supported", g.Float)
-	case c.Node.Int("precision", 0) > 1: // FLOAT, or the scale's type, which is computed in float32 too
-		return g, fmt.Errorf("a division in %v is not supported", onnx.DType(c.Node.Int("precision", 0)))
 	}
-	g.Axis, g.BlockSize, err = onnx.GridAxis(shape, scale.Type.Shape, c.Node.Int("axis", 1), c.Node.Int("block_size", 0))
+	g.Axis, g.BlockSize, err = onnx.GridAxis(shape, scale.Type.Shape, axis, block)
 	return g, err
 }
 
@@ -88,20 +95,21 @@ func lowerQuantize(c *Call) ([]*op.Value, error) {
 }
 
 // lowerDequantize makes one [op.FakeQuantize] of a DequantizeLinear and the
-// QuantizeLinear before it.
+// QuantizeLinear before it, wherever the integers have been in between.
 func lowerDequantize(c *Call) ([]*op.Value, error) {
 	q, err := c.need(0)
 	if err != nil {
 		return nil, err
 	}
+	if scale := c.arg(1); op.ClassOf(q.Type.DType) == op.ClassFloat32 && scale != nil && isOne(scale) {
+		return []*op.Value{q}, nil // what DynamicQuantizeLinear gives: see [integerEntries]
+	}
 	g, err := grid(c, q.Type.Shape, q.Type.DType, onnx.DType(c.Node.Int("output_dtype", 0)))
 	if err != nil {
 		return nil, err
 	}
-	if q.Step != nil {
-		if before, ok := q.Step.Op.(op.QuantizeLinear); ok && sameGrid(before.Grid, g) {
-			return one(c.Emit(op.FakeQuantize{Grid: g}, q.Step.In[0]))
-		}
+	if v, err := c.dequantised(q, g); err == nil {
+		return one(v, nil)
 	}
 	return one(c.Emit(op.DequantizeLinear{Grid: g}, q))
 }

@@ -44,6 +44,7 @@ func NewRegistry() *Registry {
 		expandEntries(),
 		gatherEntries(),
 		identityEntries(),
+		integerEntries(),
 		logicEntries(),
 		lpEntries(),
 		matMulEntries(),

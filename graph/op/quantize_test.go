@@ -51,3 +51,34 @@ func TestFakeQuantize(t *testing.T) {
 		}
 	}
 }
+
+// TestFakeDynamicQuantize takes the examples of the ONNX operator specification, as
+// integers, scale and zero point.
+func TestFakeDynamicQuantize(t *testing.T) {
+	for _, c := range []struct {
+		x, q  []float32
+		scale float32
+		zero  float32
+	}{
+		{[]float32{0, 2, -3, -2.5, 1.34, 0.5}, []float32{153, 255, 0, 26, 221, 179}, 0.0196078438, 153},
+		{[]float32{-1, -2.1, -1.3, -2.5, -3.34, -4}, []float32{191, 121, 172, 96, 42, 0}, 0.0156862754, 255},
+		{[]float32{1, 2.1, 1.3, 2.5, 3.34, 4}, []float32{64, 134, 83, 159, 213, 255}, 0.0156862754, 0},
+		{[]float32{0, 0, 0, 0, 0, 0}, []float32{0, 0, 0, 0, 0, 0}, 1, 0},
+	} {
+		// Two groups, one of which is twice the other: each has a grid of its own.
+		x := op.NewArray(op.Type{DType: onnx.Float, Shape: []int{2, 6}})
+		for i, v := range c.x {
+			op.Elem[float32](x)[i], op.Elem[float32](x)[6+i] = v, 2*v
+		}
+		got := op.NewArray(x.Type)
+		op.FakeDynamicQuantize{Groups: 2}.Forward(kernel.NewContext(1), got, []op.Array{x})
+		for i, q := range c.q {
+			want := (q - c.zero) * c.scale
+			for k, y := range []float32{op.Elem[float32](got)[i], op.Elem[float32](got)[6+i] / 2} {
+				if math.Abs(float64(y-want)) > 1e-6 {
+					t.Errorf("%v of group %d becomes %v, want %v", c.x[i], k, y, want)
+				}
+			}
+		}
+	}
+}

@@ -123,7 +123,7 @@ func storing(n *graph.Network, i int) report.Storing {
 // traits are what is to be known of a network before it is diagnosed or treated.
 func traits(n *graph.Network) *report.Traits {
 	t := &report.Traits{
-		FixedBatch: n.Input.FixedBatch, SoftmaxRemoved: n.SoftmaxRemoved,
+		FixedBatch: n.Input.FixedBatch, SoftmaxRemoved: n.Ending.Softmax(), Ending: n.Ending.Note(),
 		Output: n.Output, Opset: n.Model.Opset(""), NewestExport: graph.NewestExport,
 		QuantisesActivations: n.QuantisesActivations(), Coverage: n.Coverage(),
 	}

@@ -57,7 +57,7 @@ func probed(t *testing.T) *report.Probe {
 		Probabilities: [][]float64{{0.125, 0.8125, 0.0625}, {0.25, 0.5, 0.25}},
 		Losses:        []float64{0.2076, 1.3863}, Loss: 0.79695,
 		Weights: []graph.GradientNorms{{Weight: 0, WNorm: 1, GNorm: 2, GDotW: -0.5}, {Weight: 1, WNorm: 1, GNorm: 0.5}},
-		Layers:  []graph.LayerGradient{{Name: "embed", GNorm: 2}, {Name: "head", GNorm: 0.5}},
+		Layers:  []graph.LayerGradient{{Name: "body", GNorm: 2.0615528128088303}},
 	})
 	p.Model = in.Model
 	return p
