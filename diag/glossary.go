@@ -104,7 +104,7 @@ func Terms() []Term {
 				"A layer whose move helps unseen images and costs training loss is over-fitted (MD010); one whose move helps both is under-trained (MD011). " +
 				"Where one of the two changes is not significant neither is said, and without --train neither ever is.",
 			Misleads: "The images must be those that the model was trained on. They are seen without augmentation, and at the temperature fitted to the validation images, which may raise their loss. " +
-				"The in-sample step is the longest that the layer asks for: where the slope in JSON is below 0 the move at first lowers the training loss, and what it costs in the end may be its length alone.",
+				"The in-sample step is the longest that the layer asks for: where the slope (--wide, or JSON) is below 0 the move at first lowers the training loss, and what it costs in the end may be its length alone.",
 			Remedy: "Over-fitted: more regularisation, or `fix` on that layer. Under-trained: train longer.",
 		},
 		{

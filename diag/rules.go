@@ -131,7 +131,7 @@ func Rules() []Rule {
 			Meaning: "Moving this layer lowers the loss of unseen examples and raises the loss of training examples, both significantly (95 %). " +
 				"What the layer gave to fit the training examples is what it costs elsewhere. It is only reported where training examples were given.",
 			Misleads: "The training examples must be those that the model was trained on: of others it says nothing. " +
-				"The move is the layer's whole in-sample step, which can be long enough to harm any other examples: if the slope of the training loss along it (in JSON) is below 0, that is more likely. " +
+				"The move is the layer's whole in-sample step, which can be long enough to harm any other examples: if the slope of the training loss along it (`--wide`) is below 0, that is more likely. " +
 				"If they come from another distribution than the validation examples, a layer may look over-fitted because it suits the former.",
 			Remedy: "Train this layer with more regularisation, or let `modeldoctor fix` train it alone.",
 		},

@@ -158,6 +158,14 @@ func (t layerTable) columns(bars int, wide bool) []column {
 			return signed(l.Train.LossAfter-l.Train.LossBefore, t.decimals()) + plusMinus(&l.Train.SE, t.decimals())
 		}))
 	}
+	if t.Data.TrainN > 0 && wide {
+		list = append(list, t.column("training slope", 0, func(l *Layer) string {
+			if l.Train == nil {
+				return "–"
+			}
+			return signed(l.Train.Slope, t.decimals())
+		}))
+	}
 	list = append(list, t.column("κ", 1, func(l *Layer) string { return optional(l.Kappa, significant) }))
 	if wide {
 		list = append(list,

@@ -100,7 +100,7 @@ func (c conclusion) examined() string {
 	case n < c.Tests:
 		return fmt.Sprintf("%d of the model's %d layers", n, c.Tests)
 	case n == 1:
-		return "its layer"
+		return "the layer"
 	default:
 		return fmt.Sprintf("all %d layers", n)
 	}

@@ -100,9 +100,18 @@ func undecided() *Check {
 	return c
 }
 
+// passed is a report of layers that all are under the threshold.
+func passed() *Check {
+	d := diagnosis()
+	d.Layers, d.Violations, d.Tests = d.Layers[:1], nil, 1
+	d.Metrics.Temperature.Decision = diag.Decision{Verdict: diag.Under}
+	d.Worst, d.Verdict = diag.Worst{}, diag.ModelVerdict{Outcome: diag.Pass}
+	return checkOf(d)
+}
+
 // TestWidths: no line is longer than the style says, and no word is broken.
 func TestWidths(t *testing.T) {
-	results := map[string]Result{"check": sample(), "unknown": unknown(), "undecided": undecided(), "topics": Topics{diag.Rules(), diag.Terms()}}
+	results := map[string]Result{"check": sample(), "unknown": unknown(), "undecided": undecided(), "passed": passed(), "topics": Topics{diag.Rules(), diag.Terms()}}
 	for _, r := range diag.Rules() {
 		results[r.ID] = Rule(r)
 	}
@@ -140,6 +149,7 @@ func TestGoldenFiles(t *testing.T) {
 		"check-60.txt":    func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Width: 60}) },
 		"check-wide.txt":  func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Wide: true}) },
 		"check.md":        func(b *bytes.Buffer) error { return Write(b, sample(), "markdown", Style{}) },
+		"pass.txt":        func(b *bytes.Buffer) error { return Write(b, passed(), "text", Style{}) },
 		"undecided.txt":   func(b *bytes.Buffer) error { return Write(b, undecided(), "text", Style{}) },
 		"check.json":      func(b *bytes.Buffer) error { return Write(b, sample(), "json", Style{}) },
 		"unknown.txt":     func(b *bytes.Buffer) error { return Write(b, unknown(), "text", Style{}) },

@@ -6,7 +6,7 @@
 //	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
-//	modeldoctor explain MD001        what a rule means and what to do about it
+//	modeldoctor explain MD001        what a rule or a figure means, and what to do
 //	modeldoctor devices              what models can be run on
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in
