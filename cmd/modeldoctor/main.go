@@ -1,6 +1,6 @@
 // Command modeldoctor diagnoses and treats image classifiers stored as ONNX files.
 //
-//	modeldoctor check model.onnx     which layers have over-fitted, and by how much
+//	modeldoctor check model.onnx     how much loss each layer could give back, and a verdict
 //	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that helps significantly
 //	modeldoctor compare model.onnx   several treatments side by side
 //	modeldoctor verify a.onnx b.onnx what differs between two files
