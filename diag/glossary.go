@@ -125,7 +125,7 @@ func Terms() []Term {
 				"The model is UNDECIDED if nothing fails and not everything is under. The images needed are those with which the interval would end at the threshold if the figure stays what it is: " +
 				"errors shrink with the square root of the number.",
 			Misleads: "The number is an estimate from a noisy figure: wrong by a factor of 2 easily, and larger, or absent, the closer the figure is to the threshold.",
-			Remedy: "Give more images (--samples, --val), or raise --threshold to what would matter to you. In CI `--on-undecided fail` makes it exit with status 1; " +
+			Remedy: "Give more images (--samples, --val), or choose a larger --threshold if less would not matter to you, but not to suit the figures. In CI `--on-undecided fail` makes it exit with status 1; " +
 				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that.",
 		},
 		{
