@@ -19,7 +19,7 @@ func (c *Check) markdown(p *printer) {
 	if t := c.Metrics.Temperature; t != nil {
 		item("temperature", temperatureText(c, t))
 	}
-	for _, note := range measurementNotes(c) {
+	for _, note := range append(dataCautions(c.Data.Skipped, c.Data.AssumedOrder), measurementNotes(c)...) {
 		item("note", note)
 	}
 	p.printf("\n")

@@ -150,15 +150,23 @@ func preprocessing(p Preprocess) string {
 	return printable(text)
 }
 
-// dataNotes says how many images were left out, and whether the order of classes
-// was assumed.
+// dataNotes prints what is to be known of the images.
 func dataNotes(p *printer, skipped int, assumed bool) {
+	for _, caution := range dataCautions(skipped, assumed) {
+		p.fields("note   ", caution)
+	}
+}
+
+// dataCautions say how many images were left out, and what is assumed of the rest.
+func dataCautions(skipped int, assumed bool) []string {
+	var cautions []string
 	if skipped > 0 {
-		p.fields("note   ", plural(skipped, "image")+" left out that cannot be read")
+		cautions = append(cautions, plural(skipped, "image")+" left out that cannot be read")
 	}
 	if assumed {
-		p.fields("note   ", "nothing names the model's outputs: class folders are taken for them in sorted order")
+		cautions = append(cautions, "nothing names the model's outputs: class folders are taken for them in sorted order")
 	}
+	return cautions
 }
 
 // nats writes a loss.
