@@ -35,14 +35,16 @@ func Rules() []Rule {
 			ID:     RuleRecoverableLoss,
 			Title:  "a layer holds loss that can be recovered",
 			Levels: []Level{LevelError, LevelWarning},
-			Meaning: "Moving this one layer along its gradient lowers the loss of examples that chose neither the direction nor the length of the move. " +
+			Meaning: "Moving this one layer along its gradient, no further than its in-sample step, lowers the loss of examples that chose neither the direction nor the length of the move. " +
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
-				"as an error if it does even after correcting for the number of layers tested (Bonferroni), as a warning if it does only without that correction.",
+				"as an error if it does even when corrected for all layers of the model (Bonferroni), whichever of them were looked at, as a warning if it does only without that correction. " +
+				"Losses are taken at the best temperature, so it is nothing that a temperature could repair.",
 			Misleads: "Without calibration (`--calibration none`) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
-				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient. " +
+				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient (`--direction balanced` is not). " +
+				"The largest of many noisy figures is too large by about its error. " +
 				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
-			Remedy: "Look at the agreement of the halves first. " +
-				"If the layer still stands out, `modeldoctor fix` trains this layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls significantly.",
+			Remedy: "Look at the agreement of the halves and at the worst set (◀) first: where several layers are marked, these images do not say which is the worst. " +
+				"With `--train` the report says whether the layer is over-fitted or under-trained. `modeldoctor fix` trains one layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls significantly.",
 		},
 		{
 			ID:     RuleTemperature,
@@ -51,7 +53,8 @@ func Rules() []Rule {
 			Meaning: "Dividing all logits by one number, fitted on one half of the examples and measured on the other, lowers the loss. " +
 				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
 				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
-				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is.",
+				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is. " +
+				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most.",
 			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
 				"If the examples are easier or harder than those of later use, so is the temperature.",
 			Remedy: "Divide the logits by the temperature shown: `modeldoctor fix --recipe temperature` folds it into the classifier, which costs nothing. The layers' figures are taken at that temperature, and show what it cannot repair.",
@@ -64,7 +67,7 @@ func Rules() []Rule {
 				"the binomial probability of as many right answers or more, each right with the chance that follows from the shares of labels and of answers, is not below 0.135 % (three standard errors).",
 			Misleads: "With few examples and many classes a weak but honest model cannot be told from chance. The loss is not used: an over-confident model can be worse than ln(classes) in loss and still be right often.",
 			Remedy: "Check first that the classes are numbered as the model numbers them, and that the preprocessing (mean, deviation, size, order of colours) is the model's own. " +
-				"Until the error is plausible, no other figure of this report means anything.",
+				"Until the error is plausible, no other figure of this report means anything, and the verdict is never PASS.",
 		},
 		{
 			ID:     RuleCoverage,
@@ -89,26 +92,26 @@ func Rules() []Rule {
 			ID:     RuleFewExamples,
 			Title:  "too few examples for a verdict",
 			Levels: []Level{LevelWarning},
-			Meaning: "There are fewer than 32 examples, so no transfer figure is computed, and no verdict rests on this diagnosis. " +
+			Meaning: "There are fewer than 32 examples, so no transfer figure is computed, and the verdict is never PASS. " +
 				"What is left, the in-sample ΔL, is optimistic: a layer with many weights can memorise a handful of images in one step.",
-			Misleads: "It never does. More than 32 are not yet many: mind the intervals.",
-			Remedy:   "Use a few hundred images or more; the intervals shrink with the square root of their number.",
+			Misleads: "It never does. More than 32 are not yet many: most layers are then undecided.",
+			Remedy:   "Use a few hundred images or more; intervals shrink with the square root of their number. `--on-undecided fail` makes a gate of it.",
 		},
 		{
 			ID:     RuleCalibrateFirst,
 			Title:  "a temperature recovers more than any layer",
 			Levels: []Level{LevelInfo},
-			Meaning: "The loss that one temperature takes off, significantly above the threshold, is larger than the transfer figure of any layer. " +
+			Meaning: "The diagnosis was made without a temperature (`--calibration none`), and the loss that one takes off, significantly above the threshold, is larger than the transfer figure of any layer. " +
 				"Most of what the layers seem to hold may then be over-confidence that any of them could undo.",
 			Misleads: "Layers may be ill as well: calibration and illness are not alternatives.",
-			Remedy:   "Diagnose without `--calibration none`: every loss is then of logits divided by the best temperature.",
+			Remedy:   "Diagnose with `--calibration fit`, the default: every loss is then of logits divided by the best temperature.",
 		},
 		{
 			ID:     RuleClasses,
 			Title:  "most classes have no examples",
 			Levels: []Level{LevelWarning},
 			Meaning: "Fewer than half of the classes that could have examples, given their number, have any, or only one class has. " +
-				"The diagnosis then speaks about those classes only.",
+				"The diagnosis then speaks about those classes only, and with a single one the verdict is never PASS.",
 			Misleads: "A model with many classes may be meant for few of them; then this is what was wanted.",
 			Remedy:   "Take the examples from all classes (a split sorted by class and cut off at the front has this fault), and check that labels are numbered as the model's outputs are.",
 		},
@@ -127,7 +130,8 @@ func Rules() []Rule {
 			Levels: []Level{LevelInfo},
 			Meaning: "Moving this layer lowers the loss of unseen examples and raises the loss of training examples, both significantly (95 %). " +
 				"What the layer gave to fit the training examples is what it costs elsewhere. It is only reported where training examples were given.",
-			Misleads: "The training examples must be those that the model was trained on: of others that it never saw it says nothing. " +
+			Misleads: "The training examples must be those that the model was trained on: of others it says nothing. " +
+				"The move is the layer's whole in-sample step, which can be long enough to harm any other examples: if the slope of the training loss along it (`--wide`) is below 0, that is more likely. " +
 				"If they come from another distribution than the validation examples, a layer may look over-fitted because it suits the former.",
 			Remedy: "Train this layer with more regularisation, or let `modeldoctor fix` train it alone.",
 		},

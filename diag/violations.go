@@ -35,19 +35,19 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
 // temperature applies the rules about a temperature's share that is over the
 // threshold.
 func (v *violations) temperature(r *Report, t *Temperature, z float64) {
-	level, low, what := LevelWarning, t.Drop.CI95[0], ""
+	level, low, what, family := LevelWarning, t.Drop.CI95[0], "", ""
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
 		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
 	case corrected > *r.Limit:
-		level, low = LevelError, corrected
+		level, low, family = LevelError, corrected, ", all layers at once"
 		fallthrough
 	default:
 		what = fmt.Sprintf("dividing the logits by %.3g", *t.Value)
 	}
 	v.add(RuleTemperature, level, "",
-		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided): that part is mis-calibration, not a layer's fault",
-		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low)
+		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault",
+		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family)
 	if worst := worstTransfer(r.Layers); r.Calibration == Raw && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
 		v.add(RuleCalibrateFirst, LevelInfo, "",
 			"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",

@@ -3,30 +3,216 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
 )
 
-// table prints the layers. Columns are as wide as their widest cell; the last
-// one, of marks, is free.
-func (c *Check) table(p *printer) {
-	transfers := c.transferCells()
-	rows := [][]string{{"layer", "params", "recoverable loss ΔL̂ (95 %)", "in-sample ΔL", "κ", "agreement"}}
-	for i, l := range c.Layers {
-		row := []string{printable(l.Name), count(l.Parameters)}
-		if l.measured() {
-			row = append(row, transfers[i], fixed(l.DeltaLoss, c.decimals()), "–", "–")
-			if l.Kappa != nil {
-				row[4] = significant(*l.Kappa)
-			}
-			if l.Agreement != nil {
-				row[5] = fixed(*l.Agreement, 2)
+// layerTable prints the layers of a check.
+type layerTable struct{ *Check }
+
+// column is one of its columns.
+type column struct {
+	title string
+	left  bool // aligned to the left
+	last  int  // columns with the lowest give way first where a line is too short; 0: never
+	cells []string
+}
+
+const (
+	widestBar    = 16 // columns of the bar of the largest transfer figure
+	shortestBar  = 4  // the same where space is short; less is not worth it
+	shortestName = 12 // columns that a layer's name has, however short space is
+)
+
+// text prints the table: as many columns as fit, or all of them where the style
+// is wide. The last, of verdicts and marks, is free.
+func (t layerTable) text(p *printer) {
+	marks := make([]string, len(t.Layers))
+	widest := columns("verdict")
+	for i := range t.Layers {
+		marks[i] = t.marks(p.style, &t.Layers[i])
+		widest = max(widest, columns(t.marks(Style{}, &t.Layers[i])))
+	}
+	list := t.fitting(p.style, widest)
+	rows := t.rows(list)
+	var left []int
+	for j, c := range list {
+		if c.left {
+			left = append(left, j)
+		}
+	}
+	p.grid(rows, append(left, len(list)), func(i int) string { return marks[i] })
+	for _, note := range t.notes() {
+		p.fields("note   ", note)
+	}
+}
+
+// rows are the cells of these columns below their titles. Of a layer without
+// figures there are no more than the first two.
+func (t layerTable) rows(list []column) [][]string {
+	rows := make([][]string, len(t.Layers)+1)
+	for j, c := range list {
+		rows[0] = append(rows[0], c.title)
+		for i := range t.Layers {
+			if t.Layers[i].measured() || j < 2 {
+				rows[i+1] = append(rows[i+1], c.cells[i])
 			}
 		}
-		rows = append(rows, row)
 	}
-	p.grid(rows, []int{0, 2}, func(i int) string { return c.marks(p.style, &c.Layers[i]) })
+	rows[0] = append(rows[0], "verdict")
+	return rows
+}
+
+// fitting is the columns that fit beside marks of that width.
+func (t layerTable) fitting(style Style, marks int) []column {
+	if style.Wide {
+		return t.columns(widestBar, true)
+	}
+	var list []column
+	excess := func() int { return lineWidth(list) + marks - style.width() }
+	for bars := widestBar; bars >= shortestBar; bars-- {
+		if list = t.columns(bars, false); excess() <= 0 {
+			return list
+		}
+	}
+	list = t.columns(0, false)
+	for excess() > 0 {
+		next := -1
+		for j, c := range list {
+			if c.last > 0 && (next < 0 || c.last < list[next].last) {
+				next = j
+			}
+		}
+		if next < 0 {
+			break
+		}
+		list = slices.Delete(list, next, next+1)
+	}
+	if more := excess(); more > 0 {
+		list[0].shorten(max(shortestName, list[0].width()-more))
+	}
+	return list
+}
+
+// lineWidth is the width of a line of these columns, with a gap behind each.
+func lineWidth(list []column) int {
+	width := 0
+	for _, c := range list {
+		width += c.width() + 2
+	}
+	return width
+}
+
+// width is that of the widest cell or the title.
+func (c *column) width() int {
+	widest := columns(c.title)
+	for _, cell := range c.cells {
+		widest = max(widest, columns(cell))
+	}
+	return widest
+}
+
+// shorten leaves of each cell the end, which tells layers apart.
+func (c *column) shorten(width int) {
+	for i, cell := range c.cells {
+		c.cells[i] = tail(cell, width)
+	}
+}
+
+// columns are those of the table, all of them if wide. A bar takes at most that
+// many columns of the terminal.
+func (t layerTable) columns(bars int, wide bool) []column {
+	gain := "recoverable loss ΔL̂ (95 %)"
+	if bars == 0 {
+		gain = "ΔL̂ (95 %)"
+	}
+	list := []column{
+		t.column("layer", 0, func(l *Layer) string { return printable(l.Name) }),
+		t.column("params", 3, func(l *Layer) string { return count(l.Parameters) }),
+		{title: gain, cells: t.transferCells(bars)},
+	}
+	list[0].left, list[2].left = true, bars > 0
+	if wide {
+		list = append(list,
+			t.column("at least, all layers", 0, func(l *Layer) string {
+				if l.Transfer == nil || l.Transfer.CorrectedLow == nil {
+					return "–"
+				}
+				return fixed(*l.Transfer.CorrectedLow, t.decimals())
+			}),
+			t.column("ΔL̂ per 1,000 params", 0, func(l *Layer) string {
+				if l.Transfer == nil || l.Transfer.PerThousand == nil {
+					return "–"
+				}
+				return fixed(*l.Transfer.PerThousand, 2+t.decimals())
+			}))
+	}
+	list = append(list, t.column("in-sample ΔL", 4, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
+	if t.Data.TrainN > 0 {
+		list = append(list, t.column("training loss", 5, func(l *Layer) string {
+			if l.Train == nil {
+				return "–"
+			}
+			return signed(l.Train.LossAfter-l.Train.LossBefore, t.decimals()) + plusMinus(&l.Train.SE, t.decimals())
+		}))
+	}
+	if t.Data.TrainN > 0 && wide {
+		list = append(list, t.column("training slope", 0, func(l *Layer) string {
+			if l.Train == nil {
+				return "–"
+			}
+			return signed(l.Train.Slope, t.decimals())
+		}))
+	}
+	list = append(list, t.column("κ", 1, func(l *Layer) string { return optional(l.Kappa, significant) }))
+	if wide {
+		list = append(list,
+			t.column("κ·‖w‖²", 0, func(l *Layer) string { return optional(l.KappaScaled, significant) }),
+			t.column("‖Δw‖/‖w‖", 0, func(l *Layer) string { return optional(l.StepShare, significant) }))
+	}
+	list = append(list, t.column("agreement", 2, func(l *Layer) string {
+		return optional(l.Agreement, func(x float64) string { return fixed(x, 2) })
+	}))
+	if wide {
+		list = append(list, t.column("images needed", 0, func(l *Layer) string {
+			if l.Images == nil {
+				return "–"
+			}
+			return thousands(*l.Images)
+		}))
+	}
+	return list
+}
+
+// column is one whose cells are computed from a layer each.
+func (t layerTable) column(title string, last int, cell func(l *Layer) string) column {
+	c := column{title: title, last: last, cells: make([]string, len(t.Layers))}
+	for i := range t.Layers {
+		c.cells[i] = cell(&t.Layers[i])
+	}
+	return c
+}
+
+// optional writes a number that may be absent.
+func optional(x *float64, write func(float64) string) string {
+	if x == nil {
+		return "–"
+	}
+	return write(*x)
+}
+
+// tail is the end of a text that takes more than width columns.
+func tail(text string, width int) string {
+	if columns(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	for columns(string(runes)) > width-1 {
+		runes = runes[1:]
+	}
+	return "…" + string(runes)
 }
 
 // measured reports whether a layer has figures.
@@ -45,49 +231,48 @@ func (c *Check) decimals() int {
 
 // transferCells are the transfer figures, one below the other, each with its
 // bar; empty where a layer was not measured.
-func (c *Check) transferCells() []string {
-	cells := make([]string, len(c.Layers))
+func (t layerTable) transferCells(bars int) []string {
+	cells := make([]string, len(t.Layers))
 	widest, largest := 0, 0.0
-	for i, l := range c.Layers {
-		switch t := l.Transfer; {
-		case t != nil:
-			cells[i] = t.text(c.decimals())
-			largest = max(largest, t.Mean)
+	for i, l := range t.Layers {
+		switch gain := l.Transfer; {
+		case gain != nil:
+			cells[i] = fixed(gain.Mean, t.decimals()) + plusMinus(gain.SE, t.decimals())
+			largest = max(largest, gain.Mean)
 		case l.measured():
 			cells[i] = "–"
 		}
 		widest = max(widest, columns(cells[i]))
 	}
-	for i, l := range c.Layers {
+	for i, l := range t.Layers {
 		cells[i] = strings.Repeat(" ", widest-columns(cells[i])) + cells[i]
-		if l.Transfer != nil {
-			cells[i] += "  " + bar(l.Transfer.Mean, largest)
+		if l.Transfer != nil && bars > 0 {
+			cells[i] += "  " + bar(l.Transfer.Mean, largest, bars)
 		}
 	}
 	return cells
 }
 
-// text is the figure with half the width of its interval, if it has one.
-func (t *Transfer) text(decimals int) string {
-	if t.SE == nil {
-		return fixed(t.Mean, decimals)
+// plusMinus is half the width of a 95 % interval, or as many columns where there
+// is none.
+func plusMinus(standardError *float64, decimals int) string {
+	if standardError == nil {
+		return " ± " + fmt.Sprintf("%-*s", decimals+2, "–")
 	}
-	return interval(t.Mean, *t.SE, decimals)
+	return strings.TrimPrefix(interval(0, *standardError, decimals), fixed(0, decimals))
 }
 
-// barWidth is the width of the bar of the largest transfer figure, in columns.
-const barWidth = 16
-
-// bar draws a share of the largest value in eighths of a column, right of a
-// line that stands for zero. A loss that would rise is a stroke to the left.
-func bar(x, largest float64) string {
+// bar draws a share of the largest value, which takes width columns, in eighths
+// of a column, right of a line that stands for zero. A loss that would rise is a
+// stroke to the left.
+func bar(x, largest float64, width int) string {
 	if x < 0 {
 		return "┤"
 	}
 	if largest <= 0 {
 		return "│"
 	}
-	eighths := int(math.Round(8 * barWidth * x / largest))
+	eighths := int(math.Round(8 * float64(width) * x / largest))
 	if eighths == 0 {
 		return "│"
 	}
@@ -98,32 +283,68 @@ func bar(x, largest float64) string {
 	return text
 }
 
-// marks say what is special about a layer: the rules that it breaches, whether
-// it is the worst, and why figures are missing unless a violation says so.
-func (c *Check) marks(style Style, l *Layer) string {
+// marks say on which side of the threshold a layer is, why its loss can be
+// recovered, which rules it breaches, and whether it is among the worst.
+func (t layerTable) marks(style Style, l *Layer) string {
 	var marks []string
-	told := false
-	for _, v := range c.Violations {
-		if string(v.Layer) == l.Name {
+	if l.Status != diag.StatusOK {
+		marks = append(marks, style.paint(ansiDim, string(l.Status)))
+	}
+	if l.Verdict != "" {
+		code := ""
+		switch l.Verdict {
+		case diag.Over:
+			code = ansiRed
+		case diag.Undecided:
+			code = ansiYellow
+		}
+		marks = append(marks, style.paint(code, string(l.Verdict)))
+	}
+	if l.Train != nil && l.Train.Finding != "" {
+		marks = append(marks, string(l.Train.Finding))
+	}
+	for _, v := range t.Violations {
+		finding := v.Rule == diag.RuleOverFitted || v.Rule == diag.RuleUnderTrained
+		if string(v.Layer) == l.Name && !finding {
 			marks = append(marks, style.paint(levelCode(v.Level), v.Rule))
-			told = told || v.Rule == diag.RuleNotMeasured
 		}
 	}
-	if l.Name == string(c.Worst.ByTransfer) {
+	switch {
+	case l.Name == string(t.Worst.ByTransfer) && len(t.Worst.Set) < 2:
 		marks = append(marks, style.paint(ansiBold, "◀ worst"))
-	}
-	note := ""
-	if l.Status != diag.StatusOK {
-		note = string(l.Status)
-	}
-	if l.Reason != "" && !told {
-		note = strings.TrimPrefix(fmt.Sprintf("%s: %s", note, printable(l.Reason)), ": ")
-	}
-	if l.Verdict == diag.Undecided {
-		marks = append(marks, style.paint(ansiDim, "undecided"))
-	}
-	if note != "" {
-		marks = append([]string{style.paint(ansiDim, note)}, marks...)
+	case slices.Contains(t.Worst.Set, l.Name):
+		marks = append(marks, style.paint(ansiBold, "◀"))
 	}
 	return strings.Join(marks, " ")
+}
+
+// notes say which layers may be the worst, and why some have figures missing,
+// unless a violation does.
+func (t layerTable) notes() []string {
+	var notes []string
+	if set := t.Worst.Set; len(set) > 1 {
+		notes = append(notes, "◀ which of these is the worst cannot be said (paired differences, 95 %): "+printable(listed(set)))
+	}
+	var reasons []string
+	layers := map[string][]string{}
+	for _, l := range t.Layers {
+		reason := l.Reason
+		if l.Transfer != nil && l.Transfer.Reason != "" {
+			reason = "no interval, " + l.Transfer.Reason
+		}
+		told := slices.ContainsFunc(t.Violations, func(v Violation) bool {
+			return v.Rule == diag.RuleNotMeasured && string(v.Layer) == l.Name
+		})
+		if reason == "" || told {
+			continue
+		}
+		if layers[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		layers[reason] = append(layers[reason], l.Name)
+	}
+	for _, reason := range reasons {
+		notes = append(notes, printable(fmt.Sprintf("%s: %s", listed(layers[reason]), reason)))
+	}
+	return notes
 }

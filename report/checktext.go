@@ -3,21 +3,27 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
 )
 
-// text tells what was read, the model's figures, a table of the layers, the
-// violations and one line of verdict.
+// text tells the verdict and what it rests on, what was read, the model's
+// figures, a table of the layers, the violations, what to do next, and the
+// verdict again, in one line for a log.
 func (c *Check) text(p *printer) {
+	end := conclusion{c}
+	p.verdict(end.color(), string(c.Verdict), end.basis()...)
+	p.printf("\n")
 	p.model(c.Model, analysed(c))
 	c.header(p)
 	p.printf("\n")
-	c.table(p)
+	layerTable{c}.text(p)
 	c.violations(p)
 	p.printf("\n")
-	c.verdict(p)
+	for _, hint := range end.hints() {
+		p.hint(hint)
+	}
+	p.verdict(end.color(), string(c.Verdict), end.summary()...)
 }
 
 // analysed says which share of the parameters the diagnosis is about.
@@ -31,43 +37,101 @@ func analysed(c *Check) string {
 
 // header says what was measured on, and the figures of the whole model.
 func (c *Check) header(p *printer) {
-	p.fields("data   ",
-		fmt.Sprintf("%s, %s, %s", printable(c.Data.Name), printable(c.Data.Val), plural(c.Data.ValN, "image")),
-		"preprocessing: "+preprocessing(c.Data.Preprocess))
+	p.fields("data   ", dataFields(c)...)
 	dataNotes(p, c.Data.Skipped, c.Data.AssumedOrder)
+	p.fields("loss   ", lossFields(c)...)
+	if t := c.Metrics.Temperature; t != nil {
+		p.fields("temp.  ", temperatureText(c, t))
+	}
+	if c.Limit != nil {
+		p.fields("limit  ", "gains are compared with "+c.limit())
+	}
+	for _, note := range measurementNotes(c) {
+		p.fields("note   ", note)
+	}
+}
+
+// dataFields say which images were looked at.
+func dataFields(c *Check) []string {
+	parts := []string{
+		fmt.Sprintf("%s, %s, %s", printable(c.Data.Name), printable(c.Data.Val), plural(c.Data.ValN, "image")),
+		"preprocessing: " + preprocessing(c.Data.Preprocess),
+	}
+	if c.Data.Train != "" {
+		parts = append(parts, fmt.Sprintf("training: %s, %s", printable(c.Data.Train), plural(c.Data.TrainN, "image")))
+	}
+	return parts
+}
+
+// lossFields are the figures of the checkpoint as it came, and the loss that layers are
+// measured at.
+func lossFields(c *Check) []string {
 	figures := []string{nats(c.Metrics.Loss, c)}
+	if c.Calibrated != nil {
+		given := ""
+		if c.Calibration == string(diag.Given) {
+			given = " (given)"
+		}
+		figures = append(figures, fmt.Sprintf("at temperature %.3g%s: %s", *c.Calibrated, given, nats(c.Metrics.Calibrated, c)))
+	}
 	if c.Metrics.Error != nil {
 		figures = append(figures, fmt.Sprintf("error %.1f %%", 100**c.Metrics.Error))
 	}
 	if c.Metrics.ECE != nil {
 		figures = append(figures, fmt.Sprintf("calibration error %.3f", *c.Metrics.ECE))
 	}
-	p.fields("loss   ", figures...)
-	printTemperature(p, c)
-	if c.Direction != diag.Line.String() {
-		p.fields("note   ", "direction: "+c.Direction)
-	}
+	return figures
 }
 
-// printTemperature says what a temperature does to the loss, and which one the layers
-// are measured at.
-func printTemperature(p *printer, c *Check) {
-	if t := c.Metrics.Temperature; t != nil {
-		text := "no temperature lowers the loss"
-		switch {
-		case t.Value == nil:
-			text = fmt.Sprintf("none is best: the loss falls beyond %g, the end of the range", *t.Beyond)
-		case t.Mean > 0:
-			text = fmt.Sprintf("%.3g alone takes off %s", *t.Value, interval(t.Mean, t.SE, c.decimals()))
-		}
-		p.fields("temp.  ", text)
+// temperatureText says what the best temperature does to the loss, and on which side
+// of the threshold that is.
+func temperatureText(c *Check, t *Temperature) string {
+	text := ""
+	drop := interval(t.Mean, t.SE, c.decimals())
+	switch {
+	case t.Value == nil:
+		text = fmt.Sprintf("none is best: the loss falls beyond %g, the end of the range, by %s nats", *t.Beyond, drop)
+	case t.Mean > 0:
+		text = fmt.Sprintf("%.3g alone takes off %s nats", *t.Value, drop)
+	default:
+		text = fmt.Sprintf("none lowers the loss of images that it was not fitted on (%.3g: %s nats)", *t.Value, drop)
 	}
+	if t.Verdict != "" {
+		text += ": " + string(t.Verdict)
+	}
+	if t.Images != nil {
+		text += fmt.Sprintf(", about %s would decide", plural(*t.Images, "image"))
+	}
+	return text
+}
+
+// limit is the threshold, in nats and as a share. It is the loss that layers are
+// measured at that it is a share of.
+func (c *Check) limit() string {
+	of := "the loss"
+	if c.Calibrated != nil {
+		of += fmt.Sprintf(" at temperature %.3g", *c.Calibrated)
+	}
+	return fmt.Sprintf("%s nats, %.3g %% of %s", fixed(*c.Limit, c.decimals()), 100*c.Threshold, of)
+}
+
+// measurementNotes say what else is to be known of how layers were measured.
+func measurementNotes(c *Check) []string {
+	var notes []string
 	switch {
 	case c.Calibrated != nil:
-		p.fields("note   ", fmt.Sprintf("calibrated: below, logits are divided by %.4g, which leaves a loss of %s", *c.Calibrated, nats(c.Metrics.Calibrated, c)))
 	case c.Calibration == string(diag.Unfitted) && c.Metrics.Loss != nil:
-		p.fields("note   ", "not calibrated: no temperature is best, and below logits are taken as they are")
+		notes = append(notes, "not calibrated: no temperature is best, so layers are measured with the logits as they are")
+	case c.Calibration == string(diag.Raw):
+		notes = append(notes, "not calibrated: layers are measured with the logits as they are")
 	}
+	if c.Direction != diag.Line.String() {
+		notes = append(notes, "direction: "+c.Direction)
+	}
+	if n := len(c.Layers); n < c.Tests {
+		notes = append(notes, fmt.Sprintf("%d of the model's %d layers, for all of which intervals are corrected", n, c.Tests))
+	}
+	return notes
 }
 
 // preprocessing names the preprocessing and where it comes from; a file has one
@@ -86,15 +150,23 @@ func preprocessing(p Preprocess) string {
 	return printable(text)
 }
 
-// dataNotes says how many images were left out, and whether the order of classes
-// was assumed.
+// dataNotes prints what is to be known of the images.
 func dataNotes(p *printer, skipped int, assumed bool) {
+	for _, caution := range dataCautions(skipped, assumed) {
+		p.fields("note   ", caution)
+	}
+}
+
+// dataCautions say how many images were left out, and what is assumed of the rest.
+func dataCautions(skipped int, assumed bool) []string {
+	var cautions []string
 	if skipped > 0 {
-		p.fields("note   ", plural(skipped, "image")+" left out that cannot be read")
+		cautions = append(cautions, plural(skipped, "image")+" left out that cannot be read")
 	}
 	if assumed {
-		p.fields("note   ", "nothing names the model's outputs: class folders are taken for them in sorted order")
+		cautions = append(cautions, "nothing names the model's outputs: class folders are taken for them in sorted order")
 	}
+	return cautions
 }
 
 // nats writes a loss.
@@ -119,24 +191,32 @@ func (c *Check) violations(p *printer) {
 	}
 	const labelWidth = len("MD001  warning  ")
 	for _, group := range groupViolations(c.Violations, c.Worst.ByTransfer) {
-		v := group[0]
-		text := v.Message
-		if v.Layer != "" {
-			text = string(v.Layer) + ": " + text
-		}
-		if more := len(group) - 1; more > 0 {
-			names := make([]string, 0, maxListed)
-			for _, other := range group[1:min(len(group), maxListed+1)] {
-				names = append(names, string(other.Layer))
-			}
-			text += "; likewise " + strings.Join(names, ", ")
-			if left := more - len(names); left > 0 {
-				text += fmt.Sprintf(" and %d more", left)
-			}
-		}
-		label := p.style.paint(levelCode(v.Level), v.Rule) + fmt.Sprintf("  %-9s", v.Level)
-		p.hanging(label, labelWidth, printable(text))
+		label := p.style.paint(levelCode(group[0].Level), group[0].Rule) + fmt.Sprintf("  %-9s", group[0].Level)
+		p.hanging(label, labelWidth, groupText(group))
 	}
+}
+
+// groupText is what the first violation of a group says, and of whom else.
+func groupText(group []Violation) string {
+	text := group[0].Message
+	if layer := group[0].Layer; layer != "" {
+		text = string(layer) + ": " + text
+	}
+	if len(group) > 1 {
+		text += "; likewise " + listed(layersOf(group[1:]))
+	}
+	return printable(text)
+}
+
+// layersOf names the layers that violations are about.
+func layersOf(violations []Violation) []string {
+	var names []string
+	for _, v := range violations {
+		if v.Layer != "" {
+			names = append(names, printable(string(v.Layer)))
+		}
+	}
+	return names
 }
 
 // groupViolations collects violations of layers that say the same: of one rule
@@ -172,58 +252,24 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 	return groups
 }
 
-// verdict is the line a log is searched for, and what to do next.
-func (c *Check) verdict(p *printer) {
-	code := map[Verdict]string{Pass: ansiGreen, Fail: ansiRed}[c.Verdict]
-	if code == "" {
-		code = ansiYellow
-	}
-	over, done := 0, 0
-	worst := ""
+// count is the number of layers with that verdict.
+func (c *Check) count(v diag.Verdict) int {
+	n := 0
 	for _, l := range c.Layers {
-		if l.measured() {
-			done++
-		}
-		if l.Verdict == diag.Over {
-			over++
-		}
-		if l.Name == string(c.Worst.ByTransfer) && l.Transfer != nil {
-			worst = fmt.Sprintf(" (worst: %s, %s)", printable(l.Name), l.Transfer.text(c.decimals()))
+		if l.Verdict == v {
+			n++
 		}
 	}
-	layers := fmt.Sprintf("%d of %s over", over, plural(len(c.Layers), "layer"))
-	if done < len(c.Layers) {
-		layers = fmt.Sprintf("%d of %s measured, %d over", done, plural(len(c.Layers), "layer"), over)
-	}
-	if n := len(c.Undecided); n > 0 {
-		layers += fmt.Sprintf(", %d undecided", n)
-	}
-	layers += worst
-	p.printf("%s  %s   %s   %.1f s\n", p.style.paint(code, string(c.Verdict)), base(c.Model.Path), layers, c.Provenance.Seconds)
-	for _, hint := range c.hints() {
-		p.printf("%s\n", p.style.paint(ansiDim, "hint: "+hint))
-	}
+	return n
 }
 
-// hints say what to do about a report, most important first.
-func (c *Check) hints() []string {
-	var hints []string
-	if c.Verdict == Unclear && c.OnUndecided != UndecidedPass {
-		switch {
-		case c.Reason != "":
-			hints = append(hints, "no verdict: "+c.Reason)
-		case c.Images != nil:
-			hints = append(hints, fmt.Sprintf("about %s would decide", plural(*c.Images, "image")))
+// measured is the number of layers that have figures.
+func (c *Check) measured() int {
+	n := 0
+	for _, l := range c.Layers {
+		if l.measured() {
+			n++
 		}
 	}
-	if c.Calibrated == nil && slices.ContainsFunc(c.Violations, func(v Violation) bool { return v.Rule == diag.RuleCalibrateFirst }) {
-		hints = append(hints, "without `--calibration none` only what a temperature cannot repair is shown")
-	}
-	if slices.ContainsFunc(c.Violations, func(v Violation) bool { return v.Rule == diag.RuleRecoverableLoss }) {
-		hints = append(hints, "`modeldoctor fix` treats the worst layer, and writes a file only if that helps significantly")
-	}
-	if len(c.Violations) > 0 {
-		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", c.Violations[0].Rule))
-	}
-	return hints
+	return n
 }

@@ -107,7 +107,7 @@ func (c *Compare) grid(p *printer) {
 		}
 	}
 	rows := c.table()
-	if columns(aligned(rows, []int{0, compareLayers})[0])-2 <= lineColumns {
+	if columns(aligned(rows, []int{0, compareLayers})[0])-2 <= p.style.width() {
 		p.grid(rows, []int{0, compareLayers}, nil)
 		notes()
 		return

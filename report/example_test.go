@@ -11,10 +11,11 @@ import (
 
 // The rules of a diagnosis, as text.
 func ExampleWrite() {
-	if err := report.Write(os.Stdout, report.Rules(diag.Rules()[:3]), "text", report.Style{}); err != nil {
+	if err := report.Write(os.Stdout, report.Topics{Rules: diag.Rules()[:3]}, "text", report.Style{}); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
+	// rule   levels
 	// MD001  error, warning  a layer holds loss that can be recovered
 	// MD002  error, warning  one temperature recovers loss
 	// MD003  warning         the model does no better than guessing
@@ -22,7 +23,7 @@ func ExampleWrite() {
 
 // Formats differ between results.
 func ExampleFormats() {
-	fmt.Println(report.Formats(&report.Check{}))
+	fmt.Println(report.Formats(&report.Fix{}))
 	fmt.Println(report.Formats(&report.Compare{}))
 	// Output:
 	// [text json]

@@ -14,17 +14,17 @@ func TestFormats(t *testing.T) {
 		want    string
 		results []Result
 	}{
-		{"text json", []Result{&Check{}}}, {"text json", []Result{&Fix{}, &FixPlan{}}}, {"text json", []Result{&Verify{}}},
-		{"text json", []Result{&Inspect{}}}, {"text json", []Result{&Probe{}}}, {"text json", []Result{(*Check)(nil)}},
-		{"text json markdown", []Result{&Compare{}}}, {"text json", []Result{&Compare{}, &Check{}}},
-		{"text", []Result{Rules{}}}, {"text", []Result{Rule{}}},
+		{"text json markdown", []Result{&Check{}}}, {"text json", []Result{&Fix{}, &FixPlan{}}}, {"text json", []Result{&Verify{}}},
+		{"text json", []Result{&Inspect{}}}, {"text json", []Result{&Probe{}}}, {"text json markdown", []Result{(*Check)(nil)}},
+		{"text json markdown", []Result{&Compare{}}}, {"text json markdown", []Result{&Compare{}, &Check{}}}, {"text json", []Result{&Compare{}, &Fix{}}},
+		{"text", []Result{Topics{}}}, {"text", []Result{Rule{}}}, {"text", []Result{Term{}}},
 	} {
 		if got := strings.Join(Formats(c.results...), " "); got != c.want {
 			t.Errorf("%T has the formats %s, want %s", c.results, got, c.want)
 		}
 	}
 	var out bytes.Buffer
-	if err := Write(&out, sample(), "markdown", Style{}); err == nil || out.Len() > 0 {
+	if err := Write(&out, Rule{}, "markdown", Style{}); err == nil || out.Len() > 0 {
 		t.Errorf("a format that a result has not: error %v, wrote %q", err, &out)
 	}
 }
@@ -51,10 +51,10 @@ func TestNewFormat(t *testing.T) {
 			return err
 		},
 	})
-	if got := strings.Join(Formats(&toyResult{}), " "); got != "text json toy" {
+	if got := strings.Join(Formats(&toyResult{}), " "); got != "text json markdown toy" {
 		t.Errorf("formats %s", got)
 	}
-	if got := strings.Join(Formats(&Check{}), " "); got != "text json" {
+	if got := strings.Join(Formats(&Check{}), " "); got != "text json markdown" {
 		t.Errorf("a result without the method has the formats %s", got)
 	}
 	var out bytes.Buffer

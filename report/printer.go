@@ -11,13 +11,25 @@ import (
 
 // The widths that text is set to, in columns of a terminal.
 const (
-	lineColumns  = 100 // a report
-	proseColumns = 88  // an explanation, which is read from beginning to end
+	lineColumns   = 100 // a report, where Style says nothing else
+	fewestColumns = 60
+	mostColumns   = 120
+	proseColumns  = 88 // at most, an explanation, which is read from beginning to end
 )
 
-// Style says how text is set.
+// Style says how text is set. The zero value is that of a file.
 type Style struct {
 	Color bool // use ANSI colours
+	Width int  // of a line, in columns, taken as at least 60 and at most 120; 0: 100
+	Wide  bool // show every column of a table, however long its lines become
+}
+
+// width is the number of columns that a line may take.
+func (s Style) width() int {
+	if s.Width == 0 {
+		return lineColumns
+	}
+	return min(max(s.Width, fewestColumns), mostColumns)
 }
 
 const (
@@ -60,11 +72,10 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// hanging prints text behind a label, broken at spaces into lines of
-// lineColumns, each indented by the label's width. label may be painted; width
-// is that of its text.
+// hanging prints text behind a label, broken at spaces into lines, each indented
+// by the label's width. label may be painted; width is that of its text.
 func (p *printer) hanging(label string, width int, text string) {
-	for i, line := range Wrap(text, lineColumns-width) {
+	for i, line := range Wrap(text, p.style.width()-width) {
 		if i > 0 {
 			label = strings.Repeat(" ", width)
 		}
@@ -82,7 +93,7 @@ func (p *printer) fields(label string, fields ...string) {
 // its text.
 func (p *printer) paintedFields(label string, width int, fields ...string) {
 	const gap = "   "
-	room := lineColumns - width
+	room := p.style.width() - width
 	line, open := "", false
 	flush := func(text string) {
 		p.printf("%s%s\n", label, text)
@@ -164,7 +175,7 @@ func (p *printer) hint(text string) {
 	for i := 1; i < len(parts); i += 2 {
 		parts[i] = strings.ReplaceAll(parts[i], " ", unbroken)
 	}
-	for i, line := range Wrap(strings.Join(parts, "`"), lineColumns-len(label)) {
+	for i, line := range Wrap(strings.Join(parts, "`"), p.style.width()-len(label)) {
 		line = strings.ReplaceAll(line, unbroken, " ")
 		if i == 0 {
 			line = label + line
@@ -198,6 +209,13 @@ func (p *printer) headline(m Model, more string) {
 	if more != "" {
 		more = ", " + more
 	}
-	p.printf("%s   %s, %s parameters%s   %s, opset %d\n",
-		p.style.paint(ansiBold, base(m.Path)), printable(m.Family), count(m.Parameters), more, printable(m.Producer), m.Opset)
+	name := base(m.Path)
+	label, width := p.style.paint(ansiBold, name)+"   ", columns(name)+3
+	if width > p.style.width()/2 {
+		p.printf("%s\n", p.style.paint(ansiBold, name))
+		label, width = "   ", 3
+	}
+	p.paintedFields(label, width,
+		fmt.Sprintf("%s, %s parameters%s", printable(m.Family), count(m.Parameters), more),
+		fmt.Sprintf("%s, opset %d", printable(m.Producer), m.Opset))
 }

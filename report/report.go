@@ -8,10 +8,10 @@
 // another run has written.
 //
 // JSON has stable names, described by docs/schema, and null for what does not
-// exist; there is never a NaN or an infinity. Text is for a terminal of 100
-// columns. Names come from files: in text, characters that would control the
-// terminal are replaced. A figure behind ± is half the width of a 95 % interval,
-// but for compare, where it is the standard deviation over seeds.
+// exist; there is never a NaN or an infinity. Text is for a terminal of 60 to 120
+// columns, as [Style] says. Names come from files: in text, characters that would
+// control the terminal are replaced. A figure behind ± is half the width of a 95 %
+// interval, but for compare, where it is the standard deviation over seeds.
 package report
 
 import (
@@ -21,7 +21,7 @@ import (
 )
 
 // Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*Compare],
-// [*Verify], [*Inspect], [*Probe] or [*Devices], or [Rules] or a [Rule].
+// [*Verify], [*Inspect], [*Probe] or [*Devices], or [Topics], a [Rule] or a [Term].
 type Result interface {
 	text(p *printer) // tells it to a person
 }

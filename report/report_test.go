@@ -29,7 +29,9 @@ func checkOf(d *diag.Report) *Check {
 	c.Data = Data{Name: "images", Val: "test[:1000]", ValN: 1000, Train: "sample of train", TrainN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}}
 	c.Granularity = "block"
 	c.Skipped = []Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}}
-	c.Judge("error", UndecidedWarn)
+	if c.Judge("error", UndecidedWarn) {
+		c.ExitCode = 1
+	}
 	c.Provenance = Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20}
 	return c
 }
@@ -83,21 +85,87 @@ func unknown() *Check {
 	return c
 }
 
+// undecided is a report that no rule fails, and that the images do not decide.
+func undecided() *Check {
+	images := 17000
+	d := diagnosis()
+	layer := d.Layers[0]
+	layer.Transfer = &diag.Transfer{Gain: metric.Estimate{Mean: 0.027, SE: 0.015, CI95: [2]float64{-0.0024, 0.0564}}, CorrectedLow: -0.02}
+	layer.Decision, layer.Training = diag.Decision{Verdict: diag.Undecided, ImagesNeeded: &images}, nil
+	d.Layers, d.Violations, d.Training, d.Tests = []diag.LayerResult{layer}, nil, 0, 8
+	d.Metrics.Temperature.Decision = diag.Decision{Verdict: diag.Under}
+	d.Worst, d.Verdict = diag.Worst{}, diag.ModelVerdict{Outcome: diag.Unclear, ImagesNeeded: &images}
+	c := checkOf(d)
+	c.Data.Train, c.Data.TrainN = "", 0
+	return c
+}
+
+// passed is a report of layers that all are under the threshold.
+func passed() *Check {
+	d := diagnosis()
+	d.Layers, d.Violations, d.Tests = d.Layers[:1], nil, 1
+	d.Metrics.Temperature.Decision = diag.Decision{Verdict: diag.Under}
+	d.Worst, d.Verdict = diag.Worst{}, diag.ModelVerdict{Outcome: diag.Pass}
+	return checkOf(d)
+}
+
+// TestWidths: no line is longer than the style says, and no word is broken.
+func TestWidths(t *testing.T) {
+	results := map[string]Result{"check": sample(), "unknown": unknown(), "undecided": undecided(), "passed": passed(), "topics": Topics{diag.Rules(), diag.Terms()}}
+	for _, r := range diag.Rules() {
+		results[r.ID] = Rule(r)
+	}
+	for _, term := range diag.Terms() {
+		results[term.Name] = Term(term)
+	}
+	for name, result := range results {
+		var words string
+		for _, width := range []int{60, 80, 100, 120} {
+			var text bytes.Buffer
+			if err := Write(&text, result, "text", Style{Width: width}); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(text.String()) {
+				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
+					t.Errorf("%s: %d columns, want at most %d: %s", name, n, width, line)
+				}
+			}
+			if _, table := result.(*Check); table { // some columns are left out
+				continue
+			}
+			if got := strings.Join(strings.Fields(text.String()), " "); words == "" {
+				words = got
+			} else if got != words {
+				t.Errorf("%s: at %d columns the words are\n%s\nwant\n%s", name, width, got, words)
+			}
+		}
+	}
+}
+
 func TestGoldenFiles(t *testing.T) {
 	checkGolden(t, map[string]func(*bytes.Buffer) error{
 		"check.txt":       func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{}) },
 		"check-color.txt": func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Color: true}) },
+		"check-60.txt":    func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Width: 60}) },
+		"check-wide.txt":  func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Wide: true}) },
+		"check.md":        func(b *bytes.Buffer) error { return Write(b, sample(), "markdown", Style{}) },
+		"pass.txt":        func(b *bytes.Buffer) error { return Write(b, passed(), "text", Style{}) },
+		"undecided.txt":   func(b *bytes.Buffer) error { return Write(b, undecided(), "text", Style{}) },
 		"check.json":      func(b *bytes.Buffer) error { return Write(b, sample(), "json", Style{}) },
 		"unknown.txt":     func(b *bytes.Buffer) error { return Write(b, unknown(), "text", Style{}) },
 		"unknown.json":    func(b *bytes.Buffer) error { return Write(b, unknown(), "json", Style{}) },
 		"rule.txt":        func(b *bytes.Buffer) error { return Write(b, Rule(diag.Rules()[0]), "text", Style{}) },
-		"rules.txt":       func(b *bytes.Buffer) error { return Write(b, Rules(diag.Rules()), "text", Style{}) },
-		"inspect.txt":     func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "text", Style{}) },
-		"inspect.json":    func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "json", Style{}) },
-		"refused.txt":     func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "text", Style{}) },
-		"refused.json":    func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "json", Style{}) },
-		"probe.txt":       func(b *bytes.Buffer) error { return Write(b, probe(t), "text", Style{}) },
-		"probe.json":      func(b *bytes.Buffer) error { return Write(b, probe(t), "json", Style{}) },
+		"term.txt":        func(b *bytes.Buffer) error { return Write(b, Term(diag.Terms()[0]), "text", Style{}) },
+		"topics.txt":      func(b *bytes.Buffer) error { return Write(b, Topics{diag.Rules(), diag.Terms()}, "text", Style{}) },
+		"topics-60.txt": func(b *bytes.Buffer) error {
+			return Write(b, Topics{diag.Rules(), diag.Terms()}, "text", Style{Width: 60})
+		},
+		"inspect.txt":  func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "text", Style{}) },
+		"inspect.json": func(b *bytes.Buffer) error { return Write(b, inspection(t, "inspect"), "json", Style{}) },
+		"refused.txt":  func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "text", Style{}) },
+		"refused.json": func(b *bytes.Buffer) error { return Write(b, inspection(t, "refused"), "json", Style{}) },
+		"probe.txt":    func(b *bytes.Buffer) error { return Write(b, probe(t), "text", Style{}) },
+		"probe.json":   func(b *bytes.Buffer) error { return Write(b, probe(t), "json", Style{}) },
 	})
 }
 

@@ -131,9 +131,9 @@ func differences[T any](p *printer, title string, things []T, text func(T) strin
 			break
 		}
 		indent := "  "
-		for _, line := range Wrap(shortened(printable(text(thing)), maxDifference), lineColumns-4) {
+		for _, line := range Wrap(shortened(printable(text(thing)), maxDifference), p.style.width()-4) {
 			for line != "" { // JSON, such as that of a treatment, has few spaces
-				head := leading(line, lineColumns-4)
+				head := leading(line, p.style.width()-4)
 				p.printf("%s%s\n", indent, head)
 				line, indent = line[len(head):], "    "
 			}

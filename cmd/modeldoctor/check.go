@@ -28,24 +28,25 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a rule that makes the exit status 1: error, warning or never")
-	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what a verdict that the images cannot decide does: pass, warn (exit status 0, with a hint) or fail (exit status 1)")
+	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status stays 0")
+	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1), whatever --fail-on is")
+	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
 	return withHelp(&cli.Command{
 		Name:      "check",
-		Usage:     "diagnose each layer; exit status 1 when a rule is breached",
+		Usage:     "diagnose each layer: PASS, FAIL (exit status 1) or UNDECIDED",
 		ArgsUsage: "MODEL",
 		Description: "For each layer: how much validation loss moving it takes off (ΔL), how much of that holds " +
 			"on images that chose neither the direction nor the length of the move (ΔL̂, with a 95 % interval), " +
-			"and the curvature (κ). Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
+			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			append([]cli.Flag{failOn, onUndecided}, outputFlags()...), append(runFlags(), memory, configFlag())),
+			append([]cli.Flag{failOn, onUndecided, wide}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
 	},
 		"modeldoctor check model.onnx",
 		"modeldoctor check --data images --val 'val[:1000]' --preprocess imagenet model.onnx",
-		"modeldoctor check --fail-on warning --format text,json=report.json model.onnx",
+		"modeldoctor check --fail-on warning --on-undecided fail --format text,json=report.json model.onnx",
 	)
 }
 

@@ -12,22 +12,40 @@ import (
 func explainCommand() *cli.Command {
 	return withHelp(&cli.Command{
 		Name:         "explain",
-		Usage:        "what a rule means, when it misleads, what to do next; without RULE, list them",
-		ArgsUsage:    "[RULE]",
+		Usage:        "what a rule or a figure means, when it misleads, what to do next; without TOPIC, list them",
+		ArgsUsage:    "[TOPIC]",
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return report.Write(c.App.Writer, report.Rules(diag.Rules()), "text", report.Style{})
+			topic, err := report.Result(report.Topics{Rules: diag.Rules(), Terms: diag.Terms()}), error(nil)
+			if c.Args().Present() {
+				topic, err = explained(c)
 			}
-			id, err := oneArgument(c, "RULE")
 			if err != nil {
 				return err
 			}
-			rule, ok := diag.ExplainRule(strings.ToUpper(id))
-			if !ok {
-				return usage("there is no rule %q", id).withHint("`modeldoctor explain` lists them")
-			}
-			return report.Write(c.App.Writer, report.Rule(rule), "text", report.Style{})
+			return report.Write(c.App.Writer, topic, "text", report.Style{Width: terminalWidth(c.App.Writer)})
 		},
-	}, "modeldoctor explain", "modeldoctor explain MD001")
+	}, "modeldoctor explain", "modeldoctor explain MD001", "modeldoctor explain kappa")
+}
+
+// explained is the rule or the term that the argument names.
+func explained(c *cli.Context) (report.Result, error) {
+	name, err := oneArgument(c, "TOPIC")
+	if err != nil {
+		return nil, err
+	}
+	if rule, ok := diag.ExplainRule(strings.ToUpper(name)); ok {
+		return report.Rule(rule), nil
+	}
+	if term, ok := diag.ExplainTerm(name); ok {
+		return report.Term(term), nil
+	}
+	var names []string
+	for _, r := range diag.Rules() {
+		names = append(names, r.ID)
+	}
+	for _, t := range diag.Terms() {
+		names = append(names, t.Name)
+	}
+	return nil, usage("there is no rule or figure %q", name).withHint("there are %s", strings.Join(names, ", "))
 }

@@ -30,9 +30,11 @@ const (
 
 // exitHelp is the table of exit codes as --help shows it.
 const exitHelp = `Exit status
-  0    done: no rule is breached at the level of --fail-on, a treated file is
-       written, or two files are the same
-  1    a rule is breached, no treatment helps significantly, or two files differ
+  0    done: no rule is breached at the level of --fail-on (PASS, or UNDECIDED
+       unless --on-undecided fail), a treated file is written, or two files are
+       the same
+  1    a rule is breached (FAIL), the images do not decide and --on-undecided is
+       fail, no treatment helps significantly, or two files differ
   2    wrong usage or configuration
   3    model or data cannot be read or are not supported
   4    the time limit came first; the report of check is then partial

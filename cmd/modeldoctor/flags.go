@@ -82,7 +82,7 @@ func outputFlags() []cli.Flag {
 	quiet := boolFlag(categoryOutput, "quiet", "print no progress on stderr")
 	quiet.Aliases = []string{"q"}
 	return []cli.Flag{
-		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json (compare: markdown, too), to stdout; json=FILE and the like, to a file; several separated by commas"),
+		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json (check and compare: markdown, too), to stdout; json=FILE and the like, to a file; several separated by commas"),
 		stringFlag(categoryOutput, "color", "WHEN", "auto", "colour the text: auto (on a terminal, unless NO_COLOR is set), always or never"),
 		quiet,
 	}

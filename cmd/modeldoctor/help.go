@@ -25,9 +25,9 @@ over the file.
 // appHelp is what `modeldoctor --help` prints.
 func appHelp(commands []*cli.Command) string {
 	var b strings.Builder
-	b.WriteString(`modeldoctor diagnoses and treats image classifiers stored as ONNX files: which layers
-have over-fitted, how much validation loss could each give back, and can the worst one
-be mended?
+	b.WriteString(`modeldoctor diagnoses and treats image classifiers stored as ONNX files: how much
+validation loss could each layer give back, do these images suffice for a verdict, and
+can the model be mended?
 
 Usage
   modeldoctor COMMAND [flags] [MODEL]

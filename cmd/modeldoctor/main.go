@@ -1,12 +1,12 @@
 // Command modeldoctor diagnoses and treats image classifiers stored as ONNX files.
 //
-//	modeldoctor check model.onnx     which layers have over-fitted, and by how much
+//	modeldoctor check model.onnx     how much loss each layer could give back, and a verdict
 //	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that helps significantly
 //	modeldoctor compare model.onnx   several treatments side by side
 //	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
-//	modeldoctor explain MD001        what a rule means and what to do about it
+//	modeldoctor explain MD001        what a rule or a figure means, and what to do
 //	modeldoctor devices              what models can be run on
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in

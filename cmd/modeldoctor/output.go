@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/internal/atomicfile"
@@ -34,7 +35,7 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 	if err != nil {
 		return nil, err
 	}
-	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer)}}
+	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer), Width: terminalWidth(c.App.Writer), Wide: c.Bool("wide")}}
 	for _, item := range c.StringSlice("format") {
 		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
 		switch {
@@ -105,7 +106,7 @@ func holdsBinary(path string) bool {
 // at stdout ends the program.
 func (o *output) write(result report.Result) error {
 	for _, f := range o.files {
-		if err := writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{}) }); err != nil {
+		if err := writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{Wide: o.style.Wide}) }); err != nil {
 			return unwritable(err)
 		}
 	}
@@ -156,6 +157,20 @@ func useColor(when string, w io.Writer) bool {
 		return false
 	}
 	return isTerminal(w)
+}
+
+// terminalWidth is the number of columns of lines: COLUMNS, else those of the
+// terminal; 0 if neither is known.
+func terminalWidth(w io.Writer) int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
 }
 
 // isTerminal reports whether what is written is shown to a person.
