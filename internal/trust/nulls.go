@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/modeldoctor/modeldoctor/diag"
+)
+
+// randomLabels diagnoses on images with each other's labels, where no layer can have
+// anything to gain.
+func randomLabels(ctx context.Context, s *study) ([]row, error) {
+	var rows []row
+	for _, d := range []draw{{sets: 30, size: 200, seed: 3}, {sets: 5, size: 1000, seed: 3}} {
+		over, layers, passed, unfitted := 0, 0, 0, 0
+		for i, part := range d.parts(s.images.Len()) {
+			r, err := s.diagnose(ctx, s.runner, s.images.part(part).shuffled(uint64(i+1)), s.layers)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range r.Layers {
+				layers++
+				if l.Verdict == diag.Over {
+					over++
+				}
+			}
+			if r.Verdict.Outcome == diag.Pass {
+				passed++
+			}
+			if r.Calibration == diag.Unfitted {
+				unfitted++
+			}
+		}
+		rows = append(rows, row{
+			question: "random labels: layers that are over",
+			target:   "none",
+			found:    fmt.Sprintf("%d of %d; %d of %d reports say PASS, no temperature is best in %d", over, layers, passed, d.sets, unfitted),
+			met:      verdict(over == 0 && passed == 0),
+			on:       fmt.Sprintf("%d V of %s images", d.sets, thousands(d.size)),
+		})
+	}
+	return rows, nil
+}
+
+// scaleNull multiplies the logits by numbers, which is to change no figure but the
+// temperature.
+func scaleNull(ctx context.Context, s *study) ([]row, error) {
+	weights, err := s.network.LogitScale()
+	if err != nil {
+		return nil, err
+	}
+	v := s.images.part(tenOf1000().parts(s.images.Len())[0])
+	want, err := s.diagnose(ctx, s.runner, v, s.layers)
+	if err != nil {
+		return nil, err
+	}
+	// The direction of this layer mixes weights that carry the factor with others.
+	head := len(s.layers) - 1
+	var rows []row
+	for _, scale := range []float32{0.5, 2, 4} {
+		values := map[int][]float32{}
+		for _, w := range weights {
+			for _, x := range s.runner.Weight(w) {
+				values[w] = append(values[w], scale*x)
+			}
+		}
+		m, err := replace(s.runner, values)
+		if err != nil {
+			return nil, err
+		}
+		got, err := s.diagnose(ctx, m, v, s.layers)
+		m.restore()
+		if err != nil {
+			return nil, err
+		}
+		delta, gain, verdicts := 0.0, 0.0, 0
+		for i := range s.layers[:head] {
+			a, b := want.Layers[i], got.Layers[i]
+			delta = max(delta, math.Abs(a.DeltaLoss-b.DeltaLoss))
+			if a.Transfer != nil && b.Transfer != nil {
+				gain = max(gain, math.Abs(a.Transfer.Gain.Mean-b.Transfer.Gain.Mean))
+			}
+			if a.Verdict != b.Verdict || (a.Transfer == nil) != (b.Transfer == nil) {
+				verdicts++
+			}
+		}
+		rows = append(rows, row{
+			question: fmt.Sprintf("logits times %g: the layers but the head", scale),
+			target:   "no verdict changes, figures to 1e-6 of the loss",
+			found: fmt.Sprintf("%d verdicts change; ΔL by at most %.1g, ΔL̂ by %.1g nats; the temperature is %.6g times as large (head: ΔL̂ %s, before %s)",
+				verdicts, delta, gain, got.Temperature/want.Temperature, transfer(got.Layers[head]), transfer(want.Layers[head])),
+			met: verdict(verdicts == 0 && max(delta, gain) <= 1e-6**want.Metrics.StartLoss),
+			on:  "the first V of 1,000 images",
+		})
+	}
+	return rows, nil
+}
