@@ -78,16 +78,18 @@ func run(ctx context.Context, path, device, direction string, names []string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	t := table{study: s}
+	t := table{os.Stdout, s, start}
+	if err := t.begin(os.Args[1:]); err != nil {
+		return err
+	}
 	for _, e := range chosen {
-		began := time.Now()
 		rows, err := e.run(ctx, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.name, err)
 		}
-		fmt.Fprintf(os.Stderr, "%s: %.0f s\n", e.name, time.Since(began).Seconds())
-		t.rows = append(t.rows, rows...)
+		if err := t.add(rows); err != nil {
+			return err
+		}
 	}
-	t.wall = time.Since(start)
-	return t.write(os.Stdout, os.Args[1:])
+	return t.end()
 }

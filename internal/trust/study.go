@@ -80,10 +80,14 @@ func (s *study) open(set dataset.Set, path string, building graph.Options, runni
 	}
 	s.runner = graph.NewRunner(s.network, running)
 	for _, l := range s.network.Layers(graph.ByBlock) {
-		s.layers = append(s.layers, diag.Layer{Name: l.Name, Index: l.Index, Weights: l.Weights, Parameters: l.Parameters, Neck: l.Neck})
+		s.layers = append(s.layers, diagLayer(l))
 	}
 	s.images, err = prepare(set, path, s.network)
 	return err
+}
+
+func diagLayer(l graph.Layer) diag.Layer {
+	return diag.Layer{Name: l.Name, Index: l.Index, Weights: l.Weights, Parameters: l.Parameters, Neck: l.Neck}
 }
 
 // close lets go of the model and the device.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -20,36 +21,40 @@ type row struct {
 
 func verdict(met bool) *bool { return &met }
 
-// table is the rows with what they were measured on.
+// table writes rows as they are measured, and in the end what they cost.
 type table struct {
+	to    io.Writer
 	study *study
-	rows  []row
-	wall  time.Duration
+	start time.Time
 }
 
-func (t *table) write(w io.Writer, args []string) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Command: `%s`\n\n", strings.TrimSpace("go run ./internal/trust "+strings.Join(args, " ")))
-	fmt.Fprintf(&b, "Model %s, %d layers (blocks), direction %s, calibrated. %s of CIFAR-100's test images.\n\n",
-		t.study.name(), len(t.study.layers), t.study.direction, thousands(t.study.images.Len()))
-	fmt.Fprintf(&b, "Machine: %s. ", t.study.machine())
-	if cpu, ok := cpuTime(); ok {
-		fmt.Fprintf(&b, "Cost: %.0f seconds of CPU time, ", cpu.Seconds())
-	}
-	fmt.Fprintf(&b, "%.0f seconds passed.\n\n", t.wall.Seconds())
-	b.WriteString("| what | target | measured | met | on |\n|---|---|---|---|---|\n")
-	for _, r := range t.rows {
+func (t *table) begin(args []string) error {
+	_, err := fmt.Fprintf(t.to, "Command: `%s`\n\nModel %s, %d layers (blocks), direction %s, calibrated. %s of CIFAR-100's test images.\n\n%s",
+		strings.TrimSpace("go run ./internal/trust "+strings.Join(args, " ")),
+		t.study.name(), len(t.study.layers), t.study.direction, thousands(t.study.images.Len()),
+		"| what | target | measured | met | on |\n|---|---|---|---|---|\n")
+	return err
+}
+
+func (t *table) add(rows []row) error {
+	for _, r := range rows {
 		met := "–"
 		if r.met != nil {
 			met = map[bool]string{true: "yes", false: "**no**"}[*r.met]
 		}
-		target := r.target
-		if target == "" {
-			target = "–"
+		if _, err := fmt.Fprintf(t.to, "| %s | %s | %s | %s | %s |\n", r.question, cmp.Or(r.target, "–"), r.found, met, r.on); err != nil {
+			return err
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.question, target, r.found, met, r.on)
 	}
-	_, err := io.WriteString(w, b.String())
+	return nil
+}
+
+func (t *table) end() error {
+	cost := fmt.Sprintf("%.0f seconds passed", time.Since(t.start).Seconds())
+	if cpu, ok := cpuTime(); ok {
+		cost = fmt.Sprintf("%.0f seconds of CPU time, %s", cpu.Seconds(), cost)
+	}
+	_, err := fmt.Fprintf(t.to, "\nMachine: %s. Cost: %s.\n", t.study.machine(), cost)
 	return err
 }
 

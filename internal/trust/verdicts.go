@@ -56,7 +56,7 @@ func stability(ctx context.Context, s *study) ([]row, error) {
 	}
 	reference := whole[0].report
 	// The first is as many as the built-in sample has for validation.
-	draws := []draw{tenOf1000(), {sets: 20, size: 500, seed: 1}, fiftyOf200(), {sets: 100, size: 100, seed: 1}}
+	draws := []draw{tenOf1000(), {sets: 10, size: 500, seed: 1}, fiftyOf200(), {sets: 50, size: 100, seed: 1}}
 	var rows []row
 	for i, d := range draws {
 		made, err := s.diagnoses(ctx, d)
