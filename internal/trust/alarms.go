@@ -25,7 +25,7 @@ func trainedLayers() []string { return []string{"norm", "block:head"} }
 // falseAlarms trains a layer on most of the images until there is nothing to gain
 // from moving it there, and diagnoses it on the others.
 func falseAlarms(ctx context.Context, s *study) ([]row, error) {
-	order := draw{sets: 1, size: trainingImages, seed: 1}.parts(s.images.Len())[0]
+	order := s.draw(1, trainingImages, 1).parts(s.images.labels)[0]
 	training, rest := s.images.part(order), s.images.part(without(s.images.Len(), order))
 	var rows []row
 	for _, name := range trainedLayers() {
@@ -55,10 +55,10 @@ func (s *study) alarms(ctx context.Context, l diag.Layer, training, rest *exampl
 		return nil, err
 	}
 	var rows []row
-	for _, draws := range [][]draw{slicesOf(rest.Len(), 200, 10), slicesOf(rest.Len(), 500, 10)} {
+	for _, draws := range [][]draw{s.divisions(rest.Len(), 200, 10), s.divisions(rest.Len(), 500, 10)} {
 		reports, errors, warnings := 0, 0, 0
 		for _, d := range draws {
-			for _, part := range d.parts(rest.Len()) {
+			for _, part := range d.parts(rest.labels) {
 				r, err := s.diagnose(ctx, m, rest.part(part), []diag.Layer{l})
 				if err != nil {
 					return nil, err
@@ -80,17 +80,17 @@ func (s *study) alarms(ctx context.Context, l diag.Layer, training, rest *exampl
 			target: "errors ≤ 2.5 %, warnings ≤ 2.5 %",
 			found:  fmt.Sprintf("errors %s, warnings %s", percent(errors, reports), percent(warnings, reports)),
 			met:    verdict(share(errors, reports) <= 0.025 && share(warnings, reports) <= 0.025),
-			on:     fmt.Sprintf("%d V of %s of %s images, in %d draws", reports, thousands(draws[0].size), thousands(rest.Len()), len(draws)),
+			on:     fmt.Sprintf("%v out of %s, %d draws", draws[0], thousands(rest.Len()), len(draws)),
 		})
 	}
 	return rows, nil
 }
 
-// slicesOf divides n images into sets of a size, so many times.
-func slicesOf(n, size, times int) []draw {
+// divisions divide n images into sets of a size, so many times.
+func (s *study) divisions(n, size, times int) []draw {
 	var draws []draw
 	for seed := range times {
-		draws = append(draws, draw{sets: n / size, size: size, seed: uint64(seed + 1)})
+		draws = append(draws, s.draw(n/size, size, uint64(seed+1)))
 	}
 	return draws
 }

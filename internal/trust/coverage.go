@@ -9,10 +9,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
-// fiftyOf200 and tenOf1000 are the validation sets of the coverage.
-func fiftyOf200() draw { return draw{sets: 50, size: 200, seed: 1} }
-func tenOf1000() draw  { return draw{sets: 10, size: 1000, seed: 1} }
-
 // targetFactor is how many unused images the gain in the population is measured on
 // for each image of V, evenly spaced by class: all would take too long. The
 // target's own error then makes its difference from an interval's middle spread
@@ -23,7 +19,7 @@ const targetFactor = 5
 // that were made, measured on images that V does not have.
 func coverage(ctx context.Context, s *study) ([]row, error) {
 	var rows []row
-	for _, d := range []draw{fiftyOf200(), tenOf1000()} {
+	for _, d := range []draw{s.draw(50, 200, 1), s.draw(10, 1000, 1)} {
 		made, err := s.diagnoses(ctx, d)
 		if err != nil {
 			return nil, err
@@ -121,7 +117,7 @@ func (t *tally) add(c counts) {
 }
 
 func (t *tally) rows(d draw, unused int) []row {
-	on := fmt.Sprintf("%d V of %s images, seed %d; %d intervals (in %d more layers nothing was moved)", d.sets, thousands(d.size), d.seed, t.intervals, t.still)
+	on := fmt.Sprintf("%v, seed %d; %d intervals (in %d more layers nothing was moved)", d, d.seed, t.intervals, t.still)
 	return []row{
 		{
 			question: fmt.Sprintf("the 95 %% interval of ΔL̂ holds the gain of its four moves on %s unused images", thousands(unused)),

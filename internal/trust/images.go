@@ -97,16 +97,42 @@ func prepare(set dataset.Set, path string, n *graph.Network) (*examples, error) 
 	return e, nil
 }
 
-// A draw is some disjoint sets of images of one size, drawn at random.
+// A draw is some disjoint sets of images of one size, drawn at random, or so that
+// each has about as many images of every class.
 type draw struct {
 	sets, size int
 	seed       uint64
+	stratified bool
 }
 
-// parts are the positions of each set's images among n.
-func (d draw) parts(n int) [][]int {
-	order := rand.New(rand.NewPCG(d.seed, uint64(d.size))).Perm(n)
+// String says how many images are drawn, and how.
+func (d draw) String() string {
+	how := "random"
+	if d.stratified {
+		how = "stratified"
+	}
+	return fmt.Sprintf("%d %s V of %s images", d.sets, how, thousands(d.size))
+}
+
+// parts are the positions of each set's images among those with the given labels.
+func (d draw) parts(labels []int) [][]int {
+	order := rand.New(rand.NewPCG(d.seed, uint64(d.size))).Perm(len(labels))
 	var parts [][]int
+	if d.stratified {
+		drawn := make([]int, len(order))
+		for i, k := range order {
+			drawn[i] = labels[k]
+		}
+		for _, fold := range stratify.Folds(drawn, len(labels)/d.size)[:d.sets] {
+			var part []int
+			for _, i := range fold[:d.size] {
+				part = append(part, order[i])
+			}
+			slices.Sort(part)
+			parts = append(parts, part)
+		}
+		return parts
+	}
 	for i := range d.sets {
 		part := order[i*d.size:][:d.size]
 		slices.Sort(part)

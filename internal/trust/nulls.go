@@ -12,9 +12,9 @@ import (
 // anything to gain.
 func randomLabels(ctx context.Context, s *study) ([]row, error) {
 	var rows []row
-	for _, d := range []draw{{sets: 15, size: 200, seed: 3}, {sets: 3, size: 1000, seed: 3}} {
+	for _, d := range []draw{s.draw(15, 200, 3), s.draw(3, 1000, 3)} {
 		over, layers, passed, unfitted, overUnfitted := 0, 0, 0, 0, 0
-		for i, part := range d.parts(s.images.Len()) {
+		for i, part := range d.parts(s.images.labels) {
 			r, err := s.diagnose(ctx, s.runner, s.images.part(part).shuffled(uint64(i+1)), s.layers)
 			if err != nil {
 				return nil, err
@@ -41,7 +41,7 @@ func randomLabels(ctx context.Context, s *study) ([]row, error) {
 			target:   "none",
 			found:    fmt.Sprintf("%d of %d, %d of them in the %d of %d reports for which no temperature is best; %d reports say PASS", over, layers, overUnfitted, unfitted, d.sets, passed),
 			met:      verdict(over == 0 && passed == 0),
-			on:       fmt.Sprintf("%d V of %s images", d.sets, thousands(d.size)),
+			on:       d.String(),
 		})
 	}
 	return rows, nil
@@ -54,7 +54,7 @@ func scaleNull(ctx context.Context, s *study) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := s.images.part(tenOf1000().parts(s.images.Len())[0])
+	v := s.images.part(s.draw(10, 1000, 1).parts(s.images.labels)[0])
 	want, err := s.diagnose(ctx, s.runner, v, s.layers)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func scaleNull(ctx context.Context, s *study) ([]row, error) {
 			found: fmt.Sprintf("%d verdicts change; ΔL by at most %.1g, ΔL̂ by %.1g nats; the temperature is %.6g times as large (head: ΔL̂ %s, before %s)",
 				verdicts, delta, gain, got.Temperature/want.Temperature, transfer(got.Layers[head]), transfer(want.Layers[head])),
 			met: verdict(verdicts == 0 && max(delta, gain) <= 1e-6**want.Metrics.StartLoss),
-			on:  "the first V of 1,000 images",
+			on:  "the first of " + s.draw(10, 1000, 1).String(),
 		})
 	}
 	return rows, nil

@@ -18,15 +18,43 @@ import (
 // A study is a model with images that it has not seen, and the diagnoses that the
 // experiments have in common.
 type study struct {
-	file      *onnx.Model
-	network   *graph.Network
-	runner    *graph.Runner
-	gpu       *gpu.Device // nil: the processor
-	layers    []diag.Layer
-	images    *examples // all test images
-	direction diag.Direction
-	made      map[draw][]diagnosis
+	file    *onnx.Model
+	network *graph.Network
+	runner  *graph.Runner
+	gpu     *gpu.Device // nil: the processor
+	layers  []diag.Layer
+	images  *examples // all test images
+	setting
+	made map[draw][]diagnosis
 }
+
+// A setting says how a study diagnoses.
+type setting struct {
+	direction  diag.Direction
+	stratified bool // V are drawn so that each has about as many images of every class
+}
+
+// newSetting reads what a user writes.
+func newSetting(direction, drawing string) (s setting, err error) {
+	switch direction {
+	case diag.Line.String():
+	case diag.Balanced.String():
+		s.direction = diag.Balanced
+	default:
+		return s, fmt.Errorf("-direction: %q is neither %v nor %v", direction, diag.Line, diag.Balanced)
+	}
+	switch drawing {
+	case "random":
+	case "stratified":
+		s.stratified = true
+	default:
+		return s, fmt.Errorf("-draw: %q is neither stratified nor random", drawing)
+	}
+	return s, nil
+}
+
+// draw is some validation sets of a size.
+func (s setting) draw(sets, size int, seed uint64) draw { return draw{sets, size, seed, s.stratified} }
 
 // A diagnosis is a report with the images that it rests on.
 type diagnosis struct {
@@ -41,15 +69,8 @@ const (
 )
 
 // openStudy opens the model and reads the images.
-func openStudy(set dataset.Set, path, device, direction string) (*study, error) {
-	s := &study{made: map[draw][]diagnosis{}}
-	switch direction {
-	case diag.Line.String():
-	case diag.Balanced.String():
-		s.direction = diag.Balanced
-	default:
-		return nil, fmt.Errorf("-direction: %q is neither %v nor %v", direction, diag.Line, diag.Balanced)
-	}
+func openStudy(set dataset.Set, path, device string, how setting) (*study, error) {
+	s := &study{setting: how, made: map[draw][]diagnosis{}}
 	var building graph.Options
 	var running graph.RunnerOptions
 	switch device {
@@ -130,7 +151,7 @@ func (s *study) diagnoses(ctx context.Context, d draw) ([]diagnosis, error) {
 		return made, nil
 	}
 	var made []diagnosis
-	for _, part := range d.parts(s.images.Len()) {
+	for _, part := range d.parts(s.images.labels) {
 		r, err := s.diagnose(ctx, s.runner, s.images.part(part), s.layers)
 		if err != nil {
 			return nil, err

@@ -7,19 +7,20 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/cifar"
 	"github.com/modeldoctor/modeldoctor/dataset"
+	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 const fixture = "../../fixtures/vit-cifar100/model.onnx"
 
 // sampleStudy is a study of the fixture on the built-in sample.
-func sampleStudy(t *testing.T, direction string) *study {
+func sampleStudy(t *testing.T, direction diag.Direction) *study {
 	t.Helper()
 	set, err := cifar.Sample().Split(dataset.Validation)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := openStudy(set, fixture, "cpu", direction)
+	s, err := openStudy(set, fixture, "cpu", setting{direction: direction})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func sampleStudy(t *testing.T, direction string) *study {
 // TestMoves: the four moves, computed again, give each image of V the gains that
 // the diagnosis has counted.
 func TestMoves(t *testing.T) {
-	for _, direction := range []string{"line", "balanced"} {
+	for _, direction := range []diag.Direction{diag.Line, diag.Balanced} {
 		s := sampleStudy(t, direction)
 		s.layers = s.layers[len(s.layers)-2:]
 		made, err := s.diagnoses(t.Context(), draw{sets: 1, size: 98, seed: 5})
@@ -69,7 +70,7 @@ func TestMoves(t *testing.T) {
 				}
 			}
 			if got, want := metric.Mean(gains), r.Layers[i].Transfer.Gain.Mean; math.Abs(got-want) > 1e-6 || moved == 0 {
-				t.Errorf("%s, %s: %d moves gain %v, the report says %v", direction, l.Name, moved, got, want)
+				t.Errorf("%v, %s: %d moves gain %v, the report says %v", direction, l.Name, moved, got, want)
 			}
 		}
 	}
@@ -77,7 +78,7 @@ func TestMoves(t *testing.T) {
 
 // TestGain: the gain on images weighs the moves as the transfer figure does.
 func TestGain(t *testing.T) {
-	s := sampleStudy(t, "line")
+	s := sampleStudy(t, diag.Line)
 	l := s.layers[len(s.layers)-1]
 	s.layers = s.layers[len(s.layers)-1:]
 	made, err := s.diagnoses(t.Context(), draw{sets: 1, size: 98, seed: 5})
@@ -115,7 +116,7 @@ func TestGain(t *testing.T) {
 // TestReplaced: a model whose classifier is twice as large has twice the logits,
 // also after its weights were moved and restored, and none of it stays behind.
 func TestReplaced(t *testing.T) {
-	s := sampleStudy(t, "line")
+	s := sampleStudy(t, diag.Line)
 	weights, err := s.network.LogitScale()
 	if err != nil {
 		t.Fatal(err)
@@ -164,9 +165,13 @@ func TestReplaced(t *testing.T) {
 // is the rest; the seed decides on them.
 func TestDraws(t *testing.T) {
 	const n = 50
+	labels := make([]int, n)
+	for i := range labels {
+		labels[i] = i * i % 3
+	}
 	d := draw{sets: 4, size: 12, seed: 7}
 	seen := map[int]bool{}
-	for _, part := range d.parts(n) {
+	for _, part := range d.parts(labels) {
 		if len(part) != d.size || !slices.IsSorted(part) {
 			t.Errorf("part %v", part)
 		}
@@ -183,7 +188,7 @@ func TestDraws(t *testing.T) {
 	}
 	other := d
 	other.seed++
-	if again := d.parts(n); !slices.Equal(again[3], d.parts(n)[3]) || slices.Equal(again[3], other.parts(n)[3]) {
+	if again := d.parts(labels); !slices.Equal(again[3], d.parts(labels)[3]) || slices.Equal(again[3], other.parts(labels)[3]) {
 		t.Error("the seed does not decide")
 	}
 }

@@ -17,7 +17,7 @@ func worstSet(ctx context.Context, s *study) ([]row, error) {
 	}
 	worst := whole[0].report.Worst.ByTransfer
 	var rows []row
-	for _, draws := range [][]draw{{fiftyOf200(), {sets: 50, size: 200, seed: 2}}, {tenOf1000()}} {
+	for _, draws := range [][]draw{{s.draw(50, 200, 1), s.draw(50, 200, 2)}, {s.draw(10, 1000, 1)}} {
 		holds, empty, members, reports := 0, 0, 0, 0
 		for _, d := range draws {
 			made, err := s.diagnoses(ctx, d)
@@ -41,7 +41,7 @@ func worstSet(ctx context.Context, s *study) ([]row, error) {
 			target:   "≥ 95 %",
 			found:    fmt.Sprintf("%d of %d; %.1f of %d layers are in the set on average, %d sets are empty", holds, reports, share(members, reports), len(s.layers), empty),
 			met:      verdict(share(holds, reports) >= 0.95),
-			on:       fmt.Sprintf("%d V of %s images", reports, thousands(draws[0].size)),
+			on:       fmt.Sprintf("%v, %d draws", draws[0], len(draws)),
 		})
 	}
 	return rows, nil
@@ -56,7 +56,7 @@ func stability(ctx context.Context, s *study) ([]row, error) {
 	}
 	reference := whole[0].report
 	// The first is as many as the built-in sample has for validation.
-	draws := []draw{tenOf1000(), {sets: 10, size: 500, seed: 1}, fiftyOf200(), {sets: 50, size: 100, seed: 1}}
+	draws := []draw{s.draw(10, 1000, 1), s.draw(10, 500, 1), s.draw(50, 200, 1), s.draw(50, 100, 1)}
 	var rows []row
 	for i, d := range draws {
 		made, err := s.diagnoses(ctx, d)
@@ -70,7 +70,7 @@ func stability(ctx context.Context, s *study) ([]row, error) {
 			layers.count(ofLayers(m.report))
 			sides.compare(reference, m.report)
 		}
-		on := fmt.Sprintf("%d V of %s images", d.sets, thousands(d.size))
+		on := d.String()
 		first := row{question: "verdict about the model (on all images: " + string(reference.Verdict.Outcome) + ")", found: model.String(), on: on}
 		if i == 0 {
 			first.target, first.met = "the same in ≥ 90 %", verdict(model.most() >= 0.9)
