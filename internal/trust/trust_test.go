@@ -193,6 +193,30 @@ func TestDraws(t *testing.T) {
 	}
 }
 
+// TestStratified: each set has as many images of every class as the others, to
+// within one.
+func TestStratified(t *testing.T) {
+	labels := make([]int, 60) // of class 2 twice as many as of 0 and 1
+	for i := range labels {
+		labels[i] = min(i%4, 2)
+	}
+	seen := map[int]bool{}
+	parts := draw{sets: 5, size: 12, seed: 7, stratified: true}.parts(labels)
+	for _, part := range parts {
+		var count [3]int
+		for _, i := range part {
+			count[labels[i]]++
+			seen[i] = true
+		}
+		if count != [3]int{3, 3, 6} || !slices.IsSorted(part) {
+			t.Errorf("part %v has %v images of the classes", part, count)
+		}
+	}
+	if len(parts) != 5 || len(seen) != 60 {
+		t.Errorf("%d sets with %d different images", len(parts), len(seen))
+	}
+}
+
 // TestCompare counts intervals by where the target lies.
 func TestCompare(t *testing.T) {
 	var c counts
