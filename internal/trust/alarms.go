@@ -80,7 +80,7 @@ func (s *study) alarms(ctx context.Context, l diag.Layer, training, rest *exampl
 			target: "errors ≤ 2.5 %, warnings ≤ 2.5 %",
 			found:  fmt.Sprintf("errors %s, warnings %s", percent(errors, reports), percent(warnings, reports)),
 			met:    verdict(share(errors, reports) <= 0.025 && share(warnings, reports) <= 0.025),
-			on:     fmt.Sprintf("%v out of %s, %d draws", draws[0], thousands(rest.Len()), len(draws)),
+			on:     fmt.Sprintf("%d × %v out of %s", len(draws), draws[0], thousands(rest.Len())),
 		})
 	}
 	return rows, nil

@@ -41,7 +41,7 @@ func worstSet(ctx context.Context, s *study) ([]row, error) {
 			target:   "≥ 95 %",
 			found:    fmt.Sprintf("%d of %d; %.1f of %d layers are in the set on average, %d sets are empty", holds, reports, share(members, reports), len(s.layers), empty),
 			met:      verdict(share(holds, reports) >= 0.95),
-			on:       fmt.Sprintf("%v, %d draws", draws[0], len(draws)),
+			on:       fmt.Sprintf("%d × %v", len(draws), draws[0]),
 		})
 	}
 	return rows, nil
