@@ -63,12 +63,13 @@ func testImages() (dataset.Set, error) {
 	return source.Split(dataset.Test)
 }
 
-// prepare brings images into the form that the model at path takes.
-func prepare(set dataset.Set, path string, n *graph.Network) (*examples, error) {
+// prepare brings images into the form that a model takes.
+func prepare(set dataset.Set, n *graph.Network) (*examples, error) {
+	path := n.Model.Path
 	if err := dataset.CheckLabels(set, n.Classes); err != nil {
 		return nil, err
 	}
-	found, err := dataset.FindPreprocess(path)
+	found, err := dataset.FindPreprocess(dataset.ModelFile{Path: path, Metadata: n.Model.Metadata})
 	if err != nil {
 		return nil, err
 	}

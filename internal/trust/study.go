@@ -103,7 +103,7 @@ func (s *study) open(set dataset.Set, path string, building graph.Options, runni
 	for _, l := range s.network.Layers(graph.ByBlock) {
 		s.layers = append(s.layers, diagLayer(l))
 	}
-	s.images, err = prepare(set, path, s.network)
+	s.images, err = prepare(set, s.network)
 	return err
 }
 
