@@ -5,6 +5,7 @@
 package shareddata
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,34 +19,55 @@ const Environment = "MODELDOCTOR_SHARED"
 // saying what is missing. A folder that [Environment] names must be there.
 func Path(t testing.TB, part ...string) string {
 	t.Helper()
-	folder := os.Getenv(Environment)
-	if folder == "" {
-		folder = filepath.Join(repository(t), "..", "shared")
-	} else if _, err := os.Stat(folder); err != nil {
-		t.Fatalf("%s: %v", Environment, err)
+	if _, err := folder(); err != nil {
+		t.Fatal(err)
 	}
-	path := filepath.Join(folder, filepath.Join(part...))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs test data that are not part of this repository: %v (see %s in CONTRIBUTING.md)", err, Environment)
+	path, err := Find(part...)
+	if err != nil {
+		t.Skip(err)
 	}
 	return path
 }
 
-// repository returns the folder of go.mod: the working folder of a test, which
-// is that of its package, or one above it.
-func repository(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
+// Find returns the path of a part of the material. The error says what is missing.
+func Find(part ...string) (string, error) {
+	folder, err := folder()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	for {
+	path := filepath.Join(folder, filepath.Join(part...))
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("needs test data that are not part of this repository: %w (see %s in CONTRIBUTING.md)", err, Environment)
+	}
+	return path, nil
+}
+
+// folder is where the material should be. It is an error if [Environment] names a
+// folder that is not there.
+func folder() (string, error) {
+	if folder := os.Getenv(Environment); folder != "" {
+		if _, err := os.Stat(folder); err != nil {
+			return "", fmt.Errorf("%s: %w", Environment, err)
+		}
+		return folder, nil
+	}
+	repository, err := repository()
+	return filepath.Join(repository, "..", "shared"), err
+}
+
+// repository returns the folder of go.mod: the working folder, which of a test is
+// that of its package, or one above it.
+func repository() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
+			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("the working folder is not in the repository")
+			return "", fmt.Errorf("%s is not in the repository", start)
 		}
-		dir = filepath.Dir(dir)
 	}
 }
