@@ -4,9 +4,8 @@
 // # Recipes
 //
 // A [Recipe] is data: what a step perturbs, by which rule, and what it updates.
-// There is one training step for all of them. [Recipes] lists PoL (perturb the
-// layer where κ is largest, train only that where ΔL̂ is largest), PoF, SAM and
-// SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
+// There is one training step for all of them. [Recipes] lists PoL (perturb one
+// layer, train only that where ΔL̂ is largest), PoF, SAM and SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
 // user names. In PoL's and PoF's step
 //
 //	g  = ∂L/∂w_P on a batch of its own

@@ -20,7 +20,7 @@ func fixCommand() *cli.Command {
 		Name:      "fix",
 		Usage:     "treat the worst layer; write OUT only if the hold-out loss falls significantly",
 		ArgsUsage: "MODEL -o OUT",
-		Description: "Perturbs the layer where κ is largest and trains only the layer where ΔL̂ is largest (PoL), or " +
+		Description: "Perturbs the classifier and trains only the layer where ΔL̂ is largest (PoL), or " +
 			"follows another recipe. The epoch that is best on the validation images is kept; the loss on hold-out images, " +
 			"which serve nothing else, decides: unless the 95 % interval of its drop lies above zero, nothing is written " +
 			"and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
@@ -31,7 +31,7 @@ func fixCommand() *cli.Command {
 		OnUsageError: usageError,
 	},
 		"modeldoctor fix model.onnx -o fixed.onnx",
-		"modeldoctor fix --perturb head --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
+		"modeldoctor fix --perturb kappa --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
 		"modeldoctor fix --from report.json --dry-run model.onnx",
 		"modeldoctor fix --recipe temperature model.onnx -o calibrated.onnx",
 		"modeldoctor fix --dequantize int8.onnx -o fixed.onnx",
@@ -194,7 +194,7 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 		Cost: report.NewCost(&cost, t.options.Epochs),
 	}
 	plan.Recipe = describeTreatment(t, opt.treatmentOptions, plan.Data)
-	if cheaper, ok := headPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
+	if cheaper, ok := classifierPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
 		less, err := estimate(cheaper)
 		if err != nil {
 			return err

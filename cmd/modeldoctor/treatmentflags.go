@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"math"
+	"strings"
 
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -17,7 +18,7 @@ func treatmentFlags() []cli.Flag {
 	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
 	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
-		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; by default the recipe's choice. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
+		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
@@ -70,7 +71,7 @@ type treatmentOptions struct {
 	run   runOptions
 
 	recipe          pol.Recipe
-	perturb, update []string          // layers by name; none: the recipe's choice
+	perturb, update []string          // layers by name; none: the choice of recipe
 	granularity     graph.Granularity // of what a diagnosis chooses among
 	from            string            // report to choose by; empty: diagnose
 	shared          sharing
@@ -128,15 +129,25 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
-	case opt.from != "" && !opt.diagnoses():
+	}
+	if choice, is := perturbChoices(recipe)[strings.Join(opt.perturb, ",")]; is {
+		opt.recipe.Perturb, opt.perturb = choice, nil
+	}
+	if opt.from != "" && !opt.diagnoses() {
 		return opt, usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
-	case augment != "none":
+	}
+	if augment != "none" {
 		opt.views = cmp.Or(c.Int("views"), defaultViews)
 	}
 	opt.model, err1 = readModelOptions(c)
 	opt.data, err2 = readTreatmentData(c)
 	opt.model.Classes = classesIn(opt.data.path)
 	return opt, cmp.Or(err1, err2)
+}
+
+// perturbChoices are the values of --perturb that name a rule in place of layers.
+func perturbChoices(recipe pol.Recipe) map[string]pol.Choice {
+	return map[string]pol.Choice{"auto": recipe.Perturb, "kappa": pol.LargestKappa}
 }
 
 // checkTrainingNumbers returns what is wrong with the hyperparameters.
