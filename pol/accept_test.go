@@ -234,9 +234,8 @@ func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
 		near(t, "error "+f.what, f.got.Error, f.want.Error, 0)
 		near(t, "ECE "+f.what, f.got.ECE, f.want.ECE, tolerance)
 	}
-	if r.Accepted() != (r.Gain.CI95[0] > 0) {
-		t.Errorf("accepted %v with %v", r.Accepted(), r.Gain.CI95)
-	}
+	withTemperature := before.Logits.Losses(1 / r.Temperature.Value)
+	compare("drop beyond the temperature", *r.Beyond, func(i int) float64 { return withTemperature[i] - after.Losses[i] })
 }
 
 // TestGain compares what a result says of H with an evaluation of it, with and
@@ -256,17 +255,54 @@ func TestGain(t *testing.T) {
 	}
 }
 
-func TestAccepted(t *testing.T) {
-	for low, want := range map[float64]bool{0.001: true, 0: false, -0.001: false, math.NaN(): false} {
-		r := &Result{Holdout: MinHoldout, Gain: &metric.Estimate{Mean: 1, CI95: [2]float64{low, 2}}}
-		if r.Accepted() != want {
-			t.Errorf("low end %v: accepted %v", low, !want)
-		}
-		if r.Holdout--; r.Accepted() {
-			t.Errorf("low end %v: accepted on %d examples", low, r.Holdout)
+// TestObjections: each condition of acceptance by itself refuses a treatment.
+func TestObjections(t *testing.T) {
+	good := func() *Result {
+		gain, beyond, wrong := metric.NormalEstimate(0.3, 0.1), metric.NormalEstimate(0.02, 0.005), metric.NormalEstimate(-0.01, 0.009)
+		temperature := Temperature{Value: 2, Drop: metric.NormalEstimate(0.28, 0.1)}
+		return &Result{Holdout: MinHoldout, Gain: &gain, Beyond: &beyond, ErrorDrop: &wrong, Temperature: &temperature}
+	}
+	estimate := func(e *metric.Estimate, mean, se float64) { *e = metric.NormalEstimate(mean, se) }
+	for name, test := range map[string]struct {
+		change func(r *Result)
+		want   []Objection
+	}{
+		"accepted":                {func(*Result) {}, nil},
+		"the temperature alone":   {func(r *Result) { r.Beyond = nil }, nil},
+		"no temperature":          {func(r *Result) { r.Beyond, r.Temperature = nil, nil }, nil},
+		"no treated model":        {func(r *Result) { r.Gain = nil }, []Objection{NoTreatedModel}},
+		"not finite":              {func(r *Result) { estimate(r.Gain, math.NaN(), math.NaN()) }, []Objection{NoTreatedModel}},
+		"one image too few":       {func(r *Result) { r.Holdout-- }, []Objection{TooFewImages}},
+		"the same everywhere":     {func(r *Result) { estimate(r.Gain, 0.3, 0) }, []Objection{NoSpread}},
+		"may be chance":           {func(r *Result) { estimate(r.Gain, 0.19, 0.1) }, []Objection{LossNotLower}},
+		"just not chance":         {func(r *Result) { estimate(r.Gain, 0.197, 0.1) }, nil},
+		"harm":                    {func(r *Result) { estimate(r.Gain, -0.3, 0.1) }, []Objection{LossNotLower}},
+		"what a temperature does": {func(r *Result) { estimate(r.Beyond, 0.0097, 0.005) }, []Objection{NotBeyondTemperature}},
+		"error higher":            {func(r *Result) { estimate(r.ErrorDrop, -0.02, 0.01) }, []Objection{ErrorHigher}},
+		"error perhaps higher":    {func(r *Result) { estimate(r.ErrorDrop, -0.0195, 0.01) }, nil},
+		"nothing changes":         {func(r *Result) { estimate(r.Gain, 0, 0); estimate(r.ErrorDrop, 0, 0) }, []Objection{NoSpread, LossNotLower}},
+		"several":                 {func(r *Result) { estimate(r.Gain, 0, 1); estimate(r.ErrorDrop, -1, 0.1); r.Holdout = 2 }, []Objection{TooFewImages, LossNotLower, ErrorHigher}},
+	} {
+		r := good()
+		test.change(r)
+		if got := r.Objections(); !slices.Equal(got, test.want) || r.Accepted() != (len(test.want) == 0) {
+			t.Errorf("%s: objections %v, want %v", name, got, test.want)
 		}
 	}
-	if (&Result{}).Accepted() {
-		t.Error("accepted without a gain")
+	for name, test := range map[string]struct {
+		change func(r *Result)
+		want   bool
+	}{
+		"accepted":      {func(*Result) {}, true},
+		"none":          {func(r *Result) { r.Temperature = nil }, false},
+		"too few":       {func(r *Result) { r.Holdout-- }, false},
+		"may be chance": {func(r *Result) { estimate(&r.Temperature.Drop, 0.1, 0.1) }, false},
+		"no spread":     {func(r *Result) { estimate(&r.Temperature.Drop, 0.1, 0) }, false},
+	} {
+		r := good()
+		test.change(r)
+		if r.TemperatureAccepted() != test.want {
+			t.Errorf("temperature, %s: accepted %v", name, !test.want)
+		}
 	}
 }

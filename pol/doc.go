@@ -22,9 +22,9 @@
 //
 // [Treat] takes three sets that share no image. T is trained on; V fits the
 // temperature and chooses the epoch that is kept; H is measured before and after,
-// and nothing else has seen it. [Result.Accepted] says whether the paired drop of
-// the loss on H is significantly above zero. A temperature alone, fitted on V, is
-// measured beside it: what one number can do is no merit of a treatment.
+// and nothing else has seen it. [Result.Objections] says what speaks against the
+// treatment there. A temperature alone, fitted on V, is measured beside it: what
+// one number can do is no merit of a treatment, which has to do more.
 //
 // # Cost
 //

@@ -46,11 +46,13 @@ func evaluateHoldout(ctx context.Context, m nn.Model, h *cache, changed map[int]
 
 // judge fills in what the treatment, and a temperature alone, do to H: before and
 // after are its evaluations, after nil where there is no treatment to judge.
-func (r *Result) judge(before, after *Evaluation, temperature *float64) {
+// trained says that the treatment is not the temperature alone.
+func (r *Result) judge(before, after *Evaluation, temperature *float64, trained bool) {
 	r.Holdout = before.Logits.Len()
 	r.Before = before.Figures()
+	var losses []float64 // with the temperature alone
 	if temperature != nil {
-		losses := before.Logits.Losses(1 / *temperature)
+		losses = before.Logits.Losses(1 / *temperature)
 		r.Temperature = &Temperature{Value: *temperature, Loss: metric.Mean(losses), Drop: metric.PairedDrop(before.Losses, losses)}
 	}
 	if after == nil {
@@ -63,4 +65,8 @@ func (r *Result) judge(before, after *Evaluation, temperature *float64) {
 	}
 	gain, drop := before.Drop(after)
 	r.After, r.Gain, r.ErrorDrop = &figures, &gain, &drop
+	if losses != nil && trained {
+		beyond := metric.PairedDrop(losses, after.Losses)
+		r.Beyond = &beyond
+	}
 }

@@ -86,9 +86,9 @@ func (c Choice) OfModules() bool { return c == Classifier || c == AllButClassifi
 // NeedsDiagnosis reports whether a choice rests on a diagnosis.
 func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == LargestTransfer }
 
-// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, so that
-// there is none to choose.
-var ErrNothingToTreat = errors.New("no layer's recoverable loss is significantly above zero")
+// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, all layers
+// at once, so that there is none to choose.
+var ErrNothingToTreat = errors.New("no layer's recoverable loss is significantly above zero, with all layers looked at at once")
 
 // Choose returns the layers that a choice means, of all layers of a model in
 // forward order, of which classifier is the last linear module. report is a

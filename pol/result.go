@@ -25,6 +25,10 @@ type Result struct {
 	// Temperature is what dividing the logits by one number does, without any
 	// other treatment; nil where none can be fitted.
 	Temperature *Temperature
+	// Beyond is the paired drop of the hold-out loss from what it is with the
+	// temperature alone; nil where one of the two is missing, or the temperature is
+	// the treatment.
+	Beyond *metric.Estimate
 
 	Trained int   // scalars that were updated
 	Steps   int   // steps made, rejected ones included
@@ -68,16 +72,6 @@ type Temperature struct {
 	Value float64
 	Loss  float64         // hold-out loss of logits/Value
 	Drop  metric.Estimate // paired drop of the loss
-}
-
-// MinHoldout is the smallest number of hold-out examples whose interval is worth
-// the name.
-const MinHoldout = 32
-
-// Accepted reports whether the hold-out loss has fallen significantly: the lower
-// end of the 95 % interval of its drop is above zero, on MinHoldout examples or more.
-func (r *Result) Accepted() bool {
-	return r.Gain != nil && r.Gain.CI95[0] > 0 && r.Holdout >= MinHoldout
 }
 
 // SecondsPerEpoch is the mean time of an epoch's steps; 0 without epochs.

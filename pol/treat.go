@@ -89,7 +89,7 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	if err = errors.Join(err, h.close()); err != nil {
 		return nil, err
 	}
-	result.judge(before, after, temperature)
+	result.judge(before, after, temperature, plan.trains())
 	return result, nil
 }
 

@@ -10,22 +10,32 @@ import (
 // treatment.
 type Fix struct {
 	Document
-	Model           Model           `json:"model"`
-	Data            TreatmentData   `json:"data"`
-	Recipe          Recipe          `json:"recipe"`
-	Output          *Output         `json:"output"` // nil where nothing was written
-	Epochs          []Epoch         `json:"epochs"`
-	Before          Figures         `json:"before"` // of the hold-out set
-	After           *Figures        `json:"after"`  // nil where the training diverged before an epoch was complete
-	Gain            *Gain           `json:"gain"`   // likewise
-	Temperature     *FixTemperature `json:"temperature"`
-	Accepted        bool            `json:"accepted"`
-	Forced          bool            `json:"forced"` // the file was written although its gain is not significant
-	Trial           bool            `json:"trial"`  // nothing was to be written
-	Stopped         Optional        `json:"stopped"`
-	Trained         int             `json:"trained_parameters"`
-	Steps           int             `json:"steps"`
-	SecondsPerEpoch float64         `json:"seconds_per_epoch"`
+	Model       Model           `json:"model"`
+	Data        TreatmentData   `json:"data"`
+	Recipe      Recipe          `json:"recipe"`
+	Output      *Output         `json:"output"` // nil where nothing was written
+	Epochs      []Epoch         `json:"epochs"`
+	Before      Figures         `json:"before"` // of the hold-out set
+	After       *Figures        `json:"after"`  // nil where the training diverged before an epoch was complete
+	Gain        *Gain           `json:"gain"`   // likewise
+	Temperature *FixTemperature `json:"temperature"`
+	// Beyond is the drop of the loss from what the temperature alone makes of it;
+	// nil where that is the treatment.
+	Beyond   *FixDrop `json:"beyond_temperature"`
+	Accepted bool     `json:"accepted"`
+	// Objections are what speaks against it; see [pol.Result.Objections].
+	Objections []pol.Objection `json:"objections"`
+	// Instead is the command, word by word, that divides the logits by the temperature,
+	// where that would be accepted and this treatment is not; else nil.
+	Instead []string `json:"instead"`
+	// HoldoutSeen says that the hold-out images have judged this model before.
+	HoldoutSeen     bool     `json:"holdout_seen"`
+	Forced          bool     `json:"forced"` // the file was written although there are objections
+	Trial           bool     `json:"trial"`  // nothing was to be written
+	Stopped         Optional `json:"stopped"`
+	Trained         int      `json:"trained_parameters"`
+	Steps           int      `json:"steps"`
+	SecondsPerEpoch float64  `json:"seconds_per_epoch"`
 	// PeakBytes is the most memory that the program held for itself at a time:
 	// heap and arena, without the pages of mapped files.
 	PeakBytes  int64      `json:"peak_bytes"`
@@ -133,11 +143,21 @@ type Epoch struct {
 // FixTemperature is what one number, fitted on the validation images, does to the
 // hold-out loss.
 type FixTemperature struct {
-	Value     Number    `json:"value"`
-	Loss      Number    `json:"loss"`
+	Value Number `json:"value"`
+	Loss  Number `json:"loss"`
+	FixDrop
+	Accepted bool `json:"accepted"` // as a treatment by itself
+}
+
+// FixDrop is a paired drop of the hold-out loss.
+type FixDrop struct {
 	DeltaLoss Number    `json:"delta_loss"`
 	SE        Number    `json:"se"`
 	CI95      [2]Number `json:"ci95"`
+}
+
+func newFixDrop(e metric.Estimate) FixDrop {
+	return FixDrop{Number(e.Mean), Number(e.SE), newInterval(e)}
 }
 
 // Cache is where activations were kept.
@@ -177,12 +197,14 @@ type Scan struct {
 }
 
 // NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
-// Forced, Trial, PeakBytes and Provenance are for the caller to fill.
+// Instead, HoldoutSeen, Forced, Trial, PeakBytes and Provenance are for the caller
+// to fill.
 func NewFix(r *pol.Result) *Fix {
 	f := &Fix{
 		Epochs:          make([]Epoch, len(r.Epochs)),
 		Before:          newFigures(r.Before),
 		Accepted:        r.Accepted(),
+		Objections:      list(r.Objections()),
 		Stopped:         Optional(r.Stopped),
 		Trained:         r.Trained,
 		Steps:           r.Steps,
@@ -205,7 +227,11 @@ func NewFix(r *pol.Result) *Fix {
 		f.Gain = newGain(*r.Gain, r.ErrorDrop)
 	}
 	if t := r.Temperature; t != nil {
-		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), Number(t.Drop.Mean), Number(t.Drop.SE), newInterval(t.Drop)}
+		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), newFixDrop(t.Drop), r.TemperatureAccepted()}
+	}
+	if r.Beyond != nil {
+		drop := newFixDrop(*r.Beyond)
+		f.Beyond = &drop
 	}
 	return f
 }

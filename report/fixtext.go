@@ -214,6 +214,9 @@ func (f *Fix) holdout(p *printer) {
 		f.Gain.text(p, "hold-out", "before", "after", f.Before, *f.After)
 	}
 	f.temperatureAlone(p)
+	if f.HoldoutSeen {
+		p.fields("note   ", "these hold-out images have judged this model before: they no longer tell what unseen images would")
+	}
 }
 
 // text compares the figures of two models on the same images, whose loss and
@@ -245,123 +248,15 @@ func (f *Fix) temperatureAlone(p *printer) {
 		return
 	}
 	decimals := lossDecimals(f.Before)
-	drop := interval(t.DeltaLoss, t.SE, decimals)
-	var text string
-	switch {
+	text := fmt.Sprintf("a temperature of %.3g alone takes off %s nats", t.Value, interval(t.DeltaLoss, t.SE, decimals))
+	switch b := f.Beyond; {
 	case !(t.DeltaLoss > 0):
 		text = fmt.Sprintf("the temperature that fits the validation images best, %.3g, does not lower the loss by itself", t.Value)
-	case f.Gain == nil:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats", t.Value, drop)
-	case t.DeltaLoss >= f.Gain.Loss:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats: more than this treatment", t.Value, drop)
+	case b == nil || !b.DeltaLoss.finite():
+	case b.DeltaLoss > 0:
+		text += fmt.Sprintf(": this treatment takes off %s more", interval(b.DeltaLoss, b.SE, decimals))
 	default:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats: less than this treatment", t.Value, drop)
-		if f.Recipe.Hyperparameters.Calibrated {
-			text += ", which includes it"
-		}
+		text += fmt.Sprintf(": %s more than this treatment", interval(-b.DeltaLoss, b.SE, decimals))
 	}
 	p.fields("note   ", text)
-}
-
-// verdict is the line a log is searched for, and what to do next.
-func (f *Fix) verdict(p *printer) {
-	code, word, path := ansiGreen, "DONE", f.Model.Path
-	var what string
-	switch {
-	case f.Trial && f.Accepted:
-		what = "trial, nothing written: " + f.fall()
-	case f.Trial:
-		code, word = ansiRed, "FAIL"
-		what = "trial, and nothing would be written: " + f.refusal()
-	case f.Output == nil:
-		code, word = ansiRed, "FAIL"
-		what = "nothing was written: " + f.refusal()
-	case f.Forced:
-		code, word, path = ansiYellow, "FORCED", f.Output.Path
-		what = "written, as --force demands, although " + f.refusal()
-	default:
-		path = f.Output.Path
-		what = f.fall()
-	}
-	fields := []string{base(path), what}
-	if f.Output != nil {
-		fields = append(fields, plural(int(f.Output.BytesChanged), "byte")+" changed")
-	}
-	p.verdict(code, word, append(fields, duration(f.Provenance.Seconds))...)
-	if f.Output != nil {
-		f.Output.text(p)
-	}
-	for _, hint := range f.hints() {
-		p.hint(hint)
-	}
-}
-
-// text says what lies beside the file.
-func (o *Output) text(p *printer) {
-	if o.Backup != "" {
-		p.fields("note   ", "the original is kept as "+printable(string(o.Backup)))
-	}
-	for i, d := range o.DataFiles {
-		if left := len(o.DataFiles) - i; i == maxListed && left > 1 {
-			p.fields("note   ", fmt.Sprintf("and %d more data files", left))
-			break
-		}
-		text := fmt.Sprintf("it needs the data file %s (%s), which lies beside it", d.Location, size(d.Bytes))
-		if d.Copied {
-			text += " as a copy"
-		}
-		p.fields("note   ", printable(text))
-	}
-}
-
-// fall says by how much the hold-out loss has fallen.
-func (f *Fix) fall() string {
-	decimals := lossDecimals(f.Before)
-	return fmt.Sprintf("hold-out loss %s → %s (down %s)", fixed(float64(f.Before.Loss), decimals), fixed(float64(f.After.Loss), decimals), interval(f.Gain.Loss, f.Gain.SE, decimals))
-}
-
-// refusal says in a sentence why a treatment is not accepted.
-func (f *Fix) refusal() string {
-	g := f.Gain
-	if g == nil {
-		if f.Stopped == "" {
-			return "there is no treated model"
-		}
-		return printable(fmt.Sprintf("the treatment diverged (%s)", f.Stopped))
-	}
-	decimals := lossDecimals(f.Before)
-	switch {
-	case !g.Loss.finite():
-		return "the model's hold-out loss is not finite"
-	case g.CI95[1] < 0:
-		return fmt.Sprintf("the hold-out loss has risen by %s", interval(-g.Loss, g.SE, decimals))
-	case g.Loss > 0:
-		return fmt.Sprintf("the hold-out loss has fallen by %s, which may be chance", interval(g.Loss, g.SE, decimals))
-	}
-	return fmt.Sprintf("the hold-out loss has not fallen (change %s)", change(g.Loss, g.SE, 1, decimals))
-}
-
-// hints say what to do next.
-func (f *Fix) hints() []string {
-	model := shellWord(f.Model.Path)
-	var hints []string
-	if o := f.Output; o != nil {
-		original, fixed := model, shellWord(o.Path)
-		if o.Backup != "" {
-			original = shellWord(string(o.Backup))
-		}
-		hints = append(hints,
-			fmt.Sprintf("`modeldoctor verify %s %s` lists what has changed", original, fixed),
-			fmt.Sprintf("`modeldoctor check %s`, with the same data, diagnoses the treated model", fixed))
-	}
-	if f.Accepted {
-		return hints
-	}
-	if rate := f.Recipe.Hyperparameters.Rate; f.Gain == nil && f.Stopped != "" && rate != nil {
-		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))
-	}
-	if t := f.Temperature; t != nil && t.CI95[0] > 0 && f.Recipe.trains() {
-		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT`, with the same data, lowers the loss significantly", model))
-	}
-	return hints
 }

@@ -184,7 +184,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
 	if training != nil {
 		result.Data.Train, result.Data.TrainN = data.train.Name(), training.Len()
-		if n := training.InCommon(validation); n > 0 {
+		if n := len(examples.Shared(training, validation)); n > 0 {
 			con.warn("%d training images are also among the validation images, pixel by pixel", n)
 		}
 	}

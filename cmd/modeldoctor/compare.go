@@ -52,7 +52,7 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if err != nil {
 		return compareOptions{}, err
 	}
-	opt := compareOptions{repeat: c.Int("repeat"), passOn: setFlags(c)}
+	opt := compareOptions{repeat: c.Int("repeat"), passOn: setFlags(c, passedOn(c))}
 	if opt.recipes, err = readRecipes(c); err != nil {
 		return opt, err
 	}
@@ -95,17 +95,20 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 	return recipes, nil
 }
 
-// setFlags spells the flags that fix has, too, and that were set anywhere: on the
-// command line, in the environment or in the configuration file.
-func setFlags(c *cli.Context) []string {
+// passedOn are the flags that fix has, too, and that are the same for all runs.
+func passedOn(c *cli.Context) []cli.Flag {
 	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device"}
+	return slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool { return slices.Contains(own, f.Names()[0]) })
+}
+
+// setFlags spells those of some flags that were set anywhere: on the command line,
+// in the environment or in the configuration file.
+func setFlags(c *cli.Context, flags []cli.Flag) []string {
 	var args []string
-	for _, f := range c.Command.Flags {
-		name := f.Names()[0]
-		if slices.Contains(own, name) || !c.IsSet(name) {
-			continue
+	for _, f := range flags {
+		if name := f.Names()[0]; c.IsSet(name) {
+			args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
 		}
-		args = append(args, fmt.Sprintf("--%s=%v", name, c.Value(name)))
 	}
 	return args
 }
@@ -121,6 +124,9 @@ func compare(ctx context.Context, opt compareOptions) error {
 
 // compareOn is compare once the model and the data are open.
 func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.Time) error {
+	if err := s.keepApart(ctx, opt.treatmentOptions); err != nil {
+		return err
+	}
 	result := report.Compare{Model: describeModel(s.network.Model, s.network), Data: describeSets(s, opt.treatmentOptions)}
 	var err error
 	if result.Model.SHA256, err = s.network.Model.SHA256(); err != nil {

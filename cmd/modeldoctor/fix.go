@@ -18,12 +18,12 @@ func fixCommand() *cli.Command {
 	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
 	return withHelp(&cli.Command{
 		Name:      "fix",
-		Usage:     "treat the worst layer; write OUT only if the hold-out loss falls significantly",
+		Usage:     "treat the worst layer; write OUT only if hold-out images show that it helps",
 		ArgsUsage: "MODEL -o OUT",
 		Description: "Perturbs the classifier and trains only the layer where ΔL̂ is largest (PoL), or " +
-			"follows another recipe. The epoch that is best on the validation images is kept; the loss on hold-out images, " +
-			"which serve nothing else, decides: unless the 95 % interval of its drop lies above zero, nothing is written " +
-			"and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
+			"follows another recipe. The epoch that is best on the validation images is kept; hold-out images, " +
+			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
+			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
 			append([]cli.Flag{recipe}, treatmentFlags()...), outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
@@ -46,6 +46,7 @@ type fixOptions struct {
 	treatmentOptions
 	target      target
 	checkpoints checkpoints
+	sameData    []string // flags of the data and the model's reading, as on a command line
 	out         *output
 }
 
@@ -69,9 +70,10 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if opt.target, err = readTarget(c, path); err != nil {
 		return opt, err
 	}
-	if opt.target.force {
-		opt.minHoldout = 0
+	if to := opt.target; !to.force && !to.trial && !to.dryRun {
+		opt.minHoldout = pol.MinHoldout
 	}
+	opt.sameData = setFlags(c, slices.Concat(dataFlags(), modelFlags()))
 	opt.out, err = readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
 	return opt, err
 }
@@ -92,6 +94,16 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	con := opt.run.console
 	if err := s.refuseGuess(opt.target); err != nil {
 		return err
+	}
+	seen := false
+	if !opt.target.dryRun {
+		var err error
+		if err = s.keepApart(ctx, opt.treatmentOptions); err != nil {
+			return err
+		}
+		if seen, err = s.warnIfSeen(con); err != nil {
+			return err
+		}
 	}
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
@@ -125,12 +137,12 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	if err != nil {
 		return err
 	}
-	s.warnOfSharedImages(con)
 	t.warnOfGrid(result, con)
 	done, err := describeFix(t, result, opt)
 	if err != nil {
 		return err
 	}
+	done.HoldoutSeen = seen
 	if (result.Accepted() || done.Forced) && !opt.target.trial {
 		if done.Output, err = t.write(opt.target, done, result.Weights); err != nil {
 			return err

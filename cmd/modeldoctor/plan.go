@@ -118,7 +118,11 @@ func recipeLayers(n *graph.Network, flag string, c pol.Choice, found *diagnosis)
 	chosen, err := c.Choose(diagLayers(layers), diagLayers([]graph.Layer{classifier})[0], report)
 	switch {
 	case errors.Is(err, pol.ErrNothingToTreat):
-		return nil, &failure{code: exitFailed, err: err, hint: "nothing was written; name a layer with --update to treat it all the same, or see what --recipe temperature does"}
+		hint := "nothing was written; name a layer with --update to treat it all the same"
+		if t := report.Metrics.Temperature; t != nil && t.Drop.CI95[0] > 0 {
+			hint += fmt.Sprintf(". A temperature takes %.3g ± %.2g nats off the validation loss: `--recipe temperature --trial` says what it does to hold-out images", t.Drop.Mean, t.Drop.HalfWidth())
+		}
+		return nil, &failure{code: exitFailed, err: err, hint: hint}
 	case err != nil:
 		return nil, unreadable(err, "name one with --"+flag)
 	}

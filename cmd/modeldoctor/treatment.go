@@ -48,7 +48,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 func classifierOf(m *loaded) (diag.Layer, error) {
 	weights, err := m.network.LogitScale()
 	if err != nil {
-		return diag.Layer{}, unreadable(fmt.Errorf("the temperature cannot be folded into the classifier: %w", err), "treat it without --calibrated")
+		return diag.Layer{}, unreadable(fmt.Errorf("the temperature cannot be folded into the classifier: %w", err), "treat it with --calibration none")
 	}
 	l := diag.Layer{Name: "classifier", Weights: weights, Neck: m.runner.Necks() - 2}
 	for _, w := range weights {
@@ -123,7 +123,7 @@ const metadataKey = "modeldoctor.fix"
 // write writes the treated model: the file is complete, and has been compared
 // with the original, before it appears under its name.
 func (t *treatment) write(to target, done *report.Fix, weights map[int][]float32) (*report.Output, error) {
-	note, err := report.FixMetadata(done, version(), t.options.Seed)
+	note, err := report.FixMetadata(done, version(), t.options.Seed, t.subject.judgedBy())
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ func treatmentFlags() []cli.Flag {
 		shared,
 		boolFlag(categoryMethod, "dequantize", "store treated weights that are quantised (DequantizeLinear of integers) as floating-point numbers; by default they stay on their grid"),
 		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
+		boolFlag(categoryMethod, "drop-shared", "leave hold-out images out that are among the training or validation images, too; by default they stop the treatment before it begins"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
 
 		intFlag(categoryTraining, "epochs", "N", "passes over the training images, by default 3 for pol and 2 for the others"),
@@ -76,11 +77,12 @@ type treatmentOptions struct {
 	from            string            // report to choose by; empty: diagnose
 	shared          sharing
 	dequantize      bool
+	dropShared      bool
 
 	training   pol.Options // the hyperparameters
 	augment    string
 	views      int
-	minHoldout int // images without which nothing can be decided
+	minHoldout int // hold-out images without which the work is not begun
 }
 
 // trains reports whether training images are needed.
@@ -109,8 +111,8 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		path: path, run: run,
 		recipe: recipe, perturb: c.StringSlice("perturb"), update: c.StringSlice("update"),
 		granularity: graph.Granularity(granularity), from: c.String("from"),
-		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"),
-		augment: augment, views: 1, minHoldout: pol.MinHoldout,
+		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"), dropShared: c.Bool("drop-shared"),
+		augment: augment, views: 1,
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
 			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
