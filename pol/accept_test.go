@@ -1,85 +1,121 @@
 package pol
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
-// TestCalibrated trains at the temperature that fits V, and folds it into the
-// classifier.
-func TestCalibrated(t *testing.T) {
+// TestTemperature trains at the temperature that fits V, or at a given one, and
+// folds it into the classifier.
+func TestTemperature(t *testing.T) {
 	_, layers, _ := newProblem()
 	for name, plan := range plans(t, layers) {
-		t.Run(name, func(t *testing.T) {
-			m, _, data := newProblem()
-			opt := smallOptions()
-			opt.Calibrated, opt.Classifier = true, layers[2]
-			var trained map[int][]float32
-			opt.Save = func(s *State) error {
-				trained = map[int][]float32{}
-				for i, w := range newGroup(nntest.On(m), plan.Update...).weights {
-					trained[w] = slices.Clone(s.best[i])
-				}
-				return nil
+		for _, given := range []float64{0, 3} {
+			t.Run(fmt.Sprintf("%s at %v", name, given), func(t *testing.T) { checkTemperature(t, layers, plan, given) })
+		}
+	}
+}
+
+func checkTemperature(t *testing.T, layers []diag.Layer, plan Plan, given float64) {
+	m, _, data := newProblem()
+	opt := smallOptions()
+	opt.Temperature, opt.Classifier = given, layers[2]
+	var trained map[int][]float32
+	opt.Save = func(s *State) error {
+		trained = map[int][]float32{}
+		for i, w := range newGroup(nntest.On(m), plan.Update...).weights {
+			trained[w] = slices.Clone(s.best[i])
+		}
+		return nil
+	}
+	check := untouched(&m.weightTable)
+	r := treat(t, m, data, plan, opt)
+	check(t)
+	before, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temperature, ok := before.Logits.FitTemperature()
+	if !ok || temperature < 1.2 {
+		t.Fatalf("temperature %v: this model should be over-confident", temperature)
+	}
+	near(t, "temperature", r.Temperature.Value, temperature, 1e-5)
+	if want := cmp.Or(given, r.Temperature.Value); r.TrainedAt != want {
+		t.Errorf("trained at %v, want %v", r.TrainedAt, want)
+	}
+	atOne, divided := 0, 0
+	for _, c := range m.calls {
+		switch {
+		case c.kind == "gradients" && c.invT != 1/r.TrainedAt:
+			t.Fatalf("a gradient is taken at temperature %v", 1/c.invT)
+		case c.kind == "evaluate" && c.invT == 1:
+			atOne += c.examples
+		case c.kind == "evaluate":
+			divided += c.examples
+		}
+	}
+	// At temperature 1: V once before, to fit it, and H before and after, as
+	// a file with the scaled weights is used. And V once more by this test.
+	if want := 2*data.Validation.Len() + 2*data.Holdout.Len(); atOne != want {
+		t.Errorf("%d examples are evaluated at temperature 1, want %d", atOne, want)
+	}
+	if want := opt.Epochs*data.Validation.Len() + r.Scans.Evaluations*opt.PerturbBatch; divided != want {
+		t.Errorf("%d examples are evaluated at the temperature, want %d", divided, want)
+	}
+	for _, w := range layers[2].Weights {
+		source := m.checkpoint[w]
+		if v, ok := trained[w]; ok {
+			source = v
+		}
+		for j, x := range source {
+			if got, want := r.Weights[w][j], float32(float64(x)/r.TrainedAt); math.Abs(float64(got-want)) > 1e-6*math.Abs(float64(want)) {
+				t.Fatalf("classifier's weight %d[%d] is %v, want %v", w, j, got, want)
 			}
-			check := untouched(&m.weightTable)
-			r := treat(t, m, data, plan, opt)
-			check(t)
-			before, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			temperature, ok := before.Logits.FitTemperature()
-			if !ok || temperature < 1.2 {
-				t.Fatalf("temperature %v: this model should be over-confident", temperature)
-			}
-			near(t, "temperature", r.Temperature.Value, temperature, 1e-5)
-			atOne, divided := 0, 0
-			for _, c := range m.calls {
-				switch {
-				case c.kind == "gradients" && c.invT != 1/r.Temperature.Value:
-					t.Fatalf("a gradient is taken at temperature %v", 1/c.invT)
-				case c.kind == "evaluate" && c.invT == 1:
-					atOne += c.examples
-				case c.kind == "evaluate":
-					divided += c.examples
-				}
-			}
-			// At temperature 1: V once before, to fit it, and H before and after, as
-			// a file with the scaled weights is used. And V once more by this test.
-			if want := 2*data.Validation.Len() + 2*data.Holdout.Len(); atOne != want {
-				t.Errorf("%d examples are evaluated at temperature 1, want %d", atOne, want)
-			}
-			if want := opt.Epochs*data.Validation.Len() + r.Scans.Evaluations*opt.PerturbBatch; divided != want {
-				t.Errorf("%d examples are evaluated at the temperature, want %d", divided, want)
-			}
-			for _, w := range layers[2].Weights {
-				source := m.checkpoint[w]
-				if v, ok := trained[w]; ok {
-					source = v
-				}
-				for j, x := range source {
-					if got, want := r.Weights[w][j], float32(float64(x)/r.Temperature.Value); math.Abs(float64(got-want)) > 1e-6*math.Abs(float64(want)) {
-						t.Fatalf("classifier's weight %d[%d] is %v, want %v", w, j, got, want)
-					}
-				}
-			}
-			// The validation loss of the best epoch at 1/T is that of the result at 1.
-			for w, v := range r.Weights {
-				m.Override(w, v)
-			}
-			after, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			near(t, "validation loss of the result", metric.Mean(after.Losses), r.Epochs[r.Best-1].Validation.Loss, 1e-5)
-		})
+		}
+	}
+	// The validation loss of the best epoch at 1/T is that of the result at 1.
+	for w, v := range r.Weights {
+		m.Override(w, v)
+	}
+	after, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "validation loss of the result", metric.Mean(after.Losses), r.Epochs[r.Best-1].Validation.Loss, 1e-5)
+}
+
+// TestNoBestTemperature: where every answer on V is right the loss falls without
+// end as the temperature does, and the training takes logits as they are.
+func TestNoBestTemperature(t *testing.T) {
+	m, layers, data := newProblem()
+	e, err := Evaluate(t.Context(), nntest.On(m), data.Validation, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validation := data.Validation.(*samples)
+	right := &samples{images: validation.images}
+	for i := range validation.images {
+		class, _ := metric.Predict(e.Logits.Row(i))
+		right.labels = append(right.labels, class)
+	}
+	data.Validation = right
+	opt := smallOptions()
+	opt.Temperature, opt.Classifier = 0, layers[2]
+	r := treat(t, m, data, plans(t, layers)["pol above"], opt)
+	if r.TrainedAt != 1 || r.Temperature.Value != metric.MinTemperature {
+		t.Errorf("trained at %v, and %v fits best", r.TrainedAt, r.Temperature.Value)
+	}
+	opt.Temperature = 1
+	if plain := treat(t, m, data, plans(t, layers)["pol above"], opt); !sameWeights(plain.Weights, r.Weights) {
+		t.Error("not the weights of a training without a temperature")
 	}
 }
 
@@ -88,7 +124,7 @@ func TestRecipeTemperature(t *testing.T) {
 	m, layers, data := newProblem()
 	data.Train = nil
 	opt := DefaultOptions(recipe(t, RecipeTemperature))
-	opt.Calibrated, opt.Classifier = true, layers[2]
+	opt.Temperature, opt.Classifier = 0, layers[2]
 	var phases []string
 	opt.Progress = func(phase string, done, total int) {
 		if !slices.Contains(phases, phase) {
@@ -120,7 +156,7 @@ func TestRecipeTemperature(t *testing.T) {
 func TestStored(t *testing.T) {
 	m, layers, data := newProblem()
 	plan, opt := plans(t, layers)["pol above"], smallOptions()
-	opt.Calibrated, opt.Classifier = true, layers[2]
+	opt.Temperature, opt.Classifier = 0, layers[2]
 	exact := treat(t, m, data, plan, opt)
 	coarse := func(values []float32) []float32 {
 		rounded := make([]float32, len(values))

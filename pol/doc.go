@@ -24,7 +24,9 @@
 // temperature and chooses the epoch that is kept; H is measured before and after,
 // and nothing else has seen it. [Result.Objections] says what speaks against the
 // treatment there. A temperature alone, fitted on V, is measured beside it: what
-// one number can do is no merit of a treatment, which has to do more.
+// one number can do is no merit of a treatment, which has to do more. So the
+// training takes its losses at that temperature, and folds it into the classifier
+// at the end, unless [Options.Temperature] says otherwise.
 //
 // # Cost
 //

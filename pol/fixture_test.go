@@ -50,7 +50,7 @@ func TestSameBits(t *testing.T) {
 				t.Helper()
 				opt := pol.Options{
 					Epochs: 1, Batch: 20, PerturbBatch: 25, Rate: 0.01, Momentum: 0.9, WeightDecay: 5e-4,
-					Schedule: pol.Cosine, GammaMax: 2, Rho: 0.05, PerturbEvery: 1, Seed: 1,
+					Schedule: pol.Cosine, GammaMax: 2, Rho: 0.05, PerturbEvery: 1, Seed: 1, Temperature: 1,
 				}
 				change(&opt)
 				r, err := pol.Treat(t.Context(), f, data, f.plan(t, test.recipe, test.perturb, test.update), opt)
@@ -132,6 +132,7 @@ func TestBuiltInSample(t *testing.T) {
 	f := openFixture(t, graph.RunnerOptions{})
 	plan := f.plan(t, "pol", "head", "head")
 	opt := pol.DefaultOptions(plan.Recipe)
+	opt.Temperature = 1
 	r, err := pol.Treat(t.Context(), f, f.sample(t, 2000, 1000, 2000), plan, opt)
 	if err != nil {
 		t.Fatal(err)

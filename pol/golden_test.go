@@ -125,7 +125,7 @@ func (g *goldenRecipe) options(seed uint64) pol.Options {
 	h := g.Hyperparameters
 	return pol.Options{
 		Epochs: h.Epochs, Batch: h.Batch, PerturbBatch: h.Perturb, Rate: h.Rate, Momentum: h.Momentum, WeightDecay: h.WeightDecay,
-		Schedule: pol.Cosine, GammaMax: h.GammaMax, Rho: h.Rho, PerturbEvery: 1, Seed: seed,
+		Schedule: pol.Cosine, GammaMax: h.GammaMax, Rho: h.Rho, PerturbEvery: 1, Seed: seed, Temperature: 1,
 	}
 }
 

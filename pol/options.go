@@ -57,12 +57,13 @@ type Options struct {
 	PerturbEvery int
 	Seed         uint64
 
-	// Calibrated divides all logits by the temperature that fits V best, during
-	// training and, by scaling Classifier, for good. Without a layer to update
-	// that is all that happens.
-	Calibrated bool
+	// Temperature divides all logits during training and, by scaling Classifier, for
+	// good: what is trained is then what no temperature could have repaired. Without
+	// a layer to update that is all that happens. 0: the temperature that fits V best;
+	// 1: logits as they are.
+	Temperature float64
 	// Classifier is the weights whose multiplication by a number multiplies the
-	// logits by it. Only Calibrated needs it.
+	// logits by it. Only a temperature needs it.
 	Classifier diag.Layer
 
 	// Stored returns the values that the file gives back for new values of a
@@ -90,6 +91,9 @@ type Options struct {
 	// done, done and total are in one unit for as long as total stays the same.
 	Progress func(phase string, done, total int)
 }
+
+// calibrated reports whether logits are divided by a temperature.
+func (o *Options) calibrated() bool { return o.Temperature != 1 }
 
 // DefaultOptions returns the hyperparameters that a recipe has unless the user
 // says otherwise.

@@ -52,7 +52,7 @@ type Recipe struct {
 // and SAM (Foret et al., ICLR 2021). PoL perturbs where κ is largest in its authors'
 // form, LargestKappa. Here it perturbs the classifier, as PoF does, above which
 // nothing is left to compute, so that a scan costs next to nothing. Temperature, which trains nothing, is the
-// baseline that they have to beat: see [Options.Calibrated]. The caller owns the
+// baseline that they have to beat: see [Options.Temperature]. The caller owns the
 // slice.
 func Recipes() []Recipe {
 	return []Recipe{

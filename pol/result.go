@@ -30,6 +30,10 @@ type Result struct {
 	// the treatment.
 	Beyond *metric.Estimate
 
+	// TrainedAt is the temperature that logits were divided by in the training, and
+	// that is folded into Weights; 1: none.
+	TrainedAt float64
+
 	Trained int   // scalars that were updated
 	Steps   int   // steps made, rejected ones included
 	Scans   Scans // of the recipes that search

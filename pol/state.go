@@ -71,10 +71,10 @@ func identityOf(m nn.Model, data *Data, plan Plan, o *Options) map[string]string
 		"epochs": strconv.Itoa(o.Epochs), "batch": strconv.Itoa(o.Batch), "perturb-batch": strconv.Itoa(o.PerturbBatch),
 		"lr": number(o.Rate), "momentum": number(o.Momentum), "weight-decay": number(o.WeightDecay), "schedule": string(o.Schedule),
 		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
-		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
+		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "temperature": number(o.Temperature),
 		"run-batch": strconv.Itoa(m.Batch()), "weights": fmt.Sprint(newGroup(m, plan.Update...).weights, newGroup(m, plan.Perturb...).weights),
 	}
-	if o.Calibrated {
+	if o.calibrated() {
 		id["classifier"] = fmt.Sprint(o.Classifier.Weights)
 	}
 	for key, value := range o.Identity {

@@ -140,7 +140,7 @@ func TestResumeRefused(t *testing.T) {
 		"Rho":          func(o *Options) { o.Rho = 0.1 },
 		"PerturbEvery": func(o *Options) { o.PerturbEvery = 2 },
 		"Seed":         func(o *Options) { o.Seed = 1 << 63 },
-		"Calibrated":   func(o *Options) { o.Calibrated = true },
+		"Temperature":  func(o *Options) { o.Temperature = 2 },
 		"Identity":     func(o *Options) { o.Identity = map[string]string{"model": "abc", "data": "another"} },
 	}
 	unimportant := []string{"Classifier", "Stored", "NoCache", "Memory", "TempDir", "Save", "Resume", "Progress"}

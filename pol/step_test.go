@@ -211,7 +211,7 @@ func newBowl(a, b float32, examples int) (*bowl, []diag.Layer, Data) {
 func TestSAM(t *testing.T) {
 	// Batches of 5 take two calls of a model that takes 3.
 	m, layers, data := newBowl(0.75, 4, 10)
-	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Momentum: 0.5, WeightDecay: 0.2, Schedule: Constant, Rho: 0.5}
+	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Momentum: 0.5, WeightDecay: 0.2, Schedule: Constant, Rho: 0.5, Temperature: 1}
 	r := treat(t, m, data, Plan{recipe(t, "sam"), layers, layers}, opt)
 	// Step 1, at (0.75, 4):
 	//   g = (4·0.75, 4) = (3, 4), its joint norm 5, ε = 0.5·(3, 4)/5 = (0.3, 0.4)
@@ -233,7 +233,7 @@ func TestSAM(t *testing.T) {
 // TestSAMAtRest moves nothing where there is no gradient to follow.
 func TestSAMAtRest(t *testing.T) {
 	m, layers, data := newBowl(0, 0, 10)
-	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Schedule: Constant, Rho: 0.5}
+	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Schedule: Constant, Rho: 0.5, Temperature: 1}
 	r := treat(t, m, data, Plan{recipe(t, "sam"), layers, layers}, opt)
 	if r.Stopped != "" || r.Weights[0][0] != 0 || r.Weights[1][0] != 0 {
 		t.Errorf("stopped: %q, weights %v", r.Stopped, r.Weights)

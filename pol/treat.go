@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
@@ -40,18 +41,15 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	if err != nil {
 		return nil, err
 	}
-	invT := 1.0
-	if opt.Calibrated {
-		if temperature == nil {
-			return nil, errors.New("no temperature can be fitted: logits of the validation set are not finite")
-		}
-		invT = 1 / *temperature
+	at, err := opt.trainingTemperature(temperature, plan.trains())
+	if err != nil {
+		return nil, err
 	}
-	result = &Result{Cache: s.used()}
+	result = &Result{Cache: s.used(), TrainedAt: at}
 	changed := map[int][]float32{}
 	if plan.trains() {
 		var t *trainer
-		if t, err = newTrainer(m, &data, plan, &opt, s, invT); err != nil {
+		if t, err = newTrainer(m, &data, plan, &opt, s, 1/at); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -75,8 +73,8 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 			return nil, err
 		}
 	}
-	if changed != nil && opt.Calibrated {
-		if err := scale(m, changed, opt.Classifier.Weights, invT); err != nil {
+	if changed != nil && at != 1 {
+		if err := scale(m, changed, opt.Classifier.Weights, 1/at); err != nil {
 			return nil, err
 		}
 	}
@@ -130,6 +128,22 @@ func fitTemperature(ctx context.Context, validation *cache) (*float64, error) {
 		return nil, nil
 	}
 	return &t, nil
+}
+
+// trainingTemperature is what logits are divided by in a training, and for good.
+// fitted is the temperature that fits V best, nil where there is none. Where it
+// lies at an end of what is searched, because every answer is right or all are
+// useless, none is best, and nothing is trained at it.
+func (o *Options) trainingTemperature(fitted *float64, trains bool) (float64, error) {
+	switch {
+	case o.Temperature != 0:
+		return o.Temperature, nil
+	case fitted == nil:
+		return 0, errors.New("no temperature can be fitted: logits of the validation set are not finite")
+	case trains && (*fitted <= metric.MinTemperature || *fitted >= metric.MaxTemperature):
+		return 1, nil
+	}
+	return *fitted, nil
 }
 
 // scale multiplies weights by c: those that have changed, or the checkpoint's,

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"strconv"
+
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -29,13 +31,15 @@ type Fix struct {
 	// where that would be accepted and this treatment is not; else nil.
 	Instead []string `json:"instead"`
 	// HoldoutSeen says that the hold-out images have judged this model before.
-	HoldoutSeen     bool     `json:"holdout_seen"`
-	Forced          bool     `json:"forced"` // the file was written although there are objections
-	Trial           bool     `json:"trial"`  // nothing was to be written
-	Stopped         Optional `json:"stopped"`
-	Trained         int      `json:"trained_parameters"`
-	Steps           int      `json:"steps"`
-	SecondsPerEpoch float64  `json:"seconds_per_epoch"`
+	HoldoutSeen bool     `json:"holdout_seen"`
+	Forced      bool     `json:"forced"` // the file was written although there are objections
+	Trial       bool     `json:"trial"`  // nothing was to be written
+	Stopped     Optional `json:"stopped"`
+	Trained     int      `json:"trained_parameters"`
+	// TrainedAt is the temperature that is folded into the treated weights; 1: none.
+	TrainedAt       float64 `json:"trained_at"`
+	Steps           int     `json:"steps"`
+	SecondsPerEpoch float64 `json:"seconds_per_epoch"`
 	// PeakBytes is the most memory that the program held for itself at a time:
 	// heap and arena, without the pages of mapped files.
 	PeakBytes  int64      `json:"peak_bytes"`
@@ -104,7 +108,7 @@ type Hyperparameters struct {
 	Rho          *float64 `json:"rho"`
 	PerturbEvery *int     `json:"perturb_every"`
 	Seed         *uint64  `json:"seed"`
-	Calibrated   bool     `json:"calibrated"`
+	Calibration  string   `json:"calibration"` // fit, none or a temperature
 	Augment      *string  `json:"augment"`
 	Views        *int     `json:"views"`
 }
@@ -207,6 +211,7 @@ func NewFix(r *pol.Result) *Fix {
 		Objections:      list(r.Objections()),
 		Stopped:         Optional(r.Stopped),
 		Trained:         r.Trained,
+		TrainedAt:       r.TrainedAt,
 		Steps:           r.Steps,
 		SecondsPerEpoch: r.SecondsPerEpoch(),
 		Cache:           Cache{r.Cache.Neck, Kept{r.Cache.Bytes, where(r.Cache.Bytes, r.Cache.InFile)}},
@@ -272,7 +277,7 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		Perturb: layerNames(inRole(layers, RolePerturb)), Update: layerNames(inRole(layers, RoleUpdate)),
 	}
 	h := &r.Hyperparameters
-	h.Calibrated = o.Calibrated
+	h.Calibration = calibration(o.Temperature)
 	if !r.trains() {
 		return r
 	}
@@ -286,6 +291,23 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		h.Rho = &o.Rho
 	}
 	return r
+}
+
+// The values of [Hyperparameters.Calibration] that are no temperature.
+const (
+	calibrationFit  = "fit"
+	calibrationNone = "none"
+)
+
+// calibration writes [pol.Options.Temperature].
+func calibration(temperature float64) string {
+	switch temperature {
+	case 0:
+		return calibrationFit
+	case 1:
+		return calibrationNone
+	}
+	return strconv.FormatFloat(temperature, 'g', -1, 64)
 }
 
 // inRole returns the layers of one role.

@@ -115,6 +115,7 @@ func written(t *testing.T) *treatment {
 			Gain: estimate(0.585, 0.0235), ErrorDrop: estimate(0.015, 0.0041),
 			Temperature: &pol.Temperature{Value: 1.3143, Loss: 4.4813, Drop: *estimate(0.1124, 0.0132)},
 			Beyond:      estimate(0.4726, 0.0191),
+			TrainedAt:   1.3143,
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
 		},
@@ -129,7 +130,8 @@ func refused(t *testing.T) *treatment {
 	f := written(t)
 	f.Output = nil
 	f.plan.perturb, f.plan.chosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
-	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum = 8, 4, 0
+	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum, f.plan.options.Temperature = 8, 4, 0, 2.5
+	f.result.TrainedAt = 2.5
 	f.result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
 	f.result.Gain, f.result.ErrorDrop = estimate(-0.021, 0.00255), estimate(-0.0105, 0.001)
 	f.result.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
@@ -161,7 +163,8 @@ func diverged(t *testing.T) *treatment {
 func forced(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
-	f.plan.options.Calibrated = true
+	f.plan.options.Temperature = 1
+	f.result.TrainedAt = 1
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
 	r := f.result
@@ -181,7 +184,7 @@ func forced(t *testing.T) *treatment {
 func scaled(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "temperature", nil, nil)
-	f.plan.options.Calibrated = true
+	f.result.TrainedAt = 2.3573
 	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
 	r.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
@@ -245,7 +248,6 @@ func simplePlan(t *testing.T) *planned {
 func temperaturePlan(t *testing.T) *planned {
 	f := plan(t)
 	f.plan = recipeOf(t, "temperature", nil, nil)
-	f.plan.options.Calibrated = true
 	f.cost.Steps, f.cost.StepTime, f.cost.ScanShare, f.cheapest = 0, 0, 0, nil
 	return f
 }

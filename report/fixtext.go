@@ -18,7 +18,7 @@ func (f *Fix) text(p *printer) {
 	if len(f.Epochs) > 0 {
 		steps = f.Epochs[0].Steps
 	}
-	f.Recipe.text(p, steps, f.Temperature)
+	f.Recipe.text(p, steps, f.TrainedAt)
 	f.Cache.text(p)
 	p.fields("cost   ", f.costs()...)
 	f.epochs(p)
@@ -46,20 +46,38 @@ func (d *TreatmentData) text(p *printer, trains bool) {
 }
 
 // text says what is done to which layers, and how. steps is the number of steps
-// of an epoch, 0 where it is not known, and t the temperature that fits best, nil
-// where that is not known.
-func (r *Recipe) text(p *printer, steps int, t *FixTemperature) {
+// of an epoch and at the temperature of the training, 0 where they are not known.
+func (r *Recipe) text(p *printer, steps int, at float64) {
 	const label = "plan   "
 	if !r.trains() {
-		divisor := "what"
-		if t != nil {
-			divisor = fmt.Sprintf("%.3g, which", t.Value)
+		divisor := r.Hyperparameters.Calibration
+		switch {
+		case divisor == calibrationFit && at == 0:
+			divisor = "what fits the validation images best"
+		case divisor == calibrationFit:
+			divisor = fmt.Sprintf("%.3g, which fits the validation images best", at)
 		}
-		p.hanging(label, len(label), fmt.Sprintf("%s: divide the logits by %s fits the validation images best; train nothing", printable(r.Name), divisor))
+		p.hanging(label, len(label), printable(fmt.Sprintf("%s: divide the logits by %s; train nothing", r.Name, divisor)))
 		return
 	}
 	p.hanging(label, len(label), r.roles())
-	p.hanging(strings.Repeat(" ", len(label)), len(label), r.numbers(steps))
+	p.hanging(strings.Repeat(" ", len(label)), len(label), r.numbers(steps, at))
+}
+
+// calibration says which temperature a training takes logits at; at is it, 0 where
+// it is not known.
+func (h *Hyperparameters) calibration(at float64) string {
+	switch {
+	case h.Calibration == calibrationNone:
+		return "logits as they are"
+	case h.Calibration != calibrationFit:
+		return "logits divided by " + printable(h.Calibration)
+	case at == 0:
+		return "logits divided by the temperature that fits best"
+	case at == 1:
+		return "logits as they are, because no temperature is best"
+	}
+	return fmt.Sprintf("logits divided by %.3g", at)
 }
 
 // roles says which layers a treatment perturbs and updates, and why these.
@@ -106,7 +124,7 @@ func treatedLayers(layers []TreatedLayer) string {
 
 // numbers lists the hyperparameters of a training: the usual ones, and others
 // where they are not the default.
-func (r *Recipe) numbers(steps int) string {
+func (r *Recipe) numbers(steps int, at float64) string {
 	h, usual := r.Hyperparameters, pol.DefaultOptions(pol.Recipe{})
 	passes := plural(*h.Epochs, "epoch")
 	if steps > 0 {
@@ -132,7 +150,7 @@ func (r *Recipe) numbers(steps int) string {
 	case pol.Ascent:
 		add(true, "ρ %v", *h.Rho)
 	}
-	add(h.Calibrated, "logits divided by the temperature that fits best")
+	add(true, "%s", h.calibration(at))
 	add(true, "seed %d", *h.Seed)
 	return strings.Join(list, ", ")
 }

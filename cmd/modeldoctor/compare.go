@@ -136,6 +136,7 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 		result.Seeds = append(result.Seeds, opt.training.Seed+uint64(i))
 	}
 	opt.passOn = append(opt.passOn, "--device="+s.deviceFlag(opt.run))
+	opt.treatmentOptions = s.calibrated(opt.treatmentOptions)
 	contestants, err := findContestants(ctx, s, opt)
 	if err != nil {
 		return err

@@ -105,6 +105,7 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 			return err
 		}
 	}
+	opt.treatmentOptions = s.calibrated(opt.treatmentOptions)
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
 		return err

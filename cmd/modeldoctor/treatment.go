@@ -36,7 +36,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	t.options.Progress = opt.run.console.progress
 	t.options.Stored = t.stored
 	t.options.Memory = treated.memory(t.options.Memory)
-	if t.options.Calibrated {
+	if t.options.Temperature != 1 {
 		if t.options.Classifier, err = classifierOf(treated); err != nil {
 			return nil, errors.Join(err, t.close())
 		}
@@ -55,6 +55,26 @@ func classifierOf(m *loaded) (diag.Layer, error) {
 		l.Neck = min(l.Neck, m.network.Weights[w].Neck)
 	}
 	return l, nil
+}
+
+// calibrated returns the options with logits taken as they are, where no temperature
+// was asked for by name and none can be kept in the file: it cannot be folded into the
+// weights, or most of it would be lost on the grid that they are quantised to.
+func (s *subject) calibrated(opt treatmentOptions) treatmentOptions {
+	if opt.mustCalibrate || opt.training.Temperature == 1 {
+		return opt
+	}
+	weights, err := s.network.LogitScale()
+	for _, w := range weights {
+		if s.network.Weights[w].Tensor.Quantization() != nil && !opt.dequantize {
+			err = errors.New("it would be lost on the grid that the classifier is quantised to; --dequantize stores it as floating-point numbers")
+		}
+	}
+	if err != nil {
+		opt.training.Temperature = 1
+		opt.run.console.warn("logits are taken as they are, without a temperature: %v", err)
+	}
+	return opt
 }
 
 // close releases what the treatment holds besides its subject.

@@ -24,7 +24,7 @@ func treatmentFlags() []cli.Flag {
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
 		shared,
 		boolFlag(categoryMethod, "dequantize", "store treated weights that are quantised (DequantizeLinear of integers) as floating-point numbers; by default they stay on their grid"),
-		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
+		calibrationFlag("it is folded into the classifier at the end"),
 		boolFlag(categoryMethod, "drop-shared", "leave hold-out images out that are among the training or validation images, too; by default they stop the treatment before it begins"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
 
@@ -78,6 +78,7 @@ type treatmentOptions struct {
 	shared          sharing
 	dequantize      bool
 	dropShared      bool
+	mustCalibrate   bool // a temperature was asked for by name
 
 	training   pol.Options // the hyperparameters
 	augment    string
@@ -104,22 +105,26 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		err5 = usage("--loss: %v", err5)
 	}
 	run, err6 := readRunOptions(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6); err != nil {
+	temperature, err7 := readCalibration(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6, err7); err != nil {
 		return treatmentOptions{}, err
+	}
+	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
+		temperature = 0 // it trains nothing that a temperature could be kept from
 	}
 	opt := treatmentOptions{
 		path: path, run: run,
 		recipe: recipe, perturb: c.StringSlice("perturb"), update: c.StringSlice("update"),
 		granularity: graph.Granularity(granularity), from: c.String("from"),
 		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"), dropShared: c.Bool("drop-shared"),
-		augment: augment, views: 1,
+		mustCalibrate: c.IsSet("calibration") || recipe.Name == pol.RecipeTemperature,
+		augment:       augment, views: 1,
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
 			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
 			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
-			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"),
-			Calibrated: c.Bool("calibrated") || recipe.Name == pol.RecipeTemperature,
-			NoCache:    c.Bool("no-cache"), Memory: memory,
+			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
+			NoCache: c.Bool("no-cache"), Memory: memory,
 		},
 	}
 	switch {
