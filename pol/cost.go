@@ -115,7 +115,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	d := t.draws(0)
 	batch := d.step(0, opt.Batch, t.perturber.drawn())
 	for range 2 { // the first compiles
-		t.begin()
+		t.perturber.begin()
 		recomputed := t.objective.train.all.Recomputed
 		start := time.Now()
 		_, _, err := t.step(ctx, d, 0, batch, stepEntries{})
@@ -128,7 +128,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 			c.StepTime -= t.objective.train.all.Recomputed - recomputed
 		}
 		if c.StepTime > 0 {
-			c.ScanShare = min(1, t.scanned().time.Seconds()/c.StepTime.Seconds())
+			c.ScanShare = min(1, t.perturber.scanned().time.Seconds()/c.StepTime.Seconds())
 		}
 	}
 	if every := opt.PerturbEvery; every > 1 { // only every so many steps scan

@@ -28,6 +28,12 @@
 // training takes its losses at that temperature, and folds it into the classifier
 // at the end, unless [Options.Temperature] says otherwise.
 //
+// # Rate
+//
+// One rate does not fit every model. Unless one is given, trial steps find it, a step
+// that raises the loss of a batch is undone, and an epoch that ends worse on V than
+// the training began is made again, each at half the rate: see [Pace].
+//
 // # Cost
 //
 // Below the lowest layer that is perturbed or updated nothing changes, so T and

@@ -132,7 +132,7 @@ func TestBuiltInSample(t *testing.T) {
 	f := openFixture(t, graph.RunnerOptions{})
 	plan := f.plan(t, "pol", "head", "head")
 	opt := pol.DefaultOptions(plan.Recipe)
-	opt.Temperature = 1
+	opt.Temperature, opt.Rate = 1, pol.DefaultRate
 	r, err := pol.Treat(t.Context(), f, f.sample(t, 2000, 1000, 2000), plan, opt)
 	if err != nil {
 		t.Fatal(err)

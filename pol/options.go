@@ -30,7 +30,7 @@ const (
 
 // The hyperparameters of the method, which [DefaultOptions] gives.
 const (
-	DefaultRate         = 0.05
+	DefaultRate         = 0.05 // where the model says nothing; see [Pace]
 	DefaultBatch        = 128
 	DefaultPerturbBatch = 256
 	DefaultMomentum     = 0.9
@@ -42,16 +42,18 @@ const (
 // Options are the hyperparameters of a treatment and what it may use. Numbers
 // are taken as they are: [DefaultOptions] gives those of a recipe.
 type Options struct {
-	Epochs       int     // passes over the training examples
-	Batch        int     // examples of an update; what is left over of an epoch is dropped
-	PerturbBatch int     // examples of a perturbation by Search, at most all
-	Rate         float64 // learning rate, before the schedule
-	Momentum     float64 // Nesterov's, its buffer beginning at zero
-	WeightDecay  float64 // coupled, on every tensor that is updated
-	Schedule     Schedule
-	Loss         metric.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax     float64     // Search: γ is uniform in [0, GammaMax)
-	Rho          float64     // Ascent: the length of the displacement
+	Epochs       int // passes over the training examples
+	Batch        int // examples of an update; what is left over of an epoch is dropped
+	PerturbBatch int // examples of a perturbation by Search, at most all
+	// Rate is the learning rate, before the schedule. 0: what suits the model, see
+	// [Pace], lowered where it does harm.
+	Rate        float64
+	Momentum    float64 // Nesterov's, its buffer beginning at zero
+	WeightDecay float64 // coupled, on every tensor that is updated
+	Schedule    Schedule
+	Loss        metric.Loss // of the update's gradient; everything else is cross-entropy
+	GammaMax    float64     // Search: γ is uniform in [0, GammaMax)
+	Rho         float64     // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int
@@ -100,7 +102,7 @@ func (o *Options) calibrated() bool { return o.Temperature != 1 }
 func DefaultOptions(r Recipe) Options {
 	return Options{
 		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
-		Rate: DefaultRate, Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
+		Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
 		GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
 	}
 }

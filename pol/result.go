@@ -34,6 +34,7 @@ type Result struct {
 	// that is folded into Weights; 1: none.
 	TrainedAt float64
 
+	Pace    *Pace // of the learning rate; nil where it was given
 	Trained int   // scalars that were updated
 	Steps   int   // steps made, rejected ones included
 	Scans   Scans // of the recipes that search
@@ -52,6 +53,7 @@ type Epoch struct {
 	// displaced weights and before the update; nil if no step was accepted.
 	TrainLoss  *float64
 	Validation metric.Figures // after the epoch; its ECE is that of undivided logits
+	Rate       float64        // learning rate at its end, before the schedule
 	Duration   time.Duration  // of the steps, without the evaluation
 	Scanning   time.Duration  // of these, the scans along the perturbation's gradient
 	// Evaluations is the number of losses that the scans computed.

@@ -123,7 +123,7 @@ func TestStepGradient(t *testing.T) {
 			if err != nil || !accepted {
 				t.Fatalf("accepted %v, error %v", accepted, err)
 			}
-			if tr.scanned().evaluations > 0 {
+			if tr.perturber.scanned().evaluations > 0 {
 				t.Fatal("the step has scanned, though it had a c*")
 			}
 
@@ -339,8 +339,8 @@ func expectFailure(ctx context.Context, t *testing.T, m nntest.Slices, data Data
 func TestSchedule(t *testing.T) {
 	o := Options{Rate: 0.4, Schedule: Cosine}
 	for k, want := range []float64{0.4, 0.2 * (1 + math.Sqrt2/2), 0.2, 0.2 * (1 - math.Sqrt2/2)} {
-		near(t, fmt.Sprintf("rate of step %d", k), o.rate(k, 4), want, 1e-15)
+		near(t, fmt.Sprintf("rate of step %d", k), o.scheduled(o.Rate, k, 4), want, 1e-15)
 	}
 	o.Schedule = Constant
-	near(t, "constant rate", o.rate(3, 4), 0.4, 0)
+	near(t, "constant rate", o.scheduled(o.Rate, 3, 4), 0.4, 0)
 }

@@ -37,10 +37,11 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	if err := s.fill(ctx, p); err != nil {
 		return nil, err
 	}
-	temperature, err := fitTemperature(ctx, s.validation)
+	before, err := s.validation.evaluate(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
+	temperature := fitTemperature(before)
 	at, err := opt.trainingTemperature(temperature, plan.trains())
 	if err != nil {
 		return nil, err
@@ -56,6 +57,11 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 			plan.reset(m)
 			err = errors.Join(err, t.close())
 		}()
+		if opt.Rate == 0 {
+			if t.pacer, err = newPacer(ctx, t, metric.Mean(before.Logits.Losses(1/at))); err != nil {
+				return nil, err
+			}
+		}
 		if opt.Resume != nil {
 			if err := t.resume(opt.Resume); err != nil {
 				return nil, err
@@ -83,11 +89,11 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	}
 	plan.reset(m) // the training has left its weights behind
 	h := newCache(m, "hold-out example", data.Holdout, s.neck)
-	before, after, err := evaluateHoldout(ctx, m, h, result.Weights, p)
+	untreated, treated, err := evaluateHoldout(ctx, m, h, result.Weights, p)
 	if err = errors.Join(err, h.close()); err != nil {
 		return nil, err
 	}
-	result.judge(before, after, temperature, plan.trains())
+	result.judge(untreated, treated, temperature, plan.trains())
 	return result, nil
 }
 
@@ -95,6 +101,10 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 func (r *Result) record(t *trainer) {
 	r.Epochs, r.Best = t.epochs, bestEpoch(t.epochs)+1
 	r.Trained = t.parameters.elements(t.model)
+	if t.pacer != nil {
+		pace := t.pacer.Pace
+		r.Pace = &pace
+	}
 	var all, scanning float64
 	for _, e := range t.epochs {
 		r.Steps += e.Steps
@@ -116,18 +126,14 @@ func (p Plan) reset(m nn.Model) {
 	nn.Restore(m, newGroup(m, slices.Concat(p.Perturb, p.Update)...).weights...)
 }
 
-// fitTemperature is the temperature that fits V best; nil where none can be
-// fitted.
-func fitTemperature(ctx context.Context, validation *cache) (*float64, error) {
-	e, err := validation.evaluate(ctx, 1, nil)
-	if err != nil {
-		return nil, err
-	}
+// fitTemperature is the temperature that fits an evaluation best; nil where none can
+// be fitted.
+func fitTemperature(e *Evaluation) *float64 {
 	t, fitted := e.Logits.FitTemperature()
 	if !fitted {
-		return nil, nil
+		return nil
 	}
-	return &t, nil
+	return &t
 }
 
 // trainingTemperature is what logits are divided by in a training, and for good.

@@ -36,6 +36,8 @@ type Fix struct {
 	Trial       bool     `json:"trial"`  // nothing was to be written
 	Stopped     Optional `json:"stopped"`
 	Trained     int      `json:"trained_parameters"`
+	// Rate says how the learning rate came about; nil where it was given.
+	Rate *Rate `json:"rate"`
 	// TrainedAt is the temperature that is folded into the treated weights; 1: none.
 	TrainedAt       float64 `json:"trained_at"`
 	Steps           int     `json:"steps"`
@@ -99,7 +101,7 @@ type Hyperparameters struct {
 	Epochs       *int     `json:"epochs"`
 	Batch        *int     `json:"batch"`
 	PerturbBatch *int     `json:"perturb_batch"`
-	Rate         *float64 `json:"lr"`
+	Rate         *float64 `json:"lr"` // nil where it comes from the model, too
 	Momentum     *float64 `json:"momentum"`
 	WeightDecay  *float64 `json:"weight_decay"`
 	Schedule     *string  `json:"schedule"`
@@ -133,6 +135,7 @@ type DataFile struct {
 // Epoch is one pass over the training images.
 type Epoch struct {
 	Epoch       int      `json:"epoch"` // from 1
+	Rate        float64  `json:"lr"`
 	Steps       int      `json:"steps"`
 	TrainLoss   *float64 `json:"train_loss"`
 	ValLoss     Number   `json:"val_loss"`
@@ -142,6 +145,16 @@ type Epoch struct {
 	Seconds     float64  `json:"seconds"`
 	ScanSeconds float64  `json:"scan_seconds"`
 	Kept        bool     `json:"kept"`
+}
+
+// Rate is a learning rate that comes from the model; see [pol.Pace].
+type Rate struct {
+	Best      float64 `json:"best"`
+	Curvature float64 `json:"curvature"`
+	First     float64 `json:"first"`
+	Last      float64 `json:"last"`
+	Undone    int     `json:"undone_steps"`
+	Restarted int     `json:"restarted_epochs"`
 }
 
 // FixTemperature is what one number, fitted on the validation images, does to the
@@ -219,7 +232,7 @@ func NewFix(r *pol.Result) *Fix {
 	}
 	for i, e := range r.Epochs {
 		f.Epochs[i] = Epoch{
-			Epoch: e.Number, Steps: e.Steps, TrainLoss: e.TrainLoss,
+			Epoch: e.Number, Rate: e.Rate, Steps: e.Steps, TrainLoss: e.TrainLoss,
 			ValLoss: Number(e.Validation.Loss), ValError: Number(e.Validation.Error), ValECE: Number(e.Validation.ECE),
 			Rejected: e.Rejected, Seconds: e.Duration.Seconds(), ScanSeconds: e.Scanning.Seconds(), Kept: e.Number == r.Best,
 		}
@@ -233,6 +246,9 @@ func NewFix(r *pol.Result) *Fix {
 	}
 	if t := r.Temperature; t != nil {
 		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), newFixDrop(t.Drop), r.TemperatureAccepted()}
+	}
+	if p := r.Pace; p != nil {
+		f.Rate = &Rate{p.Best, p.Curvature, p.First, p.Rate, p.Undone, p.Restarted}
 	}
 	if r.Beyond != nil {
 		drop := newFixDrop(*r.Beyond)
@@ -282,7 +298,10 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		return r
 	}
 	schedule, loss := string(o.Schedule), o.Loss.String()
-	h.Epochs, h.Batch, h.Rate, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Rate, &o.Momentum, &o.WeightDecay
+	h.Epochs, h.Batch, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Momentum, &o.WeightDecay
+	if o.Rate > 0 {
+		h.Rate = &o.Rate
+	}
 	h.Schedule, h.Loss, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Seed, &d.Augment, &d.Views
 	switch r.rule() {
 	case pol.Search:

@@ -99,7 +99,7 @@ func written(t *testing.T) *treatment {
 	plan.chosenBy = ChosenByDiagnosis
 	epoch := func(n, rejected int, train *float64, loss, wrong float64) pol.Epoch {
 		return pol.Epoch{
-			Number: n, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
+			Number: n, Rate: 0.0133, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
 			Duration: 12100 * time.Millisecond, Scanning: 9438 * time.Millisecond,
 		}
 	}
@@ -116,6 +116,7 @@ func written(t *testing.T) *treatment {
 			Temperature: &pol.Temperature{Value: 1.3143, Loss: 4.4813, Drop: *estimate(0.1124, 0.0132)},
 			Beyond:      estimate(0.4726, 0.0191),
 			TrainedAt:   1.3143,
+			Pace:        &pol.Pace{Best: 0.5312, Curvature: 0.02113, First: 0.05312, Rate: 0.01328, Undone: 1, Restarted: 1},
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
 		},
@@ -131,7 +132,7 @@ func refused(t *testing.T) *treatment {
 	f.Output = nil
 	f.plan.perturb, f.plan.chosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
 	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum, f.plan.options.Temperature = 8, 4, 0, 2.5
-	f.result.TrainedAt = 2.5
+	f.result.TrainedAt, f.result.Pace = 2.5, &pol.Pace{First: 0.05, Rate: 0.05}
 	f.result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
 	f.result.Gain, f.result.ErrorDrop = estimate(-0.021, 0.00255), estimate(-0.0105, 0.001)
 	f.result.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
@@ -149,7 +150,7 @@ func diverged(t *testing.T) *treatment {
 	f.Output = nil
 	f.Model.Path = "models/a model\x1b[31m.onnx"
 	f.plan = recipeOf(t, "sam", namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"), namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"))
-	f.plan.options.Rate = 300
+	f.plan.options.Rate, f.result.Pace = 300, nil
 	f.plan.options.NoCache = true
 	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Scans, r.Cache = nil, 0, 0, pol.Scans{}, pol.Cache{}
@@ -164,7 +165,7 @@ func forced(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
 	f.plan.options.Temperature = 1
-	f.result.TrainedAt = 1
+	f.result.TrainedAt, f.result.Pace = 1, &pol.Pace{Curvature: 2, First: 0.0005, Rate: 0.0005}
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
 	r := f.result
@@ -184,7 +185,7 @@ func forced(t *testing.T) *treatment {
 func scaled(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "temperature", nil, nil)
-	f.result.TrainedAt = 2.3573
+	f.result.TrainedAt, f.result.Pace = 2.3573, nil
 	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
 	r.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}

@@ -22,6 +22,7 @@ func (f *Fix) text(p *printer) {
 	f.Cache.text(p)
 	p.fields("cost   ", f.costs()...)
 	f.epochs(p)
+	f.Rate.text(p)
 	f.holdout(p)
 	p.printf("\n")
 	f.verdict(p)
@@ -130,7 +131,11 @@ func (r *Recipe) numbers(steps int, at float64) string {
 	if steps > 0 {
 		passes += " of " + plural(steps, "step")
 	}
-	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("rate %v (%s)", *h.Rate, *h.Schedule)}
+	rate := "rate from the model"
+	if h.Rate != nil {
+		rate = fmt.Sprintf("rate %v", *h.Rate)
+	}
+	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("%s (%s)", rate, *h.Schedule)}
 	if steps == 0 {
 		list[0] = fmt.Sprintf("%s, batches of %s", passes, plural(*h.Batch, "image"))
 	}
@@ -166,6 +171,26 @@ func (c *Cache) text(p *printer) {
 	}
 	const label = "cache  "
 	p.hanging(label, len(label), text)
+}
+
+// text says where the learning rate comes from and what became of it.
+func (r *Rate) text(p *printer) {
+	if r == nil {
+		return
+	}
+	var text string
+	switch {
+	case r.Curvature == 0:
+		text = fmt.Sprintf("rate %.3g, as trial steps meet no curvature", r.First)
+	case r.Best == 0:
+		text = fmt.Sprintf("rate %.3g, by the curvature: no trial step lowers the validation loss", r.First)
+	default:
+		text = fmt.Sprintf("rate %.3g, from trial steps: a single one lowers the validation loss most at %.3g, and momentum adds up", r.First, r.Best)
+	}
+	if r.Undone+r.Restarted > 0 {
+		text += fmt.Sprintf("; then %.3g, as %s raised the loss and %s ended worse than the start", r.Last, plural(r.Undone, "step"), plural(r.Restarted, "epoch"))
+	}
+	p.fields("note   ", text)
 }
 
 // costs say what a treatment has taken.

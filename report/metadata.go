@@ -16,6 +16,7 @@ type fixNote struct {
 	Seed          uint64          `json:"seed"`
 	Epoch         int             `json:"epoch"` // the one that was kept
 	Hyper         Hyperparameters `json:"hyperparameters"`
+	Rate          *Rate           `json:"rate"`
 	Source        string          `json:"source_sha256"`
 	Data          fixNoteData     `json:"data"`
 	Before        Figures         `json:"before"`
@@ -55,7 +56,7 @@ func FixMetadata(f *Fix, version string, seed uint64, judgedBy []string) (string
 	note := fixNote{
 		SchemaVersion: SchemaVersion, Version: version,
 		Recipe: f.Recipe.Name, Perturb: f.Recipe.Perturb, Update: f.Recipe.Update,
-		Seed: seed, Hyper: f.Recipe.Hyperparameters, Source: f.Model.SHA256,
+		Seed: seed, Hyper: f.Recipe.Hyperparameters, Rate: f.Rate, Source: f.Model.SHA256,
 		Data:   fixNoteData{f.Data.Name, notePart(f.Data.Train), notePart(f.Data.Validation), notePart(f.Data.Holdout)},
 		Before: f.Before, After: f.After, Forced: f.Forced, JudgedBy: slices.Clone(judgedBy),
 	}

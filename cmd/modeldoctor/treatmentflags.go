@@ -31,7 +31,7 @@ func treatmentFlags() []cli.Flag {
 		intFlag(categoryTraining, "epochs", "N", "passes over the training images, by default 3 for pol and 2 for the others"),
 		countFlag("batch", "N", standard.Batch, "images of one update"),
 		countFlag("perturb-batch", "N", standard.PerturbBatch, "images that a perturbation is chosen on"),
-		floatFlag("lr", "RATE", standard.Rate, "learning rate"),
+		&cli.Float64Flag{Name: "lr", Usage: "`RATE` learning rate, by default chosen by trial steps and halved where a step or an epoch does harm", EnvVars: env("lr"), Category: categoryTraining},
 		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
 		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
@@ -173,7 +173,7 @@ func checkTrainingNumbers(c *cli.Context) error {
 		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
 	}
 	for _, name := range []string{"lr", "gamma-max", "rho"} {
-		if x := c.Float64(name); !(x > 0) || math.IsInf(x, 0) {
+		if x := c.Float64(name); c.IsSet(name) && !(x > 0) || math.IsInf(x, 0) {
 			return usage("--%s: %v is not a positive number", name, x)
 		}
 	}
