@@ -62,9 +62,9 @@ func checkTemperature(t *testing.T, layers []diag.Layer, plan Plan, given float6
 			divided += c.examples
 		}
 	}
-	// At temperature 1: V once before, to fit it, and H before and after, as
-	// a file with the scaled weights is used. And V once more by this test.
-	if want := 2*data.Validation.Len() + 2*data.Holdout.Len(); atOne != want {
+	// At temperature 1: V before and after, to fit it, and H likewise, as a file
+	// with the scaled weights is used. And V once more by this test.
+	if want := 3*data.Validation.Len() + 2*data.Holdout.Len(); atOne != want {
 		t.Errorf("%d examples are evaluated at temperature 1, want %d", atOne, want)
 	}
 	if want := opt.Epochs*data.Validation.Len() + r.Scans.Evaluations*opt.PerturbBatch; divided != want {
@@ -269,6 +269,15 @@ func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
 		near(t, "loss "+f.what, f.got.Loss, f.want.Loss, tolerance)
 		near(t, "error "+f.what, f.got.Error, f.want.Error, 0)
 		near(t, "ECE "+f.what, f.got.ECE, f.want.ECE, tolerance)
+	}
+	withOwn := after.Logits.Losses(1 / r.Own.Value)
+	near(t, "loss with its own temperature", r.Own.Loss, metric.Mean(withOwn), tolerance)
+	compare("drop with its own temperature", r.Own.Drop, func(i int) float64 { return before.Losses[i] - withOwn[i] })
+	for i := range before.Losses {
+		if im := r.Images; math.Abs(im.Before[i]-before.Losses[i]) > tolerance || math.Abs(im.After[i]-after.Losses[i]) > tolerance ||
+			math.Abs(im.Own[i]-withOwn[i]) > tolerance || im.WrongBefore[i] != before.wrong()[i] || im.WrongAfter[i] != after.wrong()[i] {
+			t.Fatalf("image %d has other figures", i)
+		}
 	}
 	withTemperature := before.Logits.Losses(1 / r.Temperature.Value)
 	compare("drop beyond the temperature", *r.Beyond, func(i int) float64 { return withTemperature[i] - after.Losses[i] })

@@ -29,13 +29,13 @@ func (c *Cost) Total(epochs int) time.Duration {
 // Training is the time of all steps.
 func (c *Cost) Training() time.Duration { return time.Duration(c.Steps) * c.StepTime }
 
-// Validating is the time of all evaluations of V: before the training, and after
-// each epoch.
+// Validating is the time of all evaluations of V: before the training, after each
+// epoch, and of the treated model.
 func (c *Cost) Validating(epochs int) time.Duration {
 	if c.Steps == 0 {
 		epochs = 0
 	}
-	return time.Duration(1+epochs) * c.ValidationTime
+	return time.Duration(2+epochs) * c.ValidationTime
 }
 
 // EstimateCost measures one step of a plan, its scan included, and computes from it

@@ -30,6 +30,13 @@ type Result struct {
 	// the treatment.
 	Beyond *metric.Estimate
 
+	// Own is what a temperature that fits the treated model on V does to it: the loss
+	// that the treatment leaves to be compared with others', whatever they have done to
+	// the scale of the logits. Its drop is from Before. nil without a treated model.
+	Own *Temperature
+	// Images are the figures of each hold-out image.
+	Images Images
+
 	// TrainedAt is the temperature that logits were divided by in the training, and
 	// that is folded into Weights; 1: none.
 	TrainedAt float64
@@ -71,6 +78,15 @@ type Cache struct {
 	Neck   int   // below every weight that was changed or perturbed
 	Bytes  int64 // of the training and validation sets; 0: nothing was kept
 	InFile bool  // some of it lay in a temporary file
+}
+
+// Images are figures of each hold-out image, in data order; those after the treatment
+// are nil without a treated model. Wrong is 1 where the answer is, and 0 otherwise.
+type Images struct {
+	Before, After []float64 // losses
+	Own           []float64 // losses with the treated model's own temperature
+	WrongBefore   []float64
+	WrongAfter    []float64
 }
 
 // Temperature is what one number, fitted on V, does to the hold-out loss.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -88,12 +89,16 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
+	own, err := ownTemperature(ctx, m, s.validation, result.Weights)
+	if err != nil {
+		return nil, err
+	}
 	h := newCache(m, "hold-out example", data.Holdout, s.neck)
 	untreated, treated, err := evaluateHoldout(ctx, m, h, result.Weights, p)
 	if err = errors.Join(err, h.close()); err != nil {
 		return nil, err
 	}
-	result.judge(untreated, treated, temperature, plan.trains())
+	result.judge(untreated, treated, temperature, own, plan.trains())
 	return result, nil
 }
 
@@ -134,6 +139,27 @@ func fitTemperature(e *Evaluation) *float64 {
 		return nil
 	}
 	return &t
+}
+
+// ownTemperature is the temperature that fits V best with changed weights in their
+// place; nil where there are none, or no temperature fits.
+func ownTemperature(ctx context.Context, m nn.Model, validation *cache, changed map[int][]float32) (*float64, error) {
+	if changed == nil {
+		return nil, nil
+	}
+	weights := slices.Collect(maps.Keys(changed))
+	treated, err := nn.Import(m, changed)
+	if err != nil {
+		return nil, err
+	}
+	defer treated.Free()
+	defer nn.Restore(m, weights...)
+	treated.Override(weights...)
+	e, err := validation.evaluate(ctx, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	return fitTemperature(e), nil
 }
 
 // trainingTemperature is what logits are divided by in a training, and for good.

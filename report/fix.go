@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -23,8 +24,11 @@ type Fix struct {
 	Temperature *FixTemperature `json:"temperature"`
 	// Beyond is the drop of the loss from what the temperature alone makes of it;
 	// nil where that is the treatment.
-	Beyond   *FixDrop `json:"beyond_temperature"`
-	Accepted bool     `json:"accepted"`
+	Beyond *FixDrop `json:"beyond_temperature"`
+	// Own is what a temperature that fits the treated model does; Accepted is not about
+	// it. nil without a treated model.
+	Own      *FixTemperature `json:"own_temperature"`
+	Accepted bool            `json:"accepted"`
 	// Objections are what speaks against it; see [pol.Result.Objections].
 	Objections []pol.Objection `json:"objections"`
 	// Instead is the command, word by word, that divides the logits by the temperature,
@@ -44,10 +48,12 @@ type Fix struct {
 	SecondsPerEpoch float64 `json:"seconds_per_epoch"`
 	// PeakBytes is the most memory that the program held for itself at a time:
 	// heap and arena, without the pages of mapped files.
-	PeakBytes  int64      `json:"peak_bytes"`
-	Cache      Cache      `json:"cache"`
-	Scan       Scan       `json:"scan"`
-	Provenance Provenance `json:"provenance"`
+	PeakBytes int64 `json:"peak_bytes"`
+	Cache     Cache `json:"cache"`
+	// Images are figures of each hold-out image; nil unless they were asked for.
+	Images     *HoldoutImages `json:"images,omitempty"`
+	Scan       Scan           `json:"scan"`
+	Provenance Provenance     `json:"provenance"`
 }
 
 // TreatmentData describes the images of a treatment.
@@ -166,6 +172,25 @@ type FixTemperature struct {
 	Accepted bool `json:"accepted"` // as a treatment by itself
 }
 
+// HoldoutImages are figures of each hold-out image, in data order; see [pol.Images].
+type HoldoutImages struct {
+	Before      []float64 `json:"loss_before"`
+	After       []float64 `json:"loss_after"`
+	Own         []float64 `json:"loss_own_temperature"`
+	WrongBefore []float64 `json:"wrong_before"` // 1 or 0
+	WrongAfter  []float64 `json:"wrong_after"`
+}
+
+// NewHoldoutImages lists them; nil where a loss is not finite.
+func NewHoldoutImages(i pol.Images) *HoldoutImages {
+	for _, losses := range [][]float64{i.Before, i.After, i.Own} {
+		if slices.ContainsFunc(losses, func(x float64) bool { return !metric.IsFinite(x) }) {
+			return nil
+		}
+	}
+	return &HoldoutImages{i.Before, i.After, i.Own, i.WrongBefore, i.WrongAfter}
+}
+
 // FixDrop is a paired drop of the hold-out loss.
 type FixDrop struct {
 	DeltaLoss Number    `json:"delta_loss"`
@@ -214,7 +239,7 @@ type Scan struct {
 }
 
 // NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
-// Instead, HoldoutSeen, Forced, Trial, PeakBytes and Provenance are for the caller
+// Instead, HoldoutSeen, Images, Forced, Trial, PeakBytes and Provenance are for the caller
 // to fill.
 func NewFix(r *pol.Result) *Fix {
 	f := &Fix{
@@ -249,6 +274,9 @@ func NewFix(r *pol.Result) *Fix {
 	}
 	if p := r.Pace; p != nil {
 		f.Rate = &Rate{p.Best, p.Curvature, p.First, p.Rate, p.Undone, p.Restarted}
+	}
+	if t := r.Own; t != nil {
+		f.Own = &FixTemperature{Value: Number(t.Value), Loss: Number(t.Loss), FixDrop: newFixDrop(t.Drop)}
 	}
 	if r.Beyond != nil {
 		drop := newFixDrop(*r.Beyond)

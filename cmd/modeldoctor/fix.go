@@ -16,6 +16,7 @@ import (
 
 func fixCommand() *cli.Command {
 	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
+	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the losses and answers of each hold-out image, in data order")
 	return withHelp(&cli.Command{
 		Name:      "fix",
 		Usage:     "treat the worst layer; write OUT only if hold-out images show that it helps",
@@ -25,7 +26,7 @@ func fixCommand() *cli.Command {
 			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
 			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
-			append([]cli.Flag{recipe}, treatmentFlags()...), outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readFixOptions, explainingTimeout(fix)),
 		OnUsageError: usageError,
@@ -46,6 +47,7 @@ type fixOptions struct {
 	treatmentOptions
 	target      target
 	checkpoints checkpoints
+	perImage    bool     // report each hold-out image, too
 	sameData    []string // flags of the data and the model's reading, as on a command line
 	out         *output
 }
@@ -73,6 +75,7 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if to := opt.target; !to.force && !to.trial && !to.dryRun {
 		opt.minHoldout = pol.MinHoldout
 	}
+	opt.perImage = c.Bool("per-image")
 	opt.sameData = setFlags(c, slices.Concat(dataFlags(), modelFlags()))
 	opt.out, err = readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
 	return opt, err
@@ -144,6 +147,9 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		return err
 	}
 	done.HoldoutSeen = seen
+	if opt.perImage {
+		done.Images = report.NewHoldoutImages(result.Images)
+	}
 	if (result.Accepted() || done.Forced) && !opt.target.trial {
 		if done.Output, err = t.write(opt.target, done, result.Weights); err != nil {
 			return err
