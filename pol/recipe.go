@@ -49,9 +49,7 @@ type Recipe struct {
 
 // Recipes are the treatments of the method, SGD first: Terauchi, Sato and
 // Kawakami's PoL, compared with PoF (Sato et al., ICML 2022, arXiv 2207.01847)
-// and SAM (Foret et al., ICLR 2021). PoL perturbs where κ is largest in its authors'
-// form, LargestKappa. Here it perturbs the classifier, as PoF does, above which
-// nothing is left to compute, so that a scan costs next to nothing. Temperature, which trains nothing, is the
+// and SAM (Foret et al., ICLR 2021). Temperature, which trains nothing, is the
 // baseline that they have to beat: see [Options.Temperature]. The caller owns the
 // slice.
 func Recipes() []Recipe {
@@ -59,7 +57,7 @@ func Recipes() []Recipe {
 		{Name: "sgd", Rule: Unperturbed, Perturb: NoLayers, Update: AllLayers, Epochs: 2},
 		{Name: "sam", Rule: Ascent, Perturb: AllLayers, Update: AllLayers, Epochs: 2},
 		{Name: "pof", Rule: Search, Perturb: Classifier, Update: AllButClassifier, Epochs: 2},
-		{Name: "pol", Rule: Search, Perturb: Classifier, Update: LargestTransfer, Epochs: 3},
+		{Name: "pol", Rule: Search, Perturb: LargestKappa, Update: LargestTransfer, Epochs: 3},
 		{Name: RecipeTemperature, Rule: Unperturbed, Perturb: NoLayers, Update: NoLayers},
 	}
 }
