@@ -3,6 +3,7 @@ package pol
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/modeldoctor/modeldoctor/nn"
 )
@@ -15,6 +16,9 @@ const (
 	// The length of a trial is such that its curvature raises V's loss by a share of
 	// it between these: enough to be seen, and little enough for a parabola.
 	paceLeastBend, paceMostBend = 0.005, 0.1
+	// No trial, and no step with what momentum makes of it, moves the weights by more
+	// than these shares of their norm: a loss may be flat along the gradient for ever.
+	paceMostTried, paceMostMoved = 1, 0.5
 	// Where trial steps do not lower V's loss a step is this share of what its
 	// curvature would allow.
 	paceFloor = 1e-3
@@ -74,6 +78,10 @@ func newPacer(ctx context.Context, t *trainer, start float64) (p *pacer, err err
 		p.Best, p.Curvature = max(0, trials.slope/trials.curvature), trials.curvature/trials.square
 		p.First = max((1-t.opt.Momentum)*p.Best, paceFloor/p.Curvature)
 	}
+	if trials.norm > 0 && trials.square > 0 {
+		step := math.Sqrt(trials.square / float64(trials.made)) // per unit of the rate
+		p.First = min(p.First, (1-t.opt.Momentum)*paceMostMoved*trials.norm/step)
+	}
 	p.Rate = p.First
 	return p, nil
 }
@@ -102,7 +110,9 @@ type trials struct {
 	some       []int
 	gradient   *nn.Vector // of the loss summed over these
 	start      float64    // their mean loss
+	norm       float64    // of the checkpoint's weights
 	length     float64    // of the trial steps: what the batch's mean gradient is multiplied by
+	made       int
 
 	slope, curvature, square float64 // sums over trials of ⟨g, ∇L_V⟩, gᵀHg and ‖g‖²
 }
@@ -116,6 +126,9 @@ func newTrials(ctx context.Context, t *trainer, gradient *nn.Vector) (*trials, e
 	}
 	var err error
 	if s.checkpoint, err = nn.Checkpoint(t.model, t.parameters.weights); err != nil {
+		return nil, err
+	}
+	if s.norm, err = nn.Norm(s.checkpoint); err != nil {
 		return nil, err
 	}
 	t.parameters.install(t.parameters.weights)
@@ -164,6 +177,11 @@ func (s *trials) measure(ctx context.Context) error {
 	if s.length == 0 {
 		s.length = s.start / (16 * square)
 	}
+	longest := math.Inf(1)
+	if s.norm > 0 {
+		longest = paceMostTried * s.norm / math.Sqrt(square)
+	}
+	s.length = min(s.length, longest)
 	shrunk := false
 	for range maxLengths {
 		loss, err := s.lossAt(ctx, s.length/batch)
@@ -174,10 +192,10 @@ func (s *trials) measure(ctx context.Context) error {
 		case !(bend <= paceMostBend*s.start):
 			shrunk = true
 			s.length /= 2
-		case bend < paceLeastBend*s.start && !shrunk:
-			s.length *= 2
+		case bend < paceLeastBend*s.start && !shrunk && s.length < longest:
+			s.length = min(2*s.length, longest)
 		default:
-			s.slope, s.square = s.slope+slope, s.square+square
+			s.slope, s.square, s.made = s.slope+slope, s.square+square, s.made+1
 			s.curvature += 2 * bend / (s.length * s.length)
 			return nil
 		}
