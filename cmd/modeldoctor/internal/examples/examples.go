@@ -23,12 +23,17 @@ type Set struct {
 	images     dataset.Set
 	preprocess dataset.Preprocess
 	input      graph.InputSpec
-	views      int                 // 0: the images as they are
-	seed       uint64              // of the views
-	planes     sync.Pool           // of *[]float32: one image as channels, rows, columns
-	mu         sync.Mutex          // guards digests
-	digests    [][sha256.Size]byte // by entry; zero where nothing has been read
-	plain      *Set                // the images as they are; the set itself without views
+	views      int       // 0: the images as they are
+	seed       uint64    // of the views
+	planes     sync.Pool // of *[]float32: one image as channels, rows, columns
+	digests    digests
+	plain      *Set // the images as they are; the set itself without views
+}
+
+// digests of the entries of a set. They may be asked for, and added to, at once.
+type digests struct {
+	mu sync.Mutex
+	of [][sha256.Size]byte // by entry; zero where nothing has been read
 }
 
 var _ nn.Examples = (*Set)(nil)
@@ -37,7 +42,7 @@ var _ nn.Examples = (*Set)(nil)
 // luminance.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
 	p.Grey = in.Channels == 1
-	s := &Set{images: images, preprocess: p, input: in, digests: make([][sha256.Size]byte, images.Len())}
+	s := &Set{images: images, preprocess: p, input: in, digests: digests{of: make([][sha256.Size]byte, images.Len())}}
 	s.planes.New = func() any {
 		planes := make([]float32, max(3, in.Channels)*in.Height*in.Width)
 		return &planes
@@ -52,7 +57,7 @@ func NewViews(images dataset.Set, p dataset.Preprocess, in graph.InputSpec, view
 	s := New(images, p, in)
 	s.plain = New(images, p, in)
 	s.views, s.seed = views, seed
-	s.digests = make([][sha256.Size]byte, s.Len())
+	s.digests.of = make([][sha256.Size]byte, s.Len())
 	return s
 }
 
@@ -96,26 +101,26 @@ func (s *Set) Read(i int, dst []float32) error {
 		s.preprocess.FlipCrop(colours, rand.New(rand.NewPCG(s.seed, uint64(i))))
 	}
 	s.arrange(planes, dst)
-	s.remember(i, dst)
+	s.digests.remember(i, dst)
 	return nil
 }
 
 // remember keeps the digest of an entry that is read for the first time.
-func (s *Set) remember(i int, values []float32) {
-	if s.known(i) {
+func (d *digests) remember(i int, values []float32) {
+	if d.known(i) {
 		return
 	}
-	d := digest(values)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.digests[i] = d
+	sum := digest(values)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.of[i] = sum
 }
 
 // known reports whether an entry has been read.
-func (s *Set) known(i int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.digests[i] != [sha256.Size]byte{}
+func (d *digests) known(i int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.of[i] != [sha256.Size]byte{}
 }
 
 // arrange brings planes into the layout of the input.
@@ -155,7 +160,7 @@ func (s *Set) SHA256() (string, error) {
 		return "", err
 	}
 	all := sha256.New()
-	for i, d := range s.digests {
+	for i, d := range s.digests.of {
 		all.Write(d[:])
 		all.Write(binary.LittleEndian.AppendUint64(nil, uint64(s.Label(i))))
 	}
@@ -169,7 +174,7 @@ func (s *Set) readAll(ctx context.Context, read func()) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !s.known(i) {
+		if !s.digests.known(i) {
 			if err := s.Read(i, entry); err != nil {
 				return err
 			}
@@ -189,13 +194,13 @@ func (s *Set) ReadPlain(ctx context.Context, read func()) error { return s.plain
 // left out.
 func Shared(s, other *Set) [][2]int {
 	at := make(map[[sha256.Size]byte]int, other.Images())
-	for i, d := range other.plain.digests {
+	for i, d := range other.plain.digests.of {
 		if _, known := at[d]; !known && d != ([sha256.Size]byte{}) {
 			at[d] = i
 		}
 	}
 	var pairs [][2]int
-	for i, d := range s.plain.digests {
+	for i, d := range s.plain.digests.of {
 		if j, shared := at[d]; shared {
 			pairs = append(pairs, [2]int{i, j})
 		}
