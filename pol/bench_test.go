@@ -57,6 +57,7 @@ func BenchmarkStep(b *testing.B) {
 				f := &fixtureModel{graph.NewRunner(n, graph.RunnerOptions{}), &fixtures.Model{Network: n}}
 				plan := f.plan(b, test.recipe, test.perturb, test.update)
 				opt := pol.DefaultOptions(plan.Recipe)
+				opt.Temperature = 1
 				opt.Epochs, opt.Batch, opt.PerturbBatch, opt.Rate, opt.Memory, opt.TempDir = 2, 8, 16, 1e-3, 1, b.TempDir()
 				debug.FreeOSMemory()
 				memory := peak.Start(2 * time.Millisecond)

@@ -70,7 +70,7 @@ func TestPassesBelow(t *testing.T) {
 			if neck > 0 {
 				want[[2]int{0, neck}] = data.Validation.Len() + data.Holdout.Len()
 				if noCache {
-					want[[2]int{0, neck}] += opt.Epochs*data.Validation.Len() + r.Steps*(opt.Batch+opt.PerturbBatch)
+					want[[2]int{0, neck}] += (1+opt.Epochs)*data.Validation.Len() + r.Steps*(opt.Batch+opt.PerturbBatch)
 				} else {
 					want[[2]int{0, neck}] += data.Train.Len()
 				}

@@ -29,13 +29,13 @@ func (c *Cost) Total(epochs int) time.Duration {
 // Training is the time of all steps.
 func (c *Cost) Training() time.Duration { return time.Duration(c.Steps) * c.StepTime }
 
-// Validating is the time of all evaluations of V: before the training, and after
-// each epoch.
+// Validating is the time of all evaluations of V: before the training, after each
+// epoch, and of the treated model.
 func (c *Cost) Validating(epochs int) time.Duration {
 	if c.Steps == 0 {
 		epochs = 0
 	}
-	return time.Duration(1+epochs) * c.ValidationTime
+	return time.Duration(2+epochs) * c.ValidationTime
 }
 
 // EstimateCost measures one step of a plan, its scan included, and computes from it
@@ -115,7 +115,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	d := t.draws(0)
 	batch := d.step(0, opt.Batch, t.perturber.drawn())
 	for range 2 { // the first compiles
-		t.begin()
+		t.perturber.begin()
 		recomputed := t.objective.train.all.Recomputed
 		start := time.Now()
 		_, _, err := t.step(ctx, d, 0, batch, stepEntries{})
@@ -128,7 +128,7 @@ func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 			c.StepTime -= t.objective.train.all.Recomputed - recomputed
 		}
 		if c.StepTime > 0 {
-			c.ScanShare = min(1, t.scanned().time.Seconds()/c.StepTime.Seconds())
+			c.ScanShare = min(1, t.perturber.scanned().time.Seconds()/c.StepTime.Seconds())
 		}
 	}
 	if every := opt.PerturbEvery; every > 1 { // only every so many steps scan

@@ -35,7 +35,7 @@ func TestEstimate(t *testing.T) {
 			if search := plan.Recipe.Rule == Search; cost.ScanShare < 0 || cost.ScanShare > 1 || search != (cost.ScanShare > 0) {
 				t.Errorf("%s: a share of %v for the scan", name, cost.ScanShare)
 			}
-			if total := cost.Total(opt.Epochs); total < cost.CacheTime+9*cost.StepTime+3*cost.ValidationTime+cost.HoldoutTime {
+			if total := cost.Total(opt.Epochs); total < cost.CacheTime+9*cost.StepTime+5*cost.ValidationTime+cost.HoldoutTime {
 				t.Errorf("%s: %v in all, of %+v", name, total, cost)
 			}
 		}

@@ -4,9 +4,8 @@
 // # Recipes
 //
 // A [Recipe] is data: what a step perturbs, by which rule, and what it updates.
-// There is one training step for all of them. [Recipes] lists PoL (perturb the
-// layer where κ is largest, train only that where ΔL̂ is largest), PoF, SAM and
-// SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
+// There is one training step for all of them. [Recipes] lists PoL (perturb one
+// layer, train only that where ΔL̂ is largest), PoF, SAM and SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
 // user names. In PoL's and PoF's step
 //
 //	g  = ∂L/∂w_P on a batch of its own
@@ -23,9 +22,17 @@
 //
 // [Treat] takes three sets that share no image. T is trained on; V fits the
 // temperature and chooses the epoch that is kept; H is measured before and after,
-// and nothing else has seen it. [Result.Accepted] says whether the paired drop of
-// the loss on H is significantly above zero. A temperature alone, fitted on V, is
-// measured beside it: what one number can do is no merit of a treatment.
+// and nothing else has seen it. [Result.Objections] says what speaks against the
+// treatment there. A temperature alone, fitted on V, is measured beside it: what
+// one number can do is no merit of a treatment, which has to do more. So the
+// training takes its losses at that temperature, and folds it into the classifier
+// at the end, unless [Options.Temperature] says otherwise.
+//
+// # Rate
+//
+// One rate does not fit every model. Unless one is given, trial steps find it, a step
+// that raises the loss of a batch is undone, and an epoch that ends worse on V than
+// the training began is made again, each at half the rate: see [Pace].
 //
 // # Cost
 //

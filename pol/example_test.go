@@ -74,7 +74,7 @@ func Example() {
 		{Name: head.Name, Index: head.Index, Weights: head.Weights, Parameters: head.Parameters, Neck: head.Neck},
 	}}
 	opt := pol.DefaultOptions(recipe)
-	opt.Epochs, opt.Batch = 1, 32
+	opt.Epochs, opt.Batch, opt.Temperature = 1, 32, 1
 	result, err := pol.Treat(context.Background(), graph.NewRunner(n, graph.RunnerOptions{}), data, plan, opt)
 	if err != nil {
 		log.Fatal(err)

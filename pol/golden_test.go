@@ -42,7 +42,11 @@ func (f *fixtureModel) plan(t testing.TB, recipe, perturb, update string) pol.Pl
 		if name != "" {
 			return []diag.Layer{f.Layer(t, name)}
 		}
-		layers, err := c.Choose(f.Layers(graph.ByBlock), nil)
+		granularity := graph.ByBlock
+		if c.OfModules() {
+			granularity = graph.ByModule
+		}
+		layers, err := c.Choose(f.Layers(granularity), f.Layer(t, "module:head"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,23 +117,15 @@ func readGolden(t *testing.T) *goldenFix {
 }
 
 // isReference reports whether the row is the run that its recipe is compared
-// with. PoF perturbs the last block here, final norm and classifier, as row
-// head-block does; row main, at the granularity of modules, perturbs the
-// classifier alone.
-func (g *goldenRecipe) isReference() bool {
-	tag := "main"
-	if g.Recipe == "pof" {
-		tag = "head-block"
-	}
-	return g.Tag == tag && g.Granularity == "block"
-}
+// with.
+func (g *goldenRecipe) isReference() bool { return g.Tag == "main" }
 
 // options are the golden hyperparameters.
 func (g *goldenRecipe) options(seed uint64) pol.Options {
 	h := g.Hyperparameters
 	return pol.Options{
 		Epochs: h.Epochs, Batch: h.Batch, PerturbBatch: h.Perturb, Rate: h.Rate, Momentum: h.Momentum, WeightDecay: h.WeightDecay,
-		Schedule: pol.Cosine, GammaMax: h.GammaMax, Rho: h.Rho, PerturbEvery: 1, Seed: seed,
+		Schedule: pol.Cosine, GammaMax: h.GammaMax, Rho: h.Rho, PerturbEvery: 1, Seed: seed, Temperature: 1,
 	}
 }
 

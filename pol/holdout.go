@@ -46,11 +46,15 @@ func evaluateHoldout(ctx context.Context, m nn.Model, h *cache, changed map[int]
 
 // judge fills in what the treatment, and a temperature alone, do to H: before and
 // after are its evaluations, after nil where there is no treatment to judge.
-func (r *Result) judge(before, after *Evaluation, temperature *float64) {
+// temperature and own fit V before and after, nil where none does. trained says that
+// the treatment is not the temperature alone.
+func (r *Result) judge(before, after *Evaluation, temperature, own *float64, trained bool) {
+	r.Images.Before, r.Images.WrongBefore = before.Losses, before.wrong()
 	r.Holdout = before.Logits.Len()
 	r.Before = before.Figures()
+	var losses []float64 // with the temperature alone
 	if temperature != nil {
-		losses := before.Logits.Losses(1 / *temperature)
+		losses = before.Logits.Losses(1 / *temperature)
 		r.Temperature = &Temperature{Value: *temperature, Loss: metric.Mean(losses), Drop: metric.PairedDrop(before.Losses, losses)}
 	}
 	if after == nil {
@@ -63,4 +67,13 @@ func (r *Result) judge(before, after *Evaluation, temperature *float64) {
 	}
 	gain, drop := before.Drop(after)
 	r.After, r.Gain, r.ErrorDrop = &figures, &gain, &drop
+	r.Images.After, r.Images.WrongAfter = after.Losses, after.wrong()
+	if own != nil {
+		r.Images.Own = after.Logits.Losses(1 / *own)
+		r.Own = &Temperature{Value: *own, Loss: metric.Mean(r.Images.Own), Drop: metric.PairedDrop(before.Losses, r.Images.Own)}
+	}
+	if losses != nil && trained {
+		beyond := metric.PairedDrop(losses, after.Losses)
+		r.Beyond = &beyond
+	}
 }

@@ -30,7 +30,7 @@ const (
 
 // The hyperparameters of the method, which [DefaultOptions] gives.
 const (
-	DefaultRate         = 0.05
+	DefaultRate         = 0.05 // where the model says nothing; see [Pace]
 	DefaultBatch        = 128
 	DefaultPerturbBatch = 256
 	DefaultMomentum     = 0.9
@@ -42,27 +42,30 @@ const (
 // Options are the hyperparameters of a treatment and what it may use. Numbers
 // are taken as they are: [DefaultOptions] gives those of a recipe.
 type Options struct {
-	Epochs       int     // passes over the training examples
-	Batch        int     // examples of an update; what is left over of an epoch is dropped
-	PerturbBatch int     // examples of a perturbation by Search, at most all
-	Rate         float64 // learning rate, before the schedule
-	Momentum     float64 // Nesterov's, its buffer beginning at zero
-	WeightDecay  float64 // coupled, on every tensor that is updated
-	Schedule     Schedule
-	Loss         metric.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax     float64     // Search: γ is uniform in [0, GammaMax)
-	Rho          float64     // Ascent: the length of the displacement
+	Epochs       int // passes over the training examples
+	Batch        int // examples of an update; what is left over of an epoch is dropped
+	PerturbBatch int // examples of a perturbation by Search, at most all
+	// Rate is the learning rate, before the schedule. 0: what suits the model, see
+	// [Pace], lowered where it does harm.
+	Rate        float64
+	Momentum    float64 // Nesterov's, its buffer beginning at zero
+	WeightDecay float64 // coupled, on every tensor that is updated
+	Schedule    Schedule
+	Loss        metric.Loss // of the update's gradient; everything else is cross-entropy
+	GammaMax    float64     // Search: γ is uniform in [0, GammaMax)
+	Rho         float64     // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int
 	Seed         uint64
 
-	// Calibrated divides all logits by the temperature that fits V best, during
-	// training and, by scaling Classifier, for good. Without a layer to update
-	// that is all that happens.
-	Calibrated bool
+	// Temperature divides all logits during training and, by scaling Classifier, for
+	// good: what is trained is then what no temperature could have repaired. Without
+	// a layer to update that is all that happens. 0: the temperature that fits V best;
+	// 1: logits as they are.
+	Temperature float64
 	// Classifier is the weights whose multiplication by a number multiplies the
-	// logits by it. Only Calibrated needs it.
+	// logits by it. Only a temperature needs it.
 	Classifier diag.Layer
 
 	// Stored returns the values that the file gives back for new values of a
@@ -91,12 +94,15 @@ type Options struct {
 	Progress func(phase string, done, total int)
 }
 
+// calibrated reports whether logits are divided by a temperature.
+func (o *Options) calibrated() bool { return o.Temperature != 1 }
+
 // DefaultOptions returns the hyperparameters that a recipe has unless the user
 // says otherwise.
 func DefaultOptions(r Recipe) Options {
 	return Options{
 		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
-		Rate: DefaultRate, Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
+		Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
 		GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
 	}
 }

@@ -85,33 +85,46 @@ func (p *perturber) drawn() int {
 }
 
 // begin starts an epoch, so that it does not depend on the one before.
-func (p *perturber) begin() { p.scan = scanState{} }
+func (p *perturber) begin() {
+	if p != nil {
+		p.scan = scanState{}
+	}
+}
+
+// scanned is what the scans of the epoch have cost so far.
+func (p *perturber) scanned() scanState {
+	if p == nil {
+		return scanState{}
+	}
+	return p.scan
+}
 
 // perturb displaces the weights for a step. It reports false if the step is to be
-// rejected; the weights are then where they were.
-func (p *perturber) perturb(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
+// rejected; the weights are then where they were. before is the loss there, of the
+// batch that the displacement rests on.
+func (p *perturber) perturb(ctx context.Context, d *draws, batch stepEntries) (before float64, accepted bool, err error) {
 	if p.rule == Search {
 		return p.search(ctx, d, batch)
 	}
 	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
 	// no other use for it.
-	if _, err := p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update); err != nil {
-		return false, err
+	if before, err = p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update); err != nil {
+		return 0, false, err
 	}
 	norm, err := nn.Norm(p.sum)
 	if err == nil && norm > 0 {
 		err = p.move(p.rho / norm)
 	}
-	return err == nil, err
+	return before, err == nil, err
 }
 
 // search takes the perturbed weights' gradient g of the mean loss on the entries
 // drawn for that, and moves them by −γ·c*·g.
-func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (accepted bool, err error) {
+func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (before float64, accepted bool, err error) {
 	// What enters the perturbed layers is the same throughout the step.
 	base, err := p.enter(ctx, batch)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	perUnit := -1 / float64(p.batch) // of the mean gradient, downhill
 	if p.scan.scale == 0 || p.scan.used >= p.every {
@@ -135,13 +148,13 @@ func (p *perturber) search(ctx context.Context, d *draws, batch stepEntries) (ac
 		p.scan.time += time.Since(start)
 		if err != nil || !accepted {
 			p.restore()
-			return false, err
+			return base, false, err
 		}
 	}
 	p.scan.used++
 	gamma := d.gamma.Float64() * p.gammaMax
 	err = p.move(gamma * p.scan.scale * perUnit)
-	return err == nil, err
+	return base, err == nil, err
 }
 
 // enter brings the entries of a perturbation to the neck below the perturbed

@@ -28,12 +28,12 @@ const (
 type Choice int
 
 const (
-	NoLayers        Choice = iota
-	AllLayers              // every layer
-	HeadLayer              // the last layer: final norm and classifier
-	AllButHead             // every layer but the last
-	LargestKappa           // where κ is largest
-	LargestTransfer        // where ΔL̂ is largest, of the layers where it is above zero by an interval that holds for all at once
+	NoLayers         Choice = iota
+	AllLayers               // every layer
+	Classifier              // the last linear module
+	AllButClassifier        // every layer that has no weight of the classifier
+	LargestKappa            // where κ is largest
+	LargestTransfer         // where ΔL̂ is largest, of the layers where it is above zero by an interval that holds for all at once
 )
 
 // Recipe is a treatment as data: what a step perturbs, by which rule, and what
@@ -50,13 +50,13 @@ type Recipe struct {
 // Recipes are the treatments of the method, SGD first: Terauchi, Sato and
 // Kawakami's PoL, compared with PoF (Sato et al., ICML 2022, arXiv 2207.01847)
 // and SAM (Foret et al., ICLR 2021). Temperature, which trains nothing, is the
-// baseline that they have to beat: see [Options.Calibrated]. The caller owns the
+// baseline that they have to beat: see [Options.Temperature]. The caller owns the
 // slice.
 func Recipes() []Recipe {
 	return []Recipe{
 		{Name: "sgd", Rule: Unperturbed, Perturb: NoLayers, Update: AllLayers, Epochs: 2},
 		{Name: "sam", Rule: Ascent, Perturb: AllLayers, Update: AllLayers, Epochs: 2},
-		{Name: "pof", Rule: Search, Perturb: HeadLayer, Update: AllButHead, Epochs: 2},
+		{Name: "pof", Rule: Search, Perturb: Classifier, Update: AllButClassifier, Epochs: 2},
 		{Name: "pol", Rule: Search, Perturb: LargestKappa, Update: LargestTransfer, Epochs: 3},
 		{Name: RecipeTemperature, Rule: Unperturbed, Perturb: NoLayers, Update: NoLayers},
 	}
@@ -77,25 +77,30 @@ func FindRecipe(name string) (Recipe, error) {
 	return Recipe{}, fmt.Errorf("%q is none of %s", name, strings.Join(names, ", "))
 }
 
+// OfModules reports whether a choice is one among modules, whatever the granularity
+// of a diagnosis.
+func (c Choice) OfModules() bool { return c == Classifier || c == AllButClassifier }
+
 // NeedsDiagnosis reports whether a choice rests on a diagnosis.
 func (c Choice) NeedsDiagnosis() bool { return c == LargestKappa || c == LargestTransfer }
 
-// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, so that
-// there is none to choose.
-var ErrNothingToTreat = errors.New("no layer's recoverable loss is significantly above zero")
+// ErrNothingToTreat says that no layer's ΔL̂ is significantly above zero, all layers
+// at once, so that there is none to choose.
+var ErrNothingToTreat = errors.New("no layer's recoverable loss is significantly above zero, with all layers looked at at once")
 
 // Choose returns the layers that a choice means, of all layers of a model in
-// forward order. report is a diagnosis of them, which only choices that
-// [Choice.NeedsDiagnosis] look at.
-func (c Choice) Choose(layers []diag.Layer, report *diag.Report) ([]diag.Layer, error) {
-	last := len(layers) - 1
+// forward order, of which classifier is the last linear module. report is a
+// diagnosis of the layers, which only choices that [Choice.NeedsDiagnosis] look at.
+func (c Choice) Choose(layers []diag.Layer, classifier diag.Layer, report *diag.Report) ([]diag.Layer, error) {
 	switch c {
 	case AllLayers:
 		return slices.Clone(layers), nil
-	case HeadLayer:
-		return slices.Clone(layers[last:]), nil
-	case AllButHead:
-		return slices.Clone(layers[:last]), nil
+	case Classifier:
+		return []diag.Layer{classifier}, nil
+	case AllButClassifier:
+		return slices.DeleteFunc(slices.Clone(layers), func(l diag.Layer) bool {
+			return slices.ContainsFunc(l.Weights, func(w int) bool { return slices.Contains(classifier.Weights, w) })
+		}), nil
 	case LargestKappa, LargestTransfer:
 		best := largest(report.Layers, c)
 		for _, l := range layers {

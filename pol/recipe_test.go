@@ -33,8 +33,8 @@ func TestChoose(t *testing.T) {
 	}{
 		{NoLayers, nil, []string{}},
 		{AllLayers, nil, []string{"low", "middle", "head"}},
-		{HeadLayer, nil, []string{"head"}},
-		{AllButHead, nil, []string{"low", "middle"}},
+		{Classifier, nil, []string{"head"}},
+		{AllButClassifier, nil, []string{"low", "middle"}},
 		{LargestKappa, report, []string{"middle"}}, // the first among equals
 		{LargestTransfer, report, []string{"middle"}},
 		{LargestKappa, flat, nil},
@@ -43,7 +43,7 @@ func TestChoose(t *testing.T) {
 		{LargestTransfer, other, nil},
 	}
 	for _, test := range tests {
-		chosen, err := test.choice.Choose(layers, test.report)
+		chosen, err := test.choice.Choose(layers, layers[2], test.report)
 		if test.want == nil {
 			if nothing := errors.Is(err, ErrNothingToTreat); err == nil || nothing != (test.choice == LargestTransfer) || chosen != nil {
 				t.Errorf("choice %d: %v, error %v", test.choice, Names(chosen), err)
@@ -58,7 +58,7 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	// The caller's layers are not shared.
-	chosen, _ := AllLayers.Choose(layers, nil)
+	chosen, _ := AllLayers.Choose(layers, layers[2], nil)
 	chosen[0].Name = "renamed"
 	if layers[0].Name != "low" {
 		t.Error("a choice shares the caller's layers")

@@ -25,7 +25,23 @@ type Result struct {
 	// Temperature is what dividing the logits by one number does, without any
 	// other treatment; nil where none can be fitted.
 	Temperature *Temperature
+	// Beyond is the paired drop of the hold-out loss from what it is with the
+	// temperature alone; nil where one of the two is missing, or the temperature is
+	// the treatment.
+	Beyond *metric.Estimate
 
+	// Own is what a temperature that fits the treated model on V does to it: the loss
+	// that the treatment leaves to be compared with others', whatever they have done to
+	// the scale of the logits. Its drop is from Before. nil without a treated model.
+	Own *Temperature
+	// Images are the figures of each hold-out image.
+	Images Images
+
+	// TrainedAt is the temperature that logits were divided by in the training, and
+	// that is folded into Weights; 1: none.
+	TrainedAt float64
+
+	Pace    *Pace // of the learning rate; nil where it was given
 	Trained int   // scalars that were updated
 	Steps   int   // steps made, rejected ones included
 	Scans   Scans // of the recipes that search
@@ -44,6 +60,7 @@ type Epoch struct {
 	// displaced weights and before the update; nil if no step was accepted.
 	TrainLoss  *float64
 	Validation metric.Figures // after the epoch; its ECE is that of undivided logits
+	Rate       float64        // learning rate at its end, before the schedule
 	Duration   time.Duration  // of the steps, without the evaluation
 	Scanning   time.Duration  // of these, the scans along the perturbation's gradient
 	// Evaluations is the number of losses that the scans computed.
@@ -63,21 +80,20 @@ type Cache struct {
 	InFile bool  // some of it lay in a temporary file
 }
 
+// Images are figures of each hold-out image, in data order; those after the treatment
+// are nil without a treated model. Wrong is 1 where the answer is, and 0 otherwise.
+type Images struct {
+	Before, After []float64 // losses
+	Own           []float64 // losses with the treated model's own temperature
+	WrongBefore   []float64
+	WrongAfter    []float64
+}
+
 // Temperature is what one number, fitted on V, does to the hold-out loss.
 type Temperature struct {
 	Value float64
 	Loss  float64         // hold-out loss of logits/Value
 	Drop  metric.Estimate // paired drop of the loss
-}
-
-// MinHoldout is the smallest number of hold-out examples whose interval is worth
-// the name.
-const MinHoldout = 32
-
-// Accepted reports whether the hold-out loss has fallen significantly: the lower
-// end of the 95 % interval of its drop is above zero, on MinHoldout examples or more.
-func (r *Result) Accepted() bool {
-	return r.Gain != nil && r.Gain.CI95[0] > 0 && r.Holdout >= MinHoldout
 }
 
 // SecondsPerEpoch is the mean time of an epoch's steps; 0 without epochs.

@@ -25,7 +25,10 @@ func openSets(m nn.Model, data Data, plan Plan, opt *Options) (*sets, error) {
 		panic("pol: a training without epochs or examples")
 	}
 	touched := slices.Concat(plan.Perturb, plan.Update)
-	if opt.Calibrated {
+	if opt.calibrated() {
+		if len(opt.Classifier.Weights) == 0 {
+			panic("pol: a temperature without a classifier to fold it into")
+		}
 		touched = append(touched, opt.Classifier)
 	}
 	neck := newGroup(m, touched...).neck

@@ -2,10 +2,10 @@ package pol
 
 import "math"
 
-// rate is the learning rate of step k of all.
-func (o *Options) rate(k, all int) float64 {
+// scheduled is the learning rate of step k of all, of which rate is the largest.
+func (o *Options) scheduled(rate float64, k, all int) float64 {
 	if o.Schedule == Constant {
-		return o.Rate
+		return rate
 	}
-	return o.Rate * (1 + math.Cos(math.Pi*float64(k)/float64(all))) / 2
+	return rate * (1 + math.Cos(math.Pi*float64(k)/float64(all))) / 2
 }

@@ -42,7 +42,7 @@ func TestOptimiser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = p.values.SGD(momentum, sum, nn.SGD{Scale: 1.0 / batch, Rate: opt.rate(k, len(steps)), Momentum: opt.Momentum, Decay: opt.WeightDecay})
+		err = p.values.SGD(momentum, sum, nn.SGD{Scale: 1.0 / batch, Rate: opt.scheduled(opt.Rate, k, len(steps)), Momentum: opt.Momentum, Decay: opt.WeightDecay})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ import (
 type State struct {
 	identity                map[string]string // what must be the same to go on
 	epochs                  []Epoch
+	pace                    *Pace       // nil where the rate is given
 	current, momentum, best [][]float32 // by index in the update's group
 }
 
@@ -38,16 +39,20 @@ type stateHeader struct {
 	Identity map[string]string `json:"identity"`
 	Sizes    []int             `json:"sizes"`
 	Epochs   []Epoch           `json:"epochs"`
+	Pace     *Pace             `json:"pace"`
 }
 
 const (
-	stateFormat    = "modeldoctor training state 1"
+	stateFormat    = "modeldoctor training state 2"
 	maxStateHeader = 1 << 20 // bytes
 )
 
 // state is the training as it is. It is valid until the training goes on.
 func (t *trainer) state() (*State, error) {
 	s := &State{identity: t.identity, epochs: t.epochs}
+	if t.pacer != nil {
+		s.pace = &t.pacer.Pace
+	}
 	for _, part := range []struct {
 		to   *[][]float32
 		from *nn.Vector
@@ -71,10 +76,10 @@ func identityOf(m nn.Model, data *Data, plan Plan, o *Options) map[string]string
 		"epochs": strconv.Itoa(o.Epochs), "batch": strconv.Itoa(o.Batch), "perturb-batch": strconv.Itoa(o.PerturbBatch),
 		"lr": number(o.Rate), "momentum": number(o.Momentum), "weight-decay": number(o.WeightDecay), "schedule": string(o.Schedule),
 		"loss": o.Loss.String(), "gamma-max": number(o.GammaMax), "rho": number(o.Rho), "perturb-every": strconv.Itoa(o.PerturbEvery),
-		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "calibrated": strconv.FormatBool(o.Calibrated),
+		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "temperature": number(o.Temperature),
 		"run-batch": strconv.Itoa(m.Batch()), "weights": fmt.Sprint(newGroup(m, plan.Update...).weights, newGroup(m, plan.Perturb...).weights),
 	}
-	if o.Calibrated {
+	if o.calibrated() {
 		id["classifier"] = fmt.Sprint(o.Classifier.Weights)
 	}
 	for key, value := range o.Identity {
@@ -101,10 +106,13 @@ func (t *trainer) resume(s *State) error {
 	for _, w := range t.parameters.weights {
 		sizes = append(sizes, t.model.WeightElements(w))
 	}
-	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) {
+	if len(s.epochs) > t.opt.Epochs || !slices.Equal(s.sizes(), sizes) || (s.pace == nil) != (t.pacer == nil) {
 		return &DataError{"the saved training does not fit this one", "begin anew"}
 	}
 	t.epochs = slices.Clone(s.epochs)
+	if s.pace != nil {
+		t.pacer.Pace = *s.pace
+	}
 	for i, w := range t.parameters.weights {
 		if err := errors.Join(t.parameters.values.SetValues(w, s.current[i]), t.momentum.SetValues(w, s.momentum[i]), t.best.SetValues(w, s.best[i])); err != nil {
 			return err
@@ -128,7 +136,7 @@ func (s *State) arrays() [][]float32 { return slices.Concat(s.current, s.momentu
 
 // Write writes the state.
 func (s *State) Write(w io.Writer) error {
-	header, err := json.Marshal(stateHeader{stateFormat, s.identity, s.sizes(), s.epochs})
+	header, err := json.Marshal(stateHeader{stateFormat, s.identity, s.sizes(), s.epochs, s.pace})
 	if err != nil {
 		return err
 	}
@@ -179,7 +187,7 @@ func ReadState(r io.Reader, size int64) (*State, error) {
 	if rest := size - int64(len(line)) - 1 - sha256.Size; rest < 0 || elements != rest/12 || rest%12 != 0 {
 		return nil, errNotState
 	}
-	s := &State{identity: header.Identity, epochs: header.Epochs}
+	s := &State{identity: header.Identity, epochs: header.Epochs, pace: header.Pace}
 	for _, part := range []*[][]float32{&s.current, &s.momentum, &s.best} {
 		for _, n := range header.Sizes {
 			a := make([]float32, n)

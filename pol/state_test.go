@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"runtime"
@@ -55,38 +56,45 @@ func withoutTimes(epochs []Epoch) []Epoch {
 func TestResume(t *testing.T) {
 	_, layers, _ := newProblem()
 	for name, plan := range plans(t, layers) {
-		t.Run(name, func(t *testing.T) {
-			m, _, data := newProblem()
-			data.Views = 2 // 20 images: drawn views must not depend on the interruption either
-			opt := smallOptions()
-			opt.Batch, opt.PerturbEvery, opt.Identity = 6, 2, map[string]string{"model": "abc"}
-			var saves []int
-			opt.Save = func(s *State) error {
-				saves = append(saves, s.Epochs())
-				return nil
-			}
-			want := treat(t, m, data, plan, opt)
-			if !slices.Equal(saves, []int{1, 2, 3}) {
-				t.Errorf("saved after epochs %v, want each", saves)
-			}
-			opt.Save = nil
-			for epochs := 1; epochs <= opt.Epochs; epochs++ {
-				opt.Resume = nil
-				opt.Resume = readState(t, savedState(t, m, data, plan, opt, epochs))
-				check := untouched(&m.weightTable)
-				got := treat(t, m, data, plan, opt)
-				check(t)
-				if !sameWeights(got.Weights, want.Weights) {
-					t.Errorf("resumed after epoch %d, other weights", epochs)
-				}
-				if !reflect.DeepEqual(withoutTimes(got.Epochs), withoutTimes(want.Epochs)) || got.Best != want.Best || got.Steps != want.Steps {
-					t.Errorf("resumed after epoch %d:\n%+v, want\n%+v", epochs, got.Epochs, want.Epochs)
-				}
-				if *got.Gain != *want.Gain || *got.After != *want.After {
-					t.Errorf("resumed after epoch %d, other figures: %+v, want %+v", epochs, got.Gain, want.Gain)
-				}
-			}
-		})
+		for _, rate := range []float64{smallOptions().Rate, 0} {
+			t.Run(fmt.Sprintf("%s at %v", name, rate), func(t *testing.T) { checkResume(t, plan, rate) })
+		}
+	}
+}
+
+func checkResume(t *testing.T, plan Plan, rate float64) {
+	m, _, data := newProblem()
+	data.Views = 2 // 20 images: drawn views must not depend on the interruption either
+	opt := smallOptions()
+	opt.Rate, opt.Batch, opt.PerturbEvery, opt.Identity = rate, 6, 2, map[string]string{"model": "abc"}
+	var saves []int
+	opt.Save = func(s *State) error {
+		saves = append(saves, s.Epochs())
+		return nil
+	}
+	want := treat(t, m, data, plan, opt)
+	if !slices.Equal(saves, []int{1, 2, 3}) {
+		t.Errorf("saved after epochs %v, want each", saves)
+	}
+	opt.Save = nil
+	for epochs := 1; epochs <= opt.Epochs; epochs++ {
+		opt.Resume = nil
+		opt.Resume = readState(t, savedState(t, m, data, plan, opt, epochs))
+		check := untouched(&m.weightTable)
+		got := treat(t, m, data, plan, opt)
+		check(t)
+		if !sameWeights(got.Weights, want.Weights) {
+			t.Errorf("resumed after epoch %d, other weights", epochs)
+		}
+		if !reflect.DeepEqual(withoutTimes(got.Epochs), withoutTimes(want.Epochs)) || got.Best != want.Best || got.Steps != want.Steps {
+			t.Errorf("resumed after epoch %d:\n%+v, want\n%+v", epochs, got.Epochs, want.Epochs)
+		}
+		if *got.Gain != *want.Gain || *got.After != *want.After {
+			t.Errorf("resumed after epoch %d, other figures: %+v, want %+v", epochs, got.Gain, want.Gain)
+		}
+		if (rate == 0) != (got.Pace != nil) || !reflect.DeepEqual(got.Pace, want.Pace) {
+			t.Errorf("resumed after epoch %d: pace %+v, want %+v", epochs, got.Pace, want.Pace)
+		}
 	}
 }
 
@@ -140,7 +148,7 @@ func TestResumeRefused(t *testing.T) {
 		"Rho":          func(o *Options) { o.Rho = 0.1 },
 		"PerturbEvery": func(o *Options) { o.PerturbEvery = 2 },
 		"Seed":         func(o *Options) { o.Seed = 1 << 63 },
-		"Calibrated":   func(o *Options) { o.Calibrated = true },
+		"Temperature":  func(o *Options) { o.Temperature = 2 },
 		"Identity":     func(o *Options) { o.Identity = map[string]string{"model": "abc", "data": "another"} },
 	}
 	unimportant := []string{"Classifier", "Stored", "NoCache", "Memory", "TempDir", "Save", "Resume", "Progress"}
@@ -197,7 +205,7 @@ func TestResumeMisfit(t *testing.T) {
 	m, layers, data := newProblem()
 	plan, opt := plans(t, layers)["pol above"], smallOptions()
 	s := readState(t, savedState(t, m, data, plan, opt, 1))
-	opt.Resume = &State{s.identity, s.epochs, s.current[1:], s.momentum[1:], s.best[1:]}
+	opt.Resume = &State{s.identity, s.epochs, s.pace, s.current[1:], s.momentum[1:], s.best[1:]}
 	var refusal *DataError
 	if _, err := Treat(t.Context(), nntest.On(m), data, plan, opt); !errors.As(err, &refusal) {
 		t.Errorf("error %v, want a DataError", err)
@@ -300,7 +308,7 @@ func TestReadStateClaims(t *testing.T) {
 		"not a whole tensor": sign(header("[1]") + "abcd"),
 		"no line":            bytes.Repeat([]byte("x"), 8<<20),
 		"a line too long":    sign(header("[" + strings.Repeat("0,", maxStateHeader) + "0]")),
-		"another format":     sign(strings.Replace(header("[]"), stateFormat, "modeldoctor training state 2", 1)),
+		"another format":     sign(strings.Replace(header("[]"), stateFormat, "modeldoctor training state 3", 1)),
 		"not JSON":           sign("{\n"),
 	}
 	for name, data := range tests {

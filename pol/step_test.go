@@ -123,7 +123,7 @@ func TestStepGradient(t *testing.T) {
 			if err != nil || !accepted {
 				t.Fatalf("accepted %v, error %v", accepted, err)
 			}
-			if tr.scanned().evaluations > 0 {
+			if tr.perturber.scanned().evaluations > 0 {
 				t.Fatal("the step has scanned, though it had a c*")
 			}
 
@@ -211,7 +211,7 @@ func newBowl(a, b float32, examples int) (*bowl, []diag.Layer, Data) {
 func TestSAM(t *testing.T) {
 	// Batches of 5 take two calls of a model that takes 3.
 	m, layers, data := newBowl(0.75, 4, 10)
-	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Momentum: 0.5, WeightDecay: 0.2, Schedule: Constant, Rho: 0.5}
+	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Momentum: 0.5, WeightDecay: 0.2, Schedule: Constant, Rho: 0.5, Temperature: 1}
 	r := treat(t, m, data, Plan{recipe(t, "sam"), layers, layers}, opt)
 	// Step 1, at (0.75, 4):
 	//   g = (4·0.75, 4) = (3, 4), its joint norm 5, ε = 0.5·(3, 4)/5 = (0.3, 0.4)
@@ -233,7 +233,7 @@ func TestSAM(t *testing.T) {
 // TestSAMAtRest moves nothing where there is no gradient to follow.
 func TestSAMAtRest(t *testing.T) {
 	m, layers, data := newBowl(0, 0, 10)
-	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Schedule: Constant, Rho: 0.5}
+	opt := Options{Epochs: 1, Batch: 5, Rate: 0.1, Schedule: Constant, Rho: 0.5, Temperature: 1}
 	r := treat(t, m, data, Plan{recipe(t, "sam"), layers, layers}, opt)
 	if r.Stopped != "" || r.Weights[0][0] != 0 || r.Weights[1][0] != 0 {
 		t.Errorf("stopped: %q, weights %v", r.Stopped, r.Weights)
@@ -339,8 +339,8 @@ func expectFailure(ctx context.Context, t *testing.T, m nntest.Slices, data Data
 func TestSchedule(t *testing.T) {
 	o := Options{Rate: 0.4, Schedule: Cosine}
 	for k, want := range []float64{0.4, 0.2 * (1 + math.Sqrt2/2), 0.2, 0.2 * (1 - math.Sqrt2/2)} {
-		near(t, fmt.Sprintf("rate of step %d", k), o.rate(k, 4), want, 1e-15)
+		near(t, fmt.Sprintf("rate of step %d", k), o.scheduled(o.Rate, k, 4), want, 1e-15)
 	}
 	o.Schedule = Constant
-	near(t, "constant rate", o.rate(3, 4), 0.4, 0)
+	near(t, "constant rate", o.scheduled(o.Rate, 3, 4), 0.4, 0)
 }

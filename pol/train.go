@@ -25,6 +25,7 @@ type trainer struct {
 	momentum   *nn.Vector // the optimiser's buffers
 	sum        *nn.Vector // the update's gradient
 	best       *nn.Vector // weights of the best epoch
+	pacer      *pacer     // nil: the rate is given
 	epochs     []Epoch
 }
 
@@ -71,6 +72,9 @@ func (t *trainer) close() error {
 	if t.parameters != nil {
 		t.parameters.values.Free()
 	}
+	if t.pacer != nil {
+		t.pacer.previous.Free()
+	}
 	if t.perturber == nil {
 		return nil
 	}
@@ -87,8 +91,15 @@ func (t *trainer) draws(epoch int) *draws { return newDraws(t.opt.Seed, epoch, t
 // returned as such.
 func (t *trainer) run(ctx context.Context, p *progress) error {
 	t.parameters.install(t.parameters.weights)
-	for epoch := len(t.epochs); epoch < t.opt.Epochs; epoch++ {
+	for len(t.epochs) < t.opt.Epochs {
+		epoch := len(t.epochs)
 		record, err := t.epoch(ctx, epoch, p)
+		if t.pacer != nil && t.pacer.harmful(record, err) {
+			if err := t.pacer.restart(t); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -128,7 +139,8 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 	record := Epoch{Number: epoch + 1, Steps: t.steps()}
 	p.resume(fmt.Sprintf("epoch %d of %d", epoch+1, t.opt.Epochs), epoch*record.Steps, t.opt.Epochs*record.Steps)
 	d := t.draws(epoch)
-	t.begin()
+	t.perturber.begin()
+	t.pacer.begin()
 	start := time.Now()
 	var loss float64
 	next := d.step(0, t.opt.Batch, t.perturber.drawn())
@@ -148,7 +160,8 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 		p.add(1)
 	}
 	record.Duration = time.Since(start)
-	scan := t.scanned()
+	record.Rate = t.pacer.rate(t.opt.Rate)
+	scan := t.perturber.scanned()
 	record.Scanning, record.Evaluations = scan.time, scan.evaluations
 	if accepted := record.Steps - record.Rejected; accepted > 0 {
 		record.TrainLoss = metric.Finite(loss / float64(accepted))
@@ -173,43 +186,49 @@ func at(err error, epoch, step int) error {
 	return err
 }
 
-// begin starts an epoch.
-func (t *trainer) begin() {
-	if t.perturber != nil {
-		t.perturber.begin()
-	}
-}
-
-// scanned is what the scans of the epoch have cost so far.
-func (t *trainer) scanned() scanState {
-	if t.perturber == nil {
-		return scanState{}
-	}
-	return t.perturber.scan
-}
-
-// step makes one step of the recipe: displace the perturbed weights, take the
-// update's gradient there, put the perturbed weights back, update. It returns
-// the loss of the batch at the displaced weights. Steps are numbered from 0
+// step makes one step of the recipe: take the update's gradient, and update. It
+// returns the loss of the batch at the displaced weights. Steps are numbered from 0
 // through all epochs. next are the entries of the step that follows, if any does.
 func (t *trainer) step(ctx context.Context, d *draws, number int, batch, next stepEntries) (loss float64, accepted bool, err error) {
+	loss, before, accepted, err := t.gradient(ctx, d, batch, next)
+	if t.pacer != nil {
+		for t.pacer.rose(before, err) {
+			if err := t.pacer.undo(t); err != nil {
+				return 0, false, err
+			}
+			loss, before, accepted, err = t.gradient(ctx, d, batch, next)
+		}
+		if err == nil && accepted {
+			err = t.pacer.remember(t)
+		}
+	}
+	if err != nil || !accepted {
+		return 0, false, err
+	}
+	err = t.parameters.values.SGD(t.momentum, t.sum, nn.SGD{
+		Scale: 1 / float64(len(batch.update)), Rate: t.opt.scheduled(t.pacer.rate(t.opt.Rate), number, t.opt.Epochs*t.steps()),
+		Momentum: t.opt.Momentum, Decay: t.opt.WeightDecay,
+	})
+	return loss, err == nil, err
+}
+
+// gradient displaces the perturbed weights, takes the update's gradient there, and
+// puts the perturbed weights back. It returns the loss of the batch at the displaced
+// weights, and one with the weights as they are, of that or the perturbation's batch. next
+// are the entries of the step that follows, if any does.
+func (t *trainer) gradient(ctx context.Context, d *draws, batch, next stepEntries) (loss, before float64, accepted bool, err error) {
 	if t.perturber != nil {
-		if accepted, err = t.perturber.perturb(ctx, d, batch); err != nil || !accepted {
-			return 0, false, err
+		before, accepted, err = t.perturber.perturb(ctx, d, batch)
+		if err != nil || !accepted {
+			return 0, before, false, err
 		}
 	}
 	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch.update, next.first())
 	if t.perturber != nil {
 		t.perturber.restore()
+		return loss, before, err == nil, err
 	}
-	if err != nil {
-		return 0, false, err
-	}
-	err = t.parameters.values.SGD(t.momentum, t.sum, nn.SGD{
-		Scale: 1 / float64(len(batch.update)), Rate: t.opt.rate(number, t.opt.Epochs*t.steps()),
-		Momentum: t.opt.Momentum, Decay: t.opt.WeightDecay,
-	})
-	return loss, err == nil, err
+	return loss, loss, err == nil, err
 }
 
 // validateStored evaluates V with the updated weights as the file would hold

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
@@ -36,28 +38,31 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	if err := s.fill(ctx, p); err != nil {
 		return nil, err
 	}
-	temperature, err := fitTemperature(ctx, s.validation)
+	before, err := s.validation.evaluate(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
-	invT := 1.0
-	if opt.Calibrated {
-		if temperature == nil {
-			return nil, errors.New("no temperature can be fitted: logits of the validation set are not finite")
-		}
-		invT = 1 / *temperature
+	temperature := fitTemperature(before)
+	at, err := opt.trainingTemperature(temperature, plan.trains())
+	if err != nil {
+		return nil, err
 	}
-	result = &Result{Cache: s.used()}
+	result = &Result{Cache: s.used(), TrainedAt: at}
 	changed := map[int][]float32{}
 	if plan.trains() {
 		var t *trainer
-		if t, err = newTrainer(m, &data, plan, &opt, s, invT); err != nil {
+		if t, err = newTrainer(m, &data, plan, &opt, s, 1/at); err != nil {
 			return nil, err
 		}
 		defer func() {
 			plan.reset(m)
 			err = errors.Join(err, t.close())
 		}()
+		if opt.Rate == 0 {
+			if t.pacer, err = newPacer(ctx, t, metric.Mean(before.Logits.Losses(1/at))); err != nil {
+				return nil, err
+			}
+		}
 		if opt.Resume != nil {
 			if err := t.resume(opt.Resume); err != nil {
 				return nil, err
@@ -75,8 +80,8 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 			return nil, err
 		}
 	}
-	if changed != nil && opt.Calibrated {
-		if err := scale(m, changed, opt.Classifier.Weights, invT); err != nil {
+	if changed != nil && at != 1 {
+		if err := scale(m, changed, opt.Classifier.Weights, 1/at); err != nil {
 			return nil, err
 		}
 	}
@@ -84,12 +89,16 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
+	own, err := ownTemperature(ctx, m, s.validation, result.Weights)
+	if err != nil {
+		return nil, err
+	}
 	h := newCache(m, "hold-out example", data.Holdout, s.neck)
-	before, after, err := evaluateHoldout(ctx, m, h, result.Weights, p)
+	untreated, treated, err := evaluateHoldout(ctx, m, h, result.Weights, p)
 	if err = errors.Join(err, h.close()); err != nil {
 		return nil, err
 	}
-	result.judge(before, after, temperature)
+	result.judge(untreated, treated, temperature, own, plan.trains())
 	return result, nil
 }
 
@@ -97,6 +106,10 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 func (r *Result) record(t *trainer) {
 	r.Epochs, r.Best = t.epochs, bestEpoch(t.epochs)+1
 	r.Trained = t.parameters.elements(t.model)
+	if t.pacer != nil {
+		pace := t.pacer.Pace
+		r.Pace = &pace
+	}
 	var all, scanning float64
 	for _, e := range t.epochs {
 		r.Steps += e.Steps
@@ -118,18 +131,51 @@ func (p Plan) reset(m nn.Model) {
 	nn.Restore(m, newGroup(m, slices.Concat(p.Perturb, p.Update)...).weights...)
 }
 
-// fitTemperature is the temperature that fits V best; nil where none can be
-// fitted.
-func fitTemperature(ctx context.Context, validation *cache) (*float64, error) {
+// fitTemperature is the temperature that fits an evaluation best; nil where none can
+// be fitted.
+func fitTemperature(e *Evaluation) *float64 {
+	t, fitted := e.Logits.FitTemperature()
+	if !fitted {
+		return nil
+	}
+	return &t
+}
+
+// ownTemperature is the temperature that fits V best with changed weights in their
+// place; nil where there are none, or no temperature fits.
+func ownTemperature(ctx context.Context, m nn.Model, validation *cache, changed map[int][]float32) (*float64, error) {
+	if changed == nil {
+		return nil, nil
+	}
+	weights := slices.Collect(maps.Keys(changed))
+	treated, err := nn.Import(m, changed)
+	if err != nil {
+		return nil, err
+	}
+	defer treated.Free()
+	defer nn.Restore(m, weights...)
+	treated.Override(weights...)
 	e, err := validation.evaluate(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
-	t, fitted := e.Logits.FitTemperature()
-	if !fitted {
-		return nil, nil
+	return fitTemperature(e), nil
+}
+
+// trainingTemperature is what logits are divided by in a training, and for good.
+// fitted is the temperature that fits V best, nil where there is none. Where it
+// lies at an end of what is searched, because every answer is right or all are
+// useless, none is best, and nothing is trained at it.
+func (o *Options) trainingTemperature(fitted *float64, trains bool) (float64, error) {
+	switch {
+	case o.Temperature != 0:
+		return o.Temperature, nil
+	case fitted == nil:
+		return 0, errors.New("no temperature can be fitted: logits of the validation set are not finite")
+	case trains && (*fitted <= metric.MinTemperature || *fitted >= metric.MaxTemperature):
+		return 1, nil
 	}
-	return &t, nil
+	return *fitted, nil
 }
 
 // scale multiplies weights by c: those that have changed, or the checkpoint's,

@@ -134,7 +134,7 @@ func TestDivergence(t *testing.T) {
 // where its slope is zero.
 func TestEveryStepRejected(t *testing.T) {
 	m, layers, data := newBowl(0.75, 0, 10)
-	opt := Options{Epochs: 2, Batch: 5, PerturbBatch: 4, Rate: 0.1, Schedule: Cosine, GammaMax: 2, PerturbEvery: 3}
+	opt := Options{Epochs: 2, Batch: 5, PerturbBatch: 4, Rate: 0.1, Schedule: Cosine, GammaMax: 2, PerturbEvery: 3, Temperature: 1}
 	check := untouched(&m.weightTable)
 	r := treat(t, m, data, Plan{recipe(t, "pol"), layers[1:], layers[:1]}, opt)
 	check(t)

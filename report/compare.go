@@ -2,6 +2,7 @@ package report
 
 import (
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // Compare is the result of the command compare.
@@ -12,6 +13,10 @@ type Compare struct {
 	Seeds  []uint64      `json:"seeds"`
 	Before Figures       `json:"before"` // of the checkpoint, on the hold-out set
 	Rows   []CompareRow  `json:"rows"`
+	// Differences are between every two rows whose runs have figures of each image, and
+	// Margin is up to where two losses count as equivalent.
+	Differences []Difference `json:"differences"`
+	Margin      float64      `json:"equivalence_margin"`
 	// PeakBytes of a row is of a process of its own; this provenance is that of
 	// the process that started them.
 	Provenance Provenance `json:"provenance"`
@@ -25,7 +30,9 @@ type CompareRow struct {
 	Perturb         []string     `json:"perturb"` // names of layers
 	Update          []string     `json:"update"`
 	Loss            *Spread      `json:"loss"`
+	Own             *Spread      `json:"loss_own_temperature"` // with a temperature that fits the treated model
 	Error           *Spread      `json:"error"`
+	ErrorChange     *Contrast    `json:"error_change"` // from the untreated model, image by image
 	ECE             *Spread      `json:"ece"`
 	Gain            *Spread      `json:"gain"`              // drop of the hold-out loss
 	SecondsPerEpoch *Spread      `json:"seconds_per_epoch"` // nil where nothing is trained
@@ -35,6 +42,84 @@ type CompareRow struct {
 	Accepted        int          `json:"accepted"` // runs whose gain is significantly above zero
 	Failed          Optional     `json:"failed"`   // why runs are missing
 	Runs            []CompareRun `json:"runs"`
+
+	runs []*Fix
+}
+
+// images are a figure of each image in each run; nil where a run has none.
+func (r *CompareRow) images(figure func(*HoldoutImages) []float64) [][]float64 {
+	var all [][]float64
+	for _, f := range r.runs {
+		if f.Images == nil || figure(f.Images) == nil {
+			return nil
+		}
+		all = append(all, figure(f.Images))
+	}
+	return all
+}
+
+func lossAfter(i *HoldoutImages) []float64  { return i.After }
+func ownLoss(i *HoldoutImages) []float64    { return i.Own }
+func wrongAfter(i *HoldoutImages) []float64 { return i.WrongAfter }
+
+// Contrast is a difference of two figures; see [pol.Contrast].
+type Contrast struct {
+	Difference  float64    `json:"difference"`
+	SE          float64    `json:"se"`
+	CI95        [2]float64 `json:"ci95"`
+	Significant bool       `json:"significant"`
+}
+
+// newContrast is nil where one of the two has no figures.
+func newContrast(a, b [][]float64) *Contrast {
+	if a == nil || b == nil {
+		return nil
+	}
+	c := pol.NewContrast(a, b)
+	return &Contrast{c.Mean, c.SE, c.CI95, c.Significant()}
+}
+
+// Difference is what A's figures are above B's, recipes both.
+type Difference struct {
+	A    string        `json:"a"`
+	B    string        `json:"b"`
+	Loss *LossContrast `json:"loss"`
+	Own  *LossContrast `json:"loss_own_temperature"`
+	// Error is in shares.
+	Error *Contrast `json:"error"`
+}
+
+// LossContrast is a difference of losses in nats.
+type LossContrast struct {
+	Contrast
+	// Equivalent says that it is less than the margin either way, by two one-sided
+	// tests.
+	Equivalent bool `json:"equivalent"`
+}
+
+func newLossContrast(a, b [][]float64) *LossContrast {
+	c := newContrast(a, b)
+	if c == nil {
+		return nil
+	}
+	return &LossContrast{*c, pol.NewContrast(a, b).Equivalent(pol.EquivalenceMargin)}
+}
+
+// Contrast fills in the differences between every two rows.
+func (c *Compare) Contrast() {
+	c.Margin, c.Differences = pol.EquivalenceMargin, []Difference{}
+	for i := range c.Rows {
+		for j := range i {
+			a, b := &c.Rows[i], &c.Rows[j]
+			d := Difference{
+				A: a.Recipe, B: b.Recipe, Loss: newLossContrast(a.images(lossAfter), b.images(lossAfter)),
+				Own: newLossContrast(a.images(ownLoss), b.images(ownLoss)), Error: newContrast(a.images(wrongAfter), b.images(wrongAfter)),
+			}
+			if d.Loss != nil {
+				c.Differences = append(c.Differences, d)
+			}
+		}
+	}
 }
 
 // CompareRun is one treatment. Its figures are nil where the training diverged
@@ -42,6 +127,7 @@ type CompareRow struct {
 type CompareRun struct {
 	Seed            uint64     `json:"seed"`
 	Loss            *Number    `json:"loss"`
+	Own             *Number    `json:"loss_own_temperature"`
 	Error           *Number    `json:"error"`
 	ECE             *Number    `json:"ece"`
 	Gain            *Number    `json:"gain"`
@@ -64,7 +150,8 @@ type Spread struct {
 // some are missing.
 func NewCompareRow(recipe string, runs []*Fix, failed string) CompareRow {
 	r := CompareRow{Recipe: recipe, Perturb: []string{}, Update: []string{}, Failed: Optional(failed), Runs: []CompareRun{}, Cache: Kept{Where: keptNowhere}}
-	var loss, wrong, ece, gain, seconds []float64
+	var loss, own, wrong, ece, gain, seconds []float64
+	r.runs = runs
 	for _, f := range runs {
 		r.Perturb, r.Update = f.Recipe.Perturb, f.Recipe.Update
 		run := CompareRun{
@@ -75,6 +162,12 @@ func NewCompareRow(recipe string, runs []*Fix, failed string) CompareRow {
 			run.Loss, run.Error, run.ECE = &a.Loss, &a.Error, &a.ECE
 			if a.Loss.finite() && a.Error.finite() && a.ECE.finite() {
 				loss, wrong, ece = append(loss, float64(a.Loss)), append(wrong, float64(a.Error)), append(ece, float64(a.ECE))
+			}
+		}
+		if t := f.Own; t != nil {
+			run.Own = &t.Loss
+			if t.Loss.finite() {
+				own = append(own, float64(t.Loss))
 			}
 		}
 		if g := f.Gain; g != nil {
@@ -91,7 +184,10 @@ func NewCompareRow(recipe string, runs []*Fix, failed string) CompareRow {
 		}
 		r.Runs = append(r.Runs, run)
 	}
-	r.Loss, r.Error, r.ECE, r.Gain, r.SecondsPerEpoch = newSpread(loss), newSpread(wrong), newSpread(ece), newSpread(gain), newSpread(seconds)
+	if before := r.images(func(i *HoldoutImages) []float64 { return i.WrongBefore }); before != nil {
+		r.ErrorChange = newContrast(r.images(wrongAfter), before[:1])
+	}
+	r.Loss, r.Own, r.Error, r.ECE, r.Gain, r.SecondsPerEpoch = newSpread(loss), newSpread(own), newSpread(wrong), newSpread(ece), newSpread(gain), newSpread(seconds)
 	return r
 }
 

@@ -11,8 +11,30 @@ func treatedRun(seed uint64, loss, wrong, ece, gain, seconds float64, accepted b
 	return &Fix{
 		After: &Figures{Number(loss), Number(wrong), Number(ece)}, Gain: &Gain{Loss: Number(gain), CI95: [2]Number{Number(gain - 0.02), Number(gain + 0.02)}},
 		SecondsPerEpoch: seconds, PeakBytes: 412_000_000 + int64(seed), Accepted: accepted,
+		Own:        &FixTemperature{Value: 1.1, Loss: Number(loss - 0.1)},
+		Images:     imagesAround(loss, wrong),
 		Provenance: Provenance{Seed: seed, PeakBytes: 500_000_000},
 	}
+}
+
+// imagesAround are a thousand images with a mean loss and error.
+func imagesAround(loss, wrong float64) *HoldoutImages {
+	i := &HoldoutImages{}
+	for k := range 1000 {
+		x := float64(k%7-3) / 3 // of mean 0, nearly
+		if k >= 994 {
+			x = 0
+		}
+		answer := func(share float64) float64 {
+			if float64((k*37)%1000) < 1000*share {
+				return 1
+			}
+			return 0
+		}
+		i.Before, i.After, i.Own = append(i.Before, 4.5937+x), append(i.After, loss+x+0.1*x*x-0.04), append(i.Own, loss-0.1+x)
+		i.WrongBefore, i.WrongAfter = append(i.WrongBefore, answer(0.821)), append(i.WrongAfter, answer(wrong))
+	}
+	return i
 }
 
 // treatedRuns are some of a recipe's, which perturb and update the same layers.
@@ -55,6 +77,7 @@ func comparison(t *testing.T) *Compare {
 		c.Rows = append(c.Rows, r.row(r.runs))
 	}
 	c.Rows = append(c.Rows, NewCompareRow("a|b*\x1b[31m", nil, "exit status 3: model.onnx cannot be read"))
+	c.Contrast()
 	c.Provenance.Seconds = 4021
 	return c
 }
@@ -69,6 +92,7 @@ func comparisonOnce(t *testing.T) *Compare {
 		once.Cache.Kept = Kept{36_864_000, keptInMemory}
 		c.Rows = append(c.Rows, r.row([]*Fix{&once}))
 	}
+	c.Contrast()
 	return c
 }
 
@@ -76,6 +100,7 @@ func comparisonOnce(t *testing.T) *Compare {
 func comparisonFailed(t *testing.T) *Compare {
 	c := comparisonOnce(t)
 	c.Rows = []CompareRow{NewCompareRow("pol", nil, "no layer's recoverable loss is significantly above zero")}
+	c.Contrast()
 	return c
 }
 
@@ -116,12 +141,12 @@ func TestCompareMarkdown(t *testing.T) {
 			continue
 		}
 		rows++
-		if n := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); n != 9 {
-			t.Errorf("%d bars, want 9: %s", n, line)
+		if n := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); n != 11 && n != 7 {
+			t.Errorf("%d bars, want 11, or 7 of a difference: %s", n, line)
 		}
 	}
-	if rows != 9 {
-		t.Errorf("%d rows, want 9", rows)
+	if want := 9 + 2 + 6; rows != want { // four recipes have figures of each image
+		t.Errorf("%d rows, want %d", rows, want)
 	}
 }
 
@@ -155,5 +180,20 @@ func TestLowest(t *testing.T) {
 	c.Rows = nil
 	if got := c.lowest(); got != "no recipe has come to a figure" {
 		t.Error(got)
+	}
+}
+
+// TestLossVerdict: a difference may be significant and too small to matter.
+func TestLossVerdict(t *testing.T) {
+	for want, c := range map[string]LossContrast{
+		"lower":             {Contrast: Contrast{Difference: -0.1, Significant: true}},
+		"higher":            {Contrast: Contrast{Difference: 0.1, Significant: true}},
+		"equivalent":        {Contrast: Contrast{Difference: 0.001}, Equivalent: true},
+		"lower, equivalent": {Contrast: Contrast{Difference: -0.01, Significant: true}, Equivalent: true},
+		"undecided":         {Contrast: Contrast{Difference: 0.1}},
+	} {
+		if got := c.verdict(); got != want {
+			t.Errorf("%+v: %s, want %s", c, got, want)
+		}
 	}
 }

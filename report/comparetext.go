@@ -16,19 +16,19 @@ const compareLayers = 1
 func (c *Compare) table() [][]string {
 	decimals := lossDecimals(c.Before)
 	rows := [][]string{
-		{"recipe", "layers", "hold-out loss", "error", "ECE", "s/epoch", "peak memory", "accepted"},
-		{"untreated", "–", figure(c.Before.Loss, decimals), percent(c.Before.Error), figure(c.Before.ECE, 3), "–", "–", "–"},
+		{"recipe", "layers", "hold-out loss", "at own T", "error", "change", "ECE", "s/epoch", "memory", "accepted"},
+		{"untreated", "–", figure(c.Before.Loss, decimals), "–", percent(c.Before.Error), "–", figure(c.Before.ECE, 3), "–", "–", "–"},
 	}
 	for _, r := range c.Rows {
-		row := []string{printable(r.Recipe), layerPath(r.Perturb, r.Update), r.Loss.text(1, decimals), r.Error.text(100, 1), r.ECE.text(1, 3), "–", "–", "–"}
-		if r.Error != nil {
-			row[3] += " %"
+		row := []string{printable(r.Recipe), layerPath(r.Perturb, r.Update), r.Loss.text(1, decimals), r.Own.text(1, decimals), "–", r.ErrorChange.text(100, 1), "–", "–", "–", "–"}
+		if r.Error != nil && r.ECE != nil {
+			row[4], row[6] = percent(r.Error.Mean), figure(r.ECE.Mean, 3)
 		}
 		if s := r.SecondsPerEpoch; s != nil {
-			row[5] = s.text(1, secondsDecimals(float64(s.Mean)))
+			row[7] = s.text(1, secondsDecimals(float64(s.Mean)))
 		}
 		if len(r.Runs) > 0 {
-			row[6], row[7] = size(r.PeakBytes), fmt.Sprintf("%d of %d", r.Accepted, len(r.Runs))
+			row[8], row[9] = size(r.PeakBytes), fmt.Sprintf("%d of %d", r.Accepted, len(r.Runs))
 		}
 		rows = append(rows, row)
 	}
@@ -59,6 +59,9 @@ func (s *Spread) text(scale Number, decimals int) string {
 // notes say what the table has no column for.
 func (c *Compare) notes() []string {
 	var notes []string
+	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return r.ErrorChange != nil }) {
+		notes = append(notes, "at own T: with the temperature that fits the treated model; change: of the error, in points, with its 95 % interval, image by image")
+	}
 	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return r.Loss != nil && r.Loss.N > 1 }) {
 		notes = append(notes, fmt.Sprintf("± is the standard deviation over %s", plural(len(c.Seeds), "seed")))
 	}
@@ -87,7 +90,57 @@ func (c *Compare) text(p *printer) {
 	p.printf("\n")
 	c.grid(p)
 	p.printf("\n")
+	if rows := c.differences(); len(rows) > 1 {
+		p.grid(rows, []int{0, 2, 4}, nil)
+		p.fields("note   ", c.aboutDifferences())
+		p.printf("\n")
+	}
 	p.verdict(ansiBold, "DONE", base(c.Model.Path), plural(len(c.Rows), "recipe"), c.lowest(), duration(c.Provenance.Seconds))
+}
+
+// differences is a table of the differences between every two recipes.
+func (c *Compare) differences() [][]string {
+	rows := [][]string{{"difference (95 %)", "hold-out loss", "", "at own T", "", "error"}}
+	for _, d := range c.Differences {
+		row := []string{printable(d.A + " − " + d.B), d.Loss.text(1, 3), d.Loss.verdict(), "–", "", d.Error.text(100, 1) + " points"}
+		if d.Own != nil {
+			row[3], row[4] = d.Own.text(1, 3), d.Own.verdict()
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// aboutDifferences says what the words of that table mean.
+func (c *Compare) aboutDifferences() string {
+	return fmt.Sprintf("each interval is of images and seeds, by itself; lower, higher: significantly; equivalent: within ±%v nats, by two one-sided tests of 97.5 %%", c.Margin)
+}
+
+// text writes a difference with its interval, in a unit of which there are scale to
+// one.
+func (c *Contrast) text(scale float64, decimals int) string {
+	if c == nil {
+		return "–"
+	}
+	return signed(scale*c.Difference, decimals) + " ± " + fixed(scale*metric.Z95*c.SE, decimals)
+}
+
+// verdict says what a difference of losses is.
+func (c *LossContrast) verdict() string {
+	var words []string
+	switch {
+	case c.Significant && c.Difference < 0:
+		words = append(words, "lower")
+	case c.Significant:
+		words = append(words, "higher")
+	}
+	if c.Equivalent {
+		words = append(words, "equivalent")
+	}
+	if words == nil {
+		return "undecided"
+	}
+	return strings.Join(words, ", ")
 }
 
 func (c *Compare) seeds() string {

@@ -1,6 +1,9 @@
 package report
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -10,28 +13,47 @@ import (
 // treatment.
 type Fix struct {
 	Document
-	Model           Model           `json:"model"`
-	Data            TreatmentData   `json:"data"`
-	Recipe          Recipe          `json:"recipe"`
-	Output          *Output         `json:"output"` // nil where nothing was written
-	Epochs          []Epoch         `json:"epochs"`
-	Before          Figures         `json:"before"` // of the hold-out set
-	After           *Figures        `json:"after"`  // nil where the training diverged before an epoch was complete
-	Gain            *Gain           `json:"gain"`   // likewise
-	Temperature     *FixTemperature `json:"temperature"`
-	Accepted        bool            `json:"accepted"`
-	Forced          bool            `json:"forced"` // the file was written although its gain is not significant
-	Trial           bool            `json:"trial"`  // nothing was to be written
-	Stopped         Optional        `json:"stopped"`
-	Trained         int             `json:"trained_parameters"`
-	Steps           int             `json:"steps"`
-	SecondsPerEpoch float64         `json:"seconds_per_epoch"`
+	Model       Model           `json:"model"`
+	Data        TreatmentData   `json:"data"`
+	Recipe      Recipe          `json:"recipe"`
+	Output      *Output         `json:"output"` // nil where nothing was written
+	Epochs      []Epoch         `json:"epochs"`
+	Before      Figures         `json:"before"` // of the hold-out set
+	After       *Figures        `json:"after"`  // nil where the training diverged before an epoch was complete
+	Gain        *Gain           `json:"gain"`   // likewise
+	Temperature *FixTemperature `json:"temperature"`
+	// Beyond is the drop of the loss from what the temperature alone makes of it;
+	// nil where that is the treatment.
+	Beyond *FixDrop `json:"beyond_temperature"`
+	// Own is what a temperature that fits the treated model does; Accepted is not about
+	// it. nil without a treated model.
+	Own      *FixTemperature `json:"own_temperature"`
+	Accepted bool            `json:"accepted"`
+	// Objections are what speaks against it; see [pol.Result.Objections].
+	Objections []pol.Objection `json:"objections"`
+	// Instead is the command, word by word, that divides the logits by the temperature,
+	// where that would be accepted and this treatment is not; else nil.
+	Instead []string `json:"instead"`
+	// HoldoutSeen says that the hold-out images have judged this model before.
+	HoldoutSeen bool     `json:"holdout_seen"`
+	Forced      bool     `json:"forced"` // the file was written although there are objections
+	Trial       bool     `json:"trial"`  // nothing was to be written
+	Stopped     Optional `json:"stopped"`
+	Trained     int      `json:"trained_parameters"`
+	// Rate says how the learning rate came about; nil where it was given.
+	Rate *Rate `json:"rate"`
+	// TrainedAt is the temperature that is folded into the treated weights; 1: none.
+	TrainedAt       float64 `json:"trained_at"`
+	Steps           int     `json:"steps"`
+	SecondsPerEpoch float64 `json:"seconds_per_epoch"`
 	// PeakBytes is the most memory that the program held for itself at a time:
 	// heap and arena, without the pages of mapped files.
-	PeakBytes  int64      `json:"peak_bytes"`
-	Cache      Cache      `json:"cache"`
-	Scan       Scan       `json:"scan"`
-	Provenance Provenance `json:"provenance"`
+	PeakBytes int64 `json:"peak_bytes"`
+	Cache     Cache `json:"cache"`
+	// Images are figures of each hold-out image; nil unless they were asked for.
+	Images     *HoldoutImages `json:"images,omitempty"`
+	Scan       Scan           `json:"scan"`
+	Provenance Provenance     `json:"provenance"`
 }
 
 // TreatmentData describes the images of a treatment.
@@ -85,7 +107,7 @@ type Hyperparameters struct {
 	Epochs       *int     `json:"epochs"`
 	Batch        *int     `json:"batch"`
 	PerturbBatch *int     `json:"perturb_batch"`
-	Rate         *float64 `json:"lr"`
+	Rate         *float64 `json:"lr"` // nil where it comes from the model, too
 	Momentum     *float64 `json:"momentum"`
 	WeightDecay  *float64 `json:"weight_decay"`
 	Schedule     *string  `json:"schedule"`
@@ -94,7 +116,7 @@ type Hyperparameters struct {
 	Rho          *float64 `json:"rho"`
 	PerturbEvery *int     `json:"perturb_every"`
 	Seed         *uint64  `json:"seed"`
-	Calibrated   bool     `json:"calibrated"`
+	Calibration  string   `json:"calibration"` // fit, none or a temperature
 	Augment      *string  `json:"augment"`
 	Views        *int     `json:"views"`
 }
@@ -119,6 +141,7 @@ type DataFile struct {
 // Epoch is one pass over the training images.
 type Epoch struct {
 	Epoch       int      `json:"epoch"` // from 1
+	Rate        float64  `json:"lr"`
 	Steps       int      `json:"steps"`
 	TrainLoss   *float64 `json:"train_loss"`
 	ValLoss     Number   `json:"val_loss"`
@@ -130,14 +153,53 @@ type Epoch struct {
 	Kept        bool     `json:"kept"`
 }
 
+// Rate is a learning rate that comes from the model; see [pol.Pace].
+type Rate struct {
+	Best      float64 `json:"best"`
+	Curvature float64 `json:"curvature"`
+	First     float64 `json:"first"`
+	Last      float64 `json:"last"`
+	Undone    int     `json:"undone_steps"`
+	Restarted int     `json:"restarted_epochs"`
+}
+
 // FixTemperature is what one number, fitted on the validation images, does to the
 // hold-out loss.
 type FixTemperature struct {
-	Value     Number    `json:"value"`
-	Loss      Number    `json:"loss"`
+	Value Number `json:"value"`
+	Loss  Number `json:"loss"`
+	FixDrop
+	Accepted bool `json:"accepted"` // as a treatment by itself
+}
+
+// HoldoutImages are figures of each hold-out image, in data order; see [pol.Images].
+type HoldoutImages struct {
+	Before      []float64 `json:"loss_before"`
+	After       []float64 `json:"loss_after"`
+	Own         []float64 `json:"loss_own_temperature"`
+	WrongBefore []float64 `json:"wrong_before"` // 1 or 0
+	WrongAfter  []float64 `json:"wrong_after"`
+}
+
+// NewHoldoutImages lists them; nil where a loss is not finite.
+func NewHoldoutImages(i pol.Images) *HoldoutImages {
+	for _, losses := range [][]float64{i.Before, i.After, i.Own} {
+		if slices.ContainsFunc(losses, func(x float64) bool { return !metric.IsFinite(x) }) {
+			return nil
+		}
+	}
+	return &HoldoutImages{i.Before, i.After, i.Own, i.WrongBefore, i.WrongAfter}
+}
+
+// FixDrop is a paired drop of the hold-out loss.
+type FixDrop struct {
 	DeltaLoss Number    `json:"delta_loss"`
 	SE        Number    `json:"se"`
 	CI95      [2]Number `json:"ci95"`
+}
+
+func newFixDrop(e metric.Estimate) FixDrop {
+	return FixDrop{Number(e.Mean), Number(e.SE), newInterval(e)}
 }
 
 // Cache is where activations were kept.
@@ -177,14 +239,17 @@ type Scan struct {
 }
 
 // NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
-// Forced, Trial, PeakBytes and Provenance are for the caller to fill.
+// Instead, HoldoutSeen, Images, Forced, Trial, PeakBytes and Provenance are for the caller
+// to fill.
 func NewFix(r *pol.Result) *Fix {
 	f := &Fix{
 		Epochs:          make([]Epoch, len(r.Epochs)),
 		Before:          newFigures(r.Before),
 		Accepted:        r.Accepted(),
+		Objections:      list(r.Objections()),
 		Stopped:         Optional(r.Stopped),
 		Trained:         r.Trained,
+		TrainedAt:       r.TrainedAt,
 		Steps:           r.Steps,
 		SecondsPerEpoch: r.SecondsPerEpoch(),
 		Cache:           Cache{r.Cache.Neck, Kept{r.Cache.Bytes, where(r.Cache.Bytes, r.Cache.InFile)}},
@@ -192,7 +257,7 @@ func NewFix(r *pol.Result) *Fix {
 	}
 	for i, e := range r.Epochs {
 		f.Epochs[i] = Epoch{
-			Epoch: e.Number, Steps: e.Steps, TrainLoss: e.TrainLoss,
+			Epoch: e.Number, Rate: e.Rate, Steps: e.Steps, TrainLoss: e.TrainLoss,
 			ValLoss: Number(e.Validation.Loss), ValError: Number(e.Validation.Error), ValECE: Number(e.Validation.ECE),
 			Rejected: e.Rejected, Seconds: e.Duration.Seconds(), ScanSeconds: e.Scanning.Seconds(), Kept: e.Number == r.Best,
 		}
@@ -205,7 +270,17 @@ func NewFix(r *pol.Result) *Fix {
 		f.Gain = newGain(*r.Gain, r.ErrorDrop)
 	}
 	if t := r.Temperature; t != nil {
-		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), Number(t.Drop.Mean), Number(t.Drop.SE), newInterval(t.Drop)}
+		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), newFixDrop(t.Drop), r.TemperatureAccepted()}
+	}
+	if p := r.Pace; p != nil {
+		f.Rate = &Rate{p.Best, p.Curvature, p.First, p.Rate, p.Undone, p.Restarted}
+	}
+	if t := r.Own; t != nil {
+		f.Own = &FixTemperature{Value: Number(t.Value), Loss: Number(t.Loss), FixDrop: newFixDrop(t.Drop)}
+	}
+	if r.Beyond != nil {
+		drop := newFixDrop(*r.Beyond)
+		f.Beyond = &drop
 	}
 	return f
 }
@@ -246,12 +321,15 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		Perturb: layerNames(inRole(layers, RolePerturb)), Update: layerNames(inRole(layers, RoleUpdate)),
 	}
 	h := &r.Hyperparameters
-	h.Calibrated = o.Calibrated
+	h.Calibration = calibration(o.Temperature)
 	if !r.trains() {
 		return r
 	}
 	schedule, loss := string(o.Schedule), o.Loss.String()
-	h.Epochs, h.Batch, h.Rate, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Rate, &o.Momentum, &o.WeightDecay
+	h.Epochs, h.Batch, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Momentum, &o.WeightDecay
+	if o.Rate > 0 {
+		h.Rate = &o.Rate
+	}
 	h.Schedule, h.Loss, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Seed, &d.Augment, &d.Views
 	switch r.rule() {
 	case pol.Search:
@@ -260,6 +338,23 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		h.Rho = &o.Rho
 	}
 	return r
+}
+
+// The values of [Hyperparameters.Calibration] that are no temperature.
+const (
+	calibrationFit  = "fit"
+	calibrationNone = "none"
+)
+
+// calibration writes [pol.Options.Temperature].
+func calibration(temperature float64) string {
+	switch temperature {
+	case 0:
+		return calibrationFit
+	case 1:
+		return calibrationNone
+	}
+	return strconv.FormatFloat(temperature, 'g', -1, 64)
 }
 
 // inRole returns the layers of one role.

@@ -37,6 +37,8 @@ type treatment struct {
 	plan       recipe
 	result     *pol.Result
 	Output     *Output
+	Instead    []string
+	Seen       bool
 	Trial      bool
 	Forced     bool
 	PeakBytes  int64
@@ -54,7 +56,7 @@ type recipe struct {
 func (t *treatment) report() *Fix {
 	f := NewFix(t.result)
 	f.Model, f.Data, f.Output, f.Forced, f.Trial, f.PeakBytes, f.Provenance = t.Model, t.Data, t.Output, t.Forced, t.Trial, t.PeakBytes, t.Provenance
-	f.Recipe = t.plan.report(t.Data)
+	f.Recipe, f.Instead, f.HoldoutSeen = t.plan.report(t.Data), t.Instead, t.Seen
 	return f
 }
 
@@ -97,7 +99,7 @@ func written(t *testing.T) *treatment {
 	plan.chosenBy = ChosenByDiagnosis
 	epoch := func(n, rejected int, train *float64, loss, wrong float64) pol.Epoch {
 		return pol.Epoch{
-			Number: n, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
+			Number: n, Rate: 0.0133, Steps: 15, Rejected: rejected, TrainLoss: train, Validation: metric.Figures{Loss: loss, Error: wrong, ECE: 0.21},
 			Duration: 12100 * time.Millisecond, Scanning: 9438 * time.Millisecond,
 		}
 	}
@@ -111,7 +113,10 @@ func written(t *testing.T) *treatment {
 			Best:    2,
 			Before:  metric.Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, After: &metric.Figures{Loss: 4.0087, Error: 0.806, ECE: 0.2014},
 			Gain: estimate(0.585, 0.0235), ErrorDrop: estimate(0.015, 0.0041),
-			Temperature: &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)},
+			Temperature: &pol.Temperature{Value: 1.3143, Loss: 4.4813, Drop: *estimate(0.1124, 0.0132)},
+			Beyond:      estimate(0.4726, 0.0191),
+			TrainedAt:   1.3143,
+			Pace:        &pol.Pace{Best: 0.5312, Curvature: 0.02113, First: 0.05312, Rate: 0.01328, Undone: 1, Restarted: 1},
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
 		},
@@ -126,9 +131,14 @@ func refused(t *testing.T) *treatment {
 	f := written(t)
 	f.Output = nil
 	f.plan.perturb, f.plan.chosenBy = []TreatedLayer{{Name: "head", Parameters: 9892}}, "reports/check.json"
-	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum = 8, 4, 0
+	f.plan.options.GammaMax, f.plan.options.PerturbEvery, f.plan.options.Momentum, f.plan.options.Temperature = 8, 4, 0, 2.5
+	f.result.TrainedAt, f.result.Pace = 2.5, &pol.Pace{First: 0.05, Rate: 0.05}
 	f.result.After = &metric.Figures{Loss: 4.6147, Error: 0.8205, ECE: 0.3499}
-	f.result.Gain, f.result.ErrorDrop = estimate(-0.021, 0.00255), estimate(0.0005, 0.001)
+	f.result.Gain, f.result.ErrorDrop = estimate(-0.021, 0.00255), estimate(-0.0105, 0.001)
+	f.result.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
+	f.result.Beyond = estimate(-1.1484, 0.0441)
+	f.Instead = []string{"modeldoctor", "fix", "--recipe", "temperature", "--data=cifar-100", "models/model.onnx", "-o", "out/fixed.onnx"}
+	f.Seen = true
 	f.result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, InFile: true}
 	return f
 }
@@ -140,11 +150,11 @@ func diverged(t *testing.T) *treatment {
 	f.Output = nil
 	f.Model.Path = "models/a model\x1b[31m.onnx"
 	f.plan = recipeOf(t, "sam", namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"), namedLayers("embed", "blocks.0", "blocks.1", "head\x1b[0m"))
-	f.plan.options.Rate = 300
+	f.plan.options.Rate, f.result.Pace = 300, nil
 	f.plan.options.NoCache = true
 	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Scans, r.Cache = nil, 0, 0, pol.Scans{}, pol.Cache{}
-	r.After, r.Gain, r.ErrorDrop = nil, nil, nil
+	r.After, r.Gain, r.ErrorDrop, r.Beyond = nil, nil, nil, nil
 	r.Stopped = "epoch 1, after 3 steps: the loss of a batch is not finite"
 	return f
 }
@@ -154,14 +164,15 @@ func diverged(t *testing.T) *treatment {
 func forced(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
-	f.plan.options.Calibrated = true
+	f.plan.options.Temperature = 1
+	f.result.TrainedAt, f.result.Pace = 1, &pol.Pace{Curvature: 2, First: 0.0005, Rate: 0.0005}
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
 	r := f.result
 	r.Epochs, r.Best, r.Stopped = r.Epochs[:2], 1, "epoch 3, after 0 steps: the loss of a batch is not finite"
 	r.Gain, r.ErrorDrop = estimate(0.02, 0.0151), estimate(-0.0015, 0.002)
 	r.After = &metric.Figures{Loss: 4.5737, Error: 0.8225, ECE: 0.3463}
-	r.Temperature = &pol.Temperature{Value: 1.05, Loss: 4.59, Drop: *estimate(0.0037, 0.0001)}
+	r.Temperature, r.Beyond = &pol.Temperature{Value: 1.05, Loss: 4.59, Drop: *estimate(0.0037, 0.0001)}, estimate(0.0163, 0.0151)
 	f.Forced = true
 	f.Output = NewOutput(f.Model.Path, f.Output.SHA256, f.Output.BytesChanged, f.Model.Path+".bak", []onnx.DataFile{
 		{Location: "weights.bin", Path: "models/weights.bin", Size: 2_853_123},
@@ -174,10 +185,11 @@ func forced(t *testing.T) *treatment {
 func scaled(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "temperature", nil, nil)
-	f.plan.options.Calibrated = true
+	f.result.TrainedAt, f.result.Pace = 2.3573, nil
 	r := f.result
 	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
-	r.Gain, r.ErrorDrop, r.After = &r.Temperature.Drop, estimate(0, 0), &metric.Figures{Loss: 3.4663, Error: 0.821, ECE: 0.0428}
+	r.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
+	r.Gain, r.Beyond, r.ErrorDrop, r.After = &r.Temperature.Drop, nil, estimate(0, 0), &metric.Figures{Loss: 3.4663, Error: 0.821, ECE: 0.0428}
 	r.Cache = pol.Cache{Neck: 13, Bytes: 256_000}
 	return f
 }
@@ -192,7 +204,7 @@ func trial(t *testing.T) *treatment {
 		t.Fatal(err)
 	}
 	f.plan.options.Loss, f.plan.options.Schedule, f.plan.options.Seed = loss, pol.Constant, 7
-	f.result.Temperature = nil
+	f.result.Temperature, f.result.Beyond = nil, nil
 	return f
 }
 
@@ -237,7 +249,6 @@ func simplePlan(t *testing.T) *planned {
 func temperaturePlan(t *testing.T) *planned {
 	f := plan(t)
 	f.plan = recipeOf(t, "temperature", nil, nil)
-	f.plan.options.Calibrated = true
 	f.cost.Steps, f.cost.StepTime, f.cost.ScanShare, f.cheapest = 0, 0, 0, nil
 	return f
 }
@@ -314,28 +325,32 @@ func TestFixWidth(t *testing.T) {
 
 // TestFixVerdict: the line of verdict says plainly what became of a treatment.
 func TestFixVerdict(t *testing.T) {
+	command := []string{"modeldoctor", "fix", "--recipe", "temperature", "a model.onnx", "-o", "OUT"}
 	for name, c := range map[string]struct {
 		change func(f *treatment)
 		want   string
 		hint   bool // at a temperature
 	}{
-		"accepted":       {func(*treatment) {}, "DONE  fixed.onnx   hold-out loss 4.594 → 4.009 (down 0.585 ± 0.046)   39,844 bytes changed", false},
-		"harm":           {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(-0.021, 0.0025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has risen by 0.021 ± 0.005", true},
-		"chance":         {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0.021, 0.025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has fallen by 0.021 ± 0.049, which may be chance", true},
-		"no change":      {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0, 0) }, "nothing was written: the hold-out loss has not fallen (change 0.000 ± 0.000)", true},
-		"perhaps harm":   {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(-0.001, 0.01) }, "nothing was written: the hold-out loss has not fallen (change +0.001 ± 0.020)", true},
-		"not finite":     {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", true},
-		"no temperature": {func(f *treatment) { f.Output, f.result.Gain, f.result.Temperature = nil, estimate(-1, 0.01), nil }, "nothing was written: the hold-out loss has risen", false},
-		"unsure temperature": {func(f *treatment) {
-			f.Output, f.result.Gain, f.result.Temperature.Drop = nil, estimate(-1, 0.01), *estimate(0.01, 0.01)
+		"accepted":     {func(*treatment) {}, "DONE  fixed.onnx   hold-out loss 4.594 → 4.009 (down 0.585 ± 0.046)   39,844 bytes changed", false},
+		"harm":         {func(f *treatment) { f.Output, f.Instead, f.result.Gain = nil, command, estimate(-0.021, 0.0025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has risen by 0.021 ± 0.005", true},
+		"chance":       {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0.021, 0.025) }, "FAIL  model.onnx   nothing was written: the hold-out loss has fallen by 0.021 ± 0.049, which may be chance", false},
+		"no change":    {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(0, 0) }, "nothing was written: the loss of every hold-out image changes by the same, so that there is no telling chance apart; the hold-out loss has not fallen (change 0.000 ± 0.000)", false},
+		"perhaps harm": {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(-0.001, 0.01) }, "nothing was written: the hold-out loss has not fallen (change +0.001 ± 0.020)", false},
+		"no more than a temperature": {func(f *treatment) { f.Output, f.Instead, f.result.Beyond = nil, command, estimate(-0.02, 0.02) },
+			"nothing was written: the hold-out loss is not significantly lower than with the temperature alone (change from there +0.020 ± 0.039)", true},
+		"error higher":   {func(f *treatment) { f.Output, f.result.ErrorDrop = nil, estimate(-0.03, 0.01) }, "nothing was written: the hold-out error has risen by 3.0 ± 2.0 points", false},
+		"too few images": {func(f *treatment) { f.Output, f.result.Holdout, f.Data.Holdout.N = nil, 499, 499 }, "nothing was written: 499 hold-out images cannot decide, at least 500 are needed", false},
+		"not finite":     {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", false},
+		"no temperature": {func(f *treatment) {
+			f.Output, f.result.Gain, f.result.Temperature, f.result.Beyond = nil, estimate(-1, 0.01), nil, nil
 		}, "nothing was written: the hold-out loss has risen", false},
 		"not finite before": {func(f *treatment) {
-			f.Output, f.result.Gain, f.result.After, f.result.Stopped = nil, nil, nil, "the loss of a batch is not finite"
+			f.Output, f.result.Gain, f.result.After, f.result.Beyond, f.result.Stopped = nil, nil, nil, nil, "the loss of a batch is not finite"
 			f.result.Before, f.result.Temperature.Drop = metric.Figures{Loss: math.NaN(), Error: 1, ECE: math.NaN()}, *estimate(math.NaN(), math.NaN())
 		}, "nothing was written: the treatment diverged (the loss of a batch is not finite)", false},
 		"trial":         {func(f *treatment) { f.Output, f.Trial = nil, true }, "DONE  model.onnx   trial, nothing written: hold-out loss 4.594 → 4.009", false},
-		"refused trial": {func(f *treatment) { f.Output, f.Trial, f.result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", true},
-		"forced":        {func(f *treatment) { f.Forced, f.result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", true},
+		"refused trial": {func(f *treatment) { f.Output, f.Trial, f.result.Gain = nil, true, estimate(-1, 0.01) }, "FAIL  model.onnx   trial, and nothing would be written: the hold-out loss has risen by 1.000 ± 0.020", false},
+		"forced":        {func(f *treatment) { f.Forced, f.result.Gain = true, estimate(-1, 0.01) }, "FORCED  fixed.onnx   written, as --force demands, although the hold-out loss has risen by 1.000 ± 0.020", false},
 	} {
 		changed := written(t)
 		c.change(changed)
@@ -348,7 +363,7 @@ func TestFixVerdict(t *testing.T) {
 		if want := strings.Join(strings.Fields(c.want), " "); !strings.Contains(got, want) {
 			t.Errorf("%s: %q is missing in\n%s", name, want, &text)
 		}
-		if hint := strings.Contains(got, "--recipe temperature"); hint != c.hint {
+		if hint := strings.Contains(got, "`modeldoctor fix --recipe temperature 'a model.onnx' -o OUT`"); hint != c.hint {
 			t.Errorf("%s: hint at a temperature %v, want %v", name, hint, c.hint)
 		}
 		var document bytes.Buffer

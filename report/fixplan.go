@@ -67,7 +67,7 @@ func NewCost(c *pol.Cost, epochs int) Cost {
 func (f *FixPlan) text(p *printer) {
 	p.model(f.Model, "")
 	f.Data.text(p, f.Recipe.trains())
-	f.Recipe.text(p, f.Cost.StepsPerEpoch, nil)
+	f.Recipe.text(p, f.Cost.StepsPerEpoch, 0)
 	p.printf("\n")
 	f.costs(p)
 	p.printf("\n")

@@ -18,10 +18,11 @@ func (f *Fix) text(p *printer) {
 	if len(f.Epochs) > 0 {
 		steps = f.Epochs[0].Steps
 	}
-	f.Recipe.text(p, steps, f.Temperature)
+	f.Recipe.text(p, steps, f.TrainedAt)
 	f.Cache.text(p)
 	p.fields("cost   ", f.costs()...)
 	f.epochs(p)
+	f.Rate.text(p)
 	f.holdout(p)
 	p.printf("\n")
 	f.verdict(p)
@@ -46,20 +47,38 @@ func (d *TreatmentData) text(p *printer, trains bool) {
 }
 
 // text says what is done to which layers, and how. steps is the number of steps
-// of an epoch, 0 where it is not known, and t the temperature that fits best, nil
-// where that is not known.
-func (r *Recipe) text(p *printer, steps int, t *FixTemperature) {
+// of an epoch and at the temperature of the training, 0 where they are not known.
+func (r *Recipe) text(p *printer, steps int, at float64) {
 	const label = "plan   "
 	if !r.trains() {
-		divisor := "what"
-		if t != nil {
-			divisor = fmt.Sprintf("%.3g, which", t.Value)
+		divisor := r.Hyperparameters.Calibration
+		switch {
+		case divisor == calibrationFit && at == 0:
+			divisor = "what fits the validation images best"
+		case divisor == calibrationFit:
+			divisor = fmt.Sprintf("%.3g, which fits the validation images best", at)
 		}
-		p.hanging(label, len(label), fmt.Sprintf("%s: divide the logits by %s fits the validation images best; train nothing", printable(r.Name), divisor))
+		p.hanging(label, len(label), printable(fmt.Sprintf("%s: divide the logits by %s; train nothing", r.Name, divisor)))
 		return
 	}
 	p.hanging(label, len(label), r.roles())
-	p.hanging(strings.Repeat(" ", len(label)), len(label), r.numbers(steps))
+	p.hanging(strings.Repeat(" ", len(label)), len(label), r.numbers(steps, at))
+}
+
+// calibration says which temperature a training takes logits at; at is it, 0 where
+// it is not known.
+func (h *Hyperparameters) calibration(at float64) string {
+	switch {
+	case h.Calibration == calibrationNone:
+		return "logits as they are"
+	case h.Calibration != calibrationFit:
+		return "logits divided by " + printable(h.Calibration)
+	case at == 0:
+		return "logits divided by the temperature that fits best"
+	case at == 1:
+		return "logits as they are, because no temperature is best"
+	}
+	return fmt.Sprintf("logits divided by %.3g", at)
 }
 
 // roles says which layers a treatment perturbs and updates, and why these.
@@ -106,13 +125,17 @@ func treatedLayers(layers []TreatedLayer) string {
 
 // numbers lists the hyperparameters of a training: the usual ones, and others
 // where they are not the default.
-func (r *Recipe) numbers(steps int) string {
+func (r *Recipe) numbers(steps int, at float64) string {
 	h, usual := r.Hyperparameters, pol.DefaultOptions(pol.Recipe{})
 	passes := plural(*h.Epochs, "epoch")
 	if steps > 0 {
 		passes += " of " + plural(steps, "step")
 	}
-	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("rate %v (%s)", *h.Rate, *h.Schedule)}
+	rate := "rate from the model"
+	if h.Rate != nil {
+		rate = fmt.Sprintf("rate %v", *h.Rate)
+	}
+	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("%s (%s)", rate, *h.Schedule)}
 	if steps == 0 {
 		list[0] = fmt.Sprintf("%s, batches of %s", passes, plural(*h.Batch, "image"))
 	}
@@ -132,7 +155,7 @@ func (r *Recipe) numbers(steps int) string {
 	case pol.Ascent:
 		add(true, "ρ %v", *h.Rho)
 	}
-	add(h.Calibrated, "logits divided by the temperature that fits best")
+	add(true, "%s", h.calibration(at))
 	add(true, "seed %d", *h.Seed)
 	return strings.Join(list, ", ")
 }
@@ -148,6 +171,26 @@ func (c *Cache) text(p *printer) {
 	}
 	const label = "cache  "
 	p.hanging(label, len(label), text)
+}
+
+// text says where the learning rate comes from and what became of it.
+func (r *Rate) text(p *printer) {
+	if r == nil {
+		return
+	}
+	var text string
+	switch {
+	case r.Curvature == 0:
+		text = fmt.Sprintf("rate %.3g, as trial steps meet no curvature", r.First)
+	case r.Best == 0:
+		text = fmt.Sprintf("rate %.3g, by the curvature: no trial step lowers the validation loss", r.First)
+	default:
+		text = fmt.Sprintf("rate %.3g, from trial steps: a single one lowers the validation loss most at %.3g, and momentum adds up", r.First, r.Best)
+	}
+	if r.Undone+r.Restarted > 0 {
+		text += fmt.Sprintf("; then %.3g, as %s raised the loss and %s ended worse than the start", r.Last, plural(r.Undone, "step"), plural(r.Restarted, "epoch"))
+	}
+	p.fields("note   ", text)
 }
 
 // costs say what a treatment has taken.
@@ -214,6 +257,9 @@ func (f *Fix) holdout(p *printer) {
 		f.Gain.text(p, "hold-out", "before", "after", f.Before, *f.After)
 	}
 	f.temperatureAlone(p)
+	if f.HoldoutSeen {
+		p.fields("note   ", "these hold-out images have judged this model before: they no longer tell what unseen images would")
+	}
 }
 
 // text compares the figures of two models on the same images, whose loss and
@@ -245,123 +291,15 @@ func (f *Fix) temperatureAlone(p *printer) {
 		return
 	}
 	decimals := lossDecimals(f.Before)
-	drop := interval(t.DeltaLoss, t.SE, decimals)
-	var text string
-	switch {
+	text := fmt.Sprintf("a temperature of %.3g alone takes off %s nats", t.Value, interval(t.DeltaLoss, t.SE, decimals))
+	switch b := f.Beyond; {
 	case !(t.DeltaLoss > 0):
 		text = fmt.Sprintf("the temperature that fits the validation images best, %.3g, does not lower the loss by itself", t.Value)
-	case f.Gain == nil:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats", t.Value, drop)
-	case t.DeltaLoss >= f.Gain.Loss:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats: more than this treatment", t.Value, drop)
+	case b == nil || !b.DeltaLoss.finite():
+	case b.DeltaLoss > 0:
+		text += fmt.Sprintf(": this treatment takes off %s more", interval(b.DeltaLoss, b.SE, decimals))
 	default:
-		text = fmt.Sprintf("a temperature of %.3g alone takes off %s nats: less than this treatment", t.Value, drop)
-		if f.Recipe.Hyperparameters.Calibrated {
-			text += ", which includes it"
-		}
+		text += fmt.Sprintf(": %s more than this treatment", interval(-b.DeltaLoss, b.SE, decimals))
 	}
 	p.fields("note   ", text)
-}
-
-// verdict is the line a log is searched for, and what to do next.
-func (f *Fix) verdict(p *printer) {
-	code, word, path := ansiGreen, "DONE", f.Model.Path
-	var what string
-	switch {
-	case f.Trial && f.Accepted:
-		what = "trial, nothing written: " + f.fall()
-	case f.Trial:
-		code, word = ansiRed, "FAIL"
-		what = "trial, and nothing would be written: " + f.refusal()
-	case f.Output == nil:
-		code, word = ansiRed, "FAIL"
-		what = "nothing was written: " + f.refusal()
-	case f.Forced:
-		code, word, path = ansiYellow, "FORCED", f.Output.Path
-		what = "written, as --force demands, although " + f.refusal()
-	default:
-		path = f.Output.Path
-		what = f.fall()
-	}
-	fields := []string{base(path), what}
-	if f.Output != nil {
-		fields = append(fields, plural(int(f.Output.BytesChanged), "byte")+" changed")
-	}
-	p.verdict(code, word, append(fields, duration(f.Provenance.Seconds))...)
-	if f.Output != nil {
-		f.Output.text(p)
-	}
-	for _, hint := range f.hints() {
-		p.hint(hint)
-	}
-}
-
-// text says what lies beside the file.
-func (o *Output) text(p *printer) {
-	if o.Backup != "" {
-		p.fields("note   ", "the original is kept as "+printable(string(o.Backup)))
-	}
-	for i, d := range o.DataFiles {
-		if left := len(o.DataFiles) - i; i == maxListed && left > 1 {
-			p.fields("note   ", fmt.Sprintf("and %d more data files", left))
-			break
-		}
-		text := fmt.Sprintf("it needs the data file %s (%s), which lies beside it", d.Location, size(d.Bytes))
-		if d.Copied {
-			text += " as a copy"
-		}
-		p.fields("note   ", printable(text))
-	}
-}
-
-// fall says by how much the hold-out loss has fallen.
-func (f *Fix) fall() string {
-	decimals := lossDecimals(f.Before)
-	return fmt.Sprintf("hold-out loss %s → %s (down %s)", fixed(float64(f.Before.Loss), decimals), fixed(float64(f.After.Loss), decimals), interval(f.Gain.Loss, f.Gain.SE, decimals))
-}
-
-// refusal says in a sentence why a treatment is not accepted.
-func (f *Fix) refusal() string {
-	g := f.Gain
-	if g == nil {
-		if f.Stopped == "" {
-			return "there is no treated model"
-		}
-		return printable(fmt.Sprintf("the treatment diverged (%s)", f.Stopped))
-	}
-	decimals := lossDecimals(f.Before)
-	switch {
-	case !g.Loss.finite():
-		return "the model's hold-out loss is not finite"
-	case g.CI95[1] < 0:
-		return fmt.Sprintf("the hold-out loss has risen by %s", interval(-g.Loss, g.SE, decimals))
-	case g.Loss > 0:
-		return fmt.Sprintf("the hold-out loss has fallen by %s, which may be chance", interval(g.Loss, g.SE, decimals))
-	}
-	return fmt.Sprintf("the hold-out loss has not fallen (change %s)", change(g.Loss, g.SE, 1, decimals))
-}
-
-// hints say what to do next.
-func (f *Fix) hints() []string {
-	model := shellWord(f.Model.Path)
-	var hints []string
-	if o := f.Output; o != nil {
-		original, fixed := model, shellWord(o.Path)
-		if o.Backup != "" {
-			original = shellWord(string(o.Backup))
-		}
-		hints = append(hints,
-			fmt.Sprintf("`modeldoctor verify %s %s` lists what has changed", original, fixed),
-			fmt.Sprintf("`modeldoctor check %s`, with the same data, diagnoses the treated model", fixed))
-	}
-	if f.Accepted {
-		return hints
-	}
-	if rate := f.Recipe.Hyperparameters.Rate; f.Gain == nil && f.Stopped != "" && rate != nil {
-		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))
-	}
-	if t := f.Temperature; t != nil && t.CI95[0] > 0 && f.Recipe.trains() {
-		hints = append(hints, fmt.Sprintf("`modeldoctor fix --recipe temperature %s -o OUT`, with the same data, lowers the loss significantly", model))
-	}
-	return hints
 }

@@ -35,6 +35,19 @@ func (c *Compare) markdown(p *printer) {
 			p.printf("|---|---|%s\n", strings.Repeat("---:|", len(row)-2))
 		}
 	}
+	if rows := c.differences(); len(rows) > 1 {
+		for i, row := range rows {
+			for j, cell := range row {
+				row[j] = escaped(cell)
+			}
+			if i == 0 {
+				p.printf("\n| %s |\n|---|---:|---|---:|---|---:|\n", strings.Join(row, " | "))
+				continue
+			}
+			p.printf("| %s |\n", strings.Join(row, " | "))
+		}
+		p.printf("\n%s\n", escaped(c.aboutDifferences()))
+	}
 	notes := c.notes()
 	if len(notes) > 0 {
 		p.printf("\n")

@@ -1,6 +1,9 @@
 package report
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // fixNote is what a treated file says of its treatment. Nothing in it depends on
 // the machine, on threads or on the time: the same seed gives the same file.
@@ -13,12 +16,16 @@ type fixNote struct {
 	Seed          uint64          `json:"seed"`
 	Epoch         int             `json:"epoch"` // the one that was kept
 	Hyper         Hyperparameters `json:"hyperparameters"`
+	Rate          *Rate           `json:"rate"`
 	Source        string          `json:"source_sha256"`
 	Data          fixNoteData     `json:"data"`
 	Before        Figures         `json:"before"`
 	After         *Figures        `json:"after"`
 	Gain          *fixNoteGain    `json:"gain"`
 	Forced        bool            `json:"forced"`
+	// JudgedBy are the digests of all hold-out sets that have judged this model, or
+	// one that it was made from.
+	JudgedBy []string `json:"judged_by"`
 }
 
 type fixNoteData struct {
@@ -43,14 +50,18 @@ type fixNoteGain struct {
 }
 
 // FixMetadata is the one line of JSON that a treated file carries in its
-// metadata. seed is that of the treatment, which a recipe may not use.
-func FixMetadata(f *Fix, version string, seed uint64) (string, error) {
+// metadata. seed is that of the treatment, which a recipe may not use, and judgedBy
+// is what [JudgedBy] says of the original.
+func FixMetadata(f *Fix, version string, seed uint64, judgedBy []string) (string, error) {
 	note := fixNote{
 		SchemaVersion: SchemaVersion, Version: version,
 		Recipe: f.Recipe.Name, Perturb: f.Recipe.Perturb, Update: f.Recipe.Update,
-		Seed: seed, Hyper: f.Recipe.Hyperparameters, Source: f.Model.SHA256,
+		Seed: seed, Hyper: f.Recipe.Hyperparameters, Rate: f.Rate, Source: f.Model.SHA256,
 		Data:   fixNoteData{f.Data.Name, notePart(f.Data.Train), notePart(f.Data.Validation), notePart(f.Data.Holdout)},
-		Before: f.Before, After: f.After, Forced: f.Forced,
+		Before: f.Before, After: f.After, Forced: f.Forced, JudgedBy: slices.Clone(judgedBy),
+	}
+	if digest := f.Data.Holdout.SHA256; !slices.Contains(judgedBy, digest) {
+		note.JudgedBy = append(note.JudgedBy, digest)
 	}
 	for _, e := range f.Epochs {
 		if e.Kept {
@@ -62,4 +73,17 @@ func FixMetadata(f *Fix, version string, seed uint64) (string, error) {
 	}
 	text, err := json.Marshal(note)
 	return string(text), err
+}
+
+// JudgedBy reads the digests of the hold-out sets that have judged a model from its
+// metadata; nil where these are of no treatment.
+func JudgedBy(metadata string) []string {
+	var note fixNote
+	if json.Unmarshal([]byte(metadata), &note) != nil {
+		return nil
+	}
+	if digest := note.Data.Holdout.SHA256; digest != "" && !slices.Contains(note.JudgedBy, digest) {
+		note.JudgedBy = append(note.JudgedBy, digest)
+	}
+	return note.JudgedBy
 }

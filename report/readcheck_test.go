@@ -61,8 +61,8 @@ func TestReadCheck(t *testing.T) {
 		layers = append(layers, diag.Layer{Name: l.Name})
 	}
 	for _, choice := range []pol.Choice{pol.LargestKappa, pol.LargestTransfer} {
-		before, err1 := choice.Choose(layers, d)
-		after, err2 := choice.Choose(layers, read.Diagnosis())
+		before, err1 := choice.Choose(layers, diag.Layer{}, d)
+		after, err2 := choice.Choose(layers, diag.Layer{}, read.Diagnosis())
 		if err1 != nil || err2 != nil || before[0].Name != after[0].Name {
 			t.Errorf("choice %d: %v (%v), after reading %v (%v)", choice, before, err1, after, err2)
 		}

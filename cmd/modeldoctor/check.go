@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
@@ -23,7 +21,7 @@ func checkCommand() *cli.Command {
 		listFlag(categoryMethod, "layers", "GLOB", nil, "only layers whose name matches, such as 'blocks.1*'; several separated by commas"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what is moved as one: block, module or tensor"),
 		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
-		stringFlag(categoryMethod, "calibration", "HOW", "fit", "what logits are divided by first: fit (the temperature that fits best, so that only what it cannot repair is seen), none, or a temperature"),
+		calibrationFlag("what it cannot repair is then seen"),
 		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
@@ -104,22 +102,6 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	}, cmp.Or(err1, err2, err3)
 }
 
-// readCalibration reads --calibration as [diag.Options] has it.
-func readCalibration(c *cli.Context) (temperature float64, err error) {
-	switch text := c.String("calibration"); text {
-	case "fit":
-		return 0, nil
-	case "none":
-		return 1, nil
-	default:
-		temperature, err = strconv.ParseFloat(text, 64)
-		if err != nil || !(temperature > 0) || math.IsInf(temperature, 1) {
-			return 0, usage("--calibration: %q is neither fit nor none nor a positive number", text).withHint("logits are divided by it: 2.5 makes a model less confident")
-		}
-		return temperature, nil
-	}
-}
-
 // check diagnoses one model.
 func check(ctx context.Context, opt checkOptions) error {
 	start := time.Now()
@@ -184,7 +166,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
 	if training != nil {
 		result.Data.Train, result.Data.TrainN = data.train.Name(), training.Len()
-		if n := training.InCommon(validation); n > 0 {
+		if n := len(examples.Shared(training, validation)); n > 0 {
 			con.warn("%d training images are also among the validation images, pixel by pixel", n)
 		}
 	}

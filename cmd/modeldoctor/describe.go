@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -91,5 +94,30 @@ func describeFix(t *treatment, result *pol.Result, opt fixOptions) (*report.Fix,
 			return nil, err
 		}
 	}
+	if !done.Accepted && done.Recipe.Name != pol.RecipeTemperature && result.TemperatureAccepted() {
+		done.Instead = t.temperatureCommand(opt)
+	}
 	return done, nil
+}
+
+// temperatureCommand is the command that divides the logits of the same model by the
+// temperature; nil where none can.
+func (t *treatment) temperatureCommand(opt fixOptions) []string {
+	weights, err := t.subject.network.LogitScale()
+	if err != nil {
+		return nil
+	}
+	command := slices.Concat([]string{"modeldoctor", "fix", "--recipe", pol.RecipeTemperature}, opt.sameData)
+	for _, w := range weights {
+		// On the grid of a quantised tensor most of the temperature would be lost.
+		if t.subject.network.Weights[w].Tensor.Quantization() != nil {
+			command = append(command, "--dequantize")
+			break
+		}
+	}
+	out := []string{"-o", cmp.Or(opt.target.path, "OUT")}
+	if opt.target.backup != "" {
+		out = []string{"--in-place"}
+	}
+	return slices.Concat(command, []string{opt.path}, out)
 }

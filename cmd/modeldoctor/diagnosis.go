@@ -46,12 +46,8 @@ func findDiagnosis(ctx context.Context, s *subject, opt treatmentOptions) (*diag
 // diagnose measures the layers on V, at the temperature that they are treated at.
 func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	con := opt.run.console
-	temperature := 1.0
-	if opt.training.Calibrated {
-		temperature = 0 // the one that fits best
-	}
 	measured, err := diag.Diagnose(ctx, s.runner, s.validation, diagLayers(s.network.Layers(opt.granularity)), diag.Options{
-		Temperature: temperature, Memory: s.memory(opt.training.Memory), Progress: con.progress,
+		Temperature: opt.training.Temperature, Memory: s.memory(opt.training.Memory), Progress: con.progress,
 	})
 	con.finish()
 	return &diagnosis{report: measured, granularity: opt.granularity, source: report.ChosenByDiagnosis}, err
@@ -93,8 +89,8 @@ func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnos
 	if read.Data.SHA256 != data {
 		return nil, other("other images, or the same ones prepared otherwise")
 	}
-	if calibrated := read.Calibrated != nil; calibrated != opt.training.Calibrated {
-		return nil, other(map[bool]string{true: "the calibrated model; add --calibrated here, or --calibration none there", false: "the model as it is; it was made with --calibration none"}[calibrated])
+	if its, here := calibrationOf(read), opt.training.Temperature; its != here {
+		return nil, other(fmt.Sprintf("the model with --calibration %s, and here it is %s", calibrationText(its), calibrationText(here)))
 	}
 	return &diagnosis{report: read.Diagnosis(), granularity: graph.Granularity(read.Granularity), source: opt.from}, nil
 }

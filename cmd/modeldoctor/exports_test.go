@@ -39,7 +39,7 @@ func TestFixExports(t *testing.T) {
 			layer string // whose weights move; empty: those that scale the logits
 		}{
 			{"sgd", []string{"--update", "head", "--epochs", "1", "--lr", "0.01"}, "head"},
-			{"pol", []string{"--perturb", "head", "--update", "blocks.1", "--epochs", "1", "--perturb-batch", "16"}, "blocks.1"},
+			{"pol", []string{"--perturb", "head", "--update", "blocks.1", "--epochs", "1", "--perturb-batch", "16", "--lr", "0.05", "--calibration", "none"}, "blocks.1"},
 			{"temperature", nil, ""},
 		} {
 			t.Run(c.fixture+"/"+recipe.name, func(t *testing.T) {

@@ -16,22 +16,23 @@ import (
 
 func fixCommand() *cli.Command {
 	recipe := stringFlag(categoryMethod, "recipe", "NAME", "pol", "treatment: "+strings.Join(recipeNames(), ", "))
+	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the losses and answers of each hold-out image, in data order")
 	return withHelp(&cli.Command{
 		Name:      "fix",
-		Usage:     "treat the worst layer; write OUT only if the hold-out loss falls significantly",
+		Usage:     "treat the worst layer; write OUT only if hold-out images show that it helps",
 		ArgsUsage: "MODEL -o OUT",
 		Description: "Perturbs the layer where κ is largest and trains only the layer where ΔL̂ is largest (PoL), or " +
-			"follows another recipe. The epoch that is best on the validation images is kept; the loss on hold-out images, " +
-			"which serve nothing else, decides: unless the 95 % interval of its drop lies above zero, nothing is written " +
-			"and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
+			"follows another recipe. The epoch that is best on the validation images is kept; hold-out images, " +
+			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
+			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
-			append([]cli.Flag{recipe}, treatmentFlags()...), outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readFixOptions, explainingTimeout(fix)),
 		OnUsageError: usageError,
 	},
 		"modeldoctor fix model.onnx -o fixed.onnx",
-		"modeldoctor fix --perturb head --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
+		"modeldoctor fix --perturb kappa --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
 		"modeldoctor fix --from report.json --dry-run model.onnx",
 		"modeldoctor fix --recipe temperature model.onnx -o calibrated.onnx",
 		"modeldoctor fix --dequantize int8.onnx -o fixed.onnx",
@@ -46,6 +47,8 @@ type fixOptions struct {
 	treatmentOptions
 	target      target
 	checkpoints checkpoints
+	perImage    bool     // report each hold-out image, too
+	sameData    []string // flags of the data and the model's reading, as on a command line
 	out         *output
 }
 
@@ -69,9 +72,11 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if opt.target, err = readTarget(c, path); err != nil {
 		return opt, err
 	}
-	if opt.target.force {
-		opt.minHoldout = 0
+	if to := opt.target; !to.force && !to.trial && !to.dryRun {
+		opt.minHoldout = pol.MinHoldout
 	}
+	opt.perImage = c.Bool("per-image")
+	opt.sameData = setFlags(c, slices.Concat(dataFlags(), modelFlags()))
 	opt.out, err = readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
 	return opt, err
 }
@@ -93,6 +98,17 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	if err := s.refuseGuess(opt.target); err != nil {
 		return err
 	}
+	seen := false
+	if !opt.target.dryRun {
+		var err error
+		if err = s.keepApart(ctx, opt.treatmentOptions); err != nil {
+			return err
+		}
+		if seen, err = s.warnIfSeen(con); err != nil {
+			return err
+		}
+	}
+	opt.treatmentOptions = s.calibrated(opt.treatmentOptions)
 	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 	if err != nil {
 		return err
@@ -125,11 +141,14 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	if err != nil {
 		return err
 	}
-	s.warnOfSharedImages(con)
 	t.warnOfGrid(result, con)
 	done, err := describeFix(t, result, opt)
 	if err != nil {
 		return err
+	}
+	done.HoldoutSeen = seen
+	if opt.perImage {
+		done.Images = report.NewHoldoutImages(result.Images)
 	}
 	if (result.Accepted() || done.Forced) && !opt.target.trial {
 		if done.Output, err = t.write(opt.target, done, result.Weights); err != nil {
@@ -194,7 +213,7 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 		Cost: report.NewCost(&cost, t.options.Epochs),
 	}
 	plan.Recipe = describeTreatment(t, opt.treatmentOptions, plan.Data)
-	if cheaper, ok := headPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
+	if cheaper, ok := classifierPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
 		less, err := estimate(cheaper)
 		if err != nil {
 			return err

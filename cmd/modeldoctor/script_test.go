@@ -177,6 +177,8 @@ type linearModel struct {
 	// quantise stores the matrix as INT8, of which the weight is 2.
 	quantise bool
 	flat     bool // an input of one dimension
+	// blind gives the first class no weights: no temperature makes up for that.
+	blind bool
 }
 
 // models are the kinds that makemodel writes.
@@ -196,7 +198,8 @@ func models() map[string]func(path string) error {
 		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
 		"flat":      build(linearModel{weight: certainty, flat: true}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
-		"int8":      build(linearModel{weight: certainty / 10, quantise: true}.write), // unsure, on a grid
+		"sick":      build(linearModel{weight: certainty / 10, blind: true}.write),                 // wrong about one class
+		"int8":      build(linearModel{weight: certainty / 10, blind: true, quantise: true}.write), // sick, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
 		"rank3":     build(linearModel{weight: certainty, output: []any{7, 3}}.write),
 		"blind":     build(linearModel{}.write), // every class has the same score
@@ -257,7 +260,9 @@ func (m linearModel) write(b *onnxtest.Builder) {
 	}
 	weights := make([]float32, 3*size*size*classes)
 	for i := range 3 * size * size {
-		weights[i*classes+i/(size*size)] = float32(m.weight)
+		if colour := i / (size * size); colour > 0 || !m.blind {
+			weights[i*classes+colour] = float32(m.weight)
+		}
 	}
 	matrix := []int{3 * size * size, classes}
 	if m.quantise {
@@ -300,7 +305,7 @@ func makeImages(ts *testscript.TestScript, neg bool, args []string) {
 		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "val"), 0, 32, 0)
 	case !neg && len(args) == 2:
 		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "train"), 0, 48, 7)
-		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "test"), 100, 64, 7)
+		makeSplit(ts, filepath.Join(ts.MkAbs(args[0]), "test"), 100, 400, 7)
 	default:
 		ts.Fatalf("usage: makeimages DIR [splits]")
 	}

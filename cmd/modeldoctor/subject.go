@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/pol"
+	"github.com/modeldoctor/modeldoctor/report"
 )
 
 // subject is a model that can be run, with the images that it is treated by.
@@ -67,8 +69,8 @@ func withImages(ctx context.Context, m *loaded, opt treatmentOptions) (*subject,
 	default:
 		s.train = examples.NewViews(drawn.train, preprocess, in, opt.views, opt.training.Seed)
 	}
-	if n := s.holdout.Len(); n < opt.minHoldout {
-		return nil, unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, opt.minHoldout), "give more with --holdout, and leave --samples out or raise it")
+	if err := s.checkHoldout(opt.minHoldout); err != nil {
+		return nil, err
 	}
 	data := s.data()
 	if err := data.Check(m.runner, opt.training.Batch, opt.trains()); err != nil {
@@ -97,22 +99,76 @@ func (s *subject) data() pol.Data {
 	return data
 }
 
-// warnOfSharedImages says how many images two of the sets have in common: a
-// hold-out image that was trained on is no judge.
-func (s *subject) warnOfSharedImages(con *console) {
-	for _, pair := range []struct {
-		a, b *examples.Set
+// checkHoldout returns an error where there are too few hold-out images.
+func (s *subject) checkHoldout(least int) error {
+	if n := s.holdout.Len(); n < least {
+		return unreadable(fmt.Errorf("%d hold-out images are too few to decide anything, at least %d are needed", n, least), "give more with --holdout, and leave --samples out or raise it; or see what a treatment does without deciding on it: --trial")
+	}
+	return nil
+}
+
+// keepApart sees to it that no hold-out image is among the training or the
+// validation images, pixel by pixel as the model sees them without augmentation:
+// an image that was trained on, or that has chosen the epoch, is no judge. With
+// opt.dropShared such images are left out of the hold-out set.
+func (s *subject) keepApart(ctx context.Context, opt treatmentOptions) error {
+	con := opt.run.console
+	type other struct {
+		*examples.Set
 		what string
-	}{
-		{s.train, s.holdout, "training images are also among the hold-out images"},
-		{s.train, s.validation, "training images are also among the validation images"},
-		{s.validation, s.holdout, "validation images are also among the hold-out images"},
-	} {
-		if pair.a == nil {
-			continue
-		}
-		if n := pair.a.InCommon(pair.b); n > 0 {
-			con.warn("%d %s, pixel by pixel", n, pair.what)
+	}
+	others := []other{{s.validation, "validation"}}
+	if s.train != nil {
+		others = append(others, other{s.train, "training"})
+	}
+	done, total := 0, s.holdout.Images()
+	for _, o := range others {
+		total += o.Images()
+	}
+	for _, o := range append(others, other{s.holdout, "hold-out"}) {
+		if err := o.ReadPlain(ctx, func() { done++; con.progress("images", done, total) }); err != nil {
+			return err
 		}
 	}
+	con.finish()
+	var shared []int
+	for _, o := range others {
+		pairs := examples.Shared(s.holdout, o.Set)
+		if len(pairs) == 0 {
+			continue
+		}
+		if first := pairs[0]; !opt.dropShared {
+			return unreadable(fmt.Errorf("%d of the hold-out images are among the %s images, pixel by pixel: %s is %s", len(pairs), o.what, s.holdout.Where(first[0]), o.Where(first[1])),
+				"choose parts that share no image, or leave such images out of the hold-out set with --drop-shared")
+		}
+		for _, p := range pairs {
+			shared = append(shared, p[0])
+		}
+	}
+	if s.train != nil {
+		if n := len(examples.Shared(s.train, s.validation)); n > 0 {
+			con.warn("%d training images are also among the validation images, pixel by pixel", n)
+		}
+	}
+	if shared == nil {
+		return nil
+	}
+	slices.Sort(shared)
+	shared = slices.Compact(shared)
+	s.holdout = s.holdout.Without(shared)
+	con.warn("%d hold-out images are also among the training or validation images, pixel by pixel, and are left out", len(shared))
+	return s.checkHoldout(opt.minHoldout)
+}
+
+// judgedBy are the digests of the hold-out sets that have judged the model before.
+func (s *subject) judgedBy() []string { return report.JudgedBy(s.network.Model.Metadata[metadataKey]) }
+
+// warnIfSeen says so where the hold-out images have judged the model before. What
+// has been chosen by them fits them better than others.
+func (s *subject) warnIfSeen(con *console) (seen bool, err error) {
+	digest, err := s.holdout.SHA256()
+	if seen = err == nil && slices.Contains(s.judgedBy(), digest); seen {
+		con.warn("these hold-out images have judged this model before, as its metadata say: they no longer tell what images that nothing has seen would; give others with --holdout")
+	}
+	return seen, err
 }

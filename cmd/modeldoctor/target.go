@@ -21,7 +21,7 @@ func targetFlags() []cli.Flag {
 	return []cli.Flag{
 		out,
 		flag("in-place", "write to MODEL itself and keep the original as MODEL.bak"),
-		flag("force", "write even if the hold-out loss does not fall significantly; the file's metadata say so"),
+		flag("force", "write whatever the hold-out images say; the file's metadata say so"),
 		flag("trial", "treat and report, write nothing"),
 		flag("dry-run", "print the plan and what it will cost, do nothing"),
 		&cli.StringFlag{Name: "checkpoint", Usage: "`FILE` save the training here after each epoch", Category: categoryTarget},

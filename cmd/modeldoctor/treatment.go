@@ -36,7 +36,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	t.options.Progress = opt.run.console.progress
 	t.options.Stored = t.stored
 	t.options.Memory = treated.memory(t.options.Memory)
-	if t.options.Calibrated {
+	if t.options.Temperature != 1 {
 		if t.options.Classifier, err = classifierOf(treated); err != nil {
 			return nil, errors.Join(err, t.close())
 		}
@@ -48,13 +48,33 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 func classifierOf(m *loaded) (diag.Layer, error) {
 	weights, err := m.network.LogitScale()
 	if err != nil {
-		return diag.Layer{}, unreadable(fmt.Errorf("the temperature cannot be folded into the classifier: %w", err), "treat it without --calibrated")
+		return diag.Layer{}, unreadable(fmt.Errorf("the temperature cannot be folded into the classifier: %w", err), "treat it with --calibration none")
 	}
 	l := diag.Layer{Name: "classifier", Weights: weights, Neck: m.runner.Necks() - 2}
 	for _, w := range weights {
 		l.Neck = min(l.Neck, m.network.Weights[w].Neck)
 	}
 	return l, nil
+}
+
+// calibrated returns the options with logits taken as they are, where no temperature
+// was asked for by name and none can be kept in the file: it cannot be folded into the
+// weights, or most of it would be lost on the grid that they are quantised to.
+func (s *subject) calibrated(opt treatmentOptions) treatmentOptions {
+	if opt.mustCalibrate || opt.training.Temperature == 1 {
+		return opt
+	}
+	weights, err := s.network.LogitScale()
+	for _, w := range weights {
+		if s.network.Weights[w].Tensor.Quantization() != nil && !opt.dequantize {
+			err = errors.New("it would be lost on the grid that the classifier is quantised to; --dequantize stores it as floating-point numbers")
+		}
+	}
+	if err != nil {
+		opt.training.Temperature = 1
+		opt.run.console.warn("logits are taken as they are, without a temperature: %v", err)
+	}
+	return opt
 }
 
 // close releases what the treatment holds besides its subject.
@@ -123,7 +143,7 @@ const metadataKey = "modeldoctor.fix"
 // write writes the treated model: the file is complete, and has been compared
 // with the original, before it appears under its name.
 func (t *treatment) write(to target, done *report.Fix, weights map[int][]float32) (*report.Output, error) {
-	note, err := report.FixMetadata(done, version(), t.options.Seed)
+	note, err := report.FixMetadata(done, version(), t.options.Seed, t.subject.judgedBy())
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"math"
+	"strings"
 
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -17,19 +18,20 @@ func treatmentFlags() []cli.Flag {
 	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
 	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
-		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; by default the recipe's choice. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
+		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
 		shared,
 		boolFlag(categoryMethod, "dequantize", "store treated weights that are quantised (DequantizeLinear of integers) as floating-point numbers; by default they stay on their grid"),
-		boolFlag(categoryMethod, "calibrated", "train against logits divided by the temperature that fits best, and fold that into the classifier"),
+		calibrationFlag("it is folded into the classifier at the end"),
+		boolFlag(categoryMethod, "drop-shared", "leave hold-out images out that are among the training or validation images, too; by default they stop the treatment before it begins"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` chooses batches, perturbations and views", EnvVars: env("seed"), Category: categoryMethod},
 
 		intFlag(categoryTraining, "epochs", "N", "passes over the training images, by default 3 for pol and 2 for the others"),
 		countFlag("batch", "N", standard.Batch, "images of one update"),
 		countFlag("perturb-batch", "N", standard.PerturbBatch, "images that a perturbation is chosen on"),
-		floatFlag("lr", "RATE", standard.Rate, "learning rate"),
+		&cli.Float64Flag{Name: "lr", Usage: "`RATE` learning rate, by default chosen by trial steps and halved where a step or an epoch does harm", EnvVars: env("lr"), Category: categoryTraining},
 		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
 		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
@@ -70,16 +72,18 @@ type treatmentOptions struct {
 	run   runOptions
 
 	recipe          pol.Recipe
-	perturb, update []string          // layers by name; none: the recipe's choice
+	perturb, update []string          // layers by name; none: the choice of recipe
 	granularity     graph.Granularity // of what a diagnosis chooses among
 	from            string            // report to choose by; empty: diagnose
 	shared          sharing
 	dequantize      bool
+	dropShared      bool
+	mustCalibrate   bool // a temperature was asked for by name
 
 	training   pol.Options // the hyperparameters
 	augment    string
 	views      int
-	minHoldout int // images without which nothing can be decided
+	minHoldout int // hold-out images without which the work is not begun
 }
 
 // trains reports whether training images are needed.
@@ -101,22 +105,26 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		err5 = usage("--loss: %v", err5)
 	}
 	run, err6 := readRunOptions(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6); err != nil {
+	temperature, err7 := readCalibration(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6, err7); err != nil {
 		return treatmentOptions{}, err
+	}
+	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
+		temperature = 0 // it trains nothing that a temperature could be kept from
 	}
 	opt := treatmentOptions{
 		path: path, run: run,
 		recipe: recipe, perturb: c.StringSlice("perturb"), update: c.StringSlice("update"),
 		granularity: graph.Granularity(granularity), from: c.String("from"),
-		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"),
-		augment: augment, views: 1, minHoldout: pol.MinHoldout,
+		shared: sharing(c.String("shared")), dequantize: c.Bool("dequantize"), dropShared: c.Bool("drop-shared"),
+		mustCalibrate: c.IsSet("calibration") || recipe.Name == pol.RecipeTemperature,
+		augment:       augment, views: 1,
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
 			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
 			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
-			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"),
-			Calibrated: c.Bool("calibrated") || recipe.Name == pol.RecipeTemperature,
-			NoCache:    c.Bool("no-cache"), Memory: memory,
+			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
+			NoCache: c.Bool("no-cache"), Memory: memory,
 		},
 	}
 	switch {
@@ -128,15 +136,25 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
-	case opt.from != "" && !opt.diagnoses():
+	}
+	if choice, is := perturbChoices(recipe)[strings.Join(opt.perturb, ",")]; is {
+		opt.recipe.Perturb, opt.perturb = choice, nil
+	}
+	if opt.from != "" && !opt.diagnoses() {
 		return opt, usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
-	case augment != "none":
+	}
+	if augment != "none" {
 		opt.views = cmp.Or(c.Int("views"), defaultViews)
 	}
 	opt.model, err1 = readModelOptions(c)
 	opt.data, err2 = readTreatmentData(c)
 	opt.model.Classes = classesIn(opt.data.path)
 	return opt, cmp.Or(err1, err2)
+}
+
+// perturbChoices are the values of --perturb that name a rule in place of layers.
+func perturbChoices(recipe pol.Recipe) map[string]pol.Choice {
+	return map[string]pol.Choice{"auto": recipe.Perturb, "kappa": pol.LargestKappa}
 }
 
 // checkTrainingNumbers returns what is wrong with the hyperparameters.
@@ -155,7 +173,7 @@ func checkTrainingNumbers(c *cli.Context) error {
 		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
 	}
 	for _, name := range []string{"lr", "gamma-max", "rho"} {
-		if x := c.Float64(name); !(x > 0) || math.IsInf(x, 0) {
+		if x := c.Float64(name); c.IsSet(name) && !(x > 0) || math.IsInf(x, 0) {
 			return usage("--%s: %v is not a positive number", name, x)
 		}
 	}

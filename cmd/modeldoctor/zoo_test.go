@@ -87,7 +87,7 @@ func roundTrip(t *testing.T, model, images string) {
 	treat := func(from, to string) {
 		t.Helper()
 		command(t, exitOK, append([]string{"fix", "--force", "--recipe", "sgd", "--update", update, "--shared", "update",
-			"--epochs", "1", "--batch", "8", "-o", to, from}, data...)...)
+			"--epochs", "1", "--batch", "8", "--lr", "0.05", "--calibration", "none", "-o", to, from}, data...)...)
 		checkTreated(t, from, to, update)
 		command(t, exitFailed, "verify", "--config", "none", from, to) // the weights differ
 	}

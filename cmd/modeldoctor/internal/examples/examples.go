@@ -2,12 +2,14 @@
 package examples
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -21,11 +23,17 @@ type Set struct {
 	images     dataset.Set
 	preprocess dataset.Preprocess
 	input      graph.InputSpec
-	views      int                 // 0: the images as they are
-	seed       uint64              // of the views
-	planes     sync.Pool           // of *[]float32: one image as channels, rows, columns
-	mu         sync.Mutex          // guards digests
-	digests    [][sha256.Size]byte // by entry; zero where nothing has been read
+	views      int       // 0: the images as they are
+	seed       uint64    // of the views
+	planes     sync.Pool // of *[]float32: one image as channels, rows, columns
+	digests    digests
+	plain      *Set // the images as they are; the set itself without views
+}
+
+// digests of the entries of a set. They may be asked for, and added to, at once.
+type digests struct {
+	mu sync.Mutex
+	of [][sha256.Size]byte // by entry; zero where nothing has been read
 }
 
 var _ nn.Examples = (*Set)(nil)
@@ -34,11 +42,12 @@ var _ nn.Examples = (*Set)(nil)
 // luminance.
 func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
 	p.Grey = in.Channels == 1
-	s := &Set{images: images, preprocess: p, input: in, digests: make([][sha256.Size]byte, images.Len())}
+	s := &Set{images: images, preprocess: p, input: in, digests: digests{of: make([][sha256.Size]byte, images.Len())}}
 	s.planes.New = func() any {
 		planes := make([]float32, max(3, in.Channels)*in.Height*in.Width)
 		return &planes
 	}
+	s.plain = s
 	return s
 }
 
@@ -46,8 +55,9 @@ func New(images dataset.Set, p dataset.Preprocess, in graph.InputSpec) *Set {
 // it, flipped and cropped at random. The same seed gives the same views.
 func NewViews(images dataset.Set, p dataset.Preprocess, in graph.InputSpec, views int, seed uint64) *Set {
 	s := New(images, p, in)
+	s.plain = New(images, p, in)
 	s.views, s.seed = views, seed
-	s.digests = make([][sha256.Size]byte, s.Len())
+	s.digests.of = make([][sha256.Size]byte, s.Len())
 	return s
 }
 
@@ -91,26 +101,26 @@ func (s *Set) Read(i int, dst []float32) error {
 		s.preprocess.FlipCrop(colours, rand.New(rand.NewPCG(s.seed, uint64(i))))
 	}
 	s.arrange(planes, dst)
-	s.remember(i, dst)
+	s.digests.remember(i, dst)
 	return nil
 }
 
 // remember keeps the digest of an entry that is read for the first time.
-func (s *Set) remember(i int, values []float32) {
-	if s.known(i) {
+func (d *digests) remember(i int, values []float32) {
+	if d.known(i) {
 		return
 	}
-	d := digest(values)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.digests[i] = d
+	sum := digest(values)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.of[i] = sum
 }
 
 // known reports whether an entry has been read.
-func (s *Set) known(i int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.digests[i] != [sha256.Size]byte{}
+func (d *digests) known(i int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.of[i] != [sha256.Size]byte{}
 }
 
 // arrange brings planes into the layout of the input.
@@ -146,32 +156,72 @@ func digest(values []float32) [sha256.Size]byte {
 // SHA256 is the digest of all entries as the model sees them, with their labels,
 // in hexadecimal. What has not been read yet is read.
 func (s *Set) SHA256() (string, error) {
-	entry := make([]float32, s.input.Elements())
+	if err := s.readAll(context.Background(), func() {}); err != nil {
+		return "", err
+	}
 	all := sha256.New()
-	for i := range s.Len() {
-		if !s.known(i) {
-			if err := s.Read(i, entry); err != nil {
-				return "", err
-			}
-		}
-		all.Write(s.digests[i][:])
+	for i, d := range s.digests.of {
+		all.Write(d[:])
 		all.Write(binary.LittleEndian.AppendUint64(nil, uint64(s.Label(i))))
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-// InCommon counts the entries of s that another set has too, of those that have
-// been read.
-func (s *Set) InCommon(other *Set) int {
-	known := make(map[[sha256.Size]byte]bool, len(other.digests))
-	for _, d := range other.digests {
-		known[d] = d != [sha256.Size]byte{}
+// readAll reads what has not been read yet, and says so after each entry.
+func (s *Set) readAll(ctx context.Context, read func()) error {
+	entry := make([]float32, s.input.Elements())
+	for i := range s.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !s.digests.known(i) {
+			if err := s.Read(i, entry); err != nil {
+				return err
+			}
+		}
+		read()
 	}
-	n := 0
-	for _, d := range s.digests {
-		if known[d] {
-			n++
+	return nil
+}
+
+// ReadPlain reads the images as they are without views, for [Shared], and
+// says so after each.
+func (s *Set) ReadPlain(ctx context.Context, read func()) error { return s.plain.readAll(ctx, read) }
+
+// Shared finds the images of s that another set has too, pixel by pixel as the model
+// sees them without views: pairs of their positions, one for each such image of s,
+// in order. What has not been read, by [Set.ReadPlain] or without views by a model, is
+// left out.
+func Shared(s, other *Set) [][2]int {
+	at := make(map[[sha256.Size]byte]int, other.Images())
+	for i, d := range other.plain.digests.of {
+		if _, known := at[d]; !known && d != ([sha256.Size]byte{}) {
+			at[d] = i
 		}
 	}
-	return n
+	var pairs [][2]int
+	for i, d := range s.plain.digests.of {
+		if j, shared := at[d]; shared {
+			pairs = append(pairs, [2]int{i, j})
+		}
+	}
+	return pairs
+}
+
+// Where says where an image comes from, for a message.
+func (s *Set) Where(image int) string { return dataset.Where(s.images, image) }
+
+// Without is the set without some of its images, given in order.
+func (s *Set) Without(images []int) *Set {
+	var kept []int
+	for i := range s.images.Len() {
+		if _, out := slices.BinarySearch(images, i); !out {
+			kept = append(kept, i)
+		}
+	}
+	some := dataset.Subset(s.images, fmt.Sprintf("%s without %d", s.Name(), len(images)), kept)
+	if s.views > 0 {
+		return NewViews(some, s.preprocess, s.input, s.views, s.seed)
+	}
+	return New(some, s.preprocess, s.input)
 }

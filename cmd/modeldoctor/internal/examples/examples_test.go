@@ -148,21 +148,35 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// TestInCommon counts equal images, of those that have been read.
-func TestInCommon(t *testing.T) {
+// TestShared finds equal images whether or not one set has views of them, and
+// leaves them out.
+func TestShared(t *testing.T) {
 	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
 	red, green, blue := color.NRGBA{255, 0, 0, 255}, color.NRGBA{0, 255, 0, 255}, color.NRGBA{0, 0, 255, 255}
-	a, b := New(colours{red, green, green}, raw01(t), in), New(colours{green, blue}, raw01(t), in)
-	if n := a.InCommon(b); n != 0 {
-		t.Errorf("%d in common, and nothing has been read", n)
-	}
-	for _, s := range []*Set{a, b} {
-		if _, err := s.SHA256(); err != nil {
+	for name, b := range map[string]*Set{
+		"plain": New(striped{colours{green, blue}}, raw01(t), in),
+		"views": NewViews(striped{colours{green, blue}}, raw01(t), in, 5, 1),
+	} {
+		a := New(striped{colours{red, green, green}}, raw01(t), in)
+		n := 0
+		for _, s := range []*Set{a, b} {
+			if err := s.ReadPlain(t.Context(), func() { n++ }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != 5 {
+			t.Errorf("%s: told of %d images, want 5", name, n)
+		}
+		if got, want := Shared(a, b), [][2]int{{1, 0}, {2, 0}}; !slices.Equal(got, want) {
+			t.Errorf("%s: %v shared, want %v", name, got, want)
+		}
+		rest := a.Without([]int{1, 2})
+		if err := rest.ReadPlain(t.Context(), func() {}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if n, m := a.InCommon(b), b.InCommon(a); n != 2 || m != 1 {
-		t.Errorf("%d and %d in common, want 2 and 1", n, m)
+		if rest.Images() != 1 || Shared(rest, b) != nil || len(Shared(rest, a)) != 1 {
+			t.Errorf("%s: %d images are left, of which %v are shared", name, rest.Images(), Shared(rest, b))
+		}
 	}
 }
 

@@ -1,0 +1,136 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/pol"
+)
+
+// verdict is the line a log is searched for, and what to do next.
+func (f *Fix) verdict(p *printer) {
+	code, word, path := ansiGreen, "DONE", f.Model.Path
+	var what string
+	switch {
+	case f.Trial && f.Accepted:
+		what = "trial, nothing written: " + f.fall()
+	case f.Trial:
+		code, word = ansiRed, "FAIL"
+		what = "trial, and nothing would be written: " + f.refusal()
+	case f.Output == nil:
+		code, word = ansiRed, "FAIL"
+		what = "nothing was written: " + f.refusal()
+	case f.Forced:
+		code, word, path = ansiYellow, "FORCED", f.Output.Path
+		what = "written, as --force demands, although " + f.refusal()
+	default:
+		path = f.Output.Path
+		what = f.fall()
+	}
+	fields := []string{base(path), what}
+	if f.Output != nil {
+		fields = append(fields, plural(int(f.Output.BytesChanged), "byte")+" changed")
+	}
+	p.verdict(code, word, append(fields, duration(f.Provenance.Seconds))...)
+	if f.Output != nil {
+		f.Output.text(p)
+	}
+	for _, hint := range f.hints() {
+		p.hint(hint)
+	}
+}
+
+// text says what lies beside the file.
+func (o *Output) text(p *printer) {
+	if o.Backup != "" {
+		p.fields("note   ", "the original is kept as "+printable(string(o.Backup)))
+	}
+	for i, d := range o.DataFiles {
+		if left := len(o.DataFiles) - i; i == maxListed && left > 1 {
+			p.fields("note   ", fmt.Sprintf("and %d more data files", left))
+			break
+		}
+		text := fmt.Sprintf("it needs the data file %s (%s), which lies beside it", d.Location, size(d.Bytes))
+		if d.Copied {
+			text += " as a copy"
+		}
+		p.fields("note   ", printable(text))
+	}
+}
+
+// fall says by how much the hold-out loss has fallen.
+func (f *Fix) fall() string {
+	decimals := lossDecimals(f.Before)
+	return fmt.Sprintf("hold-out loss %s → %s (down %s)", fixed(float64(f.Before.Loss), decimals), fixed(float64(f.After.Loss), decimals), interval(f.Gain.Loss, f.Gain.SE, decimals))
+}
+
+// refusal says in a sentence why a treatment is not accepted.
+func (f *Fix) refusal() string {
+	var reasons []string
+	for _, o := range f.Objections {
+		// A loss that has not even fallen is not compared with anything lower.
+		if o != pol.NotBeyondTemperature || !slices.Contains(f.Objections, pol.LossNotLower) {
+			reasons = append(reasons, f.reason(o))
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// reason says in a sentence what an objection is about.
+func (f *Fix) reason(o pol.Objection) string {
+	decimals := lossDecimals(f.Before)
+	switch g := f.Gain; o {
+	case pol.TooFewImages:
+		return fmt.Sprintf("%s cannot decide, at least %d are needed", plural(f.Data.Holdout.N, "hold-out image"), pol.MinHoldout)
+	case pol.NoSpread:
+		return "the loss of every hold-out image changes by the same, so that there is no telling chance apart"
+	case pol.NotBeyondTemperature:
+		return fmt.Sprintf("the hold-out loss is not significantly lower than with the temperature alone (change from there %s)", change(f.Beyond.DeltaLoss, f.Beyond.SE, 1, decimals))
+	case pol.ErrorHigher:
+		return fmt.Sprintf("the hold-out error has risen by %s points", interval(-100*(*g.Error), 100*(*g.ErrorSE), 1))
+	case pol.LossNotLower:
+		switch {
+		case g.CI95[1] < 0:
+			return fmt.Sprintf("the hold-out loss has risen by %s", interval(-g.Loss, g.SE, decimals))
+		case g.Loss > 0:
+			return fmt.Sprintf("the hold-out loss has fallen by %s, which may be chance", interval(g.Loss, g.SE, decimals))
+		}
+		return fmt.Sprintf("the hold-out loss has not fallen (change %s)", change(g.Loss, g.SE, 1, decimals))
+	}
+	switch {
+	case f.Gain != nil:
+		return "the model's hold-out loss is not finite"
+	case f.Stopped == "":
+		return "there is no treated model"
+	}
+	return printable(fmt.Sprintf("the treatment diverged (%s)", f.Stopped))
+}
+
+// hints say what to do next.
+func (f *Fix) hints() []string {
+	var hints []string
+	if o := f.Output; o != nil {
+		original, fixed := shellWord(f.Model.Path), shellWord(o.Path)
+		if o.Backup != "" {
+			original = shellWord(string(o.Backup))
+		}
+		hints = append(hints,
+			fmt.Sprintf("`modeldoctor verify %s %s` lists what has changed", original, fixed),
+			fmt.Sprintf("`modeldoctor check %s`, with the same data, diagnoses the treated model", fixed))
+	}
+	if f.Accepted {
+		return hints
+	}
+	if rate := f.Recipe.Hyperparameters.Rate; f.Gain == nil && f.Stopped != "" && rate != nil {
+		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))
+	}
+	if f.Instead != nil {
+		words := make([]string, len(f.Instead))
+		for i, w := range f.Instead {
+			words[i] = shellWord(w)
+		}
+		hints = append(hints, fmt.Sprintf("a temperature is the treatment here: `%s`", strings.Join(words, " ")))
+	}
+	return hints
+}
