@@ -364,7 +364,7 @@ func FuzzPython(f *testing.F) {
 func TestStrayNames(t *testing.T) {
 	fine := []byte(strings.Repeat("x\n", 100))
 	for name, files := range map[string]map[string][]byte{
-		"batches":                {"test_batch.bin": binaryFile(10, 3, 9), "fine_label_names.txt": fine},
+		"batches":                 {"test_batch.bin": binaryFile(10, 3, 9), "fine_label_names.txt": fine},
 		"called like CIFAR-100's": {"test.bin": binaryFile(10, 3, 9), "fine_label_names.txt": fine},
 	} {
 		dir := t.TempDir()
