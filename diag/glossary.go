@@ -144,7 +144,7 @@ func Terms() []Term {
 			Others: []string{"set"},
 			Title:  "the layers, marked ◀, that may hold the largest recoverable loss",
 			Meaning: "The layer with the largest ΔL̂, and every layer whose ΔL̂ is not significantly smaller, by the paired difference of the gains of the same images (95 %). " +
-				"Where one layer stands out it alone is marked.",
+				"Where one layer stands out it alone is marked. Where no ΔL̂ is above 0 the set is that of the largest all the same: noise may have hidden what there is.",
 			Misleads: "A set of almost all layers says that these images cannot tell them apart, not that all are ill. The largest figure in it is too large by about its error.",
 			Remedy:   "Use more images to make it smaller, or let `modeldoctor compare` treat several of its layers.",
 		},

@@ -155,14 +155,15 @@ const (
 	UnderTrained Finding = "under-trained"
 )
 
-// Worst names the layers where a figure is largest; empty where no layer has a
-// positive one.
+// Worst names the layers where a figure is largest; the three names are empty
+// where no layer has a positive one.
 type Worst struct {
 	ByDeltaLoss string // in-sample ΔL
 	ByTransfer  string // ΔL̂
 	ByKappa     string // κ
-	// Set is ByTransfer and every layer whose ΔL̂ does not differ from its
-	// significantly, by paired differences of the examples' gains; largest first.
+	// Set is the layer with the largest ΔL̂, whatever its sign, and every layer
+	// whose ΔL̂ does not differ from its significantly, by paired differences of the
+	// examples' gains; largest first. It is empty only where no layer has a ΔL̂.
 	Set []string
 }
 

@@ -178,7 +178,8 @@ type Capped struct {
 }
 
 // Worst names the layers where a figure is largest; empty where no layer has a
-// positive one. Set is the layers that cannot be told from that by ΔL̂.
+// positive one. Set is the layer with the largest ΔL̂, whatever its sign, and those
+// that cannot be told from it by ΔL̂.
 type Worst struct {
 	ByDeltaLoss Optional `json:"by_delta_loss"`
 	ByTransfer  Optional `json:"by_transfer"`
