@@ -122,6 +122,7 @@ func Terms() []Term {
 			Others: []string{"images-needed"},
 			Title:  "the images do not say on which side of the threshold a gain lies",
 			Meaning: "The 95 % interval holds the threshold, or the gradients are so noisy that a gain as large as the threshold could have gone unseen; too few images never look like health. " +
+				"Where the images support no verdict (fewer than 32, of one class only, or a model that does no better than guessing) everything is undecided. " +
 				"The model is UNDECIDED if nothing fails and not everything is under. The images needed are those with which the interval would end at the threshold if the figure stays what it is: " +
 				"errors shrink with the square root of the number.",
 			Misleads: "The number is an estimate from a noisy figure, larger, or absent, the closer that is to the threshold. From few images it is far too low, because more images also find better moves: " +

@@ -39,7 +39,7 @@ func Rules() []Rule {
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
 				"as an error if it does even when corrected for all layers of the model (Bonferroni), whichever of them were looked at, as a warning if it does only without that correction. " +
 				"Losses are taken at the best temperature, so it is nothing that a temperature could repair.",
-			Misleads: "Without calibration (`--calibration none`) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
+			Misleads: "Without calibration (`--calibration none`, or where no temperature is best) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
 				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient (`--direction balanced` is not). " +
 				"The largest of many noisy figures is too large by about its error. " +
 				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
@@ -54,7 +54,8 @@ func Rules() []Rule {
 				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
 				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
 				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is. " +
-				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most.",
+				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most, " +
+				"and the layers are measured with the logits as they are, so that part of what they seem to hold is what a temperature would take off.",
 			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
 				"If the examples are easier or harder than those of later use, so is the temperature.",
 			Remedy: "Divide the logits by the temperature shown: `modeldoctor fix --recipe temperature` folds it into the classifier, which costs nothing. The layers' figures are taken at that temperature, and show what it cannot repair.",
@@ -67,7 +68,7 @@ func Rules() []Rule {
 				"the binomial probability of as many right answers or more, each right with the chance that follows from the shares of labels and of answers, is not below 0.135 % (three standard errors).",
 			Misleads: "With few examples and many classes a weak but honest model cannot be told from chance. The loss is not used: an over-confident model can be worse than ln(classes) in loss and still be right often.",
 			Remedy: "Check first that the classes are numbered as the model numbers them, and that the preprocessing (mean, deviation, size, order of colours) is the model's own. " +
-				"Until the error is plausible, no other figure of this report means anything, and the verdict is never PASS.",
+				"Until the error is plausible, no other figure of this report means anything: all layers and the temperature are undecided, and so is the model.",
 		},
 		{
 			ID:     RuleCoverage,

@@ -80,6 +80,12 @@ func TestRules(t *testing.T) {
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
 		{"chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.hits = 12 },
 			Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
+		{"chance, and gains over the threshold", func(r *Report, f *findings, _ *Options) {
+			f.checkpoint.hits = 12
+			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
+			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
+			r.Calibration = Unfitted
+		}, Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
 		{"coverage", func(_ *Report, _ *findings, opt *Options) { opt.Coverage = 0.89 },
 			Pass, []Violation{breach(RuleCoverage, LevelWarning, "")}},
 		{"diverged and skipped", func(r *Report, _ *findings, _ *Options) {
@@ -181,6 +187,14 @@ func TestImagesNeeded(t *testing.T) {
 		}
 		if r.Verdict.Outcome != Unclear || number(r.Verdict.ImagesNeeded) != c.model {
 			t.Errorf("%s: the model is %s, %d images; want %d", c.name, r.Verdict.Outcome, number(r.Verdict.ImagesNeeded), c.model)
+		}
+	}
+}
+
+func TestFewExamplesNumber(t *testing.T) {
+	for n, want := range map[int]string{1: "1 example is too few", 2: "2 examples are too few"} {
+		if got := fewExamples(n); !strings.HasPrefix(got, want+" ") {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -35,7 +35,10 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
 // temperature applies the rules about a temperature's share that is over the
 // threshold.
 func (v *violations) temperature(r *Report, t *Temperature, z float64) {
-	level, low, what, family := LevelWarning, t.Drop.CI95[0], "", ""
+	level, low, what, family, raw := LevelWarning, t.Drop.CI95[0], "", "", ""
+	if r.Calibration == Unfitted {
+		raw = ", but layers are measured with the logits as they are, so their figures hold it, too"
+	}
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
 		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
@@ -46,8 +49,8 @@ func (v *violations) temperature(r *Report, t *Temperature, z float64) {
 		what = fmt.Sprintf("dividing the logits by %.3g", *t.Value)
 	}
 	v.add(RuleTemperature, level, "",
-		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault",
-		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family)
+		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault%s",
+		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family, raw)
 	if worst := worstTransfer(r.Layers); r.Calibration == Raw && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
 		v.add(RuleCalibrateFirst, LevelInfo, "",
 			"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
