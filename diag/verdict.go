@@ -52,7 +52,7 @@ func conclude(r *Report, found *findings, opt Options) {
 	}
 	var v violations
 	if found.checkpoint != nil {
-		v.checkpoint(r, found.checkpoint, z)
+		v.checkpoint(r, found.checkpoint, z, opt)
 	}
 	if b := found.checkpoint; b == nil || b.notFinite == 0 {
 		v.layers(r)

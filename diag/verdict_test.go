@@ -116,6 +116,16 @@ func TestRules(t *testing.T) {
 			Pass, []Violation{breach(RuleClasses, LevelWarning, "")}},
 		{"one class", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 1 },
 			Unclear, []Violation{breach(RuleClasses, LevelWarning, "")}},
+		// Ten classes among 100 examples are worth 9/200 nats, among 1,000 a tenth of it.
+		{"class shares left to chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 2 },
+			Pass, []Violation{breach(RuleClassShares, LevelWarning, "")}},
+		{"as many of each class as possible", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 1 }, Pass, nil},
+		{"drawn by class from a split of chance", func(_ *Report, f *findings, opt *Options) {
+			f.checkpoint.spread, opt.DrawnFrom = 2, 1000
+		}, Pass, []Violation{breach(RuleClassShares, LevelInfo, "")}},
+		{"drawn by class from a large split", func(_ *Report, f *findings, opt *Options) {
+			f.checkpoint.spread, opt.DrawnFrom = 2, 10000
+		}, Pass, nil},
 		{"guessed preprocessing", func(_ *Report, _ *findings, opt *Options) { opt.PreprocessDetected = true },
 			Pass, []Violation{breach(RuleGuessedPreprocess, LevelInfo, "")}},
 		{"why", func(r *Report, _ *findings, _ *Options) {

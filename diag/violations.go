@@ -5,6 +5,8 @@ import "fmt"
 // Limits of the rules, besides Options.Threshold.
 const (
 	minCoverage     = 0.9 // share of parameters below which MD004 is reported
+	minPriorGain    = 0.1 // share of the threshold that class counts have to be worth for MD012
+	warnPriorGain   = 0.5 // share of the threshold from which it is a warning
 	minClassesShown = 0.5 // share of the classes that could have examples below which MD008 is
 )
 
@@ -17,7 +19,7 @@ func (v *violations) add(rule string, level Level, layer, format string, args ..
 
 // checkpoint applies the rules about the model as a whole; z is as in
 // [modelVerdict].
-func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
+func (v *violations) checkpoint(r *Report, b *baseline, z float64, opt Options) {
 	if t := r.Metrics.Temperature; t != nil && t.Verdict == Over {
 		v.temperature(r, t, z)
 	}
@@ -30,6 +32,7 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
 	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < minClassesShown*float64(possible) {
 		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.present, r.Classes, r.N)
 	}
+	v.classShares(r, b, opt)
 }
 
 // temperature applies the rules about a temperature's share that is over the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -142,6 +143,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Memory = m.memory(options.Memory)
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected != nil
+	options.DrawnFrom = dataset.DrawnFrom(data.validation)
 	options.Progress = con.progress
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
