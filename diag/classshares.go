@@ -43,6 +43,6 @@ func (v *violations) classShares(r *Report, b *baseline, opt Options) {
 		level = LevelWarning
 	}
 	v.add(RuleClassShares, level, "",
-		"how many images each class has was left to chance: fitting that alone can take about %.2g nats off the loss of these images ((%d − 1)/(2·%d), %.2g of the threshold) and of no others, by which gains may be too high",
-		gain, b.present, from, gain / *r.Limit)
+		"how many images each class has was left to chance: fitting these numbers takes about %.2g nats, %.2g times the threshold, off the loss of these images (%d/(2·%d)) and of no others; recoverable loss may be that much too high",
+		gain, gain / *r.Limit, b.present-1, from)
 }

@@ -128,7 +128,7 @@ func Terms() []Term {
 			Misleads: "The number is an estimate from a noisy figure, larger, or absent, the closer that is to the threshold. From few images it is far too low, because more images also find better moves: " +
 				"the layers of the model of the quick start ask for 190 to 5,500 on 100 images, and for 1,900 to 25,000 on 1,000.",
 			Remedy: "Give more images (--samples, --val), or choose a larger --threshold if less would not matter to you, but not to suit the figures. In CI `--on-undecided fail` makes it exit with status 1; " +
-				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that.",
+				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that, but for never, with which the exit status is never 1.",
 		},
 		{
 			Name:   "verdict",
@@ -136,7 +136,8 @@ func Terms() []Term {
 			Title:  "PASS, FAIL or UNDECIDED",
 			Meaning: "FAIL: a rule is breached at the level error, or at that of --fail-on: a layer or the temperature is over the threshold even when corrected for all layers of the model, or something is not finite. " +
 				"PASS: every layer looked at and the temperature are under. UNDECIDED: neither. INCOMPLETE: the time limit came first. " +
-				"With fewer than 32 images, one class only, or a model no better than guessing there is never a PASS.",
+				"With fewer than 32 images, one class only, or a model no better than guessing there is never a PASS. " +
+				"A model that is right about every image does not FAIL by a layer or the temperature: only its confidence is at stake, and it is UNDECIDED if that is over.",
 			Misleads: "PASS is about what one move of one layer recovers on these images; a model can be healthy by that and wrong for its use.",
 			Remedy:   "The first line says what it rests on; `modeldoctor explain MD001` and the like say what to do about a rule. The exit status follows --fail-on and --on-undecided.",
 		},

@@ -34,6 +34,10 @@ type Metrics struct {
 	Temperature *Temperature // nil where it cannot be fitted
 }
 
+// allRight reports whether every answer is right. Then a loss can only fall by more
+// confidence, which is no reason to fail a model.
+func (r *Report) allRight() bool { return r.Metrics.Error != nil && *r.Metrics.Error == 0 }
+
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
 	// Value is the best temperature on all examples; nil where it lies at an end

@@ -39,7 +39,8 @@ func Rules() []Rule {
 			Meaning: "Moving this one layer along its gradient, no further than its in-sample step, lowers the loss of examples that chose neither the direction nor the length of the move. " +
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
 				"as an error if it does even when corrected for all layers of the model (Bonferroni), whichever of them were looked at, as a warning if it does only without that correction. " +
-				"Losses are taken at the best temperature, so it is nothing that a temperature could repair.",
+				"Losses are taken at the best temperature, so it is nothing that a temperature could repair. " +
+				"Where every answer is right only confidence is at stake, and it is a warning at most.",
 			Misleads: "Without calibration (`--calibration none`, or where no temperature is best) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
 				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient (`--direction balanced` is not). " +
 				"The largest of many noisy figures is too large by about its error. " +
@@ -55,7 +56,7 @@ func Rules() []Rule {
 				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
 				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
 				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is. " +
-				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most, " +
+				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most (as it is where every answer is right, and only confidence at stake), " +
 				"and the layers are measured with the logits as they are, so that part of what they seem to hold is what a temperature would take off.",
 			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
 				"If the examples are easier or harder than those of later use, so is the temperature.",

@@ -24,8 +24,8 @@ const (
 // A ModelVerdict is the verdict about a model.
 type ModelVerdict struct {
 	Outcome Outcome
-	// Reason is why the examples support no verdict whatever the figures are;
-	// empty where they do.
+	// Reason is why the examples support no verdict whatever the figures are, or
+	// why gains over the threshold are no failure; else empty.
 	Reason string
 	// ImagesNeeded is about how many examples would decide it if the figures are
 	// what they seem to be; nil unless undecided, and where that cannot be said.
@@ -127,6 +127,8 @@ func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdic
 		return ModelVerdict{Outcome: Pass}
 	case r.Limit == nil:
 		return ModelVerdict{Outcome: Unclear}
+	case r.allRight() && slices.ContainsFunc(tests, func(t test) bool { return t.gain != nil && t.gain.Mean > *r.Limit }):
+		return ModelVerdict{Outcome: Unclear, Reason: "every answer is right: what could be recovered is confidence alone"}
 	}
 	return ModelVerdict{Outcome: Unclear, ImagesNeeded: imagesForModel(tests, z, *r.Limit, r.N)}
 }

@@ -72,6 +72,15 @@ func TestRules(t *testing.T) {
 		{"over-confident but for the number of layers", func(r *Report, _ *findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.042, 0.01)
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"over-confident, and right about all", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Error = new(float64)
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
+		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"significant gain, and right about all", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Error = new(float64)
+			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
+		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
+		{"right about all", func(r *Report, _ *findings, _ *Options) { r.Metrics.Error = new(float64) }, Pass, nil},
 		{"perhaps over-confident", func(r *Report, _ *findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.02, 0.01)
 		}, Unclear, nil},

@@ -38,14 +38,17 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64, opt Options) 
 // temperature applies the rules about a temperature's share that is over the
 // threshold.
 func (v *violations) temperature(r *Report, t *Temperature, z float64) {
-	level, low, what, family, raw := LevelWarning, t.Drop.CI95[0], "", "", ""
+	level, low, what, family, note := LevelWarning, t.Drop.CI95[0], "", "", ""
+	if r.allRight() {
+		note = onlyConfidence
+	}
 	if r.Calibration == Unfitted {
-		raw = ", but layers are measured with the logits as they are, so their figures hold it, too"
+		note += ", but layers are measured with the logits as they are, so their figures hold it, too"
 	}
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
 		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
-	case corrected > *r.Limit:
+	case corrected > *r.Limit && !r.allRight():
 		level, low, family = LevelError, corrected, ", all layers at once"
 		fallthrough
 	default:
@@ -53,7 +56,7 @@ func (v *violations) temperature(r *Report, t *Temperature, z float64) {
 	}
 	v.add(RuleTemperature, level, "",
 		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault%s",
-		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family, raw)
+		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family, note)
 	if worst := worstTransfer(r.Layers); r.Calibration == Raw && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
 		v.add(RuleCalibrateFirst, LevelInfo, "",
 			"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
@@ -91,18 +94,22 @@ func (v *violations) layers(r *Report) {
 	}
 }
 
+// onlyConfidence is added to what is said of a gain where every answer is right.
+const onlyConfidence = "; every answer is right, so only confidence is at stake"
+
 // over reports a layer whose gain is over the threshold.
 func (v *violations) over(r *Report, l LayerResult) {
-	gain := l.Transfer.Gain
-	if l.Transfer.CorrectedLow > *r.Limit {
-		v.add(RuleRecoverableLoss, LevelError, l.Name,
-			"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, all layers at once): over %.3g (%.3g %% of the loss)",
-			gain.Mean, gain.HalfWidth(), l.Transfer.CorrectedLow, *r.Limit, 100*r.Threshold)
-		return
+	gain, low := l.Transfer.Gain, l.Transfer.CorrectedLow
+	level, least, note := LevelError, fmt.Sprintf("%.3g (97.5 %% one-sided, all layers at once)", low), ""
+	if low <= *r.Limit {
+		level, least = LevelWarning, fmt.Sprintf("%.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once)", gain.CI95[0], low)
 	}
-	v.add(RuleRecoverableLoss, LevelWarning, l.Name,
-		"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once): over %.3g (%.3g %% of the loss)",
-		gain.Mean, gain.HalfWidth(), gain.CI95[0], l.Transfer.CorrectedLow, *r.Limit, 100*r.Threshold)
+	if r.allRight() {
+		level, note = LevelWarning, onlyConfidence
+	}
+	v.add(RuleRecoverableLoss, level, l.Name,
+		"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %s: over %.3g (%.3g %% of the loss)%s",
+		gain.Mean, gain.HalfWidth(), least, *r.Limit, 100*r.Threshold, note)
 }
 
 // training reports why a layer's loss can be recovered.

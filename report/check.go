@@ -29,7 +29,7 @@ type Check struct {
 	Images      *int        `json:"images_needed"`            // that would decide an UNDECIDED; nil where that cannot be said
 	Undecided   []Undecided `json:"undecided"`
 	FailOn      string      `json:"fail_on"`      // lowest level of a violation that fails: error, warning or never
-	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does: pass, warn or fail
+	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does unless FailOn is never: pass, warn or fail
 	ExitCode    int         `json:"exit_code"`
 	Complete    bool        `json:"complete"`
 	Provenance  Provenance  `json:"provenance"`
@@ -250,7 +250,7 @@ func (c *Check) Judge(failOn, onUndecided string) (fails bool) {
 	case failed:
 		c.Verdict, c.Images = Fail, nil
 	}
-	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail
+	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail && failOn != FailNever
 }
 
 func newLayer(l diag.LayerResult) Layer {

@@ -27,8 +27,8 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status stays 0")
-	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1), whatever --fail-on is")
+	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status is not 1, whatever the verdict")
+	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1, unless --fail-on is never)")
 	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
 	return withHelp(&cli.Command{
 		Name:      "check",
