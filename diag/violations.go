@@ -43,7 +43,7 @@ func (v *violations) temperature(r *Report, t *Temperature, z float64) {
 		note = onlyConfidence
 	}
 	if r.Calibration == Unfitted {
-		note += ", but layers are measured with the logits as they are, so their figures hold it, too"
+		note += "; layers are measured with the logits as they are, so their figures hold it, too"
 	}
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
