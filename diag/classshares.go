@@ -24,9 +24,9 @@ func spreadOf(counts []int) int {
 
 // priorGain is the loss in nats per example that is expected to fall on n
 // examples, drawn at random, if a model's class prior is fitted to their counts of
-// so many classes, and on no other example. The log likelihood ratio of n draws
-// is, twice, a chi-square of classes − 1 degrees of freedom (Wilks, 1938), whose
-// mean is that number.
+// so many classes, and on no other example. Twice the log likelihood ratio of n
+// draws is about a chi-square of classes − 1 degrees of freedom (Wilks, 1938), the
+// number of which is its mean.
 func priorGain(classes, n int) float64 { return float64(classes-1) / float64(2*n) }
 
 // classShares applies the rule about class shares that are a matter of chance. Both
