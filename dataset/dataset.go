@@ -183,8 +183,9 @@ func Where(s Set, i int) string {
 // subset is some examples of a set, in an order of its own.
 type subset struct {
 	Set
-	name  string
-	index []int
+	name    string
+	index   []int
+	byClass bool // the classes have their shares of Set
 }
 
 // Subset returns the examples of s with the given indices, in that order, under
@@ -204,6 +205,33 @@ func (s *subset) Label(i int) int                  { return s.Set.Label(s.index[
 func (s *subset) Image(i int) (image.Image, error) { return s.Set.Image(s.index[i]) }
 func (s *subset) where(i int) string               { return Where(s.Set, s.index[i]) }
 
+// byClass returns the examples of s with the given indices, which were chosen such
+// that the classes keep their shares.
+func byClass(s Set, name string, indices []int) Set {
+	drawn := Subset(s, name, indices).(*subset)
+	drawn.byClass = true
+	return drawn
+}
+
+// DrawnFrom is the number of examples whose class shares s has: those of the set
+// that it was drawn from by class, as [Sample] and [Divide] do, and slices of a
+// split that is sorted by class; else its own.
+func DrawnFrom(s Set) int {
+	for {
+		switch outer := s.(type) {
+		case *subset:
+			if !outer.byClass {
+				return outer.Len()
+			}
+			s = outer.Set
+		case *relabelled:
+			s = outer.Set
+		default:
+			return s.Len()
+		}
+	}
+}
+
 // innermost is the set that subsets and relabelled sets are of.
 func innermost(s Set) Set {
 	for {
@@ -221,7 +249,7 @@ func innermost(s Set) Set {
 // Sample returns n of a set's examples, evenly spaced in order of class, under a
 // name of its own; all of them if there are no more.
 func Sample(s Set, name string, n int) Set {
-	return Subset(s, name, stratify.Sample(Labels(s), n))
+	return byClass(s, name, stratify.Sample(Labels(s), n))
 }
 
 // relabelled is a set whose labels have been mapped to a model's outputs.
@@ -261,7 +289,7 @@ func Divide(src Source) (validation, holdout Set, err error) {
 			return nil, nil, err
 		}
 		halves := stratify.Folds(Labels(s), 2)
-		return Subset(s, splits[0]+" (first half)", halves[0]), Subset(s, splits[0]+" (second half)", halves[1]), nil
+		return byClass(s, splits[0]+" (first half)", halves[0]), byClass(s, splits[0]+" (second half)", halves[1]), nil
 	}
 	return nil, nil, &Error{
 		Path: src.Name(),

@@ -139,6 +139,42 @@ func TestDivide(t *testing.T) {
 	}
 }
 
+func TestDrawnFrom(t *testing.T) {
+	part := func(expr string, labels ...int) Set {
+		slice, err := ParseSlice(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := slice.Apply(memory{labels: labels, splits: []string{Test}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	mixed, sorted := []int{1, 0, 1, 0, 1, 0, 1, 0}, []int{0, 0, 0, 0, 1, 1, 1, 1}
+	half, _, err := Divide(memory{labels: mixed, splits: []string{Test}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		set  Set
+		want int
+	}{
+		"all":               {part("test", mixed...), 8},
+		"slice":             {part("test[:4]", mixed...), 4},
+		"slice of sorted":   {part("test[:4]", sorted...), 8},
+		"sample":            {Sample(part("test", mixed...), "", 2), 8},
+		"sample of slice":   {Sample(part("test[:4]", mixed...), "", 2), 4},
+		"relabelled sample": {Sample(Relabel(part("test[:4]", mixed...), []int{1, 0}, nil), "", 2), 4},
+		"half":              {half, 8},
+		"without one":       {Without(half, []BadImage{{Index: 1}}), 8},
+	} {
+		if got := DrawnFrom(c.set); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestCheckLabels(t *testing.T) {
 	set := memory{labels: []int{0, 9, 10}}
 	if err := CheckLabels(set, 11); err != nil {

@@ -138,23 +138,27 @@ func (s Slice) Apply(src Source) (Set, error) {
 	if !s.from.given && !s.to.given {
 		return set, nil
 	}
-	chosen := sliceOrder(Labels(set))[from:to]
+	order, spread := sliceOrder(Labels(set))
+	chosen := order[from:to]
 	slices.Sort(chosen)
+	if spread {
+		return byClass(set, s.expr, chosen), nil
+	}
 	return Subset(set, s.expr, chosen), nil
 }
 
 // sliceOrder is the order in which examples are counted for slices: that of the
 // data, unless these are sorted by class, as folders are. A slice of them would
 // hold the first few classes only; there the classes are spread evenly.
-func sliceOrder(labels []int) []int {
+func sliceOrder(labels []int) (order []int, spread bool) {
 	if len(labels) > 0 && slices.IsSorted(labels) && labels[0] != labels[len(labels)-1] {
-		return stratify.Spread(labels)
+		return stratify.Spread(labels), true
 	}
-	order := make([]int, len(labels))
+	order = make([]int, len(labels))
 	for i := range order {
 		order[i] = i
 	}
-	return order
+	return order, false
 }
 
 // Disjoint returns an error if two of the slices share an example of src.

@@ -83,5 +83,5 @@ func Without(s Set, bad []BadImage) Set {
 			good = append(good, i)
 		}
 	}
-	return Subset(s, s.Name(), good)
+	return byClass(s, s.Name(), good) // few are bad, and so the shares are about those of s
 }

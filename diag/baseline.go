@@ -16,6 +16,7 @@ type baseline struct {
 	chance     float64   // share of right answers that these predictions would have by chance
 	hits       int       // number of right answers
 	present    int       // number of classes that have examples
+	spread     int       // by how much these differ in their number of examples
 	notFinite  int       // number of examples whose loss is not finite
 	firstBad   int       // the first of them
 }
@@ -48,6 +49,7 @@ func measureBaseline(ctx context.Context, e *evaluator) (*baseline, metric.Logit
 		}
 	}
 	b.chance, b.present = chance(predicted, labels, classes)
+	b.spread = spreadOf(classCounts(labels, classes))
 	return b, logits, nil
 }
 

@@ -13,11 +13,7 @@ const chanceLevel = 0.00135
 // 1/classes. Where only one class has examples it is 1/classes, as nothing
 // better can be said.
 func chance(predicted, labels []int, classes int) (share float64, present int) {
-	examples, answers := make([]int, classes), make([]int, classes)
-	for i, p := range predicted {
-		examples[labels[i]]++
-		answers[p]++
-	}
+	examples, answers := classCounts(labels, classes), classCounts(predicted, classes)
 	n := float64(len(predicted))
 	for c := range classes {
 		share += float64(examples[c]) / n * float64(answers[c]) / n

@@ -73,4 +73,5 @@ func Example() {
 	// Output:
 	// head: ok, ΔL > 0: true, ΔL̂ > 0: true
 	// MD002 error
+	// MD012 warning
 }

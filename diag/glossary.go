@@ -122,12 +122,13 @@ func Terms() []Term {
 			Others: []string{"images-needed"},
 			Title:  "the images do not say on which side of the threshold a gain lies",
 			Meaning: "The 95 % interval holds the threshold, or the gradients are so noisy that a gain as large as the threshold could have gone unseen; too few images never look like health. " +
+				"Where the images support no verdict (fewer than 32, of one class only, or a model that does no better than guessing) everything is undecided. " +
 				"The model is UNDECIDED if nothing fails and not everything is under. The images needed are those with which the interval would end at the threshold if the figure stays what it is: " +
 				"errors shrink with the square root of the number.",
 			Misleads: "The number is an estimate from a noisy figure, larger, or absent, the closer that is to the threshold. From few images it is far too low, because more images also find better moves: " +
 				"the layers of the model of the quick start ask for 190 to 5,500 on 100 images, and for 1,900 to 25,000 on 1,000.",
 			Remedy: "Give more images (--samples, --val), or choose a larger --threshold if less would not matter to you, but not to suit the figures. In CI `--on-undecided fail` makes it exit with status 1; " +
-				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that.",
+				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that, but for never, with which the exit status is never 1.",
 		},
 		{
 			Name:   "verdict",
@@ -135,7 +136,8 @@ func Terms() []Term {
 			Title:  "PASS, FAIL or UNDECIDED",
 			Meaning: "FAIL: a rule is breached at the level error, or at that of --fail-on: a layer or the temperature is over the threshold even when corrected for all layers of the model, or something is not finite. " +
 				"PASS: every layer looked at and the temperature are under. UNDECIDED: neither. INCOMPLETE: the time limit came first. " +
-				"With fewer than 32 images, one class only, or a model no better than guessing there is never a PASS.",
+				"With fewer than 32 images, one class only, or a model no better than guessing there is never a PASS. " +
+				"A model that is right about every image does not FAIL by a layer or the temperature: only its confidence is at stake, and it is UNDECIDED if that is over.",
 			Misleads: "PASS is about what one move of one layer recovers on these images; a model can be healthy by that and wrong for its use.",
 			Remedy:   "The first line says what it rests on; `modeldoctor explain MD001` and the like say what to do about a rule. The exit status follows --fail-on and --on-undecided.",
 		},
@@ -144,7 +146,7 @@ func Terms() []Term {
 			Others: []string{"set"},
 			Title:  "the layers, marked ◀, that may hold the largest recoverable loss",
 			Meaning: "The layer with the largest ΔL̂, and every layer whose ΔL̂ is not significantly smaller, by the paired difference of the gains of the same images (95 %). " +
-				"Where one layer stands out it alone is marked.",
+				"Where one layer stands out it alone is marked. Where no ΔL̂ is above 0 the set is that of the largest all the same: noise may have hidden what there is.",
 			Misleads: "A set of almost all layers says that these images cannot tell them apart, not that all are ill. The largest figure in it is too large by about its error.",
 			Remedy:   "Use more images to make it smaller, or let `modeldoctor compare` treat several of its layers.",
 		},

@@ -78,6 +78,9 @@ type Options struct {
 	// Coverage is the share of the model's parameters that belong to layers
 	// which can be measured, from 0 to 1; 0: not known.
 	Coverage float64
+	// DrawnFrom is the number of examples that those given were drawn from by class,
+	// so that their class shares are those of that many; 0: they were not.
+	DrawnFrom int
 	// PreprocessDetected says that the preprocessing was guessed from the data.
 	PreprocessDetected bool
 

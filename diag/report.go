@@ -34,6 +34,10 @@ type Metrics struct {
 	Temperature *Temperature // nil where it cannot be fitted
 }
 
+// allRight reports whether every answer is right. Then a loss can only fall by more
+// confidence, which is no reason to fail a model.
+func (r *Report) allRight() bool { return r.Metrics.Error != nil && *r.Metrics.Error == 0 }
+
 // Temperature is what one number, dividing all logits, does to the loss.
 type Temperature struct {
 	// Value is the best temperature on all examples; nil where it lies at an end
@@ -155,14 +159,15 @@ const (
 	UnderTrained Finding = "under-trained"
 )
 
-// Worst names the layers where a figure is largest; empty where no layer has a
-// positive one.
+// Worst names the layers where a figure is largest; the three names are empty
+// where no layer has a positive one.
 type Worst struct {
 	ByDeltaLoss string // in-sample ΔL
 	ByTransfer  string // ΔL̂
 	ByKappa     string // κ
-	// Set is ByTransfer and every layer whose ΔL̂ does not differ from its
-	// significantly, by paired differences of the examples' gains; largest first.
+	// Set is the layer with the largest ΔL̂, whatever its sign, and every layer
+	// whose ΔL̂ does not differ from its significantly, by paired differences of the
+	// examples' gains; largest first. It is empty only where no layer has a ΔL̂.
 	Set []string
 }
 

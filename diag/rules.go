@@ -26,6 +26,7 @@ const (
 	RuleGuessedPreprocess = "MD009"
 	RuleOverFitted        = "MD010"
 	RuleUnderTrained      = "MD011"
+	RuleClassShares       = "MD012"
 )
 
 // Rules returns all rules, by ID. The caller owns the slice.
@@ -38,8 +39,9 @@ func Rules() []Rule {
 			Meaning: "Moving this one layer along its gradient, no further than its in-sample step, lowers the loss of examples that chose neither the direction nor the length of the move. " +
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
 				"as an error if it does even when corrected for all layers of the model (Bonferroni), whichever of them were looked at, as a warning if it does only without that correction. " +
-				"Losses are taken at the best temperature, so it is nothing that a temperature could repair.",
-			Misleads: "Without calibration (`--calibration none`) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
+				"Losses are taken at the best temperature, so it is nothing that a temperature could repair. " +
+				"Where every answer is right only confidence is at stake, and it is a warning at most.",
+			Misleads: "Without calibration (`--calibration none`, or where no temperature is best) an over-confident model gains from moving almost any layer, because that can shrink the logits: compare with MD002. " +
 				"A block's figure is no bound for its modules: the direction is dominated by the tensor with the largest gradient (`--direction balanced` is not). " +
 				"The largest of many noisy figures is too large by about its error. " +
 				"Examples that are not independent, such as frames of one video, make intervals too narrow, and wrong preprocessing makes every layer look ill.",
@@ -54,7 +56,8 @@ func Rules() []Rule {
 				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
 				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
 				"A temperature above 1 means that the model is over-confident. No answer changes, so the error stays what it is. " +
-				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most.",
+				"Where the loss falls to an end of the range that is searched no temperature is best: that is said, and is a warning at most (as it is where every answer is right, and only confidence at stake), " +
+				"and the layers are measured with the logits as they are, so that part of what they seem to hold is what a temperature would take off.",
 			Misleads: "It says nothing about which layer is at fault, and a model trained with label smoothing may ask for a temperature below 1 without being ill. " +
 				"If the examples are easier or harder than those of later use, so is the temperature.",
 			Remedy: "Divide the logits by the temperature shown: `modeldoctor fix --recipe temperature` folds it into the classifier, which costs nothing. The layers' figures are taken at that temperature, and show what it cannot repair.",
@@ -67,7 +70,7 @@ func Rules() []Rule {
 				"the binomial probability of as many right answers or more, each right with the chance that follows from the shares of labels and of answers, is not below 0.135 % (three standard errors).",
 			Misleads: "With few examples and many classes a weak but honest model cannot be told from chance. The loss is not used: an over-confident model can be worse than ln(classes) in loss and still be right often.",
 			Remedy: "Check first that the classes are numbered as the model numbers them, and that the preprocessing (mean, deviation, size, order of colours) is the model's own. " +
-				"Until the error is plausible, no other figure of this report means anything, and the verdict is never PASS.",
+				"Until the error is plausible, no other figure of this report means anything: all layers and the temperature are undecided, and so is the model.",
 		},
 		{
 			ID:     RuleCoverage,
@@ -143,6 +146,19 @@ func Rules() []Rule {
 				"training stopped before this layer was where it could be. It is only reported where training examples were given.",
 			Misleads: "The training examples must be those that the model was trained on. Without the augmentation of training their loss is another than the one that was lowered.",
 			Remedy:   "Train longer, or this layer with a larger rate; `modeldoctor fix` does that for one layer alone.",
+		},
+		{
+			ID:     RuleClassShares,
+			Title:  "class shares left to chance",
+			Levels: []Level{LevelWarning, LevelInfo},
+			Meaning: "The images were not drawn by class, or from few, so that how many each class has is a matter of chance. The halves that a gain is measured between are dealt by class and share these numbers: " +
+				"a move that fits them gains on the other half, too, and on no other image. For C classes among n images that is worth about (C − 1)/(2n) nats. " +
+				"It is reported where the classes differ by more than one image and that exceeds a tenth of the threshold, as a warning from half the threshold on. " +
+				"On CIFAR-100, 200 images drawn at random, the 95 % intervals of ΔL̂ held in 85 % of cases, drawn by class in 96 %.",
+			Misleads: "Where the images have the class shares of later use because they were counted out so, nothing was left to chance. " +
+				"The figure is what a model gains that fits the numbers entirely; one step of one layer may gain less.",
+			Remedy: "Draw as many images of each class, or as their shares in later use are: `--samples N` does, from a larger split (a sample of a split has that split's shares, and n is then the split's number of images). " +
+				"Until then read a layer that is over by less than the figure as undecided.",
 		},
 	}
 }

@@ -24,8 +24,8 @@ const (
 // A ModelVerdict is the verdict about a model.
 type ModelVerdict struct {
 	Outcome Outcome
-	// Reason is why the examples support no verdict whatever the figures are;
-	// empty where they do.
+	// Reason is why the examples support no verdict whatever the figures are, or
+	// why gains over the threshold are no failure; else empty.
 	Reason string
 	// ImagesNeeded is about how many examples would decide it if the figures are
 	// what they seem to be; nil unless undecided, and where that cannot be said.
@@ -45,13 +45,14 @@ func conclude(r *Report, found *findings, opt Options) {
 		r.Limit = metric.Finite(r.Threshold * *r.Metrics.StartLoss)
 	}
 	r.Worst = findWorst(r.Layers, found.layers, found.middle)
+	reason := unsupported(r, found.checkpoint)
 	var tests []test
 	if r.Limit != nil {
-		tests = r.decide(found.layers)
+		tests = r.decide(found.layers, reason == "")
 	}
 	var v violations
 	if found.checkpoint != nil {
-		v.checkpoint(r, found.checkpoint, z)
+		v.checkpoint(r, found.checkpoint, z, opt)
 	}
 	if b := found.checkpoint; b == nil || b.notFinite == 0 {
 		v.layers(r)
@@ -59,7 +60,7 @@ func conclude(r *Report, found *findings, opt Options) {
 	v.circumstances(r, opt)
 	slices.SortStableFunc(v, func(a, b Violation) int { return cmp.Compare(a.Rule, b.Rule) })
 	r.Violations = v
-	r.Verdict = modelVerdict(r, tests, z, unsupported(r, found.checkpoint))
+	r.Verdict = modelVerdict(r, tests, z, reason)
 }
 
 // A test is a gain that is compared with the threshold.
@@ -69,8 +70,10 @@ type test struct {
 }
 
 // decide compares each layer's gain and the temperature's with the threshold, and
-// returns all that a model has to pass.
-func (r *Report) decide(measured []measurement) []test {
+// returns all that a model has to pass. Where the examples support no verdict
+// whatever the figures are, all are undecided: of a model that guesses, almost any
+// layer gains by bringing the logits closer to 0.
+func (r *Report) decide(measured []measurement, supported bool) []test {
 	var tests []test
 	for i := range r.Layers {
 		l := &r.Layers[i]
@@ -82,7 +85,7 @@ func (r *Report) decide(measured []measurement) []test {
 			gain = &l.Transfer.Gain
 		}
 		switch {
-		case r.N < MinTransferExamples:
+		case !supported:
 			l.Decision = Decision{Verdict: Undecided}
 		case l.Status == StatusFlat:
 			// Even on the examples that chose it no move gains anything.
@@ -103,7 +106,7 @@ func (r *Report) decide(measured []measurement) []test {
 	if t == nil {
 		return append(tests, test{decision: Decision{Verdict: Undecided}})
 	}
-	if t.Decision = (Decision{Verdict: Undecided}); r.N >= MinTransferExamples {
+	if t.Decision = (Decision{Verdict: Undecided}); supported {
 		t.Decision = decide(t.Drop, metric.Z95, *r.Limit, r.N)
 	}
 	return append(tests, test{&t.Drop, t.Decision})
@@ -124,6 +127,8 @@ func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdic
 		return ModelVerdict{Outcome: Pass}
 	case r.Limit == nil:
 		return ModelVerdict{Outcome: Unclear}
+	case r.allRight() && slices.ContainsFunc(tests, func(t test) bool { return t.gain != nil && t.gain.Mean > *r.Limit }):
+		return ModelVerdict{Outcome: Unclear, Reason: "every answer is right: what could be recovered is confidence alone"}
 	}
 	return ModelVerdict{Outcome: Unclear, ImagesNeeded: imagesForModel(tests, z, *r.Limit, r.N)}
 }
@@ -176,5 +181,9 @@ func unsupported(r *Report, b *baseline) string {
 
 // fewExamples says why there is no transfer figure.
 func fewExamples(n int) string {
-	return fmt.Sprintf("%d examples are too few for a transfer figure, which needs %d", n, MinTransferExamples)
+	are := "examples are"
+	if n == 1 {
+		are = "example is"
+	}
+	return fmt.Sprintf("%d %s too few for a transfer figure, which needs %d", n, are, MinTransferExamples)
 }

@@ -72,6 +72,15 @@ func TestRules(t *testing.T) {
 		{"over-confident but for the number of layers", func(r *Report, _ *findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.042, 0.01)
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"over-confident, and right about all", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Error = new(float64)
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
+		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
+		{"significant gain, and right about all", func(r *Report, _ *findings, _ *Options) {
+			r.Metrics.Error = new(float64)
+			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
+		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
+		{"right about all", func(r *Report, _ *findings, _ *Options) { r.Metrics.Error = new(float64) }, Pass, nil},
 		{"perhaps over-confident", func(r *Report, _ *findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.02, 0.01)
 		}, Unclear, nil},
@@ -80,6 +89,12 @@ func TestRules(t *testing.T) {
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
 		{"chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.hits = 12 },
 			Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
+		{"chance, and gains over the threshold", func(r *Report, f *findings, _ *Options) {
+			f.checkpoint.hits = 12
+			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
+			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
+			r.Calibration = Unfitted
+		}, Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
 		{"coverage", func(_ *Report, _ *findings, opt *Options) { opt.Coverage = 0.89 },
 			Pass, []Violation{breach(RuleCoverage, LevelWarning, "")}},
 		{"diverged and skipped", func(r *Report, _ *findings, _ *Options) {
@@ -110,6 +125,16 @@ func TestRules(t *testing.T) {
 			Pass, []Violation{breach(RuleClasses, LevelWarning, "")}},
 		{"one class", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 1 },
 			Unclear, []Violation{breach(RuleClasses, LevelWarning, "")}},
+		// Ten classes among 100 examples are worth 9/200 nats, among 1,000 a tenth of it.
+		{"class shares left to chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 2 },
+			Pass, []Violation{breach(RuleClassShares, LevelWarning, "")}},
+		{"as many of each class as possible", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 1 }, Pass, nil},
+		{"drawn by class from a split of chance", func(_ *Report, f *findings, opt *Options) {
+			f.checkpoint.spread, opt.DrawnFrom = 2, 1000
+		}, Pass, []Violation{breach(RuleClassShares, LevelInfo, "")}},
+		{"drawn by class from a large split", func(_ *Report, f *findings, opt *Options) {
+			f.checkpoint.spread, opt.DrawnFrom = 2, 10000
+		}, Pass, nil},
 		{"guessed preprocessing", func(_ *Report, _ *findings, opt *Options) { opt.PreprocessDetected = true },
 			Pass, []Violation{breach(RuleGuessedPreprocess, LevelInfo, "")}},
 		{"why", func(r *Report, _ *findings, _ *Options) {
@@ -185,6 +210,14 @@ func TestImagesNeeded(t *testing.T) {
 	}
 }
 
+func TestFewExamplesNumber(t *testing.T) {
+	for n, want := range map[int]string{1: "1 example is too few", 2: "2 examples are too few"} {
+		if got := fewExamples(n); !strings.HasPrefix(got, want+" ") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestRulesAreExplained(t *testing.T) {
 	rules := Rules()
 	if !slices.IsSortedFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) }) {
@@ -222,12 +255,17 @@ func TestWorst(t *testing.T) {
 	if diff := cmp.Diff(want, r.Worst); diff != "" {
 		t.Error(diff)
 	}
-	for i := range r.Layers {
-		r.Layers[i].Transfer = transferFigure(-0.01, 0.01)
+	// The same differences below 0: that no layer seems to gain tells none apart.
+	for l := range r.Layers {
+		for i := range found.layers[l].gains {
+			found.layers[l].gains[i] -= 0.02
+		}
+		r.Layers[l].Transfer = transferFigure(float64(l-3)/100, 0.01)
 	}
 	conclude(r, found, Options{})
-	if r.Worst.Set != nil {
-		t.Errorf("where no layer gains, the worst are %v", r.Worst.Set)
+	want.ByTransfer, want.Set = "", []string{"head", "embed"}
+	if diff := cmp.Diff(want, r.Worst); diff != "" {
+		t.Errorf("where no layer gains: %s", diff)
 	}
 }
 

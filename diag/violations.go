@@ -5,6 +5,8 @@ import "fmt"
 // Limits of the rules, besides Options.Threshold.
 const (
 	minCoverage     = 0.9 // share of parameters below which MD004 is reported
+	minPriorGain    = 0.1 // share of the threshold that class counts have to be worth for MD012
+	warnPriorGain   = 0.5 // share of the threshold from which it is a warning
 	minClassesShown = 0.5 // share of the classes that could have examples below which MD008 is
 )
 
@@ -17,7 +19,7 @@ func (v *violations) add(rule string, level Level, layer, format string, args ..
 
 // checkpoint applies the rules about the model as a whole; z is as in
 // [modelVerdict].
-func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
+func (v *violations) checkpoint(r *Report, b *baseline, z float64, opt Options) {
 	if t := r.Metrics.Temperature; t != nil && t.Verdict == Over {
 		v.temperature(r, t, z)
 	}
@@ -30,24 +32,31 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64) {
 	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < minClassesShown*float64(possible) {
 		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.present, r.Classes, r.N)
 	}
+	v.classShares(r, b, opt)
 }
 
 // temperature applies the rules about a temperature's share that is over the
 // threshold.
 func (v *violations) temperature(r *Report, t *Temperature, z float64) {
-	level, low, what, family := LevelWarning, t.Drop.CI95[0], "", ""
+	level, low, what, family, note := LevelWarning, t.Drop.CI95[0], "", "", ""
+	if r.allRight() {
+		note = onlyConfidence
+	}
+	if r.Calibration == Unfitted {
+		note += "; layers are measured with the logits as they are, so their figures hold it, too"
+	}
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
 		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
-	case corrected > *r.Limit:
+	case corrected > *r.Limit && !r.allRight():
 		level, low, family = LevelError, corrected, ", all layers at once"
 		fallthrough
 	default:
 		what = fmt.Sprintf("dividing the logits by %.3g", *t.Value)
 	}
 	v.add(RuleTemperature, level, "",
-		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault",
-		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family)
+		"%s takes %.3g ± %.2g of %.4g nats off the loss, at least %.3g (97.5 %% one-sided%s): that part is mis-calibration, not a layer's fault%s",
+		what, t.Drop.Mean, t.Drop.HalfWidth(), *r.Metrics.Loss, low, family, note)
 	if worst := worstTransfer(r.Layers); r.Calibration == Raw && worst != nil && t.Drop.Mean > worst.Transfer.Gain.Mean {
 		v.add(RuleCalibrateFirst, LevelInfo, "",
 			"a temperature takes off more (%.3g nats) than moving any layer (%s: %.3g): read the calibrated diagnosis",
@@ -85,18 +94,22 @@ func (v *violations) layers(r *Report) {
 	}
 }
 
+// onlyConfidence is added to what is said of a gain where every answer is right.
+const onlyConfidence = "; every answer is right, so only confidence is at stake"
+
 // over reports a layer whose gain is over the threshold.
 func (v *violations) over(r *Report, l LayerResult) {
-	gain := l.Transfer.Gain
-	if l.Transfer.CorrectedLow > *r.Limit {
-		v.add(RuleRecoverableLoss, LevelError, l.Name,
-			"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, all layers at once): over %.3g (%.3g %% of the loss)",
-			gain.Mean, gain.HalfWidth(), l.Transfer.CorrectedLow, *r.Limit, 100*r.Threshold)
-		return
+	gain, low := l.Transfer.Gain, l.Transfer.CorrectedLow
+	level, least, note := LevelError, fmt.Sprintf("%.3g (97.5 %% one-sided, all layers at once)", low), ""
+	if low <= *r.Limit {
+		level, least = LevelWarning, fmt.Sprintf("%.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once)", gain.CI95[0], low)
 	}
-	v.add(RuleRecoverableLoss, LevelWarning, l.Name,
-		"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %.3g (97.5 %% one-sided, this layer alone; %.3g all layers at once): over %.3g (%.3g %% of the loss)",
-		gain.Mean, gain.HalfWidth(), gain.CI95[0], l.Transfer.CorrectedLow, *r.Limit, 100*r.Threshold)
+	if r.allRight() {
+		level, note = LevelWarning, onlyConfidence
+	}
+	v.add(RuleRecoverableLoss, level, l.Name,
+		"moving this layer takes %.3g ± %.2g nats off the loss of unseen examples, at least %s: over %.3g (%.3g %% of the loss)%s",
+		gain.Mean, gain.HalfWidth(), least, *r.Limit, 100*r.Threshold, note)
 }
 
 // training reports why a layer's loss can be recovered.

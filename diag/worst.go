@@ -43,9 +43,10 @@ func transferOf(l LayerResult) float64 {
 	return l.Transfer.Gain.Mean
 }
 
-// worstSet is the names of the layer with the largest ΔL̂, unless that is not
-// positive, and of all that do not gain significantly less, by paired differences;
-// largest first. Being the largest of many noisy figures says little of one alone.
+// worstSet is the names of the layer with the largest ΔL̂ and of all that do not
+// gain significantly less, by paired differences; largest first. Being the largest
+// of many noisy figures says little of one alone. The largest may be below 0: where
+// figures are noisy that, too, says little of the layers.
 func worstSet(layers []LayerResult, measured []measurement, middle int) []string {
 	var with []int // a transfer figure, by falling ΔL̂
 	for i := range measured {
@@ -54,9 +55,6 @@ func worstSet(layers []LayerResult, measured []measurement, middle int) []string
 		}
 	}
 	slices.SortStableFunc(with, func(a, b int) int { return -cmp.Compare(transferOf(layers[a]), transferOf(layers[b])) })
-	if len(with) == 0 || transferOf(layers[with[0]]) <= 0 {
-		return nil
-	}
 	var names []string
 	for _, i := range with {
 		if i == with[0] || lessBy(measured[with[0]].gains, measured[i].gains, middle).CI95[0] <= 0 {

@@ -29,7 +29,7 @@ type Check struct {
 	Images      *int        `json:"images_needed"`            // that would decide an UNDECIDED; nil where that cannot be said
 	Undecided   []Undecided `json:"undecided"`
 	FailOn      string      `json:"fail_on"`      // lowest level of a violation that fails: error, warning or never
-	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does: pass, warn or fail
+	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does unless FailOn is never: pass, warn or fail
 	ExitCode    int         `json:"exit_code"`
 	Complete    bool        `json:"complete"`
 	Provenance  Provenance  `json:"provenance"`
@@ -178,7 +178,8 @@ type Capped struct {
 }
 
 // Worst names the layers where a figure is largest; empty where no layer has a
-// positive one. Set is the layers that cannot be told from that by ΔL̂.
+// positive one. Set is the layer with the largest ΔL̂, whatever its sign, and those
+// that cannot be told from it by ΔL̂.
 type Worst struct {
 	ByDeltaLoss Optional `json:"by_delta_loss"`
 	ByTransfer  Optional `json:"by_transfer"`
@@ -249,7 +250,7 @@ func (c *Check) Judge(failOn, onUndecided string) (fails bool) {
 	case failed:
 		c.Verdict, c.Images = Fail, nil
 	}
-	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail
+	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail && failOn != FailNever
 }
 
 func newLayer(l diag.LayerResult) Layer {

@@ -322,8 +322,14 @@ func (t layerTable) marks(style Style, l *Layer) string {
 // unless a violation does.
 func (t layerTable) notes() []string {
 	var notes []string
-	if set := t.Worst.Set; len(set) > 1 {
-		notes = append(notes, "◀ which of these is the worst cannot be said (paired differences, 95 %): "+printable(listed(set)))
+	const paired = " cannot be said (paired differences, 95 %): "
+	switch set := t.Worst.Set; {
+	case len(set) > 1 && t.Worst.ByTransfer != "":
+		notes = append(notes, "◀ which of these is the worst"+paired+printable(listed(set)))
+	case len(set) > 1:
+		notes = append(notes, "◀ no ΔL̂ is above 0; which of these is the largest"+paired+printable(listed(set)))
+	case len(set) == 1 && t.Worst.ByTransfer == "":
+		notes = append(notes, "◀ the largest ΔL̂; none is above 0")
 	}
 	var reasons []string
 	layers := map[string][]string{}

@@ -89,7 +89,7 @@ func (c conclusion) failures() []string {
 		texts = append(texts, text)
 	}
 	if c.Reason != "" {
-		texts = append(texts, "nothing else can be said: "+c.Reason)
+		texts = append(texts, c.Reason)
 	}
 	return texts
 }
@@ -139,7 +139,7 @@ func (c conclusion) summary() []string {
 func (c conclusion) exit() string {
 	text := fmt.Sprintf("exit status %d", c.ExitCode)
 	switch {
-	case c.Verdict == Fail && c.ExitCode == 0:
+	case c.Verdict == Fail && c.ExitCode == 0, c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn == FailNever:
 		text += fmt.Sprintf(" (--fail-on %s)", c.FailOn)
 	case c.Verdict == Unclear:
 		text += fmt.Sprintf(" (--on-undecided %s)", c.OnUndecided)

@@ -263,7 +263,7 @@ func TestVerdict(t *testing.T) {
 		{"error", UndecidedFail, Unclear, true},
 		{"warning", UndecidedPass, Fail, true},
 		{FailNever, UndecidedWarn, Unclear, false},
-		{FailNever, UndecidedFail, Unclear, true},
+		{FailNever, UndecidedFail, Unclear, false},
 	} {
 		check := NewCheck(unclear)
 		fails := check.Judge(c.failOn, c.onUndecided)

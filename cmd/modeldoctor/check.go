@@ -9,6 +9,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/view"
+	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/report"
@@ -26,8 +27,8 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status stays 0")
-	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1), whatever --fail-on is")
+	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status is not 1, whatever the verdict")
+	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1, unless --fail-on is never)")
 	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
 	return withHelp(&cli.Command{
 		Name:      "check",
@@ -142,6 +143,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Memory = m.memory(options.Memory)
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected != nil
+	options.DrawnFrom = dataset.DrawnFrom(data.validation)
 	options.Progress = con.progress
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)

@@ -194,8 +194,8 @@ func models() map[string]func(path string) error {
 	return map[string]func(path string) error{
 		"linear":    build(linearModel{weight: certainty}.write),
 		"unsure":    build(linearModel{weight: certainty / 10}.write), // right, and could say so louder
-		"softmax":   build(linearModel{weight: certainty, end: "Softmax"}.write),
-		"batch4":    build(linearModel{weight: certainty, batch: 4}.write),
+		"softmax":   build(linearModel{weight: certainty, blind: true, end: "Softmax"}.write),
+		"batch4":    build(linearModel{weight: certainty, blind: true, batch: 4}.write),
 		"flat":      build(linearModel{weight: certainty, flat: true}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
 		"sick":      build(linearModel{weight: certainty / 10, blind: true}.write),                 // wrong about one class
