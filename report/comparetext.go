@@ -14,10 +14,14 @@ const compareLayers = 1
 
 // table is a comparison in cells, titles first, then the untreated checkpoint.
 func (c *Compare) table() [][]string {
-	decimals := lossDecimals(c.Before)
+	decimals := c.decimals()
+	untreated := []string{"untreated", "–", "–", "–", "–", "–", "–", "–", "–", "–"}
+	if b := c.Before; b != nil {
+		untreated[2], untreated[4], untreated[6] = figure(b.Loss, decimals), percent(b.Error), figure(b.ECE, 3)
+	}
 	rows := [][]string{
 		{"recipe", "layers", "hold-out loss", "at own T", "error", "change", "ECE", "s/epoch", "memory", "accepted"},
-		{"untreated", "–", figure(c.Before.Loss, decimals), "–", percent(c.Before.Error), "–", figure(c.Before.ECE, 3), "–", "–", "–"},
+		untreated,
 	}
 	for _, r := range c.Rows {
 		row := []string{printable(r.Recipe), layerPath(r.Perturb, r.Update), r.Loss.text(1, decimals), r.Own.text(1, decimals), "–", r.ErrorChange.text(100, 1), "–", "–", "–", "–"}
@@ -33,6 +37,14 @@ func (c *Compare) table() [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// decimals is how many a loss has.
+func (c *Compare) decimals() int {
+	if c.Before == nil {
+		return lossDecimals(Figures{})
+	}
+	return lossDecimals(*c.Before)
 }
 
 // layerPath names what is perturbed and what is updated: "embed → head", or only
@@ -63,7 +75,11 @@ func (c *Compare) notes() []string {
 		notes = append(notes, "at own T: with the temperature that fits the treated model; change: of the error, in points, with its 95 % interval, image by image")
 	}
 	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return r.Loss != nil && r.Loss.N > 1 }) {
-		notes = append(notes, fmt.Sprintf("± is the standard deviation over %s", plural(len(c.Seeds), "seed")))
+		over := plural(len(c.Seeds), "seed")
+		if !c.Complete {
+			over = "the seeds that are finished"
+		}
+		notes = append(notes, "± is the standard deviation over "+over)
 	}
 	for _, r := range c.Rows {
 		if r.Cache.Where == keptInFile {
@@ -78,7 +94,39 @@ func (c *Compare) notes() []string {
 			notes = append(notes, printable(fmt.Sprintf("%s failed: %s", r.Recipe, r.Failed)))
 		}
 	}
+	if !c.Complete {
+		notes = append(notes, "incomplete: "+c.unfinished())
+	}
 	return notes
+}
+
+// unfinished names the runs that are missing because the work was cut short.
+func (c *Compare) unfinished() string {
+	var missing []string
+	for _, r := range c.Rows {
+		if n := len(r.Unfinished); n > 0 {
+			word := "seed "
+			if n > 1 {
+				word = "seeds "
+			}
+			missing = append(missing, printable(r.Recipe)+" ("+word+joined(r.Unfinished)+")")
+		}
+	}
+	return "an interruption or the time limit came before these had ended: " + strings.Join(missing, ", ")
+}
+
+// outcome ends the text: whether all runs have ended, and which recipe came out lowest.
+func (c *Compare) outcome(p *printer) {
+	code, word, extent := ansiBold, "DONE", plural(len(c.Rows), "recipe")
+	if !c.Complete {
+		finished, all := 0, 0
+		for _, r := range c.Rows {
+			finished += len(r.Runs)
+			all += len(r.Runs) + len(r.Unfinished)
+		}
+		code, word, extent = ansiYellow, string(Incomplete), fmt.Sprintf("%d of %s finished", finished, plural(all, "run"))
+	}
+	p.verdict(code, word, base(c.Model.Path), extent, c.lowest(), duration(c.Provenance.Seconds))
 }
 
 // text tells of each recipe in a row below that of the untreated checkpoint, and
@@ -86,7 +134,7 @@ func (c *Compare) notes() []string {
 func (c *Compare) text(p *printer) {
 	p.model(c.Model, "")
 	c.Data.text(p, true)
-	p.fields("seeds  ", c.seeds(), "each treatment starts from the same checkpoint, in a process of its own")
+	p.fields("seeds  ", joined(c.Seeds), "each treatment starts from the same checkpoint, in a process of its own")
 	p.printf("\n")
 	c.grid(p)
 	p.printf("\n")
@@ -95,7 +143,7 @@ func (c *Compare) text(p *printer) {
 		p.fields("note   ", c.aboutDifferences())
 		p.printf("\n")
 	}
-	p.verdict(ansiBold, "DONE", base(c.Model.Path), plural(len(c.Rows), "recipe"), c.lowest(), duration(c.Provenance.Seconds))
+	c.outcome(p)
 }
 
 // differences is a table of the differences between every two recipes.
@@ -143,9 +191,10 @@ func (c *LossContrast) verdict() string {
 	return strings.Join(words, ", ")
 }
 
-func (c *Compare) seeds() string {
-	list := make([]string, len(c.Seeds))
-	for i, s := range c.Seeds {
+// joined lists seeds.
+func joined(seeds []uint64) string {
+	list := make([]string, len(seeds))
+	for i, s := range seeds {
 		list[i] = fmt.Sprint(s)
 	}
 	return strings.Join(list, ", ")
@@ -199,5 +248,5 @@ func (c *Compare) lowest() string {
 	case !(c.Rows[lowest].Loss.Mean < c.Before.Loss):
 		return "no recipe lowers the hold-out loss"
 	}
-	return fmt.Sprintf("lowest hold-out loss: %s, %s", printable(c.Rows[lowest].Recipe), c.Rows[lowest].Loss.text(1, lossDecimals(c.Before)))
+	return fmt.Sprintf("lowest hold-out loss: %s, %s", printable(c.Rows[lowest].Recipe), c.Rows[lowest].Loss.text(1, c.decimals()))
 }
