@@ -141,6 +141,15 @@ func TestCompareWidth(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkWidth(t, name, text.String())
+		text.Reset()
+		if err := Write(&text, c, "text", Style{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text.String()) {
+			if n := columns(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%s: %d columns, want at most 80: %s", name, n, line)
+			}
+		}
 	}
 }
 

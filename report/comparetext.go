@@ -9,8 +9,11 @@ import (
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
-// compareLayers is the column of the layers in a comparison.
-const compareLayers = 1
+// Columns of a comparison: that of the layers, and the first of what the runs cost.
+const (
+	compareLayers = 1
+	compareCost   = 7
+)
 
 // table is a comparison in cells, titles first, then the untreated checkpoint.
 func (c *Compare) table() [][]string {
@@ -139,7 +142,11 @@ func (c *Compare) text(p *printer) {
 	c.grid(p)
 	p.printf("\n")
 	if rows := c.differences(); len(rows) > 1 {
-		p.grid(rows, []int{0, 2, 4}, nil)
+		left := []int{0, 2, 4}
+		if tableWidth(rows, left) > p.style.width() {
+			rows, left = stacked(rows), []int{0, 1, 3}
+		}
+		p.grid(rows, left, nil)
 		p.fields("note   ", c.aboutDifferences())
 		p.printf("\n")
 	}
@@ -148,15 +155,35 @@ func (c *Compare) text(p *printer) {
 
 // differences is a table of the differences between every two recipes.
 func (c *Compare) differences() [][]string {
-	rows := [][]string{{"difference (95 %)", "hold-out loss", "", "at own T", "", "error"}}
+	rows := [][]string{{"difference (95 %)", "hold-out loss", "", "at own T", "", "error, points"}}
 	for _, d := range c.Differences {
-		row := []string{printable(d.A + " − " + d.B), d.Loss.text(1, 3), d.Loss.verdict(), "–", "", d.Error.text(100, 1) + " points"}
+		row := []string{printable(d.A + " − " + d.B), d.Loss.text(1, 3), d.Loss.verdict(), "–", "", d.Error.text(100, 1)}
 		if d.Own != nil {
 			row[3], row[4] = d.Own.text(1, 3), d.Own.verdict()
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// stacked is the table of differences with a line for each figure, for narrow
+// terminals.
+func stacked(rows [][]string) [][]string {
+	titles := rows[0]
+	lines := [][]string{{titles[0], "", "", ""}}
+	for _, row := range rows[1:] {
+		pair := row[0]
+		for j := 1; j < len(row); j += 2 {
+			lines = append(lines, slices.Concat([]string{pair, titles[j]}, row[j:min(j+2, len(row))]))
+			pair = ""
+		}
+	}
+	return lines
+}
+
+// tableWidth is that of a table's lines in columns.
+func tableWidth(rows [][]string, left []int) int {
+	return columns(strings.TrimSuffix(aligned(rows, left)[0], "  "))
 }
 
 // aboutDifferences says what the words of that table mean.
@@ -201,7 +228,7 @@ func joined(seeds []uint64) string {
 }
 
 // grid prints the table and the notes on it. Where the table is too wide, the
-// layers are listed below.
+// layers are listed below, and where it still is, what the runs cost, too.
 func (c *Compare) grid(p *printer) {
 	notes := func() {
 		for _, note := range c.notes() {
@@ -209,25 +236,32 @@ func (c *Compare) grid(p *printer) {
 		}
 	}
 	rows := c.table()
-	if columns(aligned(rows, []int{0, compareLayers})[0])-2 <= p.style.width() {
-		p.grid(rows, []int{0, compareLayers}, nil)
+	if left := []int{0, compareLayers}; tableWidth(rows, left) <= p.style.width() {
+		p.grid(rows, left, nil)
 		notes()
 		return
 	}
-	recipes, layers := make([][]string, len(rows)), make([]string, len(rows))
-	for i, row := range rows {
-		recipes[i], layers[i] = row[:1:1], row[compareLayers]
-		rows[i] = slices.Delete(row, compareLayers, compareLayers+1)
+	var above, below [][]string
+	for _, end := range []int{len(rows[0]), compareCost} {
+		above, below = nil, nil
+		for _, row := range rows {
+			above = append(above, slices.Concat(row[:compareLayers], row[compareLayers+1:end]))
+			below = append(below, slices.Concat(row[:compareLayers], row[end:]))
+		}
+		if tableWidth(above, []int{0}) <= p.style.width() {
+			break
+		}
 	}
-	p.grid(rows, []int{0}, nil)
+	p.grid(above, []int{0}, nil)
 	notes()
 	p.printf("\n")
-	for i, label := range aligned(recipes, []int{0}) {
+	for i, label := range aligned(below, []int{0}) {
+		layers := rows[i][compareLayers]
 		switch {
 		case i == 0:
-			p.printf("%s\n", p.style.paint(ansiDim, label+layers[i]))
+			p.printf("%s\n", p.style.paint(ansiDim, label+layers))
 		case i > 1: // the untreated checkpoint has none
-			p.hanging(label, columns(label), layers[i])
+			p.hanging(label, columns(label), layers)
 		}
 	}
 }
