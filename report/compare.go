@@ -44,7 +44,7 @@ type CompareRow struct {
 	PeakBytes       int64        `json:"peak_bytes"`        // the largest of the runs: heap and arena
 	ResidentBytes   int64        `json:"resident_bytes"`    // the largest resident set, mapped files included
 	Cache           Kept         `json:"cache"`
-	Accepted        int          `json:"accepted"`         // runs whose gain is significantly above zero
+	Accepted        int          `json:"accepted"`         // runs whose treated model fix would write; see [pol.Result.Accepted]
 	Failed          Optional     `json:"failed"`           // why a run failed; those of further seeds were not begun
 	Unfinished      []uint64     `json:"unfinished_seeds"` // whose runs were cut short, or not begun
 	Runs            []CompareRun `json:"runs"`

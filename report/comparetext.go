@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
 // Columns of a comparison: that of the layers, and the first of what the runs cost.
@@ -83,6 +84,9 @@ func (c *Compare) notes() []string {
 			over = "the seeds that are finished"
 		}
 		notes = append(notes, "± is the standard deviation over "+over)
+	}
+	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return len(r.Runs) > 0 }) {
+		notes = append(notes, fmt.Sprintf("accepted: runs that fix would write: at least %d hold-out images, a loss significantly lower than untreated and than with a temperature alone, and an error not significantly higher", pol.MinHoldout))
 	}
 	for _, r := range c.Rows {
 		if r.Cache.Where == keptInFile {
