@@ -8,11 +8,16 @@ import (
 // Compare is the result of the command compare.
 type Compare struct {
 	Document
-	Model  Model         `json:"model"`
-	Data   TreatmentData `json:"data"`
-	Seeds  []uint64      `json:"seeds"`
-	Before Figures       `json:"before"` // of the checkpoint, on the hold-out set
-	Rows   []CompareRow  `json:"rows"`
+	Model Model         `json:"model"`
+	Data  TreatmentData `json:"data"`
+	Seeds []uint64      `json:"seeds"`
+	// Before is of the checkpoint, on the hold-out set. Each run measures it; nil where
+	// none has.
+	Before *Figures     `json:"before"`
+	Rows   []CompareRow `json:"rows"`
+	// Complete is false where an interruption or the time limit came before every run
+	// had ended; see Unfinished of the rows.
+	Complete bool `json:"complete"`
 	// Differences are between every two rows whose runs have figures of each image, and
 	// Margin is up to where two losses count as equivalent.
 	Differences []Difference `json:"differences"`
@@ -39,8 +44,9 @@ type CompareRow struct {
 	PeakBytes       int64        `json:"peak_bytes"`        // the largest of the runs: heap and arena
 	ResidentBytes   int64        `json:"resident_bytes"`    // the largest resident set, mapped files included
 	Cache           Kept         `json:"cache"`
-	Accepted        int          `json:"accepted"` // runs whose gain is significantly above zero
-	Failed          Optional     `json:"failed"`   // why runs are missing
+	Accepted        int          `json:"accepted"`         // runs whose treated model fix would write; see [pol.Result.Accepted]
+	Failed          Optional     `json:"failed"`           // why a run failed; those of further seeds were not begun
+	Unfinished      []uint64     `json:"unfinished_seeds"` // whose runs were cut short, or not begun
 	Runs            []CompareRun `json:"runs"`
 
 	runs []*Fix
@@ -147,9 +153,9 @@ type Spread struct {
 }
 
 // NewCompareRow puts the runs of one recipe beside each other. failed says why
-// some are missing.
+// one of them did not come to a report.
 func NewCompareRow(recipe string, runs []*Fix, failed string) CompareRow {
-	r := CompareRow{Recipe: recipe, Perturb: []string{}, Update: []string{}, Failed: Optional(failed), Runs: []CompareRun{}, Cache: Kept{Where: keptNowhere}}
+	r := CompareRow{Recipe: recipe, Perturb: []string{}, Update: []string{}, Failed: Optional(failed), Unfinished: []uint64{}, Runs: []CompareRun{}, Cache: Kept{Where: keptNowhere}}
 	var loss, own, wrong, ece, gain, seconds []float64
 	r.runs = runs
 	for _, f := range runs {

@@ -72,7 +72,7 @@ func comparedRecipes() []treatedRuns {
 // and one with a name that is markup.
 func comparison(t *testing.T) *Compare {
 	f := written(t)
-	c := &Compare{Model: f.Model, Data: f.Data, Seeds: []uint64{0, 1, 2}, Before: Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, Provenance: f.Provenance}
+	c := &Compare{Model: f.Model, Data: f.Data, Seeds: []uint64{0, 1, 2}, Before: &Figures{Loss: 4.5937, Error: 0.821, ECE: 0.3463}, Complete: true, Provenance: f.Provenance}
 	for _, r := range comparedRecipes() {
 		c.Rows = append(c.Rows, r.row(r.runs))
 	}
@@ -96,16 +96,32 @@ func comparisonOnce(t *testing.T) *Compare {
 	return c
 }
 
-// comparisonFailed is one in which nothing could be run.
+// comparisonFailed is one in which nothing could be run, the untreated checkpoint
+// included.
 func comparisonFailed(t *testing.T) *Compare {
 	c := comparisonOnce(t)
+	c.Before = nil
 	c.Rows = []CompareRow{NewCompareRow("pol", nil, "no layer's recoverable loss is significantly above zero")}
 	c.Contrast()
 	return c
 }
 
+// comparisonStopped is one that the time limit cut short in its second recipe.
+func comparisonStopped(t *testing.T) *Compare {
+	c := comparison(t)
+	c.Complete, c.Rows = false, nil
+	for i, finished := range []int{3, 2, 0} {
+		r := comparedRecipes()[i]
+		row := r.row(r.runs[:finished])
+		row.Unfinished = c.Seeds[finished:]
+		c.Rows = append(c.Rows, row)
+	}
+	c.Contrast()
+	return c
+}
+
 func comparisons(t *testing.T) map[string]*Compare {
-	return map[string]*Compare{"compare": comparison(t), "compare-once": comparisonOnce(t), "compare-failed": comparisonFailed(t)}
+	return map[string]*Compare{"compare": comparison(t), "compare-once": comparisonOnce(t), "compare-failed": comparisonFailed(t), "compare-stopped": comparisonStopped(t)}
 }
 
 func TestCompareGoldenFiles(t *testing.T) {
@@ -125,6 +141,15 @@ func TestCompareWidth(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkWidth(t, name, text.String())
+		text.Reset()
+		if err := Write(&text, c, "text", Style{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text.String()) {
+			if n := columns(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%s: %d columns, want at most 80: %s", name, n, line)
+			}
+		}
 	}
 }
 
@@ -147,6 +172,44 @@ func TestCompareMarkdown(t *testing.T) {
 	}
 	if want := 9 + 2 + 6; rows != want { // four recipes have figures of each image
 		t.Errorf("%d rows, want %d", rows, want)
+	}
+}
+
+// TestUnmeasured: what no run has measured is no figure in any format.
+func TestUnmeasured(t *testing.T) {
+	want := map[string]string{"text": "untreated  – ", "markdown": "| untreated | – | – | – | – |", "json": `"before": null`}
+	for format, want := range want {
+		var out bytes.Buffer
+		if err := Write(&out, comparisonFailed(t), format, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		if s := out.String(); !strings.Contains(s, want) || strings.Contains(s, "0.000") || strings.Contains(s, "0.0 %") {
+			t.Errorf("%s: want %q and no zero in\n%s", format, want, s)
+		}
+	}
+}
+
+// TestStopped: a comparison that was cut short says so, names the runs that are
+// missing, and compares those that there are.
+func TestStopped(t *testing.T) {
+	c := comparisonStopped(t)
+	for format, words := range map[string][]string{
+		"text":     {"INCOMPLETE  model.onnx   5 of 9 runs finished", "sam (seed 2), pof (seeds 0, 1, 2)", "over the seeds that are finished", "sam − sgd"},
+		"markdown": {"sam (seed 2), pof (seeds 0, 1, 2)", "sam − sgd"},
+		"json":     {`"complete": false`, `"a": "sam"`},
+	} {
+		var out bytes.Buffer
+		if err := Write(&out, c, format, Style{Width: 120}); err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range words {
+			if !strings.Contains(out.String(), word) {
+				t.Errorf("%s lacks %q:\n%s", format, word, out.String())
+			}
+		}
+	}
+	if n := len(c.Differences); n != 1 {
+		t.Errorf("%d differences, want that of the two recipes that have runs", n)
 	}
 }
 

@@ -7,17 +7,25 @@ import (
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/pol"
 )
 
-// compareLayers is the column of the layers in a comparison.
-const compareLayers = 1
+// Columns of a comparison: that of the layers, and the first of what the runs cost.
+const (
+	compareLayers = 1
+	compareCost   = 7
+)
 
 // table is a comparison in cells, titles first, then the untreated checkpoint.
 func (c *Compare) table() [][]string {
-	decimals := lossDecimals(c.Before)
+	decimals := c.decimals()
+	untreated := []string{"untreated", "–", "–", "–", "–", "–", "–", "–", "–", "–"}
+	if b := c.Before; b != nil {
+		untreated[2], untreated[4], untreated[6] = figure(b.Loss, decimals), percent(b.Error), figure(b.ECE, 3)
+	}
 	rows := [][]string{
 		{"recipe", "layers", "hold-out loss", "at own T", "error", "change", "ECE", "s/epoch", "memory", "accepted"},
-		{"untreated", "–", figure(c.Before.Loss, decimals), "–", percent(c.Before.Error), "–", figure(c.Before.ECE, 3), "–", "–", "–"},
+		untreated,
 	}
 	for _, r := range c.Rows {
 		row := []string{printable(r.Recipe), layerPath(r.Perturb, r.Update), r.Loss.text(1, decimals), r.Own.text(1, decimals), "–", r.ErrorChange.text(100, 1), "–", "–", "–", "–"}
@@ -33,6 +41,14 @@ func (c *Compare) table() [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// decimals is how many a loss has.
+func (c *Compare) decimals() int {
+	if c.Before == nil {
+		return lossDecimals(Figures{})
+	}
+	return lossDecimals(*c.Before)
 }
 
 // layerPath names what is perturbed and what is updated: "embed → head", or only
@@ -63,7 +79,14 @@ func (c *Compare) notes() []string {
 		notes = append(notes, "at own T: with the temperature that fits the treated model; change: of the error, in points, with its 95 % interval, image by image")
 	}
 	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return r.Loss != nil && r.Loss.N > 1 }) {
-		notes = append(notes, fmt.Sprintf("± is the standard deviation over %s", plural(len(c.Seeds), "seed")))
+		over := plural(len(c.Seeds), "seed")
+		if !c.Complete {
+			over = "the seeds that are finished"
+		}
+		notes = append(notes, "± is the standard deviation over "+over)
+	}
+	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return len(r.Runs) > 0 }) {
+		notes = append(notes, fmt.Sprintf("accepted: runs that fix would write: at least %d hold-out images, a loss significantly lower than untreated and than with a temperature alone, and an error not significantly higher", pol.MinHoldout))
 	}
 	for _, r := range c.Rows {
 		if r.Cache.Where == keptInFile {
@@ -78,7 +101,39 @@ func (c *Compare) notes() []string {
 			notes = append(notes, printable(fmt.Sprintf("%s failed: %s", r.Recipe, r.Failed)))
 		}
 	}
+	if !c.Complete {
+		notes = append(notes, "incomplete: "+c.unfinished())
+	}
 	return notes
+}
+
+// unfinished names the runs that are missing because the work was cut short.
+func (c *Compare) unfinished() string {
+	var missing []string
+	for _, r := range c.Rows {
+		if n := len(r.Unfinished); n > 0 {
+			word := "seed "
+			if n > 1 {
+				word = "seeds "
+			}
+			missing = append(missing, printable(r.Recipe)+" ("+word+joined(r.Unfinished)+")")
+		}
+	}
+	return "an interruption or the time limit came before these had ended: " + strings.Join(missing, ", ")
+}
+
+// outcome ends the text: whether all runs have ended, and which recipe came out lowest.
+func (c *Compare) outcome(p *printer) {
+	code, word, extent := ansiBold, "DONE", plural(len(c.Rows), "recipe")
+	if !c.Complete {
+		finished, all := 0, 0
+		for _, r := range c.Rows {
+			finished += len(r.Runs)
+			all += len(r.Runs) + len(r.Unfinished)
+		}
+		code, word, extent = ansiYellow, string(Incomplete), fmt.Sprintf("%d of %s finished", finished, plural(all, "run"))
+	}
+	p.verdict(code, word, base(c.Model.Path), extent, c.lowest(), duration(c.Provenance.Seconds))
 }
 
 // text tells of each recipe in a row below that of the untreated checkpoint, and
@@ -86,29 +141,53 @@ func (c *Compare) notes() []string {
 func (c *Compare) text(p *printer) {
 	p.model(c.Model, "")
 	c.Data.text(p, true)
-	p.fields("seeds  ", c.seeds(), "each treatment starts from the same checkpoint, in a process of its own")
+	p.fields("seeds  ", joined(c.Seeds), "each treatment starts from the same checkpoint, in a process of its own")
 	p.printf("\n")
 	c.grid(p)
 	p.printf("\n")
 	if rows := c.differences(); len(rows) > 1 {
-		p.grid(rows, []int{0, 2, 4}, nil)
+		left := []int{0, 2, 4}
+		if tableWidth(rows, left) > p.style.width() {
+			rows, left = stacked(rows), []int{0, 1, 3}
+		}
+		p.grid(rows, left, nil)
 		p.fields("note   ", c.aboutDifferences())
 		p.printf("\n")
 	}
-	p.verdict(ansiBold, "DONE", base(c.Model.Path), plural(len(c.Rows), "recipe"), c.lowest(), duration(c.Provenance.Seconds))
+	c.outcome(p)
 }
 
 // differences is a table of the differences between every two recipes.
 func (c *Compare) differences() [][]string {
-	rows := [][]string{{"difference (95 %)", "hold-out loss", "", "at own T", "", "error"}}
+	rows := [][]string{{"difference (95 %)", "hold-out loss", "", "at own T", "", "error, points"}}
 	for _, d := range c.Differences {
-		row := []string{printable(d.A + " − " + d.B), d.Loss.text(1, 3), d.Loss.verdict(), "–", "", d.Error.text(100, 1) + " points"}
+		row := []string{printable(d.A + " − " + d.B), d.Loss.text(1, 3), d.Loss.verdict(), "–", "", d.Error.text(100, 1)}
 		if d.Own != nil {
 			row[3], row[4] = d.Own.text(1, 3), d.Own.verdict()
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// stacked is the table of differences with a line for each figure, for narrow
+// terminals.
+func stacked(rows [][]string) [][]string {
+	titles := rows[0]
+	lines := [][]string{{titles[0], "", "", ""}}
+	for _, row := range rows[1:] {
+		pair := row[0]
+		for j := 1; j < len(row); j += 2 {
+			lines = append(lines, slices.Concat([]string{pair, titles[j]}, row[j:min(j+2, len(row))]))
+			pair = ""
+		}
+	}
+	return lines
+}
+
+// tableWidth is that of a table's lines in columns.
+func tableWidth(rows [][]string, left []int) int {
+	return columns(strings.TrimSuffix(aligned(rows, left)[0], "  "))
 }
 
 // aboutDifferences says what the words of that table mean.
@@ -143,16 +222,17 @@ func (c *LossContrast) verdict() string {
 	return strings.Join(words, ", ")
 }
 
-func (c *Compare) seeds() string {
-	list := make([]string, len(c.Seeds))
-	for i, s := range c.Seeds {
+// joined lists seeds.
+func joined(seeds []uint64) string {
+	list := make([]string, len(seeds))
+	for i, s := range seeds {
 		list[i] = fmt.Sprint(s)
 	}
 	return strings.Join(list, ", ")
 }
 
 // grid prints the table and the notes on it. Where the table is too wide, the
-// layers are listed below.
+// layers are listed below, and where it still is, what the runs cost, too.
 func (c *Compare) grid(p *printer) {
 	notes := func() {
 		for _, note := range c.notes() {
@@ -160,25 +240,32 @@ func (c *Compare) grid(p *printer) {
 		}
 	}
 	rows := c.table()
-	if columns(aligned(rows, []int{0, compareLayers})[0])-2 <= p.style.width() {
-		p.grid(rows, []int{0, compareLayers}, nil)
+	if left := []int{0, compareLayers}; tableWidth(rows, left) <= p.style.width() {
+		p.grid(rows, left, nil)
 		notes()
 		return
 	}
-	recipes, layers := make([][]string, len(rows)), make([]string, len(rows))
-	for i, row := range rows {
-		recipes[i], layers[i] = row[:1:1], row[compareLayers]
-		rows[i] = slices.Delete(row, compareLayers, compareLayers+1)
+	var above, below [][]string
+	for _, end := range []int{len(rows[0]), compareCost} {
+		above, below = nil, nil
+		for _, row := range rows {
+			above = append(above, slices.Concat(row[:compareLayers], row[compareLayers+1:end]))
+			below = append(below, slices.Concat(row[:compareLayers], row[end:]))
+		}
+		if tableWidth(above, []int{0}) <= p.style.width() {
+			break
+		}
 	}
-	p.grid(rows, []int{0}, nil)
+	p.grid(above, []int{0}, nil)
 	notes()
 	p.printf("\n")
-	for i, label := range aligned(recipes, []int{0}) {
+	for i, label := range aligned(below, []int{0}) {
+		layers := rows[i][compareLayers]
 		switch {
 		case i == 0:
-			p.printf("%s\n", p.style.paint(ansiDim, label+layers[i]))
+			p.printf("%s\n", p.style.paint(ansiDim, label+layers))
 		case i > 1: // the untreated checkpoint has none
-			p.hanging(label, columns(label), layers[i])
+			p.hanging(label, columns(label), layers)
 		}
 	}
 }
@@ -199,5 +286,5 @@ func (c *Compare) lowest() string {
 	case !(c.Rows[lowest].Loss.Mean < c.Before.Loss):
 		return "no recipe lowers the hold-out loss"
 	}
-	return fmt.Sprintf("lowest hold-out loss: %s, %s", printable(c.Rows[lowest].Recipe), c.Rows[lowest].Loss.text(1, lossDecimals(c.Before)))
+	return fmt.Sprintf("lowest hold-out loss: %s, %s", printable(c.Rows[lowest].Recipe), c.Rows[lowest].Loss.text(1, c.decimals()))
 }

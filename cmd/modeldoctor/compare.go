@@ -26,12 +26,13 @@ func compareCommand() *cli.Command {
 		ArgsUsage: "MODEL",
 		Description: "Each recipe treats the same checkpoint on the same images, in a process of its own, so that its peak " +
 			"memory is its own. Every two are compared on the same hold-out images: which loss is significantly lower, and which " +
-			"two are equivalent to within 0.02 nats. Nothing is written but the report. --perturb and --update concern pol only, whose layers are " +
+			"two are equivalent to within 0.02 nats. Nothing is written but the report. Where the time limit comes first, or an interruption, it is " +
+			"of the runs that are finished. --perturb and --update concern pol only, whose layers are " +
 			"otherwise chosen by one diagnosis.",
 		Flags: slices.Concat([]cli.Flag{recipes, repeat}, treatmentFlags(), dataFlags(), modelFlags(),
 			outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
-		Action:       action(readCompareOptions, explainingTimeout(compare)),
+		Action:       action(readCompareOptions, compare),
 		OnUsageError: usageError,
 	},
 		"modeldoctor compare model.onnx",
@@ -57,8 +58,9 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if opt.recipes, err = readRecipes(c); err != nil {
 		return opt, err
 	}
-	if !slices.ContainsFunc(opt.recipes, isPoL) && (c.IsSet("perturb") || c.IsSet("update") || c.IsSet("from")) {
-		return opt, usage("--perturb, --update and --from concern pol only, which is not among --recipes")
+	withPoL := slices.ContainsFunc(opt.recipes, isPoL)
+	if !withPoL && (c.IsSet("perturb") || c.IsSet("update")) {
+		return opt, usage("--perturb and --update concern pol only, which is not among --recipes")
 	}
 	polRecipe, err := pol.FindRecipe("pol")
 	if err != nil {
@@ -66,6 +68,9 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	}
 	if opt.treatmentOptions, err = readTreatmentOptions(c, path, polRecipe); err != nil {
 		return opt, err
+	}
+	if !withPoL && opt.from != "" {
+		opt.warnOfUnreadReport()
 	}
 	if opt.repeat < 1 {
 		return opt, usage("--repeat: %d is less than 1", opt.repeat)
@@ -120,7 +125,17 @@ func compare(ctx context.Context, opt compareOptions) error {
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
-	return onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return compareOn(ctx, s, opt, start) })
+	err := onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return compareOn(ctx, s, opt, start) })
+	var explained *failure
+	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &explained) {
+		return tooLate("there is nothing to report yet", err)
+	}
+	return err
+}
+
+// tooLate says what the time limit has left.
+func tooLate(left string, err error) error {
+	return &failure{code: exitTimeout, msg: "the time limit came first; " + left, hint: "raise --timeout, or use fewer --recipes, --epochs, --repeat or images (--samples)", err: err}
 }
 
 // compareOn is compare once the model and the data are open.
@@ -146,16 +161,23 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	if err := s.stop(); err != nil {
 		return err
 	}
-	if err := runContestants(ctx, contestants, &result, opt); err != nil {
-		return err
+	stopped := runContestants(ctx, contestants, &result, opt)
+	if stopped != nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 || r.Failed != "" }) {
+		return stopped
 	}
+	result.Complete = stopped == nil
 	result.Contrast()
 	result.Provenance = provenance(s.loaded, opt.training.Seed, start)
 	err = opt.out.write(&result)
-	if err == nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }) {
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(stopped, context.DeadlineExceeded):
+		return tooLate("the report is incomplete", stopped)
+	case stopped == nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }):
 		return errReported // no recipe could be run
 	}
-	return err
+	return stopped
 }
 
 // contestant is a recipe to be run.
@@ -187,14 +209,16 @@ func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]con
 	return contestants, nil
 }
 
-// runContestants runs the recipes with every seed and adds a row for each.
+// runContestants runs the recipes with every seed and adds a row for each. Where the
+// context ends first, the rows say what is unfinished, and the error is the context's.
 func runContestants(ctx context.Context, contestants []contestant, result *report.Compare, opt compareOptions) error {
+	var stopped error
 	con := opt.run.console
 	defer con.finish()
 	done, total := 0, len(contestants)*len(result.Seeds)
 	for _, r := range contestants {
 		var runs []*report.Fix
-		failed := ""
+		failed, unfinished := "", []uint64{}
 		seeds := result.Seeds
 		switch {
 		case r.impossible != nil:
@@ -204,29 +228,38 @@ func runContestants(ctx context.Context, contestants []contestant, result *repor
 		case r.recipe == pol.RecipeTemperature:
 			seeds = seeds[:1] // nothing in it is random
 		}
-		for _, seed := range seeds {
+		for i, seed := range seeds {
 			con.progress(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
 			read, err := treatInProcess(ctx, r, seed, opt)
-			if ctx.Err() != nil {
-				return ctx.Err()
+			if err != nil && ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+				stopped = err
+				unfinished = seeds[i:]
+				break
 			}
 			if err != nil {
 				failed = err.Error()
 				break
 			}
-			result.Before = read.Before
+			result.Before = &read.Before
 			runs = append(runs, read)
 			done++
 		}
-		result.Rows = append(result.Rows, report.NewCompareRow(r.recipe, runs, failed))
+		row := report.NewCompareRow(r.recipe, runs, failed)
+		row.Unfinished = unfinished
+		result.Rows = append(result.Rows, row)
 	}
-	return nil
+	return stopped
 }
 
 // stopDelay is how long a process that was interrupted may take to clean up.
 const stopDelay = 10 * time.Second
 
-// treatInProcess runs one treatment in a process of its own and reads its report.
+// treatInProcess runs one treatment in a process of its own and reads its report. Its
+// error is [context.Canceled] where that process was interrupted: a terminal
+// interrupts it together with this one, and it may be the first to notice.
 func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareOptions) (*report.Fix, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -242,7 +275,10 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 	process.Stdout, process.Stderr = &stdout, &stderr
 	err = process.Run()
 	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != exitFailed) {
+	if errors.As(err, &exit) && exit.ExitCode() == exitInterrupted {
+		return nil, context.Canceled
+	}
+	if err != nil && (exit == nil || exit.ExitCode() != exitFailed) {
 		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
 	}
 	read, err := report.ReadFix(&stdout)

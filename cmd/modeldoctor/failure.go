@@ -37,7 +37,7 @@ const exitHelp = `Exit status
        fail, no treatment helps significantly, or two files differ
   2    wrong usage or configuration
   3    model or data cannot be read or are not supported
-  4    the time limit came first; the report of check is then partial
+  4    the time limit came first; the report of check or compare is then partial
   5    internal error, or a file cannot be written
   130  interrupted
 `

@@ -28,7 +28,7 @@ func fixCommand() *cli.Command {
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
 			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
-		Action:       action(readFixOptions, explainingTimeout(fix)),
+		Action:       action(readFixOptions, fix),
 		OnUsageError: usageError,
 	},
 		"modeldoctor fix model.onnx -o fixed.onnx",
@@ -89,7 +89,11 @@ func fix(ctx context.Context, opt fixOptions) error {
 	memory := peak.Start(memoryInterval)
 	defer memory.Stop()
 	defer opt.run.console.finish()
-	return onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return fixSubject(ctx, s, opt, memory, start) })
+	err := onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return fixSubject(ctx, s, opt, memory, start) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &failure{code: exitTimeout, msg: "the time limit came first; nothing was written", hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
+	}
+	return err
 }
 
 // fixSubject is fix once the model and the data are open.
@@ -186,17 +190,6 @@ func recipeNames() []string {
 		names = append(names, r.Name)
 	}
 	return names
-}
-
-// explainingTimeout says what the time limit means for a command that treats.
-func explainingTimeout[T any](do func(context.Context, T) error) func(context.Context, T) error {
-	return func(ctx context.Context, opt T) error {
-		err := do(ctx, opt)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return &failure{code: exitTimeout, msg: "the time limit came first; nothing was written", hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
-		}
-		return err
-	}
 }
 
 // printPlan says what a treatment would do and cost.

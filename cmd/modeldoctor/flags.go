@@ -73,7 +73,7 @@ func runFlags() []cli.Flag {
 	return append([]cli.Flag{
 		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
 		intFlag(categoryRun, "run-batch", "N", "images that are computed at a time, by default chosen by the model's size"),
-		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with exit status 4; check then gives a partial report", EnvVars: env("timeout"), Category: categoryRun},
+		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with exit status 4; check and compare then give a partial report", EnvVars: env("timeout"), Category: categoryRun},
 	}, deviceFlags()...)
 }
 

@@ -141,7 +141,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		opt.recipe.Perturb, opt.perturb = choice, nil
 	}
 	if opt.from != "" && !opt.diagnoses() {
-		return opt, usage("--from: there is nothing to choose: the recipe or the other flags name the layers").withHint("leave it out")
+		opt.warnOfUnreadReport()
 	}
 	if augment != "none" {
 		opt.views = cmp.Or(c.Int("views"), defaultViews)
@@ -150,6 +150,12 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	opt.data, err2 = readTreatmentData(c)
 	opt.model.Classes = classesIn(opt.data.path)
 	return opt, cmp.Or(err1, err2)
+}
+
+// warnOfUnreadReport says that --from changes nothing here: commands that share their
+// flags need not all have layers to choose.
+func (o *treatmentOptions) warnOfUnreadReport() {
+	o.run.console.warn("--from: %s is not read: the recipe or the other flags name the layers", o.from)
 }
 
 // perturbChoices are the values of --perturb that name a rule in place of layers.
