@@ -205,6 +205,10 @@ func newEvaluator(m nn.Model, v nn.Examples, visited []Layer, p *progress, opt O
 // reasonTimeLimit is why a layer was not reached.
 const reasonTimeLimit = "time limit"
 
+// reasonAllZero is why [Balanced] measures nothing of a layer: its figures would be
+// those of a healthy one, whatever the gradient asks for.
+const reasonAllZero = "all its weights are zero, and moving them by a share of their norm leaves them there"
+
 // unmeasured is the result of a layer that has not been measured, or will not
 // be.
 func unmeasured(l Layer) LayerResult {

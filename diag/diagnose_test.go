@@ -324,6 +324,19 @@ func TestSkippedAndFlat(t *testing.T) {
 	}
 }
 
+// TestAllZero: a layer that a share of its norm does not move is not called healthy.
+func TestAllZero(t *testing.T) {
+	m, _, v := newPerceptron(64)
+	bias := []Layer{{Name: "bias", Weights: []int{3}, Parameters: 3}}
+	for direction, want := range map[Direction]Status{Line: StatusOK, Balanced: StatusSkipped} {
+		r := diagnose(t, m, v, bias, Options{Direction: direction, Temperature: 1})
+		l := r.Layers[0]
+		if l.WNorm != 0 || l.Status != want || direction == Balanced && (l.Verdict != Undecided || r.Verdict.Outcome == Pass || !breaches(r, RuleNotMeasured)) {
+			t.Errorf("%v: %+v, verdict %v", direction, l, r.Verdict)
+		}
+	}
+}
+
 func TestBadLabel(t *testing.T) {
 	m, layers, v := newPerceptron(40)
 	v.labels[7] = 3

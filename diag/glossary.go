@@ -41,7 +41,7 @@ func Terms() []Term {
 		},
 		{
 			Name:   "in-sample",
-			Others: []string{"delta-loss", "ΔL"},
+			Others: []string{"delta-loss", "ΔL", "in-sample-ΔL"},
 			Title:  "ΔL, the loss that a layer's own move takes off the images that chose it",
 			Meaning: "The layer alone is moved against its gradient until the loss stops falling; ΔL is by how much it has fallen, in nats per image. " +
 				"Images, direction and length are the same, so it is what the layer could do at best along this path.",
@@ -98,7 +98,7 @@ func Terms() []Term {
 		},
 		{
 			Name:   "training",
-			Others: []string{"over-fitted", "under-trained", "train"},
+			Others: []string{"over-fitted", "under-trained", "train", "training-loss"},
 			Title:  "what a layer's move does to the loss of training images",
 			Meaning: "With --train, as many training images follow the layer's in-sample move, and the column shows by how much their loss changes (paired, 95 %). " +
 				"A layer whose move helps unseen images and costs training loss is over-fitted (MD010); one whose move helps both is under-trained (MD011). " +
@@ -109,7 +109,7 @@ func Terms() []Term {
 		},
 		{
 			Name:   "transfer",
-			Others: []string{"ΔL̂", "recoverable", "gain"},
+			Others: []string{"ΔL̂", "recoverable", "recoverable-loss", "gain"},
 			Title:  "ΔL̂, the loss that moving a layer takes off images that chose nothing of the move",
 			Meaning: "The images are dealt into two halves, each of two quarters. One half's gradient is the direction; a quarter of the other half chooses the length, which is capped at the in-sample step; " +
 				"the remaining quarter is measured. So every image has one gain, from a move that it had no part in, and ΔL̂ is their mean, in nats per image. Verdicts rest on it.",
@@ -153,9 +153,10 @@ func Terms() []Term {
 	}
 }
 
-// ExplainTerm returns the term with that name, in upper or lower case, and false
-// if there is none.
+// ExplainTerm returns the term with that name, in upper or lower case and with
+// spaces or hyphens, and false if there is none.
 func ExplainTerm(name string) (Term, bool) {
+	name = strings.ReplaceAll(name, " ", "-")
 	for _, t := range Terms() {
 		if strings.EqualFold(t.Name, name) || slices.ContainsFunc(t.Others, func(other string) bool { return strings.EqualFold(other, name) }) {
 			return t, true

@@ -33,7 +33,7 @@ func TestTermsAreExplained(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"kappa", "transfer", "agreement", "undecided", "temperature", "worst", "over-fitted", "under-trained", string(Over), string(Under), string(Pass), string(Fail), string(Unclear)} {
+	for _, want := range []string{"kappa", "transfer", "agreement", "undecided", "temperature", "worst", "over-fitted", "under-trained", "recoverable loss", "in-sample ΔL", "training loss", "calibration error", string(Over), string(Under), string(Pass), string(Fail), string(Unclear)} {
 		if _, ok := ExplainTerm(want); !ok {
 			t.Errorf("a report says %q, which is not explained", want)
 		}

@@ -100,7 +100,11 @@ func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, traini
 	r.Points = [][2]float64{{0, loss}}
 	r.Agreement = lg.agreement(f.mean(foldA1, foldA2), f.mean(foldB1, foldB2))
 	d, ok := lg.direction(m.direction, all, loss)
-	if !ok {
+	switch {
+	case m.direction == Balanced && lg.wNorm == 0:
+		r.Status, r.Reason = StatusSkipped, reasonAllZero
+		return measurement{result: r}, nil
+	case !ok:
 		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
 		r.TransferReason = r.Reason
 		return measurement{result: r}, nil

@@ -77,7 +77,7 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 	var tests []test
 	for i := range r.Layers {
 		l := &r.Layers[i]
-		if l.Status == StatusSkipped && l.Reason != reasonTimeLimit || l.Status == StatusDiverged {
+		if l.Status == StatusSkipped && l.Reason != reasonTimeLimit && l.Reason != reasonAllZero || l.Status == StatusDiverged {
 			continue // rules of their own
 		}
 		var gain *metric.Estimate

@@ -39,7 +39,7 @@ func (e Ending) Note() string {
 		return "the output is one number per image: it is taken for the logit of the second of two classes, and 0 for that of the first"
 	case e.Op == "Sigmoid":
 		return fmt.Sprintf("the graph ends in a Sigmoid%s, which scores each class by itself: losses are measured on what enters it, as if a Softmax stood in its place", then)
-	case e.Softmax() && len(e.Then) > 0:
+	case e.Op == "LogSoftmax" || e.Op == "Softmax" && len(e.Then) > 0:
 		return fmt.Sprintf("the graph ends in a %s%s; losses are measured on what enters the %s", e.Op, then, e.Op)
 	}
 	return ""

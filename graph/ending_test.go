@@ -85,7 +85,7 @@ func TestEndingUndone(t *testing.T) {
 		"nothing":              {func(s *scored) string { return "z" }, "", "", ""},
 		"softmax":              {func(s *scored) string { return s.then("Softmax", "z") }, "Softmax", "", ""},
 		"softmax, reshape":     {func(s *scored) string { return s.then("Reshape", s.then("Softmax", "z"), s.shape(-1, 4)) }, "Softmax", "", ""},
-		"log-softmax, flatten": {func(s *scored) string { return s.then("Flatten", s.then("LogSoftmax", "z")) }, "LogSoftmax", "", ""},
+		"log-softmax, flatten": {func(s *scored) string { return s.then("Flatten", s.then("LogSoftmax", "z")) }, "LogSoftmax", "", "ends in a LogSoftmax"},
 		"of rank 4": {func(s *scored) string {
 			p := s.with("Softmax", []string{s.then("Unsqueeze", "z", s.shape(2, 3))}, onnxtest.Int("axis", 1))
 			return s.then("Squeeze", p, s.shape(2, 3))

@@ -120,7 +120,9 @@ func SelectLayers(layers []Layer, patterns []string) ([]Layer, error) {
 	}
 	for i, ok := range used {
 		if !ok {
-			return nil, fmt.Errorf("no layer matches %q; the layers are %s", patterns[i], strings.Join(layerNames(layers), ", "))
+			names := layerNames(layers) // of all granularities, a name can be several layers'
+			slices.Sort(names)
+			return nil, fmt.Errorf("no layer matches %q; the layers are %s", patterns[i], strings.Join(slices.Compact(names), ", "))
 		}
 	}
 	return out, nil

@@ -239,6 +239,10 @@ func TestLayerNames(t *testing.T) {
 	if _, err := SelectLayers(n.Layers(ByBlock), []string{"blocks.9"}); err == nil {
 		t.Error("blocks.9 was selected")
 	}
+	_, err = SelectLayers(slices.Concat(n.Layers(ByBlock), n.Layers(ByModule)), []string{"blocks.9"})
+	if err == nil || strings.Count(err.Error(), ", head,") != 1 {
+		t.Errorf("the head, a block and a module, is not named once: %v", err)
+	}
 }
 
 // TestFindLayerRefusesTwins: a name of two layers resolves to neither. Build

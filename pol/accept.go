@@ -16,6 +16,7 @@ const (
 	NoTreatedModel       Objection = "no-treated-model"       // the training diverged before an epoch was complete, or a loss is not finite
 	TooFewImages         Objection = "too-few-images"         // fewer than MinHoldout
 	NoSpread             Objection = "no-spread"              // the loss of every image changes by the same
+	NoTemperature        Objection = "no-temperature"         // nothing is done but divide by a temperature at an end of what is searched
 	LossNotLower         Objection = "loss-not-lower"         // the lower bound of the loss's drop is not above 0
 	NotBeyondTemperature Objection = "not-beyond-temperature" // nor is that from the loss with the temperature alone
 	ErrorHigher          Objection = "error-higher"           // the upper bound of the error's drop is below 0
@@ -33,6 +34,7 @@ func (r *Result) Objections() []Objection {
 	}{
 		{TooFewImages, r.Holdout < MinHoldout},
 		{NoSpread, r.Gain.SE == 0},
+		{NoTemperature, r.Beyond == nil && r.Temperature != nil && r.Temperature.Value == r.TrainedAt && !isBest(r.TrainedAt)},
 		{LossNotLower, !lower(*r.Gain)},
 		{NotBeyondTemperature, r.Beyond != nil && !lower(*r.Beyond)},
 		{ErrorHigher, r.ErrorDrop.CI95[1] < 0},
@@ -50,10 +52,16 @@ func (r *Result) Objections() []Objection {
 func (r *Result) Accepted() bool { return len(r.Objections()) == 0 }
 
 // TemperatureAccepted reports whether the temperature alone would be accepted. It
-// leaves the error as it is.
+// leaves the error as it is, and has to be one that is best.
 func (r *Result) TemperatureAccepted() bool {
 	t := r.Temperature
-	return t != nil && r.Holdout >= MinHoldout && t.Drop.IsFinite() && t.Drop.SE > 0 && lower(t.Drop)
+	return t != nil && isBest(t.Value) && r.Holdout >= MinHoldout && t.Drop.IsFinite() && t.Drop.SE > 0 && lower(t.Drop)
+}
+
+// isBest reports whether a fitted temperature lies within what is searched. At an
+// end the loss falls on beyond it, because every answer is right or all are useless.
+func isBest(temperature float64) bool {
+	return temperature > metric.MinTemperature && temperature < metric.MaxTemperature
 }
 
 // lower reports whether a drop is significantly above 0. Each end of the interval

@@ -314,6 +314,8 @@ func TestObjections(t *testing.T) {
 	}{
 		"accepted":                {func(*Result) {}, nil},
 		"the temperature alone":   {func(r *Result) { r.Beyond = nil }, nil},
+		"no temperature is best":  {func(r *Result) { r.Beyond, r.TrainedAt, r.Temperature.Value = nil, 1000, 1000 }, []Objection{NoTemperature}},
+		"trained beside none":     {func(r *Result) { r.TrainedAt, r.Temperature.Value = 1, 1000 }, nil},
 		"no temperature":          {func(r *Result) { r.Beyond, r.Temperature = nil, nil }, nil},
 		"no treated model":        {func(r *Result) { r.Gain = nil }, []Objection{NoTreatedModel}},
 		"not finite":              {func(r *Result) { estimate(r.Gain, math.NaN(), math.NaN()) }, []Objection{NoTreatedModel}},
@@ -340,6 +342,7 @@ func TestObjections(t *testing.T) {
 	}{
 		"accepted":      {func(*Result) {}, true},
 		"none":          {func(r *Result) { r.Temperature = nil }, false},
+		"none is best":  {func(r *Result) { r.Temperature.Value = 0.001 }, false},
 		"too few":       {func(r *Result) { r.Holdout-- }, false},
 		"may be chance": {func(r *Result) { estimate(&r.Temperature.Drop, 0.1, 0.1) }, false},
 		"no spread":     {func(r *Result) { estimate(&r.Temperature.Drop, 0.1, 0) }, false},

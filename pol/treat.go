@@ -163,16 +163,15 @@ func ownTemperature(ctx context.Context, m nn.Model, validation *cache, changed 
 }
 
 // trainingTemperature is what logits are divided by in a training, and for good.
-// fitted is the temperature that fits V best, nil where there is none. Where it
-// lies at an end of what is searched, because every answer is right or all are
-// useless, none is best, and nothing is trained at it.
+// fitted is the temperature that fits V best, nil where there is none. Where none is
+// best ([NoTemperature]) nothing is trained at it.
 func (o *Options) trainingTemperature(fitted *float64, trains bool) (float64, error) {
 	switch {
 	case o.Temperature != 0:
 		return o.Temperature, nil
 	case fitted == nil:
 		return 0, errors.New("no temperature can be fitted: logits of the validation set are not finite")
-	case trains && (*fitted <= metric.MinTemperature || *fitted >= metric.MaxTemperature):
+	case trains && !isBest(*fitted):
 		return 1, nil
 	}
 	return *fitted, nil

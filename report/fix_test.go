@@ -341,6 +341,9 @@ func TestFixVerdict(t *testing.T) {
 		"error higher":   {func(f *treatment) { f.Output, f.result.ErrorDrop = nil, estimate(-0.03, 0.01) }, "nothing was written: the hold-out error has risen by 3.0 ± 2.0 points", false},
 		"too few images": {func(f *treatment) { f.Output, f.result.Holdout, f.Data.Holdout.N = nil, 499, 499 }, "nothing was written: 499 hold-out images cannot decide, at least 500 are needed", false},
 		"not finite":     {func(f *treatment) { f.Output, f.result.Gain = nil, estimate(math.NaN(), math.NaN()) }, "nothing was written: the model's hold-out loss is not finite", false},
+		"no temperature is best": {func(f *treatment) {
+			f.Output, f.result.Beyond, f.result.TrainedAt, f.result.Temperature.Value = nil, nil, 1000, 1000
+		}, "nothing was written: no temperature is best: the validation loss falls beyond 1000, the end of the range, because every answer is right or all are useless", false},
 		"no temperature": {func(f *treatment) {
 			f.Output, f.result.Gain, f.result.Temperature, f.result.Beyond = nil, estimate(-1, 0.01), nil, nil
 		}, "nothing was written: the hold-out loss has risen", false},

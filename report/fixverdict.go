@@ -85,6 +85,8 @@ func (f *Fix) reason(o pol.Objection) string {
 		return fmt.Sprintf("%s cannot decide, at least %d are needed", plural(f.Data.Holdout.N, "hold-out image"), pol.MinHoldout)
 	case pol.NoSpread:
 		return "the loss of every hold-out image changes by the same, so that there is no telling chance apart"
+	case pol.NoTemperature:
+		return fmt.Sprintf("no temperature is best: the validation loss falls beyond %v, the end of the range, because every answer is right or all are useless", float64(f.Temperature.Value))
 	case pol.NotBeyondTemperature:
 		return fmt.Sprintf("the hold-out loss is not significantly lower than with the temperature alone (change from there %s)", change(f.Beyond.DeltaLoss, f.Beyond.SE, 1, decimals))
 	case pol.ErrorHigher:

@@ -67,7 +67,7 @@ func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnos
 		return nil, unreadable(fmt.Errorf("%s: %w", opt.from, err), hint)
 	}
 	other := func(what string) error {
-		return unreadable(fmt.Errorf("%s: the report is about %s", opt.from, what), "run `modeldoctor check --format json="+opt.from+" "+opt.path+"` again, or leave --from out")
+		return unreadable(fmt.Errorf("%s: the report is about %s", opt.from, what), "run `modeldoctor check --format json="+opt.from+" "+opt.path+"` again, with the same data and --calibration, or leave --from out")
 	}
 	model, err := s.network.Model.SHA256()
 	if err != nil {

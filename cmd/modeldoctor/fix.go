@@ -146,6 +146,7 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		return err
 	}
 	t.warnOfGrid(result, con)
+	t.warnOfGuess(result, con)
 	done, err := describeFix(t, result, opt)
 	if err != nil {
 		return err

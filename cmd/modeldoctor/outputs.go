@@ -73,6 +73,12 @@ func (o *outputs) relabel(set dataset.Set, con *console) (matched dataset.Set, k
 	switch has := dataset.ClassCount(set); {
 	case has+first == o.n && first == 0:
 		return set, false, nil
+	case has == o.n:
+		return nil, false, &dataset.Error{
+			Path: set.Name(),
+			Msg:  fmt.Sprintf("%d classes, as many as the model's outputs: none of these is left for a background class", has),
+			Hint: "leave --background out, or name the outputs with --labels FILE",
+		}
 	case has+first == o.n:
 		return o.shifted(set, has), false, nil
 	case has+1 == o.n:

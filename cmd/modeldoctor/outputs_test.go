@@ -47,6 +47,7 @@ func TestRelabel(t *testing.T) {
 		"no names, one more output":      {outputs{n: 3}, named{"a", "b"}, nil, "--background", ""},
 		"a background":                   {outputs{n: 3, background: true}, named{"a", "b"}, []int{1, 2}, "", ""},
 		"no names, two more outputs":     {outputs{n: 4}, named{"a", "b"}, nil, "--labels", ""},
+		"a background and no output":     {outputs{n: 2, background: true}, named{"a", "b"}, nil, "leave --background out", ""},
 		"a background and one more":      {outputs{n: 4, background: true}, named{"a", "b"}, nil, "--labels", ""},
 		"placeholders":                   {outputs{n: 2, names: single([]string{"LABEL_0", "LABEL_1"})}, named{"a", "b"}, []int{0, 1}, "", ""},
 		"placeholders for folders":       {outputs{n: 12, names: single([]string{"c0", "c1", "c2"})}, named{"c2", "c0"}, []int{2, 0}, "", ""},

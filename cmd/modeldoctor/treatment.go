@@ -183,3 +183,23 @@ func (t *treatment) warnOfGrid(result *pol.Result, con *console) {
 		con.warn("the treatment changes nothing: on the grids that the weights are quantised to, every one is rounded to its old value; --dequantize stores them as floating-point numbers")
 	}
 }
+
+// warnOfGuess says so where the untreated model is not better than one answer for
+// all hold-out images. Classes or pixels that are not the model's own do that more
+// often than a bad model, and a treatment would fit it to the mistake.
+func (t *treatment) warnOfGuess(result *pol.Result, con *console) {
+	n := t.subject.holdout.Len()
+	images := make([]int, t.network.Classes)
+	for i := range n {
+		images[t.subject.holdout.Label(i)]++
+	}
+	wrong := 0.0
+	for _, w := range result.Images.WrongBefore {
+		wrong += w
+	}
+	commonest := slices.Max(images)
+	answers := diag.Score{N: n, Hits: n - int(wrong), Chance: float64(commonest) / float64(n)}
+	if !answers.BeatsChance() {
+		con.warn("before the treatment %d of %d hold-out answers are right, not significantly more than one answer for all images would get (%d): check that the classes are numbered and the images prepared as the model knows them, because a treatment fits it to these data", answers.Hits, n, commonest)
+	}
+}
