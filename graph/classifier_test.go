@@ -29,7 +29,7 @@ func TestClassifier(t *testing.T) {
 			linear(b, "x", "fc", "z")
 			b.Float("scale", []int{3}, ramp(4)[1:])
 			b.Node("Mul", []string{"z", "scale"}, []string{"logits"})
-		}, []string{"fc.weight", "fc.bias"}},
+		}, []string{"fc.weight", "fc.bias", "scale"}}, // what a map is followed by is of its module where no name says otherwise
 		"normalised before": {func(b *onnxtest.Builder) {
 			b.Float("norm.weight", []int{3}, ramp(4)[1:])
 			b.Float("norm.bias", []int{3}, ramp(4)[1:])

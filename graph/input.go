@@ -80,8 +80,8 @@ func (s *signature) layout() (Layout, error) {
 		return asked, nil
 	}
 	switch {
-	case rank == 4 && isChannels(s.dims[3]) && !isChannels(s.dims[1]):
-		return NHWC, nil
+	case rank == 4 && isChannels(s.dims[3]) && (!isChannels(s.dims[1]) || s.dims[1] == 4 && s.dims[3] != 4):
+		return NHWC, nil // a height of four pixels is more likely than a width of three
 	case rank == 4:
 		return NCHW, nil
 	case rank == 3 && s.dims[1] > 0 && s.dims[1] == s.dims[2] && s.dims[0] != 3:

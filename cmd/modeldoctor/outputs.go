@@ -85,7 +85,7 @@ func (o *outputs) relabel(set dataset.Set, con *console) (matched dataset.Set, k
 		return nil, false, &dataset.Error{
 			Path: set.Name(),
 			Msg:  fmt.Sprintf("%d classes, one fewer than the model's %d outputs, and nothing names these", has, o.n),
-			Hint: "is the first output a background class? --background says so; else name the outputs with --labels FILE",
+			Hint: "name the outputs with --labels FILE if one of their classes has no images here; is the first output a background class? --background says so",
 		}
 	case has < o.n:
 		return nil, false, &dataset.Error{
