@@ -82,9 +82,6 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
 		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
 	}
-	if n := c.Int("samples"); n < 0 {
-		return checkOptions{}, usage("--samples: %d is negative", n)
-	}
 	data, err1 := readDiagnosisData(c)
 	out, err2 := readOutput(c, report.Formats(&report.Check{}), append(dataFiles(c), path)...)
 	model, err3 := readModelOptions(c)

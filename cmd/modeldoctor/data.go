@@ -77,15 +77,18 @@ func readDataOptions(c *cli.Context) (dataOptions, error) {
 	val, err1 := readPart(c, "val")
 	holdout, err2 := readPart(c, "holdout")
 	train, err3 := readPart(c, "train")
-	var err4 error
+	var err4, err5 error
 	if c.String("channels") != "" {
 		_, err4 = oneOf(c, "channels", "rgb", "bgr")
+	}
+	if n := c.Int("samples"); c.IsSet("samples") && n < 1 {
+		err5 = usage("--samples: %d is less than 1", n).withHint("without it all images are used")
 	}
 	return dataOptions{
 		path: c.String("data"), val: val, holdout: holdout, train: train, samples: c.Int("samples"),
 		preprocess: c.String("preprocess"), labels: c.String("labels"), background: c.Bool("background"),
 		skipBad: c.Bool("skip-bad-images"), exif: c.Bool("exif"), channels: c.String("channels"),
-	}, cmp.Or(err1, err2, err3, err4)
+	}, cmp.Or(err1, err2, err3, err4, err5)
 }
 
 // readPart reads a flag that names a split or a part of one; nil where it is not

@@ -170,7 +170,7 @@ func checkTrainingNumbers(c *cli.Context) error {
 			return usage("--%s: %d is less than 1", name, n)
 		}
 	}
-	for _, name := range []string{"epochs", "views", "samples"} {
+	for _, name := range []string{"epochs", "views"} {
 		if n := c.Int(name); n < 0 {
 			return usage("--%s: %d is negative", name, n)
 		}
