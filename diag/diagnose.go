@@ -127,14 +127,13 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 	progress := &progress{call: opt.Progress}
 	e, vectors := newEvaluator(m, v, visited, progress, opt), foldCount
 	defer func() { err = errors.Join(err, e.boundary.Close()) }()
-	held, _ := e.boundary.Held()
+	held := heldOnDevice(e.boundary)
 	measurer := &measurer{evaluator: e, costs: newCosts(m, e.folds.n(), opt), direction: opt.Direction, steps: opt.DescentSteps}
 	if opt.Training != nil {
 		measurer.training = &trainingSet{evaluator: newEvaluator(m, opt.Training, visited, progress, opt)}
 		boundary := measurer.training.evaluator.boundary
 		defer func() { err = errors.Join(err, boundary.Close()) }()
-		more, _ := boundary.Held()
-		held, vectors = held+more, vectors+1
+		held, vectors = held+heldOnDevice(boundary), vectors+1
 	}
 	gradientBudget := int64(math.MaxInt64)
 	if opt.Memory > 0 {
@@ -193,13 +192,23 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 // newEvaluator opens the activations of examples for visits to layers. With
 // training examples two of them share the memory that activations may take.
 func newEvaluator(m nn.Model, v nn.Examples, visited []Layer, p *progress, opt Options) *evaluator {
-	limit := halfOf(opt.Memory)
+	limit, host := halfOf(opt.Memory), opt.HostMemory
 	if opt.Training != nil {
-		limit = halfOf(limit)
+		limit, host = halfOf(limit), host/2
 	}
 	f := newFolds(labelsOf(v))
-	boundary := nn.Open(m, v, f.order, nn.Holding{Necks: necksAboveImages(visited), Images: true, Limit: limit, TempDir: opt.TempDir})
+	boundary := nn.Open(m, v, f.order, nn.Holding{
+		Necks: necksAboveImages(visited), Images: true, Limit: limit, HostLimit: host, TempDir: opt.TempDir,
+	})
 	return &evaluator{model: m, folds: f, boundary: boundary, progress: p, invT: 1}
+}
+
+// heldOnDevice is what activations take of the memory that gradients take, too.
+func heldOnDevice(a *nn.Activations) int64 {
+	if bytes, in := a.Held(); in == nn.OnDevice {
+		return bytes
+	}
+	return 0
 }
 
 // reasonTimeLimit is why a layer was not reached.

@@ -129,6 +129,11 @@ func TestMemory(t *testing.T) {
 		if memory == 1 && v.reads <= readsWithRoom {
 			t.Error("images were kept although there was no room")
 		}
+		v.reads = 0
+		got = diagnose(t, m, v, layers, Options{Memory: memory, HostMemory: 1 << 20, TempDir: dir + "/absent", Training: training})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with %d bytes and the host's memory (-want +got):\n%s", memory, diff)
+		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("files left behind: %v, %v", left, err)

@@ -72,6 +72,10 @@ type Options struct {
 	// not fit lie in a temporary file, gradients that do not fit are taken in
 	// several sweeps. One layer's always has to fit.
 	Memory int64
+	// HostMemory is, for a model whose device has memory of its own, the number of
+	// bytes of the host's that activations may take which do not fit there, before
+	// they lie in a file; 0: none.
+	HostMemory int64
 	// TempDir is where the temporary file goes; empty: the system's place.
 	TempDir string
 

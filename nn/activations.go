@@ -18,13 +18,15 @@ type Holding struct {
 	At int
 	// Necks are those where activations are held. They can be advanced to no other.
 	Necks []int
-	// Images says that the images are held as well, if that needs no file; if it
-	// does they are read again at each use.
+	// Images says that the images are held as well, where they fit in the same
+	// memory; if they do not they are read again at each use.
 	Images bool
-	// Limit is the number of bytes that may be held in memory; 0: no limit. More
-	// lies in a temporary file in TempDir, or in the system's place.
-	Limit   int64
-	TempDir string
+	// Limit is the number of bytes that may be held in the device's memory; 0: no
+	// limit. More lies in the host's, up to HostLimit bytes, which is 0 where the
+	// device is the host. More than either lies in a temporary file in TempDir, or
+	// in the system's place.
+	Limit, HostLimit int64
+	TempDir          string
 	// Name is what an example is called in errors; empty: "example".
 	Name string
 }
@@ -69,16 +71,24 @@ func Open(m Model, v Examples, order []int, h Holding) *Activations {
 	for _, k := range h.Necks {
 		largest = max(largest, m.NeckElements(k))
 	}
-	fits := func(elements int) bool {
-		return h.Limit <= 0 || int64(len(order))*int64(elements)*spill.ElementBytes <= h.Limit
+	bytes := func(elements int) int64 { return int64(len(order)) * int64(elements) * spill.ElementBytes }
+	onDevice := func(elements int) bool { return h.Limit <= 0 || bytes(elements) <= h.Limit }
+	onHost := func(elements int) bool { return bytes(elements) <= h.HostLimit }
+	fits := onDevice
+	if !onDevice(largest) {
+		fits = onHost
 	}
 	if all := max(largest, m.NeckElements(0)); h.Images && fits(all) {
 		a.necks = append(slices.Clone(h.Necks), 0)
 		largest = all
 	}
 	a.store.elements = len(order) * largest
-	if !fits(largest) {
-		a.store.file = &spill.File{TempDir: h.TempDir}
+	switch {
+	case onDevice(largest):
+	case onHost(largest):
+		a.store.outside = &hostArray{elements: a.store.elements}
+	default:
+		a.store.outside = &spill.File{TempDir: h.TempDir}
 	}
 	return a
 }
@@ -97,14 +107,9 @@ func (a *Activations) Labels() []int { return a.labels }
 // Neck is where the activations are.
 func (a *Activations) Neck() int { return a.neck }
 
-// Held is what the activations take in memory, and in a file, in bytes, once they
-// are there.
-func (a *Activations) Held() (memory, file int64) {
-	bytes := int64(a.store.elements) * spill.ElementBytes
-	if a.store.file != nil {
-		return 0, bytes
-	}
-	return bytes, 0
+// Held is what the activations take, in bytes, and where, once they are there.
+func (a *Activations) Held() (bytes int64, in Place) {
+	return int64(a.store.elements) * spill.ElementBytes, a.store.place()
 }
 
 // Load reads the images, where they are to be held. report is told of examples as
@@ -171,7 +176,7 @@ func (a *Activations) Advance(ctx context.Context, to int, report func(examples 
 	a.neck, a.held = to, true
 	a.images.close() // from now on none is read
 	a.below.Free(a.model.Device())
-	if a.store.file == nil { // from now on batches are read in place
+	if a.store.outside == nil { // from now on batches are read in place
 		a.in.Free(a.model.Device())
 	}
 	return nil
@@ -270,11 +275,11 @@ func (a *Activations) Close() error {
 }
 
 // batch returns the activations at positions lo to hi, at most a batch of them, in
-// place if they are held in memory. They are valid until the next call of a
-// method. Those up to end are expected to be asked for next.
+// place if they are held in the device's memory. They are valid until the next call
+// of a method. Those up to end are expected to be asked for next.
 func (a *Activations) batch(ctx context.Context, lo, hi, end int) (Memory, error) {
 	d, size := a.model.Device(), a.model.NeckElements(a.neck)
-	if a.held && a.store.file == nil {
+	if a.held && a.store.outside == nil {
 		return d.Slice(a.store.memory, lo*size, hi*size), nil
 	}
 	in, err := a.in.Grow(d, (hi-lo)*size)

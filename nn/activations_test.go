@@ -132,16 +132,21 @@ func TestAdvance(t *testing.T) {
 				necks, largest = append(necks, k), max(largest, sizes[k])
 			}
 			const n = 10
+			bytes := func(size int) int64 { return int64(4 * n * size) }
 			order := []int{9, 3, 4, 5, 0, 8, 1, 7, 6, 2}
 			for _, c := range []struct {
-				limit          int64
-				images, inFile bool
+				limit, host int64
+				images      bool
+				in          nn.Place
 			}{
-				{0, true, false}, {int64(4 * n * max(largest, sizes[0])), true, false},
-				{int64(4 * n * largest), largest >= sizes[0], false}, {int64(4*n*largest) - 1, false, true}, {1, false, true},
+				{0, 0, true, nn.OnDevice}, {bytes(max(largest, sizes[0])), 0, true, nn.OnDevice},
+				{bytes(largest), 1 << 20, largest >= sizes[0], nn.OnDevice},
+				{bytes(largest) - 1, bytes(max(largest, sizes[0])), true, nn.OnHost},
+				{1, bytes(largest), largest >= sizes[0], nn.OnHost},
+				{bytes(largest) - 1, bytes(largest) - 1, false, nn.InFile}, {1, 0, false, nn.InFile},
 			} {
 				v, folder := &numbered{n: n}, t.TempDir()
-				a := nn.Open(on(m), v, order, nn.Holding{Necks: necks, Images: true, Limit: c.limit, TempDir: folder})
+				a := nn.Open(on(m), v, order, nn.Holding{Necks: necks, Images: true, Limit: c.limit, HostLimit: c.host, TempDir: folder})
 				if err := a.Load(t.Context(), ignore); err != nil {
 					t.Fatal(err)
 				}
@@ -158,16 +163,19 @@ func TestAdvance(t *testing.T) {
 						want = got
 					}
 					if got != want {
-						t.Errorf("sizes %v, limit %d: %s at neck %d, want %s", sizes, c.limit, got, neck, want)
+						t.Errorf("sizes %v, %+v: %s at neck %d, want %s", sizes, c, got, neck, want)
 					}
 				}
 				wantReads := n // once, by Load
 				if !c.images {
 					wantReads = 2 * n // by the evaluation and the first step
 				}
-				memory, file := a.Held()
-				if v.reads != wantReads || (file > 0) != c.inFile || (memory > 0) == c.inFile {
-					t.Errorf("sizes %v, limit %d: %d images read, want %d; %d bytes in memory, %d in a file", sizes, c.limit, v.reads, wantReads, memory, file)
+				wantBytes := bytes(largest)
+				if c.images {
+					wantBytes = bytes(max(largest, sizes[0]))
+				}
+				if held, in := a.Held(); v.reads != wantReads || in != c.in || held != wantBytes {
+					t.Errorf("sizes %v, %+v: %d images read, want %d; %d bytes in place %d, want %d", sizes, c, v.reads, wantReads, held, in, wantBytes)
 				}
 				if err := a.Close(); err != nil {
 					t.Error(err)
@@ -194,7 +202,8 @@ func TestGather(t *testing.T) {
 		b := nn.NewActivations(m)
 		want := map[string]bool{}
 		for name, h := range map[string]nn.Holding{
-			"memory": {Necks: []int{1}}, "file": {Necks: []int{1}, Limit: 1, TempDir: t.TempDir()}, "nowhere": {At: 1},
+			"memory": {Necks: []int{1}}, "host": {Necks: []int{1}, Limit: 1, HostLimit: 1 << 20},
+			"file": {Necks: []int{1}, Limit: 1, TempDir: t.TempDir()}, "nowhere": {At: 1},
 		} {
 			a := nn.Open(m, v, order, h)
 			if err := a.Advance(t.Context(), 1, ignore); err != nil {

@@ -7,15 +7,71 @@ import (
 	"github.com/modeldoctor/modeldoctor/internal/spill"
 )
 
+// Place is where activations lie. What comes later takes longer to read.
+type Place int
+
+const (
+	Nowhere  Place = iota // computed at each use
+	OnDevice              // in the memory of the device that computes, be it the host
+	OnHost                // in the host's memory, beside a device that has its own
+	InFile                // in a temporary file
+)
+
 // store is where activations are held: rows of one size after another, in a
-// device's memory or in a file.
+// device's memory or outside of it.
 type store struct {
 	device   Device
-	elements int         // that it has room for
-	memory   Memory      // nil until it is needed
-	file     *spill.File // in place of memory; nil: none
-	out      Scratch     // on its way to the file
-	host     []float32   // on its way to or from a device
+	elements int       // that it has room for
+	memory   Memory    // nil until it is needed
+	outside  outside   // in place of memory; nil: none
+	out      Scratch   // on its way outside
+	host     []float32 // on its way to or from a device
+}
+
+// outside is a long array of float32 that no device reads in place. Nothing is
+// allocated before the first write.
+type outside interface {
+	Write(offset int, src []float32) error
+	Read(offset int, dst []float32) error
+	Close() error
+}
+
+// hostArray is in the host's memory.
+type hostArray struct {
+	elements int
+	values   []float32
+}
+
+func (a *hostArray) Write(offset int, src []float32) error {
+	if a.values == nil {
+		a.values = make([]float32, a.elements)
+	}
+	copy(a.values[offset:][:len(src)], src)
+	return nil
+}
+
+func (a *hostArray) Read(offset int, dst []float32) error {
+	copy(dst, a.values[offset:][:len(dst)])
+	return nil
+}
+
+func (a *hostArray) Close() error {
+	a.values = nil
+	return nil
+}
+
+// place is where what is held lies.
+func (s *store) place() Place {
+	if s.elements == 0 {
+		return Nowhere
+	}
+	switch s.outside.(type) {
+	case *spill.File:
+		return InFile
+	case *hostArray:
+		return OnHost
+	}
+	return OnDevice
 }
 
 // grow makes room for n elements in memory. What was held may be lost.
@@ -27,9 +83,9 @@ func (s *store) grow(n int) {
 }
 
 // room is where n elements are to be computed that will lie at an offset: there, or
-// on their way to the file.
+// on their way outside.
 func (s *store) room(offset, n int) (Memory, error) {
-	if s.file != nil {
+	if s.outside != nil {
 		return s.out.Grow(s.device, n)
 	}
 	if s.memory == nil {
@@ -44,7 +100,7 @@ func (s *store) room(offset, n int) (Memory, error) {
 
 // keep puts n computed elements where they lie, if they are not there already.
 func (s *store) keep(offset int, computed Memory, n int) error {
-	if s.file == nil {
+	if s.outside == nil {
 		return nil
 	}
 	host := s.device.InPlace(computed)
@@ -55,12 +111,12 @@ func (s *store) keep(offset int, computed Memory, n int) error {
 		}
 		host = s.host
 	}
-	return s.file.Write(offset, host[:n])
+	return s.outside.Write(offset, host[:n])
 }
 
 // read writes rows of the given numbers to dst.
 func (s *store) read(rows []int, size int, dst Memory) error {
-	if s.file == nil {
+	if s.outside == nil {
 		return s.device.Gather(dst, s.memory, rows, size)
 	}
 	host := s.device.InPlace(dst)
@@ -74,7 +130,7 @@ func (s *store) read(rows []int, size int, dst Memory) error {
 		for hi < len(rows) && rows[hi] == rows[hi-1]+1 {
 			hi++
 		}
-		if err := s.file.Read(rows[lo]*size, host[lo*size:hi*size]); err != nil {
+		if err := s.outside.Read(rows[lo]*size, host[lo*size:hi*size]); err != nil {
 			return err
 		}
 		lo = hi
@@ -90,8 +146,8 @@ func (s *store) close() error {
 	s.device.Free(s.memory)
 	s.out.Free(s.device)
 	s.memory, s.host = nil, nil
-	if s.file == nil {
+	if s.outside == nil {
 		return nil
 	}
-	return s.file.Close()
+	return s.outside.Close()
 }

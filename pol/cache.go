@@ -25,20 +25,28 @@ func newCache(m nn.Model, name string, examples nn.Examples, neck int) *cache {
 	return makeCache(m, examples, neck, nn.Holding{At: neck, Name: name})
 }
 
+// room is the memory that caches may take, in bytes.
+type room struct {
+	device int64 // where the model computes; 0: no limit
+	host   int64 // in the host's memory where that is another; 0: none
+}
+
 // newKeptCache returns a cache that keeps all activations, once it is filled. Of
-// the budget in bytes, 0 for no limit, it takes what it needs if that is there, and
-// a temporary file otherwise; what is left is returned.
-func newKeptCache(m nn.Model, name string, examples nn.Examples, neck int, budget int64, tempDir string) (c *cache, left int64) {
-	h := nn.Holding{Necks: []int{neck}, TempDir: tempDir, Name: name}
-	if budget > 0 {
-		h.Limit = max(1, budget-1) // something is left, as 0 would mean no limit
+// the room it takes what it needs on the device or on the host if that is there,
+// and a temporary file otherwise; what is left is returned.
+func newKeptCache(m nn.Model, name string, examples nn.Examples, neck int, r room, tempDir string) (c *cache, left room) {
+	h := nn.Holding{Necks: []int{neck}, HostLimit: r.host, TempDir: tempDir, Name: name}
+	if r.device > 0 {
+		h.Limit = max(1, r.device-1) // something is left, as 0 would mean no limit
 	}
 	c = makeCache(m, examples, neck, h)
-	if budget > 0 {
-		held, _ := c.all.Held()
-		budget -= held
+	switch bytes, in := c.all.Held(); {
+	case in == nn.OnDevice && r.device > 0:
+		r.device -= bytes
+	case in == nn.OnHost:
+		r.host -= bytes
 	}
-	return c, budget
+	return c, r
 }
 
 func makeCache(m nn.Model, examples nn.Examples, neck int, h nn.Holding) *cache {
@@ -94,18 +102,6 @@ func (c *cache) evaluate(ctx context.Context, invT float64, progress func(done, 
 		}
 	}
 	return e, nil
-}
-
-// bytes is what is kept, wherever it lies.
-func (c *cache) bytes() int64 {
-	memory, file := c.all.Held()
-	return memory + file
-}
-
-// inFile reports whether it lies in a file.
-func (c *cache) inFile() bool {
-	_, file := c.all.Held()
-	return file > 0
 }
 
 // close frees what is kept.

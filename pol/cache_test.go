@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
@@ -88,30 +89,37 @@ func TestPassesBelow(t *testing.T) {
 				!noCache && r.Cache.Bytes != int64(4*m.NeckElements(neck)*(data.Train.Len()+data.Validation.Len())) {
 				t.Errorf("%s, NoCache %v: the cache has %d bytes", name, noCache, r.Cache.Bytes)
 			}
-			if r.Cache.Neck != neck || r.Cache.InFile {
+			if r.Cache.Neck != neck || noCache != (r.Cache.Place == nn.Nowhere) || r.Cache.Place > nn.OnDevice {
 				t.Errorf("%s: cache %+v, want neck %d", name, r.Cache, neck)
 			}
 		}
 	}
 }
 
-// TestMemory takes a file for what does not fit, and leaves none behind.
+// TestMemory takes the host's memory for what does not fit, then a file, and leaves
+// none behind.
 func TestMemory(t *testing.T) {
 	m, layers, data := newProblem()
 	plan, opt := plans(t, layers)["pol above"], smallOptions()
 	want := treat(t, m, data, plan, opt) // 40 and 25 examples of 7 numbers
 	for _, test := range []struct {
-		memory int64
-		inFile bool
-	}{{0, false}, {65*7*4 + 1, false}, {65 * 7 * 4, true}, {30 * 7 * 4, true}, {1, true}} {
-		opt.Memory, opt.TempDir = test.memory, t.TempDir()
+		memory, host int64
+		place        nn.Place
+	}{
+		{0, 0, nn.OnDevice}, {65*7*4 + 1, 0, nn.OnDevice},
+		{65 * 7 * 4, 0, nn.InFile}, {30 * 7 * 4, 0, nn.InFile}, {1, 0, nn.InFile},
+		{65 * 7 * 4, 25 * 7 * 4, nn.OnHost}, {30 * 7 * 4, 40 * 7 * 4, nn.OnHost}, {1, 65 * 7 * 4, nn.OnHost},
+		{30 * 7 * 4, 40*7*4 - 1, nn.InFile}, {1, 65*7*4 - 1, nn.InFile},
+	} {
+		opt.Memory, opt.HostMemory, opt.TempDir = test.memory, test.host, t.TempDir()
 		r := treat(t, m, data, plan, opt)
-		if r.Cache.InFile != test.inFile || r.Cache.Bytes != 65*7*4 || !sameWeights(r.Weights, want.Weights) {
-			t.Errorf("with %d bytes: cache %+v, or other weights", test.memory, r.Cache)
+		if r.Cache.Place != test.place || r.Cache.Bytes != 65*7*4 || !sameWeights(r.Weights, want.Weights) {
+			t.Errorf("with %+v: cache %+v, or other weights", test, r.Cache)
 		}
 		expectEmpty(t, opt.TempDir)
 		expectClosed(t, opt.TempDir)
 	}
+	opt.HostMemory = 0
 	opt.TempDir += "/missing"
 	check := untouched(&m.weightTable)
 	if _, err := Treat(t.Context(), nntest.On(m), data, plan, opt); err == nil || !strings.Contains(err.Error(), "temporary file") {

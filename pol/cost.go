@@ -10,10 +10,8 @@ import (
 
 // Cost is what a plan takes. Times are estimates from one measured step.
 type Cost struct {
-	Neck           int   // below everything that is perturbed or updated
-	CacheBytes     int64 // activations of the training and validation sets
-	CacheInFile    bool
-	Steps          int // of all epochs
+	Cache          Cache // of the training and validation sets, as it would be
+	Steps          int   // of all epochs
 	CacheTime      time.Duration
 	StepTime       time.Duration // of one step
 	ScanShare      float64       // of StepTime
@@ -49,8 +47,7 @@ func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Opt
 		plan.reset(m)
 		err = errors.Join(err, s.close())
 	}()
-	used := s.used()
-	cost = Cost{Neck: used.Neck, CacheBytes: used.Bytes, CacheInFile: used.InFile}
+	cost = Cost{Cache: s.used()}
 	uncached := &sets{neck: s.neck, validation: newCache(m, "validation example", data.Validation, s.neck)}
 	defer func() { err = errors.Join(err, uncached.close()) }()
 	n := min(m.Batch(), data.Validation.Len())

@@ -26,7 +26,7 @@ func TestEstimate(t *testing.T) {
 			expectEmpty(t, opt.TempDir)
 			m.calls = nil
 			r := treat(t, m, data, plan, opt)
-			if cost.Neck != r.Cache.Neck || cost.CacheBytes != r.Cache.Bytes || cost.CacheInFile != r.Cache.InFile || cost.Steps != r.Steps {
+			if cost.Cache != r.Cache || cost.Steps != r.Steps {
 				t.Errorf("%s, NoCache %v: %+v, was %+v in %d steps", name, noCache, cost, r.Cache, r.Steps)
 			}
 			if cost.StepTime <= 0 || cost.ValidationTime <= 0 || cost.HoldoutTime <= 0 || noCache != (cost.CacheTime == 0) {

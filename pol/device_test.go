@@ -16,6 +16,7 @@ func TestDevice(t *testing.T) {
 		for _, change := range []func(*Options){
 			func(*Options) {},
 			func(o *Options) { o.NoCache = true },
+			func(o *Options) { o.Memory, o.HostMemory = 1, 1<<20 },
 			func(o *Options) { o.Memory, o.Temperature, o.Classifier = 1, 0, layers[2] },
 			func(o *Options) {
 				o.Stored = func(_ int, values []float32) ([]float32, error) { return values, nil }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
 
@@ -84,7 +85,7 @@ func TestSameBits(t *testing.T) {
 				if *r.Gain != *want.Gain || *r.After != *want.After {
 					t.Errorf("%s: gain %+v, want %+v", what, r.Gain, want.Gain)
 				}
-				if r.Cache.InFile != (what == "a file") {
+				if (r.Cache.Place == nn.InFile) != (what == "a file") {
 					t.Errorf("%s: cache %+v", what, r.Cache)
 				}
 				if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {

@@ -75,10 +75,12 @@ type Options struct {
 
 	// NoCache computes the activations below the treated layers at each use.
 	NoCache bool
-	// Memory is the number of bytes that cached activations may take on the
-	// heap; 0: no limit. What does not fit lies in a temporary file in TempDir.
-	Memory  int64
-	TempDir string
+	// Memory is the number of bytes that cached activations may take where the
+	// model computes; 0: no limit. Of what does not fit there HostMemory bytes may
+	// lie in the host's memory, where that is another. The rest lies in a temporary
+	// file in TempDir.
+	Memory, HostMemory int64
+	TempDir            string
 
 	// Save, if not nil, is called after each epoch with all that
 	// [Options.Resume] needs to go on to the same bits. The state is valid during

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 // Result is the outcome of a treatment. Losses are in nats per example.
@@ -75,9 +76,9 @@ type Scans struct {
 
 // Cache describes the activations that were kept.
 type Cache struct {
-	Neck   int   // below every weight that was changed or perturbed
-	Bytes  int64 // of the training and validation sets; 0: nothing was kept
-	InFile bool  // some of it lay in a temporary file
+	Neck  int      // below every weight that was changed or perturbed
+	Bytes int64    // of the training and validation sets; 0: nothing was kept
+	Place nn.Place // the slowest that some of it lay in
 }
 
 // Images are figures of each hold-out image, in data order; those after the treatment

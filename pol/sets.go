@@ -35,7 +35,7 @@ func openSets(m nn.Model, data Data, plan Plan, opt *Options) (*sets, error) {
 	if neck == m.Necks()-1 {
 		panic("pol: a plan that changes nothing")
 	}
-	left := opt.Memory
+	left := room{opt.Memory, opt.HostMemory}
 	open := func(name string, examples nn.Examples) (c *cache) {
 		if opt.NoCache {
 			return newCache(m, name, examples, neck)
@@ -80,8 +80,9 @@ func (s *sets) fill(ctx context.Context, p *progress) error {
 func (s *sets) used() Cache {
 	used := Cache{Neck: s.neck}
 	for _, c := range s.caches() {
-		used.Bytes += c.bytes()
-		used.InFile = used.InFile || c.inFile()
+		bytes, in := c.all.Held()
+		used.Bytes += bytes
+		used.Place = max(used.Place, in)
 	}
 	return used
 }

@@ -151,7 +151,7 @@ func TestResumeRefused(t *testing.T) {
 		"Temperature":  func(o *Options) { o.Temperature = 2 },
 		"Identity":     func(o *Options) { o.Identity = map[string]string{"model": "abc", "data": "another"} },
 	}
-	unimportant := []string{"Classifier", "Stored", "NoCache", "Memory", "TempDir", "Save", "Resume", "Progress"}
+	unimportant := []string{"Classifier", "Stored", "NoCache", "Memory", "HostMemory", "TempDir", "Save", "Resume", "Progress"}
 	fields := reflect.TypeFor[Options]()
 	for i := range fields.NumField() {
 		if name := fields.Field(i).Name; changes[name] == nil && !slices.Contains(unimportant, name) {

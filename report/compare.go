@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
@@ -197,10 +199,10 @@ func NewCompareRow(recipe string, runs []*Fix, failed string) CompareRow {
 	return r
 }
 
-// moreOf is the larger number of bytes, in a file where either is.
+// moreOf is the larger number of bytes, in the slower place.
 func moreOf(a, b Kept) Kept {
-	bytes := max(a.Bytes, b.Bytes)
-	return Kept{bytes, where(bytes, a.Where == keptInFile || b.Where == keptInFile)}
+	slower := max(slices.Index(places[:], a.Where), slices.Index(places[:], b.Where))
+	return Kept{max(a.Bytes, b.Bytes), places[slower]}
 }
 
 func newSpread(x []float64) *Spread {

@@ -260,3 +260,16 @@ func TestLossVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestMoreOf: of the runs of a recipe the one that kept most counts, and the slowest
+// place.
+func TestMoreOf(t *testing.T) {
+	kept := []Kept{{0, keptNowhere}, {4, keptInMemory}, {3, keptOnHost}, {2, keptInFile}}
+	for i, a := range kept {
+		for j, b := range kept {
+			if got, want := moreOf(a, b), (Kept{max(a.Bytes, b.Bytes), kept[max(i, j)].Where}); got != want {
+				t.Errorf("%+v and %+v: %+v, want %+v", a, b, got, want)
+			}
+		}
+	}
+}

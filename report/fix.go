@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
@@ -208,29 +209,25 @@ type Cache struct {
 	Kept
 }
 
-// Kept is how many bytes of activations are kept, and where: in memory, or some of
-// them in a file.
+// Kept is how many bytes of activations are kept, and where some of them are: the
+// slowest place of all.
 type Kept struct {
 	Bytes int64  `json:"bytes"`
-	Where string `json:"where"` // none, memory or file
+	Where string `json:"where"` // none, memory, host or file
 }
 
 // Where activations are kept.
 const (
 	keptNowhere  = "none"
-	keptInMemory = "memory"
+	keptInMemory = "memory" // where the model runs
+	keptOnHost   = "host"   // in the host's memory, and the model runs on a GPU
 	keptInFile   = "file"
 )
 
-func where(bytes int64, inFile bool) string {
-	switch {
-	case bytes == 0:
-		return keptNowhere
-	case inFile:
-		return keptInFile
-	}
-	return keptInMemory
-}
+// places are the words for an [nn.Place].
+var places = [...]string{nn.Nowhere: keptNowhere, nn.OnDevice: keptInMemory, nn.OnHost: keptOnHost, nn.InFile: keptInFile}
+
+func newKept(c pol.Cache) Kept { return Kept{c.Bytes, places[c.Place]} }
 
 // Scan says what the perturbations that search cost.
 type Scan struct {
@@ -252,7 +249,7 @@ func NewFix(r *pol.Result) *Fix {
 		TrainedAt:       r.TrainedAt,
 		Steps:           r.Steps,
 		SecondsPerEpoch: r.SecondsPerEpoch(),
-		Cache:           Cache{r.Cache.Neck, Kept{r.Cache.Bytes, where(r.Cache.Bytes, r.Cache.InFile)}},
+		Cache:           Cache{r.Cache.Neck, newKept(r.Cache)},
 		Scan:            Scan{r.Scans.Evaluations, r.Scans.Share},
 	}
 	for i, e := range r.Epochs {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 
@@ -118,7 +119,7 @@ func written(t *testing.T) *treatment {
 			TrainedAt:   1.3143,
 			Pace:        &pol.Pace{Best: 0.5312, Curvature: 0.02113, First: 0.05312, Rate: 0.01328, Undone: 1, Restarted: 1},
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
-			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000},
+			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000, Place: nn.OnDevice},
 		},
 		Output:     NewOutput("out/fixed.onnx", strings.Repeat("1e", 32), 39844, "", nil),
 		PeakBytes:  412_000_000,
@@ -139,7 +140,7 @@ func refused(t *testing.T) *treatment {
 	f.result.Beyond = estimate(-1.1484, 0.0441)
 	f.Instead = []string{"modeldoctor", "fix", "--recipe", "temperature", "--data=cifar-100", "models/model.onnx", "-o", "out/fixed.onnx"}
 	f.Seen = true
-	f.result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, InFile: true}
+	f.result.Cache = pol.Cache{Neck: 13, Bytes: 1_254_400_000, Place: nn.InFile}
 	return f
 }
 
@@ -169,6 +170,7 @@ func forced(t *testing.T) *treatment {
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
 	r := f.result
+	r.Cache.Place = nn.OnHost
 	r.Epochs, r.Best, r.Stopped = r.Epochs[:2], 1, "epoch 3, after 0 steps: the loss of a batch is not finite"
 	r.Gain, r.ErrorDrop = estimate(0.02, 0.0151), estimate(-0.0015, 0.002)
 	r.After = &metric.Figures{Loss: 4.5737, Error: 0.8225, ECE: 0.3463}
@@ -190,7 +192,7 @@ func scaled(t *testing.T) *treatment {
 	r.Epochs, r.Best, r.Steps, r.Trained, r.Scans = nil, 0, 0, 0, pol.Scans{}
 	r.Temperature = &pol.Temperature{Value: 2.3573, Loss: 3.4663, Drop: *estimate(1.1274, 0.0432)}
 	r.Gain, r.Beyond, r.ErrorDrop, r.After = &r.Temperature.Drop, nil, estimate(0, 0), &metric.Figures{Loss: 3.4663, Error: 0.821, ECE: 0.0428}
-	r.Cache = pol.Cache{Neck: 13, Bytes: 256_000}
+	r.Cache = pol.Cache{Neck: 13, Bytes: 256_000, Place: nn.OnDevice}
 	return f
 }
 
@@ -228,11 +230,12 @@ func (p *planned) report() *FixPlan {
 func plan(t *testing.T) *planned {
 	f := written(t)
 	cost := pol.Cost{
-		CacheBytes: 36_864_000, Steps: 45, CacheTime: 60 * time.Millisecond, StepTime: 2100 * time.Millisecond, ScanShare: 0.78,
+		Cache: pol.Cache{Bytes: 36_864_000, Place: nn.OnDevice}, Steps: 45, CacheTime: 60 * time.Millisecond, StepTime: 2100 * time.Millisecond, ScanShare: 0.78,
 		ValidationTime: 800 * time.Millisecond, HoldoutTime: 3 * time.Second,
 	}
 	cheap := cost
-	cheap.Neck, cheap.CacheBytes, cheap.CacheInFile, cheap.CacheTime, cheap.StepTime, cheap.ScanShare = 13, 99_840_000, true, 3*time.Second, 50*time.Millisecond, 0.5
+	cheap.Cache = pol.Cache{Neck: 13, Bytes: 99_840_000, Place: nn.InFile}
+	cheap.CacheTime, cheap.StepTime, cheap.ScanShare = 3*time.Second, 50*time.Millisecond, 0.5
 	head := []string{"head"}
 	return &planned{f, cost, &CheaperPlan{Perturb: head, Update: head, Cost: NewCost(&cheap, f.plan.options.Epochs)}}
 }
@@ -241,7 +244,7 @@ func plan(t *testing.T) *planned {
 func simplePlan(t *testing.T) *planned {
 	f := plan(t)
 	f.plan = recipeOf(t, "sgd", nil, namedLayers("embed", "blocks.0", "blocks.1", "head"))
-	f.cost.CacheBytes, f.cost.CacheTime, f.cost.ScanShare, f.cheapest = 0, 0, 0, nil
+	f.cost.Cache, f.cost.CacheTime, f.cost.ScanShare, f.cheapest = pol.Cache{}, 0, 0, nil
 	return f
 }
 

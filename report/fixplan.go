@@ -29,7 +29,7 @@ type CheaperPlan struct {
 type Cost struct {
 	Neck           int         `json:"neck"`
 	CacheBytes     int64       `json:"cache_bytes"`
-	Where          string      `json:"where"` // none, memory or file
+	Where          string      `json:"where"` // none, memory, host or file
 	Steps          int         `json:"steps"` // of all epochs
 	SecondsPerStep float64     `json:"seconds_per_step"`
 	ScanShare      float64     `json:"scan_share"`
@@ -49,8 +49,9 @@ type CostSeconds struct {
 
 // NewCost describes the cost of so many epochs.
 func NewCost(c *pol.Cost, epochs int) Cost {
+	kept := newKept(c.Cache)
 	return Cost{
-		Neck: c.Neck, CacheBytes: c.CacheBytes, Where: where(c.CacheBytes, c.CacheInFile),
+		Neck: c.Cache.Neck, CacheBytes: kept.Bytes, Where: kept.Where,
 		Steps: c.Steps, StepsPerEpoch: c.Steps / max(epochs, 1), SecondsPerStep: c.StepTime.Seconds(), ScanShare: c.ScanShare,
 		Seconds: CostSeconds{
 			Cache:      c.CacheTime.Seconds(),
@@ -105,6 +106,8 @@ func (c *Cost) kept() string {
 	switch c.Where {
 	case keptInFile:
 		return size(c.CacheBytes) + " (file)"
+	case keptOnHost:
+		return size(c.CacheBytes) + " (host)"
 	case keptInMemory:
 		return size(c.CacheBytes)
 	}

@@ -166,6 +166,8 @@ func (c *Cache) text(p *printer) {
 	switch c.Where {
 	case keptInFile:
 		text = fmt.Sprintf("%s at neck %d, in a temporary file", size(c.Bytes), c.Neck)
+	case keptOnHost:
+		text = fmt.Sprintf("%s at neck %d, in the host's memory", size(c.Bytes), c.Neck)
 	case keptInMemory:
 		text = fmt.Sprintf("%s at neck %d, in memory", size(c.Bytes), c.Neck)
 	}

@@ -137,7 +137,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	con.finish()
 	options := opt.diag
-	options.Memory = m.memory(options.Memory)
+	options.Memory, options.HostMemory = m.memory(options.Memory)
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected != nil
 	options.DrawnFrom = dataset.DrawnFrom(data.validation)

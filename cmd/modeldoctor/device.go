@@ -119,12 +119,12 @@ func (m *loaded) deviceFlag(run runOptions) string {
 	return "cpu"
 }
 
-// memory is what activations may take where the model runs, in bytes, given what
-// --memory allows on the host: half of what is free on a GPU, which keeps the rest
-// for the batch that is computed.
-func (m *loaded) memory(host int64) int64 {
+// memory is what activations may take where the model runs, and on a host beside it,
+// in bytes, given what --memory allows. On a GPU that is half of what is free: the
+// rest is for the batch that is computed.
+func (m *loaded) memory(allowed int64) (device, host int64) {
 	if m.gpu != nil {
-		return m.gpu.Memory() / 2
+		return m.gpu.Memory() / 2, allowed
 	}
-	return host
+	return allowed, 0
 }

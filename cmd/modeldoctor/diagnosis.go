@@ -46,8 +46,9 @@ func findDiagnosis(ctx context.Context, s *subject, opt treatmentOptions) (*diag
 // diagnose measures the layers on V, at the temperature that they are treated at.
 func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	con := opt.run.console
+	memory, host := s.memory(opt.training.Memory)
 	measured, err := diag.Diagnose(ctx, s.runner, s.validation, diagLayers(s.network.Layers(opt.granularity)), diag.Options{
-		Temperature: opt.training.Temperature, Memory: s.memory(opt.training.Memory), Progress: con.progress,
+		Temperature: opt.training.Temperature, Memory: memory, HostMemory: host, Progress: con.progress,
 	})
 	con.finish()
 	return &diagnosis{report: measured, granularity: opt.granularity, source: report.ChosenByDiagnosis}, err

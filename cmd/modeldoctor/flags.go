@@ -89,7 +89,7 @@ func outputFlags() []cli.Flag {
 }
 
 func memoryFlag(help string) cli.Flag {
-	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help+"; on a GPU, half of --device-memory takes its place")
+	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help+"; on a GPU, it is how much activations may take of the host's memory where half of --device-memory is too little")
 }
 
 func configFlag() cli.Flag {
