@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -236,9 +235,9 @@ func (s *source) Splits() []string {
 }
 
 func (s *source) Split(name string) (dataset.Set, error) {
-	i := slices.Index(s.Splits(), dataset.CanonicalSplit(name))
-	if i < 0 {
-		return nil, dataset.UnknownSplit(s, name)
+	i, err := dataset.SplitIndex(s, name)
+	if err != nil {
+		return nil, err
 	}
 	set, err := s.sets[i]()
 	if err != nil {

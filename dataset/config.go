@@ -26,6 +26,21 @@ func (m ModelFile) warn(format string, args ...any) {
 	}
 }
 
+// config reads the config.json of a folder and says where it lies. There are no values
+// where it is not there, or is no configuration of a model and passed over.
+func (m ModelFile) config(dir string) (path string, values map[string]any, err error) {
+	path = filepath.Join(dir, "config.json")
+	if !isFile(path) {
+		return path, nil, nil
+	}
+	values, err = readObject(path)
+	if errors.Is(err, errNoObject) {
+		m.warn("%v; it is passed over", err)
+		return path, nil, nil
+	}
+	return path, values, err
+}
+
 // FindPreprocess looks for preprocessing beside a model: transformers'
 // preprocessor_config.json, else timm's config.json, else what ultralytics left in
 // the model's metadata. In a folder called "onnx", where exports for the Hugging
@@ -38,15 +53,7 @@ func FindPreprocess(model ModelFile) (*Preprocess, error) {
 		if isFile(path) {
 			return readPreprocess(path)
 		}
-		path = filepath.Join(dir, "config.json")
-		if !isFile(path) {
-			continue
-		}
-		values, err := readObject(path)
-		if errors.Is(err, errNoObject) {
-			model.warn("%v; it is passed over", err)
-			continue
-		}
+		path, values, err := model.config(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -121,6 +121,15 @@ func UnknownSplit(s Source, name string) error {
 	}
 }
 
+// SplitIndex is the place of a split among those of a source, by any of its names.
+func SplitIndex(s Source, name string) (int, error) {
+	i := slices.Index(s.Splits(), CanonicalSplit(name))
+	if i < 0 {
+		return 0, UnknownSplit(s, name)
+	}
+	return i, nil
+}
+
 // Labels returns the labels of all examples, in data order.
 func Labels(s Set) []int {
 	labels := make([]int, s.Len())

@@ -218,12 +218,11 @@ func (f *folder) Splits() []string {
 }
 
 func (f *folder) Split(name string) (Set, error) {
-	for _, s := range f.splits {
-		if s.name == CanonicalSplit(name) {
-			return s.read()
-		}
+	i, err := SplitIndex(f, name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, UnknownSplit(f, name)
+	return f.splits[i].read()
 }
 
 // list finds the images of a split.

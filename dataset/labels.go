@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -126,17 +125,12 @@ func FindOutputNames(model ModelFile, outputs int) (names OutputNames, where str
 		}
 	}
 	for _, dir := range configDirs(model.Path) {
-		path := filepath.Join(dir, "config.json")
-		if !isFile(path) {
-			continue
-		}
-		values, err := readObject(path)
-		if errors.Is(err, errNoObject) {
-			model.warn("%v; it is passed over", err)
-			continue
-		}
+		path, values, err := model.config(dir)
 		if err != nil {
 			return nil, "", err
+		}
+		if values == nil {
+			continue
 		}
 		found, err := configNames(values)
 		if err != nil {

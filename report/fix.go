@@ -318,7 +318,7 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		Perturb: layerNames(inRole(layers, RolePerturb)), Update: layerNames(inRole(layers, RoleUpdate)),
 	}
 	h := &r.Hyperparameters
-	h.Calibration = calibration(o.Temperature)
+	h.Calibration = CalibrationText(o.Temperature)
 	if !r.trains() {
 		return r
 	}
@@ -339,17 +339,17 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 
 // The values of [Hyperparameters.Calibration] that are no temperature.
 const (
-	calibrationFit  = "fit"
-	calibrationNone = "none"
+	CalibrationFit  = "fit"
+	CalibrationNone = "none"
 )
 
-// calibration writes [pol.Options.Temperature].
-func calibration(temperature float64) string {
+// CalibrationText writes [pol.Options.Temperature], or [diag.Options.Temperature].
+func CalibrationText(temperature float64) string {
 	switch temperature {
 	case 0:
-		return calibrationFit
+		return CalibrationFit
 	case 1:
-		return calibrationNone
+		return CalibrationNone
 	}
 	return strconv.FormatFloat(temperature, 'g', -1, 64)
 }

@@ -53,9 +53,9 @@ func (r *Recipe) text(p *printer, steps int, at float64) {
 	if !r.trains() {
 		divisor := r.Hyperparameters.Calibration
 		switch {
-		case divisor == calibrationFit && at == 0:
+		case divisor == CalibrationFit && at == 0:
 			divisor = "what fits the validation images best"
-		case divisor == calibrationFit:
+		case divisor == CalibrationFit:
 			divisor = fmt.Sprintf("%.3g, which fits the validation images best", at)
 		}
 		p.hanging(label, len(label), printable(fmt.Sprintf("%s: divide the logits by %s; train nothing", r.Name, divisor)))
@@ -69,9 +69,9 @@ func (r *Recipe) text(p *printer, steps int, at float64) {
 // it is not known.
 func (h *Hyperparameters) calibration(at float64) string {
 	switch {
-	case h.Calibration == calibrationNone:
+	case h.Calibration == CalibrationNone:
 		return "logits as they are"
-	case h.Calibration != calibrationFit:
+	case h.Calibration != CalibrationFit:
 		return "logits divided by " + printable(h.Calibration)
 	case at == 0:
 		return "logits divided by the temperature that fits best"

@@ -10,25 +10,19 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The values of --calibration that are no temperature.
-const (
-	calibrationFit  = "fit"
-	calibrationNone = "none"
-)
-
 // calibrationFlag says what logits are divided by where a loss is taken. and says what
 // comes of that.
 func calibrationFlag(and string) cli.Flag {
-	return stringFlag(categoryMethod, "calibration", "HOW", calibrationFit, "what logits are divided by wherever a loss is taken: fit, the temperature that fits the validation images best ("+and+"); none; or a temperature")
+	return stringFlag(categoryMethod, "calibration", "HOW", report.CalibrationFit, "what logits are divided by wherever a loss is taken: fit, the temperature that fits the validation images best ("+and+"); none; or a temperature")
 }
 
 // readCalibration reads that flag: the temperature, as [diag.Options] and pol have it, 1
 // for none and 0 for the one that fits best.
 func readCalibration(c *cli.Context) (temperature float64, err error) {
 	switch text := c.String("calibration"); text {
-	case calibrationFit:
+	case report.CalibrationFit:
 		return 0, nil
-	case calibrationNone:
+	case report.CalibrationNone:
 		return 1, nil
 	default:
 		temperature, err = strconv.ParseFloat(text, 64)
@@ -37,17 +31,6 @@ func readCalibration(c *cli.Context) (temperature float64, err error) {
 		}
 		return temperature, nil
 	}
-}
-
-// calibrationText is what readCalibration reads as a temperature.
-func calibrationText(temperature float64) string {
-	switch temperature {
-	case 0:
-		return calibrationFit
-	case 1:
-		return calibrationNone
-	}
-	return strconv.FormatFloat(temperature, 'g', -1, 64)
 }
 
 // calibrationOf is the --calibration that a report was made with.

@@ -91,7 +91,7 @@ func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnos
 		return nil, other("other images, or the same ones prepared otherwise")
 	}
 	if its, here := calibrationOf(read), opt.training.Temperature; its != here {
-		return nil, other(fmt.Sprintf("the model with --calibration %s, and here it is %s", calibrationText(its), calibrationText(here)))
+		return nil, other(fmt.Sprintf("the model with --calibration %s, and here it is %s", report.CalibrationText(its), report.CalibrationText(here)))
 	}
 	return &diagnosis{report: read.Diagnosis(), granularity: graph.Granularity(read.Granularity), source: opt.from}, nil
 }

@@ -200,6 +200,16 @@ func (c *Call) triple(i int) (*op.Value, error) {
 	return c.dequantised(v, g)
 }
 
+// triples returns the first two operands of an operator that begins with both and
+// their grids.
+func (c *Call) triples() (a, b *op.Value, err error) {
+	if a, err = c.triple(0); err != nil {
+		return nil, nil, err
+	}
+	b, err = c.triple(3)
+	return a, b, err
+}
+
 // dequantised returns the numbers that integers on a grid stand for: what was
 // quantised, rounded; of integers that were rearranged or of which some were chosen,
 // the same of what they were before.
@@ -273,11 +283,7 @@ func (c *Call) biasAt(i, a, b int) (*op.Value, error) {
 
 // lowerQLinearConv: (x, w and their grids, grid of the result, bias).
 func lowerQLinearConv(c *Call) ([]*op.Value, error) {
-	x, err := c.triple(0)
-	if err != nil {
-		return nil, err
-	}
-	w, err := c.triple(3)
+	x, w, err := c.triples()
 	if err != nil {
 		return nil, err
 	}
@@ -294,11 +300,7 @@ func lowerQLinearConv(c *Call) ([]*op.Value, error) {
 
 // lowerQLinearMatMul: (a, b and their grids, grid of the result).
 func lowerQLinearMatMul(c *Call) ([]*op.Value, error) {
-	a, err := c.triple(0)
-	if err != nil {
-		return nil, err
-	}
-	b, err := c.triple(3)
+	a, b, err := c.triples()
 	if err != nil {
 		return nil, err
 	}
@@ -312,11 +314,7 @@ func lowerQLinearMatMul(c *Call) ([]*op.Value, error) {
 // lowerQGemm: (a, b and their grids, bias, grid of the result, absent where that is of
 // floats).
 func lowerQGemm(c *Call) ([]*op.Value, error) {
-	a, err := c.triple(0)
-	if err != nil {
-		return nil, err
-	}
-	b, err := c.triple(3)
+	a, b, err := c.triples()
 	if err != nil {
 		return nil, err
 	}
@@ -334,11 +332,7 @@ func lowerQGemm(c *Call) ([]*op.Value, error) {
 // lowerQLinearBinary: (a, b and their grids, grid of the result).
 func lowerQLinearBinary(o op.Op) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
-		a, err := c.triple(0)
-		if err != nil {
-			return nil, err
-		}
-		b, err := c.triple(3)
+		a, b, err := c.triples()
 		if err != nil {
 			return nil, err
 		}
