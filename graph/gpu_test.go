@@ -150,14 +150,7 @@ func openDevice(t *testing.T) *gpu.Device {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil && !t.Failed() {
-			t.Error(err)
-		}
-		if leaked := fake.Count(fake.Leaked); leaked > 0 && !t.Failed() {
-			t.Errorf("%d allocations of device memory were not freed", leaked)
-		}
-	})
+	fake.CloseAfter(t, d)
 	return d
 }
 

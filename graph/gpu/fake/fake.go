@@ -18,6 +18,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"testing"
 	"unsafe"
@@ -77,17 +78,25 @@ func Open(tb testing.TB) *driver.Device {
 	}
 	strays := Count(Strays)
 	tb.Cleanup(func() {
+		if n := Count(Strays); n > strays {
+			tb.Errorf("bytes beside %d allocations were written", n-strays)
+		}
+	})
+	CloseAfter(tb, d)
+	return d
+}
+
+// CloseAfter closes a device when the test ends, which fails if that fails, or if
+// not all memory of the device is free then.
+func CloseAfter(tb testing.TB, d io.Closer) {
+	tb.Cleanup(func() {
 		if err := d.Close(); err != nil && !tb.Failed() {
 			tb.Error(err)
 		}
 		if n := Count(Leaked); n > 0 && !tb.Failed() {
 			tb.Errorf("%d allocations of device memory were not freed", n)
 		}
-		if n := Count(Strays); n > strays {
-			tb.Errorf("bytes beside %d allocations were written", n-strays)
-		}
 	})
-	return d
 }
 
 // Order is the order in which the threads and blocks of a kernel run.
