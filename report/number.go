@@ -108,6 +108,9 @@ func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
+	if strings.HasSuffix(what, "ss") {
+		what += "e"
+	}
 	return thousands(n) + " " + what + "s"
 }
 

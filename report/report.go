@@ -21,7 +21,7 @@ import (
 )
 
 // Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*Compare],
-// [*Verify], [*Inspect], [*Probe] or [*Devices], or [Topics], a [Rule] or a [Term].
+// [*Verify], [*Inspect], [*Probe], [*DataSets] or [*Devices], or [Topics], a [Rule] or a [Term].
 type Result interface {
 	text(p *printer) // tells it to a person
 }

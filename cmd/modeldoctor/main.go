@@ -7,6 +7,7 @@
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
 //	modeldoctor explain MD001        what a rule or a figure means, and what to do
+//	modeldoctor data get cifar-100   fetch a public data set
 //	modeldoctor devices              what models can be run on
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), explainCommand(), devicesCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose and treat image classifiers stored as ONNX files",
