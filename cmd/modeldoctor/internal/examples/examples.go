@@ -2,6 +2,7 @@
 package examples
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,8 +10,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/modeldoctor/modeldoctor/dataset"
 	"github.com/modeldoctor/modeldoctor/graph"
@@ -195,21 +198,44 @@ func (s *Set) SHA256() (string, error) {
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
-// readAll reads what has not been read yet, and says so after each entry.
+// readAll reads what has not been read yet, on all threads, and says so after each
+// entry, from one goroutine at a time. Of several errors it returns that of the first
+// entry.
 func (s *Set) readAll(ctx context.Context, read func()) error {
-	entry := make([]byte, s.input.Elements())
-	for i := range s.Len() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if !s.digests.known(i) {
-			if err := s.ReadBytes(i, entry); err != nil {
-				return err
+	var (
+		next  atomic.Int64
+		mu    sync.Mutex // guards the calls of read and what follows
+		bad   = s.Len()  // the first entry that cannot be read
+		first error      // why
+		all   sync.WaitGroup
+	)
+	work := func() {
+		entry := make([]byte, s.input.Elements())
+		for ctx.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= s.Len() {
+				return
 			}
+			var err error
+			if !s.digests.known(i) {
+				err = s.ReadBytes(i, entry)
+			}
+			mu.Lock()
+			switch {
+			case err == nil:
+				read()
+			case i < bad:
+				bad, first = i, err
+				next.Store(int64(s.Len())) // those before it are under way
+			}
+			mu.Unlock()
 		}
-		read()
 	}
-	return nil
+	for range min(runtime.GOMAXPROCS(0), s.Len()) {
+		all.Go(work)
+	}
+	all.Wait()
+	return cmp.Or(ctx.Err(), first)
 }
 
 // ReadPlain reads the images as they are without views, for [Shared], and
