@@ -10,10 +10,10 @@ import (
 // eighth, with black beyond; all shifts occur, and the same seed gives the same.
 func TestFlipCrop(t *testing.T) {
 	const h, w = 16, 8 // shifts of up to 2 and 1
-	p := Preprocess{Size: [2]int{h, w}, Rescale: 1, Mean: [3]float64{1, 2, 3}, Std: [3]float64{1, 1, 2}}
-	image := make([]float32, 3*h*w)
+	p := Preprocess{Size: [2]int{h, w}}
+	image := make([]byte, 3*h*w)
 	for i := range image {
-		image[i] = float32(i + 100) // no two alike, none black
+		image[i] = byte(1 + i%255) // no two of a plane alike, none black
 	}
 	seen := map[[3]int]bool{}
 	for seed := range uint64(400) {
@@ -45,9 +45,8 @@ func TestFlipCrop(t *testing.T) {
 }
 
 // shifted is written plane by plane and pixel by pixel, from the target's side.
-func shifted(image []float32, h, w int, mirrored bool, dy, dx int) []float32 {
-	out := make([]float32, len(image))
-	black := [3]float32{-1, -2, -1.5}
+func shifted(image []byte, h, w int, mirrored bool, dy, dx int) []byte {
+	out := make([]byte, len(image))
 	for i := range out {
 		c, y, x := i/(h*w), i/w%h, i%w
 		if mirrored {
@@ -55,7 +54,6 @@ func shifted(image []float32, h, w int, mirrored bool, dy, dx int) []float32 {
 		}
 		y, x = y+dy, x+dx
 		if y < 0 || y >= h || x < 0 || x >= w {
-			out[i] = black[c]
 			continue
 		}
 		out[i] = image[(c*h+y)*w+x]

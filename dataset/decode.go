@@ -90,7 +90,12 @@ func Decode(data []byte) (image.Image, error) {
 	return nil, errors.New("not an image in a known format (PNG, JPEG, WebP, GIF, BMP, TIFF)")
 }
 
-func (c *codec) read(data []byte) (image.Image, error) {
+func (c *codec) read(data []byte) (img image.Image, err error) {
+	defer func() { // images are read on many threads, where nobody else would catch it
+		if r := recover(); r != nil {
+			img, err = nil, c.fail(fmt.Errorf("%v", r))
+		}
+	}()
 	config, err := c.config(bytes.NewReader(data))
 	if err != nil {
 		return nil, c.fail(err)
@@ -98,7 +103,7 @@ func (c *codec) read(data []byte) (image.Image, error) {
 	if w, h := config.Width, config.Height; w <= 0 || h <= 0 || w > maxImagePixels/h {
 		return nil, fmt.Errorf("image of %d×%d pixels, more than the %d allowed", w, h, maxImagePixels)
 	}
-	img, err := c.decode(data)
+	img, err = c.decode(data)
 	if err != nil {
 		return nil, c.fail(err)
 	}

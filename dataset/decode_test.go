@@ -288,3 +288,15 @@ func TestCMYK(t *testing.T) {
 		}
 	}
 }
+
+// TestDecoderPanics: what a decoder cannot cope with is an error of the file.
+func TestDecoderPanics(t *testing.T) {
+	c := codec{format: "PNG", config: png.DecodeConfig, decode: func([]byte) (image.Image, error) { panic("index out of range") }}
+	var file bytes.Buffer
+	if err := png.Encode(&file, picture(3, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.read(file.Bytes()); err == nil || err.Error() != "a PNG file that cannot be decoded: index out of range" {
+		t.Errorf("error %v", err)
+	}
+}

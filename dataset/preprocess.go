@@ -106,6 +106,32 @@ func (p Preprocess) ForInput(h, w int) (Preprocess, error) {
 // channel in the model's order, each row by row. An image that p does not bring to size
 // is an error. Apply may be called from several goroutines at once.
 func (p *Preprocess) Apply(img image.Image, dst []float32) error {
+	planes := make([]byte, len(dst))
+	if err := p.Bytes(img, planes); err != nil {
+		return err
+	}
+	for c, values := range p.Values() {
+		lo, hi := c*len(planes)/3, (c+1)*len(planes)/3
+		for i, b := range planes[lo:hi] {
+			dst[lo+i] = values[b]
+		}
+	}
+	return nil
+}
+
+// Values is what each byte of each channel, in the model's order, becomes.
+func (p *Preprocess) Values() (values [3][256]float32) {
+	for c := range values {
+		for b := range values[c] {
+			values[c][b] = float32((float64(float64(b)*p.Rescale) - p.Mean[c]) / p.Std[c])
+		}
+	}
+	return values
+}
+
+// Bytes is Apply but for the last step: dst holds bytes in place of the values that
+// [Preprocess.Values] has for them.
+func (p *Preprocess) Bytes(img image.Image, dst []byte) error {
 	h, w := p.Size[0], p.Size[1]
 	if h <= 0 || w <= 0 || len(dst) != 3*h*w {
 		panic(fmt.Sprintf("dataset: %d values for an image of %d×%d pixels", len(dst), h, w))
@@ -138,26 +164,20 @@ func (p *Preprocess) Apply(img image.Image, dst []float32) error {
 			Hint: "use images of that size, or --preprocess with a preset or file that resizes",
 		}
 	}
-	for c := range 3 {
-		var value [256]float32
-		for b := range value {
-			value[b] = p.value(b, c)
-		}
-		plane, from := dst[c*h*w:(c+1)*h*w], c
-		if p.Channels == BGR {
-			from = 2 - c
-		}
-		for i := range plane {
-			plane[i] = value[px.rgb[3*i+from]]
-		}
+	first, second, third := dst[:h*w], dst[h*w:2*h*w], dst[2*h*w:]
+	if p.Channels == BGR {
+		first, third = third, first
+	}
+	for i := range first {
+		first[i], second[i], third[i] = px.rgb[3*i], px.rgb[3*i+1], px.rgb[3*i+2]
 	}
 	return nil
 }
 
-// ApplyAlpha writes the fourth channel of an image, its opacity, to dst, which holds
-// H·W values. It is scaled as bytes are; where p normalises, or resizes an image
+// AlphaBytes writes the fourth channel of an image, its opacity, to dst, which holds
+// H·W bytes. They stand for byte·Rescale; where p normalises, or resizes an image
 // that is not opaque, what is right is not known, and that is an error.
-func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
+func (p *Preprocess) AlphaBytes(img image.Image, dst []byte) error {
 	if p.Mean != [3]float64{} || p.Std != [3]float64{1, 1, 1} {
 		return &Error{Msg: fmt.Sprintf("a model of four channels, and preprocessing %q has the mean and deviation of three", p.Name), Hint: "--preprocess raw01 or raw255, which have none"}
 	}
@@ -167,7 +187,7 @@ func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
 	bounds := img.Bounds()
 	if opaque, ok := img.(interface{ Opaque() bool }); ok && opaque.Opaque() {
 		for i := range dst {
-			dst[i] = float32(255 * p.Rescale)
+			dst[i] = 255
 		}
 		return nil
 	}
@@ -176,7 +196,7 @@ func (p *Preprocess) ApplyAlpha(img image.Image, dst []float32) error {
 	}
 	for i := range dst {
 		c := color.NRGBAModel.Convert(img.At(bounds.Min.X+i%p.Size[1], bounds.Min.Y+i/p.Size[1])).(color.NRGBA)
-		dst[i] = float32(float64(c.A) * p.Rescale)
+		dst[i] = c.A
 	}
 	return nil
 }
@@ -197,11 +217,6 @@ func (p Preprocess) WithChannels(order Channels) Preprocess {
 	}
 	p.Channels = order
 	return p
-}
-
-// value is what a byte of channel c becomes.
-func (p *Preprocess) value(b, c int) float32 {
-	return float32((float64(float64(b)*p.Rescale) - p.Mean[c]) / p.Std[c])
 }
 
 // resized returns the size that an image of h×w pixels is resized to.

@@ -190,29 +190,29 @@ func TestFindSize(t *testing.T) {
 	}
 }
 
-// TestApplyAlpha: opacity is scaled as bytes are, where it is known what is right.
-func TestApplyAlpha(t *testing.T) {
+// TestAlphaBytes: opacity is a byte like another, where it is known what is right.
+func TestAlphaBytes(t *testing.T) {
 	raw := Preprocess{Size: [2]int{4, 5}, Rescale: 1.0 / 255, Std: [3]float64{1, 1, 1}}
-	dst := make([]float32, 20)
-	if err := raw.ApplyAlpha(picture(5, 4), dst); err != nil || dst[0] != 1 || dst[19] != 1 {
+	dst := make([]byte, 20)
+	if err := raw.AlphaBytes(picture(5, 4), dst); err != nil || dst[0] != 255 || dst[19] != 255 {
 		t.Errorf("opaque: %v, %v", dst, err)
 	}
 	glass := picture(5, 4)
 	glass.Pix[4*6+3] = 51 // the second pixel of the second row
-	if err := raw.ApplyAlpha(glass, dst); err != nil || dst[6] != float32(51*raw.Rescale) || dst[7] != 1 {
+	if err := raw.AlphaBytes(glass, dst); err != nil || dst[6] != 51 || dst[7] != 255 {
 		t.Errorf("not opaque: %v, %v", dst, err)
 	}
 	smaller := raw
 	smaller.Size = [2]int{2, 2}
-	if err := smaller.ApplyAlpha(picture(5, 4), dst[:4]); err != nil {
+	if err := smaller.AlphaBytes(picture(5, 4), dst[:4]); err != nil {
 		t.Errorf("opaque and resized: %v", err)
 	}
-	if err := smaller.ApplyAlpha(glass, dst[:4]); err == nil {
+	if err := smaller.AlphaBytes(glass, dst[:4]); err == nil {
 		t.Error("an image that is not opaque was resized")
 	}
 	normalised := raw
 	normalised.Mean = [3]float64{0.5, 0.5, 0.5}
-	if err := normalised.ApplyAlpha(picture(5, 4), dst); err == nil {
+	if err := normalised.AlphaBytes(picture(5, 4), dst); err == nil {
 		t.Error("opacity was normalised by nothing")
 	}
 }

@@ -64,6 +64,7 @@ func Open(m Model, v Examples, order []int, h Holding) *Activations {
 			examples: v, order: order, name: cmp.Or(h.Name, "example"), size: m.NeckElements(0), device: m.Device(), threads: m.Threads(),
 		},
 	}
+	a.images.coded, _ = v.(Coded)
 	for p, i := range order {
 		a.labels[p] = v.Label(i)
 	}

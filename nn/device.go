@@ -29,6 +29,9 @@ type Storage interface {
 	InPlace(m Memory) []float32
 	// Upload writes src to the beginning of dst.
 	Upload(dst Memory, src []float32) error
+	// UploadCoded writes what src, bytes of whole examples, stands for to the
+	// beginning of dst.
+	UploadCoded(dst Memory, src []byte, code *Code) error
 	// Download reads the beginning of src into dst.
 	Download(dst []float32, src Memory) error
 	// Copy writes all of src to the beginning of dst. They may overlap.

@@ -22,6 +22,11 @@ func (hostStorage) Upload(dst Memory, src []float32) error {
 	copy(dst.([]float32)[:len(src)], src)
 	return nil
 }
+func (hostStorage) UploadCoded(dst Memory, src []byte, code *Code) error {
+	code.Decode(dst.([]float32)[:len(src)], src)
+	return nil
+}
+
 func (hostStorage) Download(dst []float32, src Memory) error {
 	copy(dst, src.([]float32)[:len(dst)])
 	return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -101,6 +102,74 @@ func TestReadAhead(t *testing.T) {
 		}
 		if err := errors.Join(a.Close(), b.Close()); err != nil || len(live()) > 0 {
 			t.Errorf("error %v, %v left", err, live())
+		}
+	})
+}
+
+// lettered are images of two channels in bytes. It counts what was read.
+type lettered struct {
+	numbered
+	code          nn.Code
+	values, bytes atomic.Int64
+}
+
+func (l *lettered) Code() *nn.Code { return &l.code }
+
+func (l *lettered) Read(i int, dst []float32) error {
+	l.values.Add(1)
+	letters := make([]byte, len(dst))
+	l.write(i, letters)
+	l.code.Decode(dst, letters)
+	return nil
+}
+
+func (l *lettered) ReadBytes(i int, dst []byte) error {
+	l.bytes.Add(1)
+	l.write(i, dst)
+	return nil
+}
+
+func (l *lettered) write(i int, dst []byte) {
+	for j := range dst {
+		dst[j] = byte(8*i + j)
+	}
+}
+
+// TestCoded: images of bytes are decoded by channel, whichever side of the way to the
+// device does it, and travel as bytes where there is a way.
+func TestCoded(t *testing.T) {
+	devices(t, func(t *testing.T, on func(nntest.Slices) nn.Model, live func() []string) {
+		m := threaded{on(&counting{sizes: []int{4, 2, 2}})}
+		for _, run := range []int{1, 2} {
+			v := &lettered{numbered: numbered{n: 7}, code: nn.Code{Values: make([][256]float32, 2), Run: run}}
+			for b := range 256 {
+				v.code.Values[0][b], v.code.Values[1][b] = float32(b), 100*float32(b)
+			}
+			a := nn.Open(m, v, []int{6, 5, 4, 3, 2, 1, 0}, nn.Holding{})
+			losses := make([]float64, 7)
+			if err := a.Evaluate(t.Context(), 0, 1, losses, nil, ignore); err != nil {
+				t.Fatal(err)
+			}
+			for p, got := range losses {
+				first, second := 2*8*(6-p)+2, 2*8*(6-p)+4 // side by side: bytes 0 and 2, 1 and 3
+				if run == 2 {
+					first, second = 2*8*(6-p)+1, 2*8*(6-p)+5 // planes: 0 and 1, 2 and 3
+				}
+				mean := float64(first+100*second) / 4 // which every later neck adds to, as in TestReadAhead
+				if want := float64((6-p)%2) + 2*mean + 2; got != want {
+					t.Errorf("runs of %d: the loss at %d is %v, want %v", run, p, got, want)
+				}
+			}
+			values, bytes := v.values.Load(), v.bytes.Load()
+			if strings.HasSuffix(t.Name(), "host") {
+				values, bytes = bytes, values
+			}
+			if values != 0 || bytes != 7 {
+				t.Errorf("runs of %d: %d were read the other way, %d as expected", run, values, bytes)
+			}
+			if err := a.Close(); err != nil || len(live()) > 0 {
+				t.Errorf("error %v, %v left", err, live())
+			}
 		}
 	})
 }

@@ -113,7 +113,8 @@ func check(ctx context.Context, opt checkOptions) error {
 		}
 		return weights, err
 	}
-	return onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
+	err := onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
+	return interrupted(err, opt.run.console, nothingWritten)
 }
 
 // checkLoaded is check once the model is open.

@@ -12,6 +12,7 @@ import (
 type checkpoints struct {
 	save   string // empty: nowhere
 	resume string // empty: from the beginning
+	saved  func() // is called each time that it has saved itself
 }
 
 // withCheckpoints returns the treatment's options so completed that the training
@@ -32,7 +33,13 @@ func (t *treatment) withCheckpoints(opt fixOptions) (pol.Options, error) {
 		if err := checkCheckpoint(save, opt); err != nil {
 			return options, err
 		}
-		options.Save = func(s *pol.State) error { return saveState(save, s) }
+		options.Save = func(s *pol.State) error {
+			err := saveState(save, s)
+			if err == nil {
+				opt.checkpoints.saved()
+			}
+			return err
+		}
 	}
 	if resume != "" {
 		options.Resume, err = readState(resume)

@@ -24,6 +24,9 @@ type console struct {
 	total  int // of the task that is under way
 	last   time.Time
 	warned map[string]bool
+
+	phase   string // that was told of last; empty: none
+	percent int    // of it
 }
 
 func newConsole(stderr io.Writer, quiet bool) *console {
@@ -46,7 +49,11 @@ func (c *console) warn(format string, args ...any) {
 // progress is called with the phase and how much is done of a total. Another
 // total is another task.
 func (c *console) progress(phase string, done, total int) {
-	if c.quiet || total <= 0 {
+	if total <= 0 {
+		return
+	}
+	c.phase, c.percent = phase, 100*done/total
+	if c.quiet {
 		return
 	}
 	if total != c.total {
@@ -68,9 +75,12 @@ func (c *console) progress(phase string, done, total int) {
 	}
 	if now := time.Now(); now.Sub(c.last) >= lineInterval {
 		c.last = now
-		fmt.Fprintf(c.stderr, "modeldoctor: %s (%d %%)\n", phase, 100*done/total)
+		fmt.Fprintf(c.stderr, "modeldoctor: %s\n", c.reached())
 	}
 }
+
+// reached is how far the command is, as of the last call of progress.
+func (c *console) reached() string { return fmt.Sprintf("%s (%d %%)", c.phase, c.percent) }
 
 // finish clears the bar and ends the task.
 func (c *console) finish() {

@@ -71,6 +71,21 @@ func usage(format string, args ...any) *failure {
 	return &failure{code: exitUsage, msg: fmt.Sprintf(format, args...), hint: "see `modeldoctor --help`"}
 }
 
+const nothingWritten = "nothing was written"
+
+// interrupted is the end of a command that a signal has come before, and says how far
+// it was and what of it is left. Any other error is returned as it is.
+func interrupted(err error, con *console, left string) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	at := ""
+	if con.phase != "" {
+		at = " at " + con.reached()
+	}
+	return &failure{code: exitInterrupted, msg: fmt.Sprintf("interrupted%s; %s", at, left), err: err}
+}
+
 func (f *failure) withHint(format string, args ...any) *failure {
 	f.hint = fmt.Sprintf(format, args...)
 	return f
@@ -172,8 +187,13 @@ func exitCode(err error) int {
 func message(err error) string {
 	var own *failure
 	text := err.Error()
-	if exitCode(err) == exitTimeout && !errors.As(err, &own) {
-		text = "the time limit came first; there is nothing to report yet"
+	if !errors.As(err, &own) {
+		switch exitCode(err) {
+		case exitTimeout:
+			text = "the time limit came first; there is nothing to report yet"
+		case exitInterrupted:
+			text = "interrupted"
+		}
 	}
 	// Errors quote names and lists from files, which may hold anything, and much.
 	if len(text) > maxMessage {

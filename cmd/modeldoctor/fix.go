@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +66,7 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if err != nil {
 		return fixOptions{}, usage("--recipe: %v", err)
 	}
-	opt := fixOptions{checkpoints: checkpoints{c.String("checkpoint"), c.String("resume")}}
+	opt := fixOptions{checkpoints: checkpoints{save: c.String("checkpoint"), resume: c.String("resume")}}
 	if opt.treatmentOptions, err = readTreatmentOptions(c, path, recipe); err != nil {
 		return opt, err
 	}
@@ -89,11 +90,15 @@ func fix(ctx context.Context, opt fixOptions) error {
 	memory := peak.Start(memoryInterval)
 	defer memory.Stop()
 	defer opt.run.console.finish()
+	left := nothingWritten
+	opt.checkpoints.saved = func() {
+		left = fmt.Sprintf("no model was written; --resume %s goes on from the last epoch that is saved", opt.checkpoints.save)
+	}
 	err := onSubject(ctx, opt.treatmentOptions, func(s *subject) error { return fixSubject(ctx, s, opt, memory, start) })
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &failure{code: exitTimeout, msg: "the time limit came first; nothing was written", hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
+		return &failure{code: exitTimeout, msg: "the time limit came first; " + nothingWritten, hint: "raise --timeout, use fewer --epochs, or keep what is done with --checkpoint FILE and go on with --resume FILE", err: err}
 	}
-	return err
+	return interrupted(err, opt.run.console, left)
 }
 
 // fixSubject is fix once the model and the data are open.

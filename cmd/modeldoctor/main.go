@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	switch {
 	case code == exitOK, errors.Is(err, errReported):
 	case code == exitInterrupted:
-		fmt.Fprintln(stderr, "modeldoctor: interrupted")
+		fmt.Fprintf(stderr, "modeldoctor: %s\n", message(err))
 	default:
 		fmt.Fprintf(stderr, "modeldoctor: error: %s\n", message(err))
 		if hint := hintOf(err); hint != "" {

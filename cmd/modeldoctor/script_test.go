@@ -114,6 +114,7 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: interrupts PHASE ARG...")
 	}
 	phase, args := args[0], args[1:]
+	last, sent := "", false
 	program, err := exec.LookPath(filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "modeldoctor"))
 	ts.Check(err)
 	cmd := exec.Command(program, args...)
@@ -124,13 +125,17 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		ts.Logf("%s", lines.Text())
-		if strings.Contains(lines.Text(), phase) {
+		if last = lines.Text(); strings.Contains(last, phase) && !sent { // a second one would end it at once
+			sent = true
 			ts.Check(cmd.Process.Signal(os.Interrupt))
 		}
 	}
 	_ = cmd.Wait() // its status is looked at below
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		ts.Fatalf("exit status %d, want %d", code, exitInterrupted)
+	}
+	if !strings.HasPrefix(last, "modeldoctor: interrupted at ") || !strings.Contains(last, " %); no") {
+		ts.Fatalf("the last line does not say what was reached: %s", last)
 	}
 }
 

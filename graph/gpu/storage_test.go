@@ -5,6 +5,7 @@ package gpu_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/fixtures"
@@ -47,6 +48,12 @@ func TestVectors(t *testing.T) {
 			},
 			"Gather": func(d nn.Device, m []nn.Memory) (float64, error) {
 				return 0, d.Gather(m[0], m[1], []int{n - 1, 0, n / 2}[:min(n, 3)], 1)
+			},
+			"UploadCoded": func(d nn.Device, m []nn.Memory) (float64, error) {
+				return 0, d.UploadCoded(m[0], letters(n-n%3, 1), code(3, 1))
+			},
+			"UploadCoded planes": func(d nn.Device, m []nn.Memory) (float64, error) {
+				return 0, d.UploadCoded(m[0], letters(n-n%14, 2), code(2, 7))
 			},
 			"Alloc": func(d nn.Device, m []nn.Memory) (float64, error) {
 				zero, err := d.Alloc(n)
@@ -93,6 +100,27 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// letters are n bytes.
+func letters(n int, seed uint64) []byte {
+	random := rand.New(rand.NewPCG(seed, 0))
+	some := make([]byte, n)
+	for i := range some {
+		some[i] = byte(random.IntN(256))
+	}
+	return some
+}
+
+// code has another value for each byte of each channel.
+func code(channels, run int) *nn.Code {
+	c := &nn.Code{Values: make([][256]float32, channels), Run: run}
+	for ch := range c.Values {
+		for b := range c.Values[ch] {
+			c.Values[ch][b] = float32(ch) + float32(b)/256
+		}
+	}
+	return c
 }
 
 // TestLimit: beyond the memory that may be taken there is none, and what is given

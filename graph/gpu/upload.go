@@ -4,9 +4,12 @@ package gpu
 
 import (
 	"cmp"
+	"fmt"
 	"sync"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
+	"github.com/modeldoctor/modeldoctor/nn"
 )
 
 const (
@@ -18,6 +21,31 @@ const (
 	// copiers write a stage: one alone is slower than the bus.
 	copiers = 4
 )
+
+// UploadCoded copies bytes from the host, and decodes them on the device.
+func (d *Device) UploadCoded(dst nn.Memory, src []byte, code *nn.Code) error {
+	p, n := floatsOf(dst)
+	if len(src) > n || len(src)%(code.Run*len(code.Values)) != 0 {
+		panic(fmt.Sprintf("gpu: %d bytes of %d channels, %d a run, for room of %d", len(src), len(code.Values), code.Run, n))
+	}
+	var values []float32
+	for i := range code.Values {
+		values = append(values, code.Values[i][:]...)
+	}
+	table := driver.Bytes(values)
+	work, err := d.scratch(int64(len(table) + len(src)))
+	if err != nil {
+		return err
+	}
+	if err := d.upload(work, table); err != nil {
+		return err
+	}
+	bytes := work + driver.Ptr(len(table))
+	if err := d.upload(bytes, src); err != nil {
+		return err
+	}
+	return kernels.Decode(d.queue, bytes, work, p, len(src)/code.Run, len(code.Values), code.Run)
+}
 
 // stages are pinned memory of the host that uploads pass through. While the device
 // copies out of one, the next is written.

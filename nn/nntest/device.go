@@ -98,6 +98,10 @@ func (s storage) Upload(dst nn.Memory, src []float32) error {
 	return errors.Join(s.call(), host.Upload(values(dst), src))
 }
 
+func (s storage) UploadCoded(dst nn.Memory, src []byte, code *nn.Code) error {
+	return errors.Join(s.call(), host.UploadCoded(values(dst), src, code))
+}
+
 func (s storage) Download(dst []float32, src nn.Memory) error {
 	return errors.Join(s.call(), host.Download(dst, values(src)))
 }

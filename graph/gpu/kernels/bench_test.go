@@ -82,6 +82,7 @@ func BenchmarkKernels(b *testing.B) {
 		}},
 		{"SGD", 5 * rows * width, func() error { return kernels.SGD{}.Step(d.q, x, y, z, 1, rows*width) }},
 		{"Dot", 2 * rows * width, func() error { return kernels.Dot(d.q, x, y, z, rows*width, work) }},
+		{"Decode", planes * area * 5 / 4, func() error { return kernels.Decode(d.q, pixels, v, dpixels, planes, 1, area) }},
 		{"MaxPool", planes * area * 5 / 4, func() error { return kernels.MaxPool(d.q, pool, pixels, pooled, planes) }},
 		{"MaxPoolGrad", planes * area * 5 / 2, func() error { return kernels.MaxPoolGrad(d.q, pool, pixels, pooled, pooled, dpixels, planes) }},
 	} {

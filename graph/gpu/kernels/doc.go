@@ -33,6 +33,9 @@
 //	Gather                            Move where the indices are known, else Gather, GatherGrad
 //	Loss of each kind                 Loss, LossGrad
 //
+// Vectors of weights have their own (Combine, Dot, SGD and others), and so have images, which
+// come as bytes (Decode).
+//
 // Nothing that computes on integers or combines truth values has a kernel, nor
 // have Sin, Cos, Mod, IsInf, Pad's other modes, Resize, Trilu,
 // CumSum, TopK, GatherElements, GatherND, ScatterGradient, Im2Col and Col2Im as

@@ -177,6 +177,11 @@ func (a *announced) Read(i int, dst []float32) error {
 	return a.Set.Read(i, dst)
 }
 
+func (a *announced) ReadBytes(i int, dst []byte) error {
+	a.reading()
+	return a.Set.ReadBytes(i, dst)
+}
+
 // loss is the loss as it is, or infinity.
 func loss(s diag.Score) float64 {
 	if s.Loss == nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -27,7 +28,7 @@ func (c colours) Classes() []string { return nil }
 func (c colours) Label(i int) int   { return i % 2 }
 func (c colours) Image(i int) (image.Image, error) {
 	if c[i].A == 0 {
-		return nil, errors.New("no image")
+		return nil, fmt.Errorf("no image %d", i)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, 2, 2))
 	for p := range 4 {
@@ -180,12 +181,25 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestUnreadable: an image that cannot be read is an error of all that needs it.
+// TestUnreadable: an image that cannot be read is an error of all that needs it, the
+// first one where there are several.
 func TestUnreadable(t *testing.T) {
 	in := graph.InputSpec{Layout: graph.NCHW, Channels: 3, Height: 2, Width: 2}
 	images := colours{{}, {0, 255, 0, 255}}
 	if _, err := New(images, raw01(t), in).SHA256(); err == nil {
 		t.Error("the digest has no error")
+	}
+	many := make(colours, 40)
+	for i := range 7 {
+		many[i].A = 255
+	}
+	if err := New(many, raw01(t), in).ReadPlain(t.Context(), func() {}); err == nil || err.Error() != "no image 7" {
+		t.Errorf("of many that cannot be read: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := New(many[:7], raw01(t), in).ReadPlain(ctx, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 	if _, err := DetectPreprocess(context.Background(), nntest.On(reds{}), images, in, Given{}, func(string, int, int) {}); err == nil {
 		t.Error("detection has no error")
