@@ -1,7 +1,9 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
+	"io"
 	"regexp"
 	"runtime/debug"
 
@@ -14,12 +16,21 @@ import (
 // an archive: go build -ldflags '-X main.released=v1.2.3' ./cmd/modeldoctor.
 var released string
 
+//go:generate go run ./internal/licenses
+//go:embed licenses.txt
+var licenses string
+
 func versionCommand() *cli.Command {
 	return withHelp(&cli.Command{
 		Name:         "version",
 		Usage:        "print the version, and whether this program can use a GPU",
+		Flags:        []cli.Flag{&cli.BoolFlag{Name: "licenses", Usage: "print the licences of this program and of all that it is made from", Category: categoryOutput, DisableDefaultText: true}},
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
+			if c.Bool("licenses") {
+				_, err := io.WriteString(c.App.Writer, licenses)
+				return err
+			}
 			cli.ShowVersion(c)
 			able := "no; rebuild with -tags gpu"
 			if driver.Supported {
