@@ -13,10 +13,10 @@ import (
 func init() {
 	register(format{
 		name: "github",
-		has:  has[inPipeline],
+		has:  has[onGitHub],
 		write: func(w io.Writer, r Result, _ Style) error {
 			p := &printer{w: w}
-			workflowCommands(p, r.(inPipeline).suites())
+			workflowCommands(p, r.(onGitHub).suites())
 			return p.err
 		},
 	})
@@ -87,18 +87,26 @@ func readable(text string) string { return strings.ToValidUTF8(printable(text), 
 // than 1 MiB as a whole.
 const SummaryLimit = 1_000_000
 
-// HasSummary reports whether there is a summary of a result; it may be zero.
-func HasSummary(r Result) bool { return has[inPipeline](r) && has[inMarkdown](r) }
+// onGitHub is a result of which a job of GitHub's can tell.
+type onGitHub interface {
+	inPipeline
+	inMarkdown
+}
 
-// WriteSummary writes a result for the summary of a job of GitHub's: its Markdown below
-// a heading. It is cut at a line, and says so, where it has more than limit bytes.
-func WriteSummary(w io.Writer, r Result, limit int) error {
+// WriteSummary writes a result that has the format github for the summary of a job: its
+// Markdown below a heading. It is cut at a line, and says so, where it has more than
+// limit bytes.
+func WriteSummary(w io.Writer, result Result, limit int) error {
+	r, ok := result.(onGitHub)
+	if !ok {
+		return fmt.Errorf("%T has no summary", result)
+	}
 	var text bytes.Buffer
 	p := &printer{w: &text}
-	for _, s := range r.(inPipeline).suites() {
+	for _, s := range r.suites() {
 		p.printf("### modeldoctor %s: %s %s\n\n", s.command, s.verdict, escaped(base(s.path)))
 	}
-	r.(inMarkdown).markdown(p)
+	r.markdown(p)
 	p.printf("\n")
 	if p.err != nil {
 		return p.err
