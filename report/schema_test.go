@@ -104,6 +104,7 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 var goldenSchemas = map[string]string{
 	"check": "check-v1.json", "unknown": "check-v1.json", "fix": "fix-v1.json", "plan": "fix-plan-v1.json", "compare": "compare-v1.json",
 	"verify": "verify-v1.json", "devices": "devices-v1.json", "inspect": "inspect-v1.json", "refused": "inspect-v1.json", "probe": "probe-v1.json",
+	"datasets": "data-sets-v1.json",
 }
 
 // TestGoldenDocuments: every golden file in JSON satisfies the schema of its
