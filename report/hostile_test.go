@@ -2,10 +2,15 @@ package report
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
-	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/pol"
 )
@@ -162,14 +167,46 @@ func TestPipelineGoldenFiles(t *testing.T) {
 
 // TestObjections: every objection to a treatment has a rule that explains it.
 func TestObjections(t *testing.T) {
-	r := &pol.Result{Gain: &metric.Estimate{}, ErrorDrop: &metric.Estimate{CI95: [2]float64{-2, -1}}, Beyond: &metric.Estimate{}}
-	for _, o := range append(r.Objections(), (&pol.Result{}).Objections()...) {
-		found := false
-		for _, rule := range fixRules {
-			found = found || rule.id == string(o)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "pol", "accept.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
 		}
-		if !found {
-			t.Errorf("%s is explained by none of %v", o, fixRules)
+		if kind, ok := spec.Type.(*ast.Ident); !ok || kind.Name != "Objection" {
+			return true
+		}
+		found++
+		id, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil || !slices.ContainsFunc(fixRules, func(r pipelineRule) bool { return r.id == id }) {
+			t.Errorf("%s %q is explained by no rule of fix", spec.Names[0], id)
+		}
+		return true
+	})
+	if found != len(fixRules) {
+		t.Errorf("%d objections, want one for each of %d rules", found, len(fixRules))
+	}
+}
+
+// TestUnexplained: what no rule explains is told all the same.
+func TestUnexplained(t *testing.T) {
+	c := healthy()
+	c.Violations = append(c.Violations, Violation{Rule: "MD999", Level: diag.LevelError, Message: "unforeseen"}, Violation{Rule: "MD998", Level: diag.LevelError, Layer: "nowhere", Message: "unforeseen"})
+	c.Judge("error", UndecidedWarn)
+	f := hostileFix(t, false)
+	f.Objections = []pol.Objection{"unforeseen"}
+	for result, want := range map[inPipeline]int{c: 2, f: 1} {
+		if _, failures, _, _ := counts(result.suites()[0].cases); failures != want {
+			t.Errorf("%T: %d failures, want %d", result, failures, want)
+		}
+		for _, format := range []string{"sarif", "github", "junit"} {
+			if text := writtenIn(t, result.(Result), format); bytes.Count(text, []byte("unforeseen")) < want {
+				t.Errorf("%s does not tell of it:\n%s", format, text)
+			}
 		}
 	}
 }

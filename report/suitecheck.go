@@ -37,6 +37,9 @@ func (c *Check) suites() []suite {
 			s.cases = append(s.cases, cases.rule(r, violations))
 		}
 	}
+	for _, v := range rest { // none may be lost
+		s.cases = append(s.cases, cases.judged(v.Rule, []Violation{v}))
+	}
 	s.cases = append(s.cases, cases.decision())
 	return []suite{s}
 }

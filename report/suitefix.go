@@ -15,19 +15,23 @@ func (f *Fix) suites() []suite {
 		command: "fix", path: f.Model.Path, sha256: f.Model.SHA256, verdict: f.Verdict,
 		summary: end.summary(), exitCode: f.ExitCode, provenance: f.Provenance,
 	}
-	untreated := slices.Contains(f.Objections, pol.NoTreatedModel)
+	untreated, rest := slices.Contains(f.Objections, pol.NoTreatedModel), slices.Clone(f.Objections)
 	for _, rule := range fixRules {
 		o := pol.Objection(rule.id)
 		t := testCase{name: "objection: " + rule.title}
 		switch holds := slices.Contains(f.Objections, o); {
 		case holds:
 			t = end.objection(t, o)
+			rest = slices.DeleteFunc(rest, func(r pol.Objection) bool { return r == o })
 		case untreated:
 			t.state, t.reason = caseSkipped, "there is no treated model"
 		case o == pol.NoTemperature && f.Recipe.trains(), o == pol.NotBeyondTemperature && f.Beyond == nil:
 			continue // no condition of this treatment
 		}
 		s.cases = append(s.cases, t)
+	}
+	for _, o := range rest { // none may be lost
+		s.cases = append(s.cases, end.objection(testCase{name: "objection: " + string(o)}, o))
 	}
 	return []suite{s}
 }
