@@ -24,6 +24,8 @@ type Compare struct {
 	// Margin is up to where two losses count as equivalent.
 	Differences []Difference `json:"differences"`
 	Margin      float64      `json:"equivalence_margin"`
+	Verdict     Verdict      `json:"verdict"` // DONE, FAIL or INCOMPLETE, by [Compare.Judge]
+	ExitCode    int          `json:"exit_code"`
 	// PeakBytes of a row is of a process of its own; this provenance is that of
 	// the process that started them.
 	Provenance Provenance `json:"provenance"`
@@ -113,8 +115,8 @@ func newLossContrast(a, b [][]float64) *LossContrast {
 	return &LossContrast{*c, pol.NewContrast(a, b).Equivalent(pol.EquivalenceMargin)}
 }
 
-// Contrast fills in the differences between every two rows.
-func (c *Compare) Contrast() {
+// contrast fills in the differences between every two rows.
+func (c *Compare) contrast() {
 	c.Margin, c.Differences = pol.EquivalenceMargin, []Difference{}
 	for i := range c.Rows {
 		for j := range i {

@@ -77,7 +77,7 @@ func comparison(t *testing.T) *Compare {
 		c.Rows = append(c.Rows, r.row(r.runs))
 	}
 	c.Rows = append(c.Rows, NewCompareRow("a|b*\x1b[31m", nil, "exit status 3: model.onnx cannot be read"))
-	c.Contrast()
+	c.Judge()
 	c.Provenance.Seconds = 4021
 	return c
 }
@@ -92,7 +92,7 @@ func comparisonOnce(t *testing.T) *Compare {
 		once.Cache.Kept = Kept{36_864_000, keptInMemory}
 		c.Rows = append(c.Rows, r.row([]*Fix{&once}))
 	}
-	c.Contrast()
+	c.Judge()
 	return c
 }
 
@@ -102,7 +102,7 @@ func comparisonFailed(t *testing.T) *Compare {
 	c := comparisonOnce(t)
 	c.Before = nil
 	c.Rows = []CompareRow{NewCompareRow("pol", nil, "no layer's recoverable loss is significantly above zero")}
-	c.Contrast()
+	c.Judge()
 	return c
 }
 
@@ -116,7 +116,7 @@ func comparisonStopped(t *testing.T) *Compare {
 		row.Unfinished = c.Seeds[finished:]
 		c.Rows = append(c.Rows, row)
 	}
-	c.Contrast()
+	c.Judge()
 	return c
 }
 
@@ -233,15 +233,15 @@ func TestLayerPath(t *testing.T) {
 // was there.
 func TestLowest(t *testing.T) {
 	c := comparison(t)
-	if got := c.lowest(); got != "lowest hold-out loss: temperature, 3.466" {
+	if got := (comparisonEnd{c}).lowest(); got != "lowest hold-out loss: temperature, 3.466" {
 		t.Error(got)
 	}
 	c.Rows = c.Rows[3:4]
-	if got := c.lowest(); got != "no recipe lowers the hold-out loss" {
+	if got := (comparisonEnd{c}).lowest(); got != "no recipe lowers the hold-out loss" {
 		t.Error(got)
 	}
 	c.Rows = nil
-	if got := c.lowest(); got != "no recipe has come to a figure" {
+	if got := (comparisonEnd{c}).lowest(); got != "no recipe has come to a figure" {
 		t.Error(got)
 	}
 }

@@ -102,13 +102,13 @@ func (c *Compare) notes() []string {
 		}
 	}
 	if !c.Complete {
-		notes = append(notes, "incomplete: "+c.unfinished())
+		notes = append(notes, "incomplete: "+comparisonEnd{c}.unfinished())
 	}
 	return notes
 }
 
 // unfinished names the runs that are missing because the work was cut short.
-func (c *Compare) unfinished() string {
+func (c comparisonEnd) unfinished() string {
 	var missing []string
 	for _, r := range c.Rows {
 		if n := len(r.Unfinished); n > 0 {
@@ -122,18 +122,33 @@ func (c *Compare) unfinished() string {
 	return "an interruption or the time limit came before these had ended: " + strings.Join(missing, ", ")
 }
 
-// outcome ends the text: whether all runs have ended, and which recipe came out lowest.
-func (c *Compare) outcome(p *printer) {
-	code, word, extent := ansiBold, "DONE", plural(len(c.Rows), "recipe")
+// comparisonEnd words what a comparison has come to.
+type comparisonEnd struct{ *Compare }
+
+// text ends the text: whether all runs have ended, and which recipe came out lowest.
+func (c comparisonEnd) text(p *printer) {
+	code := ansiBold
+	switch c.Verdict {
+	case Incomplete:
+		code = ansiYellow
+	case Fail:
+		code = ansiRed
+	}
+	p.verdict(code, string(c.Verdict), c.summary()...)
+}
+
+// summary is what the line says that a log is searched for.
+func (c comparisonEnd) summary() []string {
+	extent := plural(len(c.Rows), "recipe")
 	if !c.Complete {
 		finished, all := 0, 0
 		for _, r := range c.Rows {
 			finished += len(r.Runs)
 			all += len(r.Runs) + len(r.Unfinished)
 		}
-		code, word, extent = ansiYellow, string(Incomplete), fmt.Sprintf("%d of %s finished", finished, plural(all, "run"))
+		extent = fmt.Sprintf("%d of %s finished", finished, plural(all, "run"))
 	}
-	p.verdict(code, word, base(c.Model.Path), extent, c.lowest(), duration(c.Provenance.Seconds))
+	return []string{base(c.Model.Path), extent, c.lowest(), duration(c.Provenance.Seconds)}
 }
 
 // text tells of each recipe in a row below that of the untreated checkpoint, and
@@ -154,7 +169,7 @@ func (c *Compare) text(p *printer) {
 		p.fields("note   ", c.aboutDifferences())
 		p.printf("\n")
 	}
-	c.outcome(p)
+	comparisonEnd{c}.text(p)
 }
 
 // differences is a table of the differences between every two recipes.
@@ -271,7 +286,7 @@ func (c *Compare) grid(p *printer) {
 }
 
 // lowest says which recipe has the lowest mean loss.
-func (c *Compare) lowest() string {
+func (c comparisonEnd) lowest() string {
 	means := make([]float64, len(c.Rows))
 	for i, r := range c.Rows {
 		means[i] = math.NaN()

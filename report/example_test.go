@@ -23,9 +23,9 @@ func ExampleWrite() {
 
 // Formats differ between results.
 func ExampleFormats() {
-	fmt.Println(report.Formats(&report.Fix{}))
 	fmt.Println(report.Formats(&report.Compare{}))
+	fmt.Println(report.Formats(&report.Inspect{}))
 	// Output:
+	// [text json github junit markdown sarif]
 	// [text json]
-	// [text json markdown]
 }

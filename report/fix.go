@@ -54,6 +54,8 @@ type Fix struct {
 	// Images are figures of each hold-out image; nil unless they were asked for.
 	Images     *HoldoutImages `json:"images,omitempty"`
 	Scan       Scan           `json:"scan"`
+	Verdict    Verdict        `json:"verdict"` // DONE, FORCED or FAIL, by [Fix.Judge]
+	ExitCode   int            `json:"exit_code"`
 	Provenance Provenance     `json:"provenance"`
 }
 
@@ -237,7 +239,7 @@ type Scan struct {
 
 // NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
 // Instead, HoldoutSeen, Images, Forced, Trial, PeakBytes and Provenance are for the caller
-// to fill.
+// to fill, and [Fix.Judge] to call.
 func NewFix(r *pol.Result) *Fix {
 	f := &Fix{
 		Epochs:          make([]Epoch, len(r.Epochs)),

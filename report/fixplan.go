@@ -70,16 +70,26 @@ func (f *FixPlan) text(p *printer) {
 	f.Data.text(p, f.Recipe.trains())
 	f.Recipe.text(p, f.Cost.StepsPerEpoch, 0)
 	p.printf("\n")
-	f.costs(p)
+	p.grid(f.costTable(), []int{0}, nil)
 	p.printf("\n")
-	p.verdict(ansiBold, "PLAN", base(f.Model.Path), "about "+duration(f.Cost.Seconds.Total), "nothing was done or written")
+	p.verdict(ansiBold, string(Planned), f.summary()...)
 	if c := f.Cheapest; c != nil {
-		p.hint(fmt.Sprintf("%s makes it about %s", c.flags(), duration(c.Cost.Seconds.Total)))
+		p.hint(c.text())
 	}
 }
 
-// costs prints what a plan costs, part by part.
-func (f *FixPlan) costs(p *printer) {
+// summary is what the line says that a log is searched for.
+func (f *FixPlan) summary() []string {
+	return []string{base(f.Model.Path), "about " + duration(f.Cost.Seconds.Total), "nothing was done or written"}
+}
+
+// text says which flags make a treatment cheaper, and how cheap.
+func (c *CheaperPlan) text() string {
+	return fmt.Sprintf("%s makes it about %s", c.flags(), duration(c.Cost.Seconds.Total))
+}
+
+// costTable lists what a plan costs, part by part.
+func (f *FixPlan) costTable() [][]string {
 	rows := [][]string{{"estimate"}, {"activations kept"}, {"filling the cache"}, {"a step"}, {"of it, scans"}, {"training"}, {"validation"}, {"hold-out"}, {"total"}}
 	add := func(title string, c Cost) {
 		for i, cell := range []string{
@@ -98,7 +108,7 @@ func (f *FixPlan) costs(p *printer) {
 	} else if f.Recipe.rule() != pol.Search {
 		rows = append(rows[:4], rows[5:]...)
 	}
-	p.grid(rows, []int{0}, nil)
+	return rows
 }
 
 // kept says how many bytes of activations are kept, and where.

@@ -14,22 +14,28 @@ import (
 func (f *Fix) text(p *printer) {
 	p.model(f.Model, "")
 	f.Data.text(p, f.Recipe.trains())
-	steps := 0
-	if len(f.Epochs) > 0 {
-		steps = f.Epochs[0].Steps
-	}
-	f.Recipe.text(p, steps, f.TrainedAt)
+	f.Recipe.text(p, f.stepsPerEpoch(), f.TrainedAt)
 	f.Cache.text(p)
 	p.fields("cost   ", f.costs()...)
 	f.epochs(p)
-	f.Rate.text(p)
+	if note := f.Rate.note(); note != "" {
+		p.fields("note   ", note)
+	}
 	f.holdout(p)
 	p.printf("\n")
-	f.verdict(p)
+	treatmentEnd{f}.text(p)
 }
 
-// text says what the images were.
-func (d *TreatmentData) text(p *printer, trains bool) {
+// stepsPerEpoch is 0 where there is no epoch.
+func (f *Fix) stepsPerEpoch() int {
+	if len(f.Epochs) == 0 {
+		return 0
+	}
+	return f.Epochs[0].Steps
+}
+
+// fields say what the images were; trains: the training images, too.
+func (d *TreatmentData) fields(trains bool) []string {
 	part := func(role string, part Part) string {
 		return printable(fmt.Sprintf("%s: %s, %s", role, part.Name, plural(part.N, "image")))
 	}
@@ -41,15 +47,19 @@ func (d *TreatmentData) text(p *printer, trains bool) {
 		}
 		fields = append(fields, text)
 	}
-	p.fields("data   ", append(fields, part("validation", d.Validation), part("hold-out", d.Holdout),
-		"preprocessing: "+preprocessing(d.Preprocess))...)
+	return append(fields, part("validation", d.Validation), part("hold-out", d.Holdout),
+		"preprocessing: "+preprocessing(d.Preprocess))
+}
+
+// text says what the images were.
+func (d *TreatmentData) text(p *printer, trains bool) {
+	p.fields("data   ", d.fields(trains)...)
 	dataNotes(p, d.Skipped, d.AssumedOrder)
 }
 
-// text says what is done to which layers, and how. steps is the number of steps
+// plan says what is done to which layers, and how. steps is the number of steps
 // of an epoch and at the temperature of the training, 0 where they are not known.
-func (r *Recipe) text(p *printer, steps int, at float64) {
-	const label = "plan   "
+func (r *Recipe) plan(steps int, at float64) []string {
 	if !r.trains() {
 		divisor := r.Hyperparameters.Calibration
 		switch {
@@ -58,11 +68,18 @@ func (r *Recipe) text(p *printer, steps int, at float64) {
 		case divisor == CalibrationFit:
 			divisor = fmt.Sprintf("%.3g, which fits the validation images best", at)
 		}
-		p.hanging(label, len(label), printable(fmt.Sprintf("%s: divide the logits by %s; train nothing", r.Name, divisor)))
-		return
+		return []string{printable(fmt.Sprintf("%s: divide the logits by %s; train nothing", r.Name, divisor))}
 	}
-	p.hanging(label, len(label), r.roles())
-	p.hanging(strings.Repeat(" ", len(label)), len(label), r.numbers(steps, at))
+	return []string{r.roles(), r.numbers(steps, at)}
+}
+
+// text is the plan in lines.
+func (r *Recipe) text(p *printer, steps int, at float64) {
+	label := "plan   "
+	for _, line := range r.plan(steps, at) {
+		p.hanging(label, len(label), line)
+		label = strings.Repeat(" ", len(label))
+	}
 }
 
 // calibration says which temperature a training takes logits at; at is it, 0 where
@@ -175,10 +192,11 @@ func (c *Cache) text(p *printer) {
 	p.hanging(label, len(label), text)
 }
 
-// text says where the learning rate comes from and what became of it.
-func (r *Rate) text(p *printer) {
+// note says where the learning rate comes from and what became of it; it is empty where
+// the rate was given.
+func (r *Rate) note() string {
 	if r == nil {
-		return
+		return ""
 	}
 	var text string
 	switch {
@@ -192,7 +210,7 @@ func (r *Rate) text(p *printer) {
 	if r.Undone+r.Restarted > 0 {
 		text += fmt.Sprintf("; then %.3g, as %s raised the loss and %s ended worse than the start", r.Last, plural(r.Undone, "step"), plural(r.Restarted, "epoch"))
 	}
-	p.fields("note   ", text)
+	return text
 }
 
 // costs say what a treatment has taken.
@@ -211,10 +229,10 @@ func (f *Fix) costs() []string {
 // lossDecimals is the number of decimals that a treatment's losses have.
 func lossDecimals(before Figures) int { return decimalsOf(0.01 * float64(before.Loss)) }
 
-// epochs prints the epochs and marks the one that was kept.
-func (f *Fix) epochs(p *printer) {
+// epochTable lists the epochs below their titles; nil where there are none.
+func (f *Fix) epochTable() [][]string {
 	if len(f.Epochs) == 0 {
-		return
+		return nil
 	}
 	searches := f.Recipe.rule() == pol.Search
 	decimals := lossDecimals(f.Before)
@@ -233,6 +251,15 @@ func (f *Fix) epochs(p *printer) {
 		}
 		rows = append(rows, append(row, fixed(e.Seconds, secondsDecimals(f.SecondsPerEpoch))))
 	}
+	return rows
+}
+
+// epochs prints the epochs and marks the one that was kept.
+func (f *Fix) epochs(p *printer) {
+	rows := f.epochTable()
+	if rows == nil {
+		return
+	}
 	p.printf("\n")
 	p.grid(rows, nil, func(i int) string {
 		if !f.Epochs[i].Kept {
@@ -240,40 +267,63 @@ func (f *Fix) epochs(p *printer) {
 		}
 		return p.style.paint(ansiBold, "◀ kept")
 	})
-	if f.Stopped != "" && f.Gain != nil { // else it is the verdict
-		p.fields("note   ", "stopped early: "+printable(string(f.Stopped)))
+	if note := (treatmentEnd{f}).stoppedEarly(); note != "" {
+		p.fields("note   ", note)
 	}
 }
 
-// holdout prints the figures of the hold-out set before and after, and what a
-// temperature does alone.
-func (f *Fix) holdout(p *printer) {
-	decimals := lossDecimals(f.Before)
-	p.printf("\n")
+// stoppedEarly says why a training ended before its last epoch, where that is not the
+// verdict.
+func (f treatmentEnd) stoppedEarly() string {
+	if f.Stopped == "" || f.Gain == nil || len(f.Epochs) == 0 {
+		return ""
+	}
+	return "stopped early: " + printable(string(f.Stopped))
+}
+
+// holdoutTable has the figures of the hold-out set before and after.
+func (f *Fix) holdoutTable() [][]string {
 	if f.After == nil || f.Gain == nil || f.Gain.Error == nil {
-		p.grid([][]string{
+		return [][]string{
 			{"hold-out", "before"},
-			{"loss", figure(f.Before.Loss, decimals)}, {"error", percent(f.Before.Error)}, {"calibration error", figure(f.Before.ECE, 3)},
-		}, []int{0}, nil)
-	} else {
-		f.Gain.text(p, "hold-out", "before", "after", f.Before, *f.After)
+			{"loss", figure(f.Before.Loss, lossDecimals(f.Before))}, {"error", percent(f.Before.Error)}, {"calibration error", figure(f.Before.ECE, 3)},
+		}
 	}
-	f.temperatureAlone(p)
+	return f.Gain.table("hold-out", "before", "after", f.Before, *f.After)
+}
+
+// holdoutNotes say what a temperature does alone, and whether the images are still
+// unseen.
+func (f *Fix) holdoutNotes() []string {
+	var notes []string
+	if text := f.temperatureAlone(); text != "" {
+		notes = append(notes, text)
+	}
 	if f.HoldoutSeen {
-		p.fields("note   ", "these hold-out images have judged this model before: they no longer tell what unseen images would")
+		notes = append(notes, "these hold-out images have judged this model before: they no longer tell what unseen images would")
+	}
+	return notes
+}
+
+// holdout prints the figures of the hold-out set.
+func (f *Fix) holdout(p *printer) {
+	p.printf("\n")
+	p.grid(f.holdoutTable(), []int{0, 3}, nil)
+	for _, note := range f.holdoutNotes() {
+		p.fields("note   ", note)
 	}
 }
 
-// text compares the figures of two models on the same images, whose loss and
+// table compares the figures of two models on the same images, whose loss and
 // error fall by the gain from a to b.
-func (g *Gain) text(p *printer, title, nameA, nameB string, a, b Figures) {
+func (g *Gain) table(title, nameA, nameB string, a, b Figures) [][]string {
 	decimals := max(lossDecimals(a), lossDecimals(b))
-	p.grid([][]string{
+	return [][]string{
 		{title, nameA, nameB, "change (95 %)"},
 		{"loss", figure(a.Loss, decimals), figure(b.Loss, decimals), change(g.Loss, g.SE, 1, decimals)},
 		{"error", percent(a.Error), percent(b.Error), change(*g.Error, *g.ErrorSE, 100, 1) + " points"},
 		{"calibration error", figure(a.ECE, 3), figure(b.ECE, 3)},
-	}, []int{0, 3}, nil)
+	}
 }
 
 // change writes by how much something changes that falls by a figure with a
@@ -285,12 +335,12 @@ func change(drop, se Number, scale float64, decimals int) string {
 	return signed(-scale*float64(drop), decimals) + " ± " + fixed(scale*metric.Z95*float64(se), decimals)
 }
 
-// temperatureAlone says what one number does, beside what the treatment does. It
-// is nothing new where that number is the treatment.
-func (f *Fix) temperatureAlone(p *printer) {
+// temperatureAlone says what one number does, beside what the treatment does; it
+// is empty where that number is the treatment.
+func (f *Fix) temperatureAlone() string {
 	t := f.Temperature
 	if t == nil || !f.Recipe.trains() || !t.DeltaLoss.finite() {
-		return
+		return ""
 	}
 	decimals := lossDecimals(f.Before)
 	text := fmt.Sprintf("a temperature of %.3g alone takes off %s nats", t.Value, interval(t.DeltaLoss, t.SE, decimals))
@@ -303,5 +353,5 @@ func (f *Fix) temperatureAlone(p *printer) {
 	default:
 		text += fmt.Sprintf(": %s more than this treatment", interval(-b.DeltaLoss, b.SE, decimals))
 	}
-	p.fields("note   ", text)
+	return text
 }

@@ -8,65 +8,86 @@ import (
 	"github.com/modeldoctor/modeldoctor/pol"
 )
 
-// verdict is the line a log is searched for, and what to do next.
-func (f *Fix) verdict(p *printer) {
-	code, word, path := ansiGreen, "DONE", f.Model.Path
+// treatmentEnd words what became of a treatment, and what to do next.
+type treatmentEnd struct{ *Fix }
+
+// color is that of the verdict.
+func (f treatmentEnd) color() string {
+	switch f.Verdict {
+	case Done:
+		return ansiGreen
+	case Forced:
+		return ansiYellow
+	}
+	return ansiRed
+}
+
+// summary is what the line says that a log is searched for.
+func (f treatmentEnd) summary() []string {
+	path := f.Model.Path
+	if f.Output != nil {
+		path = f.Output.Path
+	}
 	var what string
 	switch {
 	case f.Trial && f.Accepted:
 		what = "trial, nothing written: " + f.fall()
 	case f.Trial:
-		code, word = ansiRed, "FAIL"
 		what = "trial, and nothing would be written: " + f.refusal()
 	case f.Output == nil:
-		code, word = ansiRed, "FAIL"
 		what = "nothing was written: " + f.refusal()
 	case f.Forced:
-		code, word, path = ansiYellow, "FORCED", f.Output.Path
 		what = "written, as --force demands, although " + f.refusal()
 	default:
-		path = f.Output.Path
 		what = f.fall()
 	}
 	fields := []string{base(path), what}
 	if f.Output != nil {
 		fields = append(fields, plural(int(f.Output.BytesChanged), "byte")+" changed")
 	}
-	p.verdict(code, word, append(fields, duration(f.Provenance.Seconds))...)
+	return append(fields, duration(f.Provenance.Seconds))
+}
+
+// text prints the verdict, what lies beside the file, and what to do next.
+func (f treatmentEnd) text(p *printer) {
+	p.verdict(f.color(), string(f.Verdict), f.summary()...)
 	if f.Output != nil {
-		f.Output.text(p)
+		for _, note := range f.Output.notes() {
+			p.fields("note   ", note)
+		}
 	}
 	for _, hint := range f.hints() {
 		p.hint(hint)
 	}
 }
 
-// text says what lies beside the file.
-func (o *Output) text(p *printer) {
+// notes say what lies beside the file.
+func (o *Output) notes() []string {
+	var notes []string
 	if o.Backup != "" {
-		p.fields("note   ", "the original is kept as "+printable(string(o.Backup)))
+		notes = append(notes, "the original is kept as "+printable(string(o.Backup)))
 	}
 	for i, d := range o.DataFiles {
 		if left := len(o.DataFiles) - i; i == maxListed && left > 1 {
-			p.fields("note   ", fmt.Sprintf("and %d more data files", left))
-			break
+			return append(notes, fmt.Sprintf("and %d more data files", left))
 		}
 		text := fmt.Sprintf("it needs the data file %s (%s), which lies beside it", d.Location, size(d.Bytes))
 		if d.Copied {
 			text += " as a copy"
 		}
-		p.fields("note   ", printable(text))
+		notes = append(notes, printable(text))
 	}
+	return notes
 }
 
 // fall says by how much the hold-out loss has fallen.
-func (f *Fix) fall() string {
+func (f treatmentEnd) fall() string {
 	decimals := lossDecimals(f.Before)
 	return fmt.Sprintf("hold-out loss %s → %s (down %s)", fixed(float64(f.Before.Loss), decimals), fixed(float64(f.After.Loss), decimals), interval(f.Gain.Loss, f.Gain.SE, decimals))
 }
 
 // refusal says in a sentence why a treatment is not accepted.
-func (f *Fix) refusal() string {
+func (f treatmentEnd) refusal() string {
 	var reasons []string
 	for _, o := range f.Objections {
 		// A loss that has not even fallen is not compared with anything lower.
@@ -78,7 +99,7 @@ func (f *Fix) refusal() string {
 }
 
 // reason says in a sentence what an objection is about.
-func (f *Fix) reason(o pol.Objection) string {
+func (f treatmentEnd) reason(o pol.Objection) string {
 	decimals := lossDecimals(f.Before)
 	switch g := f.Gain; o {
 	case pol.TooFewImages:
@@ -110,7 +131,7 @@ func (f *Fix) reason(o pol.Objection) string {
 }
 
 // hints say what to do next.
-func (f *Fix) hints() []string {
+func (f treatmentEnd) hints() []string {
 	var hints []string
 	if o := f.Output; o != nil {
 		original, fixed := shellWord(f.Model.Path), shellWord(o.Path)

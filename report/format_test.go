@@ -10,13 +10,14 @@ import (
 
 // TestFormats: which formats a result has is known before there is one.
 func TestFormats(t *testing.T) {
+	const everything = "text json github junit markdown sarif"
 	for _, c := range []struct {
 		want    string
 		results []Result
 	}{
-		{"text json markdown", []Result{&Check{}}}, {"text json", []Result{&Fix{}, &FixPlan{}}}, {"text json", []Result{&Verify{}}},
-		{"text json", []Result{&Inspect{}}}, {"text json", []Result{&Probe{}}}, {"text json markdown", []Result{(*Check)(nil)}},
-		{"text json markdown", []Result{&Compare{}}}, {"text json markdown", []Result{&Compare{}, &Check{}}}, {"text json", []Result{&Compare{}, &Fix{}}},
+		{everything, []Result{&Check{}}}, {everything, []Result{&Fix{}, &FixPlan{}}}, {everything, []Result{&Verify{}}},
+		{"text json", []Result{&Inspect{}}}, {"text json", []Result{&Probe{}}}, {everything, []Result{(*Check)(nil)}},
+		{everything, []Result{&Compare{}}}, {everything, []Result{&Compare{}, &Check{}}}, {"text json", []Result{&Compare{}, &Probe{}}},
 		{"text", []Result{Topics{}}}, {"text", []Result{Rule{}}}, {"text", []Result{Term{}}},
 	} {
 		if got := strings.Join(Formats(c.results...), " "); got != c.want {
@@ -51,10 +52,10 @@ func TestNewFormat(t *testing.T) {
 			return err
 		},
 	})
-	if got := strings.Join(Formats(&toyResult{}), " "); got != "text json markdown toy" {
+	if got := strings.Join(Formats(&toyResult{}), " "); got != "text json github junit markdown sarif toy" {
 		t.Errorf("formats %s", got)
 	}
-	if got := strings.Join(Formats(&Check{}), " "); got != "text json markdown" {
+	if got := strings.Join(Formats(&Check{}), " "); got != "text json github junit markdown sarif" {
 		t.Errorf("a result without the method has the formats %s", got)
 	}
 	var out bytes.Buffer

@@ -100,8 +100,8 @@ func undecided() *Check {
 	return c
 }
 
-// passed is a report of layers that all are under the threshold.
-func passed() *Check {
+// healthy is a report of layers that all are under the threshold.
+func healthy() *Check {
 	d := diagnosis()
 	d.Layers, d.Violations, d.Tests = d.Layers[:1], nil, 1
 	d.Metrics.Temperature.Decision = diag.Decision{Verdict: diag.Under}
@@ -111,7 +111,7 @@ func passed() *Check {
 
 // TestWidths: no line is longer than the style says, and no word is broken.
 func TestWidths(t *testing.T) {
-	results := map[string]Result{"check": sample(), "unknown": unknown(), "undecided": undecided(), "passed": passed(), "topics": Topics{diag.Rules(), diag.Terms()}}
+	results := map[string]Result{"check": sample(), "unknown": unknown(), "undecided": undecided(), "passed": healthy(), "topics": Topics{diag.Rules(), diag.Terms()}}
 	for _, r := range diag.Rules() {
 		results[r.ID] = Rule(r)
 	}
@@ -149,7 +149,7 @@ func TestGoldenFiles(t *testing.T) {
 		"check-60.txt":    func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Width: 60}) },
 		"check-wide.txt":  func(b *bytes.Buffer) error { return Write(b, sample(), "text", Style{Wide: true}) },
 		"check.md":        func(b *bytes.Buffer) error { return Write(b, sample(), "markdown", Style{}) },
-		"pass.txt":        func(b *bytes.Buffer) error { return Write(b, passed(), "text", Style{}) },
+		"pass.txt":        func(b *bytes.Buffer) error { return Write(b, healthy(), "text", Style{}) },
 		"undecided.txt":   func(b *bytes.Buffer) error { return Write(b, undecided(), "text", Style{}) },
 		"check.json":      func(b *bytes.Buffer) error { return Write(b, sample(), "json", Style{}) },
 		"unknown.txt":     func(b *bytes.Buffer) error { return Write(b, unknown(), "text", Style{}) },

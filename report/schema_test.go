@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -95,7 +96,51 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, file := range map[string]string{"runs": "inspect", "refused": "refused"} {
 		add("inspect-v1.json", name, func(w io.Writer) error { return Write(w, inspection(t, file), "json", Style{}) })
 	}
+	add("probe-v1.json", "probe", func(w io.Writer) error { return Write(w, probe(t), "json", Style{}) })
 	return documents
+}
+
+// goldenSchemas are the schemas of golden files, by how their names begin.
+var goldenSchemas = map[string]string{
+	"check": "check-v1.json", "unknown": "check-v1.json", "fix": "fix-v1.json", "plan": "fix-plan-v1.json", "compare": "compare-v1.json",
+	"verify": "verify-v1.json", "devices": "devices-v1.json", "inspect": "inspect-v1.json", "refused": "inspect-v1.json", "probe": "probe-v1.json",
+	"datasets": "data-sets-v1.json",
+}
+
+// TestGoldenDocuments: every golden file in JSON satisfies the schema of its
+// command.
+func TestGoldenDocuments(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for _, file := range files {
+		kind, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".json"), "-")
+		name, ok := goldenSchemas[kind]
+		if !ok {
+			t.Errorf("%s has no schema", file)
+			continue
+		}
+		used[name] = true
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		strict, _ := readSchema(t, name, true)
+		if err := strict.Validate(document); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for kind, name := range goldenSchemas {
+		if !used[name] {
+			t.Errorf("there is no golden file of %s", kind)
+		}
+	}
 }
 
 func TestSchemas(t *testing.T) {

@@ -21,6 +21,8 @@ type Verify struct {
 	DataFiles    []DataFileChange `json:"data_files"`
 	Layers       []LayerChange    `json:"layers"`
 	Measured     *Measured        `json:"metrics"` // nil without data
+	Verdict      Verdict          `json:"verdict"` // SAME or DIFFERENT
+	ExitCode     int              `json:"exit_code"`
 	Provenance   Provenance       `json:"provenance"`
 }
 
@@ -101,8 +103,8 @@ type Measured struct {
 
 // NewVerify is the result with what a comparison of the files a and b tells.
 // layers are those whose weights differ, at block granularity and in forward
-// order; nil where one of the files cannot be read as a network. Measured and
-// Provenance are for the caller to fill.
+// order; nil where one of the files cannot be read as a network. Measured,
+// ExitCode and Provenance are for the caller to fill.
 func NewVerify(a, b string, c *onnx.Comparison, layers []LayerChange) *Verify {
 	v := &Verify{
 		A:            File{a, c.A.SHA256, c.A.Size},
@@ -116,9 +118,10 @@ func NewVerify(a, b string, c *onnx.Comparison, layers []LayerChange) *Verify {
 		Fields:       list(c.Fields),
 		DataFiles:    make([]DataFileChange, len(c.DataFiles)),
 		Layers:       layers,
+		Verdict:      Different,
 	}
 	if c.Same {
-		v.Layers = list(layers)
+		v.Layers, v.Verdict = list(layers), Same
 	}
 	for i, t := range c.Tensors {
 		v.Tensors[i] = newTensorChange(t)

@@ -10,14 +10,9 @@ import (
 // text tells what differs, by layer, tensor, node and entry, and what that does to
 // the figures where they were measured. Files that are the same take one line.
 func (v *Verify) text(p *printer) {
-	files := base(v.A.Path) + " and " + base(v.B.Path)
 	if v.Same {
 		v.Measured.text(p)
-		fields := []string{files, "identical, " + plural(int(v.B.Bytes), "byte")}
-		if n := len(v.DataFiles); n > 0 {
-			fields = append(fields, plural(n, "data file")+" likewise")
-		}
-		p.verdict(ansiGreen, "SAME", append(fields, "sha256 "+shortHash(v.B.SHA256), duration(v.Provenance.Seconds))...)
+		p.verdict(ansiGreen, string(v.Verdict), v.summary()...)
 		return
 	}
 	v.A.text(p, "A      ")
@@ -30,7 +25,20 @@ func (v *Verify) text(p *printer) {
 	differences(p, "other fields", v.Fields, func(field string) string { return field })
 	differences(p, "data files", v.DataFiles, DataFileChange.text)
 	v.Measured.text(p)
-	p.verdict(ansiYellow, "DIFFERENT", files, bytesDiffer(v), duration(v.Provenance.Seconds))
+	p.verdict(ansiYellow, string(v.Verdict), v.summary()...)
+}
+
+// summary is what the line says that a log is searched for.
+func (v *Verify) summary() []string {
+	fields := []string{base(v.A.Path) + " and " + base(v.B.Path)}
+	if !v.Same {
+		return append(fields, bytesDiffer(v), duration(v.Provenance.Seconds))
+	}
+	fields = append(fields, "identical, "+plural(int(v.B.Bytes), "byte"))
+	if n := len(v.DataFiles); n > 0 {
+		fields = append(fields, plural(n, "data file")+" likewise")
+	}
+	return append(fields, "sha256 "+shortHash(v.B.SHA256), duration(v.Provenance.Seconds))
 }
 
 // text identifies the file.
@@ -61,11 +69,21 @@ func bytesDiffer(v *Verify) string {
 // layers prints how far the layers are apart.
 func (v *Verify) layers(p *printer) {
 	if v.Layers == nil && len(v.Tensors) > 0 {
-		p.fields("note   ", "the files cannot be read as networks: the tensors are not sorted into layers")
+		p.fields("note   ", notNetworks)
 		p.printf("\n")
 	}
+	if rows := v.layerTable(); rows != nil {
+		p.grid(rows, []int{0}, nil)
+		p.printf("\n")
+	}
+}
+
+const notNetworks = "the files cannot be read as networks: the tensors are not sorted into layers"
+
+// layerTable lists the layers that differ below their titles; nil where there are none.
+func (v *Verify) layerTable() [][]string {
 	if len(v.Layers) == 0 {
-		return
+		return nil
 	}
 	rows := [][]string{{"layer", "tensors", "‖w‖", "‖Δw‖", "‖Δw‖/‖w‖"}}
 	for _, l := range v.Layers {
@@ -75,8 +93,7 @@ func (v *Verify) layers(p *printer) {
 		}
 		rows = append(rows, []string{shortened(printable(l.Name), maxName), fmt.Sprint(l.Tensors), norm(l.WNorm), norm(l.DeltaNorm), relative})
 	}
-	p.grid(rows, []int{0}, nil)
-	p.printf("\n")
+	return rows
 }
 
 // norm writes a norm, which may be 0 or not finite.
@@ -219,12 +236,15 @@ func (d DataFileChange) text() string {
 	return fmt.Sprintf("%s: %s → %s", d.Location, bytes(d.BytesA), bytes(d.BytesB))
 }
 
+// table compares what both models make of the same images.
+func (m *Measured) table() [][]string { return m.Gain.table("measured", "A", "B", m.A, m.B) }
+
 // text tells what both models make of the same images.
 func (m *Measured) text(p *printer) {
 	if m == nil {
 		return
 	}
 	p.fields("data   ", printable(m.Data)+", "+printable(m.Val)+", "+plural(m.N, "image"))
-	m.Gain.text(p, "measured", "A", "B", m.A, m.B)
+	p.grid(m.table(), []int{0, 3}, nil)
 	p.printf("\n")
 }

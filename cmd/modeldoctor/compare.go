@@ -166,15 +166,21 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 		return stopped
 	}
 	result.Complete = stopped == nil
-	result.Contrast()
+	fails := result.Judge()
 	result.Provenance = provenance(s.loaded, opt.training.Seed, start)
+	switch {
+	case stopped != nil:
+		result.ExitCode = exitCode(stopped)
+	case fails:
+		result.ExitCode = exitFailed
+	}
 	err = opt.out.write(&result)
 	switch {
 	case err != nil:
 		return err
 	case errors.Is(stopped, context.DeadlineExceeded):
 		return tooLate("the report is incomplete", stopped)
-	case stopped == nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 }):
+	case fails:
 		return errReported // no recipe could be run
 	}
 	return stopped

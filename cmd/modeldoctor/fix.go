@@ -167,8 +167,12 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	}
 	done.PeakBytes = memory.Stop()
 	done.Provenance = provenance(t.loaded, options.Seed, start)
+	fails := done.Judge()
+	if fails {
+		done.ExitCode = exitFailed
+	}
 	err = opt.out.write(done)
-	if err == nil && !result.Accepted() && !done.Forced {
+	if err == nil && fails {
 		return errReported
 	}
 	return err

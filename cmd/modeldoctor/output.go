@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,17 +21,26 @@ import (
 
 // output is where a command's report goes.
 type output struct {
-	stdout io.Writer
-	style  report.Style
-	format string // of stdout; "" prints nothing there
-	files  []outputFile
+	stdout   io.Writer
+	style    report.Style
+	format   string // of stdout; "" prints nothing there
+	files    []outputFile
+	workflow bool   // GitHub's workflow commands go to stdout, too
+	summary  string // file that a job's summary is appended to; "" writes none
 }
 
 type outputFile struct{ format, path string }
 
+// The format whose lines GitHub's runner reads between others, and the variable that
+// names the file of a job's summary there.
+const (
+	workflowFormat  = "github"
+	summaryVariable = "GITHUB_STEP_SUMMARY"
+)
+
 // readOutput reads --format and --color, for a result of these formats. The files
-// are looked at before the work begins: their folders must be there, and none may
-// be one of the command's other files, read or written.
+// are tried before the work begins, and none may be one of the command's other files,
+// read or written.
 func readOutput(c *cli.Context, formats []string, taken ...string) (*output, error) {
 	color, err := oneOf(c, "color", "auto", "always", "never")
 	if err != nil {
@@ -38,9 +49,16 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer), Width: terminalWidth(c.App.Writer), Wide: c.Bool("wide")}}
 	for _, item := range c.StringSlice("format") {
 		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
+		if format == "md" {
+			format = "markdown"
+		}
 		switch {
 		case !slices.Contains(formats, format):
 			return nil, usage("--format: %q is none of %s", format, strings.Join(formats, ", "))
+		case format == workflowFormat && toFile:
+			return nil, usage("--format: github goes to stdout, where GitHub reads it").withHint("leave =%s out", path)
+		case format == workflowFormat:
+			out.workflow = true
 		case toFile:
 			if err := checkOutputPath(path, taken, out.files); err != nil {
 				return nil, err
@@ -50,6 +68,20 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 			return nil, usage("--format: only one format can go to stdout").withHint("write the others to files: --format text,json=report.json")
 		default:
 			out.format = format
+		}
+	}
+	if !out.workflow {
+		return out, nil
+	}
+	if out.format != "" && out.format != "text" {
+		return nil, usage("--format: github goes to stdout, and so does %s, which its lines would break", out.format).withHint("write %s to a file: --format github,%[1]s=FILE", out.format)
+	}
+	if out.summary = os.Getenv(summaryVariable); out.summary != "" {
+		if slices.ContainsFunc(out.files, func(f outputFile) bool { return sameFile(f.path, out.summary) }) {
+			return nil, usage("--format: %s is the job's summary, which github appends to by itself", out.summary)
+		}
+		if err := appendFile(out.summary, nil); err != nil {
+			return nil, usage("%s: nothing can be written: %v", summaryVariable, err).withHint("the runner sets it; unset it where this is not GitHub")
 		}
 	}
 	return out, nil
@@ -65,14 +97,8 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 			return usage("--format: %s is named twice", path)
 		}
 	}
-	folder, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return usage("--format: %v", err).withHint("the folder of a report must be there")
-	}
-	if !folder.IsDir() {
-		return usage("--format: %s is not a folder", filepath.Dir(path))
-	}
-	if there, err := os.Stat(path); err == nil && there.IsDir() {
+	there, err := os.Stat(path)
+	if err == nil && there.IsDir() {
 		return usage("--format: %s is a folder, expected the name of a file", path)
 	}
 	for _, other := range taken {
@@ -83,7 +109,10 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 	if holdsBinary(path) {
 		return usage("--format: %s is there and is no report", path).withHint("choose another file")
 	}
-	return nil
+	if err == nil && !there.Mode().IsRegular() {
+		return nil // a pipe, say: opening it has an effect
+	}
+	return checkWritable("--format", path)
 }
 
 // holdsBinary reports whether a file is there that no report can be: an image, a
@@ -103,24 +132,80 @@ func holdsBinary(path string) bool {
 }
 
 // write prints a result everywhere: into the files first, because a closed pipe
-// at stdout ends the program.
+// at stdout ends the program. Where one cannot be written the others are all the same.
 func (o *output) write(result report.Result) error {
-	for _, f := range o.files {
-		if err := writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{Wide: o.style.Wide}) }); err != nil {
-			return unwritable(err)
+	var problems error
+	add := func(name string, err error) {
+		switch {
+		case err == nil:
+		case problems == nil:
+			problems = fmt.Errorf("%s: %w", name, err)
+		default:
+			problems = fmt.Errorf("%w; %s: %w", problems, name, err)
 		}
 	}
-	if o.format == "" {
-		return nil
+	for _, f := range o.files {
+		add(f.path, writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{Wide: o.style.Wide}) }))
 	}
-	if err := report.Write(o.stdout, result, o.format, o.style); err != nil {
-		return unwritable(err)
+	if o.summary != "" {
+		add(o.summary, writeSummary(o.summary, result))
+	}
+	add("stdout", o.print(result))
+	if problems != nil {
+		return unwritable(problems)
 	}
 	return nil
 }
 
+// print writes what goes to stdout. GitHub's runner would take a line of the text that
+// begins with a hostile name for a command, unless it is told not to look until it
+// meets a word that nobody can have foreseen.
+func (o *output) print(result report.Result) error {
+	text := func() error {
+		if o.format == "" {
+			return nil
+		}
+		return report.Write(o.stdout, result, o.format, o.style)
+	}
+	if !o.workflow {
+		return text()
+	}
+	if err := report.Write(o.stdout, result, workflowFormat, o.style); err != nil || o.format == "" {
+		return err
+	}
+	token := rand.Text()
+	_, err1 := fmt.Fprintf(o.stdout, "::stop-commands::%s\n", token)
+	err2 := text()
+	_, err3 := fmt.Fprintf(o.stdout, "::%s::\n", token)
+	return cmp.Or(err1, err2, err3)
+}
+
 func unwritable(err error) error {
 	return &failure{code: exitInternal, msg: fmt.Sprintf("the report cannot be written: %v", err), hint: "make room, or choose another place with --format", err: err}
+}
+
+// writeSummary appends the summary of a result to the file of a job's summaries, of
+// which GitHub takes so many bytes in all.
+func writeSummary(path string, result report.Result) error {
+	taken := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		taken = info.Size()
+	}
+	var text bytes.Buffer
+	if err := report.WriteSummary(&text, result, int(max(report.SummaryLimit-taken, 0))); err != nil {
+		return err
+	}
+	return appendFile(path, text.Bytes())
+}
+
+// appendFile appends to a file, which appears if it is not there.
+func appendFile(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
 }
 
 // writeFile writes a file that appears whole or not at all. What is not a regular

@@ -21,7 +21,6 @@ import (
 	"github.com/modeldoctor/modeldoctor/report"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +35,8 @@ func TestMain(m *testing.M) {
 //	                      val; makeimages DIR splits writes train and test
 //	                      instead, with 48 and 64 each, some of them mislabelled
 //	makefloats N FILE     N float32 values
-//	exits CODE [ARG...]   run modeldoctor and compare its exit status
+//	exits CODE [ARG...]   run modeldoctor, compare its exit status, and look at the
+//	                      reports that it has written; see checkReports
 //	interrupts PHASE ARG...   run modeldoctor, and interrupt it once it reports
 //	                      that phase
 //	limited BYTES CODE ARG...  exits, with no file allowed to grow beyond BYTES
@@ -93,6 +93,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	script := fmt.Sprintf(`"$@"; code=$?; if [ $code -ne %s ]; then echo "exit status $code, want %s" >&2; exit 99; fi`, args[0], args[0])
 	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh", "modeldoctor"}, args[1:]...)...))
+	checkReports(ts, args[0], args[1:])
 }
 
 // limited is exits with a limit on the size of files, as a full disk has it.
@@ -164,11 +165,7 @@ func validates(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: validates SCHEMA FILE")
 	}
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", "docs", "schema", args[0]))
-	ts.Check(err)
-	document, err := jsonschema.UnmarshalJSON(strings.NewReader(ts.ReadFile(args[1])))
-	ts.Check(err)
-	ts.Check(schema.Validate(document))
+	validate(ts, filepath.Join("docs", "schema", args[0]), ts.ReadFile(args[1]))
 }
 
 // linearModel is what most kinds of models are: the images' values times a

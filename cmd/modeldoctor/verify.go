@@ -100,6 +100,9 @@ func verify(ctx context.Context, opt verifyOptions) error {
 			return err
 		}
 	}
+	if !comparison.Same {
+		result.ExitCode = exitFailed
+	}
 	err = opt.out.write(result)
 	if err == nil && !comparison.Same {
 		return errReported

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// checkReports looks at what a command has written that ended with a verdict: JSON
+// satisfies the command's schema and SARIF its standard's, JUnit counts what it holds,
+// and all of them tell the exit status.
+func checkReports(ts *testscript.TestScript, status string, args []string) {
+	if len(args) == 0 || !slices.Contains([]string{"0", "1", "4"}, status) {
+		return
+	}
+	for format, text := range reports(ts, args) {
+		switch {
+		case text == "": // the command ended before there was a report
+		case format == "json":
+			checkJSON(ts, args, status, text)
+		case format == "sarif":
+			validate(ts, filepath.Join("report", "testdata", "sarif", "sarif-schema-2.1.0.json"), text)
+			if !strings.Contains(text, fmt.Sprintf(`"exitCode": %s,`, status)) {
+				ts.Fatalf("the exit status %s is missing in\n%s", status, text)
+			}
+		case format == "junit":
+			checkJUnit(ts, args, status, text)
+		}
+	}
+}
+
+// reports are the texts that a command line asks for, by their formats.
+func reports(ts *testscript.TestScript, args []string) map[string]string {
+	items := strings.Split(ts.Getenv("MODELDOCTOR_FORMAT"), ",")
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--format="); ok {
+			items = append(items, strings.Split(value, ",")...)
+		}
+		if arg == "--format" && i+1 < len(args) {
+			items = append(items, strings.Split(args[i+1], ",")...)
+		}
+	}
+	texts := map[string]string{}
+	for _, item := range items {
+		format, path, toFile := strings.Cut(item, "=")
+		if !toFile {
+			texts[format] = ts.ReadFile("stdout")
+		} else if info, err := os.Stat(ts.MkAbs(path)); err == nil && info.Mode().IsRegular() {
+			texts[format] = ts.ReadFile(path)
+		}
+	}
+	return texts
+}
+
+// checkJSON compares a document with the schema of its command.
+func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
+	schema := args[0] + "-v1.json"
+	switch {
+	case args[0] == "fix" && slices.Contains(args, "--dry-run"):
+		schema = "fix-plan-v1.json"
+	case args[0] == "data":
+		schema = "data-sets-v1.json"
+	}
+	validate(ts, filepath.Join("docs", "schema", schema), text)
+	if slices.Contains([]string{"check", "fix", "compare", "verify"}, args[0]) && schema != "fix-plan-v1.json" && !strings.Contains(text, fmt.Sprintf(`"exit_code": %s,`, status)) {
+		ts.Fatalf("the exit status %s is missing in\n%s", status, text)
+	}
+}
+
+// checkJUnit compares counts with children, and whether there is a failure with the exit
+// status.
+func checkJUnit(ts *testscript.TestScript, args []string, status, text string) {
+	type problem struct{}
+	var document struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Errors   int `xml:"errors,attr"`
+		Skipped  int `xml:"skipped,attr"`
+		Cases    []struct {
+			Failure *problem `xml:"failure"`
+			Error   *problem `xml:"error"`
+			Skipped *problem `xml:"skipped"`
+		} `xml:"testsuite>testcase"`
+	}
+	ts.Check(xml.Unmarshal([]byte(text), &document))
+	failures, errors, skipped := 0, 0, 0
+	for _, c := range document.Cases {
+		if c.Failure != nil {
+			failures++
+		}
+		if c.Error != nil {
+			errors++
+		}
+		if c.Skipped != nil {
+			skipped++
+		}
+	}
+	if len(document.Cases) == 0 || document.Tests != len(document.Cases) || document.Failures != failures || document.Errors != errors || document.Skipped != skipped {
+		ts.Fatalf("the counts are not those of the children in\n%s", text)
+	}
+	if bad := failures+errors > 0; bad != (status != "0") && !slices.Contains(args, "never") {
+		ts.Fatalf("exit status %s, but %d failures and %d errors in\n%s", status, failures, errors, text)
+	}
+}
+
+// validate compares JSON with a schema at a path of the repository.
+func validate(ts *testscript.TestScript, path, text string) {
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", path))
+	ts.Check(err)
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	ts.Check(err)
+	ts.Check(schema.Validate(document))
+}
