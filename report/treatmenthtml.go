@@ -69,8 +69,8 @@ func fixCharts(f *Fix) []*chart.Chart {
 			}
 		}
 		charts = append(charts, &chart.Chart{
-			Name: "changes", Title: "Change of each hold-out image's loss", X: "loss before − loss after, nats; the outermost bins hold what lies beyond", Y: "images",
-			Alt:    fmt.Sprintf("A histogram of by how much the loss of each hold-out image falls: it falls for %s of %s.", thousands(better), plural(len(f.Falls), "image")),
+			Name: "changes", Title: "Change of each hold-out image's loss", X: "loss before − loss after, nats", Y: "images",
+			Alt:    fmt.Sprintf("A histogram of by how much the loss of each hold-out image falls: it falls for %s of %s. The outermost bins hold all that lies beyond.", thousands(better), plural(len(f.Falls), "image")),
 			Series: []chart.Series{*s},
 		})
 	}
