@@ -36,7 +36,7 @@ func measureBaseline(ctx context.Context, e *evaluator) (*baseline, metric.Logit
 	}
 	predicted := make([]int, n)
 	for p, i := range e.folds.order {
-		predicted[p], b.confidence[i] = metric.Predict(logits.Row(p))
+		predicted[p], b.confidence[i] = metric.Predict(logits.Row(p), 1)
 		b.correct[i] = predicted[p] == labels[p]
 		if b.correct[i] {
 			b.hits++
@@ -53,9 +53,20 @@ func measureBaseline(ctx context.Context, e *evaluator) (*baseline, metric.Logit
 	return b, logits, nil
 }
 
+// confidenceAt is the confidence in the predicted classes, in data order, with the
+// logits, which are by position, multiplied by invT.
+func confidenceAt(f *folds, logits metric.Logits, invT float64) []float64 {
+	confidence := make([]float64, f.n())
+	for p, i := range f.order {
+		_, confidence[i] = metric.Predict(logits.Row(p), invT)
+	}
+	return confidence
+}
+
 // metrics are the figures of a checkpoint whose losses are all finite; start is
-// the mean loss from which searches start.
-func (b *baseline) metrics(temperature *Temperature, start float64) Metrics {
+// the mean loss from which searches start, and calibrated the confidence at that
+// temperature, in data order.
+func (b *baseline) metrics(temperature *Temperature, start float64, calibrated []float64) Metrics {
 	n := len(b.losses)
 	wrong := float64(n-b.hits) / float64(n)
 	return Metrics{
@@ -64,6 +75,8 @@ func (b *baseline) metrics(temperature *Temperature, start float64) Metrics {
 		Error:       &wrong,
 		ECE:         metric.Finite(metric.ExpectedCalibrationError(b.confidence, b.correct)),
 		Temperature: temperature,
+		Reliability: metric.Reliability(b.confidence, b.correct),
+		Calibrated:  metric.Reliability(calibrated, b.correct),
 	}
 }
 

@@ -165,7 +165,7 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 	if e.invT != 1 {
 		measurer.start = logits.Losses(e.invT)
 	}
-	found.metrics = b.metrics(temperature, metric.Mean(measurer.start))
+	found.metrics = b.metrics(temperature, metric.Mean(measurer.start), confidenceAt(e.folds, logits, e.invT))
 	if s := measurer.training; s != nil {
 		s.evaluator.invT = e.invT
 		if err := s.evaluator.boundary.Load(ctx, func(int) {}); err != nil {

@@ -32,6 +32,10 @@ type Metrics struct {
 	Error       *float64     // share of examples whose largest logit is not the label's
 	ECE         *float64     // expected calibration error of the logits as they came, 0 to 1
 	Temperature *Temperature // nil where it cannot be fitted
+
+	// Reliability is how often the answers are right that are given with a
+	// confidence; Calibrated is the same with the logits at Report.Temperature.
+	Reliability, Calibrated []metric.ReliabilityBin
 }
 
 // allRight reports whether every answer is right. Then a loss can only fall by more

@@ -14,7 +14,7 @@ func (s Logits) Figures(losses []float64) Figures {
 	wrong := 0
 	for i, label := range s.Labels {
 		var class int
-		class, confidence[i] = Predict(s.Row(i))
+		class, confidence[i] = Predict(s.Row(i), 1)
 		if correct[i] = class == label; !correct[i] {
 			wrong++
 		}

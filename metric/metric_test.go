@@ -41,8 +41,40 @@ func TestExpectedCalibrationError(t *testing.T) {
 	near(t, "ECE", ExpectedCalibrationError([]float64{0.9, 0.6}, []bool{true, false}), (0.1+0.6)/2, 1e-15, 1)
 }
 
+// TestReliability: the bins are those of the calibration error.
+func TestReliability(t *testing.T) {
+	confidence := []float64{0.9, 0.1, 0.8, 0.3}
+	correct := []bool{true, false, false, true}
+	for range 10 {
+		confidence, correct = append(confidence, confidence[:4]...), append(correct, correct[:4]...)
+	}
+	bins := Reliability(confidence, correct)
+	sum, examples := 0.0, 0
+	for i, b := range bins {
+		sum += float64(b.Examples) * math.Abs(b.Accuracy-b.Confidence)
+		examples += b.Examples
+		if i > 0 && b.Confidence < bins[i-1].Confidence {
+			t.Errorf("bin %d has a lower confidence than the one before", i)
+		}
+	}
+	if examples != len(confidence) {
+		t.Errorf("%d of %d examples are in bins", examples, len(confidence))
+	}
+	near(t, "mean gap", sum/float64(examples), ExpectedCalibrationError(confidence, correct), 1e-15, 1)
+	if bins := Reliability(confidence[:2], correct[:2]); len(bins) != 2 || bins[0] != (ReliabilityBin{1, 0.1, 0}) || bins[1] != (ReliabilityBin{1, 0.9, 1}) {
+		t.Errorf("two examples: %v", bins)
+	}
+	if Reliability(nil, nil) != nil {
+		t.Error("bins of nothing")
+	}
+}
+
 func TestPredict(t *testing.T) {
-	class, confidence := Predict([]float32{0, 2, 2})
+	// A temperature of 2 takes the same answer with the confidence of half the logits.
+	if class, confidence := Predict([]float32{0, 2, 4}, 0.5); class != 2 || confidence != 1/(1+math.Exp(-1)+math.Exp(-2)) {
+		t.Errorf("class %d with confidence %v", class, confidence)
+	}
+	class, confidence := Predict([]float32{0, 2, 2}, 1)
 	want := math.Exp(2) / (1 + 2*math.Exp(2))
 	if class != 1 {
 		t.Errorf("class %d: a tie must go to the lowest", class)

@@ -103,7 +103,7 @@ func TestNoBestTemperature(t *testing.T) {
 	validation := data.Validation.(*samples)
 	right := &samples{images: validation.images}
 	for i := range validation.images {
-		class, _ := metric.Predict(e.Logits.Row(i))
+		class, _ := metric.Predict(e.Logits.Row(i), 1)
 		right.labels = append(right.labels, class)
 	}
 	data.Validation = right

@@ -58,7 +58,7 @@ func (e *Evaluation) Drop(after *Evaluation) (loss, wrong metric.Estimate) {
 func (e *Evaluation) wrong() []float64 {
 	wrong := make([]float64, e.Logits.Len())
 	for i, label := range e.Logits.Labels {
-		if class, _ := metric.Predict(e.Logits.Row(i)); class != label {
+		if class, _ := metric.Predict(e.Logits.Row(i), 1); class != label {
 			wrong[i] = 1
 		}
 	}

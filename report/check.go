@@ -85,6 +85,11 @@ type Metrics struct {
 	Error       *float64     `json:"error"`
 	ECE         *float64     `json:"ece"`
 	Temperature *Temperature `json:"temperature"`
+	// Reliability is how often answers are right that are given with a confidence, of
+	// the logits as they came, and with them at the temperature of Calibrated; empty
+	// where they are not known.
+	Reliability           []metric.ReliabilityBin `json:"reliability"`
+	CalibratedReliability []metric.ReliabilityBin `json:"calibrated_reliability"`
 }
 
 // Drop is by how much a loss falls, in nats: a [metric.Estimate].
@@ -199,7 +204,7 @@ type Violation struct {
 // Skipped and Provenance are for the caller to fill, and [Check.Judge] to call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{
-		Metrics:     Metrics{Loss: d.Metrics.Loss, Error: d.Metrics.Error, ECE: d.Metrics.ECE},
+		Metrics:     Metrics{Loss: d.Metrics.Loss, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},
 		Direction:   d.Direction.String(),
 		Calibration: string(d.Calibration),
 		Threshold:   d.Threshold,
@@ -217,7 +222,7 @@ func NewCheck(d *diag.Report) *Check {
 		Complete:    d.Complete,
 	}
 	if d.Calibration == diag.Fitted || d.Calibration == diag.Given {
-		c.Calibrated, c.Metrics.Calibrated = &d.Temperature, d.Metrics.StartLoss
+		c.Calibrated, c.Metrics.Calibrated, c.Metrics.CalibratedReliability = &d.Temperature, d.Metrics.StartLoss, list(d.Metrics.Calibrated)
 	}
 	if t := d.Metrics.Temperature; t != nil {
 		c.Metrics.Temperature = &Temperature{Value: t.Value, Drop: Drop(t.Drop), Decision: decision(t.Decision)}

@@ -125,17 +125,19 @@ func (c comparisonEnd) unfinished() string {
 // comparisonEnd words what a comparison has come to.
 type comparisonEnd struct{ *Compare }
 
-// text ends the text: whether all runs have ended, and which recipe came out lowest.
-func (c comparisonEnd) text(p *printer) {
-	code := ansiBold
+// color is that of the verdict.
+func (c comparisonEnd) color() string {
 	switch c.Verdict {
 	case Incomplete:
-		code = ansiYellow
+		return ansiYellow
 	case Fail:
-		code = ansiRed
+		return ansiRed
 	}
-	p.verdict(code, string(c.Verdict), c.summary()...)
+	return ansiBold
 }
+
+// text ends the text: whether all runs have ended, and which recipe came out lowest.
+func (c comparisonEnd) text(p *printer) { p.verdict(c.color(), string(c.Verdict), c.summary()...) }
 
 // summary is what the line says that a log is searched for.
 func (c comparisonEnd) summary() []string {

@@ -26,6 +26,6 @@ func ExampleFormats() {
 	fmt.Println(report.Formats(&report.Compare{}))
 	fmt.Println(report.Formats(&report.Inspect{}))
 	// Output:
-	// [text json github junit markdown sarif]
+	// [text json github html junit markdown sarif]
 	// [text json]
 }

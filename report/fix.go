@@ -57,6 +57,9 @@ type Fix struct {
 	Verdict    Verdict        `json:"verdict"` // DONE, FORCED or FAIL, by [Fix.Judge]
 	ExitCode   int            `json:"exit_code"`
 	Provenance Provenance     `json:"provenance"`
+
+	// Falls are those of the loss of each hold-out image; nil without a treated model.
+	Falls []float64 `json:"-"`
 }
 
 // TreatmentData describes the images of a treatment.
@@ -264,6 +267,9 @@ func NewFix(r *pol.Result) *Fix {
 	if r.After != nil {
 		after := newFigures(*r.After)
 		f.After = &after
+		if i := r.Images; i.Before != nil && i.After != nil {
+			f.Falls = metric.Differences(i.Before, i.After)
+		}
 	}
 	if r.Gain != nil {
 		f.Gain = newGain(*r.Gain, r.ErrorDrop)

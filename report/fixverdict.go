@@ -149,11 +149,7 @@ func (f treatmentEnd) hints() []string {
 		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))
 	}
 	if f.Instead != nil {
-		words := make([]string, len(f.Instead))
-		for i, w := range f.Instead {
-			words[i] = shellWord(w)
-		}
-		hints = append(hints, fmt.Sprintf("a temperature is the treatment here: `%s`", strings.Join(words, " ")))
+		hints = append(hints, fmt.Sprintf("a temperature is the treatment here: `%s`", commandLine(f.Instead)))
 	}
 	return hints
 }

@@ -10,7 +10,7 @@ import (
 
 // TestFormats: which formats a result has is known before there is one.
 func TestFormats(t *testing.T) {
-	const everything = "text json github junit markdown sarif"
+	const everything = "text json github html junit markdown sarif"
 	for _, c := range []struct {
 		want    string
 		results []Result
@@ -55,7 +55,7 @@ func TestNewFormat(t *testing.T) {
 	if got := strings.Join(Formats(&toyResult{}), " "); got != "text json github junit markdown sarif toy" {
 		t.Errorf("formats %s", got)
 	}
-	if got := strings.Join(Formats(&Check{}), " "); got != "text json github junit markdown sarif" {
+	if got := strings.Join(Formats(&Check{}), " "); got != "text json github html junit markdown sarif" {
 		t.Errorf("a result without the method has the formats %s", got)
 	}
 	var out bytes.Buffer

@@ -38,7 +38,7 @@ func checkCommand() *cli.Command {
 			"on images that chose neither the direction nor the length of the move (ΔL̂, with a 95 % interval), " +
 			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			append([]cli.Flag{failOn, onUndecided, wide}, outputFlags()...), append(runFlags(), memory, configFlag())),
+			append([]cli.Flag{failOn, onUndecided, wide, plotFlag()}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,

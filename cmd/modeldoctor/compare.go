@@ -30,7 +30,7 @@ func compareCommand() *cli.Command {
 			"of the runs that are finished. --perturb and --update concern pol only, whose layers are " +
 			"otherwise chosen by one diagnosis.",
 		Flags: slices.Concat([]cli.Flag{recipes, repeat}, treatmentFlags(), dataFlags(), modelFlags(),
-			outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			[]cli.Flag{plotFlag()}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readCompareOptions, compare),
 		OnUsageError: usageError,

@@ -27,7 +27,7 @@ func fixCommand() *cli.Command {
 			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
 			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
-			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage, plotFlag()}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readFixOptions, fix),
 		OnUsageError: usageError,

@@ -82,7 +82,7 @@ func outputFlags() []cli.Flag {
 	quiet := boolFlag(categoryOutput, "quiet", "print no progress on stderr")
 	quiet.Aliases = []string{"q"}
 	return []cli.Flag{
-		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json (check, fix, compare and verify: md, sarif, junit and github, too), to stdout; json=FILE and the like, to a file; several separated by commas. github prints annotations for a job of GitHub's, beside the text if that is named, and appends to its summary"),
+		listFlag(categoryOutput, "format", "FORMAT", []string{"text"}, "text or json (check, fix, compare and verify: html, md, sarif, junit and github, too), to stdout; json=FILE and the like, to a file; several separated by commas. github prints annotations for a job of GitHub's, beside the text if that is named, and appends to its summary"),
 		stringFlag(categoryOutput, "color", "WHEN", "auto", "colour the text: auto (on a terminal, unless NO_COLOR is set), always or never"),
 		quiet,
 	}

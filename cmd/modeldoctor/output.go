@@ -27,6 +27,7 @@ type output struct {
 	files    []outputFile
 	workflow bool   // GitHub's workflow commands go to stdout, too
 	summary  string // file that a job's summary is appended to; "" writes none
+	plots    string // folder of the charts; "" writes none
 }
 
 type outputFile struct{ format, path string }
@@ -70,8 +71,8 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 			out.format = format
 		}
 	}
-	if !out.workflow {
-		return out, nil
+	if out.plots, err = readPlots(c); err != nil || !out.workflow {
+		return out, err
 	}
 	if out.format != "" && out.format != "text" {
 		return nil, usage("--format: github goes to stdout, and so does %s, which its lines would break", out.format).withHint("write %s to a file: --format github,%[1]s=FILE", out.format)
@@ -146,6 +147,9 @@ func (o *output) write(result report.Result) error {
 	}
 	for _, f := range o.files {
 		add(f.path, writeFile(f.path, func(w io.Writer) error { return report.Write(w, result, f.format, report.Style{Wide: o.style.Wide}) }))
+	}
+	if o.plots != "" {
+		add(o.plots, writePlots(o.plots, result))
 	}
 	if o.summary != "" {
 		add(o.summary, writeSummary(o.summary, result))
