@@ -1,38 +1,55 @@
 package pol
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // purpose keeps the streams of random numbers apart, so that none depends on
 // how many numbers another took.
 type purpose uint64
 
 const (
-	drawUpdate  purpose = iota + 1 // order and views of the update's examples
-	drawPerturb                    // examples of the perturbation
+	drawOrder purpose = iota + 1 // order and views of an epoch's images
 	drawGamma
 )
 
 // draws are the random numbers of one epoch. They depend on the seed, the
 // purpose and the epoch alone, so that a resumed run needs no state of them.
 type draws struct {
-	update, perturb, gamma *rand.Rand
-	order                  []int // images, in the order of the epoch's updates
-	shuffled               []int // images, being shuffled for perturbations
-	views                  int
+	gamma *rand.Rand
+	views int
+	order []int // an entry of the training set for each image, in the order of the epoch's updates
+	after []int // the same of the epoch that follows
 }
 
 func newDraws(seed uint64, epoch, images, views int) *draws {
-	stream := func(p purpose) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(epoch))) }
-	d := &draws{update: stream(drawUpdate), perturb: stream(drawPerturb), gamma: stream(drawGamma), views: views}
-	d.order = d.update.Perm(images)
-	d.shuffled = consecutive(0, images)
-	return d
+	return &draws{
+		gamma: stream(seed, drawGamma, epoch), views: views,
+		order: epochOrder(seed, epoch, images, views), after: epochOrder(seed, epoch+1, images, views),
+	}
+}
+
+func stream(seed uint64, p purpose, epoch int) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(epoch)))
+}
+
+// epochOrder is all images in a random order, a random view of each.
+func epochOrder(seed uint64, epoch, images, views int) []int {
+	random := stream(seed, drawOrder, epoch)
+	entries := random.Perm(images)
+	if views > 1 {
+		for i, image := range entries {
+			entries[i] = image*views + random.IntN(views)
+		}
+	}
+	return entries
 }
 
 // stepEntries are the entries of the training set that a step takes.
 type stepEntries struct {
-	perturb []int // of a perturbation by Search
-	update  []int
+	perturb []int // B', of a perturbation by Search
+	update  []int // B
 }
 
 // first are those that are taken first.
@@ -43,37 +60,38 @@ func (e stepEntries) first() []int {
 	return e.update
 }
 
-// step is so many entries for the update and the perturbation of the epoch's step of
-// the given number. Steps are drawn in their order.
+// all are those of the update and of the perturbation. An entry may be of both.
+func (e stepEntries) all() []int { return slices.Concat(e.update, e.perturb) }
+
+// step is so many entries for the update (B) and the perturbation (B', at most all
+// images) of the epoch's step of the given number.
+//
+// B is the next part of the epoch's random order. B' is the images that come after B:
+// what is left of those that the epoch trains on, then the next epoch's in their
+// order, each image once and none that is in B. Where T has too few images for that,
+// B' is all others and the first of B. An entry of B' is of the view that its image
+// will be trained on, so that what lies below the treated layers is computed for it
+// once.
+//
+// Given B alone, what comes after it is a uniformly random order of the other images,
+// and B' therefore a uniformly random subset of them, drawn without replacement. It is
+// not independent of B, since it holds none of its images: the mean of any figure over
+// B' is, in expectation, that over T less |B|/(|T|−|B|) of what B's exceeds it by. That
+// favours no step, as a displacement does not see the images that it is then tried on.
+// The B' of successive steps have |B'| − |B| images in common.
 func (d *draws) step(number, update, perturb int) stepEntries {
-	return stepEntries{perturb: d.perturbBatch(perturb), update: d.updateBatch(number, update)}
-}
-
-// updateBatch is the entries of the training set for the epoch's step of the
-// given number, a random view of each image.
-func (d *draws) updateBatch(step, size int) []int {
-	return d.entries(d.update, d.order[step*size:][:size])
-}
-
-// perturbBatch is size entries of the training set drawn without replacement,
-// independently of everything before.
-func (d *draws) perturbBatch(size int) []int {
-	// The first steps of a Fisher–Yates shuffle, whatever the order was before.
-	for i := range size {
-		j := i + d.perturb.IntN(len(d.shuffled)-i)
-		d.shuffled[i], d.shuffled[j] = d.shuffled[j], d.shuffled[i]
+	trained := len(d.order) / update * update // what is left over is dropped
+	b, rest := d.order[:trained][number*update:][:update], d.order[(number+1)*update:trained]
+	upcoming := make([]int, 0, perturb)
+	taken := make(map[int]bool, update+perturb) // images
+	for _, entry := range b {
+		taken[entry/d.views] = true
 	}
-	return d.entries(d.perturb, d.shuffled[:size])
-}
-
-// entries picks a view of each image.
-func (d *draws) entries(random *rand.Rand, images []int) []int {
-	entries := make([]int, len(images))
-	for i, image := range images {
-		entries[i] = image * d.views
-		if d.views > 1 {
-			entries[i] += random.IntN(d.views)
+	for _, entry := range slices.Concat(rest[:min(perturb, len(rest))], d.after) {
+		if image := entry / d.views; len(upcoming) < perturb && !taken[image] {
+			taken[image] = true
+			upcoming = append(upcoming, entry)
 		}
 	}
-	return entries
+	return stepEntries{perturb: append(upcoming, b[:perturb-len(upcoming)]...), update: b}
 }
