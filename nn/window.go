@@ -33,8 +33,10 @@ func (w *Window) size() int { return w.of.model.NeckElements(w.of.neck) }
 // and computes those of them that are not held yet. then are the positions of that
 // call, where they are known: if their images have to be read, that begins at once.
 func (w *Window) Keep(ctx context.Context, positions, then []int) error {
-	missing := w.missing(positions)
-	rows := w.clear(len(missing), positions)
+	missing, rows := w.missing(positions), w.clear(positions)
+	if len(missing) > len(rows) {
+		panic(fmt.Sprintf("nn: a window of %d examples is to hold %d more", len(w.holds), len(missing)-len(rows)))
+	}
 	m, size := w.of.model, w.size()
 	for len(missing) > 0 {
 		some, rest := first(missing, m.Batch())
@@ -71,23 +73,20 @@ func (w *Window) missing(positions []int) []int {
 	return all
 }
 
-// clear returns n rows, in ascending order, that hold nothing any more, and nothing
-// before that is of the wanted positions.
-func (w *Window) clear(n int, wanted []int) []int {
+// clear empties the rows of all but the wanted positions, and returns those that are
+// empty, in ascending order.
+func (w *Window) clear(wanted []int) []int {
 	keep := make(map[int]bool, len(wanted))
 	for _, p := range wanted {
 		keep[p] = true
 	}
 	var rows []int
 	for r, p := range w.holds {
-		if len(rows) < n && !keep[p] {
+		if !keep[p] {
 			delete(w.row, p)
 			w.holds[r] = -1
 			rows = append(rows, r)
 		}
-	}
-	if len(rows) < n {
-		panic(fmt.Sprintf("nn: a window of %d examples is to hold %d more", len(w.holds), n-len(rows)))
 	}
 	return rows
 }

@@ -47,7 +47,7 @@ func TestWindow(t *testing.T) {
 			if err := w.Keep(t.Context(), append(positions, positions...), then); err != nil {
 				t.Fatal(err)
 			}
-			if host := len(live()) == 0; host && v.reads > missing {
+			if host := len(live()) == 0; host && v.reads != missing {
 				t.Fatalf("%d examples are read, and %d were not held", v.reads, missing)
 			}
 			v.reads = 0

@@ -43,8 +43,8 @@ func TestPerturbEvery(t *testing.T) {
 }
 
 // TestPassesBelow counts the passes through the stages below P and U: with a
-// cache none from the images after it is filled, without one no more than those of
-// [firstUses], and below P one for each example of a step.
+// cache none from the images after it is filled, without one those of [firstUses],
+// and below P one for each example of a step.
 func TestPassesBelow(t *testing.T) {
 	_, layers, _ := newProblem()
 	for name, plan := range plans(t, layers) {
@@ -103,10 +103,13 @@ func firstUses(data Data, plan Plan, opt Options) int {
 		perturb = min(opt.PerturbBatch, data.images(true))
 	}
 	before := map[int]bool{}
+	var d *draws
 	for k := range opt.Epochs * steps {
-		all := newDraws(opt.Seed, k/steps, data.images(true), data.views()).step(k%steps, opt.Batch, perturb).all()
+		if k%steps == 0 {
+			d = newDraws(opt.Seed, k/steps, data.images(true), data.views())
+		}
 		now := map[int]bool{}
-		for _, entry := range all {
+		for _, entry := range d.step(k%steps, opt.Batch, perturb).all() {
 			if now[entry] = true; !before[entry] {
 				uses++
 				before[entry] = true // an entry may be of the update and of the perturbation

@@ -8,7 +8,7 @@
 // layer, train only that where ΔL̂ is largest), PoF, SAM and SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
 // user names. In PoL's and PoF's step
 //
-//	g  = ∂L/∂w_P on a batch of its own: the images of the updates that come next
+//	g  = ∂L/∂w_P on a batch of its own, mostly of the images that are updated with next
 //	c* = the best of 16 points of a range along −g
 //	w_P → w_P − γ·c*·g,  γ uniform in [0, γmax)
 //	one step of SGD with Nesterov momentum for w_U, by its gradient there

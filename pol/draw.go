@@ -10,22 +10,23 @@ import (
 type purpose uint64
 
 const (
-	drawOrder purpose = iota + 1 // order and views of an epoch's images
+	drawOrder   purpose = iota + 1 // order and views of an epoch's images
+	drawPerturb                    // which of an update's images its perturbation takes, too
 	drawGamma
 )
 
 // draws are the random numbers of one epoch. They depend on the seed, the
 // purpose and the epoch alone, so that a resumed run needs no state of them.
 type draws struct {
-	gamma *rand.Rand
-	views int
-	order []int // an entry of the training set for each image, in the order of the epoch's updates
-	after []int // the same of the epoch that follows
+	perturb, gamma *rand.Rand
+	views          int
+	order          []int // an entry of the training set for each image, in the order of the epoch's updates
+	after          []int // the same of the epoch that follows
 }
 
 func newDraws(seed uint64, epoch, images, views int) *draws {
 	return &draws{
-		gamma: stream(seed, drawGamma, epoch), views: views,
+		perturb: stream(seed, drawPerturb, epoch), gamma: stream(seed, drawGamma, epoch), views: views,
 		order: epochOrder(seed, epoch, images, views), after: epochOrder(seed, epoch+1, images, views),
 	}
 }
@@ -64,34 +65,33 @@ func (e stepEntries) first() []int {
 func (e stepEntries) all() []int { return slices.Concat(e.update, e.perturb) }
 
 // step is so many entries for the update (B) and the perturbation (B', at most all
-// images) of the epoch's step of the given number.
+// images) of the epoch's step of the given number. Steps are drawn in their order.
 //
-// B is the next part of the epoch's random order. B' is the images that come after B:
-// what is left of those that the epoch trains on, then the next epoch's in their
-// order, each image once and none that is in B. Where T has too few images for that,
-// B' is all others and the first of B. An entry of B' is of the view that its image
-// will be trained on, so that what lies below the treated layers is computed for it
-// once.
-//
-// Given B alone, what comes after it is a uniformly random order of the other images,
-// and B' therefore a uniformly random subset of them, drawn without replacement. It is
-// not independent of B, since it holds none of its images: the mean of any figure over
-// B' is, in expectation, that over T less |B|/(|T|−|B|) of what B's exceeds it by. That
-// favours no step, as a displacement does not see the images that it is then tried on.
-// The B' of successive steps have |B'| − |B| images in common.
+// B is the next part of the epoch's random order, and B' a uniformly random subset of
+// all images, independent of B. Each image of B is taken with the probability that it
+// has in such a sample (Knuth, The Art of Computer Programming 3.4.2, algorithm S). The
+// rest are the images that come after B, whose order is random whatever B is: what is
+// left of those that the epoch trains on, then the next epoch's in their order, each
+// image once and none of B. An entry of B' is of the view that its image will be trained
+// on. So what lies below the treated layers is computed once for a step's B' and the
+// updates that follow. The B' of successive steps are not independent of each other:
+// they have about |B'| − |B| images in common.
 func (d *draws) step(number, update, perturb int) stepEntries {
 	trained := len(d.order) / update * update // what is left over is dropped
 	b, rest := d.order[:trained][number*update:][:update], d.order[(number+1)*update:trained]
-	upcoming := make([]int, 0, perturb)
+	drawn := make([]int, 0, perturb)
 	taken := make(map[int]bool, update+perturb) // images
-	for _, entry := range b {
+	for i, entry := range b {
 		taken[entry/d.views] = true
-	}
-	for _, entry := range slices.Concat(rest[:min(perturb, len(rest))], d.after) {
-		if image := entry / d.views; len(upcoming) < perturb && !taken[image] {
-			taken[image] = true
-			upcoming = append(upcoming, entry)
+		if perturb > 0 && d.perturb.IntN(len(d.order)-i) < perturb-len(drawn) {
+			drawn = append(drawn, entry)
 		}
 	}
-	return stepEntries{perturb: append(upcoming, b[:perturb-len(upcoming)]...), update: b}
+	for _, entry := range slices.Concat(rest[:min(perturb, len(rest))], d.after) {
+		if image := entry / d.views; len(drawn) < perturb && !taken[image] {
+			taken[image] = true
+			drawn = append(drawn, entry)
+		}
+	}
+	return stepEntries{perturb: drawn, update: b}
 }
