@@ -31,8 +31,10 @@ func newDraws(seed uint64, epoch, images, views int) *draws {
 	}
 }
 
+// stream is the random numbers of a purpose in an epoch, whose number is taken as one of
+// 32 bits, so that the epoch after the last that an int of 32 bits can hold has its own.
 func stream(seed uint64, p purpose, epoch int) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(epoch)))
+	return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(uint32(epoch))))
 }
 
 // epochOrder is all images in a random order, a random view of each.

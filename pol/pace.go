@@ -11,7 +11,7 @@ import (
 // How an automatic rate is chosen and lowered.
 const (
 	paceTrials   = 4         // trial steps
-	paceEpoch    = 1<<31 - 2 // whose random numbers they take
+	paceEpoch    = 1<<31 - 1 // whose random numbers they take
 	paceExamples = 512       // of V, at most, that they are measured on
 	// The length of a trial is such that its curvature raises V's loss by a share of
 	// it between these: enough to be seen, and little enough for a parabola.
