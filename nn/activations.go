@@ -50,6 +50,7 @@ type Activations struct {
 	neck   int
 	held   bool
 	store  store
+	window *Window // nil: none
 
 	in, below Scratch // one batch, and the images that it is computed from
 	rows      [2][]int
@@ -296,6 +297,9 @@ func (a *Activations) batch(ctx context.Context, lo, hi, end int) (Memory, error
 func (a *Activations) fetch(ctx context.Context, rows, next []int, dst Memory) error {
 	if a.held {
 		return a.store.read(rows, a.model.NeckElements(a.neck), dst)
+	}
+	if held, err := a.window.read(rows, dst); held {
+		return err
 	}
 	start := time.Now()
 	defer func() { a.Recomputed += time.Since(start) }()

@@ -16,6 +16,7 @@ type cache struct {
 	neck     int
 	kept     bool
 	all      *nn.Activations // at the neck once filled, unless nothing is kept
+	window   *nn.Window      // of those wanted by a step; nil: none
 	batch    *nn.Activations // of one batch, at the neck or above
 }
 
@@ -65,6 +66,24 @@ func (c *cache) fill(ctx context.Context, report func(examples int)) error {
 	return c.all.Advance(ctx, c.neck, report)
 }
 
+// keepSome makes room for n examples at the neck, those of [cache.want], where nothing
+// is kept and there is anything to compute below it.
+func (c *cache) keepSome(n int) {
+	if !c.kept && c.neck > 0 {
+		c.window = nn.NewWindow(c.all, n)
+	}
+}
+
+// want says which examples are used until the next call, so that they are brought to
+// the neck once, and which that call will want, where that is known. Without room for
+// some nothing is done.
+func (c *cache) want(ctx context.Context, indices, then []int) error {
+	if c.window == nil {
+		return nil
+	}
+	return c.window.Keep(ctx, indices, then)
+}
+
 // batches brings the examples of the given indices to a neck, the cache's own or a
 // later one, a batch at a time and with the weights as they are, and hands them
 // to do. done counts the examples before the batch. What do is given is valid
@@ -105,7 +124,13 @@ func (c *cache) evaluate(ctx context.Context, invT float64, progress func(done, 
 }
 
 // close frees what is kept.
-func (c *cache) close() error { return errors.Join(c.all.Close(), c.batch.Close()) }
+func (c *cache) close() error {
+	var err error
+	if c.window != nil {
+		err = c.window.Close()
+	}
+	return errors.Join(err, c.all.Close(), c.batch.Close())
+}
 
 // consecutive is lo, lo+1, … hi−1.
 func consecutive(lo, hi int) []int {

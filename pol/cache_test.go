@@ -43,8 +43,8 @@ func TestPerturbEvery(t *testing.T) {
 }
 
 // TestPassesBelow counts the passes through the stages below P and U: with a
-// cache none from the images after it is filled, and below P one for each
-// example of a step.
+// cache none from the images after it is filled, without one those of [firstUses],
+// and below P one for each example of a step.
 func TestPassesBelow(t *testing.T) {
 	_, layers, _ := newProblem()
 	for name, plan := range plans(t, layers) {
@@ -71,7 +71,7 @@ func TestPassesBelow(t *testing.T) {
 			if neck > 0 {
 				want[[2]int{0, neck}] = data.Validation.Len() + data.Holdout.Len()
 				if noCache {
-					want[[2]int{0, neck}] += (1+opt.Epochs)*data.Validation.Len() + r.Steps*(opt.Batch+opt.PerturbBatch)
+					want[[2]int{0, neck}] += (1+opt.Epochs)*data.Validation.Len() + firstUses(data, plan, opt)
 				} else {
 					want[[2]int{0, neck}] += data.Train.Len()
 				}
@@ -91,6 +91,79 @@ func TestPassesBelow(t *testing.T) {
 			}
 			if r.Cache.Neck != neck || noCache != (r.Cache.Place == nn.Nowhere) || r.Cache.Place > nn.OnDevice {
 				t.Errorf("%s: cache %+v, want neck %d", name, r.Cache, neck)
+			}
+		}
+	}
+}
+
+// firstUses counts the training examples that a step uses and the step before did not.
+func firstUses(data Data, plan Plan, opt Options) int {
+	perturb, steps, uses := 0, data.images(true)/opt.Batch, 0
+	if plan.Recipe.Rule == Search {
+		perturb = min(opt.PerturbBatch, data.images(true))
+	}
+	before := map[int]bool{}
+	var d *draws
+	for k := range opt.Epochs * steps {
+		if k%steps == 0 {
+			d = newDraws(opt.Seed, k/steps, data.images(true), data.views())
+		}
+		now := map[int]bool{}
+		for _, entry := range d.step(k%steps, opt.Batch, perturb).all() {
+			if now[entry] = true; !before[entry] {
+				uses++
+				before[entry] = true // an entry may be of the update and of the perturbation
+			}
+		}
+		before = now
+	}
+	return uses
+}
+
+// TestOnePassBelow: without a cache each image is brought to the neck once an epoch,
+// whatever of it a step takes, and those of the last perturbations beyond the last epoch.
+func TestOnePassBelow(t *testing.T) {
+	m, layers, s := newPerceptron(300)
+	for _, views := range []int{1, 2} {
+		for _, every := range []int{1, 3} {
+			opt := smallOptions()
+			opt.NoCache, opt.PerturbEvery = true, every
+			data := Data{Views: views, Validation: s.part(240, 270), Holdout: s.part(270, 300)}
+			for _, name := range []string{"pol above", "pol same layer"} { // others have their neck at the images
+				read, total := map[int]int{}, 0
+				data.Train = &observed{s.part(0, 240), func(i int) { read[i/views]++; total++ }}
+				r := treat(t, m, data, plans(t, layers)[name], opt)
+				if most := r.Steps*opt.Batch + opt.PerturbBatch; total > most || total < most*9/10 {
+					t.Errorf("%s, %d views, every %d: %d passes, want up to %d", name, views, every, total, most)
+				}
+				for image, n := range read {
+					if n > opt.Epochs+1 {
+						t.Errorf("%s: image %d is computed %d times", name, image, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestUncachedSameBits: without a cache the weights are the same, for few images and
+// many, and for a rate that is found by trial steps.
+func TestUncachedSameBits(t *testing.T) {
+	m, layers, data := newProblem()
+	all := data.Train.(*samples)
+	for name, plan := range plans(t, layers) {
+		for images := 12; images <= 40; images += 7 {
+			for _, views := range []int{1, 2} {
+				for _, rate := range []float64{0.05, 3, 0} {
+					opt := smallOptions()
+					opt.Batch, opt.Rate, opt.PerturbEvery = 6, rate, 1+images%2
+					data.Train, data.Views = all.part(0, images), views
+					want := treat(t, m, data, plan, opt)
+					opt.NoCache = true
+					if got := treat(t, m, data, plan, opt); !sameWeights(got.Weights, want.Weights) || *got.Gain != *want.Gain {
+						t.Errorf("%s, %d images, %d views, rate %v: other weights without a cache", name, images, views, rate)
+					}
+				}
 			}
 		}
 	}

@@ -109,9 +109,9 @@ func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration
 // timeStep makes one step, and fills in what it takes.
 func (c *Cost) timeStep(ctx context.Context, t *trainer, opt *Options) error {
 	t.parameters.install(t.parameters.weights)
-	d := t.draws(0)
-	batch := d.step(0, opt.Batch, t.perturber.drawn())
-	for range 2 { // the first compiles
+	for k := range 2 { // the first compiles, and brings the images that follow to the neck
+		d := t.draws(k / t.steps())
+		batch := d.step(k%t.steps(), opt.Batch, t.perturber.drawn())
 		t.perturber.begin()
 		recomputed := t.objective.train.all.Recomputed
 		start := time.Now()

@@ -93,4 +93,8 @@ func TestEstimateOfPrefix(t *testing.T) {
 	if with, without := costs[false], costs[true]; with.StepTime >= without.StepTime || with.ValidationTime >= without.ValidationTime {
 		t.Errorf("with a cache a step takes %v and V %v, without one %v and %v", with.StepTime, with.ValidationTime, without.StepTime, without.ValidationTime)
 	}
+	// A step brings the images of one update to the neck, not those of its perturbation.
+	if below := costs[true].StepTime - costs[false].StepTime; below > time.Duration(opt.Batch+opt.PerturbBatch)*5*time.Millisecond {
+		t.Errorf("a step takes %v below the neck", below)
+	}
 }

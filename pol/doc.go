@@ -8,7 +8,7 @@
 // layer, train only that where ΔL̂ is largest), PoF, SAM and SGD. A [Plan] is a recipe with its layers, which [Choice.Choose] finds or the
 // user names. In PoL's and PoF's step
 //
-//	g  = ∂L/∂w_P on a batch of its own
+//	g  = ∂L/∂w_P on a batch of its own, mostly of the images that are updated with next
 //	c* = the best of 16 points of a range along −g
 //	w_P → w_P − γ·c*·g,  γ uniform in [0, γmax)
 //	one step of SGD with Nesterov momentum for w_U, by its gradient there
@@ -37,9 +37,10 @@
 // # Cost
 //
 // Below the lowest layer that is perturbed or updated nothing changes, so T and
-// V are brought to the neck there once and kept, in memory or in a file. Within a
-// step nothing below the perturbed layers is computed twice. [EstimateCost] measures
-// one step of a plan.
+// V are brought to the neck there once and kept, in memory or in a file. Without
+// that an image of T is brought there once an epoch, and kept from the first
+// perturbation that it serves to its update. Within a step nothing below the
+// perturbed layers is computed twice. [EstimateCost] measures one step of a plan.
 //
 // # Same bits
 //

@@ -1,38 +1,58 @@
 package pol
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // purpose keeps the streams of random numbers apart, so that none depends on
 // how many numbers another took.
 type purpose uint64
 
 const (
-	drawUpdate  purpose = iota + 1 // order and views of the update's examples
-	drawPerturb                    // examples of the perturbation
+	drawOrder   purpose = iota + 1 // order and views of an epoch's images
+	drawPerturb                    // which of an update's images its perturbation takes, too
 	drawGamma
 )
 
 // draws are the random numbers of one epoch. They depend on the seed, the
 // purpose and the epoch alone, so that a resumed run needs no state of them.
 type draws struct {
-	update, perturb, gamma *rand.Rand
-	order                  []int // images, in the order of the epoch's updates
-	shuffled               []int // images, being shuffled for perturbations
-	views                  int
+	perturb, gamma *rand.Rand
+	views          int
+	order          []int // an entry of the training set for each image, in the order of the epoch's updates
+	after          []int // the same of the epoch that follows
 }
 
 func newDraws(seed uint64, epoch, images, views int) *draws {
-	stream := func(p purpose) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(epoch))) }
-	d := &draws{update: stream(drawUpdate), perturb: stream(drawPerturb), gamma: stream(drawGamma), views: views}
-	d.order = d.update.Perm(images)
-	d.shuffled = consecutive(0, images)
-	return d
+	return &draws{
+		perturb: stream(seed, drawPerturb, epoch), gamma: stream(seed, drawGamma, epoch), views: views,
+		order: epochOrder(seed, epoch, images, views), after: epochOrder(seed, epoch+1, images, views),
+	}
+}
+
+// stream is the random numbers of a purpose in an epoch, whose number is taken as one of
+// 32 bits, so that the epoch after the last that an int of 32 bits can hold has its own.
+func stream(seed uint64, p purpose, epoch int) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, uint64(p)<<32|uint64(uint32(epoch))))
+}
+
+// epochOrder is all images in a random order, a random view of each.
+func epochOrder(seed uint64, epoch, images, views int) []int {
+	random := stream(seed, drawOrder, epoch)
+	entries := random.Perm(images)
+	if views > 1 {
+		for i, image := range entries {
+			entries[i] = image*views + random.IntN(views)
+		}
+	}
+	return entries
 }
 
 // stepEntries are the entries of the training set that a step takes.
 type stepEntries struct {
-	perturb []int // of a perturbation by Search
-	update  []int
+	perturb []int // B', of a perturbation by Search
+	update  []int // B
 }
 
 // first are those that are taken first.
@@ -43,37 +63,37 @@ func (e stepEntries) first() []int {
 	return e.update
 }
 
-// step is so many entries for the update and the perturbation of the epoch's step of
-// the given number. Steps are drawn in their order.
+// all are those of the update and of the perturbation. An entry may be of both.
+func (e stepEntries) all() []int { return slices.Concat(e.update, e.perturb) }
+
+// step is so many entries for the update (B) and the perturbation (B', at most all
+// images) of the epoch's step of the given number. Steps are drawn in their order.
+//
+// B is the next part of the epoch's random order, and B' a uniformly random subset of
+// all images, independent of B. Each image of B is taken with the probability that it
+// has in such a sample (Knuth, The Art of Computer Programming 3.4.2, algorithm S). The
+// rest are the images that come after B, whose order is random whatever B is: what is
+// left of those that the epoch trains on, then the next epoch's in their order, each
+// image once and none of B. An entry of B' is of the view that its image will be trained
+// on. So what lies below the treated layers is computed once for a step's B' and the
+// updates that follow. The B' of successive steps are not independent of each other:
+// they have about |B'| − |B| images in common.
 func (d *draws) step(number, update, perturb int) stepEntries {
-	return stepEntries{perturb: d.perturbBatch(perturb), update: d.updateBatch(number, update)}
-}
-
-// updateBatch is the entries of the training set for the epoch's step of the
-// given number, a random view of each image.
-func (d *draws) updateBatch(step, size int) []int {
-	return d.entries(d.update, d.order[step*size:][:size])
-}
-
-// perturbBatch is size entries of the training set drawn without replacement,
-// independently of everything before.
-func (d *draws) perturbBatch(size int) []int {
-	// The first steps of a Fisher–Yates shuffle, whatever the order was before.
-	for i := range size {
-		j := i + d.perturb.IntN(len(d.shuffled)-i)
-		d.shuffled[i], d.shuffled[j] = d.shuffled[j], d.shuffled[i]
-	}
-	return d.entries(d.perturb, d.shuffled[:size])
-}
-
-// entries picks a view of each image.
-func (d *draws) entries(random *rand.Rand, images []int) []int {
-	entries := make([]int, len(images))
-	for i, image := range images {
-		entries[i] = image * d.views
-		if d.views > 1 {
-			entries[i] += random.IntN(d.views)
+	trained := len(d.order) / update * update // what is left over is dropped
+	b, rest := d.order[:trained][number*update:][:update], d.order[(number+1)*update:trained]
+	drawn := make([]int, 0, perturb)
+	taken := make(map[int]bool, update+perturb) // images
+	for i, entry := range b {
+		taken[entry/d.views] = true
+		if perturb > 0 && d.perturb.IntN(len(d.order)-i) < perturb-len(drawn) {
+			drawn = append(drawn, entry)
 		}
 	}
-	return entries
+	for _, entry := range slices.Concat(rest[:min(perturb, len(rest))], d.after) {
+		if image := entry / d.views; len(drawn) < perturb && !taken[image] {
+			taken[image] = true
+			drawn = append(drawn, entry)
+		}
+	}
+	return stepEntries{perturb: drawn, update: b}
 }

@@ -3,7 +3,7 @@ package pol
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -76,17 +76,15 @@ func TestPerturbBatchLargerThanT(t *testing.T) {
 	}
 }
 
-// TestStreamsAreIndependent: what an update sees does not depend on how many
-// numbers perturbations take.
+// TestStreamsAreIndependent: what an update sees does not depend on the perturbation,
+// and no two epochs or seeds draw the same.
 func TestStreamsAreIndependent(t *testing.T) {
 	const images, views, size = 40, 3, 12
 	one, other := newDraws(7, 2, images, views), newDraws(7, 2, images, views)
 	for step := range images / size {
-		one.perturbBatch(9)
-		other.perturbBatch(31)
-		other.perturbBatch(4)
 		one.gamma.Float64()
-		if !slices.Equal(one.updateBatch(step, size), other.updateBatch(step, size)) {
+		one.perturb.Uint64()
+		if !slices.Equal(one.step(step, size, 9).update, other.step(step, size, 0).update) {
 			t.Fatalf("step %d: the update's batch depends on the perturbation's", step)
 		}
 	}
@@ -103,60 +101,130 @@ func TestStreamsAreIndependent(t *testing.T) {
 	// No two streams of any epochs are the same.
 	seen := map[uint64]bool{}
 	for epoch := range 10 {
-		d := newDraws(7, epoch, images, views)
-		for _, stream := range []*rand.Rand{d.update, d.perturb, d.gamma} {
-			x := stream.Uint64()
+		for _, p := range []purpose{drawOrder, drawPerturb, drawGamma} {
+			x := stream(7, p, epoch).Uint64()
 			if seen[x] {
 				t.Errorf("epoch %d repeats a stream", epoch)
 			}
 			seen[x] = true
 		}
 	}
-	// The perturbation's examples are not the update's.
-	d := newDraws(7, 2, images, 1)
-	if slices.Equal(d.perturbBatch(size), d.updateBatch(0, size)) {
-		t.Error("the perturbation is drawn like the update")
+}
+
+// imagesOf are the images of entries, ascending, without repetitions.
+func imagesOf(entries []int, views int) []int {
+	var images []int
+	for _, e := range entries {
+		images = append(images, e/views)
+	}
+	slices.Sort(images)
+	return slices.Compact(images)
+}
+
+// TestDraws: an epoch takes each image at most once, and a perturbation as many images
+// as it should; over many epochs every entry is taken equally often by either.
+func TestDraws(t *testing.T) {
+	const images, views, size, perturb, epochs = 20, 3, 6, 10, 400
+	updated, perturbed := make([]int, images*views), make([]int, images*views)
+	for epoch := range epochs {
+		d := newDraws(1, epoch, images, views)
+		var trained []int
+		for step := range images / size {
+			e := d.step(step, size, perturb)
+			for _, entry := range e.update {
+				updated[entry]++
+			}
+			for _, entry := range e.perturb {
+				perturbed[entry]++
+			}
+			trained = append(trained, e.update...)
+			if len(e.update) != size || len(e.perturb) != perturb || len(imagesOf(e.perturb, views)) != perturb {
+				t.Fatalf("epoch %d: an update by %v, a perturbation by %v", epoch, e.update, e.perturb)
+			}
+		}
+		if len(imagesOf(trained, views)) != images/size*size {
+			t.Fatalf("epoch %d: updates by entries %v", epoch, trained)
+		}
+	}
+	// Each of 60 entries is updated with 7200/60 = 120 times on average, √120 its
+	// standard deviation: five of them are allowed. A perturbation takes it 200 times,
+	// up to three times in a row.
+	for entry := range updated {
+		near(t, fmt.Sprintf("updates by entry %d", entry), float64(updated[entry]), 120, 55)
+		near(t, fmt.Sprintf("perturbations by entry %d", entry), float64(perturbed[entry]), 200, 5*math.Sqrt(3*200))
 	}
 }
 
-// TestDraws: an epoch takes each image at most once, in a random order; a
-// perturbation takes any image at most once; views are drawn at random and
-// belong to their image.
-func TestDraws(t *testing.T) {
-	const images, views, size = 20, 3, 6
-	updated, perturbed := make([]int, images*views), make([]int, images*views)
-	const epochs = 200
-	for epoch := range epochs {
-		d := newDraws(1, epoch, images, views)
-		var seen []int
-		for step := range images / size {
-			batch := d.updateBatch(step, size)
-			for _, entry := range batch {
-				updated[entry]++
-				seen = append(seen, entry/views)
+// TestPerturbBatchIsIndependent: whatever the update's batch is, each set of images is
+// the perturbation's equally often, within an epoch and across its end.
+func TestPerturbBatchIsIndependent(t *testing.T) {
+	const images, size, perturb, each = 5, 2, 3, 400
+	for step := range 2 {
+		count := map[string]int{}
+		for seed := range uint64(100 * each) {
+			d := newDraws(seed, 0, images, 1)
+			for range step {
+				d.step(0, size, perturb)
 			}
-			batch = d.perturbBatch(size)
-			var drawn []int
-			for _, entry := range batch {
-				perturbed[entry]++
-				drawn = append(drawn, entry/views)
-			}
-			if slices.Sort(drawn); len(slices.Compact(drawn)) != size {
-				t.Fatalf("epoch %d: a perturbation of images %v", epoch, drawn)
-			}
+			e := d.step(step, size, perturb)
+			count[fmt.Sprint(imagesOf(e.update, 1), imagesOf(e.perturb, 1))]++
 		}
-		if slices.Sort(seen); len(slices.Compact(seen)) != images/size*size {
-			t.Fatalf("epoch %d: updates by images %v", epoch, seen)
+		if len(count) != 100 { // 10 pairs, and 10 triples
+			t.Errorf("step %d: %d combinations, want 100", step, len(count))
+		}
+		for sets, n := range count {
+			near(t, fmt.Sprintf("step %d: %s", step, sets), float64(n), each, 5*math.Sqrt(each))
 		}
 	}
-	// Each of 60 entries is drawn 3600/60 = 60 times on average, √60 its standard
-	// deviation: five of them are allowed.
-	for entry := range updated {
-		near(t, fmt.Sprintf("updates by entry %d", entry), float64(updated[entry]), 60, 39)
-		near(t, fmt.Sprintf("perturbations by entry %d", entry), float64(perturbed[entry]), 60, 39)
+}
+
+// TestPerturbBatchComesNext: what a perturbation takes besides its update's own is what
+// the updates after it take, of the same views, and goes on in the next epoch, which is
+// drawn by itself.
+func TestPerturbBatchComesNext(t *testing.T) {
+	const images, views, size, perturb = 50, 3, 8, 15
+	const steps = images / size
+	for seed := range uint64(20) {
+		d, next := newDraws(seed, 4, images, views), newDraws(seed, 5, images, views)
+		trained := d.order[:steps*size] // the rest is dropped
+		for k := range steps {
+			e := d.step(k, size, perturb)
+			var want []int
+			for _, entry := range e.perturb {
+				if slices.Contains(e.update, entry) {
+					want = append(want, entry)
+				}
+			}
+			for _, entry := range trained[(k+1)*size:] {
+				if len(want) < perturb {
+					want = append(want, entry)
+				}
+			}
+			for _, entry := range next.order {
+				if len(want) < perturb && !slices.Contains(imagesOf(append(slices.Clone(want), e.update...), views), entry/views) {
+					want = append(want, entry)
+				}
+			}
+			if !slices.Equal(e.perturb, want) {
+				t.Fatalf("seed %d, step %d: a perturbation by %v, want %v", seed, k, e.perturb, want)
+			}
+		}
 	}
-	if all := newDraws(1, 0, images, 1).perturbBatch(images); len(all) != images {
-		t.Errorf("a perturbation of all images has %d", len(all))
+}
+
+// TestPerturbBatchOfSmallT: a perturbation may take any number of images, to all of
+// them, however few there are.
+func TestPerturbBatchOfSmallT(t *testing.T) {
+	const views, size = 2, 4
+	for images := size; images < 12; images++ {
+		for perturb := 1; perturb <= images; perturb++ {
+			d := newDraws(3, 1, images, views)
+			for k := range images / size {
+				if e := d.step(k, size, perturb); len(e.perturb) != perturb || len(imagesOf(e.perturb, views)) != perturb {
+					t.Errorf("%d images: an update by %v, a perturbation by %v", images, e.update, e.perturb)
+				}
+			}
+		}
 	}
 }
 

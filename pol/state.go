@@ -43,8 +43,9 @@ type stateHeader struct {
 }
 
 const (
-	stateFormat    = "modeldoctor training state 2"
-	maxStateHeader = 1 << 20 // bytes
+	stateName      = "modeldoctor training state "
+	stateFormat    = stateName + "3" // raised where a state of before would go on to other bits
+	maxStateHeader = 1 << 20         // bytes
 )
 
 // state is the training as it is. It is valid until the training goes on.
@@ -174,8 +175,11 @@ func ReadState(r io.Reader, size int64) (*State, error) {
 		return nil, err
 	}
 	var header stateHeader
-	if err := json.Unmarshal(line, &header); err != nil || header.Format != stateFormat {
+	if err := json.Unmarshal(line, &header); err != nil || !strings.HasPrefix(header.Format, stateName) {
 		return nil, errNotState
+	}
+	if header.Format != stateFormat {
+		return nil, fmt.Errorf("%q cannot be resumed by this version of modeldoctor, which reads %q: begin anew", header.Format, stateFormat)
 	}
 	elements := int64(0)
 	for _, n := range header.Sizes {

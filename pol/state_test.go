@@ -308,7 +308,7 @@ func TestReadStateClaims(t *testing.T) {
 		"not a whole tensor": sign(header("[1]") + "abcd"),
 		"no line":            bytes.Repeat([]byte("x"), 8<<20),
 		"a line too long":    sign(header("[" + strings.Repeat("0,", maxStateHeader) + "0]")),
-		"another format":     sign(strings.Replace(header("[]"), stateFormat, "modeldoctor training state 3", 1)),
+		"another format":     sign(strings.Replace(header("[]"), stateFormat, "modeldoctor training", 1)),
 		"not JSON":           sign("{\n"),
 	}
 	for name, data := range tests {
@@ -322,6 +322,16 @@ func TestReadStateClaims(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
 			t.Errorf("%s: took %d bytes to refuse %d", name, took, len(data))
 		}
+	}
+}
+
+// TestReadStateOfBefore refuses a state whose random numbers meant other images, and
+// says so.
+func TestReadStateOfBefore(t *testing.T) {
+	old := bytes.Replace(written(t, smallState()), []byte(stateFormat), []byte(stateName+"2"), 1)
+	_, err := ReadState(bytes.NewReader(old), int64(len(old)))
+	if want := `"modeldoctor training state 2" cannot be resumed by this version`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

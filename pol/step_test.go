@@ -102,7 +102,7 @@ func (r *reference) gradient(weights []int, s *samples, examples []int) [][]floa
 // perturbed weights and everything else at the unperturbed.
 func TestStepGradient(t *testing.T) {
 	const (
-		scale     = 1.7
+		scale     = 2.1
 		tolerance = 2e-6 // of changes of the order of 0.1
 	)
 	opt := smallOptions()
@@ -129,7 +129,7 @@ func TestStepGradient(t *testing.T) {
 
 			ref, draws := newReference(m), newDraws(opt.Seed, 0, train.Len(), 1)
 			p, u := newGroup(nntest.On(m), plan.Perturb...), newGroup(nntest.On(m), plan.Update...)
-			perturbation := draws.perturbBatch(opt.PerturbBatch)
+			perturbation := drawnStep.perturb
 			gamma := draws.gamma.Float64() * opt.GammaMax
 			g := ref.gradient(p.weights, train, perturbation)
 			unperturbed := ref.gradient(u.weights, train, batch)

@@ -59,6 +59,7 @@ func newTrainer(m nn.Model, data *Data, plan Plan, opt *Options, s *sets, invT f
 			displacement: d, objective: t.objective, rule: plan.Recipe.Rule, entering: entering, trials: nn.NewTrials(entering),
 			rho: opt.Rho, gammaMax: opt.GammaMax, every: opt.PerturbEvery, batch: min(opt.PerturbBatch, t.images),
 		}
+		s.train.keepSome(opt.Batch + t.perturber.drawn())
 	}
 	return t, nil
 }
@@ -217,6 +218,9 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch, next st
 // weights, and one with the weights as they are, of that or the perturbation's batch. next
 // are the entries of the step that follows, if any does.
 func (t *trainer) gradient(ctx context.Context, d *draws, batch, next stepEntries) (loss, before float64, accepted bool, err error) {
+	if err := t.objective.train.want(ctx, batch.all(), next.all()); err != nil {
+		return 0, 0, false, err
+	}
 	if t.perturber != nil {
 		before, accepted, err = t.perturber.perturb(ctx, d, batch)
 		if err != nil || !accepted {

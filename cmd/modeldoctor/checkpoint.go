@@ -72,7 +72,7 @@ func checkCheckpoint(path string, opt fixOptions) error {
 	}
 	if _, err := os.Stat(path); err == nil {
 		if _, err := readState(path); err != nil {
-			return usage("--checkpoint: %s is there and holds something else than a saved training", path).withHint("choose another file")
+			return usage("--checkpoint: %s is there and holds something else than a training that this version has saved", path).withHint("choose another file")
 		}
 	}
 	return nil
