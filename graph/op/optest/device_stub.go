@@ -6,10 +6,8 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
-// Device does nothing: these tests were built without GPU support.
-func Device(*testing.T, op.Op, op.Array, ...op.Array) {}
-
-func checkDevice(*testing.T, func(p *op.Program, in []*op.Value) (*op.Value, error), []op.Array, []int) {
-}
+// forward is not called: there is no device.
+func forward(testing.TB, testdevice.Device, op.Op, op.Array, []op.Array) {}
