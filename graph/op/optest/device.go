@@ -37,3 +37,13 @@ func forward(t testing.TB, on testdevice.Device, o op.Op, out op.Array, in []op.
 	do(d.Forward(o, result, operands))
 	do(d.DownloadArray(out, result))
 }
+
+// download returns a device's array on the host.
+func download(t testing.TB, on testdevice.Device, a op.Array) op.Array {
+	t.Helper()
+	b := op.NewArray(a.Type)
+	if err := on.(*gpu.Device).DownloadArray(b, a); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

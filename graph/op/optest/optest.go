@@ -255,6 +255,15 @@ func Compute(t testing.TB, on testdevice.Backend, o op.Op, in ...op.Array) op.Ar
 	return out
 }
 
+// Download returns an array of a backend on the host.
+func Download(t testing.TB, on testdevice.Backend, a op.Array) op.Array {
+	t.Helper()
+	if on.OnHost() {
+		return a
+	}
+	return download(t, on.Device, a)
+}
+
 // Compare asserts that a backend computes what the host has.
 func Compare(t testing.TB, on testdevice.Backend, o op.Op, want op.Array, in ...op.Array) {
 	t.Helper()
