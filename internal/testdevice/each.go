@@ -5,12 +5,9 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/exec"
+	fakedevice "github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
-
-// variable names what takes the fake device's place: "gpu" is the machine's. "fake", the
-// default, is for scripts.
-const variable = "MODELDOCTOR_TEST_DEVICE"
 
 // Device is a graph.Device. It is stated anew so that the tests within package graph
 // can import this one.
@@ -29,23 +26,21 @@ type Backend struct {
 // compared with.
 func (b Backend) OnHost() bool { return b.Device == nil }
 
-// Each runs body as a subtest on each backend, named after it. Devices are open until
+// Each runs body as a subtest on each backend, named after it, unless the list leaves it out. Devices are open until
 // their subtest ends, which fails if anything is left on them.
 func Each(t *testing.T, body func(t *testing.T, b Backend)) {
 	t.Helper()
 	t.Run(host, func(t *testing.T) { body(t, Backend{Name: host}) })
 	name := device()
 	if name == "" {
-		if os.Getenv(variable) != "" {
-			t.Errorf("%s=%s, but this test was built without GPU support (-tags gpu)", variable, os.Getenv(variable))
+		if os.Getenv(fakedevice.Variable) == card {
+			t.Errorf("%s=%s, but this test was built without GPU support (-tags gpu)", fakedevice.Variable, card)
 		}
 		return
 	}
 	caller := callerOfEach()
 	t.Run(name, func(t *testing.T) {
-		if reason := reasonToLeaveOut(caller, name); reason != "" {
-			t.Skip(reason)
-		}
+		leaveOut(t, caller, name)
 		body(t, Backend{Name: name, Device: openDefault(t)})
 	})
 }

@@ -26,22 +26,18 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 )
 
-// device names what tests run on besides the host: "gpu" is the machine's, on which
-// tests of faults are skipped; "fake", the default, is the fake one.
-const device = "MODELDOCTOR_TEST_DEVICE"
-
 // Real reports whether tests run on a GPU.
-func Real() bool { return os.Getenv(device) == "gpu" }
+func Real() bool { return os.Getenv(Variable) == "gpu" }
 
 // Install has the driver load the fake device, which must not have loaded
 // another one before. For a TestMain; tests call Open.
 func Install() error {
-	switch name := os.Getenv(device); name {
+	switch name := os.Getenv(Variable); name {
 	case "gpu":
 		return nil
 	case "", "fake":
 	default:
-		return fmt.Errorf("%s is %q, neither gpu nor fake", device, name)
+		return fmt.Errorf("%s is %q, neither gpu nor fake", Variable, name)
 	}
 	library, err := Build()
 	if err != nil {
