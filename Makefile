@@ -7,6 +7,9 @@ COUNT    ?= 1
 # The header that stands in for NVIDIA's: a dependency's C can be told only here.
 GPU_CFLAGS = CGO_CFLAGS="-O2 -I$(CURDIR)/graph/gpu/driver/include"
 
+# Packages some of whose tests run on every backend.
+DEVICE_TESTS = ./graph ./graph/exec ./nn ./diag ./pol
+
 .PHONY: help build gpu test test-gpu gpu-bundle check bench generate golden fmt
 
 help:     ## this list
@@ -24,7 +27,7 @@ test:     ## the tests of PACKAGES (all)
 test-gpu: ## the tests of GPU support, on a device that the CPU plays
 	$(GPU_CFLAGS) go test -tags gpu ./graph/gpu/... ./graph/op ./graph/lowering ./fixtures
 	$(GPU_CFLAGS) go test -tags gpu ./cmd/modeldoctor -run Scripts/gpu
-	$(GPU_CFLAGS) MODELDOCTOR_TEST_DEVICE=fake go test -tags gpu ./graph -run Fixtures
+	$(GPU_CFLAGS) go test -tags gpu -run "$$(scripts/device-tests $(DEVICE_TESTS))" -skip '/^cpu$$' $(DEVICE_TESTS)
 
 gpu-bundle: ## .gpu-bundle: what a machine with a GPU runs, without Go (docs/gpu.md)
 	scripts/gpu-bundle

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/internal/vec"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -18,9 +19,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// diagnose runs a diagnosis on the host that must not fail.
 func diagnose(t *testing.T, m nntest.Slices, v nn.Examples, layers []Layer, opt Options) *Report {
 	t.Helper()
-	r, err := Diagnose(t.Context(), nntest.On(m), v, layers, opt)
+	return diagnoseModel(t, nntest.On(m), v, layers, opt)
+}
+
+func diagnoseModel(t *testing.T, m nn.Model, v nn.Examples, layers []Layer, opt Options) *Report {
+	t.Helper()
+	r, err := Diagnose(t.Context(), m, v, layers, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,118 +36,124 @@ func diagnose(t *testing.T, m nntest.Slices, v nn.Examples, layers []Layer, opt 
 
 // TestQuadratic checks the closed form: t* = ‖g‖/h, ΔL = ‖g‖²/2h, κ = h/2.
 func TestQuadratic(t *testing.T) {
-	const h, precision = 3.0, 1e-6
-	m := &quadratic{newWeightTable([]float32{1, -2, 0.5}, []float32{0.25, 0.75}), h}
-	v := &samples{}
-	for i := range 40 {
-		v.images, v.labels = append(v.images, []float32{float32(1 + i%5)}), append(v.labels, i%2)
-	}
-	layers := []Layer{
-		{Name: "first", Weights: []int{0}, Parameters: 3, Neck: 0},
-		{Name: "second", Index: 1, Weights: []int{1}, Parameters: 2, Neck: 1},
-	}
-	for _, direction := range []Direction{Line, Balanced, Descent} {
-		r := diagnose(t, m, v, layers, Options{Direction: direction})
-		for i, l := range r.Layers {
-			w := vec.Norm(m.Weight(i))
-			g := h * w
-			near(t, "‖w‖", l.WNorm, w, precision, w)
-			near(t, "‖g‖", l.GNorm, g, precision, g)
-			near(t, "t*", l.Step, g/h, precision, g/h)
-			near(t, "ΔL", l.DeltaLoss, g*g/(2*h), precision, g*g/(2*h))
-			near(t, "κ", *l.Kappa, h/2, precision, h/2)
-			near(t, "κ‖w‖²", *l.KappaScaled, h/2*w*w, precision, h/2*w*w)
-			near(t, "‖Δw‖/‖w‖", *l.StepShare, 1, precision, 1)
-			near(t, "agreement", *l.Agreement, 1, precision, 1)
-			near(t, "ΔL̂", l.Transfer.Gain.Mean, g*g/(2*h), precision, g*g/(2*h))
-			near(t, "se", l.Transfer.Gain.SE, 0, precision, 1)
-			if l.Status != StatusOK || direction != Descent && l.ForwardEvaluations > 4 {
-				t.Errorf("%s: status %s, %d evaluations", l.Name, l.Status, l.ForwardEvaluations)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		const h, precision = 3.0, 1e-6
+		m := &quadratic{newWeightTable([]float32{1, -2, 0.5}, []float32{0.25, 0.75}), h}
+		v := &samples{}
+		for i := range 40 {
+			v.images, v.labels = append(v.images, []float32{float32(1 + i%5)}), append(v.labels, i%2)
+		}
+		layers := []Layer{
+			{Name: "first", Weights: []int{0}, Parameters: 3, Neck: 0},
+			{Name: "second", Index: 1, Weights: []int{1}, Parameters: 2, Neck: 1},
+		}
+		for _, direction := range []Direction{Line, Balanced, Descent} {
+			r := diagnoseModel(t, nntest.OnBackend(t, m, on.Device), v, layers, Options{Direction: direction})
+			for i, l := range r.Layers {
+				w := vec.Norm(m.Weight(i))
+				g := h * w
+				near(t, "‖w‖", l.WNorm, w, precision, w)
+				near(t, "‖g‖", l.GNorm, g, precision, g)
+				near(t, "t*", l.Step, g/h, precision, g/h)
+				near(t, "ΔL", l.DeltaLoss, g*g/(2*h), precision, g*g/(2*h))
+				near(t, "κ", *l.Kappa, h/2, precision, h/2)
+				near(t, "κ‖w‖²", *l.KappaScaled, h/2*w*w, precision, h/2*w*w)
+				near(t, "‖Δw‖/‖w‖", *l.StepShare, 1, precision, 1)
+				near(t, "agreement", *l.Agreement, 1, precision, 1)
+				near(t, "ΔL̂", l.Transfer.Gain.Mean, g*g/(2*h), precision, g*g/(2*h))
+				near(t, "se", l.Transfer.Gain.SE, 0, precision, 1)
+				if l.Status != StatusOK || direction != Descent && l.ForwardEvaluations > 4 {
+					t.Errorf("%s: status %s, %d evaluations", l.Name, l.Status, l.ForwardEvaluations)
+				}
+			}
+			if r.Worst.ByDeltaLoss != "first" || r.Worst.ByTransfer != "first" || !slices.Equal(r.Worst.Set, []string{"first"}) {
+				t.Errorf("worst %+v", r.Worst)
 			}
 		}
-		if r.Worst.ByDeltaLoss != "first" || r.Worst.ByTransfer != "first" || !slices.Equal(r.Worst.Set, []string{"first"}) {
-			t.Errorf("worst %+v", r.Worst)
-		}
-	}
+	})
 }
 
 // TestPerceptron compares with a slow implementation of the definitions.
 func TestPerceptron(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	for _, opt := range []Options{
-		{Temperature: 1}, {Temperature: 1, Direction: Balanced}, {}, {Direction: Balanced}, {Temperature: 0.7},
-		{Temperature: 1, Direction: Descent, DescentSteps: 4},
-	} {
-		name := fmt.Sprintf("%v at %g", opt.Direction, opt.Temperature)
-		t.Run(name, func(t *testing.T) {
-			r := diagnose(t, m, v, layers, opt)
-			invT := 1 / r.Temperature
-			if opt.Temperature > 0 && r.Temperature != opt.Temperature {
-				t.Errorf("losses are taken at %v", r.Temperature)
-			}
-			for i, got := range r.Layers {
-				want := newReference(m, v, layers[i].Weights, invT, opt)
-				near(t, "start", *r.Metrics.StartLoss, want.loss, 1e-7, want.loss)
-				near(t, "‖g‖", got.GNorm, want.gNorm, 1e-6, want.gNorm)
-				// What a search finds is only as good as its tolerance; what follows
-				// from the lengths is checked at the lengths found.
-				near(t, "step", got.Step, want.step, 0.05, want.step)
-				near(t, "ΔL", got.DeltaLoss, want.deltaLoss, 5e-3, want.deltaLoss)
-				if opt.Direction != Descent {
-					near(t, "ΔL at the step found", got.DeltaLoss, want.deltaLossAt(got.Step), 1e-6, want.loss)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		m, layers, v := newPerceptron(90)
+		for _, opt := range []Options{
+			{Temperature: 1}, {Temperature: 1, Direction: Balanced}, {}, {Direction: Balanced}, {Temperature: 0.7},
+			{Temperature: 1, Direction: Descent, DescentSteps: 4},
+		} {
+			name := fmt.Sprintf("%v at %g", opt.Direction, opt.Temperature)
+			t.Run(name, func(t *testing.T) {
+				r := diagnoseModel(t, nntest.OnBackend(t, m, on.Device), v, layers, opt)
+				invT := 1 / r.Temperature
+				if opt.Temperature > 0 && r.Temperature != opt.Temperature {
+					t.Errorf("losses are taken at %v", r.Temperature)
 				}
-				near(t, "κ", *got.Kappa, got.DeltaLoss/(got.Step*got.Step), 1e-12, *got.Kappa)
-				near(t, "κ‖w‖²", *got.KappaScaled, *got.Kappa*got.WNorm*got.WNorm, 1e-12, *got.KappaScaled)
-				near(t, "agreement", *got.Agreement, want.agreement, 1e-5, 1)
-				steps := [4]Length{got.Transfer.Steps.A1, got.Transfer.Steps.B1, got.Transfer.Steps.A2, got.Transfer.Steps.B2}
-				var found [4]float64
-				for j, length := range steps {
-					near(t, "length", length.T, want.lengths[j], 0.05, want.lengths[j])
-					found[j] = length.T
+				for i, got := range r.Layers {
+					want := newReference(m, v, layers[i].Weights, invT, opt)
+					near(t, "start", *r.Metrics.StartLoss, want.loss, 1e-7, want.loss)
+					near(t, "‖g‖", got.GNorm, want.gNorm, 1e-6, want.gNorm)
+					// What a search finds is only as good as its tolerance; what follows
+					// from the lengths is checked at the lengths found.
+					near(t, "step", got.Step, want.step, 0.05, want.step)
+					near(t, "ΔL", got.DeltaLoss, want.deltaLoss, 5e-3, want.deltaLoss)
+					if opt.Direction != Descent {
+						near(t, "ΔL at the step found", got.DeltaLoss, want.deltaLossAt(got.Step), 1e-6, want.loss)
+					}
+					near(t, "κ", *got.Kappa, got.DeltaLoss/(got.Step*got.Step), 1e-12, *got.Kappa)
+					near(t, "κ‖w‖²", *got.KappaScaled, *got.Kappa*got.WNorm*got.WNorm, 1e-12, *got.KappaScaled)
+					near(t, "agreement", *got.Agreement, want.agreement, 1e-5, 1)
+					steps := [4]Length{got.Transfer.Steps.A1, got.Transfer.Steps.B1, got.Transfer.Steps.A2, got.Transfer.Steps.B2}
+					var found [4]float64
+					for j, length := range steps {
+						near(t, "length", length.T, want.lengths[j], 0.05, want.lengths[j])
+						found[j] = length.T
+					}
+					transfer, se, kappa := want.transferAt(found)
+					near(t, "ΔL̂", got.Transfer.Gain.Mean, transfer, 1e-6, want.loss)
+					near(t, "se", got.Transfer.Gain.SE, se, 1e-5, se)
+					if got.Transfer.Gain.Mean > 0 {
+						near(t, "κ̂", *got.Transfer.Kappa, kappa, 1e-4, kappa)
+					} else if got.Transfer.Kappa != nil {
+						t.Errorf("κ̂ = %v where moving harms", *got.Transfer.Kappa)
+					}
 				}
-				transfer, se, kappa := want.transferAt(found)
-				near(t, "ΔL̂", got.Transfer.Gain.Mean, transfer, 1e-6, want.loss)
-				near(t, "se", got.Transfer.Gain.SE, se, 1e-5, se)
-				if got.Transfer.Gain.Mean > 0 {
-					near(t, "κ̂", *got.Transfer.Kappa, kappa, 1e-4, kappa)
-				} else if got.Transfer.Kappa != nil {
-					t.Errorf("κ̂ = %v where moving harms", *got.Transfer.Kappa)
+				if len(m.override) != 0 {
+					t.Error("the model is left with moved weights")
 				}
-			}
-			if len(m.override) != 0 {
-				t.Error("the model is left with moved weights")
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 // TestMemory checks that the report is the same however little memory there is.
 func TestMemory(t *testing.T) {
-	m, layers, v, training := trainingPerceptron()
-	want := diagnose(t, m, v, layers, Options{Training: training})
-	readsWithRoom := v.reads
-	dir := t.TempDir()
-	for _, memory := range []int64{1, 4000, 8000} {
-		v.reads = 0
-		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: dir, Training: training})
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("with %d bytes (-want +got):\n%s", memory, diff)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		m, layers, v, training := trainingPerceptron()
+		want := diagnoseModel(t, nntest.OnBackend(t, m, on.Device), v, layers, Options{Training: training})
+		readsWithRoom := v.reads
+		dir := t.TempDir()
+		for _, memory := range []int64{1, 4000, 8000} {
+			v.reads = 0
+			got := diagnoseModel(t, nntest.OnBackend(t, m, on.Device), v, layers, Options{Memory: memory, TempDir: dir, Training: training})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("with %d bytes (-want +got):\n%s", memory, diff)
+			}
+			if memory == 1 && v.reads <= readsWithRoom {
+				t.Error("images were kept although there was no room")
+			}
+			v.reads = 0
+			got = diagnoseModel(t, nntest.OnBackend(t, m, on.Device), v, layers, Options{Memory: memory, HostMemory: 1 << 20, TempDir: dir + "/absent", Training: training})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("with %d bytes and the host's memory (-want +got):\n%s", memory, diff)
+			}
 		}
-		if memory == 1 && v.reads <= readsWithRoom {
-			t.Error("images were kept although there was no room")
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("files left behind: %v, %v", left, err)
 		}
-		v.reads = 0
-		got = diagnose(t, m, v, layers, Options{Memory: memory, HostMemory: 1 << 20, TempDir: dir + "/absent", Training: training})
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("with %d bytes and the host's memory (-want +got):\n%s", memory, diff)
+		if _, err := Diagnose(t.Context(), nntest.OnBackend(t, m, on.Device), v, layers, Options{Memory: 1, TempDir: dir + "/absent"}); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("no folder for the temporary file: error %v", err)
 		}
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("files left behind: %v, %v", left, err)
-	}
-	if _, err := Diagnose(t.Context(), nntest.On(m), v, layers, Options{Memory: 1, TempDir: dir + "/absent"}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no folder for the temporary file: error %v", err)
-	}
+	})
 }
 
 // TestDevice: a device whose memory the host cannot look into gives the same

@@ -15,6 +15,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 // The golden numbers were computed in float64 by an independent
@@ -115,7 +116,7 @@ func readGolden(t *testing.T) *goldenFile {
 // diagnoseFixture runs a diagnosis of one of the two exports of the fixture on
 // the built-in sample, which is the golden numbers' V.
 // Layers before the one called first are left out; "" measures all.
-func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, first string, opt diag.Options) *diag.Report {
+func diagnoseFixture(t *testing.T, on testdevice.Backend, file string, granularity graph.Granularity, first string, opt diag.Options) *diag.Report {
 	t.Helper()
 	m := fixtures.Open(t, file)
 	layers := m.Layers(granularity)
@@ -123,7 +124,7 @@ func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, f
 		layers = layers[slices.IndexFunc(layers, func(l diag.Layer) bool { return l.Name == first }):]
 	}
 	validation := m.Part(t, cifar.Sample(), dataset.Validation)
-	r, err := diag.Diagnose(context.Background(), m.Runner(t, graph.RunnerOptions{}), validation, layers, opt)
+	r, err := diag.Diagnose(context.Background(), m.Runner(t, graph.RunnerOptions{Device: on.Device}), validation, layers, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,79 +132,85 @@ func diagnoseFixture(t *testing.T, file string, granularity graph.Granularity, f
 }
 
 func TestGolden(t *testing.T) {
-	golden := readGolden(t)
-	for _, test := range []struct {
-		file        string
-		granularity graph.Granularity
-		first       string
-	}{
-		{"model.onnx", graph.ByBlock, ""},
-		{"model-legacy.onnx", graph.ByBlock, ""},
-		{"model.onnx", graph.ByModule, ""},
-		// The two files hold the same weights: of the second, the modules whose
-		// searches are short will do.
-		{"model-legacy.onnx", graph.ByModule, "blocks.5.norm1"},
-	} {
-		if testing.Short() && test.granularity == graph.ByModule {
-			continue
-		}
-		t.Run(fmt.Sprintf("%s/%s", test.file, test.granularity), func(t *testing.T) {
-			r := diagnoseFixture(t, test.file, test.granularity, test.first, diag.Options{Temperature: 1})
-			checkMetrics(t, r, golden)
-			lines, transfers := golden.Layers[string(test.granularity)], golden.Transfer[string(test.granularity)]
-			offset := r.Layers[0].Index
-			if len(r.Layers)+offset != len(lines) {
-				t.Fatalf("%d layers from %d on, golden %d", len(r.Layers), offset, len(lines))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		golden := readGolden(t)
+		for _, test := range []struct {
+			file        string
+			granularity graph.Granularity
+			first       string
+		}{
+			{"model.onnx", graph.ByBlock, ""},
+			{"model-legacy.onnx", graph.ByBlock, ""},
+			{"model.onnx", graph.ByModule, ""},
+			// The two files hold the same weights: of the second, the modules whose
+			// searches are short will do.
+			{"model-legacy.onnx", graph.ByModule, "blocks.5.norm1"},
+		} {
+			if testing.Short() && test.granularity == graph.ByModule {
+				continue
 			}
-			lines, transfers = lines[offset:], transfers[offset:]
-			for i, l := range r.Layers {
-				g := lines[i]
-				if l.Name != g.Layer {
-					t.Fatalf("layer %d is %s, golden %s", i, l.Name, g.Layer)
+			t.Run(fmt.Sprintf("%s/%s", test.file, test.granularity), func(t *testing.T) {
+				r := diagnoseFixture(t, on, test.file, test.granularity, test.first, diag.Options{Temperature: 1})
+				checkMetrics(t, r, golden)
+				lines, transfers := golden.Layers[string(test.granularity)], golden.Transfer[string(test.granularity)]
+				offset := r.Layers[0].Index
+				if len(r.Layers)+offset != len(lines) {
+					t.Fatalf("%d layers from %d on, golden %d", len(r.Layers), offset, len(lines))
 				}
-				relative(t, l.Name+" ‖w‖", l.WNorm, g.WNorm, goldenGradient)
-				relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
-				relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
-				relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
-				relative(t, l.Name+" κ", *l.Kappa, g.Kappa, goldenKappa)
-				relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.Scaled, goldenKappa)
-				checkTransfer(t, l, transfers[i], g.DeltaL, golden.Model.Loss)
-			}
-			byDelta := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.DeltaL, b.DeltaL) }).Layer
-			byKappa := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.Kappa, b.Kappa) }).Layer
-			if r.Worst.ByDeltaLoss != byDelta || r.Worst.ByKappa != byKappa {
-				t.Errorf("worst by ΔL %s, by κ %s; golden %s, %s", r.Worst.ByDeltaLoss, r.Worst.ByKappa, byDelta, byKappa)
-			}
-		})
-	}
+				lines, transfers = lines[offset:], transfers[offset:]
+				for i, l := range r.Layers {
+					g := lines[i]
+					if l.Name != g.Layer {
+						t.Fatalf("layer %d is %s, golden %s", i, l.Name, g.Layer)
+					}
+					relative(t, l.Name+" ‖w‖", l.WNorm, g.WNorm, goldenGradient)
+					relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
+					relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
+					relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+					relative(t, l.Name+" κ", *l.Kappa, g.Kappa, goldenKappa)
+					relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.Scaled, goldenKappa)
+					checkTransfer(t, l, transfers[i], g.DeltaL, golden.Model.Loss)
+				}
+				byDelta := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.DeltaL, b.DeltaL) }).Layer
+				byKappa := slices.MaxFunc(lines, func(a, b goldenLine) int { return compare(a.Kappa, b.Kappa) }).Layer
+				if r.Worst.ByDeltaLoss != byDelta || r.Worst.ByKappa != byKappa {
+					t.Errorf("worst by ΔL %s, by κ %s; golden %s, %s", r.Worst.ByDeltaLoss, r.Worst.ByKappa, byDelta, byKappa)
+				}
+			})
+		}
+	})
 }
 
 func TestGoldenCalibrated(t *testing.T) {
-	golden := readGolden(t)
-	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{})
-	checkMetrics(t, r, golden)
-	relative(t, "calibrated loss", *r.Metrics.StartLoss, golden.Calibrated.Loss, goldenLoss)
-	for i, l := range r.Layers {
-		g := golden.Calibrated.Block[i]
-		relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
-		relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
-		relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
-		relative(t, l.Name+" κ", *l.Kappa, g.KappaLine, goldenKappa)
-		checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		golden := readGolden(t)
+		r := diagnoseFixture(t, on, "model.onnx", graph.ByBlock, "", diag.Options{})
+		checkMetrics(t, r, golden)
+		relative(t, "calibrated loss", *r.Metrics.StartLoss, golden.Calibrated.Loss, goldenLoss)
+		for i, l := range r.Layers {
+			g := golden.Calibrated.Block[i]
+			relative(t, l.Name+" ‖g‖", l.GNorm, g.GNorm, goldenGradient)
+			relative(t, l.Name+" step", l.Step, g.TStar, goldenStep)
+			relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+			relative(t, l.Name+" κ", *l.Kappa, g.KappaLine, goldenKappa)
+			checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
+		}
+	})
 }
 
 func TestGoldenBalanced(t *testing.T) {
-	golden := readGolden(t)
-	r := diagnoseFixture(t, "model.onnx", graph.ByBlock, "", diag.Options{Direction: diag.Balanced, Temperature: 1})
-	for i, l := range r.Layers {
-		g := golden.Relative.Block[i]
-		g.Kappa = g.KappaTransfer
-		relative(t, l.Name+" step", l.Step, g.TStar*golden.Layers["block"][i].WNorm, goldenStep)
-		relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
-		relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.KappaScaled, goldenKappa)
-		checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		golden := readGolden(t)
+		r := diagnoseFixture(t, on, "model.onnx", graph.ByBlock, "", diag.Options{Direction: diag.Balanced, Temperature: 1})
+		for i, l := range r.Layers {
+			g := golden.Relative.Block[i]
+			g.Kappa = g.KappaTransfer
+			relative(t, l.Name+" step", l.Step, g.TStar*golden.Layers["block"][i].WNorm, goldenStep)
+			relative(t, l.Name+" ΔL", l.DeltaLoss, g.DeltaL, goldenDelta)
+			relative(t, l.Name+" κ‖w‖²", *l.KappaScaled, g.KappaScaled, goldenKappa)
+			checkTransfer(t, l, g.goldenTransfers, g.DeltaL, golden.Model.Loss)
+		}
+	})
 }
 
 func checkMetrics(t *testing.T, r *diag.Report, golden *goldenFile) {

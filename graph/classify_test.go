@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -96,100 +97,105 @@ func TestWhatIsNotAWeight(t *testing.T) {
 // TestStoredTransposed: a weight that the graph transposes, reshapes and slices
 // keeps its place in the file, and gradients arrive in its own layout.
 func TestStoredTransposed(t *testing.T) {
-	build := func(views bool) *Network {
-		b := onnxtest.New(18)
-		b.Input("image", onnx.Float, "batch", 3, 1, 2)
-		b.Node("Flatten", []string{"image"}, []string{"flat"})
-		if views {
-			b.Float("head.weight", []int{4, 6}, ramp(24))
-			b.Int64("shape", []int{2}, []int64{4, 6})
-			b.Node("Reshape", []string{"head.weight", "shape"}, []string{"same"})
-			b.Node("Transpose", []string{"same"}, []string{"wide"}, onnxtest.Ints("perm", 1, 0))
-			b.Int64("from", []int{1}, []int64{1})
-			b.Int64("to", []int{1}, []int64{4})
-			b.Int64("axis", []int{1}, []int64{1})
-			b.Node("Slice", []string{"wide", "from", "to", "axis"}, []string{"matrix"})
-		} else {
-			all, matrix := ramp(24), make([]float32, 18)
-			for i := range 6 {
-				for j := range 3 {
-					matrix[i*3+j] = all[(j+1)*6+i]
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		build := func(views bool) *Network {
+			b := onnxtest.New(18)
+			b.Input("image", onnx.Float, "batch", 3, 1, 2)
+			b.Node("Flatten", []string{"image"}, []string{"flat"})
+			if views {
+				b.Float("head.weight", []int{4, 6}, ramp(24))
+				b.Int64("shape", []int{2}, []int64{4, 6})
+				b.Node("Reshape", []string{"head.weight", "shape"}, []string{"same"})
+				b.Node("Transpose", []string{"same"}, []string{"wide"}, onnxtest.Ints("perm", 1, 0))
+				b.Int64("from", []int{1}, []int64{1})
+				b.Int64("to", []int{1}, []int64{4})
+				b.Int64("axis", []int{1}, []int64{1})
+				b.Node("Slice", []string{"wide", "from", "to", "axis"}, []string{"matrix"})
+			} else {
+				all, matrix := ramp(24), make([]float32, 18)
+				for i := range 6 {
+					for j := range 3 {
+						matrix[i*3+j] = all[(j+1)*6+i]
+					}
 				}
+				b.Float("matrix", []int{6, 3}, matrix)
 			}
-			b.Float("matrix", []int{6, 3}, matrix)
+			b.Node("MatMul", []string{"flat", "matrix"}, []string{"logits"})
+			b.Output("logits", onnx.Float, "batch", 3)
+			n, err := Build(parse(t, b), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
 		}
-		b.Node("MatMul", []string{"flat", "matrix"}, []string{"logits"})
-		b.Output("logits", onnx.Float, "batch", 3)
-		n, err := Build(parse(t, b), Options{})
-		if err != nil {
-			t.Fatal(err)
+		stored, plain := build(true), build(false)
+		in, labels := randomBatch(plain, 5)
+		a, b := compute(t, stored, RunnerOptions{Device: on.Device}, in, labels), compute(t, plain, RunnerOptions{Device: on.Device}, in, labels)
+		if !slices.Equal(a.logits, b.logits) {
+			t.Error("logits differ")
 		}
-		return n
-	}
-	stored, plain := build(true), build(false)
-	in, labels := randomBatch(plain, 5)
-	a, b := compute(t, stored, RunnerOptions{}, in, labels), compute(t, plain, RunnerOptions{}, in, labels)
-	if !slices.Equal(a.logits, b.logits) {
-		t.Error("logits differ")
-	}
-	want := make([]float32, 24)
-	for i := range 6 {
-		for j := range 3 {
-			want[(j+1)*6+i] = b.grads[0][i*3+j]
+		want := make([]float32, 24)
+		for i := range 6 {
+			for j := range 3 {
+				want[(j+1)*6+i] = b.grads[0][i*3+j]
+			}
 		}
-	}
-	if !slices.Equal(a.grads[0], want) {
-		t.Errorf("gradient %v, want %v", a.grads[0], want)
-	}
+		if !slices.Equal(a.grads[0], want) {
+			t.Errorf("gradient %v, want %v", a.grads[0], want)
+		}
+	})
 }
 
 // TestSharedWeight: a weight used twice has the sum of both gradients, and its
 // layer begins below the first use.
 func TestSharedWeight(t *testing.T) {
-	b := onnxtest.New(18)
-	b.Input("image", onnx.Float, "batch", 3, 1, 1)
-	b.Node("Flatten", []string{"image"}, []string{"flat"})
-	b.Float("w", []int{3, 3}, ramp(9))
-	b.Node("MatMul", []string{"flat", "w"}, []string{"x"})
-	b.Node("Tanh", []string{"x"}, []string{"y"})
-	b.Node("MatMul", []string{"y", "w"}, []string{"logits"})
-	b.Output("logits", onnx.Float, "batch", 3)
-	n, err := Build(parse(t, b), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, labels := randomBatch(n, 4)
-	for _, budget := range []int64{1, 1 << 30} { // the uses in two spans, and in one
-		r := NewRunner(n, RunnerOptions{BackwardBytes: budget})
-		var got []float32
-		if err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, []int{0}, nil, func(_ int, g nn.Memory) error {
-			got = slices.Clone(g.([]float32))
-			return nil
-		}); err != nil {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		b := onnxtest.New(18)
+		b.Input("image", onnx.Float, "batch", 3, 1, 1)
+		b.Node("Flatten", []string{"image"}, []string{"flat"})
+		b.Float("w", []int{3, 3}, ramp(9))
+		b.Node("MatMul", []string{"flat", "w"}, []string{"x"})
+		b.Node("Tanh", []string{"x"}, []string{"y"})
+		b.Node("MatMul", []string{"y", "w"}, []string{"logits"})
+		b.Output("logits", onnx.Float, "batch", 3)
+		n, err := Build(parse(t, b), Options{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		loss := func(w []float32) (sum float64) {
-			r.Override(0, w)
-			losses := make([]float64, 4)
-			if err := r.Evaluate(context.Background(), 0, in, labels, 1, losses, nil); err != nil {
+		images, labels := randomBatch(n, 4)
+		for _, budget := range []int64{1, 1 << 30} { // the uses in two spans, and in one
+			r := newRunner(t, n, RunnerOptions{BackwardBytes: budget, Device: on.Device})
+			in := imported(t, r, images)
+			var got []float32
+			if err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, []int{0}, nil, func(_ int, g nn.Memory) error {
+				got = make([]float32, r.WeightElements(0))
+				return r.Device().Download(got, g)
+			}); err != nil {
 				t.Fatal(err)
 			}
-			for _, l := range losses {
-				sum += l
+			loss := func(w []float32) (sum float64) {
+				r.Override(0, imported(t, r, w))
+				losses := make([]float64, 4)
+				if err := r.Evaluate(context.Background(), 0, in, labels, 1, losses, nil); err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range losses {
+					sum += l
+				}
+				return sum
 			}
-			return sum
-		}
-		for i := range got {
-			up, down := slices.Clone(r.Weight(0)), slices.Clone(r.Weight(0))
-			const h = 1e-2
-			up[i] += h
-			down[i] -= h
-			if want := (loss(up) - loss(down)) / (2 * h); math.Abs(float64(got[i])-want) > 2e-3 {
-				t.Errorf("gradient of element %d is %v, by differences %v", i, got[i], want)
+			for i := range got {
+				up, down := slices.Clone(r.Weight(0)), slices.Clone(r.Weight(0))
+				const h = 1e-2
+				up[i] += h
+				down[i] -= h
+				if want := (loss(up) - loss(down)) / (2 * h); math.Abs(float64(got[i])-want) > 2e-3 {
+					t.Errorf("gradient of element %d is %v, by differences %v", i, got[i], want)
+				}
 			}
+			r.Override(0, nil)
 		}
-		r.Override(0, nil)
-	}
+	})
 }
 
 func TestBuildRefuses(t *testing.T) {
@@ -256,68 +262,72 @@ func TestNeckOfBatchSize(t *testing.T) {
 // TestComparedTensor: a tensor that only decides a condition is no weight, even
 // where arithmetic comes before the comparison.
 func TestComparedTensor(t *testing.T) {
-	b := onnxtest.New(18)
-	b.Input("image", onnx.Float, "batch", 3, 1, 2)
-	b.Node("Flatten", []string{"image"}, []string{"flat"})
-	b.Float("regions", []int{1, 6}, []float32{0, 1, 2, 0, 1, 2})
-	b.Float("scale", []int{1, 6}, ramp(6))
-	b.Float("one", nil, []float32{1})
-	b.Node("Sub", []string{"regions", "one"}, []string{"differences"})
-	b.Node("Equal", []string{"differences", "one"}, []string{"same"})
-	b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
-	b.Node("Where", []string{"same", "scaled", "flat"}, []string{"logits"})
-	b.Output("logits", onnx.Float, "batch", 6)
-	n, err := Build(parse(t, b), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(n.Weights) != 1 || n.Weights[0].Name != "scale" {
-		t.Errorf("%d weights, the first %q; want scale alone", len(n.Weights), n.Weights[0].Name)
-	}
-	for _, s := range n.Skipped {
-		if s.Name == "regions" && (s.Parameter || !strings.HasPrefix(s.Reason, "mask")) {
-			t.Errorf("regions is skipped as %q, a parameter: %v", s.Reason, s.Parameter)
-		}
-	}
-	in, labels := randomBatch(n, n.Batch)
-	out, scale := compute(t, n, RunnerOptions{}, in, labels), ramp(6)
-	for i, x := range in {
-		want := x
-		if i%3 == 2 { // region 2
-			want *= scale[i%6]
-		}
-		if out.logits[i] != want {
-			t.Fatalf("logit %d is %v, want %v", i, out.logits[i], want)
-		}
-	}
-}
-
-// TestAngles: a nameless tensor of which only the sine is taken is no weight;
-// frequencies that have a parameter's name are learned.
-func TestAngles(t *testing.T) {
-	for name, learned := range map[string]bool{"/pos_embed/Constant_output_0": false, "rope.freqs": true} {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
 		b := onnxtest.New(18)
 		b.Input("image", onnx.Float, "batch", 3, 1, 2)
 		b.Node("Flatten", []string{"image"}, []string{"flat"})
-		b.Float(name, []int{1, 6}, ramp(6))
+		b.Float("regions", []int{1, 6}, []float32{0, 1, 2, 0, 1, 2})
 		b.Float("scale", []int{1, 6}, ramp(6))
-		b.Node("Sin", []string{name}, []string{"waves"})
+		b.Float("one", nil, []float32{1})
+		b.Node("Sub", []string{"regions", "one"}, []string{"differences"})
+		b.Node("Equal", []string{"differences", "one"}, []string{"same"})
 		b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
-		b.Node("Add", []string{"scaled", "waves"}, []string{"logits"})
+		b.Node("Where", []string{"same", "scaled", "flat"}, []string{"logits"})
 		b.Output("logits", onnx.Float, "batch", 6)
 		n, err := Build(parse(t, b), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := slices.ContainsFunc(n.Weights, func(w *Weight) bool { return w.Name != "scale" }); got != learned {
-			t.Errorf("%s is a weight: %v, want %v", name, got, learned)
+		if len(n.Weights) != 1 || n.Weights[0].Name != "scale" {
+			t.Errorf("%d weights, the first %q; want scale alone", len(n.Weights), n.Weights[0].Name)
 		}
-		in, labels := randomBatch(n, n.Batch)
-		out, values := compute(t, n, RunnerOptions{}, in, labels), ramp(6)
-		for i, x := range in {
-			if want := float64(x*values[i%6]) + math.Sin(float64(values[i%6])); math.Abs(float64(out.logits[i])-want) > 1e-6 {
-				t.Fatalf("%s: logit %d is %v, want %v", name, i, out.logits[i], want)
+		for _, s := range n.Skipped {
+			if s.Name == "regions" && (s.Parameter || !strings.HasPrefix(s.Reason, "mask")) {
+				t.Errorf("regions is skipped as %q, a parameter: %v", s.Reason, s.Parameter)
 			}
 		}
-	}
+		in, labels := randomBatch(n, n.Batch)
+		out, scale := compute(t, n, RunnerOptions{Device: on.Device}, in, labels), ramp(6)
+		for i, x := range in {
+			want := x
+			if i%3 == 2 { // region 2
+				want *= scale[i%6]
+			}
+			if out.logits[i] != want {
+				t.Fatalf("logit %d is %v, want %v", i, out.logits[i], want)
+			}
+		}
+	})
+}
+
+// TestAngles: a nameless tensor of which only the sine is taken is no weight;
+// frequencies that have a parameter's name are learned.
+func TestAngles(t *testing.T) {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for name, learned := range map[string]bool{"/pos_embed/Constant_output_0": false, "rope.freqs": true} {
+			b := onnxtest.New(18)
+			b.Input("image", onnx.Float, "batch", 3, 1, 2)
+			b.Node("Flatten", []string{"image"}, []string{"flat"})
+			b.Float(name, []int{1, 6}, ramp(6))
+			b.Float("scale", []int{1, 6}, ramp(6))
+			b.Node("Sin", []string{name}, []string{"waves"})
+			b.Node("Mul", []string{"flat", "scale"}, []string{"scaled"})
+			b.Node("Add", []string{"scaled", "waves"}, []string{"logits"})
+			b.Output("logits", onnx.Float, "batch", 6)
+			n, err := Build(parse(t, b), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.ContainsFunc(n.Weights, func(w *Weight) bool { return w.Name != "scale" }); got != learned {
+				t.Errorf("%s is a weight: %v, want %v", name, got, learned)
+			}
+			in, labels := randomBatch(n, n.Batch)
+			out, values := compute(t, n, RunnerOptions{Device: on.Device}, in, labels), ramp(6)
+			for i, x := range in {
+				if want := float64(x*values[i%6]) + math.Sin(float64(values[i%6])); math.Abs(float64(out.logits[i])-want) > 1e-6 {
+					t.Fatalf("%s: logit %d is %v, want %v", name, i, out.logits[i], want)
+				}
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 // Sizes of the networks that are drawn for tests.
@@ -230,36 +231,38 @@ func plainAttention(s *sketch, x *op.Value) *op.Value {
 // TestReadRows: with the rows that are read alone, results are those of all rows,
 // and gradients what finite differences are, in float64.
 func TestReadRows(t *testing.T) {
-	for _, c := range sketches {
-		t.Run(c.name, func(t *testing.T) {
-			x := optest.Normal(optest.Random(), 2, sketchTokens, sketchWidth)
-			first := &sketch{t: t, program: op.NewProgram(0)}
-			first.inputs = []*op.Value{first.program.Input("x", x.Type, 0)}
-			c.draw(first, first.inputs[0])
-			inputs := []op.Array{x}
-			random := optest.Random()
-			for _, shape := range first.shapes {
-				inputs = append(inputs, optest.Normal(random, shape...))
-			}
-			optest.ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) {
-				for _, v := range in[1:] {
-					v.OnDataPath = false
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, c := range sketches {
+			t.Run(c.name, func(t *testing.T) {
+				x := optest.Normal(optest.Random(), 2, sketchTokens, sketchWidth)
+				first := &sketch{t: t, program: op.NewProgram(0)}
+				first.inputs = []*op.Value{first.program.Input("x", x.Type, 0)}
+				c.draw(first, first.inputs[0])
+				inputs := []op.Array{x}
+				random := optest.Random()
+				for _, shape := range first.shapes {
+					inputs = append(inputs, optest.Normal(random, shape...))
 				}
-				y := c.draw(&sketch{t: t, program: p, inputs: in}, in[0])
-				if y.Const != nil {
-					return y, nil // all rows, for comparison
-				}
-				all := schedule(p, y)
-				before := elements(all)
-				steps, err := readRows(p, y, all)
-				if now := elements(steps); c.same && now != before || !c.same && now >= before {
-					t.Errorf("%d elements are computed, were %d", now, before)
-				}
-				p.Steps = steps
-				return y, err
-			}, inputs...)
-		})
-	}
+				optest.ProgramGradient(t, on, func(p *op.Program, in []*op.Value) (*op.Value, error) {
+					for _, v := range in[1:] {
+						v.OnDataPath = false
+					}
+					y := c.draw(&sketch{t: t, program: p, inputs: in}, in[0])
+					if y.Const != nil {
+						return y, nil // all rows, for comparison
+					}
+					all := schedule(p, y)
+					before := elements(all)
+					steps, err := readRows(p, y, all)
+					if now := elements(steps); c.same && now != before || !c.same && now >= before {
+						t.Errorf("%d elements are computed, were %d", now, before)
+					}
+					p.Steps = steps
+					return y, err
+				}, inputs...)
+			})
+		}
+	})
 }
 
 // elements counts the elements that are computed from x, views aside.

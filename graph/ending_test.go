@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -55,9 +56,9 @@ func (s *scored) shape(sizes ...int64) string {
 }
 
 // logitsOf runs a model on two images.
-func logitsOf(t *testing.T, n *Network) [][]float32 {
+func logitsOf(t *testing.T, on testdevice.Backend, n *Network) [][]float32 {
 	t.Helper()
-	r := NewRunner(n, RunnerOptions{Threads: 1})
+	r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
 	defer r.Close()
 	p, err := Probe(context.Background(), r, ramp(24), []int{1, 0})
 	if err != nil {
@@ -69,138 +70,142 @@ func logitsOf(t *testing.T, n *Network) [][]float32 {
 // TestEndingUndone: whatever a graph makes of its logits, they are what losses are
 // measured on.
 func TestEndingUndone(t *testing.T) {
-	plain := newScored(4)
-	plain.Output("z", onnx.Float, "batch", 4)
-	base, err := Build(parse(t, plain.Builder), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := logitsOf(t, base)
-	for name, c := range map[string]struct {
-		make func(s *scored) string
-		op   string
-		then string
-		note string // a part of the note
-	}{
-		"nothing":              {func(s *scored) string { return "z" }, "", "", ""},
-		"softmax":              {func(s *scored) string { return s.then("Softmax", "z") }, "Softmax", "", ""},
-		"softmax, reshape":     {func(s *scored) string { return s.then("Reshape", s.then("Softmax", "z"), s.shape(-1, 4)) }, "Softmax", "", ""},
-		"log-softmax, flatten": {func(s *scored) string { return s.then("Flatten", s.then("LogSoftmax", "z")) }, "LogSoftmax", "", "ends in a LogSoftmax"},
-		"of rank 4": {func(s *scored) string {
-			p := s.with("Softmax", []string{s.then("Unsqueeze", "z", s.shape(2, 3))}, onnxtest.Int("axis", 1))
-			return s.then("Squeeze", p, s.shape(2, 3))
-		}, "Softmax", "", ""},
-		"channels last": {func(s *scored) string {
-			p := s.with("Softmax", []string{s.then("Unsqueeze", "z", s.shape(1, 2))}, onnxtest.Int("axis", 3))
-			return s.with("Transpose", []string{p}, onnxtest.Ints("perm", 0, 3, 1, 2))
-		}, "Softmax", "", ""},
-		"scores of rank 4": {func(s *scored) string { return s.then("Unsqueeze", "z", s.shape(2, 3)) }, "", "", ""},
-		"scores of rank 3": {func(s *scored) string { return s.then("Unsqueeze", "z", s.shape(1)) }, "", "", ""},
-		"identity":         {func(s *scored) string { return s.then("Identity", s.then("Softmax", s.then("Identity", "z"))) }, "Softmax", "", ""},
-		"double":           {func(s *scored) string { return s.with("Cast", []string{"z"}, onnxtest.Int("to", int64(onnx.Double))) }, "", "", ""},
-		"softmax, double": {func(s *scored) string {
-			return s.with("Cast", []string{s.then("Softmax", "z")}, onnxtest.Int("to", int64(onnx.Double)))
-		}, "Softmax", "", ""},
-		"clip":     {func(s *scored) string { return s.then("Clip", s.then("Softmax", "z"), s.number(1e-7), s.number(1)) }, "Softmax", "Clip", "Clip"},
-		"per cent": {func(s *scored) string { return s.then("Mul", s.number(100), s.then("Softmax", "z")) }, "Softmax", "Mul", "Mul"},
-		"divided":  {func(s *scored) string { return s.then("Div", s.then("Softmax", "z"), s.number(0.01)) }, "Softmax", "Div", "Div"},
-		"logarithm": {func(s *scored) string {
-			return s.then("Log", s.then("Add", s.then("Softmax", "z"), s.number(1e-9)))
-		}, "Softmax", "Add Log", "Add, Log"},
-		"exp of log-softmax": {func(s *scored) string { return s.then("Exp", s.then("LogSoftmax", "z")) }, "Softmax", "", ""},
-		"written out": {func(s *scored) string {
-			e := s.then("Exp", s.then("Sub", "z", s.with("ReduceMax", []string{"z"}, onnxtest.Ints("axes", 1))))
-			return s.then("Div", e, s.then("ReduceSum", e, s.shape(1)))
-		}, "Softmax", "", ""},
-		"written out, maximum of the batch": {func(s *scored) string {
-			e := s.then("Exp", s.then("Sub", "z", s.then("ReduceMax", "z")))
-			return s.then("Div", e, s.then("ReduceSum", e, s.shape(-1)))
-		}, "Softmax", "", ""},
-		"written out, without a maximum, by the reciprocal": {func(s *scored) string {
-			e := s.then("Exp", "z")
-			return s.then("Mul", s.then("Reciprocal", s.then("ReduceSum", e, s.shape(1))), e)
-		}, "Softmax", "", ""},
-		"written out, sum without its dimension": {func(s *scored) string {
-			e := s.then("Exp", "z")
-			sum := s.with("ReduceSum", []string{e, s.shape(1)}, onnxtest.Int("keepdims", 0))
-			return s.then("Div", e, s.then("Unsqueeze", sum, s.shape(1)))
-		}, "Softmax", "", ""},
-		"sigmoid": {func(s *scored) string { return s.then("Sigmoid", "z") }, "Sigmoid", "", "each class by itself"},
-		"sigmoid written out": {func(s *scored) string {
-			return s.then("Reciprocal", s.then("Add", s.then("Exp", s.then("Neg", "z")), s.number(1)))
-		}, "Sigmoid", "", "each class by itself"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newScored(4)
-			s.Output(c.make(s), onnx.Undefined)
-			n, err := Build(parse(t, s.Builder), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := strings.Join(n.Ending.Then, " "); n.Ending.Op != c.op || got != c.then {
-				t.Errorf("ending %+v, want %s then %s", n.Ending, c.op, c.then)
-			}
-			if note := n.Ending.Note(); (note == "") != (c.note == "") || !strings.Contains(note, c.note) {
-				t.Errorf("note %q, want one with %q", note, c.note)
-			}
-			for i, row := range logitsOf(t, n) {
-				if !slices.Equal(row, want[i]) {
-					t.Errorf("logits %v, want %v", row, want[i])
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		plain := newScored(4)
+		plain.Output("z", onnx.Float, "batch", 4)
+		base, err := Build(parse(t, plain.Builder), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := logitsOf(t, on, base)
+		for name, c := range map[string]struct {
+			make func(s *scored) string
+			op   string
+			then string
+			note string // a part of the note
+		}{
+			"nothing":              {func(s *scored) string { return "z" }, "", "", ""},
+			"softmax":              {func(s *scored) string { return s.then("Softmax", "z") }, "Softmax", "", ""},
+			"softmax, reshape":     {func(s *scored) string { return s.then("Reshape", s.then("Softmax", "z"), s.shape(-1, 4)) }, "Softmax", "", ""},
+			"log-softmax, flatten": {func(s *scored) string { return s.then("Flatten", s.then("LogSoftmax", "z")) }, "LogSoftmax", "", "ends in a LogSoftmax"},
+			"of rank 4": {func(s *scored) string {
+				p := s.with("Softmax", []string{s.then("Unsqueeze", "z", s.shape(2, 3))}, onnxtest.Int("axis", 1))
+				return s.then("Squeeze", p, s.shape(2, 3))
+			}, "Softmax", "", ""},
+			"channels last": {func(s *scored) string {
+				p := s.with("Softmax", []string{s.then("Unsqueeze", "z", s.shape(1, 2))}, onnxtest.Int("axis", 3))
+				return s.with("Transpose", []string{p}, onnxtest.Ints("perm", 0, 3, 1, 2))
+			}, "Softmax", "", ""},
+			"scores of rank 4": {func(s *scored) string { return s.then("Unsqueeze", "z", s.shape(2, 3)) }, "", "", ""},
+			"scores of rank 3": {func(s *scored) string { return s.then("Unsqueeze", "z", s.shape(1)) }, "", "", ""},
+			"identity":         {func(s *scored) string { return s.then("Identity", s.then("Softmax", s.then("Identity", "z"))) }, "Softmax", "", ""},
+			"double":           {func(s *scored) string { return s.with("Cast", []string{"z"}, onnxtest.Int("to", int64(onnx.Double))) }, "", "", ""},
+			"softmax, double": {func(s *scored) string {
+				return s.with("Cast", []string{s.then("Softmax", "z")}, onnxtest.Int("to", int64(onnx.Double)))
+			}, "Softmax", "", ""},
+			"clip":     {func(s *scored) string { return s.then("Clip", s.then("Softmax", "z"), s.number(1e-7), s.number(1)) }, "Softmax", "Clip", "Clip"},
+			"per cent": {func(s *scored) string { return s.then("Mul", s.number(100), s.then("Softmax", "z")) }, "Softmax", "Mul", "Mul"},
+			"divided":  {func(s *scored) string { return s.then("Div", s.then("Softmax", "z"), s.number(0.01)) }, "Softmax", "Div", "Div"},
+			"logarithm": {func(s *scored) string {
+				return s.then("Log", s.then("Add", s.then("Softmax", "z"), s.number(1e-9)))
+			}, "Softmax", "Add Log", "Add, Log"},
+			"exp of log-softmax": {func(s *scored) string { return s.then("Exp", s.then("LogSoftmax", "z")) }, "Softmax", "", ""},
+			"written out": {func(s *scored) string {
+				e := s.then("Exp", s.then("Sub", "z", s.with("ReduceMax", []string{"z"}, onnxtest.Ints("axes", 1))))
+				return s.then("Div", e, s.then("ReduceSum", e, s.shape(1)))
+			}, "Softmax", "", ""},
+			"written out, maximum of the batch": {func(s *scored) string {
+				e := s.then("Exp", s.then("Sub", "z", s.then("ReduceMax", "z")))
+				return s.then("Div", e, s.then("ReduceSum", e, s.shape(-1)))
+			}, "Softmax", "", ""},
+			"written out, without a maximum, by the reciprocal": {func(s *scored) string {
+				e := s.then("Exp", "z")
+				return s.then("Mul", s.then("Reciprocal", s.then("ReduceSum", e, s.shape(1))), e)
+			}, "Softmax", "", ""},
+			"written out, sum without its dimension": {func(s *scored) string {
+				e := s.then("Exp", "z")
+				sum := s.with("ReduceSum", []string{e, s.shape(1)}, onnxtest.Int("keepdims", 0))
+				return s.then("Div", e, s.then("Unsqueeze", sum, s.shape(1)))
+			}, "Softmax", "", ""},
+			"sigmoid": {func(s *scored) string { return s.then("Sigmoid", "z") }, "Sigmoid", "", "each class by itself"},
+			"sigmoid written out": {func(s *scored) string {
+				return s.then("Reciprocal", s.then("Add", s.then("Exp", s.then("Neg", "z")), s.number(1)))
+			}, "Sigmoid", "", "each class by itself"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := newScored(4)
+				s.Output(c.make(s), onnx.Undefined)
+				n, err := Build(parse(t, s.Builder), Options{})
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
-	}
+				if got := strings.Join(n.Ending.Then, " "); n.Ending.Op != c.op || got != c.then {
+					t.Errorf("ending %+v, want %s then %s", n.Ending, c.op, c.then)
+				}
+				if note := n.Ending.Note(); (note == "") != (c.note == "") || !strings.Contains(note, c.note) {
+					t.Errorf("note %q, want one with %q", note, c.note)
+				}
+				for i, row := range logitsOf(t, on, n) {
+					if !slices.Equal(row, want[i]) {
+						t.Errorf("logits %v, want %v", row, want[i])
+					}
+				}
+			})
+		}
+	})
 }
 
 // TestBinary: one number per image is the logit of the second of two classes, so that
 // the loss is the binary cross-entropy.
 func TestBinary(t *testing.T) {
-	plain := newScored(1)
-	plain.Output("z", onnx.Float, "batch", 1)
-	for name, make := range map[string]func(s *scored) string{
-		"logit":   func(s *scored) string { return "z" },
-		"vector":  func(s *scored) string { return s.then("Squeeze", "z", s.shape(1)) },
-		"sigmoid": func(s *scored) string { return s.then("Sigmoid", "z") },
-		"sigmoid written out": func(s *scored) string {
-			return s.then("Div", s.number(1), s.then("Add", s.number(1), s.then("Exp", s.then("Neg", "z"))))
-		},
-		"both": func(s *scored) string {
-			p := s.then("Sigmoid", "z")
-			return s.with("Concat", []string{s.then("Sub", s.number(1), p), p}, onnxtest.Int("axis", 1))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newScored(1)
-			s.Output(make(s), onnx.Undefined)
-			n, err := Build(parse(t, s.Builder), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n.Classes != 2 || !n.Ending.Binary || !strings.Contains(n.Ending.Note(), "second of two classes") {
-				t.Fatalf("%d classes, ending %+v", n.Classes, n.Ending)
-			}
-			r := NewRunner(n, RunnerOptions{Threads: 1})
-			defer r.Close()
-			p, err := Probe(context.Background(), r, ramp(24), []int{1, 0})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, label := range []float64{1, 0} {
-				z, bias := 0.0, 0.0 // sin(0), the bias
-				for j := range 12 {
-					z += math.Sin(float64(12*i+j)) * math.Sin(float64(j))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		plain := newScored(1)
+		plain.Output("z", onnx.Float, "batch", 1)
+		for name, make := range map[string]func(s *scored) string{
+			"logit":   func(s *scored) string { return "z" },
+			"vector":  func(s *scored) string { return s.then("Squeeze", "z", s.shape(1)) },
+			"sigmoid": func(s *scored) string { return s.then("Sigmoid", "z") },
+			"sigmoid written out": func(s *scored) string {
+				return s.then("Div", s.number(1), s.then("Add", s.number(1), s.then("Exp", s.then("Neg", "z"))))
+			},
+			"both": func(s *scored) string {
+				p := s.then("Sigmoid", "z")
+				return s.with("Concat", []string{s.then("Sub", s.number(1), p), p}, onnxtest.Int("axis", 1))
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := newScored(1)
+				s.Output(make(s), onnx.Undefined)
+				n, err := Build(parse(t, s.Builder), Options{})
+				if err != nil {
+					t.Fatal(err)
 				}
-				z += bias
-				probability := 1 / (1 + math.Exp(-z))
-				if want := -label*math.Log(probability) - (1-label)*math.Log(1-probability); math.Abs(p.Losses[i]-want) > 1e-4 {
-					t.Errorf("loss %v of image %d, want %v", p.Losses[i], i, want)
+				if n.Classes != 2 || !n.Ending.Binary || !strings.Contains(n.Ending.Note(), "second of two classes") {
+					t.Fatalf("%d classes, ending %+v", n.Classes, n.Ending)
 				}
-			}
-			if p.Weights[0].GNorm == 0 {
-				t.Error("the weight has no gradient")
-			}
-		})
-	}
+				r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+				defer r.Close()
+				p, err := Probe(context.Background(), r, ramp(24), []int{1, 0})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, label := range []float64{1, 0} {
+					z, bias := 0.0, 0.0 // sin(0), the bias
+					for j := range 12 {
+						z += math.Sin(float64(12*i+j)) * math.Sin(float64(j))
+					}
+					z += bias
+					probability := 1 / (1 + math.Exp(-z))
+					if want := -label*math.Log(probability) - (1-label)*math.Log(1-probability); math.Abs(p.Losses[i]-want) > 1e-4 {
+						t.Errorf("loss %v of image %d, want %v", p.Losses[i], i, want)
+					}
+				}
+				if p.Weights[0].GNorm == 0 {
+					t.Error("the weight has no gradient")
+				}
+			})
+		}
+	})
 }
 
 // TestEndingRefused: what cannot be undone is named, and never taken for logits.

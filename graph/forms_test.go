@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -237,20 +238,22 @@ func (v *rotaryViT) block(x, out string) {
 // the operators mean that they stand for, and the tables of angles are not
 // weights in either form.
 func TestNewestOperators(t *testing.T) {
-	var outcomes []outcome
-	for _, modern := range []bool{true, false} {
-		for _, noFuse := range []bool{false, true} {
-			outcomes = append(outcomes, computeByName(t, newRotaryViT(rotaryForm{modern: modern}), noFuse))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		var outcomes []outcome
+		for _, modern := range []bool{true, false} {
+			for _, noFuse := range []bool{false, true} {
+				outcomes = append(outcomes, computeByName(t, on, newRotaryViT(rotaryForm{modern: modern}), noFuse))
+			}
 		}
-	}
-	for _, other := range outcomes[1:] {
-		outcomes[0].close(t, other, 1e-5)
-	}
+		for _, other := range outcomes[1:] {
+			outcomes[0].close(t, other, 1e-5)
+		}
+	})
 }
 
 // computeByName computes everything, with the weights numbered by their names:
 // the forms do not use them in one order.
-func computeByName(t *testing.T, v *rotaryViT, noFuse bool) outcome {
+func computeByName(t *testing.T, on testdevice.Backend, v *rotaryViT, noFuse bool) outcome {
 	t.Helper()
 	n, err := Build(parse(t, v.Builder), Options{Batch: 2, NoFuse: noFuse})
 	if err != nil {
@@ -264,7 +267,7 @@ func computeByName(t *testing.T, v *rotaryViT, noFuse bool) outcome {
 		index[w.Name] = i
 	}
 	in, labels := randomBatch(n, 2)
-	o := compute(t, n, RunnerOptions{}, in, labels)
+	o := compute(t, n, RunnerOptions{Device: on.Device}, in, labels)
 	byName := map[int][]float32{}
 	for i, name := range slices.Sorted(maps.Keys(index)) {
 		byName[i] = o.grads[index[name]]
@@ -276,9 +279,11 @@ func computeByName(t *testing.T, v *rotaryViT, noFuse bool) outcome {
 // TestFunctionsAndBranches: a model whose blocks are calls of a function and
 // whose head is a branch is, to the bit, the model without them.
 func TestFunctionsAndBranches(t *testing.T) {
-	for _, noFuse := range []bool{false, true} {
-		computeByName(t, newRotaryViT(rotaryForm{modern: true, functions: true}), noFuse).equal(t, computeByName(t, newRotaryViT(rotaryForm{modern: true}), noFuse))
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, noFuse := range []bool{false, true} {
+			computeByName(t, on, newRotaryViT(rotaryForm{modern: true, functions: true}), noFuse).equal(t, computeByName(t, on, newRotaryViT(rotaryForm{modern: true}), noFuse))
+		}
+	})
 }
 
 // TestBranchOfImage: an If whose condition depends on the image is refused by

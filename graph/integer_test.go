@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -100,80 +101,82 @@ func rounded(x []float64) (q []float64, scale float64) {
 // TestDynamicQuantisation compares a network with integer arithmetic done here, image
 // by image; and an image's logits do not depend on the others.
 func TestDynamicQuantisation(t *testing.T) {
-	b := dynamic()
-	m := parse(t, b.Builder)
-	n, err := Build(m, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := blocksOf(n); got != "conv1 fc" {
-		t.Errorf("blocks %s", got)
-	}
-	stored := func(name string) []float64 {
-		ints, err := m.Tensor(name).Int64s()
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		b := dynamic()
+		m := parse(t, b.Builder)
+		n, err := Build(m, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := make([]float64, len(ints))
-		for i, v := range ints {
-			x[i] = float64(v)
+		if got := blocksOf(n); got != "conv1 fc" {
+			t.Errorf("blocks %s", got)
 		}
-		return x
-	}
-	images := ramp(2 * 48)
-	for i := range images[48:] {
-		images[48+i] *= 7 // another range
-	}
-	r := NewRunner(n, RunnerOptions{Threads: 1})
-	defer r.Close()
-	both, err := Probe(context.Background(), r, images, []int{0, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, g := range both.Weights {
-		if !(g.GNorm > 0) {
-			t.Errorf("%s has no gradient", n.Weights[g.Weight].Name)
+		stored := func(name string) []float64 {
+			ints, err := m.Tensor(name).Int64s()
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := make([]float64, len(ints))
+			for i, v := range ints {
+				x[i] = float64(v)
+			}
+			return x
 		}
-	}
-	conv, fc := stored("conv1.weight_quantized"), stored("fc.weight_quantized")
-	for k := range 2 {
-		x := make([]float64, 48)
-		for i := range x {
-			x[i] = float64(images[48*k+i])
+		images := ramp(2 * 48)
+		for i := range images[48:] {
+			images[48+i] *= 7 // another range
 		}
-		q, scale := rounded(x)
-		means := make([]float64, 4)
-		for f := range means {
-			for at := range 4 {
-				sum := 0.0
-				for c := range 3 {
-					for i := range 3 {
-						for j := range 3 {
-							sum += q[16*c+4*(at/2+i)+at%2+j] * conv[27*f+9*c+3*i+j]
+		r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+		defer r.Close()
+		both, err := Probe(context.Background(), r, images, []int{0, 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range both.Weights {
+			if !(g.GNorm > 0) {
+				t.Errorf("%s has no gradient", n.Weights[g.Weight].Name)
+			}
+		}
+		conv, fc := stored("conv1.weight_quantized"), stored("fc.weight_quantized")
+		for k := range 2 {
+			x := make([]float64, 48)
+			for i := range x {
+				x[i] = float64(images[48*k+i])
+			}
+			q, scale := rounded(x)
+			means := make([]float64, 4)
+			for f := range means {
+				for at := range 4 {
+					sum := 0.0
+					for c := range 3 {
+						for i := range 3 {
+							for j := range 3 {
+								sum += q[16*c+4*(at/2+i)+at%2+j] * conv[27*f+9*c+3*i+j]
+							}
 						}
 					}
+					means[f] += max(0, sum*scale*0.002) / 4
 				}
-				means[f] += max(0, sum*scale*0.002) / 4
+			}
+			q, scale = rounded(means)
+			for class := range 3 {
+				want := float64([]float32{0.1, -0.2, 0.3}[class])
+				for f := range 4 {
+					want += q[f] * fc[3*f+class] * scale * 0.002 * float64(class+1)
+				}
+				if got := float64(both.Logits[k][class]); math.Abs(got-want) > 1e-4*math.Max(1, math.Abs(want)) {
+					t.Errorf("image %d, class %d: %v, want %v", k, class, got, want)
+				}
+			}
+			alone, err := Probe(context.Background(), r, images[48*k:48*(k+1)], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(alone.Logits[0], both.Logits[k]) {
+				t.Errorf("image %d alone %v, in a batch %v", k, alone.Logits[0], both.Logits[k])
 			}
 		}
-		q, scale = rounded(means)
-		for class := range 3 {
-			want := float64([]float32{0.1, -0.2, 0.3}[class])
-			for f := range 4 {
-				want += q[f] * fc[3*f+class] * scale * 0.002 * float64(class+1)
-			}
-			if got := float64(both.Logits[k][class]); math.Abs(got-want) > 1e-4*math.Max(1, math.Abs(want)) {
-				t.Errorf("image %d, class %d: %v, want %v", k, class, got, want)
-			}
-		}
-		alone, err := Probe(context.Background(), r, images[48*k:48*(k+1)], nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(alone.Logits[0], both.Logits[k]) {
-			t.Errorf("image %d alone %v, in a batch %v", k, alone.Logits[0], both.Logits[k])
-		}
-	}
+	})
 }
 
 // quantised is a network of integers throughout, as operators of integers or as those
@@ -228,35 +231,37 @@ func axisOf(q string) int64 {
 // TestOperatorsOfIntegers: operators of integers are those of floats between their
 // grids; logits and gradients are the same.
 func TestOperatorsOfIntegers(t *testing.T) {
-	var seen []*ProbeResult
-	var blocks []string
-	for _, operators := range []bool{true, false} {
-		n, err := Build(parse(t, quantised(operators).Builder), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !n.QuantisesActivations() {
-			t.Error("activations are not said to be rounded")
-		}
-		r := NewRunner(n, RunnerOptions{Threads: 1})
-		defer r.Close()
-		p, err := Probe(context.Background(), r, ramp(3*48), []int{0, 1, 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range p.Weights {
-			if !(g.GNorm > 0) {
-				t.Errorf("%s has no gradient", n.Weights[g.Weight].Name)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		var seen []*ProbeResult
+		var blocks []string
+		for _, operators := range []bool{true, false} {
+			n, err := Build(parse(t, quantised(operators).Builder), Options{})
+			if err != nil {
+				t.Fatal(err)
 			}
+			if !n.QuantisesActivations() {
+				t.Error("activations are not said to be rounded")
+			}
+			r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+			defer r.Close()
+			p, err := Probe(context.Background(), r, ramp(3*48), []int{0, 1, 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range p.Weights {
+				if !(g.GNorm > 0) {
+					t.Errorf("%s has no gradient", n.Weights[g.Weight].Name)
+				}
+			}
+			seen, blocks = append(seen, p), append(blocks, blocksOf(n))
 		}
-		seen, blocks = append(seen, p), append(blocks, blocksOf(n))
-	}
-	if !reflect.DeepEqual(seen[0].Logits, seen[1].Logits) || !reflect.DeepEqual(seen[0].Weights, seen[1].Weights) {
-		t.Errorf("operators of integers %v, %v; of floats %v, %v", seen[0].Logits, seen[0].Weights, seen[1].Logits, seen[1].Weights)
-	}
-	if blocks[0] != "conv1 conv2 fc" || blocks[1] != blocks[0] {
-		t.Errorf("blocks %q", blocks)
-	}
+		if !reflect.DeepEqual(seen[0].Logits, seen[1].Logits) || !reflect.DeepEqual(seen[0].Weights, seen[1].Weights) {
+			t.Errorf("operators of integers %v, %v; of floats %v, %v", seen[0].Logits, seen[0].Weights, seen[1].Logits, seen[1].Weights)
+		}
+		if blocks[0] != "conv1 conv2 fc" || blocks[1] != blocks[0] {
+			t.Errorf("blocks %q", blocks)
+		}
+	})
 }
 
 // TestOtherGrid: integers that are read on another grid than they were made on are
@@ -326,65 +331,67 @@ func TestIntegersStored(t *testing.T) {
 // quantised product compute the same, whatever the zero point, and also of a matrix that
 // is no weight, because it is one number over and over.
 func TestDynamicForms(t *testing.T) {
-	for name, stored := range map[string]func(i int) byte{
-		"a weight": func(i int) byte { return byte(29 * i) },
-		"a fill":   func(int) byte { return 200 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var seen [][][]float32
-			for _, form := range []string{"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"} {
-				b := newIntegers()
-				matrix := make([]byte, 48*3)
-				for i := range matrix {
-					matrix[i] = stored(i)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for name, stored := range map[string]func(i int) byte{
+			"a weight": func(i int) byte { return byte(29 * i) },
+			"a fill":   func(int) byte { return 200 },
+		} {
+			t.Run(name, func(t *testing.T) {
+				var seen [][][]float32
+				for _, form := range []string{"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"} {
+					b := newIntegers()
+					matrix := make([]byte, 48*3)
+					for i := range matrix {
+						matrix[i] = stored(i)
+					}
+					b.Tensor("w", onnx.Uint8, []int{48, 3}, matrix)
+					b.Float("s", []int{3}, []float32{0.01, 0.02, 0.03})
+					b.Tensor("z", onnx.Uint8, []int{3}, []byte{120, 3, 255})
+					b.Float("bias", []int{3}, []float32{0.5, -0.5, 1})
+					b.Node("Flatten", []string{"image"}, []string{"x"})
+					b.Node("DynamicQuantizeLinear", []string{"x"}, []string{"q", "qs", "qz"})
+					switch form {
+					case "MatMulInteger":
+						b.Node(form, []string{"q", "w", "qz", "z"}, []string{"i"})
+						b.Node("Cast", []string{"i"}, []string{"f"}, onnxtest.Int("to", int64(onnx.Float)))
+						b.Node("Mul", []string{"qs", "s"}, []string{"scale"})
+						b.Node("Mul", []string{"f", "scale"}, []string{"product"})
+						b.Node("Add", []string{"product", "bias"}, []string{"logits"})
+					case "MatMulIntegerToFloat":
+						b.Node(form, []string{"q", "w", "qs", "s", "qz", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
+					default:
+						b.Node(form, []string{"x", "w", "s", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
+					}
+					b.Output("logits", onnx.Float, "batch", 3)
+					n, err := Build(parse(t, b.Builder), Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+					defer r.Close()
+					p, err := Probe(context.Background(), r, ramp(2*48), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					seen = append(seen, p.Logits)
 				}
-				b.Tensor("w", onnx.Uint8, []int{48, 3}, matrix)
-				b.Float("s", []int{3}, []float32{0.01, 0.02, 0.03})
-				b.Tensor("z", onnx.Uint8, []int{3}, []byte{120, 3, 255})
-				b.Float("bias", []int{3}, []float32{0.5, -0.5, 1})
-				b.Node("Flatten", []string{"image"}, []string{"x"})
-				b.Node("DynamicQuantizeLinear", []string{"x"}, []string{"q", "qs", "qz"})
-				switch form {
-				case "MatMulInteger":
-					b.Node(form, []string{"q", "w", "qz", "z"}, []string{"i"})
-					b.Node("Cast", []string{"i"}, []string{"f"}, onnxtest.Int("to", int64(onnx.Float)))
-					b.Node("Mul", []string{"qs", "s"}, []string{"scale"})
-					b.Node("Mul", []string{"f", "scale"}, []string{"product"})
-					b.Node("Add", []string{"product", "bias"}, []string{"logits"})
-				case "MatMulIntegerToFloat":
-					b.Node(form, []string{"q", "w", "qs", "s", "qz", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
-				default:
-					b.Node(form, []string{"x", "w", "s", "z", "bias"}, []string{"logits"}).Domain("com.microsoft")
+				values, scale := make([]float64, 48), 0.0
+				for i, v := range ramp(48) {
+					values[i] = float64(v)
 				}
-				b.Output("logits", onnx.Float, "batch", 3)
-				n, err := Build(parse(t, b.Builder), Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				r := NewRunner(n, RunnerOptions{Threads: 1})
-				defer r.Close()
-				p, err := Probe(context.Background(), r, ramp(2*48), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				seen = append(seen, p.Logits)
-			}
-			values, scale := make([]float64, 48), 0.0
-			for i, v := range ramp(48) {
-				values[i] = float64(v)
-			}
-			values, scale = rounded(values)
-			for class := range 3 {
-				want := float64([]float32{0.5, -0.5, 1}[class])
-				for i, q := range values {
-					want += q * scale * (float64(stored(3*i+class)) - []float64{120, 3, 255}[class]) * 0.01 * float64(class+1)
-				}
-				for form, logits := range seen {
-					if got := float64(logits[0][class]); math.Abs(got-want) > 1e-3*math.Max(1, math.Abs(want)) {
-						t.Errorf("form %d, class %d: %v, want %v", form, class, got, want)
+				values, scale = rounded(values)
+				for class := range 3 {
+					want := float64([]float32{0.5, -0.5, 1}[class])
+					for i, q := range values {
+						want += q * scale * (float64(stored(3*i+class)) - []float64{120, 3, 255}[class]) * 0.01 * float64(class+1)
+					}
+					for form, logits := range seen {
+						if got := float64(logits[0][class]); math.Abs(got-want) > 1e-3*math.Max(1, math.Abs(want)) {
+							t.Errorf("form %d, class %d: %v, want %v", form, class, got, want)
+						}
 					}
 				}
-			}
-		})
-	}
+			})
+		}
+	})
 }

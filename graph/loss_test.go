@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
@@ -25,15 +26,15 @@ func parseLosses(t *testing.T, texts ...string) []metric.Loss {
 }
 
 // differentiate returns what LossGradients gives.
-func differentiate(t *testing.T, r *Runner, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
+func differentiate(t *testing.T, r *Runner, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64) map[int][]float32 {
 	t.Helper()
 	grads := map[int][]float32{}
 	err := r.LossGradients(context.Background(), loss, from, in, labels, invT, want, losses, func(w int, g nn.Memory) error {
 		if grads[w] != nil {
 			t.Errorf("gradient of weight %d handed out twice", w)
 		}
-		grads[w] = slices.Clone(g.([]float32))
-		return nil
+		grads[w] = make([]float32, r.WeightElements(w))
+		return r.Device().Download(grads[w], g)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,37 +46,40 @@ func differentiate(t *testing.T, r *Runner, loss metric.Loss, from int, in []flo
 // Evaluate's and gradients are Gradients', bit for bit, whether the other is
 // wanted or not, in one span and in many, for full and partial batches.
 func TestLossGradientsOfCrossEntropy(t *testing.T) {
-	for _, name := range fixtureModels {
-		t.Run(name, func(t *testing.T) {
-			n := openFixture(t, name, Options{})
-			for _, budget := range []int64{1, 1 << 40} {
-				for _, examples := range slices.Compact([]int{n.Batch, max(1, n.Batch-1)}) {
-					in, labels := randomBatch(n, examples)
-					r := NewRunner(n, RunnerOptions{BackwardBytes: budget})
-					want := make([]float64, examples)
-					if err := r.Evaluate(context.Background(), 0, in, labels, 0.6, want, nil); err != nil {
-						t.Fatal(err)
-					}
-					all := n.AllWeights()
-					plain := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, all, nil)
-					got, none := make([]float64, examples), make([]float64, examples)
-					both := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, append(all, all...), got)
-					differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, nil, none)
-					if !slices.Equal(got, want) || !slices.Equal(none, want) {
-						t.Errorf("losses %v, without gradients %v, want %v", got, none, want)
-					}
-					if len(plain) != len(all) {
-						t.Errorf("%d gradients of %d weights", len(plain), len(all))
-					}
-					for w, g := range plain {
-						if !slices.Equal(g, both[w]) {
-							t.Errorf("gradient of weight %d differs where losses are wanted", w)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, name := range fixtureModels {
+			t.Run(name, func(t *testing.T) {
+				n := openFixture(t, name, Options{Batch: batchOn(on)})
+				for _, budget := range []int64{1, 1 << 40} {
+					for _, examples := range slices.Compact([]int{n.Batch, max(1, n.Batch-1)}) {
+						images, labels := randomBatch(n, examples)
+						r := newRunner(t, n, RunnerOptions{BackwardBytes: budget, Device: on.Device})
+						in := imported(t, r, images)
+						want := make([]float64, examples)
+						if err := r.Evaluate(context.Background(), 0, in, labels, 0.6, want, nil); err != nil {
+							t.Fatal(err)
+						}
+						all := n.AllWeights()
+						plain := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, all, nil)
+						got, none := make([]float64, examples), make([]float64, examples)
+						both := differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, append(all, all...), got)
+						differentiate(t, r, metric.Loss{}, 0, in, labels, 0.6, nil, none)
+						if !slices.Equal(got, want) || !slices.Equal(none, want) {
+							t.Errorf("losses %v, without gradients %v, want %v", got, none, want)
+						}
+						if len(plain) != len(all) {
+							t.Errorf("%d gradients of %d weights", len(plain), len(all))
+						}
+						for w, g := range plain {
+							if !slices.Equal(g, both[w]) {
+								t.Errorf("gradient of weight %d differs where losses are wanted", w)
+							}
 						}
 					}
 				}
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 // The tests of gradients in float32 compare directional derivatives with finite
@@ -89,60 +93,63 @@ const (
 // TestLossGradientsByDifferences: the gradient of each loss with respect to the
 // last block and the head is the slope of the sum of its losses.
 func TestLossGradientsByDifferences(t *testing.T) {
-	n := openFixture(t, "vit-cifar100", Options{})
-	in, labels := randomBatch(n, n.Batch)
-	var want []int
-	for _, name := range []string{"blocks.5", "block:head"} {
-		_, l, err := n.FindLayer(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, l.Weights...)
-	}
-	r := NewRunner(n, RunnerOptions{})
-	for _, loss := range parseLosses(t, "ce", "smooth:0.3", "focal:2", "focal:0.5", "margin") {
-		for _, invT := range []float64{1, 0.4} {
-			losses := make([]float64, n.Batch)
-			grads := differentiate(t, r, loss, 0, in, labels, invT, want, losses)
-			norm := 0.0
-			for _, g := range grads {
-				for _, x := range g {
-					norm += float64(x) * float64(x)
-				}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		n := openFixture(t, "vit-cifar100", Options{Batch: batchOn(on)})
+		images, labels := randomBatch(n, n.Batch)
+		var want []int
+		for _, name := range []string{"blocks.5", "block:head"} {
+			_, l, err := n.FindLayer(name)
+			if err != nil {
+				t.Fatal(err)
 			}
-			norm = math.Sqrt(norm)
-			sum := func(step float64) float64 {
-				for _, w := range want {
-					moved := slices.Clone(r.Weight(w))
-					for i, g := range grads[w] {
-						moved[i] += float32(step * float64(g) / norm)
+			want = append(want, l.Weights...)
+		}
+		r := newRunner(t, n, RunnerOptions{Device: on.Device})
+		in := imported(t, r, images)
+		for _, loss := range parseLosses(t, "ce", "smooth:0.3", "focal:2", "focal:0.5", "margin") {
+			for _, invT := range []float64{1, 0.4} {
+				losses := make([]float64, n.Batch)
+				grads := differentiate(t, r, loss, 0, in, labels, invT, want, losses)
+				norm := 0.0
+				for _, g := range grads {
+					for _, x := range g {
+						norm += float64(x) * float64(x)
 					}
-					r.Override(w, moved)
 				}
-				differentiate(t, r, loss, 0, in, labels, invT, nil, losses)
-				total := 0.0
-				for _, x := range losses {
-					total += x
+				norm = math.Sqrt(norm)
+				sum := func(step float64) float64 {
+					for _, w := range want {
+						moved := slices.Clone(r.Weight(w))
+						for i, g := range grads[w] {
+							moved[i] += float32(step * float64(g) / norm)
+						}
+						r.Override(w, imported(t, r, moved))
+					}
+					differentiate(t, r, loss, 0, in, labels, invT, nil, losses)
+					total := 0.0
+					for _, x := range losses {
+						total += x
+					}
+					return total
 				}
-				return total
+				// Two central differences, combined so that the error of second
+				// order in the step cancels.
+				const h = 0.01
+				slope := (8*(sum(h)-sum(-h)) - (sum(2*h) - sum(-2*h))) / (12 * h)
+				for _, w := range want {
+					r.Override(w, nil)
+				}
+				tolerance := directionalTolerance
+				if loss.Kind() == metric.Margin {
+					tolerance = directionalMarginTolerance
+				}
+				if math.Abs(slope-norm) > tolerance*norm {
+					t.Errorf("%v, 1/T %v: slope %v along the gradient, whose norm is %v", loss, invT, slope, norm)
+				}
+				t.Logf("%v, 1/T %v: slope %v, norm %v (%.1e)", loss, invT, slope, norm, slope/norm-1)
 			}
-			// Two central differences, combined so that the error of second
-			// order in the step cancels.
-			const h = 0.01
-			slope := (8*(sum(h)-sum(-h)) - (sum(2*h) - sum(-2*h))) / (12 * h)
-			for _, w := range want {
-				r.Override(w, nil)
-			}
-			tolerance := directionalTolerance
-			if loss.Kind() == metric.Margin {
-				tolerance = directionalMarginTolerance
-			}
-			if math.Abs(slope-norm) > tolerance*norm {
-				t.Errorf("%v, 1/T %v: slope %v along the gradient, whose norm is %v", loss, invT, slope, norm)
-			}
-			t.Logf("%v, 1/T %v: slope %v, norm %v (%.1e)", loss, invT, slope, norm, slope/norm-1)
 		}
-	}
+	})
 }
 
 // BenchmarkHeadGradients is a training step's gradient of the classifier alone,

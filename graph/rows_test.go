@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 // TestRowsAreIndependent: everything computed for an example, the activations
@@ -16,16 +17,26 @@ import (
 //
 // Batches of 13 leave no product a whole number of tiles.
 func TestRowsAreIndependent(t *testing.T) {
-	for _, name := range fixtureModels {
-		for _, noFuse := range []bool{false, true} {
-			for _, v := range kernel.Variants() {
-				t.Run(fmt.Sprintf("%s/unfused=%v/%v", name, noFuse, v), func(t *testing.T) {
-					n := openFixture(t, name, Options{Batch: 13, NoFuse: noFuse})
-					checkRows(t, n, NewRunner(n, RunnerOptions{Variant: &v, Threads: 2}))
-				})
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, name := range fixtureModels {
+			for _, noFuse := range []bool{false, true} {
+				for _, v := range variantsOn(on) {
+					t.Run(fmt.Sprintf("%s/unfused=%v/%v", name, noFuse, v), func(t *testing.T) {
+						n := openFixture(t, name, Options{Batch: 13, NoFuse: noFuse})
+						checkRows(t, n, newRunner(t, n, RunnerOptions{Variant: &v, Threads: 2, Device: on.Device}))
+					})
+				}
 			}
 		}
+	})
+}
+
+// variantsOn are the instruction sets that matter on a backend: on a device none does.
+func variantsOn(on testdevice.Backend) []kernel.Variant {
+	if !on.OnHost() {
+		return kernel.Variants()[:1]
 	}
+	return kernel.Variants()
 }
 
 // batchesOf lists the compositions that are compared, as numbers of examples.
@@ -56,17 +67,21 @@ func checkRows(t *testing.T, n *Network, r *Runner) {
 			y = append(y, labels[e])
 		}
 		losses := make([]float64, len(batch))
-		if err := r.Evaluate(context.Background(), 0, at, y, 0.7, losses, nil); err != nil {
+		memory := imported(t, r, at)
+		if err := r.Evaluate(context.Background(), 0, memory, y, 0.7, losses, nil); err != nil {
 			t.Fatal(err)
 		}
 		for k := range r.Necks() {
 			width := r.NeckElements(k)
 			if k > 0 {
-				out := make([]float32, len(batch)*width)
-				if err := r.Advance(context.Background(), k-1, k, at, out, len(batch)); err != nil {
+				out := imported(t, r, make([]float32, len(batch)*width))
+				if err := r.Advance(context.Background(), k-1, k, memory, out, len(batch)); err != nil {
 					t.Fatal(err)
 				}
-				at = out
+				at, memory = make([]float32, len(batch)*width), out
+				if err := r.Device().Download(at, memory); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if len(want) <= k {
 				want = append(want, nil)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -55,20 +56,34 @@ type outcome struct {
 	grads  map[int][]float32
 }
 
+// run computes it, on any device.
+func run(ctx context.Context, n *Network, opt RunnerOptions, in []float32, labels []int) (out outcome, err error) {
+	r := NewRunner(n, opt)
+	defer r.Close()
+	d := r.Device()
+	images, err := d.Import(in)
+	if err != nil {
+		return out, err
+	}
+	defer d.Free(images)
+	out = outcome{losses: make([]float64, len(labels)), logits: make([]float32, len(labels)*n.Classes), grads: map[int][]float32{}}
+	if err := r.Evaluate(ctx, 0, images, labels, 1, out.losses, out.logits); err != nil {
+		return out, err
+	}
+	err = r.LossGradients(ctx, metric.Loss{}, 0, images, labels, 1, n.AllWeights(), nil, func(w int, g nn.Memory) error {
+		if out.grads[w] != nil {
+			return fmt.Errorf("gradient of %s handed out twice", n.Weights[w].Name)
+		}
+		out.grads[w] = make([]float32, r.WeightElements(w))
+		return d.Download(out.grads[w], g)
+	})
+	return out, err
+}
+
+// compute is run, of all weights, where nothing is to go wrong.
 func compute(tb testing.TB, n *Network, opt RunnerOptions, in []float32, labels []int) outcome {
 	tb.Helper()
-	r := NewRunner(n, opt)
-	out := outcome{losses: make([]float64, len(labels)), logits: make([]float32, len(labels)*n.Classes), grads: map[int][]float32{}}
-	if err := r.Evaluate(context.Background(), 0, in, labels, 1, out.losses, out.logits); err != nil {
-		tb.Fatal(err)
-	}
-	err := r.LossGradients(context.Background(), metric.Loss{}, 0, in, labels, 1, n.AllWeights(), nil, func(w int, g nn.Memory) error {
-		if out.grads[w] != nil {
-			tb.Errorf("gradient of %s handed out twice", n.Weights[w].Name)
-		}
-		out.grads[w] = slices.Clone(g.([]float32))
-		return nil
-	})
+	out, err := run(context.Background(), n, opt, in, labels)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -76,6 +91,33 @@ func compute(tb testing.TB, n *Network, opt RunnerOptions, in []float32, labels 
 		tb.Errorf("%d gradients for %d weights", len(out.grads), len(n.Weights))
 	}
 	return out
+}
+
+// newRunner returns a runner that is closed when the test ends.
+func newRunner(tb testing.TB, n *Network, opt RunnerOptions) *Runner {
+	r := NewRunner(n, opt)
+	tb.Cleanup(r.Close)
+	return r
+}
+
+// imported is memory with the values where r computes, until the test ends.
+func imported(tb testing.TB, r *Runner, values []float32) nn.Memory {
+	tb.Helper()
+	m, err := r.Device().Import(values)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { r.Device().Free(m) })
+	return m
+}
+
+// batchOn is the batch of tests that any will do for: a small one on a device,
+// because the fake one is slow.
+func batchOn(on testdevice.Backend) int {
+	if on.OnHost() {
+		return 0
+	}
+	return 3
 }
 
 // equal asserts the same bits.
@@ -139,50 +181,56 @@ func TestThreadsAndVariants(t *testing.T) {
 // TestBackwardInPieces: a backward pass cut at every neck gives the same
 // gradients as one that is not cut.
 func TestBackwardInPieces(t *testing.T) {
-	for _, name := range fixtureModels {
-		t.Run(name, func(t *testing.T) {
-			n := openFixture(t, name, Options{})
-			in, labels := randomBatch(n, n.Batch)
-			whole := compute(t, n, RunnerOptions{BackwardBytes: 1 << 40}, in, labels)
-			whole.close(t, compute(t, n, RunnerOptions{BackwardBytes: 1}, in, labels), 1e-5)
-		})
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, name := range fixtureModels {
+			t.Run(name, func(t *testing.T) {
+				n := openFixture(t, name, Options{Batch: batchOn(on)})
+				in, labels := randomBatch(n, n.Batch)
+				whole := compute(t, n, RunnerOptions{BackwardBytes: 1 << 40, Device: on.Device}, in, labels)
+				whole.close(t, compute(t, n, RunnerOptions{BackwardBytes: 1, Device: on.Device}, in, labels), 1e-5)
+			})
+		}
+	})
 }
 
 // TestEveryNeck: advancing to any neck and evaluating from there gives the same
 // losses as from the image, for a partial batch too.
 func TestEveryNeck(t *testing.T) {
-	for _, name := range fixtureModels {
-		t.Run(name, func(t *testing.T) {
-			n := openFixture(t, name, Options{})
-			if len(n.Necks) < 6 {
-				t.Errorf("only %d necks", len(n.Necks))
-			}
-			for _, examples := range slices.Compact([]int{n.Batch, max(1, n.Batch-1)}) {
-				in, labels := randomBatch(n, examples)
-				r := NewRunner(n, RunnerOptions{})
-				want := make([]float64, examples)
-				if err := r.Evaluate(context.Background(), 0, in, labels, 0.5, want, nil); err != nil {
-					t.Fatal(err)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, name := range fixtureModels {
+			t.Run(name, func(t *testing.T) {
+				n := openFixture(t, name, Options{Batch: batchOn(on)})
+				if len(n.Necks) < 6 {
+					t.Errorf("only %d necks", len(n.Necks))
 				}
-				at := in
-				for k := 1; k < len(n.Necks)-1; k++ {
-					next := make([]float32, examples*r.NeckElements(k))
-					if err := r.Advance(context.Background(), k-1, k, at, next, examples); err != nil {
+				for _, examples := range slices.Compact([]int{n.Batch, max(1, n.Batch-1)}) {
+					in, labels := randomBatch(n, examples)
+					r := newRunner(t, n, RunnerOptions{Device: on.Device})
+					want := make([]float64, examples)
+					at := imported(t, r, in)
+					if err := r.Evaluate(context.Background(), 0, at, labels, 0.5, want, nil); err != nil {
 						t.Fatal(err)
 					}
-					at = next
-					got := make([]float64, examples)
-					if err := r.Evaluate(context.Background(), k, at, labels, 0.5, got, nil); err != nil {
-						t.Fatal(err)
-					}
-					if !slices.Equal(got, want) {
-						t.Fatalf("from neck %d (%s): losses %v, want %v", k, n.Necks[k].Name, got, want)
+					for k := 1; k < len(n.Necks)-1; k++ {
+						next := imported(t, r, make([]float32, examples*r.NeckElements(k)))
+						if err := r.Advance(context.Background(), k-1, k, at, next, examples); err != nil {
+							t.Fatal(err)
+						}
+						at = next
+						got := make([]float64, examples)
+						if err := r.Evaluate(context.Background(), k, at, labels, 0.5, got, nil); err != nil {
+							t.Fatal(err)
+						}
+						if !on.OnHost() { // a sum that one span adds to a product is rounded once more in two
+							testdevice.CloseTo(t, "losses from neck "+n.Necks[k].Name, got, want, testdevice.Network)
+						} else if !slices.Equal(got, want) {
+							t.Fatalf("from neck %d (%s): losses %v, want %v", k, n.Necks[k].Name, got, want)
+						}
 					}
 				}
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 // TestLayersPartitionWeights: at every granularity each weight is in exactly
@@ -317,19 +365,21 @@ func TestArenaIsTheBound(t *testing.T) {
 
 // TestCancel: a run ends soon after its context, with the context's error.
 func TestCancel(t *testing.T) {
-	n := openFixture(t, "vit-cifar100", Options{})
-	in, labels := randomBatch(n, n.Batch)
-	r := NewRunner(n, RunnerOptions{})
-	losses := make([]float64, n.Batch)
-	ctx, cancel := context.WithCancel(context.Background())
-	timer := time.AfterFunc(5*time.Millisecond, cancel)
-	defer timer.Stop()
-	for {
-		if err := r.Evaluate(ctx, 0, in, labels, 1, losses, nil); err != nil {
-			if !errors.Is(err, context.Canceled) {
-				t.Fatal(err)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		n := openFixture(t, "vit-cifar100", Options{Batch: batchOn(on)})
+		values, labels := randomBatch(n, n.Batch)
+		r := newRunner(t, n, RunnerOptions{Device: on.Device})
+		in, losses := imported(t, r, values), make([]float64, n.Batch)
+		ctx, cancel := context.WithCancel(context.Background())
+		timer := time.AfterFunc(5*time.Millisecond, cancel)
+		defer timer.Stop()
+		for {
+			if err := r.Evaluate(ctx, 0, in, labels, 1, losses, nil); err != nil {
+				if !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				return
 			}
-			return
 		}
-	}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -116,42 +117,45 @@ func ending(build func(b *onnxtest.Builder)) *onnxtest.Builder {
 }
 
 func TestLogitScaleByEnding(t *testing.T) {
-	for name, test := range endings {
-		for _, noFuse := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/unfused=%v", name, noFuse), func(t *testing.T) {
-				n, err := Build(parse(t, ending(test.build)), Options{NoFuse: noFuse, Batch: 4})
-				if err != nil {
-					t.Fatal(err)
-				}
-				weights, err := n.LogitScale()
-				if test.refuse != "" {
-					var described *Error
-					if !errors.As(err, &described) || !strings.Contains(err.Error(), test.refuse) || described.Hint() == "" {
-						t.Errorf("weights %v, error %v, expected %q", weights, err, test.refuse)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for name, test := range endings {
+			for _, noFuse := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/unfused=%v", name, noFuse), func(t *testing.T) {
+					n, err := Build(parse(t, ending(test.build)), Options{NoFuse: noFuse, Batch: 4})
+					if err != nil {
+						t.Fatal(err)
 					}
-					return
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				var names []string
-				for _, w := range weights {
-					names = append(names, n.Weights[w].Tensor.Name)
-				}
-				if got := strings.Join(names, " "); got != test.want {
-					t.Errorf("weights %s, want %s", got, test.want)
-				}
-				checkLogitScale(t, n, weights)
-			})
+					weights, err := n.LogitScale()
+					if test.refuse != "" {
+						var described *Error
+						if !errors.As(err, &described) || !strings.Contains(err.Error(), test.refuse) || described.Hint() == "" {
+							t.Errorf("weights %v, error %v, expected %q", weights, err, test.refuse)
+						}
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					var names []string
+					for _, w := range weights {
+						names = append(names, n.Weights[w].Tensor.Name)
+					}
+					if got := strings.Join(names, " "); got != test.want {
+						t.Errorf("weights %s, want %s", got, test.want)
+					}
+					checkLogitScale(t, on, n, weights)
+				})
+			}
 		}
-	}
+	})
 }
 
 // checkLogitScale doubles the weights, which is exact, and expects logits that
 // are exactly doubled.
-func checkLogitScale(t *testing.T, n *Network, weights []int) {
-	r := NewRunner(n, RunnerOptions{})
-	in, labels := randomBatch(n, n.Batch)
+func checkLogitScale(t *testing.T, on testdevice.Backend, n *Network, weights []int) {
+	r := newRunner(t, n, RunnerOptions{Device: on.Device})
+	images, labels := randomBatch(n, n.Batch)
+	in := imported(t, r, images)
 	logits := func() []float32 {
 		z := make([]float32, n.Batch*n.Classes)
 		if err := r.Evaluate(context.Background(), 0, in, labels, 1, make([]float64, n.Batch), z); err != nil {
@@ -165,7 +169,7 @@ func checkLogitScale(t *testing.T, n *Network, weights []int) {
 		for i, x := range r.Weight(w) {
 			doubled[i] = 2 * x
 		}
-		r.Override(w, doubled)
+		r.Override(w, imported(t, r, doubled))
 	}
 	for i, x := range logits() {
 		if math.Abs(float64(before[i])) < 1e-6 || x != 2*before[i] {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 // scaleTolerance is relative to the largest logit: one more rounding of each
@@ -23,22 +24,24 @@ var scaleRefusals = map[string]string{}
 
 // TestLogitScale multiplies what LogitScale returns and compares the logits.
 func TestLogitScale(t *testing.T) {
-	t.Run("fixtures", func(t *testing.T) { checkScales(t, readCases(t, filepath.Join("..", "fixtures"))) })
-	t.Run("zoo", func(t *testing.T) { checkScales(t, readCases(t, shareddata.Path(t, "zoo"))) })
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		t.Run("fixtures", func(t *testing.T) { checkScales(t, on, readCases(t, filepath.Join("..", "fixtures"))) })
+		t.Run("zoo", func(t *testing.T) { checkScales(t, on, readCases(t, shareddata.Path(t, "zoo"))) })
+	})
 }
 
-func checkScales(t *testing.T, cases []*zooCase) {
+func checkScales(t *testing.T, on testdevice.Backend, cases []*zooCase) {
 	for _, c := range cases {
 		if c.Expect == "refuse" {
 			continue
 		}
 		for _, noFuse := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/unfused=%v", c.Name, noFuse), func(t *testing.T) { checkScale(t, c, noFuse) })
+			t.Run(fmt.Sprintf("%s/unfused=%v", c.Name, noFuse), func(t *testing.T) { checkScale(t, on, c, noFuse) })
 		}
 	}
 }
 
-func checkScale(t *testing.T, c *zooCase, noFuse bool) {
+func checkScale(t *testing.T, on testdevice.Backend, c *zooCase, noFuse bool) {
 	n := c.build(t, noFuse)
 	weights, err := n.LogitScale()
 	if reason, refused := scaleRefusals[c.Name]; refused {
@@ -51,7 +54,8 @@ func checkScale(t *testing.T, c *zooCase, noFuse bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := graph.NewRunner(n, graph.RunnerOptions{})
+	r := graph.NewRunner(n, graph.RunnerOptions{Device: on.Device})
+	defer r.Close()
 	in := readFloat32s(t, filepath.Join(c.dir, "input.f32"))
 	before, err := graph.Probe(context.Background(), r, in, nil)
 	if err != nil {
@@ -64,7 +68,12 @@ func checkScale(t *testing.T, c *zooCase, noFuse bool) {
 		for i, x := range r.Weight(w) {
 			scaled[i] = float32(s * float64(x))
 		}
-		r.Override(w, scaled)
+		m, err := r.Device().Import(scaled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Device().Free(m)
+		r.Override(w, m)
 		names = append(names, n.Weights[w].Name)
 	}
 	t.Log(strings.Join(names, " "))

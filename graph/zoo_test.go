@@ -11,10 +11,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -100,15 +100,23 @@ func readFloat32s(t *testing.T, path string) []float32 {
 }
 
 // TestFixtures compares the repository's own models with their records.
-func TestFixtures(t *testing.T) { runCases(t, readCases(t, filepath.Join("..", "fixtures"))) }
+func TestFixtures(t *testing.T) {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		runCases(t, on, readCases(t, filepath.Join("..", "fixtures")))
+	})
+}
 
 // TestZoo compares the whole zoo with its records.
-func TestZoo(t *testing.T) { runCases(t, readCases(t, shareddata.Path(t, "zoo"))) }
+func TestZoo(t *testing.T) {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		runCases(t, on, readCases(t, shareddata.Path(t, "zoo")))
+	})
+}
 
 // runCases compares logits, loss and the gradient norms of every weight and
 // block with what exporters' own frameworks computed, fused and unfused, with
 // every variant of the kernels on one thread and on two.
-func runCases(t *testing.T, cases []*zooCase) {
+func runCases(t *testing.T, on testdevice.Backend, cases []*zooCase) {
 	passed, refused, listed := 0, 0, 0
 	for _, c := range cases {
 		if reason, ok := laterCases[c.Name]; ok {
@@ -119,14 +127,14 @@ func runCases(t *testing.T, cases []*zooCase) {
 		ok := t.Run(c.Name, func(t *testing.T) {
 			switch {
 			case dynamicCases[c.Name]:
-				checkDynamic(t, c)
+				checkDynamic(t, on, c)
 				return
 			case c.Expect == "refuse":
 				checkRefused(t, c)
 				return
 			}
 			for _, noFuse := range []bool{false, true} {
-				t.Run(fmt.Sprintf("unfused=%v", noFuse), func(t *testing.T) { checkZooCase(t, c, noFuse) })
+				t.Run(fmt.Sprintf("unfused=%v", noFuse), func(t *testing.T) { checkZooCase(t, on, c, noFuse) })
 			}
 		})
 		switch {
@@ -150,9 +158,9 @@ var dynamicCases = map[string]bool{"hf-vit-legacy14-quantdyn": true}
 // checkDynamic compares a dynamically quantised model with the framework's float one:
 // its logits within the error that its quantisation has in ONNX Runtime, and the names
 // of its weights.
-func checkDynamic(t *testing.T, c *zooCase) {
+func checkDynamic(t *testing.T, on testdevice.Backend, c *zooCase) {
 	n := c.build(t, false)
-	r := graph.NewRunner(n, graph.RunnerOptions{Threads: 1})
+	r := graph.NewRunner(n, graph.RunnerOptions{Threads: 1, Device: on.Device})
 	defer r.Close()
 	p, err := graph.Probe(context.Background(), r, readFloat32s(t, filepath.Join(c.dir, "input.f32")), c.Labels)
 	if err != nil {
@@ -241,18 +249,17 @@ func (c *zooCase) build(t *testing.T, noFuse bool) *graph.Network {
 	return n
 }
 
-func checkZooCase(t *testing.T, c *zooCase, noFuse bool) {
+func checkZooCase(t *testing.T, on testdevice.Backend, c *zooCase, noFuse bool) {
 	n := c.build(t, noFuse)
 	input := readFloat32s(t, filepath.Join(c.dir, "input.f32"))
 	variants, numbers := kernel.Variants(), []int{1, 2}
-	device := fixtures.Device(t)
-	if device != nil { // neither matters there
+	if !on.OnHost() { // neither matters on a device
 		variants, numbers = variants[:1], numbers[:1]
 	}
 	for _, v := range variants {
 		for _, threads := range numbers {
 			t.Run(fmt.Sprintf("%v, %d threads", v, threads), func(t *testing.T) {
-				r := graph.NewRunner(n, graph.RunnerOptions{Threads: threads, Variant: &v, Device: device})
+				r := graph.NewRunner(n, graph.RunnerOptions{Threads: threads, Variant: &v, Device: on.Device})
 				defer r.Close()
 				p, err := graph.Probe(context.Background(), r, input, c.Labels)
 				if err != nil {

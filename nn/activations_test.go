@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
@@ -98,10 +99,13 @@ func (v *numbered) Read(i int, dst []float32) error {
 
 var errInjected = errors.New("injected")
 
-// devices are the host, and one whose memory is its own.
+// devices are the backends and, besides the host, a device that computes as the host
+// does in memory of its own. What is left on a backend its own test finds.
 func devices(t *testing.T, do func(t *testing.T, on func(nntest.Slices) nn.Model, live func() []string)) {
-	t.Run("host", func(t *testing.T) { do(t, nntest.On, func() []string { return nil }) })
-	t.Run("device", func(t *testing.T) {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		do(t, func(s nntest.Slices) nn.Model { return nntest.OnBackend(t, s, on.Device) }, func() []string { return nil })
+	})
+	t.Run("opaque", func(t *testing.T) {
 		d := nntest.NewDevice()
 		do(t, func(s nntest.Slices) nn.Model { return nntest.OnDevice(s, d) }, d.Live)
 	})

@@ -4,8 +4,39 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
+
+// TestRecipes: every recipe ends with the same weights and gain on each backend, with and
+// without a cache. Elements of vectors are computed in float64 and rounded once
+// everywhere; only inner products are sums in another order.
+func TestRecipes(t *testing.T) {
+	_, layers, _ := newProblem()
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for name, plan := range plans(t, layers) {
+			for _, noCache := range []bool{false, true} {
+				m, _, data := newProblem()
+				opt := smallOptions()
+				opt.NoCache = noCache
+				want := treat(t, m, data, plan, opt)
+				check := untouched(&m.weightTable)
+				got, err := Treat(t.Context(), nntest.OnBackend(t, m, on.Device), data, plan, opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				check(t)
+				if len(got.Weights) != len(want.Weights) || got.Best != want.Best {
+					t.Fatalf("%s: %d weights of epoch %d, want %d of %d", name, len(got.Weights), got.Best, len(want.Weights), want.Best)
+				}
+				for w, values := range want.Weights {
+					testdevice.CloseTo(t, name+": weight", widen(got.Weights[w]), widen(values), testdevice.Operation)
+				}
+				testdevice.Near(t, name+": gain", got.Gain.Mean, want.Gain.Mean, testdevice.Operation)
+			}
+		}
+	})
+}
 
 // TestDevice: a device whose memory the host cannot look into gives the same
 // weights, with and without a cache, and nothing stays behind there. Where a call

@@ -14,6 +14,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/pol"
@@ -133,69 +134,71 @@ func (g *goldenRecipe) options(seed uint64) pol.Options {
 // independent implementation did (golden-fix.json): each recipe must end where
 // that one ended.
 func TestGolden(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains for minutes")
-	}
-	source, err := cifar.Open(shareddata.Path(t, "data", "cifar-100-binary"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden := readGolden(t)
-	f := openFixture(t, graph.RunnerOptions{})
-	data := pol.Data{
-		Train:      f.Part(t, source, "train[:5000]"),
-		Validation: f.Part(t, source, "test[:1000]"),
-		Holdout:    f.Part(t, source, "test[1000:3000]"),
-	}
-	var compared []string
-	for _, g := range golden.Recipes {
-		if !g.isReference() {
-			continue
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		if testing.Short() {
+			t.Skip("trains for minutes")
 		}
-		compared = append(compared, g.Recipe)
-		t.Run(g.Recipe, func(t *testing.T) {
-			update := g.U
-			if update == "all" || g.Recipe == "pof" {
-				update = "" // the recipe's own choice
+		source, err := cifar.Open(shareddata.Path(t, "data", "cifar-100-binary"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := readGolden(t)
+		f := openFixture(t, graph.RunnerOptions{Device: on.Device})
+		data := pol.Data{
+			Train:      f.Part(t, source, "train[:5000]"),
+			Validation: f.Part(t, source, "test[:1000]"),
+			Holdout:    f.Part(t, source, "test[1000:3000]"),
+		}
+		var compared []string
+		for _, g := range golden.Recipes {
+			if !g.isReference() {
+				continue
 			}
-			perturb := ""
-			if g.Recipe == "pol" {
-				perturb = *g.P
-			}
-			plan := f.plan(t, g.Recipe, perturb, update)
-			var losses, drops []float64
-			for _, seed := range g.Seeds {
-				r, err := pol.Treat(t.Context(), f, data, plan, g.options(seed))
-				if err != nil {
-					t.Fatal(err)
+			compared = append(compared, g.Recipe)
+			t.Run(g.Recipe, func(t *testing.T) {
+				update := g.U
+				if update == "all" || g.Recipe == "pof" {
+					update = "" // the recipe's own choice
 				}
-				if r.Stopped != "" || r.After == nil {
-					t.Fatalf("seed %d: stopped: %s", seed, r.Stopped)
+				perturb := ""
+				if g.Recipe == "pol" {
+					perturb = *g.P
 				}
-				within(t, "hold-out loss before", r.Before.Loss, golden.Before["h"].Loss, 1e-4)
-				within(t, "hold-out error before", r.Before.Error, golden.Before["h"].Error, 1e-9)
-				within(t, "hold-out ECE before", r.Before.ECE, golden.Before["h"].ECE, 1e-4)
-				within(t, "temperature", r.Temperature.Value, golden.TemperatureAlone.Fit, 1e-3)
-				within(t, "hold-out loss with it", r.Temperature.Loss, golden.TemperatureAlone.H.Loss, 1e-3)
-				t.Logf("seed %d: hold-out loss %.4f, drop %.4f ± %.4f, best epoch %d, %.1f s an epoch, scans %.0f %%, %d evaluations",
-					seed, r.After.Loss, r.Gain.Mean, r.Gain.SE, r.Best, r.SecondsPerEpoch(), 100*r.Scans.Share, r.Scans.Evaluations)
-				for w, values := range r.Weights {
-					if slices.Equal(values, f.Weight(w)) {
-						t.Errorf("seed %d: weight %d has its old values", seed, w)
+				plan := f.plan(t, g.Recipe, perturb, update)
+				var losses, drops []float64
+				for _, seed := range g.Seeds {
+					r, err := pol.Treat(t.Context(), f, data, plan, g.options(seed))
+					if err != nil {
+						t.Fatal(err)
 					}
+					if r.Stopped != "" || r.After == nil {
+						t.Fatalf("seed %d: stopped: %s", seed, r.Stopped)
+					}
+					within(t, "hold-out loss before", r.Before.Loss, golden.Before["h"].Loss, 1e-4)
+					within(t, "hold-out error before", r.Before.Error, golden.Before["h"].Error, 1e-9)
+					within(t, "hold-out ECE before", r.Before.ECE, golden.Before["h"].ECE, 1e-4)
+					within(t, "temperature", r.Temperature.Value, golden.TemperatureAlone.Fit, 1e-3)
+					within(t, "hold-out loss with it", r.Temperature.Loss, golden.TemperatureAlone.H.Loss, 1e-3)
+					t.Logf("seed %d: hold-out loss %.4f, drop %.4f ± %.4f, best epoch %d, %.1f s an epoch, scans %.0f %%, %d evaluations",
+						seed, r.After.Loss, r.Gain.Mean, r.Gain.SE, r.Best, r.SecondsPerEpoch(), 100*r.Scans.Share, r.Scans.Evaluations)
+					for w, values := range r.Weights {
+						if slices.Equal(values, f.Weight(w)) {
+							t.Errorf("seed %d: weight %d has its old values", seed, w)
+						}
+					}
+					losses, drops = append(losses, r.After.Loss), append(drops, r.Gain.Mean)
 				}
-				losses, drops = append(losses, r.After.Loss), append(drops, r.Gain.Mean)
-			}
-			within(t, "hold-out loss", metric.Mean(losses), g.HLoss.Mean, g.HLoss.band())
-			if g.Recipe == "pol" { // where the band alone proves little
-				within(t, "drop", metric.Mean(drops), g.HDrop.Mean, 0.005)
-			}
-		})
-	}
-	slices.Sort(compared)
-	if want := []string{"pof", "pol", "sam", "sgd"}; !slices.Equal(compared, want) {
-		t.Errorf("%v were compared, want each of %v once", compared, want)
-	}
+				within(t, "hold-out loss", metric.Mean(losses), g.HLoss.Mean, g.HLoss.band())
+				if g.Recipe == "pol" { // where the band alone proves little
+					within(t, "drop", metric.Mean(drops), g.HDrop.Mean, 0.005)
+				}
+			})
+		}
+		slices.Sort(compared)
+		if want := []string{"pof", "pol", "sam", "sgd"}; !slices.Equal(compared, want) {
+			t.Errorf("%v were compared, want each of %v once", compared, want)
+		}
+	})
 }
 
 func within(t *testing.T, what string, got, want, tolerance float64) {

@@ -1,4 +1,4 @@
-package exec
+package exec_test
 
 import (
 	"context"
@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,10 +51,12 @@ func newNetwork(t testing.TB, rows, dim int) *network {
 	return n
 }
 
-// bind binds every input of p.
-func (n *network) bind(p *Plan) *Plan {
+// bind binds every input of p, which is run on the host.
+func (n *network) bind(p *exec.Plan) *exec.Plan { return n.bindOn(testdevice.Backend{}, p) }
+
+func (n *network) bindOn(on testdevice.Backend, p *exec.Plan) *exec.Plan {
 	for _, in := range p.Inputs() {
-		p.Bind(in, n.bound[in])
+		p.Bind(in, shared(n.t, on, n.bound[in]))
 	}
 	return p
 }
@@ -74,7 +79,38 @@ func equal(t *testing.T, what string, got, want op.Array) {
 	}
 }
 
-func run(t *testing.T, m *Machine, p *Plan, sink Sink) {
+// newMachine returns a machine of a backend, where a host has so many threads.
+func newMachine(on testdevice.Backend, threads int) *exec.Machine {
+	if on.OnHost() {
+		return exec.NewMachine(kernel.NewContext(threads))
+	}
+	return exec.NewMachineOn(on.Device)
+}
+
+// shared is a host's array where a backend reads it.
+func shared(t testing.TB, on testdevice.Backend, a op.Array) op.Array {
+	t.Helper()
+	if on.OnHost() {
+		return a
+	}
+	b, err := on.Device.Share(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// agree compares a backend's array with the host's: bit for bit on the host.
+func agree(t *testing.T, on testdevice.Backend, what string, got, want op.Array) {
+	t.Helper()
+	if on.OnHost() {
+		equal(t, what, got, want)
+		return
+	}
+	testdevice.CloseTo(t, what, optest.Download(t, on, got).AsFloats(), want.AsFloats(), testdevice.OperationOnDevice)
+}
+
+func run(t *testing.T, m *exec.Machine, p *exec.Plan, sink exec.Sink) {
 	t.Helper()
 	if err := m.Run(context.Background(), p, sink); err != nil {
 		t.Fatal(err)
@@ -82,26 +118,29 @@ func run(t *testing.T, m *Machine, p *Plan, sink Sink) {
 }
 
 func TestRunAgreesWithPlainRecursion(t *testing.T) {
-	for _, threads := range []int{1, 2, 4} {
-		n := newNetwork(t, 70, 40) // large enough that products are split
-		p := n.bind(n.compile(Config{Outputs: n.outputs()}))
-		m := NewMachine(kernel.NewContext(threads))
-		for range 2 {
-			run(t, m, p, nil)
-			for i, o := range n.outputs() {
-				equal(t, fmt.Sprintf("threads %d: output %d", threads, i), p.Value(o), n.want(o))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, threads := range []int{1, 2, 4} {
+			n := newNetwork(t, 70, 40) // large enough that products are split
+			p := n.bindOn(on, n.compile(exec.Config{Outputs: n.outputs()}))
+			m := newMachine(on, threads)
+			defer m.Close()
+			for range 2 {
+				run(t, m, p, nil)
+				for i, o := range n.outputs() {
+					agree(t, on, fmt.Sprintf("threads %d: output %d", threads, i), p.Value(o), n.want(o))
+				}
 			}
 		}
-	}
+	})
 }
 
 // Gorgonia's TapeMachine, and the VM adapter in its place.
 func TestVM(t *testing.T) {
 	n := newNetwork(t, 5, 3)
-	p := n.compile(Config{Outputs: n.outputs()})
+	p := n.compile(exec.Config{Outputs: n.outputs()})
 	for name, vm := range map[string]gorgonia.VM{
 		"TapeMachine": gorgonia.NewTapeMachine(n.Expr),
-		"VM":          NewVM(NewMachine(kernel.NewContext(1)), p),
+		"VM":          exec.NewVM(exec.NewMachine(kernel.NewContext(1)), p),
 	} {
 		for in, a := range n.bound {
 			if err := gorgonia.Let(in, tensor.New(tensor.WithShape(a.Shape...), tensor.WithBacking(a.Data))); err != nil {
@@ -125,55 +164,62 @@ func TestVM(t *testing.T) {
 }
 
 func TestFeedInTheMiddle(t *testing.T) {
-	n := newNetwork(t, 8, 6)
-	n.bound[n.cut] = n.want(n.cut)
-	p := n.bind(n.compile(Config{Outputs: []*gorgonia.Node{n.out, n.grads[2]}, Feeds: []*gorgonia.Node{n.cut, n.w}}))
-	if got, want := p.Inputs(), []*gorgonia.Node{n.x, n.v, n.cut, n.cotangent}; !slices.Equal(got, want) {
-		t.Errorf("inputs %v, want %v: nothing below the cut", got, want)
-	}
-	p.Bind(n.w, op.Array{}) // not needed: ignored
-	m := NewMachine(kernel.NewContext(1))
-	var ran []string
-	m.Profile = func(op string, d time.Duration) {
-		if d < 0 {
-			t.Errorf("%s took %v", op, d)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		n := newNetwork(t, 8, 6)
+		n.bound[n.cut] = n.want(n.cut)
+		p := n.bindOn(on, n.compile(exec.Config{Outputs: []*gorgonia.Node{n.out, n.grads[2]}, Feeds: []*gorgonia.Node{n.cut, n.w}}))
+		if got, want := p.Inputs(), []*gorgonia.Node{n.x, n.v, n.cut, n.cotangent}; !slices.Equal(got, want) {
+			t.Errorf("inputs %v, want %v: nothing below the cut", got, want)
 		}
-		ran = append(ran, op)
-	}
-	run(t, m, p, nil)
-	delete(n.bound, n.cut)
-	equal(t, "out", p.Value(n.out), n.want(n.out))
-	equal(t, "gradient", p.Value(n.grads[2]), n.want(n.grads[2]))
-	if want := []string{"Product", "Times", "Times", "Times", "Product"}; !slices.Equal(ran, want) {
-		t.Errorf("ran %v, want %v", ran, want)
-	}
+		p.Bind(n.w, op.Array{}) // not needed: ignored
+		m := newMachine(on, 1)
+		defer m.Close()
+		var ran []string
+		m.Profile = func(op string, d time.Duration) {
+			if d < 0 {
+				t.Errorf("%s took %v", op, d)
+			}
+			ran = append(ran, op)
+		}
+		run(t, m, p, nil)
+		delete(n.bound, n.cut)
+		agree(t, on, "out", p.Value(n.out), n.want(n.out))
+		agree(t, on, "gradient", p.Value(n.grads[2]), n.want(n.grads[2]))
+		if want := []string{"Product", "Times", "Times", "Times", "Product"}; !slices.Equal(ran, want) {
+			t.Errorf("ran %v, want %v", ran, want)
+		}
+	})
 }
 
 func TestStreamed(t *testing.T) {
-	n := newNetwork(t, 8, 6)
-	view := n.apply(shaped{[]int{48}}, n.x)
-	fed := n.apply(sine{}, n.x)
-	n.bound[fed] = ramp(9, 8, 6)
-	streamed := append([]*gorgonia.Node{view, fed, n.x, n.out}, n.grads...)
-	p := n.bind(n.compile(Config{Outputs: []*gorgonia.Node{n.out}, Streamed: append(streamed, n.grads...), Feeds: []*gorgonia.Node{fed}}))
-	got := map[*gorgonia.Node]op.Array{}
-	m := NewMachine(kernel.NewContext(2))
-	run(t, m, p, func(node *gorgonia.Node, a op.Array) error {
-		if _, twice := got[node]; twice {
-			t.Errorf("%v came twice", node)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		n := newNetwork(t, 8, 6)
+		view := n.apply(shaped{[]int{48}}, n.x)
+		fed := n.apply(sine{}, n.x)
+		n.bound[fed] = ramp(9, 8, 6)
+		streamed := append([]*gorgonia.Node{view, fed, n.x, n.out}, n.grads...)
+		p := n.bindOn(on, n.compile(exec.Config{Outputs: []*gorgonia.Node{n.out}, Streamed: append(streamed, n.grads...), Feeds: []*gorgonia.Node{fed}}))
+		got := map[*gorgonia.Node]op.Array{}
+		m := newMachine(on, 2)
+		defer m.Close()
+		run(t, m, p, func(node *gorgonia.Node, a op.Array) error {
+			if _, twice := got[node]; twice {
+				t.Errorf("%v came twice", node)
+			}
+			a = optest.Download(t, on, a)
+			got[node] = op.Array{Type: a.Type, Data: slices.Clone(op.Elem[float32](a))}
+			return nil
+		})
+		for i, node := range streamed {
+			equal(t, fmt.Sprint("streamed ", i), got[node], n.want(node)) // these operations are computed by the host everywhere
 		}
-		got[node] = op.Array{Type: a.Type, Data: slices.Clone(op.Elem[float32](a))}
-		return nil
-	})
-	for i, node := range streamed {
-		equal(t, fmt.Sprint("streamed ", i), got[node], n.want(node))
-	}
-	equal(t, "kept as well", p.Value(n.out), n.want(n.out))
+		agree(t, on, "kept as well", p.Value(n.out), n.want(n.out))
 
-	stop := errors.New("stop")
-	if err := m.Run(context.Background(), p, func(*gorgonia.Node, op.Array) error { return stop }); err != stop {
-		t.Errorf("error %v, want the sink's", err)
-	}
+		stop := errors.New("stop")
+		if err := m.Run(context.Background(), p, func(*gorgonia.Node, op.Array) error { return stop }); err != stop {
+			t.Errorf("error %v, want the sink's", err)
+		}
+	})
 }
 
 // A result that is handed over and forgotten must not stay alive.
@@ -184,7 +230,7 @@ func TestStreamedAreNotKept(t *testing.T) {
 	for i := range 10 {
 		results = append(results, b.apply(sine{float64(i)}, x))
 	}
-	streamed, kept := b.compile(Config{Streamed: results}), b.compile(Config{Outputs: results})
+	streamed, kept := b.compile(exec.Config{Streamed: results}), b.compile(exec.Config{Outputs: results})
 	if streamed.ArenaBytes() != 4096 || kept.ArenaBytes() != 40960 {
 		t.Errorf("arena %d bytes streamed and %d kept, want 4096 and 40960", streamed.ArenaBytes(), kept.ArenaBytes())
 	}
@@ -201,12 +247,12 @@ func TestElementTypes(t *testing.T) {
 		b.apply(sine{}, d),
 		b.apply(sine{}, empty),
 	}
-	p := b.compile(Config{Outputs: outputs})
+	p := b.compile(exec.Config{Outputs: outputs})
 	values := map[*gorgonia.Node]op.Array{x: ramp(5, 3, 50), d: {Type: b.TypeOf(d), Data: []float64{0.5}}, empty: ramp(0, 0, 4)}
 	for n, a := range values {
 		p.Bind(n, a)
 	}
-	run(t, NewMachine(kernel.NewContext(1)), p, nil)
+	run(t, exec.NewMachine(kernel.NewContext(1)), p, nil)
 	for i, o := range outputs {
 		equal(t, fmt.Sprint("output ", i), p.Value(o), evaluate(b.Graph, values, o))
 	}
@@ -218,7 +264,7 @@ func FuzzRun(f *testing.F) {
 	for seed := range uint64(40) {
 		f.Add(seed)
 	}
-	m := NewMachine(kernel.NewContext(1)) // shared, so that arenas are reused
+	m := exec.NewMachine(kernel.NewContext(1)) // shared, so that arenas are reused
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		b := newBuilder(t)
@@ -229,7 +275,7 @@ func FuzzRun(f *testing.F) {
 			n := b.input(fmt.Sprint("x", i), size)
 			nodes, values[n] = append(nodes, n), ramp(i, size)
 		}
-		var config Config
+		var config exec.Config
 		for i := range 1 + r.IntN(60) {
 			a := nodes[r.IntN(len(nodes))]
 			same := slices.DeleteFunc(slices.Clone(nodes), func(n *gorgonia.Node) bool { return !b.TypeOf(n).Equal(b.TypeOf(a)) })
@@ -297,10 +343,10 @@ func TestCompileErrors(t *testing.T) {
 		{"nil", []*gorgonia.Node{nil}, "not of this graph"},
 		{"no output", nil, "needs an output"},
 	} {
-		if _, err := Compile(b.Graph, Config{Outputs: c.output}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := exec.Compile(b.Graph, exec.Config{Outputs: c.output}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
 	// Dead code does no harm.
-	b.compile(Config{Outputs: []*gorgonia.Node{b.apply(sine{}, x)}})
+	b.compile(exec.Config{Outputs: []*gorgonia.Node{b.apply(sine{}, x)}})
 }

@@ -1,8 +1,9 @@
-package exec
+package exec_test
 
 import (
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
@@ -29,13 +30,13 @@ func TestFactors(t *testing.T) {
 		n.linear(streamed),
 		n.linear(summed), n.apply(sum, summed), n.apply(sum, onlySummed),
 	}
-	p := n.compile(Config{Outputs: outputs, Streamed: []*gorgonia.Node{streamed}})
+	p := n.compile(exec.Config{Outputs: outputs, Streamed: []*gorgonia.Node{streamed}})
 	for node, want := range map[*gorgonia.Node]bool{
 		once: true, weight: true, bias: false, twice: true, viewed: true, added: false, elsewhere: false, kept: false, streamed: false,
 		summed: true, onlySummed: false,
 		outputs[0]: false,
 	} {
-		if got := p.factor[p.slots[node]]; got != want {
+		if got := p.IsFactor(node); got != want {
 			t.Errorf("%v: factor %v, want %v", node, got, want)
 		}
 	}

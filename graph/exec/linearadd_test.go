@@ -1,12 +1,13 @@
-package exec
+package exec_test
 
 import (
 	"maps"
 	"slices"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/graph/kernel"
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
@@ -14,82 +15,84 @@ import (
 
 // A Linear and an Add are one step where nobody can tell; the numbers are the same in any case.
 func TestLinearAdd(t *testing.T) {
-	const rows, dim = 7, 5
-	for _, c := range []struct {
-		name  string
-		build func(n *residuals) (outputs []*gorgonia.Node)
-		steps []string
-	}{
-		{"with a bias", func(n *residuals) []*gorgonia.Node {
-			return []*gorgonia.Node{n.add(n.x, n.linear(n.x, n.bias))}
-		}, []string{"Linear + Add"}},
-		{"without", func(n *residuals) []*gorgonia.Node {
-			return []*gorgonia.Node{n.add(n.linear(n.x), n.x)}
-		}, []string{"Linear + Add"}},
-		{"one after the other", func(n *residuals) []*gorgonia.Node {
-			y := n.add(n.x, n.linear(n.x, n.bias))
-			return []*gorgonia.Node{n.add(y, n.linear(n.apply(sine{}, y), n.bias))}
-		}, []string{"Linear + Add", "Sine", "Linear + Add"}},
-		{"of two products", func(n *residuals) []*gorgonia.Node {
-			return []*gorgonia.Node{n.add(n.linear(n.x), n.linear(n.x, n.bias))}
-		}, []string{"Linear", "Linear + Add"}},
-		{"a view is added", func(n *residuals) []*gorgonia.Node {
-			flat := n.apply(shaped{[]int{rows * dim}}, n.apply(sine{}, n.x))
-			return []*gorgonia.Node{n.add(n.apply(shaped{[]int{rows, dim}}, flat), n.linear(n.x))}
-		}, []string{"Sine", "Shaped", "Shaped", "Linear + Add"}},
-		{"by way of views", func(n *residuals) []*gorgonia.Node {
-			y := n.apply(shaped{[]int{rows * dim}}, n.linear(n.x, n.bias))
-			return []*gorgonia.Node{n.add(n.x, n.apply(shaped{[]int{rows, dim}}, y))}
-		}, []string{"Linear + Add"}},
-		{"of another rank", func(n *residuals) []*gorgonia.Node {
-			x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
-			return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x, n.bias)))}
-		}, []string{"Shaped", "Linear + Add"}},
-		{"of other rows", func(n *residuals) []*gorgonia.Node {
-			x := n.apply(shaped{[]int{dim, rows}}, n.x)
-			return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{dim, rows}}, n.linear(n.x, n.bias)))}
-		}, []string{"Shaped", "Linear", "Shaped", "Add"}},
-		{"a view's other reader", func(n *residuals) []*gorgonia.Node {
-			y := n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x))
-			x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
-			return []*gorgonia.Node{n.apply(times{}, n.add(x, y), y)}
-		}, []string{"Linear", "Shaped", "Shaped", "Add", "Times"}},
-		{"another reader", func(n *residuals) []*gorgonia.Node {
-			y := n.linear(n.x)
-			return []*gorgonia.Node{n.apply(times{}, n.add(y, n.x), y)}
-		}, []string{"Linear", "Add", "Times"}},
-		{"added to itself", func(n *residuals) []*gorgonia.Node {
-			y := n.linear(n.x)
-			return []*gorgonia.Node{n.add(y, y)}
-		}, []string{"Linear", "Add"}},
-		{"an output", func(n *residuals) []*gorgonia.Node {
-			y := n.linear(n.x)
-			return []*gorgonia.Node{y, n.add(y, n.x)}
-		}, []string{"Linear", "Add"}},
-		{"what is added comes later", func(n *residuals) []*gorgonia.Node {
-			y := n.linear(n.x)
-			return []*gorgonia.Node{n.add(y, n.apply(sine{}, n.x))}
-		}, []string{"Linear", "Sine", "Add"}},
-		{"another shape", func(n *residuals) []*gorgonia.Node {
-			return []*gorgonia.Node{n.add(n.linear(n.x), n.bias)}
-		}, []string{"Linear", "Add"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := newResiduals(t, onnx.Float, rows, dim)
-			n.check(t, c.build(n), c.steps)
-		})
-	}
-	t.Run("float64", func(t *testing.T) {
-		n := newResiduals(t, onnx.Double, rows, dim)
-		n.check(t, []*gorgonia.Node{n.add(n.x, n.linear(n.x, n.bias))}, []string{"Linear + Add"})
-	})
-	t.Run("streamed", func(t *testing.T) {
-		n := newResiduals(t, onnx.Float, rows, dim)
-		y := n.linear(n.x)
-		p := n.compile(Config{Outputs: []*gorgonia.Node{n.add(y, n.x)}, Streamed: []*gorgonia.Node{y}})
-		if len(p.steps) != 2 {
-			t.Errorf("%d steps", len(p.steps))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		const rows, dim = 7, 5
+		for _, c := range []struct {
+			name  string
+			build func(n *residuals) (outputs []*gorgonia.Node)
+			steps []string
+		}{
+			{"with a bias", func(n *residuals) []*gorgonia.Node {
+				return []*gorgonia.Node{n.add(n.x, n.linear(n.x, n.bias))}
+			}, []string{"Linear + Add"}},
+			{"without", func(n *residuals) []*gorgonia.Node {
+				return []*gorgonia.Node{n.add(n.linear(n.x), n.x)}
+			}, []string{"Linear + Add"}},
+			{"one after the other", func(n *residuals) []*gorgonia.Node {
+				y := n.add(n.x, n.linear(n.x, n.bias))
+				return []*gorgonia.Node{n.add(y, n.linear(n.apply(sine{}, y), n.bias))}
+			}, []string{"Linear + Add", "Sine", "Linear + Add"}},
+			{"of two products", func(n *residuals) []*gorgonia.Node {
+				return []*gorgonia.Node{n.add(n.linear(n.x), n.linear(n.x, n.bias))}
+			}, []string{"Linear", "Linear + Add"}},
+			{"a view is added", func(n *residuals) []*gorgonia.Node {
+				flat := n.apply(shaped{[]int{rows * dim}}, n.apply(sine{}, n.x))
+				return []*gorgonia.Node{n.add(n.apply(shaped{[]int{rows, dim}}, flat), n.linear(n.x))}
+			}, []string{"Sine", "Shaped", "Shaped", "Linear + Add"}},
+			{"by way of views", func(n *residuals) []*gorgonia.Node {
+				y := n.apply(shaped{[]int{rows * dim}}, n.linear(n.x, n.bias))
+				return []*gorgonia.Node{n.add(n.x, n.apply(shaped{[]int{rows, dim}}, y))}
+			}, []string{"Linear + Add"}},
+			{"of another rank", func(n *residuals) []*gorgonia.Node {
+				x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
+				return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x, n.bias)))}
+			}, []string{"Shaped", "Linear + Add"}},
+			{"of other rows", func(n *residuals) []*gorgonia.Node {
+				x := n.apply(shaped{[]int{dim, rows}}, n.x)
+				return []*gorgonia.Node{n.add(x, n.apply(shaped{[]int{dim, rows}}, n.linear(n.x, n.bias)))}
+			}, []string{"Shaped", "Linear", "Shaped", "Add"}},
+			{"a view's other reader", func(n *residuals) []*gorgonia.Node {
+				y := n.apply(shaped{[]int{1, rows, dim}}, n.linear(n.x))
+				x := n.apply(shaped{[]int{1, rows, dim}}, n.x)
+				return []*gorgonia.Node{n.apply(times{}, n.add(x, y), y)}
+			}, []string{"Linear", "Shaped", "Shaped", "Add", "Times"}},
+			{"another reader", func(n *residuals) []*gorgonia.Node {
+				y := n.linear(n.x)
+				return []*gorgonia.Node{n.apply(times{}, n.add(y, n.x), y)}
+			}, []string{"Linear", "Add", "Times"}},
+			{"added to itself", func(n *residuals) []*gorgonia.Node {
+				y := n.linear(n.x)
+				return []*gorgonia.Node{n.add(y, y)}
+			}, []string{"Linear", "Add"}},
+			{"an output", func(n *residuals) []*gorgonia.Node {
+				y := n.linear(n.x)
+				return []*gorgonia.Node{y, n.add(y, n.x)}
+			}, []string{"Linear", "Add"}},
+			{"what is added comes later", func(n *residuals) []*gorgonia.Node {
+				y := n.linear(n.x)
+				return []*gorgonia.Node{n.add(y, n.apply(sine{}, n.x))}
+			}, []string{"Linear", "Sine", "Add"}},
+			{"another shape", func(n *residuals) []*gorgonia.Node {
+				return []*gorgonia.Node{n.add(n.linear(n.x), n.bias)}
+			}, []string{"Linear", "Add"}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				n := newResiduals(t, onnx.Float, rows, dim)
+				n.check(t, on, c.build(n), c.steps)
+			})
 		}
+		t.Run("float64", func(t *testing.T) {
+			n := newResiduals(t, onnx.Double, rows, dim)
+			n.check(t, on, []*gorgonia.Node{n.add(n.x, n.linear(n.x, n.bias))}, []string{"Linear + Add"})
+		})
+		t.Run("streamed", func(t *testing.T) {
+			n := newResiduals(t, onnx.Float, rows, dim)
+			y := n.linear(n.x)
+			p := n.compile(exec.Config{Outputs: []*gorgonia.Node{n.add(y, n.x)}, Streamed: []*gorgonia.Node{y}})
+			if steps := p.StepNames(); len(steps) != 2 {
+				t.Errorf("steps %q", steps)
+			}
+		})
 	})
 }
 
@@ -129,25 +132,22 @@ func (n *residuals) linear(x *gorgonia.Node, bias ...*gorgonia.Node) *gorgonia.N
 
 func (n *residuals) add(a, b *gorgonia.Node) *gorgonia.Node { return n.apply(op.Add{}, a, b) }
 
-// check runs a plan twice, which must have these steps and the bits of plain recursion.
-func (n *residuals) check(t *testing.T, outputs []*gorgonia.Node, steps []string) {
+// check runs a plan twice, which must have these steps and the numbers of plain recursion.
+func (n *residuals) check(t *testing.T, on testdevice.Backend, outputs []*gorgonia.Node, steps []string) {
 	t.Helper()
-	p := n.compile(Config{Outputs: outputs})
-	var found []string
-	for _, s := range p.steps {
-		found = append(found, s.op.Name())
-	}
-	if !slices.Equal(found, steps) {
+	p := n.compile(exec.Config{Outputs: outputs})
+	if found := p.StepNames(); !slices.Equal(found, steps) {
 		t.Fatalf("steps %q, expected %q", found, steps)
 	}
 	for _, in := range p.Inputs() {
-		p.Bind(in, n.bound[in])
+		p.Bind(in, shared(t, on, n.bound[in]))
 	}
-	m := NewMachine(kernel.NewContext(2))
+	m := newMachine(on, 2)
+	defer m.Close()
 	for range 2 {
 		run(t, m, p, nil)
 		for _, o := range outputs {
-			equal(t, "output", p.Value(o), evaluate(n.Graph, maps.Clone(n.bound), o))
+			agree(t, on, "output", p.Value(o), evaluate(n.Graph, maps.Clone(n.bound), o))
 		}
 	}
 }

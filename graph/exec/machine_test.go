@@ -1,4 +1,4 @@
-package exec
+package exec_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -17,12 +18,12 @@ import (
 
 // Several plans on one machine, of growing size, each rebound between runs.
 func TestPlansShareAMachine(t *testing.T) {
-	m := NewMachine(kernel.NewContext(1))
+	m := exec.NewMachine(kernel.NewContext(1))
 	var networks []*network
-	var plans []*Plan
+	var plans []*exec.Plan
 	for i := range 4 {
 		n := newNetwork(t, 4*(i+1), 7)
-		networks, plans = append(networks, n), append(plans, n.bind(n.compile(Config{Outputs: n.outputs()})))
+		networks, plans = append(networks, n), append(plans, n.bind(n.compile(exec.Config{Outputs: n.outputs()})))
 	}
 	for round, i := range []int{0, 2, 1, 3, 0, 1, 2} {
 		n, p := networks[i], plans[i]
@@ -32,21 +33,17 @@ func TestPlansShareAMachine(t *testing.T) {
 		for _, o := range n.outputs() {
 			equal(t, fmt.Sprintf("round %d", round), p.Value(o), n.want(o))
 		}
-		for _, a := range m.operands {
-			if a.Data != nil {
-				t.Error("the machine holds on to an operand")
-			}
+		if m.HoldsOperands() {
+			t.Error("the machine holds on to an operand")
 		}
 		if i == 3 { // the largest: the arena has just grown
-			for _, s := range plans[0].steps {
-				if plans[0].values[s.out].Data != nil {
-					t.Fatal("a plan holds on to the old arena")
-				}
+			if plans[0].HoldsArena() {
+				t.Fatal("a plan holds on to the old arena")
 			}
 		}
 	}
 	mustPanic(t, "not the last to run", func() { plans[0].Value(networks[0].out) })
-	mustPanic(t, "another machine", func() { NewMachine(kernel.NewContext(1)).Run(context.Background(), plans[0], nil) })
+	mustPanic(t, "another machine", func() { exec.NewMachine(kernel.NewContext(1)).Run(context.Background(), plans[0], nil) })
 }
 
 func TestCancel(t *testing.T) {
@@ -55,7 +52,7 @@ func TestCancel(t *testing.T) {
 		x := b.Input("x", op.Type{DType: onnx.Float, Shape: []int{4}}, false)
 		started := make(chan struct{})
 		n := b.apply(slow{started}, x)
-		p := b.compile(Config{Streamed: []*gorgonia.Node{n}})
+		p := b.compile(exec.Config{Streamed: []*gorgonia.Node{n}})
 		p.Bind(x, ramp(1, 4))
 		ctx, cancel := context.WithCancel(context.Background())
 		var cancelled time.Time
@@ -65,7 +62,7 @@ func TestCancel(t *testing.T) {
 			cancel()
 		}()
 		c := kernel.NewContext(threads)
-		m := NewMachine(c)
+		m := exec.NewMachine(c)
 		err := m.Run(ctx, p, func(*gorgonia.Node, op.Array) error { t.Error("garbage was streamed"); return nil })
 		if took := time.Since(cancelled); !errors.Is(err, context.Canceled) || took > 100*time.Millisecond {
 			t.Errorf("threads %d: error %v, %v after the cancellation", threads, err, took)
@@ -77,7 +74,7 @@ func TestCancel(t *testing.T) {
 			t.Error("the context is still cancelled")
 		}
 		q := newNetwork(t, 8, 6)
-		plan := q.bind(q.compile(Config{Outputs: q.outputs()}))
+		plan := q.bind(q.compile(exec.Config{Outputs: q.outputs()}))
 		run(t, m, plan, nil)
 		equal(t, "after a cancelled run", plan.Value(q.out), q.want(q.out))
 		if err := m.Run(ctx, plan, nil); !errors.Is(err, context.Canceled) {
@@ -98,17 +95,17 @@ func TestPanicBecomesStepError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := NewMachine(kernel.NewContext(threads))
+		m := exec.NewMachine(kernel.NewContext(threads))
 		for _, c := range []struct {
 			output *gorgonia.Node
 			label  string
 		}{{y, `node "/fc/Broken" (Broken)`}, {grads[0], `gradient of node "/fc/Broken" (Broken)`}} {
-			p := b.compile(Config{Outputs: []*gorgonia.Node{c.output}})
+			p := b.compile(exec.Config{Outputs: []*gorgonia.Node{c.output}})
 			for _, in := range p.Inputs() {
 				p.Bind(in, ramp(1, 4))
 			}
 			err := m.Run(context.Background(), p, nil)
-			var step *StepError
+			var step *exec.StepError
 			if !errors.As(err, &step) || step.Op != "Broken" || step.Node != c.label || !errors.Is(err, errBroken) || len(step.Stack) == 0 {
 				t.Errorf("error %#v, want a StepError at %s", err, c.label)
 			}
@@ -121,8 +118,8 @@ func TestPanicBecomesStepError(t *testing.T) {
 
 func TestMisuse(t *testing.T) {
 	n := newNetwork(t, 2, 3)
-	p := n.compile(Config{Outputs: []*gorgonia.Node{n.out}})
-	m := NewMachine(kernel.NewContext(1))
+	p := n.compile(exec.Config{Outputs: []*gorgonia.Node{n.out}})
+	m := exec.NewMachine(kernel.NewContext(1))
 	if err := m.Run(context.Background(), p, nil); err == nil || !strings.Contains(err.Error(), "no value") {
 		t.Errorf("unbound input: %v", err)
 	}
@@ -132,12 +129,12 @@ func TestMisuse(t *testing.T) {
 	mustPanic(t, "[]float32", func() { p.Bind(n.x, op.Array{Type: n.TypeOf(n.x), Data: make([]float32, 5)}) })
 	mustPanic(t, "not an output", func() { p.Value(n.cut) })
 	mustPanic(t, "not the last to run", func() { p.Value(n.out) })
-	streaming := n.bind(n.compile(Config{Streamed: []*gorgonia.Node{n.out}}))
+	streaming := n.bind(n.compile(exec.Config{Streamed: []*gorgonia.Node{n.out}}))
 	mustPanic(t, "no sink", func() { m.Run(context.Background(), streaming, nil) })
 	mustPanic(t, "in progress", func() {
 		m.Run(context.Background(), streaming, func(*gorgonia.Node, op.Array) error { return m.Run(context.Background(), p, nil) })
 	})
-	mustPanic(t, "streamed", func() { NewVM(m, streaming) })
+	mustPanic(t, "streamed", func() { exec.NewVM(m, streaming) })
 	run(t, m, p, nil)
 }
 
@@ -160,8 +157,8 @@ func TestRunAllocatesNothing(t *testing.T) {
 		y = b.apply(shaped{[]int{4, 4}}, b.apply(shaped{[]int{16}}, b.apply(sine{float64(i)}, y)))
 	}
 	z := b.apply(times{}, y, y)
-	p := b.compile(Config{Outputs: []*gorgonia.Node{y}, Streamed: []*gorgonia.Node{z}})
-	m := NewMachine(kernel.NewContext(1))
+	p := b.compile(exec.Config{Outputs: []*gorgonia.Node{y}, Streamed: []*gorgonia.Node{z}})
+	m := exec.NewMachine(kernel.NewContext(1))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	a := ramp(1, 16)
@@ -186,9 +183,9 @@ func BenchmarkOverhead(b *testing.B) {
 	for range 1000 {
 		y = g.apply(nothing{}, y)
 	}
-	p := g.compile(Config{Outputs: []*gorgonia.Node{y}})
+	p := g.compile(exec.Config{Outputs: []*gorgonia.Node{y}})
 	p.Bind(x, ramp(1, 1))
-	m := NewMachine(kernel.NewContext(1))
+	m := exec.NewMachine(kernel.NewContext(1))
 	for b.Loop() {
 		if err := m.Run(context.Background(), p, nil); err != nil {
 			b.Fatal(err)

@@ -1,4 +1,4 @@
-package exec
+package exec_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/onnx"
@@ -217,9 +218,9 @@ func (b builder) apply(o op.Op, in ...*gorgonia.Node) *gorgonia.Node {
 	return n
 }
 
-func (b builder) compile(config Config) *Plan {
+func (b builder) compile(config exec.Config) *exec.Plan {
 	b.t.Helper()
-	p, err := Compile(b.Graph, config)
+	p, err := exec.Compile(b.Graph, config)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
@@ -15,6 +14,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -81,7 +81,7 @@ func TestPrecision(t *testing.T) {
 		driver.FP32: {0, 1e-6}, driver.TF32: {1e-5, 2e-3}, driver.BF16: {1e-4, 2e-2},
 	} {
 		t.Run(precision.String(), func(t *testing.T) {
-			d := fixtures.OpenDevice(t, gpu.Options{Precision: precision, Threads: 1})
+			d := testdevice.Open(t, gpu.Options{Precision: precision, Threads: 1})
 			for _, k := range []struct {
 				o     op.Op
 				in    []op.Array
@@ -110,7 +110,7 @@ func TestPrecision(t *testing.T) {
 func TestLinearAdd(t *testing.T) {
 	for precision, bound := range map[driver.Precision]float64{driver.FP32: 1e-6, driver.TF32: 2e-3, driver.BF16: 2e-2} {
 		for _, bias := range []bool{false, true} {
-			d := fixtures.OpenDevice(t, gpu.Options{Precision: precision, Threads: 1})
+			d := testdevice.Open(t, gpu.Options{Precision: precision, Threads: 1})
 			in := []op.Array{normal(3, 7, 40), normal(24, 40)}
 			if bias {
 				in = append(in, normal(24))
@@ -171,7 +171,7 @@ func TestFaults(t *testing.T) {
 		{"lost", fake.Faults{Lost: 9}, (*driver.Error).DeviceLost},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
+			d := testdevice.Open(t, gpu.Options{Threads: 1})
 			fake.Set(t, k.faults)
 			_, _, err := forward(t, d, o, in...)
 			var e *driver.Error
@@ -192,7 +192,7 @@ func TestFaults(t *testing.T) {
 
 // TestNothingIsAllocated when an operation runs again.
 func TestNothingIsAllocated(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Precision: driver.BF16})
+	d := testdevice.Open(t, gpu.Options{Threads: 1, Precision: driver.BF16})
 	x, w, y := upload(t, d, normal(4, 32)), upload(t, d, normal(16, 32)), alloc(t, d, normal(4, 16).Type)
 	run := func() {
 		if err := d.Forward(op.Linear{TransW: true}, y, []op.Array{x, w}); err != nil {
@@ -206,7 +206,7 @@ func TestNothingIsAllocated(t *testing.T) {
 
 // TestManyLoops: moves of more loops than the kernels take.
 func TestManyLoops(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
+	d := testdevice.Open(t, gpu.Options{Threads: 1})
 	x := normal(2, 3, 2, 3, 2, 2, 3, 2)
 	for _, o := range []op.Op{
 		op.Transpose{Perm: []int{7, 6, 5, 4, 3, 2, 1, 0}},

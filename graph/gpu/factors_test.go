@@ -7,12 +7,12 @@ import (
 	"math"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 
 	"gorgonia.org/gorgonia"
 )
@@ -64,7 +64,7 @@ func newBlock(t *testing.T) *block {
 // run computes the outputs, and keeps other values, too.
 func (b *block) run(t *testing.T, precision driver.Precision, keep ...*gorgonia.Node) (results []op.Array, launches int) {
 	t.Helper()
-	d := fixtures.OpenDevice(t, gpu.Options{Precision: precision, Threads: 1})
+	d := testdevice.Open(t, gpu.Options{Precision: precision, Threads: 1})
 	p, err := exec.Compile(b.Graph, exec.Config{Outputs: append(keep, b.outputs...)})
 	if err != nil {
 		t.Fatal(err)

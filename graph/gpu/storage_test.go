@@ -8,18 +8,18 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/modeldoctor/modeldoctor/fixtures"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/nn"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // TestVectors: the device's storage and arithmetic against the host's.
 func TestVectors(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
+	d := testdevice.Open(t, gpu.Options{Threads: 1})
 	for _, n := range []int{1, 7, 6000} {
 		for name, f := range map[string]func(d nn.Device, m []nn.Memory) (float64, error){
 			"Clear": func(d nn.Device, m []nn.Memory) (float64, error) { return 0, d.Clear(m[0]) },
@@ -126,7 +126,7 @@ func code(channels, run int) *nn.Code {
 // TestLimit: beyond the memory that may be taken there is none, and what is given
 // back can be taken again.
 func TestLimit(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1000})
+	d := testdevice.Open(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1000})
 	a, err := d.Alloc(200)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestLimit(t *testing.T) {
 // TestUpload: what is uploaded in pieces, one after the other through the same pinned
 // memory, arrives, and the source may be written again at once.
 func TestUpload(t *testing.T) {
-	d := fixtures.OpenDevice(t, gpu.Options{Threads: 1})
+	d := testdevice.Open(t, gpu.Options{Threads: 1})
 	source := make([]float32, 11<<20+3)
 	m, err := d.Alloc(len(source))
 	if err != nil {
@@ -180,7 +180,7 @@ func TestUpload(t *testing.T) {
 // TestUploadFails: memory whose first values cannot be copied to it is given back.
 func TestUploadFails(t *testing.T) {
 	for lost := 1; lost <= 12; lost++ {
-		d := fixtures.OpenDevice(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1<<20})
+		d := testdevice.Open(t, gpu.Options{Threads: 1, Memory: driver.WorkspaceBytes + 1<<20})
 		fake.Set(t, fake.Faults{Lost: lost})
 		values := make([]float32, 1<<15)
 		var err error

@@ -6,6 +6,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
@@ -23,7 +24,7 @@ func TestMicrosoftAttention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	optest.CloseTo(t, "Attention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
+	testdevice.CloseTo(t, "Attention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
 
 	product := optest.Apply(t, op.Linear{}, x, w)
 	var in []*op.Value
@@ -34,7 +35,7 @@ func TestMicrosoftAttention(t *testing.T) {
 	if got, err = lowerValues(t, p, 1, microsoft+".MultiHeadAttention", 1, in, numHeads); err != nil {
 		t.Fatal(err)
 	}
-	optest.CloseTo(t, "MultiHeadAttention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
+	testdevice.CloseTo(t, "MultiHeadAttention", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
 
 	packed[3] = p.Ints(4, 4)
 	if _, err := lowerValues(t, p, 1, microsoft+".Attention", 1, packed, numHeads); err == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
@@ -54,67 +55,69 @@ func einsumByDefinition(labels []string, result string, operands []op.Array) []f
 }
 
 func TestEinsum(t *testing.T) {
-	r := optest.Random()
-	for _, k := range []struct {
-		equation string
-		shapes   [][]int
-		labels   []string // the same without ellipsis
-		result   string
-	}{
-		{"ij->ji", [][]int{{2, 3}}, []string{"ij"}, "ji"},
-		{"ij->i", [][]int{{2, 3}}, []string{"ij"}, "i"},
-		{"ij->", [][]int{{2, 3}}, []string{"ij"}, ""},
-		{"ba", [][]int{{2, 3}}, []string{"ba"}, "ab"},
-		{"ii->i", [][]int{{3, 3}}, []string{"ii"}, "i"},
-		{"ii", [][]int{{3, 3}}, []string{"ii"}, ""},
-		{"...ii->...i", [][]int{{2, 3, 3}}, []string{"bii"}, "bi"},
-		{"ijij->ij", [][]int{{2, 3, 2, 3}}, []string{"ijij"}, "ij"},
-		{"ij, jk -> ik", [][]int{{2, 3}, {3, 4}}, []string{"ij", "jk"}, "ik"},
-		{"ij,kj", [][]int{{2, 3}, {4, 3}}, []string{"ij", "kj"}, "ik"},
-		{"bij,bjk->bik", [][]int{{2, 2, 3}, {2, 3, 4}}, []string{"bij", "bjk"}, "bik"},
-		{"bhqd,bhkd->bhqk", [][]int{{2, 2, 3, 4}, {2, 2, 5, 4}}, []string{"bhqd", "bhkd"}, "bhqk"},
-		{"bqhd,bkhd->bhqk", [][]int{{2, 3, 2, 4}, {2, 5, 2, 4}}, []string{"bqhd", "bkhd"}, "bhqk"},
-		{"bhqk,bkhd->bqhd", [][]int{{2, 2, 3, 5}, {2, 5, 2, 4}}, []string{"bhqk", "bkhd"}, "bqhd"},
-		{"bhwc,hkc->bhwk", [][]int{{2, 3, 4, 5}, {3, 6, 5}}, []string{"bhwc", "hkc"}, "bhwk"},
-		{"bnd,dhe->bhne", [][]int{{2, 3, 4}, {4, 2, 5}}, []string{"bnd", "dhe"}, "bhne"},
-		{"bnhe,hed->bnd", [][]int{{2, 3, 2, 4}, {2, 4, 5}}, []string{"bnhe", "hed"}, "bnd"},
-		{"...d,de->...e", [][]int{{2, 3, 4}, {4, 5}}, []string{"bnd", "de"}, "bne"},
-		{"...ij,...jk->...ik", [][]int{{2, 2, 3}, {2, 3, 4}}, []string{"bij", "bjk"}, "bik"},
-		{"...ij,...jk", [][]int{{2, 3}, {5, 3, 4}}, []string{"ij", "bjk"}, "bik"},
-		{"i,j->ij", [][]int{{2}, {3}}, []string{"i", "j"}, "ij"},
-		{"bi,bi->bi", [][]int{{2, 3}, {2, 3}}, []string{"bi", "bi"}, "bi"},
-		{"bi,bi->b", [][]int{{2, 3}, {2, 3}}, []string{"bi", "bi"}, "b"},
-		{"bi,i->b", [][]int{{2, 3}, {3}}, []string{"bi", "i"}, "b"},
-		{"i,i->", [][]int{{3}, {3}}, []string{"i", "i"}, ""},
-		{"ij,kl->ki", [][]int{{2, 3}, {4, 2}}, []string{"ij", "kl"}, "ki"},
-		{"bn,anm,bm->ba", [][]int{{2, 3}, {5, 3, 4}, {2, 4}}, []string{"bn", "anm", "bm"}, "ba"},
-		{",ij->ij", [][]int{{}, {2, 3}}, []string{"", "ij"}, "ij"},
-	} {
-		t.Run(k.equation, func(t *testing.T) {
-			var in []op.Array
-			for _, shape := range k.shapes {
-				in = append(in, optest.Normal(r, shape...))
-			}
-			build := func(p *op.Program, in []*op.Value) (*op.Value, error) {
-				out, err := lowerValues(t, p, 12, "Einsum", 1, in, onnxtest.String("equation", k.equation))
-				if err != nil {
-					return nil, err
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		for _, k := range []struct {
+			equation string
+			shapes   [][]int
+			labels   []string // the same without ellipsis
+			result   string
+		}{
+			{"ij->ji", [][]int{{2, 3}}, []string{"ij"}, "ji"},
+			{"ij->i", [][]int{{2, 3}}, []string{"ij"}, "i"},
+			{"ij->", [][]int{{2, 3}}, []string{"ij"}, ""},
+			{"ba", [][]int{{2, 3}}, []string{"ba"}, "ab"},
+			{"ii->i", [][]int{{3, 3}}, []string{"ii"}, "i"},
+			{"ii", [][]int{{3, 3}}, []string{"ii"}, ""},
+			{"...ii->...i", [][]int{{2, 3, 3}}, []string{"bii"}, "bi"},
+			{"ijij->ij", [][]int{{2, 3, 2, 3}}, []string{"ijij"}, "ij"},
+			{"ij, jk -> ik", [][]int{{2, 3}, {3, 4}}, []string{"ij", "jk"}, "ik"},
+			{"ij,kj", [][]int{{2, 3}, {4, 3}}, []string{"ij", "kj"}, "ik"},
+			{"bij,bjk->bik", [][]int{{2, 2, 3}, {2, 3, 4}}, []string{"bij", "bjk"}, "bik"},
+			{"bhqd,bhkd->bhqk", [][]int{{2, 2, 3, 4}, {2, 2, 5, 4}}, []string{"bhqd", "bhkd"}, "bhqk"},
+			{"bqhd,bkhd->bhqk", [][]int{{2, 3, 2, 4}, {2, 5, 2, 4}}, []string{"bqhd", "bkhd"}, "bhqk"},
+			{"bhqk,bkhd->bqhd", [][]int{{2, 2, 3, 5}, {2, 5, 2, 4}}, []string{"bhqk", "bkhd"}, "bqhd"},
+			{"bhwc,hkc->bhwk", [][]int{{2, 3, 4, 5}, {3, 6, 5}}, []string{"bhwc", "hkc"}, "bhwk"},
+			{"bnd,dhe->bhne", [][]int{{2, 3, 4}, {4, 2, 5}}, []string{"bnd", "dhe"}, "bhne"},
+			{"bnhe,hed->bnd", [][]int{{2, 3, 2, 4}, {2, 4, 5}}, []string{"bnhe", "hed"}, "bnd"},
+			{"...d,de->...e", [][]int{{2, 3, 4}, {4, 5}}, []string{"bnd", "de"}, "bne"},
+			{"...ij,...jk->...ik", [][]int{{2, 2, 3}, {2, 3, 4}}, []string{"bij", "bjk"}, "bik"},
+			{"...ij,...jk", [][]int{{2, 3}, {5, 3, 4}}, []string{"ij", "bjk"}, "bik"},
+			{"i,j->ij", [][]int{{2}, {3}}, []string{"i", "j"}, "ij"},
+			{"bi,bi->bi", [][]int{{2, 3}, {2, 3}}, []string{"bi", "bi"}, "bi"},
+			{"bi,bi->b", [][]int{{2, 3}, {2, 3}}, []string{"bi", "bi"}, "b"},
+			{"bi,i->b", [][]int{{2, 3}, {3}}, []string{"bi", "i"}, "b"},
+			{"i,i->", [][]int{{3}, {3}}, []string{"i", "i"}, ""},
+			{"ij,kl->ki", [][]int{{2, 3}, {4, 2}}, []string{"ij", "kl"}, "ki"},
+			{"bn,anm,bm->ba", [][]int{{2, 3}, {5, 3, 4}, {2, 4}}, []string{"bn", "anm", "bm"}, "ba"},
+			{",ij->ij", [][]int{{}, {2, 3}}, []string{"", "ij"}, "ij"},
+		} {
+			t.Run(k.equation, func(t *testing.T) {
+				var in []op.Array
+				for _, shape := range k.shapes {
+					in = append(in, optest.Normal(r, shape...))
 				}
-				return out[0], nil
-			}
-			p := op.NewProgram(0)
-			var known []*op.Value
-			for _, a := range in {
-				known = append(known, p.Constant(a))
-			}
-			got, err := build(p, known)
-			if err != nil {
-				t.Fatal(err)
-			}
-			optest.CloseTo(t, "result", got.Const.AsFloats(), einsumByDefinition(k.labels, k.result, in), 1e-13)
-			optest.ProgramGradient(t, build, in...)
-		})
-	}
+				build := func(p *op.Program, in []*op.Value) (*op.Value, error) {
+					out, err := lowerValues(t, p, 12, "Einsum", 1, in, onnxtest.String("equation", k.equation))
+					if err != nil {
+						return nil, err
+					}
+					return out[0], nil
+				}
+				p := op.NewProgram(0)
+				var known []*op.Value
+				for _, a := range in {
+					known = append(known, p.Constant(a))
+				}
+				got, err := build(p, known)
+				if err != nil {
+					t.Fatal(err)
+				}
+				testdevice.CloseTo(t, "result", got.Const.AsFloats(), einsumByDefinition(k.labels, k.result, in), 1e-13)
+				optest.ProgramGradient(t, on, build, in...)
+			})
+		}
+	})
 }
 
 // TestEinsumBroadcasts: dimensions of size 1, in the ellipsis and under a label,
@@ -134,7 +137,7 @@ func TestEinsumBroadcasts(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := optest.Apply(t, op.MatMul{}, one, y)
-		optest.CloseTo(t, equation, both[0].Const.AsFloats(), want.AsFloats(), 1e-13)
+		testdevice.CloseTo(t, equation, both[0].Const.AsFloats(), want.AsFloats(), 1e-13)
 	}
 	single := optest.Normal(r, 2, 1)
 	row, err := lowerNode(t, 12, "Einsum", 1, []*op.Array{&single, array(optest.Normal(r, 3, 2))}, onnxtest.String("equation", "ij,jk->ik"))

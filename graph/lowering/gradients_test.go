@@ -7,6 +7,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
@@ -26,14 +27,18 @@ type known struct{ op.Array }
 func in(v ...any) []any { return v }
 
 // TestGradients lowers nodes of every operator as a model's nodes are and
-// compares the gradient in float64 with central differences and the float32
-// result with the float64 one. Every operator has a case or a reason.
+// checks result and gradient (optest.Gradient). Every operator has a case or a reason.
 func TestGradients(t *testing.T) {
 	covered := map[string]bool{}
-	for _, k := range slices.Concat(pointwiseGradients(), reductionGradients(), layoutGradients(), productGradients()) {
+	cases := slices.Concat(pointwiseGradients(), reductionGradients(), layoutGradients(), productGradients())
+	for _, k := range cases {
 		covered[k.operator] = true
-		t.Run(fmt.Sprintf("%s-%d", k.operator, k.opset), func(t *testing.T) { checkNode(t, k) })
 	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, k := range cases {
+			t.Run(fmt.Sprintf("%s-%d", k.operator, k.opset), func(t *testing.T) { checkNode(t, on, k) })
+		}
+	})
 	for _, e := range NewRegistry().Entries() {
 		name := e.QualifiedName()
 		switch {
@@ -45,7 +50,7 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-func checkNode(t *testing.T, k gradientCase) {
+func checkNode(t *testing.T, on testdevice.Backend, k gradientCase) {
 	t.Helper()
 	var floats []op.Array
 	for _, v := range k.in {
@@ -55,7 +60,7 @@ func checkNode(t *testing.T, k gradientCase) {
 	}
 	outputs := max(1, k.outputs)
 	for i := range outputs {
-		optest.ProgramGradient(t, func(p *op.Program, values []*op.Value) (*op.Value, error) {
+		optest.ProgramGradient(t, on, func(p *op.Program, values []*op.Value) (*op.Value, error) {
 			single := op.ClassOf(values[0].Type.DType) == op.ClassFloat32
 			constant := func(a op.Array) *op.Value {
 				if single {

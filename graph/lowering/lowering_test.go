@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
-	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -39,7 +39,7 @@ func checkLowerings(t *testing.T, cases []lowering) {
 			if !slices.Equal(out[0].Type.Shape, k.shape) {
 				t.Errorf("shape %v, want %v", out[0].Type.Shape, k.shape)
 			}
-			optest.CloseTo(t, "result", out[0].Const.AsFloats(), k.want, 1e-6)
+			testdevice.CloseTo(t, "result", out[0].Const.AsFloats(), k.want, 1e-6)
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
@@ -40,5 +41,5 @@ func TestFusedMatMul(t *testing.T) {
 	if !slices.Equal(got[0].Type.Shape, want.Shape) {
 		t.Fatalf("shape %v, want %v", got[0].Type.Shape, want.Shape)
 	}
-	optest.CloseTo(t, "product", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
+	testdevice.CloseTo(t, "product", got[0].Const.AsFloats(), want.AsFloats(), 1e-14)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
@@ -22,7 +23,7 @@ func TestGroupNormalizationScale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	optest.CloseTo(t, "opset 18", old[0].Const.AsFloats(), current[0].Const.AsFloats(), 1e-14)
+	testdevice.CloseTo(t, "opset 18", old[0].Const.AsFloats(), current[0].Const.AsFloats(), 1e-14)
 	if _, err := lowerNode(t, 21, "GroupNormalization", 1, []*op.Array{&x, scale, bias}, onnxtest.Int("num_groups", 3)); err == nil {
 		t.Error("3 groups of 4 channels were accepted")
 	}
@@ -50,8 +51,8 @@ func TestSkipNormalization(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		optest.CloseTo(t, test.operator, out[0].Const.AsFloats(), test.want.AsFloats(), 1e-14)
-		optest.CloseTo(t, test.operator+" sum", out[3].Const.AsFloats(), sum.AsFloats(), 1e-14)
+		testdevice.CloseTo(t, test.operator, out[0].Const.AsFloats(), test.want.AsFloats(), 1e-14)
+		testdevice.CloseTo(t, test.operator+" sum", out[3].Const.AsFloats(), sum.AsFloats(), 1e-14)
 		// y = (sum − mean)·inverse·gamma + beta, with the statistics it returns.
 		y := sum
 		if out[1] != nil {
@@ -61,6 +62,6 @@ func TestSkipNormalization(t *testing.T) {
 		if out[1] != nil {
 			y = optest.Apply(t, op.Add{}, y, beta)
 		}
-		optest.CloseTo(t, test.operator+" statistics", y.AsFloats(), test.want.AsFloats(), 1e-14)
+		testdevice.CloseTo(t, test.operator+" statistics", y.AsFloats(), test.want.AsFloats(), 1e-14)
 	}
 }

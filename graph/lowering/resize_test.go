@@ -5,27 +5,30 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 )
 
 func TestResizeGradients(t *testing.T) {
-	r := optest.Random()
-	sizes := op.Ints([]int64{2, 1, 5, 3}, 4)
-	for _, mode := range []string{"nearest", "linear", "cubic"} {
-		for _, coordinate := range []string{"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"} {
-			t.Run(mode+" "+coordinate, func(t *testing.T) {
-				optest.ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) {
-					out, err := lowerValues(t, p, 13, "Resize", 1, []*op.Value{in[0], nil, nil, p.Constant(sizes)},
-						onnxtest.String("mode", mode), onnxtest.String("coordinate_transformation_mode", coordinate))
-					if err != nil {
-						return nil, err
-					}
-					return out[0], nil
-				}, optest.Normal(r, 2, 1, 3, 4))
-			})
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		sizes := op.Ints([]int64{2, 1, 5, 3}, 4)
+		for _, mode := range []string{"nearest", "linear", "cubic"} {
+			for _, coordinate := range []string{"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"} {
+				t.Run(mode+" "+coordinate, func(t *testing.T) {
+					optest.ProgramGradient(t, on, func(p *op.Program, in []*op.Value) (*op.Value, error) {
+						out, err := lowerValues(t, p, 13, "Resize", 1, []*op.Value{in[0], nil, nil, p.Constant(sizes)},
+							onnxtest.String("mode", mode), onnxtest.String("coordinate_transformation_mode", coordinate))
+						if err != nil {
+							return nil, err
+						}
+						return out[0], nil
+					}, optest.Normal(r, 2, 1, 3, 4))
+				})
+			}
 		}
-	}
+	})
 }
 
 // Small cases computed by hand from the formulas of the ONNX specification; the

@@ -7,20 +7,23 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 func TestPackedAttentionGradient(t *testing.T) {
-	r := optest.Random()
-	optest.Gradient(t, op.PackedAttention{Heads: 2, HeadDim: 3, Scale: 0.4, Offsets: [3]int{0, 6, 12}}, optest.Normal(r, 2, 5, 18))
-	// Columns in another order, and some that belong to nobody.
-	optest.Gradient(t, op.PackedAttention{Heads: 2, HeadDim: 2, Scale: 1, Offsets: [3]int{9, 1, 5}}, optest.Normal(r, 2, 4, 14))
-	// Keys that are the values as well.
-	optest.Gradient(t, op.PackedAttention{Heads: 1, HeadDim: 3, Scale: 1, Offsets: [3]int{3, 0, 0}}, optest.Normal(r, 2, 4, 6))
-	// Three inputs, the keys of another length.
-	o := op.PackedAttention{Heads: 2, HeadDim: 3, Scale: 0.4}
-	optest.Gradient(t, o, optest.Normal(r, 2, 4, 6), optest.Normal(r, 2, 5, 6), optest.Normal(r, 2, 5, 6))
-	// More queries than are computed at once.
-	optest.Gradient(t, op.PackedAttention{Heads: 1, HeadDim: 1, Scale: 1}, optest.Normal(r, 1, op.MinQueries+3, 1), optest.Normal(r, 1, 1, 1), optest.Normal(r, 1, 1, 1))
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		optest.Gradient(t, on, op.PackedAttention{Heads: 2, HeadDim: 3, Scale: 0.4, Offsets: [3]int{0, 6, 12}}, optest.Normal(r, 2, 5, 18))
+		// Columns in another order, and some that belong to nobody.
+		optest.Gradient(t, on, op.PackedAttention{Heads: 2, HeadDim: 2, Scale: 1, Offsets: [3]int{9, 1, 5}}, optest.Normal(r, 2, 4, 14))
+		// Keys that are the values as well.
+		optest.Gradient(t, on, op.PackedAttention{Heads: 1, HeadDim: 3, Scale: 1, Offsets: [3]int{3, 0, 0}}, optest.Normal(r, 2, 4, 6))
+		// Three inputs, the keys of another length.
+		o := op.PackedAttention{Heads: 2, HeadDim: 3, Scale: 0.4}
+		optest.Gradient(t, on, o, optest.Normal(r, 2, 4, 6), optest.Normal(r, 2, 5, 6), optest.Normal(r, 2, 5, 6))
+		// More queries than are computed at once.
+		optest.Gradient(t, on, op.PackedAttention{Heads: 1, HeadDim: 1, Scale: 1}, optest.Normal(r, 1, op.MinQueries+3, 1), optest.Normal(r, 1, 1, 1), optest.Normal(r, 1, 1, 1))
+	})
 }
 
 // TestPackedAttentionBlocks compares a computation in several blocks of queries
@@ -37,8 +40,8 @@ func TestPackedAttentionBlocks(t *testing.T) {
 			want = [2][]float64{y, dx}
 			continue
 		}
-		optest.CloseTo(t, fmt.Sprintf("result in blocks of %d", block), y, want[0], 1e-14)
-		optest.CloseTo(t, fmt.Sprintf("cotangent in blocks of %d", block), dx, want[1], 1e-14)
+		testdevice.CloseTo(t, fmt.Sprintf("result in blocks of %d", block), y, want[0], 1e-14)
+		testdevice.CloseTo(t, fmt.Sprintf("cotangent in blocks of %d", block), dx, want[1], 1e-14)
 	}
 }
 
@@ -71,7 +74,7 @@ func TestPackedAttentionIsAttention(t *testing.T) {
 			}
 		}
 	}
-	optest.CloseTo(t, "attention", y.Const.AsFloats(), want, 1e-14)
+	testdevice.CloseTo(t, "attention", y.Const.AsFloats(), want, 1e-14)
 }
 
 func TestPackedAttentionRefusesOverlap(t *testing.T) {

@@ -8,30 +8,33 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 func TestConvGradient(t *testing.T) {
-	for _, test := range []struct {
-		o       op.Conv
-		x       []int
-		filters []int
-	}{
-		{op.Conv{Kernel: []int{2}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}, Group: 1}, []int{2, 3, 5}, []int{2, 3, 2}},
-		{op.Conv{Kernel: []int{3, 2}, Strides: []int{2, 1}, Dilations: []int{1, 2}, Pads: []int{1, 0, 2, 1}, Group: 1}, []int{2, 2, 5, 4}, []int{3, 2, 3, 2}},
-		{op.Conv{Kernel: []int{2, 2}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}, []int{2, 3, 4, 6}, []int{4, 3, 2, 2}},
-		{op.Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 4, 4, 3}, []int{6, 2, 3, 3}},
-		{op.Conv{Kernel: []int{3, 3}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 3}, []int{2, 3, 5, 4}, []int{6, 1, 3, 3}},
-		{op.Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 2, 3, 7}, []int{2, 1, 3, 3}},
-		{op.Conv{Kernel: []int{2, 1, 2}, Strides: []int{1, 1, 1}, Dilations: []int{1, 1, 1}, Pads: []int{1, 0, 0, 0, 0, 1}, Group: 1}, []int{1, 2, 3, 2, 3}, []int{2, 2, 2, 1, 2}},
-	} {
-		t.Run(fmt.Sprint(test), func(t *testing.T) {
-			r := optest.Random()
-			x, w, b := optest.Normal(r, test.x...), optest.Normal(r, test.filters...), optest.Normal(r, test.filters[0])
-			optest.Gradient(t, test.o, x, w)
-			optest.Gradient(t, test.o, x, w, b)
-		})
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, test := range []struct {
+			o       op.Conv
+			x       []int
+			filters []int
+		}{
+			{op.Conv{Kernel: []int{2}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}, Group: 1}, []int{2, 3, 5}, []int{2, 3, 2}},
+			{op.Conv{Kernel: []int{3, 2}, Strides: []int{2, 1}, Dilations: []int{1, 2}, Pads: []int{1, 0, 2, 1}, Group: 1}, []int{2, 2, 5, 4}, []int{3, 2, 3, 2}},
+			{op.Conv{Kernel: []int{2, 2}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}, []int{2, 3, 4, 6}, []int{4, 3, 2, 2}},
+			{op.Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 4, 4, 3}, []int{6, 2, 3, 3}},
+			{op.Conv{Kernel: []int{3, 3}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 3}, []int{2, 3, 5, 4}, []int{6, 1, 3, 3}},
+			{op.Conv{Kernel: []int{3, 3}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 2}, []int{2, 2, 3, 7}, []int{2, 1, 3, 3}},
+			{op.Conv{Kernel: []int{2, 1, 2}, Strides: []int{1, 1, 1}, Dilations: []int{1, 1, 1}, Pads: []int{1, 0, 0, 0, 0, 1}, Group: 1}, []int{1, 2, 3, 2, 3}, []int{2, 2, 2, 1, 2}},
+		} {
+			t.Run(fmt.Sprint(test), func(t *testing.T) {
+				r := optest.Random()
+				x, w, b := optest.Normal(r, test.x...), optest.Normal(r, test.filters...), optest.Normal(r, test.filters[0])
+				optest.Gradient(t, on, test.o, x, w)
+				optest.Gradient(t, on, test.o, x, w, b)
+			})
+		}
+	})
 }
 
 // TestConvTiles has more positions than a tile. The result is compared with the
@@ -63,7 +66,7 @@ func TestConvTiles(t *testing.T) {
 			}
 		}
 	}
-	optest.CloseTo(t, "convolution", y.AsFloats(), want, 1e-13)
+	testdevice.CloseTo(t, "convolution", y.AsFloats(), want, 1e-13)
 	tile, err := o.Tile([]op.Type{x.Type, w.Type})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +85,7 @@ func checkAdjoint(t *testing.T, pairs ...op.Array) {
 	t.Helper()
 	product := func(i int) float64 { return kernel.Dot(op.Elem[float64](pairs[i]), op.Elem[float64](pairs[i+1])) }
 	for i := 2; i < len(pairs); i += 2 {
-		optest.CloseTo(t, fmt.Sprint("inner product ", i/2), []float64{product(i)}, []float64{product(0)}, 1e-12)
+		testdevice.CloseTo(t, fmt.Sprint("inner product ", i/2), []float64{product(i)}, []float64{product(0)}, 1e-12)
 	}
 }
 
@@ -97,7 +100,7 @@ func TestPatchTiles(t *testing.T) {
 		t.Fatalf("one tile holds all patches of %v", y.Shape)
 	}
 	planes := optest.Apply(t, o.Convolution(), x, w)
-	optest.CloseTo(t, "tokens", y.AsFloats(), optest.Apply(t, op.Transpose{Perm: []int{0, 2, 1}}, planes.View([]int{2, 3, 13 * 12})).AsFloats(), 1e-14)
+	testdevice.CloseTo(t, "tokens", y.AsFloats(), optest.Apply(t, op.Transpose{Perm: []int{0, 2, 1}}, planes.View([]int{2, 3, 13 * 12})).AsFloats(), 1e-14)
 	dout := optest.Normal(r, y.Shape...)
 	dx := optest.Apply(t, op.PatchGradient{Kernel: o.Kernel, Shape: x.Shape}, w, dout)
 	dw := optest.Apply(t, op.PatchGradient{Kernel: o.Kernel, Filters: true, Shape: w.Shape}, x, dout)
@@ -105,14 +108,16 @@ func TestPatchTiles(t *testing.T) {
 }
 
 func TestPatchEmbeddingGradient(t *testing.T) {
-	r := optest.Random()
-	x, w, b := optest.Normal(r, 2, 3, 4, 6), optest.Normal(r, 5, 3, 2, 3), optest.Normal(r, 5)
-	o := op.PatchEmbedding{Kernel: []int{2, 3}}
-	optest.Gradient(t, o, x, w)
-	optest.Gradient(t, o, x, w, b)
-	if !o.Convolution().Patches() {
-		t.Error("a patch embedding is not a convolution over patches")
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		x, w, b := optest.Normal(r, 2, 3, 4, 6), optest.Normal(r, 5, 3, 2, 3), optest.Normal(r, 5)
+		o := op.PatchEmbedding{Kernel: []int{2, 3}}
+		optest.Gradient(t, on, o, x, w)
+		optest.Gradient(t, on, o, x, w, b)
+		if !o.Convolution().Patches() {
+			t.Error("a patch embedding is not a convolution over patches")
+		}
+	})
 }
 
 func TestWindowRefusesWrongSizes(t *testing.T) {

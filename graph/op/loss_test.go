@@ -8,6 +8,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
@@ -23,29 +24,33 @@ func exampleLosses() []op.ExampleLoss {
 }
 
 func TestLossGradient(t *testing.T) {
-	for _, of := range exampleLosses() {
-		for _, beta := range []float64{1, 0.7, -2} {
-			for _, shape := range [][]int{{3, 5}, {1, 2}, {4, 1}, {2, 130}} {
-				t.Run(fmt.Sprintf("%s%v/β=%v/%v", of.Name(), of, beta, shape), func(t *testing.T) {
-					checkLossGradient(t, of, beta, optest.Normal(optest.Random(), shape...))
-				})
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, of := range exampleLosses() {
+			for _, beta := range []float64{1, 0.7, -2} {
+				for _, shape := range [][]int{{3, 5}, {1, 2}, {4, 1}, {2, 130}} {
+					t.Run(fmt.Sprintf("%s%v/β=%v/%v", of.Name(), of, beta, shape), func(t *testing.T) {
+						checkLossGradient(t, on, of, beta, optest.Normal(optest.Random(), shape...))
+					})
+				}
 			}
 		}
-	}
+	})
 }
 
 // TestLossGradientAtTies: equal logits, some of them the label's.
 func TestLossGradientAtTies(t *testing.T) {
-	for _, of := range exampleLosses() {
-		z := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{3, 4}})
-		copy(op.Elem[float64](z), []float64{2, 2, 2, 2, 0, 0.5, 0.5, 0, -3, 1, 1, 1})
-		checkLossGradient(t, of, 1.5, z)
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, of := range exampleLosses() {
+			z := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{3, 4}})
+			copy(op.Elem[float64](z), []float64{2, 2, 2, 2, 0, 0.5, 0.5, 0, -3, 1, 1, 1})
+			checkLossGradient(t, on, of, 1.5, z)
+		}
+	})
 }
 
 // checkLossGradient compares with finite differences for labels 0, 1, 2, … in
 // turn.
-func checkLossGradient(t *testing.T, of op.ExampleLoss, beta float64, z op.Array) {
+func checkLossGradient(t *testing.T, on testdevice.Backend, of op.ExampleLoss, beta float64, z op.Array) {
 	t.Helper()
 	labels := make([]int64, z.Shape[0])
 	for i := range labels {
@@ -53,7 +58,7 @@ func checkLossGradient(t *testing.T, of op.ExampleLoss, beta float64, z op.Array
 	}
 	b := op.NewArray(op.Type{DType: onnx.Double, Shape: []int{1}})
 	op.Elem[float64](b)[0] = beta
-	optest.ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) {
+	optest.ProgramGradient(t, on, func(p *op.Program, in []*op.Value) (*op.Value, error) {
 		return p.Emit(op.Loss{Of: of}, in[0], p.Constant(op.Ints(labels, len(labels))), p.Constant(op.Array{Type: in[0].Type.With(1), Data: like(in[0], b)}))
 	}, z)
 }
@@ -104,7 +109,7 @@ func TestLossValues(t *testing.T) {
 		{op.Margin{}, 2, []float64{0.1, 0.2, 0.4, 0.8}, 0, (1.2 + 1.6 + 2.4) / 4},
 	} {
 		got, _ := lossOf(test.of, test.beta, []int64{test.label}, test.x)
-		optest.CloseTo(t, fmt.Sprint(test), got, []float64{test.want}, 1e-15)
+		testdevice.CloseTo(t, fmt.Sprint(test), got, []float64{test.want}, 1e-15)
 	}
 }
 
@@ -124,8 +129,8 @@ func TestLossesForLargeLogits(t *testing.T) {
 		{op.Margin{}, []float64{0, 30002. / 3}, []float64{0, 0, 0}, []float64{-2. / 3, 1. / 3, 1. / 3}},
 	} {
 		losses, gradient := lossOf(test.of, 1, []int64{0, 0}, right, wrong)
-		optest.CloseTo(t, test.of.Name(), losses, test.losses, 1e-15)
-		optest.CloseTo(t, test.of.Name()+" gradient", gradient, append(test.rightGrad, test.wrongs...), 1e-15)
+		testdevice.CloseTo(t, test.of.Name(), losses, test.losses, 1e-15)
+		testdevice.CloseTo(t, test.of.Name()+" gradient", gradient, append(test.rightGrad, test.wrongs...), 1e-15)
 	}
 }
 
@@ -144,8 +149,8 @@ func TestFocalNearCertainty(t *testing.T) {
 // TestMarginAtTheKink: a class exactly at the margin does not count.
 func TestMarginAtTheKink(t *testing.T) {
 	losses, gradient := lossOf(op.Margin{}, 1, []int64{0}, []float64{2, 1, 1.5, 0})
-	optest.CloseTo(t, "loss", losses, []float64{0.125}, 0)
-	optest.CloseTo(t, "gradient", gradient, []float64{-0.25, 0, 0.25, 0}, 0)
+	testdevice.CloseTo(t, "loss", losses, []float64{0.125}, 0)
+	testdevice.CloseTo(t, "gradient", gradient, []float64{-0.25, 0, 0.25, 0}, 0)
 }
 
 // TestCrossEntropyBits: the loss and its gradient are the formula written out,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
 func poolWindows() []struct {
@@ -22,12 +23,14 @@ func poolWindows() []struct {
 }
 
 func TestPoolGradient(t *testing.T) {
-	for _, test := range poolWindows() {
-		x := optest.Normal(optest.Random(), test.x...)
-		optest.Gradient(t, op.MaxPool{PoolWindow: test.w}, x)
-		optest.Gradient(t, op.AveragePool{PoolWindow: test.w}, x)
-		optest.Gradient(t, op.AveragePool{PoolWindow: test.w, CountPads: true}, x)
-	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		for _, test := range poolWindows() {
+			x := optest.Normal(optest.Random(), test.x...)
+			optest.Gradient(t, on, op.MaxPool{PoolWindow: test.w}, x)
+			optest.Gradient(t, on, op.AveragePool{PoolWindow: test.w}, x)
+			optest.Gradient(t, on, op.AveragePool{PoolWindow: test.w, CountPads: true}, x)
+		}
+	})
 }
 
 func TestMaxPoolIndicesPointAtTheMaxima(t *testing.T) {
@@ -52,11 +55,9 @@ func TestMaxPoolIndicesPointAtTheMaxima(t *testing.T) {
 
 // TestMaxPoolTies: of equal elements the first takes the cotangent.
 func TestMaxPoolTies(t *testing.T) {
-	o := op.MaxPoolGradient{PoolWindow: op.PoolWindow{Kernel: []int{3}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}}}
-	p := op.NewProgram(0)
-	dx, err := p.Emit(o, p.Constant(op.Floats([]float32{1, 1, 1, 1}, 1, 1, 4)), p.Constant(op.Floats([]float32{1, 1}, 1, 1, 2)), p.Constant(op.Floats([]float32{3, 5}, 1, 1, 2)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	optest.CloseTo(t, "cotangent", dx.Const.AsFloats(), []float64{3, 5, 0, 0}, 0)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		o := op.MaxPoolGradient{PoolWindow: op.PoolWindow{Kernel: []int{3}, Strides: []int{1}, Dilations: []int{1}, Pads: []int{0, 0}}}
+		dx := optest.Compute(t, on, o, op.Floats([]float32{1, 1, 1, 1}, 1, 1, 4), op.Floats([]float32{1, 1}, 1, 1, 2), op.Floats([]float32{3, 5}, 1, 1, 2))
+		testdevice.CloseTo(t, "cotangent", dx.AsFloats(), []float64{3, 5, 0, 0}, 0)
+	})
 }

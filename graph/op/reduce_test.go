@@ -8,49 +8,54 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/op/optest"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )
 
 func TestReduceGradients(t *testing.T) {
-	r := optest.Random()
-	for _, c := range []struct {
-		shape []int
-		axes  []int
-	}{
-		{[]int{5}, []int{0}},
-		{[]int{3, 4}, []int{1}},
-		{[]int{3, 4}, []int{0}},
-		{[]int{2, 3, 4}, []int{1}},
-		{[]int{2, 3, 4}, []int{0, 2}},
-		{[]int{2, 3, 4, 2}, []int{1, 2}},
-		{[]int{2, 3, 2, 2, 3}, []int{0, 2, 4}},
-		{[]int{2, 3, 4}, nil},
-		{[]int{1, 3, 1}, []int{0, 2}},
-		{[]int{}, nil},
-	} {
-		for _, keep := range []bool{false, true} {
-			for _, o := range []op.Op{
-				op.Reduce{By: op.ReduceSum, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMean, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceL2, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMax, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMin, Axes: c.axes, KeepDims: keep},
-			} {
-				t.Run(fmt.Sprint(o, c.shape), func(t *testing.T) { optest.Gradient(t, o, optest.Normal(r, c.shape...)) })
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		for _, c := range []struct {
+			shape []int
+			axes  []int
+		}{
+			{[]int{5}, []int{0}},
+			{[]int{3, 4}, []int{1}},
+			{[]int{3, 4}, []int{0}},
+			{[]int{2, 3, 4}, []int{1}},
+			{[]int{2, 3, 4}, []int{0, 2}},
+			{[]int{2, 3, 4, 2}, []int{1, 2}},
+			{[]int{2, 3, 2, 2, 3}, []int{0, 2, 4}},
+			{[]int{2, 3, 4}, nil},
+			{[]int{1, 3, 1}, []int{0, 2}},
+			{[]int{}, nil},
+		} {
+			for _, keep := range []bool{false, true} {
+				for _, o := range []op.Op{
+					op.Reduce{By: op.ReduceSum, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMean, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceL2, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMax, Axes: c.axes, KeepDims: keep}, op.Reduce{By: op.ReduceMin, Axes: c.axes, KeepDims: keep},
+				} {
+					t.Run(fmt.Sprint(o, c.shape), func(t *testing.T) { optest.Gradient(t, on, o, optest.Normal(r, c.shape...)) })
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestSumToGradient(t *testing.T) {
-	r := optest.Random()
-	for _, s := range optest.Broadcasts {
-		full, err := shapes.Broadcast(s[0], s[1])
-		if err != nil {
-			t.Fatal(err)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		r := optest.Random()
+		for _, s := range optest.Broadcasts {
+			full, err := shapes.Broadcast(s[0], s[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, shape := range s {
+				t.Run(fmt.Sprint(full, shape), func(t *testing.T) { optest.Gradient(t, on, op.SumTo{Shape: shape}, optest.Normal(r, full...)) })
+			}
 		}
-		for _, shape := range s {
-			t.Run(fmt.Sprint(full, shape), func(t *testing.T) { optest.Gradient(t, op.SumTo{Shape: shape}, optest.Normal(r, full...)) })
-		}
-	}
+	})
 }
 
 func TestMaximumIsShared(t *testing.T) {

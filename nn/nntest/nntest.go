@@ -3,6 +3,9 @@ package nntest
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -25,20 +28,34 @@ type Slices interface {
 // On returns a model on the host that computes as s does.
 func On(s Slices) nn.Model { return model{s, host} }
 
-// OnDevice returns one whose memory is d's. What is imported for its checkpoint is
-// never freed.
-func OnDevice(s Slices, d Device) nn.Model { return &remote{model{s, d}, map[int]nn.Memory{}} }
+// OnDevice returns one whose memory is d's, for which the slices are brought to the host
+// and back. What is imported for its checkpoint is never freed.
+func OnDevice(s Slices, d nn.Device) nn.Model {
+	return &remote{model{s, d}, map[int]nn.Memory{}, map[int]nn.Memory{}}
+}
+
+// OnBackend is On where d is nil, and else OnDevice, for a device that is to be left as it
+// was found: the checkpoint is freed when the test ends.
+func OnBackend(tb testing.TB, s Slices, d nn.Device) nn.Model {
+	if d == nil {
+		return On(s)
+	}
+	m := OnDevice(s, d).(*remote)
+	tb.Cleanup(func() {
+		for _, w := range m.checkpoint {
+			d.Free(w)
+		}
+	})
+	return m
+}
 
 type model struct {
 	Slices
 	device nn.Device
 }
 
-// slice looks into memory of either device; nil is nil.
+// slice looks into the host's memory; nil is nil.
 func slice(m nn.Memory) []float32 {
-	if b, ok := m.(*Block); ok {
-		return b.Values
-	}
 	v, _ := m.([]float32)
 	return v
 }
@@ -76,17 +93,14 @@ func (m model) Losses(ctx context.Context, from int, in nn.Memory, labels []int,
 
 func (m model) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
 	return m.Slices.LossGradients(ctx, loss, from, slice(in), labels, invT, want, losses, func(w int, g []float32) error {
-		if _, ok := m.device.(Device); ok {
-			return sink(w, &Block{g})
-		}
 		return sink(w, g)
 	})
 }
 
-// remote is a model whose checkpoint is on a device, too.
+// remote is a model whose memory is a device's.
 type remote struct {
 	model
-	checkpoint map[int]nn.Memory
+	checkpoint, override map[int]nn.Memory
 }
 
 func (r *remote) Checkpoint(i int) (nn.Memory, error) {
@@ -98,4 +112,76 @@ func (r *remote) Checkpoint(i int) (nn.Memory, error) {
 		r.checkpoint[i] = m
 	}
 	return r.checkpoint[i], nil
+}
+
+// Override keeps the memory, whose content counts when something is computed.
+func (r *remote) Override(i int, w nn.Memory) {
+	if w == nil {
+		delete(r.override, i)
+		r.Slices.Override(i, nil)
+		return
+	}
+	r.override[i] = w
+}
+
+// bring downloads elements, and the weights with which they are to be used.
+func (r *remote) bring(m nn.Memory, elements int) ([]float32, error) {
+	for _, i := range slices.Sorted(maps.Keys(r.override)) {
+		w := make([]float32, len(r.Weight(i)))
+		if err := r.device.Download(w, r.override[i]); err != nil {
+			return nil, err
+		}
+		r.Slices.Override(i, w)
+	}
+	values := make([]float32, elements)
+	if elements == 0 {
+		return values, nil
+	}
+	return values, r.device.Download(values, m)
+}
+
+func (r *remote) Advance(ctx context.Context, from, to int, in, out nn.Memory, examples int) error {
+	x, err := r.bring(in, examples*r.NeckElements(from))
+	if err != nil {
+		return err
+	}
+	computed := make([]float32, examples*r.NeckElements(to))
+	if err := r.Slices.Advance(ctx, from, to, x, computed); err != nil {
+		return err
+	}
+	return r.device.Upload(out, computed)
+}
+
+func (r *remote) Evaluate(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {
+	x, err := r.bring(in, len(labels)*r.NeckElements(from))
+	if err != nil {
+		return err
+	}
+	return r.Slices.Evaluate(ctx, from, x, labels, invT, losses, logits)
+}
+
+func (r *remote) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+	computed, single := make([]float64, len(labels)), make([]float32, len(labels))
+	if err := r.Evaluate(ctx, from, in, labels, invT, computed, nil); err != nil {
+		return err
+	}
+	for i, l := range computed {
+		single[i] = float32(l)
+	}
+	return r.device.Upload(losses, single)
+}
+
+func (r *remote) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {
+	x, err := r.bring(in, len(labels)*r.NeckElements(from))
+	if err != nil {
+		return err
+	}
+	return r.Slices.LossGradients(ctx, loss, from, x, labels, invT, want, losses, func(w int, g []float32) error {
+		m, err := r.device.Import(g)
+		if err != nil {
+			return err
+		}
+		defer r.device.Free(m)
+		return sink(w, m)
+	})
 }

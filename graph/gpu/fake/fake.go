@@ -26,22 +26,18 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 )
 
-// device names what tests of a device run on: "gpu" is the machine's, on which tests
-// of faults are skipped; by default it is the fake one. Set to either, it has
-// tests that run on the host otherwise run there, too (package fixtures).
-const device = "MODELDOCTOR_TEST_DEVICE"
-
 // Real reports whether tests run on a GPU.
-func Real() bool { return os.Getenv(device) == "gpu" }
-
-// Wanted reports whether tests that run on the host otherwise are to run on the device.
-func Wanted() bool { return os.Getenv(device) != "" }
+func Real() bool { return os.Getenv(Variable) == "gpu" }
 
 // Install has the driver load the fake device, which must not have loaded
 // another one before. For a TestMain; tests call Open.
 func Install() error {
-	if Real() {
+	switch name := os.Getenv(Variable); name {
+	case "gpu":
 		return nil
+	case "", "fake":
+	default:
+		return fmt.Errorf("%s is %q, neither gpu nor fake", Variable, name)
 	}
 	library, err := Build()
 	if err != nil {

@@ -3,86 +3,47 @@
 package optest
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
-	"github.com/modeldoctor/modeldoctor/graph/gpu/fake"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 )
 
-// device is what operations are compared on.
-type device struct {
-	*gpu.Device
-	*testing.T
-}
-
-func openDevice(t *testing.T) device {
+// forward computes o on a device.
+func forward(t testing.TB, on testdevice.Device, o op.Op, out op.Array, in []op.Array) {
 	t.Helper()
-	fake.Use(t)
-	d, err := gpu.Open(gpu.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
+	d := on.(*gpu.Device)
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	return device{d, t}
-}
-
-func (d device) close() {
-	d.Helper()
-	d.do(d.Close())
-	if n := fake.Count(fake.Leaked); n > 0 && !d.Failed() {
-		d.Errorf("%d allocations of device memory were not freed", n)
+	array := func(u op.Type) op.Array {
+		t.Helper()
+		a, err := d.NewArray(u)
+		do(err)
+		return a
 	}
-}
-
-// Device computes an operation on the device and compares it with the CPU's
-// result for the same operands.
-func Device(t *testing.T, o op.Op, want op.Array, in ...op.Array) {
-	t.Helper()
-	d := openDevice(t)
-	defer d.close()
-	d.compare(o, want, in)
-}
-
-func (d device) compare(o op.Op, want op.Array, in []op.Array) {
-	d.Helper()
 	operands := make([]op.Array, len(in))
 	for i, a := range in {
-		operands[i] = d.array(a.Type)
+		operands[i] = array(a.Type)
 		defer d.FreeArray(operands[i])
-		d.do(d.Update(operands[i], a))
+		do(d.Update(operands[i], a))
 	}
-	out := d.array(want.Type)
-	defer d.FreeArray(out)
-	d.do(d.Forward(o, out, operands))
-	got := op.NewArray(want.Type)
-	d.do(d.DownloadArray(got, out))
-	CloseTo(d.T, fmt.Sprintf("%s %+v on the device", o.Name(), o), got.AsFloats(), want.AsFloats(), DeviceTolerance)
+	result := array(out.Type)
+	defer d.FreeArray(result)
+	do(d.Forward(o, result, operands))
+	do(d.DownloadArray(out, result))
 }
 
-func (d device) array(t op.Type) op.Array {
-	d.Helper()
-	a, err := d.NewArray(t)
-	d.do(err)
-	return a
-}
-
-func (d device) do(err error) {
-	d.Helper()
-	if err != nil {
-		d.Fatal(err)
-	}
-}
-
-// checkDevice compares every operation of a chain and of its gradient, in float32.
-func checkDevice(t *testing.T, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs []op.Array, wanted []int) {
+// download returns a device's array on the host.
+func download(t testing.TB, on testdevice.Device, a op.Array) op.Array {
 	t.Helper()
-	single := make([]op.Array, len(inputs))
-	for i, a := range inputs {
-		single[i] = Float32(a)
+	b := op.NewArray(a.Type)
+	if err := on.(*gpu.Device).DownloadArray(b, a); err != nil {
+		t.Fatal(err)
 	}
-	g := differentiate(t, build, single, wanted)
-	d := openDevice(t)
-	defer d.close()
-	evaluate(g.graph, g.feeds, func(o op.Op, out op.Array, in []op.Array) { d.compare(o, out, in) }, append(g.grads, g.out))
+	return b
 }

@@ -1,5 +1,5 @@
-// Package optest checks operations: gradients against finite differences, float32
-// against float64, and, with the build tag gpu, a device against the CPU.
+// Package optest checks operations: on the host gradients against finite differences and
+// float32 against float64, on a device everything against the host.
 package optest
 
 import (
@@ -11,22 +11,15 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/onnx"
 
 	"gorgonia.org/gorgonia"
 )
 
-// Tolerances of the tests of operations, in one place. All are relative to
-// the largest magnitude of the reference, see CloseTo.
-const (
-	// gradientTolerance: float64 gradients against central differences of step
-	// 1e-5, whose own error is about 1e-10 for functions of unit scale.
-	gradientTolerance = 1e-7
-	// Float32Tolerance: float32 against float64 forward results.
-	Float32Tolerance = 2e-6
-	// DeviceTolerance: a device's float32 results against the CPU's.
-	DeviceTolerance = 4e-6
-)
+// gradientTolerance is that of float64 gradients against central differences of step
+// 1e-5, whose own error is about 1e-10 for functions of unit scale.
+const gradientTolerance = 1e-7
 
 // Evaluate computes nodes of a graph by plain recursion: the slow, obvious
 // machine that the executor is compared with.
@@ -101,23 +94,34 @@ func Float32(a op.Array) op.Array {
 	return a
 }
 
-// Gradient compares the gradient of <o(inputs), cotangent>, for a random
-// cotangent, with central differences in float64, for every DOUBLE input at
-// once and for each alone (so that every combination of needs that matters is
-// built), and the float32 forward result with the float64 one.
-func Gradient(t *testing.T, o op.Op, inputs ...op.Array) {
+// Gradient checks an operation and the gradient of <o(inputs), cotangent>, for a random
+// cotangent. On the host the gradient is compared with central differences in float64,
+// for every DOUBLE input at once and for each alone (so that every combination of needs
+// that matters is built), and the float32 forward result with the float64 one. On a
+// device every operation that is computed for them, in float32, is compared with the host's
+// result of the same operands.
+func Gradient(t *testing.T, on testdevice.Backend, o op.Op, inputs ...op.Array) {
 	t.Helper()
-	ProgramGradient(t, func(p *op.Program, in []*op.Value) (*op.Value, error) { return p.Emit(o, in...) }, inputs...)
+	ProgramGradient(t, on, func(p *op.Program, in []*op.Value) (*op.Value, error) { return p.Emit(o, in...) }, inputs...)
 }
 
-// ProgramGradient is checkGradient for a chain of Ops.
-func ProgramGradient(t *testing.T, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs ...op.Array) {
+// ProgramGradient is Gradient for a chain of Ops.
+func ProgramGradient(t *testing.T, on testdevice.Backend, build func(p *op.Program, in []*op.Value) (*op.Value, error), inputs ...op.Array) {
 	t.Helper()
 	var floats []int
 	for i, a := range inputs {
 		if a.DType == onnx.Double {
 			floats = append(floats, i)
 		}
+	}
+	if !on.OnHost() {
+		single := make([]op.Array, len(inputs))
+		for i, a := range inputs {
+			single[i] = Float32(a)
+		}
+		g := differentiate(t, build, single, floats)
+		evaluate(g.graph, g.feeds, func(o op.Op, out op.Array, in []op.Array) { Compare(t, on, o, out, in...) }, append(g.grads, g.out))
+		return
 	}
 	sets := [][]int{floats}
 	if len(floats) > 1 {
@@ -150,11 +154,10 @@ func ProgramGradient(t *testing.T, build func(p *op.Program, in []*op.Value) (*o
 				x[j] = x0
 				want[j] = (up - down) / (2 * h)
 			}
-			CloseTo(t, fmt.Sprintf("gradient of input %d of %d", i, len(wanted)), got[k].AsFloats(), want, gradientTolerance)
+			testdevice.CloseTo(t, fmt.Sprintf("gradient of input %d of %d", i, len(wanted)), got[k].AsFloats(), want, gradientTolerance)
 		}
 		if len(wanted) == len(floats) {
 			checkFloat32(t, build, inputs, Evaluate(t, g, feeds, out)[0].AsFloats())
-			checkDevice(t, build, inputs, wanted)
 		}
 	}
 }
@@ -229,31 +232,46 @@ func checkFloat32(t *testing.T, build func(p *op.Program, in []*op.Value) (*op.V
 	if result.Const == nil {
 		t.Fatal("constants were not folded")
 	}
-	CloseTo(t, "float32 result", result.Const.AsFloats(), want, Float32Tolerance)
+	testdevice.CloseTo(t, "float32 result", result.Const.AsFloats(), want, testdevice.Operation)
 }
 
-// CloseTo asserts |got-want| <= tolerance*(1+max|want|) elementwise; NaN and
-// infinities must agree exactly.
-func CloseTo(t *testing.T, what string, got, want []float64, tolerance float64) {
+// Compute returns what a backend computes for o.
+func Compute(t testing.TB, on testdevice.Backend, o op.Op, in ...op.Array) op.Array {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	types := make([]op.Type, len(in))
+	for i, a := range in {
+		types[i] = a.Type
 	}
-	scale := 1.0
-	for _, x := range want {
-		if a := math.Abs(x); !math.IsInf(a, 0) && a > scale-1 {
-			scale = 1 + a
-		}
+	result, err := o.Infer(types)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range want {
-		same := math.IsNaN(got[i]) && math.IsNaN(want[i]) || got[i] == want[i]
-		if !same && !(math.Abs(got[i]-want[i]) <= tolerance*scale) {
-			t.Fatalf("%s: element %d is %g, want %g", what, i, got[i], want[i])
-		}
+	out := op.NewArray(result)
+	if on.OnHost() {
+		o.Forward(kernel.NewContext(1), out, in)
+	} else {
+		forward(t, on.Device, o, out, in)
 	}
+	return out
 }
 
-// Apply computes an Op.
+// Download returns an array of a backend on the host.
+func Download(t testing.TB, on testdevice.Backend, a op.Array) op.Array {
+	t.Helper()
+	if on.OnHost() {
+		return a
+	}
+	return download(t, on.Device, a)
+}
+
+// Compare asserts that a backend computes what the host has.
+func Compare(t testing.TB, on testdevice.Backend, o op.Op, want op.Array, in ...op.Array) {
+	t.Helper()
+	got := Compute(t, on, o, in...)
+	testdevice.CloseTo(t, fmt.Sprintf("%s %+v on %s", o.Name(), o, on.Name), got.AsFloats(), want.AsFloats(), testdevice.OperationOnDevice)
+}
+
+// Apply computes an Op by folding constants.
 func Apply(t *testing.T, o op.Op, in ...op.Array) op.Array {
 	t.Helper()
 	p := op.NewProgram(0)
