@@ -32,15 +32,16 @@ type room struct {
 	host   int64 // in the host's memory where that is another; 0: none
 }
 
-// newKeptCache returns a cache that keeps all activations, once it is filled. Of
-// the room it takes what it needs on the device or on the host if that is there,
-// and a temporary file otherwise; what is left is returned.
-func newKeptCache(m nn.Model, name string, examples nn.Examples, neck int, r room, tempDir string) (c *cache, left room) {
-	h := nn.Holding{Necks: []int{neck}, HostLimit: r.host, TempDir: tempDir, Name: name}
+// newKeptCache returns a cache that keeps all activations, once it is filled, at the
+// first of some necks; it can be raised to the others. Of the room it takes what it
+// needs on the device or on the host if that is there, and a temporary file otherwise;
+// what is left is returned.
+func newKeptCache(m nn.Model, name string, examples nn.Examples, necks []int, r room, tempDir string) (c *cache, left room) {
+	h := nn.Holding{Necks: necks, HostLimit: r.host, TempDir: tempDir, Name: name}
 	if r.device > 0 {
 		h.Limit = max(1, r.device-1) // something is left, as 0 would mean no limit
 	}
-	c = makeCache(m, examples, neck, h)
+	c = makeCache(m, examples, necks[0], h)
 	switch bytes, in := c.all.Held(); {
 	case in == nn.OnDevice && r.device > 0:
 		r.device -= bytes

@@ -39,7 +39,7 @@ func (c *Cost) Validating(epochs int) time.Duration {
 // EstimateCost measures one step of a plan, its scan included, and computes from it
 // what the whole plan will cost. Nothing is kept.
 func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (cost Cost, err error) {
-	s, err := openSets(m, data, plan, &opt)
+	s, err := openSets(m, data, &opt, plan)
 	if err != nil {
 		return Cost{}, err
 	}

@@ -2,6 +2,7 @@ package pol
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/internal/testdevice"
@@ -77,6 +78,51 @@ func TestDevice(t *testing.T) {
 				if _, _, err := treatOn(n); !errors.Is(err, nntest.ErrDevice) {
 					t.Errorf("%s, call %d of %d failed: error %v", name, n, d.Calls, err)
 				}
+			}
+		}
+	}
+}
+
+// TestTryOnDevice: trials that share activations are the same on a device, leave nothing
+// there, and give its errors back.
+func TestTryOnDevice(t *testing.T) {
+	_, layers, _ := newProblem()
+	pol := recipe(t, "pol")
+	all := []Plan{{pol, layers[2:], layers[2:]}, {pol, layers[2:], layers[1:2]}, {pol, layers[:1], layers[2:]}}
+	for name, change := range map[string]func(*Options){
+		"kept": func(*Options) {}, "not kept": func(o *Options) { o.NoCache = true }, "on the host": func(o *Options) { o.Memory, o.HostMemory = 1, 1<<20 },
+	} {
+		opt := searchOptions(layers)
+		opt.Epochs, opt.TempDir = 1, t.TempDir()
+		change(&opt)
+		tryOn := func(failAt int) ([]float64, nntest.Device, error) {
+			m, _, data := newProblem()
+			check := untouched(&m.weightTable)
+			d := nntest.NewDevice()
+			d.FailAt = failAt
+			losses := make([]float64, len(all))
+			err := Try(t.Context(), nntest.OnDevice(m, d), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { losses[i] = *r.Loss; return nil }})
+			if left := d.Live(); len(left) > len(m.checkpoint) { // which the model keeps
+				t.Fatalf("%s, call %d failed: %d allocations are left: %v", name, failAt, len(left), left)
+			}
+			check(t)
+			return losses, d, err
+		}
+		got, d, err := tryOn(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, data := newProblem()
+		want := make([]float64, len(all))
+		if err := Try(t.Context(), nntest.On(m), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { want[i] = *r.Loss; return nil }}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: losses %v, want %v", name, got, want)
+		}
+		for n := 1; n <= d.Calls; n += 1 + n/10 {
+			if _, _, err := tryOn(n); !errors.Is(err, nntest.ErrDevice) {
+				t.Errorf("%s, call %d of %d failed: error %v", name, n, d.Calls, err)
 			}
 		}
 	}

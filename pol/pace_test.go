@@ -82,7 +82,7 @@ func TestUndo(t *testing.T) {
 		m, layers, data := newProblem()
 		plan, opt := plans(t, layers)["pol above"], smallOptions()
 		opt.Rate, opt.Batch = 0, 5
-		s, err := openSets(nntest.On(m), data, plan, &opt)
+		s, err := openSets(nntest.On(m), data, &opt, plan)
 		if err != nil {
 			t.Fatal(err)
 		}

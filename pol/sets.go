@@ -8,23 +8,52 @@ import (
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
-// sets are T and V at the neck below everything that a plan changes or perturbs.
+// sets are T and V at a neck below everything that a plan changes or perturbs.
 type sets struct {
 	neck       int
 	train      *cache // nil: nothing is trained
 	validation *cache
 }
 
-// openSets returns a plan's sets, not filled yet, once the examples have been
-// checked.
-func openSets(m nn.Model, data Data, plan Plan, opt *Options) (*sets, error) {
-	if err := data.Check(m, opt.Batch, plan.trains()); err != nil {
+// openSets returns the sets of some plans, not filled yet, once the examples have been
+// checked. They begin at the lowest neck that a plan needs, and can be raised to those
+// of the others.
+func openSets(m nn.Model, data Data, opt *Options, plans ...Plan) (*sets, error) {
+	var necks []int
+	trains := false
+	for _, plan := range plans {
+		trains = trains || plan.trains()
+		if plan.Recipe.Rule == Search && opt.PerturbBatch < 1 {
+			panic("pol: a perturbation without examples")
+		}
+		necks = append(necks, plan.neck(m, opt))
+	}
+	if err := data.Check(m, opt.Batch, trains); err != nil {
 		return nil, err
 	}
-	if plan.trains() && (opt.Batch < 1 || opt.Epochs < 1) || plan.Recipe.Rule == Search && opt.PerturbBatch < 1 {
+	if trains && (opt.Batch < 1 || opt.Epochs < 1) {
 		panic("pol: a training without epochs or examples")
 	}
-	touched := slices.Concat(plan.Perturb, plan.Update)
+	slices.Sort(necks)
+	left := room{opt.Memory, opt.HostMemory}
+	open := func(name string, examples nn.Examples) (c *cache) {
+		if opt.NoCache {
+			return newCache(m, name, examples, necks[0])
+		}
+		c, left = newKeptCache(m, name, examples, necks, left, opt.TempDir)
+		return c
+	}
+	s := &sets{neck: necks[0]}
+	if trains {
+		s.train = open("training example", data.Train)
+	}
+	s.validation = open("validation example", data.Validation)
+	return s, nil
+}
+
+// neck is the highest neck below everything that a plan changes or perturbs.
+func (p Plan) neck(m nn.Model, opt *Options) int {
+	touched := slices.Concat(p.Perturb, p.Update)
 	if opt.calibrated() {
 		if len(opt.Classifier.Weights) == 0 {
 			panic("pol: a temperature without a classifier to fold it into")
@@ -35,20 +64,7 @@ func openSets(m nn.Model, data Data, plan Plan, opt *Options) (*sets, error) {
 	if neck == m.Necks()-1 {
 		panic("pol: a plan that changes nothing")
 	}
-	left := room{opt.Memory, opt.HostMemory}
-	open := func(name string, examples nn.Examples) (c *cache) {
-		if opt.NoCache {
-			return newCache(m, name, examples, neck)
-		}
-		c, left = newKeptCache(m, name, examples, neck, left, opt.TempDir)
-		return c
-	}
-	s := &sets{neck: neck}
-	if plan.trains() {
-		s.train = open("training example", data.Train)
-	}
-	s.validation = open("validation example", data.Validation)
-	return s, nil
+	return neck
 }
 
 // caches lists the sets that there are.

@@ -89,19 +89,28 @@ func identityOf(m nn.Model, data *Data, plan Plan, o *Options) map[string]string
 	return id
 }
 
-// resume takes over a state. It is an error if that is of another training.
-func (t *trainer) resume(s *State) error {
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(t.identity)), maps.Keys(s.identity))
+// sameIdentity is an error, of type [*DataError], unless what was saved is of the same
+// work as what is done now. what names it.
+func sameIdentity(what string, saved, now map[string]string) error {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(saved))
 	slices.Sort(keys)
 	for _, key := range keys {
-		then, had := s.identity[key]
-		is, has := t.identity[key]
+		then, had := saved[key]
+		is, has := now[key]
 		if then != is || had != has {
 			return &DataError{
-				fmt.Sprintf("the saved training is another one: its %s was %q and is %q now", key, then, is),
+				fmt.Sprintf("the saved %s is another one: its %s was %q and is %q now", what, key, then, is),
 				"go on with the same model, data and flags, or begin anew",
 			}
 		}
+	}
+	return nil
+}
+
+// resume takes over a state. It is an error if that is of another training.
+func (t *trainer) resume(s *State) error {
+	if err := sameIdentity("training", s.identity, t.identity); err != nil {
+		return err
 	}
 	var sizes []int
 	for _, w := range t.parameters.weights {

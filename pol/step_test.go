@@ -19,7 +19,7 @@ import (
 func startStep(t *testing.T, m nntest.Slices, data Data, plan Plan, opt Options) (*trainer, *draws) {
 	t.Helper()
 	model := nntest.On(m)
-	s, err := openSets(model, data, plan, &opt)
+	s, err := openSets(model, data, &opt, plan)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const (
 // Errors are of type [*DataError] where the examples do not suit, and otherwise
 // those of the model, the examples and the context.
 func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (result *Result, err error) {
-	s, err := openSets(m, data, plan, &opt)
+	s, err := openSets(m, data, &opt, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -38,20 +38,50 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 	if err := s.fill(ctx, p); err != nil {
 		return nil, err
 	}
+	t, err := train(ctx, m, &data, plan, &opt, s, p)
+	if err != nil {
+		return nil, err
+	}
+	h := newCache(m, "hold-out example", data.Holdout, s.neck)
+	untreated, treated, err := evaluateHoldout(ctx, m, h, t.Weights, p)
+	if err = errors.Join(err, h.close()); err != nil {
+		return nil, err
+	}
+	var own *float64
+	if t.after != nil {
+		own = fitTemperature(t.after)
+	}
+	t.judge(untreated, treated, t.fitted, own, plan.trains())
+	return t.Result, nil
+}
+
+// trained is what a training has come to before H is looked at.
+type trained struct {
+	*Result
+	before *Evaluation // of V with the checkpoint's weights
+	fitted *float64    // the temperature that fits it best; nil where there is none
+	after  *Evaluation // of V with the new weights, as they are stored; nil without any
+}
+
+// train trains the plan's layers from the checkpoint, whose weights the model has
+// again afterwards. s is filled, below all of the plan.
+func train(ctx context.Context, m nn.Model, data *Data, plan Plan, opt *Options, s *sets, p *progress) (done *trained, err error) {
+	defer plan.reset(m)
 	before, err := s.validation.evaluate(ctx, 1, nil)
 	if err != nil {
 		return nil, err
 	}
-	temperature := fitTemperature(before)
-	at, err := opt.trainingTemperature(temperature, plan.trains())
+	done = &trained{before: before, fitted: fitTemperature(before)}
+	at, err := opt.trainingTemperature(done.fitted, plan.trains())
 	if err != nil {
 		return nil, err
 	}
-	result = &Result{Cache: s.used(), TrainedAt: at}
+	result := &Result{Cache: s.used(), TrainedAt: at}
+	done.Result = result
 	changed := map[int][]float32{}
 	if plan.trains() {
 		var t *trainer
-		if t, err = newTrainer(m, &data, plan, &opt, s, 1/at); err != nil {
+		if t, err = newTrainer(m, data, plan, opt, s, 1/at); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -89,17 +119,8 @@ func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
-	own, err := ownTemperature(ctx, m, s.validation, result.Weights)
-	if err != nil {
-		return nil, err
-	}
-	h := newCache(m, "hold-out example", data.Holdout, s.neck)
-	untreated, treated, err := evaluateHoldout(ctx, m, h, result.Weights, p)
-	if err = errors.Join(err, h.close()); err != nil {
-		return nil, err
-	}
-	result.judge(untreated, treated, temperature, own, plan.trains())
-	return result, nil
+	done.after, err = evaluateChanged(ctx, m, s.validation, result.Weights)
+	return done, err
 }
 
 // record enters what a training has done.
@@ -141,9 +162,9 @@ func fitTemperature(e *Evaluation) *float64 {
 	return &t
 }
 
-// ownTemperature is the temperature that fits V best with changed weights in their
-// place; nil where there are none, or no temperature fits.
-func ownTemperature(ctx context.Context, m nn.Model, validation *cache, changed map[int][]float32) (*float64, error) {
+// evaluateChanged evaluates V with changed weights in their place; nil where there are
+// none.
+func evaluateChanged(ctx context.Context, m nn.Model, validation *cache, changed map[int][]float32) (*Evaluation, error) {
 	if changed == nil {
 		return nil, nil
 	}
@@ -155,11 +176,7 @@ func ownTemperature(ctx context.Context, m nn.Model, validation *cache, changed 
 	defer treated.Free()
 	defer nn.Restore(m, weights...)
 	treated.Override(weights...)
-	e, err := validation.evaluate(ctx, 1, nil)
-	if err != nil {
-		return nil, err
-	}
-	return fitTemperature(e), nil
+	return validation.evaluate(ctx, 1, nil)
 }
 
 // trainingTemperature is what logits are divided by in a training, and for good.

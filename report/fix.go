@@ -52,11 +52,13 @@ type Fix struct {
 	PeakBytes int64 `json:"peak_bytes"`
 	Cache     Cache `json:"cache"`
 	// Images are figures of each hold-out image; nil unless they were asked for.
-	Images     *HoldoutImages `json:"images,omitempty"`
-	Scan       Scan           `json:"scan"`
-	Verdict    Verdict        `json:"verdict"` // DONE, FORCED or FAIL, by [Fix.Judge]
-	ExitCode   int            `json:"exit_code"`
-	Provenance Provenance     `json:"provenance"`
+	Images *HoldoutImages `json:"images,omitempty"`
+	// Search is how the layers were found; nil unless by a search.
+	Search     *LayerSearch `json:"search,omitempty"`
+	Scan       Scan         `json:"scan"`
+	Verdict    Verdict      `json:"verdict"` // DONE, FORCED or FAIL, by [Fix.Judge]
+	ExitCode   int          `json:"exit_code"`
+	Provenance Provenance   `json:"provenance"`
 
 	// Falls are those of the loss of each hold-out image; nil without a treated model.
 	Falls []float64 `json:"-"`
@@ -82,7 +84,7 @@ type Recipe struct {
 	Name    string   `json:"name"`
 	Perturb []string `json:"perturb"` // names of layers
 	Update  []string `json:"update"`
-	// ChosenBy says where the choice of layers comes from: "diagnosis", the path
+	// ChosenBy says where the choice of layers comes from: "diagnosis", "search", the path
 	// of a report, or empty where the recipe or the user names them.
 	ChosenBy        Optional        `json:"chosen_by"`
 	Layers          []TreatedLayer  `json:"layers"`
@@ -241,7 +243,7 @@ type Scan struct {
 }
 
 // NewFix is the result with what a treatment tells. Model, Data, Recipe, Output,
-// Instead, HoldoutSeen, Images, Forced, Trial, PeakBytes and Provenance are for the caller
+// Instead, HoldoutSeen, Images, Search, Forced, Trial, PeakBytes and Provenance are for the caller
 // to fill, and [Fix.Judge] to call.
 func NewFix(r *pol.Result) *Fix {
 	f := &Fix{

@@ -13,6 +13,7 @@ func (f *Fix) markdown(p *printer) {
 	p.printf("%s\n", verdict)
 	treatmentItems(p, f.Model, f.Data, f.Recipe, f.Recipe.plan(f.stepsPerEpoch(), f.TrainedAt))
 	markdownItem(p, "cost", f.costs()...)
+	f.Search.markdown(p)
 	p.printf("\n")
 	markdownTable(p, f.holdoutTable(), 0, 3)
 	p.printf("\n")

@@ -14,6 +14,7 @@ import (
 func (f *Fix) text(p *printer) {
 	p.model(f.Model, "")
 	f.Data.text(p, f.Recipe.trains())
+	f.Search.text(p)
 	f.Recipe.text(p, f.stepsPerEpoch(), f.TrainedAt)
 	f.Cache.text(p)
 	p.fields("cost   ", f.costs()...)
@@ -109,15 +110,22 @@ func (r *Recipe) roles() string {
 		text = "perturb " + perturb + ", " + text
 	}
 	text = printable(r.Name) + ": " + text
-	if r.ChosenBy != "" && r.ChosenBy != ChosenByDiagnosis {
+	switch r.ChosenBy {
+	case "", ChosenByDiagnosis:
+	case ChosenBySearch:
+		text += ", as a search has found"
+	default:
 		text += ", as " + printable(string(r.ChosenBy)) + " has found"
 	}
 	return text
 }
 
 // ChosenByDiagnosis is the value of [Recipe.ChosenBy] for a diagnosis that was
-// made on the spot.
-const ChosenByDiagnosis = "diagnosis"
+// made on the spot, and ChosenBySearch for [Fix.Search].
+const (
+	ChosenByDiagnosis = "diagnosis"
+	ChosenBySearch    = "search"
+)
 
 // maxTreated is how many layers are named one by one.
 const maxTreated = 3

@@ -18,7 +18,7 @@ func TestFormats(t *testing.T) {
 		{everything, []Result{&Check{}}}, {everything, []Result{&Fix{}, &FixPlan{}}}, {everything, []Result{&Verify{}}},
 		{"text json", []Result{&Inspect{}}}, {"text json", []Result{&Probe{}}}, {everything, []Result{(*Check)(nil)}},
 		{everything, []Result{&Compare{}}}, {everything, []Result{&Compare{}, &Check{}}}, {"text json", []Result{&Compare{}, &Probe{}}},
-		{"text", []Result{Topics{}}}, {"text", []Result{Rule{}}}, {"text", []Result{Term{}}},
+		{"text json markdown", []Result{&SearchPlan{}}}, {"text", []Result{Topics{}}}, {"text", []Result{Rule{}}}, {"text", []Result{Term{}}},
 	} {
 		if got := strings.Join(Formats(c.results...), " "); got != c.want {
 			t.Errorf("%T has the formats %s, want %s", c.results, got, c.want)

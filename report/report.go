@@ -20,8 +20,9 @@ import (
 	"slices"
 )
 
-// Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*Compare],
-// [*Verify], [*Inspect], [*Probe], [*DataSets] or [*Devices], or [Topics], a [Rule] or a [Term].
+// Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*SearchPlan],
+// [*Compare], [*Verify], [*Inspect], [*Probe], [*DataSets] or [*Devices], or [Topics],
+// a [Rule] or a [Term].
 type Result interface {
 	text(p *printer) // tells it to a person
 }

@@ -77,6 +77,8 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, f := range fixes(t) {
 		add("fix-v1.json", name, func(w io.Writer) error { return Write(w, f, "json", Style{}) })
 	}
+	add("fix-v1.json", "search", func(w io.Writer) error { return Write(w, searched(t, false), "json", Style{}) })
+	add("search-plan-v1.json", "plan", func(w io.Writer) error { return Write(w, searchPlan(t, false), "json", Style{}) })
 	nan := written(t)
 	nan.result.Before.Loss, nan.result.Gain = math.NaN(), estimate(math.NaN(), math.Inf(1))
 	add("fix-v1.json", "not finite", func(w io.Writer) error { return Write(w, nan.report(), "json", Style{}) })
@@ -104,7 +106,7 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 var goldenSchemas = map[string]string{
 	"check": "check-v1.json", "unknown": "check-v1.json", "fix": "fix-v1.json", "plan": "fix-plan-v1.json", "compare": "compare-v1.json",
 	"verify": "verify-v1.json", "devices": "devices-v1.json", "inspect": "inspect-v1.json", "refused": "inspect-v1.json", "probe": "probe-v1.json",
-	"datasets": "data-sets-v1.json",
+	"datasets": "data-sets-v1.json", "search": "search-plan-v1.json",
 }
 
 // TestGoldenDocuments: every golden file in JSON satisfies the schema of its
@@ -203,6 +205,10 @@ func TestSchemasEnumerate(t *testing.T) {
 		{"fix-plan-v1.json", "plan", func(d map[string]any) {
 			d["recipe"].(map[string]any)["layers"].([]any)[0].(map[string]any)["role"] = "none"
 		}},
+		{"fix-v1.json", "search", func(d map[string]any) {
+			d["search"].(map[string]any)["candidates"].([]any)[0].(map[string]any)["outcome"] = "lost"
+		}},
+		{"search-plan-v1.json", "plan", func(d map[string]any) { d["candidates"].([]any)[0].(map[string]any)["why"] = "chance" }},
 		{"inspect-v1.json", "runs", func(d map[string]any) { d["notes"].([]any)[0].(map[string]any)["kind"] = "other" }},
 		{"verify-v1.json", "verify", func(d map[string]any) { d["tensors"].([]any)[0].(map[string]any)["presence"] = "gone" }},
 	} {

@@ -19,8 +19,8 @@ type checkpoints struct {
 // saves itself, and goes on from what it has saved.
 func (t *treatment) withCheckpoints(opt fixOptions) (pol.Options, error) {
 	options, save, resume := t.options, opt.checkpoints.save, opt.checkpoints.resume
-	if save == "" && resume == "" {
-		return options, nil
+	if save == "" && resume == "" || opt.search.candidates > 0 {
+		return options, nil // a search keeps its trials, and the winner is trained anew
 	}
 	if !opt.trains() {
 		return options, usage("recipe %s trains nothing: there is nothing to save", opt.recipe.Name).withHint("leave --checkpoint and --resume out")
@@ -30,7 +30,7 @@ func (t *treatment) withCheckpoints(opt fixOptions) (pol.Options, error) {
 		return options, err
 	}
 	if save != "" {
-		if err := checkCheckpoint(save, opt); err != nil {
+		if err := checkCheckpoint(save, opt, "training", func() error { _, err := readState(save); return err }); err != nil {
 			return options, err
 		}
 		options.Save = func(s *pol.State) error {
@@ -62,8 +62,9 @@ func (t *treatment) identity(noFuse bool) (map[string]string, error) {
 	return id, nil
 }
 
-// checkCheckpoint returns why a training must not be saved to path.
-func checkCheckpoint(path string, opt fixOptions) error {
+// checkCheckpoint returns why what is done must not be saved to path. read returns an
+// error where something else is there.
+func checkCheckpoint(path string, opt fixOptions, what string, read func() error) error {
 	if sameFile(path, opt.path) || sameFile(path, opt.target.path) || sameFile(path, opt.target.backup) {
 		return usage("--checkpoint: %s is the model, its backup or the file to write", path)
 	}
@@ -71,8 +72,8 @@ func checkCheckpoint(path string, opt fixOptions) error {
 		return err
 	}
 	if _, err := os.Stat(path); err == nil {
-		if _, err := readState(path); err != nil {
-			return usage("--checkpoint: %s is there and holds something else than a training that this version has saved", path).withHint("choose another file")
+		if err := read(); err != nil {
+			return usage("--checkpoint: %s is there and holds something else than a %s that this version has saved", path, what).withHint("choose another file")
 		}
 	}
 	return nil

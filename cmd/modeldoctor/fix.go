@@ -27,7 +27,7 @@ func fixCommand() *cli.Command {
 			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
 			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",
 		Flags: slices.Concat(targetFlags(), dataFlags(), modelFlags(),
-			append([]cli.Flag{recipe}, treatmentFlags()...), []cli.Flag{perImage, plotFlag()}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			append([]cli.Flag{recipe}, treatmentFlags()...), searchFlags(), []cli.Flag{perImage, plotFlag()}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readFixOptions, fix),
 		OnUsageError: usageError,
@@ -35,6 +35,7 @@ func fixCommand() *cli.Command {
 		"modeldoctor fix model.onnx -o fixed.onnx",
 		"modeldoctor fix --perturb kappa --update blocks.5 --epochs 4 --lr 0.1 model.onnx -o fixed.onnx",
 		"modeldoctor fix --from report.json --dry-run model.onnx",
+		"modeldoctor fix --search-layers --checkpoint search.json model.onnx -o fixed.onnx",
 		"modeldoctor fix --recipe temperature model.onnx -o calibrated.onnx",
 		"modeldoctor fix --dequantize int8.onnx -o fixed.onnx",
 	)
@@ -47,6 +48,7 @@ const memoryInterval = 20 * time.Millisecond
 type fixOptions struct {
 	treatmentOptions
 	target      target
+	search      layerSearch
 	checkpoints checkpoints
 	perImage    bool     // report each hold-out image, too
 	sameData    []string // flags of the data and the model's reading, as on a command line
@@ -70,6 +72,9 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if opt.treatmentOptions, err = readTreatmentOptions(c, path, recipe); err != nil {
 		return opt, err
 	}
+	if opt.search, err = readLayerSearch(c, &opt.treatmentOptions); err != nil {
+		return opt, err
+	}
 	if opt.target, err = readTarget(c, path); err != nil {
 		return opt, err
 	}
@@ -78,8 +83,19 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	}
 	opt.perImage = c.Bool("per-image")
 	opt.sameData = setFlags(c, slices.Concat(dataFlags(), modelFlags()))
-	opt.out, err = readOutput(c, report.Formats(&report.Fix{}, &report.FixPlan{}), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
+	opt.out, err = readOutput(c, report.Formats(opt.printed()), append(dataFiles(c), path, opt.from, opt.target.path, opt.target.backup, opt.checkpoints.save, opt.checkpoints.resume)...)
 	return opt, err
+}
+
+// printed is a result of the kind that is printed.
+func (o *fixOptions) printed() report.Result {
+	switch {
+	case o.target.dryRun && o.search.candidates > 0:
+		return &report.SearchPlan{}
+	case o.target.dryRun:
+		return &report.FixPlan{}
+	}
+	return &report.Fix{}
 }
 
 // fix treats one model.
@@ -118,7 +134,17 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		}
 	}
 	opt.treatmentOptions = s.calibrated(opt.treatmentOptions)
-	chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
+	var chosen chosenPlan
+	var search *pol.LayerSearch
+	switch {
+	case opt.search.candidates == 0:
+		chosen, err = choosePlan(ctx, s, opt.treatmentOptions)
+	case opt.target.dryRun:
+		return printSearch(ctx, s, opt, start)
+	default:
+		chosen, search, err = searchLayers(ctx, s, opt)
+		opt.recipe = chosen.plan.Recipe
+	}
 	if err != nil {
 		return err
 	}
@@ -157,6 +183,9 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		return err
 	}
 	done.HoldoutSeen = seen
+	if search != nil {
+		done.Recipe.ChosenBy, done.Search = report.ChosenBySearch, report.NewLayerSearch(search)
+	}
 	if opt.perImage {
 		done.Images = report.NewHoldoutImages(result.Images)
 	}

@@ -118,11 +118,7 @@ func recipeLayers(n *graph.Network, flag string, c pol.Choice, found *diagnosis)
 	chosen, err := c.Choose(diagLayers(layers), diagLayers([]graph.Layer{classifier})[0], report)
 	switch {
 	case errors.Is(err, pol.ErrNothingToTreat):
-		hint := "nothing was written; name a layer with --update to treat it all the same"
-		if t := report.Metrics.Temperature; t != nil && t.Drop.CI95[0] > 0 {
-			hint += fmt.Sprintf(". A temperature takes %.3g ± %.2g nats off the validation loss: `--recipe temperature --trial` says what it does to hold-out images", t.Drop.Mean, t.Drop.HalfWidth())
-		}
-		return nil, &failure{code: exitFailed, err: err, hint: hint}
+		return nil, nothingToTreat(err, report)
 	case err != nil:
 		return nil, unreadable(err, "name one with --"+flag)
 	}
@@ -130,6 +126,15 @@ func recipeLayers(n *graph.Network, flag string, c pol.Choice, found *diagnosis)
 		chosen[i] = unambiguous(n, granularity, layers[l.Index])
 	}
 	return chosen, nil
+}
+
+// nothingToTreat says that no layer is worth treating, and what may be done instead.
+func nothingToTreat(err error, found *diag.Report) error {
+	hint := "nothing was written; name a layer with --update to treat it all the same"
+	if t := found.Metrics.Temperature; t != nil && t.Drop.CI95[0] > 0 {
+		hint += fmt.Sprintf(". A temperature takes %.3g ± %.2g nats off the validation loss: `--recipe temperature --trial` says what it does to hold-out images", t.Drop.Mean, t.Drop.HalfWidth())
+	}
+	return &failure{code: exitFailed, err: err, hint: hint}
 }
 
 // unambiguous is a layer under a name that means it alone: the bare one where

@@ -60,15 +60,17 @@ func reports(ts *testscript.TestScript, args []string) map[string]string {
 
 // checkJSON compares a document with the schema of its command.
 func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
-	schema := args[0] + "-v1.json"
+	schema, planned := args[0]+"-v1.json", slices.Contains(args, "--dry-run")
 	switch {
-	case args[0] == "fix" && slices.Contains(args, "--dry-run"):
+	case planned && ts.Getenv("MODELDOCTOR_SEARCH_LAYERS") != "":
+		schema = "search-plan-v1.json"
+	case planned:
 		schema = "fix-plan-v1.json"
 	case args[0] == "data":
 		schema = "data-sets-v1.json"
 	}
 	validate(ts, filepath.Join("docs", "schema", schema), text)
-	if slices.Contains([]string{"check", "fix", "compare", "verify"}, args[0]) && schema != "fix-plan-v1.json" && !strings.Contains(text, fmt.Sprintf(`"exit_code": %s,`, status)) {
+	if slices.Contains([]string{"check", "fix", "compare", "verify"}, args[0]) && !planned && !strings.Contains(text, fmt.Sprintf(`"exit_code": %s,`, status)) {
 		ts.Fatalf("the exit status %s is missing in\n%s", status, text)
 	}
 }

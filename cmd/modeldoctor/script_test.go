@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	                      reports that it has written; see checkReports
 //	interrupts PHASE ARG...   run modeldoctor, and interrupt it once it reports
 //	                      that phase
+//	killed FILE ARG...    run modeldoctor, and kill it once FILE is there
 //	limited BYTES CODE ARG...  exits, with no file allowed to grow beyond BYTES
 //	recovers A B LAYER    of two reports of check, B shows less ΔL̂ for a layer
 //	validates SCHEMA FILE compare a report with a schema of docs/schema
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"makefloats": makeFloats,
 			"exits":      exits,
 			"interrupts": interrupts,
+			"killed":     killed,
 			"limited":    limited,
 			"recovers":   recovers,
 			"validates":  validates,
@@ -138,6 +140,16 @@ func interrupts(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.HasPrefix(last, "modeldoctor: interrupted at ") || !strings.Contains(last, " %); no") {
 		ts.Fatalf("the last line does not say what was reached: %s", last)
 	}
+}
+
+// killed ends a run by the signal that no program can handle. It fails where the run
+// comes to its end before.
+func killed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: killed FILE ARG...")
+	}
+	script := fmt.Sprintf(`"$@" & while [ ! -e %s ]; do kill -0 $! || exit 98; done; kill -9 $!; wait $!; [ $? -eq 137 ] || exit 99`, args[0])
+	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh", "modeldoctor"}, args[1:]...)...))
 }
 
 // recovers compares what a layer holds according to two reports of check.

@@ -24,7 +24,7 @@ func targetFlags() []cli.Flag {
 		flag("force", "write whatever the hold-out images say; the file's metadata say so"),
 		flag("trial", "treat and report, write nothing"),
 		flag("dry-run", "print the plan and what it will cost, do nothing"),
-		&cli.StringFlag{Name: "checkpoint", Usage: "`FILE` save the training here after each epoch", Category: categoryTarget},
+		&cli.StringFlag{Name: "checkpoint", Usage: "`FILE` save the training here after each epoch, or a search for layers after each trial", Category: categoryTarget},
 		&cli.StringFlag{Name: "resume", Usage: "`FILE` go on from what --checkpoint has saved, to the same result", Category: categoryTarget},
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/internal/shareddata"
+	"github.com/modeldoctor/modeldoctor/report"
 )
 
 // TestUntie treats one block of models in which tensors serve several blocks:
@@ -86,4 +88,36 @@ func parameters(t *testing.T, n *graph.Network) map[string][]float32 {
 		}
 	}
 	return values
+}
+
+// TestSearchAmongTied: a search leaves out pairs that would train a shared weight, and
+// with --shared untie or update it tries them.
+func TestSearchAmongTied(t *testing.T) {
+	model := filepath.Join(shareddata.Path(t, "zoo"), "timm-tied-dynamo20", "model.onnx")
+	_, network := openForTest(t, model)
+	images, out := noiseImages(t, 10, 24), filepath.Join(t.TempDir(), "report.json")
+	for shared, tried := range map[string]bool{"": false, "update": true, "untie": true} {
+		args := []string{"fix", "--search-layers", "--search-candidates", "4", "--granularity", "block", "--trial", "--epochs", "1", "--batch", "8", "--lr", "1e-4",
+			"--data", images, "--preprocess", "imagenet", "--config", "none", "--quiet", "--format", "json=" + out, "--shared", shared, model}
+		command(t, exitFailed, args...) // too few hold-out images
+		f, err := os.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		read, err := report.ReadFix(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, c := range read.Search.Candidates {
+			found = found || network.CheckUnshared([]string{c.Update}) != nil
+			if c.Trials[0].ValLoss == nil || c.Trials[0].Steps == 0 {
+				t.Errorf("--shared %q: %s → %s: %+v", shared, c.Perturb, c.Update, c.Trials[0])
+			}
+		}
+		if found != tried {
+			t.Errorf("--shared %q: a layer with shared weights is among the candidates: %v", shared, found)
+		}
+	}
 }
