@@ -28,9 +28,9 @@ type mention struct {
 	whole bool
 }
 
-// documentedCommand is a command line of this program in a block, alone or as a step of
-// a pipeline's description.
-var documentedCommand = regexp.MustCompile(`^(?:- )?(?:script: )?(sh ')?(?:\./)?((?:modeldoctor|go run \./cmd/modeldoctor) .*)$`)
+// documentedCommand is a command line of this program, alone, in a container, under a
+// clock, or as a step of a pipeline's description.
+var documentedCommand = regexp.MustCompile(`^(?:- )?(?:script: )?(?:docker run .* |/usr/bin/time -v )?(sh ')?(?:\./)?((?:modeldoctor|go run \./cmd/modeldoctor) .*)$`)
 
 // placeholder marks what is not meant to be run. Other words in capitals, such as FILE,
 // can stand where they are.
@@ -245,7 +245,7 @@ func TestMentions(t *testing.T) {
 	}
 	text := "Use `modeldoctor\nexplain MD001`, or `./modeldoctor check --wide`:\n\n" +
 		"    modeldoctor check --val 'val[:10]' \\\n        model.onnx\n    modeldoctor check … model.onnx\n    modeldoctor: loss (0 %)\n\n" +
-		"```\n- modeldoctor check \"$(modeldoctor data ls)\"\n    sh 'modeldoctor check a.onnx'\n```\n"
+		"```\n- modeldoctor check \"$(modeldoctor data ls)\"\n    sh 'modeldoctor check a.onnx'\ndocker run -v \"$PWD:/work\" modeldoctor check b.onnx\n```\n"
 	var got bytes.Buffer
 	for _, m := range mentions("x.md", text) {
 		calls, err := arguments(shell, m.line)
@@ -256,6 +256,7 @@ x.md:1 false [["check" "--wide"]] <nil>
 x.md:4 true [["check" "--val" "val[:10]" "model.onnx"]] <nil>
 x.md:10 true [["data" "ls"] ["check" "printed"]] <nil>
 x.md:11 true [["check" "a.onnx"]] <nil>
+x.md:12 true [["check" "b.onnx"]] <nil>
 `
 	if got.String() != want {
 		t.Errorf("found\n%swant\n%s", &got, want)
