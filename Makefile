@@ -38,7 +38,7 @@ check:    ## everything that a change must pass
 bench:    ## the benchmarks of PACKAGES (all) whose names match BENCH (all), COUNT times
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PACKAGES)
 
-generate: ## the assembly, trampolines, kernels (where nvcc is) and docs/supported.md
+generate: ## the assembly, trampolines, kernels (where nvcc is), and documents from the code
 	go generate ./...
 
 golden:   ## the golden files of package report, from what it prints now

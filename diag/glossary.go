@@ -40,6 +40,15 @@ func Terms() []Term {
 			Remedy:   "See `modeldoctor explain temperature` for what one number mends of it.",
 		},
 		{
+			Name:   "hold-out",
+			Others: []string{"H", "holdout"},
+			Title:  "the images that say what a treatment is worth",
+			Meaning: "`fix` and `compare` use three parts that share no image: the training images are trained on, the validation images choose layers, temperature and epoch, and the hold-out images, " +
+				"which nothing else has seen, decide whether the file is written. They are 500 at least.",
+			Misleads: "They are a judge once. A treatment that is changed until the same hold-out images accept it has been fitted to them; the file's metadata remember which have judged, and the next `fix` says so.",
+			Remedy:   "Keep a part of the labelled data for this, and another one for the last word.",
+		},
+		{
 			Name:   "in-sample",
 			Others: []string{"delta-loss", "ΔL", "in-sample-ΔL"},
 			Title:  "ΔL, the loss that a layer's own move takes off the images that chose it",
@@ -75,6 +84,32 @@ func Terms() []Term {
 				"the second of the logits divided by the temperature, from which all moves of layers start.",
 			Misleads: "A few confident mistakes can dominate it while the error is low. Wrong preprocessing or classes numbered otherwise raise it without any fault of the model.",
 			Remedy:   "Compare it with ln(classes), the loss of an answer that favours no class: above that the model is over-confident, or the data do not match it.",
+		},
+		{
+			Name:   "neck",
+			Others: []string{"stage", "cut"},
+			Title:  "a value that every path from the image to the class scores passes through",
+			Meaning: "Necks are numbered from the image, which is neck 0, and what lies between two of them is a stage. What reaches a neck depends on no layer above it, " +
+				"so it is computed once for all images and kept while the layers above are moved or trained. `fix` says at which neck it keeps the training images; `modeldoctor inspect` lists them all.",
+			Misleads: "\"Cache at neck 0\" keeps the images themselves and saves nothing else: the lowest of the layers that are perturbed or trained lies at the bottom.",
+			Remedy:   "Where a treatment is slow, see `--dry-run`: a perturbation or an update that begins at a higher neck costs less.",
+		},
+		{
+			Name:   "rejected-step",
+			Others: []string{"rejected-steps", "rejected"},
+			Title:  "a training step that was left out because its scan found no range",
+			Meaning: "PoL and PoF look along a gradient for the best displacement (`modeldoctor explain scan`). Where the loss neither rises within 14 doublings of the step, nor falls within 14 halvings of one at which it rose, " +
+				"there is no such displacement: the step updates nothing, and is counted in the column \"rejected steps\".",
+			Misleads: "It is no fault by itself: along a flat gradient the loss may fall for ever. Many of them mean that the epoch has trained less than its number of steps says.",
+			Remedy:   "If most steps are rejected, perturb another layer (--perturb), or use a larger --perturb-batch, whose gradient has less noise.",
+		},
+		{
+			Name:  "scan",
+			Title: "the search for the perturbation of one training step",
+			Meaning: "On a batch of its own, PoL and PoF double the step along the perturbed layer's gradient until the loss rises, evaluate 16 equally spaced points up to there, and take the best, c*. " +
+				"The layer is displaced by γ·c*, γ drawn uniformly from 0 to --gamma-max, while the gradient of the update is taken, and then put back.",
+			Misleads: "A scan is some twenty evaluations of the loss, of all that lies above the perturbed layer: for a low layer most of a treatment's time, as the line \"cost\" of a report says.",
+			Remedy:   "--perturb-every N uses one scan for N steps; perturbing a higher layer makes each cheaper.",
 		},
 		{
 			Name:   "temperature",

@@ -402,6 +402,8 @@ func TestVerdictInEveryFormat(t *testing.T) {
 	}
 }
 
+//go:generate go test -run TestRulesPage . -update
+
 // TestRulesPage: docs/rules.md, to which SARIF links, says what `explain` says.
 func TestRulesPage(t *testing.T) {
 	var page bytes.Buffer

@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 //	validates SCHEMA FILE compare a report with a schema of docs/schema
 //	agrees A B TOLERANCE  two JSON reports are the same outside of their provenance,
 //	                      but for times, memory, and rounding within a tolerance
+//	documented FILE       the last command has printed what a document shows
 //
 // On condition [gpu] $FAKEGPU is the driver of a GPU that the CPU plays; see the
 // package fake.
@@ -67,6 +68,7 @@ func TestScripts(t *testing.T) {
 			"recovers":   recovers,
 			"validates":  validates,
 			"agrees":     agrees,
+			"documented": documented,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
