@@ -34,7 +34,7 @@ var documentedCommand = regexp.MustCompile(`^(?:- )?(?:script: )?(?:docker run .
 
 // placeholder marks what is not meant to be run. Other words in capitals, such as FILE,
 // can stand where they are.
-var placeholder = regexp.MustCompile(`…|<[a-z ]+>|\bNAME\b`)
+var placeholder = regexp.MustCompile(`…|<[A-Za-z ]+>|\bNAME\b`)
 
 // mentions are the commands of this program in a Markdown text.
 func mentions(name, text string) (all []mention) {
