@@ -72,7 +72,7 @@ func (c conclusion) undecided() []string {
 func (c conclusion) failures() []string {
 	var breaches []Violation
 	for _, v := range c.Violations {
-		if v.Level == diag.LevelError || fails(c.FailOn, v.Level) {
+		if v.Suppressed == "" && v.Level == diag.LevelError || c.fails(v) {
 			breaches = append(breaches, v)
 		}
 	}
