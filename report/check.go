@@ -193,8 +193,21 @@ type Worst struct {
 	Set         []string `json:"set"`
 }
 
-// NewCheck is the result with what a diagnosis tells. Model, Data, Granularity,
-// Skipped and Provenance are for the caller to fill, and [Check.Judge] to call.
+// SetModel enters the model, once, of which the layers that have figures are
+// analysed. A diagnosis tells which share of the parameters could be measured.
+func (c *Check) SetModel(m Model) {
+	c.Model = m
+	for _, l := range c.Layers {
+		if l.measured() {
+			c.Model.Analysed += l.Parameters
+		}
+	}
+	c.Coverage *= float64(c.Model.Analysed) / float64(max(m.Parameters, 1))
+}
+
+// NewCheck is the result with what a diagnosis tells. Data, Granularity, Skipped, Rules
+// and Provenance are for the caller to fill, and [Check.SetModel] and [Check.Judge] to
+// call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{
 		Metrics:          Metrics{Loss: d.Metrics.Loss, LossSE: d.Metrics.LossSE, Losses: d.Metrics.Losses, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},

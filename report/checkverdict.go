@@ -36,7 +36,7 @@ func (c conclusion) basis() []string {
 	case c.Limit == nil:
 		return []string{"the loss is not known"}
 	case c.Verdict == Pass:
-		return []string{fmt.Sprintf("%s and the temperature take off significantly less than %s", c.examined(), c.limit())}
+		return []string{fmt.Sprintf("%s and the temperature take off significantly less than %s%s", c.examined(), c.limit(), c.waived())}
 	}
 	return c.undecided()
 }
@@ -68,16 +68,21 @@ func (c conclusion) undecided() []string {
 	return fields
 }
 
-// failures names the rules that make the verdict FAIL, with their layers.
-func (c conclusion) failures() []string {
+// breaches are the violations that make the verdict FAIL.
+func (c conclusion) breaches() []Violation {
 	var breaches []Violation
 	for _, v := range c.Violations {
 		if v.Suppressed == "" && v.Level == diag.LevelError || c.fails(v) {
 			breaches = append(breaches, v)
 		}
 	}
+	return breaches
+}
+
+// failures names the rules that make the verdict FAIL, with their layers.
+func (c conclusion) failures() []string {
 	var texts []string
-	for _, group := range groupViolations(breaches, c.Worst.ByTransfer) {
+	for _, group := range groupViolations(c.breaches(), c.Worst.ByTransfer) {
 		v := group[0]
 		text := fmt.Sprintf("%s %s", v.Rule, v.Level)
 		if rule, ok := diag.ExplainRule(v.Rule); ok {
@@ -85,6 +90,9 @@ func (c conclusion) failures() []string {
 		}
 		if names := layersOf(group); len(names) > 0 {
 			text += fmt.Sprintf(" (%s)", listed(names))
+		}
+		if v.Since != "" {
+			text += ", " + sinceWords[v.Since]
 		}
 		texts = append(texts, text)
 	}
@@ -128,6 +136,9 @@ func (c conclusion) summary() []string {
 	if t := c.Metrics.Temperature; t != nil && t.Verdict != "" {
 		fields = append(fields, "temperature "+string(t.Verdict))
 	}
+	if c.Verdict == Fail {
+		fields = append(fields, rulesOf(c.breaches()))
+	}
 	if text := cmp.Or(c.Reason, c.wouldDecide()); text != "" {
 		fields = append(fields, text)
 	}
@@ -139,6 +150,8 @@ func (c conclusion) summary() []string {
 func (c conclusion) exit() string {
 	text := fmt.Sprintf("exit status %d", c.ExitCode)
 	switch {
+	case c.Verdict == Fail && c.ExitCode == 0 && c.FailOnNew && c.FailOn != FailNever:
+		text += " (--fail-on-new: nothing is new)"
 	case c.Verdict == Fail && c.ExitCode == 0, c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn == FailNever:
 		text += fmt.Sprintf(" (--fail-on %s)", c.FailOn)
 	case c.Verdict == Unclear:
