@@ -55,7 +55,7 @@ func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, op
 		report.Training = opt.Training.Len()
 	}
 	if b := found.checkpoint; opt.PerExample && b != nil && b.notFinite == 0 {
-		report.Metrics.Losses = found.inDataOrder(narrow(b.losses))
+		report.Metrics.Losses, report.Metrics.Right = found.inDataOrder(narrow(b.losses)), b.correct
 	}
 	for _, l := range found.layers {
 		if l.gains != nil && opt.PerExample {

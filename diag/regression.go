@@ -20,10 +20,11 @@ type Prior struct {
 	Layers       map[string]PriorFigure // ΔL̂ by the layer's name, where there is one
 	Temperature  *PriorFigure           // the drop; nil where there is none
 	Loss         *PriorFigure           // of the logits as they came; nil where its error is not known
+	Error        *PriorFigure           // share of wrong answers; Each is 1 for a wrong one
 	Violations   []Violation            // all of them, suppressed ones too
 }
 
-// A PriorFigure is one of an earlier diagnosis, in nats. The error of a gain is 0
+// A PriorFigure is one of an earlier diagnosis. The error of a gain is 0
 // where nothing was moved.
 type PriorFigure struct {
 	metric.Estimate
@@ -37,6 +38,7 @@ const (
 	LayerGain       Quantity = "layer"       // ΔL̂ of a layer
 	TemperatureDrop Quantity = "temperature" // what a temperature takes off
 	MeanLoss        Quantity = "loss"        // of the logits as they came
+	ErrorRate       Quantity = "error"       // share of wrong answers
 )
 
 // A Change is how a figure differs from that of an earlier diagnosis.
@@ -53,10 +55,10 @@ type Change struct {
 
 // rule is the one that a change for the worse breaches.
 func (c *Change) rule() string {
-	if c.Quantity == MeanLoss {
-		return RuleHigherLoss
+	if c.Quantity == LayerGain || c.Quantity == TemperatureDrop {
+		return RuleRegression
 	}
-	return RuleRegression
+	return RuleHigherLoss
 }
 
 // Since says whether a violation is one that an earlier diagnosis had.
@@ -70,7 +72,7 @@ const (
 )
 
 // changes compares the figures with those of an earlier diagnosis: of the layers,
-// of the temperature, the loss. z is as in [modelVerdict].
+// of the temperature, loss and error. z is as in [modelVerdict].
 func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []Change {
 	calibrated := r.Calibration == Fitted || r.Calibration == Given
 	same := p.SameExamples()
@@ -105,12 +107,18 @@ func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []C
 		c.unpaired()
 		changes = append(changes, c)
 	}
-	if p.Loss != nil {
-		now := found.checkpoint.losses
-		c := Change{Quantity: MeanLoss, Before: p.Loss.Estimate, After: metric.NewEstimate(now)}
-		if pairs(*p.Loss) {
+	for _, whole := range []struct {
+		quantity Quantity
+		before   *PriorFigure
+		now      []float64 // by position
+	}{{MeanLoss, p.Loss, found.checkpoint.losses}, {ErrorRate, p.Error, found.wrong()}} {
+		if whole.before == nil {
+			continue
+		}
+		c := Change{Quantity: whole.quantity, Before: whole.before.Estimate, After: metric.NewEstimate(whole.now)}
+		if pairs(*whole.before) {
 			c.Paired = true
-			c.Increase = metric.NewEstimate(found.differences(narrow(now), p.Loss.Each))
+			c.Increase = metric.NewEstimate(found.differences(narrow(whole.now), whole.before.Each))
 		} else {
 			c.unpaired()
 		}
@@ -119,10 +127,29 @@ func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []C
 	for i := range changes {
 		if c := &changes[i]; c.Reason == "" {
 			c.CorrectedLow = c.Increase.Mean - z*c.Increase.SE
-			c.Worse = c.CorrectedLow > opt.threshold(c.rule())**r.Metrics.StartLoss
+			c.Worse = c.CorrectedLow > opt.threshold(c.rule())*r.unit(c.Quantity)
 		}
 	}
 	return changes
+}
+
+// unit is what a threshold is a share of: the loss or, for the error, all answers.
+func (r *Report) unit(q Quantity) float64 {
+	if q == ErrorRate {
+		return 1
+	}
+	return *r.Metrics.StartLoss
+}
+
+// wrong is 1 for a wrong answer and 0 for a right one, by position.
+func (f *findings) wrong() []float64 {
+	out := make([]float64, len(f.order))
+	for position, example := range f.order {
+		if !f.checkpoint.correct[example] {
+			out[position] = 1
+		}
+	}
+	return out
 }
 
 // unpaired estimates the increase from the two figures alone, with the sum of
@@ -154,9 +181,11 @@ func (f *findings) differences(now, before []float32) []float64 {
 }
 
 // regressions reports what is worse than an earlier diagnosis has found it, unless it
-// is a gain under the threshold all the same.
+// is a gain under the threshold all the same: the largest increase first, because
+// what one layer has lost others can often give back in part.
 func (v *violations) regressions(r *Report) {
-	for _, c := range r.Changes {
+	largest := slices.SortedStableFunc(slices.Values(r.Changes), func(a, b Change) int { return -cmp.Compare(a.Increase.Mean, b.Increase.Mean) })
+	for _, c := range largest {
 		if !c.Worse || r.decisionOf(&c).Verdict == Under {
 			continue
 		}
@@ -169,15 +198,18 @@ func (v *violations) regressions(r *Report) {
 		}
 		more := fmt.Sprintf("%.3g ± %.2g more, at least %.3g (97.5 %% one-sided, all layers at once; %s)", c.Increase.Mean, c.Increase.HalfWidth(), c.CorrectedLow, how)
 		what := map[Quantity]string{LayerGain: "moving this layer takes", TemperatureDrop: "a temperature takes"}[c.Quantity]
-		if c.Quantity == MeanLoss {
+		switch c.Quantity {
+		case MeanLoss:
 			v.add(c.rule(), level, "", "the loss is %.4g nats, and in the baseline %.4g: %s", c.After.Mean, c.Before.Mean, more)
-		} else {
+		case ErrorRate:
+			v.add(c.rule(), level, "", "the share of wrong answers is %.4g, and in the baseline %.4g: %s", c.After.Mean, c.Before.Mean, more)
+		default:
 			v.add(c.rule(), level, c.Layer, "%s %.3g nats off the loss of unseen examples, and in the baseline %.3g: %s", what, c.After.Mean, c.Before.Mean, more)
 		}
 	}
 }
 
-// decisionOf is the decision on a gain that is compared; the loss has none.
+// decisionOf is the decision on a gain that is compared; loss and error have none.
 func (r *Report) decisionOf(c *Change) Decision {
 	switch c.Quantity {
 	case TemperatureDrop:

@@ -46,7 +46,9 @@ func (s *simulated) diagnose(noise [][][]float64, opt Options) *Report {
 	}
 	found.middle = s.n / 2
 	found.checkpoint.losses = make([]float64, s.n)
+	found.checkpoint.correct = make([]bool, s.n)
 	for i := range found.checkpoint.losses {
+		found.checkpoint.correct[i] = noise[0][i][0] < 0.5
 		found.checkpoint.losses[i] = 2 + noise[0][i][0] // a spread of losses
 	}
 	for l, signal := range s.signals {
@@ -69,6 +71,7 @@ func (s *simulated) diagnose(noise [][][]float64, opt Options) *Report {
 	for l := range r.Layers {
 		r.Layers[l].Transfer.Gains = found.inDataOrder(found.layers[l].gains)
 	}
+	r.Metrics.Right = found.checkpoint.correct
 	r.Metrics.Losses = found.inDataOrder(narrow(found.checkpoint.losses))
 	return r
 }
@@ -121,6 +124,13 @@ func prior(r *Report, same bool) *Prior {
 	for i, loss := range r.Metrics.Losses {
 		losses[i] = float64(loss)
 	}
+	wrong := make([]float64, len(r.Metrics.Right))
+	for i, right := range r.Metrics.Right {
+		if !right {
+			wrong[i] = 1
+		}
+	}
+	p.Error = &PriorFigure{metric.NewEstimate(wrong), narrow(wrong)}
 	p.Loss = &PriorFigure{metric.NewEstimate(losses), r.Metrics.Losses}
 	return p
 }

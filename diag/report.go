@@ -40,6 +40,7 @@ type Metrics struct {
 	Losses      []float32    // of each example, in data order; nil unless asked for
 	StartLoss   *float64     // at Report.Temperature: what every layer's search starts from
 	Error       *float64     // share of examples whose largest logit is not the label's
+	Right       []bool       // of each example, in data order, whether it is; nil unless asked for
 	ECE         *float64     // expected calibration error of the logits as they came, 0 to 1
 	Temperature *Temperature // nil where it cannot be fitted
 

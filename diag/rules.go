@@ -31,7 +31,7 @@ const (
 	RuleUnderTrained      = "MD011"
 	RuleClassShares       = "MD012"
 	RuleRegression        = "MD013"
-	RuleHigherLoss        = "MD014"
+	RuleHigherLoss        = "MD014" // or error
 )
 
 // Rules returns all rules, by ID. The caller owns the slice.
@@ -178,18 +178,19 @@ func Rules() []Rule {
 				"It is reported when the lower end of the interval of the increase, corrected for all layers of the model at once (Bonferroni), exceeds 0.1 % of the loss, which only keeps rounding on another machine from counting; " +
 				"a layer that is under the threshold all the same is in order, however much it has changed, and where every answer is right it is a warning. " +
 				"Where both reports are of the same images and the baseline was made with `--per-image`, the gains are compared image by image; else two figures are, whose standard errors are added.",
-			Misleads: "It compares what the layers could gain, not the models' losses, which MD014 does: a model can be worse without any layer being to blame. " +
+			Misleads: "What one layer has lost others can often give back in part, so that several are worse: the largest increase is named first. " +
+				"It compares what the layers could gain, not the models' losses, which MD014 does: a model can be worse without any layer being to blame. " +
 				"Without pairs an increase has to be large to be seen, so that none is reported is no proof that there is none. " +
 				"Each model is looked at at its own best temperature.",
 			Remedy: "Make the baseline with `--per-image` and check on the same images. Look at what has changed in that layer since: `modeldoctor verify OLD NEW` lists the tensors that differ.",
 		},
 		{
 			ID:        RuleHigherLoss,
-			Title:     "the loss is higher than in the baseline",
+			Title:     "loss or error is higher than in the baseline",
 			Levels:    []Level{LevelError, LevelWarning},
 			Threshold: DefaultThreshold,
-			Meaning: "The loss of the logits as they come is higher than in the report that `--baseline` names, by significantly more than 1 % of the loss: the lower end of the interval, corrected as the layers' are, exceeds that. " +
-				"Where both reports are of the same images and the baseline was made with `--per-image`, losses are compared image by image; else two means are, whose standard errors are added. Where every answer is right it is a warning.",
+			Meaning: "The loss of the logits as they come is higher than in the report that `--baseline` names, by significantly more than 1 % of the loss, or the share of wrong answers is, by significantly more than a point: the lower end of the interval, corrected as the layers' are, exceeds that. " +
+				"Where both reports are of the same images and the baseline was made with `--per-image`, they are compared image by image; else two means are, whose standard errors are added. Where every answer is right it is a warning.",
 			Misleads: "A loss can rise by over-confidence alone while the error falls: compare the error, and what a temperature takes off.",
 			Remedy:   "If MD013 names a layer, look there first. If it names none, the loss that was lost is not one that moving a single layer gives back.",
 		},

@@ -134,7 +134,7 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 // examples support none.
 func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdict {
 	failed := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Level == LevelError && v.Suppressed == "" })
-	passed := len(tests) > 0 && !slices.ContainsFunc(tests, func(t test) bool { return t.decision.Verdict != Under })
+	passed := r.Limit != nil && !slices.ContainsFunc(tests, func(t test) bool { return t.decision.Verdict != Under })
 	switch {
 	case failed:
 		return ModelVerdict{Outcome: Fail, Reason: reason}

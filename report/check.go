@@ -83,6 +83,7 @@ type Metrics struct {
 	Losses      []float32    `json:"losses,omitempty"` // of each image, in data order, where they were asked for
 	Calibrated  *float64     `json:"calibrated_loss"`  // at the temperature that layers are measured at; nil where there is none
 	Error       *float64     `json:"error"`
+	Right       []bool       `json:"right,omitempty"` // of each image, like the losses: whether the answer is
 	ECE         *float64     `json:"ece"`
 	Temperature *Temperature `json:"temperature"`
 	// Reliability is how often answers are right that are given with a confidence, of
@@ -210,7 +211,7 @@ func (c *Check) SetModel(m Model) {
 // call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{
-		Metrics:          Metrics{Loss: d.Metrics.Loss, LossSE: d.Metrics.LossSE, Losses: d.Metrics.Losses, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},
+		Metrics:          Metrics{Loss: d.Metrics.Loss, LossSE: d.Metrics.LossSE, Losses: d.Metrics.Losses, Right: d.Metrics.Right, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},
 		Direction:        d.Direction.String(),
 		Calibration:      string(d.Calibration),
 		Threshold:        d.Threshold,

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -61,9 +62,9 @@ type Baseline struct {
 
 // Change is how a figure differs from the baseline's; see [diag.Change].
 type Change struct {
-	Quantity     diag.Quantity `json:"quantity"` // layer, temperature or loss
+	Quantity     diag.Quantity `json:"quantity"` // layer, temperature, loss or error
 	Layer        Optional      `json:"layer"`
-	Before       *float64      `json:"before"` // nats; nil with a reason
+	Before       *float64      `json:"before"` // nats, or a share of the images; nil with a reason
 	After        float64       `json:"after"`
 	Increase     *float64      `json:"increase"`
 	SE           *float64      `json:"se"`
@@ -74,26 +75,25 @@ type Change struct {
 	Reason       string        `json:"reason,omitempty"` // why there is no comparison
 }
 
-// SetBaseline enters what the diagnosis was compared with.
-func (c *Check) SetBaseline(path string, with *Check, changes []diag.Change) {
-	c.Baseline = &Baseline{Path: path, Model: with.Model.Path, SHA256: with.Model.SHA256, SameImages: c.sameImages(with), Changes: make([]Change, len(changes))}
+// NewBaseline is what a check was compared with: a report that lies at a path.
+func NewBaseline(c *Check, path string, with *Check, changes []diag.Change) *Baseline {
+	b := &Baseline{
+		Path: path, Model: with.Model.Path, SHA256: with.Model.SHA256,
+		SameImages: c.Data.SHA256 != "" && c.Data.SHA256 == with.Data.SHA256, Changes: make([]Change, len(changes)),
+	}
 	for i, d := range changes {
 		view := Change{Quantity: d.Quantity, Layer: Optional(d.Layer), After: d.After.Mean, Paired: d.Paired, Worse: d.Worse, Reason: d.Reason}
 		if d.Reason == "" {
 			view.Before, view.Increase, view.SE, view.CI95, view.CorrectedLow = &d.Before.Mean, &d.Increase.Mean, &d.Increase.SE, &d.Increase.CI95, &d.CorrectedLow
 		}
-		c.Baseline.Changes[i] = view
+		b.Changes[i] = view
 	}
+	return b
 }
 
-// sameImages reports whether two checks have seen the same examples in the same way.
-func (c *Check) sameImages(other *Check) bool {
-	return c.Data.SHA256 != "" && c.Data.SHA256 == other.Data.SHA256
-}
-
-// Prior is the check as a later diagnosis compares itself with it; digest is that of
+// NewPrior is a check as a later diagnosis compares itself with it; digest is that of
 // the images then, as in [Data].
-func (c *Check) Prior(digest func() string) *diag.Prior {
+func NewPrior(c *Check, digest func() string) *diag.Prior {
 	p := &diag.Prior{
 		Calibrated:   c.Calibrated != nil,
 		SameExamples: func() bool { return c.Data.SHA256 != "" && c.Data.SHA256 == digest() },
@@ -115,6 +115,17 @@ func (c *Check) Prior(digest func() string) *diag.Prior {
 	}
 	if m := c.Metrics; m.Loss != nil && m.LossSE != nil {
 		p.Loss = &diag.PriorFigure{Estimate: metric.NormalEstimate(*m.Loss, *m.LossSE), Each: m.Losses}
+	}
+	if e, n := c.Metrics.Error, c.Data.ValN; e != nil && n > 1 {
+		figure := diag.PriorFigure{Estimate: metric.NormalEstimate(*e, math.Sqrt(*e*(1-*e)/float64(n-1)))}
+		for _, right := range c.Metrics.Right {
+			wrong := float32(1)
+			if right {
+				wrong = 0
+			}
+			figure.Each = append(figure.Each, wrong)
+		}
+		p.Error = &figure
 	}
 	for _, v := range c.Violations {
 		p.Violations = append(p.Violations, diag.Violation{Rule: v.Rule, Level: v.Level, Layer: string(v.Layer)})
@@ -148,7 +159,7 @@ func (c *Check) Judge(g Gate) (fails bool) {
 func (c *Check) Failed() []Violation {
 	var failed []Violation
 	for _, v := range c.Violations {
-		if c.fails(v) {
+		if fails(c, v) {
 			failed = append(failed, v)
 		}
 	}
@@ -156,7 +167,7 @@ func (c *Check) Failed() []Violation {
 }
 
 // fails reports whether a violation makes the exit status 1.
-func (c *Check) fails(v Violation) bool {
+func fails(c *Check, v Violation) bool {
 	if v.Suppressed != "" || c.FailOnNew && v.Since != diag.New && v.Since != diag.Worse {
 		return false
 	}

@@ -31,10 +31,14 @@ func standing(v Violation) string {
 	return "[" + strings.Join(words, "; ") + "] "
 }
 
-// rulesOf names the rules of violations, each once.
-func rulesOf(violations []Violation) string {
+// otherRules names the rules of violations, each once, but for those about gains that
+// are over.
+func otherRules(violations []Violation) string {
 	var names []string
 	for _, v := range violations {
+		if v.Rule == diag.RuleRecoverableLoss || v.Rule == diag.RuleTemperature {
+			continue
+		}
 		if name := v.Rule + " " + string(v.Level); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -42,20 +46,46 @@ func rulesOf(violations []Violation) string {
 	return strings.Join(names, ", ")
 }
 
-// waived says what a PASS is not about.
-func (c conclusion) waived() string {
-	text := ""
-	if l, t := c.Limit, c.TemperatureLimit; l != nil && t != nil && *l != *t {
-		text = fmt.Sprintf(" (the temperature less than %s nats)", fixed(*t, c.decimals()))
+// counting are the violations that are not suppressed.
+func counting(c *Check) []Violation {
+	var counting []Violation
+	for _, v := range c.Violations {
+		if v.Suppressed == "" {
+			counting = append(counting, v)
+		}
 	}
+	return counting
+}
+
+// accepted is the number of a rule's violations that are suppressed.
+func accepted(c *Check, rule string) int {
+	n := 0
+	for _, v := range c.Violations {
+		if v.Rule == rule && v.Suppressed != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// waived says what a PASS is not about, in front of what it is.
+func waived(c *Check) string {
 	n := 0
 	for _, s := range c.Suppressions {
 		n += s.Matches
 	}
-	if n > 0 {
-		text += fmt.Sprintf(", but for %s", plural(n, "suppressed finding"))
+	if n == 0 {
+		return ""
 	}
-	return text
+	return fmt.Sprintf("but for %s, ", plural(n, "suppressed finding"))
+}
+
+// limits are the threshold, and the temperature's where that is another.
+func limits(c *Check) string {
+	if l, t := c.Limit, c.TemperatureLimit; t != nil && *l != *t {
+		return fmt.Sprintf("%s (the temperature: than %s)", c.limit(), fixed(*t, c.decimals()))
+	}
+	return c.limit()
 }
 
 // gateNotes say what else the verdict rests on: settings of rules, the baseline, and

@@ -54,7 +54,7 @@ func (c *Checks) text(p *printer) {
 		if m.Check != nil {
 			m.Check.text(p)
 		} else {
-			p.verdict(ansiRed, errorWord, base(m.Path), printable(m.Error))
+			p.verdict(ansiRed, errorWord, printable(m.Error))
 			if m.Hint != "" {
 				p.hint(printable(m.Hint))
 			}

@@ -234,6 +234,8 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 		switch v.Rule {
 		case diag.RuleRecoverableLoss, diag.RuleOverFitted, diag.RuleUnderTrained:
 			k.message = "" // their figures are in the table
+		case diag.RuleRegression: // what others could make up for; the JSON has the figures
+			k.message = ""
 		}
 		i, ok := index[k]
 		if !ok {
@@ -241,7 +243,7 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 			index[k] = i
 			groups = append(groups, nil)
 		}
-		if v.Layer != "" && v.Layer == worst {
+		if v.Layer != "" && v.Layer == worst && v.Rule != diag.RuleRegression { // whose largest is first
 			groups[i] = slices.Insert(groups[i], 0, v)
 		} else {
 			groups[i] = append(groups[i], v)

@@ -36,7 +36,7 @@ func (c conclusion) basis() []string {
 	case c.Limit == nil:
 		return []string{"the loss is not known"}
 	case c.Verdict == Pass:
-		return []string{fmt.Sprintf("%s and the temperature take off significantly less than %s%s", c.examined(), c.limit(), c.waived())}
+		return []string{fmt.Sprintf("%s%s and the temperature take off significantly less than %s", waived(c.Check), c.examined(), limits(c.Check))}
 	}
 	return c.undecided()
 }
@@ -47,13 +47,13 @@ func (c conclusion) undecided() []string {
 	if n := len(c.Undecided); n > 0 {
 		open = append(open, fmt.Sprintf("%d of %s", n, plural(len(c.Layers), "layer")))
 	}
-	if n := c.count(diag.Over); n > 0 {
+	if n := c.count(diag.Over) - accepted(c.Check, diag.RuleRecoverableLoss); n > 0 {
 		over = append(over, plural(n, "layer"))
 	}
 	switch t := c.Metrics.Temperature; {
 	case t == nil || t.Verdict == diag.Undecided:
 		open = append(open, "the temperature")
-	case t.Verdict == diag.Over:
+	case t.Verdict == diag.Over && accepted(c.Check, diag.RuleTemperature) == 0:
 		over = append(over, "the temperature")
 	}
 	if len(open) > 0 {
@@ -72,7 +72,7 @@ func (c conclusion) undecided() []string {
 func (c conclusion) breaches() []Violation {
 	var breaches []Violation
 	for _, v := range c.Violations {
-		if v.Suppressed == "" && v.Level == diag.LevelError || c.fails(v) {
+		if v.Suppressed == "" && v.Level == diag.LevelError || fails(c.Check, v) {
 			breaches = append(breaches, v)
 		}
 	}
@@ -132,12 +132,15 @@ func (c conclusion) summary() []string {
 	if n := len(c.Undecided); n > 0 {
 		layers += fmt.Sprintf(", %d undecided", n)
 	}
+	if n := len(c.Violations) - len(counting(c.Check)); n > 0 {
+		layers += fmt.Sprintf(", %d suppressed", n)
+	}
 	fields := []string{base(c.Model.Path), layers}
 	if t := c.Metrics.Temperature; t != nil && t.Verdict != "" {
 		fields = append(fields, "temperature "+string(t.Verdict))
 	}
-	if c.Verdict == Fail {
-		fields = append(fields, rulesOf(c.breaches()))
+	if rules := otherRules(c.breaches()); c.Verdict == Fail && rules != "" {
+		fields = append(fields, rules)
 	}
 	if text := cmp.Or(c.Reason, c.wouldDecide()); text != "" {
 		fields = append(fields, text)
@@ -164,7 +167,7 @@ func (c conclusion) exit() string {
 func (c conclusion) hints() []string {
 	var hints []string
 	breached := func(rules ...string) bool {
-		return slices.ContainsFunc(c.Violations, func(v Violation) bool { return slices.Contains(rules, v.Rule) })
+		return slices.ContainsFunc(counting(c.Check), func(v Violation) bool { return slices.Contains(rules, v.Rule) })
 	}
 	if c.Verdict == Unclear && c.OnUndecided != UndecidedPass {
 		hints = append(hints, "`modeldoctor explain undecided` says what an undecided verdict means and what to do")
@@ -181,15 +184,15 @@ func (c conclusion) hints() []string {
 	if images := c.layerImages(); images != "" && c.Verdict == Fail {
 		hints = append(hints, images)
 	}
-	if len(c.Violations) > 0 {
+	if len(counting(c.Check)) > 0 {
 		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", c.mostSevere().Rule))
 	}
 	return hints
 }
 
-// mostSevere is the first violation of the most severe level.
+// mostSevere is the first violation of the most severe level that counts.
 func (c conclusion) mostSevere() Violation {
-	return slices.MinFunc(c.Violations, func(a, b Violation) int { return severity(a.Level) - severity(b.Level) })
+	return slices.MinFunc(counting(c.Check), func(a, b Violation) int { return severity(a.Level) - severity(b.Level) })
 }
 
 // severity is 0 for the most severe level.

@@ -212,7 +212,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		return nil, err
 	}
 	if opt.gate.compared != nil {
-		options.Prior = opt.gate.compared.Prior(func() string {
+		options.Prior = report.NewPrior(opt.gate.compared, func() string {
 			digest, _ := validation.SHA256() // empty where not all images were read
 			return digest
 		})
@@ -250,7 +250,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	result.Rules = opt.gate.settings()
 	if opt.gate.compared != nil {
-		result.SetBaseline(opt.gate.baseline, opt.gate.compared, diagnosis.Changes)
+		result.Baseline = report.NewBaseline(result, opt.gate.baseline, opt.gate.compared, diagnosis.Changes)
 	}
 	fails := result.Judge(opt.gate.Gate)
 	switch {

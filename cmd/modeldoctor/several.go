@@ -73,8 +73,10 @@ func checkSeveral(ctx context.Context, opt checkOptions) error {
 		}
 		one := report.CheckedModel{Path: path, Check: result, ExitCode: exitCode(err)}
 		if err != nil && !errors.Is(err, errReported) {
-			one.Error, one.Hint = message(err), hintOf(err)
-			con.warn("%s: %s", path, one.Error)
+			if one.Error, one.Hint = message(err), hintOf(err); !strings.Contains(one.Error, path) {
+				one.Error = path + ": " + one.Error
+			}
+			con.warn("%s", one.Error)
 		}
 		all.Models = append(all.Models, one)
 		all.ExitCode = max(all.ExitCode, one.ExitCode)
