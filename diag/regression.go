@@ -156,13 +156,13 @@ func (f *findings) wrong() []float64 {
 // their standard errors. That is never too little for the same examples, whatever the
 // correlation of what is measured on them.
 //
-// For other examples it leaves room for what a gain's interval does not hold:
-// that is about the four moves that were found, and other examples find other moves.
-// With h the curvature and g_A, g_B the halves' gradients a gain is, near enough,
-// ⟨g_A, g_B⟩²/(2h‖g_A‖²), whose variance over redrawn examples is at most twice the
-// square of its standard error (docs/gate.md derives it), so that of the difference of
-// two is at most 2·SE₁² + 2·SE₂², and (SE₁ + SE₂)² where the errors are alike. A figure
-// of which nothing was moved has no error, and the other's takes its place.
+// For other examples it leaves room for what a gain's interval does not hold: that is
+// about the four moves that were found, and other examples find other moves. Over
+// redrawn examples the variance of a gain is between a half of the square of its
+// standard error, where the gradient is clear, and twice that, where it is noise
+// (docs/gate.md). So that of the difference of two is up to 2·SE₁² + 2·SE₂², which is
+// (SE₁ + SE₂)² where the errors are alike. A figure of which nothing was moved has no
+// error, and the other's takes its place.
 func (c *Change) unpaired() {
 	before, after := cmp.Or(c.Before.SE, c.After.SE), cmp.Or(c.After.SE, c.Before.SE)
 	c.Increase = metric.NormalEstimate(c.After.Mean-c.Before.Mean, before+after)

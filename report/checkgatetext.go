@@ -16,14 +16,22 @@ var sinceWords = map[diag.Since]string{
 	diag.Unproven: "not in the baseline, but not significantly more",
 }
 
+// sinceText says whether the baseline has a violation, unless that is what it is about.
+func sinceText(v Violation) string {
+	if v.Rule == diag.RuleRegression || v.Rule == diag.RuleHigherLoss {
+		return ""
+	}
+	return sinceWords[v.Since]
+}
+
 // standing stands in front of a violation: whether it counts, and is new.
 func standing(v Violation) string {
 	var words []string
 	if v.Suppressed != "" {
 		words = append(words, "suppressed ("+v.Suppressed+")")
 	}
-	if v.Since != "" {
-		words = append(words, sinceWords[v.Since])
+	if since := sinceText(v); since != "" {
+		words = append(words, since)
 	}
 	if len(words) == 0 {
 		return ""

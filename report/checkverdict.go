@@ -91,8 +91,8 @@ func (c conclusion) failures() []string {
 		if names := layersOf(group); len(names) > 0 {
 			text += fmt.Sprintf(" (%s)", listed(names))
 		}
-		if v.Since != "" {
-			text += ", " + sinceWords[v.Since]
+		if since := sinceText(v); since != "" {
+			text += ", " + since
 		}
 		texts = append(texts, text)
 	}

@@ -204,6 +204,7 @@ func models() map[string]func(path string) error {
 		"nan":       build(linearModel{weight: math.NaN()}.write),
 		"sick":      build(linearModel{weight: certainty / 10, blind: true}.write),                 // wrong about one class
 		"sicker":    build(linearModel{weight: certainty / 10, blind: true, skewed: true}.write),   // and mistakes another for it
+		"wrong":     build(linearModel{weight: -certainty}.write),                                  // of every image
 		"int8":      build(linearModel{weight: certainty / 10, blind: true, quantise: true}.write), // sick, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
 		"rank3":     build(linearModel{weight: certainty, output: []any{7, 3}}.write),
