@@ -22,6 +22,45 @@ func ReadCheck(r io.Reader) (*Check, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCheck(text)
+}
+
+// ReadChecks reads what check has written of one model or of several. Of several it
+// returns those that could be diagnosed.
+func ReadChecks(r io.Reader) ([]*Check, error) {
+	text, err := readReport(r)
+	if err != nil {
+		return nil, err
+	}
+	var several struct {
+		Schema int `json:"schema_version"`
+		Models []struct {
+			Check json.RawMessage `json:"check"`
+		} `json:"models"`
+	}
+	if err := decodeReport(text, &several); err != nil {
+		return nil, err
+	}
+	if several.Models == nil {
+		one, err := parseCheck(text)
+		return []*Check{one}, err
+	}
+	var checks []*Check
+	for i, m := range several.Models {
+		if len(m.Check) == 0 {
+			continue
+		}
+		c, err := parseCheck(m.Check)
+		if err != nil {
+			return nil, fmt.Errorf("models[%d]: %w", i, err)
+		}
+		checks = append(checks, c)
+	}
+	return checks, nil
+}
+
+// parseCheck reads the text of a report and says what is wrong with it.
+func parseCheck(text []byte) (*Check, error) {
 	var c Check
 	if err := decodeReport(text, &c); err != nil {
 		return nil, err

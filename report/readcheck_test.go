@@ -146,6 +146,25 @@ func TestReadCheckRefuses(t *testing.T) {
 	}
 }
 
+// TestReadChecks: of a report of several models those come back that were diagnosed, and
+// what is wrong with one is said.
+func TestReadChecks(t *testing.T) {
+	var out bytes.Buffer
+	if err := Write(&out, several(), "json", Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{out.String(): 1, checkText(t, sample(), func(map[string]any) {}): 1, `{"schema_version": 1, "models": []}`: 0} {
+		read, err := ReadChecks(strings.NewReader(text))
+		if err != nil || len(read) != want || want == 1 && read[0].Model.Path != "models/vit.onnx" {
+			t.Errorf("%d checks, error %v, want %d", len(read), err, want)
+		}
+	}
+	broken := strings.Replace(out.String(), `"granularity": "block"`, `"granularity": "atom"`, 1)
+	if _, err := ReadChecks(strings.NewReader(broken)); err == nil || !strings.Contains(err.Error(), `models[0]: the report's granularity is "atom"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -114,9 +114,6 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 		seed: c.Uint64("seed"), run: run, out: out,
 	}
 	if gate.baseline != "" {
-		if len(paths) > 1 {
-			return opt, usage("--baseline is the report of one model, and there are %d", len(paths)).withHint("check one at a time")
-		}
 		opt.gate.compared, err = readBaseline(gate.baseline, opt.granularity, opt.diag)
 	}
 	return opt, err
@@ -211,8 +208,13 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if err := checkScores(ctx, m, validation, con); err != nil {
 		return nil, err
 	}
-	if opt.gate.compared != nil {
-		options.Prior = report.NewPrior(opt.gate.compared, func() string {
+	var before *report.Check
+	if opt.gate.baseline != "" {
+		if before = opt.gate.priorOf(cmp.Or(m.network.Model.Path, fromStdin), len(opt.paths)); before == nil {
+			con.warn("%s has no report of %s: all that fails in it is new", opt.gate.baseline, cmp.Or(m.network.Model.Path, fromStdin))
+			before = &report.Check{}
+		}
+		options.Prior = report.NewPrior(before, func() string {
 			digest, _ := validation.SHA256() // empty where not all images were read
 			return digest
 		})
@@ -249,8 +251,8 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		return nil, err
 	}
 	result.Rules = opt.gate.settings()
-	if opt.gate.compared != nil {
-		result.Baseline = report.NewBaseline(result, opt.gate.baseline, opt.gate.compared, diagnosis.Changes)
+	if before != nil && before.Model.Path != "" {
+		result.Baseline = report.NewBaseline(result, opt.gate.baseline, before, diagnosis.Changes)
 	}
 	fails := result.Judge(opt.gate.Gate)
 	switch {

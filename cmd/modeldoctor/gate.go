@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,8 +34,8 @@ func gateFlags() []cli.Flag {
 // file.
 type gateOptions struct {
 	report.Gate
-	baseline     string // path; empty: none
-	compared     *report.Check
+	baseline     string          // path; empty: none
+	compared     []*report.Check // in that report
 	rules        map[string]diag.RuleSetting
 	suppressions []diag.Suppression // that hold today
 }
@@ -116,18 +117,42 @@ func (g *gateOptions) settings() []report.RuleSetting {
 	return list
 }
 
-// readBaseline reads the report to compare with, and refuses one whose figures mean
-// something else than those of a diagnosis with these options.
-func readBaseline(file string, granularity graph.Granularity, opt diag.Options) (*report.Check, error) {
+// readBaseline reads the report to compare with, of one model or of several, and
+// refuses one whose figures mean something else than those of a diagnosis with these
+// options.
+func readBaseline(file string, granularity graph.Granularity, opt diag.Options) ([]*report.Check, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, usage("--baseline: %v", err).withHint("give the JSON report of an earlier check")
 	}
 	defer f.Close() // it is only read
-	base, err := report.ReadCheck(f)
+	checks, err := report.ReadChecks(f)
 	if err != nil {
 		return nil, unreadable(fmt.Errorf("%s: %w", file, err), "make the baseline with `modeldoctor check --per-image --format json=baseline.json MODEL`")
 	}
+	for _, base := range checks {
+		if err := comparable(base, file, granularity, opt); err != nil {
+			return nil, err
+		}
+	}
+	return checks, nil
+}
+
+// priorOf is the baseline of a model: the report, where both are of one model, else
+// the one of that path in it; nil where there is none.
+func (g *gateOptions) priorOf(path string, models int) *report.Check {
+	if models == 1 && len(g.compared) == 1 {
+		return g.compared[0]
+	}
+	i := slices.IndexFunc(g.compared, func(c *report.Check) bool { return filepath.Clean(c.Model.Path) == filepath.Clean(path) })
+	if i < 0 {
+		return nil
+	}
+	return g.compared[i]
+}
+
+// comparable returns why a report cannot be compared with a diagnosis.
+func comparable(base *report.Check, file string, granularity graph.Granularity, opt diag.Options) error {
 	differs := func(flag, had, has string) error {
 		return usage("--baseline: %s was made with --%s %s, and this is with %s", file, flag, had, has).withHint("check with the baseline's flags, or make the baseline again")
 	}
@@ -149,15 +174,15 @@ func readBaseline(file string, granularity graph.Granularity, opt diag.Options) 
 	}
 	switch has := calibration(opt.Temperature); {
 	case !base.Complete:
-		return nil, unreadable(fmt.Errorf("%s: the report is incomplete", file), "make the baseline again, with a larger --timeout or fewer images")
+		return unreadable(fmt.Errorf("%s: the report is incomplete", file), "make the baseline again, with a larger --timeout or fewer images")
 	case base.Granularity != string(granularity):
-		return nil, differs("granularity", base.Granularity, string(granularity))
+		return differs("granularity", base.Granularity, string(granularity))
 	case base.Direction != opt.Direction.String():
-		return nil, differs("direction", base.Direction, opt.Direction.String())
+		return differs("direction", base.Direction, opt.Direction.String())
 	case had != has:
-		return nil, differs("calibration", had, has)
+		return differs("calibration", had, has)
 	}
-	return base, nil
+	return nil
 }
 
 // suppressKey is the key of the suppressions in a configuration file.
