@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"github.com/modeldoctor/modeldoctor/diag"
 )
 
 // Checks is the result of the command check for several models.
@@ -87,4 +89,41 @@ func (c *Checks) markdown(p *printer) {
 		p.printf("\n")
 	}
 	p.printf("**%s**, exit status %d\n", escaped(c.Summary()), c.ExitCode)
+}
+
+// suites are those of all models; one that could not be diagnosed has a single case.
+func (c *Checks) suites() []suite {
+	var all []suite
+	for _, m := range c.Models {
+		if m.Check != nil {
+			all = append(all, m.Check.suites()...)
+			continue
+		}
+		t := testCase{name: "the model can be diagnosed", state: caseBroken, reason: m.Error}
+		t.findings = []finding{{rule: ruleUnreadable, level: diag.LevelError, message: m.Error}}
+		all = append(all, suite{command: "check", path: m.Path, verdict: Incomplete, summary: []string{base(m.Path), m.Error}, exitCode: m.ExitCode, cases: []testCase{t}})
+	}
+	return all
+}
+
+// checksPage lists the models with their verdicts, and the rules that each breaches.
+func checksPage(c *Checks) *page {
+	p := &page{Title: plural(len(c.Models), "model"), Verdict: fmt.Sprintf("exit status %d", c.ExitCode), Tone: toneBad, Basis: []string{c.Summary()}}
+	if c.ExitCode == 0 {
+		p.Tone = toneGood
+	}
+	table := pageTable{Caption: "Models", Head: []string{"model", "verdict", "why"}}
+	for _, m := range c.Models {
+		why := printable(m.Error)
+		if m.Check != nil {
+			why = strings.Join(conclusion{m.Check}.basis(), "; ")
+			for _, rule := range checkPage(m.Check).Rules {
+				rule.Text = base(m.Path) + ": " + rule.Text
+				p.Rules = append(p.Rules, rule)
+			}
+		}
+		table.Rows = append(table.Rows, textCells([]string{printable(m.Path), m.word(), why}))
+	}
+	p.Tables = []pageTable{table}
+	return p
 }

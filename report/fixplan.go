@@ -71,7 +71,7 @@ func (f *FixPlan) text(p *printer) {
 	if f.Nothing != "" {
 		f.Data.text(p, false)
 		p.printf("\n")
-		p.verdict(ansiYellow, "NOTHING", base(f.Model.Path), f.Nothing, "exit status 1")
+		p.verdict(ansiYellow, string(Nothing), f.summary()...)
 		return
 	}
 	f.Data.text(p, f.Recipe.trains())
@@ -87,6 +87,9 @@ func (f *FixPlan) text(p *printer) {
 
 // summary is what the line says that a log is searched for.
 func (f *FixPlan) summary() []string {
+	if f.Nothing != "" {
+		return []string{base(f.Model.Path), f.Nothing, "exit status 1"}
+	}
 	return []string{base(f.Model.Path), "about " + duration(f.Cost.Seconds.Total), "nothing was done or written"}
 }
 
