@@ -196,7 +196,7 @@ type Worst struct {
 
 // SetModel enters the model, once, of which the layers that have figures are
 // analysed. A diagnosis tells which share of the parameters could be measured.
-func (c *Check) SetModel(m Model) {
+func SetModel(c *Check, m Model) {
 	c.Model = m
 	for _, l := range c.Layers {
 		if l.measured() {
@@ -207,7 +207,7 @@ func (c *Check) SetModel(m Model) {
 }
 
 // NewCheck is the result with what a diagnosis tells. Data, Granularity, Skipped, Rules
-// and Provenance are for the caller to fill, and [Check.SetModel] and [Check.Judge] to
+// and Provenance are for the caller to fill, and [SetModel] and [Check.Judge] to
 // call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{

@@ -233,7 +233,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		return nil, err
 	}
 	result := report.NewCheck(diagnosis)
-	result.SetModel(describeModel(m.network.Model, m.network))
+	report.SetModel(result, describeModel(m.network.Model, m.network))
 	result.Data, result.Provenance = describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
 	if training != nil {

@@ -64,6 +64,8 @@ func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
 	switch {
 	case args[0] == "fix" && slices.Contains(args, "--dry-run"):
 		schema = "fix-plan-v1.json"
+	case args[0] == "check" && strings.Contains(text, `"models": [`):
+		schema = "checks-v1.json"
 	case args[0] == "data":
 		schema = "data-sets-v1.json"
 	}
