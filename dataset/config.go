@@ -90,8 +90,12 @@ func FindSize(model ModelFile, nameOrFile string) ([2]int, error) {
 	return size, nil
 }
 
-// configDirs lists the folders where a model's configuration may lie.
+// configDirs lists the folders where a model's configuration may lie: none beside a
+// model that is no file.
 func configDirs(modelPath string) []string {
+	if modelPath == "" {
+		return nil
+	}
 	dir := filepath.Dir(modelPath)
 	dirs := []string{dir}
 	if abs, err := filepath.Abs(dir); err == nil && filepath.Base(abs) == "onnx" {

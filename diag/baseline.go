@@ -71,6 +71,7 @@ func (b *baseline) metrics(temperature *Temperature, start float64, calibrated [
 	wrong := float64(n-b.hits) / float64(n)
 	return Metrics{
 		Loss:        metric.Finite(metric.Mean(b.losses)),
+		LossSE:      metric.Finite(metric.NewEstimate(b.losses).SE),
 		StartLoss:   metric.Finite(start),
 		Error:       &wrong,
 		ECE:         metric.Finite(metric.ExpectedCalibrationError(b.confidence, b.correct)),

@@ -48,13 +48,19 @@ func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, op
 	report := &Report{
 		Metrics: found.metrics, Complete: err == nil,
 		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
-		Calibration: found.calibration, Temperature: found.temperature, Threshold: opt.Threshold,
+		Calibration: found.calibration, Temperature: found.temperature, Threshold: opt.threshold(RuleRecoverableLoss),
 		Tests: max(opt.Tests, len(measurable(layers))), Coverage: opt.Coverage,
 	}
 	if opt.Training != nil {
 		report.Training = opt.Training.Len()
 	}
+	if b := found.checkpoint; opt.PerExample && b != nil && b.notFinite == 0 {
+		report.Metrics.Losses, report.Metrics.Right = found.inDataOrder(narrow(b.losses)), b.correct
+	}
 	for _, l := range found.layers {
+		if l.gains != nil && opt.PerExample {
+			l.result.Transfer.Gains = found.inDataOrder(l.gains)
+		}
 		report.Layers = append(report.Layers, l.result)
 	}
 	conclude(report, &found, opt)
@@ -109,6 +115,16 @@ type findings struct {
 	calibration Calibration
 	layers      []measurement // in the order in which the layers were given
 	middle      int           // number of examples in half A
+	order       []int         // the example at each position
+}
+
+// inDataOrder brings what is given by position into the order of the data.
+func (f *findings) inDataOrder(figures []float32) []float32 {
+	out := make([]float32, len(figures))
+	for position, example := range f.order {
+		out[example] = figures[position]
+	}
+	return out
 }
 
 // examine measures the model and its layers. With an error it returns what was
@@ -149,7 +165,7 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 	if err != nil {
 		return found, err
 	}
-	found.checkpoint, found.middle = b, e.folds.middle()
+	found.checkpoint, found.middle, found.order = b, e.folds.middle(), e.folds.order
 	if b.notFinite > 0 {
 		for _, i := range visits {
 			r := &found.layers[i].result

@@ -155,11 +155,11 @@ func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, traini
 	return measurement{r, narrow(gains), s.noise(f.middle())}, err
 }
 
-// narrow keeps the gains of a layer in half the memory; nil of nil.
-func narrow(gains []float64) []float32 {
+// narrow keeps figures of examples in half the memory; nil of nil.
+func narrow(figures []float64) []float32 {
 	var out []float32
-	for _, gain := range gains {
-		out = append(out, float32(gain))
+	for _, x := range figures {
+		out = append(out, float32(x))
 	}
 	return out
 }

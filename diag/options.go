@@ -41,6 +41,10 @@ const (
 // DefaultThreshold is the gain that verdicts are about, as a share of the loss.
 const DefaultThreshold = 0.01
 
+// DefaultRegression is the increase of a gain from which it counts as a
+// regression, as a share of the loss: more than rounding on another machine.
+const DefaultRegression = 0.001
+
 // DefaultDescentSteps is the number of steps that Descent takes.
 const DefaultDescentSteps = 10
 
@@ -57,6 +61,15 @@ type Options struct {
 	// Threshold is the share of the loss, at that temperature, which verdicts are
 	// about; 0: DefaultThreshold.
 	Threshold float64
+
+	// Rules change levels and thresholds, by the rule's ID.
+	Rules map[string]RuleSetting
+	// Suppressions are breaches that are accepted, with a reason.
+	Suppressions []Suppression
+	// Prior, if not nil, is an earlier diagnosis to compare with.
+	Prior *Prior
+	// PerExample says that the gains of single examples are to be reported.
+	PerExample bool
 
 	// Tests is the number of layers of the whole model that can be measured, which
 	// intervals are corrected for where only some are given; 0: those given.

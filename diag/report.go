@@ -11,7 +11,12 @@ type Report struct {
 	Worst      Worst
 	Verdict    ModelVerdict
 	Violations []Violation // by rule, then layer
-	Complete   bool        // false if the time limit came first
+	// Changes are the differences from Options.Prior, of the layers and then of the
+	// temperature; nil without it.
+	Changes []Change
+	// Suppressions are those of the options, with what they waive.
+	Suppressions []Suppression
+	Complete     bool // false if the time limit came first
 
 	N           int         // number of examples
 	Training    int         // number of training examples; 0 if none were given
@@ -19,17 +24,23 @@ type Report struct {
 	Direction   Direction   // the path along which layers were moved
 	Calibration Calibration // where the temperature comes from
 	Temperature float64     // that losses are taken at: logits are divided by it
-	Threshold   float64     // share of Metrics.StartLoss that a verdict is about
+	Threshold   float64     // share of Metrics.StartLoss that a layer's verdict is about
 	Limit       *float64    // the same in nats; nil if the loss is not finite
-	Tests       int         // number of layers that intervals are corrected for
-	Coverage    float64     // as in Options
+	// TemperatureLimit is what the temperature's share is compared with, in nats; nil
+	// where Limit is.
+	TemperatureLimit *float64
+	Tests            int     // number of layers that intervals are corrected for
+	Coverage         float64 // as in Options
 }
 
 // Metrics describe the checkpoint as it came.
 type Metrics struct {
 	Loss        *float64     // mean cross-entropy, not calibrated; nil if it is not finite
+	LossSE      *float64     // its standard error; nil where Loss is
+	Losses      []float32    // of each example, in data order; nil unless asked for
 	StartLoss   *float64     // at Report.Temperature: what every layer's search starts from
 	Error       *float64     // share of examples whose largest logit is not the label's
+	Right       []bool       // of each example, in data order, whether it is; nil unless asked for
 	ECE         *float64     // expected calibration error of the logits as they came, 0 to 1
 	Temperature *Temperature // nil where it cannot be fitted
 
@@ -124,6 +135,8 @@ type Transfer struct {
 	// CorrectedLow is the lower end of the interval that holds for all layers of
 	// the model at once (Bonferroni).
 	CorrectedLow float64
+	// Gains are those of each example, in data order; nil unless asked for.
+	Gains []float32
 	// Kappa is ΔL̂ over the mean of the four squared lengths; nil unless ΔL̂ > 0.
 	Kappa *float64
 	Steps Steps
@@ -190,4 +203,7 @@ type Violation struct {
 	Level   Level
 	Layer   string // empty if it is about the whole model
 	Message string // one line, with the figures
+	// Suppressed is why it counts for no verdict; empty where it does.
+	Suppressed string
+	Since      Since // empty without an earlier diagnosis to compare with
 }

@@ -5,12 +5,15 @@ import "slices"
 // A Rule is something that a diagnosis checks, with what a reader needs to
 // judge a violation.
 type Rule struct {
-	ID       string  // stable, for example "MD001"
-	Title    string  // a few words
-	Levels   []Level // the levels at which it is reported, most severe first
-	Meaning  string  // what a violation says, and when it is reported
-	Misleads string  // when not to believe it
-	Remedy   string  // what to do next
+	ID     string  // stable, for example "MD001"
+	Title  string  // a few words
+	Levels []Level // the levels at which it is reported, most severe first
+	// Threshold is the share from which the rule is breached unless a [RuleSetting]
+	// has another; 0 where it has none.
+	Threshold float64
+	Meaning   string // what a violation says, and when it is reported
+	Misleads  string // when not to believe it
+	Remedy    string // what to do next
 }
 
 // The identifiers of the rules.
@@ -27,15 +30,18 @@ const (
 	RuleOverFitted        = "MD010"
 	RuleUnderTrained      = "MD011"
 	RuleClassShares       = "MD012"
+	RuleRegression        = "MD013"
+	RuleHigherLoss        = "MD014" // or error
 )
 
 // Rules returns all rules, by ID. The caller owns the slice.
 func Rules() []Rule {
 	return []Rule{
 		{
-			ID:     RuleRecoverableLoss,
-			Title:  "a layer holds loss that can be recovered",
-			Levels: []Level{LevelError, LevelWarning},
+			ID:        RuleRecoverableLoss,
+			Title:     "a layer holds loss that can be recovered",
+			Levels:    []Level{LevelError, LevelWarning},
+			Threshold: DefaultThreshold,
 			Meaning: "Moving this one layer along its gradient, no further than its in-sample step, lowers the loss of examples that chose neither the direction nor the length of the move. " +
 				"It is reported when the lower end of the 95 % interval of that gain (the transfer figure ΔL̂) exceeds the threshold, 1 % of the loss unless chosen otherwise: " +
 				"as an error if it does even when corrected for all layers of the model (Bonferroni), whichever of them were looked at, as a warning if it does only without that correction. " +
@@ -49,9 +55,10 @@ func Rules() []Rule {
 				"With `--train` the report says whether the layer is over-fitted or under-trained. `modeldoctor fix` trains one layer alone for a few epochs from the checkpoint, and accepts the result only if the loss on held-out images falls significantly.",
 		},
 		{
-			ID:     RuleTemperature,
-			Title:  "one temperature recovers loss",
-			Levels: []Level{LevelError, LevelWarning},
+			ID:        RuleTemperature,
+			Title:     "one temperature recovers loss",
+			Levels:    []Level{LevelError, LevelWarning},
+			Threshold: DefaultThreshold,
 			Meaning: "Dividing all logits by one number, fitted on one half of the examples and measured on the other, lowers the loss. " +
 				"It is reported when the lower end of the 95 % interval of the drop exceeds the threshold (1 % of the loss unless chosen otherwise): " +
 				"as an error if it does even when corrected as the layers' intervals are (Bonferroni), as a warning if it does only without that. " +
@@ -73,9 +80,10 @@ func Rules() []Rule {
 				"Until the error is plausible, no other figure of this report means anything: all layers and the temperature are undecided, and so is the model.",
 		},
 		{
-			ID:     RuleCoverage,
-			Title:  "much of the model is not examined",
-			Levels: []Level{LevelWarning},
+			ID:        RuleCoverage,
+			Title:     "much of the model is not examined",
+			Levels:    []Level{LevelWarning},
+			Threshold: 0.9,
 			Meaning: "Less than 90 % of the model's parameters belong to layers that can be measured. The rest is stored in a form, or used by an operator, " +
 				"through which no gradient is taken.",
 			Misleads: "Embedding tables or heads that the images never reach count as parameters, too.",
@@ -110,9 +118,10 @@ func Rules() []Rule {
 			Remedy:   "Diagnose with `--calibration fit`, the default: every loss is then of logits divided by the best temperature.",
 		},
 		{
-			ID:     RuleClasses,
-			Title:  "most classes have no examples",
-			Levels: []Level{LevelWarning},
+			ID:        RuleClasses,
+			Title:     "most classes have no examples",
+			Levels:    []Level{LevelWarning},
+			Threshold: 0.5,
 			Meaning: "Fewer than half of the classes that could have examples, given their number, have any, or only one class has. " +
 				"The diagnosis then speaks about those classes only, and with a single one the verdict is never PASS.",
 			Misleads: "A model with many classes may be meant for few of them; then this is what was wanted.",
@@ -159,6 +168,31 @@ func Rules() []Rule {
 				"The figure is what a model gains that fits the numbers entirely; one step of one layer may gain less.",
 			Remedy: "Draw as many images of each class, or as their shares in later use are: `--samples N` does, from a larger split (a sample of a split has that split's shares, and n is then the split's number of images). " +
 				"Until then read a layer that is over by less than the figure as undecided.",
+		},
+		{
+			ID:        RuleRegression,
+			Title:     "more loss can be recovered than in the baseline",
+			Levels:    []Level{LevelError, LevelWarning},
+			Threshold: DefaultRegression,
+			Meaning: "By moving this layer (or by a temperature) significantly more loss can be recovered than in the report that `--baseline` names. " +
+				"It is reported when the lower end of the interval of the increase, corrected for all layers of the model at once (Bonferroni), exceeds 0.1 % of the loss, which only keeps rounding on another machine from counting; " +
+				"a layer that is under the threshold all the same is in order, however much it has changed, and where every answer is right it is a warning. " +
+				"Where both reports are of the same images and the baseline was made with `--per-image`, the gains are compared image by image; else two figures are, whose standard errors are added.",
+			Misleads: "What one layer has lost others can often give back in part, so that several are worse: the largest increase is named first. " +
+				"It compares what the layers could gain, not the models' losses, which MD014 does: a model can be worse without any layer being to blame. " +
+				"Without pairs an increase has to be large to be seen, so that none is reported is no proof that there is none. " +
+				"Each model is looked at at its own best temperature.",
+			Remedy: "Make the baseline with `--per-image` and check on the same images. Look at what has changed in that layer since: `modeldoctor verify OLD NEW` lists the tensors that differ.",
+		},
+		{
+			ID:        RuleHigherLoss,
+			Title:     "loss or error is higher than in the baseline",
+			Levels:    []Level{LevelError, LevelWarning},
+			Threshold: DefaultThreshold,
+			Meaning: "The loss of the logits as they come is higher than in the report that `--baseline` names, by significantly more than 1 % of the loss, or the share of wrong answers is, by significantly more than a point: the lower end of the interval, corrected as the layers' are, exceeds that. " +
+				"Where both reports are of the same images and the baseline was made with `--per-image`, they are compared image by image; else two means are, whose standard errors are added. Where every answer is right it is a warning.",
+			Misleads: "A loss can rise by over-confidence alone while the error falls: compare the error, and what a temperature takes off.",
+			Remedy:   "If MD013 names a layer, look there first. If it names none, the loss that was lost is not one that moving a single layer gives back.",
 		},
 	}
 }

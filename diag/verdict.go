@@ -41,8 +41,9 @@ func conclude(r *Report, found *findings, opt Options) {
 			t.CorrectedLow = t.Gain.Mean - z*t.Gain.SE
 		}
 	}
-	if r.Metrics.StartLoss != nil {
-		r.Limit = metric.Finite(r.Threshold * *r.Metrics.StartLoss)
+	if start := r.Metrics.StartLoss; start != nil {
+		r.Limit = metric.Finite(r.Threshold * *start)
+		r.TemperatureLimit = metric.Finite(opt.threshold(RuleTemperature) * *start)
 	}
 	r.Worst = findWorst(r.Layers, found.layers, found.middle)
 	reason := unsupported(r, found.checkpoint)
@@ -58,16 +59,32 @@ func conclude(r *Report, found *findings, opt Options) {
 		v.layers(r)
 	}
 	v.circumstances(r, opt)
+	if opt.Prior != nil && r.Limit != nil {
+		r.Changes = r.changes(opt.Prior, found, z, &opt)
+		v.regressions(r)
+	}
+	v.setLevels(opt.Rules)
 	slices.SortStableFunc(v, func(a, b Violation) int { return cmp.Compare(a.Rule, b.Rule) })
+	r.Suppressions = slices.Clone(opt.Suppressions)
+	tests = v.suppress(r.Suppressions, tests)
+	if opt.Prior != nil {
+		v.since(opt.Prior, r.Changes)
+	}
 	r.Violations = v
 	r.Verdict = modelVerdict(r, tests, z, reason)
 }
 
 // A test is a gain that is compared with the threshold.
 type test struct {
+	rule     string           // that is breached where the gain is over
+	layer    string           // empty: the temperature
 	gain     *metric.Estimate // nil where it could not be measured
+	limit    float64          // nats
 	decision Decision
 }
+
+// seemsOver reports whether the gain, as it was estimated, is over the limit.
+func (t *test) seemsOver() bool { return t.gain != nil && t.gain.Mean > t.limit }
 
 // decide compares each layer's gain and the temperature's with the threshold, and
 // returns all that a model has to pass. Where the examples support no verdict
@@ -100,24 +117,24 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 			// certain that they gain little: that is no sign of health.
 			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), metric.Z95, *r.Limit, r.N)
 		}
-		tests = append(tests, test{gain, l.Decision})
+		tests = append(tests, test{RuleRecoverableLoss, l.Name, gain, *r.Limit, l.Decision})
 	}
-	t := r.Metrics.Temperature
-	if t == nil {
-		return append(tests, test{decision: Decision{Verdict: Undecided}})
+	last := test{rule: RuleTemperature, limit: *r.TemperatureLimit, decision: Decision{Verdict: Undecided}}
+	if t := r.Metrics.Temperature; t != nil {
+		if supported {
+			last.decision = decide(t.Drop, metric.Z95, last.limit, r.N)
+		}
+		t.Decision, last.gain = last.decision, &t.Drop
 	}
-	if t.Decision = (Decision{Verdict: Undecided}); supported {
-		t.Decision = decide(t.Drop, metric.Z95, *r.Limit, r.N)
-	}
-	return append(tests, test{&t.Drop, t.Decision})
+	return append(tests, last)
 }
 
 // modelVerdict is the verdict about a model that has to pass some tests, where z
 // standard errors either side hold for all of them at once. A reason says why the
 // examples support none.
 func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdict {
-	failed := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Level == LevelError })
-	passed := len(tests) > 0 && !slices.ContainsFunc(tests, func(t test) bool { return t.decision.Verdict != Under })
+	failed := slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Level == LevelError && v.Suppressed == "" })
+	passed := r.Limit != nil && !slices.ContainsFunc(tests, func(t test) bool { return t.decision.Verdict != Under })
 	switch {
 	case failed:
 		return ModelVerdict{Outcome: Fail, Reason: reason}
@@ -127,21 +144,21 @@ func modelVerdict(r *Report, tests []test, z float64, reason string) ModelVerdic
 		return ModelVerdict{Outcome: Pass}
 	case r.Limit == nil:
 		return ModelVerdict{Outcome: Unclear}
-	case r.allRight() && slices.ContainsFunc(tests, func(t test) bool { return t.gain != nil && t.gain.Mean > *r.Limit }):
+	case r.allRight() && slices.ContainsFunc(tests, func(t test) bool { return t.seemsOver() }):
 		return ModelVerdict{Outcome: Unclear, Reason: "every answer is right: what could be recovered is confidence alone"}
 	}
-	return ModelVerdict{Outcome: Unclear, ImagesNeeded: imagesForModel(tests, z, *r.Limit, r.N)}
+	return ModelVerdict{Outcome: Unclear, ImagesNeeded: imagesForModel(tests, z, r.N)}
 }
 
 // imagesForModel is the number of examples with which the model would fail, if a
 // gain seems to be above the limit, or else pass; nil where that cannot be said.
-func imagesForModel(tests []test, z, limit float64, n int) *int {
+func imagesForModel(tests []test, z float64, n int) *int {
 	var fail, pass *int
 	known := true
 	for _, t := range tests {
 		switch {
-		case t.gain != nil && t.gain.Mean > limit:
-			if images := imagesNeeded(*t.gain, z, limit, n); images != nil && (fail == nil || *images < *fail) {
+		case t.seemsOver():
+			if images := imagesNeeded(*t.gain, z, t.limit, n); images != nil && (fail == nil || *images < *fail) {
 				fail = images
 			}
 			known = false // the model would not pass

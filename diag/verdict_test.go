@@ -137,6 +137,26 @@ func TestRules(t *testing.T) {
 		}, Pass, nil},
 		{"guessed preprocessing", func(_ *Report, _ *findings, opt *Options) { opt.PreprocessDetected = true },
 			Pass, []Violation{breach(RuleGuessedPreprocess, LevelInfo, "")}},
+		{"a level that was asked for", func(r *Report, _ *findings, opt *Options) {
+			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
+			opt.Rules = map[string]RuleSetting{RuleRecoverableLoss: {Level: LevelWarning}}
+		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
+		{"a threshold of the temperature's own", func(r *Report, _ *findings, opt *Options) {
+			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
+			opt.Rules = map[string]RuleSetting{RuleTemperature: {Threshold: 0.3}}
+		}, Pass, nil},
+		{"accepted", func(r *Report, _ *findings, opt *Options) {
+			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
+			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "bl*", Reason: "known"}}
+		}, Pass, []Violation{{Rule: RuleRecoverableLoss, Level: LevelError, Layer: "block", Suppressed: "known"}}},
+		{"accepted while undecided", func(r *Report, _ *findings, opt *Options) {
+			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
+			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "block", Reason: "known"}}
+		}, Pass, nil},
+		{"accepted elsewhere", func(r *Report, _ *findings, opt *Options) {
+			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
+			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "head", Reason: "known"}, {Rule: RuleTemperature, Layer: "block", Reason: "known"}}
+		}, Fail, []Violation{breach(RuleRecoverableLoss, LevelError, "block")}},
 		{"why", func(r *Report, _ *findings, _ *Options) {
 			r.Layers[0].Training, r.Layers[1].Training = &Training{Finding: OverFitted}, &Training{Finding: UnderTrained}
 			r.Layers[2].Training = &Training{}
@@ -165,6 +185,52 @@ func TestRules(t *testing.T) {
 				t.Errorf("violations %+v, want %+v", r.Violations, test.want)
 			}
 		})
+	}
+}
+
+// TestSince: which breaches are new, from what the baseline had and what its intervals
+// say.
+func TestSince(t *testing.T) {
+	before := func(gain float64, had ...Violation) *Prior {
+		p := &Prior{Calibrated: true, SameExamples: func() bool { return false }, Layers: map[string]PriorFigure{}, Violations: had}
+		for _, name := range []string{"embed", "block", "head"} {
+			p.Layers[name] = PriorFigure{Estimate: metric.NormalEstimate(gain, 0.01)}
+		}
+		return p
+	}
+	had := Violation{Rule: RuleRecoverableLoss, Level: LevelWarning, Layer: "block"}
+	notCalibrated := before(0.2, had)
+	notCalibrated.Calibrated = false
+	for _, c := range []struct {
+		name  string
+		prior *Prior
+		want  Since
+		worse bool
+	}{
+		// 0.2 now, with the same error: z·(0.01 + 0.01) is 0.048 for three layers.
+		{"new", before(0.14), New, true},
+		{"worse", before(0.14, had), Worse, true},
+		{"known", before(0.16, had), Known, false},
+		{"unproven", before(0.16), Unproven, false},
+		{"no figure before", &Prior{Calibrated: true, SameExamples: func() bool { return false }}, New, false},
+		{"other calibration", notCalibrated, New, false},
+	} {
+		r, found := healthy()
+		r.Layers[1].Transfer = transferFigure(0.2, 0.01)
+		conclude(r, found, Options{Prior: c.prior})
+		var since Since
+		var worse []string
+		for _, v := range r.Violations {
+			switch v.Rule {
+			case RuleRecoverableLoss:
+				since = v.Since
+			case RuleRegression:
+				worse = append(worse, v.Layer)
+			}
+		}
+		if since != c.want || slices.Equal(worse, []string{"block"}) != c.worse {
+			t.Errorf("%s: %s, worse %v; want %s, %v", c.name, since, worse, c.want, c.worse)
+		}
 	}
 }
 

@@ -2,12 +2,10 @@ package diag
 
 import "fmt"
 
-// Limits of the rules, besides Options.Threshold.
+// Limits of the rule about class shares.
 const (
-	minCoverage     = 0.9 // share of parameters below which MD004 is reported
-	minPriorGain    = 0.1 // share of the threshold that class counts have to be worth for MD012
-	warnPriorGain   = 0.5 // share of the threshold from which it is a warning
-	minClassesShown = 0.5 // share of the classes that could have examples below which MD008 is
+	minPriorGain  = 0.1 // share of the threshold that class counts have to be worth for MD012
+	warnPriorGain = 0.5 // share of the threshold from which it is a warning
 )
 
 // violations collects what breaches a rule.
@@ -29,7 +27,7 @@ func (v *violations) checkpoint(r *Report, b *baseline, z float64, opt Options) 
 		v.add(RuleChance, LevelWarning, "",
 			"%d of %d answers are right, no more than guessing would get (%.1f expected)", b.hits, r.N, b.chance*float64(r.N))
 	}
-	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < minClassesShown*float64(possible) {
+	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < opt.threshold(RuleClasses)*float64(possible) {
 		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.present, r.Classes, r.N)
 	}
 	v.classShares(r, b, opt)
@@ -48,7 +46,7 @@ func (v *violations) temperature(r *Report, t *Temperature, z float64) {
 	switch corrected := t.Drop.Mean - z*t.Drop.SE; {
 	case t.Value == nil: // and so nothing to mend it by: logits that are right about all examples, or about none
 		what = fmt.Sprintf("a temperature beyond %g, the end of the range searched,", t.Beyond)
-	case corrected > *r.Limit && !r.allRight():
+	case corrected > *r.TemperatureLimit && !r.allRight():
 		level, low, family = LevelError, corrected, ", all layers at once"
 		fallthrough
 	default:
@@ -128,7 +126,7 @@ func (v *violations) training(l LayerResult, t *Training) {
 
 // circumstances applies the rules about how the diagnosis was made.
 func (v *violations) circumstances(r *Report, opt Options) {
-	if opt.Coverage > 0 && opt.Coverage < minCoverage {
+	if opt.Coverage > 0 && opt.Coverage < opt.threshold(RuleCoverage) {
 		v.add(RuleCoverage, LevelWarning, "", "only %.1f %% of the model's parameters lie in layers that can be measured", 100*opt.Coverage)
 	}
 	if r.N < MinTransferExamples {

@@ -39,7 +39,10 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := e.Path + ": " + e.Msg
+	s := e.Msg
+	if e.Path != "" { // a model from memory has none
+		s = e.Path + ": " + s
+	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}

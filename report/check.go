@@ -9,30 +9,36 @@ import (
 // Figures of a diagnosis are finite or nil: a NaN is an error when it is written.
 type Check struct {
 	Document
-	Model       Model       `json:"model"`
-	Data        Data        `json:"data"`
-	Metrics     Metrics     `json:"metrics"`
-	Granularity string      `json:"granularity"` // what a layer is: block, module or tensor
-	Direction   string      `json:"direction"`
-	Calibration string      `json:"calibration"`            // where the temperature comes from; see [diag.Calibration]
-	Calibrated  *float64    `json:"calibrated_temperature"` // that losses are taken at; nil where logits are taken as they are
-	Threshold   float64     `json:"threshold"`              // share of the loss
-	Limit       *float64    `json:"threshold_nats"`         // the same in nats; nil if the loss is not known
-	Tests       int         `json:"tests"`                  // layers of the model that intervals are corrected for
-	Layers      []Layer     `json:"layers"`
-	Worst       Worst       `json:"worst"`
-	Coverage    float64     `json:"coverage"`
-	Skipped     []Skipped   `json:"skipped"`
-	Violations  []Violation `json:"violations"`
-	Verdict     Verdict     `json:"verdict"`
-	Reason      string      `json:"verdict_reason,omitempty"` // why the images support no verdict
-	Images      *int        `json:"images_needed"`            // that would decide an UNDECIDED; nil where that cannot be said
-	Undecided   []Undecided `json:"undecided"`
-	FailOn      string      `json:"fail_on"`      // lowest level of a violation that fails: error, warning or never
-	OnUndecided string      `json:"on_undecided"` // what UNDECIDED does unless FailOn is never: pass, warn or fail
-	ExitCode    int         `json:"exit_code"`
-	Complete    bool        `json:"complete"`
-	Provenance  Provenance  `json:"provenance"`
+	Model       Model    `json:"model"`
+	Data        Data     `json:"data"`
+	Metrics     Metrics  `json:"metrics"`
+	Granularity string   `json:"granularity"` // what a layer is: block, module or tensor
+	Direction   string   `json:"direction"`
+	Calibration string   `json:"calibration"`            // where the temperature comes from; see [diag.Calibration]
+	Calibrated  *float64 `json:"calibrated_temperature"` // that losses are taken at; nil where logits are taken as they are
+	Threshold   float64  `json:"threshold"`              // share of the loss
+	Limit       *float64 `json:"threshold_nats"`         // the same in nats; nil if the loss is not known
+	// TemperatureLimit is what the temperature's share is compared with, in nats.
+	TemperatureLimit *float64      `json:"temperature_threshold_nats"`
+	Tests            int           `json:"tests"` // layers of the model that intervals are corrected for
+	Layers           []Layer       `json:"layers"`
+	Worst            Worst         `json:"worst"`
+	Coverage         float64       `json:"coverage"` // share of the parameters that lie in layers that were measured
+	Skipped          []Skipped     `json:"skipped"`
+	Violations       []Violation   `json:"violations"`
+	Rules            []RuleSetting `json:"rules"`        // that were changed
+	Suppressions     []Suppression `json:"suppressions"` // breaches that are accepted
+	Baseline         *Baseline     `json:"baseline"`     // nil where nothing was compared with
+	Verdict          Verdict       `json:"verdict"`
+	Reason           string        `json:"verdict_reason,omitempty"` // why the images support no verdict
+	Images           *int          `json:"images_needed"`            // that would decide an UNDECIDED; nil where that cannot be said
+	Undecided        []Undecided   `json:"undecided"`
+	FailOn           string        `json:"fail_on"`      // lowest level of a violation that fails: error, warning or never
+	FailOnNew        bool          `json:"fail_on_new"`  // only what the baseline has not, or less of, fails
+	OnUndecided      string        `json:"on_undecided"` // what UNDECIDED does unless FailOn is never: pass, warn or fail
+	ExitCode         int           `json:"exit_code"`
+	Complete         bool          `json:"complete"`
+	Provenance       Provenance    `json:"provenance"`
 }
 
 // Verdict is the verdict about a model: that of [diag.ModelVerdict], but that a
@@ -45,14 +51,6 @@ const (
 	Fail       = Verdict(diag.Fail)
 	Unclear    = Verdict(diag.Unclear)
 	Incomplete = Verdict("INCOMPLETE")
-)
-
-// The values of Check.FailOn and Check.OnUndecided that are no level.
-const (
-	FailNever     = "never"
-	UndecidedPass = "pass"
-	UndecidedWarn = "warn"
-	UndecidedFail = "fail"
 )
 
 // Undecided is a layer whose gain may lie on either side of the threshold.
@@ -81,8 +79,11 @@ type Data struct {
 // Metrics are those of [diag.Metrics].
 type Metrics struct {
 	Loss        *float64     `json:"loss"`
-	Calibrated  *float64     `json:"calibrated_loss"` // at the temperature that layers are measured at; nil where there is none
+	LossSE      *float64     `json:"loss_se"`          // standard error
+	Losses      []float32    `json:"losses,omitempty"` // of each image, in data order, where they were asked for
+	Calibrated  *float64     `json:"calibrated_loss"`  // at the temperature that layers are measured at; nil where there is none
 	Error       *float64     `json:"error"`
+	Right       []bool       `json:"right,omitempty"` // of each image, like the losses: whether the answer is
 	ECE         *float64     `json:"ece"`
 	Temperature *Temperature `json:"temperature"`
 	// Reliability is how often answers are right that are given with a confidence, of
@@ -150,6 +151,7 @@ type Transfer struct {
 	Kappa        *float64    `json:"kappa"`
 	Steps        Steps       `json:"steps"`
 	Capped       Capped      `json:"capped"`
+	Gains        []float32   `json:"gains,omitempty"` // of each image, in data order, where they were asked for
 
 	ForwardEvaluations int `json:"forward_evaluations"`
 }
@@ -192,34 +194,42 @@ type Worst struct {
 	Set         []string `json:"set"`
 }
 
-// Violation is a rule that the model, or the diagnosis, breaches.
-type Violation struct {
-	Rule    string     `json:"rule"`
-	Level   diag.Level `json:"level"`
-	Layer   Optional   `json:"layer"` // empty if it is about the whole model
-	Message string     `json:"message"`
+// SetModel enters the model, once, of which the layers that have figures are
+// analysed. A diagnosis tells which share of the parameters could be measured.
+func SetModel(c *Check, m Model) {
+	c.Model = m
+	for _, l := range c.Layers {
+		if l.measured() {
+			c.Model.Analysed += l.Parameters
+		}
+	}
+	c.Coverage *= float64(c.Model.Analysed) / float64(max(m.Parameters, 1))
 }
 
-// NewCheck is the result with what a diagnosis tells. Model, Data, Granularity,
-// Skipped and Provenance are for the caller to fill, and [Check.Judge] to call.
+// NewCheck is the result with what a diagnosis tells. Data, Granularity, Skipped, Rules
+// and Provenance are for the caller to fill, and [SetModel] and [Check.Judge] to
+// call.
 func NewCheck(d *diag.Report) *Check {
 	c := &Check{
-		Metrics:     Metrics{Loss: d.Metrics.Loss, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},
-		Direction:   d.Direction.String(),
-		Calibration: string(d.Calibration),
-		Threshold:   d.Threshold,
-		Limit:       d.Limit,
-		Tests:       d.Tests,
-		Layers:      make([]Layer, len(d.Layers)),
-		Worst:       Worst{Optional(d.Worst.ByDeltaLoss), Optional(d.Worst.ByTransfer), Optional(d.Worst.ByKappa), list(d.Worst.Set)},
-		Coverage:    d.Coverage,
-		Skipped:     []Skipped{},
-		Violations:  make([]Violation, len(d.Violations)),
-		Verdict:     Verdict(d.Verdict.Outcome),
-		Reason:      d.Verdict.Reason,
-		Images:      d.Verdict.ImagesNeeded,
-		Undecided:   []Undecided{},
-		Complete:    d.Complete,
+		Metrics:          Metrics{Loss: d.Metrics.Loss, LossSE: d.Metrics.LossSE, Losses: d.Metrics.Losses, Right: d.Metrics.Right, Error: d.Metrics.Error, ECE: d.Metrics.ECE, Reliability: list(d.Metrics.Reliability), CalibratedReliability: []metric.ReliabilityBin{}},
+		Direction:        d.Direction.String(),
+		Calibration:      string(d.Calibration),
+		Threshold:        d.Threshold,
+		Limit:            d.Limit,
+		TemperatureLimit: d.TemperatureLimit,
+		Tests:            d.Tests,
+		Layers:           make([]Layer, len(d.Layers)),
+		Worst:            Worst{Optional(d.Worst.ByDeltaLoss), Optional(d.Worst.ByTransfer), Optional(d.Worst.ByKappa), list(d.Worst.Set)},
+		Coverage:         d.Coverage,
+		Skipped:          []Skipped{},
+		Rules:            []RuleSetting{},
+		Suppressions:     make([]Suppression, len(d.Suppressions)),
+		Violations:       make([]Violation, len(d.Violations)),
+		Verdict:          Verdict(d.Verdict.Outcome),
+		Reason:           d.Verdict.Reason,
+		Images:           d.Verdict.ImagesNeeded,
+		Undecided:        []Undecided{},
+		Complete:         d.Complete,
 	}
 	if d.Calibration == diag.Fitted || d.Calibration == diag.Given {
 		c.Calibrated, c.Metrics.Calibrated, c.Metrics.CalibratedReliability = &d.Temperature, d.Metrics.StartLoss, list(d.Metrics.Calibrated)
@@ -237,25 +247,12 @@ func NewCheck(d *diag.Report) *Check {
 		}
 	}
 	for i, v := range d.Violations {
-		c.Violations[i] = Violation{v.Rule, v.Level, Optional(v.Layer), v.Message}
+		c.Violations[i] = Violation{v.Rule, v.Level, Optional(v.Layer), v.Message, v.Suppressed, v.Since}
+	}
+	for i, s := range d.Suppressions {
+		c.Suppressions[i] = newSuppression(s)
 	}
 	return c
-}
-
-// Judge decides what the diagnosis means for whoever called: failOn and
-// onUndecided are what [Check.FailOn] and [Check.OnUndecided] may be. It reports
-// whether the exit status has to say that the model is not in order; the exit code
-// is the caller's to fill.
-func (c *Check) Judge(failOn, onUndecided string) (fails bool) {
-	c.FailOn, c.OnUndecided = failOn, onUndecided
-	failed := len(c.Failed()) > 0
-	switch {
-	case !c.Complete:
-		c.Verdict = Incomplete
-	case failed:
-		c.Verdict, c.Images = Fail, nil
-	}
-	return failed || c.Verdict == Unclear && onUndecided == UndecidedFail && failOn != FailNever
 }
 
 func newLayer(l diag.LayerResult) Layer {
@@ -283,6 +280,7 @@ func newTransfer(t *diag.Transfer, parameters int) *Transfer {
 		Mean: t.Gain.Mean, PerThousand: metric.Finite(1000 * t.Gain.Mean / float64(parameters)), Kappa: t.Kappa, Reason: t.Reason,
 		Steps:              Steps{steps.A1.T, steps.A2.T, steps.B1.T, steps.B2.T},
 		Capped:             Capped{steps.A1.Capped, steps.A2.Capped, steps.B1.Capped, steps.B2.Capped},
+		Gains:              t.Gains,
 		ForwardEvaluations: t.ForwardEvaluations,
 	}
 	if t.Reason == "" {
@@ -309,25 +307,4 @@ func (c *Check) Diagnosis() *diag.Report {
 		d.Layers = append(d.Layers, layer)
 	}
 	return d
-}
-
-// Failed returns the violations that reach FailOn.
-func (c *Check) Failed() []Violation {
-	var failed []Violation
-	for _, v := range c.Violations {
-		if fails(c.FailOn, v.Level) {
-			failed = append(failed, v)
-		}
-	}
-	return failed
-}
-
-func fails(failOn string, level diag.Level) bool {
-	switch diag.Level(failOn) {
-	case diag.LevelError:
-		return level == diag.LevelError
-	case diag.LevelWarning:
-		return level == diag.LevelError || level == diag.LevelWarning
-	}
-	return false
 }

@@ -28,11 +28,7 @@ func (c *Check) text(p *printer) {
 
 // analysed says which share of the parameters the diagnosis is about.
 func analysed(c *Check) string {
-	share := 100 * c.Coverage
-	if c.Model.Parameters > 0 {
-		share *= float64(c.Model.Analysed) / float64(c.Model.Parameters)
-	}
-	return fmt.Sprintf("%.3g %% analysed", share)
+	return fmt.Sprintf("%.3g %% analysed", 100*c.Coverage)
 }
 
 // header says what was measured on, and the figures of the whole model.
@@ -131,7 +127,7 @@ func measurementNotes(c *Check) []string {
 	if n := len(c.Layers); n < c.Tests {
 		notes = append(notes, fmt.Sprintf("%d of the model's %d layers, for all of which intervals are corrected", n, c.Tests))
 	}
-	return notes
+	return append(notes, gateNotes(c)...)
 }
 
 // preprocessing names the preprocessing and where it comes from; a file has one
@@ -202,6 +198,7 @@ func groupText(group []Violation) string {
 	if layer := group[0].Layer; layer != "" {
 		text = string(layer) + ": " + text
 	}
+	text = standing(group[0]) + text
 	if len(group) > 1 {
 		text += "; likewise " + listed(layersOf(group[1:]))
 	}
@@ -227,15 +224,18 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 		rule    string
 		level   diag.Level
 		message string
+		stands  string
 		model   bool
 	}
 	var groups [][]Violation
 	index := map[key]int{}
 	for _, v := range violations {
-		k := key{v.Rule, v.Level, v.Message, v.Layer == ""}
+		k := key{v.Rule, v.Level, v.Message, standing(v), v.Layer == ""}
 		switch v.Rule {
 		case diag.RuleRecoverableLoss, diag.RuleOverFitted, diag.RuleUnderTrained:
 			k.message = "" // their figures are in the table
+		case diag.RuleRegression: // what others could make up for; the JSON has the figures
+			k.message = ""
 		}
 		i, ok := index[k]
 		if !ok {
@@ -243,7 +243,7 @@ func groupViolations(violations []Violation, worst Optional) [][]Violation {
 			index[k] = i
 			groups = append(groups, nil)
 		}
-		if v.Layer != "" && v.Layer == worst {
+		if v.Layer != "" && v.Layer == worst && v.Rule != diag.RuleRegression { // whose largest is first
 			groups[i] = slices.Insert(groups[i], 0, v)
 		} else {
 			groups[i] = append(groups[i], v)

@@ -36,7 +36,7 @@ func (c conclusion) basis() []string {
 	case c.Limit == nil:
 		return []string{"the loss is not known"}
 	case c.Verdict == Pass:
-		return []string{fmt.Sprintf("%s and the temperature take off significantly less than %s", c.examined(), c.limit())}
+		return []string{fmt.Sprintf("%s%s and the temperature take off significantly less than %s", waived(c.Check), c.examined(), limits(c.Check))}
 	}
 	return c.undecided()
 }
@@ -47,13 +47,13 @@ func (c conclusion) undecided() []string {
 	if n := len(c.Undecided); n > 0 {
 		open = append(open, fmt.Sprintf("%d of %s", n, plural(len(c.Layers), "layer")))
 	}
-	if n := c.count(diag.Over); n > 0 {
+	if n := c.count(diag.Over) - accepted(c.Check, diag.RuleRecoverableLoss); n > 0 {
 		over = append(over, plural(n, "layer"))
 	}
 	switch t := c.Metrics.Temperature; {
 	case t == nil || t.Verdict == diag.Undecided:
 		open = append(open, "the temperature")
-	case t.Verdict == diag.Over:
+	case t.Verdict == diag.Over && accepted(c.Check, diag.RuleTemperature) == 0:
 		over = append(over, "the temperature")
 	}
 	if len(open) > 0 {
@@ -68,16 +68,21 @@ func (c conclusion) undecided() []string {
 	return fields
 }
 
-// failures names the rules that make the verdict FAIL, with their layers.
-func (c conclusion) failures() []string {
+// breaches are the violations that make the verdict FAIL.
+func (c conclusion) breaches() []Violation {
 	var breaches []Violation
 	for _, v := range c.Violations {
-		if v.Level == diag.LevelError || fails(c.FailOn, v.Level) {
+		if v.Suppressed == "" && v.Level == diag.LevelError || fails(c.Check, v) {
 			breaches = append(breaches, v)
 		}
 	}
+	return breaches
+}
+
+// failures names the rules that make the verdict FAIL, with their layers.
+func (c conclusion) failures() []string {
 	var texts []string
-	for _, group := range groupViolations(breaches, c.Worst.ByTransfer) {
+	for _, group := range groupViolations(c.breaches(), c.Worst.ByTransfer) {
 		v := group[0]
 		text := fmt.Sprintf("%s %s", v.Rule, v.Level)
 		if rule, ok := diag.ExplainRule(v.Rule); ok {
@@ -85,6 +90,9 @@ func (c conclusion) failures() []string {
 		}
 		if names := layersOf(group); len(names) > 0 {
 			text += fmt.Sprintf(" (%s)", listed(names))
+		}
+		if since := sinceText(v); since != "" {
+			text += ", " + since
 		}
 		texts = append(texts, text)
 	}
@@ -124,9 +132,15 @@ func (c conclusion) summary() []string {
 	if n := len(c.Undecided); n > 0 {
 		layers += fmt.Sprintf(", %d undecided", n)
 	}
+	if n := len(c.Violations) - len(counting(c.Check)); n > 0 {
+		layers += fmt.Sprintf(", %d suppressed", n)
+	}
 	fields := []string{base(c.Model.Path), layers}
 	if t := c.Metrics.Temperature; t != nil && t.Verdict != "" {
 		fields = append(fields, "temperature "+string(t.Verdict))
+	}
+	if rules := otherRules(c.breaches()); c.Verdict == Fail && rules != "" {
+		fields = append(fields, rules)
 	}
 	if text := cmp.Or(c.Reason, c.wouldDecide()); text != "" {
 		fields = append(fields, text)
@@ -139,6 +153,8 @@ func (c conclusion) summary() []string {
 func (c conclusion) exit() string {
 	text := fmt.Sprintf("exit status %d", c.ExitCode)
 	switch {
+	case c.Verdict == Fail && c.ExitCode == 0 && c.FailOnNew && c.FailOn != FailNever:
+		text += " (--fail-on-new: nothing is new)"
 	case c.Verdict == Fail && c.ExitCode == 0, c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn == FailNever:
 		text += fmt.Sprintf(" (--fail-on %s)", c.FailOn)
 	case c.Verdict == Unclear:
@@ -151,7 +167,7 @@ func (c conclusion) exit() string {
 func (c conclusion) hints() []string {
 	var hints []string
 	breached := func(rules ...string) bool {
-		return slices.ContainsFunc(c.Violations, func(v Violation) bool { return slices.Contains(rules, v.Rule) })
+		return slices.ContainsFunc(counting(c.Check), func(v Violation) bool { return slices.Contains(rules, v.Rule) })
 	}
 	if c.Verdict == Unclear && c.OnUndecided != UndecidedPass {
 		hints = append(hints, "`modeldoctor explain undecided` says what an undecided verdict means and what to do")
@@ -168,15 +184,15 @@ func (c conclusion) hints() []string {
 	if images := c.layerImages(); images != "" && c.Verdict == Fail {
 		hints = append(hints, images)
 	}
-	if len(c.Violations) > 0 {
+	if len(counting(c.Check)) > 0 {
 		hints = append(hints, fmt.Sprintf("`modeldoctor explain %s` says what the rule means and what to do", c.mostSevere().Rule))
 	}
 	return hints
 }
 
-// mostSevere is the first violation of the most severe level.
+// mostSevere is the first violation of the most severe level that counts.
 func (c conclusion) mostSevere() Violation {
-	return slices.MinFunc(c.Violations, func(a, b Violation) int { return severity(a.Level) - severity(b.Level) })
+	return slices.MinFunc(counting(c.Check), func(a, b Violation) int { return severity(a.Level) - severity(b.Level) })
 }
 
 // severity is 0 for the most severe level.

@@ -223,8 +223,9 @@ type planned struct {
 // report is the result of the command fix --dry-run.
 func (p *planned) report() *FixPlan {
 	f := p.treatment
+	recipe, cost := f.plan.report(f.Data), NewCost(&p.cost, f.plan.options.Epochs)
 	return &FixPlan{
-		Model: f.Model, Data: f.Data, Recipe: f.plan.report(f.Data), Cost: NewCost(&p.cost, f.plan.options.Epochs),
+		Model: f.Model, Data: f.Data, Recipe: &recipe, Cost: &cost,
 		Cheapest: p.cheapest, Provenance: f.Provenance,
 	}
 }

@@ -53,8 +53,13 @@ func treatmentItems(p *printer, m Model, d TreatmentData, r Recipe, plan []strin
 
 // markdown writes what would be done, and what that would cost.
 func (f *FixPlan) markdown(p *printer) {
+	if f.Nothing != "" {
+		p.printf("**%s** %s\n\n", Nothing, escaped(strings.Join(f.summary(), "; ")))
+		treatmentItems(p, f.Model, f.Data, Recipe{}, nil)
+		return
+	}
 	p.printf("**%s** %s\n\n", Planned, escaped(strings.Join(f.summary(), "; ")))
-	treatmentItems(p, f.Model, f.Data, f.Recipe, f.Recipe.plan(f.Cost.StepsPerEpoch, 0))
+	treatmentItems(p, f.Model, f.Data, *f.Recipe, f.Recipe.plan(f.Cost.StepsPerEpoch, 0))
 	if c := f.Cheapest; c != nil {
 		markdownItem(p, "cheaper", c.text())
 	}

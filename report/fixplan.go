@@ -12,9 +12,10 @@ type FixPlan struct {
 	Document
 	Model      Model         `json:"model"`
 	Data       TreatmentData `json:"data"`
-	Recipe     Recipe        `json:"recipe"`
-	Cost       Cost          `json:"cost"`
-	Cheapest   *CheaperPlan  `json:"cheapest"` // nil where the plan itself is the cheapest
+	Recipe     *Recipe       `json:"recipe"` // nil, as the cost is, where there is nothing to treat
+	Cost       *Cost         `json:"cost"`
+	Nothing    string        `json:"nothing_to_treat,omitempty"` // why; else empty
+	Cheapest   *CheaperPlan  `json:"cheapest"`                   // nil where the plan itself is the cheapest
 	Provenance Provenance    `json:"provenance"`
 }
 
@@ -67,6 +68,12 @@ func NewCost(c *pol.Cost, epochs int) Cost {
 // if there is one.
 func (f *FixPlan) text(p *printer) {
 	p.model(f.Model, "")
+	if f.Nothing != "" {
+		f.Data.text(p, false)
+		p.printf("\n")
+		p.verdict(ansiYellow, string(Nothing), f.summary()...)
+		return
+	}
 	f.Data.text(p, f.Recipe.trains())
 	f.Recipe.text(p, f.Cost.StepsPerEpoch, 0)
 	p.printf("\n")
@@ -80,6 +87,9 @@ func (f *FixPlan) text(p *printer) {
 
 // summary is what the line says that a log is searched for.
 func (f *FixPlan) summary() []string {
+	if f.Nothing != "" {
+		return []string{base(f.Model.Path), f.Nothing, "exit status 1"}
+	}
 	return []string{base(f.Model.Path), "about " + duration(f.Cost.Seconds.Total), "nothing was done or written"}
 }
 
@@ -99,7 +109,7 @@ func (f *FixPlan) costTable() [][]string {
 			rows[i] = append(rows[i], cell)
 		}
 	}
-	add("this plan", f.Cost)
+	add("this plan", *f.Cost)
 	if c := f.Cheapest; c != nil {
 		add("perturb "+briefly(c.Perturb), c.Cost)
 	}

@@ -93,7 +93,7 @@ func pipelineResults(t *testing.T) map[string]Result {
 		for _, onUndecided := range []string{UndecidedPass, UndecidedWarn, UndecidedFail} {
 			for name, c := range map[string]*Check{"sample": sample(), "unknown": unknown(), "undecided": undecided(), "warned": warned(), "passed": healthy()} {
 				c.ExitCode = 0
-				if c.Judge(failOn, onUndecided) {
+				if c.Judge(Gate{FailOn: failOn, OnUndecided: onUndecided}) {
 					c.ExitCode = 1
 				}
 				if !c.Complete {
@@ -196,7 +196,7 @@ func TestObjections(t *testing.T) {
 func TestUnexplained(t *testing.T) {
 	c := healthy()
 	c.Violations = append(c.Violations, Violation{Rule: "MD999", Level: diag.LevelError, Message: "unforeseen"}, Violation{Rule: "MD998", Level: diag.LevelError, Layer: "nowhere", Message: "unforeseen"})
-	c.Judge("error", UndecidedWarn)
+	c.Judge(Gate{FailOn: "error", OnUndecided: UndecidedWarn})
 	f := hostileFix(t, false)
 	f.Objections = []pol.Objection{"unforeseen"}
 	for result, want := range map[inPipeline]int{c: 2, f: 1} {

@@ -35,6 +35,8 @@ func pageOf(r Result) func() *page {
 	switch r := r.(type) {
 	case *Check:
 		return func() *page { return checkPage(r) }
+	case *Checks:
+		return func() *page { return checksPage(r) }
 	case *Fix:
 		return func() *page { return fixPage(r) }
 	case *FixPlan:

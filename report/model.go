@@ -8,7 +8,7 @@ type Model struct {
 	Opset          int64  `json:"opset"`            // of ai.onnx
 	IRVersion      int64  `json:"ir_version"`
 	Parameters     int    `json:"parameters"`         // elements of all weights in layers
-	Analysed       int    `json:"analysed,omitempty"` // of these, elements in the layers that were asked for
+	Analysed       int    `json:"analysed,omitempty"` // of these, elements in the layers that were measured
 	Classes        int    `json:"classes"`
 	Family         string `json:"family"`          // in words, such as "ViT, 6 blocks"
 	SoftmaxRemoved bool   `json:"softmax_removed"` // losses are of what enters the Softmax at the end

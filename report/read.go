@@ -22,6 +22,45 @@ func ReadCheck(r io.Reader) (*Check, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCheck(text)
+}
+
+// ReadChecks reads what check has written of one model or of several. Of several it
+// returns those that could be diagnosed.
+func ReadChecks(r io.Reader) ([]*Check, error) {
+	text, err := readReport(r)
+	if err != nil {
+		return nil, err
+	}
+	var several struct {
+		Schema int `json:"schema_version"`
+		Models []struct {
+			Check json.RawMessage `json:"check"`
+		} `json:"models"`
+	}
+	if err := decodeReport(text, &several); err != nil {
+		return nil, err
+	}
+	if several.Models == nil {
+		one, err := parseCheck(text)
+		return []*Check{one}, err
+	}
+	var checks []*Check
+	for i, m := range several.Models {
+		if len(m.Check) == 0 {
+			continue
+		}
+		c, err := parseCheck(m.Check)
+		if err != nil {
+			return nil, fmt.Errorf("models[%d]: %w", i, err)
+		}
+		checks = append(checks, c)
+	}
+	return checks, nil
+}
+
+// parseCheck reads the text of a report and says what is wrong with it.
+func parseCheck(text []byte) (*Check, error) {
 	var c Check
 	if err := decodeReport(text, &c); err != nil {
 		return nil, err
@@ -37,6 +76,8 @@ func ReadCheck(r io.Reader) (*Check, error) {
 		return nil, missing("schema_version")
 	case c.Schema != SchemaVersion:
 		return nil, fmt.Errorf("the report has schema version %d, expected %d: another version of modeldoctor has written it", c.Schema, SchemaVersion)
+	case field(there, "models") != nil:
+		return nil, errors.New("the report is of several models: check each of them alone")
 	case absent != "":
 		return nil, missing(absent)
 	case c.Complete && c.Data.SHA256 == "":
@@ -47,16 +88,39 @@ func ReadCheck(r io.Reader) (*Check, error) {
 		return nil, fmt.Errorf("the report's calibrated_temperature is %v, expected a positive number", *c.Calibrated)
 	}
 	for i, layer := range field(there, "layers").([]any) {
-		if err := c.Layers[i].check(layer, fmt.Sprintf("layers[%d]", i)); err != nil {
+		if err := c.Layers[i].check(layer, fmt.Sprintf("layers[%d]", i), c.Data.ValN); err != nil {
 			return nil, err
 		}
+	}
+	for i, v := range c.Violations {
+		if _, known := diag.ExplainRule(v.Rule); !known {
+			return nil, fmt.Errorf("the report's violations[%d].rule is %q, which is no rule of this version", i, v.Rule)
+		}
+		if severity(v.Level) < 0 {
+			return nil, fmt.Errorf("the report's violations[%d].level is %q, expected error, warning or info", i, v.Level)
+		}
+	}
+	if n := len(c.Metrics.Losses); n != 0 && n != c.Data.ValN {
+		return nil, fmt.Errorf("the report's metrics.losses has %d numbers, expected one for each of %d images", n, c.Data.ValN)
+	}
+	if n := len(c.Metrics.Right); n != 0 && n != c.Data.ValN {
+		return nil, fmt.Errorf("the report's metrics.right has %d answers, expected one for each of %d images", n, c.Data.ValN)
+	}
+	if e := c.Metrics.Error; e != nil && !(*e >= 0 && *e <= 1) {
+		return nil, fmt.Errorf("the report's metrics.error is %v, expected a share from 0 to 1", *e)
+	}
+	if se := c.Metrics.LossSE; se != nil && !(*se >= 0) {
+		return nil, fmt.Errorf("the report's metrics.loss_se is %v, expected none below 0", *se)
+	}
+	if t := c.Metrics.Temperature; t != nil && !(t.SE >= 0) {
+		return nil, fmt.Errorf("the report's metrics.temperature.se is %v, expected none below 0", t.SE)
 	}
 	return &c, nil
 }
 
 // check returns what is wrong with a layer that was read from there, at that
-// place in the report.
-func (l *Layer) check(there any, at string) error {
+// place in the report of n images.
+func (l *Layer) check(there any, at string, n int) error {
 	required := []string{"name", "status"}
 	if l.Transfer != nil {
 		required = append(required, "transfer.delta_loss")
@@ -72,7 +136,16 @@ func (l *Layer) check(there any, at string) error {
 	default:
 		return fmt.Errorf("the report's %s.status is %q, expected ok, flat, diverged or skipped", at, l.Status)
 	}
-	if l.Transfer != nil && l.Transfer.Reason == "" {
+	if l.Transfer == nil {
+		return nil
+	}
+	if each := len(l.Transfer.Gains); each != 0 && each != n {
+		return fmt.Errorf("the report's %s.transfer.gains has %d numbers, expected one for each of %d images", at, each, n)
+	}
+	if l.Transfer.Reason == "" {
+		if !(*l.Transfer.SE >= 0) {
+			return fmt.Errorf("the report's %s.transfer.se is %v, expected none below 0", at, *l.Transfer.SE)
+		}
 		if interval, _ := field(there, "transfer.ci95").([]any); len(interval) != 2 {
 			return fmt.Errorf("the report's %s.transfer.ci95 has %d numbers, expected 2", at, len(interval))
 		}

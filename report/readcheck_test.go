@@ -125,6 +125,12 @@ func TestReadCheckRefuses(t *testing.T) {
 		"text for number":   {changed(func(d map[string]any) { layer(d, 0)["kappa"] = "1" }), "layers.kappa is a JSON string"},
 		"too large number":  {strings.Replace(changed(func(map[string]any) {}), "1.612", "1e999", 1), "layers.kappa is a JSON number"},
 		"temperature 0":     {changed(func(d map[string]any) { d["calibrated_temperature"] = 0 }), "calibrated_temperature is 0, expected a positive number"},
+		"negative error":    {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["se"] = -1 }), "layers[5].transfer.se is -1"},
+		"too few gains":     {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["gains"] = []any{1} }), "layers[5].transfer.gains has 1 numbers, expected one for each of 1000"},
+		"too few losses":    {changed(func(d map[string]any) { d["metrics"].(map[string]any)["losses"] = []any{1} }), "metrics.losses has 1 numbers"},
+		"unknown rule":      {changed(func(d map[string]any) { d["violations"].([]any)[0].(map[string]any)["rule"] = "MD999" }), `violations[0].rule is "MD999"`},
+		"unknown level":     {changed(func(d map[string]any) { d["violations"].([]any)[0].(map[string]any)["level"] = "fatal" }), `violations[0].level is "fatal"`},
+		"several models":    {`{"schema_version": 1, "models": [], "exit_code": 0}`, "several models"},
 	} {
 		read, err := ReadCheck(strings.NewReader(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -137,6 +143,25 @@ func TestReadCheckRefuses(t *testing.T) {
 	}
 	if _, err := ReadCheck(io.MultiReader(strings.NewReader("{"), failingReader{})); err == nil || !strings.Contains(err.Error(), "closed pipe") {
 		t.Errorf("a file that cannot be read: error %v", err)
+	}
+}
+
+// TestReadChecks: of a report of several models those come back that were diagnosed, and
+// what is wrong with one is said.
+func TestReadChecks(t *testing.T) {
+	var out bytes.Buffer
+	if err := Write(&out, several(), "json", Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{out.String(): 1, checkText(t, sample(), func(map[string]any) {}): 1, `{"schema_version": 1, "models": []}`: 0} {
+		read, err := ReadChecks(strings.NewReader(text))
+		if err != nil || len(read) != want || want == 1 && read[0].Model.Path != "models/vit.onnx" {
+			t.Errorf("%d checks, error %v, want %d", len(read), err, want)
+		}
+	}
+	broken := strings.Replace(out.String(), `"granularity": "block"`, `"granularity": "atom"`, 1)
+	if _, err := ReadChecks(strings.NewReader(broken)); err == nil || !strings.Contains(err.Error(), `models[0]: the report's granularity is "atom"`) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func checkOf(d *diag.Report) *Check {
 	c.Data = Data{Name: "images", Val: "test[:1000]", ValN: 1000, Train: "sample of train", TrainN: 1000, SHA256: strings.Repeat("a1", 32), Preprocess: Preprocess{Name: "imagenet", Source: "preset", Mean: [3]float64{0.5, 0.25, 0.125}, Std: [3]float64{1, 1, 1}, Size: [2]int{32, 32}}}
 	c.Granularity = "block"
 	c.Skipped = []Skipped{{Name: "mean", Elements: 3, Reason: "input normalisation"}}
-	if c.Judge("error", UndecidedWarn) {
+	if c.Judge(Gate{FailOn: "error", OnUndecided: UndecidedWarn}) {
 		c.ExitCode = 1
 	}
 	c.Provenance = Provenance{Version: "v0", Command: []string{"modeldoctor", "check"}, Device: "cpu", Threads: 2, Seconds: 11.23, PeakBytes: 1 << 20}
@@ -243,7 +243,7 @@ func TestFixed(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	for failOn, want := range map[string]int{"error": 4, "warning": 5, FailNever: 0} {
 		c := sample()
-		fails := c.Judge(failOn, UndecidedWarn)
+		fails := c.Judge(Gate{FailOn: failOn, OnUndecided: UndecidedWarn})
 		if got := len(c.Failed()); got != want || c.Verdict != Fail || fails != (want > 0) {
 			t.Errorf("at %q %d violations fail, want %d; verdict %s, fails: %v", failOn, got, want, c.Verdict, fails)
 		}
@@ -266,7 +266,7 @@ func TestVerdict(t *testing.T) {
 		{FailNever, UndecidedFail, Unclear, false},
 	} {
 		check := NewCheck(unclear)
-		fails := check.Judge(c.failOn, c.onUndecided)
+		fails := check.Judge(Gate{FailOn: c.failOn, OnUndecided: c.onUndecided})
 		if check.Verdict != c.verdict || fails != c.fails || (check.Images != nil) != (c.verdict == Unclear) {
 			t.Errorf("%+v: verdict %s, fails: %v, images %v", c, check.Verdict, fails, check.Images)
 		}

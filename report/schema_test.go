@@ -25,6 +25,7 @@ func readSchema(t *testing.T, name string, strict bool) (compiled *jsonschema.Sc
 	if document, err = jsonschema.UnmarshalJSON(bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
+	inline(t, document)
 	if strict {
 		closeObjects(document)
 	}
@@ -36,6 +37,26 @@ func readSchema(t *testing.T, name string, strict bool) (compiled *jsonschema.Sc
 		t.Fatal(err)
 	}
 	return compiled, document
+}
+
+// inline puts other schemas in the place of references to them.
+func inline(t *testing.T, schema any) {
+	t.Helper()
+	object, ok := schema.(map[string]any)
+	if !ok {
+		return
+	}
+	if ref, ok := object["$ref"].(string); ok {
+		_, other := readSchema(t, strings.TrimPrefix(ref, "urn:modeldoctor:schema:")+".json", false)
+		delete(object, "$ref")
+		maps.Copy(object, other.(map[string]any))
+		delete(object, "$id")
+	}
+	properties, _ := object["properties"].(map[string]any)
+	for property := range maps.Values(properties) {
+		inline(t, property)
+	}
+	inline(t, object["items"])
 }
 
 // closeObjects forbids further properties wherever a schema lists some.
@@ -74,6 +95,10 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, c := range map[string]*Check{"sample": sample(), "unknown": unknown()} {
 		add("check-v1.json", name, func(w io.Writer) error { return Write(w, c, "json", Style{}) })
 	}
+	for name, c := range gated() {
+		add("check-v1.json", name, func(w io.Writer) error { return Write(w, c, "json", Style{}) })
+	}
+	add("checks-v1.json", "several", func(w io.Writer) error { return Write(w, several(), "json", Style{}) })
 	for name, f := range fixes(t) {
 		add("fix-v1.json", name, func(w io.Writer) error { return Write(w, f, "json", Style{}) })
 	}

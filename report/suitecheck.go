@@ -50,9 +50,10 @@ var layerRules = []string{diag.RuleRecoverableLoss, diag.RuleOverFitted, diag.Ru
 // suiteCases makes the cases of a check.
 type suiteCases struct{ *Check }
 
-// breach reports whether a violation makes the verdict FAIL.
+// breach reports whether a violation makes the verdict FAIL. Where only what is new
+// fails, what is known is no failure to a pipeline.
 func (c suiteCases) breach(v Violation) bool {
-	return v.Level == diag.LevelError || fails(c.FailOn, v.Level)
+	return fails(c.Check, v) || v.Level == diag.LevelError && v.Suppressed == "" && !c.FailOnNew
 }
 
 // judged is a case with what its violations make of it: one that is reported but
@@ -60,14 +61,14 @@ func (c suiteCases) breach(v Violation) bool {
 func (c suiteCases) judged(name string, violations []Violation) testCase {
 	t := testCase{name: name}
 	for _, v := range violations {
-		t.findings = append(t.findings, finding{v.Rule, v.Level, string(v.Layer), v.Message, c.gain(v.Layer)})
+		t.findings = append(t.findings, finding{v.Rule, v.Level, string(v.Layer), standing(v) + v.Message, c.gain(v.Layer)})
 		switch {
 		case c.breach(v) && v.Rule == diag.RuleNotMeasured:
 			t.state = caseBroken
 		case c.breach(v) && t.state != caseBroken:
 			t.state = caseFailed
 		case v.Level != diag.LevelInfo && t.state == casePassed:
-			t.state, t.reason = caseSkipped, fmt.Sprintf("%s %s, which does not fail with --fail-on %s: %s", v.Rule, v.Level, c.FailOn, v.Message)
+			t.state, t.reason = caseSkipped, fmt.Sprintf("%s %s, which does not fail with --fail-on %s: %s%s", v.Rule, v.Level, c.FailOn, standing(v), v.Message)
 		}
 	}
 	slices.SortStableFunc(t.findings, func(a, b finding) int { return severity(a.level) - severity(b.level) })
@@ -117,6 +118,10 @@ func (c suiteCases) rule(r diag.Rule, violations []Violation) testCase {
 			t.state, t.reason = caseSkipped, "not measured"
 		case temperature.Verdict != diag.Under:
 			t.state, t.reason = caseSkipped, string(temperature.Verdict)+": "+temperatureText(c.Check, temperature)
+		}
+	case diag.RuleRegression, diag.RuleHigherLoss:
+		if c.Baseline == nil {
+			t.state, t.reason = caseSkipped, "there is no baseline to compare with"
 		}
 	case diag.RuleChance, diag.RuleClasses, diag.RuleClassShares:
 		if c.Metrics.Error == nil {

@@ -19,6 +19,7 @@ type pipelineRule struct {
 const (
 	ruleUndecided  = "undecided"
 	ruleIncomplete = "incomplete"
+	ruleUnreadable = "unreadable"
 	ruleRecipe     = "recipe-failed"
 	ruleDifferent  = "different"
 )
@@ -27,7 +28,7 @@ const (
 func pipelineRules(command string) []pipelineRule {
 	switch command {
 	case "check":
-		return append(checkRules(), incompleteRule)
+		return append(checkRules(), incompleteRule, unreadableRule)
 	case "fix":
 		return fixRules
 	case "compare":
@@ -53,6 +54,13 @@ var incompleteRule = pipelineRule{
 	meaning:  "The time limit came, or an interruption, before everything that was asked for had been measured. The report is of what was finished.",
 	misleads: "What is missing is neither good nor bad.",
 	remedy:   "Raise `--timeout`, or ask for less: fewer images (`--samples`), layers (`--layers`), recipes or seeds.",
+}
+
+var unreadableRule = pipelineRule{
+	id: ruleUnreadable, title: "a model could not be diagnosed", level: diag.LevelError,
+	meaning:  "Of several models this one cannot be read, is not supported, or does not fit the images. Nothing is known of it.",
+	misleads: "The others were diagnosed all the same.",
+	remedy:   "Look at the message: it names the place and what was expected. `modeldoctor inspect` shows what is in a file.",
 }
 
 // fixRules are the objections to a treatment.

@@ -168,7 +168,11 @@ func verifyPage(v *Verify) *page {
 
 // planPage is the text.
 func planPage(f *FixPlan) *page {
-	return &page{Title: base(f.Model.Path), Verdict: "PLAN", Tone: toneOpen, Text: asText(f), Origin: f.Provenance.origin()}
+	verdict := Planned
+	if f.Nothing != "" {
+		verdict = Nothing
+	}
+	return &page{Title: base(f.Model.Path), Verdict: string(verdict), Tone: toneOpen, Text: asText(f), Origin: f.Provenance.origin()}
 }
 
 // asText is a result as it is printed.

@@ -5,8 +5,9 @@ import "slices"
 // The verdicts of commands other than check.
 const (
 	Done      = Verdict("DONE")
-	Forced    = Verdict("FORCED") // written although there are objections
-	Planned   = Verdict("PLAN")   // nothing was done
+	Forced    = Verdict("FORCED")  // written although there are objections
+	Planned   = Verdict("PLAN")    // nothing was done
+	Nothing   = Verdict("NOTHING") // there is nothing to treat
 	Same      = Verdict("SAME")
 	Different = Verdict("DIFFERENT")
 )

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -27,18 +28,18 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	failOn := stringFlag(categoryOutput, "fail-on", "LEVEL", "error", "lowest level of a breached rule that makes the verdict FAIL and the exit status 1: error or warning; never: the exit status is not 1, whatever the verdict")
-	onUndecided := stringFlag(categoryOutput, "on-undecided", "HOW", "warn", "what the verdict UNDECIDED does, where the images do not suffice for another: pass, warn (exit status 0, with a hint) or fail (exit status 1, unless --fail-on is never)")
 	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
+	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the loss and the gains of each image, in data order: a later check on the same images is then compared with it image by image (--baseline)")
 	return withHelp(&cli.Command{
 		Name:      "check",
 		Usage:     "diagnose each layer: PASS, FAIL (exit status 1) or UNDECIDED",
-		ArgsUsage: "MODEL",
+		ArgsUsage: "MODEL...",
 		Description: "For each layer: how much validation loss moving it takes off (ΔL), how much of that holds " +
 			"on images that chose neither the direction nor the length of the move (ΔL̂, with a 95 % interval), " +
-			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample.",
+			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample. " +
+			"Several models, also as patterns such as 'models/*.onnx', make one report, and the exit status is the highest of theirs; - reads a model from standard input.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			append([]cli.Flag{failOn, onUndecided, wide, plotFlag()}, outputFlags()...), append(runFlags(), memory, configFlag())),
+			gateFlags(), append([]cli.Flag{wide, perImage, plotFlag()}, outputFlags()...), append(runFlags(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
@@ -46,18 +47,21 @@ func checkCommand() *cli.Command {
 		"modeldoctor check model.onnx",
 		"modeldoctor check --data images --val 'val[:1000]' --preprocess imagenet model.onnx",
 		"modeldoctor check --fail-on warning --on-undecided fail --format text,json=report.json model.onnx",
+		"modeldoctor check --per-image --format json=baseline.json old.onnx",
+		"modeldoctor check --baseline baseline.json --fail-on-new new.onnx",
+		"modeldoctor check --data images 'models/*.onnx'",
 	)
 }
 
 // checkOptions are the flags of check.
 type checkOptions struct {
-	path        string
+	paths       []string // of models; fromStdin: standard input
+	stdin       io.Reader
 	model       graph.Options
 	data        dataOptions
 	layers      []string // patterns; none: all layers
 	granularity graph.Granularity
-	failOn      string
-	onUndecided string
+	gate        gateOptions
 	diag        diag.Options
 	seed        uint64
 	run         runOptions
@@ -65,44 +69,58 @@ type checkOptions struct {
 }
 
 func readCheckOptions(c *cli.Context) (checkOptions, error) {
-	path, err := oneArgument(c, "MODEL")
+	paths, err := modelPaths(c)
 	if err != nil {
 		return checkOptions{}, err
 	}
 	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
 	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
-	failOn, err3 := oneOf(c, "fail-on", string(diag.LevelError), string(diag.LevelWarning), report.FailNever)
-	onUndecided, err4 := oneOf(c, "on-undecided", report.UndecidedPass, report.UndecidedWarn, report.UndecidedFail)
-	temperature, err5 := readCalibration(c)
-	memory, err6 := parseBytes("memory", c.String("memory"))
-	run, err7 := readRunOptions(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	temperature, err3 := readCalibration(c)
+	memory, err4 := parseBytes("memory", c.String("memory"))
+	run, err5 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
 		return checkOptions{}, err
 	}
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
 		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
 	}
+	gate, err := readGateOptions(c, run.console)
+	if err != nil {
+		return checkOptions{}, err
+	}
 	data, err1 := readDiagnosisData(c)
-	out, err2 := readOutput(c, report.Formats(&report.Check{}), append(dataFiles(c), path)...)
+	formats := report.Formats(&report.Check{})
+	if len(paths) > 1 {
+		formats = report.Formats(&report.Checks{})
+	}
+	out, err2 := readOutput(c, formats, slices.Concat(dataFiles(c), paths, []string{gate.baseline})...)
 	model, err3 := readModelOptions(c)
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return checkOptions{}, err
+	}
 	model.Classes = classesIn(data.path)
-	return checkOptions{
-		path: path, model: model, data: data, layers: c.StringSlice("layers"),
-		granularity: graph.Granularity(granularity),
-		failOn:      failOn, onUndecided: onUndecided,
+	opt := checkOptions{
+		paths: paths, stdin: c.App.Reader, model: model, data: data, layers: c.StringSlice("layers"),
+		granularity: graph.Granularity(granularity), gate: gate,
 		diag: diag.Options{
-			Direction:   map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
-			Temperature: temperature,
-			Threshold:   c.Float64("threshold"),
-			Memory:      memory,
+			Direction:    map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
+			Temperature:  temperature,
+			Threshold:    c.Float64("threshold"),
+			Rules:        gate.rules,
+			Suppressions: gate.suppressions,
+			PerExample:   c.Bool("per-image"),
+			Memory:       memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
-	}, cmp.Or(err1, err2, err3)
+	}
+	if gate.baseline != "" {
+		opt.gate.compared, err = readBaseline(gate.baseline, opt.granularity, opt.diag)
+	}
+	return opt, err
 }
 
-// check diagnoses one model.
+// check diagnoses one model, or several.
 func check(ctx context.Context, opt checkOptions) error {
-	start := time.Now()
 	ctx, cancel := opt.run.withTimeout(ctx)
 	defer cancel()
 	defer opt.run.console.finish()
@@ -113,28 +131,70 @@ func check(ctx context.Context, opt checkOptions) error {
 		}
 		return weights, err
 	}
-	err := onModel(ctx, opt.path, opt.model, opt.run, func(m *loaded) error { return checkLoaded(ctx, m, opt, start) })
-	return interrupted(err, opt.run.console, nothingWritten)
+	return interrupted(diagnoseAndReport(ctx, opt), opt.run.console, nothingWritten)
 }
 
-// checkLoaded is check once the model is open.
-func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Time) error {
+// diagnoseAndReport is check within the time limit.
+func diagnoseAndReport(ctx context.Context, opt checkOptions) error {
+	if len(opt.paths) > 1 {
+		return checkSeveral(ctx, opt)
+	}
+	result, stopped := checkModel(ctx, opt.paths[0], opt)
+	if result == nil {
+		return stopped
+	}
+	if err := opt.out.write(result); err != nil {
+		return err
+	}
+	return outcome(result, stopped)
+}
+
+// outcome is the error that a diagnosis ends the program with; stopped is why it is
+// incomplete.
+func outcome(result *report.Check, stopped error) error {
+	switch {
+	case errors.Is(stopped, context.DeadlineExceeded):
+		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
+	case result.ExitCode == exitFailed:
+		return errReported
+	}
+	return stopped
+}
+
+// checkModel diagnoses the model of a file, or of standard input. Where the time limit
+// comes first there are a result and an error.
+func checkModel(ctx context.Context, path string, opt checkOptions) (result *report.Check, err error) {
+	start := time.Now()
+	file, err := openModel(path, opt.stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // it is only read
+	err = onFile(ctx, file, opt.model, opt.run, func(m *loaded) (err error) {
+		result, err = checkLoaded(ctx, m, opt, start)
+		return err
+	})
+	return result, err
+}
+
+// checkLoaded is checkModel once the model is ready.
+func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Time) (*report.Check, error) {
 	con := opt.run.console
 	all := m.network.Layers(opt.granularity)
 	layers, err := graph.SelectLayers(all, opt.layers)
 	if err != nil {
-		return usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
+		return nil, usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
 	}
 	if err := m.network.CheckFinite(); err != nil {
-		return err
+		return nil, err
 	}
 	data, err := drawValidation(ctx, opt.data, m, true, con)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	preprocess, detected, err := choosePreprocess(ctx, opt.data, m, data.validation, con)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	con.finish()
 	options := opt.diag
@@ -146,7 +206,18 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
 	if err := checkScores(ctx, m, validation, con); err != nil {
-		return err
+		return nil, err
+	}
+	var before *report.Check
+	if opt.gate.baseline != "" {
+		if before = opt.gate.priorOf(cmp.Or(m.network.Model.Path, fromStdin), len(opt.paths)); before == nil {
+			con.warn("%s has no report of %s: all that fails in it is new", opt.gate.baseline, cmp.Or(m.network.Model.Path, fromStdin))
+			before = &report.Check{}
+		}
+		options.Prior = report.NewPrior(before, func() string {
+			digest, _ := validation.SHA256() // empty where not all images were read
+			return digest
+		})
 	}
 	var training *examples.Set
 	if data.train != nil {
@@ -156,13 +227,14 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
 	con.finish()
 	if diagnosis == nil || m.smaller(stopped) {
-		return stopped
+		return nil, stopped
 	}
 	if err := doubt(ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
-		return err
+		return nil, err
 	}
 	result := report.NewCheck(diagnosis)
-	result.Model, result.Data, result.Provenance = describeModel(m.network.Model, m.network), describeValidation(data, preprocess), provenance(m, opt.seed, start)
+	report.SetModel(result, describeModel(m.network.Model, m.network))
+	result.Data, result.Provenance = describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
 	if training != nil {
 		result.Data.Train, result.Data.TrainN = data.train.Name(), training.Len()
@@ -172,32 +244,24 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	if diagnosis.Complete {
 		if result.Data.SHA256, err = validation.SHA256(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, l := range layers {
-		result.Model.Analysed += l.Parameters
-	}
 	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
-		return err
+		return nil, err
 	}
-	fails := result.Judge(opt.failOn, opt.onUndecided)
+	result.Rules = opt.gate.settings()
+	if before != nil && before.Model.Path != "" {
+		result.Baseline = report.NewBaseline(result, opt.gate.baseline, before, diagnosis.Changes)
+	}
+	fails := result.Judge(opt.gate.Gate)
 	switch {
 	case !result.Complete:
 		result.ExitCode = exitTimeout
 	case fails:
 		result.ExitCode = exitFailed
 	}
-	err = opt.out.write(result)
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(stopped, context.DeadlineExceeded):
-		return &failure{code: exitTimeout, msg: "the time limit came first; the report is incomplete", hint: timeoutHint, err: stopped}
-	case fails:
-		return errReported
-	}
-	return stopped
+	return result, stopped
 }
 
 // diagLayers hands the network's layers to the diagnosis.

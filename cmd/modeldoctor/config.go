@@ -23,7 +23,8 @@ const configName = ".modeldoctor.yaml"
 // file. Its keys are the names of flags, of any command, so that commands can
 // share it; a value is checked as if it stood on the command line. Flags without
 // an environment variable cannot stand in the file either. A relative path is
-// looked for beside the file first.
+// looked for beside the file first. The key suppress, which is no flag, lists the
+// breaches that are accepted.
 func withConfig(c *cli.Context) error {
 	path, err := findConfig(c.String("config"))
 	if err != nil || path == "" {
@@ -49,6 +50,19 @@ func withConfig(c *cli.Context) error {
 		}
 	}
 	flags := settable(c.Command)
+	if _, ok := values[suppressKey]; ok {
+		var nodes map[string]yaml.Node
+		if err := yaml.Unmarshal(data, &nodes); err != nil {
+			return usage("%s: %v", path, err).withHint(hint)
+		}
+		node := nodes[suppressKey]
+		accepted, err := readSuppressions(&node)
+		if err != nil {
+			return usage("%s: %s: %v", path, suppressKey, err).withHint("%s", hintOf(err))
+		}
+		c.App.Metadata[suppressKey] = accepted
+		delete(values, suppressKey)
+	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !known[key] {
 			f := usage("%s: unknown key %q", path, key).withHint("keys are the names of flags; see `modeldoctor check --help`")

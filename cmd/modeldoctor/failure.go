@@ -31,8 +31,8 @@ const (
 // exitHelp is the table of exit codes as --help shows it.
 const exitHelp = `Exit status
   0    done: no rule is breached at the level of --fail-on (PASS, or UNDECIDED
-       unless --on-undecided fail), or --fail-on is never, a treated file is
-       written, or two files are the same
+       unless --on-undecided fail), or --fail-on is never, or with --fail-on-new
+       nothing is new; a treated file is written, or two files are the same
   1    a rule is breached (FAIL), the images do not decide and --on-undecided is
        fail, no treatment helps significantly, or two files differ
   2    wrong usage or configuration
@@ -40,6 +40,7 @@ const exitHelp = `Exit status
   4    the time limit came first; the report of check or compare is then partial
   5    internal error, or a file cannot be written
   130  interrupted
+Of several models the highest of theirs.
 `
 
 // errReported ends a command whose report says that it failed: a rule is

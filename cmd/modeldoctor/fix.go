@@ -145,6 +145,9 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		chosen, search, err = searchLayers(ctx, s, opt)
 		opt.recipe = chosen.plan.Recipe
 	}
+	if opt.target.dryRun && errors.Is(err, pol.ErrNothingToTreat) {
+		return printNoPlan(s, opt, start, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -231,6 +234,21 @@ func recipeNames() []string {
 	return names
 }
 
+// printNoPlan says that nothing would be treated, and returns why.
+func printNoPlan(s *subject, opt fixOptions, start time.Time, reason error) (err error) {
+	plan := &report.FixPlan{
+		Model: describeModel(s.network.Model, s.network), Data: describeSets(s, opt.treatmentOptions),
+		Nothing: reason.Error(), Provenance: provenance(s.loaded, opt.training.Seed, start),
+	}
+	if plan.Model.SHA256, err = s.network.Model.SHA256(); err != nil {
+		return err
+	}
+	if err := opt.out.write(plan); err != nil {
+		return err
+	}
+	return reason
+}
+
 // printPlan says what a treatment would do and cost.
 func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Time) error {
 	estimate := func(plan pol.Plan) (pol.Cost, error) {
@@ -240,11 +258,13 @@ func printPlan(ctx context.Context, t *treatment, opt fixOptions, start time.Tim
 	if err != nil {
 		return err
 	}
+	total := report.NewCost(&cost, t.options.Epochs)
 	plan := &report.FixPlan{
 		Model: describeModel(t.subject.network.Model, t.network), Data: describeSets(t.subject, opt.treatmentOptions),
-		Cost: report.NewCost(&cost, t.options.Epochs),
+		Cost: &total,
 	}
-	plan.Recipe = describeTreatment(t, opt.treatmentOptions, plan.Data)
+	recipe := describeTreatment(t, opt.treatmentOptions, plan.Data)
+	plan.Recipe = &recipe
 	if cheaper, ok := classifierPlan(t.network, t.plan, len(opt.perturb) > 0); ok {
 		less, err := estimate(cheaper)
 		if err != nil {

@@ -27,6 +27,7 @@ const (
 	categoryModel    = "Model"
 	categoryMethod   = "Method"
 	categoryTraining = "Training"
+	categoryGate     = "Gate"
 	categoryOutput   = "Output"
 	categoryRun      = "Resources"
 )

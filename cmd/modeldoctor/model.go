@@ -155,7 +155,7 @@ func (m *loaded) stop() error {
 func describeFile(m *onnx.Model) report.Model {
 	producer := strings.TrimSpace(m.Producer + " " + m.ProducerVersion)
 	return report.Model{
-		Path: m.Path, Producer: cmp.Or(producer, "unknown producer"), Opset: m.Opset(""), IRVersion: m.IRVersion,
+		Path: cmp.Or(m.Path, fromStdin), Producer: cmp.Or(producer, "unknown producer"), Opset: m.Opset(""), IRVersion: m.IRVersion,
 	}
 }
 

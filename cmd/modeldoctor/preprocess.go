@@ -80,7 +80,7 @@ func doubt(ctx context.Context, m *loaded, data images, guess *examples.Detectio
 	}
 	for i := range found.Violations {
 		if v := &found.Violations[i]; v.Rule == diag.RuleGuessedPreprocess {
-			v.Level = diag.LevelWarning
+			v.Level = cmp.Or(options.Rules[v.Rule].Level, diag.LevelWarning)
 			v.Message = "the preprocessing was guessed, and the images do not decide: " + message + "; name the model's own with --preprocess"
 		}
 	}

@@ -101,7 +101,15 @@ func probeLoaded(ctx context.Context, m *loaded, opt probeOptions) error {
 	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
 		return err
 	}
-	return opt.out.write(result)
+	if err := opt.out.write(result); err != nil {
+		return err
+	}
+	for i, logits := range outcome.Logits {
+		if slices.ContainsFunc(logits, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }) {
+			return unreadable(fmt.Errorf("%s: the logits of input %d are not finite", opt.path, i), "something in the model overflows for this input, or divides by zero")
+		}
+	}
+	return nil
 }
 
 // readFloats reads a whole number of inputs of the network.
@@ -119,6 +127,10 @@ func readFloats(path string, n *graph.Network) ([]float32, error) {
 	values := make([]float32, len(data)/4)
 	for i := range values {
 		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		if x := float64(values[i]); math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, unreadable(fmt.Errorf("%s: value %d of input %d is %v: all have to be finite", path, i%n.Input.Elements(), i/n.Input.Elements(), x),
+				"give raw little-endian float32 values, as numpy's tofile writes them: another type or byte order reads as such values")
+		}
 	}
 	return values, nil
 }

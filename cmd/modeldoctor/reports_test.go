@@ -66,6 +66,8 @@ func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
 		schema = "search-plan-v1.json"
 	case planned:
 		schema = "fix-plan-v1.json"
+	case args[0] == "check" && strings.Contains(text, `"models": [`):
+		schema = "checks-v1.json"
 	case args[0] == "data":
 		schema = "data-sets-v1.json"
 	}
@@ -113,7 +115,14 @@ func checkJUnit(ts *testscript.TestScript, args []string, status, text string) {
 
 // validate compares JSON with a schema at a path of the repository.
 func validate(ts *testscript.TestScript, path, text string) {
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("FIXTURES"), "..", path))
+	root, compiler := filepath.Join(ts.Getenv("FIXTURES"), ".."), jsonschema.NewCompiler()
+	check, err := os.Open(filepath.Join(root, "docs", "schema", "check-v1.json")) // which checks-v1 refers to
+	ts.Check(err)
+	defer check.Close()
+	referred, err := jsonschema.UnmarshalJSON(check)
+	ts.Check(err)
+	ts.Check(compiler.AddResource("urn:modeldoctor:schema:check-v1", referred))
+	schema, err := compiler.Compile(filepath.Join(root, path))
 	ts.Check(err)
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	ts.Check(err)

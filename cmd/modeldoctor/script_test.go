@@ -195,6 +195,8 @@ type linearModel struct {
 	flat     bool // an input of one dimension
 	// blind gives the first class no weights: no temperature makes up for that.
 	blind bool
+	// skewed adds the second class's colour to the scores of the third.
+	skewed bool
 }
 
 // models are the kinds that makemodel writes.
@@ -215,6 +217,8 @@ func models() map[string]func(path string) error {
 		"flat":      build(linearModel{weight: certainty, flat: true}.write),
 		"nan":       build(linearModel{weight: math.NaN()}.write),
 		"sick":      build(linearModel{weight: certainty / 10, blind: true}.write),                 // wrong about one class
+		"sicker":    build(linearModel{weight: certainty / 10, blind: true, skewed: true}.write),   // and mistakes another for it
+		"wrong":     build(linearModel{weight: -certainty}.write),                                  // of every image
 		"int8":      build(linearModel{weight: certainty / 10, blind: true, quantise: true}.write), // sick, on a grid
 		"twoinputs": build(linearModel{weight: certainty, inputs: []string{"pixels", "mask"}}.write),
 		"rank3":     build(linearModel{weight: certainty, output: []any{7, 3}}.write),
@@ -278,6 +282,9 @@ func (m linearModel) write(b *onnxtest.Builder) {
 	for i := range 3 * size * size {
 		if colour := i / (size * size); colour > 0 || !m.blind {
 			weights[i*classes+colour] = float32(m.weight)
+		}
+		if i/(size*size) == 1 && m.skewed {
+			weights[i*classes+2] = float32(m.weight)
 		}
 	}
 	matrix := []int{3 * size * size, classes}

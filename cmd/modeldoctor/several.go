@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/modeldoctor/modeldoctor/onnx"
+	"github.com/modeldoctor/modeldoctor/report"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+// fromStdin stands for the model on standard input.
+const fromStdin = "-"
+
+// modelPaths are the models that the arguments name, each once. Patterns are
+// expanded here, too: not every shell does, and quoted ones none.
+func modelPaths(c *cli.Context) ([]string, error) {
+	if c.NArg() == 0 {
+		_, err := oneArgument(c, "MODEL")
+		return nil, err
+	}
+	var paths []string
+	for _, argument := range c.Args().Slice() {
+		found := []string{argument}
+		if _, err := os.Lstat(argument); err != nil && strings.ContainsAny(argument, "*?[") {
+			if found, err = filepath.Glob(argument); err != nil {
+				return nil, usage("%s: %v", argument, err).withHint("in a pattern * and ? stand for any characters and one, [a-z] for a range")
+			}
+			if len(found) == 0 {
+				return nil, usage("%s: no file has such a name", argument).withHint("check the pattern, and the folder that the command runs in")
+			}
+		}
+		for _, path := range found {
+			if !slices.ContainsFunc(paths, func(other string) bool { return other == path || path != fromStdin && sameFile(other, path) }) {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return paths, nil
+}
+
+// openModel opens the model of a file, or the one on standard input.
+func openModel(path string, stdin io.Reader) (*onnx.Model, error) {
+	if path != fromStdin {
+		return onnx.Open(path)
+	}
+	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return nil, usage("-: standard input is a terminal, and a model is expected there").withHint("modeldoctor check - < model.onnx")
+	}
+	return onnx.Read(stdin, "")
+}
+
+// checkSeveral diagnoses models one after the other and reports them together. One
+// that cannot be diagnosed is in the report, with the reason.
+func checkSeveral(ctx context.Context, opt checkOptions) error {
+	con := opt.run.console
+	var all report.Checks
+	for _, path := range opt.paths {
+		con.finish()
+		result, err := checkModel(ctx, path, opt)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if result != nil {
+			err = outcome(result, err)
+		}
+		one := report.CheckedModel{Path: path, Check: result, ExitCode: exitCode(err)}
+		if err != nil && !errors.Is(err, errReported) {
+			if one.Error, one.Hint = message(err), hintOf(err); !strings.Contains(one.Error, path) {
+				one.Error = path + ": " + one.Error
+			}
+			con.warn("%s", one.Error)
+		}
+		all.Models = append(all.Models, one)
+		all.ExitCode = max(all.ExitCode, one.ExitCode)
+	}
+	if err := opt.out.write(&all); err != nil {
+		return err
+	}
+	switch all.ExitCode {
+	case exitOK:
+		return nil
+	case exitFailed:
+		return errReported
+	}
+	return &failure{code: all.ExitCode, msg: all.Summary(), hint: "the report says why, and what to do"}
+}
