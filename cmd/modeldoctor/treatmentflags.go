@@ -35,7 +35,7 @@ func treatmentFlags() []cli.Flag {
 		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
 		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
-		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2 or margin; everything is judged by cross-entropy"),
+		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2, margin, or soft01:0.5 (half cross-entropy, half the probability of a wrong answer); everything is judged by cross-entropy"),
 		floatFlag("gamma-max", "FACTOR", standard.GammaMax, "largest perturbation, as a multiple of the best step along its gradient"),
 		floatFlag("rho", "LENGTH", standard.Rho, "length of sam's perturbation"),
 		countFlag("perturb-every", "N", standard.PerturbEvery, "steps for which the best step along the perturbation's gradient is kept"),
