@@ -51,9 +51,14 @@ type Options struct {
 	Momentum    float64 // Nesterov's, its buffer beginning at zero
 	WeightDecay float64 // coupled, on every tensor that is updated
 	Schedule    Schedule
+	Goal        Goal        // what the epoch that is kept, and acceptance, go by
 	Loss        metric.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax    float64     // Search: γ is uniform in [0, GammaMax)
-	Rho         float64     // Ascent: the length of the displacement
+	// Mix, if above 0, blends the examples of an update with each other where they
+	// enter the updated layers: mixup's α, the parameter of Beta(α, α). Perturbations
+	// are chosen on examples as they are.
+	Mix      float64
+	GammaMax float64 // Search: γ is uniform in [0, GammaMax)
+	Rho      float64 // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int

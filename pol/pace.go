@@ -132,7 +132,7 @@ func newTrials(ctx context.Context, t *trainer, gradient *nn.Vector) (*trials, e
 		return nil, err
 	}
 	t.parameters.install(t.parameters.weights)
-	s.start, err = s.onV.gradient(ctx, crossEntropy, t.parameters.group, gradient, s.some, nil)
+	s.start, err = s.onV.gradient(ctx, crossEntropy, t.parameters.group, gradient, s.some, nil, nil)
 	return s, err
 }
 

@@ -144,6 +144,8 @@ func TestResumeRefused(t *testing.T) {
 		"WeightDecay":  func(o *Options) { o.WeightDecay = 0 },
 		"Schedule":     func(o *Options) { o.Schedule = Constant },
 		"Loss":         func(o *Options) { o.Loss = smooth },
+		"Goal":         func(o *Options) { o.Goal = LowerError },
+		"Mix":          func(o *Options) { o.Mix = 1 },
 		"GammaMax":     func(o *Options) { o.GammaMax = 1 },
 		"Rho":          func(o *Options) { o.Rho = 0.1 },
 		"PerturbEvery": func(o *Options) { o.PerturbEvery = 2 },
