@@ -1,6 +1,8 @@
 package report
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/metric"
@@ -30,4 +32,28 @@ func notMended(t *testing.T) *treatment {
 	r.ErrorDrop, r.Mended, r.Spoiled = estimate(0.0015, 0.0018), 8, 5
 	r.OwnBeyond = estimate(-0.0412, 0.0031)
 	return f
+}
+
+// TestCompareForError: the table says what its runs had to show.
+func TestCompareForError(t *testing.T) {
+	c := comparison(t)
+	print := func() string {
+		var text bytes.Buffer
+		if err := Write(&text, c, "markdown", Style{}); err != nil {
+			t.Fatal(err)
+		}
+		return text.String()
+	}
+	const forError = "an error significantly lower than untreated"
+	if strings.Contains(print(), forError) {
+		t.Error("runs for the loss are said to be for the error")
+	}
+	for _, r := range c.Rows {
+		for _, f := range r.runs {
+			f.Recipe.Hyperparameters.Goal = pol.LowerError.String()
+		}
+	}
+	if !strings.Contains(print(), forError) {
+		t.Error("runs for the error are said to be for the loss")
+	}
 }
