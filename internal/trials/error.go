@@ -41,37 +41,37 @@ func errorSettings(byGain []string) []setting {
 	}
 	add("", "sgd", "--recipe", "sgd")
 	for _, loss := range []string{"soft01:0.5", "soft01:0.9", "margin", "focal:2", "smooth:0.1"} {
-		add("sgd", "sgd, "+loss, "--loss", loss)
+		add("sgd", "sgd + "+loss, "--loss", loss)
 	}
-	add("sgd", "sgd, mix 0.2", "--mix", "0.2")
-	add("sgd", "sgd, mix 1", "--mix", "1")
+	add("sgd", "sgd + mix 0.2", "--mix", "0.2")
+	add("sgd", "sgd + mix 1", "--mix", "1")
 	crop := []string{"--augment", "flip-crop", "--views", "4"}
-	add("sgd", "sgd, flip-crop", crop...)
-	add("sgd, flip-crop", "sgd, flip-crop, mix 0.2", "--mix", "0.2")
-	add("sgd, flip-crop", "sgd, flip-crop, soft01:0.5", "--loss", "soft01:0.5")
-	add("sgd", "sgd, 8 epochs", "--epochs", "8")
-	add("sgd, 8 epochs", "sgd, 8 epochs, soft01:0.5", "--loss", "soft01:0.5")
-	add("sgd, 8 epochs", "sgd, 8 epochs, flip-crop", crop...)
-	add("sgd, 8 epochs, flip-crop", "sgd, 8 epochs, flip-crop, mix 0.2", "--mix", "0.2")
-	add("sgd", "sgd, rate 0.05", "--lr", "0.05")
-	add("sgd, rate 0.05", "sgd, rate 0.05, 8 epochs, flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
+	add("sgd", "sgd + flip-crop", crop...)
+	add("sgd + flip-crop", "sgd + flip-crop + mix 0.2", "--mix", "0.2")
+	add("sgd + flip-crop", "sgd + flip-crop + soft01:0.5", "--loss", "soft01:0.5")
+	add("sgd", "sgd + 8 epochs", "--epochs", "8")
+	add("sgd + 8 epochs", "sgd + 8 epochs + soft01:0.5", "--loss", "soft01:0.5")
+	add("sgd + 8 epochs", "sgd + 8 epochs + flip-crop", crop...)
+	add("sgd + 8 epochs + flip-crop", "sgd + 8 epochs + flip-crop + mix 0.2", "--mix", "0.2")
+	add("sgd", "sgd + rate 0.05", "--lr", "0.05")
+	add("sgd + rate 0.05", "sgd + rate 0.05 + 8 epochs + flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
 	add("sgd", "sgd of norms alone", "--update", "norms")
 	add("", "sam", "--recipe", "sam")
 	add("sam", "sam at norms", "--perturb", "norms")
-	add("sam", "sam at norms, ρ 0.5", "--perturb", "norms", "--rho", "0.5")
-	add("sam", "sam, flip-crop", crop...)
-	add("sam, flip-crop", "sam, flip-crop, 8 epochs", "--epochs", "8")
+	add("sam", "sam at norms + ρ 0.5", "--perturb", "norms", "--rho", "0.5")
+	add("sam", "sam + flip-crop", crop...)
+	add("sam + flip-crop", "sam + flip-crop + 8 epochs", "--epochs", "8")
 	if len(byGain) > 0 {
 		add("", "pol", "--recipe", "pol", "--perturb", "module:head", "--update", byGain[0])
-		add("pol", "pol, soft01:0.5", "--loss", "soft01:0.5")
-		add("pol", "pol, mix 0.2", "--mix", "0.2")
-		add("pol", "pol, flip-crop", crop...)
+		add("pol", "pol + soft01:0.5", "--loss", "soft01:0.5")
+		add("pol", "pol + mix 0.2", "--mix", "0.2")
+		add("pol", "pol + flip-crop", crop...)
 	}
 	if len(byGain) > 1 {
 		both := strings.Join(byGain[:2], ",")
 		two := []string{"--recipe", "pol", "--perturb", "module:head", "--update", both}
 		all = append(all, setting{"pol of two layers", two, "pol"})
-		add("pol of two layers", "pol of two layers, flip-crop", crop...)
+		add("pol of two layers", "pol of two layers + flip-crop", crop...)
 	}
 	return all
 }
@@ -126,19 +126,22 @@ func lossBefore(i *report.HoldoutImages) []float64  { return i.Temperature }
 
 // lowerError compares settings by what they do to the error of hold-out images.
 func lowerError(ctx context.Context, s *study, out io.Writer) (any, error) {
-	settings := map[string][]setting{}
+	settings := map[string][]setting{} // by model
 	for _, c := range s.cases {
+		if settings[c.model] != nil {
+			continue
+		}
 		layers, err := s.layersByGain(ctx, c, errorVal)
 		if err != nil { // the other recipes need none
-			s.say("%s: no layers for pol: %v", c.name, err)
+			s.say("%s: no layers for pol: %v", c.model, err)
 		}
-		settings[c.name] = s.chosen(errorSettings(layers))
+		settings[c.model] = s.chosen(errorSettings(layers))
 	}
 	var tasks []*task
 	rows, of := []*errorRow{}, map[*errorRow][]*task{}
 	for seed := range s.seeds {
 		for _, c := range s.cases {
-			for _, set := range settings[c.name] {
+			for _, set := range settings[c.model] {
 				t := &task{
 					of: c, name: fmt.Sprintf("%s: %s, seed %d", c.name, set.name, seed), val: errorVal, holdout: errorHoldout,
 					flags: append([]string{"--goal", "error"}, set.flags...), seed: seed,

@@ -92,7 +92,7 @@ func TestRun(t *testing.T) {
 	}
 	for _, line := range []string{
 		"| sgd | -1.7 ± 0.6 | – | -0.200 ± 0.003 |", // 30 of 1,800, and a tenth of 2
-		"| sgd, smooth:0.1 | -1.8 ± 0.6 | -0.2 ± 0.2 from sgd |",
+		"| sgd + smooth:0.1 | -1.8 ± 0.6 | -0.2 ± 0.2 from sgd |",
 		"| sgd | failed: exit status 3: modeldoctor: error: broken.onnx: not a model |",
 		"| sgd | 1 of 1 | 1 |",
 		"| good | pof | 16 | 0 | 16 | 0 | 0 | 0 | 0 |",

@@ -45,7 +45,7 @@ func worseTreatments() []setting {
 		{name: "pof", flags: []string{"--recipe", "pof"}},
 		{name: "pol", flags: []string{"--recipe", "pol", "--perturb", "module:head"}},
 		{name: "sgd for the error", flags: []string{"--recipe", "sgd", "--goal", "error"}},
-		{name: "sgd for the error, soft01, flip-crop", flags: []string{"--recipe", "sgd", "--goal", "error", "--loss", "soft01:0.5", "--augment", "flip-crop"}},
+		{name: "sgd for the error + soft01:0.5 + 8 epochs", flags: []string{"--recipe", "sgd", "--goal", "error", "--loss", "soft01:0.5", "--epochs", "8"}},
 	}
 }
 
