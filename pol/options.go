@@ -47,7 +47,10 @@ type Options struct {
 	PerturbBatch int // examples of a perturbation by Search, at most all
 	// Rate is the learning rate, before the schedule. 0: what suits the model, see
 	// [Pace], lowered where it does harm.
-	Rate        float64
+	Rate float64
+	// RateFactor multiplies a rate that comes from the model: trial steps measure single
+	// ones, from where the training starts, and it may bear more.
+	RateFactor  float64
 	Momentum    float64 // Nesterov's, its buffer beginning at zero
 	WeightDecay float64 // coupled, on every tensor that is updated
 	Schedule    Schedule
@@ -110,7 +113,7 @@ func DefaultOptions(r Recipe) Options {
 	return Options{
 		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
 		Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
-		GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
+		RateFactor: 1, GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
 	}
 }
 

@@ -144,6 +144,7 @@ func TestResumeRefused(t *testing.T) {
 		"WeightDecay":  func(o *Options) { o.WeightDecay = 0 },
 		"Schedule":     func(o *Options) { o.Schedule = Constant },
 		"Loss":         func(o *Options) { o.Loss = smooth },
+		"RateFactor":   func(o *Options) { o.RateFactor = 2 },
 		"Goal":         func(o *Options) { o.Goal = LowerError },
 		"Mix":          func(o *Options) { o.Mix = 1 },
 		"GammaMax":     func(o *Options) { o.GammaMax = 1 },

@@ -125,7 +125,8 @@ type Hyperparameters struct {
 	Epochs       *int     `json:"epochs"`
 	Batch        *int     `json:"batch"`
 	PerturbBatch *int     `json:"perturb_batch"`
-	Rate         *float64 `json:"lr"` // nil where it comes from the model, too
+	Rate         *float64 `json:"lr"`        // nil where it comes from the model, too
+	RateFactor   *float64 `json:"lr_factor"` // nil where the rate was given
 	Momentum     *float64 `json:"momentum"`
 	WeightDecay  *float64 `json:"weight_decay"`
 	Schedule     *string  `json:"schedule"`
@@ -355,8 +356,9 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 	}
 	schedule, loss := string(o.Schedule), o.Loss.String()
 	h.Epochs, h.Batch, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Momentum, &o.WeightDecay
+	h.RateFactor = &o.RateFactor
 	if o.Rate > 0 {
-		h.Rate = &o.Rate
+		h.Rate, h.RateFactor = &o.Rate, nil
 	}
 	h.Schedule, h.Loss, h.Mix, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Mix, &o.Seed, &d.Augment, &d.Views
 	switch r.rule() {

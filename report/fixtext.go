@@ -157,7 +157,10 @@ func (r *Recipe) numbers(steps int, at float64) string {
 		passes += " of " + plural(steps, "step")
 	}
 	rate := "rate from the model"
-	if h.Rate != nil {
+	switch {
+	case h.RateFactor != nil && *h.RateFactor != usual.RateFactor:
+		rate = fmt.Sprintf("%v times the rate from the model", *h.RateFactor)
+	case h.Rate != nil:
 		rate = fmt.Sprintf("rate %v", *h.Rate)
 	}
 	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("%s (%s)", rate, *h.Schedule)}

@@ -33,6 +33,7 @@ func treatmentFlags() []cli.Flag {
 		countFlag("batch", "N", standard.Batch, "images of one update"),
 		countFlag("perturb-batch", "N", standard.PerturbBatch, "images that a perturbation is chosen on"),
 		&cli.Float64Flag{Name: "lr", Usage: "`RATE` learning rate, by default chosen by trial steps and halved where a step or an epoch does harm", EnvVars: env("lr"), Category: categoryTraining},
+		floatFlag("lr-factor", "FACTOR", standard.RateFactor, "what a learning rate that trial steps choose is multiplied by; they measure single steps, and a training may bear more"),
 		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
 		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
@@ -127,7 +128,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		augment:       augment, views: 1,
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
-			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
+			Rate: c.Float64("lr"), RateFactor: c.Float64("lr-factor"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
 			Schedule: pol.Schedule(schedule), Goal: goal, Loss: loss, Mix: c.Float64("mix"), GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
 			NoCache: c.Bool("no-cache"), Memory: memory,
@@ -140,6 +141,8 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return opt, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
 	case recipe.Name == pol.RecipeTemperature && len(opt.update) > 0:
 		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
+	case c.IsSet("lr") && c.IsSet("lr-factor"):
+		return opt, usage("--lr-factor: the rate is given by --lr, and not chosen").withHint("leave out one of the two")
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
 	}
@@ -184,7 +187,7 @@ func checkTrainingNumbers(c *cli.Context) error {
 	if c.IsSet("epochs") && c.Int("epochs") == 0 {
 		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
 	}
-	for _, name := range []string{"lr", "mix", "gamma-max", "rho"} {
+	for _, name := range []string{"lr", "lr-factor", "mix", "gamma-max", "rho"} {
 		if x := c.Float64(name); c.IsSet(name) && !(x > 0) || math.IsInf(x, 0) {
 			return usage("--%s: %v is not a positive number", name, x)
 		}

@@ -53,14 +53,20 @@ func errorSettings(byGain []string) []setting {
 	add("sgd + 8 epochs", "sgd + 8 epochs + soft01:0.5", "--loss", "soft01:0.5")
 	add("sgd + 8 epochs", "sgd + 8 epochs + flip-crop", crop...)
 	add("sgd + 8 epochs + flip-crop", "sgd + 8 epochs + flip-crop + mix 0.2", "--mix", "0.2")
-	add("sgd", "sgd + rate 0.05", "--lr", "0.05")
-	add("sgd + rate 0.05", "sgd + rate 0.05 + 8 epochs + flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
+	for _, factor := range []string{"3", "10", "30"} {
+		add("sgd", "sgd + rate × "+factor, "--lr-factor", factor)
+	}
+	add("sgd + rate × 10", "sgd + rate × 10 + soft01:0.5", "--loss", "soft01:0.5")
+	add("sgd + rate × 10", "sgd + rate × 10 + mix 0.2", "--mix", "0.2")
+	add("sgd + rate × 10", "sgd + rate × 10 + 8 epochs", "--epochs", "8")
+	add("sgd + rate × 10 + 8 epochs", "sgd + rate × 10 + 8 epochs + flip-crop", crop...)
 	add("sgd", "sgd of norms alone", "--update", "norms")
 	add("", "sam", "--recipe", "sam")
 	add("sam", "sam at norms", "--perturb", "norms")
 	add("sam", "sam at norms + ρ 0.5", "--perturb", "norms", "--rho", "0.5")
 	add("sam", "sam + flip-crop", crop...)
-	add("sam + flip-crop", "sam + flip-crop + 8 epochs", "--epochs", "8")
+	add("sam", "sam + rate × 10", "--lr-factor", "10")
+	add("sam + rate × 10", "sam + rate × 10 + 8 epochs + flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
 	if len(byGain) > 0 {
 		add("", "pol", "--recipe", "pol", "--perturb", "module:head", "--update", byGain[0])
 		add("pol", "pol + soft01:0.5", "--loss", "soft01:0.5")

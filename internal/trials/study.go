@@ -114,10 +114,20 @@ func (s *study) output(ctx context.Context, of subject, val string, args []strin
 	err := process.Run()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1 || out.Len() == 0) {
-		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		return nil, fmt.Errorf("%w: %s", err, line)
+		return nil, fmt.Errorf("%w: %s", err, reason(complaint.String()))
 	}
 	return out.Bytes(), nil
+}
+
+// reason is what a program has complained of, its warnings left out.
+func reason(complaint string) string {
+	lines := strings.Split(strings.TrimSpace(complaint), "\n")
+	for _, line := range lines {
+		if strings.Contains(line, "error: ") {
+			return line
+		}
+	}
+	return lines[0]
 }
 
 // layersByGain are the names of the blocks of a model in order of ΔL̂, the largest

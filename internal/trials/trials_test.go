@@ -35,7 +35,7 @@ func play(args []string) int {
 	}
 	switch {
 	case after("--") == "broken.onnx":
-		fmt.Fprintln(os.Stderr, "modeldoctor: error: broken.onnx: not a model")
+		fmt.Fprintln(os.Stderr, "modeldoctor: warning: it is cold\nmodeldoctor: error: broken.onnx: not a model")
 		return 3
 	case !slices.Contains(args, "--trial") || after("--device") != "nowhere":
 		fmt.Fprintln(os.Stderr, "modeldoctor: error: no treatment of this kind")
