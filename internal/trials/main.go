@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	only := flags.String("only", "error", "the experiments to make, a `LIST` with commas: error, worse")
 	jobs := flags.Int("jobs", 1, "`N` runs at once")
 	seeds := flags.Int("seeds", 1, "`N` seeds of each")
-	settings := flags.String("settings", "", "of error, only the settings whose names contain one of a `LIST` with commas")
+	settings := flags.String("settings", "", "only the treatments whose names contain one of a `LIST` with commas, and those that they change")
 	budget := flags.Duration("budget", 0, "no run is begun after this `TIME`, as 150s; 0: all are")
 	file := flags.String("json", "", "a `FILE` for what the tables rest on")
 	if err := flags.Parse(args); err != nil {

@@ -41,11 +41,12 @@ func divisions() []division {
 func worseTreatments() []setting {
 	return []setting{
 		{name: "sgd", flags: []string{"--recipe", "sgd"}},
+		{name: "sgd + rate × 10", flags: []string{"--recipe", "sgd", "--lr-factor", "10"}},
 		{name: "sam", flags: []string{"--recipe", "sam"}},
 		{name: "pof", flags: []string{"--recipe", "pof"}},
 		{name: "pol", flags: []string{"--recipe", "pol", "--perturb", "module:head"}},
-		{name: "sgd for the error", flags: []string{"--recipe", "sgd", "--goal", "error"}},
-		{name: "sgd for the error + soft01:0.5 + 8 epochs", flags: []string{"--recipe", "sgd", "--goal", "error", "--loss", "soft01:0.5", "--epochs", "8"}},
+		{name: "error: sgd", flags: []string{"--recipe", "sgd", "--goal", "error"}},
+		{name: "error: sgd + rate × 10 + soft01:0.5", flags: []string{"--recipe", "sgd", "--goal", "error", "--lr-factor", "10", "--loss", "soft01:0.5"}},
 	}
 }
 
@@ -89,7 +90,7 @@ func acceptedAndWorse(ctx context.Context, s *study, out io.Writer) (any, error)
 	for seed := range s.seeds {
 		for k, d := range divisions() {
 			for _, c := range s.cases {
-				for _, t := range worseTreatments() {
+				for _, t := range s.chosen(worseTreatments()) {
 					tasks = append(tasks, &task{of: c, name: fmt.Sprintf("%s: %s, V %s, seed %d", c.name, t.name, d.val, seed), val: d.val, holdout: d.rest, flags: t.flags, seed: seed})
 					judgments = append(judgments, &judgment{Case: c.name, Treatment: t.name, Seed: seed, Val: d.val, Objections: []pol.Objection{}})
 					thirds = append(thirds, (seed+k)%3)
@@ -200,7 +201,7 @@ func printJudgments(out io.Writer, s *study, judgments []*judgment) error {
 		w.line("| %s | %s | %d | %d | %d | %d | %d | %d | %d |", name, treatment, runs, failed, accepted, worse, harmful, notBeyond, errors)
 	}
 	for _, c := range s.cases {
-		for _, t := range worseTreatments() {
+		for _, t := range s.chosen(worseTreatments()) {
 			row(c.name, t.name, func(j *judgment) bool { return j.Case == c.name && j.Treatment == t.name })
 		}
 	}
