@@ -73,8 +73,8 @@ func (s *Spread) text(scale Number, decimals int) string {
 }
 
 // forError reports whether the error was to be lowered, by all runs alike.
-func (c *Compare) forError() bool {
-	return slices.ContainsFunc(c.Rows, func(r CompareRow) bool {
+func forError(rows []CompareRow) bool {
+	return slices.ContainsFunc(rows, func(r CompareRow) bool {
 		return len(r.runs) > 0 && r.runs[0].Recipe.Hyperparameters.Goal == pol.LowerError.String()
 	})
 }
@@ -94,7 +94,7 @@ func (c *Compare) notes() []string {
 	}
 	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return len(r.Runs) > 0 }) {
 		asked := "a loss significantly lower than untreated and than with a temperature alone, and an error not significantly higher"
-		if c.forError() {
+		if forError(c.Rows) {
 			asked = "an error significantly lower than untreated, and a loss not significantly higher"
 		}
 		notes = append(notes, fmt.Sprintf("accepted: runs that fix would write: at least %d hold-out images, %s", pol.MinHoldout, asked))
