@@ -52,14 +52,15 @@ func errorSettings(byGain []string) []setting {
 	add("sgd", "sgd + 8 epochs", "--epochs", "8")
 	add("sgd + 8 epochs", "sgd + 8 epochs + soft01:0.5", "--loss", "soft01:0.5")
 	add("sgd + 8 epochs", "sgd + 8 epochs + flip-crop", crop...)
-	add("sgd + 8 epochs + flip-crop", "sgd + 8 epochs + flip-crop + mix 0.2", "--mix", "0.2")
 	for _, factor := range []string{"3", "10", "30"} {
 		add("sgd", "sgd + rate × "+factor, "--lr-factor", factor)
 	}
-	add("sgd + rate × 10", "sgd + rate × 10 + soft01:0.5", "--loss", "soft01:0.5")
-	add("sgd + rate × 10", "sgd + rate × 10 + mix 0.2", "--mix", "0.2")
 	add("sgd + rate × 10", "sgd + rate × 10 + 8 epochs", "--epochs", "8")
-	add("sgd + rate × 10 + 8 epochs", "sgd + rate × 10 + 8 epochs + flip-crop", crop...)
+	for _, base := range []string{"sgd + rate × 10", "sgd + rate × 10 + 8 epochs"} {
+		add(base, base+" + soft01:0.5", "--loss", "soft01:0.5")
+		add(base, base+" + mix 0.2", "--mix", "0.2")
+		add(base, base+" + flip-crop", crop...)
+	}
 	add("sgd", "sgd of norms alone", "--update", "norms")
 	add("", "sam", "--recipe", "sam")
 	add("sam", "sam at norms", "--perturb", "norms")
@@ -72,6 +73,8 @@ func errorSettings(byGain []string) []setting {
 		add("pol", "pol + soft01:0.5", "--loss", "soft01:0.5")
 		add("pol", "pol + mix 0.2", "--mix", "0.2")
 		add("pol", "pol + flip-crop", crop...)
+		add("pol", "pol + rate × 10", "--lr-factor", "10")
+		add("pol + rate × 10", "pol + rate × 10 + soft01:0.5", "--loss", "soft01:0.5")
 	}
 	if len(byGain) > 1 {
 		both := strings.Join(byGain[:2], ",")
