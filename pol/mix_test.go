@@ -126,8 +126,8 @@ func TestBetaVariate(t *testing.T) {
 	}
 }
 
-// TestMixedTraining: the same weights whether activations are kept or not, and others
-// than without mixing.
+// TestMixedTraining: the same weights whether activations are kept or not and whether
+// the training is interrupted, and others than without mixing.
 func TestMixedTraining(t *testing.T) {
 	_, layers, _ := newProblem()
 	for name, plan := range plans(t, layers) {
@@ -140,7 +140,12 @@ func TestMixedTraining(t *testing.T) {
 			plain := train()
 			opt.Mix = 0.4
 			kept := train()
-			opt.NoCache = true
+			m, _, data := newProblem()
+			opt.Resume = readState(t, savedState(t, m, data, plan, opt, 1))
+			if resumed := train(); !sameWeights(kept, resumed) {
+				t.Error("the weights depend on an interruption")
+			}
+			opt.Resume, opt.NoCache = nil, true
 			if recomputed := train(); !sameWeights(kept, recomputed) {
 				t.Error("the weights depend on the cache")
 			}
