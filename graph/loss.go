@@ -17,6 +17,8 @@ func lossOp(l metric.Loss) op.ExampleLoss {
 		return op.Focal{Gamma: l.Parameter()}
 	case metric.Margin:
 		return op.Margin{}
+	case metric.SoftZeroOne:
+		return op.SoftZeroOne{Weight: l.Parameter()}
 	}
 	return op.CrossEntropy{}
 }

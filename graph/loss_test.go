@@ -106,7 +106,7 @@ func TestLossGradientsByDifferences(t *testing.T) {
 		}
 		r := newRunner(t, n, RunnerOptions{Device: on.Device})
 		in := imported(t, r, images)
-		for _, loss := range parseLosses(t, "ce", "smooth:0.3", "focal:2", "focal:0.5", "margin") {
+		for _, loss := range parseLosses(t, "ce", "smooth:0.3", "focal:2", "focal:0.5", "margin", "soft01", "soft01:1") {
 			for _, invT := range []float64{1, 0.4} {
 				losses := make([]float64, n.Batch)
 				grads := differentiate(t, r, loss, 0, in, labels, invT, want, losses)

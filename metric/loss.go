@@ -29,6 +29,12 @@ const (
 	// Kernel-based Vector Machines, JMLR 2 (2001), with the sum in place of the
 	// maximum.
 	Margin
+	// SoftZeroOne is (1−w)·CE(y) + w·(1 − p[y]): the cross-entropy, in nats, mixed
+	// with the share of wrong answers that a classifier has that draws its answer from
+	// p, which is the mean absolute error of Ghosh et al., Robust Loss Functions under
+	// Label Noise for Deep Neural Networks, https://arxiv.org/abs/1712.09482, halved.
+	// Its parameter is w, from 0 to 1.
+	SoftZeroOne
 )
 
 // Loss describes what training lowers: the cross-entropy or one of its
@@ -42,7 +48,7 @@ type Loss struct {
 // Kind is the loss's formula.
 func (l Loss) Kind() LossKind { return l.kind }
 
-// Parameter is ε or γ; 0 for a loss without one.
+// Parameter is ε, γ or w; 0 for a loss without one.
 func (l Loss) Parameter() float64 { return l.parameter }
 
 // lossForm is how a loss is written: its name, and for those with a parameter
@@ -62,6 +68,7 @@ func lossForms() []lossForm {
 		{kind: LabelSmoothing, name: "smooth", parameter: "EPSILON", standard: 0.1, largest: 1},
 		{kind: Focal, name: "focal", parameter: "GAMMA", standard: 2, largest: math.MaxFloat64},
 		{kind: Margin, name: "margin"},
+		{kind: SoftZeroOne, name: "soft01", parameter: "WEIGHT", standard: 0.5, largest: 1},
 	}
 }
 
@@ -82,11 +89,12 @@ func (f lossForm) usage() string {
 //	smooth:0.3      label smoothing with ε = 0.3, from 0 to 1; smooth is smooth:0.1
 //	focal:2         focal loss with γ = 2, 0 or more; focal is focal:2
 //	margin          multi-class hinge
+//	soft01:0.5      soft 0-1 loss with weight 0.5, from 0 to 1, the rest cross-entropy; soft01 is soft01:0.5
 //
 // The error says what is allowed.
 func ParseLoss(text string) (Loss, error) {
 	name, parameter, given := strings.Cut(text, ":")
-	usages := make([]string, 0, 4)
+	usages := make([]string, 0, 5)
 	for _, f := range lossForms() {
 		if f.name != name {
 			usages = append(usages, f.usage())

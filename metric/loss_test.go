@@ -17,6 +17,8 @@ func TestParseLoss(t *testing.T) {
 		"focal:0.5":  "focal:0.5",
 		"focal:1e1":  "focal:10",
 		"margin":     "margin",
+		"soft01":     "soft01:0.5",
+		"soft01:1":   "soft01:1",
 	} {
 		l, err := ParseLoss(text)
 		if err != nil || l.String() != want {
@@ -34,7 +36,7 @@ func TestParseLoss(t *testing.T) {
 
 func TestParseLossRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":             "expected ce, smooth[:EPSILON] (0 to 1, default 0.1), focal[:GAMMA] (0 or more, default 2), margin",
+		"":             "expected ce, smooth[:EPSILON] (0 to 1, default 0.1), focal[:GAMMA] (0 or more, default 2), margin, soft01[:WEIGHT] (0 to 1, default 0.5)",
 		"hinge":        `unknown loss "hinge"`,
 		"CE":           "expected ce",
 		"ce:1":         "ce takes no parameter",
@@ -43,6 +45,7 @@ func TestParseLossRefuses(t *testing.T) {
 		"smooth:1.1":   "(0 to 1, default 0.1)",
 		"smooth:0.3:2": "(0 to 1, default 0.1)",
 		"smooth:NaN":   "(0 to 1, default 0.1)",
+		"soft01:2":     "(0 to 1, default 0.5)",
 		"focal:-1":     "(0 or more, default 2)",
 		"focal:Inf":    "(0 or more, default 2)",
 		"focal: 2":     "(0 or more, default 2)",

@@ -337,3 +337,11 @@ func first(list []int, n int) (head, rest []int) {
 	n = min(n, len(list))
 	return list[:n], list[n:]
 }
+
+// Mix replaces each example of a by share times itself and 1 − share times b's at the
+// same position. Both were made by [NewActivations], and are at the same neck.
+func Mix(a, b *Activations, share float64) error {
+	d, n := a.model.Device(), a.Len()*a.model.NeckElements(a.neck)
+	mine, others := d.Slice(a.store.memory, 0, n), d.Slice(b.store.memory, 0, n)
+	return d.Combine(mine, mine, []float64{share - 1, 1 - share}, []Memory{mine, others})
+}

@@ -259,6 +259,7 @@ func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
 		}
 		return wrong(before) - wrong(after)
 	})
+	near(t, "answers mended less those spoiled", float64(r.Mended-r.Spoiled), n*r.ErrorDrop.Mean, 1e-9)
 	compare("drop by temperature", r.Temperature.Drop, func(i int) float64 {
 		return before.Losses[i] - before.Logits.Losses(1 / r.Temperature.Value)[i]
 	})
@@ -281,6 +282,10 @@ func compareWithEvaluate(t *testing.T, m *perceptron, data Data, r *Result) {
 	}
 	withTemperature := before.Logits.Losses(1 / r.Temperature.Value)
 	compare("drop beyond the temperature", *r.Beyond, func(i int) float64 { return withTemperature[i] - after.Losses[i] })
+	compare("drop with its own temperature beyond that", *r.OwnBeyond, func(i int) float64 { return withTemperature[i] - withOwn[i] })
+	for i, loss := range r.Images.Temperature {
+		near(t, "loss of an image with the temperature alone", loss, withTemperature[i], tolerance)
+	}
 }
 
 // TestGain compares what a result says of H with an evaluation of it, with and

@@ -50,6 +50,7 @@ func TestDevice(t *testing.T) {
 			func(o *Options) { o.NoCache = true },
 			func(o *Options) { o.Memory, o.HostMemory = 1, 1<<20 },
 			func(o *Options) { o.Memory, o.Temperature, o.Classifier = 1, 0, layers[2] },
+			func(o *Options) { o.Mix, o.Goal, o.Temperature, o.Classifier = 0.5, LowerError, 0, layers[2] },
 			func(o *Options) {
 				o.Stored = func(_ int, values []float32) ([]float32, error) { return values, nil }
 			},

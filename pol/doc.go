@@ -28,6 +28,10 @@
 // training takes its losses at that temperature, and folds it into the classifier
 // at the end, unless [Options.Temperature] says otherwise.
 //
+// With the [Goal] LowerError, the epoch that is kept and the acceptance go by the
+// share of wrong answers. [Options.Loss] and [Options.Mix] change what an update
+// lowers; everything else stays with the cross-entropy of examples as they are.
+//
 // # Rate
 //
 // One rate does not fit every model. Unless one is given, trial steps find it, a step

@@ -13,20 +13,21 @@ const (
 	drawOrder   purpose = iota + 1 // order and views of an epoch's images
 	drawPerturb                    // which of an update's images its perturbation takes, too
 	drawGamma
+	drawMix // partners and shares of mixed examples
 )
 
 // draws are the random numbers of one epoch. They depend on the seed, the
 // purpose and the epoch alone, so that a resumed run needs no state of them.
 type draws struct {
-	perturb, gamma *rand.Rand
-	views          int
-	order          []int // an entry of the training set for each image, in the order of the epoch's updates
-	after          []int // the same of the epoch that follows
+	perturb, gamma, mix *rand.Rand
+	views               int
+	order               []int // an entry of the training set for each image, in the order of the epoch's updates
+	after               []int // the same of the epoch that follows
 }
 
 func newDraws(seed uint64, epoch, images, views int) *draws {
 	return &draws{
-		perturb: stream(seed, drawPerturb, epoch), gamma: stream(seed, drawGamma, epoch), views: views,
+		perturb: stream(seed, drawPerturb, epoch), gamma: stream(seed, drawGamma, epoch), mix: stream(seed, drawMix, epoch), views: views,
 		order: epochOrder(seed, epoch, images, views), after: epochOrder(seed, epoch+1, images, views),
 	}
 }

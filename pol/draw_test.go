@@ -101,7 +101,7 @@ func TestStreamsAreIndependent(t *testing.T) {
 	// No two streams of any epochs are the same.
 	seen := map[uint64]bool{}
 	for epoch := range 10 {
-		for _, p := range []purpose{drawOrder, drawPerturb, drawGamma} {
+		for _, p := range []purpose{drawOrder, drawPerturb, drawGamma, drawMix} {
 			x := stream(7, p, epoch).Uint64()
 			if seen[x] {
 				t.Errorf("epoch %d repeats a stream", epoch)

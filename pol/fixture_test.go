@@ -110,7 +110,7 @@ func TestTrialsAreTreatments(t *testing.T) {
 	f := openFixture(t, graph.RunnerOptions{})
 	data := f.sample(t, 40, 30, 18)
 	opt := pol.Options{
-		Epochs: 1, Batch: 20, PerturbBatch: 25, Momentum: 0.9, WeightDecay: 5e-4, Schedule: pol.Cosine, GammaMax: 2, PerturbEvery: 1, Seed: 1,
+		Epochs: 1, Batch: 20, PerturbBatch: 25, RateFactor: 1, Momentum: 0.9, WeightDecay: 5e-4, Schedule: pol.Cosine, GammaMax: 2, PerturbEvery: 1, Seed: 1,
 		Classifier: f.plan(t, "pof", "", "").Perturb[0],
 	}
 	plans := []pol.Plan{f.plan(t, "pol", "module:head", "blocks.5"), f.plan(t, "pol", "blocks.2", "module:blocks.4.mlp.fc1"), f.plan(t, "pol", "module:head", "norm")}

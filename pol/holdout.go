@@ -55,6 +55,7 @@ func (r *Result) judge(before, after *Evaluation, temperature, own *float64, tra
 	var losses []float64 // with the temperature alone
 	if temperature != nil {
 		losses = before.Logits.Losses(1 / *temperature)
+		r.Images.Temperature = losses
 		r.Temperature = &Temperature{Value: *temperature, Loss: metric.Mean(losses), Drop: metric.PairedDrop(before.Losses, losses)}
 	}
 	if after == nil {
@@ -68,9 +69,21 @@ func (r *Result) judge(before, after *Evaluation, temperature, own *float64, tra
 	gain, drop := before.Drop(after)
 	r.After, r.Gain, r.ErrorDrop = &figures, &gain, &drop
 	r.Images.After, r.Images.WrongAfter = after.Losses, after.wrong()
+	for i, wrong := range r.Images.WrongAfter {
+		switch r.Images.WrongBefore[i] - wrong {
+		case 1:
+			r.Mended++
+		case -1:
+			r.Spoiled++
+		}
+	}
 	if own != nil {
 		r.Images.Own = after.Logits.Losses(1 / *own)
 		r.Own = &Temperature{Value: *own, Loss: metric.Mean(r.Images.Own), Drop: metric.PairedDrop(before.Losses, r.Images.Own)}
+		if losses != nil {
+			beyond := metric.PairedDrop(losses, r.Images.Own)
+			r.OwnBeyond = &beyond
+		}
 	}
 	if losses != nil && trained {
 		beyond := metric.PairedDrop(losses, after.Losses)

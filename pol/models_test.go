@@ -293,7 +293,7 @@ func newProblem() (*perceptron, []diag.Layer, Data) {
 func smallOptions() Options {
 	return Options{
 		Epochs: 3, Batch: 12, PerturbBatch: 17, Rate: 0.05, Momentum: 0.9, WeightDecay: 5e-4, Schedule: Cosine,
-		GammaMax: 2, Rho: 0.05, PerturbEvery: 1, Seed: 1, Temperature: 1,
+		RateFactor: 1, GammaMax: 2, Rho: 0.05, PerturbEvery: 1, Seed: 1, Temperature: 1,
 	}
 }
 

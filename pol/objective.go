@@ -27,13 +27,19 @@ func (d *divergence) Error() string { return d.what }
 
 // gradient sums a loss's gradient with respect to a group's weights over entries
 // of the training set into sum, and returns the mean loss. A loss that is not
-// finite is a divergence. then are the entries that are wanted next.
-func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sum *nn.Vector, entries, then []int) (mean float64, err error) {
+// finite is a divergence. then are the entries that are wanted next. alter, if not
+// nil, may change what enters the group, a batch at a time.
+func (o *objective) gradient(ctx context.Context, loss metric.Loss, of group, sum *nn.Vector, entries, then []int, alter func(*nn.Activations) error) (mean float64, err error) {
 	if err := sum.Clear(); err != nil {
 		return 0, err
 	}
 	total := 0.0
 	err = o.train.batches(ctx, entries, of.neck, then, func(batch *nn.Activations, _ int) error {
+		if alter != nil {
+			if err := alter(batch); err != nil {
+				return err
+			}
+		}
 		return o.addGradient(ctx, loss, batch, sum, &total)
 	})
 	return finiteMean(total, len(entries), err)

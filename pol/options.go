@@ -47,13 +47,21 @@ type Options struct {
 	PerturbBatch int // examples of a perturbation by Search, at most all
 	// Rate is the learning rate, before the schedule. 0: what suits the model, see
 	// [Pace], lowered where it does harm.
-	Rate        float64
+	Rate float64
+	// RateFactor multiplies a rate that comes from the model: trial steps measure single
+	// ones, from where the training starts, and it may bear more.
+	RateFactor  float64
 	Momentum    float64 // Nesterov's, its buffer beginning at zero
 	WeightDecay float64 // coupled, on every tensor that is updated
 	Schedule    Schedule
+	Goal        Goal        // what the epoch that is kept, and acceptance, go by
 	Loss        metric.Loss // of the update's gradient; everything else is cross-entropy
-	GammaMax    float64     // Search: γ is uniform in [0, GammaMax)
-	Rho         float64     // Ascent: the length of the displacement
+	// Mix, if above 0, blends the examples of an update with each other where they
+	// enter the updated layers: mixup's α, the parameter of Beta(α, α). Perturbations
+	// are chosen on examples as they are.
+	Mix      float64
+	GammaMax float64 // Search: γ is uniform in [0, GammaMax)
+	Rho      float64 // Ascent: the length of the displacement
 	// PerturbEvery is the number of steps for which a scan's c* is used: 1 scans
 	// at every step. The gradient that it multiplies is taken anew at each.
 	PerturbEvery int
@@ -105,7 +113,7 @@ func DefaultOptions(r Recipe) Options {
 	return Options{
 		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
 		Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
-		GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
+		RateFactor: 1, GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
 	}
 }
 

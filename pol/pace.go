@@ -41,7 +41,7 @@ const (
 type Pace struct {
 	Best      float64 // the rate at which a single step lowers V's loss most; 0 where none does
 	Curvature float64 // along the trial steps, per squared distance; 0 where there is none
-	First     float64 // the rate that the training began with
+	First     float64 // the rate that the training began with, [Options.RateFactor] included
 	Rate      float64 // the rate at its end
 	Undone    int     // steps undone because the loss of a batch rose, each halving the rate
 	Restarted int     // epochs made again at half the rate, because V was worse than at the start
@@ -78,6 +78,7 @@ func newPacer(ctx context.Context, t *trainer, start float64) (p *pacer, err err
 		p.Best, p.Curvature = max(0, trials.slope/trials.curvature), trials.curvature/trials.square
 		p.First = max((1-t.opt.Momentum)*p.Best, paceFloor/p.Curvature)
 	}
+	p.First *= t.opt.RateFactor
 	if trials.norm > 0 && trials.square > 0 {
 		step := math.Sqrt(trials.square / float64(trials.made)) // per unit of the rate
 		p.First = min(p.First, (1-t.opt.Momentum)*paceMostMoved*trials.norm/step)
@@ -132,7 +133,7 @@ func newTrials(ctx context.Context, t *trainer, gradient *nn.Vector) (*trials, e
 		return nil, err
 	}
 	t.parameters.install(t.parameters.weights)
-	s.start, err = s.onV.gradient(ctx, crossEntropy, t.parameters.group, gradient, s.some, nil)
+	s.start, err = s.onV.gradient(ctx, crossEntropy, t.parameters.group, gradient, s.some, nil, nil)
 	return s, err
 }
 

@@ -57,6 +57,18 @@ func TestAutomaticRate(t *testing.T) {
 	}
 }
 
+// TestRateFactor: the rate that the training begins with is so many times as large.
+func TestRateFactor(t *testing.T) {
+	_, layers, _ := newProblem()
+	rate := func(factor float64) float64 {
+		m, _, data := newProblem()
+		opt := smallOptions()
+		opt.Rate, opt.RateFactor = 0, factor
+		return treat(t, m, data, plans(t, layers)["pol above"], opt).Pace.First
+	}
+	near(t, "three times the rate", rate(3), 3*rate(1), 1e-12)
+}
+
 // TestRateScales: with the classifier's weights multiplied by s and the logits divided
 // by it nothing else changes, and the rate of the classifier is multiplied by s².
 func TestRateScales(t *testing.T) {

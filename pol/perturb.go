@@ -108,7 +108,7 @@ func (p *perturber) perturb(ctx context.Context, d *draws, batch stepEntries) (b
 	}
 	// The sum over the batch has the direction of the mean, and ε = ρ·g/‖g‖ has
 	// no other use for it.
-	if before, err = p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update); err != nil {
+	if before, err = p.objective.gradient(ctx, crossEntropy, p.group, p.sum, batch.update, batch.update, nil); err != nil {
 		return 0, false, err
 	}
 	norm, err := nn.Norm(p.sum)

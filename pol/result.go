@@ -9,6 +9,7 @@ import (
 
 // Result is the outcome of a treatment. Losses are in nats per example.
 type Result struct {
+	Goal   Goal
 	Epochs []Epoch
 	Best   int // the epoch that was kept, counted from 1; 0: none
 	// Stopped says why the training ended before its last epoch; empty if it did
@@ -23,6 +24,9 @@ type Result struct {
 	After     *metric.Figures
 	Gain      *metric.Estimate
 	ErrorDrop *metric.Estimate
+	// Mended are the hold-out examples whose answer has become right, Spoiled those
+	// where it has become wrong.
+	Mended, Spoiled int
 	// Temperature is what dividing the logits by one number does, without any
 	// other treatment; nil where none can be fitted.
 	Temperature *Temperature
@@ -35,12 +39,19 @@ type Result struct {
 	// that the treatment leaves to be compared with others', whatever they have done to
 	// the scale of the logits. Its drop is from Before. nil without a treated model.
 	Own *Temperature
+	// OwnBeyond is the paired drop of the hold-out loss from what it is with the
+	// temperature alone to that with Own: what the treatment does to the loss that no
+	// number could have done, before or afterwards. nil where one of the two is missing.
+	OwnBeyond *metric.Estimate
 	// Images are the figures of each hold-out image.
 	Images Images
 
 	// TrainedAt is the temperature that logits were divided by in the training, and
 	// that is folded into Weights; 1: none.
 	TrainedAt float64
+	// Refitted is a temperature that was fitted after the training and is folded into
+	// Weights, too; nil: none.
+	Refitted *float64
 
 	Pace    *Pace // of the learning rate; nil where it was given
 	Trained int   // scalars that were updated
@@ -85,6 +96,7 @@ type Cache struct {
 // are nil without a treated model. Wrong is 1 where the answer is, and 0 otherwise.
 type Images struct {
 	Before, After []float64 // losses
+	Temperature   []float64 // losses with the temperature alone; nil where none fits
 	Own           []float64 // losses with the treated model's own temperature
 	WrongBefore   []float64
 	WrongAfter    []float64

@@ -34,6 +34,9 @@ func openSets(m nn.Model, data Data, opt *Options, plans ...Plan) (*sets, error)
 	if trains && (opt.Batch < 1 || opt.Epochs < 1) {
 		panic("pol: a training without epochs or examples")
 	}
+	if trains && opt.Rate == 0 && opt.RateFactor <= 0 {
+		panic("pol: a training without a rate")
+	}
 	slices.Sort(necks)
 	left := room{opt.Memory, opt.HostMemory}
 	open := func(name string, examples nn.Examples) (c *cache) {

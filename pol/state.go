@@ -80,6 +80,15 @@ func identityOf(m nn.Model, data *Data, plan Plan, o *Options) map[string]string
 		"seed": strconv.FormatUint(o.Seed, 10), "views": strconv.Itoa(data.views()), "temperature": number(o.Temperature),
 		"run-batch": strconv.Itoa(m.Batch()), "weights": fmt.Sprint(newGroup(m, plan.Update...).weights, newGroup(m, plan.Perturb...).weights),
 	}
+	if o.RateFactor != 1 {
+		id["lr-factor"] = number(o.RateFactor)
+	}
+	if o.Goal == LowerError {
+		id["goal"] = o.Goal.String()
+	}
+	if o.Mix > 0 {
+		id["mix"] = number(o.Mix)
+	}
 	if o.calibrated() {
 		id["classifier"] = fmt.Sprint(o.Classifier.Weights)
 	}

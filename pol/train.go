@@ -26,6 +26,7 @@ type trainer struct {
 	sum        *nn.Vector // the update's gradient
 	best       *nn.Vector // weights of the best epoch
 	pacer      *pacer     // nil: the rate is given
+	mixer      *mixer     // nil: images are as they are
 	epochs     []Epoch
 }
 
@@ -48,6 +49,9 @@ func newTrainer(m nn.Model, data *Data, plan Plan, opt *Options, s *sets, invT f
 		if *v, err = nn.NewVector(m, update.weights); err != nil {
 			return t, err
 		}
+	}
+	if opt.Mix > 0 {
+		t.mixer = &mixer{opt.Mix, nn.NewActivations(m)}
 	}
 	if plan.Recipe.Rule != Unperturbed {
 		d, err := newDisplacement(t.parameters, perturb)
@@ -76,10 +80,14 @@ func (t *trainer) close() error {
 	if t.pacer != nil {
 		t.pacer.previous.Free()
 	}
-	if t.perturber == nil {
-		return nil
+	var err error
+	if t.mixer != nil {
+		err = t.mixer.partners.Close()
 	}
-	return t.perturber.close()
+	if t.perturber == nil {
+		return err
+	}
+	return errors.Join(err, t.perturber.close())
 }
 
 // steps is the number of steps of an epoch.
@@ -105,7 +113,7 @@ func (t *trainer) run(ctx context.Context, p *progress) error {
 			return err
 		}
 		t.epochs = append(t.epochs, record)
-		if bestEpoch(t.epochs) == epoch {
+		if t.bestEpoch() == epoch {
 			if err := t.best.Copy(t.parameters.values); err != nil {
 				return err
 			}
@@ -123,12 +131,12 @@ func (t *trainer) run(ctx context.Context, p *progress) error {
 	return nil
 }
 
-// bestEpoch is the epoch with the lowest loss on V, the first among equals; -1
+// bestEpoch is the epoch that is best on V for the goal, the first among equals; -1
 // where there is none.
-func bestEpoch(epochs []Epoch) int {
+func (t *trainer) bestEpoch() int {
 	best := -1
-	for i, e := range epochs {
-		if best < 0 || e.Validation.Loss < epochs[best].Validation.Loss {
+	for i, e := range t.epochs {
+		if best < 0 || t.opt.Goal.better(e.Validation, t.epochs[best].Validation) {
 			best = i
 		}
 	}
@@ -215,7 +223,7 @@ func (t *trainer) step(ctx context.Context, d *draws, number int, batch, next st
 
 // gradient displaces the perturbed weights, takes the update's gradient there, and
 // puts the perturbed weights back. It returns the loss of the batch at the displaced
-// weights, and one with the weights as they are, of that or the perturbation's batch. next
+// weights, and one with the weights as they are, of that or the perturbation's batch (0: there is none). next
 // are the entries of the step that follows, if any does.
 func (t *trainer) gradient(ctx context.Context, d *draws, batch, next stepEntries) (loss, before float64, accepted bool, err error) {
 	if err := t.objective.train.want(ctx, batch.all(), next.all()); err != nil {
@@ -227,12 +235,18 @@ func (t *trainer) gradient(ctx context.Context, d *draws, batch, next stepEntrie
 			return 0, before, false, err
 		}
 	}
-	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch.update, next.first())
-	if t.perturber != nil {
-		t.perturber.restore()
-		return loss, before, err == nil, err
+	var mix func(*nn.Activations) error
+	if t.mixer != nil {
+		mix = func(a *nn.Activations) error { return t.mixer.mix(ctx, d.mix, a) }
 	}
-	return loss, loss, err == nil, err
+	loss, err = t.objective.gradient(ctx, t.opt.Loss, t.parameters.group, t.sum, batch.update, next.first(), mix)
+	switch {
+	case t.perturber != nil:
+		t.perturber.restore()
+	case t.mixer == nil: // else the loss depends on λ more than on the weights
+		before = loss
+	}
+	return loss, before, err == nil, err
 }
 
 // validateStored evaluates V with the updated weights as the file would hold
@@ -265,7 +279,7 @@ func (t *trainer) validateStored(ctx context.Context, epoch int) (*Evaluation, e
 // bestWeights are the values of the best epoch, by weight; nil where there is no
 // epoch. They are valid as long as the training is.
 func (t *trainer) bestWeights() (map[int][]float32, error) {
-	if bestEpoch(t.epochs) < 0 {
+	if t.bestEpoch() < 0 {
 		return nil, nil
 	}
 	return valuesOf(t.best, t.parameters.weights)

@@ -76,7 +76,7 @@ func train(ctx context.Context, m nn.Model, data *Data, plan Plan, opt *Options,
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Cache: s.used(), TrainedAt: at}
+	result := &Result{Goal: opt.Goal, Cache: s.used(), TrainedAt: at}
 	done.Result = result
 	changed := map[int][]float32{}
 	if plan.trains() {
@@ -119,13 +119,25 @@ func train(ctx context.Context, m nn.Model, data *Data, plan Plan, opt *Options,
 		result.Stopped = err.Error()
 	}
 	plan.reset(m) // the training has left its weights behind
-	done.after, err = evaluateChanged(ctx, m, s.validation, result.Weights)
+	if done.after, err = evaluateChanged(ctx, m, s.validation, result.Weights); err != nil || done.after == nil {
+		return done, err
+	}
+	if own := fitTemperature(done.after); opt.refits(own, plan) {
+		result.Refitted = own
+		if err := scale(m, result.Weights, opt.Classifier.Weights, 1 / *own); err != nil {
+			return nil, err
+		}
+		if result.Weights, err = storable(result.Weights, opt.Stored); err != nil {
+			result.Stopped = err.Error()
+		}
+		done.after, err = evaluateChanged(ctx, m, s.validation, result.Weights)
+	}
 	return done, err
 }
 
 // record enters what a training has done.
 func (r *Result) record(t *trainer) {
-	r.Epochs, r.Best = t.epochs, bestEpoch(t.epochs)+1
+	r.Epochs, r.Best = t.epochs, t.bestEpoch()+1
 	r.Trained = t.parameters.elements(t.model)
 	if t.pacer != nil {
 		pace := t.pacer.Pace
@@ -192,6 +204,13 @@ func (o *Options) trainingTemperature(fitted *float64, trains bool) (float64, er
 		return 1, nil
 	}
 	return *fitted, nil
+}
+
+// refits reports whether the temperature that fits the treated model is folded in,
+// too. What lowers the error may leave any scale of the logits behind, and what is
+// judged, with the best scale for each model, is then what is written.
+func (o *Options) refits(own *float64, plan Plan) bool {
+	return o.Goal == LowerError && o.Temperature == 0 && plan.trains() && own != nil && isBest(*own)
 }
 
 // scale multiplies weights by c: those that have changed, or the checkpoint's,

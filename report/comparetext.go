@@ -72,6 +72,13 @@ func (s *Spread) text(scale Number, decimals int) string {
 	return figure(scale*s.Mean, decimals) + " ± " + figure(scale*s.SD, decimals)
 }
 
+// forError reports whether the error was to be lowered, by all runs alike.
+func forError(rows []CompareRow) bool {
+	return slices.ContainsFunc(rows, func(r CompareRow) bool {
+		return len(r.runs) > 0 && r.runs[0].Recipe.Hyperparameters.Goal == pol.LowerError.String()
+	})
+}
+
 // notes say what the table has no column for.
 func (c *Compare) notes() []string {
 	var notes []string
@@ -86,7 +93,11 @@ func (c *Compare) notes() []string {
 		notes = append(notes, "± is the standard deviation over "+over)
 	}
 	if slices.ContainsFunc(c.Rows, func(r CompareRow) bool { return len(r.Runs) > 0 }) {
-		notes = append(notes, fmt.Sprintf("accepted: runs that fix would write: at least %d hold-out images, a loss significantly lower than untreated and than with a temperature alone, and an error not significantly higher", pol.MinHoldout))
+		asked := "a loss significantly lower than untreated and than with a temperature alone, and an error not significantly higher"
+		if forError(c.Rows) {
+			asked = "an error significantly lower than untreated, and a loss not significantly higher"
+		}
+		notes = append(notes, fmt.Sprintf("accepted: runs that fix would write: at least %d hold-out images, %s", pol.MinHoldout, asked))
 	}
 	for _, r := range c.Rows {
 		if r.Cache.Where == keptInFile {

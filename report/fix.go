@@ -28,8 +28,15 @@ type Fix struct {
 	Beyond *FixDrop `json:"beyond_temperature"`
 	// Own is what a temperature that fits the treated model does; Accepted is not about
 	// it. nil without a treated model.
-	Own      *FixTemperature `json:"own_temperature"`
-	Accepted bool            `json:"accepted"`
+	Own *FixTemperature `json:"own_temperature"`
+	// OwnBeyond is the drop of the loss from what the temperature alone makes of it to
+	// what it is with Own; nil where one of the two is missing.
+	OwnBeyond *FixDrop `json:"own_beyond_temperature"`
+	// Mended and Spoiled are the hold-out images whose answer has become right, and
+	// wrong.
+	Mended   int  `json:"mended"`
+	Spoiled  int  `json:"spoiled"`
+	Accepted bool `json:"accepted"`
 	// Objections are what speaks against it; see [pol.Result.Objections].
 	Objections []pol.Objection `json:"objections"`
 	// Instead is the command, word by word, that divides the logits by the temperature,
@@ -44,9 +51,12 @@ type Fix struct {
 	// Rate says how the learning rate came about; nil where it was given.
 	Rate *Rate `json:"rate"`
 	// TrainedAt is the temperature that is folded into the treated weights; 1: none.
-	TrainedAt       float64 `json:"trained_at"`
-	Steps           int     `json:"steps"`
-	SecondsPerEpoch float64 `json:"seconds_per_epoch"`
+	TrainedAt float64 `json:"trained_at"`
+	// Refitted is a temperature that was fitted after the training and is folded in,
+	// too; nil: none.
+	Refitted        *float64 `json:"refitted"`
+	Steps           int      `json:"steps"`
+	SecondsPerEpoch float64  `json:"seconds_per_epoch"`
 	// PeakBytes is the most memory that the program held for itself at a time:
 	// heap and arena, without the pages of mapped files.
 	PeakBytes int64 `json:"peak_bytes"`
@@ -115,11 +125,14 @@ type Hyperparameters struct {
 	Epochs       *int     `json:"epochs"`
 	Batch        *int     `json:"batch"`
 	PerturbBatch *int     `json:"perturb_batch"`
-	Rate         *float64 `json:"lr"` // nil where it comes from the model, too
+	Rate         *float64 `json:"lr"`        // nil where it comes from the model, too
+	RateFactor   *float64 `json:"lr_factor"` // nil where the rate was given
 	Momentum     *float64 `json:"momentum"`
 	WeightDecay  *float64 `json:"weight_decay"`
 	Schedule     *string  `json:"schedule"`
+	Goal         string   `json:"goal"` // loss or error
 	Loss         *string  `json:"loss"`
+	Mix          *float64 `json:"mix"` // mixup's α; 0: images as they are
 	GammaMax     *float64 `json:"gamma_max"`
 	Rho          *float64 `json:"rho"`
 	PerturbEvery *int     `json:"perturb_every"`
@@ -184,6 +197,7 @@ type FixTemperature struct {
 type HoldoutImages struct {
 	Before      []float64 `json:"loss_before"`
 	After       []float64 `json:"loss_after"`
+	Temperature []float64 `json:"loss_temperature"`
 	Own         []float64 `json:"loss_own_temperature"`
 	WrongBefore []float64 `json:"wrong_before"` // 1 or 0
 	WrongAfter  []float64 `json:"wrong_after"`
@@ -191,12 +205,12 @@ type HoldoutImages struct {
 
 // NewHoldoutImages lists them; nil where a loss is not finite.
 func NewHoldoutImages(i pol.Images) *HoldoutImages {
-	for _, losses := range [][]float64{i.Before, i.After, i.Own} {
+	for _, losses := range [][]float64{i.Before, i.After, i.Temperature, i.Own} {
 		if slices.ContainsFunc(losses, func(x float64) bool { return !metric.IsFinite(x) }) {
 			return nil
 		}
 	}
-	return &HoldoutImages{i.Before, i.After, i.Own, i.WrongBefore, i.WrongAfter}
+	return &HoldoutImages{i.Before, i.After, i.Temperature, i.Own, i.WrongBefore, i.WrongAfter}
 }
 
 // FixDrop is a paired drop of the hold-out loss.
@@ -208,6 +222,14 @@ type FixDrop struct {
 
 func newFixDrop(e metric.Estimate) FixDrop {
 	return FixDrop{Number(e.Mean), Number(e.SE), newInterval(e)}
+}
+
+func optionalDrop(e *metric.Estimate) *FixDrop {
+	if e == nil {
+		return nil
+	}
+	drop := newFixDrop(*e)
+	return &drop
 }
 
 // Cache is where activations were kept.
@@ -254,6 +276,9 @@ func NewFix(r *pol.Result) *Fix {
 		Stopped:         Optional(r.Stopped),
 		Trained:         r.Trained,
 		TrainedAt:       r.TrainedAt,
+		Refitted:        r.Refitted,
+		Mended:          r.Mended,
+		Spoiled:         r.Spoiled,
 		Steps:           r.Steps,
 		SecondsPerEpoch: r.SecondsPerEpoch(),
 		Cache:           Cache{r.Cache.Neck, newKept(r.Cache)},
@@ -285,10 +310,7 @@ func NewFix(r *pol.Result) *Fix {
 	if t := r.Own; t != nil {
 		f.Own = &FixTemperature{Value: Number(t.Value), Loss: Number(t.Loss), FixDrop: newFixDrop(t.Drop)}
 	}
-	if r.Beyond != nil {
-		drop := newFixDrop(*r.Beyond)
-		f.Beyond = &drop
-	}
+	f.Beyond, f.OwnBeyond = optionalDrop(r.Beyond), optionalDrop(r.OwnBeyond)
 	return f
 }
 
@@ -328,16 +350,17 @@ func NewRecipe(name string, layers []TreatedLayer, chosenBy string, o pol.Option
 		Perturb: layerNames(inRole(layers, RolePerturb)), Update: layerNames(inRole(layers, RoleUpdate)),
 	}
 	h := &r.Hyperparameters
-	h.Calibration = CalibrationText(o.Temperature)
+	h.Calibration, h.Goal = CalibrationText(o.Temperature), o.Goal.String()
 	if !r.trains() {
 		return r
 	}
 	schedule, loss := string(o.Schedule), o.Loss.String()
 	h.Epochs, h.Batch, h.Momentum, h.WeightDecay = &o.Epochs, &o.Batch, &o.Momentum, &o.WeightDecay
+	h.RateFactor = &o.RateFactor
 	if o.Rate > 0 {
-		h.Rate = &o.Rate
+		h.Rate, h.RateFactor = &o.Rate, nil
 	}
-	h.Schedule, h.Loss, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Seed, &d.Augment, &d.Views
+	h.Schedule, h.Loss, h.Mix, h.Seed, h.Augment, h.Views = &schedule, &loss, &o.Mix, &o.Seed, &d.Augment, &d.Views
 	switch r.rule() {
 	case pol.Search:
 		h.PerturbBatch, h.GammaMax, h.PerturbEvery = &o.PerturbBatch, &o.GammaMax, &o.PerturbEvery

@@ -262,7 +262,7 @@ func temperaturePlan(t *testing.T) *planned {
 
 // treatments are of every outcome.
 func treatments(t *testing.T) map[string]*treatment {
-	return map[string]*treatment{"fix": written(t), "fix-refused": refused(t), "fix-diverged": diverged(t), "fix-forced": forced(t), "fix-temperature": scaled(t), "fix-trial": trial(t)}
+	return map[string]*treatment{"fix": written(t), "fix-refused": refused(t), "fix-diverged": diverged(t), "fix-forced": forced(t), "fix-temperature": scaled(t), "fix-trial": trial(t), "fix-error": mended(t), "fix-error-refused": notMended(t)}
 }
 
 func fixes(t *testing.T) map[string]*Fix {

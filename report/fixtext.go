@@ -157,7 +157,10 @@ func (r *Recipe) numbers(steps int, at float64) string {
 		passes += " of " + plural(steps, "step")
 	}
 	rate := "rate from the model"
-	if h.Rate != nil {
+	switch {
+	case h.RateFactor != nil && *h.RateFactor != usual.RateFactor:
+		rate = fmt.Sprintf("%v times the rate from the model", *h.RateFactor)
+	case h.Rate != nil:
 		rate = fmt.Sprintf("rate %v", *h.Rate)
 	}
 	list := []string{fmt.Sprintf("%s of %s", passes, plural(*h.Batch, "image")), fmt.Sprintf("%s (%s)", rate, *h.Schedule)}
@@ -171,7 +174,9 @@ func (r *Recipe) numbers(steps int, at float64) string {
 	}
 	add(*h.Momentum != usual.Momentum, "momentum %v", *h.Momentum)
 	add(*h.WeightDecay != usual.WeightDecay, "weight decay %v", *h.WeightDecay)
+	add(h.Goal != usual.Goal.String(), "the epoch with the lowest %s is kept", h.Goal)
 	add(*h.Loss != usual.Loss.String(), "loss %s", *h.Loss)
+	add(*h.Mix > 0, "images mixed (α %v)", *h.Mix)
 	switch r.rule() {
 	case pol.Search:
 		add(*h.PerturbBatch != usual.PerturbBatch, "perturbed on %s", plural(*h.PerturbBatch, "image"))
@@ -306,6 +311,9 @@ func (f *Fix) holdoutNotes() []string {
 	var notes []string
 	if text := f.temperatureAlone(); text != "" {
 		notes = append(notes, text)
+	}
+	if f.Refitted != nil {
+		notes = append(notes, fmt.Sprintf("a temperature of %.3g, which fits the treated model, is folded in, too", *f.Refitted))
 	}
 	if f.HoldoutSeen {
 		notes = append(notes, "these hold-out images have judged this model before: they no longer tell what unseen images would")

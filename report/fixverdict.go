@@ -80,8 +80,11 @@ func (o *Output) notes() []string {
 	return notes
 }
 
-// fall says by how much the hold-out loss has fallen.
+// fall says by how much has fallen what was to fall.
 func (f treatmentEnd) fall() string {
+	if g := f.Gain; f.Recipe.Hyperparameters.Goal == pol.LowerError.String() && g.Error != nil {
+		return fmt.Sprintf("hold-out error %s → %s (down %s points)", percent(f.Before.Error), percent(f.After.Error), interval(100*(*g.Error), 100*(*g.ErrorSE), 1))
+	}
 	decimals := lossDecimals(f.Before)
 	return fmt.Sprintf("hold-out loss %s → %s (down %s)", fixed(float64(f.Before.Loss), decimals), fixed(float64(f.After.Loss), decimals), interval(f.Gain.Loss, f.Gain.SE, decimals))
 }
@@ -112,6 +115,13 @@ func (f treatmentEnd) reason(o pol.Objection) string {
 		return fmt.Sprintf("the hold-out loss is not significantly lower than with the temperature alone (change from there %s)", change(f.Beyond.DeltaLoss, f.Beyond.SE, 1, decimals))
 	case pol.ErrorHigher:
 		return fmt.Sprintf("the hold-out error has risen by %s points", interval(-100*(*g.Error), 100*(*g.ErrorSE), 1))
+	case pol.ErrorNotLower:
+		return fmt.Sprintf("the hold-out error is not significantly lower (%s became right and %d wrong, change %s points)", plural(f.Mended, "answer"), f.Spoiled, change(*g.Error, *g.ErrorSE, 100, 1))
+	case pol.LossHigher:
+		if b := f.OwnBeyond; b != nil && b.CI95[1] < 0 {
+			return fmt.Sprintf("the hold-out loss is higher by %s, with the temperature that fits each model", interval(-b.DeltaLoss, b.SE, decimals))
+		}
+		return fmt.Sprintf("the hold-out loss has risen by %s", interval(-g.Loss, g.SE, decimals))
 	case pol.LossNotLower:
 		switch {
 		case g.CI95[1] < 0:

@@ -15,6 +15,7 @@ func (f *Fix) suites() []suite {
 		command: "fix", path: f.Model.Path, sha256: f.Model.SHA256, verdict: f.Verdict,
 		summary: end.summary(), exitCode: f.ExitCode, provenance: f.Provenance,
 	}
+	goal, _ := pol.ParseGoal(f.Recipe.Hyperparameters.Goal)
 	untreated, rest := slices.Contains(f.Objections, pol.NoTreatedModel), slices.Clone(f.Objections)
 	for _, rule := range fixRules {
 		o := pol.Objection(rule.id)
@@ -25,7 +26,7 @@ func (f *Fix) suites() []suite {
 			rest = slices.DeleteFunc(rest, func(r pol.Objection) bool { return r == o })
 		case untreated:
 			t.state, t.reason = caseSkipped, "there is no treated model"
-		case o == pol.NoTemperature && f.Recipe.trains(), o == pol.NotBeyondTemperature && f.Beyond == nil:
+		case !goal.Asks(o), o == pol.NoTemperature && f.Recipe.trains(), o == pol.NotBeyondTemperature && f.Beyond == nil:
 			continue // no condition of this treatment
 		}
 		s.cases = append(s.cases, t)

@@ -107,6 +107,18 @@ var fixRules = []pipelineRule{
 		misleads: "The loss may be lower all the same.",
 		remedy:   "Keep the original, or treat less: fewer epochs, a lower rate.",
 	},
+	{
+		id: string(pol.ErrorNotLower), title: "the hold-out error is not significantly lower", level: diag.LevelError,
+		meaning:  "With `--goal error`: of the answers that change on images that nothing else has seen, so many more become right than wrong that chance would do it in more than 2.5 % of cases (McNemar's exact test).",
+		misleads: "A few answers that change are seldom enough, and the loss may be lower all the same.",
+		remedy:   "Give more hold-out images, train further (`--epochs`, `--lr-factor`), or ask for a lower loss: `--goal loss`.",
+	},
+	{
+		id: string(pol.LossHigher), title: "the hold-out loss is significantly higher", level: diag.LevelError,
+		meaning:  "With `--goal error`: the upper end of the 95 % interval of the drop of the loss is below 0, as the models are or with the temperature that fits each best.",
+		misleads: "More answers may be right all the same; what is lost is how sure the model is of them.",
+		remedy:   "Lower the weight of `--loss soft01`, or train less far.",
+	},
 }
 
 var recipeRule = pipelineRule{

@@ -59,11 +59,13 @@ func (o treatmentOptions) weights(n *graph.Network) ([]int, error) {
 		choice pol.Choice
 	}{{"perturb", o.perturb, o.recipe.Perturb}, {"update", o.update, o.recipe.Update}} {
 		for _, name := range part.named {
-			_, l, err := n.FindLayer(name)
+			_, named, err := findNamed(n, name)
 			if err != nil {
 				return nil, err
 			}
-			weights = append(weights, l.Weights...)
+			for _, l := range named {
+				weights = append(weights, l.Weights...)
+			}
 		}
 		if len(part.named) > 0 {
 			continue
@@ -84,19 +86,38 @@ func namedLayers(m *loaded, flag string, names []string) ([]diag.Layer, error) {
 	var layers []diag.Layer
 	layerOf := map[int]string{}
 	for _, name := range names {
-		g, l, err := m.network.FindLayer(name)
+		g, named, err := findNamed(m.network, name)
 		if err != nil {
 			return nil, usage("--%s: %v", flag, err).withHint("`modeldoctor inspect %s` lists the layers", m.network.Model.Path)
 		}
-		for _, w := range l.Weights {
-			if other, taken := layerOf[w]; taken {
-				return nil, usage("--%s: %s and %s have weights in common", flag, other, name).withHint("name each layer once")
+		for _, l := range named {
+			for _, w := range l.Weights {
+				if other, taken := layerOf[w]; taken {
+					return nil, usage("--%s: %s and %s have weights in common", flag, other, name).withHint("name each layer once")
+				}
+				layerOf[w] = name
 			}
-			layerOf[w] = name
+			layers = append(layers, unambiguous(m.network, g, l))
 		}
-		layers = append(layers, unambiguous(m.network, g, l))
 	}
 	return layers, nil
+}
+
+// allNorms is the name, among those of layers, of the scales and shifts of all
+// normalisations. A layer of that name needs block:, module: or tensor: in front.
+const allNorms = "norms"
+
+// findNamed finds what a user calls a layer, which may be several.
+func findNamed(n *graph.Network, name string) (graph.Granularity, []graph.Layer, error) {
+	if name == allNorms {
+		layers := n.Normalizations()
+		if len(layers) == 0 {
+			return "", nil, fmt.Errorf("%s: the model has no normalisation with a scale or shift that is a weight", allNorms)
+		}
+		return graph.ByTensor, layers, nil
+	}
+	g, l, err := n.FindLayer(name)
+	return g, []graph.Layer{l}, err
 }
 
 // recipeLayers finds the layers of a recipe's choice.

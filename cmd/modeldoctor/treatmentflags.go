@@ -18,7 +18,8 @@ func treatmentFlags() []cli.Flag {
 	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
 	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
-		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
+		stringFlag(categoryMethod, "goal", "WHAT", pol.LowerLoss.String(), "what is to fall: loss or error. It chooses the epoch that is kept, and what hold-out images have to show"),
+		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default; or norms, the scales and shifts of all normalisations. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
@@ -32,10 +33,12 @@ func treatmentFlags() []cli.Flag {
 		countFlag("batch", "N", standard.Batch, "images of one update"),
 		countFlag("perturb-batch", "N", standard.PerturbBatch, "images that a perturbation is chosen on"),
 		&cli.Float64Flag{Name: "lr", Usage: "`RATE` learning rate, by default chosen by trial steps and halved where a step or an epoch does harm", EnvVars: env("lr"), Category: categoryTraining},
+		floatFlag("lr-factor", "FACTOR", standard.RateFactor, "what a learning rate that trial steps choose is multiplied by; they measure single steps, and a training may bear more"),
 		floatFlag("momentum", "SHARE", standard.Momentum, "Nesterov momentum, from 0 to less than 1"),
 		floatFlag("weight-decay", "RATE", standard.WeightDecay, "weight decay, of the trained layers only"),
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
-		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2 or margin; everything is judged by cross-entropy"),
+		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2, margin, or soft01:0.5 (half cross-entropy, half the probability of a wrong answer); everything is judged by cross-entropy"),
+		&cli.Float64Flag{Name: "mix", Usage: "`ALPHA` blend the images of an update with each other where they enter the trained layers (mixup), by shares from Beta(α, α); 0.2 to 1 are usual, by default they are as they are", EnvVars: env("mix"), Category: categoryTraining},
 		floatFlag("gamma-max", "FACTOR", standard.GammaMax, "largest perturbation, as a multiple of the best step along its gradient"),
 		floatFlag("rho", "LENGTH", standard.Rho, "length of sam's perturbation"),
 		countFlag("perturb-every", "N", standard.PerturbEvery, "steps for which the best step along the perturbation's gradient is kept"),
@@ -106,7 +109,11 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	}
 	run, err6 := readRunOptions(c)
 	temperature, err7 := readCalibration(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6, err7); err != nil {
+	goal, err8 := pol.ParseGoal(c.String("goal"))
+	if err8 != nil {
+		err8 = usage("--goal: %v", err8)
+	}
+	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6, err7, err8); err != nil {
 		return treatmentOptions{}, err
 	}
 	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
@@ -121,8 +128,8 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		augment:       augment, views: 1,
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
-			Rate: c.Float64("lr"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
-			Schedule: pol.Schedule(schedule), Loss: loss, GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
+			Rate: c.Float64("lr"), RateFactor: c.Float64("lr-factor"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
+			Schedule: pol.Schedule(schedule), Goal: goal, Loss: loss, Mix: c.Float64("mix"), GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
 			NoCache: c.Bool("no-cache"), Memory: memory,
 		},
@@ -134,6 +141,8 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return opt, usage("--perturb: recipe %s perturbs nothing", recipe.Name).withHint("leave it out, or choose --recipe pol")
 	case recipe.Name == pol.RecipeTemperature && len(opt.update) > 0:
 		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
+	case c.IsSet("lr") && c.IsSet("lr-factor"):
+		return opt, usage("--lr-factor: the rate is given by --lr, and not chosen").withHint("leave out one of the two")
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
 	}
@@ -178,7 +187,7 @@ func checkTrainingNumbers(c *cli.Context) error {
 	if c.IsSet("epochs") && c.Int("epochs") == 0 {
 		return usage("--epochs: 0 trains nothing").withHint("--recipe temperature trains nothing")
 	}
-	for _, name := range []string{"lr", "gamma-max", "rho"} {
+	for _, name := range []string{"lr", "lr-factor", "mix", "gamma-max", "rho"} {
 		if x := c.Float64(name); c.IsSet(name) && !(x > 0) || math.IsInf(x, 0) {
 			return usage("--%s: %v is not a positive number", name, x)
 		}

@@ -45,6 +45,8 @@ func lossKind(of op.ExampleLoss) (kind kernels.LossKind, parameter float64, ok b
 		return kernels.Focal, of.Gamma, true
 	case op.Margin:
 		return kernels.Margin, 0, true
+	case op.SoftZeroOne:
+		return kernels.SoftZeroOne, of.Weight, true
 	}
 	return 0, 0, false
 }

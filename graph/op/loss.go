@@ -295,3 +295,33 @@ func (Margin) grad(x []float64, label int) {
 	}
 	x[label] = -float64(within) * share
 }
+
+// SoftZeroOne is the cross-entropy mixed with the probability of a wrong answer:
+//
+//	(1−w)·CE(y) + w·(1−p),   p = softmax(x)[y]
+//
+// The second term is the share of wrong answers of a classifier that draws its
+// answer from the softmax: half the mean absolute error of Ghosh et al., Robust Loss
+// Functions under Label Noise for Deep Neural Networks,
+// https://arxiv.org/abs/1712.09482. w = 0 is CrossEntropy, bit for bit.
+type SoftZeroOne struct {
+	Weight float64 // w, from 0 to 1
+}
+
+func (SoftZeroOne) Name() string { return "SoftZeroOne" }
+
+func (o SoftZeroOne) value(x []float64, label int) float64 {
+	own := x[label]
+	surprise := rowSoftmax(x) - own
+	return (1-o.Weight)*surprise + o.Weight*others(x, label)
+}
+
+// grad: (softmax(x) − onehot(y)) · (1 − w + w·p), with p as softmax gives it.
+func (o SoftZeroOne) grad(x []float64, label int) {
+	rowSoftmax(x)
+	factor := 1 - o.Weight + o.Weight*x[label]
+	x[label]--
+	for j := range x {
+		x[j] *= factor
+	}
+}

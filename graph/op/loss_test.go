@@ -20,6 +20,7 @@ func exampleLosses() []op.ExampleLoss {
 		op.LabelSmoothing{Epsilon: 0}, op.LabelSmoothing{Epsilon: 0.3}, op.LabelSmoothing{Epsilon: 1},
 		op.Focal{Gamma: 0}, op.Focal{Gamma: 0.5}, op.Focal{Gamma: 1}, op.Focal{Gamma: 2}, op.Focal{Gamma: 5},
 		op.Margin{},
+		op.SoftZeroOne{Weight: 0}, op.SoftZeroOne{Weight: 0.3}, op.SoftZeroOne{Weight: 1},
 	}
 }
 
@@ -105,6 +106,8 @@ func TestLossValues(t *testing.T) {
 		{op.LabelSmoothing{Epsilon: 0.3}, 1, []float64{0, ln(3), ln(4)}, 0, 0.8*ln(8) + 0.1*ln(8./3) + 0.1*ln(2)},
 		{op.Focal{Gamma: 2}, 1, []float64{0, ln(3)}, 1, ln(4./3) / 16},
 		{op.Focal{Gamma: 1}, 2, []float64{0, ln(3)}, 1, ln(10./9) / 10},
+		{op.SoftZeroOne{Weight: 1}, 1, []float64{0, ln(3)}, 1, 0.25},
+		{op.SoftZeroOne{Weight: 0.3}, 2, []float64{0, ln(3)}, 1, 0.7*ln(10./9) + 0.03},
 		{op.Margin{}, 1, []float64{0.1, 0.2, 0.4, 0.8}, 3, 0.325},
 		{op.Margin{}, 2, []float64{0.1, 0.2, 0.4, 0.8}, 0, (1.2 + 1.6 + 2.4) / 4},
 	} {
@@ -126,6 +129,7 @@ func TestLossesForLargeLogits(t *testing.T) {
 		{op.LabelSmoothing{Epsilon: 0.3}, []float64{3000, 0.7*2e4 + 3000}, []float64{0.2, -0.1, -0.1}, []float64{-0.8, 0.9, -0.1}},
 		{op.Focal{Gamma: 0.5}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
 		{op.Focal{Gamma: 2}, []float64{0, 2e4}, []float64{0, 0, 0}, []float64{-1, 1, 0}},
+		{op.SoftZeroOne{Weight: 0.3}, []float64{0, 0.7*2e4 + 0.3}, []float64{0, 0, 0}, []float64{-0.7, 0.7, 0}},
 		{op.Margin{}, []float64{0, 30002. / 3}, []float64{0, 0, 0}, []float64{-2. / 3, 1. / 3, 1. / 3}},
 	} {
 		losses, gradient := lossOf(test.of, 1, []int64{0, 0}, right, wrong)
@@ -164,7 +168,7 @@ func TestCrossEntropyBits(t *testing.T) {
 		labels[i] = int64(r.IntN(classes))
 	}
 	in := []op.Array{z, op.Ints(labels, examples), op.Floats([]float32{beta}, 1)}
-	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0}, op.Focal{Gamma: 0}} {
+	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0}, op.Focal{Gamma: 0}, op.SoftZeroOne{Weight: 0}} {
 		losses, dz := op.NewArray(z.With(examples)), op.NewArray(z.Type)
 		c := kernel.NewContext(2)
 		op.Loss{Of: of}.Forward(c, losses, in)
@@ -212,7 +216,7 @@ func TestLossRefusesForeignLabels(t *testing.T) {
 }
 
 func BenchmarkLoss(b *testing.B) {
-	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0.1}, op.Focal{Gamma: 2}, op.Margin{}} {
+	for _, of := range []op.ExampleLoss{op.CrossEntropy{}, op.LabelSmoothing{Epsilon: 0.1}, op.Focal{Gamma: 2}, op.Margin{}, op.SoftZeroOne{Weight: 0.5}} {
 		const examples, classes = 64, 100
 		in := []op.Array{optest.Float32(optest.Normal(optest.Random(), examples, classes)), op.NewArray(op.Type{DType: onnx.Int64, Shape: []int{examples}}), op.Floats([]float32{1}, 1)}
 		out, dz := op.NewArray(in[0].With(examples)), op.NewArray(in[0].Type)

@@ -71,6 +71,7 @@ const (
 	LabelSmoothing                 // ε
 	Focal                          // γ
 	Margin
+	SoftZeroOne // w
 )
 
 // Loss computes losses[i] = kind(β·z[i], labels[i]), in nats, for logits z

@@ -79,6 +79,8 @@ func TestLoss(t *testing.T) {
 		"focal":           {kernels.Focal, 2, op.Focal{Gamma: 2}},
 		"focal 0":         {kernels.Focal, 0, op.Focal{}},
 		"margin":          {kernels.Margin, 0, op.Margin{}},
+		"soft 0-1":        {kernels.SoftZeroOne, 0.3, op.SoftZeroOne{Weight: 0.3}},
+		"soft 0-1 alone":  {kernels.SoftZeroOne, 1, op.SoftZeroOne{Weight: 1}},
 	} {
 		for _, size := range [][2]int{{0, 3}, {1, 1}, {9, 10}, {5, 100}} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {

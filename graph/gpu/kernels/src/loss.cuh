@@ -2,7 +2,7 @@
 // beta (one element), and their derivatives, in float64; a warp takes an example. A label outside
 // the classes gives NaN.
 
-enum { CROSS_ENTROPY, LABEL_SMOOTHING, FOCAL, MARGIN };
+enum { CROSS_ENTROPY, LABEL_SMOOTHING, FOCAL, MARGIN, SOFT_ZERO_ONE };
 
 // The logarithm of the sum of exp(beta*z).
 __device__ __forceinline__ double log_sum_exp(const float *z, double beta, int classes) {
@@ -20,7 +20,7 @@ __device__ __forceinline__ double others(const float *z, double beta, double nor
   return smaller(warp_sum(q), 1.0);
 }
 
-// parameter is epsilon of label smoothing, gamma of focal.
+// parameter is epsilon of label smoothing, gamma of focal, w of the soft 0-1 loss.
 COOPERATIVE_KERNEL(loss, const float *z, const int64 *labels, const float *beta, float *losses, int64 examples, int classes, int kind,
                    double parameter) {
   EACH_WARP_ROW(r, examples) {
@@ -42,6 +42,8 @@ COOPERATIVE_KERNEL(loss, const float *z, const int64 *labels, const float *beta,
         value = (1.0 - parameter) * value + parameter * (warp_sum(sum) / classes);
       } else if (kind == FOCAL) {
         value *= pow(others(zr, b, norm, classes, label), parameter);
+      } else if (kind == SOFT_ZERO_ONE) {
+        value = (1.0 - parameter) * value + parameter * others(zr, b, norm, classes, label);
       }
     }
     if (threadIdx.x == 0) losses[r] = given == label ? (float)value : NOT_A_NUMBER;
@@ -80,6 +82,8 @@ COOPERATIVE_KERNEL(loss_grad, const float *z, const int64 *labels, const float *
       else if (q > 0)
         ratio = -log1p(-q) / q;  // a difference of two large numbers would be all rounding here
       factor = pow(q, parameter) * (1.0 + parameter * p * ratio);
+    } else if (kind == SOFT_ZERO_ONE) {
+      factor = 1.0 - parameter + parameter * exp(own - norm);
     }
     NOT_UNROLLED EACH_LANE(j, classes) {
       double v = exp(b * (double)zr[j] - norm) - share;
