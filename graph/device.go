@@ -8,9 +8,9 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// Device is what a [Runner] computes on. All that is in its memory is float32,
-// and the Data of an [op.Array] of float32 on it is the [nn.Memory] of its
-// elements.
+// Device is what a [Runner] computes on. All that is in its memory is float32, but
+// for what runs keep for themselves, and the Data of an [op.Array] of float32 on it
+// is the [nn.Memory] of its elements.
 type Device interface {
 	nn.Device
 	exec.Device

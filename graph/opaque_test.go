@@ -98,6 +98,7 @@ func (c cardSteps) Forward(o exec.Operation, out op.Array, in []op.Array) error 
 	return errors.Join(c.kernels.Forward(o, bring(out), brought), c.fail())
 }
 
+func (c cardSteps) BFloat16() bool                 { return false }
 func (c cardSteps) SetCancel(done <-chan struct{}) { c.kernels.SetCancel(done) }
 
 // runOn computes the losses, logits and gradients of a few examples.

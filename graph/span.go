@@ -73,8 +73,9 @@ func flag(b bool) byte {
 	return 0
 }
 
-// compileSpan builds, differentiates and plans a span.
-func (n *Network) compileSpan(k spanKind) (*span, error) {
+// compileSpan builds, differentiates and plans a span, with activations in bfloat16
+// or not.
+func (n *Network) compileSpan(k spanKind, bfloat16 bool) (*span, error) {
 	s := &span{graph: op.NewGraph()}
 	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
@@ -101,7 +102,11 @@ func (n *Network) compileSpan(k spanKind) (*span, error) {
 			return nil, err
 		}
 	}
-	s.plan, err = exec.Compile(s.graph, exec.Config{Outputs: outputs, Streamed: streamed})
+	config := exec.Config{Outputs: outputs, Streamed: streamed}
+	if bfloat16 {
+		config.BFloat16 = []*gorgonia.Node{s.in, s.cotangent}
+	}
+	s.plan, err = exec.Compile(s.graph, config)
 	if err != nil {
 		return nil, err
 	}

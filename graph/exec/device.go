@@ -11,6 +11,9 @@ import (
 // A Device is what a [Machine] computes on. Its arrays have a Data that only the
 // device knows the inside of; those of the host are slices.
 type Device interface {
+	// BFloat16 reports whether the device takes plans with Config.BFloat16. It
+	// computes with such arrays in float32 and rounds the results.
+	BFloat16() bool
 	// Arena returns memory of so many bytes, aligned to 64.
 	Arena(bytes int64) (Arena, error)
 	// Share makes a host's array, which is not written, an operand of steps: it is
@@ -27,10 +30,9 @@ type Device interface {
 
 // An Arena is a block of a device's memory.
 type Arena interface {
-	// Data is that of an array of type t at an offset, a multiple of 64. A factor
-	// is read by products (op.Linear, [LinearAdd], op.MatMul), as one of the two
-	// that they multiply, and besides by op.SumTo only.
-	Data(t op.Type, offset int64, factor bool) any
+	// Data is that of an array of type t at an offset, a multiple of 64: of float32
+	// held in bfloat16, with two bytes each, if that is asked for (Device.BFloat16).
+	Data(t op.Type, offset int64, bfloat16 bool) any
 	// Free gives the memory back. What Data has returned is no longer read.
 	Free()
 }
@@ -43,6 +45,7 @@ func NewKernels(c *kernel.Context) Kernels { return Kernels{c} }
 
 var _ Device = Kernels{}
 
+func (k Kernels) BFloat16() bool                     { return false }
 func (k Kernels) Arena(bytes int64) (Arena, error)   { return arena(alignedBytes(bytes)), nil }
 func (k Kernels) Share(a op.Array) (op.Array, error) { return a, nil }
 func (k Kernels) Update(dst, src op.Array) error     { return nil }
@@ -59,7 +62,10 @@ func (a arena) Free() {}
 
 // Data returns the bytes as elements. Their content is undefined: an Op overwrites
 // its whole result.
-func (a arena) Data(t op.Type, offset int64, _ bool) any {
+func (a arena) Data(t op.Type, offset int64, bfloat16 bool) any {
+	if bfloat16 {
+		panic("exec: the host has no arrays of bfloat16")
+	}
 	start, n := unsafe.Pointer(unsafe.SliceData(a[offset:])), t.Elements()
 	switch op.ClassOf(t.DType) {
 	case op.ClassFloat32:

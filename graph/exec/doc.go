@@ -40,8 +40,8 @@
 //
 // Where the arrays are and what computes on them is a [Device]: [Kernels] is the
 // host. Plans, their layout and the machine are the same for all: an addition to
-// the result of a linear layer is a step with it, [LinearAdd], and the arena is
-// told which values are but factors of products. What is said of bits above is
+// the result of a linear layer is a step with it, [LinearAdd], and a device may
+// hold activations in bfloat16 (Config.BFloat16). What is said of bits above is
 // the host's; another device says what it rounds.
 //
 // Gorgonia's own machines are not used: they merge nodes by a 32-bit hash without

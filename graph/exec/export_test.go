@@ -10,8 +10,18 @@ func (p *Plan) StepNames() (names []string) {
 	return names
 }
 
-// IsFactor reports whether a plan says of a node's value that only products read it.
-func (p *Plan) IsFactor(n *gorgonia.Node) bool { return p.factor[p.slots[n]] }
+// InBFloat16 reports whether a plan holds a node's value in bfloat16.
+func (p *Plan) InBFloat16(n *gorgonia.Node) bool { return p.bfloat16[p.slots[n]] }
+
+// Computed are the nodes that the steps of a plan compute, in order, but for views.
+func (p *Plan) Computed() (nodes []*gorgonia.Node) {
+	for _, s := range p.steps {
+		if _, ok := s.op.(view); !ok {
+			nodes = append(nodes, s.node)
+		}
+	}
+	return nodes
+}
 
 // HoldsArena reports whether a plan refers to an arena.
 func (p *Plan) HoldsArena() bool {

@@ -167,7 +167,7 @@ func (m *Machine) attach(p *Plan) error {
 		return nil
 	}
 	for i, slot := range p.owners {
-		p.values[slot].Data = m.arena.Data(p.values[slot].Type, p.buffers[i].offset, p.factor[slot])
+		p.values[slot].Data = m.arena.Data(p.values[slot].Type, p.buffers[i].offset, p.bfloat16[slot])
 	}
 	p.machine, p.generation = m, m.generation
 	m.attached = append(m.attached, weak.Make(p))

@@ -26,6 +26,11 @@ type Config struct {
 	// Feeds are nodes whose value is given instead of computed. What only they
 	// depend on is not run.
 	Feeds []*gorgonia.Node
+	// BFloat16 are inputs and feeds that are activations, or their cotangents, for a
+	// device that holds what is computed from such in bfloat16 ([Device]), in half
+	// the memory. Weights are none, nor is what depends on weights alone. Outputs,
+	// streamed or kept, stay float32, and so do logits and losses.
+	BFloat16 []*gorgonia.Node
 }
 
 // Plan is a graph compiled for chosen outputs and feeds. It holds the bound
@@ -39,7 +44,7 @@ type Plan struct {
 	steps    []step
 	buffers  []buffer
 	owners   []int  // slot of each buffer
-	factor   []bool // whether a value is a factor, see factors, by slot
+	bfloat16 []bool // whether a value is so held, see inBFloat16, by slot
 	arity    int    // the most inputs of a step
 	outputs  []*gorgonia.Node
 	streamed bool // some output is streamed
@@ -134,7 +139,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 		p.steps = append(p.steps, s)
 	}
 	p.joinAdditions()
-	if err := p.layOut(); err != nil {
+	if err := p.layOut(config); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -192,7 +197,7 @@ func (p *Plan) operationOf(n *gorgonia.Node, in []int) (Operation, error) {
 
 // layOut finds how long each value lives and gives those that are computed a
 // place in the arena.
-func (p *Plan) layOut() error {
+func (p *Plan) layOut(config Config) error {
 	// A view lives in the bytes of the value it was made from.
 	root := make([]int, len(p.values))
 	last := make([]int, len(p.values)) // by root: the last step that reads the bytes
@@ -211,6 +216,7 @@ func (p *Plan) layOut() error {
 	for _, n := range p.outputs {
 		last[root[p.slots[n]]] = len(p.steps) - 1
 	}
+	p.bfloat16 = p.inBFloat16(config, root)
 	for i, s := range p.steps {
 		if root[s.out] != s.out {
 			continue
@@ -219,10 +225,12 @@ func (p *Plan) layOut() error {
 		if err != nil {
 			return &StepError{Op: s.op.Name(), Node: p.graph.Label(s.node), Type: p.values[s.out].Type, Err: err}
 		}
+		if p.bfloat16[s.out] {
+			size /= 2
+		}
 		p.owners = append(p.owners, s.out)
 		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
 	}
-	p.factor = p.factors(root)
 	p.live = liveBytes(p.buffers, len(p.steps))
 	p.arena = assignOffsets(p.buffers)
 	return nil

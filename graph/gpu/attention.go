@@ -3,14 +3,19 @@
 package gpu
 
 import (
-	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
-// attention serves PackedAttention and its gradient.
+// attention serves PackedAttention and its gradient, with all in one format.
 func attention(s site) *launch {
 	if !s.allFloats() {
+		return nil
+	}
+	all := !slices.Contains(s.bfloat16, false) && s.outBFloat16
+	if s.anyBFloat16() && !all {
 		return nil
 	}
 	switch o := s.op.(type) {
@@ -48,18 +53,18 @@ func newHeads(o op.PackedAttention, in []op.Type) heads {
 }
 
 // operands places q, k and v in one array, or in three.
-func (h heads) operands(in []driver.Ptr) (q, k, v kernels.Rows) {
+func (h heads) operands(in []kernels.Array) (q, k, v kernels.Rows) {
 	rows := h.rows
 	for i := range rows {
-		rows[i].Data = in[min(i, len(in)-1)]
+		rows[i].Array = in[min(i, len(in)-1)]
 	}
 	return rows[0], rows[1], rows[2]
 }
 
 // result places the result, or its cotangent.
-func (h heads) result(p driver.Ptr) kernels.Rows {
+func (h heads) result(y kernels.Array) kernels.Rows {
 	width := h.Heads * h.HeadDim
-	return kernels.Rows{Data: p, ByExample: h.Queries * width, ByRow: width}
+	return kernels.Rows{Array: y, ByExample: h.Queries * width, ByRow: width}
 }
 
 func attentionGrad(s site, o op.PackedAttentionGradient) *launch {
@@ -72,26 +77,26 @@ func attentionGrad(s site, o op.PackedAttentionGradient) *launch {
 		// Columns may belong to none of q, k and v, or to several.
 		at, width := o.Attention.Offsets, h.Heads*h.HeadDim
 		apart := at[0] != at[1] && at[1] != at[2] && at[0] != at[2] && 3*width == s.in[0].Shape[2]
-		bytes := int64(floatBytes * s.out.Elements())
+		elements := s.out.Elements()
 		return &launch{h.Work(), func(c call) error {
 			if !apart {
-				if err := c.Clear(c.out, bytes); err != nil {
+				if err := c.Clear(c.out.Data, c.out.Bytes(elements)); err != nil {
 					return err
 				}
 			}
 			q, k, v := h.operands(c.in[:1])
-			dq, dk, dv := h.operands([]driver.Ptr{c.out})
+			dq, dk, dv := h.operands([]kernels.Array{c.out})
 			return h.Grad(c.Queue, s.precision, q, k, v, h.result(c.in[1]), dq, dk, dv, !apart, c.work)
 		}}
 	}
 	return &launch{h.Work(), func(c call) error {
 		q, k, v := h.operands(c.in[:3])
-		var grads [3]driver.Ptr
+		var grads [3]kernels.Array
 		next := c.out
 		for i, need := range o.Need {
 			if need {
 				grads[i] = next
-				next = at(next, s.in[i].Elements())
+				next = next.From(s.in[i].Elements())
 			}
 		}
 		dq, dk, dv := h.operands(grads[:])

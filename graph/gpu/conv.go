@@ -16,18 +16,18 @@ func convolution(s site) *launch {
 	case op.Conv:
 		k := newConvolution(o, s.in[0].Shape, s.in[1].Shape, s.out.Shape)
 		return &launch{k.Work(), func(c call) error {
-			return k.Forward(c.Queue, s.precision, c.in[0], c.in[1], c.optional(2), c.out, c.work)
+			return k.Forward(c.Queue, s.precision, c.in[0].Data, c.in[1].Data, c.optional(2), c.out.Data, c.work)
 		}}
 	case op.ConvGradient:
 		if o.Filters {
 			k := newConvolution(o.Conv, s.in[0].Shape, o.Shape, s.in[1].Shape)
 			return &launch{k.Work(), func(c call) error {
-				return k.FilterGrad(c.Queue, s.precision, c.in[0], c.in[1], c.out, c.work)
+				return k.FilterGrad(c.Queue, s.precision, c.in[0].Data, c.in[1].Data, c.out.Data, c.work)
 			}}
 		}
 		k := newConvolution(o.Conv, o.Shape, s.in[0].Shape, s.in[1].Shape)
 		return &launch{k.Work(), func(c call) error {
-			return k.InputGrad(c.Queue, s.precision, c.in[0], c.in[1], c.out, c.work)
+			return k.InputGrad(c.Queue, s.precision, c.in[0].Data, c.in[1].Data, c.out.Data, c.work)
 		}}
 	}
 	return nil

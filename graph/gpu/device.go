@@ -25,7 +25,7 @@ type Device struct {
 	stages    stages          // of uploads
 	shared    []Memory        // copies of the host's arrays, until the end
 	types     []op.Type       // of the operands of the operation that runs
-	addresses []driver.Ptr    // and where they are
+	arrays    []kernels.Array // and where they are
 	bfloat16  []bool          // and which of them are so held
 }
 

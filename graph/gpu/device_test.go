@@ -105,12 +105,24 @@ func TestPrecision(t *testing.T) {
 	}
 }
 
-// TestLinearAdd: a linear layer and a residual connection are one product, besides
-// what rounds its factors.
+// TestLinearAdd: a linear layer and a residual connection are one product where all
+// is bfloat16, besides what rounds its weights and bias; otherwise they are added
+// afterwards.
 func TestLinearAdd(t *testing.T) {
-	for precision, bound := range map[driver.Precision]float64{driver.FP32: 1e-6, driver.TF32: 2e-3, driver.BF16: 2e-2} {
+	for _, k := range []struct {
+		precision driver.Precision
+		half      bool
+		bound     float64
+		launches  int
+		last      string // the call that launches the last of them
+	}{
+		{driver.FP32, false, 1e-6, 2, "cuLaunchKernel"},
+		{driver.TF32, false, 2e-3, 2, "cuLaunchKernel"},
+		{driver.BF16, false, 2e-2, 3, "cuLaunchKernel"},
+		{driver.BF16, true, 2e-2, 2, "cublasLtMatmul"},
+	} {
 		for _, bias := range []bool{false, true} {
-			d := testdevice.Open(t, gpu.Options{Precision: precision, Threads: 1})
+			d := testdevice.Open(t, gpu.Options{Precision: k.precision, Threads: 1})
 			in := []op.Array{normal(3, 7, 40), normal(24, 40)}
 			if bias {
 				in = append(in, normal(24))
@@ -120,10 +132,14 @@ func TestLinearAdd(t *testing.T) {
 			got, want := op.NewArray(last.Type), op.NewArray(last.Type)
 			o.Forward(kernel.NewContext(1), want, in)
 			var operands []op.Array
-			for _, a := range in {
-				operands = append(operands, upload(t, d, a))
+			for i, a := range in {
+				operand := held(t, d, a.Type, k.half && (i == 0 || i == len(in)-1))
+				if err := d.Update(operand, a); err != nil {
+					t.Fatal(err)
+				}
+				operands = append(operands, operand)
 			}
-			out := alloc(t, d, last.Type)
+			out := held(t, d, last.Type, k.half)
 			run := func() {
 				t.Helper()
 				if err := d.Forward(o, out, operands); err != nil {
@@ -134,22 +150,21 @@ func TestLinearAdd(t *testing.T) {
 			if err := d.DownloadArray(got, out); err != nil {
 				t.Fatal(err)
 			}
-			if e := largestError(got, want); e > bound {
-				t.Errorf("%v, bias %v: error %.1e", precision, bias, e)
+			if e := largestError(got, want); e > k.bound {
+				t.Errorf("%+v, bias %v: error %.1e", k, bias, e)
 			}
 			if fake.Real() {
 				continue
 			}
 			fake.Set(t, fake.Faults{})
 			run()
-			launches := map[driver.Precision]int{driver.FP32: 1, driver.TF32: 1, driver.BF16: 3}[precision]
-			if n := fake.Count(fake.Launches); n != launches {
-				t.Errorf("%v, bias %v: %d launches, expected %d", precision, bias, n, launches)
+			if n := fake.Count(fake.Launches); n != k.launches {
+				t.Errorf("%+v, bias %v: %d launches", k, bias, n)
 			}
-			fake.Set(t, fake.Faults{Launch: launches})
+			fake.Set(t, fake.Faults{Launch: k.launches})
 			var e *driver.Error
-			if err := d.Forward(o, out, operands); !errors.As(err, &e) || e.Call != "cublasLtMatmul" {
-				t.Errorf("%v, bias %v: the product's launch fails, found %v", precision, bias, err)
+			if err := d.Forward(o, out, operands); !errors.As(err, &e) || e.Call != k.last {
+				t.Errorf("%+v, bias %v: the last launch fails, found %v", k, bias, err)
 			}
 		}
 	}

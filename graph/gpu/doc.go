@@ -8,6 +8,10 @@
 // copies, so that every model that runs on the CPU runs on the GPU. [HasKernel] says
 // which is which.
 //
+// In BF16 the arrays of a plan between its inputs and outputs are of bfloat16
+// (exec.Config). Most kernels take either format; the others, and the host, get
+// float32 by conversions. Arithmetic is in float32.
+//
 // Results differ from the CPU's by rounding, and more where products are of
 // lower precision. There is one difference in errors: an index or a label out of
 // range, which panics on the CPU, gives NaN.

@@ -21,13 +21,13 @@ func gather(s site) *launch {
 		outer, inner := shapes.Around(shape, o.Axis)
 		size, count := shape[o.Axis], s.in[1].Elements()
 		return &launch{0, func(c call) error {
-			return kernels.Gather(c.Queue, c.in[0], c.in[1], c.out, outer, size, inner, count)
+			return kernels.Gather(c.Queue, c.in[0], c.in[1].Data, c.out, outer, size, inner, count)
 		}}
 	case op.GatherGradient:
 		outer, inner := shapes.Around(o.Shape, o.Axis)
 		size, count := o.Shape[o.Axis], s.in[1].Elements()
 		return &launch{0, func(c call) error {
-			return kernels.GatherGrad(c.Queue, c.in[0], c.in[1], c.out, outer, size, inner, count)
+			return kernels.GatherGrad(c.Queue, c.in[0], c.in[1].Data, c.out, outer, size, inner, count)
 		}}
 	}
 	return nil

@@ -3,19 +3,23 @@
 package gpu
 
 import (
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
-// site is an operation at one place, where all types are known.
+// site is an operation at one place, where all types are known, and which arrays
+// are held in bfloat16.
 type site struct {
-	op        op.Op
-	out       op.Type
-	in        []op.Type
-	bfloat16  []bool // which operands are held so: factors of products
-	precision driver.Precision
+	op          op.Op
+	out         op.Type
+	in          []op.Type
+	bfloat16    []bool // operands
+	outBFloat16 bool
+	precision   driver.Precision
 }
 
 // launch puts an operation's work into a queue.
@@ -27,21 +31,33 @@ type launch struct {
 // call is where a launch runs, and on what.
 type call struct {
 	kernels.Queue
-	out  driver.Ptr
-	in   []driver.Ptr
+	out  kernels.Array
+	in   []kernels.Array
 	work driver.Ptr
 }
 
-// families choose the launches of the operations that they know, and answer nil
-// for others, and where an operation's types have no kernel.
-var families = []func(s site) *launch{
-	product, normalization, softmax, attention, patches, convolution, pooling, unary, binary, reduction, layout, gather,
-	logic, loss,
-}
+// Families choose the launches of the operations that they know, and answer nil
+// for others, and where an operation's types have no kernel. Some have kernels for
+// what is held in bfloat16, too; the others read no formats.
+var (
+	mixedFamilies = []func(s site) *launch{
+		product, normalization, softmax, attention, patches, unary, binary, reduction, layout, gather,
+	}
+	float32Families = []func(s site) *launch{convolution, pooling, logic, loss}
+)
 
-// launchOf returns how the device computes an operation, nil where it cannot.
+// launchOf returns how the device computes an operation, nil where it cannot: where
+// it has no kernel for what is held in bfloat16, in float32 between two conversions.
 func launchOf(s site) *launch {
-	for _, family := range families {
+	for _, family := range mixedFamilies {
+		if l := family(s); l != nil {
+			return l
+		}
+	}
+	if s.anyBFloat16() {
+		return converted(s, launchOf)
+	}
+	for _, family := range float32Families {
 		if l := family(s); l != nil {
 			return l
 		}
@@ -58,59 +74,61 @@ func HasKernel(o op.Op, out op.Type, in ...op.Type) bool {
 	return launchOf(site{op: o, out: out, in: in}) != nil
 }
 
-// rounded is a launch whose result, a factor of products, is bfloat16: l's where no
-// kernel rounds what it writes itself.
-func rounded(s site, l *launch) *launch {
-	n := s.out.Elements()
-	if m, axis, ok := momentsOf(s.op); ok {
-		rows, d := rowsFrom(s.out.Shape, axis)
-		return &launch{0, func(c call) error {
-			return kernels.NormalizeToBFloat16(c.Queue, m, c.in[0], c.in[1], c.optional(2), c.out, rows, d)
-		}}
+// converted is in float32 what there is no launch of with bfloat16.
+func converted(s site, launchOf func(site) *launch) *launch {
+	wide := s
+	wide.bfloat16, wide.outBFloat16 = nil, false
+	l := launchOf(wide)
+	if l == nil {
+		return nil
 	}
-	of := s.op
-	gradient, isGradient := of.(op.PointwiseGradient)
-	if isGradient {
-		of = gradient.Of
+	work := aligned(l.work)
+	places := make([]int64, len(s.in)+1) // of copies, in the scratch memory
+	for i, t := range append(s.in[:len(s.in):len(s.in)], s.out) {
+		places[i] = work
+		if i == len(s.in) && s.outBFloat16 || s.isBFloat16(i) {
+			work += aligned(bytesOf(t))
+		}
 	}
-	switch f, a, b := functionOf(of); f {
-	case kernels.GELU, kernels.GELUTanh, kernels.QuickGELU:
-		return &launch{0, func(c call) error {
-			if isGradient {
-				return kernels.UnaryGradToBFloat16(c.Queue, f, c.in[0], c.in[1], c.out, n, a, b)
+	return &launch{work, func(c call) error {
+		in := make([]kernels.Array, len(c.in))
+		for i, x := range c.in {
+			in[i] = x
+			if x.BFloat16 {
+				in[i] = kernels.Float32(c.work + driver.Ptr(places[i]))
+				if err := kernels.Convert(c.Queue, x, in[i], s.in[i].Elements()); err != nil {
+					return err
+				}
 			}
-			return kernels.UnaryToBFloat16(c.Queue, f, c.in[0], c.out, n, a, b)
-		}}
-	}
-	result := aligned(l.work)
-	return &launch{result + int64(floatBytes*n), func(c call) error {
+		}
 		y := c.out
-		c.out = c.work + driver.Ptr(result)
-		if err := l.run(c); err != nil {
+		if y.BFloat16 {
+			c.out = kernels.Float32(c.work + driver.Ptr(places[len(s.in)]))
+		}
+		c.in = in
+		if err := l.run(c); err != nil || !y.BFloat16 {
 			return err
 		}
-		return kernels.ToBFloat16(c.Queue, c.out, y, n)
+		return kernels.Convert(c.Queue, c.out, y, s.out.Elements())
 	}}
 }
 
-// factor is operand i as a factor of a product.
-func (s site) factor(i, lead int, trans bool) kernels.Factor {
-	f := rowsOf(lead, trans)
-	f.BFloat16 = s.holdsBFloat16(i)
-	return f
+// isBFloat16 reports whether one of some operands, those that there are, is so held.
+func (s site) isBFloat16(operands ...int) bool {
+	return slices.ContainsFunc(operands, func(i int) bool { return i < len(s.bfloat16) && s.bfloat16[i] })
 }
 
-func (s site) holdsBFloat16(i int) bool { return i < len(s.bfloat16) && s.bfloat16[i] }
+func (s site) anyBFloat16() bool { return s.outBFloat16 || slices.Contains(s.bfloat16, true) }
 
 // optional is the address of operand i, 0 where it is absent.
 func (c call) optional(i int) driver.Ptr {
 	if i < len(c.in) {
-		return c.in[i]
+		return c.in[i].Data
 	}
 	return 0
 }
 
-// floats reports whether all types are held as float32.
+// floats reports whether all types are held as float32, or rounded.
 func floats(types ...op.Type) bool {
 	for _, t := range types {
 		if op.ClassOf(t.DType) != op.ClassFloat32 {
@@ -120,7 +138,7 @@ func floats(types ...op.Type) bool {
 	return true
 }
 
-// allFloats reports whether result and operands are held as float32.
+// allFloats reports whether result and operands are held as float32, or rounded.
 func (s site) allFloats() bool { return floats(s.out) && floats(s.in...) }
 
 // broadcasts reports whether the strided kernels take operands of these shapes,
@@ -148,7 +166,7 @@ func broadcastStrides(shape, to []int) []int {
 const floatBytes = 4
 
 // at is the address of element i of an array of float32.
-func at(p driver.Ptr, i int) driver.Ptr { return p + driver.Ptr(floatBytes*i) }
+func at(p driver.Ptr, i int) driver.Ptr { return kernels.Float32(p).From(i).Data }
 
 // aligned rounds bytes of scratch memory up, so that what follows is aligned.
 func aligned(bytes int64) int64 { return (bytes + 255) &^ 255 }

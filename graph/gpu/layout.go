@@ -5,11 +5,25 @@ package gpu
 import (
 	"slices"
 
-	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
+
+// view copies what is seen under another type.
+func view(s site) *launch {
+	n, wide := s.out.Elements(), int64(op.ElementBytes(s.out.DType))
+	return &launch{0, func(c call) error {
+		if c.in[0].BFloat16 != c.out.BFloat16 {
+			return kernels.Convert(c.Queue, c.in[0], c.out, n)
+		}
+		bytes := wide * int64(n)
+		if c.out.BFloat16 {
+			bytes = c.out.Bytes(n)
+		}
+		return c.Copy(c.out.Data, c.in[0].Data, bytes)
+	}}
+}
 
 // layout serves the operations that move elements.
 func layout(s site) *launch {
@@ -70,7 +84,7 @@ func move(q kernels.Queue, shape []int, dst, src kernels.Placement) error {
 // all of the result.
 func read(shape []int, offset int, strides []int) *launch {
 	return &launch{0, func(c call) error {
-		return move(c.Queue, shape, kernels.Contiguous(c.out, shape), kernels.Placement{Data: c.in[0], Offset: offset, Strides: strides})
+		return move(c.Queue, shape, kernels.Contiguous(c.out, shape), kernels.Placement{Array: c.in[0], Offset: offset, Strides: strides})
 	}}
 }
 
@@ -87,12 +101,12 @@ func within(o op.Slice, shape []int) (offset int, strides []int) {
 // place puts the operand at a slice of zeros.
 func place(o op.Place) *launch {
 	offset, strides := within(o.At, o.Shape)
-	bytes := int64(floatBytes * shapes.Elements(o.Shape))
+	elements := shapes.Elements(o.Shape)
 	return &launch{0, func(c call) error {
-		if err := c.Clear(c.out, bytes); err != nil {
+		if err := c.Clear(c.out.Data, c.out.Bytes(elements)); err != nil {
 			return err
 		}
-		return move(c.Queue, o.At.Sizes, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[0], o.At.Sizes))
+		return move(c.Queue, o.At.Sizes, kernels.Placement{Array: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[0], o.At.Sizes))
 	}}
 }
 
@@ -115,7 +129,7 @@ func concat(s site, o op.Concat) *launch {
 	return &launch{0, func(c call) error {
 		offset := 0
 		for i, t := range s.in {
-			err := move(c.Queue, t.Shape, kernels.Placement{Data: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[i], t.Shape))
+			err := move(c.Queue, t.Shape, kernels.Placement{Array: c.out, Offset: offset, Strides: strides}, kernels.Contiguous(c.in[i], t.Shape))
 			if err != nil {
 				return err
 			}
@@ -156,9 +170,9 @@ func padGrad(s site, o op.PadGradient) *launch {
 	if o.Mode != op.PadConstant {
 		return nil
 	}
-	bytes := int64(floatBytes * s.out.Elements())
+	elements := s.out.Elements()
 	return &launch{0, func(c call) error {
-		if err := c.Clear(c.out, bytes); err != nil {
+		if err := c.Clear(c.out.Data, c.out.Bytes(elements)); err != nil {
 			return err
 		}
 		return copySlice(c, to, s.in[0].Shape, of, s.out.Shape)
@@ -167,9 +181,9 @@ func padGrad(s site, o op.PadGradient) *launch {
 
 // copySlice copies a slice of the operand to one of the result.
 func copySlice(c call, of op.Slice, in []int, to op.Slice, out []int) error {
-	placed := func(p driver.Ptr, o op.Slice, shape []int) kernels.Placement {
+	placed := func(a kernels.Array, o op.Slice, shape []int) kernels.Placement {
 		offset, strides := within(o, shape)
-		return kernels.Placement{Data: p, Offset: offset, Strides: strides}
+		return kernels.Placement{Array: a, Offset: offset, Strides: strides}
 	}
 	return move(c.Queue, of.Sizes, placed(c.out, to, out), placed(c.in[0], of, in))
 }

@@ -27,7 +27,7 @@ func logic(s site) *launch {
 			return nil
 		}
 		return &launch{0, func(c call) error {
-			return kernels.Select(c.Queue, c.in[0], s.in[0].Shape, c.in[1], s.in[1].Shape, c.in[2], s.in[2].Shape, c.out, s.out.Shape)
+			return kernels.Select(c.Queue, c.in[0].Data, s.in[0].Shape, c.in[1].Data, s.in[1].Shape, c.in[2].Data, s.in[2].Shape, c.out.Data, s.out.Shape)
 		}}
 	case op.Mask:
 		return mask(s, o)
@@ -35,7 +35,7 @@ func logic(s site) *launch {
 		if !floats(s.in...) {
 			return nil
 		}
-		return &launch{0, func(c call) error { return kernels.IsNaN(c.Queue, c.in[0], c.out, s.out.Elements()) }}
+		return &launch{0, func(c call) error { return kernels.IsNaN(c.Queue, c.in[0].Data, c.out.Data, s.out.Elements()) }}
 	case op.Cast:
 		return cast(s)
 	}
@@ -48,7 +48,7 @@ func compare(s site, f kernels.Comparison, a, b int) *launch {
 		return nil
 	}
 	return &launch{0, func(c call) error {
-		return kernels.Compare(c.Queue, f, c.in[a], s.in[a].Shape, c.in[b], s.in[b].Shape, c.out, s.out.Shape)
+		return kernels.Compare(c.Queue, f, c.in[a].Data, s.in[a].Shape, c.in[b].Data, s.in[b].Shape, c.out.Data, s.out.Shape)
 	}}
 }
 
@@ -58,11 +58,11 @@ func mask(s site, o op.Mask) *launch {
 		return nil
 	}
 	return &launch{0, func(c call) error {
-		choices := [2]driver.Ptr{c.in[1], 0}
+		choices := [2]driver.Ptr{c.in[1].Data, 0}
 		if o.Not {
-			choices = [2]driver.Ptr{0, c.in[1]}
+			choices = [2]driver.Ptr{0, c.in[1].Data}
 		}
-		return kernels.Select(c.Queue, c.in[0], s.in[0].Shape, choices[0], shape, choices[1], shape, c.out, shape)
+		return kernels.Select(c.Queue, c.in[0].Data, s.in[0].Shape, choices[0], shape, choices[1], shape, c.out.Data, shape)
 	}}
 }
 
@@ -73,9 +73,9 @@ func cast(s site) *launch {
 	case s.out.DType != onnx.Float:
 		return nil
 	case floats(s.in...):
-		return &launch{0, func(c call) error { return c.Copy(c.out, c.in[0], int64(floatBytes*n)) }}
+		return &launch{0, func(c call) error { return c.Copy(c.out.Data, c.in[0].Data, int64(floatBytes*n)) }}
 	case s.in[0].DType == onnx.Bool:
-		return &launch{0, func(c call) error { return kernels.FromBool(c.Queue, c.in[0], c.out, n) }}
+		return &launch{0, func(c call) error { return kernels.FromBool(c.Queue, c.in[0].Data, c.out.Data, n) }}
 	}
 	return nil
 }

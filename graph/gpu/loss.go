@@ -20,7 +20,7 @@ func loss(s site) *launch {
 		}
 		examples, classes := s.in[0].Shape[0], s.in[0].Shape[1]
 		return &launch{0, func(c call) error {
-			return kernels.Loss(c.Queue, kind, parameter, c.in[0], c.in[1], c.in[2], c.out, examples, classes)
+			return kernels.Loss(c.Queue, kind, parameter, c.in[0].Data, c.in[1].Data, c.in[2].Data, c.out.Data, examples, classes)
 		}}
 	case op.LossGradient:
 		kind, parameter, ok := lossKind(o.Of)
@@ -29,7 +29,7 @@ func loss(s site) *launch {
 		}
 		examples, classes := s.in[0].Shape[0], s.in[0].Shape[1]
 		return &launch{0, func(c call) error {
-			return kernels.LossGrad(c.Queue, kind, parameter, c.in[0], c.in[1], c.in[2], c.in[3], c.out, examples, classes)
+			return kernels.LossGrad(c.Queue, kind, parameter, c.in[0].Data, c.in[1].Data, c.in[2].Data, c.in[3].Data, c.out.Data, examples, classes)
 		}}
 	}
 	return nil

@@ -3,9 +3,6 @@
 package gpu
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/modeldoctor/modeldoctor/graph/exec"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
@@ -13,6 +10,9 @@ import (
 )
 
 var _ exec.Device = (*Device)(nil)
+
+// BFloat16 reports whether the device computes in BF16.
+func (d *Device) BFloat16() bool { return d.precision == driver.BF16 }
 
 // Arena returns memory that arrays can be placed in.
 func (d *Device) Arena(bytes int64) (exec.Arena, error) {
@@ -28,10 +28,13 @@ type arena struct {
 	memory Memory
 }
 
-// Data is the piece of memory of an array. In BF16 a factor is held as products
-// read it.
-func (a arena) Data(t op.Type, offset int64, factor bool) any {
-	return Memory{a.memory.address + driver.Ptr(offset), bytesOf(t), factor && floats(t) && a.device.precision == driver.BF16}
+// Data is the piece of memory of an array.
+func (a arena) Data(t op.Type, offset int64, bfloat16 bool) any {
+	m := Memory{a.memory.address + driver.Ptr(offset), bytesOf(t), bfloat16}
+	if bfloat16 {
+		m.bytes /= 2
+	}
+	return m
 }
 
 // Free ignores errors: memory of a lost device cannot be freed.
@@ -52,8 +55,22 @@ func (d *Device) Share(a op.Array) (op.Array, error) {
 	return shared, nil
 }
 
-// Update copies a host's array to one of the same type on the device.
-func (d *Device) Update(dst, src op.Array) error { return d.upload(address(dst), bytes(src)) }
+// Update copies a host's array to one of the same type on the device, rounded if
+// that is held in bfloat16.
+func (d *Device) Update(dst, src op.Array) error {
+	to := dst.Data.(Memory).array()
+	if !to.BFloat16 {
+		return d.upload(to.Data, bytes(src))
+	}
+	work, err := d.scratch(bytesOf(src.Type))
+	if err != nil {
+		return err
+	}
+	if err := d.upload(work, bytes(src)); err != nil {
+		return err
+	}
+	return kernels.Convert(d.queue, kernels.Float32(work), to, src.Elements())
+}
 
 // SetCancel has operations that run on the host stop early once done is closed.
 func (d *Device) SetCancel(done <-chan struct{}) { d.host.SetCancel(done) }
@@ -62,16 +79,17 @@ func (d *Device) SetCancel(done <-chan struct{}) { d.host.SetCancel(done) }
 // computes it on the host and returns when that is done. The arrays are in the
 // device's memory, out apart from the operands.
 func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
-	d.types, d.addresses, d.bfloat16 = d.types[:0], d.addresses[:0], d.bfloat16[:0]
+	d.types, d.arrays, d.bfloat16 = d.types[:0], d.arrays[:0], d.bfloat16[:0]
 	for _, a := range in {
-		d.types, d.addresses = append(d.types, a.Type), append(d.addresses, address(a))
-		d.bfloat16 = append(d.bfloat16, a.Data.(Memory).bfloat16)
+		x := a.Data.(Memory).array()
+		d.types, d.arrays, d.bfloat16 = append(d.types, a.Type), append(d.arrays, x), append(d.bfloat16, x.BFloat16)
 	}
-	s := site{out: out.Type, in: d.types, bfloat16: d.bfloat16, precision: d.precision}
+	y := out.Data.(Memory).array()
+	s := site{out: out.Type, in: d.types, bfloat16: d.bfloat16, outBFloat16: y.BFloat16, precision: d.precision}
 	var l *launch
 	switch o := o.(type) {
 	case op.View:
-		return d.driver.Copy(address(out), address(in[0]), bytesOf(out.Type))
+		l = view(s)
 	case exec.Sum:
 		s.op = op.Add{}
 		l = launchOf(s)
@@ -82,32 +100,17 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		s.op = o
 		l = launchOf(s)
 	}
-	if slices.Contains(d.bfloat16, true) && !readsBFloat16(s.op) {
-		return fmt.Errorf("gpu: %s reads a factor of products", o.Name())
-	}
 	if l == nil {
 		return d.onHost(o, out, in)
-	}
-	if out.Data.(Memory).bfloat16 {
-		l = rounded(s, l)
 	}
 	work, err := d.scratch(l.work)
 	if err != nil {
 		return err
 	}
-	if err := l.run(call{d.queue, address(out), d.addresses, work}); err != nil {
+	if err := l.run(call{d.queue, y, d.arrays, work}); err != nil {
 		return d.explain(err)
 	}
 	return nil
-}
-
-// readsBFloat16 reports whether an operation reads what exec.Arena calls a factor.
-func readsBFloat16(o op.Op) bool {
-	switch o.(type) {
-	case op.Linear, op.MatMul, op.SumTo:
-		return true
-	}
-	return false
 }
 
 // onHost computes an operation on the host.
@@ -115,24 +118,11 @@ func (d *Device) onHost(o exec.Operation, out op.Array, in []op.Array) error {
 	operands := make([]op.Array, len(in))
 	for i, a := range in {
 		operands[i] = op.NewArray(a.Type)
-		if err := d.driver.Download(bytes(operands[i]), address(a)); err != nil {
+		if err := d.DownloadArray(operands[i], a); err != nil {
 			return err
 		}
 	}
-	if err := d.driver.Sync(); err != nil {
-		return err
-	}
 	result := op.NewArray(out.Type)
 	o.Forward(d.host, result, operands)
-	if !out.Data.(Memory).bfloat16 {
-		return d.upload(address(out), bytes(result))
-	}
-	work, err := d.scratch(bytesOf(out.Type))
-	if err != nil {
-		return err
-	}
-	if err := d.upload(work, bytes(result)); err != nil {
-		return err
-	}
-	return kernels.ToBFloat16(d.queue, work, address(out), out.Elements())
+	return d.Update(out, result)
 }

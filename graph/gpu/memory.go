@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/modeldoctor/modeldoctor/graph/gpu/driver"
+	"github.com/modeldoctor/modeldoctor/graph/gpu/kernels"
 	"github.com/modeldoctor/modeldoctor/graph/op"
 )
 
@@ -15,10 +16,14 @@ import (
 type Memory struct {
 	address  driver.Ptr // 0 where there are no bytes
 	bytes    int64
-	bfloat16 bool // a factor of products, rounded already: its elements are bfloat16
+	bfloat16 bool // in the place of float32
 }
 
-func address(a op.Array) driver.Ptr { return a.Data.(Memory).address }
+// BFloat16 reports whether elements that stand for float32 are bfloat16.
+func (m Memory) BFloat16() bool { return m.bfloat16 }
+
+// array is the memory as kernels take it.
+func (m Memory) array() kernels.Array { return kernels.Array{Data: m.address, BFloat16: m.bfloat16} }
 
 func bytesOf(t op.Type) int64 { return int64(t.Elements()) * int64(op.ElementBytes(t.DType)) }
 
@@ -46,7 +51,18 @@ func (d *Device) NewArray(t op.Type) (op.Array, error) {
 // DownloadArray copies an array of the device to one of the same type of the host,
 // once it is computed.
 func (d *Device) DownloadArray(dst, src op.Array) error {
-	if err := d.driver.Download(bytes(dst), address(src)); err != nil {
+	from := src.Data.(Memory).array()
+	if from.BFloat16 {
+		work, err := d.scratch(bytesOf(src.Type))
+		if err != nil {
+			return err
+		}
+		if err := kernels.Convert(d.queue, from, kernels.Float32(work), src.Elements()); err != nil {
+			return err
+		}
+		from = kernels.Float32(work)
+	}
+	if err := d.driver.Download(bytes(dst), from.Data); err != nil {
 		return err
 	}
 	return d.driver.Sync()

@@ -18,19 +18,21 @@ func pooling(s site) *launch {
 	switch o := s.op.(type) {
 	case op.MaxPool:
 		w, planes := window(o.PoolWindow, s.in[0].Shape, s.out.Shape)
-		return &launch{0, func(c call) error { return kernels.MaxPool(c.Queue, w, c.in[0], c.out, planes) }}
+		return &launch{0, func(c call) error { return kernels.MaxPool(c.Queue, w, c.in[0].Data, c.out.Data, planes) }}
 	case op.MaxPoolGradient:
 		w, planes := window(o.PoolWindow, s.in[0].Shape, s.in[1].Shape)
 		return &launch{0, func(c call) error {
-			return kernels.MaxPoolGrad(c.Queue, w, c.in[0], c.in[1], c.in[2], c.out, planes)
+			return kernels.MaxPoolGrad(c.Queue, w, c.in[0].Data, c.in[1].Data, c.in[2].Data, c.out.Data, planes)
 		}}
 	case op.AveragePool:
 		w, planes := window(o.PoolWindow, s.in[0].Shape, s.out.Shape)
-		return &launch{0, func(c call) error { return kernels.AveragePool(c.Queue, w, o.CountPads, c.in[0], c.out, planes) }}
+		return &launch{0, func(c call) error {
+			return kernels.AveragePool(c.Queue, w, o.CountPads, c.in[0].Data, c.out.Data, planes)
+		}}
 	case op.AveragePoolGradient:
 		w, planes := window(o.Pool.PoolWindow, o.Shape, s.in[0].Shape)
 		return &launch{0, func(c call) error {
-			return kernels.AveragePoolGrad(c.Queue, w, o.Pool.CountPads, c.in[0], c.out, planes)
+			return kernels.AveragePoolGrad(c.Queue, w, o.Pool.CountPads, c.in[0].Data, c.out.Data, planes)
 		}}
 	}
 	return nil

@@ -28,13 +28,12 @@ type multiplication struct {
 	precision      driver.Precision
 	batch, m, n, k int
 	alpha          float32
-	a, b           kernels.Factor // without addresses
-	c              driver.Matrix  // likewise
+	a, b, c        driver.Matrix // without addresses
 }
 
-// rowsOf is a factor whose rows, of float32, begin so many elements apart.
-func rowsOf(lead int, trans bool) kernels.Factor {
-	return kernels.Factor{Matrix: driver.Matrix{Lead: lead, Trans: trans}}
+// rowsOf is a matrix whose rows begin so many elements apart, as a factor.
+func rowsOf(lead int, trans, bfloat16 bool) driver.Matrix {
+	return driver.Matrix{Lead: lead, Trans: trans, BFloat16: bfloat16}
 }
 
 func (p multiplication) work() int64 {
@@ -46,23 +45,33 @@ func (p multiplication) run(q kernels.Queue, a, b, c, work driver.Ptr) error {
 		return nil
 	}
 	if p.k == 0 { // the factors have no elements
-		return q.Clear(c, int64(floatBytes*((p.batch-1)*int(p.c.Stride)+p.m*p.n)))
+		return q.Clear(c, arrayOf(p.c).Bytes((p.batch-1)*int(p.c.Stride)+p.m*p.n))
 	}
 	p.a.Data, p.b.Data, p.c.Data = a, b, c
 	return kernels.Multiply(q, p.precision, p.batch, p.m, p.n, p.k, p.alpha, p.a, p.b, 0, p.c, work)
 }
 
-// add is run for one matrix and with what is added to it: a row, a matrix, or 0
-// for none.
-func (p multiplication) add(q kernels.Queue, a, b, bias, residual, y, work driver.Ptr) error {
+// arrayOf is the array of which a matrix is a part.
+func arrayOf(m driver.Matrix) kernels.Array { return kernels.Array{Data: m.Data, BFloat16: m.BFloat16} }
+
+func (p multiplication) addWork() int64 {
+	return kernels.MultiplyAddWork(p.precision, p.m, p.n, p.k, p.a, p.b)
+}
+
+// add is run for one matrix and with what is added to it: a row, and a matrix, or
+// none where they have no address.
+func (p multiplication) add(q kernels.Queue, a, b, bias driver.Ptr, residual, y kernels.Array, work driver.Ptr) error {
 	p.a.Data, p.b.Data = a, b
 	return kernels.MultiplyAdd(q, p.precision, p.m, p.n, p.k, p.a, p.b, bias, residual, y, work)
 }
 
 func linear(s site, o op.Linear) *launch {
+	if s.isBFloat16(2) { // a bias is float32
+		return nil
+	}
 	p := linearProduct(s, o)
-	return &launch{p.work(), func(c call) error {
-		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), 0, c.out, c.work)
+	return &launch{p.addWork(), func(c call) error {
+		return p.add(c.Queue, c.in[0].Data, c.in[1].Data, c.optional(2), kernels.Array{}, c.out, c.work)
 	}}
 }
 
@@ -72,11 +81,14 @@ func linearAdd(s site) *launch {
 		return nil
 	}
 	last := len(s.in) - 1
+	if last == 3 && s.isBFloat16(2) { // a bias is float32
+		return converted(s, linearAdd)
+	}
 	p := linearProduct(s, s.op.(op.Linear))
-	return &launch{p.work(), func(c call) error {
+	return &launch{p.addWork(), func(c call) error {
 		residual := c.in[last]
 		c.in = c.in[:last]
-		return p.add(c.Queue, c.in[0], c.in[1], c.optional(2), residual, c.out, c.work)
+		return p.add(c.Queue, c.in[0].Data, c.in[1].Data, c.optional(2), residual, c.out, c.work)
 	}}
 }
 
@@ -87,8 +99,8 @@ func linearProduct(s site, o op.Linear) multiplication {
 		features, width = width, features
 	}
 	rows := shapes.Elements(s.out.Shape[:s.out.Rank()-1])
-	return multiplication{s.precision, 1, rows, width, features, 1, s.factor(0, features, false),
-		s.factor(1, weight[1], o.TransW), driver.Matrix{Lead: width}}
+	return multiplication{s.precision, 1, rows, width, features, 1, rowsOf(features, false, s.isBFloat16(0)),
+		rowsOf(weight[1], o.TransW, s.isBFloat16(1)), rowsOf(width, false, s.outBFloat16)}
 }
 
 func matMul(s site, o op.MatMul) *launch {
@@ -106,11 +118,11 @@ func matMul(s site, o op.MatMul) *launch {
 	if alpha == 0 {
 		alpha = 1
 	}
-	p := multiplication{s.precision, 1, m, n, k, alpha, s.factor(0, leadA, o.TransA),
-		s.factor(1, leadB, o.TransB), driver.Matrix{Lead: n}}
+	p := multiplication{s.precision, 1, m, n, k, alpha, rowsOf(leadA, o.TransA, s.isBFloat16(0)),
+		rowsOf(leadB, o.TransB, s.isBFloat16(1)), rowsOf(n, false, s.outBFloat16)}
 	if !o.TransA && shapes.Elements(stackB) == 1 { // one product over all rows
 		p.m *= shapes.Elements(stackA)
-		return &launch{p.work(), func(c call) error { return p.run(c.Queue, c.in[0], c.in[1], c.out, c.work) }}
+		return &launch{p.work(), func(c call) error { return p.run(c.Queue, c.in[0].Data, c.in[1].Data, c.out.Data, c.work) }}
 	}
 	stack := s.out.Shape[:s.out.Rank()-2]
 	size, stepsA, stepsB := batches(stack, stackA, stackB)
@@ -125,9 +137,8 @@ func matMul(s site, o op.MatMul) *launch {
 			for j, x := range index {
 				a, b = a+x*stepsA[j], b+x*stepsB[j]
 			}
-			p.a.Data, p.b.Data = c.in[0], c.in[1]
-			x, y := p.a.From(a*m*k), p.b.From(b*k*n)
-			if err := p.run(c.Queue, x.Data, y.Data, at(c.out, i*p.batch*m*n), c.work); err != nil {
+			x, y, z := c.in[0].From(a*m*k), c.in[1].From(b*k*n), c.out.From(i*p.batch*m*n)
+			if err := p.run(c.Queue, x.Data, y.Data, z.Data, c.work); err != nil {
 				return err
 			}
 			for j := last - 1; j >= 0; j-- {

@@ -24,9 +24,6 @@ func reduction(s site) *launch {
 				axes = append(axes, i)
 			}
 		}
-		if s.holdsBFloat16(0) {
-			return fold(kernels.SumBFloat16, shape, axes, 1)
-		}
 		return fold(kernels.Sum, shape, axes, 1)
 	}
 	return nil

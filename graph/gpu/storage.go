@@ -15,6 +15,9 @@ var _ nn.Device = (*Device)(nil)
 // floatsOf is a memory of float32 and the number of its elements.
 func floatsOf(m nn.Memory) (driver.Ptr, int) {
 	piece := m.(Memory)
+	if piece.bfloat16 {
+		panic("gpu: memory of bfloat16, which only steps of plans read")
+	}
 	return piece.address, int(piece.bytes / floatBytes)
 }
 
@@ -124,5 +127,5 @@ func (d *Device) Gather(dst, src nn.Memory, rows []int, size int) error {
 	if err := d.driver.Upload(work, driver.Bytes(index)); err != nil {
 		return err
 	}
-	return kernels.Gather(d.queue, from, work, to, 1, n/max(size, 1), size, len(rows))
+	return kernels.Gather(d.queue, kernels.Float32(from), work, kernels.Float32(to), 1, n/max(size, 1), size, len(rows))
 }

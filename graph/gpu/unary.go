@@ -15,7 +15,7 @@ func unary(s site) *launch {
 	}
 	n := s.out.Elements()
 	if _, ok := s.op.(op.Zero); ok {
-		return &launch{0, func(c call) error { return c.Clear(c.out, int64(floatBytes*n)) }}
+		return &launch{0, func(c call) error { return c.Clear(c.out.Data, c.out.Bytes(n)) }}
 	}
 	if g, ok := s.op.(op.PointwiseGradient); ok {
 		f, a, b := functionOf(g.Of)

@@ -7,15 +7,15 @@ package driver
 
 // The host's scalars, as cuBLAS wants them, by address.
 static cublasStatus_t gemm(cublasHandle_t h, int ta, int tb, int m, int n, int k, float alpha, uintptr_t a, int lda,
-	uintptr_t b, int ldb, float beta, uintptr_t c, int ldc, int type, int compute) {
-	return cublasGemmEx(h, ta, tb, m, n, k, &alpha, a, type, lda, b, type, ldb, &beta, c, CUDA_R_32F, ldc, compute,
+	uintptr_t b, int ldb, float beta, uintptr_t c, int ldc, int type, int result, int compute) {
+	return cublasGemmEx(h, ta, tb, m, n, k, &alpha, a, type, lda, b, type, ldb, &beta, c, result, ldc, compute,
 		CUBLAS_GEMM_DEFAULT);
 }
 static cublasStatus_t gemm_batch(cublasHandle_t h, int ta, int tb, int m, int n, int k, float alpha, uintptr_t a,
 	int lda, long long sa, uintptr_t b, int ldb, long long sb, float beta, uintptr_t c, int ldc, long long sc, int batch,
-	int type, int compute) {
+	int type, int result, int compute) {
 	return cublasGemmStridedBatchedEx(h, ta, tb, m, n, k, &alpha, a, type, lda, sa, b, type, ldb, sb, &beta, c,
-		CUDA_R_32F, ldc, sc, batch, compute, CUBLAS_GEMM_DEFAULT);
+		result, ldc, sc, batch, compute, CUBLAS_GEMM_DEFAULT);
 }
 */
 import "C"
@@ -75,15 +75,20 @@ func (b *blas) close() error {
 	return cmp.Or(destroyed, b.device.Free(b.workspace))
 }
 
-// format returns a precision's cudaDataType of the factors and cublasComputeType_t.
-func (p Precision) format() (factors, compute C.int) {
-	switch p {
-	case TF32:
-		return C.CUDA_R_32F, C.CUBLAS_COMPUTE_32F_FAST_TF32
-	case BF16:
-		return C.CUDA_R_16BF, C.CUBLAS_COMPUTE_32F
+// compute returns a precision's cublasComputeType_t.
+func (p Precision) compute() C.int {
+	if p == TF32 {
+		return C.CUBLAS_COMPUTE_32F_FAST_TF32
 	}
-	return C.CUDA_R_32F, C.CUBLAS_COMPUTE_32F
+	return C.CUBLAS_COMPUTE_32F
+}
+
+// dataType returns the cudaDataType of a matrix.
+func (m Matrix) dataType() C.int {
+	if m.BFloat16 {
+		return C.CUDA_R_16BF
+	}
+	return C.CUDA_R_32F
 }
 
 func operation(trans bool) C.int {
@@ -94,24 +99,22 @@ func operation(trans bool) C.int {
 }
 
 // Gemm computes C ← alpha·A·B + beta·C for A of m×k, B of k×n and C of m×n, each stored row by row; a factor whose Trans
-// is set is stored as its transpose. C is float32. With beta 0, C need not hold numbers.
+// is set is stored as its transpose. With beta 0, C need not hold numbers.
 func (s *Stream) Gemm(p Precision, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
 	return s.multiply("cublasGemmEx", p, 1, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
-		factors, compute := p.format()
 		return C.gemm(h, operation(b.Trans), operation(a.Trans), C.int(n), C.int(m), C.int(k), C.float(alpha),
 			C.uintptr_t(b.Data), C.int(b.Lead), C.uintptr_t(a.Data), C.int(a.Lead), C.float(beta),
-			C.uintptr_t(c.Data), C.int(c.Lead), factors, compute)
+			C.uintptr_t(c.Data), C.int(c.Lead), a.dataType(), c.dataType(), p.compute())
 	})
 }
 
 // GemmBatch computes what Gemm does for each of a batch of matrices.
 func (s *Stream) GemmBatch(p Precision, batch, m, n, k int, alpha float32, a, b Matrix, beta float32, c Matrix) error {
 	return s.multiply("cublasGemmStridedBatchedEx", p, batch, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
-		factors, compute := p.format()
 		return C.gemm_batch(h, operation(b.Trans), operation(a.Trans), C.int(n), C.int(m), C.int(k), C.float(alpha),
 			C.uintptr_t(b.Data), C.int(b.Lead), C.longlong(b.Stride),
 			C.uintptr_t(a.Data), C.int(a.Lead), C.longlong(a.Stride), C.float(beta),
-			C.uintptr_t(c.Data), C.int(c.Lead), C.longlong(c.Stride), C.int(batch), factors, compute)
+			C.uintptr_t(c.Data), C.int(c.Lead), C.longlong(c.Stride), C.int(batch), a.dataType(), c.dataType(), p.compute())
 	})
 }
 
@@ -124,6 +127,9 @@ func (s *Stream) multiply(call string, p Precision, batch, m, n, k int, a, b, c 
 		if size < 0 || size > math.MaxInt32 {
 			return fmt.Errorf("%s: a size of %d", call, size)
 		}
+	}
+	if half := p == BF16; a.BFloat16 != half || b.BFloat16 != half {
+		return fmt.Errorf("%s: factors of a %v product are not in its format", call, p)
 	}
 	if batch == 0 || m == 0 || n == 0 {
 		return nil

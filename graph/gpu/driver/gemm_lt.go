@@ -22,7 +22,7 @@ static void lt_destroy(lt_product *p) {
 }
 
 static cublasStatus_t lt_describe(lt_product *p, int ta, int tb, int m, int n, int k, int lda, int ldb, int ldc, int type,
-	int compute, int epilogue) {
+	int result, int compute, int epilogue) {
 	cublasStatus_t s = cublasLtMatmulDescCreate(&p->operation, compute, CUDA_R_32F);
 	int32_t a = ta, b = tb;
 	uint32_t e = epilogue;
@@ -31,7 +31,7 @@ static cublasStatus_t lt_describe(lt_product *p, int ta, int tb, int m, int n, i
 	if (!s) s = cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &e, sizeof e);
 	if (!s) s = cublasLtMatrixLayoutCreate(&p->a, type, ta ? k : m, ta ? m : k, lda);
 	if (!s) s = cublasLtMatrixLayoutCreate(&p->b, type, tb ? n : k, tb ? k : n, ldb);
-	if (!s) s = cublasLtMatrixLayoutCreate(&p->c, CUDA_R_32F, m, n, ldc);
+	if (!s) s = cublasLtMatrixLayoutCreate(&p->c, result, m, n, ldc);
 	return s;
 }
 
@@ -86,6 +86,7 @@ type ltShape struct {
 	lda, ldb, ldc  int
 	transA, transB bool
 	bias, residual bool
+	bfloat16       bool      // C and D
 	aligned        [4]uint32 // bytes, of A, B, C and D
 }
 
@@ -105,7 +106,7 @@ const ltMost = 32 * 65535
 
 // GemmAdd computes C ← A·B + bias + residual as Gemm does, in one launch, and reports whether it did: this cuBLAS may
 // have no such product, or cuBLASLt not be there. bias, one number for each column of C, and residual, which is laid out
-// as C is and may be C, can each be 0 for none.
+// as C is and may be C, can each be 0 for none; both are of C's format.
 func (s *Stream) GemmAdd(p Precision, m, n, k int, a, b Matrix, bias, residual Ptr, c Matrix) (done bool, err error) {
 	err = s.multiply("cublasLtMatmul", p, 1, m, n, k, a, b, c, func(h C.cublasHandle_t) C.cublasStatus_t {
 		if k == 0 || max(m, n) > ltMost {
@@ -113,7 +114,7 @@ func (s *Stream) GemmAdd(p Precision, m, n, k int, a, b Matrix, bias, residual P
 		}
 		// A bias that is less aligned than C makes what adds it less so.
 		at := [4]uint32{alignment(b.Data), alignment(a.Data), alignment(c.Data, residual), alignment(c.Data, bias)}
-		shape := ltShape{p, n, m, k, b.Lead, a.Lead, c.Lead, b.Trans, a.Trans, bias != 0, residual != 0, at}
+		shape := ltShape{p, n, m, k, b.Lead, a.Lead, c.Lead, b.Trans, a.Trans, bias != 0, residual != 0, c.BFloat16, at}
 		product := s.blas.ltProduct(shape, bias)
 		if product == nil || product.setBias(bias) != C.CUBLAS_STATUS_SUCCESS {
 			return C.CUBLAS_STATUS_SUCCESS
@@ -154,10 +155,10 @@ func (b *blas) newLtProduct(s ltShape, bias Ptr) *ltProduct {
 	if s.bias {
 		epilogue = C.CUBLASLT_EPILOGUE_BIAS
 	}
-	factors, compute := s.precision.format()
+	factors, result := Matrix{BFloat16: s.precision == BF16}, Matrix{BFloat16: s.bfloat16}
 	p := (*C.lt_product)(C.calloc(1, C.sizeof_lt_product))
 	status := C.lt_describe(p, operation(s.transA), operation(s.transB), C.int(s.m), C.int(s.n), C.int(s.k),
-		C.int(s.lda), C.int(s.ldb), C.int(s.ldc), factors, compute, epilogue)
+		C.int(s.lda), C.int(s.ldb), C.int(s.ldc), factors.dataType(), result.dataType(), s.precision.compute(), epilogue)
 	if status == C.CUBLAS_STATUS_SUCCESS { // which algorithm does depends on the bias's alignment, too
 		status = (*ltProduct)(p).setBias(bias)
 	}

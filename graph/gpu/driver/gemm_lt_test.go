@@ -17,7 +17,8 @@ type addTest struct {
 	p              Precision
 	transA, transB bool
 	bias, residual bool
-	skip           int // numbers before the bias, which it is less aligned for
+	half           bool // the result is bfloat16, and what is added to it
+	skip           int  // numbers before the bias, which it is less aligned for
 }
 
 const addRows, addColumns, addInner, addPad = 5, 12, 7, 4
@@ -39,21 +40,34 @@ func (k addTest) run(t *testing.T) (done bool, err error) {
 	for i := range c {
 		c[i] = float32(math.NaN())
 	}
-	pc, presidual := upload(t, k.d, c), upload(t, k.d, residual)
-	pbias := upload(t, k.d, append(make([]float32, k.skip), bias...)) + Ptr(4*k.skip)
+	result, size := func(x []float32) Ptr { return upload(t, k.d, x) }, 4
+	if k.half {
+		result, size = func(x []float32) Ptr { return uploadBytes(t, k.d, Bytes(bfloat16(x))) }, 2
+	}
+	pc, presidual := result(c), result(residual)
+	skipped := append(make([]float32, k.skip), bias...)
+	pbias := result(skipped) + Ptr(size*k.skip)
+	bias = skipped[k.skip:] // rounded
 	if !k.bias {
 		pbias = 0
 	}
 	if !k.residual {
 		presidual = 0
 	}
-	done, err = k.d.GemmAdd(k.p, m, n, inner, Matrix{Data: pa, Lead: lead, Trans: k.transA}, Matrix{Data: pb, Lead: lead, Trans: k.transB},
-		pbias, presidual, Matrix{Data: pc, Lead: lead})
+	done, err = k.d.GemmAdd(k.p, m, n, inner, Matrix{Data: pa, Lead: lead, Trans: k.transA, BFloat16: k.p == BF16},
+		Matrix{Data: pb, Lead: lead, Trans: k.transB, BFloat16: k.p == BF16}, pbias, presidual, Matrix{Data: pc, Lead: lead, BFloat16: k.half})
 	if !done || err != nil {
 		return done, err
 	}
 	product(m, n, inner, 1, a, lead, k.transA, b, lead, k.transB, 0, c, lead)
-	got := download(t, k.d, pc, len(c))
+	var got []float32
+	tolerance := 4e-6
+	switch {
+	case k.half:
+		got, tolerance = downloadBFloat16(t, k.d, pc, len(c)), 3e-2 // of numbers below 8, rounded to 8 bits
+	default:
+		got = download(t, k.d, pc, len(c))
+	}
 	for i := range m {
 		want := c[i*lead:][:n]
 		for j := range want {
@@ -64,7 +78,6 @@ func (k addTest) run(t *testing.T) (done bool, err error) {
 				want[j] += residual[i*lead+j]
 			}
 		}
-		tolerance := 4e-6
 		if k.p == TF32 {
 			tolerance = 8e-3 // two factors of 10 bits, 7 terms below 1
 		}
@@ -82,9 +95,12 @@ func (k addTest) run(t *testing.T) (done bool, err error) {
 func TestGemmAdd(t *testing.T) {
 	d := openDevice(t)
 	for _, p := range []Precision{FP32, TF32, BF16} {
-		for way := range 16 {
-			k := addTest{d, p, way&1 != 0, way&2 != 0, way&4 != 0, way&8 != 0, 0}
-			t.Run(fmt.Sprintf("%v,transA=%v,transB=%v,bias=%v,residual=%v", p, k.transA, k.transB, k.bias, k.residual), func(t *testing.T) {
+		for way := range 32 {
+			k := addTest{d, p, way&1 != 0, way&2 != 0, way&4 != 0, way&8 != 0, way&16 != 0, 0}
+			if k.half && p != BF16 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%v,transA=%v,transB=%v,bias=%v,residual=%v,half=%v", p, k.transA, k.transB, k.bias, k.residual, k.half), func(t *testing.T) {
 				for range 2 {
 					done, err := k.run(t)
 					if err != nil {

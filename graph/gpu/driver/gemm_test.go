@@ -85,8 +85,8 @@ func TestGemm(t *testing.T) {
 					pa, pb = upload(t, d, a), upload(t, d, b)
 				}
 				pc := upload(t, d, c)
-				A := Matrix{Data: pa, Lead: lda, Stride: int64(sa), Trans: transA}
-				B := Matrix{Data: pb, Lead: ldb, Stride: int64(sb), Trans: transB}
+				A := Matrix{Data: pa, Lead: lda, Stride: int64(sa), Trans: transA, BFloat16: p == BF16}
+				B := Matrix{Data: pb, Lead: ldb, Stride: int64(sb), Trans: transB, BFloat16: p == BF16}
 				C := Matrix{Data: pc, Lead: ldc, Stride: int64(sc)}
 				count := 1
 				if batched {
@@ -106,6 +106,41 @@ func TestGemm(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The result of a BF16 product may be bfloat16: what it is in float32, rounded, and added to what was there.
+func TestGemmToBFloat16(t *testing.T) {
+	d := openDevice(t)
+	r := rand.New(rand.NewPCG(9, 10))
+	const m, n, k, batch = 5, 8, 3, 2
+	a, b, c := random(r, batch*m*k), random(r, batch*k*n), random(r, batch*m*n)
+	A := Matrix{Data: uploadBytes(t, d, Bytes(bfloat16(a))), Lead: k, Stride: m * k, BFloat16: true}
+	B := Matrix{Data: uploadBytes(t, d, Bytes(bfloat16(b))), Lead: n, Stride: k * n, BFloat16: true}
+	for count := range batch + 1 {
+		C := Matrix{Data: uploadBytes(t, d, Bytes(bfloat16(c))), Lead: n, Stride: m * n, BFloat16: true}
+		want := append([]float32{}, c...)
+		if count == 0 {
+			count = 1
+			do(t, d.Gemm(BF16, m, n, k, 0.5, A, B, 2, C))
+		} else {
+			do(t, d.GemmBatch(BF16, count, m, n, k, 0.5, A, B, 2, C))
+		}
+		for i := range count {
+			product(m, n, k, 0.5, a[i*m*k:], k, false, b[i*k*n:], n, false, 2, want[i*m*n:], n)
+		}
+		compare(t, downloadBFloat16(t, d, C.Data, len(want)), want, 1e-2) // of numbers below 4, rounded to 8 bits
+	}
+}
+
+// downloadBFloat16 returns numbers that the device has as bfloat16.
+func downloadBFloat16(t testing.TB, d *Device, p Ptr, n int) []float32 {
+	t.Helper()
+	h, x := make([]uint16, n), make([]float32, n)
+	do(t, d.Download(Bytes(h), p), d.Sync())
+	for i, v := range h {
+		x[i] = math.Float32frombits(uint32(v) << 16)
+	}
+	return x
 }
 
 // A batch whose factor is the same throughout, and a C that holds no numbers yet.
@@ -135,6 +170,9 @@ func TestGemmSizes(t *testing.T) {
 	if err := d.Gemm(FP32, 4, -1, 4, 1, m, m, 0, m); err == nil {
 		t.Error("-1 columns are taken")
 	}
+	if err := d.Gemm(BF16, 4, 4, 4, 1, m, m, 0, m); err == nil {
+		t.Error("a BF16 product takes factors of float32")
+	}
 }
 
 func compare(t *testing.T, got, want []float32, tolerance float64) {
@@ -163,12 +201,12 @@ func BenchmarkGemm(b *testing.B) {
 			multiplication func() error
 		}{
 			{"mlp", 2 * tokens * width * hidden, func() error {
-				m := Matrix{Data: factor, Lead: width}
-				return d.Gemm(p, tokens, hidden, width, 1, m, Matrix{Data: factor, Lead: hidden}, 0, Matrix{Data: result, Lead: hidden})
+				m := Matrix{Data: factor, Lead: width, BFloat16: p == BF16}
+				return d.Gemm(p, tokens, hidden, width, 1, m, Matrix{Data: factor, Lead: hidden, BFloat16: p == BF16}, 0, Matrix{Data: result, Lead: hidden})
 			}},
 			{"attention", 2 * heads * 197 * 197 * 64, func() error {
-				q := Matrix{Data: factor, Lead: 64, Stride: 197 * 64}
-				key := Matrix{Data: factor, Lead: 64, Stride: 197 * 64, Trans: true}
+				q := Matrix{Data: factor, Lead: 64, Stride: 197 * 64, BFloat16: p == BF16}
+				key := Matrix{Data: factor, Lead: 64, Stride: 197 * 64, Trans: true, BFloat16: p == BF16}
 				return d.GemmBatch(p, heads, 197, 197, 64, 1, q, key, 0, Matrix{Data: result, Lead: 200, Stride: 197 * 200})
 			}},
 		} {

@@ -45,7 +45,8 @@ func Bytes[T ~uint8 | ~uint16 | ~int32 | ~uint32 | ~int64 | ~float32 | ~float64]
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(t)))
 }
 
-// Precision says in which format the factors of a matrix product enter it. Sums are always float32.
+// Precision says in which format the factors of a matrix product enter it. Sums are always float32, of which the result
+// may be bfloat16 (Matrix).
 type Precision int
 
 const (
@@ -68,10 +69,11 @@ func (p Precision) String() string {
 
 // Matrix is a matrix in a device's memory, stored row by row, or the first of a batch of them.
 type Matrix struct {
-	Data   Ptr
-	Lead   int   // elements from one row to the next
-	Stride int64 // elements from one matrix of a batch to the next; 0 uses the same one throughout
-	Trans  bool  // as a factor of a product, it stands for its transpose
+	Data     Ptr
+	Lead     int   // elements from one row to the next
+	Stride   int64 // elements from one matrix of a batch to the next; 0 uses the same one throughout
+	Trans    bool  // as a factor of a product, it stands for its transpose
+	BFloat16 bool  // its elements are bfloat16, as those of the factors of a BF16 product; otherwise float32
 }
 
 // Error is a call of CUDA or cuBLAS that failed.

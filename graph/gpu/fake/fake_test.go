@@ -72,13 +72,13 @@ func TestLaunchFails(t *testing.T) {
 	q := load(t, d)
 	p := alloc(t, d, 400)
 	fake.Set(t, fake.Faults{Launch: 2})
-	if err := kernels.Fill(q, p, 1, 100); err != nil {
+	if err := kernels.Fill(q, kernels.Float32(p), 1, 100); err != nil {
 		t.Error(err)
 	}
-	if e := codeOf(t, kernels.Fill(q, p, 1, 100)); e.OutOfMemory() || e.DeviceLost() {
+	if e := codeOf(t, kernels.Fill(q, kernels.Float32(p), 1, 100)); e.OutOfMemory() || e.DeviceLost() {
 		t.Errorf("second launch: %v", e)
 	}
-	if err := kernels.Fill(q, p, 1, 100); err != nil {
+	if err := kernels.Fill(q, kernels.Float32(p), 1, 100); err != nil {
 		t.Error(err)
 	}
 }
@@ -88,7 +88,7 @@ func TestDeviceIsLost(t *testing.T) {
 	q := load(t, d)
 	p := alloc(t, d, 400)
 	fake.Set(t, fake.Faults{Lost: 2})
-	if err := kernels.Fill(q, p, 1, 100); err != nil {
+	if err := kernels.Fill(q, kernels.Float32(p), 1, 100); err != nil {
 		t.Error(err)
 	}
 	for range 3 {
@@ -113,7 +113,7 @@ func TestForeignAddress(t *testing.T) {
 	if err := d.Upload(p, make([]byte, 4)); err == nil {
 		t.Error("an upload to freed memory succeeds")
 	}
-	if e := codeOf(t, kernels.Fill(q, p, 1, 100)); !e.DeviceLost() {
+	if e := codeOf(t, kernels.Fill(q, kernels.Float32(p), 1, 100)); !e.DeviceLost() {
 		t.Errorf("a kernel that writes freed memory: %v", e)
 	}
 	fake.Set(t, fake.Faults{})
@@ -168,7 +168,7 @@ func TestStrayWrite(t *testing.T) {
 	}
 	fake.Set(t, fake.Faults{})
 	before := fake.Count(fake.Strays)
-	if err := kernels.Move(q, []int{2, 2}, kernels.Placement{Data: p, Offset: 4, Strides: []int{-8, 2}}, kernels.Contiguous(p, []int{2, 2})); err != nil {
+	if err := kernels.Move(q, []int{2, 2}, kernels.Placement{Array: kernels.Float32(p), Offset: 4, Strides: []int{-8, 2}}, kernels.Contiguous(kernels.Float32(p), []int{2, 2})); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Free(p); err != nil {
@@ -196,7 +196,7 @@ func TestConcurrentCallers(t *testing.T) {
 		callers.Go(func() {
 			x := make([]float32, 1000)
 			for range 20 {
-				err := errors.Join(kernels.Fill(k.On(s), p, float32(i), len(x)), s.Download(driver.Bytes(x), p), s.Sync())
+				err := errors.Join(kernels.Fill(k.On(s), kernels.Float32(p), float32(i), len(x)), s.Download(driver.Bytes(x), p), s.Sync())
 				if err != nil || x[0] != float32(i) || x[999] != float32(i) {
 					t.Errorf("caller %d: %v to %v, %v", i, x[0], x[999], err)
 				}

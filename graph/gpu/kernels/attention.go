@@ -9,7 +9,10 @@ import "github.com/modeldoctor/modeldoctor/graph/gpu/driver"
 // its rows, HeadDim columns each, and are read and written there: products are
 // strided batches over the examples, head by head, or, where there are more
 // heads than examples, over the heads, example by example. The scores of a batch
-// are held, in rows padded to a multiple of 8 elements. BF16 is computed as TF32.
+// are held, in rows padded to a multiple of 8 elements. In BF16, if all operands
+// are bfloat16, products have such factors; scores and their cotangents are
+// float32, and the probabilities, as factors, bfloat16. With other operands BF16 is
+// computed as TF32.
 //
 // For rows of, say, 197 elements cuBLAS has kernels only that load them one by one
 // ("align1"), so the padding is multiplied with, too, as if an example had more
@@ -27,7 +30,7 @@ type Attention struct {
 // Rows are an operand's rows: element i of head h of row r of an example is at
 // Offset + example·ByExample + r·ByRow + h·HeadDim + i.
 type Rows struct {
-	Data             driver.Ptr
+	Array
 	Offset           int
 	ByExample, ByRow int
 }
@@ -58,7 +61,8 @@ func (o Attention) round() int {
 // overHeads says whether batches are the heads of an example.
 func (o Attention) overHeads() bool { return o.Heads > o.Examples }
 
-// Work is the scratch memory of Forward and Grad, in bytes.
+// Work is the scratch memory of Forward and Grad, in bytes: of scores and their
+// cotangents, or of either in float32 and both in bfloat16.
 func (o Attention) Work() int64 { return int64(2 * o.scoresBytes()) }
 
 func (o Attention) scoresBytes() int {
@@ -84,24 +88,31 @@ func (o Attention) padded(k, v Rows) int {
 // headBatch is a batch: some examples of a head, or the heads of an example.
 type headBatch struct {
 	Attention
-	q              Queue
-	precision      driver.Precision
-	example, head  int  // the first
-	heads          bool // of an example; otherwise examples of a head
-	size           int
-	keys           int // with the padding, if the batch has it
-	scores, dscore driver.Matrix
+	q             Queue
+	precision     driver.Precision
+	example, head int  // the first
+	heads         bool // of an example; otherwise examples of a head
+	size          int
+	keys          int   // with the padding, if the batch has it
+	scores        Array // float32
+	probable      Array // softmax of the scores: in their place, if of the same format
+	dprobable     Array // its cotangent, float32
+	dscore        Array // that of the scores: in the place of dprobable, if of the same format
 }
 
-// batches calls f for all examples and heads.
-func (o Attention) batches(q Queue, p driver.Precision, k, v Rows, work driver.Ptr, f func(b headBatch) error) error {
+// batches calls f for all examples and heads. half says that the operands are
+// bfloat16.
+func (o Attention) batches(q Queue, p driver.Precision, half bool, k, v Rows, work driver.Ptr, f func(b headBatch) error) error {
 	if err := o.check(); err != nil || o.Examples*o.Heads*o.HeadDim == 0 {
 		return err
 	}
-	scores := driver.Matrix{Data: work, Lead: o.lead(), Stride: int64(o.Queries * o.lead())}
-	dscore := scores
-	dscore.Data += driver.Ptr(o.scoresBytes())
-	b := headBatch{Attention: o, q: q, precision: composed(p), keys: o.lead(), scores: scores, dscore: dscore}
+	first, second := Float32(work), Float32(work+driver.Ptr(o.scoresBytes()))
+	b := headBatch{Attention: o, q: q, precision: composed(p), keys: o.lead(), scores: first, probable: first, dprobable: second, dscore: second}
+	if p == driver.BF16 && half {
+		b.precision, b.dprobable = p, first // the scores have been read by then
+		b.probable = Array{second.Data, true}
+		b.dscore = b.probable.From(o.scoresBytes() / floatBytes)
+	}
 	padded := o.padded(k, v)
 	if !o.overHeads() {
 		for ; b.example < padded; b.example += b.size {
@@ -131,7 +142,12 @@ func (b headBatch) of(r Rows) driver.Matrix {
 	if b.heads {
 		stride = b.HeadDim
 	}
-	return driver.Matrix{Data: at(r.Data, r.Offset+b.example*r.ByExample+b.head*b.HeadDim), Lead: r.ByRow, Stride: int64(stride)}
+	return r.From(r.Offset + b.example*r.ByExample + b.head*b.HeadDim).matrix(driver.Matrix{Lead: r.ByRow, Stride: int64(stride)})
+}
+
+// matrix describes the batch's scores, or what has their shape.
+func (b headBatch) matrix(scores Array) driver.Matrix {
+	return scores.matrix(driver.Matrix{Lead: b.lead(), Stride: int64(b.Queries * b.lead())})
 }
 
 func transpose(m driver.Matrix) driver.Matrix {
@@ -143,21 +159,22 @@ func (b headBatch) multiply(m, n, k int, alpha float32, x, y driver.Matrix, beta
 	return b.q.GemmBatch(b.precision, b.size, m, n, k, alpha, x, y, beta, to)
 }
 
-// probabilities computes softmax(Scale·q·kᵀ) in b.scores.
+// probabilities computes softmax(Scale·q·kᵀ) in b.probable.
 func (b headBatch) probabilities(q, k Rows) error {
-	if err := b.multiply(b.Queries, b.keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.scores); err != nil {
+	if err := b.multiply(b.Queries, b.keys, b.HeadDim, b.Scale, b.of(q), transpose(b.of(k)), 0, b.matrix(b.scores)); err != nil {
 		return err
 	}
-	return SoftmaxRows(b.q, b.scores.Data, b.scores.Data, b.size*b.Queries, b.Keys, b.lead(), false)
+	return SoftmaxRows(b.q, b.scores, b.probable, b.size*b.Queries, b.Keys, b.lead(), false)
 }
 
 // Forward computes y, Queries rows of each example.
 func (o Attention) Forward(queue Queue, p driver.Precision, q, k, v, y Rows, work driver.Ptr) error {
-	return o.batches(queue, p, k, v, work, func(b headBatch) error {
+	half := q.BFloat16 && k.BFloat16 && v.BFloat16
+	return o.batches(queue, p, half, k, v, work, func(b headBatch) error {
 		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
-		return b.multiply(b.Queries, b.HeadDim, b.keys, 1, b.scores, b.of(v), 0, b.of(y))
+		return b.multiply(b.Queries, b.HeadDim, b.keys, 1, b.matrix(b.probable), b.of(v), 0, b.of(y))
 	})
 }
 
@@ -169,31 +186,32 @@ func (o Attention) Grad(queue Queue, p driver.Precision, q, k, v, dy, dq, dk, dv
 	if add {
 		beta = 1
 	}
-	return o.batches(queue, p, k, v, work, func(b headBatch) error {
+	half := q.BFloat16 && k.BFloat16 && v.BFloat16 && dy.BFloat16
+	return o.batches(queue, p, half, k, v, work, func(b headBatch) error {
 		if err := b.probabilities(q, k); err != nil {
 			return err
 		}
 		if dv.Data != 0 {
-			if err := b.multiply(b.Keys, b.HeadDim, b.Queries, 1, transpose(b.scores), b.of(dy), beta, b.of(dv)); err != nil {
+			if err := b.multiply(b.Keys, b.HeadDim, b.Queries, 1, transpose(b.matrix(b.probable)), b.of(dy), beta, b.of(dv)); err != nil {
 				return err
 			}
 		}
 		if dq.Data == 0 && dk.Data == 0 {
 			return nil
 		}
-		if err := b.multiply(b.Queries, b.keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.dscore); err != nil {
+		if err := b.multiply(b.Queries, b.keys, b.HeadDim, 1, b.of(dy), transpose(b.of(v)), 0, b.matrix(b.dprobable)); err != nil {
 			return err
 		}
-		if err := SoftmaxRowsGrad(b.q, b.scores.Data, b.dscore.Data, b.dscore.Data, b.size*b.Queries, b.Keys, b.lead(), false); err != nil {
+		if err := SoftmaxRowsGrad(b.q, b.probable, b.dprobable, b.dscore, b.size*b.Queries, b.Keys, b.lead(), false); err != nil {
 			return err
 		}
 		if dq.Data != 0 {
-			if err := b.multiply(b.Queries, b.HeadDim, b.keys, b.Scale, b.dscore, b.of(k), beta, b.of(dq)); err != nil {
+			if err := b.multiply(b.Queries, b.HeadDim, b.keys, b.Scale, b.matrix(b.dscore), b.of(k), beta, b.of(dq)); err != nil {
 				return err
 			}
 		}
 		if dk.Data != 0 {
-			return b.multiply(b.Keys, b.HeadDim, b.Queries, b.Scale, transpose(b.dscore), b.of(q), beta, b.of(dk))
+			return b.multiply(b.Keys, b.HeadDim, b.Queries, b.Scale, transpose(b.matrix(b.dscore)), b.of(q), beta, b.of(dk))
 		}
 		return nil
 	})

@@ -15,8 +15,9 @@ import (
 
 func TestAttention(t *testing.T) {
 	for _, c := range []struct{ examples, heads, width, queries, keys, round int }{{0, 2, 3, 4, 4, 0}, {1, 1, 1, 1, 1, 0}, {2, 3, 4, 5, 5, 0}, {3, 2, 2, 3, 9, 2}, {1, 4, 3, 6, 2, 0}} {
-		for _, precision := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16} {
-			t.Run(fmt.Sprint(c, precision), func(t *testing.T) {
+		for i, precision := range []driver.Precision{driver.FP32, driver.TF32, driver.BF16, driver.BF16} {
+			half := i == 3 // the operands are bfloat16
+			t.Run(fmt.Sprint(c, precision, half), func(t *testing.T) {
 				d := open(t)
 				o := kernels.Attention{Examples: c.examples, Heads: c.heads, HeadDim: c.width, Queries: c.queries, Keys: c.keys, Scale: 0.5, Round: c.round}
 				row := c.heads * c.width
@@ -26,25 +27,33 @@ func TestAttention(t *testing.T) {
 				var in []op.Array
 				for i, s := range shapes {
 					x[i] = d.normal(count(s...))
-					rows[i] = kernels.Rows{Data: upload(d, x[i]), ByExample: s[1] * row, ByRow: row}
+					rows[i] = kernels.Rows{Array: kernels.Float32(upload(d, x[i])), ByExample: s[1] * row, ByRow: row}
+					if half {
+						rows[i].Array = kernels.Array{Data: upload(d, shorten(d, x[i])), BFloat16: true}
+					}
 					in = append(in, doubles(x[i], s...))
 				}
 				dy := d.normal(count(shapes[0]...))
-				result := func(p driver.Ptr, i int) kernels.Rows {
-					return kernels.Rows{Data: p, ByExample: shapes[i][1] * row, ByRow: row}
+				placed := func(p driver.Ptr, i int) kernels.Rows {
+					return kernels.Rows{Array: kernels.Array{Data: p, BFloat16: half}, ByExample: shapes[i][1] * row, ByRow: row}
 				}
 				pdy, work := upload(d, dy), d.memory(o.Work())
 				tolerance := map[driver.Precision]float64{driver.FP32: 1e-5, driver.TF32: 3e-3, driver.BF16: 3e-3}[precision]
+				run := d.result
+				if half {
+					pdy, tolerance = upload(d, shorten(d, dy)), 2e-2
+					run = func(n int, f func(driver.Ptr) error) []float32 { return lengthen(result[uint16](d, n, f)) }
+				}
 				reference := op.PackedAttention{Heads: c.heads, HeadDim: c.width, Scale: 0.5}
-				y := d.result(len(dy), func(y driver.Ptr) error {
-					return o.Forward(d.q, precision, rows[0], rows[1], rows[2], result(y, 0), work)
+				y := run(len(dy), func(y driver.Ptr) error {
+					return o.Forward(d.q, precision, rows[0], rows[1], rows[2], placed(y, 0), work)
 				})
 				d.close("y", y, d.want(reference, in...), tolerance)
 				for i, name := range []string{"dq", "dk", "dv"} {
-					got := d.result(len(x[i]), func(to driver.Ptr) error {
+					got := run(len(x[i]), func(to driver.Ptr) error {
 						var grads [3]kernels.Rows
-						grads[i] = result(to, i)
-						return o.Grad(d.q, precision, rows[0], rows[1], rows[2], result(pdy, 0), grads[0], grads[1], grads[2], false, work)
+						grads[i] = placed(to, i)
+						return o.Grad(d.q, precision, rows[0], rows[1], rows[2], placed(pdy, 0), grads[0], grads[1], grads[2], false, work)
 					})
 					d.close(name, got, d.gradient(reference, i, dy, in...), tolerance)
 				}
@@ -66,11 +75,11 @@ func TestAttentionIsOfOneExample(t *testing.T) {
 		run := func() []float32 {
 			var rows [3]kernels.Rows
 			for i, x := range in {
-				rows[i] = kernels.Rows{Data: upload(d, x), ByExample: tokens * row, ByRow: row}
+				rows[i] = kernels.Rows{Array: kernels.Float32(upload(d, x)), ByExample: tokens * row, ByRow: row}
 			}
 			work := d.memory(o.Work())
 			return d.result(n, func(y driver.Ptr) error {
-				return o.Forward(d.q, driver.FP32, rows[0], rows[1], rows[2], kernels.Rows{Data: y, ByExample: tokens * row, ByRow: row}, work)
+				return o.Forward(d.q, driver.FP32, rows[0], rows[1], rows[2], kernels.Rows{Array: kernels.Float32(y), ByExample: tokens * row, ByRow: row}, work)
 			})
 		}
 		want := run()[:tokens*row]
@@ -98,13 +107,13 @@ func testPackedAttention(t *testing.T, offsets [3]int) {
 	x, dy := d.normal(examples*tokens*row), d.normal(examples*tokens*heads*width)
 	parts := func(p driver.Ptr) (r [3]kernels.Rows) {
 		for i, offset := range offsets {
-			r[i] = kernels.Rows{Data: p, Offset: offset, ByExample: tokens * row, ByRow: row}
+			r[i] = kernels.Rows{Array: kernels.Float32(p), Offset: offset, ByExample: tokens * row, ByRow: row}
 		}
 		return r
 	}
 	px, pdy, work := upload(d, x), upload(d, dy), d.memory(o.Work())
 	plain := func(p driver.Ptr) kernels.Rows {
-		return kernels.Rows{Data: p, ByExample: tokens * heads * width, ByRow: heads * width}
+		return kernels.Rows{Array: kernels.Float32(p), ByExample: tokens * heads * width, ByRow: heads * width}
 	}
 	reference := op.PackedAttention{Heads: heads, HeadDim: width, Scale: 0.3, Offsets: offsets}
 	in, r := doubles(x, examples, tokens, row), parts(px)

@@ -118,7 +118,7 @@ func (c Convolution) Forward(q Queue, p driver.Precision, x, filters, bias, y, w
 	if err != nil || bias == 0 {
 		return err
 	}
-	return Binary(q, Add, y, []int{c.Images, c.Filters, area}, bias, []int{c.Filters, 1}, y, []int{c.Images, c.Filters, area})
+	return Binary(q, Add, Float32(y), []int{c.Images, c.Filters, area}, Float32(bias), []int{c.Filters, 1}, Float32(y), []int{c.Images, c.Filters, area})
 }
 
 // Input is the cotangent of Forward's x: the columns' cotangents, filtersᵀ·dy,
@@ -155,7 +155,7 @@ func (c Convolution) FilterGrad(q Queue, p driver.Precision, x, dy, dfilters, wo
 	}
 	area := volume(c.Out)
 	if c.Images*area == 0 {
-		return Fill(q, dfilters, 0, c.Filters*rows)
+		return Fill(q, Float32(dfilters), 0, c.Filters*rows)
 	}
 	if c.depthwise() {
 		return q.launch("depthwise_filter_grad", overWarps(c.Filters*volume(c.Taps)), pointers(x, dy, dfilters),
@@ -168,8 +168,8 @@ func (c Convolution) FilterGrad(q Queue, p driver.Precision, x, dy, dfilters, wo
 		if err := Im2Col(q, c.Window, c.in(x, first, g), c.Channels*volume(c.In), Columns{work, area, positions}, n, channels); err != nil {
 			return err
 		}
-		err := Move(q, []int{width, n, area}, Placement{Data: gathered, Strides: []int{positions, area, 1}},
-			Placement{Data: c.out(dy, first, g), Strides: []int{area, c.Filters * area, 1}})
+		err := Move(q, []int{width, n, area}, Placement{Array: Float32(gathered), Strides: []int{positions, area, 1}},
+			Placement{Array: Float32(c.out(dy, first, g)), Strides: []int{area, c.Filters * area, 1}})
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,8 @@
 // It knows addresses and sizes, not operations; each kernel has the definition
 // of the operation in graph/op that it serves.
 //
-// Arrays are row-major and of float32 unless said otherwise. Functions put the
+// Arrays are row-major and of float32 unless said otherwise; an [Array] may be of
+// bfloat16, each of a call apart from the others. Functions put the
 // work into a [Queue] and return; an error of the work itself shows when the
 // queue's stream is waited for. Nothing is allocated: functions that need
 // scratch memory take it as work, and a function of the same name with Work
@@ -25,7 +26,7 @@
 //	Softplus's gradient, Exp's, …     as graph/op composes them, of Unary and Binary
 //	Add to Min, PowGradient           Binary; Reduce for SumTo
 //	Reduce*, SumTo                    Reduce, then Unary(Sqrt) for ReduceL2
-//	a factor of products in BF16      NormalizeToBFloat16, UnaryToBFloat16, UnaryGradToBFloat16, else ToBFloat16 afterwards
+//	from one format to another        Convert
 //	Spread, Expand, Transpose, Slice, Place, Concat, Pad (constant)   Move, after Clear or Fill where not all is written
 //	Equal, Less, Greater, …           Compare
 //	Where, Mask                       Select

@@ -35,19 +35,14 @@ const (
 	Affine      Function = "affine"       // a·x + b; UnaryGrad has it not
 )
 
-// Unary computes y[i] = f(x[i]) for n elements. y may be x.
-func Unary(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
+// Unary computes y[i] = f(x[i]) for n elements. y may be x, here and below where it is of the same
+// format.
+func Unary(q Queue, f Function, x, y Array, n int, a, b float32) error {
 	n, err := product(string(f), mostBytes, n)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("unary_"+string(f), overElements(n), pointers(x, y), longs(n), floats(a, b))
-}
-
-// UnaryToBFloat16 is Unary for GELU, GELUTanh and QuickGELU with a result that is
-// rounded as [ToBFloat16] does. y is not x.
-func UnaryToBFloat16(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) error {
-	return Unary(q, f+"_bfloat16", x, y, n, a, b)
+	return q.launch("unary_"+string(f), overElements(n), pointers(x.Data, y.Data), longs(n), floats(a, b), formats(x, y))
 }
 
 // UnaryGrad computes the cotangent of f's input, dx[i] = dy[i]·f'(…), for n
@@ -55,24 +50,18 @@ func UnaryToBFloat16(q Queue, f Function, x, y driver.Ptr, n int, a, b float32) 
 // Tanh, for all others its input, as in graph/op. Functions of steps, and those
 // whose derivative is a product (Exp, Log, Abs, Neg), have none. dx may be dy or
 // v.
-func UnaryGrad(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
+func UnaryGrad(q Queue, f Function, v, dy, dx Array, n int, a, b float32) error {
 	n, err := product(string(f), mostBytes, n)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("grad_"+string(f), overElements(n), pointers(v, dy, dx), longs(n), floats(a, b))
-}
-
-// UnaryGradToBFloat16 is UnaryGrad for GELU, GELUTanh and QuickGELU with a result
-// that is rounded as [ToBFloat16] does. dx is neither dy nor v.
-func UnaryGradToBFloat16(q Queue, f Function, v, dy, dx driver.Ptr, n int, a, b float32) error {
-	return UnaryGrad(q, f+"_bfloat16", v, dy, dx, n, a, b)
+	return q.launch("grad_"+string(f), overElements(n), pointers(v.Data, dy.Data, dx.Data), longs(n), floats(a, b), formats(v, dy, dx))
 }
 
 // BiasResidual computes y = x + bias + residual for x, residual and y [rows,
 // columns] and bias [columns]: a product's bias and the residual connection, in
 // one pass. y may be x or residual.
-func BiasResidual(q Queue, x, bias, residual, y driver.Ptr, rows, columns int) error {
+func BiasResidual(q Queue, x Array, bias driver.Ptr, residual, y Array, rows, columns int) error {
 	n, err := product("bias_residual", mostBytes, rows, columns)
 	if err != nil || n == 0 {
 		return err
@@ -80,26 +69,16 @@ func BiasResidual(q Queue, x, bias, residual, y driver.Ptr, rows, columns int) e
 	if _, err := product("bias_residual", mostInt, max(rows, columns)); err != nil {
 		return err
 	}
-	return q.launch("bias_residual", overRows(rows, columns), pointers(x, bias, residual, y), ints(rows, columns))
+	return q.launch("bias_residual", overRows(rows, columns), pointers(x.Data, bias, residual.Data, y.Data), ints(rows, columns), formats(x, residual, y))
 }
 
 // Fill sets n elements to a value.
-func Fill(q Queue, y driver.Ptr, value float32, n int) error {
+func Fill(q Queue, y Array, value float32, n int) error {
 	n, err := product("fill", mostBytes, n)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("fill", overElements(n), pointers(y), floats(value), longs(n))
-}
-
-// ToBFloat16 rounds n elements of x to bfloat16, to nearest, ties to even. y has
-// two bytes an element.
-func ToBFloat16(q Queue, x, y driver.Ptr, n int) error {
-	n, err := product("cast_bfloat16", mostBytes, n)
-	if err != nil || n == 0 {
-		return err
-	}
-	return q.launch("cast_bfloat16", overElements(n), pointers(x, y), longs(n))
+	return q.launch("fill", overElements(n), pointers(y.Data), floats(value), longs(n), formats(y))
 }
 
 // IsNaN writes n truth values, bytes: which elements of x are NaN.

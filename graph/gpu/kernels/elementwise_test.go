@@ -63,9 +63,11 @@ func TestUnary(t *testing.T) {
 					x[3], x[6] = 4, 5 // where graph/op and C agree on the sign of NaN, nothing is promised
 				}
 				p := upload(d, x)
-				y := d.result(n, func(y driver.Ptr) error { return kernels.Unary(d.q, c.f, p, y, n, c.a, c.b) })
+				y := d.result(n, func(y driver.Ptr) error {
+					return kernels.Unary(d.q, c.f, kernels.Float32(p), kernels.Float32(y), n, c.a, c.b)
+				})
 				d.close(fmt.Sprint(n), finite(slices.Clone(y)), finite(op.Elem[float64](d.forward(c.o, doubles(x, n)))), 2e-6)
-				d.do(kernels.Unary(d.q, c.f, p, p, n, c.a, c.b)) // in place
+				d.do(kernels.Unary(d.q, c.f, kernels.Float32(p), kernels.Float32(p), n, c.a, c.b)) // in place
 				if got := download[float32](d, p, n); string(driver.Bytes(got)) != string(driver.Bytes(y)) {
 					t.Error("in place it differs")
 				}
@@ -101,7 +103,9 @@ func TestUnaryGrad(t *testing.T) {
 				v = op.Elem[float32](d.forward(c.o, op.Floats(x, n)))
 			}
 			pv, pdy := upload(d, v), upload(d, dy)
-			dx := d.result(n, func(dx driver.Ptr) error { return kernels.UnaryGrad(d.q, c.f, pv, pdy, dx, n, c.a, c.b) })
+			dx := d.result(n, func(dx driver.Ptr) error {
+				return kernels.UnaryGrad(d.q, c.f, kernels.Float32(pv), kernels.Float32(pdy), kernels.Float32(dx), n, c.a, c.b)
+			})
 			d.close("dx", dx, d.gradient(c.o, 0, dy, doubles(x, n)), 1e-5)
 		})
 	}
@@ -123,7 +127,9 @@ func TestUnaryGradAtKinks(t *testing.T) {
 	} {
 		n := len(c.v)
 		v, dy := upload(d, c.v), upload(d, slices.Repeat([]float32{3}, n))
-		got := d.result(n, func(dx driver.Ptr) error { return kernels.UnaryGrad(d.q, c.f, v, dy, dx, n, c.a, c.b) })
+		got := d.result(n, func(dx driver.Ptr) error {
+			return kernels.UnaryGrad(d.q, c.f, kernels.Float32(v), kernels.Float32(dy), kernels.Float32(dx), n, c.a, c.b)
+		})
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s at %v: %v, expected %v", c.f, c.v, got, c.want)
 		}
@@ -139,11 +145,13 @@ func TestAffineAndFill(t *testing.T) {
 	for i, v := range x {
 		want[i] = 3*float64(v) - 2
 	}
-	d.close("affine", d.result(n, func(y driver.Ptr) error { return kernels.Unary(d.q, kernels.Affine, p, y, n, 3, -2) }), want, 1e-6)
+	d.close("affine", d.result(n, func(y driver.Ptr) error {
+		return kernels.Unary(d.q, kernels.Affine, kernels.Float32(p), kernels.Float32(y), n, 3, -2)
+	}), want, 1e-6)
 	for i := range want {
 		want[i] = 7
 	}
-	d.close("fill", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, y, 7, n) }), want, 0)
+	d.close("fill", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, kernels.Float32(y), 7, n) }), want, 0)
 }
 
 func TestBiasResidual(t *testing.T) {
@@ -155,92 +163,10 @@ func TestBiasResidual(t *testing.T) {
 			x, bias, residual := d.normal(n), d.normal(columns), d.normal(n)
 			px, pb, pr := upload(d, x), upload(d, bias), upload(d, residual)
 			want := d.want(op.Add{}, d.forward(op.Add{}, doubles(x, rows, columns), doubles(bias, columns)), doubles(residual, rows, columns))
-			d.close("y", d.result(n, func(y driver.Ptr) error { return kernels.BiasResidual(d.q, px, pb, pr, y, rows, columns) }), want, 1e-6)
+			d.close("y", d.result(n, func(y driver.Ptr) error {
+				return kernels.BiasResidual(d.q, kernels.Float32(px), pb, kernels.Float32(pr), kernels.Float32(y), rows, columns)
+			}), want, 1e-6)
 		})
-	}
-}
-
-func TestBFloat16(t *testing.T) {
-	d := open(t)
-	x := append(d.normal(2000), 0, 1, 1+1.0/256, 1+3.0/256, 3.4e38, float32(math.Inf(-1)), float32(math.NaN()), 1e-40)
-	n := len(x)
-	p := upload(d, x)
-	short := result[uint16](d, n, func(y driver.Ptr) error { return kernels.ToBFloat16(d.q, p, y, n) })
-	for i, v := range x {
-		low := float64(math.Float32frombits(math.Float32bits(v) &^ 0xffff))
-		high := float64(math.Float32frombits((math.Float32bits(v) &^ 0xffff) + 0x10000))
-		got := float64(math.Float32frombits(uint32(short[i]) << 16))
-		down, up := float64(v)-low, high-float64(v)
-		want := low
-		if math.Abs(up) < math.Abs(down) || math.Abs(up) == math.Abs(down) && math.Float32bits(v)>>16&1 == 1 {
-			want = high
-		}
-		if got != want && !(math.IsNaN(got) && v != v) && !math.IsInf(float64(v), 0) && math.Abs(float64(v)) < 3e38 {
-			t.Errorf("%v becomes %v, expected %v", v, got, want)
-		}
-	}
-}
-
-// TestRoundedResults: kernels that round their result write what rounding it
-// afterwards gives.
-func TestRoundedResults(t *testing.T) {
-	d := open(t)
-	const rows, columns = 5, 70
-	n := rows * columns
-	x, dy, scale, bias := upload(d, d.normal(n)), upload(d, d.normal(n)), upload(d, d.normal(columns)), upload(d, d.normal(columns))
-	layer := kernels.Moments{Epsilon: 1e-6, Centred: true}
-	type run func(y driver.Ptr) error
-	cases := map[string][2]run{
-		"normalize": {
-			func(y driver.Ptr) error { return kernels.Normalize(d.q, layer, x, scale, bias, y, rows, columns) },
-			func(y driver.Ptr) error {
-				return kernels.NormalizeToBFloat16(d.q, layer, x, scale, bias, y, rows, columns)
-			},
-		},
-	}
-	for _, f := range []kernels.Function{kernels.GELU, kernels.GELUTanh, kernels.QuickGELU} {
-		cases[string(f)] = [2]run{
-			func(y driver.Ptr) error { return kernels.Unary(d.q, f, x, y, n, 1.5, 0) },
-			func(y driver.Ptr) error { return kernels.UnaryToBFloat16(d.q, f, x, y, n, 1.5, 0) },
-		}
-		cases["gradient of "+string(f)] = [2]run{
-			func(y driver.Ptr) error { return kernels.UnaryGrad(d.q, f, x, dy, y, n, 1.5, 0) },
-			func(y driver.Ptr) error { return kernels.UnaryGradToBFloat16(d.q, f, x, dy, y, n, 1.5, 0) },
-		}
-	}
-	for name, k := range cases {
-		y := d.memory(int64(4 * n))
-		d.do(k[0](y))
-		want := result[uint16](d, n, func(to driver.Ptr) error { return kernels.ToBFloat16(d.q, y, to, n) })
-		if got := result[uint16](d, n, k[1]); !slices.Equal(got, want) {
-			t.Errorf("%s: %x, expected %x", name, got, want)
-		}
-	}
-}
-
-// TestSumOfBFloat16 over every combination of axes: that of the same numbers as float32.
-func TestSumOfBFloat16(t *testing.T) {
-	d := open(t)
-	shape := []int{3, 5, 40}
-	n := count(shape...)
-	x, half := d.normal(n), make([]uint16, n)
-	for i, v := range x {
-		half[i] = uint16(math.Float32bits(v) >> 16)
-		x[i] = math.Float32frombits(uint32(half[i]) << 16)
-	}
-	px, phalf := upload(d, x), upload(d, half)
-	for _, axes := range [][]int{{}, {0}, {1}, {2}, {0, 1}, {0, 2}, {0, 1, 2}} {
-		kept := n
-		for _, a := range axes {
-			kept /= shape[a]
-		}
-		work := d.memory(kernels.ReduceWork(shape, axes))
-		sum := func(f kernels.Fold, from driver.Ptr) []float32 {
-			return d.result(kept, func(y driver.Ptr) error { return kernels.Reduce(d.q, f, from, y, shape, axes, 1, work) })
-		}
-		if got, want := sum(kernels.SumBFloat16, phalf), sum(kernels.Sum, px); !slices.Equal(got, want) {
-			t.Errorf("axes %v: %v, expected %v", axes, got, want)
-		}
 	}
 }
 
@@ -253,16 +179,18 @@ func TestLargeGrids(t *testing.T) {
 	for i := range ones {
 		ones[i] = 1
 	}
-	d.close("elements", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, y, 1, n) }), ones, 0)
+	d.close("elements", d.result(n, func(y driver.Ptr) error { return kernels.Fill(d.q, kernels.Float32(y), 1, n) }), ones, 0)
 	const rows, columns = 70_000, 30
 	x, bias := d.normal(rows*columns), d.normal(columns)
 	px, pb := upload(d, x), upload(d, bias)
 	y := d.result(len(x), func(y driver.Ptr) error {
-		return kernels.Binary(d.q, kernels.Add, px, []int{rows, columns}, pb, []int{columns}, y, []int{rows, columns})
+		return kernels.Binary(d.q, kernels.Add, kernels.Float32(px), []int{rows, columns}, kernels.Float32(pb), []int{columns}, kernels.Float32(y), []int{rows, columns})
 	})
 	d.close("rows", y, d.want(op.Add{}, doubles(x, rows, columns), doubles(bias, columns)), 1e-6)
 	const many, few = 33_000, 3
-	y = d.result(many*few, func(y driver.Ptr) error { return kernels.SoftmaxRows(d.q, px, y, many, few, few, false) })
+	y = d.result(many*few, func(y driver.Ptr) error {
+		return kernels.SoftmaxRows(d.q, kernels.Float32(px), kernels.Float32(y), many, few, few, false)
+	})
 	d.close("warps", y, d.want(op.Softmax{Axis: 1}, doubles(x[:many*few], many, few)), 1e-6)
 }
 
@@ -271,14 +199,14 @@ func TestSizesAreChecked(t *testing.T) {
 	d := open(t)
 	const huge = math.MaxInt / 2
 	for name, err := range map[string]error{
-		"negative":        kernels.Fill(d.q, 0, 1, -1),
-		"rows":            kernels.BiasResidual(d.q, 0, 0, 0, 0, huge, 8),
-		"softmax":         kernels.SoftmaxRows(d.q, 0, 0, 3, 4, 3, false),
-		"binary":          kernels.Binary(d.q, kernels.Add, 0, []int{1 << 20, 1 << 20}, 0, []int{1}, 0, []int{1 << 20, 1 << 20}),
-		"broadcast":       kernels.Binary(d.q, kernels.Add, 0, []int{2}, 0, []int{3}, 0, []int{3}),
-		"axis":            kernels.Reduce(d.q, kernels.Sum, 0, 0, []int{2}, []int{1}, 1, 0),
+		"negative":        kernels.Fill(d.q, kernels.Float32(0), 1, -1),
+		"rows":            kernels.BiasResidual(d.q, kernels.Float32(0), 0, kernels.Float32(0), kernels.Float32(0), huge, 8),
+		"softmax":         kernels.SoftmaxRows(d.q, kernels.Float32(0), kernels.Float32(0), 3, 4, 3, false),
+		"binary":          kernels.Binary(d.q, kernels.Add, kernels.Float32(0), []int{1 << 20, 1 << 20}, kernels.Float32(0), []int{1}, kernels.Float32(0), []int{1 << 20, 1 << 20}),
+		"broadcast":       kernels.Binary(d.q, kernels.Add, kernels.Float32(0), []int{2}, kernels.Float32(0), []int{3}, kernels.Float32(0), []int{3}),
+		"axis":            kernels.Reduce(d.q, kernels.Sum, kernels.Float32(0), kernels.Float32(0), []int{2}, []int{1}, 1, 0),
 		"window":          kernels.MaxPool(d.q, kernels.Window{}, 0, 0, 1),
-		"unknown":         kernels.Unary(d.q, "nothing", 0, 0, 1, 0, 0),
+		"unknown":         kernels.Unary(d.q, "nothing", kernels.Float32(0), kernels.Float32(0), 1, 0, 0),
 		"groups":          kernels.Convolution{Channels: 3, Filters: 4, Groups: 2, Images: 1}.Forward(d.q, driver.FP32, 0, 0, 0, 0, 0),
 		"too many loops":  kernels.Move(d.q, slices.Repeat([]int{2}, 7), kernels.Placement{Strides: shapes.RowMajor(slices.Repeat([]int{3}, 7))}, kernels.Placement{Strides: shapes.RowMajor(slices.Repeat([]int{4}, 7))}),
 		"strides":         kernels.Move(d.q, []int{2, 2}, kernels.Placement{Strides: []int{1}}, kernels.Placement{Strides: []int{1, 2}}),

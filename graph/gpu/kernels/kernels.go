@@ -169,6 +169,7 @@ const (
 )
 
 const (
+	halfBytes   = 2 // of a bfloat16
 	floatBytes  = 4
 	doubleBytes = 8
 )

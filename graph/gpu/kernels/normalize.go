@@ -18,22 +18,12 @@ type Moments struct {
 //	y = (x − mean)/√(variance + Epsilon)·scale + bias
 //
 // for scale and bias [d]; bias may be 0. y may be x.
-func Normalize(q Queue, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
-	return normalize(q, "normalize", m, x, scale, bias, y, rows, d)
-}
-
-// NormalizeToBFloat16 is Normalize with a result that is rounded as [ToBFloat16]
-// does. y is not x.
-func NormalizeToBFloat16(q Queue, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
-	return normalize(q, "normalize_bfloat16", m, x, scale, bias, y, rows, d)
-}
-
-func normalize(q Queue, kernel string, m Moments, x, scale, bias, y driver.Ptr, rows, d int) error {
-	n, err := product(kernel, mostBytes, rows, d)
+func Normalize(q Queue, m Moments, x Array, scale, bias driver.Ptr, y Array, rows, d int) error {
+	n, err := product("normalize", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch(kernel, overWarps(rows), pointers(x, scale, bias, y), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
+	return q.launch("normalize", overWarps(rows), pointers(x.Data, scale, bias, y.Data), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred), formats(x, y))
 }
 
 // NormalizeGrad is the cotangent of Normalize's x [rows, d]. With h the
@@ -42,12 +32,12 @@ func normalize(q Queue, kernel string, m Moments, x, scale, bias, y driver.Ptr, 
 //	dx = rs·(g − mean(g) − h·mean(g·h)), without mean(g) unless Centred
 //
 // dx may be dy or x.
-func NormalizeGrad(q Queue, m Moments, x, scale, dy, dx driver.Ptr, rows, d int) error {
+func NormalizeGrad(q Queue, m Moments, x Array, scale driver.Ptr, dy, dx Array, rows, d int) error {
 	n, err := product("normalize_grad", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("normalize_grad", overWarps(rows), pointers(x, scale, dy, dx), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred))
+	return q.launch("normalize_grad", overWarps(rows), pointers(x.Data, scale, dy.Data, dx.Data), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred), formats(x, dy, dx))
 }
 
 // NormalizeScaleGradWork is the scratch memory of NormalizeScaleGrad, in
@@ -58,7 +48,7 @@ func NormalizeScaleGradWork(rows, d int) int64 {
 
 // NormalizeScaleGrad is the cotangent of Normalize's scale [d]: the sum over
 // the rows of dy·h. That of the bias is the sum of the rows of dy ([Reduce]).
-func NormalizeScaleGrad(q Queue, m Moments, x, dy, dscale driver.Ptr, rows, d int, work driver.Ptr) error {
+func NormalizeScaleGrad(q Queue, m Moments, x, dy, dscale Array, rows, d int, work driver.Ptr) error {
 	if _, err := product("normalize_scale_grad", mostBytes, rows, d); err != nil || d == 0 {
 		return err
 	}
@@ -67,15 +57,15 @@ func NormalizeScaleGrad(q Queue, m Moments, x, dy, dscale driver.Ptr, rows, d in
 	}
 	moments := work
 	partial := work + driver.Ptr(aligned(4*floatBytes*rows))
-	if err := q.launch("normalize_moments", overWarps(rows), pointers(x, moments), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred)); err != nil {
+	if err := q.launch("normalize_moments", overWarps(rows), pointers(x.Data, moments), longs(rows, d), floats(float32(m.Epsilon)), truth(m.Centred), formats(x)); err != nil {
 		return err
 	}
 	stretch := stretchOf(rows, 2)
 	stretches := blocksOf(rows, stretch)
-	if err := q.launch("normalize_scale_grad", overTiles(d, stretches), pointers(x, moments, dy, partial), longs(rows, d, stretch)); err != nil {
+	if err := q.launch("normalize_scale_grad", overTiles(d, stretches), pointers(x.Data, moments, dy.Data, partial), longs(rows, d, stretch), formats(x, dy)); err != nil {
 		return err
 	}
-	return q.launch("reduce_last_sum", overElements(d), pointers(partial, dscale), longs(1, stretches, d), doubles(1))
+	return q.launch("reduce_last_sum", overElements(d), pointers(partial, dscale.Data), longs(1, stretches, d), doubles(1), formats(dscale))
 }
 
 // BatchNormWork is the scratch memory of BatchNorm and BatchNormInputGrad, in bytes.
@@ -84,7 +74,7 @@ func BatchNormWork(channels int) int64 { return int64(2 * aligned(floatBytes*cha
 // BatchNorm computes y = (x − mean)/√(variance + epsilon)·scale + bias with given
 // moments (Ioffe and Szegedy, https://arxiv.org/abs/1502.03167, as at inference)
 // for x [images, channels, area] and parameters [channels]. y may be x.
-func BatchNorm(q Queue, x, scale, bias, mean, variance, y driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
+func BatchNorm(q Queue, x Array, scale, bias, mean, variance driver.Ptr, y Array, images, channels, area int, epsilon float64, work driver.Ptr) error {
 	n, err := product("batch_norm", mostBytes, images, channels, area)
 	if err != nil || n == 0 {
 		return err
@@ -96,12 +86,12 @@ func BatchNorm(q Queue, x, scale, bias, mean, variance, y driver.Ptr, images, ch
 	if err := q.launch("batch_norm_factors", overElements(channels), pointers(scale, bias, mean, variance, factor, shift), longs(channels), doubles(epsilon)); err != nil {
 		return err
 	}
-	return q.launch("affine_channels", overRows(images*channels, area), pointers(x, factor, shift, y), ints(images*channels, channels, area))
+	return q.launch("affine_channels", overRows(images*channels, area), pointers(x.Data, factor, shift, y.Data), ints(images*channels, channels, area), formats(x, y))
 }
 
 // BatchNormInputGrad is the cotangent of BatchNorm's x: dy·scale/√(variance +
 // epsilon). dx may be dy.
-func BatchNormInputGrad(q Queue, scale, variance, dy, dx driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
+func BatchNormInputGrad(q Queue, scale, variance driver.Ptr, dy, dx Array, images, channels, area int, epsilon float64, work driver.Ptr) error {
 	n, err := product("batch_norm", mostBytes, images, channels, area)
 	if err != nil || n == 0 {
 		return err
@@ -112,7 +102,7 @@ func BatchNormInputGrad(q Queue, scale, variance, dy, dx driver.Ptr, images, cha
 	if err := q.launch("batch_norm_factors", overElements(channels), pointers(scale, 0, 0, variance, work, 0), longs(channels), doubles(epsilon)); err != nil {
 		return err
 	}
-	return q.launch("affine_channels", overRows(images*channels, area), pointers(dy, work, 0, dx), ints(images*channels, channels, area))
+	return q.launch("affine_channels", overRows(images*channels, area), pointers(dy.Data, work, 0, dx.Data), ints(images*channels, channels, area), formats(dy, dx))
 }
 
 // BatchNormParameterGradsWork is the scratch memory of BatchNormParameterGrads, in bytes.
@@ -124,12 +114,12 @@ func BatchNormParameterGradsWork(images, channels int) int64 {
 // and left out where 0. With r = 1/√(variance + epsilon) and sums over each
 // channel: Σdy·(x−mean)·r of scale, Σdy of bias, −Σdy·r·scale of mean and
 // −Σdy·(x−mean)·r³·scale/2 of variance.
-func BatchNormParameterGrads(q Queue, x, scale, mean, variance, dy, dscale, dbias, dmean, dvariance driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
+func BatchNormParameterGrads(q Queue, x Array, scale, mean, variance driver.Ptr, dy Array, dscale, dbias, dmean, dvariance driver.Ptr, images, channels, area int, epsilon float64, work driver.Ptr) error {
 	if _, err := product("batch_norm_grads", mostBytes, images, channels, area); err != nil || channels == 0 {
 		return err
 	}
 	if images > 0 {
-		if err := q.launch("batch_norm_sums", overWarps(images*channels), pointers(x, mean, dy, work), longs(images*channels, channels, area)); err != nil {
+		if err := q.launch("batch_norm_sums", overWarps(images*channels), pointers(x.Data, mean, dy.Data, work), longs(images*channels, channels, area), formats(x, dy)); err != nil {
 			return err
 		}
 	}

@@ -30,17 +30,23 @@ func testNormalize(t *testing.T, rows, d int, centred bool) {
 	if centred {
 		o = op.LayerNormalization{Axis: 1, Epsilon: m.Epsilon}
 		want := dev.want(o, append(in, doubles(bias, d))...)
-		dev.close("with bias", dev.result(n, func(y driver.Ptr) error { return kernels.Normalize(dev.q, m, px, ps, pb, y, rows, d) }), want, 2e-6)
+		dev.close("with bias", dev.result(n, func(y driver.Ptr) error {
+			return kernels.Normalize(dev.q, m, kernels.Float32(px), ps, pb, kernels.Float32(y), rows, d)
+		}), want, 2e-6)
 	}
-	dev.close("y", dev.result(n, func(y driver.Ptr) error { return kernels.Normalize(dev.q, m, px, ps, 0, y, rows, d) }), dev.want(o, in...), 2e-6)
+	dev.close("y", dev.result(n, func(y driver.Ptr) error {
+		return kernels.Normalize(dev.q, m, kernels.Float32(px), ps, 0, kernels.Float32(y), rows, d)
+	}), dev.want(o, in...), 2e-6)
 	if n > 1000 {
 		return
 	}
-	dx := dev.result(n, func(dx driver.Ptr) error { return kernels.NormalizeGrad(dev.q, m, px, ps, pdy, dx, rows, d) })
+	dx := dev.result(n, func(dx driver.Ptr) error {
+		return kernels.NormalizeGrad(dev.q, m, kernels.Float32(px), ps, kernels.Float32(pdy), kernels.Float32(dx), rows, d)
+	})
 	dev.close("dx", dx, dev.gradient(o, 0, dy, in...), 1e-5)
 	work := dev.memory(kernels.NormalizeScaleGradWork(rows, d))
 	ds := dev.result(d, func(ds driver.Ptr) error {
-		return kernels.NormalizeScaleGrad(dev.q, m, px, pdy, ds, rows, d, work)
+		return kernels.NormalizeScaleGrad(dev.q, m, kernels.Float32(px), kernels.Float32(pdy), kernels.Float32(ds), rows, d, work)
 	})
 	dev.close("dscale", ds, dev.gradient(o, 1, dy, in...), 1e-5)
 }
@@ -59,7 +65,7 @@ func TestNormalizeLargeMean(t *testing.T) {
 	}
 	px, ps := upload(d, x), upload(d, scale)
 	y := d.result(len(x), func(y driver.Ptr) error {
-		return kernels.Normalize(d.q, kernels.Moments{Epsilon: 1e-6, Centred: true}, px, ps, 0, y, rows, width)
+		return kernels.Normalize(d.q, kernels.Moments{Epsilon: 1e-6, Centred: true}, kernels.Float32(px), ps, 0, kernels.Float32(y), rows, width)
 	})
 	d.close("y", y, d.want(op.LayerNormalization{Axis: 1, Epsilon: 1e-6}, doubles(x, rows, width), doubles(scale, width)), 2e-6)
 }
@@ -86,11 +92,11 @@ func testBatchNorm(t *testing.T, images, channels, area int) {
 	px, pdy := upload(d, x), upload(d, dy)
 	work := d.memory(kernels.BatchNormWork(channels))
 	y := d.result(n, func(y driver.Ptr) error {
-		return kernels.BatchNorm(d.q, px, scale, bias, mean, variance, y, images, channels, area, epsilon, work)
+		return kernels.BatchNorm(d.q, kernels.Float32(px), scale, bias, mean, variance, kernels.Float32(y), images, channels, area, epsilon, work)
 	})
 	d.close("y", y, d.want(o, in...), 1e-6)
 	dx := d.result(n, func(dx driver.Ptr) error {
-		return kernels.BatchNormInputGrad(d.q, scale, variance, pdy, dx, images, channels, area, epsilon, work)
+		return kernels.BatchNormInputGrad(d.q, scale, variance, kernels.Float32(pdy), kernels.Float32(dx), images, channels, area, epsilon, work)
 	})
 	d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-5)
 	work = d.memory(kernels.BatchNormParameterGradsWork(images, channels))
@@ -98,7 +104,7 @@ func testBatchNorm(t *testing.T, images, channels, area int) {
 		got := d.result(channels, func(to driver.Ptr) error {
 			var out [4]driver.Ptr
 			out[i] = to
-			return kernels.BatchNormParameterGrads(d.q, px, scale, mean, variance, pdy, out[0], out[1], out[2], out[3], images, channels, area, epsilon, work)
+			return kernels.BatchNormParameterGrads(d.q, kernels.Float32(px), scale, mean, variance, kernels.Float32(pdy), out[0], out[1], out[2], out[3], images, channels, area, epsilon, work)
 		})
 		d.close(name, got, d.gradient(o, 1+i, dy, in...), 1e-5)
 	}

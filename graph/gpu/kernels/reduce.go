@@ -14,12 +14,11 @@ type Fold string
 
 // The folds.
 const (
-	Sum         Fold = "sum"
-	SumBFloat16 Fold = "sum_bfloat16" // the sum of elements that are bfloat16
-	Squares     Fold = "squares"      // the sum of squares
-	Product     Fold = "product"
-	Largest     Fold = "max"
-	Least       Fold = "min"
+	Sum     Fold = "sum"
+	Squares Fold = "squares" // the sum of squares
+	Product Fold = "product"
+	Largest Fold = "max"
+	Least   Fold = "min"
 )
 
 // A stretch is what one warp, or one block of columns, combines: long runs are
@@ -109,7 +108,7 @@ func ReduceWork(shape, axes []int) int64 {
 // elements in order: 1 over the number of elements makes a mean. Elements are
 // combined in float64, in an order that depends on the sizes only; where the
 // reduced axes are not neighbours, results in between are float32.
-func Reduce(q Queue, f Fold, x, y driver.Ptr, shape, axes []int, scale float64, work driver.Ptr) error {
+func Reduce(q Queue, f Fold, x, y Array, shape, axes []int, scale float64, work driver.Ptr) error {
 	steps, err := reduceSteps(shape, axes)
 	if err != nil {
 		return err
@@ -124,20 +123,20 @@ func Reduce(q Queue, f Fold, x, y driver.Ptr, shape, axes []int, scale float64, 
 	for i, s := range steps {
 		to, factor := y, scale
 		if i < len(steps)-1 {
-			to, factor = work+driver.Ptr(partial+i%2*between), 1
+			to, factor = Float32(work+driver.Ptr(partial+i%2*between)), 1
 		}
 		if err := reduce(q, f, s, x, to, factor, work); err != nil {
 			return err
 		}
 		x = to
-		if f == Squares || f == SumBFloat16 {
+		if f == Squares {
 			f = Sum
 		}
 	}
 	return nil
 }
 
-func reduce(q Queue, f Fold, s reduceStep, x, y driver.Ptr, scale float64, work driver.Ptr) error {
+func reduce(q Queue, f Fold, s reduceStep, x, y Array, scale float64, work driver.Ptr) error {
 	if s.outer*s.inner == 0 {
 		return nil
 	}
@@ -147,15 +146,12 @@ func reduce(q Queue, f Fold, s reduceStep, x, y driver.Ptr, scale float64, work 
 	switch {
 	case stretches == 0: // the last step writes what nothing combines to
 	case s.inner == 1:
-		err = q.launch("reduce_rows_"+string(f), overWarps(s.outer*stretches), pointers(x, work), longs(s.outer, s.run, stretch))
+		err = q.launch("reduce_rows_"+string(f), overWarps(s.outer*stretches), pointers(x.Data, work), longs(s.outer, s.run, stretch), formats(x))
 	default:
-		err = q.launch("reduce_columns_"+string(f), overTiles(s.inner, s.outer*stretches), pointers(x, work), longs(s.outer, s.run, s.inner, stretch))
+		err = q.launch("reduce_columns_"+string(f), overTiles(s.inner, s.outer*stretches), pointers(x.Data, work), longs(s.outer, s.run, s.inner, stretch), formats(x))
 	}
 	if err != nil {
 		return err
 	}
-	if f == SumBFloat16 {
-		f = Sum
-	}
-	return q.launch("reduce_last_"+string(f), overElements(s.outer*s.inner), pointers(work, y), longs(s.outer, stretches, s.inner), doubles(scale))
+	return q.launch("reduce_last_"+string(f), overElements(s.outer*s.inner), pointers(work, y.Data), longs(s.outer, stretches, s.inner), doubles(scale), formats(y))
 }

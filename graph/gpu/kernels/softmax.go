@@ -11,7 +11,7 @@ import (
 // Softmax computes exp(x)/Σ exp(x), or its logarithm, along the middle of x
 // [outer, d, inner], with the largest element subtracted. Where every element is
 // −Inf the result is NaN. y may be x.
-func Softmax(q Queue, x, y driver.Ptr, outer, d, inner int, logarithm bool) error {
+func Softmax(q Queue, x, y Array, outer, d, inner int, logarithm bool) error {
 	if inner == 1 {
 		return SoftmaxRows(q, x, y, outer, d, d, logarithm)
 	}
@@ -19,13 +19,13 @@ func Softmax(q Queue, x, y driver.Ptr, outer, d, inner int, logarithm bool) erro
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("softmax_columns", overElements(outer*inner), pointers(x, y), longs(outer, d, inner), truth(logarithm))
+	return q.launch("softmax_columns", overElements(outer*inner), pointers(x.Data, y.Data), longs(outer, d, inner), truth(logarithm), formats(x, y))
 }
 
 // SoftmaxGrad is the cotangent of Softmax's input from its result y and the
 // result's cotangent: y·(dy − ⟨y, dy⟩), or, of the logarithm, dy − exp(y)·Σdy. dx
 // may be dy.
-func SoftmaxGrad(q Queue, y, dy, dx driver.Ptr, outer, d, inner int, logarithm bool) error {
+func SoftmaxGrad(q Queue, y, dy, dx Array, outer, d, inner int, logarithm bool) error {
 	if inner == 1 {
 		return SoftmaxRowsGrad(q, y, dy, dx, outer, d, d, logarithm)
 	}
@@ -33,13 +33,13 @@ func SoftmaxGrad(q Queue, y, dy, dx driver.Ptr, outer, d, inner int, logarithm b
 	if err != nil || n == 0 {
 		return err
 	}
-	return q.launch("softmax_columns_grad", overElements(outer*inner), pointers(y, dy, dx), longs(outer, d, inner), truth(logarithm))
+	return q.launch("softmax_columns_grad", overElements(outer*inner), pointers(y.Data, dy.Data, dx.Data), longs(outer, d, inner), truth(logarithm), formats(y, dy, dx))
 }
 
 // SoftmaxRows is Softmax along rows of d elements, stride elements apart. What
 // lies between a row's end in y and the next one's start, and behind the last
 // row's, is not read and becomes 0.
-func SoftmaxRows(q Queue, x, y driver.Ptr, rows, d, stride int, logarithm bool) error {
+func SoftmaxRows(q Queue, x, y Array, rows, d, stride int, logarithm bool) error {
 	n, err := product("softmax", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
@@ -47,11 +47,11 @@ func SoftmaxRows(q Queue, x, y driver.Ptr, rows, d, stride int, logarithm bool) 
 	if stride < d {
 		return fmt.Errorf("softmax: rows of %d elements, %d apart", d, stride)
 	}
-	return q.launch("softmax", overWarps(rows), pointers(x, y), longs(rows, d, stride), truth(logarithm))
+	return q.launch("softmax", overWarps(rows), pointers(x.Data, y.Data), longs(rows, d, stride), truth(logarithm), formats(x, y))
 }
 
 // SoftmaxRowsGrad is SoftmaxGrad along such rows, of which dx gets the zeros.
-func SoftmaxRowsGrad(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, logarithm bool) error {
+func SoftmaxRowsGrad(q Queue, y, dy, dx Array, rows, d, stride int, logarithm bool) error {
 	n, err := product("softmax", mostBytes, rows, d)
 	if err != nil || n == 0 {
 		return err
@@ -59,7 +59,7 @@ func SoftmaxRowsGrad(q Queue, y, dy, dx driver.Ptr, rows, d, stride int, logarit
 	if stride < d {
 		return fmt.Errorf("softmax: rows of %d elements, %d apart", d, stride)
 	}
-	return q.launch("softmax_grad", overWarps(rows), pointers(y, dy, dx), longs(rows, d, stride), truth(logarithm))
+	return q.launch("softmax_grad", overWarps(rows), pointers(y.Data, dy.Data, dx.Data), longs(rows, d, stride), truth(logarithm), formats(y, dy, dx))
 }
 
 // LossKind is a loss as a function of an example, as graph/op has it.

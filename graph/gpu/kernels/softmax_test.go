@@ -31,14 +31,16 @@ func TestSoftmax(t *testing.T) {
 					o = op.LogSoftmax{Axis: 1}
 				}
 				px, pdy := upload(d, x), upload(d, dy)
-				y := d.result(n, func(y driver.Ptr) error { return kernels.Softmax(d.q, px, y, outer, width, inner, logarithm) })
+				y := d.result(n, func(y driver.Ptr) error {
+					return kernels.Softmax(d.q, kernels.Float32(px), kernels.Float32(y), outer, width, inner, logarithm)
+				})
 				d.close("y", y, d.want(o, doubles(x, outer, width, inner)), 1e-6)
 				if n > 500 {
 					return
 				}
 				py := upload(d, y)
 				dx := d.result(n, func(dx driver.Ptr) error {
-					return kernels.SoftmaxGrad(d.q, py, pdy, dx, outer, width, inner, logarithm)
+					return kernels.SoftmaxGrad(d.q, kernels.Float32(py), kernels.Float32(pdy), kernels.Float32(dx), outer, width, inner, logarithm)
 				})
 				d.close("dx", dx, d.gradient(o, 0, dy, doubles(x, outer, width, inner)), 1e-5)
 			})
@@ -56,11 +58,13 @@ func TestSoftmaxRows(t *testing.T) {
 		if err := d.Copy(y, px, 36); err != nil {
 			return err
 		}
-		return kernels.SoftmaxRows(d.q, y, y, 3, 2, 3, false)
+		return kernels.SoftmaxRows(d.q, kernels.Float32(y), kernels.Float32(y), 3, 2, 3, false)
 	})
 	nan := math.NaN()
 	d.close("y", y, []float64{0.5, 0.5, 0, nan, nan, 0, 0.5, 0.5, 0}, 1e-7)
-	dx := d.result(9, func(dx driver.Ptr) error { return kernels.SoftmaxRowsGrad(d.q, px, px, dx, 3, 2, 3, false) })
+	dx := d.result(9, func(dx driver.Ptr) error {
+		return kernels.SoftmaxRowsGrad(d.q, kernels.Float32(px), kernels.Float32(px), kernels.Float32(dx), 3, 2, 3, false)
+	})
 	for _, at := range []int{2, 5, 8} {
 		if dx[at] != 0 {
 			t.Errorf("element %d between the rows of a gradient is %v", at, dx[at])

@@ -27,8 +27,8 @@ const (
 
 // Binary computes y = f(a, b) for a of aShape and b of bShape, broadcast to y's
 // shape by the rule of ONNX and NumPy. y may be an operand of the same shape.
-func Binary(q Queue, f Operator, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
-	return broadcast(q, "binary_"+string(f), pointers(a, b, y), shape, aShape, bShape)
+func Binary(q Queue, f Operator, a Array, aShape []int, b Array, bShape []int, y Array, shape []int) error {
+	return broadcast(q, "binary_"+string(f), pointers(a.Data, b.Data, y.Data), formats(a, b, y), shape, aShape, bShape)
 }
 
 // Comparison is a comparison of two elements, false where one of them is NaN.
@@ -45,18 +45,18 @@ const (
 // Compare computes the truth values y, bytes, of a comparison of a and b,
 // broadcast as by Binary.
 func Compare(q Queue, f Comparison, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
-	return broadcast(q, "compare_"+string(f), pointers(a, b, y), shape, aShape, bShape)
+	return broadcast(q, "compare_"+string(f), pointers(a, b, y), nil, shape, aShape, bShape)
 }
 
 // Select computes y = a where the condition c (bytes) holds, else b, broadcast as
 // by Binary. An operand that is 0 counts as zeros: a mask.
 func Select(q Queue, c driver.Ptr, cShape []int, a driver.Ptr, aShape []int, b driver.Ptr, bShape []int, y driver.Ptr, shape []int) error {
-	return broadcast(q, "choose", pointers(c, a, b, y), shape, cShape, aShape, bShape)
+	return broadcast(q, "choose", pointers(c, a, b, y), nil, shape, cShape, aShape, bShape)
 }
 
 // broadcast launches a kernel over a nest of loops, with operands of shapes that
 // broadcast to that of the result.
-func broadcast(q Queue, kernel string, addresses []driver.Arg, shape []int, operands ...[]int) error {
+func broadcast(q Queue, kernel string, addresses, formats []driver.Arg, shape []int, operands ...[]int) error {
 	n, err := product(kernel, mostInt, shape...)
 	if err != nil || n == 0 {
 		return err
@@ -73,26 +73,26 @@ func broadcast(q Queue, kernel string, addresses []driver.Arg, shape []int, oper
 	}
 	inner := loops[len(loops)-1]
 	rows, nest := nestArguments(len(operands), loops[:len(loops)-1], inner)
-	return q.launch(kernel, overRows(rows, inner.size), addresses, ints(rows, inner.size), nest)
+	return q.launch(kernel, overRows(rows, inner.size), addresses, ints(rows, inner.size), nest, formats)
 }
 
 // Placement says where the elements of a nest of loops lie: element Offset +
 // Σ index[i]·Strides[i] of an array. A stride may be negative, or 0 for an
 // element that is read again and again.
 type Placement struct {
-	Data    driver.Ptr
+	Array
 	Offset  int
 	Strides []int
 }
 
 // Contiguous is the placement of a row-major array.
-func Contiguous(data driver.Ptr, shape []int) Placement {
-	return Placement{Data: data, Strides: shapes.RowMajor(shape)}
+func Contiguous(a Array, shape []int) Placement {
+	return Placement{Array: a, Strides: shapes.RowMajor(shape)}
 }
 
 // Move copies the elements of a nest of loops over a shape from one placement
 // to another: Transpose, Slice, Concat, Expand, Pad, the cutting into patches
-// and heads. Targets must not overlap, nor targets and sources.
+// and heads; from one format to another, too. Targets must not overlap, nor targets and sources.
 func Move(q Queue, shape []int, dst, src Placement) error {
 	n, err := product("copy", mostInt, shape...)
 	if err != nil || n == 0 {
@@ -102,11 +102,14 @@ func Move(q Queue, shape []int, dst, src Placement) error {
 	if err != nil {
 		return err
 	}
-	to, from := at(dst.Data, dst.Offset), at(src.Data, src.Offset)
+	to, from := dst.From(dst.Offset), src.From(src.Offset)
 	last := len(loops) - 1
 	inner := loops[last]
 	if last == 0 && inner.steps[0] == 1 && inner.steps[1] == 1 {
-		return q.Copy(to, from, int64(floatBytes*n))
+		if to.BFloat16 != from.BFloat16 {
+			return Convert(q, from, to, n)
+		}
+		return q.Copy(to.Data, from.Data, to.Bytes(n))
 	}
 	if k := transposed(loops); k >= 0 {
 		columns := loops[k]
@@ -114,10 +117,10 @@ func Move(q Queue, shape []int, dst, src Placement) error {
 		rows, nest := nestArguments(2, outer, inner)
 		tiles := blocksOf(columns.size, 32) * blocksOf(inner.size, 32)
 		return q.launch("copy_transposed", grid{[3]int{tiles, min(rows, mostBlocksY), 1}, [3]int{32, 8, 1}},
-			pointers(from, to), ints(rows, columns.size, inner.size, columns.steps[1]), nest)
+			pointers(from.Data, to.Data), ints(rows, columns.size, inner.size, columns.steps[1]), nest, formats(from, to))
 	}
 	rows, nest := nestArguments(2, loops[:last], inner)
-	return q.launch("copy_strided", overRows(rows, inner.size), pointers(from, to), ints(rows, inner.size), nest)
+	return q.launch("copy_strided", overRows(rows, inner.size), pointers(from.Data, to.Data), ints(rows, inner.size), nest, formats(from, to))
 }
 
 // transposed returns the loop along which the source is contiguous where that
@@ -139,7 +142,7 @@ func transposed(loops []loop) int {
 // Gather takes, of x [outer, size, inner], the slices that count indices (int64)
 // name; negative ones count from the end. y is [outer, count, inner]; a slice
 // whose index is out of range is NaN.
-func Gather(q Queue, x, index, y driver.Ptr, outer, size, inner, count int) error {
+func Gather(q Queue, x Array, index driver.Ptr, y Array, outer, size, inner, count int) error {
 	n, err := product("gather", mostInt, outer, count, inner)
 	if err != nil || n == 0 {
 		return err
@@ -147,13 +150,13 @@ func Gather(q Queue, x, index, y driver.Ptr, outer, size, inner, count int) erro
 	if size <= 0 || size > mostInt {
 		return fmt.Errorf("gather: slices of a dimension of size %d", size)
 	}
-	return q.launch("gather", overRows(outer*count, inner), pointers(x, index, y), ints(outer*count, count, size, inner))
+	return q.launch("gather", overRows(outer*count, inner), pointers(x.Data, index, y.Data), ints(outer*count, count, size, inner), formats(x, y))
 }
 
 // GatherGrad adds the slices of dy [outer, count, inner] up, in order, where
 // Gather took them from: dx is [outer, size, inner]. Its work is size·count for
 // each outer and inner element: for few indices.
-func GatherGrad(q Queue, dy, index, dx driver.Ptr, outer, size, inner, count int) error {
+func GatherGrad(q Queue, dy Array, index driver.Ptr, dx Array, outer, size, inner, count int) error {
 	n, err := product("gather_grad", mostInt, outer, size, inner)
 	if err != nil || n == 0 {
 		return err
@@ -164,5 +167,5 @@ func GatherGrad(q Queue, dy, index, dx driver.Ptr, outer, size, inner, count int
 	if count == 0 {
 		return Fill(q, dx, 0, n)
 	}
-	return q.launch("gather_grad", overRows(outer*size, inner), pointers(dy, index, dx), ints(outer*size, count, size, inner))
+	return q.launch("gather_grad", overRows(outer*size, inner), pointers(dy.Data, index, dx.Data), ints(outer*size, count, size, inner), formats(dy, dx))
 }

@@ -66,7 +66,9 @@ func TestBinary(t *testing.T) {
 					b = d.positive(len(b))
 				}
 				pa, pb, n := upload(d, a), upload(d, b), count(s.y...)
-				y := d.result(n, func(y driver.Ptr) error { return kernels.Binary(d.q, c.f, pa, s.a, pb, s.b, y, s.y) })
+				y := d.result(n, func(y driver.Ptr) error {
+					return kernels.Binary(d.q, c.f, kernels.Float32(pa), s.a, kernels.Float32(pb), s.b, kernels.Float32(y), s.y)
+				})
 				d.close(fmt.Sprint(s), y, want(doubles(a, s.a...), doubles(b, s.b...), s.y), 2e-6)
 			}
 			two := []float32{2, 0.5, 0, 1, -1}
@@ -75,7 +77,9 @@ func TestBinary(t *testing.T) {
 				a, two = two, []float32{1, 2, 3, 4, 5}
 			}
 			pa, pb := upload(d, a), upload(d, two)
-			y := d.result(5, func(y driver.Ptr) error { return kernels.Binary(d.q, c.f, pa, []int{5}, pb, []int{5}, y, []int{5}) })
+			y := d.result(5, func(y driver.Ptr) error {
+				return kernels.Binary(d.q, c.f, kernels.Float32(pa), []int{5}, kernels.Float32(pb), []int{5}, kernels.Float32(y), []int{5})
+			})
 			d.close("special", y, want(doubles(a, 5), doubles(two, 5), []int{5}), 1e-6)
 		})
 	}
@@ -170,7 +174,7 @@ func TestMove(t *testing.T) {
 				if err := d.Clear(y, int64(4*c.size[0])); err != nil {
 					return err
 				}
-				return kernels.Move(d.q, c.shape, kernels.Placement{Data: y, Offset: c.toOffset, Strides: c.to}, kernels.Placement{Data: px, Offset: c.offset, Strides: c.from})
+				return kernels.Move(d.q, c.shape, kernels.Placement{Array: kernels.Float32(y), Offset: c.toOffset, Strides: c.to}, kernels.Placement{Array: kernels.Float32(px), Offset: c.offset, Strides: c.from})
 			})
 			if !slices.Equal(got, want) {
 				t.Errorf("%v\nexpected %v", got, want)
@@ -198,7 +202,9 @@ func TestTranspose(t *testing.T) {
 		n := count(shape...)
 		x := d.normal(n)
 		from.Data = upload(d, x)
-		y := d.result(n, func(y driver.Ptr) error { return kernels.Move(d.q, moved, kernels.Contiguous(y, moved), from) })
+		y := d.result(n, func(y driver.Ptr) error {
+			return kernels.Move(d.q, moved, kernels.Contiguous(kernels.Float32(y), moved), from)
+		})
 		d.close(fmt.Sprint(shape, perm), y, d.want(op.Transpose{Perm: perm}, doubles(x, shape...)), 0)
 	}
 }
@@ -214,10 +220,12 @@ func TestGather(t *testing.T) {
 			x, dy := d.normal(c.outer*c.size*c.inner), d.normal(c.outer*count*c.inner)
 			px, pi, pdy := upload(d, x), upload(d, c.index), upload(d, dy)
 			o, in := op.Gather{Axis: 1}, []op.Array{doubles(x, c.outer, c.size, c.inner), integers(c.index, count)}
-			y := d.result(len(dy), func(y driver.Ptr) error { return kernels.Gather(d.q, px, pi, y, c.outer, c.size, c.inner, count) })
+			y := d.result(len(dy), func(y driver.Ptr) error {
+				return kernels.Gather(d.q, kernels.Float32(px), pi, kernels.Float32(y), c.outer, c.size, c.inner, count)
+			})
 			d.close("y", y, d.want(o, in...), 0)
 			dx := d.result(len(x), func(dx driver.Ptr) error {
-				return kernels.GatherGrad(d.q, pdy, pi, dx, c.outer, c.size, c.inner, count)
+				return kernels.GatherGrad(d.q, kernels.Float32(pdy), pi, kernels.Float32(dx), c.outer, c.size, c.inner, count)
 			})
 			d.close("dx", dx, d.gradient(o, 0, dy, in...), 1e-6)
 		})
@@ -254,7 +262,9 @@ func TestReduce(t *testing.T) {
 				for i := range want {
 					want[i] *= 0.5
 				}
-				y := d.result(len(want), func(y driver.Ptr) error { return kernels.Reduce(d.q, f.f, px, y, c.shape, c.axes, 0.5, work) })
+				y := d.result(len(want), func(y driver.Ptr) error {
+					return kernels.Reduce(d.q, f.f, kernels.Float32(px), kernels.Float32(y), c.shape, c.axes, 0.5, work)
+				})
 				d.close(string(f.f), y, want, 5e-7)
 			}
 		})

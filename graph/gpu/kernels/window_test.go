@@ -135,11 +135,11 @@ func TestPatches(t *testing.T) {
 	const n, c, h, w, size, m = 2, 3, 9, 8, 4, 5
 	x, filters := d.normal(n*c*h*w), d.normal(m*c*size*size)
 	shape := []int{n, h / size, w / size, c, size, size}
-	from := kernels.Placement{Data: upload(d, x), Strides: []int{c * h * w, size * w, size, h * w, w, 1}}
+	from := kernels.Placement{Array: kernels.Float32(upload(d, x)), Strides: []int{c * h * w, size * w, size, h * w, w, 1}}
 	rows, width := n*(h/size)*(w/size), c*size*size
 	patches, pf := d.memory(int64(4*rows*width)), upload(d, filters)
 	y := d.result(rows*m, func(y driver.Ptr) error {
-		if err := kernels.Move(d.q, shape, kernels.Contiguous(patches, shape), from); err != nil {
+		if err := kernels.Move(d.q, shape, kernels.Contiguous(kernels.Float32(patches), shape), from); err != nil {
 			return err
 		}
 		return d.Gemm(driver.FP32, rows, m, width, 1, driver.Matrix{Data: patches, Lead: width}, driver.Matrix{Data: pf, Lead: width, Trans: true}, 0, driver.Matrix{Data: y, Lead: m})

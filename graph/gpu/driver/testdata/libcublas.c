@@ -23,8 +23,8 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t h, cublasOperation_t ta
 	if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m) return CUBLAS_STATUS_INVALID_VALUE;
 	for (int i = 0; i < batch; i++) {
 		struct factor x = {a + i * sa * bytes_of(at), at, ta, lda}, y = {b + i * sb * bytes_of(bt), bt, tb, ldb};
-		float *C = (float *)c + i * sc;
-		multiply(m, n, k, *alpha, x, y, compute, NULL, *beta, C, C, ldc);
+		char *C = (char *)c + i * sc * bytes_of(ct);
+		multiply(m, n, k, *alpha, x, y, compute, NULL, *beta, C, C, ct, ldc);
 	}
 	return CUBLAS_STATUS_SUCCESS;
 }

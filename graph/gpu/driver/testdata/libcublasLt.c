@@ -95,6 +95,6 @@ cublasStatus_t cublasLtMatmul(cublasHandle_t h, cublasLtMatmulDesc_t d, const fl
 	int bad = (d->ta ? la->columns : la->rows) != m || (d->tb ? lb->columns : lb->rows) != k || (d->tb ? lb->rows : lb->columns) != n ||
 		lc->lead != ld->lead || la->lead < la->rows || lb->lead < lb->rows || ld->lead < m || bytes < chosen.workspace || !workspace;
 	if (bad || (d->epilogue == CUBLASLT_EPILOGUE_BIAS) != (d->bias != NULL)) return CUBLAS_STATUS_INVALID_VALUE;
-	multiply(m, n, k, *alpha, x, y, d->compute, d->bias, *beta, (const float *)c, (float *)to, ld->lead);
+	multiply(m, n, k, *alpha, x, y, d->compute, d->bias, *beta, (const void *)c, (void *)to, ld->type, ld->lead);
 	return CUBLAS_STATUS_SUCCESS;
 }

@@ -22,14 +22,26 @@ static float element(struct factor f, cublasComputeType_t compute, int row, int 
 	return v;
 }
 
-/* D = alpha*A*B + beta*C + bias, which has an element for each row and may be NULL. */
-static void multiply(int m, int n, int k, float alpha, struct factor a, struct factor b, cublasComputeType_t compute, const float *bias,
-	float beta, const float *C, float *D, int lead) {
+/* Element i of an array. */
+static float number(const void *x, cudaDataType type, size_t i) {
+	uint32_t bits = type == CUDA_R_16BF ? (uint32_t)((const uint16_t *)x)[i] << 16 : ((const uint32_t *)x)[i];
+	float v;
+	memcpy(&v, &bits, sizeof v);
+	return v;
+}
+
+/* D = alpha*A*B + beta*C + bias, which has an element for each row and may be NULL; all but the factors are of a type. */
+static void multiply(int m, int n, int k, float alpha, struct factor a, struct factor b, cublasComputeType_t compute, const void *bias,
+	float beta, const void *C, void *D, cudaDataType type, int lead) {
 	for (int column = 0; column < n; column++)
 		for (int row = 0; row < m; row++) {
 			double sum = 0;
 			for (int j = 0; j < k; j++) sum += (double)element(a, compute, row, j) * element(b, compute, j, column);
 			size_t at = row + (size_t)column * lead;
-			D[at] = alpha * sum + (beta ? beta * C[at] : 0) + (bias ? bias[row] : 0);
+			float v = alpha * sum + (beta ? beta * number(C, type, at) : 0) + (bias ? number(bias, type, row) : 0);
+			uint32_t bits;
+			memcpy(&bits, &v, sizeof v);
+			if (type == CUDA_R_16BF) ((uint16_t *)D)[at] = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+			else ((float *)D)[at] = v;
 		}
 }

@@ -34,9 +34,9 @@ static bool unpack(const Operand &o, int batch, int rows, int columns, bool tf32
   return true;
 }
 
-// Columns of the result at a time, over stretches of rows that stay in the cache.
-static void multiply(int m, int n, int k, float alpha, const float *a, const float *b, float beta, const float *c, float *d, int lead,
-                     const float *bias) {
+// Columns of the result at a time, over stretches of rows that stay in the cache. T is what c, d and the bias are of.
+template <class T>
+static void multiply(int m, int n, int k, float alpha, const float *a, const float *b, float beta, const T *c, T *d, int lead, const T *bias) {
   const int rows = 128;
   for (int i0 = 0; i0 < m; i0 += rows) {
     int height = m - i0 < rows ? m - i0 : rows;
@@ -53,35 +53,40 @@ static void multiply(int m, int n, int k, float alpha, const float *a, const flo
       for (int q = 0; q < width; q++)
         for (int i = 0; i < height; i++) {
           size_t at = (size_t)(j + q) * lead + i0 + i;
-          float v = alpha * sum[q][i] + (beta == 0 ? 0 : beta * c[at]);
-          d[at] = bias ? v + bias[i0 + i] : v;
+          float v = alpha * sum[q][i] + (beta == 0 ? 0 : beta * load(c, at));
+          store(d, at, bias ? v + load(bias, i0 + i) : v);
         }
     }
   }
 }
 
-// D = alpha*A*B + beta*C + bias, which has an element for each row and may be 0; C and D are laid out alike.
+// D = alpha*A*B + beta*C + bias, which has an element for each row and may be 0; C and D are laid out alike, and all three
+// of one type.
 static int gemm(int m, int n, int k, const float *alpha, Operand a, Operand b, const float *beta, Operand c, Address d, Address bias, int compute,
                 int batches) {
   LOCK;
   if (called()) return EXECUTION_FAILED;
   if (m < 0 || n < 0 || k < 0 || batches < 0 || c.lead < (m > 1 ? m : 1)) return INVALID;
-  if (c.type != FLOAT32 || a.type != b.type || (a.type != FLOAT32 && a.type != BFLOAT16)) return NOT_SUPPORTED;
+  if ((c.type != FLOAT32 && (c.type != BFLOAT16 || a.type != BFLOAT16)) || a.type != b.type || (a.type != FLOAT32 && a.type != BFLOAT16)) return NOT_SUPPORTED;
   if (compute != COMPUTE_32F && compute != COMPUTE_32F_FAST_TF32) return NOT_SUPPORTED;
   if (++faults.launches == faults.launch) return EXECUTION_FAILED;
   if (m == 0 || n == 0) return OK;
   static std::vector<float> x, y;
   bool tf32 = compute == COMPUTE_32F_FAST_TF32 && a.type == FLOAT32;
-  const float *row = bias ? (const float *)memory::host(bias, (size_t)m * 4) : nullptr;
+  size_t width = c.type == FLOAT32 ? 4 : 2;
+  char *row = bias ? memory::host(bias, (size_t)m * width) : nullptr;
   for (int i = 0; i < batches; i++) {
-    size_t size = ((size_t)(n - 1) * c.lead + m) * 4, offset = (uint64_t)(c.step * i) * 4;
+    size_t size = ((size_t)(n - 1) * c.lead + m) * width, offset = (uint64_t)(c.step * i) * width;
     char *from = memory::host(c.data + offset, size), *to = memory::host(d + offset, size);
     if (!from || !to || (bias && !row) || !unpack(a, i, m, k, tf32, x) || !unpack(b, i, k, n, tf32, y)) {
       fprintf(stderr, "fake cuBLAS: a matrix of the product %d x %d x %d is no device memory\n", m, n, k);
       sticky = ILLEGAL_ADDRESS;
       return EXECUTION_FAILED;
     }
-    multiply(m, n, k, *alpha, x.data(), y.data(), *beta, (const float *)from, (float *)to, c.lead, row);
+    if (c.type == FLOAT32)
+      multiply(m, n, k, *alpha, x.data(), y.data(), *beta, (const float *)from, (float *)to, c.lead, (const float *)row);
+    else
+      multiply(m, n, k, *alpha, x.data(), y.data(), *beta, (const bfloat16 *)from, (bfloat16 *)to, c.lead, (const bfloat16 *)row);
   }
   return OK;
 }

@@ -8,16 +8,17 @@ struct Moments {
 };
 __device__ __forceinline__ float normalized(Moments m, float x) { return ((x - m.mean) - m.correction) * m.rs; }
 
-__device__ __forceinline__ Moments row_moments(const float *x, int64 d, float epsilon, bool centred) {
+// Of the row of x that begins at an element.
+template <class X> __device__ __forceinline__ Moments row_moments(X x, int64 at, int64 d, float epsilon, bool centred) {
   Moments m = {0, 0, 0};
   float sum = 0, squares = 0;
   if (centred) {
-    EACH_LANE(i, d) sum += x[i];
+    EACH_LANE(i, d) sum += load(x, at + i);
     m.mean = warp_sum(sum) / (float)d;
   }
   sum = 0;
   EACH_LANE(i, d) {
-    float v = x[i] - m.mean;
+    float v = load(x, at + i) - m.mean;
     sum += v;
     squares += v * v;
   }
@@ -31,51 +32,57 @@ __device__ __forceinline__ Moments row_moments(const float *x, int64 d, float ep
   return m;
 }
 
-// y = h*scale + bias; scale and bias [d], bias may be null. y may be x, if it is float.
-template <class T>
-__device__ __forceinline__ void normalize_rows(const float *x, const float *scale, const float *bias, T *y, int64 rows, int64 d, float epsilon,
+// y = h*scale + bias; scale and bias [d], bias may be null. y may be x.
+template <class X, class Y>
+__device__ __forceinline__ void normalize_rows(X x, const float *scale, const float *bias, Y y, int64 rows, int64 d, float epsilon,
                                                bool centred) {
   EACH_WARP_ROW(r, rows) {
-    const float *xr = x + r * d;
-    Moments m = row_moments(xr, d, epsilon, centred);
+    Moments m = row_moments(x, r * d, d, epsilon, centred);
     EACH_LANE(i, d) {
-      float h = normalized(m, xr[i]) * scale[i];
-      store(&y[r * d + i], bias ? h + bias[i] : h);
+      float h = normalized(m, load(x, r * d + i)) * scale[i];
+      store(y, r * d + i, bias ? h + bias[i] : h);
     }
   }
 }
-COOPERATIVE_KERNEL(normalize, const float *x, const float *scale, const float *bias, float *y, int64 rows, int64 d, float epsilon,
-                   int centred) {
-  normalize_rows(x, scale, bias, y, rows, d, epsilon, centred);
-}
-COOPERATIVE_KERNEL(normalize_bfloat16, const float *x, const float *scale, const float *bias, bfloat16 *y, int64 rows, int64 d,
-                   float epsilon, int centred) {
-  normalize_rows(x, scale, bias, y, rows, d, epsilon, centred);
+COOPERATIVE_KERNEL(normalize, const void *x, const float *scale, const float *bias, void *y, int64 rows, int64 d, float epsilon, int centred,
+                   int formats) {
+  switch (formats) {
+    case 0: normalize_rows((const float *)x, scale, bias, (float *)y, rows, d, epsilon, centred); break;
+    case 3: normalize_rows((const bfloat16 *)x, scale, bias, (bfloat16 *)y, rows, d, epsilon, centred); break;
+    default: normalize_rows(MIXED(x, 0), scale, bias, MIXED(y, 1), rows, d, epsilon, centred);
+  }
 }
 
 // With g = dy*scale: dx = rs*(g - mean(g) - h*mean(g*h)), without mean(g) unless centred. dx may
 // be dy or x.
-COOPERATIVE_KERNEL(normalize_grad, const float *x, const float *scale, const float *dy, float *dx, int64 rows, int64 d,
-                   float epsilon, int centred) {
+template <class X, class DY, class DX>
+__device__ __forceinline__ void normalize_rows_grad(X x, const float *scale, DY dy, DX dx, int64 rows, int64 d, float epsilon, bool centred) {
   EACH_WARP_ROW(r, rows) {
-    const float *xr = x + r * d, *dyr = dy + r * d;
-    Moments m = row_moments(xr, d, epsilon, centred);
+    Moments m = row_moments(x, r * d, d, epsilon, centred);
     float g = 0, gh = 0;
     EACH_LANE(i, d) {
-      float v = dyr[i] * scale[i];
+      float v = load(dy, r * d + i) * scale[i];
       g += v;
-      gh += v * normalized(m, xr[i]);
+      gh += v * normalized(m, load(x, r * d + i));
     }
     g = centred ? warp_sum(g) / (float)d : 0.0f;
     gh = warp_sum(gh) / (float)d;
-    EACH_LANE(i, d) dx[r * d + i] = m.rs * (dyr[i] * scale[i] - g - normalized(m, xr[i]) * gh);
+    EACH_LANE(i, d) store(dx, r * d + i, m.rs * (load(dy, r * d + i) * scale[i] - g - normalized(m, load(x, r * d + i)) * gh));
+  }
+}
+COOPERATIVE_KERNEL(normalize_grad, const void *x, const float *scale, const void *dy, void *dx, int64 rows, int64 d, float epsilon,
+                   int centred, int formats) {
+  switch (formats) {
+    case 0: normalize_rows_grad((const float *)x, scale, (const float *)dy, (float *)dx, rows, d, epsilon, centred); break;
+    case 7: normalize_rows_grad((const bfloat16 *)x, scale, (const bfloat16 *)dy, (bfloat16 *)dx, rows, d, epsilon, centred); break;
+    default: normalize_rows_grad(MIXED(x, 0), scale, MIXED(dy, 1), MIXED(dx, 2), rows, d, epsilon, centred);
   }
 }
 
 // The rows' moments: mean, correction and rs, 4 floats a row.
-COOPERATIVE_KERNEL(normalize_moments, const float *x, float *moments, int64 rows, int64 d, float epsilon, int centred) {
+COOPERATIVE_KERNEL(normalize_moments, const void *x, float *moments, int64 rows, int64 d, float epsilon, int centred, int formats) {
   EACH_WARP_ROW(r, rows) {
-    Moments m = row_moments(x + r * d, d, epsilon, centred);
+    Moments m = row_moments(MIXED(x, 0), r * d, d, epsilon, centred);
     if (threadIdx.x == 0) {
       moments[4 * r] = m.mean;
       moments[4 * r + 1] = m.correction;
@@ -85,8 +92,9 @@ COOPERATIVE_KERNEL(normalize_moments, const float *x, float *moments, int64 rows
 }
 
 // Stretches of the sums over the rows of dy*h: partial [stretches, d] for reduce_last_sum.
-COOPERATIVE_KERNEL(normalize_scale_grad, const float *x, const float *moments, const float *dy, double *partial, int64 rows,
-                   int64 d, int64 stretch) {
+COOPERATIVE_KERNEL(normalize_scale_grad, const void *px, const float *moments, const void *pdy, double *partial, int64 rows, int64 d,
+                   int64 stretch, int formats) {
+  Mixed x = MIXED(px, 0), dy = MIXED(pdy, 1);
   __shared__ double part[8][32];
   int64 i = (int64)blockIdx.x * 32 + threadIdx.x, stretches = (rows + stretch - 1) / stretch;
   for (int64 task = blockIdx.y; task < stretches; task += gridDim.y) {
@@ -95,7 +103,7 @@ COOPERATIVE_KERNEL(normalize_scale_grad, const float *x, const float *moments, c
     if (i < d)
       for (int64 r = first + threadIdx.y; r < last; r += 8) {
         Moments m = {moments[4 * r], moments[4 * r + 1], moments[4 * r + 2]};
-        a += (double)dy[r * d + i] * (double)normalized(m, x[r * d + i]);
+        a += (double)load(dy, r * d + i) * (double)normalized(m, load(x, r * d + i));
       }
     part[threadIdx.y][threadIdx.x] = a;
     __syncthreads();
@@ -119,23 +127,25 @@ KERNEL(batch_norm_factors, const float *scale, const float *bias, const float *m
 }
 
 // y = x*factor + shift for planes [images*channels, area] and [channels]; shift may be null.
-KERNEL(affine_channels, const float *x, const float *factor, const float *shift, float *y, unsigned planes, unsigned channels,
-       unsigned area) {
+KERNEL(affine_channels, const void *px, const float *factor, const float *shift, void *py, unsigned planes, unsigned channels,
+       unsigned area, int formats) {
+  Mixed x = MIXED(px, 0), y = MIXED(py, 1);
   EACH_ROW(p, planes) {
     float f = factor[p % channels], s = shift ? shift[p % channels] : 0.0f;
-    EACH_COLUMN(i, area) y[(int64)p * area + i] = x[(int64)p * area + i] * f + s;
+    EACH_COLUMN(i, area) store(y, (int64)p * area + i, load(x, (int64)p * area + i) * f + s);
   }
 }
 
 // Of each plane the sums of dy and of dy*(x - mean): sums [2, images, channels].
-COOPERATIVE_KERNEL(batch_norm_sums, const float *x, const float *mean, const float *dy, double *sums, int64 planes, int64 channels,
-                   int64 area) {
+COOPERATIVE_KERNEL(batch_norm_sums, const void *px, const float *mean, const void *pdy, double *sums, int64 planes, int64 channels,
+                   int64 area, int formats) {
+  Mixed x = MIXED(px, 0), dy = MIXED(pdy, 1);
   EACH_WARP_ROW(p, planes) {
     double sum = 0, moment = 0, m = (double)mean[p % channels];
     EACH_LANE(i, area) {
-      double v = (double)dy[p * area + i];
+      double v = (double)load(dy, p * area + i);
       sum += v;
-      moment += v * ((double)x[p * area + i] - m);
+      moment += v * ((double)load(x, p * area + i) - m);
     }
     sum = warp_sum(sum);
     moment = warp_sum(moment);
