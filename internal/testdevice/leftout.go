@@ -32,7 +32,6 @@ const (
 // host's kernels; what it leaves out a GPU runs.
 var leftOut = []entry{
 	{"graph.TestReadRows", fake, magnifies, true},
-	{"graph.TestReadRows", card, magnifies, true},
 	{"graph.TestLogitScale", fake, takes + "all models of TestZoo twice", false},
 	{"diag.TestGolden", fake, takes + "searches of all layers on 1,000 images", false},
 	{"diag.TestGoldenBalanced", fake, takes + "searches of all layers on 1,000 images", false},
