@@ -25,7 +25,8 @@ const (
 	exitUnreadable  = 3   // model or data unreadable or unsupported
 	exitTimeout     = 4   // the time limit came first; the report is partial
 	exitInternal    = 5   // a defect of the program, or of its surroundings
-	exitInterrupted = 130 // interrupted
+	exitInterrupted = 130 // interrupted, as a shell says of SIGINT
+	exitTerminated  = 143 // ended by SIGTERM, likewise
 )
 
 // exitHelp is the table of exit codes as --help shows it.
@@ -39,7 +40,8 @@ const exitHelp = `Exit status
   3    model or data cannot be read or are not supported
   4    the time limit came first; the report of check or compare is then partial
   5    internal error, or a file cannot be written
-  130  interrupted
+  130  interrupted (SIGINT)
+  143  ended by another program (SIGTERM)
 Of several models the highest of theirs.
 `
 
@@ -70,6 +72,17 @@ func (f *failure) Hint() string { return f.hint }
 // usage is a mistake in flags, arguments or configuration.
 func usage(format string, args ...any) *failure {
 	return &failure{code: exitUsage, msg: fmt.Sprintf(format, args...), hint: "see `modeldoctor --help`"}
+}
+
+// errTerminated is the cause of a context that SIGTERM has ended.
+var errTerminated = errors.New("terminated")
+
+// interruptionCode is the exit code of a command whose context a signal has ended.
+func interruptionCode(ctx context.Context) int {
+	if errors.Is(context.Cause(ctx), errTerminated) {
+		return exitTerminated
+	}
+	return exitInterrupted
 }
 
 const nothingWritten = "nothing was written"

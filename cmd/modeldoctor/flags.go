@@ -213,11 +213,10 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
-	takesValue := map[string]bool{}
+	withValue := map[string]bool{}
 	for _, f := range command.Flags {
-		_, isBool := f.(*cli.BoolFlag)
 		for _, name := range f.Names() {
-			takesValue[name] = !isBool
+			withValue[name] = takesValue(f)
 		}
 	}
 	var flags, rest []string
@@ -236,7 +235,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 			return slices.Concat(args[:2], []string{arg}) // the library would look for help on an argument
 		}
 		flags = append(flags, arg)
-		if takesValue[name] {
+		if withValue[name] {
 			if i++; i == len(args) { // its value is missing: no argument must pass for it
 				return slices.Concat(args[:2], flags)
 			}

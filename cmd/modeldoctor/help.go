@@ -80,10 +80,7 @@ func withHelp(c *cli.Command, examples ...string) *cli.Command {
 	if len(c.Flags) > 0 {
 		b.WriteString("\n" + sourcesHelp)
 	}
-	switch c.Name {
-	case "check", "fix", "compare", "verify":
-		b.WriteString("\n" + exitHelp)
-	}
+	b.WriteString("\n" + exitHelp)
 	c.CustomHelpTemplate = b.String()
 	return c
 }

@@ -40,11 +40,19 @@ import (
 
 func main() {
 	dropEmptyVariables()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		received := <-signals
+		signal.Reset() // a second signal ends the program at once
+		if received == syscall.SIGTERM {
+			cancel(errTerminated)
+		} else {
+			cancel(nil)
+		}
+	}()
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
 // dropEmptyVariables makes an empty MODELDOCTOR_ variable mean what people expect:
@@ -66,11 +74,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}()
 	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	args = flagsFirst(app, args)
+	app.Metadata = map[string]any{commandLineKey: namedFlags(app, args)}
+	err := app.RunContext(ctx, args)
 	code = exitCode(err)
 	switch {
 	case code == exitOK, errors.Is(err, errReported):
 	case code == exitInterrupted:
+		code = interruptionCode(ctx)
 		fmt.Fprintf(stderr, "modeldoctor: %s\n", message(err))
 	default:
 		fmt.Fprintf(stderr, "modeldoctor: error: %s\n", message(err))

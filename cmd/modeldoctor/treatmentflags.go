@@ -117,7 +117,10 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return treatmentOptions{}, err
 	}
 	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
-		temperature = 0 // it trains nothing that a temperature could be kept from
+		temperature = 0 // what stands in a file or a variable is for other recipes
+		if onCommandLine(c, "calibration") {
+			return treatmentOptions{}, usage("--calibration: %s leaves nothing of the recipe %s, which is a temperature", c.String("calibration"), recipe.Name).withHint("leave one of the two out, or give the temperature: --calibration 2.5")
+		}
 	}
 	opt := treatmentOptions{
 		path: path, run: run,
