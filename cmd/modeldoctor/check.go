@@ -73,8 +73,8 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if err != nil {
 		return checkOptions{}, err
 	}
-	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
-	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
+	granularity, err1 := oneOf(c, "granularity")
+	direction, err2 := oneOf(c, "direction")
 	temperature, err3 := readCalibration(c)
 	memory, err4 := parseBytes("memory", c.String("memory"))
 	run, err5 := readRunOptions(c)

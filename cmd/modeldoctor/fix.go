@@ -60,7 +60,7 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if err != nil {
 		return fixOptions{}, err
 	}
-	name, err := oneOf(c, "recipe", recipeNames()...)
+	name, err := oneOf(c, "recipe")
 	if err != nil {
 		return fixOptions{}, err
 	}

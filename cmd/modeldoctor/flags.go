@@ -15,9 +15,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// variablePrefix begins the name of every environment variable that sets a flag.
+const variablePrefix = "MODELDOCTOR_"
+
 // env is the environment variable of a flag.
 func env(name string) []string {
-	return []string{"MODELDOCTOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+	return []string{variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
 
 // The categories under which --help lists flags.
@@ -243,19 +246,6 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	return slices.Concat(args[:2], flags, []string{"--"}, rest)
-}
-
-// oneOf checks an enumerated flag.
-func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
-	v := c.String(flag)
-	if slices.Contains(allowed, v) {
-		return v, nil
-	}
-	f := usage("--%s: %q is none of %s", flag, v, strings.Join(allowed, ", "))
-	if near := closest(v, allowed); near != "" {
-		f.withHint("did you mean %s?", near)
-	}
-	return "", f
 }
 
 // parseBytes reads the value of a flag that is a memory size, such as 512MB,

@@ -54,10 +54,7 @@ func variableOf(f cli.Flag) string {
 // namedFlags are the flags on a command line, as [flagsFirst] orders it, by their first
 // names.
 func namedFlags(app *cli.App, args []string) []string {
-	if len(args) < 2 {
-		return nil
-	}
-	command := app.Command(args[1])
+	command := app.Command(commandIn(args))
 	if command == nil {
 		return nil
 	}

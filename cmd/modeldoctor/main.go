@@ -59,7 +59,7 @@ func main() {
 // that it is not set.
 func dropEmptyVariables() {
 	for _, entry := range os.Environ() {
-		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "MODELDOCTOR_") {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, variablePrefix) {
 			os.Unsetenv(name)
 		}
 	}
@@ -76,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	app := newApp(stdout, stderr)
 	args = flagsFirst(app, args)
 	app.Metadata = map[string]any{commandLineKey: namedFlags(app, args)}
+	for _, warning := range unknownVariables(app) {
+		fmt.Fprintf(stderr, "modeldoctor: warning: %s\n", warning)
+	}
 	err := app.RunContext(ctx, args)
 	code = exitCode(err)
 	switch {
@@ -85,11 +88,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		fmt.Fprintf(stderr, "modeldoctor: %s\n", message(err))
 	default:
 		fmt.Fprintf(stderr, "modeldoctor: error: %s\n", message(err))
-		if hint := hintOf(err); hint != "" {
+		hint := hintOf(err)
+		if command := app.Command(commandIn(args)); hint == generalHelp && command != nil {
+			hint = fmt.Sprintf("see `modeldoctor %s --help`", command.Name)
+		}
+		if hint != "" {
 			fmt.Fprintf(stderr, "modeldoctor: hint: %s\n", hint)
 		}
 	}
 	return code
+}
+
+// commandIn is the command that a command line names, or "".
+func commandIn(args []string) string {
+	if len(args) < 2 {
+		return ""
+	}
+	return args[1]
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

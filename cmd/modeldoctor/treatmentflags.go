@@ -99,9 +99,9 @@ func (o *treatmentOptions) diagnoses() bool {
 
 // readTreatmentOptions reads the flags for one recipe.
 func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treatmentOptions, error) {
-	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
-	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
-	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
+	granularity, err1 := oneOf(c, "granularity")
+	schedule, err2 := oneOf(c, "schedule")
+	augment, err3 := oneOf(c, "augment")
 	memory, err4 := parseBytes("memory", c.String("memory"))
 	loss, err5 := metric.ParseLoss(c.String("loss"))
 	if err5 != nil {
