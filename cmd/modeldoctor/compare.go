@@ -241,7 +241,7 @@ func runContestants(ctx context.Context, contestants []contestant, result *repor
 			seeds = seeds[:1] // nothing in it is random
 		}
 		for i, seed := range seeds {
-			con.progress(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
+			con.counting("runs")(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
 			read, err := treatInProcess(ctx, r, seed, opt)
 			if err != nil && ctx.Err() != nil {
 				err = ctx.Err()

@@ -156,7 +156,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 			}
 			con.finish()
 			images := examples.New(data.validation, preprocess, in)
-			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) })
+			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.counting("images")(file.Path, done, total) })
 			ran = provenance(m, 0, start)
 			if err != nil {
 				return err
