@@ -9,6 +9,8 @@
 //	modeldoctor explain MD001        what a rule or a figure means, and what to do
 //	modeldoctor data get cifar-100   fetch a public data set
 //	modeldoctor devices              what models can be run on
+//	modeldoctor config show          the configuration in force, and where it comes from
+//	modeldoctor completion bash      what makes a shell complete commands and flags
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in
 // front. An error is one line, a hint of what to do another. Exit codes are
@@ -108,7 +110,7 @@ func commandIn(args []string) string {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), configCommand(), completionCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose and treat image classifiers stored as ONNX files",
