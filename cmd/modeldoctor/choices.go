@@ -27,6 +27,8 @@ func choices(flag string) []string {
 		return []string{"line", "balanced", "descent"}
 	case "fail-on":
 		return []string{string(diag.LevelError), string(diag.LevelWarning), report.FailNever}
+	case "goal":
+		return []string{pol.LowerLoss.String(), pol.LowerError.String()}
 	case "granularity":
 		return []string{string(graph.ByBlock), string(graph.ByModule), string(graph.ByTensor)}
 	case "input-layout":
@@ -62,9 +64,9 @@ func suggestions(command, flag string) []string {
 	case "format":
 		return formatsOf(command)
 	case "loss":
-		return []string{"ce", "smooth", "focal", "margin"}
+		return []string{"ce", "smooth", "focal", "margin", "soft01"}
 	case "perturb":
-		return []string{"auto", "kappa"}
+		return []string{"auto", "kappa", allNorms}
 	case "preprocess":
 		return presetNames()
 	}

@@ -16,7 +16,7 @@ import (
 var shells = []struct {
 	name    string
 	install string
-	write   func(w *strings.Builder, commands []completed)
+	write   func(w *strings.Builder, commands []shellCommand)
 }{
 	{"bash", "source <(modeldoctor completion bash)   in ~/.bashrc", bashCompletion},
 	{"zsh", "source <(modeldoctor completion zsh)    in ~/.zshrc, after compinit", zshCompletion},
@@ -59,15 +59,15 @@ func completionCommand() *cli.Command {
 	}, install...)
 }
 
-// completed is a command as a shell completes it.
-type completed struct {
+// shellCommand is a command as a shell completes it.
+type shellCommand struct {
 	name, help string
 	arguments  []string // words that can stand behind it; nil: files
-	flags      []completedFlag
+	flags      []shellFlag
 }
 
-// completedFlag is a flag as a shell completes it.
-type completedFlag struct {
+// shellFlag is a flag as a shell completes it.
+type shellFlag struct {
 	long, short string
 	help        string
 	value       string   // the placeholder of its value; empty: it takes none
@@ -77,19 +77,19 @@ type completedFlag struct {
 }
 
 // completions are the commands of the app.
-func completions(app *cli.App) []completed {
-	var commands []completed
+func completions(app *cli.App) []shellCommand {
+	var commands []shellCommand
 	for _, command := range app.Commands {
 		if command.Hidden {
 			continue
 		}
-		next := completed{name: command.Name, help: command.Usage, arguments: argumentWords(app, command.Name)}
+		next := shellCommand{name: command.Name, help: command.Usage, arguments: argumentWords(app, command.Name)}
 		for _, f := range command.Flags {
-			flag := completedFlag{long: f.Names()[0]}
+			flag := shellFlag{long: f.Names()[0]}
 			if len(f.Names()) > 1 {
 				flag.short = f.Names()[1]
 			}
-			flag.value, flag.help = placeholder(f)
+			flag.value, flag.help = valueName(f)
 			flag.help = firstClause(flag.help)
 			if flag.value != "" {
 				flag.words = suggestions(command.Name, flag.long)
@@ -136,7 +136,7 @@ func firstClause(help string) string {
 	return help
 }
 
-func commandNames(commands []completed) []string {
+func commandNames(commands []shellCommand) []string {
 	var names []string
 	for _, c := range commands {
 		names = append(names, c.name)
@@ -145,7 +145,7 @@ func commandNames(commands []completed) []string {
 }
 
 // spellings are a flag as it stands on a command line.
-func (f *completedFlag) spellings() []string {
+func (f *shellFlag) spellings() []string {
 	spellings := []string{"--" + f.long}
 	if f.short != "" {
 		spellings = append(spellings, "-"+f.short)
@@ -155,7 +155,7 @@ func (f *completedFlag) spellings() []string {
 
 // bashCompletion writes a function that needs nothing but bash 3.2. Bash makes words of
 // their own of = and of what stands on its sides.
-func bashCompletion(w *strings.Builder, commands []completed) {
+func bashCompletion(w *strings.Builder, commands []shellCommand) {
 	fmt.Fprintf(w, `# Completion of modeldoctor for bash: source <(modeldoctor completion bash)
 _modeldoctor() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' flags='' files=yes
@@ -221,7 +221,7 @@ complete -F _modeldoctor modeldoctor
 }
 
 // zshCompletion writes a function for zsh, to be sourced or to lie in a folder of fpath.
-func zshCompletion(w *strings.Builder, commands []completed) {
+func zshCompletion(w *strings.Builder, commands []shellCommand) {
 	w.WriteString("#compdef modeldoctor\n# Completion of modeldoctor for zsh: source <(modeldoctor completion zsh)\n_modeldoctor() {\n    local -a commands\n    commands=(\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "        %s\n", quoted(c.name+":"+strings.ReplaceAll(c.help, ":", `\:`)))
@@ -262,7 +262,7 @@ func zshCompletion(w *strings.Builder, commands []completed) {
 }
 
 // fishCompletion writes the rules of fish.
-func fishCompletion(w *strings.Builder, commands []completed) {
+func fishCompletion(w *strings.Builder, commands []shellCommand) {
 	w.WriteString("# Completion of modeldoctor for fish: modeldoctor completion fish | source\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "complete -c modeldoctor -f -n __fish_use_subcommand -a %s -d %s\n", c.name, fishQuoted(c.help))

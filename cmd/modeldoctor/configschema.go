@@ -45,7 +45,7 @@ func (k *configKey) name() string { return k.flag.Names()[0] }
 
 // configSchema is the JSON Schema of the configuration file, for editors.
 func configSchema(app *cli.App) (string, error) {
-	properties := map[string]any{}
+	properties := map[string]any{suppressKey: suppressSchema}
 	for _, key := range configKeys(app) {
 		properties[key.name()] = key.schema()
 	}
@@ -69,9 +69,26 @@ func configSchema(app *cli.App) (string, error) {
 	return b.String(), err
 }
 
+// suppressSchema is what [readSuppressions] reads.
+var suppressSchema = map[string]any{
+	"description": "breaches of rules that are accepted, each with its reason",
+	"type":        "array",
+	"items": map[string]any{
+		"type": "object",
+		"properties": map[string]any{
+			"rule":   map[string]any{"type": "string", "description": "such as MD001", "pattern": "^[Mm][Dd][0-9]{3}$"},
+			"layer":  map[string]any{"type": "string", "description": "pattern of the layers' names, such as blocks.*; by default all"},
+			"reason": map[string]any{"type": "string", "description": "why it is accepted", "minLength": 1},
+			"until":  map[string]any{"type": "string", "description": "the last day on which it is, such as 2027-01-31", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+		},
+		"required":             []string{"rule", "reason"},
+		"additionalProperties": false,
+	},
+}
+
 // schema is what the value of a key can be. A text may look like a number.
 func (k *configKey) schema() map[string]any {
-	_, help := placeholder(k.flag)
+	_, help := valueName(k.flag)
 	s := map[string]any{"description": help}
 	text := []string{"string", "number"}
 	words := choices(k.name())
@@ -112,6 +129,7 @@ var configExamples = map[string]any{
 	"layers": []string{"blocks.*"}, "perturb": []string{"kappa"}, "update": []string{"blocks.5"},
 	"from": "report.json", "epochs": 3, "lr": 0.05, "views": 8, "threads": 4, "run-batch": 32, "timeout": "30m",
 	"device-memory": "16GiB", "seed": 7, "input": "x.f32", "folder": "data", "plot": "plots", "baseline": "baseline.json",
+	"rule": []string{"MD006=error", "MD002=0.05"}, "mix": 0.4,
 }
 
 // example is a value that a key can have.
@@ -154,7 +172,7 @@ func referenceConfig(app *cli.App) string {
 			category = next
 			b.WriteString("\n# ---- " + category + "\n")
 		}
-		_, help := placeholder(key.flag)
+		_, help := valueName(key.flag)
 		if value := defaultOf(key.flag); value != "" {
 			help += fmt.Sprintf(" (default: %s)", value)
 		}
@@ -172,5 +190,13 @@ func referenceConfig(app *cli.App) string {
 		}
 		b.WriteString("#" + entry + "\n")
 	}
+	b.WriteString(`
+# ---- Suppressions
+
+# breaches of rules that are accepted. Each has a rule and a reason, and may have a layer (a
+# pattern) and a last day.
+# Of: check
+#suppress: [{rule: MD001, layer: "blocks.*", reason: "retrained next month", until: "2027-01-31"}]
+`)
 	return b.String()
 }

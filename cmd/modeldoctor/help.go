@@ -85,9 +85,9 @@ func withHelp(c *cli.Command, examples ...string) *cli.Command {
 	return c
 }
 
-// placeholder returns the placeholder of a flag's value, which stands in backquotes at
+// valueName returns the placeholder of a flag's value, which stands in backquotes at
 // the beginning of its usage, "" where it takes none, and the rest of that.
-func placeholder(f cli.Flag) (value, text string) {
+func valueName(f cli.Flag) (value, text string) {
 	text = f.(cli.DocGenerationFlag).GetUsage()
 	if rest, ok := strings.CutPrefix(text, "`"); ok {
 		value, text, _ = strings.Cut(rest, "`")
@@ -107,14 +107,14 @@ func defaultOf(f cli.Flag) string {
 
 // flagHelp is a flag's name, its value's placeholder and its description.
 func flagHelp(f cli.Flag) string {
-	placeholder, text := placeholder(f)
+	value, text := valueName(f)
 	name := "  "
 	for _, alias := range f.Names()[1:] {
 		name += "-" + alias + ", "
 	}
 	name += "--" + f.Names()[0]
-	if placeholder != "" {
-		name += " " + placeholder
+	if value != "" {
+		name += " " + value
 	}
 	if value := defaultOf(f); value != "" {
 		text += fmt.Sprintf(" (default: %s)", value)

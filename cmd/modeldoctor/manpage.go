@@ -32,7 +32,7 @@ func manPage(app *cli.App) string {
 			line(".PP\n%s", roff(c.Description))
 		}
 		for _, f := range c.Flags {
-			value, help := placeholder(f)
+			value, help := valueName(f)
 			var names []string
 			for _, name := range f.Names() {
 				dashes := "--"
