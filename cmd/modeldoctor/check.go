@@ -28,7 +28,7 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
+	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as in-sample ΔL, κ, agreement and the images that each layer needs, however long its lines become")
 	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the loss and the gains of each image, in data order: a later check on the same images is then compared with it image by image (--baseline)")
 	return withHelp(&cli.Command{
 		Name:      "check",
