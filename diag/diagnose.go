@@ -156,7 +156,7 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 		gradientBudget = opt.Memory - held
 	}
 	groups := sweepGroups(m, visited, vectors, gradientBudget)
-	progress.total = measurer.costs.total(groups)
+	progress.total, progress.phases = measurer.costs.total(groups), phases(groups)
 	progress.begin(PhaseLoss, measurer.costs.evaluation(0))
 	if err := e.boundary.Load(ctx, func(int) {}); err != nil {
 		return found, err

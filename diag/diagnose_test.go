@@ -196,15 +196,24 @@ func TestOrder(t *testing.T) {
 	slices.Reverse(layers)
 	for _, memory := range []int64{0, 1} {
 		last, totals := 0, map[int]bool{}
+		var phases []string
 		got := diagnose(t, m, v, layers, Options{Memory: memory, TempDir: t.TempDir(), Progress: func(phase string, done, total int) {
 			if phase == "" || done < last || done > total {
 				t.Fatalf("phase %q: %d after %d of %d", phase, done, last, total)
 			}
 			last, totals[total] = done, true
+			if len(phases) == 0 || phases[len(phases)-1] != phase {
+				phases = append(phases, phase)
+			}
 		}})
 		slices.Reverse(got.Layers)
 		if diff := cmp.Diff(want.Layers, got.Layers); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+		for i, phase := range phases {
+			if want := fmt.Sprintf("%d/%d ", i+1, len(phases)); !strings.HasPrefix(phase, want) {
+				t.Errorf("phase %q, want one that begins with %q", phase, want)
+			}
 		}
 		if len(totals) != 1 || !totals[last] {
 			t.Errorf("progress ends at %d of %v", last, totals)

@@ -102,7 +102,8 @@ type Options struct {
 	PreprocessDetected bool
 
 	// Progress, if not nil, is called as work proceeds. phase is what is being
-	// done ("loss", "gradients" or a layer's name); done and total are in one
+	// done ("loss", "gradients" or a layer's name), with its number among the phases
+	// in front ("3/14 blocks.0"); done and total are in one
 	// unit over the whole diagnosis and about proportional to time, so that
 	// done/total can drive a bar with the remaining time. done never falls;
 	// total does not change.

@@ -1,6 +1,10 @@
 package diag
 
-import "github.com/modeldoctor/modeldoctor/nn"
+import (
+	"fmt"
+
+	"github.com/modeldoctor/modeldoctor/nn"
+)
 
 // What the parts of a measurement are expected to cost, in evaluations of all
 // examples, as measured on the reference model.
@@ -17,6 +21,8 @@ const (
 type progress struct {
 	call     func(phase string, done, total int)
 	phase    string
+	begun    int // phases, this one included
+	phases   int // of the whole diagnosis
 	total    int
 	done     int // before the phase
 	expected int // of the phase
@@ -26,12 +32,17 @@ type progress struct {
 // begin ends the phase before and starts another.
 func (p *progress) begin(phase string, expected int) {
 	p.done += p.expected
-	p.phase, p.expected, p.work = phase, expected, 0
+	p.begun++
+	p.phase, p.expected, p.work = fmt.Sprintf("%d/%d %s", p.begun, p.phases, phase), expected, 0
 	p.report()
 }
 
 // end ends the last phase.
-func (p *progress) end() { p.begin(p.phase, 0) }
+func (p *progress) end() {
+	p.done += p.expected
+	p.expected, p.work = 0, 0
+	p.report()
+}
 
 // add counts work.
 func (p *progress) add(work int) {
@@ -81,6 +92,15 @@ func (c costs) gradients(neck int) int { return gradientCost * c.evaluation(neck
 // are evaluated once.
 func (c costs) layer(neck int) int {
 	return (c.perLayer*c.examples + c.training) * (c.logits - neck)
+}
+
+// phases is how many phases a diagnosis has which visits the layers group by group.
+func phases(groups [][]Layer) int {
+	n := 1 // the loss
+	for _, group := range groups {
+		n += 1 + len(group) // the gradients
+	}
+	return n
 }
 
 // total is that of a diagnosis which visits the layers group by group.

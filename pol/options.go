@@ -100,7 +100,7 @@ type Options struct {
 	Identity map[string]string
 
 	// Progress, if not nil, is called as work proceeds: phase is what is being
-	// done, done and total are in one unit for as long as total stays the same.
+	// done, done and total are the images of this phase.
 	Progress func(phase string, done, total int)
 }
 

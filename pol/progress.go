@@ -7,12 +7,9 @@ type progress struct {
 	done, total int
 }
 
-// begin starts a phase whose work is counted from zero.
-func (p *progress) begin(phase string, total int) { p.resume(phase, 0, total) }
-
-// resume starts a phase that goes on with the work of the one before.
-func (p *progress) resume(phase string, done, total int) {
-	p.phase, p.done, p.total = phase, done, total
+// begin starts a phase, whose work is counted in images.
+func (p *progress) begin(phase string, total int) {
+	p.phase, p.done, p.total = phase, 0, total
 	p.report()
 }
 

@@ -64,8 +64,8 @@ func (p Plan) neck(m nn.Model, opt *Options) int {
 		touched = append(touched, opt.Classifier)
 	}
 	neck := newGroup(m, touched...).neck
-	if neck == m.Necks()-1 {
-		panic("pol: a plan that changes nothing")
+	if len(touched) == 0 {
+		neck = m.Necks() - 2
 	}
 	return neck
 }

@@ -146,7 +146,7 @@ func (t *trainer) bestEpoch() int {
 // epoch makes the steps of one epoch and evaluates V. Epochs count from 0.
 func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, error) {
 	record := Epoch{Number: epoch + 1, Steps: t.steps()}
-	p.resume(fmt.Sprintf("epoch %d of %d", epoch+1, t.opt.Epochs), epoch*record.Steps, t.opt.Epochs*record.Steps)
+	p.begin(fmt.Sprintf("epoch %d of %d", epoch+1, t.opt.Epochs), record.Steps*t.opt.Batch)
 	d := t.draws(epoch)
 	t.perturber.begin()
 	t.pacer.begin()
@@ -166,7 +166,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int, p *progress) (Epoch, err
 			record.Rejected++
 		}
 		loss += l
-		p.add(1)
+		p.add(t.opt.Batch)
 	}
 	record.Duration = time.Since(start)
 	record.Rate = t.pacer.rate(t.opt.Rate)

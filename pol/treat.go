@@ -22,7 +22,9 @@ const (
 // measures H before and after. The model has the checkpoint's weights again in
 // every case; the new ones are in the result.
 //
-// A loss that is no longer finite is no error: [Result.Stopped] tells of it.
+// A loss that is no longer finite is no error: [Result.Stopped] tells of it. Nor is a
+// plan without the layers that its recipe trains ([ErrNothingToTreat]): there is no
+// treated model then, and H is measured as it is and with the temperature.
 // Errors are of type [*DataError] where the examples do not suit, and otherwise
 // those of the model, the examples and the context.
 func Treat(ctx context.Context, m nn.Model, data Data, plan Plan, opt Options) (result *Result, err error) {
@@ -79,7 +81,10 @@ func train(ctx context.Context, m nn.Model, data *Data, plan Plan, opt *Options,
 	result := &Result{Goal: opt.Goal, Cache: s.used(), TrainedAt: at}
 	done.Result = result
 	changed := map[int][]float32{}
-	if plan.trains() {
+	switch {
+	case !plan.trains() && plan.Recipe.Update != NoLayers:
+		changed, result.Stopped = nil, ErrNothingToTreat.Error()
+	case plan.trains():
 		var t *trainer
 		if t, err = newTrainer(m, data, plan, opt, s, 1/at); err != nil {
 			return nil, err

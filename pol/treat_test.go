@@ -210,7 +210,7 @@ func TestSomeStepsRejected(t *testing.T) {
 	opt.Batch = 20
 	opt.Progress = func(phase string, done, total int) {
 		// 2 steps an epoch; the evaluation of V follows the second.
-		m.flat = strings.HasPrefix(phase, "epoch") && done%2 == 1
+		m.flat = strings.HasPrefix(phase, "epoch") && done == opt.Batch
 	}
 	opt.Save = func(s *State) error {
 		// The model reads the head that is trained, and should read the
@@ -279,8 +279,8 @@ func TestSurrogateLoss(t *testing.T) {
 	}
 }
 
-// TestProgress counts all work of each phase once, and the steps of all epochs
-// in one count.
+// TestProgress counts the images of each phase once, and those of each epoch by
+// themselves.
 func TestProgress(t *testing.T) {
 	m, layers, data := newProblem()
 	opt := smallOptions()
@@ -302,7 +302,8 @@ func TestProgress(t *testing.T) {
 		}
 		ends[len(ends)-1] = r
 	}
-	want := []report{{PhaseCache, 65, 65}, {"epoch 1 of 3", 3, 9}, {"epoch 2 of 3", 6, 9}, {"epoch 3 of 3", 9, 9}, {PhaseHoldout, 30, 30}}
+	images := 3 * opt.Batch // of the steps of an epoch
+	want := []report{{PhaseCache, 65, 65}, {"epoch 1 of 3", images, images}, {"epoch 2 of 3", images, images}, {"epoch 3 of 3", images, images}, {PhaseHoldout, 30, 30}}
 	if !slices.Equal(ends, want) {
 		t.Errorf("the phases end at %v, want %v", ends, want)
 	}

@@ -42,7 +42,7 @@ func checkPage(c *Check) *page {
 
 // page is the table with all its columns, that of verdicts behind the names.
 func (t layerTable) page() pageTable {
-	columns := t.columns(0, true)
+	columns := t.columns(0, all)
 	table := pageTable{Caption: "Layers", Class: "layers"}
 	for i, row := range t.rows(columns) {
 		for len(row) < len(columns) {

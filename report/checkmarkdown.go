@@ -23,7 +23,7 @@ func (c *Check) markdown(p *printer) {
 		item("note", note)
 	}
 	p.printf("\n")
-	list := table.columns(0, false)
+	list := table.columns(0, full)
 	rows := table.rows(list)
 	for i, row := range rows {
 		for len(row) < len(list) {

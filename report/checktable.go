@@ -20,9 +20,18 @@ type column struct {
 	cells []string
 }
 
+// detail is how much a table shows.
+type detail int
+
 const (
-	widestBar    = 16 // columns of the bar of the largest transfer figure
-	shortestBar  = 4  // the same where space is short; less is not worth it
+	brief detail = iota // what a verdict rests on
+	full                // and the figures that explain it
+	all                 // whatever there is
+)
+
+const (
+	widestBar    = 20 // columns of the drawn intervals
+	shortestBar  = 8  // the same where space is short; less is not worth it
 	shortestName = 12 // columns that a layer's name has, however short space is
 )
 
@@ -68,27 +77,25 @@ func (t layerTable) rows(list []column) [][]string {
 // fitting is the columns that fit beside marks of that width.
 func (t layerTable) fitting(style Style, marks int) []column {
 	if style.Wide {
-		return t.columns(widestBar, true)
+		return t.columns(widestBar, all)
 	}
 	var list []column
 	excess := func() int { return lineWidth(list) + marks - style.width() }
-	for bars := widestBar; bars >= shortestBar; bars-- {
-		if list = t.columns(bars, false); excess() <= 0 {
-			return list
-		}
+	fits := func(bars, dropped int) bool {
+		list = slices.DeleteFunc(t.columns(bars, brief), func(c column) bool { return 0 < c.last && c.last <= dropped })
+		return excess() <= 0
 	}
-	list = t.columns(0, false)
-	for excess() > 0 {
-		next := -1
-		for j, c := range list {
-			if c.last > 0 && (next < 0 || c.last < list[next].last) {
-				next = j
+	for dropped := range 3 {
+		for bars := widestBar; bars >= shortestBar; bars-- {
+			if fits(bars, dropped) {
+				return list
 			}
 		}
-		if next < 0 {
-			break
+	}
+	for dropped := range 3 {
+		if fits(0, dropped) {
+			return list
 		}
-		list = slices.Delete(list, next, next+1)
 	}
 	if more := excess(); more > 0 {
 		list[0].shorten(max(shortestName, list[0].width()-more))
@@ -121,19 +128,23 @@ func (c *column) shorten(width int) {
 	}
 }
 
-// columns are those of the table, all of them if wide. A bar takes at most that
-// many columns of the terminal.
-func (t layerTable) columns(bars int, wide bool) []column {
-	gain := "recoverable loss ΔL̂ (95 %)"
-	if bars == 0 {
-		gain = "ΔL̂ (95 %)"
+// columns are those of the table, with as much detail. The intervals are drawn in so
+// many columns of the terminal, not at all if that is 0.
+func (t layerTable) columns(bars int, which detail) []column {
+	wide := which == all
+	gain := column{title: "ΔL̂ (95 %)", left: bars > 0, cells: t.transferCells(bars)}
+	if bars > 0 {
+		gain.title += ", limit ┆"
+	}
+	if title := "recoverable loss " + gain.title; columns(title) <= gain.width() {
+		gain.title = title
 	}
 	list := []column{
 		t.column("layer", 0, func(l *Layer) string { return printable(l.Name) }),
-		t.column("params", 3, func(l *Layer) string { return count(l.Parameters) }),
-		{title: gain, cells: t.transferCells(bars)},
+		t.column("params", 1, func(l *Layer) string { return count(l.Parameters) }),
+		gain,
 	}
-	list[0].left, list[2].left = true, bars > 0
+	list[0].left = true
 	if wide {
 		list = append(list,
 			t.column("at least, all layers", 0, func(l *Layer) string {
@@ -149,9 +160,11 @@ func (t layerTable) columns(bars int, wide bool) []column {
 				return fixed(*l.Transfer.PerThousand, 2+t.decimals())
 			}))
 	}
-	list = append(list, t.column("in-sample ΔL", 4, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
+	if which >= full {
+		list = append(list, t.column("in-sample ΔL", 0, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
+	}
 	if t.Data.TrainN > 0 {
-		list = append(list, t.column("training loss", 5, func(l *Layer) string {
+		list = append(list, t.column("training loss", 2, func(l *Layer) string {
 			if l.Train == nil {
 				return "–"
 			}
@@ -166,15 +179,19 @@ func (t layerTable) columns(bars int, wide bool) []column {
 			return signed(l.Train.Slope, t.decimals())
 		}))
 	}
-	list = append(list, t.column("κ", 1, func(l *Layer) string { return optional(l.Kappa, significant) }))
+	if which >= full {
+		list = append(list, t.column("κ", 0, func(l *Layer) string { return optional(l.Kappa, significant) }))
+	}
 	if wide {
 		list = append(list,
 			t.column("κ·‖w‖²", 0, func(l *Layer) string { return optional(l.KappaScaled, significant) }),
 			t.column("‖Δw‖/‖w‖", 0, func(l *Layer) string { return optional(l.StepShare, significant) }))
 	}
-	list = append(list, t.column("agreement", 2, func(l *Layer) string {
-		return optional(l.Agreement, func(x float64) string { return fixed(x, 2) })
-	}))
+	if which >= full {
+		list = append(list, t.column("agreement", 0, func(l *Layer) string {
+			return optional(l.Agreement, func(x float64) string { return fixed(x, 2) })
+		}))
+	}
 	if wide {
 		list = append(list, t.column("images needed", 0, func(l *Layer) string {
 			if l.Images == nil {
@@ -230,15 +247,14 @@ func (c *Check) decimals() int {
 }
 
 // transferCells are the transfer figures, one below the other, each with its
-// bar; empty where a layer was not measured.
+// interval drawn in so many columns, none if that is 0; empty where a layer was not measured.
 func (t layerTable) transferCells(bars int) []string {
 	cells := make([]string, len(t.Layers))
-	widest, largest := 0, 0.0
+	widest, scale := 0, t.scaleOf(bars)
 	for i, l := range t.Layers {
 		switch gain := l.Transfer; {
 		case gain != nil:
 			cells[i] = fixed(gain.Mean, t.decimals()) + plusMinus(gain.SE, t.decimals())
-			largest = max(largest, gain.Mean)
 		case l.measured():
 			cells[i] = "–"
 		}
@@ -247,7 +263,8 @@ func (t layerTable) transferCells(bars int) []string {
 	for i, l := range t.Layers {
 		cells[i] = strings.Repeat(" ", widest-columns(cells[i])) + cells[i]
 		if l.Transfer != nil && bars > 0 {
-			cells[i] += "  " + bar(l.Transfer.Mean, largest, bars)
+			low, high := l.Transfer.bounds()
+			cells[i] += "  " + scale.draw(low, l.Transfer.Mean, high)
 		}
 	}
 	return cells
@@ -262,25 +279,62 @@ func plusMinus(standardError *float64, decimals int) string {
 	return strings.TrimPrefix(interval(0, *standardError, decimals), fixed(0, decimals))
 }
 
-// bar draws a share of the largest value, which takes width columns, in eighths
-// of a column, right of a line that stands for zero. A loss that would rise is a
-// stroke to the left.
-func bar(x, largest float64, width int) string {
-	if x < 0 {
-		return "┤"
+// scale is the range of losses that the drawn intervals of a table have in common.
+type scale struct {
+	low, high float64
+	limit     *float64 // nil where losses are compared with none
+	width     int      // columns
+}
+
+// scaleOf spans zero, the limit and the intervals of all layers.
+func (t layerTable) scaleOf(width int) scale {
+	s := scale{width: width, limit: t.Limit}
+	if t.Limit != nil {
+		s.high = *t.Limit
 	}
-	if largest <= 0 {
-		return "│"
+	for i := range t.Layers {
+		if gain := t.Layers[i].Transfer; gain != nil {
+			low, high := gain.bounds()
+			s.low, s.high = min(s.low, low), max(s.high, high)
+		}
 	}
-	eighths := int(math.Round(8 * float64(width) * x / largest))
-	if eighths == 0 {
-		return "│"
+	return s
+}
+
+// bounds are the ends of the 95 % interval; the mean, twice, where there is none.
+func (e *Transfer) bounds() (low, high float64) {
+	if e.CI95 == nil {
+		return e.Mean, e.Mean
 	}
-	text := "├" + strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	return e.CI95[0], e.CI95[1]
+}
+
+// column is where a loss lies, from 0.
+func (s scale) column(x float64) int {
+	if !(s.high > s.low) {
+		return 0
 	}
-	return text
+	return int(math.Round((x - s.low) / (s.high - s.low) * float64(s.width-1)))
+}
+
+// draw shows an interval, its mean (●) and the limit (┆, or ┼ within the interval).
+func (s scale) draw(low, mean, high float64) string {
+	line := []rune(strings.Repeat(" ", s.width))
+	from, to := s.column(low), s.column(high)
+	for i := from; i <= to; i++ {
+		line[i] = '─'
+	}
+	line[from], line[to] = '├', '┤'
+	if s.limit != nil {
+		switch limit := s.column(*s.limit); {
+		case limit < from || limit > to:
+			line[limit] = '┆'
+		case from < limit && limit < to:
+			line[limit] = '┼'
+		}
+	}
+	line[s.column(mean)] = '●'
+	return strings.TrimRight(string(line), " ")
 }
 
 // marks say on which side of the threshold a layer is, why its loss can be

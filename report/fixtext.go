@@ -61,6 +61,9 @@ func (d *TreatmentData) text(p *printer, trains bool) {
 // plan says what is done to which layers, and how. steps is the number of steps
 // of an epoch and at the temperature of the training, 0 where they are not known.
 func (r *Recipe) plan(steps int, at float64) []string {
+	if !r.trains() && r.Name != pol.RecipeTemperature {
+		return []string{printable(r.Name + ": no layer to train")}
+	}
 	if !r.trains() {
 		divisor := r.Hyperparameters.Calibration
 		switch {

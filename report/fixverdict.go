@@ -137,7 +137,18 @@ func (f treatmentEnd) reason(o pol.Objection) string {
 	case f.Stopped == "":
 		return "there is no treated model"
 	}
+	if f.nothing() {
+		return printable(string(f.Stopped))
+	}
 	return printable(fmt.Sprintf("the treatment diverged (%s)", f.Stopped))
+}
+
+// namedLayerHint says what to do where a diagnosis finds no layer to treat.
+const namedLayerHint = "name a layer with --update to treat it all the same"
+
+// nothing reports whether no layer was found that could be treated.
+func (f treatmentEnd) nothing() bool {
+	return !f.Recipe.trains() && f.Recipe.Name != pol.RecipeTemperature
 }
 
 // hints say what to do next.
@@ -154,6 +165,9 @@ func (f treatmentEnd) hints() []string {
 	}
 	if f.Accepted {
 		return hints
+	}
+	if f.nothing() {
+		hints = append(hints, namedLayerHint)
 	}
 	if rate := f.Recipe.Hyperparameters.Rate; f.Gain == nil && f.Stopped != "" && rate != nil {
 		hints = append(hints, fmt.Sprintf("a lower rate than --lr %v may not diverge", *rate))

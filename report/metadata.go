@@ -33,6 +33,23 @@ type fixNoteData struct {
 	Train   fixNotePart `json:"train"`
 	Val     fixNotePart `json:"val"`
 	Holdout fixNotePart `json:"holdout"`
+	// Preprocess is how the pixels became the model's input.
+	Preprocess fixNotePreprocess `json:"preprocess"`
+}
+
+// fixNotePreprocess is [Preprocess] without its source, which may be a path of this
+// machine.
+type fixNotePreprocess struct {
+	Name     string     `json:"name"`
+	Mean     [3]float64 `json:"mean"`
+	Std      [3]float64 `json:"std"`
+	Size     [2]int     `json:"size"`
+	Channels string     `json:"channels,omitempty"`
+	EXIF     bool       `json:"exif,omitempty"`
+}
+
+func notePreprocess(p Preprocess) fixNotePreprocess {
+	return fixNotePreprocess{p.Name, p.Mean, p.Std, p.Size, p.Channels, p.EXIF}
 }
 
 // fixNotePart names a part of the data and identifies its images, as the model
@@ -57,7 +74,7 @@ func FixMetadata(f *Fix, version string, seed uint64, judgedBy []string) (string
 		SchemaVersion: SchemaVersion, Version: version,
 		Recipe: f.Recipe.Name, Perturb: f.Recipe.Perturb, Update: f.Recipe.Update,
 		Seed: seed, Hyper: f.Recipe.Hyperparameters, Rate: f.Rate, Source: f.Model.SHA256,
-		Data:   fixNoteData{f.Data.Name, notePart(f.Data.Train), notePart(f.Data.Validation), notePart(f.Data.Holdout)},
+		Data:   fixNoteData{f.Data.Name, notePart(f.Data.Train), notePart(f.Data.Validation), notePart(f.Data.Holdout), notePreprocess(f.Data.Preprocess)},
 		Before: f.Before, After: f.After, Forced: f.Forced, JudgedBy: slices.Clone(judgedBy),
 	}
 	if digest := f.Data.Holdout.SHA256; !slices.Contains(judgedBy, digest) {

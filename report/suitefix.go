@@ -58,6 +58,13 @@ func (f treatmentEnd) objection(t testCase, o pol.Objection) testCase {
 
 // suites has one case, of which nothing is known yet.
 func (f *FixPlan) suites() []suite {
+	if f.Nothing != "" {
+		return []suite{{
+			command: "fix", path: f.Model.Path, sha256: f.Model.SHA256, verdict: Nothing,
+			summary: f.summary(), exitCode: 1, provenance: f.Provenance,
+			cases: []testCase{{name: "treatment", state: caseBroken, findings: []finding{{rule: string(pol.NoTreatedModel), level: diag.LevelError, message: f.Nothing}}}},
+		}}
+	}
 	return []suite{{
 		command: "fix", path: f.Model.Path, sha256: f.Model.SHA256, verdict: Planned,
 		summary: f.summary(), provenance: f.Provenance,

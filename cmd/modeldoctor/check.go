@@ -28,7 +28,7 @@ func checkCommand() *cli.Command {
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as the images that each layer needs, however long its lines become")
+	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as in-sample ΔL, κ, agreement and the images that each layer needs, however long its lines become")
 	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the loss and the gains of each image, in data order: a later check on the same images is then compared with it image by image (--baseline)")
 	return withHelp(&cli.Command{
 		Name:      "check",
@@ -73,8 +73,8 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if err != nil {
 		return checkOptions{}, err
 	}
-	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
-	direction, err2 := oneOf(c, "direction", "line", "balanced", "descent")
+	granularity, err1 := oneOf(c, "granularity")
+	direction, err2 := oneOf(c, "direction")
 	temperature, err3 := readCalibration(c)
 	memory, err4 := parseBytes("memory", c.String("memory"))
 	run, err5 := readRunOptions(c)

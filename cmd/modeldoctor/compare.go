@@ -66,7 +66,11 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if err != nil {
 		panic(err)
 	}
-	if opt.treatmentOptions, err = readTreatmentOptions(c, path, polRecipe); err != nil {
+	common := polRecipe
+	if !slices.ContainsFunc(opt.recipes, func(r pol.Recipe) bool { return r.Update != pol.NoLayers }) {
+		common = opt.recipes[0] // no training images are needed
+	}
+	if opt.treatmentOptions, err = readTreatmentOptions(c, path, common); err != nil {
 		return opt, err
 	}
 	if !withPoL && opt.from != "" {
@@ -169,6 +173,8 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	fails := result.Judge()
 	result.Provenance = provenance(s.loaded, opt.training.Seed, start)
 	switch {
+	case errors.Is(stopped, context.Canceled):
+		result.ExitCode = interruptionCode(ctx)
 	case stopped != nil:
 		result.ExitCode = exitCode(stopped)
 	case fails:
@@ -235,7 +241,7 @@ func runContestants(ctx context.Context, contestants []contestant, result *repor
 			seeds = seeds[:1] // nothing in it is random
 		}
 		for i, seed := range seeds {
-			con.progress(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
+			con.counting("runs")(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
 			read, err := treatInProcess(ctx, r, seed, opt)
 			if err != nil && ctx.Err() != nil {
 				err = ctx.Err()
@@ -272,7 +278,13 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 		return nil, err
 	}
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--per-image", "--recipe", r.recipe, "--seed", fmt.Sprint(seed)}
-	args = slices.Concat(args, r.layers, opt.passOn, []string{"--", opt.path})
+	passOn := opt.passOn
+	if r.recipe == pol.RecipeTemperature { // the others may go without a temperature
+		passOn = slices.DeleteFunc(slices.Clone(passOn), func(flag string) bool {
+			return opt.training.Temperature == 1 && strings.HasPrefix(flag, "--calibration=")
+		})
+	}
+	args = slices.Concat(args, r.layers, passOn, []string{"--", opt.path})
 	process := exec.CommandContext(ctx, program, args...)
 	process.Env = withoutFlags(os.Environ())
 	process.Cancel = func() error { return process.Process.Signal(os.Interrupt) }
@@ -281,7 +293,7 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 	process.Stdout, process.Stderr = &stdout, &stderr
 	err = process.Run()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == exitInterrupted {
+	if errors.As(err, &exit) && (exit.ExitCode() == exitInterrupted || exit.ExitCode() == exitTerminated) {
 		return nil, context.Canceled
 	}
 	if err != nil && (exit == nil || exit.ExitCode() != exitFailed) {

@@ -80,7 +80,7 @@ func withConfig(c *cli.Context) error {
 			return usage("%s: %s: %v", path, key, err)
 		}
 		if err := c.Set(key, besideConfig(flag, path, text)); err != nil {
-			return usage("%s: %s: %q: %v", path, key, text, err)
+			return badValue(path+": "+key, text, flag, err.Error())
 		}
 	}
 	if !c.Bool("quiet") { // a file in a folder above is easily forgotten

@@ -14,19 +14,26 @@ import (
 const lineInterval = 10 * time.Second
 
 // console tells the user, on stderr, how far a command is and what to beware of:
-// progress is a bar with the remaining time on a terminal, else a line at the
-// beginning and every ten seconds.
+// progress is a bar on a terminal, else a line at the beginning and every ten seconds;
+// either has the rate and the time left.
 type console struct {
 	stderr io.Writer
 	quiet  bool // no progress
 	isTerm bool
 	bar    *progressbar.ProgressBar
-	total  int // of the task that is under way
-	last   time.Time
+	last   time.Time // that a line was written
 	warned map[string]bool
+	phase  string // that was told of last; empty: none
+	drawn  string // the phase in front of the bar
+	task   task
+}
 
-	phase   string // that was told of last; empty: none
-	percent int    // of it
+// task is work whose rate and time left are told.
+type task struct {
+	unit        string // of done and total; empty: none that anyone would count
+	done, total int
+	first       int // what was done when it was first told of
+	begun       time.Time
 }
 
 func newConsole(stderr io.Writer, quiet bool) *console {
@@ -46,46 +53,94 @@ func (c *console) warn(format string, args ...any) {
 	fmt.Fprintf(c.stderr, "modeldoctor: warning: %s\n", text)
 }
 
-// progress is called with the phase and how much is done of a total. Another
-// total is another task.
-func (c *console) progress(phase string, done, total int) {
+// progress is called with the phase and how much is done of a total, in a unit that
+// tells a share only. Another total is another task, and so is less that is done.
+func (c *console) progress(phase string, done, total int) { c.advance(phase, "", done, total) }
+
+// counting is progress in a unit that can be told, such as images.
+func (c *console) counting(unit string) func(phase string, done, total int) {
+	return func(phase string, done, total int) { c.advance(phase, unit, done, total) }
+}
+
+func (c *console) advance(phase, unit string, done, total int) {
 	if total <= 0 {
 		return
 	}
-	c.phase, c.percent = phase, 100*done/total
-	if c.quiet {
-		return
-	}
-	if total != c.total {
+	switch t := c.task; {
+	case t.begun.IsZero() || total != t.total || unit != t.unit:
 		c.finish()
-		c.total = total
+		c.task = task{unit: unit, total: total, first: done, begun: time.Now()}
+	case done < t.done: // the next epoch, say, which may follow fast: no line for each
+		c.clear()
+		c.task.first, c.task.begun = done, time.Now()
 	}
-	if c.isTerm {
-		if c.bar == nil {
-			c.bar = progressbar.NewOptions(total,
-				progressbar.OptionSetWriter(c.stderr),
-				progressbar.OptionSetWidth(30),
-				progressbar.OptionThrottle(100*time.Millisecond),
-				progressbar.OptionSetPredictTime(true),
-				progressbar.OptionClearOnFinish())
-		}
-		c.bar.Describe(fmt.Sprintf("%-12s", phase))
-		_ = c.bar.Set(done) // a bar that cannot be drawn is no reason to stop
-		return
-	}
-	if now := time.Now(); now.Sub(c.last) >= lineInterval {
-		c.last = now
-		fmt.Fprintf(c.stderr, "modeldoctor: %s\n", c.reached())
+	c.phase, c.task.done = phase, done
+	switch {
+	case c.quiet:
+	case c.isTerm:
+		c.draw()
+	case time.Since(c.last) >= lineInterval:
+		c.last = time.Now()
+		fmt.Fprintf(c.stderr, "modeldoctor: %s%s\n", c.reached(), c.task.pace(time.Since(c.task.begun)))
 	}
 }
 
-// reached is how far the command is, as of the last call of progress.
-func (c *console) reached() string { return fmt.Sprintf("%s (%d %%)", c.phase, c.percent) }
+// draw shows the bar.
+func (c *console) draw() {
+	if c.bar == nil {
+		options := []progressbar.Option{
+			progressbar.OptionSetWriter(c.stderr),
+			progressbar.OptionSetWidth(20),
+			progressbar.OptionThrottle(100 * time.Millisecond),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionClearOnFinish(),
+		}
+		if c.task.unit != "" {
+			options = append(options, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(c.task.unit))
+		}
+		c.bar = progressbar.NewOptions(c.task.total, options...)
+	}
+	if c.drawn != c.phase { // each call draws, and none is drawn shortly after another
+		c.bar.Describe(fmt.Sprintf("%-12s", c.phase))
+		c.drawn = c.phase
+	}
+	_ = c.bar.Set(c.task.done) // a bar that cannot be drawn is no reason to stop
+}
 
-// finish clears the bar and ends the task.
-func (c *console) finish() {
+// reached is how far the command is, as of the last call of progress.
+func (c *console) reached() string {
+	count := ""
+	if t := c.task; t.unit != "" {
+		count = fmt.Sprintf(": %d/%d %s", t.done, t.total, t.unit)
+	}
+	return fmt.Sprintf("%s%s (%d %%)", c.phase, count, 100*c.task.done/c.task.total)
+}
+
+// pace is the rate of a task and the time that is left at it, given how long it has
+// taken; empty where nothing is done yet.
+func (t *task) pace(elapsed time.Duration) string {
+	done := t.done - t.first
+	if done <= 0 || elapsed <= 0 {
+		return ""
+	}
+	rate := ""
+	if t.unit != "" {
+		rate = fmt.Sprintf(", %.3g %s/s", float64(done)/elapsed.Seconds(), t.unit)
+	}
+	left := time.Duration(float64(elapsed) / float64(done) * float64(t.total-t.done))
+	return fmt.Sprintf("%s, %v left", rate, left.Round(time.Second))
+}
+
+// clear removes the bar.
+func (c *console) clear() {
 	if c.bar != nil {
 		_ = c.bar.Clear()
 	}
-	c.bar, c.total, c.last = nil, 0, time.Time{}
+	c.bar, c.drawn = nil, ""
+}
+
+// finish ends the task.
+func (c *console) finish() {
+	c.clear()
+	c.last, c.task.begun = time.Time{}, time.Time{}
 }

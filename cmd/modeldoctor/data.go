@@ -79,7 +79,7 @@ func readDataOptions(c *cli.Context) (dataOptions, error) {
 	train, err3 := readPart(c, "train")
 	var err4, err5 error
 	if c.String("channels") != "" {
-		_, err4 = oneOf(c, "channels", "rgb", "bgr")
+		_, err4 = oneOf(c, "channels")
 	}
 	if n := c.Int("samples"); c.IsSet("samples") && n < 1 {
 		err5 = usage("--samples: %d is less than 1", n).withHint("without it all images are used")

@@ -110,7 +110,7 @@ func data(ctx context.Context, opt dataCommandOptions) error {
 func getData(ctx context.Context, opt dataCommandOptions) error {
 	const unit = 1000 // progress counts kB
 	client := &download.Client{Progress: func(done, total int64) {
-		opt.run.console.progress("fetching "+opt.get.Name, int(done/unit), int(total/unit))
+		opt.run.console.counting("kB")("fetching "+opt.get.Name, int(done/unit), int(total/unit))
 	}}
 	if err := os.MkdirAll(opt.folder, 0o755); err != nil {
 		return unfetched(err)

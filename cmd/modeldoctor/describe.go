@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/modeldoctor/modeldoctor/cmd/modeldoctor/internal/examples"
 	"github.com/modeldoctor/modeldoctor/dataset"
@@ -108,6 +109,12 @@ func (t *treatment) temperatureCommand(opt fixOptions) []string {
 		return nil
 	}
 	command := slices.Concat([]string{"modeldoctor", "fix", "--recipe", pol.RecipeTemperature}, opt.sameData)
+	if guess := t.subject.guess; guess != nil { // nothing is written on a guess
+		command = append(command, strings.Fields(guess.Flags())...)
+	}
+	if opt.dropShared {
+		command = append(command, "--drop-shared")
+	}
 	for _, w := range weights {
 		// On the grid of a quantised tensor most of the temperature would be lost.
 		if t.subject.network.Weights[w].Tensor.Quantization() != nil {
@@ -116,8 +123,11 @@ func (t *treatment) temperatureCommand(opt fixOptions) []string {
 		}
 	}
 	out := []string{"-o", cmp.Or(opt.target.path, "OUT")}
-	if opt.target.backup != "" {
+	switch {
+	case opt.target.backup != "":
 		out = []string{"--in-place"}
+	case opt.target.overwrite:
+		out = append(out, "--overwrite")
 	}
 	return slices.Concat(command, []string{opt.path}, out)
 }

@@ -56,7 +56,7 @@ func readDevice(c *cli.Context) (deviceOptions, error) {
 // readDeviceOptions reads the flags of deviceFlags.
 func readDeviceOptions(c *cli.Context) (deviceOptions, error) {
 	o, err1 := readDevice(c)
-	precision, err2 := oneOf(c, "precision", driver.FP32.String(), driver.TF32.String(), driver.BF16.String())
+	precision, err2 := oneOf(c, "precision")
 	if err := cmp.Or(err1, err2); err != nil {
 		return o, err
 	}

@@ -25,7 +25,8 @@ const (
 	exitUnreadable  = 3   // model or data unreadable or unsupported
 	exitTimeout     = 4   // the time limit came first; the report is partial
 	exitInternal    = 5   // a defect of the program, or of its surroundings
-	exitInterrupted = 130 // interrupted
+	exitInterrupted = 130 // interrupted, as a shell says of SIGINT
+	exitTerminated  = 143 // ended by SIGTERM, likewise
 )
 
 // exitHelp is the table of exit codes as --help shows it.
@@ -39,7 +40,8 @@ const exitHelp = `Exit status
   3    model or data cannot be read or are not supported
   4    the time limit came first; the report of check or compare is then partial
   5    internal error, or a file cannot be written
-  130  interrupted
+  130  interrupted (SIGINT)
+  143  ended by another program (SIGTERM)
 Of several models the highest of theirs.
 `
 
@@ -67,9 +69,24 @@ func (f *failure) Unwrap() error { return f.err }
 // Hint returns what the user can do about it.
 func (f *failure) Hint() string { return f.hint }
 
+// generalHelp is the hint of a mistake that has none of its own. Where a command is
+// known, [run] names its help instead.
+const generalHelp = "see `modeldoctor --help`"
+
 // usage is a mistake in flags, arguments or configuration.
 func usage(format string, args ...any) *failure {
-	return &failure{code: exitUsage, msg: fmt.Sprintf(format, args...), hint: "see `modeldoctor --help`"}
+	return &failure{code: exitUsage, msg: fmt.Sprintf(format, args...), hint: generalHelp}
+}
+
+// errTerminated is the cause of a context that SIGTERM has ended.
+var errTerminated = errors.New("terminated")
+
+// interruptionCode is the exit code of a command whose context a signal has ended.
+func interruptionCode(ctx context.Context) int {
+	if errors.Is(context.Cause(ctx), errTerminated) {
+		return exitTerminated
+	}
+	return exitInterrupted
 }
 
 const nothingWritten = "nothing was written"
@@ -95,31 +112,6 @@ func (f *failure) withHint(format string, args ...any) *failure {
 // unreadable is a fault of the user's model or data that has no type of its own.
 func unreadable(err error, hint string) *failure {
 	return &failure{code: exitUnreadable, err: err, hint: hint}
-}
-
-// usageError puts the library's complaint about a flag into our words.
-func usageError(c *cli.Context, err error, _ bool) error {
-	msg := strings.NewReplacer(
-		"flag provided but not defined: -", "unknown flag --",
-		"flag needs an argument: -", "a value is missing after --",
-		" for flag -", " for flag --",
-	).Replace(err.Error())
-	f := usage("%s", msg)
-	command := c.Command
-	if command == nil || command.Name == c.App.Name {
-		return f
-	}
-	f.withHint("see `modeldoctor %s --help`", command.Name)
-	if name, ok := strings.CutPrefix(msg, "unknown flag --"); ok {
-		var names []string
-		for _, flag := range command.Flags {
-			names = append(names, flag.Names()[0])
-		}
-		if near := closest(name, names); near != "" {
-			f.withHint("did you mean --%s? see `modeldoctor %s --help`", near, command.Name)
-		}
-	}
-	return f
 }
 
 // closest returns the name that a mistyped one was meant to be, or "".
@@ -225,7 +217,7 @@ func hintOf(err error) string {
 	case code == exitTimeout:
 		return timeoutHint
 	case code == exitUsage:
-		return "see `modeldoctor --help`"
+		return generalHelp
 	case errors.As(err, &file): // activations that do not fit --memory
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}

@@ -60,7 +60,7 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 	if err != nil {
 		return fixOptions{}, err
 	}
-	name, err := oneOf(c, "recipe", recipeNames()...)
+	name, err := oneOf(c, "recipe")
 	if err != nil {
 		return fixOptions{}, err
 	}
@@ -143,14 +143,16 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 		return printSearch(ctx, s, opt, start)
 	default:
 		chosen, search, err = searchLayers(ctx, s, opt)
-		opt.recipe = chosen.plan.Recipe
 	}
-	if opt.target.dryRun && errors.Is(err, pol.ErrNothingToTreat) {
+	switch nothing := errors.Is(err, pol.ErrNothingToTreat); {
+	case nothing && opt.target.dryRun:
 		return printNoPlan(s, opt, start, err)
-	}
-	if err != nil {
+	case nothing: // which is reported like any other treatment that fails
+		chosen.plan = pol.Plan{Recipe: opt.recipe}
+	case err != nil:
 		return err
 	}
+	opt.recipe = chosen.plan.Recipe
 	t, err := prepare(s, chosen, opt.treatmentOptions)
 	if err != nil {
 		return err

@@ -15,9 +15,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// variablePrefix begins the name of every environment variable that sets a flag.
+const variablePrefix = "MODELDOCTOR_"
+
 // env is the environment variable of a flag.
 func env(name string) []string {
-	return []string{"MODELDOCTOR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+	return []string{variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
 
 // The categories under which --help lists flags.
@@ -210,14 +213,13 @@ func flagsFirst(app *cli.App, args []string) []string {
 		return args
 	}
 	command := app.Command(args[1])
-	if command == nil {
+	if command == nil || command.SkipFlagParsing {
 		return args
 	}
-	takesValue := map[string]bool{}
+	withValue := map[string]bool{}
 	for _, f := range command.Flags {
-		_, isBool := f.(*cli.BoolFlag)
 		for _, name := range f.Names() {
-			takesValue[name] = !isBool
+			withValue[name] = takesValue(f)
 		}
 	}
 	var flags, rest []string
@@ -236,7 +238,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 			return slices.Concat(args[:2], []string{arg}) // the library would look for help on an argument
 		}
 		flags = append(flags, arg)
-		if takesValue[name] {
+		if withValue[name] {
 			if i++; i == len(args) { // its value is missing: no argument must pass for it
 				return slices.Concat(args[:2], flags)
 			}
@@ -244,19 +246,6 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	return slices.Concat(args[:2], flags, []string{"--"}, rest)
-}
-
-// oneOf checks an enumerated flag.
-func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
-	v := c.String(flag)
-	if slices.Contains(allowed, v) {
-		return v, nil
-	}
-	f := usage("--%s: %q is none of %s", flag, v, strings.Join(allowed, ", "))
-	if near := closest(v, allowed); near != "" {
-		f.withHint("did you mean %s?", near)
-	}
-	return "", f
 }
 
 // parseBytes reads the value of a flag that is a memory size, such as 512MB,

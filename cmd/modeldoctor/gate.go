@@ -41,10 +41,10 @@ type gateOptions struct {
 }
 
 func readGateOptions(c *cli.Context, con *console) (g gateOptions, err error) {
-	if g.FailOn, err = oneOf(c, "fail-on", string(diag.LevelError), string(diag.LevelWarning), report.FailNever); err != nil {
+	if g.FailOn, err = oneOf(c, "fail-on"); err != nil {
 		return g, err
 	}
-	if g.OnUndecided, err = oneOf(c, "on-undecided", report.UndecidedPass, report.UndecidedWarn, report.UndecidedFail); err != nil {
+	if g.OnUndecided, err = oneOf(c, "on-undecided"); err != nil {
 		return g, err
 	}
 	if g.rules, err = readRules(c.StringSlice("rule")); err != nil {

@@ -35,7 +35,7 @@ Usage
 Commands
 `)
 	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-9s %s\n", c.Name, c.Usage)
+		fmt.Fprintf(&b, "  %-10s %s\n", c.Name, c.Usage)
 	}
 	b.WriteString(`
 Start with
@@ -75,34 +75,49 @@ func withHelp(c *cli.Command, examples ...string) *cli.Command {
 			category = next
 			b.WriteString("\n" + category + "\n")
 		}
-		b.WriteString(flagHelp(f.(cli.DocGenerationFlag)))
+		b.WriteString(flagHelp(f))
 	}
 	if len(c.Flags) > 0 {
 		b.WriteString("\n" + sourcesHelp)
 	}
-	switch c.Name {
-	case "check", "fix", "compare", "verify":
-		b.WriteString("\n" + exitHelp)
-	}
-	c.CustomHelpTemplate = b.String()
+	b.WriteString("\n" + exitHelp)
+	c.CustomHelpTemplate, c.UsageText = b.String(), strings.Join(examples, "\n")
 	return c
 }
 
-// flagHelp is a flag's name, its value's placeholder, which stands in
-// backquotes at the beginning of its usage, and the rest of that.
-func flagHelp(f cli.DocGenerationFlag) string {
-	text := f.GetUsage()
+// valueName returns the placeholder of a flag's value, which stands in backquotes at
+// the beginning of its usage, "" where it takes none, and the rest of that.
+func valueName(f cli.Flag) (value, text string) {
+	text = f.(cli.DocGenerationFlag).GetUsage()
+	if rest, ok := strings.CutPrefix(text, "`"); ok {
+		value, text, _ = strings.Cut(rest, "`")
+	}
+	return value, strings.TrimSpace(text)
+}
+
+// defaultOf is the value that a flag has by default as text, "" where that says nothing.
+func defaultOf(f cli.Flag) string {
+	documented := f.(cli.DocGenerationFlag)
+	value := strings.ReplaceAll(documented.GetDefaultText(), `"`, "")
+	if !documented.TakesValue() || value == "0" || value == "0s" {
+		return ""
+	}
+	return value
+}
+
+// flagHelp is a flag's name, its value's placeholder and its description.
+func flagHelp(f cli.Flag) string {
+	value, text := valueName(f)
 	name := "  "
 	for _, alias := range f.Names()[1:] {
 		name += "-" + alias + ", "
 	}
 	name += "--" + f.Names()[0]
-	if rest, ok := strings.CutPrefix(text, "`"); ok {
-		placeholder, rest, _ := strings.Cut(rest, "`")
-		name, text = name+" "+placeholder, rest
+	if value != "" {
+		name += " " + value
 	}
-	if text, value := strings.TrimSpace(text), strings.ReplaceAll(f.GetDefaultText(), `"`, ""); f.TakesValue() && value != "" && value != "0" && value != "0s" {
-		return indented(name, fmt.Sprintf("%s (default: %s)", text, value))
+	if value := defaultOf(f); value != "" {
+		text += fmt.Sprintf(" (default: %s)", value)
 	}
 	return indented(name, text)
 }

@@ -171,7 +171,7 @@ const mostNamed = 100
 // lookAt decodes all images of a set once, so that whatever is wrong with them is
 // said at the beginning, and at once. It returns those that can be used.
 func lookAt(ctx context.Context, set dataset.Set, opt dataOptions, con *console) (dataset.Set, error) {
-	survey, err := dataset.Look(ctx, set, func(done, total int) { con.progress("images", done, total) })
+	survey, err := dataset.Look(ctx, set, func(done, total int) { con.counting("images")("reading", done, total) })
 	con.finish()
 	if err != nil {
 		return nil, err

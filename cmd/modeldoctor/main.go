@@ -9,6 +9,8 @@
 //	modeldoctor explain MD001        what a rule or a figure means, and what to do
 //	modeldoctor data get cifar-100   fetch a public data set
 //	modeldoctor devices              what models can be run on
+//	modeldoctor config show          the configuration in force, and where it comes from
+//	modeldoctor completion bash      what makes a shell complete commands and flags
 //
 // The report goes to stdout, everything else to stderr, with "modeldoctor: " in
 // front. An error is one line, a hint of what to do another. Exit codes are
@@ -40,18 +42,26 @@ import (
 
 func main() {
 	dropEmptyVariables()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		received := <-signals
+		signal.Reset() // a second signal ends the program at once
+		if received == syscall.SIGTERM {
+			cancel(errTerminated)
+		} else {
+			cancel(nil)
+		}
+	}()
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
 // dropEmptyVariables makes an empty MODELDOCTOR_ variable mean what people expect:
 // that it is not set.
 func dropEmptyVariables() {
 	for _, entry := range os.Environ() {
-		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "MODELDOCTOR_") {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, variablePrefix) {
 			os.Unsetenv(name)
 		}
 	}
@@ -66,23 +76,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}()
 	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	args = flagsFirst(app, args)
+	app.Metadata = map[string]any{commandLineKey: namedFlags(app, args)}
+	for _, warning := range unknownVariables(app) {
+		fmt.Fprintf(stderr, "modeldoctor: warning: %s\n", warning)
+	}
+	err := app.RunContext(ctx, args)
 	code = exitCode(err)
 	switch {
 	case code == exitOK, errors.Is(err, errReported):
 	case code == exitInterrupted:
+		code = interruptionCode(ctx)
 		fmt.Fprintf(stderr, "modeldoctor: %s\n", message(err))
 	default:
 		fmt.Fprintf(stderr, "modeldoctor: error: %s\n", message(err))
-		if hint := hintOf(err); hint != "" {
+		hint := hintOf(err)
+		if command := app.Command(commandIn(args)); hint == generalHelp && command != nil {
+			hint = fmt.Sprintf("see `modeldoctor %s --help`", command.Name)
+		}
+		if hint != "" {
 			fmt.Fprintf(stderr, "modeldoctor: hint: %s\n", hint)
 		}
 	}
 	return code
 }
 
+// commandIn is the command that a command line names, or "".
+func commandIn(args []string) string {
+	if len(args) < 2 {
+		return ""
+	}
+	return args[1]
+}
+
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), configCommand(), completionCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose and treat image classifiers stored as ONNX files",

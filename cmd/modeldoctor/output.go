@@ -43,7 +43,7 @@ const (
 // are tried before the work begins, and none may be one of the command's other files,
 // read or written.
 func readOutput(c *cli.Context, formats []string, taken ...string) (*output, error) {
-	color, err := oneOf(c, "color", "auto", "always", "never")
+	color, err := oneOf(c, "color")
 	if err != nil {
 		return nil, err
 	}

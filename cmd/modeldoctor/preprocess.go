@@ -27,6 +27,9 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 		return p, nil, err
 	}
 	in := m.network.Input
+	if opt.channels != "" && in.Channels == 1 {
+		return p, nil, usage("--channels: %s has no meaning for a model that sees one channel", opt.channels).withHint("leave it out")
+	}
 	var orders []dataset.Channels // nil: any
 	switch opt.channels {
 	case "rgb":

@@ -29,7 +29,7 @@ var (
 	// measured on a machine, at a time
 	volatile = regexp.MustCompile(`\d+(\.\d+)?(e-\d+)? (s|MB)\b|\d+ % of it scans|( of \d+ +)\d+(\.\d+)?`)
 	number   = regexp.MustCompile(`\d[\d,]*(\.\d+)?`)
-	bar      = regexp.MustCompile(`[├┤┼┆●█▉▊▋▌▍▎▏ ]+`)
+	bar      = regexp.MustCompile(`[├─┤┼┆● ]+`)
 )
 
 // sessionDifference says in which line a session differs from the block of a document
@@ -74,14 +74,14 @@ func alike(a, b string) bool {
 }
 
 func TestSessionDifference(t *testing.T) {
-	document := "Text\n\n    FAIL  MD002\n\n    head  0.053 ± 0.030  ├██▎  9.9 k\n    1  3.314  0 of 15   14.5\n    done   5.6 s\n\nMore text"
+	document := "Text\n\n    FAIL  MD002\n\n    head  0.053 ± 0.030  ├─●──┤  9.9 k\n    1  3.314  0 of 15   14.5\n    done   5.6 s\n\nMore text"
 	for session, same := range map[string]bool{
-		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├██▎  9.9 k\n1  3.314  0 of 15   14.5\ndone   5.6 s\n":     true,
-		"FAIL  MD002\n\nhead  0.054 ± 0.030  ├███  9.9 k\n1  3.315  0 of 15   104.5\ndone   77 s\n":     true,
-		"FAIL  MD002\n\nhead  0.056 ± 0.030  ├██▎  9.9 k\n":                                             false,
-		"FAIL  MD002\n\ntail  0.053 ± 0.030  ├██▎  9.9 k\n":                                             false,
-		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├██▎  9.9 k\n1  3.314  2 of 15   14.5\n":                   false,
-		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├██▎  9.9 k\n1  3.314  0 of 15   14.5\ndone   5.6 s\nhint": false,
+		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├─●──┤  9.9 k\n1  3.314  0 of 15   14.5\ndone   5.6 s\n":     true,
+		"FAIL  MD002\n\nhead  0.054 ± 0.030  ├──●─┤  9.9 k\n1  3.315  0 of 15   104.5\ndone   77 s\n":     true,
+		"FAIL  MD002\n\nhead  0.056 ± 0.030  ├─●──┤  9.9 k\n":                                             false,
+		"FAIL  MD002\n\ntail  0.053 ± 0.030  ├─●──┤  9.9 k\n":                                             false,
+		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├─●──┤  9.9 k\n1  3.314  2 of 15   14.5\n":                   false,
+		"FAIL  MD002\n\nhead  0.053 ± 0.030  ├─●──┤  9.9 k\n1  3.314  0 of 15   14.5\ndone   5.6 s\nhint": false,
 		"PASS\n": false,
 	} {
 		if difference := sessionDifference(document, session); (difference == "") != same {

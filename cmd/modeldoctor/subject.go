@@ -121,12 +121,12 @@ func (s *subject) keepApart(ctx context.Context, opt treatmentOptions) error {
 	if s.train != nil {
 		others = append(others, other{s.train, "training"})
 	}
-	done, total := 0, s.holdout.Images()
+	done, total, progress := 0, s.holdout.Images(), con.counting("images")
 	for _, o := range others {
 		total += o.Images()
 	}
 	for _, o := range append(others, other{s.holdout, "hold-out"}) {
-		if err := o.ReadPlain(ctx, func() { done++; con.progress("images", done, total) }); err != nil {
+		if err := o.ReadPlain(ctx, func() { done++; progress("comparing", done, total) }); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,7 @@ func targetFlags() []cli.Flag {
 	}
 	return []cli.Flag{
 		out,
+		flag("overwrite", "write to OUT although there is a file already, which is lost"),
 		flag("in-place", "write to MODEL itself and keep the original as MODEL.bak"),
 		flag("force", "write whatever the hold-out images say; the file's metadata say so"),
 		flag("trial", "treat and report, write nothing"),
@@ -36,14 +37,18 @@ type target struct {
 	force  bool
 	trial  bool
 	dryRun bool
+	// overwrite says that what is at path may be lost.
+	overwrite bool
 }
 
 // readTarget reads the flags of the target and looks at the place before the
 // work begins.
 func readTarget(c *cli.Context, model string) (target, error) {
 	to := target{path: c.String("out"), force: c.Bool("force"), trial: c.Bool("trial"), dryRun: c.Bool("dry-run")}
-	inPlace := c.Bool("in-place")
+	inPlace, overwrite := c.Bool("in-place"), c.Bool("overwrite")
 	switch {
+	case overwrite && to.path == "":
+		return to, usage("--overwrite concerns the file that -o names, and none is named").withHint("--in-place replaces the model itself and keeps a backup")
 	case to.trial || to.dryRun:
 		if to.path != "" || inPlace {
 			return to, usage("nothing is written with --trial and --dry-run").withHint("leave out either them or -o and --in-place")
@@ -61,7 +66,14 @@ func readTarget(c *cli.Context, model string) (target, error) {
 	case sameFile(to.path, model):
 		return to, usage("-o: %s is the model itself", to.path).withHint("write to another file, or use --in-place, which keeps a backup")
 	}
-	return to, checkWritable("-o", to.path)
+	if err := checkWritable("-o", to.path); err != nil {
+		return to, err
+	}
+	if _, err := os.Lstat(to.path); !inPlace && !overwrite && !errors.Is(err, fs.ErrNotExist) {
+		return to, usage("-o: %s is there already", to.path).withHint("choose another file, or replace this one with --overwrite")
+	}
+	to.overwrite = overwrite
+	return to, nil
 }
 
 // checkWritable returns why a file cannot be made at path.

@@ -33,7 +33,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	if s.train != nil {
 		t.options.PerturbBatch = min(t.options.PerturbBatch, s.train.Images())
 	}
-	t.options.Progress = opt.run.console.progress
+	t.options.Progress = opt.run.console.counting("images")
 	t.options.Stored = t.stored
 	t.options.Memory, t.options.HostMemory = treated.memory(t.options.Memory)
 	if t.options.Temperature != 1 {

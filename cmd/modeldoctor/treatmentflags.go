@@ -99,9 +99,9 @@ func (o *treatmentOptions) diagnoses() bool {
 
 // readTreatmentOptions reads the flags for one recipe.
 func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treatmentOptions, error) {
-	granularity, err1 := oneOf(c, "granularity", "block", "module", "tensor")
-	schedule, err2 := oneOf(c, "schedule", string(pol.Cosine), string(pol.Constant))
-	augment, err3 := oneOf(c, "augment", "none", "flip-crop")
+	granularity, err1 := oneOf(c, "granularity")
+	schedule, err2 := oneOf(c, "schedule")
+	augment, err3 := oneOf(c, "augment")
 	memory, err4 := parseBytes("memory", c.String("memory"))
 	loss, err5 := metric.ParseLoss(c.String("loss"))
 	if err5 != nil {
@@ -117,7 +117,10 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return treatmentOptions{}, err
 	}
 	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
-		temperature = 0 // it trains nothing that a temperature could be kept from
+		temperature = 0 // what stands in a file or a variable is for other recipes
+		if onCommandLine(c, "calibration") {
+			return treatmentOptions{}, usage("--calibration: %s leaves nothing of the recipe %s, which is a temperature", c.String("calibration"), recipe.Name).withHint("leave one of the two out, or give the temperature: --calibration 2.5")
+		}
 	}
 	opt := treatmentOptions{
 		path: path, run: run,

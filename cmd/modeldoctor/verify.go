@@ -49,6 +49,9 @@ func readVerifyOptions(c *cli.Context) (verifyOptions, error) {
 	if c.NArg() != 2 {
 		return verifyOptions{}, usage("verify: two models are compared, found %d", c.NArg()).withHint("modeldoctor verify A B; see `modeldoctor verify --help`")
 	}
+	if err := checkVerifyData(c); err != nil {
+		return verifyOptions{}, err
+	}
 	opt := verifyOptions{a: c.Args().Get(0), b: c.Args().Get(1), measures: c.String("data") != "" || c.String("val") != ""}
 	var err error
 	if opt.run, err = readRunOptions(c); err != nil {
@@ -65,6 +68,22 @@ func readVerifyOptions(c *cli.Context) (verifyOptions, error) {
 	opt.model, err = readModelOptions(c)
 	opt.model.Classes = classesIn(opt.data.path)
 	return opt, err
+}
+
+// checkVerifyData refuses flags of the data on the command line where there are none. A
+// file may hold them for other commands.
+func checkVerifyData(c *cli.Context) error {
+	if c.String("data") != "" || c.String("val") != "" {
+		return nil
+	}
+	for _, f := range dataFlags() {
+		switch name := f.Names()[0]; {
+		case name == "preprocess": // may give the image size
+		case onCommandLine(c, name) && c.Value(name) != "":
+			return usage("--%s concerns images, and without --data or --val none are looked at", name).withHint("name the images, too: modeldoctor verify --val 'test[:1000]' A B")
+		}
+	}
+	return nil
 }
 
 // verify compares two models.
@@ -137,7 +156,7 @@ func measureBoth(ctx context.Context, a, b *onnx.Model, opt verifyOptions, start
 			}
 			con.finish()
 			images := examples.New(data.validation, preprocess, in)
-			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.progress(file.Path, done, total) })
+			seen[i], err = pol.Evaluate(ctx, m.runner, images, func(done, total int) { con.counting("images")(file.Path, done, total) })
 			ran = provenance(m, 0, start)
 			if err != nil {
 				return err
