@@ -27,9 +27,11 @@ func documented(ts *testscript.TestScript, neg bool, args []string) {
 
 var (
 	// measured on a machine, at a time
-	volatile = regexp.MustCompile(`\d+(\.\d+)?(e-\d+)? (s|MB)\b|\d+ % of it scans|( of \d+ +)\d+(\.\d+)?`)
+	volatile = regexp.MustCompile(`(\d+ min )?\d+(\.\d+)?(e-\d+)? (s|MB)\b|\d+ % of it scans|( of \d+ +)\d+(\.\d+)?`)
 	number   = regexp.MustCompile(`\d[\d,]*(\.\d+)?`)
 	bar      = regexp.MustCompile(`[├─┤┼┆● ]+`)
+	// where a line goes on, which depends on how long a time is
+	wrapped = regexp.MustCompile(`\n {6,}`)
 )
 
 // sessionDifference says in which line a session differs from the block of a document
@@ -37,26 +39,34 @@ var (
 // bars the words are the same, and numbers to within 2 % or one unit of their last
 // digit, as processors round differently.
 func sessionDifference(document, session string) string {
-	lines := strings.Split(strings.TrimSpace(session), "\n")
+	lines := unwrapped(session)
 	shown := strings.Split(document, "\n")
-	at := slices.Index(shown, "    "+lines[0])
+	at := slices.IndexFunc(shown, func(line string) bool {
+		return strings.HasPrefix(line, "    ") && strings.HasPrefix(lines[0], line[4:])
+	})
 	if at < 0 {
 		return "no block begins with " + lines[0]
 	}
+	var block strings.Builder
+	for _, line := range shown[at:] {
+		block.WriteString(strings.TrimPrefix(line, "    ") + "\n")
+	}
+	there := unwrapped(block.String())
 	for i, line := range lines {
-		text := ""
-		if at+i < len(shown) {
-			text = strings.TrimPrefix(shown[at+i], "    ")
-		}
-		if !alike(text, line) {
-			return strconv.Quote(text) + " where the program prints " + strconv.Quote(line)
+		if i == len(there) || !alike(there[i], line) {
+			return strconv.Quote(there[min(i, len(there)-1)]) + " where the program prints " + strconv.Quote(line)
 		}
 	}
 	return ""
 }
 
+// unwrapped are the lines of a text, each with those that it goes on in.
+func unwrapped(text string) []string {
+	return strings.Split(wrapped.ReplaceAllString(strings.TrimSpace(text), "   "), "\n")
+}
+
 func alike(a, b string) bool {
-	a, b = volatile.ReplaceAllString(a, "$4~"), volatile.ReplaceAllString(b, "$4~")
+	a, b = volatile.ReplaceAllString(a, "$5~"), volatile.ReplaceAllString(b, "$5~")
 	a, b = bar.ReplaceAllString(a, " "), bar.ReplaceAllString(b, " ")
 	if number.ReplaceAllString(a, "#") != number.ReplaceAllString(b, "#") {
 		return false
