@@ -220,7 +220,7 @@ func (r *Rate) note() string {
 	}
 	for _, run := range r.Runs {
 		if run.Loss == nil {
-			text += fmt.Sprintf(", too high a rate at %.3g", run.Rate)
+			text += fmt.Sprintf(", a jump at %.3g", run.Rate)
 			continue
 		}
 		text += fmt.Sprintf(", %.4g at %.3g", *run.Loss, run.Rate)
