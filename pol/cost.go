@@ -88,7 +88,7 @@ func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Opt
 	}()
 	cost.Steps = opt.Epochs * t.steps()
 	if opt.Rate == 0 {
-		cost.TrialSteps = maxTrialRuns * t.trialRunSteps()
+		cost.TrialSteps = maxTrialRuns * trialRunSteps(t.steps())
 	}
 	err = cost.timeStep(ctx, t, &opt)
 	return cost, err

@@ -11,9 +11,9 @@ import (
 
 // How trial runs go.
 const (
-	trialRunSteps = 16 // at most, and at most those of an epoch
-	maxTrialRuns  = 6  // the one that refines included
-	trialFactor   = 4  // from one rate to the next
+	longestTrialRun = 16 // steps, and at most those of an epoch
+	maxTrialRuns    = 6  // the one that refines included
+	trialFactor     = 4  // from one rate to the next
 )
 
 // A TrialRun is the training in small, from the checkpoint: all that is kept of it is
@@ -24,13 +24,14 @@ type TrialRun struct {
 	Loss  *float64 `json:"loss"`  // V's, afterwards; nil: a step made a batch's loss jump, which ended the run
 }
 
-// trialRunSteps is the number of steps of a trial run.
-func (t *trainer) trialRunSteps() int { return min(trialRunSteps, t.steps()) }
+// trialRunSteps is the number of steps of a trial run, in a training whose epochs have so
+// many.
+func trialRunSteps(ofEpoch int) int { return min(longestTrialRun, ofEpoch) }
 
 // search makes trial runs, at rates from first to most, and returns that after which V's
 // loss is lowest; first where no run lowers it.
 func (p *pacer) search(ctx context.Context, t *trainer, v *sample, first, most float64, progress *progress) (float64, error) {
-	progress.begin(PhaseRate, maxTrialRuns*t.trialRunSteps())
+	progress.begin(PhaseRate, maxTrialRuns*trialRunSteps(t.steps()))
 	return bestRate(first, most, p.Before, func(rate float64) (float64, error) {
 		run, err := p.try(ctx, t, v, rate, progress)
 		p.Runs = append(p.Runs, run)
@@ -93,7 +94,7 @@ func (p *pacer) try(ctx context.Context, t *trainer, v *sample, rate float64, pr
 		}
 		err = errors.Join(err, err1, t.momentum.Clear())
 	}()
-	steps := t.trialRunSteps()
+	steps := trialRunSteps(t.steps())
 	t.perturber.begin()
 	d := t.draws(paceEpoch)
 	next := d.step(0, t.opt.Batch, t.perturber.drawn())

@@ -3,7 +3,10 @@ package pol
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
+
+	"github.com/modeldoctor/modeldoctor/nn/nntest"
 )
 
 // TestBestRate: losses that are parabolas in the logarithm of the rate have their minimum
@@ -116,7 +119,7 @@ func TestTrialRunsStopAtHarm(t *testing.T) {
 	}
 	for rate, harm := range map[float64]bool{0.01: false, 1e4: true, 1e30: true} {
 		run, err := p.try(t.Context(), trainer, v, rate, &progress{})
-		if err != nil || run.Rate != rate || harm != (run.Loss == nil) || harm != (run.Steps < trainer.trialRunSteps()) {
+		if err != nil || run.Rate != rate || harm != (run.Loss == nil) || harm != (run.Steps < trialRunSteps(trainer.steps())) {
 			t.Errorf("at rate %v: %+v, error %v", rate, run, err)
 		}
 		if after, err := v.loss(t.Context(), trainer.parameters.neck); err != nil || after != before {
@@ -125,5 +128,49 @@ func TestTrialRunsStopAtHarm(t *testing.T) {
 	}
 	if trainer.pacer != nil {
 		t.Error("a trial run leaves its rate behind")
+	}
+}
+
+// TestTrialRunsAreToldOf: trial runs are a phase of the progress, before the first epoch,
+// and are part of what a plan is said to cost, unless the rate is given.
+func TestTrialRunsAreToldOf(t *testing.T) {
+	m, layers, data := newProblem()
+	plan, opt := plans(t, layers)["pol above"], smallOptions()
+	for _, rate := range []float64{0, 0.05} {
+		opt.Rate, opt.Progress = rate, nil
+		cost, err := EstimateCost(t.Context(), nntest.On(m), data, plan, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var phases []string
+		last := 0
+		opt.Progress = func(phase string, done, total int) {
+			if len(phases) == 0 || phases[len(phases)-1] != phase {
+				phases = append(phases, phase)
+			}
+			if phase == PhaseRate {
+				last = done
+				if done > total || total != cost.TrialSteps {
+					t.Errorf("%d of %d steps of trial runs, which cost at most %d", done, total, cost.TrialSteps)
+				}
+			}
+		}
+		r := treat(t, m, data, plan, opt)
+		if rate > 0 {
+			if cost.TrialSteps != 0 || slices.Contains(phases, PhaseRate) {
+				t.Errorf("at a given rate, %d trial steps and the phases %v", cost.TrialSteps, phases)
+			}
+			continue
+		}
+		made := 0
+		for _, run := range r.Pace.Runs {
+			made += run.Steps
+		}
+		if last != made || !slices.Equal(phases[:3], []string{PhaseCache, PhaseRate, "epoch 1 of 3"}) {
+			t.Errorf("told of %d of %d steps in trial runs, in the phases %v", last, made, phases)
+		}
+		if total, without := cost.Total(opt.Epochs), cost.CacheTime+cost.Training()+cost.Validating(opt.Epochs)+cost.HoldoutTime; total != without+cost.Choosing() || cost.Choosing() == 0 {
+			t.Errorf("%v in all, %v without the trial runs of %v", total, without, cost.Choosing())
+		}
 	}
 }
