@@ -14,6 +14,9 @@ const (
 	longestTrialRun = 16 // steps, and at most those of an epoch
 	maxTrialRuns    = 6  // the one that refines included
 	trialFactor     = 4  // from one rate to the next
+	// A loss that is higher by less than this share may be so by chance: where the first
+	// rate is very low no run moves the weights far enough to be seen.
+	trialRise = 0.005
 )
 
 // A TrialRun is the training in small, from the checkpoint: all that is kept of it is
@@ -43,32 +46,34 @@ func (p *pacer) search(ctx context.Context, t *trainer, v *sample, first, most f
 }
 
 // bestRate looks for the rate with the lowest loss, which is before at rate 0. From first
-// it goes up to most for as long as the loss falls, and takes the minimum of the parabola
-// in the logarithm of the rate through the lowest point and those beside it. Where the
-// one above is missing, being beyond most or infinite, the parabola is that of a point
+// it goes up to most until the loss has clearly risen, and takes the minimum of the
+// parabola in the logarithm of the rate through the lowest point and those beside it. Where
+// the one above is missing, being beyond most or infinite, the parabola is that of a point
 // between the lowest and the one below, if that is lower still. It is first where no
 // higher rate is better. There are at most maxTrialRuns losses.
 func bestRate(first, most, before float64, loss func(rate float64) (float64, error)) (float64, error) {
-	rate, factor := first, float64(trialFactor)
-	below, lowest, above := math.Inf(1), before, math.Inf(1) // losses at rate/factor, rate and rate·factor
-	for next, runs := first, 1; next <= most && runs < maxTrialRuns; next, runs = next*factor, runs+1 {
+	best, rate, lowest := -1, first, before
+	var losses []float64
+	for next := first; next <= most && len(losses) < maxTrialRuns-1; next *= trialFactor {
 		l, err := loss(next)
 		if err != nil {
 			return 0, err
 		}
-		if !(l < lowest) {
-			above = l
+		losses = append(losses, l)
+		if l < lowest {
+			best, rate, lowest = len(losses)-1, next, l
+		} else if !(l <= (1+trialRise)*lowest) {
 			break
 		}
-		if runs > 1 {
-			below = lowest
-		}
-		rate, lowest = next, l
 	}
-	if math.IsInf(below, 1) {
+	if best < 1 {
 		return first, nil
 	}
-	if math.IsInf(above, 1) {
+	factor, below, above := float64(trialFactor), losses[best-1], math.Inf(1)
+	if best+1 < len(losses) {
+		above = losses[best+1]
+	}
+	if !metric.IsFinite(above) {
 		l, err := loss(rate / 2)
 		if err != nil || !(l < lowest) {
 			return rate, err

@@ -39,7 +39,10 @@ func TestBestRate(t *testing.T) {
 		"the first does harm":               {math.Inf(1), 9, upTo(0, nil), 0.01, 1},
 		"nothing but the first is in reach": {0.03, 9, parabola(5), 0.01, 1},
 		"for ever":                          {math.Inf(1), 99, parabola(1e9), 2.56, maxTrialRuns},
-		"not a number":                      {math.Inf(1), 9, func(float64) float64 { return math.NaN() }, 0.01, 1},
+		"a rise that cannot be seen": {math.Inf(1), 3.1, func(rate float64) float64 {
+			return map[float64]float64{0.01: 3.101, 0.04: 2.9, 0.16: 3.101}[rate]
+		}, 0.04, 3},
+		"not a number": {math.Inf(1), 9, func(float64) float64 { return math.NaN() }, 0.01, 1},
 	} {
 		runs := 0
 		got, err := bestRate(0.01, test.most, test.before, func(rate float64) (float64, error) {
