@@ -12,6 +12,7 @@ import (
 type Cost struct {
 	Cache          Cache // of the training and validation sets, as it would be
 	Steps          int   // of all epochs
+	TrialSteps     int   // of the trial runs that choose the rate, at most
 	CacheTime      time.Duration
 	StepTime       time.Duration // of one step
 	ScanShare      float64       // of StepTime
@@ -21,10 +22,13 @@ type Cost struct {
 
 // Total is the time of everything, without a diagnosis.
 func (c *Cost) Total(epochs int) time.Duration {
-	return c.CacheTime + c.Training() + c.Validating(epochs) + c.HoldoutTime
+	return c.CacheTime + c.Choosing() + c.Training() + c.Validating(epochs) + c.HoldoutTime
 }
 
-// Training is the time of all steps.
+// Choosing is the time of the trial runs that choose the rate, at most.
+func (c *Cost) Choosing() time.Duration { return time.Duration(c.TrialSteps) * c.StepTime }
+
+// Training is the time of the steps of all epochs.
 func (c *Cost) Training() time.Duration { return time.Duration(c.Steps) * c.StepTime }
 
 // Validating is the time of all evaluations of V: before the training, after each
@@ -83,6 +87,9 @@ func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Opt
 		err = errors.Join(err, t.close())
 	}()
 	cost.Steps = opt.Epochs * t.steps()
+	if opt.Rate == 0 {
+		cost.TrialSteps = maxTrialRuns * trialRunSteps(t.steps())
+	}
 	err = cost.timeStep(ctx, t, &opt)
 	return cost, err
 }

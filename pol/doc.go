@@ -34,7 +34,7 @@
 //
 // # Rate
 //
-// One rate does not fit every model. Unless one is given, trial steps find it, a step
+// One rate does not fit every model. Unless one is given, trial runs find it, a step
 // that raises the loss of a batch is undone, and an epoch that ends worse on V than
 // the training began is made again, each at half the rate: see [Pace].
 //

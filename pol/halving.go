@@ -145,7 +145,7 @@ func SearchTime(costs []Cost, rungs []Rung) (mean, most time.Duration) {
 		times := make([]time.Duration, len(costs))
 		var sum time.Duration
 		for i := range costs {
-			times[i] = each(&costs[i]) + time.Duration(epochs)*costs[i].Training() + costs[i].Validating(epochs)
+			times[i] = each(&costs[i]) + costs[i].Choosing() + time.Duration(epochs)*costs[i].Training() + costs[i].Validating(epochs)
 			sum += times[i]
 		}
 		slices.Sort(times)

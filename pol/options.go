@@ -48,8 +48,8 @@ type Options struct {
 	// Rate is the learning rate, before the schedule. 0: what suits the model, see
 	// [Pace], lowered where it does harm.
 	Rate float64
-	// RateFactor multiplies a rate that comes from the model: trial steps measure single
-	// ones, from where the training starts, and it may bear more.
+	// RateFactor multiplies a rate that comes from the model: trial runs go by V's loss
+	// after a few steps, and a training of many may want another.
 	RateFactor  float64
 	Momentum    float64 // Nesterov's, its buffer beginning at zero
 	WeightDecay float64 // coupled, on every tensor that is updated

@@ -11,7 +11,7 @@ import (
 // How an automatic rate is chosen and lowered.
 const (
 	paceTrials   = 4         // trial steps
-	paceEpoch    = 1<<31 - 1 // whose random numbers they take
+	paceEpoch    = 1<<31 - 1 // whose random numbers they, and trial runs, take
 	paceExamples = 512       // of V, at most, that they are measured on
 	// The length of a trial is such that its curvature raises V's loss by a share of
 	// it between these: enough to be seen, and little enough for a parabola.
@@ -38,13 +38,25 @@ const (
 // the mean slope over the mean curvature is the rate at which a single step lowers
 // V's loss most: it moves the layers by their t* along it. Momentum repeats what steps
 // agree on 1/(1 − momentum) times, and the rate is the smaller by that.
+//
+// This gives the scale, and is safe, but too low for a training: what batches agree on
+// adds up over its steps, and their noise is averaged and, as the rate falls, shrinks.
+// So trial runs follow, from that rate upwards: a few steps of the training, its whole
+// schedule included, and V's loss after them.
 type Pace struct {
 	Best      float64 // the rate at which a single step lowers V's loss most; 0 where none does
 	Curvature float64 // along the trial steps, per squared distance; 0 where there is none
-	First     float64 // the rate that the training began with, [Options.RateFactor] included
-	Rate      float64 // the rate at its end
-	Undone    int     // steps undone because the loss of a batch rose, each halving the rate
-	Restarted int     // epochs made again at half the rate, because V was worse than at the start
+	// Examples is how many of V all this was measured on, and Before their mean loss, in
+	// nats, at the training's temperature.
+	Examples int
+	Before   float64
+	Runs     []TrialRun // in the order in which they were made
+	First    float64    // the rate that the training began with, [Options.RateFactor] included
+	Rate     float64    // the rate at its end
+	Undone   int        // steps undone because the loss of a batch rose, each halving the rate
+	// Restarted is the number of epochs made again at half the rate, because V was worse
+	// than at the start.
+	Restarted int
 
 	// Limit is the loss of a batch above which the step before is undone; 0: no batch
 	// has been seen yet.
@@ -59,32 +71,43 @@ type pacer struct {
 	moved    bool       // there is a step since, which can be undone
 }
 
-// newPacer chooses the rate by trial steps. start is V's loss before the training.
-func newPacer(ctx context.Context, t *trainer, start float64) (p *pacer, err error) {
-	p = &pacer{start: start}
-	if p.previous, err = nn.NewVector(t.model, t.parameters.weights); err != nil {
-		return nil, err
-	}
-	trials, err := newTrials(ctx, t, p.previous)
-	if err == nil {
-		err = trials.run(ctx)
-	}
+// newPacer has no rate yet: [pacer.choose] chooses one, or a state that is resumed has it.
+// start is V's loss before the training.
+func newPacer(t *trainer, start float64) (*pacer, error) {
+	previous, err := nn.NewVector(t.model, t.parameters.weights)
+	return &pacer{start: start, previous: previous}, err
+}
+
+// choose chooses the rate by trial steps and trial runs. The weights are the
+// checkpoint's, before and afterwards.
+func (p *pacer) choose(ctx context.Context, t *trainer, progress *progress) error {
+	steps, err := newTrialSteps(ctx, t, p.previous)
 	if err != nil {
-		p.previous.Free()
-		return nil, err
+		return err
+	}
+	if err := steps.run(ctx); err != nil {
+		return err
 	}
 	p.First = DefaultRate
-	if trials.curvature > 0 {
-		p.Best, p.Curvature = max(0, trials.slope/trials.curvature), trials.curvature/trials.square
+	if steps.curvature > 0 {
+		p.Best, p.Curvature = max(0, steps.slope/steps.curvature), steps.curvature/steps.square
 		p.First = max((1-t.opt.Momentum)*p.Best, paceFloor/p.Curvature)
 	}
-	p.First *= t.opt.RateFactor
-	if trials.norm > 0 && trials.square > 0 {
-		step := math.Sqrt(trials.square / float64(trials.made)) // per unit of the rate
-		p.First = min(p.First, (1-t.opt.Momentum)*paceMostMoved*trials.norm/step)
+	most := math.Inf(1)
+	if steps.norm > 0 && steps.square > 0 {
+		step := math.Sqrt(steps.square / float64(steps.made)) // per unit of the rate
+		most = (1 - t.opt.Momentum) * paceMostMoved * steps.norm / step
 	}
+	p.First = min(p.First, most)
+	p.Examples, p.Before = len(steps.some), steps.start
+	if p.Curvature > 0 {
+		if p.First, err = p.search(ctx, t, &steps.sample, p.First, most, progress); err != nil {
+			return err
+		}
+	}
+	p.First = min(t.opt.RateFactor*p.First, most)
 	p.Rate = p.First
-	return p, nil
+	return nil
 }
 
 // begin starts an epoch: V has spoken since the last step.
@@ -101,131 +124,6 @@ func (p *pacer) rate(given float64) float64 {
 		return given
 	}
 	return p.Rate
-}
-
-// trials are trial steps from the checkpoint, measured on some of V.
-type trials struct {
-	trainer    *trainer
-	checkpoint *nn.Vector
-	onV        *objective
-	some       []int
-	gradient   *nn.Vector // of the loss summed over these
-	start      float64    // their mean loss
-	norm       float64    // of the checkpoint's weights
-	length     float64    // of the trial steps: what the batch's mean gradient is multiplied by
-	made       int
-
-	slope, curvature, square float64 // sums over trials of ⟨g, ∇L_V⟩, gᵀHg and ‖g‖²
-}
-
-// newTrials takes the gradient of V's loss into a vector.
-func newTrials(ctx context.Context, t *trainer, gradient *nn.Vector) (*trials, error) {
-	n := t.validation.examples.Len()
-	s := &trials{trainer: t, onV: &objective{train: t.validation, invT: t.objective.invT}, some: make([]int, min(n, paceExamples)), gradient: gradient}
-	for i := range s.some {
-		s.some[i] = i * n / len(s.some)
-	}
-	var err error
-	if s.checkpoint, err = nn.Checkpoint(t.model, t.parameters.weights); err != nil {
-		return nil, err
-	}
-	if s.norm, err = nn.Norm(s.checkpoint); err != nil {
-		return nil, err
-	}
-	t.parameters.install(t.parameters.weights)
-	s.start, err = s.onV.gradient(ctx, crossEntropy, t.parameters.group, gradient, s.some, nil, nil)
-	return s, err
-}
-
-// run makes the trial steps. The weights are the checkpoint's again afterwards.
-func (s *trials) run(ctx context.Context) error {
-	t := s.trainer
-	t.perturber.begin()
-	d := t.draws(paceEpoch)
-	for k := range min(paceTrials, t.steps()) {
-		_, _, accepted, err := t.gradient(ctx, d, d.step(k, t.opt.Batch, t.perturber.drawn()), stepEntries{})
-		var diverged *divergence
-		switch {
-		case errors.As(err, &diverged) || err == nil && !accepted:
-			continue
-		case err != nil:
-			return err
-		}
-		if err := s.measure(ctx); err != nil {
-			return err
-		}
-	}
-	return t.parameters.values.Copy(s.checkpoint)
-}
-
-// measure adds the slope and the curvature of V's loss along the trainer's gradient,
-// and leaves the weights moved.
-func (s *trials) measure(ctx context.Context) error {
-	sum, batch := s.trainer.sum, float64(s.trainer.opt.Batch)
-	slope, square := 0.0, 0.0
-	for _, w := range s.trainer.parameters.weights {
-		a, err1 := nn.Dot(w, sum, s.gradient)
-		b, err2 := nn.Dot(w, sum, sum)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		slope, square = slope+a, square+b
-	}
-	slope, square = slope/batch/float64(len(s.some)), square/batch/batch
-	if square == 0 {
-		return nil
-	}
-	if s.length == 0 {
-		s.length = s.start / (16 * square)
-	}
-	longest := math.Inf(1)
-	if s.norm > 0 {
-		longest = paceMostTried * s.norm / math.Sqrt(square)
-	}
-	s.length = min(s.length, longest)
-	shrunk := false
-	for range maxLengths {
-		loss, err := s.lossAt(ctx, s.length/batch)
-		if err != nil {
-			return err
-		}
-		switch bend := loss - s.start + s.length*slope; {
-		case !(bend <= paceMostBend*s.start):
-			shrunk = true
-			s.length /= 2
-		case bend < paceLeastBend*s.start && !shrunk && s.length < longest:
-			s.length = min(2*s.length, longest)
-		default:
-			s.slope, s.square, s.made = s.slope+slope, s.square+square, s.made+1
-			s.curvature += 2 * bend / (s.length * s.length)
-			return nil
-		}
-	}
-	return nil
-}
-
-// maxLengths bounds the lengths that a trial step is tried at.
-const maxLengths = 40
-
-// lossAt is V's mean loss with the weights moved by −c times the trainer's summed
-// gradient.
-func (s *trials) lossAt(ctx context.Context, c float64) (float64, error) {
-	p := s.trainer.parameters
-	for _, w := range p.weights {
-		if err := p.values.Combine(w, s.checkpoint, []float64{-c}, s.trainer.sum); err != nil {
-			return 0, err
-		}
-	}
-	total := 0.0
-	err := s.onV.train.batches(ctx, s.some, p.neck, nil, func(a *nn.Activations, _ int) error {
-		losses := s.onV.room(a.Len())
-		err := a.Evaluate(ctx, 0, s.onV.invT, losses, nil, func(int) {})
-		for _, l := range losses {
-			total += l
-		}
-		return err
-	})
-	return total / float64(len(s.some)), err
 }
 
 // rose reports whether the loss of a batch before a step, or a divergence in its

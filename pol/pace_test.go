@@ -87,6 +87,25 @@ func TestRateScales(t *testing.T) {
 	near(t, "rate of weights four times as large", rate(4), 16*rate(1), 1e-3*16*rate(1))
 }
 
+// openTrainer is a trainer that has yet to make its first step, and all of V.
+func openTrainer(t *testing.T, m *perceptron, data Data, plan Plan, opt *Options) (*trainer, *sample) {
+	t.Helper()
+	s, err := openSets(nntest.On(m), data, opt, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := newTrainer(nntest.On(m), &data, plan, opt, s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.fill(t.Context(), &progress{}); err != nil {
+		t.Fatal(err)
+	}
+	trainer.parameters.install(trainer.parameters.weights)
+	v := newSample(s.validation, 1, data.Validation.Len())
+	return trainer, &v
+}
+
 // TestUndo begins with a rate that is far too high: steps are undone and the rate is
 // halved until the training goes on.
 func TestUndo(t *testing.T) {
@@ -94,18 +113,8 @@ func TestUndo(t *testing.T) {
 		m, layers, data := newProblem()
 		plan, opt := plans(t, layers)["pol above"], smallOptions()
 		opt.Rate, opt.Batch = 0, 5
-		s, err := openSets(nntest.On(m), data, &opt, plan)
-		if err != nil {
-			t.Fatal(err)
-		}
-		trainer, err := newTrainer(nntest.On(m), &data, plan, &opt, s, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.fill(t.Context(), &progress{}); err != nil {
-			t.Fatal(err)
-		}
-		before, err := s.validation.evaluate(t.Context(), 1, nil)
+		trainer, _ := openTrainer(t, m, data, plan, &opt)
+		before, err := trainer.validation.evaluate(t.Context(), 1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

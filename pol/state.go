@@ -44,7 +44,7 @@ type stateHeader struct {
 
 const (
 	stateName      = "modeldoctor training state "
-	stateFormat    = stateName + "3" // raised where a state of before would go on to other bits
+	stateFormat    = stateName + "4" // raised where a state of before would go on to other bits
 	maxStateHeader = 1 << 20         // bytes
 )
 

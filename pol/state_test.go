@@ -328,12 +328,12 @@ func TestReadStateClaims(t *testing.T) {
 	}
 }
 
-// TestReadStateOfBefore refuses a state whose random numbers meant other images, and
-// says so.
+// TestReadStateOfBefore refuses a state whose rate was chosen in another way, and says
+// so.
 func TestReadStateOfBefore(t *testing.T) {
-	old := bytes.Replace(written(t, smallState()), []byte(stateFormat), []byte(stateName+"2"), 1)
+	old := bytes.Replace(written(t, smallState()), []byte(stateFormat), []byte(stateName+"3"), 1)
 	_, err := ReadState(bytes.NewReader(old), int64(len(old)))
-	if want := `"modeldoctor training state 2" cannot be resumed by this version`; err == nil || !strings.Contains(err.Error(), want) {
+	if want := `"modeldoctor training state 3" cannot be resumed by this version`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // epoch.
 const (
 	PhaseCache   = "cache"
+	PhaseRate    = "trial runs" // that choose the learning rate; mostly done before they are all made
 	PhaseHoldout = "hold-out"
 )
 
@@ -94,8 +95,13 @@ func train(ctx context.Context, m nn.Model, data *Data, plan Plan, opt *Options,
 			err = errors.Join(err, t.close())
 		}()
 		if opt.Rate == 0 {
-			if t.pacer, err = newPacer(ctx, t, metric.Mean(before.Logits.Losses(1/at))); err != nil {
+			if t.pacer, err = newPacer(t, metric.Mean(before.Logits.Losses(1/at))); err != nil {
 				return nil, err
+			}
+			if opt.Resume == nil {
+				if err = t.pacer.choose(ctx, t, p); err != nil {
+					return nil, err
+				}
 			}
 		}
 		if opt.Resume != nil {

@@ -176,12 +176,33 @@ type Epoch struct {
 
 // Rate is a learning rate that comes from the model; see [pol.Pace].
 type Rate struct {
-	Best      float64 `json:"best"`
-	Curvature float64 `json:"curvature"`
-	First     float64 `json:"first"`
+	Best      float64    `json:"best"`
+	Curvature float64    `json:"curvature"`
+	Images    int        `json:"images"`
+	Before    Number     `json:"loss_before"`
+	Runs      []TrialRun `json:"trial_runs"`
+	First     float64    `json:"first"`
 	Last      float64 `json:"last"`
 	Undone    int     `json:"undone_steps"`
 	Restarted int     `json:"restarted_epochs"`
+}
+
+// TrialRun is one of those that choose the rate; see [pol.TrialRun].
+type TrialRun struct {
+	Rate  float64  `json:"rate"`
+	Steps int      `json:"steps"`
+	Loss  *float64 `json:"loss"`
+}
+
+func newRate(p *pol.Pace) *Rate {
+	r := &Rate{
+		Best: p.Best, Curvature: p.Curvature, Images: p.Examples, Before: Number(p.Before), Runs: []TrialRun{},
+		First: p.First, Last: p.Rate, Undone: p.Undone, Restarted: p.Restarted,
+	}
+	for _, run := range p.Runs {
+		r.Runs = append(r.Runs, TrialRun(run))
+	}
+	return r
 }
 
 // FixTemperature is what one number, fitted on the validation images, does to the
@@ -305,7 +326,7 @@ func NewFix(r *pol.Result) *Fix {
 		f.Temperature = &FixTemperature{Number(t.Value), Number(t.Loss), newFixDrop(t.Drop), r.TemperatureAccepted()}
 	}
 	if p := r.Pace; p != nil {
-		f.Rate = &Rate{p.Best, p.Curvature, p.First, p.Rate, p.Undone, p.Restarted}
+		f.Rate = newRate(p)
 	}
 	if t := r.Own; t != nil {
 		f.Own = &FixTemperature{Value: Number(t.Value), Loss: Number(t.Loss), FixDrop: newFixDrop(t.Drop)}

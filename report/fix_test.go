@@ -120,7 +120,11 @@ func written(t *testing.T) *treatment {
 			Temperature: &pol.Temperature{Value: 1.3143, Loss: 4.4813, Drop: *estimate(0.1124, 0.0132)},
 			Beyond:      estimate(0.4726, 0.0191),
 			TrainedAt:   1.3143,
-			Pace:        &pol.Pace{Best: 0.5312, Curvature: 0.02113, First: 0.05312, Rate: 0.01328, Undone: 1, Restarted: 1},
+			Pace:        &pol.Pace{
+				Best: 0.5312, Curvature: 0.02113, Examples: 512, Before: 3.4871,
+				Runs:  []pol.TrialRun{{Rate: 0.05312, Steps: 15, Loss: pointer(3.4412)}, {Rate: 0.2125, Steps: 15, Loss: pointer(3.4123)}, {Rate: 0.85, Steps: 3}, {Rate: 0.1062, Steps: 15, Loss: pointer(3.4201)}},
+				First: 0.2125, Rate: 0.05312, Undone: 1, Restarted: 1,
+			},
 			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000, Place: nn.OnDevice},
 		},
@@ -169,7 +173,9 @@ func forced(t *testing.T) *treatment {
 	f := written(t)
 	f.plan = recipeOf(t, "sgd", nil, namedLayers("blocks.4", "blocks.5", "head"))
 	f.plan.options.Temperature = 1
-	f.result.TrainedAt, f.result.Pace = 1, &pol.Pace{Curvature: 2, First: 0.0005, Rate: 0.0005}
+	f.result.TrainedAt, f.result.Pace = 1, &pol.Pace{
+		Curvature: 2, Examples: 40, Before: 3.4871, Runs: []pol.TrialRun{{Rate: 0.0005, Steps: 1, Loss: pointer(3.4882)}}, First: 0.0005, Rate: 0.0005,
+	}
 	f.Data.Augment, f.Data.Views = "flip-crop", 8
 	f.Model.SoftmaxRemoved = true
 	r := f.result

@@ -56,7 +56,7 @@ func NewCost(c *pol.Cost, epochs int) Cost {
 		Steps: c.Steps, StepsPerEpoch: c.Steps / max(epochs, 1), SecondsPerStep: c.StepTime.Seconds(), ScanShare: c.ScanShare,
 		Seconds: CostSeconds{
 			Cache:      c.CacheTime.Seconds(),
-			Training:   c.Training().Seconds(),
+			Training:   (c.Choosing() + c.Training()).Seconds(),
 			Validation: c.Validating(epochs).Seconds(),
 			Holdout:    c.HoldoutTime.Seconds(),
 			Total:      c.Total(epochs).Seconds(),

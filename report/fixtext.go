@@ -214,19 +214,30 @@ func (r *Rate) note() string {
 	if r == nil {
 		return ""
 	}
-	var text string
-	switch {
-	case r.Curvature == 0:
-		text = fmt.Sprintf("rate %.3g, as trial steps meet no curvature", r.First)
-	case r.Best == 0:
-		text = fmt.Sprintf("rate %.3g, by the curvature: no trial step lowers the validation loss", r.First)
-	default:
-		text = fmt.Sprintf("rate %.3g, from trial steps: a single one lowers the validation loss most at %.3g, and momentum adds up", r.First, r.Best)
+	text := fmt.Sprintf("rate %.3g, as trial steps meet no curvature", r.First)
+	if len(r.Runs) > 0 {
+		text = fmt.Sprintf("rate %.3g, from trial runs of %s: loss of %s %.4g before", r.First, plural(r.longestRun(), "step"), plural(r.Images, "validation image"), float64(r.Before))
+	}
+	for _, run := range r.Runs {
+		if run.Loss == nil {
+			text += fmt.Sprintf(", a jump at %.3g", run.Rate)
+			continue
+		}
+		text += fmt.Sprintf(", %.4g at %.3g", *run.Loss, run.Rate)
 	}
 	if r.Undone+r.Restarted > 0 {
 		text += fmt.Sprintf("; then %.3g, as %s raised the loss and %s ended worse than the start", r.Last, plural(r.Undone, "step"), plural(r.Restarted, "epoch"))
 	}
 	return text
+}
+
+// longestRun is the number of steps of a trial run that no harm has ended.
+func (r *Rate) longestRun() int {
+	steps := 0
+	for _, run := range r.Runs {
+		steps = max(steps, run.Steps)
+	}
+	return steps
 }
 
 // costs say what a treatment has taken.

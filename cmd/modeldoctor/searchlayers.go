@@ -201,7 +201,7 @@ func (w *searcher) run(ctx context.Context, search *pol.LayerSearch) error {
 		options := w.options
 		options.Epochs = r.Epochs
 		options.Progress = func(phase string, step, of int) {
-			if phase == pol.PhaseCache {
+			if phase == pol.PhaseCache || phase == pol.PhaseRate {
 				step = 0
 			}
 			w.opt.run.console.progress(doing, done+step, total)

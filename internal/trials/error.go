@@ -52,29 +52,22 @@ func errorSettings(byGain []string) []setting {
 	add("sgd", "sgd + 8 epochs", "--epochs", "8")
 	add("sgd + 8 epochs", "sgd + 8 epochs + soft01:0.5", "--loss", "soft01:0.5")
 	add("sgd + 8 epochs", "sgd + 8 epochs + flip-crop", crop...)
-	for _, factor := range []string{"3", "10", "30"} {
+	for _, factor := range []string{"0.1", "0.3", "3"} {
 		add("sgd", "sgd + rate × "+factor, "--lr-factor", factor)
 	}
-	add("sgd + rate × 10", "sgd + rate × 10 + 8 epochs", "--epochs", "8")
-	for _, base := range []string{"sgd + rate × 10", "sgd + rate × 10 + 8 epochs"} {
-		add(base, base+" + soft01:0.5", "--loss", "soft01:0.5")
-		add(base, base+" + mix 0.2", "--mix", "0.2")
-		add(base, base+" + flip-crop", crop...)
-	}
+	add("sgd + 8 epochs", "sgd + 8 epochs + mix 0.2", "--mix", "0.2")
 	add("sgd", "sgd of norms alone", "--update", "norms")
 	add("", "sam", "--recipe", "sam")
 	add("sam", "sam at norms", "--perturb", "norms")
 	add("sam", "sam at norms + ρ 0.5", "--perturb", "norms", "--rho", "0.5")
 	add("sam", "sam + flip-crop", crop...)
-	add("sam", "sam + rate × 10", "--lr-factor", "10")
-	add("sam + rate × 10", "sam + rate × 10 + 8 epochs + flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
+	add("sam", "sam + 8 epochs + flip-crop", slices.Concat(crop, []string{"--epochs", "8"})...)
 	if len(byGain) > 0 {
 		add("", "pol", "--recipe", "pol", "--perturb", "module:head", "--update", byGain[0])
 		add("pol", "pol + soft01:0.5", "--loss", "soft01:0.5")
 		add("pol", "pol + mix 0.2", "--mix", "0.2")
 		add("pol", "pol + flip-crop", crop...)
-		add("pol", "pol + rate × 10", "--lr-factor", "10")
-		add("pol + rate × 10", "pol + rate × 10 + soft01:0.5", "--loss", "soft01:0.5")
+		add("pol", "pol + rate × 3", "--lr-factor", "3")
 	}
 	if len(byGain) > 1 {
 		both := strings.Join(byGain[:2], ",")

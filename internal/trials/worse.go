@@ -41,12 +41,12 @@ func divisions() []division {
 func worseTreatments() []setting {
 	return []setting{
 		{name: "sgd", flags: []string{"--recipe", "sgd"}},
-		{name: "sgd + rate × 10", flags: []string{"--recipe", "sgd", "--lr-factor", "10"}},
+		{name: "sgd + rate × 3", flags: []string{"--recipe", "sgd", "--lr-factor", "3"}},
 		{name: "sam", flags: []string{"--recipe", "sam"}},
 		{name: "pof", flags: []string{"--recipe", "pof"}},
 		{name: "pol", flags: []string{"--recipe", "pol", "--perturb", "module:head"}},
 		{name: "error: sgd", flags: []string{"--recipe", "sgd", "--goal", "error"}},
-		{name: "error: sgd + rate × 10 + soft01:0.5", flags: []string{"--recipe", "sgd", "--goal", "error", "--lr-factor", "10", "--loss", "soft01:0.5"}},
+		{name: "error: sgd + soft01:0.5", flags: []string{"--recipe", "sgd", "--goal", "error", "--loss", "soft01:0.5"}},
 	}
 }
 
