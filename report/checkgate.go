@@ -99,10 +99,14 @@ func NewPrior(c *Check, digest func() string) *diag.Prior {
 		SameExamples: func() bool { return c.Data.SHA256 != "" && c.Data.SHA256 == digest() },
 		Layers:       map[string]diag.PriorFigure{},
 	}
+	var nothing []float32 // that all flat layers gain
 	for _, l := range c.Layers {
 		switch t := l.Transfer; {
 		case t == nil && l.Status == diag.StatusFlat:
-			p.Layers[l.Name] = diag.PriorFigure{Each: make([]float32, c.Data.ValN)} // it gains nothing
+			if nothing == nil {
+				nothing = make([]float32, c.Data.ValN)
+			}
+			p.Layers[l.Name] = diag.PriorFigure{Each: nothing}
 		case t == nil:
 		case t.SE == nil:
 			p.Layers[l.Name] = diag.PriorFigure{Estimate: metric.NormalEstimate(t.Mean, 0), Each: t.Gains}
