@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,9 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 	color, err := oneOf(c, "color")
 	if err != nil {
 		return nil, err
+	}
+	if config, err := findConfig(c.String("config")); err == nil {
+		taken = slices.Concat(taken, []string{config})
 	}
 	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer), Width: terminalWidth(c.App.Writer), Wide: c.Bool("wide")}}
 	for _, item := range c.StringSlice("format") {
@@ -106,6 +110,9 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 		if sameFile(other, path) {
 			return usage("--format: %s is another file of this command and would be overwritten", path)
 		}
+	}
+	if name := filepath.Base(path); err == nil && (name == "preprocessor_config.json" || name == "config.json") {
+		return usage("--format: %s is there, and such a file says how a model's images are prepared", path).withHint("choose another name")
 	}
 	if holdsBinary(path) {
 		return usage("--format: %s is there and is no report", path).withHint("choose another file")
