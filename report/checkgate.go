@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -156,7 +157,28 @@ func (c *Check) Judge(g Gate) (fails bool) {
 	case failed:
 		c.Verdict, c.Images = Fail, nil
 	}
-	return failed || c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn != FailNever
+	return failed || asksForMore(c)
+}
+
+// asksForMore reports whether --on-undecided makes the exit status 1.
+func asksForMore(c *Check) bool {
+	return c.OnUndecided == UndecidedFail && c.FailOn != FailNever && (c.Verdict == Unclear || c.Verdict == Fail && openBesideKnown(c))
+}
+
+// openBesideKnown reports whether all that makes the verdict FAIL is known, so that it
+// does not fail, and the images do not decide something else.
+func openBesideKnown(c *Check) bool {
+	if !c.FailOnNew || len(c.Failed()) > 0 {
+		return false
+	}
+	waived := func(rule, layer string) bool {
+		return slices.ContainsFunc(c.Suppressions, func(s Suppression) bool {
+			return (&diag.Suppression{Rule: s.Rule, Layer: string(s.Layer)}).Covers(rule, layer)
+		})
+	}
+	temperature := c.Metrics.Temperature
+	return slices.ContainsFunc(c.Undecided, func(u Undecided) bool { return !waived(diag.RuleRecoverableLoss, u.Layer) }) ||
+		(temperature == nil || temperature.Verdict == diag.Undecided) && !waived(diag.RuleTemperature, "")
 }
 
 // Failed returns the violations that reach FailOn and count.
