@@ -114,26 +114,23 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 	if name := filepath.Base(path); err == nil && (name == "preprocessor_config.json" || name == "config.json") {
 		return usage("--format: %s is there, and such a file says how a model's images are prepared", path).withHint("choose another name")
 	}
+	if err == nil && !there.Mode().IsRegular() {
+		return nil // a pipe, say: opening it to read waits for a writer
+	}
 	if holdsBinary(path) {
 		return usage("--format: %s is there and is no report", path).withHint("choose another file")
-	}
-	if err == nil && !there.Mode().IsRegular() {
-		return nil // a pipe, say: opening it has an effect
 	}
 	return checkWritable("--format", path)
 }
 
-// holdsBinary reports whether a file is there that no report can be: an image, a
-// model, an archive.
+// holdsBinary reports whether a regular file is there that no report can be: an image,
+// a model, an archive.
 func holdsBinary(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return false
-	}
 	start := make([]byte, 512)
 	n, _ := f.Read(start)
 	return slices.Contains(start[:n], 0)
