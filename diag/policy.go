@@ -25,9 +25,9 @@ type Suppression struct {
 	Matches int
 }
 
-// covers reports whether a breach of a rule in a layer is accepted; layer is empty
+// Covers reports whether a breach of a rule in a layer is accepted; layer is empty
 // for the model as a whole.
-func (s *Suppression) covers(rule, layer string) bool {
+func (s *Suppression) Covers(rule, layer string) bool {
 	if s.Rule != rule || s.Layer == "" {
 		return s.Rule == rule
 	}
@@ -49,7 +49,7 @@ func (v violations) setLevels(rules map[string]RuleSetting) {
 // breach does.
 func (v violations) suppress(list []Suppression, tests []test) []test {
 	first := func(rule, layer string) *Suppression {
-		if i := slices.IndexFunc(list, func(s Suppression) bool { return s.covers(rule, layer) }); i >= 0 {
+		if i := slices.IndexFunc(list, func(s Suppression) bool { return s.Covers(rule, layer) }); i >= 0 {
 			return &list[i]
 		}
 		return nil

@@ -158,7 +158,8 @@ func imagesForModel(tests []test, z float64, n int) *int {
 	for _, t := range tests {
 		switch {
 		case t.seemsOver():
-			if images := imagesNeeded(*t.gain, z, t.limit, n); images != nil && (fail == nil || *images < *fail) {
+			// A gain that fewer images would show to be over breaches a rule that fails nothing.
+			if images := imagesNeeded(*t.gain, z, t.limit, n); images != nil && *images > n && (fail == nil || *images < *fail) {
 				fail = images
 			}
 			known = false // the model would not pass

@@ -276,6 +276,20 @@ func TestImagesNeeded(t *testing.T) {
 	}
 }
 
+// TestImagesNeededByNone: no number of images makes a model fail by a rule that is set
+// to a level that fails nothing.
+func TestImagesNeededByNone(t *testing.T) {
+	r, found := healthy()
+	r.Metrics.Temperature.Drop = metric.NormalEstimate(0, 0.001)
+	for i := range r.Layers {
+		r.Layers[i].Transfer = transferFigure(0.1, 0.01)
+	}
+	conclude(r, found, Options{Rules: map[string]RuleSetting{RuleRecoverableLoss: {Level: LevelWarning}}})
+	if r.Verdict.Outcome != Unclear || r.Verdict.ImagesNeeded != nil {
+		t.Errorf("verdict %+v, want undecided without a number of images", r.Verdict)
+	}
+}
+
 func TestFewExamplesNumber(t *testing.T) {
 	for n, want := range map[int]string{1: "1 example is too few", 2: "2 examples are too few"} {
 		if got := fewExamples(n); !strings.HasPrefix(got, want+" ") {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -99,10 +100,14 @@ func NewPrior(c *Check, digest func() string) *diag.Prior {
 		SameExamples: func() bool { return c.Data.SHA256 != "" && c.Data.SHA256 == digest() },
 		Layers:       map[string]diag.PriorFigure{},
 	}
+	var nothing []float32 // that all flat layers gain
 	for _, l := range c.Layers {
 		switch t := l.Transfer; {
 		case t == nil && l.Status == diag.StatusFlat:
-			p.Layers[l.Name] = diag.PriorFigure{Each: make([]float32, c.Data.ValN)} // it gains nothing
+			if nothing == nil {
+				nothing = make([]float32, c.Data.ValN)
+			}
+			p.Layers[l.Name] = diag.PriorFigure{Each: nothing}
 		case t == nil:
 		case t.SE == nil:
 			p.Layers[l.Name] = diag.PriorFigure{Estimate: metric.NormalEstimate(t.Mean, 0), Each: t.Gains}
@@ -152,7 +157,28 @@ func (c *Check) Judge(g Gate) (fails bool) {
 	case failed:
 		c.Verdict, c.Images = Fail, nil
 	}
-	return failed || c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn != FailNever
+	return failed || asksForMore(c)
+}
+
+// asksForMore reports whether --on-undecided makes the exit status 1.
+func asksForMore(c *Check) bool {
+	return c.OnUndecided == UndecidedFail && c.FailOn != FailNever && (c.Verdict == Unclear || c.Verdict == Fail && openBesideKnown(c))
+}
+
+// openBesideKnown reports whether all that makes the verdict FAIL is known, so that it
+// does not fail, and the images do not decide something else.
+func openBesideKnown(c *Check) bool {
+	if !c.FailOnNew || len(c.Failed()) > 0 {
+		return false
+	}
+	waived := func(rule, layer string) bool {
+		return slices.ContainsFunc(c.Suppressions, func(s Suppression) bool {
+			return (&diag.Suppression{Rule: s.Rule, Layer: string(s.Layer)}).Covers(rule, layer)
+		})
+	}
+	temperature := c.Metrics.Temperature
+	return slices.ContainsFunc(c.Undecided, func(u Undecided) bool { return !waived(diag.RuleRecoverableLoss, u.Layer) }) ||
+		(temperature == nil || temperature.Verdict == diag.Undecided) && !waived(diag.RuleTemperature, "")
 }
 
 // Failed returns the violations that reach FailOn and count.

@@ -88,6 +88,42 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestUndecidedBesideKnown: where all that fails is known, --on-undecided still asks for
+// a decision on the rest, unless that is suppressed.
+func TestUndecidedBesideKnown(t *testing.T) {
+	judged := func(gate Gate, accepted ...Suppression) *Check {
+		c := gated()["nothing new"]
+		c.Suppressions = accepted
+		if c.ExitCode = 0; c.Judge(gate) {
+			c.ExitCode = 1
+		}
+		return c
+	}
+	asking := Gate{FailOn: "error", FailOnNew: true, OnUndecided: UndecidedFail}
+	asked := judged(asking)
+	for format, want := range map[string]string{"text": "exit status 1 (--on-undecided fail: nothing that fails is new", "junit": `<failure type="undecided.error" message="1 of 7 layers may lie on either side`} {
+		var out bytes.Buffer
+		if err := Write(&out, asked, format, Style{Width: 120}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+			t.Errorf("%s: %q is missing in\n%s", format, want, out.String())
+		}
+	}
+	if asked.Verdict != Fail || asked.ExitCode != 1 {
+		t.Errorf("verdict %s, exit status %d, want FAIL, 1", asked.Verdict, asked.ExitCode)
+	}
+	never := asking
+	never.FailOn = FailNever
+	warned := asking
+	warned.OnUndecided = UndecidedWarn
+	for name, c := range map[string]*Check{"suppressed": judged(asking, Suppression{Rule: diag.RuleRecoverableLoss, Layer: "neck"}), "never": judged(never), "warn": judged(warned)} {
+		if c.ExitCode != 0 {
+			t.Errorf("%s: exit status %d, want 0", name, c.ExitCode)
+		}
+	}
+}
+
 // TestSeveral: one model that cannot be read does not hide the other.
 func TestSeveral(t *testing.T) {
 	for _, format := range Formats(&Checks{}) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/report/chart"
 )
 
 // Checks is the result of the command check for several models.
@@ -118,7 +119,7 @@ func checksPage(c *Checks) *page {
 		if m.Check != nil {
 			why = strings.Join(conclusion{m.Check}.basis(), "; ")
 			for _, rule := range checkPage(m.Check).Rules {
-				rule.Text = base(m.Path) + ": " + rule.Text
+				rule.Text = printable(m.Path) + ": " + rule.Text
 				p.Rules = append(p.Rules, rule)
 			}
 		}
@@ -126,4 +127,20 @@ func checksPage(c *Checks) *page {
 	}
 	p.Tables = []pageTable{table}
 	return p
+}
+
+// charts are those of each model, by its number in the report.
+func (c *Checks) charts() []*chart.Chart {
+	var all []*chart.Chart
+	for i, m := range c.Models {
+		if m.Check == nil {
+			continue
+		}
+		for _, one := range checkPage(m.Check).Charts {
+			one.Name = fmt.Sprintf("model-%03d-%s", i, one.Name)
+			one.Title = printable(m.Path) + ": " + one.Title
+			all = append(all, one)
+		}
+	}
+	return all
 }

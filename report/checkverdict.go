@@ -155,6 +155,8 @@ func (c conclusion) exit() string {
 	switch {
 	case c.Verdict == Fail && c.ExitCode == 0 && c.FailOnNew && c.FailOn != FailNever:
 		text += " (--fail-on-new: nothing is new)"
+	case c.Verdict == Fail && asksForMore(c.Check):
+		text += " (--on-undecided fail: nothing that fails is new, and the images do not decide the rest)"
 	case c.Verdict == Fail && c.ExitCode == 0, c.Verdict == Unclear && c.OnUndecided == UndecidedFail && c.FailOn == FailNever:
 		text += fmt.Sprintf(" (--fail-on %s)", c.FailOn)
 	case c.Verdict == Unclear:

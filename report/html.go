@@ -49,8 +49,12 @@ func pageOf(r Result) func() *page {
 	return nil
 }
 
-// Charts are those of a result's page; nil where it has none.
+// Charts are those of a result's page, and of each model where it is about several;
+// nil where it has none.
 func Charts(r Result) []*chart.Chart {
+	if several, ok := r.(*Checks); ok {
+		return several.charts()
+	}
 	if page := pageOf(r); page != nil {
 		return page().Charts
 	}

@@ -82,12 +82,18 @@ func parseCheck(text []byte) (*Check, error) {
 		return nil, missing(absent)
 	case c.Complete && c.Data.SHA256 == "":
 		return nil, missing("data.sha256")
+	case c.Data.ValN < 0 || c.Data.ValN > maxReport:
+		return nil, fmt.Errorf("the report's data.val_n is %d, expected a number of images", c.Data.ValN)
 	case !slices.Contains([]string{"block", "module", "tensor"}, c.Granularity):
 		return nil, fmt.Errorf("the report's granularity is %q, expected block, module or tensor", c.Granularity)
 	case c.Calibrated != nil && !(*c.Calibrated > 0):
 		return nil, fmt.Errorf("the report's calibrated_temperature is %v, expected a positive number", *c.Calibrated)
 	}
-	for i, layer := range field(there, "layers").([]any) {
+	layers, _ := field(there, "layers").([]any)
+	if len(layers) != len(c.Layers) {
+		return nil, errors.New("no report of `modeldoctor check --format json`: layers is there twice") // in another case, say
+	}
+	for i, layer := range layers {
 		if err := c.Layers[i].check(layer, fmt.Sprintf("layers[%d]", i), c.Data.ValN); err != nil {
 			return nil, err
 		}

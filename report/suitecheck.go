@@ -136,17 +136,21 @@ func (c suiteCases) rule(r diag.Rule, violations []Violation) testCase {
 func (c suiteCases) decision() testCase {
 	t := testCase{name: "the images decide"}
 	say := func(rule string, level diag.Level) {
-		t.reason = strings.Join(conclusion{c.Check}.basis(), "; ")
+		basis := conclusion{c.Check}.basis()
+		if c.Verdict == Fail {
+			basis = conclusion{c.Check}.undecided()
+		}
+		t.reason = strings.Join(basis, "; ")
 		t.findings = []finding{{rule: rule, level: level, message: t.reason}}
 	}
 	switch {
 	case c.Verdict == Incomplete:
 		t.state = caseBroken
 		say(ruleIncomplete, diag.LevelError)
-	case c.Verdict != Unclear:
-	case c.OnUndecided == UndecidedFail && c.FailOn != FailNever:
+	case asksForMore(c.Check):
 		t.state = caseFailed
 		say(ruleUndecided, diag.LevelError)
+	case c.Verdict != Unclear:
 	case c.OnUndecided == UndecidedPass:
 		t.state = caseSkipped
 		say(ruleUndecided, diag.LevelInfo)

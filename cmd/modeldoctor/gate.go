@@ -214,6 +214,9 @@ func readSuppressions(node *yaml.Node) ([]diag.Suppression, error) {
 		if s.Reason == "" {
 			return nil, fail("%s has no reason", s.Rule)
 		}
+		if layer, ok := entry["layer"]; ok && layer == "" {
+			return nil, fail("layer is empty: leave it out for any layer, and the model as a whole")
+		}
 		if _, err := path.Match(s.Layer, ""); err != nil {
 			return nil, fail("layer %q is no pattern: %v", s.Layer, err)
 		}

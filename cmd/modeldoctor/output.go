@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,9 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 	color, err := oneOf(c, "color")
 	if err != nil {
 		return nil, err
+	}
+	if config, err := findConfig(c.String("config")); err == nil {
+		taken = slices.Concat(taken, []string{config})
 	}
 	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer), Width: terminalWidth(c.App.Writer), Wide: c.Bool("wide")}}
 	for _, item := range c.StringSlice("format") {
@@ -107,26 +111,26 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 			return usage("--format: %s is another file of this command and would be overwritten", path)
 		}
 	}
-	if holdsBinary(path) {
-		return usage("--format: %s is there and is no report", path).withHint("choose another file")
+	if name := filepath.Base(path); err == nil && (name == "preprocessor_config.json" || name == "config.json") {
+		return usage("--format: %s is there, and such a file says how a model's images are prepared", path).withHint("choose another name")
 	}
 	if err == nil && !there.Mode().IsRegular() {
-		return nil // a pipe, say: opening it has an effect
+		return nil // a pipe, say: opening it to read waits for a writer
+	}
+	if holdsBinary(path) {
+		return usage("--format: %s is there and is no report", path).withHint("choose another file")
 	}
 	return checkWritable("--format", path)
 }
 
-// holdsBinary reports whether a file is there that no report can be: an image, a
-// model, an archive.
+// holdsBinary reports whether a regular file is there that no report can be: an image,
+// a model, an archive.
 func holdsBinary(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return false
-	}
 	start := make([]byte, 512)
 	n, _ := f.Read(start)
 	return slices.Contains(start[:n], 0)

@@ -8,6 +8,7 @@
 package download
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -31,6 +33,10 @@ type File struct {
 // attempts is how often a connection that brings nothing is made in a row.
 const attempts = 5
 
+const defaultPatience = time.Minute
+
+var errSilent = errors.New("the server has sent nothing")
+
 // partSuffix is what a file's name ends with until its digest has been checked.
 const partSuffix = ".part"
 
@@ -42,6 +48,9 @@ type Client struct {
 	// Pause is how long the first wait for another attempt is, and by how much each
 	// is longer than the one before; 0: a second.
 	Pause time.Duration
+	// Patience is for how long a connection may bring nothing before it counts as
+	// broken; 0: a minute.
+	Patience time.Duration
 	// Progress, if not nil, is told how many bytes are there.
 	Progress func(done, total int64)
 }
@@ -194,7 +203,20 @@ func (c *Client) wait(ctx context.Context, failures int) error {
 // fetch asks for the bytes from offset have on, and returns up to where the part
 // is filled. An [*Error] is an answer that another attempt would get again.
 func (c *Client) fetch(ctx context.Context, f File, part *os.File, have int64) (reached int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := cmp.Or(c.Patience, defaultPatience)
+	silence := time.AfterFunc(patience, func() { cancel(errSilent) })
+	defer silence.Stop()
+	defer func() {
+		if err != nil && context.Cause(ctx) == errSilent {
+			err = fmt.Errorf("%w for %v", errSilent, patience)
+		}
+	}()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL, nil)
+	if err == nil && !(request.URL.Host != "" && slices.Contains([]string{"http", "https"}, request.URL.Scheme)) {
+		err = errors.New("neither http:// nor https://")
+	}
 	if err != nil {
 		return have, &Error{URL: f.URL, Msg: "not an address", Err: err, hint: "give --source an address such as https://example.org/folder"}
 	}
@@ -226,7 +248,12 @@ func (c *Client) fetch(ctx context.Context, f File, part *os.File, have int64) (
 	if n := response.ContentLength; n >= 0 && have+n != f.Size {
 		return have, &Error{URL: f.URL, Msg: fmt.Sprintf("the file has %d bytes, expected %d", have+n, f.Size), hint: "this is another file, or a page of a proxy that wants you to log in"}
 	}
-	w := &writer{out: io.NewOffsetWriter(part, have), have: have, size: f.Size, progress: c.Progress}
+	w := &writer{out: io.NewOffsetWriter(part, have), have: have, size: f.Size, progress: func(done, total int64) {
+		silence.Reset(patience)
+		if c.Progress != nil {
+			c.Progress(done, total)
+		}
+	}}
 	_, err = io.Copy(w, io.LimitReader(response.Body, f.Size-have))
 	if err == nil && w.have < f.Size {
 		err = io.ErrUnexpectedEOF
@@ -244,9 +271,7 @@ type writer struct {
 func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.out.Write(p)
 	w.have += int64(n)
-	if w.progress != nil {
-		w.progress(w.have, w.size)
-	}
+	w.progress(w.have, w.size)
 	return n, err
 }
 

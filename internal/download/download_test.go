@@ -103,6 +103,24 @@ func TestGet(t *testing.T) {
 			t.Errorf("%d bytes were sent for 300000", sent)
 		}
 	})
+	t.Run("a server that falls silent", func(t *testing.T) {
+		calls := 0
+		f := served(t, func(w http.ResponseWriter, r *http.Request) {
+			if calls++; calls > 1 {
+				whole(w, r)
+				return
+			}
+			w.Header().Set("Content-Length", "300000")
+			_, _ = w.Write(content()[:1000])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done() // the client has given up
+		})
+		path := filepath.Join(t.TempDir(), "archive.tar.gz")
+		if err := (&Client{Pause: time.Millisecond, Patience: 200 * time.Millisecond}).Get(context.Background(), f, path); err != nil {
+			t.Fatal(err)
+		}
+		checkContent(t, path)
+	})
 	t.Run("no ranges", func(t *testing.T) {
 		calls := 0
 		f := served(t, func(w http.ResponseWriter, r *http.Request) {
