@@ -242,8 +242,8 @@ func heldOnDevice(a *nn.Activations) int64 {
 	return 0
 }
 
-// reasonTimeLimit is why a layer was not reached.
-const reasonTimeLimit = "time limit"
+// ReasonTimeLimit is why a layer was not reached.
+const ReasonTimeLimit = "time limit"
 
 // reasonAllZero is why [Balanced] measures nothing of a layer: its figures would be
 // those of a healthy one, whatever the gradient asks for.
@@ -252,7 +252,7 @@ const reasonAllZero = "all its weights are zero, and moving them by a share of t
 // unmeasured is the result of a layer that has not been measured, or will not
 // be.
 func unmeasured(l Layer) LayerResult {
-	r := LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Status: StatusSkipped, Reason: reasonTimeLimit}
+	r := LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Status: StatusSkipped, Reason: ReasonTimeLimit}
 	switch {
 	case l.Skip != "":
 		r.Reason = l.Skip
@@ -285,7 +285,7 @@ const elementBytes = 4
 
 // sweepGroups divides layers into groups of which so many gradients fit into so
 // many bytes together. One layer's always have to.
-func sweepGroups(m nn.Model, layers []Layer, gradients int, budget int64) (groups [][]Layer) {
+func sweepGroups(m nn.Sizes, layers []Layer, gradients int, budget int64) (groups [][]Layer) {
 	var bytes int64
 	for i, l := range layers {
 		size := int64(0)

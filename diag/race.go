@@ -12,9 +12,9 @@ import (
 )
 
 // A Race lets layers compete for being searched. The gradients of all layers, and the
-// loss of a quarter of the examples after one move of each, forecast what a search
-// would find (see [forecast]), and only the layers with the largest forecasts are
-// searched. The others are skipped, and undecided.
+// losses of a quarter of the examples after two moves of each, forecast what a search
+// would find, and only the layers with the largest forecasts are searched. The others
+// are skipped, and undecided.
 //
 // The intervals of those that are searched are corrected for all layers that can be
 // measured, as if each had been searched. Where all those intervals hold at once,
@@ -80,6 +80,18 @@ type runner struct {
 	forecast float64
 }
 
+// compareRunners puts the most promising first, and last those of which no part of the
+// examples asks for a move: a search of such a layer finds nothing to measure.
+func compareRunners(a, b runner) int {
+	if idle := a.forecast == 0; idle != (b.forecast == 0) {
+		if idle {
+			return 1
+		}
+		return -1
+	}
+	return -cmp.Compare(a.forecast, b.forecast)
+}
+
 // run ranks the layers and searches the first. set is told what becomes of each layer,
 // by its index; of one that it is not told of nothing is known yet.
 func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurement)) (*RaceResult, error) {
@@ -90,7 +102,7 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(runners, func(a, b runner) int { return -cmp.Compare(a.forecast, b.forecast) })
+	slices.SortStableFunc(runners, compareRunners)
 	searched := r.choose(runners)
 	result := &RaceResult{Searched: searched, Candidates: len(runners)}
 	for _, lost := range runners[searched:] {
@@ -207,7 +219,8 @@ func (r *race) cost(layers []Layer) int {
 	return total + r.costs.advance(at, highest)
 }
 
-// try moves the layer once, and returns the forecast.
+// try moves the layer twice, by a little and then by what the lengths of a search are
+// expected to be, and returns the forecast.
 func (r *race) try(ctx context.Context, l Layer, begun layerStart) (float64, error) {
 	f, lg := r.evaluator.folds, begun.gradient
 	stages := l.Neck - r.probe.Neck()
@@ -231,12 +244,15 @@ func (r *race) try(ctx context.Context, l Layer, begun layerStart) (float64, err
 		return metric.Mean(losses), err
 	}
 	share := f.mean(foldA1)
-	steepest := -lg.slope(begun.along, f.everything())
-	curvature, err := curvatureOf(lossAt, f.combine(share, r.start), lg.slope(begun.along, share), usualProbe(metric.Mean(r.start), -steepest))
-	if err != nil {
-		return 0, err
+	c := &forecaster{gradient: lg, folds: f, kind: r.direction, start: r.start, steepest: -lg.slope(begun.along, f.everything())}
+	curvatureAt := func(t float64) (float64, error) {
+		return curvatureOf(lossAt, f.combine(share, r.start), lg.slope(begun.along, share), t)
 	}
-	return forecast(lg, f, r.direction, r.start, steepest, curvature), nil
+	curvature, err := curvatureAt(usualProbe(metric.Mean(r.start), -c.steepest))
+	if t := c.length(curvature); err == nil && t > 0 {
+		curvature, err = curvatureAt(t)
+	}
+	return c.gain(curvature), err
 }
 
 // curvatureOf is that of the parabola through φ(0) and φ'(0) = slope that meets φ at t,
@@ -258,27 +274,47 @@ func curvatureOf(phi func(t float64) (float64, error), phi0, slope, t float64) (
 	return 0, nil
 }
 
-// forecast is ΔL̂ as [crossFit] would measure it if the loss of each fold along each
-// half's direction were a parabola, with the fold's own slope, which is known, and the
-// curvature given, that along the direction of all examples. steepest is minus the
-// slope of all examples along that: no length exceeds the in-sample step. The
-// curvature is taken for no less than that of a parabola whose minimum is a loss of 0.
-func forecast(lg *layerGradient, f *folds, kind Direction, start []float64, steepest, curvature float64) float64 {
-	curvature = max(curvature, steepest*steepest/(2*metric.Mean(start)))
-	gain := 0.0
+// A forecaster tells ΔL̂ as [crossFit] would measure it if the loss of each fold along
+// each half's direction were a parabola, with the fold's own slope, which is known, and
+// with the curvature that the loss has along the direction of all examples.
+type forecaster struct {
+	gradient *layerGradient
+	folds    *folds
+	kind     Direction
+	start    []float64 // losses at the checkpoint, by position
+	steepest float64   // minus the slope of all examples: no length exceeds the in-sample step
+}
+
+// each calls do with the length that each fold chooses, and with the gain per example
+// and the number of the examples that are counted there.
+func (c *forecaster) each(curvature float64, do func(t, gain float64, n int)) {
+	f := c.folds
+	// No less than that of a parabola whose minimum is a loss of 0.
+	curvature = max(curvature, c.steepest*c.steepest/(2*metric.Mean(c.start)))
 	for _, half := range crossings {
 		share := f.mean(half.directs[:]...)
-		d, ok := lg.direction(kind, share, f.combine(share, start))
+		d, ok := c.gradient.direction(c.kind, share, f.combine(share, c.start))
 		if !ok {
 			continue
 		}
 		for i, chooser := range half.others {
 			counted := half.others[1-i]
-			t := min(max(0, -lg.slope(d, f.mean(chooser))), steepest) / curvature
-			gain += float64(f.size(counted)) * (-lg.slope(d, f.mean(counted))*t - curvature*t*t/2)
+			t := min(max(0, -c.gradient.slope(d, f.mean(chooser))), c.steepest) / curvature
+			do(t, -c.gradient.slope(d, f.mean(counted))*t-curvature*t*t/2, f.size(counted))
 		}
 	}
-	return gain / float64(f.n())
+}
+
+// length is the mean of the four lengths.
+func (c *forecaster) length(curvature float64) (mean float64) {
+	c.each(curvature, func(t, _ float64, _ int) { mean += t / foldCount })
+	return mean
+}
+
+// gain is ΔL̂; 0 where no length is above 0.
+func (c *forecaster) gain(curvature float64) (mean float64) {
+	c.each(curvature, func(_, gain float64, n int) { mean += gain * float64(n) / float64(c.folds.n()) })
+	return mean
 }
 
 // ranking is the cost of everything that comes before layers are chosen.
@@ -292,12 +328,12 @@ func (c costs) ranking(groups [][]Layer) int {
 	return total
 }
 
-// probes is the cost of forecasts, which take a quarter of the examples, at first at
-// a neck.
+// probes is the cost of forecasts, which evaluate a quarter of the examples twice, held
+// at a neck until then.
 func (c costs) probes(layers []Layer, at int) int {
 	total := layers[len(layers)-1].Neck - at
 	for _, l := range layers {
-		total += c.logits - l.Neck
+		total += 2 * (c.logits - l.Neck)
 	}
 	return (c.examples + foldCount - 1) / foldCount * total
 }

@@ -218,6 +218,16 @@ func TestRaceForecast(t *testing.T) {
 	}
 }
 
+// TestCompareRunners: a layer that is expected to do harm is searched before one that
+// nothing asks to be moved.
+func TestCompareRunners(t *testing.T) {
+	got := []runner{{0, 0}, {1, -2}, {2, 3}, {3, 0}, {4, -1}, {5, 4}}
+	slices.SortStableFunc(got, compareRunners)
+	if want := []runner{{5, 4}, {2, 3}, {4, -1}, {1, -2}, {0, 0}, {3, 0}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // TestRaceSearchesAsEver: what a race finds of the layers that it searches is, to the
 // bit, what it is without one, however little memory there is, with training examples
 // and along any path; and so is all of it where the time allows all layers.
@@ -292,9 +302,9 @@ func TestRaceTimeLimit(t *testing.T) {
 			t.Fatalf("%s: report %v, error %v", phase, r, err)
 		}
 		for i, l := range r.Layers {
-			want := reasonTimeLimit
+			want := ReasonTimeLimit
 			if phase == "layer 3" {
-				want = []string{ReasonNotSearched, "", ReasonNotSearched, reasonTimeLimit}[i]
+				want = []string{ReasonNotSearched, "", ReasonNotSearched, ReasonTimeLimit}[i]
 			}
 			if l.Reason != want || want != "" && r.Limit != nil && l.Verdict != Undecided {
 				t.Errorf("%s: %s is %s: %q, want %q", phase, l.Name, l.Verdict, l.Reason, want)

@@ -76,7 +76,7 @@ func conclude(r *Report, found *findings, opt Options) {
 
 // open reports whether a layer was skipped that could have been searched.
 func (l *LayerResult) open() bool {
-	return l.Status == StatusSkipped && (l.Reason == reasonTimeLimit || l.Reason == ReasonNotSearched)
+	return l.Status == StatusSkipped && (l.Reason == ReasonTimeLimit || l.Reason == ReasonNotSearched)
 }
 
 // A test is a gain that is compared with the threshold.
