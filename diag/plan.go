@@ -80,9 +80,10 @@ type Plan struct {
 //
 //  1. If it suffices to search all layers on all examples, that is done, and on as many
 //     as it suffices for where these are at least 1,000.
-//  2. Else the layers race. Half of the time is for the gradients and forecasts of all
-//     layers, which says how many examples there are: at least 200, if there is then time
-//     to search the layer for which that takes longest.
+//  2. Else the layers race. Half of the time, or less if one layer would not fit into the
+//     rest, is for the gradients and forecasts of all layers, which says how many
+//     examples there are: at least 200, if there is then time to search the layer for
+//     which that takes longest.
 //  3. Searching all layers is preferred where that leaves no fewer examples.
 //  4. There are at least [MinTransferExamples], however short the time is.
 //
@@ -101,7 +102,9 @@ func (p Pace) Plan(m nn.Sizes, layers []Layer, n int, opt Options, within time.D
 	if whole == n || whole >= enoughExamples {
 		return Plan{whole, false, len(s.layers), s.all(whole)}
 	}
-	racing := s.most(n, time.Duration(gradientTimePart*float64(within)), s.ranking)
+	racing := min(
+		s.most(n, time.Duration(gradientTimePart*float64(within)), s.ranking),
+		s.most(n, within, func(n int) time.Duration { return s.ranking(n) + s.average(n) }))
 	if enough := s.atLeast(n, soughtExamples); enough > racing && s.ranking(enough)+s.dearest(enough) <= within {
 		racing = enough
 	}

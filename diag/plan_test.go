@@ -39,32 +39,35 @@ func TestPlanCosts(t *testing.T) {
 func TestPlan(t *testing.T) {
 	m, layers, _ := newHerd(rand.New(rand.NewPCG(1, 1)), 8, 5, make([]float64, 12))
 	sizes := nntest.On(m)
-	pace := Pace{Batch: 8, Forward: 4 * time.Second, Gradients: 10 * time.Second} // a ViT-B/16 on two cores
 	const n = 5000
+	pace := Pace{Batch: 8, Forward: 4 * time.Second, Gradients: 10 * time.Second} // a ViT-B/16 on two cores
 	s := &spending{Pace: pace, model: sizes, layers: layers}
-	last := Plan{}
-	for within := time.Second; within < 100*time.Hour; within += within / 8 {
-		p := pace.Plan(sizes, layers, n, Options{}, within)
-		least := p.Race && p.Examples == MinTransferExamples && p.Layers == 1
-		switch {
-		case p.Expected > within && !least:
-			t.Errorf("%v: %+v", within, p)
-		case p.Layers < 1 || p.Layers > len(layers) || !p.Race && p.Layers != len(layers):
-			t.Errorf("%v: %+v", within, p)
-		case p.Examples != n && p.Examples%32 != 0, p.Race == last.Race && p.Examples < last.Examples:
-			t.Errorf("%v: %+v after %+v", within, p, last)
-		case !p.Race && p.Examples < n && p.Examples < enoughExamples:
-			t.Errorf("%v: %+v", within, p)
-		case p.Race && s.all(enoughExamples+24) <= within:
-			t.Errorf("%v: %+v, where all layers fit on enough examples", within, p)
-		case p.Race && p.Examples < soughtExamples && s.ranking(224)+s.dearest(224) <= within:
-			t.Errorf("%v: %+v, where 200 examples fit", within, p)
+	for _, s.Gradients = range []time.Duration{10 * time.Second, time.Second} {
+		last := Plan{}
+		for within := time.Second; within < 100*time.Hour; within += within / 8 {
+			p := s.Plan(sizes, layers, n, Options{}, within)
+			least := p.Race && p.Examples == MinTransferExamples && p.Layers == 1
+			switch {
+			case p.Expected > within && !least:
+				t.Errorf("%v: %+v", within, p)
+			case p.Layers < 1 || p.Layers > len(layers) || !p.Race && p.Layers != len(layers):
+				t.Errorf("%v: %+v", within, p)
+			case p.Examples != n && p.Examples%32 != 0, p.Race == last.Race && p.Examples < last.Examples:
+				t.Errorf("%v: %+v after %+v", within, p, last)
+			case !p.Race && p.Examples < n && p.Examples < enoughExamples:
+				t.Errorf("%v: %+v", within, p)
+			case p.Race && s.all(enoughExamples+24) <= within:
+				t.Errorf("%v: %+v, where all layers fit on enough examples", within, p)
+			case p.Race && p.Examples < soughtExamples && s.ranking(224)+s.dearest(224) <= within:
+				t.Errorf("%v: %+v, where 200 examples fit", within, p)
+			}
+			last = p
 		}
-		last = p
+		if last != (Plan{n, false, 12, s.all(n)}) {
+			t.Errorf("with much time: %+v", last)
+		}
 	}
-	if last != (Plan{n, false, 12, s.all(n)}) {
-		t.Errorf("with much time: %+v", last)
-	}
+	s.Gradients = pace.Gradients
 	few := pace.Plan(sizes, layers, 40, Options{}, time.Hour)
 	if few != (Plan{40, false, 12, s.all(40)}) {
 		t.Errorf("of few examples: %+v", few)

@@ -125,6 +125,9 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 	}
 	progress := r.evaluator.progress
 	progress.total = progress.done + progress.expected + r.cost(layers)
+	if progress.phases += len(layers); r.again {
+		progress.phases += len(layers) // their gradients
+	}
 	found, err := r.searchAll(ctx, layers, gradients)
 	for i, m := range found {
 		if result != nil {

@@ -7,9 +7,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/modeldoctor/modeldoctor/internal/testdevice"
 	"github.com/modeldoctor/modeldoctor/internal/vec"
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
@@ -232,38 +234,41 @@ func TestCompareRunners(t *testing.T) {
 // bit, what it is without one, however little memory there is, with training examples
 // and along any path; and so is all of it where the time allows all layers.
 func TestRaceSearchesAsEver(t *testing.T) {
-	m, layers, v := newPerceptron(90)
-	_, _, training := newPerceptron(60)
-	for _, opt := range []Options{{}, {Memory: 300}, {Training: training}, {Direction: Balanced}, {Direction: Descent, DescentSteps: 3}} {
-		want := diagnose(t, m, v, layers, opt)
-		opt.Race = &Race{Layers: 1}
-		got := diagnose(t, m, v, layers, opt)
-		searched := 0
-		for i, l := range got.Layers {
-			if l.Status == StatusSkipped {
-				continue
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		m, layers, v := newPerceptron(90)
+		_, _, training := newPerceptron(60)
+		for _, opt := range []Options{{}, {Memory: 300}, {Training: training}, {Direction: Balanced}, {Direction: Descent, DescentSteps: 3}} {
+			device := nntest.OnBackend(t, m, on.Device)
+			want := diagnoseModel(t, device, v, layers, opt)
+			opt.Race = &Race{Layers: 1}
+			got := diagnoseModel(t, device, v, layers, opt)
+			searched := 0
+			for i, l := range got.Layers {
+				if l.Status == StatusSkipped {
+					continue
+				}
+				searched++
+				l.Forecast, l.Decision = nil, want.Layers[i].Decision
+				if diff := cmp.Diff(want.Layers[i], l); diff != "" {
+					t.Errorf("%+v: without a race, and with one: %s", opt, diff)
+				}
 			}
-			searched++
-			l.Forecast, l.Decision = nil, want.Layers[i].Decision
-			if diff := cmp.Diff(want.Layers[i], l); diff != "" {
-				t.Errorf("%+v: without a race, and with one: %s", opt, diff)
+			if searched != 1 {
+				t.Errorf("%d layers were searched", searched)
+			}
+			var offered []int
+			opt.Race = &Race{Afford: func(costs []int) int { offered = costs; return len(costs) }}
+			if diff := cmp.Diff(want, diagnoseModel(t, device, v, layers, opt)); diff != "" {
+				t.Errorf("%+v: without a race, and with one that all layers win: %s", opt, diff)
+			}
+			if len(offered) != 2 || !(0 < offered[0] && offered[0] < offered[1]) {
+				t.Errorf("layers were offered at %d", offered)
+			}
+			if len(m.override) != 0 {
+				t.Error("the model is left changed")
 			}
 		}
-		if searched != 1 {
-			t.Errorf("%d layers were searched", searched)
-		}
-		var offered []int
-		opt.Race = &Race{Afford: func(costs []int) int { offered = costs; return len(costs) }}
-		if diff := cmp.Diff(want, diagnose(t, m, v, layers, opt)); diff != "" {
-			t.Errorf("%+v: without a race, and with one that all layers win: %s", opt, diff)
-		}
-		if len(offered) != 2 || !(0 < offered[0] && offered[0] < offered[1]) {
-			t.Errorf("layers were offered at %d", offered)
-		}
-		if len(m.override) != 0 {
-			t.Error("the model is left changed")
-		}
-	}
+	})
 }
 
 // TestRaceProgress: what is done never falls, the total changes once, and both end
@@ -271,16 +276,20 @@ func TestRaceSearchesAsEver(t *testing.T) {
 func TestRaceProgress(t *testing.T) {
 	m, layers, v := newHerd(rand.New(rand.NewPCG(1, 1)), 120, 20, []float64{3, 10, 1, 30})
 	for _, memory := range []int64{0, 2000} {
-		last, totals := 0, []int{}
+		last, totals, number := 0, []int{}, ""
 		diagnose(t, m, v, layers, Options{Temperature: 1, Memory: memory, Race: &Race{Layers: 2}, Progress: func(phase string, done, total int) {
 			if done < last || done > total {
 				t.Errorf("%s: %d of %d after %d", phase, done, total, last)
 			}
 			last = done
+			number, _, _ = strings.Cut(phase, " ")
 			if !slices.Contains(totals, total) {
 				totals = append(totals, total)
 			}
 		}})
+		if begun, phases, _ := strings.Cut(number, "/"); begun != phases {
+			t.Errorf("it ends with phase %s", number)
+		}
 		if len(totals) != 2 || last != totals[1] {
 			t.Errorf("totals %d, and %d done", totals, last)
 		}
@@ -294,7 +303,7 @@ func TestRaceTimeLimit(t *testing.T) {
 		m, layers, v := newHerd(rand.New(rand.NewPCG(1, 1)), 120, 20, []float64{0, 30, 0, 20})
 		ctx := &limited{t.Context(), math.MaxInt, context.DeadlineExceeded}
 		r, err := Diagnose(ctx, nntest.On(m), v, layers, Options{Temperature: 1, Race: &Race{Layers: 2}, Progress: func(now string, _, _ int) {
-			if now == phase {
+			if strings.HasSuffix(now, phase) {
 				ctx.left = 0
 			}
 		}})

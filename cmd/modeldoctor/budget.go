@@ -18,7 +18,7 @@ import (
 // Shares of a budget.
 const (
 	plannedShare  = 0.85 // that a plan spends; the rest is for what takes longer than expected
-	patienceShare = 0.01 // a first batch that took less is measured again, when all is compiled
+	patienceShare = 0.02 // a first batch that took less is measured again, when all is compiled
 )
 
 func budgetFlag() cli.Flag {
@@ -52,6 +52,7 @@ type spending struct {
 	start  time.Time
 	budget time.Duration // 0: none
 	con    *console
+	racing bool // the plan has layers race
 
 	// What ranking has taken so far tells how fast searches will be.
 	phase       string
@@ -134,7 +135,7 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 		opt.data.samples = plan.Examples
 	}
 	searches := "all layers are searched"
-	if plan.Race {
+	if s.racing = plan.Race; plan.Race {
 		opt.diag.Race = &diag.Race{Layers: plan.Layers, Afford: s.afford}
 		searches = fmt.Sprintf("the layers race, and about %d of %d are searched", plan.Layers, diag.Measurable(diagLayers(layers)))
 	}
@@ -150,7 +151,7 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 // progress shows how far a diagnosis is, and takes the time of ranking.
 func (s *spending) progress(phase string, done, total int) {
 	if now := time.Now(); phase != s.phase {
-		if s.phase == diag.PhaseRanking {
+		if strings.HasSuffix(s.phase, " "+diag.PhaseRanking) { // behind its number
 			s.ranked, s.rankedUnits = s.ranked+now.Sub(s.since), s.rankedUnits+done-s.from
 		}
 		s.phase, s.since, s.from = phase, now, done
@@ -198,9 +199,13 @@ func (s *spending) report(d *diag.Report, stopped error, data images, samples, l
 	if plan.Images < plan.Available {
 		flags = append(flags, fmt.Sprintf("--samples %d", plan.Images))
 	}
-	if r := d.Race; r != nil {
+	switch r := d.Race; {
+	case r != nil:
 		plan.Searched, plan.Layers = r.Searched, r.Candidates
 		flags = append(flags, fmt.Sprintf("--race %d", r.Searched))
+	case plan.Spent && s.racing:
+		plan.Searched = 0
+		return plan // no layers were chosen, so no flags say as much
 	}
 	plan.Flags = strings.Join(flags, " ")
 	return plan

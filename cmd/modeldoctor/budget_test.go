@@ -19,12 +19,12 @@ func TestAfford(t *testing.T) {
 		var stderr bytes.Buffer
 		s := &spending{budget: 4 * time.Hour, con: newConsole(&stderr, false)}
 		s.start = time.Now().Add(c.left - time.Duration(plannedShare*float64(s.budget)))
-		s.progress(diag.PhaseLoss, 0, 1000)
-		s.progress(diag.PhaseGradients, 100, 1000)
-		s.progress(diag.PhaseRanking, 400, 1000)
+		s.progress("1/3 "+diag.PhaseLoss, 0, 1000)
+		s.progress("2/3 "+diag.PhaseGradients, 100, 1000)
+		s.progress("3/3 "+diag.PhaseRanking, 400, 1000)
 		s.since = s.since.Add(-10 * time.Second) // for 100 units
-		s.progress(diag.PhaseRanking, 450, 1000)
-		s.progress(diag.PhaseRanking, 500, 1000)
+		s.progress("3/3 "+diag.PhaseRanking, 450, 1000)
+		s.progress("3/3 "+diag.PhaseRanking, 500, 1000)
 		if got := s.afford([]int{120, 220, 300}); got != c.want {
 			t.Errorf("with %v left %d layers are searched, want %d", c.left, got, c.want)
 		}
