@@ -95,6 +95,17 @@ func Terms() []Term {
 			Remedy:   "Where a treatment is slow, see `--dry-run`: a perturbation or an update that begins at a higher neck costs less.",
 		},
 		{
+			Name:   "race",
+			Others: []string{"budget", "not-searched", "forecast", "plan"},
+			Title:  "which layers are searched where there is no time for all",
+			Meaning: "With --race K, or where --budget leaves no time for more, only the K layers that promise most are searched. What a layer promises is a forecast of ΔL̂, from the gradients of the four quarters of the images " +
+				"and the loss of one quarter after two moves of the layer. The others are not searched, and undecided, so that such a report is never PASS. " +
+				"The same images choose and measure, so verdicts on layers rest on the intervals that hold for all layers of the model at once; there is no MD001 at the level of a warning.",
+			Misleads: "The intervals in the table are those of a layer alone, and too narrow for one that was chosen: in simulated races of 12 layers with nothing to gain, one in nine had one of 2 above the truth, and one in eighty of those that hold at once. " +
+				"A layer that is not searched may hold as much as one that is: the forecast has no interval.",
+			Remedy: "Give more time (--budget), or a larger K. The flags that the report names repeat it without a clock, on a machine of any speed.",
+		},
+		{
 			Name:   "rejected-step",
 			Others: []string{"rejected-steps", "rejected"},
 			Title:  "a training step that was left out because its scan found no range",
@@ -110,17 +121,6 @@ func Terms() []Term {
 				"The layer is displaced by γ·c*, γ drawn uniformly from 0 to --gamma-max, while the gradient of the update is taken, and then put back.",
 			Misleads: "A scan is some twenty evaluations of the loss, of all that lies above the perturbed layer: for a low layer most of a treatment's time, as the line \"cost\" of a report says.",
 			Remedy:   "--perturb-every N uses one scan for N steps; perturbing a higher layer makes each cheaper.",
-		},
-		{
-			Name:   "race",
-			Others: []string{"budget", "not-searched", "forecast", "plan"},
-			Title:  "which layers are searched where there is no time for all",
-			Meaning: "With --race K, or where --budget leaves no time for more, only the K layers that promise most are searched. What a layer promises is a forecast of ΔL̂, from the gradients of the four quarters of the images " +
-				"and the loss of one quarter after two moves of the layer. The others are not searched, and undecided, so that such a report is never PASS. " +
-				"The same images choose and measure, so verdicts on layers rest on the intervals that hold for all layers of the model at once; there is no MD001 at the level of a warning.",
-			Misleads: "The intervals in the table are those of a layer alone, and too narrow for one that was chosen: in simulated races of 12 layers with nothing to gain, one in nine had one of 2 above the truth, and one in eighty of those that hold at once. " +
-				"A layer that is not searched may hold as much as one that is: the forecast has no interval.",
-			Remedy: "Give more time (--budget), or a larger K. The flags that the report names repeat it without a clock, on a machine of any speed.",
 		},
 		{
 			Name:   "temperature",

@@ -140,8 +140,8 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 
 // rank takes the gradients of all layers and forecasts what each would gain. known
 // becomes what the gradients alone tell of each layer; where they tell all, it is no
-// runner. If there is one group its gradients are returned, else they were given back:
-// they do not fit in the memory together.
+// runner. The gradients of the last group are returned; those of the others, which do
+// not fit in the memory beside them, were given back.
 func (r *race) rank(ctx context.Context, groups [][]Layer, known []measurement) (runners []runner, last sweep, err error) {
 	i, progress := 0, r.evaluator.progress
 	for _, group := range groups {

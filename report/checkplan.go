@@ -59,7 +59,7 @@ func (c *Check) skipped(reason string) int {
 }
 
 // notSearched says how many layers were not.
-func (c conclusion) notSearched() []string {
+func notSearched(c *Check) []string {
 	var fields []string
 	if n := c.skipped(diag.ReasonNotSearched); n > 0 {
 		fields = append(fields, fmt.Sprintf("%d of %s not searched, and may be over", n, plural(len(c.Layers), "layer")))
@@ -70,7 +70,7 @@ func (c conclusion) notSearched() []string {
 	return fields
 }
 
-// open is the number of layers that were measured, and are undecided.
-func (c conclusion) open() int {
+// undecidedLayers is the number of layers that were searched, and are undecided.
+func undecidedLayers(c *Check) int {
 	return len(c.Undecided) - c.skipped(diag.ReasonNotSearched) - c.skipped(diag.ReasonTimeLimit)
 }
