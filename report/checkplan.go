@@ -45,10 +45,10 @@ func (p *Plan) fields() []string {
 }
 
 // spent reports whether a budget was, before everything was measured.
-func (c *Check) spent() bool { return c.Plan != nil && c.Plan.Spent }
+func spent(c *Check) bool { return c.Plan != nil && c.Plan.Spent }
 
-// skipped is the number of layers that were, for a reason.
-func (c *Check) skipped(reason string) int {
+// skippedFor is the number of layers that were skipped, for a reason.
+func skippedFor(c *Check, reason string) int {
 	n := 0
 	for _, l := range c.Layers {
 		if l.Status == diag.StatusSkipped && l.Reason == reason {
@@ -61,10 +61,10 @@ func (c *Check) skipped(reason string) int {
 // notSearched says how many layers were not.
 func notSearched(c *Check) []string {
 	var fields []string
-	if n := c.skipped(diag.ReasonNotSearched); n > 0 {
+	if n := skippedFor(c, diag.ReasonNotSearched); n > 0 {
 		fields = append(fields, fmt.Sprintf("%d of %s not searched, and may be over", n, plural(len(c.Layers), "layer")))
 	}
-	if n := c.skipped(diag.ReasonTimeLimit); n > 0 && c.spent() {
+	if n := skippedFor(c, diag.ReasonTimeLimit); n > 0 && spent(c) {
 		fields = append(fields, fmt.Sprintf("the budget was spent before %s could be measured", plural(n, "layer")))
 	}
 	return fields
@@ -72,5 +72,5 @@ func notSearched(c *Check) []string {
 
 // undecidedLayers is the number of layers that were searched, and are undecided.
 func undecidedLayers(c *Check) int {
-	return len(c.Undecided) - c.skipped(diag.ReasonNotSearched) - c.skipped(diag.ReasonTimeLimit)
+	return len(c.Undecided) - skippedFor(c, diag.ReasonNotSearched) - skippedFor(c, diag.ReasonTimeLimit)
 }
