@@ -37,7 +37,7 @@ func raced() map[string]*Check {
 // TestPlan: a report says what was planned, how to repeat it, and what is missing.
 func TestPlan(t *testing.T) {
 	for name, want := range map[string][]string{
-		"race":   {"plan 1,000 of 1,000 images", "1 of 3 layers searched", "UNDECIDED 2 of 3 layers not searched, and may be over"},
+		"race":   {"plan 1,000 of 1,000 images", "1 of 3 layers searched", "UNDECIDED 2 of 3 layers not searched, and may be over", "◀ among the layers that were searched"},
 		"budget": {"96 of 1,000 images", "budget 10m0s, without it: --samples 96 --race 1", "1 of 2 layers not searched"},
 		"enough": {"all of 1 layer", "budget 10m0s, which was enough for all"},
 		"spent":  {"budget 1m30s, which was spent before that was done", "1 of 3 layers not searched", "the budget was spent before 1 layer could be measured"},
