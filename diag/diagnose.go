@@ -17,6 +17,7 @@ import (
 const (
 	PhaseLoss      = "loss"
 	PhaseGradients = "gradients"
+	PhaseRanking   = "ranking"
 )
 
 // Diagnose measures each layer on the examples.
@@ -49,7 +50,7 @@ func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, op
 		Metrics: found.metrics, Complete: err == nil,
 		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
 		Calibration: found.calibration, Temperature: found.temperature, Threshold: opt.threshold(RuleRecoverableLoss),
-		Tests: max(opt.Tests, len(measurable(layers))), Coverage: opt.Coverage,
+		Tests: max(opt.Tests, len(measurable(layers))), Coverage: opt.Coverage, Race: found.race,
 	}
 	if opt.Training != nil {
 		report.Training = opt.Training.Len()
@@ -114,6 +115,7 @@ type findings struct {
 	temperature float64 // that losses are taken at
 	calibration Calibration
 	layers      []measurement // in the order in which the layers were given
+	race        *RaceResult   // nil unless layers were chosen
 	middle      int           // number of examples in half A
 	order       []int         // the example at each position
 }
@@ -151,12 +153,21 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 		defer func() { err = errors.Join(err, boundary.Close()) }()
 		held, vectors = held+heldOnDevice(boundary), vectors+1
 	}
+	var runners *race // nil: all layers are searched
+	if opt.Race.wanted(len(visits)) {
+		runners = &race{measurer: measurer, Race: *opt.Race, layers: visited, probe: openProbe(m, v, e.folds, visited, opt)}
+		defer func() { err = errors.Join(err, runners.probe.Close()) }()
+		held += heldOnDevice(runners.probe)
+	}
 	gradientBudget := int64(math.MaxInt64)
 	if opt.Memory > 0 {
 		gradientBudget = opt.Memory - held
 	}
 	groups := sweepGroups(m, visited, vectors, gradientBudget)
 	progress.total, progress.phases = measurer.costs.total(groups), phases(groups)
+	if runners != nil {
+		progress.total, progress.phases = measurer.costs.ranking(groups), 1+2*len(groups)
+	}
 	progress.begin(PhaseLoss, measurer.costs.evaluation(0))
 	if err := e.boundary.Load(ctx, func(int) {}); err != nil {
 		return found, err
@@ -190,6 +201,10 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 		if s.start, err = s.losses(ctx); err != nil {
 			return found, err
 		}
+	}
+	if runners != nil {
+		found.race, err = runners.run(ctx, groups, func(i int, m measurement) { found.layers[visits[i]] = m })
+		return found, err
 	}
 	for _, group := range groups {
 		results, err := measurer.group(ctx, group)
@@ -227,8 +242,8 @@ func heldOnDevice(a *nn.Activations) int64 {
 	return 0
 }
 
-// reasonTimeLimit is why a layer was not reached.
-const reasonTimeLimit = "time limit"
+// ReasonTimeLimit is why a layer was not reached.
+const ReasonTimeLimit = "time limit"
 
 // reasonAllZero is why [Balanced] measures nothing of a layer: its figures would be
 // those of a healthy one, whatever the gradient asks for.
@@ -237,7 +252,7 @@ const reasonAllZero = "all its weights are zero, and moving them by a share of t
 // unmeasured is the result of a layer that has not been measured, or will not
 // be.
 func unmeasured(l Layer) LayerResult {
-	r := LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Status: StatusSkipped, Reason: reasonTimeLimit}
+	r := LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Status: StatusSkipped, Reason: ReasonTimeLimit}
 	switch {
 	case l.Skip != "":
 		r.Reason = l.Skip
@@ -270,7 +285,7 @@ const elementBytes = 4
 
 // sweepGroups divides layers into groups of which so many gradients fit into so
 // many bytes together. One layer's always have to.
-func sweepGroups(m nn.Model, layers []Layer, gradients int, budget int64) (groups [][]Layer) {
+func sweepGroups(m nn.Sizes, layers []Layer, gradients int, budget int64) (groups [][]Layer) {
 	var bytes int64
 	for i, l := range layers {
 		size := int64(0)

@@ -69,6 +69,9 @@ func (f *folds) mean(of ...int) perFold {
 	return share
 }
 
+// everything is the mean over all examples.
+func (f *folds) everything() perFold { return f.mean(foldA1, foldA2, foldB1, foldB2) }
+
 // combine is the combination of the folds' sums of losses, which are given by
 // position.
 func (f *folds) combine(share perFold, losses []float64) float64 {

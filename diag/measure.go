@@ -28,44 +28,71 @@ type measurement struct {
 	noise float64
 }
 
-// group takes the gradients of some layers in one sweep, and measures each. With
+// A sweep is the gradients of some layers.
+type sweep struct {
+	folds    foldSums
+	training *nn.Vector // nil without training examples
+}
+
+// free gives the memory of some weights' gradients back, or of all where none is
+// named.
+func (s *sweep) free(weights ...int) {
+	s.folds.free(weights...)
+	s.training.Free(weights...)
+}
+
+// group takes the gradients of some layers in one sweep, and searches each. With
 // an error it returns the measurements of the layers before.
 func (m *measurer) group(ctx context.Context, layers []Layer) ([]measurement, error) {
-	first := layers[0].Neck
-	m.evaluator.progress.begin(PhaseGradients, m.costs.advance(m.evaluator.boundary.Neck(), first)+m.costs.gradients(first))
-	if err := m.advance(ctx, first); err != nil {
+	s, err := m.sweep(ctx, layers[0].Neck, layers)
+	defer s.free()
+	if err != nil {
 		return nil, err
 	}
-	var want []int
-	for _, l := range layers {
-		want = append(want, l.Weights...)
+	return m.search(ctx, layers, s)
+}
+
+// sweep advances to a neck and takes the gradients of some layers above it.
+func (m *measurer) sweep(ctx context.Context, neck int, layers []Layer) (s sweep, err error) {
+	m.evaluator.progress.begin(PhaseGradients, m.costs.advance(m.evaluator.boundary.Neck(), neck)+m.costs.gradients(neck))
+	if err := m.advance(ctx, neck); err != nil {
+		return s, err
 	}
-	sums, err := sumGradients(ctx, m.evaluator, want)
-	defer sums.free()
-	if err != nil {
-		return nil, fmt.Errorf("gradients: %w", err)
+	want := weightsOf(layers)
+	if s.folds, err = sumGradients(ctx, m.evaluator, want); err != nil {
+		return s, fmt.Errorf("gradients: %w", err)
 	}
-	var trainingSum *nn.Vector
 	if m.training != nil {
-		trainingSum, err = m.training.gradients(ctx, want)
-		defer trainingSum.Free()
-		if err != nil {
-			return nil, fmt.Errorf("gradients of the training examples: %w", err)
+		if s.training, err = m.training.gradients(ctx, want); err != nil {
+			return s, fmt.Errorf("gradients of the training examples: %w", err)
 		}
 	}
+	return s, nil
+}
+
+// weightsOf are the weights of layers.
+func weightsOf(layers []Layer) (weights []int) {
+	for _, l := range layers {
+		weights = append(weights, l.Weights...)
+	}
+	return weights
+}
+
+// search measures layers whose gradients were taken, and gives the memory of those
+// back. With an error it returns the measurements of the layers before.
+func (m *measurer) search(ctx context.Context, layers []Layer, s sweep) ([]measurement, error) {
 	var results []measurement
 	for _, l := range layers {
 		m.evaluator.progress.begin(l.Name, m.costs.advance(m.evaluator.boundary.Neck(), l.Neck)+m.costs.layer(l.Neck))
 		if err := m.advance(ctx, l.Neck); err != nil {
 			return results, err
 		}
-		result, err := m.layer(ctx, l, sums, trainingSum)
+		result, err := m.layer(ctx, l, s)
 		if err != nil {
 			return results, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
 		results = append(results, result)
-		sums.free(l.Weights...)
-		trainingSum.Free(l.Weights...)
+		s.free(l.Weights...)
 	}
 	return results, nil
 }
@@ -78,23 +105,29 @@ func (m *measurer) advance(ctx context.Context, neck int) error {
 	return m.training.evaluator.advance(ctx, neck)
 }
 
-// layer measures one layer; the boundaries are at its neck.
-func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, trainingSum *nn.Vector) (measurement, error) {
-	model := m.evaluator.model
+// A layerStart is what the gradients of a layer tell before it is moved.
+type layerStart struct {
+	result   LayerResult
+	gradient *layerGradient
+	along    direction // of the in-sample search; nil where there is nothing to search
+}
+
+// begin looks at the gradients of a layer.
+func (m *measurer) begin(layer Layer, sums foldSums) (layerStart, error) {
 	r := LayerResult{Name: layer.Name, Index: layer.Index, Parameters: layer.Parameters, Status: StatusOK}
-	lg, err := newLayerGradient(model, layer, sums)
+	lg, err := newLayerGradient(m.evaluator.model, layer, sums)
 	if err != nil {
-		return measurement{}, err
+		return layerStart{}, err
 	}
 	switch {
 	case !metric.IsFinite(lg.wNorm):
-		return measurement{result: r.diverged("a weight is not finite")}, nil
+		return layerStart{result: r.diverged("a weight is not finite")}, nil
 	case !lg.finite():
 		r.WNorm = lg.wNorm
-		return measurement{result: r.diverged("the gradient is not finite")}, nil
+		return layerStart{result: r.diverged("the gradient is not finite")}, nil
 	}
 	f := m.evaluator.folds
-	all := f.mean(foldA1, foldA2, foldB1, foldB2)
+	all := f.everything()
 	loss := metric.Mean(m.start)
 	r.WNorm, r.GNorm = lg.wNorm, lg.norm(all)
 	r.Points = [][2]float64{{0, loss}}
@@ -103,12 +136,23 @@ func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, traini
 	switch {
 	case m.direction == Balanced && lg.wNorm == 0:
 		r.Status, r.Reason = StatusSkipped, reasonAllZero
-		return measurement{result: r}, nil
+		return layerStart{result: r}, nil
 	case !ok:
 		r.Status, r.Reason = StatusFlat, "the gradient is zero up to rounding"
 		r.TransferReason = r.Reason
-		return measurement{result: r}, nil
+		return layerStart{result: r}, nil
 	}
+	return layerStart{r, lg, d}, nil
+}
+
+// layer measures one layer; the boundaries are at its neck.
+func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (measurement, error) {
+	model, f := m.evaluator.model, m.evaluator.folds
+	begun, err := m.begin(layer, gradients.folds)
+	if err != nil || begun.along == nil {
+		return measurement{result: begun.result}, err
+	}
+	r, lg, d, all := begun.result, begun.gradient, begun.along, f.everything()
 	moved, err := nn.NewVector(model, layer.Weights)
 	if err != nil {
 		return measurement{}, err
@@ -129,7 +173,7 @@ func (m *measurer) layer(ctx context.Context, layer Layer, sums foldSums, traini
 		return measurement{result: r}, nil
 	}
 	if m.training != nil {
-		g, err := newTrainingGradient(lg, trainingSum, m.training.evaluator.folds.n())
+		g, err := newTrainingGradient(lg, gradients.training, m.training.evaluator.folds.n())
 		if err != nil {
 			return measurement{}, err
 		}

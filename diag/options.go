@@ -75,6 +75,9 @@ type Options struct {
 	// intervals are corrected for where only some are given; 0: those given.
 	Tests int
 
+	// Race, if not nil, says how many layers are searched where not all are.
+	Race *Race
+
 	// Training, if not nil, are examples of the training set, about as many as
 	// there are others, on which it is told whether a layer is over-fitted or
 	// under-trained.
@@ -102,10 +105,10 @@ type Options struct {
 	PreprocessDetected bool
 
 	// Progress, if not nil, is called as work proceeds. phase is what is being
-	// done ("loss", "gradients" or a layer's name), with its number among the phases
-	// in front ("3/14 blocks.0"); done and total are in one
+	// done ("loss", "gradients", "ranking" or a layer's name), with its number among the
+	// phases in front ("3/14 blocks.0"); done and total are in one
 	// unit over the whole diagnosis and about proportional to time, so that
 	// done/total can drive a bar with the remaining time. done never falls;
-	// total does not change.
+	// total does not change, but once in a race, when the layers are chosen.
 	Progress func(phase string, done, total int)
 }

@@ -65,7 +65,7 @@ type costs struct {
 	perLayer int // evaluations of all examples for a layer
 }
 
-func newCosts(m nn.Model, examples int, opt Options) costs {
+func newCosts(m nn.Sizes, examples int, opt Options) costs {
 	c := costs{examples: examples, logits: m.Necks() - 1, perLayer: searchCost}
 	if opt.Direction == Descent {
 		c.perLayer = opt.DescentSteps * (searchCost + gradientCost)

@@ -16,7 +16,8 @@ type Report struct {
 	Changes []Change
 	// Suppressions are those of the options, with what they waive.
 	Suppressions []Suppression
-	Complete     bool // false if the time limit came first
+	Complete     bool        // false if the time limit came first
+	Race         *RaceResult // nil where all layers were to be searched
 
 	N           int         // number of examples
 	Training    int         // number of training examples; 0 if none were given
@@ -77,7 +78,8 @@ const (
 )
 
 // LayerResult is what was measured of one layer. With status diverged or
-// skipped all numbers but Index, Parameters and WNorm are zero or absent.
+// skipped all numbers but Index, Parameters and WNorm are zero or absent; of a layer that
+// has lost a race GNorm, Agreement and Forecast are known, too.
 type LayerResult struct {
 	Name       string
 	Index      int     // Layer.Index
@@ -105,6 +107,10 @@ type LayerResult struct {
 	Transfer       *Transfer // nil where there is none
 	TransferReason string    // why Transfer is nil
 	Decision                 // on Transfer.Gain
+
+	// Forecast is what ΔL̂ was expected to be, by which layers were chosen; nil where
+	// none were, or there was nothing to search.
+	Forecast *float64
 
 	Training *Training // nil without training examples, or where nothing moved
 

@@ -25,6 +25,13 @@ const reasonNoMove = "no part of the examples asks for a move along the other ha
 // layer at t along some direction.
 type lossesAt func(fold int, t float64) ([]float64, error)
 
+// crossings are the folds that choose a direction, and the two that choose a length
+// along it and count each other's gain.
+var crossings = [2]struct{ directs, others [2]int }{
+	{[2]int{foldA1, foldA2}, [2]int{foldB1, foldB2}},
+	{[2]int{foldB1, foldB2}, [2]int{foldA1, foldA2}},
+}
+
 // A crossFit measures ΔL̂ of a layer by cross-fitting. The direction is chosen by
 // one half of the examples, the length by a fold of the other half, and the gain
 // is counted on that half's other fold, so that every example has one gain, from
@@ -45,10 +52,7 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 	gains := make([]float64, f.n())
 	var lengths [foldCount]Length // by the fold that chooses
 	squares, evaluations := 0.0, 0
-	for _, half := range []struct{ directs, others [2]int }{
-		{[2]int{foldA1, foldA2}, [2]int{foldB1, foldB2}},
-		{[2]int{foldB1, foldB2}, [2]int{foldA1, foldA2}},
-	} {
+	for _, half := range crossings {
 		share := f.mean(half.directs[:]...)
 		d, ok := c.gradient.direction(c.kind, share, f.combine(share, c.start))
 		if !ok {

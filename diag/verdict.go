@@ -74,6 +74,11 @@ func conclude(r *Report, found *findings, opt Options) {
 	r.Verdict = modelVerdict(r, tests, z, reason)
 }
 
+// open reports whether a layer was skipped that could have been searched.
+func (l *LayerResult) open() bool {
+	return l.Status == StatusSkipped && (l.Reason == ReasonTimeLimit || l.Reason == ReasonNotSearched)
+}
+
 // A test is a gain that is compared with the threshold.
 type test struct {
 	rule     string           // that is breached where the gain is over
@@ -94,7 +99,7 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 	var tests []test
 	for i := range r.Layers {
 		l := &r.Layers[i]
-		if l.Status == StatusSkipped && l.Reason != reasonTimeLimit && l.Reason != reasonAllZero || l.Status == StatusDiverged {
+		if l.Status == StatusSkipped && !l.open() && l.Reason != reasonAllZero || l.Status == StatusDiverged {
 			continue // rules of their own
 		}
 		var gain *metric.Estimate
@@ -110,12 +115,12 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 		case gain == nil:
 			l.Decision = Decision{Verdict: Undecided}
 		default:
-			l.Decision = decide(*gain, metric.Z95, *r.Limit, r.N)
+			l.Decision = decide(*gain, r.layerZ(), *r.Limit, r.N)
 		}
 		if l.Verdict == Under && l.Status != StatusFlat {
 			// Gradients that are noise ask for no moves, or tiny ones, of which it is
 			// certain that they gain little: that is no sign of health.
-			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), metric.Z95, *r.Limit, r.N)
+			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), r.layerZ(), *r.Limit, r.N)
 		}
 		tests = append(tests, test{RuleRecoverableLoss, l.Name, gain, *r.Limit, l.Decision})
 	}

@@ -102,7 +102,7 @@ func TestRules(t *testing.T) {
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: "quantised"}
 		}, Fail, []Violation{breach(RuleNotMeasured, LevelError, "embed"), breach(RuleNotMeasured, LevelWarning, "head")}},
 		{"time limit", func(r *Report, _ *findings, _ *Options) {
-			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: reasonTimeLimit}
+			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: ReasonTimeLimit}
 			r.Complete = false
 		}, Unclear, nil},
 		{"no transfer figure", func(r *Report, _ *findings, _ *Options) { r.Layers[2].Transfer = nil },

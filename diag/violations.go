@@ -79,7 +79,7 @@ func (v *violations) layers(r *Report) {
 		switch {
 		case l.Status == StatusDiverged:
 			v.add(RuleNotMeasured, LevelError, l.Name, "not measured: %s", l.Reason)
-		case l.Status == StatusSkipped && (r.Complete || l.Reason != reasonTimeLimit):
+		case l.Status == StatusSkipped && !l.open():
 			v.add(RuleNotMeasured, LevelWarning, l.Name, "not measured: %s", l.Reason)
 		case l.Transfer == nil && r.N >= MinTransferExamples && l.Status == StatusOK:
 			v.add(RuleNotMeasured, LevelWarning, l.Name, "no transfer figure: %s", l.TransferReason)

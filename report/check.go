@@ -11,6 +11,7 @@ type Check struct {
 	Document
 	Model       Model    `json:"model"`
 	Data        Data     `json:"data"`
+	Plan        *Plan    `json:"plan,omitempty"` // nil where all layers were to be searched, and no budget set how many images
 	Metrics     Metrics  `json:"metrics"`
 	Granularity string   `json:"granularity"` // what a layer is: block, module or tensor
 	Direction   string   `json:"direction"`
@@ -130,6 +131,8 @@ type Layer struct {
 	Transfer       *Transfer `json:"transfer"`
 	TransferReason string    `json:"transfer_reason,omitempty"`
 	Decision
+	// Forecast is what ΔL̂ was expected to be, by which layers were chosen to be searched.
+	Forecast           *float64     `json:"forecast_delta_loss,omitempty"`
 	Train              *Train       `json:"train,omitempty"`
 	Status             diag.Status  `json:"status"`
 	Reason             string       `json:"reason,omitempty"`
@@ -260,7 +263,7 @@ func newLayer(l diag.LayerResult) Layer {
 		Name: l.Name, Index: l.Index, Parameters: l.Parameters,
 		WNorm: l.WNorm, GNorm: l.GNorm, Step: l.Step, StepShare: l.StepShare,
 		DeltaLoss: l.DeltaLoss, Kappa: l.Kappa, KappaScaled: l.KappaScaled, Agreement: l.Agreement,
-		TransferReason: l.TransferReason, Decision: decision(l.Decision), Status: l.Status, Reason: l.Reason,
+		TransferReason: l.TransferReason, Decision: decision(l.Decision), Status: l.Status, Reason: l.Reason, Forecast: l.Forecast,
 		Points: list(l.Points), ForwardEvaluations: l.ForwardEvaluations,
 	}
 	if t := l.Transfer; t != nil {

@@ -152,7 +152,7 @@ func (c *Check) Judge(g Gate) (fails bool) {
 	c.FailOn, c.FailOnNew, c.OnUndecided = g.FailOn, g.FailOnNew, g.OnUndecided
 	failed := len(c.Failed()) > 0
 	switch {
-	case !c.Complete:
+	case !c.Complete && !spent(c):
 		c.Verdict = Incomplete
 	case failed:
 		c.Verdict, c.Images = Fail, nil

@@ -20,6 +20,9 @@ func checkPage(c *Check) *page {
 		Notes:  table.notes(),
 		Origin: append(c.Provenance.origin(), fact{"exit status", []string{end.exit()}}),
 	}
+	if c.Plan != nil {
+		p.Facts = slices.Insert(p.Facts, 2, fact{"plan", c.Plan.fields()})
+	}
 	if t := c.Metrics.Temperature; t != nil {
 		p.Facts = append(p.Facts, fact{"temperature", []string{temperatureText(c, t)}})
 	}

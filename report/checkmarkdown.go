@@ -15,6 +15,9 @@ func (c *Check) markdown(p *printer) {
 	}
 	item("model", base(c.Model.Path), fmt.Sprintf("%s, %s parameters, %s", c.Model.Family, count(c.Model.Parameters), analysed(c)))
 	item("data", dataFields(c)...)
+	if c.Plan != nil {
+		item("plan", c.Plan.fields()...)
+	}
 	item("loss", lossFields(c)...)
 	if t := c.Metrics.Temperature; t != nil {
 		item("temperature", temperatureText(c, t))

@@ -385,6 +385,9 @@ func (t layerTable) notes() []string {
 	case len(set) == 1 && t.Worst.ByTransfer == "":
 		notes = append(notes, "◀ the largest ΔL̂; none is above 0")
 	}
+	if len(t.Worst.Set) > 0 && skippedFor(t.Check, diag.ReasonNotSearched) > 0 {
+		notes = append(notes, "◀ among the layers that were searched")
+	}
 	var reasons []string
 	layers := map[string][]string{}
 	for _, l := range t.Layers {

@@ -35,6 +35,9 @@ func analysed(c *Check) string {
 func (c *Check) header(p *printer) {
 	p.fields("data   ", dataFields(c)...)
 	dataNotes(p, c.Data.Skipped, c.Data.AssumedOrder)
+	if c.Plan != nil {
+		p.fields("plan   ", c.Plan.fields()...)
+	}
 	p.fields("loss   ", lossFields(c)...)
 	if t := c.Metrics.Temperature; t != nil {
 		p.fields("temp.  ", temperatureText(c, t))

@@ -44,7 +44,8 @@ func (c conclusion) basis() []string {
 // undecided says what stands in the way of a verdict.
 func (c conclusion) undecided() []string {
 	var open, over, fields []string
-	if n := len(c.Undecided); n > 0 {
+	fields = notSearched(c.Check)
+	if n := undecidedLayers(c.Check); n > 0 {
 		open = append(open, fmt.Sprintf("%d of %s", n, plural(len(c.Layers), "layer")))
 	}
 	if n := c.count(diag.Over) - accepted(c.Check, diag.RuleRecoverableLoss); n > 0 {

@@ -182,9 +182,9 @@ type Rate struct {
 	Before    Number     `json:"loss_before"`
 	Runs      []TrialRun `json:"trial_runs"`
 	First     float64    `json:"first"`
-	Last      float64 `json:"last"`
-	Undone    int     `json:"undone_steps"`
-	Restarted int     `json:"restarted_epochs"`
+	Last      float64    `json:"last"`
+	Undone    int        `json:"undone_steps"`
+	Restarted int        `json:"restarted_epochs"`
 }
 
 // TrialRun is one of those that choose the rate; see [pol.TrialRun].

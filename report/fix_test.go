@@ -120,12 +120,12 @@ func written(t *testing.T) *treatment {
 			Temperature: &pol.Temperature{Value: 1.3143, Loss: 4.4813, Drop: *estimate(0.1124, 0.0132)},
 			Beyond:      estimate(0.4726, 0.0191),
 			TrainedAt:   1.3143,
-			Pace:        &pol.Pace{
+			Pace: &pol.Pace{
 				Best: 0.5312, Curvature: 0.02113, Examples: 512, Before: 3.4871,
 				Runs:  []pol.TrialRun{{Rate: 0.05312, Steps: 15, Loss: pointer(3.4412)}, {Rate: 0.2125, Steps: 15, Loss: pointer(3.4123)}, {Rate: 0.85, Steps: 3}, {Rate: 0.1062, Steps: 15, Loss: pointer(3.4201)}},
 				First: 0.2125, Rate: 0.05312, Undone: 1, Restarted: 1,
 			},
-			Trained:     9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
+			Trained: 9892, Steps: 45, Scans: pol.Scans{Evaluations: 811, Share: 0.78},
 			Cache: pol.Cache{Neck: 0, Bytes: 36_864_000, Place: nn.OnDevice},
 		},
 		Output:     NewOutput("out/fixed.onnx", strings.Repeat("1e", 32), 39844, "", nil),

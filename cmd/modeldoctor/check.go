@@ -25,6 +25,7 @@ func checkCommand() *cli.Command {
 		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
 		calibrationFlag("what it cannot repair is then seen"),
 		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
+		intFlag(categoryMethod, "race", "K", "search only the K layers that promise most, by a forecast from gradients and two moves; the others are undecided"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
@@ -39,7 +40,7 @@ func checkCommand() *cli.Command {
 			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample. " +
 			"Several models, also as patterns such as 'models/*.onnx', make one report, and the exit status is the highest of theirs; - reads a model from standard input.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			gateFlags(), append([]cli.Flag{wide, perImage, plotFlag()}, outputFlags()...), append(runFlags(), memory, configFlag())),
+			gateFlags(), append([]cli.Flag{wide, perImage, plotFlag()}, outputFlags()...), append(runFlags(), budgetFlag(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
@@ -49,6 +50,7 @@ func checkCommand() *cli.Command {
 		"modeldoctor check --fail-on warning --on-undecided fail --format text,json=report.json model.onnx",
 		"modeldoctor check --per-image --format json=baseline.json old.onnx",
 		"modeldoctor check --baseline baseline.json --fail-on-new new.onnx",
+		"modeldoctor check --data images --budget 10m model.onnx",
 		"modeldoctor check --data images 'models/*.onnx'",
 	)
 }
@@ -62,6 +64,7 @@ type checkOptions struct {
 	layers      []string // patterns; none: all layers
 	granularity graph.Granularity
 	gate        gateOptions
+	budget      time.Duration // 0: none
 	diag        diag.Options
 	seed        uint64
 	run         runOptions
@@ -84,8 +87,9 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
 		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
 	}
-	gate, err := readGateOptions(c, run.console)
-	if err != nil {
+	race, budget, err1 := readRace(c)
+	gate, err2 := readGateOptions(c, run.console)
+	if err := cmp.Or(err1, err2); err != nil {
 		return checkOptions{}, err
 	}
 	data, err1 := readDiagnosisData(c)
@@ -101,7 +105,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	model.Classes = classesIn(data.path)
 	opt := checkOptions{
 		paths: paths, stdin: c.App.Reader, model: model, data: data, layers: c.StringSlice("layers"),
-		granularity: graph.Granularity(granularity), gate: gate,
+		granularity: graph.Granularity(granularity), gate: gate, budget: budget,
 		diag: diag.Options{
 			Direction:    map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
 			Temperature:  temperature,
@@ -109,6 +113,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Rules:        gate.rules,
 			Suppressions: gate.suppressions,
 			PerExample:   c.Bool("per-image"),
+			Race:         race,
 			Memory:       memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
@@ -188,13 +193,18 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if err := m.network.CheckFinite(); err != nil {
 		return nil, err
 	}
-	data, err := drawValidation(ctx, opt.data, m, true, con)
-	if err != nil {
+	spent, stop := newSpending(ctx, opt, start)
+	defer stop()
+	if err := spent.plan(m, &opt, layers); err != nil {
 		return nil, err
 	}
-	preprocess, detected, err := choosePreprocess(ctx, opt.data, m, data.validation, con)
+	data, err := drawValidation(spent.ctx, opt.data, m, true, con)
 	if err != nil {
-		return nil, err
+		return nil, spent.early(err)
+	}
+	preprocess, detected, err := choosePreprocess(spent.ctx, opt.data, m, data.validation, con)
+	if err != nil {
+		return nil, spent.early(err)
 	}
 	con.finish()
 	options := opt.diag
@@ -202,11 +212,11 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	options.Coverage = m.network.Coverage()
 	options.PreprocessDetected = detected != nil
 	options.DrawnFrom = dataset.DrawnFrom(data.validation)
-	options.Progress = con.progress
+	options.Progress = spent.progress
 	options.Tests = diag.Measurable(diagLayers(all))
 	validation := examples.New(data.validation, preprocess, m.network.Input)
-	if err := checkScores(ctx, m, validation, con); err != nil {
-		return nil, err
+	if err := checkScores(spent.ctx, m, validation, con); err != nil {
+		return nil, spent.early(err)
 	}
 	var before *report.Check
 	if opt.gate.baseline != "" {
@@ -224,15 +234,23 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		training = examples.New(data.train, preprocess, m.network.Input)
 		options.Training = training
 	}
-	diagnosis, stopped := diag.Diagnose(ctx, m.runner, validation, diagLayers(layers), options)
+	diagnosis, stopped := diag.Diagnose(spent.ctx, m.runner, validation, diagLayers(layers), options)
 	con.finish()
 	if diagnosis == nil || m.smaller(stopped) {
 		return nil, stopped
 	}
-	if err := doubt(ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
+	plan := spent.report(diagnosis, stopped, data, opt.data.samples, diag.Measurable(diagLayers(layers)))
+	if spent.over(stopped) {
+		stopped = nil // the plan says so
+	}
+	if options.Race = nil; diagnosis.Race != nil {
+		options.Race = &diag.Race{Layers: diagnosis.Race.Searched}
+	}
+	if err := doubt(spent.ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
 		return nil, err
 	}
 	result := report.NewCheck(diagnosis)
+	result.Plan = plan
 	report.SetModel(result, describeModel(m.network.Model, m.network))
 	result.Data, result.Provenance = describeValidation(data, preprocess), provenance(m, opt.seed, start)
 	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
@@ -256,7 +274,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	}
 	fails := result.Judge(opt.gate.Gate)
 	switch {
-	case !result.Complete:
+	case stopped != nil:
 		result.ExitCode = exitTimeout
 	case fails:
 		result.ExitCode = exitFailed

@@ -127,7 +127,7 @@ var configExamples = map[string]any{
 	"data": "images", "val": "test[:1000]", "holdout": "test[1000:3000]", "train": "train", "samples": 1000,
 	"preprocess": "imagenet", "labels": "classes.txt", "image-size": "224x224", "output": "logits",
 	"layers": []string{"blocks.*"}, "perturb": []string{"kappa"}, "update": []string{"blocks.5"},
-	"from": "report.json", "epochs": 3, "lr": 0.05, "views": 8, "threads": 4, "run-batch": 32, "timeout": "30m",
+	"from": "report.json", "epochs": 3, "lr": 0.05, "views": 8, "threads": 4, "run-batch": 32, "timeout": "30m", "budget": "10m", "race": 3,
 	"device-memory": "16GiB", "seed": 7, "input": "x.f32", "folder": "data", "plot": "plots", "baseline": "baseline.json",
 	"rule": []string{"MD006=error", "MD002=0.05"}, "mix": 0.4,
 }

@@ -18,6 +18,7 @@ type images struct {
 	validation dataset.Set
 	holdout    dataset.Set // nil where nothing is treated
 	train      dataset.Set // nil where nothing is trained
+	available  int         // images that V could have, without --samples
 	skipped    int         // images that were left out
 	assumed    bool        // the order of classes is that of folders, and nothing confirms it
 }
@@ -135,6 +136,7 @@ func drawTraining(source dataset.Source, opt dataOptions) (dataset.Set, error) {
 // labelled brings the labels into the order of the model's outputs, checks them,
 // thins the sets out to --samples, and looks at the images.
 func labelled(ctx context.Context, drawn images, opt dataOptions, m *loaded, con *console) (images, error) {
+	drawn.available = drawn.validation.Len()
 	outputs, err := findOutputs(opt, m, con)
 	if err != nil {
 		return images{}, err

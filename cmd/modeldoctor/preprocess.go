@@ -17,38 +17,15 @@ import (
 // model or in its metadata, else the preset that fits V best, which is then
 // detected; nil where it was not.
 func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validation dataset.Set, con *console) (p dataset.Preprocess, detected *examples.Detection, err error) {
-	var found *dataset.Preprocess
-	if opt.preprocess != "" {
-		found, err = dataset.LoadPreprocess(opt.preprocess)
-	} else {
-		found, err = dataset.FindPreprocess(modelFile(m, con))
-	}
-	if err != nil {
+	given, err := givenPreprocess(opt, m, con)
+	switch {
+	case err != nil:
 		return p, nil, err
-	}
-	in := m.network.Input
-	if opt.channels != "" && in.Channels == 1 {
-		return p, nil, usage("--channels: %s has no meaning for a model that sees one channel", opt.channels).withHint("leave it out")
-	}
-	var orders []dataset.Channels // nil: any
-	switch opt.channels {
-	case "rgb":
-		orders = []dataset.Channels{dataset.RGB}
-	case "bgr":
-		orders = []dataset.Channels{dataset.BGR}
-	}
-	if found != nil {
-		p = *found
-		if orders != nil {
-			p = p.WithChannels(orders[0])
-		}
-		if in.Channels == 1 && !p.OneNormalisation() {
-			return p, nil, unreadable(fmt.Errorf("preprocessing %s has a mean and deviation for each of three channels, and the model sees one", p.Name), "--preprocess with one that has one, such as raw01 or mnist, or a file with a single number")
-		}
-		p, err = p.ForInput(in.Height, in.Width)
-	} else {
+	case given != nil:
+		p = *given
+	default:
 		var found examples.Detection
-		found, err = examples.DetectPreprocess(ctx, m.runner, validation, in, examples.Given{Orders: orders, EXIF: opt.exif}, con.progress)
+		found, err = examples.DetectPreprocess(ctx, m.runner, validation, m.network.Input, opt.ofPreprocess(), con.progress)
 		p, detected = found.Best, &found
 		var chance *diag.ChanceError
 		if errors.As(err, &chance) {
@@ -57,6 +34,47 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 	}
 	p.EXIF = opt.exif
 	return p, detected, err
+}
+
+// givenPreprocess is what --preprocess names, or lies beside the model or in its
+// metadata; nil where nothing does.
+func givenPreprocess(opt dataOptions, m *loaded, con *console) (found *dataset.Preprocess, err error) {
+	if opt.preprocess != "" {
+		found, err = dataset.LoadPreprocess(opt.preprocess)
+	} else {
+		found, err = dataset.FindPreprocess(modelFile(m, con))
+	}
+	if err != nil {
+		return nil, err
+	}
+	in := m.network.Input
+	if opt.channels != "" && in.Channels == 1 {
+		return nil, usage("--channels: %s has no meaning for a model that sees one channel", opt.channels).withHint("leave it out")
+	}
+	if found == nil {
+		return nil, nil
+	}
+	p := *found
+	if orders := opt.ofPreprocess().Orders; orders != nil {
+		p = p.WithChannels(orders[0])
+	}
+	if in.Channels == 1 && !p.OneNormalisation() {
+		return nil, unreadable(fmt.Errorf("preprocessing %s has a mean and deviation for each of three channels, and the model sees one", p.Name), "--preprocess with one that has one, such as raw01 or mnist, or a file with a single number")
+	}
+	p, err = p.ForInput(in.Height, in.Width)
+	return &p, err
+}
+
+// ofPreprocess is what flags say of a preprocessing that is to be detected.
+func (o *dataOptions) ofPreprocess() examples.Given {
+	given := examples.Given{EXIF: o.exif}
+	switch o.channels {
+	case "rgb":
+		given.Orders = []dataset.Channels{dataset.RGB}
+	case "bgr":
+		given.Orders = []dataset.Channels{dataset.BGR}
+	}
+	return given
 }
 
 // doubt makes a warning of the remark that the preprocessing was guessed, where the

@@ -85,6 +85,16 @@ func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in gr
 	}
 }
 
+// FirstRound is a preset that fits an input, and how many images are computed in the
+// first round of [DetectPreprocess], one preset after the other.
+func FirstRound(in graph.InputSpec, given Given) (one dataset.Preprocess, images int, err error) {
+	running, err := candidates(in, given)
+	if err != nil {
+		return one, 0, err
+	}
+	return running[0], firstImages * len(running), nil
+}
+
 // candidates are the presets, and the usual ones among them with the channels in
 // the other order, for an input. One channel has no order.
 func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
