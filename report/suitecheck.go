@@ -136,9 +136,9 @@ func (c suiteCases) rule(r diag.Rule, violations []Violation) testCase {
 func (c suiteCases) decision() testCase {
 	t := testCase{name: "the images decide"}
 	say := func(rule string, level diag.Level) {
-		basis := conclusion{c.Check}.basis()
+		basis := conclusion(c).basis()
 		if c.Verdict == Fail {
-			basis = conclusion{c.Check}.undecided()
+			basis = conclusion(c).undecided()
 		}
 		t.reason = strings.Join(basis, "; ")
 		t.findings = []finding{{rule: rule, level: level, message: t.reason}}
