@@ -55,12 +55,22 @@ type fixOptions struct {
 	out         *output
 }
 
+// recipeName reads --recipe. Where nothing says how to treat and the error is to fall, it
+// is SGD of all layers: docs/error.md has what that rests on.
+func recipeName(c *cli.Context) (string, error) {
+	name, err := oneOf(c, "recipe")
+	if c.String("goal") == pol.LowerError.String() && !c.IsSet("recipe") && !c.IsSet("perturb") && !c.IsSet("search-layers") {
+		name = "sgd"
+	}
+	return name, err
+}
+
 func readFixOptions(c *cli.Context) (fixOptions, error) {
 	path, err := oneArgument(c, "MODEL")
 	if err != nil {
 		return fixOptions{}, err
 	}
-	name, err := oneOf(c, "recipe")
+	name, err := recipeName(c)
 	if err != nil {
 		return fixOptions{}, err
 	}

@@ -18,7 +18,7 @@ func treatmentFlags() []cli.Flag {
 	// Without a variable: the tests' MODELDOCTOR_SHARED is something else.
 	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
-		stringFlag(categoryMethod, "goal", "WHAT", pol.LowerLoss.String(), "what is to fall: loss or error. It chooses the epoch that is kept, and what hold-out images have to show"),
+		stringFlag(categoryMethod, "goal", "WHAT", pol.LowerLoss.String(), "what is to fall: loss or error. It chooses the epoch that is kept, and what hold-out images have to show; fix --goal error trains all layers (--recipe sgd) unless --recipe, --perturb or --search-layers says otherwise"),
 		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default; or norms, the scales and shifts of all normalisations. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
