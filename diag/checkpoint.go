@@ -9,14 +9,14 @@ import (
 
 // Checkpoint is what one forward pass over all examples says about the checkpoint.
 type Checkpoint struct {
-	Losses    Doubles // of the logits as they came, by position
-	Correct   []bool  // in data order
-	Chance    float64 // share of right answers that these predictions would have by chance
-	Hits      int     // number of right answers
-	Present   int     // number of classes that have examples
-	Spread    int     // by how much these differ in their number of examples
-	NotFinite int     // number of examples whose loss is not finite
-	FirstBad  int     // the first of them
+	Losses    Bits[float64] // of the logits as they came, by position
+	Correct   Bits[bool]    // in data order
+	Chance    float64       // share of right answers that these predictions would have by chance
+	Hits      int           // number of right answers
+	Present   int           // number of classes that have examples
+	Spread    int           // by how much these differ in their number of examples
+	NotFinite int           // number of examples whose loss is not finite
+	FirstBad  int           // the first of them
 }
 
 // measureCheckpoint evaluates all examples from the boundary, which is at the

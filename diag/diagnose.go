@@ -159,7 +159,10 @@ func (f *Findings) measure(ctx context.Context, m nn.Model, v nn.Examples, layer
 	if err != nil {
 		return err
 	}
-	f.Checkpoint, f.Middle, f.Order = c, e.folds.middle(), e.folds.order
+	f.Checkpoint, f.Middle = c, e.folds.middle()
+	for _, example := range e.folds.order {
+		f.Order = append(f.Order, int32(example))
+	}
 	if c.NotFinite > 0 {
 		for _, i := range visits {
 			l := &f.Layers[i]

@@ -25,9 +25,9 @@ type Findings struct {
 	Metrics      Metrics
 	Temperature  float64 // that losses are taken at
 	Calibration  Calibration
-	TrainingLoss *float64 // at the temperature; nil without training examples
-	Middle       int      // number of examples in half A: the first position of half B
-	Order        []int    // the example at each position
+	TrainingLoss *float64    // at the temperature; nil without training examples
+	Middle       int         // number of examples in half A: the first position of half B
+	Order        Bits[int32] // the example at each position
 
 	Layers []LayerFindings // in the order in which the layers were given
 	Race   *RaceResult     // nil unless layers were chosen
@@ -37,7 +37,7 @@ type Findings struct {
 type LayerFindings struct {
 	Measured bool // or found to be none that can be measured
 	Result   LayerResult
-	Gains    Singles // of each example, by position; nil where there is no transfer figure
+	Gains    Bits[float32] // of each example, by position; nil where there is no transfer figure
 	// Noise is the standard error of what the layer could gain at best, as far as
 	// these examples can tell: a gain that it hides is not seen.
 	Noise float64
@@ -52,6 +52,35 @@ func (f *Findings) Missing() []string {
 		}
 	}
 	return names
+}
+
+// Check returns what keeps findings that were read from being those of a measurement
+// that has evaluated the checkpoint.
+func (f *Findings) Check() error {
+	c := f.Checkpoint
+	switch {
+	case c == nil:
+		return errors.New("the findings have no checkpoint")
+	case f.N < 1 || f.Classes < 1 || f.Training < 0 || f.Direction < Line || f.Direction > Descent:
+		return fmt.Errorf("the findings are of %d examples, %d classes and %d training examples, in direction %d", f.N, f.Classes, f.Training, f.Direction)
+	case len(c.Losses) != f.N || len(c.Correct) != f.N || len(f.Order) != f.N || f.Middle < 0 || f.Middle > f.N:
+		return fmt.Errorf("the findings have %d losses, %d answers and %d positions, %d in half A, of %d examples", len(c.Losses), len(c.Correct), len(f.Order), f.Middle, f.N)
+	case c.NotFinite == 0 && (f.Metrics.Loss == nil || f.Metrics.StartLoss == nil || f.Metrics.Error == nil):
+		return errors.New("the findings have no figures of the checkpoint")
+	}
+	there := make([]bool, f.N)
+	for _, example := range f.Order {
+		if example < 0 || int(example) >= f.N || there[example] {
+			return fmt.Errorf("the findings have example %d twice, or it is none of %d", example, f.N)
+		}
+		there[example] = true
+	}
+	for _, l := range f.Layers {
+		if n := len(l.Gains); n != 0 && n != f.N {
+			return fmt.Errorf("the findings have %d gains of layer %s, and %d examples", n, l.Result.Name, f.N)
+		}
+	}
+	return nil
 }
 
 // Join takes over the layers that were measured elsewhere, on the same model and

@@ -40,9 +40,9 @@ func (s *simulated) diagnose(noise [][][]float64, opt Options) *Report {
 	r, found := healthy()
 	r.N, r.Layers, r.Tests = s.n, nil, len(s.signals)
 	r.Metrics.Temperature.Drop = metric.NormalEstimate(0, 1e-4)
-	found.Layers, found.Order = nil, make([]int, s.n)
+	found.Layers, found.Order = nil, make([]int32, s.n)
 	for i := range s.n {
-		found.Order[i] = i
+		found.Order[i] = int32(i)
 	}
 	found.Middle = s.n / 2
 	found.Checkpoint.Losses = make([]float64, s.n)

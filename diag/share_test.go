@@ -168,10 +168,11 @@ func TestJoin(t *testing.T) {
 // TestPlainData: numbers that JSON has no word for come back as they were.
 func TestPlainData(t *testing.T) {
 	type data struct {
-		S, None Singles
-		D       Doubles
+		S, None Bits[float32]
+		D       Bits[float64]
+		B       Bits[bool]
 	}
-	want := data{S: Singles{1, float32(math.Inf(1)), float32(math.Copysign(0, -1))}, D: Doubles{math.NaN(), -1e-320}}
+	want := data{S: Bits[float32]{1, float32(math.Inf(1)), float32(math.Copysign(0, -1))}, D: Bits[float64]{math.NaN(), -1e-320}, B: Bits[bool]{true, false}}
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +181,7 @@ func TestPlainData(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if again, _, same := identical(got, want); !same || got.None != nil {
+	if again, _, same := identical(got, want); !same || got.None != nil || !math.IsNaN(got.D[0]) {
 		t.Errorf("%s, want %s", again, text)
 	}
 	for text, want := range map[string]string{`{"S":"AAA"}`: "illegal base64", `{"D":"AAAA"}`: "3 bytes are no numbers of 8 bytes each", `{"S":1}`: "cannot unmarshal"} {
