@@ -27,7 +27,7 @@ type CheckPart struct {
 	Data        Data              `json:"data"`
 	Granularity string            `json:"granularity"`
 	Skipped     []Skipped         `json:"skipped"`
-	Findings    *diag.Findings    `json:"findings"` // in words of the program's own
+	Findings    *diag.Findings    `json:"findings"`
 	Provenance  Provenance        `json:"provenance"`
 
 	Path  string `json:"-"` // of its file
@@ -57,7 +57,7 @@ func (p *CheckPart) text(out *printer) {
 		what = "is there already: nothing to do"
 	}
 	out.fields(p.Name()+"   ", append([]string{what}, own.fields()...)...)
-	out.fields("written   ", printable(p.Path))
+	out.fields("file   ", printable(p.Path))
 }
 
 // fields are the layers of a share, and its cost.
@@ -68,7 +68,7 @@ func (p SharePlan) fields() []string {
 // names are those of the layers.
 func (p SharePlan) names() string {
 	if len(p.Layers) == 0 {
-		return "no layers: there are more shards than layers"
+		return "no layers: there are more shares than layers"
 	}
 	return printable(strings.Join(p.Layers, ", "))
 }
@@ -93,7 +93,7 @@ func (s *Shares) text(p *printer) {
 		sum, dearest = sum+share.Cost, max(dearest, share.Cost)
 	}
 	p.printf("\n")
-	p.fields("", fmt.Sprintf("%.2f times the work of one machine, done %.2f times as fast by %d alike", sum, 1/max(dearest, 1e-9), len(s.Plan)))
+	p.fields("", fmt.Sprintf("%.2f times the work of one machine", sum), fmt.Sprintf("%.2f times as fast with %d alike", 1/max(dearest, 1e-9), len(s.Plan)))
 }
 
 // maxPart is the size in bytes up to which a part is read: the gains of 50,000 images
@@ -122,15 +122,15 @@ func ReadPart(r io.Reader) (*CheckPart, error) {
 	return &p, p.Findings.Check()
 }
 
-// Differences are in what two parts are not of one check: what is not the same, of this
-// one and of the other.
-func (p *CheckPart) Differences(other *CheckPart) []string {
+// Differences are in what two parts are not of one check. whose says what the other's is
+// called: theirs, say.
+func (p *CheckPart) Differences(other *CheckPart, whose string) []string {
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(p.Identity)), maps.Keys(other.Identity))
 	slices.Sort(keys)
 	var list []string
 	for _, key := range slices.Compact(keys) {
 		if its, others := p.Identity[key], other.Identity[key]; its != others {
-			list = append(list, fmt.Sprintf("its %s is %s, and theirs %s", key, abbreviated(its), abbreviated(others)))
+			list = append(list, fmt.Sprintf("its %s is %s, and %s %s", key, abbreviated(its), whose, abbreviated(others)))
 		}
 	}
 	return list
@@ -178,7 +178,7 @@ func Merge(parts []*CheckPart) (*CheckPart, []error) {
 	var findings diag.Findings
 	joined := false
 	for _, p := range parts {
-		if differ := p.Differences(whole); len(differ) > 0 {
+		if differ := p.Differences(whole, "theirs"); len(differ) > 0 {
 			add("%s (%s) is of another check than the others: %s", p.Path, p.Name(), strings.Join(differ, "; "))
 			continue
 		}

@@ -191,7 +191,7 @@ func (s *shard) earlier(path string) (*report.CheckPart, error) {
 	for _, known := range []string{"images", "training images"} {
 		delete(here.Identity, known) // only once all have been read
 	}
-	differ := here.Differences(s.part)
+	differ := here.Differences(s.part, "this one's")
 	if here.Shard != s.part.Shard {
 		differ = append(differ, "it is "+here.Name())
 	}
