@@ -39,7 +39,7 @@ func (o *checkOptions) shared(c *cli.Context) error {
 		o.run.console.say("share %d of %d, as %s says", o.shard.index, o.shard.count, o.shard.source)
 	}
 	for _, name := range mergeFlags {
-		if c.IsSet(name) {
+		if onCommandLine(c, name) {
 			o.run.console.warn("--%s has no effect on a share: `modeldoctor merge` has that flag", name)
 		}
 	}
