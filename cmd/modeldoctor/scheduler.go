@@ -15,14 +15,22 @@ const categoryShards = "Several machines"
 // shardFlags divide a check among several machines.
 func shardFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag(categoryShards, "shard", "I/N", "", "measure only share I of N of the layers, and write that for `modeldoctor merge`; auto: I and N as the scheduler says (Slurm, Kubernetes, AWS Batch, Google Batch, PBS)"),
-		intFlag(categoryShards, "shards", "N", "how many shares there are, for --shard auto where the scheduler does not say"),
+		shardFlag("measure only share I of N of the layers, and write that for `modeldoctor merge`"),
+		shardsFlag(),
 		stringFlag(categoryShards, "parts", "DIR", "parts", "folder that shares are written to, and gone on from after an interruption"),
 		&cli.BoolFlag{Name: "dry-run", Category: categoryShards, DisableDefaultText: true, Usage: "with --shard, measure nothing: show which layers each share has, and what it costs"},
 	}
 }
 
-// shardOptions say which share of a check is measured. The zero value is all of it.
+func shardFlag(help string) cli.Flag {
+	return stringFlag(categoryShards, "shard", "I/N", "", help+"; auto: I and N as the scheduler says (Slurm, Kubernetes, AWS Batch, Google Batch, PBS)")
+}
+
+func shardsFlag() cli.Flag {
+	return intFlag(categoryShards, "shards", "N", "how many shares there are, for --shard auto where the scheduler does not say")
+}
+
+// shardOptions say which share of a command's work is done. The zero value is all of it.
 type shardOptions struct {
 	index, count int // from 1; count is 0 where there are no shares
 	source       string
