@@ -82,22 +82,11 @@ func withConfig(c *cli.Context) error {
 		if err := c.Set(key, besideConfig(flag, path, text)); err != nil {
 			return badValue(path+": "+key, text, flag, err.Error())
 		}
-		c.App.Metadata[configured+key] = true
 	}
 	if !c.Bool("quiet") { // a file in a folder above is easily forgotten
 		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", path)
 	}
 	return nil
-}
-
-// configured stands in front of the name of a flag that the configuration file has set, as
-// a key of the app's metadata.
-const configured = "configured "
-
-// onCommandLine reports whether a flag stands on the command line: not in the environment
-// or in the file, which several commands share.
-func onCommandLine(c *cli.Context, name string) bool {
-	return c.IsSet(name) && c.App.Metadata[configured+name] == nil && os.Getenv(env(name)[0]) == ""
 }
 
 // settable returns the flags of a command that can stand in a file.
