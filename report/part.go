@@ -2,6 +2,9 @@ package report
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +31,10 @@ type CheckPart struct {
 	Granularity string            `json:"granularity"`
 	Skipped     []Skipped         `json:"skipped"`
 	Findings    *diag.Findings    `json:"findings"`
-	Provenance  Provenance        `json:"provenance"`
+	// Digest is the SHA-256 of the findings, in hexadecimal. A file that is written has
+	// it, whatever this is: one that was damaged or edited must not make a verdict.
+	Digest     string     `json:"findings_sha256"`
+	Provenance Provenance `json:"provenance"`
 
 	Path  string `json:"-"` // of its file
 	Found bool   `json:"-"` // it was there, and nothing was left to measure
@@ -38,6 +44,24 @@ type CheckPart struct {
 type SharePlan struct {
 	Layers []string `json:"layers"`
 	Cost   float64  `json:"cost"` // expected, as a share of that of the whole check on one machine
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (p *CheckPart) MarshalJSON() ([]byte, error) {
+	type plain CheckPart
+	sealed := plain(*p)
+	var err error
+	if sealed.Digest, err = digestOf(p.Findings); err != nil {
+		return nil, err
+	}
+	return json.Marshal(&sealed)
+}
+
+// digestOf is the digest of findings, which have one text.
+func digestOf(f *diag.Findings) (string, error) {
+	text, err := json.Marshal(f)
+	digest := sha256.Sum256(text)
+	return hex.EncodeToString(digest[:]), err
 }
 
 // Own is the plan of this part.
@@ -119,7 +143,11 @@ func ReadPart(r io.Reader) (*CheckPart, error) {
 	case p.Shard < 1 || p.Shard > len(p.Plan):
 		return nil, fmt.Errorf("the part's shard is %d of %d", p.Shard, len(p.Plan))
 	}
-	return &p, p.Findings.Check()
+	digest, err := digestOf(p.Findings)
+	if err == nil && digest != p.Digest {
+		err = errors.New("the part was damaged or edited: its findings are not those that were written")
+	}
+	return &p, cmp.Or(err, p.Findings.Check())
 }
 
 // Differences are in what two parts are not of one check. whose says what the other's is

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/modeldoctor/modeldoctor/report"
 )
 
 // fixture is a model whose preprocessing lies beside it.
@@ -114,21 +115,14 @@ func TestMergeBaseline(t *testing.T) {
 }
 
 // edited writes a part with something changed in it.
-func edited(t *testing.T, from, to string, change func(part map[string]any)) {
+func edited(t *testing.T, from, to string, change func(part *report.CheckPart)) {
 	t.Helper()
-	text, err := os.ReadFile(from)
+	part, err := openPart(from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var part map[string]any
-	if err := json.Unmarshal(text, &part); err != nil {
-		t.Fatal(err)
-	}
 	change(part)
-	if text, err = json.Marshal(part); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(to, text, 0o644); err != nil {
+	if err := writePart(to, part); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -155,66 +149,69 @@ func TestBadParts(t *testing.T) {
 			}
 		}, []string{"there is no part in it"}},
 		"twice": {func(dir string) {
-			edited(t, part(2), filepath.Join(dir, "copy.json"), func(map[string]any) {})
+			edited(t, part(2), filepath.Join(dir, "copy.json"), func(*report.CheckPart) {})
 		}, []string{"is part 2 of 3, and so is"}},
 		"of another check": {func(dir string) {
-			edited(t, filepath.Join(good, "other", "part-2-of-3.json"), filepath.Join(dir, "part-2-of-3.json"), func(map[string]any) {})
+			edited(t, filepath.Join(good, "other", "part-2-of-3.json"), filepath.Join(dir, "part-2-of-3.json"), func(*report.CheckPart) {})
 		}, []string{"part-2-of-3.json (part 2 of 3) is of another check than the others", "its direction is balanced, and theirs line", "its fused kernels is false", "part 2 of 3 is missing"}},
 		"other images and model": {func(dir string) {
-			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p map[string]any) {
-				id := p["identity"].(map[string]any)
-				id["images"], id["model"] = "one", "two"
+			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p *report.CheckPart) {
+				p.Identity["images"], p.Identity["model"] = "one", "two"
 			})
 		}, []string{"its images is one", "its model is two"}},
 		"unfinished": {func(dir string) {
-			edited(t, part(1), filepath.Join(dir, "part-1-of-3.json"), func(p map[string]any) { p["complete"] = false })
+			edited(t, part(1), filepath.Join(dir, "part-1-of-3.json"), func(p *report.CheckPart) { p.Complete = false })
 		}, []string{"part-1-of-3.json (part 1 of 3) is unfinished"}},
 		"the same layers under another number": {func(dir string) {
-			edited(t, part(1), filepath.Join(dir, "part-3-of-3.json"), func(p map[string]any) { p["shard"] = 3 })
+			edited(t, part(1), filepath.Join(dir, "part-3-of-3.json"), func(p *report.CheckPart) { p.Shard = 3 })
 		}, []string{"part-3-of-3.json (part 3 of 3) does not fit the others: layer embed is measured twice"}},
 		"other figures": {func(dir string) {
-			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p map[string]any) {
-				p["findings"].(map[string]any)["Temperature"] = 1.5
-			})
+			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p *report.CheckPart) { p.Findings.Temperature = 1.5 })
 		}, []string{"the temperature is ", "and 1.5"}},
 		"layers left out": {func(dir string) {
-			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p map[string]any) {
-				for _, l := range p["findings"].(map[string]any)["Layers"].([]any) {
-					l.(map[string]any)["Measured"] = false
+			edited(t, part(3), filepath.Join(dir, "part-3-of-3.json"), func(p *report.CheckPart) {
+				for i := range p.Findings.Layers {
+					p.Findings.Layers[i].Measured = false
 				}
 			})
 		}, []string{"layers are missing though all parts are there: blocks.4, blocks.5, head"}},
 		"no part": {func(dir string) {
 			os.WriteFile(filepath.Join(dir, "a.json"), []byte("{"), 0o644)
 			os.WriteFile(filepath.Join(dir, "b.json"), []byte(`{"schema_version": 1, "layers": []}`), 0o644)
-			edited(t, part(1), filepath.Join(dir, "c.json"), func(p map[string]any) { p["shard"] = 4 })
-			edited(t, part(1), filepath.Join(dir, "d.json"), func(p map[string]any) {
-				p["findings"].(map[string]any)["Order"] = "AAAA"
-			})
-			edited(t, part(1), filepath.Join(dir, "e.json"), func(p map[string]any) { p["findings"].(map[string]any)["N"] = 41 })
-		}, []string{"a.json: no part", "b.json: no part", "c.json: the part's shard is 4 of 3", "d.json: no part", "e.json: the findings have 40 losses"}},
+			edited(t, part(1), filepath.Join(dir, "c.json"), func(p *report.CheckPart) { p.Shard = 4 })
+			edited(t, part(1), filepath.Join(dir, "d.json"), func(p *report.CheckPart) { p.Findings.Order[1] = p.Findings.Order[0] })
+			edited(t, part(1), filepath.Join(dir, "e.json"), func(p *report.CheckPart) { p.Findings.N = 41 })
+		}, []string{"a.json: no part", "b.json: no part", "c.json: the part's shard is 4 of 3", "d.json: the findings have example", "e.json: the findings have 40 losses"}},
+		"damaged": {func(dir string) {
+			path := filepath.Join(dir, "part-2-of-3.json")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := bytes.LastIndex(text, []byte(`"Mean": `)) + len(`"Mean": `)
+			text[at+bytes.IndexAny(text[at:], "123456789")] = '0'
+			os.WriteFile(path, text, 0o644)
+		}, []string{"part-2-of-3.json: the part was damaged or edited", "part 2 of 3 is missing"}},
 		"another version": {func(dir string) {
 			for i := range 3 {
-				edited(t, part(i+1), filepath.Join(dir, fmt.Sprintf("part-%d-of-3.json", i+1)), func(p map[string]any) {
-					p["identity"].(map[string]any)["version"] = "v0.0.1"
-				})
+				edited(t, part(i+1), filepath.Join(dir, fmt.Sprintf("part-%d-of-3.json", i+1)), func(p *report.CheckPart) { p.Identity["version"] = "v0.0.1" })
 			}
 		}, []string{"the parts are of version v0.0.1, and this is "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			for i := range 3 {
-				edited(t, part(i+1), filepath.Join(dir, fmt.Sprintf("part-%d-of-3.json", i+1)), func(map[string]any) {})
+				edited(t, part(i+1), filepath.Join(dir, fmt.Sprintf("part-%d-of-3.json", i+1)), func(*report.CheckPart) {})
 			}
 			c.change(dir)
-			report := filepath.Join(t.TempDir(), "report.json")
-			stdout, stderr := mustRun(t, exitUnreadable, "merge", "--config", "none", "--format", "text,json="+report, dir)
+			written := filepath.Join(t.TempDir(), "report.json")
+			stdout, stderr := mustRun(t, exitUnreadable, "merge", "--config", "none", "--format", "text,json="+written, dir)
 			for _, want := range c.want {
 				if !strings.Contains(stderr, want) {
 					t.Errorf("%s does not say %q", stderr, want)
 				}
 			}
-			if _, err := os.Stat(report); err == nil || stdout != "" {
+			if _, err := os.Stat(written); err == nil || stdout != "" {
 				t.Errorf("something was written: %v %s", err, stdout)
 			}
 		})
