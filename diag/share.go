@@ -72,36 +72,42 @@ type PlannedShare struct {
 func PlanShares(m nn.Model, layers []Layer, examples int, opt Options, machines int) []PlannedShare {
 	opt = opt.withDefaults()
 	costs, visits := newCosts(m, examples, opt), measurable(layers)
-	cost := func(share []int) int {
-		group := make([]Layer, len(share))
-		for i, k := range share {
-			group[i] = layers[k]
+	below := make([]int, len(visits)+1) // the cost of the layers before each, by themselves
+	for i, k := range visits {
+		below[i+1] = below[i] + costs.layer(layers[k].Neck)
+	}
+	// cost is what [costs.total] is of the visits from one on and before another, in one
+	// sweep.
+	cost := func(from, to int) int {
+		if from == to {
+			return costs.evaluation(0)
 		}
-		if len(group) == 0 {
-			return costs.total(nil)
-		}
-		return costs.total([][]Layer{group})
+		lowest, highest := layers[visits[from]].Neck, layers[visits[to-1]].Neck
+		return costs.evaluation(0) + costs.gradients(lowest) + costs.advance(0, highest) + below[to] - below[from]
 	}
 	// divide deals the layers out from the lowest, as many as a limit allows and as leave
-	// one for each machine that is left, and reports whether that is all of them.
-	divide := func(limit int) (shares [][]int, fits bool) {
-		rest := visits
+	// one for each machine that is left. It returns where each share ends, and whether
+	// that is all of them.
+	divide := func(limit int) (ends []int, fits bool) {
+		from, fits := 0, true
 		for left := machines; left > 0; left-- {
-			n := min(1, len(rest))
-			for n < len(rest)-(left-1) && cost(rest[:n+1]) <= limit {
-				n++
+			to := min(from+1, len(visits))
+			for to < len(visits)-(left-1) && cost(from, to+1) <= limit {
+				to++
 			}
-			shares = append(shares, rest[:n])
-			rest = rest[n:]
+			fits = fits && cost(from, to) <= limit
+			ends = append(ends, to)
+			from = to
 		}
-		return shares, len(rest) == 0 && !slices.ContainsFunc(shares, func(s []int) bool { return cost(s) > limit })
+		return ends, fits && from == len(visits)
 	}
-	whole := cost(visits)
+	whole := cost(0, len(visits))
 	limit := sort.Search(whole, func(limit int) bool { _, fits := divide(limit); return fits })
-	shares, _ := divide(limit)
-	plan := make([]PlannedShare, machines)
-	for i, share := range shares {
-		plan[i] = PlannedShare{slices.Clone(share), float64(cost(share)) / float64(whole)}
+	ends, _ := divide(limit)
+	plan, from := make([]PlannedShare, machines), 0
+	for i, to := range ends {
+		plan[i] = PlannedShare{slices.Clone(visits[from:to]), float64(cost(from, to)) / float64(whole)}
+		from = to
 	}
 	return plan
 }

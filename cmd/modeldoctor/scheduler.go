@@ -38,13 +38,16 @@ type shardOptions struct {
 	dryRun       bool
 }
 
+// maxShares is more than any model has layers worth a machine each.
+const maxShares = 10_000
+
 // readShardOptions reads the flags of shardFlags.
 func readShardOptions(c *cli.Context) (o shardOptions, err error) {
 	o.parts, o.dryRun = c.String("parts"), c.Bool("dry-run")
 	const hint = "such as --shard 2/8, or --shard auto in an array job"
 	count := c.Int("shards")
-	if count < 0 {
-		return o, usage("--shards: %d is negative", count)
+	if count < 0 || count > maxShares {
+		return o, usage("--shards: %d is not between 1 and %d", count, maxShares)
 	}
 	switch text := c.String("shard"); {
 	case text == "" && o.dryRun:
@@ -58,7 +61,7 @@ func readShardOptions(c *cli.Context) (o shardOptions, err error) {
 		index, of, both := strings.Cut(text, "/")
 		i, err1 := strconv.Atoi(strings.TrimSpace(index))
 		n, err2 := strconv.Atoi(strings.TrimSpace(of))
-		if !both || err1 != nil || err2 != nil || i < 1 || i > n {
+		if !both || err1 != nil || err2 != nil || i < 1 || i > n || n > maxShares {
 			return o, usage("--shard: %q is no share I of N, 1/N to N/N", text).withHint(hint)
 		}
 		if count != 0 && count != n {
@@ -130,6 +133,8 @@ func scheduled(variable func(string) string, asked int) (index, count int, sourc
 		return 0, 0, "", err
 	case count == 0:
 		return 0, 0, "", usage("--shard auto: %s says which share this is (%s=%s), and not of how many", s.name, s.index, variable(s.index)).withHint("give their number with --shards N or MODELDOCTOR_SHARDS=N")
+	case count > maxShares:
+		return 0, 0, "", usage("--shard auto: %s has %d tasks, more than %d", s.name, count, maxShares).withHint(hint)
 	case asked != 0 && asked != count:
 		return 0, 0, "", usage("--shard auto: %s is %d, and --shards %d", s.count, count, asked).withHint("leave --shards out")
 	case step < 1 || position%step != 0 || position < 0 || position/step >= count:

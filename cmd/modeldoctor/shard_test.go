@@ -295,6 +295,7 @@ func TestShareFlags(t *testing.T) {
 	}{
 		{[]string{"--shard", "0/2", fixture}, `"0/2" is no share I of N`},
 		{[]string{"--shard", "3/2", fixture}, `"3/2" is no share I of N`},
+		{[]string{"--shard", "1/1000000000", fixture}, `is no share I of N`},
 		{[]string{"--shard", "half", fixture}, `"half" is no share I of N`},
 		{[]string{"--shard", "1/2", "--shards", "3", fixture}, "--shards is 3"},
 		{[]string{"--shard", "auto", fixture}, "this is no task of an array job"},
