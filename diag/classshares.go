@@ -32,10 +32,10 @@ func priorGain(classes, n int) float64 { return float64(classes-1) / float64(2*n
 // classShares applies the rule about class shares that are a matter of chance. Both
 // halves of the examples have them, so that what fitting them gains passes from one
 // to the other, and no interval allows for it.
-func (v *violations) classShares(r *Report, b *baseline, opt Options) {
+func (v *violations) classShares(r *Report, b *Checkpoint, opt Options) {
 	from := max(opt.DrawnFrom, r.N)
-	gain := priorGain(b.present, from)
-	if r.N < MinTransferExamples || r.Limit == nil || b.spread < 2 || gain <= minPriorGain**r.Limit {
+	gain := priorGain(b.Present, from)
+	if r.N < MinTransferExamples || r.Limit == nil || b.Spread < 2 || gain <= minPriorGain**r.Limit {
 		return
 	}
 	level := LevelInfo
@@ -44,5 +44,5 @@ func (v *violations) classShares(r *Report, b *baseline, opt Options) {
 	}
 	v.add(RuleClassShares, level, "",
 		"how many images each class has was left to chance: fitting these numbers takes about %.2g nats, %.2g times the threshold, off the loss of these images (%d/(2·%d)) and of no others; recoverable loss may be that much too high",
-		gain, gain / *r.Limit, b.present-1, from)
+		gain, gain / *r.Limit, b.Present-1, from)
 }

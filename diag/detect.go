@@ -101,11 +101,11 @@ func Detect(ctx context.Context, m nn.Model, candidates []Candidate) ([]Score, e
 func scoreCandidate(ctx context.Context, m nn.Model, c Candidate) (Score, error) {
 	f := newFolds(labelsOf(c.Examples))
 	boundary := nn.Open(m, c.Examples, f.order, nn.Holding{}) // each image is read once
-	b, logits, err := measureBaseline(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
+	b, logits, err := measureCheckpoint(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
 	if err := errors.Join(err, boundary.Close()); err != nil {
 		return Score{}, err
 	}
-	score := Score{Name: c.Name, N: f.n(), Hits: b.hits, Chance: b.chance, Loss: metric.Finite(metric.Mean(b.losses))}
+	score := Score{Name: c.Name, N: f.n(), Hits: b.Hits, Chance: b.Chance, Loss: metric.Finite(metric.Mean(b.Losses))}
 	if t, ok := logits.FitTemperature(); ok && score.Loss != nil {
 		score.Calibrated = logits.Losses(1 / t)
 	}

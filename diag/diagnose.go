@@ -20,51 +20,19 @@ const (
 	PhaseRanking   = "ranking"
 )
 
-// Diagnose measures each layer on the examples.
+// Diagnose measures each layer on the examples, and concludes.
 //
 // If the context's deadline passes, it returns the report of what was measured,
 // with Complete false, together with an error that wraps
 // context.DeadlineExceeded. With any other error there is no report. The model
 // has the checkpoint's weights again in every case.
 func Diagnose(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options) (*Report, error) {
-	if err := validate(m, v, layers); err != nil {
+	found, err := Measure(ctx, m, v, layers, Share{}, opt)
+	if found == nil {
 		return nil, err
 	}
-	if t := opt.Temperature; !(t >= 0) || math.IsInf(t, 1) {
-		return nil, fmt.Errorf("temperature %v: expected a positive number", t)
-	}
-	if opt.Training != nil {
-		if err := validate(m, opt.Training, nil); err != nil {
-			return nil, fmt.Errorf("training examples: %w", err)
-		}
-	}
-	opt = opt.withDefaults()
-	found, err := examine(ctx, m, v, layers, opt)
-	if err != nil {
-		if !errors.Is(err, context.DeadlineExceeded) {
-			return nil, err
-		}
-		err = fmt.Errorf("time limit: %w", err)
-	}
-	report := &Report{
-		Metrics: found.metrics, Complete: err == nil,
-		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction,
-		Calibration: found.calibration, Temperature: found.temperature, Threshold: opt.threshold(RuleRecoverableLoss),
-		Tests: max(opt.Tests, len(measurable(layers))), Coverage: opt.Coverage, Race: found.race,
-	}
-	if opt.Training != nil {
-		report.Training = opt.Training.Len()
-	}
-	if b := found.checkpoint; opt.PerExample && b != nil && b.notFinite == 0 {
-		report.Metrics.Losses, report.Metrics.Right = found.inDataOrder(narrow(b.losses)), b.correct
-	}
-	for _, l := range found.layers {
-		if l.gains != nil && opt.PerExample {
-			l.result.Transfer.Gains = found.inDataOrder(l.gains)
-		}
-		report.Layers = append(report.Layers, l.result)
-	}
-	conclude(report, &found, opt)
+	report := found.Conclude(opt)
+	report.Complete = err == nil
 	return report, err
 }
 
@@ -108,36 +76,51 @@ func labelsOf(v nn.Examples) []int {
 	return labels
 }
 
-// findings are what a diagnosis has measured.
-type findings struct {
-	checkpoint  *baseline // nil if not even that was evaluated
-	metrics     Metrics
-	temperature float64 // that losses are taken at
-	calibration Calibration
-	layers      []measurement // in the order in which the layers were given
-	race        *RaceResult   // nil unless layers were chosen
-	middle      int           // number of examples in half A
-	order       []int         // the example at each position
-}
-
-// inDataOrder brings what is given by position into the order of the data.
-func (f *findings) inDataOrder(figures []float32) []float32 {
-	out := make([]float32, len(figures))
-	for position, example := range f.order {
-		out[example] = figures[position]
+// Measure measures those layers on the examples that are in the share.
+//
+// If the context's deadline passes, it returns what was measured together with an
+// error that wraps context.DeadlineExceeded. With any other error there is nothing.
+// The model has the checkpoint's weights again in every case.
+func Measure(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, share Share, opt Options) (*Findings, error) {
+	if err := validate(m, v, layers); err != nil {
+		return nil, err
 	}
-	return out
-}
-
-// examine measures the model and its layers. With an error it returns what was
-// measured before.
-func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options) (found findings, err error) {
-	found.layers = make([]measurement, len(layers))
+	if t := opt.Temperature; !(t >= 0) || math.IsInf(t, 1) {
+		return nil, fmt.Errorf("temperature %v: expected a positive number", t)
+	}
+	if opt.Training != nil {
+		if err := validate(m, opt.Training, nil); err != nil {
+			return nil, fmt.Errorf("training examples: %w", err)
+		}
+	}
+	if opt.Race != nil && (share.Layers != nil || share.Done != nil) {
+		return nil, errors.New("layers that race are compared with all others, which a share has not")
+	}
+	opt = opt.withDefaults()
+	found := &Findings{
+		N: v.Len(), Classes: m.Classes(), Direction: opt.Direction, Tests: max(opt.Tests, len(measurable(layers))),
+		Coverage: opt.Coverage, DrawnFrom: opt.DrawnFrom, PreprocessDetected: opt.PreprocessDetected,
+		Layers: make([]LayerFindings, len(layers)),
+	}
+	if opt.Training != nil {
+		found.Training = opt.Training.Len()
+	}
 	for i, l := range layers {
-		found.layers[i].result = unmeasured(l)
+		found.Layers[i] = LayerFindings{Measured: !l.measurable(), Result: unmeasured(l)}
 	}
-	found.temperature, found.calibration = calibrate(opt.Temperature, nil)
-	visits := measurable(layers)
+	switch err := found.measure(ctx, m, v, layers, share, opt); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return found, fmt.Errorf("time limit: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	return found, nil
+}
+
+// measure fills the findings. With an error they hold what was measured before.
+func (f *Findings) measure(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, share Share, opt Options) (err error) {
+	f.Temperature, f.Calibration = calibrate(opt.Temperature, nil)
+	visits := share.visits(layers)
 	visited := make([]Layer, len(visits))
 	for i, k := range visits {
 		visited[i] = layers[k]
@@ -170,54 +153,65 @@ func examine(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt
 	}
 	progress.begin(PhaseLoss, measurer.costs.evaluation(0))
 	if err := e.boundary.Load(ctx, func(int) {}); err != nil {
-		return found, err
+		return err
 	}
-	b, logits, err := measureBaseline(ctx, e)
+	c, logits, err := measureCheckpoint(ctx, e)
 	if err != nil {
-		return found, err
+		return err
 	}
-	found.checkpoint, found.middle, found.order = b, e.folds.middle(), e.folds.order
-	if b.notFinite > 0 {
+	f.Checkpoint, f.Middle = c, e.folds.middle()
+	for _, example := range e.folds.order {
+		f.Order = append(f.Order, int32(example))
+	}
+	if c.NotFinite > 0 {
 		for _, i := range visits {
-			r := &found.layers[i].result
-			r.Status, r.Reason = StatusDiverged, b.notFiniteReason()
-			r.TransferReason = r.Reason
+			l := &f.Layers[i]
+			l.Measured = true
+			l.Result.Status, l.Result.Reason, l.Result.TransferReason = StatusDiverged, c.notFiniteReason(), c.notFiniteReason()
 		}
-		return found, nil
+		return share.resume(f)
 	}
 	temperature := measureTemperature(logits, e.folds.middle())
-	found.temperature, found.calibration = calibrate(opt.Temperature, temperature)
-	e.invT = 1 / found.temperature
-	measurer.start = b.losses
+	f.Temperature, f.Calibration = calibrate(opt.Temperature, temperature)
+	e.invT = 1 / f.Temperature
+	measurer.start = c.Losses
 	if e.invT != 1 {
 		measurer.start = logits.Losses(e.invT)
 	}
-	found.metrics = b.metrics(temperature, metric.Mean(measurer.start), confidenceAt(e.folds, logits, e.invT))
+	f.Metrics = c.metrics(temperature, metric.Mean(measurer.start), confidenceAt(e.folds, logits, 1), confidenceAt(e.folds, logits, e.invT))
 	if s := measurer.training; s != nil {
 		s.evaluator.invT = e.invT
 		if err := s.evaluator.boundary.Load(ctx, func(int) {}); err != nil {
-			return found, err
+			return err
 		}
 		if s.start, err = s.losses(ctx); err != nil {
-			return found, err
+			return err
 		}
+		f.TrainingLoss = metric.Finite(metric.Mean(s.start))
+	}
+	if err := share.resume(f); err != nil {
+		return err
 	}
 	if runners != nil {
-		found.race, err = runners.run(ctx, groups, func(i int, m measurement) { found.layers[visits[i]] = m })
-		return found, err
+		f.Race, err = runners.run(ctx, groups, func(i int, l LayerFindings) {
+			l.Measured = true
+			f.Layers[visits[i]] = l
+		})
+		return err
+	}
+	measurer.measured = func(l LayerFindings) error {
+		l.Measured = true
+		f.Layers[visits[0]] = l
+		visits = visits[1:]
+		return share.measured(f)
 	}
 	for _, group := range groups {
-		results, err := measurer.group(ctx, group)
-		for i, r := range results {
-			found.layers[visits[i]] = r
+		if _, err := measurer.group(ctx, group); err != nil {
+			return err
 		}
-		if err != nil {
-			return found, err
-		}
-		visits = visits[len(results):]
 	}
 	progress.end()
-	return found, nil
+	return nil
 }
 
 // newEvaluator opens the activations of examples for visits to layers. With
@@ -263,12 +257,15 @@ func unmeasured(l Layer) LayerResult {
 	return r
 }
 
+// measurable reports whether a layer can be measured.
+func (l *Layer) measurable() bool { return l.Skip == "" && len(l.Weights) > 0 }
+
 // measurable returns the indices of the layers that can be measured, in the order
 // in which the boundary moves.
 func measurable(layers []Layer) []int {
 	visits := make([]int, 0, len(layers))
-	for i, l := range layers {
-		if l.Skip == "" && len(l.Weights) > 0 {
+	for i := range layers {
+		if layers[i].measurable() {
 			visits = append(visits, i)
 		}
 	}

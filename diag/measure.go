@@ -17,15 +17,9 @@ type measurer struct {
 	start     []float64 // losses at the checkpoint, by position
 	direction Direction
 	steps     int // of Descent
-}
-
-// A measurement is what was measured of a layer.
-type measurement struct {
-	result LayerResult
-	gains  []float32 // of each example, by position; nil where there is no transfer figure
-	// noise is the standard error of what the layer could gain at best, as far as
-	// these examples can tell: a gain that it hides is not seen.
-	noise float64
+	// measured, if not nil, is told of each layer that was searched; its error ends the
+	// work.
+	measured func(LayerFindings) error
 }
 
 // A sweep is the gradients of some layers.
@@ -43,7 +37,7 @@ func (s *sweep) free(weights ...int) {
 
 // group takes the gradients of some layers in one sweep, and searches each. With
 // an error it returns the measurements of the layers before.
-func (m *measurer) group(ctx context.Context, layers []Layer) ([]measurement, error) {
+func (m *measurer) group(ctx context.Context, layers []Layer) ([]LayerFindings, error) {
 	s, err := m.sweep(ctx, layers[0].Neck, layers)
 	defer s.free()
 	if err != nil {
@@ -80,8 +74,8 @@ func weightsOf(layers []Layer) (weights []int) {
 
 // search measures layers whose gradients were taken, and gives the memory of those
 // back. With an error it returns the measurements of the layers before.
-func (m *measurer) search(ctx context.Context, layers []Layer, s sweep) ([]measurement, error) {
-	var results []measurement
+func (m *measurer) search(ctx context.Context, layers []Layer, s sweep) ([]LayerFindings, error) {
+	var results []LayerFindings
 	for _, l := range layers {
 		m.evaluator.progress.begin(l.Name, m.costs.advance(m.evaluator.boundary.Neck(), l.Neck)+m.costs.layer(l.Neck))
 		if err := m.advance(ctx, l.Neck); err != nil {
@@ -92,6 +86,11 @@ func (m *measurer) search(ctx context.Context, layers []Layer, s sweep) ([]measu
 			return results, fmt.Errorf("layer %s: %w", l.Name, err)
 		}
 		results = append(results, result)
+		if m.measured != nil {
+			if err := m.measured(result); err != nil {
+				return results, err
+			}
+		}
 		s.free(l.Weights...)
 	}
 	return results, nil
@@ -146,42 +145,42 @@ func (m *measurer) begin(layer Layer, sums foldSums) (layerStart, error) {
 }
 
 // layer measures one layer; the boundaries are at its neck.
-func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (measurement, error) {
+func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (LayerFindings, error) {
 	model, f := m.evaluator.model, m.evaluator.folds
 	begun, err := m.begin(layer, gradients.folds)
 	if err != nil || begun.along == nil {
-		return measurement{result: begun.result}, err
+		return LayerFindings{Result: begun.result}, err
 	}
 	r, lg, d, all := begun.result, begun.gradient, begun.along, f.everything()
 	moved, err := nn.NewVector(model, layer.Weights)
 	if err != nil {
-		return measurement{}, err
+		return LayerFindings{}, err
 	}
 	defer moved.Free()
 	defer nn.Restore(model, layer.Weights...)
 	s := &inSample{measurer: m, gradient: lg, along: d, all: all, moved: moved}
 	found, err := s.search(ctx)
 	if err != nil {
-		return measurement{}, err
+		return LayerFindings{}, err
 	}
 	r.record(found, m.direction)
 	switch {
 	case r.Status == StatusDiverged:
-		return measurement{result: r.diverged(r.Reason)}, nil
+		return LayerFindings{Result: r.diverged(r.Reason)}, nil
 	case r.Status == StatusFlat:
 		r.TransferReason = r.Reason
-		return measurement{result: r}, nil
+		return LayerFindings{Result: r}, nil
 	}
 	if m.training != nil {
 		g, err := newTrainingGradient(lg, gradients.training, m.training.evaluator.folds.n())
 		if err != nil {
-			return measurement{}, err
+			return LayerFindings{}, err
 		}
 		r.Training = m.training.training(g, lg, d, all, s.training)
 	}
 	if f.n() < MinTransferExamples {
 		r.TransferReason = fewExamples(f.n())
-		return measurement{result: r}, nil
+		return LayerFindings{Result: r}, nil
 	}
 	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, longest: s.t, along: func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
@@ -196,7 +195,7 @@ func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (mea
 	if r.Training != nil {
 		r.Training.Finding = r.Training.find(r.Transfer)
 	}
-	return measurement{r, narrow(gains), s.noise(f.middle())}, err
+	return LayerFindings{Result: r, Gains: narrow(gains), Noise: s.noise(f.middle())}, err
 }
 
 // narrow keeps figures of examples in half the memory; nil of nil.

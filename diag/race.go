@@ -94,9 +94,9 @@ func compareRunners(a, b runner) int {
 
 // run ranks the layers and searches the first. set is told what becomes of each layer,
 // by its index; of one that it is not told of nothing is known yet.
-func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurement)) (*RaceResult, error) {
+func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, LayerFindings)) (*RaceResult, error) {
 	r.again = len(groups) > 1
-	known := make([]measurement, len(r.layers))
+	known := make([]LayerFindings, len(r.layers))
 	runners, gradients, err := r.rank(ctx, groups, known)
 	defer gradients.free()
 	if err != nil {
@@ -106,7 +106,7 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 	searched := r.choose(runners)
 	result := &RaceResult{Searched: searched, Candidates: len(runners)}
 	for _, lost := range runners[searched:] {
-		r.skip(&known[lost.index].result)
+		r.skip(&known[lost.index].Result)
 		gradients.free(r.layers[lost.index].Weights...)
 	}
 	if result.Searched == result.Candidates {
@@ -131,7 +131,7 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 	found, err := r.searchAll(ctx, layers, gradients)
 	for i, m := range found {
 		if result != nil {
-			m.result.Forecast = &chosen[i].forecast
+			m.Result.Forecast = &chosen[i].forecast
 		}
 		set(chosen[i].index, m)
 	}
@@ -142,7 +142,7 @@ func (r *race) run(ctx context.Context, groups [][]Layer, set func(int, measurem
 // becomes what the gradients alone tell of each layer; where they tell all, it is no
 // runner. The gradients of the last group are returned; those of the others, which do
 // not fit in the memory beside them, were given back.
-func (r *race) rank(ctx context.Context, groups [][]Layer, known []measurement) (runners []runner, last sweep, err error) {
+func (r *race) rank(ctx context.Context, groups [][]Layer, known []LayerFindings) (runners []runner, last sweep, err error) {
 	i, progress := 0, r.evaluator.progress
 	for _, group := range groups {
 		last.free()
@@ -164,7 +164,7 @@ func (r *race) rank(ctx context.Context, groups [][]Layer, known []measurement) 
 			if err != nil {
 				return nil, last, fmt.Errorf("layer %s: %w", l.Name, err)
 			}
-			known[i].result = begun.result
+			known[i].Result = begun.result
 			i++
 		}
 	}
@@ -191,7 +191,7 @@ func (r *race) skip(l *LayerResult) {
 }
 
 // searchAll searches layers in the order of their necks.
-func (r *race) searchAll(ctx context.Context, layers []Layer, gradients sweep) (found []measurement, err error) {
+func (r *race) searchAll(ctx context.Context, layers []Layer, gradients sweep) (found []LayerFindings, err error) {
 	if r.again {
 		gradients.free()
 		for _, l := range layers {

@@ -73,7 +73,7 @@ const (
 
 // changes compares the figures with those of an earlier diagnosis: of the layers,
 // of the temperature, loss and error. z is as in [modelVerdict].
-func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []Change {
+func (r *Report) changes(p *Prior, found *Findings, z float64, opt *Options) []Change {
 	calibrated := r.Calibration == Fitted || r.Calibration == Given
 	same := p.SameExamples()
 	pairs := func(before PriorFigure) bool { return same && len(before.Each) == r.N }
@@ -93,9 +93,9 @@ func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []C
 			c.Reason = "one of the two diagnoses is at a temperature, and the other of the logits as they are"
 		default:
 			c.Before = before.Estimate
-			if now := found.layers[i].gains; pairs(before) {
+			if now := found.Layers[i].Gains; pairs(before) {
 				c.Paired = true
-				c.Increase, _, _ = metric.CrossFitted(found.differences(now, before.Each), found.middle)
+				c.Increase, _, _ = metric.CrossFitted(found.differences(now, before.Each), found.Middle)
 			} else {
 				c.unpaired()
 			}
@@ -111,7 +111,7 @@ func (r *Report) changes(p *Prior, found *findings, z float64, opt *Options) []C
 		quantity Quantity
 		before   *PriorFigure
 		now      []float64 // by position
-	}{{MeanLoss, p.Loss, found.checkpoint.losses}, {ErrorRate, p.Error, found.wrong()}} {
+	}{{MeanLoss, p.Loss, found.Checkpoint.Losses}, {ErrorRate, p.Error, found.wrong()}} {
 		if whole.before == nil {
 			continue
 		}
@@ -142,10 +142,10 @@ func (r *Report) unit(q Quantity) float64 {
 }
 
 // wrong is 1 for a wrong answer and 0 for a right one, by position.
-func (f *findings) wrong() []float64 {
-	out := make([]float64, len(f.order))
-	for position, example := range f.order {
-		if !f.checkpoint.correct[example] {
+func (f *Findings) wrong() []float64 {
+	out := make([]float64, len(f.Order))
+	for position, example := range f.Order {
+		if !f.Checkpoint.Correct[example] {
 			out[position] = 1
 		}
 	}
@@ -170,9 +170,9 @@ func (c *Change) unpaired() {
 
 // differences are figures by position less earlier ones in data order, by position. A
 // layer that was not moved has none, and gains nothing.
-func (f *findings) differences(now, before []float32) []float64 {
-	out := make([]float64, len(f.order))
-	for position, example := range f.order {
+func (f *Findings) differences(now, before []float32) []float64 {
+	out := make([]float64, len(f.Order))
+	for position, example := range f.Order {
 		if out[position] = -float64(before[example]); now != nil {
 			out[position] += float64(now[position])
 		}

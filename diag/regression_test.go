@@ -40,16 +40,16 @@ func (s *simulated) diagnose(noise [][][]float64, opt Options) *Report {
 	r, found := healthy()
 	r.N, r.Layers, r.Tests = s.n, nil, len(s.signals)
 	r.Metrics.Temperature.Drop = metric.NormalEstimate(0, 1e-4)
-	found.layers, found.order = nil, make([]int, s.n)
+	found.Layers, found.Order = nil, make([]int32, s.n)
 	for i := range s.n {
-		found.order[i] = i
+		found.Order[i] = int32(i)
 	}
-	found.middle = s.n / 2
-	found.checkpoint.losses = make([]float64, s.n)
-	found.checkpoint.correct = make([]bool, s.n)
-	for i := range found.checkpoint.losses {
-		found.checkpoint.correct[i] = noise[0][i][0] < 0.5
-		found.checkpoint.losses[i] = 2 + noise[0][i][0] // a spread of losses
+	found.Middle = s.n / 2
+	found.Checkpoint.Losses = make([]float64, s.n)
+	found.Checkpoint.Correct = make([]bool, s.n)
+	for i := range found.Checkpoint.Losses {
+		found.Checkpoint.Correct[i] = noise[0][i][0] < 0.5
+		found.Checkpoint.Losses[i] = 2 + noise[0][i][0] // a spread of losses
 	}
 	for l, signal := range s.signals {
 		if l == len(s.signals)-1 {
@@ -61,18 +61,18 @@ func (s *simulated) diagnose(noise [][][]float64, opt Options) *Report {
 			gradients[i][0] += signal * math.Sqrt(2*float64(s.dim)/float64(s.n))
 		}
 		gains := fourMoves(gradients)
-		gain, a, b := metric.CrossFitted(gains, found.middle)
+		gain, a, b := metric.CrossFitted(gains, found.Middle)
 		name := string(rune('a' + l))
 		layer := LayerResult{Name: name, Status: StatusOK, Transfer: &Transfer{Gain: gain, SEA: a, SEB: b}}
 		r.Layers = append(r.Layers, layer)
-		found.layers = append(found.layers, measurement{result: layer, gains: narrow(gains), noise: gain.SE})
+		found.Layers = append(found.Layers, LayerFindings{Result: layer, Gains: narrow(gains), Noise: gain.SE})
 	}
 	conclude(r, found, opt)
 	for l := range r.Layers {
-		r.Layers[l].Transfer.Gains = found.inDataOrder(found.layers[l].gains)
+		r.Layers[l].Transfer.Gains = found.inDataOrder(found.Layers[l].Gains)
 	}
-	r.Metrics.Right = found.checkpoint.correct
-	r.Metrics.Losses = found.inDataOrder(narrow(found.checkpoint.losses))
+	r.Metrics.Right = found.Checkpoint.Correct
+	r.Metrics.Losses = found.inDataOrder(narrow(found.Checkpoint.Losses))
 	return r
 }
 

@@ -34,7 +34,7 @@ type ModelVerdict struct {
 
 // conclude fills what follows from the measured layers: corrected intervals,
 // verdicts, the worst layers and the violations.
-func conclude(r *Report, found *findings, opt Options) {
+func conclude(r *Report, found *Findings, opt Options) {
 	z := bonferroni(r.Tests)
 	for _, l := range r.Layers {
 		if t := l.Transfer; t != nil {
@@ -45,17 +45,17 @@ func conclude(r *Report, found *findings, opt Options) {
 		r.Limit = metric.Finite(r.Threshold * *start)
 		r.TemperatureLimit = metric.Finite(opt.threshold(RuleTemperature) * *start)
 	}
-	r.Worst = findWorst(r.Layers, found.layers, found.middle)
-	reason := unsupported(r, found.checkpoint)
+	r.Worst = findWorst(r.Layers, found.Layers, found.Middle)
+	reason := unsupported(r, found.Checkpoint)
 	var tests []test
 	if r.Limit != nil {
-		tests = r.decide(found.layers, reason == "")
+		tests = r.decide(found.Layers, reason == "")
 	}
 	var v violations
-	if found.checkpoint != nil {
-		v.checkpoint(r, found.checkpoint, z, opt)
+	if found.Checkpoint != nil {
+		v.checkpoint(r, found.Checkpoint, z, opt)
 	}
-	if b := found.checkpoint; b == nil || b.notFinite == 0 {
+	if b := found.Checkpoint; b == nil || b.NotFinite == 0 {
 		v.layers(r)
 	}
 	v.circumstances(r, opt)
@@ -95,7 +95,7 @@ func (t *test) seemsOver() bool { return t.gain != nil && t.gain.Mean > t.limit 
 // returns all that a model has to pass. Where the examples support no verdict
 // whatever the figures are, all are undecided: of a model that guesses, almost any
 // layer gains by bringing the logits closer to 0.
-func (r *Report) decide(measured []measurement, supported bool) []test {
+func (r *Report) decide(measured []LayerFindings, supported bool) []test {
 	var tests []test
 	for i := range r.Layers {
 		l := &r.Layers[i]
@@ -120,7 +120,7 @@ func (r *Report) decide(measured []measurement, supported bool) []test {
 		if l.Verdict == Under && l.Status != StatusFlat {
 			// Gradients that are noise ask for no moves, or tiny ones, of which it is
 			// certain that they gain little: that is no sign of health.
-			l.Decision = decide(metric.NormalEstimate(0, measured[i].noise), r.layerZ(), *r.Limit, r.N)
+			l.Decision = decide(metric.NormalEstimate(0, measured[i].Noise), r.layerZ(), *r.Limit, r.N)
 		}
 		tests = append(tests, test{RuleRecoverableLoss, l.Name, gain, *r.Limit, l.Decision})
 	}
@@ -186,17 +186,17 @@ func imagesForModel(tests []test, z float64, n int) *int {
 
 // unsupported says why the examples support no verdict, and is empty where they
 // do. b is nil if not even the checkpoint was evaluated.
-func unsupported(r *Report, b *baseline) string {
+func unsupported(r *Report, b *Checkpoint) string {
 	switch {
 	case b == nil:
 		return "nothing was measured"
 	case r.N < MinTransferExamples:
 		return fewExamples(r.N)
-	case b.notFinite > 0:
+	case b.NotFinite > 0:
 		return b.notFiniteReason()
-	case b.present == 1 && r.Classes > 1:
+	case b.Present == 1 && r.Classes > 1:
 		return "all examples are of one class"
-	case !beatsChance(b.hits, r.N, b.chance):
+	case !beatsChance(b.Hits, r.N, b.Chance):
 		return "the model does no better than guessing on these examples"
 	}
 	return ""

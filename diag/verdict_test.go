@@ -14,7 +14,7 @@ import (
 
 // healthy returns a report of a model with loss 2 in which no rule is breached,
 // and what was found behind it.
-func healthy() (*Report, *findings) {
+func healthy() (*Report, *Findings) {
 	loss, temperature := 2.0, 1.1
 	r := &Report{
 		Metrics: Metrics{
@@ -26,9 +26,9 @@ func healthy() (*Report, *findings) {
 	for _, name := range []string{"embed", "block", "head"} {
 		r.Layers = append(r.Layers, LayerResult{Name: name, Status: StatusOK, Transfer: transferFigure(0.005, 0.005)})
 	}
-	return r, &findings{
-		checkpoint: &baseline{losses: make([]float64, 100), hits: 60, chance: 0.1, present: 10},
-		layers:     make([]measurement, 3), middle: 50,
+	return r, &Findings{
+		Checkpoint: &Checkpoint{Losses: make([]float64, 100), Hits: 60, Chance: 0.1, Present: 10},
+		Layers:     make([]LayerFindings, 3), Middle: 50,
 	}
 }
 
@@ -44,120 +44,120 @@ func TestRules(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		change func(r *Report, f *findings, opt *Options)
+		change func(r *Report, f *Findings, opt *Options)
 		model  Outcome
 		want   []Violation // without messages
 	}{
-		{"healthy", func(*Report, *findings, *Options) {}, Pass, nil},
-		{"significant gain", func(r *Report, _ *findings, _ *Options) {
+		{"healthy", func(*Report, *Findings, *Options) {}, Pass, nil},
+		{"significant gain", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 		}, Fail, []Violation{breach(RuleRecoverableLoss, LevelError, "block")}},
-		{"significant gain but for the number of layers", func(r *Report, _ *findings, _ *Options) {
+		{"significant gain but for the number of layers", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.042, 0.01)
 		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
-		{"significant gain but for the number of layers of the model", func(r *Report, _ *findings, _ *Options) {
+		{"significant gain but for the number of layers of the model", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 			r.Tests = 10
 		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
-		{"gain within its error", func(r *Report, _ *findings, _ *Options) {
+		{"gain within its error", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
 		}, Unclear, nil},
-		{"over-confident", func(r *Report, _ *findings, _ *Options) {
+		{"over-confident", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
 		}, Fail, []Violation{breach(RuleTemperature, LevelError, "")}},
-		{"over-confident, not calibrated", func(r *Report, _ *findings, _ *Options) {
+		{"over-confident, not calibrated", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
 			r.Calibration = Raw
 		}, Fail, []Violation{breach(RuleTemperature, LevelError, ""), breach(RuleCalibrateFirst, LevelInfo, "")}},
-		{"over-confident but for the number of layers", func(r *Report, _ *findings, _ *Options) {
+		{"over-confident but for the number of layers", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.042, 0.01)
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
-		{"over-confident, and right about all", func(r *Report, _ *findings, _ *Options) {
+		{"over-confident, and right about all", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Error = new(float64)
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
-		{"significant gain, and right about all", func(r *Report, _ *findings, _ *Options) {
+		{"significant gain, and right about all", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Error = new(float64)
 			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
 		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
-		{"right about all", func(r *Report, _ *findings, _ *Options) { r.Metrics.Error = new(float64) }, Pass, nil},
-		{"perhaps over-confident", func(r *Report, _ *findings, _ *Options) {
+		{"right about all", func(r *Report, _ *Findings, _ *Options) { r.Metrics.Error = new(float64) }, Pass, nil},
+		{"perhaps over-confident", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.02, 0.01)
 		}, Unclear, nil},
-		{"no best temperature", func(r *Report, _ *findings, _ *Options) {
+		{"no best temperature", func(r *Report, _ *Findings, _ *Options) {
 			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
 		}, Unclear, []Violation{breach(RuleTemperature, LevelWarning, "")}},
-		{"chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.hits = 12 },
+		{"chance", func(_ *Report, f *Findings, _ *Options) { f.Checkpoint.Hits = 12 },
 			Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
-		{"chance, and gains over the threshold", func(r *Report, f *findings, _ *Options) {
-			f.checkpoint.hits = 12
+		{"chance, and gains over the threshold", func(r *Report, f *Findings, _ *Options) {
+			f.Checkpoint.Hits = 12
 			r.Metrics.Temperature = &Temperature{Beyond: 1000, Drop: metric.NormalEstimate(0.5, 0.01)}
 			r.Layers[1].Transfer = transferFigure(0.5, 0.01)
 			r.Calibration = Unfitted
 		}, Unclear, []Violation{breach(RuleChance, LevelWarning, "")}},
-		{"coverage", func(_ *Report, _ *findings, opt *Options) { opt.Coverage = 0.89 },
+		{"coverage", func(_ *Report, _ *Findings, opt *Options) { opt.Coverage = 0.89 },
 			Pass, []Violation{breach(RuleCoverage, LevelWarning, "")}},
-		{"diverged and skipped", func(r *Report, _ *findings, _ *Options) {
+		{"diverged and skipped", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[0] = LayerResult{Name: "embed", Status: StatusDiverged}
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: "quantised"}
 		}, Fail, []Violation{breach(RuleNotMeasured, LevelError, "embed"), breach(RuleNotMeasured, LevelWarning, "head")}},
-		{"time limit", func(r *Report, _ *findings, _ *Options) {
+		{"time limit", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusSkipped, Reason: ReasonTimeLimit}
 			r.Complete = false
 		}, Unclear, nil},
-		{"no transfer figure", func(r *Report, _ *findings, _ *Options) { r.Layers[2].Transfer = nil },
+		{"no transfer figure", func(r *Report, _ *Findings, _ *Options) { r.Layers[2].Transfer = nil },
 			Unclear, []Violation{breach(RuleNotMeasured, LevelWarning, "head")}},
-		{"flat", func(r *Report, _ *findings, _ *Options) {
+		{"flat", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[2] = LayerResult{Name: "head", Status: StatusFlat}
 		}, Pass, nil},
-		{"no move, and little noise", func(r *Report, f *findings, _ *Options) {
-			r.Layers[2].Transfer, f.layers[2].noise = &Transfer{Reason: reasonNoMove}, 0.01
+		{"no move, and little noise", func(r *Report, f *Findings, _ *Options) {
+			r.Layers[2].Transfer, f.Layers[2].Noise = &Transfer{Reason: reasonNoMove}, 0.01
 		}, Pass, nil},
-		{"no move, and noise that would hide the threshold", func(r *Report, f *findings, _ *Options) {
-			r.Layers[2].Transfer, f.layers[2].noise = &Transfer{Reason: reasonNoMove}, 0.011
+		{"no move, and noise that would hide the threshold", func(r *Report, f *Findings, _ *Options) {
+			r.Layers[2].Transfer, f.Layers[2].Noise = &Transfer{Reason: reasonNoMove}, 0.011
 		}, Unclear, nil},
-		{"a small move, and noise that would hide the threshold", func(_ *Report, f *findings, _ *Options) {
-			f.layers[2].noise = 0.011
+		{"a small move, and noise that would hide the threshold", func(_ *Report, f *Findings, _ *Options) {
+			f.Layers[2].Noise = 0.011
 		}, Unclear, nil},
-		{"few examples", func(r *Report, f *findings, _ *Options) { r.N, f.checkpoint.hits = 31, 20 },
+		{"few examples", func(r *Report, f *Findings, _ *Options) { r.N, f.Checkpoint.Hits = 31, 20 },
 			Unclear, []Violation{breach(RuleFewExamples, LevelWarning, "")}},
-		{"few classes", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 4 },
+		{"few classes", func(_ *Report, f *Findings, _ *Options) { f.Checkpoint.Present = 4 },
 			Pass, []Violation{breach(RuleClasses, LevelWarning, "")}},
-		{"one class", func(_ *Report, f *findings, _ *Options) { f.checkpoint.present = 1 },
+		{"one class", func(_ *Report, f *Findings, _ *Options) { f.Checkpoint.Present = 1 },
 			Unclear, []Violation{breach(RuleClasses, LevelWarning, "")}},
 		// Ten classes among 100 examples are worth 9/200 nats, among 1,000 a tenth of it.
-		{"class shares left to chance", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 2 },
+		{"class shares left to chance", func(_ *Report, f *Findings, _ *Options) { f.Checkpoint.Spread = 2 },
 			Pass, []Violation{breach(RuleClassShares, LevelWarning, "")}},
-		{"as many of each class as possible", func(_ *Report, f *findings, _ *Options) { f.checkpoint.spread = 1 }, Pass, nil},
-		{"drawn by class from a split of chance", func(_ *Report, f *findings, opt *Options) {
-			f.checkpoint.spread, opt.DrawnFrom = 2, 1000
+		{"as many of each class as possible", func(_ *Report, f *Findings, _ *Options) { f.Checkpoint.Spread = 1 }, Pass, nil},
+		{"drawn by class from a split of chance", func(_ *Report, f *Findings, opt *Options) {
+			f.Checkpoint.Spread, opt.DrawnFrom = 2, 1000
 		}, Pass, []Violation{breach(RuleClassShares, LevelInfo, "")}},
-		{"drawn by class from a large split", func(_ *Report, f *findings, opt *Options) {
-			f.checkpoint.spread, opt.DrawnFrom = 2, 10000
+		{"drawn by class from a large split", func(_ *Report, f *Findings, opt *Options) {
+			f.Checkpoint.Spread, opt.DrawnFrom = 2, 10000
 		}, Pass, nil},
-		{"guessed preprocessing", func(_ *Report, _ *findings, opt *Options) { opt.PreprocessDetected = true },
+		{"guessed preprocessing", func(_ *Report, _ *Findings, opt *Options) { opt.PreprocessDetected = true },
 			Pass, []Violation{breach(RuleGuessedPreprocess, LevelInfo, "")}},
-		{"a level that was asked for", func(r *Report, _ *findings, opt *Options) {
+		{"a level that was asked for", func(r *Report, _ *Findings, opt *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 			opt.Rules = map[string]RuleSetting{RuleRecoverableLoss: {Level: LevelWarning}}
 		}, Unclear, []Violation{breach(RuleRecoverableLoss, LevelWarning, "block")}},
-		{"a threshold of the temperature's own", func(r *Report, _ *findings, opt *Options) {
+		{"a threshold of the temperature's own", func(r *Report, _ *Findings, opt *Options) {
 			r.Metrics.Temperature.Drop = metric.NormalEstimate(0.5, 0.01)
 			opt.Rules = map[string]RuleSetting{RuleTemperature: {Threshold: 0.3}}
 		}, Pass, nil},
-		{"accepted", func(r *Report, _ *findings, opt *Options) {
+		{"accepted", func(r *Report, _ *Findings, opt *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "bl*", Reason: "known"}}
 		}, Pass, []Violation{{Rule: RuleRecoverableLoss, Level: LevelError, Layer: "block", Suppressed: "known"}}},
-		{"accepted while undecided", func(r *Report, _ *findings, opt *Options) {
+		{"accepted while undecided", func(r *Report, _ *Findings, opt *Options) {
 			r.Layers[1].Transfer = transferFigure(0.039, 0.01)
 			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "block", Reason: "known"}}
 		}, Pass, nil},
-		{"accepted elsewhere", func(r *Report, _ *findings, opt *Options) {
+		{"accepted elsewhere", func(r *Report, _ *Findings, opt *Options) {
 			r.Layers[1].Transfer = transferFigure(0.045, 0.01)
 			opt.Suppressions = []Suppression{{Rule: RuleRecoverableLoss, Layer: "head", Reason: "known"}, {Rule: RuleTemperature, Layer: "block", Reason: "known"}}
 		}, Fail, []Violation{breach(RuleRecoverableLoss, LevelError, "block")}},
-		{"why", func(r *Report, _ *findings, _ *Options) {
+		{"why", func(r *Report, _ *Findings, _ *Options) {
 			r.Layers[0].Training, r.Layers[1].Training = &Training{Finding: OverFitted}, &Training{Finding: UnderTrained}
 			r.Layers[2].Training = &Training{}
 		}, Pass, []Violation{breach(RuleOverFitted, LevelInfo, "embed"), breach(RuleUnderTrained, LevelInfo, "block")}},
@@ -327,7 +327,7 @@ func TestWorst(t *testing.T) {
 	}
 	for l, gain := range gains {
 		for i := range 100 {
-			found.layers[l].gains = append(found.layers[l].gains, float32(gain(i)))
+			found.Layers[l].Gains = append(found.Layers[l].Gains, float32(gain(i)))
 		}
 	}
 	conclude(r, found, Options{})
@@ -337,8 +337,8 @@ func TestWorst(t *testing.T) {
 	}
 	// The same differences below 0: that no layer seems to gain tells none apart.
 	for l := range r.Layers {
-		for i := range found.layers[l].gains {
-			found.layers[l].gains[i] -= 0.02
+		for i := range found.Layers[l].Gains {
+			found.Layers[l].Gains[i] -= 0.02
 		}
 		r.Layers[l].Transfer = transferFigure(float64(l-3)/100, 0.01)
 	}

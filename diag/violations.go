@@ -17,18 +17,18 @@ func (v *violations) add(rule string, level Level, layer, format string, args ..
 
 // checkpoint applies the rules about the model as a whole; z is as in
 // [modelVerdict].
-func (v *violations) checkpoint(r *Report, b *baseline, z float64, opt Options) {
+func (v *violations) checkpoint(r *Report, b *Checkpoint, z float64, opt Options) {
 	if t := r.Metrics.Temperature; t != nil && t.Verdict == Over {
 		v.temperature(r, t, z)
 	}
-	if b.notFinite > 0 {
+	if b.NotFinite > 0 {
 		v.add(RuleNotMeasured, LevelError, "", "no layer can be measured: %s", b.notFiniteReason())
-	} else if !beatsChance(b.hits, r.N, b.chance) {
+	} else if !beatsChance(b.Hits, r.N, b.Chance) {
 		v.add(RuleChance, LevelWarning, "",
-			"%d of %d answers are right, no more than guessing would get (%.1f expected)", b.hits, r.N, b.chance*float64(r.N))
+			"%d of %d answers are right, no more than guessing would get (%.1f expected)", b.Hits, r.N, b.Chance*float64(r.N))
 	}
-	if possible := min(r.N, r.Classes); b.present == 1 && possible > 1 || float64(b.present) < opt.threshold(RuleClasses)*float64(possible) {
-		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.present, r.Classes, r.N)
+	if possible := min(r.N, r.Classes); b.Present == 1 && possible > 1 || float64(b.Present) < opt.threshold(RuleClasses)*float64(possible) {
+		v.add(RuleClasses, LevelWarning, "", "only %d of the model's %d classes have examples among the %d", b.Present, r.Classes, r.N)
 	}
 	v.classShares(r, b, opt)
 }

@@ -9,7 +9,7 @@ import (
 
 // findWorst names the layers where a figure is largest. middle is the number of
 // examples in half A.
-func findWorst(layers []LayerResult, measured []measurement, middle int) Worst {
+func findWorst(layers []LayerResult, measured []LayerFindings, middle int) Worst {
 	return Worst{
 		ByDeltaLoss: largest(layers, func(l LayerResult) float64 { return l.DeltaLoss }),
 		ByTransfer:  largest(layers, transferOf),
@@ -47,17 +47,17 @@ func transferOf(l LayerResult) float64 {
 // gain significantly less, by paired differences; largest first. Being the largest
 // of many noisy figures says little of one alone. The largest may be below 0: where
 // figures are noisy that, too, says little of the layers.
-func worstSet(layers []LayerResult, measured []measurement, middle int) []string {
+func worstSet(layers []LayerResult, measured []LayerFindings, middle int) []string {
 	var with []int // a transfer figure, by falling ΔL̂
 	for i := range measured {
-		if measured[i].gains != nil {
+		if measured[i].Gains != nil {
 			with = append(with, i)
 		}
 	}
 	slices.SortStableFunc(with, func(a, b int) int { return -cmp.Compare(transferOf(layers[a]), transferOf(layers[b])) })
 	var names []string
 	for _, i := range with {
-		if i == with[0] || lessBy(measured[with[0]].gains, measured[i].gains, middle).CI95[0] <= 0 {
+		if i == with[0] || lessBy(measured[with[0]].Gains, measured[i].Gains, middle).CI95[0] <= 0 {
 			names = append(names, layers[i].Name)
 		}
 	}

@@ -76,4 +76,8 @@ type Provenance struct {
 	Threads   int      `json:"threads"`
 	Seconds   float64  `json:"seconds"`
 	PeakBytes int64    `json:"peak_bytes"` // largest resident set of the process
+	// Parts are those of the machines that shared the work, in the order of their
+	// shards; then Device names all of theirs, and Threads, Seconds and PeakBytes are the
+	// largest of theirs.
+	Parts []Provenance `json:"parts,omitempty"`
 }

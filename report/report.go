@@ -20,7 +20,7 @@ import (
 	"slices"
 )
 
-// Result is what a command has found: a [*Check], [*Fix], [*FixPlan], [*SearchPlan],
+// Result is what a command has found: a [*Check], [*CheckPart], [*Shares], [*Fix], [*FixPlan], [*SearchPlan],
 // [*Compare], [*Verify], [*Inspect], [*Probe], [*DataSets] or [*Devices], or [Topics],
 // a [Rule] or a [Term].
 type Result interface {

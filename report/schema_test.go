@@ -126,6 +126,9 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, file := range map[string]string{"runs": "inspect", "refused": "refused"} {
 		add("inspect-v1.json", name, func(w io.Writer) error { return Write(w, inspection(t, file), "json", Style{}) })
 	}
+	for name, complete := range map[string]bool{"whole": true, "unfinished": false} {
+		add("part-v1.json", name, func(w io.Writer) error { return Write(w, part(complete), "json", Style{}) })
+	}
 	add("probe-v1.json", "probe", func(w io.Writer) error { return Write(w, probe(t), "json", Style{}) })
 	return documents
 }

@@ -24,13 +24,11 @@ func checkCommand() *cli.Command {
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what is moved as one: block, module or tensor"),
 		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
 		calibrationFlag("what it cannot repair is then seen"),
-		&cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: categoryMethod},
+		thresholdFlag(categoryMethod),
 		intFlag(categoryMethod, "race", "K", "search only the K layers that promise most, by a forecast from gradients and two moves; the others are undecided"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
 	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
-	wide := boolFlag(categoryOutput, "wide", "show all columns of the table, such as in-sample ΔL, κ, agreement and the images that each layer needs, however long its lines become")
-	perImage := boolFlag(categoryOutput, "per-image", "in JSON, also the loss and the gains of each image, in data order: a later check on the same images is then compared with it image by image (--baseline)")
 	return withHelp(&cli.Command{
 		Name:      "check",
 		Usage:     "diagnose each layer: PASS, FAIL (exit status 1) or UNDECIDED",
@@ -40,7 +38,7 @@ func checkCommand() *cli.Command {
 			"and the curvature (κ), all at the temperature that fits best. Without --data, a model of 100 classes is measured on the built-in CIFAR-100 sample. " +
 			"Several models, also as patterns such as 'models/*.onnx', make one report, and the exit status is the highest of theirs; - reads a model from standard input.",
 		Flags: slices.Concat(dataFlags(), modelFlags(), method,
-			gateFlags(), append([]cli.Flag{wide, perImage, plotFlag()}, outputFlags()...), append(runFlags(), budgetFlag(), memory, configFlag())),
+			gateFlags(), checkOutputFlags(), shardFlags(), append(runFlags(), budgetFlag(), memory, configFlag())),
 		Before:       withConfig,
 		Action:       action(readCheckOptions, check),
 		OnUsageError: usageError,
@@ -52,7 +50,30 @@ func checkCommand() *cli.Command {
 		"modeldoctor check --baseline baseline.json --fail-on-new new.onnx",
 		"modeldoctor check --data images --budget 10m model.onnx",
 		"modeldoctor check --data images 'models/*.onnx'",
+		"modeldoctor check --shard 2/8 --data images --preprocess imagenet model.onnx",
 	)
+}
+
+func thresholdFlag(category string) cli.Flag {
+	return &cli.Float64Flag{Name: "threshold", Value: diag.DefaultThreshold, Usage: "`SHARE` recoverable loss from which a layer breaches a rule, as a share of the loss", EnvVars: env("threshold"), Category: category}
+}
+
+// checkOutputFlags say what is printed of a diagnosis where.
+func checkOutputFlags() []cli.Flag {
+	return append([]cli.Flag{
+		boolFlag(categoryOutput, "wide", "show all columns of the table, such as in-sample ΔL, κ, agreement and the images that each layer needs, however long its lines become"),
+		boolFlag(categoryOutput, "per-image", "in JSON, also the loss and the gains of each image, in data order: a later check on the same images is then compared with it image by image (--baseline)"),
+		plotFlag(),
+	}, outputFlags()...)
+}
+
+// readThreshold reads --threshold.
+func readThreshold(c *cli.Context) (float64, error) {
+	t := c.Float64("threshold")
+	if !(t > 0 && t < 1) {
+		return 0, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
+	}
+	return t, nil
 }
 
 // checkOptions are the flags of check.
@@ -64,6 +85,7 @@ type checkOptions struct {
 	layers      []string // patterns; none: all layers
 	granularity graph.Granularity
 	gate        gateOptions
+	shard       shardOptions
 	budget      time.Duration // 0: none
 	diag        diag.Options
 	seed        uint64
@@ -72,7 +94,7 @@ type checkOptions struct {
 }
 
 func readCheckOptions(c *cli.Context) (checkOptions, error) {
-	paths, err := modelPaths(c)
+	paths, err := argumentPaths(c, "MODEL")
 	if err != nil {
 		return checkOptions{}, err
 	}
@@ -84,15 +106,21 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
 		return checkOptions{}, err
 	}
-	if t := c.Float64("threshold"); !(t > 0 && t < 1) {
-		return checkOptions{}, usage("--threshold: %v is not between 0 and 1", t).withHint("it is a share of the loss: 0.01 is 1 %%")
+	threshold, err := readThreshold(c)
+	if err != nil {
+		return checkOptions{}, err
 	}
 	race, budget, err1 := readRace(c)
 	gate, err2 := readGateOptions(c, run.console)
 	if err := cmp.Or(err1, err2); err != nil {
 		return checkOptions{}, err
 	}
+	shard, err := readShardOptions(c)
+	if err != nil {
+		return checkOptions{}, err
+	}
 	data, err1 := readDiagnosisData(c)
+	data.mustBeNamed = shard.count > 0
 	formats := report.Formats(&report.Check{})
 	if len(paths) > 1 {
 		formats = report.Formats(&report.Checks{})
@@ -105,11 +133,11 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	model.Classes = classesIn(data.path)
 	opt := checkOptions{
 		paths: paths, stdin: c.App.Reader, model: model, data: data, layers: c.StringSlice("layers"),
-		granularity: graph.Granularity(granularity), gate: gate, budget: budget,
+		granularity: graph.Granularity(granularity), gate: gate, shard: shard, budget: budget,
 		diag: diag.Options{
 			Direction:    map[string]diag.Direction{"line": diag.Line, "balanced": diag.Balanced, "descent": diag.Descent}[direction],
 			Temperature:  temperature,
-			Threshold:    c.Float64("threshold"),
+			Threshold:    threshold,
 			Rules:        gate.rules,
 			Suppressions: gate.suppressions,
 			PerExample:   c.Bool("per-image"),
@@ -117,6 +145,9 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Memory:       memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
+	}
+	if shard.count > 0 {
+		return opt, opt.shared(c)
 	}
 	if gate.baseline != "" {
 		opt.gate.compared, err = readBaseline(gate.baseline, opt.granularity, opt.diag)
@@ -136,12 +167,19 @@ func check(ctx context.Context, opt checkOptions) error {
 		}
 		return weights, err
 	}
-	return interrupted(diagnoseAndReport(ctx, opt), opt.run.console, nothingWritten)
+	left := nothingWritten
+	if opt.shard.count > 0 {
+		left = "the same command goes on after the layers that are measured"
+	}
+	return interrupted(diagnoseAndReport(ctx, opt), opt.run.console, left)
 }
 
 // diagnoseAndReport is check within the time limit.
 func diagnoseAndReport(ctx context.Context, opt checkOptions) error {
-	if len(opt.paths) > 1 {
+	switch {
+	case opt.shard.count > 0:
+		return checkShard(ctx, opt)
+	case len(opt.paths) > 1:
 		return checkSeveral(ctx, opt)
 	}
 	result, stopped := checkModel(ctx, opt.paths[0], opt)
@@ -185,12 +223,8 @@ func checkModel(ctx context.Context, path string, opt checkOptions) (result *rep
 // checkLoaded is checkModel once the model is ready.
 func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Time) (*report.Check, error) {
 	con := opt.run.console
-	all := m.network.Layers(opt.granularity)
-	layers, err := graph.SelectLayers(all, opt.layers)
+	layers, err := selectedLayers(m, opt)
 	if err != nil {
-		return nil, usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
-	}
-	if err := m.network.CheckFinite(); err != nil {
 		return nil, err
 	}
 	spent, stop := newSpending(ctx, opt, start)
@@ -198,88 +232,134 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if err := spent.plan(m, &opt, layers); err != nil {
 		return nil, err
 	}
-	data, err := drawValidation(spent.ctx, opt.data, m, true, con)
+	p, err := prepareCheck(spent.ctx, m, opt, layers)
 	if err != nil {
 		return nil, spent.early(err)
 	}
-	preprocess, detected, err := choosePreprocess(spent.ctx, opt.data, m, data.validation, con)
-	if err != nil {
-		return nil, spent.early(err)
-	}
-	con.finish()
-	options := opt.diag
-	options.Memory, options.HostMemory = m.memory(options.Memory)
-	options.Coverage = m.network.Coverage()
-	options.PreprocessDetected = detected != nil
-	options.DrawnFrom = dataset.DrawnFrom(data.validation)
-	options.Progress = spent.progress
-	options.Tests = diag.Measurable(diagLayers(all))
-	validation := examples.New(data.validation, preprocess, m.network.Input)
-	if err := checkScores(spent.ctx, m, validation, con); err != nil {
-		return nil, spent.early(err)
-	}
+	p.options.Progress = spent.progress
 	var before *report.Check
 	if opt.gate.baseline != "" {
-		if before = opt.gate.priorOf(cmp.Or(m.network.Model.Path, fromStdin), len(opt.paths)); before == nil {
-			con.warn("%s has no report of %s: all that fails in it is new", opt.gate.baseline, cmp.Or(m.network.Model.Path, fromStdin))
-			before = &report.Check{}
-		}
-		options.Prior = report.NewPrior(before, func() string {
-			digest, _ := validation.SHA256() // empty where not all images were read
+		before = opt.gate.prior(&p.options, cmp.Or(m.network.Model.Path, fromStdin), len(opt.paths), con, func() string {
+			digest, _ := p.validation.SHA256() // empty where not all images were read
 			return digest
 		})
 	}
-	var training *examples.Set
-	if data.train != nil {
-		training = examples.New(data.train, preprocess, m.network.Input)
-		options.Training = training
-	}
-	diagnosis, stopped := diag.Diagnose(spent.ctx, m.runner, validation, diagLayers(layers), options)
+	diagnosis, stopped := diag.Diagnose(spent.ctx, m.runner, p.validation, p.layers, p.options)
 	con.finish()
 	if diagnosis == nil || m.smaller(stopped) {
 		return nil, stopped
 	}
-	plan := spent.report(diagnosis, stopped, data, opt.data.samples, diag.Measurable(diagLayers(layers)))
+	plan := spent.report(diagnosis, stopped, p.data, opt.data.samples, diag.Measurable(p.layers))
 	if spent.over(stopped) {
 		stopped = nil // the plan says so
 	}
-	if options.Race = nil; diagnosis.Race != nil {
-		options.Race = &diag.Race{Layers: diagnosis.Race.Searched}
+	if p.options.Race = nil; diagnosis.Race != nil {
+		p.options.Race = &diag.Race{Layers: diagnosis.Race.Searched}
 	}
-	if err := doubt(spent.ctx, m, data, detected, diagLayers(layers), options, diagnosis); err != nil {
+	if err := doubt(spent.ctx, m, p.data, p.detected, p.layers, p.options, diagnosis); err != nil {
 		return nil, err
 	}
-	result := report.NewCheck(diagnosis)
-	result.Plan = plan
-	report.SetModel(result, describeModel(m.network.Model, m.network))
-	result.Data, result.Provenance = describeValidation(data, preprocess), provenance(m, opt.seed, start)
-	result.Granularity, result.Skipped = string(opt.granularity), view.Skipped(m.network.Skipped)
-	if training != nil {
-		result.Data.Train, result.Data.TrainN = data.train.Name(), training.Len()
-		if n := len(examples.Shared(training, validation)); n > 0 {
-			con.warn("%d training images are also among the validation images, pixel by pixel", n)
-		}
-	}
-	if diagnosis.Complete {
-		if result.Data.SHA256, err = validation.SHA256(); err != nil {
-			return nil, err
-		}
-	}
-	if result.Model.SHA256, err = m.network.Model.SHA256(); err != nil {
+	of, err := p.describe(opt, diagnosis.Complete)
+	if err != nil {
 		return nil, err
 	}
-	result.Rules = opt.gate.settings()
+	of.provenance, of.plan = provenance(m, opt.seed, start), plan
+	return opt.gate.report(diagnosis, of, before, stopped), stopped
+}
+
+// selectedLayers are those that --layers names.
+func selectedLayers(m *loaded, opt checkOptions) ([]graph.Layer, error) {
+	layers, err := graph.SelectLayers(m.network.Layers(opt.granularity), opt.layers)
+	if err != nil {
+		return nil, usage("--layers: %v", err).withHint("`modeldoctor inspect` lists the layers")
+	}
+	return layers, m.network.CheckFinite()
+}
+
+// prepared is a model and what it is diagnosed on.
+type prepared struct {
+	*loaded
+	layers               []diag.Layer
+	data                 images
+	preprocess           dataset.Preprocess
+	detected             *examples.Detection // nil where the preprocessing was not guessed
+	options              diag.Options
+	validation, training *examples.Set // the latter nil without training images
+}
+
+// prepareCheck draws the images for a model, and completes the options.
+func prepareCheck(ctx context.Context, m *loaded, opt checkOptions, layers []graph.Layer) (p *prepared, err error) {
+	con := opt.run.console
+	p = &prepared{loaded: m, layers: diagLayers(layers), options: opt.diag}
+	if p.data, err = drawValidation(ctx, opt.data, m, true, con); err != nil {
+		return nil, err
+	}
+	if p.preprocess, p.detected, err = choosePreprocess(ctx, opt.data, m, p.data.validation, con); err != nil {
+		return nil, err
+	}
+	con.finish()
+	p.options.Memory, p.options.HostMemory = m.memory(p.options.Memory)
+	p.options.Coverage = m.network.Coverage()
+	p.options.PreprocessDetected = p.detected != nil
+	p.options.DrawnFrom = dataset.DrawnFrom(p.data.validation)
+	p.options.Progress = con.progress
+	p.options.Tests = diag.Measurable(diagLayers(m.network.Layers(opt.granularity)))
+	p.validation = examples.New(p.data.validation, p.preprocess, m.network.Input)
+	if p.data.train != nil {
+		p.training = examples.New(p.data.train, p.preprocess, m.network.Input)
+		p.options.Training = p.training
+	}
+	return p, checkScores(ctx, m, p.validation, con)
+}
+
+// described is what a report says of what was diagnosed.
+type described struct {
+	model       report.Model
+	data        report.Data
+	granularity graph.Granularity
+	skipped     []report.Skipped
+	provenance  report.Provenance
+	plan        *report.Plan // of a budget; nil without one
+}
+
+// describe describes what was diagnosed, but for its provenance: with the digest of the
+// images once all have been read.
+func (p *prepared) describe(opt checkOptions, read bool) (d described, err error) {
+	d = described{model: describeModel(p.network.Model, p.network), data: describeValidation(p.data, p.preprocess), granularity: opt.granularity, skipped: view.Skipped(p.network.Skipped)}
+	if d.model.SHA256, err = p.network.Model.SHA256(); err != nil {
+		return d, err
+	}
+	if p.training != nil {
+		d.data.Train, d.data.TrainN = p.data.train.Name(), p.training.Len()
+		if n := len(examples.Shared(p.training, p.validation)); n > 0 {
+			opt.run.console.warn("%d training images are also among the validation images, pixel by pixel", n)
+		}
+	}
+	if read {
+		d.data.SHA256, err = p.validation.SHA256()
+	}
+	return d, err
+}
+
+// report is the report on a diagnosis, judged; stopped is why it is incomplete.
+func (g *gateOptions) report(d *diag.Report, of described, before *report.Check, stopped error) *report.Check {
+	result := report.NewCheck(d)
+	result.Plan = of.plan
+	report.SetModel(result, of.model)
+	result.Data, result.Provenance = of.data, of.provenance
+	result.Granularity, result.Skipped = string(of.granularity), of.skipped
+	result.Rules = g.settings()
 	if before != nil && before.Model.Path != "" {
-		result.Baseline = report.NewBaseline(result, opt.gate.baseline, before, diagnosis.Changes)
+		result.Baseline = report.NewBaseline(result, g.baseline, before, d.Changes)
 	}
-	fails := result.Judge(opt.gate.Gate)
+	fails := result.Judge(g.Gate)
 	switch {
 	case stopped != nil:
 		result.ExitCode = exitTimeout
 	case fails:
 		result.ExitCode = exitFailed
 	}
-	return result, stopped
+	return result
 }
 
 // diagLayers hands the network's layers to the diagnosis.

@@ -30,7 +30,7 @@ func compareCommand() *cli.Command {
 			"of the runs that are finished. --perturb and --update concern pol only, whose layers are " +
 			"otherwise chosen by one diagnosis.",
 		Flags: slices.Concat([]cli.Flag{recipes, repeat}, treatmentFlags(), dataFlags(), modelFlags(),
-			[]cli.Flag{plotFlag()}, outputFlags(), append(runFlags(), append(cacheFlags(), configFlag())...)),
+			[]cli.Flag{plotFlag()}, outputFlags(), runFlagsOfCompare(), append(runFlags(), append(cacheFlags(), configFlag())...)),
 		Before:       withConfig,
 		Action:       action(readCompareOptions, compare),
 		OnUsageError: usageError,
@@ -46,6 +46,9 @@ type compareOptions struct {
 	recipes          []pol.Recipe
 	repeat           int
 	passOn           []string // flags for fix, as they stand on a command line
+	decisive         []string // those of them that the results depend on
+	runs             string   // folder that the reports of runs are kept in; empty: none
+	shard            shardOptions
 	out              *output
 }
 
@@ -54,7 +57,20 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if err != nil {
 		return compareOptions{}, err
 	}
-	opt := compareOptions{repeat: c.Int("repeat"), passOn: setFlags(c, passedOn(c))}
+	opt := compareOptions{repeat: c.Int("repeat"), passOn: setFlags(c, passedOn(c)), runs: c.String("runs")}
+	opt.decisive = setFlags(c, slices.DeleteFunc(passedOn(c), func(f cli.Flag) bool { return slices.Contains([]string{"threads", "memory", "plot"}, f.Names()[0]) }))
+	if opt.shard, err = readShardOptions(c); err != nil {
+		return opt, err
+	}
+	if opt.shard.source != "" {
+		newConsole(c.App.ErrWriter, c.Bool("quiet")).say("share %d of %d, as %s says", opt.shard.index, opt.shard.count, opt.shard.source)
+	}
+	if opt.shard.count > 0 && opt.runs == "" {
+		return opt, usage("--shard: there is no folder for the reports of the runs").withHint("name one that all machines see: --runs DIR")
+	}
+	if opt.shard.count > 0 && (onCommandLine(c, "format") || onCommandLine(c, "plot")) {
+		return opt, usage("--shard: a share of the runs has no table").withHint("leave --format and --plot out; the same command without --shard makes the table")
+	}
 	if opt.recipes, err = readRecipes(c); err != nil {
 		return opt, err
 	}
@@ -107,7 +123,7 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 
 // passedOn are the flags that fix has, too, and that are the same for all runs.
 func passedOn(c *cli.Context) []cli.Flag {
-	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device"}
+	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device", "runs", "shard", "shards"}
 	return slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool { return slices.Contains(own, f.Names()[0]) })
 }
 
@@ -161,11 +177,23 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	if err != nil {
 		return err
 	}
+	kept, err := openRuns(s, opt)
+	if err != nil {
+		return err
+	}
 	// The processes have the device's memory to themselves.
 	if err := s.stop(); err != nil {
 		return err
 	}
-	stopped := runContestants(ctx, contestants, &result, opt)
+	if opt.shard.count > 0 {
+		return shareOfRuns(ctx, contestants, result.Seeds, opt, kept)
+	}
+	kept.tell(runsOf(contestants, result.Seeds), opt.run.console)
+	stopped := runContestants(ctx, contestants, &result, opt, kept)
+	var explained *failure
+	if errors.As(stopped, &explained) {
+		return stopped
+	}
 	if stopped != nil && !slices.ContainsFunc(result.Rows, func(r report.CompareRow) bool { return len(r.Runs) > 0 || r.Failed != "" }) {
 		return stopped
 	}
@@ -199,6 +227,17 @@ type contestant struct {
 	impossible error    // why it cannot be run; nil if it can
 }
 
+// seeds are those of a contestant's runs.
+func (c *contestant) seeds(all []uint64) []uint64 {
+	switch {
+	case c.impossible != nil:
+		return nil
+	case c.recipe == pol.RecipeTemperature:
+		return all[:1] // nothing in it is random
+	}
+	return all
+}
+
 // findContestants chooses the layers of pol; those of the other recipes need no
 // diagnosis.
 func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]contestant, error) {
@@ -223,7 +262,7 @@ func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]con
 
 // runContestants runs the recipes with every seed and adds a row for each. Where the
 // context ends first, the rows say what is unfinished, and the error is the context's.
-func runContestants(ctx context.Context, contestants []contestant, result *report.Compare, opt compareOptions) error {
+func runContestants(ctx context.Context, contestants []contestant, result *report.Compare, opt compareOptions, kept *runFolder) error {
 	var stopped error
 	con := opt.run.console
 	defer con.finish()
@@ -231,18 +270,21 @@ func runContestants(ctx context.Context, contestants []contestant, result *repor
 	for _, r := range contestants {
 		var runs []*report.Fix
 		failed, unfinished := "", []uint64{}
-		seeds := result.Seeds
-		switch {
-		case r.impossible != nil:
+		seeds := r.seeds(result.Seeds)
+		if r.impossible != nil {
 			failed = r.impossible.Error()
-			done += len(seeds)
-			seeds = nil
-		case r.recipe == pol.RecipeTemperature:
-			seeds = seeds[:1] // nothing in it is random
+			done += len(result.Seeds)
 		}
 		for i, seed := range seeds {
 			con.counting("runs")(fmt.Sprintf("%s, seed %d", r.recipe, seed), done, total)
-			read, err := treatInProcess(ctx, r, seed, opt)
+			read, err := kept.read(r, seed)
+			if err == nil && read == nil {
+				read, err = treatInProcess(ctx, r, seed, opt, kept)
+			}
+			var explained *failure
+			if errors.As(err, &explained) {
+				return err
+			}
 			if err != nil && ctx.Err() != nil {
 				err = ctx.Err()
 			}
@@ -269,10 +311,11 @@ func runContestants(ctx context.Context, contestants []contestant, result *repor
 // stopDelay is how long a process that was interrupted may take to clean up.
 const stopDelay = 10 * time.Second
 
-// treatInProcess runs one treatment in a process of its own and reads its report. Its
+// treatInProcess runs one treatment in a process of its own, reads its report, and keeps
+// it where a folder for that is given. Its
 // error is [context.Canceled] where that process was interrupted: a terminal
 // interrupts it together with this one, and it may be the first to notice.
-func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareOptions) (*report.Fix, error) {
+func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareOptions, kept *runFolder) (*report.Fix, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -299,11 +342,11 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 	if err != nil && (exit == nil || exit.ExitCode() != exitFailed) {
 		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
 	}
-	read, err := report.ReadFix(&stdout)
+	read, err := report.ReadFix(bytes.NewReader(stdout.Bytes()))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, firstLine(stderr.String()))
 	}
-	return read, nil
+	return read, kept.write(r, seed, stdout.Bytes())
 }
 
 // withoutFlags is an environment without the variables that set a flag of fix: all

@@ -53,6 +53,13 @@ func (c *console) warn(format string, args ...any) {
 	fmt.Fprintf(c.stderr, "modeldoctor: warning: %s\n", text)
 }
 
+// say writes a line unless the user wants quiet.
+func (c *console) say(format string, args ...any) {
+	if !c.quiet {
+		fmt.Fprintf(c.stderr, "modeldoctor: %s\n", fmt.Sprintf(format, args...))
+	}
+}
+
 // progress is called with the phase and how much is done of a total, in a unit that
 // tells a share only. Another total is another task, and so is less that is done.
 func (c *console) progress(phase string, done, total int) { c.advance(phase, "", done, total) }

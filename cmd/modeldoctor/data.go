@@ -44,6 +44,7 @@ type dataOptions struct {
 	background          bool           // the first output is none of the data's classes
 	skipBad             bool           // leave out images that cannot be read
 	exif                bool
+	mustBeNamed         bool   // the preprocessing is not detected
 	channels            string // rgb or bgr; empty: as the preprocessing says
 }
 

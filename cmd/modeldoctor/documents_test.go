@@ -152,6 +152,7 @@ func readArguments(args []string) error {
 		"check":   reading(readCheckOptions),
 		"fix":     reading(readFixOptions),
 		"compare": reading(readCompareOptions),
+		"merge":   reading(readMergeOptions),
 		"verify":  reading(readVerifyOptions),
 		"inspect": reading(readInspectOptions),
 		"probe":   reading(readProbeOptions),

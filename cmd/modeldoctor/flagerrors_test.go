@@ -34,7 +34,7 @@ func TestFlagErrors(t *testing.T) {
 			name, help := f.Names()[0], "modeldoctor "+command.Name+" --help"
 			args := append([]string{command.Name, "--" + name + "=many"}, map[string][]string{
 				"check": {"a.onnx"}, "fix": {"--trial", "a.onnx"}, "compare": {"a.onnx"}, "inspect": {"a.onnx"},
-				"verify": {"--val=test", "a.onnx", "b.onnx"}, "probe": {"--input=x", "a.onnx"}, "data": {"ls"},
+				"verify": {"--val=test", "a.onnx", "b.onnx"}, "merge": {"parts"}, "probe": {"--input=x", "a.onnx"}, "data": {"ls"},
 			}[command.Name]...)
 			said := complaint(t, args...)
 			if !strings.Contains(said, `"many"`) || !strings.Contains(said, "--"+name) && !isBool || !strings.Contains(said, help) {

@@ -151,6 +151,18 @@ func (g *gateOptions) priorOf(path string, models int) *report.Check {
 	return g.compared[i]
 }
 
+// prior gives a diagnosis the baseline of a model to compare with, which it returns.
+// digest is that of the images, once they have been read.
+func (g *gateOptions) prior(options *diag.Options, path string, models int, con *console, digest func() string) *report.Check {
+	before := g.priorOf(path, models)
+	if before == nil {
+		con.warn("%s has no report of %s: all that fails in it is new", g.baseline, path)
+		before = &report.Check{}
+	}
+	options.Prior = report.NewPrior(before, digest)
+	return before
+}
+
 // comparable returns why a report cannot be compared with a diagnosis.
 func comparable(base *report.Check, file string, granularity graph.Granularity, opt diag.Options) error {
 	differs := func(flag, had, has string) error {

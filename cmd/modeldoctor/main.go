@@ -3,6 +3,7 @@
 //	modeldoctor check model.onnx     how much loss each layer could give back, and a verdict
 //	modeldoctor fix model.onnx -o fixed.onnx   treat the worst layer, if that helps significantly
 //	modeldoctor compare model.onnx   several treatments side by side
+//	modeldoctor merge parts          what several machines measured, as one report
 //	modeldoctor verify a.onnx b.onnx what differs between two files
 //	modeldoctor inspect model.onnx   layers, storage and coverage; needs no data
 //	modeldoctor probe model.onnx     run raw tensors: logits, loss, gradient norms
@@ -110,7 +111,7 @@ func commandIn(args []string) string {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), configCommand(), completionCommand(), versionCommand()}
+	commands := []*cli.Command{checkCommand(), fixCommand(), compareCommand(), mergeCommand(), verifyCommand(), inspectCommand(), probeCommand(), dataCommand(), explainCommand(), devicesCommand(), configCommand(), completionCommand(), versionCommand()}
 	return &cli.App{
 		Name:                  "modeldoctor",
 		Usage:                 "diagnose and treat image classifiers stored as ONNX files",

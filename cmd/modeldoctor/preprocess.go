@@ -23,6 +23,8 @@ func choosePreprocess(ctx context.Context, opt dataOptions, m *loaded, validatio
 		return p, nil, err
 	case given != nil:
 		p = *given
+	case opt.mustBeNamed:
+		return p, nil, usage("--shard: the preprocessing is neither named nor found beside the model, and a guess would have to be diagnosed twice").withHint("name it with --preprocess: `modeldoctor check --samples 200 MODEL` says which fits best")
 	default:
 		var found examples.Detection
 		found, err = examples.DetectPreprocess(ctx, m.runner, validation, m.network.Input, opt.ofPreprocess(), con.progress)

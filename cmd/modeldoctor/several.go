@@ -19,11 +19,11 @@ import (
 // fromStdin stands for the model on standard input.
 const fromStdin = "-"
 
-// modelPaths are the models that the arguments name, each once. Patterns are
-// expanded here, too: not every shell does, and quoted ones none.
-func modelPaths(c *cli.Context) ([]string, error) {
+// argumentPaths are the files that the arguments name, each once; what says of what
+// kind. Patterns are expanded here, too: not every shell does, and quoted ones none.
+func argumentPaths(c *cli.Context, what string) ([]string, error) {
 	if c.NArg() == 0 {
-		_, err := oneArgument(c, "MODEL")
+		_, err := oneArgument(c, what)
 		return nil, err
 	}
 	var paths []string
