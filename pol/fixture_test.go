@@ -1,6 +1,7 @@
 package pol_test
 
 import (
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -107,37 +108,41 @@ func TestSameBits(t *testing.T) {
 // that are raised from neck to neck: each trial has the bits of a treatment by itself,
 // on V alone.
 func TestTrialsAreTreatments(t *testing.T) {
-	f := openFixture(t, graph.RunnerOptions{})
-	data := f.sample(t, 40, 30, 18)
-	opt := pol.Options{
-		Epochs: 1, Batch: 20, PerturbBatch: 25, RateFactor: 1, Momentum: 0.9, WeightDecay: 5e-4, Schedule: pol.Cosine, GammaMax: 2, PerturbEvery: 1, Seed: 1,
-		Classifier: f.plan(t, "pof", "", "").Perturb[0],
-	}
-	plans := []pol.Plan{f.plan(t, "pol", "module:head", "blocks.5"), f.plan(t, "pol", "blocks.2", "module:blocks.4.mlp.fc1"), f.plan(t, "pol", "module:head", "norm")}
-	got := make([]pol.Trial, len(plans))
-	if err := pol.Try(t.Context(), f, data, plans, opt, pol.Tryout{Begin: func(int) {}, Tried: func(i int, r pol.Trial) error { got[i] = r; return nil }}); err != nil {
-		t.Fatal(err)
-	}
-	for i, plan := range plans {
-		r, err := pol.Treat(t.Context(), f, data, plan, opt)
-		if err != nil {
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		f := openFixture(t, graph.RunnerOptions{Device: on.Device})
+		data := f.sample(t, 40, 30, 18)
+		opt := pol.Options{
+			Epochs: 1, Batch: 20, PerturbBatch: 25, RateFactor: 1, Momentum: 0.9, WeightDecay: 5e-4, Schedule: pol.Cosine, GammaMax: 2, PerturbEvery: 1, Seed: 1,
+			Classifier: f.plan(t, "pof", "", "").Perturb[0],
+		}
+		plans := []pol.Plan{f.plan(t, "pol", "module:head", "blocks.5"), f.plan(t, "pol", "blocks.2", "module:blocks.4.mlp.fc1"), f.plan(t, "pol", "module:head", "norm")}
+		got := make([]pol.Trial, len(plans))
+		if err := pol.Try(t.Context(), f, data, plans, opt, pol.Tryout{Begin: func(int) {}, Tried: func(i int, r pol.Trial) error { got[i] = r; return nil }}); err != nil {
 			t.Fatal(err)
 		}
-		for w, v := range r.Weights {
-			f.Override(w, v)
+		for i, plan := range plans {
+			r, err := pol.Treat(t.Context(), f, data, plan, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			treated, err := nn.Import(f, r.Weights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			weights := slices.Collect(maps.Keys(r.Weights))
+			treated.Override(weights...)
+			e, err := pol.Evaluate(t.Context(), f, data.Validation, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nn.Restore(f, weights...)
+			treated.Free()
+			own, fitted := e.Logits.FitTemperature()
+			if !fitted || *got[i].Temperature != own || *got[i].Loss != metric.Mean(e.Logits.Losses(1/own)) {
+				t.Errorf("plan %d: loss %v at %v, want %v at %v", i, *got[i].Loss, *got[i].Temperature, metric.Mean(e.Logits.Losses(1/own)), own)
+			}
 		}
-		e, err := pol.Evaluate(t.Context(), f, data.Validation, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for w := range r.Weights {
-			f.Override(w, nil)
-		}
-		own, fitted := e.Logits.FitTemperature()
-		if !fitted || *got[i].Temperature != own || *got[i].Loss != metric.Mean(e.Logits.Losses(1/own)) {
-			t.Errorf("plan %d: loss %v at %v, want %v at %v", i, *got[i].Loss, *got[i].Temperature, metric.Mean(e.Logits.Losses(1/own)), own)
-		}
-	}
+	})
 }
 
 // TestEvaluationTellsOfProgress evaluates a part of the fixture's images, of

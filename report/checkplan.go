@@ -72,5 +72,12 @@ func notSearched(c *Check) []string {
 
 // undecidedLayers is the number of layers that were searched, and are undecided.
 func undecidedLayers(c *Check) int {
-	return len(c.Undecided) - skippedFor(c, diag.ReasonNotSearched) - skippedFor(c, diag.ReasonTimeLimit)
+	n := 0
+	for _, l := range c.Layers {
+		reached := l.Status != diag.StatusSkipped || l.Reason != diag.ReasonNotSearched && l.Reason != diag.ReasonTimeLimit
+		if l.Verdict == diag.Undecided && reached {
+			n++
+		}
+	}
+	return n
 }

@@ -29,7 +29,7 @@ func TestUntie(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model, out := filepath.Join(zoo, c.name, "model.onnx"), filepath.Join(t.TempDir(), "out.onnx")
-			args := []string{"fix", "--recipe", "sgd", "--update", c.layer, "--force", "--epochs", "1", "--batch", "8", "--lr", "0.01",
+			args := []string{"fix", "--recipe", "sgd", "--update", c.layer, "--force", "--overwrite", "--epochs", "1", "--batch", "8", "--lr", "0.01",
 				"--data", images, "--preprocess", "imagenet", "--config", "none", "--quiet", "-o", out, model}
 			command(t, exitUnreadable, args...)
 			_, before := openForTest(t, model)

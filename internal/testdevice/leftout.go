@@ -36,10 +36,12 @@ var leftOut = []entry{
 	{"diag.TestGolden", fake, takes + "searches of all layers on 1,000 images", false},
 	{"diag.TestGoldenBalanced", fake, takes + "searches of all layers on 1,000 images", false},
 	{"diag.TestGoldenCalibrated", fake, takes + "searches of all layers on 1,000 images", false},
+	{"diag.TestPlantedRegression", fake, takes + "three diagnoses of 500 images", false},
 	{"diag.TestScaleOfLogits", fake, takes + "ten diagnoses; three", false},
 	{"diag.TestRaceFindsPlantedBlock", fake, takes + "races on 500 images, six times", false},
 	{"pol.TestBuiltInSample", fake, takes + "trains on 2,000 images", false},
 	{"pol.TestGolden", fake, takes + "trains on 5,000 images, twelve times", false},
+	{"pol.TestTrialsAreTreatments", fake, takes + "six treatments; nearly one", false},
 	{"pol.TestSameBits", fake, takes + "25 treatments; nearly two. TestFixOnDevice of fixtures is a short one", false},
 }
 
