@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/internal/testdevice"
@@ -82,13 +83,16 @@ func (m *counting) LossGradients(ctx context.Context, _ metric.Loss, from int, i
 }
 
 // numbered are images that all differ.
-type numbered struct{ n, reads, failAt int }
+type numbered struct {
+	n, failAt int
+	reads     atomic.Int32 // some of them ahead, on another thread
+}
 
 func (v *numbered) Len() int        { return v.n }
 func (v *numbered) Label(i int) int { return i % 2 }
 
 func (v *numbered) Read(i int, dst []float32) error {
-	if v.reads++; v.reads == v.failAt {
+	if int(v.reads.Add(1)) == v.failAt {
 		return errInjected
 	}
 	for j := range dst {
@@ -178,8 +182,8 @@ func TestAdvance(t *testing.T) {
 				if c.images {
 					wantBytes = bytes(max(largest, sizes[0]))
 				}
-				if held, in := a.Held(); v.reads != wantReads || in != c.in || held != wantBytes {
-					t.Errorf("sizes %v, %+v: %d images read, want %d; %d bytes in place %d, want %d", sizes, c, v.reads, wantReads, held, in, wantBytes)
+				if held, in := a.Held(); int(v.reads.Load()) != wantReads || in != c.in || held != wantBytes {
+					t.Errorf("sizes %v, %+v: %d images read, want %d; %d bytes in place %d, want %d", sizes, c, v.reads.Load(), wantReads, held, in, wantBytes)
 				}
 				if err := a.Close(); err != nil {
 					t.Error(err)
@@ -285,8 +289,8 @@ func TestReadFails(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	v := &numbered{n: 4}
-	if err := nn.Open(m, v, []int{0, 1, 2, 3}, nn.Holding{Necks: []int{1}}).Advance(ended, 1, ignore); !errors.Is(err, context.Canceled) || v.reads > 0 {
-		t.Errorf("error %v after %d images", err, v.reads)
+	if err := nn.Open(m, v, []int{0, 1, 2, 3}, nn.Holding{Necks: []int{1}}).Advance(ended, 1, ignore); !errors.Is(err, context.Canceled) || v.reads.Load() > 0 {
+		t.Errorf("error %v after %d images", err, v.reads.Load())
 	}
 }
 

@@ -42,22 +42,22 @@ func TestWindow(t *testing.T) {
 					missing++
 				}
 			}
-			v.reads = 0
+			v.reads.Store(0)
 			// An example may be asked for twice.
 			if err := w.Keep(t.Context(), append(positions, positions...), then); err != nil {
 				t.Fatal(err)
 			}
-			if _, host := m.Device().(nn.Host); host && v.reads != missing {
-				t.Fatalf("%d examples are read, and %d were not held", v.reads, missing)
+			if _, host := m.Device().(nn.Host); host && int(v.reads.Load()) != missing {
+				t.Fatalf("%d examples are read, and %d were not held", v.reads.Load(), missing)
 			}
-			v.reads = 0
+			v.reads.Store(0)
 			for neck := 1; neck < 4; neck++ {
 				if got, want := gather(kept, positions, neck), gather(plain, positions, neck); got != want {
 					t.Fatalf("%v at neck %d: %s, want %s", positions, neck, got, want)
 				}
 			}
-			if _, host := m.Device().(nn.Host); host && v.reads > 0 {
-				t.Fatalf("%d examples are read that are held", v.reads)
+			if _, host := m.Device().(nn.Host); host && v.reads.Load() > 0 {
+				t.Fatalf("%d examples are read that are held", v.reads.Load())
 			}
 			if all := random.Perm(10); gather(kept, all, 2) != gather(plain, all, 2) {
 				t.Fatalf("%v: other activations", all)
@@ -86,8 +86,8 @@ func TestWindowReadsAhead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.Close(), a.Close()); err != nil || v.reads != 12 {
-		t.Errorf("%d images are read, want 12; error %v", v.reads, err)
+	if err := errors.Join(w.Close(), a.Close()); err != nil || v.reads.Load() != 12 {
+		t.Errorf("%d images are read, want 12; error %v", v.reads.Load(), err)
 	}
 }
 
