@@ -118,7 +118,7 @@ func Terms() []Term {
 			Name:  "scan",
 			Title: "the search for the perturbation of one training step",
 			Meaning: "On a batch of its own, PoL and PoF double the step along the perturbed layer's gradient until the loss rises, evaluate 16 equally spaced points up to there, and take the best, c*. " +
-				"The layer is displaced by γ·c*, γ drawn uniformly from 0 to --gamma-max, while the gradient of the update is taken, and then put back.",
+				"The layer is displaced by γ·c*, γ drawn uniformly from 0 to --gamma-max (0.25 where pol perturbs the classifier by --perturb auto, else 2 by default), while the gradient of the update is taken, and then put back.",
 			Misleads: "A scan is some twenty evaluations of the loss, of all that lies above the perturbed layer: for a low layer most of a treatment's time, as the line \"cost\" of a report says.",
 			Remedy:   "--perturb-every N uses one scan for N steps; perturbing a higher layer makes each cheaper.",
 		},

@@ -182,7 +182,7 @@ func TestBuiltInSample(t *testing.T) {
 		f := openFixture(t, graph.RunnerOptions{Device: on.Device})
 		plan := f.plan(t, "pol", "head", "head")
 		opt := pol.DefaultOptions(plan.Recipe)
-		opt.Temperature, opt.Rate = 1, pol.DefaultRate
+		opt.Temperature, opt.Rate, opt.GammaMax = 1, pol.DefaultRate, pol.DefaultGammaMax
 		r, err := pol.Treat(t.Context(), f, f.sample(t, 2000, 1000, 2000), plan, opt)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ type Why string
 
 // The reasons, in the order in which they go before each other.
 const (
-	WhyRecipe     Why = "recipe"     // as the recipe pol chooses P and U
+	WhyPublished  Why = "published"  // as PoL's authors choose P and U
 	WhyClassifier Why = "classifier" // P is the last linear module
 	WhyNothing    Why = "nothing"    // there is no P: what U does by itself
 	WhyItself     Why = "itself"     // P is U
@@ -84,7 +84,7 @@ func Grid(measured []Measured, classifier diag.Layer, n int, may func(diag.Layer
 		}
 	}
 	if top, ok := largestKappa(updates[0].among); ok {
-		add(top, updates[0].figured, WhyRecipe)
+		add(top, updates[0].figured, WhyPublished)
 	}
 	for sum := range len(updates) + mostPerturbable {
 		for j := range min(sum+1, len(updates)) {

@@ -58,7 +58,7 @@ func TestGrid(t *testing.T) {
 	var got []string
 	for _, c := range candidates {
 		got = append(got, fmt.Sprintf("%s → %s: %s", c.Perturb.Name, c.Update.Name, c.Why))
-		if c.Why != WhyRecipe && c.Perturb.Neck < c.Update.Neck {
+		if c.Why != WhyPublished && c.Perturb.Neck < c.Update.Neck {
 			t.Errorf("%s lies below %s", c.Perturb.Name, c.Update.Name)
 		}
 		if c.Gain == nil || *c.Gain <= 0 || *c.SE != 0.01 || (c.Kappa == nil) != (c.Why == WhyNothing) {

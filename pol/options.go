@@ -1,6 +1,7 @@
 package pol
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -35,7 +36,7 @@ const (
 	DefaultPerturbBatch = 256
 	DefaultMomentum     = 0.9
 	DefaultWeightDecay  = 5e-4
-	DefaultGammaMax     = 2.0
+	DefaultGammaMax     = 2.0 // but see [Recipe.GammaMax]
 	DefaultRho          = 0.05
 )
 
@@ -113,7 +114,7 @@ func DefaultOptions(r Recipe) Options {
 	return Options{
 		Epochs: r.Epochs, Batch: DefaultBatch, PerturbBatch: DefaultPerturbBatch,
 		Momentum: DefaultMomentum, WeightDecay: DefaultWeightDecay, Schedule: Cosine,
-		RateFactor: 1, GammaMax: DefaultGammaMax, Rho: DefaultRho, PerturbEvery: 1,
+		RateFactor: 1, GammaMax: cmp.Or(r.GammaMax, DefaultGammaMax), Rho: DefaultRho, PerturbEvery: 1,
 	}
 }
 

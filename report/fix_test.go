@@ -77,14 +77,15 @@ func (r *recipe) report(d TreatmentData) Recipe {
 	return NewRecipe(r.name, layers, r.chosenBy, r.options, d)
 }
 
-// recipeOf is a recipe with its default hyperparameters.
+// recipeOf is a recipe with the hyperparameters that it has by default where its layers
+// are named.
 func recipeOf(t *testing.T, name string, perturb, update []TreatedLayer) recipe {
 	t.Helper()
 	r, err := pol.FindRecipe(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return recipe{name: name, perturb: perturb, update: update, options: pol.DefaultOptions(r)}
+	return recipe{name: name, perturb: perturb, update: update, options: pol.DefaultOptions(r.Perturbing(r.Perturb))}
 }
 
 func namedLayers(names ...string) []TreatedLayer {

@@ -19,7 +19,8 @@ type FixPlan struct {
 	Provenance Provenance    `json:"provenance"`
 }
 
-// CheaperPlan is a treatment that costs less than the one that was chosen.
+// CheaperPlan is a treatment that costs less than the one that was chosen, because it
+// perturbs the classifier, as the recipe does unless it is told otherwise.
 type CheaperPlan struct {
 	Perturb []string `json:"perturb"` // names of layers
 	Update  []string `json:"update"`
@@ -134,18 +135,10 @@ func (c *Cost) kept() string {
 	return "none"
 }
 
-// flags are those of fix that make it follow the plan.
+// flags are those of fix that make it follow the plan. By name the classifier would be
+// perturbed too far.
 func (c *CheaperPlan) flags() string {
-	var flags []string
-	for _, role := range []struct {
-		flag   string
-		layers []string
-	}{{"--perturb", c.Perturb}, {"--update", c.Update}} {
-		if len(role.layers) > 0 {
-			flags = append(flags, role.flag+" "+shellWord(strings.Join(role.layers, ",")))
-		}
-	}
-	return "`" + strings.Join(flags, " ") + "`"
+	return "`--perturb auto --update " + shellWord(strings.Join(c.Update, ",")) + "`"
 }
 
 // briefly names a few layers one by one, and many by their ends.

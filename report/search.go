@@ -187,7 +187,7 @@ func NewSearchPlan(candidates []pol.Candidate, costs []pol.Cost, rungs []pol.Run
 
 // reasons say in a few words by what a layer to perturb was taken up.
 var reasons = map[string]string{
-	string(pol.WhyRecipe): "the recipe", string(pol.WhyClassifier): "classifier", string(pol.WhyNothing): "nothing", string(pol.WhyItself): "itself",
+	string(pol.WhyPublished): "as published", string(pol.WhyClassifier): "classifier", string(pol.WhyNothing): "nothing", string(pol.WhyItself): "itself",
 	string(pol.WhyKappa): "largest κ", string(pol.WhyTop): "top",
 }
 

@@ -26,7 +26,7 @@ func layerCandidates(long bool) []pol.Candidate {
 		return c
 	}
 	return []pol.Candidate{
-		pair("embed", "blocks.2", pol.WhyRecipe, 1.63), pair("module:head", "blocks.2", pol.WhyClassifier, 0), pair("blocks.2", "blocks.2", pol.WhyItself, 0.2),
+		pair("embed", "blocks.2", pol.WhyPublished, 1.63), pair("module:head", "blocks.2", pol.WhyClassifier, 0), pair("blocks.2", "blocks.2", pol.WhyItself, 0.2),
 		pair("blocks.4.attn.qkv", "blocks.2.mlp.fc2", pol.WhyKappa, 0.5), pair("norm\x1b[0m", "blocks.5", pol.WhyTop, 0.1),
 		{Update: diag.Layer{Name: "blocks.5", Neck: 4}, Why: pol.WhyNothing, Gain: pointer(0.0601), SE: pointer(0.0189)},
 	}

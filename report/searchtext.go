@@ -12,7 +12,7 @@ import (
 const searchNote = "validation loss of each candidate at the temperature that then fits; below T: than with a temperature alone, in its last round; the better half of a round goes on, of losses that are the same to 0.001 the cheaper one. The lowest of many is too low: what the winner is worth, the hold-out images say"
 
 // byNote says what the words in the column by mean.
-const byNote = "by: what the perturbed layer is: the recipe's choice, the classifier, none (as sgd), the updated layer itself, the one with the largest κ at or above it, or one of the highest"
+const byNote = "by: what the perturbed layer is: that of PoL as published (--perturb kappa), the classifier, none (as sgd), the updated layer itself, the one with the largest κ at or above it, or one of the highest"
 
 // text tells of each candidate in a row.
 func (s *LayerSearch) text(p *printer) {

@@ -223,7 +223,7 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 // contestant is a recipe to be run.
 type contestant struct {
 	recipe     string
-	layers     []string // flags that name them, the same ones for all its runs
+	layers     []string // flags that name them, and say how far they are perturbed, the same ones for all its runs
 	impossible error    // why it cannot be run; nil if it can
 }
 
@@ -252,7 +252,10 @@ func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]con
 			case err != nil:
 				return nil, err
 			default:
-				next.layers = []string{"--perturb", strings.Join(pol.Names(chosen.plan.Perturb), ","), "--update", strings.Join(pol.Names(chosen.plan.Update), ",")}
+				next.layers = []string{
+					"--perturb", strings.Join(pol.Names(chosen.plan.Perturb), ","), "--update", strings.Join(pol.Names(chosen.plan.Update), ","),
+					"--gamma-max", fmt.Sprint(opt.training.GammaMax), // by name the layers would have another
+				}
 			}
 		}
 		contestants = append(contestants, next)

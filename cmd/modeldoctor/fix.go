@@ -22,7 +22,7 @@ func fixCommand() *cli.Command {
 		Name:      "fix",
 		Usage:     "treat the worst layer; write OUT only if hold-out images show that it helps",
 		ArgsUsage: "MODEL -o OUT",
-		Description: "Perturbs the layer where κ is largest and trains only the layer where ΔL̂ is largest (PoL), or " +
+		Description: "Perturbs the classifier a little and trains only the layer where ΔL̂ is largest (PoL), or " +
 			"follows another recipe. The epoch that is best on the validation images is kept; hold-out images, " +
 			"which serve nothing else, decide: unless their loss is significantly lower than the original's and than with a temperature " +
 			"alone, and their error not significantly higher, nothing is written and the exit status is 1. OUT differs from MODEL in the treated weights and one metadata entry only.",

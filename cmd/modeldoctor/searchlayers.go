@@ -57,6 +57,8 @@ func readLayerSearch(c *cli.Context, opt *treatmentOptions) (layerSearch, error)
 	if c.Int("epochs") == 0 {
 		opt.training.Epochs = searchEpochs
 	}
+	// A candidate is what its layers are by name.
+	opt.training.GammaMax = cmp.Or(c.Float64("gamma-max"), pol.DefaultGammaMax)
 	s := layerSearch{candidates: n, granularities: []graph.Granularity{graph.ByBlock, graph.ByModule}}
 	if c.IsSet("granularity") {
 		s.granularities = []graph.Granularity{opt.granularity}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"strings"
 
@@ -19,7 +20,7 @@ func treatmentFlags() []cli.Flag {
 	shared := &cli.StringFlag{Name: "shared", Usage: "`HOW` what to do where a trained weight serves other layers, too: update all of them, or untie them by giving the trained layer a copy; by default that is refused", Category: categoryMethod}
 	return []cli.Flag{
 		stringFlag(categoryMethod, "goal", "WHAT", pol.LowerLoss.String(), "what is to fall: loss or error. It chooses the epoch that is kept, and what hold-out images have to show; fix --goal error trains all layers (--recipe sgd) unless --recipe, --perturb or --search-layers says otherwise"),
-		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest; or auto, the recipe's choice, as by default; or norms, the scales and shifts of all normalisations. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
+		listFlag(categoryMethod, "perturb", "LAYER", nil, "layers to perturb, several separated by commas; or kappa, the layer where κ is largest, as PoL was published; or auto, the recipe's choice, as by default: the classifier, for pol a little; or norms, the scales and shifts of all normalisations. A bare name is a block, else a module, else a tensor; block:, module: or tensor: in front decide"),
 		listFlag(categoryMethod, "update", "LAYER", nil, "layers to train, likewise"),
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what a diagnosis chooses among: block, module or tensor"),
 		fileFlag(categoryMethod, "from", "REPORT", "choose the layers by this report, which `modeldoctor check --format json` has made of the same model and images; by default they are diagnosed first"),
@@ -39,7 +40,7 @@ func treatmentFlags() []cli.Flag {
 		stringFlag(categoryTraining, "schedule", "KIND", string(standard.Schedule), "course of the learning rate: cosine (to zero) or constant"),
 		stringFlag(categoryTraining, "loss", "LOSS", standard.Loss.String(), "what the updates lower: ce (cross-entropy), smooth:0.3 (label smoothing), focal:2, margin, or soft01:0.5 (half cross-entropy, half the probability of a wrong answer); everything is judged by cross-entropy"),
 		&cli.Float64Flag{Name: "mix", Usage: "`ALPHA` blend the images of an update with each other where they enter the trained layers (mixup), by shares from Beta(α, α); 0.2 to 1 are usual, by default they are as they are", EnvVars: env("mix"), Category: categoryTraining},
-		floatFlag("gamma-max", "FACTOR", standard.GammaMax, "largest perturbation, as a multiple of the best step along its gradient"),
+		&cli.Float64Flag{Name: "gamma-max", Usage: fmt.Sprintf("`FACTOR` largest perturbation, as a multiple of the best step along its gradient, by default %v, and %v where pol perturbs the classifier by --perturb auto", pol.DefaultGammaMax, pol.ClassifierGammaMax), EnvVars: env("gamma-max"), Category: categoryTraining},
 		floatFlag("rho", "LENGTH", standard.Rho, "length of sam's perturbation"),
 		countFlag("perturb-every", "N", standard.PerturbEvery, "steps for which the best step along the perturbation's gradient is kept"),
 		stringFlag(categoryTraining, "augment", "KIND", "none", "how training images are varied: none or flip-crop"),
@@ -132,7 +133,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		training: pol.Options{
 			Epochs: cmp.Or(c.Int("epochs"), recipe.Epochs), Batch: c.Int("batch"), PerturbBatch: c.Int("perturb-batch"),
 			Rate: c.Float64("lr"), RateFactor: c.Float64("lr-factor"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
-			Schedule: pol.Schedule(schedule), Goal: goal, Loss: loss, Mix: c.Float64("mix"), GammaMax: c.Float64("gamma-max"), Rho: c.Float64("rho"),
+			Schedule: pol.Schedule(schedule), Goal: goal, Loss: loss, Mix: c.Float64("mix"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
 			NoCache: c.Bool("no-cache"), Memory: memory,
 		},
@@ -149,9 +150,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
 	}
-	if choice, is := perturbChoices(recipe)[strings.Join(opt.perturb, ",")]; is {
-		opt.recipe.Perturb, opt.perturb = choice, nil
-	}
+	opt.choosePerturbed(c.Float64("gamma-max"))
 	if opt.from != "" && !opt.diagnoses() {
 		opt.warnOfUnreadReport()
 	}
@@ -170,9 +169,21 @@ func (o *treatmentOptions) warnOfUnreadReport() {
 	o.run.console.warn("--from: %s is not read: the recipe or the other flags name the layers", o.from)
 }
 
-// perturbChoices are the values of --perturb that name a rule in place of layers.
-func perturbChoices(recipe pol.Recipe) map[string]pol.Choice {
-	return map[string]pol.Choice{"auto": recipe.Perturb, "kappa": pol.LargestKappa}
+// choosePerturbed takes a value of --perturb that names a rule, in place of layers, as the
+// recipe's choice, and sets the largest γ: the given one, if it is not 0, else that which
+// goes with the choice.
+func (o *treatmentOptions) choosePerturbed(gammaMax float64) {
+	switch strings.Join(o.perturb, ",") {
+	case "auto":
+		o.perturb = nil
+	case "kappa":
+		o.recipe, o.perturb = o.recipe.Perturbing(pol.LargestKappa), nil
+	}
+	usual := pol.DefaultGammaMax
+	if len(o.perturb) == 0 {
+		usual = pol.DefaultOptions(o.recipe).GammaMax
+	}
+	o.training.GammaMax = cmp.Or(gammaMax, usual)
 }
 
 // checkTrainingNumbers returns what is wrong with the hyperparameters.
