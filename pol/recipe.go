@@ -53,7 +53,7 @@ type Recipe struct {
 // ClassifierGammaMax is the largest γ with which recipe pol perturbs the classifier.
 // Training blocks.2 of the ViT of the fixtures takes off, beyond a temperature, 0.092
 // nats with it and 0.101 without a perturbation, but -0.003 with γ up to 2, and 0.102
-// with the patch embedding perturbed up to that, in 27 times the time; the intervals are
+// with the patch embedding perturbed up to that, in 13 times the time; the intervals are
 // ± 0.02. docs/perturbation.md has these and those of a pretrained ViT.
 const ClassifierGammaMax = 0.25
 
