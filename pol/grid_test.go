@@ -66,7 +66,7 @@ func TestGrid(t *testing.T) {
 		}
 	}
 	want := []string{
-		"b0 → b2: recipe",
+		"b0 → b2: published",
 		"b4.m0 → b2: classifier",
 		" → b2: nothing",
 		"b4.m0 → b2.m1: classifier",
