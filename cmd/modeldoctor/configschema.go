@@ -129,7 +129,7 @@ var configExamples = map[string]any{
 	"layers": []string{"blocks.*"}, "perturb": []string{"kappa"}, "update": []string{"blocks.5"},
 	"from": "report.json", "epochs": 3, "lr": 0.05, "views": 8, "threads": 4, "run-batch": 32, "timeout": "30m", "budget": "10m", "race": 3,
 	"device-memory": "16GiB", "seed": 7, "input": "x.f32", "folder": "data", "plot": "plots", "baseline": "baseline.json",
-	"rule": []string{"MD006=error", "MD002=0.05"}, "mix": 0.4, "shard": "auto", "shards": 8, "runs": "runs",
+	"rule": []string{"MD006=error", "MD002=0.05"}, "mix": 0.4, "gamma-max": 0.5, "shard": "auto", "shards": 8, "runs": "runs",
 }
 
 // example is a value that a key can have.
