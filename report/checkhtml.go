@@ -32,15 +32,21 @@ func checkPage(c *Check) *page {
 	for _, note := range append(dataCautions(c.Data.Skipped, c.Data.AssumedOrder), measurementNotes(c)...) {
 		p.Facts = append(p.Facts, fact{"note", []string{note}})
 	}
+	p.Rules, p.Tables, p.Charts = pageRules(c), []pageTable{table.page()}, checkCharts(c)
+	return p
+}
+
+// pageRules are the rules that are breached.
+func pageRules(c *Check) []pageRule {
+	var rules []pageRule
 	for _, group := range groupViolations(c.Violations, c.Worst.ByTransfer) {
 		title := ""
 		if rule, ok := diag.ExplainRule(group[0].Rule); ok {
 			title = rule.Title
 		}
-		p.Rules = append(p.Rules, pageRule{group[0].Rule, string(group[0].Level), title, groupText(group)})
+		rules = append(rules, pageRule{group[0].Rule, string(group[0].Level), title, groupText(group)})
 	}
-	p.Tables, p.Charts = []pageTable{table.page()}, checkCharts(c)
-	return p
+	return rules
 }
 
 // page is the table with all its columns, that of verdicts behind the names.
@@ -57,10 +63,11 @@ func (t layerTable) page() pageTable {
 		}
 		l := &t.Layers[i-1]
 		cells := textCells(row)
-		for j := range cells {
-			cells[j].Sort = t.sortedBy(l, columns[j].title)
+		for j, c := range columns {
+			if l.measured() || j < 2 {
+				cells[j].Sort = c.number(l)
+			}
 		}
-		cells[0].Sort = metric.Finite(float64(l.Index)) // along depth
 		verdict := pageCell{Text: t.marks(Style{}, l), Tone: verdictTones[l.Verdict]}
 		table.Rows = append(table.Rows, slices.Insert(cells, 1, verdict))
 	}
@@ -68,44 +75,6 @@ func (t layerTable) page() pageTable {
 }
 
 var verdictTones = map[diag.Verdict]string{diag.Over: toneBad, diag.Under: toneGood, diag.Undecided: toneOpen}
-
-// sortedBy is the number in a layer's cell below a title; nil where there is none.
-func (t layerTable) sortedBy(l *Layer, title string) *float64 {
-	number := func(x float64) *float64 { return metric.Finite(x) }
-	transfer := l.Transfer
-	if transfer == nil {
-		transfer = &Transfer{Mean: math.NaN()}
-	}
-	switch {
-	case title == "params":
-		return number(float64(l.Parameters))
-	case !l.measured():
-		return nil
-	case strings.HasPrefix(title, "ΔL̂ (95"):
-		return number(transfer.Mean)
-	case strings.HasPrefix(title, "ΔL̂ per"):
-		return transfer.PerThousand
-	case title == "at least, all layers":
-		return transfer.CorrectedLow
-	case title == "in-sample ΔL":
-		return number(l.DeltaLoss)
-	case title == "training loss" && l.Train != nil:
-		return number(l.Train.LossAfter - l.Train.LossBefore)
-	case title == "training slope" && l.Train != nil:
-		return number(l.Train.Slope)
-	case title == "κ":
-		return l.Kappa
-	case title == "κ·‖w‖²":
-		return l.KappaScaled
-	case title == "‖Δw‖/‖w‖":
-		return l.StepShare
-	case title == "agreement":
-		return l.Agreement
-	case title == "images needed" && l.Images != nil:
-		return number(float64(*l.Images))
-	}
-	return nil
-}
 
 // checkCharts are the gains along depth, κ along depth, the loss along each layer's
 // step, and how far confidence can be relied on.
@@ -133,7 +102,7 @@ func checkCharts(c *Check) []*chart.Chart {
 		return nil
 	}
 	recoverable := &chart.Chart{
-		Name: "recoverable-loss", Title: "Recoverable loss along depth", X: "", Y: "nats per image", Categories: names,
+		Name: "recoverable-loss", Title: "Recoverable loss along depth", Y: "nats per image", Categories: names,
 		Alt:    "For each layer from the input to the output: ΔL̂, the loss of unseen images that moving it takes off, with its 95 % interval. " + largestInWords(c),
 		Series: []chart.Series{{Name: "ΔL̂, unseen images", Color: chart.First, X: depth, Y: gain, Low: low, High: high}},
 	}

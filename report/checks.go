@@ -118,7 +118,7 @@ func checksPage(c *Checks) *page {
 		why := printable(m.Error)
 		if m.Check != nil {
 			why = strings.Join(conclusion{m.Check}.basis(), "; ")
-			for _, rule := range checkPage(m.Check).Rules {
+			for _, rule := range pageRules(m.Check) {
 				rule.Text = printable(m.Path) + ": " + rule.Text
 				p.Rules = append(p.Rules, rule)
 			}
@@ -136,7 +136,7 @@ func (c *Checks) charts() []*chart.Chart {
 		if m.Check == nil {
 			continue
 		}
-		for _, one := range checkPage(m.Check).Charts {
+		for _, one := range checkCharts(m.Check) {
 			one.Name = fmt.Sprintf("model-%03d-%s", i, one.Name)
 			one.Title = printable(m.Path) + ": " + one.Title
 			all = append(all, one)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // layerTable prints the layers of a check.
@@ -18,6 +19,8 @@ type column struct {
 	left  bool // aligned to the left
 	last  int  // columns with the lowest give way first where a line is too short; 0: never
 	cells []string
+	// number is what a layer's cell is sorted by; nil where it has none.
+	number func(l *Layer) *float64
 }
 
 // detail is how much a table shows.
@@ -132,39 +135,34 @@ func (c *column) shorten(width int) {
 // many columns of the terminal, not at all if that is 0.
 func (t layerTable) columns(bars int, which detail) []column {
 	wide := which == all
-	gain := column{title: "ΔL̂ (95 %)", left: bars > 0, cells: t.transferCells(bars)}
+	gain := column{title: "ΔL̂ (95 %)", left: bars > 0, cells: t.transferCells(bars), number: ofTransfer(func(t *Transfer) *float64 { return metric.Finite(t.Mean) })}
 	if bars > 0 {
 		gain.title += ", limit ┆"
 	}
 	if title := "recoverable loss " + gain.title; columns(title) <= gain.width() {
 		gain.title = title
 	}
+	depth := func(l *Layer) *float64 { return metric.Finite(float64(l.Index)) }
 	list := []column{
-		t.column("layer", 0, func(l *Layer) string { return printable(l.Name) }),
-		t.column("params", 1, func(l *Layer) string { return count(l.Parameters) }),
+		t.column("layer", 0, depth, func(l *Layer) string { return printable(l.Name) }),
+		t.column("params", 1, func(l *Layer) *float64 { return metric.Finite(float64(l.Parameters)) }, func(l *Layer) string { return count(l.Parameters) }),
 		gain,
 	}
 	list[0].left = true
+	rounded := func(decimals int) func(float64) string {
+		return func(x float64) string { return fixed(x, decimals) }
+	}
 	if wide {
 		list = append(list,
-			t.column("at least, all layers", 0, func(l *Layer) string {
-				if l.Transfer == nil || l.Transfer.CorrectedLow == nil {
-					return "–"
-				}
-				return fixed(*l.Transfer.CorrectedLow, t.decimals())
-			}),
-			t.column("ΔL̂ per 1,000 params", 0, func(l *Layer) string {
-				if l.Transfer == nil || l.Transfer.PerThousand == nil {
-					return "–"
-				}
-				return fixed(*l.Transfer.PerThousand, 2+t.decimals())
-			}))
+			t.figure("at least, all layers", ofTransfer(func(t *Transfer) *float64 { return t.CorrectedLow }), rounded(t.decimals())),
+			t.figure("ΔL̂ per 1,000 params", ofTransfer(func(t *Transfer) *float64 { return t.PerThousand }), rounded(2+t.decimals())))
 	}
 	if which >= full {
-		list = append(list, t.column("in-sample ΔL", 0, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
+		list = append(list, t.column("in-sample ΔL", 0, func(l *Layer) *float64 { return metric.Finite(l.DeltaLoss) }, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
 	}
 	if t.Data.TrainN > 0 {
-		list = append(list, t.column("training loss", 2, func(l *Layer) string {
+		change := ofTraining(func(t *Train) *float64 { return metric.Finite(t.LossAfter - t.LossBefore) })
+		list = append(list, t.column("training loss", 2, change, func(l *Layer) string {
 			if l.Train == nil {
 				return "–"
 			}
@@ -172,44 +170,64 @@ func (t layerTable) columns(bars int, which detail) []column {
 		}))
 	}
 	if t.Data.TrainN > 0 && wide {
-		list = append(list, t.column("training slope", 0, func(l *Layer) string {
-			if l.Train == nil {
-				return "–"
-			}
-			return signed(l.Train.Slope, t.decimals())
-		}))
+		slope := ofTraining(func(t *Train) *float64 { return &t.Slope })
+		list = append(list, t.figure("training slope", slope, func(x float64) string { return signed(x, t.decimals()) }))
 	}
 	if which >= full {
-		list = append(list, t.column("κ", 0, func(l *Layer) string { return optional(l.Kappa, significant) }))
+		list = append(list, t.figure("κ", func(l *Layer) *float64 { return l.Kappa }, significant))
 	}
 	if wide {
 		list = append(list,
-			t.column("κ·‖w‖²", 0, func(l *Layer) string { return optional(l.KappaScaled, significant) }),
-			t.column("‖Δw‖/‖w‖", 0, func(l *Layer) string { return optional(l.StepShare, significant) }))
+			t.figure("κ·‖w‖²", func(l *Layer) *float64 { return l.KappaScaled }, significant),
+			t.figure("‖Δw‖/‖w‖", func(l *Layer) *float64 { return l.StepShare }, significant))
 	}
 	if which >= full {
-		list = append(list, t.column("agreement", 0, func(l *Layer) string {
-			return optional(l.Agreement, func(x float64) string { return fixed(x, 2) })
-		}))
+		list = append(list, t.figure("agreement", func(l *Layer) *float64 { return l.Agreement }, rounded(2)))
 	}
 	if wide {
-		list = append(list, t.column("images needed", 0, func(l *Layer) string {
+		images := func(l *Layer) *float64 {
 			if l.Images == nil {
-				return "–"
+				return nil
 			}
-			return thousands(*l.Images)
-		}))
+			return metric.Finite(float64(*l.Images))
+		}
+		list = append(list, t.figure("images needed", images, func(x float64) string { return thousands(int(x)) }))
 	}
 	return list
 }
 
 // column is one whose cells are computed from a layer each.
-func (t layerTable) column(title string, last int, cell func(l *Layer) string) column {
-	c := column{title: title, last: last, cells: make([]string, len(t.Layers))}
+func (t layerTable) column(title string, last int, number func(l *Layer) *float64, cell func(l *Layer) string) column {
+	c := column{title: title, last: last, cells: make([]string, len(t.Layers)), number: number}
 	for i := range t.Layers {
 		c.cells[i] = cell(&t.Layers[i])
 	}
 	return c
+}
+
+// figure is a column of numbers that may be absent.
+func (t layerTable) figure(title string, number func(l *Layer) *float64, write func(float64) string) column {
+	return t.column(title, 0, number, func(l *Layer) string { return optional(number(l), write) })
+}
+
+// ofTransfer is a number of a layer's transfer figure, which may be absent.
+func ofTransfer(number func(t *Transfer) *float64) func(l *Layer) *float64 {
+	return func(l *Layer) *float64 {
+		if l.Transfer == nil {
+			return nil
+		}
+		return number(l.Transfer)
+	}
+}
+
+// ofTraining is the same of what a move does to training images.
+func ofTraining(number func(t *Train) *float64) func(l *Layer) *float64 {
+	return func(l *Layer) *float64 {
+		if l.Train == nil {
+			return nil
+		}
+		return number(l.Train)
+	}
 }
 
 // optional writes a number that may be absent.
