@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 
 	"github.com/modeldoctor/modeldoctor/report/chart"
 )
@@ -161,13 +160,4 @@ func modelFact(m Model, more ...string) fact {
 		values = append(values, "sha256 "+shortHash(m.SHA256))
 	}
 	return fact{"model", values}
-}
-
-// commandLine is a command as a shell takes it.
-func commandLine(command []string) string {
-	words := make([]string, len(command))
-	for i, word := range command {
-		words[i] = shellWord(word)
-	}
-	return strings.Join(words, " ")
 }

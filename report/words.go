@@ -57,3 +57,12 @@ func shellWord(path string) string {
 	}
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
+
+// commandLine is a command as a shell takes it.
+func commandLine(command []string) string {
+	words := make([]string, len(command))
+	for i, word := range command {
+		words[i] = shellWord(word)
+	}
+	return strings.Join(words, " ")
+}
