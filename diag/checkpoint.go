@@ -20,17 +20,18 @@ type Checkpoint struct {
 }
 
 // measureCheckpoint evaluates all examples from the boundary, which is at the
-// images. The logits are returned by position.
-func measureCheckpoint(ctx context.Context, e *evaluator) (*Checkpoint, metric.Logits, error) {
+// images. The logits are returned by position, the confidence in the predicted classes
+// in data order.
+func measureCheckpoint(ctx context.Context, e *evaluator) (*Checkpoint, metric.Logits, []float64, error) {
 	n, classes, labels := e.folds.n(), e.model.Classes(), e.folds.labels
 	logits := metric.NewLogits(classes, labels)
 	b := &Checkpoint{Losses: make([]float64, n), Correct: make([]bool, n)}
 	if err := e.losses(ctx, 0, b.Losses, logits.Values); err != nil {
-		return nil, metric.Logits{}, err
+		return nil, metric.Logits{}, nil, err
 	}
-	predicted := make([]int, n)
+	predicted, confidence := make([]int, n), make([]float64, n)
 	for p, i := range e.folds.order {
-		predicted[p], _ = metric.Predict(logits.Row(p), 1)
+		predicted[p], confidence[i] = metric.Predict(logits.Row(p), 1)
 		b.Correct[i] = predicted[p] == labels[p]
 		if b.Correct[i] {
 			b.Hits++
@@ -44,7 +45,7 @@ func measureCheckpoint(ctx context.Context, e *evaluator) (*Checkpoint, metric.L
 	}
 	b.Chance, b.Present = chance(predicted, labels, classes)
 	b.Spread = spreadOf(classCounts(labels, classes))
-	return b, logits, nil
+	return b, logits, confidence, nil
 }
 
 // confidenceAt is the confidence in the predicted classes, in data order, with the

@@ -101,7 +101,7 @@ func Detect(ctx context.Context, m nn.Model, candidates []Candidate) ([]Score, e
 func scoreCandidate(ctx context.Context, m nn.Model, c Candidate) (Score, error) {
 	f := newFolds(labelsOf(c.Examples))
 	boundary := nn.Open(m, c.Examples, f.order, nn.Holding{}) // each image is read once
-	b, logits, err := measureCheckpoint(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
+	b, logits, _, err := measureCheckpoint(ctx, &evaluator{model: m, folds: f, boundary: boundary, progress: &progress{}, invT: 1})
 	if err := errors.Join(err, boundary.Close()); err != nil {
 		return Score{}, err
 	}

@@ -155,7 +155,7 @@ func (f *Findings) measure(ctx context.Context, m nn.Model, v nn.Examples, layer
 	if err := e.boundary.Load(ctx, func(int) {}); err != nil {
 		return err
 	}
-	c, logits, err := measureCheckpoint(ctx, e)
+	c, logits, confidence, err := measureCheckpoint(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (f *Findings) measure(ctx context.Context, m nn.Model, v nn.Examples, layer
 	if e.invT != 1 {
 		measurer.start = logits.Losses(e.invT)
 	}
-	f.Metrics = c.metrics(temperature, metric.Mean(measurer.start), confidenceAt(e.folds, logits, 1), confidenceAt(e.folds, logits, e.invT))
+	f.Metrics = c.metrics(temperature, metric.Mean(measurer.start), confidence, confidenceAt(e.folds, logits, e.invT))
 	if s := measurer.training; s != nil {
 		s.evaluator.invT = e.invT
 		if err := s.evaluator.boundary.Load(ctx, func(int) {}); err != nil {
