@@ -28,7 +28,7 @@ func choices(flag string) []string {
 	case "fail-on":
 		return []string{string(diag.LevelError), string(diag.LevelWarning), report.FailNever}
 	case "goal":
-		return []string{pol.LowerLoss.String(), pol.LowerError.String()}
+		return pol.GoalNames()
 	case "granularity":
 		return []string{string(graph.ByBlock), string(graph.ByModule), string(graph.ByTensor)}
 	case "input-layout":

@@ -24,19 +24,7 @@ func readPlots(c *cli.Context) (folder string, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", usage("--plot: %v", err).withHint("name a folder, or one that can be made")
 	}
-	probe, err := os.CreateTemp(folder, ".modeldoctor-*")
-	if err != nil {
-		return "", usage("--plot: %v", err).withHint("the folder must be writable")
-	}
-	return folder, unwritten(probe)
-}
-
-// unwritten closes and removes a file.
-func unwritten(f *os.File) error {
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Remove(f.Name())
+	return folder, checkWritable("--plot", filepath.Join(folder, "chart.svg"))
 }
 
 // writePlots writes the charts of a result into a folder, each in both formats.
