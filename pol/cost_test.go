@@ -83,11 +83,16 @@ func TestEstimateOfPrefix(t *testing.T) {
 	costs := map[bool]Cost{}
 	for _, noCache := range []bool{false, true} {
 		opt.NoCache = noCache
-		cost, err := EstimateCost(t.Context(), nntest.On(slow{m}), data, plan, opt)
-		if err != nil {
-			t.Fatal(err)
+		for attempt := range 3 { // the shortest times are those that nothing else has delayed
+			cost, err := EstimateCost(t.Context(), nntest.On(slow{m}), data, plan, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before := costs[noCache]; attempt > 0 {
+				cost.StepTime, cost.ValidationTime = min(cost.StepTime, before.StepTime), min(cost.ValidationTime, before.ValidationTime)
+			}
+			costs[noCache] = cost
 		}
-		costs[noCache] = cost
 	}
 	// What lies below the neck sleeps, so that the times differ by more than their noise.
 	if with, without := costs[false], costs[true]; with.StepTime >= without.StepTime || with.ValidationTime >= without.ValidationTime {
