@@ -35,6 +35,21 @@ func (n *convolution) tile() int {
 
 func (n *convolution) depthwise() bool { return n.channels == n.groups }
 
+// staged reports whether a kernel of package kernel computes the convolution of
+// float32.
+func (n *convolution) staged(c *kernel.Context) bool {
+	return c.Convolves() && n.in[0] == 1 && n.out[0] == 1 && n.kernel[0] == 1
+}
+
+// planes is the convolution over rows and columns.
+func (n *convolution) planes() kernel.Convolution {
+	last2 := func(v [spatialDims]int) [2]int { return [2]int(v[1:]) }
+	return kernel.Convolution{
+		Images: n.images, Channels: n.channels, Filters: n.filters, Groups: n.groups,
+		In: last2(n.in), Out: last2(n.out), Taps: last2(n.kernel), Stride: last2(n.stride), Dilation: last2(n.dilation), Before: last2(n.before),
+	}
+}
+
 // gatherColumns fills in the columns of output positions [first, last) for the
 // planes of x.
 func gatherColumns[T kernel.Float](w *window, x, columns []T, channels, first, last int) {
@@ -84,6 +99,12 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 		bias = Elem[T](in[2])
 	}
 	if len(y) == 0 {
+		return
+	}
+	if x, ok := any(x).([]float32); ok && n.staged(c) {
+		e := kernel.Unbounded()
+		e.Bias = any(bias).([]float32)
+		kernel.Convolve(c, n.planes(), x, any(weights).([]float32), e, any(y).([]float32))
 		return
 	}
 	if n.depthwise() {

@@ -127,6 +127,8 @@ const (
 	signBit      = 1 << 31
 	magnitude    = signBit - 1
 	predicateLT  = 1 // of VCMPPS: less than, ordered, false for NaN
+	predicateLE  = 2
+	predicateGE  = 13
 	minusInf     = 0xff800000
 	predicateImm = operand.U8(predicateLT)
 )
@@ -154,6 +156,24 @@ func (g *generator) selectLess(a vector, x float64, yes, no, dst vector) {
 	m := g.vector()
 	g.VCMPPS(predicateImm, limit, a, m)
 	g.VBLENDVPS(m, yes, no, dst)
+}
+
+// selectWithin computes dst = no where a <= lo or a >= hi, else yes; yes where a is NaN, as for
+// bounds that are. a is overwritten.
+func (g *generator) selectWithin(a, lo, hi, yes, no, dst vector) {
+	if g.lanes == 16 {
+		below, above := g.K(), g.K()
+		g.VCMPPS(operand.U8(predicateLE), lo, a, below)
+		g.VCMPPS(operand.U8(predicateGE), hi, a, above)
+		g.KORW(below, above, below)
+		g.VBLENDMPS(no, yes, below, dst)
+		return
+	}
+	below := g.vector()
+	g.VCMPPS(operand.U8(predicateLE), lo, a, below)
+	g.VCMPPS(operand.U8(predicateGE), hi, a, a)
+	g.VORPS(a, below, below)
+	g.VBLENDVPS(below, no, yes, dst)
 }
 
 // Partial vectors
