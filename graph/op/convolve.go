@@ -101,10 +101,8 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 	if len(y) == 0 {
 		return
 	}
-	if x, ok := any(x).([]float32); ok && n.staged(c) {
-		e := kernel.Unbounded()
-		e.Bias = any(bias).([]float32)
-		kernel.Convolve(c, n.planes(), x, any(weights).([]float32), e, any(y).([]float32))
+	if y, ok := out.Data.([]float32); ok && n.staged(c) {
+		convolveStaged(c, n, in, kernel.Unbounded(), y)
 		return
 	}
 	if n.depthwise() {
