@@ -318,7 +318,7 @@ end14:
 	VZEROUPPER
 	RET
 
-// func gateAVX2(n int, inside float32, outside float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
+// func gateAVX2(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
 // Requires: AVX
 TEXT ·gateAVX2(SB), NOSPLIT, $0-48
 	MOVQ         n+0(FP), AX
@@ -331,146 +331,145 @@ TEXT ·gateAVX2(SB), NOSPLIT, $0-48
 	LEAQ         masks<>+128(SB), BX
 	SHLQ         $0x02, AX
 	SUBQ         AX, BX
-	VBROADCASTSS inside+8(FP), Y0
-	VBROADCASTSS outside+12(FP), Y1
-	VBROADCASTSS lo+16(FP), Y2
-	VBROADCASTSS hi+20(FP), Y3
+	VBROADCASTSS slope+8(FP), Y0
+	VBROADCASTSS lo+12(FP), Y1
+	VBROADCASTSS hi+16(FP), Y2
 	MOVQ         x+24(FP), AX
 	MOVQ         dy+32(FP), SI
 	MOVQ         dx+40(FP), DI
 	XORQ         R8, R8
 
 block23:
-	CMPQ      R8, DX
-	JGE       tail24
-	VMOVUPS   (AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   (SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, (DI)(R8*1)
-	VMOVUPS   32(AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   32(SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 32(DI)(R8*1)
-	VMOVUPS   64(AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   64(SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 64(DI)(R8*1)
-	VMOVUPS   96(AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   96(SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 96(DI)(R8*1)
-	ADDQ      $0x80, R8
-	JMP       block23
+	CMPQ    R8, DX
+	JGE     tail24
+	VMOVUPS (AX)(R8*1), Y3
+	VMOVUPS (SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (DI)(R8*1)
+	VMOVUPS 32(AX)(R8*1), Y3
+	VMOVUPS 32(SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(DI)(R8*1)
+	VMOVUPS 64(AX)(R8*1), Y3
+	VMOVUPS 64(SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 64(DI)(R8*1)
+	VMOVUPS 96(AX)(R8*1), Y3
+	VMOVUPS 96(SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 96(DI)(R8*1)
+	ADDQ    $0x80, R8
+	JMP     block23
 
 tail24:
-	CMPQ      CX, $0x08
-	JL        partial26
-	VMOVUPS   (AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   (SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, (DI)(R8*1)
-	JMP       next27
+	CMPQ    CX, $0x08
+	JL      partial26
+	VMOVUPS (AX)(R8*1), Y3
+	VMOVUPS (SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (DI)(R8*1)
+	JMP     next27
 
 partial26:
 	CMPQ       CX, $0x00
 	JLE        end25
-	VMOVUPS    (BX), Y4
-	VMASKMOVPS (AX)(R8*1), Y4, Y5
-	VCMPPS     $0x02, Y2, Y5, Y2
-	VCMPPS     $0x0d, Y3, Y5, Y5
-	VORPS      Y5, Y2, Y2
-	VBLENDVPS  Y2, Y1, Y0, Y0
-	VMASKMOVPS (SI)(R8*1), Y4, Y1
-	VMULPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y4, (DI)(R8*1)
+	VMOVUPS    (BX), Y3
+	VMASKMOVPS (AX)(R8*1), Y3, Y4
+	VMASKMOVPS (SI)(R8*1), Y3, Y5
+	VMULPS     Y0, Y5, Y5
+	VCMPPS     $0x06, Y1, Y4, Y0
+	VCMPPS     $0x09, Y2, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VMASKMOVPS Y5, Y3, (DI)(R8*1)
 	JMP        end25
 
 next27:
-	CMPQ      CX, $0x10
-	JL        partial28
-	VMOVUPS   32(AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   32(SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 32(DI)(R8*1)
-	JMP       next29
+	CMPQ    CX, $0x10
+	JL      partial28
+	VMOVUPS 32(AX)(R8*1), Y3
+	VMOVUPS 32(SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(DI)(R8*1)
+	JMP     next29
 
 partial28:
 	CMPQ       CX, $0x08
 	JLE        end25
-	VMOVUPS    (BX), Y4
-	VMASKMOVPS 32(AX)(R8*1), Y4, Y5
-	VCMPPS     $0x02, Y2, Y5, Y2
-	VCMPPS     $0x0d, Y3, Y5, Y5
-	VORPS      Y5, Y2, Y2
-	VBLENDVPS  Y2, Y1, Y0, Y0
-	VMASKMOVPS 32(SI)(R8*1), Y4, Y1
-	VMULPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y4, 32(DI)(R8*1)
+	VMOVUPS    (BX), Y3
+	VMASKMOVPS 32(AX)(R8*1), Y3, Y4
+	VMASKMOVPS 32(SI)(R8*1), Y3, Y5
+	VMULPS     Y0, Y5, Y5
+	VCMPPS     $0x06, Y1, Y4, Y0
+	VCMPPS     $0x09, Y2, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VMASKMOVPS Y5, Y3, 32(DI)(R8*1)
 	JMP        end25
 
 next29:
-	CMPQ      CX, $0x18
-	JL        partial30
-	VMOVUPS   64(AX)(R8*1), Y4
-	VCMPPS    $0x02, Y2, Y4, Y5
-	VCMPPS    $0x0d, Y3, Y4, Y4
-	VORPS     Y4, Y5, Y5
-	VBLENDVPS Y5, Y1, Y0, Y4
-	VMOVUPS   64(SI)(R8*1), Y5
-	VMULPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 64(DI)(R8*1)
-	JMP       next31
+	CMPQ    CX, $0x18
+	JL      partial30
+	VMOVUPS 64(AX)(R8*1), Y3
+	VMOVUPS 64(SI)(R8*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VCMPPS  $0x06, Y1, Y3, Y5
+	VCMPPS  $0x09, Y2, Y3, Y3
+	VANDPS  Y5, Y4, Y4
+	VANDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 64(DI)(R8*1)
+	JMP     next31
 
 partial30:
 	CMPQ       CX, $0x10
 	JLE        end25
-	VMOVUPS    (BX), Y4
-	VMASKMOVPS 64(AX)(R8*1), Y4, Y5
-	VCMPPS     $0x02, Y2, Y5, Y2
-	VCMPPS     $0x0d, Y3, Y5, Y5
-	VORPS      Y5, Y2, Y2
-	VBLENDVPS  Y2, Y1, Y0, Y0
-	VMASKMOVPS 64(SI)(R8*1), Y4, Y1
-	VMULPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y4, 64(DI)(R8*1)
+	VMOVUPS    (BX), Y3
+	VMASKMOVPS 64(AX)(R8*1), Y3, Y4
+	VMASKMOVPS 64(SI)(R8*1), Y3, Y5
+	VMULPS     Y0, Y5, Y5
+	VCMPPS     $0x06, Y1, Y4, Y0
+	VCMPPS     $0x09, Y2, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VMASKMOVPS Y5, Y3, 64(DI)(R8*1)
 	JMP        end25
 
 next31:
 	CMPQ       CX, $0x18
 	JLE        end25
-	VMOVUPS    (BX), Y4
-	VMASKMOVPS 96(AX)(R8*1), Y4, Y5
-	VCMPPS     $0x02, Y2, Y5, Y2
-	VCMPPS     $0x0d, Y3, Y5, Y5
-	VORPS      Y5, Y2, Y2
-	VBLENDVPS  Y2, Y1, Y0, Y0
-	VMASKMOVPS 96(SI)(R8*1), Y4, Y1
-	VMULPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y4, 96(DI)(R8*1)
+	VMOVUPS    (BX), Y3
+	VMASKMOVPS 96(AX)(R8*1), Y3, Y4
+	VMASKMOVPS 96(SI)(R8*1), Y3, Y5
+	VMULPS     Y0, Y5, Y5
+	VCMPPS     $0x06, Y1, Y4, Y0
+	VCMPPS     $0x09, Y2, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VMASKMOVPS Y5, Y3, 96(DI)(R8*1)
 	JMP        end25
 
 end25:
@@ -617,7 +616,7 @@ end10:
 	VZEROUPPER
 	RET
 
-// func gateAVX512(n int, inside float32, outside float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
+// func gateAVX512(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gateAVX512(SB), NOSPLIT, $0-48
 	MOVQ         n+0(FP), AX
@@ -630,10 +629,9 @@ TEXT ·gateAVX512(SB), NOSPLIT, $0-48
 	MOVQ         $-1, BX
 	BZHIQ        AX, BX, AX
 	KMOVW        AX, K1
-	VBROADCASTSS inside+8(FP), Z0
-	VBROADCASTSS outside+12(FP), Z1
-	VBROADCASTSS lo+16(FP), Z2
-	VBROADCASTSS hi+20(FP), Z3
+	VBROADCASTSS slope+8(FP), Z0
+	VBROADCASTSS lo+12(FP), Z1
+	VBROADCASTSS hi+16(FP), Z2
 	MOVQ         x+24(FP), AX
 	MOVQ         dy+32(FP), BX
 	MOVQ         dx+40(FP), SI
@@ -642,62 +640,62 @@ TEXT ·gateAVX512(SB), NOSPLIT, $0-48
 block15:
 	CMPQ      DI, DX
 	JGE       tail16
-	VMOVUPS   (AX)(DI*1), Z4
-	VCMPPS    $0x02, Z2, Z4, K2
-	VCMPPS    $0x0d, Z3, Z4, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
-	VMULPS    Z4, Z5, Z5
-	VMOVUPS   Z5, (SI)(DI*1)
-	VMOVUPS   64(AX)(DI*1), Z4
-	VCMPPS    $0x02, Z2, Z4, K2
-	VCMPPS    $0x0d, Z3, Z4, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z1, Z0, K2, Z6
+	VMULPS    Z0, Z4, Z4
+	VCMPPS    $0x06, Z1, Z3, K2
+	VCMPPS    $0x09, Z2, Z3, K3
+	KANDW     K2, K3, K3
+	VMOVAPS.Z Z4, K3, Z4
+	VMOVUPS   Z4, (SI)(DI*1)
+	VMOVUPS   64(AX)(DI*1), Z3
 	VMOVUPS   64(BX)(DI*1), Z4
-	VMULPS    Z4, Z6, Z6
-	VMOVUPS   Z6, 64(SI)(DI*1)
+	VMULPS    Z0, Z4, Z4
+	VCMPPS    $0x06, Z1, Z3, K2
+	VCMPPS    $0x09, Z2, Z3, K3
+	KANDW     K2, K3, K3
+	VMOVAPS.Z Z4, K3, Z4
+	VMOVUPS   Z4, 64(SI)(DI*1)
 	ADDQ      $0x80, DI
 	JMP       block15
 
 tail16:
 	CMPQ      CX, $0x10
 	JL        partial18
-	VMOVUPS   (AX)(DI*1), Z4
-	VCMPPS    $0x02, Z2, Z4, K2
-	VCMPPS    $0x0d, Z3, Z4, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z1, Z0, K2, Z7
+	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
-	VMULPS    Z4, Z7, Z7
-	VMOVUPS   Z7, (SI)(DI*1)
+	VMULPS    Z0, Z4, Z4
+	VCMPPS    $0x06, Z1, Z3, K2
+	VCMPPS    $0x09, Z2, Z3, K3
+	KANDW     K2, K3, K3
+	VMOVAPS.Z Z4, K3, Z4
+	VMOVUPS   Z4, (SI)(DI*1)
 	JMP       next19
 
 partial18:
 	CMPQ      CX, $0x00
 	JLE       end17
-	VMOVUPS.Z (AX)(DI*1), K1, Z4
-	VCMPPS    $0x02, Z2, Z4, K2
-	VCMPPS    $0x0d, Z3, Z4, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z1, Z0, K2, Z7
-	VMOVUPS.Z (BX)(DI*1), K1, Z0
-	VMULPS    Z0, Z7, Z7
-	VMOVUPS   Z7, K1, (SI)(DI*1)
+	VMOVUPS.Z (AX)(DI*1), K1, Z3
+	VMOVUPS.Z (BX)(DI*1), K1, Z4
+	VMULPS    Z0, Z4, Z4
+	VCMPPS    $0x06, Z1, Z3, K2
+	VCMPPS    $0x09, Z2, Z3, K3
+	KANDW     K2, K3, K3
+	VMOVAPS.Z Z4, K3, Z4
+	VMOVUPS   Z4, K1, (SI)(DI*1)
 	JMP       end17
 
 next19:
 	CMPQ      CX, $0x10
 	JLE       end17
-	VMOVUPS.Z 64(AX)(DI*1), K1, Z4
-	VCMPPS    $0x02, Z2, Z4, K2
-	VCMPPS    $0x0d, Z3, Z4, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z1, Z0, K2, Z8
-	VMOVUPS.Z 64(BX)(DI*1), K1, Z0
-	VMULPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, 64(SI)(DI*1)
+	VMOVUPS.Z 64(AX)(DI*1), K1, Z3
+	VMOVUPS.Z 64(BX)(DI*1), K1, Z4
+	VMULPS    Z0, Z4, Z4
+	VCMPPS    $0x06, Z1, Z3, K2
+	VCMPPS    $0x09, Z2, Z3, K3
+	KANDW     K2, K3, K3
+	VMOVAPS.Z Z4, K3, Z4
+	VMOVUPS   Z4, K1, 64(SI)(DI*1)
 	JMP       end17
 
 end17:

@@ -14,10 +14,10 @@ func clampAVX2(n int, a float32, b float32, lo float32, hi float32, x *float32, 
 //go:noescape
 func leakAVX2(n int, alpha float32, x *float32, y *float32)
 
-// gateAVX2 computes dx = inside·dy, but outside·dy where x <= lo or x >= hi.
+// gateAVX2 computes dx = slope·dy, but 0 where x <= lo or x >= hi.
 //
 //go:noescape
-func gateAVX2(n int, inside float32, outside float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
+func gateAVX2(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
 
 // clampAVX512 computes y = min(hi, max(lo, a·x + b)).
 //
@@ -29,7 +29,7 @@ func clampAVX512(n int, a float32, b float32, lo float32, hi float32, x *float32
 //go:noescape
 func leakAVX512(n int, alpha float32, x *float32, y *float32)
 
-// gateAVX512 computes dx = inside·dy, but outside·dy where x <= lo or x >= hi.
+// gateAVX512 computes dx = slope·dy, but 0 where x <= lo or x >= hi.
 //
 //go:noescape
-func gateAVX512(n int, inside float32, outside float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
+func gateAVX512(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)

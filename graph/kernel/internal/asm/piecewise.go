@@ -29,17 +29,16 @@ func (g *generator) piecewise() {
 	})
 	g.return_()
 
-	g.function("gate", "(n int, inside, outside, lo, hi float32, x, dy, dx *float32)", "computes dx = inside·dy, but outside·dy where x <= lo or x >= hi.")
+	g.function("gate", "(n int, slope, lo, hi float32, x, dy, dx *float32)", "computes dx = slope·dy, but 0 where x <= lo or x >= hi.")
 	s = g.sweep(g.int("n"), g.blockOf32())
-	inside, outside := g.broadcast("inside"), g.broadcast("outside")
+	slope := g.broadcast("slope")
 	lo, hi = g.broadcast("lo"), g.broadcast("hi")
 	x, dy, dx := g.pointer("x"), g.pointer("dy"), g.pointer("dx")
 	s.do(1, func(p place, _ int) {
-		v := p.load(x)
-		slope := g.vector()
-		g.selectWithin(v, lo, hi, inside, outside, slope)
-		g.VMULPS(p.load(dy), slope, slope)
-		p.store(slope, dx)
+		v, d := p.load(x), p.load(dy)
+		g.VMULPS(slope, d, d)
+		g.clearBeyond(lo, hi, v, d)
+		p.store(d, dx)
 	})
 	g.return_()
 }
