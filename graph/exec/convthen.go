@@ -21,7 +21,13 @@ func (p *Plan) joinConvolutions() {
 		fused, in, last := op.ConvThen{Conv: conv}, slices.Clone(s.in), -1
 		for out := s.out; ; {
 			j, ok := u.onlyReader(out)
-			if !ok || !p.follows(&fused, &in, out, i, j, u) {
+			if ok {
+				ok = p.follows(&fused, &in, out, i, j, u)
+			} else if gate, k, found := p.gates(out, u); found {
+				fused.Then, fused.Gate, ok = p.steps[gate].op.(op.Op), true, true
+				gone[gate], j = true, k
+			}
+			if !ok {
 				break
 			}
 			gone[j], last = true, j
@@ -69,4 +75,24 @@ func (p *Plan) follows(fused *op.ConvThen, in *[]int, out, i, j int, u uses) boo
 		}
 	}
 	return false
+}
+
+// gates returns the step that computes a gate from a value, and the multiplication of
+// the two, if these alone read them.
+func (p *Plan) gates(slot int, u uses) (gate, multiplication int, ok bool) {
+	k := u.reader[slot]
+	if u.readers[slot] != 2 || k <= u.computedBy[slot] {
+		return 0, 0, false
+	}
+	s := p.steps[k]
+	if _, ok := s.op.(op.Mul); !ok || len(s.in) != 2 || s.in[0] == s.in[1] {
+		return 0, 0, false
+	}
+	by := s.in[0] + s.in[1] - slot
+	gate = u.computedBy[by]
+	if s.in[0] != slot && s.in[1] != slot || u.readers[by] != 1 || gate < 0 {
+		return 0, 0, false
+	}
+	o, isOp := p.steps[gate].op.(op.Op)
+	return gate, k, isOp && op.CanGate(o) && p.steps[gate].in[0] == slot
 }

@@ -18,11 +18,41 @@ type Convolution struct {
 //
 //	y = min(High, max(Low, (s + Bias[f])·Scale[f] + Shift[f] + Added))
 //
-// Each of the four may be nil and is left out then. Scale and Shift go together. Added has the
+// and then what Gate says. Each of the four may be nil and is left out then. Scale and Shift go together. Added has the
 // shape of y, and may be y.
 type Ending struct {
 	Bias, Scale, Shift, Added []float32
 	Low, High                 float32 // -Inf and +Inf for none
+	Gate                      Gating
+}
+
+// Gating is a function g of an element y that it is then multiplied by: y·g(y).
+type Gating struct {
+	By   GateFunction
+	A, B float32 // of HardSigmoidGate
+}
+
+// GateFunction names a function.
+type GateFunction uint8
+
+// The functions of a Gating.
+const (
+	NoGate          GateFunction = iota
+	SigmoidGate                  // 1/(1+exp(-y))
+	HardSigmoidGate              // A·y + B, held between 0 and 1
+)
+
+// apply multiplies n elements; gates has room for as many.
+func (g Gating) apply(v *vectorKernels, n int, y, gates *float32) {
+	switch g.By {
+	case NoGate:
+		return
+	case SigmoidGate:
+		v.unary[opSigmoid](n, y, gates)
+	case HardSigmoidGate:
+		v.clamp(n, g.A, g.B, 0, 1, y, gates)
+	}
+	v.binary[opMul](n, y, gates, y)
 }
 
 // Unbounded is an Ending that changes nothing.
@@ -36,6 +66,7 @@ type convolutionKernels struct {
 	stage, stageEven func(planes, rows, n int, src *float32, srcPlane, srcRow int, dst *float32, dstPlane, dstRow int)
 	wide, narrow     []convolveKernel // for tiles of index+1 rows and two vectors, or one
 	depthwise        func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	maxPool          func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 	finish           func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
 }
 
@@ -56,16 +87,32 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 		return
 	}
 	s := newStaging(c, g)
-	chunks := (s.all + s.chunk - 1) / s.chunk
-	c.Parallel(s.parts()*chunks, 1, func(task, _ int) {
-		part := s.part(task / chunks)
-		first := task % chunks * s.chunk
-		count := min(s.chunk, s.all-first)
+	s.tasks(c, func(p part, first, count int) {
 		if s.depthwise {
-			s.convolveDepthwise(c, part, first, count, x, w, e, y)
+			s.byChannel(c, p, first, count, x, e, y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+				c.vector.conv.depthwise(planes, blocks, s.size, &w[first*s.size], staged, stagedPlane, at, sums, pitch)
+			})
 		} else {
-			s.convolveGroups(c, part, first, count, x, w, e, y)
+			s.convolveGroups(c, p, first, count, x, w, e, y)
 		}
+	})
+}
+
+// MaxPool computes the largest element of x [Images, Channels, In...] among the taps of each
+// position of y [Images, Channels, Out...], NaN if there is one, in the Context's micro-kernels
+// (see Convolves). Filters and Groups are the number of channels.
+func MaxPool(c *Context, g Convolution, x, y []float32) {
+	need("MaxPool", "x", len(x), g.Images*g.Channels*g.In[0]*g.In[1])
+	need("MaxPool", "y", len(y), g.Images*g.Channels*g.Out[0]*g.Out[1])
+	if len(y) == 0 {
+		return
+	}
+	s := newStaging(c, g)
+	s.padding = float32(math.Inf(-1))
+	s.tasks(c, func(p part, first, count int) {
+		s.byChannel(c, p, first, count, x, Unbounded(), y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+			c.vector.conv.maxPool(planes, blocks, s.size, staged, stagedPlane, at, sums, pitch)
+		})
 	})
 }
 
@@ -80,8 +127,9 @@ func (e *Ending) check(filters, elements int) {
 	}
 }
 
-// convolveDepthwise computes channels [first, first+count) of a part.
-func (s *staging) convolveDepthwise(c *Context, p part, first, count int, x, w []float32, e Ending, y []float32) {
+// byChannel computes channels [first, first+count) of a part, each from itself, by kernel.
+func (s *staging) byChannel(c *Context, p part, first, count int, x []float32, e Ending, y []float32,
+	kernel func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
 	rows, length := s.extent(p)
 	staged := Scratch[float32](c, count*s.channelSize(rows))
 	defer Release(c, staged)
@@ -93,7 +141,7 @@ func (s *staging) convolveDepthwise(c *Context, p part, first, count int, x, w [
 	defer Release(c, at)
 	s.offsets(rows, at)
 	s.fill(c.vector, p, rows, first, count, x, staged)
-	c.vector.conv.depthwise(count, blocks, s.size, &w[first*s.size], &staged[0], s.channelSize(rows), &at[0], &sums[0], pitch)
+	kernel(count, blocks, &staged[0], s.channelSize(rows), &at[0], &sums[0], pitch)
 	s.finish(c.vector, p, first, count, sums, pitch, e, y)
 }
 
@@ -183,6 +231,18 @@ func (s *staging) finish(v *vectorKernels, p part, first, count int, sums []floa
 		}
 		v.conv.finish(count, rows, width, &sums[i*s.height*s.pitch], pitch, s.pitch, &y[to], area, s.Out[1],
 			bias, biasStep, scale, shift, affineStep, added, e.Low, e.High)
+	}
+	if e.Gate.By == NoGate {
+		return
+	}
+	// No sum is needed any more.
+	planes, length := count, (p.last-p.first)*s.Out[1]
+	if length == area {
+		planes, length = 1, count*area
+	}
+	for i := range p.images * planes {
+		to := ((p.image+i/planes)*s.Filters+first+i%planes)*area + p.first*s.Out[1]
+		e.Gate.apply(v, length, &y[to], &sums[0])
 	}
 }
 

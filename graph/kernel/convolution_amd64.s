@@ -1967,20 +1967,21 @@ next111:
 // Requires: AVX, FMA3
 TEXT ·depthwiseAVX2(SB), NOSPLIT, $0-72
 	MOVQ w+24(FP), AX
-	MOVQ x+32(FP), CX
-	MOVQ y+56(FP), DX
-	MOVQ planes+0(FP), BX
+	MOVQ x+32(FP), DX
+	MOVQ y+56(FP), BX
+	MOVQ planes+0(FP), SI
 
 repeat118:
-	TESTQ BX, BX
+	TESTQ SI, SI
 	JZ    enough119
-	MOVQ  CX, SI
 	MOVQ  DX, DI
-	MOVQ  blocks+8(FP), R8
+	MOVQ  BX, R8
+	MOVQ  blocks+8(FP), R9
 
 repeat120:
-	TESTQ  R8, R8
+	TESTQ  R9, R9
 	JZ     enough121
+	MOVQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1989,58 +1990,163 @@ repeat120:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   at+48(FP), R9
-	MOVQ   AX, R10
+	MOVQ   at+48(FP), R10
 	MOVQ   taps+16(FP), R11
 
 repeat122:
 	TESTQ        R11, R11
 	JZ           enough123
-	MOVLQSX      (R9), R12
-	VBROADCASTSS (R10), Y8
-	VFMADD231PS  (SI)(R12*1), Y8, Y0
-	VFMADD231PS  32(SI)(R12*1), Y8, Y1
-	VFMADD231PS  64(SI)(R12*1), Y8, Y2
-	VFMADD231PS  96(SI)(R12*1), Y8, Y3
-	VFMADD231PS  128(SI)(R12*1), Y8, Y4
-	VFMADD231PS  160(SI)(R12*1), Y8, Y5
-	VFMADD231PS  192(SI)(R12*1), Y8, Y6
-	VFMADD231PS  224(SI)(R12*1), Y8, Y7
-	ADDQ         $0x04, R9
+	MOVLQSX      (R10), R12
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  (DI)(R12*1), Y8, Y0
+	VFMADD231PS  32(DI)(R12*1), Y8, Y1
+	VFMADD231PS  64(DI)(R12*1), Y8, Y2
+	VFMADD231PS  96(DI)(R12*1), Y8, Y3
+	VFMADD231PS  128(DI)(R12*1), Y8, Y4
+	VFMADD231PS  160(DI)(R12*1), Y8, Y5
+	VFMADD231PS  192(DI)(R12*1), Y8, Y6
+	VFMADD231PS  224(DI)(R12*1), Y8, Y7
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	DECQ         R11
 	JMP          repeat122
 
 enough123:
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	ADDQ    $0x00000100, SI
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y3, 96(R8)
+	VMOVUPS Y4, 128(R8)
+	VMOVUPS Y5, 160(R8)
+	VMOVUPS Y6, 192(R8)
+	VMOVUPS Y7, 224(R8)
 	ADDQ    $0x00000100, DI
-	DECQ    R8
+	ADDQ    $0x00000100, R8
+	DECQ    R9
 	JMP     repeat120
 
 enough121:
-	MOVQ taps+16(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, AX
-	MOVQ xPlane+40(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, CX
-	MOVQ yPlane+64(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, DX
-	DECQ BX
+	MOVQ taps+16(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ xPlane+40(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, DX
+	MOVQ yPlane+64(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, BX
+	DECQ SI
 	JMP  repeat118
 
 enough119:
 	VZEROUPPER
 	RET
+
+// func maxPoolAVX2(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+// Requires: AVX, AVX2
+TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
+	MOVQ x+24(FP), AX
+	MOVQ y+48(FP), CX
+	MOVQ planes+0(FP), DX
+
+repeat124:
+	TESTQ DX, DX
+	JZ    enough125
+	MOVQ  AX, BX
+	MOVQ  CX, SI
+	MOVQ  blocks+8(FP), DI
+
+repeat126:
+	TESTQ        DI, DI
+	JZ           enough127
+	VBROADCASTSS constants<>+0(SB), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VBROADCASTSS constants<>+0(SB), Y7
+	MOVQ         at+40(FP), R8
+	MOVQ         taps+16(FP), R9
+
+repeat128:
+	TESTQ   R9, R9
+	JZ      enough129
+	MOVLQSX (R8), R10
+	VMOVUPS (BX)(R10*1), Y8
+	VMAXPS  Y8, Y0, Y9
+	VMAXPS  Y0, Y8, Y0
+	VPOR    Y9, Y0, Y0
+	VMOVUPS 32(BX)(R10*1), Y8
+	VMAXPS  Y8, Y1, Y9
+	VMAXPS  Y1, Y8, Y1
+	VPOR    Y9, Y1, Y1
+	VMOVUPS 64(BX)(R10*1), Y8
+	VMAXPS  Y8, Y2, Y9
+	VMAXPS  Y2, Y8, Y2
+	VPOR    Y9, Y2, Y2
+	VMOVUPS 96(BX)(R10*1), Y8
+	VMAXPS  Y8, Y3, Y9
+	VMAXPS  Y3, Y8, Y3
+	VPOR    Y9, Y3, Y3
+	VMOVUPS 128(BX)(R10*1), Y8
+	VMAXPS  Y8, Y4, Y9
+	VMAXPS  Y4, Y8, Y4
+	VPOR    Y9, Y4, Y4
+	VMOVUPS 160(BX)(R10*1), Y8
+	VMAXPS  Y8, Y5, Y9
+	VMAXPS  Y5, Y8, Y5
+	VPOR    Y9, Y5, Y5
+	VMOVUPS 192(BX)(R10*1), Y8
+	VMAXPS  Y8, Y6, Y9
+	VMAXPS  Y6, Y8, Y6
+	VPOR    Y9, Y6, Y6
+	VMOVUPS 224(BX)(R10*1), Y8
+	VMAXPS  Y8, Y7, Y9
+	VMAXPS  Y7, Y8, Y7
+	VPOR    Y9, Y7, Y7
+	ADDQ    $0x04, R8
+	DECQ    R9
+	JMP     repeat128
+
+enough129:
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y3, 96(SI)
+	VMOVUPS Y4, 128(SI)
+	VMOVUPS Y5, 160(SI)
+	VMOVUPS Y6, 192(SI)
+	VMOVUPS Y7, 224(SI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, SI
+	DECQ    DI
+	JMP     repeat126
+
+enough127:
+	MOVQ xPlane+32(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	MOVQ yPlane+56(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, CX
+	DECQ DX
+	JMP  repeat124
+
+enough125:
+	VZEROUPPER
+	RET
+
+DATA constants<>+0(SB)/4, $0xff800000
+DATA constants<>+4(SB)/4, $0xff800000
+DATA constants<>+8(SB)/4, $0xff800000
+DATA constants<>+12(SB)/4, $0xff800000
+DATA constants<>+16(SB)/4, $0xff800000
+DATA constants<>+20(SB)/4, $0xff800000
+DATA constants<>+24(SB)/4, $0xff800000
+DATA constants<>+28(SB)/4, $0xff800000
+GLOBL constants<>(SB), RODATA|NOPTR, $32
 
 // func finishAVX2(planes int, rows int, n int, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, bias *float32, biasStep int, scale *float32, shift *float32, affineStep int, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
@@ -2063,9 +2169,9 @@ TEXT ·finishAVX2(SB), NOSPLIT, $0-128
 	XORQ         R9, R9
 	MOVQ         planes+0(FP), R10
 
-repeat124:
+repeat130:
 	TESTQ        R10, R10
-	JZ           enough125
+	JZ           enough131
 	MOVQ         bias+72(FP), SI
 	VBROADCASTSS (SI)(R8*1), Y2
 	MOVQ         scale+88(FP), SI
@@ -2076,20 +2182,20 @@ repeat124:
 	MOVQ         DI, SI
 	MOVQ         rows+8(FP), R12
 
-repeat126:
+repeat132:
 	TESTQ R12, R12
-	JZ    enough127
+	JZ    enough133
 	MOVQ  y+48(FP), R13
 	MOVQ  added+112(FP), R14
 	ADDQ  SI, R13
 	TESTQ R14, R14
-	JZ    plain128
+	JZ    plain134
 	ADDQ  SI, R14
 	XORQ  R15, R15
 
-block130:
+block136:
 	CMPQ        R15, DX
-	JGE         tail131
+	JGE         tail137
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2123,11 +2229,11 @@ block130:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R15*1)
 	ADDQ        $0x80, R15
-	JMP         block130
+	JMP         block136
 
-tail131:
+tail137:
 	CMPQ        CX, $0x08
-	JL          partial133
+	JL          partial139
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2136,11 +2242,11 @@ tail131:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R15*1)
-	JMP         next134
+	JMP         next140
 
-partial133:
+partial139:
 	CMPQ        CX, $0x00
-	JLE         end132
+	JLE         end138
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2150,11 +2256,11 @@ partial133:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R15*1)
-	JMP         end132
+	JMP         end138
 
-next134:
+next140:
 	CMPQ        CX, $0x10
-	JL          partial135
+	JL          partial141
 	VMOVUPS     32(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2163,11 +2269,11 @@ next134:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R15*1)
-	JMP         next136
+	JMP         next142
 
-partial135:
+partial141:
 	CMPQ        CX, $0x08
-	JLE         end132
+	JLE         end138
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2177,11 +2283,11 @@ partial135:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R15*1)
-	JMP         end132
+	JMP         end138
 
-next136:
+next142:
 	CMPQ        CX, $0x18
-	JL          partial137
+	JL          partial143
 	VMOVUPS     64(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2190,11 +2296,11 @@ next136:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R15*1)
-	JMP         next138
+	JMP         next144
 
-partial137:
+partial143:
 	CMPQ        CX, $0x10
-	JLE         end132
+	JLE         end138
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2204,11 +2310,11 @@ partial137:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R15*1)
-	JMP         end132
+	JMP         end138
 
-next138:
+next144:
 	CMPQ        CX, $0x18
-	JLE         end132
+	JLE         end138
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2218,17 +2324,17 @@ next138:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R15*1)
-	JMP         end132
+	JMP         end138
 
-end132:
-	JMP finished129
+end138:
+	JMP finished135
 
-plain128:
+plain134:
 	XORQ R14, R14
 
-block141:
+block147:
 	CMPQ        R14, DX
-	JGE         tail142
+	JGE         tail148
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2254,22 +2360,22 @@ block141:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block141
+	JMP         block147
 
-tail142:
+tail148:
 	CMPQ        CX, $0x08
-	JL          partial144
+	JL          partial150
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R14*1)
-	JMP         next145
+	JMP         next151
 
-partial144:
+partial150:
 	CMPQ        CX, $0x00
-	JLE         end143
+	JLE         end149
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2277,22 +2383,22 @@ partial144:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R14*1)
-	JMP         end143
+	JMP         end149
 
-next145:
+next151:
 	CMPQ        CX, $0x10
-	JL          partial146
+	JL          partial152
 	VMOVUPS     32(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R14*1)
-	JMP         next147
+	JMP         next153
 
-partial146:
+partial152:
 	CMPQ        CX, $0x08
-	JLE         end143
+	JLE         end149
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2300,22 +2406,22 @@ partial146:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R14*1)
-	JMP         end143
+	JMP         end149
 
-next147:
+next153:
 	CMPQ        CX, $0x18
-	JL          partial148
+	JL          partial154
 	VMOVUPS     64(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R14*1)
-	JMP         next149
+	JMP         next155
 
-partial148:
+partial154:
 	CMPQ        CX, $0x10
-	JLE         end143
+	JLE         end149
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2323,11 +2429,11 @@ partial148:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R14*1)
-	JMP         end143
+	JMP         end149
 
-next149:
+next155:
 	CMPQ        CX, $0x18
-	JLE         end143
+	JLE         end149
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2335,10 +2441,10 @@ next149:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R14*1)
-	JMP         end143
+	JMP         end149
 
-end143:
-finished129:
+end149:
+finished135:
 	MOVQ xRow+40(FP), R13
 	SHLQ $0x02, R13
 	ADDQ R13, R11
@@ -2346,9 +2452,9 @@ finished129:
 	SHLQ $0x02, R13
 	ADDQ R13, SI
 	DECQ R12
-	JMP  repeat126
+	JMP  repeat132
 
-enough127:
+enough133:
 	MOVQ xPlane+32(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, AX
@@ -2362,9 +2468,9 @@ enough127:
 	SHLQ $0x02, SI
 	ADDQ SI, R9
 	DECQ R10
-	JMP  repeat124
+	JMP  repeat130
 
-enough125:
+enough131:
 	VZEROUPPER
 	RET
 
@@ -7543,66 +7649,138 @@ next203:
 // Requires: AVX, AVX512F
 TEXT ·depthwiseAVX512(SB), NOSPLIT, $0-72
 	MOVQ w+24(FP), AX
-	MOVQ x+32(FP), CX
-	MOVQ y+56(FP), DX
-	MOVQ planes+0(FP), BX
+	MOVQ x+32(FP), DX
+	MOVQ y+56(FP), BX
+	MOVQ planes+0(FP), SI
 
 repeat210:
-	TESTQ BX, BX
+	TESTQ SI, SI
 	JZ    enough211
-	MOVQ  CX, SI
 	MOVQ  DX, DI
-	MOVQ  blocks+8(FP), R8
+	MOVQ  BX, R8
+	MOVQ  blocks+8(FP), R9
 
 repeat212:
-	TESTQ  R8, R8
+	TESTQ  R9, R9
 	JZ     enough213
+	MOVQ   AX, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   at+48(FP), R9
-	MOVQ   AX, R10
+	MOVQ   at+48(FP), R10
 	MOVQ   taps+16(FP), R11
 
 repeat214:
 	TESTQ        R11, R11
 	JZ           enough215
-	MOVLQSX      (R9), R12
-	VBROADCASTSS (R10), Z4
-	VFMADD231PS  (SI)(R12*1), Z4, Z0
-	VFMADD231PS  64(SI)(R12*1), Z4, Z1
-	VFMADD231PS  128(SI)(R12*1), Z4, Z2
-	VFMADD231PS  192(SI)(R12*1), Z4, Z3
-	ADDQ         $0x04, R9
+	MOVLQSX      (R10), R12
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  (DI)(R12*1), Z4, Z0
+	VFMADD231PS  64(DI)(R12*1), Z4, Z1
+	VFMADD231PS  128(DI)(R12*1), Z4, Z2
+	VFMADD231PS  192(DI)(R12*1), Z4, Z3
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	DECQ         R11
 	JMP          repeat214
 
 enough215:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	VMOVUPS Z2, 128(DI)
-	VMOVUPS Z3, 192(DI)
-	ADDQ    $0x00000100, SI
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 64(R8)
+	VMOVUPS Z2, 128(R8)
+	VMOVUPS Z3, 192(R8)
 	ADDQ    $0x00000100, DI
-	DECQ    R8
+	ADDQ    $0x00000100, R8
+	DECQ    R9
 	JMP     repeat212
 
 enough213:
-	MOVQ taps+16(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, AX
-	MOVQ xPlane+40(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, CX
-	MOVQ yPlane+64(FP), SI
-	SHLQ $0x02, SI
-	ADDQ SI, DX
-	DECQ BX
+	MOVQ taps+16(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ xPlane+40(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, DX
+	MOVQ yPlane+64(FP), CX
+	SHLQ $0x02, CX
+	ADDQ CX, BX
+	DECQ SI
 	JMP  repeat210
 
 enough211:
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX512(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
+	MOVQ x+24(FP), AX
+	MOVQ y+48(FP), CX
+	MOVQ planes+0(FP), DX
+
+repeat216:
+	TESTQ DX, DX
+	JZ    enough217
+	MOVQ  AX, BX
+	MOVQ  CX, SI
+	MOVQ  blocks+8(FP), DI
+
+repeat218:
+	TESTQ        DI, DI
+	JZ           enough219
+	VBROADCASTSS constants<>+0(SB), Z0
+	VBROADCASTSS constants<>+0(SB), Z1
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	MOVQ         at+40(FP), R8
+	MOVQ         taps+16(FP), R9
+
+repeat220:
+	TESTQ   R9, R9
+	JZ      enough221
+	MOVLQSX (R8), R10
+	VMOVUPS (BX)(R10*1), Z4
+	VMAXPS  Z4, Z0, Z5
+	VMAXPS  Z0, Z4, Z0
+	VPORD   Z5, Z0, Z0
+	VMOVUPS 64(BX)(R10*1), Z4
+	VMAXPS  Z4, Z1, Z5
+	VMAXPS  Z1, Z4, Z1
+	VPORD   Z5, Z1, Z1
+	VMOVUPS 128(BX)(R10*1), Z4
+	VMAXPS  Z4, Z2, Z5
+	VMAXPS  Z2, Z4, Z2
+	VPORD   Z5, Z2, Z2
+	VMOVUPS 192(BX)(R10*1), Z4
+	VMAXPS  Z4, Z3, Z5
+	VMAXPS  Z3, Z4, Z3
+	VPORD   Z5, Z3, Z3
+	ADDQ    $0x04, R8
+	DECQ    R9
+	JMP     repeat220
+
+enough221:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, SI
+	DECQ    DI
+	JMP     repeat218
+
+enough219:
+	MOVQ xPlane+32(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	MOVQ yPlane+56(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, CX
+	DECQ DX
+	JMP  repeat216
+
+enough217:
 	VZEROUPPER
 	RET
 
@@ -7627,9 +7805,9 @@ TEXT ·finishAVX512(SB), NOSPLIT, $0-128
 	XORQ         R8, R8
 	MOVQ         planes+0(FP), R9
 
-repeat216:
+repeat222:
 	TESTQ        R9, R9
-	JZ           enough217
+	JZ           enough223
 	MOVQ         bias+72(FP), BX
 	VBROADCASTSS (BX)(DI*1), Z2
 	MOVQ         scale+88(FP), BX
@@ -7640,20 +7818,20 @@ repeat216:
 	MOVQ         SI, BX
 	MOVQ         rows+8(FP), R11
 
-repeat218:
+repeat224:
 	TESTQ R11, R11
-	JZ    enough219
+	JZ    enough225
 	MOVQ  y+48(FP), R12
 	MOVQ  added+112(FP), R13
 	ADDQ  BX, R12
 	TESTQ R13, R13
-	JZ    plain220
+	JZ    plain226
 	ADDQ  BX, R13
 	XORQ  R14, R14
 
-block222:
+block228:
 	CMPQ        R14, DX
-	JGE         tail223
+	JGE         tail229
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7671,11 +7849,11 @@ block222:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block222
+	JMP         block228
 
-tail223:
+tail229:
 	CMPQ        CX, $0x10
-	JL          partial225
+	JL          partial231
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7684,11 +7862,11 @@ tail223:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R14*1)
-	JMP         next226
+	JMP         next232
 
-partial225:
+partial231:
 	CMPQ        CX, $0x00
-	JLE         end224
+	JLE         end230
 	VMOVUPS.Z   (R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7697,11 +7875,11 @@ partial225:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R14*1)
-	JMP         end224
+	JMP         end230
 
-next226:
+next232:
 	CMPQ        CX, $0x10
-	JLE         end224
+	JLE         end230
 	VMOVUPS.Z   64(R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7710,17 +7888,17 @@ next226:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R14*1)
-	JMP         end224
+	JMP         end230
 
-end224:
-	JMP finished221
+end230:
+	JMP finished227
 
-plain220:
+plain226:
 	XORQ R13, R13
 
-block229:
+block235:
 	CMPQ        R13, DX
-	JGE         tail230
+	JGE         tail236
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7734,43 +7912,43 @@ block229:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R13*1)
 	ADDQ        $0x80, R13
-	JMP         block229
+	JMP         block235
 
-tail230:
+tail236:
 	CMPQ        CX, $0x10
-	JL          partial232
+	JL          partial238
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R13*1)
-	JMP         next233
+	JMP         next239
 
-partial232:
+partial238:
 	CMPQ        CX, $0x00
-	JLE         end231
+	JLE         end237
 	VMOVUPS.Z   (R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R13*1)
-	JMP         end231
+	JMP         end237
 
-next233:
+next239:
 	CMPQ        CX, $0x10
-	JLE         end231
+	JLE         end237
 	VMOVUPS.Z   64(R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R13*1)
-	JMP         end231
+	JMP         end237
 
-end231:
-finished221:
+end237:
+finished227:
 	MOVQ xRow+40(FP), R12
 	SHLQ $0x02, R12
 	ADDQ R12, R10
@@ -7778,9 +7956,9 @@ finished221:
 	SHLQ $0x02, R12
 	ADDQ R12, BX
 	DECQ R11
-	JMP  repeat218
+	JMP  repeat224
 
-enough219:
+enough225:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -7794,8 +7972,8 @@ enough219:
 	SHLQ $0x02, BX
 	ADDQ BX, R8
 	DECQ R9
-	JMP  repeat216
+	JMP  repeat222
 
-enough217:
+enough223:
 	VZEROUPPER
 	RET

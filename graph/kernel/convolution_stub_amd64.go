@@ -79,6 +79,11 @@ func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, at 
 //go:noescape
 func depthwiseAVX2(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 
+// maxPoolAVX2 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
+//
+//go:noescape
+func maxPoolAVX2(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
 // finishAVX2 computes y = min(hi, max(lo, (x+bias)·scale + shift + added)) for n elements of each of the rows of each of the planes. bias, scale and shift are one number a plane, the next being a step further; added lies as y does, and may be nil.
 //
 //go:noescape
@@ -218,6 +223,11 @@ func convolveNarrow12AVX512(tiles int, k int, w *float32, wRow int, x *float32, 
 //
 //go:noescape
 func depthwiseAVX512(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
+// maxPoolAVX512 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
+//
+//go:noescape
+func maxPoolAVX512(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 
 // finishAVX512 computes y = min(hi, max(lo, (x+bias)·scale + shift + added)) for n elements of each of the rows of each of the planes. bias, scale and shift are one number a plane, the next being a step further; added lies as y does, and may be nil.
 //

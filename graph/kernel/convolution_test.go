@@ -23,7 +23,7 @@ var convolutions = []Convolution{
 	planes(1, 2, 2, 1, 8, 8, 1, 1, 1, 1, 1, 2),
 	planes(2, 8, 4, 1, 20, 19, 3, 3, 1, 3, 3, 3),
 	planes(2, 130, 9, 1, 6, 5, 3, 3, 1, 1, 1, 1),
-	planes(1, 64, 110, 1, 90, 80, 3, 3, 1, 1, 1, 1),
+	planes(1, 50, 110, 1, 40, 50, 3, 3, 1, 1, 1, 1),
 	planes(2, 6, 9, 3, 10, 10, 3, 3, 1, 1, 1, 1),
 	planes(2, 6, 12, 6, 10, 10, 3, 3, 2, 1, 1, 1),
 	planes(3, 40, 40, 40, 7, 7, 3, 3, 1, 1, 1, 1),
@@ -77,7 +77,14 @@ func plainConvolution(g Convolution, x, w []float32, e Ending) []float64 {
 					if e.Added != nil {
 						sum += float64(e.Added[len(y)])
 					}
-					y = append(y, min(float64(e.High), max(float64(e.Low), sum)))
+					sum = min(float64(e.High), max(float64(e.Low), sum))
+					switch e.Gate.By {
+					case SigmoidGate:
+						sum *= sigmoid(sum)
+					case HardSigmoidGate:
+						sum *= max(0, min(1, float64(e.Gate.A)*sum+float64(e.Gate.B)))
+					}
+					y = append(y, sum)
 				}
 			}
 		}
@@ -94,8 +101,11 @@ func TestConvolve(t *testing.T) {
 			random := func(n int) []float32 { v := guarded(t, n); fill(rng, v); return v }
 			x, w := random(g.Images*g.Channels*g.In[0]*g.In[1]), random(g.Filters*g.Channels/g.Groups*g.Taps[0]*g.Taps[1])
 			size := g.Images * g.Filters * g.Out[0] * g.Out[1]
-			full := Ending{random(g.Filters), random(g.Filters), random(g.Filters), random(size), -0.5, 2}
-			for _, e := range []Ending{Unbounded(), full} {
+			full := Ending{random(g.Filters), random(g.Filters), random(g.Filters), random(size), -0.5, 2, Gating{}}
+			gated, hard := Unbounded(), Unbounded()
+			gated.Gate.By = SigmoidGate
+			hard.Gate = Gating{HardSigmoidGate, 1. / 6, 0.5}
+			for _, e := range []Ending{Unbounded(), full, gated, hard} {
 				want := plainConvolution(g, x, w, e)
 				var first []float32
 				for _, v := range Variants() {
@@ -127,8 +137,8 @@ func TestConvolve(t *testing.T) {
 // use.
 func dirty(c *Context) {
 	var buffers [][]float32
-	for n := 64; n < 1<<21; n *= 4 {
-		for range 4 {
+	for n := 64; n < 1<<19; n *= 4 {
+		for range 2 {
 			b := Scratch[float32](c, n)
 			for i := range b {
 				b[i] = float32(math.NaN())
@@ -138,5 +148,44 @@ func dirty(c *Context) {
 	}
 	for _, b := range buffers {
 		Release(c, b)
+	}
+}
+
+// The largest element of each window, whatever is padding, and NaN where there is one.
+func TestMaxPool(t *testing.T) {
+	for _, g := range convolutions {
+		if g.Groups != 1 {
+			continue
+		}
+		g.Channels = min(g.Channels, 20)
+		g.Filters, g.Groups = g.Channels, g.Channels
+		t.Run(fmt.Sprintf("%+v", g), func(t *testing.T) {
+			x := guarded(t, g.Images*g.Channels*g.In[0]*g.In[1])
+			fill(rand.New(rand.NewPCG(3, 4)), x)
+			x[len(x)/2] = float32(math.NaN())
+			want := make([]float32, g.Images*g.Channels*g.Out[0]*g.Out[1])
+			for at := range want {
+				plane, i, j := at/(g.Out[0]*g.Out[1]), at/g.Out[1]%g.Out[0], at%g.Out[1]
+				want[at] = float32(math.Inf(-1))
+				for tap := range g.Taps[0] * g.Taps[1] {
+					row, column := i*g.Stride[0]-g.Before[0]+tap/g.Taps[1]*g.Dilation[0], j*g.Stride[1]-g.Before[1]+tap%g.Taps[1]*g.Dilation[1]
+					if row >= 0 && row < g.In[0] && column >= 0 && column < g.In[1] {
+						want[at] = max(want[at], x[(plane*g.In[0]+row)*g.In[1]+column])
+					}
+				}
+			}
+			for _, v := range Variants() {
+				for _, threads := range []int{1, 3} {
+					c := NewContext(threads, WithVariant(v))
+					if !c.Convolves() {
+						continue
+					}
+					dirty(c)
+					y := guarded(t, len(want))
+					MaxPool(c, g, x, y)
+					equalBits(t, fmt.Sprint(v), y, want)
+				}
+			}
+		})
 	}
 }

@@ -13,14 +13,15 @@ package kernel
 type staging struct {
 	Convolution
 	depthwise   bool
-	least, most [2]int // the least and the greatest distance of a tap in its phase
-	pitch       int    // elements from a row to the next
-	height      int    // rows from an image to the next
-	images      int    // in a part
-	rows        int    // of the result in a part, of one image if there are fewer than all
-	all, chunk  int    // filters of a group, or channels if depthwise, and those of a task
-	size        int    // channels of a group times taps
-	gapless     bool   // there are no zeros between rows, or after them
+	least, most [2]int  // the least and the greatest distance of a tap in its phase
+	pitch       int     // elements from a row to the next
+	height      int     // rows from an image to the next
+	images      int     // in a part
+	rows        int     // of the result in a part, of one image if there are fewer than all
+	all, chunk  int     // filters of a group, or channels if depthwise, and those of a task
+	size        int     // channels of a group times taps
+	gapless     bool    // there is nothing between rows, or after them
+	padding     float32 // what else there is
 }
 
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
@@ -98,6 +99,15 @@ func (s *staging) taps() int { return s.Taps[0] * s.Taps[1] }
 // part is rows [first, last) of the result, of some images; of all rows, if there are several.
 type part struct{ image, images, first, last int }
 
+// tasks calls f for each part and for some of the filters at a time.
+func (s *staging) tasks(c *Context, f func(p part, first, count int)) {
+	chunks := (s.all + s.chunk - 1) / s.chunk
+	c.Parallel(s.parts()*chunks, 1, func(task, _ int) {
+		first := task % chunks * s.chunk
+		f(s.part(task/chunks), first, min(s.chunk, s.all-first))
+	})
+}
+
 func (s *staging) bands() int { return (s.Out[0] + s.rows - 1) / s.rows }
 
 func (s *staging) parts() int {
@@ -129,19 +139,28 @@ func (s *staging) channelSize(rows int) int {
 // offsets fills in where a channel and a tap find the first element, in bytes.
 func (s *staging) offsets(rows int, at []int32) {
 	taps := s.taps()
-	for i := range at {
-		channel, tap := i/taps, i%taps
+	for tap := range taps {
 		y, phaseY := s.distance(0, tap/s.Taps[1])
 		x, phaseX := s.distance(1, tap%s.Taps[1])
 		phase := phaseY*s.Stride[1] + phaseX
-		at[i] = bytesOf(channel*s.channelSize(rows) + phase*s.phaseSize(rows) + (y-s.least[0])*s.pitch + x - s.least[1])
+		at[tap] = bytesOf(phase*s.phaseSize(rows) + (y-s.least[0])*s.pitch + x - s.least[1])
+	}
+	channel := bytesOf(s.channelSize(rows))
+	for i := taps; i < len(at); i++ {
+		at[i] = at[i-taps] + channel
 	}
 }
 
 // fill stages channels [first, first+count) of a part.
 func (s *staging) fill(v *vectorKernels, p part, rows, first, count int, x, staged []float32) {
 	if !s.gapless {
-		clear(staged)
+		if s.padding == 0 {
+			clear(staged)
+		} else {
+			for i := range staged {
+				staged[i] = s.padding
+			}
+		}
 	}
 	plane, size := s.In[0]*s.In[1], s.channelSize(rows)
 	for phaseY := range s.Stride[0] {

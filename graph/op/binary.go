@@ -73,6 +73,9 @@ func (Mul) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 func (Mul) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
+		if scaleRows(c, out, in) {
+			return
+		}
 		commutative(c, out, in, kernel.Mul[float32], kernel.MulRow[float32], mulRows[float32]())
 	case []float64:
 		commutative(c, out, in, kernel.Mul[float64], kernel.MulRow[float64], mulRows[float64]())
@@ -293,6 +296,22 @@ func commutative[T kernel.Float](c *kernel.Context, out Array, in []Array,
 		return
 	}
 	broadcast(c, out, in, f)
+}
+
+// scaleRows multiplies an array by one number for each of its rows, if that is what
+// the operands are: channels by their gates, such as those of squeeze and excitation.
+func scaleRows(c *kernel.Context, out Array, in []Array) bool {
+	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
+	if len(l.size) != 2 {
+		return false
+	}
+	for i := range in {
+		if l.stride[i][0] == 1 && l.inner(i) == 0 && l.inner(1-i) == 1 && in[1-i].Elements() == out.Elements() {
+			kernel.ScaleChannels(c, Elem[float32](in[1-i]), Elem[float32](in[i]), nil, Elem[float32](out), 1, l.size[0], l.size[1])
+			return true
+		}
+	}
+	return false
 }
 
 func addRows[T Number]() rowKernel[T, T] {

@@ -37,17 +37,13 @@ func (n *convolution) depthwise() bool { return n.channels == n.groups }
 
 // staged reports whether a kernel of package kernel computes the convolution of
 // float32.
-func (n *convolution) staged(c *kernel.Context) bool {
-	return c.Convolves() && n.in[0] == 1 && n.out[0] == 1 && n.kernel[0] == 1
-}
+func (n *convolution) staged(c *kernel.Context) bool { return c.Convolves() && n.planar() }
 
-// planes is the convolution over rows and columns.
-func (n *convolution) planes() kernel.Convolution {
-	last2 := func(v [spatialDims]int) [2]int { return [2]int(v[1:]) }
-	return kernel.Convolution{
-		Images: n.images, Channels: n.channels, Filters: n.filters, Groups: n.groups,
-		In: last2(n.in), Out: last2(n.out), Taps: last2(n.kernel), Stride: last2(n.stride), Dilation: last2(n.dilation), Before: last2(n.before),
-	}
+// geometry is that of the kernel that does.
+func (n *convolution) geometry() kernel.Convolution {
+	g := n.planes()
+	g.Images, g.Channels, g.Filters, g.Groups = n.images, n.channels, n.filters, n.groups
+	return g
 }
 
 // gatherColumns fills in the columns of output positions [first, last) for the

@@ -15,7 +15,9 @@ type ConvThen struct {
 	Conv Conv
 	Norm *BatchNormalization // nil for none
 	Add  bool
-	Then Op // a Relu or a Clip; nil for none
+	Then Op // nil for none; see CanFollow and CanGate
+	// Gate says that the result is multiplied by Then of it, in its place.
+	Gate bool
 }
 
 // parts calls f for the operations in their order.
@@ -29,6 +31,9 @@ func (o ConvThen) parts(f func(Op)) {
 	}
 	if o.Then != nil {
 		f(o.Then)
+	}
+	if o.Gate {
+		f(Mul{})
 	}
 }
 
@@ -48,6 +53,15 @@ func (o ConvThen) Name() string {
 func CanFollow(o Op) bool {
 	switch o.(type) {
 	case Relu, Clip:
+		return true
+	}
+	return false
+}
+
+// CanGate reports whether o may be the Then of a ConvThen with Gate.
+func CanGate(o Op) bool {
+	switch o.(type) {
+	case Sigmoid, HardSigmoid:
 		return true
 	}
 	return false
@@ -86,6 +100,10 @@ func (o ConvThen) Forward(c *kernel.Context, out Array, in []Array) {
 			e.Low = 0
 		case Clip:
 			e.Low, e.High = float32(t.Min), float32(t.Max)
+		case Sigmoid:
+			e.Gate.By = kernel.SigmoidGate
+		case HardSigmoid:
+			e.Gate = kernel.Gating{By: kernel.HardSigmoidGate, A: float32(t.Alpha), B: float32(t.Beta)}
 		}
 		convolveStaged(c, n, conv, e, y)
 		return
@@ -97,7 +115,11 @@ func (o ConvThen) Forward(c *kernel.Context, out Array, in []Array) {
 	if o.Add {
 		Add{}.Forward(c, out, []Array{out, added[0]})
 	}
-	if o.Then != nil {
+	if o.Gate {
+		gates := NewArray(out.Type)
+		o.Then.Forward(c, gates, []Array{out})
+		Mul{}.Forward(c, out, []Array{out, gates})
+	} else if o.Then != nil {
 		o.Then.Forward(c, out, []Array{out})
 	}
 }
@@ -108,7 +130,7 @@ func convolveStaged(c *kernel.Context, n convolution, in []Array, e kernel.Endin
 	if len(in) == 3 {
 		e.Bias = Elem[float32](in[2])
 	}
-	kernel.Convolve(c, n.planes(), Elem[float32](in[0]), Elem[float32](in[1]), e, y)
+	kernel.Convolve(c, n.geometry(), Elem[float32](in[0]), Elem[float32](in[1]), e, y)
 }
 
 // normFactors fills in the factor and the shift of each channel that a

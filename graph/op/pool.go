@@ -67,6 +67,12 @@ func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	switch out.Data.(type) {
 	case []float32:
+		if channels := in[0].Shape[1]; w.planar() && c.Convolves() {
+			g := w.planes()
+			g.Images, g.Channels, g.Filters, g.Groups = in[0].Shape[0], channels, channels, channels
+			kernel.MaxPool(c, g, Elem[float32](in[0]), Elem[float32](out))
+			return
+		}
 		maxPool(c, &w, out, in[0], float32(math.Inf(-1)))
 	case []float64:
 		maxPool(c, &w, out, in[0], math.Inf(-1))

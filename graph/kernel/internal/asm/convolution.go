@@ -17,6 +17,7 @@ func (g *generator) convolution() {
 		g.convolve(fmt.Sprint("convolveNarrow", rows), rows, 1)
 	}
 	g.depthwise()
+	g.maxPool()
 	g.finish()
 }
 
@@ -232,28 +233,64 @@ func (g *generator) convolve(name string, rows, vectors int) {
 	g.return_()
 }
 
-// depthwiseBlock is the number of elements that depthwise computes at a time.
+// depthwiseBlock is the number of elements that depthwise and maxPool compute at a time.
 const depthwiseBlock = 64
 
 func (g *generator) depthwise() {
 	g.function("depthwise", "(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)",
 		fmt.Sprintf("computes y[j] = Σ w[k]·x[at[k]/4+j] for that many blocks of %d elements of each of the planes, each with the next taps elements of w.", depthwiseBlock))
-	w, xPlane, yPlane := g.pointer("w"), g.pointer("x"), g.pointer("y")
+	w := g.pointer("w")
+	weight := g.GP64()
+	g.blocksOfPlanes(func(acc []vector) {
+		g.MOVQ(w, weight)
+		for _, a := range acc {
+			g.zero(a)
+		}
+	}, func(at func(i int) memory, acc []vector) {
+		v := g.vector()
+		g.VBROADCASTSS(memory{Base: weight}, v)
+		for i, a := range acc {
+			g.VFMADD231PS(at(i), v, a)
+		}
+		g.ADDQ(operand.Imm(4), weight)
+	}, func() { g.ADDQ(g.bytes("taps"), w) })
+}
+
+func (g *generator) maxPool() {
+	g.function("maxPool", "(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)",
+		fmt.Sprintf("computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of %d elements of each of the planes.", depthwiseBlock))
+	g.blocksOfPlanes(func(acc []vector) {
+		for _, a := range acc {
+			g.VBROADCASTSS(g.bits(minusInf), a)
+		}
+	}, func(at func(i int) memory, acc []vector) {
+		for i, a := range acc {
+			// Of a number and NaN each order of the operands gives one; all bits of both are NaN.
+			v, w := g.vector(), g.vector()
+			g.VMOVUPS(at(i), v)
+			g.VMAXPS(v, a, w)
+			g.VMAXPS(a, v, a)
+			g.or(w, a, a)
+		}
+	}, func() {})
+}
+
+// blocksOfPlanes emits the loops over planes, blocks and taps, of kernels with these parameters.
+func (g *generator) blocksOfPlanes(start func(acc []vector), tap func(at func(i int) memory, acc []vector), next func()) {
+	xPlane, yPlane := g.pointer("x"), g.pointer("y")
+	acc := g.vectors(depthwiseBlock / g.lanes)
 	g.repeat(g.int("planes"), func() {
 		x, y := g.copyOf(xPlane), g.copyOf(yPlane)
 		g.repeat(g.int("blocks"), func() {
-			acc := g.zeros(depthwiseBlock / g.lanes)
-			at, weight := g.pointer("at"), g.copyOf(w)
+			start(acc)
+			at := g.pointer("at")
 			g.repeat(g.int("taps"), func() {
 				from := g.GP64()
 				g.MOVLQSX(memory{Base: at}, from)
-				v := g.vector()
-				g.VBROADCASTSS(memory{Base: weight}, v)
-				for i, a := range acc {
-					g.VFMADD231PS(memory{Base: x, Index: from, Scale: 1, Disp: i * g.bytesPerVector()}, v, a)
-				}
+				tap(func(i int) memory {
+					return memory{Base: x, Index: from, Scale: 1, Disp: i * g.bytesPerVector()}
+				}, acc)
 				g.ADDQ(operand.Imm(4), at)
-				g.ADDQ(operand.Imm(4), weight)
 			})
 			for i, a := range acc {
 				g.VMOVUPS(a, memory{Base: y, Disp: i * g.bytesPerVector()})
@@ -261,7 +298,7 @@ func (g *generator) depthwise() {
 			g.ADDQ(operand.U32(4*depthwiseBlock), x)
 			g.ADDQ(operand.U32(4*depthwiseBlock), y)
 		})
-		g.ADDQ(g.bytes("taps"), w)
+		next()
 		g.ADDQ(g.bytes("xPlane"), xPlane)
 		g.ADDQ(g.bytes("yPlane"), yPlane)
 	})
