@@ -189,3 +189,72 @@ func TestMaxPool(t *testing.T) {
 		})
 	}
 }
+
+// The cotangents are the adjoints of the definition, with the same bits on any number of threads
+// and for both vector widths.
+func TestConvolveGradients(t *testing.T) {
+	for _, g := range convolutions {
+		t.Run(fmt.Sprintf("%+v", g), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(5, 6))
+			random := func(n int) []float32 { v := guarded(t, n); fill(rng, v); return v }
+			x, w := random(g.Images*g.Channels*g.In[0]*g.In[1]), random(g.Filters*g.Channels/g.Groups*g.Taps[0]*g.Taps[1])
+			dy := random(g.Images * g.Filters * g.Out[0] * g.Out[1])
+			wantX, wantW := plainGradients(g, x, w, dy)
+			var firstX, firstW []float32
+			for _, v := range Variants() {
+				for _, threads := range []int{1, 2, 5} {
+					c := NewContext(threads, WithVariant(v))
+					if !c.Convolves() {
+						continue
+					}
+					dirty(c)
+					dx, dw := guarded(t, len(x)), guarded(t, len(w))
+					if g.ConvolvesInput() {
+						ConvolveInput(c, g, w, dy, dx)
+					}
+					ConvolveFilters(c, g, x, dy, dw)
+					if firstX == nil {
+						firstX, firstW = dx, dw
+					}
+					equalBits(t, fmt.Sprint("dx ", v, " on ", threads, " threads"), dx, firstX)
+					equalBits(t, fmt.Sprint("dw ", v, " on ", threads, " threads"), dw, firstW)
+				}
+			}
+			near := func(what string, got []float32, want []float64, terms int) {
+				for i, v := range got {
+					if math.Abs(float64(v)-want[i]) > 1e-5*math.Sqrt(float64(terms)) {
+						t.Fatalf("%s: element %d of %d = %v, want %v", what, i, len(got), v, want[i])
+					}
+				}
+			}
+			if firstX == nil {
+				return
+			}
+			near("dw", firstW, wantW, g.Images*g.Out[0]*g.Out[1])
+			if g.ConvolvesInput() {
+				near("dx", firstX, wantX, len(w)/g.Filters)
+			}
+		})
+	}
+}
+
+func plainGradients(g Convolution, x, w, dy []float32) (dx, dw []float64) {
+	dx, dw = make([]float64, len(x)), make([]float64, len(w))
+	channels, filters, taps := g.Channels/g.Groups, g.Filters/g.Groups, g.Taps[0]*g.Taps[1]
+	for at, d := range dy {
+		area := g.Out[0] * g.Out[1]
+		n, f, i, j := at/(g.Filters*area), at/area%g.Filters, at/g.Out[1]%g.Out[0], at%g.Out[1]
+		for c := range channels {
+			for tap := range taps {
+				row, column := i*g.Stride[0]-g.Before[0]+tap/g.Taps[1]*g.Dilation[0], j*g.Stride[1]-g.Before[1]+tap%g.Taps[1]*g.Dilation[1]
+				if row < 0 || row >= g.In[0] || column < 0 || column >= g.In[1] {
+					continue
+				}
+				in, k := ((n*g.Channels+f/filters*channels+c)*g.In[0]+row)*g.In[1]+column, (f*channels+c)*taps+tap
+				dx[in] += float64(d) * float64(w[k])
+				dw[k] += float64(d) * float64(x[in])
+			}
+		}
+	}
+	return dx, dw
+}

@@ -13,7 +13,7 @@ package kernel
 type staging struct {
 	Convolution
 	depthwise   bool
-	least, most [2]int  // the least and the greatest distance of a tap in its phase
+	least, most [2]int  // the least and the greatest distance of a tap in its phase, or 0
 	pitch       int     // elements from a row to the next
 	height      int     // rows from an image to the next
 	images      int     // in a part
@@ -36,8 +36,9 @@ const (
 func newStaging(c *Context, g Convolution) *staging {
 	s := &staging{Convolution: g, depthwise: g.Groups == g.Channels && g.Groups == g.Filters}
 	for d := range s.least {
-		s.least[d], _ = s.distance(d, 0)
-		s.most[d], _ = s.distance(d, g.Taps[d]-1)
+		least, _ := s.distance(d, 0)
+		most, _ := s.distance(d, g.Taps[d]-1)
+		s.least[d], s.most[d] = min(least, 0), max(most, 0)
 	}
 	s.pitch, s.height = s.room(1), s.room(0)
 	s.gapless = s.dense(0) && s.dense(1)
@@ -81,7 +82,7 @@ func (s *staging) inPhase(d, phase int) int {
 // room is the least distance of rows, or images, at which no tap reads from the next what it is
 // to read as padding.
 func (s *staging) room(d int) int {
-	return max(s.Out[d], s.Out[d]+s.most[d], s.inPhase(d, 0)-s.least[d])
+	return max(s.Out[d]+s.most[d], s.inPhase(d, 0)-s.least[d])
 }
 
 // dense reports whether taps read only elements that there are.

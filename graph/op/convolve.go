@@ -133,6 +133,10 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 // convolveFilters is the cotangent of the filters of convolve: dout·columnsᵀ,
 // added up over tiles and images in order.
 func convolveFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, dw []T) {
+	if dw, ok := any(dw).([]float32); ok && n.staged(c) {
+		kernel.ConvolveFilters(c, n.geometry(), any(x).([]float32), any(dout).([]float32), dw)
+		return
+	}
 	if n.depthwise() {
 		depthwiseFilters(c, n, x, dout, dw)
 		return
@@ -161,6 +165,12 @@ func convolveFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, 
 // convolveInput is the cotangent of the input of convolve: the columns'
 // cotangents, Wᵀ·dout, added to where they were taken from, image by image.
 func convolveInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout, dx []T) {
+	if dx, ok := any(dx).([]float32); ok && n.staged(c) {
+		if g := n.geometry(); g.ConvolvesInput() {
+			kernel.ConvolveInput(c, g, any(weights).([]float32), any(dout).([]float32), dx)
+			return
+		}
+	}
 	if n.depthwise() {
 		depthwiseInput(c, n, weights, dout, dx)
 		return
