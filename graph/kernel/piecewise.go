@@ -72,3 +72,31 @@ func Above[T Float](v T) T {
 	}
 	return T(math.Nextafter(float64(v), math.Inf(1)))
 }
+
+// Sum returns Σ x[i], summed in float64 in 32 interleaved lanes: the same bits for every variant.
+func Sum[T Float](x []T) float64 {
+	if x32 := as32(x); len(x32) > 0 {
+		if vector, _ := vectorKernelsFor(Best()); vector != nil && vector.sum != nil {
+			return vector.sum(len(x32), &x32[0])
+		}
+	}
+	return sumPlain(x)
+}
+
+func sumPlain[T Float](x []T) float64 {
+	var lane [32]float64
+	for ; len(x) >= len(lane); x = x[len(lane):] {
+		for i := range lane {
+			lane[i] += float64(x[i])
+		}
+	}
+	for i, v := range x {
+		lane[i] += float64(v)
+	}
+	for n := len(lane) / 2; n > 0; n /= 2 {
+		for i := range n {
+			lane[i] += lane[i+n]
+		}
+	}
+	return lane[0]
+}

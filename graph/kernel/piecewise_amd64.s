@@ -4,128 +4,154 @@
 
 #include "textflag.h"
 
-// func clampAVX2(n int, a float32, b float32, lo float32, hi float32, x *float32, y *float32)
-// Requires: AVX, FMA3
-TEXT ·clampAVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+0(FP), AX
-	MOVQ         AX, CX
-	ANDQ         $0x1f, CX
-	MOVQ         AX, DX
-	SUBQ         CX, DX
-	SHLQ         $0x02, DX
-	ANDQ         $0x07, AX
-	LEAQ         masks<>+128(SB), BX
-	SHLQ         $0x02, AX
-	SUBQ         AX, BX
-	VBROADCASTSS a+8(FP), Y0
-	VBROADCASTSS b+12(FP), Y1
-	VBROADCASTSS lo+16(FP), Y2
-	VBROADCASTSS hi+20(FP), Y3
-	MOVQ         x+24(FP), AX
-	MOVQ         y+32(FP), SI
-	XORQ         DI, DI
+// func sumAVX2(n int, x *float32) float64
+// Requires: AVX, SSE2
+TEXT ·sumAVX2(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   AX, CX
+	ANDQ   $0x1f, CX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x07, AX
+	LEAQ   masks<>+128(SB), BX
+	SHLQ   $0x02, AX
+	SUBQ   AX, BX
+	MOVQ   x+8(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	XORQ   SI, SI
 
 block1:
-	CMPQ        DI, DX
-	JGE         tail2
-	VMOVUPS     (AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, (SI)(DI*1)
-	VMOVUPS     32(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 32(SI)(DI*1)
-	VMOVUPS     64(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 64(SI)(DI*1)
-	VMOVUPS     96(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 96(SI)(DI*1)
-	ADDQ        $0x80, DI
-	JMP         block1
+	CMPQ         SI, DX
+	JGE          tail2
+	VMOVUPS      (AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	VMOVUPS      32(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	VMOVUPS      64(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      96(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y6, Y6
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x80, SI
+	JMP          block1
 
 tail2:
-	CMPQ        CX, $0x08
-	JL          partial4
-	VMOVUPS     (AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, (SI)(DI*1)
-	JMP         next5
+	CMPQ         CX, $0x08
+	JL           partial4
+	VMOVUPS      (AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	JMP          next5
 
 partial4:
-	CMPQ        CX, $0x00
-	JLE         end3
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  (AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, (SI)(DI*1)
-	JMP         end3
+	CMPQ         CX, $0x00
+	JLE          end3
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   (AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	JMP          end3
 
 next5:
-	CMPQ        CX, $0x10
-	JL          partial6
-	VMOVUPS     32(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 32(SI)(DI*1)
-	JMP         next7
+	CMPQ         CX, $0x10
+	JL           partial6
+	VMOVUPS      32(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	JMP          next7
 
 partial6:
-	CMPQ        CX, $0x08
-	JLE         end3
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  32(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 32(SI)(DI*1)
-	JMP         end3
+	CMPQ         CX, $0x08
+	JLE          end3
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	JMP          end3
 
 next7:
-	CMPQ        CX, $0x18
-	JL          partial8
-	VMOVUPS     64(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 64(SI)(DI*1)
-	JMP         next9
+	CMPQ         CX, $0x18
+	JL           partial8
+	VMOVUPS      64(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	JMP          next9
 
 partial8:
-	CMPQ        CX, $0x10
-	JLE         end3
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  64(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 64(SI)(DI*1)
-	JMP         end3
+	CMPQ         CX, $0x10
+	JLE          end3
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	JMP          end3
 
 next9:
-	CMPQ        CX, $0x18
-	JLE         end3
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  96(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 96(SI)(DI*1)
-	JMP         end3
+	CMPQ         CX, $0x18
+	JLE          end3
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y6, Y6
+	VADDPD       Y8, Y7, Y7
+	JMP          end3
 
 end3:
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -195,6 +221,131 @@ DATA masks<>+248(SB)/4, $0x00000000
 DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
+// func clampAVX2(n int, a float32, b float32, lo float32, hi float32, x *float32, y *float32)
+// Requires: AVX, FMA3
+TEXT ·clampAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	VBROADCASTSS a+8(FP), Y0
+	VBROADCASTSS b+12(FP), Y1
+	VBROADCASTSS lo+16(FP), Y2
+	VBROADCASTSS hi+20(FP), Y3
+	MOVQ         x+24(FP), AX
+	MOVQ         y+32(FP), SI
+	XORQ         DI, DI
+
+block12:
+	CMPQ        DI, DX
+	JGE         tail13
+	VMOVUPS     (AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (SI)(DI*1)
+	VMOVUPS     32(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(DI*1)
+	VMOVUPS     64(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 64(SI)(DI*1)
+	VMOVUPS     96(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 96(SI)(DI*1)
+	ADDQ        $0x80, DI
+	JMP         block12
+
+tail13:
+	CMPQ        CX, $0x08
+	JL          partial15
+	VMOVUPS     (AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (SI)(DI*1)
+	JMP         next16
+
+partial15:
+	CMPQ        CX, $0x00
+	JLE         end14
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  (AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, (SI)(DI*1)
+	JMP         end14
+
+next16:
+	CMPQ        CX, $0x10
+	JL          partial17
+	VMOVUPS     32(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(DI*1)
+	JMP         next18
+
+partial17:
+	CMPQ        CX, $0x08
+	JLE         end14
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  32(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 32(SI)(DI*1)
+	JMP         end14
+
+next18:
+	CMPQ        CX, $0x18
+	JL          partial19
+	VMOVUPS     64(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 64(SI)(DI*1)
+	JMP         next20
+
+partial19:
+	CMPQ        CX, $0x10
+	JLE         end14
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  64(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 64(SI)(DI*1)
+	JMP         end14
+
+next20:
+	CMPQ        CX, $0x18
+	JLE         end14
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  96(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 96(SI)(DI*1)
+	JMP         end14
+
+end14:
+	VZEROUPPER
+	RET
+
 // func leakAVX2(n int, alpha float32, x *float32, y *float32)
 // Requires: AVX, FMA3
 TEXT ·leakAVX2(SB), NOSPLIT, $0-32
@@ -214,9 +365,9 @@ TEXT ·leakAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+24(FP), SI
 	XORQ         DI, DI
 
-block12:
+block23:
 	CMPQ        DI, DX
-	JGE         tail13
+	JGE         tail24
 	VMOVUPS     (AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
@@ -238,83 +389,83 @@ block12:
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 96(SI)(DI*1)
 	ADDQ        $0x80, DI
-	JMP         block12
+	JMP         block23
 
-tail13:
+tail24:
 	CMPQ        CX, $0x08
-	JL          partial15
+	JL          partial26
 	VMOVUPS     (AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, (SI)(DI*1)
-	JMP         next16
+	JMP         next27
 
-partial15:
+partial26:
 	CMPQ        CX, $0x00
-	JLE         end14
+	JLE         end25
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  (AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, (SI)(DI*1)
-	JMP         end14
+	JMP         end25
 
-next16:
+next27:
 	CMPQ        CX, $0x10
-	JL          partial17
+	JL          partial28
 	VMOVUPS     32(AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 32(SI)(DI*1)
-	JMP         next18
+	JMP         next29
 
-partial17:
+partial28:
 	CMPQ        CX, $0x08
-	JLE         end14
+	JLE         end25
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  32(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 32(SI)(DI*1)
-	JMP         end14
+	JMP         end25
 
-next18:
+next29:
 	CMPQ        CX, $0x18
-	JL          partial19
+	JL          partial30
 	VMOVUPS     64(AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 64(SI)(DI*1)
-	JMP         next20
+	JMP         next31
 
-partial19:
+partial30:
 	CMPQ        CX, $0x10
-	JLE         end14
+	JLE         end25
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  64(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 64(SI)(DI*1)
-	JMP         end14
+	JMP         end25
 
-next20:
+next31:
 	CMPQ        CX, $0x18
-	JLE         end14
+	JLE         end25
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  96(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 96(SI)(DI*1)
-	JMP         end14
+	JMP         end25
 
-end14:
+end25:
 	VZEROUPPER
 	RET
 
@@ -339,9 +490,9 @@ TEXT ·gateAVX2(SB), NOSPLIT, $0-48
 	MOVQ         dx+40(FP), DI
 	XORQ         R8, R8
 
-block23:
+block34:
 	CMPQ    R8, DX
-	JGE     tail24
+	JGE     tail35
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -375,11 +526,11 @@ block23:
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 96(DI)(R8*1)
 	ADDQ    $0x80, R8
-	JMP     block23
+	JMP     block34
 
-tail24:
+tail35:
 	CMPQ    CX, $0x08
-	JL      partial26
+	JL      partial37
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -388,11 +539,11 @@ tail24:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, (DI)(R8*1)
-	JMP     next27
+	JMP     next38
 
-partial26:
+partial37:
 	CMPQ       CX, $0x00
-	JLE        end25
+	JLE        end36
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS (AX)(R8*1), Y3, Y4
 	VMASKMOVPS (SI)(R8*1), Y3, Y5
@@ -402,11 +553,11 @@ partial26:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, (DI)(R8*1)
-	JMP        end25
+	JMP        end36
 
-next27:
+next38:
 	CMPQ    CX, $0x10
-	JL      partial28
+	JL      partial39
 	VMOVUPS 32(AX)(R8*1), Y3
 	VMOVUPS 32(SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -415,11 +566,11 @@ next27:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 32(DI)(R8*1)
-	JMP     next29
+	JMP     next40
 
-partial28:
+partial39:
 	CMPQ       CX, $0x08
-	JLE        end25
+	JLE        end36
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 32(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 32(SI)(R8*1), Y3, Y5
@@ -429,11 +580,11 @@ partial28:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 32(DI)(R8*1)
-	JMP        end25
+	JMP        end36
 
-next29:
+next40:
 	CMPQ    CX, $0x18
-	JL      partial30
+	JL      partial41
 	VMOVUPS 64(AX)(R8*1), Y3
 	VMOVUPS 64(SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -442,11 +593,11 @@ next29:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 64(DI)(R8*1)
-	JMP     next31
+	JMP     next42
 
-partial30:
+partial41:
 	CMPQ       CX, $0x10
-	JLE        end25
+	JLE        end36
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 64(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 64(SI)(R8*1), Y3, Y5
@@ -456,11 +607,11 @@ partial30:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 64(DI)(R8*1)
-	JMP        end25
+	JMP        end36
 
-next31:
+next42:
 	CMPQ       CX, $0x18
-	JLE        end25
+	JLE        end36
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 96(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 96(SI)(R8*1), Y3, Y5
@@ -470,9 +621,94 @@ next31:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 96(DI)(R8*1)
-	JMP        end25
+	JMP        end36
 
-end25:
+end36:
+	VZEROUPPER
+	RET
+
+// func sumAVX512(n int, x *float32) float64
+// Requires: AVX, AVX512F, BMI2, SSE2
+TEXT ·sumAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   AX, CX
+	ANDQ   $0x1f, CX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x0f, AX
+	MOVQ   $-1, BX
+	BZHIQ  AX, BX, AX
+	KMOVW  AX, K1
+	MOVQ   x+8(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   BX, BX
+
+block1:
+	CMPQ          BX, DX
+	JGE           tail2
+	VMOVUPS       (AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	VMOVUPS       64(AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z2, Z2
+	VADDPD        Z4, Z3, Z3
+	ADDQ          $0x80, BX
+	JMP           block1
+
+tail2:
+	CMPQ          CX, $0x10
+	JL            partial4
+	VMOVUPS       (AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	JMP           next5
+
+partial4:
+	CMPQ          CX, $0x00
+	JLE           end3
+	VMOVUPS.Z     (AX)(BX*1), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	JMP           end3
+
+next5:
+	CMPQ          CX, $0x10
+	JLE           end3
+	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z2, Z2
+	VADDPD        Z4, Z3, Z3
+	JMP           end3
+
+end3:
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDSD        X1, X0, X0
+	MOVSD         X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -497,9 +733,9 @@ TEXT ·clampAVX512(SB), NOSPLIT, $0-40
 	MOVQ         y+32(FP), BX
 	XORQ         SI, SI
 
-block1:
+block8:
 	CMPQ        SI, DX
-	JGE         tail2
+	JGE         tail9
 	VMOVUPS     (AX)(SI*1), Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
@@ -511,39 +747,39 @@ block1:
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, 64(BX)(SI*1)
 	ADDQ        $0x80, SI
-	JMP         block1
+	JMP         block8
 
-tail2:
+tail9:
 	CMPQ        CX, $0x10
-	JL          partial4
+	JL          partial11
 	VMOVUPS     (AX)(SI*1), Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, (BX)(SI*1)
-	JMP         next5
+	JMP         next12
 
-partial4:
+partial11:
 	CMPQ        CX, $0x00
-	JLE         end3
+	JLE         end10
 	VMOVUPS.Z   (AX)(SI*1), K1, Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, K1, (BX)(SI*1)
-	JMP         end3
+	JMP         end10
 
-next5:
+next12:
 	CMPQ        CX, $0x10
-	JLE         end3
+	JLE         end10
 	VMOVUPS.Z   64(AX)(SI*1), K1, Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, K1, 64(BX)(SI*1)
-	JMP         end3
+	JMP         end10
 
-end3:
+end10:
 	VZEROUPPER
 	RET
 
@@ -566,9 +802,9 @@ TEXT ·leakAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+24(FP), BX
 	XORQ         SI, SI
 
-block8:
+block15:
 	CMPQ        SI, DX
-	JGE         tail9
+	JGE         tail16
 	VMOVUPS     (AX)(SI*1), Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
@@ -580,39 +816,39 @@ block8:
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, 64(BX)(SI*1)
 	ADDQ        $0x80, SI
-	JMP         block8
+	JMP         block15
 
-tail9:
+tail16:
 	CMPQ        CX, $0x10
-	JL          partial11
+	JL          partial18
 	VMOVUPS     (AX)(SI*1), Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, (BX)(SI*1)
-	JMP         next12
+	JMP         next19
 
-partial11:
+partial18:
 	CMPQ        CX, $0x00
-	JLE         end10
+	JLE         end17
 	VMOVUPS.Z   (AX)(SI*1), K1, Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, K1, (BX)(SI*1)
-	JMP         end10
+	JMP         end17
 
-next12:
+next19:
 	CMPQ        CX, $0x10
-	JLE         end10
+	JLE         end17
 	VMOVUPS.Z   64(AX)(SI*1), K1, Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, K1, 64(BX)(SI*1)
-	JMP         end10
+	JMP         end17
 
-end10:
+end17:
 	VZEROUPPER
 	RET
 
@@ -637,9 +873,9 @@ TEXT ·gateAVX512(SB), NOSPLIT, $0-48
 	MOVQ         dx+40(FP), SI
 	XORQ         DI, DI
 
-block15:
+block22:
 	CMPQ      DI, DX
-	JGE       tail16
+	JGE       tail23
 	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
 	VMULPS    Z0, Z4, Z4
@@ -657,11 +893,11 @@ block15:
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, 64(SI)(DI*1)
 	ADDQ      $0x80, DI
-	JMP       block15
+	JMP       block22
 
-tail16:
+tail23:
 	CMPQ      CX, $0x10
-	JL        partial18
+	JL        partial25
 	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
 	VMULPS    Z0, Z4, Z4
@@ -670,11 +906,11 @@ tail16:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, (SI)(DI*1)
-	JMP       next19
+	JMP       next26
 
-partial18:
+partial25:
 	CMPQ      CX, $0x00
-	JLE       end17
+	JLE       end24
 	VMOVUPS.Z (AX)(DI*1), K1, Z3
 	VMOVUPS.Z (BX)(DI*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
@@ -683,11 +919,11 @@ partial18:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, K1, (SI)(DI*1)
-	JMP       end17
+	JMP       end24
 
-next19:
+next26:
 	CMPQ      CX, $0x10
-	JLE       end17
+	JLE       end24
 	VMOVUPS.Z 64(AX)(DI*1), K1, Z3
 	VMOVUPS.Z 64(BX)(DI*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
@@ -696,8 +932,8 @@ next19:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, K1, 64(SI)(DI*1)
-	JMP       end17
+	JMP       end24
 
-end17:
+end24:
 	VZEROUPPER
 	RET

@@ -69,3 +69,28 @@ func TestPiecewise(t *testing.T) {
 		t.Error("a neighbouring number is wrong")
 	}
 }
+
+// The sum has the same bits as its definition, whatever the variant.
+func TestSum(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for n := range 200 {
+		x := guarded(t, n)
+		fill(rng, x)
+		want := sumPlain(x)
+		if got := Sum(x); got != want {
+			t.Fatalf("of %d numbers: %v, want %v", n, got, want)
+		}
+		for _, v := range Variants() {
+			if k, _ := vectorKernelsFor(v); k != nil && k.sum != nil && n > 0 && k.sum(n, &x[0]) != want {
+				t.Fatalf("%v: of %d numbers: %v, want %v", v, n, k.sum(n, &x[0]), want)
+			}
+		}
+		exact := 0.0
+		for _, v := range x {
+			exact += float64(v)
+		}
+		if math.Abs(want-exact) > 1e-12*float64(n) {
+			t.Fatalf("of %d numbers: %v, want %v", n, want, exact)
+		}
+	}
+}

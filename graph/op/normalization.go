@@ -283,10 +283,9 @@ func batchNormGrad[T kernel.Float](c *kernel.Context, o BatchNormGradient, out A
 			var sum, moment float64 // Σ dout and Σ dout·(x − mean)
 			for n := range shape[0] {
 				at := (n*channels + channel) * area
-				for i, v := range dout[at : at+area] {
-					sum += float64(v)
-					moment += float64(v) * (float64(x[at+i]) - float64(mean[channel]))
-				}
+				total := kernel.Sum(dout[at : at+area])
+				sum += total
+				moment += kernel.Dot(dout[at:at+area], x[at:]) - float64(mean[channel])*total
 			}
 			r := inverse(channel)
 			Elem[T](out)[channel] = T([...]float64{
