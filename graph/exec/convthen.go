@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
+	"github.com/modeldoctor/modeldoctor/graph/shapes"
 )
 
 // joinConvolutions makes an op.ConvThen of each convolution and of what follows it,
@@ -53,7 +54,9 @@ func (p *Plan) follows(fused *op.ConvThen, in *[]int, out, i, j int, u uses) boo
 	}
 	switch o := s.op.(type) {
 	case op.BatchNormalization:
-		if fused.Norm != nil || fused.Add || s.in[0] != out || !before(s.in[1:]...) {
+		// Alone, it has two roundings where the maps are single elements.
+		single := shapes.Elements(p.values[out].Type.Shape[2:]) == 1
+		if fused.Norm != nil || fused.Add || single || s.in[0] != out || !before(s.in[1:]...) {
 			return false
 		}
 		fused.Norm, *in = &o, append(*in, s.in[1:]...)
