@@ -10,6 +10,10 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		c.Parallel(s.Channels, s.chunk, func(lo, hi int) { s.depthwiseFilters(c, lo, hi-lo, x, dy, dw) })
 		return
 	}
+	if s.gapless && s.taps() == 1 && s.Stride == [2]int{1, 1} {
+		s.pointwiseFilters(c, x, dy, dw)
+		return
+	}
 	channels, filters, taps := s.Channels/s.Groups, s.Filters/s.Groups, s.taps()
 	products := Scratch[float32](c, taps*channels*filters) // [taps, channels, filters]
 	defer Release(c, products)
@@ -26,6 +30,17 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 				}
 			}
 		})
+	}
+}
+
+// pointwiseFilters computes the filters of a convolution that reads x as it lies.
+func (s *staging) pointwiseFilters(c *Context, x, dy, dw []float32) {
+	channels, filters, area := s.Channels/s.Groups, s.Filters/s.Groups, s.Out[0]*s.Out[1]
+	for group := range s.Groups {
+		for n := range s.Images {
+			x, dy := x[(n*s.Channels+group*channels)*area:], dy[(n*s.Filters+group*filters)*area:]
+			Gemm(c, false, true, filters, channels, area, 1, dy, area, x, area, float32(min(n, 1)), dw[group*filters*channels:], channels)
+		}
 	}
 }
 
