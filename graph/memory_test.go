@@ -17,7 +17,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	in, labels := randomBatch(n, n.Batch)
 	r := NewRunner(n, RunnerOptions{})
-	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1}, false)
+	s, err := n.compileSpan(spanKind{from: 0, to: len(n.Necks) - 1}, host{})
 	if err != nil {
 		t.Fatal(err)
 	}

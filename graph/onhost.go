@@ -11,7 +11,7 @@ import (
 // weights, that a device leaves to the host, each with the node that needs it
 // first: those that has denies a kernel for. The list is sorted by name.
 func (n *Network) OnHost(has func(o op.Op, out op.Type, in ...op.Type) bool) ([]string, error) {
-	s, err := n.compileSpan(wholeSpan(n), false)
+	s, err := n.compileSpan(wholeSpan(n), host{})
 	if err != nil {
 		return nil, err
 	}

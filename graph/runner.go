@@ -229,7 +229,7 @@ func (r *Runner) span(k spanKind) (*span, error) {
 	if s := r.spans[string(r.key)]; s != nil {
 		return s, nil
 	}
-	s, err := r.network.compileSpan(k, r.device.BFloat16())
+	s, err := r.network.compileSpan(k, r.device)
 	if err != nil {
 		return nil, &Error{Path: r.network.Model.Path, Msg: "the model cannot be run", Err: err, Help: "see `modeldoctor inspect`"}
 	}

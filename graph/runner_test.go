@@ -353,7 +353,7 @@ func TestFusion(t *testing.T) {
 func TestArenaIsTheBound(t *testing.T) {
 	n := openFixture(t, "vit-cifar100", Options{})
 	for _, k := range []spanKind{{from: 0, to: len(n.Necks) - 1}, {from: 0, to: len(n.Necks) - 1, backward: true, want: n.AllWeights()}} {
-		s, err := n.compileSpan(k, false)
+		s, err := n.compileSpan(k, host{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,9 +73,8 @@ func flag(b bool) byte {
 	return 0
 }
 
-// compileSpan builds, differentiates and plans a span, with activations in bfloat16
-// or not.
-func (n *Network) compileSpan(k spanKind, bfloat16 bool) (*span, error) {
+// compileSpan builds, differentiates and plans a span for a device.
+func (n *Network) compileSpan(k spanKind, on exec.Device) (*span, error) {
 	s := &span{graph: op.NewGraph()}
 	b := &spanBuilder{network: n, span: s, kind: k, nodes: map[*op.Value]*gorgonia.Node{}}
 	start := n.Necks[k.from].value
@@ -103,7 +102,8 @@ func (n *Network) compileSpan(k spanKind, bfloat16 bool) (*span, error) {
 		}
 	}
 	config := exec.Config{Outputs: outputs, Streamed: streamed}
-	if bfloat16 {
+	_, config.OnHost = on.(host)
+	if on.BFloat16() {
 		config.BFloat16 = []*gorgonia.Node{s.in, s.cotangent}
 	}
 	s.plan, err = exec.Compile(s.graph, config)

@@ -32,27 +32,12 @@ func (o LinearAdd) Forward(c *kernel.Context, out op.Array, in []op.Array) {
 // result, perhaps by way of views, if what is added is there before the Linear
 // runs. It takes the place of the Linear, so that nothing lives longer than before.
 func (p *Plan) joinAdditions() {
-	readers, computedBy := make([]int, len(p.values)), make([]int, len(p.values))
-	for slot := range computedBy {
-		computedBy[slot] = -1 // an input, which is there from the start
-	}
-	for _, n := range p.outputs {
-		readers[p.slots[n]]++
-	}
-	for i, s := range p.steps {
-		computedBy[s.out] = i
-		if s.streamed {
-			readers[s.out]++
-		}
-		for _, in := range s.in {
-			readers[in]++
-		}
-	}
+	u := p.uses()
 	// source follows a value that has one reader, through views that have one, to
 	// the step that computes it.
 	source := func(slot int) (i int, views []int, ok bool) {
-		for readers[slot] == 1 && computedBy[slot] >= 0 {
-			i = computedBy[slot]
+		for u.readers[slot] == 1 && u.computedBy[slot] >= 0 {
+			i = u.computedBy[slot]
 			if _, ok := p.steps[i].op.(view); !ok {
 				return i, views, true
 			}
@@ -67,7 +52,7 @@ func (p *Plan) joinAdditions() {
 		}
 		for k, added := range [2]int{s.in[1], s.in[0]} {
 			i, views, ok := source(s.in[k])
-			if !ok || computedBy[added] >= i || !p.addsTo(p.steps[i].out, added, s.out) {
+			if !ok || u.computedBy[added] >= i || !p.addsTo(p.steps[i].out, added, s.out) {
 				continue
 			}
 			linear, ok := p.steps[i].op.(op.Linear)
@@ -75,21 +60,14 @@ func (p *Plan) joinAdditions() {
 				continue
 			}
 			p.steps[i] = step{s.node, LinearAdd{linear}, append(slices.Clone(p.steps[i].in), added), s.out, s.streamed}
-			computedBy[s.out] = i
+			u.computedBy[s.out] = i
 			for _, v := range append(views, j) {
 				gone[v] = true
 			}
 			break
 		}
 	}
-	steps := p.steps[:0]
-	for j, s := range p.steps {
-		if !gone[j] {
-			steps = append(steps, s)
-			p.arity = max(p.arity, len(s.in))
-		}
-	}
-	p.steps = steps
+	p.remove(gone)
 }
 
 // addsTo reports whether the rows of a Linear's result, under another shape, are

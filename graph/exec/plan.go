@@ -31,6 +31,9 @@ type Config struct {
 	// the memory. Weights are none, nor is what depends on weights alone. Outputs,
 	// streamed or kept, stay float32, and so do logits and losses.
 	BFloat16 []*gorgonia.Node
+	// OnHost says that the plan is for the host, which has kernels of its own for
+	// convolutions and what follows them (op.ConvThen).
+	OnHost bool
 }
 
 // Plan is a graph compiled for chosen outputs and feeds. It holds the bound
@@ -74,7 +77,8 @@ type step struct {
 	streamed bool
 }
 
-// Operation is what a step needs of an op.Op: it is one, a [Sum] or a [LinearAdd].
+// Operation is what a step needs of an op.Op: it is one, a [Sum], a
+// [LinearAdd] or an op.ConvThen.
 type Operation interface {
 	Name() string
 	Forward(c *kernel.Context, out op.Array, in []op.Array)
@@ -139,6 +143,9 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 		p.steps = append(p.steps, s)
 	}
 	p.joinAdditions()
+	if config.OnHost {
+		p.joinConvolutions()
+	}
 	if err := p.layOut(config); err != nil {
 		return nil, err
 	}

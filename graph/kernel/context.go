@@ -34,7 +34,11 @@ type pool struct {
 	mu     sync.Mutex
 	free32 [][]float32
 	free64 [][]float64
+	freeI  [][]int32
 }
+
+// pooled is an element type of the buffers of a pool: offsets are int32.
+type pooled interface{ Float | int32 }
 
 // An Option changes a Context at its creation.
 type Option func(*Context)
@@ -161,7 +165,7 @@ const (
 // Scratch returns a buffer of n elements with undefined content, from the pool of the
 // Context where one fits. The caller owns it until it calls Release. Scratch may be called
 // from within Parallel.
-func Scratch[T Float](c *Context, n int) []T {
+func Scratch[T pooled](c *Context, n int) []T {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	list := freeList[T](c.pool)
@@ -180,7 +184,7 @@ func Scratch[T Float](c *Context, n int) []T {
 }
 
 // Release gives a buffer from Scratch back to the pool.
-func Release[T Float](c *Context, buf []T) {
+func Release[T pooled](c *Context, buf []T) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	list := freeList[T](c.pool)
@@ -190,13 +194,13 @@ func Release[T Float](c *Context, buf []T) {
 	*list = append(*list, buf)
 }
 
-func freeList[T Float](p *pool) *[][]T {
-	var list any = &p.free32
-	if l, ok := list.(*[][]T); ok {
-		return l
+func freeList[T pooled](p *pool) *[][]T {
+	for _, list := range []any{&p.free32, &p.free64} {
+		if l, ok := list.(*[][]T); ok {
+			return l
+		}
 	}
-	list = &p.free64
-	return list.(*[][]T)
+	return any(&p.freeI).(*[][]T)
 }
 
 // need panics unless a slice has at least the wanted length: what the assembly reads

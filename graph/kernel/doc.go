@@ -1,5 +1,5 @@
-// Package kernel computes what neural networks spend their time in: matrix products, and
-// the row and elementwise functions between them.
+// Package kernel computes what neural networks spend their time in: matrix products,
+// convolutions, and the row and elementwise functions between them.
 //
 // All kernels work on slices that the caller owns, row-major and without gaps except where a
 // leading dimension says otherwise; they keep no reference to them. They run under a Context,
@@ -22,8 +22,10 @@
 //
 //   - an element of a matrix product is a sum of fused multiply-adds in ascending order of k,
 //     in blocks whose depth follows from k alone;
+//   - so is an element of a convolution, over channels and taps, and of the cotangent of its
+//     filters, over positions, which a depthwise one sums in float64;
 //   - a sum along a row runs in 32 interleaved lanes, which are then folded in halves;
-//   - sums over rows, and Dot, run in float64 and in a fixed order;
+//   - sums over rows, Sum and Dot run in float64 and in a fixed order;
 //   - every other element is computed by the same instructions wherever it stands.
 //
 // Plain differs from the two in the last bits of float32.

@@ -170,3 +170,35 @@ func eachRows(c *Context, grain, rows, d int, f func(lo, hi int)) {
 		c.Parallel(rows, max(1, grain/d), f)
 	}
 }
+
+// ScaleChannels computes y = x·factor + shift with one factor and one shift a channel: x and y
+// are [images,channels,area], factor and shift are [channels]. A nil shift is zero. y may be x.
+func ScaleChannels[T Float](c *Context, x, factor, shift, y []T, images, channels, area int) {
+	need("ScaleChannels", "x", len(x), images*channels*area)
+	need("ScaleChannels", "y", len(y), images*channels*area)
+	need("ScaleChannels", "factor", len(factor), channels)
+	if shift != nil {
+		need("ScaleChannels", "shift", len(shift), channels)
+	}
+	if area == 0 {
+		return
+	}
+	x32, y32 := as32(x), as32(y)
+	c.Items(images*channels, area, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			at, f, s := i*area, factor[i%channels], T(0)
+			if shift != nil {
+				s = shift[i%channels]
+			}
+			if x32 != nil && c.vector != nil && c.vector.clamp != nil {
+				e := Unbounded()
+				c.vector.clamp(area, float32(f), float32(s), e.Low, e.High, &x32[at], &y32[at])
+				continue
+			}
+			x, y := x[at:at+area], y[at:at+area]
+			for j, v := range x {
+				y[j] = v*f + s
+			}
+		}
+	})
+}

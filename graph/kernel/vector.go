@@ -6,9 +6,14 @@ package kernel
 // *_stub_amd64.go.
 type vectorKernels struct {
 	gemm gemmKernels
+	conv convolutionKernels
 
 	unary  [unaryCount]func(n int, x, y *float32)
 	binary [binaryCount]func(n int, a, b, y *float32)
+	clamp  func(n int, a, b, lo, hi float32, x, y *float32)
+	leak   func(n int, alpha float32, x, y *float32)
+	gate   func(n int, slope, lo, hi float32, x, dy, dx *float32)
+	sum    func(n int, x *float32) float64
 	axpy   func(n int, alpha float32, x, y *float32)
 	addRow func(rows, d int, x, row, y *float32)
 	mulRow func(rows, d int, x, row, y *float32)

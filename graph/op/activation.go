@@ -19,7 +19,13 @@ func (Relu) Infer(in []Type) (Type, error) {
 }
 
 func (Relu) Forward(c *kernel.Context, out Array, in []Array) {
-	pointwise(c, out, in[0], rectify[float32], rectify[float64], rectify[int64])
+	if x, ok := in[0].Data.([]int64); ok {
+		for i, v := range x {
+			Elem[int64](out)[i] = max(v, 0)
+		}
+		return
+	}
+	clamp(c, out, in[0], 1, 0, 0, math.Inf(1))
 }
 
 // Gradient is dout where the result is positive, else 0.
@@ -28,7 +34,7 @@ func (o Relu) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.Node, _
 }
 
 func (Relu) grad(c *kernel.Context, dx, y, dy Array) {
-	pointwiseGrad(c, dx, y, dy, rectifyGrad32, rectifyGrad[float64])
+	gate(c, dx, y, dy, 1, 0, math.NaN())
 }
 
 // LeakyRelu is x, times Alpha where x is negative.
@@ -41,7 +47,11 @@ func (LeakyRelu) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
 // Forward scales the negative elements.
 func (o LeakyRelu) Forward(c *kernel.Context, out Array, in []Array) {
-	pointwise(c, out, in[0], leak[float32](o.Alpha), leak[float64](o.Alpha), nil)
+	if y, ok := out.Data.([]float32); ok {
+		kernel.Leak(c, float32(o.Alpha), Elem[float32](in[0]), y)
+	} else {
+		kernel.Leak(c, o.Alpha, Elem[float64](in[0]), Elem[float64](out))
+	}
 }
 
 // Gradient is dout, times Alpha where x is negative.
@@ -148,7 +158,7 @@ func (HardSigmoid) Name() string { return "HardSigmoid" }
 func (HardSigmoid) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
 func (o HardSigmoid) Forward(c *kernel.Context, out Array, in []Array) {
-	pointwise(c, out, in[0], hardSigmoid[float32](o), hardSigmoid[float64](o), nil)
+	clamp(c, out, in[0], o.Alpha, o.Beta, 0, 1)
 }
 
 // Gradient is dout·Alpha where the result is neither 0 nor 1, else 0.
@@ -157,7 +167,7 @@ func (o HardSigmoid) Gradient(g *Graph, _ []*gorgonia.Node, out, dout *gorgonia.
 }
 
 func (o HardSigmoid) grad(c *kernel.Context, dx, y, dy Array) {
-	pointwiseGrad(c, dx, y, dy, hardSigmoidGrad[float32](o), hardSigmoidGrad[float64](o))
+	gate(c, dx, y, dy, o.Alpha, 0, 1)
 }
 
 // GELU is the Gaussian error linear unit (Hendrycks, Gimpel 2016):
@@ -253,48 +263,6 @@ func quickGELUGrad[T kernel.Float](c *kernel.Context, alpha float64, x, dy, dx [
 	})
 }
 
-func rectify[T Number](x, y []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = max(v, 0)
-	}
-}
-
-func rectifyGrad[T kernel.Float](y, dy, dx []T) {
-	dy, dx = dy[:len(y)], dx[:len(y)]
-	for i, v := range y {
-		d := dy[i]
-		if v <= 0 {
-			d = 0
-		}
-		dx[i] = d
-	}
-}
-
-// rectifyGrad32 chooses between bit patterns, which compiles to a conditional
-// move: signs are random, a branch would be mispredicted half of the time.
-func rectifyGrad32(y, dy, dx []float32) {
-	dy, dx = dy[:len(y)], dx[:len(y)]
-	for i, v := range y {
-		b := math.Float32bits(dy[i])
-		if v <= 0 {
-			b = 0
-		}
-		dx[i] = math.Float32frombits(b)
-	}
-}
-
-func leak[T kernel.Float](alpha float64) func(x, y []T) {
-	return func(x, y []T) {
-		for i, v := range x {
-			if v < 0 {
-				v *= T(alpha)
-			}
-			y[i] = v
-		}
-	}
-}
-
 func leakGrad[T kernel.Float](alpha float64) func(x, dy, dx []T) {
 	return func(x, dy, dx []T) {
 		for i, v := range x {
@@ -333,30 +301,6 @@ func tanhGrad[T kernel.Float](y, dy, dx []T) {
 	}
 }
 
-func hardSigmoid[T kernel.Float](o HardSigmoid) func(x, y []T) {
-	a, b := T(o.Alpha), T(o.Beta)
-	return func(x, y []T) {
-		y = y[:len(x)]
-		for i, v := range x {
-			y[i] = max(0, min(1, a*v+b))
-		}
-	}
-}
-
-func hardSigmoidGrad[T kernel.Float](o HardSigmoid) func(y, dy, dx []T) {
-	a := T(o.Alpha)
-	return func(y, dy, dx []T) {
-		dy, dx = dy[:len(y)], dx[:len(y)]
-		for i, v := range y {
-			d := a * dy[i]
-			if v <= 0 || v >= 1 {
-				d = 0
-			}
-			dx[i] = d
-		}
-	}
-}
-
 // Clip holds x between Min and Max, either of which may be infinite; where Min
 // is above Max the result is Max.
 type Clip struct{ Min, Max float64 }
@@ -367,7 +311,7 @@ func (Clip) Name() string { return "Clip" }
 func (Clip) Infer(in []Type) (Type, error) { return inferFloat(in) }
 
 func (o Clip) Forward(c *kernel.Context, out Array, in []Array) {
-	pointwise(c, out, in[0], clip[float32](o), clip[float64](o), nil)
+	clamp(c, out, in[0], 1, 0, o.Min, o.Max)
 }
 
 // Gradient is dout where x lies within the bounds or on them, else 0.
@@ -376,29 +320,31 @@ func (o Clip) Gradient(g *Graph, in []*gorgonia.Node, _, dout *gorgonia.Node, _ 
 }
 
 func (o Clip) grad(c *kernel.Context, dx, x, dy Array) {
-	pointwiseGrad(c, dx, x, dy, clipGrad[float32](o), clipGrad[float64](o))
-}
-
-func clip[T kernel.Float](o Clip) func(x, y []T) {
-	lo, hi := T(o.Min), T(o.Max)
-	return func(x, y []T) {
-		y = y[:len(x)]
-		for i, v := range x {
-			y[i] = min(hi, max(lo, v))
-		}
+	switch d := dx.Data.(type) { // the bounds themselves lie inside
+	case []float32:
+		kernel.Gate(c, 1, kernel.Below(float32(o.Min)), kernel.Above(float32(o.Max)), Elem[float32](x), Elem[float32](dy), d)
+	case []float64:
+		kernel.Gate(c, 1, kernel.Below(o.Min), kernel.Above(o.Max), Elem[float64](x), Elem[float64](dy), d)
 	}
 }
 
-func clipGrad[T kernel.Float](o Clip) func(x, dy, dx []T) {
-	lo, hi := T(o.Min), T(o.Max)
-	return func(x, dy, dx []T) {
-		dy, dx = dy[:len(x)], dx[:len(x)]
-		for i, v := range x {
-			d := dy[i]
-			if v < lo || v > hi {
-				d = 0
-			}
-			dx[i] = d
-		}
+// clamp computes a·x + b, held between lo and hi.
+func clamp(c *kernel.Context, out, x Array, a, b, lo, hi float64) {
+	switch y := out.Data.(type) {
+	case []float32:
+		kernel.Clamp(c, float32(a), float32(b), float32(lo), float32(hi), Elem[float32](x), y)
+	case []float64:
+		kernel.Clamp(c, a, b, lo, hi, Elem[float64](x), y)
+	}
+}
+
+// gate computes slope·dy, but 0 where v, an input or a result, is not strictly
+// between lo and hi; NaN is no bound.
+func gate(c *kernel.Context, dx, v, dy Array, slope, lo, hi float64) {
+	switch d := dx.Data.(type) {
+	case []float32:
+		kernel.Gate(c, float32(slope), float32(lo), float32(hi), Elem[float32](v), Elem[float32](dy), d)
+	case []float64:
+		kernel.Gate(c, slope, lo, hi, Elem[float64](v), Elem[float64](dy), d)
 	}
 }

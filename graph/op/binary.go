@@ -73,6 +73,9 @@ func (Mul) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 func (Mul) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
+		if scaleRows(c, out, in) {
+			return
+		}
 		commutative(c, out, in, kernel.Mul[float32], kernel.MulRow[float32], mulRows[float32]())
 	case []float64:
 		commutative(c, out, in, kernel.Mul[float64], kernel.MulRow[float64], mulRows[float64]())

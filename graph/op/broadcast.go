@@ -156,3 +156,19 @@ func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKern
 		})
 	})
 }
+
+// scaleRows multiplies an array by one number for each of its rows, if that is what
+// the operands are: channels by their gates, such as those of squeeze and excitation.
+func scaleRows(c *kernel.Context, out Array, in []Array) bool {
+	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
+	if len(l.size) != 2 {
+		return false
+	}
+	for i := range in {
+		if l.stride[i][0] == 1 && l.inner(i) == 0 && l.inner(1-i) == 1 && in[1-i].Elements() == out.Elements() {
+			kernel.ScaleChannels(c, Elem[float32](in[1-i]), Elem[float32](in[i]), nil, Elem[float32](out), 1, l.size[0], l.size[1])
+			return true
+		}
+	}
+	return false
+}

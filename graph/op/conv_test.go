@@ -150,3 +150,47 @@ func TestWindowRefusesWrongSizes(t *testing.T) {
 		t.Error("a test changed what it shares")
 	}
 }
+
+// TestConvFloat32 compares the cotangents of float32, which kernels compute, with those of
+// float64, which plain Go does, and the results on the variants of kernels.
+func TestConvFloat32(t *testing.T) {
+	for _, test := range []struct {
+		o       op.Conv
+		x       []int
+		filters []int
+	}{
+		{op.Conv{Kernel: []int{3}, Strides: []int{2}, Dilations: []int{1}, Pads: []int{1, 0}, Group: 1}, []int{2, 3, 50}, []int{5, 3, 3}},
+		{op.Conv{Kernel: []int{3, 3}, Strides: []int{1, 2}, Dilations: []int{1, 1}, Pads: []int{1, 1, 1, 1}, Group: 1}, []int{3, 9, 17, 12}, []int{13, 9, 3, 3}},
+		{op.Conv{Kernel: []int{3, 2}, Strides: []int{1, 1}, Dilations: []int{2, 3}, Pads: []int{2, 3, 1, 0}, Group: 1}, []int{2, 4, 12, 13}, []int{6, 4, 3, 2}},
+		{op.Conv{Kernel: []int{3, 3}, Strides: []int{2, 2}, Dilations: []int{2, 2}, Pads: []int{2, 2, 2, 2}, Group: 2}, []int{2, 4, 12, 13}, []int{6, 2, 3, 3}},
+		{op.Conv{Kernel: []int{5, 5}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{2, 2, 2, 2}, Group: 7}, []int{3, 7, 15, 14}, []int{7, 1, 5, 5}},
+		{op.Conv{Kernel: []int{1, 1}, Strides: []int{2, 2}, Dilations: []int{1, 1}, Pads: []int{0, 0, 0, 0}, Group: 1}, []int{2, 5, 9, 10}, []int{3, 5, 1, 1}},
+		{op.Conv{Kernel: []int{1, 1}, Strides: []int{1, 1}, Dilations: []int{1, 1}, Pads: []int{2, 0, 0, 1}, Group: 1}, []int{2, 5, 9, 10}, []int{3, 5, 1, 1}},
+		{op.Conv{Kernel: []int{2, 2, 2}, Strides: []int{1, 1, 2}, Dilations: []int{1, 1, 1}, Pads: []int{0, 1, 0, 0, 1, 1}, Group: 1}, []int{2, 3, 3, 5, 4}, []int{2, 3, 2, 2, 2}},
+	} {
+		t.Run(fmt.Sprint(test), func(t *testing.T) {
+			r := optest.Random()
+			x, w := optest.Normal(r, test.x...), optest.Normal(r, test.filters...)
+			dout := optest.Normal(r, optest.Apply(t, test.o, x, w).Shape...)
+			for _, c := range []struct {
+				o  op.Op
+				in []op.Array
+			}{
+				{test.o, []op.Array{x, w, optest.Normal(r, test.filters[0])}},
+				{op.ConvGradient{Conv: test.o, Shape: test.x}, []op.Array{w, dout}},
+				{op.ConvGradient{Conv: test.o, Filters: true, Shape: test.filters}, []op.Array{x, dout}},
+			} {
+				want := optest.Apply(t, c.o, c.in...)
+				single := make([]op.Array, len(c.in))
+				for i, a := range c.in {
+					single[i] = optest.Float32(a)
+				}
+				for _, v := range kernel.Variants() {
+					got := op.Floats(make([]float32, want.Elements()), want.Shape...)
+					c.o.Forward(kernel.NewContext(2, kernel.WithVariant(v)), got, single)
+					testdevice.CloseTo(t, fmt.Sprint(c.o.Name(), " ", v), got.AsFloats(), want.AsFloats(), 1e-4)
+				}
+			}
+		})
+	}
+}

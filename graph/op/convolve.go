@@ -35,6 +35,17 @@ func (n *convolution) tile() int {
 
 func (n *convolution) depthwise() bool { return n.channels == n.groups }
 
+// staged reports whether a kernel of package kernel computes the convolution of
+// float32.
+func (n *convolution) staged(c *kernel.Context) bool { return c.Convolves() && n.planar() }
+
+// geometry is that of the kernel that does.
+func (n *convolution) geometry() kernel.Convolution {
+	g := n.planes()
+	g.Images, g.Channels, g.Filters, g.Groups = n.images, n.channels, n.filters, n.groups
+	return g
+}
+
 // gatherColumns fills in the columns of output positions [first, last) for the
 // planes of x.
 func gatherColumns[T kernel.Float](w *window, x, columns []T, channels, first, last int) {
@@ -86,6 +97,10 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 	if len(y) == 0 {
 		return
 	}
+	if y, ok := out.Data.([]float32); ok && n.staged(c) {
+		convolveStaged(c, n, in, kernel.Unbounded(), y)
+		return
+	}
 	if n.depthwise() {
 		depthwise(c, n, x, weights, bias, y)
 		return
@@ -118,6 +133,10 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 // convolveFilters is the cotangent of the filters of convolve: dout·columnsᵀ,
 // added up over tiles and images in order.
 func convolveFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, dw []T) {
+	if dw, ok := any(dw).([]float32); ok && n.staged(c) {
+		kernel.ConvolveFilters(c, n.geometry(), any(x).([]float32), any(dout).([]float32), dw)
+		return
+	}
 	if n.depthwise() {
 		depthwiseFilters(c, n, x, dout, dw)
 		return
@@ -146,6 +165,12 @@ func convolveFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, 
 // convolveInput is the cotangent of the input of convolve: the columns'
 // cotangents, Wᵀ·dout, added to where they were taken from, image by image.
 func convolveInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout, dx []T) {
+	if dx, ok := any(dx).([]float32); ok && n.staged(c) {
+		if g := n.geometry(); g.ConvolvesInput() {
+			kernel.ConvolveInput(c, g, any(weights).([]float32), any(dout).([]float32), dx)
+			return
+		}
+	}
 	if n.depthwise() {
 		depthwiseInput(c, n, weights, dout, dx)
 		return

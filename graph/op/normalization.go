@@ -203,13 +203,11 @@ func (o BatchNormalization) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func batchNorm[T kernel.Float](c *kernel.Context, o BatchNormalization, out Array, in []Array) {
-	scale, bias, mean, variance := Elem[T](in[1]), Elem[T](in[2]), Elem[T](in[3]), Elem[T](in[4])
-	factor := make([]T, len(scale))
-	shift := make([]T, len(scale))
-	for i := range factor {
-		f := float64(scale[i]) / math.Sqrt(float64(variance[i])+o.Epsilon)
-		factor[i], shift[i] = T(f), T(float64(bias[i])-f*float64(mean[i]))
-	}
+	channels := in[0].Shape[1]
+	factor, shift := kernel.Scratch[T](c, channels), kernel.Scratch[T](c, channels)
+	defer kernel.Release(c, factor)
+	defer kernel.Release(c, shift)
+	normFactors(o, in[1:], factor, shift)
 	affineChannels(c, out.Shape, Elem[T](in[0]), factor, shift, Elem[T](out))
 }
 
@@ -224,18 +222,7 @@ func affineChannels[T kernel.Float](c *kernel.Context, shape []int, x, factor, s
 		}
 		return
 	}
-	c.Items(shape[0]*channels, area, func(lo, hi int) {
-		for plane := lo; plane < hi; plane++ {
-			x, y := x[plane*area:(plane+1)*area], y[plane*area:(plane+1)*area]
-			f, s := factor[plane%channels], T(0)
-			if shift != nil {
-				s = shift[plane%channels]
-			}
-			for i, v := range x {
-				y[i] = v*f + s
-			}
-		}
-	})
+	kernel.ScaleChannels(c, x, factor, shift, y, shape[0], channels, area)
 }
 
 // Gradient is, with r = 1/√(variance + Epsilon), dout·scale·r for x; the
@@ -281,7 +268,8 @@ func batchNormGrad[T kernel.Float](c *kernel.Context, o BatchNormGradient, out A
 	x, scale, mean, variance, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](in[3]), Elem[T](in[4])
 	inverse := func(channel int) float64 { return 1 / math.Sqrt(float64(variance[channel])+o.Epsilon) }
 	if o.Input == 0 {
-		factor := make([]T, len(scale))
+		factor := kernel.Scratch[T](c, len(scale))
+		defer kernel.Release(c, factor)
 		for i := range factor {
 			factor[i] = T(float64(scale[i]) * inverse(i))
 		}
@@ -295,10 +283,9 @@ func batchNormGrad[T kernel.Float](c *kernel.Context, o BatchNormGradient, out A
 			var sum, moment float64 // Σ dout and Σ dout·(x − mean)
 			for n := range shape[0] {
 				at := (n*channels + channel) * area
-				for i, v := range dout[at : at+area] {
-					sum += float64(v)
-					moment += float64(v) * (float64(x[at+i]) - float64(mean[channel]))
-				}
+				total := kernel.Sum(dout[at : at+area])
+				sum += total
+				moment += kernel.Dot(dout[at:at+area], x[at:]) - float64(mean[channel])*total
 			}
 			r := inverse(channel)
 			Elem[T](out)[channel] = T([...]float64{

@@ -67,6 +67,10 @@ func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	switch out.Data.(type) {
 	case []float32:
+		if w.planar() && c.Convolves() {
+			kernel.MaxPool(c, w.channelwise(in[0].Shape), Elem[float32](in[0]), Elem[float32](out))
+			return
+		}
 		maxPool(c, &w, out, in[0], float32(math.Inf(-1)))
 	case []float64:
 		maxPool(c, &w, out, in[0], math.Inf(-1))
@@ -219,6 +223,13 @@ func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, i
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
+	if sums, ok := any(y).([]float32); ok && w.planar() && c.Convolves() {
+		g, ones := w.sums(c, in.Shape)
+		defer kernel.Release(c, ones)
+		kernel.Convolve(c, g, any(x).([]float32), ones, kernel.Unbounded(), sums)
+		kernel.MulRow(c, y, weights, y, g.Images*g.Channels, area)
+		return
+	}
 	eachPlane(c, in.Shape, w, func(i int) {
 		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
 		clear(y)
@@ -232,6 +243,25 @@ func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, i
 			y[j] *= v
 		}
 	})
+}
+
+// channelwise is the geometry of a planar window over each channel of an array
+// [N, C, ...] by itself.
+func (w *window) channelwise(shape []int) kernel.Convolution {
+	g := w.planes()
+	g.Images, g.Channels, g.Filters, g.Groups = shape[0], shape[1], shape[1], shape[1]
+	return g
+}
+
+// sums is the convolution that adds up the elements of each window: its geometry
+// and filters, which the caller releases.
+func (w *window) sums(c *kernel.Context, shape []int) (g kernel.Convolution, ones []float32) {
+	g = w.channelwise(shape)
+	ones = kernel.Scratch[float32](c, g.Channels*volume(w.kernel))
+	for i := range ones {
+		ones[i] = 1
+	}
+	return g, ones
 }
 
 // averageWeights fills in 1/count for each window. Taps beyond the padding,
@@ -298,6 +328,17 @@ func averagePoolGrad[T kernel.Float](c *kernel.Context, w *window, pads bool, ou
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
+	if to, ok := any(dx).([]float32); ok && w.planar() && c.Convolves() {
+		g, ones := w.sums(c, out.Shape)
+		defer kernel.Release(c, ones)
+		if g.ConvolvesInput() {
+			shares := kernel.Scratch[T](c, len(dy))
+			defer kernel.Release(c, shares)
+			kernel.MulRow(c, dy, weights, shares, g.Images*g.Channels, area)
+			kernel.ConvolveInput(c, g, ones, any(shares).([]float32), to)
+			return
+		}
+	}
 	eachPlane(c, out.Shape, w, func(i int) {
 		dy, dx := dy[i*area:(i+1)*area], dx[i*plane:(i+1)*plane]
 		clear(dx)

@@ -149,10 +149,16 @@ func (l loops) offset(iteration int) int {
 	return at
 }
 
+// sumRun is the length from which on a run is summed by a kernel.
+const sumRun = 64
+
 // foldRun combines a contiguous run into acc.
 func foldRun[T Number, A float64 | int64](by Reduction, acc A, x []T) A {
 	switch by {
 	case ReduceSum, ReduceMean:
+		if x, ok := any(x).([]float32); ok && len(x) >= sumRun {
+			return acc + A(kernel.Sum(x))
+		}
 		// Four sums side by side: one addition would wait for the other.
 		var s0, s1, s2, s3 A
 		i := 0

@@ -2,6 +2,8 @@ package op
 
 import (
 	"fmt"
+
+	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
 // spatialDims is the number of spatial dimensions that windows have; images and
@@ -121,4 +123,15 @@ func (w *window) runs(f func(tap, out, in, n int)) {
 			f(s.tap, s.out+s.lo, s.in, s.hi-s.lo)
 		}
 	})
+}
+
+// planar reports whether the window slides over rows and columns only.
+func (w *window) planar() bool { return w.in[0] == 1 && w.out[0] == 1 && w.kernel[0] == 1 }
+
+// planes is the geometry of a planar window.
+func (w *window) planes() kernel.Convolution {
+	last2 := func(v [spatialDims]int) [2]int { return [2]int(v[1:]) }
+	return kernel.Convolution{
+		In: last2(w.in), Out: last2(w.out), Taps: last2(w.kernel), Stride: last2(w.stride), Dilation: last2(w.dilation), Before: last2(w.before),
+	}
 }

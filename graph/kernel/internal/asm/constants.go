@@ -12,6 +12,8 @@ type data struct {
 	constants *memory
 	offsets   map[uint32]int // of the constants, by their bits
 	masks     *memory
+
+	evenIndices *memory
 }
 
 func (g *generator) readOnly(name string) *memory {

@@ -1,5 +1,5 @@
 // Command asm writes the assembly of package kernel: the micro-kernels of the matrix
-// product and the row and elementwise kernels, each once with 256-bit vectors (AVX2 and
+// product and of convolutions, and the row and elementwise kernels, each once with 256-bit vectors (AVX2 and
 // FMA) and once with 512-bit vectors (AVX512F).
 //
 // Both widths come from the same code, written against the type generator, which hides
@@ -51,6 +51,8 @@ func generateAll(dir string) error {
 		{"pack", (*generator).pack},
 		{"elementwise", (*generator).elementwise},
 		{"rows", (*generator).rows},
+		{"convolution", (*generator).convolution},
+		{"piecewise", (*generator).piecewise},
 	} {
 		if err := generate(dir, unit.name, unit.write); err != nil {
 			return fmt.Errorf("%s: %w", unit.name, err)

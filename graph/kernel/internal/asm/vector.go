@@ -124,11 +124,13 @@ func (g *generator) broadcast(param string) vector {
 }
 
 const (
-	signBit      = 1 << 31
-	magnitude    = signBit - 1
-	predicateLT  = 1 // of VCMPPS: less than, ordered, false for NaN
-	minusInf     = 0xff800000
-	predicateImm = operand.U8(predicateLT)
+	signBit        = 1 << 31
+	magnitude      = signBit - 1
+	predicateLT    = 1 // of VCMPPS: less than, ordered, false for NaN
+	predicateNotLE = 6 // not less or equal, true for NaN
+	predicateNotGE = 9 // not greater or equal, true for NaN
+	minusInf       = 0xff800000
+	predicateImm   = operand.U8(predicateLT)
 )
 
 // clamp computes v = max(lo, min(hi, v)). NaN stays NaN: of two operands of which one is
@@ -154,6 +156,24 @@ func (g *generator) selectLess(a vector, x float64, yes, no, dst vector) {
 	m := g.vector()
 	g.VCMPPS(predicateImm, limit, a, m)
 	g.VBLENDVPS(m, yes, no, dst)
+}
+
+// clearBeyond sets the lanes of v to zero where a <= lo or a >= hi, not where a or the bound is
+// NaN. a is overwritten.
+func (g *generator) clearBeyond(lo, hi, a, v vector) {
+	if g.lanes == 16 {
+		above, below := g.K(), g.K()
+		g.VCMPPS(operand.U8(predicateNotLE), lo, a, above)
+		g.VCMPPS(operand.U8(predicateNotGE), hi, a, below)
+		g.KANDW(above, below, below)
+		g.VMOVAPS_Z(v, below, v)
+		return
+	}
+	above := g.vector()
+	g.VCMPPS(operand.U8(predicateNotLE), lo, a, above)
+	g.VCMPPS(operand.U8(predicateNotGE), hi, a, a)
+	g.VANDPS(above, v, v)
+	g.VANDPS(a, v, v)
 }
 
 // Partial vectors

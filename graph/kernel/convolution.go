@@ -1,0 +1,254 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// Convolution is the geometry of a convolution (cross-correlation) of x [Images, Channels,
+// In...] with filters w [Filters, Channels/Groups, Taps...] to y [Images, Filters, Out...]:
+// tap t of position o reads x at o·Stride − Before + t·Dilation, or zero outside x. The two
+// spatial dimensions are rows and columns.
+type Convolution struct {
+	Images, Channels, Filters, Groups       int
+	In, Out, Taps, Stride, Dilation, Before [2]int
+}
+
+// Ending is what [Convolve] does with each element s of a convolution, of filter f:
+//
+//	y = min(High, max(Low, (s + Bias[f])·Scale[f] + Shift[f] + Added))
+//
+// and then what Gate says. Each of the four may be nil and is left out then. Scale and Shift go together. Added has the
+// shape of y, and may be y.
+type Ending struct {
+	Bias, Scale, Shift, Added []float32
+	Low, High                 float32 // -Inf and +Inf for none
+	Gate                      Gating
+}
+
+// Gating is a function g of an element y that it is then multiplied by: y·g(y).
+type Gating struct {
+	By   GateFunction
+	A, B float32 // of HardSigmoidGate
+}
+
+// GateFunction names a function.
+type GateFunction uint8
+
+// The functions of a Gating.
+const (
+	NoGate          GateFunction = iota
+	SigmoidGate                  // 1/(1+exp(-y))
+	HardSigmoidGate              // A·y + B, held between 0 and 1
+)
+
+// apply multiplies n elements; gates has room for as many.
+func (g Gating) apply(v *vectorKernels, n int, y, gates *float32) {
+	switch g.By {
+	case NoGate:
+		return
+	case SigmoidGate:
+		v.unary[opSigmoid](n, y, gates)
+	case HardSigmoidGate:
+		v.clamp(n, g.A, g.B, 0, 1, y, gates)
+	}
+	v.binary[opMul](n, y, gates, y)
+}
+
+// Unbounded is an Ending that changes nothing.
+func Unbounded() Ending { return Ending{Low: float32(math.Inf(-1)), High: float32(math.Inf(1))} }
+
+// Convolves reports whether the Context's micro-kernels are there that Convolve needs.
+func (c *Context) Convolves() bool { return c.vector != nil && c.vector.conv.stage != nil }
+
+// convolutionKernels are the parts of a convolution.
+type convolutionKernels struct {
+	stage, stageEven func(planes, rows, n int, src *float32, srcPlane, srcRow int, dst *float32, dstPlane, dstRow int)
+	wide, narrow     []convolveKernel // for tiles of index+1 rows and two vectors, or one
+	depthwise        func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	maxPool          func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	finish           func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
+}
+
+type convolveKernel func(tiles, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+
+// Convolve computes y, the convolution of x with filters w, in the Context's micro-kernels.
+// An element is a sum of fused multiply-adds in ascending order of the channels and taps, in
+// blocks as those of [Gemm]. y must not overlap x or w.
+//
+// A task stages some rows of an image (see [staging]) and multiplies them with the filters.
+func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) {
+	plane, area := g.In[0]*g.In[1], g.Out[0]*g.Out[1]
+	need("Convolve", "x", len(x), g.Images*g.Channels*plane)
+	need("Convolve", "the filters", len(w), g.Filters*g.Channels/g.Groups*g.Taps[0]*g.Taps[1])
+	need("Convolve", "y", len(y), g.Images*g.Filters*area)
+	e.check(g.Filters, len(y))
+	if len(y) == 0 {
+		return
+	}
+	s := newStaging(c, g)
+	s.tasks(c, func(p part, first, count int) {
+		if s.depthwise {
+			s.byChannel(c, p, first, count, x, e, y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+				c.vector.conv.depthwise(planes, blocks, s.size, &w[first*s.size], staged, stagedPlane, at, sums, pitch)
+			})
+		} else {
+			s.convolveGroups(c, p, first, count, x, w, e, y)
+		}
+	})
+}
+
+// MaxPool computes the largest element of x [Images, Channels, In...] among the taps of each
+// position of y [Images, Channels, Out...], NaN if there is one, in the Context's micro-kernels
+// (see Convolves). Filters and Groups are the number of channels.
+func MaxPool(c *Context, g Convolution, x, y []float32) {
+	need("MaxPool", "x", len(x), g.Images*g.Channels*g.In[0]*g.In[1])
+	need("MaxPool", "y", len(y), g.Images*g.Channels*g.Out[0]*g.Out[1])
+	if len(y) == 0 {
+		return
+	}
+	s := newStaging(c, g)
+	s.padding = float32(math.Inf(-1))
+	s.tasks(c, func(p part, first, count int) {
+		s.byChannel(c, p, first, count, x, Unbounded(), y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+			c.vector.conv.maxPool(planes, blocks, s.size, staged, stagedPlane, at, sums, pitch)
+		})
+	})
+}
+
+func (e *Ending) check(filters, elements int) {
+	for _, v := range [][]float32{e.Bias, e.Scale, e.Shift} {
+		if v != nil {
+			need("Convolve", "a number for each filter", len(v), filters)
+		}
+	}
+	if e.Added != nil {
+		need("Convolve", "what is added", len(e.Added), elements)
+	}
+}
+
+// byChannel computes channels [first, first+count) of a part, each from itself, by kernel.
+func (s *staging) byChannel(c *Context, p part, first, count int, x []float32, e Ending, y []float32,
+	kernel func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
+	rows, length := s.extent(p)
+	staged := Scratch[float32](c, count*s.channelSize(rows))
+	defer Release(c, staged)
+	blocks := (length + depthwiseBlock - 1) / depthwiseBlock
+	pitch := oddLines(blocks * depthwiseBlock)
+	sums := Scratch[float32](c, count*pitch)
+	defer Release(c, sums)
+	at := Scratch[int32](c, s.size)
+	defer Release(c, at)
+	s.offsets(rows, at)
+	s.fill(c.vector, p, rows, first, count, x, staged)
+	kernel(count, blocks, &staged[0], s.channelSize(rows), &at[0], &sums[0], pitch)
+	s.finish(c.vector, p, first, count, sums, pitch, e, y)
+}
+
+// convolveGroups computes filters [first, first+count) of every group of a part.
+func (s *staging) convolveGroups(c *Context, p part, first, count int, x, w []float32, e Ending, y []float32) {
+	rows, length := s.extent(p)
+	channels, filters := s.Channels/s.Groups, s.Filters/s.Groups
+	staged := Scratch[float32](c, channels*s.channelSize(rows))
+	defer Release(c, staged)
+	pitch := oddLines(length + 2*c.vector.gemm.lanes)
+	sums := Scratch[float32](c, count*pitch)
+	defer Release(c, sums)
+	at := Scratch[int32](c, s.size)
+	defer Release(c, at)
+	s.offsets(rows, at)
+	for g := range s.Groups {
+		s.fill(c.vector, p, rows, g*channels, channels, x, staged)
+		f := g*filters + first
+		multiplyStaged(c.vector, count, s.size, length, w[f*s.size:], staged, at, sums, pitch)
+		s.finish(c.vector, p, f, count, sums, pitch, e, y)
+	}
+}
+
+// multiplyStaged computes sums[f,j] = Σ w[f,k]·staged[at[k]/4+j], j < n, for a number of filters.
+func multiplyStaged(v *vectorKernels, filters, size, n int, w, staged []float32, at []int32, sums []float32, pitch int) {
+	lanes, height := v.gemm.lanes, tileHeight(filters, len(v.conv.wide))
+	block := max(1, rowsMax/height) * height
+	deep := depth(size)
+	for from := 0; from < size; from += deep {
+		k, add := min(deep, size-from), min(from, 1)
+		for f := 0; f < filters; f += block {
+			tiles, rest := min(block, filters-f)/height, min(block, filters-f)%height
+			for j := 0; j < n; j += 2 * lanes {
+				kernels := v.conv.wide
+				if n-j <= lanes {
+					kernels = v.conv.narrow
+				}
+				if tiles > 0 {
+					kernels[height-1](tiles, k, &w[f*size+from], size, &staged[j], &at[from], &sums[f*pitch+j], pitch, add)
+				}
+				if rest > 0 {
+					f := f + tiles*height
+					kernels[rest-1](1, k, &w[f*size+from], size, &staged[j], &at[from], &sums[f*pitch+j], pitch, add)
+				}
+			}
+		}
+	}
+}
+
+// tileHeight is the height of the tiles that so many filters are computed in: the largest
+// that leaves no low tile over, if there is one of at least two thirds of the largest.
+func tileHeight(filters, largest int) int {
+	for h := largest; 3*h >= 2*largest; h-- {
+		if filters%h == 0 {
+			return h
+		}
+	}
+	tiles := (filters + largest - 1) / largest
+	return (filters + tiles - 1) / tiles
+}
+
+var (
+	noBias, noShift = [1]float32{0}, [1]float32{0}
+	noScale         = [1]float32{1}
+)
+
+// finish writes the elements of filters [first, first+count) of a part to y.
+func (s *staging) finish(v *vectorKernels, p part, first, count int, sums []float32, pitch int, e Ending, y []float32) {
+	bias, biasStep := &noBias[0], 0
+	if e.Bias != nil {
+		bias, biasStep = &e.Bias[first], 1
+	}
+	scale, shift, affineStep := &noScale[0], &noShift[0], 0
+	if e.Scale != nil {
+		scale, shift, affineStep = &e.Scale[first], &e.Shift[first], 1
+	}
+	area := s.Out[0] * s.Out[1]
+	rows, width := p.last-p.first, s.Out[1]
+	if s.pitch == width { // the rows have no gaps
+		rows, width = 1, rows*width
+	}
+	for i := range p.images {
+		to := ((p.image+i)*s.Filters+first)*area + p.first*s.Out[1]
+		var added *float32
+		if e.Added != nil {
+			added = &e.Added[to]
+		}
+		v.conv.finish(count, rows, width, &sums[i*s.height*s.pitch], pitch, s.pitch, &y[to], area, s.Out[1],
+			bias, biasStep, scale, shift, affineStep, added, e.Low, e.High)
+	}
+	if e.Gate.By == NoGate {
+		return
+	}
+	// No sum is needed any more.
+	planes, length := count, (p.last-p.first)*s.Out[1]
+	if length == area {
+		planes, length = 1, count*area
+	}
+	for i := range p.images * planes {
+		to := ((p.image+i/planes)*s.Filters+first+i%planes)*area + p.first*s.Out[1]
+		e.Gate.apply(v, length, &y[to], &sums[0])
+	}
+}
+
+// oddLines rounds a length up to an odd number of cache lines, so that rows that long do not
+// all fall into the same few sets of a cache.
+func oddLines(n int) int { return ((n+15)/16 | 1) * 16 }
+
+// bytesOf is an index of float32 as an offset in bytes.
+func bytesOf(i int) int32 { return int32(i * int(unsafe.Sizeof(float32(0)))) }
