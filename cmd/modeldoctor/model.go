@@ -19,6 +19,7 @@ type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
 	gpu     *gpu.Device // that the runner runs on; nil: the processor
+	profile *profile    // nil: none is wanted
 	stopped bool
 }
 
@@ -56,7 +57,7 @@ func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOption
 		if err != nil {
 			return nil, err
 		}
-		m := on(device, network, run.threads)
+		m := on(device, network, run)
 		if device == nil {
 			return m, nil
 		}
@@ -66,7 +67,7 @@ func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOption
 			}
 			// Anew, without what the trial has taken.
 			m.runner.Close()
-			return on(device, network, run.threads), nil
+			return on(device, network, run), nil
 		}
 		m.runner.Close()
 		if !m.smaller(err) {
@@ -84,12 +85,18 @@ func (m *loaded) smaller(err error) bool {
 
 // on makes a network ready to run on a device, of which it takes possession; nil
 // is the processor.
-func on(device *gpu.Device, n *graph.Network, threads int) *loaded {
-	opt := graph.RunnerOptions{Threads: threads}
+func on(device *gpu.Device, n *graph.Network, run runOptions) *loaded {
+	opt := graph.RunnerOptions{Threads: run.threads}
+	m := &loaded{network: n, gpu: device}
+	if run.profile {
+		m.profile = newProfile(run.console)
+		opt.Profile = &m.profile.steps
+	}
 	if device != nil {
 		opt.Device, opt.BackwardBytes = device, device.Memory()/backwardShare
 	}
-	return &loaded{network: n, runner: graph.NewRunner(n, opt), gpu: device}
+	m.runner = graph.NewRunner(n, opt)
+	return m
 }
 
 // ready makes a network ready to run.
@@ -98,7 +105,7 @@ func ready(n *graph.Network, run runOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return on(device, n, run.threads), nil
+	return on(device, n, run), nil
 }
 
 // onModel opens a model, does something with it and closes it. Where a GPU turns out
@@ -144,6 +151,7 @@ func (m *loaded) stop() error {
 		return nil
 	}
 	m.stopped = true
+	m.profile.write(cmp.Or(m.network.Model.Path, fromStdin))
 	m.runner.Close()
 	if m.gpu == nil {
 		return nil

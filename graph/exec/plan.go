@@ -72,6 +72,7 @@ type step struct {
 	in       []int // slots
 	out      int   // slot
 	streamed bool
+	gradient bool // part of a backward pass
 }
 
 // Operation is what a step needs of an op.Op: it is one, a [Sum] or a [LinearAdd].
@@ -124,7 +125,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 			p.inputs = append(p.inputs, input{n, slot, streamed[n]})
 			continue
 		}
-		s := step{node: n, out: slot, streamed: streamed[n]}
+		s := step{node: n, out: slot, streamed: streamed[n], gradient: g.InGradient(n)}
 		for _, m := range operands[n] {
 			in, ok := p.slots[m]
 			if !ok {
