@@ -154,7 +154,8 @@ type runOptions struct {
 	threads int           // 0: one per processor
 	timeout time.Duration // 0: none
 	device  deviceOptions
-	profile bool // print what operations took
+	memory  int64 // --memory; 0: the command has none
+	profile bool  // print what operations took
 	console *console
 	// differentiated are the weights of a network whose gradients the command takes;
 	// nil, or an error: it may be all.
@@ -183,7 +184,14 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 		return runOptions{}, usage("--timeout: %v is negative", opt.timeout)
 	}
 	var err error
-	opt.device, err = readDeviceOptions(c)
+	if opt.device, err = readDeviceOptions(c); err != nil {
+		return opt, err
+	}
+	if size := c.String("memory"); size != "" {
+		if opt.memory, err = parseBytes("memory", size); err != nil {
+			return opt, err
+		}
+	}
 	if opt.profile = c.Bool("profile"); opt.profile {
 		if opt.device.required {
 			return opt, usage("--profile: operations on a GPU are not timed one by one").withHint("--device cpu")

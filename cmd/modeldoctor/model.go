@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -19,7 +20,9 @@ type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
 	gpu     *gpu.Device // that the runner runs on; nil: the processor
-	profile *profile    // nil: none is wanted
+	run     runOptions
+	limit   *int64   // that the heap had before; nil: none was set
+	profile *profile // nil: none is wanted
 	stopped bool
 }
 
@@ -87,13 +90,16 @@ func (m *loaded) smaller(err error) bool {
 // is the processor.
 func on(device *gpu.Device, n *graph.Network, run runOptions) *loaded {
 	opt := graph.RunnerOptions{Threads: run.threads}
-	m := &loaded{network: n, gpu: device}
+	m := &loaded{network: n, gpu: device, run: run}
 	if run.profile {
 		m.profile = newProfile(run.console)
 		opt.Profile = &m.profile.steps
 	}
-	if device != nil {
+	switch {
+	case device != nil:
 		opt.Device, opt.BackwardBytes = device, device.Memory()/backwardShare
+	case run.memory > 0:
+		opt.BackwardBytes = min(graph.DefaultBackwardBytes, run.memory/hostBackwardShare)
 	}
 	m.runner = graph.NewRunner(n, opt)
 	return m
@@ -151,6 +157,9 @@ func (m *loaded) stop() error {
 		return nil
 	}
 	m.stopped = true
+	if m.limit != nil {
+		debug.SetMemoryLimit(*m.limit)
+	}
 	m.profile.write(cmp.Or(m.network.Model.Path, fromStdin))
 	m.runner.Close()
 	if m.gpu == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -17,6 +18,10 @@ type cost struct {
 	out     []byte
 }
 
+// reported is the exit status of modeldoctor where it has reported, and what it reports is
+// that a model fails or that a treatment is not accepted.
+const reported = 1
+
 // costOf runs a program to its end.
 func costOf(ctx context.Context, program string, args ...string) (c cost, err error) {
 	process := exec.CommandContext(ctx, program, args...)
@@ -25,7 +30,8 @@ func costOf(ctx context.Context, program string, args ...string) (c cost, err er
 	start := time.Now()
 	err = process.Run()
 	c.seconds = time.Since(start).Seconds()
-	if err != nil {
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != reported || out.Len() == 0) {
 		return c, fmt.Errorf("%s: %w: %s", strings.Join(process.Args, " "), err, strings.TrimSpace(trouble.String()))
 	}
 	c.cpu = (process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds()

@@ -45,7 +45,7 @@ func treatments(ctx context.Context, b *bench) (t table, err error) {
 
 // treated treats a model on very few images of the built-in sample, and writes nothing.
 func (b *bench) treated(ctx context.Context, model string, args ...string) (*report.Fix, error) {
-	args = append([]string{"fix", "--trial", "--fail-on", "never", "--quiet", "--config", "none", "--format", "json", "--preprocess", "imagenet", "--threads", strconv.Itoa(b.threads),
+	args = append([]string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--preprocess", "imagenet", "--threads", strconv.Itoa(b.threads),
 		"--train", "train[:16]", "--val", "val[:8]", "--holdout", "holdout[:8]", "--batch", strconv.Itoa(batch), "--perturb-batch", "16",
 		"--epochs", "2", "--lr", "0.001", "--calibration", "none", "--run-batch", strconv.Itoa(batch)}, args...)
 	run, err := costOf(ctx, b.program, append(args, model)...)
