@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
@@ -65,12 +66,15 @@ func closeAll(workers []*worker) (err error) {
 	return err
 }
 
-// vitB16 writes a ViT-B/16, unless that was done.
+// vitB16 writes a ViT-B/16.
 func (b *bench) vitB16() (string, error) { return b.vit("vit-b16", onnxtest.ViTB16()) }
 
-// vit writes a ViT to the folder of models.
+// vit writes a ViT to the folder of models, unless that was done.
 func (b *bench) vit(name string, v onnxtest.ViT) (string, error) {
 	path := filepath.Join(b.folder, name+".onnx")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
 	return path, v.WriteFile(path)
 }
 
