@@ -10,7 +10,7 @@ GPU_CFLAGS = CGO_CFLAGS="-O2 -I$(CURDIR)/graph/gpu/driver/include"
 # Packages some of whose tests run on every backend.
 DEVICE_TESTS = ./graph ./graph/exec ./nn ./diag ./pol
 
-.PHONY: help build gpu test test-gpu gpu-bundle check bench generate golden fmt
+.PHONY: help build gpu test test-gpu gpu-bundle check bench microbench generate golden fmt
 
 help:     ## this list
 	@awk -F' *:.*## ' '/## /&&/^[a-z-]+:/ {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -35,7 +35,10 @@ gpu-bundle: ## .gpu-bundle: what a machine with a GPU runs, without Go (docs/gpu
 check:    ## everything that a change must pass
 	.ci/run
 
-bench:    ## the benchmarks of PACKAGES (all) whose names match BENCH (all), COUNT times
+bench:    ## docs/performance.md, compared with PYTHON's packages and with the program BEFORE; QUICK=1 tries it out
+	go run ./internal/performance -python '$(PYTHON)' -before '$(BEFORE)' $(if $(QUICK),-quick -o '')
+
+microbench: ## the benchmarks of PACKAGES (all) whose names match BENCH (all), COUNT times
 	go test -run '^$$' -bench '$(BENCH)' -count $(COUNT) $(PACKAGES)
 
 generate: ## the assembly, trampolines, kernels (where nvcc is), and documents from the code

@@ -49,6 +49,8 @@ type RunnerOptions struct {
 	Variant *kernel.Variant
 	// Device is what computes; nil is the host.
 	Device Device
+	// Profile is told what steps take, unless it is nil: see exec.Machine.
+	Profile *exec.Profile
 }
 
 // DefaultBackwardBytes is the default memory of one backward span.
@@ -78,6 +80,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 		r.memory = usableMemory()
 	}
 	r.machine = exec.NewMachineOn(r.device)
+	r.machine.Profile = opt.Profile
 	batch := []int{n.Batch}
 	r.labels.host = op.Array{Type: op.Type{DType: onnx.Int64, Shape: batch}, Data: make([]int64, n.Batch)}
 	r.ones.host = op.Array{Type: op.Type{DType: onnx.Float, Shape: batch}, Data: make([]float32, n.Batch)}

@@ -122,7 +122,7 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 		before += scoredImages
 	}
 	options, n := opt.diag, some.available
-	options.Memory, _ = m.memory(options.Memory)
+	options.Memory, _ = m.memory(options.Memory, m.roomOfDiagnosis(diagLayers(layers), options))
 	if opt.data.train != nil {
 		options.Training = examples.New(some.validation, preprocess, m.network.Input) // that there are some is what counts
 	}

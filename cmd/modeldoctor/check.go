@@ -28,7 +28,7 @@ func checkCommand() *cli.Command {
 		intFlag(categoryMethod, "race", "K", "search only the K layers that promise most, by a forecast from gradients and two moves; the others are undecided"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
 	}
-	memory := memoryFlag("about how much activations and gradients may take; what does not fit goes to a temporary file or takes several passes")
+	memory := memoryFlag("about how much the program may take, the pages of the model's file aside; activations that do not fit go to a temporary file, gradients take several passes")
 	return withHelp(&cli.Command{
 		Name:      "check",
 		Usage:     "diagnose each layer: PASS, FAIL (exit status 1) or UNDECIDED",
@@ -101,9 +101,8 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	granularity, err1 := oneOf(c, "granularity")
 	direction, err2 := oneOf(c, "direction")
 	temperature, err3 := readCalibration(c)
-	memory, err4 := parseBytes("memory", c.String("memory"))
-	run, err5 := readRunOptions(c)
-	if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
+	run, err4 := readRunOptions(c)
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
 		return checkOptions{}, err
 	}
 	threshold, err := readThreshold(c)
@@ -142,7 +141,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Suppressions: gate.suppressions,
 			PerExample:   c.Bool("per-image"),
 			Race:         race,
-			Memory:       memory,
+			Memory:       run.memory,
 		},
 		seed: c.Uint64("seed"), run: run, out: out,
 	}
@@ -298,7 +297,6 @@ func prepareCheck(ctx context.Context, m *loaded, opt checkOptions, layers []gra
 		return nil, err
 	}
 	con.finish()
-	p.options.Memory, p.options.HostMemory = m.memory(p.options.Memory)
 	p.options.Coverage = m.network.Coverage()
 	p.options.PreprocessDetected = p.detected != nil
 	p.options.DrawnFrom = dataset.DrawnFrom(p.data.validation)
@@ -309,6 +307,7 @@ func prepareCheck(ctx context.Context, m *loaded, opt checkOptions, layers []gra
 		p.training = examples.New(p.data.train, p.preprocess, m.network.Input)
 		p.options.Training = p.training
 	}
+	p.options.Memory, p.options.HostMemory = m.memory(p.options.Memory, m.roomOfDiagnosis(p.layers, p.options))
 	return p, checkScores(ctx, m, p.validation, con)
 }
 

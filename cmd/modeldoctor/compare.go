@@ -123,7 +123,7 @@ func readRecipes(c *cli.Context) ([]pol.Recipe, error) {
 
 // passedOn are the flags that fix has, too, and that are the same for all runs.
 func passedOn(c *cli.Context) []cli.Flag {
-	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device", "runs", "shard", "shards"}
+	own := []string{"recipes", "repeat", "seed", "perturb", "update", "from", "granularity", "format", "color", "quiet", "timeout", "config", "device", "profile", "runs", "shard", "shards"}
 	return slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool { return slices.Contains(own, f.Names()[0]) })
 }
 

@@ -118,13 +118,3 @@ func (m *loaded) deviceFlag(run runOptions) string {
 	}
 	return "cpu"
 }
-
-// memory is what activations may take where the model runs, and on a host beside it,
-// in bytes, given what --memory allows. On a GPU that is half of what is free: the
-// rest is for the batch that is computed.
-func (m *loaded) memory(allowed int64) (device, host int64) {
-	if m.gpu != nil {
-		return m.gpu.Memory() / 2, allowed
-	}
-	return allowed, 0
-}

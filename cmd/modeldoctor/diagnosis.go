@@ -46,10 +46,10 @@ func findDiagnosis(ctx context.Context, s *subject, opt treatmentOptions) (*diag
 // diagnose measures the layers on V, at the temperature that they are treated at.
 func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	con := opt.run.console
-	memory, host := s.memory(opt.training.Memory)
-	measured, err := diag.Diagnose(ctx, s.runner, s.validation, diagLayers(s.network.Layers(opt.granularity)), diag.Options{
-		Temperature: opt.training.Temperature, Memory: memory, HostMemory: host, Progress: con.progress,
-	})
+	layers := diagLayers(s.network.Layers(opt.granularity))
+	options := diag.Options{Temperature: opt.training.Temperature, Progress: con.progress}
+	options.Memory, options.HostMemory = s.memory(opt.training.Memory, s.roomOfDiagnosis(layers, options))
+	measured, err := diag.Diagnose(ctx, s.runner, s.validation, layers, options)
 	con.finish()
 	return &diagnosis{report: measured, granularity: opt.granularity, source: report.ChosenByDiagnosis}, err
 }

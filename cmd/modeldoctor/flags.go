@@ -78,6 +78,7 @@ func runFlags() []cli.Flag {
 		intFlag(categoryRun, "threads", "N", "number of threads, by default one per processor; results do not depend on it"),
 		intFlag(categoryRun, "run-batch", "N", "images that are computed at a time, by default chosen by the model's size"),
 		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` stop after this long, such as 90s or 5m, with exit status 4; check and compare then give a partial report", EnvVars: env("timeout"), Category: categoryRun},
+		boolFlag(categoryRun, "profile", "print on stderr what each kind of operation took, in the end; not on a GPU"),
 	}, deviceFlags()...)
 }
 
@@ -153,6 +154,8 @@ type runOptions struct {
 	threads int           // 0: one per processor
 	timeout time.Duration // 0: none
 	device  deviceOptions
+	memory  int64 // --memory; 0: the command has none
+	profile bool  // print what operations took
 	console *console
 	// differentiated are the weights of a network whose gradients the command takes;
 	// nil, or an error: it may be all.
@@ -181,7 +184,20 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 		return runOptions{}, usage("--timeout: %v is negative", opt.timeout)
 	}
 	var err error
-	opt.device, err = readDeviceOptions(c)
+	if opt.device, err = readDeviceOptions(c); err != nil {
+		return opt, err
+	}
+	if size := c.String("memory"); size != "" {
+		if opt.memory, err = parseBytes("memory", size); err != nil {
+			return opt, err
+		}
+	}
+	if opt.profile = c.Bool("profile"); opt.profile {
+		if opt.device.required {
+			return opt, usage("--profile: operations on a GPU are not timed one by one").withHint("--device cpu")
+		}
+		opt.device.gpu = false
+	}
 	return opt, err
 }
 

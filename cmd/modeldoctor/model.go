@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ type loaded struct {
 	network *graph.Network
 	runner  *graph.Runner
 	gpu     *gpu.Device // that the runner runs on; nil: the processor
+	run     runOptions
+	limit   *int64   // that the heap had before; nil: none was set
+	profile *profile // nil: none is wanted
 	stopped bool
 }
 
@@ -56,7 +60,7 @@ func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOption
 		if err != nil {
 			return nil, err
 		}
-		m := on(device, network, run.threads)
+		m := on(device, network, run)
 		if device == nil {
 			return m, nil
 		}
@@ -66,7 +70,7 @@ func fit(ctx context.Context, file *onnx.Model, opt graph.Options, run runOption
 			}
 			// Anew, without what the trial has taken.
 			m.runner.Close()
-			return on(device, network, run.threads), nil
+			return on(device, network, run), nil
 		}
 		m.runner.Close()
 		if !m.smaller(err) {
@@ -84,12 +88,21 @@ func (m *loaded) smaller(err error) bool {
 
 // on makes a network ready to run on a device, of which it takes possession; nil
 // is the processor.
-func on(device *gpu.Device, n *graph.Network, threads int) *loaded {
-	opt := graph.RunnerOptions{Threads: threads}
-	if device != nil {
-		opt.Device, opt.BackwardBytes = device, device.Memory()/backwardShare
+func on(device *gpu.Device, n *graph.Network, run runOptions) *loaded {
+	opt := graph.RunnerOptions{Threads: run.threads}
+	m := &loaded{network: n, gpu: device, run: run}
+	if run.profile {
+		m.profile = newProfile(run.console)
+		opt.Profile = &m.profile.steps
 	}
-	return &loaded{network: n, runner: graph.NewRunner(n, opt), gpu: device}
+	switch {
+	case device != nil:
+		opt.Device, opt.BackwardBytes = device, device.Memory()/backwardShare
+	case run.memory > 0:
+		opt.BackwardBytes = min(graph.DefaultBackwardBytes, run.memory/hostBackwardShare)
+	}
+	m.runner = graph.NewRunner(n, opt)
+	return m
 }
 
 // ready makes a network ready to run.
@@ -98,7 +111,7 @@ func ready(n *graph.Network, run runOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return on(device, n, run.threads), nil
+	return on(device, n, run), nil
 }
 
 // onModel opens a model, does something with it and closes it. Where a GPU turns out
@@ -144,6 +157,10 @@ func (m *loaded) stop() error {
 		return nil
 	}
 	m.stopped = true
+	if m.limit != nil {
+		debug.SetMemoryLimit(*m.limit)
+	}
+	m.profile.write(cmp.Or(m.network.Model.Path, fromStdin))
 	m.runner.Close()
 	if m.gpu == nil {
 		return nil

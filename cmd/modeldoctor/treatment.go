@@ -35,7 +35,7 @@ func prepare(s *subject, chosen chosenPlan, opt treatmentOptions) (*treatment, e
 	}
 	t.options.Progress = opt.run.console.counting("images")
 	t.options.Stored = t.stored
-	t.options.Memory, t.options.HostMemory = treated.memory(t.options.Memory)
+	t.options.Memory, t.options.HostMemory = treated.memory(t.options.Memory, treated.roomOfTraining(plan))
 	if t.options.Temperature != 1 {
 		if t.options.Classifier, err = classifierOf(treated); err != nil {
 			return nil, errors.Join(err, t.close())

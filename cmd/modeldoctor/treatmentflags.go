@@ -51,7 +51,7 @@ func treatmentFlags() []cli.Flag {
 // cacheFlags bound what a treatment keeps.
 func cacheFlags() []cli.Flag {
 	return []cli.Flag{
-		memoryFlag("about how much activations may take; what does not fit goes to a temporary file"),
+		memoryFlag("about how much the program may take, besides the pages of the model's file; what does not fit goes to a temporary file"),
 		boolFlag(categoryRun, "no-cache", "compute the activations below the treated layers at each use; the result is the same, bit for bit"),
 	}
 }
@@ -103,7 +103,6 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	granularity, err1 := oneOf(c, "granularity")
 	schedule, err2 := oneOf(c, "schedule")
 	augment, err3 := oneOf(c, "augment")
-	memory, err4 := parseBytes("memory", c.String("memory"))
 	loss, err5 := metric.ParseLoss(c.String("loss"))
 	if err5 != nil {
 		err5 = usage("--loss: %v", err5)
@@ -114,7 +113,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 	if err8 != nil {
 		err8 = usage("--goal: %v", err8)
 	}
-	if err := cmp.Or(err1, err2, err3, err4, err5, checkTrainingNumbers(c), err6, err7, err8); err != nil {
+	if err := cmp.Or(err1, err2, err3, err5, checkTrainingNumbers(c), err6, err7, err8); err != nil {
 		return treatmentOptions{}, err
 	}
 	if recipe.Name == pol.RecipeTemperature && temperature == 1 {
@@ -135,7 +134,7 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 			Rate: c.Float64("lr"), RateFactor: c.Float64("lr-factor"), Momentum: c.Float64("momentum"), WeightDecay: c.Float64("weight-decay"),
 			Schedule: pol.Schedule(schedule), Goal: goal, Loss: loss, Mix: c.Float64("mix"), Rho: c.Float64("rho"),
 			PerturbEvery: c.Int("perturb-every"), Seed: c.Uint64("seed"), Temperature: temperature,
-			NoCache: c.Bool("no-cache"), Memory: memory,
+			NoCache: c.Bool("no-cache"), Memory: run.memory,
 		},
 	}
 	switch {

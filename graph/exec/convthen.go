@@ -38,7 +38,7 @@ func (p *Plan) joinConvolutions() {
 		}
 		if last >= 0 {
 			end := p.steps[last]
-			p.steps[i] = step{end.node, fused, in, end.out, end.streamed}
+			p.steps[i] = step{end.node, fused, in, end.out, end.streamed, end.gradient}
 			u.computedBy[end.out] = i
 		}
 	}

@@ -17,8 +17,9 @@ import (
 // Machine runs plans, one at a time. It owns one arena, as large as the largest
 // plan it has run.
 type Machine struct {
-	// Profile, if not nil, is told the time that each step took.
-	Profile func(op string, d time.Duration)
+	// Profile, if not nil, is told the time that each step took. A device that returns
+	// from a step before it is done has no such times.
+	Profile *Profile
 
 	device     Device
 	arena      Arena                // nil before the first run
@@ -128,7 +129,7 @@ func (m *Machine) step(p *Plan, s *step) (err error) {
 		return p.failed(s, err, nil)
 	}
 	if m.Profile != nil {
-		m.Profile(s.op.Name(), time.Since(start))
+		m.Profile.add(s, operands, time.Since(start))
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ type step struct {
 	in       []int // slots
 	out      int   // slot
 	streamed bool
+	gradient bool // part of a backward pass
 }
 
 // Operation is what a step needs of an op.Op: it is one, a [Sum], a
@@ -128,7 +129,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 			p.inputs = append(p.inputs, input{n, slot, streamed[n]})
 			continue
 		}
-		s := step{node: n, out: slot, streamed: streamed[n]}
+		s := step{node: n, out: slot, streamed: streamed[n], gradient: g.InGradient(n)}
 		for _, m := range operands[n] {
 			in, ok := p.slots[m]
 			if !ok {

@@ -44,6 +44,7 @@ type Graph struct {
 	tracked map[*gorgonia.Node]bool // a gradient is wanted through the node
 	labels  map[*gorgonia.Node]string
 	next    uint64
+	forward int64 // the number of nodes before differentiation; 0: not differentiated
 
 	differentiating string // label of the node whose gradient is being appended
 }
@@ -142,6 +143,10 @@ func (g *Graph) SetLabel(n *gorgonia.Node, label string) { g.labels[n] = label }
 // Label returns what SetLabel said, or "".
 func (g *Graph) Label(n *gorgonia.Node) string { return g.labels[n] }
 
+// InGradient reports whether Backpropagate has added the node: Gorgonia numbers nodes
+// from 0 as they are added.
+func (g *Graph) InGradient(n *gorgonia.Node) bool { return g.forward > 0 && n.ID() >= g.forward }
+
 // gorgoniaLock guards Gorgonia's differentiation, which races on a shared
 // package constant.
 var gorgoniaLock sync.Mutex
@@ -157,6 +162,7 @@ func (g *Graph) Backpropagate(out, cotangent *gorgonia.Node, wrt []*gorgonia.Nod
 			err = fmt.Errorf("differentiate: %v", r)
 		}
 	}()
+	g.forward = int64(len(g.Expr.AllNodes()))
 	return gorgonia.Backpropagate(gorgonia.Nodes{out}, gorgonia.Nodes{cotangent}, gorgonia.Nodes(wrt))
 }
 
