@@ -180,7 +180,7 @@ func exitCode(err error) int {
 func message(err error) string {
 	var own *failure
 	text := err.Error()
-	if !errors.As(err, &own) {
+	if !errors.As(err, &own) || own.msg == "" {
 		switch exitCode(err) {
 		case exitTimeout:
 			text = "the time limit came first; there is nothing to report yet"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -270,7 +269,7 @@ func saveSearch(path string, s *pol.LayerSearch) error {
 
 func readSearch(path string) (*pol.LayerSearch, error) {
 	const hint = "give a file that --checkpoint has written, with --search-layers"
-	f, err := os.Open(path)
+	f, err := openSaved(path)
 	if err != nil {
 		return nil, unreadable(fmt.Errorf("--resume: %w", err), hint)
 	}

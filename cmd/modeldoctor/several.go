@@ -46,13 +46,37 @@ func argumentPaths(c *cli.Context, what string) ([]string, error) {
 	return paths, nil
 }
 
+// leavesStdin returns an error where a flag names standard input and the model comes
+// from there.
+func leavesStdin(c *cli.Context, paths []string) error {
+	if !slices.Contains(paths, fromStdin) {
+		return nil
+	}
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		file, ok := f.(*cli.StringFlag)
+		if path := c.String(name); ok && file.TakesFile && path != "" && isStdin(path, c.App.Reader) {
+			return usage("--%s: %s is standard input, and the model comes from there", name, path).withHint("give the file by its name")
+		}
+	}
+	return nil
+}
+
 // openModel opens the model of a file, or the one on standard input.
 func openModel(path string, stdin io.Reader) (*onnx.Model, error) {
 	if path != fromStdin {
 		return onnx.Open(path)
 	}
-	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return nil, usage("-: standard input is a terminal, and a model is expected there").withHint("modeldoctor check - < model.onnx")
+	if f, ok := stdin.(*os.File); ok {
+		const hint = "modeldoctor check - < model.onnx"
+		if term.IsTerminal(int(f.Fd())) {
+			return nil, usage("-: standard input is a terminal, and a model is expected there").withHint(hint)
+		}
+		if info, err := f.Stat(); err != nil {
+			return nil, usage("-: there is no standard input: %v", err).withHint(hint) // <&-
+		} else if info.IsDir() {
+			return nil, usage("-: standard input is a folder, and a model is expected there").withHint(hint)
+		}
 	}
 	return onnx.Read(stdin, "")
 }
