@@ -45,7 +45,7 @@ func TestReadCheck(t *testing.T) {
 	if diff := cmp.Diff(&all, read); diff != "" {
 		t.Error(diff)
 	}
-	want := &diag.Report{Complete: true}
+	want := &diag.Report{Complete: true, N: c.Data.ValN}
 	for _, l := range d.Layers {
 		kept := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if l.Transfer != nil {

@@ -74,6 +74,9 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if opt.recipes, err = readRecipes(c); err != nil {
 		return opt, err
 	}
+	if err := checkHeeded(c, opt.recipes...); err != nil {
+		return opt, err
+	}
 	withPoL := slices.ContainsFunc(opt.recipes, isPoL)
 	if !withPoL && (c.IsSet("perturb") || c.IsSet("update")) {
 		return opt, usage("--perturb and --update concern pol only, which is not among --recipes")
@@ -248,7 +251,7 @@ func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]con
 			chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 			switch {
 			case errors.Is(err, pol.ErrNothingToTreat):
-				next.impossible = pol.ErrNothingToTreat
+				next.impossible = err
 			case err != nil:
 				return nil, err
 			default:
@@ -324,9 +327,13 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 		return nil, err
 	}
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--per-image", "--recipe", r.recipe, "--seed", fmt.Sprint(seed)}
-	passOn := opt.passOn
-	if r.recipe == pol.RecipeTemperature { // the others may go without a temperature
-		passOn = slices.DeleteFunc(slices.Clone(passOn), func(flag string) bool {
+	recipe, err := pol.FindRecipe(r.recipe)
+	if err != nil {
+		return nil, err
+	}
+	passOn := heededBy(recipe, opt.passOn)
+	if recipe.Name == pol.RecipeTemperature { // the others may go without a temperature
+		passOn = slices.DeleteFunc(passOn, func(flag string) bool {
 			return opt.training.Temperature == 1 && strings.HasPrefix(flag, "--calibration=")
 		})
 	}

@@ -41,6 +41,8 @@ type layerSearch struct {
 func readLayerSearch(c *cli.Context, opt *treatmentOptions) (layerSearch, error) {
 	n := c.Int("search-candidates")
 	switch {
+	case !c.Bool("search-layers") && onCommandLine(c, "search-candidates"):
+		return layerSearch{}, usage("--search-candidates has no effect without --search-layers").withHint("add --search-layers, or leave it out")
 	case !c.Bool("search-layers"):
 		return layerSearch{}, nil
 	case n < 2:

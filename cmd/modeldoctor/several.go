@@ -82,24 +82,38 @@ func openModel(path string, stdin io.Reader) (*onnx.Model, error) {
 }
 
 // checkSeveral diagnoses models one after the other and reports them together. One
-// that cannot be diagnosed is in the report, with the reason.
+// that cannot be diagnosed is in the report, with the reason. After an interruption the
+// report is of those before it.
 func checkSeveral(ctx context.Context, opt checkOptions) error {
 	con := opt.run.console
 	var all report.Checks
+	var interrupt error
 	for _, path := range opt.paths {
 		con.finish()
-		result, err := checkModel(ctx, path, opt)
-		if errors.Is(err, context.Canceled) {
-			return err
+		var result *report.Check
+		err := interrupt
+		if interrupt == nil {
+			result, err = checkModel(ctx, path, opt)
 		}
 		if result != nil {
 			err = outcome(result, err)
 		}
 		one := report.CheckedModel{Path: path, Check: result, ExitCode: exitCode(err)}
-		if err != nil && !errors.Is(err, errReported) {
+		switch {
+		case errors.Is(err, context.Canceled):
+			if len(all.Models) == 0 {
+				return err
+			}
+			interrupt, one.Unfinished, one.ExitCode = err, true, interruptionCode(ctx)
+			one.Error = path + ": an interruption came before it was diagnosed"
+		case result == nil && errors.Is(err, context.DeadlineExceeded):
+			one.Unfinished, one.Error, one.Hint = true, path+": the time limit came before anything of it was measured", hintOf(err)
+		case err != nil && !errors.Is(err, errReported):
 			if one.Error, one.Hint = message(err), hintOf(err); !strings.Contains(one.Error, path) {
 				one.Error = path + ": " + one.Error
 			}
+		}
+		if one.Error != "" {
 			con.warn("%s", one.Error)
 		}
 		all.Models = append(all.Models, one)
@@ -108,10 +122,12 @@ func checkSeveral(ctx context.Context, opt checkOptions) error {
 	if err := opt.out.write(&all); err != nil {
 		return err
 	}
-	switch all.ExitCode {
-	case exitOK:
+	switch {
+	case interrupt != nil:
+		return interrupted(interrupt, con, "not all was diagnosed: "+all.Summary())
+	case all.ExitCode == exitOK:
 		return nil
-	case exitFailed:
+	case all.ExitCode == exitFailed:
 		return errReported
 	}
 	return &failure{code: all.ExitCode, msg: all.Summary(), hint: "the report says why, and what to do"}
