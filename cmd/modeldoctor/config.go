@@ -35,11 +35,11 @@ func withConfig(c *cli.Context) error {
 	}
 	document, err := readConfigFile(c.Context, path)
 	if err != nil {
-		return err
+		return whereSet(c, err)
 	}
 	var values map[string]any
 	if err := document.Decode(&values); err != nil {
-		return usage("%s: %v", path, err).withHint(configHint)
+		return badYAML(path, err)
 	}
 	known := map[string]bool{}
 	for _, command := range c.App.Commands {
@@ -51,7 +51,7 @@ func withConfig(c *cli.Context) error {
 	if _, ok := values[suppressKey]; ok {
 		var nodes map[string]yaml.Node
 		if err := document.Decode(&nodes); err != nil {
-			return usage("%s: %v", path, err).withHint(configHint)
+			return badYAML(path, err)
 		}
 		node := nodes[suppressKey]
 		accepted, err := readSuppressions(&node)
@@ -113,7 +113,7 @@ func readConfigFile(ctx context.Context, path string) (*yaml.Node, error) {
 	if err := documents.Decode(&document); errors.Is(err, io.EOF) {
 		return &document, nil // an empty file
 	} else if err != nil {
-		return nil, usage("%s: %v", path, err).withHint(configHint)
+		return nil, badYAML(path, err)
 	}
 	if root := document.Content[0]; root.Kind != yaml.MappingNode && root.Tag != "!!null" {
 		return nil, usage("%s: expected flags as keys with their values", path).withHint(configHint)
@@ -122,9 +122,19 @@ func readConfigFile(ctx context.Context, path string) (*yaml.Node, error) {
 	case err == nil:
 		return nil, usage("%s:%d: a second document begins here, and a configuration is one", path, next.Content[0].Line).withHint("take the line --- out, or the document behind it")
 	case !errors.Is(err, io.EOF):
-		return nil, usage("%s: %v", path, err).withHint(configHint)
+		return nil, badYAML(path, err)
 	}
 	return &document, nil
+}
+
+// badYAML says what is wrong with a configuration file in one line.
+func badYAML(path string, err error) error {
+	why := strings.TrimPrefix(err.Error(), "yaml: ")
+	var several *yaml.TypeError
+	if errors.As(err, &several) {
+		why = strings.Join(several.Errors, "; ")
+	}
+	return usage("%s: %s", path, why).withHint(configHint)
 }
 
 // settable returns the flags of a command that can stand in a file.
@@ -188,7 +198,7 @@ func findConfig(flag string) (string, error) {
 	}
 	for {
 		path := filepath.Join(dir, configName)
-		if _, err := os.Stat(path); err == nil {
+		if _, err := os.Lstat(path); err == nil { // a link that leads nowhere is an error, not no file
 			return path, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", usage("%v", err)
