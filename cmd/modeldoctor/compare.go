@@ -153,7 +153,7 @@ func compare(ctx context.Context, opt compareOptions) error {
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &explained) {
 		return tooLate("there is nothing to report yet", err)
 	}
-	return err
+	return interrupted(err, opt.run.console, nothingWritten)
 }
 
 // tooLate says what the time limit has left.
@@ -220,7 +220,7 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	case fails:
 		return errReported // no recipe could be run
 	}
-	return stopped
+	return interrupted(stopped, opt.run.console, "not all runs have ended; the report is of those that have")
 }
 
 // contestant is a recipe to be run.

@@ -56,8 +56,7 @@ func checkHeeded(c *cli.Context, recipes ...pol.Recipe) error {
 	for _, r := range recipes {
 		of = append(of, r.Name)
 	}
-	verb := map[bool]string{true: "has", false: "have"}[len(names) == 1]
-	return usage("%s %s no effect: recipe %s %s", strings.Join(names, ", "), verb, strings.Join(of, " or "), lack).withHint("leave out what has no effect, or choose another recipe (%s)", strings.Join(heeding(lack), ", "))
+	return usage("recipe %s %s: %s would change nothing", strings.Join(of, " or "), lack, strings.Join(names, ", ")).withHint("leave out what has no effect, or choose another recipe (%s)", strings.Join(heeding(lack), ", "))
 }
 
 // heeding names the recipes that meet the needs of a lack.

@@ -74,7 +74,7 @@ func TestHeeded(t *testing.T) {
 				continue
 			}
 			refused++
-			if err == nil || !strings.Contains(err.Error(), "--"+name) || !strings.Contains(err.Error(), fmt.Sprintf("no effect: recipe %s %s", r.Name, n.lack)) || exitCode(err) != exitUsage {
+			if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("recipe %s %s: ", r.Name, n.lack)) || !strings.Contains(err.Error(), "--"+name) || exitCode(err) != exitUsage {
 				t.Errorf("%s: error %v", strings.Join(flags, " "), err)
 			}
 			if passed := heededBy(r, []string{flag, "--data=x"}); !slices.Equal(passed, []string{"--data=x"}) {
@@ -86,8 +86,8 @@ func TestHeeded(t *testing.T) {
 		t.Errorf("only %d flags without effect were found", refused)
 	}
 	for flags, want := range map[string]string{
-		"fix --trial --recipe temperature --lr 0.1 --mix 0.4": "--lr, --mix have no effect: recipe temperature trains nothing",
-		"compare --recipes sgd,temperature --rho 0.1":         "--rho has no effect: recipe sgd or temperature has no perturbation of a given length",
+		"fix --trial --recipe temperature --lr 0.1 --mix 0.4": "recipe temperature trains nothing: --lr, --mix would change nothing",
+		"compare --recipes sgd,temperature --rho 0.1":         "recipe sgd or temperature has no perturbation of a given length: --rho would change nothing",
 		"compare --recipes sgd,sam --rho 0.1":                 "",
 		"fix --trial --mix 0.4 --batch 1":                     "--mix: an update of one image (--batch 1) has no other to blend it with",
 		"fix --trial --search-candidates 4":                   "--search-candidates has no effect without --search-layers",
