@@ -10,7 +10,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=""
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.released=${VERSION}" -o /modeldoctor ./cmd/modeldoctor
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -buildid= -X main.released=${VERSION}" -o /modeldoctor ./cmd/modeldoctor
 
 # Certificates are for `modeldoctor data get`; activations that do not fit --memory
 # go to /tmp.

@@ -297,7 +297,7 @@ func newTransfer(t *diag.Transfer, parameters int) *Transfer {
 // at: whether it is complete, and of each layer name, index, number of
 // parameters, status, κ, and ΔL̂ with its intervals. Everything else is zero.
 func (c *Check) Diagnosis() *diag.Report {
-	d := &diag.Report{Complete: c.Complete}
+	d := &diag.Report{Complete: c.Complete, N: c.Data.ValN}
 	for _, l := range c.Layers {
 		layer := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if t := l.Transfer; t != nil {

@@ -57,7 +57,8 @@ func several() *Checks {
 	return &Checks{Models: []CheckedModel{
 		{Path: "models/vit.onnx", Check: sample(), ExitCode: 1},
 		{Path: "models/odd\x1b.onnx", Error: "byte 3: cut off", Hint: "copy it again", ExitCode: 3},
-	}, ExitCode: 3}
+		{Path: "models/late.onnx", Error: "models/late.onnx: the time limit came before anything of it was measured", Unfinished: true, ExitCode: 4},
+	}, ExitCode: 4}
 }
 
 // TestGate: what a gate says and which exit status it asks for.
@@ -124,7 +125,7 @@ func TestUndecidedBesideKnown(t *testing.T) {
 	}
 }
 
-// TestSeveral: one model that cannot be read does not hide the other.
+// TestSeveral: neither a model that cannot be read nor one that was not reached hides another.
 func TestSeveral(t *testing.T) {
 	for _, format := range Formats(&Checks{}) {
 		var out bytes.Buffer
@@ -133,7 +134,7 @@ func TestSeveral(t *testing.T) {
 		}
 		wants := []string{"MD001", "byte 3: cut off"}
 		if format == "text" || format == "markdown" {
-			wants = append(wants, "copy it again", "2 models: 1 ERROR, 1 FAIL", "exit status 3")
+			wants = append(wants, "copy it again", "3 models: 1 ERROR, 1 INCOMPLETE, 1 FAIL", "INCOMPLETE", "exit status 4")
 		}
 		for _, want := range wants {
 			if !strings.Contains(out.String(), want) {

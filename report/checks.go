@@ -17,11 +17,13 @@ type Checks struct {
 
 // CheckedModel is one of several models: a check, or the reason why there is none.
 type CheckedModel struct {
-	Path     string `json:"path"`
-	Check    *Check `json:"check,omitempty"` // nil where the model could not be diagnosed
-	Error    string `json:"error,omitempty"`
-	Hint     string `json:"hint,omitempty"`
-	ExitCode int    `json:"exit_code"` // that it would have alone
+	Path  string `json:"path"`
+	Check *Check `json:"check,omitempty"` // nil where the model could not be diagnosed
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+	// Unfinished says that the time limit or an interruption came before there was a check.
+	Unfinished bool `json:"unfinished,omitempty"`
+	ExitCode   int  `json:"exit_code"` // that it would have alone
 }
 
 // Summary counts the models by what became of them.
@@ -42,12 +44,26 @@ func (c *Checks) Summary() string {
 // errorWord stands in a list of verdicts for a model without one.
 const errorWord = "ERROR"
 
-// word is the verdict, or errorWord.
+// word is the verdict; of a model without a check INCOMPLETE, or errorWord.
 func (m *CheckedModel) word() string {
-	if m.Check == nil {
-		return errorWord
+	switch {
+	case m.Check != nil:
+		return string(m.Check.Verdict)
+	case m.Unfinished:
+		return string(Incomplete)
 	}
-	return string(m.Check.Verdict)
+	return errorWord
+}
+
+// color is that of the word.
+func (m *CheckedModel) color() string {
+	switch {
+	case m.Check != nil:
+		return conclusion{m.Check}.color()
+	case m.Unfinished:
+		return ansiYellow
+	}
+	return ansiRed
 }
 
 // text tells of each model what its own report would, and at the end the verdicts of
@@ -57,7 +73,7 @@ func (c *Checks) text(p *printer) {
 		if m.Check != nil {
 			m.Check.text(p)
 		} else {
-			p.verdict(ansiRed, errorWord, printable(m.Error))
+			p.verdict(m.color(), m.word(), printable(m.Error))
 			if m.Hint != "" {
 				p.hint(printable(m.Hint))
 			}
@@ -66,7 +82,7 @@ func (c *Checks) text(p *printer) {
 	}
 	for _, m := range c.Models {
 		if m.Check == nil {
-			p.verdict(ansiRed, errorWord, printable(m.Path), fmt.Sprintf("exit status %d", m.ExitCode))
+			p.verdict(m.color(), m.word(), printable(m.Path), fmt.Sprintf("exit status %d", m.ExitCode))
 			continue
 		}
 		end := conclusion{m.Check}
@@ -82,7 +98,7 @@ func (c *Checks) markdown(p *printer) {
 		if m.Check != nil {
 			m.Check.markdown(p)
 		} else {
-			p.printf("**%s** %s\n", errorWord, escaped(m.Error))
+			p.printf("**%s** %s\n", m.word(), escaped(m.Error))
 			if m.Hint != "" {
 				p.printf("\n- hint: %s\n", escaped(m.Hint))
 			}
@@ -101,7 +117,11 @@ func (c *Checks) suites() []suite {
 			continue
 		}
 		t := testCase{name: "the model can be diagnosed", state: caseBroken, reason: m.Error}
-		t.findings = []finding{{rule: ruleUnreadable, level: diag.LevelError, message: m.Error}}
+		rule := ruleUnreadable
+		if m.Unfinished {
+			rule = ruleIncomplete
+		}
+		t.findings = []finding{{rule: rule, level: diag.LevelError, message: m.Error}}
 		all = append(all, suite{command: "check", path: m.Path, verdict: Incomplete, summary: []string{base(m.Path), m.Error}, exitCode: m.ExitCode, cases: []testCase{t}})
 	}
 	return all

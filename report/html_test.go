@@ -121,17 +121,17 @@ func TestCharts(t *testing.T) {
 
 // TestChartsOfSeveral: of several models each has its own, and a title that names it.
 func TestChartsOfSeveral(t *testing.T) {
-	two := several()
-	two.Models = append(two.Models, CheckedModel{Path: "models/other.onnx", Check: sample()})
+	all := several()
+	all.Models = append(all.Models, CheckedModel{Path: "models/other.onnx", Check: sample()})
 	files := map[string]string{}
-	for _, c := range Charts(two) {
+	for _, c := range Charts(all) {
 		files[c.Name] = c.Title
 	}
 	one := Charts(sample())
 	if len(files) != 2*len(one) {
 		t.Errorf("%d files, want those of two models: %v", len(files), files)
 	}
-	if want := "models/other.onnx: " + one[0].Title; files["model-002-"+one[0].Name] != want {
+	if want := "models/other.onnx: " + one[0].Title; files["model-003-"+one[0].Name] != want {
 		t.Errorf("files %v, want one with the title %q", files, want)
 	}
 }

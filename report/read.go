@@ -106,6 +106,9 @@ func parseCheck(text []byte) (*Check, error) {
 			return nil, fmt.Errorf("the report's violations[%d].level is %q, expected error, warning or info", i, v.Level)
 		}
 	}
+	if err := c.Metrics.consistent(); err != nil {
+		return nil, err
+	}
 	if n := len(c.Metrics.Losses); n != 0 && n != c.Data.ValN {
 		return nil, fmt.Errorf("the report's metrics.losses has %d numbers, expected one for each of %d images", n, c.Data.ValN)
 	}
@@ -117,9 +120,6 @@ func parseCheck(text []byte) (*Check, error) {
 	}
 	if se := c.Metrics.LossSE; se != nil && !(*se >= 0) {
 		return nil, fmt.Errorf("the report's metrics.loss_se is %v, expected none below 0", *se)
-	}
-	if t := c.Metrics.Temperature; t != nil && !(t.SE >= 0) {
-		return nil, fmt.Errorf("the report's metrics.temperature.se is %v, expected none below 0", t.SE)
 	}
 	return &c, nil
 }
@@ -154,6 +154,13 @@ func (l *Layer) check(there any, at string, n int) error {
 		}
 		if interval, _ := field(there, "transfer.ci95").([]any); len(interval) != 2 {
 			return fmt.Errorf("the report's %s.transfer.ci95 has %d numbers, expected 2", at, len(interval))
+		}
+		at += ".transfer"
+		if err := agrees(at, l.Transfer.Mean, *l.Transfer.SE, *l.Transfer.CI95); err != nil {
+			return err
+		}
+		if low, end := *l.Transfer.CorrectedLow, l.Transfer.CI95[0]; low > end+slack(l.Transfer.Mean, *l.Transfer.SE) {
+			return fmt.Errorf("the report's %s.corrected_low is %v, above the lower end of ci95, %v", at, low, end)
 		}
 	}
 	return nil

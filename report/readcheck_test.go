@@ -45,7 +45,7 @@ func TestReadCheck(t *testing.T) {
 	if diff := cmp.Diff(&all, read); diff != "" {
 		t.Error(diff)
 	}
-	want := &diag.Report{Complete: true}
+	want := &diag.Report{Complete: true, N: c.Data.ValN}
 	for _, l := range d.Layers {
 		kept := diag.LayerResult{Name: l.Name, Index: l.Index, Parameters: l.Parameters, Kappa: l.Kappa, Status: l.Status}
 		if l.Transfer != nil {
@@ -126,6 +126,12 @@ func TestReadCheckRefuses(t *testing.T) {
 		"too large number":  {strings.Replace(changed(func(map[string]any) {}), "1.612", "1e999", 1), "layers.kappa is a JSON number"},
 		"temperature 0":     {changed(func(d map[string]any) { d["calibrated_temperature"] = 0 }), "calibrated_temperature is 0, expected a positive number"},
 		"negative error":    {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["se"] = -1 }), "layers[5].transfer.se is -1"},
+		"error too small":   {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["se"] = 1e-6 }), "layers[5].transfer.ci95 is from"},
+		"other interval":    {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["ci95"] = []any{0.5, 0.1} }), "layers[5].transfer.ci95 is from 0.5 to 0.1, and by se"},
+		"other mean":        {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["delta_loss"] = 9 }), "layers[5].transfer.ci95 is from"},
+		"corrected inwards": {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["corrected_low"] = 7 }), "layers[5].transfer.corrected_low is 7, above the lower end of ci95"},
+		"temperature":       {changed(func(d map[string]any) { d["metrics"].(map[string]any)["temperature"].(map[string]any)["se"] = 0 }), "metrics.temperature.ci95 is from"},
+		"answers":           {changed(func(d map[string]any) { d["metrics"].(map[string]any)["right"] = []any{true, false} }), "metrics.error is"},
 		"too few gains":     {changed(func(d map[string]any) { layer(d, 5)["transfer"].(map[string]any)["gains"] = []any{1} }), "layers[5].transfer.gains has 1 numbers, expected one for each of 1000"},
 		"too few losses":    {changed(func(d map[string]any) { d["metrics"].(map[string]any)["losses"] = []any{1} }), "metrics.losses has 1 numbers"},
 		"fewer than none":   {changed(func(d map[string]any) { d["data"].(map[string]any)["val_n"] = -3 }), "data.val_n is -3"},

@@ -98,6 +98,9 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if err != nil {
 		return checkOptions{}, err
 	}
+	if err := leavesStdin(c, paths); err != nil {
+		return checkOptions{}, err
+	}
 	granularity, err1 := oneOf(c, "granularity")
 	direction, err2 := oneOf(c, "direction")
 	temperature, err3 := readCalibration(c)
@@ -149,7 +152,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 		return opt, opt.shared(c)
 	}
 	if gate.baseline != "" {
-		opt.gate.compared, err = readBaseline(gate.baseline, opt.granularity, opt.diag)
+		opt.gate.compared, err = readBaseline(c.Context, gate.baseline, opt.granularity, opt.diag)
 	}
 	return opt, err
 }

@@ -90,7 +90,7 @@ func readState(path string) (*pol.State, error) {
 	wrong := func(err error) error {
 		return unreadable(fmt.Errorf("--resume: %w", err), "give a file that --checkpoint has written")
 	}
-	f, err := os.Open(path)
+	f, err := openSaved(path)
 	if err != nil {
 		return nil, wrong(err)
 	}

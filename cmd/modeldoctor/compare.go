@@ -74,6 +74,9 @@ func readCompareOptions(c *cli.Context) (compareOptions, error) {
 	if opt.recipes, err = readRecipes(c); err != nil {
 		return opt, err
 	}
+	if err := checkHeeded(c, opt.recipes...); err != nil {
+		return opt, err
+	}
 	withPoL := slices.ContainsFunc(opt.recipes, isPoL)
 	if !withPoL && (c.IsSet("perturb") || c.IsSet("update")) {
 		return opt, usage("--perturb and --update concern pol only, which is not among --recipes")
@@ -150,7 +153,7 @@ func compare(ctx context.Context, opt compareOptions) error {
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &explained) {
 		return tooLate("there is nothing to report yet", err)
 	}
-	return err
+	return interrupted(err, opt.run.console, nothingWritten)
 }
 
 // tooLate says what the time limit has left.
@@ -217,7 +220,7 @@ func compareOn(ctx context.Context, s *subject, opt compareOptions, start time.T
 	case fails:
 		return errReported // no recipe could be run
 	}
-	return stopped
+	return interrupted(stopped, opt.run.console, "not all runs have ended; the report is of those that have")
 }
 
 // contestant is a recipe to be run.
@@ -248,7 +251,7 @@ func findContestants(ctx context.Context, s *subject, opt compareOptions) ([]con
 			chosen, err := choosePlan(ctx, s, opt.treatmentOptions)
 			switch {
 			case errors.Is(err, pol.ErrNothingToTreat):
-				next.impossible = pol.ErrNothingToTreat
+				next.impossible = err
 			case err != nil:
 				return nil, err
 			default:
@@ -324,9 +327,13 @@ func treatInProcess(ctx context.Context, r contestant, seed uint64, opt compareO
 		return nil, err
 	}
 	args := []string{"fix", "--trial", "--quiet", "--config", "none", "--format", "json", "--per-image", "--recipe", r.recipe, "--seed", fmt.Sprint(seed)}
-	passOn := opt.passOn
-	if r.recipe == pol.RecipeTemperature { // the others may go without a temperature
-		passOn = slices.DeleteFunc(slices.Clone(passOn), func(flag string) bool {
+	recipe, err := pol.FindRecipe(r.recipe)
+	if err != nil {
+		return nil, err
+	}
+	passOn := heededBy(recipe, opt.passOn)
+	if recipe.Name == pol.RecipeTemperature { // the others may go without a temperature
+		passOn = slices.DeleteFunc(passOn, func(flag string) bool {
 			return opt.training.Temperature == 1 && strings.HasPrefix(flag, "--calibration=")
 		})
 	}

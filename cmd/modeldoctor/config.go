@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -30,18 +33,13 @@ func withConfig(c *cli.Context) error {
 	if err != nil || path == "" {
 		return err
 	}
-	data, err := os.ReadFile(path)
+	document, err := readConfigFile(c.Context, path)
 	if err != nil {
-		return usage("--config: %v", err)
+		return whereSet(c, err)
 	}
-	const hint = "the file holds flags as keys, one a line, such as fail-on: never"
-	var document any
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		return usage("%s: %v", path, err).withHint(hint)
-	}
-	values, ok := document.(map[string]any)
-	if !ok && document != nil {
-		return usage("%s: expected flags as keys with their values", path).withHint(hint)
+	var values map[string]any
+	if err := document.Decode(&values); err != nil {
+		return badYAML(path, err)
 	}
 	known := map[string]bool{}
 	for _, command := range c.App.Commands {
@@ -52,8 +50,8 @@ func withConfig(c *cli.Context) error {
 	flags := settable(c.Command)
 	if _, ok := values[suppressKey]; ok {
 		var nodes map[string]yaml.Node
-		if err := yaml.Unmarshal(data, &nodes); err != nil {
-			return usage("%s: %v", path, err).withHint(hint)
+		if err := document.Decode(&nodes); err != nil {
+			return badYAML(path, err)
 		}
 		node := nodes[suppressKey]
 		accepted, err := readSuppressions(&node)
@@ -87,6 +85,56 @@ func withConfig(c *cli.Context) error {
 		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", path)
 	}
 	return nil
+}
+
+// configHint says what a configuration file is.
+const configHint = "the file holds flags as keys, one a line, such as fail-on: never"
+
+// maxConfig is the most bytes of a configuration file.
+const maxConfig = 1 << 20
+
+// readConfigFile reads the only document of a configuration file, which is a mapping or
+// empty.
+func readConfigFile(ctx context.Context, path string) (*yaml.Node, error) {
+	f, err := openInput(ctx, path)
+	if err != nil {
+		return nil, usage("--config: %v", err)
+	}
+	defer f.Close() // it is only read
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	switch {
+	case err != nil:
+		return nil, usage("--config: %v", err)
+	case len(text) > maxConfig:
+		return nil, usage("%s: more than %d MiB", path, maxConfig>>20).withHint(configHint)
+	}
+	var document, next yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&document); errors.Is(err, io.EOF) {
+		return &document, nil // an empty file
+	} else if err != nil {
+		return nil, badYAML(path, err)
+	}
+	if root := document.Content[0]; root.Kind != yaml.MappingNode && root.Tag != "!!null" {
+		return nil, usage("%s: expected flags as keys with their values", path).withHint(configHint)
+	}
+	switch err := documents.Decode(&next); {
+	case err == nil:
+		return nil, usage("%s:%d: a second document begins here, and a configuration is one", path, next.Content[0].Line).withHint("take the line --- out, or the document behind it")
+	case !errors.Is(err, io.EOF):
+		return nil, badYAML(path, err)
+	}
+	return &document, nil
+}
+
+// badYAML says what is wrong with a configuration file in one line.
+func badYAML(path string, err error) error {
+	why := strings.TrimPrefix(err.Error(), "yaml: ")
+	var several *yaml.TypeError
+	if errors.As(err, &several) {
+		why = strings.Join(several.Errors, "; ")
+	}
+	return usage("%s: %s", path, why).withHint(configHint)
 }
 
 // settable returns the flags of a command that can stand in a file.
@@ -150,7 +198,7 @@ func findConfig(flag string) (string, error) {
 	}
 	for {
 		path := filepath.Join(dir, configName)
-		if _, err := os.Stat(path); err == nil {
+		if _, err := os.Lstat(path); err == nil { // a link that leads nowhere is an error, not no file
 			return path, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", usage("%v", err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -58,7 +57,7 @@ func diagnose(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis
 // and these images.
 func readReport(ctx context.Context, s *subject, opt treatmentOptions) (*diagnosis, error) {
 	const hint = "give a report that `modeldoctor check --format json=FILE` has written"
-	f, err := os.Open(opt.from)
+	f, err := openInput(ctx, opt.from)
 	if err != nil {
 		return nil, unreadable(err, hint)
 	}

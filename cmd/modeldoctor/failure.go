@@ -92,9 +92,10 @@ func interruptionCode(ctx context.Context) int {
 const nothingWritten = "nothing was written"
 
 // interrupted is the end of a command that a signal has come before, and says how far
-// it was and what of it is left. Any other error is returned as it is.
+// it was and what of it is left. Any other error, and one that says that, is returned as it is.
 func interrupted(err error, con *console, left string) error {
-	if !errors.Is(err, context.Canceled) {
+	var said *failure
+	if !errors.Is(err, context.Canceled) || errors.As(err, &said) && said.code == exitInterrupted {
 		return err
 	}
 	at := ""
@@ -180,7 +181,7 @@ func exitCode(err error) int {
 func message(err error) string {
 	var own *failure
 	text := err.Error()
-	if !errors.As(err, &own) {
+	if !errors.As(err, &own) || own.msg == "" {
 		switch exitCode(err) {
 		case exitTimeout:
 			text = "the time limit came first; there is nothing to report yet"

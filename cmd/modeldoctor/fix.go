@@ -79,6 +79,9 @@ func readFixOptions(c *cli.Context) (fixOptions, error) {
 		return fixOptions{}, usage("--recipe: %v", err)
 	}
 	opt := fixOptions{checkpoints: checkpoints{save: c.String("checkpoint"), resume: c.String("resume")}}
+	if err := checkHeeded(c, recipe); err != nil {
+		return opt, err
+	}
 	if opt.treatmentOptions, err = readTreatmentOptions(c, path, recipe); err != nil {
 		return opt, err
 	}
@@ -146,6 +149,7 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	opt.treatmentOptions = s.calibrated(opt.treatmentOptions)
 	var chosen chosenPlan
 	var search *pol.LayerSearch
+	var idle error // why no layer is trained
 	switch {
 	case opt.search.candidates == 0:
 		chosen, err = choosePlan(ctx, s, opt.treatmentOptions)
@@ -158,7 +162,7 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	case nothing && opt.target.dryRun:
 		return printNoPlan(s, opt, start, err)
 	case nothing: // which is reported like any other treatment that fails
-		chosen.plan = pol.Plan{Recipe: opt.recipe}
+		chosen.plan, idle = pol.Plan{Recipe: opt.recipe}, err
 	case err != nil:
 		return err
 	}
@@ -190,6 +194,9 @@ func fixSubject(ctx context.Context, s *subject, opt fixOptions, memory *peak.Wa
 	con.finish()
 	if err != nil {
 		return err
+	}
+	if idle != nil {
+		result.Stopped = idle.Error()
 	}
 	t.warnOfGrid(result, con)
 	t.warnOfGuess(result, con)

@@ -108,7 +108,7 @@ func action[T any](read func(*cli.Context) (T, error), do func(context.Context, 
 	return func(c *cli.Context) error {
 		opt, err := read(c)
 		if err != nil {
-			return err
+			return whereSet(c, err)
 		}
 		return do(c.Context, opt)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -35,6 +36,29 @@ func sourceOf(c *cli.Context, f cli.Flag) flagSource {
 		return fromFile
 	}
 	return fromDefault
+}
+
+// whereSet is an error about the value of a flag (--name: …) that names the variable or
+// the file that the value comes from instead, if it does.
+func whereSet(c *cli.Context, err error) error {
+	own, ok := err.(*failure)
+	if !ok || own.code != exitUsage {
+		return err
+	}
+	flag, said, _ := strings.Cut(own.msg, ": ")
+	k := slices.IndexFunc(c.Command.Flags, func(f cli.Flag) bool { return "--"+f.Names()[0] == flag })
+	if k < 0 {
+		return err
+	}
+	switch f := c.Command.Flags[k]; sourceOf(c, f) {
+	case fromEnvironment:
+		own.msg = variableOf(f) + ": " + said
+	case fromFile:
+		if path, err := findConfig(c.String("config")); err == nil {
+			own.msg = fmt.Sprintf("%s: %s: %s", path, f.Names()[0], said)
+		}
+	}
+	return own
 }
 
 // onCommandLine reports whether a flag stands on the command line.

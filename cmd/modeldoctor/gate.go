@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -120,8 +120,8 @@ func (g *gateOptions) settings() []report.RuleSetting {
 // readBaseline reads the report to compare with, of one model or of several, and
 // refuses one whose figures mean something else than those of a diagnosis with these
 // options.
-func readBaseline(file string, granularity graph.Granularity, opt diag.Options) ([]*report.Check, error) {
-	f, err := os.Open(file)
+func readBaseline(ctx context.Context, file string, granularity graph.Granularity, opt diag.Options) ([]*report.Check, error) {
+	f, err := openInput(ctx, file)
 	if err != nil {
 		return nil, usage("--baseline: %v", err).withHint("give the JSON report of an earlier check")
 	}

@@ -80,7 +80,7 @@ func merge(ctx context.Context, opt mergeOptions) error {
 	var before *report.Check
 	if opt.gate.baseline != "" {
 		var err error
-		if opt.gate.compared, err = readBaseline(opt.gate.baseline, graph.Granularity(whole.Granularity), options); err != nil {
+		if opt.gate.compared, err = readBaseline(ctx, opt.gate.baseline, graph.Granularity(whole.Granularity), options); err != nil {
 			return err
 		}
 		before = opt.gate.prior(&options, whole.Model.Path, 1, opt.console, func() string { return whole.Data.SHA256 })

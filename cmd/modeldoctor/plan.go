@@ -149,8 +149,16 @@ func recipeLayers(n *graph.Network, flag string, c pol.Choice, found *diagnosis)
 	return chosen, nil
 }
 
-// nothingToTreat says that no layer is worth treating, and what may be done instead.
+// nothingToTreat says that no layer is worth treating, or that there are too few images to
+// say of any, and what may be done instead.
 func nothingToTreat(err error, found *diag.Report) error {
+	if found.N < diag.MinTransferExamples {
+		return &failure{
+			code: exitFailed, err: err,
+			msg:  fmt.Sprintf("the recoverable loss of layers was not measured: it takes at least %d validation images, and there are %d", diag.MinTransferExamples, found.N),
+			hint: "nothing was written; give more images (--val, --samples), or name a layer with --update",
+		}
+	}
 	hint := "nothing was written; name a layer with --update to treat it all the same"
 	if t := found.Metrics.Temperature; t != nil && t.Drop.CI95[0] > 0 {
 		hint += fmt.Sprintf(". A temperature takes %.3g ± %.2g nats off the validation loss: `--recipe temperature --trial` says what it does to hold-out images", t.Drop.Mean, t.Drop.HalfWidth())

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,7 +78,7 @@ func probe(ctx context.Context, opt probeOptions) error {
 
 // probeLoaded is probe once the model is open.
 func probeLoaded(ctx context.Context, m *loaded, opt probeOptions) error {
-	input, err := readFloats(opt.input, m.network)
+	input, err := readFloats(ctx, opt.input, m.network)
 	if err != nil {
 		return err
 	}
@@ -112,9 +112,20 @@ func probeLoaded(ctx context.Context, m *loaded, opt probeOptions) error {
 	return nil
 }
 
+// maxProbed is the most bytes of inputs that are read.
+const maxProbed = 1 << 30
+
 // readFloats reads a whole number of inputs of the network.
-func readFloats(path string, n *graph.Network) ([]float32, error) {
-	data, err := os.ReadFile(path)
+func readFloats(ctx context.Context, path string, n *graph.Network) ([]float32, error) {
+	f, err := openInput(ctx, path)
+	if err != nil {
+		return nil, unreadable(err, "give raw little-endian float32 values, as numpy's tofile writes them")
+	}
+	defer f.Close() // it is only read
+	data, err := io.ReadAll(io.LimitReader(f, maxProbed+1))
+	if err == nil && len(data) > maxProbed {
+		err = fmt.Errorf("%s: more than %d MiB", path, maxProbed>>20)
+	}
 	if err != nil {
 		return nil, unreadable(err, "give raw little-endian float32 values, as numpy's tofile writes them")
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -42,6 +41,8 @@ type layerSearch struct {
 func readLayerSearch(c *cli.Context, opt *treatmentOptions) (layerSearch, error) {
 	n := c.Int("search-candidates")
 	switch {
+	case !c.Bool("search-layers") && onCommandLine(c, "search-candidates"):
+		return layerSearch{}, usage("--search-candidates has no effect without --search-layers").withHint("add --search-layers, or leave it out")
 	case !c.Bool("search-layers"):
 		return layerSearch{}, nil
 	case n < 2:
@@ -270,7 +271,7 @@ func saveSearch(path string, s *pol.LayerSearch) error {
 
 func readSearch(path string) (*pol.LayerSearch, error) {
 	const hint = "give a file that --checkpoint has written, with --search-layers"
-	f, err := os.Open(path)
+	f, err := openSaved(path)
 	if err != nil {
 		return nil, unreadable(fmt.Errorf("--resume: %w", err), hint)
 	}

@@ -46,36 +46,74 @@ func argumentPaths(c *cli.Context, what string) ([]string, error) {
 	return paths, nil
 }
 
+// leavesStdin returns an error where a flag names standard input and the model comes
+// from there.
+func leavesStdin(c *cli.Context, paths []string) error {
+	if !slices.Contains(paths, fromStdin) {
+		return nil
+	}
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		file, ok := f.(*cli.StringFlag)
+		if path := c.String(name); ok && file.TakesFile && path != "" && isStdin(path, c.App.Reader) {
+			return usage("--%s: %s is standard input, and the model comes from there", name, path).withHint("give the file by its name")
+		}
+	}
+	return nil
+}
+
 // openModel opens the model of a file, or the one on standard input.
 func openModel(path string, stdin io.Reader) (*onnx.Model, error) {
 	if path != fromStdin {
 		return onnx.Open(path)
 	}
-	if f, ok := stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return nil, usage("-: standard input is a terminal, and a model is expected there").withHint("modeldoctor check - < model.onnx")
+	if f, ok := stdin.(*os.File); ok {
+		const hint = "modeldoctor check - < model.onnx"
+		if term.IsTerminal(int(f.Fd())) {
+			return nil, usage("-: standard input is a terminal, and a model is expected there").withHint(hint)
+		}
+		if info, err := f.Stat(); err != nil {
+			return nil, usage("-: there is no standard input: %v", err).withHint(hint) // <&-
+		} else if info.IsDir() {
+			return nil, usage("-: standard input is a folder, and a model is expected there").withHint(hint)
+		}
 	}
 	return onnx.Read(stdin, "")
 }
 
 // checkSeveral diagnoses models one after the other and reports them together. One
-// that cannot be diagnosed is in the report, with the reason.
+// that cannot be diagnosed is in the report, with the reason. After an interruption the
+// report is of those before it.
 func checkSeveral(ctx context.Context, opt checkOptions) error {
 	con := opt.run.console
 	var all report.Checks
+	var interrupt error
 	for _, path := range opt.paths {
 		con.finish()
-		result, err := checkModel(ctx, path, opt)
-		if errors.Is(err, context.Canceled) {
-			return err
+		var result *report.Check
+		err := interrupt
+		if interrupt == nil {
+			result, err = checkModel(ctx, path, opt)
 		}
 		if result != nil {
 			err = outcome(result, err)
 		}
 		one := report.CheckedModel{Path: path, Check: result, ExitCode: exitCode(err)}
-		if err != nil && !errors.Is(err, errReported) {
+		switch {
+		case errors.Is(err, context.Canceled):
+			if len(all.Models) == 0 {
+				return err
+			}
+			interrupt, one.Unfinished, one.ExitCode = err, true, interruptionCode(ctx)
+			one.Error = path + ": an interruption came before it was diagnosed"
+		case result == nil && errors.Is(err, context.DeadlineExceeded):
+			one.Unfinished, one.Error, one.Hint = true, path+": the time limit came before anything of it was measured", hintOf(err)
+		case err != nil && !errors.Is(err, errReported):
 			if one.Error, one.Hint = message(err), hintOf(err); !strings.Contains(one.Error, path) {
 				one.Error = path + ": " + one.Error
 			}
+		}
+		if one.Error != "" {
 			con.warn("%s", one.Error)
 		}
 		all.Models = append(all.Models, one)
@@ -84,10 +122,12 @@ func checkSeveral(ctx context.Context, opt checkOptions) error {
 	if err := opt.out.write(&all); err != nil {
 		return err
 	}
-	switch all.ExitCode {
-	case exitOK:
+	switch {
+	case interrupt != nil:
+		return interrupted(interrupt, con, "not all was diagnosed: "+all.Summary())
+	case all.ExitCode == exitOK:
 		return nil
-	case exitFailed:
+	case all.ExitCode == exitFailed:
 		return errReported
 	}
 	return &failure{code: all.ExitCode, msg: all.Summary(), hint: "the report says why, and what to do"}

@@ -221,7 +221,7 @@ func (s *shard) stopped(err error, unfinished string) error {
 
 // openPart reads the file of a part. The error names it.
 func openPart(path string) (*report.CheckPart, error) {
-	f, err := os.Open(path)
+	f, err := openSaved(path)
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,8 @@ func readTreatmentOptions(c *cli.Context, path string, recipe pol.Recipe) (treat
 		return opt, usage("--update: recipe %s trains nothing", recipe.Name).withHint("leave it out, or choose another --recipe")
 	case c.IsSet("lr") && c.IsSet("lr-factor"):
 		return opt, usage("--lr-factor: the rate is given by --lr, and not chosen").withHint("leave out one of the two")
+	case c.IsSet("mix") && opt.trains() && opt.training.Batch == 1:
+		return opt, usage("--mix: an update of one image (--batch 1) has no other to blend it with").withHint("leave --mix out, or choose a larger --batch")
 	case augment == "none" && c.Int("views") != 0:
 		return opt, usage("--views: there are no views without --augment").withHint("--augment flip-crop")
 	}
