@@ -26,7 +26,7 @@ func checks(ctx context.Context, b *bench) (t table, err error) {
 		layers = append(layers, fmt.Sprintf("blocks.%d", i))
 	}
 	layers = append(layers, "head")
-	if err := b.scripted(ctx, &t, diagnosed{fixture, fixtureViT(), "the fixture, all layers", layers, of(b, 400, 40), 64, "", []string{"good", "naive"}}); err != nil {
+	if err := b.scripted(ctx, &t, diagnosed{fixture, fixtureViT(), "the fixture, all layers", layers, of(b, 1000, 40), 64, "", []string{"good", "naive"}}); err != nil {
 		return t, err
 	}
 	if !b.quick {

@@ -63,7 +63,7 @@ func (d *document) machine(began time.Time) string {
 		}
 	}
 	parts = append(parts, fmt.Sprintf("rounds: %d", b.rounds), began.Format(time.DateOnly))
-	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
+	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
 		parts = append(parts, "revision "+strings.TrimSpace(string(out)))
 	}
 	text := strings.Join(parts, ", ") + fmt.Sprintf("; %.0f s.\n", time.Since(began).Seconds())

@@ -105,6 +105,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if b.python != "" {
+		if out, err := exec.CommandContext(ctx, b.python, "-c", "import onnxruntime, torch").CombinedOutput(); err != nil {
+			return fmt.Errorf("-python: %s cannot import onnxruntime and torch: %w: %s", b.python, err, out)
+		}
+	}
 	if b.data, err = shareddata.Find("data", "cifar-100-binary"); err != nil {
 		b.data = ""
 	}
