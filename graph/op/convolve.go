@@ -37,7 +37,7 @@ func (n *convolution) depthwise() bool { return n.channels == n.groups }
 
 // staged reports whether a kernel of package kernel computes the convolution of
 // float32.
-func (n *convolution) staged(c *kernel.Context) bool { return c.Convolves() && n.planar() }
+func (n *convolution) staged(c *kernel.Context) bool { return n.planar() && c.Convolves(n.geometry()) }
 
 // geometry is that of the kernel that does.
 func (n *convolution) geometry() kernel.Convolution {
