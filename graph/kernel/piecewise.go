@@ -80,8 +80,8 @@ func Above[T Float](v T) T {
 // Sum returns Σ x[i], summed in float64 in 32 interleaved lanes: the same bits for every variant.
 func Sum[T Float](x []T) float64 {
 	if x32 := as32(x); len(x32) > 0 {
-		if vector, _ := vectorKernelsFor(Best()); vector != nil && vector.sum != nil {
-			return vector.sum(len(x32), &x32[0])
+		if best != nil && best.sum != nil {
+			return best.sum(len(x32), &x32[0])
 		}
 	}
 	return sumPlain(x)
