@@ -18,8 +18,8 @@ type Convolution struct {
 //
 //	y = min(High, max(Low, (s + Bias[f])·Scale[f] + Shift[f] + Added))
 //
-// and then what Gate says. Each of the four may be nil and is left out then. Scale and Shift go together. Added has the
-// shape of y, and may be y.
+// and then what Gate says. Each of the four slices may be nil and is left out then; Scale and
+// Shift go together. Added has the shape of y, and may be y.
 type Ending struct {
 	Bias, Scale, Shift, Added []float32
 	Low, High                 float32 // -Inf and +Inf for none
