@@ -64,7 +64,7 @@ func (c *Context) Convolves(g Convolution) bool {
 	const largest = 1 << 28 // elements
 	width := g.In[1] + g.Out[1] + g.Taps[1]*g.Dilation[1]
 	row := float64(g.Channels/g.Groups*g.Stride[0]) * float64(max(g.Stride[1], g.Taps[1])) * float64(width)
-	return c.piecewise() && g.Channels > 0 && row*float64(2+g.Taps[0]*g.Dilation[0]) <= largest
+	return c.piecewise() && c.vector.conv.stage != nil && g.Channels > 0 && row*float64(2+g.Taps[0]*g.Dilation[0]) <= largest
 }
 
 // convolutionKernels are the parts of a convolution.
