@@ -88,7 +88,7 @@ func BenchmarkRows(b *testing.B) {
 func BenchmarkConvolve(b *testing.B) {
 	for _, v := range Variants() {
 		c := NewContext(1, WithVariant(v))
-		if !c.Convolves() {
+		if !c.piecewise() {
 			continue
 		}
 		for _, g := range []Convolution{

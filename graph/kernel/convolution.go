@@ -18,8 +18,8 @@ type Convolution struct {
 //
 //	y = min(High, max(Low, (s + Bias[f])·Scale[f] + Shift[f] + Added))
 //
-// and then what Gate says. Each of the four may be nil and is left out then. Scale and Shift go together. Added has the
-// shape of y, and may be y.
+// and then what Gate says. Each of the four slices may be nil and is left out then; Scale and
+// Shift go together. Added has the shape of y, and may be y.
 type Ending struct {
 	Bias, Scale, Shift, Added []float32
 	Low, High                 float32 // -Inf and +Inf for none
@@ -58,8 +58,14 @@ func (g Gating) apply(v *vectorKernels, n int, y, gates *float32) {
 // Unbounded is an Ending that changes nothing.
 func Unbounded() Ending { return Ending{Low: float32(math.Inf(-1)), High: float32(math.Inf(1))} }
 
-// Convolves reports whether the Context's micro-kernels are there that Convolve needs.
-func (c *Context) Convolves() bool { return c.vector != nil && c.vector.conv.stage != nil }
+// Convolves reports whether Convolve, and what goes with it, can compute a geometry: whether the
+// Context has the micro-kernels, and what is staged at least can be addressed.
+func (c *Context) Convolves(g Convolution) bool {
+	const largest = 1 << 28 // elements
+	width := g.In[1] + g.Out[1] + g.Taps[1]*g.Dilation[1]
+	row := float64(g.Channels/g.Groups*g.Stride[0]) * float64(max(g.Stride[1], g.Taps[1])) * float64(width)
+	return c.piecewise() && c.vector.conv.stage != nil && g.Channels > 0 && row*float64(2+g.Taps[0]*g.Dilation[0]) <= largest
+}
 
 // convolutionKernels are the parts of a convolution.
 type convolutionKernels struct {

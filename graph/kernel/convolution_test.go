@@ -23,7 +23,11 @@ var convolutions = []Convolution{
 	planes(1, 2, 2, 1, 8, 8, 1, 1, 1, 1, 1, 2),
 	planes(2, 8, 4, 1, 20, 19, 3, 3, 1, 3, 3, 3),
 	planes(2, 130, 9, 1, 6, 5, 3, 3, 1, 1, 1, 1),
-	planes(1, 50, 110, 1, 40, 50, 3, 3, 1, 1, 1, 1),
+	planes(1, 50, 110, 1, 30, 28, 3, 3, 1, 1, 1, 1),
+	planes(3, 6, 40, 1, 9, 10, 3, 3, 1, 2, 2, 1),
+	planes(2, 3, 50, 1, 17, 17, 5, 5, 3, 1, 2, 2),
+	planes(5, 7, 48, 1, 7, 7, 3, 3, 1, 1, 1, 1),
+	planes(2, 3, 50, 1, 2, 2, 3, 3, 1, 2, 2, 2),
 	planes(2, 6, 9, 3, 10, 10, 3, 3, 1, 1, 1, 1),
 	planes(2, 6, 12, 6, 10, 10, 3, 3, 2, 1, 1, 1),
 	planes(3, 40, 40, 40, 7, 7, 3, 3, 1, 1, 1, 1),
@@ -111,7 +115,7 @@ func TestConvolve(t *testing.T) {
 				for _, v := range Variants() {
 					for _, threads := range []int{1, 2, 5} {
 						c := NewContext(threads, WithVariant(v))
-						if !c.Convolves() {
+						if !c.Convolves(g) {
 							continue
 						}
 						dirty(c)
@@ -177,7 +181,7 @@ func TestMaxPool(t *testing.T) {
 			for _, v := range Variants() {
 				for _, threads := range []int{1, 3} {
 					c := NewContext(threads, WithVariant(v))
-					if !c.Convolves() {
+					if !c.Convolves(g) {
 						continue
 					}
 					dirty(c)
@@ -204,7 +208,7 @@ func TestConvolveGradients(t *testing.T) {
 			for _, v := range Variants() {
 				for _, threads := range []int{1, 2, 5} {
 					c := NewContext(threads, WithVariant(v))
-					if !c.Convolves() {
+					if !c.Convolves(g) {
 						continue
 					}
 					dirty(c)
@@ -257,4 +261,20 @@ func plainGradients(g Convolution, x, w, dy []float32) (dx, dw []float64) {
 		}
 	}
 	return dx, dw
+}
+
+// Without images there is nothing to compute, and the cotangent of the filters is zero.
+func TestConvolveNothing(t *testing.T) {
+	g := planes(0, 2, 3, 1, 4, 4, 3, 3, 1, 1, 1, 1)
+	c := NewContext(1)
+	if !c.Convolves(g) {
+		t.Skip("no kernels for this CPU")
+	}
+	w, dw := make([]float32, 54), []float32{53: 1}
+	Convolve(c, g, nil, w, Unbounded(), nil)
+	ConvolveInput(c, g, w, nil, nil)
+	ConvolveFilters(c, g, nil, nil, dw)
+	if dw[53] != 0 {
+		t.Error("the cotangent of the filters is not zero")
+	}
 }

@@ -5,6 +5,10 @@ package kernel
 // in order. An element of a depthwise convolution is summed in float64.
 func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 	g.checkGrad("ConvolveFilters", len(x), len(dw), len(dy))
+	if len(dy) == 0 {
+		clear(dw)
+		return
+	}
 	s := newStaging(c.Serial(), g) // how a sum is divided must not depend on the threads
 	if s.depthwise {
 		c.Parallel(s.Channels, s.chunk, func(lo, hi int) { s.depthwiseFilters(c, lo, hi-lo, x, dy, dw) })

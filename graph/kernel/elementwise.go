@@ -190,7 +190,7 @@ func ScaleChannels[T Float](c *Context, x, factor, shift, y []T, images, channel
 			if shift != nil {
 				s = shift[i%channels]
 			}
-			if x32 != nil && c.vector != nil && c.vector.clamp != nil {
+			if x32 != nil && c.piecewise() {
 				e := Unbounded()
 				c.vector.clamp(area, float32(f), float32(s), e.Low, e.High, &x32[at], &y32[at])
 				continue

@@ -2,12 +2,16 @@ package kernel
 
 import "math"
 
+// piecewise reports whether the Context has the micro-kernels of convolutions and of the functions
+// that go with them.
+func (c *Context) piecewise() bool { return c.vector != nil && c.vector.clamp != nil }
+
 // Clamp computes y = min(hi, max(lo, a·x + b)), NaN where x is. y may be x.
 func Clamp[T Float](c *Context, a, b, lo, hi T, x, y []T) {
 	need("Clamp", "y", len(y), len(x))
 	x32, y32 := as32(x), as32(y)
 	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.Convolves() {
+		if x32 != nil && c.piecewise() {
 			c.vector.clamp(to-from, float32(a), float32(b), float32(lo), float32(hi), &x32[from], &y32[from])
 			return
 		}
@@ -23,7 +27,7 @@ func Leak[T Float](c *Context, alpha T, x, y []T) {
 	need("Leak", "y", len(y), len(x))
 	x32, y32 := as32(x), as32(y)
 	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.Convolves() {
+		if x32 != nil && c.piecewise() {
 			c.vector.leak(to-from, float32(alpha), &x32[from], &y32[from])
 			return
 		}
@@ -44,7 +48,7 @@ func Gate[T Float](c *Context, slope, lo, hi T, x, dy, dx []T) {
 	need("Gate", "dx", len(dx), len(x))
 	x32, dy32, dx32 := as32(x), as32(dy), as32(dx)
 	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.Convolves() {
+		if x32 != nil && c.piecewise() {
 			c.vector.gate(to-from, float32(slope), float32(lo), float32(hi), &x32[from], &dy32[from], &dx32[from])
 			return
 		}
@@ -76,8 +80,8 @@ func Above[T Float](v T) T {
 // Sum returns Σ x[i], summed in float64 in 32 interleaved lanes: the same bits for every variant.
 func Sum[T Float](x []T) float64 {
 	if x32 := as32(x); len(x32) > 0 {
-		if vector, _ := vectorKernelsFor(Best()); vector != nil && vector.sum != nil {
-			return vector.sum(len(x32), &x32[0])
+		if best != nil && best.sum != nil {
+			return best.sum(len(x32), &x32[0])
 		}
 	}
 	return sumPlain(x)

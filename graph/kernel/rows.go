@@ -100,8 +100,8 @@ func columnSums[T Float](c *Context, y []T, f func(lo, hi int, sum *[columnGroup
 func Dot[T Float](x, y []T) float64 {
 	need("Dot", "y", len(y), len(x))
 	if x32 := as32(x); len(x32) > 0 {
-		if vector, _ := vectorKernelsFor(Best()); vector != nil {
-			return vector.dot(len(x32), &x32[0], &as32(y)[0])
+		if best != nil {
+			return best.dot(len(x32), &x32[0], &as32(y)[0])
 		}
 	}
 	return dotPlain(x, y)

@@ -25,10 +25,10 @@ type staging struct {
 }
 
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
-// are to stay in the second-level cache. shortest is the number of positions that images are put
-// together for.
+// are to stay in the second-level cache, unless there are so many filters that reading them for
+// each task takes longer. shortest is the number of positions that images are put together for.
 const (
-	stagedElements = 96 << 10
+	stagedElements = 112 << 10
 	depthwiseBlock = 64 // elements that its kernel computes at a time
 	shortest       = 512
 )
@@ -46,19 +46,22 @@ func newStaging(c *Context, g Convolution) *staging {
 	s.all = filters
 	perRow := (channels*g.Stride[0]*g.Stride[1] + filters) * s.pitch
 	s.size = channels * s.taps()
-	s.rows = min(g.Out[0], max(1, stagedElements/perRow))
+	budget := max(stagedElements, min(4*stagedElements, filters*s.size/4))
+	s.rows = min(g.Out[0], max(1, budget/perRow))
 	s.images = 1
 	if s.rows == g.Out[0] {
-		fit := stagedElements / (perRow * s.height)
+		fit := budget / (perRow * s.height)
 		useful := (shortest + s.height*s.pitch - 1) / (s.height * s.pitch)
 		shared := (g.Images + c.threads - 1) / c.threads
 		s.images = max(1, min(fit, useful, shared))
+		parts := (g.Images + s.images - 1) / s.images
+		s.images = (g.Images + parts - 1) / parts
 	}
 	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
 	s.chunk = s.all
 	if s.depthwise {
 		s.all = g.Channels
-		s.chunk = max(1, min(s.all, stagedElements/(perRow*s.rows*s.images)))
+		s.chunk = max(1, min(s.all, budget/(perRow*s.rows*s.images)))
 	}
 	// Few parts are divided further, so that every thread has something to do.
 	if tasks := s.parts() * ((s.all + s.chunk - 1) / s.chunk); c.threads > 1 && tasks < 2*c.threads {

@@ -43,3 +43,6 @@ func Best() Variant {
 	vs := Variants()
 	return vs[len(vs)-1]
 }
+
+// best is the kernels of Best, nil if that is Plain: those of the functions without a Context.
+var best, _ = vectorKernelsFor(Best())

@@ -4,8 +4,9 @@ import (
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 )
 
-// convolution is a convolution with all sizes known. An image is computed as a
-// matrix product of the filters with its columns: the input elements that each
+// convolution is a convolution with all sizes known. One of float32 in two
+// dimensions or one is computed by [kernel.Convolve], where its kernels are there.
+// Otherwise an image is computed as a matrix product of the filters with its columns: the input elements that each
 // output position reads, a matrix [channels·kernel, positions] for each group of
 // channels, tile by tile of the positions. A group of one channel is computed
 // without columns.
@@ -37,7 +38,7 @@ func (n *convolution) depthwise() bool { return n.channels == n.groups }
 
 // staged reports whether a kernel of package kernel computes the convolution of
 // float32.
-func (n *convolution) staged(c *kernel.Context) bool { return c.Convolves() && n.planar() }
+func (n *convolution) staged(c *kernel.Context) bool { return n.planar() && c.Convolves(n.geometry()) }
 
 // geometry is that of the kernel that does.
 func (n *convolution) geometry() kernel.Convolution {

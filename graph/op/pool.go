@@ -67,7 +67,7 @@ func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
 	switch out.Data.(type) {
 	case []float32:
-		if w.planar() && c.Convolves() {
+		if w.planar() && c.Convolves(w.channelwise(in[0].Shape)) {
 			kernel.MaxPool(c, w.channelwise(in[0].Shape), Elem[float32](in[0]), Elem[float32](out))
 			return
 		}
@@ -223,7 +223,7 @@ func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, i
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
-	if sums, ok := any(y).([]float32); ok && w.planar() && c.Convolves() {
+	if sums, ok := any(y).([]float32); ok && w.planar() && c.Convolves(w.channelwise(in.Shape)) {
 		g, ones := w.sums(c, in.Shape)
 		defer kernel.Release(c, ones)
 		kernel.Convolve(c, g, any(x).([]float32), ones, kernel.Unbounded(), sums)
@@ -328,7 +328,7 @@ func averagePoolGrad[T kernel.Float](c *kernel.Context, w *window, pads bool, ou
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
-	if to, ok := any(dx).([]float32); ok && w.planar() && c.Convolves() {
+	if to, ok := any(dx).([]float32); ok && w.planar() && c.Convolves(w.channelwise(out.Shape)) {
 		g, ones := w.sums(c, out.Shape)
 		defer kernel.Release(c, ones)
 		if g.ConvolvesInput() {

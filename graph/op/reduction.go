@@ -103,6 +103,9 @@ func reduce(c *kernel.Context, by Reduction, out, in Array, axes []bool) {
 	}
 }
 
+// summedByKernel is the length from which on a run of float32 is summed by a kernel.
+const summedByKernel = 64
+
 // reduceNest runs the loops: A is the type results are accumulated in.
 func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T, by Reduction, identity A) {
 	if len(y) == 0 {
@@ -111,6 +114,8 @@ func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T
 	blocks := (n.columns + reductionColumns - 1) / reductionColumns
 	rows := n.rows.elements()
 	work := max(1, len(x)/(rows*blocks))
+	x32, sums := any(x).([]float32)
+	sums = sums && (by == ReduceSum || by == ReduceMean) && n.columns == 1 && n.run >= summedByKernel
 	c.Items(rows*blocks, work, func(lo, hi int) {
 		var buffer [reductionColumns]A
 		for task := lo; task < hi; task++ {
@@ -123,7 +128,9 @@ func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T
 			}
 			for _, offset := range n.offsets {
 				at := base + offset
-				if n.columns == 1 {
+				if sums {
+					acc[0] += A(kernel.Sum(x32[at : at+n.run]))
+				} else if n.columns == 1 {
 					acc[0] = foldRun(by, acc[0], x[at:at+n.run])
 				} else {
 					foldColumns(by, acc, x[at:at+width])
@@ -149,16 +156,10 @@ func (l loops) offset(iteration int) int {
 	return at
 }
 
-// sumRun is the length from which on a run is summed by a kernel.
-const sumRun = 64
-
 // foldRun combines a contiguous run into acc.
 func foldRun[T Number, A float64 | int64](by Reduction, acc A, x []T) A {
 	switch by {
 	case ReduceSum, ReduceMean:
-		if x, ok := any(x).([]float32); ok && len(x) >= sumRun {
-			return acc + A(kernel.Sum(x))
-		}
 		// Four sums side by side: one addition would wait for the other.
 		var s0, s1, s2, s3 A
 		i := 0
