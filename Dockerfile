@@ -10,14 +10,14 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=""
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -buildid= -X main.released=${VERSION}" -o /modeldoctor ./cmd/modeldoctor
-
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -buildid= -X main.released=${VERSION}" -o /image/modeldoctor ./cmd/modeldoctor
 # Certificates are for `modeldoctor data get`; activations that do not fit --memory
-# go to /tmp.
+# go to /tmp, which any user may write to (docker run -u). Only below what is copied
+# does COPY keep the mode of a folder.
+RUN mkdir -p -m 1777 /image/tmp && mkdir -p /image/etc/ssl/certs && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
+
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build --chown=65532:65532 --chmod=1777 /tmp /tmp
-COPY --from=build /modeldoctor /modeldoctor
+COPY --from=build /image /
 USER 65532:65532
 WORKDIR /work
 ENTRYPOINT ["/modeldoctor"]
