@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -10,17 +11,31 @@ import (
 
 // Limits of a line search.
 const (
-	maxHalvings    = 40   // of the probe, and again of the start
-	maxDoublings   = 40   // of the probe, and again of the start
-	maxRefinements = 40   // steps inside the bracket
-	searchTol      = 1e-2 // relative width in t at which the search ends
-	goldenSection  = 0.3819660112501051
-	probeShare     = 1.0 / 16 // of the step at which the tangent reaches zero
+	maxHalvings   = 40 // of the probe, and again where nothing lowers φ
+	maxDoublings  = 40 // of the probe, and of points without a higher one beyond
+	maxSteps      = 80 // after the start
+	goldenSection = 0.3819660112501051
+	probeShare    = 1.0 / 16 // of the step at which the tangent reaches zero
+	overshoot     = 0.15     // by which a step goes beyond an estimate, to have the minimiser behind it
+	overshot      = 0.05     // of what the tangent promises: a point that takes off less lies far beyond the minimiser
+	fastestShrink = 1.0 / 16 // of the step, at once
+	rounding      = 0x1p-24  // of a loss in float32
 )
+
+// precision is how far from the lowest point estimates of the minimiser may lie when a
+// search ends, relative to its t.
+type precision struct {
+	fine   float64 // the better estimate
+	coarse float64 // and the worse one
+}
+
+// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %.
+var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2}
 
 // searchResult is the outcome of a line search.
 type searchResult struct {
 	t, value    float64      // the lowest evaluated point
+	minimiser   float64      // near it, estimated; t where that is as good
 	points      [][2]float64 // all finite evaluated points and t = 0, ascending in t
 	evaluations int          // calls of φ
 	capped      bool         // φ still falls at the longest step allowed, which t is
@@ -33,7 +48,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, phi0, slope, usualProbe(phi0, slope), math.Inf(1))
+	s, r, err := firstMinimiser(phi, phi0, slope, searchRange{usualProbe(phi0, slope), math.Inf(1), math.Inf(1)}, searchPrecision)
 	if err != nil || r.status != StatusOK || r.value < phi0 {
 		return r, err
 	}
@@ -43,10 +58,17 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 	case !ok:
 		return s.result(StatusFlat, "no step along the gradient lowers the loss"), nil
 	}
-	if err := s.refine(); err != nil {
+	if err := s.converge(); err != nil {
 		return searchResult{}, err
 	}
 	return s.result(StatusOK, ""), nil
+}
+
+// searchRange is where a search looks.
+type searchRange struct {
+	probe   float64 // it begins here
+	longest float64 // it goes no further; may be infinite
+	enough  float64 // it does not say where a minimiser lies that is beyond; may be infinite
 }
 
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
@@ -58,33 +80,30 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 //
 // The first point evaluated, the probe, is halved while φ is not finite and
 // doubled while the parabola through φ(0), φ'(0) and the probe is not convex. That
-// parabola's minimiser is the start. The step is doubled until the lowest evaluated point at t > 0 has a
-// higher one beyond it, or no longer step is allowed: if φ falls until there,
-// longest is the answer, and capped. Within this bracket the minimisers
-// of a cubic and of a parabola (see refine) are evaluated until both lie within
-// searchTol of the lowest point, which is the answer. On a quadratic the answer
-// is exact.
+// parabola's minimiser is the start. While the lowest evaluated point at t > 0 has no
+// higher one beyond it, the step goes a little beyond where the minimiser is expected,
+// or is doubled; if φ falls until the longest step, that is the answer, and capped.
+// Within the bracket the estimated minimiser (see estimates) is evaluated until it and
+// a worse estimate lie near the lowest point, which is the answer. On a quadratic the
+// answer is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, probe, longest float64) (*search, searchResult, error) {
-	if !(slope < 0) || !(longest > 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", phi0, slope, longest))
+func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64, within searchRange, want precision) (*search, searchResult, error) {
+	if !(slope < 0) || !(within.longest > 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", phi0, slope, within.longest))
 	}
-	s := &search{phi: phi, phi0: phi0, slope: slope, longest: longest, points: []point{{0, phi0}}}
-	if ok, err := s.start(min(probe, longest)); err != nil {
+	s := &search{phi: phi, curve: curve{phi0, slope, []point{{0, phi0}}}, searchRange: within, precision: want}
+	if ok, err := s.start(min(within.probe, within.longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
 		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
 	}
-	closed, err := s.bracket()
-	if err == nil && closed {
-		err = s.refine()
-	}
-	if err != nil {
+	if err := s.converge(); err != nil {
 		return nil, searchResult{}, err
 	}
 	r := s.result(StatusOK, "")
-	if r.capped = !closed && r.t == longest; !closed && !r.capped {
+	falls := r.t == s.points[len(s.points)-1].t
+	if r.capped = falls && r.minimiser == within.longest; falls && r.t < min(within.longest, within.enough) {
 		r.reason = fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings)
 	}
 	return s, r, nil
@@ -93,28 +112,19 @@ func firstMinimiser(phi func(t float64) (float64, error), phi0, slope, probe, lo
 // usualProbe is where a search begins that knows nothing but φ(0) and φ'(0).
 func usualProbe(phi0, slope float64) float64 { return probeShare * math.Abs(phi0) / -slope }
 
-type point struct{ t, value float64 }
-
 // search is the state of a line search.
 type search struct {
-	phi         func(t float64) (float64, error)
-	phi0, slope float64
-	longest     float64 // step allowed; may be infinite
-	points      []point // evaluated, ascending in t, from t = 0; +Inf for any value that is not finite
+	phi func(t float64) (float64, error)
+	curve
+	searchRange
+	precision
 	evaluations int
+	minimiser   float64 // estimated, once it is near the lowest point; 0 before
 }
 
 // at evaluates φ(t), once for each t.
 func (s *search) at(t float64) (float64, error) {
-	i, found := slices.BinarySearchFunc(s.points, t, func(p point, t float64) int {
-		switch {
-		case p.t < t:
-			return -1
-		case p.t > t:
-			return 1
-		}
-		return 0
-	})
+	i, found := slices.BinarySearchFunc(s.points, t, func(p point, t float64) int { return cmp.Compare(p.t, t) })
 	if found {
 		return s.points[i].value, nil
 	}
@@ -128,19 +138,6 @@ func (s *search) at(t float64) (float64, error) {
 	}
 	s.points = slices.Insert(s.points, i, point{t, v})
 	return v, nil
-}
-
-// lowest is the index of the lowest evaluated point, the first among equals.
-// t = 0 is not among them: a search that overlooks a small dent beside it goes
-// on to the minimum beyond.
-func (s *search) lowest() int {
-	low := 1
-	for i := 2; i < len(s.points); i++ {
-		if s.points[i].value < s.points[low].value {
-			low = i
-		}
-	}
-	return low
 }
 
 // start probes φ at t and evaluates the minimiser of the parabola through the
@@ -163,36 +160,13 @@ func (s *search) start(t float64) (bool, error) {
 			_, err = s.at(min(minimiser, s.longest))
 			break
 		}
-		if doublings == maxDoublings || t == s.longest {
+		if doublings == maxDoublings || t >= min(s.longest, s.enough) {
 			break
 		}
 		t = min(2*t, s.longest)
 		v, err = s.at(t)
 	}
 	return true, err
-}
-
-// bracket doubles the step until the lowest point has one beyond it that is no
-// lower. It reports false if there is no such bracket and the lowest point has
-// to do: the longest one allowed, or that of the last doubling.
-func (s *search) bracket() (bool, error) {
-	for range maxDoublings {
-		low := s.lowest()
-		next := min(2*s.points[low].t, s.longest)
-		switch {
-		case low < len(s.points)-1:
-			return true, nil
-		case s.points[low].t < s.longest:
-		case low > 1 && s.points[low-1].t >= (1-2*searchTol)*s.longest:
-			return false, nil // φ falls until the end
-		default: // unless it rises again before the end
-			next = (1 - 2*searchTol) * s.longest
-		}
-		if _, err := s.at(next); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
 }
 
 // shrink halves the shortest step until φ is lower than at t = 0, and reports
@@ -207,31 +181,12 @@ func (s *search) shrink() (bool, error) {
 	return false, nil
 }
 
-// refine narrows the bracket around the lowest point. Two estimates of the
-// minimiser are followed until both lie within searchTol of it: that of the
-// cubic through φ(0), φ'(0) and the two lowest points, which knows the way
-// there, and that of the parabola through the lowest point and its neighbours,
-// which knows the place. The cubic alone ends searches of flat valleys early.
-func (s *search) refine() error {
-	for range maxRefinements {
-		i := s.lowest()
-		low, best, high := s.points[i-1].t, s.points[i].t, s.points[i+1].t
-		if high-low <= 2*searchTol*best {
+// converge evaluates points until the minimiser is known.
+func (s *search) converge() error {
+	for range maxSteps {
+		t, more := s.next()
+		if !more {
 			return nil
-		}
-		near := func(t float64) bool { return math.Abs(t-best) <= searchTol*best }
-		t, ok := s.cubicMinimiser(i)
-		if ok = ok && low < t && t < high; !ok || near(t) {
-			t = s.parabolaMinimiser(i)
-		}
-		switch {
-		case !near(t):
-		case ok:
-			return nil
-		case high-best > best-low:
-			t = best + goldenSection*(high-best)
-		default:
-			t = best - goldenSection*(best-low)
 		}
 		if _, err := s.at(t); err != nil {
 			return err
@@ -240,50 +195,81 @@ func (s *search) refine() error {
 	return nil
 }
 
-// parabolaMinimiser is the minimiser of the parabola through the lowest point,
-// whose index is low, and its neighbours, or a golden section of the bracket
-// where there is no such parabola: towards a neighbour that is not finite, or
-// towards t = 0 if the lowest point is no lower than that.
-func (s *search) parabolaMinimiser(low int) float64 {
-	p, q, r := s.points[low-1], s.points[low], s.points[low+1]
-	left, right := (q.value-p.value)/(q.t-p.t), (r.value-q.value)/(r.t-q.t)
+// next is the point to evaluate next; false if the minimiser is known.
+func (s *search) next() (t float64, more bool) {
+	i := s.lowest()
+	low, best := s.points[i-1], s.points[i]
 	switch {
-	case math.IsInf(r.value, 1):
-		return q.t + goldenSection*(r.t-q.t)
-	case left >= 0:
-		return q.t - goldenSection*(q.t-p.t)
+	case low.t >= s.enough:
+		return 0, false // whatever it is, the minimiser lies beyond
+	case i == len(s.points)-1:
+		return s.beyond(i)
 	}
-	return (p.t+q.t)/2 - left*(r.t-p.t)/(2*(right-left))
+	high := s.points[i+1]
+	switch {
+	case high.t-low.t <= 2*s.fine*best.t:
+		return 0, false
+	case max(low.value, high.value)-best.value <= rounding*math.Abs(s.phi0):
+		return 0, false // a difference that says nothing
+	}
+	margin := s.fine * best.t
+	useful := func(t float64) bool { return low.t+margin < t && t < high.t-margin && !best.near(t, s.fine) }
+	fine, coarse := s.estimates(i)
+	switch {
+	case i == 1 && len(s.points) > 3 && s.share(i) < overshot && !(fine > best.t/2):
+		// Estimate after estimate was far too long: φ is flat from here to them.
+		return best.t * max(fastestShrink, math.Sqrt(max(0, s.share(i)))), true
+	case best.near(fine, s.fine) && best.near(coarse, s.coarse):
+		s.minimiser = fine
+		return 0, false
+	case useful(fine):
+		return fine, true
+	case useful(coarse):
+		return coarse, true
+	case high.t-best.t > best.t-low.t:
+		return best.t + goldenSection*(high.t-best.t), true
+	}
+	return best.t - goldenSection*(best.t-low.t), true
 }
 
-// cubicMinimiser is the minimiser of the cubic φ(0) + φ'(0)t + at² + bt³ through
-// the lowest point, whose index is low, and the second lowest at t > 0.
-func (s *search) cubicMinimiser(low int) (float64, bool) {
-	second := 0
-	for i, p := range s.points {
-		if i == 0 || i == low || math.IsInf(p.value, 1) {
-			continue
-		}
-		if second == 0 || p.value < s.points[second].value {
-			second = i
-		}
+// beyond is next where the lowest point, whose index is last, has none beyond it.
+func (s *search) beyond(last int) (t float64, more bool) {
+	low, best := s.points[last-1], s.points[last]
+	if best.t == s.longest {
+		return s.end(last)
 	}
-	if second == 0 {
+	fine, _ := s.estimates(last)
+	switch {
+	case last > maxDoublings:
 		return 0, false
+	case low.t < fine && fine < (1-overshoot)*best.t:
+		return fine, true
+	case math.IsNaN(fine):
+		t = 2 * best.t
+	default:
+		t = min((1+overshoot)*max(fine, best.t), 4*best.t)
 	}
-	// (φ(t) − φ(0) − φ'(0)t)/t² = a + bt at both points.
-	rest := func(p point) float64 { return (p.value - s.phi0 - s.slope*p.t) / (p.t * p.t) }
-	p, q := s.points[low], s.points[second]
-	b := (rest(q) - rest(p)) / (q.t - p.t)
-	a := rest(p) - b*p.t
-	discriminant := a*a - 3*b*s.slope
-	if !(discriminant >= 0) {
+	return min(t, s.longest), true
+}
+
+// end is next where the lowest point, whose index is last, is the longest step: φ falls
+// until there, unless it rises again before.
+func (s *search) end(last int) (t float64, more bool) {
+	low, best := s.points[last-1], s.points[last]
+	fine, coarse := s.estimates(last)
+	shorter := (1 - overshoot) * best.t
+	switch {
+	case last == 1: // a parabola alone does not tell
+		return shorter, true
+	case low.t+s.fine*best.t < fine && fine < (1-s.fine)*best.t:
+		return fine, true
+	case !best.near(fine, s.fine): // beyond
 		return 0, false
+	case !best.near(coarse, s.coarse) && low.t < (1-s.fine)*shorter:
+		return shorter, true
 	}
-	// The root of φ'(0) + 2at + 3bt² where the cubic is convex, written so that
-	// it stays exact as b vanishes.
-	t := -s.slope / (a + math.Sqrt(discriminant))
-	return t, t > 0 && metric.IsFinite(t)
+	s.minimiser = min(fine, s.longest)
+	return 0, false
 }
 
 // result is the lowest point, or t = 0 unless the status is ok, with everything
@@ -293,6 +279,7 @@ func (s *search) result(status Status, reason string) searchResult {
 	if status == StatusOK {
 		p := s.points[s.lowest()]
 		r.t, r.value = p.t, p.value
+		r.minimiser = cmp.Or(s.minimiser, p.t)
 	}
 	for _, p := range s.points {
 		if !math.IsInf(p.value, 1) {

@@ -22,12 +22,12 @@ func TestLineSearch(t *testing.T) {
 		{"quadratic", func(t float64) float64 { return 4.5 - 3*t + 2*t*t }, -3, 0.75, exact, 4, StatusOK},
 		{"quadratic, minimum far beyond the probe", func(t float64) float64 { return 1 - 1e-2*t + 1e-5*t*t }, -1e-2, 500, exact, 4, StatusOK},
 		{"quadratic, minimum far before the probe", func(t float64) float64 { return 1 - 1e-3*t + 50*t*t }, -1e-3, 1e-5, 1e-6, 3, StatusOK},
-		{"quartic", func(t float64) float64 { return 5 - 4*t + t*t*t*t }, -4, 1, searchTol, 10, StatusOK},
-		{"concave at first", func(t float64) float64 { return 2 + math.Cos(t+0.5) }, -math.Sin(0.5), math.Pi - 0.5, searchTol, 10, StatusOK},
-		{"softplus and quadratic", func(t float64) float64 { return math.Log1p(math.Exp(3-t)) + 0.01*t*t }, -1 / (1 + math.Exp(-3)), 5.165, 2 * searchTol, 11, StatusOK},
+		{"quartic", func(t float64) float64 { return 5 - 4*t + t*t*t*t }, -4, 1, searchPrecision.fine, 10, StatusOK},
+		{"concave at first", func(t float64) float64 { return 2 + math.Cos(t+0.5) }, -math.Sin(0.5), math.Pi - 0.5, searchPrecision.fine, 10, StatusOK},
+		{"softplus and quadratic", func(t float64) float64 { return math.Log1p(math.Exp(3-t)) + 0.01*t*t }, -1 / (1 + math.Exp(-3)), 5.165, 3 * searchPrecision.fine, 8, StatusOK},
 		{"two minima, the narrow one stepped over", func(t float64) float64 {
 			return 10 - 2*t*math.Exp(-t) - 0.1*math.Exp(-1e4*(t-0.7)*(t-0.7))
-		}, -2, 1, searchTol, 10, StatusOK},
+		}, -2, 1, searchPrecision.fine, 10, StatusOK},
 		{"not finite beyond a radius", func(t float64) float64 {
 			if t > 0.01 {
 				return math.NaN()
@@ -39,8 +39,9 @@ func TestLineSearch(t *testing.T) {
 				return math.Inf(1)
 			}
 			return 3 - t
-		}, -1, 2, 2 * searchTol, 40, StatusOK},
-		{"a dent beside a hill", func(t float64) float64 { return 1 + t - 2*t*math.Exp(-500*t) }, -1, 0.00063, 2 * searchTol, 30, StatusOK},
+		}, -1, 2, 2 * searchPrecision.fine, 40, StatusOK},
+		{"a steep fall, and a flat valley", func(t float64) float64 { return 4.6 - 0.002*t/(0.1+t) + 1e-5*t }, -0.02 + 1e-5, 4.372, 2 * searchPrecision.fine, 10, StatusOK},
+		{"a dent beside a hill", func(t float64) float64 { return 1 + t - 2*t*math.Exp(-500*t) }, -1, 0.00063, 2 * searchPrecision.fine, 30, StatusOK},
 		{"nowhere finite", func(t float64) float64 {
 			if t > 0 {
 				return math.NaN()
@@ -107,6 +108,84 @@ func TestLineSearchError(t *testing.T) {
 		}, 1, -1)
 		if !errors.Is(err, failure) {
 			t.Errorf("failure at evaluation %d: error %v", after, err)
+		}
+	}
+}
+
+// TestInterpolate: the polynomial through values of one, and its slope at the first
+// node, is that polynomial.
+func TestInterpolate(t *testing.T) {
+	value := func(x float64) float64 { return 2 - 3*x + 0.5*x*x - 0.25*x*x*x + 0.125*x*x*x*x }
+	slope := func(x float64) float64 { return -3 + x - 0.75*x*x + 0.5*x*x*x }
+	nodes := []float64{0, 1, -2, 0.5, 3}
+	for _, double := range []bool{false, true} {
+		at, values := append([]float64{}, nodes...), []float64{}
+		for _, x := range nodes {
+			values = append(values, value(x))
+		}
+		if double {
+			at[1], values[1] = 0, slope(0)
+		}
+		p := interpolate(at, values)
+		for _, x := range []float64{-1, 0, 0.3, 1, 7} {
+			if got, want := p.slope(x), slope(x); math.Abs(got-want) > 1e-12*(1+math.Abs(want)) {
+				t.Errorf("double node %v: slope %v at %v, want %v", double, got, x, want)
+			}
+		}
+		if x := p.minimiser(0, 7); math.Abs(slope(x)) > 1e-12 {
+			t.Errorf("double node %v: the slope is %v at the minimiser %v", double, slope(x), x)
+		}
+		if x := p.minimiser(0, 1); !math.IsNaN(x) {
+			t.Errorf("double node %v: a minimiser %v where the polynomial falls", double, x)
+		}
+	}
+}
+
+// TestLongestStep: where the step allowed ends before, near or after the minimiser.
+func TestLongestStep(t *testing.T) {
+	phi := func(t float64) float64 { return 5 - 4*t + t*t*t*t } // at its lowest at 1
+	for _, probe := range []float64{0.1, 0.6, 1, 4} {
+		for _, longest := range []float64{0.2, 0.9, 1.02, 1.1, 1.5, 3, 20, math.Inf(1)} {
+			calls := 0
+			within := searchRange{probe: probe, longest: longest, enough: longest}
+			_, got, err := firstMinimiser(func(t float64) (float64, error) {
+				calls++
+				if t > longest {
+					return 0, errors.New("too long a step")
+				}
+				return phi(t), nil
+			}, 5, -4, within, lengthPrecision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := min(1, longest)
+			if math.Abs(got.minimiser-want) > lengthPrecision.fine*want {
+				t.Errorf("probe %v, longest %v: minimiser %v, want %v", probe, longest, got.minimiser, want)
+			}
+			// Within its tolerance of the end the minimiser may lie on either side of it.
+			atEnd := math.Abs(longest-1) < lengthPrecision.fine
+			if got.capped != (longest < 1) && !atEnd || calls > 8 {
+				t.Errorf("probe %v, longest %v: capped %v after %d calls", probe, longest, got.capped, calls)
+			}
+		}
+	}
+}
+
+// TestEnough: a search stops where it is clear that the minimiser lies beyond.
+func TestEnough(t *testing.T) {
+	for _, enough := range []float64{0.1, 10, math.Inf(1)} {
+		calls := 0
+		_, got, err := firstMinimiser(func(t float64) (float64, error) {
+			calls++
+			return 5 - 4*t + t*t*t*t, nil
+		}, 5, -4, searchRange{probe: 4 * enough, longest: math.Inf(1), enough: enough}, searchPrecision)
+		switch {
+		case err != nil || got.capped || got.reason != "":
+			t.Fatal(got, err)
+		case enough < 1 && (calls > 3 || got.minimiser <= enough):
+			t.Errorf("minimiser %v after %d calls, want one beyond %v after at most 3", got.minimiser, calls, enough)
+		case enough > 1 && math.Abs(got.minimiser-1) > searchPrecision.coarse:
+			t.Errorf("minimiser %v with enough %v", got.minimiser, enough)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 // examples, as measured on the reference model.
 const (
 	searchCost   = 5 // to find the step
-	transferCost = 4 // four searches and four gains, a quarter of the examples each
+	transferCost = 3 // four searches and four gains, a quarter of the examples each
 	gradientCost = 3 // of a forward and backward pass, in forward passes
 )
 

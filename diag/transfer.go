@@ -14,9 +14,13 @@ const MinTransferExamples = 32
 // the reference model the cheapest of several.
 const firstLength = 0.6
 
-// farProbe is how many times the longest step the usual probe of a search must be
-// for the search to begin there.
+// farProbe is how many times the longest step a search begins at where its usual probe
+// lies beyond that.
 const farProbe = 4
+
+// lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
+// and another quarter would choose one that differs by far more.
+var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2}
 
 // reasonNoMove is why a transfer figure has no interval.
 const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
@@ -101,8 +105,8 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 }
 
 // length is the first local minimiser, from 0 to longest, of the mean loss of a
-// fold along d: 0 where it does not fall or no step lowers the loss. The search
-// begins at probe. A reason says that there is no answer.
+// fold along d, to [lengthPrecision]: 0 where it does not fall. The search begins at
+// probe. A reason says that there is no answer.
 func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float64) (l Length, reason string, err error) {
 	share := c.folds.mean(fold)
 	slope := c.gradient.slope(d, share)
@@ -113,20 +117,21 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	start, longest := c.folds.combine(share, c.start), c.longest
-	if usual := usualProbe(start, slope); usual > farProbe*longest {
-		// A slope of almost nothing asks for a step far beyond what is allowed,
-		// whatever dents there are on the way.
-		probe, longest = usual, math.Inf(1)
+	start := c.folds.combine(share, c.start)
+	within := searchRange{probe: probe, longest: c.longest, enough: c.longest}
+	if usualProbe(start, slope) > farProbe*c.longest {
+		// A small slope asks for a step far beyond what is allowed, whatever dents there
+		// are on the way.
+		within.probe, within.longest = farProbe*c.longest, math.Inf(1)
 	}
-	_, found, err := firstMinimiser(phi, start, slope, probe, longest)
+	_, found, err := firstMinimiser(phi, start, slope, within, lengthPrecision)
 	if err != nil {
 		return Length{}, "", err
 	}
 	if found.status == StatusDiverged {
 		return Length{}, found.reason, nil
 	}
-	return Length{min(found.t, c.longest), found.capped || found.t > c.longest}, "", nil
+	return Length{min(found.minimiser, c.longest), found.capped || found.minimiser > c.longest}, "", nil
 }
 
 // knownLosses remembers the losses of folds at points along one direction,
