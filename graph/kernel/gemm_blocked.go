@@ -97,8 +97,11 @@ func (p *product) blocks(f func()) {
 }
 
 // serial computes the product on this goroutine.
-func (p *product) serial() {
+func (p *product) serial(c *Context) {
 	p.blocks(func() {
+		if c.cancelled() {
+			return
+		}
 		p.packA(0, p.tilesDown())
 		p.packB(0, p.tilesAcross())
 		step := rowsMax / p.tileRows()
@@ -114,9 +117,6 @@ func gemmParallel(c *Context, p product) {
 	rows := rowsMax / p.tileRows()
 	tasksDown := (p.tilesDown() + rows - 1) / rows
 	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
-	if c.threads == 1 {
-		tasksAcross = 1
-	}
 	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
 	p.blocks(func() {
 		if c.cancelled() {
