@@ -6,7 +6,7 @@ package kernel
 const (
 	depthMax = 384 // a panel of b, depth x one tile's width, is to stay in the first-level cache
 	depthOf  = 8   // depths are multiples of this, but for the last
-	rowsMax  = 96 // a block of a, rows x depth, is to stay in the second-level cache
+	rowsMax  = 96  // a block of a, rows x depth, is to stay in the second-level cache
 
 	// Below these sizes an operand is read where it lies: packing would not pay.
 	packRowsMin    = 48  // rows of the result, for b
