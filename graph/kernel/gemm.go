@@ -25,8 +25,8 @@ func Gemm[T Float](c *Context, transA, transB bool, m, n, k int, alpha T, a []T,
 	}
 	p.begin(c)
 	defer p.end(c)
-	if m*n*k < flopsParallel {
-		p.serial()
+	if c.threads == 1 || m*n*k < flopsParallel {
+		p.serial(c)
 	} else {
 		gemmParallel(c, p)
 	}
@@ -58,7 +58,7 @@ func GemmBatch[T Float](c *Context, batch int, transA, transB bool, m, n, k int,
 			defer p.end(c)
 			for i := lo; i < hi; i++ {
 				p.a, p.b, p.out = a32[i*strideA:], b32[i*strideB:], out32[i*strideC:]
-				p.serial()
+				p.serial(c)
 			}
 		})
 		return

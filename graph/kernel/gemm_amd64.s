@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gemmFullAVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmFullAVX2(SB), NOSPLIT, $0-96
 	MOVQ tiles+0(FP), AX
 	MOVQ a+16(FP), CX
@@ -17,26 +17,41 @@ TEXT ·gemmFullAVX2(SB), NOSPLIT, $0-96
 	LEAQ (BX)(BX*2), DI
 
 tile1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest4
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest4
 
 steps3:
 	VMOVUPS      (R10), Y12
@@ -274,7 +289,7 @@ next2:
 	RET
 
 // func gemmWide1AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide1AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -291,15 +306,20 @@ TEXT ·gemmWide1AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (DI), Y0
 
 tile9:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   CX, SI
-	MOVQ   b+48(FP), DI
-	MOVQ   bRow+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest12
+	MOVQ       DX, SI
+	MOVQ       cRow+72(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	MOVQ       CX, SI
+	MOVQ       b+48(FP), DI
+	MOVQ       bRow+56(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       k+8(FP), R9
+	SUBQ       $0x04, R9
+	JL         rest12
 
 steps11:
 	VMOVUPS      (DI), Y3
@@ -453,7 +473,7 @@ DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
 // func gemmNarrow1AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow1AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -469,14 +489,19 @@ TEXT ·gemmNarrow1AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (DI), Y0
 
 tile17:
-	VXORPS Y1, Y1, Y1
-	MOVQ   CX, SI
-	MOVQ   b+48(FP), DI
-	MOVQ   bRow+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest20
+	MOVQ       DX, SI
+	MOVQ       cRow+72(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	VXORPS     Y1, Y1, Y1
+	MOVQ       CX, SI
+	MOVQ       b+48(FP), DI
+	MOVQ       bRow+56(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       k+8(FP), R9
+	SUBQ       $0x04, R9
+	JL         rest20
 
 steps19:
 	VMASKMOVPS   (DI), Y0, Y2
@@ -548,7 +573,7 @@ next18:
 	RET
 
 // func gemmWide2AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide2AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -565,17 +590,24 @@ TEXT ·gemmWide2AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile25:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest28
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest28
 
 steps27:
 	VMOVUPS      (R8), Y5
@@ -692,7 +724,7 @@ next26:
 	RET
 
 // func gemmNarrow2AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow2AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -708,15 +740,22 @@ TEXT ·gemmNarrow2AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile33:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest36
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest36
 
 steps35:
 	VMASKMOVPS   (R8), Y0, Y3
@@ -806,7 +845,7 @@ next34:
 	RET
 
 // func gemmWide3AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide3AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -823,19 +862,28 @@ TEXT ·gemmWide3AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile41:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest44
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest44
 
 steps43:
 	VMOVUPS      (R8), Y7
@@ -981,7 +1029,7 @@ next42:
 	RET
 
 // func gemmNarrow3AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow3AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -997,16 +1045,25 @@ TEXT ·gemmNarrow3AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile49:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest52
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest52
 
 steps51:
 	VMASKMOVPS   (R8), Y0, Y4
@@ -1114,7 +1171,7 @@ next50:
 	RET
 
 // func gemmWide4AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide4AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1132,21 +1189,32 @@ TEXT ·gemmWide4AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile57:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	MOVQ   CX, R8
-	MOVQ   b+48(FP), R9
-	MOVQ   bRow+56(FP), R10
-	SHLQ   $0x02, R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest60
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	MOVQ       CX, R8
+	MOVQ       b+48(FP), R9
+	MOVQ       bRow+56(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest60
 
 steps59:
 	VMOVUPS      (R9), Y9
@@ -1321,7 +1389,7 @@ next58:
 	RET
 
 // func gemmNarrow4AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow4AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1338,17 +1406,28 @@ TEXT ·gemmNarrow4AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile65:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   CX, R8
-	MOVQ   b+48(FP), R9
-	MOVQ   bRow+56(FP), R10
-	SHLQ   $0x02, R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest68
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	MOVQ       CX, R8
+	MOVQ       b+48(FP), R9
+	MOVQ       bRow+56(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest68
 
 steps67:
 	VMASKMOVPS   (R9), Y0, Y5
@@ -1474,7 +1553,7 @@ next66:
 	RET
 
 // func gemmWide5AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide5AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1492,24 +1571,37 @@ TEXT ·gemmWide5AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile73:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest76
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest76
 
 steps75:
 	VMOVUPS      (R10), Y11
@@ -1718,7 +1810,7 @@ next74:
 	RET
 
 // func gemmNarrow5AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow5AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1735,19 +1827,32 @@ TEXT ·gemmNarrow5AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile81:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest84
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest84
 
 steps83:
 	VMASKMOVPS   (R10), Y0, Y6
@@ -1896,7 +2001,7 @@ next82:
 	RET
 
 // func gemmWide6AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmWide6AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1914,26 +2019,41 @@ TEXT ·gemmWide6AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile89:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest92
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y12, Y12, Y12
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest92
 
 steps91:
 	VMOVUPS      (R10), Y13
@@ -2171,7 +2291,7 @@ next90:
 	RET
 
 // func gemmNarrow6AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·gemmNarrow6AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -2188,20 +2308,35 @@ TEXT ·gemmNarrow6AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile97:
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest100
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest100
 
 steps99:
 	VMASKMOVPS   (R10), Y0, Y7
@@ -2368,7 +2503,7 @@ next98:
 	RET
 
 // func gemmFullAVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·gemmFullAVX512(SB), NOSPLIT, $0-96
 	MOVQ tiles+0(FP), AX
 	MOVQ a+16(FP), CX
@@ -2380,39 +2515,78 @@ TEXT ·gemmFullAVX512(SB), NOSPLIT, $0-96
 	LEAQ (BX)(BX*2), DI
 
 tile1:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest4
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest4
 
 steps3:
 	VMOVUPS      (R11), Z24
@@ -2829,7 +3003,7 @@ next2:
 	RET
 
 // func gemmWide1AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide1AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -2845,15 +3019,21 @@ TEXT ·gemmWide1AVX512(SB), NOSPLIT, $0-96
 	KMOVW SI, K1
 
 tile9:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   CX, SI
-	MOVQ   b+48(FP), DI
-	MOVQ   bRow+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest12
+	MOVQ       DX, SI
+	MOVQ       cRow+72(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	ADDQ       DI, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       CX, SI
+	MOVQ       b+48(FP), DI
+	MOVQ       bRow+56(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       k+8(FP), R9
+	SUBQ       $0x04, R9
+	JL         rest12
 
 steps11:
 	VMOVUPS      (DI), Z2
@@ -2941,7 +3121,7 @@ next10:
 	RET
 
 // func gemmNarrow1AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow1AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -2956,14 +3136,19 @@ TEXT ·gemmNarrow1AVX512(SB), NOSPLIT, $0-96
 	KMOVW SI, K1
 
 tile17:
-	VPXORD Z0, Z0, Z0
-	MOVQ   CX, SI
-	MOVQ   b+48(FP), DI
-	MOVQ   bRow+56(FP), R8
-	SHLQ   $0x02, R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest20
+	MOVQ       DX, SI
+	MOVQ       cRow+72(FP), DI
+	SHLQ       $0x02, DI
+	PREFETCHT0 (SI)
+	ADDQ       DI, SI
+	VPXORD     Z0, Z0, Z0
+	MOVQ       CX, SI
+	MOVQ       b+48(FP), DI
+	MOVQ       bRow+56(FP), R8
+	SHLQ       $0x02, R8
+	MOVQ       k+8(FP), R9
+	SUBQ       $0x04, R9
+	JL         rest20
 
 steps19:
 	VMOVUPS.Z    (DI), K1, Z1
@@ -3035,7 +3220,7 @@ next18:
 	RET
 
 // func gemmWide2AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide2AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3051,17 +3236,26 @@ TEXT ·gemmWide2AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile25:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest28
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest28
 
 steps27:
 	VMOVUPS      (R8), Z4
@@ -3178,7 +3372,7 @@ next26:
 	RET
 
 // func gemmNarrow2AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow2AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3193,15 +3387,22 @@ TEXT ·gemmNarrow2AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile33:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest36
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest36
 
 steps35:
 	VMOVUPS.Z    (R8), K1, Z2
@@ -3291,7 +3492,7 @@ next34:
 	RET
 
 // func gemmWide3AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide3AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3307,19 +3508,31 @@ TEXT ·gemmWide3AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile41:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest44
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       R8, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest44
 
 steps43:
 	VMOVUPS      (R8), Z6
@@ -3465,7 +3678,7 @@ next42:
 	RET
 
 // func gemmNarrow3AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow3AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3480,16 +3693,25 @@ TEXT ·gemmNarrow3AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile49:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   CX, DI
-	MOVQ   b+48(FP), R8
-	MOVQ   bRow+56(FP), R9
-	SHLQ   $0x02, R9
-	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest52
+	MOVQ       DX, DI
+	MOVQ       cRow+72(FP), R8
+	SHLQ       $0x02, R8
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	ADDQ       R8, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	MOVQ       CX, DI
+	MOVQ       b+48(FP), R8
+	MOVQ       bRow+56(FP), R9
+	SHLQ       $0x02, R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest52
 
 steps51:
 	VMOVUPS.Z    (R8), K1, Z3
@@ -3597,7 +3819,7 @@ next50:
 	RET
 
 // func gemmWide4AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide4AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3614,21 +3836,36 @@ TEXT ·gemmWide4AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile57:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   CX, R8
-	MOVQ   b+48(FP), R9
-	MOVQ   bRow+56(FP), R10
-	SHLQ   $0x02, R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest60
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       CX, R8
+	MOVQ       b+48(FP), R9
+	MOVQ       bRow+56(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest60
 
 steps59:
 	VMOVUPS      (R9), Z8
@@ -3803,7 +4040,7 @@ next58:
 	RET
 
 // func gemmNarrow4AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow4AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3819,17 +4056,28 @@ TEXT ·gemmNarrow4AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile65:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   CX, R8
-	MOVQ   b+48(FP), R9
-	MOVQ   bRow+56(FP), R10
-	SHLQ   $0x02, R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest68
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       CX, R8
+	MOVQ       b+48(FP), R9
+	MOVQ       bRow+56(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest68
 
 steps67:
 	VMOVUPS.Z    (R9), K1, Z4
@@ -3955,7 +4203,7 @@ next66:
 	RET
 
 // func gemmWide5AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide5AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3972,24 +4220,42 @@ TEXT ·gemmWide5AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile73:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest76
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest76
 
 steps75:
 	VMOVUPS      (R10), Z10
@@ -4198,7 +4464,7 @@ next74:
 	RET
 
 // func gemmNarrow5AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow5AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4214,19 +4480,32 @@ TEXT ·gemmNarrow5AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile81:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest84
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest84
 
 steps83:
 	VMOVUPS.Z    (R10), K1, Z5
@@ -4375,7 +4654,7 @@ next82:
 	RET
 
 // func gemmWide6AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide6AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4392,26 +4671,47 @@ TEXT ·gemmWide6AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile89:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest92
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest92
 
 steps91:
 	VMOVUPS      (R10), Z12
@@ -4649,7 +4949,7 @@ next90:
 	RET
 
 // func gemmNarrow6AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow6AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4665,20 +4965,35 @@ TEXT ·gemmNarrow6AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile97:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest100
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest100
 
 steps99:
 	VMOVUPS.Z    (R10), K1, Z6
@@ -4845,7 +5160,7 @@ next98:
 	RET
 
 // func gemmWide7AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide7AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4862,28 +5177,52 @@ TEXT ·gemmWide7AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile105:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest108
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest108
 
 steps107:
 	VMOVUPS      (R10), Z14
@@ -5150,7 +5489,7 @@ next106:
 	RET
 
 // func gemmNarrow7AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow7AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5166,21 +5505,38 @@ TEXT ·gemmNarrow7AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile113:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest116
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest116
 
 steps115:
 	VMOVUPS.Z    (R10), K1, Z7
@@ -5365,7 +5721,7 @@ next114:
 	RET
 
 // func gemmWide8AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide8AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5382,30 +5738,57 @@ TEXT ·gemmWide8AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile121:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest124
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest124
 
 steps123:
 	VMOVUPS      (R10), Z16
@@ -5701,7 +6084,7 @@ next122:
 	RET
 
 // func gemmNarrow8AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow8AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5717,22 +6100,41 @@ TEXT ·gemmNarrow8AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile129:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   b+48(FP), R10
-	MOVQ   bRow+56(FP), R11
-	SHLQ   $0x02, R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest132
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	MOVQ       b+48(FP), R10
+	MOVQ       bRow+56(FP), R11
+	SHLQ       $0x02, R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest132
 
 steps131:
 	VMOVUPS.Z    (R10), K1, Z8
@@ -5935,7 +6337,7 @@ next130:
 	RET
 
 // func gemmWide9AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide9AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5952,33 +6354,63 @@ TEXT ·gemmWide9AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile137:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest140
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest140
 
 steps139:
 	VMOVUPS      (R11), Z18
@@ -6308,7 +6740,7 @@ next138:
 	RET
 
 // func gemmNarrow9AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow9AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6324,24 +6756,45 @@ TEXT ·gemmNarrow9AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile145:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest148
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest148
 
 steps147:
 	VMOVUPS.Z    (R11), K1, Z9
@@ -6567,7 +7020,7 @@ next146:
 	RET
 
 // func gemmWide10AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide10AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6584,35 +7037,68 @@ TEXT ·gemmWide10AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile153:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest156
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest156
 
 steps155:
 	VMOVUPS      (R11), Z20
@@ -6971,7 +7457,7 @@ next154:
 	RET
 
 // func gemmNarrow10AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow10AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6987,25 +7473,48 @@ TEXT ·gemmNarrow10AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile161:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest164
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest164
 
 steps163:
 	VMOVUPS.Z    (R11), K1, Z10
@@ -7249,7 +7758,7 @@ next162:
 	RET
 
 // func gemmWide11AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide11AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7266,37 +7775,73 @@ TEXT ·gemmWide11AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile169:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest172
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest172
 
 steps171:
 	VMOVUPS      (R11), Z22
@@ -7684,7 +8229,7 @@ next170:
 	RET
 
 // func gemmNarrow11AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow11AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7700,26 +8245,51 @@ TEXT ·gemmNarrow11AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile177:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest180
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest180
 
 steps179:
 	VMOVUPS.Z    (R11), K1, Z11
@@ -7981,7 +8551,7 @@ next178:
 	RET
 
 // func gemmWide12AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmWide12AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7998,39 +8568,78 @@ TEXT ·gemmWide12AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile185:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest188
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest188
 
 steps187:
 	VMOVUPS      (R11), Z24
@@ -8447,7 +9056,7 @@ next186:
 	RET
 
 // func gemmNarrow12AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·gemmNarrow12AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -8463,27 +9072,54 @@ TEXT ·gemmNarrow12AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile193:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   b+48(FP), R11
-	MOVQ   bRow+56(FP), R12
-	SHLQ   $0x02, R12
-	MOVQ   k+8(FP), R13
-	SUBQ   $0x04, R13
-	JL     rest196
+	MOVQ       DX, R8
+	MOVQ       cRow+72(FP), R9
+	SHLQ       $0x02, R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       CX, R8
+	LEAQ       (R8)(BX*4), R9
+	LEAQ       (R9)(BX*4), R10
+	MOVQ       b+48(FP), R11
+	MOVQ       bRow+56(FP), R12
+	SHLQ       $0x02, R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest196
 
 steps195:
 	VMOVUPS.Z    (R11), K1, Z12

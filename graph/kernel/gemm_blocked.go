@@ -15,6 +15,10 @@ const (
 	// flopsParallel is the number of multiplications below which waking other threads takes
 	// longer than they save.
 	flopsParallel = 1 << 19
+
+	// tasksPerThread is how many tasks a thread gets at least, where there are as many tiles: so
+	// that none waits long for another to end its last.
+	tasksPerThread = 16
 )
 
 // depth returns the depth of the k blocks of a product.
@@ -93,8 +97,11 @@ func (p *product) blocks(f func()) {
 }
 
 // serial computes the product on this goroutine.
-func (p *product) serial() {
+func (p *product) serial(c *Context) {
 	p.blocks(func() {
+		if c.cancelled() {
+			return
+		}
 		p.packA(0, p.tilesDown())
 		p.packB(0, p.tilesAcross())
 		step := rowsMax / p.tileRows()
@@ -109,11 +116,7 @@ func (p *product) serial() {
 func gemmParallel(c *Context, p product) {
 	rows := rowsMax / p.tileRows()
 	tasksDown := (p.tilesDown() + rows - 1) / rows
-	// A few tasks for each thread even out their speeds.
-	tasksAcross := min(p.tilesAcross(), (4*c.threads+tasksDown-1)/tasksDown)
-	if c.threads == 1 {
-		tasksAcross = 1
-	}
+	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
 	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
 	p.blocks(func() {
 		if c.cancelled() {
@@ -173,18 +176,25 @@ func (p *product) packB(lo, hi int) {
 
 // packAcrossB copies a panel of a transposed b.
 func (p *product) packAcrossB(j, width int, panel []float32) {
-	const rows = 8 // that packAcross takes
+	const (
+		group = 8 // rows that packAcross takes
+		few   = 2 // rows that are copied as fast one by one
+	)
 	nr := p.tileColumns()
 	even := p.depth / depthOf * depthOf
-	for q := 0; q < width; q += rows {
-		if even > 0 {
-			p.packAcross(even, &p.b[(j+q)*p.ldb+p.from], p.ldb, &panel[q], nr, min(rows, width-q))
+	for q := 0; q < width; q += group {
+		from := 0
+		if rows := min(group, width-q); even > 0 && rows > few {
+			p.packAcross(even, &p.b[(j+q)*p.ldb+p.from], p.ldb, &panel[q], nr, rows)
+			from = even
 		}
-	}
-	for q := range width {
-		row := p.b[(j+q)*p.ldb+p.from:]
-		for k := even; k < p.depth; k++ {
-			panel[k*nr+q] = row[k]
+		if from == p.depth {
+			continue
+		}
+		for r := q; r < min(q+group, width); r++ {
+			for k, x := range p.b[(j+r)*p.ldb+p.from+from:][:p.depth-from] {
+				panel[(from+k)*nr+r] = x
+			}
 		}
 	}
 }

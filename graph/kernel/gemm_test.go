@@ -202,3 +202,22 @@ func TestGemmChecks(t *testing.T) {
 		}()
 	}
 }
+
+// On one thread, a product takes its buffers from the pool and allocates nothing.
+func TestGemmAllocates(t *testing.T) {
+	for _, v := range Variants() {
+		c := NewContext(1, WithVariant(v))
+		if c.vector == nil {
+			continue
+		}
+		for _, trans := range []string{"NN", "NT", "TN"} {
+			g := gemmCase{transA: trans[0] == 'T', transB: trans[1] == 'T', m: 100, n: 150, k: 400}
+			d := g.data(t)
+			if got := testing.AllocsPerRun(5, func() {
+				Gemm(c, g.transA, g.transB, g.m, g.n, g.k, 1, d.a, d.lda, d.b, d.ldb, 0, d.out, d.ldc)
+			}); got != 0 {
+				t.Errorf("%v %s: %v allocations", v, trans, got)
+			}
+		}
+	}
+}

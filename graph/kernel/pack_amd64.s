@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func packNarrowAVX2(n int, src *float32, srcRow int, dst *float32, dstRow int, cols int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·packNarrowAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), AX
 	MOVQ    src+8(FP), CX
@@ -19,14 +19,19 @@ TEXT ·packNarrowAVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, DI
 	SUBQ    DI, R8
 	VMOVUPS (R8), Y0
+	MOVQ    DX, DI
+	SHLQ    $0x04, DI
+	ADDQ    CX, DI
 
 row1:
 	TESTQ      AX, AX
 	JZ         done2
+	PREFETCHT0 (DI)
 	VMASKMOVPS (CX), Y0, Y1
 	VMOVUPS    Y1, (BX)
 	ADDQ       SI, BX
 	ADDQ       DX, CX
+	ADDQ       DX, DI
 	DECQ       AX
 	JMP        row1
 
@@ -101,7 +106,7 @@ DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
 // func packWideAVX2(n int, src *float32, srcRow int, dst *float32, dstRow int, cols int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·packWideAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), AX
 	MOVQ    src+8(FP), CX
@@ -116,16 +121,21 @@ TEXT ·packWideAVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, DI
 	SUBQ    DI, R8
 	VMOVUPS (R8), Y0
+	MOVQ    DX, DI
+	SHLQ    $0x04, DI
+	ADDQ    CX, DI
 
 row3:
 	TESTQ      AX, AX
 	JZ         done4
+	PREFETCHT0 (DI)
 	VMOVUPS    (CX), Y1
 	VMOVUPS    Y1, (BX)
 	VMASKMOVPS 32(CX), Y0, Y1
 	VMOVUPS    Y1, 32(BX)
 	ADDQ       SI, BX
 	ADDQ       DX, CX
+	ADDQ       DX, DI
 	DECQ       AX
 	JMP        row3
 
@@ -235,7 +245,7 @@ end6:
 	RET
 
 // func packNarrowAVX512(n int, src *float32, srcRow int, dst *float32, dstRow int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·packNarrowAVX512(SB), NOSPLIT, $0-48
 	MOVQ  n+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -248,23 +258,28 @@ TEXT ·packNarrowAVX512(SB), NOSPLIT, $0-48
 	MOVQ  $-1, R8
 	BZHIQ DI, R8, DI
 	KMOVW DI, K1
+	MOVQ  DX, DI
+	SHLQ  $0x04, DI
+	ADDQ  CX, DI
 
 row1:
-	TESTQ     AX, AX
-	JZ        done2
-	VMOVUPS.Z (CX), K1, Z0
-	VMOVUPS   Z0, (BX)
-	ADDQ      SI, BX
-	ADDQ      DX, CX
-	DECQ      AX
-	JMP       row1
+	TESTQ      AX, AX
+	JZ         done2
+	PREFETCHT0 (DI)
+	VMOVUPS.Z  (CX), K1, Z0
+	VMOVUPS    Z0, (BX)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	ADDQ       DX, DI
+	DECQ       AX
+	JMP        row1
 
 done2:
 	VZEROUPPER
 	RET
 
 // func packWideAVX512(n int, src *float32, srcRow int, dst *float32, dstRow int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
 	MOVQ  n+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -278,18 +293,24 @@ TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
 	MOVQ  $-1, R8
 	BZHIQ DI, R8, DI
 	KMOVW DI, K1
+	MOVQ  DX, DI
+	SHLQ  $0x04, DI
+	ADDQ  CX, DI
 
 row3:
-	TESTQ     AX, AX
-	JZ        done4
-	VMOVUPS   (CX), Z0
-	VMOVUPS   Z0, (BX)
-	VMOVUPS.Z 64(CX), K1, Z0
-	VMOVUPS   Z0, 64(BX)
-	ADDQ      SI, BX
-	ADDQ      DX, CX
-	DECQ      AX
-	JMP       row3
+	TESTQ      AX, AX
+	JZ         done4
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	VMOVUPS    (CX), Z0
+	VMOVUPS    Z0, (BX)
+	VMOVUPS.Z  64(CX), K1, Z0
+	VMOVUPS    Z0, 64(BX)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	ADDQ       DX, DI
+	DECQ       AX
+	JMP        row3
 
 done4:
 	VZEROUPPER

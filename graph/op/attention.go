@@ -122,9 +122,9 @@ func (s strided[T]) head(example, head, width int) []T {
 	return s.data[s.offset+example*s.example+head*width:]
 }
 
-// each calls f for every example and head, in parallel, with buffers for n times
+// each calls f for every example and head, in parallel, with a buffer for n times
 // the scores of a block of queries.
-func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Context, example, head int, scores [][]T)) {
+func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Context, example, head int, scores []T)) {
 	if h.queries == 0 || h.op.width() == 0 {
 		return
 	}
@@ -132,12 +132,8 @@ func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Cont
 	c.Parallel(h.examples*h.op.Heads, max(1, rowGrain/max(1, size)), func(lo, hi int) {
 		buffer := kernel.Scratch[T](c, n*size)
 		defer kernel.Release(c, buffer)
-		var scores [2][]T
-		for i := range n {
-			scores[i] = buffer[i*size : (i+1)*size]
-		}
 		for i := lo; i < hi; i++ {
-			f(c.Serial(), i/h.op.Heads, i%h.op.Heads, scores[:n])
+			f(c.Serial(), i/h.op.Heads, i%h.op.Heads, buffer)
 		}
 	})
 }
@@ -151,12 +147,12 @@ func (h *attentionHeads[T]) probabilities(c *kernel.Context, q, k, p []T, lo, hi
 func (h *attentionHeads[T]) forward(c *kernel.Context, out []T) {
 	d, width := h.op.HeadDim, h.op.width()
 	y := strided[T]{out, 0, h.queries * width, width}
-	h.each(c, 1, func(c *kernel.Context, example, head int, scores [][]T) {
+	h.each(c, 1, func(c *kernel.Context, example, head int, scores []T) {
 		q, k, v, y := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), y.head(example, head, d)
 		for lo := 0; lo < h.queries; lo += h.block {
 			hi := min(lo+h.block, h.queries)
-			h.probabilities(c, q, k, scores[0], lo, hi)
-			kernel.Gemm(c, false, false, hi-lo, d, h.keys, 1, scores[0], h.keys, v, h.v.row, 0, y[lo*width:], width)
+			h.probabilities(c, q, k, scores, lo, hi)
+			kernel.Gemm(c, false, false, hi-lo, d, h.keys, 1, scores, h.keys, v, h.v.row, 0, y[lo*width:], width)
 		}
 	})
 }
@@ -250,9 +246,9 @@ func (h *attentionHeads[T]) grad(c *kernel.Context, dout []T, cotangents [3]stri
 	dy := strided[T]{dout, 0, h.queries * width, width}
 	dq, dk, dv := cotangents[0], cotangents[1], cotangents[2]
 	scale := T(h.op.Scale)
-	h.each(c, 2, func(c *kernel.Context, example, head int, scores [][]T) {
+	h.each(c, 2, func(c *kernel.Context, example, head int, scores []T) {
 		q, k, v, dy := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), dy.head(example, head, d)
-		p, ds := scores[0], scores[1]
+		p, ds := scores[:len(scores)/2], scores[len(scores)/2:]
 		for lo := 0; lo < h.queries; lo += h.block {
 			hi := min(lo+h.block, h.queries)
 			h.probabilities(c, q, k, p, lo, hi)

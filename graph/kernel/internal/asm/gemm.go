@@ -25,6 +25,8 @@ func (g *generator) gemm() {
 	}
 }
 
+const cacheLine = 64 // bytes
+
 func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	columns := fmt.Sprint(vectors * g.lanes)
 	if partial {
@@ -56,6 +58,14 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	}
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
+	// Ask for the lines of c, which the loop over k gives time to arrive.
+	ahead, cStep := g.copyOf(cTile), g.bytes("cRow")
+	for range rows {
+		for v := 0; v < vectors*g.bytesPerVector(); v += cacheLine {
+			g.PREFETCHT0(memory{Base: ahead, Disp: v})
+		}
+		g.ADDQ(cStep, ahead)
+	}
 	acc := g.zeros(rows * vectors)
 	base := []scalar{g.copyOf(aTile)}
 	for r := 4; r < rows; r += 4 {

@@ -14,6 +14,9 @@ func (g *generator) pack() {
 	}
 }
 
+// packAheadLog is the binary logarithm of the number of rows that packRows asks for in advance.
+const packAheadLog = 4
+
 // packRows writes a kernel that copies n rows of a matrix. It stores whole vectors, each row
 // over what the one before stored too much.
 func (g *generator) packRows(name string, vectors int) {
@@ -25,7 +28,14 @@ func (g *generator) packRows(name string, vectors int) {
 		g.SUBQ(operand.Imm(uint64(g.lanes)), cols)
 	}
 	last := g.mask(g.partition(cols, 1), 0)
-	g.eachRow(n, srcRow, []scalar{src}, func() {
+	// Rows lie too far apart for the CPU to foresee.
+	ahead := g.copyOf(srcRow)
+	g.SHLQ(operand.Imm(packAheadLog), ahead)
+	g.ADDQ(src, ahead)
+	g.eachRow(n, srcRow, []scalar{src, ahead}, func() {
+		for v := 0; v < vectors*g.bytesPerVector(); v += cacheLine {
+			g.PREFETCHT0(memory{Base: ahead, Disp: v})
+		}
 		for i := range vectors {
 			v := g.vector()
 			var m mask
