@@ -51,9 +51,12 @@ type machine struct {
 	assembly func(printer.Config) printer.Printer
 }
 
+var (
+	amd64 = machine{"amd64", []width{avx2, avx512}, printer.NewGoAsm}
+	arm64 = machine{"arm64", []width{neon}, newNEONPrinter}
+)
+
 func generateAll(dir string) error {
-	amd64 := machine{"amd64", []width{avx2, avx512}, printer.NewGoAsm}
-	arm64 := machine{"arm64", []width{neon}, newNEONPrinter}
 	for _, unit := range []struct {
 		name     string
 		write    func(*generator)
