@@ -54,11 +54,18 @@ var vectorsNEON = vectorKernels{
 
 // The packing kernels move data only, and each element once for many multiplications.
 
-// packRows copies n rows of width elements.
+// packRows copies n rows of width elements: of b at most two vectors, of a three.
 func packRows(n int, src *float32, srcRow int, dst *float32, dstRow, width int) {
+	const tile = 8
 	from, to := unsafe.Slice(src, (n-1)*srcRow+width), unsafe.Slice(dst, (n-1)*dstRow+width)
+	if width == tile { // without a call for each row
+		for i := range n {
+			*(*[tile]float32)(to[i*dstRow:]) = [tile]float32(from[i*srcRow:])
+		}
+		return
+	}
 	for i := range n {
-		copy(to[i*dstRow:][:width], from[i*srcRow:][:width])
+		copy(to[i*dstRow:][:width], from[i*srcRow:])
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 // general registers R0 to R15. What AVX has and NEON lacks, masks, are instructions of their
 // own, which the generator emits where vectors have four lanes.
 
-// What the translation itself computes with: a vector, an address and a number.
+// What the translation itself computes with: vectors, an address and a number.
 const (
+	neonOperand   = 30 // what an instruction of AVX reads from memory
 	neonScratch   = 31
 	neonRegisters = 30 // that kernels may use
 	addressGP     = 19
@@ -169,7 +170,7 @@ func (t *neonTranslator) scalar(i *ir.Instruction) bool {
 
 // neonArithmetic is what AVX's instructions of three operands are in NEON.
 var neonArithmetic = map[string]neonOp{
-	"VADDPS": neonFADD, "VSUBPS": neonFSUB, "VMULPS": neonFMUL, "VDIVPS": neonFDIV, "VMAXPS": neonFMAX, "VMINPS": neonFMIN,
+	"VADDPS": neonFADD, "VSUBPS": neonFSUB, "VMULPS": neonFMUL, "VDIVPS": neonFDIV,
 	"VFMADD231PS": neonFMLA, "VFNMADD231PS": neonFMLS, "VADDPD": neonFADDD, "VFMADD231PD": neonFMLAD,
 	"VPADDD": neonADD, "VPSUBD": neonSUB,
 	"VPAND": neonAND, "VANDPS": neonAND, "VPOR": neonORR, "VORPS": neonORR, "VXORPS": neonEOR, "VPXOR": neonEOR,
@@ -233,15 +234,23 @@ func (t *neonTranslator) vector(i *ir.Instruction) bool {
 		t.emit("%s", neonFMLA.three(neonScratch, number(ops[1]), d))
 		t.move(neonScratch, d)
 	case "VCMPPS":
-		if ops[0] != predicateImm {
+		return t.compare(ops[0], source(1), number(ops[2]), d)
+	case "VMAXPS": // unlike FMAX this is the first operand if one is NaN or both are zeros
+		first, second := source(0), number(ops[1])
+		t.emit("%s", neonFCMGT.three(neonScratch, second, first))
+		t.choose(neonScratch, second, first, d)
+	case "VMINPS":
+		first, second := source(0), number(ops[1])
+		t.emit("%s", neonFCMGT.three(neonScratch, first, second))
+		t.choose(neonScratch, second, first, d)
+	case "VBLENDVPS":
+		t.choose(number(ops[0]), number(ops[1]), number(ops[2]), d)
+	case "VSHUFPS": // the even elements of two vectors
+		if ops[0] != operand.U8(0x88) {
 			return false
 		}
-		limit := source(1)
-		t.emit("%s", neonFCMGT.three(d, limit, number(ops[2])))
-	case "VBLENDVPS":
-		t.move(number(ops[0]), neonScratch)
-		t.emit("%s", neonBSL.three(neonScratch, number(ops[1]), number(ops[2])))
-		t.move(neonScratch, d)
+		high := source(1)
+		t.emit("%s", neonUZP1.three(d, number(ops[2]), high))
 	case "VPSLLD":
 		t.emit("%s", neonShiftLeft(d, number(ops[1]), bits(ops[0])))
 	case "VPSRAD":
@@ -267,6 +276,36 @@ func (t *neonTranslator) vector(i *ir.Instruction) bool {
 		return false
 	}
 	return true
+}
+
+// compare sets d to ones where a and limit are as the predicate says.
+func (t *neonTranslator) compare(predicate operand.Op, limit, a, d int) bool {
+	switch predicate {
+	case operand.U8(1): // a < limit
+		t.emit("%s", neonFCMGT.three(d, limit, a))
+	case operand.U8(6): // not a <= limit
+		t.emit("%s", neonFCMGE.three(d, limit, a))
+		t.emit("%s", neonNot(d, d))
+	case operand.U8(9): // not a >= limit
+		t.emit("%s", neonFCMGE.three(d, a, limit))
+		t.emit("%s", neonNot(d, d))
+	default:
+		return false
+	}
+	return true
+}
+
+// choose computes d = yes where the mask is ones, else no.
+func (t *neonTranslator) choose(mask, yes, no, d int) {
+	switch d {
+	case no:
+		t.emit("%s", neonBIT.three(d, yes, mask))
+	case yes:
+		t.emit("%s", neonBIF.three(d, no, mask))
+	default:
+		t.move(mask, d)
+		t.emit("%s", neonBSL.three(d, yes, no))
+	}
 }
 
 // part loads or stores the first lanes of a vector.
@@ -308,8 +347,8 @@ func (t *neonTranslator) part(m operand.Mem, count operand.Op, v int, store bool
 // source returns the register of an operand, into which it loads it if it lies in memory.
 func (t *neonTranslator) source(op operand.Op) int {
 	if m, ok := op.(operand.Mem); ok {
-		t.load(m, neonScratch)
-		return neonScratch
+		t.load(m, neonOperand)
+		return neonOperand
 	}
 	return number(op)
 }

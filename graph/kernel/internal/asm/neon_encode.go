@@ -19,11 +19,10 @@ var (
 	neonFSUB  = neonOp{"FSUB", "4S", 0x4ea0d400}
 	neonFMUL  = neonOp{"FMUL", "4S", 0x6e20dc00}
 	neonFDIV  = neonOp{"FDIV", "4S", 0x6e20fc00}
-	neonFMAX  = neonOp{"FMAX", "4S", 0x4e20f400}
-	neonFMIN  = neonOp{"FMIN", "4S", 0x4ea0f400}
 	neonFMLA  = neonOp{"FMLA", "4S", 0x4e20cc00} // d += n·m, fused
 	neonFMLS  = neonOp{"FMLS", "4S", 0x4ea0cc00} // d -= n·m, fused
 	neonFCMGT = neonOp{"FCMGT", "4S", 0x6ea0e400}
+	neonFCMGE = neonOp{"FCMGE", "4S", 0x6e20e400}
 	neonFADDD = neonOp{"FADD", "2D", 0x4e60d400}
 	neonFMLAD = neonOp{"FMLA", "2D", 0x4e60cc00}
 	neonADD   = neonOp{"ADD", "4S", 0x4ea08400}
@@ -32,6 +31,9 @@ var (
 	neonORR   = neonOp{"ORR", "16B", 0x4ea01c00}
 	neonEOR   = neonOp{"EOR", "16B", 0x6e201c00}
 	neonBSL   = neonOp{"BSL", "16B", 0x6e601c00} // d = n where d is 1, else m
+	neonBIT   = neonOp{"BIT", "16B", 0x6ea01c00} // d = n where m is 1
+	neonBIF   = neonOp{"BIF", "16B", 0x6ee01c00} // d = n where m is 0
+	neonUZP1  = neonOp{"UZP1", "4S", 0x4e801800}
 	neonTRN2  = neonOp{"TRN2", "4S", 0x4e806800}
 )
 
@@ -54,6 +56,11 @@ func neonShiftLeft(d, n, bits int) string {
 
 func neonShiftRight(d, n, bits int) string {
 	return word(0x4f000400|uint32(64-bits)<<16|uint32(n)<<5|uint32(d), "SSHR V%d.4S, V%d.4S, #%d", d, n, bits)
+}
+
+// neonNot encodes the complement of n.
+func neonNot(d, n int) string {
+	return word(0x6e205800|uint32(n)<<5|uint32(d), "NOT V%d.16B, V%d.16B", d, n)
 }
 
 // neonSpread encodes the copy of the first element of n to all of d.
