@@ -66,8 +66,8 @@ func generateAll(dir string) error {
 		{"pack", (*generator).pack, []machine{amd64}}, // for NEON in Go
 		{"elementwise", (*generator).elementwise, []machine{amd64, arm64}},
 		{"rows", (*generator).rows, []machine{amd64, arm64}},
-		{"convolution", (*generator).convolution, []machine{amd64}},
-		{"piecewise", (*generator).piecewise, []machine{amd64}},
+		{"convolution", (*generator).convolution, []machine{amd64, arm64}},
+		{"piecewise", (*generator).piecewise, []machine{amd64, arm64}},
 	} {
 		for _, m := range unit.machines {
 			if err := generate(dir, unit.name, unit.write, m); err != nil {
