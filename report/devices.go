@@ -14,7 +14,7 @@ type Devices struct {
 // CPU is the processor of the host.
 type CPU struct {
 	Architecture string `json:"architecture"` // as Go names it
-	Kernels      string `json:"kernels"`      // the instructions that kernels use: plain, avx2, avx512
+	Kernels      string `json:"kernels"`      // the instructions that kernels use: plain, avx2, avx512, neon
 	Threads      int    `json:"threads"`
 }
 

@@ -102,11 +102,15 @@ func (m *loaded) describe() string {
 	return "cpu " + runtime.GOARCH + " " + m.runner.Variant()
 }
 
-// arithmetic names what the bits of results depend on. The processor's kernels count
-// as one kind: AVX2 and AVX-512 give the same bits, and the plain ones are rare.
+// arithmetic names what the bits of results depend on. The processor's kernels count as one
+// kind: those for AVX2, AVX-512 and NEON give the same bits, and the plain ones are rare.
+// Beside the kernels Go itself fuses multiplications with additions, but not on amd64.
 func (m *loaded) arithmetic() string {
 	if m.gpu != nil {
 		return m.gpu.Arithmetic()
+	}
+	if runtime.GOARCH != "amd64" {
+		return "cpu " + runtime.GOARCH
 	}
 	return "cpu"
 }

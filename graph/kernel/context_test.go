@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -87,53 +86,6 @@ func TestScratch(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(10, func() { Release(c, Scratch[float64](c, 50)) }); got != 0 {
 		t.Errorf("%v allocations in a steady loop", got)
-	}
-}
-
-// Results have the same bits for any number of threads, and for all vector widths.
-func TestSameBits(t *testing.T) {
-	const rows, d = 333, 130
-	in := newRowInput(t, rows, d)
-	weights := make([]float32, d*70)
-	fill(rand.New(rand.NewPCG(15, 16)), weights)
-	results := func(c *Context) map[string][]float32 {
-		m := map[string][]float32{}
-		for _, k := range rowKernels {
-			m[k.name] = make([]float32, k.rows(in)*d)
-			k.f32(c, in, m[k.name])
-		}
-		for _, k := range unaryKernels {
-			m[k.name] = make([]float32, rows*d)
-			k.f32(c, in.x, m[k.name])
-		}
-		for _, k := range binaryKernels {
-			m[k.name] = make([]float32, rows*d)
-			k.f32(c, in.x, in.dy, m[k.name])
-		}
-		m["Axpy"] = slices.Clone(in.x)
-		Axpy(c, 0.3, in.dy, m["Axpy"])
-		m["Gemm NN"] = make([]float32, rows*70)
-		Gemm(c, false, false, rows, 70, d, 0.7, in.x, d, weights, 70, 0, m["Gemm NN"], 70)
-		m["Gemm TN"] = make([]float32, d*d)
-		Gemm(c, true, false, d, d, rows, 1, in.x, d, in.dy, d, 0, m["Gemm TN"], d)
-		m["Gemm NT"] = make([]float32, rows*rows)
-		Gemm(c, false, true, rows, rows, d, 1, in.x, d, in.dy, d, 0, m["Gemm NT"], rows)
-		m["GemmBatch"] = make([]float32, 37*9*9)
-		GemmBatch(c, 37, false, true, 9, 9, d, 1, in.x, d, 9*d, in.dy, d, 9*d, 0, m["GemmBatch"], 9, 81)
-		return m
-	}
-	wide := results(NewContext(1, WithVariant(Best())))
-	plain := results(NewContext(1, WithVariant(Plain)))
-	for _, v := range Variants() {
-		want := wide
-		if v == Plain {
-			want = plain
-		}
-		for threads := 1; threads <= 4; threads++ {
-			for name, got := range results(NewContext(threads, WithVariant(v))) {
-				equalBits(t, name+" "+v.String(), got, want[name])
-			}
-		}
 	}
 }
 

@@ -12,13 +12,15 @@
 //
 // # Variants
 //
-// For float32 there is assembly for AVX2 and for AVX-512, chosen by CPUID. The plain Go code
-// beside it serves all other CPUs and all of float64; where it is slow and obvious on purpose,
-// working in float64 throughout, it is the definition that the assembly is tested against.
+// For float32 there is assembly for AVX2 and for AVX-512, chosen by CPUID, and for NEON, which
+// all of arm64 has. The plain Go code beside it serves all other CPUs and all of float64; where
+// it is slow and obvious on purpose, working in float64 throughout, it is the definition that the
+// assembly is tested against. NEON has been run under qemu's emulation of arm64 only: its results
+// are tested, its speed has never been measured.
 //
 // # Reproducibility
 //
-// A result has the same bits for any number of threads, and for AVX2 and AVX-512:
+// A result has the same bits for any number of threads, and for AVX2, AVX-512 and NEON:
 //
 //   - an element of a matrix product is a sum of fused multiply-adds in ascending order of k,
 //     in blocks whose depth follows from k alone;
@@ -28,7 +30,7 @@
 //   - sums over rows, Sum and Dot run in float64 and in a fixed order;
 //   - every other element is computed by the same instructions wherever it stands.
 //
-// Plain differs from the two in the last bits of float32.
+// Plain differs from the three in the last bits of float32.
 //
 // # Accuracy
 //
@@ -44,6 +46,6 @@
 //
 // # Assembly
 //
-// The files *_amd64.s and *_stub_amd64.go are made by internal/asm; go generate writes them
-// anew.
+// The files *_amd64.s, *_arm64.s and *_stub_*.go are made by internal/asm; go generate writes
+// them anew. Those for arm64 are a translation of the same code for vectors of 128 bits.
 package kernel

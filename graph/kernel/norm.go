@@ -87,7 +87,7 @@ func (c *Context) vectorMoments(m moments, x, stats []float32, rows, d int) {
 		var correction float64
 		if m.centered {
 			correction = sum / float64(d)
-			squares -= correction * sum
+			squares -= float64(correction * sum) // rounded: not fused on arm64, lest it have other bits
 		}
 		s[1], s[2] = float32(correction), float32(m.of(d, max(squares, 0)))
 	}

@@ -5,12 +5,13 @@ import "fmt"
 // Variant names a set of micro-kernels.
 type Variant int
 
-// The variants. AVX2 and AVX512 give the same bits; Plain may differ from them in the
-// last places, because it has no fused multiply-add.
+// The variants. AVX2, AVX512 and NEON give the same bits; Plain may differ from them in the
+// last places, because it has no fused multiply-add of its own.
 const (
 	Plain  Variant = iota // Go only, any CPU
 	AVX2                  // 256-bit vectors; needs AVX2, FMA and BMI2
 	AVX512                // 512-bit vectors; needs AVX-512 F and VL
+	NEON                  // 128-bit vectors; any arm64
 )
 
 // String returns the name of the variant.
@@ -22,6 +23,8 @@ func (v Variant) String() string {
 		return "avx2"
 	case AVX512:
 		return "avx512"
+	case NEON:
+		return "neon"
 	}
 	return fmt.Sprintf("Variant(%d)", int(v))
 }
@@ -30,7 +33,7 @@ func (v Variant) String() string {
 // among them.
 func Variants() []Variant {
 	vs := []Variant{Plain}
-	for _, v := range []Variant{AVX2, AVX512} {
+	for _, v := range []Variant{AVX2, AVX512, NEON} {
 		if _, ok := vectorKernelsFor(v); ok {
 			vs = append(vs, v)
 		}

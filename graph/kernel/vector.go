@@ -1,9 +1,11 @@
 package kernel
 
+//go:generate go run ./internal/asm
+
 // vectorKernels are the float32 kernels of one vector width. Their pointers are to the first
 // elements of slices whose lengths the caller has checked; lengths and strides are in
 // elements. What each computes is said at its declaration, in the generated files
-// *_stub_amd64.go.
+// *_stub_amd64.go and *_stub_arm64.go.
 type vectorKernels struct {
 	gemm gemmKernels
 	conv convolutionKernels

@@ -2,8 +2,6 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-//go:generate go run ./internal/asm
-
 // vectorKernelsFor returns the kernels of a variant (nil for Plain), and whether this CPU,
 // with its operating system, can run them.
 func vectorKernelsFor(v Variant) (*vectorKernels, bool) {

@@ -14,8 +14,8 @@ func TestUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 12 {
-		t.Fatalf("wrote %v (%v), want 12 files", files, err)
+	if err != nil || len(files) != 22 {
+		t.Fatalf("wrote %v (%v), want 22 files", files, err)
 	}
 	for _, f := range files {
 		want, err := os.ReadFile(f)

@@ -83,7 +83,9 @@ func (g *generator) deinterleave(low, high, indices vector) vector {
 		return v
 	}
 	g.VSHUFPS(operand.Imm(0x88), high, low, low)
-	g.VPERMPD(operand.Imm(0xd8), low, low)
+	if g.lanes == 8 {
+		g.VPERMPD(operand.Imm(0xd8), low, low)
+	}
 	return low
 }
 
@@ -169,10 +171,9 @@ func (g *generator) convolve(name string, rows, vectors int) {
 			g.VMOVUPS(memory{Base: x, Index: from, Scale: 1, Disp: v * g.bytesPerVector()}, xs[v])
 		}
 		for r := range rows {
-			w := g.vector()
-			g.VBROADCASTSS(element(r, k), w)
+			w := g.multiplier(element(r, k))
 			for v := range xs {
-				g.VFMADD231PS(xs[v], w, acc[r*vectors+v])
+				g.addProduct(xs[v], w, acc[r*vectors+v])
 			}
 		}
 	}

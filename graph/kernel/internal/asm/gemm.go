@@ -7,12 +7,13 @@ import (
 )
 
 // tileRows is the height of the micro-kernel's tile, whose width is two vectors: 6x16
-// accumulators fill 12 of the 16 registers of AVX2, 12x32 fill 24 of the 32 of AVX-512.
+// accumulators fill 12 of the 16 registers of AVX2, 12x32 fill 24 of the 32 of AVX-512, as
+// 12x8 do of NEON.
 func (g *generator) tileRows() int {
-	if g.lanes == 16 {
-		return 12
+	if g.lanes == 8 {
+		return 6
 	}
-	return 6
+	return 12
 }
 
 // gemm writes the micro-kernels: for full tiles, and for each height of tiles whose width
@@ -95,10 +96,9 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 			g.load(memory{Base: b, Disp: v * g.bytesPerVector()}, maskOf(v), bs[v])
 		}
 		for r := range rows {
-			x := g.vector()
-			g.VBROADCASTSS(element(r), x)
+			x := g.multiplier(element(r))
 			for v := range bs {
-				g.VFMADD231PS(bs[v], x, acc[r*vectors+v])
+				g.addProduct(bs[v], x, acc[r*vectors+v])
 			}
 		}
 		g.ADDQ(bRow, b)

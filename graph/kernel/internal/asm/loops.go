@@ -111,8 +111,10 @@ func (g *generator) fold(lanes []vector, op func(...operand.Op)) vector {
 		op(high, low, low)
 	}
 	x, h := lanes[0].AsX(), g.XMM()
-	g.VEXTRACTF128(operand.Imm(1), low, h)
-	op(h, x, x)
+	if g.lanes > 4 {
+		g.VEXTRACTF128(operand.Imm(1), low, h)
+		op(h, x, x)
+	}
 	g.VMOVHLPS(x, x, h)
 	op(h, x, x)
 	g.VMOVSHDUP(x, h)
@@ -128,12 +130,17 @@ func (g *generator) blockOf32() int { return 32 / g.lanes }
 // widen converts a vector of float32 to two of float64, the low lanes first.
 func (g *generator) widen(v vector) [2]vector {
 	low, high := g.vector(), g.vector()
-	if g.lanes == 16 {
+	switch g.lanes {
+	case 16:
 		y := g.YMM()
 		g.VCVTPS2PD(v.AsY(), low)
 		g.VEXTRACTF64X4(operand.Imm(1), v, y)
 		g.VCVTPS2PD(y, high)
-	} else {
+	case 4:
+		g.VCVTPS2PD(v, low)
+		g.VMOVHLPS(v, v, high)
+		g.VCVTPS2PD(high, high)
+	default:
 		x := g.XMM()
 		g.VCVTPS2PD(v.AsX(), low)
 		g.VEXTRACTF128(operand.Imm(1), v, x)

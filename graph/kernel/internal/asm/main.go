@@ -1,10 +1,12 @@
 // Command asm writes the assembly of package kernel: the micro-kernels of the matrix
-// product and of convolutions, and the row and elementwise kernels, each once with 256-bit vectors (AVX2 and
-// FMA) and once with 512-bit vectors (AVX512F).
+// product and of convolutions, and the row and elementwise kernels, each once with 256-bit
+// vectors (AVX2 and FMA), once with 512-bit vectors (AVX512F) and once with the 128-bit
+// vectors of arm64 (NEON).
 //
-// Both widths come from the same code, written against the type generator, which hides
-// what differs: registers, masks and a few opcodes. A kernel never lets the width decide
-// the order of the operations on an element, so both give the same bits. The rules for
+// All widths come from the same code, written against the type generator, which hides
+// what differs: registers, masks and a few opcodes. For NEON that code is run for 128-bit
+// vectors of AVX, and what comes out is translated. A kernel never lets the width decide
+// the order of the operations on an element, so all give the same bits. The rules for
 // that are
 //
 //   - elementwise kernels apply the same instructions to every element, including those
@@ -42,31 +44,46 @@ func main() {
 	}
 }
 
+// A machine is an architecture and the widths of its vectors.
+type machine struct {
+	name     string
+	widths   []width
+	assembly func(printer.Config) printer.Printer
+}
+
+var (
+	amd64 = machine{"amd64", []width{avx2, avx512}, printer.NewGoAsm}
+	arm64 = machine{"arm64", []width{neon}, newNEONPrinter}
+)
+
 func generateAll(dir string) error {
 	for _, unit := range []struct {
-		name  string
-		write func(*generator)
+		name     string
+		write    func(*generator)
+		machines []machine
 	}{
-		{"gemm", (*generator).gemm},
-		{"pack", (*generator).pack},
-		{"elementwise", (*generator).elementwise},
-		{"rows", (*generator).rows},
-		{"convolution", (*generator).convolution},
-		{"piecewise", (*generator).piecewise},
+		{"gemm", (*generator).gemm, []machine{amd64, arm64}},
+		{"pack", (*generator).pack, []machine{amd64}}, // for NEON in Go
+		{"elementwise", (*generator).elementwise, []machine{amd64, arm64}},
+		{"rows", (*generator).rows, []machine{amd64, arm64}},
+		{"convolution", (*generator).convolution, []machine{amd64, arm64}},
+		{"piecewise", (*generator).piecewise, []machine{amd64, arm64}},
 	} {
-		if err := generate(dir, unit.name, unit.write); err != nil {
-			return fmt.Errorf("%s: %w", unit.name, err)
+		for _, m := range unit.machines {
+			if err := generate(dir, unit.name, unit.write, m); err != nil {
+				return fmt.Errorf("%s for %s: %w", unit.name, m.name, err)
+			}
 		}
 	}
 	return nil
 }
 
-// generate writes NAME_amd64.s and the Go declarations of its functions.
-func generate(dir, name string, write func(*generator)) error {
+// generate writes NAME_MACHINE.s and the Go declarations of its functions.
+func generate(dir, name string, write func(*generator), m machine) error {
 	ctx := build.NewContext()
-	ctx.ConstraintExpr("amd64")
+	ctx.ConstraintExpr(m.name)
 	shared := &data{}
-	for _, w := range []width{avx2, avx512} {
+	for _, w := range m.widths {
 		write(&generator{Context: ctx, width: w, data: shared})
 	}
 	file, err := ctx.Result()
@@ -83,8 +100,8 @@ func generate(dir, name string, write func(*generator)) error {
 	}
 	config := printer.Config{Name: "graph/kernel/internal/asm", Pkg: "kernel"}
 	for path, p := range map[string]printer.Printer{
-		name + "_amd64.s":       printer.NewGoAsm(config),
-		name + "_stub_amd64.go": printer.NewStubs(config),
+		name + "_" + m.name + ".s":       m.assembly(config),
+		name + "_stub_" + m.name + ".go": printer.NewStubs(config),
 	} {
 		text, err := p.Print(file)
 		if err != nil {

@@ -26,8 +26,10 @@ func (g *generator) sum() {
 		g.VADDPD(high, low, low)
 	}
 	total, high := sums[0].AsX(), g.XMM()
-	g.VEXTRACTF128(operand.Imm(1), low, high)
-	g.VADDPD(high, total, total)
+	if g.lanes > 4 {
+		g.VEXTRACTF128(operand.Imm(1), low, high)
+		g.VADDPD(high, total, total)
+	}
 	g.VUNPCKHPD(total, total, high)
 	g.VADDSD(high, total, total)
 	g.Store(total, g.ReturnIndex(0))

@@ -291,8 +291,10 @@ func (g *generator) dot() {
 		g.VADDPD(high, low, low)
 	}
 	sum, high := sums[0].AsX(), g.XMM()
-	g.VEXTRACTF128(operand.Imm(1), low, high)
-	g.VADDPD(high, sum, sum)
+	if g.lanes > 4 {
+		g.VEXTRACTF128(operand.Imm(1), low, high)
+		g.VADDPD(high, sum, sum)
+	}
 	g.VUNPCKHPD(sum, sum, high)
 	g.VADDSD(high, sum, sum)
 	g.Store(sum, g.ReturnIndex(0))

@@ -19,6 +19,7 @@ type width struct {
 var (
 	avx2   = width{"AVX2", 8}
 	avx512 = width{"AVX512", 16}
+	neon   = width{"NEON", 4}
 )
 
 // generator emits instructions for one width. Its methods carry the names of what they
@@ -74,15 +75,20 @@ func (g *generator) copyOf(r scalar) scalar {
 }
 
 func (g *generator) return_() {
-	g.VZEROUPPER()
+	if g.lanes > 4 {
+		g.VZEROUPPER()
+	}
 	g.RET()
 }
 
 func (g *generator) vector() vector {
-	if g.lanes == 16 {
+	switch g.lanes {
+	case 16:
 		return g.ZMM()
+	case 8:
+		return g.YMM()
 	}
-	return g.YMM()
+	return g.XMM()
 }
 
 func (g *generator) vectors(n int) []vector {
@@ -179,19 +185,32 @@ func (g *generator) clearBeyond(lo, hi, a, v vector) {
 // Partial vectors
 
 // A mask selects the first lanes of a vector: a vector of ones and zeros in AVX2, an
-// opmask register in AVX-512. The nil mask selects all.
+// opmask register in AVX-512, the number of lanes in NEON. The nil mask selects all.
 type mask operand.Op
 
 // A partition is a number of elements spread over n vectors: the first vectors are full,
 // one is partial, the rest are empty.
 type partition struct {
-	table scalar // AVX2: where in the table the masks of this partition begin
-	k     []reg.OpmaskVirtual
+	table  scalar // AVX2: where in the table the masks of this partition begin
+	k      []reg.OpmaskVirtual
+	counts []scalar // NEON: lanes of each vector
 }
 
 // partition returns the masks for count elements, at most 32, in n vectors.
 func (g *generator) partition(count scalar, n int) partition {
-	if g.lanes == 8 {
+	switch g.lanes {
+	case 4:
+		if n == 1 {
+			return partition{counts: []scalar{count}}
+		}
+		p := partition{}
+		for i := range n {
+			c := g.GP64()
+			g.emitNEON(laneCount, []operand.Op{operand.Imm(uint64(4 * i)), count}, c)
+			p.counts = append(p.counts, c)
+		}
+		return p
+	case 8:
 		// The masks for c elements begin c ones before the middle.
 		t := g.GP64()
 		g.LEAQ(g.maskTable(), t)
@@ -217,8 +236,11 @@ func (g *generator) partition(count scalar, n int) partition {
 
 // mask returns the mask of vector i of the partition.
 func (g *generator) mask(p partition, i int) mask {
-	if g.lanes == 16 {
+	switch g.lanes {
+	case 16:
 		return p.k[i]
+	case 4:
+		return p.counts[i]
 	}
 	m := g.vector()
 	g.VMOVUPS(operand.Mem{Base: p.table, Disp: 32 * i}, m)
@@ -232,6 +254,8 @@ func (g *generator) load(from memory, m mask, dst vector) {
 		g.VMOVUPS(from, dst)
 	case g.lanes == 16:
 		g.VMOVUPS_Z(from, m, dst)
+	case g.lanes == 4:
+		g.emitNEON(loadPart, []operand.Op{from, m}, dst)
 	default:
 		g.VMASKMOVPS(from, m, dst)
 	}
@@ -244,6 +268,8 @@ func (g *generator) store(v vector, m mask, to memory) {
 		g.VMOVUPS(v, to)
 	case g.lanes == 16:
 		g.VMOVUPS(v, m, to)
+	case g.lanes == 4:
+		g.emitNEON(storePart, []operand.Op{v, m}, to)
 	default:
 		g.VMASKMOVPS(v, m, to)
 	}
@@ -256,7 +282,7 @@ func (g *generator) clearOutside(m mask, v vector) {
 	case g.lanes == 16:
 		g.VMOVAPS_Z(v, m, v)
 	default:
-		g.VANDPS(m, v, v)
+		g.VANDPS(g.lanesOf(m), v, v)
 	}
 }
 
@@ -267,6 +293,36 @@ func (g *generator) fillOutside(m mask, fill, v vector) {
 	case g.lanes == 16:
 		g.VBLENDMPS(v, fill, m, v)
 	default:
-		g.VBLENDVPS(m, v, fill, v)
+		g.VBLENDVPS(g.lanesOf(m), v, fill, v)
+	}
+}
+
+// lanesOf returns a mask as a vector of ones and zeros, for AVX2 and NEON.
+func (g *generator) lanesOf(m mask) mask {
+	if g.lanes == 8 {
+		return m
+	}
+	v := g.vector()
+	g.emitNEON(laneMask, []operand.Op{g.maskTable(), m}, v)
+	return v
+}
+
+// multiplier returns a number in memory as a factor of addProduct.
+func (g *generator) multiplier(at memory) vector {
+	x := g.vector()
+	if g.lanes == 4 {
+		g.VMOVSS(at, x)
+	} else {
+		g.VBROADCASTSS(at, x)
+	}
+	return x
+}
+
+// addProduct computes dst += b·x for a multiplier x.
+func (g *generator) addProduct(b, x, dst vector) {
+	if g.lanes == 4 {
+		g.emitNEON(addProduct, []operand.Op{b, x, dst}, dst)
+	} else {
+		g.VFMADD231PS(b, x, dst)
 	}
 }
