@@ -120,6 +120,8 @@ func (t *neonTranslator) scalar(i *ir.Instruction) bool {
 	_, toScalar := last.(reg.GP)
 	mem, fromMemory := i.Operands[0].(operand.Mem)
 	switch i.Opcode {
+	case "PREFETCHT0":
+		t.emit("PRFM %s, PLDL1KEEP", t.place(mem, false))
 	case "CMPQ": // the flags of the first operand minus the second, in either syntax
 		t.emit("CMP %s, %s", scalarOperand(last), scalarOperand(i.Operands[0]))
 	case "TESTQ": // a register with itself
