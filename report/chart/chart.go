@@ -111,6 +111,7 @@ const (
 	mostWidth    = 2400 * vg.Length(1)
 	mostNames    = 80 // categories beyond which only some are named
 	dotsPerInch  = 144
+	aboutLabels  = 5 // numbers of an axis
 )
 
 // size is the width and height of the chart.
@@ -139,6 +140,7 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		axis.Label.TextStyle.Font, axis.Tick.Label.Font = sans, sans
 		axis.Label.TextStyle.Color, axis.Tick.Label.Color = ink, ink
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = ink, ink
+		axis.Tick.Marker = linearTicks{aboutLabels}
 	}
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color, p.Legend.Top, p.Legend.Padding = sans, ink, true, 2
 	grid := plotter.NewGrid()
@@ -152,7 +154,7 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		diagonal.LineStyle = draw.LineStyle{Color: ink, Width: 0.75, Dashes: []vg.Length{3, 3}}
 		p.Add(diagonal)
 	case c.LogY:
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{aboutLabels}
 	}
 	if len(c.Categories) > 0 {
 		c.nameCategories(p)
