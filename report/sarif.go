@@ -83,6 +83,12 @@ func invocation(suites []suite, exitCode int) *sarif.Invocation {
 			i.WithArguments(command[1:])
 		}
 	}
+	for _, s := range suites {
+		if s.failure != "" {
+			i.AddToolExecutionNotification(sarif.NewNotification().WithLevel("error").WithMessage(sarif.NewTextMessage(sarifText(s.failure))))
+			break
+		}
+	}
 	return i
 }
 

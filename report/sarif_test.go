@@ -105,10 +105,11 @@ func TestSARIF(t *testing.T) {
 				t.Errorf("%s: result %d is of layer %q, want %q", name, i, at.LogicalLocations[0].FullyQualifiedName, f.layer)
 			}
 			print := r.PartialFingerprints["primaryLocationLineHash"]
-			if print == "" || fingerprints[print] {
+			if of := at.PhysicalLocation.ArtifactLocation.URI + print; print == "" || fingerprints[of] {
 				t.Errorf("%s: the fingerprint %q is missing or is another result's", name, print)
+			} else {
+				fingerprints[of] = true
 			}
-			fingerprints[print] = true
 		}
 	}
 }

@@ -101,6 +101,9 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	for name, c := range raced() {
 		add("check-v1.json", name, func(w io.Writer) error { return Write(w, c, "json", Style{}) })
 	}
+	for name, f := range failures() {
+		add("failure-v1.json", name, func(w io.Writer) error { return Write(w, f, "json", Style{}) })
+	}
 	add("checks-v1.json", "several", func(w io.Writer) error { return Write(w, several(), "json", Style{}) })
 	for name, f := range fixes(t) {
 		add("fix-v1.json", name, func(w io.Writer) error { return Write(w, f, "json", Style{}) })

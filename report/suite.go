@@ -21,6 +21,7 @@ type suite struct {
 	provenance Provenance
 	cases      []testCase
 	gone       []Violation // of the baseline, and found no longer
+	failure    string      // why the command has come to no report; empty where it has
 }
 
 // testCase is one thing that was looked at: a layer, a rule, a recipe.
