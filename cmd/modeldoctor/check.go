@@ -174,7 +174,7 @@ func check(ctx context.Context, opt checkOptions) error {
 		}
 		return weights, err
 	}
-	left := nothingWritten
+	left := "no report was made"
 	if opt.shard.count > 0 {
 		left = "the same command goes on after the layers that are measured"
 	}
