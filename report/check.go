@@ -213,7 +213,7 @@ func SetModel(c *Check, m Model) {
 }
 
 // SetRaw enters what a diagnosis of the same layers with the logits as they came tells.
-func (c *Check) SetRaw(raw *diag.Report) {
+func SetRaw(c *Check, raw *diag.Report) {
 	for i := range c.Layers {
 		for _, l := range raw.Layers {
 			if l.Name == c.Layers[i].Name && l.Transfer != nil {
@@ -224,7 +224,7 @@ func (c *Check) SetRaw(raw *diag.Report) {
 }
 
 // hasRaw reports whether some layer has a figure of the logits as they came.
-func (c *Check) hasRaw() bool {
+func hasRaw(c *Check) bool {
 	return slices.ContainsFunc(c.Layers, func(l Layer) bool { return l.Raw != nil })
 }
 

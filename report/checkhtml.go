@@ -101,7 +101,7 @@ func checkCharts(c *Check) []*chart.Chart {
 		Alt:    "For each layer from the input to the output: ΔL̂, the loss of unseen images that moving it takes off, with its 95 % interval. " + largestInWords(c),
 		Series: []chart.Series{{Name: "ΔL̂, unseen images", Color: chart.First, X: depth, Y: gain.mean, Low: gain.low, High: gain.high}},
 	}
-	if c.hasRaw() {
+	if hasRaw(c) {
 		recoverable.Alt += " Beside it the same with the logits as they came, of which much is what a temperature alone takes off."
 		recoverable.Series[0].Name, recoverable.Series[0].X = fmt.Sprintf("ΔL̂ at temperature %.3g", *c.Calibrated), moved(depth, -beside)
 		recoverable.Series = append(recoverable.Series, chart.Series{Name: "raw ΔL̂, logits as they came", Color: chart.Second, X: moved(depth, beside), Y: raw.mean, Low: raw.low, High: raw.high})

@@ -160,7 +160,7 @@ func (t layerTable) columns(bars int, which detail) []column {
 	if which >= full {
 		list = append(list, t.column("in-sample ΔL", 0, func(l *Layer) *float64 { return metric.Finite(l.DeltaLoss) }, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
 	}
-	if which >= full && t.hasRaw() {
+	if which >= full && hasRaw(t.Check) {
 		list = append(list, t.column("raw ΔL̂", 0, func(l *Layer) *float64 {
 			if l.Raw == nil {
 				return nil

@@ -85,7 +85,7 @@ func withRaw() *Check {
 		}
 	}
 	c := checkOf(d)
-	c.SetRaw(raw)
+	SetRaw(c, raw)
 	return c
 }
 

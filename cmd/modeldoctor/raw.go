@@ -43,7 +43,7 @@ func (p *prepared) addRaw(ctx context.Context, of *diag.Report, con *console, re
 	raw, err := diag.Diagnose(ctx, p.runner, p.validation, p.layers, opt)
 	con.finish()
 	if raw != nil {
-		result.SetRaw(raw)
+		report.SetRaw(result, raw)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		con.warn("--with-raw: the time limit came before all layers were measured with the logits as they came (the verdict needs none of that)")

@@ -171,12 +171,16 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		line := plotter.NewFunction(func(float64) float64 { return r.Y })
 		line.LineStyle = draw.LineStyle{Color: palette[Alarm].rgb, Width: 1, Dashes: []vg.Length{5, 3}}
 		p.Add(line)
-		p.Legend.Add(clean(r.Name), line)
+		p.Legend.Add(clean(r.Name)+beforeMark, line)
 		p.Y.Min, p.Y.Max = min(p.Y.Min, r.Y), max(p.Y.Max, r.Y)
 	}
 	c.makeRoom(p)
 	return p, nil
 }
+
+// beforeMark stands behind a name of the legend, because the font of a page may be wider than the
+// one that the mark's place is computed with.
+const beforeMark = "     "
 
 // The room that is left above what is drawn, as shares of its height.
 const (
@@ -262,7 +266,7 @@ func (c *Chart) add(p *plot.Plot, s Series) error {
 	rgb := palette[s.Color].rgb
 	legend := func(thumbnail plot.Thumbnailer) {
 		if s.Name != "" {
-			p.Legend.Add(clean(s.Name), thumbnail)
+			p.Legend.Add(clean(s.Name)+beforeMark, thumbnail)
 		}
 	}
 	if s.Style == Bars {
