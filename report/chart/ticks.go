@@ -9,7 +9,7 @@ import (
 )
 
 // fewestLabels is how many numbers an axis has at least.
-const fewestLabels = 2
+const fewestLabels = 3
 
 // linearTicks are at round numbers, about so many, written with the decimals that tell
 // them apart.
@@ -68,7 +68,7 @@ func magnitude(x float64) int {
 	return power
 }
 
-// logTicks are at powers of ten, and between them where there are fewer than two of
+// logTicks are at powers of ten, and between them where there are too few of
 // these.
 type logTicks struct{ about int }
 

@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// TestTicks: of any range an axis has two numbers or more, and not many, all different,
+// TestTicks: of any range an axis has three numbers or more, and not many, all different,
 // within the range, and each is the number that stands there.
 func TestTicks(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
