@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/metric"
 )
@@ -130,6 +132,7 @@ type Layer struct {
 	Agreement      *float64  `json:"agreement"`
 	Transfer       *Transfer `json:"transfer"`
 	TransferReason string    `json:"transfer_reason,omitempty"`
+	Raw            *Transfer `json:"raw_transfer,omitempty"` // of the logits as they came, beside the figure at a temperature; nil where it was not asked for
 	Decision
 	// Forecast is what ΔL̂ was expected to be, by which layers were chosen to be searched.
 	Forecast           *float64     `json:"forecast_delta_loss,omitempty"`
@@ -207,6 +210,22 @@ func SetModel(c *Check, m Model) {
 		}
 	}
 	c.Coverage *= float64(c.Model.Analysed) / float64(max(m.Parameters, 1))
+}
+
+// SetRaw enters what a diagnosis of the same layers with the logits as they came tells.
+func SetRaw(c *Check, raw *diag.Report) {
+	for i := range c.Layers {
+		for _, l := range raw.Layers {
+			if l.Name == c.Layers[i].Name && l.Transfer != nil {
+				c.Layers[i].Raw = newTransfer(l.Transfer, l.Parameters)
+			}
+		}
+	}
+}
+
+// hasRaw reports whether some layer has a figure of the logits as they came.
+func hasRaw(c *Check) bool {
+	return slices.ContainsFunc(c.Layers, func(l Layer) bool { return l.Raw != nil })
 }
 
 // NewCheck is the result with what a diagnosis tells. Data, Granularity, Skipped, Rules

@@ -58,7 +58,11 @@ type Baseline struct {
 	Model      string   `json:"model"`
 	SHA256     string   `json:"model_sha256"`
 	SameImages bool     `json:"same_images"` // as the models see them
+	Verdict    Verdict  `json:"verdict"`
 	Changes    []Change `json:"changes"`
+	// Gone are the errors and warnings that the report had and that are found no longer,
+	// where what they are about was looked at again.
+	Gone []Violation `json:"gone"`
 }
 
 // Change is how a figure differs from the baseline's; see [diag.Change].
@@ -80,7 +84,8 @@ type Change struct {
 func NewBaseline(c *Check, path string, with *Check, changes []diag.Change) *Baseline {
 	b := &Baseline{
 		Path: path, Model: with.Model.Path, SHA256: with.Model.SHA256,
-		SameImages: c.Data.SHA256 != "" && c.Data.SHA256 == with.Data.SHA256, Changes: make([]Change, len(changes)),
+		SameImages: c.Data.SHA256 != "" && c.Data.SHA256 == with.Data.SHA256, Verdict: with.Verdict,
+		Changes: make([]Change, len(changes)), Gone: gone(c, with),
 	}
 	for i, d := range changes {
 		view := Change{Quantity: d.Quantity, Layer: Optional(d.Layer), After: d.After.Mean, Paired: d.Paired, Worse: d.Worse, Reason: d.Reason}
@@ -90,6 +95,25 @@ func NewBaseline(c *Check, path string, with *Check, changes []diag.Change) *Bas
 		b.Changes[i] = view
 	}
 	return b
+}
+
+// gone are the violations of an earlier check that a later one would have found, and has
+// not.
+func gone(c, before *Check) []Violation {
+	gone := []Violation{}
+	for _, v := range before.Violations {
+		looked := c.Complete
+		if v.Layer != "" {
+			looked = slices.ContainsFunc(c.Layers, func(l Layer) bool { return l.Name == string(v.Layer) && l.measured() })
+		}
+		found := slices.ContainsFunc(c.Violations, func(now Violation) bool { return now.Rule == v.Rule && now.Layer == v.Layer })
+		compares := v.Rule == diag.RuleRegression || v.Rule == diag.RuleHigherLoss // with another baseline
+		if looked && !found && !compares && v.Level != diag.LevelInfo {
+			v.Since = "" // that report's own baseline
+			gone = append(gone, v)
+		}
+	}
+	return gone
 }
 
 // NewPrior is a check as a later diagnosis compares itself with it; digest is that of
@@ -192,9 +216,14 @@ func (c *Check) Failed() []Violation {
 	return failed
 }
 
+// settled reports whether a violation counts for nothing, whatever its level.
+func settled(c *Check, v Violation) bool {
+	return v.Suppressed != "" || c.FailOnNew && v.Since != diag.New && v.Since != diag.Worse
+}
+
 // fails reports whether a violation makes the exit status 1.
 func fails(c *Check, v Violation) bool {
-	if v.Suppressed != "" || c.FailOnNew && v.Since != diag.New && v.Since != diag.Worse {
+	if settled(c, v) {
 		return false
 	}
 	switch diag.Level(c.FailOn) {

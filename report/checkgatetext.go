@@ -112,6 +112,9 @@ func gateNotes(c *Check) []string {
 	}
 	if c.Baseline != nil {
 		notes = append(notes, c.Baseline.note())
+		if gone := c.Baseline.Gone; len(gone) > 0 {
+			notes = append(notes, "the baseline had, and this report has no longer: "+goneText(gone))
+		}
 	}
 	for _, s := range c.Suppressions {
 		if s.Matches == 0 {
@@ -123,6 +126,18 @@ func gateNotes(c *Check) []string {
 		}
 	}
 	return notes
+}
+
+// goneText lists violations by rule and layer.
+func goneText(gone []Violation) string {
+	names := make([]string, len(gone))
+	for i, v := range gone {
+		names[i] = v.Rule
+		if v.Layer != "" {
+			names[i] += " of " + string(v.Layer)
+		}
+	}
+	return printable(listed(names))
 }
 
 // note says what a check was compared with, and how.

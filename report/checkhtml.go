@@ -80,7 +80,8 @@ var verdictTones = map[diag.Verdict]string{diag.Over: toneBad, diag.Under: toneG
 // step, and how far confidence can be relied on.
 func checkCharts(c *Check) []*chart.Chart {
 	var names []string
-	var depth, gain, low, high, inSample, kappa []float64
+	var depth, inSample, kappa []float64
+	var gain, raw intervals
 	for _, l := range c.Layers {
 		if !l.measured() {
 			continue
@@ -88,14 +89,8 @@ func checkCharts(c *Check) []*chart.Chart {
 		depth = append(depth, float64(len(names)))
 		names = append(names, printable(l.Name))
 		inSample = append(inSample, l.DeltaLoss)
-		mean, ends := math.NaN(), [2]float64{math.NaN(), math.NaN()}
-		if t := l.Transfer; t != nil {
-			mean, ends = t.Mean, [2]float64{t.Mean, t.Mean}
-			if t.CI95 != nil {
-				ends = *t.CI95
-			}
-		}
-		gain, low, high = append(gain, mean), append(low, ends[0]), append(high, ends[1])
+		gain.add(l.Transfer)
+		raw.add(l.Raw)
 		kappa = append(kappa, orNaN(l.KappaScaled))
 	}
 	if len(names) == 0 {
@@ -104,14 +99,19 @@ func checkCharts(c *Check) []*chart.Chart {
 	recoverable := &chart.Chart{
 		Name: "recoverable-loss", Title: "Recoverable loss along depth", Y: "nats per image", Categories: names,
 		Alt:    "For each layer from the input to the output: ΔL̂, the loss of unseen images that moving it takes off, with its 95 % interval. " + largestInWords(c),
-		Series: []chart.Series{{Name: "ΔL̂, unseen images", Color: chart.First, X: depth, Y: gain, Low: low, High: high}},
+		Series: []chart.Series{{Name: "ΔL̂, unseen images", Color: chart.First, X: depth, Y: gain.mean, Low: gain.low, High: gain.high}},
+	}
+	if hasRaw(c) {
+		recoverable.Alt += " Beside it the same with the logits as they came, of which much is what a temperature alone takes off."
+		recoverable.Series[0].Name, recoverable.Series[0].X = fmt.Sprintf("ΔL̂ at temperature %.3g", *c.Calibrated), moved(depth, -beside)
+		recoverable.Series = append(recoverable.Series, chart.Series{Name: "raw ΔL̂, logits as they came", Color: chart.Second, X: moved(depth, beside), Y: raw.mean, Low: raw.low, High: raw.high})
 	}
 	gap := &chart.Chart{
 		Name: "memorisation-gap", Title: "In-sample against transferred gain", Y: "nats per image", Categories: names,
 		Alt: "For each layer: ΔL, what moving it takes off the loss of the very images that chose the move, above ΔL̂, what is left of that on images that did not. The distance is what a layer memorises in one step.",
 		Series: []chart.Series{
 			{Name: "ΔL, in-sample", Style: chart.Lines, Color: chart.Second, X: depth, Y: inSample},
-			{Name: "ΔL̂, unseen images", Style: chart.Lines, Color: chart.First, X: depth, Y: gain},
+			{Name: "ΔL̂, unseen images", Style: chart.Lines, Color: chart.First, X: depth, Y: gain.mean},
 		},
 	}
 	if c.Limit != nil {
@@ -132,6 +132,33 @@ func checkCharts(c *Check) []*chart.Chart {
 		}
 	}
 	return charts
+}
+
+// beside is how far two figures of a layer are drawn from its middle.
+const beside = 0.13
+
+// moved are places that are so far to the right.
+func moved(x []float64, by float64) []float64 {
+	out := make([]float64, len(x))
+	for i := range x {
+		out[i] = x[i] + by
+	}
+	return out
+}
+
+// intervals are transfer figures as a chart has them.
+type intervals struct{ mean, low, high []float64 }
+
+// add adds a figure, which may be missing.
+func (v *intervals) add(t *Transfer) {
+	mean, ends := math.NaN(), [2]float64{math.NaN(), math.NaN()}
+	if t != nil {
+		mean, ends = t.Mean, [2]float64{t.Mean, t.Mean}
+		if t.CI95 != nil {
+			ends = *t.CI95
+		}
+	}
+	v.mean, v.low, v.high = append(v.mean, mean), append(v.low, ends[0]), append(v.high, ends[1])
 }
 
 // largestInWords says where the largest gains are.

@@ -160,6 +160,19 @@ func (t layerTable) columns(bars int, which detail) []column {
 	if which >= full {
 		list = append(list, t.column("in-sample ΔL", 0, func(l *Layer) *float64 { return metric.Finite(l.DeltaLoss) }, func(l *Layer) string { return fixed(l.DeltaLoss, t.decimals()) }))
 	}
+	if which >= full && hasRaw(t.Check) {
+		list = append(list, t.column("raw ΔL̂", 0, func(l *Layer) *float64 {
+			if l.Raw == nil {
+				return nil
+			}
+			return metric.Finite(l.Raw.Mean)
+		}, func(l *Layer) string {
+			if l.Raw == nil {
+				return "–"
+			}
+			return fixed(l.Raw.Mean, t.decimals()) + plusMinus(l.Raw.SE, t.decimals())
+		}))
+	}
 	if t.Data.TrainN > 0 {
 		change := ofTraining(func(t *Train) *float64 { return metric.Finite(t.LossAfter - t.LossBefore) })
 		list = append(list, t.column("training loss", 2, change, func(l *Layer) string {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -134,20 +135,34 @@ func TestCompareGoldenFiles(t *testing.T) {
 	checkGolden(t, files)
 }
 
+// TestCompareWidth: no line is wider than the terminal, and every figure is there,
+// however narrow that is.
 func TestCompareWidth(t *testing.T) {
-	for name, c := range comparisons(t) {
-		var text bytes.Buffer
-		if err := Write(&text, c, "text", Style{}); err != nil {
-			t.Fatal(err)
-		}
-		checkWidth(t, name, text.String())
-		text.Reset()
-		if err := Write(&text, c, "text", Style{Width: 80}); err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(text.String()) {
-			if n := columns(strings.TrimSuffix(line, "\n")); n > 80 {
-				t.Errorf("%s: %d columns, want at most 80: %s", name, n, line)
+	all := comparisons(t)
+	all["equivalent"] = comparison(t)
+	for i := range all["equivalent"].Differences {
+		all["equivalent"].Differences[i].Loss.Equivalent = true
+	}
+	for name, c := range all {
+		for width := fewestColumns; width <= mostColumns; width++ {
+			var text bytes.Buffer
+			if err := Write(&text, c, "text", Style{Width: width}); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(text.String(), "\x1b") {
+				t.Errorf("%s: an escape sequence of a name is printed", name)
+			}
+			for line := range strings.Lines(text.String()) {
+				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
+					t.Errorf("%s: %d columns, want at most %d: %s", name, n, width, line)
+				}
+			}
+			for _, row := range slices.Concat(c.table(), c.differences()[1:]) {
+				for j, cell := range row {
+					if words := strings.Fields(cell); len(words) > 0 && j != compareLayers && !strings.Contains(text.String(), cell) {
+						t.Errorf("%s: %d columns: %q is missing", name, width, cell)
+					}
+				}
 			}
 		}
 	}

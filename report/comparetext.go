@@ -174,11 +174,11 @@ func (c *Compare) text(p *printer) {
 	c.grid(p)
 	p.printf("\n")
 	if rows := c.differences(); len(rows) > 1 {
-		left := []int{0, 2, 4}
-		if tableWidth(rows, left) > p.style.width() {
-			rows, left = stacked(rows), []int{0, 1, 3}
+		if left := []int{0, 2, 4}; tableWidth(rows, left) <= p.style.width() {
+			p.grid(rows, left, nil)
+		} else {
+			p.stacked(rows)
 		}
-		p.grid(rows, left, nil)
 		p.fields("note   ", c.aboutDifferences())
 		p.printf("\n")
 	}
@@ -198,24 +198,33 @@ func (c *Compare) differences() [][]string {
 	return rows
 }
 
-// stacked is the table of differences with a line for each figure, for narrow
-// terminals.
-func stacked(rows [][]string) [][]string {
+// stacked prints a table of differences, of which each has two columns, with a line for
+// each figure. Where that is too wide as well, what is compared has a line of its own.
+func (p *printer) stacked(rows [][]string) {
+	const inset = "  "
 	titles := rows[0]
-	lines := [][]string{{titles[0], "", "", ""}}
+	beside, below := [][]string{{titles[0], "", "", ""}}, [][]string{}
 	for _, row := range rows[1:] {
-		pair := row[0]
 		for j := 1; j < len(row); j += 2 {
-			lines = append(lines, slices.Concat([]string{pair, titles[j]}, row[j:min(j+2, len(row))]))
-			pair = ""
+			pair := ""
+			if j == 1 {
+				pair = row[0]
+			}
+			figure := slices.Concat([]string{titles[j]}, row[j:min(j+2, len(row))])
+			beside, below = append(beside, slices.Concat([]string{pair}, figure)), append(below, slices.Concat(figure, []string{""})[:3])
 		}
 	}
-	return lines
-}
-
-// tableWidth is that of a table's lines in columns.
-func tableWidth(rows [][]string, left []int) int {
-	return columns(strings.TrimSuffix(aligned(rows, left)[0], "  "))
+	if left := []int{0, 1, 3}; tableWidth(beside, left) <= p.style.width() {
+		p.grid(beside, left, nil)
+		return
+	}
+	p.printf("%s\n", p.style.paint(ansiDim, titles[0]))
+	for i, line := range aligned(below, []int{0, 2}) {
+		if pair := beside[1+i][0]; pair != "" {
+			p.printf("%s\n", pair)
+		}
+		p.printf("%s\n", strings.TrimRight(inset+line, " "))
+	}
 }
 
 // aboutDifferences says what the words of that table mean.
@@ -259,35 +268,32 @@ func joined(seeds []uint64) string {
 	return strings.Join(list, ", ")
 }
 
-// grid prints the table and the notes on it. Where the table is too wide, the
-// layers are listed below, and where it still is, what the runs cost, too.
+// grid prints the table and the notes on it. Where the table is too wide, the layers are
+// listed below.
 func (c *Compare) grid(p *printer) {
-	notes := func() {
-		for _, note := range c.notes() {
-			p.fields("note   ", note)
+	rows, left := c.table(), []int{0, compareLayers}
+	whole := tableWidth(rows, left) <= p.style.width()
+	if !whole {
+		var rest [][]string
+		for _, row := range rows {
+			rest = append(rest, slices.Concat(row[:compareLayers], row[compareLayers+1:]))
 		}
-	}
-	rows := c.table()
-	if left := []int{0, compareLayers}; tableWidth(rows, left) <= p.style.width() {
+		p.grid(rest, []int{0}, nil, compareCost-1)
+	} else {
 		p.grid(rows, left, nil)
-		notes()
+	}
+	for _, note := range c.notes() {
+		p.fields("note   ", note)
+	}
+	if whole {
 		return
 	}
-	var above, below [][]string
-	for _, end := range []int{len(rows[0]), compareCost} {
-		above, below = nil, nil
-		for _, row := range rows {
-			above = append(above, slices.Concat(row[:compareLayers], row[compareLayers+1:end]))
-			below = append(below, slices.Concat(row[:compareLayers], row[end:]))
-		}
-		if tableWidth(above, []int{0}) <= p.style.width() {
-			break
-		}
-	}
-	p.grid(above, []int{0}, nil)
-	notes()
 	p.printf("\n")
-	for i, label := range aligned(below, []int{0}) {
+	var names [][]string
+	for _, row := range rows {
+		names = append(names, row[:1])
+	}
+	for i, label := range aligned(names, []int{0}) {
 		layers := rows[i][compareLayers]
 		switch {
 		case i == 0:

@@ -1,6 +1,6 @@
 package report
 
-import "fmt"
+import "cmp"
 
 // DataSets is the result of the command data ls: which data sets can be fetched,
 // and which have been.
@@ -21,13 +21,20 @@ type DataSet struct {
 	Path    Optional `json:"path"` // of the file; empty where it has not been fetched
 }
 
-// text lists the data sets, a line each.
+// text lists the data sets below the folder that has those that were fetched.
 func (d *DataSets) text(p *printer) {
+	p.fields("folder  ", printable(d.Folder))
+	rows := [][]string{{"data set", "images", "classes", "size", "file"}}
+	missing := ""
 	for _, s := range d.Sets {
-		where := "not fetched: modeldoctor data get " + s.Name
-		if s.Path != "" {
-			where = printable(string(s.Path))
+		file := base(string(s.Path))
+		if s.Path == "" {
+			file, missing = "not fetched", cmp.Or(missing, s.Name)
 		}
-		p.fields(fmt.Sprintf("%-10s", s.Name), plural(s.Images, "image"), plural(s.Classes, "class"), size(s.Size), where)
+		rows = append(rows, []string{s.Name, thousands(s.Images), thousands(s.Classes), size(s.Size), file})
+	}
+	p.grid(rows, []int{0, len(rows[0]) - 1}, nil)
+	if missing != "" {
+		p.hint("`modeldoctor data get " + missing + "` fetches one")
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -18,4 +19,31 @@ func TestDataSetsGolden(t *testing.T) {
 		"datasets.txt":  func(b *bytes.Buffer) error { return Write(b, dataSets(), "text", Style{}) },
 		"datasets.json": func(b *bytes.Buffer) error { return Write(b, dataSets(), "json", Style{}) },
 	})
+}
+
+// TestDataSetsAlign: whatever the figures, each column of the list ends, or begins, at
+// the same place in every line, and the lines fit the narrowest terminal.
+func TestDataSetsAlign(t *testing.T) {
+	list := dataSets()
+	list.Sets = append(list.Sets, DataSet{Name: "a-longer-name", Images: 7, Classes: 1, Size: 9})
+	var text bytes.Buffer
+	if err := Write(&text, list, "text", Style{Width: fewestColumns}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(text.String(), "\n")[1 : 2+len(list.Sets)]
+	start := strings.Index(lines[0], "file")
+	for _, line := range lines {
+		if columns(line) > fewestColumns {
+			t.Errorf("%d columns: %s", columns(line), line)
+		}
+		for _, title := range []string{"images", "classes", "size"} {
+			end := strings.Index(lines[0], title) + len(title)
+			if len(line) <= end || line[end] != ' ' || line[end-1] == ' ' {
+				t.Errorf("no column ends at %d: %q", end, line)
+			}
+		}
+		if line[start] == ' ' {
+			t.Errorf("the last column does not begin at %d: %q", start, line)
+		}
+	}
 }

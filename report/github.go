@@ -39,7 +39,7 @@ func workflowCommands(p *printer, suites []suite) {
 			if f.layer != "" {
 				title += " " + f.layer
 			}
-			lines[severity(f.level)] = append(lines[severity(f.level)], workflowCommand(f.level, &s, title, f.message))
+			lines[severity(f.alarm())] = append(lines[severity(f.alarm())], workflowCommand(f.alarm(), &s, title, f.message))
 		}
 	}
 	for i, level := range []diag.Level{diag.LevelError, diag.LevelWarning, diag.LevelInfo} {

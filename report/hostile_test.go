@@ -89,6 +89,9 @@ func pipelineResults(t *testing.T) map[string]Result {
 		"check-hostile": hostileCheck(), "fix-hostile": hostileFix(t, false), "fix-hostile-forced": hostileFix(t, true),
 		"compare-hostile": hostileCompare(t), "verify-hostile": hostileVerify(t),
 	}
+	for name, f := range failures() {
+		results[name] = f
+	}
 	for _, failOn := range []string{"error", "warning", FailNever} {
 		for _, onUndecided := range []string{UndecidedPass, UndecidedWarn, UndecidedFail} {
 			for name, c := range map[string]*Check{"sample": sample(), "unknown": unknown(), "undecided": undecided(), "warned": warned(), "passed": healthy()} {

@@ -32,6 +32,8 @@ func init() {
 // It is nil where a result has none.
 func pageOf(r Result) func() *page {
 	switch r := r.(type) {
+	case *Failure:
+		return r.page
 	case *Check:
 		return func() *page { return checkPage(r) }
 	case *Checks:

@@ -5,11 +5,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/modeldoctor/modeldoctor/diag"
+	"github.com/modeldoctor/modeldoctor/metric"
 )
 
 // pages is a page of every result that has one.
@@ -25,6 +27,7 @@ func pages(t *testing.T) map[string]string {
 	}
 	add("check", sample())
 	add("check-unknown", unknown())
+	add("check-raw", withRaw())
 	for name, f := range fixes(t) {
 		add("fix-"+name, f)
 	}
@@ -67,6 +70,50 @@ func TestPages(t *testing.T) {
 				t.Errorf("%d elements h1", titles)
 			}
 		})
+	}
+}
+
+// withRaw is a check with figures of the logits as they came, of all layers but one.
+func withRaw() *Check {
+	d := diagnosis()
+	raw := &diag.Report{}
+	for _, l := range d.Layers[1:] {
+		if l.Transfer != nil {
+			other := *l.Transfer
+			other.Gain = metric.NormalEstimate(4*l.Transfer.Gain.Mean+0.0625, 0.03)
+			raw.Layers = append(raw.Layers, diag.LayerResult{Name: l.Name, Parameters: l.Parameters, Transfer: &other})
+		}
+	}
+	c := checkOf(d)
+	SetRaw(c, raw)
+	return c
+}
+
+// TestRawBesideCalibrated: both figures of a layer stand in the page's table and chart, and
+// in the wide text; without figures of the logits as they came nothing is said of them.
+func TestRawBesideCalibrated(t *testing.T) {
+	const title = "raw ΔL̂"
+	c := withRaw()
+	for format, style := range map[string]Style{"html": {}, "text": {Wide: true}} {
+		var with, without bytes.Buffer
+		if err := errors.Join(Write(&with, c, format, style), Write(&without, sample(), format, style)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(with.String(), title) || strings.Contains(without.String(), title) {
+			t.Errorf("%s: the title %q is missing, or there without figures", format, title)
+		}
+		for _, l := range c.Layers {
+			if l.Raw == nil {
+				continue
+			}
+			if figure := fixed(l.Raw.Mean, c.decimals()) + plusMinus(l.Raw.SE, c.decimals()); !strings.Contains(with.String(), figure) {
+				t.Errorf("%s: %s of %s is missing", format, figure, l.Name)
+			}
+		}
+	}
+	series := checkCharts(c)[0].Series
+	if len(series) != 2 || len(series[1].Y) != len(series[0].Y) || !math.IsNaN(series[1].Y[0]) || series[1].X[1] <= series[0].X[1] {
+		t.Errorf("the chart shows %+v", series)
 	}
 }
 

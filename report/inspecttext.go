@@ -20,7 +20,8 @@ func (in *Inspect) text(p *printer) {
 	}
 	p.printf("input  %s\n", printable(in.Input))
 	p.printf("output %s, %d classes\n", printable(in.Output), in.Model.Classes)
-	p.printf("chain  %s between %d necks, which every path to the output passes\n\n", plural(in.stages(), "stage"), len(in.Necks))
+	p.hanging("chain  ", 7, fmt.Sprintf("%s between %d necks, which every path to the output passes", plural(in.stages(), "stage"), len(in.Necks)))
+	p.printf("\n")
 	if in.Chosen != nil {
 		in.details(p)
 		return
@@ -91,10 +92,13 @@ func (in *Inspect) blocks(p *printer) {
 			w := weights[key]
 			text := printable(w.Name)
 			line := fmt.Sprintf("  %s%s  %-*s  %-8v  %-*s", text, strings.Repeat(" ", name-columns(text)), shape, fmt.Sprint(w.Shape), w.DType, storage, w.Storage)
-			for _, remark := range w.remarks() {
-				line += "  " + remark
+			remarks := strings.Join(w.remarks(), columnGap)
+			if columns(line+columnGap+remarks) <= p.style.width() {
+				p.printf("%s\n", strings.TrimRight(line+columnGap+remarks, " "))
+				continue
 			}
 			p.printf("%s\n", strings.TrimRight(line, " "))
+			p.hanging("    ", 4, remarks)
 		}
 	}
 }

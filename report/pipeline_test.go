@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // writtenIn is a result in a format.
@@ -39,122 +37,6 @@ func verdictOf(t *testing.T, r Result) (verdict Verdict, exitCode int) {
 		document.Verdict = Planned
 	}
 	return document.Verdict, document.ExitCode
-}
-
-// sarifDocument is what the tests look at of a log in SARIF.
-type sarifDocument struct {
-	Runs []struct {
-		Tool struct {
-			Driver struct {
-				Rules []struct{ ID, HelpURI string }
-			}
-		}
-		Invocations []struct {
-			ExitCode            int
-			ExecutionSuccessful bool
-		}
-		Artifacts []struct {
-			Location struct{ URI string }
-		}
-		Results []struct {
-			RuleID              string
-			RuleIndex           int
-			Level               string
-			Message             struct{ Text string }
-			PartialFingerprints map[string]string
-			Locations           []struct {
-				PhysicalLocation struct {
-					ArtifactLocation struct {
-						URI   string
-						Index int
-					}
-				}
-				LogicalLocations []struct{ FullyQualifiedName string }
-			}
-		}
-	}
-}
-
-// TestSARIF: what is written satisfies the schema of the standard, and its parts refer
-// to each other as they should.
-func TestSARIF(t *testing.T) {
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join("testdata", "sarif", "sarif-schema-2.1.0.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, result := range pipelineResults(t) {
-		text := writtenIn(t, result, "sarif")
-		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if err := schema.Validate(document); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		var log sarifDocument
-		if err := json.Unmarshal(text, &log); err != nil {
-			t.Fatal(err)
-		}
-		run := log.Runs[0]
-		_, exitCode := verdictOf(t, result)
-		if i := run.Invocations[0]; i.ExitCode != exitCode || i.ExecutionSuccessful != (exitCode <= 1) {
-			t.Errorf("%s: the invocation says %+v, want exit code %d", name, i, exitCode)
-		}
-		var findings []finding
-		for _, s := range result.(inPipeline).suites() {
-			findings = append(findings, s.findings()...)
-		}
-		if len(run.Results) != len(findings) {
-			t.Fatalf("%s: %d results, want %d", name, len(run.Results), len(findings))
-		}
-		fingerprints := map[string]bool{}
-		for i, r := range run.Results {
-			f := findings[i]
-			if r.RuleID != f.rule || run.Tool.Driver.Rules[r.RuleIndex].ID != f.rule {
-				t.Errorf("%s: result %d is of rule %s, index %d, want %s", name, i, r.RuleID, r.RuleIndex, f.rule)
-			}
-			at := r.Locations[0]
-			if a := at.PhysicalLocation.ArtifactLocation; run.Artifacts[a.Index].Location.URI != a.URI {
-				t.Errorf("%s: result %d lies in %s, which is not artifact %d", name, i, a.URI, a.Index)
-			}
-			switch {
-			case f.layer == "" && len(at.LogicalLocations) > 0:
-				t.Errorf("%s: result %d has a layer, want none", name, i)
-			case f.layer != "" && at.LogicalLocations[0].FullyQualifiedName != string([]rune(f.layer)):
-				t.Errorf("%s: result %d is of layer %q, want %q", name, i, at.LogicalLocations[0].FullyQualifiedName, f.layer)
-			}
-			print := r.PartialFingerprints["primaryLocationLineHash"]
-			if print == "" || fingerprints[print] {
-				t.Errorf("%s: the fingerprint %q is missing or is another result's", name, print)
-			}
-			fingerprints[print] = true
-		}
-	}
-}
-
-// TestFingerprints: a layer's breach is told again by the same fingerprint, whatever its
-// figures and the other breaches are.
-func TestFingerprints(t *testing.T) {
-	print := func(c *Check, layer string) string {
-		var log sarifDocument
-		if err := json.Unmarshal(writtenIn(t, c, "sarif"), &log); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range log.Runs[0].Results {
-			if l := r.Locations[0].LogicalLocations; len(l) > 0 && l[0].FullyQualifiedName == layer && r.RuleID == "MD001" {
-				return r.PartialFingerprints["primaryLocationLineHash"]
-			}
-		}
-		t.Fatalf("no result of %s", layer)
-		return ""
-	}
-	first := sample()
-	second := sample()
-	second.Violations = second.Violations[1:]
-	second.Violations[0].Message = "other figures"
-	if a, b := print(first, "head"), print(second, "head"); a != b {
-		t.Errorf("fingerprints %s and %s", a, b)
-	}
 }
 
 // junitDocument is XML of JUnit as another program reads it.

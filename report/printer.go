@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -124,18 +125,90 @@ func (p *printer) paintedFields(label string, width int, fields ...string) {
 // grid prints rows of cells below their titles, which are the first row. Columns
 // are as wide as their widest cell, and aligned to the right but for those in
 // left. mark, if not nil, is what stands behind the row of that number, counted
-// without the titles; it may be painted.
-func (p *printer) grid(rows [][]string, left []int, mark func(i int) string) {
-	for i, text := range aligned(rows, left) {
-		switch {
-		case i == 0:
-			text = p.style.paint(ansiDim, strings.TrimRight(text, " "))
-		case mark != nil:
-			text += mark(i - 1)
+// without the titles; it may be painted. A table that is too wide is printed in pieces,
+// one below the other, each with the first column; see [pieces].
+func (p *printer) grid(rows [][]string, left []int, mark func(i int) string, breaks ...int) {
+	marks := make([]string, len(rows))
+	if mark != nil {
+		for i := range rows[1:] {
+			marks[1+i] = mark(i)
 		}
-		p.printf("%s\n", strings.TrimRight(text, " "))
+	}
+	all := [][2]int{{1, len(rows[0])}}
+	if !p.style.Wide {
+		all = pieces(rows, left, marks, p.style.width(), breaks)
+	}
+	for k, piece := range all {
+		if k > 0 {
+			p.printf("\n")
+		}
+		for i, text := range aligned(cut(rows, left, piece)) {
+			switch {
+			case i == 0:
+				text = p.style.paint(ansiDim, strings.TrimRight(text, " "))
+			case k == len(all)-1:
+				text += marks[i]
+			}
+			p.printf("%s\n", strings.TrimRight(text, " "))
+		}
 	}
 }
+
+// painting is what paints a text.
+var painting = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// pieces are the first and the end of the columns that a table has beside its first, in
+// as few pieces of that width as there can be; behind the rows of the last one are marks.
+// It is torn at one of breaks rather than elsewhere.
+func pieces(rows [][]string, left []int, marks []string, width int, breaks []int) (all [][2]int) {
+	end := len(rows[0])
+	fits := func(from, to int) bool {
+		for i, line := range aligned(cut(rows, left, [2]int{from, to})) {
+			if to == end {
+				line += painting.ReplaceAllString(marks[i], "")
+			}
+			if columns(strings.TrimRight(line, " ")) > width {
+				return false
+			}
+		}
+		return true
+	}
+	for from := 1; from < end || all == nil; {
+		to := end
+		for _, at := range breaks {
+			if from < at && !fits(from, end) {
+				to = at
+			}
+		}
+		for to > from+1 && !fits(from, to) {
+			to--
+		}
+		all = append(all, [2]int{from, to})
+		from = to
+	}
+	return all
+}
+
+// cut is a piece of a table behind its first column, and which columns of that are
+// aligned to the left.
+func cut(rows [][]string, left []int, piece [2]int) (short [][]string, shortLeft []int) {
+	for _, row := range rows {
+		from, to := min(piece[0], len(row)), min(piece[1], len(row))
+		short = append(short, slices.Concat(row[:min(1, len(row))], row[from:to]))
+	}
+	for _, j := range left {
+		switch {
+		case j == 0:
+			shortLeft = append(shortLeft, 0)
+		case piece[0] <= j && j < piece[1]:
+			shortLeft = append(shortLeft, j-piece[0]+1)
+		}
+	}
+	return short, shortLeft
+}
+
+// columnGap stands between columns.
+const columnGap = "  "
 
 // aligned makes a line of each row, its cells padded and followed by two spaces.
 // A row may be shorter than the first, and so is its line then.
@@ -152,14 +225,19 @@ func aligned(rows [][]string, left []int) []string {
 		for j, cell := range row {
 			pad := strings.Repeat(" ", widths[j]-columns(cell))
 			if slices.Contains(left, j) {
-				line.WriteString(cell + pad + "  ")
+				line.WriteString(cell + pad + columnGap)
 			} else {
-				line.WriteString(pad + cell + "  ")
+				line.WriteString(pad + cell + columnGap)
 			}
 		}
 		lines[i] = line.String()
 	}
 	return lines
+}
+
+// tableWidth is that of a table's lines in columns.
+func tableWidth(rows [][]string, left []int) int {
+	return columns(strings.TrimSuffix(aligned(rows, left)[0], columnGap))
 }
 
 // verdict prints the line a log is searched for: a word, painted, and figures.

@@ -46,21 +46,27 @@ const topClasses = 3
 // its gradients.
 func (pr *Probe) text(p *printer) {
 	p.model(pr.Model, fmt.Sprintf("%d classes", pr.Model.Classes))
-	head := fmt.Sprintf("%7s", "example")
+	rows, left := [][]string{{"example"}}, []int{}
 	if pr.Labels != nil {
-		head += fmt.Sprintf("  %5s  %10s", "label", "loss")
+		rows[0] = append(rows[0], "label", "loss")
 	}
-	p.printf("\n%s\n", p.style.paint(ansiDim, head+"  most probable classes: probability (logit)"))
+	for _, title := range []string{"most probable", "second", "third"}[:min(topClasses, pr.Model.Classes)] {
+		left = append(left, len(rows[0]))
+		rows[0] = append(rows[0], title)
+	}
 	for i, probability := range pr.Probabilities {
-		p.printf("%7d", i)
+		row := []string{fmt.Sprint(i)}
 		if pr.Labels != nil {
-			p.printf("  %5d  %10.6f", pr.Labels[i], pr.Losses[i])
+			row = append(row, fmt.Sprint(pr.Labels[i]), fmt.Sprintf("%.6f", pr.Losses[i]))
 		}
 		for _, class := range largest(probability, topClasses) {
-			p.printf("  %d: %.4f (%.4f)", class, probability[class], pr.Logits[i][class])
+			row = append(row, fmt.Sprintf("%d: %.4f (%.4f)", class, probability[class], pr.Logits[i][class]))
 		}
-		p.printf("\n")
+		rows = append(rows, row)
 	}
+	p.printf("\n")
+	p.grid(rows, left, nil)
+	p.fields("note   ", "of a class its number, probability and logit")
 	if pr.Labels == nil {
 		return
 	}

@@ -76,6 +76,8 @@ func parseCheck(text []byte) (*Check, error) {
 		return nil, missing("schema_version")
 	case c.Schema != SchemaVersion:
 		return nil, fmt.Errorf("the report has schema version %d, expected %d: another version of modeldoctor has written it", c.Schema, SchemaVersion)
+	case c.Verdict == Errored:
+		return nil, fmt.Errorf("the report is of a command that came to none: %v", field(there, "error"))
 	case field(there, "models") != nil:
 		return nil, errors.New("the report is of several models: check each of them alone")
 	case absent != "":

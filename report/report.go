@@ -22,7 +22,7 @@ import (
 
 // Result is what a command has found: a [*Check], [*CheckPart], [*Shares], [*Fix], [*FixPlan], [*SearchPlan],
 // [*Compare], [*Verify], [*Inspect], [*Probe], [*DataSets] or [*Devices], or [Topics],
-// a [Rule] or a [Term].
+// a [Rule] or a [Term]; or a [*Failure] in its place.
 type Result interface {
 	text(p *printer) // tells it to a person
 }

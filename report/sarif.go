@@ -42,6 +42,7 @@ func sarifLog(suites []suite) *sarif.Report {
 	run := sarif.NewRun().WithTool(sarif.NewTool().WithDriver(driver))
 	seen := map[string]int{}
 	exitCode := 0
+	var gone []map[string]string
 	for i, s := range suites {
 		if s.provenance.Version != "" {
 			driver.WithVersion(s.provenance.Version)
@@ -52,10 +53,18 @@ func sarifLog(suites []suite) *sarif.Report {
 			model.Hashes = map[string]string{"sha-256": s.sha256}
 		}
 		run.AddArtifact(model)
+		for _, v := range s.gone {
+			gone = append(gone, map[string]string{"ruleId": v.Rule, "layer": string(v.Layer), "uri": fileURI(s.path), "message": v.Message})
+		}
 		for _, f := range s.findings() {
 			rule := slices.IndexFunc(rules, func(r pipelineRule) bool { return r.id == f.rule })
 			run.AddResult(f.sarif(rule, fileURI(s.path), i, seen))
 		}
+	}
+	if gone != nil {
+		// As results, with the baseline state absent, GitHub would take them for open
+		// findings: it reads neither that state nor a result's kind.
+		run.WithProperties(sarif.NewPropertyBag().Add("absent", gone))
 	}
 	run.AddInvocation(invocation(suites, exitCode))
 	return &sarif.Report{Schema: sarifSchema, Version: "2.1.0", Runs: []*sarif.Run{run}}
@@ -72,6 +81,12 @@ func invocation(suites []suite, exitCode int) *sarif.Invocation {
 	if len(suites) > 0 {
 		if command := suites[0].provenance.Command; len(command) > 1 {
 			i.WithArguments(command[1:])
+		}
+	}
+	for _, s := range suites {
+		if s.failure != "" {
+			i.AddToolExecutionNotification(sarif.NewNotification().WithLevel("error").WithMessage(sarif.NewTextMessage(sarifText(s.failure))))
+			break
 		}
 	}
 	return i
@@ -104,11 +119,21 @@ func (f *finding) sarif(rule int, uri string, artifact int, seen map[string]int)
 	hash := sha256.Sum256([]byte(f.rule + "\x00" + f.layer))
 	short := hex.EncodeToString(hash[:8])
 	seen[uri+"\x00"+short]++
-	result := sarif.NewRuleResult(f.rule).WithRuleIndex(rule).WithLevel(sarifLevel(f.level)).
+	result := sarif.NewRuleResult(f.rule).WithRuleIndex(rule).WithLevel(sarifLevel(f.alarm())).
 		WithMessage(sarif.NewTextMessage(sarifText(text))).WithLocations([]*sarif.Location{location})
+	if state := baselineStates[f.since]; state != "" {
+		result.WithBaselineState(state)
+	}
+	if f.suppressed != "" { // by the configuration, not in what was examined
+		result.WithSuppressions([]*sarif.Suppression{sarif.NewSuppression().WithKind("external").WithStatus("accepted").WithJustification(f.suppressed)})
+	}
 	result.PartialFingerprints = map[string]string{"primaryLocationLineHash": fmt.Sprintf("%s:%d", short, seen[uri+"\x00"+short])}
 	return result
 }
+
+// baselineStates are what SARIF calls the state of a result beside a baseline. What is
+// unproven is none of the baseline's results.
+var baselineStates = map[diag.Since]string{diag.New: "new", diag.Unproven: "new", diag.Worse: "updated", diag.Known: "unchanged"}
 
 // sarifLevel is what SARIF calls a level.
 func sarifLevel(l diag.Level) string {

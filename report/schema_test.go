@@ -92,7 +92,7 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 		}
 		documents[schema][name] = document
 	}
-	for name, c := range map[string]*Check{"sample": sample(), "unknown": unknown()} {
+	for name, c := range map[string]*Check{"sample": sample(), "unknown": unknown(), "raw": withRaw()} {
 		add("check-v1.json", name, func(w io.Writer) error { return Write(w, c, "json", Style{}) })
 	}
 	for name, c := range gated() {
@@ -100,6 +100,9 @@ func printedDocuments(t *testing.T) map[string]map[string]any {
 	}
 	for name, c := range raced() {
 		add("check-v1.json", name, func(w io.Writer) error { return Write(w, c, "json", Style{}) })
+	}
+	for name, f := range failures() {
+		add("failure-v1.json", name, func(w io.Writer) error { return Write(w, f, "json", Style{}) })
 	}
 	add("checks-v1.json", "several", func(w io.Writer) error { return Write(w, several(), "json", Style{}) })
 	for name, f := range fixes(t) {

@@ -20,6 +20,8 @@ type suite struct {
 	exitCode   int
 	provenance Provenance
 	cases      []testCase
+	gone       []Violation // of the baseline, and found no longer
+	failure    string      // why the command has come to no report; empty where it has
 }
 
 // testCase is one thing that was looked at: a layer, a rule, a recipe.
@@ -48,9 +50,23 @@ type finding struct {
 	layer   string // "" if it is about the whole model
 	message string
 	weight  float64 // findings of a level are in falling order of it
+
+	// settled says that it counts for nothing: it is suppressed, or known where only
+	// what is new fails.
+	settled    bool
+	suppressed string     // why it is suppressed; empty where it is not
+	since      diag.Since // whether the baseline has it; empty without one
 }
 
-// findings are those of all cases, the most severe ones first, and of a level those
+// alarm is the level at which a reader is told: what is settled only informs.
+func (f *finding) alarm() diag.Level {
+	if f.settled {
+		return diag.LevelInfo
+	}
+	return f.level
+}
+
+// findings are those of all cases, the most alarming ones first, and of a level those
 // of the largest weight.
 func (s *suite) findings() []finding {
 	var all []finding
@@ -58,8 +74,8 @@ func (s *suite) findings() []finding {
 		all = append(all, c.findings...)
 	}
 	slices.SortStableFunc(all, func(a, b finding) int {
-		if a.level != b.level {
-			return severity(a.level) - severity(b.level)
+		if a.alarm() != b.alarm() {
+			return severity(a.alarm()) - severity(b.alarm())
 		}
 		switch {
 		case a.weight > b.weight:

@@ -41,6 +41,9 @@ func (c *Check) suites() []suite {
 		s.cases = append(s.cases, cases.judged(v.Rule, []Violation{v}))
 	}
 	s.cases = append(s.cases, cases.decision())
+	if c.Baseline != nil {
+		s.gone = c.Baseline.Gone
+	}
 	return []suite{s}
 }
 
@@ -61,7 +64,10 @@ func (c suiteCases) breach(v Violation) bool {
 func (c suiteCases) judged(name string, violations []Violation) testCase {
 	t := testCase{name: name}
 	for _, v := range violations {
-		t.findings = append(t.findings, finding{v.Rule, v.Level, string(v.Layer), standing(v) + v.Message, c.gain(v.Layer)})
+		t.findings = append(t.findings, finding{
+			rule: v.Rule, level: v.Level, layer: string(v.Layer), message: standing(v) + v.Message, weight: c.gain(v.Layer),
+			settled: settled(c.Check, v), suppressed: v.Suppressed, since: c.since(v),
+		})
 		switch {
 		case c.breach(v) && v.Rule == diag.RuleNotMeasured:
 			t.state = caseBroken
@@ -73,6 +79,15 @@ func (c suiteCases) judged(name string, violations []Violation) testCase {
 	}
 	slices.SortStableFunc(t.findings, func(a, b finding) int { return severity(a.level) - severity(b.level) })
 	return t
+}
+
+// since says whether the baseline has a violation. One that is about the difference from
+// the baseline is new.
+func (c suiteCases) since(v Violation) diag.Since {
+	if v.Rule == diag.RuleRegression || v.Rule == diag.RuleHigherLoss {
+		return diag.New
+	}
+	return v.Since
 }
 
 // gain is ΔL̂ of a layer, 0 where there is none.
@@ -141,7 +156,15 @@ func (c suiteCases) decision() testCase {
 			basis = conclusion(c).undecided()
 		}
 		t.reason = strings.Join(basis, "; ")
-		t.findings = []finding{{rule: rule, level: level, message: t.reason}}
+		f := finding{rule: rule, level: level, message: t.reason}
+		switch {
+		case c.Baseline == nil:
+		case rule == ruleUndecided && c.Baseline.Verdict == Unclear:
+			f.since = diag.Known
+		default:
+			f.since = diag.New
+		}
+		t.findings = []finding{f}
 	}
 	switch {
 	case c.Verdict == Incomplete:

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/diag"
@@ -22,15 +23,21 @@ const (
 	ruleUnreadable = "unreadable"
 	ruleRecipe     = "recipe-failed"
 	ruleDifferent  = "different"
+	ruleNoReport   = "no-report"
 )
 
 // pipelineRules are all that the findings of a command can be about.
 func pipelineRules(command string) []pipelineRule {
+	return append(ownRules(command), noReportRule)
+}
+
+// ownRules are those that not every command has.
+func ownRules(command string) []pipelineRule {
 	switch command {
 	case "check":
 		return append(checkRules(), incompleteRule, unreadableRule)
 	case "fix":
-		return fixRules
+		return slices.Clone(fixRules)
 	case "compare":
 		return []pipelineRule{recipeRule, incompleteRule}
 	}
@@ -54,6 +61,13 @@ var incompleteRule = pipelineRule{
 	meaning:  "The time limit came, or an interruption, before everything that was asked for had been measured. The report is of what was finished.",
 	misleads: "What is missing is neither good nor bad.",
 	remedy:   "Raise `--timeout`, or ask for less: fewer images (`--samples`), layers (`--layers`), recipes or seeds.",
+}
+
+var noReportRule = pipelineRule{
+	id: ruleNoReport, title: "the command has come to no report", level: diag.LevelError,
+	meaning:  "It was interrupted, or what it needs could not be read, so that nothing is known. Where it was killed, or is running still, the message is that it has not ended.",
+	misleads: "Breaches of an earlier report are neither there nor mended.",
+	remedy:   "Look at the message, and run the command again.",
 }
 
 var unreadableRule = pipelineRule{

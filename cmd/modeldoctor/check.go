@@ -24,6 +24,7 @@ func checkCommand() *cli.Command {
 		stringFlag(categoryMethod, "granularity", "KIND", "block", "what is moved as one: block, module or tensor"),
 		stringFlag(categoryMethod, "direction", "KIND", "line", "path along which a layer is moved: line (against the gradient), balanced (every tensor by the same share of its norm) or descent (several steps)"),
 		calibrationFlag("what it cannot repair is then seen"),
+		rawFlag(),
 		thresholdFlag(categoryMethod),
 		intFlag(categoryMethod, "race", "K", "search only the K layers that promise most, by a forecast from gradients and two moves; the others are undecided"),
 		&cli.Uint64Flag{Name: "seed", Usage: "`N` recorded in the report; check itself draws no random numbers", EnvVars: env("seed"), Category: categoryMethod},
@@ -88,6 +89,7 @@ type checkOptions struct {
 	shard       shardOptions
 	budget      time.Duration // 0: none
 	diag        diag.Options
+	raw         bool // the logits as they came are measured, too
 	seed        uint64
 	run         runOptions
 	out         *output
@@ -146,7 +148,10 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 			Race:         race,
 			Memory:       run.memory,
 		},
-		seed: c.Uint64("seed"), run: run, out: out,
+		raw: c.Bool("with-raw"), seed: c.Uint64("seed"), run: run, out: out,
+	}
+	if err := opt.checkRaw(); err != nil {
+		return opt, err
 	}
 	if shard.count > 0 {
 		return opt, opt.shared(c)
@@ -169,7 +174,7 @@ func check(ctx context.Context, opt checkOptions) error {
 		}
 		return weights, err
 	}
-	left := nothingWritten
+	left := "no report was made"
 	if opt.shard.count > 0 {
 		left = "the same command goes on after the layers that are measured"
 	}
@@ -266,7 +271,14 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 		return nil, err
 	}
 	of.provenance, of.plan = provenance(m, opt.seed, start), plan
-	return opt.gate.report(diagnosis, of, before, stopped), stopped
+	result := opt.gate.report(diagnosis, of, before, stopped)
+	if opt.raw && stopped == nil {
+		if err := p.addRaw(ctx, diagnosis, con, result); err != nil {
+			return nil, err
+		}
+		result.Provenance = provenance(m, opt.seed, start)
+	}
+	return result, stopped
 }
 
 // selectedLayers are those that --layers names.

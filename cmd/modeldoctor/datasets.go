@@ -67,6 +67,10 @@ func readDataCommand(c *cli.Context) (dataCommandOptions, error) {
 	case len(args) == 1 && args[0] == "ls":
 		return opt, nil
 	case len(args) == 2 && args[0] == "get":
+		if onCommandLine(c, "format") {
+			return opt, usage("--format: data get prints where the file is, and has no report").withHint("leave it out; `modeldoctor data ls` has one")
+		}
+		out.files = nil // what a file or a variable asks for is for other commands
 		opt.get, err = findArchive(args[1])
 		return opt, err
 	case len(args) == 0:

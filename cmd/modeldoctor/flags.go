@@ -103,14 +103,15 @@ func configFlag() cli.Flag {
 
 // action is what a command does: read makes plain values of the flags and
 // arguments and finds whatever is wrong with them by themselves; do works with
-// these. No flag is read anywhere else.
+// these. No flag is read anywhere else. Where the work ends without a report, the files
+// for it say so; see [reporting].
 func action[T any](read func(*cli.Context) (T, error), do func(context.Context, T) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		opt, err := read(c)
 		if err != nil {
 			return whereSet(c, err)
 		}
-		return do(c.Context, opt)
+		return reporting(c, func() error { return do(c.Context, opt) })
 	}
 }
 

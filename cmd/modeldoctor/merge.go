@@ -86,7 +86,7 @@ func merge(ctx context.Context, opt mergeOptions) error {
 		before = opt.gate.prior(&options, whole.Model.Path, 1, opt.console, func() string { return whole.Data.SHA256 })
 	}
 	if err := ctx.Err(); err != nil {
-		return interrupted(err, opt.console, nothingWritten)
+		return interrupted(err, opt.console, "no report was made")
 	}
 	result := opt.gate.report(found.Conclude(options), described{
 		model: whole.Model, data: whole.Data, granularity: graph.Granularity(whole.Granularity), skipped: whole.Skipped,

@@ -29,6 +29,7 @@ type output struct {
 	workflow bool   // GitHub's workflow commands go to stdout, too
 	summary  string // file that a job's summary is appended to; "" writes none
 	plots    string // folder of the charts; "" writes none
+	written  bool   // a result has been written, or could not be
 }
 
 type outputFile struct{ format, path string }
@@ -52,6 +53,7 @@ func readOutput(c *cli.Context, formats []string, taken ...string) (*output, err
 		taken = slices.Concat(taken, []string{config})
 	}
 	out := &output{stdout: c.App.Writer, style: report.Style{Color: useColor(color, c.App.Writer), Width: terminalWidth(c.App.Writer), Wide: c.Bool("wide")}}
+	c.App.Metadata[outputKey] = out
 	for _, item := range c.StringSlice("format") {
 		format, path, toFile := strings.Cut(strings.TrimSpace(item), "=")
 		if format == "md" {
@@ -139,6 +141,7 @@ func holdsBinary(path string) bool {
 // write prints a result everywhere: into the files first, because a closed pipe
 // at stdout ends the program. Where one cannot be written the others are all the same.
 func (o *output) write(result report.Result) error {
+	o.written = true
 	var problems error
 	add := func(name string, err error) {
 		switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,16 +13,16 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// checkReports looks at what a command has written that ended with a verdict: JSON
-// satisfies the command's schema and SARIF its standard's, JUnit counts what it holds,
-// and all of them tell the exit status.
+// checkReports looks at what a command has written whose flags were right: JSON
+// satisfies the command's schema, or that of a failure, and SARIF its standard's, JUnit
+// counts what it holds, and all of them tell the exit status.
 func checkReports(ts *testscript.TestScript, status string, args []string) {
-	if len(args) == 0 || !slices.Contains([]string{"0", "1", "4"}, status) {
+	if len(args) == 0 || !slices.Contains([]string{"0", "1", "3", "4"}, status) {
 		return
 	}
 	for format, text := range reports(ts, args) {
 		switch {
-		case text == "": // the command ended before there was a report
+		case text == "": // the command ended before there was a report, which would go to stdout
 		case format == "json":
 			checkJSON(ts, args, status, text)
 		case format == "sarif":
@@ -62,6 +63,8 @@ func reports(ts *testscript.TestScript, args []string) map[string]string {
 func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
 	schema, planned := args[0]+"-v1.json", slices.Contains(args, "--dry-run")
 	switch {
+	case strings.Contains(text, `"verdict": "ERROR"`):
+		schema = "failure-v1.json"
 	case planned && ts.Getenv("MODELDOCTOR_SEARCH_LAYERS") != "":
 		schema = "search-plan-v1.json"
 	case planned:
@@ -72,7 +75,7 @@ func checkJSON(ts *testscript.TestScript, args []string, status, text string) {
 		schema = "data-sets-v1.json"
 	}
 	validate(ts, filepath.Join("docs", "schema", schema), text)
-	if slices.Contains([]string{"check", "fix", "compare", "verify"}, args[0]) && !planned && !strings.Contains(text, fmt.Sprintf(`"exit_code": %s,`, status)) {
+	if slices.Contains([]string{"check", "fix", "compare", "verify"}, args[0]) && !planned && !regexp.MustCompile(`"exit_code": `+status+`\b`).MatchString(text) {
 		ts.Fatalf("the exit status %s is missing in\n%s", status, text)
 	}
 }

@@ -111,6 +111,7 @@ const (
 	mostWidth    = 2400 * vg.Length(1)
 	mostNames    = 80 // categories beyond which only some are named
 	dotsPerInch  = 144
+	aboutLabels  = 5 // numbers of an axis
 )
 
 // size is the width and height of the chart.
@@ -139,6 +140,7 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		axis.Label.TextStyle.Font, axis.Tick.Label.Font = sans, sans
 		axis.Label.TextStyle.Color, axis.Tick.Label.Color = ink, ink
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = ink, ink
+		axis.Tick.Marker = linearTicks{aboutLabels}
 	}
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color, p.Legend.Top, p.Legend.Padding = sans, ink, true, 2
 	grid := plotter.NewGrid()
@@ -152,7 +154,7 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		diagonal.LineStyle = draw.LineStyle{Color: ink, Width: 0.75, Dashes: []vg.Length{3, 3}}
 		p.Add(diagonal)
 	case c.LogY:
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{aboutLabels}
 	}
 	if len(c.Categories) > 0 {
 		c.nameCategories(p)
@@ -169,12 +171,16 @@ func (c *Chart) draw() (*plot.Plot, error) {
 		line := plotter.NewFunction(func(float64) float64 { return r.Y })
 		line.LineStyle = draw.LineStyle{Color: palette[Alarm].rgb, Width: 1, Dashes: []vg.Length{5, 3}}
 		p.Add(line)
-		p.Legend.Add(clean(r.Name), line)
+		p.Legend.Add(clean(r.Name)+beforeMark, line)
 		p.Y.Min, p.Y.Max = min(p.Y.Min, r.Y), max(p.Y.Max, r.Y)
 	}
 	c.makeRoom(p)
 	return p, nil
 }
+
+// beforeMark stands behind a name of the legend, because the font of a page may be wider than the
+// one that the mark's place is computed with.
+const beforeMark = "     "
 
 // The room that is left above what is drawn, as shares of its height.
 const (
@@ -260,7 +266,7 @@ func (c *Chart) add(p *plot.Plot, s Series) error {
 	rgb := palette[s.Color].rgb
 	legend := func(thumbnail plot.Thumbnailer) {
 		if s.Name != "" {
-			p.Legend.Add(clean(s.Name), thumbnail)
+			p.Legend.Add(clean(s.Name)+beforeMark, thumbnail)
 		}
 	}
 	if s.Style == Bars {
