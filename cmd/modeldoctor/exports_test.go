@@ -38,8 +38,8 @@ func TestFixExports(t *testing.T) {
 			flags []string
 			layer string // whose weights move; empty: those that scale the logits
 		}{
-			{"sgd", []string{"--update", "head", "--epochs", "1", "--lr", "0.01"}, "head"},
-			{"pol", []string{"--perturb", "head", "--update", "blocks.1", "--epochs", "1", "--perturb-batch", "16", "--lr", "0.05", "--calibration", "none"}, "blocks.1"},
+			{"sgd", []string{"--batch", "8", "--update", "head", "--epochs", "1", "--lr", "0.01"}, "head"},
+			{"pol", []string{"--batch", "8", "--perturb", "head", "--update", "blocks.1", "--epochs", "1", "--perturb-batch", "16", "--lr", "0.05", "--calibration", "none"}, "blocks.1"},
 			{"temperature", nil, ""},
 		} {
 			t.Run(c.fixture+"/"+recipe.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestFixExports(t *testing.T) {
 				model := filepath.Join(folder, "model.onnx")
 				treat := func(model, out, seed string) {
 					t.Helper()
-					args := append([]string{"fix", "--recipe", recipe.name, "--force", "--batch", "8", "--seed", seed,
+					args := append([]string{"fix", "--recipe", recipe.name, "--force", "--seed", seed,
 						"--data", images[c.classes], "--preprocess", "imagenet", "--config", "none", "--quiet", "-o", out, model}, recipe.flags...)
 					command(t, exitOK, args...)
 				}

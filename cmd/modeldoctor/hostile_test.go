@@ -25,7 +25,7 @@ import (
 // failure too.
 const (
 	hostilePerByte = 4
-	hostileBase    = 64 << 20
+	hostileBase    = 72 << 20 // of which the program itself is up to 40
 	patience       = 2 * time.Minute
 )
 

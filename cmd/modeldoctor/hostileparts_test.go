@@ -85,8 +85,8 @@ func TestHostileParts(t *testing.T) {
 		code, _, stderr := modeldoctor(t.Context(), "merge", "--config", "none", "--per-image", "--format", "text,json="+report, dir)
 		written, err := os.ReadFile(report)
 		switch {
-		case code == exitUnreadable && err != nil && strings.Contains(stderr, "error: "):
-		case (code == exitOK || code == exitFailed) && json.Valid(written):
+		case err == nil && code == exitUnreadable && isFailure(written) && strings.Contains(stderr, "error: "):
+		case err == nil && (code == exitOK || code == exitFailed) && json.Valid(written) && !isFailure(written):
 			merged++
 		default:
 			t.Errorf("round %d: exit status %d: %s\n%.2000s", round, code, stderr, spoilt)

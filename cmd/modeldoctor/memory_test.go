@@ -23,7 +23,7 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const programPages = 32 << 20
+	const programPages = 40 << 20
 	mapped := info.Size() + programPages
 	peak := func(memory string) int64 {
 		_, peak := runHostile(t, exitOK, "check", "-q", "--fail-on", "never", "--preprocess", "cifar100", "--samples", "16", "--race", "1", "--memory", memory, path)
