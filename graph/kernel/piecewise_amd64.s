@@ -4,154 +4,128 @@
 
 #include "textflag.h"
 
-// func sumAVX2(n int, x *float32) float64
-// Requires: AVX, SSE2
-TEXT ·sumAVX2(SB), NOSPLIT, $0-24
-	MOVQ   n+0(FP), AX
-	MOVQ   AX, CX
-	ANDQ   $0x1f, CX
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	SHLQ   $0x02, DX
-	ANDQ   $0x07, AX
-	LEAQ   masks<>+128(SB), BX
-	SHLQ   $0x02, AX
-	SUBQ   AX, BX
-	MOVQ   x+8(FP), AX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	XORQ   SI, SI
+// func clampAVX2(n int, a float32, b float32, lo float32, hi float32, x *float32, y *float32)
+// Requires: AVX, FMA3
+TEXT ·clampAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x1f, CX
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	SHLQ         $0x02, DX
+	ANDQ         $0x07, AX
+	LEAQ         masks<>+128(SB), BX
+	SHLQ         $0x02, AX
+	SUBQ         AX, BX
+	VBROADCASTSS a+8(FP), Y0
+	VBROADCASTSS b+12(FP), Y1
+	VBROADCASTSS lo+16(FP), Y2
+	VBROADCASTSS hi+20(FP), Y3
+	MOVQ         x+24(FP), AX
+	MOVQ         y+32(FP), SI
+	XORQ         DI, DI
 
 block1:
-	CMPQ         SI, DX
-	JGE          tail2
-	VMOVUPS      (AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	VMOVUPS      32(AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	VMOVUPS      64(AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y4, Y4
-	VADDPD       Y8, Y5, Y5
-	VMOVUPS      96(AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y6, Y6
-	VADDPD       Y8, Y7, Y7
-	ADDQ         $0x80, SI
-	JMP          block1
+	CMPQ        DI, DX
+	JGE         tail2
+	VMOVUPS     (AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (SI)(DI*1)
+	VMOVUPS     32(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(DI*1)
+	VMOVUPS     64(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 64(SI)(DI*1)
+	VMOVUPS     96(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 96(SI)(DI*1)
+	ADDQ        $0x80, DI
+	JMP         block1
 
 tail2:
-	CMPQ         CX, $0x08
-	JL           partial4
-	VMOVUPS      (AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	JMP          next5
+	CMPQ        CX, $0x08
+	JL          partial4
+	VMOVUPS     (AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (SI)(DI*1)
+	JMP         next5
 
 partial4:
-	CMPQ         CX, $0x00
-	JLE          end3
-	VMOVUPS      (BX), Y8
-	VMASKMOVPS   (AX)(SI*1), Y8, Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y0, Y0
-	VADDPD       Y8, Y1, Y1
-	JMP          end3
+	CMPQ        CX, $0x00
+	JLE         end3
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  (AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, (SI)(DI*1)
+	JMP         end3
 
 next5:
-	CMPQ         CX, $0x10
-	JL           partial6
-	VMOVUPS      32(AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	JMP          next7
+	CMPQ        CX, $0x10
+	JL          partial6
+	VMOVUPS     32(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 32(SI)(DI*1)
+	JMP         next7
 
 partial6:
-	CMPQ         CX, $0x08
-	JLE          end3
-	VMOVUPS      (BX), Y8
-	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y2, Y2
-	VADDPD       Y8, Y3, Y3
-	JMP          end3
+	CMPQ        CX, $0x08
+	JLE         end3
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  32(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 32(SI)(DI*1)
+	JMP         end3
 
 next7:
-	CMPQ         CX, $0x18
-	JL           partial8
-	VMOVUPS      64(AX)(SI*1), Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y4, Y4
-	VADDPD       Y8, Y5, Y5
-	JMP          next9
+	CMPQ        CX, $0x18
+	JL          partial8
+	VMOVUPS     64(AX)(DI*1), Y4
+	VFMADD213PS Y1, Y0, Y4
+	VMAXPS      Y4, Y2, Y4
+	VMINPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 64(SI)(DI*1)
+	JMP         next9
 
 partial8:
-	CMPQ         CX, $0x10
-	JLE          end3
-	VMOVUPS      (BX), Y8
-	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y4, Y4
-	VADDPD       Y8, Y5, Y5
-	JMP          end3
+	CMPQ        CX, $0x10
+	JLE         end3
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  64(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 64(SI)(DI*1)
+	JMP         end3
 
 next9:
-	CMPQ         CX, $0x18
-	JLE          end3
-	VMOVUPS      (BX), Y8
-	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
-	VCVTPS2PD    X8, Y9
-	VEXTRACTF128 $0x01, Y8, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y9, Y6, Y6
-	VADDPD       Y8, Y7, Y7
-	JMP          end3
+	CMPQ        CX, $0x18
+	JLE         end3
+	VMOVUPS     (BX), Y4
+	VMASKMOVPS  96(AX)(DI*1), Y4, Y5
+	VFMADD213PS Y1, Y0, Y5
+	VMAXPS      Y5, Y2, Y5
+	VMINPS      Y5, Y3, Y5
+	VMASKMOVPS  Y5, Y4, 96(SI)(DI*1)
+	JMP         end3
 
 end3:
-	VADDPD       Y4, Y0, Y0
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y7, Y3, Y3
-	VADDPD       Y2, Y0, Y0
-	VADDPD       Y3, Y1, Y1
-	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VUNPCKHPD    X0, X0, X1
-	VADDSD       X1, X0, X0
-	MOVSD        X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -221,131 +195,6 @@ DATA masks<>+248(SB)/4, $0x00000000
 DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
-// func clampAVX2(n int, a float32, b float32, lo float32, hi float32, x *float32, y *float32)
-// Requires: AVX, FMA3
-TEXT ·clampAVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+0(FP), AX
-	MOVQ         AX, CX
-	ANDQ         $0x1f, CX
-	MOVQ         AX, DX
-	SUBQ         CX, DX
-	SHLQ         $0x02, DX
-	ANDQ         $0x07, AX
-	LEAQ         masks<>+128(SB), BX
-	SHLQ         $0x02, AX
-	SUBQ         AX, BX
-	VBROADCASTSS a+8(FP), Y0
-	VBROADCASTSS b+12(FP), Y1
-	VBROADCASTSS lo+16(FP), Y2
-	VBROADCASTSS hi+20(FP), Y3
-	MOVQ         x+24(FP), AX
-	MOVQ         y+32(FP), SI
-	XORQ         DI, DI
-
-block12:
-	CMPQ        DI, DX
-	JGE         tail13
-	VMOVUPS     (AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, (SI)(DI*1)
-	VMOVUPS     32(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 32(SI)(DI*1)
-	VMOVUPS     64(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 64(SI)(DI*1)
-	VMOVUPS     96(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 96(SI)(DI*1)
-	ADDQ        $0x80, DI
-	JMP         block12
-
-tail13:
-	CMPQ        CX, $0x08
-	JL          partial15
-	VMOVUPS     (AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, (SI)(DI*1)
-	JMP         next16
-
-partial15:
-	CMPQ        CX, $0x00
-	JLE         end14
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  (AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, (SI)(DI*1)
-	JMP         end14
-
-next16:
-	CMPQ        CX, $0x10
-	JL          partial17
-	VMOVUPS     32(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 32(SI)(DI*1)
-	JMP         next18
-
-partial17:
-	CMPQ        CX, $0x08
-	JLE         end14
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  32(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 32(SI)(DI*1)
-	JMP         end14
-
-next18:
-	CMPQ        CX, $0x18
-	JL          partial19
-	VMOVUPS     64(AX)(DI*1), Y4
-	VFMADD213PS Y1, Y0, Y4
-	VMAXPS      Y4, Y2, Y4
-	VMINPS      Y4, Y3, Y4
-	VMOVUPS     Y4, 64(SI)(DI*1)
-	JMP         next20
-
-partial19:
-	CMPQ        CX, $0x10
-	JLE         end14
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  64(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 64(SI)(DI*1)
-	JMP         end14
-
-next20:
-	CMPQ        CX, $0x18
-	JLE         end14
-	VMOVUPS     (BX), Y4
-	VMASKMOVPS  96(AX)(DI*1), Y4, Y5
-	VFMADD213PS Y1, Y0, Y5
-	VMAXPS      Y5, Y2, Y5
-	VMINPS      Y5, Y3, Y5
-	VMASKMOVPS  Y5, Y4, 96(SI)(DI*1)
-	JMP         end14
-
-end14:
-	VZEROUPPER
-	RET
-
 // func leakAVX2(n int, alpha float32, x *float32, y *float32)
 // Requires: AVX, FMA3
 TEXT ·leakAVX2(SB), NOSPLIT, $0-32
@@ -365,9 +214,9 @@ TEXT ·leakAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+24(FP), SI
 	XORQ         DI, DI
 
-block23:
+block12:
 	CMPQ        DI, DX
-	JGE         tail24
+	JGE         tail13
 	VMOVUPS     (AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
@@ -389,83 +238,83 @@ block23:
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 96(SI)(DI*1)
 	ADDQ        $0x80, DI
-	JMP         block23
+	JMP         block12
 
-tail24:
+tail13:
 	CMPQ        CX, $0x08
-	JL          partial26
+	JL          partial15
 	VMOVUPS     (AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, (SI)(DI*1)
-	JMP         next27
+	JMP         next16
 
-partial26:
+partial15:
 	CMPQ        CX, $0x00
-	JLE         end25
+	JLE         end14
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  (AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, (SI)(DI*1)
-	JMP         end25
+	JMP         end14
 
-next27:
+next16:
 	CMPQ        CX, $0x10
-	JL          partial28
+	JL          partial17
 	VMOVUPS     32(AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 32(SI)(DI*1)
-	JMP         next29
+	JMP         next18
 
-partial28:
+partial17:
 	CMPQ        CX, $0x08
-	JLE         end25
+	JLE         end14
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  32(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 32(SI)(DI*1)
-	JMP         end25
+	JMP         end14
 
-next29:
+next18:
 	CMPQ        CX, $0x18
-	JL          partial30
+	JL          partial19
 	VMOVUPS     64(AX)(DI*1), Y2
 	VMINPS      Y2, Y1, Y3
 	VMAXPS      Y2, Y1, Y2
 	VFMADD231PS Y0, Y3, Y2
 	VMOVUPS     Y2, 64(SI)(DI*1)
-	JMP         next31
+	JMP         next20
 
-partial30:
+partial19:
 	CMPQ        CX, $0x10
-	JLE         end25
+	JLE         end14
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  64(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 64(SI)(DI*1)
-	JMP         end25
+	JMP         end14
 
-next31:
+next20:
 	CMPQ        CX, $0x18
-	JLE         end25
+	JLE         end14
 	VMOVUPS     (BX), Y2
 	VMASKMOVPS  96(AX)(DI*1), Y2, Y3
 	VMINPS      Y3, Y1, Y4
 	VMAXPS      Y3, Y1, Y3
 	VFMADD231PS Y0, Y4, Y3
 	VMASKMOVPS  Y3, Y2, 96(SI)(DI*1)
-	JMP         end25
+	JMP         end14
 
-end25:
+end14:
 	VZEROUPPER
 	RET
 
@@ -490,9 +339,9 @@ TEXT ·gateAVX2(SB), NOSPLIT, $0-48
 	MOVQ         dx+40(FP), DI
 	XORQ         R8, R8
 
-block34:
+block23:
 	CMPQ    R8, DX
-	JGE     tail35
+	JGE     tail24
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -526,11 +375,11 @@ block34:
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 96(DI)(R8*1)
 	ADDQ    $0x80, R8
-	JMP     block34
+	JMP     block23
 
-tail35:
+tail24:
 	CMPQ    CX, $0x08
-	JL      partial37
+	JL      partial26
 	VMOVUPS (AX)(R8*1), Y3
 	VMOVUPS (SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -539,11 +388,11 @@ tail35:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, (DI)(R8*1)
-	JMP     next38
+	JMP     next27
 
-partial37:
+partial26:
 	CMPQ       CX, $0x00
-	JLE        end36
+	JLE        end25
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS (AX)(R8*1), Y3, Y4
 	VMASKMOVPS (SI)(R8*1), Y3, Y5
@@ -553,11 +402,11 @@ partial37:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, (DI)(R8*1)
-	JMP        end36
+	JMP        end25
 
-next38:
+next27:
 	CMPQ    CX, $0x10
-	JL      partial39
+	JL      partial28
 	VMOVUPS 32(AX)(R8*1), Y3
 	VMOVUPS 32(SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -566,11 +415,11 @@ next38:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 32(DI)(R8*1)
-	JMP     next40
+	JMP     next29
 
-partial39:
+partial28:
 	CMPQ       CX, $0x08
-	JLE        end36
+	JLE        end25
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 32(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 32(SI)(R8*1), Y3, Y5
@@ -580,11 +429,11 @@ partial39:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 32(DI)(R8*1)
-	JMP        end36
+	JMP        end25
 
-next40:
+next29:
 	CMPQ    CX, $0x18
-	JL      partial41
+	JL      partial30
 	VMOVUPS 64(AX)(R8*1), Y3
 	VMOVUPS 64(SI)(R8*1), Y4
 	VMULPS  Y0, Y4, Y4
@@ -593,11 +442,11 @@ next40:
 	VANDPS  Y5, Y4, Y4
 	VANDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 64(DI)(R8*1)
-	JMP     next42
+	JMP     next31
 
-partial41:
+partial30:
 	CMPQ       CX, $0x10
-	JLE        end36
+	JLE        end25
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 64(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 64(SI)(R8*1), Y3, Y5
@@ -607,11 +456,11 @@ partial41:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 64(DI)(R8*1)
-	JMP        end36
+	JMP        end25
 
-next42:
+next31:
 	CMPQ       CX, $0x18
-	JLE        end36
+	JLE        end25
 	VMOVUPS    (BX), Y3
 	VMASKMOVPS 96(AX)(R8*1), Y3, Y4
 	VMASKMOVPS 96(SI)(R8*1), Y3, Y5
@@ -621,94 +470,9 @@ next42:
 	VANDPS     Y0, Y5, Y5
 	VANDPS     Y4, Y5, Y5
 	VMASKMOVPS Y5, Y3, 96(DI)(R8*1)
-	JMP        end36
+	JMP        end25
 
-end36:
-	VZEROUPPER
-	RET
-
-// func sumAVX512(n int, x *float32) float64
-// Requires: AVX, AVX512F, BMI2, SSE2
-TEXT ·sumAVX512(SB), NOSPLIT, $0-24
-	MOVQ   n+0(FP), AX
-	MOVQ   AX, CX
-	ANDQ   $0x1f, CX
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	SHLQ   $0x02, DX
-	ANDQ   $0x0f, AX
-	MOVQ   $-1, BX
-	BZHIQ  AX, BX, AX
-	KMOVW  AX, K1
-	MOVQ   x+8(FP), AX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	XORQ   BX, BX
-
-block1:
-	CMPQ          BX, DX
-	JGE           tail2
-	VMOVUPS       (AX)(BX*1), Z4
-	VCVTPS2PD     Y4, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z5, Z0, Z0
-	VADDPD        Z4, Z1, Z1
-	VMOVUPS       64(AX)(BX*1), Z4
-	VCVTPS2PD     Y4, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z5, Z2, Z2
-	VADDPD        Z4, Z3, Z3
-	ADDQ          $0x80, BX
-	JMP           block1
-
-tail2:
-	CMPQ          CX, $0x10
-	JL            partial4
-	VMOVUPS       (AX)(BX*1), Z4
-	VCVTPS2PD     Y4, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z5, Z0, Z0
-	VADDPD        Z4, Z1, Z1
-	JMP           next5
-
-partial4:
-	CMPQ          CX, $0x00
-	JLE           end3
-	VMOVUPS.Z     (AX)(BX*1), K1, Z4
-	VCVTPS2PD     Y4, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z5, Z0, Z0
-	VADDPD        Z4, Z1, Z1
-	JMP           end3
-
-next5:
-	CMPQ          CX, $0x10
-	JLE           end3
-	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
-	VCVTPS2PD     Y4, Z5
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VADDPD        Z5, Z2, Z2
-	VADDPD        Z4, Z3, Z3
-	JMP           end3
-
-end3:
-	VADDPD        Z2, Z0, Z0
-	VADDPD        Z3, Z1, Z1
-	VADDPD        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VUNPCKHPD     X0, X0, X1
-	VADDSD        X1, X0, X0
-	MOVSD         X0, ret+16(FP)
+end25:
 	VZEROUPPER
 	RET
 
@@ -733,9 +497,9 @@ TEXT ·clampAVX512(SB), NOSPLIT, $0-40
 	MOVQ         y+32(FP), BX
 	XORQ         SI, SI
 
-block8:
+block1:
 	CMPQ        SI, DX
-	JGE         tail9
+	JGE         tail2
 	VMOVUPS     (AX)(SI*1), Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
@@ -747,39 +511,39 @@ block8:
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, 64(BX)(SI*1)
 	ADDQ        $0x80, SI
-	JMP         block8
+	JMP         block1
 
-tail9:
+tail2:
 	CMPQ        CX, $0x10
-	JL          partial11
+	JL          partial4
 	VMOVUPS     (AX)(SI*1), Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, (BX)(SI*1)
-	JMP         next12
+	JMP         next5
 
-partial11:
+partial4:
 	CMPQ        CX, $0x00
-	JLE         end10
+	JLE         end3
 	VMOVUPS.Z   (AX)(SI*1), K1, Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, K1, (BX)(SI*1)
-	JMP         end10
+	JMP         end3
 
-next12:
+next5:
 	CMPQ        CX, $0x10
-	JLE         end10
+	JLE         end3
 	VMOVUPS.Z   64(AX)(SI*1), K1, Z4
 	VFMADD213PS Z1, Z0, Z4
 	VMAXPS      Z4, Z2, Z4
 	VMINPS      Z4, Z3, Z4
 	VMOVUPS     Z4, K1, 64(BX)(SI*1)
-	JMP         end10
+	JMP         end3
 
-end10:
+end3:
 	VZEROUPPER
 	RET
 
@@ -802,9 +566,9 @@ TEXT ·leakAVX512(SB), NOSPLIT, $0-32
 	MOVQ         y+24(FP), BX
 	XORQ         SI, SI
 
-block15:
+block8:
 	CMPQ        SI, DX
-	JGE         tail16
+	JGE         tail9
 	VMOVUPS     (AX)(SI*1), Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
@@ -816,39 +580,39 @@ block15:
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, 64(BX)(SI*1)
 	ADDQ        $0x80, SI
-	JMP         block15
+	JMP         block8
 
-tail16:
+tail9:
 	CMPQ        CX, $0x10
-	JL          partial18
+	JL          partial11
 	VMOVUPS     (AX)(SI*1), Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, (BX)(SI*1)
-	JMP         next19
+	JMP         next12
 
-partial18:
+partial11:
 	CMPQ        CX, $0x00
-	JLE         end17
+	JLE         end10
 	VMOVUPS.Z   (AX)(SI*1), K1, Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, K1, (BX)(SI*1)
-	JMP         end17
+	JMP         end10
 
-next19:
+next12:
 	CMPQ        CX, $0x10
-	JLE         end17
+	JLE         end10
 	VMOVUPS.Z   64(AX)(SI*1), K1, Z2
 	VMINPS      Z2, Z1, Z3
 	VMAXPS      Z2, Z1, Z2
 	VFMADD231PS Z0, Z3, Z2
 	VMOVUPS     Z2, K1, 64(BX)(SI*1)
-	JMP         end17
+	JMP         end10
 
-end17:
+end10:
 	VZEROUPPER
 	RET
 
@@ -873,9 +637,9 @@ TEXT ·gateAVX512(SB), NOSPLIT, $0-48
 	MOVQ         dx+40(FP), SI
 	XORQ         DI, DI
 
-block22:
+block15:
 	CMPQ      DI, DX
-	JGE       tail23
+	JGE       tail16
 	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
 	VMULPS    Z0, Z4, Z4
@@ -893,11 +657,11 @@ block22:
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, 64(SI)(DI*1)
 	ADDQ      $0x80, DI
-	JMP       block22
+	JMP       block15
 
-tail23:
+tail16:
 	CMPQ      CX, $0x10
-	JL        partial25
+	JL        partial18
 	VMOVUPS   (AX)(DI*1), Z3
 	VMOVUPS   (BX)(DI*1), Z4
 	VMULPS    Z0, Z4, Z4
@@ -906,11 +670,11 @@ tail23:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, (SI)(DI*1)
-	JMP       next26
+	JMP       next19
 
-partial25:
+partial18:
 	CMPQ      CX, $0x00
-	JLE       end24
+	JLE       end17
 	VMOVUPS.Z (AX)(DI*1), K1, Z3
 	VMOVUPS.Z (BX)(DI*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
@@ -919,11 +683,11 @@ partial25:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, K1, (SI)(DI*1)
-	JMP       end24
+	JMP       end17
 
-next26:
+next19:
 	CMPQ      CX, $0x10
-	JLE       end24
+	JLE       end17
 	VMOVUPS.Z 64(AX)(DI*1), K1, Z3
 	VMOVUPS.Z 64(BX)(DI*1), K1, Z4
 	VMULPS    Z0, Z4, Z4
@@ -932,8 +696,8 @@ next26:
 	KANDW     K2, K3, K3
 	VMOVAPS.Z Z4, K3, Z4
 	VMOVUPS   Z4, K1, 64(SI)(DI*1)
-	JMP       end24
+	JMP       end17
 
-end24:
+end17:
 	VZEROUPPER
 	RET

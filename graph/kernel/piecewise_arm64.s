@@ -4,414 +4,6 @@
 
 #include "textflag.h"
 
-// func sumNEON(n int, x *float32) float64
-TEXT ·sumNEON(SB), NOSPLIT, $0-24
-	MOVD n+0(FP), R0
-	MOVD R0, R1
-	AND $0x1f, R1, R1
-	MOVD R0, R2
-	SUBS R1, R2, R2
-	LSL $0x02, R2, R2
-	AND $0x03, R0, R0
-	MOVD x+8(FP), R3
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
-	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	WORD $0x6e2d1dad // EOR V13.16B, V13.16B, V13.16B
-	WORD $0x6e2e1dce // EOR V14.16B, V14.16B, V14.16B
-	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
-	MOVD $0, R6
-
-block1:
-	CMP R2, R6
-	BGE tail2
-	WORD $0x3ce66870 // LDR Q16, [X3, X6]
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
-	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 16(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
-	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 32(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
-	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 48(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
-	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 64(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
-	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 80(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
-	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 96(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
-	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	ADD R6<<0, R3, R19
-	FMOVQ 112(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
-	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	ADDS $0x80, R6, R6
-	B block1
-
-tail2:
-	CMP $0x04, R1
-	BLT partial4
-	WORD $0x3ce66870 // LDR Q16, [X3, X6]
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
-	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B next5
-
-partial4:
-	CMP $0x00, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	TBZ $2, R0, few1
-	FMOVQ (R19), F16
-	B loaded1
-few1:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one1
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded1
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded1
-one1:
-	TBZ $0, R0, loaded1
-	FMOVS (R19), F16
-loaded1:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
-	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B end3
-
-next5:
-	CMP $0x08, R1
-	BLT partial6
-	ADD R6<<0, R3, R19
-	FMOVQ 16(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
-	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B next7
-
-partial6:
-	CMP $0x04, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $16, R19, R19
-	TBZ $2, R0, few2
-	FMOVQ (R19), F16
-	B loaded2
-few2:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one2
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded2
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded2
-one2:
-	TBZ $0, R0, loaded2
-	FMOVS (R19), F16
-loaded2:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
-	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B end3
-
-next7:
-	CMP $0x0c, R1
-	BLT partial8
-	ADD R6<<0, R3, R19
-	FMOVQ 32(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
-	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B next9
-
-partial8:
-	CMP $0x08, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $32, R19, R19
-	TBZ $2, R0, few3
-	FMOVQ (R19), F16
-	B loaded3
-few3:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one3
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded3
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded3
-one3:
-	TBZ $0, R0, loaded3
-	FMOVS (R19), F16
-loaded3:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
-	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B end3
-
-next9:
-	CMP $0x10, R1
-	BLT partial10
-	ADD R6<<0, R3, R19
-	FMOVQ 48(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
-	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B next11
-
-partial10:
-	CMP $0x0c, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $48, R19, R19
-	TBZ $2, R0, few4
-	FMOVQ (R19), F16
-	B loaded4
-few4:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one4
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded4
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded4
-one4:
-	TBZ $0, R0, loaded4
-	FMOVS (R19), F16
-loaded4:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
-	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B end3
-
-next11:
-	CMP $0x14, R1
-	BLT partial12
-	ADD R6<<0, R3, R19
-	FMOVQ 64(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
-	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B next13
-
-partial12:
-	CMP $0x10, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few5
-	FMOVQ (R19), F16
-	B loaded5
-few5:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one5
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded5
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded5
-one5:
-	TBZ $0, R0, loaded5
-	FMOVS (R19), F16
-loaded5:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
-	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B end3
-
-next13:
-	CMP $0x18, R1
-	BLT partial14
-	ADD R6<<0, R3, R19
-	FMOVQ 80(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
-	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B next15
-
-partial14:
-	CMP $0x14, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $80, R19, R19
-	TBZ $2, R0, few6
-	FMOVQ (R19), F16
-	B loaded6
-few6:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one6
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded6
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded6
-one6:
-	TBZ $0, R0, loaded6
-	FMOVS (R19), F16
-loaded6:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
-	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B end3
-
-next15:
-	CMP $0x1c, R1
-	BLT partial16
-	ADD R6<<0, R3, R19
-	FMOVQ 96(R19), F16
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
-	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B next17
-
-partial16:
-	CMP $0x18, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $96, R19, R19
-	TBZ $2, R0, few7
-	FMOVQ (R19), F16
-	B loaded7
-few7:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one7
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded7
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded7
-one7:
-	TBZ $0, R0, loaded7
-	FMOVS (R19), F16
-loaded7:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
-	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B end3
-
-next17:
-	CMP $0x1c, R1
-	BLE end3
-	ADD R6<<0, R3, R19
-	ADD $112, R19, R19
-	TBZ $2, R0, few8
-	FMOVQ (R19), F16
-	B loaded8
-few8:
-	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one8
-	FMOVD (R19), F16
-	TBZ $0, R0, loaded8
-	ADD $8, R19
-	VLD1 (R19), V16.S[2]
-	B loaded8
-one8:
-	TBZ $0, R0, loaded8
-	FMOVS (R19), F16
-loaded8:
-	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
-	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
-	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
-	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
-	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	B end3
-
-end3:
-	WORD $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
-	WORD $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
-	WORD $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
-	WORD $0x4e6dd4a5 // FADD V5.2D, V5.2D, V13.2D
-	WORD $0x4e6ed4c6 // FADD V6.2D, V6.2D, V14.2D
-	WORD $0x4e6fd4e7 // FADD V7.2D, V7.2D, V15.2D
-	WORD $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	WORD $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
-	WORD $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD $0x4e62d400 // FADD V0.2D, V0.2D, V2.2D
-	WORD $0x4e63d421 // FADD V1.2D, V1.2D, V3.2D
-	WORD $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
-	WORD $0x4e180401 // DUP V1.2D, V0.D[1]
-	WORD $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
-	FMOVD F0, ret+16(FP)
-	RET
-
 // func clampNEON(n int, a float32, b float32, lo float32, hi float32, x *float32, y *float32)
 TEXT ·clampNEON(SB), NOSPLIT, $0-40
 	MOVD n+0(FP), R0
@@ -433,9 +25,9 @@ TEXT ·clampNEON(SB), NOSPLIT, $0-40
 	MOVD y+32(FP), R6
 	MOVD $0, R7
 
-block20:
+block1:
 	CMP R2, R7
-	BGE tail21
+	BGE tail2
 	WORD $0x3ce76864 // LDR Q4, [X3, X7]
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
@@ -523,11 +115,11 @@ block20:
 	ADD R7<<0, R6, R19
 	FMOVQ F4, 112(R19)
 	ADDS $0x80, R7, R7
-	B block20
+	B block1
 
-tail21:
+tail2:
 	CMP $0x04, R1
-	BLT partial23
+	BLT partial4
 	WORD $0x3ce76864 // LDR Q4, [X3, X7]
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
@@ -537,12 +129,255 @@ tail21:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	WORD $0x3ca768c4 // STR Q4, [X6, X7]
-	B next24
+	B next5
 
-partial23:
+partial4:
 	CMP $0x00, R1
-	BLE end22
+	BLE end3
 	ADD R7<<0, R3, R19
+	TBZ $2, R0, few1
+	FMOVQ (R19), F4
+	B loaded1
+few1:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one1
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded1
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded1
+one1:
+	TBZ $0, R0, loaded1
+	FMOVS (R19), F4
+loaded1:
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	TBZ $2, R0, few2
+	FMOVQ F4, (R19)
+	B loaded2
+few2:
+	TBZ $1, R0, one2
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded2
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded2
+one2:
+	TBZ $0, R0, loaded2
+	FMOVS F4, (R19)
+loaded2:
+	B end3
+
+next5:
+	CMP $0x08, R1
+	BLT partial6
+	ADD R7<<0, R3, R19
+	FMOVQ 16(R19), F4
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	FMOVQ F4, 16(R19)
+	B next7
+
+partial6:
+	CMP $0x04, R1
+	BLE end3
+	ADD R7<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R0, few3
+	FMOVQ (R19), F4
+	B loaded3
+few3:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one3
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded3
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded3
+one3:
+	TBZ $0, R0, loaded3
+	FMOVS (R19), F4
+loaded3:
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	ADD $16, R19, R19
+	TBZ $2, R0, few4
+	FMOVQ F4, (R19)
+	B loaded4
+few4:
+	TBZ $1, R0, one4
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded4
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded4
+one4:
+	TBZ $0, R0, loaded4
+	FMOVS F4, (R19)
+loaded4:
+	B end3
+
+next7:
+	CMP $0x0c, R1
+	BLT partial8
+	ADD R7<<0, R3, R19
+	FMOVQ 32(R19), F4
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	FMOVQ F4, 32(R19)
+	B next9
+
+partial8:
+	CMP $0x08, R1
+	BLE end3
+	ADD R7<<0, R3, R19
+	ADD $32, R19, R19
+	TBZ $2, R0, few5
+	FMOVQ (R19), F4
+	B loaded5
+few5:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one5
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded5
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded5
+one5:
+	TBZ $0, R0, loaded5
+	FMOVS (R19), F4
+loaded5:
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	ADD $32, R19, R19
+	TBZ $2, R0, few6
+	FMOVQ F4, (R19)
+	B loaded6
+few6:
+	TBZ $1, R0, one6
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded6
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded6
+one6:
+	TBZ $0, R0, loaded6
+	FMOVS F4, (R19)
+loaded6:
+	B end3
+
+next9:
+	CMP $0x10, R1
+	BLT partial10
+	ADD R7<<0, R3, R19
+	FMOVQ 48(R19), F4
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	FMOVQ F4, 48(R19)
+	B next11
+
+partial10:
+	CMP $0x0c, R1
+	BLE end3
+	ADD R7<<0, R3, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few7
+	FMOVQ (R19), F4
+	B loaded7
+few7:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one7
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded7
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded7
+one7:
+	TBZ $0, R0, loaded7
+	FMOVS (R19), F4
+loaded7:
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few8
+	FMOVQ F4, (R19)
+	B loaded8
+few8:
+	TBZ $1, R0, one8
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded8
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded8
+one8:
+	TBZ $0, R0, loaded8
+	FMOVS F4, (R19)
+loaded8:
+	B end3
+
+next11:
+	CMP $0x14, R1
+	BLT partial12
+	ADD R7<<0, R3, R19
+	FMOVQ 64(R19), F4
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
+	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
+	ADD R7<<0, R6, R19
+	FMOVQ F4, 64(R19)
+	B next13
+
+partial12:
+	CMP $0x10, R1
+	BLE end3
+	ADD R7<<0, R3, R19
+	ADD $64, R19, R19
 	TBZ $2, R0, few9
 	FMOVQ (R19), F4
 	B loaded9
@@ -566,6 +401,7 @@ loaded9:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
+	ADD $64, R19, R19
 	TBZ $2, R0, few10
 	FMOVQ F4, (R19)
 	B loaded10
@@ -580,13 +416,13 @@ one10:
 	TBZ $0, R0, loaded10
 	FMOVS F4, (R19)
 loaded10:
-	B end22
+	B end3
 
-next24:
-	CMP $0x08, R1
-	BLT partial25
+next13:
+	CMP $0x18, R1
+	BLT partial14
 	ADD R7<<0, R3, R19
-	FMOVQ 16(R19), F4
+	FMOVQ 80(R19), F4
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
 	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
@@ -595,14 +431,14 @@ next24:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
-	FMOVQ F4, 16(R19)
-	B next26
+	FMOVQ F4, 80(R19)
+	B next15
 
-partial25:
-	CMP $0x04, R1
-	BLE end22
+partial14:
+	CMP $0x14, R1
+	BLE end3
 	ADD R7<<0, R3, R19
-	ADD $16, R19, R19
+	ADD $80, R19, R19
 	TBZ $2, R0, few11
 	FMOVQ (R19), F4
 	B loaded11
@@ -626,7 +462,7 @@ loaded11:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
-	ADD $16, R19, R19
+	ADD $80, R19, R19
 	TBZ $2, R0, few12
 	FMOVQ F4, (R19)
 	B loaded12
@@ -641,13 +477,13 @@ one12:
 	TBZ $0, R0, loaded12
 	FMOVS F4, (R19)
 loaded12:
-	B end22
+	B end3
 
-next26:
-	CMP $0x0c, R1
-	BLT partial27
+next15:
+	CMP $0x1c, R1
+	BLT partial16
 	ADD R7<<0, R3, R19
-	FMOVQ 32(R19), F4
+	FMOVQ 96(R19), F4
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
 	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
@@ -656,14 +492,14 @@ next26:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
-	FMOVQ F4, 32(R19)
-	B next28
+	FMOVQ F4, 96(R19)
+	B next17
 
-partial27:
-	CMP $0x08, R1
-	BLE end22
+partial16:
+	CMP $0x18, R1
+	BLE end3
 	ADD R7<<0, R3, R19
-	ADD $32, R19, R19
+	ADD $96, R19, R19
 	TBZ $2, R0, few13
 	FMOVQ (R19), F4
 	B loaded13
@@ -687,7 +523,7 @@ loaded13:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
-	ADD $32, R19, R19
+	ADD $96, R19, R19
 	TBZ $2, R0, few14
 	FMOVQ F4, (R19)
 	B loaded14
@@ -702,29 +538,13 @@ one14:
 	TBZ $0, R0, loaded14
 	FMOVS F4, (R19)
 loaded14:
-	B end22
+	B end3
 
-next28:
-	CMP $0x10, R1
-	BLT partial29
+next17:
+	CMP $0x1c, R1
+	BLE end3
 	ADD R7<<0, R3, R19
-	FMOVQ 48(R19), F4
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	FMOVQ F4, 48(R19)
-	B next30
-
-partial29:
-	CMP $0x0c, R1
-	BLE end22
-	ADD R7<<0, R3, R19
-	ADD $48, R19, R19
+	ADD $112, R19, R19
 	TBZ $2, R0, few15
 	FMOVQ (R19), F4
 	B loaded15
@@ -748,7 +568,7 @@ loaded15:
 	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
 	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
 	ADD R7<<0, R6, R19
-	ADD $48, R19, R19
+	ADD $112, R19, R19
 	TBZ $2, R0, few16
 	FMOVQ F4, (R19)
 	B loaded16
@@ -763,237 +583,9 @@ one16:
 	TBZ $0, R0, loaded16
 	FMOVS F4, (R19)
 loaded16:
-	B end22
+	B end3
 
-next30:
-	CMP $0x14, R1
-	BLT partial31
-	ADD R7<<0, R3, R19
-	FMOVQ 64(R19), F4
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	FMOVQ F4, 64(R19)
-	B next32
-
-partial31:
-	CMP $0x10, R1
-	BLE end22
-	ADD R7<<0, R3, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few17
-	FMOVQ (R19), F4
-	B loaded17
-few17:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one17
-	FMOVD (R19), F4
-	TBZ $0, R0, loaded17
-	ADD $8, R19
-	VLD1 (R19), V4.S[2]
-	B loaded17
-one17:
-	TBZ $0, R0, loaded17
-	FMOVS (R19), F4
-loaded17:
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few18
-	FMOVQ F4, (R19)
-	B loaded18
-few18:
-	TBZ $1, R0, one18
-	FMOVD F4, (R19)
-	TBZ $0, R0, loaded18
-	ADD $8, R19
-	VST1 V4.S[2], (R19)
-	B loaded18
-one18:
-	TBZ $0, R0, loaded18
-	FMOVS F4, (R19)
-loaded18:
-	B end22
-
-next32:
-	CMP $0x18, R1
-	BLT partial33
-	ADD R7<<0, R3, R19
-	FMOVQ 80(R19), F4
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	FMOVQ F4, 80(R19)
-	B next34
-
-partial33:
-	CMP $0x14, R1
-	BLE end22
-	ADD R7<<0, R3, R19
-	ADD $80, R19, R19
-	TBZ $2, R0, few19
-	FMOVQ (R19), F4
-	B loaded19
-few19:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one19
-	FMOVD (R19), F4
-	TBZ $0, R0, loaded19
-	ADD $8, R19
-	VLD1 (R19), V4.S[2]
-	B loaded19
-one19:
-	TBZ $0, R0, loaded19
-	FMOVS (R19), F4
-loaded19:
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	ADD $80, R19, R19
-	TBZ $2, R0, few20
-	FMOVQ F4, (R19)
-	B loaded20
-few20:
-	TBZ $1, R0, one20
-	FMOVD F4, (R19)
-	TBZ $0, R0, loaded20
-	ADD $8, R19
-	VST1 V4.S[2], (R19)
-	B loaded20
-one20:
-	TBZ $0, R0, loaded20
-	FMOVS F4, (R19)
-loaded20:
-	B end22
-
-next34:
-	CMP $0x1c, R1
-	BLT partial35
-	ADD R7<<0, R3, R19
-	FMOVQ 96(R19), F4
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	FMOVQ F4, 96(R19)
-	B next36
-
-partial35:
-	CMP $0x18, R1
-	BLE end22
-	ADD R7<<0, R3, R19
-	ADD $96, R19, R19
-	TBZ $2, R0, few21
-	FMOVQ (R19), F4
-	B loaded21
-few21:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one21
-	FMOVD (R19), F4
-	TBZ $0, R0, loaded21
-	ADD $8, R19
-	VLD1 (R19), V4.S[2]
-	B loaded21
-one21:
-	TBZ $0, R0, loaded21
-	FMOVS (R19), F4
-loaded21:
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	ADD $96, R19, R19
-	TBZ $2, R0, few22
-	FMOVQ F4, (R19)
-	B loaded22
-few22:
-	TBZ $1, R0, one22
-	FMOVD F4, (R19)
-	TBZ $0, R0, loaded22
-	ADD $8, R19
-	VST1 V4.S[2], (R19)
-	B loaded22
-one22:
-	TBZ $0, R0, loaded22
-	FMOVS F4, (R19)
-loaded22:
-	B end22
-
-next36:
-	CMP $0x1c, R1
-	BLE end22
-	ADD R7<<0, R3, R19
-	ADD $112, R19, R19
-	TBZ $2, R0, few23
-	FMOVQ (R19), F4
-	B loaded23
-few23:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one23
-	FMOVD (R19), F4
-	TBZ $0, R0, loaded23
-	ADD $8, R19
-	VLD1 (R19), V4.S[2]
-	B loaded23
-one23:
-	TBZ $0, R0, loaded23
-	FMOVS (R19), F4
-loaded23:
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e24cc1f // FMLA V31.4S, V0.4S, V4.4S
-	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
-	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
-	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
-	WORD $0x6ea3e49f // FCMGT V31.4S, V4.4S, V3.4S
-	WORD $0x6ebf1c64 // BIT V4.16B, V3.16B, V31.16B
-	ADD R7<<0, R6, R19
-	ADD $112, R19, R19
-	TBZ $2, R0, few24
-	FMOVQ F4, (R19)
-	B loaded24
-few24:
-	TBZ $1, R0, one24
-	FMOVD F4, (R19)
-	TBZ $0, R0, loaded24
-	ADD $8, R19
-	VST1 V4.S[2], (R19)
-	B loaded24
-one24:
-	TBZ $0, R0, loaded24
-	FMOVS F4, (R19)
-loaded24:
-	B end22
-
-end22:
+end3:
 	RET
 
 // func leakNEON(n int, alpha float32, x *float32, y *float32)
@@ -1012,9 +604,9 @@ TEXT ·leakNEON(SB), NOSPLIT, $0-32
 	MOVD y+24(FP), R6
 	MOVD $0, R7
 
-block39:
+block20:
 	CMP R2, R7
-	BGE tail40
+	BGE tail21
 	WORD $0x3ce76862 // LDR Q2, [X3, X7]
 	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
@@ -1094,11 +686,11 @@ block39:
 	ADD R7<<0, R6, R19
 	FMOVQ F2, 112(R19)
 	ADDS $0x80, R7, R7
-	B block39
+	B block20
 
-tail40:
+tail21:
 	CMP $0x04, R1
-	BLT partial42
+	BLT partial23
 	WORD $0x3ce76862 // LDR Q2, [X3, X7]
 	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
@@ -1107,12 +699,247 @@ tail40:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	WORD $0x3ca768c2 // STR Q2, [X6, X7]
-	B next43
+	B next24
 
-partial42:
+partial23:
 	CMP $0x00, R1
-	BLE end41
+	BLE end22
 	ADD R7<<0, R3, R19
+	TBZ $2, R0, few17
+	FMOVQ (R19), F2
+	B loaded17
+few17:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one17
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded17
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded17
+one17:
+	TBZ $0, R0, loaded17
+	FMOVS (R19), F2
+loaded17:
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	TBZ $2, R0, few18
+	FMOVQ F2, (R19)
+	B loaded18
+few18:
+	TBZ $1, R0, one18
+	FMOVD F2, (R19)
+	TBZ $0, R0, loaded18
+	ADD $8, R19
+	VST1 V2.S[2], (R19)
+	B loaded18
+one18:
+	TBZ $0, R0, loaded18
+	FMOVS F2, (R19)
+loaded18:
+	B end22
+
+next24:
+	CMP $0x08, R1
+	BLT partial25
+	ADD R7<<0, R3, R19
+	FMOVQ 16(R19), F2
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	FMOVQ F2, 16(R19)
+	B next26
+
+partial25:
+	CMP $0x04, R1
+	BLE end22
+	ADD R7<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R0, few19
+	FMOVQ (R19), F2
+	B loaded19
+few19:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one19
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded19
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded19
+one19:
+	TBZ $0, R0, loaded19
+	FMOVS (R19), F2
+loaded19:
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	ADD $16, R19, R19
+	TBZ $2, R0, few20
+	FMOVQ F2, (R19)
+	B loaded20
+few20:
+	TBZ $1, R0, one20
+	FMOVD F2, (R19)
+	TBZ $0, R0, loaded20
+	ADD $8, R19
+	VST1 V2.S[2], (R19)
+	B loaded20
+one20:
+	TBZ $0, R0, loaded20
+	FMOVS F2, (R19)
+loaded20:
+	B end22
+
+next26:
+	CMP $0x0c, R1
+	BLT partial27
+	ADD R7<<0, R3, R19
+	FMOVQ 32(R19), F2
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	FMOVQ F2, 32(R19)
+	B next28
+
+partial27:
+	CMP $0x08, R1
+	BLE end22
+	ADD R7<<0, R3, R19
+	ADD $32, R19, R19
+	TBZ $2, R0, few21
+	FMOVQ (R19), F2
+	B loaded21
+few21:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one21
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded21
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded21
+one21:
+	TBZ $0, R0, loaded21
+	FMOVS (R19), F2
+loaded21:
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	ADD $32, R19, R19
+	TBZ $2, R0, few22
+	FMOVQ F2, (R19)
+	B loaded22
+few22:
+	TBZ $1, R0, one22
+	FMOVD F2, (R19)
+	TBZ $0, R0, loaded22
+	ADD $8, R19
+	VST1 V2.S[2], (R19)
+	B loaded22
+one22:
+	TBZ $0, R0, loaded22
+	FMOVS F2, (R19)
+loaded22:
+	B end22
+
+next28:
+	CMP $0x10, R1
+	BLT partial29
+	ADD R7<<0, R3, R19
+	FMOVQ 48(R19), F2
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	FMOVQ F2, 48(R19)
+	B next30
+
+partial29:
+	CMP $0x0c, R1
+	BLE end22
+	ADD R7<<0, R3, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few23
+	FMOVQ (R19), F2
+	B loaded23
+few23:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one23
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded23
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded23
+one23:
+	TBZ $0, R0, loaded23
+	FMOVS (R19), F2
+loaded23:
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few24
+	FMOVQ F2, (R19)
+	B loaded24
+few24:
+	TBZ $1, R0, one24
+	FMOVD F2, (R19)
+	TBZ $0, R0, loaded24
+	ADD $8, R19
+	VST1 V2.S[2], (R19)
+	B loaded24
+one24:
+	TBZ $0, R0, loaded24
+	FMOVS F2, (R19)
+loaded24:
+	B end22
+
+next30:
+	CMP $0x14, R1
+	BLT partial31
+	ADD R7<<0, R3, R19
+	FMOVQ 64(R19), F2
+	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
+	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
+	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
+	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
+	ADD R7<<0, R6, R19
+	FMOVQ F2, 64(R19)
+	B next32
+
+partial31:
+	CMP $0x10, R1
+	BLE end22
+	ADD R7<<0, R3, R19
+	ADD $64, R19, R19
 	TBZ $2, R0, few25
 	FMOVQ (R19), F2
 	B loaded25
@@ -1135,6 +962,7 @@ loaded25:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
+	ADD $64, R19, R19
 	TBZ $2, R0, few26
 	FMOVQ F2, (R19)
 	B loaded26
@@ -1149,13 +977,13 @@ one26:
 	TBZ $0, R0, loaded26
 	FMOVS F2, (R19)
 loaded26:
-	B end41
+	B end22
 
-next43:
-	CMP $0x08, R1
-	BLT partial44
+next32:
+	CMP $0x18, R1
+	BLT partial33
 	ADD R7<<0, R3, R19
-	FMOVQ 16(R19), F2
+	FMOVQ 80(R19), F2
 	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
@@ -1163,14 +991,14 @@ next43:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
-	FMOVQ F2, 16(R19)
-	B next45
+	FMOVQ F2, 80(R19)
+	B next34
 
-partial44:
-	CMP $0x04, R1
-	BLE end41
+partial33:
+	CMP $0x14, R1
+	BLE end22
 	ADD R7<<0, R3, R19
-	ADD $16, R19, R19
+	ADD $80, R19, R19
 	TBZ $2, R0, few27
 	FMOVQ (R19), F2
 	B loaded27
@@ -1193,7 +1021,7 @@ loaded27:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
-	ADD $16, R19, R19
+	ADD $80, R19, R19
 	TBZ $2, R0, few28
 	FMOVQ F2, (R19)
 	B loaded28
@@ -1208,13 +1036,13 @@ one28:
 	TBZ $0, R0, loaded28
 	FMOVS F2, (R19)
 loaded28:
-	B end41
+	B end22
 
-next45:
-	CMP $0x0c, R1
-	BLT partial46
+next34:
+	CMP $0x1c, R1
+	BLT partial35
 	ADD R7<<0, R3, R19
-	FMOVQ 32(R19), F2
+	FMOVQ 96(R19), F2
 	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
@@ -1222,14 +1050,14 @@ next45:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
-	FMOVQ F2, 32(R19)
-	B next47
+	FMOVQ F2, 96(R19)
+	B next36
 
-partial46:
-	CMP $0x08, R1
-	BLE end41
+partial35:
+	CMP $0x18, R1
+	BLE end22
 	ADD R7<<0, R3, R19
-	ADD $32, R19, R19
+	ADD $96, R19, R19
 	TBZ $2, R0, few29
 	FMOVQ (R19), F2
 	B loaded29
@@ -1252,7 +1080,7 @@ loaded29:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
-	ADD $32, R19, R19
+	ADD $96, R19, R19
 	TBZ $2, R0, few30
 	FMOVQ F2, (R19)
 	B loaded30
@@ -1267,28 +1095,13 @@ one30:
 	TBZ $0, R0, loaded30
 	FMOVS F2, (R19)
 loaded30:
-	B end41
+	B end22
 
-next47:
-	CMP $0x10, R1
-	BLT partial48
+next36:
+	CMP $0x1c, R1
+	BLE end22
 	ADD R7<<0, R3, R19
-	FMOVQ 48(R19), F2
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	FMOVQ F2, 48(R19)
-	B next49
-
-partial48:
-	CMP $0x0c, R1
-	BLE end41
-	ADD R7<<0, R3, R19
-	ADD $48, R19, R19
+	ADD $112, R19, R19
 	TBZ $2, R0, few31
 	FMOVQ (R19), F2
 	B loaded31
@@ -1311,7 +1124,7 @@ loaded31:
 	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
 	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
 	ADD R7<<0, R6, R19
-	ADD $48, R19, R19
+	ADD $112, R19, R19
 	TBZ $2, R0, few32
 	FMOVQ F2, (R19)
 	B loaded32
@@ -1326,230 +1139,9 @@ one32:
 	TBZ $0, R0, loaded32
 	FMOVS F2, (R19)
 loaded32:
-	B end41
+	B end22
 
-next49:
-	CMP $0x14, R1
-	BLT partial50
-	ADD R7<<0, R3, R19
-	FMOVQ 64(R19), F2
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	FMOVQ F2, 64(R19)
-	B next51
-
-partial50:
-	CMP $0x10, R1
-	BLE end41
-	ADD R7<<0, R3, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few33
-	FMOVQ (R19), F2
-	B loaded33
-few33:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	TBZ $1, R0, one33
-	FMOVD (R19), F2
-	TBZ $0, R0, loaded33
-	ADD $8, R19
-	VLD1 (R19), V2.S[2]
-	B loaded33
-one33:
-	TBZ $0, R0, loaded33
-	FMOVS (R19), F2
-loaded33:
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few34
-	FMOVQ F2, (R19)
-	B loaded34
-few34:
-	TBZ $1, R0, one34
-	FMOVD F2, (R19)
-	TBZ $0, R0, loaded34
-	ADD $8, R19
-	VST1 V2.S[2], (R19)
-	B loaded34
-one34:
-	TBZ $0, R0, loaded34
-	FMOVS F2, (R19)
-loaded34:
-	B end41
-
-next51:
-	CMP $0x18, R1
-	BLT partial52
-	ADD R7<<0, R3, R19
-	FMOVQ 80(R19), F2
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	FMOVQ F2, 80(R19)
-	B next53
-
-partial52:
-	CMP $0x14, R1
-	BLE end41
-	ADD R7<<0, R3, R19
-	ADD $80, R19, R19
-	TBZ $2, R0, few35
-	FMOVQ (R19), F2
-	B loaded35
-few35:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	TBZ $1, R0, one35
-	FMOVD (R19), F2
-	TBZ $0, R0, loaded35
-	ADD $8, R19
-	VLD1 (R19), V2.S[2]
-	B loaded35
-one35:
-	TBZ $0, R0, loaded35
-	FMOVS (R19), F2
-loaded35:
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	ADD $80, R19, R19
-	TBZ $2, R0, few36
-	FMOVQ F2, (R19)
-	B loaded36
-few36:
-	TBZ $1, R0, one36
-	FMOVD F2, (R19)
-	TBZ $0, R0, loaded36
-	ADD $8, R19
-	VST1 V2.S[2], (R19)
-	B loaded36
-one36:
-	TBZ $0, R0, loaded36
-	FMOVS F2, (R19)
-loaded36:
-	B end41
-
-next53:
-	CMP $0x1c, R1
-	BLT partial54
-	ADD R7<<0, R3, R19
-	FMOVQ 96(R19), F2
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	FMOVQ F2, 96(R19)
-	B next55
-
-partial54:
-	CMP $0x18, R1
-	BLE end41
-	ADD R7<<0, R3, R19
-	ADD $96, R19, R19
-	TBZ $2, R0, few37
-	FMOVQ (R19), F2
-	B loaded37
-few37:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	TBZ $1, R0, one37
-	FMOVD (R19), F2
-	TBZ $0, R0, loaded37
-	ADD $8, R19
-	VLD1 (R19), V2.S[2]
-	B loaded37
-one37:
-	TBZ $0, R0, loaded37
-	FMOVS (R19), F2
-loaded37:
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	ADD $96, R19, R19
-	TBZ $2, R0, few38
-	FMOVQ F2, (R19)
-	B loaded38
-few38:
-	TBZ $1, R0, one38
-	FMOVD F2, (R19)
-	TBZ $0, R0, loaded38
-	ADD $8, R19
-	VST1 V2.S[2], (R19)
-	B loaded38
-one38:
-	TBZ $0, R0, loaded38
-	FMOVS F2, (R19)
-loaded38:
-	B end41
-
-next55:
-	CMP $0x1c, R1
-	BLE end41
-	ADD R7<<0, R3, R19
-	ADD $112, R19, R19
-	TBZ $2, R0, few39
-	FMOVQ (R19), F2
-	B loaded39
-few39:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	TBZ $1, R0, one39
-	FMOVD (R19), F2
-	TBZ $0, R0, loaded39
-	ADD $8, R19
-	VLD1 (R19), V2.S[2]
-	B loaded39
-one39:
-	TBZ $0, R0, loaded39
-	FMOVS (R19), F2
-loaded39:
-	WORD $0x6ea1e45f // FCMGT V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e621c23 // BSL V3.16B, V1.16B, V2.16B
-	WORD $0x6ea2e43f // FCMGT V31.4S, V1.4S, V2.4S
-	WORD $0x6ebf1c22 // BIT V2.16B, V1.16B, V31.16B
-	WORD $0x4e20cc62 // FMLA V2.4S, V3.4S, V0.4S
-	ADD R7<<0, R6, R19
-	ADD $112, R19, R19
-	TBZ $2, R0, few40
-	FMOVQ F2, (R19)
-	B loaded40
-few40:
-	TBZ $1, R0, one40
-	FMOVD F2, (R19)
-	TBZ $0, R0, loaded40
-	ADD $8, R19
-	VST1 V2.S[2], (R19)
-	B loaded40
-one40:
-	TBZ $0, R0, loaded40
-	FMOVS F2, (R19)
-loaded40:
-	B end41
-
-end41:
+end22:
 	RET
 
 // func gateNEON(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
@@ -1572,9 +1164,9 @@ TEXT ·gateNEON(SB), NOSPLIT, $0-48
 	MOVD dx+40(FP), R7
 	MOVD $0, R8
 
-block58:
+block39:
 	CMP R2, R8
-	BGE tail59
+	BGE tail40
 	WORD $0x3ce86863 // LDR Q3, [X3, X8]
 	WORD $0x3ce868c4 // LDR Q4, [X6, X8]
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
@@ -1677,11 +1269,11 @@ block58:
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 112(R19)
 	ADDS $0x80, R8, R8
-	B block58
+	B block39
 
-tail59:
+tail40:
 	CMP $0x04, R1
-	BLT partial61
+	BLT partial42
 	WORD $0x3ce86863 // LDR Q3, [X3, X8]
 	WORD $0x3ce868c4 // LDR Q4, [X6, X8]
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
@@ -1692,43 +1284,43 @@ tail59:
 	WORD $0x4e251c84 // AND V4.16B, V4.16B, V5.16B
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	WORD $0x3ca868e4 // STR Q4, [X7, X8]
-	B next62
+	B next43
 
-partial61:
+partial42:
 	CMP $0x00, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
-	TBZ $2, R0, few41
+	TBZ $2, R0, few33
 	FMOVQ (R19), F3
-	B loaded41
-few41:
+	B loaded33
+few33:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one41
+	TBZ $1, R0, one33
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded41
+	TBZ $0, R0, loaded33
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded41
-one41:
-	TBZ $0, R0, loaded41
+	B loaded33
+one33:
+	TBZ $0, R0, loaded33
 	FMOVS (R19), F3
-loaded41:
+loaded33:
 	ADD R8<<0, R6, R19
-	TBZ $2, R0, few42
+	TBZ $2, R0, few34
 	FMOVQ (R19), F4
-	B loaded42
-few42:
+	B loaded34
+few34:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one42
+	TBZ $1, R0, one34
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded42
+	TBZ $0, R0, loaded34
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded42
-one42:
-	TBZ $0, R0, loaded42
+	B loaded34
+one34:
+	TBZ $0, R0, loaded34
 	FMOVS (R19), F4
-loaded42:
+loaded34:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -1737,25 +1329,25 @@ loaded42:
 	WORD $0x4e201c84 // AND V4.16B, V4.16B, V0.16B
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
-	TBZ $2, R0, few43
+	TBZ $2, R0, few35
 	FMOVQ F4, (R19)
-	B loaded43
-few43:
-	TBZ $1, R0, one43
+	B loaded35
+few35:
+	TBZ $1, R0, one35
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded43
+	TBZ $0, R0, loaded35
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded43
-one43:
-	TBZ $0, R0, loaded43
+	B loaded35
+one35:
+	TBZ $0, R0, loaded35
 	FMOVS F4, (R19)
-loaded43:
-	B end60
+loaded35:
+	B end41
 
-next62:
+next43:
 	CMP $0x08, R1
-	BLT partial63
+	BLT partial44
 	ADD R8<<0, R3, R19
 	FMOVQ 16(R19), F3
 	ADD R8<<0, R6, R19
@@ -1769,45 +1361,45 @@ next62:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 16(R19)
-	B next64
+	B next45
 
-partial63:
+partial44:
 	CMP $0x04, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few44
+	TBZ $2, R0, few36
 	FMOVQ (R19), F3
-	B loaded44
-few44:
+	B loaded36
+few36:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one44
+	TBZ $1, R0, one36
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded44
+	TBZ $0, R0, loaded36
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded44
-one44:
-	TBZ $0, R0, loaded44
+	B loaded36
+one36:
+	TBZ $0, R0, loaded36
 	FMOVS (R19), F3
-loaded44:
+loaded36:
 	ADD R8<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few45
+	TBZ $2, R0, few37
 	FMOVQ (R19), F4
-	B loaded45
-few45:
+	B loaded37
+few37:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one45
+	TBZ $1, R0, one37
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded45
+	TBZ $0, R0, loaded37
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded45
-one45:
-	TBZ $0, R0, loaded45
+	B loaded37
+one37:
+	TBZ $0, R0, loaded37
 	FMOVS (R19), F4
-loaded45:
+loaded37:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -1817,25 +1409,25 @@ loaded45:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few46
+	TBZ $2, R0, few38
 	FMOVQ F4, (R19)
-	B loaded46
-few46:
-	TBZ $1, R0, one46
+	B loaded38
+few38:
+	TBZ $1, R0, one38
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded46
+	TBZ $0, R0, loaded38
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded46
-one46:
-	TBZ $0, R0, loaded46
+	B loaded38
+one38:
+	TBZ $0, R0, loaded38
 	FMOVS F4, (R19)
-loaded46:
-	B end60
+loaded38:
+	B end41
 
-next64:
+next45:
 	CMP $0x0c, R1
-	BLT partial65
+	BLT partial46
 	ADD R8<<0, R3, R19
 	FMOVQ 32(R19), F3
 	ADD R8<<0, R6, R19
@@ -1849,45 +1441,45 @@ next64:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 32(R19)
-	B next66
+	B next47
 
-partial65:
+partial46:
 	CMP $0x08, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few47
+	TBZ $2, R0, few39
 	FMOVQ (R19), F3
-	B loaded47
-few47:
+	B loaded39
+few39:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one47
+	TBZ $1, R0, one39
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded47
+	TBZ $0, R0, loaded39
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded47
-one47:
-	TBZ $0, R0, loaded47
+	B loaded39
+one39:
+	TBZ $0, R0, loaded39
 	FMOVS (R19), F3
-loaded47:
+loaded39:
 	ADD R8<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few48
+	TBZ $2, R0, few40
 	FMOVQ (R19), F4
-	B loaded48
-few48:
+	B loaded40
+few40:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one48
+	TBZ $1, R0, one40
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded48
+	TBZ $0, R0, loaded40
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded48
-one48:
-	TBZ $0, R0, loaded48
+	B loaded40
+one40:
+	TBZ $0, R0, loaded40
 	FMOVS (R19), F4
-loaded48:
+loaded40:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -1897,25 +1489,25 @@ loaded48:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few49
+	TBZ $2, R0, few41
 	FMOVQ F4, (R19)
-	B loaded49
-few49:
-	TBZ $1, R0, one49
+	B loaded41
+few41:
+	TBZ $1, R0, one41
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded49
+	TBZ $0, R0, loaded41
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded49
-one49:
-	TBZ $0, R0, loaded49
+	B loaded41
+one41:
+	TBZ $0, R0, loaded41
 	FMOVS F4, (R19)
-loaded49:
-	B end60
+loaded41:
+	B end41
 
-next66:
+next47:
 	CMP $0x10, R1
-	BLT partial67
+	BLT partial48
 	ADD R8<<0, R3, R19
 	FMOVQ 48(R19), F3
 	ADD R8<<0, R6, R19
@@ -1929,45 +1521,45 @@ next66:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 48(R19)
-	B next68
+	B next49
 
-partial67:
+partial48:
 	CMP $0x0c, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few50
+	TBZ $2, R0, few42
 	FMOVQ (R19), F3
-	B loaded50
-few50:
+	B loaded42
+few42:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one50
+	TBZ $1, R0, one42
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded50
+	TBZ $0, R0, loaded42
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded50
-one50:
-	TBZ $0, R0, loaded50
+	B loaded42
+one42:
+	TBZ $0, R0, loaded42
 	FMOVS (R19), F3
-loaded50:
+loaded42:
 	ADD R8<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few51
+	TBZ $2, R0, few43
 	FMOVQ (R19), F4
-	B loaded51
-few51:
+	B loaded43
+few43:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one51
+	TBZ $1, R0, one43
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded51
+	TBZ $0, R0, loaded43
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded51
-one51:
-	TBZ $0, R0, loaded51
+	B loaded43
+one43:
+	TBZ $0, R0, loaded43
 	FMOVS (R19), F4
-loaded51:
+loaded43:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -1977,25 +1569,25 @@ loaded51:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few52
+	TBZ $2, R0, few44
 	FMOVQ F4, (R19)
-	B loaded52
-few52:
-	TBZ $1, R0, one52
+	B loaded44
+few44:
+	TBZ $1, R0, one44
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded52
+	TBZ $0, R0, loaded44
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded52
-one52:
-	TBZ $0, R0, loaded52
+	B loaded44
+one44:
+	TBZ $0, R0, loaded44
 	FMOVS F4, (R19)
-loaded52:
-	B end60
+loaded44:
+	B end41
 
-next68:
+next49:
 	CMP $0x14, R1
-	BLT partial69
+	BLT partial50
 	ADD R8<<0, R3, R19
 	FMOVQ 64(R19), F3
 	ADD R8<<0, R6, R19
@@ -2009,45 +1601,45 @@ next68:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 64(R19)
-	B next70
+	B next51
 
-partial69:
+partial50:
 	CMP $0x10, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few53
+	TBZ $2, R0, few45
 	FMOVQ (R19), F3
-	B loaded53
-few53:
+	B loaded45
+few45:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one53
+	TBZ $1, R0, one45
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded53
+	TBZ $0, R0, loaded45
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded53
-one53:
-	TBZ $0, R0, loaded53
+	B loaded45
+one45:
+	TBZ $0, R0, loaded45
 	FMOVS (R19), F3
-loaded53:
+loaded45:
 	ADD R8<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few54
+	TBZ $2, R0, few46
 	FMOVQ (R19), F4
-	B loaded54
-few54:
+	B loaded46
+few46:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one54
+	TBZ $1, R0, one46
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded54
+	TBZ $0, R0, loaded46
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded54
-one54:
-	TBZ $0, R0, loaded54
+	B loaded46
+one46:
+	TBZ $0, R0, loaded46
 	FMOVS (R19), F4
-loaded54:
+loaded46:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -2057,25 +1649,25 @@ loaded54:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few55
+	TBZ $2, R0, few47
 	FMOVQ F4, (R19)
-	B loaded55
-few55:
-	TBZ $1, R0, one55
+	B loaded47
+few47:
+	TBZ $1, R0, one47
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded55
+	TBZ $0, R0, loaded47
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded55
-one55:
-	TBZ $0, R0, loaded55
+	B loaded47
+one47:
+	TBZ $0, R0, loaded47
 	FMOVS F4, (R19)
-loaded55:
-	B end60
+loaded47:
+	B end41
 
-next70:
+next51:
 	CMP $0x18, R1
-	BLT partial71
+	BLT partial52
 	ADD R8<<0, R3, R19
 	FMOVQ 80(R19), F3
 	ADD R8<<0, R6, R19
@@ -2089,45 +1681,45 @@ next70:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 80(R19)
-	B next72
+	B next53
 
-partial71:
+partial52:
 	CMP $0x14, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few56
+	TBZ $2, R0, few48
 	FMOVQ (R19), F3
-	B loaded56
-few56:
+	B loaded48
+few48:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one56
+	TBZ $1, R0, one48
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded56
+	TBZ $0, R0, loaded48
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded56
-one56:
-	TBZ $0, R0, loaded56
+	B loaded48
+one48:
+	TBZ $0, R0, loaded48
 	FMOVS (R19), F3
-loaded56:
+loaded48:
 	ADD R8<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few57
+	TBZ $2, R0, few49
 	FMOVQ (R19), F4
-	B loaded57
-few57:
+	B loaded49
+few49:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one57
+	TBZ $1, R0, one49
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded57
+	TBZ $0, R0, loaded49
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded57
-one57:
-	TBZ $0, R0, loaded57
+	B loaded49
+one49:
+	TBZ $0, R0, loaded49
 	FMOVS (R19), F4
-loaded57:
+loaded49:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -2137,25 +1729,25 @@ loaded57:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few58
+	TBZ $2, R0, few50
 	FMOVQ F4, (R19)
-	B loaded58
-few58:
-	TBZ $1, R0, one58
+	B loaded50
+few50:
+	TBZ $1, R0, one50
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded58
+	TBZ $0, R0, loaded50
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded58
-one58:
-	TBZ $0, R0, loaded58
+	B loaded50
+one50:
+	TBZ $0, R0, loaded50
 	FMOVS F4, (R19)
-loaded58:
-	B end60
+loaded50:
+	B end41
 
-next72:
+next53:
 	CMP $0x1c, R1
-	BLT partial73
+	BLT partial54
 	ADD R8<<0, R3, R19
 	FMOVQ 96(R19), F3
 	ADD R8<<0, R6, R19
@@ -2169,45 +1761,45 @@ next72:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	FMOVQ F4, 96(R19)
-	B next74
+	B next55
 
-partial73:
+partial54:
 	CMP $0x18, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few59
+	TBZ $2, R0, few51
 	FMOVQ (R19), F3
-	B loaded59
-few59:
+	B loaded51
+few51:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one59
+	TBZ $1, R0, one51
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded59
+	TBZ $0, R0, loaded51
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded59
-one59:
-	TBZ $0, R0, loaded59
+	B loaded51
+one51:
+	TBZ $0, R0, loaded51
 	FMOVS (R19), F3
-loaded59:
+loaded51:
 	ADD R8<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few60
+	TBZ $2, R0, few52
 	FMOVQ (R19), F4
-	B loaded60
-few60:
+	B loaded52
+few52:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one60
+	TBZ $1, R0, one52
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded60
+	TBZ $0, R0, loaded52
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded60
-one60:
-	TBZ $0, R0, loaded60
+	B loaded52
+one52:
+	TBZ $0, R0, loaded52
 	FMOVS (R19), F4
-loaded60:
+loaded52:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -2217,59 +1809,59 @@ loaded60:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few61
+	TBZ $2, R0, few53
 	FMOVQ F4, (R19)
-	B loaded61
-few61:
-	TBZ $1, R0, one61
+	B loaded53
+few53:
+	TBZ $1, R0, one53
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded61
+	TBZ $0, R0, loaded53
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded61
-one61:
-	TBZ $0, R0, loaded61
+	B loaded53
+one53:
+	TBZ $0, R0, loaded53
 	FMOVS F4, (R19)
-loaded61:
-	B end60
+loaded53:
+	B end41
 
-next74:
+next55:
 	CMP $0x1c, R1
-	BLE end60
+	BLE end41
 	ADD R8<<0, R3, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few62
+	TBZ $2, R0, few54
 	FMOVQ (R19), F3
-	B loaded62
-few62:
+	B loaded54
+few54:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R0, one62
+	TBZ $1, R0, one54
 	FMOVD (R19), F3
-	TBZ $0, R0, loaded62
+	TBZ $0, R0, loaded54
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded62
-one62:
-	TBZ $0, R0, loaded62
+	B loaded54
+one54:
+	TBZ $0, R0, loaded54
 	FMOVS (R19), F3
-loaded62:
+loaded54:
 	ADD R8<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few63
+	TBZ $2, R0, few55
 	FMOVQ (R19), F4
-	B loaded63
-few63:
+	B loaded55
+few55:
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
-	TBZ $1, R0, one63
+	TBZ $1, R0, one55
 	FMOVD (R19), F4
-	TBZ $0, R0, loaded63
+	TBZ $0, R0, loaded55
 	ADD $8, R19
 	VLD1 (R19), V4.S[2]
-	B loaded63
-one63:
-	TBZ $0, R0, loaded63
+	B loaded55
+one55:
+	TBZ $0, R0, loaded55
 	FMOVS (R19), F4
-loaded63:
+loaded55:
 	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e23e420 // FCMGE V0.4S, V1.4S, V3.4S
 	WORD $0x6e205800 // NOT V0.16B, V0.16B
@@ -2279,21 +1871,21 @@ loaded63:
 	WORD $0x4e231c84 // AND V4.16B, V4.16B, V3.16B
 	ADD R8<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few64
+	TBZ $2, R0, few56
 	FMOVQ F4, (R19)
-	B loaded64
-few64:
-	TBZ $1, R0, one64
+	B loaded56
+few56:
+	TBZ $1, R0, one56
 	FMOVD F4, (R19)
-	TBZ $0, R0, loaded64
+	TBZ $0, R0, loaded56
 	ADD $8, R19
 	VST1 V4.S[2], (R19)
-	B loaded64
-one64:
-	TBZ $0, R0, loaded64
+	B loaded56
+one56:
+	TBZ $0, R0, loaded56
 	FMOVS F4, (R19)
-loaded64:
-	B end60
+loaded56:
+	B end41
 
-end60:
+end41:
 	RET

@@ -4,11 +4,6 @@
 
 package kernel
 
-// sumAVX2 returns Σ x, summed in float64 in 32 lanes.
-//
-//go:noescape
-func sumAVX2(n int, x *float32) float64
-
 // clampAVX2 computes y = min(hi, max(lo, a·x + b)).
 //
 //go:noescape
@@ -23,11 +18,6 @@ func leakAVX2(n int, alpha float32, x *float32, y *float32)
 //
 //go:noescape
 func gateAVX2(n int, slope float32, lo float32, hi float32, x *float32, dy *float32, dx *float32)
-
-// sumAVX512 returns Σ x, summed in float64 in 32 lanes.
-//
-//go:noescape
-func sumAVX512(n int, x *float32) float64
 
 // clampAVX512 computes y = min(hi, max(lo, a·x + b)).
 //

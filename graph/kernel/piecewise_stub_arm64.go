@@ -4,11 +4,6 @@
 
 package kernel
 
-// sumNEON returns Σ x, summed in float64 in 32 lanes.
-//
-//go:noescape
-func sumNEON(n int, x *float32) float64
-
 // clampNEON computes y = min(hi, max(lo, a·x + b)).
 //
 //go:noescape

@@ -2312,6 +2312,157 @@ end166:
 	VZEROUPPER
 	RET
 
+// func sumAVX2(n int, x *float32) float64
+// Requires: AVX, SSE2
+TEXT ·sumAVX2(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   AX, CX
+	ANDQ   $0x1f, CX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x07, AX
+	LEAQ   masks<>+128(SB), BX
+	SHLQ   $0x02, AX
+	SUBQ   AX, BX
+	MOVQ   x+8(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	XORQ   SI, SI
+
+block171:
+	CMPQ         SI, DX
+	JGE          tail172
+	VMOVUPS      (AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	VMOVUPS      32(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	VMOVUPS      64(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      96(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y6, Y6
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x80, SI
+	JMP          block171
+
+tail172:
+	CMPQ         CX, $0x08
+	JL           partial174
+	VMOVUPS      (AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	JMP          next175
+
+partial174:
+	CMPQ         CX, $0x00
+	JLE          end173
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   (AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y0, Y0
+	VADDPD       Y8, Y1, Y1
+	JMP          end173
+
+next175:
+	CMPQ         CX, $0x10
+	JL           partial176
+	VMOVUPS      32(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	JMP          next177
+
+partial176:
+	CMPQ         CX, $0x08
+	JLE          end173
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y2, Y2
+	VADDPD       Y8, Y3, Y3
+	JMP          end173
+
+next177:
+	CMPQ         CX, $0x18
+	JL           partial178
+	VMOVUPS      64(AX)(SI*1), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	JMP          next179
+
+partial178:
+	CMPQ         CX, $0x10
+	JLE          end173
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y4, Y4
+	VADDPD       Y8, Y5, Y5
+	JMP          end173
+
+next179:
+	CMPQ         CX, $0x18
+	JLE          end173
+	VMOVUPS      (BX), Y8
+	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y9, Y6, Y6
+	VADDPD       Y8, Y7, Y7
+	JMP          end173
+
+end173:
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func addRowAVX512(rows int, d int, x *float32, row *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addRowAVX512(SB), NOSPLIT, $0-40
@@ -3540,5 +3691,90 @@ end114:
 	VUNPCKHPD     X0, X0, X1
 	VADDSD        X1, X0, X0
 	MOVSD         X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func sumAVX512(n int, x *float32) float64
+// Requires: AVX, AVX512F, BMI2, SSE2
+TEXT ·sumAVX512(SB), NOSPLIT, $0-24
+	MOVQ   n+0(FP), AX
+	MOVQ   AX, CX
+	ANDQ   $0x1f, CX
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	SHLQ   $0x02, DX
+	ANDQ   $0x0f, AX
+	MOVQ   $-1, BX
+	BZHIQ  AX, BX, AX
+	KMOVW  AX, K1
+	MOVQ   x+8(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	XORQ   BX, BX
+
+block117:
+	CMPQ          BX, DX
+	JGE           tail118
+	VMOVUPS       (AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	VMOVUPS       64(AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z2, Z2
+	VADDPD        Z4, Z3, Z3
+	ADDQ          $0x80, BX
+	JMP           block117
+
+tail118:
+	CMPQ          CX, $0x10
+	JL            partial120
+	VMOVUPS       (AX)(BX*1), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	JMP           next121
+
+partial120:
+	CMPQ          CX, $0x00
+	JLE           end119
+	VMOVUPS.Z     (AX)(BX*1), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	JMP           end119
+
+next121:
+	CMPQ          CX, $0x10
+	JLE           end119
+	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z2, Z2
+	VADDPD        Z4, Z3, Z3
+	JMP           end119
+
+end119:
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDSD        X1, X0, X0
+	MOVSD         X0, ret+16(FP)
 	VZEROUPPER
 	RET

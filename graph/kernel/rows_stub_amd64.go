@@ -54,6 +54,11 @@ func sumScaledColumnsAVX2(rows int, stride int, cols int, x *float32, stats *flo
 //go:noescape
 func dotAVX2(n int, x *float32, y *float32) float64
 
+// sumAVX2 returns Σ x, summed in float64 in 32 lanes.
+//
+//go:noescape
+func sumAVX2(n int, x *float32) float64
+
 // addRowAVX512 computes y[r,:] = x[r,:] + row.
 //
 //go:noescape
@@ -103,3 +108,8 @@ func sumScaledColumnsAVX512(rows int, stride int, cols int, x *float32, stats *f
 //
 //go:noescape
 func dotAVX512(n int, x *float32, y *float32) float64
+
+// sumAVX512 returns Σ x, summed in float64 in 32 lanes.
+//
+//go:noescape
+func sumAVX512(n int, x *float32) float64

@@ -53,3 +53,8 @@ func sumScaledColumnsNEON(rows int, stride int, cols int, x *float32, stats *flo
 //
 //go:noescape
 func dotNEON(n int, x *float32, y *float32) float64
+
+// sumNEON returns Σ x, summed in float64 in 32 lanes.
+//
+//go:noescape
+func sumNEON(n int, x *float32) float64

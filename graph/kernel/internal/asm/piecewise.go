@@ -1,44 +1,7 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
-
-// sum writes the kernel of Sum.
-func (g *generator) sum() {
-	g.function("sum", "(n int, x *float32) float64", "returns Σ x, summed in float64 in 32 lanes.")
-	n := g.blockOf32()
-	s := g.sweep(g.int("n"), n)
-	x := g.pointer("x")
-	sums := g.zeros(2 * n)
-	s.do(1, func(p place, i int) {
-		for j, wide := range g.widen(p.load(x)) {
-			g.VADDPD(wide, sums[2*i+j], sums[2*i+j])
-		}
-	})
-	for half := n; half > 0; half /= 2 {
-		for i := range half {
-			g.VADDPD(sums[i+half], sums[i], sums[i])
-		}
-	}
-	low := sums[0].AsY()
-	if g.lanes == 16 {
-		high := g.YMM()
-		g.VEXTRACTF64X4(operand.Imm(1), sums[0], high)
-		g.VADDPD(high, low, low)
-	}
-	total, high := sums[0].AsX(), g.XMM()
-	if g.lanes > 4 {
-		g.VEXTRACTF128(operand.Imm(1), low, high)
-		g.VADDPD(high, total, total)
-	}
-	g.VUNPCKHPD(total, total, high)
-	g.VADDSD(high, total, total)
-	g.Store(total, g.ReturnIndex(0))
-	g.return_()
-}
-
-// piecewise writes the elementwise kernels of functions of straight pieces, and a sum.
+// piecewise writes the elementwise kernels of functions of straight pieces.
 func (g *generator) piecewise() {
-	g.sum()
 	g.function("clamp", "(n int, a, b, lo, hi float32, x, y *float32)", "computes y = min(hi, max(lo, a·x + b)).")
 	s := g.sweep(g.int("n"), g.blockOf32())
 	a, b, lo, hi := g.broadcast("a"), g.broadcast("b"), g.broadcast("lo"), g.broadcast("hi")

@@ -16,6 +16,7 @@ func (g *generator) rows() {
 	g.sumColumns()
 	g.sumScaledColumns()
 	g.dot()
+	g.sum()
 }
 
 func (g *generator) rowBroadcast(name, doc string, op func(...operand.Op)) {
@@ -279,18 +280,38 @@ func (g *generator) dot() {
 			g.VFMADD231PD(wx[j], wy[j], sums[2*i+j])
 		}
 	})
-	for half := n; half > 0; half /= 2 {
+	g.returnSum(sums)
+}
+
+// sum writes the kernel of Sum.
+func (g *generator) sum() {
+	g.function("sum", "(n int, x *float32) float64", "returns Σ x, summed in float64 in 32 lanes.")
+	n := g.blockOf32()
+	s := g.sweep(g.int("n"), n)
+	x := g.pointer("x")
+	sums := g.zeros(2 * n)
+	s.do(1, func(p place, i int) {
+		for j, wide := range g.widen(p.load(x)) {
+			g.VADDPD(wide, sums[2*i+j], sums[2*i+j])
+		}
+	})
+	g.returnSum(sums)
+}
+
+// returnSum folds lanes of float64 in halves and returns their sum.
+func (g *generator) returnSum(lanes []vector) {
+	for half := len(lanes) / 2; half > 0; half /= 2 {
 		for i := range half {
-			g.VADDPD(sums[i+half], sums[i], sums[i])
+			g.VADDPD(lanes[i+half], lanes[i], lanes[i])
 		}
 	}
-	low := sums[0].AsY()
+	low := lanes[0].AsY()
 	if g.lanes == 16 {
 		high := g.YMM()
-		g.VEXTRACTF64X4(operand.Imm(1), sums[0], high)
+		g.VEXTRACTF64X4(operand.Imm(1), lanes[0], high)
 		g.VADDPD(high, low, low)
 	}
-	sum, high := sums[0].AsX(), g.XMM()
+	sum, high := lanes[0].AsX(), g.XMM()
 	if g.lanes > 4 {
 		g.VEXTRACTF128(operand.Imm(1), low, high)
 		g.VADDPD(high, sum, sum)
