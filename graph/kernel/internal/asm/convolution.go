@@ -137,31 +137,11 @@ func (g *generator) convolve(name string, rows, vectors int) {
 		fmt.Sprintf("computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height %d and width %d, one below the other.", rows, vectors*g.lanes))
 	tiles, wTile, yTile := g.int("tiles"), g.pointer("w"), g.pointer("y")
 	wRow, x := g.bytes("wRow"), g.pointer("x")
-	wRow3 := g.GP64()
-	if rows > 3 {
-		g.LEAQ(memory{Base: wRow, Index: wRow, Scale: 2}, wRow3)
-	}
+	wRow3 := g.threeTimes(wRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
 	acc := g.zeros(rows * vectors)
-	base := []scalar{g.copyOf(wTile)}
-	for r := 4; r < rows; r += 4 {
-		p := g.GP64()
-		g.LEAQ(memory{Base: base[len(base)-1], Index: wRow, Scale: 4}, p)
-		base = append(base, p)
-	}
-	element := func(r, k int) memory {
-		m := memory{Base: base[r/4], Disp: 4 * k}
-		switch r % 4 {
-		case 1:
-			m.Index, m.Scale = wRow, 1
-		case 2:
-			m.Index, m.Scale = wRow, 2
-		case 3:
-			m.Index, m.Scale = wRow3, 1
-		}
-		return m
-	}
+	base := g.everyFourth(wTile, wRow, rows)
 	at := g.pointer("at")
 	step := func(k int) {
 		from := g.GP64()
@@ -171,7 +151,7 @@ func (g *generator) convolve(name string, rows, vectors int) {
 			g.VMOVUPS(memory{Base: x, Index: from, Scale: 1, Disp: v * g.bytesPerVector()}, xs[v])
 		}
 		for r := range rows {
-			w := g.multiplier(element(r, k))
+			w := g.multiplier(rowFrom(base, r, wRow, wRow3).Offset(4 * k))
 			for v := range xs {
 				g.addProduct(xs[v], w, acc[r*vectors+v])
 			}

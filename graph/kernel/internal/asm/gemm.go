@@ -51,12 +51,7 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 		}
 		return last
 	}
-	// Rows are addressed from every fourth: x86 multiplies an index by 1, 2 and 4, and
-	// 3·aRow is kept.
-	aRow3 := g.GP64()
-	if rows > 3 {
-		g.LEAQ(memory{Base: aRow, Index: aRow, Scale: 2}, aRow3)
-	}
+	aRow3 := g.threeTimes(aRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
 	// Ask for the lines of c, which the loop over k gives time to arrive.
@@ -68,27 +63,7 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 		g.ADDQ(cStep, ahead)
 	}
 	acc := g.zeros(rows * vectors)
-	base := []scalar{g.copyOf(aTile)}
-	for r := 4; r < rows; r += 4 {
-		p := g.GP64()
-		g.LEAQ(memory{Base: base[len(base)-1], Index: aRow, Scale: 4}, p)
-		base = append(base, p)
-	}
-	element := func(r int) memory {
-		m := memory{Base: base[r/4]}
-		switch r % 4 {
-		case 1:
-			m.Index, m.Scale = aRow, 1
-		case 2:
-			m.Index, m.Scale = aRow, 2
-		case 3:
-			m.Index, m.Scale = aRow3, 1
-			if rows <= 3 {
-				panic("row 3 of a lower tile")
-			}
-		}
-		return m
-	}
+	base := g.everyFourth(aTile, aRow, rows)
 	b, bRow := g.pointer("b"), g.bytes("bRow")
 	step := func() {
 		bs := g.vectors(vectors)
@@ -96,7 +71,7 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 			g.load(memory{Base: b, Disp: v * g.bytesPerVector()}, maskOf(v), bs[v])
 		}
 		for r := range rows {
-			x := g.multiplier(element(r))
+			x := g.multiplier(rowFrom(base, r, aRow, aRow3))
 			for v := range bs {
 				g.addProduct(bs[v], x, acc[r*vectors+v])
 			}
@@ -164,4 +139,41 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	g.JMP(operand.LabelRef(tile))
 	g.Label(next)
 	g.return_()
+}
+
+// Rows are addressed from every fourth: x86 multiplies an index by 1, 2 and 4, and three
+// times their distance is kept.
+
+// threeTimes returns three times a distance, for more than three rows.
+func (g *generator) threeTimes(row scalar, rows int) scalar {
+	row3 := g.GP64()
+	if rows > 3 {
+		g.LEAQ(memory{Base: row, Index: row, Scale: 2}, row3)
+	}
+	return row3
+}
+
+// everyFourth returns the addresses of the rows 0, 4, 8 ...
+func (g *generator) everyFourth(first, row scalar, rows int) []scalar {
+	base := []scalar{g.copyOf(first)}
+	for r := 4; r < rows; r += 4 {
+		p := g.GP64()
+		g.LEAQ(memory{Base: base[len(base)-1], Index: row, Scale: 4}, p)
+		base = append(base, p)
+	}
+	return base
+}
+
+// rowFrom is the beginning of row r, which base, row and row3 lead to.
+func rowFrom(base []scalar, r int, row, row3 scalar) memory {
+	m := memory{Base: base[r/4]}
+	switch r % 4 {
+	case 1:
+		m.Index, m.Scale = row, 1
+	case 2:
+		m.Index, m.Scale = row, 2
+	case 3:
+		m.Index, m.Scale = row3, 1
+	}
+	return m
 }
