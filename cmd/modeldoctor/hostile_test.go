@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/modeldoctor/modeldoctor/internal/peak"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/onnx/onnxtest"
 
@@ -102,11 +102,11 @@ func measured() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitInternal)
 	}
-	peak := int64(0)
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && runtime.GOOS == "linux" {
-		peak = int64(usage.Maxrss) << 10
+	resident := int64(0)
+	if runtime.GOOS == "linux" {
+		resident = peak.ResidentOf(cmd.ProcessState)
 	}
-	fmt.Println(peak)
+	fmt.Println(resident)
 	os.Exit(cmd.ProcessState.ExitCode())
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/graph/gpu"
+	"github.com/modeldoctor/modeldoctor/internal/peak"
 	"github.com/modeldoctor/modeldoctor/onnx"
 	"github.com/modeldoctor/modeldoctor/report"
 )
@@ -195,7 +196,7 @@ func provenance(m *loaded, seed uint64, start time.Time) report.Provenance {
 		Seed:      seed,
 		Device:    "cpu " + runtime.GOARCH,
 		Seconds:   time.Since(start).Seconds(),
-		PeakBytes: peakBytes(),
+		PeakBytes: peak.Resident(),
 	}
 	if m != nil {
 		p.Device = m.describe()

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/modeldoctor/modeldoctor/internal/peak"
 )
 
 // A cost is what a process took from its start to its end.
@@ -35,7 +37,7 @@ func costOf(ctx context.Context, program string, args ...string) (c cost, err er
 		return c, fmt.Errorf("%s: %w: %s", strings.Join(process.Args, " "), err, strings.TrimSpace(trouble.String()))
 	}
 	c.cpu = (process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds()
-	c.peak = float64(peakOf(process.ProcessState))
+	c.peak = float64(peak.ResidentOf(process.ProcessState))
 	c.out = out.Bytes()
 	return c, nil
 }
