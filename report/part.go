@@ -126,12 +126,9 @@ const maxPart = 1 << 30
 
 // ReadPart reads a part. The error says what is wrong with a file that is none.
 func ReadPart(r io.Reader) (*CheckPart, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxPart+1))
+	text, err := readWhole(r, "part", maxPart)
 	if err != nil {
-		return nil, fmt.Errorf("reading the part: %w", err)
-	}
-	if len(text) > maxPart {
-		return nil, fmt.Errorf("no part: it has more than %d MiB", maxPart>>20)
+		return nil, err
 	}
 	var p CheckPart
 	if err := json.Unmarshal(text, &p); err != nil {

@@ -18,7 +18,7 @@ const maxReport = 64 << 20
 // ReadCheck reads a report of check back, for a later fix. The error says what
 // is wrong with a file that is none.
 func ReadCheck(r io.Reader) (*Check, error) {
-	text, err := readReport(r)
+	text, err := readWhole(r, "report", maxReport)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func ReadCheck(r io.Reader) (*Check, error) {
 // ReadChecks reads what check has written of one model or of several. Of several it
 // returns those that could be diagnosed.
 func ReadChecks(r io.Reader) ([]*Check, error) {
-	text, err := readReport(r)
+	text, err := readWhole(r, "report", maxReport)
 	if err != nil {
 		return nil, err
 	}
@@ -194,14 +194,14 @@ func missing(field string) error {
 	return fmt.Errorf("no report of `modeldoctor check --format json`: %s is missing", field)
 }
 
-// readReport reads a file of at most maxReport bytes.
-func readReport(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxReport+1))
+// readWhole reads a file of at most so many bytes, which is to be what it is called.
+func readWhole(r io.Reader, what string, most int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the report: %w", err)
+		return nil, fmt.Errorf("reading the %s: %w", what, err)
 	}
-	if len(text) > maxReport {
-		return nil, fmt.Errorf("no report: it has more than %d MiB", maxReport>>20)
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("no %s: it has more than %d MiB", what, most>>20)
 	}
 	return text, nil
 }

@@ -33,13 +33,13 @@ func (p *Profile) Work() []Work {
 		all = append(all, *w)
 	}
 	slices.SortFunc(all, func(a, b Work) int {
-		forward := func(w Work) int {
+		order := func(w Work) int { // forward comes first
 			if w.Gradient {
 				return 1
 			}
 			return 0
 		}
-		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Op, b.Op), cmp.Compare(forward(a), forward(b)))
+		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Op, b.Op), cmp.Compare(order(a), order(b)))
 	})
 	return all
 }

@@ -57,15 +57,6 @@ func (b *bench) play(ctx context.Context, t *table, m match) error {
 	return nil
 }
 
-func closeAll(workers []*worker) (err error) {
-	for _, w := range workers {
-		if w != nil {
-			err = errors.Join(err, w.close())
-		}
-	}
-	return err
-}
-
 // vitB16 writes a ViT-B/16.
 func (b *bench) vitB16() (string, error) { return b.vit("vit-b16", onnxtest.ViTB16()) }
 

@@ -106,6 +106,16 @@ func (w *worker) close() error {
 	return nil
 }
 
+// closeAll ends the processes of all but nil workers.
+func closeAll(workers []*worker) (err error) {
+	for _, w := range workers {
+		if w != nil {
+			err = errors.Join(err, w.close())
+		}
+	}
+	return err
+}
+
 // pause lies between the turns: threads of others that wait actively have slept by then.
 const pause = 300 * time.Millisecond
 
@@ -125,10 +135,5 @@ func takeTurns(workers []*worker, rounds int) (times [][]float64, err error) {
 			}
 		}
 	}
-	for _, w := range workers {
-		if w != nil {
-			err = errors.Join(err, w.close())
-		}
-	}
-	return times, err
+	return times, errors.Join(err, closeAll(workers))
 }
