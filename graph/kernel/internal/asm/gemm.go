@@ -54,11 +54,12 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	aRow3 := g.threeTimes(aRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
-	// Ask for the lines of c, which the loop over k gives time to arrive.
+	// Ask for the lines of c, which the loop over k gives time to arrive: in the second-level cache,
+	// since the operands would drive them out of the first.
 	ahead, cStep := g.copyOf(cTile), g.bytes("cRow")
 	for range rows {
 		for v := 0; v < vectors*g.bytesPerVector(); v += cacheLine {
-			g.PREFETCHT0(memory{Base: ahead, Disp: v})
+			g.PREFETCHT1(memory{Base: ahead, Disp: v})
 		}
 		g.ADDQ(cStep, ahead)
 	}

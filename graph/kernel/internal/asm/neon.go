@@ -122,6 +122,8 @@ func (t *neonTranslator) scalar(i *ir.Instruction) bool {
 	switch i.Opcode {
 	case "PREFETCHT0":
 		t.emit("PRFM %s, PLDL1KEEP", t.place(mem, false))
+	case "PREFETCHT1":
+		t.emit("PRFM %s, PLDL2KEEP", t.place(mem, false))
 	case "CMPQ": // the flags of the first operand minus the second, in either syntax
 		t.emit("CMP %s, %s", scalarOperand(last), scalarOperand(i.Operands[0]))
 	case "TESTQ": // a register with itself
