@@ -20,12 +20,13 @@ const (
 type Pace struct {
 	Batch     int           // examples in a batch; a smaller one takes as long
 	Forward   time.Duration // to read a batch and evaluate it, from the images on
-	Gradients time.Duration // of all layers, from the images on
+	Gradients time.Duration // of as many layers as are taken together, from the images on
 }
 
 // MeasurePace measures one batch of the examples, of which there may be fewer. If that
-// was done within the patience it is done twice, since the first batch is slower.
-func MeasurePace(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, patience time.Duration) (pace Pace, err error) {
+// was done within the patience it is done twice, since the first batch is slower. Of the
+// options those count that do for [Pace.Plan].
+func MeasurePace(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer, opt Options, patience time.Duration) (pace Pace, err error) {
 	if err := validate(m, v, layers); err != nil {
 		return pace, err
 	}
@@ -33,11 +34,11 @@ func MeasurePace(ctx context.Context, m nn.Model, v nn.Examples, layers []Layer,
 	for i := range order {
 		order[i] = i
 	}
-	var visited []Layer
-	for _, k := range measurable(layers) {
-		visited = append(visited, layers[k])
+	var together []Layer
+	if groups := newSpending(m, layers, opt).groups(); len(groups) > 0 {
+		together = groups[0]
 	}
-	sum, err := nn.NewVector(m, weightsOf(visited))
+	sum, err := nn.NewVector(m, weightsOf(together))
 	if err != nil {
 		return pace, err
 	}
@@ -91,10 +92,8 @@ type Plan struct {
 // full. Only Direction, DescentSteps, Memory and whether there are Training examples, of
 // which as many are taken, count among the options.
 func (p Pace) Plan(m nn.Sizes, layers []Layer, n int, opt Options, within time.Duration) Plan {
-	s := &spending{Pace: p, model: m, opt: opt.withDefaults()}
-	for _, k := range measurable(layers) {
-		s.layers = append(s.layers, layers[k])
-	}
+	s := newSpending(m, layers, opt)
+	s.Pace = p
 	if len(s.layers) == 0 {
 		return Plan{Examples: n}
 	}
@@ -123,6 +122,14 @@ type spending struct {
 	model  nn.Sizes
 	layers []Layer // in the order of their necks
 	opt    Options
+}
+
+func newSpending(m nn.Sizes, layers []Layer, opt Options) *spending {
+	s := &spending{model: m, opt: opt.withDefaults()}
+	for _, k := range measurable(layers) {
+		s.layers = append(s.layers, layers[k])
+	}
+	return s
 }
 
 // step is the number of examples whose folds are full batches.

@@ -83,14 +83,14 @@ func TestPlan(t *testing.T) {
 func TestMeasurePace(t *testing.T) {
 	m, layers, v := newPerceptron(90)
 	want := diagnose(t, m, v, layers, Options{})
-	pace, err := MeasurePace(t.Context(), nntest.On(m), v, layers, time.Minute)
+	pace, err := MeasurePace(t.Context(), nntest.On(m), v, layers, Options{}, time.Minute)
 	if err != nil || pace.Batch != m.Batch() || pace.Forward <= 0 || pace.Gradients <= 0 {
 		t.Errorf("pace %+v, error %v", pace, err)
 	}
 	if got := diagnose(t, m, v, layers, Options{}); got.Layers[0].DeltaLoss != want.Layers[0].DeltaLoss || len(m.override) != 0 {
 		t.Error("the model is left changed")
 	}
-	if _, err := MeasurePace(t.Context(), nntest.On(m), &samples{}, layers, 0); err == nil {
+	if _, err := MeasurePace(t.Context(), nntest.On(m), &samples{}, layers, Options{}, 0); err == nil {
 		t.Error("a pace of no examples")
 	}
 }

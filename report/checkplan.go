@@ -17,8 +17,9 @@ type Plan struct {
 	Searched  int      `json:"layers"` // that were chosen to be searched
 	Layers    int      `json:"layers_available"`
 	Budget    *float64 `json:"budget_seconds"` // nil without one
-	Spent     bool     `json:"spent"`          // the budget was, before everything was measured
-	Flags     string   `json:"flags"`          // that say the same without a budget; empty where none are needed
+	ByDefault bool     `json:"budget_by_default"`
+	Spent     bool     `json:"spent"` // the budget was, before everything was measured
+	Flags     string   `json:"flags"` // that say the same without a budget; empty where none are needed
 }
 
 // fields say what was planned, and how to repeat it.
@@ -33,6 +34,9 @@ func (p *Plan) fields() []string {
 		return fields
 	}
 	budget := fmt.Sprintf("budget %v", time.Duration(*p.Budget*float64(time.Second)))
+	if p.ByDefault {
+		budget += " by default"
+	}
 	switch {
 	case p.Spent:
 		budget += ", which was spent before that was done"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -15,6 +16,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// defaultBudget is what a diagnosis on a processor may take where nobody says how much it is
+// to do: half of the hour after which hosted CI ends a job by default
+// (https://docs.gitlab.com/ci/pipelines/settings/#set-a-limit-for-how-long-jobs-can-run),
+// which has more to do than this.
+const defaultBudget = 30 * time.Minute
+
 // Shares of a budget.
 const (
 	plannedShare  = 0.85 // that a plan spends; the rest is for what takes longer than expected
@@ -23,25 +30,43 @@ const (
 
 func budgetFlag() cli.Flag {
 	return &cli.DurationFlag{
-		Name: "budget", EnvVars: env("budget"), Category: categoryRun,
-		Usage: "`TIME` that each model may take, such as 10m: the speed of one batch decides on how many images (at most --samples) and how many layers (--race) are searched, and the report says how many. When the time is over the verdict rests on what there is by then",
+		Name: "budget", EnvVars: env("budget"), Category: categoryRun, Value: defaultBudget,
+		Usage:       "`TIME` that each model may take, such as 10m: the speed of one batch decides on how many images (at most --samples) and how many layers (--race) are searched, and the report says how many. When the time is over the verdict rests on what there is by then. 0: all it takes",
+		DefaultText: "30m on a processor without --samples, --race, --timeout, --shard and --with-raw, else 0",
 	}
 }
 
-// readRace reads --race and --budget.
-func readRace(c *cli.Context) (*diag.Race, time.Duration, error) {
-	budget := c.Duration("budget")
+// budget is the time that each model may take.
+type budget struct {
+	time      time.Duration // 0: any
+	byDefault bool          // nobody has set it
+}
+
+// readRace reads --race and a --budget that was set.
+func readRace(c *cli.Context) (*diag.Race, budget, error) {
+	var set budget
+	if c.IsSet("budget") {
+		set.time = c.Duration("budget")
+	}
 	switch k := c.Int("race"); {
-	case budget < 0 || c.IsSet("budget") && budget == 0:
-		return nil, 0, usage("--budget: %v is not a time", budget).withHint("such as 90s or 10m")
+	case set.time < 0:
+		return nil, set, usage("--budget: %v is not a time", set.time).withHint("such as 90s or 10m; 0 sets no limit")
 	case !c.IsSet("race"):
-		return nil, budget, nil
+		return nil, set, nil
 	case k < 1:
-		return nil, 0, usage("--race: %d is less than 1", k).withHint("without it all layers are searched")
-	case budget > 0:
-		return nil, 0, usage("--race and --budget are both given").withHint("a budget decides how many layers are searched; to repeat what it decided, give the flags that the report names, without --budget")
+		return nil, set, usage("--race: %d is less than 1", k).withHint("without it all layers are searched")
+	case set.time > 0:
+		return nil, set, usage("--race and --budget are both given").withHint("a budget decides how many layers are searched; to repeat what it decided, give the flags that the report names, without --budget")
 	default:
-		return &diag.Race{Layers: k}, 0, nil
+		return &diag.Race{Layers: k}, set, nil
+	}
+}
+
+// limitByDefault sets a budget unless something says how much is to be done, or for how
+// long.
+func (o *checkOptions) limitByDefault(c *cli.Context) {
+	if !c.IsSet("budget") && !c.IsSet("timeout") && o.data.samples == 0 && o.diag.Race == nil && o.shard.count == 0 && !o.raw {
+		o.budget = budget{defaultBudget, true}
 	}
 }
 
@@ -50,7 +75,7 @@ type spending struct {
 	ctx    context.Context // ends when the budget does
 	outer  context.Context // ends with --timeout
 	start  time.Time
-	budget time.Duration // 0: none
+	budget budget
 	con    *console
 	racing bool // the plan has layers race
 
@@ -63,18 +88,21 @@ type spending struct {
 }
 
 // newSpending begins to spend what the options allow. The time counts from start.
-func newSpending(ctx context.Context, opt checkOptions, start time.Time) (*spending, context.CancelFunc) {
+func newSpending(ctx context.Context, opt checkOptions, onGPU bool, start time.Time) (*spending, context.CancelFunc) {
 	s := &spending{ctx: ctx, outer: ctx, start: start, budget: opt.budget, con: opt.run.console}
+	if s.budget.byDefault && onGPU {
+		s.budget = budget{}
+	}
 	stop := func() {}
-	if opt.budget > 0 {
-		s.ctx, stop = context.WithDeadline(ctx, start.Add(opt.budget))
+	if s.budget.time > 0 {
+		s.ctx, stop = context.WithDeadline(ctx, start.Add(s.budget.time))
 	}
 	return s, stop
 }
 
 // left is the time that may still be planned with.
 func (s *spending) left() time.Duration {
-	return time.Duration(plannedShare*float64(s.budget)) - time.Since(s.start)
+	return time.Duration(plannedShare*float64(s.budget.time)) - time.Since(s.start)
 }
 
 // over reports whether an error is the end of the budget, and not of --timeout.
@@ -93,7 +121,7 @@ func (s *spending) early(err error) error {
 // plan measures the model's speed and decides what the budget is spent on: the number
 // of images, and whether layers have to race.
 func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) error {
-	if s.budget == 0 {
+	if s.budget.time == 0 {
 		return nil
 	}
 	pilot := opt.data
@@ -113,24 +141,36 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 	if given != nil {
 		preprocess, before = *given, 0
 	}
-	patience := time.Duration(patienceShare * float64(s.budget))
-	pace, err := diag.MeasurePace(s.ctx, m.runner, examples.New(some.validation, preprocess, m.network.Input), diagLayers(layers), patience)
+	options := opt.diag
+	if opt.data.train != nil {
+		options.Training = examples.New(some.validation, preprocess, m.network.Input) // that there are some is what counts
+	}
+	options.Memory, _ = m.memory(options.Memory, m.roomOfDiagnosis(diagLayers(layers), options))
+	patience := time.Duration(patienceShare * float64(s.budget.time))
+	if s.budget.byDefault {
+		patience = 0 // where it matters batches take seconds, and a first one is hardly slower
+	}
+	pace, err := diag.MeasurePace(s.ctx, m.runner, examples.New(some.validation, preprocess, m.network.Input), diagLayers(layers), options, patience)
 	if err != nil {
 		return s.early(err)
 	}
 	if !m.network.LinearLogits() {
 		before += scoredImages
 	}
-	options, n := opt.diag, some.available
-	options.Memory, _ = m.memory(options.Memory, m.roomOfDiagnosis(diagLayers(layers), options))
-	if opt.data.train != nil {
-		options.Training = examples.New(some.validation, preprocess, m.network.Input) // that there are some is what counts
-	}
+	n := some.available
 	if opt.data.samples > 0 {
 		n = min(n, opt.data.samples)
 	}
 	left := s.left() - time.Duration(before)*pace.Forward/time.Duration(pace.Batch)
 	plan := pace.Plan(m.runner, diagLayers(layers), n, options, left)
+	if s.budget.byDefault {
+		if plan.Examples == n && !plan.Race {
+			s.budget, s.ctx = budget{}, s.outer // as if there were none, however long it takes in the end
+			return nil
+		}
+		all := pace.Plan(m.runner, diagLayers(layers), n, options, math.MaxInt64)
+		s.con.warn("all layers and images would take about %v: by default a model has %v on a processor; --budget 0 takes the time, --budget TIME another", all.Expected.Round(time.Minute), s.budget.time)
+	}
 	if plan.Examples < n {
 		opt.data.samples = plan.Examples
 	}
@@ -139,11 +179,11 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 		opt.diag.Race = &diag.Race{Layers: plan.Layers, Afford: s.afford}
 		searches = fmt.Sprintf("the layers race, and about %d of %d are searched", plan.Layers, diag.Measurable(diagLayers(layers)))
 	}
-	planned := time.Duration(plannedShare * float64(s.budget))
+	planned := time.Duration(plannedShare * float64(s.budget.time))
 	expected := planned - left + plan.Expected // with what was spent, or will be before the diagnosis
-	s.say("plan: %d of %d images; %s; about %v of %v", plan.Examples, some.available, searches, expected.Round(time.Second), s.budget)
+	s.say("plan: %d of %d images; %s; about %v of %v", plan.Examples, some.available, searches, expected.Round(time.Second), s.budget.time)
 	if expected > planned {
-		s.con.warn("the budget of %v is too small for the least that makes sense, about %v: what is measured by then is reported", s.budget, time.Duration(float64(expected)/plannedShare).Round(time.Second))
+		s.con.warn("the budget of %v is too small for the least that makes sense, about %v: what is measured by then is reported", s.budget.time, time.Duration(float64(expected)/plannedShare).Round(time.Second))
 	}
 	return nil
 }
@@ -184,16 +224,16 @@ func (s *spending) say(format string, args ...any) {
 // report says what was planned and done, where that is less than all, or a budget
 // decided on it; nil otherwise.
 func (s *spending) report(d *diag.Report, stopped error, data images, samples, layers int) *report.Plan {
-	if s.budget == 0 && d.Race == nil {
+	if s.budget.time == 0 && d.Race == nil {
 		return nil
 	}
 	plan := &report.Plan{Images: data.available, Available: data.available, Searched: layers, Layers: layers, Spent: s.over(stopped)}
 	if samples > 0 {
 		plan.Images = min(samples, data.available)
 	}
-	if s.budget > 0 {
-		seconds := s.budget.Seconds()
-		plan.Budget = &seconds
+	if s.budget.time > 0 {
+		seconds := s.budget.time.Seconds()
+		plan.Budget, plan.ByDefault = &seconds, s.budget.byDefault
 	}
 	var flags []string
 	if plan.Images < plan.Available {

@@ -87,7 +87,7 @@ type checkOptions struct {
 	granularity graph.Granularity
 	gate        gateOptions
 	shard       shardOptions
-	budget      time.Duration // 0: none
+	budget      budget
 	diag        diag.Options
 	raw         bool // the logits as they came are measured, too
 	seed        uint64
@@ -153,6 +153,7 @@ func readCheckOptions(c *cli.Context) (checkOptions, error) {
 	if err := opt.checkRaw(); err != nil {
 		return opt, err
 	}
+	opt.limitByDefault(c)
 	if shard.count > 0 {
 		return opt, opt.shared(c)
 	}
@@ -234,7 +235,7 @@ func checkLoaded(ctx context.Context, m *loaded, opt checkOptions, start time.Ti
 	if err != nil {
 		return nil, err
 	}
-	spent, stop := newSpending(ctx, opt, start)
+	spent, stop := newSpending(ctx, opt, m.gpu != nil, start)
 	defer stop()
 	if err := spent.plan(m, &opt, layers); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (o *checkOptions) checkRaw() error {
 		return nil
 	case o.diag.Temperature == 1:
 		return usage("--with-raw: with --calibration none all figures are of the logits as they came").withHint("leave one of the two out")
-	case o.budget > 0 || o.diag.Race != nil:
+	case o.budget.time > 0 || o.diag.Race != nil:
 		return usage("--with-raw: with --budget or --race not all layers are searched").withHint("leave these out, or --with-raw")
 	case o.shard.count > 0:
 		return usage("--with-raw: a share has no figures of the logits as they came").withHint("leave it out, or --shard")

@@ -32,7 +32,7 @@ func (o *checkOptions) shared(c *cli.Context) error {
 	if len(o.paths) > 1 {
 		return usage("--shard: %d models, and only one can be shared", len(o.paths)).withHint("divide the models among the machines instead: each checks some of them")
 	}
-	if o.budget > 0 || o.diag.Race != nil {
+	if o.budget.time > 0 || o.diag.Race != nil {
 		return usage("--shard: with --budget or --race layers are chosen by comparing all of them, which a share has not").withHint("leave these out, or --shard")
 	}
 	if o.shard.source != "" {
