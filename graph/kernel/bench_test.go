@@ -30,6 +30,28 @@ func BenchmarkGemm(b *testing.B) {
 	}
 }
 
+// The products of a ViT-B/16 on two threads: how many times as fast they are as on one, which takes
+// turns with them. Two is the most, where the machine has two processors that share nothing.
+func BenchmarkGemmTwoThreads(b *testing.B) {
+	one, two := NewContext(1), NewContext(2)
+	for _, s := range []struct{ m, n, k int }{{1576, 768, 768}, {1576, 3072, 768}, {1576, 768, 3072}, {768, 768, 1576}} {
+		g := gemmCase{m: s.m, n: s.n, k: s.k, alpha: 1}
+		b.Run(fmt.Sprintf("%dx%dx%d", s.m, s.n, s.k), func(b *testing.B) {
+			d := g.data(b)
+			shortest := map[*Context]time.Duration{one: 1 << 62, two: 1 << 62}
+			for b.Loop() {
+				for c := range shortest {
+					start := time.Now()
+					Gemm(c, false, false, g.m, g.n, g.k, 1, d.a, d.lda, d.b, d.ldb, 0, d.out, d.ldc)
+					shortest[c] = min(shortest[c], time.Since(start))
+				}
+			}
+			b.ReportMetric(float64(shortest[one])/float64(shortest[two]), "times-one-thread")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // The attention of the same models: scores are NT, their product with the values NN.
 func BenchmarkGemmBatch(b *testing.B) {
 	for _, v := range Variants() {
