@@ -38,6 +38,7 @@ func sections() []section {
 	return []section{
 		{"step", "One batch", steps},
 		{"thread", "Forward on one thread", oneThread},
+		{"products", "Matrix products", products},
 		{"check", "Check", checks},
 		{"fix", "Treatment", treatments},
 		{"growth", "Cost of check as work grows", growth},

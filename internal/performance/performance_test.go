@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,20 @@ func TestCompare(t *testing.T) {
 		with.compare(c.comparison)
 		if got := with.rows[0]; got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// TestParseBenchmarks: a benchmark's rounds are one row, whose metrics stay apart.
+func TestParseBenchmarks(t *testing.T) {
+	all, err := parseBenchmarks("goos: linux\nBenchmarkGemm/avx2/NN_2x3x4-2   10   91.5 %-of-peak   132 GFLOP/s\nBenchmarkGemm/avx2/NN_2x3x4-2   12   90 %-of-peak   130 GFLOP/s\nBenchmarkGemmTwoThreads/2x3x4-16   7   250 GFLOP/s\nPASS\n")
+	want := []measured{{"NN_2x3x4", map[string][]float64{"%-of-peak": {91.5, 90}, "GFLOP/s": {132, 130}}}, {"2x3x4", map[string][]float64{"GFLOP/s": {250}}}}
+	if err != nil || !reflect.DeepEqual(all, want) {
+		t.Errorf("%v, error %v; want %v", all, err, want)
+	}
+	for _, out := range []string{"", "PASS\n", "BenchmarkGemm/x 10 fast GFLOP/s\n"} {
+		if _, err := parseBenchmarks(out); err == nil {
+			t.Errorf("%q: no error", out)
 		}
 	}
 }

@@ -14,6 +14,7 @@ const (
 	seconds unit = iota
 	mebibytes
 	perSecond // images
+	gigaflops // a second
 )
 
 func (u unit) text(x float64) string {
@@ -22,6 +23,8 @@ func (u unit) text(x float64) string {
 		return fmt.Sprintf("%.0f MiB", x/(1<<20))
 	case u == perSecond:
 		return fmt.Sprintf("%.3g images/s", x)
+	case u == gigaflops:
+		return fmt.Sprintf("%.3g GFLOP/s", x)
 	case x < 1:
 		return fmt.Sprintf("%.3g ms", 1000*x)
 	}
@@ -30,7 +33,7 @@ func (u unit) text(x float64) string {
 
 // better is how many times as good a figure is as another.
 func (u unit) better(own, other float64) float64 {
-	if u == perSecond {
+	if u == perSecond || u == gigaflops {
 		return own / other
 	}
 	return other / own
