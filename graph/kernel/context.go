@@ -3,9 +3,6 @@ package kernel
 import (
 	"fmt"
 	"runtime"
-	"slices"
-	"sync"
-	"sync/atomic"
 )
 
 // Float is an element type: float32 is computed by the micro-kernels of the
@@ -27,18 +24,8 @@ type Context struct {
 	done    <-chan struct{}
 	serial  *Context // see Serial
 	pool    *pool    // shared by a Context and its Serial one
+	crew    *crew
 }
-
-// pool holds the buffers that Scratch hands out again.
-type pool struct {
-	mu     sync.Mutex
-	free32 [][]float32
-	free64 [][]float64
-	freeI  [][]int32
-}
-
-// pooled is an element type of the buffers of a pool: offsets are int32.
-type pooled interface{ Float | int32 }
 
 // An Option changes a Context at its creation.
 type Option func(*Context)
@@ -55,7 +42,7 @@ func NewContext(threads int, opts ...Option) *Context {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	c := &Context{threads: threads, pool: &pool{}}
+	c := &Context{threads: threads, pool: &pool{}, crew: newCrew(threads)}
 	c.setVariant(Best())
 	for _, o := range opts {
 		o(c)
@@ -114,93 +101,18 @@ func (c *Context) Items(n, size int, f func(lo, hi int)) {
 // calls f once for each, on up to Threads goroutines; the caller's is one of them.
 // The boundaries do not depend on the number of threads, so a result that depends on
 // them is still the same for any number of threads. One chunk, or one thread, runs
-// inline. A panic in f is raised again in the caller, after all goroutines ended.
+// inline. A panic in f is raised again in the caller, when no other chunk runs any more.
 // Chunks that have not begun when the Context is cancelled are left out.
 func (c *Context) Parallel(n, grain int, f func(lo, hi int)) {
 	grain = max(grain, 1)
 	chunks := (n + grain - 1) / grain
-	workers := min(c.threads, chunks)
-	if workers <= 1 {
-		for lo := 0; lo < n && !c.cancelled(); lo += grain {
-			f(lo, min(lo+grain, n))
-		}
+	if min(c.threads, chunks) > 1 {
+		c.crew.run(job{c, f, n, grain, chunks})
 		return
 	}
-	var (
-		next   atomic.Int64
-		failed atomic.Pointer[any]
-		wg     sync.WaitGroup
-	)
-	work := func() {
-		defer func() {
-			if r := recover(); r != nil {
-				failed.CompareAndSwap(nil, &r)
-			}
-		}()
-		for failed.Load() == nil && !c.cancelled() {
-			i := int(next.Add(1)) - 1
-			if i >= chunks {
-				return
-			}
-			f(i*grain, min((i+1)*grain, n))
-		}
+	for lo := 0; lo < n && !c.cancelled(); lo += grain {
+		f(lo, min(lo+grain, n))
 	}
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	if r := failed.Load(); r != nil {
-		panic(*r)
-	}
-}
-
-// A pool keeps at most this many buffers of a type. A larger buffer serves a request only if
-// it is not larger than that by more than this factor, lest small ones hold the large.
-const (
-	poolSize  = 64
-	poolWaste = 8
-)
-
-// Scratch returns a buffer of n elements with undefined content, from the pool of the
-// Context where one fits. The caller owns it until it calls Release. Scratch may be called
-// from within Parallel.
-func Scratch[T pooled](c *Context, n int) []T {
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
-	list := freeList[T](c.pool)
-	best := -1
-	for i, b := range *list {
-		if size := cap(b); size >= n && size/poolWaste <= n && (best < 0 || size < cap((*list)[best])) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return make([]T, n)
-	}
-	b := (*list)[best]
-	*list = slices.Delete(*list, best, best+1)
-	return b[:n]
-}
-
-// Release gives a buffer from Scratch back to the pool.
-func Release[T pooled](c *Context, buf []T) {
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
-	list := freeList[T](c.pool)
-	if len(*list) == poolSize {
-		*list = slices.Delete(*list, 0, 1) // the one unused for longest
-	}
-	*list = append(*list, buf)
-}
-
-func freeList[T pooled](p *pool) *[][]T {
-	for _, list := range []any{&p.free32, &p.free64} {
-		if l, ok := list.(*[][]T); ok {
-			return l
-		}
-	}
-	return any(&p.freeI).(*[][]T)
 }
 
 // need panics unless a slice has at least the wanted length: what the assembly reads

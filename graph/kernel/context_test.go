@@ -24,24 +24,6 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-func TestParallelPanic(t *testing.T) {
-	for threads := 1; threads <= 3; threads++ {
-		func() {
-			defer func() {
-				if r := recover(); r != "stop" {
-					t.Errorf("%d threads: recovered %v", threads, r)
-				}
-			}()
-			NewContext(threads).Parallel(100, 1, func(lo, _ int) {
-				if lo == 57 {
-					panic("stop")
-				}
-			})
-			t.Errorf("%d threads: returned", threads)
-		}()
-	}
-}
-
 func TestCancel(t *testing.T) {
 	for threads := 1; threads <= 3; threads++ {
 		c := NewContext(threads)

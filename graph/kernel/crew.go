@@ -1,0 +1,186 @@
+package kernel
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// A crew is the goroutines that compute with the caller of a Context. A network's kernels
+// follow each other within microseconds, less than it takes to wake a thread. So a goroutine
+// that has nothing left to do lingers for a moment, looking out for the next job, and a caller
+// looks for a moment whether the others are done, before it sleeps. After that moment a
+// goroutine ends: a crew need not be closed.
+type crew struct {
+	job  job          // written while the gate is shut and nobody is inside
+	next atomic.Int64 // the first chunk of the job that nobody has taken
+
+	// gate counts the goroutines inside, which may read the job, beside the bits below. One
+	// enters while it is open only: whoever comes late never takes a chunk of a job by the
+	// numbers of the one before.
+	gate     atomic.Int32
+	helpers  atomic.Int32 // goroutines that there are
+	most     int32        // that there may be
+	patience time.Duration
+	failed   atomic.Pointer[any] // the value of the first panic
+	awake    chan struct{}       // gets an element when the caller need not sleep any more
+	help     func()              // the method helper, made once
+}
+
+// Bits of a gate, beside the number of those inside, which the caller is not one of.
+const (
+	busy   = 1 << 28 << iota // there is a job
+	open                     // it may have chunks that nobody has taken
+	asleep                   // the caller sleeps until nobody is inside
+)
+
+// job is a call of Parallel.
+type job struct {
+	c                *Context
+	f                func(lo, hi int)
+	n, grain, chunks int
+}
+
+// patience is how long a goroutine looks out before it sleeps or ends. In that time it gives
+// way a few times to what else is to run in this process, such as the garbage collector.
+const (
+	patience      = 20 * time.Microsecond
+	looksPerClock = 50  // the clock takes as long as these
+	clocksPerTurn = 100 // giving way takes longer
+)
+
+func newCrew(threads int) *crew {
+	w := &crew{most: int32(threads - 1), awake: make(chan struct{}, 1)}
+	w.help = w.helper
+	// With more threads than processors, one that looks out is in the way of one that computes.
+	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
+		w.patience = patience
+	}
+	return w
+}
+
+// run computes a job of at least two chunks.
+func (w *crew) run(j job) {
+	if !w.gate.CompareAndSwap(0, busy) {
+		panic("kernel: the Context is computing: within Parallel, call kernels on its Serial one")
+	}
+	w.job = j
+	w.next.Store(0)
+	w.gate.Store(busy | open)
+	for wanted := int32(min(j.chunks-1, int(w.most))); w.recruit(wanted); {
+	}
+	defer w.finish()
+	w.work()
+}
+
+// recruit starts a goroutine unless there are enough, and reports whether it did.
+func (w *crew) recruit(enough int32) bool {
+	for {
+		n := w.helpers.Load()
+		if n >= enough {
+			return false
+		}
+		if w.helpers.CompareAndSwap(n, n+1) {
+			go w.help()
+			return true
+		}
+	}
+}
+
+// finish waits for the others, and raises again what one of them raised.
+func (w *crew) finish() {
+	if !w.lookOut(w.empty) && w.gate.Or(asleep) != busy {
+		<-w.awake
+	}
+	w.gate.Store(0)
+	w.job = job{}
+	if r := w.failed.Swap(nil); r != nil {
+		panic(*r)
+	}
+}
+
+// helper is a goroutine of the crew.
+func (w *crew) helper() {
+	defer w.quit()
+	for w.lookOut(w.enter) {
+		w.workInside()
+	}
+}
+
+// quit ends a goroutine. A job may have begun at this moment and have counted on it.
+func (w *crew) quit() {
+	w.helpers.Add(-1)
+	if w.gate.Load()&open != 0 {
+		w.recruit(w.most)
+	}
+}
+
+// enter counts the goroutine in if the gate is open, and reports whether it is.
+func (w *crew) enter() bool {
+	for {
+		g := w.gate.Load()
+		if g&open == 0 {
+			return false
+		}
+		if w.gate.CompareAndSwap(g, g+1) {
+			return true
+		}
+	}
+}
+
+// empty reports whether nobody is inside, once the gate has been shut.
+func (w *crew) empty() bool { return w.gate.Load() == busy }
+
+// workInside is work for a goroutine that has entered.
+func (w *crew) workInside() {
+	defer func() {
+		if w.gate.Add(-1) == busy|asleep {
+			w.awake <- struct{}{}
+			runtime.Gosched() // the caller goes on here: no thread need be woken for it
+		}
+	}()
+	w.work()
+}
+
+// work computes chunks until there are none, and shuts the gate.
+func (w *crew) work() {
+	defer func() {
+		if r := recover(); r != nil {
+			w.fail(r)
+		}
+		w.gate.And(^open)
+	}()
+	j := &w.job
+	for w.failed.Load() == nil && !j.c.cancelled() {
+		i := int(w.next.Add(1)) - 1
+		if i >= j.chunks {
+			return
+		}
+		j.f(i*j.grain, min((i+1)*j.grain, j.n))
+	}
+}
+
+func (w *crew) fail(cause any) { w.failed.CompareAndSwap(nil, &cause) }
+
+// lookOut looks for a moment whether something has happened, and reports whether it has.
+func (w *crew) lookOut(happened func() bool) bool {
+	if happened() {
+		return true
+	}
+	if w.patience == 0 {
+		return false
+	}
+	for start, clocks := time.Now(), 1; ; clocks++ {
+		for range looksPerClock {
+			if happened() {
+				return true
+			}
+		}
+		if time.Since(start) > w.patience {
+			return false
+		}
+		if clocks%clocksPerTurn == 0 {
+			runtime.Gosched()
+		}
+	}
+}
