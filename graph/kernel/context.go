@@ -15,8 +15,7 @@ type Float interface{ float32 | float64 }
 // kernels, so that a steady loop allocates nothing.
 //
 // A Context is for one caller at a time: run kernels one after another, or give
-// each goroutine its own. Inside Parallel, the function passed in may use Scratch
-// and Release, and may call kernels on c.Serial().
+// each goroutine its own. A [Task] computes with the Serial one that it is handed.
 type Context struct {
 	threads int
 	variant Variant
@@ -54,7 +53,7 @@ func NewContext(threads int, opts ...Option) *Context {
 	return c
 }
 
-// Serial returns the Context for kernels called from within Parallel: it runs them on
+// Serial returns the Context for kernels called from within Run and Parallel: it runs them on
 // the calling goroutine alone, with the same micro-kernels, pool and cancellation.
 // Unlike c, it may be used by any number of goroutines at once.
 func (c *Context) Serial() *Context { return c.serial }
@@ -87,33 +86,62 @@ func (c *Context) cancelled() bool {
 	}
 }
 
-// itemGrain is the number of elements in a task of Items: large against the cost of
-// handing a task to a thread, small against the arrays worth splitting.
-const itemGrain = 1 << 14
-
-// Items is Parallel over n items of size elements each, whose cost is about that of
-// moving them once.
-func (c *Context) Items(n, size int, f func(lo, hi int)) {
-	c.Parallel(n, itemGrain/max(size, 1), f)
+// A Task computes something of each of a number of items. It is handed some at a time,
+// [lo, hi), on any of several goroutines, with the Serial Context of that which it runs on.
+type Task interface {
+	Chunk(c *Context, lo, hi int)
 }
 
-// Parallel splits [0,n) into chunks of grain items (the last may be shorter) and
-// calls f once for each, on up to Threads goroutines; the caller's is one of them.
-// The boundaries do not depend on the number of threads, so a result that depends on
-// them is still the same for any number of threads. One chunk, or one thread, runs
-// inline. A panic in f is raised again in the caller, when no other chunk runs any more.
-// Chunks that have not begun when the Context is cancelled are left out.
-func (c *Context) Parallel(n, grain int, f func(lo, hi int)) {
+// Run splits [0,n) into chunks of grain items (the last may be shorter) and has the task
+// compute each, on up to Threads goroutines; the caller's is one of them. The boundaries do
+// not depend on the number of threads, so a result that depends on them is still the same for
+// any number of threads. One chunk, or one thread, runs inline. A panic of the task is raised
+// again in the caller, when no other chunk runs any more. Chunks that have not begun when the
+// Context is cancelled are left out.
+//
+// A task is given as a value, whose pointer is a Task. Unlike the function that could be in
+// its place, whose variables would be allocated at every call, it is kept where an earlier one
+// of its type has been.
+func Run[T any, P interface {
+	*T
+	Task
+}](c *Context, n, grain int, task T) {
+	t := borrow(c, task)
+	c.run(n, grain, P(t))
+	giveBack(c, t)
+}
+
+func (c *Context) run(n, grain int, t Task) {
 	grain = max(grain, 1)
 	chunks := (n + grain - 1) / grain
 	if min(c.threads, chunks) > 1 {
-		c.crew.run(job{c, f, n, grain, chunks})
+		c.crew.run(job{c, t, n, grain, chunks})
 		return
 	}
 	for lo := 0; lo < n && !c.cancelled(); lo += grain {
-		f(lo, min(lo+grain, n))
+		t.Chunk(c.serial, lo, min(lo+grain, n))
 	}
 }
+
+// Grain is the number of items in a chunk that suits items of size elements each, whose cost is
+// about that of moving them once: large against the cost of handing a chunk to a thread,
+// small against the arrays worth splitting.
+func Grain(size int) int { return grainElements / max(size, 1) }
+
+const grainElements = 1 << 14
+
+// Parallel is Run for a function. It allocates, and so is for what no step of a usual network
+// does.
+func (c *Context) Parallel(n, grain int, f func(lo, hi int)) {
+	c.run(n, grain, function(f))
+}
+
+// Items is Parallel
+func (c *Context) Items(n, size int, f func(lo, hi int)) { c.Parallel(n, Grain(size), f) }
+
+type function func(lo, hi int)
+
+func (f function) Chunk(_ *Context, lo, hi int) { f(lo, hi) }
 
 // need panics unless a slice has at least the wanted length: what the assembly reads
 // and writes is bounded here, since nothing bounds it there.

@@ -27,7 +27,7 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 			s.partOfFilters(c, s.part(i), group, x, dy, products)
 		}
 		dw := dw[group*filters*s.size:]
-		c.Parallel(filters, max(1, itemGrain/s.size), func(lo, hi int) {
+		c.Parallel(filters, max(1, grainElements/s.size), func(lo, hi int) {
 			for f := lo; f < hi; f++ {
 				for k := range s.size {
 					dw[f*s.size+k] = products[(k%taps*channels+k/taps)*filters+f]
@@ -63,7 +63,7 @@ func (s *staging) partOfFilters(c *Context, p part, group int, x, dy, products [
 	size := s.channelSize(rows)
 	staged := Scratch[float32](c, channels*size)
 	defer Release(c, staged)
-	c.Parallel(channels, max(1, itemGrain/size), func(lo, hi int) {
+	c.Parallel(channels, max(1, grainElements/size), func(lo, hi int) {
 		s.fill(c.vector, p, rows, group*channels+lo, hi-lo, x, staged[lo*size:hi*size])
 	})
 	flat := Scratch[float32](c, filters*padded) // dy with zeros where the rows have gaps
@@ -71,7 +71,7 @@ func (s *staging) partOfFilters(c *Context, p part, group int, x, dy, products [
 	pitch := (filters + across - 1) / across * across
 	transposed := Scratch[float32](c, padded*pitch)
 	defer Release(c, transposed)
-	c.Parallel((filters+across-1)/across, max(1, itemGrain/(across*padded)), func(lo, hi int) {
+	c.Parallel((filters+across-1)/across, max(1, grainElements/(across*padded)), func(lo, hi int) {
 		lo, hi = lo*across, min(hi*across, filters)
 		s.spread(c.vector, p, group*filters+lo, hi-lo, dy, flat[lo*padded:hi*padded], padded)
 		for f := lo; f < hi; f += across {

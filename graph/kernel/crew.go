@@ -34,10 +34,10 @@ const (
 	asleep                   // the caller sleeps until nobody is inside
 )
 
-// job is a call of Parallel.
+// job is a call of Run.
 type job struct {
 	c                *Context
-	f                func(lo, hi int)
+	task             Task
 	n, grain, chunks int
 }
 
@@ -62,7 +62,7 @@ func newCrew(threads int) *crew {
 // run computes a job of at least two chunks.
 func (w *crew) run(j job) {
 	if !w.gate.CompareAndSwap(0, busy) {
-		panic("kernel: the Context is computing: within Parallel, call kernels on its Serial one")
+		panic("kernel: the Context is computing: within a task, call kernels on its Serial one")
 	}
 	w.job = j
 	w.next.Store(0)
@@ -156,7 +156,7 @@ func (w *crew) work() {
 		if i >= j.chunks {
 			return
 		}
-		j.f(i*j.grain, min((i+1)*j.grain, j.n))
+		j.task.Chunk(j.c.serial, i*j.grain, min((i+1)*j.grain, j.n))
 	}
 }
 

@@ -98,27 +98,35 @@ func normalize[T Float](c *Context, name string, x, scale, bias, y []T, rows, d 
 	if bias != nil {
 		need(name, "bias", len(bias), d)
 	}
-	x32, scale32, bias32, y32 := as32(x), as32(scale), as32(bias), as32(y)
-	eachRows(c, grainTranscendental, rows, d, func(lo, hi int) {
-		if c.vector != nil && x32 != nil {
-			stats := Scratch[float32](c, (hi-lo)*statsPerRow)
-			defer Release(c, stats)
-			c.vectorMoments(m, x32[lo*d:], stats, hi-lo, d)
-			c.vector.normalize(hi-lo, d, &x32[lo*d], &stats[0], &scale32[0], unsafe.SliceData(bias32), &y32[lo*d])
-			return
-		}
-		for r := lo; r < hi; r++ {
-			xr, yr := x[r*d:(r+1)*d], y[r*d:(r+1)*d]
-			shift, rs := momentsPlain(m, xr)
-			for i, v := range xr {
-				h := (float64(v) - shift) * rs * float64(scale[i])
-				if bias != nil {
-					h += float64(bias[i])
-				}
-				yr[i] = T(h)
+	runRows(c, grainTranscendental, rows, d, normalizeTask[T]{m, x, scale, bias, y, d})
+}
+
+type normalizeTask[T Float] struct {
+	moments
+	x, scale, bias, y []T
+	d                 int
+}
+
+func (t *normalizeTask[T]) Chunk(c *Context, lo, hi int) {
+	d := t.d
+	if x := as32(t.x); c.vector != nil && x != nil {
+		stats := Scratch[float32](c, (hi-lo)*statsPerRow)
+		defer Release(c, stats)
+		c.vectorMoments(t.moments, x[lo*d:], stats, hi-lo, d)
+		c.vector.normalize(hi-lo, d, &x[lo*d], &stats[0], &as32(t.scale)[0], unsafe.SliceData(as32(t.bias)), &as32(t.y)[lo*d])
+		return
+	}
+	for r := lo; r < hi; r++ {
+		x, y := t.x[r*d:(r+1)*d], t.y[r*d:(r+1)*d]
+		shift, rs := momentsPlain(t.moments, x)
+		for i, v := range x {
+			h := (float64(v) - shift) * rs * float64(t.scale[i])
+			if t.bias != nil {
+				h += float64(t.bias[i])
 			}
+			y[i] = T(h)
 		}
-	})
+	}
 }
 
 func normalizeGrad[T Float](c *Context, name string, x, scale, dy, dx, dscale []T, rows, d int, m moments) {
@@ -134,24 +142,32 @@ func normalizeGrad[T Float](c *Context, name string, x, scale, dy, dx, dscale []
 	if dx == nil {
 		return
 	}
-	x32, scale32, dy32, dx32 := as32(x), as32(scale), as32(dy), as32(dx)
-	eachRows(c, grainTranscendental, rows, d, func(lo, hi int) {
-		if c.vector != nil && x32 != nil {
-			stats := Scratch[float32](c, (hi-lo)*statsPerRow)
-			defer Release(c, stats)
-			c.vectorMoments(m, x32[lo*d:], stats, hi-lo, d)
-			var meanWeight float32
-			dotWeight := 1 / float32(d)
-			if m.centered {
-				meanWeight = dotWeight
-			}
-			c.vector.normalizeGrad(hi-lo, d, &x32[lo*d], &stats[0], &scale32[0], &dy32[lo*d], &dx32[lo*d], meanWeight, dotWeight)
-			return
+	runRows(c, grainTranscendental, rows, d, normalizeGradTask[T]{m, x, scale, dy, dx, d})
+}
+
+type normalizeGradTask[T Float] struct {
+	moments
+	x, scale, dy, dx []T
+	d                int
+}
+
+func (t *normalizeGradTask[T]) Chunk(c *Context, lo, hi int) {
+	d := t.d
+	if x := as32(t.x); c.vector != nil && x != nil {
+		stats := Scratch[float32](c, (hi-lo)*statsPerRow)
+		defer Release(c, stats)
+		c.vectorMoments(t.moments, x[lo*d:], stats, hi-lo, d)
+		var meanWeight float32
+		dotWeight := 1 / float32(d)
+		if t.centered {
+			meanWeight = dotWeight
 		}
-		for r := lo; r < hi; r++ {
-			normalizeGradRow(x[r*d:(r+1)*d], scale, dy[r*d:(r+1)*d], dx[r*d:(r+1)*d], m)
-		}
-	})
+		c.vector.normalizeGrad(hi-lo, d, &x[lo*d], &stats[0], &as32(t.scale)[0], &as32(t.dy)[lo*d], &as32(t.dx)[lo*d], meanWeight, dotWeight)
+		return
+	}
+	for r := lo; r < hi; r++ {
+		normalizeGradRow(t.x[r*d:(r+1)*d], t.scale, t.dy[r*d:(r+1)*d], t.dx[r*d:(r+1)*d], t.moments)
+	}
 }
 
 func normalizeGradRow[T Float](x, scale, dy, dx []T, m moments) {
@@ -175,30 +191,68 @@ func normalizeGradRow[T Float](x, scale, dy, dx []T, m moments) {
 
 // scaleGrad computes dscale = Σ over rows of dy·h, h the normalised x.
 func scaleGrad[T Float](c *Context, x, dy, dscale []T, rows, d int, m moments) {
-	if x32, dy32 := as32(x), as32(dy); c.vector != nil && x32 != nil && rows > 0 {
+	if x32 := as32(x); c.vector != nil && x32 != nil && rows > 0 {
 		stats := Scratch[float32](c, rows*statsPerRow)
 		defer Release(c, stats)
-		eachRows(c, grainTranscendental, rows, d, func(lo, hi int) {
-			c.vectorMoments(m, x32[lo*d:], stats[lo*statsPerRow:], hi-lo, d)
-		})
-		columnSums(c, dscale[:d], func(lo, hi int, sum *[columnGroup]float64) {
-			c.vector.sumScaledColumns(rows, d, hi-lo, &x32[lo], &stats[0], &dy32[lo], &sum[0])
-		})
+		runRows(c, grainTranscendental, rows, d, vectorMomentsTask{m, x32, stats, d})
+		Run(c, d, columnGroup, vectorScaleGradTask{x32, as32(dy), as32(dscale), stats, rows, d})
 		return
 	}
 	stats := Scratch[float64](c, 2*rows)
 	defer Release(c, stats)
-	eachRows(c, grainTranscendental, rows, d, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			stats[2*r], stats[2*r+1] = momentsPlain(m, x[r*d:(r+1)*d])
+	runRows(c, grainTranscendental, rows, d, momentsTask[T]{m, x, stats, d})
+	Run(c, d, columnGroup, scaleGradTask[T]{x, dy, dscale, stats, rows, d})
+}
+
+type vectorMomentsTask struct {
+	moments
+	x, stats []float32
+	d        int
+}
+
+func (t *vectorMomentsTask) Chunk(c *Context, lo, hi int) {
+	c.vectorMoments(t.moments, t.x[lo*t.d:], t.stats[lo*statsPerRow:], hi-lo, t.d)
+}
+
+type vectorScaleGradTask struct {
+	x, dy, dscale, stats []float32
+	rows, d              int
+}
+
+func (t *vectorScaleGradTask) Chunk(c *Context, lo, hi int) {
+	sums := Scratch[float64](c, columnGroup)
+	defer Release(c, sums)
+	clear(sums)
+	c.vector.sumScaledColumns(t.rows, t.d, hi-lo, &t.x[lo], &t.stats[0], &t.dy[lo], &sums[0])
+	round(sums, t.dscale[lo:hi])
+}
+
+type momentsTask[T Float] struct {
+	moments
+	x     []T
+	stats []float64 // a shift and an rs for each row
+	d     int
+}
+
+func (t *momentsTask[T]) Chunk(_ *Context, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		t.stats[2*r], t.stats[2*r+1] = momentsPlain(t.moments, t.x[r*t.d:(r+1)*t.d])
+	}
+}
+
+type scaleGradTask[T Float] struct {
+	x, dy, dscale []T
+	stats         []float64
+	rows, d       int
+}
+
+func (t *scaleGradTask[T]) Chunk(_ *Context, lo, hi int) {
+	var sums [columnGroup]float64
+	for r := range t.rows {
+		shift, rs := t.stats[2*r], t.stats[2*r+1]
+		for i, v := range t.x[r*t.d+lo : r*t.d+hi] {
+			sums[i] += float64(t.dy[r*t.d+lo+i]) * (float64(v) - shift) * rs
 		}
-	})
-	columnSums(c, dscale[:d], func(lo, hi int, sum *[columnGroup]float64) {
-		for r := range rows {
-			shift, rs := stats[2*r], stats[2*r+1]
-			for i, v := range x[r*d+lo : r*d+hi] {
-				sum[i] += float64(dy[r*d+lo+i]) * (float64(v) - shift) * rs
-			}
-		}
-	})
+	}
+	round(sums[:], t.dscale[lo:hi])
 }

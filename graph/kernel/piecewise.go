@@ -9,36 +9,48 @@ func (c *Context) piecewise() bool { return c.vector != nil && c.vector.clamp !=
 // Clamp computes y = min(hi, max(lo, a·x + b)), NaN where x is. y may be x.
 func Clamp[T Float](c *Context, a, b, lo, hi T, x, y []T) {
 	need("Clamp", "y", len(y), len(x))
-	x32, y32 := as32(x), as32(y)
-	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.piecewise() {
-			c.vector.clamp(to-from, float32(a), float32(b), float32(lo), float32(hi), &x32[from], &y32[from])
-			return
-		}
-		y := y[from:to]
-		for i, v := range x[from:to] {
-			y[i] = min(hi, max(lo, a*v+b))
-		}
-	})
+	Run(c, len(x), grainArithmetic, clampTask[T]{a, b, lo, hi, x, y})
+}
+
+type clampTask[T Float] struct {
+	a, b, lo, hi T
+	x, y         []T
+}
+
+func (t *clampTask[T]) Chunk(c *Context, from, to int) {
+	if x := as32(t.x); x != nil && c.piecewise() {
+		c.vector.clamp(to-from, float32(t.a), float32(t.b), float32(t.lo), float32(t.hi), &x[from], &as32(t.y)[from])
+		return
+	}
+	a, b, lo, hi, y := t.a, t.b, t.lo, t.hi, t.y[from:to]
+	for i, v := range t.x[from:to] {
+		y[i] = min(hi, max(lo, a*v+b))
+	}
 }
 
 // Leak computes y = x, but alpha·x where x is negative. y may be x.
 func Leak[T Float](c *Context, alpha T, x, y []T) {
 	need("Leak", "y", len(y), len(x))
-	x32, y32 := as32(x), as32(y)
-	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.piecewise() {
-			c.vector.leak(to-from, float32(alpha), &x32[from], &y32[from])
-			return
+	Run(c, len(x), grainArithmetic, leakTask[T]{alpha, x, y})
+}
+
+type leakTask[T Float] struct {
+	alpha T
+	x, y  []T
+}
+
+func (t *leakTask[T]) Chunk(c *Context, from, to int) {
+	if x := as32(t.x); x != nil && c.piecewise() {
+		c.vector.leak(to-from, float32(t.alpha), &x[from], &as32(t.y)[from])
+		return
+	}
+	alpha, y := t.alpha, t.y[from:to]
+	for i, v := range t.x[from:to] {
+		if v < 0 {
+			v *= alpha
 		}
-		y := y[from:to]
-		for i, v := range x[from:to] {
-			if v < 0 {
-				v *= alpha
-			}
-			y[i] = v
-		}
-	})
+		y[i] = v
+	}
 }
 
 // Gate computes dx = slope·dy, but 0 where x <= lo or x >= hi: the gradient of a function that is
@@ -46,21 +58,27 @@ func Leak[T Float](c *Context, alpha T, x, y []T) {
 func Gate[T Float](c *Context, slope, lo, hi T, x, dy, dx []T) {
 	need("Gate", "dy", len(dy), len(x))
 	need("Gate", "dx", len(dx), len(x))
-	x32, dy32, dx32 := as32(x), as32(dy), as32(dx)
-	c.Parallel(len(x), grainArithmetic, func(from, to int) {
-		if x32 != nil && c.piecewise() {
-			c.vector.gate(to-from, float32(slope), float32(lo), float32(hi), &x32[from], &dy32[from], &dx32[from])
-			return
+	Run(c, len(x), grainArithmetic, gateTask[T]{slope, lo, hi, x, dy, dx})
+}
+
+type gateTask[T Float] struct {
+	slope, lo, hi T
+	x, dy, dx     []T
+}
+
+func (t *gateTask[T]) Chunk(c *Context, from, to int) {
+	if x := as32(t.x); x != nil && c.piecewise() {
+		c.vector.gate(to-from, float32(t.slope), float32(t.lo), float32(t.hi), &x[from], &as32(t.dy)[from], &as32(t.dx)[from])
+		return
+	}
+	slope, lo, hi, dy, dx := t.slope, t.lo, t.hi, t.dy[from:to], t.dx[from:to]
+	for i, v := range t.x[from:to] {
+		d := slope * dy[i]
+		if v <= lo || v >= hi {
+			d = 0
 		}
-		dy, dx := dy[from:to], dx[from:to]
-		for i, v := range x[from:to] {
-			d := slope * dy[i]
-			if v <= lo || v >= hi {
-				d = 0
-			}
-			dx[i] = d
-		}
-	})
+		dx[i] = d
+	}
 }
 
 // Below returns the largest number less than x, NaN for -Inf: x >= v is x > Below(v).

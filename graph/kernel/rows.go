@@ -8,16 +8,23 @@ import "math"
 func Softmax[T Float](c *Context, x, y []T, rows, d int) {
 	need("Softmax", "x", len(x), rows*d)
 	need("Softmax", "y", len(y), rows*d)
-	x32, y32 := as32(x), as32(y)
-	eachRows(c, grainTranscendental, rows, d, func(lo, hi int) {
-		if c.vector != nil && x32 != nil {
-			c.vector.softmax(hi-lo, d, &x32[lo*d], &y32[lo*d])
-			return
-		}
-		for r := lo; r < hi; r++ {
-			softmaxRow(x[r*d:(r+1)*d], y[r*d:(r+1)*d])
-		}
-	})
+	runRows(c, grainTranscendental, rows, d, softmaxTask[T]{x, y, d})
+}
+
+type softmaxTask[T Float] struct {
+	x, y []T
+	d    int
+}
+
+func (t *softmaxTask[T]) Chunk(c *Context, lo, hi int) {
+	d := t.d
+	if x := as32(t.x); c.vector != nil && x != nil {
+		c.vector.softmax(hi-lo, d, &x[lo*d], &as32(t.y)[lo*d])
+		return
+	}
+	for r := lo; r < hi; r++ {
+		softmaxRow(t.x[r*d:(r+1)*d], t.y[r*d:(r+1)*d])
+	}
 }
 
 func softmaxRow[T Float](x, y []T) {
@@ -42,23 +49,30 @@ func SoftmaxGrad[T Float](c *Context, y, dy, dx []T, rows, d int) {
 	need("SoftmaxGrad", "y", len(y), rows*d)
 	need("SoftmaxGrad", "dy", len(dy), rows*d)
 	need("SoftmaxGrad", "dx", len(dx), rows*d)
-	y32, dy32, dx32 := as32(y), as32(dy), as32(dx)
-	eachRows(c, grainArithmetic, rows, d, func(lo, hi int) {
-		if c.vector != nil && y32 != nil {
-			c.vector.softmaxGrad(hi-lo, d, &y32[lo*d], &dy32[lo*d], &dx32[lo*d])
-			return
+	runRows(c, grainArithmetic, rows, d, softmaxGradTask[T]{y, dy, dx, d})
+}
+
+type softmaxGradTask[T Float] struct {
+	y, dy, dx []T
+	d         int
+}
+
+func (t *softmaxGradTask[T]) Chunk(c *Context, lo, hi int) {
+	d := t.d
+	if y := as32(t.y); c.vector != nil && y != nil {
+		c.vector.softmaxGrad(hi-lo, d, &y[lo*d], &as32(t.dy)[lo*d], &as32(t.dx)[lo*d])
+		return
+	}
+	for r := lo; r < hi; r++ {
+		y, dy, dx := t.y[r*d:(r+1)*d], t.dy[r*d:(r+1)*d], t.dx[r*d:(r+1)*d]
+		var dot float64
+		for i, v := range y {
+			dot += float64(v) * float64(dy[i])
 		}
-		for r := lo; r < hi; r++ {
-			yr, gr, or := y[r*d:(r+1)*d], dy[r*d:(r+1)*d], dx[r*d:(r+1)*d]
-			var dot float64
-			for i, v := range yr {
-				dot += float64(v) * float64(gr[i])
-			}
-			for i, v := range yr {
-				or[i] = T(float64(v) * (float64(gr[i]) - dot))
-			}
+		for i, v := range y {
+			dx[i] = T(float64(v) * (float64(dy[i]) - dot))
 		}
-	})
+	}
 }
 
 // SumRows computes y[i] = Σᵣ x[r,i] for x [rows,d] and y [d], summing in float64 and in
@@ -66,33 +80,38 @@ func SoftmaxGrad[T Float](c *Context, y, dy, dx []T, rows, d int) {
 func SumRows[T Float](c *Context, x, y []T, rows, d int) {
 	need("SumRows", "x", len(x), rows*d)
 	need("SumRows", "y", len(y), d)
-	x32 := as32(x)
-	columnSums(c, y[:d], func(lo, hi int, sum *[columnGroup]float64) {
-		if c.vector != nil && x32 != nil && rows > 0 {
-			c.vector.sumColumns(rows, d, hi-lo, &x32[lo], &sum[0])
-			return
-		}
-		for r := range rows {
-			for i, v := range x[r*d+lo : r*d+hi] {
-				sum[i] += float64(v)
-			}
-		}
-	})
+	Run(c, d, columnGroup, sumRowsTask[T]{x, y, rows, d})
 }
 
 // columnGroup is the number of columns that the kernels sum at a time.
 const columnGroup = 16
 
-// columnSums writes to y what f adds up for each of its elements, a group at a time. f finds
-// the sums zero.
-func columnSums[T Float](c *Context, y []T, f func(lo, hi int, sum *[columnGroup]float64)) {
-	c.Parallel(len(y), columnGroup, func(lo, hi int) {
-		var sum [columnGroup]float64
-		f(lo, hi, &sum)
-		for i := range y[lo:hi] {
-			y[lo+i] = T(sum[i])
+type sumRowsTask[T Float] struct {
+	x, y    []T
+	rows, d int
+}
+
+func (t *sumRowsTask[T]) Chunk(c *Context, lo, hi int) {
+	sums := Scratch[float64](c, columnGroup)
+	defer Release(c, sums)
+	clear(sums)
+	if x := as32(t.x); c.vector != nil && x != nil && t.rows > 0 {
+		c.vector.sumColumns(t.rows, t.d, hi-lo, &x[lo], &sums[0])
+	} else {
+		for r := range t.rows {
+			for i, v := range t.x[r*t.d+lo : r*t.d+hi] {
+				sums[i] += float64(v)
+			}
 		}
-	})
+	}
+	round(sums, t.y[lo:hi])
+}
+
+// round writes the first of the sums to y.
+func round[T Float](sums []float64, y []T) {
+	for i := range y {
+		y[i] = T(sums[i])
+	}
 }
 
 // Dot returns Σ x[i]·y[i], summed in float64 in 16 interleaved lanes: the same bits for

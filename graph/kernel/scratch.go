@@ -5,16 +5,23 @@ import (
 	"sync"
 )
 
-// pool holds the buffers that Scratch hands out again.
+// pool holds what kernels need for a moment, for the next that needs the like.
 type pool struct {
-	mu     sync.Mutex
-	free32 [][]float32
-	free64 [][]float64
-	freeI  [][]int32
+	mu    sync.Mutex
+	lists []any // a *[][]T for each type of buffers, a *[]*T for each of objects
 }
 
-// pooled is an element type of the buffers of a pool: offsets are int32.
-type pooled interface{ Float | int32 }
+// listOf returns the pool's list of free elements of a type. The pool is locked.
+func listOf[E any](p *pool) *[]E {
+	for _, l := range p.lists {
+		if l, ok := l.(*[]E); ok {
+			return l
+		}
+	}
+	l := new([]E)
+	p.lists = append(p.lists, l)
+	return l
+}
 
 // A pool keeps at most this many buffers of a type. A larger buffer serves a request only if
 // it is not larger than that by more than this factor, lest small ones hold the large.
@@ -25,11 +32,11 @@ const (
 
 // Scratch returns a buffer of n elements with undefined content, from the pool of the
 // Context where one fits. The caller owns it until it calls Release. Scratch may be called
-// from within Parallel.
-func Scratch[T pooled](c *Context, n int) []T {
+// from within Run and Parallel.
+func Scratch[T any](c *Context, n int) []T {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
-	list := freeList[T](c.pool)
+	list := listOf[[]T](c.pool)
 	best := -1
 	for i, b := range *list {
 		if size := cap(b); size >= n && size/poolWaste <= n && (best < 0 || size < cap((*list)[best])) {
@@ -45,21 +52,37 @@ func Scratch[T pooled](c *Context, n int) []T {
 }
 
 // Release gives a buffer from Scratch back to the pool.
-func Release[T pooled](c *Context, buf []T) {
+func Release[T any](c *Context, buf []T) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
-	list := freeList[T](c.pool)
+	list := listOf[[]T](c.pool)
 	if len(*list) == poolSize {
 		*list = slices.Delete(*list, 0, 1) // the one unused for longest
 	}
 	*list = append(*list, buf)
 }
 
-func freeList[T pooled](p *pool) *[][]T {
-	for _, list := range []any{&p.free32, &p.free64} {
-		if l, ok := list.(*[][]T); ok {
-			return l
-		}
+// borrow returns a copy of x in memory that the pool keeps, until giveBack.
+func borrow[T any](c *Context, x T) *T {
+	c.pool.mu.Lock()
+	list := listOf[*T](c.pool)
+	var p *T
+	if last := len(*list) - 1; last >= 0 {
+		p, *list = (*list)[last], (*list)[:last]
 	}
-	return any(&p.freeI).(*[][]T)
+	c.pool.mu.Unlock()
+	if p == nil {
+		p = new(T)
+	}
+	*p = x
+	return p
+}
+
+func giveBack[T any](c *Context, p *T) {
+	var none T
+	*p = none // what it refers to may go
+	c.pool.mu.Lock()
+	list := listOf[*T](c.pool)
+	*list = append(*list, p)
+	c.pool.mu.Unlock()
 }

@@ -25,11 +25,11 @@ func (Add) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 func (Add) Forward(c *kernel.Context, out Array, in []Array) {
 	switch out.Data.(type) {
 	case []float32:
-		commutative(c, out, in, kernel.Add[float32], kernel.AddRow[float32], addRows[float32]())
+		commutative(c, out, in, kernel.Add[float32], kernel.AddRow[float32], addKernel.f32)
 	case []float64:
-		commutative(c, out, in, kernel.Add[float64], kernel.AddRow[float64], addRows[float64]())
+		commutative(c, out, in, kernel.Add[float64], kernel.AddRow[float64], addKernel.f64)
 	default:
-		broadcastInts(c, out, in, addRows[int64]())
+		broadcastInts(c, out, in, addKernel.ints)
 	}
 }
 
@@ -47,7 +47,7 @@ func (Sub) Name() string { return "Sub" }
 func (Sub) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 func (Sub) Forward(c *kernel.Context, out Array, in []Array) {
-	arithmetic(c, out, in, subRows[float32](), subRows[float64](), subRows[int64]())
+	arithmetic(c, out, in, subKernel)
 }
 
 // Gradient passes the cotangent to a and its negative to b.
@@ -76,11 +76,11 @@ func (Mul) Forward(c *kernel.Context, out Array, in []Array) {
 		if scaleRows(c, out, in) {
 			return
 		}
-		commutative(c, out, in, kernel.Mul[float32], kernel.MulRow[float32], mulRows[float32]())
+		commutative(c, out, in, kernel.Mul[float32], kernel.MulRow[float32], mulKernel.f32)
 	case []float64:
-		commutative(c, out, in, kernel.Mul[float64], kernel.MulRow[float64], mulRows[float64]())
+		commutative(c, out, in, kernel.Mul[float64], kernel.MulRow[float64], mulKernel.f64)
 	default:
-		broadcastInts(c, out, in, mulRows[int64]())
+		broadcastInts(c, out, in, mulKernel.ints)
 	}
 }
 
@@ -98,12 +98,7 @@ func (Div) Name() string { return "Div" }
 func (Div) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 func (Div) Forward(c *kernel.Context, out Array, in []Array) {
-	arithmetic(c, out, in, divRows[float32](), divRows[float64](), rowsOf(func(a, b int64) int64 {
-		if b == 0 {
-			return 0
-		}
-		return a / b
-	}))
+	arithmetic(c, out, in, divKernel)
 }
 
 // Gradient is dout/b for a and -(dout/b)·out for b.
@@ -131,7 +126,7 @@ func (Pow) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 // Forward raises to powers; the square and the square root, which exporters
 // write as powers, are computed as such.
 func (Pow) Forward(c *kernel.Context, out Array, in []Array) {
-	arithmetic(c, out, in, powRows[float32](), powRows[float64](), rowsOf(powInt))
+	arithmetic(c, out, in, powKernel)
 }
 
 // Gradient is dout·b·a^(b-1) for a and dout·a^b·ln a for b.
@@ -152,12 +147,11 @@ func (PowGradient) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 // Forward computes the derivative.
 func (o PowGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	byBase, byExponent := rowsOf(powByBase[float32]), rowsOf(powByExponent[float32])
-	byBase64, byExponent64 := rowsOf(powByBase[float64]), rowsOf(powByExponent[float64])
 	if o.Exponent {
-		byBase, byBase64 = byExponent, byExponent64
+		arithmetic(c, out, in, powByExponentKernel)
+	} else {
+		arithmetic(c, out, in, powByBaseKernel)
 	}
-	arithmetic(c, out, in, byBase, byBase64, rowKernel[int64, int64]{})
 }
 
 // Max is the larger of a and b, NaN where one of them is NaN.
@@ -169,7 +163,7 @@ func (Max) Name() string { return "Max" }
 func (Max) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 func (Max) Forward(c *kernel.Context, out Array, in []Array) {
-	arithmetic(c, out, in, rowsOf(larger[float32]), rowsOf(larger[float64]), rowsOf(larger[int64]))
+	arithmetic(c, out, in, maxKernel)
 }
 
 // Gradient passes the cotangent to the larger input, to a where they are equal.
@@ -186,7 +180,7 @@ func (Min) Name() string { return "Min" }
 func (Min) Infer(in []Type) (Type, error) { return inferArithmetic(in) }
 
 func (Min) Forward(c *kernel.Context, out Array, in []Array) {
-	arithmetic(c, out, in, rowsOf(smaller[float32]), rowsOf(smaller[float64]), rowsOf(smaller[int64]))
+	arithmetic(c, out, in, minKernel)
 }
 
 // Gradient passes the cotangent to the smaller input, to a where they are equal.
@@ -211,7 +205,7 @@ func (o Mod) Forward(c *kernel.Context, out Array, in []Array) {
 		}
 		return r
 	}
-	arithmetic(c, out, in,
+	arithmetic(c, out, in, arithmeticKernel{
 		rowsOf(func(a, b float32) float32 { return float32(float(float64(a), float64(b))) }),
 		rowsOf(float),
 		rowsOf(func(a, b int64) int64 {
@@ -223,7 +217,8 @@ func (o Mod) Forward(c *kernel.Context, out Array, in []Array) {
 				r += b
 			}
 			return r
-		}))
+		}),
+	})
 }
 
 // Gradient is dout for a and -q·dout for b, q = (a-out)/b being the whole
@@ -260,180 +255,3 @@ func sumToInputs(g *Graph, in []*gorgonia.Node, need []bool, of func(i int) *gor
 	}
 	return grads
 }
-
-// arithmetic computes a broadcast operation in the class of its result.
-func arithmetic(c *kernel.Context, out Array, in []Array, f32 rowKernel[float32, float32], f64 rowKernel[float64, float64], ints rowKernel[int64, int64]) {
-	switch out.Data.(type) {
-	case []float32:
-		broadcast(c, out, in, f32)
-	case []float64:
-		broadcast(c, out, in, f64)
-	default:
-		broadcastInts(c, out, in, ints)
-	}
-}
-
-func broadcastInts(c *kernel.Context, out Array, in []Array, f rowKernel[int64, int64]) {
-	broadcast(c, out, in, f)
-	Wrap(out.DType, Elem[int64](out))
-}
-
-// commutative computes a broadcast operation that has fast kernels for two
-// arrays of one shape and for a row repeated over an array.
-func commutative[T kernel.Float](c *kernel.Context, out Array, in []Array,
-	same func(c *kernel.Context, a, b, y []T), row func(c *kernel.Context, x, row, y []T, rows, d int), f rowKernel[T, T]) {
-	a, b, y := Elem[T](in[0]), Elem[T](in[1]), Elem[T](out)
-	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
-	if len(a) == len(y) && len(b) == len(y) {
-		same(c, a, b, y)
-		return
-	}
-	if len(l.size) == 2 && l.inner(0) == 1 && l.inner(1) == 1 {
-		if l.stride[0][0] == 0 {
-			a, b = b, a
-		}
-		row(c, a, b, y, l.size[0], l.size[1])
-		return
-	}
-	broadcast(c, out, in, f)
-}
-
-func addRows[T Number]() rowKernel[T, T] {
-	right := func(a []T, b T, y []T) {
-		for i, v := range a {
-			y[i] = v + b
-		}
-	}
-	return rowKernel[T, T]{
-		vectors: func(a, b []T, y []T) {
-			for i, v := range a {
-				y[i] = v + b[i]
-			}
-		},
-		right: right,
-		left:  func(a T, b []T, y []T) { right(b, a, y) },
-	}
-}
-
-func subRows[T Number]() rowKernel[T, T] {
-	return rowKernel[T, T]{
-		vectors: func(a, b []T, y []T) {
-			b, y = b[:len(a)], y[:len(a)]
-			for i, v := range a {
-				y[i] = v - b[i]
-			}
-		},
-		right: func(a []T, b T, y []T) {
-			for i, v := range a {
-				y[i] = v - b
-			}
-		},
-		left: func(a T, b []T, y []T) {
-			for i, v := range b {
-				y[i] = a - v
-			}
-		},
-	}
-}
-
-func mulRows[T Number]() rowKernel[T, T] {
-	right := func(a []T, b T, y []T) {
-		y = y[:len(a)]
-		for i, v := range a {
-			y[i] = v * b
-		}
-	}
-	return rowKernel[T, T]{
-		vectors: func(a, b []T, y []T) {
-			b, y = b[:len(a)], y[:len(a)]
-			for i, v := range a {
-				y[i] = v * b[i]
-			}
-		},
-		right: right,
-		left:  func(a T, b []T, y []T) { right(b, a, y) },
-	}
-}
-
-func divRows[T kernel.Float]() rowKernel[T, T] {
-	return rowKernel[T, T]{
-		vectors: func(a, b []T, y []T) {
-			b, y = b[:len(a)], y[:len(a)]
-			for i, v := range a {
-				y[i] = v / b[i]
-			}
-		},
-		right: func(a []T, b T, y []T) {
-			for i, v := range a {
-				y[i] = v / b
-			}
-		},
-		left: func(a T, b []T, y []T) {
-			for i, v := range b {
-				y[i] = a / v
-			}
-		},
-	}
-}
-
-func powRows[T kernel.Float]() rowKernel[T, T] {
-	k := rowsOf(func(a, b T) T { return T(math.Pow(float64(a), float64(b))) })
-	general := k.right
-	k.right = func(a []T, b T, y []T) {
-		switch b {
-		case 2:
-			for i, v := range a {
-				y[i] = v * v
-			}
-		case 0.5:
-			for i, v := range a {
-				y[i] = T(math.Sqrt(float64(v)))
-			}
-		default:
-			general(a, b, y)
-		}
-	}
-	return k
-}
-
-func powByBase[T kernel.Float](a, b T) T {
-	switch b {
-	case 0:
-		return 0
-	case 1:
-		return 1
-	case 2:
-		return 2 * a
-	}
-	return b * T(math.Pow(float64(a), float64(b)-1))
-}
-
-func powByExponent[T kernel.Float](a, b T) T {
-	if a == 0 {
-		return 0
-	}
-	return T(math.Pow(float64(a), float64(b)) * math.Log(float64(a)))
-}
-
-func powInt(a, b int64) int64 {
-	if b < 0 {
-		switch {
-		case a == 1 || a == -1 && b%2 == 0:
-			return 1
-		case a == -1:
-			return -1
-		}
-		return 0
-	}
-	r := int64(1)
-	for ; b > 0; b >>= 1 {
-		if b&1 == 1 {
-			r *= a
-		}
-		a *= a
-	}
-	return r
-}
-
-func larger[T Number](a, b T) T  { return max(a, b) }
-func smaller[T Number](a, b T) T { return min(a, b) }

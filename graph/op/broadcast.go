@@ -10,16 +10,20 @@ import (
 // dimensions along which every operand keeps moving, or keeps standing still,
 // are merged, so that the innermost loop is as long as it can be.
 type loops struct {
-	size   []int   // of each loop, outermost first; never empty
-	stride [][]int // stride[k][i] is operand k's step along loop i, in elements
+	size     dims              // of each loop, outermost first; never empty
+	operands int               // how many
+	stride   [maxOperands]dims // stride[k].at[i] is operand k's step along loop i, in elements
 }
+
+// maxOperands is the most operands of a broadcast operation.
+const maxOperands = 3
 
 // newLoops plans the loops over out for operands of the given shapes, all of
 // which broadcast to out.
 func newLoops(out []int, operands ...[]int) loops {
-	l := loops{stride: make([][]int, len(operands))}
-	step := make([]int, len(operands)) // contiguous stride of each operand at dimension i
-	for k := range step {
+	l := loops{operands: len(operands)}
+	var step [maxOperands]int // contiguous stride of each operand at dimension i
+	for k := range operands {
 		step[k] = 1
 	}
 	// From the innermost dimension outwards; reversed at the end.
@@ -27,83 +31,89 @@ func newLoops(out []int, operands ...[]int) loops {
 		if out[i] == 1 {
 			continue
 		}
-		here := make([]int, len(operands))
+		var here [maxOperands]int
 		for k, s := range operands {
 			if j := i - (len(out) - len(s)); j >= 0 && s[j] != 1 {
 				here[k] = step[k]
 				step[k] *= s[j]
 			}
 		}
-		last := len(l.size) - 1
+		last := l.size.n - 1
 		merge := last >= 0
 		for k := range operands {
-			merge = merge && here[k] == l.stride[k][last]*l.size[last]
+			merge = merge && here[k] == l.stride[k].at[last]*l.size.at[last]
 		}
 		if merge {
-			l.size[last] *= out[i]
+			l.size.at[last] *= out[i]
 			continue
 		}
-		l.size = append(l.size, out[i])
+		l.size.add(out[i])
 		for k := range operands {
-			l.stride[k] = append(l.stride[k], here[k])
+			l.stride[k].add(here[k])
 		}
 	}
-	if len(l.size) == 0 {
-		l.size = []int{1}
-		for k := range operands {
-			l.stride[k] = []int{1}
-		}
-	}
-	slices.Reverse(l.size)
-	for _, s := range l.stride {
-		slices.Reverse(s)
-	}
+	l.complete(1)
 	return l
+}
+
+// complete brings loops that were listed from the innermost one outwards in order. A nest
+// without any gets one, of one iteration, with a stride.
+func (l *loops) complete(stride int) {
+	if l.size.n == 0 {
+		l.size.add(1)
+		for k := range l.operands {
+			l.stride[k].add(stride)
+		}
+	}
+	slices.Reverse(l.size.all())
+	for k := range l.operands {
+		slices.Reverse(l.stride[k].all())
+	}
 }
 
 // inner returns operand k's step along the innermost loop: 1, or 0 where it is
 // one element repeated.
-func (l loops) inner(k int) int { return l.stride[k][len(l.size)-1] }
+func (l *loops) inner(k int) int { return l.stride[k].at[l.size.n-1] }
 
 // rows calls f for each stretch of the innermost loop within the elements
 // [lo, hi) of the result: its first element, its length and the operands'
-// offsets, a slice that is reused.
-func (l loops) rows(lo, hi int, f func(at, n int, offset []int)) {
-	last := len(l.size) - 1
-	index := make([]int, len(l.size))
-	offset := make([]int, len(l.stride))
+// offsets.
+func (l *loops) rows(lo, hi int, f func(at, n int, offset [maxOperands]int)) {
+	last := l.size.n - 1
+	var index dims
+	var offset [maxOperands]int
 	rest := lo
 	for i := last; i >= 0; i-- {
-		index[i] = rest % l.size[i]
-		rest /= l.size[i]
-		for k := range offset {
-			offset[k] += index[i] * l.stride[k][i]
+		index.at[i] = rest % l.size.at[i]
+		rest /= l.size.at[i]
+		for k := range l.operands {
+			offset[k] += index.at[i] * l.stride[k].at[i]
 		}
 	}
 	for at := lo; at < hi; {
-		n := min(l.size[last]-index[last], hi-at)
+		n := min(l.size.at[last]-index.at[last], hi-at)
 		f(at, n, offset)
 		at += n
 		if at == hi {
 			return
 		}
 		// The stretch ended its row: back to the row's start, on to the next.
-		for k := range offset {
-			offset[k] -= index[last] * l.stride[k][last]
+		for k := range l.operands {
+			offset[k] -= index.at[last] * l.stride[k].at[last]
 		}
-		index[last] = 0
+		index.at[last] = 0
 		for i := last - 1; i >= 0; i-- {
-			index[i]++
-			for k := range offset {
-				offset[k] += l.stride[k][i]
+			index.at[i]++
+			for k := range l.operands {
+				offset[k] += l.stride[k].at[i]
 			}
-			if index[i] < l.size[i] {
+			if index.at[i] < l.size.at[i] {
 				break
 			}
-			for k := range offset {
-				offset[k] -= l.size[i] * l.stride[k][i]
+			for k := range l.operands {
+				offset[k] -= l.size.at[i] * l.stride[k].at[i]
 			}
-			index[i] = 0
+			index.at[i] = 0
 		}
 	}
 }
@@ -140,20 +150,29 @@ func rowsOf[T, R Element](f func(a, b T) R) rowKernel[T, R] {
 
 // broadcast computes out = f(in[0], in[1]), broadcast to out's shape.
 func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKernel[T, R]) {
-	a, b, y := Elem[T](in[0]), Elem[T](in[1]), Elem[R](out)
+	y := Elem[R](out)
 	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
-	c.Items(len(y), 1, func(lo, hi int) {
-		l.rows(lo, hi, func(at, n int, offset []int) {
-			i, j, y := offset[0], offset[1], y[at:at+n]
-			switch {
-			case l.inner(0) == 0:
-				f.left(a[i], b[j:j+n], y)
-			case l.inner(1) == 0:
-				f.right(a[i:i+n], b[j], y)
-			default:
-				f.vectors(a[i:i+n], b[j:j+n], y)
-			}
-		})
+	kernel.Run(c, len(y), kernel.Grain(1), broadcasting[T, R]{l, f, Elem[T](in[0]), Elem[T](in[1]), y})
+}
+
+type broadcasting[T, R Element] struct {
+	loops
+	f    rowKernel[T, R]
+	a, b []T
+	y    []R
+}
+
+func (t *broadcasting[T, R]) Chunk(_ *kernel.Context, lo, hi int) {
+	t.rows(lo, hi, func(at, n int, offset [maxOperands]int) {
+		i, j, y := offset[0], offset[1], t.y[at:at+n]
+		switch {
+		case t.inner(0) == 0:
+			t.f.left(t.a[i], t.b[j:j+n], y)
+		case t.inner(1) == 0:
+			t.f.right(t.a[i:i+n], t.b[j], y)
+		default:
+			t.f.vectors(t.a[i:i+n], t.b[j:j+n], y)
+		}
 	})
 }
 
@@ -161,12 +180,12 @@ func broadcast[T, R Element](c *kernel.Context, out Array, in []Array, f rowKern
 // the operands are: channels by their gates, such as those of squeeze and excitation.
 func scaleRows(c *kernel.Context, out Array, in []Array) bool {
 	l := newLoops(out.Shape, in[0].Shape, in[1].Shape)
-	if len(l.size) != 2 {
+	if l.size.n != 2 {
 		return false
 	}
 	for i := range in {
-		if l.stride[i][0] == 1 && l.inner(i) == 0 && l.inner(1-i) == 1 && in[1-i].Elements() == out.Elements() {
-			kernel.ScaleChannels(c, Elem[float32](in[1-i]), Elem[float32](in[i]), nil, Elem[float32](out), 1, l.size[0], l.size[1])
+		if l.stride[i].at[0] == 1 && l.inner(i) == 0 && l.inner(1-i) == 1 && in[1-i].Elements() == out.Elements() {
+			kernel.ScaleChannels(c, Elem[float32](in[1-i]), Elem[float32](in[i]), nil, Elem[float32](out), 1, l.size.at[0], l.size.at[1])
 			return true
 		}
 	}

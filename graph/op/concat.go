@@ -39,7 +39,7 @@ func (o Concat) Forward(c *kernel.Context, out Array, in []Array) {
 	to := contiguous(out.Shape)
 	for _, x := range in {
 		copyStrided(c, x.Shape, out, to, x, contiguous(x.Shape))
-		to.offset += x.Shape[o.Axis] * to.strides[o.Axis]
+		to.offset += x.Shape[o.Axis] * to.strides.at[o.Axis]
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
-	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -32,11 +31,12 @@ func (o Expand) Infer(in []Type) (Type, error) {
 
 // Forward reads the repeated dimensions with stride 0.
 func (o Expand) Forward(c *kernel.Context, out Array, in []Array) {
-	from := placement{strides: make([]int, len(o.Shape))}
+	from := placement{strides: dims{n: len(o.Shape)}}
 	lead := len(o.Shape) - in[0].Rank()
-	for i, stride := range shapes.RowMajor(in[0].Shape) {
+	input := contiguous(in[0].Shape)
+	for i, stride := range input.strides.all() {
 		if in[0].Shape[i] != 1 {
-			from.strides[lead+i] = stride
+			from.strides.at[lead+i] = stride
 		}
 	}
 	copyStrided(c, o.Shape, out, contiguous(o.Shape), in[0], from)

@@ -23,7 +23,7 @@ func (o Conv) Tile(in []Type) (int, error) {
 // CopyStrided copies elements of src, from an offset and by strides, to all of
 // dst.
 func CopyStrided(c *kernel.Context, dst, src Array, offset int, strides []int) {
-	copyStrided(c, dst.Shape, dst, contiguous(dst.Shape), src, placement{offset, strides})
+	copyStrided(c, dst.Shape, dst, contiguous(dst.Shape), src, placement{offset, dimsOf(strides)})
 }
 
 // AttentionInBlocks computes an attention and the cotangent of its packed input

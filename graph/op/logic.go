@@ -197,21 +197,29 @@ func (Where) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func where[T Element](c *kernel.Context, out Array, in []Array) {
-	condition, a, b, y := Elem[bool](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)
+	y := Elem[T](out)
 	l := newLoops(out.Shape, in[0].Shape, in[1].Shape, in[2].Shape)
-	sc, sa, sb := l.inner(0), l.inner(1), l.inner(2)
-	c.Items(len(y), 1, func(lo, hi int) {
-		l.rows(lo, hi, func(at, n int, offset []int) {
-			ic, ia, ib := offset[0], offset[1], offset[2]
-			for i := range y[at : at+n] {
-				if condition[ic] {
-					y[at+i] = a[ia]
-				} else {
-					y[at+i] = b[ib]
-				}
-				ic, ia, ib = ic+sc, ia+sa, ib+sb
+	kernel.Run(c, len(y), kernel.Grain(1), selecting[T]{l, Elem[bool](in[0]), Elem[T](in[1]), Elem[T](in[2]), y})
+}
+
+type selecting[T Element] struct {
+	loops
+	condition []bool
+	a, b, y   []T
+}
+
+func (t *selecting[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	stepC, stepA, stepB := t.inner(0), t.inner(1), t.inner(2)
+	t.rows(lo, hi, func(at, n int, offset [maxOperands]int) {
+		c, a, b := offset[0], offset[1], offset[2]
+		for i := range t.y[at : at+n] {
+			if t.condition[c] {
+				t.y[at+i] = t.a[a]
+			} else {
+				t.y[at+i] = t.b[b]
 			}
-		})
+			c, a, b = c+stepC, a+stepA, b+stepB
+		}
 	})
 }
 
@@ -253,21 +261,30 @@ func (o Mask) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func mask[T kernel.Float](c *kernel.Context, not bool, out Array, in []Array) {
-	condition, x, y := Elem[bool](in[0]), Elem[T](in[1]), Elem[T](out)
+	y := Elem[T](out)
 	l := newLoops(out.Shape, in[0].Shape)
-	step := l.inner(0)
-	c.Items(len(y), 1, func(lo, hi int) {
-		l.rows(lo, hi, func(at, n int, offset []int) {
-			j := offset[0]
-			for i := at; i < at+n; i++ {
-				if condition[j] != not {
-					y[i] = x[i]
-				} else {
-					y[i] = 0
-				}
-				j += step
+	kernel.Run(c, len(y), kernel.Grain(1), masking[T]{l, not, Elem[bool](in[0]), Elem[T](in[1]), y})
+}
+
+type masking[T kernel.Float] struct {
+	loops
+	not       bool
+	condition []bool
+	x, y      []T
+}
+
+func (t *masking[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	step := t.inner(0)
+	t.rows(lo, hi, func(at, n int, offset [maxOperands]int) {
+		j := offset[0]
+		for i := at; i < at+n; i++ {
+			if t.condition[j] != t.not {
+				t.y[i] = t.x[i]
+			} else {
+				t.y[i] = 0
 			}
-		})
+			j += step
+		}
 	})
 }
 

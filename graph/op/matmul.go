@@ -91,7 +91,7 @@ func matMul[T kernel.Float](c *kernel.Context, o MatMul, out Array, in []Array) 
 	}
 	stack := out.Shape[:len(out.Shape)-2]
 	l := newLoops(stack, stackA, stackB)
-	l.rows(0, shapes.Elements(stack), func(at, count int, offset []int) {
+	l.rows(0, shapes.Elements(stack), func(at, count int, offset [maxOperands]int) {
 		a, b, y := a[offset[0]*m*k:], b[offset[1]*k*n:], y[at*m*n:]
 		strideA, strideB := l.inner(0)*m*k, l.inner(1)*k*n
 		if count < c.Threads() && m*n*k >= stackThreads || count == 1 {
@@ -120,7 +120,7 @@ func matMulInts(o MatMul, out Array, in []Array) {
 	}
 	stack := out.Shape[:len(out.Shape)-2]
 	l := newLoops(stack, stackA, stackB)
-	l.rows(0, shapes.Elements(stack), func(at, count int, offset []int) {
+	l.rows(0, shapes.Elements(stack), func(at, count int, offset [maxOperands]int) {
 		for s := range count {
 			a, b := a[(offset[0]+s*l.inner(0))*m*k:], b[(offset[1]+s*l.inner(1))*k*n:]
 			y := y[(at+s)*m*n:]

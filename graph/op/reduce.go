@@ -41,9 +41,9 @@ func (o Reduce) Infer(in []Type) (Type, error) {
 		return t.With(keptShape(t.Shape, o.Axes)...), nil
 	}
 	shape := []int{}
-	for i, reduced := range reducedDims(t.Rank(), o.Axes) {
-		if !reduced {
-			shape = append(shape, t.Shape[i])
+	for i, d := range t.Shape {
+		if !slices.Contains(o.Axes, i) {
+			shape = append(shape, d)
 		}
 	}
 	return t.With(shape...), nil
@@ -51,7 +51,11 @@ func (o Reduce) Infer(in []Type) (Type, error) {
 
 // Forward combines, then finishes means and norms.
 func (o Reduce) Forward(c *kernel.Context, out Array, in []Array) {
-	reduce(c, o.By, out, in[0], reducedDims(in[0].Rank(), o.Axes))
+	var reduced [shapes.MaxRank]bool
+	for _, a := range o.Axes {
+		reduced[a] = true
+	}
+	reduce(c, o.By, out, in[0], reduced[:in[0].Rank()])
 	switch o.By {
 	case ReduceMean:
 		divide(out, combined(in[0].Shape, o.Axes))
@@ -76,15 +80,6 @@ func divide(a Array, n int) {
 			y[i] /= int64(max(n, 1))
 		}
 	}
-}
-
-// reducedDims says for each of rank dimensions whether it is reduced.
-func reducedDims(rank int, axes []int) []bool {
-	reduced := make([]bool, rank)
-	for _, a := range axes {
-		reduced[a] = true
-	}
-	return reduced
 }
 
 // keptShape is shape with the reduced dimensions kept as 1.
@@ -213,22 +208,33 @@ func (o Spread) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func spread[T kernel.Float](c *kernel.Context, o Spread, y, x []T) {
-	l := newLoops(o.Shape, keptShape(o.Shape, o.Axes))
-	scale := T(o.Scale)
-	c.Items(len(y), 1, func(lo, hi int) {
-		l.rows(lo, hi, func(at, n int, offset []int) {
-			y := y[at : at+n]
-			if l.inner(0) == 0 {
-				v := scale * x[offset[0]]
-				for i := range y {
-					y[i] = v
-				}
-				return
+	kept := dimsOf(o.Shape)
+	for _, a := range o.Axes {
+		kept.at[a] = 1
+	}
+	kernel.Run(c, len(y), kernel.Grain(1), spreading[T]{newLoops(o.Shape, kept.all()), T(o.Scale), x, y})
+}
+
+type spreading[T kernel.Float] struct {
+	loops
+	scale T
+	x, y  []T
+}
+
+func (t *spreading[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	scale := t.scale
+	t.rows(lo, hi, func(at, n int, offset [maxOperands]int) {
+		y := t.y[at : at+n]
+		if t.inner(0) == 0 {
+			v := scale * t.x[offset[0]]
+			for i := range y {
+				y[i] = v
 			}
-			for i, v := range x[offset[0] : offset[0]+n] {
-				y[i] = scale * v
-			}
-		})
+			return
+		}
+		for i, v := range t.x[offset[0] : offset[0]+n] {
+			y[i] = scale * v
+		}
 	})
 }
 
@@ -252,12 +258,13 @@ func (o SumTo) Infer(in []Type) (Type, error) {
 }
 
 func (o SumTo) Forward(c *kernel.Context, out Array, in []Array) {
-	reduced := make([]bool, in[0].Rank())
-	lead := len(reduced) - len(o.Shape)
-	for i := range reduced {
+	var reduced [shapes.MaxRank]bool
+	rank := in[0].Rank()
+	lead := rank - len(o.Shape)
+	for i := range rank {
 		reduced[i] = i < lead || o.Shape[i-lead] == 1
 	}
-	reduce(c, ReduceSum, out, in[0], reduced)
+	reduce(c, ReduceSum, out, in[0], reduced[:rank])
 }
 
 // Gradient repeats the cotangent.

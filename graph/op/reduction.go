@@ -2,7 +2,6 @@ package op
 
 import (
 	"math"
-	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
 	"github.com/modeldoctor/modeldoctor/graph/shapes"
@@ -30,18 +29,16 @@ const reductionColumns = 256
 // combined, and along contiguous elements, which are either one row of columns
 // that are all kept or one run that is combined.
 type nest struct {
-	rows    loops // over rows of results; the operand is the input
-	offsets []int // of the input's rows that are combined into one row of results
-	columns int   // contiguous results, 1 where the last dimension is reduced
-	run     int   // contiguous combined elements, 1 where the last dimension is kept
+	rows     loops // over rows of results; the operand is the input
+	combined loops // over the input's rows that are combined into one row of results
+	columns  int   // contiguous results, 1 where the last dimension is reduced
+	run      int   // contiguous combined elements, 1 where the last dimension is kept
 }
 
 // newNest plans the reduction of an input of the given shape over the
 // dimensions where reduce is true.
 func newNest(shape []int, reduce []bool) nest {
-	var kept, reduced loops
-	kept.stride, reduced.stride = [][]int{nil}, [][]int{nil}
-	n := nest{columns: 1, run: 1}
+	n := nest{rows: loops{operands: 1}, combined: loops{operands: 1}, columns: 1, run: 1}
 	step := 1
 	first := true // still in the innermost group of alike dimensions
 	var innermost bool
@@ -60,26 +57,16 @@ func newNest(shape []int, reduce []bool) nest {
 		case first:
 			n.columns *= d
 		case reduce[i]:
-			reduced.size = append(reduced.size, d)
-			reduced.stride[0] = append(reduced.stride[0], step)
+			n.combined.size.add(d)
+			n.combined.stride[0].add(step)
 		default:
-			kept.size = append(kept.size, d)
-			kept.stride[0] = append(kept.stride[0], step)
+			n.rows.size.add(d)
+			n.rows.stride[0].add(step)
 		}
 		step *= d
 	}
-	for _, l := range []*loops{&kept, &reduced} {
-		if len(l.size) == 0 {
-			l.size, l.stride[0] = []int{1}, []int{0}
-		}
-		slices.Reverse(l.size)
-		slices.Reverse(l.stride[0])
-	}
-	n.rows = kept
-	n.offsets = make([]int, reduced.elements())
-	for i := range n.offsets {
-		n.offsets[i] = reduced.offset(i)
-	}
+	n.rows.complete(0)
+	n.combined.complete(0)
 	return n
 }
 
@@ -91,7 +78,7 @@ func reduce(c *kernel.Context, by Reduction, out, in Array, axes []bool) {
 	switch y := out.Data.(type) {
 	case []float32:
 		if (by == ReduceSum || by == ReduceMean) && n.run == 1 && n.rows.elements() == 1 {
-			kernel.SumRows(c, Elem[float32](in), y, len(n.offsets), n.columns)
+			kernel.SumRows(c, Elem[float32](in), y, n.combined.elements(), n.columns)
 			return
 		}
 		reduceNest(c, n, y, Elem[float32](in), by, floatIdentity(by))
@@ -111,47 +98,62 @@ func reduceNest[T Number, A float64 | int64](c *kernel.Context, n nest, y, x []T
 	if len(y) == 0 {
 		return
 	}
+	offsets := kernel.Scratch[int](c, n.combined.elements())
+	defer kernel.Release(c, offsets)
+	for i := range offsets {
+		offsets[i] = n.combined.offset(i)
+	}
 	blocks := (n.columns + reductionColumns - 1) / reductionColumns
 	rows := n.rows.elements()
-	work := max(1, len(x)/(rows*blocks))
-	x32, sums := any(x).([]float32)
-	sums = sums && (by == ReduceSum || by == ReduceMean) && n.columns == 1 && n.run >= summedByKernel
-	c.Items(rows*blocks, work, func(lo, hi int) {
-		var buffer [reductionColumns]A
-		for task := lo; task < hi; task++ {
-			row, first := task/blocks, task%blocks*reductionColumns
-			width := min(reductionColumns, n.columns-first)
-			base := n.rows.offset(row) + first
-			acc := buffer[:width]
-			for i := range acc {
-				acc[i] = identity
-			}
-			for _, offset := range n.offsets {
-				at := base + offset
-				if sums {
-					acc[0] += A(kernel.Sum(x32[at : at+n.run]))
-				} else if n.columns == 1 {
-					acc[0] = foldRun(by, acc[0], x[at:at+n.run])
-				} else {
-					foldColumns(by, acc, x[at:at+width])
-				}
-			}
-			for i, v := range acc {
-				y[row*n.columns+first+i] = T(v)
+	kernel.Run(c, rows*blocks, kernel.Grain(len(x)/(rows*blocks)), reducing[T, A]{n, offsets, blocks, y, x, by, identity})
+}
+
+type reducing[T Number, A float64 | int64] struct {
+	nest
+	offsets  []int // of the rows that are combined
+	blocks   int   // of the columns
+	y, x     []T
+	by       Reduction
+	identity A
+}
+
+func (t *reducing[T, A]) Chunk(_ *kernel.Context, lo, hi int) {
+	x32, sums := any(t.x).([]float32)
+	sums = sums && (t.by == ReduceSum || t.by == ReduceMean) && t.columns == 1 && t.run >= summedByKernel
+	var buffer [reductionColumns]A
+	for task := lo; task < hi; task++ {
+		row, first := task/t.blocks, task%t.blocks*reductionColumns
+		width := min(reductionColumns, t.columns-first)
+		base := t.rows.offset(row) + first
+		acc := buffer[:width]
+		for i := range acc {
+			acc[i] = t.identity
+		}
+		for _, offset := range t.offsets {
+			at := base + offset
+			if sums {
+				acc[0] += A(kernel.Sum(x32[at : at+t.run]))
+			} else if t.columns == 1 {
+				acc[0] = foldRun(t.by, acc[0], t.x[at:at+t.run])
+			} else {
+				foldColumns(t.by, acc, t.x[at:at+width])
 			}
 		}
-	})
+		for i, v := range acc {
+			t.y[row*t.columns+first+i] = T(v)
+		}
+	}
 }
 
 // elements is the number of iterations of the whole nest.
-func (l loops) elements() int { return shapes.Elements(l.size) }
+func (l *loops) elements() int { return shapes.Elements(l.size.all()) }
 
 // offset is the first operand's offset at the given iteration.
-func (l loops) offset(iteration int) int {
+func (l *loops) offset(iteration int) int {
 	at := 0
-	for i := len(l.size) - 1; i >= 0; i-- {
-		at += iteration % l.size[i] * l.stride[0][i]
-		iteration /= l.size[i]
+	for i := l.size.n - 1; i >= 0; i-- {
+		at += iteration % l.size.at[i] * l.stride[0].at[i]
+		iteration /= l.size.at[i]
 	}
 	return at
 }

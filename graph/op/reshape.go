@@ -32,9 +32,9 @@ func (o Reshape) Infer(in []Type) (Type, error) {
 
 // Forward copies the elements.
 func (o Reshape) Forward(c *kernel.Context, out Array, in []Array) {
-	n := []int{in[0].Elements()}
-	flat := placement{strides: []int{1}}
-	copyStrided(c, n, out, flat, in[0], flat)
+	n := [1]int{in[0].Elements()}
+	flat := contiguous(n[:])
+	copyStrided(c, n[:], out, flat, in[0], flat)
 }
 
 // Gradient gives the cotangent the input's shape.

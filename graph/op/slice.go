@@ -47,8 +47,8 @@ func (o Slice) fits(shape []int) error {
 func (o Slice) within(shape []int) placement {
 	p := contiguous(shape)
 	for i := range shape {
-		p.offset += o.Starts[i] * p.strides[i]
-		p.strides[i] *= o.Steps[i]
+		p.offset += o.Starts[i] * p.strides.at[i]
+		p.strides.at[i] *= o.Steps[i]
 	}
 	return p
 }

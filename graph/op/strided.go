@@ -20,11 +20,19 @@ const transposeTile = 16
 // negative (a reversed axis) or 0 (a repeated element).
 type placement struct {
 	offset  int
-	strides []int
+	strides dims
 }
 
 // contiguous is the placement of an array's elements in their own order.
-func contiguous(shape []int) placement { return placement{strides: shapes.RowMajor(shape)} }
+func contiguous(shape []int) placement {
+	p := placement{strides: dims{n: len(shape)}}
+	step := 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		p.strides.at[i] = step
+		step *= shape[i]
+	}
+	return p
+}
 
 // copyStrided copies the elements of a nest of loops from one placement to
 // another. It is how every operation that only moves elements runs: Transpose,
@@ -52,13 +60,30 @@ func copyStrided(c *kernel.Context, shape []int, dst Array, to placement, src Ar
 func clearArray(c *kernel.Context, a Array) {
 	switch d := a.Data.(type) {
 	case []float32:
-		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
+		fill(c, d, 0)
 	case []float64:
-		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
+		fill(c, d, 0)
 	case []int64:
-		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
+		fill(c, d, 0)
 	case []bool:
-		c.Items(len(d), 1, func(lo, hi int) { clear(d[lo:hi]) })
+		fill(c, d, false)
+	}
+}
+
+// fill sets every element to x.
+func fill[T Element](c *kernel.Context, y []T, x T) {
+	kernel.Run(c, len(y), kernel.Grain(1), filling[T]{y, x})
+}
+
+type filling[T Element] struct {
+	y []T
+	x T
+}
+
+func (t *filling[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	y := t.y[lo:hi]
+	for i := range y {
+		y[i] = t.x
 	}
 }
 
@@ -66,9 +91,9 @@ func clearArray(c *kernel.Context, a Array) {
 // of which b runs along the target's shortest stride and a along the source's
 // where that is another loop (a transposition), else a has size 1.
 type move struct {
-	outer    []int // sizes of the outer loops
-	outerTo  []int
-	outerSrc []int
+	outer    dims // sizes of the outer loops
+	outerTo  dims
+	outerSrc dims
 	to, src  int // offsets of the first element
 	a, b     moveLoop
 }
@@ -78,7 +103,8 @@ type moveLoop struct{ size, to, src int }
 // newMove plans a copy: loops of size 1 vanish and neighbours that are one
 // stretch on both sides merge. some is false when there is nothing to copy.
 func newMove(shape []int, to, from placement) (m move, some bool) {
-	var loops []moveLoop
+	var buffer [shapes.MaxRank]moveLoop
+	loops := buffer[:0]
 	for i, n := range shape {
 		if n == 0 {
 			return move{}, false
@@ -86,7 +112,7 @@ func newMove(shape []int, to, from placement) (m move, some bool) {
 		if n == 1 {
 			continue
 		}
-		l := moveLoop{n, to.strides[i], from.strides[i]}
+		l := moveLoop{n, to.strides.at[i], from.strides.at[i]}
 		if k := len(loops) - 1; k >= 0 && loops[k].to == l.to*n && loops[k].src == l.src*n {
 			l.size *= loops[k].size
 			loops[k] = l
@@ -106,64 +132,72 @@ func newMove(shape []int, to, from placement) (m move, some bool) {
 		}
 	}
 	for _, l := range loops {
-		m.outer = append(m.outer, l.size)
-		m.outerTo = append(m.outerTo, l.to)
-		m.outerSrc = append(m.outerSrc, l.src)
+		m.outer.add(l.size)
+		m.outerTo.add(l.to)
+		m.outerSrc.add(l.src)
 	}
 	return m, true
 }
 
-// runMove splits the copy into pieces (an outer index and a stretch of loop a,
+// runMove splits the copy into pieces (an outer index and a stretch of loop a
 // or, where the outer loops are few and long, a stretch of loop b) and runs
 // them in parallel.
 func runMove[T Element](c *kernel.Context, m move, dst, src []T) {
-	stretchA, stretchB := m.a.size, m.b.size
+	t := moving[T]{move: m, dst: dst, elements: src, stretchA: m.a.size, stretchB: m.b.size}
 	if m.a.size > 1 {
-		stretchA = min(m.a.size, max(transposeTile, copyGrain/m.b.size))
+		t.stretchA = min(m.a.size, max(transposeTile, copyGrain/m.b.size))
 	} else {
-		stretchB = min(m.b.size, copyGrain)
+		t.stretchB = min(m.b.size, copyGrain)
 	}
-	piecesA := (m.a.size + stretchA - 1) / stretchA
-	piecesB := (m.b.size + stretchB - 1) / stretchB
-	pieces := piecesA * piecesB * shapes.Elements(m.outer)
-	grain := max(1, copyGrain/(stretchA*stretchB))
-	perOuter := piecesA * piecesB
-	c.Parallel(pieces, grain, func(lo, hi int) {
-		index := make([]int, len(m.outer))
-		to, from := m.to, m.src // of the outer index
-		for rest, i := lo/perOuter, len(index)-1; i >= 0; i-- {
-			index[i] = rest % m.outer[i]
-			rest /= m.outer[i]
-			to += index[i] * m.outerTo[i]
-			from += index[i] * m.outerSrc[i]
+	piecesA := (m.a.size + t.stretchA - 1) / t.stretchA
+	t.piecesB = (m.b.size + t.stretchB - 1) / t.stretchB
+	t.perOuter = piecesA * t.piecesB
+	kernel.Run(c, t.perOuter*shapes.Elements(m.outer.all()), copyGrain/(t.stretchA*t.stretchB), t)
+}
+
+// moving is a move that is cut into pieces.
+type moving[T Element] struct {
+	move
+	dst, elements      []T
+	stretchA, stretchB int
+	piecesB, perOuter  int
+}
+
+func (m *moving[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	index := dims{n: m.outer.n}
+	to, from := m.to, m.src // of the outer index
+	for rest, i := lo/m.perOuter, index.n-1; i >= 0; i-- {
+		index.at[i] = rest % m.outer.at[i]
+		rest /= m.outer.at[i]
+		to += index.at[i] * m.outerTo.at[i]
+		from += index.at[i] * m.outerSrc.at[i]
+	}
+	for piece, part := lo, lo%m.perOuter; piece < hi; piece++ {
+		a0, b0 := part/m.piecesB*m.stretchA, part%m.piecesB*m.stretchB
+		a, b := m.a, m.b
+		a.size = min(m.stretchA, a.size-a0)
+		b.size = min(m.stretchB, b.size-b0)
+		t, f := to+a0*a.to+b0*b.to, from+a0*a.src+b0*b.src
+		if m.a.size > 1 {
+			copyTransposed(m.dst, m.elements, t, f, a, b)
+		} else {
+			copyRow(m.dst, m.elements, t, f, b)
 		}
-		for piece, part := lo, lo%perOuter; piece < hi; piece++ {
-			a0, b0 := part/piecesB*stretchA, part%piecesB*stretchB
-			a, b := m.a, m.b
-			a.size = min(stretchA, a.size-a0)
-			b.size = min(stretchB, b.size-b0)
-			t, f := to+a0*a.to+b0*b.to, from+a0*a.src+b0*b.src
-			if m.a.size > 1 {
-				copyTransposed(dst, src, t, f, a, b)
-			} else {
-				copyRow(dst, src, t, f, b)
-			}
-			if part++; part < perOuter {
-				continue
-			}
-			part = 0
-			for i := len(index) - 1; i >= 0; i-- { // the next outer index
-				to += m.outerTo[i]
-				from += m.outerSrc[i]
-				if index[i]++; index[i] < m.outer[i] {
-					break
-				}
-				to -= m.outer[i] * m.outerTo[i]
-				from -= m.outer[i] * m.outerSrc[i]
-				index[i] = 0
-			}
+		if part++; part < m.perOuter {
+			continue
 		}
-	})
+		part = 0
+		for i := index.n - 1; i >= 0; i-- { // the next outer index
+			to += m.outerTo.at[i]
+			from += m.outerSrc.at[i]
+			if index.at[i]++; index.at[i] < m.outer.at[i] {
+				break
+			}
+			to -= m.outer.at[i] * m.outerTo.at[i]
+			from -= m.outer.at[i] * m.outerSrc.at[i]
+			index.at[i] = 0
+		}
+	}
 }
 
 // copyRow copies one loop.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/modeldoctor/modeldoctor/graph/kernel"
-	"github.com/modeldoctor/modeldoctor/graph/shapes"
 
 	"gorgonia.org/gorgonia"
 )
@@ -38,10 +37,10 @@ func (o Transpose) Infer(in []Type) (Type, error) {
 
 // Forward copies the elements to their places.
 func (o Transpose) Forward(c *kernel.Context, out Array, in []Array) {
-	strides := shapes.RowMajor(in[0].Shape)
-	from := placement{strides: make([]int, len(o.Perm))}
-	for i, p := range o.Perm {
-		from.strides[i] = strides[p]
+	input := contiguous(in[0].Shape)
+	var from placement
+	for _, p := range o.Perm {
+		from.strides.add(input.strides.at[p])
 	}
 	copyStrided(c, out.Shape, out, contiguous(out.Shape), in[0], from)
 }
