@@ -239,11 +239,8 @@ func scaledSigmoid[T kernel.Float](c *kernel.Context, alpha T, x, y []T) {
 		kernel.Sigmoid(c, x, y)
 		return
 	}
-	c.Items(len(y), 1, func(lo, hi int) {
-		for i, v := range x[lo:hi] {
-			y[lo+i] = alpha * v
-		}
-	})
+	inf := T(math.Inf(1))
+	kernel.Clamp(c, alpha, 0, -inf, inf, x, y)
 	kernel.Sigmoid(c, y, y)
 }
 
@@ -255,12 +252,20 @@ func quickGELU[T kernel.Float](c *kernel.Context, alpha float64, x, y []T) {
 func quickGELUGrad[T kernel.Float](c *kernel.Context, alpha float64, x, dy, dx []T) {
 	a := T(alpha)
 	scaledSigmoid(c, a, x, dx)
-	c.Items(len(dx), 1, func(lo, hi int) {
-		x, dy, dx := x[lo:hi], dy[lo:hi], dx[lo:hi]
-		for i, s := range dx {
-			dx[i] = dy[i] * s * (1 + a*x[i]*(1-s))
-		}
-	})
+	kernel.Run(c, len(dx), kernel.Grain(1), quickGELUGradTask[T]{a, x, dy, dx})
+}
+
+// quickGELUGradTask finds the sigmoids in dx.
+type quickGELUGradTask[T kernel.Float] struct {
+	alpha     T
+	x, dy, dx []T
+}
+
+func (t *quickGELUGradTask[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	a, x, dy, dx := t.alpha, t.x[lo:hi], t.dy[lo:hi], t.dx[lo:hi]
+	for i, s := range dx {
+		dx[i] = dy[i] * s * (1 + a*x[i]*(1-s))
+	}
 }
 
 func leakGrad[T kernel.Float](alpha float64) func(x, dy, dx []T) {

@@ -76,8 +76,14 @@ func checked(n convolution, err error) convolution {
 	return n
 }
 
+// sizes is convolution for arrays whose types Infer has checked.
+func (o Conv) sizes(in []Array) convolution {
+	var types [3]Type
+	return checked(o.convolution(appendTypes(types[:0], in)))
+}
+
 func (o Conv) Forward(c *kernel.Context, out Array, in []Array) {
-	n := checked(o.convolution(typesOf(in)))
+	n := o.sizes(in)
 	if _, ok := out.Data.([]float32); ok {
 		convolve[float32](c, n, out, in)
 	} else {
@@ -124,6 +130,11 @@ func (o ConvGradient) convolution(in []Type) (convolution, error) {
 	return o.Conv.convolution([]Type{x, filters})
 }
 
+func (o ConvGradient) sizes(in []Array) convolution {
+	var types [2]Type
+	return checked(o.convolution(appendTypes(types[:0], in)))
+}
+
 func (o ConvGradient) Infer(in []Type) (Type, error) {
 	n, err := o.convolution(in)
 	if err != nil {
@@ -136,7 +147,7 @@ func (o ConvGradient) Infer(in []Type) (Type, error) {
 }
 
 func (o ConvGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	n := checked(o.convolution(typesOf(in)))
+	n := o.sizes(in)
 	if _, ok := out.Data.([]float32); ok {
 		convolveGrad[float32](c, n, o.Filters, out, in)
 	} else {

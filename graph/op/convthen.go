@@ -83,7 +83,7 @@ func (o ConvThen) split(in []Array) (conv, norm, added []Array) {
 // Forward computes the same bits as one operation after the other does.
 func (o ConvThen) Forward(c *kernel.Context, out Array, in []Array) {
 	conv, norm, added := o.split(in)
-	n := checked(o.Conv.convolution(typesOf(conv)))
+	n := o.Conv.sizes(conv)
 	if y, ok := out.Data.([]float32); ok && n.staged(c) && len(y) > 0 {
 		e := kernel.Unbounded()
 		if o.Norm != nil {

@@ -40,4 +40,4 @@ func AttentionInBlocks(o PackedAttention, packed, dout Array, block int) (y, dx 
 	return y, dx
 }
 
-func TypesOf(in []Array) []Type { return typesOf(in) }
+func TypesOf(in []Array) []Type { return appendTypes(nil, in) }

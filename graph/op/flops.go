@@ -58,7 +58,7 @@ func (o PatchEmbedding) FLOPs(in []Type) int64 { return o.conv().FLOPs(in) }
 
 // FLOPs is that of the Conv.
 func (o PatchGradient) FLOPs(in []Type) int64 {
-	n := checked(o.convolution(in))
+	n := checked(o.conv().convolution(in))
 	return n.flops()
 }
 

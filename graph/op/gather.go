@@ -32,7 +32,8 @@ func (o Gather) Infer(in []Type) (Type, error) {
 // Forward copies the slices. An index out of range panics; those that are
 // known when the graph is read have been checked.
 func (o Gather) Forward(c *kernel.Context, out Array, in []Array) {
-	rows := o.rows(in[0].Shape, Elem[int64](in[1]))
+	rows := o.rows(c, in[0].Shape, Elem[int64](in[1]))
+	defer kernel.Release(c, rows.index)
 	switch y := out.Data.(type) {
 	case []float32:
 		gatherRows(c, rows, y, Elem[float32](in[0]))
@@ -51,9 +52,10 @@ type gatherPlan struct {
 	index              []int
 }
 
-func (o Gather) rows(shape []int, indices []int64) gatherPlan {
+// rows plans a gather; the index is to be released.
+func (o Gather) rows(c *kernel.Context, shape []int, indices []int64) gatherPlan {
 	outer, inner := shapes.Around(shape, o.Axis)
-	p := gatherPlan{outer, shape[o.Axis], inner, make([]int, len(indices))}
+	p := gatherPlan{outer, shape[o.Axis], inner, kernel.Scratch[int](c, len(indices))}
 	for i, k := range indices {
 		if k < 0 {
 			k += int64(p.size)
@@ -67,13 +69,20 @@ func (o Gather) rows(shape []int, indices []int64) gatherPlan {
 }
 
 func gatherRows[T Element](c *kernel.Context, p gatherPlan, y, x []T) {
-	n := len(p.index)
-	c.Items(p.outer*n, p.inner, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			from := (r/n*p.size + p.index[r%n]) * p.inner
-			copy(y[r*p.inner:(r+1)*p.inner], x[from:from+p.inner])
-		}
-	})
+	kernel.Run(c, p.outer*len(p.index), kernel.Grain(p.inner), gathering[T]{p, y, x})
+}
+
+type gathering[T Element] struct {
+	gatherPlan
+	y, x []T
+}
+
+func (t *gathering[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	n, inner := len(t.index), t.inner
+	for r := lo; r < hi; r++ {
+		from := (r/n*t.size + t.index[r%n]) * inner
+		copy(t.y[r*inner:(r+1)*inner], t.x[from:from+inner])
+	}
 }
 
 // Gradient adds the cotangent's slices up where they were taken.
@@ -98,7 +107,8 @@ func (o GatherGradient) Infer(in []Type) (Type, error) { return in[0].With(o.Sha
 // order of the indices, so that the sums do not depend on the threads.
 func (o GatherGradient) Forward(c *kernel.Context, out Array, in []Array) {
 	clearArray(c, out)
-	rows := o.rows(o.Shape, Elem[int64](in[1]))
+	rows := o.rows(c, o.Shape, Elem[int64](in[1]))
+	defer kernel.Release(c, rows.index)
 	if y, ok := out.Data.([]float32); ok {
 		scatterRows(c, rows, y, Elem[float32](in[0]))
 	} else {
@@ -107,17 +117,24 @@ func (o GatherGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func scatterRows[T kernel.Float](c *kernel.Context, p gatherPlan, y, x []T) {
-	n := len(p.index)
-	c.Items(p.outer, n*p.inner, func(lo, hi int) {
-		for outer := lo; outer < hi; outer++ {
-			for i, k := range p.index {
-				to := y[(outer*p.size+k)*p.inner:][:p.inner]
-				for j, v := range x[(outer*n+i)*p.inner:][:p.inner] {
-					to[j] += v
-				}
+	kernel.Run(c, p.outer, kernel.Grain(len(p.index)*p.inner), scattering[T]{p, y, x})
+}
+
+type scattering[T kernel.Float] struct {
+	gatherPlan
+	y, x []T
+}
+
+func (t *scattering[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	n, inner := len(t.index), t.inner
+	for outer := lo; outer < hi; outer++ {
+		for i, k := range t.index {
+			to := t.y[(outer*t.size+k)*inner:][:inner]
+			for j, v := range t.x[(outer*n+i)*inner:][:inner] {
+				to[j] += v
 			}
 		}
-	})
+	}
 }
 
 // GatherElements takes single elements: the result has the shape of the

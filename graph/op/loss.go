@@ -72,27 +72,46 @@ func (o Loss) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func lossForward[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
-	losses := Elem[T](out)
-	eachExample[T](c, in, func(i int, x []float64, label int, _ float64) {
-		losses[i] = T(of.value(x, label))
-	})
+	e := examplesOf[T](in)
+	kernel.Run(c, e.count, e.grain(), losing[T]{e, of, Elem[T](out)})
 }
 
-// eachExample calls f for each example of a loss's inputs, with its scaled
-// logits in float64, which are f's to overwrite, its label and β.
-func eachExample[T kernel.Float](c *kernel.Context, in []Array, f func(i int, x []float64, label int, beta float64)) {
-	examples, classes := in[0].Shape[0], in[0].Shape[1]
-	z, labels, beta := Elem[T](in[0]), Elem[int64](in[1]), float64(Elem[T](in[2])[0])
-	c.Parallel(examples, max(1, rowGrain/max(classes, 1)), func(lo, hi int) {
-		x := kernel.Scratch[float64](c, classes)
-		defer kernel.Release(c, x)
-		for i := lo; i < hi; i++ {
-			for j, v := range z[i*classes : (i+1)*classes] {
-				x[j] = beta * float64(v)
-			}
-			f(i, x, checkLabel(labels[i], i, classes), beta)
-		}
-	})
+type losing[T kernel.Float] struct {
+	examples[T]
+	of     ExampleLoss
+	losses []T
+}
+
+func (t *losing[T]) Chunk(c *kernel.Context, lo, hi int) {
+	x := kernel.Scratch[float64](c, t.classes)
+	defer kernel.Release(c, x)
+	for i := lo; i < hi; i++ {
+		label := t.scaled(i, x)
+		t.losses[i] = T(t.of.value(x, label))
+	}
+}
+
+// examples are the first three inputs of a loss.
+type examples[T kernel.Float] struct {
+	count, classes int
+	z              []T
+	labels         []int64
+	beta           float64
+}
+
+func examplesOf[T kernel.Float](in []Array) examples[T] {
+	return examples[T]{in[0].Shape[0], in[0].Shape[1], Elem[T](in[0]), Elem[int64](in[1]), float64(Elem[T](in[2])[0])}
+}
+
+// grain is the number of examples of one task.
+func (e *examples[T]) grain() int { return rowGrain / max(e.classes, 1) }
+
+// scaled writes β·z of an example to x and returns its label.
+func (e *examples[T]) scaled(i int, x []float64) (label int) {
+	for j, v := range e.z[i*e.classes : (i+1)*e.classes] {
+		x[j] = e.beta * float64(v)
+	}
+	return checkLabel(e.labels[i], i, e.classes)
 }
 
 func checkLabel(label int64, example, classes int) int {
@@ -138,14 +157,26 @@ func (o LossGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func lossGrad[T kernel.Float](c *kernel.Context, of ExampleLoss, out Array, in []Array) {
-	classes, dz, dout := in[0].Shape[1], Elem[T](out), Elem[T](in[3])
-	eachExample[T](c, in, func(i int, x []float64, label int, beta float64) {
-		of.grad(x, label)
-		scale, grad := float64(dout[i])*beta, dz[i*classes:(i+1)*classes]
+	e := examplesOf[T](in)
+	kernel.Run(c, e.count, e.grain(), lossGradient[T]{e, of, Elem[T](in[3]), Elem[T](out)})
+}
+
+type lossGradient[T kernel.Float] struct {
+	examples[T]
+	of       ExampleLoss
+	dout, dz []T
+}
+
+func (t *lossGradient[T]) Chunk(c *kernel.Context, lo, hi int) {
+	x := kernel.Scratch[float64](c, t.classes)
+	defer kernel.Release(c, x)
+	for i := lo; i < hi; i++ {
+		t.of.grad(x, t.scaled(i, x))
+		scale, grad := float64(t.dout[i])*t.beta, t.dz[i*t.classes:(i+1)*t.classes]
 		for j, d := range x {
 			grad[j] = T(scale * d)
 		}
-	})
+	}
 }
 
 // CrossEntropy is the negative log-likelihood of the label, in nats:

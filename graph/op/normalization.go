@@ -265,35 +265,50 @@ func (o BatchNormGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func batchNormGrad[T kernel.Float](c *kernel.Context, o BatchNormGradient, out Array, in []Array) {
-	x, scale, mean, variance, dout := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](in[3]), Elem[T](in[4])
-	inverse := func(channel int) float64 { return 1 / math.Sqrt(float64(variance[channel])+o.Epsilon) }
+	t := batchNormTask[T]{
+		x: Elem[T](in[0]), scale: Elem[T](in[1]), mean: Elem[T](in[2]), variance: Elem[T](in[3]), dout: Elem[T](in[4]), grad: Elem[T](out),
+		epsilon: o.Epsilon, input: o.Input, images: in[0].Shape[0], area: shapes.Elements(in[0].Shape[2:]),
+	}
 	if o.Input == 0 {
-		factor := kernel.Scratch[T](c, len(scale))
+		factor := kernel.Scratch[T](c, len(t.scale))
 		defer kernel.Release(c, factor)
 		for i := range factor {
-			factor[i] = T(float64(scale[i]) * inverse(i))
+			factor[i] = T(float64(t.scale[i]) * t.inverse(i))
 		}
-		affineChannels(c, out.Shape, dout, factor, nil, Elem[T](out))
+		affineChannels(c, out.Shape, t.dout, factor, nil, t.grad)
 		return
 	}
-	shape := in[0].Shape
-	channels, area := shape[1], shapes.Elements(shape[2:])
-	c.Items(channels, shape[0]*area, func(lo, hi int) {
-		for channel := lo; channel < hi; channel++ {
-			var sum, moment float64 // Σ dout and Σ dout·(x − mean)
-			for n := range shape[0] {
-				at := (n*channels + channel) * area
-				total := kernel.Sum(dout[at : at+area])
-				sum += total
-				moment += kernel.Dot(dout[at:at+area], x[at:]) - float64(mean[channel])*total
-			}
-			r := inverse(channel)
-			Elem[T](out)[channel] = T([...]float64{
-				1: moment * r,
-				2: sum,
-				3: -sum * r * float64(scale[channel]),
-				4: -moment * r * r * r * float64(scale[channel]) / 2,
-			}[o.Input])
+	kernel.Run(c, len(t.scale), kernel.Grain(t.images*t.area), t)
+}
+
+// batchNormTask computes the cotangents of an input that is a number for each channel.
+type batchNormTask[T kernel.Float] struct {
+	x, scale, mean, variance, dout, grad []T
+	epsilon                              float64
+	input, images, area                  int
+}
+
+// inverse is 1/√(variance + Epsilon) of a channel.
+func (t *batchNormTask[T]) inverse(channel int) float64 {
+	return 1 / math.Sqrt(float64(t.variance[channel])+t.epsilon)
+}
+
+func (t *batchNormTask[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	for channel := lo; channel < hi; channel++ {
+		var sum, moment float64 // Σ dout and Σ dout·(x − mean)
+		for n := range t.images {
+			at := (n*len(t.scale) + channel) * t.area
+			dout := t.dout[at : at+t.area]
+			total := kernel.Sum(dout)
+			sum += total
+			moment += kernel.Dot(dout, t.x[at:]) - float64(t.mean[channel])*total
 		}
-	})
+		r, scale := t.inverse(channel), float64(t.scale[channel])
+		t.grad[channel] = T([...]float64{
+			1: moment * r,
+			2: sum,
+			3: -sum * r * scale,
+			4: -moment * r * r * r * scale / 2,
+		}[t.input])
+	}
 }

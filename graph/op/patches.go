@@ -21,8 +21,11 @@ func (PatchEmbedding) Name() string { return "PatchEmbedding" }
 // conv is the convolution before it is laid out as tokens.
 func (o PatchEmbedding) conv() Conv {
 	rank := len(o.Kernel)
-	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: shapes.Ones(rank), Pads: make([]int, 2*rank), Group: 1}
+	return Conv{Kernel: o.Kernel, Strides: o.Kernel, Dilations: undilated[:rank], Pads: unpadded[:2*rank], Group: 1}
 }
+
+// Of up to spatialDims dimensions.
+var undilated, unpadded = shapes.Ones(spatialDims), make([]int, 2*spatialDims)
 
 // Infer checks filters and bias.
 func (o PatchEmbedding) Infer(in []Type) (Type, error) {
@@ -34,7 +37,7 @@ func (o PatchEmbedding) Infer(in []Type) (Type, error) {
 }
 
 func (o PatchEmbedding) Forward(c *kernel.Context, out Array, in []Array) {
-	n := checked(o.conv().convolution(typesOf(in)))
+	n := o.conv().sizes(in)
 	if _, ok := out.Data.([]float32); ok {
 		embedPatches[float32](c, n, out, in)
 	} else {
@@ -68,12 +71,13 @@ type PatchGradient struct {
 
 func (PatchGradient) Name() string { return "PatchEmbeddingGradient" }
 
-func (o PatchGradient) convolution(in []Type) (convolution, error) {
-	return ConvGradient{Conv: PatchEmbedding{o.Kernel}.conv(), Filters: o.Filters, Shape: o.Shape}.convolution(in)
+// conv is the same gradient of the convolution.
+func (o PatchGradient) conv() ConvGradient {
+	return ConvGradient{Conv: PatchEmbedding{o.Kernel}.conv(), Filters: o.Filters, Shape: o.Shape}
 }
 
 func (o PatchGradient) Infer(in []Type) (Type, error) {
-	n, err := o.convolution(in)
+	n, err := o.conv().convolution(in)
 	if err != nil {
 		return Type{}, err
 	}
@@ -84,7 +88,7 @@ func (o PatchGradient) Infer(in []Type) (Type, error) {
 }
 
 func (o PatchGradient) Forward(c *kernel.Context, out Array, in []Array) {
-	n := checked(o.convolution(typesOf(in)))
+	n := o.conv().sizes(in)
 	if _, ok := out.Data.([]float32); ok {
 		patchGrad[float32](c, n, o.Filters, out, in)
 	} else {
@@ -135,45 +139,53 @@ func gatherPatches[T kernel.Float](n *convolution, x, patches []T, lo, hi int) {
 	}
 }
 
-// eachPatchTile calls f for tiles of all patches, in parallel, with a buffer for
-// the tile.
-func eachPatchTile[T kernel.Float](c *kernel.Context, n *convolution, f func(patches []T, lo, hi int)) {
-	_, _, size := n.group()
-	tile := max(1, min(patchRows, patchTile/max(1, size)))
-	c.Parallel(n.images*volume(n.out), tile, func(lo, hi int) {
-		patches := kernel.Scratch[T](c, (hi-lo)*size)
-		defer kernel.Release(c, patches)
-		f(patches, lo, hi)
-	})
+// patchTask computes tiles of all patches.
+type patchTask[T kernel.Float] struct {
+	convolution
+	weights, bias []T // no bias: nil
+	x, y          []T // images and tokens, or their cotangents
+	input         bool
+}
+
+// runPatches runs a task on all patches.
+func runPatches[T kernel.Float](c *kernel.Context, t patchTask[T]) {
+	_, _, size := t.group()
+	kernel.Run(c, t.images*volume(t.out), min(patchRows, patchTile/max(1, size)), t)
+}
+
+func (t *patchTask[T]) Chunk(c *kernel.Context, lo, hi int) {
+	_, _, size := t.group()
+	m := t.filters
+	patches, y := kernel.Scratch[T](c, (hi-lo)*size), t.y[lo*m:hi*m]
+	defer kernel.Release(c, patches)
+	if t.input {
+		kernel.Gemm(c, false, false, hi-lo, size, m, 1, y, m, t.weights, size, 0, patches, size)
+		for p := lo; p < hi; p++ {
+			patch := patches[(p-lo)*size : (p-lo+1)*size]
+			t.patchLines(p, func(at, in int) { copy(t.x[in:], patch[at:at+t.kernel[2]]) })
+		}
+		return
+	}
+	gatherPatches(&t.convolution, t.x, patches, lo, hi)
+	kernel.Gemm(c, false, true, hi-lo, m, size, 1, patches, size, t.weights, size, 0, y, m)
+	if t.bias != nil {
+		kernel.AddRow(c, y, t.bias, y, hi-lo, m)
+	}
 }
 
 func embedPatches[T kernel.Float](c *kernel.Context, n convolution, out Array, in []Array) {
-	x, weights := Elem[T](in[0]), Elem[T](in[1])
-	_, _, size := n.group()
-	m := n.filters
-	eachPatchTile(c, &n, func(patches []T, lo, hi int) {
-		gatherPatches(&n, x, patches, lo, hi)
-		y := Elem[T](out)[lo*m : hi*m]
-		kernel.Gemm(c.Serial(), false, true, hi-lo, m, size, 1, patches, size, weights, size, 0, y, m)
-		if len(in) == 3 {
-			kernel.AddRow(c.Serial(), y, Elem[T](in[2]), y, hi-lo, m)
-		}
-	})
+	t := patchTask[T]{convolution: n, x: Elem[T](in[0]), weights: Elem[T](in[1]), y: Elem[T](out)}
+	if len(in) == 3 {
+		t.bias = Elem[T](in[2])
+	}
+	runPatches(c, t)
 }
 
 // patchInput is the cotangent of the images. Patches do not overlap, but need
 // not cover the image.
 func patchInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout, dx []T) {
-	_, _, size := n.group()
-	m := n.filters
 	clear(dx)
-	eachPatchTile(c, &n, func(patches []T, lo, hi int) {
-		kernel.Gemm(c.Serial(), false, false, hi-lo, size, m, 1, dout[lo*m:], m, weights, size, 0, patches, size)
-		for p := lo; p < hi; p++ {
-			patch := patches[(p-lo)*size : (p-lo+1)*size]
-			n.patchLines(p, func(at, in int) { copy(dx[in:], patch[at:at+n.kernel[2]]) })
-		}
-	})
+	runPatches(c, patchTask[T]{convolution: n, x: dx, weights: weights, y: dout, input: true})
 }
 
 // patchFilters is the cotangent of the filters: doutᵀ·patches, added up over
@@ -187,9 +199,19 @@ func patchFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, dw 
 	clear(dw)
 	for lo := 0; lo < positions; lo += tile {
 		hi := min(lo+tile, positions)
-		c.Parallel(hi-lo, patchRows, func(first, last int) {
-			gatherPatches(&n, x, patches[first*size:], lo+first, lo+last)
-		})
+		kernel.Run(c, hi-lo, patchRows, patchGathering[T]{n, x, patches, lo})
 		kernel.Gemm(c, true, false, m, size, hi-lo, 1, dout[lo*m:], m, patches, size, 1, dw, size)
 	}
+}
+
+// patchGathering copies patches from a first one on.
+type patchGathering[T kernel.Float] struct {
+	convolution
+	x, patches []T
+	first      int
+}
+
+func (t *patchGathering[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	_, _, size := t.group()
+	gatherPatches(&t.convolution, t.x, t.patches[lo*size:], t.first+lo, t.first+hi)
 }

@@ -43,12 +43,19 @@ func (o PointwiseGradient) Forward(c *kernel.Context, out Array, in []Array) {
 func pointwiseGrad(c *kernel.Context, dx, v, dy Array, f32 func(v, dy, dx []float32), f64 func(v, dy, dx []float64)) {
 	switch d := dx.Data.(type) {
 	case []float32:
-		v, dy := Elem[float32](v), Elem[float32](dy)
-		c.Items(len(d), 1, func(lo, hi int) { f32(v[lo:hi], dy[lo:hi], d[lo:hi]) })
+		kernel.Run(c, len(d), kernel.Grain(1), pointwiseGradTask[float32]{Elem[float32](v), Elem[float32](dy), d, f32})
 	case []float64:
-		v, dy := Elem[float64](v), Elem[float64](dy)
-		c.Items(len(d), 1, func(lo, hi int) { f64(v[lo:hi], dy[lo:hi], d[lo:hi]) })
+		kernel.Run(c, len(d), kernel.Grain(1), pointwiseGradTask[float64]{Elem[float64](v), Elem[float64](dy), d, f64})
 	}
+}
+
+type pointwiseGradTask[T kernel.Float] struct {
+	v, dy, dx []T
+	f         func(v, dy, dx []T)
+}
+
+func (t *pointwiseGradTask[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	t.f(t.v[lo:hi], t.dy[lo:hi], t.dx[lo:hi])
 }
 
 // gradViaKernel computes dx from v and dy by a function of package kernel.
@@ -90,17 +97,21 @@ func inferFloat(in []Type) (Type, error) { return sameType(in, 1, ClassFloat32, 
 func pointwise(c *kernel.Context, out, x Array, f32 func(x, y []float32), f64 func(x, y []float64), ints func(x, y []int64)) {
 	switch y := out.Data.(type) {
 	case []float32:
-		x := Elem[float32](x)
-		c.Items(len(y), 1, func(lo, hi int) { f32(x[lo:hi], y[lo:hi]) })
+		kernel.Run(c, len(y), kernel.Grain(1), pointwiseTask[float32]{Elem[float32](x), y, f32})
 	case []float64:
-		x := Elem[float64](x)
-		c.Items(len(y), 1, func(lo, hi int) { f64(x[lo:hi], y[lo:hi]) })
+		kernel.Run(c, len(y), kernel.Grain(1), pointwiseTask[float64]{Elem[float64](x), y, f64})
 	case []int64:
-		x := Elem[int64](x)
-		c.Items(len(y), 1, func(lo, hi int) { ints(x[lo:hi], y[lo:hi]) })
+		kernel.Run(c, len(y), kernel.Grain(1), pointwiseTask[int64]{Elem[int64](x), y, ints})
 		Wrap(out.DType, y)
 	}
 }
+
+type pointwiseTask[T Number] struct {
+	x, y []T
+	f    func(x, y []T)
+}
+
+func (t *pointwiseTask[T]) Chunk(_ *kernel.Context, lo, hi int) { t.f(t.x[lo:hi], t.y[lo:hi]) }
 
 // pointwiseFunc computes out from x through a function of one number, for
 // operations that are not worth a loop of their own.

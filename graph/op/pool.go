@@ -46,12 +46,15 @@ func (o PoolWindow) infer(in []Type, classes ...Class) (Type, error) {
 
 // eachPlane calls f for every plane of an array [N, C, spatial...], in parallel.
 func eachPlane(c *kernel.Context, shape []int, w *window, f func(plane int)) {
-	c.Items(shape[0]*shape[1], volume(w.out)*volume(w.kernel), func(lo, hi int) {
+	c.Parallel(shape[0]*shape[1], planeGrain(w), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			f(i)
 		}
 	})
 }
+
+// planeGrain is the number of planes of one task.
+func planeGrain(w *window) int { return kernel.Grain(volume(w.out) * volume(w.kernel)) }
 
 // MaxPool is the largest element of each window; padding never is.
 type MaxPool struct{ PoolWindow }
@@ -124,16 +127,25 @@ func (o MaxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func maxPoolGrad[T kernel.Float](c *kernel.Context, w *window, out Array, in []Array) {
-	x, y, dy, dx := Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)
-	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
-	eachPlane(c, in[0].Shape, w, func(i int) {
-		x, dx := x[i*plane:(i+1)*plane], dx[i*plane:(i+1)*plane]
-		y := y[i*area : (i+1)*area]
+	t := maxPoolGradTask[T]{*w, Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)}
+	kernel.Run(c, in[0].Shape[0]*in[0].Shape[1], planeGrain(w), t)
+}
+
+type maxPoolGradTask[T kernel.Float] struct {
+	window
+	x, y, dy, dx []T
+}
+
+func (t *maxPoolGradTask[T]) Chunk(c *kernel.Context, lo, hi int) {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	rest := kernel.Scratch[T](c, area) // what has not found its element yet
+	defer kernel.Release(c, rest)
+	for i := lo; i < hi; i++ {
+		x, dx := t.x[i*plane:(i+1)*plane], t.dx[i*plane:(i+1)*plane]
+		y := t.y[i*area : (i+1)*area]
 		clear(dx)
-		rest := kernel.Scratch[T](c, area) // what has not found its element yet
-		defer kernel.Release(c, rest)
-		copy(rest, dy[i*area:])
-		w.runs(func(_, out, in, n int) {
+		copy(rest, t.dy[i*area:])
+		t.runs(func(_, out, in, n int) {
 			for j := range n {
 				if at := in + j*step; x[at] == y[out+j] {
 					dx[at] += rest[out+j]
@@ -141,7 +153,7 @@ func maxPoolGrad[T kernel.Float](c *kernel.Context, w *window, out Array, in []A
 				}
 			}
 		})
-	})
+	}
 }
 
 // MaxPoolIndices is where MaxPool found its elements: INT64 indices into the

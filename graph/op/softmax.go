@@ -93,26 +93,26 @@ func (o LogSoftmax) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func logSoftmaxRows[T kernel.Float](c *kernel.Context, in [2][]T, y []T, rows, d int) {
-	eachRow(c, rows, d, func(r int) {
-		x, y := in[0][r*d:(r+1)*d], y[r*d:(r+1)*d]
+	kernel.Run(c, rows, rowGrain/max(d, 1), logSoftmaxTask[T]{in[0], y, d})
+}
+
+type logSoftmaxTask[T kernel.Float] struct {
+	x, y []T
+	d    int
+}
+
+func (t *logSoftmaxTask[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		x, y := t.x[r*t.d:(r+1)*t.d], t.y[r*t.d:(r+1)*t.d]
 		norm := rowLogSumExp(x)
 		for i, v := range x {
 			y[i] = T(float64(v) - norm)
 		}
-	})
+	}
 }
 
 // rowGrain is the number of elements that one task on rows handles.
 const rowGrain = 1 << 11
-
-// eachRow calls f for each of some rows of a width.
-func eachRow(c *kernel.Context, rows, width int, f func(r int)) {
-	c.Parallel(rows, max(1, rowGrain/max(width, 1)), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			f(r)
-		}
-	})
-}
 
 // rowLogSumExp is log Σ exp(x[j]), summed in float64.
 func rowLogSumExp[T kernel.Float](x []T) float64 {
@@ -148,8 +148,17 @@ func (o LogSoftmaxGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func logSoftmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T, rows, d int) {
-	eachRow(c, rows, d, func(r int) {
-		y, dy, dx := in[0][r*d:(r+1)*d], in[1][r*d:(r+1)*d], dx[r*d:(r+1)*d]
+	kernel.Run(c, rows, rowGrain/max(d, 1), logSoftmaxGradientTask[T]{in[0], in[1], dx, d})
+}
+
+type logSoftmaxGradientTask[T kernel.Float] struct {
+	y, dy, dx []T
+	d         int
+}
+
+func (t *logSoftmaxGradientTask[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		y, dy, dx := t.y[r*t.d:(r+1)*t.d], t.dy[r*t.d:(r+1)*t.d], t.dx[r*t.d:(r+1)*t.d]
 		sum := 0.0
 		for _, v := range dy {
 			sum += float64(v)
@@ -157,7 +166,7 @@ func logSoftmaxGradientRows[T kernel.Float](c *kernel.Context, in [2][]T, dx []T
 		for i, v := range y {
 			dx[i] = T(float64(dy[i]) - math.Exp(float64(v))*sum)
 		}
-	})
+	}
 }
 
 // alongAxis applies a function of rows to one or two inputs along an axis. Rows
@@ -187,15 +196,22 @@ func alongAxis[T kernel.Float](c *kernel.Context, axis int, out Array, in []Arra
 
 // transposeMatrices writes the transposes of a stack of matrices.
 func transposeMatrices[T kernel.Float](c *kernel.Context, x, y []T, stack, rows, columns int) {
-	size := rows * columns
-	c.Items(stack, size, func(lo, hi int) {
-		for s := lo; s < hi; s++ {
-			x, y := x[s*size:(s+1)*size], y[s*size:(s+1)*size]
-			for i := range rows {
-				for j, v := range x[i*columns : (i+1)*columns] {
-					y[j*rows+i] = v
-				}
+	kernel.Run(c, stack, kernel.Grain(rows*columns), transposing[T]{x, y, rows, columns})
+}
+
+type transposing[T kernel.Float] struct {
+	x, y          []T
+	rows, columns int
+}
+
+func (t *transposing[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	size := t.rows * t.columns
+	for s := lo; s < hi; s++ {
+		x, y := t.x[s*size:(s+1)*size], t.y[s*size:(s+1)*size]
+		for i := range t.rows {
+			for j, v := range x[i*t.columns : (i+1)*t.columns] {
+				y[j*t.rows+i] = v
 			}
 		}
-	})
+	}
 }

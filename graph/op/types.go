@@ -258,11 +258,10 @@ func wrapAs[N int8 | uint8 | int16 | uint16 | int32 | uint32](v []int64) {
 	}
 }
 
-// typesOf returns the types of arrays.
-func typesOf(in []Array) []Type {
-	types := make([]Type, len(in))
-	for i, a := range in {
-		types[i] = a.Type
+// appendTypes appends the types of arrays.
+func appendTypes(types []Type, in []Array) []Type {
+	for _, a := range in {
+		types = append(types, a.Type)
 	}
 	return types
 }
