@@ -47,27 +47,52 @@ func GemmBatch[T Float](c *Context, batch int, transA, transB bool, m, n, k int,
 	}
 	grain := max(1, flopsParallel/(m*n*max(k, 1)))
 	if out32 := as32(out); c.vector != nil && out32 != nil {
-		a32, b32 := as32(a), as32(b)
-		c.Parallel(batch, grain, func(lo, hi int) {
-			p := product{
+		Run(c, batch, grain, productBatch{
+			product: product{
 				gemmKernels: &c.vector.gemm,
 				transA:      transA, transB: transB, m: m, n: n, k: k,
-				alpha: float32(alpha), lda: lda, ldb: ldb, beta: float32(beta), ldc: ldc,
-			}
-			p.begin(c)
-			defer p.end(c)
-			for i := lo; i < hi; i++ {
-				p.a, p.b, p.out = a32[i*strideA:], b32[i*strideB:], out32[i*strideC:]
-				p.serial(c)
-			}
+				alpha: float32(alpha), a: as32(a), lda: lda, b: as32(b), ldb: ldb, beta: float32(beta), out: out32, ldc: ldc,
+			},
+			strideA: strideA, strideB: strideB, strideC: strideC,
 		})
 		return
 	}
-	c.Parallel(batch, grain, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			gemmPlain(c.Serial(), transA, transB, m, n, k, alpha, a[i*strideA:], lda, b[i*strideB:], ldb, beta, out[i*strideC:], ldc)
-		}
-	})
+	Run(c, batch, grain, plainBatch[T]{transA, transB, m, n, k, alpha, a, lda, strideA, b, ldb, strideB, beta, out, ldc, strideC})
+}
+
+// productBatch is a number of products: operands are those of the first.
+type productBatch struct {
+	product
+	strideA, strideB, strideC int
+}
+
+func (t *productBatch) Chunk(c *Context, lo, hi int) {
+	p := t.product
+	p.begin(c)
+	defer p.end(c)
+	for i := lo; i < hi; i++ {
+		p.a, p.b, p.out = t.a[i*t.strideA:], t.b[i*t.strideB:], t.out[i*t.strideC:]
+		p.serial(c)
+	}
+}
+
+type plainBatch[T Float] struct {
+	transA, transB bool
+	m, n, k        int
+	alpha          T
+	a              []T
+	lda, strideA   int
+	b              []T
+	ldb, strideB   int
+	beta           T
+	out            []T
+	ldc, strideC   int
+}
+
+func (t *plainBatch[T]) Chunk(c *Context, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		gemmPlain(c, t.transA, t.transB, t.m, t.n, t.k, t.alpha, t.a[i*t.strideA:], t.lda, t.b[i*t.strideB:], t.ldb, t.beta, t.out[i*t.strideC:], t.ldc)
+	}
 }
 
 func checkGemm(transA, transB bool, m, n, k, a, lda, b, ldb, out, ldc int) {
@@ -110,30 +135,46 @@ func gemmPlain[T Float](c *Context, transA, transB bool, m, n, k int, alpha T, a
 	if transA {
 		rowStride, colStride = 1, lda
 	}
-	c.Parallel(m, max(1, 65536/(n*k+1)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			row := out[i*ldc : i*ldc+n]
-			if beta == 0 {
-				clear(row)
-			} else if beta != 1 {
-				for j := range row {
-					row[j] *= beta
-				}
-			}
-			p := 0
-			for ; p+4 <= k; p += 4 {
-				at := i*rowStride + p*colStride
-				a0, a1 := alpha*a[at], alpha*a[at+colStride]
-				a2, a3 := alpha*a[at+2*colStride], alpha*a[at+3*colStride]
-				b0, b1 := b[p*ldb:][:n], b[(p+1)*ldb:][:n]
-				b2, b3 := b[(p+2)*ldb:][:n], b[(p+3)*ldb:][:n]
-				for j, v := range row {
-					row[j] = v + a0*b0[j] + a1*b1[j] + a2*b2[j] + a3*b3[j]
-				}
-			}
-			for ; p < k; p++ {
-				axpyPlain(alpha*a[i*rowStride+p*colStride], b[p*ldb:p*ldb+n], row)
+	Run(c, m, 65536/(n*k+1), plainProduct[T]{n, k, alpha, a, rowStride, colStride, b, ldb, beta, out, ldc})
+}
+
+// plainProduct computes rows of a product with b as it is.
+type plainProduct[T Float] struct {
+	n, k                 int
+	alpha                T
+	a                    []T
+	rowStride, colStride int
+	b                    []T
+	ldb                  int
+	beta                 T
+	out                  []T
+	ldc                  int
+}
+
+func (t *plainProduct[T]) Chunk(_ *Context, lo, hi int) {
+	n, k, alpha, a, colStride, b, ldb, beta := t.n, t.k, t.alpha, t.a, t.colStride, t.b, t.ldb, t.beta
+	for i := lo; i < hi; i++ {
+		row := t.out[i*t.ldc : i*t.ldc+n]
+		if beta == 0 {
+			clear(row)
+		} else if beta != 1 {
+			for j := range row {
+				row[j] *= beta
 			}
 		}
-	})
+		p := 0
+		for ; p+4 <= k; p += 4 {
+			at := i*t.rowStride + p*colStride
+			a0, a1 := alpha*a[at], alpha*a[at+colStride]
+			a2, a3 := alpha*a[at+2*colStride], alpha*a[at+3*colStride]
+			b0, b1 := b[p*ldb:][:n], b[(p+1)*ldb:][:n]
+			b2, b3 := b[(p+2)*ldb:][:n], b[(p+3)*ldb:][:n]
+			for j, v := range row {
+				row[j] = v + a0*b0[j] + a1*b1[j] + a2*b2[j] + a3*b3[j]
+			}
+		}
+		for ; p < k; p++ {
+			axpyPlain(alpha*a[i*t.rowStride+p*colStride], b[p*ldb:p*ldb+n], row)
+		}
+	}
 }

@@ -111,28 +111,46 @@ func (p *product) serial(c *Context) {
 	})
 }
 
-// gemmParallel computes a product on the threads of the Context. It takes a copy, because p
-// escapes to the heap here, and the small products computed serially should not.
+// gemmParallel computes a product on the threads of the Context. The threads share a copy of it,
+// from the pool: p itself, on the stack of the caller, is not for others.
 func gemmParallel(c *Context, p product) {
 	rows := rowsMax / p.tileRows()
 	tasksDown := (p.tilesDown() + rows - 1) / rows
 	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
 	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
-	p.blocks(func() {
+	shared := borrow(c, p)
+	defer giveBack(c, shared)
+	shared.blocks(func() {
 		if c.cancelled() {
 			return
 		}
 		if p.packedA != nil {
-			c.Parallel(p.tilesDown(), rows, p.packA)
+			Run(c, p.tilesDown(), rows, packingA{shared})
 		}
 		if p.packedB != nil {
-			c.Parallel(p.tilesAcross(), 4, p.packB)
+			Run(c, p.tilesAcross(), 4, packingB{shared})
 		}
-		c.Parallel(tasksDown*tasksAcross, 1, func(task, _ int) {
-			i, j := task/tasksAcross*rows, task%tasksAcross*columns
-			p.multiply(i, min(i+rows, p.tilesDown()), j, min(j+columns, p.tilesAcross()))
-		})
+		Run(c, tasksDown*tasksAcross, 1, multiplying{shared, rows, columns, tasksAcross})
 	})
+}
+
+type packingA struct{ *product }
+
+func (t *packingA) Chunk(_ *Context, lo, hi int) { t.packA(lo, hi) }
+
+type packingB struct{ *product }
+
+func (t *packingB) Chunk(_ *Context, lo, hi int) { t.packB(lo, hi) }
+
+// multiplying computes blocks of tiles of the result, tasksAcross of them side by side.
+type multiplying struct {
+	*product
+	rows, columns, tasksAcross int
+}
+
+func (t *multiplying) Chunk(_ *Context, task, _ int) {
+	i, j := task/t.tasksAcross*t.rows, task%t.tasksAcross*t.columns
+	t.multiply(i, min(i+t.rows, t.tilesDown()), j, min(j+t.columns, t.tilesAcross()))
 }
 
 // packA copies the panels lo to hi of a transposed a: each holds, for every k of the block,
