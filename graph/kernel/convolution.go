@@ -93,14 +93,25 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 		return
 	}
 	s := newStaging(c, g)
-	s.tasks(c, func(p part, first, count int) {
-		if s.depthwise {
-			s.byChannel(c, p, first, count, x, e, y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
-				c.vector.conv.depthwise(planes, blocks, s.size, &w[first*s.size], staged, stagedPlane, at, sums, pitch)
-			})
-		} else {
-			s.convolveGroups(c, p, first, count, x, w, e, y)
-		}
+	defer giveBack(c, s)
+	Run(c, s.parts()*s.chunks(), 1, convolving{s, x, w, e, y})
+}
+
+type convolving struct {
+	*staging
+	x, w   []float32
+	ending Ending
+	y      []float32
+}
+
+func (t *convolving) Chunk(c *Context, task, _ int) {
+	p, first, count := t.task(task)
+	if !t.depthwise {
+		t.convolveGroups(c, p, first, count, t.x, t.w, t.ending, t.y)
+		return
+	}
+	t.byChannel(c, p, first, count, t.x, t.ending, t.y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+		c.vector.conv.depthwise(planes, blocks, t.size, &t.w[first*t.size], staged, stagedPlane, at, sums, pitch)
 	})
 }
 
@@ -114,16 +125,25 @@ func MaxPool(c *Context, g Convolution, x, y []float32) {
 		return
 	}
 	s := newStaging(c, g)
+	defer giveBack(c, s)
 	s.padding = float32(math.Inf(-1))
-	s.tasks(c, func(p part, first, count int) {
-		s.byChannel(c, p, first, count, x, Unbounded(), y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
-			c.vector.conv.maxPool(planes, blocks, s.size, staged, stagedPlane, at, sums, pitch)
-		})
+	Run(c, s.parts()*s.chunks(), 1, maxPooling{s, x, y})
+}
+
+type maxPooling struct {
+	*staging
+	x, y []float32
+}
+
+func (t *maxPooling) Chunk(c *Context, task, _ int) {
+	p, first, count := t.task(task)
+	t.byChannel(c, p, first, count, t.x, Unbounded(), t.y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+		c.vector.conv.maxPool(planes, blocks, t.size, staged, stagedPlane, at, sums, pitch)
 	})
 }
 
 func (e *Ending) check(filters, elements int) {
-	for _, v := range [][]float32{e.Bias, e.Scale, e.Shift} {
+	for _, v := range [...][]float32{e.Bias, e.Scale, e.Shift} {
 		if v != nil {
 			need("Convolve", "a number for each filter", len(v), filters)
 		}

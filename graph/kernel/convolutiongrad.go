@@ -10,8 +10,9 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		return
 	}
 	s := newStaging(c.Serial(), g) // how a sum is divided must not depend on the threads
+	defer giveBack(c, s)
 	if s.depthwise {
-		c.Parallel(s.Channels, s.chunk, func(lo, hi int) { s.depthwiseFilters(c, lo, hi-lo, x, dy, dw) })
+		Run(c, s.Channels, s.chunk, depthwiseFiltersTask{s, x, dy, dw})
 		return
 	}
 	if s.gapless && s.taps() == 1 && s.Stride == [2]int{1, 1} {
@@ -26,14 +27,22 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		for i := range s.parts() {
 			s.partOfFilters(c, s.part(i), group, x, dy, products)
 		}
-		dw := dw[group*filters*s.size:]
-		c.Parallel(filters, max(1, grainElements/s.size), func(lo, hi int) {
-			for f := lo; f < hi; f++ {
-				for k := range s.size {
-					dw[f*s.size+k] = products[(k%taps*channels+k/taps)*filters+f]
-				}
-			}
-		})
+		Run(c, filters, Grain(s.size), filterOrder{s, products, dw[group*filters*s.size:]})
+	}
+}
+
+// filterOrder brings [taps, channels, filters] in the order of filters, [filters, channels, taps].
+type filterOrder struct {
+	*staging
+	products, dw []float32
+}
+
+func (t *filterOrder) Chunk(_ *Context, lo, hi int) {
+	channels, filters, taps := t.Channels/t.Groups, t.Filters/t.Groups, t.taps()
+	for f := lo; f < hi; f++ {
+		for k := range t.size {
+			t.dw[f*t.size+k] = t.products[(k%taps*channels+k/taps)*filters+f]
+		}
 	}
 }
 
@@ -56,40 +65,74 @@ func (g *Convolution) checkGrad(kernel string, x, w, y int) {
 
 // partOfFilters adds a part's share to the products.
 func (s *staging) partOfFilters(c *Context, p part, group int, x, dy, products []float32) {
-	const across = 8 // rows that packAcross transposes at a time
+	t := filterPart{staging: s, part: p, group: group, x: x, dy: dy, products: products}
 	channels, filters := s.Channels/s.Groups, s.Filters/s.Groups
-	rows, length := s.extent(p)
-	padded := (length + across - 1) / across * across
-	size := s.channelSize(rows)
-	staged := Scratch[float32](c, channels*size)
-	defer Release(c, staged)
-	c.Parallel(channels, max(1, grainElements/size), func(lo, hi int) {
-		s.fill(c.vector, p, rows, group*channels+lo, hi-lo, x, staged[lo*size:hi*size])
-	})
-	flat := Scratch[float32](c, filters*padded) // dy with zeros where the rows have gaps
-	defer Release(c, flat)
-	pitch := (filters + across - 1) / across * across
-	transposed := Scratch[float32](c, padded*pitch)
-	defer Release(c, transposed)
-	c.Parallel((filters+across-1)/across, max(1, grainElements/(across*padded)), func(lo, hi int) {
-		lo, hi = lo*across, min(hi*across, filters)
-		s.spread(c.vector, p, group*filters+lo, hi-lo, dy, flat[lo*padded:hi*padded], padded)
-		for f := lo; f < hi; f += across {
-			c.vector.gemm.packAcross(padded, &flat[f*padded], padded, &transposed[f], pitch, min(across, filters-f))
-		}
-	})
-	at := Scratch[int32](c, s.taps())
-	defer Release(c, at)
-	s.offsets(rows, at)
-	product := func(c *Context, tap int) {
-		Gemm(c, false, false, channels, filters, length, 1, staged[at[tap]/bytesOf(1):], size, transposed, pitch, 1, products[tap*channels*filters:], filters)
-	}
-	if len(at) == 1 {
-		product(c, 0)
+	t.rows, t.length = s.extent(p)
+	t.padded = (t.length + transposedRows - 1) / transposedRows * transposedRows
+	t.staged = Scratch[float32](c, channels*s.channelSize(t.rows))
+	defer Release(c, t.staged)
+	t.flat = Scratch[float32](c, filters*t.padded)
+	defer Release(c, t.flat)
+	t.pitch = (filters + transposedRows - 1) / transposedRows * transposedRows
+	t.transposed = Scratch[float32](c, t.padded*t.pitch)
+	defer Release(c, t.transposed)
+	t.at = Scratch[int32](c, s.taps())
+	defer Release(c, t.at)
+	s.offsets(t.rows, t.at)
+	Run(c, channels, Grain(s.channelSize(t.rows)), filterPartInput{t})
+	Run(c, t.pitch/transposedRows, Grain(transposedRows*t.padded), filterPartCotangent{t})
+	if len(t.at) == 1 {
+		t.multiply(c, 0)
 		return
 	}
-	c.Parallel(len(at), 1, func(tap, _ int) { product(c.Serial(), tap) })
+	Run(c, len(t.at), 1, filterPartTap{t})
 }
+
+// transposedRows is the number of rows that packAcross transposes at a time.
+const transposedRows = 8
+
+// filterPart is what a part of a group adds to the products of the taps.
+type filterPart struct {
+	*staging
+	part
+	group           int
+	x, dy, products []float32
+
+	rows, length, padded int       // of what is staged
+	staged               []float32 // x
+	flat                 []float32 // dy with zeros where the rows have gaps
+	transposed           []float32 // flat, in rows of pitch filters
+	pitch                int
+	at                   []int32 // where each tap begins to read, in bytes
+}
+
+func (t *filterPart) multiply(c *Context, tap int) {
+	channels, filters, size := t.Channels/t.Groups, t.Filters/t.Groups, t.channelSize(t.rows)
+	Gemm(c, false, false, channels, filters, t.length, 1, t.staged[t.at[tap]/bytesOf(1):], size, t.transposed, t.pitch, 1, t.products[tap*channels*filters:], filters)
+}
+
+// The tasks of a filterPart: it is staged by channels, and by filters, and multiplied by taps.
+type (
+	filterPartInput     struct{ filterPart }
+	filterPartCotangent struct{ filterPart }
+	filterPartTap       struct{ filterPart }
+)
+
+func (t *filterPartInput) Chunk(c *Context, lo, hi int) {
+	size := t.channelSize(t.rows)
+	t.fill(c.vector, t.part, t.rows, t.group*t.Channels/t.Groups+lo, hi-lo, t.x, t.staged[lo*size:hi*size])
+}
+
+func (t *filterPartCotangent) Chunk(c *Context, lo, hi int) {
+	filters := t.Filters / t.Groups
+	lo, hi = lo*transposedRows, min(hi*transposedRows, filters)
+	t.spread(c.vector, t.part, t.group*filters+lo, hi-lo, t.dy, t.flat[lo*t.padded:hi*t.padded], t.padded)
+	for f := lo; f < hi; f += transposedRows {
+		c.vector.gemm.packAcross(t.padded, &t.flat[f*t.padded], t.padded, &t.transposed[f], t.pitch, min(transposedRows, filters-f))
+	}
+}
+
+func (t *filterPartTap) Chunk(c *Context, tap, _ int) { t.multiply(c, tap) }
 
 // spread lays out a part of planes [first, first+count) of y as sums are, with zeros between.
 func (s *staging) spread(v *vectorKernels, p part, first, count int, y, flat []float32, pitch int) {
@@ -99,6 +142,15 @@ func (s *staging) spread(v *vectorKernels, p part, first, count int, y, flat []f
 		from := ((p.image+i)*s.Filters+first)*area + p.first*s.Out[1]
 		v.conv.stage(count, p.last-p.first, s.Out[1], &y[from], area, s.Out[1], &flat[i*s.height*s.pitch], pitch, s.pitch)
 	}
+}
+
+type depthwiseFiltersTask struct {
+	*staging
+	x, dy, dw []float32
+}
+
+func (t *depthwiseFiltersTask) Chunk(c *Context, lo, hi int) {
+	t.depthwiseFilters(c, lo, hi-lo, t.x, t.dy, t.dw)
 }
 
 // depthwiseFilters computes the filters of channels [first, first+count).
@@ -161,16 +213,26 @@ func ConvolveInput(c *Context, g Convolution, w, dy, dx []float32) {
 					continue
 				}
 				part.phaseOfInput(c, y, x, w, dy, apart)
-				c.Items(part.Images*g.Channels, rows*columns, func(lo, hi int) {
-					for i := lo; i < hi; i++ {
-						for row := range rows {
-							to := dx[i*plane+(y+row*g.Stride[0])*g.In[1]+x : (i+1)*plane]
-							for j, v := range apart[(i*rows+row)*columns : (i*rows+row+1)*columns] {
-								to[j*g.Stride[1]] = v
-							}
-						}
-					}
-				})
+				Run(c, part.Images*g.Channels, Grain(rows*columns), joining{g, y, x, apart, dx})
+			}
+		}
+	}
+}
+
+// joining puts the elements of a phase to their places in dx.
+type joining struct {
+	Convolution
+	y, x      int // the phase
+	apart, dx []float32
+}
+
+func (t *joining) Chunk(_ *Context, lo, hi int) {
+	rows, columns, plane := t.phaseRows(0, t.y), t.phaseRows(1, t.x), t.In[0]*t.In[1]
+	for i := lo; i < hi; i++ {
+		for row := range rows {
+			to := t.dx[i*plane+(t.y+row*t.Stride[0])*t.In[1]+t.x : (i+1)*plane]
+			for j, v := range t.apart[(i*rows+row)*columns : (i*rows+row+1)*columns] {
+				to[j*t.Stride[1]] = v
 			}
 		}
 	}
@@ -199,23 +261,32 @@ func (g Convolution) phaseOfInput(c *Context, y, x int, w, dy, dx []float32) {
 		clear(dx[:back.Images*back.Filters*back.Out[0]*back.Out[1]])
 		return
 	}
-	channels, filters := g.Channels/g.Groups, g.Filters/g.Groups
-	size := filters * taps // of the filters of back
+	size := g.Filters / g.Groups * taps // of the filters of back
 	reversed := Scratch[float32](c, g.Channels*size)
 	defer Release(c, reversed)
-	all := g.Taps[0] * g.Taps[1]
-	c.Items(g.Channels, size, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			group, channel := i/channels, i%channels
-			to := reversed[i*size : (i+1)*size]
-			for f := range filters {
-				from := w[((group*filters+f)*channels+channel)*all:]
-				for tap := range taps {
-					a, b := first[0]+(back.Taps[0]-1-tap/back.Taps[1])*g.Stride[0], first[1]+(back.Taps[1]-1-tap%back.Taps[1])*g.Stride[1]
-					to[f*taps+tap] = from[a*g.Taps[1]+b]
-				}
+	Run(c, g.Channels, Grain(size), reversing{g, back.Taps, first, w, reversed})
+	Convolve(c, back, dy, reversed, Unbounded(), dx)
+}
+
+// reversing writes some taps of the filters, in reverse, by channels.
+type reversing struct {
+	Convolution
+	taps, first [2]int // how many, from which one on, a stride apart
+	w, reversed []float32
+}
+
+func (t *reversing) Chunk(_ *Context, lo, hi int) {
+	channels, filters := t.Channels/t.Groups, t.Filters/t.Groups
+	taps, all := t.taps[0]*t.taps[1], t.Taps[0]*t.Taps[1]
+	for i := lo; i < hi; i++ {
+		group, channel := i/channels, i%channels
+		to := t.reversed[i*filters*taps : (i+1)*filters*taps]
+		for f := range filters {
+			from := t.w[((group*filters+f)*channels+channel)*all:]
+			for tap := range taps {
+				a, b := t.first[0]+(t.taps[0]-1-tap/t.taps[1])*t.Stride[0], t.first[1]+(t.taps[1]-1-tap%t.taps[1])*t.Stride[1]
+				to[f*taps+tap] = from[a*t.Taps[1]+b]
 			}
 		}
-	})
-	Convolve(c, back, dy, reversed, Unbounded(), dx)
+	}
 }

@@ -33,8 +33,9 @@ const (
 	shortest       = 512
 )
 
+// newStaging returns a staging to be given back.
 func newStaging(c *Context, g Convolution) *staging {
-	s := &staging{Convolution: g, depthwise: g.Groups == g.Channels && g.Groups == g.Filters}
+	s := borrow(c, staging{Convolution: g, depthwise: g.Groups == g.Channels && g.Groups == g.Filters})
 	for d := range s.least {
 		least, _ := s.distance(d, 0)
 		most, _ := s.distance(d, g.Taps[d]-1)
@@ -64,7 +65,7 @@ func newStaging(c *Context, g Convolution) *staging {
 		s.chunk = max(1, min(s.all, budget/(perRow*s.rows*s.images)))
 	}
 	// Few parts are divided further, so that every thread has something to do.
-	if tasks := s.parts() * ((s.all + s.chunk - 1) / s.chunk); c.threads > 1 && tasks < 2*c.threads {
+	if tasks := s.parts() * s.chunks(); c.threads > 1 && tasks < 2*c.threads {
 		s.chunk = max(1, min(s.chunk, s.all*tasks/(2*c.threads)))
 	}
 	return s
@@ -103,13 +104,13 @@ func (s *staging) taps() int { return s.Taps[0] * s.Taps[1] }
 // part is rows [first, last) of the result, of some images; of all rows, if there are several.
 type part struct{ image, images, first, last int }
 
-// tasks calls f for each part and for some of the filters at a time.
-func (s *staging) tasks(c *Context, f func(p part, first, count int)) {
-	chunks := (s.all + s.chunk - 1) / s.chunk
-	c.Parallel(s.parts()*chunks, 1, func(task, _ int) {
-		first := task % chunks * s.chunk
-		f(s.part(task/chunks), first, min(s.chunk, s.all-first))
-	})
+// chunks is the number of tasks for each part, of some of the filters each.
+func (s *staging) chunks() int { return (s.all + s.chunk - 1) / s.chunk }
+
+// task is one of the chunks of all parts, numbered: which part, and which filters.
+func (s *staging) task(i int) (p part, first, count int) {
+	first = i % s.chunks() * s.chunk
+	return s.part(i / s.chunks()), first, min(s.chunk, s.all-first)
 }
 
 func (s *staging) bands() int { return (s.Out[0] + s.rows - 1) / s.rows }
