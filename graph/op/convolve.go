@@ -106,6 +106,10 @@ func convolve[T kernel.Float](c *kernel.Context, n convolution, out Array, in []
 		depthwise(c, n, x, weights, bias, y)
 		return
 	}
+	convolveColumns(c, n, x, weights, bias, y)
+}
+
+func convolveColumns[T kernel.Float](c *kernel.Context, n convolution, x, weights, bias, y []T) {
 	channels, filters, size := n.group()
 	area, plane, tile := volume(n.out), volume(n.in), n.tile()
 	tiles := (area + tile - 1) / tile
@@ -142,6 +146,10 @@ func convolveFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, 
 		depthwiseFilters(c, n, x, dout, dw)
 		return
 	}
+	columnFilters(c, n, x, dout, dw)
+}
+
+func columnFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, dw []T) {
 	channels, filters, size := n.group()
 	area, plane, tile := volume(n.out), volume(n.in), n.tile()
 	columns := kernel.Scratch[T](c, size*tile)
@@ -176,6 +184,10 @@ func convolveInput[T kernel.Float](c *kernel.Context, n convolution, weights, do
 		depthwiseInput(c, n, weights, dout, dx)
 		return
 	}
+	columnInput(c, n, weights, dout, dx)
+}
+
+func columnInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout, dx []T) {
 	channels, filters, size := n.group()
 	area, plane, tile := volume(n.out), volume(n.in), n.tile()
 	c.Parallel(n.images*n.groups, 1, func(task, _ int) {
