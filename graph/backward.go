@@ -32,16 +32,11 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 		}
 		return r.evaluate(ctx, loss, from, in, labels, invT, losses, nil)
 	}
-	activations, err := r.spanInputs(ctx, b, in, len(labels))
-	if err != nil {
+	b.sink, b.partial = sink, b.partialGradients()
+	defer r.endPass(b)
+	if err := r.spanInputs(ctx, b, in, len(labels)); err != nil {
 		return err
 	}
-	partial := b.partialGradients()
-	defer func() {
-		for _, p := range partial {
-			r.device.Free(p.sum)
-		}
-	}()
 	var cotangent nn.Memory
 	last := len(b.chain) - 1
 	for i := last; i >= b.lowest; i-- {
@@ -49,7 +44,7 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 		if err != nil {
 			return err
 		}
-		if err := r.bind(s, b.chain[i].from, activations[i], len(labels)); err != nil {
+		if err := r.bind(s, b.chain[i].from, b.inputs[i], len(labels)); err != nil {
 			return err
 		}
 		if i == last {
@@ -60,7 +55,7 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 		if err != nil {
 			return err
 		}
-		if err := r.machine.Run(ctx, s.plan, r.handOut(s, partial, sink)); err != nil {
+		if err := r.machine.Run(ctx, s.plan, b.handOut[i]); err != nil {
 			return err
 		}
 		if i == last && losses != nil {
@@ -81,22 +76,30 @@ func (r *Runner) LossGradients(ctx context.Context, loss metric.Loss, from int, 
 	return nil
 }
 
+// endPass lets go of what a pass held while it ran.
+func (r *Runner) endPass(b *backwardPass) {
+	for _, p := range b.partial {
+		r.device.Free(p.sum)
+	}
+	b.sink, b.partial = nil, nil
+	clear(b.inputs)
+}
+
 // spanInputs computes what each span of a pass begins at, from what the first
 // one does. All of it is kept, so that the inside of any span can be recomputed.
-func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in nn.Memory, examples int) ([]nn.Memory, error) {
-	activations := make([]nn.Memory, len(b.chain))
-	activations[0] = in
+func (r *Runner) spanInputs(ctx context.Context, b *backwardPass, in nn.Memory, examples int) error {
+	b.inputs[0] = in
 	for i, k := range b.chain[:len(b.chain)-1] {
 		kept, err := b.kept[i].Grow(r.device, r.Batch()*r.NeckElements(k.to))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		activations[i+1] = kept
-		if err := r.Advance(ctx, k.from, k.to, activations[i], kept, examples); err != nil {
-			return nil, err
+		b.inputs[i+1] = kept
+		if err := r.Advance(ctx, k.from, k.to, b.inputs[i], kept, examples); err != nil {
+			return err
 		}
 	}
-	return activations, nil
+	return nil
 }
 
 // bindLossCotangent gives a span the cotangent of a batch's losses: 1 for the
@@ -112,16 +115,22 @@ func (r *Runner) bindLossCotangent(s *span, examples int) error {
 	return r.ones.bind(r.device, s, s.cotangent)
 }
 
-// handOut returns the sink of a run that gives the weights' gradients to sink,
-// those of several spans once they are summed.
-func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(weight int, g nn.Memory) error) exec.Sink {
+// handOut returns the sink of a span of a pass: it gives the weights' gradients to the
+// pass's sink, those of several spans once they are summed.
+func (r *Runner) handOut(b *backwardPass, s *span) exec.Sink {
 	return func(node *gorgonia.Node, a op.Array) error {
 		for _, w := range s.gradients[node] {
-			hand := sink
-			if p := partial[w]; p != nil {
-				hand = p.collect(r, sink)
+			g := nn.Memory(a.Data)
+			if p := b.partial[w]; p != nil {
+				if err := p.add(r, w, g); err != nil {
+					return err
+				}
+				if p.remaining > 0 {
+					continue
+				}
+				g = p.sum
 			}
-			if err := hand(w, a.Data); err != nil {
+			if err := b.sink(w, g); err != nil {
 				return err
 			}
 		}
@@ -132,12 +141,18 @@ func (r *Runner) handOut(s *span, partial map[int]*partialGradient, sink func(we
 // backwardPass is a backward pass as it was cut: its spans, from the bottom up. It
 // has none where nothing is to be differentiated.
 type backwardPass struct {
-	chain  []spanKind
-	spans  []*span      // compiled when first needed
-	kept   []nn.Scratch // what each span but the last ends in, for one batch
-	lowest int          // the span of the lowest wanted weight
+	chain   []spanKind
+	spans   []*span      // compiled when first needed
+	handOut []exec.Sink  // of the runs of the spans
+	kept    []nn.Scratch // what each span but the last ends in, for one batch
+	lowest  int          // the span of the lowest wanted weight
 	// spansOf counts the spans that use a weight, where there are several.
 	spansOf map[int]int
+
+	// While the pass runs:
+	inputs  []nn.Memory // what each span begins at
+	sink    func(weight int, g nn.Memory) error
+	partial map[int]*partialGradient // of the weights of spansOf
 }
 
 // backwardPass returns the pass for what is wanted. A training step asks for the
@@ -198,6 +213,8 @@ func (r *Runner) cutBackward(loss metric.Loss, from int, want []int, losses bool
 	top := &b.chain[len(b.chain)-1]
 	top.loss, top.losses = loss, losses
 	b.spans = make([]*span, len(b.chain))
+	b.handOut = make([]exec.Sink, len(b.chain))
+	b.inputs = make([]nn.Memory, len(b.chain))
 	b.kept = make([]nn.Scratch, len(b.chain)-1)
 	return b
 }
@@ -209,7 +226,7 @@ func (r *Runner) compiled(b *backwardPass, i int) (*span, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.spans[i] = s
+		b.spans[i], b.handOut[i] = s, r.handOut(b, s)
 	}
 	return b.spans[i], nil
 }
@@ -220,22 +237,15 @@ type partialGradient struct {
 	remaining int
 }
 
-// collect returns a sink that adds up and hands on the last sum.
-func (p *partialGradient) collect(r *Runner, sink func(int, nn.Memory) error) func(int, nn.Memory) error {
-	return func(w int, g nn.Memory) (err error) {
-		if p.sum == nil {
-			if p.sum, err = r.device.Alloc(r.WeightElements(w)); err != nil {
-				return fmt.Errorf("memory for gradients: %w", err)
-			}
+// add adds what one of the spans has computed of weight w.
+func (p *partialGradient) add(r *Runner, w int, g nn.Memory) (err error) {
+	if p.sum == nil {
+		if p.sum, err = r.device.Alloc(r.WeightElements(w)); err != nil {
+			return fmt.Errorf("memory for gradients: %w", err)
 		}
-		if err := r.device.Add(p.sum, g); err != nil {
-			return err
-		}
-		if p.remaining--; p.remaining == 0 {
-			return sink(w, p.sum)
-		}
-		return nil
 	}
+	p.remaining--
+	return r.device.Add(p.sum, g)
 }
 
 func (b *backwardPass) partialGradients() map[int]*partialGradient {

@@ -16,8 +16,15 @@ type hostStorage struct{}
 func (hostStorage) Alloc(n int) (Memory, error)             { return make([]float32, n), nil }
 func (hostStorage) Import(values []float32) (Memory, error) { return values, nil }
 func (hostStorage) Free(Memory)                             {}
-func (hostStorage) Slice(m Memory, lo, hi int) Memory       { return m.([]float32)[lo:hi] }
 func (hostStorage) InPlace(m Memory) []float32              { return m.([]float32) }
+func (hostStorage) Slice(m Memory, lo, hi int) Memory {
+	all := m.([]float32)
+	if lo == 0 && hi == len(all) {
+		return m // another would be allocated
+	}
+	return all[lo:hi]
+}
+
 func (hostStorage) Upload(dst Memory, src []float32) error {
 	copy(dst.([]float32)[:len(src)], src)
 	return nil

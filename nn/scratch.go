@@ -7,6 +7,7 @@ import "fmt"
 type Scratch struct {
 	memory   Memory
 	elements int
+	slices   map[int]Memory // by length: each would be allocated anew
 }
 
 // Grow returns n elements of any value. What was there may be lost.
@@ -17,9 +18,14 @@ func (s *Scratch) Grow(d Device, n int) (Memory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("memory for activations: %w", err)
 		}
-		s.memory, s.elements = memory, n
+		s.memory, s.elements, s.slices = memory, n, map[int]Memory{}
 	}
-	return d.Slice(s.memory, 0, n), nil
+	m, ok := s.slices[n]
+	if !ok {
+		m = d.Slice(s.memory, 0, n)
+		s.slices[n] = m
+	}
+	return m, nil
 }
 
 // Free gives the memory back.

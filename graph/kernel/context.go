@@ -136,9 +136,6 @@ func (c *Context) Parallel(n, grain int, f func(lo, hi int)) {
 	c.run(n, grain, function(f))
 }
 
-// Items is Parallel
-func (c *Context) Items(n, size int, f func(lo, hi int)) { c.Parallel(n, Grain(size), f) }
-
 type function func(lo, hi int)
 
 func (f function) Chunk(_ *Context, lo, hi int) { f(lo, hi) }

@@ -226,7 +226,7 @@ func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGra
 	grads := Elem[T](out)
 	// Products are added to zero: columns may belong to none of q, k and v, or
 	// to several.
-	c.Items(len(grads), 1, func(lo, hi int) { clear(grads[lo:hi]) })
+	c.Parallel(len(grads), kernel.Grain(1), func(lo, hi int) { clear(grads[lo:hi]) })
 	var cotangents [3]strided[T]
 	for i, p := range []strided[T]{h.q, h.k, h.v} {
 		if last == 1 || o.Need[i] {

@@ -42,7 +42,7 @@ func (o Cast) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func convert[T Number](c *kernel.Context, to onnx.DType, out Array, x []T) {
-	c.Items(len(x), 1, func(lo, hi int) {
+	c.Parallel(len(x), kernel.Grain(1), func(lo, hi int) {
 		switch y := out.Data.(type) {
 		case []float32:
 			convertFloats(x[lo:hi], y[lo:hi])

@@ -54,16 +54,25 @@ func (o Col2Im) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func foldImage[T kernel.Float](c *kernel.Context, w *window, shape []int, image, columns []T) {
-	size, positions, step := volume(w.in), volume(w.out), w.stride[2]
-	eachPlane(c, shape, w, func(plane int) {
-		y, x := image[plane*size:], columns[plane*volume(w.kernel)*positions:]
-		w.runs(func(tap, out, in, n int) {
+	runPlanes(c, shape, w, folding[T]{*w, image, columns})
+}
+
+type folding[T kernel.Float] struct {
+	window
+	image, columns []T
+}
+
+func (t *folding[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	size, positions, step := volume(t.in), volume(t.out), t.stride[2]
+	for plane := lo; plane < hi; plane++ {
+		y, x := t.image[plane*size:], t.columns[plane*volume(t.kernel)*positions:]
+		t.runs(func(tap, out, in, n int) {
 			for _, v := range x[tap*positions+out:][:n] {
 				y[in] += v
 				in += step
 			}
 		})
-	})
+	}
 }
 
 // Gradient reads the columns of the cotangent.
@@ -99,15 +108,24 @@ func (o im2Col) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func unfoldColumns[T kernel.Float](c *kernel.Context, w *window, shape []int, image, columns []T) {
-	size, positions, step := volume(w.in), volume(w.out), w.stride[2]
-	eachPlane(c, shape, w, func(plane int) {
-		x, y := image[plane*size:], columns[plane*volume(w.kernel)*positions:]
-		w.runs(func(tap, out, in, n int) {
+	runPlanes(c, shape, w, unfolding[T]{*w, image, columns})
+}
+
+type unfolding[T kernel.Float] struct {
+	window
+	image, columns []T
+}
+
+func (t *unfolding[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	size, positions, step := volume(t.in), volume(t.out), t.stride[2]
+	for plane := lo; plane < hi; plane++ {
+		x, y := t.image[plane*size:], t.columns[plane*volume(t.kernel)*positions:]
+		t.runs(func(tap, out, in, n int) {
 			to := y[tap*positions+out:][:n]
 			for i := range to {
 				to[i] = x[in]
 				in += step
 			}
 		})
-	})
+	}
 }

@@ -161,7 +161,7 @@ func columnFilters[T kernel.Float](c *kernel.Context, n convolution, x, dout, dw
 			for first := 0; first < area; first += tile {
 				last := min(first+tile, area)
 				rows := volume(n.kernel) * (last - first) // elements of a channel
-				c.Items(channels, rows, func(lo, hi int) {
+				c.Parallel(channels, kernel.Grain(rows), func(lo, hi int) {
 					gatherColumns(&n.window, x[lo*plane:], columns[lo*rows:], hi-lo, first, last)
 				})
 				dout := dout[(image*n.filters+g*filters)*area+first:]
@@ -207,7 +207,7 @@ func columnInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout
 func depthwise[T kernel.Float](c *kernel.Context, n convolution, x, weights, bias, y []T) {
 	area, plane, taps, each := volume(n.out), volume(n.in), volume(n.kernel), n.filters/n.groups
 	step := n.stride[spatialDims-1]
-	c.Items(n.images*n.filters, area*taps, func(lo, hi int) {
+	c.Parallel(n.images*n.filters, kernel.Grain(area*taps), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			image, m := i/n.filters, i%n.filters
 			x, y, w := x[(image*n.channels+m/each)*plane:], y[i*area:(i+1)*area], weights[m*taps:]
@@ -229,7 +229,7 @@ func depthwise[T kernel.Float](c *kernel.Context, n convolution, x, weights, bia
 func depthwiseInput[T kernel.Float](c *kernel.Context, n convolution, weights, dout, dx []T) {
 	area, plane, taps, each := volume(n.out), volume(n.in), volume(n.kernel), n.filters/n.groups
 	step := n.stride[spatialDims-1]
-	c.Items(n.images*n.channels, area*taps, func(lo, hi int) {
+	c.Parallel(n.images*n.channels, kernel.Grain(area*taps), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			image, channel := i/n.channels, i%n.channels
 			dx := dx[i*plane : (i+1)*plane]

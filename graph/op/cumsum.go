@@ -47,7 +47,7 @@ func (o CumSum) Forward(c *kernel.Context, out Array, in []Array) {
 func cumSum[T Number](c *kernel.Context, o CumSum, shape []int, y, x []T) {
 	outer, inner := shapes.Around(shape, o.Axis)
 	n := shape[o.Axis]
-	c.Items(outer*inner, n, func(lo, hi int) {
+	c.Parallel(outer*inner, kernel.Grain(n), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			at, step := r/inner*n*inner+r%inner, inner
 			if o.Reverse {

@@ -44,7 +44,7 @@ func (o FakeDynamicQuantize) Forward(c *kernel.Context, out Array, in []Array) {
 
 func fakeDynamicQuantize[T kernel.Float](c *kernel.Context, groups int, x, y []T) {
 	size := len(x) / groups
-	c.Items(groups, size, func(lo, hi int) {
+	c.Parallel(groups, kernel.Grain(size), func(lo, hi int) {
 		for k := lo; k < hi; k++ {
 			part := x[k*size : (k+1)*size]
 			g := dynamicGrid(part)

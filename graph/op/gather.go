@@ -294,7 +294,7 @@ func mustPick(o Picker, shape []int, indices Array) picks {
 
 func forwardPicks(c *kernel.Context, o Picker, out Array, in []Array) {
 	p := mustPick(o, in[0].Shape, in[1])
-	c.Items(len(p.first), p.size, func(lo, hi int) {
+	c.Parallel(len(p.first), kernel.Grain(p.size), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			copyElements(out, i*p.size, in[0], p.first[i], p.size)
 		}

@@ -44,17 +44,13 @@ func (o PoolWindow) infer(in []Type, classes ...Class) (Type, error) {
 	return sized(x.With(append([]int{x.Shape[0], x.Shape[1]}, w.outShape(x.Rank())...)...))
 }
 
-// eachPlane calls f for every plane of an array [N, C, spatial...], in parallel.
-func eachPlane(c *kernel.Context, shape []int, w *window, f func(plane int)) {
-	c.Parallel(shape[0]*shape[1], planeGrain(w), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			f(i)
-		}
-	})
+// runPlanes runs a task on every plane of an array [N, C, spatial...].
+func runPlanes[T any, P interface {
+	*T
+	kernel.Task
+}](c *kernel.Context, shape []int, w *window, task T) {
+	kernel.Run[T, P](c, shape[0]*shape[1], kernel.Grain(volume(w.out)*volume(w.kernel)), task)
 }
-
-// planeGrain is the number of planes of one task.
-func planeGrain(w *window) int { return kernel.Grain(volume(w.out) * volume(w.kernel)) }
 
 // MaxPool is the largest element of each window; padding never is.
 type MaxPool struct{ PoolWindow }
@@ -83,20 +79,29 @@ func (o MaxPool) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func maxPool[T Number](c *kernel.Context, w *window, out, in Array, least T) {
-	x, y := Elem[T](in), Elem[T](out)
-	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
-	eachPlane(c, in.Shape, w, func(i int) {
-		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+	runPlanes(c, in.Shape, w, maxPooling[T]{*w, Elem[T](in), Elem[T](out), least})
+}
+
+type maxPooling[T Number] struct {
+	window
+	x, y  []T
+	least T
+}
+
+func (t *maxPooling[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	for i := lo; i < hi; i++ {
+		x, y := t.x[i*plane:(i+1)*plane], t.y[i*area:(i+1)*area]
 		for j := range y {
-			y[j] = least
+			y[j] = t.least
 		}
-		w.runs(func(_, out, in, n int) {
+		t.runs(func(_, out, in, n int) {
 			y := y[out : out+n]
 			for j := range y {
 				y[j] = max(y[j], x[in+j*step])
 			}
 		})
-	})
+	}
 }
 
 // Gradient passes each window's cotangent to its first largest element.
@@ -127,16 +132,15 @@ func (o MaxPoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func maxPoolGrad[T kernel.Float](c *kernel.Context, w *window, out Array, in []Array) {
-	t := maxPoolGradTask[T]{*w, Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)}
-	kernel.Run(c, in[0].Shape[0]*in[0].Shape[1], planeGrain(w), t)
+	runPlanes(c, in[0].Shape, w, maxPoolingGrad[T]{*w, Elem[T](in[0]), Elem[T](in[1]), Elem[T](in[2]), Elem[T](out)})
 }
 
-type maxPoolGradTask[T kernel.Float] struct {
+type maxPoolingGrad[T kernel.Float] struct {
 	window
 	x, y, dy, dx []T
 }
 
-func (t *maxPoolGradTask[T]) Chunk(c *kernel.Context, lo, hi int) {
+func (t *maxPoolingGrad[T]) Chunk(c *kernel.Context, lo, hi int) {
 	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
 	rest := kernel.Scratch[T](c, area) // what has not found its element yet
 	defer kernel.Release(c, rest)
@@ -176,14 +180,24 @@ func (o MaxPoolIndices) Infer(in []Type) (Type, error) {
 // Forward finds the indices.
 func (o MaxPoolIndices) Forward(c *kernel.Context, out Array, in []Array) {
 	w := o.mustWindow(in[0].Shape)
-	x, y := in[0].AsFloats(), Elem[int64](out)
-	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
-	eachPlane(c, in[0].Shape, &w, func(i int) {
-		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+	runPlanes(c, in[0].Shape, &w, maxPoolIndexing{w, in[0].AsFloats(), Elem[int64](out), o.ColumnMajor})
+}
+
+type maxPoolIndexing struct {
+	window
+	x       []float64
+	y       []int64
+	columns bool
+}
+
+func (t *maxPoolIndexing) Chunk(_ *kernel.Context, lo, hi int) {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	for i := lo; i < hi; i++ {
+		x, y := t.x[i*plane:(i+1)*plane], t.y[i*area:(i+1)*area]
 		for j := range y {
 			y[j] = -1
 		}
-		w.runs(func(_, out, in, n int) {
+		t.runs(func(_, out, in, n int) {
 			for j := range n {
 				if best := y[out+j]; best < 0 || x[in+j*step] > x[best] {
 					y[out+j] = int64(in + j*step)
@@ -191,12 +205,12 @@ func (o MaxPoolIndices) Forward(c *kernel.Context, out Array, in []Array) {
 			}
 		})
 		for j, at := range y {
-			if o.ColumnMajor {
-				at = w.columnMajor(at)
+			if t.columns {
+				at = t.columnMajor(at)
 			}
 			y[j] = int64(i*plane) + at
 		}
-	})
+	}
 }
 
 // columnMajor renumbers an element of a plane.
@@ -230,8 +244,7 @@ func (o AveragePool) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
-	x, y := Elem[T](in), Elem[T](out)
-	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	x, y, area := Elem[T](in), Elem[T](out), volume(w.out)
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
@@ -242,19 +255,29 @@ func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, i
 		kernel.MulRow(c, y, weights, y, g.Images*g.Channels, area)
 		return
 	}
-	eachPlane(c, in.Shape, w, func(i int) {
-		x, y := x[i*plane:(i+1)*plane], y[i*area:(i+1)*area]
+	runPlanes(c, in.Shape, w, averaging[T]{*w, x, y, weights})
+}
+
+type averaging[T kernel.Float] struct {
+	window
+	x, y, weights []T
+}
+
+func (t *averaging[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	for i := lo; i < hi; i++ {
+		x, y := t.x[i*plane:(i+1)*plane], t.y[i*area:(i+1)*area]
 		clear(y)
-		w.runs(func(_, out, in, n int) {
+		t.runs(func(_, out, in, n int) {
 			y := y[out : out+n]
 			for j := range y {
 				y[j] += x[in+j*step]
 			}
 		})
-		for j, v := range weights {
+		for j, v := range t.weights {
 			y[j] *= v
 		}
-	})
+	}
 }
 
 // channelwise is the geometry of a planar window over each channel of an array
@@ -335,8 +358,7 @@ func (o AveragePoolGradient) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func averagePoolGrad[T kernel.Float](c *kernel.Context, w *window, pads bool, out, in Array) {
-	dy, dx := Elem[T](in), Elem[T](out)
-	area, plane, step := volume(w.out), volume(w.in), w.stride[spatialDims-1]
+	dy, dx, area := Elem[T](in), Elem[T](out), volume(w.out)
 	weights := kernel.Scratch[T](c, area)
 	defer kernel.Release(c, weights)
 	averageWeights(w, pads, weights)
@@ -351,13 +373,23 @@ func averagePoolGrad[T kernel.Float](c *kernel.Context, w *window, pads bool, ou
 			return
 		}
 	}
-	eachPlane(c, out.Shape, w, func(i int) {
-		dy, dx := dy[i*area:(i+1)*area], dx[i*plane:(i+1)*plane]
+	runPlanes(c, out.Shape, w, averagingGrad[T]{*w, dy, dx, weights})
+}
+
+type averagingGrad[T kernel.Float] struct {
+	window
+	dy, dx, weights []T
+}
+
+func (t *averagingGrad[T]) Chunk(_ *kernel.Context, lo, hi int) {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	for i := lo; i < hi; i++ {
+		dy, dx := t.dy[i*area:(i+1)*area], t.dx[i*plane:(i+1)*plane]
 		clear(dx)
-		w.runs(func(_, out, in, n int) {
+		t.runs(func(_, out, in, n int) {
 			for j, d := range dy[out : out+n] {
-				dx[in+j*step] += d * weights[out+j]
+				dx[in+j*step] += d * t.weights[out+j]
 			}
 		})
-	})
+	}
 }

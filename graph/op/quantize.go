@@ -21,7 +21,7 @@ func (o QuantizeLinear) Infer(in []Type) (Type, error) {
 
 func (o QuantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 	x, q, group := Elem[float32](in[0]), Elem[int64](out), o.Grid.Groups(out.Shape)
-	c.Items(len(x), 1, func(lo, hi int) {
+	c.Parallel(len(x), kernel.Grain(1), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			q[i], _ = o.Grid.Quantize(x[i], group(i))
 		}
@@ -41,7 +41,7 @@ func (o DequantizeLinear) Infer(in []Type) (Type, error) {
 
 func (o DequantizeLinear) Forward(c *kernel.Context, out Array, in []Array) {
 	q, x, group := Elem[int64](in[0]), Elem[float32](out), o.Grid.Groups(out.Shape)
-	c.Items(len(x), 1, func(lo, hi int) {
+	c.Parallel(len(x), kernel.Grain(1), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			x[i] = o.Grid.Value(q[i], group(i))
 		}
@@ -80,7 +80,7 @@ func (o FakeQuantize) Forward(c *kernel.Context, out Array, in []Array) {
 }
 
 func fakeQuantize[T kernel.Float](c *kernel.Context, g *onnx.Grid, group func(int) int, x, y []T) {
-	c.Items(len(x), 1, func(lo, hi int) {
+	c.Parallel(len(x), kernel.Grain(1), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			k := group(i)
 			q, _ := g.Quantize(float32(x[i]), k)
@@ -108,7 +108,7 @@ func (o FakeQuantize) grad(c *kernel.Context, dx, x, dy Array) {
 }
 
 func passInside[T kernel.Float](c *kernel.Context, g *onnx.Grid, group func(int) int, x, dy, dx []T) {
-	c.Items(len(x), 1, func(lo, hi int) {
+	c.Parallel(len(x), kernel.Grain(1), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			dx[i] = 0
 			if _, inside := g.Quantize(float32(x[i]), group(i)); inside {

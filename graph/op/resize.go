@@ -50,7 +50,7 @@ func (o LinearMap) Forward(c *kernel.Context, out Array, in []Array) {
 func applyMap[T kernel.Float](c *kernel.Context, o LinearMap, shape []int, y, x []T) {
 	outer, inner := shapes.Around(shape, o.Axis)
 	n := len(o.Rows)
-	c.Items(outer*n, inner, func(lo, hi int) {
+	c.Parallel(outer*n, kernel.Grain(inner), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			to := y[r*inner : (r+1)*inner]
 			clear(to)

@@ -51,7 +51,7 @@ func rank[T Number](c *kernel.Context, o TopK, shape []int, y []int64, x []T) {
 	if o.K == 0 {
 		return
 	}
-	c.Items(outer*inner, n, func(lo, hi int) {
+	c.Parallel(outer*inner, kernel.Grain(n), func(lo, hi int) {
 		order := make([]int, n)
 		for line := lo; line < hi; line++ {
 			from := line/inner*n*inner + line%inner

@@ -35,7 +35,7 @@ func (o Trilu) Forward(c *kernel.Context, out Array, in []Array) {
 	clearArray(c, out)
 	rank := out.Rank()
 	rows, columns := out.Shape[rank-2], out.Shape[rank-1]
-	c.Items(shapes.Elements(out.Shape[:rank-1]), columns, func(lo, hi int) {
+	c.Parallel(shapes.Elements(out.Shape[:rank-1]), kernel.Grain(columns), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			diagonal := r%rows + o.K
 			first, end := 0, min(max(diagonal+1, 0), columns)

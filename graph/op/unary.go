@@ -262,7 +262,7 @@ func inferTest(in []Type) (Type, error) {
 // test computes a truth value for each float of x.
 func test(c *kernel.Context, out, x Array, f func(float64) bool) {
 	y := Elem[bool](out)
-	c.Items(len(y), 1, func(lo, hi int) {
+	c.Parallel(len(y), kernel.Grain(1), func(lo, hi int) {
 		switch x := x.Data.(type) {
 		case []float32:
 			for i, v := range x[lo:hi] {
