@@ -122,21 +122,17 @@ func (s strided[T]) head(example, head, width int) []T {
 	return s.data[s.offset+example*s.example+head*width:]
 }
 
-// each calls f for every example and head, in parallel, with a buffer for n times
-// the scores of a block of queries.
-func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Context, example, head int, scores []T)) {
+// tasks returns how many heads there are, in all examples, and how many of them
+// make a task.
+func (h *attentionHeads[T]) tasks() (heads, grain int) {
 	if h.queries == 0 || h.op.width() == 0 {
-		return
+		return 0, 1
 	}
-	size := h.block * h.keys
-	c.Parallel(h.examples*h.op.Heads, max(1, rowGrain/max(1, size)), func(lo, hi int) {
-		buffer := kernel.Scratch[T](c, n*size)
-		defer kernel.Release(c, buffer)
-		for i := lo; i < hi; i++ {
-			f(c.Serial(), i/h.op.Heads, i%h.op.Heads, buffer)
-		}
-	})
+	return h.examples * h.op.Heads, rowGrain / max(1, h.scores())
 }
+
+// scores is the number of scores of a block of queries.
+func (h *attentionHeads[T]) scores() int { return h.block * h.keys }
 
 // probabilities computes softmax(Scale·q·kᵀ) for the queries [lo, hi).
 func (h *attentionHeads[T]) probabilities(c *kernel.Context, q, k, p []T, lo, hi int) {
@@ -145,16 +141,28 @@ func (h *attentionHeads[T]) probabilities(c *kernel.Context, q, k, p []T, lo, hi
 }
 
 func (h *attentionHeads[T]) forward(c *kernel.Context, out []T) {
-	d, width := h.op.HeadDim, h.op.width()
-	y := strided[T]{out, 0, h.queries * width, width}
-	h.each(c, 1, func(c *kernel.Context, example, head int, scores []T) {
-		q, k, v, y := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), y.head(example, head, d)
-		for lo := 0; lo < h.queries; lo += h.block {
-			hi := min(lo+h.block, h.queries)
-			h.probabilities(c, q, k, scores, lo, hi)
-			kernel.Gemm(c, false, false, hi-lo, d, h.keys, 1, scores, h.keys, v, h.v.row, 0, y[lo*width:], width)
+	heads, grain := h.tasks()
+	kernel.Run(c, heads, grain, attending[T]{*h, strided[T]{out, 0, h.queries * h.op.width(), h.op.width()}})
+}
+
+type attending[T kernel.Float] struct {
+	attentionHeads[T]
+	y strided[T]
+}
+
+func (t *attending[T]) Chunk(c *kernel.Context, lo, hi int) {
+	d := t.op.HeadDim
+	scores := kernel.Scratch[T](c, t.scores())
+	defer kernel.Release(c, scores)
+	for i := lo; i < hi; i++ {
+		example, head := i/t.op.Heads, i%t.op.Heads
+		q, k, v, y := t.q.head(example, head, d), t.k.head(example, head, d), t.v.head(example, head, d), t.y.head(example, head, d)
+		for lo := 0; lo < t.queries; lo += t.block {
+			hi := min(lo+t.block, t.queries)
+			t.probabilities(c, q, k, scores, lo, hi)
+			kernel.Gemm(c, false, false, hi-lo, d, t.keys, 1, scores, t.keys, v, t.v.row, 0, y[lo*t.y.row:], t.y.row)
 		}
-	})
+	}
 }
 
 // Gradient is one Op for q, k and v together, so that the probabilities are
@@ -226,9 +234,9 @@ func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGra
 	grads := Elem[T](out)
 	// Products are added to zero: columns may belong to none of q, k and v, or
 	// to several.
-	c.Parallel(len(grads), kernel.Grain(1), func(lo, hi int) { clear(grads[lo:hi]) })
+	fill(c, grads, 0)
 	var cotangents [3]strided[T]
-	for i, p := range []strided[T]{h.q, h.k, h.v} {
+	for i, p := range [...]strided[T]{h.q, h.k, h.v} {
 		if last == 1 || o.Need[i] {
 			p.data = grads
 			cotangents[i] = p
@@ -242,31 +250,46 @@ func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGra
 
 // grad adds the cotangents of q, k and v, where their data is not nil.
 func (h *attentionHeads[T]) grad(c *kernel.Context, dout []T, cotangents [3]strided[T]) {
-	d, width := h.op.HeadDim, h.op.width()
-	dy := strided[T]{dout, 0, h.queries * width, width}
-	dq, dk, dv := cotangents[0], cotangents[1], cotangents[2]
-	scale := T(h.op.Scale)
-	h.each(c, 2, func(c *kernel.Context, example, head int, scores []T) {
-		q, k, v, dy := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), dy.head(example, head, d)
-		p, ds := scores[:len(scores)/2], scores[len(scores)/2:]
-		for lo := 0; lo < h.queries; lo += h.block {
-			hi := min(lo+h.block, h.queries)
-			h.probabilities(c, q, k, p, lo, hi)
-			dy := dy[lo*width:]
-			if dv.data != nil {
-				kernel.Gemm(c, true, false, h.keys, d, hi-lo, 1, p, h.keys, dy, width, 1, dv.head(example, head, d), dv.row)
-			}
-			if dq.data == nil && dk.data == nil {
-				continue
-			}
-			kernel.Gemm(c, false, true, hi-lo, h.keys, d, 1, dy, width, v, h.v.row, 0, ds, h.keys)
-			kernel.SoftmaxGrad(c, p, ds, ds, hi-lo, h.keys)
-			if dq.data != nil {
-				kernel.Gemm(c, false, false, hi-lo, d, h.keys, scale, ds, h.keys, k, h.k.row, 1, dq.head(example, head, d)[lo*dq.row:], dq.row)
-			}
-			if dk.data != nil {
-				kernel.Gemm(c, true, false, h.keys, d, hi-lo, scale, ds, h.keys, q[lo*h.q.row:], h.q.row, 1, dk.head(example, head, d), dk.row)
-			}
+	heads, grain := h.tasks()
+	dy := strided[T]{dout, 0, h.queries * h.op.width(), h.op.width()}
+	kernel.Run(c, heads, grain, attendingGrad[T]{*h, dy, cotangents[0], cotangents[1], cotangents[2]})
+}
+
+type attendingGrad[T kernel.Float] struct {
+	attentionHeads[T]
+	dy, dq, dk, dv strided[T]
+}
+
+func (t *attendingGrad[T]) Chunk(c *kernel.Context, lo, hi int) {
+	p, ds := kernel.Scratch[T](c, t.scores()), kernel.Scratch[T](c, t.scores())
+	defer kernel.Release(c, p)
+	defer kernel.Release(c, ds)
+	for i := lo; i < hi; i++ {
+		t.head(c, i/t.op.Heads, i%t.op.Heads, p, ds)
+	}
+}
+
+// head adds the cotangents of a head, with room for scores and their cotangents.
+func (t *attendingGrad[T]) head(c *kernel.Context, example, head int, p, ds []T) {
+	d, scale := t.op.HeadDim, T(t.op.Scale)
+	q, k, v := t.q.head(example, head, d), t.k.head(example, head, d), t.v.head(example, head, d)
+	for lo := 0; lo < t.queries; lo += t.block {
+		hi := min(lo+t.block, t.queries)
+		t.probabilities(c, q, k, p, lo, hi)
+		dy := t.dy.head(example, head, d)[lo*t.dy.row:]
+		if t.dv.data != nil {
+			kernel.Gemm(c, true, false, t.keys, d, hi-lo, 1, p, t.keys, dy, t.dy.row, 1, t.dv.head(example, head, d), t.dv.row)
 		}
-	})
+		if t.dq.data == nil && t.dk.data == nil {
+			continue
+		}
+		kernel.Gemm(c, false, true, hi-lo, t.keys, d, 1, dy, t.dy.row, v, t.v.row, 0, ds, t.keys)
+		kernel.SoftmaxGrad(c, p, ds, ds, hi-lo, t.keys)
+		if t.dq.data != nil {
+			kernel.Gemm(c, false, false, hi-lo, d, t.keys, scale, ds, t.keys, k, t.k.row, 1, t.dq.head(example, head, d)[lo*t.dq.row:], t.dq.row)
+		}
+		if t.dk.data != nil {
+			kernel.Gemm(c, true, false, t.keys, d, hi-lo, scale, ds, t.keys, q[lo*t.q.row:], t.q.row, 1, t.dk.head(example, head, d), t.dk.row)
+		}
+	}
 }
