@@ -260,7 +260,7 @@ func (a *Activations) LossGradients(ctx context.Context, lo, hi int, loss metric
 		if losses != nil {
 			l = losses[start-lo : end-lo]
 		}
-		if err := a.model.LossGradients(ctx, loss, a.neck, in, a.labels[start:end], invT, sum.weights, l, sum.Add); err != nil {
+		if err := a.model.LossGradients(ctx, loss, a.neck, in, a.labels[start:end], invT, sum.weights, l, sum.add); err != nil {
 			return err
 		}
 		report(end - start)
@@ -282,7 +282,7 @@ func (a *Activations) Close() error {
 func (a *Activations) batch(ctx context.Context, lo, hi, end int) (Memory, error) {
 	d, size := a.model.Device(), a.model.NeckElements(a.neck)
 	if a.held && a.store.outside == nil {
-		return d.Slice(a.store.memory, lo*size, hi*size), nil
+		return a.store.slice(lo*size, hi*size), nil
 	}
 	in, err := a.in.Grow(d, (hi-lo)*size)
 	if err != nil {
@@ -342,6 +342,6 @@ func first(list []int, n int) (head, rest []int) {
 // same position. Both were made by [NewActivations], and are at the same neck.
 func Mix(a, b *Activations, share float64) error {
 	d, n := a.model.Device(), a.Len()*a.model.NeckElements(a.neck)
-	mine, others := d.Slice(a.store.memory, 0, n), d.Slice(b.store.memory, 0, n)
+	mine, others := a.store.slice(0, n), b.store.slice(0, n)
 	return d.Combine(mine, mine, []float64{share - 1, 1 - share}, []Memory{mine, others})
 }

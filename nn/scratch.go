@@ -7,7 +7,7 @@ import "fmt"
 type Scratch struct {
 	memory   Memory
 	elements int
-	slices   map[int]Memory // by length: each would be allocated anew
+	parts    parts
 }
 
 // Grow returns n elements of any value. What was there may be lost.
@@ -18,18 +18,40 @@ func (s *Scratch) Grow(d Device, n int) (Memory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("memory for activations: %w", err)
 		}
-		s.memory, s.elements, s.slices = memory, n, map[int]Memory{}
+		s.memory, s.elements = memory, n
 	}
-	m, ok := s.slices[n]
-	if !ok {
-		m = d.Slice(s.memory, 0, n)
-		s.slices[n] = m
-	}
-	return m, nil
+	return s.slice(d, 0, n), nil
 }
+
+// slice is the elements lo to hi.
+func (s *Scratch) slice(d Device, lo, hi int) Memory { return s.parts.slice(d, s.memory, lo, hi) }
 
 // Free gives the memory back.
 func (s *Scratch) Free(d Device) {
 	d.Free(s.memory)
 	*s = Scratch{}
+}
+
+// parts are slices of one memory, by their ends. Steps ask for the same ones again and
+// again, and a device allocates what says where each lies.
+type parts map[[2]int]Memory
+
+// mostParts bounds how many are kept. Steps have fewer; a pass through all examples does
+// not gain by more.
+const mostParts = 64
+
+// slice is the elements lo to hi of m, which must be the same at each call.
+func (p *parts) slice(d Device, m Memory, lo, hi int) Memory {
+	if s, ok := (*p)[[2]int{lo, hi}]; ok {
+		return s
+	}
+	if *p == nil {
+		*p = parts{}
+	}
+	if len(*p) == mostParts {
+		clear(*p)
+	}
+	s := d.Slice(m, lo, hi)
+	(*p)[[2]int{lo, hi}] = s
+	return s
 }

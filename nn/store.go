@@ -23,6 +23,7 @@ type store struct {
 	device   Device
 	elements int       // that it has room for
 	memory   Memory    // nil until it is needed
+	parts    parts     // of the memory
 	outside  outside   // in place of memory; nil: none
 	out      Scratch   // on its way outside
 	host     []float32 // on its way to or from a device
@@ -78,7 +79,7 @@ func (s *store) place() Place {
 func (s *store) grow(n int) {
 	if s.elements < n {
 		s.device.Free(s.memory)
-		s.memory, s.elements = nil, n
+		s.memory, s.parts, s.elements = nil, nil, n
 	}
 }
 
@@ -95,8 +96,11 @@ func (s *store) room(offset, n int) (Memory, error) {
 		}
 		s.memory = memory
 	}
-	return s.device.Slice(s.memory, offset, offset+n), nil
+	return s.slice(offset, offset+n), nil
 }
+
+// slice is the elements lo to hi of the memory.
+func (s *store) slice(lo, hi int) Memory { return s.parts.slice(s.device, s.memory, lo, hi) }
 
 // keep puts n computed elements where they lie, if they are not there already.
 func (s *store) keep(offset int, computed Memory, n int) error {
@@ -145,7 +149,7 @@ func (s *store) read(rows []int, size int, dst Memory) error {
 func (s *store) close() error {
 	s.device.Free(s.memory)
 	s.out.Free(s.device)
-	s.memory, s.host = nil, nil
+	s.memory, s.parts, s.host = nil, nil, nil
 	if s.outside == nil {
 		return nil
 	}

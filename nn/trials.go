@@ -14,6 +14,7 @@ type Trials struct {
 	losses   Scratch
 	n        int       // trials since the last Means
 	read     []float32 // what comes back
+	one      []float64 // the losses of a trial
 }
 
 // NewTrials returns trials of the examples that a holds at each of them.
@@ -38,7 +39,7 @@ func (t *Trials) Add(ctx context.Context, invT float64) error {
 			return err
 		}
 		at := t.n*n + lo
-		if err := m.Losses(ctx, a.neck, in, a.labels[lo:hi], invT, d.Slice(t.losses.memory, at, at+hi-lo)); err != nil {
+		if err := m.Losses(ctx, a.neck, in, a.labels[lo:hi], invT, t.losses.slice(d, at, at+hi-lo)); err != nil {
 			return err
 		}
 	}
@@ -53,12 +54,13 @@ func (t *Trials) Means() ([]float64, error) {
 	if err := t.examples.model.Device().Download(t.read, t.losses.memory); err != nil {
 		return nil, err
 	}
-	means, losses := make([]float64, t.n), make([]float64, n)
+	t.one = slices.Grow(t.one[:0], n)[:n]
+	means := make([]float64, t.n)
 	for k := range means {
-		for i := range losses {
-			losses[i] = float64(t.read[k*n+i])
+		for i := range t.one {
+			t.one[i] = float64(t.read[k*n+i])
 		}
-		means[k] = metric.Mean(losses)
+		means[k] = metric.Mean(t.one)
 	}
 	return means, nil
 }

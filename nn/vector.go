@@ -12,7 +12,9 @@ type Vector struct {
 	model    Model
 	weights  []int // ascending
 	tensors  []Memory
-	borrowed bool // the memory is somebody else's, and not to be changed
+	borrowed bool                        // the memory is somebody else's, and not to be changed
+	terms    []Memory                    // of Combine
+	add      func(w int, x Memory) error // the method Add, made once
 }
 
 // NewVector returns a vector of zeros.
@@ -42,6 +44,7 @@ func Import(m Model, values map[int][]float32) (*Vector, error) {
 
 func newVector(m Model, weights []int, tensor func(w int) (Memory, error)) (*Vector, error) {
 	v := &Vector{model: m}
+	v.add = v.Add
 	for _, w := range slices.Compact(slices.Sorted(slices.Values(weights))) {
 		t, err := tensor(w)
 		if err != nil {
@@ -94,12 +97,11 @@ func (v *Vector) Add(w int, x Memory) error { return v.model.Device().Add(v.tens
 // Combine sets one weight to base + Σ_k c[k]·x[k], where base may be the vector
 // itself. See [Arithmetic].
 func (v *Vector) Combine(w int, base *Vector, c []float64, x ...*Vector) error {
-	var room [4]Memory
-	terms := room[:0]
+	v.terms = v.terms[:0]
 	for _, term := range x {
-		terms = append(terms, term.tensor(w))
+		v.terms = append(v.terms, term.tensor(w))
 	}
-	return v.model.Device().Combine(v.tensor(w), base.tensor(w), c, terms)
+	return v.model.Device().Combine(v.tensor(w), base.tensor(w), c, v.terms)
 }
 
 // Scale multiplies one weight by c.

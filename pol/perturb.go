@@ -16,6 +16,7 @@ type displacement struct {
 	checkpoint *nn.Vector  // what the others are
 	sum        *nn.Vector  // the gradient, summed over examples
 	moved      *nn.Vector  // the displaced weights
+	factor     [1]float64  // of the sum, in them
 }
 
 func newDisplacement(trained *parameters, g group) (d *displacement, err error) {
@@ -35,12 +36,13 @@ func newDisplacement(trained *parameters, g group) (d *displacement, err error) 
 
 // move puts the weights at w + factor·sum.
 func (d *displacement) move(factor float64) error {
+	d.factor[0] = factor
 	for _, w := range d.weights {
 		base := d.checkpoint
 		if d.trained.values.Has(w) {
 			base = d.trained.values
 		}
-		if err := d.moved.Combine(w, base, []float64{factor}, d.sum); err != nil {
+		if err := d.moved.Combine(w, base, d.factor[:], d.sum); err != nil {
 			return err
 		}
 		d.moved.Override(w)
