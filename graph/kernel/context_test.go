@@ -24,6 +24,36 @@ func TestParallel(t *testing.T) {
 	}
 }
 
+// marking is a task that writes to each item the length of its chunk.
+type marking[T Float] struct{ x []T }
+
+func (t *marking[T]) Chunk(c *Context, lo, hi int) {
+	if c.Threads() != 1 || c.Serial() != c {
+		panic("a chunk was not handed the serial Context")
+	}
+	for i := lo; i < hi; i++ {
+		t.x[i] = T(hi - lo)
+	}
+}
+
+func TestRun(t *testing.T) {
+	for threads := 1; threads <= 3; threads++ {
+		c := NewContext(threads)
+		x, y := make([]float32, 10), make([]float64, 3)
+		both := func() {
+			Run(c, len(x), 4, marking[float32]{x})
+			Run(c, len(y), 4, marking[float64]{y})
+		}
+		both()
+		if !slices.Equal(x, []float32{4, 4, 4, 4, 4, 4, 4, 4, 2, 2}) || !slices.Equal(y, []float64{3, 3, 3}) {
+			t.Errorf("%d threads: %v, %v", threads, x, y)
+		}
+		if n := testing.AllocsPerRun(100, both); n != 0 {
+			t.Errorf("%d threads: %v allocations", threads, n)
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	for threads := 1; threads <= 3; threads++ {
 		c := NewContext(threads)
