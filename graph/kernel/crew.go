@@ -18,13 +18,15 @@ type crew struct {
 	// gate counts the goroutines inside, which may read the job, beside the bits below. One
 	// enters while it is open only: whoever comes late never takes a chunk of a job by the
 	// numbers of the one before.
-	gate     atomic.Int32
-	helpers  atomic.Int32 // goroutines that there are
-	most     int32        // that there may be
-	patience time.Duration
-	failed   atomic.Pointer[any] // the value of the first panic
-	awake    chan struct{}       // gets an element when the caller need not sleep any more
-	help     func()              // the method helper, made once
+	gate    atomic.Int32
+	helpers atomic.Int32 // goroutines that there are
+	most    int32        // that there may be
+
+	untilDone, untilNext patience // of the caller, and of the others
+
+	failed atomic.Pointer[any] // the value of the first panic
+	awake  chan struct{}       // gets an element when the caller need not sleep any more
+	help   func()              // the method helper, made once
 }
 
 // Bits of a gate, beside the number of those inside, which the caller is not one of.
@@ -41,20 +43,13 @@ type job struct {
 	n, grain, chunks int
 }
 
-// patience is how long a goroutine looks out before it sleeps or ends. In that time it gives
-// way a few times to what else is to run in this process, such as the garbage collector.
-const (
-	patience      = 20 * time.Microsecond
-	looksPerClock = 50  // the clock takes as long as these
-	clocksPerTurn = 100 // giving way takes longer
-)
-
 func newCrew(threads int) *crew {
 	w := &crew{most: int32(threads - 1), awake: make(chan struct{}, 1)}
 	w.help = w.helper
 	// With more threads than processors, one that looks out is in the way of one that computes.
 	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
-		w.patience = patience
+		w.untilDone.set(mostPatience)
+		w.untilNext.set(mostPatience)
 	}
 	return w
 }
@@ -89,7 +84,7 @@ func (w *crew) recruit(enough int32) bool {
 
 // finish waits for the others, and raises again what one of them raised.
 func (w *crew) finish() {
-	if !w.lookOut(w.empty) && w.gate.Or(asleep) != busy {
+	if !w.untilDone.lookOut(w.empty) && w.gate.Or(asleep) != busy {
 		<-w.awake
 	}
 	w.gate.Store(0)
@@ -102,7 +97,7 @@ func (w *crew) finish() {
 // helper is a goroutine of the crew.
 func (w *crew) helper() {
 	defer w.quit()
-	for w.lookOut(w.enter) {
+	for w.untilNext.lookOut(w.enter) {
 		w.workInside()
 	}
 }
@@ -162,25 +157,40 @@ func (w *crew) work() {
 
 func (w *crew) fail(cause any) { w.failed.CompareAndSwap(nil, &cause) }
 
+// patience is for how many nanoseconds a goroutine looks out for something before it sleeps or
+// ends. To look out in vain costs time that others may need, above all those that are waited for
+// where other programs keep the processors busy. So patience halves each time, and comes back by and by.
+type patience struct{ atomic.Int64 }
+
+const (
+	mostPatience  = 50 * time.Microsecond
+	regained      = mostPatience / 16
+	looksPerClock = 50  // looking at the clock takes as long as these
+	clocksPerTurn = 100 // letting others run, such as the garbage collector, takes longer
+)
+
+func (p *patience) set(d time.Duration) { p.Store(int64(min(d, mostPatience))) }
+
 // lookOut looks for a moment whether something has happened, and reports whether it has.
-func (w *crew) lookOut(happened func() bool) bool {
+func (p *patience) lookOut(happened func() bool) bool {
 	if happened() {
 		return true
 	}
-	if w.patience == 0 {
+	limit := time.Duration(p.Load())
+	if limit == 0 {
 		return false
 	}
-	for start, clocks := time.Now(), 1; ; clocks++ {
+	for start, clocks := time.Now(), 1; time.Since(start) < limit; clocks++ {
 		for range looksPerClock {
 			if happened() {
+				p.set(limit + regained)
 				return true
 			}
-		}
-		if time.Since(start) > w.patience {
-			return false
 		}
 		if clocks%clocksPerTurn == 0 {
 			runtime.Gosched()
 		}
 	}
+	p.set(limit/2 + regained)
+	return false
 }

@@ -100,8 +100,9 @@ func TestParallelStress(t *testing.T) {
 	for seed, threads := range []int{2, 2, 3, 8} {
 		contexts.Go(func() {
 			c := NewContext(threads)
-			c.crew.patience = patience // also with more threads than processors
-			items := make([]int, 64)   // by the number of the job that computed each
+			c.crew.untilDone.set(mostPatience) // also with more threads than processors
+			c.crew.untilNext.set(mostPatience)
+			items := make([]int, 64) // by the number of the job that computed each
 			for i := 1; i <= jobs; i++ {
 				n, grain := (i*7+seed)%len(items), 1+i%5
 				c.Parallel(n, grain, func(lo, hi int) {
@@ -122,7 +123,7 @@ func TestParallelStress(t *testing.T) {
 					}
 				}
 				if i%64 == 0 {
-					time.Sleep(time.Duration(i%256) * patience / 128)
+					time.Sleep(time.Duration(i%256) * mostPatience / 128)
 				}
 			}
 		})
