@@ -113,6 +113,7 @@ func (s *study) heal(ctx context.Context, l diag.Layer, training *examples) (*re
 	}
 	opt := pol.DefaultOptions(recipe)
 	opt.Epochs, opt.Rate, opt.WeightDecay, opt.Seed = epochs, trainingRate, 0, 1
+	opt.Temperature = 1 // each of these layers can divide the logits itself
 	// What is wanted is a minimum on the training images, so they judge the epochs,
 	// too.
 	data := pol.Data{Train: training, Validation: training, Holdout: training.sample(opt.Batch)}

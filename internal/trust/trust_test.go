@@ -161,6 +161,33 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// TestHeal: a layer that has been trained gains next to nothing on its training images, in a
+// model of its own.
+func TestHeal(t *testing.T) {
+	s := sampleStudy(t, diag.Line)
+	_, found, err := s.network.FindLayer("norm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, training := diagLayer(found), s.images.sample(400)
+	before, err := s.diagnose(t.Context(), s.runner, training, []diag.Layer{layer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, gain, rounds, err := s.heal(t.Context(), layer, training)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.restore()
+	if was := before.Layers[0].DeltaLoss; !(gain < healed) || was < 10*healed {
+		t.Errorf("ΔL %.2g nats after %d rounds, before %.2g", gain, rounds, was)
+	}
+	after, err := s.diagnose(t.Context(), s.runner, training, []diag.Layer{layer})
+	if err != nil || after.Layers[0].DeltaLoss != before.Layers[0].DeltaLoss {
+		t.Errorf("the study's own model has changed: %v, error %v", after.Layers[0].DeltaLoss, err)
+	}
+}
+
 // TestDraws: sets of a draw are disjoint, of their size, and what is without them
 // is the rest; the seed decides on them.
 func TestDraws(t *testing.T) {
