@@ -98,6 +98,8 @@ var digests = map[string]string{
 	"Sigmoid":            "0280dc36b5886fd7",
 	"Softmax":            "f65218984cce4bc1",
 	"SoftmaxGrad":        "58dcbac29d002b19",
+	"SoftmaxColumns":     "e24b39db44afcfbf",
+	"SoftmaxColumnsGrad": "cc74d80d3b9c3d28",
 	"SumRows":            "a363f21eb6a09b33",
 	"Tanh":               "3679e18c02e7a6ce",
 }

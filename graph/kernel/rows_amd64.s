@@ -1161,6 +1161,451 @@ done63:
 	VZEROUPPER
 	RET
 
+// func softmaxColumnsAVX2(rows int, cols int, pitch int, x *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxColumnsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         cols+8(FP), AX
+	MOVQ         rows+0(FP), CX
+	MOVQ         pitch+16(FP), DX
+	SHLQ         $0x02, DX
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         x+24(FP), BX
+
+columns86:
+	CMPQ         AX, $0x10
+	JL           fewer87
+	VBROADCASTSS constants<>+0(SB), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	MOVQ         BX, SI
+	MOVQ         CX, DI
+
+row90:
+	TESTQ   DI, DI
+	JZ      done91
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	VMAXPS  Y4, Y2, Y2
+	VMAXPS  Y5, Y3, Y3
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row90
+
+done91:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row92:
+	TESTQ        DI, DI
+	JZ           done93
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y8
+	VSUBPS       Y2, Y6, Y6
+	VSUBPS       Y3, Y8, Y8
+	VBROADCASTSS constants<>+32(SB), Y7
+	VBROADCASTSS constants<>+32(SB), Y9
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y8, Y9, Y8
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  constants<>+96(SB), Y6, Y7
+	VFMADD231PS  constants<>+96(SB), Y8, Y10
+	VSUBPS       Y1, Y7, Y9
+	VSUBPS       Y1, Y10, Y11
+	VFMADD231PS  constants<>+128(SB), Y9, Y6
+	VFMADD231PS  constants<>+128(SB), Y11, Y8
+	VFMADD231PS  constants<>+160(SB), Y9, Y6
+	VFMADD231PS  constants<>+160(SB), Y11, Y8
+	VBROADCASTSS constants<>+192(SB), Y9
+	VBROADCASTSS constants<>+192(SB), Y11
+	VFMADD213PS  constants<>+224(SB), Y6, Y9
+	VFMADD213PS  constants<>+224(SB), Y8, Y11
+	VFMADD213PS  constants<>+256(SB), Y6, Y9
+	VFMADD213PS  constants<>+256(SB), Y8, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y9
+	VFMADD213PS  constants<>+288(SB), Y8, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y9
+	VFMADD213PS  constants<>+320(SB), Y8, Y11
+	VFMADD213PS  Y0, Y6, Y9
+	VFMADD213PS  Y0, Y8, Y11
+	VFMADD213PS  Y0, Y6, Y9
+	VFMADD213PS  Y0, Y8, Y11
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y10, Y10
+	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y11, Y11
+	VMOVUPS      Y9, (SI)
+	VMOVUPS      Y11, 32(SI)
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y11, Y5, Y5
+	ADDQ         DX, SI
+	DECQ         DI
+	JMP          row92
+
+done93:
+	VDIVPS Y4, Y0, Y4
+	VDIVPS Y5, Y0, Y5
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row94:
+	TESTQ   DI, DI
+	JZ      done95
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	VMULPS  Y4, Y2, Y2
+	VMULPS  Y5, Y3, Y3
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row94
+
+done95:
+	ADDQ $0x00000040, BX
+	SUBQ $0x10, AX
+	JMP  columns86
+
+fewer87:
+	CMPQ         AX, $0x08
+	JLE          narrow88
+	SUBQ         $0x08, AX
+	LEAQ         masks<>+128(SB), SI
+	SHLQ         $0x02, AX
+	SUBQ         AX, SI
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row96:
+	TESTQ      AX, AX
+	JZ         done97
+	VMOVUPS    (SI), Y5
+	VMASKMOVPS 32(SI), Y2, Y6
+	VMAXPS     Y5, Y3, Y3
+	VMAXPS     Y6, Y4, Y4
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row96
+
+done97:
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row98:
+	TESTQ        AX, AX
+	JZ           done99
+	VMOVUPS      (SI), Y7
+	VMASKMOVPS   32(SI), Y2, Y9
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y4, Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y7, Y8, Y7
+	VMAXPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  constants<>+96(SB), Y7, Y8
+	VFMADD231PS  constants<>+96(SB), Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  constants<>+128(SB), Y10, Y7
+	VFMADD231PS  constants<>+128(SB), Y12, Y9
+	VFMADD231PS  constants<>+160(SB), Y10, Y7
+	VFMADD231PS  constants<>+160(SB), Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y7, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y10, (SI)
+	VMASKMOVPS   Y12, Y2, 32(SI)
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y12, Y6, Y6
+	ADDQ         DX, SI
+	DECQ         AX
+	JMP          row98
+
+done99:
+	VDIVPS Y5, Y0, Y5
+	VDIVPS Y6, Y0, Y6
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row100:
+	TESTQ      AX, AX
+	JZ         done101
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y2, Y1
+	VMULPS     Y5, Y0, Y0
+	VMULPS     Y6, Y1, Y1
+	VMOVUPS    Y0, (SI)
+	VMASKMOVPS Y1, Y2, 32(SI)
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row100
+
+done101:
+	JMP end89
+
+narrow88:
+	TESTQ        AX, AX
+	JZ           end89
+	LEAQ         masks<>+128(SB), SI
+	SHLQ         $0x02, AX
+	SUBQ         AX, SI
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row102:
+	TESTQ      AX, AX
+	JZ         done103
+	VMASKMOVPS (SI), Y2, Y4
+	VMAXPS     Y4, Y3, Y3
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row102
+
+done103:
+	VXORPS Y4, Y4, Y4
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row104:
+	TESTQ        AX, AX
+	JZ           done105
+	VMASKMOVPS   (SI), Y2, Y5
+	VSUBPS       Y3, Y5, Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y5
+	VFMADD231PS  constants<>+160(SB), Y7, Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y5, Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y2, (SI)
+	VADDPS       Y7, Y4, Y4
+	ADDQ         DX, SI
+	DECQ         AX
+	JMP          row104
+
+done105:
+	VDIVPS Y4, Y0, Y4
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row106:
+	TESTQ      AX, AX
+	JZ         done107
+	VMASKMOVPS (SI), Y2, Y0
+	VMULPS     Y4, Y0, Y0
+	VMASKMOVPS Y0, Y2, (SI)
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row106
+
+done107:
+end89:
+	VZEROUPPER
+	RET
+
+// func softmaxColumnsGradAVX2(rows int, cols int, pitch int, y *float32, dx *float32)
+// Requires: AVX, FMA3
+TEXT ·softmaxColumnsGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ cols+8(FP), AX
+	MOVQ rows+0(FP), CX
+	MOVQ pitch+16(FP), DX
+	SHLQ $0x02, DX
+	MOVQ y+24(FP), BX
+	MOVQ dx+32(FP), SI
+
+columns108:
+	CMPQ   AX, $0x10
+	JL     fewer109
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, R9
+
+row112:
+	TESTQ       R9, R9
+	JZ          done113
+	VMOVUPS     (DI), Y2
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     (R8), Y3
+	VMOVUPS     32(R8), Y5
+	VFMADD231PS Y2, Y3, Y0
+	VFMADD231PS Y4, Y5, Y1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        R9
+	JMP         row112
+
+done113:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, R9
+
+row114:
+	TESTQ   R9, R9
+	JZ      done115
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y4
+	VSUBPS  Y0, Y2, Y2
+	VSUBPS  Y1, Y4, Y4
+	VMOVUPS (DI), Y3
+	VMOVUPS 32(DI), Y5
+	VMULPS  Y3, Y2, Y2
+	VMULPS  Y5, Y4, Y4
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y4, 32(R8)
+	ADDQ    DX, DI
+	ADDQ    DX, R8
+	DECQ    R9
+	JMP     row114
+
+done115:
+	ADDQ $0x00000040, BX
+	ADDQ $0x00000040, SI
+	SUBQ $0x10, AX
+	JMP  columns108
+
+fewer109:
+	CMPQ    AX, $0x08
+	JLE     narrow110
+	SUBQ    $0x08, AX
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, AX
+	SUBQ    AX, DI
+	VMOVUPS (DI), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    BX, DI
+	MOVQ    SI, R8
+	MOVQ    CX, AX
+
+row116:
+	TESTQ       AX, AX
+	JZ          done117
+	VMOVUPS     (DI), Y3
+	VMASKMOVPS  32(DI), Y0, Y5
+	VMOVUPS     (R8), Y4
+	VMASKMOVPS  32(R8), Y0, Y6
+	VFMADD231PS Y3, Y4, Y1
+	VFMADD231PS Y5, Y6, Y2
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row116
+
+done117:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row118:
+	TESTQ      AX, AX
+	JZ         done119
+	VMOVUPS    (R8), Y3
+	VMASKMOVPS 32(R8), Y0, Y5
+	VSUBPS     Y1, Y3, Y3
+	VSUBPS     Y2, Y5, Y5
+	VMOVUPS    (DI), Y4
+	VMASKMOVPS 32(DI), Y0, Y6
+	VMULPS     Y4, Y3, Y3
+	VMULPS     Y6, Y5, Y5
+	VMOVUPS    Y3, (R8)
+	VMASKMOVPS Y5, Y0, 32(R8)
+	ADDQ       DX, DI
+	ADDQ       DX, R8
+	DECQ       AX
+	JMP        row118
+
+done119:
+	JMP end111
+
+narrow110:
+	TESTQ   AX, AX
+	JZ      end111
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, AX
+	SUBQ    AX, DI
+	VMOVUPS (DI), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    BX, DI
+	MOVQ    SI, R8
+	MOVQ    CX, AX
+
+row120:
+	TESTQ       AX, AX
+	JZ          done121
+	VMASKMOVPS  (DI), Y0, Y2
+	VMASKMOVPS  (R8), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row120
+
+done121:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row122:
+	TESTQ      AX, AX
+	JZ         done123
+	VMASKMOVPS (R8), Y0, Y2
+	VSUBPS     Y1, Y2, Y2
+	VMASKMOVPS (DI), Y0, Y3
+	VMULPS     Y3, Y2, Y2
+	VMASKMOVPS Y2, Y0, (R8)
+	ADDQ       DX, DI
+	ADDQ       DX, R8
+	DECQ       AX
+	JMP        row122
+
+done123:
+end111:
+	VZEROUPPER
+	RET
+
 // func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
@@ -1181,18 +1626,18 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row86:
+row124:
 	TESTQ  AX, AX
-	JZ     done87
+	JZ     done125
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	XORQ   R8, R8
 
-block88:
+block126:
 	CMPQ    R8, DI
-	JGE     tail89
+	JGE     tail127
 	VMOVUPS (DX)(R8*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(DX)(R8*1), Y5
@@ -1202,62 +1647,62 @@ block88:
 	VMOVUPS 96(DX)(R8*1), Y5
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $0x80, R8
-	JMP     block88
+	JMP     block126
 
-tail89:
+tail127:
 	CMPQ    SI, $0x08
-	JL      partial91
+	JL      partial129
 	VMOVUPS (DX)(R8*1), Y5
 	VADDPS  Y5, Y1, Y1
-	JMP     next92
+	JMP     next130
 
-partial91:
+partial129:
 	CMPQ       SI, $0x00
-	JLE        end90
+	JLE        end128
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS (DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
-	JMP        end90
+	JMP        end128
 
-next92:
+next130:
 	CMPQ    SI, $0x10
-	JL      partial93
+	JL      partial131
 	VMOVUPS 32(DX)(R8*1), Y5
 	VADDPS  Y5, Y2, Y2
-	JMP     next94
+	JMP     next132
 
-partial93:
+partial131:
 	CMPQ       SI, $0x08
-	JLE        end90
+	JLE        end128
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 32(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y2, Y2
-	JMP        end90
+	JMP        end128
 
-next94:
+next132:
 	CMPQ    SI, $0x18
-	JL      partial95
+	JL      partial133
 	VMOVUPS 64(DX)(R8*1), Y5
 	VADDPS  Y5, Y3, Y3
-	JMP     next96
+	JMP     next134
 
-partial95:
+partial133:
 	CMPQ       SI, $0x10
-	JLE        end90
+	JLE        end128
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 64(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y3, Y3
-	JMP        end90
+	JMP        end128
 
-next96:
+next134:
 	CMPQ       SI, $0x18
-	JLE        end90
+	JLE        end128
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 96(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y4, Y4
-	JMP        end90
+	JMP        end128
 
-end90:
+end128:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y2, Y1, Y1
@@ -1279,9 +1724,9 @@ end90:
 	VXORPS       Y9, Y9, Y9
 	XORQ         R8, R8
 
-block99:
+block137:
 	CMPQ        R8, DI
-	JGE         tail100
+	JGE         tail138
 	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y2, Y2
@@ -1299,80 +1744,80 @@ block99:
 	VADDPS      Y10, Y5, Y5
 	VFMADD231PS Y10, Y10, Y9
 	ADDQ        $0x80, R8
-	JMP         block99
+	JMP         block137
 
-tail100:
+tail138:
 	CMPQ        SI, $0x08
-	JL          partial102
+	JL          partial140
 	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y2, Y2
 	VFMADD231PS Y10, Y10, Y6
-	JMP         next103
+	JMP         next141
 
-partial102:
+partial140:
 	CMPQ        SI, $0x00
-	JLE         end101
+	JLE         end139
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  (DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y2, Y2
 	VFMADD231PS Y11, Y11, Y6
-	JMP         end101
+	JMP         end139
 
-next103:
+next141:
 	CMPQ        SI, $0x10
-	JL          partial104
+	JL          partial142
 	VMOVUPS     32(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y10, Y7
-	JMP         next105
+	JMP         next143
 
-partial104:
+partial142:
 	CMPQ        SI, $0x08
-	JLE         end101
+	JLE         end139
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  32(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y3, Y3
 	VFMADD231PS Y11, Y11, Y7
-	JMP         end101
+	JMP         end139
 
-next105:
+next143:
 	CMPQ        SI, $0x18
-	JL          partial106
+	JL          partial144
 	VMOVUPS     64(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y10, Y8
-	JMP         next107
+	JMP         next145
 
-partial106:
+partial144:
 	CMPQ        SI, $0x10
-	JLE         end101
+	JLE         end139
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  64(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y4, Y4
 	VFMADD231PS Y11, Y11, Y8
-	JMP         end101
+	JMP         end139
 
-next107:
+next145:
 	CMPQ        SI, $0x18
-	JLE         end101
+	JLE         end139
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  96(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y5, Y5
 	VFMADD231PS Y11, Y11, Y9
-	JMP         end101
+	JMP         end139
 
-end101:
+end139:
 	VMOVSS       X1, (BX)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
@@ -1399,9 +1844,9 @@ end101:
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row86
+	JMP          row124
 
-done87:
+done125:
 	VZEROUPPER
 	RET
 
@@ -1427,19 +1872,19 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row110:
+row148:
 	TESTQ        AX, AX
-	JZ           done111
+	JZ           done149
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased112
+	JNZ          biased150
 	XORQ         R11, R11
 
-block114:
+block152:
 	CMPQ    R11, R10
-	JGE     tail115
+	JGE     tail153
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1469,11 +1914,11 @@ block114:
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block114
+	JMP     block152
 
-tail115:
+tail153:
 	CMPQ    R9, $0x08
-	JL      partial117
+	JL      partial155
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1481,11 +1926,11 @@ tail115:
 	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*1)
-	JMP     next118
+	JMP     next156
 
-partial117:
+partial155:
 	CMPQ       R9, $0x00
-	JLE        end116
+	JLE        end154
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS (DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1494,11 +1939,11 @@ partial117:
 	VMASKMOVPS (SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R8)(R11*1)
-	JMP        end116
+	JMP        end154
 
-next118:
+next156:
 	CMPQ    R9, $0x10
-	JL      partial119
+	JL      partial157
 	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1506,11 +1951,11 @@ next118:
 	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*1)
-	JMP     next120
+	JMP     next158
 
-partial119:
+partial157:
 	CMPQ       R9, $0x08
-	JLE        end116
+	JLE        end154
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1519,11 +1964,11 @@ partial119:
 	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
-	JMP        end116
+	JMP        end154
 
-next120:
+next158:
 	CMPQ    R9, $0x18
-	JL      partial121
+	JL      partial159
 	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1531,11 +1976,11 @@ next120:
 	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 64(R8)(R11*1)
-	JMP     next122
+	JMP     next160
 
-partial121:
+partial159:
 	CMPQ       R9, $0x10
-	JLE        end116
+	JLE        end154
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1544,11 +1989,11 @@ partial121:
 	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
-	JMP        end116
+	JMP        end154
 
-next122:
+next160:
 	CMPQ       R9, $0x18
-	JLE        end116
+	JLE        end154
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1557,17 +2002,17 @@ next122:
 	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
-	JMP        end116
+	JMP        end154
 
-end116:
-	JMP normalized113
+end154:
+	JMP normalized151
 
-biased112:
+biased150:
 	XORQ R11, R11
 
-block125:
+block163:
 	CMPQ        R11, R10
-	JGE         tail126
+	JGE         tail164
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1601,11 +2046,11 @@ block125:
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 96(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block125
+	JMP         block163
 
-tail126:
+tail164:
 	CMPQ        R9, $0x08
-	JL          partial128
+	JL          partial166
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1614,11 +2059,11 @@ tail126:
 	VMOVUPS     (SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, (R8)(R11*1)
-	JMP         next129
+	JMP         next167
 
-partial128:
+partial166:
 	CMPQ        R9, $0x00
-	JLE         end127
+	JLE         end165
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  (DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1628,11 +2073,11 @@ partial128:
 	VMASKMOVPS  (SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
-	JMP         end127
+	JMP         end165
 
-next129:
+next167:
 	CMPQ        R9, $0x10
-	JL          partial130
+	JL          partial168
 	VMOVUPS     32(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1641,11 +2086,11 @@ next129:
 	VMOVUPS     32(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 32(R8)(R11*1)
-	JMP         next131
+	JMP         next169
 
-partial130:
+partial168:
 	CMPQ        R9, $0x08
-	JLE         end127
+	JLE         end165
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1655,11 +2100,11 @@ partial130:
 	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
-	JMP         end127
+	JMP         end165
 
-next131:
+next169:
 	CMPQ        R9, $0x18
-	JL          partial132
+	JL          partial170
 	VMOVUPS     64(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1668,11 +2113,11 @@ next131:
 	VMOVUPS     64(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 64(R8)(R11*1)
-	JMP         next133
+	JMP         next171
 
-partial132:
+partial170:
 	CMPQ        R9, $0x10
-	JLE         end127
+	JLE         end165
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1682,11 +2127,11 @@ partial132:
 	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
-	JMP         end127
+	JMP         end165
 
-next133:
+next171:
 	CMPQ        R9, $0x18
-	JLE         end127
+	JLE         end165
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1696,17 +2141,17 @@ next133:
 	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
-	JMP         end127
+	JMP         end165
 
-end127:
-normalized113:
+end165:
+normalized151:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row110
+	JMP  row148
 
-done111:
+done149:
 	VZEROUPPER
 	RET
 
@@ -1732,9 +2177,9 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row136:
+row174:
 	TESTQ        AX, AX
-	JZ           done137
+	JZ           done175
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -1748,9 +2193,9 @@ row136:
 	VXORPS       Y10, Y10, Y10
 	XORQ         R11, R11
 
-block138:
+block176:
 	CMPQ        R11, R10
-	JGE         tail139
+	JGE         tail177
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1788,11 +2233,11 @@ block138:
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
 	ADDQ        $0x80, R11
-	JMP         block138
+	JMP         block176
 
-tail139:
+tail177:
 	CMPQ        R9, $0x08
-	JL          partial141
+	JL          partial179
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1802,11 +2247,11 @@ tail139:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	JMP         next142
+	JMP         next180
 
-partial141:
+partial179:
 	CMPQ        R9, $0x00
-	JLE         end140
+	JLE         end178
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  (DX)(R11*1), Y11, Y12
 	VMASKMOVPS  (DI)(R11*1), Y11, Y13
@@ -1817,11 +2262,11 @@ partial141:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y3, Y3
 	VFMADD231PS Y12, Y13, Y7
-	JMP         end140
+	JMP         end178
 
-next142:
+next180:
 	CMPQ        R9, $0x10
-	JL          partial143
+	JL          partial181
 	VMOVUPS     32(DX)(R11*1), Y11
 	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1831,11 +2276,11 @@ next142:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	JMP         next144
+	JMP         next182
 
-partial143:
+partial181:
 	CMPQ        R9, $0x08
-	JLE         end140
+	JLE         end178
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
@@ -1846,11 +2291,11 @@ partial143:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y4, Y4
 	VFMADD231PS Y12, Y13, Y8
-	JMP         end140
+	JMP         end178
 
-next144:
+next182:
 	CMPQ        R9, $0x18
-	JL          partial145
+	JL          partial183
 	VMOVUPS     64(DX)(R11*1), Y11
 	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1860,11 +2305,11 @@ next144:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	JMP         next146
+	JMP         next184
 
-partial145:
+partial183:
 	CMPQ        R9, $0x10
-	JLE         end140
+	JLE         end178
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
@@ -1875,11 +2320,11 @@ partial145:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y12, Y13, Y9
-	JMP         end140
+	JMP         end178
 
-next146:
+next184:
 	CMPQ        R9, $0x18
-	JLE         end140
+	JLE         end178
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
@@ -1890,9 +2335,9 @@ next146:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y12, Y13, Y10
-	JMP         end140
+	JMP         end178
 
-end140:
+end178:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -1919,9 +2364,9 @@ end140:
 	VMULPS       Y5, Y4, Y4
 	XORQ         R11, R11
 
-block149:
+block187:
 	CMPQ         R11, R10
-	JGE          tail150
+	JGE          tail188
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -1967,11 +2412,11 @@ block149:
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 96(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block149
+	JMP          block187
 
-tail150:
+tail188:
 	CMPQ         R9, $0x08
-	JL           partial152
+	JL           partial190
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -1983,11 +2428,11 @@ tail150:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, (R8)(R11*1)
-	JMP          next153
+	JMP          next191
 
-partial152:
+partial190:
 	CMPQ         R9, $0x00
-	JLE          end151
+	JLE          end189
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   (DX)(R11*1), Y5, Y6
 	VMASKMOVPS   (DI)(R11*1), Y5, Y7
@@ -2000,11 +2445,11 @@ partial152:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
-	JMP          end151
+	JMP          end189
 
-next153:
+next191:
 	CMPQ         R9, $0x10
-	JL           partial154
+	JL           partial192
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2016,11 +2461,11 @@ next153:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 32(R8)(R11*1)
-	JMP          next155
+	JMP          next193
 
-partial154:
+partial192:
 	CMPQ         R9, $0x08
-	JLE          end151
+	JLE          end189
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
@@ -2033,11 +2478,11 @@ partial154:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
-	JMP          end151
+	JMP          end189
 
-next155:
+next193:
 	CMPQ         R9, $0x18
-	JL           partial156
+	JL           partial194
 	VMOVUPS      64(DX)(R11*1), Y5
 	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2049,11 +2494,11 @@ next155:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 64(R8)(R11*1)
-	JMP          next157
+	JMP          next195
 
-partial156:
+partial194:
 	CMPQ         R9, $0x10
-	JLE          end151
+	JLE          end189
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
@@ -2066,11 +2511,11 @@ partial156:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
-	JMP          end151
+	JMP          end189
 
-next157:
+next195:
 	CMPQ         R9, $0x18
-	JLE          end151
+	JLE          end189
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
@@ -2083,17 +2528,17 @@ next157:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
-	JMP          end151
+	JMP          end189
 
-end151:
+end189:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row136
+	JMP  row174
 
-done137:
+done175:
 	VZEROUPPER
 	RET
 
@@ -2113,9 +2558,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row160:
+row198:
 	TESTQ        CX, CX
-	JZ           done161
+	JZ           done199
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -2132,9 +2577,9 @@ row160:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row160
+	JMP          row198
 
-done161:
+done199:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2161,9 +2606,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row162:
+row200:
 	TESTQ        BX, BX
-	JZ           done163
+	JZ           done201
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -2195,9 +2640,9 @@ row162:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row162
+	JMP          row200
 
-done163:
+done201:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2227,9 +2672,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block164:
+block202:
 	CMPQ         DI, DX
-	JGE          tail165
+	JGE          tail203
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2251,11 +2696,11 @@ block164:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block164
+	JMP          block202
 
-tail165:
+tail203:
 	CMPQ         CX, $0x08
-	JL           partial167
+	JL           partial205
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2266,11 +2711,11 @@ tail165:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	JMP          next168
+	JMP          next206
 
-partial167:
+partial205:
 	CMPQ         CX, $0x00
-	JLE          end166
+	JLE          end204
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   (AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2282,11 +2727,11 @@ partial167:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y0
 	VFMADD231PD  Y5, Y4, Y1
-	JMP          end166
+	JMP          end204
 
-next168:
+next206:
 	CMPQ         CX, $0x08
-	JLE          end166
+	JLE          end204
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2298,9 +2743,9 @@ next168:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y2
 	VFMADD231PD  Y5, Y4, Y3
-	JMP          end166
+	JMP          end204
 
-end166:
+end204:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -2336,9 +2781,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block171:
+block209:
 	CMPQ         SI, DX
-	JGE          tail172
+	JGE          tail210
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
@@ -2364,22 +2809,22 @@ block171:
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x80, SI
-	JMP          block171
+	JMP          block209
 
-tail172:
+tail210:
 	CMPQ         CX, $0x08
-	JL           partial174
+	JL           partial212
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          next175
+	JMP          next213
 
-partial174:
+partial212:
 	CMPQ         CX, $0x00
-	JLE          end173
+	JLE          end211
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   (AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2387,22 +2832,22 @@ partial174:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          end173
+	JMP          end211
 
-next175:
+next213:
 	CMPQ         CX, $0x10
-	JL           partial176
+	JL           partial214
 	VMOVUPS      32(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          next177
+	JMP          next215
 
-partial176:
+partial214:
 	CMPQ         CX, $0x08
-	JLE          end173
+	JLE          end211
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2410,22 +2855,22 @@ partial176:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          end173
+	JMP          end211
 
-next177:
+next215:
 	CMPQ         CX, $0x18
-	JL           partial178
+	JL           partial216
 	VMOVUPS      64(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          next179
+	JMP          next217
 
-partial178:
+partial216:
 	CMPQ         CX, $0x10
-	JLE          end173
+	JLE          end211
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2433,11 +2878,11 @@ partial178:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          end173
+	JMP          end211
 
-next179:
+next217:
 	CMPQ         CX, $0x18
-	JLE          end173
+	JLE          end211
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2445,9 +2890,9 @@ next179:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
-	JMP          end173
+	JMP          end211
 
-end173:
+end211:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
@@ -3018,6 +3463,447 @@ done43:
 	VZEROUPPER
 	RET
 
+// func softmaxColumnsAVX512(rows int, cols int, pitch int, x *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxColumnsAVX512(SB), NOSPLIT, $0-32
+	MOVQ         cols+8(FP), AX
+	MOVQ         rows+0(FP), CX
+	MOVQ         pitch+16(FP), DX
+	SHLQ         $0x02, DX
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	MOVQ         x+24(FP), BX
+
+columns58:
+	CMPQ         AX, $0x20
+	JL           fewer59
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	MOVQ         BX, SI
+	MOVQ         CX, DI
+
+row62:
+	TESTQ   DI, DI
+	JZ      done63
+	VMOVUPS (SI), Z4
+	VMOVUPS 64(SI), Z5
+	VMAXPS  Z4, Z2, Z2
+	VMAXPS  Z5, Z3, Z3
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row62
+
+done63:
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row64:
+	TESTQ            DI, DI
+	JZ               done65
+	VMOVUPS          (SI), Z4
+	VMOVUPS          64(SI), Z10
+	VSUBPS           Z2, Z4, Z4
+	VSUBPS           Z3, Z10, Z10
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VBROADCASTSS     constants<>+32(SB), Z11
+	VMAXPS           Z4, Z5, Z4
+	VMAXPS           Z10, Z11, Z10
+	VMOVAPS          Z1, Z5
+	VMOVAPS          Z1, Z12
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z10, Z12
+	VSUBPS           Z1, Z5, Z11
+	VSUBPS           Z1, Z12, Z13
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z10
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z13, Z10
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VBROADCASTSS     constants<>+192(SB), Z13
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z10, Z13
+	VFMADD213PS      Z0, Z4, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VFMADD213PS      Z0, Z4, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z5, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VMOVUPS          Z11, (SI)
+	VMOVUPS          Z13, 64(SI)
+	VADDPS           Z11, Z6, Z6
+	VADDPS           Z13, Z7, Z7
+	ADDQ             DX, SI
+	DECQ             DI
+	JMP              row64
+
+done65:
+	VDIVPS Z6, Z0, Z6
+	VDIVPS Z7, Z0, Z7
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row66:
+	TESTQ   DI, DI
+	JZ      done67
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(SI), Z3
+	VMULPS  Z6, Z2, Z2
+	VMULPS  Z7, Z3, Z3
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row66
+
+done67:
+	ADDQ $0x00000080, BX
+	SUBQ $0x20, AX
+	JMP  columns58
+
+fewer59:
+	CMPQ         AX, $0x10
+	JLE          narrow60
+	SUBQ         $0x10, AX
+	MOVQ         $-1, SI
+	BZHIQ        AX, SI, AX
+	KMOVW        AX, K1
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row68:
+	TESTQ     AX, AX
+	JZ        done69
+	VMOVUPS   (SI), Z4
+	VMOVUPS.Z 64(SI), K1, Z5
+	VMAXPS    Z4, Z2, Z2
+	VMAXPS    Z5, Z3, Z3
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row68
+
+done69:
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row70:
+	TESTQ            AX, AX
+	JZ               done71
+	VMOVUPS          (SI), Z4
+	VMOVUPS.Z        64(SI), K1, Z6
+	VSUBPS           Z2, Z4, Z4
+	VSUBPS           Z3, Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z4, Z5, Z4
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z5
+	VMOVAPS          Z1, Z10
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z10
+	VSUBPS           Z1, Z5, Z7
+	VSUBPS           Z1, Z10, Z11
+	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z6
+	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z6
+	VBROADCASTSS     constants<>+192(SB), Z7
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z11
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z0, Z6, Z11
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z0, Z6, Z11
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z10, Z10
+	VMULPS           Z5, Z7, Z7
+	VMULPS           Z10, Z11, Z11
+	VMOVUPS          Z7, (SI)
+	VMOVUPS          Z11, K1, 64(SI)
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z11, Z9, Z9
+	ADDQ             DX, SI
+	DECQ             AX
+	JMP              row70
+
+done71:
+	VDIVPS Z8, Z0, Z8
+	VDIVPS Z9, Z0, Z9
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row72:
+	TESTQ     AX, AX
+	JZ        done73
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z0, (SI)
+	VMOVUPS   Z1, K1, 64(SI)
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row72
+
+done73:
+	JMP end61
+
+narrow60:
+	TESTQ        AX, AX
+	JZ           end61
+	MOVQ         $-1, SI
+	BZHIQ        AX, SI, AX
+	KMOVW        AX, K1
+	VBROADCASTSS constants<>+0(SB), Z2
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row74:
+	TESTQ     AX, AX
+	JZ        done75
+	VMOVUPS.Z (SI), K1, Z3
+	VMAXPS    Z3, Z2, Z2
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row74
+
+done75:
+	VPXORD Z8, Z8, Z8
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row76:
+	TESTQ            AX, AX
+	JZ               done77
+	VMOVUPS.Z        (SI), K1, Z3
+	VSUBPS           Z2, Z3, Z3
+	VBROADCASTSS     constants<>+32(SB), Z4
+	VMAXPS           Z3, Z4, Z3
+	VMOVAPS          Z1, Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z3, Z4
+	VSUBPS           Z1, Z4, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z3
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z3
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z3, Z5
+	VFMADD213PS      Z0, Z3, Z5
+	VFMADD213PS      Z0, Z3, Z5
+	VPSLLD           $0x17, Z4, Z4
+	VPADDD           Z0, Z4, Z4
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, (SI)
+	VADDPS           Z5, Z8, Z8
+	ADDQ             DX, SI
+	DECQ             AX
+	JMP              row76
+
+done77:
+	VDIVPS Z8, Z0, Z8
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row78:
+	TESTQ     AX, AX
+	JZ        done79
+	VMOVUPS.Z (SI), K1, Z0
+	VMULPS    Z8, Z0, Z0
+	VMOVUPS   Z0, K1, (SI)
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row78
+
+done79:
+end61:
+	VZEROUPPER
+	RET
+
+// func softmaxColumnsGradAVX512(rows int, cols int, pitch int, y *float32, dx *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxColumnsGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ cols+8(FP), AX
+	MOVQ rows+0(FP), CX
+	MOVQ pitch+16(FP), DX
+	SHLQ $0x02, DX
+	MOVQ y+24(FP), BX
+	MOVQ dx+32(FP), SI
+
+columns80:
+	CMPQ   AX, $0x20
+	JL     fewer81
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, R9
+
+row84:
+	TESTQ       R9, R9
+	JZ          done85
+	VMOVUPS     (DI), Z2
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     (R8), Z3
+	VMOVUPS     64(R8), Z5
+	VFMADD231PS Z2, Z3, Z0
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        R9
+	JMP         row84
+
+done85:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, R9
+
+row86:
+	TESTQ   R9, R9
+	JZ      done87
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z4
+	VSUBPS  Z0, Z2, Z2
+	VSUBPS  Z1, Z4, Z4
+	VMOVUPS (DI), Z3
+	VMOVUPS 64(DI), Z5
+	VMULPS  Z3, Z2, Z2
+	VMULPS  Z5, Z4, Z4
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z4, 64(R8)
+	ADDQ    DX, DI
+	ADDQ    DX, R8
+	DECQ    R9
+	JMP     row86
+
+done87:
+	ADDQ $0x00000080, BX
+	ADDQ $0x00000080, SI
+	SUBQ $0x20, AX
+	JMP  columns80
+
+fewer81:
+	CMPQ   AX, $0x10
+	JLE    narrow82
+	SUBQ   $0x10, AX
+	MOVQ   $-1, DI
+	BZHIQ  AX, DI, AX
+	KMOVW  AX, K1
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, AX
+
+row88:
+	TESTQ       AX, AX
+	JZ          done89
+	VMOVUPS     (DI), Z0
+	VMOVUPS.Z   64(DI), K1, Z2
+	VMOVUPS     (R8), Z1
+	VMOVUPS.Z   64(R8), K1, Z3
+	VFMADD231PS Z0, Z1, Z6
+	VFMADD231PS Z2, Z3, Z7
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row88
+
+done89:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row90:
+	TESTQ     AX, AX
+	JZ        done91
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z2
+	VSUBPS    Z6, Z0, Z0
+	VSUBPS    Z7, Z2, Z2
+	VMOVUPS   (DI), Z1
+	VMOVUPS.Z 64(DI), K1, Z3
+	VMULPS    Z1, Z0, Z0
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z2, K1, 64(R8)
+	ADDQ      DX, DI
+	ADDQ      DX, R8
+	DECQ      AX
+	JMP       row90
+
+done91:
+	JMP end83
+
+narrow82:
+	TESTQ  AX, AX
+	JZ     end83
+	MOVQ   $-1, DI
+	BZHIQ  AX, DI, AX
+	KMOVW  AX, K1
+	VPXORD Z6, Z6, Z6
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, AX
+
+row92:
+	TESTQ       AX, AX
+	JZ          done93
+	VMOVUPS.Z   (DI), K1, Z0
+	VMOVUPS.Z   (R8), K1, Z1
+	VFMADD231PS Z0, Z1, Z6
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row92
+
+done93:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row94:
+	TESTQ     AX, AX
+	JZ        done95
+	VMOVUPS.Z (R8), K1, Z0
+	VSUBPS    Z6, Z0, Z0
+	VMOVUPS.Z (DI), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (R8)
+	ADDQ      DX, DI
+	ADDQ      DX, R8
+	DECQ      AX
+	JMP       row94
+
+done95:
+end83:
+	VZEROUPPER
+	RET
+
 // func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
@@ -3038,45 +3924,45 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row58:
+row96:
 	TESTQ  AX, AX
-	JZ     done59
+	JZ     done97
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	XORQ   R8, R8
 
-block60:
+block98:
 	CMPQ    R8, DI
-	JGE     tail61
+	JGE     tail99
 	VMOVUPS (DX)(R8*1), Z3
 	VADDPS  Z3, Z1, Z1
 	VMOVUPS 64(DX)(R8*1), Z3
 	VADDPS  Z3, Z2, Z2
 	ADDQ    $0x80, R8
-	JMP     block60
+	JMP     block98
 
-tail61:
+tail99:
 	CMPQ    SI, $0x10
-	JL      partial63
+	JL      partial101
 	VMOVUPS (DX)(R8*1), Z3
 	VADDPS  Z3, Z1, Z1
-	JMP     next64
+	JMP     next102
 
-partial63:
+partial101:
 	CMPQ      SI, $0x00
-	JLE       end62
+	JLE       end100
 	VMOVUPS.Z (DX)(R8*1), K1, Z3
 	VADDPS    Z3, Z1, Z1
-	JMP       end62
+	JMP       end100
 
-next64:
+next102:
 	CMPQ      SI, $0x10
-	JLE       end62
+	JLE       end100
 	VMOVUPS.Z 64(DX)(R8*1), K1, Z3
 	VADDPS    Z3, Z2, Z2
-	JMP       end62
+	JMP       end100
 
-end62:
+end100:
 	VADDPS        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y3
 	VADDPS        Y3, Y1, Y1
@@ -3094,9 +3980,9 @@ end62:
 	VPXORD        Z7, Z7, Z7
 	XORQ          R8, R8
 
-block67:
+block105:
 	CMPQ        R8, DI
-	JGE         tail68
+	JGE         tail106
 	VMOVUPS     (DX)(R8*1), Z8
 	VSUBPS      Z3, Z8, Z8
 	VADDPS      Z8, Z4, Z4
@@ -3106,38 +3992,38 @@ block67:
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
 	ADDQ        $0x80, R8
-	JMP         block67
+	JMP         block105
 
-tail68:
+tail106:
 	CMPQ        SI, $0x10
-	JL          partial70
+	JL          partial108
 	VMOVUPS     (DX)(R8*1), Z8
 	VSUBPS      Z3, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z8, Z8, Z6
-	JMP         next71
+	JMP         next109
 
-partial70:
+partial108:
 	CMPQ        SI, $0x00
-	JLE         end69
+	JLE         end107
 	VMOVUPS.Z   (DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
 	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z8, Z8, Z6
-	JMP         end69
+	JMP         end107
 
-next71:
+next109:
 	CMPQ        SI, $0x10
-	JLE         end69
+	JLE         end107
 	VMOVUPS.Z   64(DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
 	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
-	JMP         end69
+	JMP         end107
 
-end69:
+end107:
 	VMOVSS        X3, (BX)
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y3
@@ -3164,9 +4050,9 @@ end69:
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row58
+	JMP           row96
 
-done59:
+done97:
 	VZEROUPPER
 	RET
 
@@ -3192,19 +4078,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row74:
+row112:
 	TESTQ        AX, AX
-	JZ           done75
+	JZ           done113
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased76
+	JNZ          biased114
 	XORQ         R11, R11
 
-block78:
+block116:
 	CMPQ    R11, R10
-	JGE     tail79
+	JGE     tail117
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -3220,11 +4106,11 @@ block78:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block78
+	JMP     block116
 
-tail79:
+tail117:
 	CMPQ    R9, $0x10
-	JL      partial81
+	JL      partial119
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -3232,11 +4118,11 @@ tail79:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next82
+	JMP     next120
 
-partial81:
+partial119:
 	CMPQ      R9, $0x00
-	JLE       end80
+	JLE       end118
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -3244,11 +4130,11 @@ partial81:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end80
+	JMP       end118
 
-next82:
+next120:
 	CMPQ      R9, $0x10
-	JLE       end80
+	JLE       end118
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -3256,17 +4142,17 @@ next82:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end80
+	JMP       end118
 
-end80:
-	JMP normalized77
+end118:
+	JMP normalized115
 
-biased76:
+biased114:
 	XORQ R11, R11
 
-block85:
+block123:
 	CMPQ        R11, R10
-	JGE         tail86
+	JGE         tail124
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3284,11 +4170,11 @@ block85:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block85
+	JMP         block123
 
-tail86:
+tail124:
 	CMPQ        R9, $0x10
-	JL          partial88
+	JL          partial126
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3297,11 +4183,11 @@ tail86:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next89
+	JMP         next127
 
-partial88:
+partial126:
 	CMPQ        R9, $0x00
-	JLE         end87
+	JLE         end125
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3310,11 +4196,11 @@ partial88:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end87
+	JMP         end125
 
-next89:
+next127:
 	CMPQ        R9, $0x10
-	JLE         end87
+	JLE         end125
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3323,17 +4209,17 @@ next89:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end87
+	JMP         end125
 
-end87:
-normalized77:
+end125:
+normalized115:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row74
+	JMP  row112
 
-done75:
+done113:
 	VZEROUPPER
 	RET
 
@@ -3359,9 +4245,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row92:
+row130:
 	TESTQ        AX, AX
-	JZ           done93
+	JZ           done131
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -3371,9 +4257,9 @@ row92:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block94:
+block132:
 	CMPQ        R11, R10
-	JGE         tail95
+	JGE         tail133
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3393,11 +4279,11 @@ block94:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block94
+	JMP         block132
 
-tail95:
+tail133:
 	CMPQ        R9, $0x10
-	JL          partial97
+	JL          partial135
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3407,11 +4293,11 @@ tail95:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next98
+	JMP         next136
 
-partial97:
+partial135:
 	CMPQ        R9, $0x00
-	JLE         end96
+	JLE         end134
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3421,11 +4307,11 @@ partial97:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end96
+	JMP         end134
 
-next98:
+next136:
 	CMPQ        R9, $0x10
-	JLE         end96
+	JLE         end134
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3435,9 +4321,9 @@ next98:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end96
+	JMP         end134
 
-end96:
+end134:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
@@ -3464,9 +4350,9 @@ end96:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block101:
+block139:
 	CMPQ         R11, R10
-	JGE          tail102
+	JGE          tail140
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3490,11 +4376,11 @@ block101:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block101
+	JMP          block139
 
-tail102:
+tail140:
 	CMPQ         R9, $0x10
-	JL           partial104
+	JL           partial142
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3506,11 +4392,11 @@ tail102:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next105
+	JMP          next143
 
-partial104:
+partial142:
 	CMPQ         R9, $0x00
-	JLE          end103
+	JLE          end141
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3522,11 +4408,11 @@ partial104:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end103
+	JMP          end141
 
-next105:
+next143:
 	CMPQ         R9, $0x10
-	JLE          end103
+	JLE          end141
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3538,17 +4424,17 @@ next105:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end103
+	JMP          end141
 
-end103:
+end141:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row92
+	JMP  row130
 
-done93:
+done131:
 	VZEROUPPER
 	RET
 
@@ -3566,9 +4452,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row108:
+row146:
 	TESTQ         CX, CX
-	JZ            done109
+	JZ            done147
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3577,9 +4463,9 @@ row108:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row108
+	JMP           row146
 
-done109:
+done147:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -3602,9 +4488,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row110:
+row148:
 	TESTQ         BX, BX
-	JZ            done111
+	JZ            done149
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -3623,9 +4509,9 @@ row110:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row110
+	JMP           row148
 
-done111:
+done149:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -3651,9 +4537,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block112:
+block150:
 	CMPQ          SI, DX
-	JGE           tail113
+	JGE           tail151
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3665,11 +4551,11 @@ block112:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block112
+	JMP           block150
 
-tail113:
+tail151:
 	CMPQ          CX, $0x00
-	JLE           end114
+	JLE           end152
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3680,9 +4566,9 @@ tail113:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end114
+	JMP           end152
 
-end114:
+end152:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -3714,9 +4600,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block117:
+block155:
 	CMPQ          BX, DX
-	JGE           tail118
+	JGE           tail156
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -3730,42 +4616,42 @@ block117:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block117
+	JMP           block155
 
-tail118:
+tail156:
 	CMPQ          CX, $0x10
-	JL            partial120
+	JL            partial158
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next121
+	JMP           next159
 
-partial120:
+partial158:
 	CMPQ          CX, $0x00
-	JLE           end119
+	JLE           end157
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end119
+	JMP           end157
 
-next121:
+next159:
 	CMPQ          CX, $0x10
-	JLE           end119
+	JLE           end157
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end119
+	JMP           end157
 
-end119:
+end157:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0

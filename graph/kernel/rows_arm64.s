@@ -5087,6 +5087,880 @@ end125:
 done103:
 	RET
 
+// func softmaxColumnsNEON(rows int, cols int, pitch int, x *float32)
+TEXT ·softmaxColumnsNEON(SB), NOSPLIT, $0-32
+	MOVD cols+8(FP), R0
+	MOVD rows+0(FP), R1
+	MOVD pitch+16(FP), R2
+	LSL $0x02, R2, R2
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD x+24(FP), R3
+
+columns142:
+	CMP $0x08, R0
+	BLT fewer143
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	MOVD R3, R6
+	MOVD R1, R7
+
+row146:
+	CMP $0, R7
+	BEQ done147
+	FMOVQ 0(R6), F4
+	FMOVQ 16(R6), F5
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6eff1c82 // BIF V2.16B, V4.16B, V31.16B
+	WORD $0x6ea5e47f // FCMGT V31.4S, V3.4S, V5.4S
+	WORD $0x6eff1ca3 // BIF V3.16B, V5.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row146
+
+done147:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row148:
+	CMP $0, R7
+	BEQ done149
+	FMOVQ 0(R6), F6
+	FMOVQ 16(R6), F8
+	WORD $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD $0x4ea3d508 // FSUB V8.4S, V8.4S, V3.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x6ea8e53f // FCMGT V31.4S, V9.4S, V8.4S
+	WORD $0x6ebf1d28 // BIT V8.16B, V9.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd0a // FMLA V10.4S, V8.4S, V30.4S
+	WORD $0x4ea1d4e9 // FSUB V9.4S, V7.4S, V1.4S
+	WORD $0x4ea1d54b // FSUB V11.4S, V10.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
+	FMOVQ F9, 0(R6)
+	FMOVQ F11, 16(R6)
+	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
+	WORD $0x4e2bd4a5 // FADD V5.4S, V5.4S, V11.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row148
+
+done149:
+	WORD $0x6e24fc04 // FDIV V4.4S, V0.4S, V4.4S
+	WORD $0x6e25fc05 // FDIV V5.4S, V0.4S, V5.4S
+	MOVD R3, R6
+	MOVD R1, R7
+
+row150:
+	CMP $0, R7
+	BEQ done151
+	FMOVQ 0(R6), F2
+	FMOVQ 16(R6), F3
+	WORD $0x6e24dc42 // FMUL V2.4S, V2.4S, V4.4S
+	WORD $0x6e25dc63 // FMUL V3.4S, V3.4S, V5.4S
+	FMOVQ F2, 0(R6)
+	FMOVQ F3, 16(R6)
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row150
+
+done151:
+	ADDS $0x00000020, R3, R3
+	SUBS $0x08, R0, R0
+	B columns142
+
+fewer143:
+	CMP $0x04, R0
+	BLE narrow144
+	SUBS $0x04, R0, R0
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	MOVD R3, R6
+	MOVD R1, R7
+
+row152:
+	CMP $0, R7
+	BEQ done153
+	FMOVQ 0(R6), F4
+	ADD $16, R6, R19
+	TBZ $2, R0, few129
+	FMOVQ (R19), F5
+	B loaded129
+few129:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one129
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded129
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded129
+one129:
+	TBZ $0, R0, loaded129
+	FMOVS (R19), F5
+loaded129:
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6eff1c82 // BIF V2.16B, V4.16B, V31.16B
+	WORD $0x6ea5e47f // FCMGT V31.4S, V3.4S, V5.4S
+	WORD $0x6eff1ca3 // BIF V3.16B, V5.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row152
+
+done153:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row154:
+	CMP $0, R7
+	BEQ done155
+	FMOVQ 0(R6), F6
+	ADD $16, R6, R19
+	TBZ $2, R0, few130
+	FMOVQ (R19), F8
+	B loaded130
+few130:
+	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
+	TBZ $1, R0, one130
+	FMOVD (R19), F8
+	TBZ $0, R0, loaded130
+	ADD $8, R19
+	VLD1 (R19), V8.S[2]
+	B loaded130
+one130:
+	TBZ $0, R0, loaded130
+	FMOVS (R19), F8
+loaded130:
+	WORD $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD $0x4ea3d508 // FSUB V8.4S, V8.4S, V3.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x6ea8e53f // FCMGT V31.4S, V9.4S, V8.4S
+	WORD $0x6ebf1d28 // BIT V8.16B, V9.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd0a // FMLA V10.4S, V8.4S, V30.4S
+	WORD $0x4ea1d4e9 // FSUB V9.4S, V7.4S, V1.4S
+	WORD $0x4ea1d54b // FSUB V11.4S, V10.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
+	FMOVQ F9, 0(R6)
+	ADD $16, R6, R19
+	TBZ $2, R0, few131
+	FMOVQ F11, (R19)
+	B loaded131
+few131:
+	TBZ $1, R0, one131
+	FMOVD F11, (R19)
+	TBZ $0, R0, loaded131
+	ADD $8, R19
+	VST1 V11.S[2], (R19)
+	B loaded131
+one131:
+	TBZ $0, R0, loaded131
+	FMOVS F11, (R19)
+loaded131:
+	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
+	WORD $0x4e2bd4a5 // FADD V5.4S, V5.4S, V11.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row154
+
+done155:
+	WORD $0x6e24fc04 // FDIV V4.4S, V0.4S, V4.4S
+	WORD $0x6e25fc05 // FDIV V5.4S, V0.4S, V5.4S
+	MOVD R3, R6
+
+row156:
+	CMP $0, R1
+	BEQ done157
+	FMOVQ 0(R6), F0
+	ADD $16, R6, R19
+	TBZ $2, R0, few132
+	FMOVQ (R19), F1
+	B loaded132
+few132:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one132
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded132
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded132
+one132:
+	TBZ $0, R0, loaded132
+	FMOVS (R19), F1
+loaded132:
+	WORD $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	WORD $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
+	FMOVQ F0, 0(R6)
+	ADD $16, R6, R19
+	TBZ $2, R0, few133
+	FMOVQ F1, (R19)
+	B loaded133
+few133:
+	TBZ $1, R0, one133
+	FMOVD F1, (R19)
+	TBZ $0, R0, loaded133
+	ADD $8, R19
+	VST1 V1.S[2], (R19)
+	B loaded133
+one133:
+	TBZ $0, R0, loaded133
+	FMOVS F1, (R19)
+loaded133:
+	ADDS R2, R6, R6
+	SUBS $1, R1
+	B row156
+
+done157:
+	B end145
+
+narrow144:
+	CMP $0, R0
+	BEQ end145
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD R3, R6
+	MOVD R1, R7
+
+row158:
+	CMP $0, R7
+	BEQ done159
+	ADD $0, R6, R19
+	TBZ $2, R0, few134
+	FMOVQ (R19), F3
+	B loaded134
+few134:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R0, one134
+	FMOVD (R19), F3
+	TBZ $0, R0, loaded134
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded134
+one134:
+	TBZ $0, R0, loaded134
+	FMOVS (R19), F3
+loaded134:
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6eff1c62 // BIF V2.16B, V3.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row158
+
+done159:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row160:
+	CMP $0, R7
+	BEQ done161
+	ADD $0, R6, R19
+	TBZ $2, R0, few135
+	FMOVQ (R19), F4
+	B loaded135
+few135:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one135
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded135
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded135
+one135:
+	TBZ $0, R0, loaded135
+	FMOVS (R19), F4
+loaded135:
+	WORD $0x4ea2d484 // FSUB V4.4S, V4.4S, V2.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea4e4bf // FCMGT V31.4S, V5.4S, V4.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecc85 // FMLA V5.4S, V4.4S, V30.4S
+	WORD $0x4ea1d4a6 // FSUB V6.4S, V5.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc4 // FMLA V4.4S, V6.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc4 // FMLA V4.4S, V6.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	ADD $0, R6, R19
+	TBZ $2, R0, few136
+	FMOVQ F6, (R19)
+	B loaded136
+few136:
+	TBZ $1, R0, one136
+	FMOVD F6, (R19)
+	TBZ $0, R0, loaded136
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded136
+one136:
+	TBZ $0, R0, loaded136
+	FMOVS F6, (R19)
+loaded136:
+	WORD $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row160
+
+done161:
+	WORD $0x6e23fc03 // FDIV V3.4S, V0.4S, V3.4S
+	MOVD R3, R6
+
+row162:
+	CMP $0, R1
+	BEQ done163
+	ADD $0, R6, R19
+	TBZ $2, R0, few137
+	FMOVQ (R19), F0
+	B loaded137
+few137:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R0, one137
+	FMOVD (R19), F0
+	TBZ $0, R0, loaded137
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded137
+one137:
+	TBZ $0, R0, loaded137
+	FMOVS (R19), F0
+loaded137:
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
+	ADD $0, R6, R19
+	TBZ $2, R0, few138
+	FMOVQ F0, (R19)
+	B loaded138
+few138:
+	TBZ $1, R0, one138
+	FMOVD F0, (R19)
+	TBZ $0, R0, loaded138
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded138
+one138:
+	TBZ $0, R0, loaded138
+	FMOVS F0, (R19)
+loaded138:
+	ADDS R2, R6, R6
+	SUBS $1, R1
+	B row162
+
+done163:
+
+end145:
+	RET
+
+// func softmaxColumnsGradNEON(rows int, cols int, pitch int, y *float32, dx *float32)
+TEXT ·softmaxColumnsGradNEON(SB), NOSPLIT, $0-40
+	MOVD cols+8(FP), R0
+	MOVD rows+0(FP), R1
+	MOVD pitch+16(FP), R2
+	LSL $0x02, R2, R2
+	MOVD y+24(FP), R3
+	MOVD dx+32(FP), R6
+
+columns164:
+	CMP $0x08, R0
+	BLT fewer165
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row168:
+	CMP $0, R9
+	BEQ done169
+	FMOVQ 0(R7), F2
+	FMOVQ 16(R7), F4
+	FMOVQ 0(R8), F3
+	FMOVQ 16(R8), F5
+	WORD $0x4e22cc60 // FMLA V0.4S, V3.4S, V2.4S
+	WORD $0x4e24cca1 // FMLA V1.4S, V5.4S, V4.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row168
+
+done169:
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row170:
+	CMP $0, R9
+	BEQ done171
+	FMOVQ 0(R8), F2
+	FMOVQ 16(R8), F4
+	WORD $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
+	WORD $0x4ea1d484 // FSUB V4.4S, V4.4S, V1.4S
+	FMOVQ 0(R7), F3
+	FMOVQ 16(R7), F5
+	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
+	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
+	FMOVQ F2, 0(R8)
+	FMOVQ F4, 16(R8)
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row170
+
+done171:
+	ADDS $0x00000020, R3, R3
+	ADDS $0x00000020, R6, R6
+	SUBS $0x08, R0, R0
+	B columns164
+
+fewer165:
+	CMP $0x04, R0
+	BLE narrow166
+	SUBS $0x04, R0, R0
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row172:
+	CMP $0, R9
+	BEQ done173
+	FMOVQ 0(R7), F2
+	ADD $16, R7, R19
+	TBZ $2, R0, few139
+	FMOVQ (R19), F4
+	B loaded139
+few139:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one139
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded139
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded139
+one139:
+	TBZ $0, R0, loaded139
+	FMOVS (R19), F4
+loaded139:
+	FMOVQ 0(R8), F3
+	ADD $16, R8, R19
+	TBZ $2, R0, few140
+	FMOVQ (R19), F5
+	B loaded140
+few140:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one140
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded140
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded140
+one140:
+	TBZ $0, R0, loaded140
+	FMOVS (R19), F5
+loaded140:
+	WORD $0x4e22cc60 // FMLA V0.4S, V3.4S, V2.4S
+	WORD $0x4e24cca1 // FMLA V1.4S, V5.4S, V4.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row172
+
+done173:
+	MOVD R3, R7
+	MOVD R6, R8
+
+row174:
+	CMP $0, R1
+	BEQ done175
+	FMOVQ 0(R8), F2
+	ADD $16, R8, R19
+	TBZ $2, R0, few141
+	FMOVQ (R19), F4
+	B loaded141
+few141:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one141
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded141
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded141
+one141:
+	TBZ $0, R0, loaded141
+	FMOVS (R19), F4
+loaded141:
+	WORD $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
+	WORD $0x4ea1d484 // FSUB V4.4S, V4.4S, V1.4S
+	FMOVQ 0(R7), F3
+	ADD $16, R7, R19
+	TBZ $2, R0, few142
+	FMOVQ (R19), F5
+	B loaded142
+few142:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one142
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded142
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded142
+one142:
+	TBZ $0, R0, loaded142
+	FMOVS (R19), F5
+loaded142:
+	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
+	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
+	FMOVQ F2, 0(R8)
+	ADD $16, R8, R19
+	TBZ $2, R0, few143
+	FMOVQ F4, (R19)
+	B loaded143
+few143:
+	TBZ $1, R0, one143
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded143
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded143
+one143:
+	TBZ $0, R0, loaded143
+	FMOVS F4, (R19)
+loaded143:
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R1
+	B row174
+
+done175:
+	B end167
+
+narrow166:
+	CMP $0, R0
+	BEQ end167
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row176:
+	CMP $0, R9
+	BEQ done177
+	ADD $0, R7, R19
+	TBZ $2, R0, few144
+	FMOVQ (R19), F1
+	B loaded144
+few144:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one144
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded144
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded144
+one144:
+	TBZ $0, R0, loaded144
+	FMOVS (R19), F1
+loaded144:
+	ADD $0, R8, R19
+	TBZ $2, R0, few145
+	FMOVQ (R19), F2
+	B loaded145
+few145:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one145
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded145
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded145
+one145:
+	TBZ $0, R0, loaded145
+	FMOVS (R19), F2
+loaded145:
+	WORD $0x4e21cc40 // FMLA V0.4S, V2.4S, V1.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row176
+
+done177:
+	MOVD R3, R7
+	MOVD R6, R8
+
+row178:
+	CMP $0, R1
+	BEQ done179
+	ADD $0, R8, R19
+	TBZ $2, R0, few146
+	FMOVQ (R19), F1
+	B loaded146
+few146:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one146
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded146
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded146
+one146:
+	TBZ $0, R0, loaded146
+	FMOVS (R19), F1
+loaded146:
+	WORD $0x4ea0d421 // FSUB V1.4S, V1.4S, V0.4S
+	ADD $0, R7, R19
+	TBZ $2, R0, few147
+	FMOVQ (R19), F2
+	B loaded147
+few147:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one147
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded147
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded147
+one147:
+	TBZ $0, R0, loaded147
+	FMOVS (R19), F2
+loaded147:
+	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
+	ADD $0, R8, R19
+	TBZ $2, R0, few148
+	FMOVQ F1, (R19)
+	B loaded148
+few148:
+	TBZ $1, R0, one148
+	FMOVD F1, (R19)
+	TBZ $0, R0, loaded148
+	ADD $8, R19
+	VST1 V1.S[2], (R19)
+	B loaded148
+one148:
+	TBZ $0, R0, loaded148
+	FMOVS F1, (R19)
+loaded148:
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R1
+	B row178
+
+done179:
+
+end167:
+	RET
+
 // func momentsNEON(rows int, d int, x *float32, weight float32, stats *float32)
 TEXT ·momentsNEON(SB), NOSPLIT, $0-40
 	MOVD rows+0(FP), R0
@@ -5104,9 +5978,9 @@ TEXT ·momentsNEON(SB), NOSPLIT, $0-40
 	AND $0x03, R8, R8
 	LSL $0x02, R1, R1
 
-row142:
+row180:
 	CMP $0, R0
-	BEQ done143
+	BEQ done181
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
 	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
@@ -5117,9 +5991,9 @@ row142:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
 	MOVD $0, R9
 
-block144:
+block182:
 	CMP R7, R9
-	BGE tail145
+	BGE tail183
 	WORD $0x3ce96849 // LDR Q9, [X2, X9]
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
 	ADD R9<<0, R2, R19
@@ -5144,247 +6018,247 @@ block144:
 	FMOVQ 112(R19), F9
 	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
 	ADDS $0x80, R9, R9
-	B block144
+	B block182
 
-tail145:
+tail183:
 	CMP $0x04, R6
-	BLT partial147
+	BLT partial185
 	WORD $0x3ce96849 // LDR Q9, [X2, X9]
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B next148
+	B next186
 
-partial147:
+partial185:
 	CMP $0x00, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few129
+	TBZ $2, R8, few149
 	FMOVQ (R19), F9
-	B loaded129
-few129:
+	B loaded149
+few149:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one129
+	TBZ $1, R8, one149
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded129
+	TBZ $0, R8, loaded149
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded129
-one129:
-	TBZ $0, R8, loaded129
+	B loaded149
+one149:
+	TBZ $0, R8, loaded149
 	FMOVS (R19), F9
-loaded129:
+loaded149:
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B end146
+	B end184
 
-next148:
+next186:
 	CMP $0x08, R6
-	BLT partial149
+	BLT partial187
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F9
 	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B next150
+	B next188
 
-partial149:
+partial187:
 	CMP $0x04, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few130
+	TBZ $2, R8, few150
 	FMOVQ (R19), F9
-	B loaded130
-few130:
+	B loaded150
+few150:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one130
+	TBZ $1, R8, one150
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded130
+	TBZ $0, R8, loaded150
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded130
-one130:
-	TBZ $0, R8, loaded130
+	B loaded150
+one150:
+	TBZ $0, R8, loaded150
 	FMOVS (R19), F9
-loaded130:
+loaded150:
 	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B end146
+	B end184
 
-next150:
+next188:
 	CMP $0x0c, R6
-	BLT partial151
+	BLT partial189
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F9
 	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B next152
+	B next190
 
-partial151:
+partial189:
 	CMP $0x08, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few131
+	TBZ $2, R8, few151
 	FMOVQ (R19), F9
-	B loaded131
-few131:
+	B loaded151
+few151:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one131
+	TBZ $1, R8, one151
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded131
+	TBZ $0, R8, loaded151
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded131
-one131:
-	TBZ $0, R8, loaded131
+	B loaded151
+one151:
+	TBZ $0, R8, loaded151
 	FMOVS (R19), F9
-loaded131:
+loaded151:
 	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B end146
+	B end184
 
-next152:
+next190:
 	CMP $0x10, R6
-	BLT partial153
+	BLT partial191
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F9
 	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B next154
+	B next192
 
-partial153:
+partial191:
 	CMP $0x0c, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few132
+	TBZ $2, R8, few152
 	FMOVQ (R19), F9
-	B loaded132
-few132:
+	B loaded152
+few152:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one132
+	TBZ $1, R8, one152
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded132
+	TBZ $0, R8, loaded152
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded132
-one132:
-	TBZ $0, R8, loaded132
+	B loaded152
+one152:
+	TBZ $0, R8, loaded152
 	FMOVS (R19), F9
-loaded132:
+loaded152:
 	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B end146
+	B end184
 
-next154:
+next192:
 	CMP $0x14, R6
-	BLT partial155
+	BLT partial193
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F9
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B next156
+	B next194
 
-partial155:
+partial193:
 	CMP $0x10, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few133
+	TBZ $2, R8, few153
 	FMOVQ (R19), F9
-	B loaded133
-few133:
+	B loaded153
+few153:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one133
+	TBZ $1, R8, one153
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded133
+	TBZ $0, R8, loaded153
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded133
-one133:
-	TBZ $0, R8, loaded133
+	B loaded153
+one153:
+	TBZ $0, R8, loaded153
 	FMOVS (R19), F9
-loaded133:
+loaded153:
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B end146
+	B end184
 
-next156:
+next194:
 	CMP $0x18, R6
-	BLT partial157
+	BLT partial195
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F9
 	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B next158
+	B next196
 
-partial157:
+partial195:
 	CMP $0x14, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few134
+	TBZ $2, R8, few154
 	FMOVQ (R19), F9
-	B loaded134
-few134:
+	B loaded154
+few154:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one134
+	TBZ $1, R8, one154
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded134
+	TBZ $0, R8, loaded154
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded134
-one134:
-	TBZ $0, R8, loaded134
+	B loaded154
+one154:
+	TBZ $0, R8, loaded154
 	FMOVS (R19), F9
-loaded134:
+loaded154:
 	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B end146
+	B end184
 
-next158:
+next196:
 	CMP $0x1c, R6
-	BLT partial159
+	BLT partial197
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F9
 	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B next160
+	B next198
 
-partial159:
+partial197:
 	CMP $0x18, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few135
+	TBZ $2, R8, few155
 	FMOVQ (R19), F9
-	B loaded135
-few135:
+	B loaded155
+few155:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one135
+	TBZ $1, R8, one155
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded135
+	TBZ $0, R8, loaded155
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded135
-one135:
-	TBZ $0, R8, loaded135
+	B loaded155
+one155:
+	TBZ $0, R8, loaded155
 	FMOVS (R19), F9
-loaded135:
+loaded155:
 	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B end146
+	B end184
 
-next160:
+next198:
 	CMP $0x1c, R6
-	BLE end146
+	BLE end184
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few136
+	TBZ $2, R8, few156
 	FMOVQ (R19), F9
-	B loaded136
-few136:
+	B loaded156
+few156:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one136
+	TBZ $1, R8, one156
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded136
+	TBZ $0, R8, loaded156
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded136
-one136:
-	TBZ $0, R8, loaded136
+	B loaded156
+one156:
+	TBZ $0, R8, loaded156
 	FMOVS (R19), F9
-loaded136:
+loaded156:
 	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
-	B end146
+	B end184
 
-end146:
+end184:
 	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
 	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
@@ -5416,9 +6290,9 @@ end146:
 	WORD $0x6e311e31 // EOR V17.16B, V17.16B, V17.16B
 	MOVD $0, R9
 
-block163:
+block201:
 	CMP R7, R9
-	BGE tail164
+	BGE tail202
 	WORD $0x3ce96852 // LDR Q18, [X2, X9]
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
@@ -5459,36 +6333,36 @@ block163:
 	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
 	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
 	ADDS $0x80, R9, R9
-	B block163
+	B block201
 
-tail164:
+tail202:
 	CMP $0x04, R6
-	BLT partial166
+	BLT partial204
 	WORD $0x3ce96852 // LDR Q18, [X2, X9]
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
 	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B next167
+	B next205
 
-partial166:
+partial204:
 	CMP $0x00, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few137
+	TBZ $2, R8, few157
 	FMOVQ (R19), F18
-	B loaded137
-few137:
+	B loaded157
+few157:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one137
+	TBZ $1, R8, one157
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded137
+	TBZ $0, R8, loaded157
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded137
-one137:
-	TBZ $0, R8, loaded137
+	B loaded157
+one157:
+	TBZ $0, R8, loaded157
 	FMOVS (R19), F18
-loaded137:
+loaded157:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5496,38 +6370,38 @@ loaded137:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
 	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next167:
+next205:
 	CMP $0x08, R6
-	BLT partial168
+	BLT partial206
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
 	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B next169
+	B next207
 
-partial168:
+partial206:
 	CMP $0x04, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few138
+	TBZ $2, R8, few158
 	FMOVQ (R19), F18
-	B loaded138
-few138:
+	B loaded158
+few158:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one138
+	TBZ $1, R8, one158
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded138
+	TBZ $0, R8, loaded158
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded138
-one138:
-	TBZ $0, R8, loaded138
+	B loaded158
+one158:
+	TBZ $0, R8, loaded158
 	FMOVS (R19), F18
-loaded138:
+loaded158:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5535,38 +6409,38 @@ loaded138:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
 	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next169:
+next207:
 	CMP $0x0c, R6
-	BLT partial170
+	BLT partial208
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
 	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B next171
+	B next209
 
-partial170:
+partial208:
 	CMP $0x08, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few139
+	TBZ $2, R8, few159
 	FMOVQ (R19), F18
-	B loaded139
-few139:
+	B loaded159
+few159:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one139
+	TBZ $1, R8, one159
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded139
+	TBZ $0, R8, loaded159
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded139
-one139:
-	TBZ $0, R8, loaded139
+	B loaded159
+one159:
+	TBZ $0, R8, loaded159
 	FMOVS (R19), F18
-loaded139:
+loaded159:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5574,38 +6448,38 @@ loaded139:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
 	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next171:
+next209:
 	CMP $0x10, R6
-	BLT partial172
+	BLT partial210
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
 	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B next173
+	B next211
 
-partial172:
+partial210:
 	CMP $0x0c, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few140
+	TBZ $2, R8, few160
 	FMOVQ (R19), F18
-	B loaded140
-few140:
+	B loaded160
+few160:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one140
+	TBZ $1, R8, one160
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded140
+	TBZ $0, R8, loaded160
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded140
-one140:
-	TBZ $0, R8, loaded140
+	B loaded160
+one160:
+	TBZ $0, R8, loaded160
 	FMOVS (R19), F18
-loaded140:
+loaded160:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5613,38 +6487,38 @@ loaded140:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
 	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next173:
+next211:
 	CMP $0x14, R6
-	BLT partial174
+	BLT partial212
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
 	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B next175
+	B next213
 
-partial174:
+partial212:
 	CMP $0x10, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few141
+	TBZ $2, R8, few161
 	FMOVQ (R19), F18
-	B loaded141
-few141:
+	B loaded161
+few161:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one141
+	TBZ $1, R8, one161
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded141
+	TBZ $0, R8, loaded161
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded141
-one141:
-	TBZ $0, R8, loaded141
+	B loaded161
+one161:
+	TBZ $0, R8, loaded161
 	FMOVS (R19), F18
-loaded141:
+loaded161:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5652,38 +6526,38 @@ loaded141:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
 	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next175:
+next213:
 	CMP $0x18, R6
-	BLT partial176
+	BLT partial214
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
 	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B next177
+	B next215
 
-partial176:
+partial214:
 	CMP $0x14, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few142
+	TBZ $2, R8, few162
 	FMOVQ (R19), F18
-	B loaded142
-few142:
+	B loaded162
+few162:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one142
+	TBZ $1, R8, one162
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded142
+	TBZ $0, R8, loaded162
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded142
-one142:
-	TBZ $0, R8, loaded142
+	B loaded162
+one162:
+	TBZ $0, R8, loaded162
 	FMOVS (R19), F18
-loaded142:
+loaded162:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5691,38 +6565,38 @@ loaded142:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
 	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next177:
+next215:
 	CMP $0x1c, R6
-	BLT partial178
+	BLT partial216
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
 	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B next179
+	B next217
 
-partial178:
+partial216:
 	CMP $0x18, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few143
+	TBZ $2, R8, few163
 	FMOVQ (R19), F18
-	B loaded143
-few143:
+	B loaded163
+few163:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one143
+	TBZ $1, R8, one163
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded143
+	TBZ $0, R8, loaded163
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded143
-one143:
-	TBZ $0, R8, loaded143
+	B loaded163
+one163:
+	TBZ $0, R8, loaded163
 	FMOVS (R19), F18
-loaded143:
+loaded163:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5730,28 +6604,28 @@ loaded143:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
 	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-next179:
+next217:
 	CMP $0x1c, R6
-	BLE end165
+	BLE end203
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few144
+	TBZ $2, R8, few164
 	FMOVQ (R19), F18
-	B loaded144
-few144:
+	B loaded164
+few164:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one144
+	TBZ $1, R8, one164
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded144
+	TBZ $0, R8, loaded164
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded144
-one144:
-	TBZ $0, R8, loaded144
+	B loaded164
+one164:
+	TBZ $0, R8, loaded164
 	FMOVS (R19), F18
-loaded144:
+loaded164:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -5759,9 +6633,9 @@ loaded144:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
 	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
-	B end165
+	B end203
 
-end165:
+end203:
 	FMOVS F1, 0(R3)
 	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
@@ -5792,9 +6666,9 @@ end165:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	SUBS $1, R0
-	B row142
+	B row180
 
-done143:
+done181:
 	RET
 
 // func normalizeNEON(rows int, d int, x *float32, stats *float32, scale *float32, bias *float32, y *float32)
@@ -5815,9 +6689,9 @@ TEXT ·normalizeNEON(SB), NOSPLIT, $0-56
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row182:
+row220:
 	CMP $0, R0
-	BEQ done183
+	BEQ done221
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -5825,12 +6699,12 @@ row182:
 	FMOVS 8(R3), F2
 	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
 	CMP $0, R7
-	BNE biased184
+	BNE biased222
 	MOVD $0, R12
 
-block186:
+block224:
 	CMP R10, R12
-	BGE tail187
+	BGE tail225
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -5909,11 +6783,11 @@ block186:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block186
+	B block224
 
-tail187:
+tail225:
 	CMP $0x04, R9
-	BLT partial189
+	BLT partial227
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -5921,67 +6795,67 @@ tail187:
 	WORD $0x3cec68c4 // LDR Q4, [X6, X12]
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next190
+	B next228
 
-partial189:
+partial227:
 	CMP $0x00, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few145
+	TBZ $2, R11, few165
 	FMOVQ (R19), F3
-	B loaded145
-few145:
+	B loaded165
+few165:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one145
+	TBZ $1, R11, one165
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded145
+	TBZ $0, R11, loaded165
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded145
-one145:
-	TBZ $0, R11, loaded145
+	B loaded165
+one165:
+	TBZ $0, R11, loaded165
 	FMOVS (R19), F3
-loaded145:
+loaded165:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few146
+	TBZ $2, R11, few166
 	FMOVQ (R19), F0
-	B loaded146
-few146:
+	B loaded166
+few166:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one146
+	TBZ $1, R11, one166
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded146
+	TBZ $0, R11, loaded166
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded146
-one146:
-	TBZ $0, R11, loaded146
+	B loaded166
+one166:
+	TBZ $0, R11, loaded166
 	FMOVS (R19), F0
-loaded146:
+loaded166:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few147
+	TBZ $2, R11, few167
 	FMOVQ F3, (R19)
-	B loaded147
-few147:
-	TBZ $1, R11, one147
+	B loaded167
+few167:
+	TBZ $1, R11, one167
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded147
+	TBZ $0, R11, loaded167
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded147
-one147:
-	TBZ $0, R11, loaded147
+	B loaded167
+one167:
+	TBZ $0, R11, loaded167
 	FMOVS F3, (R19)
-loaded147:
-	B end188
+loaded167:
+	B end226
 
-next190:
+next228:
 	CMP $0x08, R9
-	BLT partial191
+	BLT partial229
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -5992,70 +6866,70 @@ next190:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next192
+	B next230
 
-partial191:
+partial229:
 	CMP $0x04, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few148
+	TBZ $2, R11, few168
 	FMOVQ (R19), F3
-	B loaded148
-few148:
+	B loaded168
+few168:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one148
+	TBZ $1, R11, one168
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded148
+	TBZ $0, R11, loaded168
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded148
-one148:
-	TBZ $0, R11, loaded148
+	B loaded168
+one168:
+	TBZ $0, R11, loaded168
 	FMOVS (R19), F3
-loaded148:
+loaded168:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few149
+	TBZ $2, R11, few169
 	FMOVQ (R19), F0
-	B loaded149
-few149:
+	B loaded169
+few169:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one149
+	TBZ $1, R11, one169
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded149
+	TBZ $0, R11, loaded169
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded149
-one149:
-	TBZ $0, R11, loaded149
+	B loaded169
+one169:
+	TBZ $0, R11, loaded169
 	FMOVS (R19), F0
-loaded149:
+loaded169:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few150
+	TBZ $2, R11, few170
 	FMOVQ F3, (R19)
-	B loaded150
-few150:
-	TBZ $1, R11, one150
+	B loaded170
+few170:
+	TBZ $1, R11, one170
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded150
+	TBZ $0, R11, loaded170
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded150
-one150:
-	TBZ $0, R11, loaded150
+	B loaded170
+one170:
+	TBZ $0, R11, loaded170
 	FMOVS F3, (R19)
-loaded150:
-	B end188
+loaded170:
+	B end226
 
-next192:
+next230:
 	CMP $0x0c, R9
-	BLT partial193
+	BLT partial231
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6066,70 +6940,70 @@ next192:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next194
+	B next232
 
-partial193:
+partial231:
 	CMP $0x08, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few151
+	TBZ $2, R11, few171
 	FMOVQ (R19), F3
-	B loaded151
-few151:
+	B loaded171
+few171:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one151
+	TBZ $1, R11, one171
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded151
+	TBZ $0, R11, loaded171
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded151
-one151:
-	TBZ $0, R11, loaded151
+	B loaded171
+one171:
+	TBZ $0, R11, loaded171
 	FMOVS (R19), F3
-loaded151:
+loaded171:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few152
+	TBZ $2, R11, few172
 	FMOVQ (R19), F0
-	B loaded152
-few152:
+	B loaded172
+few172:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one152
+	TBZ $1, R11, one172
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded152
+	TBZ $0, R11, loaded172
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded152
-one152:
-	TBZ $0, R11, loaded152
+	B loaded172
+one172:
+	TBZ $0, R11, loaded172
 	FMOVS (R19), F0
-loaded152:
+loaded172:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few153
+	TBZ $2, R11, few173
 	FMOVQ F3, (R19)
-	B loaded153
-few153:
-	TBZ $1, R11, one153
+	B loaded173
+few173:
+	TBZ $1, R11, one173
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded153
+	TBZ $0, R11, loaded173
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded153
-one153:
-	TBZ $0, R11, loaded153
+	B loaded173
+one173:
+	TBZ $0, R11, loaded173
 	FMOVS F3, (R19)
-loaded153:
-	B end188
+loaded173:
+	B end226
 
-next194:
+next232:
 	CMP $0x10, R9
-	BLT partial195
+	BLT partial233
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6140,70 +7014,70 @@ next194:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next196
+	B next234
 
-partial195:
+partial233:
 	CMP $0x0c, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few154
+	TBZ $2, R11, few174
 	FMOVQ (R19), F3
-	B loaded154
-few154:
+	B loaded174
+few174:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one154
+	TBZ $1, R11, one174
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded154
+	TBZ $0, R11, loaded174
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded154
-one154:
-	TBZ $0, R11, loaded154
+	B loaded174
+one174:
+	TBZ $0, R11, loaded174
 	FMOVS (R19), F3
-loaded154:
+loaded174:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few155
+	TBZ $2, R11, few175
 	FMOVQ (R19), F0
-	B loaded155
-few155:
+	B loaded175
+few175:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one155
+	TBZ $1, R11, one175
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded155
+	TBZ $0, R11, loaded175
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded155
-one155:
-	TBZ $0, R11, loaded155
+	B loaded175
+one175:
+	TBZ $0, R11, loaded175
 	FMOVS (R19), F0
-loaded155:
+loaded175:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few156
+	TBZ $2, R11, few176
 	FMOVQ F3, (R19)
-	B loaded156
-few156:
-	TBZ $1, R11, one156
+	B loaded176
+few176:
+	TBZ $1, R11, one176
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded156
+	TBZ $0, R11, loaded176
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded156
-one156:
-	TBZ $0, R11, loaded156
+	B loaded176
+one176:
+	TBZ $0, R11, loaded176
 	FMOVS F3, (R19)
-loaded156:
-	B end188
+loaded176:
+	B end226
 
-next196:
+next234:
 	CMP $0x14, R9
-	BLT partial197
+	BLT partial235
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6214,70 +7088,70 @@ next196:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next198
+	B next236
 
-partial197:
+partial235:
 	CMP $0x10, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few157
+	TBZ $2, R11, few177
 	FMOVQ (R19), F3
-	B loaded157
-few157:
+	B loaded177
+few177:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one157
+	TBZ $1, R11, one177
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded157
+	TBZ $0, R11, loaded177
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded157
-one157:
-	TBZ $0, R11, loaded157
+	B loaded177
+one177:
+	TBZ $0, R11, loaded177
 	FMOVS (R19), F3
-loaded157:
+loaded177:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few158
+	TBZ $2, R11, few178
 	FMOVQ (R19), F0
-	B loaded158
-few158:
+	B loaded178
+few178:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one158
+	TBZ $1, R11, one178
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded158
+	TBZ $0, R11, loaded178
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded158
-one158:
-	TBZ $0, R11, loaded158
+	B loaded178
+one178:
+	TBZ $0, R11, loaded178
 	FMOVS (R19), F0
-loaded158:
+loaded178:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few159
+	TBZ $2, R11, few179
 	FMOVQ F3, (R19)
-	B loaded159
-few159:
-	TBZ $1, R11, one159
+	B loaded179
+few179:
+	TBZ $1, R11, one179
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded159
+	TBZ $0, R11, loaded179
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded159
-one159:
-	TBZ $0, R11, loaded159
+	B loaded179
+one179:
+	TBZ $0, R11, loaded179
 	FMOVS F3, (R19)
-loaded159:
-	B end188
+loaded179:
+	B end226
 
-next198:
+next236:
 	CMP $0x18, R9
-	BLT partial199
+	BLT partial237
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6288,70 +7162,70 @@ next198:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next200
+	B next238
 
-partial199:
+partial237:
 	CMP $0x14, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few160
+	TBZ $2, R11, few180
 	FMOVQ (R19), F3
-	B loaded160
-few160:
+	B loaded180
+few180:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one160
+	TBZ $1, R11, one180
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded160
+	TBZ $0, R11, loaded180
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded160
-one160:
-	TBZ $0, R11, loaded160
+	B loaded180
+one180:
+	TBZ $0, R11, loaded180
 	FMOVS (R19), F3
-loaded160:
+loaded180:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few161
+	TBZ $2, R11, few181
 	FMOVQ (R19), F0
-	B loaded161
-few161:
+	B loaded181
+few181:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one161
+	TBZ $1, R11, one181
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded161
+	TBZ $0, R11, loaded181
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded161
-one161:
-	TBZ $0, R11, loaded161
+	B loaded181
+one181:
+	TBZ $0, R11, loaded181
 	FMOVS (R19), F0
-loaded161:
+loaded181:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few162
+	TBZ $2, R11, few182
 	FMOVQ F3, (R19)
-	B loaded162
-few162:
-	TBZ $1, R11, one162
+	B loaded182
+few182:
+	TBZ $1, R11, one182
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded162
+	TBZ $0, R11, loaded182
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded162
-one162:
-	TBZ $0, R11, loaded162
+	B loaded182
+one182:
+	TBZ $0, R11, loaded182
 	FMOVS F3, (R19)
-loaded162:
-	B end188
+loaded182:
+	B end226
 
-next200:
+next238:
 	CMP $0x1c, R9
-	BLT partial201
+	BLT partial239
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6362,135 +7236,135 @@ next200:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next202
+	B next240
 
-partial201:
+partial239:
 	CMP $0x18, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few163
+	TBZ $2, R11, few183
 	FMOVQ (R19), F3
-	B loaded163
-few163:
+	B loaded183
+few183:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one163
+	TBZ $1, R11, one183
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded163
+	TBZ $0, R11, loaded183
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded163
-one163:
-	TBZ $0, R11, loaded163
+	B loaded183
+one183:
+	TBZ $0, R11, loaded183
 	FMOVS (R19), F3
-loaded163:
+loaded183:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few164
+	TBZ $2, R11, few184
 	FMOVQ (R19), F0
-	B loaded164
-few164:
+	B loaded184
+few184:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one164
+	TBZ $1, R11, one184
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded164
+	TBZ $0, R11, loaded184
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded164
-one164:
-	TBZ $0, R11, loaded164
+	B loaded184
+one184:
+	TBZ $0, R11, loaded184
 	FMOVS (R19), F0
-loaded164:
+loaded184:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few165
+	TBZ $2, R11, few185
 	FMOVQ F3, (R19)
-	B loaded165
-few165:
-	TBZ $1, R11, one165
+	B loaded185
+few185:
+	TBZ $1, R11, one185
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded165
+	TBZ $0, R11, loaded185
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded165
-one165:
-	TBZ $0, R11, loaded165
+	B loaded185
+one185:
+	TBZ $0, R11, loaded185
 	FMOVS F3, (R19)
-loaded165:
-	B end188
+loaded185:
+	B end226
 
-next202:
+next240:
 	CMP $0x1c, R9
-	BLE end188
+	BLE end226
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few166
+	TBZ $2, R11, few186
 	FMOVQ (R19), F3
-	B loaded166
-few166:
+	B loaded186
+few186:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one166
+	TBZ $1, R11, one186
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded166
+	TBZ $0, R11, loaded186
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded166
-one166:
-	TBZ $0, R11, loaded166
+	B loaded186
+one186:
+	TBZ $0, R11, loaded186
 	FMOVS (R19), F3
-loaded166:
+loaded186:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few167
+	TBZ $2, R11, few187
 	FMOVQ (R19), F0
-	B loaded167
-few167:
+	B loaded187
+few187:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one167
+	TBZ $1, R11, one187
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded167
+	TBZ $0, R11, loaded187
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded167
-one167:
-	TBZ $0, R11, loaded167
+	B loaded187
+one187:
+	TBZ $0, R11, loaded187
 	FMOVS (R19), F0
-loaded167:
+loaded187:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few168
+	TBZ $2, R11, few188
 	FMOVQ F3, (R19)
-	B loaded168
-few168:
-	TBZ $1, R11, one168
+	B loaded188
+few188:
+	TBZ $1, R11, one188
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded168
+	TBZ $0, R11, loaded188
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded168
-one168:
-	TBZ $0, R11, loaded168
+	B loaded188
+one188:
+	TBZ $0, R11, loaded188
 	FMOVS F3, (R19)
-loaded168:
-	B end188
+loaded188:
+	B end226
 
-end188:
-	B normalized185
+end226:
+	B normalized223
 
-biased184:
+biased222:
 	MOVD $0, R12
 
-block205:
+block243:
 	CMP R10, R12
-	BGE tail206
+	BGE tail244
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6600,11 +7474,11 @@ block205:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block205
+	B block243
 
-tail206:
+tail244:
 	CMP $0x04, R9
-	BLT partial208
+	BLT partial246
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6615,494 +7489,12 @@ tail206:
 	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next209
+	B next247
 
-partial208:
+partial246:
 	CMP $0x00, R9
-	BLE end207
+	BLE end245
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few169
-	FMOVQ (R19), F3
-	B loaded169
-few169:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one169
-	FMOVD (R19), F3
-	TBZ $0, R11, loaded169
-	ADD $8, R19
-	VLD1 (R19), V3.S[2]
-	B loaded169
-one169:
-	TBZ $0, R11, loaded169
-	FMOVS (R19), F3
-loaded169:
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	TBZ $2, R11, few170
-	FMOVQ (R19), F0
-	B loaded170
-few170:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one170
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded170
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded170
-one170:
-	TBZ $0, R11, loaded170
-	FMOVS (R19), F0
-loaded170:
-	ADD R12<<0, R6, R19
-	TBZ $2, R11, few171
-	FMOVQ (R19), F1
-	B loaded171
-few171:
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one171
-	FMOVD (R19), F1
-	TBZ $0, R11, loaded171
-	ADD $8, R19
-	VLD1 (R19), V1.S[2]
-	B loaded171
-one171:
-	TBZ $0, R11, loaded171
-	FMOVS (R19), F1
-loaded171:
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	TBZ $2, R11, few172
-	FMOVQ F3, (R19)
-	B loaded172
-few172:
-	TBZ $1, R11, one172
-	FMOVD F3, (R19)
-	TBZ $0, R11, loaded172
-	ADD $8, R19
-	VST1 V3.S[2], (R19)
-	B loaded172
-one172:
-	TBZ $0, R11, loaded172
-	FMOVS F3, (R19)
-loaded172:
-	B end207
-
-next209:
-	CMP $0x08, R9
-	BLT partial210
-	ADD R12<<0, R2, R19
-	FMOVQ 16(R19), F3
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	FMOVQ 16(R19), F4
-	ADD R12<<0, R6, R19
-	FMOVQ 16(R19), F5
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	FMOVQ F3, 16(R19)
-	B next211
-
-partial210:
-	CMP $0x04, R9
-	BLE end207
-	ADD R12<<0, R2, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few173
-	FMOVQ (R19), F3
-	B loaded173
-few173:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one173
-	FMOVD (R19), F3
-	TBZ $0, R11, loaded173
-	ADD $8, R19
-	VLD1 (R19), V3.S[2]
-	B loaded173
-one173:
-	TBZ $0, R11, loaded173
-	FMOVS (R19), F3
-loaded173:
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few174
-	FMOVQ (R19), F0
-	B loaded174
-few174:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one174
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded174
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded174
-one174:
-	TBZ $0, R11, loaded174
-	FMOVS (R19), F0
-loaded174:
-	ADD R12<<0, R6, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few175
-	FMOVQ (R19), F1
-	B loaded175
-few175:
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one175
-	FMOVD (R19), F1
-	TBZ $0, R11, loaded175
-	ADD $8, R19
-	VLD1 (R19), V1.S[2]
-	B loaded175
-one175:
-	TBZ $0, R11, loaded175
-	FMOVS (R19), F1
-loaded175:
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few176
-	FMOVQ F3, (R19)
-	B loaded176
-few176:
-	TBZ $1, R11, one176
-	FMOVD F3, (R19)
-	TBZ $0, R11, loaded176
-	ADD $8, R19
-	VST1 V3.S[2], (R19)
-	B loaded176
-one176:
-	TBZ $0, R11, loaded176
-	FMOVS F3, (R19)
-loaded176:
-	B end207
-
-next211:
-	CMP $0x0c, R9
-	BLT partial212
-	ADD R12<<0, R2, R19
-	FMOVQ 32(R19), F3
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	FMOVQ 32(R19), F4
-	ADD R12<<0, R6, R19
-	FMOVQ 32(R19), F5
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	FMOVQ F3, 32(R19)
-	B next213
-
-partial212:
-	CMP $0x08, R9
-	BLE end207
-	ADD R12<<0, R2, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few177
-	FMOVQ (R19), F3
-	B loaded177
-few177:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one177
-	FMOVD (R19), F3
-	TBZ $0, R11, loaded177
-	ADD $8, R19
-	VLD1 (R19), V3.S[2]
-	B loaded177
-one177:
-	TBZ $0, R11, loaded177
-	FMOVS (R19), F3
-loaded177:
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few178
-	FMOVQ (R19), F0
-	B loaded178
-few178:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one178
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded178
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded178
-one178:
-	TBZ $0, R11, loaded178
-	FMOVS (R19), F0
-loaded178:
-	ADD R12<<0, R6, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few179
-	FMOVQ (R19), F1
-	B loaded179
-few179:
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one179
-	FMOVD (R19), F1
-	TBZ $0, R11, loaded179
-	ADD $8, R19
-	VLD1 (R19), V1.S[2]
-	B loaded179
-one179:
-	TBZ $0, R11, loaded179
-	FMOVS (R19), F1
-loaded179:
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few180
-	FMOVQ F3, (R19)
-	B loaded180
-few180:
-	TBZ $1, R11, one180
-	FMOVD F3, (R19)
-	TBZ $0, R11, loaded180
-	ADD $8, R19
-	VST1 V3.S[2], (R19)
-	B loaded180
-one180:
-	TBZ $0, R11, loaded180
-	FMOVS F3, (R19)
-loaded180:
-	B end207
-
-next213:
-	CMP $0x10, R9
-	BLT partial214
-	ADD R12<<0, R2, R19
-	FMOVQ 48(R19), F3
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	FMOVQ 48(R19), F4
-	ADD R12<<0, R6, R19
-	FMOVQ 48(R19), F5
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	FMOVQ F3, 48(R19)
-	B next215
-
-partial214:
-	CMP $0x0c, R9
-	BLE end207
-	ADD R12<<0, R2, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few181
-	FMOVQ (R19), F3
-	B loaded181
-few181:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one181
-	FMOVD (R19), F3
-	TBZ $0, R11, loaded181
-	ADD $8, R19
-	VLD1 (R19), V3.S[2]
-	B loaded181
-one181:
-	TBZ $0, R11, loaded181
-	FMOVS (R19), F3
-loaded181:
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few182
-	FMOVQ (R19), F0
-	B loaded182
-few182:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one182
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded182
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded182
-one182:
-	TBZ $0, R11, loaded182
-	FMOVS (R19), F0
-loaded182:
-	ADD R12<<0, R6, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few183
-	FMOVQ (R19), F1
-	B loaded183
-few183:
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one183
-	FMOVD (R19), F1
-	TBZ $0, R11, loaded183
-	ADD $8, R19
-	VLD1 (R19), V1.S[2]
-	B loaded183
-one183:
-	TBZ $0, R11, loaded183
-	FMOVS (R19), F1
-loaded183:
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few184
-	FMOVQ F3, (R19)
-	B loaded184
-few184:
-	TBZ $1, R11, one184
-	FMOVD F3, (R19)
-	TBZ $0, R11, loaded184
-	ADD $8, R19
-	VST1 V3.S[2], (R19)
-	B loaded184
-one184:
-	TBZ $0, R11, loaded184
-	FMOVS F3, (R19)
-loaded184:
-	B end207
-
-next215:
-	CMP $0x14, R9
-	BLT partial216
-	ADD R12<<0, R2, R19
-	FMOVQ 64(R19), F3
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	FMOVQ 64(R19), F4
-	ADD R12<<0, R6, R19
-	FMOVQ 64(R19), F5
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	FMOVQ F3, 64(R19)
-	B next217
-
-partial216:
-	CMP $0x10, R9
-	BLE end207
-	ADD R12<<0, R2, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few185
-	FMOVQ (R19), F3
-	B loaded185
-few185:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one185
-	FMOVD (R19), F3
-	TBZ $0, R11, loaded185
-	ADD $8, R19
-	VLD1 (R19), V3.S[2]
-	B loaded185
-one185:
-	TBZ $0, R11, loaded185
-	FMOVS (R19), F3
-loaded185:
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few186
-	FMOVQ (R19), F0
-	B loaded186
-few186:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one186
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded186
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded186
-one186:
-	TBZ $0, R11, loaded186
-	FMOVS (R19), F0
-loaded186:
-	ADD R12<<0, R6, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few187
-	FMOVQ (R19), F1
-	B loaded187
-few187:
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one187
-	FMOVD (R19), F1
-	TBZ $0, R11, loaded187
-	ADD $8, R19
-	VLD1 (R19), V1.S[2]
-	B loaded187
-one187:
-	TBZ $0, R11, loaded187
-	FMOVS (R19), F1
-loaded187:
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few188
-	FMOVQ F3, (R19)
-	B loaded188
-few188:
-	TBZ $1, R11, one188
-	FMOVD F3, (R19)
-	TBZ $0, R11, loaded188
-	ADD $8, R19
-	VST1 V3.S[2], (R19)
-	B loaded188
-one188:
-	TBZ $0, R11, loaded188
-	FMOVS F3, (R19)
-loaded188:
-	B end207
-
-next217:
-	CMP $0x18, R9
-	BLT partial218
-	ADD R12<<0, R2, R19
-	FMOVQ 80(R19), F3
-	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
-	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
-	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
-	ADD R12<<0, R7, R19
-	FMOVQ 80(R19), F4
-	ADD R12<<0, R6, R19
-	FMOVQ 80(R19), F5
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	ADD R12<<0, R8, R19
-	FMOVQ F3, 80(R19)
-	B next219
-
-partial218:
-	CMP $0x14, R9
-	BLE end207
-	ADD R12<<0, R2, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few189
 	FMOVQ (R19), F3
 	B loaded189
@@ -7122,7 +7514,6 @@ loaded189:
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few190
 	FMOVQ (R19), F0
 	B loaded190
@@ -7139,7 +7530,6 @@ one190:
 	FMOVS (R19), F0
 loaded190:
 	ADD R12<<0, R6, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few191
 	FMOVQ (R19), F1
 	B loaded191
@@ -7159,7 +7549,6 @@ loaded191:
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few192
 	FMOVQ F3, (R19)
 	B loaded192
@@ -7174,32 +7563,32 @@ one192:
 	TBZ $0, R11, loaded192
 	FMOVS F3, (R19)
 loaded192:
-	B end207
+	B end245
 
-next219:
-	CMP $0x1c, R9
-	BLT partial220
+next247:
+	CMP $0x08, R9
+	BLT partial248
 	ADD R12<<0, R2, R19
-	FMOVQ 96(R19), F3
+	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	FMOVQ 96(R19), F4
+	FMOVQ 16(R19), F4
 	ADD R12<<0, R6, R19
-	FMOVQ 96(R19), F5
+	FMOVQ 16(R19), F5
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	FMOVQ F3, 96(R19)
-	B next221
+	FMOVQ F3, 16(R19)
+	B next249
 
-partial220:
-	CMP $0x18, R9
-	BLE end207
+partial248:
+	CMP $0x04, R9
+	BLE end245
 	ADD R12<<0, R2, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few193
 	FMOVQ (R19), F3
 	B loaded193
@@ -7219,7 +7608,7 @@ loaded193:
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few194
 	FMOVQ (R19), F0
 	B loaded194
@@ -7236,7 +7625,7 @@ one194:
 	FMOVS (R19), F0
 loaded194:
 	ADD R12<<0, R6, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few195
 	FMOVQ (R19), F1
 	B loaded195
@@ -7256,7 +7645,7 @@ loaded195:
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few196
 	FMOVQ F3, (R19)
 	B loaded196
@@ -7271,13 +7660,32 @@ one196:
 	TBZ $0, R11, loaded196
 	FMOVS F3, (R19)
 loaded196:
-	B end207
+	B end245
 
-next221:
-	CMP $0x1c, R9
-	BLE end207
+next249:
+	CMP $0x0c, R9
+	BLT partial250
 	ADD R12<<0, R2, R19
-	ADD $112, R19, R19
+	FMOVQ 32(R19), F3
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	FMOVQ 32(R19), F4
+	ADD R12<<0, R6, R19
+	FMOVQ 32(R19), F5
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	FMOVQ F3, 32(R19)
+	B next251
+
+partial250:
+	CMP $0x08, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few197
 	FMOVQ (R19), F3
 	B loaded197
@@ -7297,7 +7705,7 @@ loaded197:
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few198
 	FMOVQ (R19), F0
 	B loaded198
@@ -7314,7 +7722,7 @@ one198:
 	FMOVS (R19), F0
 loaded198:
 	ADD R12<<0, R6, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few199
 	FMOVQ (R19), F1
 	B loaded199
@@ -7334,7 +7742,7 @@ loaded199:
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few200
 	FMOVQ F3, (R19)
 	B loaded200
@@ -7349,18 +7757,484 @@ one200:
 	TBZ $0, R11, loaded200
 	FMOVS F3, (R19)
 loaded200:
-	B end207
+	B end245
 
-end207:
+next251:
+	CMP $0x10, R9
+	BLT partial252
+	ADD R12<<0, R2, R19
+	FMOVQ 48(R19), F3
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	FMOVQ 48(R19), F4
+	ADD R12<<0, R6, R19
+	FMOVQ 48(R19), F5
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	FMOVQ F3, 48(R19)
+	B next253
 
-normalized185:
+partial252:
+	CMP $0x0c, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few201
+	FMOVQ (R19), F3
+	B loaded201
+few201:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R11, one201
+	FMOVD (R19), F3
+	TBZ $0, R11, loaded201
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded201
+one201:
+	TBZ $0, R11, loaded201
+	FMOVS (R19), F3
+loaded201:
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few202
+	FMOVQ (R19), F0
+	B loaded202
+few202:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one202
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded202
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded202
+one202:
+	TBZ $0, R11, loaded202
+	FMOVS (R19), F0
+loaded202:
+	ADD R12<<0, R6, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few203
+	FMOVQ (R19), F1
+	B loaded203
+few203:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R11, one203
+	FMOVD (R19), F1
+	TBZ $0, R11, loaded203
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded203
+one203:
+	TBZ $0, R11, loaded203
+	FMOVS (R19), F1
+loaded203:
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few204
+	FMOVQ F3, (R19)
+	B loaded204
+few204:
+	TBZ $1, R11, one204
+	FMOVD F3, (R19)
+	TBZ $0, R11, loaded204
+	ADD $8, R19
+	VST1 V3.S[2], (R19)
+	B loaded204
+one204:
+	TBZ $0, R11, loaded204
+	FMOVS F3, (R19)
+loaded204:
+	B end245
+
+next253:
+	CMP $0x14, R9
+	BLT partial254
+	ADD R12<<0, R2, R19
+	FMOVQ 64(R19), F3
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	FMOVQ 64(R19), F4
+	ADD R12<<0, R6, R19
+	FMOVQ 64(R19), F5
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	FMOVQ F3, 64(R19)
+	B next255
+
+partial254:
+	CMP $0x10, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few205
+	FMOVQ (R19), F3
+	B loaded205
+few205:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R11, one205
+	FMOVD (R19), F3
+	TBZ $0, R11, loaded205
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded205
+one205:
+	TBZ $0, R11, loaded205
+	FMOVS (R19), F3
+loaded205:
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few206
+	FMOVQ (R19), F0
+	B loaded206
+few206:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one206
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded206
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded206
+one206:
+	TBZ $0, R11, loaded206
+	FMOVS (R19), F0
+loaded206:
+	ADD R12<<0, R6, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few207
+	FMOVQ (R19), F1
+	B loaded207
+few207:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R11, one207
+	FMOVD (R19), F1
+	TBZ $0, R11, loaded207
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded207
+one207:
+	TBZ $0, R11, loaded207
+	FMOVS (R19), F1
+loaded207:
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few208
+	FMOVQ F3, (R19)
+	B loaded208
+few208:
+	TBZ $1, R11, one208
+	FMOVD F3, (R19)
+	TBZ $0, R11, loaded208
+	ADD $8, R19
+	VST1 V3.S[2], (R19)
+	B loaded208
+one208:
+	TBZ $0, R11, loaded208
+	FMOVS F3, (R19)
+loaded208:
+	B end245
+
+next255:
+	CMP $0x18, R9
+	BLT partial256
+	ADD R12<<0, R2, R19
+	FMOVQ 80(R19), F3
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	FMOVQ 80(R19), F4
+	ADD R12<<0, R6, R19
+	FMOVQ 80(R19), F5
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	FMOVQ F3, 80(R19)
+	B next257
+
+partial256:
+	CMP $0x14, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few209
+	FMOVQ (R19), F3
+	B loaded209
+few209:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R11, one209
+	FMOVD (R19), F3
+	TBZ $0, R11, loaded209
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded209
+one209:
+	TBZ $0, R11, loaded209
+	FMOVS (R19), F3
+loaded209:
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few210
+	FMOVQ (R19), F0
+	B loaded210
+few210:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one210
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded210
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded210
+one210:
+	TBZ $0, R11, loaded210
+	FMOVS (R19), F0
+loaded210:
+	ADD R12<<0, R6, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few211
+	FMOVQ (R19), F1
+	B loaded211
+few211:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R11, one211
+	FMOVD (R19), F1
+	TBZ $0, R11, loaded211
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded211
+one211:
+	TBZ $0, R11, loaded211
+	FMOVS (R19), F1
+loaded211:
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few212
+	FMOVQ F3, (R19)
+	B loaded212
+few212:
+	TBZ $1, R11, one212
+	FMOVD F3, (R19)
+	TBZ $0, R11, loaded212
+	ADD $8, R19
+	VST1 V3.S[2], (R19)
+	B loaded212
+one212:
+	TBZ $0, R11, loaded212
+	FMOVS F3, (R19)
+loaded212:
+	B end245
+
+next257:
+	CMP $0x1c, R9
+	BLT partial258
+	ADD R12<<0, R2, R19
+	FMOVQ 96(R19), F3
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	FMOVQ 96(R19), F4
+	ADD R12<<0, R6, R19
+	FMOVQ 96(R19), F5
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	FMOVQ F3, 96(R19)
+	B next259
+
+partial258:
+	CMP $0x18, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few213
+	FMOVQ (R19), F3
+	B loaded213
+few213:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R11, one213
+	FMOVD (R19), F3
+	TBZ $0, R11, loaded213
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded213
+one213:
+	TBZ $0, R11, loaded213
+	FMOVS (R19), F3
+loaded213:
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few214
+	FMOVQ (R19), F0
+	B loaded214
+few214:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one214
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded214
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded214
+one214:
+	TBZ $0, R11, loaded214
+	FMOVS (R19), F0
+loaded214:
+	ADD R12<<0, R6, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few215
+	FMOVQ (R19), F1
+	B loaded215
+few215:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R11, one215
+	FMOVD (R19), F1
+	TBZ $0, R11, loaded215
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded215
+one215:
+	TBZ $0, R11, loaded215
+	FMOVS (R19), F1
+loaded215:
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few216
+	FMOVQ F3, (R19)
+	B loaded216
+few216:
+	TBZ $1, R11, one216
+	FMOVD F3, (R19)
+	TBZ $0, R11, loaded216
+	ADD $8, R19
+	VST1 V3.S[2], (R19)
+	B loaded216
+one216:
+	TBZ $0, R11, loaded216
+	FMOVS F3, (R19)
+loaded216:
+	B end245
+
+next259:
+	CMP $0x1c, R9
+	BLE end245
+	ADD R12<<0, R2, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few217
+	FMOVQ (R19), F3
+	B loaded217
+few217:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R11, one217
+	FMOVD (R19), F3
+	TBZ $0, R11, loaded217
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded217
+one217:
+	TBZ $0, R11, loaded217
+	FMOVS (R19), F3
+loaded217:
+	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
+	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
+	ADD R12<<0, R7, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few218
+	FMOVQ (R19), F0
+	B loaded218
+few218:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one218
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded218
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded218
+one218:
+	TBZ $0, R11, loaded218
+	FMOVS (R19), F0
+loaded218:
+	ADD R12<<0, R6, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few219
+	FMOVQ (R19), F1
+	B loaded219
+few219:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R11, one219
+	FMOVD (R19), F1
+	TBZ $0, R11, loaded219
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded219
+one219:
+	TBZ $0, R11, loaded219
+	FMOVS (R19), F1
+loaded219:
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
+	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	ADD R12<<0, R8, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few220
+	FMOVQ F3, (R19)
+	B loaded220
+few220:
+	TBZ $1, R11, one220
+	FMOVD F3, (R19)
+	TBZ $0, R11, loaded220
+	ADD $8, R19
+	VST1 V3.S[2], (R19)
+	B loaded220
+one220:
+	TBZ $0, R11, loaded220
+	FMOVS F3, (R19)
+loaded220:
+	B end245
+
+end245:
+
+normalized223:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row182
+	B row220
 
-done183:
+done221:
 	RET
 
 // func normalizeGradNEON(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
@@ -7381,9 +8255,9 @@ TEXT ·normalizeGradNEON(SB), NOSPLIT, $0-64
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row224:
+row262:
 	CMP $0, R0
-	BEQ done225
+	BEQ done263
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -7408,9 +8282,9 @@ row224:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
 	MOVD $0, R12
 
-block226:
+block264:
 	CMP R10, R12
-	BGE tail227
+	BGE tail265
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -7505,11 +8379,11 @@ block226:
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
 	ADDS $0x80, R12, R12
-	B block226
+	B block264
 
-tail227:
+tail265:
 	CMP $0x04, R9
-	BLT partial229
+	BLT partial267
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -7519,70 +8393,70 @@ tail227:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B next230
+	B next268
 
-partial229:
+partial267:
 	CMP $0x00, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few201
+	TBZ $2, R11, few221
 	FMOVQ (R19), F19
-	B loaded201
-few201:
+	B loaded221
+few221:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one201
+	TBZ $1, R11, one221
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded201
+	TBZ $0, R11, loaded221
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded201
-one201:
-	TBZ $0, R11, loaded201
+	B loaded221
+one221:
+	TBZ $0, R11, loaded221
 	FMOVS (R19), F19
-loaded201:
+loaded221:
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few202
+	TBZ $2, R11, few222
 	FMOVQ (R19), F20
-	B loaded202
-few202:
+	B loaded222
+few222:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one202
+	TBZ $1, R11, one222
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded202
+	TBZ $0, R11, loaded222
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded202
-one202:
-	TBZ $0, R11, loaded202
+	B loaded222
+one222:
+	TBZ $0, R11, loaded222
 	FMOVS (R19), F20
-loaded202:
+loaded222:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few203
+	TBZ $2, R11, few223
 	FMOVQ (R19), F21
-	B loaded203
-few203:
+	B loaded223
+few223:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one203
+	TBZ $1, R11, one223
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded203
+	TBZ $0, R11, loaded223
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded203
-one203:
-	TBZ $0, R11, loaded203
+	B loaded223
+one223:
+	TBZ $0, R11, loaded223
 	FMOVS (R19), F21
-loaded203:
+loaded223:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next230:
+next268:
 	CMP $0x08, R9
-	BLT partial231
+	BLT partial269
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F19
 	ADD R12<<0, R7, R19
@@ -7595,73 +8469,73 @@ next230:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B next232
+	B next270
 
-partial231:
+partial269:
 	CMP $0x04, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few204
+	TBZ $2, R11, few224
 	FMOVQ (R19), F19
-	B loaded204
-few204:
+	B loaded224
+few224:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one204
+	TBZ $1, R11, one224
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded204
+	TBZ $0, R11, loaded224
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded204
-one204:
-	TBZ $0, R11, loaded204
+	B loaded224
+one224:
+	TBZ $0, R11, loaded224
 	FMOVS (R19), F19
-loaded204:
+loaded224:
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few205
+	TBZ $2, R11, few225
 	FMOVQ (R19), F20
-	B loaded205
-few205:
+	B loaded225
+few225:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one205
+	TBZ $1, R11, one225
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded205
+	TBZ $0, R11, loaded225
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded205
-one205:
-	TBZ $0, R11, loaded205
+	B loaded225
+one225:
+	TBZ $0, R11, loaded225
 	FMOVS (R19), F20
-loaded205:
+loaded225:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few206
+	TBZ $2, R11, few226
 	FMOVQ (R19), F21
-	B loaded206
-few206:
+	B loaded226
+few226:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one206
+	TBZ $1, R11, one226
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded206
+	TBZ $0, R11, loaded226
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded206
-one206:
-	TBZ $0, R11, loaded206
+	B loaded226
+one226:
+	TBZ $0, R11, loaded226
 	FMOVS (R19), F21
-loaded206:
+loaded226:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next232:
+next270:
 	CMP $0x0c, R9
-	BLT partial233
+	BLT partial271
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F19
 	ADD R12<<0, R7, R19
@@ -7674,73 +8548,73 @@ next232:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B next234
+	B next272
 
-partial233:
+partial271:
 	CMP $0x08, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few207
+	TBZ $2, R11, few227
 	FMOVQ (R19), F19
-	B loaded207
-few207:
+	B loaded227
+few227:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one207
+	TBZ $1, R11, one227
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded207
+	TBZ $0, R11, loaded227
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded207
-one207:
-	TBZ $0, R11, loaded207
+	B loaded227
+one227:
+	TBZ $0, R11, loaded227
 	FMOVS (R19), F19
-loaded207:
+loaded227:
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few208
+	TBZ $2, R11, few228
 	FMOVQ (R19), F20
-	B loaded208
-few208:
+	B loaded228
+few228:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one208
+	TBZ $1, R11, one228
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded208
+	TBZ $0, R11, loaded228
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded208
-one208:
-	TBZ $0, R11, loaded208
+	B loaded228
+one228:
+	TBZ $0, R11, loaded228
 	FMOVS (R19), F20
-loaded208:
+loaded228:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few209
+	TBZ $2, R11, few229
 	FMOVQ (R19), F21
-	B loaded209
-few209:
+	B loaded229
+few229:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one209
+	TBZ $1, R11, one229
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded209
+	TBZ $0, R11, loaded229
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded209
-one209:
-	TBZ $0, R11, loaded209
+	B loaded229
+one229:
+	TBZ $0, R11, loaded229
 	FMOVS (R19), F21
-loaded209:
+loaded229:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next234:
+next272:
 	CMP $0x10, R9
-	BLT partial235
+	BLT partial273
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F19
 	ADD R12<<0, R7, R19
@@ -7753,73 +8627,73 @@ next234:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B next236
+	B next274
 
-partial235:
+partial273:
 	CMP $0x0c, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few210
+	TBZ $2, R11, few230
 	FMOVQ (R19), F19
-	B loaded210
-few210:
+	B loaded230
+few230:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one210
+	TBZ $1, R11, one230
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded210
+	TBZ $0, R11, loaded230
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded210
-one210:
-	TBZ $0, R11, loaded210
+	B loaded230
+one230:
+	TBZ $0, R11, loaded230
 	FMOVS (R19), F19
-loaded210:
+loaded230:
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few211
+	TBZ $2, R11, few231
 	FMOVQ (R19), F20
-	B loaded211
-few211:
+	B loaded231
+few231:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one211
+	TBZ $1, R11, one231
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded211
+	TBZ $0, R11, loaded231
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded211
-one211:
-	TBZ $0, R11, loaded211
+	B loaded231
+one231:
+	TBZ $0, R11, loaded231
 	FMOVS (R19), F20
-loaded211:
+loaded231:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few212
+	TBZ $2, R11, few232
 	FMOVQ (R19), F21
-	B loaded212
-few212:
+	B loaded232
+few232:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one212
+	TBZ $1, R11, one232
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded212
+	TBZ $0, R11, loaded232
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded212
-one212:
-	TBZ $0, R11, loaded212
+	B loaded232
+one232:
+	TBZ $0, R11, loaded232
 	FMOVS (R19), F21
-loaded212:
+loaded232:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next236:
+next274:
 	CMP $0x14, R9
-	BLT partial237
+	BLT partial275
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F19
 	ADD R12<<0, R7, R19
@@ -7832,73 +8706,73 @@ next236:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B next238
+	B next276
 
-partial237:
+partial275:
 	CMP $0x10, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few213
+	TBZ $2, R11, few233
 	FMOVQ (R19), F19
-	B loaded213
-few213:
+	B loaded233
+few233:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one213
+	TBZ $1, R11, one233
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded213
+	TBZ $0, R11, loaded233
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded213
-one213:
-	TBZ $0, R11, loaded213
+	B loaded233
+one233:
+	TBZ $0, R11, loaded233
 	FMOVS (R19), F19
-loaded213:
+loaded233:
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few214
+	TBZ $2, R11, few234
 	FMOVQ (R19), F20
-	B loaded214
-few214:
+	B loaded234
+few234:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one214
+	TBZ $1, R11, one234
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded214
+	TBZ $0, R11, loaded234
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded214
-one214:
-	TBZ $0, R11, loaded214
+	B loaded234
+one234:
+	TBZ $0, R11, loaded234
 	FMOVS (R19), F20
-loaded214:
+loaded234:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few215
+	TBZ $2, R11, few235
 	FMOVQ (R19), F21
-	B loaded215
-few215:
+	B loaded235
+few235:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one215
+	TBZ $1, R11, one235
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded215
+	TBZ $0, R11, loaded235
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded215
-one215:
-	TBZ $0, R11, loaded215
+	B loaded235
+one235:
+	TBZ $0, R11, loaded235
 	FMOVS (R19), F21
-loaded215:
+loaded235:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next238:
+next276:
 	CMP $0x18, R9
-	BLT partial239
+	BLT partial277
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F19
 	ADD R12<<0, R7, R19
@@ -7911,73 +8785,73 @@ next238:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B next240
+	B next278
 
-partial239:
+partial277:
 	CMP $0x14, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few216
+	TBZ $2, R11, few236
 	FMOVQ (R19), F19
-	B loaded216
-few216:
+	B loaded236
+few236:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one216
+	TBZ $1, R11, one236
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded216
+	TBZ $0, R11, loaded236
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded216
-one216:
-	TBZ $0, R11, loaded216
+	B loaded236
+one236:
+	TBZ $0, R11, loaded236
 	FMOVS (R19), F19
-loaded216:
+loaded236:
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few217
+	TBZ $2, R11, few237
 	FMOVQ (R19), F20
-	B loaded217
-few217:
+	B loaded237
+few237:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one217
+	TBZ $1, R11, one237
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded217
+	TBZ $0, R11, loaded237
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded217
-one217:
-	TBZ $0, R11, loaded217
+	B loaded237
+one237:
+	TBZ $0, R11, loaded237
 	FMOVS (R19), F20
-loaded217:
+loaded237:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few218
+	TBZ $2, R11, few238
 	FMOVQ (R19), F21
-	B loaded218
-few218:
+	B loaded238
+few238:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one218
+	TBZ $1, R11, one238
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded218
+	TBZ $0, R11, loaded238
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded218
-one218:
-	TBZ $0, R11, loaded218
+	B loaded238
+one238:
+	TBZ $0, R11, loaded238
 	FMOVS (R19), F21
-loaded218:
+loaded238:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next240:
+next278:
 	CMP $0x1c, R9
-	BLT partial241
+	BLT partial279
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F19
 	ADD R12<<0, R7, R19
@@ -7990,133 +8864,133 @@ next240:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B next242
+	B next280
 
-partial241:
+partial279:
 	CMP $0x18, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few219
+	TBZ $2, R11, few239
 	FMOVQ (R19), F19
-	B loaded219
-few219:
+	B loaded239
+few239:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one219
+	TBZ $1, R11, one239
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded219
+	TBZ $0, R11, loaded239
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded219
-one219:
-	TBZ $0, R11, loaded219
+	B loaded239
+one239:
+	TBZ $0, R11, loaded239
 	FMOVS (R19), F19
-loaded219:
+loaded239:
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few220
+	TBZ $2, R11, few240
 	FMOVQ (R19), F20
-	B loaded220
-few220:
+	B loaded240
+few240:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one220
+	TBZ $1, R11, one240
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded220
+	TBZ $0, R11, loaded240
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded220
-one220:
-	TBZ $0, R11, loaded220
+	B loaded240
+one240:
+	TBZ $0, R11, loaded240
 	FMOVS (R19), F20
-loaded220:
+loaded240:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few221
+	TBZ $2, R11, few241
 	FMOVQ (R19), F21
-	B loaded221
-few221:
+	B loaded241
+few241:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one221
+	TBZ $1, R11, one241
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded221
+	TBZ $0, R11, loaded241
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded221
-one221:
-	TBZ $0, R11, loaded221
+	B loaded241
+one241:
+	TBZ $0, R11, loaded241
 	FMOVS (R19), F21
-loaded221:
+loaded241:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-next242:
+next280:
 	CMP $0x1c, R9
-	BLE end228
+	BLE end266
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few222
+	TBZ $2, R11, few242
 	FMOVQ (R19), F19
-	B loaded222
-few222:
+	B loaded242
+few242:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one222
+	TBZ $1, R11, one242
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded222
+	TBZ $0, R11, loaded242
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded222
-one222:
-	TBZ $0, R11, loaded222
+	B loaded242
+one242:
+	TBZ $0, R11, loaded242
 	FMOVS (R19), F19
-loaded222:
+loaded242:
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few223
+	TBZ $2, R11, few243
 	FMOVQ (R19), F20
-	B loaded223
-few223:
+	B loaded243
+few243:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one223
+	TBZ $1, R11, one243
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded223
+	TBZ $0, R11, loaded243
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded223
-one223:
-	TBZ $0, R11, loaded223
+	B loaded243
+one243:
+	TBZ $0, R11, loaded243
 	FMOVS (R19), F20
-loaded223:
+loaded243:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few224
+	TBZ $2, R11, few244
 	FMOVQ (R19), F21
-	B loaded224
-few224:
+	B loaded244
+few244:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one224
+	TBZ $1, R11, one244
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded224
+	TBZ $0, R11, loaded244
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded224
-one224:
-	TBZ $0, R11, loaded224
+	B loaded244
+one244:
+	TBZ $0, R11, loaded244
 	FMOVS (R19), F21
-loaded224:
+loaded244:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
-	B end228
+	B end266
 
-end228:
+end266:
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
@@ -8149,9 +9023,9 @@ end228:
 	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
 	MOVD $0, R12
 
-block245:
+block283:
 	CMP R10, R12
-	BGE tail246
+	BGE tail284
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -8269,11 +9143,11 @@ block245:
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 112(R19)
 	ADDS $0x80, R12, R12
-	B block245
+	B block283
 
-tail246:
+tail284:
 	CMP $0x04, R9
-	BLT partial248
+	BLT partial286
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -8285,504 +9159,12 @@ tail246:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	WORD $0x3cac6906 // STR Q6, [X8, X12]
-	B next249
+	B next287
 
-partial248:
+partial286:
 	CMP $0x00, R9
-	BLE end247
+	BLE end285
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few225
-	FMOVQ (R19), F5
-	B loaded225
-few225:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one225
-	FMOVD (R19), F5
-	TBZ $0, R11, loaded225
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded225
-one225:
-	TBZ $0, R11, loaded225
-	FMOVS (R19), F5
-loaded225:
-	ADD R12<<0, R7, R19
-	TBZ $2, R11, few226
-	FMOVQ (R19), F6
-	B loaded226
-few226:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one226
-	FMOVD (R19), F6
-	TBZ $0, R11, loaded226
-	ADD $8, R19
-	VLD1 (R19), V6.S[2]
-	B loaded226
-one226:
-	TBZ $0, R11, loaded226
-	FMOVS (R19), F6
-loaded226:
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	TBZ $2, R11, few227
-	FMOVQ (R19), F0
-	B loaded227
-few227:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one227
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded227
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded227
-one227:
-	TBZ $0, R11, loaded227
-	FMOVS (R19), F0
-loaded227:
-	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	TBZ $2, R11, few228
-	FMOVQ F6, (R19)
-	B loaded228
-few228:
-	TBZ $1, R11, one228
-	FMOVD F6, (R19)
-	TBZ $0, R11, loaded228
-	ADD $8, R19
-	VST1 V6.S[2], (R19)
-	B loaded228
-one228:
-	TBZ $0, R11, loaded228
-	FMOVS F6, (R19)
-loaded228:
-	B end247
-
-next249:
-	CMP $0x08, R9
-	BLT partial250
-	ADD R12<<0, R2, R19
-	FMOVQ 16(R19), F5
-	ADD R12<<0, R7, R19
-	FMOVQ 16(R19), F6
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	FMOVQ 16(R19), F7
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	FMOVQ F6, 16(R19)
-	B next251
-
-partial250:
-	CMP $0x04, R9
-	BLE end247
-	ADD R12<<0, R2, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few229
-	FMOVQ (R19), F5
-	B loaded229
-few229:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one229
-	FMOVD (R19), F5
-	TBZ $0, R11, loaded229
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded229
-one229:
-	TBZ $0, R11, loaded229
-	FMOVS (R19), F5
-loaded229:
-	ADD R12<<0, R7, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few230
-	FMOVQ (R19), F6
-	B loaded230
-few230:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one230
-	FMOVD (R19), F6
-	TBZ $0, R11, loaded230
-	ADD $8, R19
-	VLD1 (R19), V6.S[2]
-	B loaded230
-one230:
-	TBZ $0, R11, loaded230
-	FMOVS (R19), F6
-loaded230:
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few231
-	FMOVQ (R19), F0
-	B loaded231
-few231:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one231
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded231
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded231
-one231:
-	TBZ $0, R11, loaded231
-	FMOVS (R19), F0
-loaded231:
-	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	ADD $16, R19, R19
-	TBZ $2, R11, few232
-	FMOVQ F6, (R19)
-	B loaded232
-few232:
-	TBZ $1, R11, one232
-	FMOVD F6, (R19)
-	TBZ $0, R11, loaded232
-	ADD $8, R19
-	VST1 V6.S[2], (R19)
-	B loaded232
-one232:
-	TBZ $0, R11, loaded232
-	FMOVS F6, (R19)
-loaded232:
-	B end247
-
-next251:
-	CMP $0x0c, R9
-	BLT partial252
-	ADD R12<<0, R2, R19
-	FMOVQ 32(R19), F5
-	ADD R12<<0, R7, R19
-	FMOVQ 32(R19), F6
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	FMOVQ 32(R19), F7
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	FMOVQ F6, 32(R19)
-	B next253
-
-partial252:
-	CMP $0x08, R9
-	BLE end247
-	ADD R12<<0, R2, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few233
-	FMOVQ (R19), F5
-	B loaded233
-few233:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one233
-	FMOVD (R19), F5
-	TBZ $0, R11, loaded233
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded233
-one233:
-	TBZ $0, R11, loaded233
-	FMOVS (R19), F5
-loaded233:
-	ADD R12<<0, R7, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few234
-	FMOVQ (R19), F6
-	B loaded234
-few234:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one234
-	FMOVD (R19), F6
-	TBZ $0, R11, loaded234
-	ADD $8, R19
-	VLD1 (R19), V6.S[2]
-	B loaded234
-one234:
-	TBZ $0, R11, loaded234
-	FMOVS (R19), F6
-loaded234:
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few235
-	FMOVQ (R19), F0
-	B loaded235
-few235:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one235
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded235
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded235
-one235:
-	TBZ $0, R11, loaded235
-	FMOVS (R19), F0
-loaded235:
-	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	ADD $32, R19, R19
-	TBZ $2, R11, few236
-	FMOVQ F6, (R19)
-	B loaded236
-few236:
-	TBZ $1, R11, one236
-	FMOVD F6, (R19)
-	TBZ $0, R11, loaded236
-	ADD $8, R19
-	VST1 V6.S[2], (R19)
-	B loaded236
-one236:
-	TBZ $0, R11, loaded236
-	FMOVS F6, (R19)
-loaded236:
-	B end247
-
-next253:
-	CMP $0x10, R9
-	BLT partial254
-	ADD R12<<0, R2, R19
-	FMOVQ 48(R19), F5
-	ADD R12<<0, R7, R19
-	FMOVQ 48(R19), F6
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	FMOVQ 48(R19), F7
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	FMOVQ F6, 48(R19)
-	B next255
-
-partial254:
-	CMP $0x0c, R9
-	BLE end247
-	ADD R12<<0, R2, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few237
-	FMOVQ (R19), F5
-	B loaded237
-few237:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one237
-	FMOVD (R19), F5
-	TBZ $0, R11, loaded237
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded237
-one237:
-	TBZ $0, R11, loaded237
-	FMOVS (R19), F5
-loaded237:
-	ADD R12<<0, R7, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few238
-	FMOVQ (R19), F6
-	B loaded238
-few238:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one238
-	FMOVD (R19), F6
-	TBZ $0, R11, loaded238
-	ADD $8, R19
-	VLD1 (R19), V6.S[2]
-	B loaded238
-one238:
-	TBZ $0, R11, loaded238
-	FMOVS (R19), F6
-loaded238:
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few239
-	FMOVQ (R19), F0
-	B loaded239
-few239:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one239
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded239
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded239
-one239:
-	TBZ $0, R11, loaded239
-	FMOVS (R19), F0
-loaded239:
-	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	ADD $48, R19, R19
-	TBZ $2, R11, few240
-	FMOVQ F6, (R19)
-	B loaded240
-few240:
-	TBZ $1, R11, one240
-	FMOVD F6, (R19)
-	TBZ $0, R11, loaded240
-	ADD $8, R19
-	VST1 V6.S[2], (R19)
-	B loaded240
-one240:
-	TBZ $0, R11, loaded240
-	FMOVS F6, (R19)
-loaded240:
-	B end247
-
-next255:
-	CMP $0x14, R9
-	BLT partial256
-	ADD R12<<0, R2, R19
-	FMOVQ 64(R19), F5
-	ADD R12<<0, R7, R19
-	FMOVQ 64(R19), F6
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	FMOVQ 64(R19), F7
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	FMOVQ F6, 64(R19)
-	B next257
-
-partial256:
-	CMP $0x10, R9
-	BLE end247
-	ADD R12<<0, R2, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few241
-	FMOVQ (R19), F5
-	B loaded241
-few241:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one241
-	FMOVD (R19), F5
-	TBZ $0, R11, loaded241
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded241
-one241:
-	TBZ $0, R11, loaded241
-	FMOVS (R19), F5
-loaded241:
-	ADD R12<<0, R7, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few242
-	FMOVQ (R19), F6
-	B loaded242
-few242:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one242
-	FMOVD (R19), F6
-	TBZ $0, R11, loaded242
-	ADD $8, R19
-	VLD1 (R19), V6.S[2]
-	B loaded242
-one242:
-	TBZ $0, R11, loaded242
-	FMOVS (R19), F6
-loaded242:
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few243
-	FMOVQ (R19), F0
-	B loaded243
-few243:
-	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one243
-	FMOVD (R19), F0
-	TBZ $0, R11, loaded243
-	ADD $8, R19
-	VLD1 (R19), V0.S[2]
-	B loaded243
-one243:
-	TBZ $0, R11, loaded243
-	FMOVS (R19), F0
-loaded243:
-	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	ADD $64, R19, R19
-	TBZ $2, R11, few244
-	FMOVQ F6, (R19)
-	B loaded244
-few244:
-	TBZ $1, R11, one244
-	FMOVD F6, (R19)
-	TBZ $0, R11, loaded244
-	ADD $8, R19
-	VST1 V6.S[2], (R19)
-	B loaded244
-one244:
-	TBZ $0, R11, loaded244
-	FMOVS F6, (R19)
-loaded244:
-	B end247
-
-next257:
-	CMP $0x18, R9
-	BLT partial258
-	ADD R12<<0, R2, R19
-	FMOVQ 80(R19), F5
-	ADD R12<<0, R7, R19
-	FMOVQ 80(R19), F6
-	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
-	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
-	ADD R12<<0, R6, R19
-	FMOVQ 80(R19), F7
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
-	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
-	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
-	ADD R12<<0, R8, R19
-	FMOVQ F6, 80(R19)
-	B next259
-
-partial258:
-	CMP $0x14, R9
-	BLE end247
-	ADD R12<<0, R2, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few245
 	FMOVQ (R19), F5
 	B loaded245
@@ -8799,7 +9181,6 @@ one245:
 	FMOVS (R19), F5
 loaded245:
 	ADD R12<<0, R7, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few246
 	FMOVQ (R19), F6
 	B loaded246
@@ -8819,7 +9200,6 @@ loaded246:
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few247
 	FMOVQ (R19), F0
 	B loaded247
@@ -8840,7 +9220,6 @@ loaded247:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	ADD $80, R19, R19
 	TBZ $2, R11, few248
 	FMOVQ F6, (R19)
 	B loaded248
@@ -8855,33 +9234,33 @@ one248:
 	TBZ $0, R11, loaded248
 	FMOVS F6, (R19)
 loaded248:
-	B end247
+	B end285
 
-next259:
-	CMP $0x1c, R9
-	BLT partial260
+next287:
+	CMP $0x08, R9
+	BLT partial288
 	ADD R12<<0, R2, R19
-	FMOVQ 96(R19), F5
+	FMOVQ 16(R19), F5
 	ADD R12<<0, R7, R19
-	FMOVQ 96(R19), F6
+	FMOVQ 16(R19), F6
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	FMOVQ 96(R19), F7
+	FMOVQ 16(R19), F7
 	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	FMOVQ F6, 96(R19)
-	B next261
+	FMOVQ F6, 16(R19)
+	B next289
 
-partial260:
-	CMP $0x18, R9
-	BLE end247
+partial288:
+	CMP $0x04, R9
+	BLE end285
 	ADD R12<<0, R2, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few249
 	FMOVQ (R19), F5
 	B loaded249
@@ -8898,7 +9277,7 @@ one249:
 	FMOVS (R19), F5
 loaded249:
 	ADD R12<<0, R7, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few250
 	FMOVQ (R19), F6
 	B loaded250
@@ -8918,7 +9297,7 @@ loaded250:
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few251
 	FMOVQ (R19), F0
 	B loaded251
@@ -8939,7 +9318,7 @@ loaded251:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R11, few252
 	FMOVQ F6, (R19)
 	B loaded252
@@ -8954,13 +9333,33 @@ one252:
 	TBZ $0, R11, loaded252
 	FMOVS F6, (R19)
 loaded252:
-	B end247
+	B end285
 
-next261:
-	CMP $0x1c, R9
-	BLE end247
+next289:
+	CMP $0x0c, R9
+	BLT partial290
 	ADD R12<<0, R2, R19
-	ADD $112, R19, R19
+	FMOVQ 32(R19), F5
+	ADD R12<<0, R7, R19
+	FMOVQ 32(R19), F6
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	FMOVQ 32(R19), F7
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	FMOVQ F6, 32(R19)
+	B next291
+
+partial290:
+	CMP $0x08, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few253
 	FMOVQ (R19), F5
 	B loaded253
@@ -8977,7 +9376,7 @@ one253:
 	FMOVS (R19), F5
 loaded253:
 	ADD R12<<0, R7, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few254
 	FMOVQ (R19), F6
 	B loaded254
@@ -8997,7 +9396,7 @@ loaded254:
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few255
 	FMOVQ (R19), F0
 	B loaded255
@@ -9018,7 +9417,7 @@ loaded255:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R11, few256
 	FMOVQ F6, (R19)
 	B loaded256
@@ -9033,17 +9432,492 @@ one256:
 	TBZ $0, R11, loaded256
 	FMOVS F6, (R19)
 loaded256:
-	B end247
+	B end285
 
-end247:
+next291:
+	CMP $0x10, R9
+	BLT partial292
+	ADD R12<<0, R2, R19
+	FMOVQ 48(R19), F5
+	ADD R12<<0, R7, R19
+	FMOVQ 48(R19), F6
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	FMOVQ 48(R19), F7
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	FMOVQ F6, 48(R19)
+	B next293
+
+partial292:
+	CMP $0x0c, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few257
+	FMOVQ (R19), F5
+	B loaded257
+few257:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R11, one257
+	FMOVD (R19), F5
+	TBZ $0, R11, loaded257
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded257
+one257:
+	TBZ $0, R11, loaded257
+	FMOVS (R19), F5
+loaded257:
+	ADD R12<<0, R7, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few258
+	FMOVQ (R19), F6
+	B loaded258
+few258:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R11, one258
+	FMOVD (R19), F6
+	TBZ $0, R11, loaded258
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded258
+one258:
+	TBZ $0, R11, loaded258
+	FMOVS (R19), F6
+loaded258:
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few259
+	FMOVQ (R19), F0
+	B loaded259
+few259:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one259
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded259
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded259
+one259:
+	TBZ $0, R11, loaded259
+	FMOVS (R19), F0
+loaded259:
+	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	ADD $48, R19, R19
+	TBZ $2, R11, few260
+	FMOVQ F6, (R19)
+	B loaded260
+few260:
+	TBZ $1, R11, one260
+	FMOVD F6, (R19)
+	TBZ $0, R11, loaded260
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded260
+one260:
+	TBZ $0, R11, loaded260
+	FMOVS F6, (R19)
+loaded260:
+	B end285
+
+next293:
+	CMP $0x14, R9
+	BLT partial294
+	ADD R12<<0, R2, R19
+	FMOVQ 64(R19), F5
+	ADD R12<<0, R7, R19
+	FMOVQ 64(R19), F6
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	FMOVQ 64(R19), F7
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	FMOVQ F6, 64(R19)
+	B next295
+
+partial294:
+	CMP $0x10, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few261
+	FMOVQ (R19), F5
+	B loaded261
+few261:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R11, one261
+	FMOVD (R19), F5
+	TBZ $0, R11, loaded261
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded261
+one261:
+	TBZ $0, R11, loaded261
+	FMOVS (R19), F5
+loaded261:
+	ADD R12<<0, R7, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few262
+	FMOVQ (R19), F6
+	B loaded262
+few262:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R11, one262
+	FMOVD (R19), F6
+	TBZ $0, R11, loaded262
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded262
+one262:
+	TBZ $0, R11, loaded262
+	FMOVS (R19), F6
+loaded262:
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few263
+	FMOVQ (R19), F0
+	B loaded263
+few263:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one263
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded263
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded263
+one263:
+	TBZ $0, R11, loaded263
+	FMOVS (R19), F0
+loaded263:
+	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	ADD $64, R19, R19
+	TBZ $2, R11, few264
+	FMOVQ F6, (R19)
+	B loaded264
+few264:
+	TBZ $1, R11, one264
+	FMOVD F6, (R19)
+	TBZ $0, R11, loaded264
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded264
+one264:
+	TBZ $0, R11, loaded264
+	FMOVS F6, (R19)
+loaded264:
+	B end285
+
+next295:
+	CMP $0x18, R9
+	BLT partial296
+	ADD R12<<0, R2, R19
+	FMOVQ 80(R19), F5
+	ADD R12<<0, R7, R19
+	FMOVQ 80(R19), F6
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	FMOVQ 80(R19), F7
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	FMOVQ F6, 80(R19)
+	B next297
+
+partial296:
+	CMP $0x14, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few265
+	FMOVQ (R19), F5
+	B loaded265
+few265:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R11, one265
+	FMOVD (R19), F5
+	TBZ $0, R11, loaded265
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded265
+one265:
+	TBZ $0, R11, loaded265
+	FMOVS (R19), F5
+loaded265:
+	ADD R12<<0, R7, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few266
+	FMOVQ (R19), F6
+	B loaded266
+few266:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R11, one266
+	FMOVD (R19), F6
+	TBZ $0, R11, loaded266
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded266
+one266:
+	TBZ $0, R11, loaded266
+	FMOVS (R19), F6
+loaded266:
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few267
+	FMOVQ (R19), F0
+	B loaded267
+few267:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one267
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded267
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded267
+one267:
+	TBZ $0, R11, loaded267
+	FMOVS (R19), F0
+loaded267:
+	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	ADD $80, R19, R19
+	TBZ $2, R11, few268
+	FMOVQ F6, (R19)
+	B loaded268
+few268:
+	TBZ $1, R11, one268
+	FMOVD F6, (R19)
+	TBZ $0, R11, loaded268
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded268
+one268:
+	TBZ $0, R11, loaded268
+	FMOVS F6, (R19)
+loaded268:
+	B end285
+
+next297:
+	CMP $0x1c, R9
+	BLT partial298
+	ADD R12<<0, R2, R19
+	FMOVQ 96(R19), F5
+	ADD R12<<0, R7, R19
+	FMOVQ 96(R19), F6
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	FMOVQ 96(R19), F7
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	FMOVQ F6, 96(R19)
+	B next299
+
+partial298:
+	CMP $0x18, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few269
+	FMOVQ (R19), F5
+	B loaded269
+few269:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R11, one269
+	FMOVD (R19), F5
+	TBZ $0, R11, loaded269
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded269
+one269:
+	TBZ $0, R11, loaded269
+	FMOVS (R19), F5
+loaded269:
+	ADD R12<<0, R7, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few270
+	FMOVQ (R19), F6
+	B loaded270
+few270:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R11, one270
+	FMOVD (R19), F6
+	TBZ $0, R11, loaded270
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded270
+one270:
+	TBZ $0, R11, loaded270
+	FMOVS (R19), F6
+loaded270:
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few271
+	FMOVQ (R19), F0
+	B loaded271
+few271:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one271
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded271
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded271
+one271:
+	TBZ $0, R11, loaded271
+	FMOVS (R19), F0
+loaded271:
+	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	ADD $96, R19, R19
+	TBZ $2, R11, few272
+	FMOVQ F6, (R19)
+	B loaded272
+few272:
+	TBZ $1, R11, one272
+	FMOVD F6, (R19)
+	TBZ $0, R11, loaded272
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded272
+one272:
+	TBZ $0, R11, loaded272
+	FMOVS F6, (R19)
+loaded272:
+	B end285
+
+next299:
+	CMP $0x1c, R9
+	BLE end285
+	ADD R12<<0, R2, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few273
+	FMOVQ (R19), F5
+	B loaded273
+few273:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R11, one273
+	FMOVD (R19), F5
+	TBZ $0, R11, loaded273
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded273
+one273:
+	TBZ $0, R11, loaded273
+	FMOVS (R19), F5
+loaded273:
+	ADD R12<<0, R7, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few274
+	FMOVQ (R19), F6
+	B loaded274
+few274:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R11, one274
+	FMOVD (R19), F6
+	TBZ $0, R11, loaded274
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded274
+one274:
+	TBZ $0, R11, loaded274
+	FMOVS (R19), F6
+loaded274:
+	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
+	ADD R12<<0, R6, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few275
+	FMOVQ (R19), F0
+	B loaded275
+few275:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R11, one275
+	FMOVD (R19), F0
+	TBZ $0, R11, loaded275
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded275
+one275:
+	TBZ $0, R11, loaded275
+	FMOVS (R19), F0
+loaded275:
+	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
+	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
+	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	ADD R12<<0, R8, R19
+	ADD $112, R19, R19
+	TBZ $2, R11, few276
+	FMOVQ F6, (R19)
+	B loaded276
+few276:
+	TBZ $1, R11, one276
+	FMOVD F6, (R19)
+	TBZ $0, R11, loaded276
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded276
+one276:
+	TBZ $0, R11, loaded276
+	FMOVS F6, (R19)
+loaded276:
+	B end285
+
+end285:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R7, R7
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row224
+	B row262
 
-done225:
+done263:
 	RET
 
 // func sumColumnsNEON(rows int, stride int, cols int, x *float32, sum *float64)
@@ -9082,88 +9956,88 @@ TEXT ·sumColumnsNEON(SB), NOSPLIT, $0-40
 	MOVD stride+8(FP), R8
 	LSL $0x02, R8, R8
 
-row264:
+row302:
 	CMP $0, R7
-	BEQ done265
+	BEQ done303
 	ADD $0, R0, R19
-	TBZ $2, R2, few257
+	TBZ $2, R2, few277
 	FMOVQ (R19), F8
-	B loaded257
-few257:
+	B loaded277
+few277:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R2, one257
+	TBZ $1, R2, one277
 	FMOVD (R19), F8
-	TBZ $0, R2, loaded257
+	TBZ $0, R2, loaded277
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded257
-one257:
-	TBZ $0, R2, loaded257
+	B loaded277
+one277:
+	TBZ $0, R2, loaded277
 	FMOVS (R19), F8
-loaded257:
+loaded277:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
 	WORD $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
 	ADD $16, R0, R19
-	TBZ $2, R3, few258
+	TBZ $2, R3, few278
 	FMOVQ (R19), F8
-	B loaded258
-few258:
+	B loaded278
+few278:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one258
+	TBZ $1, R3, one278
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded258
+	TBZ $0, R3, loaded278
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded258
-one258:
-	TBZ $0, R3, loaded258
+	B loaded278
+one278:
+	TBZ $0, R3, loaded278
 	FMOVS (R19), F8
-loaded258:
+loaded278:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
 	WORD $0x4e68d463 // FADD V3.2D, V3.2D, V8.2D
 	ADD $32, R0, R19
-	TBZ $2, R6, few259
+	TBZ $2, R6, few279
 	FMOVQ (R19), F8
-	B loaded259
-few259:
+	B loaded279
+few279:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R6, one259
+	TBZ $1, R6, one279
 	FMOVD (R19), F8
-	TBZ $0, R6, loaded259
+	TBZ $0, R6, loaded279
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded259
-one259:
-	TBZ $0, R6, loaded259
+	B loaded279
+one279:
+	TBZ $0, R6, loaded279
 	FMOVS (R19), F8
-loaded259:
+loaded279:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d484 // FADD V4.2D, V4.2D, V9.2D
 	WORD $0x4e68d4a5 // FADD V5.2D, V5.2D, V8.2D
 	ADD $48, R0, R19
-	TBZ $2, R1, few260
+	TBZ $2, R1, few280
 	FMOVQ (R19), F8
-	B loaded260
-few260:
+	B loaded280
+few280:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R1, one260
+	TBZ $1, R1, one280
 	FMOVD (R19), F8
-	TBZ $0, R1, loaded260
+	TBZ $0, R1, loaded280
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded260
-one260:
-	TBZ $0, R1, loaded260
+	B loaded280
+one280:
+	TBZ $0, R1, loaded280
 	FMOVS (R19), F8
-loaded260:
+loaded280:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
@@ -9171,9 +10045,9 @@ loaded260:
 	WORD $0x4e68d4e7 // FADD V7.2D, V7.2D, V8.2D
 	ADDS R8, R0, R0
 	SUBS $1, R7
-	B row264
+	B row302
 
-done265:
+done303:
 	MOVD sum+32(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -9223,9 +10097,9 @@ TEXT ·sumScaledColumnsNEON(SB), NOSPLIT, $0-56
 	MOVD stride+8(FP), R10
 	LSL $0x02, R10, R10
 
-row266:
+row304:
 	CMP $0, R9
-	BEQ done267
+	BEQ done305
 	FMOVS 0(R1), F8
 	WORD $0x4e040508 // DUP V8.4S, V8.S[0]
 	FMOVS 4(R1), F9
@@ -9234,40 +10108,40 @@ row266:
 	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
 	ADDS $0x10, R1, R1
 	ADD $0, R0, R19
-	TBZ $2, R6, few261
+	TBZ $2, R6, few281
 	FMOVQ (R19), F11
-	B loaded261
-few261:
+	B loaded281
+few281:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R6, one261
+	TBZ $1, R6, one281
 	FMOVD (R19), F11
-	TBZ $0, R6, loaded261
+	TBZ $0, R6, loaded281
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded261
-one261:
-	TBZ $0, R6, loaded261
+	B loaded281
+one281:
+	TBZ $0, R6, loaded281
 	FMOVS (R19), F11
-loaded261:
+loaded281:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $0, R2, R19
-	TBZ $2, R6, few262
+	TBZ $2, R6, few282
 	FMOVQ (R19), F12
-	B loaded262
-few262:
+	B loaded282
+few282:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R6, one262
+	TBZ $1, R6, one282
 	FMOVD (R19), F12
-	TBZ $0, R6, loaded262
+	TBZ $0, R6, loaded282
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded262
-one262:
-	TBZ $0, R6, loaded262
+	B loaded282
+one282:
+	TBZ $0, R6, loaded282
 	FMOVS (R19), F12
-loaded262:
+loaded282:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9275,40 +10149,40 @@ loaded262:
 	WORD $0x4e6bd400 // FADD V0.2D, V0.2D, V11.2D
 	WORD $0x4e6cd421 // FADD V1.2D, V1.2D, V12.2D
 	ADD $16, R0, R19
-	TBZ $2, R7, few263
+	TBZ $2, R7, few283
 	FMOVQ (R19), F11
-	B loaded263
-few263:
+	B loaded283
+few283:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R7, one263
+	TBZ $1, R7, one283
 	FMOVD (R19), F11
-	TBZ $0, R7, loaded263
+	TBZ $0, R7, loaded283
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded263
-one263:
-	TBZ $0, R7, loaded263
+	B loaded283
+one283:
+	TBZ $0, R7, loaded283
 	FMOVS (R19), F11
-loaded263:
+loaded283:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $16, R2, R19
-	TBZ $2, R7, few264
+	TBZ $2, R7, few284
 	FMOVQ (R19), F12
-	B loaded264
-few264:
+	B loaded284
+few284:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R7, one264
+	TBZ $1, R7, one284
 	FMOVD (R19), F12
-	TBZ $0, R7, loaded264
+	TBZ $0, R7, loaded284
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded264
-one264:
-	TBZ $0, R7, loaded264
+	B loaded284
+one284:
+	TBZ $0, R7, loaded284
 	FMOVS (R19), F12
-loaded264:
+loaded284:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9316,40 +10190,40 @@ loaded264:
 	WORD $0x4e6bd442 // FADD V2.2D, V2.2D, V11.2D
 	WORD $0x4e6cd463 // FADD V3.2D, V3.2D, V12.2D
 	ADD $32, R0, R19
-	TBZ $2, R8, few265
+	TBZ $2, R8, few285
 	FMOVQ (R19), F11
-	B loaded265
-few265:
+	B loaded285
+few285:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R8, one265
+	TBZ $1, R8, one285
 	FMOVD (R19), F11
-	TBZ $0, R8, loaded265
+	TBZ $0, R8, loaded285
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded265
-one265:
-	TBZ $0, R8, loaded265
+	B loaded285
+one285:
+	TBZ $0, R8, loaded285
 	FMOVS (R19), F11
-loaded265:
+loaded285:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $32, R2, R19
-	TBZ $2, R8, few266
+	TBZ $2, R8, few286
 	FMOVQ (R19), F12
-	B loaded266
-few266:
+	B loaded286
+few286:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R8, one266
+	TBZ $1, R8, one286
 	FMOVD (R19), F12
-	TBZ $0, R8, loaded266
+	TBZ $0, R8, loaded286
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded266
-one266:
-	TBZ $0, R8, loaded266
+	B loaded286
+one286:
+	TBZ $0, R8, loaded286
 	FMOVS (R19), F12
-loaded266:
+loaded286:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9357,40 +10231,40 @@ loaded266:
 	WORD $0x4e6bd484 // FADD V4.2D, V4.2D, V11.2D
 	WORD $0x4e6cd4a5 // FADD V5.2D, V5.2D, V12.2D
 	ADD $48, R0, R19
-	TBZ $2, R3, few267
+	TBZ $2, R3, few287
 	FMOVQ (R19), F11
-	B loaded267
-few267:
+	B loaded287
+few287:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R3, one267
+	TBZ $1, R3, one287
 	FMOVD (R19), F11
-	TBZ $0, R3, loaded267
+	TBZ $0, R3, loaded287
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded267
-one267:
-	TBZ $0, R3, loaded267
+	B loaded287
+one287:
+	TBZ $0, R3, loaded287
 	FMOVS (R19), F11
-loaded267:
+loaded287:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $48, R2, R19
-	TBZ $2, R3, few268
+	TBZ $2, R3, few288
 	FMOVQ (R19), F8
-	B loaded268
-few268:
+	B loaded288
+few288:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one268
+	TBZ $1, R3, one288
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded268
+	TBZ $0, R3, loaded288
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded268
-one268:
-	TBZ $0, R3, loaded268
+	B loaded288
+one288:
+	TBZ $0, R3, loaded288
 	FMOVS (R19), F8
-loaded268:
+loaded288:
 	WORD $0x6e2bdd08 // FMUL V8.4S, V8.4S, V11.4S
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9400,9 +10274,9 @@ loaded268:
 	ADDS R10, R0, R0
 	ADDS R10, R2, R2
 	SUBS $1, R9
-	B row266
+	B row304
 
-done267:
+done305:
 	MOVD sum+48(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -9435,9 +10309,9 @@ TEXT ·dotNEON(SB), NOSPLIT, $0-32
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
 	MOVD $0, R7
 
-block268:
+block306:
 	CMP R2, R7
-	BGE tail269
+	BGE tail307
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9485,11 +10359,11 @@ block268:
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
 	ADDS $0x40, R7, R7
-	B block268
+	B block306
 
-tail269:
+tail307:
 	CMP $0x04, R1
-	BLT partial271
+	BLT partial309
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9500,56 +10374,56 @@ tail269:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B next272
+	B next310
 
-partial271:
+partial309:
 	CMP $0x00, R1
-	BLE end270
+	BLE end308
 	ADD R7<<0, R3, R19
-	TBZ $2, R0, few269
+	TBZ $2, R0, few289
 	FMOVQ (R19), F8
-	B loaded269
-few269:
+	B loaded289
+few289:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one269
+	TBZ $1, R0, one289
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded269
+	TBZ $0, R0, loaded289
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded269
-one269:
-	TBZ $0, R0, loaded269
+	B loaded289
+one289:
+	TBZ $0, R0, loaded289
 	FMOVS (R19), F8
-loaded269:
+loaded289:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
-	TBZ $2, R0, few270
+	TBZ $2, R0, few290
 	FMOVQ (R19), F10
-	B loaded270
-few270:
+	B loaded290
+few290:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one270
+	TBZ $1, R0, one290
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded270
+	TBZ $0, R0, loaded290
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded270
-one270:
-	TBZ $0, R0, loaded270
+	B loaded290
+one290:
+	TBZ $0, R0, loaded290
 	FMOVS (R19), F10
-loaded270:
+loaded290:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B end270
+	B end308
 
-next272:
+next310:
 	CMP $0x08, R1
-	BLT partial273
+	BLT partial311
 	ADD R7<<0, R3, R19
 	FMOVQ 16(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -9562,58 +10436,58 @@ next272:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B next274
+	B next312
 
-partial273:
+partial311:
 	CMP $0x04, R1
-	BLE end270
+	BLE end308
 	ADD R7<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few271
+	TBZ $2, R0, few291
 	FMOVQ (R19), F8
-	B loaded271
-few271:
+	B loaded291
+few291:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one271
+	TBZ $1, R0, one291
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded271
+	TBZ $0, R0, loaded291
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded271
-one271:
-	TBZ $0, R0, loaded271
+	B loaded291
+one291:
+	TBZ $0, R0, loaded291
 	FMOVS (R19), F8
-loaded271:
+loaded291:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few272
+	TBZ $2, R0, few292
 	FMOVQ (R19), F10
-	B loaded272
-few272:
+	B loaded292
+few292:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one272
+	TBZ $1, R0, one292
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded272
+	TBZ $0, R0, loaded292
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded272
-one272:
-	TBZ $0, R0, loaded272
+	B loaded292
+one292:
+	TBZ $0, R0, loaded292
 	FMOVS (R19), F10
-loaded272:
+loaded292:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B end270
+	B end308
 
-next274:
+next312:
 	CMP $0x0c, R1
-	BLT partial275
+	BLT partial313
 	ADD R7<<0, R3, R19
 	FMOVQ 32(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -9626,103 +10500,103 @@ next274:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B next276
+	B next314
 
-partial275:
+partial313:
 	CMP $0x08, R1
-	BLE end270
+	BLE end308
 	ADD R7<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few273
+	TBZ $2, R0, few293
 	FMOVQ (R19), F8
-	B loaded273
-few273:
+	B loaded293
+few293:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one273
+	TBZ $1, R0, one293
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded273
+	TBZ $0, R0, loaded293
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded273
-one273:
-	TBZ $0, R0, loaded273
+	B loaded293
+one293:
+	TBZ $0, R0, loaded293
 	FMOVS (R19), F8
-loaded273:
+loaded293:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few274
+	TBZ $2, R0, few294
 	FMOVQ (R19), F10
-	B loaded274
-few274:
+	B loaded294
+few294:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one274
+	TBZ $1, R0, one294
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded274
+	TBZ $0, R0, loaded294
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded274
-one274:
-	TBZ $0, R0, loaded274
+	B loaded294
+one294:
+	TBZ $0, R0, loaded294
 	FMOVS (R19), F10
-loaded274:
+loaded294:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B end270
+	B end308
 
-next276:
+next314:
 	CMP $0x0c, R1
-	BLE end270
+	BLE end308
 	ADD R7<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few275
+	TBZ $2, R0, few295
 	FMOVQ (R19), F8
-	B loaded275
-few275:
+	B loaded295
+few295:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one275
+	TBZ $1, R0, one295
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded275
+	TBZ $0, R0, loaded295
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded275
-one275:
-	TBZ $0, R0, loaded275
+	B loaded295
+one295:
+	TBZ $0, R0, loaded295
 	FMOVS (R19), F8
-loaded275:
+loaded295:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few276
+	TBZ $2, R0, few296
 	FMOVQ (R19), F10
-	B loaded276
-few276:
+	B loaded296
+few296:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one276
+	TBZ $1, R0, one296
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded276
+	TBZ $0, R0, loaded296
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded276
-one276:
-	TBZ $0, R0, loaded276
+	B loaded296
+one296:
+	TBZ $0, R0, loaded296
 	FMOVS (R19), F10
-loaded276:
+loaded296:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
-	B end270
+	B end308
 
-end270:
+end308:
 	WORD $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
 	WORD $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
 	WORD $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
@@ -9763,9 +10637,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-24
 	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
 	MOVD $0, R6
 
-block279:
+block317:
 	CMP R2, R6
-	BGE tail280
+	BGE tail318
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
@@ -9822,48 +10696,48 @@ block279:
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
 	ADDS $0x80, R6, R6
-	B block279
+	B block317
 
-tail280:
+tail318:
 	CMP $0x04, R1
-	BLT partial282
+	BLT partial320
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B next283
+	B next321
 
-partial282:
+partial320:
 	CMP $0x00, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
-	TBZ $2, R0, few277
+	TBZ $2, R0, few297
 	FMOVQ (R19), F16
-	B loaded277
-few277:
+	B loaded297
+few297:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one277
+	TBZ $1, R0, one297
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded277
+	TBZ $0, R0, loaded297
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded277
-one277:
-	TBZ $0, R0, loaded277
+	B loaded297
+one297:
+	TBZ $0, R0, loaded297
 	FMOVS (R19), F16
-loaded277:
+loaded297:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B end281
+	B end319
 
-next283:
+next321:
 	CMP $0x08, R1
-	BLT partial284
+	BLT partial322
 	ADD R6<<0, R3, R19
 	FMOVQ 16(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9871,38 +10745,38 @@ next283:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B next285
+	B next323
 
-partial284:
+partial322:
 	CMP $0x04, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few278
+	TBZ $2, R0, few298
 	FMOVQ (R19), F16
-	B loaded278
-few278:
+	B loaded298
+few298:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one278
+	TBZ $1, R0, one298
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded278
+	TBZ $0, R0, loaded298
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded278
-one278:
-	TBZ $0, R0, loaded278
+	B loaded298
+one298:
+	TBZ $0, R0, loaded298
 	FMOVS (R19), F16
-loaded278:
+loaded298:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B end281
+	B end319
 
-next285:
+next323:
 	CMP $0x0c, R1
-	BLT partial286
+	BLT partial324
 	ADD R6<<0, R3, R19
 	FMOVQ 32(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9910,38 +10784,38 @@ next285:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B next287
+	B next325
 
-partial286:
+partial324:
 	CMP $0x08, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few279
+	TBZ $2, R0, few299
 	FMOVQ (R19), F16
-	B loaded279
-few279:
+	B loaded299
+few299:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one279
+	TBZ $1, R0, one299
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded279
+	TBZ $0, R0, loaded299
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded279
-one279:
-	TBZ $0, R0, loaded279
+	B loaded299
+one299:
+	TBZ $0, R0, loaded299
 	FMOVS (R19), F16
-loaded279:
+loaded299:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B end281
+	B end319
 
-next287:
+next325:
 	CMP $0x10, R1
-	BLT partial288
+	BLT partial326
 	ADD R6<<0, R3, R19
 	FMOVQ 48(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9949,38 +10823,38 @@ next287:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B next289
+	B next327
 
-partial288:
+partial326:
 	CMP $0x0c, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few280
+	TBZ $2, R0, few300
 	FMOVQ (R19), F16
-	B loaded280
-few280:
+	B loaded300
+few300:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one280
+	TBZ $1, R0, one300
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded280
+	TBZ $0, R0, loaded300
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded280
-one280:
-	TBZ $0, R0, loaded280
+	B loaded300
+one300:
+	TBZ $0, R0, loaded300
 	FMOVS (R19), F16
-loaded280:
+loaded300:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B end281
+	B end319
 
-next289:
+next327:
 	CMP $0x14, R1
-	BLT partial290
+	BLT partial328
 	ADD R6<<0, R3, R19
 	FMOVQ 64(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9988,38 +10862,38 @@ next289:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B next291
+	B next329
 
-partial290:
+partial328:
 	CMP $0x10, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few281
+	TBZ $2, R0, few301
 	FMOVQ (R19), F16
-	B loaded281
-few281:
+	B loaded301
+few301:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one281
+	TBZ $1, R0, one301
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded281
+	TBZ $0, R0, loaded301
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded281
-one281:
-	TBZ $0, R0, loaded281
+	B loaded301
+one301:
+	TBZ $0, R0, loaded301
 	FMOVS (R19), F16
-loaded281:
+loaded301:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B end281
+	B end319
 
-next291:
+next329:
 	CMP $0x18, R1
-	BLT partial292
+	BLT partial330
 	ADD R6<<0, R3, R19
 	FMOVQ 80(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10027,38 +10901,38 @@ next291:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B next293
+	B next331
 
-partial292:
+partial330:
 	CMP $0x14, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few282
+	TBZ $2, R0, few302
 	FMOVQ (R19), F16
-	B loaded282
-few282:
+	B loaded302
+few302:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one282
+	TBZ $1, R0, one302
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded282
+	TBZ $0, R0, loaded302
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded282
-one282:
-	TBZ $0, R0, loaded282
+	B loaded302
+one302:
+	TBZ $0, R0, loaded302
 	FMOVS (R19), F16
-loaded282:
+loaded302:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B end281
+	B end319
 
-next293:
+next331:
 	CMP $0x1c, R1
-	BLT partial294
+	BLT partial332
 	ADD R6<<0, R3, R19
 	FMOVQ 96(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10066,63 +10940,63 @@ next293:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B next295
+	B next333
 
-partial294:
+partial332:
 	CMP $0x18, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few283
+	TBZ $2, R0, few303
 	FMOVQ (R19), F16
-	B loaded283
-few283:
+	B loaded303
+few303:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one283
+	TBZ $1, R0, one303
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded283
+	TBZ $0, R0, loaded303
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded283
-one283:
-	TBZ $0, R0, loaded283
+	B loaded303
+one303:
+	TBZ $0, R0, loaded303
 	FMOVS (R19), F16
-loaded283:
+loaded303:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B end281
+	B end319
 
-next295:
+next333:
 	CMP $0x1c, R1
-	BLE end281
+	BLE end319
 	ADD R6<<0, R3, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few284
+	TBZ $2, R0, few304
 	FMOVQ (R19), F16
-	B loaded284
-few284:
+	B loaded304
+few304:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one284
+	TBZ $1, R0, one304
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded284
+	TBZ $0, R0, loaded304
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded284
-one284:
-	TBZ $0, R0, loaded284
+	B loaded304
+one304:
+	TBZ $0, R0, loaded304
 	FMOVS (R19), F16
-loaded284:
+loaded304:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	B end281
+	B end319
 
-end281:
+end319:
 	WORD $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
 	WORD $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
 	WORD $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D

@@ -24,6 +24,16 @@ func softmaxAVX2(rows int, d int, x *float32, y *float32)
 //go:noescape
 func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 
+// softmaxColumnsAVX2 computes x[:,j] = exp(x[:,j]-max)/Σ.
+//
+//go:noescape
+func softmaxColumnsAVX2(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradAVX2 computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradAVX2(rows int, cols int, pitch int, y *float32, dx *float32)
+
 // momentsAVX2 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //
 //go:noescape
@@ -78,6 +88,16 @@ func softmaxAVX512(rows int, d int, x *float32, y *float32)
 //
 //go:noescape
 func softmaxGradAVX512(rows int, d int, y *float32, dy *float32, dx *float32)
+
+// softmaxColumnsAVX512 computes x[:,j] = exp(x[:,j]-max)/Σ.
+//
+//go:noescape
+func softmaxColumnsAVX512(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradAVX512 computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradAVX512(rows int, cols int, pitch int, y *float32, dx *float32)
 
 // momentsAVX512 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //

@@ -24,6 +24,16 @@ func softmaxNEON(rows int, d int, x *float32, y *float32)
 //go:noescape
 func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 
+// softmaxColumnsNEON computes x[:,j] = exp(x[:,j]-max)/Σ.
+//
+//go:noescape
+func softmaxColumnsNEON(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradNEON computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradNEON(rows int, cols int, pitch int, y *float32, dx *float32)
+
 // momentsNEON writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //
 //go:noescape

@@ -23,6 +23,9 @@ type vectorKernels struct {
 	softmax     func(rows, d int, x, y *float32)
 	softmaxGrad func(rows, d int, y, dy, dx *float32)
 
+	softmaxColumns     func(rows, cols, pitch int, x *float32)
+	softmaxColumnsGrad func(rows, cols, pitch int, y, dx *float32)
+
 	moments          func(rows, d int, x *float32, weight float32, stats *float32)
 	normalize        func(rows, d int, x, stats, scale, bias, y *float32)
 	normalizeGrad    func(rows, d int, x, stats, scale, dy, dx *float32, meanWeight, dotWeight float32)

@@ -68,10 +68,10 @@ func (o PackedAttention) Infer(in []Type) (Type, error) {
 // Forward computes the heads of all examples in parallel.
 func (o PackedAttention) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		h := newAttentionHeads[float32](o, in)
+		h := newAttentionHeads[float32](o, in, c.Threads())
 		h.forward(c, Elem[float32](out))
 	} else {
-		h := newAttentionHeads[float64](o, in)
+		h := newAttentionHeads[float64](o, in, c.Threads())
 		h.forward(c, Elem[float64](out))
 	}
 }
@@ -89,18 +89,25 @@ type attentionHeads[T kernel.Float] struct {
 	op            PackedAttention
 	examples      int
 	queries, keys int // rows of q; of k and v
+	group         int // heads whose scores are held at once
 	block         int // queries whose scores are held at once
 	q, k, v       strided[T]
 }
 
-// Scores are computed for blocks of queries that keep them in the cache: about
-// scoreBlock scores, minQueries queries or more.
 const (
+	// Scores are held for some heads, or for a block of the queries of one: about scoreBlock of
+	// them, that they stay in the cache, but those of minQueries queries or more.
 	scoreBlock = 1 << 16
 	minQueries = 64
+
+	// headTasks is how many tasks a thread gets at least, where there are as many heads.
+	headTasks = 4
+
+	// rows of scores begin at multiples of this, a cache line of float32.
+	pitchOf = 16
 )
 
-func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array) attentionHeads[T] {
+func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array, threads int) attentionHeads[T] {
 	h := attentionHeads[T]{op: o, examples: in[0].Shape[0], queries: in[0].Shape[1], keys: in[0].Shape[1]}
 	operands := [3]*strided[T]{&h.q, &h.k, &h.v}
 	for i, p := range operands {
@@ -114,46 +121,65 @@ func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array) attentionH
 		h.keys = in[1].Shape[1]
 	}
 	h.block = min(h.queries, max(minQueries, scoreBlock/max(1, h.keys)))
+	h.group = max(1, min(o.Heads, scoreBlock/max(1, h.queries*h.keys), h.examples*o.Heads/(headTasks*threads)))
 	return h
 }
 
-// head returns the matrix of a head, from its first element on.
-func (s strided[T]) head(example, head, width int) []T {
-	return s.data[s.offset+example*s.example+head*width:]
+// part is what is computed at once: some heads of an example, a block of their queries. Scores
+// and probabilities are matrices [keys, count·queries], the heads side by side: the softmax then
+// goes down columns, and k and the probabilities are read as they lie.
+type part struct {
+	example, head, count int
+	from, queries        int
+	pitch                int // distance between rows of scores
 }
 
-// each calls f for every example and head, in parallel, with a buffer for n times
-// the scores of a block of queries.
-func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Context, example, head int, scores []T)) {
+// of returns a head's matrix from its first element on.
+func (s strided[T]) of(p part, headDim int) []T {
+	return s.data[s.offset+p.example*s.example+p.head*headDim:]
+}
+
+// queriesOf is of for a matrix with a row for each query.
+func (s strided[T]) queriesOf(p part, headDim int) []T {
+	return s.of(p, headDim)[p.from*s.row:]
+}
+
+// each calls f for all parts, in parallel over examples and heads, with n buffers for scores.
+func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Context, p part, scores [2][]T)) {
 	if h.queries == 0 || h.op.width() == 0 {
 		return
 	}
-	size := h.block * h.keys
-	c.Parallel(h.examples*h.op.Heads, max(1, rowGrain/max(1, size)), func(lo, hi int) {
+	groups := (h.op.Heads + h.group - 1) / h.group
+	pitch := (h.group*h.block + pitchOf - 1) / pitchOf * pitchOf
+	size := max(1, h.keys) * pitch
+	c.Parallel(h.examples*groups, max(1, rowGrain/size), func(lo, hi int) {
 		buffer := kernel.Scratch[T](c, n*size)
 		defer kernel.Release(c, buffer)
+		scores := [2][]T{buffer[:size], buffer[(n-1)*size:]}
 		for i := lo; i < hi; i++ {
-			f(c.Serial(), i/h.op.Heads, i%h.op.Heads, buffer)
+			p := part{example: i / groups, head: i % groups * h.group, pitch: pitch}
+			p.count = min(h.group, h.op.Heads-p.head)
+			for p.from = 0; p.from < h.queries; p.from += h.block {
+				p.queries = min(h.block, h.queries-p.from)
+				f(c.Serial(), p, scores)
+			}
 		}
 	})
 }
 
-// probabilities computes softmax(Scale·q·kᵀ) for the queries [lo, hi).
-func (h *attentionHeads[T]) probabilities(c *kernel.Context, q, k, p []T, lo, hi int) {
-	kernel.Gemm(c, false, true, hi-lo, h.keys, h.op.HeadDim, T(h.op.Scale), q[lo*h.q.row:], h.q.row, k, h.k.row, 0, p, h.keys)
-	kernel.Softmax(c, p, p, hi-lo, h.keys)
+// probabilities computes softmax(Scale·k·qᵀ) down the columns.
+func (h *attentionHeads[T]) probabilities(c *kernel.Context, p part, s []T) {
+	d := h.op.HeadDim
+	kernel.GemmBatch(c, p.count, false, true, h.keys, p.queries, d, T(h.op.Scale), h.k.of(p, d), h.k.row, d, h.q.queriesOf(p, d), h.q.row, d, 0, s, p.pitch, p.queries)
+	kernel.SoftmaxColumns(c, s, h.keys, p.count*p.queries, p.pitch)
 }
 
 func (h *attentionHeads[T]) forward(c *kernel.Context, out []T) {
 	d, width := h.op.HeadDim, h.op.width()
 	y := strided[T]{out, 0, h.queries * width, width}
-	h.each(c, 1, func(c *kernel.Context, example, head int, scores []T) {
-		q, k, v, y := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), y.head(example, head, d)
-		for lo := 0; lo < h.queries; lo += h.block {
-			hi := min(lo+h.block, h.queries)
-			h.probabilities(c, q, k, scores, lo, hi)
-			kernel.Gemm(c, false, false, hi-lo, d, h.keys, 1, scores, h.keys, v, h.v.row, 0, y[lo*width:], width)
-		}
+	h.each(c, 1, func(c *kernel.Context, p part, scores [2][]T) {
+		h.probabilities(c, p, scores[0])
+		kernel.GemmBatch(c, p.count, true, false, p.queries, d, h.keys, 1, scores[0], p.pitch, p.queries, h.v.of(p, d), h.v.row, d, 0, y.queriesOf(p, d), width, d)
 	})
 }
 
@@ -222,7 +248,7 @@ func (o PackedAttentionGradient) Forward(c *kernel.Context, out Array, in []Arra
 
 func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGradient, out Array, in []Array) {
 	last := len(in) - 1
-	h := newAttentionHeads[T](o.Attention, in[:last])
+	h := newAttentionHeads[T](o.Attention, in[:last], c.Threads())
 	grads := Elem[T](out)
 	// Products are added to zero: columns may belong to none of q, k and v, or
 	// to several.
@@ -243,30 +269,26 @@ func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGra
 // grad adds the cotangents of q, k and v, where their data is not nil.
 func (h *attentionHeads[T]) grad(c *kernel.Context, dout []T, cotangents [3]strided[T]) {
 	d, width := h.op.HeadDim, h.op.width()
-	dy := strided[T]{dout, 0, h.queries * width, width}
+	y := strided[T]{dout, 0, h.queries * width, width}
 	dq, dk, dv := cotangents[0], cotangents[1], cotangents[2]
 	scale := T(h.op.Scale)
-	h.each(c, 2, func(c *kernel.Context, example, head int, scores []T) {
-		q, k, v, dy := h.q.head(example, head, d), h.k.head(example, head, d), h.v.head(example, head, d), dy.head(example, head, d)
-		p, ds := scores[:len(scores)/2], scores[len(scores)/2:]
-		for lo := 0; lo < h.queries; lo += h.block {
-			hi := min(lo+h.block, h.queries)
-			h.probabilities(c, q, k, p, lo, hi)
-			dy := dy[lo*width:]
-			if dv.data != nil {
-				kernel.Gemm(c, true, false, h.keys, d, hi-lo, 1, p, h.keys, dy, width, 1, dv.head(example, head, d), dv.row)
-			}
-			if dq.data == nil && dk.data == nil {
-				continue
-			}
-			kernel.Gemm(c, false, true, hi-lo, h.keys, d, 1, dy, width, v, h.v.row, 0, ds, h.keys)
-			kernel.SoftmaxGrad(c, p, ds, ds, hi-lo, h.keys)
-			if dq.data != nil {
-				kernel.Gemm(c, false, false, hi-lo, d, h.keys, scale, ds, h.keys, k, h.k.row, 1, dq.head(example, head, d)[lo*dq.row:], dq.row)
-			}
-			if dk.data != nil {
-				kernel.Gemm(c, true, false, h.keys, d, hi-lo, scale, ds, h.keys, q[lo*h.q.row:], h.q.row, 1, dk.head(example, head, d), dk.row)
-			}
+	h.each(c, 2, func(c *kernel.Context, p part, scores [2][]T) {
+		s, ds := scores[0], scores[1]
+		h.probabilities(c, p, s)
+		dy := y.queriesOf(p, d)
+		if dv.data != nil {
+			kernel.GemmBatch(c, p.count, false, false, h.keys, d, p.queries, 1, s, p.pitch, p.queries, dy, width, d, 1, dv.of(p, d), dv.row, d)
+		}
+		if dq.data == nil && dk.data == nil {
+			return
+		}
+		kernel.GemmBatch(c, p.count, false, true, h.keys, p.queries, d, 1, h.v.of(p, d), h.v.row, d, dy, width, d, 0, ds, p.pitch, p.queries)
+		kernel.SoftmaxColumnsGrad(c, s, ds, h.keys, p.count*p.queries, p.pitch)
+		if dq.data != nil {
+			kernel.GemmBatch(c, p.count, true, false, p.queries, d, h.keys, scale, ds, p.pitch, p.queries, h.k.of(p, d), h.k.row, d, 1, dq.queriesOf(p, d), dq.row, d)
+		}
+		if dk.data != nil {
+			kernel.GemmBatch(c, p.count, false, false, h.keys, d, p.queries, scale, ds, p.pitch, p.queries, h.q.queriesOf(p, d), h.q.row, d, 1, dk.of(p, d), dk.row, d)
 		}
 	})
 }

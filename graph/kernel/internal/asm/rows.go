@@ -4,12 +4,13 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 )
 
-// rows writes the kernels that treat each row of a [rows,d] matrix as a whole, and the sums.
+// rows writes the kernels that treat each row, or each column, of a matrix as a whole, and the sums.
 func (g *generator) rows() {
 	g.rowBroadcast("addRow", "computes y[r,:] = x[r,:] + row.", g.VADDPS)
 	g.rowBroadcast("mulRow", "computes y[r,:] = x[r,:]·row.", g.VMULPS)
 	g.softmax()
 	g.softmaxGrad()
+	g.columns()
 	g.moments()
 	g.normalize()
 	g.normalizeGrad()
