@@ -164,3 +164,40 @@ func BenchmarkConvolve(b *testing.B) {
 		}
 	}
 }
+
+// Linear layers of the small ViT of the quick start on 50 images and of a ViT-B/16 on 8, with what
+// ends them, one thread.
+func BenchmarkLinear(b *testing.B) {
+	for _, v := range Variants() {
+		c := NewContext(1, WithVariant(v))
+		peak := peakOf(c)
+		for _, s := range []struct {
+			rows, width, features int
+			added                 bool
+			then                  Activation
+		}{
+			{850, 288, 96, false, NoActivation}, {850, 96, 96, true, NoActivation}, {850, 384, 96, false, GELUActivation}, {850, 96, 384, true, NoActivation},
+			{1576, 3072, 768, false, GELUActivation}, {1576, 768, 3072, true, NoActivation},
+		} {
+			rng := rand.New(rand.NewPCG(1, 2))
+			x, w, bias, added, y := make([]float32, s.rows*s.features), make([]float32, s.width*s.features), make([]float32, s.width), make([]float32, s.rows*s.width), make([]float32, s.rows*s.width)
+			for _, a := range [][]float32{x, w, bias, added} {
+				fill(rng, a)
+			}
+			e := LinearEnding[float32]{Bias: bias, Then: s.then}
+			if s.added {
+				e.Added = added
+			}
+			run := func(when string, f func()) {
+				b.Run(fmt.Sprintf("%v/%dx%dx%d ended %s", v, s.rows, s.width, s.features, when), func(b *testing.B) {
+					reportFLOPs(b, peak, 2*float64(s.rows)*float64(s.width)*float64(s.features), f)
+				})
+			}
+			run("by tiles", func() { Linear(c, false, s.rows, s.width, s.features, x, w, e, y) })
+			run("afterwards", func() {
+				Gemm(c, false, false, s.rows, s.width, s.features, 1, x, s.features, w, s.width, 0, y, s.width)
+				e.apply(c, y, s.rows, s.width)
+			})
+		}
+	}
+}

@@ -928,7 +928,159 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $384
+DATA constants<>+384(SB)/4, $0xbf000000
+DATA constants<>+388(SB)/4, $0xbf000000
+DATA constants<>+392(SB)/4, $0xbf000000
+DATA constants<>+396(SB)/4, $0xbf000000
+DATA constants<>+400(SB)/4, $0xbf000000
+DATA constants<>+404(SB)/4, $0xbf000000
+DATA constants<>+408(SB)/4, $0xbf000000
+DATA constants<>+412(SB)/4, $0xbf000000
+DATA constants<>+416(SB)/4, $0x7fffffff
+DATA constants<>+420(SB)/4, $0x7fffffff
+DATA constants<>+424(SB)/4, $0x7fffffff
+DATA constants<>+428(SB)/4, $0x7fffffff
+DATA constants<>+432(SB)/4, $0x7fffffff
+DATA constants<>+436(SB)/4, $0x7fffffff
+DATA constants<>+440(SB)/4, $0x7fffffff
+DATA constants<>+444(SB)/4, $0x7fffffff
+DATA constants<>+448(SB)/4, $0x3f3504f3
+DATA constants<>+452(SB)/4, $0x3f3504f3
+DATA constants<>+456(SB)/4, $0x3f3504f3
+DATA constants<>+460(SB)/4, $0x3f3504f3
+DATA constants<>+464(SB)/4, $0x3f3504f3
+DATA constants<>+468(SB)/4, $0x3f3504f3
+DATA constants<>+472(SB)/4, $0x3f3504f3
+DATA constants<>+476(SB)/4, $0x3f3504f3
+DATA constants<>+480(SB)/4, $0x3e99999a
+DATA constants<>+484(SB)/4, $0x3e99999a
+DATA constants<>+488(SB)/4, $0x3e99999a
+DATA constants<>+492(SB)/4, $0x3e99999a
+DATA constants<>+496(SB)/4, $0x3e99999a
+DATA constants<>+500(SB)/4, $0x3e99999a
+DATA constants<>+504(SB)/4, $0x3e99999a
+DATA constants<>+508(SB)/4, $0x3e99999a
+DATA constants<>+512(SB)/4, $0xbe04a19c
+DATA constants<>+516(SB)/4, $0xbe04a19c
+DATA constants<>+520(SB)/4, $0xbe04a19c
+DATA constants<>+524(SB)/4, $0xbe04a19c
+DATA constants<>+528(SB)/4, $0xbe04a19c
+DATA constants<>+532(SB)/4, $0xbe04a19c
+DATA constants<>+536(SB)/4, $0xbe04a19c
+DATA constants<>+540(SB)/4, $0xbe04a19c
+DATA constants<>+544(SB)/4, $0x3ef89ba4
+DATA constants<>+548(SB)/4, $0x3ef89ba4
+DATA constants<>+552(SB)/4, $0x3ef89ba4
+DATA constants<>+556(SB)/4, $0x3ef89ba4
+DATA constants<>+560(SB)/4, $0x3ef89ba4
+DATA constants<>+564(SB)/4, $0x3ef89ba4
+DATA constants<>+568(SB)/4, $0x3ef89ba4
+DATA constants<>+572(SB)/4, $0x3ef89ba4
+DATA constants<>+576(SB)/4, $0xbf03248d
+DATA constants<>+580(SB)/4, $0xbf03248d
+DATA constants<>+584(SB)/4, $0xbf03248d
+DATA constants<>+588(SB)/4, $0xbf03248d
+DATA constants<>+592(SB)/4, $0xbf03248d
+DATA constants<>+596(SB)/4, $0xbf03248d
+DATA constants<>+600(SB)/4, $0xbf03248d
+DATA constants<>+604(SB)/4, $0xbf03248d
+DATA constants<>+608(SB)/4, $0x3f0c3743
+DATA constants<>+612(SB)/4, $0x3f0c3743
+DATA constants<>+616(SB)/4, $0x3f0c3743
+DATA constants<>+620(SB)/4, $0x3f0c3743
+DATA constants<>+624(SB)/4, $0x3f0c3743
+DATA constants<>+628(SB)/4, $0x3f0c3743
+DATA constants<>+632(SB)/4, $0x3f0c3743
+DATA constants<>+636(SB)/4, $0x3f0c3743
+DATA constants<>+640(SB)/4, $0xbdc1d798
+DATA constants<>+644(SB)/4, $0xbdc1d798
+DATA constants<>+648(SB)/4, $0xbdc1d798
+DATA constants<>+652(SB)/4, $0xbdc1d798
+DATA constants<>+656(SB)/4, $0xbdc1d798
+DATA constants<>+660(SB)/4, $0xbdc1d798
+DATA constants<>+664(SB)/4, $0xbdc1d798
+DATA constants<>+668(SB)/4, $0xbdc1d798
+DATA constants<>+672(SB)/4, $0x3e5c1571
+DATA constants<>+676(SB)/4, $0x3e5c1571
+DATA constants<>+680(SB)/4, $0x3e5c1571
+DATA constants<>+684(SB)/4, $0x3e5c1571
+DATA constants<>+688(SB)/4, $0x3e5c1571
+DATA constants<>+692(SB)/4, $0x3e5c1571
+DATA constants<>+696(SB)/4, $0x3e5c1571
+DATA constants<>+700(SB)/4, $0x3e5c1571
+DATA constants<>+704(SB)/4, $0x3e17e642
+DATA constants<>+708(SB)/4, $0x3e17e642
+DATA constants<>+712(SB)/4, $0x3e17e642
+DATA constants<>+716(SB)/4, $0x3e17e642
+DATA constants<>+720(SB)/4, $0x3e17e642
+DATA constants<>+724(SB)/4, $0x3e17e642
+DATA constants<>+728(SB)/4, $0x3e17e642
+DATA constants<>+732(SB)/4, $0x3e17e642
+DATA constants<>+736(SB)/4, $0x3e2ecff8
+DATA constants<>+740(SB)/4, $0x3e2ecff8
+DATA constants<>+744(SB)/4, $0x3e2ecff8
+DATA constants<>+748(SB)/4, $0x3e2ecff8
+DATA constants<>+752(SB)/4, $0x3e2ecff8
+DATA constants<>+756(SB)/4, $0x3e2ecff8
+DATA constants<>+760(SB)/4, $0x3e2ecff8
+DATA constants<>+764(SB)/4, $0x3e2ecff8
+DATA constants<>+768(SB)/4, $0x3e2d3f9f
+DATA constants<>+772(SB)/4, $0x3e2d3f9f
+DATA constants<>+776(SB)/4, $0x3e2d3f9f
+DATA constants<>+780(SB)/4, $0x3e2d3f9f
+DATA constants<>+784(SB)/4, $0x3e2d3f9f
+DATA constants<>+788(SB)/4, $0x3e2d3f9f
+DATA constants<>+792(SB)/4, $0x3e2d3f9f
+DATA constants<>+796(SB)/4, $0x3e2d3f9f
+DATA constants<>+800(SB)/4, $0x3f000000
+DATA constants<>+804(SB)/4, $0x3f000000
+DATA constants<>+808(SB)/4, $0x3f000000
+DATA constants<>+812(SB)/4, $0x3f000000
+DATA constants<>+816(SB)/4, $0x3f000000
+DATA constants<>+820(SB)/4, $0x3f000000
+DATA constants<>+824(SB)/4, $0x3f000000
+DATA constants<>+828(SB)/4, $0x3f000000
+DATA constants<>+832(SB)/4, $0x00000000
+DATA constants<>+836(SB)/4, $0x00000000
+DATA constants<>+840(SB)/4, $0x00000000
+DATA constants<>+844(SB)/4, $0x00000000
+DATA constants<>+848(SB)/4, $0x00000000
+DATA constants<>+852(SB)/4, $0x00000000
+DATA constants<>+856(SB)/4, $0x00000000
+DATA constants<>+860(SB)/4, $0x00000000
+DATA constants<>+864(SB)/4, $0x3d922279
+DATA constants<>+868(SB)/4, $0x3d922279
+DATA constants<>+872(SB)/4, $0x3d922279
+DATA constants<>+876(SB)/4, $0x3d922279
+DATA constants<>+880(SB)/4, $0x3d922279
+DATA constants<>+884(SB)/4, $0x3d922279
+DATA constants<>+888(SB)/4, $0x3d922279
+DATA constants<>+892(SB)/4, $0x3d922279
+DATA constants<>+896(SB)/4, $0x3fcc422a
+DATA constants<>+900(SB)/4, $0x3fcc422a
+DATA constants<>+904(SB)/4, $0x3fcc422a
+DATA constants<>+908(SB)/4, $0x3fcc422a
+DATA constants<>+912(SB)/4, $0x3fcc422a
+DATA constants<>+916(SB)/4, $0x3fcc422a
+DATA constants<>+920(SB)/4, $0x3fcc422a
+DATA constants<>+924(SB)/4, $0x3fcc422a
+DATA constants<>+928(SB)/4, $0xbf800000
+DATA constants<>+932(SB)/4, $0xbf800000
+DATA constants<>+936(SB)/4, $0xbf800000
+DATA constants<>+940(SB)/4, $0xbf800000
+DATA constants<>+944(SB)/4, $0xbf800000
+DATA constants<>+948(SB)/4, $0xbf800000
+DATA constants<>+952(SB)/4, $0xbf800000
+DATA constants<>+956(SB)/4, $0xbf800000
+DATA constants<>+960(SB)/4, $0x42b1999a
+DATA constants<>+964(SB)/4, $0x42b1999a
+DATA constants<>+968(SB)/4, $0x42b1999a
+DATA constants<>+972(SB)/4, $0x42b1999a
+DATA constants<>+976(SB)/4, $0x42b1999a
+DATA constants<>+980(SB)/4, $0x42b1999a
+DATA constants<>+984(SB)/4, $0x42b1999a
+DATA constants<>+988(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $992
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1606,6 +1758,672 @@ end111:
 	VZEROUPPER
 	RET
 
+// func addBiasAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX
+TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ d+8(FP), SI
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row124:
+	TESTQ AX, AX
+	JZ    done125
+	XORQ  SI, SI
+
+block126:
+	CMPQ    SI, R8
+	JGE     tail127
+	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS 32(BX)(SI*1), Y0
+	VMOVUPS 32(DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     block126
+
+tail127:
+	CMPQ    DI, $0x08
+	JL      partial129
+	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	JMP     next130
+
+partial129:
+	CMPQ       DI, $0x00
+	JLE        end128
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS (BX)(SI*1), Y0, Y1
+	VMASKMOVPS (DX)(SI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+	JMP        end128
+
+next130:
+	CMPQ       DI, $0x08
+	JLE        end128
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(BX)(SI*1), Y0, Y1
+	VMASKMOVPS 32(DX)(SI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(BX)(SI*1)
+	JMP        end128
+
+end128:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row124
+
+done125:
+	VZEROUPPER
+	RET
+
+// func addBiasAndAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX
+TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ added+32(FP), SI
+	MOVQ d+8(FP), DI
+	MOVQ DI, R8
+	ANDQ $0x0f, R8
+	MOVQ DI, R9
+	SUBQ R8, R9
+	SHLQ $0x02, R9
+	ANDQ $0x07, DI
+	LEAQ masks<>+128(SB), R10
+	SHLQ $0x02, DI
+	SUBQ DI, R10
+
+row133:
+	TESTQ AX, AX
+	JZ    done134
+	XORQ  DI, DI
+
+block135:
+	CMPQ    DI, R9
+	JGE     tail136
+	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS (DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS (SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(DI*1)
+	VMOVUPS 32(BX)(DI*1), Y0
+	VMOVUPS 32(DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS 32(SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(DI*1)
+	ADDQ    $0x40, DI
+	JMP     block135
+
+tail136:
+	CMPQ    R8, $0x08
+	JL      partial138
+	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS (DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS (SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(DI*1)
+	JMP     next139
+
+partial138:
+	CMPQ       R8, $0x00
+	JLE        end137
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (BX)(DI*1), Y0, Y1
+	VMASKMOVPS (DX)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS (SI)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(DI*1)
+	JMP        end137
+
+next139:
+	CMPQ       R8, $0x08
+	JLE        end137
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 32(BX)(DI*1), Y0, Y1
+	VMASKMOVPS 32(DX)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS 32(SI)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(BX)(DI*1)
+	JMP        end137
+
+end137:
+	ADDQ CX, BX
+	ADDQ CX, SI
+	DECQ AX
+	JMP  row133
+
+done134:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x07, SI
+	LEAQ         masks<>+128(SB), R9
+	SHLQ         $0x02, SI
+	SUBQ         SI, R9
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VBROADCASTSS constants<>+128(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+
+row142:
+	TESTQ AX, AX
+	JZ    done143
+	XORQ  SI, SI
+
+block144:
+	CMPQ         SI, R8
+	JGE          tail145
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      32(BX)(SI*1), Y7
+	VMOVUPS      (DX)(SI*1), Y6
+	VMOVUPS      32(DX)(SI*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+384(SB), Y6, Y6
+	VMULPS       constants<>+384(SB), Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y8
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y6, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VPAND        constants<>+416(SB), Y5, Y6
+	VPAND        constants<>+416(SB), Y7, Y9
+	VMULPS       constants<>+448(SB), Y6, Y6
+	VMULPS       constants<>+448(SB), Y9, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD213PS  Y0, Y8, Y6
+	VFMADD213PS  Y0, Y11, Y9
+	VDIVPS       Y6, Y0, Y6
+	VDIVPS       Y9, Y0, Y9
+	VBROADCASTSS constants<>+512(SB), Y8
+	VBROADCASTSS constants<>+512(SB), Y11
+	VFMADD213PS  constants<>+544(SB), Y6, Y8
+	VFMADD213PS  constants<>+544(SB), Y9, Y11
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y9, Y11
+	VFMADD213PS  constants<>+608(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y9, Y11
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y9, Y11
+	VFMADD213PS  constants<>+672(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y9, Y11
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+704(SB), Y9, Y11
+	VFMADD213PS  constants<>+736(SB), Y6, Y8
+	VFMADD213PS  constants<>+736(SB), Y9, Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+768(SB), Y9, Y11
+	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y11, Y11
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y12, Y11, Y11
+	VMULPS       constants<>+800(SB), Y8, Y8
+	VMULPS       constants<>+800(SB), Y11, Y11
+	VSUBPS       Y8, Y0, Y6
+	VSUBPS       Y11, Y0, Y10
+	VBROADCASTSS constants<>+832(SB), Y9
+	VBROADCASTSS constants<>+832(SB), Y12
+	VCMPPS       $0x01, Y9, Y5, Y9
+	VCMPPS       $0x01, Y12, Y7, Y12
+	VBLENDVPS    Y9, Y8, Y6, Y6
+	VBLENDVPS    Y12, Y11, Y10, Y10
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y10, Y10
+	VMOVUPS      Y6, (BX)(SI*1)
+	VMOVUPS      Y10, 32(BX)(SI*1)
+	ADDQ         $0x40, SI
+	JMP          block144
+
+tail145:
+	CMPQ         DI, $0x08
+	JL           partial147
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      (DX)(SI*1), Y6
+	VADDPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       constants<>+384(SB), Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VBROADCASTSS constants<>+192(SB), Y8
+	VFMADD213PS  constants<>+224(SB), Y6, Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VPAND        constants<>+416(SB), Y5, Y6
+	VMULPS       constants<>+448(SB), Y6, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD213PS  Y0, Y7, Y6
+	VDIVPS       Y6, Y0, Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+576(SB), Y6, Y7
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+640(SB), Y6, Y7
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+704(SB), Y6, Y7
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMULPS       constants<>+800(SB), Y7, Y7
+	VSUBPS       Y7, Y0, Y6
+	VBROADCASTSS constants<>+832(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (BX)(SI*1)
+	JMP          next148
+
+partial147:
+	CMPQ         DI, $0x00
+	JLE          end146
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   (BX)(SI*1), Y5, Y6
+	VMASKMOVPS   (DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+384(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPAND        constants<>+416(SB), Y6, Y7
+	VMULPS       constants<>+448(SB), Y7, Y7
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD213PS  Y0, Y8, Y7
+	VDIVPS       Y7, Y0, Y7
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y7, Y8
+	VFMADD213PS  constants<>+576(SB), Y7, Y8
+	VFMADD213PS  constants<>+608(SB), Y7, Y8
+	VFMADD213PS  constants<>+640(SB), Y7, Y8
+	VFMADD213PS  constants<>+672(SB), Y7, Y8
+	VFMADD213PS  constants<>+704(SB), Y7, Y8
+	VFMADD213PS  constants<>+736(SB), Y7, Y8
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VMULPS       Y7, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMULPS       constants<>+800(SB), Y8, Y8
+	VSUBPS       Y8, Y0, Y7
+	VBROADCASTSS constants<>+832(SB), Y9
+	VCMPPS       $0x01, Y9, Y6, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y5, (BX)(SI*1)
+	JMP          end146
+
+next148:
+	CMPQ         DI, $0x08
+	JLE          end146
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
+	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+384(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VPAND        constants<>+416(SB), Y6, Y7
+	VMULPS       constants<>+448(SB), Y7, Y7
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD213PS  Y0, Y8, Y7
+	VDIVPS       Y7, Y0, Y7
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y7, Y8
+	VFMADD213PS  constants<>+576(SB), Y7, Y8
+	VFMADD213PS  constants<>+608(SB), Y7, Y8
+	VFMADD213PS  constants<>+640(SB), Y7, Y8
+	VFMADD213PS  constants<>+672(SB), Y7, Y8
+	VFMADD213PS  constants<>+704(SB), Y7, Y8
+	VFMADD213PS  constants<>+736(SB), Y7, Y8
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VMULPS       Y7, Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMULPS       constants<>+800(SB), Y8, Y8
+	VSUBPS       Y8, Y0, Y7
+	VBROADCASTSS constants<>+832(SB), Y9
+	VCMPPS       $0x01, Y9, Y6, Y9
+	VBLENDVPS    Y9, Y8, Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y5, 32(BX)(SI*1)
+	JMP          end146
+
+end146:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row142
+
+done143:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUTanhAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·addBiasGELUTanhAVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x07, SI
+	LEAQ         masks<>+128(SB), R9
+	SHLQ         $0x02, SI
+	SUBQ         SI, R9
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VBROADCASTSS constants<>+128(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+
+row151:
+	TESTQ AX, AX
+	JZ    done152
+	XORQ  SI, SI
+
+block153:
+	CMPQ         SI, R8
+	JGE          tail154
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      32(BX)(SI*1), Y7
+	VMOVUPS      (DX)(SI*1), Y6
+	VMOVUPS      32(DX)(SI*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+864(SB), Y6, Y6
+	VMULPS       constants<>+864(SB), Y9, Y9
+	VADDPS       constants<>+896(SB), Y6, Y6
+	VADDPS       constants<>+896(SB), Y9, Y9
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VMULPS       constants<>+928(SB), Y6, Y6
+	VMULPS       constants<>+928(SB), Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+960(SB), Y8
+	VBROADCASTSS constants<>+960(SB), Y10
+	VMINPS       Y6, Y8, Y6
+	VMINPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y8
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y6, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y12, Y12
+	VDIVPS       Y10, Y0, Y10
+	VDIVPS       Y12, Y0, Y12
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y7, Y12, Y12
+	VMOVUPS      Y10, (BX)(SI*1)
+	VMOVUPS      Y12, 32(BX)(SI*1)
+	ADDQ         $0x40, SI
+	JMP          block153
+
+tail154:
+	CMPQ         DI, $0x08
+	JL           partial156
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      (DX)(SI*1), Y6
+	VADDPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       constants<>+864(SB), Y6, Y6
+	VADDPS       constants<>+896(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMULPS       constants<>+928(SB), Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+960(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VBROADCASTSS constants<>+192(SB), Y8
+	VFMADD213PS  constants<>+224(SB), Y6, Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y0, Y8, Y8
+	VDIVPS       Y8, Y0, Y8
+	VMULPS       Y5, Y8, Y8
+	VMOVUPS      Y8, (BX)(SI*1)
+	JMP          next157
+
+partial156:
+	CMPQ         DI, $0x00
+	JLE          end155
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   (BX)(SI*1), Y5, Y6
+	VMASKMOVPS   (DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+864(SB), Y7, Y7
+	VADDPS       constants<>+896(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+928(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+960(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y0, Y9, Y9
+	VDIVPS       Y9, Y0, Y9
+	VMULPS       Y6, Y9, Y9
+	VMASKMOVPS   Y9, Y5, (BX)(SI*1)
+	JMP          end155
+
+next157:
+	CMPQ         DI, $0x08
+	JLE          end155
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
+	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+864(SB), Y7, Y7
+	VADDPS       constants<>+896(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+928(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+960(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y0, Y9, Y9
+	VDIVPS       Y9, Y0, Y9
+	VMULPS       Y6, Y9, Y9
+	VMASKMOVPS   Y9, Y5, 32(BX)(SI*1)
+	JMP          end155
+
+end155:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row151
+
+done152:
+	VZEROUPPER
+	RET
+
 // func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
@@ -1626,18 +2444,18 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row124:
+row160:
 	TESTQ  AX, AX
-	JZ     done125
+	JZ     done161
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	XORQ   R8, R8
 
-block126:
+block162:
 	CMPQ    R8, DI
-	JGE     tail127
+	JGE     tail163
 	VMOVUPS (DX)(R8*1), Y5
 	VADDPS  Y5, Y1, Y1
 	VMOVUPS 32(DX)(R8*1), Y5
@@ -1647,62 +2465,62 @@ block126:
 	VMOVUPS 96(DX)(R8*1), Y5
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $0x80, R8
-	JMP     block126
+	JMP     block162
 
-tail127:
+tail163:
 	CMPQ    SI, $0x08
-	JL      partial129
+	JL      partial165
 	VMOVUPS (DX)(R8*1), Y5
 	VADDPS  Y5, Y1, Y1
-	JMP     next130
+	JMP     next166
 
-partial129:
+partial165:
 	CMPQ       SI, $0x00
-	JLE        end128
+	JLE        end164
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS (DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y1, Y1
-	JMP        end128
+	JMP        end164
 
-next130:
+next166:
 	CMPQ    SI, $0x10
-	JL      partial131
+	JL      partial167
 	VMOVUPS 32(DX)(R8*1), Y5
 	VADDPS  Y5, Y2, Y2
-	JMP     next132
+	JMP     next168
 
-partial131:
+partial167:
 	CMPQ       SI, $0x08
-	JLE        end128
+	JLE        end164
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 32(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y2, Y2
-	JMP        end128
+	JMP        end164
 
-next132:
+next168:
 	CMPQ    SI, $0x18
-	JL      partial133
+	JL      partial169
 	VMOVUPS 64(DX)(R8*1), Y5
 	VADDPS  Y5, Y3, Y3
-	JMP     next134
+	JMP     next170
 
-partial133:
+partial169:
 	CMPQ       SI, $0x10
-	JLE        end128
+	JLE        end164
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 64(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y3, Y3
-	JMP        end128
+	JMP        end164
 
-next134:
+next170:
 	CMPQ       SI, $0x18
-	JLE        end128
+	JLE        end164
 	VMOVUPS    (R9), Y5
 	VMASKMOVPS 96(DX)(R8*1), Y5, Y5
 	VADDPS     Y5, Y4, Y4
-	JMP        end128
+	JMP        end164
 
-end128:
+end164:
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y2, Y1, Y1
@@ -1724,9 +2542,9 @@ end128:
 	VXORPS       Y9, Y9, Y9
 	XORQ         R8, R8
 
-block137:
+block173:
 	CMPQ        R8, DI
-	JGE         tail138
+	JGE         tail174
 	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y2, Y2
@@ -1744,80 +2562,80 @@ block137:
 	VADDPS      Y10, Y5, Y5
 	VFMADD231PS Y10, Y10, Y9
 	ADDQ        $0x80, R8
-	JMP         block137
+	JMP         block173
 
-tail138:
+tail174:
 	CMPQ        SI, $0x08
-	JL          partial140
+	JL          partial176
 	VMOVUPS     (DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y2, Y2
 	VFMADD231PS Y10, Y10, Y6
-	JMP         next141
+	JMP         next177
 
-partial140:
+partial176:
 	CMPQ        SI, $0x00
-	JLE         end139
+	JLE         end175
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  (DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y2, Y2
 	VFMADD231PS Y11, Y11, Y6
-	JMP         end139
+	JMP         end175
 
-next141:
+next177:
 	CMPQ        SI, $0x10
-	JL          partial142
+	JL          partial178
 	VMOVUPS     32(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y10, Y7
-	JMP         next143
+	JMP         next179
 
-partial142:
+partial178:
 	CMPQ        SI, $0x08
-	JLE         end139
+	JLE         end175
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  32(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y3, Y3
 	VFMADD231PS Y11, Y11, Y7
-	JMP         end139
+	JMP         end175
 
-next143:
+next179:
 	CMPQ        SI, $0x18
-	JL          partial144
+	JL          partial180
 	VMOVUPS     64(DX)(R8*1), Y10
 	VSUBPS      Y1, Y10, Y10
 	VADDPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y10, Y8
-	JMP         next145
+	JMP         next181
 
-partial144:
+partial180:
 	CMPQ        SI, $0x10
-	JLE         end139
+	JLE         end175
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  64(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y4, Y4
 	VFMADD231PS Y11, Y11, Y8
-	JMP         end139
+	JMP         end175
 
-next145:
+next181:
 	CMPQ        SI, $0x18
-	JLE         end139
+	JLE         end175
 	VMOVUPS     (R9), Y10
 	VMASKMOVPS  96(DX)(R8*1), Y10, Y11
 	VSUBPS      Y1, Y11, Y11
 	VANDPS      Y10, Y11, Y11
 	VADDPS      Y11, Y5, Y5
 	VFMADD231PS Y11, Y11, Y9
-	JMP         end139
+	JMP         end175
 
-end139:
+end175:
 	VMOVSS       X1, (BX)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y5, Y3, Y3
@@ -1844,9 +2662,9 @@ end139:
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row124
+	JMP          row160
 
-done125:
+done161:
 	VZEROUPPER
 	RET
 
@@ -1872,19 +2690,19 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row148:
+row184:
 	TESTQ        AX, AX
-	JZ           done149
+	JZ           done185
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased150
+	JNZ          biased186
 	XORQ         R11, R11
 
-block152:
+block188:
 	CMPQ    R11, R10
-	JGE     tail153
+	JGE     tail189
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1914,11 +2732,11 @@ block152:
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block152
+	JMP     block188
 
-tail153:
+tail189:
 	CMPQ    R9, $0x08
-	JL      partial155
+	JL      partial191
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1926,11 +2744,11 @@ tail153:
 	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*1)
-	JMP     next156
+	JMP     next192
 
-partial155:
+partial191:
 	CMPQ       R9, $0x00
-	JLE        end154
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS (DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1939,11 +2757,11 @@ partial155:
 	VMASKMOVPS (SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R8)(R11*1)
-	JMP        end154
+	JMP        end190
 
-next156:
+next192:
 	CMPQ    R9, $0x10
-	JL      partial157
+	JL      partial193
 	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1951,11 +2769,11 @@ next156:
 	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*1)
-	JMP     next158
+	JMP     next194
 
-partial157:
+partial193:
 	CMPQ       R9, $0x08
-	JLE        end154
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1964,11 +2782,11 @@ partial157:
 	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
-	JMP        end154
+	JMP        end190
 
-next158:
+next194:
 	CMPQ    R9, $0x18
-	JL      partial159
+	JL      partial195
 	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1976,11 +2794,11 @@ next158:
 	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 64(R8)(R11*1)
-	JMP     next160
+	JMP     next196
 
-partial159:
+partial195:
 	CMPQ       R9, $0x10
-	JLE        end154
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1989,11 +2807,11 @@ partial159:
 	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
-	JMP        end154
+	JMP        end190
 
-next160:
+next196:
 	CMPQ       R9, $0x18
-	JLE        end154
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2002,17 +2820,17 @@ next160:
 	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
-	JMP        end154
+	JMP        end190
 
-end154:
-	JMP normalized151
+end190:
+	JMP normalized187
 
-biased150:
+biased186:
 	XORQ R11, R11
 
-block163:
+block199:
 	CMPQ        R11, R10
-	JGE         tail164
+	JGE         tail200
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2046,11 +2864,11 @@ block163:
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 96(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block163
+	JMP         block199
 
-tail164:
+tail200:
 	CMPQ        R9, $0x08
-	JL          partial166
+	JL          partial202
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2059,11 +2877,11 @@ tail164:
 	VMOVUPS     (SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, (R8)(R11*1)
-	JMP         next167
+	JMP         next203
 
-partial166:
+partial202:
 	CMPQ        R9, $0x00
-	JLE         end165
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  (DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2073,11 +2891,11 @@ partial166:
 	VMASKMOVPS  (SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
-	JMP         end165
+	JMP         end201
 
-next167:
+next203:
 	CMPQ        R9, $0x10
-	JL          partial168
+	JL          partial204
 	VMOVUPS     32(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2086,11 +2904,11 @@ next167:
 	VMOVUPS     32(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 32(R8)(R11*1)
-	JMP         next169
+	JMP         next205
 
-partial168:
+partial204:
 	CMPQ        R9, $0x08
-	JLE         end165
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2100,11 +2918,11 @@ partial168:
 	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
-	JMP         end165
+	JMP         end201
 
-next169:
+next205:
 	CMPQ        R9, $0x18
-	JL          partial170
+	JL          partial206
 	VMOVUPS     64(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2113,11 +2931,11 @@ next169:
 	VMOVUPS     64(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 64(R8)(R11*1)
-	JMP         next171
+	JMP         next207
 
-partial170:
+partial206:
 	CMPQ        R9, $0x10
-	JLE         end165
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2127,11 +2945,11 @@ partial170:
 	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
-	JMP         end165
+	JMP         end201
 
-next171:
+next207:
 	CMPQ        R9, $0x18
-	JLE         end165
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2141,17 +2959,17 @@ next171:
 	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
-	JMP         end165
+	JMP         end201
 
-end165:
-normalized151:
+end201:
+normalized187:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row148
+	JMP  row184
 
-done149:
+done185:
 	VZEROUPPER
 	RET
 
@@ -2177,9 +2995,9 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row174:
+row210:
 	TESTQ        AX, AX
-	JZ           done175
+	JZ           done211
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -2193,9 +3011,9 @@ row174:
 	VXORPS       Y10, Y10, Y10
 	XORQ         R11, R11
 
-block176:
+block212:
 	CMPQ        R11, R10
-	JGE         tail177
+	JGE         tail213
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -2233,11 +3051,11 @@ block176:
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
 	ADDQ        $0x80, R11
-	JMP         block176
+	JMP         block212
 
-tail177:
+tail213:
 	CMPQ        R9, $0x08
-	JL          partial179
+	JL          partial215
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -2247,11 +3065,11 @@ tail177:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	JMP         next180
+	JMP         next216
 
-partial179:
+partial215:
 	CMPQ        R9, $0x00
-	JLE         end178
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  (DX)(R11*1), Y11, Y12
 	VMASKMOVPS  (DI)(R11*1), Y11, Y13
@@ -2262,11 +3080,11 @@ partial179:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y3, Y3
 	VFMADD231PS Y12, Y13, Y7
-	JMP         end178
+	JMP         end214
 
-next180:
+next216:
 	CMPQ        R9, $0x10
-	JL          partial181
+	JL          partial217
 	VMOVUPS     32(DX)(R11*1), Y11
 	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -2276,11 +3094,11 @@ next180:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	JMP         next182
+	JMP         next218
 
-partial181:
+partial217:
 	CMPQ        R9, $0x08
-	JLE         end178
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
@@ -2291,11 +3109,11 @@ partial181:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y4, Y4
 	VFMADD231PS Y12, Y13, Y8
-	JMP         end178
+	JMP         end214
 
-next182:
+next218:
 	CMPQ        R9, $0x18
-	JL          partial183
+	JL          partial219
 	VMOVUPS     64(DX)(R11*1), Y11
 	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -2305,11 +3123,11 @@ next182:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	JMP         next184
+	JMP         next220
 
-partial183:
+partial219:
 	CMPQ        R9, $0x10
-	JLE         end178
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
@@ -2320,11 +3138,11 @@ partial183:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y12, Y13, Y9
-	JMP         end178
+	JMP         end214
 
-next184:
+next220:
 	CMPQ        R9, $0x18
-	JLE         end178
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
@@ -2335,9 +3153,9 @@ next184:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y12, Y13, Y10
-	JMP         end178
+	JMP         end214
 
-end178:
+end214:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -2364,9 +3182,9 @@ end178:
 	VMULPS       Y5, Y4, Y4
 	XORQ         R11, R11
 
-block187:
+block223:
 	CMPQ         R11, R10
-	JGE          tail188
+	JGE          tail224
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2412,11 +3230,11 @@ block187:
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 96(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block187
+	JMP          block223
 
-tail188:
+tail224:
 	CMPQ         R9, $0x08
-	JL           partial190
+	JL           partial226
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2428,11 +3246,11 @@ tail188:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, (R8)(R11*1)
-	JMP          next191
+	JMP          next227
 
-partial190:
+partial226:
 	CMPQ         R9, $0x00
-	JLE          end189
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   (DX)(R11*1), Y5, Y6
 	VMASKMOVPS   (DI)(R11*1), Y5, Y7
@@ -2445,11 +3263,11 @@ partial190:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
-	JMP          end189
+	JMP          end225
 
-next191:
+next227:
 	CMPQ         R9, $0x10
-	JL           partial192
+	JL           partial228
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2461,11 +3279,11 @@ next191:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 32(R8)(R11*1)
-	JMP          next193
+	JMP          next229
 
-partial192:
+partial228:
 	CMPQ         R9, $0x08
-	JLE          end189
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
@@ -2478,11 +3296,11 @@ partial192:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
-	JMP          end189
+	JMP          end225
 
-next193:
+next229:
 	CMPQ         R9, $0x18
-	JL           partial194
+	JL           partial230
 	VMOVUPS      64(DX)(R11*1), Y5
 	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2494,11 +3312,11 @@ next193:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 64(R8)(R11*1)
-	JMP          next195
+	JMP          next231
 
-partial194:
+partial230:
 	CMPQ         R9, $0x10
-	JLE          end189
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
@@ -2511,11 +3329,11 @@ partial194:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
-	JMP          end189
+	JMP          end225
 
-next195:
+next231:
 	CMPQ         R9, $0x18
-	JLE          end189
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
@@ -2528,17 +3346,17 @@ next195:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
-	JMP          end189
+	JMP          end225
 
-end189:
+end225:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row174
+	JMP  row210
 
-done175:
+done211:
 	VZEROUPPER
 	RET
 
@@ -2558,9 +3376,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row198:
+row234:
 	TESTQ        CX, CX
-	JZ           done199
+	JZ           done235
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -2577,9 +3395,9 @@ row198:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row198
+	JMP          row234
 
-done199:
+done235:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2606,9 +3424,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row200:
+row236:
 	TESTQ        BX, BX
-	JZ           done201
+	JZ           done237
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -2640,9 +3458,9 @@ row200:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row200
+	JMP          row236
 
-done201:
+done237:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2672,9 +3490,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block202:
+block238:
 	CMPQ         DI, DX
-	JGE          tail203
+	JGE          tail239
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2696,11 +3514,11 @@ block202:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block202
+	JMP          block238
 
-tail203:
+tail239:
 	CMPQ         CX, $0x08
-	JL           partial205
+	JL           partial241
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2711,11 +3529,11 @@ tail203:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	JMP          next206
+	JMP          next242
 
-partial205:
+partial241:
 	CMPQ         CX, $0x00
-	JLE          end204
+	JLE          end240
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   (AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2727,11 +3545,11 @@ partial205:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y0
 	VFMADD231PD  Y5, Y4, Y1
-	JMP          end204
+	JMP          end240
 
-next206:
+next242:
 	CMPQ         CX, $0x08
-	JLE          end204
+	JLE          end240
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2743,9 +3561,9 @@ next206:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y2
 	VFMADD231PD  Y5, Y4, Y3
-	JMP          end204
+	JMP          end240
 
-end204:
+end240:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -2781,9 +3599,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block209:
+block245:
 	CMPQ         SI, DX
-	JGE          tail210
+	JGE          tail246
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
@@ -2809,22 +3627,22 @@ block209:
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x80, SI
-	JMP          block209
+	JMP          block245
 
-tail210:
+tail246:
 	CMPQ         CX, $0x08
-	JL           partial212
+	JL           partial248
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          next213
+	JMP          next249
 
-partial212:
+partial248:
 	CMPQ         CX, $0x00
-	JLE          end211
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   (AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2832,22 +3650,22 @@ partial212:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          end211
+	JMP          end247
 
-next213:
+next249:
 	CMPQ         CX, $0x10
-	JL           partial214
+	JL           partial250
 	VMOVUPS      32(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          next215
+	JMP          next251
 
-partial214:
+partial250:
 	CMPQ         CX, $0x08
-	JLE          end211
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2855,22 +3673,22 @@ partial214:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          end211
+	JMP          end247
 
-next215:
+next251:
 	CMPQ         CX, $0x18
-	JL           partial216
+	JL           partial252
 	VMOVUPS      64(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          next217
+	JMP          next253
 
-partial216:
+partial252:
 	CMPQ         CX, $0x10
-	JLE          end211
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2878,11 +3696,11 @@ partial216:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          end211
+	JMP          end247
 
-next217:
+next253:
 	CMPQ         CX, $0x18
-	JLE          end211
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2890,9 +3708,9 @@ next217:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
-	JMP          end211
+	JMP          end247
 
-end211:
+end247:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
@@ -3904,6 +4722,664 @@ end83:
 	VZEROUPPER
 	RET
 
+// func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
+	MOVQ  rows+0(FP), AX
+	MOVQ  pitch+16(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  bias+24(FP), DX
+	MOVQ  y+40(FP), BX
+	MOVQ  d+8(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row96:
+	TESTQ AX, AX
+	JZ    done97
+	XORQ  SI, SI
+
+block98:
+	CMPQ    SI, R8
+	JGE     tail99
+	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	VMOVUPS 64(BX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(SI*1)
+	ADDQ    $0x80, SI
+	JMP     block98
+
+tail99:
+	CMPQ    DI, $0x10
+	JL      partial101
+	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	JMP     next102
+
+partial101:
+	CMPQ      DI, $0x00
+	JLE       end100
+	VMOVUPS.Z (BX)(SI*1), K1, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+	JMP       end100
+
+next102:
+	CMPQ      DI, $0x10
+	JLE       end100
+	VMOVUPS.Z 64(BX)(SI*1), K1, Z0
+	VMOVUPS.Z 64(DX)(SI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(BX)(SI*1)
+	JMP       end100
+
+end100:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row96
+
+done97:
+	VZEROUPPER
+	RET
+
+// func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
+	MOVQ  rows+0(FP), AX
+	MOVQ  pitch+16(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  bias+24(FP), DX
+	MOVQ  y+40(FP), BX
+	MOVQ  added+32(FP), SI
+	MOVQ  d+8(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x1f, R8
+	MOVQ  DI, R9
+	SUBQ  R8, R9
+	SHLQ  $0x02, R9
+	ANDQ  $0x0f, DI
+	MOVQ  $-1, R10
+	BZHIQ DI, R10, DI
+	KMOVW DI, K1
+
+row105:
+	TESTQ AX, AX
+	JZ    done106
+	XORQ  DI, DI
+
+block107:
+	CMPQ    DI, R9
+	JGE     tail108
+	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS (DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS (SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(DI*1)
+	VMOVUPS 64(BX)(DI*1), Z0
+	VMOVUPS 64(DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS 64(SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(DI*1)
+	ADDQ    $0x80, DI
+	JMP     block107
+
+tail108:
+	CMPQ    R8, $0x10
+	JL      partial110
+	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS (DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS (SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(DI*1)
+	JMP     next111
+
+partial110:
+	CMPQ      R8, $0x00
+	JLE       end109
+	VMOVUPS.Z (BX)(DI*1), K1, Z0
+	VMOVUPS.Z (DX)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (SI)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(DI*1)
+	JMP       end109
+
+next111:
+	CMPQ      R8, $0x10
+	JLE       end109
+	VMOVUPS.Z 64(BX)(DI*1), K1, Z0
+	VMOVUPS.Z 64(DX)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z 64(SI)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(BX)(DI*1)
+	JMP       end109
+
+end109:
+	ADDQ CX, BX
+	ADDQ CX, SI
+	DECQ AX
+	JMP  row105
+
+done106:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x1f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, SI
+	KMOVW        SI, K1
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+
+row114:
+	TESTQ AX, AX
+	JZ    done115
+	XORQ  SI, SI
+
+block116:
+	CMPQ             SI, R8
+	JGE              tail117
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          64(BX)(SI*1), Z7
+	VMOVUPS          (DX)(SI*1), Z6
+	VMOVUPS          64(DX)(SI*1), Z8
+	VADDPS           Z6, Z5, Z5
+	VADDPS           Z8, Z7, Z7
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z7, Z7, Z9
+	VMULPS.BCST      constants<>+384(SB), Z6, Z6
+	VMULPS.BCST      constants<>+384(SB), Z9, Z9
+	VBROADCASTSS     constants<>+32(SB), Z8
+	VBROADCASTSS     constants<>+32(SB), Z10
+	VMAXPS           Z6, Z8, Z6
+	VMAXPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z8
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z8, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+192(SB), Z10
+	VBROADCASTSS     constants<>+192(SB), Z12
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VPANDD.BCST      constants<>+416(SB), Z7, Z9
+	VMULPS.BCST      constants<>+448(SB), Z6, Z6
+	VMULPS.BCST      constants<>+448(SB), Z9, Z9
+	VBROADCASTSS     constants<>+480(SB), Z8
+	VBROADCASTSS     constants<>+480(SB), Z11
+	VFMADD213PS      Z0, Z8, Z6
+	VFMADD213PS      Z0, Z11, Z9
+	VDIVPS           Z6, Z0, Z6
+	VDIVPS           Z9, Z0, Z9
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VBROADCASTSS     constants<>+512(SB), Z11
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+704(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+736(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z9, Z11
+	VMULPS           Z6, Z8, Z8
+	VMULPS           Z9, Z11, Z11
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z12, Z11, Z11
+	VMULPS.BCST      constants<>+800(SB), Z8, Z8
+	VMULPS.BCST      constants<>+800(SB), Z11, Z11
+	VSUBPS           Z8, Z0, Z6
+	VSUBPS           Z11, Z0, Z10
+	VBROADCASTSS     constants<>+832(SB), Z9
+	VBROADCASTSS     constants<>+832(SB), Z12
+	VCMPPS           $0x01, Z9, Z5, K2
+	VCMPPS           $0x01, Z12, Z7, K3
+	VBLENDMPS        Z8, Z6, K2, Z6
+	VBLENDMPS        Z11, Z10, K3, Z10
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z7, Z10, Z10
+	VMOVUPS          Z6, (BX)(SI*1)
+	VMOVUPS          Z10, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block116
+
+tail117:
+	CMPQ             DI, $0x10
+	JL               partial119
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          (DX)(SI*1), Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+384(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VMULPS.BCST      constants<>+448(SB), Z6, Z6
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VFMADD213PS      Z0, Z7, Z6
+	VDIVPS           Z6, Z0, Z6
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z8, Z7, Z7
+	VMULPS.BCST      constants<>+800(SB), Z7, Z7
+	VSUBPS           Z7, Z0, Z6
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VMULPS           Z5, Z6, Z6
+	VMOVUPS          Z6, (BX)(SI*1)
+	JMP              next120
+
+partial119:
+	CMPQ             DI, $0x00
+	JLE              end118
+	VMOVUPS.Z        (BX)(SI*1), K1, Z5
+	VMOVUPS.Z        (DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+384(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VMULPS.BCST      constants<>+448(SB), Z6, Z6
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VFMADD213PS      Z0, Z7, Z6
+	VDIVPS           Z6, Z0, Z6
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z8, Z7, Z7
+	VMULPS.BCST      constants<>+800(SB), Z7, Z7
+	VSUBPS           Z7, Z0, Z6
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VMULPS           Z5, Z6, Z6
+	VMOVUPS          Z6, K1, (BX)(SI*1)
+	JMP              end118
+
+next120:
+	CMPQ             DI, $0x10
+	JLE              end118
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+384(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VPANDD.BCST      constants<>+416(SB), Z5, Z6
+	VMULPS.BCST      constants<>+448(SB), Z6, Z6
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VFMADD213PS      Z0, Z7, Z6
+	VDIVPS           Z6, Z0, Z6
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VMULPS           Z6, Z7, Z7
+	VMULPS           Z8, Z7, Z7
+	VMULPS.BCST      constants<>+800(SB), Z7, Z7
+	VSUBPS           Z7, Z0, Z6
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z7, Z6, K2, Z6
+	VMULPS           Z5, Z6, Z6
+	VMOVUPS          Z6, K1, 64(BX)(SI*1)
+	JMP              end118
+
+end118:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row114
+
+done115:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUTanhAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasGELUTanhAVX512(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x1f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, SI
+	KMOVW        SI, K1
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+
+row123:
+	TESTQ AX, AX
+	JZ    done124
+	XORQ  SI, SI
+
+block125:
+	CMPQ             SI, R8
+	JGE              tail126
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          64(BX)(SI*1), Z7
+	VMOVUPS          (DX)(SI*1), Z6
+	VMOVUPS          64(DX)(SI*1), Z8
+	VADDPS           Z6, Z5, Z5
+	VADDPS           Z8, Z7, Z7
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z7, Z7, Z9
+	VMULPS.BCST      constants<>+864(SB), Z6, Z6
+	VMULPS.BCST      constants<>+864(SB), Z9, Z9
+	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VADDPS.BCST      constants<>+896(SB), Z9, Z9
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z7, Z9, Z9
+	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VMULPS.BCST      constants<>+928(SB), Z9, Z9
+	VBROADCASTSS     constants<>+32(SB), Z8
+	VBROADCASTSS     constants<>+32(SB), Z10
+	VMAXPS           Z6, Z8, Z6
+	VMAXPS           Z9, Z10, Z9
+	VBROADCASTSS     constants<>+960(SB), Z8
+	VBROADCASTSS     constants<>+960(SB), Z10
+	VMINPS           Z6, Z8, Z6
+	VMINPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z8
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z8, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+192(SB), Z10
+	VBROADCASTSS     constants<>+192(SB), Z12
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VADDPS           Z0, Z10, Z10
+	VADDPS           Z0, Z12, Z12
+	VDIVPS           Z10, Z0, Z10
+	VDIVPS           Z12, Z0, Z12
+	VMULPS           Z5, Z10, Z10
+	VMULPS           Z7, Z12, Z12
+	VMOVUPS          Z10, (BX)(SI*1)
+	VMOVUPS          Z12, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block125
+
+tail126:
+	CMPQ             DI, $0x10
+	JL               partial128
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          (DX)(SI*1), Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+864(SB), Z6, Z6
+	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+960(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, (BX)(SI*1)
+	JMP              next129
+
+partial128:
+	CMPQ             DI, $0x00
+	JLE              end127
+	VMOVUPS.Z        (BX)(SI*1), K1, Z5
+	VMOVUPS.Z        (DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+864(SB), Z6, Z6
+	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+960(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, K1, (BX)(SI*1)
+	JMP              end127
+
+next129:
+	CMPQ             DI, $0x10
+	JLE              end127
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+864(SB), Z6, Z6
+	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+960(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, K1, 64(BX)(SI*1)
+	JMP              end127
+
+end127:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row123
+
+done124:
+	VZEROUPPER
+	RET
+
 // func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
@@ -3924,45 +5400,45 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row96:
+row132:
 	TESTQ  AX, AX
-	JZ     done97
+	JZ     done133
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	XORQ   R8, R8
 
-block98:
+block134:
 	CMPQ    R8, DI
-	JGE     tail99
+	JGE     tail135
 	VMOVUPS (DX)(R8*1), Z3
 	VADDPS  Z3, Z1, Z1
 	VMOVUPS 64(DX)(R8*1), Z3
 	VADDPS  Z3, Z2, Z2
 	ADDQ    $0x80, R8
-	JMP     block98
+	JMP     block134
 
-tail99:
+tail135:
 	CMPQ    SI, $0x10
-	JL      partial101
+	JL      partial137
 	VMOVUPS (DX)(R8*1), Z3
 	VADDPS  Z3, Z1, Z1
-	JMP     next102
+	JMP     next138
 
-partial101:
+partial137:
 	CMPQ      SI, $0x00
-	JLE       end100
+	JLE       end136
 	VMOVUPS.Z (DX)(R8*1), K1, Z3
 	VADDPS    Z3, Z1, Z1
-	JMP       end100
+	JMP       end136
 
-next102:
+next138:
 	CMPQ      SI, $0x10
-	JLE       end100
+	JLE       end136
 	VMOVUPS.Z 64(DX)(R8*1), K1, Z3
 	VADDPS    Z3, Z2, Z2
-	JMP       end100
+	JMP       end136
 
-end100:
+end136:
 	VADDPS        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y3
 	VADDPS        Y3, Y1, Y1
@@ -3980,9 +5456,9 @@ end100:
 	VPXORD        Z7, Z7, Z7
 	XORQ          R8, R8
 
-block105:
+block141:
 	CMPQ        R8, DI
-	JGE         tail106
+	JGE         tail142
 	VMOVUPS     (DX)(R8*1), Z8
 	VSUBPS      Z3, Z8, Z8
 	VADDPS      Z8, Z4, Z4
@@ -3992,38 +5468,38 @@ block105:
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
 	ADDQ        $0x80, R8
-	JMP         block105
+	JMP         block141
 
-tail106:
+tail142:
 	CMPQ        SI, $0x10
-	JL          partial108
+	JL          partial144
 	VMOVUPS     (DX)(R8*1), Z8
 	VSUBPS      Z3, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z8, Z8, Z6
-	JMP         next109
+	JMP         next145
 
-partial108:
+partial144:
 	CMPQ        SI, $0x00
-	JLE         end107
+	JLE         end143
 	VMOVUPS.Z   (DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
 	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z8, Z8, Z6
-	JMP         end107
+	JMP         end143
 
-next109:
+next145:
 	CMPQ        SI, $0x10
-	JLE         end107
+	JLE         end143
 	VMOVUPS.Z   64(DX)(R8*1), K1, Z8
 	VSUBPS      Z3, Z8, Z8
 	VMOVAPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z5, Z5
 	VFMADD231PS Z8, Z8, Z7
-	JMP         end107
+	JMP         end143
 
-end107:
+end143:
 	VMOVSS        X3, (BX)
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y3
@@ -4050,9 +5526,9 @@ end107:
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row96
+	JMP           row132
 
-done97:
+done133:
 	VZEROUPPER
 	RET
 
@@ -4078,19 +5554,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row112:
+row148:
 	TESTQ        AX, AX
-	JZ           done113
+	JZ           done149
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased114
+	JNZ          biased150
 	XORQ         R11, R11
 
-block116:
+block152:
 	CMPQ    R11, R10
-	JGE     tail117
+	JGE     tail153
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -4106,11 +5582,11 @@ block116:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block116
+	JMP     block152
 
-tail117:
+tail153:
 	CMPQ    R9, $0x10
-	JL      partial119
+	JL      partial155
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -4118,11 +5594,11 @@ tail117:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next120
+	JMP     next156
 
-partial119:
+partial155:
 	CMPQ      R9, $0x00
-	JLE       end118
+	JLE       end154
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -4130,11 +5606,11 @@ partial119:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end118
+	JMP       end154
 
-next120:
+next156:
 	CMPQ      R9, $0x10
-	JLE       end118
+	JLE       end154
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -4142,17 +5618,17 @@ next120:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end118
+	JMP       end154
 
-end118:
-	JMP normalized115
+end154:
+	JMP normalized151
 
-biased114:
+biased150:
 	XORQ R11, R11
 
-block123:
+block159:
 	CMPQ        R11, R10
-	JGE         tail124
+	JGE         tail160
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -4170,11 +5646,11 @@ block123:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block123
+	JMP         block159
 
-tail124:
+tail160:
 	CMPQ        R9, $0x10
-	JL          partial126
+	JL          partial162
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -4183,11 +5659,11 @@ tail124:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next127
+	JMP         next163
 
-partial126:
+partial162:
 	CMPQ        R9, $0x00
-	JLE         end125
+	JLE         end161
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -4196,11 +5672,11 @@ partial126:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end125
+	JMP         end161
 
-next127:
+next163:
 	CMPQ        R9, $0x10
-	JLE         end125
+	JLE         end161
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -4209,17 +5685,17 @@ next127:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end125
+	JMP         end161
 
-end125:
-normalized115:
+end161:
+normalized151:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row112
+	JMP  row148
 
-done113:
+done149:
 	VZEROUPPER
 	RET
 
@@ -4245,9 +5721,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row130:
+row166:
 	TESTQ        AX, AX
-	JZ           done131
+	JZ           done167
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -4257,9 +5733,9 @@ row130:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block132:
+block168:
 	CMPQ        R11, R10
-	JGE         tail133
+	JGE         tail169
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -4279,11 +5755,11 @@ block132:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block132
+	JMP         block168
 
-tail133:
+tail169:
 	CMPQ        R9, $0x10
-	JL          partial135
+	JL          partial171
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -4293,11 +5769,11 @@ tail133:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next136
+	JMP         next172
 
-partial135:
+partial171:
 	CMPQ        R9, $0x00
-	JLE         end134
+	JLE         end170
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -4307,11 +5783,11 @@ partial135:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end134
+	JMP         end170
 
-next136:
+next172:
 	CMPQ        R9, $0x10
-	JLE         end134
+	JLE         end170
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -4321,9 +5797,9 @@ next136:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end134
+	JMP         end170
 
-end134:
+end170:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
@@ -4350,9 +5826,9 @@ end134:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block139:
+block175:
 	CMPQ         R11, R10
-	JGE          tail140
+	JGE          tail176
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -4376,11 +5852,11 @@ block139:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block139
+	JMP          block175
 
-tail140:
+tail176:
 	CMPQ         R9, $0x10
-	JL           partial142
+	JL           partial178
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -4392,11 +5868,11 @@ tail140:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next143
+	JMP          next179
 
-partial142:
+partial178:
 	CMPQ         R9, $0x00
-	JLE          end141
+	JLE          end177
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -4408,11 +5884,11 @@ partial142:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end141
+	JMP          end177
 
-next143:
+next179:
 	CMPQ         R9, $0x10
-	JLE          end141
+	JLE          end177
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -4424,17 +5900,17 @@ next143:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end141
+	JMP          end177
 
-end141:
+end177:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row130
+	JMP  row166
 
-done131:
+done167:
 	VZEROUPPER
 	RET
 
@@ -4452,9 +5928,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row146:
+row182:
 	TESTQ         CX, CX
-	JZ            done147
+	JZ            done183
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -4463,9 +5939,9 @@ row146:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row146
+	JMP           row182
 
-done147:
+done183:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -4488,9 +5964,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row148:
+row184:
 	TESTQ         BX, BX
-	JZ            done149
+	JZ            done185
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -4509,9 +5985,9 @@ row148:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row148
+	JMP           row184
 
-done149:
+done185:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -4537,9 +6013,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block150:
+block186:
 	CMPQ          SI, DX
-	JGE           tail151
+	JGE           tail187
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -4551,11 +6027,11 @@ block150:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block150
+	JMP           block186
 
-tail151:
+tail187:
 	CMPQ          CX, $0x00
-	JLE           end152
+	JLE           end188
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -4566,9 +6042,9 @@ tail151:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end152
+	JMP           end188
 
-end152:
+end188:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -4600,9 +6076,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block155:
+block191:
 	CMPQ          BX, DX
-	JGE           tail156
+	JGE           tail192
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -4616,42 +6092,42 @@ block155:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block155
+	JMP           block191
 
-tail156:
+tail192:
 	CMPQ          CX, $0x10
-	JL            partial158
+	JL            partial194
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next159
+	JMP           next195
 
-partial158:
+partial194:
 	CMPQ          CX, $0x00
-	JLE           end157
+	JLE           end193
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end157
+	JMP           end193
 
-next159:
+next195:
 	CMPQ          CX, $0x10
-	JLE           end157
+	JLE           end193
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end157
+	JMP           end193
 
-end157:
+end193:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0

@@ -3993,7 +3993,159 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $384
+DATA constants<>+384(SB)/4, $0xbf000000
+DATA constants<>+388(SB)/4, $0xbf000000
+DATA constants<>+392(SB)/4, $0xbf000000
+DATA constants<>+396(SB)/4, $0xbf000000
+DATA constants<>+400(SB)/4, $0xbf000000
+DATA constants<>+404(SB)/4, $0xbf000000
+DATA constants<>+408(SB)/4, $0xbf000000
+DATA constants<>+412(SB)/4, $0xbf000000
+DATA constants<>+416(SB)/4, $0x7fffffff
+DATA constants<>+420(SB)/4, $0x7fffffff
+DATA constants<>+424(SB)/4, $0x7fffffff
+DATA constants<>+428(SB)/4, $0x7fffffff
+DATA constants<>+432(SB)/4, $0x7fffffff
+DATA constants<>+436(SB)/4, $0x7fffffff
+DATA constants<>+440(SB)/4, $0x7fffffff
+DATA constants<>+444(SB)/4, $0x7fffffff
+DATA constants<>+448(SB)/4, $0x3f3504f3
+DATA constants<>+452(SB)/4, $0x3f3504f3
+DATA constants<>+456(SB)/4, $0x3f3504f3
+DATA constants<>+460(SB)/4, $0x3f3504f3
+DATA constants<>+464(SB)/4, $0x3f3504f3
+DATA constants<>+468(SB)/4, $0x3f3504f3
+DATA constants<>+472(SB)/4, $0x3f3504f3
+DATA constants<>+476(SB)/4, $0x3f3504f3
+DATA constants<>+480(SB)/4, $0x3e99999a
+DATA constants<>+484(SB)/4, $0x3e99999a
+DATA constants<>+488(SB)/4, $0x3e99999a
+DATA constants<>+492(SB)/4, $0x3e99999a
+DATA constants<>+496(SB)/4, $0x3e99999a
+DATA constants<>+500(SB)/4, $0x3e99999a
+DATA constants<>+504(SB)/4, $0x3e99999a
+DATA constants<>+508(SB)/4, $0x3e99999a
+DATA constants<>+512(SB)/4, $0xbe04a19c
+DATA constants<>+516(SB)/4, $0xbe04a19c
+DATA constants<>+520(SB)/4, $0xbe04a19c
+DATA constants<>+524(SB)/4, $0xbe04a19c
+DATA constants<>+528(SB)/4, $0xbe04a19c
+DATA constants<>+532(SB)/4, $0xbe04a19c
+DATA constants<>+536(SB)/4, $0xbe04a19c
+DATA constants<>+540(SB)/4, $0xbe04a19c
+DATA constants<>+544(SB)/4, $0x3ef89ba4
+DATA constants<>+548(SB)/4, $0x3ef89ba4
+DATA constants<>+552(SB)/4, $0x3ef89ba4
+DATA constants<>+556(SB)/4, $0x3ef89ba4
+DATA constants<>+560(SB)/4, $0x3ef89ba4
+DATA constants<>+564(SB)/4, $0x3ef89ba4
+DATA constants<>+568(SB)/4, $0x3ef89ba4
+DATA constants<>+572(SB)/4, $0x3ef89ba4
+DATA constants<>+576(SB)/4, $0xbf03248d
+DATA constants<>+580(SB)/4, $0xbf03248d
+DATA constants<>+584(SB)/4, $0xbf03248d
+DATA constants<>+588(SB)/4, $0xbf03248d
+DATA constants<>+592(SB)/4, $0xbf03248d
+DATA constants<>+596(SB)/4, $0xbf03248d
+DATA constants<>+600(SB)/4, $0xbf03248d
+DATA constants<>+604(SB)/4, $0xbf03248d
+DATA constants<>+608(SB)/4, $0x3f0c3743
+DATA constants<>+612(SB)/4, $0x3f0c3743
+DATA constants<>+616(SB)/4, $0x3f0c3743
+DATA constants<>+620(SB)/4, $0x3f0c3743
+DATA constants<>+624(SB)/4, $0x3f0c3743
+DATA constants<>+628(SB)/4, $0x3f0c3743
+DATA constants<>+632(SB)/4, $0x3f0c3743
+DATA constants<>+636(SB)/4, $0x3f0c3743
+DATA constants<>+640(SB)/4, $0xbdc1d798
+DATA constants<>+644(SB)/4, $0xbdc1d798
+DATA constants<>+648(SB)/4, $0xbdc1d798
+DATA constants<>+652(SB)/4, $0xbdc1d798
+DATA constants<>+656(SB)/4, $0xbdc1d798
+DATA constants<>+660(SB)/4, $0xbdc1d798
+DATA constants<>+664(SB)/4, $0xbdc1d798
+DATA constants<>+668(SB)/4, $0xbdc1d798
+DATA constants<>+672(SB)/4, $0x3e5c1571
+DATA constants<>+676(SB)/4, $0x3e5c1571
+DATA constants<>+680(SB)/4, $0x3e5c1571
+DATA constants<>+684(SB)/4, $0x3e5c1571
+DATA constants<>+688(SB)/4, $0x3e5c1571
+DATA constants<>+692(SB)/4, $0x3e5c1571
+DATA constants<>+696(SB)/4, $0x3e5c1571
+DATA constants<>+700(SB)/4, $0x3e5c1571
+DATA constants<>+704(SB)/4, $0x3e17e642
+DATA constants<>+708(SB)/4, $0x3e17e642
+DATA constants<>+712(SB)/4, $0x3e17e642
+DATA constants<>+716(SB)/4, $0x3e17e642
+DATA constants<>+720(SB)/4, $0x3e17e642
+DATA constants<>+724(SB)/4, $0x3e17e642
+DATA constants<>+728(SB)/4, $0x3e17e642
+DATA constants<>+732(SB)/4, $0x3e17e642
+DATA constants<>+736(SB)/4, $0x3e2ecff8
+DATA constants<>+740(SB)/4, $0x3e2ecff8
+DATA constants<>+744(SB)/4, $0x3e2ecff8
+DATA constants<>+748(SB)/4, $0x3e2ecff8
+DATA constants<>+752(SB)/4, $0x3e2ecff8
+DATA constants<>+756(SB)/4, $0x3e2ecff8
+DATA constants<>+760(SB)/4, $0x3e2ecff8
+DATA constants<>+764(SB)/4, $0x3e2ecff8
+DATA constants<>+768(SB)/4, $0x3e2d3f9f
+DATA constants<>+772(SB)/4, $0x3e2d3f9f
+DATA constants<>+776(SB)/4, $0x3e2d3f9f
+DATA constants<>+780(SB)/4, $0x3e2d3f9f
+DATA constants<>+784(SB)/4, $0x3e2d3f9f
+DATA constants<>+788(SB)/4, $0x3e2d3f9f
+DATA constants<>+792(SB)/4, $0x3e2d3f9f
+DATA constants<>+796(SB)/4, $0x3e2d3f9f
+DATA constants<>+800(SB)/4, $0x3f000000
+DATA constants<>+804(SB)/4, $0x3f000000
+DATA constants<>+808(SB)/4, $0x3f000000
+DATA constants<>+812(SB)/4, $0x3f000000
+DATA constants<>+816(SB)/4, $0x3f000000
+DATA constants<>+820(SB)/4, $0x3f000000
+DATA constants<>+824(SB)/4, $0x3f000000
+DATA constants<>+828(SB)/4, $0x3f000000
+DATA constants<>+832(SB)/4, $0x00000000
+DATA constants<>+836(SB)/4, $0x00000000
+DATA constants<>+840(SB)/4, $0x00000000
+DATA constants<>+844(SB)/4, $0x00000000
+DATA constants<>+848(SB)/4, $0x00000000
+DATA constants<>+852(SB)/4, $0x00000000
+DATA constants<>+856(SB)/4, $0x00000000
+DATA constants<>+860(SB)/4, $0x00000000
+DATA constants<>+864(SB)/4, $0x3d922279
+DATA constants<>+868(SB)/4, $0x3d922279
+DATA constants<>+872(SB)/4, $0x3d922279
+DATA constants<>+876(SB)/4, $0x3d922279
+DATA constants<>+880(SB)/4, $0x3d922279
+DATA constants<>+884(SB)/4, $0x3d922279
+DATA constants<>+888(SB)/4, $0x3d922279
+DATA constants<>+892(SB)/4, $0x3d922279
+DATA constants<>+896(SB)/4, $0x3fcc422a
+DATA constants<>+900(SB)/4, $0x3fcc422a
+DATA constants<>+904(SB)/4, $0x3fcc422a
+DATA constants<>+908(SB)/4, $0x3fcc422a
+DATA constants<>+912(SB)/4, $0x3fcc422a
+DATA constants<>+916(SB)/4, $0x3fcc422a
+DATA constants<>+920(SB)/4, $0x3fcc422a
+DATA constants<>+924(SB)/4, $0x3fcc422a
+DATA constants<>+928(SB)/4, $0xbf800000
+DATA constants<>+932(SB)/4, $0xbf800000
+DATA constants<>+936(SB)/4, $0xbf800000
+DATA constants<>+940(SB)/4, $0xbf800000
+DATA constants<>+944(SB)/4, $0xbf800000
+DATA constants<>+948(SB)/4, $0xbf800000
+DATA constants<>+952(SB)/4, $0xbf800000
+DATA constants<>+956(SB)/4, $0xbf800000
+DATA constants<>+960(SB)/4, $0x42b1999a
+DATA constants<>+964(SB)/4, $0x42b1999a
+DATA constants<>+968(SB)/4, $0x42b1999a
+DATA constants<>+972(SB)/4, $0x42b1999a
+DATA constants<>+976(SB)/4, $0x42b1999a
+DATA constants<>+980(SB)/4, $0x42b1999a
+DATA constants<>+984(SB)/4, $0x42b1999a
+DATA constants<>+988(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $992
 
 // func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
@@ -5961,6 +6113,1557 @@ done179:
 end167:
 	RET
 
+// func addBiasNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+
+row180:
+	CMP $0, R0
+	BEQ done181
+	MOVD $0, R9
+
+block182:
+	CMP R8, R9
+	BGE tail183
+	WORD $0x3ce96860 // LDR Q0, [X3, X9]
+	WORD $0x3ce96841 // LDR Q1, [X2, X9]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3ca96860 // STR Q0, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F0
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	FMOVQ F0, 16(R19)
+	ADDS $0x20, R9, R9
+	B block182
+
+tail183:
+	CMP $0x04, R7
+	BLT partial185
+	WORD $0x3ce96860 // LDR Q0, [X3, X9]
+	WORD $0x3ce96841 // LDR Q1, [X2, X9]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3ca96860 // STR Q0, [X3, X9]
+	B next186
+
+partial185:
+	CMP $0x00, R7
+	BLE end184
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few149
+	FMOVQ (R19), F0
+	B loaded149
+few149:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R6, one149
+	FMOVD (R19), F0
+	TBZ $0, R6, loaded149
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded149
+one149:
+	TBZ $0, R6, loaded149
+	FMOVS (R19), F0
+loaded149:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few150
+	FMOVQ (R19), F1
+	B loaded150
+few150:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R6, one150
+	FMOVD (R19), F1
+	TBZ $0, R6, loaded150
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded150
+one150:
+	TBZ $0, R6, loaded150
+	FMOVS (R19), F1
+loaded150:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few151
+	FMOVQ F0, (R19)
+	B loaded151
+few151:
+	TBZ $1, R6, one151
+	FMOVD F0, (R19)
+	TBZ $0, R6, loaded151
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded151
+one151:
+	TBZ $0, R6, loaded151
+	FMOVS F0, (R19)
+loaded151:
+	B end184
+
+next186:
+	CMP $0x04, R7
+	BLE end184
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few152
+	FMOVQ (R19), F0
+	B loaded152
+few152:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R6, one152
+	FMOVD (R19), F0
+	TBZ $0, R6, loaded152
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded152
+one152:
+	TBZ $0, R6, loaded152
+	FMOVS (R19), F0
+loaded152:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few153
+	FMOVQ (R19), F1
+	B loaded153
+few153:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R6, one153
+	FMOVD (R19), F1
+	TBZ $0, R6, loaded153
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded153
+one153:
+	TBZ $0, R6, loaded153
+	FMOVS (R19), F1
+loaded153:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few154
+	FMOVQ F0, (R19)
+	B loaded154
+few154:
+	TBZ $1, R6, one154
+	FMOVD F0, (R19)
+	TBZ $0, R6, loaded154
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded154
+one154:
+	TBZ $0, R6, loaded154
+	FMOVS F0, (R19)
+loaded154:
+	B end184
+
+end184:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row180
+
+done181:
+	RET
+
+// func addBiasAndNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasAndNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD added+32(FP), R6
+	MOVD d+8(FP), R7
+	MOVD R7, R8
+	AND $0x07, R8, R8
+	MOVD R7, R9
+	SUBS R8, R9, R9
+	LSL $0x02, R9, R9
+	AND $0x03, R7, R7
+
+row189:
+	CMP $0, R0
+	BEQ done190
+	MOVD $0, R10
+
+block191:
+	CMP R9, R10
+	BGE tail192
+	WORD $0x3cea6860 // LDR Q0, [X3, X10]
+	WORD $0x3cea6841 // LDR Q1, [X2, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3caa6860 // STR Q0, [X3, X10]
+	ADD R10<<0, R3, R19
+	FMOVQ 16(R19), F0
+	ADD R10<<0, R2, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	FMOVQ F0, 16(R19)
+	ADDS $0x20, R10, R10
+	B block191
+
+tail192:
+	CMP $0x04, R8
+	BLT partial194
+	WORD $0x3cea6860 // LDR Q0, [X3, X10]
+	WORD $0x3cea6841 // LDR Q1, [X2, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3caa6860 // STR Q0, [X3, X10]
+	B next195
+
+partial194:
+	CMP $0x00, R8
+	BLE end193
+	ADD R10<<0, R3, R19
+	TBZ $2, R7, few155
+	FMOVQ (R19), F0
+	B loaded155
+few155:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R7, one155
+	FMOVD (R19), F0
+	TBZ $0, R7, loaded155
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded155
+one155:
+	TBZ $0, R7, loaded155
+	FMOVS (R19), F0
+loaded155:
+	ADD R10<<0, R2, R19
+	TBZ $2, R7, few156
+	FMOVQ (R19), F1
+	B loaded156
+few156:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one156
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded156
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded156
+one156:
+	TBZ $0, R7, loaded156
+	FMOVS (R19), F1
+loaded156:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	TBZ $2, R7, few157
+	FMOVQ (R19), F1
+	B loaded157
+few157:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one157
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded157
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded157
+one157:
+	TBZ $0, R7, loaded157
+	FMOVS (R19), F1
+loaded157:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	TBZ $2, R7, few158
+	FMOVQ F0, (R19)
+	B loaded158
+few158:
+	TBZ $1, R7, one158
+	FMOVD F0, (R19)
+	TBZ $0, R7, loaded158
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded158
+one158:
+	TBZ $0, R7, loaded158
+	FMOVS F0, (R19)
+loaded158:
+	B end193
+
+next195:
+	CMP $0x04, R8
+	BLE end193
+	ADD R10<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few159
+	FMOVQ (R19), F0
+	B loaded159
+few159:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R7, one159
+	FMOVD (R19), F0
+	TBZ $0, R7, loaded159
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded159
+one159:
+	TBZ $0, R7, loaded159
+	FMOVS (R19), F0
+loaded159:
+	ADD R10<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few160
+	FMOVQ (R19), F1
+	B loaded160
+few160:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one160
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded160
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded160
+one160:
+	TBZ $0, R7, loaded160
+	FMOVS (R19), F1
+loaded160:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few161
+	FMOVQ (R19), F1
+	B loaded161
+few161:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one161
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded161
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded161
+one161:
+	TBZ $0, R7, loaded161
+	FMOVS (R19), F1
+loaded161:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few162
+	FMOVQ F0, (R19)
+	B loaded162
+few162:
+	TBZ $1, R7, one162
+	FMOVD F0, (R19)
+	TBZ $0, R7, loaded162
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded162
+one162:
+	TBZ $0, R7, loaded162
+	FMOVS F0, (R19)
+loaded162:
+	B end193
+
+end193:
+	ADDS R1, R3, R3
+	ADDS R1, R6, R6
+	SUBS $1, R0
+	B row189
+
+done190:
+	RET
+
+// func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasGELUNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F4
+
+row198:
+	CMP $0, R0
+	BEQ done199
+	MOVD $0, R9
+
+block200:
+	CMP R8, R9
+	BGE tail201
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F7
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F8
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea6e51f // FCMGT V31.4S, V8.4S, V6.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2b // ORR V11.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc8 // FMLA V8.4S, V6.4S, V2.4S
+	WORD $0x4e22cd2b // FMLA V11.4S, V9.4S, V2.4S
+	WORD $0x4ea1d50a // FSUB V10.4S, V8.4S, V1.4S
+	WORD $0x4ea1d56c // FSUB V12.4S, V11.4S, V1.4S
+	WORD $0x4e23cd46 // FMLA V6.4S, V10.4S, V3.4S
+	WORD $0x4e23cd89 // FMLA V9.4S, V12.4S, V3.4S
+	WORD $0x4e24cd46 // FMLA V6.4S, V10.4S, V4.4S
+	WORD $0x4e24cd89 // FMLA V9.4S, V12.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37556b // SHL V11.4S, V11.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0856b // ADD V11.4S, V11.4S, V0.4S
+	WORD $0x6e28dd4a // FMUL V10.4S, V10.4S, V8.4S
+	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ce9 // AND V9.16B, V7.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F11
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26cd1f // FMLA V31.4S, V8.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29cd7f // FMLA V31.4S, V11.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
+	WORD $0x6e29fc09 // FDIV V9.4S, V0.4S, V9.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e26dd08 // FMUL V8.4S, V8.4S, V6.4S
+	WORD $0x6e29dd6b // FMUL V11.4S, V11.4S, V9.4S
+	WORD $0x6e2add08 // FMUL V8.4S, V8.4S, V10.4S
+	WORD $0x6e2cdd6b // FMUL V11.4S, V11.4S, V12.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd08 // FMUL V8.4S, V8.4S, V30.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd6b // FMUL V11.4S, V11.4S, V30.4S
+	WORD $0x4ea8d406 // FSUB V6.4S, V0.4S, V8.4S
+	WORD $0x4eabd40a // FSUB V10.4S, V0.4S, V11.4S
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F12
+	WORD $0x6ea5e529 // FCMGT V9.4S, V9.4S, V5.4S
+	WORD $0x6ea7e58c // FCMGT V12.4S, V12.4S, V7.4S
+	WORD $0x6ea91d06 // BIT V6.16B, V8.16B, V9.16B
+	WORD $0x6eac1d6a // BIT V10.16B, V11.16B, V12.16B
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	WORD $0x6e27dd4a // FMUL V10.4S, V10.4S, V7.4S
+	WORD $0x3ca96866 // STR Q6, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ F10, 16(R19)
+	ADDS $0x20, R9, R9
+	B block200
+
+tail201:
+	CMP $0x04, R7
+	BLT partial203
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
+	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	WORD $0x3ca96866 // STR Q6, [X3, X9]
+	B next204
+
+partial203:
+	CMP $0x00, R7
+	BLE end202
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few163
+	FMOVQ (R19), F5
+	B loaded163
+few163:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one163
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded163
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded163
+one163:
+	TBZ $0, R6, loaded163
+	FMOVS (R19), F5
+loaded163:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few164
+	FMOVQ (R19), F6
+	B loaded164
+few164:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one164
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded164
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded164
+one164:
+	TBZ $0, R6, loaded164
+	FMOVS (R19), F6
+loaded164:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
+	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few165
+	FMOVQ F6, (R19)
+	B loaded165
+few165:
+	TBZ $1, R6, one165
+	FMOVD F6, (R19)
+	TBZ $0, R6, loaded165
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded165
+one165:
+	TBZ $0, R6, loaded165
+	FMOVS F6, (R19)
+loaded165:
+	B end202
+
+next204:
+	CMP $0x04, R7
+	BLE end202
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few166
+	FMOVQ (R19), F5
+	B loaded166
+few166:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one166
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded166
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded166
+one166:
+	TBZ $0, R6, loaded166
+	FMOVS (R19), F5
+loaded166:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few167
+	FMOVQ (R19), F6
+	B loaded167
+few167:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one167
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded167
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded167
+one167:
+	TBZ $0, R6, loaded167
+	FMOVS (R19), F6
+loaded167:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
+	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few168
+	FMOVQ F6, (R19)
+	B loaded168
+few168:
+	TBZ $1, R6, one168
+	FMOVD F6, (R19)
+	TBZ $0, R6, loaded168
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded168
+one168:
+	TBZ $0, R6, loaded168
+	FMOVS F6, (R19)
+loaded168:
+	B end202
+
+end202:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row198
+
+done199:
+	RET
+
+// func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasGELUTanhNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F4
+
+row207:
+	CMP $0, R0
+	BEQ done208
+	MOVD $0, R9
+
+block209:
+	CMP R8, R9
+	BGE tail210
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F7
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F8
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea6e51f // FCMGT V31.4S, V8.4S, V6.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6eaae53f // FCMGT V31.4S, V9.4S, V10.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2b // ORR V11.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc8 // FMLA V8.4S, V6.4S, V2.4S
+	WORD $0x4e22cd2b // FMLA V11.4S, V9.4S, V2.4S
+	WORD $0x4ea1d50a // FSUB V10.4S, V8.4S, V1.4S
+	WORD $0x4ea1d56c // FSUB V12.4S, V11.4S, V1.4S
+	WORD $0x4e23cd46 // FMLA V6.4S, V10.4S, V3.4S
+	WORD $0x4e23cd89 // FMLA V9.4S, V12.4S, V3.4S
+	WORD $0x4e24cd46 // FMLA V6.4S, V10.4S, V4.4S
+	WORD $0x4e24cd89 // FMLA V9.4S, V12.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37556b // SHL V11.4S, V11.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0856b // ADD V11.4S, V11.4S, V0.4S
+	WORD $0x6e28dd4a // FMUL V10.4S, V10.4S, V8.4S
+	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
+	WORD $0x4e20d54a // FADD V10.4S, V10.4S, V0.4S
+	WORD $0x4e20d58c // FADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e2afc0a // FDIV V10.4S, V0.4S, V10.4S
+	WORD $0x6e2cfc0c // FDIV V12.4S, V0.4S, V12.4S
+	WORD $0x6e25dd4a // FMUL V10.4S, V10.4S, V5.4S
+	WORD $0x6e27dd8c // FMUL V12.4S, V12.4S, V7.4S
+	WORD $0x3ca9686a // STR Q10, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ F12, 16(R19)
+	ADDS $0x20, R9, R9
+	B block209
+
+tail210:
+	CMP $0x04, R7
+	BLT partial212
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x3ca96868 // STR Q8, [X3, X9]
+	B next213
+
+partial212:
+	CMP $0x00, R7
+	BLE end211
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few169
+	FMOVQ (R19), F5
+	B loaded169
+few169:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one169
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded169
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded169
+one169:
+	TBZ $0, R6, loaded169
+	FMOVS (R19), F5
+loaded169:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few170
+	FMOVQ (R19), F6
+	B loaded170
+few170:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one170
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded170
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded170
+one170:
+	TBZ $0, R6, loaded170
+	FMOVS (R19), F6
+loaded170:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few171
+	FMOVQ F8, (R19)
+	B loaded171
+few171:
+	TBZ $1, R6, one171
+	FMOVD F8, (R19)
+	TBZ $0, R6, loaded171
+	ADD $8, R19
+	VST1 V8.S[2], (R19)
+	B loaded171
+one171:
+	TBZ $0, R6, loaded171
+	FMOVS F8, (R19)
+loaded171:
+	B end211
+
+next213:
+	CMP $0x04, R7
+	BLE end211
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few172
+	FMOVQ (R19), F5
+	B loaded172
+few172:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one172
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded172
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded172
+one172:
+	TBZ $0, R6, loaded172
+	FMOVS (R19), F5
+loaded172:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few173
+	FMOVQ (R19), F6
+	B loaded173
+few173:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one173
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded173
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded173
+one173:
+	TBZ $0, R6, loaded173
+	FMOVS (R19), F6
+loaded173:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few174
+	FMOVQ F8, (R19)
+	B loaded174
+few174:
+	TBZ $1, R6, one174
+	FMOVD F8, (R19)
+	TBZ $0, R6, loaded174
+	ADD $8, R19
+	VST1 V8.S[2], (R19)
+	B loaded174
+one174:
+	TBZ $0, R6, loaded174
+	FMOVS F8, (R19)
+loaded174:
+	B end211
+
+end211:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row207
+
+done208:
+	RET
+
 // func momentsNEON(rows int, d int, x *float32, weight float32, stats *float32)
 TEXT ·momentsNEON(SB), NOSPLIT, $0-40
 	MOVD rows+0(FP), R0
@@ -5978,9 +7681,9 @@ TEXT ·momentsNEON(SB), NOSPLIT, $0-40
 	AND $0x03, R8, R8
 	LSL $0x02, R1, R1
 
-row180:
+row216:
 	CMP $0, R0
-	BEQ done181
+	BEQ done217
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
 	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
@@ -5991,9 +7694,9 @@ row180:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
 	MOVD $0, R9
 
-block182:
+block218:
 	CMP R7, R9
-	BGE tail183
+	BGE tail219
 	WORD $0x3ce96849 // LDR Q9, [X2, X9]
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
 	ADD R9<<0, R2, R19
@@ -6018,247 +7721,247 @@ block182:
 	FMOVQ 112(R19), F9
 	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
 	ADDS $0x80, R9, R9
-	B block182
+	B block218
 
-tail183:
+tail219:
 	CMP $0x04, R6
-	BLT partial185
+	BLT partial221
 	WORD $0x3ce96849 // LDR Q9, [X2, X9]
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B next186
+	B next222
 
-partial185:
+partial221:
 	CMP $0x00, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few149
+	TBZ $2, R8, few175
 	FMOVQ (R19), F9
-	B loaded149
-few149:
+	B loaded175
+few175:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one149
+	TBZ $1, R8, one175
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded149
+	TBZ $0, R8, loaded175
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded149
-one149:
-	TBZ $0, R8, loaded149
+	B loaded175
+one175:
+	TBZ $0, R8, loaded175
 	FMOVS (R19), F9
-loaded149:
+loaded175:
 	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B end184
+	B end220
 
-next186:
+next222:
 	CMP $0x08, R6
-	BLT partial187
+	BLT partial223
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F9
 	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B next188
+	B next224
 
-partial187:
+partial223:
 	CMP $0x04, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few150
+	TBZ $2, R8, few176
 	FMOVQ (R19), F9
-	B loaded150
-few150:
+	B loaded176
+few176:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one150
+	TBZ $1, R8, one176
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded150
+	TBZ $0, R8, loaded176
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded150
-one150:
-	TBZ $0, R8, loaded150
+	B loaded176
+one176:
+	TBZ $0, R8, loaded176
 	FMOVS (R19), F9
-loaded150:
+loaded176:
 	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B end184
+	B end220
 
-next188:
+next224:
 	CMP $0x0c, R6
-	BLT partial189
+	BLT partial225
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F9
 	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B next190
+	B next226
 
-partial189:
+partial225:
 	CMP $0x08, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few151
+	TBZ $2, R8, few177
 	FMOVQ (R19), F9
-	B loaded151
-few151:
+	B loaded177
+few177:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one151
+	TBZ $1, R8, one177
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded151
+	TBZ $0, R8, loaded177
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded151
-one151:
-	TBZ $0, R8, loaded151
+	B loaded177
+one177:
+	TBZ $0, R8, loaded177
 	FMOVS (R19), F9
-loaded151:
+loaded177:
 	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B end184
+	B end220
 
-next190:
+next226:
 	CMP $0x10, R6
-	BLT partial191
+	BLT partial227
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F9
 	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B next192
+	B next228
 
-partial191:
+partial227:
 	CMP $0x0c, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few152
+	TBZ $2, R8, few178
 	FMOVQ (R19), F9
-	B loaded152
-few152:
+	B loaded178
+few178:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one152
+	TBZ $1, R8, one178
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded152
+	TBZ $0, R8, loaded178
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded152
-one152:
-	TBZ $0, R8, loaded152
+	B loaded178
+one178:
+	TBZ $0, R8, loaded178
 	FMOVS (R19), F9
-loaded152:
+loaded178:
 	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B end184
+	B end220
 
-next192:
+next228:
 	CMP $0x14, R6
-	BLT partial193
+	BLT partial229
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F9
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B next194
+	B next230
 
-partial193:
+partial229:
 	CMP $0x10, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few153
+	TBZ $2, R8, few179
 	FMOVQ (R19), F9
-	B loaded153
-few153:
+	B loaded179
+few179:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one153
+	TBZ $1, R8, one179
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded153
+	TBZ $0, R8, loaded179
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded153
-one153:
-	TBZ $0, R8, loaded153
+	B loaded179
+one179:
+	TBZ $0, R8, loaded179
 	FMOVS (R19), F9
-loaded153:
+loaded179:
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B end184
+	B end220
 
-next194:
+next230:
 	CMP $0x18, R6
-	BLT partial195
+	BLT partial231
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F9
 	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B next196
+	B next232
 
-partial195:
+partial231:
 	CMP $0x14, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few154
+	TBZ $2, R8, few180
 	FMOVQ (R19), F9
-	B loaded154
-few154:
+	B loaded180
+few180:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one154
+	TBZ $1, R8, one180
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded154
+	TBZ $0, R8, loaded180
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded154
-one154:
-	TBZ $0, R8, loaded154
+	B loaded180
+one180:
+	TBZ $0, R8, loaded180
 	FMOVS (R19), F9
-loaded154:
+loaded180:
 	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B end184
+	B end220
 
-next196:
+next232:
 	CMP $0x1c, R6
-	BLT partial197
+	BLT partial233
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F9
 	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B next198
+	B next234
 
-partial197:
+partial233:
 	CMP $0x18, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few155
+	TBZ $2, R8, few181
 	FMOVQ (R19), F9
-	B loaded155
-few155:
+	B loaded181
+few181:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one155
+	TBZ $1, R8, one181
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded155
+	TBZ $0, R8, loaded181
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded155
-one155:
-	TBZ $0, R8, loaded155
+	B loaded181
+one181:
+	TBZ $0, R8, loaded181
 	FMOVS (R19), F9
-loaded155:
+loaded181:
 	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B end184
+	B end220
 
-next198:
+next234:
 	CMP $0x1c, R6
-	BLE end184
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few156
+	TBZ $2, R8, few182
 	FMOVQ (R19), F9
-	B loaded156
-few156:
+	B loaded182
+few182:
 	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one156
+	TBZ $1, R8, one182
 	FMOVD (R19), F9
-	TBZ $0, R8, loaded156
+	TBZ $0, R8, loaded182
 	ADD $8, R19
 	VLD1 (R19), V9.S[2]
-	B loaded156
-one156:
-	TBZ $0, R8, loaded156
+	B loaded182
+one182:
+	TBZ $0, R8, loaded182
 	FMOVS (R19), F9
-loaded156:
+loaded182:
 	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
-	B end184
+	B end220
 
-end184:
+end220:
 	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
 	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
@@ -6290,9 +7993,9 @@ end184:
 	WORD $0x6e311e31 // EOR V17.16B, V17.16B, V17.16B
 	MOVD $0, R9
 
-block201:
+block237:
 	CMP R7, R9
-	BGE tail202
+	BGE tail238
 	WORD $0x3ce96852 // LDR Q18, [X2, X9]
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
@@ -6333,36 +8036,36 @@ block201:
 	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
 	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
 	ADDS $0x80, R9, R9
-	B block201
+	B block237
 
-tail202:
+tail238:
 	CMP $0x04, R6
-	BLT partial204
+	BLT partial240
 	WORD $0x3ce96852 // LDR Q18, [X2, X9]
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
 	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B next205
+	B next241
 
-partial204:
+partial240:
 	CMP $0x00, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few157
+	TBZ $2, R8, few183
 	FMOVQ (R19), F18
-	B loaded157
-few157:
+	B loaded183
+few183:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one157
+	TBZ $1, R8, one183
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded157
+	TBZ $0, R8, loaded183
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded157
-one157:
-	TBZ $0, R8, loaded157
+	B loaded183
+one183:
+	TBZ $0, R8, loaded183
 	FMOVS (R19), F18
-loaded157:
+loaded183:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6370,38 +8073,38 @@ loaded157:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
 	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next205:
+next241:
 	CMP $0x08, R6
-	BLT partial206
+	BLT partial242
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
 	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B next207
+	B next243
 
-partial206:
+partial242:
 	CMP $0x04, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few158
+	TBZ $2, R8, few184
 	FMOVQ (R19), F18
-	B loaded158
-few158:
+	B loaded184
+few184:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one158
+	TBZ $1, R8, one184
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded158
+	TBZ $0, R8, loaded184
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded158
-one158:
-	TBZ $0, R8, loaded158
+	B loaded184
+one184:
+	TBZ $0, R8, loaded184
 	FMOVS (R19), F18
-loaded158:
+loaded184:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6409,38 +8112,38 @@ loaded158:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
 	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next207:
+next243:
 	CMP $0x0c, R6
-	BLT partial208
+	BLT partial244
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
 	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B next209
+	B next245
 
-partial208:
+partial244:
 	CMP $0x08, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few159
+	TBZ $2, R8, few185
 	FMOVQ (R19), F18
-	B loaded159
-few159:
+	B loaded185
+few185:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one159
+	TBZ $1, R8, one185
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded159
+	TBZ $0, R8, loaded185
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded159
-one159:
-	TBZ $0, R8, loaded159
+	B loaded185
+one185:
+	TBZ $0, R8, loaded185
 	FMOVS (R19), F18
-loaded159:
+loaded185:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6448,38 +8151,38 @@ loaded159:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
 	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next209:
+next245:
 	CMP $0x10, R6
-	BLT partial210
+	BLT partial246
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
 	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B next211
+	B next247
 
-partial210:
+partial246:
 	CMP $0x0c, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few160
+	TBZ $2, R8, few186
 	FMOVQ (R19), F18
-	B loaded160
-few160:
+	B loaded186
+few186:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one160
+	TBZ $1, R8, one186
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded160
+	TBZ $0, R8, loaded186
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded160
-one160:
-	TBZ $0, R8, loaded160
+	B loaded186
+one186:
+	TBZ $0, R8, loaded186
 	FMOVS (R19), F18
-loaded160:
+loaded186:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6487,38 +8190,38 @@ loaded160:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
 	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next211:
+next247:
 	CMP $0x14, R6
-	BLT partial212
+	BLT partial248
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
 	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B next213
+	B next249
 
-partial212:
+partial248:
 	CMP $0x10, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few161
+	TBZ $2, R8, few187
 	FMOVQ (R19), F18
-	B loaded161
-few161:
+	B loaded187
+few187:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one161
+	TBZ $1, R8, one187
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded161
+	TBZ $0, R8, loaded187
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded161
-one161:
-	TBZ $0, R8, loaded161
+	B loaded187
+one187:
+	TBZ $0, R8, loaded187
 	FMOVS (R19), F18
-loaded161:
+loaded187:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6526,38 +8229,38 @@ loaded161:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
 	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next213:
+next249:
 	CMP $0x18, R6
-	BLT partial214
+	BLT partial250
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
 	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B next215
+	B next251
 
-partial214:
+partial250:
 	CMP $0x14, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few162
+	TBZ $2, R8, few188
 	FMOVQ (R19), F18
-	B loaded162
-few162:
+	B loaded188
+few188:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one162
+	TBZ $1, R8, one188
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded162
+	TBZ $0, R8, loaded188
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded162
-one162:
-	TBZ $0, R8, loaded162
+	B loaded188
+one188:
+	TBZ $0, R8, loaded188
 	FMOVS (R19), F18
-loaded162:
+loaded188:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6565,38 +8268,38 @@ loaded162:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
 	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next215:
+next251:
 	CMP $0x1c, R6
-	BLT partial216
+	BLT partial252
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F18
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
 	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B next217
+	B next253
 
-partial216:
+partial252:
 	CMP $0x18, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few163
+	TBZ $2, R8, few189
 	FMOVQ (R19), F18
-	B loaded163
-few163:
+	B loaded189
+few189:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one163
+	TBZ $1, R8, one189
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded163
+	TBZ $0, R8, loaded189
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded163
-one163:
-	TBZ $0, R8, loaded163
+	B loaded189
+one189:
+	TBZ $0, R8, loaded189
 	FMOVS (R19), F18
-loaded163:
+loaded189:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6604,28 +8307,28 @@ loaded163:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
 	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-next217:
+next253:
 	CMP $0x1c, R6
-	BLE end203
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few164
+	TBZ $2, R8, few190
 	FMOVQ (R19), F18
-	B loaded164
-few164:
+	B loaded190
+few190:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one164
+	TBZ $1, R8, one190
 	FMOVD (R19), F18
-	TBZ $0, R8, loaded164
+	TBZ $0, R8, loaded190
 	ADD $8, R19
 	VLD1 (R19), V18.S[2]
-	B loaded164
-one164:
-	TBZ $0, R8, loaded164
+	B loaded190
+one190:
+	TBZ $0, R8, loaded190
 	FMOVS (R19), F18
-loaded164:
+loaded190:
 	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
@@ -6633,9 +8336,9 @@ loaded164:
 	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
 	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
 	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
-	B end203
+	B end239
 
-end203:
+end239:
 	FMOVS F1, 0(R3)
 	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
@@ -6666,9 +8369,9 @@ end203:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	SUBS $1, R0
-	B row180
+	B row216
 
-done181:
+done217:
 	RET
 
 // func normalizeNEON(rows int, d int, x *float32, stats *float32, scale *float32, bias *float32, y *float32)
@@ -6689,9 +8392,9 @@ TEXT ·normalizeNEON(SB), NOSPLIT, $0-56
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row220:
+row256:
 	CMP $0, R0
-	BEQ done221
+	BEQ done257
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -6699,12 +8402,12 @@ row220:
 	FMOVS 8(R3), F2
 	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
 	CMP $0, R7
-	BNE biased222
+	BNE biased258
 	MOVD $0, R12
 
-block224:
+block260:
 	CMP R10, R12
-	BGE tail225
+	BGE tail261
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6783,11 +8486,11 @@ block224:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block224
+	B block260
 
-tail225:
+tail261:
 	CMP $0x04, R9
-	BLT partial227
+	BLT partial263
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6795,67 +8498,67 @@ tail225:
 	WORD $0x3cec68c4 // LDR Q4, [X6, X12]
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next228
+	B next264
 
-partial227:
+partial263:
 	CMP $0x00, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few165
+	TBZ $2, R11, few191
 	FMOVQ (R19), F3
-	B loaded165
-few165:
+	B loaded191
+few191:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one165
+	TBZ $1, R11, one191
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded165
+	TBZ $0, R11, loaded191
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded165
-one165:
-	TBZ $0, R11, loaded165
+	B loaded191
+one191:
+	TBZ $0, R11, loaded191
 	FMOVS (R19), F3
-loaded165:
+loaded191:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few166
+	TBZ $2, R11, few192
 	FMOVQ (R19), F0
-	B loaded166
-few166:
+	B loaded192
+few192:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one166
+	TBZ $1, R11, one192
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded166
+	TBZ $0, R11, loaded192
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded166
-one166:
-	TBZ $0, R11, loaded166
+	B loaded192
+one192:
+	TBZ $0, R11, loaded192
 	FMOVS (R19), F0
-loaded166:
+loaded192:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few167
+	TBZ $2, R11, few193
 	FMOVQ F3, (R19)
-	B loaded167
-few167:
-	TBZ $1, R11, one167
+	B loaded193
+few193:
+	TBZ $1, R11, one193
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded167
+	TBZ $0, R11, loaded193
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded167
-one167:
-	TBZ $0, R11, loaded167
+	B loaded193
+one193:
+	TBZ $0, R11, loaded193
 	FMOVS F3, (R19)
-loaded167:
-	B end226
+loaded193:
+	B end262
 
-next228:
+next264:
 	CMP $0x08, R9
-	BLT partial229
+	BLT partial265
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6866,70 +8569,70 @@ next228:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next230
+	B next266
 
-partial229:
+partial265:
 	CMP $0x04, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few168
+	TBZ $2, R11, few194
 	FMOVQ (R19), F3
-	B loaded168
-few168:
+	B loaded194
+few194:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one168
+	TBZ $1, R11, one194
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded168
+	TBZ $0, R11, loaded194
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded168
-one168:
-	TBZ $0, R11, loaded168
+	B loaded194
+one194:
+	TBZ $0, R11, loaded194
 	FMOVS (R19), F3
-loaded168:
+loaded194:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few169
+	TBZ $2, R11, few195
 	FMOVQ (R19), F0
-	B loaded169
-few169:
+	B loaded195
+few195:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one169
+	TBZ $1, R11, one195
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded169
+	TBZ $0, R11, loaded195
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded169
-one169:
-	TBZ $0, R11, loaded169
+	B loaded195
+one195:
+	TBZ $0, R11, loaded195
 	FMOVS (R19), F0
-loaded169:
+loaded195:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few170
+	TBZ $2, R11, few196
 	FMOVQ F3, (R19)
-	B loaded170
-few170:
-	TBZ $1, R11, one170
+	B loaded196
+few196:
+	TBZ $1, R11, one196
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded170
+	TBZ $0, R11, loaded196
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded170
-one170:
-	TBZ $0, R11, loaded170
+	B loaded196
+one196:
+	TBZ $0, R11, loaded196
 	FMOVS F3, (R19)
-loaded170:
-	B end226
+loaded196:
+	B end262
 
-next230:
+next266:
 	CMP $0x0c, R9
-	BLT partial231
+	BLT partial267
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6940,70 +8643,70 @@ next230:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next232
+	B next268
 
-partial231:
+partial267:
 	CMP $0x08, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few171
+	TBZ $2, R11, few197
 	FMOVQ (R19), F3
-	B loaded171
-few171:
+	B loaded197
+few197:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one171
+	TBZ $1, R11, one197
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded171
+	TBZ $0, R11, loaded197
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded171
-one171:
-	TBZ $0, R11, loaded171
+	B loaded197
+one197:
+	TBZ $0, R11, loaded197
 	FMOVS (R19), F3
-loaded171:
+loaded197:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few172
+	TBZ $2, R11, few198
 	FMOVQ (R19), F0
-	B loaded172
-few172:
+	B loaded198
+few198:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one172
+	TBZ $1, R11, one198
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded172
+	TBZ $0, R11, loaded198
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded172
-one172:
-	TBZ $0, R11, loaded172
+	B loaded198
+one198:
+	TBZ $0, R11, loaded198
 	FMOVS (R19), F0
-loaded172:
+loaded198:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few173
+	TBZ $2, R11, few199
 	FMOVQ F3, (R19)
-	B loaded173
-few173:
-	TBZ $1, R11, one173
+	B loaded199
+few199:
+	TBZ $1, R11, one199
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded173
+	TBZ $0, R11, loaded199
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded173
-one173:
-	TBZ $0, R11, loaded173
+	B loaded199
+one199:
+	TBZ $0, R11, loaded199
 	FMOVS F3, (R19)
-loaded173:
-	B end226
+loaded199:
+	B end262
 
-next232:
+next268:
 	CMP $0x10, R9
-	BLT partial233
+	BLT partial269
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7014,70 +8717,70 @@ next232:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next234
+	B next270
 
-partial233:
+partial269:
 	CMP $0x0c, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few174
+	TBZ $2, R11, few200
 	FMOVQ (R19), F3
-	B loaded174
-few174:
+	B loaded200
+few200:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one174
+	TBZ $1, R11, one200
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded174
+	TBZ $0, R11, loaded200
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded174
-one174:
-	TBZ $0, R11, loaded174
+	B loaded200
+one200:
+	TBZ $0, R11, loaded200
 	FMOVS (R19), F3
-loaded174:
+loaded200:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few175
+	TBZ $2, R11, few201
 	FMOVQ (R19), F0
-	B loaded175
-few175:
+	B loaded201
+few201:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one175
+	TBZ $1, R11, one201
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded175
+	TBZ $0, R11, loaded201
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded175
-one175:
-	TBZ $0, R11, loaded175
+	B loaded201
+one201:
+	TBZ $0, R11, loaded201
 	FMOVS (R19), F0
-loaded175:
+loaded201:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few176
+	TBZ $2, R11, few202
 	FMOVQ F3, (R19)
-	B loaded176
-few176:
-	TBZ $1, R11, one176
+	B loaded202
+few202:
+	TBZ $1, R11, one202
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded176
+	TBZ $0, R11, loaded202
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded176
-one176:
-	TBZ $0, R11, loaded176
+	B loaded202
+one202:
+	TBZ $0, R11, loaded202
 	FMOVS F3, (R19)
-loaded176:
-	B end226
+loaded202:
+	B end262
 
-next234:
+next270:
 	CMP $0x14, R9
-	BLT partial235
+	BLT partial271
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7088,70 +8791,70 @@ next234:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next236
+	B next272
 
-partial235:
+partial271:
 	CMP $0x10, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few177
+	TBZ $2, R11, few203
 	FMOVQ (R19), F3
-	B loaded177
-few177:
+	B loaded203
+few203:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one177
+	TBZ $1, R11, one203
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded177
+	TBZ $0, R11, loaded203
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded177
-one177:
-	TBZ $0, R11, loaded177
+	B loaded203
+one203:
+	TBZ $0, R11, loaded203
 	FMOVS (R19), F3
-loaded177:
+loaded203:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few178
+	TBZ $2, R11, few204
 	FMOVQ (R19), F0
-	B loaded178
-few178:
+	B loaded204
+few204:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one178
+	TBZ $1, R11, one204
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded178
+	TBZ $0, R11, loaded204
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded178
-one178:
-	TBZ $0, R11, loaded178
+	B loaded204
+one204:
+	TBZ $0, R11, loaded204
 	FMOVS (R19), F0
-loaded178:
+loaded204:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few179
+	TBZ $2, R11, few205
 	FMOVQ F3, (R19)
-	B loaded179
-few179:
-	TBZ $1, R11, one179
+	B loaded205
+few205:
+	TBZ $1, R11, one205
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded179
+	TBZ $0, R11, loaded205
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded179
-one179:
-	TBZ $0, R11, loaded179
+	B loaded205
+one205:
+	TBZ $0, R11, loaded205
 	FMOVS F3, (R19)
-loaded179:
-	B end226
+loaded205:
+	B end262
 
-next236:
+next272:
 	CMP $0x18, R9
-	BLT partial237
+	BLT partial273
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7162,70 +8865,70 @@ next236:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next238
+	B next274
 
-partial237:
+partial273:
 	CMP $0x14, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few180
+	TBZ $2, R11, few206
 	FMOVQ (R19), F3
-	B loaded180
-few180:
+	B loaded206
+few206:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one180
+	TBZ $1, R11, one206
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded180
+	TBZ $0, R11, loaded206
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded180
-one180:
-	TBZ $0, R11, loaded180
+	B loaded206
+one206:
+	TBZ $0, R11, loaded206
 	FMOVS (R19), F3
-loaded180:
+loaded206:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few181
+	TBZ $2, R11, few207
 	FMOVQ (R19), F0
-	B loaded181
-few181:
+	B loaded207
+few207:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one181
+	TBZ $1, R11, one207
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded181
+	TBZ $0, R11, loaded207
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded181
-one181:
-	TBZ $0, R11, loaded181
+	B loaded207
+one207:
+	TBZ $0, R11, loaded207
 	FMOVS (R19), F0
-loaded181:
+loaded207:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few182
+	TBZ $2, R11, few208
 	FMOVQ F3, (R19)
-	B loaded182
-few182:
-	TBZ $1, R11, one182
+	B loaded208
+few208:
+	TBZ $1, R11, one208
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded182
+	TBZ $0, R11, loaded208
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded182
-one182:
-	TBZ $0, R11, loaded182
+	B loaded208
+one208:
+	TBZ $0, R11, loaded208
 	FMOVS F3, (R19)
-loaded182:
-	B end226
+loaded208:
+	B end262
 
-next238:
+next274:
 	CMP $0x1c, R9
-	BLT partial239
+	BLT partial275
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7236,135 +8939,135 @@ next238:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next240
+	B next276
 
-partial239:
+partial275:
 	CMP $0x18, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few183
+	TBZ $2, R11, few209
 	FMOVQ (R19), F3
-	B loaded183
-few183:
+	B loaded209
+few209:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one183
+	TBZ $1, R11, one209
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded183
+	TBZ $0, R11, loaded209
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded183
-one183:
-	TBZ $0, R11, loaded183
+	B loaded209
+one209:
+	TBZ $0, R11, loaded209
 	FMOVS (R19), F3
-loaded183:
+loaded209:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few184
+	TBZ $2, R11, few210
 	FMOVQ (R19), F0
-	B loaded184
-few184:
+	B loaded210
+few210:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one184
+	TBZ $1, R11, one210
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded184
+	TBZ $0, R11, loaded210
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded184
-one184:
-	TBZ $0, R11, loaded184
+	B loaded210
+one210:
+	TBZ $0, R11, loaded210
 	FMOVS (R19), F0
-loaded184:
+loaded210:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few185
+	TBZ $2, R11, few211
 	FMOVQ F3, (R19)
-	B loaded185
-few185:
-	TBZ $1, R11, one185
+	B loaded211
+few211:
+	TBZ $1, R11, one211
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded185
+	TBZ $0, R11, loaded211
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded185
-one185:
-	TBZ $0, R11, loaded185
+	B loaded211
+one211:
+	TBZ $0, R11, loaded211
 	FMOVS F3, (R19)
-loaded185:
-	B end226
+loaded211:
+	B end262
 
-next240:
+next276:
 	CMP $0x1c, R9
-	BLE end226
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few186
+	TBZ $2, R11, few212
 	FMOVQ (R19), F3
-	B loaded186
-few186:
+	B loaded212
+few212:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one186
+	TBZ $1, R11, one212
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded186
+	TBZ $0, R11, loaded212
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded186
-one186:
-	TBZ $0, R11, loaded186
+	B loaded212
+one212:
+	TBZ $0, R11, loaded212
 	FMOVS (R19), F3
-loaded186:
+loaded212:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few187
+	TBZ $2, R11, few213
 	FMOVQ (R19), F0
-	B loaded187
-few187:
+	B loaded213
+few213:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one187
+	TBZ $1, R11, one213
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded187
+	TBZ $0, R11, loaded213
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded187
-one187:
-	TBZ $0, R11, loaded187
+	B loaded213
+one213:
+	TBZ $0, R11, loaded213
 	FMOVS (R19), F0
-loaded187:
+loaded213:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few188
+	TBZ $2, R11, few214
 	FMOVQ F3, (R19)
-	B loaded188
-few188:
-	TBZ $1, R11, one188
+	B loaded214
+few214:
+	TBZ $1, R11, one214
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded188
+	TBZ $0, R11, loaded214
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded188
-one188:
-	TBZ $0, R11, loaded188
+	B loaded214
+one214:
+	TBZ $0, R11, loaded214
 	FMOVS F3, (R19)
-loaded188:
-	B end226
+loaded214:
+	B end262
 
-end226:
-	B normalized223
+end262:
+	B normalized259
 
-biased222:
+biased258:
 	MOVD $0, R12
 
-block243:
+block279:
 	CMP R10, R12
-	BGE tail244
+	BGE tail280
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -7474,11 +9177,11 @@ block243:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block243
+	B block279
 
-tail244:
+tail280:
 	CMP $0x04, R9
-	BLT partial246
+	BLT partial282
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -7489,85 +9192,85 @@ tail244:
 	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next247
+	B next283
 
-partial246:
+partial282:
 	CMP $0x00, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few189
+	TBZ $2, R11, few215
 	FMOVQ (R19), F3
-	B loaded189
-few189:
+	B loaded215
+few215:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one189
+	TBZ $1, R11, one215
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded189
+	TBZ $0, R11, loaded215
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded189
-one189:
-	TBZ $0, R11, loaded189
+	B loaded215
+one215:
+	TBZ $0, R11, loaded215
 	FMOVS (R19), F3
-loaded189:
+loaded215:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few190
+	TBZ $2, R11, few216
 	FMOVQ (R19), F0
-	B loaded190
-few190:
+	B loaded216
+few216:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one190
+	TBZ $1, R11, one216
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded190
+	TBZ $0, R11, loaded216
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded190
-one190:
-	TBZ $0, R11, loaded190
+	B loaded216
+one216:
+	TBZ $0, R11, loaded216
 	FMOVS (R19), F0
-loaded190:
+loaded216:
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few191
+	TBZ $2, R11, few217
 	FMOVQ (R19), F1
-	B loaded191
-few191:
+	B loaded217
+few217:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one191
+	TBZ $1, R11, one217
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded191
+	TBZ $0, R11, loaded217
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded191
-one191:
-	TBZ $0, R11, loaded191
+	B loaded217
+one217:
+	TBZ $0, R11, loaded217
 	FMOVS (R19), F1
-loaded191:
+loaded217:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few192
+	TBZ $2, R11, few218
 	FMOVQ F3, (R19)
-	B loaded192
-few192:
-	TBZ $1, R11, one192
+	B loaded218
+few218:
+	TBZ $1, R11, one218
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded192
+	TBZ $0, R11, loaded218
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded192
-one192:
-	TBZ $0, R11, loaded192
+	B loaded218
+one218:
+	TBZ $0, R11, loaded218
 	FMOVS F3, (R19)
-loaded192:
-	B end245
+loaded218:
+	B end281
 
-next247:
+next283:
 	CMP $0x08, R9
-	BLT partial248
+	BLT partial284
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7582,89 +9285,89 @@ next247:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next249
+	B next285
 
-partial248:
+partial284:
 	CMP $0x04, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few193
+	TBZ $2, R11, few219
 	FMOVQ (R19), F3
-	B loaded193
-few193:
+	B loaded219
+few219:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one193
+	TBZ $1, R11, one219
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded193
+	TBZ $0, R11, loaded219
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded193
-one193:
-	TBZ $0, R11, loaded193
+	B loaded219
+one219:
+	TBZ $0, R11, loaded219
 	FMOVS (R19), F3
-loaded193:
+loaded219:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few194
+	TBZ $2, R11, few220
 	FMOVQ (R19), F0
-	B loaded194
-few194:
+	B loaded220
+few220:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one194
+	TBZ $1, R11, one220
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded194
+	TBZ $0, R11, loaded220
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded194
-one194:
-	TBZ $0, R11, loaded194
+	B loaded220
+one220:
+	TBZ $0, R11, loaded220
 	FMOVS (R19), F0
-loaded194:
+loaded220:
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few195
+	TBZ $2, R11, few221
 	FMOVQ (R19), F1
-	B loaded195
-few195:
+	B loaded221
+few221:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one195
+	TBZ $1, R11, one221
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded195
+	TBZ $0, R11, loaded221
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded195
-one195:
-	TBZ $0, R11, loaded195
+	B loaded221
+one221:
+	TBZ $0, R11, loaded221
 	FMOVS (R19), F1
-loaded195:
+loaded221:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few196
+	TBZ $2, R11, few222
 	FMOVQ F3, (R19)
-	B loaded196
-few196:
-	TBZ $1, R11, one196
+	B loaded222
+few222:
+	TBZ $1, R11, one222
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded196
+	TBZ $0, R11, loaded222
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded196
-one196:
-	TBZ $0, R11, loaded196
+	B loaded222
+one222:
+	TBZ $0, R11, loaded222
 	FMOVS F3, (R19)
-loaded196:
-	B end245
+loaded222:
+	B end281
 
-next249:
+next285:
 	CMP $0x0c, R9
-	BLT partial250
+	BLT partial286
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7679,89 +9382,89 @@ next249:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next251
+	B next287
 
-partial250:
+partial286:
 	CMP $0x08, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few197
+	TBZ $2, R11, few223
 	FMOVQ (R19), F3
-	B loaded197
-few197:
+	B loaded223
+few223:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one197
+	TBZ $1, R11, one223
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded197
+	TBZ $0, R11, loaded223
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded197
-one197:
-	TBZ $0, R11, loaded197
+	B loaded223
+one223:
+	TBZ $0, R11, loaded223
 	FMOVS (R19), F3
-loaded197:
+loaded223:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few198
+	TBZ $2, R11, few224
 	FMOVQ (R19), F0
-	B loaded198
-few198:
+	B loaded224
+few224:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one198
+	TBZ $1, R11, one224
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded198
+	TBZ $0, R11, loaded224
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded198
-one198:
-	TBZ $0, R11, loaded198
+	B loaded224
+one224:
+	TBZ $0, R11, loaded224
 	FMOVS (R19), F0
-loaded198:
+loaded224:
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few199
+	TBZ $2, R11, few225
 	FMOVQ (R19), F1
-	B loaded199
-few199:
+	B loaded225
+few225:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one199
+	TBZ $1, R11, one225
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded199
+	TBZ $0, R11, loaded225
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded199
-one199:
-	TBZ $0, R11, loaded199
+	B loaded225
+one225:
+	TBZ $0, R11, loaded225
 	FMOVS (R19), F1
-loaded199:
+loaded225:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few200
+	TBZ $2, R11, few226
 	FMOVQ F3, (R19)
-	B loaded200
-few200:
-	TBZ $1, R11, one200
+	B loaded226
+few226:
+	TBZ $1, R11, one226
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded200
+	TBZ $0, R11, loaded226
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded200
-one200:
-	TBZ $0, R11, loaded200
+	B loaded226
+one226:
+	TBZ $0, R11, loaded226
 	FMOVS F3, (R19)
-loaded200:
-	B end245
+loaded226:
+	B end281
 
-next251:
+next287:
 	CMP $0x10, R9
-	BLT partial252
+	BLT partial288
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7776,89 +9479,89 @@ next251:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next253
+	B next289
 
-partial252:
+partial288:
 	CMP $0x0c, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few201
+	TBZ $2, R11, few227
 	FMOVQ (R19), F3
-	B loaded201
-few201:
+	B loaded227
+few227:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one201
+	TBZ $1, R11, one227
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded201
+	TBZ $0, R11, loaded227
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded201
-one201:
-	TBZ $0, R11, loaded201
+	B loaded227
+one227:
+	TBZ $0, R11, loaded227
 	FMOVS (R19), F3
-loaded201:
+loaded227:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few202
+	TBZ $2, R11, few228
 	FMOVQ (R19), F0
-	B loaded202
-few202:
+	B loaded228
+few228:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one202
+	TBZ $1, R11, one228
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded202
+	TBZ $0, R11, loaded228
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded202
-one202:
-	TBZ $0, R11, loaded202
+	B loaded228
+one228:
+	TBZ $0, R11, loaded228
 	FMOVS (R19), F0
-loaded202:
+loaded228:
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few203
+	TBZ $2, R11, few229
 	FMOVQ (R19), F1
-	B loaded203
-few203:
+	B loaded229
+few229:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one203
+	TBZ $1, R11, one229
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded203
+	TBZ $0, R11, loaded229
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded203
-one203:
-	TBZ $0, R11, loaded203
+	B loaded229
+one229:
+	TBZ $0, R11, loaded229
 	FMOVS (R19), F1
-loaded203:
+loaded229:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few204
+	TBZ $2, R11, few230
 	FMOVQ F3, (R19)
-	B loaded204
-few204:
-	TBZ $1, R11, one204
+	B loaded230
+few230:
+	TBZ $1, R11, one230
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded204
+	TBZ $0, R11, loaded230
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded204
-one204:
-	TBZ $0, R11, loaded204
+	B loaded230
+one230:
+	TBZ $0, R11, loaded230
 	FMOVS F3, (R19)
-loaded204:
-	B end245
+loaded230:
+	B end281
 
-next253:
+next289:
 	CMP $0x14, R9
-	BLT partial254
+	BLT partial290
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7873,89 +9576,89 @@ next253:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next255
+	B next291
 
-partial254:
+partial290:
 	CMP $0x10, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few205
+	TBZ $2, R11, few231
 	FMOVQ (R19), F3
-	B loaded205
-few205:
+	B loaded231
+few231:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one205
+	TBZ $1, R11, one231
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded205
+	TBZ $0, R11, loaded231
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded205
-one205:
-	TBZ $0, R11, loaded205
+	B loaded231
+one231:
+	TBZ $0, R11, loaded231
 	FMOVS (R19), F3
-loaded205:
+loaded231:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few206
+	TBZ $2, R11, few232
 	FMOVQ (R19), F0
-	B loaded206
-few206:
+	B loaded232
+few232:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one206
+	TBZ $1, R11, one232
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded206
+	TBZ $0, R11, loaded232
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded206
-one206:
-	TBZ $0, R11, loaded206
+	B loaded232
+one232:
+	TBZ $0, R11, loaded232
 	FMOVS (R19), F0
-loaded206:
+loaded232:
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few207
+	TBZ $2, R11, few233
 	FMOVQ (R19), F1
-	B loaded207
-few207:
+	B loaded233
+few233:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one207
+	TBZ $1, R11, one233
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded207
+	TBZ $0, R11, loaded233
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded207
-one207:
-	TBZ $0, R11, loaded207
+	B loaded233
+one233:
+	TBZ $0, R11, loaded233
 	FMOVS (R19), F1
-loaded207:
+loaded233:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few208
+	TBZ $2, R11, few234
 	FMOVQ F3, (R19)
-	B loaded208
-few208:
-	TBZ $1, R11, one208
+	B loaded234
+few234:
+	TBZ $1, R11, one234
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded208
+	TBZ $0, R11, loaded234
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded208
-one208:
-	TBZ $0, R11, loaded208
+	B loaded234
+one234:
+	TBZ $0, R11, loaded234
 	FMOVS F3, (R19)
-loaded208:
-	B end245
+loaded234:
+	B end281
 
-next255:
+next291:
 	CMP $0x18, R9
-	BLT partial256
+	BLT partial292
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7970,89 +9673,89 @@ next255:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next257
+	B next293
 
-partial256:
+partial292:
 	CMP $0x14, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few209
+	TBZ $2, R11, few235
 	FMOVQ (R19), F3
-	B loaded209
-few209:
+	B loaded235
+few235:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one209
+	TBZ $1, R11, one235
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded209
+	TBZ $0, R11, loaded235
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded209
-one209:
-	TBZ $0, R11, loaded209
+	B loaded235
+one235:
+	TBZ $0, R11, loaded235
 	FMOVS (R19), F3
-loaded209:
+loaded235:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few210
+	TBZ $2, R11, few236
 	FMOVQ (R19), F0
-	B loaded210
-few210:
+	B loaded236
+few236:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one210
+	TBZ $1, R11, one236
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded210
+	TBZ $0, R11, loaded236
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded210
-one210:
-	TBZ $0, R11, loaded210
+	B loaded236
+one236:
+	TBZ $0, R11, loaded236
 	FMOVS (R19), F0
-loaded210:
+loaded236:
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few211
+	TBZ $2, R11, few237
 	FMOVQ (R19), F1
-	B loaded211
-few211:
+	B loaded237
+few237:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one211
+	TBZ $1, R11, one237
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded211
+	TBZ $0, R11, loaded237
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded211
-one211:
-	TBZ $0, R11, loaded211
+	B loaded237
+one237:
+	TBZ $0, R11, loaded237
 	FMOVS (R19), F1
-loaded211:
+loaded237:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few212
+	TBZ $2, R11, few238
 	FMOVQ F3, (R19)
-	B loaded212
-few212:
-	TBZ $1, R11, one212
+	B loaded238
+few238:
+	TBZ $1, R11, one238
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded212
+	TBZ $0, R11, loaded238
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded212
-one212:
-	TBZ $0, R11, loaded212
+	B loaded238
+one238:
+	TBZ $0, R11, loaded238
 	FMOVS F3, (R19)
-loaded212:
-	B end245
+loaded238:
+	B end281
 
-next257:
+next293:
 	CMP $0x1c, R9
-	BLT partial258
+	BLT partial294
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -8067,174 +9770,174 @@ next257:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next259
+	B next295
 
-partial258:
+partial294:
 	CMP $0x18, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few213
+	TBZ $2, R11, few239
 	FMOVQ (R19), F3
-	B loaded213
-few213:
+	B loaded239
+few239:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one213
+	TBZ $1, R11, one239
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded213
+	TBZ $0, R11, loaded239
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded213
-one213:
-	TBZ $0, R11, loaded213
+	B loaded239
+one239:
+	TBZ $0, R11, loaded239
 	FMOVS (R19), F3
-loaded213:
+loaded239:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few214
+	TBZ $2, R11, few240
 	FMOVQ (R19), F0
-	B loaded214
-few214:
+	B loaded240
+few240:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one214
+	TBZ $1, R11, one240
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded214
+	TBZ $0, R11, loaded240
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded214
-one214:
-	TBZ $0, R11, loaded214
+	B loaded240
+one240:
+	TBZ $0, R11, loaded240
 	FMOVS (R19), F0
-loaded214:
+loaded240:
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few215
+	TBZ $2, R11, few241
 	FMOVQ (R19), F1
-	B loaded215
-few215:
+	B loaded241
+few241:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one215
+	TBZ $1, R11, one241
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded215
+	TBZ $0, R11, loaded241
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded215
-one215:
-	TBZ $0, R11, loaded215
+	B loaded241
+one241:
+	TBZ $0, R11, loaded241
 	FMOVS (R19), F1
-loaded215:
+loaded241:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few216
+	TBZ $2, R11, few242
 	FMOVQ F3, (R19)
-	B loaded216
-few216:
-	TBZ $1, R11, one216
+	B loaded242
+few242:
+	TBZ $1, R11, one242
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded216
+	TBZ $0, R11, loaded242
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded216
-one216:
-	TBZ $0, R11, loaded216
+	B loaded242
+one242:
+	TBZ $0, R11, loaded242
 	FMOVS F3, (R19)
-loaded216:
-	B end245
+loaded242:
+	B end281
 
-next259:
+next295:
 	CMP $0x1c, R9
-	BLE end245
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few217
+	TBZ $2, R11, few243
 	FMOVQ (R19), F3
-	B loaded217
-few217:
+	B loaded243
+few243:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one217
+	TBZ $1, R11, one243
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded217
+	TBZ $0, R11, loaded243
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded217
-one217:
-	TBZ $0, R11, loaded217
+	B loaded243
+one243:
+	TBZ $0, R11, loaded243
 	FMOVS (R19), F3
-loaded217:
+loaded243:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few218
+	TBZ $2, R11, few244
 	FMOVQ (R19), F0
-	B loaded218
-few218:
+	B loaded244
+few244:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one218
+	TBZ $1, R11, one244
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded218
+	TBZ $0, R11, loaded244
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded218
-one218:
-	TBZ $0, R11, loaded218
+	B loaded244
+one244:
+	TBZ $0, R11, loaded244
 	FMOVS (R19), F0
-loaded218:
+loaded244:
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few219
+	TBZ $2, R11, few245
 	FMOVQ (R19), F1
-	B loaded219
-few219:
+	B loaded245
+few245:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one219
+	TBZ $1, R11, one245
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded219
+	TBZ $0, R11, loaded245
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded219
-one219:
-	TBZ $0, R11, loaded219
+	B loaded245
+one245:
+	TBZ $0, R11, loaded245
 	FMOVS (R19), F1
-loaded219:
+loaded245:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few220
+	TBZ $2, R11, few246
 	FMOVQ F3, (R19)
-	B loaded220
-few220:
-	TBZ $1, R11, one220
+	B loaded246
+few246:
+	TBZ $1, R11, one246
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded220
+	TBZ $0, R11, loaded246
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded220
-one220:
-	TBZ $0, R11, loaded220
+	B loaded246
+one246:
+	TBZ $0, R11, loaded246
 	FMOVS F3, (R19)
-loaded220:
-	B end245
+loaded246:
+	B end281
 
-end245:
+end281:
 
-normalized223:
+normalized259:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row220
+	B row256
 
-done221:
+done257:
 	RET
 
 // func normalizeGradNEON(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
@@ -8255,9 +9958,9 @@ TEXT ·normalizeGradNEON(SB), NOSPLIT, $0-64
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row262:
+row298:
 	CMP $0, R0
-	BEQ done263
+	BEQ done299
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -8282,9 +9985,9 @@ row262:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
 	MOVD $0, R12
 
-block264:
+block300:
 	CMP R10, R12
-	BGE tail265
+	BGE tail301
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -8379,11 +10082,11 @@ block264:
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
 	ADDS $0x80, R12, R12
-	B block264
+	B block300
 
-tail265:
+tail301:
 	CMP $0x04, R9
-	BLT partial267
+	BLT partial303
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -8393,70 +10096,70 @@ tail265:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B next268
+	B next304
 
-partial267:
+partial303:
 	CMP $0x00, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few221
+	TBZ $2, R11, few247
 	FMOVQ (R19), F19
-	B loaded221
-few221:
+	B loaded247
+few247:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one221
+	TBZ $1, R11, one247
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded221
+	TBZ $0, R11, loaded247
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded221
-one221:
-	TBZ $0, R11, loaded221
+	B loaded247
+one247:
+	TBZ $0, R11, loaded247
 	FMOVS (R19), F19
-loaded221:
+loaded247:
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few222
+	TBZ $2, R11, few248
 	FMOVQ (R19), F20
-	B loaded222
-few222:
+	B loaded248
+few248:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one222
+	TBZ $1, R11, one248
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded222
+	TBZ $0, R11, loaded248
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded222
-one222:
-	TBZ $0, R11, loaded222
+	B loaded248
+one248:
+	TBZ $0, R11, loaded248
 	FMOVS (R19), F20
-loaded222:
+loaded248:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few223
+	TBZ $2, R11, few249
 	FMOVQ (R19), F21
-	B loaded223
-few223:
+	B loaded249
+few249:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one223
+	TBZ $1, R11, one249
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded223
+	TBZ $0, R11, loaded249
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded223
-one223:
-	TBZ $0, R11, loaded223
+	B loaded249
+one249:
+	TBZ $0, R11, loaded249
 	FMOVS (R19), F21
-loaded223:
+loaded249:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next268:
+next304:
 	CMP $0x08, R9
-	BLT partial269
+	BLT partial305
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F19
 	ADD R12<<0, R7, R19
@@ -8469,73 +10172,73 @@ next268:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B next270
+	B next306
 
-partial269:
+partial305:
 	CMP $0x04, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few224
+	TBZ $2, R11, few250
 	FMOVQ (R19), F19
-	B loaded224
-few224:
+	B loaded250
+few250:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one224
+	TBZ $1, R11, one250
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded224
+	TBZ $0, R11, loaded250
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded224
-one224:
-	TBZ $0, R11, loaded224
+	B loaded250
+one250:
+	TBZ $0, R11, loaded250
 	FMOVS (R19), F19
-loaded224:
+loaded250:
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few225
+	TBZ $2, R11, few251
 	FMOVQ (R19), F20
-	B loaded225
-few225:
+	B loaded251
+few251:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one225
+	TBZ $1, R11, one251
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded225
+	TBZ $0, R11, loaded251
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded225
-one225:
-	TBZ $0, R11, loaded225
+	B loaded251
+one251:
+	TBZ $0, R11, loaded251
 	FMOVS (R19), F20
-loaded225:
+loaded251:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few226
+	TBZ $2, R11, few252
 	FMOVQ (R19), F21
-	B loaded226
-few226:
+	B loaded252
+few252:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one226
+	TBZ $1, R11, one252
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded226
+	TBZ $0, R11, loaded252
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded226
-one226:
-	TBZ $0, R11, loaded226
+	B loaded252
+one252:
+	TBZ $0, R11, loaded252
 	FMOVS (R19), F21
-loaded226:
+loaded252:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next270:
+next306:
 	CMP $0x0c, R9
-	BLT partial271
+	BLT partial307
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F19
 	ADD R12<<0, R7, R19
@@ -8548,73 +10251,73 @@ next270:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B next272
+	B next308
 
-partial271:
+partial307:
 	CMP $0x08, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few227
+	TBZ $2, R11, few253
 	FMOVQ (R19), F19
-	B loaded227
-few227:
+	B loaded253
+few253:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one227
+	TBZ $1, R11, one253
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded227
+	TBZ $0, R11, loaded253
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded227
-one227:
-	TBZ $0, R11, loaded227
+	B loaded253
+one253:
+	TBZ $0, R11, loaded253
 	FMOVS (R19), F19
-loaded227:
+loaded253:
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few228
+	TBZ $2, R11, few254
 	FMOVQ (R19), F20
-	B loaded228
-few228:
+	B loaded254
+few254:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one228
+	TBZ $1, R11, one254
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded228
+	TBZ $0, R11, loaded254
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded228
-one228:
-	TBZ $0, R11, loaded228
+	B loaded254
+one254:
+	TBZ $0, R11, loaded254
 	FMOVS (R19), F20
-loaded228:
+loaded254:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few229
+	TBZ $2, R11, few255
 	FMOVQ (R19), F21
-	B loaded229
-few229:
+	B loaded255
+few255:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one229
+	TBZ $1, R11, one255
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded229
+	TBZ $0, R11, loaded255
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded229
-one229:
-	TBZ $0, R11, loaded229
+	B loaded255
+one255:
+	TBZ $0, R11, loaded255
 	FMOVS (R19), F21
-loaded229:
+loaded255:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next272:
+next308:
 	CMP $0x10, R9
-	BLT partial273
+	BLT partial309
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F19
 	ADD R12<<0, R7, R19
@@ -8627,73 +10330,73 @@ next272:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B next274
+	B next310
 
-partial273:
+partial309:
 	CMP $0x0c, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few230
+	TBZ $2, R11, few256
 	FMOVQ (R19), F19
-	B loaded230
-few230:
+	B loaded256
+few256:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one230
+	TBZ $1, R11, one256
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded230
+	TBZ $0, R11, loaded256
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded230
-one230:
-	TBZ $0, R11, loaded230
+	B loaded256
+one256:
+	TBZ $0, R11, loaded256
 	FMOVS (R19), F19
-loaded230:
+loaded256:
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few231
+	TBZ $2, R11, few257
 	FMOVQ (R19), F20
-	B loaded231
-few231:
+	B loaded257
+few257:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one231
+	TBZ $1, R11, one257
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded231
+	TBZ $0, R11, loaded257
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded231
-one231:
-	TBZ $0, R11, loaded231
+	B loaded257
+one257:
+	TBZ $0, R11, loaded257
 	FMOVS (R19), F20
-loaded231:
+loaded257:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few232
+	TBZ $2, R11, few258
 	FMOVQ (R19), F21
-	B loaded232
-few232:
+	B loaded258
+few258:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one232
+	TBZ $1, R11, one258
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded232
+	TBZ $0, R11, loaded258
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded232
-one232:
-	TBZ $0, R11, loaded232
+	B loaded258
+one258:
+	TBZ $0, R11, loaded258
 	FMOVS (R19), F21
-loaded232:
+loaded258:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next274:
+next310:
 	CMP $0x14, R9
-	BLT partial275
+	BLT partial311
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F19
 	ADD R12<<0, R7, R19
@@ -8706,73 +10409,73 @@ next274:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B next276
+	B next312
 
-partial275:
+partial311:
 	CMP $0x10, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few233
+	TBZ $2, R11, few259
 	FMOVQ (R19), F19
-	B loaded233
-few233:
+	B loaded259
+few259:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one233
+	TBZ $1, R11, one259
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded233
+	TBZ $0, R11, loaded259
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded233
-one233:
-	TBZ $0, R11, loaded233
+	B loaded259
+one259:
+	TBZ $0, R11, loaded259
 	FMOVS (R19), F19
-loaded233:
+loaded259:
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few234
+	TBZ $2, R11, few260
 	FMOVQ (R19), F20
-	B loaded234
-few234:
+	B loaded260
+few260:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one234
+	TBZ $1, R11, one260
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded234
+	TBZ $0, R11, loaded260
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded234
-one234:
-	TBZ $0, R11, loaded234
+	B loaded260
+one260:
+	TBZ $0, R11, loaded260
 	FMOVS (R19), F20
-loaded234:
+loaded260:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few235
+	TBZ $2, R11, few261
 	FMOVQ (R19), F21
-	B loaded235
-few235:
+	B loaded261
+few261:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one235
+	TBZ $1, R11, one261
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded235
+	TBZ $0, R11, loaded261
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded235
-one235:
-	TBZ $0, R11, loaded235
+	B loaded261
+one261:
+	TBZ $0, R11, loaded261
 	FMOVS (R19), F21
-loaded235:
+loaded261:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next276:
+next312:
 	CMP $0x18, R9
-	BLT partial277
+	BLT partial313
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F19
 	ADD R12<<0, R7, R19
@@ -8785,73 +10488,73 @@ next276:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B next278
+	B next314
 
-partial277:
+partial313:
 	CMP $0x14, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few236
+	TBZ $2, R11, few262
 	FMOVQ (R19), F19
-	B loaded236
-few236:
+	B loaded262
+few262:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one236
+	TBZ $1, R11, one262
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded236
+	TBZ $0, R11, loaded262
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded236
-one236:
-	TBZ $0, R11, loaded236
+	B loaded262
+one262:
+	TBZ $0, R11, loaded262
 	FMOVS (R19), F19
-loaded236:
+loaded262:
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few237
+	TBZ $2, R11, few263
 	FMOVQ (R19), F20
-	B loaded237
-few237:
+	B loaded263
+few263:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one237
+	TBZ $1, R11, one263
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded237
+	TBZ $0, R11, loaded263
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded237
-one237:
-	TBZ $0, R11, loaded237
+	B loaded263
+one263:
+	TBZ $0, R11, loaded263
 	FMOVS (R19), F20
-loaded237:
+loaded263:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few238
+	TBZ $2, R11, few264
 	FMOVQ (R19), F21
-	B loaded238
-few238:
+	B loaded264
+few264:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one238
+	TBZ $1, R11, one264
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded238
+	TBZ $0, R11, loaded264
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded238
-one238:
-	TBZ $0, R11, loaded238
+	B loaded264
+one264:
+	TBZ $0, R11, loaded264
 	FMOVS (R19), F21
-loaded238:
+loaded264:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next278:
+next314:
 	CMP $0x1c, R9
-	BLT partial279
+	BLT partial315
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F19
 	ADD R12<<0, R7, R19
@@ -8864,133 +10567,133 @@ next278:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B next280
+	B next316
 
-partial279:
+partial315:
 	CMP $0x18, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few239
+	TBZ $2, R11, few265
 	FMOVQ (R19), F19
-	B loaded239
-few239:
+	B loaded265
+few265:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one239
+	TBZ $1, R11, one265
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded239
+	TBZ $0, R11, loaded265
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded239
-one239:
-	TBZ $0, R11, loaded239
+	B loaded265
+one265:
+	TBZ $0, R11, loaded265
 	FMOVS (R19), F19
-loaded239:
+loaded265:
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few240
+	TBZ $2, R11, few266
 	FMOVQ (R19), F20
-	B loaded240
-few240:
+	B loaded266
+few266:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one240
+	TBZ $1, R11, one266
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded240
+	TBZ $0, R11, loaded266
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded240
-one240:
-	TBZ $0, R11, loaded240
+	B loaded266
+one266:
+	TBZ $0, R11, loaded266
 	FMOVS (R19), F20
-loaded240:
+loaded266:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few241
+	TBZ $2, R11, few267
 	FMOVQ (R19), F21
-	B loaded241
-few241:
+	B loaded267
+few267:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one241
+	TBZ $1, R11, one267
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded241
+	TBZ $0, R11, loaded267
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded241
-one241:
-	TBZ $0, R11, loaded241
+	B loaded267
+one267:
+	TBZ $0, R11, loaded267
 	FMOVS (R19), F21
-loaded241:
+loaded267:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-next280:
+next316:
 	CMP $0x1c, R9
-	BLE end266
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few242
+	TBZ $2, R11, few268
 	FMOVQ (R19), F19
-	B loaded242
-few242:
+	B loaded268
+few268:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one242
+	TBZ $1, R11, one268
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded242
+	TBZ $0, R11, loaded268
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded242
-one242:
-	TBZ $0, R11, loaded242
+	B loaded268
+one268:
+	TBZ $0, R11, loaded268
 	FMOVS (R19), F19
-loaded242:
+loaded268:
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few243
+	TBZ $2, R11, few269
 	FMOVQ (R19), F20
-	B loaded243
-few243:
+	B loaded269
+few269:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one243
+	TBZ $1, R11, one269
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded243
+	TBZ $0, R11, loaded269
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded243
-one243:
-	TBZ $0, R11, loaded243
+	B loaded269
+one269:
+	TBZ $0, R11, loaded269
 	FMOVS (R19), F20
-loaded243:
+loaded269:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few244
+	TBZ $2, R11, few270
 	FMOVQ (R19), F21
-	B loaded244
-few244:
+	B loaded270
+few270:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one244
+	TBZ $1, R11, one270
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded244
+	TBZ $0, R11, loaded270
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded244
-one244:
-	TBZ $0, R11, loaded244
+	B loaded270
+one270:
+	TBZ $0, R11, loaded270
 	FMOVS (R19), F21
-loaded244:
+loaded270:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
-	B end266
+	B end302
 
-end266:
+end302:
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
@@ -9023,9 +10726,9 @@ end266:
 	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
 	MOVD $0, R12
 
-block283:
+block319:
 	CMP R10, R12
-	BGE tail284
+	BGE tail320
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -9143,11 +10846,11 @@ block283:
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 112(R19)
 	ADDS $0x80, R12, R12
-	B block283
+	B block319
 
-tail284:
+tail320:
 	CMP $0x04, R9
-	BLT partial286
+	BLT partial322
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -9159,86 +10862,86 @@ tail284:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	WORD $0x3cac6906 // STR Q6, [X8, X12]
-	B next287
+	B next323
 
-partial286:
+partial322:
 	CMP $0x00, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few245
+	TBZ $2, R11, few271
 	FMOVQ (R19), F5
-	B loaded245
-few245:
+	B loaded271
+few271:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one245
+	TBZ $1, R11, one271
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded245
+	TBZ $0, R11, loaded271
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded245
-one245:
-	TBZ $0, R11, loaded245
+	B loaded271
+one271:
+	TBZ $0, R11, loaded271
 	FMOVS (R19), F5
-loaded245:
+loaded271:
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few246
+	TBZ $2, R11, few272
 	FMOVQ (R19), F6
-	B loaded246
-few246:
+	B loaded272
+few272:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one246
+	TBZ $1, R11, one272
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded246
+	TBZ $0, R11, loaded272
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded246
-one246:
-	TBZ $0, R11, loaded246
+	B loaded272
+one272:
+	TBZ $0, R11, loaded272
 	FMOVS (R19), F6
-loaded246:
+loaded272:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few247
+	TBZ $2, R11, few273
 	FMOVQ (R19), F0
-	B loaded247
-few247:
+	B loaded273
+few273:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one247
+	TBZ $1, R11, one273
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded247
+	TBZ $0, R11, loaded273
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded247
-one247:
-	TBZ $0, R11, loaded247
+	B loaded273
+one273:
+	TBZ $0, R11, loaded273
 	FMOVS (R19), F0
-loaded247:
+loaded273:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few248
+	TBZ $2, R11, few274
 	FMOVQ F6, (R19)
-	B loaded248
-few248:
-	TBZ $1, R11, one248
+	B loaded274
+few274:
+	TBZ $1, R11, one274
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded248
+	TBZ $0, R11, loaded274
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded248
-one248:
-	TBZ $0, R11, loaded248
+	B loaded274
+one274:
+	TBZ $0, R11, loaded274
 	FMOVS F6, (R19)
-loaded248:
-	B end285
+loaded274:
+	B end321
 
-next287:
+next323:
 	CMP $0x08, R9
-	BLT partial288
+	BLT partial324
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F5
 	ADD R12<<0, R7, R19
@@ -9254,90 +10957,90 @@ next287:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 16(R19)
-	B next289
+	B next325
 
-partial288:
+partial324:
 	CMP $0x04, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few249
+	TBZ $2, R11, few275
 	FMOVQ (R19), F5
-	B loaded249
-few249:
+	B loaded275
+few275:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one249
+	TBZ $1, R11, one275
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded249
+	TBZ $0, R11, loaded275
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded249
-one249:
-	TBZ $0, R11, loaded249
+	B loaded275
+one275:
+	TBZ $0, R11, loaded275
 	FMOVS (R19), F5
-loaded249:
+loaded275:
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few250
+	TBZ $2, R11, few276
 	FMOVQ (R19), F6
-	B loaded250
-few250:
+	B loaded276
+few276:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one250
+	TBZ $1, R11, one276
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded250
+	TBZ $0, R11, loaded276
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded250
-one250:
-	TBZ $0, R11, loaded250
+	B loaded276
+one276:
+	TBZ $0, R11, loaded276
 	FMOVS (R19), F6
-loaded250:
+loaded276:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few251
+	TBZ $2, R11, few277
 	FMOVQ (R19), F0
-	B loaded251
-few251:
+	B loaded277
+few277:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one251
+	TBZ $1, R11, one277
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded251
+	TBZ $0, R11, loaded277
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded251
-one251:
-	TBZ $0, R11, loaded251
+	B loaded277
+one277:
+	TBZ $0, R11, loaded277
 	FMOVS (R19), F0
-loaded251:
+loaded277:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few252
+	TBZ $2, R11, few278
 	FMOVQ F6, (R19)
-	B loaded252
-few252:
-	TBZ $1, R11, one252
+	B loaded278
+few278:
+	TBZ $1, R11, one278
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded252
+	TBZ $0, R11, loaded278
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded252
-one252:
-	TBZ $0, R11, loaded252
+	B loaded278
+one278:
+	TBZ $0, R11, loaded278
 	FMOVS F6, (R19)
-loaded252:
-	B end285
+loaded278:
+	B end321
 
-next289:
+next325:
 	CMP $0x0c, R9
-	BLT partial290
+	BLT partial326
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F5
 	ADD R12<<0, R7, R19
@@ -9353,90 +11056,90 @@ next289:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 32(R19)
-	B next291
+	B next327
 
-partial290:
+partial326:
 	CMP $0x08, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few253
+	TBZ $2, R11, few279
 	FMOVQ (R19), F5
-	B loaded253
-few253:
+	B loaded279
+few279:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one253
+	TBZ $1, R11, one279
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded253
+	TBZ $0, R11, loaded279
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded253
-one253:
-	TBZ $0, R11, loaded253
+	B loaded279
+one279:
+	TBZ $0, R11, loaded279
 	FMOVS (R19), F5
-loaded253:
+loaded279:
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few254
+	TBZ $2, R11, few280
 	FMOVQ (R19), F6
-	B loaded254
-few254:
+	B loaded280
+few280:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one254
+	TBZ $1, R11, one280
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded254
+	TBZ $0, R11, loaded280
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded254
-one254:
-	TBZ $0, R11, loaded254
+	B loaded280
+one280:
+	TBZ $0, R11, loaded280
 	FMOVS (R19), F6
-loaded254:
+loaded280:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few255
+	TBZ $2, R11, few281
 	FMOVQ (R19), F0
-	B loaded255
-few255:
+	B loaded281
+few281:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one255
+	TBZ $1, R11, one281
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded255
+	TBZ $0, R11, loaded281
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded255
-one255:
-	TBZ $0, R11, loaded255
+	B loaded281
+one281:
+	TBZ $0, R11, loaded281
 	FMOVS (R19), F0
-loaded255:
+loaded281:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few256
+	TBZ $2, R11, few282
 	FMOVQ F6, (R19)
-	B loaded256
-few256:
-	TBZ $1, R11, one256
+	B loaded282
+few282:
+	TBZ $1, R11, one282
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded256
+	TBZ $0, R11, loaded282
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded256
-one256:
-	TBZ $0, R11, loaded256
+	B loaded282
+one282:
+	TBZ $0, R11, loaded282
 	FMOVS F6, (R19)
-loaded256:
-	B end285
+loaded282:
+	B end321
 
-next291:
+next327:
 	CMP $0x10, R9
-	BLT partial292
+	BLT partial328
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F5
 	ADD R12<<0, R7, R19
@@ -9452,90 +11155,90 @@ next291:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 48(R19)
-	B next293
+	B next329
 
-partial292:
+partial328:
 	CMP $0x0c, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few257
+	TBZ $2, R11, few283
 	FMOVQ (R19), F5
-	B loaded257
-few257:
+	B loaded283
+few283:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one257
+	TBZ $1, R11, one283
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded257
+	TBZ $0, R11, loaded283
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded257
-one257:
-	TBZ $0, R11, loaded257
+	B loaded283
+one283:
+	TBZ $0, R11, loaded283
 	FMOVS (R19), F5
-loaded257:
+loaded283:
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few258
+	TBZ $2, R11, few284
 	FMOVQ (R19), F6
-	B loaded258
-few258:
+	B loaded284
+few284:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one258
+	TBZ $1, R11, one284
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded258
+	TBZ $0, R11, loaded284
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded258
-one258:
-	TBZ $0, R11, loaded258
+	B loaded284
+one284:
+	TBZ $0, R11, loaded284
 	FMOVS (R19), F6
-loaded258:
+loaded284:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few259
+	TBZ $2, R11, few285
 	FMOVQ (R19), F0
-	B loaded259
-few259:
+	B loaded285
+few285:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one259
+	TBZ $1, R11, one285
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded259
+	TBZ $0, R11, loaded285
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded259
-one259:
-	TBZ $0, R11, loaded259
+	B loaded285
+one285:
+	TBZ $0, R11, loaded285
 	FMOVS (R19), F0
-loaded259:
+loaded285:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few260
+	TBZ $2, R11, few286
 	FMOVQ F6, (R19)
-	B loaded260
-few260:
-	TBZ $1, R11, one260
+	B loaded286
+few286:
+	TBZ $1, R11, one286
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded260
+	TBZ $0, R11, loaded286
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded260
-one260:
-	TBZ $0, R11, loaded260
+	B loaded286
+one286:
+	TBZ $0, R11, loaded286
 	FMOVS F6, (R19)
-loaded260:
-	B end285
+loaded286:
+	B end321
 
-next293:
+next329:
 	CMP $0x14, R9
-	BLT partial294
+	BLT partial330
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F5
 	ADD R12<<0, R7, R19
@@ -9551,90 +11254,90 @@ next293:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 64(R19)
-	B next295
+	B next331
 
-partial294:
+partial330:
 	CMP $0x10, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few261
+	TBZ $2, R11, few287
 	FMOVQ (R19), F5
-	B loaded261
-few261:
+	B loaded287
+few287:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one261
+	TBZ $1, R11, one287
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded261
+	TBZ $0, R11, loaded287
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded261
-one261:
-	TBZ $0, R11, loaded261
+	B loaded287
+one287:
+	TBZ $0, R11, loaded287
 	FMOVS (R19), F5
-loaded261:
+loaded287:
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few262
+	TBZ $2, R11, few288
 	FMOVQ (R19), F6
-	B loaded262
-few262:
+	B loaded288
+few288:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one262
+	TBZ $1, R11, one288
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded262
+	TBZ $0, R11, loaded288
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded262
-one262:
-	TBZ $0, R11, loaded262
+	B loaded288
+one288:
+	TBZ $0, R11, loaded288
 	FMOVS (R19), F6
-loaded262:
+loaded288:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few263
+	TBZ $2, R11, few289
 	FMOVQ (R19), F0
-	B loaded263
-few263:
+	B loaded289
+few289:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one263
+	TBZ $1, R11, one289
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded263
+	TBZ $0, R11, loaded289
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded263
-one263:
-	TBZ $0, R11, loaded263
+	B loaded289
+one289:
+	TBZ $0, R11, loaded289
 	FMOVS (R19), F0
-loaded263:
+loaded289:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few264
+	TBZ $2, R11, few290
 	FMOVQ F6, (R19)
-	B loaded264
-few264:
-	TBZ $1, R11, one264
+	B loaded290
+few290:
+	TBZ $1, R11, one290
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded264
+	TBZ $0, R11, loaded290
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded264
-one264:
-	TBZ $0, R11, loaded264
+	B loaded290
+one290:
+	TBZ $0, R11, loaded290
 	FMOVS F6, (R19)
-loaded264:
-	B end285
+loaded290:
+	B end321
 
-next295:
+next331:
 	CMP $0x18, R9
-	BLT partial296
+	BLT partial332
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F5
 	ADD R12<<0, R7, R19
@@ -9650,90 +11353,90 @@ next295:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 80(R19)
-	B next297
+	B next333
 
-partial296:
+partial332:
 	CMP $0x14, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few265
+	TBZ $2, R11, few291
 	FMOVQ (R19), F5
-	B loaded265
-few265:
+	B loaded291
+few291:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one265
+	TBZ $1, R11, one291
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded265
+	TBZ $0, R11, loaded291
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded265
-one265:
-	TBZ $0, R11, loaded265
+	B loaded291
+one291:
+	TBZ $0, R11, loaded291
 	FMOVS (R19), F5
-loaded265:
+loaded291:
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few266
+	TBZ $2, R11, few292
 	FMOVQ (R19), F6
-	B loaded266
-few266:
+	B loaded292
+few292:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one266
+	TBZ $1, R11, one292
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded266
+	TBZ $0, R11, loaded292
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded266
-one266:
-	TBZ $0, R11, loaded266
+	B loaded292
+one292:
+	TBZ $0, R11, loaded292
 	FMOVS (R19), F6
-loaded266:
+loaded292:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few267
+	TBZ $2, R11, few293
 	FMOVQ (R19), F0
-	B loaded267
-few267:
+	B loaded293
+few293:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one267
+	TBZ $1, R11, one293
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded267
+	TBZ $0, R11, loaded293
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded267
-one267:
-	TBZ $0, R11, loaded267
+	B loaded293
+one293:
+	TBZ $0, R11, loaded293
 	FMOVS (R19), F0
-loaded267:
+loaded293:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few268
+	TBZ $2, R11, few294
 	FMOVQ F6, (R19)
-	B loaded268
-few268:
-	TBZ $1, R11, one268
+	B loaded294
+few294:
+	TBZ $1, R11, one294
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded268
+	TBZ $0, R11, loaded294
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded268
-one268:
-	TBZ $0, R11, loaded268
+	B loaded294
+one294:
+	TBZ $0, R11, loaded294
 	FMOVS F6, (R19)
-loaded268:
-	B end285
+loaded294:
+	B end321
 
-next297:
+next333:
 	CMP $0x1c, R9
-	BLT partial298
+	BLT partial334
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F5
 	ADD R12<<0, R7, R19
@@ -9749,175 +11452,175 @@ next297:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 96(R19)
-	B next299
+	B next335
 
-partial298:
+partial334:
 	CMP $0x18, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few269
+	TBZ $2, R11, few295
 	FMOVQ (R19), F5
-	B loaded269
-few269:
+	B loaded295
+few295:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one269
+	TBZ $1, R11, one295
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded269
+	TBZ $0, R11, loaded295
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded269
-one269:
-	TBZ $0, R11, loaded269
+	B loaded295
+one295:
+	TBZ $0, R11, loaded295
 	FMOVS (R19), F5
-loaded269:
+loaded295:
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few270
+	TBZ $2, R11, few296
 	FMOVQ (R19), F6
-	B loaded270
-few270:
+	B loaded296
+few296:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one270
+	TBZ $1, R11, one296
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded270
+	TBZ $0, R11, loaded296
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded270
-one270:
-	TBZ $0, R11, loaded270
+	B loaded296
+one296:
+	TBZ $0, R11, loaded296
 	FMOVS (R19), F6
-loaded270:
+loaded296:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few271
+	TBZ $2, R11, few297
 	FMOVQ (R19), F0
-	B loaded271
-few271:
+	B loaded297
+few297:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one271
+	TBZ $1, R11, one297
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded271
+	TBZ $0, R11, loaded297
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded271
-one271:
-	TBZ $0, R11, loaded271
+	B loaded297
+one297:
+	TBZ $0, R11, loaded297
 	FMOVS (R19), F0
-loaded271:
+loaded297:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few272
+	TBZ $2, R11, few298
 	FMOVQ F6, (R19)
-	B loaded272
-few272:
-	TBZ $1, R11, one272
+	B loaded298
+few298:
+	TBZ $1, R11, one298
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded272
+	TBZ $0, R11, loaded298
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded272
-one272:
-	TBZ $0, R11, loaded272
+	B loaded298
+one298:
+	TBZ $0, R11, loaded298
 	FMOVS F6, (R19)
-loaded272:
-	B end285
+loaded298:
+	B end321
 
-next299:
+next335:
 	CMP $0x1c, R9
-	BLE end285
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few273
+	TBZ $2, R11, few299
 	FMOVQ (R19), F5
-	B loaded273
-few273:
+	B loaded299
+few299:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one273
+	TBZ $1, R11, one299
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded273
+	TBZ $0, R11, loaded299
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded273
-one273:
-	TBZ $0, R11, loaded273
+	B loaded299
+one299:
+	TBZ $0, R11, loaded299
 	FMOVS (R19), F5
-loaded273:
+loaded299:
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few274
+	TBZ $2, R11, few300
 	FMOVQ (R19), F6
-	B loaded274
-few274:
+	B loaded300
+few300:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one274
+	TBZ $1, R11, one300
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded274
+	TBZ $0, R11, loaded300
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded274
-one274:
-	TBZ $0, R11, loaded274
+	B loaded300
+one300:
+	TBZ $0, R11, loaded300
 	FMOVS (R19), F6
-loaded274:
+loaded300:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few275
+	TBZ $2, R11, few301
 	FMOVQ (R19), F0
-	B loaded275
-few275:
+	B loaded301
+few301:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one275
+	TBZ $1, R11, one301
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded275
+	TBZ $0, R11, loaded301
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded275
-one275:
-	TBZ $0, R11, loaded275
+	B loaded301
+one301:
+	TBZ $0, R11, loaded301
 	FMOVS (R19), F0
-loaded275:
+loaded301:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few276
+	TBZ $2, R11, few302
 	FMOVQ F6, (R19)
-	B loaded276
-few276:
-	TBZ $1, R11, one276
+	B loaded302
+few302:
+	TBZ $1, R11, one302
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded276
+	TBZ $0, R11, loaded302
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded276
-one276:
-	TBZ $0, R11, loaded276
+	B loaded302
+one302:
+	TBZ $0, R11, loaded302
 	FMOVS F6, (R19)
-loaded276:
-	B end285
+loaded302:
+	B end321
 
-end285:
+end321:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R7, R7
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row262
+	B row298
 
-done263:
+done299:
 	RET
 
 // func sumColumnsNEON(rows int, stride int, cols int, x *float32, sum *float64)
@@ -9956,88 +11659,88 @@ TEXT ·sumColumnsNEON(SB), NOSPLIT, $0-40
 	MOVD stride+8(FP), R8
 	LSL $0x02, R8, R8
 
-row302:
+row338:
 	CMP $0, R7
-	BEQ done303
+	BEQ done339
 	ADD $0, R0, R19
-	TBZ $2, R2, few277
+	TBZ $2, R2, few303
 	FMOVQ (R19), F8
-	B loaded277
-few277:
+	B loaded303
+few303:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R2, one277
+	TBZ $1, R2, one303
 	FMOVD (R19), F8
-	TBZ $0, R2, loaded277
+	TBZ $0, R2, loaded303
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded277
-one277:
-	TBZ $0, R2, loaded277
+	B loaded303
+one303:
+	TBZ $0, R2, loaded303
 	FMOVS (R19), F8
-loaded277:
+loaded303:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
 	WORD $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
 	ADD $16, R0, R19
-	TBZ $2, R3, few278
+	TBZ $2, R3, few304
 	FMOVQ (R19), F8
-	B loaded278
-few278:
+	B loaded304
+few304:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one278
+	TBZ $1, R3, one304
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded278
+	TBZ $0, R3, loaded304
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded278
-one278:
-	TBZ $0, R3, loaded278
+	B loaded304
+one304:
+	TBZ $0, R3, loaded304
 	FMOVS (R19), F8
-loaded278:
+loaded304:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
 	WORD $0x4e68d463 // FADD V3.2D, V3.2D, V8.2D
 	ADD $32, R0, R19
-	TBZ $2, R6, few279
+	TBZ $2, R6, few305
 	FMOVQ (R19), F8
-	B loaded279
-few279:
+	B loaded305
+few305:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R6, one279
+	TBZ $1, R6, one305
 	FMOVD (R19), F8
-	TBZ $0, R6, loaded279
+	TBZ $0, R6, loaded305
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded279
-one279:
-	TBZ $0, R6, loaded279
+	B loaded305
+one305:
+	TBZ $0, R6, loaded305
 	FMOVS (R19), F8
-loaded279:
+loaded305:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d484 // FADD V4.2D, V4.2D, V9.2D
 	WORD $0x4e68d4a5 // FADD V5.2D, V5.2D, V8.2D
 	ADD $48, R0, R19
-	TBZ $2, R1, few280
+	TBZ $2, R1, few306
 	FMOVQ (R19), F8
-	B loaded280
-few280:
+	B loaded306
+few306:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R1, one280
+	TBZ $1, R1, one306
 	FMOVD (R19), F8
-	TBZ $0, R1, loaded280
+	TBZ $0, R1, loaded306
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded280
-one280:
-	TBZ $0, R1, loaded280
+	B loaded306
+one306:
+	TBZ $0, R1, loaded306
 	FMOVS (R19), F8
-loaded280:
+loaded306:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
@@ -10045,9 +11748,9 @@ loaded280:
 	WORD $0x4e68d4e7 // FADD V7.2D, V7.2D, V8.2D
 	ADDS R8, R0, R0
 	SUBS $1, R7
-	B row302
+	B row338
 
-done303:
+done339:
 	MOVD sum+32(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -10097,9 +11800,9 @@ TEXT ·sumScaledColumnsNEON(SB), NOSPLIT, $0-56
 	MOVD stride+8(FP), R10
 	LSL $0x02, R10, R10
 
-row304:
+row340:
 	CMP $0, R9
-	BEQ done305
+	BEQ done341
 	FMOVS 0(R1), F8
 	WORD $0x4e040508 // DUP V8.4S, V8.S[0]
 	FMOVS 4(R1), F9
@@ -10108,40 +11811,40 @@ row304:
 	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
 	ADDS $0x10, R1, R1
 	ADD $0, R0, R19
-	TBZ $2, R6, few281
+	TBZ $2, R6, few307
 	FMOVQ (R19), F11
-	B loaded281
-few281:
+	B loaded307
+few307:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R6, one281
+	TBZ $1, R6, one307
 	FMOVD (R19), F11
-	TBZ $0, R6, loaded281
+	TBZ $0, R6, loaded307
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded281
-one281:
-	TBZ $0, R6, loaded281
+	B loaded307
+one307:
+	TBZ $0, R6, loaded307
 	FMOVS (R19), F11
-loaded281:
+loaded307:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $0, R2, R19
-	TBZ $2, R6, few282
+	TBZ $2, R6, few308
 	FMOVQ (R19), F12
-	B loaded282
-few282:
+	B loaded308
+few308:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R6, one282
+	TBZ $1, R6, one308
 	FMOVD (R19), F12
-	TBZ $0, R6, loaded282
+	TBZ $0, R6, loaded308
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded282
-one282:
-	TBZ $0, R6, loaded282
+	B loaded308
+one308:
+	TBZ $0, R6, loaded308
 	FMOVS (R19), F12
-loaded282:
+loaded308:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -10149,40 +11852,40 @@ loaded282:
 	WORD $0x4e6bd400 // FADD V0.2D, V0.2D, V11.2D
 	WORD $0x4e6cd421 // FADD V1.2D, V1.2D, V12.2D
 	ADD $16, R0, R19
-	TBZ $2, R7, few283
+	TBZ $2, R7, few309
 	FMOVQ (R19), F11
-	B loaded283
-few283:
+	B loaded309
+few309:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R7, one283
+	TBZ $1, R7, one309
 	FMOVD (R19), F11
-	TBZ $0, R7, loaded283
+	TBZ $0, R7, loaded309
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded283
-one283:
-	TBZ $0, R7, loaded283
+	B loaded309
+one309:
+	TBZ $0, R7, loaded309
 	FMOVS (R19), F11
-loaded283:
+loaded309:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $16, R2, R19
-	TBZ $2, R7, few284
+	TBZ $2, R7, few310
 	FMOVQ (R19), F12
-	B loaded284
-few284:
+	B loaded310
+few310:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R7, one284
+	TBZ $1, R7, one310
 	FMOVD (R19), F12
-	TBZ $0, R7, loaded284
+	TBZ $0, R7, loaded310
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded284
-one284:
-	TBZ $0, R7, loaded284
+	B loaded310
+one310:
+	TBZ $0, R7, loaded310
 	FMOVS (R19), F12
-loaded284:
+loaded310:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -10190,40 +11893,40 @@ loaded284:
 	WORD $0x4e6bd442 // FADD V2.2D, V2.2D, V11.2D
 	WORD $0x4e6cd463 // FADD V3.2D, V3.2D, V12.2D
 	ADD $32, R0, R19
-	TBZ $2, R8, few285
+	TBZ $2, R8, few311
 	FMOVQ (R19), F11
-	B loaded285
-few285:
+	B loaded311
+few311:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R8, one285
+	TBZ $1, R8, one311
 	FMOVD (R19), F11
-	TBZ $0, R8, loaded285
+	TBZ $0, R8, loaded311
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded285
-one285:
-	TBZ $0, R8, loaded285
+	B loaded311
+one311:
+	TBZ $0, R8, loaded311
 	FMOVS (R19), F11
-loaded285:
+loaded311:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $32, R2, R19
-	TBZ $2, R8, few286
+	TBZ $2, R8, few312
 	FMOVQ (R19), F12
-	B loaded286
-few286:
+	B loaded312
+few312:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R8, one286
+	TBZ $1, R8, one312
 	FMOVD (R19), F12
-	TBZ $0, R8, loaded286
+	TBZ $0, R8, loaded312
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded286
-one286:
-	TBZ $0, R8, loaded286
+	B loaded312
+one312:
+	TBZ $0, R8, loaded312
 	FMOVS (R19), F12
-loaded286:
+loaded312:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -10231,40 +11934,40 @@ loaded286:
 	WORD $0x4e6bd484 // FADD V4.2D, V4.2D, V11.2D
 	WORD $0x4e6cd4a5 // FADD V5.2D, V5.2D, V12.2D
 	ADD $48, R0, R19
-	TBZ $2, R3, few287
+	TBZ $2, R3, few313
 	FMOVQ (R19), F11
-	B loaded287
-few287:
+	B loaded313
+few313:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R3, one287
+	TBZ $1, R3, one313
 	FMOVD (R19), F11
-	TBZ $0, R3, loaded287
+	TBZ $0, R3, loaded313
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded287
-one287:
-	TBZ $0, R3, loaded287
+	B loaded313
+one313:
+	TBZ $0, R3, loaded313
 	FMOVS (R19), F11
-loaded287:
+loaded313:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $48, R2, R19
-	TBZ $2, R3, few288
+	TBZ $2, R3, few314
 	FMOVQ (R19), F8
-	B loaded288
-few288:
+	B loaded314
+few314:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one288
+	TBZ $1, R3, one314
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded288
+	TBZ $0, R3, loaded314
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded288
-one288:
-	TBZ $0, R3, loaded288
+	B loaded314
+one314:
+	TBZ $0, R3, loaded314
 	FMOVS (R19), F8
-loaded288:
+loaded314:
 	WORD $0x6e2bdd08 // FMUL V8.4S, V8.4S, V11.4S
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -10274,9 +11977,9 @@ loaded288:
 	ADDS R10, R0, R0
 	ADDS R10, R2, R2
 	SUBS $1, R9
-	B row304
+	B row340
 
-done305:
+done341:
 	MOVD sum+48(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -10309,9 +12012,9 @@ TEXT ·dotNEON(SB), NOSPLIT, $0-32
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
 	MOVD $0, R7
 
-block306:
+block342:
 	CMP R2, R7
-	BGE tail307
+	BGE tail343
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -10359,11 +12062,11 @@ block306:
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
 	ADDS $0x40, R7, R7
-	B block306
+	B block342
 
-tail307:
+tail343:
 	CMP $0x04, R1
-	BLT partial309
+	BLT partial345
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -10374,56 +12077,56 @@ tail307:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B next310
+	B next346
 
-partial309:
+partial345:
 	CMP $0x00, R1
-	BLE end308
+	BLE end344
 	ADD R7<<0, R3, R19
-	TBZ $2, R0, few289
+	TBZ $2, R0, few315
 	FMOVQ (R19), F8
-	B loaded289
-few289:
+	B loaded315
+few315:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one289
+	TBZ $1, R0, one315
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded289
+	TBZ $0, R0, loaded315
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded289
-one289:
-	TBZ $0, R0, loaded289
+	B loaded315
+one315:
+	TBZ $0, R0, loaded315
 	FMOVS (R19), F8
-loaded289:
+loaded315:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
-	TBZ $2, R0, few290
+	TBZ $2, R0, few316
 	FMOVQ (R19), F10
-	B loaded290
-few290:
+	B loaded316
+few316:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one290
+	TBZ $1, R0, one316
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded290
+	TBZ $0, R0, loaded316
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded290
-one290:
-	TBZ $0, R0, loaded290
+	B loaded316
+one316:
+	TBZ $0, R0, loaded316
 	FMOVS (R19), F10
-loaded290:
+loaded316:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B end308
+	B end344
 
-next310:
+next346:
 	CMP $0x08, R1
-	BLT partial311
+	BLT partial347
 	ADD R7<<0, R3, R19
 	FMOVQ 16(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -10436,58 +12139,58 @@ next310:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B next312
+	B next348
 
-partial311:
+partial347:
 	CMP $0x04, R1
-	BLE end308
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few291
+	TBZ $2, R0, few317
 	FMOVQ (R19), F8
-	B loaded291
-few291:
+	B loaded317
+few317:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one291
+	TBZ $1, R0, one317
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded291
+	TBZ $0, R0, loaded317
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded291
-one291:
-	TBZ $0, R0, loaded291
+	B loaded317
+one317:
+	TBZ $0, R0, loaded317
 	FMOVS (R19), F8
-loaded291:
+loaded317:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few292
+	TBZ $2, R0, few318
 	FMOVQ (R19), F10
-	B loaded292
-few292:
+	B loaded318
+few318:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one292
+	TBZ $1, R0, one318
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded292
+	TBZ $0, R0, loaded318
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded292
-one292:
-	TBZ $0, R0, loaded292
+	B loaded318
+one318:
+	TBZ $0, R0, loaded318
 	FMOVS (R19), F10
-loaded292:
+loaded318:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B end308
+	B end344
 
-next312:
+next348:
 	CMP $0x0c, R1
-	BLT partial313
+	BLT partial349
 	ADD R7<<0, R3, R19
 	FMOVQ 32(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -10500,103 +12203,103 @@ next312:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B next314
+	B next350
 
-partial313:
+partial349:
 	CMP $0x08, R1
-	BLE end308
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few293
+	TBZ $2, R0, few319
 	FMOVQ (R19), F8
-	B loaded293
-few293:
+	B loaded319
+few319:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one293
+	TBZ $1, R0, one319
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded293
+	TBZ $0, R0, loaded319
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded293
-one293:
-	TBZ $0, R0, loaded293
+	B loaded319
+one319:
+	TBZ $0, R0, loaded319
 	FMOVS (R19), F8
-loaded293:
+loaded319:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few294
+	TBZ $2, R0, few320
 	FMOVQ (R19), F10
-	B loaded294
-few294:
+	B loaded320
+few320:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one294
+	TBZ $1, R0, one320
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded294
+	TBZ $0, R0, loaded320
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded294
-one294:
-	TBZ $0, R0, loaded294
+	B loaded320
+one320:
+	TBZ $0, R0, loaded320
 	FMOVS (R19), F10
-loaded294:
+loaded320:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B end308
+	B end344
 
-next314:
+next350:
 	CMP $0x0c, R1
-	BLE end308
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few295
+	TBZ $2, R0, few321
 	FMOVQ (R19), F8
-	B loaded295
-few295:
+	B loaded321
+few321:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one295
+	TBZ $1, R0, one321
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded295
+	TBZ $0, R0, loaded321
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded295
-one295:
-	TBZ $0, R0, loaded295
+	B loaded321
+one321:
+	TBZ $0, R0, loaded321
 	FMOVS (R19), F8
-loaded295:
+loaded321:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few296
+	TBZ $2, R0, few322
 	FMOVQ (R19), F10
-	B loaded296
-few296:
+	B loaded322
+few322:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one296
+	TBZ $1, R0, one322
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded296
+	TBZ $0, R0, loaded322
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded296
-one296:
-	TBZ $0, R0, loaded296
+	B loaded322
+one322:
+	TBZ $0, R0, loaded322
 	FMOVS (R19), F10
-loaded296:
+loaded322:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
-	B end308
+	B end344
 
-end308:
+end344:
 	WORD $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
 	WORD $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
 	WORD $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
@@ -10637,9 +12340,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-24
 	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
 	MOVD $0, R6
 
-block317:
+block353:
 	CMP R2, R6
-	BGE tail318
+	BGE tail354
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
@@ -10696,48 +12399,48 @@ block317:
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
 	ADDS $0x80, R6, R6
-	B block317
+	B block353
 
-tail318:
+tail354:
 	CMP $0x04, R1
-	BLT partial320
+	BLT partial356
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B next321
+	B next357
 
-partial320:
+partial356:
 	CMP $0x00, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
-	TBZ $2, R0, few297
+	TBZ $2, R0, few323
 	FMOVQ (R19), F16
-	B loaded297
-few297:
+	B loaded323
+few323:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one297
+	TBZ $1, R0, one323
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded297
+	TBZ $0, R0, loaded323
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded297
-one297:
-	TBZ $0, R0, loaded297
+	B loaded323
+one323:
+	TBZ $0, R0, loaded323
 	FMOVS (R19), F16
-loaded297:
+loaded323:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B end319
+	B end355
 
-next321:
+next357:
 	CMP $0x08, R1
-	BLT partial322
+	BLT partial358
 	ADD R6<<0, R3, R19
 	FMOVQ 16(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10745,38 +12448,38 @@ next321:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B next323
+	B next359
 
-partial322:
+partial358:
 	CMP $0x04, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few298
+	TBZ $2, R0, few324
 	FMOVQ (R19), F16
-	B loaded298
-few298:
+	B loaded324
+few324:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one298
+	TBZ $1, R0, one324
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded298
+	TBZ $0, R0, loaded324
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded298
-one298:
-	TBZ $0, R0, loaded298
+	B loaded324
+one324:
+	TBZ $0, R0, loaded324
 	FMOVS (R19), F16
-loaded298:
+loaded324:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B end319
+	B end355
 
-next323:
+next359:
 	CMP $0x0c, R1
-	BLT partial324
+	BLT partial360
 	ADD R6<<0, R3, R19
 	FMOVQ 32(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10784,38 +12487,38 @@ next323:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B next325
+	B next361
 
-partial324:
+partial360:
 	CMP $0x08, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few299
+	TBZ $2, R0, few325
 	FMOVQ (R19), F16
-	B loaded299
-few299:
+	B loaded325
+few325:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one299
+	TBZ $1, R0, one325
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded299
+	TBZ $0, R0, loaded325
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded299
-one299:
-	TBZ $0, R0, loaded299
+	B loaded325
+one325:
+	TBZ $0, R0, loaded325
 	FMOVS (R19), F16
-loaded299:
+loaded325:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B end319
+	B end355
 
-next325:
+next361:
 	CMP $0x10, R1
-	BLT partial326
+	BLT partial362
 	ADD R6<<0, R3, R19
 	FMOVQ 48(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10823,38 +12526,38 @@ next325:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B next327
+	B next363
 
-partial326:
+partial362:
 	CMP $0x0c, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few300
+	TBZ $2, R0, few326
 	FMOVQ (R19), F16
-	B loaded300
-few300:
+	B loaded326
+few326:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one300
+	TBZ $1, R0, one326
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded300
+	TBZ $0, R0, loaded326
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded300
-one300:
-	TBZ $0, R0, loaded300
+	B loaded326
+one326:
+	TBZ $0, R0, loaded326
 	FMOVS (R19), F16
-loaded300:
+loaded326:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B end319
+	B end355
 
-next327:
+next363:
 	CMP $0x14, R1
-	BLT partial328
+	BLT partial364
 	ADD R6<<0, R3, R19
 	FMOVQ 64(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10862,38 +12565,38 @@ next327:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B next329
+	B next365
 
-partial328:
+partial364:
 	CMP $0x10, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few301
+	TBZ $2, R0, few327
 	FMOVQ (R19), F16
-	B loaded301
-few301:
+	B loaded327
+few327:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one301
+	TBZ $1, R0, one327
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded301
+	TBZ $0, R0, loaded327
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded301
-one301:
-	TBZ $0, R0, loaded301
+	B loaded327
+one327:
+	TBZ $0, R0, loaded327
 	FMOVS (R19), F16
-loaded301:
+loaded327:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B end319
+	B end355
 
-next329:
+next365:
 	CMP $0x18, R1
-	BLT partial330
+	BLT partial366
 	ADD R6<<0, R3, R19
 	FMOVQ 80(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10901,38 +12604,38 @@ next329:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B next331
+	B next367
 
-partial330:
+partial366:
 	CMP $0x14, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few302
+	TBZ $2, R0, few328
 	FMOVQ (R19), F16
-	B loaded302
-few302:
+	B loaded328
+few328:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one302
+	TBZ $1, R0, one328
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded302
+	TBZ $0, R0, loaded328
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded302
-one302:
-	TBZ $0, R0, loaded302
+	B loaded328
+one328:
+	TBZ $0, R0, loaded328
 	FMOVS (R19), F16
-loaded302:
+loaded328:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B end319
+	B end355
 
-next331:
+next367:
 	CMP $0x1c, R1
-	BLT partial332
+	BLT partial368
 	ADD R6<<0, R3, R19
 	FMOVQ 96(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10940,63 +12643,63 @@ next331:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B next333
+	B next369
 
-partial332:
+partial368:
 	CMP $0x18, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few303
+	TBZ $2, R0, few329
 	FMOVQ (R19), F16
-	B loaded303
-few303:
+	B loaded329
+few329:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one303
+	TBZ $1, R0, one329
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded303
+	TBZ $0, R0, loaded329
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded303
-one303:
-	TBZ $0, R0, loaded303
+	B loaded329
+one329:
+	TBZ $0, R0, loaded329
 	FMOVS (R19), F16
-loaded303:
+loaded329:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B end319
+	B end355
 
-next333:
+next369:
 	CMP $0x1c, R1
-	BLE end319
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few304
+	TBZ $2, R0, few330
 	FMOVQ (R19), F16
-	B loaded304
-few304:
+	B loaded330
+few330:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one304
+	TBZ $1, R0, one330
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded304
+	TBZ $0, R0, loaded330
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded304
-one304:
-	TBZ $0, R0, loaded304
+	B loaded330
+one330:
+	TBZ $0, R0, loaded330
 	FMOVS (R19), F16
-loaded304:
+loaded330:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	B end319
+	B end355
 
-end319:
+end355:
 	WORD $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
 	WORD $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
 	WORD $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D

@@ -34,6 +34,26 @@ func softmaxColumnsAVX2(rows int, cols int, pitch int, x *float32)
 //go:noescape
 func softmaxColumnsGradAVX2(rows int, cols int, pitch int, y *float32, dx *float32)
 
+// addBiasAVX2 computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndAVX2 computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUAVX2 computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhAVX2 computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
 // momentsAVX2 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //
 //go:noescape
@@ -98,6 +118,26 @@ func softmaxColumnsAVX512(rows int, cols int, pitch int, x *float32)
 //
 //go:noescape
 func softmaxColumnsGradAVX512(rows int, cols int, pitch int, y *float32, dx *float32)
+
+// addBiasAVX512 computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndAVX512 computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUAVX512 computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhAVX512 computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 
 // momentsAVX512 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //

@@ -34,6 +34,26 @@ func softmaxColumnsNEON(rows int, cols int, pitch int, x *float32)
 //go:noescape
 func softmaxColumnsGradNEON(rows int, cols int, pitch int, y *float32, dx *float32)
 
+// addBiasNEON computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndNEON computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUNEON computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhNEON computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
 // momentsNEON writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
 //
 //go:noescape

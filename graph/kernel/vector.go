@@ -7,8 +7,9 @@ package kernel
 // elements. What each computes is said at its declaration, in the generated files
 // *_stub_amd64.go and *_stub_arm64.go.
 type vectorKernels struct {
-	gemm gemmKernels
-	conv convolutionKernels
+	gemm   gemmKernels
+	conv   convolutionKernels
+	linear linearKernels
 
 	unary  [unaryCount]func(n int, x, y *float32)
 	binary [binaryCount]func(n int, a, b, y *float32)

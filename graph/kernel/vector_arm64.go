@@ -48,6 +48,7 @@ var vectorsNEON = vectorKernels{
 		maxPool:   maxPoolNEON,
 		finish:    finishNEON,
 	},
+	linear:             linearKernels{addBias: addBiasNEON, addBiasAnd: addBiasAndNEON, addBiasGELU: addBiasGELUNEON, addBiasGELUTanh: addBiasGELUTanhNEON},
 	clamp:              clampNEON,
 	leak:               leakNEON,
 	gate:               gateNEON,

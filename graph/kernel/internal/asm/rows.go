@@ -11,6 +11,7 @@ func (g *generator) rows() {
 	g.softmax()
 	g.softmaxGrad()
 	g.columns()
+	g.linear()
 	g.moments()
 	g.normalize()
 	g.normalizeGrad()
