@@ -96,15 +96,21 @@ func peakOf(c *Context) float64 {
 	return 2 * k * float64(rows*columns) / float64(shortest.Nanoseconds())
 }
 
-// reportFLOPs runs f and reports the speed of its shortest run, which other work on the machine
-// has delayed least.
-func reportFLOPs(b *testing.B, peak, flops float64, f func()) {
+// shortestRun is the duration of the shortest run of f, which other work on the machine has delayed
+// least.
+func shortestRun(b *testing.B, f func()) time.Duration {
 	shortest := time.Duration(1 << 62)
 	for b.Loop() {
 		start := time.Now()
 		f()
 		shortest = min(shortest, time.Since(start))
 	}
+	return shortest
+}
+
+// reportFLOPs runs f and reports the speed of its shortest run.
+func reportFLOPs(b *testing.B, peak, flops float64, f func()) {
+	shortest := shortestRun(b, f)
 	speed := flops / float64(shortest.Nanoseconds())
 	b.ReportMetric(speed, "GFLOP/s")
 	if peak > 0 {
@@ -122,10 +128,9 @@ func BenchmarkRows(b *testing.B) {
 		c := NewContext(1, WithVariant(v))
 		run := func(name string, f func()) {
 			b.Run(fmt.Sprintf("%v/%s", v, name), func(b *testing.B) {
-				for b.Loop() {
-					f()
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(rows*d), "ns/element")
+				shortest := shortestRun(b, f)
+				b.ReportMetric(float64(shortest.Nanoseconds())/(rows*d), "ns/element")
+				b.ReportMetric(0, "ns/op")
 			})
 		}
 		for _, k := range unaryKernels {

@@ -928,159 +928,239 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf000000
-DATA constants<>+388(SB)/4, $0xbf000000
-DATA constants<>+392(SB)/4, $0xbf000000
-DATA constants<>+396(SB)/4, $0xbf000000
-DATA constants<>+400(SB)/4, $0xbf000000
-DATA constants<>+404(SB)/4, $0xbf000000
-DATA constants<>+408(SB)/4, $0xbf000000
-DATA constants<>+412(SB)/4, $0xbf000000
-DATA constants<>+416(SB)/4, $0x7fffffff
-DATA constants<>+420(SB)/4, $0x7fffffff
-DATA constants<>+424(SB)/4, $0x7fffffff
-DATA constants<>+428(SB)/4, $0x7fffffff
-DATA constants<>+432(SB)/4, $0x7fffffff
-DATA constants<>+436(SB)/4, $0x7fffffff
-DATA constants<>+440(SB)/4, $0x7fffffff
-DATA constants<>+444(SB)/4, $0x7fffffff
-DATA constants<>+448(SB)/4, $0x3f3504f3
-DATA constants<>+452(SB)/4, $0x3f3504f3
-DATA constants<>+456(SB)/4, $0x3f3504f3
-DATA constants<>+460(SB)/4, $0x3f3504f3
-DATA constants<>+464(SB)/4, $0x3f3504f3
-DATA constants<>+468(SB)/4, $0x3f3504f3
-DATA constants<>+472(SB)/4, $0x3f3504f3
-DATA constants<>+476(SB)/4, $0x3f3504f3
-DATA constants<>+480(SB)/4, $0x3e99999a
-DATA constants<>+484(SB)/4, $0x3e99999a
-DATA constants<>+488(SB)/4, $0x3e99999a
-DATA constants<>+492(SB)/4, $0x3e99999a
-DATA constants<>+496(SB)/4, $0x3e99999a
-DATA constants<>+500(SB)/4, $0x3e99999a
-DATA constants<>+504(SB)/4, $0x3e99999a
-DATA constants<>+508(SB)/4, $0x3e99999a
-DATA constants<>+512(SB)/4, $0xbe04a19c
-DATA constants<>+516(SB)/4, $0xbe04a19c
-DATA constants<>+520(SB)/4, $0xbe04a19c
-DATA constants<>+524(SB)/4, $0xbe04a19c
-DATA constants<>+528(SB)/4, $0xbe04a19c
-DATA constants<>+532(SB)/4, $0xbe04a19c
-DATA constants<>+536(SB)/4, $0xbe04a19c
-DATA constants<>+540(SB)/4, $0xbe04a19c
-DATA constants<>+544(SB)/4, $0x3ef89ba4
-DATA constants<>+548(SB)/4, $0x3ef89ba4
-DATA constants<>+552(SB)/4, $0x3ef89ba4
-DATA constants<>+556(SB)/4, $0x3ef89ba4
-DATA constants<>+560(SB)/4, $0x3ef89ba4
-DATA constants<>+564(SB)/4, $0x3ef89ba4
-DATA constants<>+568(SB)/4, $0x3ef89ba4
-DATA constants<>+572(SB)/4, $0x3ef89ba4
-DATA constants<>+576(SB)/4, $0xbf03248d
-DATA constants<>+580(SB)/4, $0xbf03248d
-DATA constants<>+584(SB)/4, $0xbf03248d
-DATA constants<>+588(SB)/4, $0xbf03248d
-DATA constants<>+592(SB)/4, $0xbf03248d
-DATA constants<>+596(SB)/4, $0xbf03248d
-DATA constants<>+600(SB)/4, $0xbf03248d
-DATA constants<>+604(SB)/4, $0xbf03248d
-DATA constants<>+608(SB)/4, $0x3f0c3743
-DATA constants<>+612(SB)/4, $0x3f0c3743
-DATA constants<>+616(SB)/4, $0x3f0c3743
-DATA constants<>+620(SB)/4, $0x3f0c3743
-DATA constants<>+624(SB)/4, $0x3f0c3743
-DATA constants<>+628(SB)/4, $0x3f0c3743
-DATA constants<>+632(SB)/4, $0x3f0c3743
-DATA constants<>+636(SB)/4, $0x3f0c3743
-DATA constants<>+640(SB)/4, $0xbdc1d798
-DATA constants<>+644(SB)/4, $0xbdc1d798
-DATA constants<>+648(SB)/4, $0xbdc1d798
-DATA constants<>+652(SB)/4, $0xbdc1d798
-DATA constants<>+656(SB)/4, $0xbdc1d798
-DATA constants<>+660(SB)/4, $0xbdc1d798
-DATA constants<>+664(SB)/4, $0xbdc1d798
-DATA constants<>+668(SB)/4, $0xbdc1d798
-DATA constants<>+672(SB)/4, $0x3e5c1571
-DATA constants<>+676(SB)/4, $0x3e5c1571
-DATA constants<>+680(SB)/4, $0x3e5c1571
-DATA constants<>+684(SB)/4, $0x3e5c1571
-DATA constants<>+688(SB)/4, $0x3e5c1571
-DATA constants<>+692(SB)/4, $0x3e5c1571
-DATA constants<>+696(SB)/4, $0x3e5c1571
-DATA constants<>+700(SB)/4, $0x3e5c1571
-DATA constants<>+704(SB)/4, $0x3e17e642
-DATA constants<>+708(SB)/4, $0x3e17e642
-DATA constants<>+712(SB)/4, $0x3e17e642
-DATA constants<>+716(SB)/4, $0x3e17e642
-DATA constants<>+720(SB)/4, $0x3e17e642
-DATA constants<>+724(SB)/4, $0x3e17e642
-DATA constants<>+728(SB)/4, $0x3e17e642
-DATA constants<>+732(SB)/4, $0x3e17e642
-DATA constants<>+736(SB)/4, $0x3e2ecff8
-DATA constants<>+740(SB)/4, $0x3e2ecff8
-DATA constants<>+744(SB)/4, $0x3e2ecff8
-DATA constants<>+748(SB)/4, $0x3e2ecff8
-DATA constants<>+752(SB)/4, $0x3e2ecff8
-DATA constants<>+756(SB)/4, $0x3e2ecff8
-DATA constants<>+760(SB)/4, $0x3e2ecff8
-DATA constants<>+764(SB)/4, $0x3e2ecff8
-DATA constants<>+768(SB)/4, $0x3e2d3f9f
-DATA constants<>+772(SB)/4, $0x3e2d3f9f
-DATA constants<>+776(SB)/4, $0x3e2d3f9f
-DATA constants<>+780(SB)/4, $0x3e2d3f9f
-DATA constants<>+784(SB)/4, $0x3e2d3f9f
-DATA constants<>+788(SB)/4, $0x3e2d3f9f
-DATA constants<>+792(SB)/4, $0x3e2d3f9f
-DATA constants<>+796(SB)/4, $0x3e2d3f9f
-DATA constants<>+800(SB)/4, $0x3f000000
-DATA constants<>+804(SB)/4, $0x3f000000
-DATA constants<>+808(SB)/4, $0x3f000000
-DATA constants<>+812(SB)/4, $0x3f000000
-DATA constants<>+816(SB)/4, $0x3f000000
-DATA constants<>+820(SB)/4, $0x3f000000
-DATA constants<>+824(SB)/4, $0x3f000000
-DATA constants<>+828(SB)/4, $0x3f000000
-DATA constants<>+832(SB)/4, $0x00000000
-DATA constants<>+836(SB)/4, $0x00000000
-DATA constants<>+840(SB)/4, $0x00000000
-DATA constants<>+844(SB)/4, $0x00000000
-DATA constants<>+848(SB)/4, $0x00000000
-DATA constants<>+852(SB)/4, $0x00000000
-DATA constants<>+856(SB)/4, $0x00000000
-DATA constants<>+860(SB)/4, $0x00000000
-DATA constants<>+864(SB)/4, $0x3d922279
-DATA constants<>+868(SB)/4, $0x3d922279
-DATA constants<>+872(SB)/4, $0x3d922279
-DATA constants<>+876(SB)/4, $0x3d922279
-DATA constants<>+880(SB)/4, $0x3d922279
-DATA constants<>+884(SB)/4, $0x3d922279
-DATA constants<>+888(SB)/4, $0x3d922279
-DATA constants<>+892(SB)/4, $0x3d922279
-DATA constants<>+896(SB)/4, $0x3fcc422a
-DATA constants<>+900(SB)/4, $0x3fcc422a
-DATA constants<>+904(SB)/4, $0x3fcc422a
-DATA constants<>+908(SB)/4, $0x3fcc422a
-DATA constants<>+912(SB)/4, $0x3fcc422a
-DATA constants<>+916(SB)/4, $0x3fcc422a
-DATA constants<>+920(SB)/4, $0x3fcc422a
-DATA constants<>+924(SB)/4, $0x3fcc422a
-DATA constants<>+928(SB)/4, $0xbf800000
-DATA constants<>+932(SB)/4, $0xbf800000
-DATA constants<>+936(SB)/4, $0xbf800000
-DATA constants<>+940(SB)/4, $0xbf800000
-DATA constants<>+944(SB)/4, $0xbf800000
-DATA constants<>+948(SB)/4, $0xbf800000
-DATA constants<>+952(SB)/4, $0xbf800000
-DATA constants<>+956(SB)/4, $0xbf800000
-DATA constants<>+960(SB)/4, $0x42b1999a
-DATA constants<>+964(SB)/4, $0x42b1999a
-DATA constants<>+968(SB)/4, $0x42b1999a
-DATA constants<>+972(SB)/4, $0x42b1999a
-DATA constants<>+976(SB)/4, $0x42b1999a
-DATA constants<>+980(SB)/4, $0x42b1999a
-DATA constants<>+984(SB)/4, $0x42b1999a
-DATA constants<>+988(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $992
+DATA constants<>+384(SB)/4, $0xbf38aa3b
+DATA constants<>+388(SB)/4, $0xbf38aa3b
+DATA constants<>+392(SB)/4, $0xbf38aa3b
+DATA constants<>+396(SB)/4, $0xbf38aa3b
+DATA constants<>+400(SB)/4, $0xbf38aa3b
+DATA constants<>+404(SB)/4, $0xbf38aa3b
+DATA constants<>+408(SB)/4, $0xbf38aa3b
+DATA constants<>+412(SB)/4, $0xbf38aa3b
+DATA constants<>+416(SB)/4, $0xbf800000
+DATA constants<>+420(SB)/4, $0xbf800000
+DATA constants<>+424(SB)/4, $0xbf800000
+DATA constants<>+428(SB)/4, $0xbf800000
+DATA constants<>+432(SB)/4, $0xbf800000
+DATA constants<>+436(SB)/4, $0xbf800000
+DATA constants<>+440(SB)/4, $0xbf800000
+DATA constants<>+444(SB)/4, $0xbf800000
+DATA constants<>+448(SB)/4, $0x7fffffff
+DATA constants<>+452(SB)/4, $0x7fffffff
+DATA constants<>+456(SB)/4, $0x7fffffff
+DATA constants<>+460(SB)/4, $0x7fffffff
+DATA constants<>+464(SB)/4, $0x7fffffff
+DATA constants<>+468(SB)/4, $0x7fffffff
+DATA constants<>+472(SB)/4, $0x7fffffff
+DATA constants<>+476(SB)/4, $0x7fffffff
+DATA constants<>+480(SB)/4, $0x41544dd3
+DATA constants<>+484(SB)/4, $0x41544dd3
+DATA constants<>+488(SB)/4, $0x41544dd3
+DATA constants<>+492(SB)/4, $0x41544dd3
+DATA constants<>+496(SB)/4, $0x41544dd3
+DATA constants<>+500(SB)/4, $0x41544dd3
+DATA constants<>+504(SB)/4, $0x41544dd3
+DATA constants<>+508(SB)/4, $0x41544dd3
+DATA constants<>+512(SB)/4, $0x3920fdde
+DATA constants<>+516(SB)/4, $0x3920fdde
+DATA constants<>+520(SB)/4, $0x3920fdde
+DATA constants<>+524(SB)/4, $0x3920fdde
+DATA constants<>+528(SB)/4, $0x3920fdde
+DATA constants<>+532(SB)/4, $0x3920fdde
+DATA constants<>+536(SB)/4, $0x3920fdde
+DATA constants<>+540(SB)/4, $0x3920fdde
+DATA constants<>+544(SB)/4, $0x3aaf9f2a
+DATA constants<>+548(SB)/4, $0x3aaf9f2a
+DATA constants<>+552(SB)/4, $0x3aaf9f2a
+DATA constants<>+556(SB)/4, $0x3aaf9f2a
+DATA constants<>+560(SB)/4, $0x3aaf9f2a
+DATA constants<>+564(SB)/4, $0x3aaf9f2a
+DATA constants<>+568(SB)/4, $0x3aaf9f2a
+DATA constants<>+572(SB)/4, $0x3aaf9f2a
+DATA constants<>+576(SB)/4, $0x3c1d96a6
+DATA constants<>+580(SB)/4, $0x3c1d96a6
+DATA constants<>+584(SB)/4, $0x3c1d96a6
+DATA constants<>+588(SB)/4, $0x3c1d96a6
+DATA constants<>+592(SB)/4, $0x3c1d96a6
+DATA constants<>+596(SB)/4, $0x3c1d96a6
+DATA constants<>+600(SB)/4, $0x3c1d96a6
+DATA constants<>+604(SB)/4, $0x3c1d96a6
+DATA constants<>+608(SB)/4, $0x3d635774
+DATA constants<>+612(SB)/4, $0x3d635774
+DATA constants<>+616(SB)/4, $0x3d635774
+DATA constants<>+620(SB)/4, $0x3d635774
+DATA constants<>+624(SB)/4, $0x3d635774
+DATA constants<>+628(SB)/4, $0x3d635774
+DATA constants<>+632(SB)/4, $0x3d635774
+DATA constants<>+636(SB)/4, $0x3d635774
+DATA constants<>+640(SB)/4, $0x3e75fdee
+DATA constants<>+644(SB)/4, $0x3e75fdee
+DATA constants<>+648(SB)/4, $0x3e75fdee
+DATA constants<>+652(SB)/4, $0x3e75fdee
+DATA constants<>+656(SB)/4, $0x3e75fdee
+DATA constants<>+660(SB)/4, $0x3e75fdee
+DATA constants<>+664(SB)/4, $0x3e75fdee
+DATA constants<>+668(SB)/4, $0x3e75fdee
+DATA constants<>+672(SB)/4, $0x3f317218
+DATA constants<>+676(SB)/4, $0x3f317218
+DATA constants<>+680(SB)/4, $0x3f317218
+DATA constants<>+684(SB)/4, $0x3f317218
+DATA constants<>+688(SB)/4, $0x3f317218
+DATA constants<>+692(SB)/4, $0x3f317218
+DATA constants<>+696(SB)/4, $0x3f317218
+DATA constants<>+700(SB)/4, $0x3f317218
+DATA constants<>+704(SB)/4, $0x3eaaaaab
+DATA constants<>+708(SB)/4, $0x3eaaaaab
+DATA constants<>+712(SB)/4, $0x3eaaaaab
+DATA constants<>+716(SB)/4, $0x3eaaaaab
+DATA constants<>+720(SB)/4, $0x3eaaaaab
+DATA constants<>+724(SB)/4, $0x3eaaaaab
+DATA constants<>+728(SB)/4, $0x3eaaaaab
+DATA constants<>+732(SB)/4, $0x3eaaaaab
+DATA constants<>+736(SB)/4, $0xbbc9e94a
+DATA constants<>+740(SB)/4, $0xbbc9e94a
+DATA constants<>+744(SB)/4, $0xbbc9e94a
+DATA constants<>+748(SB)/4, $0xbbc9e94a
+DATA constants<>+752(SB)/4, $0xbbc9e94a
+DATA constants<>+756(SB)/4, $0xbbc9e94a
+DATA constants<>+760(SB)/4, $0xbbc9e94a
+DATA constants<>+764(SB)/4, $0xbbc9e94a
+DATA constants<>+768(SB)/4, $0xbbe07634
+DATA constants<>+772(SB)/4, $0xbbe07634
+DATA constants<>+776(SB)/4, $0xbbe07634
+DATA constants<>+780(SB)/4, $0xbbe07634
+DATA constants<>+784(SB)/4, $0xbbe07634
+DATA constants<>+788(SB)/4, $0xbbe07634
+DATA constants<>+792(SB)/4, $0xbbe07634
+DATA constants<>+796(SB)/4, $0xbbe07634
+DATA constants<>+800(SB)/4, $0x3aa403c1
+DATA constants<>+804(SB)/4, $0x3aa403c1
+DATA constants<>+808(SB)/4, $0x3aa403c1
+DATA constants<>+812(SB)/4, $0x3aa403c1
+DATA constants<>+816(SB)/4, $0x3aa403c1
+DATA constants<>+820(SB)/4, $0x3aa403c1
+DATA constants<>+824(SB)/4, $0x3aa403c1
+DATA constants<>+828(SB)/4, $0x3aa403c1
+DATA constants<>+832(SB)/4, $0x3c591394
+DATA constants<>+836(SB)/4, $0x3c591394
+DATA constants<>+840(SB)/4, $0x3c591394
+DATA constants<>+844(SB)/4, $0x3c591394
+DATA constants<>+848(SB)/4, $0x3c591394
+DATA constants<>+852(SB)/4, $0x3c591394
+DATA constants<>+856(SB)/4, $0x3c591394
+DATA constants<>+860(SB)/4, $0x3c591394
+DATA constants<>+864(SB)/4, $0xbb068688
+DATA constants<>+868(SB)/4, $0xbb068688
+DATA constants<>+872(SB)/4, $0xbb068688
+DATA constants<>+876(SB)/4, $0xbb068688
+DATA constants<>+880(SB)/4, $0xbb068688
+DATA constants<>+884(SB)/4, $0xbb068688
+DATA constants<>+888(SB)/4, $0xbb068688
+DATA constants<>+892(SB)/4, $0xbb068688
+DATA constants<>+896(SB)/4, $0x3b99b97b
+DATA constants<>+900(SB)/4, $0x3b99b97b
+DATA constants<>+904(SB)/4, $0x3b99b97b
+DATA constants<>+908(SB)/4, $0x3b99b97b
+DATA constants<>+912(SB)/4, $0x3b99b97b
+DATA constants<>+916(SB)/4, $0x3b99b97b
+DATA constants<>+920(SB)/4, $0x3b99b97b
+DATA constants<>+924(SB)/4, $0x3b99b97b
+DATA constants<>+928(SB)/4, $0xbc7c9107
+DATA constants<>+932(SB)/4, $0xbc7c9107
+DATA constants<>+936(SB)/4, $0xbc7c9107
+DATA constants<>+940(SB)/4, $0xbc7c9107
+DATA constants<>+944(SB)/4, $0xbc7c9107
+DATA constants<>+948(SB)/4, $0xbc7c9107
+DATA constants<>+952(SB)/4, $0xbc7c9107
+DATA constants<>+956(SB)/4, $0xbc7c9107
+DATA constants<>+960(SB)/4, $0x3cacb83a
+DATA constants<>+964(SB)/4, $0x3cacb83a
+DATA constants<>+968(SB)/4, $0x3cacb83a
+DATA constants<>+972(SB)/4, $0x3cacb83a
+DATA constants<>+976(SB)/4, $0x3cacb83a
+DATA constants<>+980(SB)/4, $0x3cacb83a
+DATA constants<>+984(SB)/4, $0x3cacb83a
+DATA constants<>+988(SB)/4, $0x3cacb83a
+DATA constants<>+992(SB)/4, $0xbcfcbecb
+DATA constants<>+996(SB)/4, $0xbcfcbecb
+DATA constants<>+1000(SB)/4, $0xbcfcbecb
+DATA constants<>+1004(SB)/4, $0xbcfcbecb
+DATA constants<>+1008(SB)/4, $0xbcfcbecb
+DATA constants<>+1012(SB)/4, $0xbcfcbecb
+DATA constants<>+1016(SB)/4, $0xbcfcbecb
+DATA constants<>+1020(SB)/4, $0xbcfcbecb
+DATA constants<>+1024(SB)/4, $0x3d389fd1
+DATA constants<>+1028(SB)/4, $0x3d389fd1
+DATA constants<>+1032(SB)/4, $0x3d389fd1
+DATA constants<>+1036(SB)/4, $0x3d389fd1
+DATA constants<>+1040(SB)/4, $0x3d389fd1
+DATA constants<>+1044(SB)/4, $0x3d389fd1
+DATA constants<>+1048(SB)/4, $0x3d389fd1
+DATA constants<>+1052(SB)/4, $0x3d389fd1
+DATA constants<>+1056(SB)/4, $0xbd7f96aa
+DATA constants<>+1060(SB)/4, $0xbd7f96aa
+DATA constants<>+1064(SB)/4, $0xbd7f96aa
+DATA constants<>+1068(SB)/4, $0xbd7f96aa
+DATA constants<>+1072(SB)/4, $0xbd7f96aa
+DATA constants<>+1076(SB)/4, $0xbd7f96aa
+DATA constants<>+1080(SB)/4, $0xbd7f96aa
+DATA constants<>+1084(SB)/4, $0xbd7f96aa
+DATA constants<>+1088(SB)/4, $0x3da8c406
+DATA constants<>+1092(SB)/4, $0x3da8c406
+DATA constants<>+1096(SB)/4, $0x3da8c406
+DATA constants<>+1100(SB)/4, $0x3da8c406
+DATA constants<>+1104(SB)/4, $0x3da8c406
+DATA constants<>+1108(SB)/4, $0x3da8c406
+DATA constants<>+1112(SB)/4, $0x3da8c406
+DATA constants<>+1116(SB)/4, $0x3da8c406
+DATA constants<>+1120(SB)/4, $0xbdd35b21
+DATA constants<>+1124(SB)/4, $0xbdd35b21
+DATA constants<>+1128(SB)/4, $0xbdd35b21
+DATA constants<>+1132(SB)/4, $0xbdd35b21
+DATA constants<>+1136(SB)/4, $0xbdd35b21
+DATA constants<>+1140(SB)/4, $0xbdd35b21
+DATA constants<>+1144(SB)/4, $0xbdd35b21
+DATA constants<>+1148(SB)/4, $0xbdd35b21
+DATA constants<>+1152(SB)/4, $0x3df8dc4f
+DATA constants<>+1156(SB)/4, $0x3df8dc4f
+DATA constants<>+1160(SB)/4, $0x3df8dc4f
+DATA constants<>+1164(SB)/4, $0x3df8dc4f
+DATA constants<>+1168(SB)/4, $0x3df8dc4f
+DATA constants<>+1172(SB)/4, $0x3df8dc4f
+DATA constants<>+1176(SB)/4, $0x3df8dc4f
+DATA constants<>+1180(SB)/4, $0x3df8dc4f
+DATA constants<>+1184(SB)/4, $0x00000000
+DATA constants<>+1188(SB)/4, $0x00000000
+DATA constants<>+1192(SB)/4, $0x00000000
+DATA constants<>+1196(SB)/4, $0x00000000
+DATA constants<>+1200(SB)/4, $0x00000000
+DATA constants<>+1204(SB)/4, $0x00000000
+DATA constants<>+1208(SB)/4, $0x00000000
+DATA constants<>+1212(SB)/4, $0x00000000
+DATA constants<>+1216(SB)/4, $0x3d922279
+DATA constants<>+1220(SB)/4, $0x3d922279
+DATA constants<>+1224(SB)/4, $0x3d922279
+DATA constants<>+1228(SB)/4, $0x3d922279
+DATA constants<>+1232(SB)/4, $0x3d922279
+DATA constants<>+1236(SB)/4, $0x3d922279
+DATA constants<>+1240(SB)/4, $0x3d922279
+DATA constants<>+1244(SB)/4, $0x3d922279
+DATA constants<>+1248(SB)/4, $0x3fcc422a
+DATA constants<>+1252(SB)/4, $0x3fcc422a
+DATA constants<>+1256(SB)/4, $0x3fcc422a
+DATA constants<>+1260(SB)/4, $0x3fcc422a
+DATA constants<>+1264(SB)/4, $0x3fcc422a
+DATA constants<>+1268(SB)/4, $0x3fcc422a
+DATA constants<>+1272(SB)/4, $0x3fcc422a
+DATA constants<>+1276(SB)/4, $0x3fcc422a
+DATA constants<>+1280(SB)/4, $0x42b1999a
+DATA constants<>+1284(SB)/4, $0x42b1999a
+DATA constants<>+1288(SB)/4, $0x42b1999a
+DATA constants<>+1292(SB)/4, $0x42b1999a
+DATA constants<>+1296(SB)/4, $0x42b1999a
+DATA constants<>+1300(SB)/4, $0x42b1999a
+DATA constants<>+1304(SB)/4, $0x42b1999a
+DATA constants<>+1308(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1312
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1942,9 +2022,8 @@ TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
 	SUBQ         SI, R9
 	VBROADCASTSS constants<>+352(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+96(SB), Y2
-	VBROADCASTSS constants<>+128(SB), Y3
-	VBROADCASTSS constants<>+160(SB), Y4
+	VBROADCASTSS constants<>+384(SB), Y2
+	VBROADCASTSS constants<>+416(SB), Y3
 
 row142:
 	TESTQ AX, AX
@@ -1954,249 +2033,244 @@ row142:
 block144:
 	CMPQ         SI, R8
 	JGE          tail145
-	VMOVUPS      (BX)(SI*1), Y5
-	VMOVUPS      32(BX)(SI*1), Y7
-	VMOVUPS      (DX)(SI*1), Y6
-	VMOVUPS      32(DX)(SI*1), Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y5, Y6
-	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+384(SB), Y6, Y6
-	VMULPS       constants<>+384(SB), Y9, Y9
-	VBROADCASTSS constants<>+32(SB), Y8
-	VBROADCASTSS constants<>+32(SB), Y10
-	VMAXPS       Y6, Y8, Y6
-	VMAXPS       Y9, Y10, Y9
-	VMOVAPS      Y1, Y8
-	VMOVAPS      Y1, Y11
-	VFMADD231PS  Y2, Y6, Y8
-	VFMADD231PS  Y2, Y9, Y11
-	VSUBPS       Y1, Y8, Y10
-	VSUBPS       Y1, Y11, Y12
-	VFMADD231PS  Y3, Y10, Y6
-	VFMADD231PS  Y3, Y12, Y9
-	VFMADD231PS  Y4, Y10, Y6
-	VFMADD231PS  Y4, Y12, Y9
-	VBROADCASTSS constants<>+192(SB), Y10
-	VBROADCASTSS constants<>+192(SB), Y12
-	VFMADD213PS  constants<>+224(SB), Y6, Y10
-	VFMADD213PS  constants<>+224(SB), Y9, Y12
-	VFMADD213PS  constants<>+256(SB), Y6, Y10
-	VFMADD213PS  constants<>+256(SB), Y9, Y12
-	VFMADD213PS  constants<>+288(SB), Y6, Y10
-	VFMADD213PS  constants<>+288(SB), Y9, Y12
-	VFMADD213PS  constants<>+320(SB), Y6, Y10
-	VFMADD213PS  constants<>+320(SB), Y9, Y12
-	VFMADD213PS  Y0, Y6, Y10
-	VFMADD213PS  Y0, Y9, Y12
-	VFMADD213PS  Y0, Y6, Y10
-	VFMADD213PS  Y0, Y9, Y12
-	VPSLLD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y11, Y11
-	VPADDD       Y0, Y8, Y8
-	VPADDD       Y0, Y11, Y11
-	VMULPS       Y8, Y10, Y10
-	VMULPS       Y11, Y12, Y12
-	VPAND        constants<>+416(SB), Y5, Y6
-	VPAND        constants<>+416(SB), Y7, Y9
-	VMULPS       constants<>+448(SB), Y6, Y6
-	VMULPS       constants<>+448(SB), Y9, Y9
+	VMOVUPS      (BX)(SI*1), Y4
+	VMOVUPS      32(BX)(SI*1), Y6
+	VMOVUPS      (DX)(SI*1), Y5
+	VMOVUPS      32(DX)(SI*1), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VPAND        constants<>+448(SB), Y4, Y5
+	VPAND        constants<>+448(SB), Y6, Y10
+	VBROADCASTSS constants<>+480(SB), Y7
 	VBROADCASTSS constants<>+480(SB), Y8
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD213PS  Y0, Y8, Y6
-	VFMADD213PS  Y0, Y11, Y9
-	VDIVPS       Y6, Y0, Y6
-	VDIVPS       Y9, Y0, Y9
-	VBROADCASTSS constants<>+512(SB), Y8
-	VBROADCASTSS constants<>+512(SB), Y11
-	VFMADD213PS  constants<>+544(SB), Y6, Y8
-	VFMADD213PS  constants<>+544(SB), Y9, Y11
-	VFMADD213PS  constants<>+576(SB), Y6, Y8
-	VFMADD213PS  constants<>+576(SB), Y9, Y11
-	VFMADD213PS  constants<>+608(SB), Y6, Y8
-	VFMADD213PS  constants<>+608(SB), Y9, Y11
-	VFMADD213PS  constants<>+640(SB), Y6, Y8
-	VFMADD213PS  constants<>+640(SB), Y9, Y11
-	VFMADD213PS  constants<>+672(SB), Y6, Y8
-	VFMADD213PS  constants<>+672(SB), Y9, Y11
-	VFMADD213PS  constants<>+704(SB), Y6, Y8
-	VFMADD213PS  constants<>+704(SB), Y9, Y11
-	VFMADD213PS  constants<>+736(SB), Y6, Y8
-	VFMADD213PS  constants<>+736(SB), Y9, Y11
-	VFMADD213PS  constants<>+768(SB), Y6, Y8
-	VFMADD213PS  constants<>+768(SB), Y9, Y11
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y9, Y11, Y11
-	VMULPS       Y10, Y8, Y8
-	VMULPS       Y12, Y11, Y11
-	VMULPS       constants<>+800(SB), Y8, Y8
-	VMULPS       constants<>+800(SB), Y11, Y11
-	VSUBPS       Y8, Y0, Y6
-	VSUBPS       Y11, Y0, Y10
-	VBROADCASTSS constants<>+832(SB), Y9
-	VBROADCASTSS constants<>+832(SB), Y12
-	VCMPPS       $0x01, Y9, Y5, Y9
-	VCMPPS       $0x01, Y12, Y7, Y12
-	VBLENDVPS    Y9, Y8, Y6, Y6
-	VBLENDVPS    Y12, Y11, Y10, Y10
-	VMULPS       Y5, Y6, Y6
-	VMULPS       Y7, Y10, Y10
-	VMOVUPS      Y6, (BX)(SI*1)
-	VMOVUPS      Y10, 32(BX)(SI*1)
+	VMINPS       Y5, Y7, Y5
+	VMINPS       Y10, Y8, Y10
+	VMULPS       Y2, Y5, Y7
+	VMULPS       Y2, Y10, Y11
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y12
+	VFMADD231PS  Y5, Y7, Y8
+	VFMADD231PS  Y10, Y11, Y12
+	VSUBPS       Y8, Y1, Y9
+	VSUBPS       Y12, Y1, Y13
+	VFMADD213PS  Y9, Y5, Y7
+	VFMADD213PS  Y13, Y10, Y11
+	VBROADCASTSS constants<>+512(SB), Y9
+	VBROADCASTSS constants<>+512(SB), Y13
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+544(SB), Y11, Y13
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y11, Y13
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y11, Y13
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y11, Y13
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y11, Y13
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y11, Y13
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y8, Y9, Y9
+	VMULPS       Y12, Y13, Y13
+	VMOVAPS      Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  constants<>+704(SB), Y5, Y7
+	VFMADD231PS  constants<>+704(SB), Y10, Y8
+	VBROADCASTSS constants<>+736(SB), Y5
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y7, Y5
+	VFMADD213PS  constants<>+768(SB), Y8, Y10
+	VFMADD213PS  constants<>+800(SB), Y7, Y5
+	VFMADD213PS  constants<>+800(SB), Y8, Y10
+	VFMADD213PS  constants<>+832(SB), Y7, Y5
+	VFMADD213PS  constants<>+832(SB), Y8, Y10
+	VFMADD213PS  constants<>+864(SB), Y7, Y5
+	VFMADD213PS  constants<>+864(SB), Y8, Y10
+	VFMADD213PS  constants<>+896(SB), Y7, Y5
+	VFMADD213PS  constants<>+896(SB), Y8, Y10
+	VFMADD213PS  constants<>+928(SB), Y7, Y5
+	VFMADD213PS  constants<>+928(SB), Y8, Y10
+	VFMADD213PS  constants<>+960(SB), Y7, Y5
+	VFMADD213PS  constants<>+960(SB), Y8, Y10
+	VFMADD213PS  constants<>+992(SB), Y7, Y5
+	VFMADD213PS  constants<>+992(SB), Y8, Y10
+	VFMADD213PS  constants<>+1024(SB), Y7, Y5
+	VFMADD213PS  constants<>+1024(SB), Y8, Y10
+	VFMADD213PS  constants<>+1056(SB), Y7, Y5
+	VFMADD213PS  constants<>+1056(SB), Y8, Y10
+	VFMADD213PS  constants<>+1088(SB), Y7, Y5
+	VFMADD213PS  constants<>+1088(SB), Y8, Y10
+	VFMADD213PS  constants<>+1120(SB), Y7, Y5
+	VFMADD213PS  constants<>+1120(SB), Y8, Y10
+	VFMADD213PS  constants<>+1152(SB), Y7, Y5
+	VFMADD213PS  constants<>+1152(SB), Y8, Y10
+	VMULPS       Y9, Y5, Y5
+	VMULPS       Y13, Y10, Y10
+	VSUBPS       Y5, Y0, Y7
+	VSUBPS       Y10, Y0, Y9
+	VBROADCASTSS constants<>+1184(SB), Y8
+	VBROADCASTSS constants<>+1184(SB), Y11
+	VCMPPS       $0x01, Y8, Y4, Y8
+	VCMPPS       $0x01, Y11, Y6, Y11
+	VBLENDVPS    Y8, Y5, Y7, Y7
+	VBLENDVPS    Y11, Y10, Y9, Y9
+	VMULPS       Y4, Y7, Y7
+	VMULPS       Y6, Y9, Y9
+	VMOVUPS      Y7, (BX)(SI*1)
+	VMOVUPS      Y9, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
 	JMP          block144
 
 tail145:
 	CMPQ         DI, $0x08
 	JL           partial147
-	VMOVUPS      (BX)(SI*1), Y5
-	VMOVUPS      (DX)(SI*1), Y6
-	VADDPS       Y6, Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+384(SB), Y6, Y6
-	VBROADCASTSS constants<>+32(SB), Y7
-	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      (BX)(SI*1), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VBROADCASTSS constants<>+480(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMULPS       Y2, Y5, Y6
 	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y2, Y6, Y7
-	VSUBPS       Y1, Y7, Y8
-	VFMADD231PS  Y3, Y8, Y6
-	VFMADD231PS  Y4, Y8, Y6
-	VBROADCASTSS constants<>+192(SB), Y8
-	VFMADD213PS  constants<>+224(SB), Y6, Y8
-	VFMADD213PS  constants<>+256(SB), Y6, Y8
-	VFMADD213PS  constants<>+288(SB), Y6, Y8
-	VFMADD213PS  constants<>+320(SB), Y6, Y8
-	VFMADD213PS  Y0, Y6, Y8
+	VFMADD231PS  Y5, Y6, Y7
+	VSUBPS       Y7, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y6
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y8
 	VFMADD213PS  Y0, Y6, Y8
 	VPSLLD       $0x17, Y7, Y7
 	VPADDD       Y0, Y7, Y7
 	VMULPS       Y7, Y8, Y8
-	VPAND        constants<>+416(SB), Y5, Y6
-	VMULPS       constants<>+448(SB), Y6, Y6
-	VBROADCASTSS constants<>+480(SB), Y7
-	VFMADD213PS  Y0, Y7, Y6
-	VDIVPS       Y6, Y0, Y6
-	VBROADCASTSS constants<>+512(SB), Y7
-	VFMADD213PS  constants<>+544(SB), Y6, Y7
-	VFMADD213PS  constants<>+576(SB), Y6, Y7
-	VFMADD213PS  constants<>+608(SB), Y6, Y7
-	VFMADD213PS  constants<>+640(SB), Y6, Y7
-	VFMADD213PS  constants<>+672(SB), Y6, Y7
-	VFMADD213PS  constants<>+704(SB), Y6, Y7
-	VFMADD213PS  constants<>+736(SB), Y6, Y7
-	VFMADD213PS  constants<>+768(SB), Y6, Y7
-	VMULPS       Y6, Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMULPS       constants<>+800(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y6
-	VBROADCASTSS constants<>+832(SB), Y8
-	VCMPPS       $0x01, Y8, Y5, Y8
-	VBLENDVPS    Y8, Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y6
+	VMOVAPS      Y3, Y6
+	VFMADD231PS  constants<>+704(SB), Y5, Y6
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD213PS  constants<>+768(SB), Y6, Y5
+	VFMADD213PS  constants<>+800(SB), Y6, Y5
+	VFMADD213PS  constants<>+832(SB), Y6, Y5
+	VFMADD213PS  constants<>+864(SB), Y6, Y5
+	VFMADD213PS  constants<>+896(SB), Y6, Y5
+	VFMADD213PS  constants<>+928(SB), Y6, Y5
+	VFMADD213PS  constants<>+960(SB), Y6, Y5
+	VFMADD213PS  constants<>+992(SB), Y6, Y5
+	VFMADD213PS  constants<>+1024(SB), Y6, Y5
+	VFMADD213PS  constants<>+1056(SB), Y6, Y5
+	VFMADD213PS  constants<>+1088(SB), Y6, Y5
+	VFMADD213PS  constants<>+1120(SB), Y6, Y5
+	VFMADD213PS  constants<>+1152(SB), Y6, Y5
+	VMULPS       Y8, Y5, Y5
+	VSUBPS       Y5, Y0, Y6
+	VBROADCASTSS constants<>+1184(SB), Y7
+	VCMPPS       $0x01, Y7, Y4, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y6
 	VMOVUPS      Y6, (BX)(SI*1)
 	JMP          next148
 
 partial147:
 	CMPQ         DI, $0x00
 	JLE          end146
-	VMOVUPS      (R9), Y5
-	VMASKMOVPS   (BX)(SI*1), Y5, Y6
-	VMASKMOVPS   (DX)(SI*1), Y5, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+384(SB), Y7, Y7
-	VBROADCASTSS constants<>+32(SB), Y8
-	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   (BX)(SI*1), Y4, Y5
+	VMASKMOVPS   (DX)(SI*1), Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMULPS       Y2, Y6, Y7
 	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y2, Y7, Y8
-	VSUBPS       Y1, Y8, Y9
-	VFMADD231PS  Y3, Y9, Y7
-	VFMADD231PS  Y4, Y9, Y7
-	VBROADCASTSS constants<>+192(SB), Y9
-	VFMADD213PS  constants<>+224(SB), Y7, Y9
-	VFMADD213PS  constants<>+256(SB), Y7, Y9
-	VFMADD213PS  constants<>+288(SB), Y7, Y9
-	VFMADD213PS  constants<>+320(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y8, Y1, Y9
+	VFMADD213PS  Y9, Y6, Y7
+	VBROADCASTSS constants<>+512(SB), Y9
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
 	VFMADD213PS  Y0, Y7, Y9
 	VPSLLD       $0x17, Y8, Y8
 	VPADDD       Y0, Y8, Y8
 	VMULPS       Y8, Y9, Y9
-	VPAND        constants<>+416(SB), Y6, Y7
-	VMULPS       constants<>+448(SB), Y7, Y7
-	VBROADCASTSS constants<>+480(SB), Y8
-	VFMADD213PS  Y0, Y8, Y7
-	VDIVPS       Y7, Y0, Y7
-	VBROADCASTSS constants<>+512(SB), Y8
-	VFMADD213PS  constants<>+544(SB), Y7, Y8
-	VFMADD213PS  constants<>+576(SB), Y7, Y8
-	VFMADD213PS  constants<>+608(SB), Y7, Y8
-	VFMADD213PS  constants<>+640(SB), Y7, Y8
-	VFMADD213PS  constants<>+672(SB), Y7, Y8
-	VFMADD213PS  constants<>+704(SB), Y7, Y8
-	VFMADD213PS  constants<>+736(SB), Y7, Y8
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMULPS       constants<>+800(SB), Y8, Y8
-	VSUBPS       Y8, Y0, Y7
-	VBROADCASTSS constants<>+832(SB), Y9
-	VCMPPS       $0x01, Y9, Y6, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VMASKMOVPS   Y7, Y5, (BX)(SI*1)
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  constants<>+704(SB), Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD213PS  constants<>+768(SB), Y7, Y6
+	VFMADD213PS  constants<>+800(SB), Y7, Y6
+	VFMADD213PS  constants<>+832(SB), Y7, Y6
+	VFMADD213PS  constants<>+864(SB), Y7, Y6
+	VFMADD213PS  constants<>+896(SB), Y7, Y6
+	VFMADD213PS  constants<>+928(SB), Y7, Y6
+	VFMADD213PS  constants<>+960(SB), Y7, Y6
+	VFMADD213PS  constants<>+992(SB), Y7, Y6
+	VFMADD213PS  constants<>+1024(SB), Y7, Y6
+	VFMADD213PS  constants<>+1056(SB), Y7, Y6
+	VFMADD213PS  constants<>+1088(SB), Y7, Y6
+	VFMADD213PS  constants<>+1120(SB), Y7, Y6
+	VFMADD213PS  constants<>+1152(SB), Y7, Y6
+	VMULPS       Y9, Y6, Y6
+	VSUBPS       Y6, Y0, Y7
+	VBROADCASTSS constants<>+1184(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y4, (BX)(SI*1)
 	JMP          end146
 
 next148:
 	CMPQ         DI, $0x08
 	JLE          end146
-	VMOVUPS      (R9), Y5
-	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
-	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+384(SB), Y7, Y7
-	VBROADCASTSS constants<>+32(SB), Y8
-	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   32(BX)(SI*1), Y4, Y5
+	VMASKMOVPS   32(DX)(SI*1), Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMULPS       Y2, Y6, Y7
 	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y2, Y7, Y8
-	VSUBPS       Y1, Y8, Y9
-	VFMADD231PS  Y3, Y9, Y7
-	VFMADD231PS  Y4, Y9, Y7
-	VBROADCASTSS constants<>+192(SB), Y9
-	VFMADD213PS  constants<>+224(SB), Y7, Y9
-	VFMADD213PS  constants<>+256(SB), Y7, Y9
-	VFMADD213PS  constants<>+288(SB), Y7, Y9
-	VFMADD213PS  constants<>+320(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y8, Y1, Y9
+	VFMADD213PS  Y9, Y6, Y7
+	VBROADCASTSS constants<>+512(SB), Y9
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
 	VFMADD213PS  Y0, Y7, Y9
 	VPSLLD       $0x17, Y8, Y8
 	VPADDD       Y0, Y8, Y8
 	VMULPS       Y8, Y9, Y9
-	VPAND        constants<>+416(SB), Y6, Y7
-	VMULPS       constants<>+448(SB), Y7, Y7
-	VBROADCASTSS constants<>+480(SB), Y8
-	VFMADD213PS  Y0, Y8, Y7
-	VDIVPS       Y7, Y0, Y7
-	VBROADCASTSS constants<>+512(SB), Y8
-	VFMADD213PS  constants<>+544(SB), Y7, Y8
-	VFMADD213PS  constants<>+576(SB), Y7, Y8
-	VFMADD213PS  constants<>+608(SB), Y7, Y8
-	VFMADD213PS  constants<>+640(SB), Y7, Y8
-	VFMADD213PS  constants<>+672(SB), Y7, Y8
-	VFMADD213PS  constants<>+704(SB), Y7, Y8
-	VFMADD213PS  constants<>+736(SB), Y7, Y8
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMULPS       constants<>+800(SB), Y8, Y8
-	VSUBPS       Y8, Y0, Y7
-	VBROADCASTSS constants<>+832(SB), Y9
-	VCMPPS       $0x01, Y9, Y6, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VMASKMOVPS   Y7, Y5, 32(BX)(SI*1)
+	VMOVAPS      Y3, Y7
+	VFMADD231PS  constants<>+704(SB), Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD213PS  constants<>+768(SB), Y7, Y6
+	VFMADD213PS  constants<>+800(SB), Y7, Y6
+	VFMADD213PS  constants<>+832(SB), Y7, Y6
+	VFMADD213PS  constants<>+864(SB), Y7, Y6
+	VFMADD213PS  constants<>+896(SB), Y7, Y6
+	VFMADD213PS  constants<>+928(SB), Y7, Y6
+	VFMADD213PS  constants<>+960(SB), Y7, Y6
+	VFMADD213PS  constants<>+992(SB), Y7, Y6
+	VFMADD213PS  constants<>+1024(SB), Y7, Y6
+	VFMADD213PS  constants<>+1056(SB), Y7, Y6
+	VFMADD213PS  constants<>+1088(SB), Y7, Y6
+	VFMADD213PS  constants<>+1120(SB), Y7, Y6
+	VFMADD213PS  constants<>+1152(SB), Y7, Y6
+	VMULPS       Y9, Y6, Y6
+	VSUBPS       Y6, Y0, Y7
+	VBROADCASTSS constants<>+1184(SB), Y8
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMASKMOVPS   Y7, Y4, 32(BX)(SI*1)
 	JMP          end146
 
 end146:
@@ -2248,20 +2322,20 @@ block153:
 	VADDPS       Y8, Y7, Y7
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+864(SB), Y6, Y6
-	VMULPS       constants<>+864(SB), Y9, Y9
-	VADDPS       constants<>+896(SB), Y6, Y6
-	VADDPS       constants<>+896(SB), Y9, Y9
+	VMULPS       constants<>+1216(SB), Y6, Y6
+	VMULPS       constants<>+1216(SB), Y9, Y9
+	VADDPS       constants<>+1248(SB), Y6, Y6
+	VADDPS       constants<>+1248(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y9, Y9
-	VMULPS       constants<>+928(SB), Y6, Y6
-	VMULPS       constants<>+928(SB), Y9, Y9
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VMULPS       constants<>+416(SB), Y9, Y9
 	VBROADCASTSS constants<>+32(SB), Y8
 	VBROADCASTSS constants<>+32(SB), Y10
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+960(SB), Y8
-	VBROADCASTSS constants<>+960(SB), Y10
+	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1280(SB), Y10
 	VMINPS       Y6, Y8, Y6
 	VMINPS       Y9, Y10, Y9
 	VMOVAPS      Y1, Y8
@@ -2312,13 +2386,13 @@ tail154:
 	VMOVUPS      (DX)(SI*1), Y6
 	VADDPS       Y6, Y5, Y5
 	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+864(SB), Y6, Y6
-	VADDPS       constants<>+896(SB), Y6, Y6
+	VMULPS       constants<>+1216(SB), Y6, Y6
+	VADDPS       constants<>+1248(SB), Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMULPS       constants<>+928(SB), Y6, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
 	VBROADCASTSS constants<>+32(SB), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS constants<>+960(SB), Y7
+	VBROADCASTSS constants<>+1280(SB), Y7
 	VMINPS       Y6, Y7, Y6
 	VMOVAPS      Y1, Y7
 	VFMADD231PS  Y2, Y6, Y7
@@ -2349,13 +2423,13 @@ partial156:
 	VMASKMOVPS   (DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+864(SB), Y7, Y7
-	VADDPS       constants<>+896(SB), Y7, Y7
+	VMULPS       constants<>+1216(SB), Y7, Y7
+	VADDPS       constants<>+1248(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+928(SB), Y7, Y7
+	VMULPS       constants<>+416(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+960(SB), Y8
+	VBROADCASTSS constants<>+1280(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -2386,13 +2460,13 @@ next157:
 	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+864(SB), Y7, Y7
-	VADDPS       constants<>+896(SB), Y7, Y7
+	VMULPS       constants<>+1216(SB), Y7, Y7
+	VADDPS       constants<>+1248(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+928(SB), Y7, Y7
+	VMULPS       constants<>+416(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+960(SB), Y8
+	VBROADCASTSS constants<>+1280(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -4902,9 +4976,8 @@ TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
 	KMOVW        SI, K1
 	VBROADCASTSS constants<>+352(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+96(SB), Z2
-	VBROADCASTSS constants<>+128(SB), Z3
-	VBROADCASTSS constants<>+160(SB), Z4
+	VBROADCASTSS constants<>+384(SB), Z2
+	VBROADCASTSS constants<>+416(SB), Z3
 
 row114:
 	TESTQ AX, AX
@@ -4914,246 +4987,241 @@ row114:
 block116:
 	CMPQ             SI, R8
 	JGE              tail117
-	VMOVUPS          (BX)(SI*1), Z5
-	VMOVUPS          64(BX)(SI*1), Z7
-	VMOVUPS          (DX)(SI*1), Z6
-	VMOVUPS          64(DX)(SI*1), Z8
-	VADDPS           Z6, Z5, Z5
-	VADDPS           Z8, Z7, Z7
-	VMULPS           Z5, Z5, Z6
-	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+384(SB), Z6, Z6
-	VMULPS.BCST      constants<>+384(SB), Z9, Z9
-	VBROADCASTSS     constants<>+32(SB), Z8
-	VBROADCASTSS     constants<>+32(SB), Z10
-	VMAXPS           Z6, Z8, Z6
-	VMAXPS           Z9, Z10, Z9
-	VMOVAPS          Z1, Z8
-	VMOVAPS          Z1, Z11
-	VFMADD231PS      Z2, Z6, Z8
-	VFMADD231PS      Z2, Z9, Z11
-	VSUBPS           Z1, Z8, Z10
-	VSUBPS           Z1, Z11, Z12
-	VFMADD231PS      Z3, Z10, Z6
-	VFMADD231PS      Z3, Z12, Z9
-	VFMADD231PS      Z4, Z10, Z6
-	VFMADD231PS      Z4, Z12, Z9
-	VBROADCASTSS     constants<>+192(SB), Z10
-	VBROADCASTSS     constants<>+192(SB), Z12
-	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
-	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
-	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
-	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
-	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
-	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
-	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
-	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
-	VFMADD213PS      Z0, Z6, Z10
-	VFMADD213PS      Z0, Z9, Z12
-	VFMADD213PS      Z0, Z6, Z10
-	VFMADD213PS      Z0, Z9, Z12
-	VPSLLD           $0x17, Z8, Z8
-	VPSLLD           $0x17, Z11, Z11
-	VPADDD           Z0, Z8, Z8
-	VPADDD           Z0, Z11, Z11
-	VMULPS           Z8, Z10, Z10
-	VMULPS           Z11, Z12, Z12
-	VPANDD.BCST      constants<>+416(SB), Z5, Z6
-	VPANDD.BCST      constants<>+416(SB), Z7, Z9
-	VMULPS.BCST      constants<>+448(SB), Z6, Z6
-	VMULPS.BCST      constants<>+448(SB), Z9, Z9
+	VMOVUPS          (BX)(SI*1), Z4
+	VMOVUPS          64(BX)(SI*1), Z6
+	VMOVUPS          (DX)(SI*1), Z5
+	VMOVUPS          64(DX)(SI*1), Z7
+	VADDPS           Z5, Z4, Z4
+	VADDPS           Z7, Z6, Z6
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	VBROADCASTSS     constants<>+480(SB), Z7
 	VBROADCASTSS     constants<>+480(SB), Z8
-	VBROADCASTSS     constants<>+480(SB), Z11
-	VFMADD213PS      Z0, Z8, Z6
-	VFMADD213PS      Z0, Z11, Z9
-	VDIVPS           Z6, Z0, Z6
-	VDIVPS           Z9, Z0, Z9
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VBROADCASTSS     constants<>+512(SB), Z11
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+704(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+736(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+736(SB), Z9, Z11
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z9, Z11
-	VMULPS           Z6, Z8, Z8
-	VMULPS           Z9, Z11, Z11
-	VMULPS           Z10, Z8, Z8
-	VMULPS           Z12, Z11, Z11
-	VMULPS.BCST      constants<>+800(SB), Z8, Z8
-	VMULPS.BCST      constants<>+800(SB), Z11, Z11
-	VSUBPS           Z8, Z0, Z6
-	VSUBPS           Z11, Z0, Z10
-	VBROADCASTSS     constants<>+832(SB), Z9
-	VBROADCASTSS     constants<>+832(SB), Z12
-	VCMPPS           $0x01, Z9, Z5, K2
-	VCMPPS           $0x01, Z12, Z7, K3
-	VBLENDMPS        Z8, Z6, K2, Z6
-	VBLENDMPS        Z11, Z10, K3, Z10
-	VMULPS           Z5, Z6, Z6
-	VMULPS           Z7, Z10, Z10
-	VMOVUPS          Z6, (BX)(SI*1)
-	VMOVUPS          Z10, 64(BX)(SI*1)
+	VMINPS           Z5, Z7, Z5
+	VMINPS           Z10, Z8, Z10
+	VMULPS           Z2, Z5, Z7
+	VMULPS           Z2, Z10, Z11
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z12
+	VFMADD231PS      Z5, Z7, Z8
+	VFMADD231PS      Z10, Z11, Z12
+	VSUBPS           Z8, Z1, Z9
+	VSUBPS           Z12, Z1, Z13
+	VFMADD213PS      Z9, Z5, Z7
+	VFMADD213PS      Z13, Z10, Z11
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z13
+	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
+	VFMADD213PS      Z0, Z7, Z9
+	VFMADD213PS      Z0, Z11, Z13
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z8, Z9, Z9
+	VMULPS           Z12, Z13, Z13
+	VMOVAPS          Z3, Z7
+	VMOVAPS          Z3, Z8
+	VFMADD231PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z8
+	VBROADCASTSS     constants<>+736(SB), Z5
+	VBROADCASTSS     constants<>+736(SB), Z10
+	VFMADD213PS.BCST constants<>+768(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+768(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+800(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+800(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+832(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+832(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+864(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+864(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+896(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+896(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+928(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+928(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+960(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+960(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+992(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+992(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+1024(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+1056(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+1088(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+1120(SB), Z8, Z10
+	VFMADD213PS.BCST constants<>+1152(SB), Z7, Z5
+	VFMADD213PS.BCST constants<>+1152(SB), Z8, Z10
+	VMULPS           Z9, Z5, Z5
+	VMULPS           Z13, Z10, Z10
+	VSUBPS           Z5, Z0, Z7
+	VSUBPS           Z10, Z0, Z9
+	VBROADCASTSS     constants<>+1184(SB), Z8
+	VBROADCASTSS     constants<>+1184(SB), Z11
+	VCMPPS           $0x01, Z8, Z4, K2
+	VCMPPS           $0x01, Z11, Z6, K3
+	VBLENDMPS        Z5, Z7, K2, Z7
+	VBLENDMPS        Z10, Z9, K3, Z9
+	VMULPS           Z4, Z7, Z7
+	VMULPS           Z6, Z9, Z9
+	VMOVUPS          Z7, (BX)(SI*1)
+	VMOVUPS          Z9, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block116
 
 tail117:
 	CMPQ             DI, $0x10
 	JL               partial119
-	VMOVUPS          (BX)(SI*1), Z5
-	VMOVUPS          (DX)(SI*1), Z6
-	VADDPS           Z6, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+384(SB), Z6, Z6
-	VBROADCASTSS     constants<>+32(SB), Z7
-	VMAXPS           Z6, Z7, Z6
+	VMOVUPS          (BX)(SI*1), Z4
+	VMOVUPS          (DX)(SI*1), Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
 	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z2, Z6, Z7
-	VSUBPS           Z1, Z7, Z8
-	VFMADD231PS      Z3, Z8, Z6
-	VFMADD231PS      Z4, Z8, Z6
-	VBROADCASTSS     constants<>+192(SB), Z8
-	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
 	VFMADD213PS      Z0, Z6, Z8
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VPANDD.BCST      constants<>+416(SB), Z5, Z6
-	VMULPS.BCST      constants<>+448(SB), Z6, Z6
-	VBROADCASTSS     constants<>+480(SB), Z7
-	VFMADD213PS      Z0, Z7, Z6
-	VDIVPS           Z6, Z0, Z6
-	VBROADCASTSS     constants<>+512(SB), Z7
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VMULPS           Z6, Z7, Z7
-	VMULPS           Z8, Z7, Z7
-	VMULPS.BCST      constants<>+800(SB), Z7, Z7
-	VSUBPS           Z7, Z0, Z6
-	VBROADCASTSS     constants<>+832(SB), Z8
-	VCMPPS           $0x01, Z8, Z5, K2
-	VBLENDMPS        Z7, Z6, K2, Z6
-	VMULPS           Z5, Z6, Z6
+	VMOVAPS          Z3, Z6
+	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
+	VBROADCASTSS     constants<>+736(SB), Z5
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
+	VMULPS           Z8, Z5, Z5
+	VSUBPS           Z5, Z0, Z6
+	VBROADCASTSS     constants<>+1184(SB), Z7
+	VCMPPS           $0x01, Z7, Z4, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMULPS           Z4, Z6, Z6
 	VMOVUPS          Z6, (BX)(SI*1)
 	JMP              next120
 
 partial119:
 	CMPQ             DI, $0x00
 	JLE              end118
-	VMOVUPS.Z        (BX)(SI*1), K1, Z5
-	VMOVUPS.Z        (DX)(SI*1), K1, Z6
-	VADDPS           Z6, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+384(SB), Z6, Z6
-	VBROADCASTSS     constants<>+32(SB), Z7
-	VMAXPS           Z6, Z7, Z6
+	VMOVUPS.Z        (BX)(SI*1), K1, Z4
+	VMOVUPS.Z        (DX)(SI*1), K1, Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
 	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z2, Z6, Z7
-	VSUBPS           Z1, Z7, Z8
-	VFMADD231PS      Z3, Z8, Z6
-	VFMADD231PS      Z4, Z8, Z6
-	VBROADCASTSS     constants<>+192(SB), Z8
-	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
 	VFMADD213PS      Z0, Z6, Z8
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VPANDD.BCST      constants<>+416(SB), Z5, Z6
-	VMULPS.BCST      constants<>+448(SB), Z6, Z6
-	VBROADCASTSS     constants<>+480(SB), Z7
-	VFMADD213PS      Z0, Z7, Z6
-	VDIVPS           Z6, Z0, Z6
-	VBROADCASTSS     constants<>+512(SB), Z7
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VMULPS           Z6, Z7, Z7
-	VMULPS           Z8, Z7, Z7
-	VMULPS.BCST      constants<>+800(SB), Z7, Z7
-	VSUBPS           Z7, Z0, Z6
-	VBROADCASTSS     constants<>+832(SB), Z8
-	VCMPPS           $0x01, Z8, Z5, K2
-	VBLENDMPS        Z7, Z6, K2, Z6
-	VMULPS           Z5, Z6, Z6
+	VMOVAPS          Z3, Z6
+	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
+	VBROADCASTSS     constants<>+736(SB), Z5
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
+	VMULPS           Z8, Z5, Z5
+	VSUBPS           Z5, Z0, Z6
+	VBROADCASTSS     constants<>+1184(SB), Z7
+	VCMPPS           $0x01, Z7, Z4, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMULPS           Z4, Z6, Z6
 	VMOVUPS          Z6, K1, (BX)(SI*1)
 	JMP              end118
 
 next120:
 	CMPQ             DI, $0x10
 	JLE              end118
-	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
-	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
-	VADDPS           Z6, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+384(SB), Z6, Z6
-	VBROADCASTSS     constants<>+32(SB), Z7
-	VMAXPS           Z6, Z7, Z6
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z4
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
 	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z2, Z6, Z7
-	VSUBPS           Z1, Z7, Z8
-	VFMADD231PS      Z3, Z8, Z6
-	VFMADD231PS      Z4, Z8, Z6
-	VBROADCASTSS     constants<>+192(SB), Z8
-	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
 	VFMADD213PS      Z0, Z6, Z8
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VPANDD.BCST      constants<>+416(SB), Z5, Z6
-	VMULPS.BCST      constants<>+448(SB), Z6, Z6
-	VBROADCASTSS     constants<>+480(SB), Z7
-	VFMADD213PS      Z0, Z7, Z6
-	VDIVPS           Z6, Z0, Z6
-	VBROADCASTSS     constants<>+512(SB), Z7
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+704(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VMULPS           Z6, Z7, Z7
-	VMULPS           Z8, Z7, Z7
-	VMULPS.BCST      constants<>+800(SB), Z7, Z7
-	VSUBPS           Z7, Z0, Z6
-	VBROADCASTSS     constants<>+832(SB), Z8
-	VCMPPS           $0x01, Z8, Z5, K2
-	VBLENDMPS        Z7, Z6, K2, Z6
-	VMULPS           Z5, Z6, Z6
+	VMOVAPS          Z3, Z6
+	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
+	VBROADCASTSS     constants<>+736(SB), Z5
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
+	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
+	VMULPS           Z8, Z5, Z5
+	VSUBPS           Z5, Z0, Z6
+	VBROADCASTSS     constants<>+1184(SB), Z7
+	VCMPPS           $0x01, Z7, Z4, K2
+	VBLENDMPS        Z5, Z6, K2, Z6
+	VMULPS           Z4, Z6, Z6
 	VMOVUPS          Z6, K1, 64(BX)(SI*1)
 	JMP              end118
 
@@ -5206,20 +5274,20 @@ block125:
 	VADDPS           Z8, Z7, Z7
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+864(SB), Z6, Z6
-	VMULPS.BCST      constants<>+864(SB), Z9, Z9
-	VADDPS.BCST      constants<>+896(SB), Z6, Z6
-	VADDPS.BCST      constants<>+896(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1216(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1248(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z7, Z9, Z9
-	VMULPS.BCST      constants<>+928(SB), Z6, Z6
-	VMULPS.BCST      constants<>+928(SB), Z9, Z9
+	VMULPS.BCST      constants<>+416(SB), Z6, Z6
+	VMULPS.BCST      constants<>+416(SB), Z9, Z9
 	VBROADCASTSS     constants<>+32(SB), Z8
 	VBROADCASTSS     constants<>+32(SB), Z10
 	VMAXPS           Z6, Z8, Z6
 	VMAXPS           Z9, Z10, Z9
-	VBROADCASTSS     constants<>+960(SB), Z8
-	VBROADCASTSS     constants<>+960(SB), Z10
+	VBROADCASTSS     constants<>+1280(SB), Z8
+	VBROADCASTSS     constants<>+1280(SB), Z10
 	VMINPS           Z6, Z8, Z6
 	VMINPS           Z9, Z10, Z9
 	VMOVAPS          Z1, Z8
@@ -5270,13 +5338,13 @@ tail126:
 	VMOVUPS          (DX)(SI*1), Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+864(SB), Z6, Z6
-	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VMULPS.BCST      constants<>+416(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+960(SB), Z7
+	VBROADCASTSS     constants<>+1280(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5306,13 +5374,13 @@ partial128:
 	VMOVUPS.Z        (DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+864(SB), Z6, Z6
-	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VMULPS.BCST      constants<>+416(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+960(SB), Z7
+	VBROADCASTSS     constants<>+1280(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5342,13 +5410,13 @@ next129:
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+864(SB), Z6, Z6
-	VADDPS.BCST      constants<>+896(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+928(SB), Z6, Z6
+	VMULPS.BCST      constants<>+416(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+960(SB), Z7
+	VBROADCASTSS     constants<>+1280(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7

@@ -3993,159 +3993,239 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf000000
-DATA constants<>+388(SB)/4, $0xbf000000
-DATA constants<>+392(SB)/4, $0xbf000000
-DATA constants<>+396(SB)/4, $0xbf000000
-DATA constants<>+400(SB)/4, $0xbf000000
-DATA constants<>+404(SB)/4, $0xbf000000
-DATA constants<>+408(SB)/4, $0xbf000000
-DATA constants<>+412(SB)/4, $0xbf000000
-DATA constants<>+416(SB)/4, $0x7fffffff
-DATA constants<>+420(SB)/4, $0x7fffffff
-DATA constants<>+424(SB)/4, $0x7fffffff
-DATA constants<>+428(SB)/4, $0x7fffffff
-DATA constants<>+432(SB)/4, $0x7fffffff
-DATA constants<>+436(SB)/4, $0x7fffffff
-DATA constants<>+440(SB)/4, $0x7fffffff
-DATA constants<>+444(SB)/4, $0x7fffffff
-DATA constants<>+448(SB)/4, $0x3f3504f3
-DATA constants<>+452(SB)/4, $0x3f3504f3
-DATA constants<>+456(SB)/4, $0x3f3504f3
-DATA constants<>+460(SB)/4, $0x3f3504f3
-DATA constants<>+464(SB)/4, $0x3f3504f3
-DATA constants<>+468(SB)/4, $0x3f3504f3
-DATA constants<>+472(SB)/4, $0x3f3504f3
-DATA constants<>+476(SB)/4, $0x3f3504f3
-DATA constants<>+480(SB)/4, $0x3e99999a
-DATA constants<>+484(SB)/4, $0x3e99999a
-DATA constants<>+488(SB)/4, $0x3e99999a
-DATA constants<>+492(SB)/4, $0x3e99999a
-DATA constants<>+496(SB)/4, $0x3e99999a
-DATA constants<>+500(SB)/4, $0x3e99999a
-DATA constants<>+504(SB)/4, $0x3e99999a
-DATA constants<>+508(SB)/4, $0x3e99999a
-DATA constants<>+512(SB)/4, $0xbe04a19c
-DATA constants<>+516(SB)/4, $0xbe04a19c
-DATA constants<>+520(SB)/4, $0xbe04a19c
-DATA constants<>+524(SB)/4, $0xbe04a19c
-DATA constants<>+528(SB)/4, $0xbe04a19c
-DATA constants<>+532(SB)/4, $0xbe04a19c
-DATA constants<>+536(SB)/4, $0xbe04a19c
-DATA constants<>+540(SB)/4, $0xbe04a19c
-DATA constants<>+544(SB)/4, $0x3ef89ba4
-DATA constants<>+548(SB)/4, $0x3ef89ba4
-DATA constants<>+552(SB)/4, $0x3ef89ba4
-DATA constants<>+556(SB)/4, $0x3ef89ba4
-DATA constants<>+560(SB)/4, $0x3ef89ba4
-DATA constants<>+564(SB)/4, $0x3ef89ba4
-DATA constants<>+568(SB)/4, $0x3ef89ba4
-DATA constants<>+572(SB)/4, $0x3ef89ba4
-DATA constants<>+576(SB)/4, $0xbf03248d
-DATA constants<>+580(SB)/4, $0xbf03248d
-DATA constants<>+584(SB)/4, $0xbf03248d
-DATA constants<>+588(SB)/4, $0xbf03248d
-DATA constants<>+592(SB)/4, $0xbf03248d
-DATA constants<>+596(SB)/4, $0xbf03248d
-DATA constants<>+600(SB)/4, $0xbf03248d
-DATA constants<>+604(SB)/4, $0xbf03248d
-DATA constants<>+608(SB)/4, $0x3f0c3743
-DATA constants<>+612(SB)/4, $0x3f0c3743
-DATA constants<>+616(SB)/4, $0x3f0c3743
-DATA constants<>+620(SB)/4, $0x3f0c3743
-DATA constants<>+624(SB)/4, $0x3f0c3743
-DATA constants<>+628(SB)/4, $0x3f0c3743
-DATA constants<>+632(SB)/4, $0x3f0c3743
-DATA constants<>+636(SB)/4, $0x3f0c3743
-DATA constants<>+640(SB)/4, $0xbdc1d798
-DATA constants<>+644(SB)/4, $0xbdc1d798
-DATA constants<>+648(SB)/4, $0xbdc1d798
-DATA constants<>+652(SB)/4, $0xbdc1d798
-DATA constants<>+656(SB)/4, $0xbdc1d798
-DATA constants<>+660(SB)/4, $0xbdc1d798
-DATA constants<>+664(SB)/4, $0xbdc1d798
-DATA constants<>+668(SB)/4, $0xbdc1d798
-DATA constants<>+672(SB)/4, $0x3e5c1571
-DATA constants<>+676(SB)/4, $0x3e5c1571
-DATA constants<>+680(SB)/4, $0x3e5c1571
-DATA constants<>+684(SB)/4, $0x3e5c1571
-DATA constants<>+688(SB)/4, $0x3e5c1571
-DATA constants<>+692(SB)/4, $0x3e5c1571
-DATA constants<>+696(SB)/4, $0x3e5c1571
-DATA constants<>+700(SB)/4, $0x3e5c1571
-DATA constants<>+704(SB)/4, $0x3e17e642
-DATA constants<>+708(SB)/4, $0x3e17e642
-DATA constants<>+712(SB)/4, $0x3e17e642
-DATA constants<>+716(SB)/4, $0x3e17e642
-DATA constants<>+720(SB)/4, $0x3e17e642
-DATA constants<>+724(SB)/4, $0x3e17e642
-DATA constants<>+728(SB)/4, $0x3e17e642
-DATA constants<>+732(SB)/4, $0x3e17e642
-DATA constants<>+736(SB)/4, $0x3e2ecff8
-DATA constants<>+740(SB)/4, $0x3e2ecff8
-DATA constants<>+744(SB)/4, $0x3e2ecff8
-DATA constants<>+748(SB)/4, $0x3e2ecff8
-DATA constants<>+752(SB)/4, $0x3e2ecff8
-DATA constants<>+756(SB)/4, $0x3e2ecff8
-DATA constants<>+760(SB)/4, $0x3e2ecff8
-DATA constants<>+764(SB)/4, $0x3e2ecff8
-DATA constants<>+768(SB)/4, $0x3e2d3f9f
-DATA constants<>+772(SB)/4, $0x3e2d3f9f
-DATA constants<>+776(SB)/4, $0x3e2d3f9f
-DATA constants<>+780(SB)/4, $0x3e2d3f9f
-DATA constants<>+784(SB)/4, $0x3e2d3f9f
-DATA constants<>+788(SB)/4, $0x3e2d3f9f
-DATA constants<>+792(SB)/4, $0x3e2d3f9f
-DATA constants<>+796(SB)/4, $0x3e2d3f9f
-DATA constants<>+800(SB)/4, $0x3f000000
-DATA constants<>+804(SB)/4, $0x3f000000
-DATA constants<>+808(SB)/4, $0x3f000000
-DATA constants<>+812(SB)/4, $0x3f000000
-DATA constants<>+816(SB)/4, $0x3f000000
-DATA constants<>+820(SB)/4, $0x3f000000
-DATA constants<>+824(SB)/4, $0x3f000000
-DATA constants<>+828(SB)/4, $0x3f000000
-DATA constants<>+832(SB)/4, $0x00000000
-DATA constants<>+836(SB)/4, $0x00000000
-DATA constants<>+840(SB)/4, $0x00000000
-DATA constants<>+844(SB)/4, $0x00000000
-DATA constants<>+848(SB)/4, $0x00000000
-DATA constants<>+852(SB)/4, $0x00000000
-DATA constants<>+856(SB)/4, $0x00000000
-DATA constants<>+860(SB)/4, $0x00000000
-DATA constants<>+864(SB)/4, $0x3d922279
-DATA constants<>+868(SB)/4, $0x3d922279
-DATA constants<>+872(SB)/4, $0x3d922279
-DATA constants<>+876(SB)/4, $0x3d922279
-DATA constants<>+880(SB)/4, $0x3d922279
-DATA constants<>+884(SB)/4, $0x3d922279
-DATA constants<>+888(SB)/4, $0x3d922279
-DATA constants<>+892(SB)/4, $0x3d922279
-DATA constants<>+896(SB)/4, $0x3fcc422a
-DATA constants<>+900(SB)/4, $0x3fcc422a
-DATA constants<>+904(SB)/4, $0x3fcc422a
-DATA constants<>+908(SB)/4, $0x3fcc422a
-DATA constants<>+912(SB)/4, $0x3fcc422a
-DATA constants<>+916(SB)/4, $0x3fcc422a
-DATA constants<>+920(SB)/4, $0x3fcc422a
-DATA constants<>+924(SB)/4, $0x3fcc422a
-DATA constants<>+928(SB)/4, $0xbf800000
-DATA constants<>+932(SB)/4, $0xbf800000
-DATA constants<>+936(SB)/4, $0xbf800000
-DATA constants<>+940(SB)/4, $0xbf800000
-DATA constants<>+944(SB)/4, $0xbf800000
-DATA constants<>+948(SB)/4, $0xbf800000
-DATA constants<>+952(SB)/4, $0xbf800000
-DATA constants<>+956(SB)/4, $0xbf800000
-DATA constants<>+960(SB)/4, $0x42b1999a
-DATA constants<>+964(SB)/4, $0x42b1999a
-DATA constants<>+968(SB)/4, $0x42b1999a
-DATA constants<>+972(SB)/4, $0x42b1999a
-DATA constants<>+976(SB)/4, $0x42b1999a
-DATA constants<>+980(SB)/4, $0x42b1999a
-DATA constants<>+984(SB)/4, $0x42b1999a
-DATA constants<>+988(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $992
+DATA constants<>+384(SB)/4, $0xbf38aa3b
+DATA constants<>+388(SB)/4, $0xbf38aa3b
+DATA constants<>+392(SB)/4, $0xbf38aa3b
+DATA constants<>+396(SB)/4, $0xbf38aa3b
+DATA constants<>+400(SB)/4, $0xbf38aa3b
+DATA constants<>+404(SB)/4, $0xbf38aa3b
+DATA constants<>+408(SB)/4, $0xbf38aa3b
+DATA constants<>+412(SB)/4, $0xbf38aa3b
+DATA constants<>+416(SB)/4, $0xbf800000
+DATA constants<>+420(SB)/4, $0xbf800000
+DATA constants<>+424(SB)/4, $0xbf800000
+DATA constants<>+428(SB)/4, $0xbf800000
+DATA constants<>+432(SB)/4, $0xbf800000
+DATA constants<>+436(SB)/4, $0xbf800000
+DATA constants<>+440(SB)/4, $0xbf800000
+DATA constants<>+444(SB)/4, $0xbf800000
+DATA constants<>+448(SB)/4, $0x7fffffff
+DATA constants<>+452(SB)/4, $0x7fffffff
+DATA constants<>+456(SB)/4, $0x7fffffff
+DATA constants<>+460(SB)/4, $0x7fffffff
+DATA constants<>+464(SB)/4, $0x7fffffff
+DATA constants<>+468(SB)/4, $0x7fffffff
+DATA constants<>+472(SB)/4, $0x7fffffff
+DATA constants<>+476(SB)/4, $0x7fffffff
+DATA constants<>+480(SB)/4, $0x41544dd3
+DATA constants<>+484(SB)/4, $0x41544dd3
+DATA constants<>+488(SB)/4, $0x41544dd3
+DATA constants<>+492(SB)/4, $0x41544dd3
+DATA constants<>+496(SB)/4, $0x41544dd3
+DATA constants<>+500(SB)/4, $0x41544dd3
+DATA constants<>+504(SB)/4, $0x41544dd3
+DATA constants<>+508(SB)/4, $0x41544dd3
+DATA constants<>+512(SB)/4, $0x3920fdde
+DATA constants<>+516(SB)/4, $0x3920fdde
+DATA constants<>+520(SB)/4, $0x3920fdde
+DATA constants<>+524(SB)/4, $0x3920fdde
+DATA constants<>+528(SB)/4, $0x3920fdde
+DATA constants<>+532(SB)/4, $0x3920fdde
+DATA constants<>+536(SB)/4, $0x3920fdde
+DATA constants<>+540(SB)/4, $0x3920fdde
+DATA constants<>+544(SB)/4, $0x3aaf9f2a
+DATA constants<>+548(SB)/4, $0x3aaf9f2a
+DATA constants<>+552(SB)/4, $0x3aaf9f2a
+DATA constants<>+556(SB)/4, $0x3aaf9f2a
+DATA constants<>+560(SB)/4, $0x3aaf9f2a
+DATA constants<>+564(SB)/4, $0x3aaf9f2a
+DATA constants<>+568(SB)/4, $0x3aaf9f2a
+DATA constants<>+572(SB)/4, $0x3aaf9f2a
+DATA constants<>+576(SB)/4, $0x3c1d96a6
+DATA constants<>+580(SB)/4, $0x3c1d96a6
+DATA constants<>+584(SB)/4, $0x3c1d96a6
+DATA constants<>+588(SB)/4, $0x3c1d96a6
+DATA constants<>+592(SB)/4, $0x3c1d96a6
+DATA constants<>+596(SB)/4, $0x3c1d96a6
+DATA constants<>+600(SB)/4, $0x3c1d96a6
+DATA constants<>+604(SB)/4, $0x3c1d96a6
+DATA constants<>+608(SB)/4, $0x3d635774
+DATA constants<>+612(SB)/4, $0x3d635774
+DATA constants<>+616(SB)/4, $0x3d635774
+DATA constants<>+620(SB)/4, $0x3d635774
+DATA constants<>+624(SB)/4, $0x3d635774
+DATA constants<>+628(SB)/4, $0x3d635774
+DATA constants<>+632(SB)/4, $0x3d635774
+DATA constants<>+636(SB)/4, $0x3d635774
+DATA constants<>+640(SB)/4, $0x3e75fdee
+DATA constants<>+644(SB)/4, $0x3e75fdee
+DATA constants<>+648(SB)/4, $0x3e75fdee
+DATA constants<>+652(SB)/4, $0x3e75fdee
+DATA constants<>+656(SB)/4, $0x3e75fdee
+DATA constants<>+660(SB)/4, $0x3e75fdee
+DATA constants<>+664(SB)/4, $0x3e75fdee
+DATA constants<>+668(SB)/4, $0x3e75fdee
+DATA constants<>+672(SB)/4, $0x3f317218
+DATA constants<>+676(SB)/4, $0x3f317218
+DATA constants<>+680(SB)/4, $0x3f317218
+DATA constants<>+684(SB)/4, $0x3f317218
+DATA constants<>+688(SB)/4, $0x3f317218
+DATA constants<>+692(SB)/4, $0x3f317218
+DATA constants<>+696(SB)/4, $0x3f317218
+DATA constants<>+700(SB)/4, $0x3f317218
+DATA constants<>+704(SB)/4, $0x3eaaaaab
+DATA constants<>+708(SB)/4, $0x3eaaaaab
+DATA constants<>+712(SB)/4, $0x3eaaaaab
+DATA constants<>+716(SB)/4, $0x3eaaaaab
+DATA constants<>+720(SB)/4, $0x3eaaaaab
+DATA constants<>+724(SB)/4, $0x3eaaaaab
+DATA constants<>+728(SB)/4, $0x3eaaaaab
+DATA constants<>+732(SB)/4, $0x3eaaaaab
+DATA constants<>+736(SB)/4, $0xbbc9e94a
+DATA constants<>+740(SB)/4, $0xbbc9e94a
+DATA constants<>+744(SB)/4, $0xbbc9e94a
+DATA constants<>+748(SB)/4, $0xbbc9e94a
+DATA constants<>+752(SB)/4, $0xbbc9e94a
+DATA constants<>+756(SB)/4, $0xbbc9e94a
+DATA constants<>+760(SB)/4, $0xbbc9e94a
+DATA constants<>+764(SB)/4, $0xbbc9e94a
+DATA constants<>+768(SB)/4, $0xbbe07634
+DATA constants<>+772(SB)/4, $0xbbe07634
+DATA constants<>+776(SB)/4, $0xbbe07634
+DATA constants<>+780(SB)/4, $0xbbe07634
+DATA constants<>+784(SB)/4, $0xbbe07634
+DATA constants<>+788(SB)/4, $0xbbe07634
+DATA constants<>+792(SB)/4, $0xbbe07634
+DATA constants<>+796(SB)/4, $0xbbe07634
+DATA constants<>+800(SB)/4, $0x3aa403c1
+DATA constants<>+804(SB)/4, $0x3aa403c1
+DATA constants<>+808(SB)/4, $0x3aa403c1
+DATA constants<>+812(SB)/4, $0x3aa403c1
+DATA constants<>+816(SB)/4, $0x3aa403c1
+DATA constants<>+820(SB)/4, $0x3aa403c1
+DATA constants<>+824(SB)/4, $0x3aa403c1
+DATA constants<>+828(SB)/4, $0x3aa403c1
+DATA constants<>+832(SB)/4, $0x3c591394
+DATA constants<>+836(SB)/4, $0x3c591394
+DATA constants<>+840(SB)/4, $0x3c591394
+DATA constants<>+844(SB)/4, $0x3c591394
+DATA constants<>+848(SB)/4, $0x3c591394
+DATA constants<>+852(SB)/4, $0x3c591394
+DATA constants<>+856(SB)/4, $0x3c591394
+DATA constants<>+860(SB)/4, $0x3c591394
+DATA constants<>+864(SB)/4, $0xbb068688
+DATA constants<>+868(SB)/4, $0xbb068688
+DATA constants<>+872(SB)/4, $0xbb068688
+DATA constants<>+876(SB)/4, $0xbb068688
+DATA constants<>+880(SB)/4, $0xbb068688
+DATA constants<>+884(SB)/4, $0xbb068688
+DATA constants<>+888(SB)/4, $0xbb068688
+DATA constants<>+892(SB)/4, $0xbb068688
+DATA constants<>+896(SB)/4, $0x3b99b97b
+DATA constants<>+900(SB)/4, $0x3b99b97b
+DATA constants<>+904(SB)/4, $0x3b99b97b
+DATA constants<>+908(SB)/4, $0x3b99b97b
+DATA constants<>+912(SB)/4, $0x3b99b97b
+DATA constants<>+916(SB)/4, $0x3b99b97b
+DATA constants<>+920(SB)/4, $0x3b99b97b
+DATA constants<>+924(SB)/4, $0x3b99b97b
+DATA constants<>+928(SB)/4, $0xbc7c9107
+DATA constants<>+932(SB)/4, $0xbc7c9107
+DATA constants<>+936(SB)/4, $0xbc7c9107
+DATA constants<>+940(SB)/4, $0xbc7c9107
+DATA constants<>+944(SB)/4, $0xbc7c9107
+DATA constants<>+948(SB)/4, $0xbc7c9107
+DATA constants<>+952(SB)/4, $0xbc7c9107
+DATA constants<>+956(SB)/4, $0xbc7c9107
+DATA constants<>+960(SB)/4, $0x3cacb83a
+DATA constants<>+964(SB)/4, $0x3cacb83a
+DATA constants<>+968(SB)/4, $0x3cacb83a
+DATA constants<>+972(SB)/4, $0x3cacb83a
+DATA constants<>+976(SB)/4, $0x3cacb83a
+DATA constants<>+980(SB)/4, $0x3cacb83a
+DATA constants<>+984(SB)/4, $0x3cacb83a
+DATA constants<>+988(SB)/4, $0x3cacb83a
+DATA constants<>+992(SB)/4, $0xbcfcbecb
+DATA constants<>+996(SB)/4, $0xbcfcbecb
+DATA constants<>+1000(SB)/4, $0xbcfcbecb
+DATA constants<>+1004(SB)/4, $0xbcfcbecb
+DATA constants<>+1008(SB)/4, $0xbcfcbecb
+DATA constants<>+1012(SB)/4, $0xbcfcbecb
+DATA constants<>+1016(SB)/4, $0xbcfcbecb
+DATA constants<>+1020(SB)/4, $0xbcfcbecb
+DATA constants<>+1024(SB)/4, $0x3d389fd1
+DATA constants<>+1028(SB)/4, $0x3d389fd1
+DATA constants<>+1032(SB)/4, $0x3d389fd1
+DATA constants<>+1036(SB)/4, $0x3d389fd1
+DATA constants<>+1040(SB)/4, $0x3d389fd1
+DATA constants<>+1044(SB)/4, $0x3d389fd1
+DATA constants<>+1048(SB)/4, $0x3d389fd1
+DATA constants<>+1052(SB)/4, $0x3d389fd1
+DATA constants<>+1056(SB)/4, $0xbd7f96aa
+DATA constants<>+1060(SB)/4, $0xbd7f96aa
+DATA constants<>+1064(SB)/4, $0xbd7f96aa
+DATA constants<>+1068(SB)/4, $0xbd7f96aa
+DATA constants<>+1072(SB)/4, $0xbd7f96aa
+DATA constants<>+1076(SB)/4, $0xbd7f96aa
+DATA constants<>+1080(SB)/4, $0xbd7f96aa
+DATA constants<>+1084(SB)/4, $0xbd7f96aa
+DATA constants<>+1088(SB)/4, $0x3da8c406
+DATA constants<>+1092(SB)/4, $0x3da8c406
+DATA constants<>+1096(SB)/4, $0x3da8c406
+DATA constants<>+1100(SB)/4, $0x3da8c406
+DATA constants<>+1104(SB)/4, $0x3da8c406
+DATA constants<>+1108(SB)/4, $0x3da8c406
+DATA constants<>+1112(SB)/4, $0x3da8c406
+DATA constants<>+1116(SB)/4, $0x3da8c406
+DATA constants<>+1120(SB)/4, $0xbdd35b21
+DATA constants<>+1124(SB)/4, $0xbdd35b21
+DATA constants<>+1128(SB)/4, $0xbdd35b21
+DATA constants<>+1132(SB)/4, $0xbdd35b21
+DATA constants<>+1136(SB)/4, $0xbdd35b21
+DATA constants<>+1140(SB)/4, $0xbdd35b21
+DATA constants<>+1144(SB)/4, $0xbdd35b21
+DATA constants<>+1148(SB)/4, $0xbdd35b21
+DATA constants<>+1152(SB)/4, $0x3df8dc4f
+DATA constants<>+1156(SB)/4, $0x3df8dc4f
+DATA constants<>+1160(SB)/4, $0x3df8dc4f
+DATA constants<>+1164(SB)/4, $0x3df8dc4f
+DATA constants<>+1168(SB)/4, $0x3df8dc4f
+DATA constants<>+1172(SB)/4, $0x3df8dc4f
+DATA constants<>+1176(SB)/4, $0x3df8dc4f
+DATA constants<>+1180(SB)/4, $0x3df8dc4f
+DATA constants<>+1184(SB)/4, $0x00000000
+DATA constants<>+1188(SB)/4, $0x00000000
+DATA constants<>+1192(SB)/4, $0x00000000
+DATA constants<>+1196(SB)/4, $0x00000000
+DATA constants<>+1200(SB)/4, $0x00000000
+DATA constants<>+1204(SB)/4, $0x00000000
+DATA constants<>+1208(SB)/4, $0x00000000
+DATA constants<>+1212(SB)/4, $0x00000000
+DATA constants<>+1216(SB)/4, $0x3d922279
+DATA constants<>+1220(SB)/4, $0x3d922279
+DATA constants<>+1224(SB)/4, $0x3d922279
+DATA constants<>+1228(SB)/4, $0x3d922279
+DATA constants<>+1232(SB)/4, $0x3d922279
+DATA constants<>+1236(SB)/4, $0x3d922279
+DATA constants<>+1240(SB)/4, $0x3d922279
+DATA constants<>+1244(SB)/4, $0x3d922279
+DATA constants<>+1248(SB)/4, $0x3fcc422a
+DATA constants<>+1252(SB)/4, $0x3fcc422a
+DATA constants<>+1256(SB)/4, $0x3fcc422a
+DATA constants<>+1260(SB)/4, $0x3fcc422a
+DATA constants<>+1264(SB)/4, $0x3fcc422a
+DATA constants<>+1268(SB)/4, $0x3fcc422a
+DATA constants<>+1272(SB)/4, $0x3fcc422a
+DATA constants<>+1276(SB)/4, $0x3fcc422a
+DATA constants<>+1280(SB)/4, $0x42b1999a
+DATA constants<>+1284(SB)/4, $0x42b1999a
+DATA constants<>+1288(SB)/4, $0x42b1999a
+DATA constants<>+1292(SB)/4, $0x42b1999a
+DATA constants<>+1296(SB)/4, $0x42b1999a
+DATA constants<>+1300(SB)/4, $0x42b1999a
+DATA constants<>+1304(SB)/4, $0x42b1999a
+DATA constants<>+1308(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1312
 
 // func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
@@ -6501,12 +6581,10 @@ TEXT ·addBiasGELUNEON(SB), NOSPLIT, $0-48
 	FMOVQ (R19), F0
 	MOVD $constants<>+64(SB), R19
 	FMOVQ (R19), F1
-	MOVD $constants<>+96(SB), R19
+	MOVD $constants<>+384(SB), R19
 	FMOVQ (R19), F2
-	MOVD $constants<>+128(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F3
-	MOVD $constants<>+160(SB), R19
-	FMOVQ (R19), F4
 
 row198:
 	CMP $0, R0
@@ -6516,280 +6594,315 @@ row198:
 block200:
 	CMP R8, R9
 	BGE tail201
-	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	WORD $0x3ce96864 // LDR Q4, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ 16(R19), F7
-	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	FMOVQ 16(R19), F6
+	WORD $0x3ce96845 // LDR Q5, [X2, X9]
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F8
-	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
-	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+384(SB), R19
+	FMOVQ 16(R19), F7
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e27d4c6 // FADD V6.4S, V6.4S, V7.4S
+	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+384(SB), R19
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+32(SB), R19
+	WORD $0x4e3e1cca // AND V10.16B, V6.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F10
-	WORD $0x6ea6e51f // FCMGT V31.4S, V8.4S, V6.4S
-	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
-	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
-	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	WORD $0x6ea7e4bf // FCMGT V31.4S, V5.4S, V7.4S
+	WORD $0x6ebf1ce5 // BIT V5.16B, V7.16B, V31.16B
+	WORD $0x6ea8e55f // FCMGT V31.4S, V10.4S, V8.4S
+	WORD $0x6ebf1d0a // BIT V10.16B, V8.16B, V31.16B
+	WORD $0x6e22dca7 // FMUL V7.4S, V5.4S, V2.4S
+	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
 	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2b // ORR V11.16B, V1.16B, V1.16B
-	WORD $0x4e22ccc8 // FMLA V8.4S, V6.4S, V2.4S
-	WORD $0x4e22cd2b // FMLA V11.4S, V9.4S, V2.4S
-	WORD $0x4ea1d50a // FSUB V10.4S, V8.4S, V1.4S
-	WORD $0x4ea1d56c // FSUB V12.4S, V11.4S, V1.4S
-	WORD $0x4e23cd46 // FMLA V6.4S, V10.4S, V3.4S
-	WORD $0x4e23cd89 // FMLA V9.4S, V12.4S, V3.4S
-	WORD $0x4e24cd46 // FMLA V6.4S, V10.4S, V4.4S
-	WORD $0x4e24cd89 // FMLA V9.4S, V12.4S, V4.4S
-	MOVD $constants<>+192(SB), R19
-	FMOVQ (R19), F10
-	MOVD $constants<>+192(SB), R19
-	FMOVQ (R19), F12
-	MOVD $constants<>+224(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+224(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+256(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+256(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+288(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+288(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+320(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+320(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4f37556b // SHL V11.4S, V11.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x4ea0856b // ADD V11.4S, V11.4S, V0.4S
-	WORD $0x6e28dd4a // FMUL V10.4S, V10.4S, V8.4S
-	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3e1ce9 // AND V9.16B, V7.16B, V30.16B
-	MOVD $constants<>+448(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+448(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+480(SB), R19
-	FMOVQ (R19), F8
-	MOVD $constants<>+480(SB), R19
-	FMOVQ (R19), F11
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e26cd1f // FMLA V31.4S, V8.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29cd7f // FMLA V31.4S, V11.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
-	WORD $0x6e29fc09 // FDIV V9.4S, V0.4S, V9.4S
+	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
+	WORD $0x4e25cce8 // FMLA V8.4S, V7.4S, V5.4S
+	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
+	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
+	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F11
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+576(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+576(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+608(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+608(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+672(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+672(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	WORD $0x6e26dd08 // FMUL V8.4S, V8.4S, V6.4S
-	WORD $0x6e29dd6b // FMUL V11.4S, V11.4S, V9.4S
-	WORD $0x6e2add08 // FMUL V8.4S, V8.4S, V10.4S
-	WORD $0x6e2cdd6b // FMUL V11.4S, V11.4S, V12.4S
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edd08 // FMUL V8.4S, V8.4S, V30.4S
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edd6b // FMUL V11.4S, V11.4S, V30.4S
-	WORD $0x4ea8d406 // FSUB V6.4S, V0.4S, V8.4S
-	WORD $0x4eabd40a // FSUB V10.4S, V0.4S, V11.4S
-	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F9
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
+	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
+	WORD $0x4ea31c67 // ORR V7.16B, V3.16B, V3.16B
+	WORD $0x4ea31c68 // ORR V8.16B, V3.16B, V3.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecca7 // FMLA V7.4S, V5.4S, V30.4S
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd48 // FMLA V8.4S, V10.4S, V30.4S
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F5
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F12
-	WORD $0x6ea5e529 // FCMGT V9.4S, V9.4S, V5.4S
-	WORD $0x6ea7e58c // FCMGT V12.4S, V12.4S, V7.4S
-	WORD $0x6ea91d06 // BIT V6.16B, V8.16B, V9.16B
-	WORD $0x6eac1d6a // BIT V10.16B, V11.16B, V12.16B
-	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	WORD $0x6e27dd4a // FMUL V10.4S, V10.4S, V7.4S
-	WORD $0x3ca96866 // STR Q6, [X3, X9]
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x6e29dca5 // FMUL V5.4S, V5.4S, V9.4S
+	WORD $0x6e2ddd4a // FMUL V10.4S, V10.4S, V13.4S
+	WORD $0x4ea5d407 // FSUB V7.4S, V0.4S, V5.4S
+	WORD $0x4eaad409 // FSUB V9.4S, V0.4S, V10.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F11
+	WORD $0x6ea4e508 // FCMGT V8.4S, V8.4S, V4.4S
+	WORD $0x6ea6e56b // FCMGT V11.4S, V11.4S, V6.4S
+	WORD $0x6ea81ca7 // BIT V7.16B, V5.16B, V8.16B
+	WORD $0x6eab1d49 // BIT V9.16B, V10.16B, V11.16B
+	WORD $0x6e24dce7 // FMUL V7.4S, V7.4S, V4.4S
+	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
+	WORD $0x3ca96867 // STR Q7, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ F10, 16(R19)
+	FMOVQ F9, 16(R19)
 	ADDS $0x20, R9, R9
 	B block200
 
 tail201:
 	CMP $0x04, R7
 	BLT partial203
-	WORD $0x3ce96865 // LDR Q5, [X3, X9]
-	WORD $0x3ce96846 // LDR Q6, [X2, X9]
-	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+384(SB), R19
+	WORD $0x3ce96864 // LDR Q4, [X3, X9]
+	WORD $0x3ce96845 // LDR Q5, [X2, X9]
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
 	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
-	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
-	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
-	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
-	MOVD $constants<>+192(SB), R19
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+224(SB), R19
+	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+256(SB), R19
+	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+288(SB), R19
+	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+320(SB), R19
+	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
@@ -6798,71 +6911,84 @@ tail201:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
-	MOVD $constants<>+448(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+480(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+576(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+608(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+672(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
 	MOVD $constants<>+704(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
-	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F8
-	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
-	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
-	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
+	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
+	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
+	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
 	WORD $0x3ca96866 // STR Q6, [X3, X9]
 	B next204
 
@@ -6871,73 +6997,76 @@ partial203:
 	BLE end202
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few163
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded163
 few163:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one163
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded163
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded163
 one163:
 	TBZ $0, R6, loaded163
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded163:
 	ADD R9<<0, R2, R19
 	TBZ $2, R6, few164
-	FMOVQ (R19), F6
+	FMOVQ (R19), F5
 	B loaded164
 few164:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
 	TBZ $1, R6, one164
-	FMOVD (R19), F6
+	FMOVD (R19), F5
 	TBZ $0, R6, loaded164
 	ADD $8, R19
-	VLD1 (R19), V6.S[2]
+	VLD1 (R19), V5.S[2]
 	B loaded164
 one164:
 	TBZ $0, R6, loaded164
-	FMOVS (R19), F6
+	FMOVS (R19), F5
 loaded164:
-	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+384(SB), R19
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
 	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
-	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
-	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
-	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
-	MOVD $constants<>+192(SB), R19
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+224(SB), R19
+	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+256(SB), R19
+	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+288(SB), R19
+	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+320(SB), R19
+	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
@@ -6946,71 +7075,84 @@ loaded164:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
-	MOVD $constants<>+448(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+480(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+576(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+608(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+672(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
 	MOVD $constants<>+704(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
-	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F8
-	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
-	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
-	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
+	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
+	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
+	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few165
 	FMOVQ F6, (R19)
@@ -7034,74 +7176,77 @@ next204:
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few166
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded166
 few166:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one166
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded166
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded166
 one166:
 	TBZ $0, R6, loaded166
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded166:
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few167
-	FMOVQ (R19), F6
+	FMOVQ (R19), F5
 	B loaded167
 few167:
-	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
 	TBZ $1, R6, one167
-	FMOVD (R19), F6
+	FMOVD (R19), F5
 	TBZ $0, R6, loaded167
 	ADD $8, R19
-	VLD1 (R19), V6.S[2]
+	VLD1 (R19), V5.S[2]
 	B loaded167
 one167:
 	TBZ $0, R6, loaded167
-	FMOVS (R19), F6
+	FMOVS (R19), F5
 loaded167:
-	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+384(SB), R19
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
 	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
-	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
-	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
-	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
-	MOVD $constants<>+192(SB), R19
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+224(SB), R19
+	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+256(SB), R19
+	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+288(SB), R19
+	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+320(SB), R19
+	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
@@ -7110,71 +7255,84 @@ loaded167:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3e1ca6 // AND V6.16B, V5.16B, V30.16B
-	MOVD $constants<>+448(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+480(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e26fc06 // FDIV V6.4S, V0.4S, V6.4S
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+576(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+608(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+672(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
 	MOVD $constants<>+704(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x6e3edce7 // FMUL V7.4S, V7.4S, V30.4S
-	WORD $0x4ea7d406 // FSUB V6.4S, V0.4S, V7.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F8
-	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
-	WORD $0x6ea81ce6 // BIT V6.16B, V7.16B, V8.16B
-	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
+	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
+	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
+	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few168
@@ -7244,24 +7402,24 @@ block209:
 	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+864(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+864(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+896(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+896(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
 	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
-	MOVD $constants<>+928(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+928(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7272,9 +7430,9 @@ block209:
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
 	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
 	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
+	MOVD $constants<>+1280(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+960(SB), R19
+	MOVD $constants<>+1280(SB), R19
 	FMOVQ (R19), F10
 	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
@@ -7371,21 +7529,21 @@ tail210:
 	WORD $0x3ce96846 // LDR Q6, [X2, X9]
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+864(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+896(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+928(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
+	MOVD $constants<>+1280(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -7468,21 +7626,21 @@ one170:
 loaded170:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+864(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+896(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+928(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
+	MOVD $constants<>+1280(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -7581,21 +7739,21 @@ one173:
 loaded173:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+864(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+896(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+928(SB), R19
+	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
+	MOVD $constants<>+1280(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B

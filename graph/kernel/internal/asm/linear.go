@@ -6,15 +6,16 @@ package main
 func (g *generator) linear() {
 	same := func(v vector) vector { return v }
 	for _, k := range []struct {
-		name, doc    string
-		added        bool
-		chains, held int
-		f            func(vector) vector
+		name, doc string
+		added     bool
+		chains    int
+		held      []float64
+		f         func(vector) vector
 	}{
-		{"addBias", "computes y[r,:] += bias; added is not read.", false, 1, 0, same},
-		{"addBiasAnd", "computes y[r,:] = y[r,:] + bias + added[r,:].", true, 1, 0, same},
-		{"addBiasGELU", "computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.", false, woven, 5, g.gelu},
-		{"addBiasGELUTanh", "computes the tanh form of addBiasGELU.", false, woven, 5, g.geluTanh},
+		{"addBias", "computes y[r,:] += bias; added is not read.", false, 1, nil, same},
+		{"addBiasAnd", "computes y[r,:] = y[r,:] + bias + added[r,:].", true, 1, nil, same},
+		{"addBiasGELU", "computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.", false, woven, normalConstants, g.gelu},
+		{"addBiasGELUTanh", "computes the tanh form of addBiasGELU.", false, woven, expConstants, g.geluTanh},
 	} {
 		g.function(k.name, "(rows, d, pitch int, bias, added, y *float32)", k.doc)
 		rows, pitch, bias, y := g.int("rows"), g.bytes("pitch"), g.pointer("bias"), g.pointer("y")
@@ -25,7 +26,7 @@ func (g *generator) linear() {
 			pointers = append(pointers, added)
 		}
 		s := g.sweep(g.int("d"), woven)
-		g.hold(expConstants[:k.held]...)
+		g.hold(k.held...)
 		g.eachRow(rows, pitch, pointers, func() {
 			s.do(k.chains, func(p place, _ int) {
 				v := p.load(y)
