@@ -2498,14 +2498,17 @@ done152:
 	VZEROUPPER
 	RET
 
-// func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
+// func momentsAVX2(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVQ         stats+32(FP), BX
+	MOVQ         stats+40(FP), BX
 	VBROADCASTSS weight+24(FP), Y0
+	VBROADCASTSS inverse+28(FP), Y1
+	VBROADCASTSS eps+32(FP), Y2
+	VBROADCASTSS constants<>+352(SB), Y3
 	MOVQ         CX, SI
 	ANDQ         $0x1f, SI
 	MOVQ         CX, DI
@@ -2521,218 +2524,225 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 row160:
 	TESTQ  AX, AX
 	JZ     done161
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	XORQ   R8, R8
 
 block162:
 	CMPQ    R8, DI
 	JGE     tail163
-	VMOVUPS (DX)(R8*1), Y5
-	VADDPS  Y5, Y1, Y1
-	VMOVUPS 32(DX)(R8*1), Y5
-	VADDPS  Y5, Y2, Y2
-	VMOVUPS 64(DX)(R8*1), Y5
-	VADDPS  Y5, Y3, Y3
-	VMOVUPS 96(DX)(R8*1), Y5
-	VADDPS  Y5, Y4, Y4
+	VMOVUPS (DX)(R8*1), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 32(DX)(R8*1), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 64(DX)(R8*1), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 96(DX)(R8*1), Y8
+	VADDPS  Y8, Y7, Y7
 	ADDQ    $0x80, R8
 	JMP     block162
 
 tail163:
 	CMPQ    SI, $0x08
 	JL      partial165
-	VMOVUPS (DX)(R8*1), Y5
-	VADDPS  Y5, Y1, Y1
+	VMOVUPS (DX)(R8*1), Y8
+	VADDPS  Y8, Y4, Y4
 	JMP     next166
 
 partial165:
 	CMPQ       SI, $0x00
 	JLE        end164
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS (DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y1, Y1
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS (DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y4, Y4
 	JMP        end164
 
 next166:
 	CMPQ    SI, $0x10
 	JL      partial167
-	VMOVUPS 32(DX)(R8*1), Y5
-	VADDPS  Y5, Y2, Y2
+	VMOVUPS 32(DX)(R8*1), Y8
+	VADDPS  Y8, Y5, Y5
 	JMP     next168
 
 partial167:
 	CMPQ       SI, $0x08
 	JLE        end164
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 32(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y2, Y2
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 32(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y5, Y5
 	JMP        end164
 
 next168:
 	CMPQ    SI, $0x18
 	JL      partial169
-	VMOVUPS 64(DX)(R8*1), Y5
-	VADDPS  Y5, Y3, Y3
+	VMOVUPS 64(DX)(R8*1), Y8
+	VADDPS  Y8, Y6, Y6
 	JMP     next170
 
 partial169:
 	CMPQ       SI, $0x10
 	JLE        end164
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 64(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y3, Y3
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 64(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y6, Y6
 	JMP        end164
 
 next170:
 	CMPQ       SI, $0x18
 	JLE        end164
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 96(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y4, Y4
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 96(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y7, Y7
 	JMP        end164
 
 end164:
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDPS       X2, X1, X1
-	VBROADCASTSS X1, Y1
-	VMULPS       Y0, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDPS       X5, X4, X4
+	VBROADCASTSS X4, Y4
+	VMULPS       Y0, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
 	XORQ         R8, R8
 
 block173:
 	CMPQ        R8, DI
 	JGE         tail174
-	VMOVUPS     (DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y2, Y2
-	VFMADD231PS Y10, Y10, Y6
-	VMOVUPS     32(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y10, Y7
-	VMOVUPS     64(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y10, Y8
-	VMOVUPS     96(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y10, Y9
+	VMOVUPS     (DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y13, Y13, Y9
+	VMOVUPS     32(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y6, Y6
+	VFMADD231PS Y13, Y13, Y10
+	VMOVUPS     64(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y7, Y7
+	VFMADD231PS Y13, Y13, Y11
+	VMOVUPS     96(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y8, Y8
+	VFMADD231PS Y13, Y13, Y12
 	ADDQ        $0x80, R8
 	JMP         block173
 
 tail174:
 	CMPQ        SI, $0x08
 	JL          partial176
-	VMOVUPS     (DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y2, Y2
-	VFMADD231PS Y10, Y10, Y6
+	VMOVUPS     (DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y13, Y13, Y9
 	JMP         next177
 
 partial176:
 	CMPQ        SI, $0x00
 	JLE         end175
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  (DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y2, Y2
-	VFMADD231PS Y11, Y11, Y6
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  (DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y5, Y5
+	VFMADD231PS Y14, Y14, Y9
 	JMP         end175
 
 next177:
 	CMPQ        SI, $0x10
 	JL          partial178
-	VMOVUPS     32(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y10, Y7
+	VMOVUPS     32(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y6, Y6
+	VFMADD231PS Y13, Y13, Y10
 	JMP         next179
 
 partial178:
 	CMPQ        SI, $0x08
 	JLE         end175
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  32(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y3, Y3
-	VFMADD231PS Y11, Y11, Y7
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  32(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y6, Y6
+	VFMADD231PS Y14, Y14, Y10
 	JMP         end175
 
 next179:
 	CMPQ        SI, $0x18
 	JL          partial180
-	VMOVUPS     64(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y10, Y8
+	VMOVUPS     64(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y7, Y7
+	VFMADD231PS Y13, Y13, Y11
 	JMP         next181
 
 partial180:
 	CMPQ        SI, $0x10
 	JLE         end175
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  64(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y4, Y4
-	VFMADD231PS Y11, Y11, Y8
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  64(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y7, Y7
+	VFMADD231PS Y14, Y14, Y11
 	JMP         end175
 
 next181:
 	CMPQ        SI, $0x18
 	JLE         end175
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  96(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VFMADD231PS Y11, Y11, Y9
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  96(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y8, Y8
+	VFMADD231PS Y14, Y14, Y12
 	JMP         end175
 
 end175:
-	VMOVSS       X1, (BX)
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X2
-	VMOVHLPS     X2, X2, X1
-	VADDPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VADDPS       X1, X2, X2
-	VBROADCASTSS X2, Y1
-	VMOVSS       X1, 4(BX)
+	VADDPS       Y7, Y5, Y5
 	VADDPS       Y8, Y6, Y6
-	VADDPS       Y9, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X1
-	VADDPS       X1, X6, X6
-	VMOVHLPS     X6, X6, X1
-	VADDPS       X1, X6, X6
-	VMOVSHDUP    X6, X1
-	VADDPS       X1, X6, X6
-	VBROADCASTSS X6, Y1
-	VMOVSS       X1, 8(BX)
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X5
+	VMOVHLPS     X5, X5, X6
+	VADDPS       X6, X5, X5
+	VMOVSHDUP    X5, X6
+	VADDPS       X6, X5, X5
+	VBROADCASTSS X5, Y5
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y12, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X6
+	VADDPS       X6, X9, X9
+	VMOVHLPS     X9, X9, X6
+	VADDPS       X6, X9, X9
+	VMOVSHDUP    X9, X6
+	VADDPS       X6, X9, X9
+	VBROADCASTSS X9, Y6
+	VMULPS       Y0, Y5, Y7
+	VFNMADD231PS Y7, Y5, Y6
+	VBROADCASTSS constants<>+1184(SB), Y5
+	VMAXPS       Y6, Y5, Y6
+	VFMADD213PS  Y2, Y1, Y6
+	VSQRTPS      X6, X6
+	VDIVPS       X6, X3, X6
+	VMOVSS       X4, (BX)
+	VMOVSS       X7, 4(BX)
+	VMOVSS       X6, 8(BX)
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
@@ -5448,14 +5458,17 @@ done124:
 	VZEROUPPER
 	RET
 
-// func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
+// func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVQ         stats+32(FP), BX
+	MOVQ         stats+40(FP), BX
 	VBROADCASTSS weight+24(FP), Z0
+	VBROADCASTSS inverse+28(FP), Z1
+	VBROADCASTSS eps+32(FP), Z2
+	VBROADCASTSS constants<>+352(SB), Z3
 	MOVQ         CX, SI
 	ANDQ         $0x1f, SI
 	MOVQ         CX, DI
@@ -5471,126 +5484,133 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 row132:
 	TESTQ  AX, AX
 	JZ     done133
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
 	XORQ   R8, R8
 
 block134:
 	CMPQ    R8, DI
 	JGE     tail135
-	VMOVUPS (DX)(R8*1), Z3
-	VADDPS  Z3, Z1, Z1
-	VMOVUPS 64(DX)(R8*1), Z3
-	VADDPS  Z3, Z2, Z2
+	VMOVUPS (DX)(R8*1), Z6
+	VADDPS  Z6, Z4, Z4
+	VMOVUPS 64(DX)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
 	ADDQ    $0x80, R8
 	JMP     block134
 
 tail135:
 	CMPQ    SI, $0x10
 	JL      partial137
-	VMOVUPS (DX)(R8*1), Z3
-	VADDPS  Z3, Z1, Z1
+	VMOVUPS (DX)(R8*1), Z6
+	VADDPS  Z6, Z4, Z4
 	JMP     next138
 
 partial137:
 	CMPQ      SI, $0x00
 	JLE       end136
-	VMOVUPS.Z (DX)(R8*1), K1, Z3
-	VADDPS    Z3, Z1, Z1
+	VMOVUPS.Z (DX)(R8*1), K1, Z6
+	VADDPS    Z6, Z4, Z4
 	JMP       end136
 
 next138:
 	CMPQ      SI, $0x10
 	JLE       end136
-	VMOVUPS.Z 64(DX)(R8*1), K1, Z3
-	VADDPS    Z3, Z2, Z2
+	VMOVUPS.Z 64(DX)(R8*1), K1, Z6
+	VADDPS    Z6, Z5, Z5
 	JMP       end136
 
 end136:
-	VADDPS        Z2, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPS        Y3, Y1, Y1
-	VEXTRACTF128  $0x01, Y1, X3
-	VADDPS        X3, X1, X1
-	VMOVHLPS      X1, X1, X3
-	VADDPS        X3, X1, X1
-	VMOVSHDUP     X1, X3
-	VADDPS        X3, X1, X1
-	VBROADCASTSS  X1, Z3
-	VMULPS        Z0, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
-	VPXORD        Z6, Z6, Z6
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VADDPS        Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X6
+	VADDPS        X6, X4, X4
+	VMOVHLPS      X4, X4, X6
+	VADDPS        X6, X4, X4
+	VMOVSHDUP     X4, X6
+	VADDPS        X6, X4, X4
+	VBROADCASTSS  X4, Z6
+	VMULPS        Z0, Z6, Z6
 	VPXORD        Z7, Z7, Z7
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
 	XORQ          R8, R8
 
 block141:
 	CMPQ        R8, DI
 	JGE         tail142
-	VMOVUPS     (DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
-	VMOVUPS     64(DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z5, Z5
-	VFMADD231PS Z8, Z8, Z7
+	VMOVUPS     (DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
+	VMOVUPS     64(DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z11, Z10
 	ADDQ        $0x80, R8
 	JMP         block141
 
 tail142:
 	CMPQ        SI, $0x10
 	JL          partial144
-	VMOVUPS     (DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
+	VMOVUPS     (DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
 	JMP         next145
 
 partial144:
 	CMPQ        SI, $0x00
 	JLE         end143
-	VMOVUPS.Z   (DX)(R8*1), K1, Z8
-	VSUBPS      Z3, Z8, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
+	VMOVUPS.Z   (DX)(R8*1), K1, Z11
+	VSUBPS      Z6, Z11, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
 	JMP         end143
 
 next145:
 	CMPQ        SI, $0x10
 	JLE         end143
-	VMOVUPS.Z   64(DX)(R8*1), K1, Z8
-	VSUBPS      Z3, Z8, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VADDPS      Z8, Z5, Z5
-	VFMADD231PS Z8, Z8, Z7
+	VMOVUPS.Z   64(DX)(R8*1), K1, Z11
+	VSUBPS      Z6, Z11, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VADDPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z11, Z10
 	JMP         end143
 
 end143:
-	VMOVSS        X3, (BX)
-	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y3
-	VADDPS        Y3, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X3
-	VADDPS        X3, X4, X4
-	VMOVHLPS      X4, X4, X3
-	VADDPS        X3, X4, X4
-	VMOVSHDUP     X4, X3
-	VADDPS        X3, X4, X4
-	VBROADCASTSS  X4, Z3
-	VMOVSS        X3, 4(BX)
-	VADDPS        Z7, Z6, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y3
-	VADDPS        Y3, Y6, Y6
-	VEXTRACTF128  $0x01, Y6, X3
-	VADDPS        X3, X6, X6
-	VMOVHLPS      X6, X6, X3
-	VADDPS        X3, X6, X6
-	VMOVSHDUP     X6, X3
-	VADDPS        X3, X6, X6
-	VBROADCASTSS  X6, Z3
-	VMOVSS        X3, 8(BX)
+	VADDPS        Z8, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y11
+	VADDPS        Y11, Y7, Y7
+	VEXTRACTF128  $0x01, Y7, X11
+	VADDPS        X11, X7, X7
+	VMOVHLPS      X7, X7, X11
+	VADDPS        X11, X7, X7
+	VMOVSHDUP     X7, X11
+	VADDPS        X11, X7, X7
+	VBROADCASTSS  X7, Z11
+	VADDPS        Z10, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X12
+	VADDPS        X12, X9, X9
+	VMOVHLPS      X9, X9, X12
+	VADDPS        X12, X9, X9
+	VMOVSHDUP     X9, X12
+	VADDPS        X12, X9, X9
+	VBROADCASTSS  X9, Z12
+	VMULPS        Z0, Z11, Z13
+	VFNMADD231PS  Z13, Z11, Z12
+	VBROADCASTSS  constants<>+1184(SB), Z11
+	VMAXPS        Z12, Z11, Z12
+	VFMADD213PS   Z2, Z1, Z12
+	VSQRTPS       X12, X12
+	VDIVPS        X12, X3, X12
+	VMOVSS        X6, (BX)
+	VMOVSS        X13, 4(BX)
+	VMOVSS        X12, 8(BX)
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX

@@ -54,10 +54,10 @@ func addBiasGELUAVX2(rows int, d int, pitch int, bias *float32, added *float32, 
 //go:noescape
 func addBiasGELUTanhAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 
-// momentsAVX2 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// momentsAVX2 writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
 //
 //go:noescape
-func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
+func momentsAVX2(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeAVX2 computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //
@@ -139,10 +139,10 @@ func addBiasGELUAVX512(rows int, d int, pitch int, bias *float32, added *float32
 //go:noescape
 func addBiasGELUTanhAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 
-// momentsAVX512 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// momentsAVX512 writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
 //
 //go:noescape
-func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
+func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeAVX512 computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //

@@ -54,10 +54,10 @@ func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, 
 //go:noescape
 func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 
-// momentsNEON writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// momentsNEON writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
 //
 //go:noescape
-func momentsNEON(rows int, d int, x *float32, weight float32, stats *float32)
+func momentsNEON(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeNEON computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //

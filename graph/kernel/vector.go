@@ -27,7 +27,7 @@ type vectorKernels struct {
 	softmaxColumns     func(rows, cols, pitch int, x *float32)
 	softmaxColumnsGrad func(rows, cols, pitch int, y, dx *float32)
 
-	moments          func(rows, d int, x *float32, weight float32, stats *float32)
+	moments          func(rows, d int, x *float32, weight, inverse, eps float32, stats *float32)
 	normalize        func(rows, d int, x, stats, scale, bias, y *float32)
 	normalizeGrad    func(rows, d int, x, stats, scale, dy, dx *float32, meanWeight, dotWeight float32)
 	sumColumns       func(rows, stride, cols int, x *float32, sum *float64)
