@@ -793,174 +793,174 @@ DATA constants<>+1360(SB)/4, $0xbf38aa3b
 DATA constants<>+1364(SB)/4, $0xbf38aa3b
 DATA constants<>+1368(SB)/4, $0xbf38aa3b
 DATA constants<>+1372(SB)/4, $0xbf38aa3b
-DATA constants<>+1376(SB)/4, $0x41544dd3
-DATA constants<>+1380(SB)/4, $0x41544dd3
-DATA constants<>+1384(SB)/4, $0x41544dd3
-DATA constants<>+1388(SB)/4, $0x41544dd3
-DATA constants<>+1392(SB)/4, $0x41544dd3
-DATA constants<>+1396(SB)/4, $0x41544dd3
-DATA constants<>+1400(SB)/4, $0x41544dd3
-DATA constants<>+1404(SB)/4, $0x41544dd3
-DATA constants<>+1408(SB)/4, $0x3920fdde
-DATA constants<>+1412(SB)/4, $0x3920fdde
-DATA constants<>+1416(SB)/4, $0x3920fdde
-DATA constants<>+1420(SB)/4, $0x3920fdde
-DATA constants<>+1424(SB)/4, $0x3920fdde
-DATA constants<>+1428(SB)/4, $0x3920fdde
-DATA constants<>+1432(SB)/4, $0x3920fdde
-DATA constants<>+1436(SB)/4, $0x3920fdde
-DATA constants<>+1440(SB)/4, $0x3aaf9f2a
-DATA constants<>+1444(SB)/4, $0x3aaf9f2a
-DATA constants<>+1448(SB)/4, $0x3aaf9f2a
-DATA constants<>+1452(SB)/4, $0x3aaf9f2a
-DATA constants<>+1456(SB)/4, $0x3aaf9f2a
-DATA constants<>+1460(SB)/4, $0x3aaf9f2a
-DATA constants<>+1464(SB)/4, $0x3aaf9f2a
-DATA constants<>+1468(SB)/4, $0x3aaf9f2a
-DATA constants<>+1472(SB)/4, $0x3c1d96a6
-DATA constants<>+1476(SB)/4, $0x3c1d96a6
-DATA constants<>+1480(SB)/4, $0x3c1d96a6
-DATA constants<>+1484(SB)/4, $0x3c1d96a6
-DATA constants<>+1488(SB)/4, $0x3c1d96a6
-DATA constants<>+1492(SB)/4, $0x3c1d96a6
-DATA constants<>+1496(SB)/4, $0x3c1d96a6
-DATA constants<>+1500(SB)/4, $0x3c1d96a6
-DATA constants<>+1504(SB)/4, $0x3d635774
-DATA constants<>+1508(SB)/4, $0x3d635774
-DATA constants<>+1512(SB)/4, $0x3d635774
-DATA constants<>+1516(SB)/4, $0x3d635774
-DATA constants<>+1520(SB)/4, $0x3d635774
-DATA constants<>+1524(SB)/4, $0x3d635774
-DATA constants<>+1528(SB)/4, $0x3d635774
-DATA constants<>+1532(SB)/4, $0x3d635774
-DATA constants<>+1536(SB)/4, $0x3e75fdee
-DATA constants<>+1540(SB)/4, $0x3e75fdee
-DATA constants<>+1544(SB)/4, $0x3e75fdee
-DATA constants<>+1548(SB)/4, $0x3e75fdee
-DATA constants<>+1552(SB)/4, $0x3e75fdee
-DATA constants<>+1556(SB)/4, $0x3e75fdee
-DATA constants<>+1560(SB)/4, $0x3e75fdee
-DATA constants<>+1564(SB)/4, $0x3e75fdee
-DATA constants<>+1568(SB)/4, $0x3f317218
-DATA constants<>+1572(SB)/4, $0x3f317218
-DATA constants<>+1576(SB)/4, $0x3f317218
-DATA constants<>+1580(SB)/4, $0x3f317218
-DATA constants<>+1584(SB)/4, $0x3f317218
-DATA constants<>+1588(SB)/4, $0x3f317218
-DATA constants<>+1592(SB)/4, $0x3f317218
-DATA constants<>+1596(SB)/4, $0x3f317218
-DATA constants<>+1600(SB)/4, $0x3eaaaaab
-DATA constants<>+1604(SB)/4, $0x3eaaaaab
-DATA constants<>+1608(SB)/4, $0x3eaaaaab
-DATA constants<>+1612(SB)/4, $0x3eaaaaab
-DATA constants<>+1616(SB)/4, $0x3eaaaaab
-DATA constants<>+1620(SB)/4, $0x3eaaaaab
-DATA constants<>+1624(SB)/4, $0x3eaaaaab
-DATA constants<>+1628(SB)/4, $0x3eaaaaab
-DATA constants<>+1632(SB)/4, $0xbbc9e94a
-DATA constants<>+1636(SB)/4, $0xbbc9e94a
-DATA constants<>+1640(SB)/4, $0xbbc9e94a
-DATA constants<>+1644(SB)/4, $0xbbc9e94a
-DATA constants<>+1648(SB)/4, $0xbbc9e94a
-DATA constants<>+1652(SB)/4, $0xbbc9e94a
-DATA constants<>+1656(SB)/4, $0xbbc9e94a
-DATA constants<>+1660(SB)/4, $0xbbc9e94a
-DATA constants<>+1664(SB)/4, $0xbbe07634
-DATA constants<>+1668(SB)/4, $0xbbe07634
-DATA constants<>+1672(SB)/4, $0xbbe07634
-DATA constants<>+1676(SB)/4, $0xbbe07634
-DATA constants<>+1680(SB)/4, $0xbbe07634
-DATA constants<>+1684(SB)/4, $0xbbe07634
-DATA constants<>+1688(SB)/4, $0xbbe07634
-DATA constants<>+1692(SB)/4, $0xbbe07634
-DATA constants<>+1696(SB)/4, $0x3aa403c1
-DATA constants<>+1700(SB)/4, $0x3aa403c1
-DATA constants<>+1704(SB)/4, $0x3aa403c1
-DATA constants<>+1708(SB)/4, $0x3aa403c1
-DATA constants<>+1712(SB)/4, $0x3aa403c1
-DATA constants<>+1716(SB)/4, $0x3aa403c1
-DATA constants<>+1720(SB)/4, $0x3aa403c1
-DATA constants<>+1724(SB)/4, $0x3aa403c1
-DATA constants<>+1728(SB)/4, $0x3c591394
-DATA constants<>+1732(SB)/4, $0x3c591394
-DATA constants<>+1736(SB)/4, $0x3c591394
-DATA constants<>+1740(SB)/4, $0x3c591394
-DATA constants<>+1744(SB)/4, $0x3c591394
-DATA constants<>+1748(SB)/4, $0x3c591394
-DATA constants<>+1752(SB)/4, $0x3c591394
-DATA constants<>+1756(SB)/4, $0x3c591394
-DATA constants<>+1760(SB)/4, $0xbb068688
-DATA constants<>+1764(SB)/4, $0xbb068688
-DATA constants<>+1768(SB)/4, $0xbb068688
-DATA constants<>+1772(SB)/4, $0xbb068688
-DATA constants<>+1776(SB)/4, $0xbb068688
-DATA constants<>+1780(SB)/4, $0xbb068688
-DATA constants<>+1784(SB)/4, $0xbb068688
-DATA constants<>+1788(SB)/4, $0xbb068688
-DATA constants<>+1792(SB)/4, $0x3b99b97b
-DATA constants<>+1796(SB)/4, $0x3b99b97b
-DATA constants<>+1800(SB)/4, $0x3b99b97b
-DATA constants<>+1804(SB)/4, $0x3b99b97b
-DATA constants<>+1808(SB)/4, $0x3b99b97b
-DATA constants<>+1812(SB)/4, $0x3b99b97b
-DATA constants<>+1816(SB)/4, $0x3b99b97b
-DATA constants<>+1820(SB)/4, $0x3b99b97b
-DATA constants<>+1824(SB)/4, $0xbc7c9107
-DATA constants<>+1828(SB)/4, $0xbc7c9107
-DATA constants<>+1832(SB)/4, $0xbc7c9107
-DATA constants<>+1836(SB)/4, $0xbc7c9107
-DATA constants<>+1840(SB)/4, $0xbc7c9107
-DATA constants<>+1844(SB)/4, $0xbc7c9107
-DATA constants<>+1848(SB)/4, $0xbc7c9107
-DATA constants<>+1852(SB)/4, $0xbc7c9107
-DATA constants<>+1856(SB)/4, $0x3cacb83a
-DATA constants<>+1860(SB)/4, $0x3cacb83a
-DATA constants<>+1864(SB)/4, $0x3cacb83a
-DATA constants<>+1868(SB)/4, $0x3cacb83a
-DATA constants<>+1872(SB)/4, $0x3cacb83a
-DATA constants<>+1876(SB)/4, $0x3cacb83a
-DATA constants<>+1880(SB)/4, $0x3cacb83a
-DATA constants<>+1884(SB)/4, $0x3cacb83a
-DATA constants<>+1888(SB)/4, $0xbcfcbecb
-DATA constants<>+1892(SB)/4, $0xbcfcbecb
-DATA constants<>+1896(SB)/4, $0xbcfcbecb
-DATA constants<>+1900(SB)/4, $0xbcfcbecb
-DATA constants<>+1904(SB)/4, $0xbcfcbecb
-DATA constants<>+1908(SB)/4, $0xbcfcbecb
-DATA constants<>+1912(SB)/4, $0xbcfcbecb
-DATA constants<>+1916(SB)/4, $0xbcfcbecb
-DATA constants<>+1920(SB)/4, $0x3d389fd1
-DATA constants<>+1924(SB)/4, $0x3d389fd1
-DATA constants<>+1928(SB)/4, $0x3d389fd1
-DATA constants<>+1932(SB)/4, $0x3d389fd1
-DATA constants<>+1936(SB)/4, $0x3d389fd1
-DATA constants<>+1940(SB)/4, $0x3d389fd1
-DATA constants<>+1944(SB)/4, $0x3d389fd1
-DATA constants<>+1948(SB)/4, $0x3d389fd1
-DATA constants<>+1952(SB)/4, $0xbd7f96aa
-DATA constants<>+1956(SB)/4, $0xbd7f96aa
-DATA constants<>+1960(SB)/4, $0xbd7f96aa
-DATA constants<>+1964(SB)/4, $0xbd7f96aa
-DATA constants<>+1968(SB)/4, $0xbd7f96aa
-DATA constants<>+1972(SB)/4, $0xbd7f96aa
-DATA constants<>+1976(SB)/4, $0xbd7f96aa
-DATA constants<>+1980(SB)/4, $0xbd7f96aa
-DATA constants<>+1984(SB)/4, $0x3da8c406
-DATA constants<>+1988(SB)/4, $0x3da8c406
-DATA constants<>+1992(SB)/4, $0x3da8c406
-DATA constants<>+1996(SB)/4, $0x3da8c406
-DATA constants<>+2000(SB)/4, $0x3da8c406
-DATA constants<>+2004(SB)/4, $0x3da8c406
-DATA constants<>+2008(SB)/4, $0x3da8c406
-DATA constants<>+2012(SB)/4, $0x3da8c406
-DATA constants<>+2016(SB)/4, $0xbdd35b21
-DATA constants<>+2020(SB)/4, $0xbdd35b21
-DATA constants<>+2024(SB)/4, $0xbdd35b21
-DATA constants<>+2028(SB)/4, $0xbdd35b21
-DATA constants<>+2032(SB)/4, $0xbdd35b21
-DATA constants<>+2036(SB)/4, $0xbdd35b21
-DATA constants<>+2040(SB)/4, $0xbdd35b21
-DATA constants<>+2044(SB)/4, $0xbdd35b21
+DATA constants<>+1376(SB)/4, $0xc0400000
+DATA constants<>+1380(SB)/4, $0xc0400000
+DATA constants<>+1384(SB)/4, $0xc0400000
+DATA constants<>+1388(SB)/4, $0xc0400000
+DATA constants<>+1392(SB)/4, $0xc0400000
+DATA constants<>+1396(SB)/4, $0xc0400000
+DATA constants<>+1400(SB)/4, $0xc0400000
+DATA constants<>+1404(SB)/4, $0xc0400000
+DATA constants<>+1408(SB)/4, $0x41544dd3
+DATA constants<>+1412(SB)/4, $0x41544dd3
+DATA constants<>+1416(SB)/4, $0x41544dd3
+DATA constants<>+1420(SB)/4, $0x41544dd3
+DATA constants<>+1424(SB)/4, $0x41544dd3
+DATA constants<>+1428(SB)/4, $0x41544dd3
+DATA constants<>+1432(SB)/4, $0x41544dd3
+DATA constants<>+1436(SB)/4, $0x41544dd3
+DATA constants<>+1440(SB)/4, $0x3920fdde
+DATA constants<>+1444(SB)/4, $0x3920fdde
+DATA constants<>+1448(SB)/4, $0x3920fdde
+DATA constants<>+1452(SB)/4, $0x3920fdde
+DATA constants<>+1456(SB)/4, $0x3920fdde
+DATA constants<>+1460(SB)/4, $0x3920fdde
+DATA constants<>+1464(SB)/4, $0x3920fdde
+DATA constants<>+1468(SB)/4, $0x3920fdde
+DATA constants<>+1472(SB)/4, $0x3aaf9f2a
+DATA constants<>+1476(SB)/4, $0x3aaf9f2a
+DATA constants<>+1480(SB)/4, $0x3aaf9f2a
+DATA constants<>+1484(SB)/4, $0x3aaf9f2a
+DATA constants<>+1488(SB)/4, $0x3aaf9f2a
+DATA constants<>+1492(SB)/4, $0x3aaf9f2a
+DATA constants<>+1496(SB)/4, $0x3aaf9f2a
+DATA constants<>+1500(SB)/4, $0x3aaf9f2a
+DATA constants<>+1504(SB)/4, $0x3c1d96a6
+DATA constants<>+1508(SB)/4, $0x3c1d96a6
+DATA constants<>+1512(SB)/4, $0x3c1d96a6
+DATA constants<>+1516(SB)/4, $0x3c1d96a6
+DATA constants<>+1520(SB)/4, $0x3c1d96a6
+DATA constants<>+1524(SB)/4, $0x3c1d96a6
+DATA constants<>+1528(SB)/4, $0x3c1d96a6
+DATA constants<>+1532(SB)/4, $0x3c1d96a6
+DATA constants<>+1536(SB)/4, $0x3d635774
+DATA constants<>+1540(SB)/4, $0x3d635774
+DATA constants<>+1544(SB)/4, $0x3d635774
+DATA constants<>+1548(SB)/4, $0x3d635774
+DATA constants<>+1552(SB)/4, $0x3d635774
+DATA constants<>+1556(SB)/4, $0x3d635774
+DATA constants<>+1560(SB)/4, $0x3d635774
+DATA constants<>+1564(SB)/4, $0x3d635774
+DATA constants<>+1568(SB)/4, $0x3e75fdee
+DATA constants<>+1572(SB)/4, $0x3e75fdee
+DATA constants<>+1576(SB)/4, $0x3e75fdee
+DATA constants<>+1580(SB)/4, $0x3e75fdee
+DATA constants<>+1584(SB)/4, $0x3e75fdee
+DATA constants<>+1588(SB)/4, $0x3e75fdee
+DATA constants<>+1592(SB)/4, $0x3e75fdee
+DATA constants<>+1596(SB)/4, $0x3e75fdee
+DATA constants<>+1600(SB)/4, $0x3f317218
+DATA constants<>+1604(SB)/4, $0x3f317218
+DATA constants<>+1608(SB)/4, $0x3f317218
+DATA constants<>+1612(SB)/4, $0x3f317218
+DATA constants<>+1616(SB)/4, $0x3f317218
+DATA constants<>+1620(SB)/4, $0x3f317218
+DATA constants<>+1624(SB)/4, $0x3f317218
+DATA constants<>+1628(SB)/4, $0x3f317218
+DATA constants<>+1632(SB)/4, $0xb184cbb7
+DATA constants<>+1636(SB)/4, $0xb184cbb7
+DATA constants<>+1640(SB)/4, $0xb184cbb7
+DATA constants<>+1644(SB)/4, $0xb184cbb7
+DATA constants<>+1648(SB)/4, $0xb184cbb7
+DATA constants<>+1652(SB)/4, $0xb184cbb7
+DATA constants<>+1656(SB)/4, $0xb184cbb7
+DATA constants<>+1660(SB)/4, $0xb184cbb7
+DATA constants<>+1664(SB)/4, $0xb25d70c9
+DATA constants<>+1668(SB)/4, $0xb25d70c9
+DATA constants<>+1672(SB)/4, $0xb25d70c9
+DATA constants<>+1676(SB)/4, $0xb25d70c9
+DATA constants<>+1680(SB)/4, $0xb25d70c9
+DATA constants<>+1684(SB)/4, $0xb25d70c9
+DATA constants<>+1688(SB)/4, $0xb25d70c9
+DATA constants<>+1692(SB)/4, $0xb25d70c9
+DATA constants<>+1696(SB)/4, $0x31f2b5eb
+DATA constants<>+1700(SB)/4, $0x31f2b5eb
+DATA constants<>+1704(SB)/4, $0x31f2b5eb
+DATA constants<>+1708(SB)/4, $0x31f2b5eb
+DATA constants<>+1712(SB)/4, $0x31f2b5eb
+DATA constants<>+1716(SB)/4, $0x31f2b5eb
+DATA constants<>+1720(SB)/4, $0x31f2b5eb
+DATA constants<>+1724(SB)/4, $0x31f2b5eb
+DATA constants<>+1728(SB)/4, $0x3470ec8f
+DATA constants<>+1732(SB)/4, $0x3470ec8f
+DATA constants<>+1736(SB)/4, $0x3470ec8f
+DATA constants<>+1740(SB)/4, $0x3470ec8f
+DATA constants<>+1744(SB)/4, $0x3470ec8f
+DATA constants<>+1748(SB)/4, $0x3470ec8f
+DATA constants<>+1752(SB)/4, $0x3470ec8f
+DATA constants<>+1756(SB)/4, $0x3470ec8f
+DATA constants<>+1760(SB)/4, $0xb3dff4d0
+DATA constants<>+1764(SB)/4, $0xb3dff4d0
+DATA constants<>+1768(SB)/4, $0xb3dff4d0
+DATA constants<>+1772(SB)/4, $0xb3dff4d0
+DATA constants<>+1776(SB)/4, $0xb3dff4d0
+DATA constants<>+1780(SB)/4, $0xb3dff4d0
+DATA constants<>+1784(SB)/4, $0xb3dff4d0
+DATA constants<>+1788(SB)/4, $0xb3dff4d0
+DATA constants<>+1792(SB)/4, $0x353ff05f
+DATA constants<>+1796(SB)/4, $0x353ff05f
+DATA constants<>+1800(SB)/4, $0x353ff05f
+DATA constants<>+1804(SB)/4, $0x353ff05f
+DATA constants<>+1808(SB)/4, $0x353ff05f
+DATA constants<>+1812(SB)/4, $0x353ff05f
+DATA constants<>+1816(SB)/4, $0x353ff05f
+DATA constants<>+1820(SB)/4, $0x353ff05f
+DATA constants<>+1824(SB)/4, $0xb6ec8399
+DATA constants<>+1828(SB)/4, $0xb6ec8399
+DATA constants<>+1832(SB)/4, $0xb6ec8399
+DATA constants<>+1836(SB)/4, $0xb6ec8399
+DATA constants<>+1840(SB)/4, $0xb6ec8399
+DATA constants<>+1844(SB)/4, $0xb6ec8399
+DATA constants<>+1848(SB)/4, $0xb6ec8399
+DATA constants<>+1852(SB)/4, $0xb6ec8399
+DATA constants<>+1856(SB)/4, $0x37f29cf0
+DATA constants<>+1860(SB)/4, $0x37f29cf0
+DATA constants<>+1864(SB)/4, $0x37f29cf0
+DATA constants<>+1868(SB)/4, $0x37f29cf0
+DATA constants<>+1872(SB)/4, $0x37f29cf0
+DATA constants<>+1876(SB)/4, $0x37f29cf0
+DATA constants<>+1880(SB)/4, $0x37f29cf0
+DATA constants<>+1884(SB)/4, $0x37f29cf0
+DATA constants<>+1888(SB)/4, $0xb9052221
+DATA constants<>+1892(SB)/4, $0xb9052221
+DATA constants<>+1896(SB)/4, $0xb9052221
+DATA constants<>+1900(SB)/4, $0xb9052221
+DATA constants<>+1904(SB)/4, $0xb9052221
+DATA constants<>+1908(SB)/4, $0xb9052221
+DATA constants<>+1912(SB)/4, $0xb9052221
+DATA constants<>+1916(SB)/4, $0xb9052221
+DATA constants<>+1920(SB)/4, $0x3a11e040
+DATA constants<>+1924(SB)/4, $0x3a11e040
+DATA constants<>+1928(SB)/4, $0x3a11e040
+DATA constants<>+1932(SB)/4, $0x3a11e040
+DATA constants<>+1936(SB)/4, $0x3a11e040
+DATA constants<>+1940(SB)/4, $0x3a11e040
+DATA constants<>+1944(SB)/4, $0x3a11e040
+DATA constants<>+1948(SB)/4, $0x3a11e040
+DATA constants<>+1952(SB)/4, $0xbb1775ba
+DATA constants<>+1956(SB)/4, $0xbb1775ba
+DATA constants<>+1960(SB)/4, $0xbb1775ba
+DATA constants<>+1964(SB)/4, $0xbb1775ba
+DATA constants<>+1968(SB)/4, $0xbb1775ba
+DATA constants<>+1972(SB)/4, $0xbb1775ba
+DATA constants<>+1976(SB)/4, $0xbb1775ba
+DATA constants<>+1980(SB)/4, $0xbb1775ba
+DATA constants<>+1984(SB)/4, $0x3c160394
+DATA constants<>+1988(SB)/4, $0x3c160394
+DATA constants<>+1992(SB)/4, $0x3c160394
+DATA constants<>+1996(SB)/4, $0x3c160394
+DATA constants<>+2000(SB)/4, $0x3c160394
+DATA constants<>+2004(SB)/4, $0x3c160394
+DATA constants<>+2008(SB)/4, $0x3c160394
+DATA constants<>+2012(SB)/4, $0x3c160394
+DATA constants<>+2016(SB)/4, $0xbd0ce76c
+DATA constants<>+2020(SB)/4, $0xbd0ce76c
+DATA constants<>+2024(SB)/4, $0xbd0ce76c
+DATA constants<>+2028(SB)/4, $0xbd0ce76c
+DATA constants<>+2032(SB)/4, $0xbd0ce76c
+DATA constants<>+2036(SB)/4, $0xbd0ce76c
+DATA constants<>+2040(SB)/4, $0xbd0ce76c
+DATA constants<>+2044(SB)/4, $0xbd0ce76c
 DATA constants<>+2048(SB)/4, $0x3df8dc4f
 DATA constants<>+2052(SB)/4, $0x3df8dc4f
 DATA constants<>+2056(SB)/4, $0x3df8dc4f
@@ -2793,7 +2793,7 @@ TEXT ·geluNEON(SB), NOSPLIT, $0-24
 	FMOVQ (R19), F1
 	MOVD $constants<>+1344(SB), R19
 	FMOVQ (R19), F2
-	MOVD $constants<>+640(SB), R19
+	MOVD $constants<>+1376(SB), R19
 	FMOVQ (R19), F3
 	MOVD $0, R7
 
@@ -2809,9 +2809,9 @@ block29:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3e1d2a // AND V10.16B, V9.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
+	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
-	MOVD $constants<>+1376(SB), R19
+	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
@@ -2831,20 +2831,10 @@ block29:
 	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
 	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1408(SB), R19
+	MOVD $constants<>+1440(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+1408(SB), R19
+	MOVD $constants<>+1440(SB), R19
 	FMOVQ (R19), F13
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -2881,6 +2871,16 @@ block29:
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
@@ -2897,163 +2897,159 @@ block29:
 	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
 	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
-	WORD $0x4ea31c67 // ORR V7.16B, V3.16B, V3.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecd47 // FMLA V7.4S, V10.4S, V30.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F5
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F10
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
-	WORD $0x6e2ddd4a // FMUL V10.4S, V10.4S, V13.4S
-	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
-	WORD $0x4eaad408 // FSUB V8.4S, V0.4S, V10.4S
-	MOVD $constants<>+2080(SB), R19
 	FMOVQ (R19), F7
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+1664(SB), R19
 	FMOVQ (R19), F11
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea9e56b // FCMGT V11.4S, V11.4S, V9.4S
-	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
-	WORD $0x6eab1d48 // BIT V8.16B, V10.16B, V11.16B
-	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F15
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1952(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1952(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1984(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1984(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
+	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
+	WORD $0x4eaed408 // FSUB V8.4S, V0.4S, V14.4S
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea9e54a // FCMGT V10.4S, V10.4S, V9.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6eaa1dc8 // BIT V8.16B, V14.16B, V10.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
 	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
-	WORD $0x3ca768c6 // STR Q6, [X6, X7]
+	WORD $0x3ca768c5 // STR Q5, [X6, X7]
 	ADD R7<<0, R6, R19
 	FMOVQ F8, 16(R19)
 	ADDS $0x20, R7, R7
@@ -3066,7 +3062,7 @@ tail30:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
+	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
@@ -3077,13 +3073,8 @@ tail30:
 	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
 	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F8
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3104,91 +3095,94 @@ tail30:
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F5
+	FMOVQ (R19), F7
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	FMOVQ (R19), F9
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
-	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
 	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
-	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
-	WORD $0x3ca768c6 // STR Q6, [X6, X7]
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x3ca768c5 // STR Q5, [X6, X7]
 	B next33
 
 partial32:
@@ -3213,7 +3207,7 @@ loaded17:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
+	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
@@ -3224,13 +3218,8 @@ loaded17:
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e22ccbf // FMLA V31.4S, V5.4S, V2.4S
 	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F1
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	FMOVQ (R19), F1
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3251,23 +3240,23 @@ loaded17:
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
 	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
 	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	WORD $0x4ea31c62 // ORR V2.16B, V3.16B, V3.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca2 // FMLA V2.4S, V5.4S, V30.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca2 // FMUL V2.4S, V5.4S, V5.4S
 	MOVD $constants<>+1632(SB), R19
 	FMOVQ (R19), F3
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	FMOVQ (R19), F6
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3276,8 +3265,8 @@ loaded17:
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3286,8 +3275,8 @@ loaded17:
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3296,8 +3285,8 @@ loaded17:
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3306,8 +3295,8 @@ loaded17:
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3316,8 +3305,8 @@ loaded17:
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3326,7 +3315,10 @@ loaded17:
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
 	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
@@ -3375,7 +3367,7 @@ loaded19:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
+	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
@@ -3386,13 +3378,8 @@ loaded19:
 	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
 	WORD $0x4e22ccbf // FMLA V31.4S, V5.4S, V2.4S
 	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F1
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	FMOVQ (R19), F1
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3413,23 +3400,23 @@ loaded19:
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
 	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
 	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	WORD $0x4ea31c62 // ORR V2.16B, V3.16B, V3.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca2 // FMLA V2.4S, V5.4S, V30.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca2 // FMUL V2.4S, V5.4S, V5.4S
 	MOVD $constants<>+1632(SB), R19
 	FMOVQ (R19), F3
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	FMOVQ (R19), F6
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3438,8 +3425,8 @@ loaded19:
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3448,8 +3435,8 @@ loaded19:
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3458,8 +3445,8 @@ loaded19:
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3468,8 +3455,8 @@ loaded19:
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3478,8 +3465,8 @@ loaded19:
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -3488,7 +3475,10 @@ loaded19:
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
 	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
@@ -3943,420 +3933,422 @@ TEXT ·geluGradNEON(SB), NOSPLIT, $0-32
 	FMOVQ (R19), F0
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F1
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F2
-	MOVD $constants<>+640(SB), R19
-	FMOVQ (R19), F3
 	MOVD $0, R8
 
 block43:
 	CMP R2, R8
 	BGE tail44
-	WORD $0x3ce86864 // LDR Q4, [X3, X8]
+	WORD $0x3ce86862 // LDR Q2, [X3, X8]
 	ADD R8<<0, R3, R19
-	FMOVQ 16(R19), F10
-	WORD $0x3ce868c5 // LDR Q5, [X6, X8]
+	FMOVQ 16(R19), F8
+	WORD $0x3ce868c3 // LDR Q3, [X6, X8]
 	ADD R8<<0, R6, R19
-	FMOVQ 16(R19), F11
+	FMOVQ 16(R19), F9
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c86 // AND V6.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1d4c // AND V12.16B, V10.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
+	WORD $0x4e3e1d0a // AND V10.16B, V8.16B, V30.16B
+	MOVD $constants<>+1408(SB), R19
+	FMOVQ (R19), F5
+	MOVD $constants<>+1408(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	WORD $0x6ea6e55f // FCMGT V31.4S, V10.4S, V6.4S
+	WORD $0x6ebf1cca // BIT V10.16B, V6.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd4b // FMUL V11.4S, V10.4S, V30.4S
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
+	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
+	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
+	WORD $0x4ea6d427 // FSUB V7.4S, V1.4S, V6.4S
+	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1440(SB), R19
 	FMOVQ (R19), F7
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F8
-	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	WORD $0x6ea8e59f // FCMGT V31.4S, V12.4S, V8.4S
-	WORD $0x6ebf1d0c // BIT V12.16B, V8.16B, V31.16B
-	WORD $0x6e22dcc7 // FMUL V7.4S, V6.4S, V2.4S
-	WORD $0x6e22dd8d // FMUL V13.4S, V12.4S, V2.4S
-	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2e // ORR V14.16B, V1.16B, V1.16B
-	WORD $0x4e26cce8 // FMLA V8.4S, V7.4S, V6.4S
-	WORD $0x4e2ccdae // FMLA V14.4S, V13.4S, V12.4S
-	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
-	WORD $0x4eaed42f // FSUB V15.4S, V1.4S, V14.4S
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
 	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F9
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F15
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4f3755ce // SHL V14.4S, V14.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x4ea085ce // ADD V14.4S, V14.4S, V0.4S
-	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
-	WORD $0x6e2eddef // FMUL V15.4S, V15.4S, V14.4S
-	WORD $0x4ea31c67 // ORR V7.16B, V3.16B, V3.16B
-	WORD $0x4ea31c68 // ORR V8.16B, V3.16B, V3.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecd88 // FMLA V8.4S, V12.4S, V30.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
+	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed54a // FADD V10.4S, V10.4S, V30.4S
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
 	MOVD $constants<>+1632(SB), R19
 	FMOVQ (R19), F6
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F12
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
-	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
-	WORD $0x6e29dcc6 // FMUL V6.4S, V6.4S, V9.4S
-	WORD $0x6e2fdd8c // FMUL V12.4S, V12.4S, V15.4S
-	WORD $0x4ea6d407 // FSUB V7.4S, V0.4S, V6.4S
-	WORD $0x4eacd40d // FSUB V13.4S, V0.4S, V12.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F8
-	MOVD $constants<>+2080(SB), R19
 	FMOVQ (R19), F14
-	WORD $0x6ea4e508 // FCMGT V8.4S, V8.4S, V4.4S
-	WORD $0x6eaae5ce // FCMGT V14.4S, V14.4S, V10.4S
-	WORD $0x6ea81cc7 // BIT V7.16B, V6.16B, V8.16B
-	WORD $0x6eae1d8d // BIT V13.16B, V12.16B, V14.16B
-	WORD $0x6e24dd29 // FMUL V9.4S, V9.4S, V4.4S
-	WORD $0x6e2addef // FMUL V15.4S, V15.4S, V10.4S
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F15
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1952(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1952(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1984(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1984(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
+	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
+	WORD $0x4ea6d404 // FSUB V4.4S, V0.4S, V6.4S
+	WORD $0x4eaed40a // FSUB V10.4S, V0.4S, V14.4S
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F5
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F11
+	WORD $0x6ea2e4a5 // FCMGT V5.4S, V5.4S, V2.4S
+	WORD $0x6ea8e56b // FCMGT V11.4S, V11.4S, V8.4S
+	WORD $0x6ea51cc4 // BIT V4.16B, V6.16B, V5.16B
+	WORD $0x6eab1dca // BIT V10.16B, V14.16B, V11.16B
+	WORD $0x6e22dce7 // FMUL V7.4S, V7.4S, V2.4S
+	WORD $0x6e28ddad // FMUL V13.4S, V13.4S, V8.4S
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecd27 // FMLA V7.4S, V9.4S, V30.4S
+	WORD $0x4e3ecce4 // FMLA V4.4S, V7.4S, V30.4S
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecded // FMLA V13.4S, V15.4S, V30.4S
-	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
-	WORD $0x6e2bddad // FMUL V13.4S, V13.4S, V11.4S
-	WORD $0x3ca868e7 // STR Q7, [X7, X8]
+	WORD $0x4e3ecdaa // FMLA V10.4S, V13.4S, V30.4S
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e29dd4a // FMUL V10.4S, V10.4S, V9.4S
+	WORD $0x3ca868e4 // STR Q4, [X7, X8]
 	ADD R8<<0, R7, R19
-	FMOVQ F13, 16(R19)
+	FMOVQ F10, 16(R19)
 	ADDS $0x20, R8, R8
 	B block43
 
 tail44:
 	CMP $0x04, R1
 	BLT partial46
-	WORD $0x3ce86864 // LDR Q4, [X3, X8]
-	WORD $0x3ce868c5 // LDR Q5, [X6, X8]
+	WORD $0x3ce86862 // LDR Q2, [X3, X8]
+	WORD $0x3ce868c3 // LDR Q3, [X6, X8]
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c86 // AND V6.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	WORD $0x6e22dcc7 // FMUL V7.4S, V6.4S, V2.4S
-	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4e26cce8 // FMLA V8.4S, V7.4S, V6.4S
-	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F9
-	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
+	WORD $0x4ea6d427 // FSUB V7.4S, V1.4S, V6.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F7
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
-	WORD $0x4ea31c67 // ORR V7.16B, V3.16B, V3.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+1632(SB), R19
 	FMOVQ (R19), F6
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccff // FMLA V31.4S, V7.4S, V6.4S
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e29dcc6 // FMUL V6.4S, V6.4S, V9.4S
-	WORD $0x4ea6d407 // FSUB V7.4S, V0.4S, V6.4S
+	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
+	WORD $0x4ea6d404 // FSUB V4.4S, V0.4S, V6.4S
 	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F8
-	WORD $0x6ea4e508 // FCMGT V8.4S, V8.4S, V4.4S
-	WORD $0x6ea81cc7 // BIT V7.16B, V6.16B, V8.16B
-	WORD $0x6e24dd29 // FMUL V9.4S, V9.4S, V4.4S
+	FMOVQ (R19), F5
+	WORD $0x6ea2e4a5 // FCMGT V5.4S, V5.4S, V2.4S
+	WORD $0x6ea51cc4 // BIT V4.16B, V6.16B, V5.16B
+	WORD $0x6e22dce7 // FMUL V7.4S, V7.4S, V2.4S
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecd27 // FMLA V7.4S, V9.4S, V30.4S
-	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
-	WORD $0x3ca868e7 // STR Q7, [X7, X8]
+	WORD $0x4e3ecce4 // FMLA V4.4S, V7.4S, V30.4S
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x3ca868e4 // STR Q4, [X7, X8]
 	B next47
 
 partial46:
@@ -4364,165 +4356,167 @@ partial46:
 	BLE end45
 	ADD R8<<0, R3, R19
 	TBZ $2, R0, few25
-	FMOVQ (R19), F4
+	FMOVQ (R19), F2
 	B loaded25
 few25:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
 	TBZ $1, R0, one25
-	FMOVD (R19), F4
+	FMOVD (R19), F2
 	TBZ $0, R0, loaded25
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V2.S[2]
 	B loaded25
 one25:
 	TBZ $0, R0, loaded25
-	FMOVS (R19), F4
+	FMOVS (R19), F2
 loaded25:
 	ADD R8<<0, R6, R19
 	TBZ $2, R0, few26
-	FMOVQ (R19), F5
+	FMOVQ (R19), F3
 	B loaded26
 few26:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R0, one26
-	FMOVD (R19), F5
+	FMOVD (R19), F3
 	TBZ $0, R0, loaded26
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded26
 one26:
 	TBZ $0, R0, loaded26
-	FMOVS (R19), F5
+	FMOVS (R19), F3
 loaded26:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c86 // AND V6.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	WORD $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e26cc47 // FMLA V7.4S, V2.4S, V6.4S
-	WORD $0x4ea7d421 // FSUB V1.4S, V1.4S, V7.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e22ccdf // FMLA V31.4S, V6.4S, V2.4S
-	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
+	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F1
-	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
+	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F1
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dc21 // FMUL V1.4S, V1.4S, V7.4S
-	WORD $0x4ea31c62 // ORR V2.16B, V3.16B, V3.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3eccc2 // FMLA V2.4S, V6.4S, V30.4S
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F3
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F7
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
-	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e21dcc6 // FMUL V6.4S, V6.4S, V1.4S
+	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
 	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F2
-	WORD $0x6ea4e442 // FCMGT V2.4S, V2.4S, V4.4S
-	WORD $0x6ea21c60 // BIT V0.16B, V3.16B, V2.16B
-	WORD $0x6e24dc21 // FMUL V1.4S, V1.4S, V4.4S
+	FMOVQ (R19), F4
+	WORD $0x6ea2e484 // FCMGT V4.4S, V4.4S, V2.4S
+	WORD $0x6ea41cc0 // BIT V0.16B, V6.16B, V4.16B
+	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ecc20 // FMLA V0.4S, V1.4S, V30.4S
-	WORD $0x6e25dc00 // FMUL V0.4S, V0.4S, V5.4S
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
 	ADD R8<<0, R7, R19
 	TBZ $2, R0, few27
 	FMOVQ F0, (R19)
@@ -4546,166 +4540,168 @@ next47:
 	ADD R8<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few28
-	FMOVQ (R19), F4
+	FMOVQ (R19), F2
 	B loaded28
 few28:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
 	TBZ $1, R0, one28
-	FMOVD (R19), F4
+	FMOVD (R19), F2
 	TBZ $0, R0, loaded28
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V2.S[2]
 	B loaded28
 one28:
 	TBZ $0, R0, loaded28
-	FMOVS (R19), F4
+	FMOVS (R19), F2
 loaded28:
 	ADD R8<<0, R6, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few29
-	FMOVQ (R19), F5
+	FMOVQ (R19), F3
 	B loaded29
 few29:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R0, one29
-	FMOVD (R19), F5
+	FMOVD (R19), F3
 	TBZ $0, R0, loaded29
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded29
 one29:
 	TBZ $0, R0, loaded29
-	FMOVS (R19), F5
+	FMOVS (R19), F3
 loaded29:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c86 // AND V6.16B, V4.16B, V30.16B
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
-	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	WORD $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e26cc47 // FMLA V7.4S, V2.4S, V6.4S
-	WORD $0x4ea7d421 // FSUB V1.4S, V1.4S, V7.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e22ccdf // FMLA V31.4S, V6.4S, V2.4S
-	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
+	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F1
-	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
+	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F1
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
 	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dc21 // FMUL V1.4S, V1.4S, V7.4S
-	WORD $0x4ea31c62 // ORR V2.16B, V3.16B, V3.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3eccc2 // FMLA V2.4S, V6.4S, V30.4S
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F3
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
+	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F7
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1728(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1760(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+2016(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
-	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e21dcc6 // FMUL V6.4S, V6.4S, V1.4S
+	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
 	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F2
-	WORD $0x6ea4e442 // FCMGT V2.4S, V2.4S, V4.4S
-	WORD $0x6ea21c60 // BIT V0.16B, V3.16B, V2.16B
-	WORD $0x6e24dc21 // FMUL V1.4S, V1.4S, V4.4S
+	FMOVQ (R19), F4
+	WORD $0x6ea2e484 // FCMGT V4.4S, V4.4S, V2.4S
+	WORD $0x6ea41cc0 // BIT V0.16B, V6.16B, V4.16B
+	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ecc20 // FMLA V0.4S, V1.4S, V30.4S
-	WORD $0x6e25dc00 // FMUL V0.4S, V0.4S, V5.4S
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
 	ADD R8<<0, R7, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few30

@@ -936,14 +936,14 @@ DATA constants<>+400(SB)/4, $0xbf38aa3b
 DATA constants<>+404(SB)/4, $0xbf38aa3b
 DATA constants<>+408(SB)/4, $0xbf38aa3b
 DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xbf800000
-DATA constants<>+420(SB)/4, $0xbf800000
-DATA constants<>+424(SB)/4, $0xbf800000
-DATA constants<>+428(SB)/4, $0xbf800000
-DATA constants<>+432(SB)/4, $0xbf800000
-DATA constants<>+436(SB)/4, $0xbf800000
-DATA constants<>+440(SB)/4, $0xbf800000
-DATA constants<>+444(SB)/4, $0xbf800000
+DATA constants<>+416(SB)/4, $0xc0400000
+DATA constants<>+420(SB)/4, $0xc0400000
+DATA constants<>+424(SB)/4, $0xc0400000
+DATA constants<>+428(SB)/4, $0xc0400000
+DATA constants<>+432(SB)/4, $0xc0400000
+DATA constants<>+436(SB)/4, $0xc0400000
+DATA constants<>+440(SB)/4, $0xc0400000
+DATA constants<>+444(SB)/4, $0xc0400000
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -1008,150 +1008,150 @@ DATA constants<>+688(SB)/4, $0x3f317218
 DATA constants<>+692(SB)/4, $0x3f317218
 DATA constants<>+696(SB)/4, $0x3f317218
 DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0x3eaaaaab
-DATA constants<>+708(SB)/4, $0x3eaaaaab
-DATA constants<>+712(SB)/4, $0x3eaaaaab
-DATA constants<>+716(SB)/4, $0x3eaaaaab
-DATA constants<>+720(SB)/4, $0x3eaaaaab
-DATA constants<>+724(SB)/4, $0x3eaaaaab
-DATA constants<>+728(SB)/4, $0x3eaaaaab
-DATA constants<>+732(SB)/4, $0x3eaaaaab
-DATA constants<>+736(SB)/4, $0xbbc9e94a
-DATA constants<>+740(SB)/4, $0xbbc9e94a
-DATA constants<>+744(SB)/4, $0xbbc9e94a
-DATA constants<>+748(SB)/4, $0xbbc9e94a
-DATA constants<>+752(SB)/4, $0xbbc9e94a
-DATA constants<>+756(SB)/4, $0xbbc9e94a
-DATA constants<>+760(SB)/4, $0xbbc9e94a
-DATA constants<>+764(SB)/4, $0xbbc9e94a
-DATA constants<>+768(SB)/4, $0xbbe07634
-DATA constants<>+772(SB)/4, $0xbbe07634
-DATA constants<>+776(SB)/4, $0xbbe07634
-DATA constants<>+780(SB)/4, $0xbbe07634
-DATA constants<>+784(SB)/4, $0xbbe07634
-DATA constants<>+788(SB)/4, $0xbbe07634
-DATA constants<>+792(SB)/4, $0xbbe07634
-DATA constants<>+796(SB)/4, $0xbbe07634
-DATA constants<>+800(SB)/4, $0x3aa403c1
-DATA constants<>+804(SB)/4, $0x3aa403c1
-DATA constants<>+808(SB)/4, $0x3aa403c1
-DATA constants<>+812(SB)/4, $0x3aa403c1
-DATA constants<>+816(SB)/4, $0x3aa403c1
-DATA constants<>+820(SB)/4, $0x3aa403c1
-DATA constants<>+824(SB)/4, $0x3aa403c1
-DATA constants<>+828(SB)/4, $0x3aa403c1
-DATA constants<>+832(SB)/4, $0x3c591394
-DATA constants<>+836(SB)/4, $0x3c591394
-DATA constants<>+840(SB)/4, $0x3c591394
-DATA constants<>+844(SB)/4, $0x3c591394
-DATA constants<>+848(SB)/4, $0x3c591394
-DATA constants<>+852(SB)/4, $0x3c591394
-DATA constants<>+856(SB)/4, $0x3c591394
-DATA constants<>+860(SB)/4, $0x3c591394
-DATA constants<>+864(SB)/4, $0xbb068688
-DATA constants<>+868(SB)/4, $0xbb068688
-DATA constants<>+872(SB)/4, $0xbb068688
-DATA constants<>+876(SB)/4, $0xbb068688
-DATA constants<>+880(SB)/4, $0xbb068688
-DATA constants<>+884(SB)/4, $0xbb068688
-DATA constants<>+888(SB)/4, $0xbb068688
-DATA constants<>+892(SB)/4, $0xbb068688
-DATA constants<>+896(SB)/4, $0x3b99b97b
-DATA constants<>+900(SB)/4, $0x3b99b97b
-DATA constants<>+904(SB)/4, $0x3b99b97b
-DATA constants<>+908(SB)/4, $0x3b99b97b
-DATA constants<>+912(SB)/4, $0x3b99b97b
-DATA constants<>+916(SB)/4, $0x3b99b97b
-DATA constants<>+920(SB)/4, $0x3b99b97b
-DATA constants<>+924(SB)/4, $0x3b99b97b
-DATA constants<>+928(SB)/4, $0xbc7c9107
-DATA constants<>+932(SB)/4, $0xbc7c9107
-DATA constants<>+936(SB)/4, $0xbc7c9107
-DATA constants<>+940(SB)/4, $0xbc7c9107
-DATA constants<>+944(SB)/4, $0xbc7c9107
-DATA constants<>+948(SB)/4, $0xbc7c9107
-DATA constants<>+952(SB)/4, $0xbc7c9107
-DATA constants<>+956(SB)/4, $0xbc7c9107
-DATA constants<>+960(SB)/4, $0x3cacb83a
-DATA constants<>+964(SB)/4, $0x3cacb83a
-DATA constants<>+968(SB)/4, $0x3cacb83a
-DATA constants<>+972(SB)/4, $0x3cacb83a
-DATA constants<>+976(SB)/4, $0x3cacb83a
-DATA constants<>+980(SB)/4, $0x3cacb83a
-DATA constants<>+984(SB)/4, $0x3cacb83a
-DATA constants<>+988(SB)/4, $0x3cacb83a
-DATA constants<>+992(SB)/4, $0xbcfcbecb
-DATA constants<>+996(SB)/4, $0xbcfcbecb
-DATA constants<>+1000(SB)/4, $0xbcfcbecb
-DATA constants<>+1004(SB)/4, $0xbcfcbecb
-DATA constants<>+1008(SB)/4, $0xbcfcbecb
-DATA constants<>+1012(SB)/4, $0xbcfcbecb
-DATA constants<>+1016(SB)/4, $0xbcfcbecb
-DATA constants<>+1020(SB)/4, $0xbcfcbecb
-DATA constants<>+1024(SB)/4, $0x3d389fd1
-DATA constants<>+1028(SB)/4, $0x3d389fd1
-DATA constants<>+1032(SB)/4, $0x3d389fd1
-DATA constants<>+1036(SB)/4, $0x3d389fd1
-DATA constants<>+1040(SB)/4, $0x3d389fd1
-DATA constants<>+1044(SB)/4, $0x3d389fd1
-DATA constants<>+1048(SB)/4, $0x3d389fd1
-DATA constants<>+1052(SB)/4, $0x3d389fd1
-DATA constants<>+1056(SB)/4, $0xbd7f96aa
-DATA constants<>+1060(SB)/4, $0xbd7f96aa
-DATA constants<>+1064(SB)/4, $0xbd7f96aa
-DATA constants<>+1068(SB)/4, $0xbd7f96aa
-DATA constants<>+1072(SB)/4, $0xbd7f96aa
-DATA constants<>+1076(SB)/4, $0xbd7f96aa
-DATA constants<>+1080(SB)/4, $0xbd7f96aa
-DATA constants<>+1084(SB)/4, $0xbd7f96aa
-DATA constants<>+1088(SB)/4, $0x3da8c406
-DATA constants<>+1092(SB)/4, $0x3da8c406
-DATA constants<>+1096(SB)/4, $0x3da8c406
-DATA constants<>+1100(SB)/4, $0x3da8c406
-DATA constants<>+1104(SB)/4, $0x3da8c406
-DATA constants<>+1108(SB)/4, $0x3da8c406
-DATA constants<>+1112(SB)/4, $0x3da8c406
-DATA constants<>+1116(SB)/4, $0x3da8c406
-DATA constants<>+1120(SB)/4, $0xbdd35b21
-DATA constants<>+1124(SB)/4, $0xbdd35b21
-DATA constants<>+1128(SB)/4, $0xbdd35b21
-DATA constants<>+1132(SB)/4, $0xbdd35b21
-DATA constants<>+1136(SB)/4, $0xbdd35b21
-DATA constants<>+1140(SB)/4, $0xbdd35b21
-DATA constants<>+1144(SB)/4, $0xbdd35b21
-DATA constants<>+1148(SB)/4, $0xbdd35b21
-DATA constants<>+1152(SB)/4, $0x3df8dc4f
-DATA constants<>+1156(SB)/4, $0x3df8dc4f
-DATA constants<>+1160(SB)/4, $0x3df8dc4f
-DATA constants<>+1164(SB)/4, $0x3df8dc4f
-DATA constants<>+1168(SB)/4, $0x3df8dc4f
-DATA constants<>+1172(SB)/4, $0x3df8dc4f
-DATA constants<>+1176(SB)/4, $0x3df8dc4f
-DATA constants<>+1180(SB)/4, $0x3df8dc4f
-DATA constants<>+1184(SB)/4, $0x00000000
-DATA constants<>+1188(SB)/4, $0x00000000
-DATA constants<>+1192(SB)/4, $0x00000000
-DATA constants<>+1196(SB)/4, $0x00000000
-DATA constants<>+1200(SB)/4, $0x00000000
-DATA constants<>+1204(SB)/4, $0x00000000
-DATA constants<>+1208(SB)/4, $0x00000000
-DATA constants<>+1212(SB)/4, $0x00000000
-DATA constants<>+1216(SB)/4, $0x3d922279
-DATA constants<>+1220(SB)/4, $0x3d922279
-DATA constants<>+1224(SB)/4, $0x3d922279
-DATA constants<>+1228(SB)/4, $0x3d922279
-DATA constants<>+1232(SB)/4, $0x3d922279
-DATA constants<>+1236(SB)/4, $0x3d922279
-DATA constants<>+1240(SB)/4, $0x3d922279
-DATA constants<>+1244(SB)/4, $0x3d922279
-DATA constants<>+1248(SB)/4, $0x3fcc422a
-DATA constants<>+1252(SB)/4, $0x3fcc422a
-DATA constants<>+1256(SB)/4, $0x3fcc422a
-DATA constants<>+1260(SB)/4, $0x3fcc422a
-DATA constants<>+1264(SB)/4, $0x3fcc422a
-DATA constants<>+1268(SB)/4, $0x3fcc422a
-DATA constants<>+1272(SB)/4, $0x3fcc422a
-DATA constants<>+1276(SB)/4, $0x3fcc422a
+DATA constants<>+704(SB)/4, $0xb184cbb7
+DATA constants<>+708(SB)/4, $0xb184cbb7
+DATA constants<>+712(SB)/4, $0xb184cbb7
+DATA constants<>+716(SB)/4, $0xb184cbb7
+DATA constants<>+720(SB)/4, $0xb184cbb7
+DATA constants<>+724(SB)/4, $0xb184cbb7
+DATA constants<>+728(SB)/4, $0xb184cbb7
+DATA constants<>+732(SB)/4, $0xb184cbb7
+DATA constants<>+736(SB)/4, $0xb25d70c9
+DATA constants<>+740(SB)/4, $0xb25d70c9
+DATA constants<>+744(SB)/4, $0xb25d70c9
+DATA constants<>+748(SB)/4, $0xb25d70c9
+DATA constants<>+752(SB)/4, $0xb25d70c9
+DATA constants<>+756(SB)/4, $0xb25d70c9
+DATA constants<>+760(SB)/4, $0xb25d70c9
+DATA constants<>+764(SB)/4, $0xb25d70c9
+DATA constants<>+768(SB)/4, $0x31f2b5eb
+DATA constants<>+772(SB)/4, $0x31f2b5eb
+DATA constants<>+776(SB)/4, $0x31f2b5eb
+DATA constants<>+780(SB)/4, $0x31f2b5eb
+DATA constants<>+784(SB)/4, $0x31f2b5eb
+DATA constants<>+788(SB)/4, $0x31f2b5eb
+DATA constants<>+792(SB)/4, $0x31f2b5eb
+DATA constants<>+796(SB)/4, $0x31f2b5eb
+DATA constants<>+800(SB)/4, $0x3470ec8f
+DATA constants<>+804(SB)/4, $0x3470ec8f
+DATA constants<>+808(SB)/4, $0x3470ec8f
+DATA constants<>+812(SB)/4, $0x3470ec8f
+DATA constants<>+816(SB)/4, $0x3470ec8f
+DATA constants<>+820(SB)/4, $0x3470ec8f
+DATA constants<>+824(SB)/4, $0x3470ec8f
+DATA constants<>+828(SB)/4, $0x3470ec8f
+DATA constants<>+832(SB)/4, $0xb3dff4d0
+DATA constants<>+836(SB)/4, $0xb3dff4d0
+DATA constants<>+840(SB)/4, $0xb3dff4d0
+DATA constants<>+844(SB)/4, $0xb3dff4d0
+DATA constants<>+848(SB)/4, $0xb3dff4d0
+DATA constants<>+852(SB)/4, $0xb3dff4d0
+DATA constants<>+856(SB)/4, $0xb3dff4d0
+DATA constants<>+860(SB)/4, $0xb3dff4d0
+DATA constants<>+864(SB)/4, $0x353ff05f
+DATA constants<>+868(SB)/4, $0x353ff05f
+DATA constants<>+872(SB)/4, $0x353ff05f
+DATA constants<>+876(SB)/4, $0x353ff05f
+DATA constants<>+880(SB)/4, $0x353ff05f
+DATA constants<>+884(SB)/4, $0x353ff05f
+DATA constants<>+888(SB)/4, $0x353ff05f
+DATA constants<>+892(SB)/4, $0x353ff05f
+DATA constants<>+896(SB)/4, $0xb6ec8399
+DATA constants<>+900(SB)/4, $0xb6ec8399
+DATA constants<>+904(SB)/4, $0xb6ec8399
+DATA constants<>+908(SB)/4, $0xb6ec8399
+DATA constants<>+912(SB)/4, $0xb6ec8399
+DATA constants<>+916(SB)/4, $0xb6ec8399
+DATA constants<>+920(SB)/4, $0xb6ec8399
+DATA constants<>+924(SB)/4, $0xb6ec8399
+DATA constants<>+928(SB)/4, $0x37f29cf0
+DATA constants<>+932(SB)/4, $0x37f29cf0
+DATA constants<>+936(SB)/4, $0x37f29cf0
+DATA constants<>+940(SB)/4, $0x37f29cf0
+DATA constants<>+944(SB)/4, $0x37f29cf0
+DATA constants<>+948(SB)/4, $0x37f29cf0
+DATA constants<>+952(SB)/4, $0x37f29cf0
+DATA constants<>+956(SB)/4, $0x37f29cf0
+DATA constants<>+960(SB)/4, $0xb9052221
+DATA constants<>+964(SB)/4, $0xb9052221
+DATA constants<>+968(SB)/4, $0xb9052221
+DATA constants<>+972(SB)/4, $0xb9052221
+DATA constants<>+976(SB)/4, $0xb9052221
+DATA constants<>+980(SB)/4, $0xb9052221
+DATA constants<>+984(SB)/4, $0xb9052221
+DATA constants<>+988(SB)/4, $0xb9052221
+DATA constants<>+992(SB)/4, $0x3a11e040
+DATA constants<>+996(SB)/4, $0x3a11e040
+DATA constants<>+1000(SB)/4, $0x3a11e040
+DATA constants<>+1004(SB)/4, $0x3a11e040
+DATA constants<>+1008(SB)/4, $0x3a11e040
+DATA constants<>+1012(SB)/4, $0x3a11e040
+DATA constants<>+1016(SB)/4, $0x3a11e040
+DATA constants<>+1020(SB)/4, $0x3a11e040
+DATA constants<>+1024(SB)/4, $0xbb1775ba
+DATA constants<>+1028(SB)/4, $0xbb1775ba
+DATA constants<>+1032(SB)/4, $0xbb1775ba
+DATA constants<>+1036(SB)/4, $0xbb1775ba
+DATA constants<>+1040(SB)/4, $0xbb1775ba
+DATA constants<>+1044(SB)/4, $0xbb1775ba
+DATA constants<>+1048(SB)/4, $0xbb1775ba
+DATA constants<>+1052(SB)/4, $0xbb1775ba
+DATA constants<>+1056(SB)/4, $0x3c160394
+DATA constants<>+1060(SB)/4, $0x3c160394
+DATA constants<>+1064(SB)/4, $0x3c160394
+DATA constants<>+1068(SB)/4, $0x3c160394
+DATA constants<>+1072(SB)/4, $0x3c160394
+DATA constants<>+1076(SB)/4, $0x3c160394
+DATA constants<>+1080(SB)/4, $0x3c160394
+DATA constants<>+1084(SB)/4, $0x3c160394
+DATA constants<>+1088(SB)/4, $0xbd0ce76c
+DATA constants<>+1092(SB)/4, $0xbd0ce76c
+DATA constants<>+1096(SB)/4, $0xbd0ce76c
+DATA constants<>+1100(SB)/4, $0xbd0ce76c
+DATA constants<>+1104(SB)/4, $0xbd0ce76c
+DATA constants<>+1108(SB)/4, $0xbd0ce76c
+DATA constants<>+1112(SB)/4, $0xbd0ce76c
+DATA constants<>+1116(SB)/4, $0xbd0ce76c
+DATA constants<>+1120(SB)/4, $0x3df8dc4f
+DATA constants<>+1124(SB)/4, $0x3df8dc4f
+DATA constants<>+1128(SB)/4, $0x3df8dc4f
+DATA constants<>+1132(SB)/4, $0x3df8dc4f
+DATA constants<>+1136(SB)/4, $0x3df8dc4f
+DATA constants<>+1140(SB)/4, $0x3df8dc4f
+DATA constants<>+1144(SB)/4, $0x3df8dc4f
+DATA constants<>+1148(SB)/4, $0x3df8dc4f
+DATA constants<>+1152(SB)/4, $0x00000000
+DATA constants<>+1156(SB)/4, $0x00000000
+DATA constants<>+1160(SB)/4, $0x00000000
+DATA constants<>+1164(SB)/4, $0x00000000
+DATA constants<>+1168(SB)/4, $0x00000000
+DATA constants<>+1172(SB)/4, $0x00000000
+DATA constants<>+1176(SB)/4, $0x00000000
+DATA constants<>+1180(SB)/4, $0x00000000
+DATA constants<>+1184(SB)/4, $0x3d922279
+DATA constants<>+1188(SB)/4, $0x3d922279
+DATA constants<>+1192(SB)/4, $0x3d922279
+DATA constants<>+1196(SB)/4, $0x3d922279
+DATA constants<>+1200(SB)/4, $0x3d922279
+DATA constants<>+1204(SB)/4, $0x3d922279
+DATA constants<>+1208(SB)/4, $0x3d922279
+DATA constants<>+1212(SB)/4, $0x3d922279
+DATA constants<>+1216(SB)/4, $0x3fcc422a
+DATA constants<>+1220(SB)/4, $0x3fcc422a
+DATA constants<>+1224(SB)/4, $0x3fcc422a
+DATA constants<>+1228(SB)/4, $0x3fcc422a
+DATA constants<>+1232(SB)/4, $0x3fcc422a
+DATA constants<>+1236(SB)/4, $0x3fcc422a
+DATA constants<>+1240(SB)/4, $0x3fcc422a
+DATA constants<>+1244(SB)/4, $0x3fcc422a
+DATA constants<>+1248(SB)/4, $0xbf800000
+DATA constants<>+1252(SB)/4, $0xbf800000
+DATA constants<>+1256(SB)/4, $0xbf800000
+DATA constants<>+1260(SB)/4, $0xbf800000
+DATA constants<>+1264(SB)/4, $0xbf800000
+DATA constants<>+1268(SB)/4, $0xbf800000
+DATA constants<>+1272(SB)/4, $0xbf800000
+DATA constants<>+1276(SB)/4, $0xbf800000
 DATA constants<>+1280(SB)/4, $0x42b1999a
 DATA constants<>+1284(SB)/4, $0x42b1999a
 DATA constants<>+1288(SB)/4, $0x42b1999a
@@ -2075,51 +2075,53 @@ block144:
 	VPADDD       Y0, Y12, Y12
 	VMULPS       Y8, Y9, Y9
 	VMULPS       Y12, Y13, Y13
-	VMOVAPS      Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFMADD231PS  constants<>+704(SB), Y5, Y7
-	VFMADD231PS  constants<>+704(SB), Y10, Y8
-	VBROADCASTSS constants<>+736(SB), Y5
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD213PS  constants<>+768(SB), Y7, Y5
-	VFMADD213PS  constants<>+768(SB), Y8, Y10
-	VFMADD213PS  constants<>+800(SB), Y7, Y5
-	VFMADD213PS  constants<>+800(SB), Y8, Y10
-	VFMADD213PS  constants<>+832(SB), Y7, Y5
-	VFMADD213PS  constants<>+832(SB), Y8, Y10
-	VFMADD213PS  constants<>+864(SB), Y7, Y5
-	VFMADD213PS  constants<>+864(SB), Y8, Y10
-	VFMADD213PS  constants<>+896(SB), Y7, Y5
-	VFMADD213PS  constants<>+896(SB), Y8, Y10
-	VFMADD213PS  constants<>+928(SB), Y7, Y5
-	VFMADD213PS  constants<>+928(SB), Y8, Y10
-	VFMADD213PS  constants<>+960(SB), Y7, Y5
-	VFMADD213PS  constants<>+960(SB), Y8, Y10
-	VFMADD213PS  constants<>+992(SB), Y7, Y5
-	VFMADD213PS  constants<>+992(SB), Y8, Y10
-	VFMADD213PS  constants<>+1024(SB), Y7, Y5
-	VFMADD213PS  constants<>+1024(SB), Y8, Y10
-	VFMADD213PS  constants<>+1056(SB), Y7, Y5
-	VFMADD213PS  constants<>+1056(SB), Y8, Y10
-	VFMADD213PS  constants<>+1088(SB), Y7, Y5
-	VFMADD213PS  constants<>+1088(SB), Y8, Y10
-	VFMADD213PS  constants<>+1120(SB), Y7, Y5
-	VFMADD213PS  constants<>+1120(SB), Y8, Y10
-	VFMADD213PS  constants<>+1152(SB), Y7, Y5
-	VFMADD213PS  constants<>+1152(SB), Y8, Y10
-	VMULPS       Y9, Y5, Y5
-	VMULPS       Y13, Y10, Y10
-	VSUBPS       Y5, Y0, Y7
-	VSUBPS       Y10, Y0, Y9
-	VBROADCASTSS constants<>+1184(SB), Y8
-	VBROADCASTSS constants<>+1184(SB), Y11
-	VCMPPS       $0x01, Y8, Y4, Y8
-	VCMPPS       $0x01, Y11, Y6, Y11
-	VBLENDVPS    Y8, Y5, Y7, Y7
-	VBLENDVPS    Y11, Y10, Y9, Y9
-	VMULPS       Y4, Y7, Y7
+	VADDPS       Y3, Y5, Y5
+	VADDPS       Y3, Y10, Y10
+	VMULPS       Y5, Y5, Y7
+	VMULPS       Y10, Y10, Y12
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+704(SB), Y14
+	VBROADCASTSS constants<>+736(SB), Y11
+	VBROADCASTSS constants<>+736(SB), Y15
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+768(SB), Y12, Y14
+	VFMADD213PS  constants<>+800(SB), Y7, Y11
+	VFMADD213PS  constants<>+800(SB), Y12, Y15
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+832(SB), Y12, Y14
+	VFMADD213PS  constants<>+864(SB), Y7, Y11
+	VFMADD213PS  constants<>+864(SB), Y12, Y15
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+896(SB), Y12, Y14
+	VFMADD213PS  constants<>+928(SB), Y7, Y11
+	VFMADD213PS  constants<>+928(SB), Y12, Y15
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+960(SB), Y12, Y14
+	VFMADD213PS  constants<>+992(SB), Y7, Y11
+	VFMADD213PS  constants<>+992(SB), Y12, Y15
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1024(SB), Y12, Y14
+	VFMADD213PS  constants<>+1056(SB), Y7, Y11
+	VFMADD213PS  constants<>+1056(SB), Y12, Y15
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1088(SB), Y12, Y14
+	VFMADD213PS  constants<>+1120(SB), Y7, Y11
+	VFMADD213PS  constants<>+1120(SB), Y12, Y15
+	VFMADD213PS  Y11, Y5, Y8
+	VFMADD213PS  Y15, Y10, Y14
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y13, Y14, Y14
+	VSUBPS       Y8, Y0, Y5
+	VSUBPS       Y14, Y0, Y9
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VBROADCASTSS constants<>+1152(SB), Y10
+	VCMPPS       $0x01, Y7, Y4, Y7
+	VCMPPS       $0x01, Y10, Y6, Y10
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VBLENDVPS    Y10, Y14, Y9, Y9
+	VMULPS       Y4, Y5, Y5
 	VMULPS       Y6, Y9, Y9
-	VMOVUPS      Y7, (BX)(SI*1)
+	VMOVUPS      Y5, (BX)(SI*1)
 	VMOVUPS      Y9, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
 	JMP          block144
@@ -2148,29 +2150,30 @@ tail145:
 	VPSLLD       $0x17, Y7, Y7
 	VPADDD       Y0, Y7, Y7
 	VMULPS       Y7, Y8, Y8
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  constants<>+704(SB), Y5, Y6
-	VBROADCASTSS constants<>+736(SB), Y5
-	VFMADD213PS  constants<>+768(SB), Y6, Y5
-	VFMADD213PS  constants<>+800(SB), Y6, Y5
-	VFMADD213PS  constants<>+832(SB), Y6, Y5
-	VFMADD213PS  constants<>+864(SB), Y6, Y5
-	VFMADD213PS  constants<>+896(SB), Y6, Y5
-	VFMADD213PS  constants<>+928(SB), Y6, Y5
-	VFMADD213PS  constants<>+960(SB), Y6, Y5
-	VFMADD213PS  constants<>+992(SB), Y6, Y5
-	VFMADD213PS  constants<>+1024(SB), Y6, Y5
-	VFMADD213PS  constants<>+1056(SB), Y6, Y5
-	VFMADD213PS  constants<>+1088(SB), Y6, Y5
-	VFMADD213PS  constants<>+1120(SB), Y6, Y5
-	VFMADD213PS  constants<>+1152(SB), Y6, Y5
-	VMULPS       Y8, Y5, Y5
-	VSUBPS       Y5, Y0, Y6
-	VBROADCASTSS constants<>+1184(SB), Y7
-	VCMPPS       $0x01, Y7, Y4, Y7
-	VBLENDVPS    Y7, Y5, Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VMOVUPS      Y6, (BX)(SI*1)
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y6, Y9
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y6, Y9
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y6, Y9
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y6, Y9
+	VFMADD213PS  constants<>+1024(SB), Y6, Y7
+	VFMADD213PS  constants<>+1056(SB), Y6, Y9
+	VFMADD213PS  constants<>+1088(SB), Y6, Y7
+	VFMADD213PS  constants<>+1120(SB), Y6, Y9
+	VFMADD213PS  Y9, Y5, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y7, Y0, Y5
+	VBROADCASTSS constants<>+1152(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
 	JMP          next148
 
 partial147:
@@ -2198,29 +2201,30 @@ partial147:
 	VPSLLD       $0x17, Y8, Y8
 	VPADDD       Y0, Y8, Y8
 	VMULPS       Y8, Y9, Y9
-	VMOVAPS      Y3, Y7
-	VFMADD231PS  constants<>+704(SB), Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y6
-	VFMADD213PS  constants<>+768(SB), Y7, Y6
-	VFMADD213PS  constants<>+800(SB), Y7, Y6
-	VFMADD213PS  constants<>+832(SB), Y7, Y6
-	VFMADD213PS  constants<>+864(SB), Y7, Y6
-	VFMADD213PS  constants<>+896(SB), Y7, Y6
-	VFMADD213PS  constants<>+928(SB), Y7, Y6
-	VFMADD213PS  constants<>+960(SB), Y7, Y6
-	VFMADD213PS  constants<>+992(SB), Y7, Y6
-	VFMADD213PS  constants<>+1024(SB), Y7, Y6
-	VFMADD213PS  constants<>+1056(SB), Y7, Y6
-	VFMADD213PS  constants<>+1088(SB), Y7, Y6
-	VFMADD213PS  constants<>+1120(SB), Y7, Y6
-	VFMADD213PS  constants<>+1152(SB), Y7, Y6
-	VMULPS       Y9, Y6, Y6
-	VSUBPS       Y6, Y0, Y7
-	VBROADCASTSS constants<>+1184(SB), Y8
-	VCMPPS       $0x01, Y8, Y5, Y8
-	VBLENDVPS    Y8, Y6, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VMASKMOVPS   Y7, Y4, (BX)(SI*1)
+	VADDPS       Y3, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+800(SB), Y7, Y10
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+864(SB), Y7, Y10
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y7, Y10
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+992(SB), Y7, Y10
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1056(SB), Y7, Y10
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y10
+	VFMADD213PS  Y10, Y6, Y8
+	VMULPS       Y9, Y8, Y8
+	VSUBPS       Y8, Y0, Y6
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VCMPPS       $0x01, Y7, Y5, Y7
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y4, (BX)(SI*1)
 	JMP          end146
 
 next148:
@@ -2248,29 +2252,30 @@ next148:
 	VPSLLD       $0x17, Y8, Y8
 	VPADDD       Y0, Y8, Y8
 	VMULPS       Y8, Y9, Y9
-	VMOVAPS      Y3, Y7
-	VFMADD231PS  constants<>+704(SB), Y6, Y7
-	VBROADCASTSS constants<>+736(SB), Y6
-	VFMADD213PS  constants<>+768(SB), Y7, Y6
-	VFMADD213PS  constants<>+800(SB), Y7, Y6
-	VFMADD213PS  constants<>+832(SB), Y7, Y6
-	VFMADD213PS  constants<>+864(SB), Y7, Y6
-	VFMADD213PS  constants<>+896(SB), Y7, Y6
-	VFMADD213PS  constants<>+928(SB), Y7, Y6
-	VFMADD213PS  constants<>+960(SB), Y7, Y6
-	VFMADD213PS  constants<>+992(SB), Y7, Y6
-	VFMADD213PS  constants<>+1024(SB), Y7, Y6
-	VFMADD213PS  constants<>+1056(SB), Y7, Y6
-	VFMADD213PS  constants<>+1088(SB), Y7, Y6
-	VFMADD213PS  constants<>+1120(SB), Y7, Y6
-	VFMADD213PS  constants<>+1152(SB), Y7, Y6
-	VMULPS       Y9, Y6, Y6
-	VSUBPS       Y6, Y0, Y7
-	VBROADCASTSS constants<>+1184(SB), Y8
-	VCMPPS       $0x01, Y8, Y5, Y8
-	VBLENDVPS    Y8, Y6, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VMASKMOVPS   Y7, Y4, 32(BX)(SI*1)
+	VADDPS       Y3, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+800(SB), Y7, Y10
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+864(SB), Y7, Y10
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y7, Y10
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+992(SB), Y7, Y10
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1056(SB), Y7, Y10
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y10
+	VFMADD213PS  Y10, Y6, Y8
+	VMULPS       Y9, Y8, Y8
+	VSUBPS       Y8, Y0, Y6
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VCMPPS       $0x01, Y7, Y5, Y7
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y4, 32(BX)(SI*1)
 	JMP          end146
 
 end146:
@@ -2322,14 +2327,14 @@ block153:
 	VADDPS       Y8, Y7, Y7
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+1216(SB), Y6, Y6
-	VMULPS       constants<>+1216(SB), Y9, Y9
-	VADDPS       constants<>+1248(SB), Y6, Y6
-	VADDPS       constants<>+1248(SB), Y9, Y9
+	VMULPS       constants<>+1184(SB), Y6, Y6
+	VMULPS       constants<>+1184(SB), Y9, Y9
+	VADDPS       constants<>+1216(SB), Y6, Y6
+	VADDPS       constants<>+1216(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y9, Y9
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VMULPS       constants<>+416(SB), Y9, Y9
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1248(SB), Y9, Y9
 	VBROADCASTSS constants<>+32(SB), Y8
 	VBROADCASTSS constants<>+32(SB), Y10
 	VMAXPS       Y6, Y8, Y6
@@ -2386,10 +2391,10 @@ tail154:
 	VMOVUPS      (DX)(SI*1), Y6
 	VADDPS       Y6, Y5, Y5
 	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+1216(SB), Y6, Y6
-	VADDPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1184(SB), Y6, Y6
+	VADDPS       constants<>+1216(SB), Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
+	VMULPS       constants<>+1248(SB), Y6, Y6
 	VBROADCASTSS constants<>+32(SB), Y7
 	VMAXPS       Y6, Y7, Y6
 	VBROADCASTSS constants<>+1280(SB), Y7
@@ -2423,10 +2428,10 @@ partial156:
 	VMASKMOVPS   (DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1216(SB), Y7, Y7
-	VADDPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1184(SB), Y7, Y7
+	VADDPS       constants<>+1216(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
+	VMULPS       constants<>+1248(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
 	VBROADCASTSS constants<>+1280(SB), Y8
@@ -2460,10 +2465,10 @@ next157:
 	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1216(SB), Y7, Y7
-	VADDPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1184(SB), Y7, Y7
+	VADDPS       constants<>+1216(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
+	VMULPS       constants<>+1248(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
 	VBROADCASTSS constants<>+1280(SB), Y8
@@ -2735,7 +2740,7 @@ end175:
 	VBROADCASTSS X9, Y6
 	VMULPS       Y0, Y5, Y7
 	VFNMADD231PS Y7, Y5, Y6
-	VBROADCASTSS constants<>+1184(SB), Y5
+	VBROADCASTSS constants<>+1152(SB), Y5
 	VMAXPS       Y6, Y5, Y6
 	VFMADD213PS  Y2, Y1, Y6
 	VSQRTPS      X6, X6
@@ -5039,51 +5044,53 @@ block116:
 	VPADDD           Z0, Z12, Z12
 	VMULPS           Z8, Z9, Z9
 	VMULPS           Z12, Z13, Z13
-	VMOVAPS          Z3, Z7
-	VMOVAPS          Z3, Z8
-	VFMADD231PS.BCST constants<>+704(SB), Z5, Z7
-	VFMADD231PS.BCST constants<>+704(SB), Z10, Z8
-	VBROADCASTSS     constants<>+736(SB), Z5
-	VBROADCASTSS     constants<>+736(SB), Z10
-	VFMADD213PS.BCST constants<>+768(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+768(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+800(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+800(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+832(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+832(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+864(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+864(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+896(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+896(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+928(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+928(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+960(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+960(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+992(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+992(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+1024(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+1056(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+1088(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+1120(SB), Z8, Z10
-	VFMADD213PS.BCST constants<>+1152(SB), Z7, Z5
-	VFMADD213PS.BCST constants<>+1152(SB), Z8, Z10
-	VMULPS           Z9, Z5, Z5
-	VMULPS           Z13, Z10, Z10
-	VSUBPS           Z5, Z0, Z7
-	VSUBPS           Z10, Z0, Z9
-	VBROADCASTSS     constants<>+1184(SB), Z8
-	VBROADCASTSS     constants<>+1184(SB), Z11
-	VCMPPS           $0x01, Z8, Z4, K2
-	VCMPPS           $0x01, Z11, Z6, K3
-	VBLENDMPS        Z5, Z7, K2, Z7
-	VBLENDMPS        Z10, Z9, K3, Z9
-	VMULPS           Z4, Z7, Z7
+	VADDPS           Z3, Z5, Z5
+	VADDPS           Z3, Z10, Z10
+	VMULPS           Z5, Z5, Z7
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+704(SB), Z8
+	VBROADCASTSS     constants<>+704(SB), Z14
+	VBROADCASTSS     constants<>+736(SB), Z11
+	VBROADCASTSS     constants<>+736(SB), Z15
+	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
+	VFMADD213PS      Z11, Z5, Z8
+	VFMADD213PS      Z15, Z10, Z14
+	VMULPS           Z9, Z8, Z8
+	VMULPS           Z13, Z14, Z14
+	VSUBPS           Z8, Z0, Z5
+	VSUBPS           Z14, Z0, Z9
+	VBROADCASTSS     constants<>+1152(SB), Z7
+	VBROADCASTSS     constants<>+1152(SB), Z10
+	VCMPPS           $0x01, Z7, Z4, K2
+	VCMPPS           $0x01, Z10, Z6, K3
+	VBLENDMPS        Z8, Z5, K2, Z5
+	VBLENDMPS        Z14, Z9, K3, Z9
+	VMULPS           Z4, Z5, Z5
 	VMULPS           Z6, Z9, Z9
-	VMOVUPS          Z7, (BX)(SI*1)
+	VMOVUPS          Z5, (BX)(SI*1)
 	VMOVUPS          Z9, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block116
@@ -5112,29 +5119,30 @@ tail117:
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VMOVAPS          Z3, Z6
-	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
-	VBROADCASTSS     constants<>+736(SB), Z5
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
-	VMULPS           Z8, Z5, Z5
-	VSUBPS           Z5, Z0, Z6
-	VBROADCASTSS     constants<>+1184(SB), Z7
-	VCMPPS           $0x01, Z7, Z4, K2
-	VBLENDMPS        Z5, Z6, K2, Z6
-	VMULPS           Z4, Z6, Z6
-	VMOVUPS          Z6, (BX)(SI*1)
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, (BX)(SI*1)
 	JMP              next120
 
 partial119:
@@ -5161,29 +5169,30 @@ partial119:
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VMOVAPS          Z3, Z6
-	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
-	VBROADCASTSS     constants<>+736(SB), Z5
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
-	VMULPS           Z8, Z5, Z5
-	VSUBPS           Z5, Z0, Z6
-	VBROADCASTSS     constants<>+1184(SB), Z7
-	VCMPPS           $0x01, Z7, Z4, K2
-	VBLENDMPS        Z5, Z6, K2, Z6
-	VMULPS           Z4, Z6, Z6
-	VMOVUPS          Z6, K1, (BX)(SI*1)
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, (BX)(SI*1)
 	JMP              end118
 
 next120:
@@ -5210,29 +5219,30 @@ next120:
 	VPSLLD           $0x17, Z7, Z7
 	VPADDD           Z0, Z7, Z7
 	VMULPS           Z7, Z8, Z8
-	VMOVAPS          Z3, Z6
-	VFMADD231PS.BCST constants<>+704(SB), Z5, Z6
-	VBROADCASTSS     constants<>+736(SB), Z5
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z5
-	VFMADD213PS.BCST constants<>+1152(SB), Z6, Z5
-	VMULPS           Z8, Z5, Z5
-	VSUBPS           Z5, Z0, Z6
-	VBROADCASTSS     constants<>+1184(SB), Z7
-	VCMPPS           $0x01, Z7, Z4, K2
-	VBLENDMPS        Z5, Z6, K2, Z6
-	VMULPS           Z4, Z6, Z6
-	VMOVUPS          Z6, K1, 64(BX)(SI*1)
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, 64(BX)(SI*1)
 	JMP              end118
 
 end118:
@@ -5284,14 +5294,14 @@ block125:
 	VADDPS           Z8, Z7, Z7
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1216(SB), Z9, Z9
-	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1248(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z7, Z9, Z9
-	VMULPS.BCST      constants<>+416(SB), Z6, Z6
-	VMULPS.BCST      constants<>+416(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
 	VBROADCASTSS     constants<>+32(SB), Z8
 	VBROADCASTSS     constants<>+32(SB), Z10
 	VMAXPS           Z6, Z8, Z6
@@ -5348,10 +5358,10 @@ tail126:
 	VMOVUPS          (DX)(SI*1), Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+416(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
 	VBROADCASTSS     constants<>+1280(SB), Z7
@@ -5384,10 +5394,10 @@ partial128:
 	VMOVUPS.Z        (DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+416(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
 	VBROADCASTSS     constants<>+1280(SB), Z7
@@ -5420,10 +5430,10 @@ next129:
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+416(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
 	VBROADCASTSS     constants<>+1280(SB), Z7
@@ -5603,7 +5613,7 @@ end143:
 	VBROADCASTSS  X9, Z12
 	VMULPS        Z0, Z11, Z13
 	VFNMADD231PS  Z13, Z11, Z12
-	VBROADCASTSS  constants<>+1184(SB), Z11
+	VBROADCASTSS  constants<>+1152(SB), Z11
 	VMAXPS        Z12, Z11, Z12
 	VFMADD213PS   Z2, Z1, Z12
 	VSQRTPS       X12, X12

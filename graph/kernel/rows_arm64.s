@@ -4001,14 +4001,14 @@ DATA constants<>+400(SB)/4, $0xbf38aa3b
 DATA constants<>+404(SB)/4, $0xbf38aa3b
 DATA constants<>+408(SB)/4, $0xbf38aa3b
 DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xbf800000
-DATA constants<>+420(SB)/4, $0xbf800000
-DATA constants<>+424(SB)/4, $0xbf800000
-DATA constants<>+428(SB)/4, $0xbf800000
-DATA constants<>+432(SB)/4, $0xbf800000
-DATA constants<>+436(SB)/4, $0xbf800000
-DATA constants<>+440(SB)/4, $0xbf800000
-DATA constants<>+444(SB)/4, $0xbf800000
+DATA constants<>+416(SB)/4, $0xc0400000
+DATA constants<>+420(SB)/4, $0xc0400000
+DATA constants<>+424(SB)/4, $0xc0400000
+DATA constants<>+428(SB)/4, $0xc0400000
+DATA constants<>+432(SB)/4, $0xc0400000
+DATA constants<>+436(SB)/4, $0xc0400000
+DATA constants<>+440(SB)/4, $0xc0400000
+DATA constants<>+444(SB)/4, $0xc0400000
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -4073,150 +4073,150 @@ DATA constants<>+688(SB)/4, $0x3f317218
 DATA constants<>+692(SB)/4, $0x3f317218
 DATA constants<>+696(SB)/4, $0x3f317218
 DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0x3eaaaaab
-DATA constants<>+708(SB)/4, $0x3eaaaaab
-DATA constants<>+712(SB)/4, $0x3eaaaaab
-DATA constants<>+716(SB)/4, $0x3eaaaaab
-DATA constants<>+720(SB)/4, $0x3eaaaaab
-DATA constants<>+724(SB)/4, $0x3eaaaaab
-DATA constants<>+728(SB)/4, $0x3eaaaaab
-DATA constants<>+732(SB)/4, $0x3eaaaaab
-DATA constants<>+736(SB)/4, $0xbbc9e94a
-DATA constants<>+740(SB)/4, $0xbbc9e94a
-DATA constants<>+744(SB)/4, $0xbbc9e94a
-DATA constants<>+748(SB)/4, $0xbbc9e94a
-DATA constants<>+752(SB)/4, $0xbbc9e94a
-DATA constants<>+756(SB)/4, $0xbbc9e94a
-DATA constants<>+760(SB)/4, $0xbbc9e94a
-DATA constants<>+764(SB)/4, $0xbbc9e94a
-DATA constants<>+768(SB)/4, $0xbbe07634
-DATA constants<>+772(SB)/4, $0xbbe07634
-DATA constants<>+776(SB)/4, $0xbbe07634
-DATA constants<>+780(SB)/4, $0xbbe07634
-DATA constants<>+784(SB)/4, $0xbbe07634
-DATA constants<>+788(SB)/4, $0xbbe07634
-DATA constants<>+792(SB)/4, $0xbbe07634
-DATA constants<>+796(SB)/4, $0xbbe07634
-DATA constants<>+800(SB)/4, $0x3aa403c1
-DATA constants<>+804(SB)/4, $0x3aa403c1
-DATA constants<>+808(SB)/4, $0x3aa403c1
-DATA constants<>+812(SB)/4, $0x3aa403c1
-DATA constants<>+816(SB)/4, $0x3aa403c1
-DATA constants<>+820(SB)/4, $0x3aa403c1
-DATA constants<>+824(SB)/4, $0x3aa403c1
-DATA constants<>+828(SB)/4, $0x3aa403c1
-DATA constants<>+832(SB)/4, $0x3c591394
-DATA constants<>+836(SB)/4, $0x3c591394
-DATA constants<>+840(SB)/4, $0x3c591394
-DATA constants<>+844(SB)/4, $0x3c591394
-DATA constants<>+848(SB)/4, $0x3c591394
-DATA constants<>+852(SB)/4, $0x3c591394
-DATA constants<>+856(SB)/4, $0x3c591394
-DATA constants<>+860(SB)/4, $0x3c591394
-DATA constants<>+864(SB)/4, $0xbb068688
-DATA constants<>+868(SB)/4, $0xbb068688
-DATA constants<>+872(SB)/4, $0xbb068688
-DATA constants<>+876(SB)/4, $0xbb068688
-DATA constants<>+880(SB)/4, $0xbb068688
-DATA constants<>+884(SB)/4, $0xbb068688
-DATA constants<>+888(SB)/4, $0xbb068688
-DATA constants<>+892(SB)/4, $0xbb068688
-DATA constants<>+896(SB)/4, $0x3b99b97b
-DATA constants<>+900(SB)/4, $0x3b99b97b
-DATA constants<>+904(SB)/4, $0x3b99b97b
-DATA constants<>+908(SB)/4, $0x3b99b97b
-DATA constants<>+912(SB)/4, $0x3b99b97b
-DATA constants<>+916(SB)/4, $0x3b99b97b
-DATA constants<>+920(SB)/4, $0x3b99b97b
-DATA constants<>+924(SB)/4, $0x3b99b97b
-DATA constants<>+928(SB)/4, $0xbc7c9107
-DATA constants<>+932(SB)/4, $0xbc7c9107
-DATA constants<>+936(SB)/4, $0xbc7c9107
-DATA constants<>+940(SB)/4, $0xbc7c9107
-DATA constants<>+944(SB)/4, $0xbc7c9107
-DATA constants<>+948(SB)/4, $0xbc7c9107
-DATA constants<>+952(SB)/4, $0xbc7c9107
-DATA constants<>+956(SB)/4, $0xbc7c9107
-DATA constants<>+960(SB)/4, $0x3cacb83a
-DATA constants<>+964(SB)/4, $0x3cacb83a
-DATA constants<>+968(SB)/4, $0x3cacb83a
-DATA constants<>+972(SB)/4, $0x3cacb83a
-DATA constants<>+976(SB)/4, $0x3cacb83a
-DATA constants<>+980(SB)/4, $0x3cacb83a
-DATA constants<>+984(SB)/4, $0x3cacb83a
-DATA constants<>+988(SB)/4, $0x3cacb83a
-DATA constants<>+992(SB)/4, $0xbcfcbecb
-DATA constants<>+996(SB)/4, $0xbcfcbecb
-DATA constants<>+1000(SB)/4, $0xbcfcbecb
-DATA constants<>+1004(SB)/4, $0xbcfcbecb
-DATA constants<>+1008(SB)/4, $0xbcfcbecb
-DATA constants<>+1012(SB)/4, $0xbcfcbecb
-DATA constants<>+1016(SB)/4, $0xbcfcbecb
-DATA constants<>+1020(SB)/4, $0xbcfcbecb
-DATA constants<>+1024(SB)/4, $0x3d389fd1
-DATA constants<>+1028(SB)/4, $0x3d389fd1
-DATA constants<>+1032(SB)/4, $0x3d389fd1
-DATA constants<>+1036(SB)/4, $0x3d389fd1
-DATA constants<>+1040(SB)/4, $0x3d389fd1
-DATA constants<>+1044(SB)/4, $0x3d389fd1
-DATA constants<>+1048(SB)/4, $0x3d389fd1
-DATA constants<>+1052(SB)/4, $0x3d389fd1
-DATA constants<>+1056(SB)/4, $0xbd7f96aa
-DATA constants<>+1060(SB)/4, $0xbd7f96aa
-DATA constants<>+1064(SB)/4, $0xbd7f96aa
-DATA constants<>+1068(SB)/4, $0xbd7f96aa
-DATA constants<>+1072(SB)/4, $0xbd7f96aa
-DATA constants<>+1076(SB)/4, $0xbd7f96aa
-DATA constants<>+1080(SB)/4, $0xbd7f96aa
-DATA constants<>+1084(SB)/4, $0xbd7f96aa
-DATA constants<>+1088(SB)/4, $0x3da8c406
-DATA constants<>+1092(SB)/4, $0x3da8c406
-DATA constants<>+1096(SB)/4, $0x3da8c406
-DATA constants<>+1100(SB)/4, $0x3da8c406
-DATA constants<>+1104(SB)/4, $0x3da8c406
-DATA constants<>+1108(SB)/4, $0x3da8c406
-DATA constants<>+1112(SB)/4, $0x3da8c406
-DATA constants<>+1116(SB)/4, $0x3da8c406
-DATA constants<>+1120(SB)/4, $0xbdd35b21
-DATA constants<>+1124(SB)/4, $0xbdd35b21
-DATA constants<>+1128(SB)/4, $0xbdd35b21
-DATA constants<>+1132(SB)/4, $0xbdd35b21
-DATA constants<>+1136(SB)/4, $0xbdd35b21
-DATA constants<>+1140(SB)/4, $0xbdd35b21
-DATA constants<>+1144(SB)/4, $0xbdd35b21
-DATA constants<>+1148(SB)/4, $0xbdd35b21
-DATA constants<>+1152(SB)/4, $0x3df8dc4f
-DATA constants<>+1156(SB)/4, $0x3df8dc4f
-DATA constants<>+1160(SB)/4, $0x3df8dc4f
-DATA constants<>+1164(SB)/4, $0x3df8dc4f
-DATA constants<>+1168(SB)/4, $0x3df8dc4f
-DATA constants<>+1172(SB)/4, $0x3df8dc4f
-DATA constants<>+1176(SB)/4, $0x3df8dc4f
-DATA constants<>+1180(SB)/4, $0x3df8dc4f
-DATA constants<>+1184(SB)/4, $0x00000000
-DATA constants<>+1188(SB)/4, $0x00000000
-DATA constants<>+1192(SB)/4, $0x00000000
-DATA constants<>+1196(SB)/4, $0x00000000
-DATA constants<>+1200(SB)/4, $0x00000000
-DATA constants<>+1204(SB)/4, $0x00000000
-DATA constants<>+1208(SB)/4, $0x00000000
-DATA constants<>+1212(SB)/4, $0x00000000
-DATA constants<>+1216(SB)/4, $0x3d922279
-DATA constants<>+1220(SB)/4, $0x3d922279
-DATA constants<>+1224(SB)/4, $0x3d922279
-DATA constants<>+1228(SB)/4, $0x3d922279
-DATA constants<>+1232(SB)/4, $0x3d922279
-DATA constants<>+1236(SB)/4, $0x3d922279
-DATA constants<>+1240(SB)/4, $0x3d922279
-DATA constants<>+1244(SB)/4, $0x3d922279
-DATA constants<>+1248(SB)/4, $0x3fcc422a
-DATA constants<>+1252(SB)/4, $0x3fcc422a
-DATA constants<>+1256(SB)/4, $0x3fcc422a
-DATA constants<>+1260(SB)/4, $0x3fcc422a
-DATA constants<>+1264(SB)/4, $0x3fcc422a
-DATA constants<>+1268(SB)/4, $0x3fcc422a
-DATA constants<>+1272(SB)/4, $0x3fcc422a
-DATA constants<>+1276(SB)/4, $0x3fcc422a
+DATA constants<>+704(SB)/4, $0xb184cbb7
+DATA constants<>+708(SB)/4, $0xb184cbb7
+DATA constants<>+712(SB)/4, $0xb184cbb7
+DATA constants<>+716(SB)/4, $0xb184cbb7
+DATA constants<>+720(SB)/4, $0xb184cbb7
+DATA constants<>+724(SB)/4, $0xb184cbb7
+DATA constants<>+728(SB)/4, $0xb184cbb7
+DATA constants<>+732(SB)/4, $0xb184cbb7
+DATA constants<>+736(SB)/4, $0xb25d70c9
+DATA constants<>+740(SB)/4, $0xb25d70c9
+DATA constants<>+744(SB)/4, $0xb25d70c9
+DATA constants<>+748(SB)/4, $0xb25d70c9
+DATA constants<>+752(SB)/4, $0xb25d70c9
+DATA constants<>+756(SB)/4, $0xb25d70c9
+DATA constants<>+760(SB)/4, $0xb25d70c9
+DATA constants<>+764(SB)/4, $0xb25d70c9
+DATA constants<>+768(SB)/4, $0x31f2b5eb
+DATA constants<>+772(SB)/4, $0x31f2b5eb
+DATA constants<>+776(SB)/4, $0x31f2b5eb
+DATA constants<>+780(SB)/4, $0x31f2b5eb
+DATA constants<>+784(SB)/4, $0x31f2b5eb
+DATA constants<>+788(SB)/4, $0x31f2b5eb
+DATA constants<>+792(SB)/4, $0x31f2b5eb
+DATA constants<>+796(SB)/4, $0x31f2b5eb
+DATA constants<>+800(SB)/4, $0x3470ec8f
+DATA constants<>+804(SB)/4, $0x3470ec8f
+DATA constants<>+808(SB)/4, $0x3470ec8f
+DATA constants<>+812(SB)/4, $0x3470ec8f
+DATA constants<>+816(SB)/4, $0x3470ec8f
+DATA constants<>+820(SB)/4, $0x3470ec8f
+DATA constants<>+824(SB)/4, $0x3470ec8f
+DATA constants<>+828(SB)/4, $0x3470ec8f
+DATA constants<>+832(SB)/4, $0xb3dff4d0
+DATA constants<>+836(SB)/4, $0xb3dff4d0
+DATA constants<>+840(SB)/4, $0xb3dff4d0
+DATA constants<>+844(SB)/4, $0xb3dff4d0
+DATA constants<>+848(SB)/4, $0xb3dff4d0
+DATA constants<>+852(SB)/4, $0xb3dff4d0
+DATA constants<>+856(SB)/4, $0xb3dff4d0
+DATA constants<>+860(SB)/4, $0xb3dff4d0
+DATA constants<>+864(SB)/4, $0x353ff05f
+DATA constants<>+868(SB)/4, $0x353ff05f
+DATA constants<>+872(SB)/4, $0x353ff05f
+DATA constants<>+876(SB)/4, $0x353ff05f
+DATA constants<>+880(SB)/4, $0x353ff05f
+DATA constants<>+884(SB)/4, $0x353ff05f
+DATA constants<>+888(SB)/4, $0x353ff05f
+DATA constants<>+892(SB)/4, $0x353ff05f
+DATA constants<>+896(SB)/4, $0xb6ec8399
+DATA constants<>+900(SB)/4, $0xb6ec8399
+DATA constants<>+904(SB)/4, $0xb6ec8399
+DATA constants<>+908(SB)/4, $0xb6ec8399
+DATA constants<>+912(SB)/4, $0xb6ec8399
+DATA constants<>+916(SB)/4, $0xb6ec8399
+DATA constants<>+920(SB)/4, $0xb6ec8399
+DATA constants<>+924(SB)/4, $0xb6ec8399
+DATA constants<>+928(SB)/4, $0x37f29cf0
+DATA constants<>+932(SB)/4, $0x37f29cf0
+DATA constants<>+936(SB)/4, $0x37f29cf0
+DATA constants<>+940(SB)/4, $0x37f29cf0
+DATA constants<>+944(SB)/4, $0x37f29cf0
+DATA constants<>+948(SB)/4, $0x37f29cf0
+DATA constants<>+952(SB)/4, $0x37f29cf0
+DATA constants<>+956(SB)/4, $0x37f29cf0
+DATA constants<>+960(SB)/4, $0xb9052221
+DATA constants<>+964(SB)/4, $0xb9052221
+DATA constants<>+968(SB)/4, $0xb9052221
+DATA constants<>+972(SB)/4, $0xb9052221
+DATA constants<>+976(SB)/4, $0xb9052221
+DATA constants<>+980(SB)/4, $0xb9052221
+DATA constants<>+984(SB)/4, $0xb9052221
+DATA constants<>+988(SB)/4, $0xb9052221
+DATA constants<>+992(SB)/4, $0x3a11e040
+DATA constants<>+996(SB)/4, $0x3a11e040
+DATA constants<>+1000(SB)/4, $0x3a11e040
+DATA constants<>+1004(SB)/4, $0x3a11e040
+DATA constants<>+1008(SB)/4, $0x3a11e040
+DATA constants<>+1012(SB)/4, $0x3a11e040
+DATA constants<>+1016(SB)/4, $0x3a11e040
+DATA constants<>+1020(SB)/4, $0x3a11e040
+DATA constants<>+1024(SB)/4, $0xbb1775ba
+DATA constants<>+1028(SB)/4, $0xbb1775ba
+DATA constants<>+1032(SB)/4, $0xbb1775ba
+DATA constants<>+1036(SB)/4, $0xbb1775ba
+DATA constants<>+1040(SB)/4, $0xbb1775ba
+DATA constants<>+1044(SB)/4, $0xbb1775ba
+DATA constants<>+1048(SB)/4, $0xbb1775ba
+DATA constants<>+1052(SB)/4, $0xbb1775ba
+DATA constants<>+1056(SB)/4, $0x3c160394
+DATA constants<>+1060(SB)/4, $0x3c160394
+DATA constants<>+1064(SB)/4, $0x3c160394
+DATA constants<>+1068(SB)/4, $0x3c160394
+DATA constants<>+1072(SB)/4, $0x3c160394
+DATA constants<>+1076(SB)/4, $0x3c160394
+DATA constants<>+1080(SB)/4, $0x3c160394
+DATA constants<>+1084(SB)/4, $0x3c160394
+DATA constants<>+1088(SB)/4, $0xbd0ce76c
+DATA constants<>+1092(SB)/4, $0xbd0ce76c
+DATA constants<>+1096(SB)/4, $0xbd0ce76c
+DATA constants<>+1100(SB)/4, $0xbd0ce76c
+DATA constants<>+1104(SB)/4, $0xbd0ce76c
+DATA constants<>+1108(SB)/4, $0xbd0ce76c
+DATA constants<>+1112(SB)/4, $0xbd0ce76c
+DATA constants<>+1116(SB)/4, $0xbd0ce76c
+DATA constants<>+1120(SB)/4, $0x3df8dc4f
+DATA constants<>+1124(SB)/4, $0x3df8dc4f
+DATA constants<>+1128(SB)/4, $0x3df8dc4f
+DATA constants<>+1132(SB)/4, $0x3df8dc4f
+DATA constants<>+1136(SB)/4, $0x3df8dc4f
+DATA constants<>+1140(SB)/4, $0x3df8dc4f
+DATA constants<>+1144(SB)/4, $0x3df8dc4f
+DATA constants<>+1148(SB)/4, $0x3df8dc4f
+DATA constants<>+1152(SB)/4, $0x00000000
+DATA constants<>+1156(SB)/4, $0x00000000
+DATA constants<>+1160(SB)/4, $0x00000000
+DATA constants<>+1164(SB)/4, $0x00000000
+DATA constants<>+1168(SB)/4, $0x00000000
+DATA constants<>+1172(SB)/4, $0x00000000
+DATA constants<>+1176(SB)/4, $0x00000000
+DATA constants<>+1180(SB)/4, $0x00000000
+DATA constants<>+1184(SB)/4, $0x3d922279
+DATA constants<>+1188(SB)/4, $0x3d922279
+DATA constants<>+1192(SB)/4, $0x3d922279
+DATA constants<>+1196(SB)/4, $0x3d922279
+DATA constants<>+1200(SB)/4, $0x3d922279
+DATA constants<>+1204(SB)/4, $0x3d922279
+DATA constants<>+1208(SB)/4, $0x3d922279
+DATA constants<>+1212(SB)/4, $0x3d922279
+DATA constants<>+1216(SB)/4, $0x3fcc422a
+DATA constants<>+1220(SB)/4, $0x3fcc422a
+DATA constants<>+1224(SB)/4, $0x3fcc422a
+DATA constants<>+1228(SB)/4, $0x3fcc422a
+DATA constants<>+1232(SB)/4, $0x3fcc422a
+DATA constants<>+1236(SB)/4, $0x3fcc422a
+DATA constants<>+1240(SB)/4, $0x3fcc422a
+DATA constants<>+1244(SB)/4, $0x3fcc422a
+DATA constants<>+1248(SB)/4, $0xbf800000
+DATA constants<>+1252(SB)/4, $0xbf800000
+DATA constants<>+1256(SB)/4, $0xbf800000
+DATA constants<>+1260(SB)/4, $0xbf800000
+DATA constants<>+1264(SB)/4, $0xbf800000
+DATA constants<>+1268(SB)/4, $0xbf800000
+DATA constants<>+1272(SB)/4, $0xbf800000
+DATA constants<>+1276(SB)/4, $0xbf800000
 DATA constants<>+1280(SB)/4, $0x42b1999a
 DATA constants<>+1284(SB)/4, $0x42b1999a
 DATA constants<>+1288(SB)/4, $0x42b1999a
@@ -6696,163 +6696,159 @@ block200:
 	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
 	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
 	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4ea31c67 // ORR V7.16B, V3.16B, V3.16B
-	WORD $0x4ea31c68 // ORR V8.16B, V3.16B, V3.16B
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
+	WORD $0x6e25dca7 // FMUL V7.4S, V5.4S, V5.4S
+	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca7 // FMLA V7.4S, V5.4S, V30.4S
-	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecd48 // FMLA V8.4S, V10.4S, V30.4S
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F5
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F10
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+864(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+864(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+896(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+896(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+928(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+928(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+960(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccff // FMLA V31.4S, V7.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2acd1f // FMLA V31.4S, V8.4S, V10.4S
-	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
-	WORD $0x6e29dca5 // FMUL V5.4S, V5.4S, V9.4S
-	WORD $0x6e2ddd4a // FMUL V10.4S, V10.4S, V13.4S
-	WORD $0x4ea5d407 // FSUB V7.4S, V0.4S, V5.4S
-	WORD $0x4eaad409 // FSUB V9.4S, V0.4S, V10.4S
-	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+736(SB), R19
 	FMOVQ (R19), F11
-	WORD $0x6ea4e508 // FCMGT V8.4S, V8.4S, V4.4S
-	WORD $0x6ea6e56b // FCMGT V11.4S, V11.4S, V6.4S
-	WORD $0x6ea81ca7 // BIT V7.16B, V5.16B, V8.16B
-	WORD $0x6eab1d49 // BIT V9.16B, V10.16B, V11.16B
-	WORD $0x6e24dce7 // FMUL V7.4S, V7.4S, V4.4S
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F15
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
+	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
+	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
+	WORD $0x4ea8d405 // FSUB V5.4S, V0.4S, V8.4S
+	WORD $0x4eaed409 // FSUB V9.4S, V0.4S, V14.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
+	WORD $0x6ea6e54a // FCMGT V10.4S, V10.4S, V6.4S
+	WORD $0x6ea71d05 // BIT V5.16B, V8.16B, V7.16B
+	WORD $0x6eaa1dc9 // BIT V9.16B, V14.16B, V10.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
 	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
-	WORD $0x3ca96867 // STR Q7, [X3, X9]
+	WORD $0x3ca96865 // STR Q5, [X3, X9]
 	ADD R9<<0, R3, R19
 	FMOVQ F9, 16(R19)
 	ADDS $0x20, R9, R9
@@ -6911,85 +6907,83 @@ tail201:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
+	FMOVQ (R19), F7
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F5
+	FMOVQ (R19), F9
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+992(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
 	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
-	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
-	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
-	WORD $0x3ca96866 // STR Q6, [X3, X9]
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x3ca96865 // STR Q5, [X3, X9]
 	B next204
 
 partial203:
@@ -7075,98 +7069,96 @@ loaded164:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
+	FMOVQ (R19), F7
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F5
+	FMOVQ (R19), F9
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+992(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
 	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
-	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
-	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few165
-	FMOVQ F6, (R19)
+	FMOVQ F5, (R19)
 	B loaded165
 few165:
 	TBZ $1, R6, one165
-	FMOVD F6, (R19)
+	FMOVD F5, (R19)
 	TBZ $0, R6, loaded165
 	ADD $8, R19
-	VST1 V6.S[2], (R19)
+	VST1 V5.S[2], (R19)
 	B loaded165
 one165:
 	TBZ $0, R6, loaded165
-	FMOVS F6, (R19)
+	FMOVS F5, (R19)
 loaded165:
 	B end202
 
@@ -7255,99 +7247,97 @@ loaded167:
 	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
 	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
 	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4ea31c66 // ORR V6.16B, V3.16B, V3.16B
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ecca6 // FMLA V6.4S, V5.4S, V30.4S
+	FMOVQ (R19), F7
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F5
+	FMOVQ (R19), F9
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+992(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
 	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e25ccdf // FMLA V31.4S, V6.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6e28dca5 // FMUL V5.4S, V5.4S, V8.4S
-	WORD $0x4ea5d406 // FSUB V6.4S, V0.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
-	FMOVQ (R19), F7
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea71ca6 // BIT V6.16B, V5.16B, V7.16B
-	WORD $0x6e24dcc6 // FMUL V6.4S, V6.4S, V4.4S
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few168
-	FMOVQ F6, (R19)
+	FMOVQ F5, (R19)
 	B loaded168
 few168:
 	TBZ $1, R6, one168
-	FMOVD F6, (R19)
+	FMOVD F5, (R19)
 	TBZ $0, R6, loaded168
 	ADD $8, R19
-	VST1 V6.S[2], (R19)
+	VST1 V5.S[2], (R19)
 	B loaded168
 one168:
 	TBZ $0, R6, loaded168
-	FMOVS F6, (R19)
+	FMOVS F5, (R19)
 loaded168:
 	B end202
 
@@ -7402,24 +7392,24 @@ block209:
 	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
 	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
-	MOVD $constants<>+416(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+416(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7529,14 +7519,14 @@ tail210:
 	WORD $0x3ce96846 // LDR Q6, [X2, X9]
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+416(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7626,14 +7616,14 @@ one170:
 loaded170:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+416(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7739,14 +7729,14 @@ one173:
 loaded173:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1184(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1216(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+416(SB), R19
+	MOVD $constants<>+1248(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -8529,7 +8519,7 @@ end239:
 	WORD $0x4e0405a6 // DUP V6.4S, V13.S[0]
 	WORD $0x6e20dca7 // FMUL V7.4S, V5.4S, V0.4S
 	WORD $0x4ea7cca6 // FMLS V6.4S, V5.4S, V7.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1152(SB), R19
 	FMOVQ (R19), F5
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1ca6 // BIT V6.16B, V5.16B, V31.16B

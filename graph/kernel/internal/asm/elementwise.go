@@ -28,7 +28,7 @@ func (g *generator) elementwise() {
 		held      []float64
 		f         func(a, b vector) vector
 	}{
-		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, normalConstants, g.geluGrad},
+		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, normalConstants[:2], g.geluGrad},
 		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", woven, nil, g.geluTanhGrad},
 		{"add", "computes y = a + b.", g.blockOf32(), nil, func(a, b vector) vector { g.VADDPS(b, a, a); return a }},
 		{"mul", "computes y = a·b.", g.blockOf32(), nil, func(a, b vector) vector { g.VMULPS(b, a, a); return a }},
