@@ -100,7 +100,7 @@ const (
 	scoreBlock = 1 << 16
 	minQueries = 64
 
-	// headTasks is how many tasks a thread gets at least, where there are as many heads.
+	// headTasks is how many tasks a thread gets, about, where there are as many heads.
 	headTasks = 4
 
 	// rows of scores begin at multiples of this, a cache line of float32.
@@ -152,7 +152,8 @@ func (h *attentionHeads[T]) each(c *kernel.Context, n int, f func(c *kernel.Cont
 	groups := (h.op.Heads + h.group - 1) / h.group
 	pitch := (h.group*h.block + pitchOf - 1) / pitchOf * pitchOf
 	size := max(1, h.keys) * pitch
-	c.Parallel(h.examples*groups, max(1, rowGrain/size), func(lo, hi int) {
+	tasks := h.examples * groups
+	c.Parallel(tasks, max(1, rowGrain/size, tasks/(headTasks*c.Threads())), func(lo, hi int) {
 		buffer := kernel.Scratch[T](c, n*size)
 		defer kernel.Release(c, buffer)
 		scores := [2][]T{buffer[:size], buffer[(n-1)*size:]}
