@@ -105,7 +105,8 @@ const (
 var exp2Constants = []float64{0.0001535336258, 0.001339887489, 0.009618437359, 0.0555033247, 0.2402264791, 0.6931472029, 1}
 
 // millsConstants are Φ(-a)/exp(-a²/2), Mills' ratio but for a factor, the highest power first: so
-// that a·Φ(-a) has a relative error of 4e-8 or an absolute one of 2e-10.
+// that a·Φ(-a) has a relative error of 4e-8 or an absolute one of 2e-10. Beyond 2·millsHalf
+// a·Φ(-a) is smaller than 6e-9, and then so small that its sign need not be right.
 var millsConstants = []float64{
 	-3.864865102e-09, -1.288953714e-08, 7.063808758e-09, 2.243780069e-07, -1.042877807e-07, 7.150283004e-07,
 	-7.048668016e-06, 2.892172848e-05, -0.0001269658231, 0.0005564726832,
