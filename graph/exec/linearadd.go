@@ -18,14 +18,7 @@ func (LinearAdd) Name() string { return "Linear + Add" }
 
 // Forward computes the same bits as one after the other.
 func (o LinearAdd) Forward(c *kernel.Context, out op.Array, in []op.Array) {
-	last := len(in) - 1
-	o.Linear.Forward(c, out, in[:last])
-	switch out.Data.(type) {
-	case []float32:
-		kernel.Add(c, op.Elem[float32](out), op.Elem[float32](in[last]), op.Elem[float32](out))
-	case []float64:
-		kernel.Add(c, op.Elem[float64](out), op.Elem[float64](in[last]), op.Elem[float64](out))
-	}
+	o.Linear.ForwardAdd(c, out, in)
 }
 
 // joinAdditions makes a LinearAdd of each Linear and the Add that alone reads its
@@ -33,25 +26,13 @@ func (o LinearAdd) Forward(c *kernel.Context, out op.Array, in []op.Array) {
 // runs. It takes the place of the Linear, so that nothing lives longer than before.
 func (p *Plan) joinAdditions() {
 	u := p.uses()
-	// source follows a value that has one reader, through views that have one, to
-	// the step that computes it.
-	source := func(slot int) (i int, views []int, ok bool) {
-		for u.readers[slot] == 1 && u.computedBy[slot] >= 0 {
-			i = u.computedBy[slot]
-			if _, ok := p.steps[i].op.(view); !ok {
-				return i, views, true
-			}
-			views, slot = append(views, i), p.steps[i].in[0]
-		}
-		return 0, nil, false
-	}
 	gone := make([]bool, len(p.steps))
 	for j, s := range p.steps {
 		if _, ok := s.op.(op.Add); !ok {
 			continue
 		}
 		for k, added := range [2]int{s.in[1], s.in[0]} {
-			i, views, ok := source(s.in[k])
+			i, views, ok := p.source(u, s.in[k])
 			if !ok || u.computedBy[added] >= i || !p.addsTo(p.steps[i].out, added, s.out) {
 				continue
 			}

@@ -32,7 +32,7 @@ type Config struct {
 	// streamed or kept, stay float32, and so do logits and losses.
 	BFloat16 []*gorgonia.Node
 	// OnHost says that the plan is for the host, which has kernels of its own for
-	// convolutions and what follows them (op.ConvThen).
+	// linear layers and convolutions with what follows them ([LinearGELU], op.ConvThen).
 	OnHost bool
 }
 
@@ -79,7 +79,7 @@ type step struct {
 }
 
 // Operation is what a step needs of an op.Op: it is one, a [Sum], a
-// [LinearAdd] or an op.ConvThen.
+// [LinearAdd], a [LinearGELU] or an op.ConvThen.
 type Operation interface {
 	Name() string
 	Forward(c *kernel.Context, out op.Array, in []op.Array)
@@ -145,6 +145,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 	}
 	p.joinAdditions()
 	if config.OnHost {
+		p.joinGELUs()
 		p.joinConvolutions()
 	}
 	if err := p.layOut(config); err != nil {

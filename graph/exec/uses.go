@@ -34,6 +34,19 @@ func (u uses) onlyReader(slot int) (step int, ok bool) {
 	return i, u.readers[slot] == 1 && i > u.computedBy[slot]
 }
 
+// source follows a value that has one reader, through views that have one, to the
+// step that computes it.
+func (p *Plan) source(u uses, slot int) (i int, views []int, ok bool) {
+	for u.readers[slot] == 1 && u.computedBy[slot] >= 0 {
+		i = u.computedBy[slot]
+		if _, ok := p.steps[i].op.(view); !ok {
+			return i, views, true
+		}
+		views, slot = append(views, i), p.steps[i].in[0]
+	}
+	return 0, nil, false
+}
+
 // remove takes the marked steps out of the plan.
 func (p *Plan) remove(gone []bool) {
 	steps := p.steps[:0]

@@ -7,8 +7,11 @@
 //
 //	c := kernel.NewContext(0) // all threads, the best micro-kernels of this CPU
 //	kernel.Gemm(c, false, false, rows, out, in, 1, x, in, w, out, 0, y, out) // y = x·w
-//	kernel.AddRow(c, y, bias, y, rows, out)
+//	kernel.LayerNorm(c, y, scale, bias, y, rows, out, 1e-6)
 //	kernel.GELU(c, y, y)
+//
+// What follows a product and needs no more than an element of it, and what goes with that, is
+// done by tiles while they are in the cache: see [Linear], and [Ending] for convolutions.
 //
 // # Variants
 //
@@ -26,7 +29,8 @@
 //     in blocks whose depth follows from k alone;
 //   - so is an element of a convolution, over channels and taps, and of the cotangent of its
 //     filters, over positions, which a depthwise one sums in float64;
-//   - a sum along a row runs in 32 interleaved lanes, which are then folded in halves;
+//   - a sum along a row runs in 32 interleaved lanes, which are then folded in halves, and one
+//     down a column, of a softmax, in the order of the rows;
 //   - sums over rows, Sum and Dot run in float64 and in a fixed order;
 //   - every other element is computed by the same instructions wherever it stands.
 //

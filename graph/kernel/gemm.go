@@ -23,13 +23,7 @@ func Gemm[T Float](c *Context, transA, transB bool, m, n, k int, alpha T, a []T,
 		transA:      transA, transB: transB, m: m, n: n, k: k,
 		alpha: float32(alpha), a: as32(a), lda: lda, b: as32(b), ldb: ldb, beta: float32(beta), out: out32, ldc: ldc,
 	}
-	p.begin(c)
-	defer p.end(c)
-	if c.threads == 1 || m*n*k < flopsParallel {
-		p.serial(c)
-	} else {
-		gemmParallel(c, p)
-	}
+	p.compute(c)
 }
 
 // GemmBatch computes batch independent products like Gemm's: product i reads a from

@@ -42,6 +42,7 @@ type product struct {
 	beta           float32
 	out            []float32
 	ldc            int
+	ending         tileEnding
 
 	packedA, packedB []float32 // buffers; nil where the operand is read in place
 	from, depth      int       // the block of k
@@ -94,6 +95,17 @@ func (p *product) blocks(f func()) {
 		p.betaNow = 1
 	}
 	p.depth = full
+}
+
+// compute computes the product on the threads of the Context, or on this goroutine if it is small.
+func (p *product) compute(c *Context) {
+	p.begin(c)
+	defer p.end(c)
+	if c.threads == 1 || p.m*p.n*p.k < flopsParallel {
+		p.serial(c)
+	} else {
+		gemmParallel(c, *p)
+	}
 }
 
 // serial computes the product on this goroutine.
@@ -217,7 +229,8 @@ func (p *product) packAcrossB(j, width int, panel []float32) {
 	}
 }
 
-// multiply adds the current block of k to the tiles [i0,i1) x [j0,j1) of the result.
+// multiply adds the current block of k to the tiles [i0,i1) x [j0,j1) of the result, and ends them
+// after the last block.
 func (p *product) multiply(i0, i1, j0, j1 int) {
 	mr, nr := p.tileRows(), p.tileColumns()
 	a, aRow, aCol, aTile := p.a, p.lda, 1, mr*p.lda
@@ -258,6 +271,9 @@ func (p *product) multiply(i0, i1, j0, j1 int) {
 				pa = &a[at+full*aTile]
 			}
 			kernels[rest-1](1, p.depth, pa, aRow, aCol, aTile, pb, bRow, &p.out[(i0+full)*mr*p.ldc+j], p.ldc, p.alpha, p.betaNow, width)
+		}
+		if p.from+p.depth >= p.k {
+			p.ending.apply(p.out, i0*mr, j, full*mr+rest, width, p.ldc)
 		}
 	}
 }

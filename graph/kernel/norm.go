@@ -50,10 +50,6 @@ type moments struct {
 	centered bool
 }
 
-func (m moments) of(n int, sumSquares float64) (rs float64) {
-	return 1 / math.Sqrt(sumSquares/float64(n)+m.eps)
-}
-
 // momentsPlain returns the moments of a row.
 func momentsPlain[T Float](m moments, x []T) (shift, rs float64) {
 	if m.centered {
@@ -66,7 +62,7 @@ func momentsPlain[T Float](m moments, x []T) (shift, rs float64) {
 	for _, v := range x {
 		squares += (float64(v) - shift) * (float64(v) - shift)
 	}
-	return shift, m.of(len(x), squares)
+	return shift, 1 / math.Sqrt(squares/float64(len(x))+m.eps)
 }
 
 // statsPerRow is the number of float32 that the vector kernels keep for each row: a mean, its
@@ -76,21 +72,11 @@ const statsPerRow = 4
 
 // vectorMoments fills stats with the moments of the rows of x.
 func (c *Context) vectorMoments(m moments, x, stats []float32, rows, d int) {
-	var weight float32
+	weight, inverse := float32(0), 1/float32(d)
 	if m.centered {
-		weight = 1 / float32(d)
+		weight = inverse
 	}
-	c.vector.moments(rows, d, &x[0], weight, &stats[0])
-	for r := range rows {
-		s := stats[r*statsPerRow:][:statsPerRow]
-		sum, squares := float64(s[1]), float64(s[2])
-		var correction float64
-		if m.centered {
-			correction = sum / float64(d)
-			squares -= float64(correction * sum) // rounded: not fused on arm64, lest it have other bits
-		}
-		s[1], s[2] = float32(correction), float32(m.of(d, max(squares, 0)))
-	}
+	c.vector.moments(rows, d, &x[0], weight, inverse, float32(m.eps), &stats[0])
 }
 
 func normalize[T Float](c *Context, name string, x, scale, bias, y []T, rows, d int, m moments) {

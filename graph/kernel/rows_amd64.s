@@ -928,7 +928,239 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $384
+DATA constants<>+384(SB)/4, $0xbf38aa3b
+DATA constants<>+388(SB)/4, $0xbf38aa3b
+DATA constants<>+392(SB)/4, $0xbf38aa3b
+DATA constants<>+396(SB)/4, $0xbf38aa3b
+DATA constants<>+400(SB)/4, $0xbf38aa3b
+DATA constants<>+404(SB)/4, $0xbf38aa3b
+DATA constants<>+408(SB)/4, $0xbf38aa3b
+DATA constants<>+412(SB)/4, $0xbf38aa3b
+DATA constants<>+416(SB)/4, $0xc0400000
+DATA constants<>+420(SB)/4, $0xc0400000
+DATA constants<>+424(SB)/4, $0xc0400000
+DATA constants<>+428(SB)/4, $0xc0400000
+DATA constants<>+432(SB)/4, $0xc0400000
+DATA constants<>+436(SB)/4, $0xc0400000
+DATA constants<>+440(SB)/4, $0xc0400000
+DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+448(SB)/4, $0x7fffffff
+DATA constants<>+452(SB)/4, $0x7fffffff
+DATA constants<>+456(SB)/4, $0x7fffffff
+DATA constants<>+460(SB)/4, $0x7fffffff
+DATA constants<>+464(SB)/4, $0x7fffffff
+DATA constants<>+468(SB)/4, $0x7fffffff
+DATA constants<>+472(SB)/4, $0x7fffffff
+DATA constants<>+476(SB)/4, $0x7fffffff
+DATA constants<>+480(SB)/4, $0x41544dd3
+DATA constants<>+484(SB)/4, $0x41544dd3
+DATA constants<>+488(SB)/4, $0x41544dd3
+DATA constants<>+492(SB)/4, $0x41544dd3
+DATA constants<>+496(SB)/4, $0x41544dd3
+DATA constants<>+500(SB)/4, $0x41544dd3
+DATA constants<>+504(SB)/4, $0x41544dd3
+DATA constants<>+508(SB)/4, $0x41544dd3
+DATA constants<>+512(SB)/4, $0x3920fdde
+DATA constants<>+516(SB)/4, $0x3920fdde
+DATA constants<>+520(SB)/4, $0x3920fdde
+DATA constants<>+524(SB)/4, $0x3920fdde
+DATA constants<>+528(SB)/4, $0x3920fdde
+DATA constants<>+532(SB)/4, $0x3920fdde
+DATA constants<>+536(SB)/4, $0x3920fdde
+DATA constants<>+540(SB)/4, $0x3920fdde
+DATA constants<>+544(SB)/4, $0x3aaf9f2a
+DATA constants<>+548(SB)/4, $0x3aaf9f2a
+DATA constants<>+552(SB)/4, $0x3aaf9f2a
+DATA constants<>+556(SB)/4, $0x3aaf9f2a
+DATA constants<>+560(SB)/4, $0x3aaf9f2a
+DATA constants<>+564(SB)/4, $0x3aaf9f2a
+DATA constants<>+568(SB)/4, $0x3aaf9f2a
+DATA constants<>+572(SB)/4, $0x3aaf9f2a
+DATA constants<>+576(SB)/4, $0x3c1d96a6
+DATA constants<>+580(SB)/4, $0x3c1d96a6
+DATA constants<>+584(SB)/4, $0x3c1d96a6
+DATA constants<>+588(SB)/4, $0x3c1d96a6
+DATA constants<>+592(SB)/4, $0x3c1d96a6
+DATA constants<>+596(SB)/4, $0x3c1d96a6
+DATA constants<>+600(SB)/4, $0x3c1d96a6
+DATA constants<>+604(SB)/4, $0x3c1d96a6
+DATA constants<>+608(SB)/4, $0x3d635774
+DATA constants<>+612(SB)/4, $0x3d635774
+DATA constants<>+616(SB)/4, $0x3d635774
+DATA constants<>+620(SB)/4, $0x3d635774
+DATA constants<>+624(SB)/4, $0x3d635774
+DATA constants<>+628(SB)/4, $0x3d635774
+DATA constants<>+632(SB)/4, $0x3d635774
+DATA constants<>+636(SB)/4, $0x3d635774
+DATA constants<>+640(SB)/4, $0x3e75fdee
+DATA constants<>+644(SB)/4, $0x3e75fdee
+DATA constants<>+648(SB)/4, $0x3e75fdee
+DATA constants<>+652(SB)/4, $0x3e75fdee
+DATA constants<>+656(SB)/4, $0x3e75fdee
+DATA constants<>+660(SB)/4, $0x3e75fdee
+DATA constants<>+664(SB)/4, $0x3e75fdee
+DATA constants<>+668(SB)/4, $0x3e75fdee
+DATA constants<>+672(SB)/4, $0x3f317218
+DATA constants<>+676(SB)/4, $0x3f317218
+DATA constants<>+680(SB)/4, $0x3f317218
+DATA constants<>+684(SB)/4, $0x3f317218
+DATA constants<>+688(SB)/4, $0x3f317218
+DATA constants<>+692(SB)/4, $0x3f317218
+DATA constants<>+696(SB)/4, $0x3f317218
+DATA constants<>+700(SB)/4, $0x3f317218
+DATA constants<>+704(SB)/4, $0xb184cbb7
+DATA constants<>+708(SB)/4, $0xb184cbb7
+DATA constants<>+712(SB)/4, $0xb184cbb7
+DATA constants<>+716(SB)/4, $0xb184cbb7
+DATA constants<>+720(SB)/4, $0xb184cbb7
+DATA constants<>+724(SB)/4, $0xb184cbb7
+DATA constants<>+728(SB)/4, $0xb184cbb7
+DATA constants<>+732(SB)/4, $0xb184cbb7
+DATA constants<>+736(SB)/4, $0xb25d70c9
+DATA constants<>+740(SB)/4, $0xb25d70c9
+DATA constants<>+744(SB)/4, $0xb25d70c9
+DATA constants<>+748(SB)/4, $0xb25d70c9
+DATA constants<>+752(SB)/4, $0xb25d70c9
+DATA constants<>+756(SB)/4, $0xb25d70c9
+DATA constants<>+760(SB)/4, $0xb25d70c9
+DATA constants<>+764(SB)/4, $0xb25d70c9
+DATA constants<>+768(SB)/4, $0x31f2b5eb
+DATA constants<>+772(SB)/4, $0x31f2b5eb
+DATA constants<>+776(SB)/4, $0x31f2b5eb
+DATA constants<>+780(SB)/4, $0x31f2b5eb
+DATA constants<>+784(SB)/4, $0x31f2b5eb
+DATA constants<>+788(SB)/4, $0x31f2b5eb
+DATA constants<>+792(SB)/4, $0x31f2b5eb
+DATA constants<>+796(SB)/4, $0x31f2b5eb
+DATA constants<>+800(SB)/4, $0x3470ec8f
+DATA constants<>+804(SB)/4, $0x3470ec8f
+DATA constants<>+808(SB)/4, $0x3470ec8f
+DATA constants<>+812(SB)/4, $0x3470ec8f
+DATA constants<>+816(SB)/4, $0x3470ec8f
+DATA constants<>+820(SB)/4, $0x3470ec8f
+DATA constants<>+824(SB)/4, $0x3470ec8f
+DATA constants<>+828(SB)/4, $0x3470ec8f
+DATA constants<>+832(SB)/4, $0xb3dff4d0
+DATA constants<>+836(SB)/4, $0xb3dff4d0
+DATA constants<>+840(SB)/4, $0xb3dff4d0
+DATA constants<>+844(SB)/4, $0xb3dff4d0
+DATA constants<>+848(SB)/4, $0xb3dff4d0
+DATA constants<>+852(SB)/4, $0xb3dff4d0
+DATA constants<>+856(SB)/4, $0xb3dff4d0
+DATA constants<>+860(SB)/4, $0xb3dff4d0
+DATA constants<>+864(SB)/4, $0x353ff05f
+DATA constants<>+868(SB)/4, $0x353ff05f
+DATA constants<>+872(SB)/4, $0x353ff05f
+DATA constants<>+876(SB)/4, $0x353ff05f
+DATA constants<>+880(SB)/4, $0x353ff05f
+DATA constants<>+884(SB)/4, $0x353ff05f
+DATA constants<>+888(SB)/4, $0x353ff05f
+DATA constants<>+892(SB)/4, $0x353ff05f
+DATA constants<>+896(SB)/4, $0xb6ec8399
+DATA constants<>+900(SB)/4, $0xb6ec8399
+DATA constants<>+904(SB)/4, $0xb6ec8399
+DATA constants<>+908(SB)/4, $0xb6ec8399
+DATA constants<>+912(SB)/4, $0xb6ec8399
+DATA constants<>+916(SB)/4, $0xb6ec8399
+DATA constants<>+920(SB)/4, $0xb6ec8399
+DATA constants<>+924(SB)/4, $0xb6ec8399
+DATA constants<>+928(SB)/4, $0x37f29cf0
+DATA constants<>+932(SB)/4, $0x37f29cf0
+DATA constants<>+936(SB)/4, $0x37f29cf0
+DATA constants<>+940(SB)/4, $0x37f29cf0
+DATA constants<>+944(SB)/4, $0x37f29cf0
+DATA constants<>+948(SB)/4, $0x37f29cf0
+DATA constants<>+952(SB)/4, $0x37f29cf0
+DATA constants<>+956(SB)/4, $0x37f29cf0
+DATA constants<>+960(SB)/4, $0xb9052221
+DATA constants<>+964(SB)/4, $0xb9052221
+DATA constants<>+968(SB)/4, $0xb9052221
+DATA constants<>+972(SB)/4, $0xb9052221
+DATA constants<>+976(SB)/4, $0xb9052221
+DATA constants<>+980(SB)/4, $0xb9052221
+DATA constants<>+984(SB)/4, $0xb9052221
+DATA constants<>+988(SB)/4, $0xb9052221
+DATA constants<>+992(SB)/4, $0x3a11e040
+DATA constants<>+996(SB)/4, $0x3a11e040
+DATA constants<>+1000(SB)/4, $0x3a11e040
+DATA constants<>+1004(SB)/4, $0x3a11e040
+DATA constants<>+1008(SB)/4, $0x3a11e040
+DATA constants<>+1012(SB)/4, $0x3a11e040
+DATA constants<>+1016(SB)/4, $0x3a11e040
+DATA constants<>+1020(SB)/4, $0x3a11e040
+DATA constants<>+1024(SB)/4, $0xbb1775ba
+DATA constants<>+1028(SB)/4, $0xbb1775ba
+DATA constants<>+1032(SB)/4, $0xbb1775ba
+DATA constants<>+1036(SB)/4, $0xbb1775ba
+DATA constants<>+1040(SB)/4, $0xbb1775ba
+DATA constants<>+1044(SB)/4, $0xbb1775ba
+DATA constants<>+1048(SB)/4, $0xbb1775ba
+DATA constants<>+1052(SB)/4, $0xbb1775ba
+DATA constants<>+1056(SB)/4, $0x3c160394
+DATA constants<>+1060(SB)/4, $0x3c160394
+DATA constants<>+1064(SB)/4, $0x3c160394
+DATA constants<>+1068(SB)/4, $0x3c160394
+DATA constants<>+1072(SB)/4, $0x3c160394
+DATA constants<>+1076(SB)/4, $0x3c160394
+DATA constants<>+1080(SB)/4, $0x3c160394
+DATA constants<>+1084(SB)/4, $0x3c160394
+DATA constants<>+1088(SB)/4, $0xbd0ce76c
+DATA constants<>+1092(SB)/4, $0xbd0ce76c
+DATA constants<>+1096(SB)/4, $0xbd0ce76c
+DATA constants<>+1100(SB)/4, $0xbd0ce76c
+DATA constants<>+1104(SB)/4, $0xbd0ce76c
+DATA constants<>+1108(SB)/4, $0xbd0ce76c
+DATA constants<>+1112(SB)/4, $0xbd0ce76c
+DATA constants<>+1116(SB)/4, $0xbd0ce76c
+DATA constants<>+1120(SB)/4, $0x3df8dc4f
+DATA constants<>+1124(SB)/4, $0x3df8dc4f
+DATA constants<>+1128(SB)/4, $0x3df8dc4f
+DATA constants<>+1132(SB)/4, $0x3df8dc4f
+DATA constants<>+1136(SB)/4, $0x3df8dc4f
+DATA constants<>+1140(SB)/4, $0x3df8dc4f
+DATA constants<>+1144(SB)/4, $0x3df8dc4f
+DATA constants<>+1148(SB)/4, $0x3df8dc4f
+DATA constants<>+1152(SB)/4, $0x00000000
+DATA constants<>+1156(SB)/4, $0x00000000
+DATA constants<>+1160(SB)/4, $0x00000000
+DATA constants<>+1164(SB)/4, $0x00000000
+DATA constants<>+1168(SB)/4, $0x00000000
+DATA constants<>+1172(SB)/4, $0x00000000
+DATA constants<>+1176(SB)/4, $0x00000000
+DATA constants<>+1180(SB)/4, $0x00000000
+DATA constants<>+1184(SB)/4, $0x3d922279
+DATA constants<>+1188(SB)/4, $0x3d922279
+DATA constants<>+1192(SB)/4, $0x3d922279
+DATA constants<>+1196(SB)/4, $0x3d922279
+DATA constants<>+1200(SB)/4, $0x3d922279
+DATA constants<>+1204(SB)/4, $0x3d922279
+DATA constants<>+1208(SB)/4, $0x3d922279
+DATA constants<>+1212(SB)/4, $0x3d922279
+DATA constants<>+1216(SB)/4, $0x3fcc422a
+DATA constants<>+1220(SB)/4, $0x3fcc422a
+DATA constants<>+1224(SB)/4, $0x3fcc422a
+DATA constants<>+1228(SB)/4, $0x3fcc422a
+DATA constants<>+1232(SB)/4, $0x3fcc422a
+DATA constants<>+1236(SB)/4, $0x3fcc422a
+DATA constants<>+1240(SB)/4, $0x3fcc422a
+DATA constants<>+1244(SB)/4, $0x3fcc422a
+DATA constants<>+1248(SB)/4, $0xbf800000
+DATA constants<>+1252(SB)/4, $0xbf800000
+DATA constants<>+1256(SB)/4, $0xbf800000
+DATA constants<>+1260(SB)/4, $0xbf800000
+DATA constants<>+1264(SB)/4, $0xbf800000
+DATA constants<>+1268(SB)/4, $0xbf800000
+DATA constants<>+1272(SB)/4, $0xbf800000
+DATA constants<>+1276(SB)/4, $0xbf800000
+DATA constants<>+1280(SB)/4, $0x42b1999a
+DATA constants<>+1284(SB)/4, $0x42b1999a
+DATA constants<>+1288(SB)/4, $0x42b1999a
+DATA constants<>+1292(SB)/4, $0x42b1999a
+DATA constants<>+1296(SB)/4, $0x42b1999a
+DATA constants<>+1300(SB)/4, $0x42b1999a
+DATA constants<>+1304(SB)/4, $0x42b1999a
+DATA constants<>+1308(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1312
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1161,14 +1393,1127 @@ done63:
 	VZEROUPPER
 	RET
 
-// func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
+// func softmaxColumnsAVX2(rows int, cols int, pitch int, x *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
+TEXT ·softmaxColumnsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         cols+8(FP), AX
+	MOVQ         rows+0(FP), CX
+	MOVQ         pitch+16(FP), DX
+	SHLQ         $0x02, DX
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         x+24(FP), BX
+
+columns86:
+	CMPQ         AX, $0x10
+	JL           fewer87
+	VBROADCASTSS constants<>+0(SB), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	MOVQ         BX, SI
+	MOVQ         CX, DI
+
+row90:
+	TESTQ   DI, DI
+	JZ      done91
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	VMAXPS  Y4, Y2, Y2
+	VMAXPS  Y5, Y3, Y3
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row90
+
+done91:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row92:
+	TESTQ        DI, DI
+	JZ           done93
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y8
+	VSUBPS       Y2, Y6, Y6
+	VSUBPS       Y3, Y8, Y8
+	VBROADCASTSS constants<>+32(SB), Y7
+	VBROADCASTSS constants<>+32(SB), Y9
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y8, Y9, Y8
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  constants<>+96(SB), Y6, Y7
+	VFMADD231PS  constants<>+96(SB), Y8, Y10
+	VSUBPS       Y1, Y7, Y9
+	VSUBPS       Y1, Y10, Y11
+	VFMADD231PS  constants<>+128(SB), Y9, Y6
+	VFMADD231PS  constants<>+128(SB), Y11, Y8
+	VFMADD231PS  constants<>+160(SB), Y9, Y6
+	VFMADD231PS  constants<>+160(SB), Y11, Y8
+	VBROADCASTSS constants<>+192(SB), Y9
+	VBROADCASTSS constants<>+192(SB), Y11
+	VFMADD213PS  constants<>+224(SB), Y6, Y9
+	VFMADD213PS  constants<>+224(SB), Y8, Y11
+	VFMADD213PS  constants<>+256(SB), Y6, Y9
+	VFMADD213PS  constants<>+256(SB), Y8, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y9
+	VFMADD213PS  constants<>+288(SB), Y8, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y9
+	VFMADD213PS  constants<>+320(SB), Y8, Y11
+	VFMADD213PS  Y0, Y6, Y9
+	VFMADD213PS  Y0, Y8, Y11
+	VFMADD213PS  Y0, Y6, Y9
+	VFMADD213PS  Y0, Y8, Y11
+	VPSLLD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y7, Y7
+	VPADDD       Y0, Y10, Y10
+	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y11, Y11
+	VMOVUPS      Y9, (SI)
+	VMOVUPS      Y11, 32(SI)
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y11, Y5, Y5
+	ADDQ         DX, SI
+	DECQ         DI
+	JMP          row92
+
+done93:
+	VDIVPS Y4, Y0, Y4
+	VDIVPS Y5, Y0, Y5
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row94:
+	TESTQ   DI, DI
+	JZ      done95
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	VMULPS  Y4, Y2, Y2
+	VMULPS  Y5, Y3, Y3
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row94
+
+done95:
+	ADDQ $0x00000040, BX
+	SUBQ $0x10, AX
+	JMP  columns86
+
+fewer87:
+	CMPQ         AX, $0x08
+	JLE          narrow88
+	SUBQ         $0x08, AX
+	LEAQ         masks<>+128(SB), SI
+	SHLQ         $0x02, AX
+	SUBQ         AX, SI
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row96:
+	TESTQ      AX, AX
+	JZ         done97
+	VMOVUPS    (SI), Y5
+	VMASKMOVPS 32(SI), Y2, Y6
+	VMAXPS     Y5, Y3, Y3
+	VMAXPS     Y6, Y4, Y4
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row96
+
+done97:
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row98:
+	TESTQ        AX, AX
+	JZ           done99
+	VMOVUPS      (SI), Y7
+	VMASKMOVPS   32(SI), Y2, Y9
+	VSUBPS       Y3, Y7, Y7
+	VSUBPS       Y4, Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y7, Y8, Y7
+	VMAXPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  constants<>+96(SB), Y7, Y8
+	VFMADD231PS  constants<>+96(SB), Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  constants<>+128(SB), Y10, Y7
+	VFMADD231PS  constants<>+128(SB), Y12, Y9
+	VFMADD231PS  constants<>+160(SB), Y10, Y7
+	VFMADD231PS  constants<>+160(SB), Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y7, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y7, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y7, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y7, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y7, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y10, (SI)
+	VMASKMOVPS   Y12, Y2, 32(SI)
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y12, Y6, Y6
+	ADDQ         DX, SI
+	DECQ         AX
+	JMP          row98
+
+done99:
+	VDIVPS Y5, Y0, Y5
+	VDIVPS Y6, Y0, Y6
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row100:
+	TESTQ      AX, AX
+	JZ         done101
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y2, Y1
+	VMULPS     Y5, Y0, Y0
+	VMULPS     Y6, Y1, Y1
+	VMOVUPS    Y0, (SI)
+	VMASKMOVPS Y1, Y2, 32(SI)
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row100
+
+done101:
+	JMP end89
+
+narrow88:
+	TESTQ        AX, AX
+	JZ           end89
+	LEAQ         masks<>+128(SB), SI
+	SHLQ         $0x02, AX
+	SUBQ         AX, SI
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row102:
+	TESTQ      AX, AX
+	JZ         done103
+	VMASKMOVPS (SI), Y2, Y4
+	VMAXPS     Y4, Y3, Y3
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row102
+
+done103:
+	VXORPS Y4, Y4, Y4
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row104:
+	TESTQ        AX, AX
+	JZ           done105
+	VMASKMOVPS   (SI), Y2, Y5
+	VSUBPS       Y3, Y5, Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  constants<>+96(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y7
+	VFMADD231PS  constants<>+128(SB), Y7, Y5
+	VFMADD231PS  constants<>+160(SB), Y7, Y5
+	VBROADCASTSS constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y5, Y7
+	VFMADD213PS  constants<>+256(SB), Y5, Y7
+	VFMADD213PS  constants<>+288(SB), Y5, Y7
+	VFMADD213PS  constants<>+320(SB), Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VFMADD213PS  Y0, Y5, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VMASKMOVPS   Y7, Y2, (SI)
+	VADDPS       Y7, Y4, Y4
+	ADDQ         DX, SI
+	DECQ         AX
+	JMP          row104
+
+done105:
+	VDIVPS Y4, Y0, Y4
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row106:
+	TESTQ      AX, AX
+	JZ         done107
+	VMASKMOVPS (SI), Y2, Y0
+	VMULPS     Y4, Y0, Y0
+	VMASKMOVPS Y0, Y2, (SI)
+	ADDQ       DX, SI
+	DECQ       AX
+	JMP        row106
+
+done107:
+end89:
+	VZEROUPPER
+	RET
+
+// func softmaxColumnsGradAVX2(rows int, cols int, pitch int, y *float32, dx *float32)
+// Requires: AVX, FMA3
+TEXT ·softmaxColumnsGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ cols+8(FP), AX
+	MOVQ rows+0(FP), CX
+	MOVQ pitch+16(FP), DX
+	SHLQ $0x02, DX
+	MOVQ y+24(FP), BX
+	MOVQ dx+32(FP), SI
+
+columns108:
+	CMPQ   AX, $0x10
+	JL     fewer109
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, R9
+
+row112:
+	TESTQ       R9, R9
+	JZ          done113
+	VMOVUPS     (DI), Y2
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     (R8), Y3
+	VMOVUPS     32(R8), Y5
+	VFMADD231PS Y2, Y3, Y0
+	VFMADD231PS Y4, Y5, Y1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        R9
+	JMP         row112
+
+done113:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, R9
+
+row114:
+	TESTQ   R9, R9
+	JZ      done115
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y4
+	VSUBPS  Y0, Y2, Y2
+	VSUBPS  Y1, Y4, Y4
+	VMOVUPS (DI), Y3
+	VMOVUPS 32(DI), Y5
+	VMULPS  Y3, Y2, Y2
+	VMULPS  Y5, Y4, Y4
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y4, 32(R8)
+	ADDQ    DX, DI
+	ADDQ    DX, R8
+	DECQ    R9
+	JMP     row114
+
+done115:
+	ADDQ $0x00000040, BX
+	ADDQ $0x00000040, SI
+	SUBQ $0x10, AX
+	JMP  columns108
+
+fewer109:
+	CMPQ    AX, $0x08
+	JLE     narrow110
+	SUBQ    $0x08, AX
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, AX
+	SUBQ    AX, DI
+	VMOVUPS (DI), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    BX, DI
+	MOVQ    SI, R8
+	MOVQ    CX, AX
+
+row116:
+	TESTQ       AX, AX
+	JZ          done117
+	VMOVUPS     (DI), Y3
+	VMASKMOVPS  32(DI), Y0, Y5
+	VMOVUPS     (R8), Y4
+	VMASKMOVPS  32(R8), Y0, Y6
+	VFMADD231PS Y3, Y4, Y1
+	VFMADD231PS Y5, Y6, Y2
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row116
+
+done117:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row118:
+	TESTQ      AX, AX
+	JZ         done119
+	VMOVUPS    (R8), Y3
+	VMASKMOVPS 32(R8), Y0, Y5
+	VSUBPS     Y1, Y3, Y3
+	VSUBPS     Y2, Y5, Y5
+	VMOVUPS    (DI), Y4
+	VMASKMOVPS 32(DI), Y0, Y6
+	VMULPS     Y4, Y3, Y3
+	VMULPS     Y6, Y5, Y5
+	VMOVUPS    Y3, (R8)
+	VMASKMOVPS Y5, Y0, 32(R8)
+	ADDQ       DX, DI
+	ADDQ       DX, R8
+	DECQ       AX
+	JMP        row118
+
+done119:
+	JMP end111
+
+narrow110:
+	TESTQ   AX, AX
+	JZ      end111
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, AX
+	SUBQ    AX, DI
+	VMOVUPS (DI), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    BX, DI
+	MOVQ    SI, R8
+	MOVQ    CX, AX
+
+row120:
+	TESTQ       AX, AX
+	JZ          done121
+	VMASKMOVPS  (DI), Y0, Y2
+	VMASKMOVPS  (R8), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row120
+
+done121:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row122:
+	TESTQ      AX, AX
+	JZ         done123
+	VMASKMOVPS (R8), Y0, Y2
+	VSUBPS     Y1, Y2, Y2
+	VMASKMOVPS (DI), Y0, Y3
+	VMULPS     Y3, Y2, Y2
+	VMASKMOVPS Y2, Y0, (R8)
+	ADDQ       DX, DI
+	ADDQ       DX, R8
+	DECQ       AX
+	JMP        row122
+
+done123:
+end111:
+	VZEROUPPER
+	RET
+
+// func addBiasAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX
+TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ d+8(FP), SI
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row124:
+	TESTQ AX, AX
+	JZ    done125
+	XORQ  SI, SI
+
+block126:
+	CMPQ    SI, R8
+	JGE     tail127
+	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS 32(BX)(SI*1), Y0
+	VMOVUPS 32(DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(SI*1)
+	ADDQ    $0x40, SI
+	JMP     block126
+
+tail127:
+	CMPQ    DI, $0x08
+	JL      partial129
+	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	JMP     next130
+
+partial129:
+	CMPQ       DI, $0x00
+	JLE        end128
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS (BX)(SI*1), Y0, Y1
+	VMASKMOVPS (DX)(SI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+	JMP        end128
+
+next130:
+	CMPQ       DI, $0x08
+	JLE        end128
+	VMOVUPS    (R9), Y0
+	VMASKMOVPS 32(BX)(SI*1), Y0, Y1
+	VMASKMOVPS 32(DX)(SI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(BX)(SI*1)
+	JMP        end128
+
+end128:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row124
+
+done125:
+	VZEROUPPER
+	RET
+
+// func addBiasAndAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX
+TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ added+32(FP), SI
+	MOVQ d+8(FP), DI
+	MOVQ DI, R8
+	ANDQ $0x0f, R8
+	MOVQ DI, R9
+	SUBQ R8, R9
+	SHLQ $0x02, R9
+	ANDQ $0x07, DI
+	LEAQ masks<>+128(SB), R10
+	SHLQ $0x02, DI
+	SUBQ DI, R10
+
+row133:
+	TESTQ AX, AX
+	JZ    done134
+	XORQ  DI, DI
+
+block135:
+	CMPQ    DI, R9
+	JGE     tail136
+	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS (DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS (SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(DI*1)
+	VMOVUPS 32(BX)(DI*1), Y0
+	VMOVUPS 32(DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS 32(SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(DI*1)
+	ADDQ    $0x40, DI
+	JMP     block135
+
+tail136:
+	CMPQ    R8, $0x08
+	JL      partial138
+	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS (DX)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS (SI)(DI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(DI*1)
+	JMP     next139
+
+partial138:
+	CMPQ       R8, $0x00
+	JLE        end137
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS (BX)(DI*1), Y0, Y1
+	VMASKMOVPS (DX)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS (SI)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(DI*1)
+	JMP        end137
+
+next139:
+	CMPQ       R8, $0x08
+	JLE        end137
+	VMOVUPS    (R10), Y0
+	VMASKMOVPS 32(BX)(DI*1), Y0, Y1
+	VMASKMOVPS 32(DX)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS 32(SI)(DI*1), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, 32(BX)(DI*1)
+	JMP        end137
+
+end137:
+	ADDQ CX, BX
+	ADDQ CX, SI
+	DECQ AX
+	JMP  row133
+
+done134:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x07, SI
+	LEAQ         masks<>+128(SB), R9
+	SHLQ         $0x02, SI
+	SUBQ         SI, R9
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+384(SB), Y2
+	VBROADCASTSS constants<>+416(SB), Y3
+
+row142:
+	TESTQ AX, AX
+	JZ    done143
+	XORQ  SI, SI
+
+block144:
+	CMPQ         SI, R8
+	JGE          tail145
+	VMOVUPS      (BX)(SI*1), Y4
+	VMOVUPS      32(BX)(SI*1), Y6
+	VMOVUPS      (DX)(SI*1), Y5
+	VMOVUPS      32(DX)(SI*1), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VPAND        constants<>+448(SB), Y4, Y5
+	VPAND        constants<>+448(SB), Y6, Y10
+	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+480(SB), Y8
+	VMINPS       Y5, Y7, Y5
+	VMINPS       Y10, Y8, Y10
+	VMULPS       Y2, Y5, Y7
+	VMULPS       Y2, Y10, Y11
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y12
+	VFMADD231PS  Y5, Y7, Y8
+	VFMADD231PS  Y10, Y11, Y12
+	VSUBPS       Y8, Y1, Y9
+	VSUBPS       Y12, Y1, Y13
+	VFMADD213PS  Y9, Y5, Y7
+	VFMADD213PS  Y13, Y10, Y11
+	VBROADCASTSS constants<>+512(SB), Y9
+	VBROADCASTSS constants<>+512(SB), Y13
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+544(SB), Y11, Y13
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y11, Y13
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y11, Y13
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y11, Y13
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y11, Y13
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y11, Y13
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y8, Y9, Y9
+	VMULPS       Y12, Y13, Y13
+	VADDPS       Y3, Y5, Y5
+	VADDPS       Y3, Y10, Y10
+	VMULPS       Y5, Y5, Y7
+	VMULPS       Y10, Y10, Y12
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+704(SB), Y14
+	VBROADCASTSS constants<>+736(SB), Y11
+	VBROADCASTSS constants<>+736(SB), Y15
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+768(SB), Y12, Y14
+	VFMADD213PS  constants<>+800(SB), Y7, Y11
+	VFMADD213PS  constants<>+800(SB), Y12, Y15
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+832(SB), Y12, Y14
+	VFMADD213PS  constants<>+864(SB), Y7, Y11
+	VFMADD213PS  constants<>+864(SB), Y12, Y15
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+896(SB), Y12, Y14
+	VFMADD213PS  constants<>+928(SB), Y7, Y11
+	VFMADD213PS  constants<>+928(SB), Y12, Y15
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+960(SB), Y12, Y14
+	VFMADD213PS  constants<>+992(SB), Y7, Y11
+	VFMADD213PS  constants<>+992(SB), Y12, Y15
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1024(SB), Y12, Y14
+	VFMADD213PS  constants<>+1056(SB), Y7, Y11
+	VFMADD213PS  constants<>+1056(SB), Y12, Y15
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1088(SB), Y12, Y14
+	VFMADD213PS  constants<>+1120(SB), Y7, Y11
+	VFMADD213PS  constants<>+1120(SB), Y12, Y15
+	VFMADD213PS  Y11, Y5, Y8
+	VFMADD213PS  Y15, Y10, Y14
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y13, Y14, Y14
+	VSUBPS       Y8, Y0, Y5
+	VSUBPS       Y14, Y0, Y9
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VBROADCASTSS constants<>+1152(SB), Y10
+	VCMPPS       $0x01, Y7, Y4, Y7
+	VCMPPS       $0x01, Y10, Y6, Y10
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VBLENDVPS    Y10, Y14, Y9, Y9
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y6, Y9, Y9
+	VMOVUPS      Y5, (BX)(SI*1)
+	VMOVUPS      Y9, 32(BX)(SI*1)
+	ADDQ         $0x40, SI
+	JMP          block144
+
+tail145:
+	CMPQ         DI, $0x08
+	JL           partial147
+	VMOVUPS      (BX)(SI*1), Y4
+	VMOVUPS      (DX)(SI*1), Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VBROADCASTSS constants<>+480(SB), Y6
+	VMINPS       Y5, Y6, Y5
+	VMULPS       Y2, Y5, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VSUBPS       Y7, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y6
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD213PS  constants<>+768(SB), Y6, Y7
+	VFMADD213PS  constants<>+800(SB), Y6, Y9
+	VFMADD213PS  constants<>+832(SB), Y6, Y7
+	VFMADD213PS  constants<>+864(SB), Y6, Y9
+	VFMADD213PS  constants<>+896(SB), Y6, Y7
+	VFMADD213PS  constants<>+928(SB), Y6, Y9
+	VFMADD213PS  constants<>+960(SB), Y6, Y7
+	VFMADD213PS  constants<>+992(SB), Y6, Y9
+	VFMADD213PS  constants<>+1024(SB), Y6, Y7
+	VFMADD213PS  constants<>+1056(SB), Y6, Y9
+	VFMADD213PS  constants<>+1088(SB), Y6, Y7
+	VFMADD213PS  constants<>+1120(SB), Y6, Y9
+	VFMADD213PS  Y9, Y5, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y7, Y0, Y5
+	VBROADCASTSS constants<>+1152(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, (BX)(SI*1)
+	JMP          next148
+
+partial147:
+	CMPQ         DI, $0x00
+	JLE          end146
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   (BX)(SI*1), Y4, Y5
+	VMASKMOVPS   (DX)(SI*1), Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMULPS       Y2, Y6, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y8, Y1, Y9
+	VFMADD213PS  Y9, Y6, Y7
+	VBROADCASTSS constants<>+512(SB), Y9
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y3, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+800(SB), Y7, Y10
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+864(SB), Y7, Y10
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y7, Y10
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+992(SB), Y7, Y10
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1056(SB), Y7, Y10
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y10
+	VFMADD213PS  Y10, Y6, Y8
+	VMULPS       Y9, Y8, Y8
+	VSUBPS       Y8, Y0, Y6
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VCMPPS       $0x01, Y7, Y5, Y7
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y4, (BX)(SI*1)
+	JMP          end146
+
+next148:
+	CMPQ         DI, $0x08
+	JLE          end146
+	VMOVUPS      (R9), Y4
+	VMASKMOVPS   32(BX)(SI*1), Y4, Y5
+	VMASKMOVPS   32(DX)(SI*1), Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMULPS       Y2, Y6, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y8, Y1, Y9
+	VFMADD213PS  Y9, Y6, Y7
+	VBROADCASTSS constants<>+512(SB), Y9
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y3, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+800(SB), Y7, Y10
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+864(SB), Y7, Y10
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y7, Y10
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+992(SB), Y7, Y10
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1056(SB), Y7, Y10
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1120(SB), Y7, Y10
+	VFMADD213PS  Y10, Y6, Y8
+	VMULPS       Y9, Y8, Y8
+	VSUBPS       Y8, Y0, Y6
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VCMPPS       $0x01, Y7, Y5, Y7
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y4, 32(BX)(SI*1)
+	JMP          end146
+
+end146:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row142
+
+done143:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUTanhAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·addBiasGELUTanhAVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x07, SI
+	LEAQ         masks<>+128(SB), R9
+	SHLQ         $0x02, SI
+	SUBQ         SI, R9
+	VBROADCASTSS constants<>+352(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VBROADCASTSS constants<>+128(SB), Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+
+row151:
+	TESTQ AX, AX
+	JZ    done152
+	XORQ  SI, SI
+
+block153:
+	CMPQ         SI, R8
+	JGE          tail154
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      32(BX)(SI*1), Y7
+	VMOVUPS      (DX)(SI*1), Y6
+	VMOVUPS      32(DX)(SI*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+1184(SB), Y6, Y6
+	VMULPS       constants<>+1184(SB), Y9, Y9
+	VADDPS       constants<>+1216(SB), Y6, Y6
+	VADDPS       constants<>+1216(SB), Y9, Y9
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1248(SB), Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1280(SB), Y10
+	VMINPS       Y6, Y8, Y6
+	VMINPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y8
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y6, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y12, Y12
+	VDIVPS       Y10, Y0, Y10
+	VDIVPS       Y12, Y0, Y12
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y7, Y12, Y12
+	VMOVUPS      Y10, (BX)(SI*1)
+	VMOVUPS      Y12, 32(BX)(SI*1)
+	ADDQ         $0x40, SI
+	JMP          block153
+
+tail154:
+	CMPQ         DI, $0x08
+	JL           partial156
+	VMOVUPS      (BX)(SI*1), Y5
+	VMOVUPS      (DX)(SI*1), Y6
+	VADDPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       constants<>+1184(SB), Y6, Y6
+	VADDPS       constants<>+1216(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VBROADCASTSS constants<>+32(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS constants<>+1280(SB), Y7
+	VMINPS       Y6, Y7, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VSUBPS       Y1, Y7, Y8
+	VFMADD231PS  Y3, Y8, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VBROADCASTSS constants<>+192(SB), Y8
+	VFMADD213PS  constants<>+224(SB), Y6, Y8
+	VFMADD213PS  constants<>+256(SB), Y6, Y8
+	VFMADD213PS  constants<>+288(SB), Y6, Y8
+	VFMADD213PS  constants<>+320(SB), Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VFMADD213PS  Y0, Y6, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VADDPS       Y0, Y8, Y8
+	VDIVPS       Y8, Y0, Y8
+	VMULPS       Y5, Y8, Y8
+	VMOVUPS      Y8, (BX)(SI*1)
+	JMP          next157
+
+partial156:
+	CMPQ         DI, $0x00
+	JLE          end155
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   (BX)(SI*1), Y5, Y6
+	VMASKMOVPS   (DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1184(SB), Y7, Y7
+	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+1248(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+1280(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y0, Y9, Y9
+	VDIVPS       Y9, Y0, Y9
+	VMULPS       Y6, Y9, Y9
+	VMASKMOVPS   Y9, Y5, (BX)(SI*1)
+	JMP          end155
+
+next157:
+	CMPQ         DI, $0x08
+	JLE          end155
+	VMOVUPS      (R9), Y5
+	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
+	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VMULPS       constants<>+1184(SB), Y7, Y7
+	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMULPS       constants<>+1248(SB), Y7, Y7
+	VBROADCASTSS constants<>+32(SB), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS constants<>+1280(SB), Y8
+	VMINPS       Y7, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y2, Y7, Y8
+	VSUBPS       Y1, Y8, Y9
+	VFMADD231PS  Y3, Y9, Y7
+	VFMADD231PS  Y4, Y9, Y7
+	VBROADCASTSS constants<>+192(SB), Y9
+	VFMADD213PS  constants<>+224(SB), Y7, Y9
+	VFMADD213PS  constants<>+256(SB), Y7, Y9
+	VFMADD213PS  constants<>+288(SB), Y7, Y9
+	VFMADD213PS  constants<>+320(SB), Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y7, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VADDPS       Y0, Y9, Y9
+	VDIVPS       Y9, Y0, Y9
+	VMULPS       Y6, Y9, Y9
+	VMASKMOVPS   Y9, Y5, 32(BX)(SI*1)
+	JMP          end155
+
+end155:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row151
+
+done152:
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVQ         stats+32(FP), BX
+	MOVQ         stats+40(FP), BX
 	VBROADCASTSS weight+24(FP), Y0
+	VBROADCASTSS inverse+28(FP), Y1
+	VBROADCASTSS eps+32(FP), Y2
+	VBROADCASTSS constants<>+352(SB), Y3
 	MOVQ         CX, SI
 	ANDQ         $0x1f, SI
 	MOVQ         CX, DI
@@ -1181,227 +2526,234 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row86:
+row160:
 	TESTQ  AX, AX
-	JZ     done87
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	JZ     done161
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	XORQ   R8, R8
 
-block88:
+block162:
 	CMPQ    R8, DI
-	JGE     tail89
-	VMOVUPS (DX)(R8*1), Y5
-	VADDPS  Y5, Y1, Y1
-	VMOVUPS 32(DX)(R8*1), Y5
-	VADDPS  Y5, Y2, Y2
-	VMOVUPS 64(DX)(R8*1), Y5
-	VADDPS  Y5, Y3, Y3
-	VMOVUPS 96(DX)(R8*1), Y5
-	VADDPS  Y5, Y4, Y4
+	JGE     tail163
+	VMOVUPS (DX)(R8*1), Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 32(DX)(R8*1), Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 64(DX)(R8*1), Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 96(DX)(R8*1), Y8
+	VADDPS  Y8, Y7, Y7
 	ADDQ    $0x80, R8
-	JMP     block88
+	JMP     block162
 
-tail89:
+tail163:
 	CMPQ    SI, $0x08
-	JL      partial91
-	VMOVUPS (DX)(R8*1), Y5
-	VADDPS  Y5, Y1, Y1
-	JMP     next92
+	JL      partial165
+	VMOVUPS (DX)(R8*1), Y8
+	VADDPS  Y8, Y4, Y4
+	JMP     next166
 
-partial91:
+partial165:
 	CMPQ       SI, $0x00
-	JLE        end90
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS (DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y1, Y1
-	JMP        end90
+	JLE        end164
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS (DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y4, Y4
+	JMP        end164
 
-next92:
+next166:
 	CMPQ    SI, $0x10
-	JL      partial93
-	VMOVUPS 32(DX)(R8*1), Y5
-	VADDPS  Y5, Y2, Y2
-	JMP     next94
+	JL      partial167
+	VMOVUPS 32(DX)(R8*1), Y8
+	VADDPS  Y8, Y5, Y5
+	JMP     next168
 
-partial93:
+partial167:
 	CMPQ       SI, $0x08
-	JLE        end90
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 32(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y2, Y2
-	JMP        end90
+	JLE        end164
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 32(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y5, Y5
+	JMP        end164
 
-next94:
+next168:
 	CMPQ    SI, $0x18
-	JL      partial95
-	VMOVUPS 64(DX)(R8*1), Y5
-	VADDPS  Y5, Y3, Y3
-	JMP     next96
+	JL      partial169
+	VMOVUPS 64(DX)(R8*1), Y8
+	VADDPS  Y8, Y6, Y6
+	JMP     next170
 
-partial95:
+partial169:
 	CMPQ       SI, $0x10
-	JLE        end90
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 64(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y3, Y3
-	JMP        end90
+	JLE        end164
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 64(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y6, Y6
+	JMP        end164
 
-next96:
+next170:
 	CMPQ       SI, $0x18
-	JLE        end90
-	VMOVUPS    (R9), Y5
-	VMASKMOVPS 96(DX)(R8*1), Y5, Y5
-	VADDPS     Y5, Y4, Y4
-	JMP        end90
+	JLE        end164
+	VMOVUPS    (R9), Y8
+	VMASKMOVPS 96(DX)(R8*1), Y8, Y8
+	VADDPS     Y8, Y7, Y7
+	JMP        end164
 
-end90:
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDPS       X2, X1, X1
-	VBROADCASTSS X1, Y1
-	VMULPS       Y0, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
+end164:
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVHLPS     X4, X4, X5
+	VADDPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VADDPS       X5, X4, X4
+	VBROADCASTSS X4, Y4
+	VMULPS       Y0, Y4, Y4
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
 	XORQ         R8, R8
 
-block99:
+block173:
 	CMPQ        R8, DI
-	JGE         tail100
-	VMOVUPS     (DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y2, Y2
-	VFMADD231PS Y10, Y10, Y6
-	VMOVUPS     32(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y10, Y7
-	VMOVUPS     64(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y10, Y8
-	VMOVUPS     96(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y5, Y5
-	VFMADD231PS Y10, Y10, Y9
+	JGE         tail174
+	VMOVUPS     (DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y13, Y13, Y9
+	VMOVUPS     32(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y6, Y6
+	VFMADD231PS Y13, Y13, Y10
+	VMOVUPS     64(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y7, Y7
+	VFMADD231PS Y13, Y13, Y11
+	VMOVUPS     96(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y8, Y8
+	VFMADD231PS Y13, Y13, Y12
 	ADDQ        $0x80, R8
-	JMP         block99
+	JMP         block173
 
-tail100:
+tail174:
 	CMPQ        SI, $0x08
-	JL          partial102
-	VMOVUPS     (DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y2, Y2
-	VFMADD231PS Y10, Y10, Y6
-	JMP         next103
+	JL          partial176
+	VMOVUPS     (DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y5, Y5
+	VFMADD231PS Y13, Y13, Y9
+	JMP         next177
 
-partial102:
+partial176:
 	CMPQ        SI, $0x00
-	JLE         end101
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  (DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y2, Y2
-	VFMADD231PS Y11, Y11, Y6
-	JMP         end101
+	JLE         end175
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  (DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y5, Y5
+	VFMADD231PS Y14, Y14, Y9
+	JMP         end175
 
-next103:
+next177:
 	CMPQ        SI, $0x10
-	JL          partial104
-	VMOVUPS     32(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y10, Y7
-	JMP         next105
+	JL          partial178
+	VMOVUPS     32(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y6, Y6
+	VFMADD231PS Y13, Y13, Y10
+	JMP         next179
 
-partial104:
+partial178:
 	CMPQ        SI, $0x08
-	JLE         end101
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  32(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y3, Y3
-	VFMADD231PS Y11, Y11, Y7
-	JMP         end101
+	JLE         end175
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  32(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y6, Y6
+	VFMADD231PS Y14, Y14, Y10
+	JMP         end175
 
-next105:
+next179:
 	CMPQ        SI, $0x18
-	JL          partial106
-	VMOVUPS     64(DX)(R8*1), Y10
-	VSUBPS      Y1, Y10, Y10
-	VADDPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y10, Y8
-	JMP         next107
+	JL          partial180
+	VMOVUPS     64(DX)(R8*1), Y13
+	VSUBPS      Y4, Y13, Y13
+	VADDPS      Y13, Y7, Y7
+	VFMADD231PS Y13, Y13, Y11
+	JMP         next181
 
-partial106:
+partial180:
 	CMPQ        SI, $0x10
-	JLE         end101
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  64(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y4, Y4
-	VFMADD231PS Y11, Y11, Y8
-	JMP         end101
+	JLE         end175
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  64(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y7, Y7
+	VFMADD231PS Y14, Y14, Y11
+	JMP         end175
 
-next107:
+next181:
 	CMPQ        SI, $0x18
-	JLE         end101
-	VMOVUPS     (R9), Y10
-	VMASKMOVPS  96(DX)(R8*1), Y10, Y11
-	VSUBPS      Y1, Y11, Y11
-	VANDPS      Y10, Y11, Y11
-	VADDPS      Y11, Y5, Y5
-	VFMADD231PS Y11, Y11, Y9
-	JMP         end101
+	JLE         end175
+	VMOVUPS     (R9), Y13
+	VMASKMOVPS  96(DX)(R8*1), Y13, Y14
+	VSUBPS      Y4, Y14, Y14
+	VANDPS      Y13, Y14, Y14
+	VADDPS      Y14, Y8, Y8
+	VFMADD231PS Y14, Y14, Y12
+	JMP         end175
 
-end101:
-	VMOVSS       X1, (BX)
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X2
-	VMOVHLPS     X2, X2, X1
-	VADDPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VADDPS       X1, X2, X2
-	VBROADCASTSS X2, Y1
-	VMOVSS       X1, 4(BX)
+end175:
+	VADDPS       Y7, Y5, Y5
 	VADDPS       Y8, Y6, Y6
-	VADDPS       Y9, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X1
-	VADDPS       X1, X6, X6
-	VMOVHLPS     X6, X6, X1
-	VADDPS       X1, X6, X6
-	VMOVSHDUP    X6, X1
-	VADDPS       X1, X6, X6
-	VBROADCASTSS X6, Y1
-	VMOVSS       X1, 8(BX)
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X5
+	VMOVHLPS     X5, X5, X6
+	VADDPS       X6, X5, X5
+	VMOVSHDUP    X5, X6
+	VADDPS       X6, X5, X5
+	VBROADCASTSS X5, Y5
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y12, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X6
+	VADDPS       X6, X9, X9
+	VMOVHLPS     X9, X9, X6
+	VADDPS       X6, X9, X9
+	VMOVSHDUP    X9, X6
+	VADDPS       X6, X9, X9
+	VBROADCASTSS X9, Y6
+	VMULPS       Y0, Y5, Y7
+	VFNMADD231PS Y7, Y5, Y6
+	VBROADCASTSS constants<>+1152(SB), Y5
+	VMAXPS       Y6, Y5, Y6
+	VFMADD213PS  Y2, Y1, Y6
+	VSQRTPS      X6, X6
+	VDIVPS       X6, X3, X6
+	VMOVSS       X4, (BX)
+	VMOVSS       X7, 4(BX)
+	VMOVSS       X6, 8(BX)
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row86
+	JMP          row160
 
-done87:
+done161:
 	VZEROUPPER
 	RET
 
@@ -1427,19 +2779,19 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row110:
+row184:
 	TESTQ        AX, AX
-	JZ           done111
+	JZ           done185
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased112
+	JNZ          biased186
 	XORQ         R11, R11
 
-block114:
+block188:
 	CMPQ    R11, R10
-	JGE     tail115
+	JGE     tail189
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1469,11 +2821,11 @@ block114:
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block114
+	JMP     block188
 
-tail115:
+tail189:
 	CMPQ    R9, $0x08
-	JL      partial117
+	JL      partial191
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1481,11 +2833,11 @@ tail115:
 	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*1)
-	JMP     next118
+	JMP     next192
 
-partial117:
+partial191:
 	CMPQ       R9, $0x00
-	JLE        end116
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS (DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1494,11 +2846,11 @@ partial117:
 	VMASKMOVPS (SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R8)(R11*1)
-	JMP        end116
+	JMP        end190
 
-next118:
+next192:
 	CMPQ    R9, $0x10
-	JL      partial119
+	JL      partial193
 	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1506,11 +2858,11 @@ next118:
 	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*1)
-	JMP     next120
+	JMP     next194
 
-partial119:
+partial193:
 	CMPQ       R9, $0x08
-	JLE        end116
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1519,11 +2871,11 @@ partial119:
 	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
-	JMP        end116
+	JMP        end190
 
-next120:
+next194:
 	CMPQ    R9, $0x18
-	JL      partial121
+	JL      partial195
 	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -1531,11 +2883,11 @@ next120:
 	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 64(R8)(R11*1)
-	JMP     next122
+	JMP     next196
 
-partial121:
+partial195:
 	CMPQ       R9, $0x10
-	JLE        end116
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1544,11 +2896,11 @@ partial121:
 	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
-	JMP        end116
+	JMP        end190
 
-next122:
+next196:
 	CMPQ       R9, $0x18
-	JLE        end116
+	JLE        end190
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -1557,17 +2909,17 @@ next122:
 	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
-	JMP        end116
+	JMP        end190
 
-end116:
-	JMP normalized113
+end190:
+	JMP normalized187
 
-biased112:
+biased186:
 	XORQ R11, R11
 
-block125:
+block199:
 	CMPQ        R11, R10
-	JGE         tail126
+	JGE         tail200
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1601,11 +2953,11 @@ block125:
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 96(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block125
+	JMP         block199
 
-tail126:
+tail200:
 	CMPQ        R9, $0x08
-	JL          partial128
+	JL          partial202
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1614,11 +2966,11 @@ tail126:
 	VMOVUPS     (SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, (R8)(R11*1)
-	JMP         next129
+	JMP         next203
 
-partial128:
+partial202:
 	CMPQ        R9, $0x00
-	JLE         end127
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  (DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1628,11 +2980,11 @@ partial128:
 	VMASKMOVPS  (SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
-	JMP         end127
+	JMP         end201
 
-next129:
+next203:
 	CMPQ        R9, $0x10
-	JL          partial130
+	JL          partial204
 	VMOVUPS     32(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1641,11 +2993,11 @@ next129:
 	VMOVUPS     32(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 32(R8)(R11*1)
-	JMP         next131
+	JMP         next205
 
-partial130:
+partial204:
 	CMPQ        R9, $0x08
-	JLE         end127
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1655,11 +3007,11 @@ partial130:
 	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
-	JMP         end127
+	JMP         end201
 
-next131:
+next205:
 	CMPQ        R9, $0x18
-	JL          partial132
+	JL          partial206
 	VMOVUPS     64(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -1668,11 +3020,11 @@ next131:
 	VMOVUPS     64(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 64(R8)(R11*1)
-	JMP         next133
+	JMP         next207
 
-partial132:
+partial206:
 	CMPQ        R9, $0x10
-	JLE         end127
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1682,11 +3034,11 @@ partial132:
 	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
-	JMP         end127
+	JMP         end201
 
-next133:
+next207:
 	CMPQ        R9, $0x18
-	JLE         end127
+	JLE         end201
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -1696,17 +3048,17 @@ next133:
 	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
-	JMP         end127
+	JMP         end201
 
-end127:
-normalized113:
+end201:
+normalized187:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row110
+	JMP  row184
 
-done111:
+done185:
 	VZEROUPPER
 	RET
 
@@ -1732,9 +3084,9 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row136:
+row210:
 	TESTQ        AX, AX
-	JZ           done137
+	JZ           done211
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -1748,9 +3100,9 @@ row136:
 	VXORPS       Y10, Y10, Y10
 	XORQ         R11, R11
 
-block138:
+block212:
 	CMPQ        R11, R10
-	JGE         tail139
+	JGE         tail213
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1788,11 +3140,11 @@ block138:
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
 	ADDQ        $0x80, R11
-	JMP         block138
+	JMP         block212
 
-tail139:
+tail213:
 	CMPQ        R9, $0x08
-	JL          partial141
+	JL          partial215
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1802,11 +3154,11 @@ tail139:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	JMP         next142
+	JMP         next216
 
-partial141:
+partial215:
 	CMPQ        R9, $0x00
-	JLE         end140
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  (DX)(R11*1), Y11, Y12
 	VMASKMOVPS  (DI)(R11*1), Y11, Y13
@@ -1817,11 +3169,11 @@ partial141:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y3, Y3
 	VFMADD231PS Y12, Y13, Y7
-	JMP         end140
+	JMP         end214
 
-next142:
+next216:
 	CMPQ        R9, $0x10
-	JL          partial143
+	JL          partial217
 	VMOVUPS     32(DX)(R11*1), Y11
 	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1831,11 +3183,11 @@ next142:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	JMP         next144
+	JMP         next218
 
-partial143:
+partial217:
 	CMPQ        R9, $0x08
-	JLE         end140
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
@@ -1846,11 +3198,11 @@ partial143:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y4, Y4
 	VFMADD231PS Y12, Y13, Y8
-	JMP         end140
+	JMP         end214
 
-next144:
+next218:
 	CMPQ        R9, $0x18
-	JL          partial145
+	JL          partial219
 	VMOVUPS     64(DX)(R11*1), Y11
 	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -1860,11 +3212,11 @@ next144:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	JMP         next146
+	JMP         next220
 
-partial145:
+partial219:
 	CMPQ        R9, $0x10
-	JLE         end140
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
@@ -1875,11 +3227,11 @@ partial145:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y12, Y13, Y9
-	JMP         end140
+	JMP         end214
 
-next146:
+next220:
 	CMPQ        R9, $0x18
-	JLE         end140
+	JLE         end214
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
@@ -1890,9 +3242,9 @@ next146:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y12, Y13, Y10
-	JMP         end140
+	JMP         end214
 
-end140:
+end214:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -1919,9 +3271,9 @@ end140:
 	VMULPS       Y5, Y4, Y4
 	XORQ         R11, R11
 
-block149:
+block223:
 	CMPQ         R11, R10
-	JGE          tail150
+	JGE          tail224
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -1967,11 +3319,11 @@ block149:
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 96(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block149
+	JMP          block223
 
-tail150:
+tail224:
 	CMPQ         R9, $0x08
-	JL           partial152
+	JL           partial226
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -1983,11 +3335,11 @@ tail150:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, (R8)(R11*1)
-	JMP          next153
+	JMP          next227
 
-partial152:
+partial226:
 	CMPQ         R9, $0x00
-	JLE          end151
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   (DX)(R11*1), Y5, Y6
 	VMASKMOVPS   (DI)(R11*1), Y5, Y7
@@ -2000,11 +3352,11 @@ partial152:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
-	JMP          end151
+	JMP          end225
 
-next153:
+next227:
 	CMPQ         R9, $0x10
-	JL           partial154
+	JL           partial228
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2016,11 +3368,11 @@ next153:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 32(R8)(R11*1)
-	JMP          next155
+	JMP          next229
 
-partial154:
+partial228:
 	CMPQ         R9, $0x08
-	JLE          end151
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
@@ -2033,11 +3385,11 @@ partial154:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
-	JMP          end151
+	JMP          end225
 
-next155:
+next229:
 	CMPQ         R9, $0x18
-	JL           partial156
+	JL           partial230
 	VMOVUPS      64(DX)(R11*1), Y5
 	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -2049,11 +3401,11 @@ next155:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 64(R8)(R11*1)
-	JMP          next157
+	JMP          next231
 
-partial156:
+partial230:
 	CMPQ         R9, $0x10
-	JLE          end151
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
@@ -2066,11 +3418,11 @@ partial156:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
-	JMP          end151
+	JMP          end225
 
-next157:
+next231:
 	CMPQ         R9, $0x18
-	JLE          end151
+	JLE          end225
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
@@ -2083,17 +3435,17 @@ next157:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
-	JMP          end151
+	JMP          end225
 
-end151:
+end225:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row136
+	JMP  row210
 
-done137:
+done211:
 	VZEROUPPER
 	RET
 
@@ -2113,9 +3465,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row160:
+row234:
 	TESTQ        CX, CX
-	JZ           done161
+	JZ           done235
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -2132,9 +3484,9 @@ row160:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row160
+	JMP          row234
 
-done161:
+done235:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2161,9 +3513,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row162:
+row236:
 	TESTQ        BX, BX
-	JZ           done163
+	JZ           done237
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -2195,9 +3547,9 @@ row162:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row162
+	JMP          row236
 
-done163:
+done237:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -2227,9 +3579,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block164:
+block238:
 	CMPQ         DI, DX
-	JGE          tail165
+	JGE          tail239
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2251,11 +3603,11 @@ block164:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block164
+	JMP          block238
 
-tail165:
+tail239:
 	CMPQ         CX, $0x08
-	JL           partial167
+	JL           partial241
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -2266,11 +3618,11 @@ tail165:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	JMP          next168
+	JMP          next242
 
-partial167:
+partial241:
 	CMPQ         CX, $0x00
-	JLE          end166
+	JLE          end240
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   (AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2282,11 +3634,11 @@ partial167:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y0
 	VFMADD231PD  Y5, Y4, Y1
-	JMP          end166
+	JMP          end240
 
-next168:
+next242:
 	CMPQ         CX, $0x08
-	JLE          end166
+	JLE          end240
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -2298,9 +3650,9 @@ next168:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y2
 	VFMADD231PD  Y5, Y4, Y3
-	JMP          end166
+	JMP          end240
 
-end166:
+end240:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -2336,9 +3688,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block171:
+block245:
 	CMPQ         SI, DX
-	JGE          tail172
+	JGE          tail246
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
@@ -2364,22 +3716,22 @@ block171:
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x80, SI
-	JMP          block171
+	JMP          block245
 
-tail172:
+tail246:
 	CMPQ         CX, $0x08
-	JL           partial174
+	JL           partial248
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          next175
+	JMP          next249
 
-partial174:
+partial248:
 	CMPQ         CX, $0x00
-	JLE          end173
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   (AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2387,22 +3739,22 @@ partial174:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          end173
+	JMP          end247
 
-next175:
+next249:
 	CMPQ         CX, $0x10
-	JL           partial176
+	JL           partial250
 	VMOVUPS      32(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          next177
+	JMP          next251
 
-partial176:
+partial250:
 	CMPQ         CX, $0x08
-	JLE          end173
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2410,22 +3762,22 @@ partial176:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          end173
+	JMP          end247
 
-next177:
+next251:
 	CMPQ         CX, $0x18
-	JL           partial178
+	JL           partial252
 	VMOVUPS      64(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          next179
+	JMP          next253
 
-partial178:
+partial252:
 	CMPQ         CX, $0x10
-	JLE          end173
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2433,11 +3785,11 @@ partial178:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          end173
+	JMP          end247
 
-next179:
+next253:
 	CMPQ         CX, $0x18
-	JLE          end173
+	JLE          end247
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -2445,9 +3797,9 @@ next179:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
-	JMP          end173
+	JMP          end247
 
-end173:
+end247:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
@@ -3018,14 +4370,1115 @@ done43:
 	VZEROUPPER
 	RET
 
-// func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
+// func softmaxColumnsAVX512(rows int, cols int, pitch int, x *float32)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
+TEXT ·softmaxColumnsAVX512(SB), NOSPLIT, $0-32
+	MOVQ         cols+8(FP), AX
+	MOVQ         rows+0(FP), CX
+	MOVQ         pitch+16(FP), DX
+	SHLQ         $0x02, DX
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	MOVQ         x+24(FP), BX
+
+columns58:
+	CMPQ         AX, $0x20
+	JL           fewer59
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	MOVQ         BX, SI
+	MOVQ         CX, DI
+
+row62:
+	TESTQ   DI, DI
+	JZ      done63
+	VMOVUPS (SI), Z4
+	VMOVUPS 64(SI), Z5
+	VMAXPS  Z4, Z2, Z2
+	VMAXPS  Z5, Z3, Z3
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row62
+
+done63:
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row64:
+	TESTQ            DI, DI
+	JZ               done65
+	VMOVUPS          (SI), Z4
+	VMOVUPS          64(SI), Z10
+	VSUBPS           Z2, Z4, Z4
+	VSUBPS           Z3, Z10, Z10
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VBROADCASTSS     constants<>+32(SB), Z11
+	VMAXPS           Z4, Z5, Z4
+	VMAXPS           Z10, Z11, Z10
+	VMOVAPS          Z1, Z5
+	VMOVAPS          Z1, Z12
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z10, Z12
+	VSUBPS           Z1, Z5, Z11
+	VSUBPS           Z1, Z12, Z13
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z13, Z10
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z13, Z10
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VBROADCASTSS     constants<>+192(SB), Z13
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z10, Z13
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z10, Z13
+	VFMADD213PS      Z0, Z4, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VFMADD213PS      Z0, Z4, Z11
+	VFMADD213PS      Z0, Z10, Z13
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z5, Z11, Z11
+	VMULPS           Z12, Z13, Z13
+	VMOVUPS          Z11, (SI)
+	VMOVUPS          Z13, 64(SI)
+	VADDPS           Z11, Z6, Z6
+	VADDPS           Z13, Z7, Z7
+	ADDQ             DX, SI
+	DECQ             DI
+	JMP              row64
+
+done65:
+	VDIVPS Z6, Z0, Z6
+	VDIVPS Z7, Z0, Z7
+	MOVQ   BX, SI
+	MOVQ   CX, DI
+
+row66:
+	TESTQ   DI, DI
+	JZ      done67
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(SI), Z3
+	VMULPS  Z6, Z2, Z2
+	VMULPS  Z7, Z3, Z3
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    DX, SI
+	DECQ    DI
+	JMP     row66
+
+done67:
+	ADDQ $0x00000080, BX
+	SUBQ $0x20, AX
+	JMP  columns58
+
+fewer59:
+	CMPQ         AX, $0x10
+	JLE          narrow60
+	SUBQ         $0x10, AX
+	MOVQ         $-1, SI
+	BZHIQ        AX, SI, AX
+	KMOVW        AX, K1
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+0(SB), Z3
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row68:
+	TESTQ     AX, AX
+	JZ        done69
+	VMOVUPS   (SI), Z4
+	VMOVUPS.Z 64(SI), K1, Z5
+	VMAXPS    Z4, Z2, Z2
+	VMAXPS    Z5, Z3, Z3
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row68
+
+done69:
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row70:
+	TESTQ            AX, AX
+	JZ               done71
+	VMOVUPS          (SI), Z4
+	VMOVUPS.Z        64(SI), K1, Z6
+	VSUBPS           Z2, Z4, Z4
+	VSUBPS           Z3, Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z5
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z4, Z5, Z4
+	VMAXPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z5
+	VMOVAPS          Z1, Z10
+	VFMADD231PS.BCST constants<>+96(SB), Z4, Z5
+	VFMADD231PS.BCST constants<>+96(SB), Z6, Z10
+	VSUBPS           Z1, Z5, Z7
+	VSUBPS           Z1, Z10, Z11
+	VFMADD231PS.BCST constants<>+128(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+128(SB), Z11, Z6
+	VFMADD231PS.BCST constants<>+160(SB), Z7, Z4
+	VFMADD231PS.BCST constants<>+160(SB), Z11, Z6
+	VBROADCASTSS     constants<>+192(SB), Z7
+	VBROADCASTSS     constants<>+192(SB), Z11
+	VFMADD213PS.BCST constants<>+224(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+256(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+288(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z11
+	VFMADD213PS.BCST constants<>+320(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z11
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z0, Z6, Z11
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z0, Z6, Z11
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z10, Z10
+	VMULPS           Z5, Z7, Z7
+	VMULPS           Z10, Z11, Z11
+	VMOVUPS          Z7, (SI)
+	VMOVUPS          Z11, K1, 64(SI)
+	VADDPS           Z7, Z8, Z8
+	VADDPS           Z11, Z9, Z9
+	ADDQ             DX, SI
+	DECQ             AX
+	JMP              row70
+
+done71:
+	VDIVPS Z8, Z0, Z8
+	VDIVPS Z9, Z0, Z9
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row72:
+	TESTQ     AX, AX
+	JZ        done73
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z0, (SI)
+	VMOVUPS   Z1, K1, 64(SI)
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row72
+
+done73:
+	JMP end61
+
+narrow60:
+	TESTQ        AX, AX
+	JZ           end61
+	MOVQ         $-1, SI
+	BZHIQ        AX, SI, AX
+	KMOVW        AX, K1
+	VBROADCASTSS constants<>+0(SB), Z2
+	MOVQ         BX, SI
+	MOVQ         CX, AX
+
+row74:
+	TESTQ     AX, AX
+	JZ        done75
+	VMOVUPS.Z (SI), K1, Z3
+	VMAXPS    Z3, Z2, Z2
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row74
+
+done75:
+	VPXORD Z8, Z8, Z8
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row76:
+	TESTQ            AX, AX
+	JZ               done77
+	VMOVUPS.Z        (SI), K1, Z3
+	VSUBPS           Z2, Z3, Z3
+	VBROADCASTSS     constants<>+32(SB), Z4
+	VMAXPS           Z3, Z4, Z3
+	VMOVAPS          Z1, Z4
+	VFMADD231PS.BCST constants<>+96(SB), Z3, Z4
+	VSUBPS           Z1, Z4, Z5
+	VFMADD231PS.BCST constants<>+128(SB), Z5, Z3
+	VFMADD231PS.BCST constants<>+160(SB), Z5, Z3
+	VBROADCASTSS     constants<>+192(SB), Z5
+	VFMADD213PS.BCST constants<>+224(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+320(SB), Z3, Z5
+	VFMADD213PS      Z0, Z3, Z5
+	VFMADD213PS      Z0, Z3, Z5
+	VPSLLD           $0x17, Z4, Z4
+	VPADDD           Z0, Z4, Z4
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, (SI)
+	VADDPS           Z5, Z8, Z8
+	ADDQ             DX, SI
+	DECQ             AX
+	JMP              row76
+
+done77:
+	VDIVPS Z8, Z0, Z8
+	MOVQ   BX, SI
+	MOVQ   CX, AX
+
+row78:
+	TESTQ     AX, AX
+	JZ        done79
+	VMOVUPS.Z (SI), K1, Z0
+	VMULPS    Z8, Z0, Z0
+	VMOVUPS   Z0, K1, (SI)
+	ADDQ      DX, SI
+	DECQ      AX
+	JMP       row78
+
+done79:
+end61:
+	VZEROUPPER
+	RET
+
+// func softmaxColumnsGradAVX512(rows int, cols int, pitch int, y *float32, dx *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxColumnsGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ cols+8(FP), AX
+	MOVQ rows+0(FP), CX
+	MOVQ pitch+16(FP), DX
+	SHLQ $0x02, DX
+	MOVQ y+24(FP), BX
+	MOVQ dx+32(FP), SI
+
+columns80:
+	CMPQ   AX, $0x20
+	JL     fewer81
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, R9
+
+row84:
+	TESTQ       R9, R9
+	JZ          done85
+	VMOVUPS     (DI), Z2
+	VMOVUPS     64(DI), Z4
+	VMOVUPS     (R8), Z3
+	VMOVUPS     64(R8), Z5
+	VFMADD231PS Z2, Z3, Z0
+	VFMADD231PS Z4, Z5, Z1
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        R9
+	JMP         row84
+
+done85:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, R9
+
+row86:
+	TESTQ   R9, R9
+	JZ      done87
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z4
+	VSUBPS  Z0, Z2, Z2
+	VSUBPS  Z1, Z4, Z4
+	VMOVUPS (DI), Z3
+	VMOVUPS 64(DI), Z5
+	VMULPS  Z3, Z2, Z2
+	VMULPS  Z5, Z4, Z4
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z4, 64(R8)
+	ADDQ    DX, DI
+	ADDQ    DX, R8
+	DECQ    R9
+	JMP     row86
+
+done87:
+	ADDQ $0x00000080, BX
+	ADDQ $0x00000080, SI
+	SUBQ $0x20, AX
+	JMP  columns80
+
+fewer81:
+	CMPQ   AX, $0x10
+	JLE    narrow82
+	SUBQ   $0x10, AX
+	MOVQ   $-1, DI
+	BZHIQ  AX, DI, AX
+	KMOVW  AX, K1
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, AX
+
+row88:
+	TESTQ       AX, AX
+	JZ          done89
+	VMOVUPS     (DI), Z0
+	VMOVUPS.Z   64(DI), K1, Z2
+	VMOVUPS     (R8), Z1
+	VMOVUPS.Z   64(R8), K1, Z3
+	VFMADD231PS Z0, Z1, Z6
+	VFMADD231PS Z2, Z3, Z7
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row88
+
+done89:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row90:
+	TESTQ     AX, AX
+	JZ        done91
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z2
+	VSUBPS    Z6, Z0, Z0
+	VSUBPS    Z7, Z2, Z2
+	VMOVUPS   (DI), Z1
+	VMOVUPS.Z 64(DI), K1, Z3
+	VMULPS    Z1, Z0, Z0
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z2, K1, 64(R8)
+	ADDQ      DX, DI
+	ADDQ      DX, R8
+	DECQ      AX
+	JMP       row90
+
+done91:
+	JMP end83
+
+narrow82:
+	TESTQ  AX, AX
+	JZ     end83
+	MOVQ   $-1, DI
+	BZHIQ  AX, DI, AX
+	KMOVW  AX, K1
+	VPXORD Z6, Z6, Z6
+	MOVQ   BX, DI
+	MOVQ   SI, R8
+	MOVQ   CX, AX
+
+row92:
+	TESTQ       AX, AX
+	JZ          done93
+	VMOVUPS.Z   (DI), K1, Z0
+	VMOVUPS.Z   (R8), K1, Z1
+	VFMADD231PS Z0, Z1, Z6
+	ADDQ        DX, DI
+	ADDQ        DX, R8
+	DECQ        AX
+	JMP         row92
+
+done93:
+	MOVQ BX, DI
+	MOVQ SI, R8
+	MOVQ CX, AX
+
+row94:
+	TESTQ     AX, AX
+	JZ        done95
+	VMOVUPS.Z (R8), K1, Z0
+	VSUBPS    Z6, Z0, Z0
+	VMOVUPS.Z (DI), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (R8)
+	ADDQ      DX, DI
+	ADDQ      DX, R8
+	DECQ      AX
+	JMP       row94
+
+done95:
+end83:
+	VZEROUPPER
+	RET
+
+// func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
+	MOVQ  rows+0(FP), AX
+	MOVQ  pitch+16(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  bias+24(FP), DX
+	MOVQ  y+40(FP), BX
+	MOVQ  d+8(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row96:
+	TESTQ AX, AX
+	JZ    done97
+	XORQ  SI, SI
+
+block98:
+	CMPQ    SI, R8
+	JGE     tail99
+	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	VMOVUPS 64(BX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(SI*1)
+	ADDQ    $0x80, SI
+	JMP     block98
+
+tail99:
+	CMPQ    DI, $0x10
+	JL      partial101
+	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	JMP     next102
+
+partial101:
+	CMPQ      DI, $0x00
+	JLE       end100
+	VMOVUPS.Z (BX)(SI*1), K1, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+	JMP       end100
+
+next102:
+	CMPQ      DI, $0x10
+	JLE       end100
+	VMOVUPS.Z 64(BX)(SI*1), K1, Z0
+	VMOVUPS.Z 64(DX)(SI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(BX)(SI*1)
+	JMP       end100
+
+end100:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row96
+
+done97:
+	VZEROUPPER
+	RET
+
+// func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
+	MOVQ  rows+0(FP), AX
+	MOVQ  pitch+16(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  bias+24(FP), DX
+	MOVQ  y+40(FP), BX
+	MOVQ  added+32(FP), SI
+	MOVQ  d+8(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x1f, R8
+	MOVQ  DI, R9
+	SUBQ  R8, R9
+	SHLQ  $0x02, R9
+	ANDQ  $0x0f, DI
+	MOVQ  $-1, R10
+	BZHIQ DI, R10, DI
+	KMOVW DI, K1
+
+row105:
+	TESTQ AX, AX
+	JZ    done106
+	XORQ  DI, DI
+
+block107:
+	CMPQ    DI, R9
+	JGE     tail108
+	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS (DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS (SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(DI*1)
+	VMOVUPS 64(BX)(DI*1), Z0
+	VMOVUPS 64(DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS 64(SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(DI*1)
+	ADDQ    $0x80, DI
+	JMP     block107
+
+tail108:
+	CMPQ    R8, $0x10
+	JL      partial110
+	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS (DX)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS (SI)(DI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(DI*1)
+	JMP     next111
+
+partial110:
+	CMPQ      R8, $0x00
+	JLE       end109
+	VMOVUPS.Z (BX)(DI*1), K1, Z0
+	VMOVUPS.Z (DX)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (SI)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(DI*1)
+	JMP       end109
+
+next111:
+	CMPQ      R8, $0x10
+	JLE       end109
+	VMOVUPS.Z 64(BX)(DI*1), K1, Z0
+	VMOVUPS.Z 64(DX)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z 64(SI)(DI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, 64(BX)(DI*1)
+	JMP       end109
+
+end109:
+	ADDQ CX, BX
+	ADDQ CX, SI
+	DECQ AX
+	JMP  row105
+
+done106:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x1f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, SI
+	KMOVW        SI, K1
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+384(SB), Z2
+	VBROADCASTSS constants<>+416(SB), Z3
+
+row114:
+	TESTQ AX, AX
+	JZ    done115
+	XORQ  SI, SI
+
+block116:
+	CMPQ             SI, R8
+	JGE              tail117
+	VMOVUPS          (BX)(SI*1), Z4
+	VMOVUPS          64(BX)(SI*1), Z6
+	VMOVUPS          (DX)(SI*1), Z5
+	VMOVUPS          64(DX)(SI*1), Z7
+	VADDPS           Z5, Z4, Z4
+	VADDPS           Z7, Z6, Z6
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VBROADCASTSS     constants<>+480(SB), Z8
+	VMINPS           Z5, Z7, Z5
+	VMINPS           Z10, Z8, Z10
+	VMULPS           Z2, Z5, Z7
+	VMULPS           Z2, Z10, Z11
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z12
+	VFMADD231PS      Z5, Z7, Z8
+	VFMADD231PS      Z10, Z11, Z12
+	VSUBPS           Z8, Z1, Z9
+	VSUBPS           Z12, Z1, Z13
+	VFMADD213PS      Z9, Z5, Z7
+	VFMADD213PS      Z13, Z10, Z11
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z13
+	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
+	VFMADD213PS      Z0, Z7, Z9
+	VFMADD213PS      Z0, Z11, Z13
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z8, Z9, Z9
+	VMULPS           Z12, Z13, Z13
+	VADDPS           Z3, Z5, Z5
+	VADDPS           Z3, Z10, Z10
+	VMULPS           Z5, Z5, Z7
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+704(SB), Z8
+	VBROADCASTSS     constants<>+704(SB), Z14
+	VBROADCASTSS     constants<>+736(SB), Z11
+	VBROADCASTSS     constants<>+736(SB), Z15
+	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
+	VFMADD213PS      Z11, Z5, Z8
+	VFMADD213PS      Z15, Z10, Z14
+	VMULPS           Z9, Z8, Z8
+	VMULPS           Z13, Z14, Z14
+	VSUBPS           Z8, Z0, Z5
+	VSUBPS           Z14, Z0, Z9
+	VBROADCASTSS     constants<>+1152(SB), Z7
+	VBROADCASTSS     constants<>+1152(SB), Z10
+	VCMPPS           $0x01, Z7, Z4, K2
+	VCMPPS           $0x01, Z10, Z6, K3
+	VBLENDMPS        Z8, Z5, K2, Z5
+	VBLENDMPS        Z14, Z9, K3, Z9
+	VMULPS           Z4, Z5, Z5
+	VMULPS           Z6, Z9, Z9
+	VMOVUPS          Z5, (BX)(SI*1)
+	VMOVUPS          Z9, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block116
+
+tail117:
+	CMPQ             DI, $0x10
+	JL               partial119
+	VMOVUPS          (BX)(SI*1), Z4
+	VMOVUPS          (DX)(SI*1), Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, (BX)(SI*1)
+	JMP              next120
+
+partial119:
+	CMPQ             DI, $0x00
+	JLE              end118
+	VMOVUPS.Z        (BX)(SI*1), K1, Z4
+	VMOVUPS.Z        (DX)(SI*1), K1, Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, (BX)(SI*1)
+	JMP              end118
+
+next120:
+	CMPQ             DI, $0x10
+	JLE              end118
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z4
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z5
+	VADDPS           Z5, Z4, Z4
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VBROADCASTSS     constants<>+480(SB), Z6
+	VMINPS           Z5, Z6, Z5
+	VMULPS           Z2, Z5, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z5, Z6, Z7
+	VSUBPS           Z7, Z1, Z8
+	VFMADD213PS      Z8, Z5, Z6
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z3, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VBROADCASTSS     constants<>+704(SB), Z7
+	VBROADCASTSS     constants<>+736(SB), Z9
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
+	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
+	VFMADD213PS      Z9, Z5, Z7
+	VMULPS           Z8, Z7, Z7
+	VSUBPS           Z7, Z0, Z5
+	VBROADCASTSS     constants<>+1152(SB), Z6
+	VCMPPS           $0x01, Z6, Z4, K2
+	VBLENDMPS        Z7, Z5, K2, Z5
+	VMULPS           Z4, Z5, Z5
+	VMOVUPS          Z5, K1, 64(BX)(SI*1)
+	JMP              end118
+
+end118:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row114
+
+done115:
+	VZEROUPPER
+	RET
+
+// func addBiasGELUTanhAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addBiasGELUTanhAVX512(SB), NOSPLIT, $0-48
+	MOVQ         rows+0(FP), AX
+	MOVQ         pitch+16(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         bias+24(FP), DX
+	MOVQ         y+40(FP), BX
+	MOVQ         d+8(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x1f, DI
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	SHLQ         $0x02, R8
+	ANDQ         $0x0f, SI
+	MOVQ         $-1, R9
+	BZHIQ        SI, R9, SI
+	KMOVW        SI, K1
+	VBROADCASTSS constants<>+352(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+96(SB), Z2
+	VBROADCASTSS constants<>+128(SB), Z3
+	VBROADCASTSS constants<>+160(SB), Z4
+
+row123:
+	TESTQ AX, AX
+	JZ    done124
+	XORQ  SI, SI
+
+block125:
+	CMPQ             SI, R8
+	JGE              tail126
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          64(BX)(SI*1), Z7
+	VMOVUPS          (DX)(SI*1), Z6
+	VMOVUPS          64(DX)(SI*1), Z8
+	VADDPS           Z6, Z5, Z5
+	VADDPS           Z8, Z7, Z7
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z7, Z7, Z9
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z7, Z9, Z9
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VBROADCASTSS     constants<>+32(SB), Z8
+	VBROADCASTSS     constants<>+32(SB), Z10
+	VMAXPS           Z6, Z8, Z6
+	VMAXPS           Z9, Z10, Z9
+	VBROADCASTSS     constants<>+1280(SB), Z8
+	VBROADCASTSS     constants<>+1280(SB), Z10
+	VMINPS           Z6, Z8, Z6
+	VMINPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z8
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z8, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+192(SB), Z10
+	VBROADCASTSS     constants<>+192(SB), Z12
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VADDPS           Z0, Z10, Z10
+	VADDPS           Z0, Z12, Z12
+	VDIVPS           Z10, Z0, Z10
+	VDIVPS           Z12, Z0, Z12
+	VMULPS           Z5, Z10, Z10
+	VMULPS           Z7, Z12, Z12
+	VMOVUPS          Z10, (BX)(SI*1)
+	VMOVUPS          Z12, 64(BX)(SI*1)
+	ADDQ             $0x80, SI
+	JMP              block125
+
+tail126:
+	CMPQ             DI, $0x10
+	JL               partial128
+	VMOVUPS          (BX)(SI*1), Z5
+	VMOVUPS          (DX)(SI*1), Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1280(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, (BX)(SI*1)
+	JMP              next129
+
+partial128:
+	CMPQ             DI, $0x00
+	JLE              end127
+	VMOVUPS.Z        (BX)(SI*1), K1, Z5
+	VMOVUPS.Z        (DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1280(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, K1, (BX)(SI*1)
+	JMP              end127
+
+next129:
+	CMPQ             DI, $0x10
+	JLE              end127
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z5, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS           Z5, Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VBROADCASTSS     constants<>+32(SB), Z7
+	VMAXPS           Z6, Z7, Z6
+	VBROADCASTSS     constants<>+1280(SB), Z7
+	VMINPS           Z6, Z7, Z6
+	VMOVAPS          Z1, Z7
+	VFMADD231PS      Z2, Z6, Z7
+	VSUBPS           Z1, Z7, Z8
+	VFMADD231PS      Z3, Z8, Z6
+	VFMADD231PS      Z4, Z8, Z6
+	VBROADCASTSS     constants<>+192(SB), Z8
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VFMADD213PS      Z0, Z6, Z8
+	VPSLLD           $0x17, Z7, Z7
+	VPADDD           Z0, Z7, Z7
+	VMULPS           Z7, Z8, Z8
+	VADDPS           Z0, Z8, Z8
+	VDIVPS           Z8, Z0, Z8
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z8, K1, 64(BX)(SI*1)
+	JMP              end127
+
+end127:
+	ADDQ CX, BX
+	DECQ AX
+	JMP  row123
+
+done124:
+	VZEROUPPER
+	RET
+
+// func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
 	MOVQ         x+16(FP), DX
-	MOVQ         stats+32(FP), BX
+	MOVQ         stats+40(FP), BX
 	VBROADCASTSS weight+24(FP), Z0
+	VBROADCASTSS inverse+28(FP), Z1
+	VBROADCASTSS eps+32(FP), Z2
+	VBROADCASTSS constants<>+352(SB), Z3
 	MOVQ         CX, SI
 	ANDQ         $0x1f, SI
 	MOVQ         CX, DI
@@ -3038,135 +5491,142 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row58:
+row132:
 	TESTQ  AX, AX
-	JZ     done59
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	JZ     done133
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
 	XORQ   R8, R8
 
-block60:
+block134:
 	CMPQ    R8, DI
-	JGE     tail61
-	VMOVUPS (DX)(R8*1), Z3
-	VADDPS  Z3, Z1, Z1
-	VMOVUPS 64(DX)(R8*1), Z3
-	VADDPS  Z3, Z2, Z2
+	JGE     tail135
+	VMOVUPS (DX)(R8*1), Z6
+	VADDPS  Z6, Z4, Z4
+	VMOVUPS 64(DX)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
 	ADDQ    $0x80, R8
-	JMP     block60
+	JMP     block134
 
-tail61:
+tail135:
 	CMPQ    SI, $0x10
-	JL      partial63
-	VMOVUPS (DX)(R8*1), Z3
-	VADDPS  Z3, Z1, Z1
-	JMP     next64
+	JL      partial137
+	VMOVUPS (DX)(R8*1), Z6
+	VADDPS  Z6, Z4, Z4
+	JMP     next138
 
-partial63:
+partial137:
 	CMPQ      SI, $0x00
-	JLE       end62
-	VMOVUPS.Z (DX)(R8*1), K1, Z3
-	VADDPS    Z3, Z1, Z1
-	JMP       end62
+	JLE       end136
+	VMOVUPS.Z (DX)(R8*1), K1, Z6
+	VADDPS    Z6, Z4, Z4
+	JMP       end136
 
-next64:
+next138:
 	CMPQ      SI, $0x10
-	JLE       end62
-	VMOVUPS.Z 64(DX)(R8*1), K1, Z3
-	VADDPS    Z3, Z2, Z2
-	JMP       end62
+	JLE       end136
+	VMOVUPS.Z 64(DX)(R8*1), K1, Z6
+	VADDPS    Z6, Z5, Z5
+	JMP       end136
 
-end62:
-	VADDPS        Z2, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPS        Y3, Y1, Y1
-	VEXTRACTF128  $0x01, Y1, X3
-	VADDPS        X3, X1, X1
-	VMOVHLPS      X1, X1, X3
-	VADDPS        X3, X1, X1
-	VMOVSHDUP     X1, X3
-	VADDPS        X3, X1, X1
-	VBROADCASTSS  X1, Z3
-	VMULPS        Z0, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	VPXORD        Z5, Z5, Z5
-	VPXORD        Z6, Z6, Z6
+end136:
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VADDPS        Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X6
+	VADDPS        X6, X4, X4
+	VMOVHLPS      X4, X4, X6
+	VADDPS        X6, X4, X4
+	VMOVSHDUP     X4, X6
+	VADDPS        X6, X4, X4
+	VBROADCASTSS  X4, Z6
+	VMULPS        Z0, Z6, Z6
 	VPXORD        Z7, Z7, Z7
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
 	XORQ          R8, R8
 
-block67:
+block141:
 	CMPQ        R8, DI
-	JGE         tail68
-	VMOVUPS     (DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
-	VMOVUPS     64(DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z5, Z5
-	VFMADD231PS Z8, Z8, Z7
+	JGE         tail142
+	VMOVUPS     (DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
+	VMOVUPS     64(DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z11, Z10
 	ADDQ        $0x80, R8
-	JMP         block67
+	JMP         block141
 
-tail68:
+tail142:
 	CMPQ        SI, $0x10
-	JL          partial70
-	VMOVUPS     (DX)(R8*1), Z8
-	VSUBPS      Z3, Z8, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
-	JMP         next71
+	JL          partial144
+	VMOVUPS     (DX)(R8*1), Z11
+	VSUBPS      Z6, Z11, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
+	JMP         next145
 
-partial70:
+partial144:
 	CMPQ        SI, $0x00
-	JLE         end69
-	VMOVUPS.Z   (DX)(R8*1), K1, Z8
-	VSUBPS      Z3, Z8, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VADDPS      Z8, Z4, Z4
-	VFMADD231PS Z8, Z8, Z6
-	JMP         end69
+	JLE         end143
+	VMOVUPS.Z   (DX)(R8*1), K1, Z11
+	VSUBPS      Z6, Z11, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VADDPS      Z11, Z7, Z7
+	VFMADD231PS Z11, Z11, Z9
+	JMP         end143
 
-next71:
+next145:
 	CMPQ        SI, $0x10
-	JLE         end69
-	VMOVUPS.Z   64(DX)(R8*1), K1, Z8
-	VSUBPS      Z3, Z8, Z8
-	VMOVAPS.Z   Z8, K1, Z8
-	VADDPS      Z8, Z5, Z5
-	VFMADD231PS Z8, Z8, Z7
-	JMP         end69
+	JLE         end143
+	VMOVUPS.Z   64(DX)(R8*1), K1, Z11
+	VSUBPS      Z6, Z11, Z11
+	VMOVAPS.Z   Z11, K1, Z11
+	VADDPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z11, Z10
+	JMP         end143
 
-end69:
-	VMOVSS        X3, (BX)
-	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y3
-	VADDPS        Y3, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X3
-	VADDPS        X3, X4, X4
-	VMOVHLPS      X4, X4, X3
-	VADDPS        X3, X4, X4
-	VMOVSHDUP     X4, X3
-	VADDPS        X3, X4, X4
-	VBROADCASTSS  X4, Z3
-	VMOVSS        X3, 4(BX)
-	VADDPS        Z7, Z6, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y3
-	VADDPS        Y3, Y6, Y6
-	VEXTRACTF128  $0x01, Y6, X3
-	VADDPS        X3, X6, X6
-	VMOVHLPS      X6, X6, X3
-	VADDPS        X3, X6, X6
-	VMOVSHDUP     X6, X3
-	VADDPS        X3, X6, X6
-	VBROADCASTSS  X6, Z3
-	VMOVSS        X3, 8(BX)
+end143:
+	VADDPS        Z8, Z7, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y11
+	VADDPS        Y11, Y7, Y7
+	VEXTRACTF128  $0x01, Y7, X11
+	VADDPS        X11, X7, X7
+	VMOVHLPS      X7, X7, X11
+	VADDPS        X11, X7, X7
+	VMOVSHDUP     X7, X11
+	VADDPS        X11, X7, X7
+	VBROADCASTSS  X7, Z11
+	VADDPS        Z10, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X12
+	VADDPS        X12, X9, X9
+	VMOVHLPS      X9, X9, X12
+	VADDPS        X12, X9, X9
+	VMOVSHDUP     X9, X12
+	VADDPS        X12, X9, X9
+	VBROADCASTSS  X9, Z12
+	VMULPS        Z0, Z11, Z13
+	VFNMADD231PS  Z13, Z11, Z12
+	VBROADCASTSS  constants<>+1152(SB), Z11
+	VMAXPS        Z12, Z11, Z12
+	VFMADD213PS   Z2, Z1, Z12
+	VSQRTPS       X12, X12
+	VDIVPS        X12, X3, X12
+	VMOVSS        X6, (BX)
+	VMOVSS        X13, 4(BX)
+	VMOVSS        X12, 8(BX)
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row58
+	JMP           row132
 
-done59:
+done133:
 	VZEROUPPER
 	RET
 
@@ -3192,19 +5652,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row74:
+row148:
 	TESTQ        AX, AX
-	JZ           done75
+	JZ           done149
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased76
+	JNZ          biased150
 	XORQ         R11, R11
 
-block78:
+block152:
 	CMPQ    R11, R10
-	JGE     tail79
+	JGE     tail153
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -3220,11 +5680,11 @@ block78:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block78
+	JMP     block152
 
-tail79:
+tail153:
 	CMPQ    R9, $0x10
-	JL      partial81
+	JL      partial155
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -3232,11 +5692,11 @@ tail79:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next82
+	JMP     next156
 
-partial81:
+partial155:
 	CMPQ      R9, $0x00
-	JLE       end80
+	JLE       end154
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -3244,11 +5704,11 @@ partial81:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end80
+	JMP       end154
 
-next82:
+next156:
 	CMPQ      R9, $0x10
-	JLE       end80
+	JLE       end154
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -3256,17 +5716,17 @@ next82:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end80
+	JMP       end154
 
-end80:
-	JMP normalized77
+end154:
+	JMP normalized151
 
-biased76:
+biased150:
 	XORQ R11, R11
 
-block85:
+block159:
 	CMPQ        R11, R10
-	JGE         tail86
+	JGE         tail160
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3284,11 +5744,11 @@ block85:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block85
+	JMP         block159
 
-tail86:
+tail160:
 	CMPQ        R9, $0x10
-	JL          partial88
+	JL          partial162
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3297,11 +5757,11 @@ tail86:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next89
+	JMP         next163
 
-partial88:
+partial162:
 	CMPQ        R9, $0x00
-	JLE         end87
+	JLE         end161
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3310,11 +5770,11 @@ partial88:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end87
+	JMP         end161
 
-next89:
+next163:
 	CMPQ        R9, $0x10
-	JLE         end87
+	JLE         end161
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -3323,17 +5783,17 @@ next89:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end87
+	JMP         end161
 
-end87:
-normalized77:
+end161:
+normalized151:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row74
+	JMP  row148
 
-done75:
+done149:
 	VZEROUPPER
 	RET
 
@@ -3359,9 +5819,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row92:
+row166:
 	TESTQ        AX, AX
-	JZ           done93
+	JZ           done167
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -3371,9 +5831,9 @@ row92:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block94:
+block168:
 	CMPQ        R11, R10
-	JGE         tail95
+	JGE         tail169
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3393,11 +5853,11 @@ block94:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block94
+	JMP         block168
 
-tail95:
+tail169:
 	CMPQ        R9, $0x10
-	JL          partial97
+	JL          partial171
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3407,11 +5867,11 @@ tail95:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next98
+	JMP         next172
 
-partial97:
+partial171:
 	CMPQ        R9, $0x00
-	JLE         end96
+	JLE         end170
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3421,11 +5881,11 @@ partial97:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end96
+	JMP         end170
 
-next98:
+next172:
 	CMPQ        R9, $0x10
-	JLE         end96
+	JLE         end170
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -3435,9 +5895,9 @@ next98:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end96
+	JMP         end170
 
-end96:
+end170:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
@@ -3464,9 +5924,9 @@ end96:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block101:
+block175:
 	CMPQ         R11, R10
-	JGE          tail102
+	JGE          tail176
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3490,11 +5950,11 @@ block101:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block101
+	JMP          block175
 
-tail102:
+tail176:
 	CMPQ         R9, $0x10
-	JL           partial104
+	JL           partial178
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3506,11 +5966,11 @@ tail102:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next105
+	JMP          next179
 
-partial104:
+partial178:
 	CMPQ         R9, $0x00
-	JLE          end103
+	JLE          end177
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3522,11 +5982,11 @@ partial104:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end103
+	JMP          end177
 
-next105:
+next179:
 	CMPQ         R9, $0x10
-	JLE          end103
+	JLE          end177
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -3538,17 +5998,17 @@ next105:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end103
+	JMP          end177
 
-end103:
+end177:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row92
+	JMP  row166
 
-done93:
+done167:
 	VZEROUPPER
 	RET
 
@@ -3566,9 +6026,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row108:
+row182:
 	TESTQ         CX, CX
-	JZ            done109
+	JZ            done183
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3577,9 +6037,9 @@ row108:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row108
+	JMP           row182
 
-done109:
+done183:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -3602,9 +6062,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row110:
+row184:
 	TESTQ         BX, BX
-	JZ            done111
+	JZ            done185
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -3623,9 +6083,9 @@ row110:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row110
+	JMP           row184
 
-done111:
+done185:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -3651,9 +6111,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block112:
+block186:
 	CMPQ          SI, DX
-	JGE           tail113
+	JGE           tail187
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3665,11 +6125,11 @@ block112:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block112
+	JMP           block186
 
-tail113:
+tail187:
 	CMPQ          CX, $0x00
-	JLE           end114
+	JLE           end188
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -3680,9 +6140,9 @@ tail113:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end114
+	JMP           end188
 
-end114:
+end188:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -3714,9 +6174,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block117:
+block191:
 	CMPQ          BX, DX
-	JGE           tail118
+	JGE           tail192
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -3730,42 +6190,42 @@ block117:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block117
+	JMP           block191
 
-tail118:
+tail192:
 	CMPQ          CX, $0x10
-	JL            partial120
+	JL            partial194
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next121
+	JMP           next195
 
-partial120:
+partial194:
 	CMPQ          CX, $0x00
-	JLE           end119
+	JLE           end193
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end119
+	JMP           end193
 
-next121:
+next195:
 	CMPQ          CX, $0x10
-	JLE           end119
+	JLE           end193
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end119
+	JMP           end193
 
-end119:
+end193:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0

@@ -3993,7 +3993,239 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $384
+DATA constants<>+384(SB)/4, $0xbf38aa3b
+DATA constants<>+388(SB)/4, $0xbf38aa3b
+DATA constants<>+392(SB)/4, $0xbf38aa3b
+DATA constants<>+396(SB)/4, $0xbf38aa3b
+DATA constants<>+400(SB)/4, $0xbf38aa3b
+DATA constants<>+404(SB)/4, $0xbf38aa3b
+DATA constants<>+408(SB)/4, $0xbf38aa3b
+DATA constants<>+412(SB)/4, $0xbf38aa3b
+DATA constants<>+416(SB)/4, $0xc0400000
+DATA constants<>+420(SB)/4, $0xc0400000
+DATA constants<>+424(SB)/4, $0xc0400000
+DATA constants<>+428(SB)/4, $0xc0400000
+DATA constants<>+432(SB)/4, $0xc0400000
+DATA constants<>+436(SB)/4, $0xc0400000
+DATA constants<>+440(SB)/4, $0xc0400000
+DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+448(SB)/4, $0x7fffffff
+DATA constants<>+452(SB)/4, $0x7fffffff
+DATA constants<>+456(SB)/4, $0x7fffffff
+DATA constants<>+460(SB)/4, $0x7fffffff
+DATA constants<>+464(SB)/4, $0x7fffffff
+DATA constants<>+468(SB)/4, $0x7fffffff
+DATA constants<>+472(SB)/4, $0x7fffffff
+DATA constants<>+476(SB)/4, $0x7fffffff
+DATA constants<>+480(SB)/4, $0x41544dd3
+DATA constants<>+484(SB)/4, $0x41544dd3
+DATA constants<>+488(SB)/4, $0x41544dd3
+DATA constants<>+492(SB)/4, $0x41544dd3
+DATA constants<>+496(SB)/4, $0x41544dd3
+DATA constants<>+500(SB)/4, $0x41544dd3
+DATA constants<>+504(SB)/4, $0x41544dd3
+DATA constants<>+508(SB)/4, $0x41544dd3
+DATA constants<>+512(SB)/4, $0x3920fdde
+DATA constants<>+516(SB)/4, $0x3920fdde
+DATA constants<>+520(SB)/4, $0x3920fdde
+DATA constants<>+524(SB)/4, $0x3920fdde
+DATA constants<>+528(SB)/4, $0x3920fdde
+DATA constants<>+532(SB)/4, $0x3920fdde
+DATA constants<>+536(SB)/4, $0x3920fdde
+DATA constants<>+540(SB)/4, $0x3920fdde
+DATA constants<>+544(SB)/4, $0x3aaf9f2a
+DATA constants<>+548(SB)/4, $0x3aaf9f2a
+DATA constants<>+552(SB)/4, $0x3aaf9f2a
+DATA constants<>+556(SB)/4, $0x3aaf9f2a
+DATA constants<>+560(SB)/4, $0x3aaf9f2a
+DATA constants<>+564(SB)/4, $0x3aaf9f2a
+DATA constants<>+568(SB)/4, $0x3aaf9f2a
+DATA constants<>+572(SB)/4, $0x3aaf9f2a
+DATA constants<>+576(SB)/4, $0x3c1d96a6
+DATA constants<>+580(SB)/4, $0x3c1d96a6
+DATA constants<>+584(SB)/4, $0x3c1d96a6
+DATA constants<>+588(SB)/4, $0x3c1d96a6
+DATA constants<>+592(SB)/4, $0x3c1d96a6
+DATA constants<>+596(SB)/4, $0x3c1d96a6
+DATA constants<>+600(SB)/4, $0x3c1d96a6
+DATA constants<>+604(SB)/4, $0x3c1d96a6
+DATA constants<>+608(SB)/4, $0x3d635774
+DATA constants<>+612(SB)/4, $0x3d635774
+DATA constants<>+616(SB)/4, $0x3d635774
+DATA constants<>+620(SB)/4, $0x3d635774
+DATA constants<>+624(SB)/4, $0x3d635774
+DATA constants<>+628(SB)/4, $0x3d635774
+DATA constants<>+632(SB)/4, $0x3d635774
+DATA constants<>+636(SB)/4, $0x3d635774
+DATA constants<>+640(SB)/4, $0x3e75fdee
+DATA constants<>+644(SB)/4, $0x3e75fdee
+DATA constants<>+648(SB)/4, $0x3e75fdee
+DATA constants<>+652(SB)/4, $0x3e75fdee
+DATA constants<>+656(SB)/4, $0x3e75fdee
+DATA constants<>+660(SB)/4, $0x3e75fdee
+DATA constants<>+664(SB)/4, $0x3e75fdee
+DATA constants<>+668(SB)/4, $0x3e75fdee
+DATA constants<>+672(SB)/4, $0x3f317218
+DATA constants<>+676(SB)/4, $0x3f317218
+DATA constants<>+680(SB)/4, $0x3f317218
+DATA constants<>+684(SB)/4, $0x3f317218
+DATA constants<>+688(SB)/4, $0x3f317218
+DATA constants<>+692(SB)/4, $0x3f317218
+DATA constants<>+696(SB)/4, $0x3f317218
+DATA constants<>+700(SB)/4, $0x3f317218
+DATA constants<>+704(SB)/4, $0xb184cbb7
+DATA constants<>+708(SB)/4, $0xb184cbb7
+DATA constants<>+712(SB)/4, $0xb184cbb7
+DATA constants<>+716(SB)/4, $0xb184cbb7
+DATA constants<>+720(SB)/4, $0xb184cbb7
+DATA constants<>+724(SB)/4, $0xb184cbb7
+DATA constants<>+728(SB)/4, $0xb184cbb7
+DATA constants<>+732(SB)/4, $0xb184cbb7
+DATA constants<>+736(SB)/4, $0xb25d70c9
+DATA constants<>+740(SB)/4, $0xb25d70c9
+DATA constants<>+744(SB)/4, $0xb25d70c9
+DATA constants<>+748(SB)/4, $0xb25d70c9
+DATA constants<>+752(SB)/4, $0xb25d70c9
+DATA constants<>+756(SB)/4, $0xb25d70c9
+DATA constants<>+760(SB)/4, $0xb25d70c9
+DATA constants<>+764(SB)/4, $0xb25d70c9
+DATA constants<>+768(SB)/4, $0x31f2b5eb
+DATA constants<>+772(SB)/4, $0x31f2b5eb
+DATA constants<>+776(SB)/4, $0x31f2b5eb
+DATA constants<>+780(SB)/4, $0x31f2b5eb
+DATA constants<>+784(SB)/4, $0x31f2b5eb
+DATA constants<>+788(SB)/4, $0x31f2b5eb
+DATA constants<>+792(SB)/4, $0x31f2b5eb
+DATA constants<>+796(SB)/4, $0x31f2b5eb
+DATA constants<>+800(SB)/4, $0x3470ec8f
+DATA constants<>+804(SB)/4, $0x3470ec8f
+DATA constants<>+808(SB)/4, $0x3470ec8f
+DATA constants<>+812(SB)/4, $0x3470ec8f
+DATA constants<>+816(SB)/4, $0x3470ec8f
+DATA constants<>+820(SB)/4, $0x3470ec8f
+DATA constants<>+824(SB)/4, $0x3470ec8f
+DATA constants<>+828(SB)/4, $0x3470ec8f
+DATA constants<>+832(SB)/4, $0xb3dff4d0
+DATA constants<>+836(SB)/4, $0xb3dff4d0
+DATA constants<>+840(SB)/4, $0xb3dff4d0
+DATA constants<>+844(SB)/4, $0xb3dff4d0
+DATA constants<>+848(SB)/4, $0xb3dff4d0
+DATA constants<>+852(SB)/4, $0xb3dff4d0
+DATA constants<>+856(SB)/4, $0xb3dff4d0
+DATA constants<>+860(SB)/4, $0xb3dff4d0
+DATA constants<>+864(SB)/4, $0x353ff05f
+DATA constants<>+868(SB)/4, $0x353ff05f
+DATA constants<>+872(SB)/4, $0x353ff05f
+DATA constants<>+876(SB)/4, $0x353ff05f
+DATA constants<>+880(SB)/4, $0x353ff05f
+DATA constants<>+884(SB)/4, $0x353ff05f
+DATA constants<>+888(SB)/4, $0x353ff05f
+DATA constants<>+892(SB)/4, $0x353ff05f
+DATA constants<>+896(SB)/4, $0xb6ec8399
+DATA constants<>+900(SB)/4, $0xb6ec8399
+DATA constants<>+904(SB)/4, $0xb6ec8399
+DATA constants<>+908(SB)/4, $0xb6ec8399
+DATA constants<>+912(SB)/4, $0xb6ec8399
+DATA constants<>+916(SB)/4, $0xb6ec8399
+DATA constants<>+920(SB)/4, $0xb6ec8399
+DATA constants<>+924(SB)/4, $0xb6ec8399
+DATA constants<>+928(SB)/4, $0x37f29cf0
+DATA constants<>+932(SB)/4, $0x37f29cf0
+DATA constants<>+936(SB)/4, $0x37f29cf0
+DATA constants<>+940(SB)/4, $0x37f29cf0
+DATA constants<>+944(SB)/4, $0x37f29cf0
+DATA constants<>+948(SB)/4, $0x37f29cf0
+DATA constants<>+952(SB)/4, $0x37f29cf0
+DATA constants<>+956(SB)/4, $0x37f29cf0
+DATA constants<>+960(SB)/4, $0xb9052221
+DATA constants<>+964(SB)/4, $0xb9052221
+DATA constants<>+968(SB)/4, $0xb9052221
+DATA constants<>+972(SB)/4, $0xb9052221
+DATA constants<>+976(SB)/4, $0xb9052221
+DATA constants<>+980(SB)/4, $0xb9052221
+DATA constants<>+984(SB)/4, $0xb9052221
+DATA constants<>+988(SB)/4, $0xb9052221
+DATA constants<>+992(SB)/4, $0x3a11e040
+DATA constants<>+996(SB)/4, $0x3a11e040
+DATA constants<>+1000(SB)/4, $0x3a11e040
+DATA constants<>+1004(SB)/4, $0x3a11e040
+DATA constants<>+1008(SB)/4, $0x3a11e040
+DATA constants<>+1012(SB)/4, $0x3a11e040
+DATA constants<>+1016(SB)/4, $0x3a11e040
+DATA constants<>+1020(SB)/4, $0x3a11e040
+DATA constants<>+1024(SB)/4, $0xbb1775ba
+DATA constants<>+1028(SB)/4, $0xbb1775ba
+DATA constants<>+1032(SB)/4, $0xbb1775ba
+DATA constants<>+1036(SB)/4, $0xbb1775ba
+DATA constants<>+1040(SB)/4, $0xbb1775ba
+DATA constants<>+1044(SB)/4, $0xbb1775ba
+DATA constants<>+1048(SB)/4, $0xbb1775ba
+DATA constants<>+1052(SB)/4, $0xbb1775ba
+DATA constants<>+1056(SB)/4, $0x3c160394
+DATA constants<>+1060(SB)/4, $0x3c160394
+DATA constants<>+1064(SB)/4, $0x3c160394
+DATA constants<>+1068(SB)/4, $0x3c160394
+DATA constants<>+1072(SB)/4, $0x3c160394
+DATA constants<>+1076(SB)/4, $0x3c160394
+DATA constants<>+1080(SB)/4, $0x3c160394
+DATA constants<>+1084(SB)/4, $0x3c160394
+DATA constants<>+1088(SB)/4, $0xbd0ce76c
+DATA constants<>+1092(SB)/4, $0xbd0ce76c
+DATA constants<>+1096(SB)/4, $0xbd0ce76c
+DATA constants<>+1100(SB)/4, $0xbd0ce76c
+DATA constants<>+1104(SB)/4, $0xbd0ce76c
+DATA constants<>+1108(SB)/4, $0xbd0ce76c
+DATA constants<>+1112(SB)/4, $0xbd0ce76c
+DATA constants<>+1116(SB)/4, $0xbd0ce76c
+DATA constants<>+1120(SB)/4, $0x3df8dc4f
+DATA constants<>+1124(SB)/4, $0x3df8dc4f
+DATA constants<>+1128(SB)/4, $0x3df8dc4f
+DATA constants<>+1132(SB)/4, $0x3df8dc4f
+DATA constants<>+1136(SB)/4, $0x3df8dc4f
+DATA constants<>+1140(SB)/4, $0x3df8dc4f
+DATA constants<>+1144(SB)/4, $0x3df8dc4f
+DATA constants<>+1148(SB)/4, $0x3df8dc4f
+DATA constants<>+1152(SB)/4, $0x00000000
+DATA constants<>+1156(SB)/4, $0x00000000
+DATA constants<>+1160(SB)/4, $0x00000000
+DATA constants<>+1164(SB)/4, $0x00000000
+DATA constants<>+1168(SB)/4, $0x00000000
+DATA constants<>+1172(SB)/4, $0x00000000
+DATA constants<>+1176(SB)/4, $0x00000000
+DATA constants<>+1180(SB)/4, $0x00000000
+DATA constants<>+1184(SB)/4, $0x3d922279
+DATA constants<>+1188(SB)/4, $0x3d922279
+DATA constants<>+1192(SB)/4, $0x3d922279
+DATA constants<>+1196(SB)/4, $0x3d922279
+DATA constants<>+1200(SB)/4, $0x3d922279
+DATA constants<>+1204(SB)/4, $0x3d922279
+DATA constants<>+1208(SB)/4, $0x3d922279
+DATA constants<>+1212(SB)/4, $0x3d922279
+DATA constants<>+1216(SB)/4, $0x3fcc422a
+DATA constants<>+1220(SB)/4, $0x3fcc422a
+DATA constants<>+1224(SB)/4, $0x3fcc422a
+DATA constants<>+1228(SB)/4, $0x3fcc422a
+DATA constants<>+1232(SB)/4, $0x3fcc422a
+DATA constants<>+1236(SB)/4, $0x3fcc422a
+DATA constants<>+1240(SB)/4, $0x3fcc422a
+DATA constants<>+1244(SB)/4, $0x3fcc422a
+DATA constants<>+1248(SB)/4, $0xbf800000
+DATA constants<>+1252(SB)/4, $0xbf800000
+DATA constants<>+1256(SB)/4, $0xbf800000
+DATA constants<>+1260(SB)/4, $0xbf800000
+DATA constants<>+1264(SB)/4, $0xbf800000
+DATA constants<>+1268(SB)/4, $0xbf800000
+DATA constants<>+1272(SB)/4, $0xbf800000
+DATA constants<>+1276(SB)/4, $0xbf800000
+DATA constants<>+1280(SB)/4, $0x42b1999a
+DATA constants<>+1284(SB)/4, $0x42b1999a
+DATA constants<>+1288(SB)/4, $0x42b1999a
+DATA constants<>+1292(SB)/4, $0x42b1999a
+DATA constants<>+1296(SB)/4, $0x42b1999a
+DATA constants<>+1300(SB)/4, $0x42b1999a
+DATA constants<>+1304(SB)/4, $0x42b1999a
+DATA constants<>+1308(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1312
 
 // func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
@@ -5087,14 +5319,2513 @@ end125:
 done103:
 	RET
 
-// func momentsNEON(rows int, d int, x *float32, weight float32, stats *float32)
-TEXT ·momentsNEON(SB), NOSPLIT, $0-40
+// func softmaxColumnsNEON(rows int, cols int, pitch int, x *float32)
+TEXT ·softmaxColumnsNEON(SB), NOSPLIT, $0-32
+	MOVD cols+8(FP), R0
+	MOVD rows+0(FP), R1
+	MOVD pitch+16(FP), R2
+	LSL $0x02, R2, R2
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD x+24(FP), R3
+
+columns142:
+	CMP $0x08, R0
+	BLT fewer143
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	MOVD R3, R6
+	MOVD R1, R7
+
+row146:
+	CMP $0, R7
+	BEQ done147
+	FMOVQ 0(R6), F4
+	FMOVQ 16(R6), F5
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6eff1c82 // BIF V2.16B, V4.16B, V31.16B
+	WORD $0x6ea5e47f // FCMGT V31.4S, V3.4S, V5.4S
+	WORD $0x6eff1ca3 // BIF V3.16B, V5.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row146
+
+done147:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row148:
+	CMP $0, R7
+	BEQ done149
+	FMOVQ 0(R6), F6
+	FMOVQ 16(R6), F8
+	WORD $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD $0x4ea3d508 // FSUB V8.4S, V8.4S, V3.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x6ea8e53f // FCMGT V31.4S, V9.4S, V8.4S
+	WORD $0x6ebf1d28 // BIT V8.16B, V9.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd0a // FMLA V10.4S, V8.4S, V30.4S
+	WORD $0x4ea1d4e9 // FSUB V9.4S, V7.4S, V1.4S
+	WORD $0x4ea1d54b // FSUB V11.4S, V10.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
+	FMOVQ F9, 0(R6)
+	FMOVQ F11, 16(R6)
+	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
+	WORD $0x4e2bd4a5 // FADD V5.4S, V5.4S, V11.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row148
+
+done149:
+	WORD $0x6e24fc04 // FDIV V4.4S, V0.4S, V4.4S
+	WORD $0x6e25fc05 // FDIV V5.4S, V0.4S, V5.4S
+	MOVD R3, R6
+	MOVD R1, R7
+
+row150:
+	CMP $0, R7
+	BEQ done151
+	FMOVQ 0(R6), F2
+	FMOVQ 16(R6), F3
+	WORD $0x6e24dc42 // FMUL V2.4S, V2.4S, V4.4S
+	WORD $0x6e25dc63 // FMUL V3.4S, V3.4S, V5.4S
+	FMOVQ F2, 0(R6)
+	FMOVQ F3, 16(R6)
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row150
+
+done151:
+	ADDS $0x00000020, R3, R3
+	SUBS $0x08, R0, R0
+	B columns142
+
+fewer143:
+	CMP $0x04, R0
+	BLE narrow144
+	SUBS $0x04, R0, R0
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	MOVD R3, R6
+	MOVD R1, R7
+
+row152:
+	CMP $0, R7
+	BEQ done153
+	FMOVQ 0(R6), F4
+	ADD $16, R6, R19
+	TBZ $2, R0, few129
+	FMOVQ (R19), F5
+	B loaded129
+few129:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one129
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded129
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded129
+one129:
+	TBZ $0, R0, loaded129
+	FMOVS (R19), F5
+loaded129:
+	WORD $0x6ea4e45f // FCMGT V31.4S, V2.4S, V4.4S
+	WORD $0x6eff1c82 // BIF V2.16B, V4.16B, V31.16B
+	WORD $0x6ea5e47f // FCMGT V31.4S, V3.4S, V5.4S
+	WORD $0x6eff1ca3 // BIF V3.16B, V5.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row152
+
+done153:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row154:
+	CMP $0, R7
+	BEQ done155
+	FMOVQ 0(R6), F6
+	ADD $16, R6, R19
+	TBZ $2, R0, few130
+	FMOVQ (R19), F8
+	B loaded130
+few130:
+	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
+	TBZ $1, R0, one130
+	FMOVD (R19), F8
+	TBZ $0, R0, loaded130
+	ADD $8, R19
+	VLD1 (R19), V8.S[2]
+	B loaded130
+one130:
+	TBZ $0, R0, loaded130
+	FMOVS (R19), F8
+loaded130:
+	WORD $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD $0x4ea3d508 // FSUB V8.4S, V8.4S, V3.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x6ea8e53f // FCMGT V31.4S, V9.4S, V8.4S
+	WORD $0x6ebf1d28 // BIT V8.16B, V9.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc7 // FMLA V7.4S, V6.4S, V30.4S
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd0a // FMLA V10.4S, V8.4S, V30.4S
+	WORD $0x4ea1d4e9 // FSUB V9.4S, V7.4S, V1.4S
+	WORD $0x4ea1d54b // FSUB V11.4S, V10.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd26 // FMLA V6.4S, V9.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecd68 // FMLA V8.4S, V11.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
+	FMOVQ F9, 0(R6)
+	ADD $16, R6, R19
+	TBZ $2, R0, few131
+	FMOVQ F11, (R19)
+	B loaded131
+few131:
+	TBZ $1, R0, one131
+	FMOVD F11, (R19)
+	TBZ $0, R0, loaded131
+	ADD $8, R19
+	VST1 V11.S[2], (R19)
+	B loaded131
+one131:
+	TBZ $0, R0, loaded131
+	FMOVS F11, (R19)
+loaded131:
+	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
+	WORD $0x4e2bd4a5 // FADD V5.4S, V5.4S, V11.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row154
+
+done155:
+	WORD $0x6e24fc04 // FDIV V4.4S, V0.4S, V4.4S
+	WORD $0x6e25fc05 // FDIV V5.4S, V0.4S, V5.4S
+	MOVD R3, R6
+
+row156:
+	CMP $0, R1
+	BEQ done157
+	FMOVQ 0(R6), F0
+	ADD $16, R6, R19
+	TBZ $2, R0, few132
+	FMOVQ (R19), F1
+	B loaded132
+few132:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one132
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded132
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded132
+one132:
+	TBZ $0, R0, loaded132
+	FMOVS (R19), F1
+loaded132:
+	WORD $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	WORD $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
+	FMOVQ F0, 0(R6)
+	ADD $16, R6, R19
+	TBZ $2, R0, few133
+	FMOVQ F1, (R19)
+	B loaded133
+few133:
+	TBZ $1, R0, one133
+	FMOVD F1, (R19)
+	TBZ $0, R0, loaded133
+	ADD $8, R19
+	VST1 V1.S[2], (R19)
+	B loaded133
+one133:
+	TBZ $0, R0, loaded133
+	FMOVS F1, (R19)
+loaded133:
+	ADDS R2, R6, R6
+	SUBS $1, R1
+	B row156
+
+done157:
+	B end145
+
+narrow144:
+	CMP $0, R0
+	BEQ end145
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F2
+	MOVD R3, R6
+	MOVD R1, R7
+
+row158:
+	CMP $0, R7
+	BEQ done159
+	ADD $0, R6, R19
+	TBZ $2, R0, few134
+	FMOVQ (R19), F3
+	B loaded134
+few134:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	TBZ $1, R0, one134
+	FMOVD (R19), F3
+	TBZ $0, R0, loaded134
+	ADD $8, R19
+	VLD1 (R19), V3.S[2]
+	B loaded134
+one134:
+	TBZ $0, R0, loaded134
+	FMOVS (R19), F3
+loaded134:
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6eff1c62 // BIF V2.16B, V3.16B, V31.16B
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row158
+
+done159:
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	MOVD R3, R6
+	MOVD R1, R7
+
+row160:
+	CMP $0, R7
+	BEQ done161
+	ADD $0, R6, R19
+	TBZ $2, R0, few135
+	FMOVQ (R19), F4
+	B loaded135
+few135:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one135
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded135
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded135
+one135:
+	TBZ $0, R0, loaded135
+	FMOVS (R19), F4
+loaded135:
+	WORD $0x4ea2d484 // FSUB V4.4S, V4.4S, V2.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea4e4bf // FCMGT V31.4S, V5.4S, V4.4S
+	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ecc85 // FMLA V5.4S, V4.4S, V30.4S
+	WORD $0x4ea1d4a6 // FSUB V6.4S, V5.4S, V1.4S
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc4 // FMLA V4.4S, V6.4S, V30.4S
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3eccc4 // FMLA V4.4S, V6.4S, V30.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	ADD $0, R6, R19
+	TBZ $2, R0, few136
+	FMOVQ F6, (R19)
+	B loaded136
+few136:
+	TBZ $1, R0, one136
+	FMOVD F6, (R19)
+	TBZ $0, R0, loaded136
+	ADD $8, R19
+	VST1 V6.S[2], (R19)
+	B loaded136
+one136:
+	TBZ $0, R0, loaded136
+	FMOVS F6, (R19)
+loaded136:
+	WORD $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
+	ADDS R2, R6, R6
+	SUBS $1, R7
+	B row160
+
+done161:
+	WORD $0x6e23fc03 // FDIV V3.4S, V0.4S, V3.4S
+	MOVD R3, R6
+
+row162:
+	CMP $0, R1
+	BEQ done163
+	ADD $0, R6, R19
+	TBZ $2, R0, few137
+	FMOVQ (R19), F0
+	B loaded137
+few137:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R0, one137
+	FMOVD (R19), F0
+	TBZ $0, R0, loaded137
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded137
+one137:
+	TBZ $0, R0, loaded137
+	FMOVS (R19), F0
+loaded137:
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
+	ADD $0, R6, R19
+	TBZ $2, R0, few138
+	FMOVQ F0, (R19)
+	B loaded138
+few138:
+	TBZ $1, R0, one138
+	FMOVD F0, (R19)
+	TBZ $0, R0, loaded138
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded138
+one138:
+	TBZ $0, R0, loaded138
+	FMOVS F0, (R19)
+loaded138:
+	ADDS R2, R6, R6
+	SUBS $1, R1
+	B row162
+
+done163:
+
+end145:
+	RET
+
+// func softmaxColumnsGradNEON(rows int, cols int, pitch int, y *float32, dx *float32)
+TEXT ·softmaxColumnsGradNEON(SB), NOSPLIT, $0-40
+	MOVD cols+8(FP), R0
+	MOVD rows+0(FP), R1
+	MOVD pitch+16(FP), R2
+	LSL $0x02, R2, R2
+	MOVD y+24(FP), R3
+	MOVD dx+32(FP), R6
+
+columns164:
+	CMP $0x08, R0
+	BLT fewer165
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row168:
+	CMP $0, R9
+	BEQ done169
+	FMOVQ 0(R7), F2
+	FMOVQ 16(R7), F4
+	FMOVQ 0(R8), F3
+	FMOVQ 16(R8), F5
+	WORD $0x4e22cc60 // FMLA V0.4S, V3.4S, V2.4S
+	WORD $0x4e24cca1 // FMLA V1.4S, V5.4S, V4.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row168
+
+done169:
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row170:
+	CMP $0, R9
+	BEQ done171
+	FMOVQ 0(R8), F2
+	FMOVQ 16(R8), F4
+	WORD $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
+	WORD $0x4ea1d484 // FSUB V4.4S, V4.4S, V1.4S
+	FMOVQ 0(R7), F3
+	FMOVQ 16(R7), F5
+	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
+	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
+	FMOVQ F2, 0(R8)
+	FMOVQ F4, 16(R8)
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row170
+
+done171:
+	ADDS $0x00000020, R3, R3
+	ADDS $0x00000020, R6, R6
+	SUBS $0x08, R0, R0
+	B columns164
+
+fewer165:
+	CMP $0x04, R0
+	BLE narrow166
+	SUBS $0x04, R0, R0
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row172:
+	CMP $0, R9
+	BEQ done173
+	FMOVQ 0(R7), F2
+	ADD $16, R7, R19
+	TBZ $2, R0, few139
+	FMOVQ (R19), F4
+	B loaded139
+few139:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one139
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded139
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded139
+one139:
+	TBZ $0, R0, loaded139
+	FMOVS (R19), F4
+loaded139:
+	FMOVQ 0(R8), F3
+	ADD $16, R8, R19
+	TBZ $2, R0, few140
+	FMOVQ (R19), F5
+	B loaded140
+few140:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one140
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded140
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded140
+one140:
+	TBZ $0, R0, loaded140
+	FMOVS (R19), F5
+loaded140:
+	WORD $0x4e22cc60 // FMLA V0.4S, V3.4S, V2.4S
+	WORD $0x4e24cca1 // FMLA V1.4S, V5.4S, V4.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row172
+
+done173:
+	MOVD R3, R7
+	MOVD R6, R8
+
+row174:
+	CMP $0, R1
+	BEQ done175
+	FMOVQ 0(R8), F2
+	ADD $16, R8, R19
+	TBZ $2, R0, few141
+	FMOVQ (R19), F4
+	B loaded141
+few141:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R0, one141
+	FMOVD (R19), F4
+	TBZ $0, R0, loaded141
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded141
+one141:
+	TBZ $0, R0, loaded141
+	FMOVS (R19), F4
+loaded141:
+	WORD $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
+	WORD $0x4ea1d484 // FSUB V4.4S, V4.4S, V1.4S
+	FMOVQ 0(R7), F3
+	ADD $16, R7, R19
+	TBZ $2, R0, few142
+	FMOVQ (R19), F5
+	B loaded142
+few142:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one142
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded142
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded142
+one142:
+	TBZ $0, R0, loaded142
+	FMOVS (R19), F5
+loaded142:
+	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
+	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
+	FMOVQ F2, 0(R8)
+	ADD $16, R8, R19
+	TBZ $2, R0, few143
+	FMOVQ F4, (R19)
+	B loaded143
+few143:
+	TBZ $1, R0, one143
+	FMOVD F4, (R19)
+	TBZ $0, R0, loaded143
+	ADD $8, R19
+	VST1 V4.S[2], (R19)
+	B loaded143
+one143:
+	TBZ $0, R0, loaded143
+	FMOVS F4, (R19)
+loaded143:
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R1
+	B row174
+
+done175:
+	B end167
+
+narrow166:
+	CMP $0, R0
+	BEQ end167
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	MOVD R3, R7
+	MOVD R6, R8
+	MOVD R1, R9
+
+row176:
+	CMP $0, R9
+	BEQ done177
+	ADD $0, R7, R19
+	TBZ $2, R0, few144
+	FMOVQ (R19), F1
+	B loaded144
+few144:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one144
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded144
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded144
+one144:
+	TBZ $0, R0, loaded144
+	FMOVS (R19), F1
+loaded144:
+	ADD $0, R8, R19
+	TBZ $2, R0, few145
+	FMOVQ (R19), F2
+	B loaded145
+few145:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one145
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded145
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded145
+one145:
+	TBZ $0, R0, loaded145
+	FMOVS (R19), F2
+loaded145:
+	WORD $0x4e21cc40 // FMLA V0.4S, V2.4S, V1.4S
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R9
+	B row176
+
+done177:
+	MOVD R3, R7
+	MOVD R6, R8
+
+row178:
+	CMP $0, R1
+	BEQ done179
+	ADD $0, R8, R19
+	TBZ $2, R0, few146
+	FMOVQ (R19), F1
+	B loaded146
+few146:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R0, one146
+	FMOVD (R19), F1
+	TBZ $0, R0, loaded146
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded146
+one146:
+	TBZ $0, R0, loaded146
+	FMOVS (R19), F1
+loaded146:
+	WORD $0x4ea0d421 // FSUB V1.4S, V1.4S, V0.4S
+	ADD $0, R7, R19
+	TBZ $2, R0, few147
+	FMOVQ (R19), F2
+	B loaded147
+few147:
+	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	TBZ $1, R0, one147
+	FMOVD (R19), F2
+	TBZ $0, R0, loaded147
+	ADD $8, R19
+	VLD1 (R19), V2.S[2]
+	B loaded147
+one147:
+	TBZ $0, R0, loaded147
+	FMOVS (R19), F2
+loaded147:
+	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
+	ADD $0, R8, R19
+	TBZ $2, R0, few148
+	FMOVQ F1, (R19)
+	B loaded148
+few148:
+	TBZ $1, R0, one148
+	FMOVD F1, (R19)
+	TBZ $0, R0, loaded148
+	ADD $8, R19
+	VST1 V1.S[2], (R19)
+	B loaded148
+one148:
+	TBZ $0, R0, loaded148
+	FMOVS F1, (R19)
+loaded148:
+	ADDS R2, R7, R7
+	ADDS R2, R8, R8
+	SUBS $1, R1
+	B row178
+
+done179:
+
+end167:
+	RET
+
+// func addBiasNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+
+row180:
+	CMP $0, R0
+	BEQ done181
+	MOVD $0, R9
+
+block182:
+	CMP R8, R9
+	BGE tail183
+	WORD $0x3ce96860 // LDR Q0, [X3, X9]
+	WORD $0x3ce96841 // LDR Q1, [X2, X9]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3ca96860 // STR Q0, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F0
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	FMOVQ F0, 16(R19)
+	ADDS $0x20, R9, R9
+	B block182
+
+tail183:
+	CMP $0x04, R7
+	BLT partial185
+	WORD $0x3ce96860 // LDR Q0, [X3, X9]
+	WORD $0x3ce96841 // LDR Q1, [X2, X9]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3ca96860 // STR Q0, [X3, X9]
+	B next186
+
+partial185:
+	CMP $0x00, R7
+	BLE end184
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few149
+	FMOVQ (R19), F0
+	B loaded149
+few149:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R6, one149
+	FMOVD (R19), F0
+	TBZ $0, R6, loaded149
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded149
+one149:
+	TBZ $0, R6, loaded149
+	FMOVS (R19), F0
+loaded149:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few150
+	FMOVQ (R19), F1
+	B loaded150
+few150:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R6, one150
+	FMOVD (R19), F1
+	TBZ $0, R6, loaded150
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded150
+one150:
+	TBZ $0, R6, loaded150
+	FMOVS (R19), F1
+loaded150:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few151
+	FMOVQ F0, (R19)
+	B loaded151
+few151:
+	TBZ $1, R6, one151
+	FMOVD F0, (R19)
+	TBZ $0, R6, loaded151
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded151
+one151:
+	TBZ $0, R6, loaded151
+	FMOVS F0, (R19)
+loaded151:
+	B end184
+
+next186:
+	CMP $0x04, R7
+	BLE end184
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few152
+	FMOVQ (R19), F0
+	B loaded152
+few152:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R6, one152
+	FMOVD (R19), F0
+	TBZ $0, R6, loaded152
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded152
+one152:
+	TBZ $0, R6, loaded152
+	FMOVS (R19), F0
+loaded152:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few153
+	FMOVQ (R19), F1
+	B loaded153
+few153:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R6, one153
+	FMOVD (R19), F1
+	TBZ $0, R6, loaded153
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded153
+one153:
+	TBZ $0, R6, loaded153
+	FMOVS (R19), F1
+loaded153:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few154
+	FMOVQ F0, (R19)
+	B loaded154
+few154:
+	TBZ $1, R6, one154
+	FMOVD F0, (R19)
+	TBZ $0, R6, loaded154
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded154
+one154:
+	TBZ $0, R6, loaded154
+	FMOVS F0, (R19)
+loaded154:
+	B end184
+
+end184:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row180
+
+done181:
+	RET
+
+// func addBiasAndNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasAndNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD added+32(FP), R6
+	MOVD d+8(FP), R7
+	MOVD R7, R8
+	AND $0x07, R8, R8
+	MOVD R7, R9
+	SUBS R8, R9, R9
+	LSL $0x02, R9, R9
+	AND $0x03, R7, R7
+
+row189:
+	CMP $0, R0
+	BEQ done190
+	MOVD $0, R10
+
+block191:
+	CMP R9, R10
+	BGE tail192
+	WORD $0x3cea6860 // LDR Q0, [X3, X10]
+	WORD $0x3cea6841 // LDR Q1, [X2, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3caa6860 // STR Q0, [X3, X10]
+	ADD R10<<0, R3, R19
+	FMOVQ 16(R19), F0
+	ADD R10<<0, R2, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	FMOVQ 16(R19), F1
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	FMOVQ F0, 16(R19)
+	ADDS $0x20, R10, R10
+	B block191
+
+tail192:
+	CMP $0x04, R8
+	BLT partial194
+	WORD $0x3cea6860 // LDR Q0, [X3, X10]
+	WORD $0x3cea6841 // LDR Q1, [X2, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x3caa6860 // STR Q0, [X3, X10]
+	B next195
+
+partial194:
+	CMP $0x00, R8
+	BLE end193
+	ADD R10<<0, R3, R19
+	TBZ $2, R7, few155
+	FMOVQ (R19), F0
+	B loaded155
+few155:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R7, one155
+	FMOVD (R19), F0
+	TBZ $0, R7, loaded155
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded155
+one155:
+	TBZ $0, R7, loaded155
+	FMOVS (R19), F0
+loaded155:
+	ADD R10<<0, R2, R19
+	TBZ $2, R7, few156
+	FMOVQ (R19), F1
+	B loaded156
+few156:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one156
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded156
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded156
+one156:
+	TBZ $0, R7, loaded156
+	FMOVS (R19), F1
+loaded156:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	TBZ $2, R7, few157
+	FMOVQ (R19), F1
+	B loaded157
+few157:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one157
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded157
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded157
+one157:
+	TBZ $0, R7, loaded157
+	FMOVS (R19), F1
+loaded157:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	TBZ $2, R7, few158
+	FMOVQ F0, (R19)
+	B loaded158
+few158:
+	TBZ $1, R7, one158
+	FMOVD F0, (R19)
+	TBZ $0, R7, loaded158
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded158
+one158:
+	TBZ $0, R7, loaded158
+	FMOVS F0, (R19)
+loaded158:
+	B end193
+
+next195:
+	CMP $0x04, R8
+	BLE end193
+	ADD R10<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few159
+	FMOVQ (R19), F0
+	B loaded159
+few159:
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
+	TBZ $1, R7, one159
+	FMOVD (R19), F0
+	TBZ $0, R7, loaded159
+	ADD $8, R19
+	VLD1 (R19), V0.S[2]
+	B loaded159
+one159:
+	TBZ $0, R7, loaded159
+	FMOVS (R19), F0
+loaded159:
+	ADD R10<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few160
+	FMOVQ (R19), F1
+	B loaded160
+few160:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one160
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded160
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded160
+one160:
+	TBZ $0, R7, loaded160
+	FMOVS (R19), F1
+loaded160:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R6, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few161
+	FMOVQ (R19), F1
+	B loaded161
+few161:
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
+	TBZ $1, R7, one161
+	FMOVD (R19), F1
+	TBZ $0, R7, loaded161
+	ADD $8, R19
+	VLD1 (R19), V1.S[2]
+	B loaded161
+one161:
+	TBZ $0, R7, loaded161
+	FMOVS (R19), F1
+loaded161:
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD R10<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R7, few162
+	FMOVQ F0, (R19)
+	B loaded162
+few162:
+	TBZ $1, R7, one162
+	FMOVD F0, (R19)
+	TBZ $0, R7, loaded162
+	ADD $8, R19
+	VST1 V0.S[2], (R19)
+	B loaded162
+one162:
+	TBZ $0, R7, loaded162
+	FMOVS F0, (R19)
+loaded162:
+	B end193
+
+end193:
+	ADDS R1, R3, R3
+	ADDS R1, R6, R6
+	SUBS $1, R0
+	B row189
+
+done190:
+	RET
+
+// func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasGELUNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F3
+
+row198:
+	CMP $0, R0
+	BEQ done199
+	MOVD $0, R9
+
+block200:
+	CMP R8, R9
+	BGE tail201
+	WORD $0x3ce96864 // LDR Q4, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F6
+	WORD $0x3ce96845 // LDR Q5, [X2, X9]
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F7
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e27d4c6 // FADD V6.4S, V6.4S, V7.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1cca // AND V10.16B, V6.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea7e4bf // FCMGT V31.4S, V5.4S, V7.4S
+	WORD $0x6ebf1ce5 // BIT V5.16B, V7.16B, V31.16B
+	WORD $0x6ea8e55f // FCMGT V31.4S, V10.4S, V8.4S
+	WORD $0x6ebf1d0a // BIT V10.16B, V8.16B, V31.16B
+	WORD $0x6e22dca7 // FMUL V7.4S, V5.4S, V2.4S
+	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
+	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
+	WORD $0x4e25cce8 // FMLA V8.4S, V7.4S, V5.4S
+	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
+	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
+	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
+	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
+	WORD $0x6e25dca7 // FMUL V7.4S, V5.4S, V5.4S
+	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F15
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
+	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
+	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
+	WORD $0x4ea8d405 // FSUB V5.4S, V0.4S, V8.4S
+	WORD $0x4eaed409 // FSUB V9.4S, V0.4S, V14.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
+	WORD $0x6ea6e54a // FCMGT V10.4S, V10.4S, V6.4S
+	WORD $0x6ea71d05 // BIT V5.16B, V8.16B, V7.16B
+	WORD $0x6eaa1dc9 // BIT V9.16B, V14.16B, V10.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
+	WORD $0x3ca96865 // STR Q5, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ F9, 16(R19)
+	ADDS $0x20, R9, R9
+	B block200
+
+tail201:
+	CMP $0x04, R7
+	BLT partial203
+	WORD $0x3ce96864 // LDR Q4, [X3, X9]
+	WORD $0x3ce96845 // LDR Q5, [X2, X9]
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x3ca96865 // STR Q5, [X3, X9]
+	B next204
+
+partial203:
+	CMP $0x00, R7
+	BLE end202
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few163
+	FMOVQ (R19), F4
+	B loaded163
+few163:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R6, one163
+	FMOVD (R19), F4
+	TBZ $0, R6, loaded163
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded163
+one163:
+	TBZ $0, R6, loaded163
+	FMOVS (R19), F4
+loaded163:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few164
+	FMOVQ (R19), F5
+	B loaded164
+few164:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one164
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded164
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded164
+one164:
+	TBZ $0, R6, loaded164
+	FMOVS (R19), F5
+loaded164:
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few165
+	FMOVQ F5, (R19)
+	B loaded165
+few165:
+	TBZ $1, R6, one165
+	FMOVD F5, (R19)
+	TBZ $0, R6, loaded165
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded165
+one165:
+	TBZ $0, R6, loaded165
+	FMOVS F5, (R19)
+loaded165:
+	B end202
+
+next204:
+	CMP $0x04, R7
+	BLE end202
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few166
+	FMOVQ (R19), F4
+	B loaded166
+few166:
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	TBZ $1, R6, one166
+	FMOVD (R19), F4
+	TBZ $0, R6, loaded166
+	ADD $8, R19
+	VLD1 (R19), V4.S[2]
+	B loaded166
+one166:
+	TBZ $0, R6, loaded166
+	FMOVS (R19), F4
+loaded166:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few167
+	FMOVQ (R19), F5
+	B loaded167
+few167:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one167
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded167
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded167
+one167:
+	TBZ $0, R6, loaded167
+	FMOVS (R19), F5
+loaded167:
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
+	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
+	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
+	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F6
+	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
+	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
+	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few168
+	FMOVQ F5, (R19)
+	B loaded168
+few168:
+	TBZ $1, R6, one168
+	FMOVD F5, (R19)
+	TBZ $0, R6, loaded168
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded168
+one168:
+	TBZ $0, R6, loaded168
+	FMOVS F5, (R19)
+loaded168:
+	B end202
+
+end202:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row198
+
+done199:
+	RET
+
+// func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+TEXT ·addBiasGELUTanhNEON(SB), NOSPLIT, $0-48
+	MOVD rows+0(FP), R0
+	MOVD pitch+16(FP), R1
+	LSL $0x02, R1, R1
+	MOVD bias+24(FP), R2
+	MOVD y+40(FP), R3
+	MOVD d+8(FP), R6
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+64(SB), R19
+	FMOVQ (R19), F1
+	MOVD $constants<>+96(SB), R19
+	FMOVQ (R19), F2
+	MOVD $constants<>+128(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+160(SB), R19
+	FMOVQ (R19), F4
+
+row207:
+	CMP $0, R0
+	BEQ done208
+	MOVD $0, R9
+
+block209:
+	CMP R8, R9
+	BGE tail210
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F7
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F8
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+1216(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1216(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	MOVD $constants<>+1248(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1248(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea6e51f // FCMGT V31.4S, V8.4S, V6.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	MOVD $constants<>+1280(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+1280(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6eaae53f // FCMGT V31.4S, V9.4S, V10.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2b // ORR V11.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc8 // FMLA V8.4S, V6.4S, V2.4S
+	WORD $0x4e22cd2b // FMLA V11.4S, V9.4S, V2.4S
+	WORD $0x4ea1d50a // FSUB V10.4S, V8.4S, V1.4S
+	WORD $0x4ea1d56c // FSUB V12.4S, V11.4S, V1.4S
+	WORD $0x4e23cd46 // FMLA V6.4S, V10.4S, V3.4S
+	WORD $0x4e23cd89 // FMLA V9.4S, V12.4S, V3.4S
+	WORD $0x4e24cd46 // FMLA V6.4S, V10.4S, V4.4S
+	WORD $0x4e24cd89 // FMLA V9.4S, V12.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37556b // SHL V11.4S, V11.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0856b // ADD V11.4S, V11.4S, V0.4S
+	WORD $0x6e28dd4a // FMUL V10.4S, V10.4S, V8.4S
+	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
+	WORD $0x4e20d54a // FADD V10.4S, V10.4S, V0.4S
+	WORD $0x4e20d58c // FADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e2afc0a // FDIV V10.4S, V0.4S, V10.4S
+	WORD $0x6e2cfc0c // FDIV V12.4S, V0.4S, V12.4S
+	WORD $0x6e25dd4a // FMUL V10.4S, V10.4S, V5.4S
+	WORD $0x6e27dd8c // FMUL V12.4S, V12.4S, V7.4S
+	WORD $0x3ca9686a // STR Q10, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ F12, 16(R19)
+	ADDS $0x20, R9, R9
+	B block209
+
+tail210:
+	CMP $0x04, R7
+	BLT partial212
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1216(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+1248(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+1280(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x3ca96868 // STR Q8, [X3, X9]
+	B next213
+
+partial212:
+	CMP $0x00, R7
+	BLE end211
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few169
+	FMOVQ (R19), F5
+	B loaded169
+few169:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one169
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded169
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded169
+one169:
+	TBZ $0, R6, loaded169
+	FMOVS (R19), F5
+loaded169:
+	ADD R9<<0, R2, R19
+	TBZ $2, R6, few170
+	FMOVQ (R19), F6
+	B loaded170
+few170:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one170
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded170
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded170
+one170:
+	TBZ $0, R6, loaded170
+	FMOVS (R19), F6
+loaded170:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1216(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+1248(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+1280(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	ADD R9<<0, R3, R19
+	TBZ $2, R6, few171
+	FMOVQ F8, (R19)
+	B loaded171
+few171:
+	TBZ $1, R6, one171
+	FMOVD F8, (R19)
+	TBZ $0, R6, loaded171
+	ADD $8, R19
+	VST1 V8.S[2], (R19)
+	B loaded171
+one171:
+	TBZ $0, R6, loaded171
+	FMOVS F8, (R19)
+loaded171:
+	B end211
+
+next213:
+	CMP $0x04, R7
+	BLE end211
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few172
+	FMOVQ (R19), F5
+	B loaded172
+few172:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R6, one172
+	FMOVD (R19), F5
+	TBZ $0, R6, loaded172
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded172
+one172:
+	TBZ $0, R6, loaded172
+	FMOVS (R19), F5
+loaded172:
+	ADD R9<<0, R2, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few173
+	FMOVQ (R19), F6
+	B loaded173
+few173:
+	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
+	TBZ $1, R6, one173
+	FMOVD (R19), F6
+	TBZ $0, R6, loaded173
+	ADD $8, R19
+	VLD1 (R19), V6.S[2]
+	B loaded173
+one173:
+	TBZ $0, R6, loaded173
+	FMOVS (R19), F6
+loaded173:
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	MOVD $constants<>+1184(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1216(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	MOVD $constants<>+1248(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	MOVD $constants<>+1280(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc7 // FMLA V7.4S, V6.4S, V2.4S
+	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
+	WORD $0x4e23cd06 // FMLA V6.4S, V8.4S, V3.4S
+	WORD $0x4e24cd06 // FMLA V6.4S, V8.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
+	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
+	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
+	WORD $0x4e20d508 // FADD V8.4S, V8.4S, V0.4S
+	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	ADD R9<<0, R3, R19
+	ADD $16, R19, R19
+	TBZ $2, R6, few174
+	FMOVQ F8, (R19)
+	B loaded174
+few174:
+	TBZ $1, R6, one174
+	FMOVD F8, (R19)
+	TBZ $0, R6, loaded174
+	ADD $8, R19
+	VST1 V8.S[2], (R19)
+	B loaded174
+one174:
+	TBZ $0, R6, loaded174
+	FMOVS F8, (R19)
+loaded174:
+	B end211
+
+end211:
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row207
+
+done208:
+	RET
+
+// func momentsNEON(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
+TEXT ·momentsNEON(SB), NOSPLIT, $0-48
 	MOVD rows+0(FP), R0
 	MOVD d+8(FP), R1
 	MOVD x+16(FP), R2
-	MOVD stats+32(FP), R3
+	MOVD stats+40(FP), R3
 	FMOVS weight+24(FP), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
+	FMOVS inverse+28(FP), F1
+	WORD $0x4e040421 // DUP V1.4S, V1.S[0]
+	FMOVS eps+32(FP), F2
+	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F3
 	MOVD R1, R6
 	AND $0x1f, R6, R6
 	MOVD R1, R7
@@ -5104,303 +7835,300 @@ TEXT ·momentsNEON(SB), NOSPLIT, $0-40
 	AND $0x03, R8, R8
 	LSL $0x02, R1, R1
 
-row142:
+row216:
 	CMP $0, R0
-	BEQ done143
-	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	BEQ done217
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
+	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
+	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
+	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
 	MOVD $0, R9
 
-block144:
+block218:
 	CMP R7, R9
-	BGE tail145
-	WORD $0x3ce96849 // LDR Q9, [X2, X9]
-	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
+	BGE tail219
+	WORD $0x3ce9684c // LDR Q12, [X2, X9]
+	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F9
-	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
+	FMOVQ 16(R19), F12
+	WORD $0x4e2cd4a5 // FADD V5.4S, V5.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 32(R19), F9
-	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
+	FMOVQ 32(R19), F12
+	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 48(R19), F9
-	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
+	FMOVQ 48(R19), F12
+	WORD $0x4e2cd4e7 // FADD V7.4S, V7.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 64(R19), F9
-	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
+	FMOVQ 64(R19), F12
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 80(R19), F9
-	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
+	FMOVQ 80(R19), F12
+	WORD $0x4e2cd529 // FADD V9.4S, V9.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 96(R19), F9
-	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
+	FMOVQ 96(R19), F12
+	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 112(R19), F9
-	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
+	FMOVQ 112(R19), F12
+	WORD $0x4e2cd56b // FADD V11.4S, V11.4S, V12.4S
 	ADDS $0x80, R9, R9
-	B block144
+	B block218
 
-tail145:
+tail219:
 	CMP $0x04, R6
-	BLT partial147
-	WORD $0x3ce96849 // LDR Q9, [X2, X9]
-	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B next148
+	BLT partial221
+	WORD $0x3ce9684c // LDR Q12, [X2, X9]
+	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
+	B next222
 
-partial147:
+partial221:
 	CMP $0x00, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few129
-	FMOVQ (R19), F9
-	B loaded129
-few129:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one129
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded129
+	TBZ $2, R8, few175
+	FMOVQ (R19), F12
+	B loaded175
+few175:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one175
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded175
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded129
-one129:
-	TBZ $0, R8, loaded129
-	FMOVS (R19), F9
-loaded129:
-	WORD $0x4e29d421 // FADD V1.4S, V1.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded175
+one175:
+	TBZ $0, R8, loaded175
+	FMOVS (R19), F12
+loaded175:
+	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
+	B end220
 
-next148:
+next222:
 	CMP $0x08, R6
-	BLT partial149
+	BLT partial223
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F9
-	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B next150
+	FMOVQ 16(R19), F12
+	WORD $0x4e2cd4a5 // FADD V5.4S, V5.4S, V12.4S
+	B next224
 
-partial149:
+partial223:
 	CMP $0x04, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few130
-	FMOVQ (R19), F9
-	B loaded130
-few130:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one130
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded130
+	TBZ $2, R8, few176
+	FMOVQ (R19), F12
+	B loaded176
+few176:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one176
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded176
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded130
-one130:
-	TBZ $0, R8, loaded130
-	FMOVS (R19), F9
-loaded130:
-	WORD $0x4e29d442 // FADD V2.4S, V2.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded176
+one176:
+	TBZ $0, R8, loaded176
+	FMOVS (R19), F12
+loaded176:
+	WORD $0x4e2cd4a5 // FADD V5.4S, V5.4S, V12.4S
+	B end220
 
-next150:
+next224:
 	CMP $0x0c, R6
-	BLT partial151
+	BLT partial225
 	ADD R9<<0, R2, R19
-	FMOVQ 32(R19), F9
-	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B next152
+	FMOVQ 32(R19), F12
+	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
+	B next226
 
-partial151:
+partial225:
 	CMP $0x08, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few131
-	FMOVQ (R19), F9
-	B loaded131
-few131:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one131
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded131
+	TBZ $2, R8, few177
+	FMOVQ (R19), F12
+	B loaded177
+few177:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one177
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded177
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded131
-one131:
-	TBZ $0, R8, loaded131
-	FMOVS (R19), F9
-loaded131:
-	WORD $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded177
+one177:
+	TBZ $0, R8, loaded177
+	FMOVS (R19), F12
+loaded177:
+	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
+	B end220
 
-next152:
+next226:
 	CMP $0x10, R6
-	BLT partial153
+	BLT partial227
 	ADD R9<<0, R2, R19
-	FMOVQ 48(R19), F9
-	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B next154
+	FMOVQ 48(R19), F12
+	WORD $0x4e2cd4e7 // FADD V7.4S, V7.4S, V12.4S
+	B next228
 
-partial153:
+partial227:
 	CMP $0x0c, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few132
-	FMOVQ (R19), F9
-	B loaded132
-few132:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one132
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded132
+	TBZ $2, R8, few178
+	FMOVQ (R19), F12
+	B loaded178
+few178:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one178
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded178
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded132
-one132:
-	TBZ $0, R8, loaded132
-	FMOVS (R19), F9
-loaded132:
-	WORD $0x4e29d484 // FADD V4.4S, V4.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded178
+one178:
+	TBZ $0, R8, loaded178
+	FMOVS (R19), F12
+loaded178:
+	WORD $0x4e2cd4e7 // FADD V7.4S, V7.4S, V12.4S
+	B end220
 
-next154:
+next228:
 	CMP $0x14, R6
-	BLT partial155
+	BLT partial229
 	ADD R9<<0, R2, R19
-	FMOVQ 64(R19), F9
-	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B next156
+	FMOVQ 64(R19), F12
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
+	B next230
 
-partial155:
+partial229:
 	CMP $0x10, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few133
-	FMOVQ (R19), F9
-	B loaded133
-few133:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one133
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded133
+	TBZ $2, R8, few179
+	FMOVQ (R19), F12
+	B loaded179
+few179:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one179
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded179
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded133
-one133:
-	TBZ $0, R8, loaded133
-	FMOVS (R19), F9
-loaded133:
-	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded179
+one179:
+	TBZ $0, R8, loaded179
+	FMOVS (R19), F12
+loaded179:
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
+	B end220
 
-next156:
+next230:
 	CMP $0x18, R6
-	BLT partial157
+	BLT partial231
 	ADD R9<<0, R2, R19
-	FMOVQ 80(R19), F9
-	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B next158
+	FMOVQ 80(R19), F12
+	WORD $0x4e2cd529 // FADD V9.4S, V9.4S, V12.4S
+	B next232
 
-partial157:
+partial231:
 	CMP $0x14, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few134
-	FMOVQ (R19), F9
-	B loaded134
-few134:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one134
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded134
+	TBZ $2, R8, few180
+	FMOVQ (R19), F12
+	B loaded180
+few180:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one180
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded180
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded134
-one134:
-	TBZ $0, R8, loaded134
-	FMOVS (R19), F9
-loaded134:
-	WORD $0x4e29d4c6 // FADD V6.4S, V6.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded180
+one180:
+	TBZ $0, R8, loaded180
+	FMOVS (R19), F12
+loaded180:
+	WORD $0x4e2cd529 // FADD V9.4S, V9.4S, V12.4S
+	B end220
 
-next158:
+next232:
 	CMP $0x1c, R6
-	BLT partial159
+	BLT partial233
 	ADD R9<<0, R2, R19
-	FMOVQ 96(R19), F9
-	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B next160
+	FMOVQ 96(R19), F12
+	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
+	B next234
 
-partial159:
+partial233:
 	CMP $0x18, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few135
-	FMOVQ (R19), F9
-	B loaded135
-few135:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one135
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded135
+	TBZ $2, R8, few181
+	FMOVQ (R19), F12
+	B loaded181
+few181:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one181
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded181
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded135
-one135:
-	TBZ $0, R8, loaded135
-	FMOVS (R19), F9
-loaded135:
-	WORD $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded181
+one181:
+	TBZ $0, R8, loaded181
+	FMOVS (R19), F12
+loaded181:
+	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
+	B end220
 
-next160:
+next234:
 	CMP $0x1c, R6
-	BLE end146
+	BLE end220
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few136
-	FMOVQ (R19), F9
-	B loaded136
-few136:
-	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
-	TBZ $1, R8, one136
-	FMOVD (R19), F9
-	TBZ $0, R8, loaded136
+	TBZ $2, R8, few182
+	FMOVQ (R19), F12
+	B loaded182
+few182:
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	TBZ $1, R8, one182
+	FMOVD (R19), F12
+	TBZ $0, R8, loaded182
 	ADD $8, R19
-	VLD1 (R19), V9.S[2]
-	B loaded136
-one136:
-	TBZ $0, R8, loaded136
-	FMOVS (R19), F9
-loaded136:
-	WORD $0x4e29d508 // FADD V8.4S, V8.4S, V9.4S
-	B end146
+	VLD1 (R19), V12.S[2]
+	B loaded182
+one182:
+	TBZ $0, R8, loaded182
+	FMOVS (R19), F12
+loaded182:
+	WORD $0x4e2cd56b // FADD V11.4S, V11.4S, V12.4S
+	B end220
 
-end146:
-	WORD $0x4e25d421 // FADD V1.4S, V1.4S, V5.4S
-	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
-	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
+end220:
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
-	WORD $0x4e23d421 // FADD V1.4S, V1.4S, V3.4S
-	WORD $0x4e24d442 // FADD V2.4S, V2.4S, V4.4S
-	WORD $0x4e22d421 // FADD V1.4S, V1.4S, V2.4S
-	WORD $0x4e180422 // DUP V2.2D, V1.D[1]
-	WORD $0x4e22d421 // FADD V1.4S, V1.4S, V2.4S
-	WORD $0x4e816822 // TRN2 V2.4S, V1.4S, V1.4S
-	WORD $0x4e22d421 // FADD V1.4S, V1.4S, V2.4S
-	WORD $0x4e040421 // DUP V1.4S, V1.S[0]
-	WORD $0x6e20dc21 // FMUL V1.4S, V1.4S, V0.4S
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
+	WORD $0x4e2ad4c6 // FADD V6.4S, V6.4S, V10.4S
+	WORD $0x4e2bd4e7 // FADD V7.4S, V7.4S, V11.4S
+	WORD $0x4e26d484 // FADD V4.4S, V4.4S, V6.4S
+	WORD $0x4e27d4a5 // FADD V5.4S, V5.4S, V7.4S
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e180485 // DUP V5.2D, V4.D[1]
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e846885 // TRN2 V5.4S, V4.4S, V4.4S
+	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e040484 // DUP V4.4S, V4.S[0]
+	WORD $0x6e20dc84 // FMUL V4.4S, V4.4S, V0.4S
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
@@ -5414,387 +8142,401 @@ end146:
 	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
 	WORD $0x6e311e31 // EOR V17.16B, V17.16B, V17.16B
+	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
+	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
+	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
 	MOVD $0, R9
 
-block163:
+block237:
 	CMP R7, R9
-	BGE tail164
-	WORD $0x3ce96852 // LDR Q18, [X2, X9]
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
-	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
+	BGE tail238
+	WORD $0x3ce96855 // LDR Q21, [X2, X9]
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
+	WORD $0x4e35cead // FMLA V13.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
-	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
+	FMOVQ 16(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4c6 // FADD V6.4S, V6.4S, V21.4S
+	WORD $0x4e35ceae // FMLA V14.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 32(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
-	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
+	FMOVQ 32(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4e7 // FADD V7.4S, V7.4S, V21.4S
+	WORD $0x4e35ceaf // FMLA V15.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 48(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
-	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
+	FMOVQ 48(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d508 // FADD V8.4S, V8.4S, V21.4S
+	WORD $0x4e35ceb0 // FMLA V16.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 64(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
-	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
+	FMOVQ 64(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d529 // FADD V9.4S, V9.4S, V21.4S
+	WORD $0x4e35ceb1 // FMLA V17.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 80(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
-	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
+	FMOVQ 80(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d54a // FADD V10.4S, V10.4S, V21.4S
+	WORD $0x4e35ceb2 // FMLA V18.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 96(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
-	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
+	FMOVQ 96(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d56b // FADD V11.4S, V11.4S, V21.4S
+	WORD $0x4e35ceb3 // FMLA V19.4S, V21.4S, V21.4S
 	ADD R9<<0, R2, R19
-	FMOVQ 112(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
-	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
+	FMOVQ 112(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d58c // FADD V12.4S, V12.4S, V21.4S
+	WORD $0x4e35ceb4 // FMLA V20.4S, V21.4S, V21.4S
 	ADDS $0x80, R9, R9
-	B block163
+	B block237
 
-tail164:
+tail238:
 	CMP $0x04, R6
-	BLT partial166
-	WORD $0x3ce96852 // LDR Q18, [X2, X9]
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
-	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B next167
+	BLT partial240
+	WORD $0x3ce96855 // LDR Q21, [X2, X9]
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
+	WORD $0x4e35cead // FMLA V13.4S, V21.4S, V21.4S
+	B next241
 
-partial166:
+partial240:
 	CMP $0x00, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
-	TBZ $2, R8, few137
-	FMOVQ (R19), F18
-	B loaded137
-few137:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one137
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded137
+	TBZ $2, R8, few183
+	FMOVQ (R19), F21
+	B loaded183
+few183:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one183
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded183
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded137
-one137:
-	TBZ $0, R8, loaded137
-	FMOVS (R19), F18
-loaded137:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded183
+one183:
+	TBZ $0, R8, loaded183
+	FMOVS (R19), F21
+loaded183:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
-	WORD $0x4e32ce4a // FMLA V10.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
+	WORD $0x4e35cead // FMLA V13.4S, V21.4S, V21.4S
+	B end239
 
-next167:
+next241:
 	CMP $0x08, R6
-	BLT partial168
+	BLT partial242
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
-	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B next169
+	FMOVQ 16(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4c6 // FADD V6.4S, V6.4S, V21.4S
+	WORD $0x4e35ceae // FMLA V14.4S, V21.4S, V21.4S
+	B next243
 
-partial168:
+partial242:
 	CMP $0x04, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R8, few138
-	FMOVQ (R19), F18
-	B loaded138
-few138:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one138
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded138
+	TBZ $2, R8, few184
+	FMOVQ (R19), F21
+	B loaded184
+few184:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one184
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded184
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded138
-one138:
-	TBZ $0, R8, loaded138
-	FMOVS (R19), F18
-loaded138:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded184
+one184:
+	TBZ $0, R8, loaded184
+	FMOVS (R19), F21
+loaded184:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
-	WORD $0x4e32ce4b // FMLA V11.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d4c6 // FADD V6.4S, V6.4S, V21.4S
+	WORD $0x4e35ceae // FMLA V14.4S, V21.4S, V21.4S
+	B end239
 
-next169:
+next243:
 	CMP $0x0c, R6
-	BLT partial170
+	BLT partial244
 	ADD R9<<0, R2, R19
-	FMOVQ 32(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
-	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B next171
+	FMOVQ 32(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d4e7 // FADD V7.4S, V7.4S, V21.4S
+	WORD $0x4e35ceaf // FMLA V15.4S, V21.4S, V21.4S
+	B next245
 
-partial170:
+partial244:
 	CMP $0x08, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R8, few139
-	FMOVQ (R19), F18
-	B loaded139
-few139:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one139
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded139
+	TBZ $2, R8, few185
+	FMOVQ (R19), F21
+	B loaded185
+few185:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one185
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded185
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded139
-one139:
-	TBZ $0, R8, loaded139
-	FMOVS (R19), F18
-loaded139:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded185
+one185:
+	TBZ $0, R8, loaded185
+	FMOVS (R19), F21
+loaded185:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d484 // FADD V4.4S, V4.4S, V18.4S
-	WORD $0x4e32ce4c // FMLA V12.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d4e7 // FADD V7.4S, V7.4S, V21.4S
+	WORD $0x4e35ceaf // FMLA V15.4S, V21.4S, V21.4S
+	B end239
 
-next171:
+next245:
 	CMP $0x10, R6
-	BLT partial172
+	BLT partial246
 	ADD R9<<0, R2, R19
-	FMOVQ 48(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
-	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B next173
+	FMOVQ 48(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d508 // FADD V8.4S, V8.4S, V21.4S
+	WORD $0x4e35ceb0 // FMLA V16.4S, V21.4S, V21.4S
+	B next247
 
-partial172:
+partial246:
 	CMP $0x0c, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R8, few140
-	FMOVQ (R19), F18
-	B loaded140
-few140:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one140
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded140
+	TBZ $2, R8, few186
+	FMOVQ (R19), F21
+	B loaded186
+few186:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one186
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded186
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded140
-one140:
-	TBZ $0, R8, loaded140
-	FMOVS (R19), F18
-loaded140:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded186
+one186:
+	TBZ $0, R8, loaded186
+	FMOVS (R19), F21
+loaded186:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d4a5 // FADD V5.4S, V5.4S, V18.4S
-	WORD $0x4e32ce4d // FMLA V13.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d508 // FADD V8.4S, V8.4S, V21.4S
+	WORD $0x4e35ceb0 // FMLA V16.4S, V21.4S, V21.4S
+	B end239
 
-next173:
+next247:
 	CMP $0x14, R6
-	BLT partial174
+	BLT partial248
 	ADD R9<<0, R2, R19
-	FMOVQ 64(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
-	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B next175
+	FMOVQ 64(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d529 // FADD V9.4S, V9.4S, V21.4S
+	WORD $0x4e35ceb1 // FMLA V17.4S, V21.4S, V21.4S
+	B next249
 
-partial174:
+partial248:
 	CMP $0x10, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R8, few141
-	FMOVQ (R19), F18
-	B loaded141
-few141:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one141
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded141
+	TBZ $2, R8, few187
+	FMOVQ (R19), F21
+	B loaded187
+few187:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one187
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded187
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded141
-one141:
-	TBZ $0, R8, loaded141
-	FMOVS (R19), F18
-loaded141:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded187
+one187:
+	TBZ $0, R8, loaded187
+	FMOVS (R19), F21
+loaded187:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
-	WORD $0x4e32ce4e // FMLA V14.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d529 // FADD V9.4S, V9.4S, V21.4S
+	WORD $0x4e35ceb1 // FMLA V17.4S, V21.4S, V21.4S
+	B end239
 
-next175:
+next249:
 	CMP $0x18, R6
-	BLT partial176
+	BLT partial250
 	ADD R9<<0, R2, R19
-	FMOVQ 80(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
-	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B next177
+	FMOVQ 80(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d54a // FADD V10.4S, V10.4S, V21.4S
+	WORD $0x4e35ceb2 // FMLA V18.4S, V21.4S, V21.4S
+	B next251
 
-partial176:
+partial250:
 	CMP $0x14, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R8, few142
-	FMOVQ (R19), F18
-	B loaded142
-few142:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one142
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded142
+	TBZ $2, R8, few188
+	FMOVQ (R19), F21
+	B loaded188
+few188:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one188
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded188
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded142
-one142:
-	TBZ $0, R8, loaded142
-	FMOVS (R19), F18
-loaded142:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded188
+one188:
+	TBZ $0, R8, loaded188
+	FMOVS (R19), F21
+loaded188:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d4e7 // FADD V7.4S, V7.4S, V18.4S
-	WORD $0x4e32ce4f // FMLA V15.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d54a // FADD V10.4S, V10.4S, V21.4S
+	WORD $0x4e35ceb2 // FMLA V18.4S, V21.4S, V21.4S
+	B end239
 
-next177:
+next251:
 	CMP $0x1c, R6
-	BLT partial178
+	BLT partial252
 	ADD R9<<0, R2, R19
-	FMOVQ 96(R19), F18
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
-	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
-	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B next179
+	FMOVQ 96(R19), F21
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
+	WORD $0x4e35d56b // FADD V11.4S, V11.4S, V21.4S
+	WORD $0x4e35ceb3 // FMLA V19.4S, V21.4S, V21.4S
+	B next253
 
-partial178:
+partial252:
 	CMP $0x18, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R8, few143
-	FMOVQ (R19), F18
-	B loaded143
-few143:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one143
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded143
+	TBZ $2, R8, few189
+	FMOVQ (R19), F21
+	B loaded189
+few189:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one189
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded189
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded143
-one143:
-	TBZ $0, R8, loaded143
-	FMOVS (R19), F18
-loaded143:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded189
+one189:
+	TBZ $0, R8, loaded189
+	FMOVS (R19), F21
+loaded189:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d508 // FADD V8.4S, V8.4S, V18.4S
-	WORD $0x4e32ce50 // FMLA V16.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d56b // FADD V11.4S, V11.4S, V21.4S
+	WORD $0x4e35ceb3 // FMLA V19.4S, V21.4S, V21.4S
+	B end239
 
-next179:
+next253:
 	CMP $0x1c, R6
-	BLE end165
+	BLE end239
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R8, few144
-	FMOVQ (R19), F18
-	B loaded144
-few144:
-	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
-	TBZ $1, R8, one144
-	FMOVD (R19), F18
-	TBZ $0, R8, loaded144
+	TBZ $2, R8, few190
+	FMOVQ (R19), F21
+	B loaded190
+few190:
+	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
+	TBZ $1, R8, one190
+	FMOVD (R19), F21
+	TBZ $0, R8, loaded190
 	ADD $8, R19
-	VLD1 (R19), V18.S[2]
-	B loaded144
-one144:
-	TBZ $0, R8, loaded144
-	FMOVS (R19), F18
-loaded144:
-	WORD $0x4ea1d652 // FSUB V18.4S, V18.4S, V1.4S
+	VLD1 (R19), V21.S[2]
+	B loaded190
+one190:
+	TBZ $0, R8, loaded190
+	FMOVS (R19), F21
+loaded190:
+	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	MOVD $masks<>+128(SB), R19
 	SUB R8<<2, R19, R19
-	FMOVQ (R19), F19
-	WORD $0x4e331e52 // AND V18.16B, V18.16B, V19.16B
-	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
-	WORD $0x4e32ce51 // FMLA V17.4S, V18.4S, V18.4S
-	B end165
+	FMOVQ (R19), F22
+	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
+	WORD $0x4e35d58c // FADD V12.4S, V12.4S, V21.4S
+	WORD $0x4e35ceb4 // FMLA V20.4S, V21.4S, V21.4S
+	B end239
 
-end165:
-	FMOVS F1, 0(R3)
-	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
-	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
-	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
+end239:
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
-	WORD $0x4e24d442 // FADD V2.4S, V2.4S, V4.4S
-	WORD $0x4e25d463 // FADD V3.4S, V3.4S, V5.4S
-	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
-	WORD $0x4e180441 // DUP V1.2D, V2.D[1]
-	WORD $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
-	WORD $0x4e826841 // TRN2 V1.4S, V2.4S, V2.4S
-	WORD $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
-	WORD $0x4e040441 // DUP V1.4S, V2.S[0]
-	FMOVS F1, 4(R3)
-	WORD $0x4e2ed54a // FADD V10.4S, V10.4S, V14.4S
-	WORD $0x4e2fd56b // FADD V11.4S, V11.4S, V15.4S
-	WORD $0x4e30d58c // FADD V12.4S, V12.4S, V16.4S
+	WORD $0x4e2ad4c6 // FADD V6.4S, V6.4S, V10.4S
+	WORD $0x4e2bd4e7 // FADD V7.4S, V7.4S, V11.4S
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
+	WORD $0x4e27d4a5 // FADD V5.4S, V5.4S, V7.4S
+	WORD $0x4e28d4c6 // FADD V6.4S, V6.4S, V8.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e1804a6 // DUP V6.2D, V5.D[1]
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e8568a6 // TRN2 V6.4S, V5.4S, V5.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e0404a5 // DUP V5.4S, V5.S[0]
 	WORD $0x4e31d5ad // FADD V13.4S, V13.4S, V17.4S
-	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
-	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
-	WORD $0x4e2bd54a // FADD V10.4S, V10.4S, V11.4S
-	WORD $0x4e180541 // DUP V1.2D, V10.D[1]
-	WORD $0x4e21d54a // FADD V10.4S, V10.4S, V1.4S
-	WORD $0x4e8a6941 // TRN2 V1.4S, V10.4S, V10.4S
-	WORD $0x4e21d54a // FADD V10.4S, V10.4S, V1.4S
-	WORD $0x4e040541 // DUP V1.4S, V10.S[0]
-	FMOVS F1, 8(R3)
+	WORD $0x4e32d5ce // FADD V14.4S, V14.4S, V18.4S
+	WORD $0x4e33d5ef // FADD V15.4S, V15.4S, V19.4S
+	WORD $0x4e34d610 // FADD V16.4S, V16.4S, V20.4S
+	WORD $0x4e2fd5ad // FADD V13.4S, V13.4S, V15.4S
+	WORD $0x4e30d5ce // FADD V14.4S, V14.4S, V16.4S
+	WORD $0x4e2ed5ad // FADD V13.4S, V13.4S, V14.4S
+	WORD $0x4e1805a6 // DUP V6.2D, V13.D[1]
+	WORD $0x4e26d5ad // FADD V13.4S, V13.4S, V6.4S
+	WORD $0x4e8d69a6 // TRN2 V6.4S, V13.4S, V13.4S
+	WORD $0x4e26d5ad // FADD V13.4S, V13.4S, V6.4S
+	WORD $0x4e0405a6 // DUP V6.4S, V13.S[0]
+	WORD $0x6e20dca7 // FMUL V7.4S, V5.4S, V0.4S
+	WORD $0x4ea7cca6 // FMLS V6.4S, V5.4S, V7.4S
+	MOVD $constants<>+1152(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
+	WORD $0x6ebf1ca6 // BIT V6.16B, V5.16B, V31.16B
+	WORD $0x4ea21c5f // ORR V31.16B, V2.16B, V2.16B
+	WORD $0x4e26cc3f // FMLA V31.4S, V1.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6ea1f8c6 // FSQRT V6.4S, V6.4S
+	WORD $0x6e26fc66 // FDIV V6.4S, V3.4S, V6.4S
+	FMOVS F4, 0(R3)
+	FMOVS F7, 4(R3)
+	FMOVS F6, 8(R3)
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	SUBS $1, R0
-	B row142
+	B row216
 
-done143:
+done217:
 	RET
 
 // func normalizeNEON(rows int, d int, x *float32, stats *float32, scale *float32, bias *float32, y *float32)
@@ -5815,9 +8557,9 @@ TEXT ·normalizeNEON(SB), NOSPLIT, $0-56
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row182:
+row256:
 	CMP $0, R0
-	BEQ done183
+	BEQ done257
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -5825,12 +8567,12 @@ row182:
 	FMOVS 8(R3), F2
 	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
 	CMP $0, R7
-	BNE biased184
+	BNE biased258
 	MOVD $0, R12
 
-block186:
+block260:
 	CMP R10, R12
-	BGE tail187
+	BGE tail261
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -5909,11 +8651,11 @@ block186:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block186
+	B block260
 
-tail187:
+tail261:
 	CMP $0x04, R9
-	BLT partial189
+	BLT partial263
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -5921,67 +8663,67 @@ tail187:
 	WORD $0x3cec68c4 // LDR Q4, [X6, X12]
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next190
+	B next264
 
-partial189:
+partial263:
 	CMP $0x00, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few145
+	TBZ $2, R11, few191
 	FMOVQ (R19), F3
-	B loaded145
-few145:
+	B loaded191
+few191:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one145
+	TBZ $1, R11, one191
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded145
+	TBZ $0, R11, loaded191
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded145
-one145:
-	TBZ $0, R11, loaded145
+	B loaded191
+one191:
+	TBZ $0, R11, loaded191
 	FMOVS (R19), F3
-loaded145:
+loaded191:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few146
+	TBZ $2, R11, few192
 	FMOVQ (R19), F0
-	B loaded146
-few146:
+	B loaded192
+few192:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one146
+	TBZ $1, R11, one192
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded146
+	TBZ $0, R11, loaded192
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded146
-one146:
-	TBZ $0, R11, loaded146
+	B loaded192
+one192:
+	TBZ $0, R11, loaded192
 	FMOVS (R19), F0
-loaded146:
+loaded192:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few147
+	TBZ $2, R11, few193
 	FMOVQ F3, (R19)
-	B loaded147
-few147:
-	TBZ $1, R11, one147
+	B loaded193
+few193:
+	TBZ $1, R11, one193
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded147
+	TBZ $0, R11, loaded193
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded147
-one147:
-	TBZ $0, R11, loaded147
+	B loaded193
+one193:
+	TBZ $0, R11, loaded193
 	FMOVS F3, (R19)
-loaded147:
-	B end188
+loaded193:
+	B end262
 
-next190:
+next264:
 	CMP $0x08, R9
-	BLT partial191
+	BLT partial265
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -5992,70 +8734,70 @@ next190:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next192
+	B next266
 
-partial191:
+partial265:
 	CMP $0x04, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few148
+	TBZ $2, R11, few194
 	FMOVQ (R19), F3
-	B loaded148
-few148:
+	B loaded194
+few194:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one148
+	TBZ $1, R11, one194
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded148
+	TBZ $0, R11, loaded194
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded148
-one148:
-	TBZ $0, R11, loaded148
+	B loaded194
+one194:
+	TBZ $0, R11, loaded194
 	FMOVS (R19), F3
-loaded148:
+loaded194:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few149
+	TBZ $2, R11, few195
 	FMOVQ (R19), F0
-	B loaded149
-few149:
+	B loaded195
+few195:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one149
+	TBZ $1, R11, one195
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded149
+	TBZ $0, R11, loaded195
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded149
-one149:
-	TBZ $0, R11, loaded149
+	B loaded195
+one195:
+	TBZ $0, R11, loaded195
 	FMOVS (R19), F0
-loaded149:
+loaded195:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few150
+	TBZ $2, R11, few196
 	FMOVQ F3, (R19)
-	B loaded150
-few150:
-	TBZ $1, R11, one150
+	B loaded196
+few196:
+	TBZ $1, R11, one196
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded150
+	TBZ $0, R11, loaded196
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded150
-one150:
-	TBZ $0, R11, loaded150
+	B loaded196
+one196:
+	TBZ $0, R11, loaded196
 	FMOVS F3, (R19)
-loaded150:
-	B end188
+loaded196:
+	B end262
 
-next192:
+next266:
 	CMP $0x0c, R9
-	BLT partial193
+	BLT partial267
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6066,70 +8808,70 @@ next192:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next194
+	B next268
 
-partial193:
+partial267:
 	CMP $0x08, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few151
+	TBZ $2, R11, few197
 	FMOVQ (R19), F3
-	B loaded151
-few151:
+	B loaded197
+few197:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one151
+	TBZ $1, R11, one197
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded151
+	TBZ $0, R11, loaded197
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded151
-one151:
-	TBZ $0, R11, loaded151
+	B loaded197
+one197:
+	TBZ $0, R11, loaded197
 	FMOVS (R19), F3
-loaded151:
+loaded197:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few152
+	TBZ $2, R11, few198
 	FMOVQ (R19), F0
-	B loaded152
-few152:
+	B loaded198
+few198:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one152
+	TBZ $1, R11, one198
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded152
+	TBZ $0, R11, loaded198
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded152
-one152:
-	TBZ $0, R11, loaded152
+	B loaded198
+one198:
+	TBZ $0, R11, loaded198
 	FMOVS (R19), F0
-loaded152:
+loaded198:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few153
+	TBZ $2, R11, few199
 	FMOVQ F3, (R19)
-	B loaded153
-few153:
-	TBZ $1, R11, one153
+	B loaded199
+few199:
+	TBZ $1, R11, one199
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded153
+	TBZ $0, R11, loaded199
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded153
-one153:
-	TBZ $0, R11, loaded153
+	B loaded199
+one199:
+	TBZ $0, R11, loaded199
 	FMOVS F3, (R19)
-loaded153:
-	B end188
+loaded199:
+	B end262
 
-next194:
+next268:
 	CMP $0x10, R9
-	BLT partial195
+	BLT partial269
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6140,70 +8882,70 @@ next194:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next196
+	B next270
 
-partial195:
+partial269:
 	CMP $0x0c, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few154
+	TBZ $2, R11, few200
 	FMOVQ (R19), F3
-	B loaded154
-few154:
+	B loaded200
+few200:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one154
+	TBZ $1, R11, one200
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded154
+	TBZ $0, R11, loaded200
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded154
-one154:
-	TBZ $0, R11, loaded154
+	B loaded200
+one200:
+	TBZ $0, R11, loaded200
 	FMOVS (R19), F3
-loaded154:
+loaded200:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few155
+	TBZ $2, R11, few201
 	FMOVQ (R19), F0
-	B loaded155
-few155:
+	B loaded201
+few201:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one155
+	TBZ $1, R11, one201
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded155
+	TBZ $0, R11, loaded201
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded155
-one155:
-	TBZ $0, R11, loaded155
+	B loaded201
+one201:
+	TBZ $0, R11, loaded201
 	FMOVS (R19), F0
-loaded155:
+loaded201:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few156
+	TBZ $2, R11, few202
 	FMOVQ F3, (R19)
-	B loaded156
-few156:
-	TBZ $1, R11, one156
+	B loaded202
+few202:
+	TBZ $1, R11, one202
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded156
+	TBZ $0, R11, loaded202
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded156
-one156:
-	TBZ $0, R11, loaded156
+	B loaded202
+one202:
+	TBZ $0, R11, loaded202
 	FMOVS F3, (R19)
-loaded156:
-	B end188
+loaded202:
+	B end262
 
-next196:
+next270:
 	CMP $0x14, R9
-	BLT partial197
+	BLT partial271
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6214,70 +8956,70 @@ next196:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next198
+	B next272
 
-partial197:
+partial271:
 	CMP $0x10, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few157
+	TBZ $2, R11, few203
 	FMOVQ (R19), F3
-	B loaded157
-few157:
+	B loaded203
+few203:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one157
+	TBZ $1, R11, one203
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded157
+	TBZ $0, R11, loaded203
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded157
-one157:
-	TBZ $0, R11, loaded157
+	B loaded203
+one203:
+	TBZ $0, R11, loaded203
 	FMOVS (R19), F3
-loaded157:
+loaded203:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few158
+	TBZ $2, R11, few204
 	FMOVQ (R19), F0
-	B loaded158
-few158:
+	B loaded204
+few204:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one158
+	TBZ $1, R11, one204
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded158
+	TBZ $0, R11, loaded204
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded158
-one158:
-	TBZ $0, R11, loaded158
+	B loaded204
+one204:
+	TBZ $0, R11, loaded204
 	FMOVS (R19), F0
-loaded158:
+loaded204:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few159
+	TBZ $2, R11, few205
 	FMOVQ F3, (R19)
-	B loaded159
-few159:
-	TBZ $1, R11, one159
+	B loaded205
+few205:
+	TBZ $1, R11, one205
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded159
+	TBZ $0, R11, loaded205
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded159
-one159:
-	TBZ $0, R11, loaded159
+	B loaded205
+one205:
+	TBZ $0, R11, loaded205
 	FMOVS F3, (R19)
-loaded159:
-	B end188
+loaded205:
+	B end262
 
-next198:
+next272:
 	CMP $0x18, R9
-	BLT partial199
+	BLT partial273
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6288,70 +9030,70 @@ next198:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next200
+	B next274
 
-partial199:
+partial273:
 	CMP $0x14, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few160
+	TBZ $2, R11, few206
 	FMOVQ (R19), F3
-	B loaded160
-few160:
+	B loaded206
+few206:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one160
+	TBZ $1, R11, one206
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded160
+	TBZ $0, R11, loaded206
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded160
-one160:
-	TBZ $0, R11, loaded160
+	B loaded206
+one206:
+	TBZ $0, R11, loaded206
 	FMOVS (R19), F3
-loaded160:
+loaded206:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few161
+	TBZ $2, R11, few207
 	FMOVQ (R19), F0
-	B loaded161
-few161:
+	B loaded207
+few207:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one161
+	TBZ $1, R11, one207
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded161
+	TBZ $0, R11, loaded207
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded161
-one161:
-	TBZ $0, R11, loaded161
+	B loaded207
+one207:
+	TBZ $0, R11, loaded207
 	FMOVS (R19), F0
-loaded161:
+loaded207:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few162
+	TBZ $2, R11, few208
 	FMOVQ F3, (R19)
-	B loaded162
-few162:
-	TBZ $1, R11, one162
+	B loaded208
+few208:
+	TBZ $1, R11, one208
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded162
+	TBZ $0, R11, loaded208
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded162
-one162:
-	TBZ $0, R11, loaded162
+	B loaded208
+one208:
+	TBZ $0, R11, loaded208
 	FMOVS F3, (R19)
-loaded162:
-	B end188
+loaded208:
+	B end262
 
-next200:
+next274:
 	CMP $0x1c, R9
-	BLT partial201
+	BLT partial275
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6362,135 +9104,135 @@ next200:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next202
+	B next276
 
-partial201:
+partial275:
 	CMP $0x18, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few163
+	TBZ $2, R11, few209
 	FMOVQ (R19), F3
-	B loaded163
-few163:
+	B loaded209
+few209:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one163
+	TBZ $1, R11, one209
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded163
+	TBZ $0, R11, loaded209
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded163
-one163:
-	TBZ $0, R11, loaded163
+	B loaded209
+one209:
+	TBZ $0, R11, loaded209
 	FMOVS (R19), F3
-loaded163:
+loaded209:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few164
+	TBZ $2, R11, few210
 	FMOVQ (R19), F0
-	B loaded164
-few164:
+	B loaded210
+few210:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one164
+	TBZ $1, R11, one210
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded164
+	TBZ $0, R11, loaded210
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded164
-one164:
-	TBZ $0, R11, loaded164
+	B loaded210
+one210:
+	TBZ $0, R11, loaded210
 	FMOVS (R19), F0
-loaded164:
+loaded210:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few165
+	TBZ $2, R11, few211
 	FMOVQ F3, (R19)
-	B loaded165
-few165:
-	TBZ $1, R11, one165
+	B loaded211
+few211:
+	TBZ $1, R11, one211
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded165
+	TBZ $0, R11, loaded211
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded165
-one165:
-	TBZ $0, R11, loaded165
+	B loaded211
+one211:
+	TBZ $0, R11, loaded211
 	FMOVS F3, (R19)
-loaded165:
-	B end188
+loaded211:
+	B end262
 
-next202:
+next276:
 	CMP $0x1c, R9
-	BLE end188
+	BLE end262
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few166
+	TBZ $2, R11, few212
 	FMOVQ (R19), F3
-	B loaded166
-few166:
+	B loaded212
+few212:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one166
+	TBZ $1, R11, one212
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded166
+	TBZ $0, R11, loaded212
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded166
-one166:
-	TBZ $0, R11, loaded166
+	B loaded212
+one212:
+	TBZ $0, R11, loaded212
 	FMOVS (R19), F3
-loaded166:
+loaded212:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few167
+	TBZ $2, R11, few213
 	FMOVQ (R19), F0
-	B loaded167
-few167:
+	B loaded213
+few213:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one167
+	TBZ $1, R11, one213
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded167
+	TBZ $0, R11, loaded213
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded167
-one167:
-	TBZ $0, R11, loaded167
+	B loaded213
+one213:
+	TBZ $0, R11, loaded213
 	FMOVS (R19), F0
-loaded167:
+loaded213:
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few168
+	TBZ $2, R11, few214
 	FMOVQ F3, (R19)
-	B loaded168
-few168:
-	TBZ $1, R11, one168
+	B loaded214
+few214:
+	TBZ $1, R11, one214
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded168
+	TBZ $0, R11, loaded214
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded168
-one168:
-	TBZ $0, R11, loaded168
+	B loaded214
+one214:
+	TBZ $0, R11, loaded214
 	FMOVS F3, (R19)
-loaded168:
-	B end188
+loaded214:
+	B end262
 
-end188:
-	B normalized185
+end262:
+	B normalized259
 
-biased184:
+biased258:
 	MOVD $0, R12
 
-block205:
+block279:
 	CMP R10, R12
-	BGE tail206
+	BGE tail280
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6600,11 +9342,11 @@ block205:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block205
+	B block279
 
-tail206:
+tail280:
 	CMP $0x04, R9
-	BLT partial208
+	BLT partial282
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -6615,85 +9357,85 @@ tail206:
 	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next209
+	B next283
 
-partial208:
+partial282:
 	CMP $0x00, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few169
+	TBZ $2, R11, few215
 	FMOVQ (R19), F3
-	B loaded169
-few169:
+	B loaded215
+few215:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one169
+	TBZ $1, R11, one215
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded169
+	TBZ $0, R11, loaded215
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded169
-one169:
-	TBZ $0, R11, loaded169
+	B loaded215
+one215:
+	TBZ $0, R11, loaded215
 	FMOVS (R19), F3
-loaded169:
+loaded215:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few170
+	TBZ $2, R11, few216
 	FMOVQ (R19), F0
-	B loaded170
-few170:
+	B loaded216
+few216:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one170
+	TBZ $1, R11, one216
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded170
+	TBZ $0, R11, loaded216
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded170
-one170:
-	TBZ $0, R11, loaded170
+	B loaded216
+one216:
+	TBZ $0, R11, loaded216
 	FMOVS (R19), F0
-loaded170:
+loaded216:
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few171
+	TBZ $2, R11, few217
 	FMOVQ (R19), F1
-	B loaded171
-few171:
+	B loaded217
+few217:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one171
+	TBZ $1, R11, one217
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded171
+	TBZ $0, R11, loaded217
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded171
-one171:
-	TBZ $0, R11, loaded171
+	B loaded217
+one217:
+	TBZ $0, R11, loaded217
 	FMOVS (R19), F1
-loaded171:
+loaded217:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few172
+	TBZ $2, R11, few218
 	FMOVQ F3, (R19)
-	B loaded172
-few172:
-	TBZ $1, R11, one172
+	B loaded218
+few218:
+	TBZ $1, R11, one218
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded172
+	TBZ $0, R11, loaded218
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded172
-one172:
-	TBZ $0, R11, loaded172
+	B loaded218
+one218:
+	TBZ $0, R11, loaded218
 	FMOVS F3, (R19)
-loaded172:
-	B end207
+loaded218:
+	B end281
 
-next209:
+next283:
 	CMP $0x08, R9
-	BLT partial210
+	BLT partial284
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6708,89 +9450,89 @@ next209:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next211
+	B next285
 
-partial210:
+partial284:
 	CMP $0x04, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few173
+	TBZ $2, R11, few219
 	FMOVQ (R19), F3
-	B loaded173
-few173:
+	B loaded219
+few219:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one173
+	TBZ $1, R11, one219
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded173
+	TBZ $0, R11, loaded219
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded173
-one173:
-	TBZ $0, R11, loaded173
+	B loaded219
+one219:
+	TBZ $0, R11, loaded219
 	FMOVS (R19), F3
-loaded173:
+loaded219:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few174
+	TBZ $2, R11, few220
 	FMOVQ (R19), F0
-	B loaded174
-few174:
+	B loaded220
+few220:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one174
+	TBZ $1, R11, one220
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded174
+	TBZ $0, R11, loaded220
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded174
-one174:
-	TBZ $0, R11, loaded174
+	B loaded220
+one220:
+	TBZ $0, R11, loaded220
 	FMOVS (R19), F0
-loaded174:
+loaded220:
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few175
+	TBZ $2, R11, few221
 	FMOVQ (R19), F1
-	B loaded175
-few175:
+	B loaded221
+few221:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one175
+	TBZ $1, R11, one221
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded175
+	TBZ $0, R11, loaded221
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded175
-one175:
-	TBZ $0, R11, loaded175
+	B loaded221
+one221:
+	TBZ $0, R11, loaded221
 	FMOVS (R19), F1
-loaded175:
+loaded221:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few176
+	TBZ $2, R11, few222
 	FMOVQ F3, (R19)
-	B loaded176
-few176:
-	TBZ $1, R11, one176
+	B loaded222
+few222:
+	TBZ $1, R11, one222
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded176
+	TBZ $0, R11, loaded222
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded176
-one176:
-	TBZ $0, R11, loaded176
+	B loaded222
+one222:
+	TBZ $0, R11, loaded222
 	FMOVS F3, (R19)
-loaded176:
-	B end207
+loaded222:
+	B end281
 
-next211:
+next285:
 	CMP $0x0c, R9
-	BLT partial212
+	BLT partial286
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6805,89 +9547,89 @@ next211:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next213
+	B next287
 
-partial212:
+partial286:
 	CMP $0x08, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few177
+	TBZ $2, R11, few223
 	FMOVQ (R19), F3
-	B loaded177
-few177:
+	B loaded223
+few223:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one177
+	TBZ $1, R11, one223
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded177
+	TBZ $0, R11, loaded223
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded177
-one177:
-	TBZ $0, R11, loaded177
+	B loaded223
+one223:
+	TBZ $0, R11, loaded223
 	FMOVS (R19), F3
-loaded177:
+loaded223:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few178
+	TBZ $2, R11, few224
 	FMOVQ (R19), F0
-	B loaded178
-few178:
+	B loaded224
+few224:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one178
+	TBZ $1, R11, one224
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded178
+	TBZ $0, R11, loaded224
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded178
-one178:
-	TBZ $0, R11, loaded178
+	B loaded224
+one224:
+	TBZ $0, R11, loaded224
 	FMOVS (R19), F0
-loaded178:
+loaded224:
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few179
+	TBZ $2, R11, few225
 	FMOVQ (R19), F1
-	B loaded179
-few179:
+	B loaded225
+few225:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one179
+	TBZ $1, R11, one225
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded179
+	TBZ $0, R11, loaded225
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded179
-one179:
-	TBZ $0, R11, loaded179
+	B loaded225
+one225:
+	TBZ $0, R11, loaded225
 	FMOVS (R19), F1
-loaded179:
+loaded225:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few180
+	TBZ $2, R11, few226
 	FMOVQ F3, (R19)
-	B loaded180
-few180:
-	TBZ $1, R11, one180
+	B loaded226
+few226:
+	TBZ $1, R11, one226
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded180
+	TBZ $0, R11, loaded226
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded180
-one180:
-	TBZ $0, R11, loaded180
+	B loaded226
+one226:
+	TBZ $0, R11, loaded226
 	FMOVS F3, (R19)
-loaded180:
-	B end207
+loaded226:
+	B end281
 
-next213:
+next287:
 	CMP $0x10, R9
-	BLT partial214
+	BLT partial288
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6902,89 +9644,89 @@ next213:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next215
+	B next289
 
-partial214:
+partial288:
 	CMP $0x0c, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few181
+	TBZ $2, R11, few227
 	FMOVQ (R19), F3
-	B loaded181
-few181:
+	B loaded227
+few227:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one181
+	TBZ $1, R11, one227
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded181
+	TBZ $0, R11, loaded227
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded181
-one181:
-	TBZ $0, R11, loaded181
+	B loaded227
+one227:
+	TBZ $0, R11, loaded227
 	FMOVS (R19), F3
-loaded181:
+loaded227:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few182
+	TBZ $2, R11, few228
 	FMOVQ (R19), F0
-	B loaded182
-few182:
+	B loaded228
+few228:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one182
+	TBZ $1, R11, one228
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded182
+	TBZ $0, R11, loaded228
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded182
-one182:
-	TBZ $0, R11, loaded182
+	B loaded228
+one228:
+	TBZ $0, R11, loaded228
 	FMOVS (R19), F0
-loaded182:
+loaded228:
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few183
+	TBZ $2, R11, few229
 	FMOVQ (R19), F1
-	B loaded183
-few183:
+	B loaded229
+few229:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one183
+	TBZ $1, R11, one229
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded183
+	TBZ $0, R11, loaded229
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded183
-one183:
-	TBZ $0, R11, loaded183
+	B loaded229
+one229:
+	TBZ $0, R11, loaded229
 	FMOVS (R19), F1
-loaded183:
+loaded229:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few184
+	TBZ $2, R11, few230
 	FMOVQ F3, (R19)
-	B loaded184
-few184:
-	TBZ $1, R11, one184
+	B loaded230
+few230:
+	TBZ $1, R11, one230
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded184
+	TBZ $0, R11, loaded230
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded184
-one184:
-	TBZ $0, R11, loaded184
+	B loaded230
+one230:
+	TBZ $0, R11, loaded230
 	FMOVS F3, (R19)
-loaded184:
-	B end207
+loaded230:
+	B end281
 
-next215:
+next289:
 	CMP $0x14, R9
-	BLT partial216
+	BLT partial290
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -6999,89 +9741,89 @@ next215:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next217
+	B next291
 
-partial216:
+partial290:
 	CMP $0x10, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few185
+	TBZ $2, R11, few231
 	FMOVQ (R19), F3
-	B loaded185
-few185:
+	B loaded231
+few231:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one185
+	TBZ $1, R11, one231
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded185
+	TBZ $0, R11, loaded231
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded185
-one185:
-	TBZ $0, R11, loaded185
+	B loaded231
+one231:
+	TBZ $0, R11, loaded231
 	FMOVS (R19), F3
-loaded185:
+loaded231:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few186
+	TBZ $2, R11, few232
 	FMOVQ (R19), F0
-	B loaded186
-few186:
+	B loaded232
+few232:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one186
+	TBZ $1, R11, one232
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded186
+	TBZ $0, R11, loaded232
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded186
-one186:
-	TBZ $0, R11, loaded186
+	B loaded232
+one232:
+	TBZ $0, R11, loaded232
 	FMOVS (R19), F0
-loaded186:
+loaded232:
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few187
+	TBZ $2, R11, few233
 	FMOVQ (R19), F1
-	B loaded187
-few187:
+	B loaded233
+few233:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one187
+	TBZ $1, R11, one233
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded187
+	TBZ $0, R11, loaded233
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded187
-one187:
-	TBZ $0, R11, loaded187
+	B loaded233
+one233:
+	TBZ $0, R11, loaded233
 	FMOVS (R19), F1
-loaded187:
+loaded233:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few188
+	TBZ $2, R11, few234
 	FMOVQ F3, (R19)
-	B loaded188
-few188:
-	TBZ $1, R11, one188
+	B loaded234
+few234:
+	TBZ $1, R11, one234
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded188
+	TBZ $0, R11, loaded234
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded188
-one188:
-	TBZ $0, R11, loaded188
+	B loaded234
+one234:
+	TBZ $0, R11, loaded234
 	FMOVS F3, (R19)
-loaded188:
-	B end207
+loaded234:
+	B end281
 
-next217:
+next291:
 	CMP $0x18, R9
-	BLT partial218
+	BLT partial292
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7096,89 +9838,89 @@ next217:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next219
+	B next293
 
-partial218:
+partial292:
 	CMP $0x14, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few189
+	TBZ $2, R11, few235
 	FMOVQ (R19), F3
-	B loaded189
-few189:
+	B loaded235
+few235:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one189
+	TBZ $1, R11, one235
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded189
+	TBZ $0, R11, loaded235
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded189
-one189:
-	TBZ $0, R11, loaded189
+	B loaded235
+one235:
+	TBZ $0, R11, loaded235
 	FMOVS (R19), F3
-loaded189:
+loaded235:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few190
+	TBZ $2, R11, few236
 	FMOVQ (R19), F0
-	B loaded190
-few190:
+	B loaded236
+few236:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one190
+	TBZ $1, R11, one236
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded190
+	TBZ $0, R11, loaded236
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded190
-one190:
-	TBZ $0, R11, loaded190
+	B loaded236
+one236:
+	TBZ $0, R11, loaded236
 	FMOVS (R19), F0
-loaded190:
+loaded236:
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few191
+	TBZ $2, R11, few237
 	FMOVQ (R19), F1
-	B loaded191
-few191:
+	B loaded237
+few237:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one191
+	TBZ $1, R11, one237
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded191
+	TBZ $0, R11, loaded237
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded191
-one191:
-	TBZ $0, R11, loaded191
+	B loaded237
+one237:
+	TBZ $0, R11, loaded237
 	FMOVS (R19), F1
-loaded191:
+loaded237:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few192
+	TBZ $2, R11, few238
 	FMOVQ F3, (R19)
-	B loaded192
-few192:
-	TBZ $1, R11, one192
+	B loaded238
+few238:
+	TBZ $1, R11, one238
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded192
+	TBZ $0, R11, loaded238
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded192
-one192:
-	TBZ $0, R11, loaded192
+	B loaded238
+one238:
+	TBZ $0, R11, loaded238
 	FMOVS F3, (R19)
-loaded192:
-	B end207
+loaded238:
+	B end281
 
-next219:
+next293:
 	CMP $0x1c, R9
-	BLT partial220
+	BLT partial294
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -7193,174 +9935,174 @@ next219:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next221
+	B next295
 
-partial220:
+partial294:
 	CMP $0x18, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few193
+	TBZ $2, R11, few239
 	FMOVQ (R19), F3
-	B loaded193
-few193:
+	B loaded239
+few239:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one193
+	TBZ $1, R11, one239
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded193
+	TBZ $0, R11, loaded239
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded193
-one193:
-	TBZ $0, R11, loaded193
+	B loaded239
+one239:
+	TBZ $0, R11, loaded239
 	FMOVS (R19), F3
-loaded193:
+loaded239:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few194
+	TBZ $2, R11, few240
 	FMOVQ (R19), F0
-	B loaded194
-few194:
+	B loaded240
+few240:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one194
+	TBZ $1, R11, one240
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded194
+	TBZ $0, R11, loaded240
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded194
-one194:
-	TBZ $0, R11, loaded194
+	B loaded240
+one240:
+	TBZ $0, R11, loaded240
 	FMOVS (R19), F0
-loaded194:
+loaded240:
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few195
+	TBZ $2, R11, few241
 	FMOVQ (R19), F1
-	B loaded195
-few195:
+	B loaded241
+few241:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one195
+	TBZ $1, R11, one241
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded195
+	TBZ $0, R11, loaded241
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded195
-one195:
-	TBZ $0, R11, loaded195
+	B loaded241
+one241:
+	TBZ $0, R11, loaded241
 	FMOVS (R19), F1
-loaded195:
+loaded241:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few196
+	TBZ $2, R11, few242
 	FMOVQ F3, (R19)
-	B loaded196
-few196:
-	TBZ $1, R11, one196
+	B loaded242
+few242:
+	TBZ $1, R11, one242
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded196
+	TBZ $0, R11, loaded242
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded196
-one196:
-	TBZ $0, R11, loaded196
+	B loaded242
+one242:
+	TBZ $0, R11, loaded242
 	FMOVS F3, (R19)
-loaded196:
-	B end207
+loaded242:
+	B end281
 
-next221:
+next295:
 	CMP $0x1c, R9
-	BLE end207
+	BLE end281
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few197
+	TBZ $2, R11, few243
 	FMOVQ (R19), F3
-	B loaded197
-few197:
+	B loaded243
+few243:
 	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
-	TBZ $1, R11, one197
+	TBZ $1, R11, one243
 	FMOVD (R19), F3
-	TBZ $0, R11, loaded197
+	TBZ $0, R11, loaded243
 	ADD $8, R19
 	VLD1 (R19), V3.S[2]
-	B loaded197
-one197:
-	TBZ $0, R11, loaded197
+	B loaded243
+one243:
+	TBZ $0, R11, loaded243
 	FMOVS (R19), F3
-loaded197:
+loaded243:
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
 	WORD $0x6e22dc63 // FMUL V3.4S, V3.4S, V2.4S
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few198
+	TBZ $2, R11, few244
 	FMOVQ (R19), F0
-	B loaded198
-few198:
+	B loaded244
+few244:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one198
+	TBZ $1, R11, one244
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded198
+	TBZ $0, R11, loaded244
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded198
-one198:
-	TBZ $0, R11, loaded198
+	B loaded244
+one244:
+	TBZ $0, R11, loaded244
 	FMOVS (R19), F0
-loaded198:
+loaded244:
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few199
+	TBZ $2, R11, few245
 	FMOVQ (R19), F1
-	B loaded199
-few199:
+	B loaded245
+few245:
 	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
-	TBZ $1, R11, one199
+	TBZ $1, R11, one245
 	FMOVD (R19), F1
-	TBZ $0, R11, loaded199
+	TBZ $0, R11, loaded245
 	ADD $8, R19
 	VLD1 (R19), V1.S[2]
-	B loaded199
-one199:
-	TBZ $0, R11, loaded199
+	B loaded245
+one245:
+	TBZ $0, R11, loaded245
 	FMOVS (R19), F1
-loaded199:
+loaded245:
 	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
 	WORD $0x4e23cc3f // FMLA V31.4S, V1.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few200
+	TBZ $2, R11, few246
 	FMOVQ F3, (R19)
-	B loaded200
-few200:
-	TBZ $1, R11, one200
+	B loaded246
+few246:
+	TBZ $1, R11, one246
 	FMOVD F3, (R19)
-	TBZ $0, R11, loaded200
+	TBZ $0, R11, loaded246
 	ADD $8, R19
 	VST1 V3.S[2], (R19)
-	B loaded200
-one200:
-	TBZ $0, R11, loaded200
+	B loaded246
+one246:
+	TBZ $0, R11, loaded246
 	FMOVS F3, (R19)
-loaded200:
-	B end207
+loaded246:
+	B end281
 
-end207:
+end281:
 
-normalized185:
+normalized259:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row182
+	B row256
 
-done183:
+done257:
 	RET
 
 // func normalizeGradNEON(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
@@ -7381,9 +10123,9 @@ TEXT ·normalizeGradNEON(SB), NOSPLIT, $0-64
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row224:
+row298:
 	CMP $0, R0
-	BEQ done225
+	BEQ done299
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -7408,9 +10150,9 @@ row224:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
 	MOVD $0, R12
 
-block226:
+block300:
 	CMP R10, R12
-	BGE tail227
+	BGE tail301
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -7505,11 +10247,11 @@ block226:
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
 	ADDS $0x80, R12, R12
-	B block226
+	B block300
 
-tail227:
+tail301:
 	CMP $0x04, R9
-	BLT partial229
+	BLT partial303
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -7519,70 +10261,70 @@ tail227:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B next230
+	B next304
 
-partial229:
+partial303:
 	CMP $0x00, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few201
+	TBZ $2, R11, few247
 	FMOVQ (R19), F19
-	B loaded201
-few201:
+	B loaded247
+few247:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one201
+	TBZ $1, R11, one247
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded201
+	TBZ $0, R11, loaded247
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded201
-one201:
-	TBZ $0, R11, loaded201
+	B loaded247
+one247:
+	TBZ $0, R11, loaded247
 	FMOVS (R19), F19
-loaded201:
+loaded247:
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few202
+	TBZ $2, R11, few248
 	FMOVQ (R19), F20
-	B loaded202
-few202:
+	B loaded248
+few248:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one202
+	TBZ $1, R11, one248
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded202
+	TBZ $0, R11, loaded248
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded202
-one202:
-	TBZ $0, R11, loaded202
+	B loaded248
+one248:
+	TBZ $0, R11, loaded248
 	FMOVS (R19), F20
-loaded202:
+loaded248:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few203
+	TBZ $2, R11, few249
 	FMOVQ (R19), F21
-	B loaded203
-few203:
+	B loaded249
+few249:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one203
+	TBZ $1, R11, one249
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded203
+	TBZ $0, R11, loaded249
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded203
-one203:
-	TBZ $0, R11, loaded203
+	B loaded249
+one249:
+	TBZ $0, R11, loaded249
 	FMOVS (R19), F21
-loaded203:
+loaded249:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next230:
+next304:
 	CMP $0x08, R9
-	BLT partial231
+	BLT partial305
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F19
 	ADD R12<<0, R7, R19
@@ -7595,73 +10337,73 @@ next230:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B next232
+	B next306
 
-partial231:
+partial305:
 	CMP $0x04, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few204
+	TBZ $2, R11, few250
 	FMOVQ (R19), F19
-	B loaded204
-few204:
+	B loaded250
+few250:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one204
+	TBZ $1, R11, one250
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded204
+	TBZ $0, R11, loaded250
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded204
-one204:
-	TBZ $0, R11, loaded204
+	B loaded250
+one250:
+	TBZ $0, R11, loaded250
 	FMOVS (R19), F19
-loaded204:
+loaded250:
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few205
+	TBZ $2, R11, few251
 	FMOVQ (R19), F20
-	B loaded205
-few205:
+	B loaded251
+few251:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one205
+	TBZ $1, R11, one251
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded205
+	TBZ $0, R11, loaded251
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded205
-one205:
-	TBZ $0, R11, loaded205
+	B loaded251
+one251:
+	TBZ $0, R11, loaded251
 	FMOVS (R19), F20
-loaded205:
+loaded251:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few206
+	TBZ $2, R11, few252
 	FMOVQ (R19), F21
-	B loaded206
-few206:
+	B loaded252
+few252:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one206
+	TBZ $1, R11, one252
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded206
+	TBZ $0, R11, loaded252
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded206
-one206:
-	TBZ $0, R11, loaded206
+	B loaded252
+one252:
+	TBZ $0, R11, loaded252
 	FMOVS (R19), F21
-loaded206:
+loaded252:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next232:
+next306:
 	CMP $0x0c, R9
-	BLT partial233
+	BLT partial307
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F19
 	ADD R12<<0, R7, R19
@@ -7674,73 +10416,73 @@ next232:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B next234
+	B next308
 
-partial233:
+partial307:
 	CMP $0x08, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few207
+	TBZ $2, R11, few253
 	FMOVQ (R19), F19
-	B loaded207
-few207:
+	B loaded253
+few253:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one207
+	TBZ $1, R11, one253
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded207
+	TBZ $0, R11, loaded253
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded207
-one207:
-	TBZ $0, R11, loaded207
+	B loaded253
+one253:
+	TBZ $0, R11, loaded253
 	FMOVS (R19), F19
-loaded207:
+loaded253:
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few208
+	TBZ $2, R11, few254
 	FMOVQ (R19), F20
-	B loaded208
-few208:
+	B loaded254
+few254:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one208
+	TBZ $1, R11, one254
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded208
+	TBZ $0, R11, loaded254
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded208
-one208:
-	TBZ $0, R11, loaded208
+	B loaded254
+one254:
+	TBZ $0, R11, loaded254
 	FMOVS (R19), F20
-loaded208:
+loaded254:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few209
+	TBZ $2, R11, few255
 	FMOVQ (R19), F21
-	B loaded209
-few209:
+	B loaded255
+few255:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one209
+	TBZ $1, R11, one255
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded209
+	TBZ $0, R11, loaded255
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded209
-one209:
-	TBZ $0, R11, loaded209
+	B loaded255
+one255:
+	TBZ $0, R11, loaded255
 	FMOVS (R19), F21
-loaded209:
+loaded255:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next234:
+next308:
 	CMP $0x10, R9
-	BLT partial235
+	BLT partial309
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F19
 	ADD R12<<0, R7, R19
@@ -7753,73 +10495,73 @@ next234:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B next236
+	B next310
 
-partial235:
+partial309:
 	CMP $0x0c, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few210
+	TBZ $2, R11, few256
 	FMOVQ (R19), F19
-	B loaded210
-few210:
+	B loaded256
+few256:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one210
+	TBZ $1, R11, one256
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded210
+	TBZ $0, R11, loaded256
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded210
-one210:
-	TBZ $0, R11, loaded210
+	B loaded256
+one256:
+	TBZ $0, R11, loaded256
 	FMOVS (R19), F19
-loaded210:
+loaded256:
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few211
+	TBZ $2, R11, few257
 	FMOVQ (R19), F20
-	B loaded211
-few211:
+	B loaded257
+few257:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one211
+	TBZ $1, R11, one257
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded211
+	TBZ $0, R11, loaded257
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded211
-one211:
-	TBZ $0, R11, loaded211
+	B loaded257
+one257:
+	TBZ $0, R11, loaded257
 	FMOVS (R19), F20
-loaded211:
+loaded257:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few212
+	TBZ $2, R11, few258
 	FMOVQ (R19), F21
-	B loaded212
-few212:
+	B loaded258
+few258:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one212
+	TBZ $1, R11, one258
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded212
+	TBZ $0, R11, loaded258
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded212
-one212:
-	TBZ $0, R11, loaded212
+	B loaded258
+one258:
+	TBZ $0, R11, loaded258
 	FMOVS (R19), F21
-loaded212:
+loaded258:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next236:
+next310:
 	CMP $0x14, R9
-	BLT partial237
+	BLT partial311
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F19
 	ADD R12<<0, R7, R19
@@ -7832,73 +10574,73 @@ next236:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B next238
+	B next312
 
-partial237:
+partial311:
 	CMP $0x10, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few213
+	TBZ $2, R11, few259
 	FMOVQ (R19), F19
-	B loaded213
-few213:
+	B loaded259
+few259:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one213
+	TBZ $1, R11, one259
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded213
+	TBZ $0, R11, loaded259
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded213
-one213:
-	TBZ $0, R11, loaded213
+	B loaded259
+one259:
+	TBZ $0, R11, loaded259
 	FMOVS (R19), F19
-loaded213:
+loaded259:
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few214
+	TBZ $2, R11, few260
 	FMOVQ (R19), F20
-	B loaded214
-few214:
+	B loaded260
+few260:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one214
+	TBZ $1, R11, one260
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded214
+	TBZ $0, R11, loaded260
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded214
-one214:
-	TBZ $0, R11, loaded214
+	B loaded260
+one260:
+	TBZ $0, R11, loaded260
 	FMOVS (R19), F20
-loaded214:
+loaded260:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few215
+	TBZ $2, R11, few261
 	FMOVQ (R19), F21
-	B loaded215
-few215:
+	B loaded261
+few261:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one215
+	TBZ $1, R11, one261
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded215
+	TBZ $0, R11, loaded261
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded215
-one215:
-	TBZ $0, R11, loaded215
+	B loaded261
+one261:
+	TBZ $0, R11, loaded261
 	FMOVS (R19), F21
-loaded215:
+loaded261:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next238:
+next312:
 	CMP $0x18, R9
-	BLT partial239
+	BLT partial313
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F19
 	ADD R12<<0, R7, R19
@@ -7911,73 +10653,73 @@ next238:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B next240
+	B next314
 
-partial239:
+partial313:
 	CMP $0x14, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few216
+	TBZ $2, R11, few262
 	FMOVQ (R19), F19
-	B loaded216
-few216:
+	B loaded262
+few262:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one216
+	TBZ $1, R11, one262
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded216
+	TBZ $0, R11, loaded262
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded216
-one216:
-	TBZ $0, R11, loaded216
+	B loaded262
+one262:
+	TBZ $0, R11, loaded262
 	FMOVS (R19), F19
-loaded216:
+loaded262:
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few217
+	TBZ $2, R11, few263
 	FMOVQ (R19), F20
-	B loaded217
-few217:
+	B loaded263
+few263:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one217
+	TBZ $1, R11, one263
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded217
+	TBZ $0, R11, loaded263
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded217
-one217:
-	TBZ $0, R11, loaded217
+	B loaded263
+one263:
+	TBZ $0, R11, loaded263
 	FMOVS (R19), F20
-loaded217:
+loaded263:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few218
+	TBZ $2, R11, few264
 	FMOVQ (R19), F21
-	B loaded218
-few218:
+	B loaded264
+few264:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one218
+	TBZ $1, R11, one264
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded218
+	TBZ $0, R11, loaded264
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded218
-one218:
-	TBZ $0, R11, loaded218
+	B loaded264
+one264:
+	TBZ $0, R11, loaded264
 	FMOVS (R19), F21
-loaded218:
+loaded264:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next240:
+next314:
 	CMP $0x1c, R9
-	BLT partial241
+	BLT partial315
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F19
 	ADD R12<<0, R7, R19
@@ -7990,133 +10732,133 @@ next240:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B next242
+	B next316
 
-partial241:
+partial315:
 	CMP $0x18, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few219
+	TBZ $2, R11, few265
 	FMOVQ (R19), F19
-	B loaded219
-few219:
+	B loaded265
+few265:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one219
+	TBZ $1, R11, one265
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded219
+	TBZ $0, R11, loaded265
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded219
-one219:
-	TBZ $0, R11, loaded219
+	B loaded265
+one265:
+	TBZ $0, R11, loaded265
 	FMOVS (R19), F19
-loaded219:
+loaded265:
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few220
+	TBZ $2, R11, few266
 	FMOVQ (R19), F20
-	B loaded220
-few220:
+	B loaded266
+few266:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one220
+	TBZ $1, R11, one266
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded220
+	TBZ $0, R11, loaded266
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded220
-one220:
-	TBZ $0, R11, loaded220
+	B loaded266
+one266:
+	TBZ $0, R11, loaded266
 	FMOVS (R19), F20
-loaded220:
+loaded266:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few221
+	TBZ $2, R11, few267
 	FMOVQ (R19), F21
-	B loaded221
-few221:
+	B loaded267
+few267:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one221
+	TBZ $1, R11, one267
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded221
+	TBZ $0, R11, loaded267
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded221
-one221:
-	TBZ $0, R11, loaded221
+	B loaded267
+one267:
+	TBZ $0, R11, loaded267
 	FMOVS (R19), F21
-loaded221:
+loaded267:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-next242:
+next316:
 	CMP $0x1c, R9
-	BLE end228
+	BLE end302
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few222
+	TBZ $2, R11, few268
 	FMOVQ (R19), F19
-	B loaded222
-few222:
+	B loaded268
+few268:
 	WORD $0x6e331e73 // EOR V19.16B, V19.16B, V19.16B
-	TBZ $1, R11, one222
+	TBZ $1, R11, one268
 	FMOVD (R19), F19
-	TBZ $0, R11, loaded222
+	TBZ $0, R11, loaded268
 	ADD $8, R19
 	VLD1 (R19), V19.S[2]
-	B loaded222
-one222:
-	TBZ $0, R11, loaded222
+	B loaded268
+one268:
+	TBZ $0, R11, loaded268
 	FMOVS (R19), F19
-loaded222:
+loaded268:
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few223
+	TBZ $2, R11, few269
 	FMOVQ (R19), F20
-	B loaded223
-few223:
+	B loaded269
+few269:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
-	TBZ $1, R11, one223
+	TBZ $1, R11, one269
 	FMOVD (R19), F20
-	TBZ $0, R11, loaded223
+	TBZ $0, R11, loaded269
 	ADD $8, R19
 	VLD1 (R19), V20.S[2]
-	B loaded223
-one223:
-	TBZ $0, R11, loaded223
+	B loaded269
+one269:
+	TBZ $0, R11, loaded269
 	FMOVS (R19), F20
-loaded223:
+loaded269:
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
 	WORD $0x4ea1d673 // FSUB V19.4S, V19.4S, V1.4S
 	WORD $0x6e22de73 // FMUL V19.4S, V19.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few224
+	TBZ $2, R11, few270
 	FMOVQ (R19), F21
-	B loaded224
-few224:
+	B loaded270
+few270:
 	WORD $0x6e351eb5 // EOR V21.16B, V21.16B, V21.16B
-	TBZ $1, R11, one224
+	TBZ $1, R11, one270
 	FMOVD (R19), F21
-	TBZ $0, R11, loaded224
+	TBZ $0, R11, loaded270
 	ADD $8, R19
 	VLD1 (R19), V21.S[2]
-	B loaded224
-one224:
-	TBZ $0, R11, loaded224
+	B loaded270
+one270:
+	TBZ $0, R11, loaded270
 	FMOVS (R19), F21
-loaded224:
+loaded270:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
-	B end228
+	B end302
 
-end228:
+end302:
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
@@ -8149,9 +10891,9 @@ end228:
 	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
 	MOVD $0, R12
 
-block245:
+block319:
 	CMP R10, R12
-	BGE tail246
+	BGE tail320
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -8269,11 +11011,11 @@ block245:
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 112(R19)
 	ADDS $0x80, R12, R12
-	B block245
+	B block319
 
-tail246:
+tail320:
 	CMP $0x04, R9
-	BLT partial248
+	BLT partial322
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -8285,86 +11027,86 @@ tail246:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	WORD $0x3cac6906 // STR Q6, [X8, X12]
-	B next249
+	B next323
 
-partial248:
+partial322:
 	CMP $0x00, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
-	TBZ $2, R11, few225
+	TBZ $2, R11, few271
 	FMOVQ (R19), F5
-	B loaded225
-few225:
+	B loaded271
+few271:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one225
+	TBZ $1, R11, one271
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded225
+	TBZ $0, R11, loaded271
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded225
-one225:
-	TBZ $0, R11, loaded225
+	B loaded271
+one271:
+	TBZ $0, R11, loaded271
 	FMOVS (R19), F5
-loaded225:
+loaded271:
 	ADD R12<<0, R7, R19
-	TBZ $2, R11, few226
+	TBZ $2, R11, few272
 	FMOVQ (R19), F6
-	B loaded226
-few226:
+	B loaded272
+few272:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one226
+	TBZ $1, R11, one272
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded226
+	TBZ $0, R11, loaded272
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded226
-one226:
-	TBZ $0, R11, loaded226
+	B loaded272
+one272:
+	TBZ $0, R11, loaded272
 	FMOVS (R19), F6
-loaded226:
+loaded272:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
-	TBZ $2, R11, few227
+	TBZ $2, R11, few273
 	FMOVQ (R19), F0
-	B loaded227
-few227:
+	B loaded273
+few273:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one227
+	TBZ $1, R11, one273
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded227
+	TBZ $0, R11, loaded273
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded227
-one227:
-	TBZ $0, R11, loaded227
+	B loaded273
+one273:
+	TBZ $0, R11, loaded273
 	FMOVS (R19), F0
-loaded227:
+loaded273:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
-	TBZ $2, R11, few228
+	TBZ $2, R11, few274
 	FMOVQ F6, (R19)
-	B loaded228
-few228:
-	TBZ $1, R11, one228
+	B loaded274
+few274:
+	TBZ $1, R11, one274
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded228
+	TBZ $0, R11, loaded274
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded228
-one228:
-	TBZ $0, R11, loaded228
+	B loaded274
+one274:
+	TBZ $0, R11, loaded274
 	FMOVS F6, (R19)
-loaded228:
-	B end247
+loaded274:
+	B end321
 
-next249:
+next323:
 	CMP $0x08, R9
-	BLT partial250
+	BLT partial324
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F5
 	ADD R12<<0, R7, R19
@@ -8380,90 +11122,90 @@ next249:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 16(R19)
-	B next251
+	B next325
 
-partial250:
+partial324:
 	CMP $0x04, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few229
+	TBZ $2, R11, few275
 	FMOVQ (R19), F5
-	B loaded229
-few229:
+	B loaded275
+few275:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one229
+	TBZ $1, R11, one275
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded229
+	TBZ $0, R11, loaded275
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded229
-one229:
-	TBZ $0, R11, loaded229
+	B loaded275
+one275:
+	TBZ $0, R11, loaded275
 	FMOVS (R19), F5
-loaded229:
+loaded275:
 	ADD R12<<0, R7, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few230
+	TBZ $2, R11, few276
 	FMOVQ (R19), F6
-	B loaded230
-few230:
+	B loaded276
+few276:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one230
+	TBZ $1, R11, one276
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded230
+	TBZ $0, R11, loaded276
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded230
-one230:
-	TBZ $0, R11, loaded230
+	B loaded276
+one276:
+	TBZ $0, R11, loaded276
 	FMOVS (R19), F6
-loaded230:
+loaded276:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few231
+	TBZ $2, R11, few277
 	FMOVQ (R19), F0
-	B loaded231
-few231:
+	B loaded277
+few277:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one231
+	TBZ $1, R11, one277
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded231
+	TBZ $0, R11, loaded277
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded231
-one231:
-	TBZ $0, R11, loaded231
+	B loaded277
+one277:
+	TBZ $0, R11, loaded277
 	FMOVS (R19), F0
-loaded231:
+loaded277:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $16, R19, R19
-	TBZ $2, R11, few232
+	TBZ $2, R11, few278
 	FMOVQ F6, (R19)
-	B loaded232
-few232:
-	TBZ $1, R11, one232
+	B loaded278
+few278:
+	TBZ $1, R11, one278
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded232
+	TBZ $0, R11, loaded278
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded232
-one232:
-	TBZ $0, R11, loaded232
+	B loaded278
+one278:
+	TBZ $0, R11, loaded278
 	FMOVS F6, (R19)
-loaded232:
-	B end247
+loaded278:
+	B end321
 
-next251:
+next325:
 	CMP $0x0c, R9
-	BLT partial252
+	BLT partial326
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F5
 	ADD R12<<0, R7, R19
@@ -8479,90 +11221,90 @@ next251:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 32(R19)
-	B next253
+	B next327
 
-partial252:
+partial326:
 	CMP $0x08, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few233
+	TBZ $2, R11, few279
 	FMOVQ (R19), F5
-	B loaded233
-few233:
+	B loaded279
+few279:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one233
+	TBZ $1, R11, one279
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded233
+	TBZ $0, R11, loaded279
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded233
-one233:
-	TBZ $0, R11, loaded233
+	B loaded279
+one279:
+	TBZ $0, R11, loaded279
 	FMOVS (R19), F5
-loaded233:
+loaded279:
 	ADD R12<<0, R7, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few234
+	TBZ $2, R11, few280
 	FMOVQ (R19), F6
-	B loaded234
-few234:
+	B loaded280
+few280:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one234
+	TBZ $1, R11, one280
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded234
+	TBZ $0, R11, loaded280
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded234
-one234:
-	TBZ $0, R11, loaded234
+	B loaded280
+one280:
+	TBZ $0, R11, loaded280
 	FMOVS (R19), F6
-loaded234:
+loaded280:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few235
+	TBZ $2, R11, few281
 	FMOVQ (R19), F0
-	B loaded235
-few235:
+	B loaded281
+few281:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one235
+	TBZ $1, R11, one281
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded235
+	TBZ $0, R11, loaded281
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded235
-one235:
-	TBZ $0, R11, loaded235
+	B loaded281
+one281:
+	TBZ $0, R11, loaded281
 	FMOVS (R19), F0
-loaded235:
+loaded281:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $32, R19, R19
-	TBZ $2, R11, few236
+	TBZ $2, R11, few282
 	FMOVQ F6, (R19)
-	B loaded236
-few236:
-	TBZ $1, R11, one236
+	B loaded282
+few282:
+	TBZ $1, R11, one282
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded236
+	TBZ $0, R11, loaded282
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded236
-one236:
-	TBZ $0, R11, loaded236
+	B loaded282
+one282:
+	TBZ $0, R11, loaded282
 	FMOVS F6, (R19)
-loaded236:
-	B end247
+loaded282:
+	B end321
 
-next253:
+next327:
 	CMP $0x10, R9
-	BLT partial254
+	BLT partial328
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F5
 	ADD R12<<0, R7, R19
@@ -8578,90 +11320,90 @@ next253:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 48(R19)
-	B next255
+	B next329
 
-partial254:
+partial328:
 	CMP $0x0c, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few237
+	TBZ $2, R11, few283
 	FMOVQ (R19), F5
-	B loaded237
-few237:
+	B loaded283
+few283:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one237
+	TBZ $1, R11, one283
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded237
+	TBZ $0, R11, loaded283
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded237
-one237:
-	TBZ $0, R11, loaded237
+	B loaded283
+one283:
+	TBZ $0, R11, loaded283
 	FMOVS (R19), F5
-loaded237:
+loaded283:
 	ADD R12<<0, R7, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few238
+	TBZ $2, R11, few284
 	FMOVQ (R19), F6
-	B loaded238
-few238:
+	B loaded284
+few284:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one238
+	TBZ $1, R11, one284
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded238
+	TBZ $0, R11, loaded284
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded238
-one238:
-	TBZ $0, R11, loaded238
+	B loaded284
+one284:
+	TBZ $0, R11, loaded284
 	FMOVS (R19), F6
-loaded238:
+loaded284:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few239
+	TBZ $2, R11, few285
 	FMOVQ (R19), F0
-	B loaded239
-few239:
+	B loaded285
+few285:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one239
+	TBZ $1, R11, one285
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded239
+	TBZ $0, R11, loaded285
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded239
-one239:
-	TBZ $0, R11, loaded239
+	B loaded285
+one285:
+	TBZ $0, R11, loaded285
 	FMOVS (R19), F0
-loaded239:
+loaded285:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $48, R19, R19
-	TBZ $2, R11, few240
+	TBZ $2, R11, few286
 	FMOVQ F6, (R19)
-	B loaded240
-few240:
-	TBZ $1, R11, one240
+	B loaded286
+few286:
+	TBZ $1, R11, one286
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded240
+	TBZ $0, R11, loaded286
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded240
-one240:
-	TBZ $0, R11, loaded240
+	B loaded286
+one286:
+	TBZ $0, R11, loaded286
 	FMOVS F6, (R19)
-loaded240:
-	B end247
+loaded286:
+	B end321
 
-next255:
+next329:
 	CMP $0x14, R9
-	BLT partial256
+	BLT partial330
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F5
 	ADD R12<<0, R7, R19
@@ -8677,90 +11419,90 @@ next255:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 64(R19)
-	B next257
+	B next331
 
-partial256:
+partial330:
 	CMP $0x10, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few241
+	TBZ $2, R11, few287
 	FMOVQ (R19), F5
-	B loaded241
-few241:
+	B loaded287
+few287:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one241
+	TBZ $1, R11, one287
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded241
+	TBZ $0, R11, loaded287
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded241
-one241:
-	TBZ $0, R11, loaded241
+	B loaded287
+one287:
+	TBZ $0, R11, loaded287
 	FMOVS (R19), F5
-loaded241:
+loaded287:
 	ADD R12<<0, R7, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few242
+	TBZ $2, R11, few288
 	FMOVQ (R19), F6
-	B loaded242
-few242:
+	B loaded288
+few288:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one242
+	TBZ $1, R11, one288
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded242
+	TBZ $0, R11, loaded288
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded242
-one242:
-	TBZ $0, R11, loaded242
+	B loaded288
+one288:
+	TBZ $0, R11, loaded288
 	FMOVS (R19), F6
-loaded242:
+loaded288:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few243
+	TBZ $2, R11, few289
 	FMOVQ (R19), F0
-	B loaded243
-few243:
+	B loaded289
+few289:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one243
+	TBZ $1, R11, one289
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded243
+	TBZ $0, R11, loaded289
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded243
-one243:
-	TBZ $0, R11, loaded243
+	B loaded289
+one289:
+	TBZ $0, R11, loaded289
 	FMOVS (R19), F0
-loaded243:
+loaded289:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $64, R19, R19
-	TBZ $2, R11, few244
+	TBZ $2, R11, few290
 	FMOVQ F6, (R19)
-	B loaded244
-few244:
-	TBZ $1, R11, one244
+	B loaded290
+few290:
+	TBZ $1, R11, one290
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded244
+	TBZ $0, R11, loaded290
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded244
-one244:
-	TBZ $0, R11, loaded244
+	B loaded290
+one290:
+	TBZ $0, R11, loaded290
 	FMOVS F6, (R19)
-loaded244:
-	B end247
+loaded290:
+	B end321
 
-next257:
+next331:
 	CMP $0x18, R9
-	BLT partial258
+	BLT partial332
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F5
 	ADD R12<<0, R7, R19
@@ -8776,90 +11518,90 @@ next257:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 80(R19)
-	B next259
+	B next333
 
-partial258:
+partial332:
 	CMP $0x14, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few245
+	TBZ $2, R11, few291
 	FMOVQ (R19), F5
-	B loaded245
-few245:
+	B loaded291
+few291:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one245
+	TBZ $1, R11, one291
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded245
+	TBZ $0, R11, loaded291
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded245
-one245:
-	TBZ $0, R11, loaded245
+	B loaded291
+one291:
+	TBZ $0, R11, loaded291
 	FMOVS (R19), F5
-loaded245:
+loaded291:
 	ADD R12<<0, R7, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few246
+	TBZ $2, R11, few292
 	FMOVQ (R19), F6
-	B loaded246
-few246:
+	B loaded292
+few292:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one246
+	TBZ $1, R11, one292
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded246
+	TBZ $0, R11, loaded292
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded246
-one246:
-	TBZ $0, R11, loaded246
+	B loaded292
+one292:
+	TBZ $0, R11, loaded292
 	FMOVS (R19), F6
-loaded246:
+loaded292:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few247
+	TBZ $2, R11, few293
 	FMOVQ (R19), F0
-	B loaded247
-few247:
+	B loaded293
+few293:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one247
+	TBZ $1, R11, one293
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded247
+	TBZ $0, R11, loaded293
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded247
-one247:
-	TBZ $0, R11, loaded247
+	B loaded293
+one293:
+	TBZ $0, R11, loaded293
 	FMOVS (R19), F0
-loaded247:
+loaded293:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $80, R19, R19
-	TBZ $2, R11, few248
+	TBZ $2, R11, few294
 	FMOVQ F6, (R19)
-	B loaded248
-few248:
-	TBZ $1, R11, one248
+	B loaded294
+few294:
+	TBZ $1, R11, one294
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded248
+	TBZ $0, R11, loaded294
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded248
-one248:
-	TBZ $0, R11, loaded248
+	B loaded294
+one294:
+	TBZ $0, R11, loaded294
 	FMOVS F6, (R19)
-loaded248:
-	B end247
+loaded294:
+	B end321
 
-next259:
+next333:
 	CMP $0x1c, R9
-	BLT partial260
+	BLT partial334
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F5
 	ADD R12<<0, R7, R19
@@ -8875,175 +11617,175 @@ next259:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 96(R19)
-	B next261
+	B next335
 
-partial260:
+partial334:
 	CMP $0x18, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few249
+	TBZ $2, R11, few295
 	FMOVQ (R19), F5
-	B loaded249
-few249:
+	B loaded295
+few295:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one249
+	TBZ $1, R11, one295
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded249
+	TBZ $0, R11, loaded295
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded249
-one249:
-	TBZ $0, R11, loaded249
+	B loaded295
+one295:
+	TBZ $0, R11, loaded295
 	FMOVS (R19), F5
-loaded249:
+loaded295:
 	ADD R12<<0, R7, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few250
+	TBZ $2, R11, few296
 	FMOVQ (R19), F6
-	B loaded250
-few250:
+	B loaded296
+few296:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one250
+	TBZ $1, R11, one296
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded250
+	TBZ $0, R11, loaded296
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded250
-one250:
-	TBZ $0, R11, loaded250
+	B loaded296
+one296:
+	TBZ $0, R11, loaded296
 	FMOVS (R19), F6
-loaded250:
+loaded296:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few251
+	TBZ $2, R11, few297
 	FMOVQ (R19), F0
-	B loaded251
-few251:
+	B loaded297
+few297:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one251
+	TBZ $1, R11, one297
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded251
+	TBZ $0, R11, loaded297
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded251
-one251:
-	TBZ $0, R11, loaded251
+	B loaded297
+one297:
+	TBZ $0, R11, loaded297
 	FMOVS (R19), F0
-loaded251:
+loaded297:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $96, R19, R19
-	TBZ $2, R11, few252
+	TBZ $2, R11, few298
 	FMOVQ F6, (R19)
-	B loaded252
-few252:
-	TBZ $1, R11, one252
+	B loaded298
+few298:
+	TBZ $1, R11, one298
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded252
+	TBZ $0, R11, loaded298
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded252
-one252:
-	TBZ $0, R11, loaded252
+	B loaded298
+one298:
+	TBZ $0, R11, loaded298
 	FMOVS F6, (R19)
-loaded252:
-	B end247
+loaded298:
+	B end321
 
-next261:
+next335:
 	CMP $0x1c, R9
-	BLE end247
+	BLE end321
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few253
+	TBZ $2, R11, few299
 	FMOVQ (R19), F5
-	B loaded253
-few253:
+	B loaded299
+few299:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R11, one253
+	TBZ $1, R11, one299
 	FMOVD (R19), F5
-	TBZ $0, R11, loaded253
+	TBZ $0, R11, loaded299
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded253
-one253:
-	TBZ $0, R11, loaded253
+	B loaded299
+one299:
+	TBZ $0, R11, loaded299
 	FMOVS (R19), F5
-loaded253:
+loaded299:
 	ADD R12<<0, R7, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few254
+	TBZ $2, R11, few300
 	FMOVQ (R19), F6
-	B loaded254
-few254:
+	B loaded300
+few300:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R11, one254
+	TBZ $1, R11, one300
 	FMOVD (R19), F6
-	TBZ $0, R11, loaded254
+	TBZ $0, R11, loaded300
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded254
-one254:
-	TBZ $0, R11, loaded254
+	B loaded300
+one300:
+	TBZ $0, R11, loaded300
 	FMOVS (R19), F6
-loaded254:
+loaded300:
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
 	WORD $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
 	WORD $0x6e22dca5 // FMUL V5.4S, V5.4S, V2.4S
 	ADD R12<<0, R6, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few255
+	TBZ $2, R11, few301
 	FMOVQ (R19), F0
-	B loaded255
-few255:
+	B loaded301
+few301:
 	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
-	TBZ $1, R11, one255
+	TBZ $1, R11, one301
 	FMOVD (R19), F0
-	TBZ $0, R11, loaded255
+	TBZ $0, R11, loaded301
 	ADD $8, R19
 	VLD1 (R19), V0.S[2]
-	B loaded255
-one255:
-	TBZ $0, R11, loaded255
+	B loaded301
+one301:
+	TBZ $0, R11, loaded301
 	FMOVS (R19), F0
-loaded255:
+loaded301:
 	WORD $0x6e20dcc6 // FMUL V6.4S, V6.4S, V0.4S
 	WORD $0x4ea3d4c6 // FSUB V6.4S, V6.4S, V3.4S
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	ADD $112, R19, R19
-	TBZ $2, R11, few256
+	TBZ $2, R11, few302
 	FMOVQ F6, (R19)
-	B loaded256
-few256:
-	TBZ $1, R11, one256
+	B loaded302
+few302:
+	TBZ $1, R11, one302
 	FMOVD F6, (R19)
-	TBZ $0, R11, loaded256
+	TBZ $0, R11, loaded302
 	ADD $8, R19
 	VST1 V6.S[2], (R19)
-	B loaded256
-one256:
-	TBZ $0, R11, loaded256
+	B loaded302
+one302:
+	TBZ $0, R11, loaded302
 	FMOVS F6, (R19)
-loaded256:
-	B end247
+loaded302:
+	B end321
 
-end247:
+end321:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R7, R7
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row224
+	B row298
 
-done225:
+done299:
 	RET
 
 // func sumColumnsNEON(rows int, stride int, cols int, x *float32, sum *float64)
@@ -9082,88 +11824,88 @@ TEXT ·sumColumnsNEON(SB), NOSPLIT, $0-40
 	MOVD stride+8(FP), R8
 	LSL $0x02, R8, R8
 
-row264:
+row338:
 	CMP $0, R7
-	BEQ done265
+	BEQ done339
 	ADD $0, R0, R19
-	TBZ $2, R2, few257
+	TBZ $2, R2, few303
 	FMOVQ (R19), F8
-	B loaded257
-few257:
+	B loaded303
+few303:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R2, one257
+	TBZ $1, R2, one303
 	FMOVD (R19), F8
-	TBZ $0, R2, loaded257
+	TBZ $0, R2, loaded303
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded257
-one257:
-	TBZ $0, R2, loaded257
+	B loaded303
+one303:
+	TBZ $0, R2, loaded303
 	FMOVS (R19), F8
-loaded257:
+loaded303:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
 	WORD $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
 	ADD $16, R0, R19
-	TBZ $2, R3, few258
+	TBZ $2, R3, few304
 	FMOVQ (R19), F8
-	B loaded258
-few258:
+	B loaded304
+few304:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one258
+	TBZ $1, R3, one304
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded258
+	TBZ $0, R3, loaded304
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded258
-one258:
-	TBZ $0, R3, loaded258
+	B loaded304
+one304:
+	TBZ $0, R3, loaded304
 	FMOVS (R19), F8
-loaded258:
+loaded304:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
 	WORD $0x4e68d463 // FADD V3.2D, V3.2D, V8.2D
 	ADD $32, R0, R19
-	TBZ $2, R6, few259
+	TBZ $2, R6, few305
 	FMOVQ (R19), F8
-	B loaded259
-few259:
+	B loaded305
+few305:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R6, one259
+	TBZ $1, R6, one305
 	FMOVD (R19), F8
-	TBZ $0, R6, loaded259
+	TBZ $0, R6, loaded305
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded259
-one259:
-	TBZ $0, R6, loaded259
+	B loaded305
+one305:
+	TBZ $0, R6, loaded305
 	FMOVS (R19), F8
-loaded259:
+loaded305:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	WORD $0x4e69d484 // FADD V4.2D, V4.2D, V9.2D
 	WORD $0x4e68d4a5 // FADD V5.2D, V5.2D, V8.2D
 	ADD $48, R0, R19
-	TBZ $2, R1, few260
+	TBZ $2, R1, few306
 	FMOVQ (R19), F8
-	B loaded260
-few260:
+	B loaded306
+few306:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R1, one260
+	TBZ $1, R1, one306
 	FMOVD (R19), F8
-	TBZ $0, R1, loaded260
+	TBZ $0, R1, loaded306
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded260
-one260:
-	TBZ $0, R1, loaded260
+	B loaded306
+one306:
+	TBZ $0, R1, loaded306
 	FMOVS (R19), F8
-loaded260:
+loaded306:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
@@ -9171,9 +11913,9 @@ loaded260:
 	WORD $0x4e68d4e7 // FADD V7.2D, V7.2D, V8.2D
 	ADDS R8, R0, R0
 	SUBS $1, R7
-	B row264
+	B row338
 
-done265:
+done339:
 	MOVD sum+32(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -9223,9 +11965,9 @@ TEXT ·sumScaledColumnsNEON(SB), NOSPLIT, $0-56
 	MOVD stride+8(FP), R10
 	LSL $0x02, R10, R10
 
-row266:
+row340:
 	CMP $0, R9
-	BEQ done267
+	BEQ done341
 	FMOVS 0(R1), F8
 	WORD $0x4e040508 // DUP V8.4S, V8.S[0]
 	FMOVS 4(R1), F9
@@ -9234,40 +11976,40 @@ row266:
 	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
 	ADDS $0x10, R1, R1
 	ADD $0, R0, R19
-	TBZ $2, R6, few261
+	TBZ $2, R6, few307
 	FMOVQ (R19), F11
-	B loaded261
-few261:
+	B loaded307
+few307:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R6, one261
+	TBZ $1, R6, one307
 	FMOVD (R19), F11
-	TBZ $0, R6, loaded261
+	TBZ $0, R6, loaded307
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded261
-one261:
-	TBZ $0, R6, loaded261
+	B loaded307
+one307:
+	TBZ $0, R6, loaded307
 	FMOVS (R19), F11
-loaded261:
+loaded307:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $0, R2, R19
-	TBZ $2, R6, few262
+	TBZ $2, R6, few308
 	FMOVQ (R19), F12
-	B loaded262
-few262:
+	B loaded308
+few308:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R6, one262
+	TBZ $1, R6, one308
 	FMOVD (R19), F12
-	TBZ $0, R6, loaded262
+	TBZ $0, R6, loaded308
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded262
-one262:
-	TBZ $0, R6, loaded262
+	B loaded308
+one308:
+	TBZ $0, R6, loaded308
 	FMOVS (R19), F12
-loaded262:
+loaded308:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9275,40 +12017,40 @@ loaded262:
 	WORD $0x4e6bd400 // FADD V0.2D, V0.2D, V11.2D
 	WORD $0x4e6cd421 // FADD V1.2D, V1.2D, V12.2D
 	ADD $16, R0, R19
-	TBZ $2, R7, few263
+	TBZ $2, R7, few309
 	FMOVQ (R19), F11
-	B loaded263
-few263:
+	B loaded309
+few309:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R7, one263
+	TBZ $1, R7, one309
 	FMOVD (R19), F11
-	TBZ $0, R7, loaded263
+	TBZ $0, R7, loaded309
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded263
-one263:
-	TBZ $0, R7, loaded263
+	B loaded309
+one309:
+	TBZ $0, R7, loaded309
 	FMOVS (R19), F11
-loaded263:
+loaded309:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $16, R2, R19
-	TBZ $2, R7, few264
+	TBZ $2, R7, few310
 	FMOVQ (R19), F12
-	B loaded264
-few264:
+	B loaded310
+few310:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R7, one264
+	TBZ $1, R7, one310
 	FMOVD (R19), F12
-	TBZ $0, R7, loaded264
+	TBZ $0, R7, loaded310
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded264
-one264:
-	TBZ $0, R7, loaded264
+	B loaded310
+one310:
+	TBZ $0, R7, loaded310
 	FMOVS (R19), F12
-loaded264:
+loaded310:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9316,40 +12058,40 @@ loaded264:
 	WORD $0x4e6bd442 // FADD V2.2D, V2.2D, V11.2D
 	WORD $0x4e6cd463 // FADD V3.2D, V3.2D, V12.2D
 	ADD $32, R0, R19
-	TBZ $2, R8, few265
+	TBZ $2, R8, few311
 	FMOVQ (R19), F11
-	B loaded265
-few265:
+	B loaded311
+few311:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R8, one265
+	TBZ $1, R8, one311
 	FMOVD (R19), F11
-	TBZ $0, R8, loaded265
+	TBZ $0, R8, loaded311
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded265
-one265:
-	TBZ $0, R8, loaded265
+	B loaded311
+one311:
+	TBZ $0, R8, loaded311
 	FMOVS (R19), F11
-loaded265:
+loaded311:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $32, R2, R19
-	TBZ $2, R8, few266
+	TBZ $2, R8, few312
 	FMOVQ (R19), F12
-	B loaded266
-few266:
+	B loaded312
+few312:
 	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
-	TBZ $1, R8, one266
+	TBZ $1, R8, one312
 	FMOVD (R19), F12
-	TBZ $0, R8, loaded266
+	TBZ $0, R8, loaded312
 	ADD $8, R19
 	VLD1 (R19), V12.S[2]
-	B loaded266
-one266:
-	TBZ $0, R8, loaded266
+	B loaded312
+one312:
+	TBZ $0, R8, loaded312
 	FMOVS (R19), F12
-loaded266:
+loaded312:
 	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
 	WORD $0x0e61798b // FCVTL V11.2D, V12.2S
 	WORD $0x4e18058c // DUP V12.2D, V12.D[1]
@@ -9357,40 +12099,40 @@ loaded266:
 	WORD $0x4e6bd484 // FADD V4.2D, V4.2D, V11.2D
 	WORD $0x4e6cd4a5 // FADD V5.2D, V5.2D, V12.2D
 	ADD $48, R0, R19
-	TBZ $2, R3, few267
+	TBZ $2, R3, few313
 	FMOVQ (R19), F11
-	B loaded267
-few267:
+	B loaded313
+few313:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
-	TBZ $1, R3, one267
+	TBZ $1, R3, one313
 	FMOVD (R19), F11
-	TBZ $0, R3, loaded267
+	TBZ $0, R3, loaded313
 	ADD $8, R19
 	VLD1 (R19), V11.S[2]
-	B loaded267
-one267:
-	TBZ $0, R3, loaded267
+	B loaded313
+one313:
+	TBZ $0, R3, loaded313
 	FMOVS (R19), F11
-loaded267:
+loaded313:
 	WORD $0x4ea8d56b // FSUB V11.4S, V11.4S, V8.4S
 	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
 	WORD $0x6e2add6b // FMUL V11.4S, V11.4S, V10.4S
 	ADD $48, R2, R19
-	TBZ $2, R3, few268
+	TBZ $2, R3, few314
 	FMOVQ (R19), F8
-	B loaded268
-few268:
+	B loaded314
+few314:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R3, one268
+	TBZ $1, R3, one314
 	FMOVD (R19), F8
-	TBZ $0, R3, loaded268
+	TBZ $0, R3, loaded314
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded268
-one268:
-	TBZ $0, R3, loaded268
+	B loaded314
+one314:
+	TBZ $0, R3, loaded314
 	FMOVS (R19), F8
-loaded268:
+loaded314:
 	WORD $0x6e2bdd08 // FMUL V8.4S, V8.4S, V11.4S
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9400,9 +12142,9 @@ loaded268:
 	ADDS R10, R0, R0
 	ADDS R10, R2, R2
 	SUBS $1, R9
-	B row266
+	B row340
 
-done267:
+done341:
 	MOVD sum+48(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -9435,9 +12177,9 @@ TEXT ·dotNEON(SB), NOSPLIT, $0-32
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
 	MOVD $0, R7
 
-block268:
+block342:
 	CMP R2, R7
-	BGE tail269
+	BGE tail343
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9485,11 +12227,11 @@ block268:
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
 	ADDS $0x40, R7, R7
-	B block268
+	B block342
 
-tail269:
+tail343:
 	CMP $0x04, R1
-	BLT partial271
+	BLT partial345
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -9500,56 +12242,56 @@ tail269:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B next272
+	B next346
 
-partial271:
+partial345:
 	CMP $0x00, R1
-	BLE end270
+	BLE end344
 	ADD R7<<0, R3, R19
-	TBZ $2, R0, few269
+	TBZ $2, R0, few315
 	FMOVQ (R19), F8
-	B loaded269
-few269:
+	B loaded315
+few315:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one269
+	TBZ $1, R0, one315
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded269
+	TBZ $0, R0, loaded315
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded269
-one269:
-	TBZ $0, R0, loaded269
+	B loaded315
+one315:
+	TBZ $0, R0, loaded315
 	FMOVS (R19), F8
-loaded269:
+loaded315:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
-	TBZ $2, R0, few270
+	TBZ $2, R0, few316
 	FMOVQ (R19), F10
-	B loaded270
-few270:
+	B loaded316
+few316:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one270
+	TBZ $1, R0, one316
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded270
+	TBZ $0, R0, loaded316
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded270
-one270:
-	TBZ $0, R0, loaded270
+	B loaded316
+one316:
+	TBZ $0, R0, loaded316
 	FMOVS (R19), F10
-loaded270:
+loaded316:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B end270
+	B end344
 
-next272:
+next346:
 	CMP $0x08, R1
-	BLT partial273
+	BLT partial347
 	ADD R7<<0, R3, R19
 	FMOVQ 16(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -9562,58 +12304,58 @@ next272:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B next274
+	B next348
 
-partial273:
+partial347:
 	CMP $0x04, R1
-	BLE end270
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few271
+	TBZ $2, R0, few317
 	FMOVQ (R19), F8
-	B loaded271
-few271:
+	B loaded317
+few317:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one271
+	TBZ $1, R0, one317
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded271
+	TBZ $0, R0, loaded317
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded271
-one271:
-	TBZ $0, R0, loaded271
+	B loaded317
+one317:
+	TBZ $0, R0, loaded317
 	FMOVS (R19), F8
-loaded271:
+loaded317:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few272
+	TBZ $2, R0, few318
 	FMOVQ (R19), F10
-	B loaded272
-few272:
+	B loaded318
+few318:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one272
+	TBZ $1, R0, one318
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded272
+	TBZ $0, R0, loaded318
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded272
-one272:
-	TBZ $0, R0, loaded272
+	B loaded318
+one318:
+	TBZ $0, R0, loaded318
 	FMOVS (R19), F10
-loaded272:
+loaded318:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B end270
+	B end344
 
-next274:
+next348:
 	CMP $0x0c, R1
-	BLT partial275
+	BLT partial349
 	ADD R7<<0, R3, R19
 	FMOVQ 32(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -9626,103 +12368,103 @@ next274:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B next276
+	B next350
 
-partial275:
+partial349:
 	CMP $0x08, R1
-	BLE end270
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few273
+	TBZ $2, R0, few319
 	FMOVQ (R19), F8
-	B loaded273
-few273:
+	B loaded319
+few319:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one273
+	TBZ $1, R0, one319
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded273
+	TBZ $0, R0, loaded319
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded273
-one273:
-	TBZ $0, R0, loaded273
+	B loaded319
+one319:
+	TBZ $0, R0, loaded319
 	FMOVS (R19), F8
-loaded273:
+loaded319:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few274
+	TBZ $2, R0, few320
 	FMOVQ (R19), F10
-	B loaded274
-few274:
+	B loaded320
+few320:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one274
+	TBZ $1, R0, one320
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded274
+	TBZ $0, R0, loaded320
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded274
-one274:
-	TBZ $0, R0, loaded274
+	B loaded320
+one320:
+	TBZ $0, R0, loaded320
 	FMOVS (R19), F10
-loaded274:
+loaded320:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B end270
+	B end344
 
-next276:
+next350:
 	CMP $0x0c, R1
-	BLE end270
+	BLE end344
 	ADD R7<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few275
+	TBZ $2, R0, few321
 	FMOVQ (R19), F8
-	B loaded275
-few275:
+	B loaded321
+few321:
 	WORD $0x6e281d08 // EOR V8.16B, V8.16B, V8.16B
-	TBZ $1, R0, one275
+	TBZ $1, R0, one321
 	FMOVD (R19), F8
-	TBZ $0, R0, loaded275
+	TBZ $0, R0, loaded321
 	ADD $8, R19
 	VLD1 (R19), V8.S[2]
-	B loaded275
-one275:
-	TBZ $0, R0, loaded275
+	B loaded321
+one321:
+	TBZ $0, R0, loaded321
 	FMOVS (R19), F8
-loaded275:
+loaded321:
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
 	WORD $0x0e617908 // FCVTL V8.2D, V8.2S
 	ADD R7<<0, R6, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few276
+	TBZ $2, R0, few322
 	FMOVQ (R19), F10
-	B loaded276
-few276:
+	B loaded322
+few322:
 	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
-	TBZ $1, R0, one276
+	TBZ $1, R0, one322
 	FMOVD (R19), F10
-	TBZ $0, R0, loaded276
+	TBZ $0, R0, loaded322
 	ADD $8, R19
 	VLD1 (R19), V10.S[2]
-	B loaded276
-one276:
-	TBZ $0, R0, loaded276
+	B loaded322
+one322:
+	TBZ $0, R0, loaded322
 	FMOVS (R19), F10
-loaded276:
+loaded322:
 	WORD $0x0e61794b // FCVTL V11.2D, V10.2S
 	WORD $0x4e18054a // DUP V10.2D, V10.D[1]
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
-	B end270
+	B end344
 
-end270:
+end344:
 	WORD $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
 	WORD $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
 	WORD $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
@@ -9763,9 +12505,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-24
 	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
 	MOVD $0, R6
 
-block279:
+block353:
 	CMP R2, R6
-	BGE tail280
+	BGE tail354
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
@@ -9822,48 +12564,48 @@ block279:
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
 	ADDS $0x80, R6, R6
-	B block279
+	B block353
 
-tail280:
+tail354:
 	CMP $0x04, R1
-	BLT partial282
+	BLT partial356
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B next283
+	B next357
 
-partial282:
+partial356:
 	CMP $0x00, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
-	TBZ $2, R0, few277
+	TBZ $2, R0, few323
 	FMOVQ (R19), F16
-	B loaded277
-few277:
+	B loaded323
+few323:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one277
+	TBZ $1, R0, one323
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded277
+	TBZ $0, R0, loaded323
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded277
-one277:
-	TBZ $0, R0, loaded277
+	B loaded323
+one323:
+	TBZ $0, R0, loaded323
 	FMOVS (R19), F16
-loaded277:
+loaded323:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B end281
+	B end355
 
-next283:
+next357:
 	CMP $0x08, R1
-	BLT partial284
+	BLT partial358
 	ADD R6<<0, R3, R19
 	FMOVQ 16(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9871,38 +12613,38 @@ next283:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B next285
+	B next359
 
-partial284:
+partial358:
 	CMP $0x04, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few278
+	TBZ $2, R0, few324
 	FMOVQ (R19), F16
-	B loaded278
-few278:
+	B loaded324
+few324:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one278
+	TBZ $1, R0, one324
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded278
+	TBZ $0, R0, loaded324
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded278
-one278:
-	TBZ $0, R0, loaded278
+	B loaded324
+one324:
+	TBZ $0, R0, loaded324
 	FMOVS (R19), F16
-loaded278:
+loaded324:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B end281
+	B end355
 
-next285:
+next359:
 	CMP $0x0c, R1
-	BLT partial286
+	BLT partial360
 	ADD R6<<0, R3, R19
 	FMOVQ 32(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9910,38 +12652,38 @@ next285:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B next287
+	B next361
 
-partial286:
+partial360:
 	CMP $0x08, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few279
+	TBZ $2, R0, few325
 	FMOVQ (R19), F16
-	B loaded279
-few279:
+	B loaded325
+few325:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one279
+	TBZ $1, R0, one325
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded279
+	TBZ $0, R0, loaded325
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded279
-one279:
-	TBZ $0, R0, loaded279
+	B loaded325
+one325:
+	TBZ $0, R0, loaded325
 	FMOVS (R19), F16
-loaded279:
+loaded325:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B end281
+	B end355
 
-next287:
+next361:
 	CMP $0x10, R1
-	BLT partial288
+	BLT partial362
 	ADD R6<<0, R3, R19
 	FMOVQ 48(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9949,38 +12691,38 @@ next287:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B next289
+	B next363
 
-partial288:
+partial362:
 	CMP $0x0c, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few280
+	TBZ $2, R0, few326
 	FMOVQ (R19), F16
-	B loaded280
-few280:
+	B loaded326
+few326:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one280
+	TBZ $1, R0, one326
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded280
+	TBZ $0, R0, loaded326
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded280
-one280:
-	TBZ $0, R0, loaded280
+	B loaded326
+one326:
+	TBZ $0, R0, loaded326
 	FMOVS (R19), F16
-loaded280:
+loaded326:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B end281
+	B end355
 
-next289:
+next363:
 	CMP $0x14, R1
-	BLT partial290
+	BLT partial364
 	ADD R6<<0, R3, R19
 	FMOVQ 64(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -9988,38 +12730,38 @@ next289:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B next291
+	B next365
 
-partial290:
+partial364:
 	CMP $0x10, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few281
+	TBZ $2, R0, few327
 	FMOVQ (R19), F16
-	B loaded281
-few281:
+	B loaded327
+few327:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one281
+	TBZ $1, R0, one327
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded281
+	TBZ $0, R0, loaded327
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded281
-one281:
-	TBZ $0, R0, loaded281
+	B loaded327
+one327:
+	TBZ $0, R0, loaded327
 	FMOVS (R19), F16
-loaded281:
+loaded327:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B end281
+	B end355
 
-next291:
+next365:
 	CMP $0x18, R1
-	BLT partial292
+	BLT partial366
 	ADD R6<<0, R3, R19
 	FMOVQ 80(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10027,38 +12769,38 @@ next291:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B next293
+	B next367
 
-partial292:
+partial366:
 	CMP $0x14, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few282
+	TBZ $2, R0, few328
 	FMOVQ (R19), F16
-	B loaded282
-few282:
+	B loaded328
+few328:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one282
+	TBZ $1, R0, one328
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded282
+	TBZ $0, R0, loaded328
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded282
-one282:
-	TBZ $0, R0, loaded282
+	B loaded328
+one328:
+	TBZ $0, R0, loaded328
 	FMOVS (R19), F16
-loaded282:
+loaded328:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B end281
+	B end355
 
-next293:
+next367:
 	CMP $0x1c, R1
-	BLT partial294
+	BLT partial368
 	ADD R6<<0, R3, R19
 	FMOVQ 96(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -10066,63 +12808,63 @@ next293:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B next295
+	B next369
 
-partial294:
+partial368:
 	CMP $0x18, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few283
+	TBZ $2, R0, few329
 	FMOVQ (R19), F16
-	B loaded283
-few283:
+	B loaded329
+few329:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one283
+	TBZ $1, R0, one329
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded283
+	TBZ $0, R0, loaded329
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded283
-one283:
-	TBZ $0, R0, loaded283
+	B loaded329
+one329:
+	TBZ $0, R0, loaded329
 	FMOVS (R19), F16
-loaded283:
+loaded329:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B end281
+	B end355
 
-next295:
+next369:
 	CMP $0x1c, R1
-	BLE end281
+	BLE end355
 	ADD R6<<0, R3, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few284
+	TBZ $2, R0, few330
 	FMOVQ (R19), F16
-	B loaded284
-few284:
+	B loaded330
+few330:
 	WORD $0x6e301e10 // EOR V16.16B, V16.16B, V16.16B
-	TBZ $1, R0, one284
+	TBZ $1, R0, one330
 	FMOVD (R19), F16
-	TBZ $0, R0, loaded284
+	TBZ $0, R0, loaded330
 	ADD $8, R19
 	VLD1 (R19), V16.S[2]
-	B loaded284
-one284:
-	TBZ $0, R0, loaded284
+	B loaded330
+one330:
+	TBZ $0, R0, loaded330
 	FMOVS (R19), F16
-loaded284:
+loaded330:
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	B end281
+	B end355
 
-end281:
+end355:
 	WORD $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
 	WORD $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
 	WORD $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D

@@ -24,10 +24,40 @@ func softmaxAVX2(rows int, d int, x *float32, y *float32)
 //go:noescape
 func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 
-// momentsAVX2 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// softmaxColumnsAVX2 computes x[:,j] = exp(x[:,j]-max)/Σ.
 //
 //go:noescape
-func momentsAVX2(rows int, d int, x *float32, weight float32, stats *float32)
+func softmaxColumnsAVX2(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradAVX2 computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradAVX2(rows int, cols int, pitch int, y *float32, dx *float32)
+
+// addBiasAVX2 computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndAVX2 computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUAVX2 computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhAVX2 computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhAVX2(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// momentsAVX2 writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
+//
+//go:noescape
+func momentsAVX2(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeAVX2 computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //
@@ -79,10 +109,40 @@ func softmaxAVX512(rows int, d int, x *float32, y *float32)
 //go:noescape
 func softmaxGradAVX512(rows int, d int, y *float32, dy *float32, dx *float32)
 
-// momentsAVX512 writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// softmaxColumnsAVX512 computes x[:,j] = exp(x[:,j]-max)/Σ.
 //
 //go:noescape
-func momentsAVX512(rows int, d int, x *float32, weight float32, stats *float32)
+func softmaxColumnsAVX512(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradAVX512 computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradAVX512(rows int, cols int, pitch int, y *float32, dx *float32)
+
+// addBiasAVX512 computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndAVX512 computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUAVX512 computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhAVX512 computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// momentsAVX512 writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
+//
+//go:noescape
+func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeAVX512 computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //

@@ -24,10 +24,40 @@ func softmaxNEON(rows int, d int, x *float32, y *float32)
 //go:noescape
 func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 
-// momentsNEON writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.
+// softmaxColumnsNEON computes x[:,j] = exp(x[:,j]-max)/Σ.
 //
 //go:noescape
-func momentsNEON(rows int, d int, x *float32, weight float32, stats *float32)
+func softmaxColumnsNEON(rows int, cols int, pitch int, x *float32)
+
+// softmaxColumnsGradNEON computes dx[:,j] = y[:,j]·(dx[:,j] - ⟨y[:,j],dx[:,j]⟩).
+//
+//go:noescape
+func softmaxColumnsGradNEON(rows int, cols int, pitch int, y *float32, dx *float32)
+
+// addBiasNEON computes y[r,:] += bias; added is not read.
+//
+//go:noescape
+func addBiasNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasAndNEON computes y[r,:] = y[r,:] + bias + added[r,:].
+//
+//go:noescape
+func addBiasAndNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUNEON computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.
+//
+//go:noescape
+func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// addBiasGELUTanhNEON computes the tanh form of addBiasGELU.
+//
+//go:noescape
+func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
+
+// momentsNEON writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.
+//
+//go:noescape
+func momentsNEON(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
 
 // normalizeNEON computes y = (x - mean - correction)·rs·scale + bias, the first three numbers in four per row of stats; bias may be nil.
 //

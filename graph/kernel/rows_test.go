@@ -19,6 +19,8 @@ var rowKernels = []struct {
 }{
 	{"Softmax", softmaxOf[float32], softmaxOf[float64], all, transcendental},
 	{"SoftmaxGrad", softmaxGradOf[float32], softmaxGradOf[float64], all, sums},
+	{"SoftmaxColumns", softmaxColumnsOf[float32], softmaxColumnsOf[float64], all, transcendental},
+	{"SoftmaxColumnsGrad", softmaxColumnsGradOf[float32], softmaxColumnsGradOf[float64], all, sums},
 	{"LayerNorm", layerNormOf[float32], layerNormOf[float64], all, difference},
 	{"LayerNormUnbiased", layerNormUnbiasedOf[float32], layerNormUnbiasedOf[float64], all, difference},
 	{"RMSNorm", rmsNormOf[float32], rmsNormOf[float64], all, difference},

@@ -7,8 +7,9 @@ package kernel
 // elements. What each computes is said at its declaration, in the generated files
 // *_stub_amd64.go and *_stub_arm64.go.
 type vectorKernels struct {
-	gemm gemmKernels
-	conv convolutionKernels
+	gemm   gemmKernels
+	conv   convolutionKernels
+	linear linearKernels
 
 	unary  [unaryCount]func(n int, x, y *float32)
 	binary [binaryCount]func(n int, a, b, y *float32)
@@ -23,7 +24,10 @@ type vectorKernels struct {
 	softmax     func(rows, d int, x, y *float32)
 	softmaxGrad func(rows, d int, y, dy, dx *float32)
 
-	moments          func(rows, d int, x *float32, weight float32, stats *float32)
+	softmaxColumns     func(rows, cols, pitch int, x *float32)
+	softmaxColumnsGrad func(rows, cols, pitch int, y, dx *float32)
+
+	moments          func(rows, d int, x *float32, weight, inverse, eps float32, stats *float32)
 	normalize        func(rows, d int, x, stats, scale, bias, y *float32)
 	normalizeGrad    func(rows, d int, x, stats, scale, dy, dx *float32, meanWeight, dotWeight float32)
 	sumColumns       func(rows, stride, cols int, x *float32, sum *float64)

@@ -68,10 +68,10 @@ func (o PackedAttention) Infer(in []Type) (Type, error) {
 // Forward computes the heads of all examples in parallel.
 func (o PackedAttention) Forward(c *kernel.Context, out Array, in []Array) {
 	if _, ok := out.Data.([]float32); ok {
-		h := newAttentionHeads[float32](o, in)
+		h := newAttentionHeads[float32](o, in, c.Threads())
 		h.forward(c, Elem[float32](out))
 	} else {
-		h := newAttentionHeads[float64](o, in)
+		h := newAttentionHeads[float64](o, in, c.Threads())
 		h.forward(c, Elem[float64](out))
 	}
 }
@@ -89,18 +89,25 @@ type attentionHeads[T kernel.Float] struct {
 	op            PackedAttention
 	examples      int
 	queries, keys int // rows of q; of k and v
+	group         int // heads whose scores are held at once
 	block         int // queries whose scores are held at once
 	q, k, v       strided[T]
 }
 
-// Scores are computed for blocks of queries that keep them in the cache: about
-// scoreBlock scores, minQueries queries or more.
 const (
+	// Scores are held for some heads, or for a block of the queries of one: about scoreBlock of
+	// them, that they stay in the cache, but those of minQueries queries or more.
 	scoreBlock = 1 << 16
 	minQueries = 64
+
+	// headTasks is how many tasks a thread gets, about, where there are as many heads.
+	headTasks = 4
+
+	// rows of scores begin at multiples of this, a cache line of float32.
+	pitchOf = 16
 )
 
-func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array) attentionHeads[T] {
+func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array, threads int) attentionHeads[T] {
 	h := attentionHeads[T]{op: o, examples: in[0].Shape[0], queries: in[0].Shape[1], keys: in[0].Shape[1]}
 	operands := [3]*strided[T]{&h.q, &h.k, &h.v}
 	for i, p := range operands {
@@ -114,35 +121,70 @@ func newAttentionHeads[T kernel.Float](o PackedAttention, in []Array) attentionH
 		h.keys = in[1].Shape[1]
 	}
 	h.block = min(h.queries, max(minQueries, scoreBlock/max(1, h.keys)))
+	h.group = max(1, min(o.Heads, scoreBlock/max(1, h.queries*h.keys), h.examples*o.Heads/(headTasks*threads)))
 	return h
 }
 
-// head returns the matrix of a head, from its first element on.
-func (s strided[T]) head(example, head, width int) []T {
-	return s.data[s.offset+example*s.example+head*width:]
+// part is what is computed at once: some heads of an example, a block of their queries. Scores
+// and probabilities are matrices [keys, count·queries], the heads side by side: the softmax then
+// goes down columns, and k and the probabilities are read as they lie.
+type part struct {
+	example, head, count int
+	from, queries        int
+	pitch                int // distance between rows of scores
 }
 
-// tasks returns how many heads there are, in all examples, and how many of them
-// make a task.
-func (h *attentionHeads[T]) tasks() (heads, grain int) {
+// of returns a head's matrix from its first element on.
+func (s strided[T]) of(p part, headDim int) []T {
+	return s.data[s.offset+p.example*s.example+p.head*headDim:]
+}
+
+// queriesOf is of for a matrix with a row for each query.
+func (s strided[T]) queriesOf(p part, headDim int) []T {
+	return s.of(p, headDim)[p.from*s.row:]
+}
+
+// groups is the number of parts that the heads of an example are divided in.
+func (h *attentionHeads[T]) groups() int { return (h.op.Heads + h.group - 1) / h.group }
+
+// pitch is the distance between rows of scores.
+func (h *attentionHeads[T]) pitch() int { return (h.group*h.block + pitchOf - 1) / pitchOf * pitchOf }
+
+// scores is the number of scores of a part.
+func (h *attentionHeads[T]) scores() int { return max(1, h.keys) * h.pitch() }
+
+// tasks is the number of groups of all examples, and of those of a task.
+func (h *attentionHeads[T]) tasks(threads int) (n, grain int) {
 	if h.queries == 0 || h.op.width() == 0 {
 		return 0, 1
 	}
-	return h.examples * h.op.Heads, rowGrain / max(1, h.scores())
+	n = h.examples * h.groups()
+	return n, max(rowGrain/h.scores(), n/(headTasks*threads))
 }
 
-// scores is the number of scores of a block of queries.
-func (h *attentionHeads[T]) scores() int { return h.block * h.keys }
+// each calls f for the parts of groups [lo, hi).
+func (h *attentionHeads[T]) each(lo, hi int, f func(p part)) {
+	groups := h.groups()
+	for i := lo; i < hi; i++ {
+		p := part{example: i / groups, head: i % groups * h.group, pitch: h.pitch()}
+		p.count = min(h.group, h.op.Heads-p.head)
+		for p.from = 0; p.from < h.queries; p.from += h.block {
+			p.queries = min(h.block, h.queries-p.from)
+			f(p)
+		}
+	}
+}
 
-// probabilities computes softmax(Scale·q·kᵀ) for the queries [lo, hi).
-func (h *attentionHeads[T]) probabilities(c *kernel.Context, q, k, p []T, lo, hi int) {
-	kernel.Gemm(c, false, true, hi-lo, h.keys, h.op.HeadDim, T(h.op.Scale), q[lo*h.q.row:], h.q.row, k, h.k.row, 0, p, h.keys)
-	kernel.Softmax(c, p, p, hi-lo, h.keys)
+// probabilities computes softmax(Scale·k·qᵀ) down the columns.
+func (h *attentionHeads[T]) probabilities(c *kernel.Context, p part, s []T) {
+	d := h.op.HeadDim
+	kernel.GemmBatch(c, p.count, false, true, h.keys, p.queries, d, T(h.op.Scale), h.k.of(p, d), h.k.row, d, h.q.queriesOf(p, d), h.q.row, d, 0, s, p.pitch, p.queries)
+	kernel.SoftmaxColumns(c, s, h.keys, p.count*p.queries, p.pitch)
 }
 
 func (h *attentionHeads[T]) forward(c *kernel.Context, out []T) {
-	heads, grain := h.tasks()
-	kernel.Run(c, heads, grain, attending[T]{*h, strided[T]{out, 0, h.queries * h.op.width(), h.op.width()}})
+	n, grain := h.tasks(c.Threads())
+	kernel.Run(c, n, grain, attending[T]{*h, strided[T]{out, 0, h.queries * h.op.width(), h.op.width()}})
 }
 
 type attending[T kernel.Float] struct {
@@ -154,15 +196,10 @@ func (t *attending[T]) Chunk(c *kernel.Context, lo, hi int) {
 	d := t.op.HeadDim
 	scores := kernel.Scratch[T](c, t.scores())
 	defer kernel.Release(c, scores)
-	for i := lo; i < hi; i++ {
-		example, head := i/t.op.Heads, i%t.op.Heads
-		q, k, v, y := t.q.head(example, head, d), t.k.head(example, head, d), t.v.head(example, head, d), t.y.head(example, head, d)
-		for lo := 0; lo < t.queries; lo += t.block {
-			hi := min(lo+t.block, t.queries)
-			t.probabilities(c, q, k, scores, lo, hi)
-			kernel.Gemm(c, false, false, hi-lo, d, t.keys, 1, scores, t.keys, v, t.v.row, 0, y[lo*t.y.row:], t.y.row)
-		}
-	}
+	t.each(lo, hi, func(p part) {
+		t.probabilities(c, p, scores)
+		kernel.GemmBatch(c, p.count, true, false, p.queries, d, t.keys, 1, scores, p.pitch, p.queries, t.v.of(p, d), t.v.row, d, 0, t.y.queriesOf(p, d), t.y.row, d)
+	})
 }
 
 // Gradient is one Op for q, k and v together, so that the probabilities are
@@ -230,7 +267,7 @@ func (o PackedAttentionGradient) Forward(c *kernel.Context, out Array, in []Arra
 
 func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGradient, out Array, in []Array) {
 	last := len(in) - 1
-	h := newAttentionHeads[T](o.Attention, in[:last])
+	h := newAttentionHeads[T](o.Attention, in[:last], c.Threads())
 	grads := Elem[T](out)
 	// Products are added to zero: columns may belong to none of q, k and v, or
 	// to several.
@@ -250,9 +287,9 @@ func packedAttentionGrad[T kernel.Float](c *kernel.Context, o PackedAttentionGra
 
 // grad adds the cotangents of q, k and v, where their data is not nil.
 func (h *attentionHeads[T]) grad(c *kernel.Context, dout []T, cotangents [3]strided[T]) {
-	heads, grain := h.tasks()
+	n, grain := h.tasks(c.Threads())
 	dy := strided[T]{dout, 0, h.queries * h.op.width(), h.op.width()}
-	kernel.Run(c, heads, grain, attendingGrad[T]{*h, dy, cotangents[0], cotangents[1], cotangents[2]})
+	kernel.Run(c, n, grain, attendingGrad[T]{*h, dy, cotangents[0], cotangents[1], cotangents[2]})
 }
 
 type attendingGrad[T kernel.Float] struct {
@@ -261,35 +298,26 @@ type attendingGrad[T kernel.Float] struct {
 }
 
 func (t *attendingGrad[T]) Chunk(c *kernel.Context, lo, hi int) {
-	p, ds := kernel.Scratch[T](c, t.scores()), kernel.Scratch[T](c, t.scores())
-	defer kernel.Release(c, p)
+	s, ds := kernel.Scratch[T](c, t.scores()), kernel.Scratch[T](c, t.scores())
+	defer kernel.Release(c, s)
 	defer kernel.Release(c, ds)
-	for i := lo; i < hi; i++ {
-		t.head(c, i/t.op.Heads, i%t.op.Heads, p, ds)
-	}
-}
-
-// head adds the cotangents of a head, with room for scores and their cotangents.
-func (t *attendingGrad[T]) head(c *kernel.Context, example, head int, p, ds []T) {
 	d, scale := t.op.HeadDim, T(t.op.Scale)
-	q, k, v := t.q.head(example, head, d), t.k.head(example, head, d), t.v.head(example, head, d)
-	for lo := 0; lo < t.queries; lo += t.block {
-		hi := min(lo+t.block, t.queries)
-		t.probabilities(c, q, k, p, lo, hi)
-		dy := t.dy.head(example, head, d)[lo*t.dy.row:]
+	t.each(lo, hi, func(p part) {
+		t.probabilities(c, p, s)
+		dy := t.dy.queriesOf(p, d)
 		if t.dv.data != nil {
-			kernel.Gemm(c, true, false, t.keys, d, hi-lo, 1, p, t.keys, dy, t.dy.row, 1, t.dv.head(example, head, d), t.dv.row)
+			kernel.GemmBatch(c, p.count, false, false, t.keys, d, p.queries, 1, s, p.pitch, p.queries, dy, t.dy.row, d, 1, t.dv.of(p, d), t.dv.row, d)
 		}
 		if t.dq.data == nil && t.dk.data == nil {
-			continue
+			return
 		}
-		kernel.Gemm(c, false, true, hi-lo, t.keys, d, 1, dy, t.dy.row, v, t.v.row, 0, ds, t.keys)
-		kernel.SoftmaxGrad(c, p, ds, ds, hi-lo, t.keys)
+		kernel.GemmBatch(c, p.count, false, true, t.keys, p.queries, d, 1, t.v.of(p, d), t.v.row, d, dy, t.dy.row, d, 0, ds, p.pitch, p.queries)
+		kernel.SoftmaxColumnsGrad(c, s, ds, t.keys, p.count*p.queries, p.pitch)
 		if t.dq.data != nil {
-			kernel.Gemm(c, false, false, hi-lo, d, t.keys, scale, ds, t.keys, k, t.k.row, 1, t.dq.head(example, head, d)[lo*t.dq.row:], t.dq.row)
+			kernel.GemmBatch(c, p.count, true, false, p.queries, d, t.keys, scale, ds, p.pitch, p.queries, t.k.of(p, d), t.k.row, d, 1, t.dq.queriesOf(p, d), t.dq.row, d)
 		}
 		if t.dk.data != nil {
-			kernel.Gemm(c, true, false, t.keys, d, hi-lo, scale, ds, t.keys, q[lo*t.q.row:], t.q.row, 1, t.dk.head(example, head, d), t.dk.row)
+			kernel.GemmBatch(c, p.count, false, false, t.keys, d, p.queries, scale, ds, p.pitch, p.queries, t.q.queriesOf(p, d), t.q.row, d, 1, t.dk.of(p, d), t.dk.row, d)
 		}
-	}
+	})
 }

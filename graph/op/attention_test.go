@@ -26,22 +26,20 @@ func TestPackedAttentionGradient(t *testing.T) {
 	})
 }
 
-// TestPackedAttentionBlocks compares a computation in several blocks of queries
-// with one in a single block.
+// TestPackedAttentionBlocks compares a computation in groups of heads and blocks of
+// queries with one in a single block.
 func TestPackedAttentionBlocks(t *testing.T) {
 	r := optest.Random()
-	o := op.PackedAttention{Heads: 2, HeadDim: 3, Scale: 0.5, Offsets: [3]int{0, 6, 12}}
+	o := op.PackedAttention{Heads: 3, HeadDim: 2, Scale: 0.5, Offsets: [3]int{0, 6, 12}}
 	packed := optest.Normal(r, 2, 7, 18)
 	dout := optest.Normal(r, 2, 7, 6)
-	var want [2][]float64
-	for _, block := range []int{7, 3, 1} {
-		y, dx := op.AttentionInBlocks(o, packed, dout, block)
-		if block == 7 {
-			want = [2][]float64{y, dx}
-			continue
+	wantY, wantDX := op.AttentionInBlocks(o, packed, dout, 3, 7)
+	for _, group := range []int{1, 2, 3} {
+		for _, block := range []int{7, 3, 1} {
+			y, dx := op.AttentionInBlocks(o, packed, dout, group, block)
+			testdevice.CloseTo(t, fmt.Sprintf("result in groups of %d, blocks of %d", group, block), y, wantY, 1e-14)
+			testdevice.CloseTo(t, fmt.Sprintf("cotangent in groups of %d, blocks of %d", group, block), dx, wantDX, 1e-14)
 		}
-		testdevice.CloseTo(t, fmt.Sprintf("result in blocks of %d", block), y, want[0], 1e-14)
-		testdevice.CloseTo(t, fmt.Sprintf("cotangent in blocks of %d", block), dx, want[1], 1e-14)
 	}
 }
 

@@ -27,10 +27,10 @@ func CopyStrided(c *kernel.Context, dst, src Array, offset int, strides []int) {
 }
 
 // AttentionInBlocks computes an attention and the cotangent of its packed input
-// in blocks of queries.
-func AttentionInBlocks(o PackedAttention, packed, dout Array, block int) (y, dx []float64) {
-	h := newAttentionHeads[float64](o, []Array{packed})
-	h.block = block
+// in groups of heads and blocks of queries.
+func AttentionInBlocks(o PackedAttention, packed, dout Array, group, block int) (y, dx []float64) {
+	h := newAttentionHeads[float64](o, []Array{packed}, 1)
+	h.group, h.block = group, block
 	y, dx = make([]float64, dout.Elements()), make([]float64, packed.Elements())
 	c := kernel.NewContext(1)
 	h.forward(c, y)

@@ -216,21 +216,44 @@ func (o Linear) Infer(in []Type) (Type, error) {
 
 // Forward multiplies all rows at once.
 func (o Linear) Forward(c *kernel.Context, out Array, in []Array) {
+	o.forward(c, out, in, nil, kernel.NoActivation)
+}
+
+// ForwardAdd computes the Linear of all inputs but the last, which is an array of
+// the result's size, and adds that, as [Add] would.
+func (o Linear) ForwardAdd(c *kernel.Context, out Array, in []Array) {
+	last := len(in) - 1
+	o.forward(c, out, in[:last], in[last:], kernel.NoActivation)
+}
+
+// ForwardGELU computes a GELU of the Linear, as its Forward would.
+func (o Linear) ForwardGELU(c *kernel.Context, out Array, in []Array, g GELU) {
+	then := kernel.GELUActivation
+	if g.Tanh {
+		then = kernel.GELUTanhActivation
+	}
+	o.forward(c, out, in, nil, then)
+}
+
+func (o Linear) forward(c *kernel.Context, out Array, in, added []Array, then kernel.Activation) {
 	if _, ok := out.Data.([]float32); ok {
-		linear[float32](c, o, out, in)
+		linear[float32](c, o, out, in, added, then)
 	} else {
-		linear[float64](c, o, out, in)
+		linear[float64](c, o, out, in, added, then)
 	}
 }
 
-func linear[T kernel.Float](c *kernel.Context, o Linear, out Array, in []Array) {
-	w, y := in[1].Shape, Elem[T](out)
-	_, features, width := matrixDims(w, o.TransW)
-	rows := shapes.Elements(out.Shape[:len(out.Shape)-1])
-	kernel.Gemm(c, false, o.TransW, rows, width, features, 1, Elem[T](in[0]), features, Elem[T](in[1]), w[1], 0, y, width)
+func linear[T kernel.Float](c *kernel.Context, o Linear, out Array, in, added []Array, then kernel.Activation) {
+	_, features, width := matrixDims(in[1].Shape, o.TransW)
+	e := kernel.LinearEnding[T]{Then: then}
 	if len(in) == 3 {
-		kernel.AddRow(c, y, Elem[T](in[2]), y, rows, width)
+		e.Bias = Elem[T](in[2])
 	}
+	for _, a := range added {
+		e.Added = Elem[T](a)
+	}
+	rows := shapes.Elements(in[0].Shape[:len(in[0].Shape)-1])
+	kernel.Linear(c, o.TransW, rows, width, features, Elem[T](in[0]), Elem[T](in[1]), e, Elem[T](out))
 }
 
 // Gradient is dout·Wᵀ for x, xᵀ·dout for W and the sum of the rows of dout for

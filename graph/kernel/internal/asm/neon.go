@@ -266,6 +266,8 @@ func (t *neonTranslator) vector(i *ir.Instruction) bool {
 		t.emit("%s", neonUpper(d, number(ops[0])))
 	case "VMOVSHDUP":
 		t.emit("%s", neonTRN2.three(d, number(ops[0]), number(ops[0])))
+	case "VSQRTPS":
+		t.emit("%s", neonRoot(d, source(0)))
 	case "VCVTPS2PD":
 		t.emit("%s", neonWiden(d, source(0)))
 	case addProduct:

@@ -73,6 +73,11 @@ func neonUpper(d, n int) string {
 	return word(0x4e180400|uint32(n)<<5|uint32(d), "DUP V%d.2D, V%d.D[1]", d, n)
 }
 
+// neonRoot encodes the square root of n.
+func neonRoot(d, n int) string {
+	return word(0x6ea1f800|uint32(n)<<5|uint32(d), "FSQRT V%d.4S, V%d.4S", d, n)
+}
+
 // neonWiden encodes the conversion of the two low float32 of n to float64.
 func neonWiden(d, n int) string {
 	return word(0x0e617800|uint32(n)<<5|uint32(d), "FCVTL V%d.2D, V%d.2S", d, n)

@@ -37,6 +37,7 @@ func TestNEONEncoding(t *testing.T) {
 		"0x4e0407dd // DUP V29.4S, V30.S[0]":          neonSpread(29, 30),
 		"0x4e1807dd // DUP V29.2D, V30.D[1]":          neonUpper(29, 30),
 		"0x0e617bdd // FCVTL V29.2D, V30.2S":          neonWiden(29, 30),
+		"0x6ea1fbdd // FSQRT V29.4S, V30.4S":          neonRoot(29, 30),
 		"0x3ce9685d // LDR Q29, [X2, X9]":             neonLoad(29, 2, 9),
 		"0x3ca9685d // STR Q29, [X2, X9]":             neonStore(29, 2, 9),
 	} {
@@ -52,7 +53,7 @@ func TestNEONRefuses(t *testing.T) {
 		write func(g *generator)
 		want  string
 	}{
-		"instruction": {func(g *generator) { g.VSQRTPS(g.zeros(1)[0], g.vector()) }, "no translation to NEON of VSQRTPS"},
+		"instruction": {func(g *generator) { g.VRSQRTPS(g.zeros(1)[0], g.vector()) }, "no translation to NEON of VRSQRTPS"},
 		"predicate": {func(g *generator) {
 			v := g.zeros(1)[0]
 			g.VCMPPS(operand.U8(2), v, v, v)

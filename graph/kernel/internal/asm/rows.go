@@ -1,15 +1,19 @@
 package main
 
 import (
+	"math"
+
 	"github.com/mmcloughlin/avo/operand"
 )
 
-// rows writes the kernels that treat each row of a [rows,d] matrix as a whole, and the sums.
+// rows writes the kernels that treat each row, or each column, of a matrix as a whole, and the sums.
 func (g *generator) rows() {
 	g.rowBroadcast("addRow", "computes y[r,:] = x[r,:] + row.", g.VADDPS)
 	g.rowBroadcast("mulRow", "computes y[r,:] = x[r,:]·row.", g.VMULPS)
 	g.softmax()
 	g.softmaxGrad()
+	g.columns()
+	g.linear()
 	g.moments()
 	g.normalize()
 	g.normalizeGrad()
@@ -97,13 +101,15 @@ func (g *generator) softmaxGrad() {
 }
 
 // moments writes the first half of the normalisations. Sums of x minus a mean that float32
-// rounded would be off by that rounding; so the deviations from it are summed as well, and
-// the caller corrects the mean by theirs.
+// rounded would be off by that rounding; so the deviations from it are summed as well, and the
+// mean corrected by theirs.
 func (g *generator) moments() {
-	g.function("moments", "(rows, d int, x *float32, weight float32, stats *float32)",
-		"writes for each row the four numbers m = weight·Σx, Σ(x-m), Σ(x-m)² and 0. weight is 1/d, or 0 for sums about zero.")
+	g.function("moments", "(rows, d int, x *float32, weight, inverse, eps float32, stats *float32)",
+		"writes for each row four numbers: m = weight·Σx, c = weight·Σ(x-m), 1/√(inverse·Σ(x-m-c)² + eps), and one that is left as it is. inverse is 1/d, and so is weight, or 0 for moments about zero.")
 	rows, d := g.int("rows"), g.int("d")
-	x, stats, weight := g.pointer("x"), g.pointer("stats"), g.broadcast("weight")
+	x, stats := g.pointer("x"), g.pointer("stats")
+	weight, inverse, eps := g.broadcast("weight"), g.broadcast("inverse"), g.broadcast("eps")
+	one := g.constant(1)
 	s := g.sweep(d, g.blockOf32())
 	g.SHLQ(operand.Imm(2), d)
 	g.eachRow(rows, d, []scalar{x}, func() {
@@ -113,17 +119,26 @@ func (g *generator) moments() {
 		})
 		mean := g.fold(lanes, g.VADDPS)
 		g.VMULPS(weight, mean, mean)
-		sum, square := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
+		sums, squares := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
 		s.do(1, func(p place, i int) {
 			v := p.load(x)
 			g.VSUBPS(mean, v, v)
 			g.clearOutside(p.mask, v)
-			g.VADDPS(v, sum[i], sum[i])
-			g.VFMADD231PS(v, v, square[i])
+			g.VADDPS(v, sums[i], sums[i])
+			g.VFMADD231PS(v, v, squares[i])
 		})
-		g.VMOVSS(mean.AsX(), memory{Base: stats})
-		g.VMOVSS(g.fold(sum, g.VADDPS).AsX(), memory{Base: stats, Disp: 4})
-		g.VMOVSS(g.fold(square, g.VADDPS).AsX(), memory{Base: stats, Disp: 8})
+		sum, square := g.fold(sums, g.VADDPS), g.fold(squares, g.VADDPS)
+		correction := g.vector()
+		g.VMULPS(weight, sum, correction)
+		g.VFNMADD231PS(correction, sum, square)
+		g.clamp(0, math.Inf(1), square)
+		g.VFMADD213PS(eps, inverse, square)
+		root := square.AsX() // the wider, the slower
+		g.VSQRTPS(root, root)
+		g.VDIVPS(root, one.AsX(), root)
+		for i, v := range []vector{mean, correction, square} {
+			g.VMOVSS(v.AsX(), memory{Base: stats, Disp: 4 * i})
+		}
 		g.ADDQ(operand.Imm(16), stats)
 	})
 	g.return_()
