@@ -76,6 +76,9 @@ type step struct {
 	out      int   // slot
 	streamed bool
 	gradient bool // part of a backward pass
+
+	run     *imageRun // nil for a step that computes all images at once
+	grouped []int     // of each operand and of the result: which of run.whole it is, or -1
 }
 
 // Operation is what a step needs of an op.Op: it is one, a [Sum], a
@@ -146,6 +149,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 	p.joinAdditions()
 	if config.OnHost {
 		p.joinConvolutions()
+		p.groupImages()
 	}
 	if err := p.layOut(config); err != nil {
 		return nil, err
@@ -217,9 +221,9 @@ func (p *Plan) layOut(config Config) error {
 			root[s.out] = root[s.in[0]]
 		}
 		for _, in := range s.in {
-			last[root[in]] = i
+			last[root[in]] = p.until(i, in)
 		}
-		last[s.out] = i // the step itself writes them, and the sink reads them
+		last[s.out] = p.until(i, s.out) // the step itself writes them, and the sink reads them
 	}
 	for _, n := range p.outputs {
 		last[root[p.slots[n]]] = len(p.steps) - 1
@@ -237,7 +241,7 @@ func (p *Plan) layOut(config Config) error {
 			size /= 2
 		}
 		p.owners = append(p.owners, s.out)
-		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
+		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(p.since(i, s.out)), last: int32(last[s.out])})
 	}
 	p.live = liveBytes(p.buffers, len(p.steps))
 	p.arena = assignOffsets(p.buffers)
