@@ -92,10 +92,13 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 	if len(y) == 0 {
 		return
 	}
-	s := newStaging(c, g)
+	s := newStaging(c, g, stagedElements)
+	if s.depthwise {
+		s = newStaging(c, g, channelElements)
+	}
 	s.tasks(c, func(p part, first, count int) {
 		if s.depthwise {
-			s.byChannel(c, p, first, count, x, e, y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+			s.byChannel(c, p, first, count, x, e, y, func(first, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
 				c.vector.conv.depthwise(planes, blocks, s.size, &w[first*s.size], staged, stagedPlane, at, sums, pitch)
 			})
 		} else {
@@ -113,10 +116,10 @@ func MaxPool(c *Context, g Convolution, x, y []float32) {
 	if len(y) == 0 {
 		return
 	}
-	s := newStaging(c, g)
+	s := newStaging(c, g, channelElements)
 	s.padding = float32(math.Inf(-1))
 	s.tasks(c, func(p part, first, count int) {
-		s.byChannel(c, p, first, count, x, Unbounded(), y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+		s.byChannel(c, p, first, count, x, Unbounded(), y, func(_, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
 			c.vector.conv.maxPool(planes, blocks, s.size, staged, stagedPlane, at, sums, pitch)
 		})
 	})
@@ -133,22 +136,28 @@ func (e *Ending) check(filters, elements int) {
 	}
 }
 
-// byChannel computes channels [first, first+count) of a part, each from itself, by kernel.
+// byChannel computes channels [first, first+count) of a part, each from itself, by kernel: a few at a
+// time, which stay in the first-level cache.
 func (s *staging) byChannel(c *Context, p part, first, count int, x []float32, e Ending, y []float32,
-	kernel func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
+	kernel func(first, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
 	rows, length := s.extent(p)
-	staged := Scratch[float32](c, count*s.channelSize(rows))
-	defer Release(c, staged)
 	blocks := (length + depthwiseBlock - 1) / depthwiseBlock
-	pitch := oddLines(blocks * depthwiseBlock)
-	sums := Scratch[float32](c, count*pitch)
+	size, pitch := s.channelSize(rows), oddLines(blocks*depthwiseBlock)
+	few := max(1, min(count, channelElements/(size+pitch)))
+	staged := Scratch[float32](c, few*size)
+	defer Release(c, staged)
+	sums := Scratch[float32](c, few*pitch)
 	defer Release(c, sums)
 	at := Scratch[int32](c, s.size)
 	defer Release(c, at)
 	s.offsets(rows, at)
-	s.fill(c.vector, p, rows, first, count, x, staged)
-	kernel(count, blocks, &staged[0], s.channelSize(rows), &at[0], &sums[0], pitch)
-	s.finish(c.vector, p, first, count, sums, pitch, e, y)
+	s.pad(staged)
+	for last := first + count; first < last; first += few {
+		n := min(few, last-first)
+		s.fill(c.vector, p, rows, first, n, x, staged)
+		kernel(first, n, blocks, &staged[0], size, &at[0], &sums[0], pitch)
+		s.finish(c.vector, p, first, n, sums, pitch, e, y)
+	}
 }
 
 // convolveGroups computes filters [first, first+count) of every group of a part.
@@ -163,6 +172,7 @@ func (s *staging) convolveGroups(c *Context, p part, first, count int, x, w []fl
 	at := Scratch[int32](c, s.size)
 	defer Release(c, at)
 	s.offsets(rows, at)
+	s.pad(staged)
 	for g := range s.Groups {
 		s.fill(c.vector, p, rows, g*channels, channels, x, staged)
 		f := g*filters + first

@@ -9,7 +9,7 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		clear(dw)
 		return
 	}
-	s := newStaging(c.Serial(), g) // how a sum is divided must not depend on the threads
+	s := newStaging(c.Serial(), g, stagedElements) // how a sum is divided must not depend on the threads
 	if s.depthwise {
 		c.Parallel(s.Channels, s.chunk, func(lo, hi int) { s.depthwiseFilters(c, lo, hi-lo, x, dy, dw) })
 		return
@@ -64,7 +64,9 @@ func (s *staging) partOfFilters(c *Context, p part, group int, x, dy, products [
 	staged := Scratch[float32](c, channels*size)
 	defer Release(c, staged)
 	c.Parallel(channels, max(1, itemGrain/size), func(lo, hi int) {
-		s.fill(c.vector, p, rows, group*channels+lo, hi-lo, x, staged[lo*size:hi*size])
+		staged := staged[lo*size : hi*size]
+		s.pad(staged)
+		s.fill(c.vector, p, rows, group*channels+lo, hi-lo, x, staged)
 	})
 	flat := Scratch[float32](c, filters*padded) // dy with zeros where the rows have gaps
 	defer Release(c, flat)
@@ -114,6 +116,7 @@ func (s *staging) depthwiseFilters(c *Context, first, count int, x, dy, dw []flo
 		rows, length := s.extent(p)
 		size := s.channelSize(rows)
 		staged, flat := Scratch[float32](c, count*size), Scratch[float32](c, count*length)
+		s.pad(staged)
 		s.fill(c.vector, p, rows, first, count, x, staged)
 		s.spread(c.vector, p, first, count, dy, flat, length)
 		s.offsets(rows, at)

@@ -26,14 +26,17 @@ type staging struct {
 
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
 // are to stay in the second-level cache, unless there are so many filters that reading them for
-// each task takes longer. shortest is the number of positions that images are put together for.
+// each task takes longer. channelElements is that of what is computed channel by channel, in the
+// first-level cache. shortest is the number of positions that images are put together for.
 const (
-	stagedElements = 112 << 10
-	depthwiseBlock = 64 // elements that its kernel computes at a time
-	shortest       = 512
+	stagedElements  = 112 << 10
+	channelElements = 10 << 10
+	depthwiseBlock  = 64 // elements that its kernel computes at a time
+	shortest        = 512
 )
 
-func newStaging(c *Context, g Convolution) *staging {
+// newStaging divides a convolution into parts that have about so many elements.
+func newStaging(c *Context, g Convolution, elements int) *staging {
 	s := &staging{Convolution: g, depthwise: g.Groups == g.Channels && g.Groups == g.Filters}
 	for d := range s.least {
 		least, _ := s.distance(d, 0)
@@ -46,7 +49,7 @@ func newStaging(c *Context, g Convolution) *staging {
 	s.all = filters
 	perRow := (channels*g.Stride[0]*g.Stride[1] + filters) * s.pitch
 	s.size = channels * s.taps()
-	budget := max(stagedElements, min(4*stagedElements, filters*s.size/4))
+	budget := max(elements, min(4*elements, filters*s.size/4))
 	s.rows = min(g.Out[0], max(1, budget/perRow))
 	s.images = 1
 	if s.rows == g.Out[0] {
@@ -61,7 +64,7 @@ func newStaging(c *Context, g Convolution) *staging {
 	s.chunk = s.all
 	if s.depthwise {
 		s.all = g.Channels
-		s.chunk = max(1, min(s.all, budget/(perRow*s.rows*s.images)))
+		s.chunk = max(1, min(s.all, stagedElements/(perRow*s.rows*s.images)))
 	}
 	// Few parts are divided further, so that every thread has something to do.
 	if tasks := s.parts() * ((s.all + s.chunk - 1) / s.chunk); c.threads > 1 && tasks < 2*c.threads {
@@ -155,17 +158,21 @@ func (s *staging) offsets(rows int, at []int32) {
 	}
 }
 
-// fill stages channels [first, first+count) of a part.
-func (s *staging) fill(v *vectorKernels, p part, rows, first, count int, x, staged []float32) {
-	if !s.gapless {
-		if s.padding == 0 {
-			clear(staged)
-		} else {
-			for i := range staged {
-				staged[i] = s.padding
-			}
+// pad makes a buffer ready for fill, once for all that is staged in it for a part.
+func (s *staging) pad(staged []float32) {
+	switch {
+	case s.gapless:
+	case s.padding == 0:
+		clear(staged)
+	default:
+		for i := range staged {
+			staged[i] = s.padding
 		}
 	}
+}
+
+// fill stages channels [first, first+count) of a part, in a buffer that pad has prepared.
+func (s *staging) fill(v *vectorKernels, p part, rows, first, count int, x, staged []float32) {
 	plane, size := s.In[0]*s.In[1], s.channelSize(rows)
 	for phaseY := range s.Stride[0] {
 		if !s.reads(0, phaseY) {
