@@ -9,7 +9,8 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		clear(dw)
 		return
 	}
-	s := newStaging(c.Serial(), g, stagedElements) // how a sum is divided must not depend on the threads
+	s := newStaging(g)
+	s.divide(c.Serial(), stagedElements, true) // how a sum is divided must not depend on the threads
 	if s.depthwise {
 		c.Parallel(s.Channels, s.chunk, func(lo, hi int) { s.depthwiseFilters(c, lo, hi-lo, x, dy, dw) })
 		return

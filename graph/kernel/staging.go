@@ -22,6 +22,7 @@ type staging struct {
 	size        int     // channels of a group times taps
 	gapless     bool    // there is nothing between rows, or after them
 	padding     float32 // what else there is
+	find        finding // how a convolution's vectors find what they read
 }
 
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
@@ -35,8 +36,7 @@ const (
 	shortest        = 512
 )
 
-// newStaging divides a convolution into parts that have about so many elements.
-func newStaging(c *Context, g Convolution, elements int) *staging {
+func newStaging(g Convolution) *staging {
 	s := &staging{Convolution: g, depthwise: g.Groups == g.Channels && g.Groups == g.Filters}
 	for d := range s.least {
 		least, _ := s.distance(d, 0)
@@ -45,10 +45,20 @@ func newStaging(c *Context, g Convolution, elements int) *staging {
 	}
 	s.pitch, s.height = s.room(1), s.room(0)
 	s.gapless = s.dense(0) && s.dense(1)
-	channels, filters := g.Channels/g.Groups, g.Filters/g.Groups
+	s.size = g.Channels / g.Groups * s.taps()
+	return s
+}
+
+// divide divides the work into parts that have about so many elements, with sums or, if none are
+// kept, without.
+func (s *staging) divide(c *Context, elements int, sums bool) {
+	g := &s.Convolution
+	filters := g.Filters / g.Groups
 	s.all = filters
-	perRow := (channels*g.Stride[0]*g.Stride[1] + filters) * s.pitch
-	s.size = channels * s.taps()
+	perRow := g.Channels / g.Groups * g.Stride[0] * g.Stride[1] * s.pitch
+	if sums {
+		perRow += filters * s.pitch
+	}
 	budget := max(elements, min(4*elements, filters*s.size/4))
 	s.rows = min(g.Out[0], max(1, budget/perRow))
 	s.images = 1
@@ -61,6 +71,9 @@ func newStaging(c *Context, g Convolution, elements int) *staging {
 		s.images = (g.Images + parts - 1) / parts
 	}
 	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
+	if s.find == byHalf {
+		s.rows = (s.rows + halvesRows - 1) / halvesRows * halvesRows
+	}
 	s.chunk = s.all
 	if s.depthwise {
 		s.all = g.Channels
@@ -70,7 +83,6 @@ func newStaging(c *Context, g Convolution, elements int) *staging {
 	if tasks := s.parts() * ((s.all + s.chunk - 1) / s.chunk); c.threads > 1 && tasks < 2*c.threads {
 		s.chunk = max(1, min(s.chunk, s.all*tasks/(2*c.threads)))
 	}
-	return s
 }
 
 // distance returns how far a tap reads from a position in the phase that it reads, and that.

@@ -98,6 +98,7 @@ var vectorsAVX512 = vectorKernels{
 		stageEven: stageEvenAVX512,
 		wide:      []convolveKernel{convolveWide1AVX512, convolveWide2AVX512, convolveWide3AVX512, convolveWide4AVX512, convolveWide5AVX512, convolveWide6AVX512, convolveWide7AVX512, convolveWide8AVX512, convolveWide9AVX512, convolveWide10AVX512, convolveWide11AVX512, convolveWide12AVX512},
 		narrow:    []convolveKernel{convolveNarrow1AVX512, convolveNarrow2AVX512, convolveNarrow3AVX512, convolveNarrow4AVX512, convolveNarrow5AVX512, convolveNarrow6AVX512, convolveNarrow7AVX512, convolveNarrow8AVX512, convolveNarrow9AVX512, convolveNarrow10AVX512, convolveNarrow11AVX512, convolveNarrow12AVX512},
+		halves:    []convolveKernel{convolveHalves1AVX512, convolveHalves2AVX512, convolveHalves3AVX512, convolveHalves4AVX512, convolveHalves5AVX512, convolveHalves6AVX512, convolveHalves7AVX512, convolveHalves8AVX512, convolveHalves9AVX512, convolveHalves10AVX512, convolveHalves11AVX512, convolveHalves12AVX512},
 		depthwise: depthwiseAVX512,
 		maxPool:   maxPoolAVX512,
 		finish:    finishAVX512,
