@@ -70,12 +70,15 @@ func (c *Context) Convolves(g Convolution) bool {
 // convolutionKernels are the parts of a convolution.
 type convolutionKernels struct {
 	stage, stageEven func(planes, rows, n int, src *float32, srcPlane, srcRow int, dst *float32, dstPlane, dstRow int)
-	wide, narrow     []convolveKernel // for tiles of index+1 rows and two vectors, or one
-	halves           []convolveKernel // for vectors whose halves lie apart, where they are worth it
+	wide, narrow     []convolveKernel        // for tiles of index+1 rows and two vectors, or one
+	halves           []convolveKernel        // for vectors whose halves lie apart, where they are worth it
+	depthwiseRows    map[int]depthwiseKernel // by taps along either dimension
 	depthwise        func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 	maxPool          func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 	finish           func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
 }
+
+type depthwiseKernel func(planes, rows, n int, w, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, affine, added *float32, lo, hi float32)
 
 type convolveKernel func(tiles, k int, w *float32, wRow int, x, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine, added *float32, lo, hi float32)
 
@@ -96,6 +99,8 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 	s := newStaging(g)
 	s.find = s.found(c.vector)
 	switch {
+	case s.find == byRow:
+		s.divide(c, channelElements, false)
 	case s.depthwise:
 		s.divide(c, channelElements, true)
 	case s.find == acrossGaps:
@@ -110,7 +115,9 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 		e.affine(affine)
 	}
 	s.tasks(c, func(p part, first, count int) {
-		if s.depthwise {
+		if s.find == byRow {
+			s.byRow(c, p, first, count, x, w, e, affine, y)
+		} else if s.depthwise {
 			s.byChannel(c, p, first, count, x, e, y, func(first, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
 				c.vector.conv.depthwise(planes, blocks, s.size, &w[first*s.size], staged, stagedPlane, at, sums, pitch)
 			})

@@ -2666,6 +2666,464 @@ enough131:
 	VZEROUPPER
 	RET
 
+// func depthwiseRows3AVX2(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, FMA3
+TEXT ·depthwiseRows3AVX2(SB), NOSPLIT, $0-104
+	MOVQ    w+24(FP), AX
+	MOVQ    affine+80(FP), CX
+	MOVQ    x+32(FP), DX
+	MOVQ    y+56(FP), BX
+	MOVQ    n+16(FP), SI
+	ANDQ    $0x07, SI
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVUPS (DI), Y0
+	MOVQ    planes+0(FP), SI
+
+repeat136:
+	TESTQ        SI, SI
+	JZ           enough137
+	VBROADCASTSS (AX), Y1
+	VBROADCASTSS 4(AX), Y2
+	VBROADCASTSS 8(AX), Y3
+	VBROADCASTSS 12(AX), Y4
+	VBROADCASTSS 16(AX), Y5
+	VBROADCASTSS 20(AX), Y6
+	VBROADCASTSS 24(AX), Y7
+	VBROADCASTSS 28(AX), Y8
+	VBROADCASTSS 32(AX), Y9
+	ADDQ         $0x24, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x04, R9
+	JL           few139
+
+several138:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x08, R12
+	JL   partial143
+
+columns142:
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VXORPS       Y13, Y13, Y13
+	MOVQ         R10, R13
+	MOVQ         xRow+48(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y1, Y10
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y2, Y10
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y3, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y4, Y10
+	VFMADD231PS  Y14, Y1, Y11
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y5, Y10
+	VFMADD231PS  Y14, Y2, Y11
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y6, Y10
+	VFMADD231PS  Y14, Y3, Y11
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y10
+	VFMADD231PS  Y14, Y4, Y11
+	VFMADD231PS  Y14, Y1, Y12
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y10
+	VFMADD231PS  Y14, Y5, Y11
+	VFMADD231PS  Y14, Y2, Y12
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y10
+	VFMADD231PS  Y14, Y6, Y11
+	VFMADD231PS  Y14, Y3, Y12
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y11
+	VFMADD231PS  Y14, Y4, Y12
+	VFMADD231PS  Y14, Y1, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y11
+	VFMADD231PS  Y14, Y5, Y12
+	VFMADD231PS  Y14, Y2, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y11
+	VFMADD231PS  Y14, Y6, Y12
+	VFMADD231PS  Y14, Y3, Y13
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y12
+	VFMADD231PS  Y14, Y4, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y12
+	VFMADD231PS  Y14, Y5, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y12
+	VFMADD231PS  Y14, Y6, Y13
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y13
+	ADDQ         R14, R13
+	VBROADCASTSS (CX), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+	VADDPS       Y14, Y12, Y12
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS 8(CX), Y15
+	VFMADD213PS  Y15, Y14, Y10
+	VFMADD213PS  Y15, Y14, Y11
+	VFMADD213PS  Y15, Y14, Y12
+	VFMADD213PS  Y15, Y14, Y13
+	MOVQ         added+88(FP), R13
+	TESTQ        R13, R13
+	JZ           over145
+	ADDQ         R11, R13
+	MOVQ         y+56(FP), R14
+	SUBQ         R14, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y10, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y11, Y11
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y12, Y12
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y13, Y13
+	ADDQ         R14, R13
+
+over145:
+	VBROADCASTSS lo+96(FP), Y14
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+	VMAXPS       Y12, Y14, Y12
+	VMAXPS       Y13, Y14, Y13
+	VBROADCASTSS hi+100(FP), Y14
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Y10, Y14, Y10
+	VMOVUPS      Y10, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y12, Y14, Y12
+	VMOVUPS      Y12, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y13, Y14, Y13
+	VMOVUPS      Y13, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R11
+	SUBQ         $0x08, R12
+	JGE          columns142
+
+partial143:
+	ADDQ         $0x08, R12
+	JZ           done144
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VXORPS       Y13, Y13, Y13
+	MOVQ         xRow+48(FP), R12
+	SHLQ         $0x02, R12
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y1, Y10
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y2, Y10
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y3, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y4, Y10
+	VFMADD231PS  Y14, Y1, Y11
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y5, Y10
+	VFMADD231PS  Y14, Y2, Y11
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y6, Y10
+	VFMADD231PS  Y14, Y3, Y11
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y10
+	VFMADD231PS  Y14, Y4, Y11
+	VFMADD231PS  Y14, Y1, Y12
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y10
+	VFMADD231PS  Y14, Y5, Y11
+	VFMADD231PS  Y14, Y2, Y12
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y10
+	VFMADD231PS  Y14, Y6, Y11
+	VFMADD231PS  Y14, Y3, Y12
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y11
+	VFMADD231PS  Y14, Y4, Y12
+	VFMADD231PS  Y14, Y1, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y11
+	VFMADD231PS  Y14, Y5, Y12
+	VFMADD231PS  Y14, Y2, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y11
+	VFMADD231PS  Y14, Y6, Y12
+	VFMADD231PS  Y14, Y3, Y13
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y12
+	VFMADD231PS  Y14, Y4, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y12
+	VFMADD231PS  Y14, Y5, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y12
+	VFMADD231PS  Y14, Y6, Y13
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y13
+	ADDQ         R12, R10
+	VBROADCASTSS (CX), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+	VADDPS       Y14, Y12, Y12
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS 8(CX), Y15
+	VFMADD213PS  Y15, Y14, Y10
+	VFMADD213PS  Y15, Y14, Y11
+	VFMADD213PS  Y15, Y14, Y12
+	VFMADD213PS  Y15, Y14, Y13
+	MOVQ         added+88(FP), R10
+	TESTQ        R10, R10
+	JZ           over146
+	ADDQ         R11, R10
+	MOVQ         y+56(FP), R12
+	SUBQ         R12, R10
+	MOVQ         yRow+72(FP), R12
+	SHLQ         $0x02, R12
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y10, Y10
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y11, Y11
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y12, Y12
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y13, Y13
+	ADDQ         R12, R10
+
+over146:
+	VBROADCASTSS lo+96(FP), Y14
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+	VMAXPS       Y12, Y14, Y12
+	VMAXPS       Y13, Y14, Y13
+	VBROADCASTSS hi+100(FP), Y14
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Y10, Y14, Y10
+	VMASKMOVPS   Y10, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y11, Y14, Y11
+	VMASKMOVPS   Y11, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y12, Y14, Y12
+	VMASKMOVPS   Y12, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y13, Y14, Y13
+	VMASKMOVPS   Y13, Y0, (R10)
+	ADDQ         R11, R10
+
+done144:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x04, R9
+	JGE  several138
+
+few139:
+	ADDQ $0x04, R9
+
+single140:
+	TESTQ R9, R9
+	JZ    done141
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x08, R12
+	JL    partial148
+
+columns147:
+	VXORPS       Y10, Y10, Y10
+	MOVQ         R10, R13
+	MOVQ         xRow+48(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y1, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y2, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y3, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y4, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y5, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y6, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y7, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y8, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y9, Y10
+	ADDQ         R14, R13
+	VBROADCASTSS (CX), Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(CX), Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD213PS  Y12, Y11, Y10
+	MOVQ         added+88(FP), R13
+	TESTQ        R13, R13
+	JZ           over150
+	ADDQ         R11, R13
+	MOVQ         y+56(FP), R14
+	SUBQ         R14, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y11
+	VADDPS       Y11, Y10, Y10
+	ADDQ         R14, R13
+
+over150:
+	VBROADCASTSS lo+96(FP), Y11
+	VMAXPS       Y10, Y11, Y10
+	VBROADCASTSS hi+100(FP), Y11
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Y10, Y11, Y10
+	VMOVUPS      Y10, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R11
+	SUBQ         $0x08, R12
+	JGE          columns147
+
+partial148:
+	ADDQ         $0x08, R12
+	JZ           done149
+	VXORPS       Y10, Y10, Y10
+	MOVQ         xRow+48(FP), R12
+	SHLQ         $0x02, R12
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y1, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y2, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y3, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y4, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y5, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y6, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y7, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y8, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y9, Y10
+	ADDQ         R12, R10
+	VBROADCASTSS (CX), Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(CX), Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD213PS  Y12, Y11, Y10
+	MOVQ         added+88(FP), R10
+	TESTQ        R10, R10
+	JZ           over151
+	ADDQ         R11, R10
+	MOVQ         y+56(FP), R12
+	SUBQ         R12, R10
+	MOVQ         yRow+72(FP), R12
+	SHLQ         $0x02, R12
+	VMASKMOVPS   (R10), Y0, Y11
+	VADDPS       Y11, Y10, Y10
+	ADDQ         R12, R10
+
+over151:
+	VBROADCASTSS lo+96(FP), Y11
+	VMAXPS       Y10, Y11, Y10
+	VBROADCASTSS hi+100(FP), Y11
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Y10, Y11, Y10
+	VMASKMOVPS   Y10, Y0, (R10)
+	ADDQ         R11, R10
+
+done149:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single140
+
+done141:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat136
+
+enough137:
+	VZEROUPPER
+	RET
+
 // func maxPoolAVX2(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 // Requires: AVX, AVX2
 TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
@@ -2673,16 +3131,16 @@ TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
 	MOVQ y+48(FP), CX
 	MOVQ planes+0(FP), DX
 
-repeat136:
+repeat152:
 	TESTQ DX, DX
-	JZ    enough137
+	JZ    enough153
 	MOVQ  AX, BX
 	MOVQ  CX, SI
 	MOVQ  blocks+8(FP), DI
 
-repeat138:
+repeat154:
 	TESTQ        DI, DI
-	JZ           enough139
+	JZ           enough155
 	VBROADCASTSS constants<>+0(SB), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VBROADCASTSS constants<>+0(SB), Y2
@@ -2694,9 +3152,9 @@ repeat138:
 	MOVQ         at+40(FP), R8
 	MOVQ         taps+16(FP), R9
 
-repeat140:
+repeat156:
 	TESTQ   R9, R9
-	JZ      enough141
+	JZ      enough157
 	MOVLQSX (R8), R10
 	VMOVUPS (BX)(R10*1), Y8
 	VMAXPS  Y8, Y0, Y9
@@ -2732,9 +3190,9 @@ repeat140:
 	VPOR    Y9, Y7, Y7
 	ADDQ    $0x04, R8
 	DECQ    R9
-	JMP     repeat140
+	JMP     repeat156
 
-enough141:
+enough157:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -2746,9 +3204,9 @@ enough141:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, SI
 	DECQ    DI
-	JMP     repeat138
+	JMP     repeat154
 
-enough139:
+enough155:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -2756,9 +3214,9 @@ enough139:
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	DECQ DX
-	JMP  repeat136
+	JMP  repeat152
 
-enough137:
+enough153:
 	VZEROUPPER
 	RET
 
@@ -2793,9 +3251,9 @@ TEXT ·finishAVX2(SB), NOSPLIT, $0-128
 	XORQ         R9, R9
 	MOVQ         planes+0(FP), R10
 
-repeat142:
+repeat158:
 	TESTQ        R10, R10
-	JZ           enough143
+	JZ           enough159
 	MOVQ         bias+72(FP), SI
 	VBROADCASTSS (SI)(R8*1), Y2
 	MOVQ         scale+88(FP), SI
@@ -2806,20 +3264,20 @@ repeat142:
 	MOVQ         DI, SI
 	MOVQ         rows+8(FP), R12
 
-repeat144:
+repeat160:
 	TESTQ R12, R12
-	JZ    enough145
+	JZ    enough161
 	MOVQ  y+48(FP), R13
 	MOVQ  added+112(FP), R14
 	ADDQ  SI, R13
 	TESTQ R14, R14
-	JZ    plain146
+	JZ    plain162
 	ADDQ  SI, R14
 	XORQ  R15, R15
 
-block148:
+block164:
 	CMPQ        R15, DX
-	JGE         tail149
+	JGE         tail165
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2853,11 +3311,11 @@ block148:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R15*1)
 	ADDQ        $0x80, R15
-	JMP         block148
+	JMP         block164
 
-tail149:
+tail165:
 	CMPQ        CX, $0x08
-	JL          partial151
+	JL          partial167
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2866,11 +3324,11 @@ tail149:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R15*1)
-	JMP         next152
+	JMP         next168
 
-partial151:
+partial167:
 	CMPQ        CX, $0x00
-	JLE         end150
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2880,11 +3338,11 @@ partial151:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R15*1)
-	JMP         end150
+	JMP         end166
 
-next152:
+next168:
 	CMPQ        CX, $0x10
-	JL          partial153
+	JL          partial169
 	VMOVUPS     32(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2893,11 +3351,11 @@ next152:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R15*1)
-	JMP         next154
+	JMP         next170
 
-partial153:
+partial169:
 	CMPQ        CX, $0x08
-	JLE         end150
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2907,11 +3365,11 @@ partial153:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R15*1)
-	JMP         end150
+	JMP         end166
 
-next154:
+next170:
 	CMPQ        CX, $0x18
-	JL          partial155
+	JL          partial171
 	VMOVUPS     64(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2920,11 +3378,11 @@ next154:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R15*1)
-	JMP         next156
+	JMP         next172
 
-partial155:
+partial171:
 	CMPQ        CX, $0x10
-	JLE         end150
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2934,11 +3392,11 @@ partial155:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R15*1)
-	JMP         end150
+	JMP         end166
 
-next156:
+next172:
 	CMPQ        CX, $0x18
-	JLE         end150
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2948,17 +3406,17 @@ next156:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R15*1)
-	JMP         end150
+	JMP         end166
 
-end150:
-	JMP finished147
+end166:
+	JMP finished163
 
-plain146:
+plain162:
 	XORQ R14, R14
 
-block159:
+block175:
 	CMPQ        R14, DX
-	JGE         tail160
+	JGE         tail176
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2984,22 +3442,22 @@ block159:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block159
+	JMP         block175
 
-tail160:
+tail176:
 	CMPQ        CX, $0x08
-	JL          partial162
+	JL          partial178
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R14*1)
-	JMP         next163
+	JMP         next179
 
-partial162:
+partial178:
 	CMPQ        CX, $0x00
-	JLE         end161
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -3007,22 +3465,22 @@ partial162:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R14*1)
-	JMP         end161
+	JMP         end177
 
-next163:
+next179:
 	CMPQ        CX, $0x10
-	JL          partial164
+	JL          partial180
 	VMOVUPS     32(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R14*1)
-	JMP         next165
+	JMP         next181
 
-partial164:
+partial180:
 	CMPQ        CX, $0x08
-	JLE         end161
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -3030,22 +3488,22 @@ partial164:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R14*1)
-	JMP         end161
+	JMP         end177
 
-next165:
+next181:
 	CMPQ        CX, $0x18
-	JL          partial166
+	JL          partial182
 	VMOVUPS     64(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R14*1)
-	JMP         next167
+	JMP         next183
 
-partial166:
+partial182:
 	CMPQ        CX, $0x10
-	JLE         end161
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -3053,11 +3511,11 @@ partial166:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R14*1)
-	JMP         end161
+	JMP         end177
 
-next167:
+next183:
 	CMPQ        CX, $0x18
-	JLE         end161
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -3065,10 +3523,10 @@ next167:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R14*1)
-	JMP         end161
+	JMP         end177
 
-end161:
-finished147:
+end177:
+finished163:
 	MOVQ xRow+40(FP), R13
 	SHLQ $0x02, R13
 	ADDQ R13, R11
@@ -3076,9 +3534,9 @@ finished147:
 	SHLQ $0x02, R13
 	ADDQ R13, SI
 	DECQ R12
-	JMP  repeat144
+	JMP  repeat160
 
-enough145:
+enough161:
 	MOVQ xPlane+32(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, AX
@@ -3092,9 +3550,9 @@ enough145:
 	SHLQ $0x02, SI
 	ADDQ SI, R9
 	DECQ R10
-	JMP  repeat142
+	JMP  repeat158
 
-enough143:
+enough159:
 	VZEROUPPER
 	RET
 
@@ -14501,6 +14959,1004 @@ enough343:
 	VZEROUPPER
 	RET
 
+// func depthwiseRows3AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·depthwiseRows3AVX512(SB), NOSPLIT, $0-104
+	MOVQ  w+24(FP), AX
+	MOVQ  affine+80(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  y+56(FP), BX
+	MOVQ  n+16(FP), SI
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, DI
+	BZHIQ SI, DI, SI
+	KMOVW SI, K1
+	MOVQ  planes+0(FP), SI
+
+repeat348:
+	TESTQ        SI, SI
+	JZ           enough349
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	ADDQ         $0x24, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x04, R9
+	JL           few351
+
+several350:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x10, R12
+	JL   partial355
+
+columns354:
+	VPXORD           Z9, Z9, Z9
+	VPXORD           Z10, Z10, Z10
+	VPXORD           Z11, Z11, Z11
+	VPXORD           Z12, Z12, Z12
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z0, Z9
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z1, Z9
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z2, Z9
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z3, Z9
+	VFMADD231PS      Z13, Z0, Z10
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z4, Z9
+	VFMADD231PS      Z13, Z1, Z10
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z5, Z9
+	VFMADD231PS      Z13, Z2, Z10
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z9
+	VFMADD231PS      Z13, Z3, Z10
+	VFMADD231PS      Z13, Z0, Z11
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z9
+	VFMADD231PS      Z13, Z4, Z10
+	VFMADD231PS      Z13, Z1, Z11
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z9
+	VFMADD231PS      Z13, Z5, Z10
+	VFMADD231PS      Z13, Z2, Z11
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z10
+	VFMADD231PS      Z13, Z3, Z11
+	VFMADD231PS      Z13, Z0, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z10
+	VFMADD231PS      Z13, Z4, Z11
+	VFMADD231PS      Z13, Z1, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z10
+	VFMADD231PS      Z13, Z5, Z11
+	VFMADD231PS      Z13, Z2, Z12
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z11
+	VFMADD231PS      Z13, Z3, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z11
+	VFMADD231PS      Z13, Z4, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z11
+	VFMADD231PS      Z13, Z5, Z12
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z12
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z13, Z10, Z10
+	VADDPS           Z13, Z11, Z11
+	VADDPS           Z13, Z12, Z12
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z9
+	VFMADD213PS.BCST 8(CX), Z13, Z10
+	VFMADD213PS.BCST 8(CX), Z13, Z11
+	VFMADD213PS.BCST 8(CX), Z13, Z12
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over357
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z9, Z9
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z10, Z10
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z11, Z11
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z12, Z12
+	ADDQ             R14, R13
+
+over357:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMAXPS       Z12, Z13, Z12
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z9, Z13, Z9
+	VMOVUPS      Z9, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z10, Z13, Z10
+	VMOVUPS      Z10, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z11, Z13, Z11
+	VMOVUPS      Z11, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z12, Z13, Z12
+	VMOVUPS      Z12, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns354
+
+partial355:
+	ADDQ             $0x10, R12
+	JZ               done356
+	VPXORD           Z14, Z14, Z14
+	VPXORD           Z15, Z15, Z15
+	VPXORD           Z16, Z16, Z16
+	VPXORD           Z17, Z17, Z17
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z0, Z14
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z1, Z14
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z2, Z14
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z3, Z14
+	VFMADD231PS      Z13, Z0, Z15
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z4, Z14
+	VFMADD231PS      Z13, Z1, Z15
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z5, Z14
+	VFMADD231PS      Z13, Z2, Z15
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z14
+	VFMADD231PS      Z13, Z3, Z15
+	VFMADD231PS      Z13, Z0, Z16
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z14
+	VFMADD231PS      Z13, Z4, Z15
+	VFMADD231PS      Z13, Z1, Z16
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z14
+	VFMADD231PS      Z13, Z5, Z15
+	VFMADD231PS      Z13, Z2, Z16
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z15
+	VFMADD231PS      Z13, Z3, Z16
+	VFMADD231PS      Z13, Z0, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z15
+	VFMADD231PS      Z13, Z4, Z16
+	VFMADD231PS      Z13, Z1, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z15
+	VFMADD231PS      Z13, Z5, Z16
+	VFMADD231PS      Z13, Z2, Z17
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z16
+	VFMADD231PS      Z13, Z3, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z16
+	VFMADD231PS      Z13, Z4, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z16
+	VFMADD231PS      Z13, Z5, Z17
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z17
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z14, Z14
+	VADDPS           Z13, Z15, Z15
+	VADDPS           Z13, Z16, Z16
+	VADDPS           Z13, Z17, Z17
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z14
+	VFMADD213PS.BCST 8(CX), Z13, Z15
+	VFMADD213PS.BCST 8(CX), Z13, Z16
+	VFMADD213PS.BCST 8(CX), Z13, Z17
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over358
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z14, Z14
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z15, Z15
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z16, Z16
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z17, Z17
+	ADDQ             R12, R10
+
+over358:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z14, Z13, Z14
+	VMAXPS       Z15, Z13, Z15
+	VMAXPS       Z16, Z13, Z16
+	VMAXPS       Z17, Z13, Z17
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z14, Z13, Z14
+	VMOVUPS      Z14, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z15, Z13, Z15
+	VMOVUPS      Z15, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z16, Z13, Z16
+	VMOVUPS      Z16, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z17, Z13, Z17
+	VMOVUPS      Z17, K1, (R10)
+	ADDQ         R11, R10
+
+done356:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x04, R9
+	JGE  several350
+
+few351:
+	ADDQ $0x04, R9
+
+single352:
+	TESTQ R9, R9
+	JZ    done353
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x10, R12
+	JL    partial360
+
+columns359:
+	VPXORD           Z18, Z18, Z18
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z0, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z1, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z2, Z18
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z3, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z4, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z5, Z18
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z18
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z18, Z18
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z18
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over362
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z18, Z18
+	ADDQ             R14, R13
+
+over362:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z18, Z13, Z18
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z18, Z13, Z18
+	VMOVUPS      Z18, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns359
+
+partial360:
+	ADDQ             $0x10, R12
+	JZ               done361
+	VPXORD           Z19, Z19, Z19
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z0, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z1, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z2, Z19
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z3, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z4, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z5, Z19
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z19
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z19, Z19
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z19
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over363
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z19, Z19
+	ADDQ             R12, R10
+
+over363:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z19, Z13, Z19
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z19, Z13, Z19
+	VMOVUPS      Z19, K1, (R10)
+	ADDQ         R11, R10
+
+done361:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single352
+
+done353:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat348
+
+enough349:
+	VZEROUPPER
+	RET
+
+// func depthwiseRows5AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·depthwiseRows5AVX512(SB), NOSPLIT, $0-104
+	MOVQ  w+24(FP), AX
+	MOVQ  affine+80(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  y+56(FP), BX
+	MOVQ  n+16(FP), SI
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, DI
+	BZHIQ SI, DI, SI
+	KMOVW SI, K1
+	MOVQ  planes+0(FP), SI
+
+repeat364:
+	TESTQ        SI, SI
+	JZ           enough365
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	VBROADCASTSS 36(AX), Z9
+	VBROADCASTSS 40(AX), Z10
+	VBROADCASTSS 44(AX), Z11
+	VBROADCASTSS 48(AX), Z12
+	VBROADCASTSS 52(AX), Z13
+	VBROADCASTSS 56(AX), Z14
+	VBROADCASTSS 60(AX), Z15
+	VBROADCASTSS 64(AX), Z16
+	VBROADCASTSS 68(AX), Z17
+	VBROADCASTSS 72(AX), Z18
+	VBROADCASTSS 76(AX), Z19
+	VBROADCASTSS 80(AX), Z20
+	VBROADCASTSS 84(AX), Z21
+	VBROADCASTSS 88(AX), Z22
+	VBROADCASTSS 92(AX), Z23
+	VBROADCASTSS 96(AX), Z24
+	ADDQ         $0x64, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x02, R9
+	JL           few367
+
+several366:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x10, R12
+	JL   partial371
+
+columns370:
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z26, Z26, Z26
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z0, Z25
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z1, Z25
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z2, Z25
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z3, Z25
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z4, Z25
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z5, Z25
+	VFMADD231PS      Z27, Z0, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z6, Z25
+	VFMADD231PS      Z27, Z1, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z7, Z25
+	VFMADD231PS      Z27, Z2, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z8, Z25
+	VFMADD231PS      Z27, Z3, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z9, Z25
+	VFMADD231PS      Z27, Z4, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z10, Z25
+	VFMADD231PS      Z27, Z5, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z11, Z25
+	VFMADD231PS      Z27, Z6, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z12, Z25
+	VFMADD231PS      Z27, Z7, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z13, Z25
+	VFMADD231PS      Z27, Z8, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z14, Z25
+	VFMADD231PS      Z27, Z9, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z15, Z25
+	VFMADD231PS      Z27, Z10, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z16, Z25
+	VFMADD231PS      Z27, Z11, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z17, Z25
+	VFMADD231PS      Z27, Z12, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z18, Z25
+	VFMADD231PS      Z27, Z13, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z19, Z25
+	VFMADD231PS      Z27, Z14, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z25
+	VFMADD231PS      Z27, Z15, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z25
+	VFMADD231PS      Z27, Z16, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z25
+	VFMADD231PS      Z27, Z17, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z25
+	VFMADD231PS      Z27, Z18, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z25
+	VFMADD231PS      Z27, Z19, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z26
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z27, Z26, Z26
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z25
+	VFMADD213PS.BCST 8(CX), Z27, Z26
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over373
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z25, Z25
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z26, Z26
+	ADDQ             R14, R13
+
+over373:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z25, Z27, Z25
+	VMAXPS       Z26, Z27, Z26
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z25, Z27, Z25
+	VMOVUPS      Z25, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z26, Z27, Z26
+	VMOVUPS      Z26, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns370
+
+partial371:
+	ADDQ             $0x10, R12
+	JZ               done372
+	VPXORD           Z28, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z0, Z28
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z1, Z28
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z2, Z28
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z3, Z28
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z4, Z28
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z5, Z28
+	VFMADD231PS      Z27, Z0, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z6, Z28
+	VFMADD231PS      Z27, Z1, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z7, Z28
+	VFMADD231PS      Z27, Z2, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z8, Z28
+	VFMADD231PS      Z27, Z3, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z9, Z28
+	VFMADD231PS      Z27, Z4, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z10, Z28
+	VFMADD231PS      Z27, Z5, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z11, Z28
+	VFMADD231PS      Z27, Z6, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z12, Z28
+	VFMADD231PS      Z27, Z7, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z13, Z28
+	VFMADD231PS      Z27, Z8, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z14, Z28
+	VFMADD231PS      Z27, Z9, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z15, Z28
+	VFMADD231PS      Z27, Z10, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z16, Z28
+	VFMADD231PS      Z27, Z11, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z17, Z28
+	VFMADD231PS      Z27, Z12, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z18, Z28
+	VFMADD231PS      Z27, Z13, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z19, Z28
+	VFMADD231PS      Z27, Z14, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z28
+	VFMADD231PS      Z27, Z15, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z28
+	VFMADD231PS      Z27, Z16, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z28
+	VFMADD231PS      Z27, Z17, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z28
+	VFMADD231PS      Z27, Z18, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z28
+	VFMADD231PS      Z27, Z19, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z29
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z28, Z28
+	VADDPS           Z27, Z29, Z29
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z28
+	VFMADD213PS.BCST 8(CX), Z27, Z29
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over374
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z28, Z28
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z29, Z29
+	ADDQ             R12, R10
+
+over374:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z28, Z27, Z28
+	VMAXPS       Z29, Z27, Z29
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z28, Z27, Z28
+	VMOVUPS      Z28, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z29, Z27, Z29
+	VMOVUPS      Z29, K1, (R10)
+	ADDQ         R11, R10
+
+done372:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x02, R9
+	JGE  several366
+
+few367:
+	ADDQ $0x02, R9
+
+single368:
+	TESTQ R9, R9
+	JZ    done369
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x10, R12
+	JL    partial376
+
+columns375:
+	VPXORD           Z30, Z30, Z30
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z0, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z1, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z2, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z3, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z4, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z5, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z6, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z7, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z8, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z9, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z10, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z11, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z12, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z13, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z14, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z15, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z16, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z17, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z18, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z19, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z30
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z30, Z30
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z30
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over378
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z30, Z30
+	ADDQ             R14, R13
+
+over378:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z30, Z27, Z30
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z30, Z27, Z30
+	VMOVUPS      Z30, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns375
+
+partial376:
+	ADDQ             $0x10, R12
+	JZ               done377
+	VPXORD           Z31, Z31, Z31
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z0, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z1, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z2, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z3, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z4, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z5, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z6, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z7, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z8, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z9, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z10, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z11, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z12, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z13, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z14, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z15, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z16, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z17, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z18, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z19, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z31
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z31, Z31
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z31
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over379
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z31, Z31
+	ADDQ             R12, R10
+
+over379:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z31, Z27, Z31
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z31, Z27, Z31
+	VMOVUPS      Z31, K1, (R10)
+	ADDQ         R11, R10
+
+done377:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single368
+
+done369:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat364
+
+enough365:
+	VZEROUPPER
+	RET
+
 // func maxPoolAVX512(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 // Requires: AVX, AVX512F
 TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
@@ -14508,16 +15964,16 @@ TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
 	MOVQ y+48(FP), CX
 	MOVQ planes+0(FP), DX
 
-repeat348:
+repeat380:
 	TESTQ DX, DX
-	JZ    enough349
+	JZ    enough381
 	MOVQ  AX, BX
 	MOVQ  CX, SI
 	MOVQ  blocks+8(FP), DI
 
-repeat350:
+repeat382:
 	TESTQ        DI, DI
-	JZ           enough351
+	JZ           enough383
 	VBROADCASTSS constants<>+0(SB), Z0
 	VBROADCASTSS constants<>+0(SB), Z1
 	VBROADCASTSS constants<>+0(SB), Z2
@@ -14525,9 +15981,9 @@ repeat350:
 	MOVQ         at+40(FP), R8
 	MOVQ         taps+16(FP), R9
 
-repeat352:
+repeat384:
 	TESTQ   R9, R9
-	JZ      enough353
+	JZ      enough385
 	MOVLQSX (R8), R10
 	VMOVUPS (BX)(R10*1), Z4
 	VMAXPS  Z4, Z0, Z5
@@ -14547,9 +16003,9 @@ repeat352:
 	VPORD   Z5, Z3, Z3
 	ADDQ    $0x04, R8
 	DECQ    R9
-	JMP     repeat352
+	JMP     repeat384
 
-enough353:
+enough385:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -14557,9 +16013,9 @@ enough353:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, SI
 	DECQ    DI
-	JMP     repeat350
+	JMP     repeat382
 
-enough351:
+enough383:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -14567,9 +16023,9 @@ enough351:
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	DECQ DX
-	JMP  repeat348
+	JMP  repeat380
 
-enough349:
+enough381:
 	VZEROUPPER
 	RET
 
@@ -14594,9 +16050,9 @@ TEXT ·finishAVX512(SB), NOSPLIT, $0-128
 	XORQ         R8, R8
 	MOVQ         planes+0(FP), R9
 
-repeat354:
+repeat386:
 	TESTQ        R9, R9
-	JZ           enough355
+	JZ           enough387
 	MOVQ         bias+72(FP), BX
 	VBROADCASTSS (BX)(DI*1), Z2
 	MOVQ         scale+88(FP), BX
@@ -14607,20 +16063,20 @@ repeat354:
 	MOVQ         SI, BX
 	MOVQ         rows+8(FP), R11
 
-repeat356:
+repeat388:
 	TESTQ R11, R11
-	JZ    enough357
+	JZ    enough389
 	MOVQ  y+48(FP), R12
 	MOVQ  added+112(FP), R13
 	ADDQ  BX, R12
 	TESTQ R13, R13
-	JZ    plain358
+	JZ    plain390
 	ADDQ  BX, R13
 	XORQ  R14, R14
 
-block360:
+block392:
 	CMPQ        R14, DX
-	JGE         tail361
+	JGE         tail393
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -14638,11 +16094,11 @@ block360:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block360
+	JMP         block392
 
-tail361:
+tail393:
 	CMPQ        CX, $0x10
-	JL          partial363
+	JL          partial395
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -14651,11 +16107,11 @@ tail361:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R14*1)
-	JMP         next364
+	JMP         next396
 
-partial363:
+partial395:
 	CMPQ        CX, $0x00
-	JLE         end362
+	JLE         end394
 	VMOVUPS.Z   (R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -14664,11 +16120,11 @@ partial363:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R14*1)
-	JMP         end362
+	JMP         end394
 
-next364:
+next396:
 	CMPQ        CX, $0x10
-	JLE         end362
+	JLE         end394
 	VMOVUPS.Z   64(R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -14677,17 +16133,17 @@ next364:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R14*1)
-	JMP         end362
+	JMP         end394
 
-end362:
-	JMP finished359
+end394:
+	JMP finished391
 
-plain358:
+plain390:
 	XORQ R13, R13
 
-block367:
+block399:
 	CMPQ        R13, DX
-	JGE         tail368
+	JGE         tail400
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -14701,43 +16157,43 @@ block367:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R13*1)
 	ADDQ        $0x80, R13
-	JMP         block367
+	JMP         block399
 
-tail368:
+tail400:
 	CMPQ        CX, $0x10
-	JL          partial370
+	JL          partial402
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R13*1)
-	JMP         next371
+	JMP         next403
 
-partial370:
+partial402:
 	CMPQ        CX, $0x00
-	JLE         end369
+	JLE         end401
 	VMOVUPS.Z   (R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R13*1)
-	JMP         end369
+	JMP         end401
 
-next371:
+next403:
 	CMPQ        CX, $0x10
-	JLE         end369
+	JLE         end401
 	VMOVUPS.Z   64(R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R13*1)
-	JMP         end369
+	JMP         end401
 
-end369:
-finished359:
+end401:
+finished391:
 	MOVQ xRow+40(FP), R12
 	SHLQ $0x02, R12
 	ADDQ R12, R10
@@ -14745,9 +16201,9 @@ finished359:
 	SHLQ $0x02, R12
 	ADDQ R12, BX
 	DECQ R11
-	JMP  repeat356
+	JMP  repeat388
 
-enough357:
+enough389:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -14761,8 +16217,8 @@ enough357:
 	SHLQ $0x02, BX
 	ADDQ BX, R8
 	DECQ R9
-	JMP  repeat354
+	JMP  repeat386
 
-enough355:
+enough387:
 	VZEROUPPER
 	RET

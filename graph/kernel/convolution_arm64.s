@@ -9933,22 +9933,688 @@ enough249:
 enough247:
 	RET
 
+// func depthwiseRows3NEON(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+TEXT ·depthwiseRows3NEON(SB), NOSPLIT, $0-104
+	MOVD w+24(FP), R0
+	MOVD affine+80(FP), R1
+	MOVD x+32(FP), R2
+	MOVD y+56(FP), R3
+	MOVD n+16(FP), R6
+	AND $0x03, R6, R6
+	MOVD planes+0(FP), R7
+
+repeat252:
+	CMP $0, R7
+	BEQ enough253
+	FMOVS 0(R0), F0
+	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
+	FMOVS 4(R0), F1
+	WORD $0x4e040421 // DUP V1.4S, V1.S[0]
+	FMOVS 8(R0), F2
+	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
+	FMOVS 12(R0), F3
+	WORD $0x4e040463 // DUP V3.4S, V3.S[0]
+	FMOVS 16(R0), F4
+	WORD $0x4e040484 // DUP V4.4S, V4.S[0]
+	FMOVS 20(R0), F5
+	WORD $0x4e0404a5 // DUP V5.4S, V5.S[0]
+	FMOVS 24(R0), F6
+	WORD $0x4e0404c6 // DUP V6.4S, V6.S[0]
+	FMOVS 28(R0), F7
+	WORD $0x4e0404e7 // DUP V7.4S, V7.S[0]
+	FMOVS 32(R0), F8
+	WORD $0x4e040508 // DUP V8.4S, V8.S[0]
+	ADDS $0x24, R0, R0
+	MOVD R2, R8
+	MOVD R3, R9
+	MOVD rows+8(FP), R10
+	SUBS $0x04, R10, R10
+	BLT few255
+
+several254:
+	MOVD R8, R11
+	MOVD R9, R12
+	MOVD n+16(FP), R13
+	SUBS $0x04, R13, R13
+	BLT partial259
+
+columns258:
+	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
+	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
+	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	MOVD R11, R14
+	MOVD xRow+48(FP), R15
+	LSL $0x02, R15, R15
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dcc09 // FMLA V9.4S, V0.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dcc29 // FMLA V9.4S, V1.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcc49 // FMLA V9.4S, V2.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dcc69 // FMLA V9.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0a // FMLA V10.4S, V0.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dcc89 // FMLA V9.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2a // FMLA V10.4S, V1.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcca9 // FMLA V9.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4a // FMLA V10.4S, V2.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dccc9 // FMLA V9.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6a // FMLA V10.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0b // FMLA V11.4S, V0.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dcce9 // FMLA V9.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8a // FMLA V10.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2b // FMLA V11.4S, V1.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcd09 // FMLA V9.4S, V8.4S, V13.4S
+	WORD $0x4e2dccaa // FMLA V10.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4b // FMLA V11.4S, V2.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dccca // FMLA V10.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6b // FMLA V11.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0c // FMLA V12.4S, V0.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dccea // FMLA V10.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8b // FMLA V11.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2c // FMLA V12.4S, V1.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcd0a // FMLA V10.4S, V8.4S, V13.4S
+	WORD $0x4e2dccab // FMLA V11.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4c // FMLA V12.4S, V2.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dcccb // FMLA V11.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6c // FMLA V12.4S, V3.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dcceb // FMLA V11.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8c // FMLA V12.4S, V4.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcd0b // FMLA V11.4S, V8.4S, V13.4S
+	WORD $0x4e2dccac // FMLA V12.4S, V5.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dcccc // FMLA V12.4S, V6.4S, V13.4S
+	FMOVQ 4(R14), F13
+	WORD $0x4e2dccec // FMLA V12.4S, V7.4S, V13.4S
+	FMOVQ 8(R14), F13
+	WORD $0x4e2dcd0c // FMLA V12.4S, V8.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVS 0(R1), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	WORD $0x4e2dd54a // FADD V10.4S, V10.4S, V13.4S
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
+	WORD $0x4e2dd58c // FADD V12.4S, V12.4S, V13.4S
+	FMOVS 4(R1), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	FMOVS 8(R1), F14
+	WORD $0x4e0405ce // DUP V14.4S, V14.S[0]
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e29cdbf // FMLA V31.4S, V13.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2acdbf // FMLA V31.4S, V13.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2bcdbf // FMLA V31.4S, V13.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2ccdbf // FMLA V31.4S, V13.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD added+88(FP), R14
+	CMP $0, R14
+	BEQ over261
+	ADDS R12, R14, R14
+	MOVD y+56(FP), R15
+	SUBS R15, R14, R14
+	MOVD yRow+72(FP), R15
+	LSL $0x02, R15, R15
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dd54a // FADD V10.4S, V10.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F13
+	WORD $0x4e2dd58c // FADD V12.4S, V12.4S, V13.4S
+	ADDS R15, R14, R14
+
+over261:
+	FMOVS lo+96(FP), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	WORD $0x6ea9e5bf // FCMGT V31.4S, V13.4S, V9.4S
+	WORD $0x6ebf1da9 // BIT V9.16B, V13.16B, V31.16B
+	WORD $0x6eaae5bf // FCMGT V31.4S, V13.4S, V10.4S
+	WORD $0x6ebf1daa // BIT V10.16B, V13.16B, V31.16B
+	WORD $0x6eabe5bf // FCMGT V31.4S, V13.4S, V11.4S
+	WORD $0x6ebf1dab // BIT V11.16B, V13.16B, V31.16B
+	WORD $0x6eace5bf // FCMGT V31.4S, V13.4S, V12.4S
+	WORD $0x6ebf1dac // BIT V12.16B, V13.16B, V31.16B
+	FMOVS hi+100(FP), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	MOVD R12, R14
+	MOVD yRow+72(FP), R15
+	LSL $0x02, R15, R15
+	WORD $0x6eade53f // FCMGT V31.4S, V9.4S, V13.4S
+	WORD $0x6ebf1da9 // BIT V9.16B, V13.16B, V31.16B
+	FMOVQ F9, 0(R14)
+	ADDS R15, R14, R14
+	WORD $0x6eade55f // FCMGT V31.4S, V10.4S, V13.4S
+	WORD $0x6ebf1daa // BIT V10.16B, V13.16B, V31.16B
+	FMOVQ F10, 0(R14)
+	ADDS R15, R14, R14
+	WORD $0x6eade57f // FCMGT V31.4S, V11.4S, V13.4S
+	WORD $0x6ebf1dab // BIT V11.16B, V13.16B, V31.16B
+	FMOVQ F11, 0(R14)
+	ADDS R15, R14, R14
+	WORD $0x6eade59f // FCMGT V31.4S, V12.4S, V13.4S
+	WORD $0x6ebf1dac // BIT V12.16B, V13.16B, V31.16B
+	FMOVQ F12, 0(R14)
+	ADDS R15, R14, R14
+	ADDS $0x10, R11, R11
+	ADDS $0x10, R12, R12
+	SUBS $0x04, R13, R13
+	BGE columns258
+
+partial259:
+	ADDS $0x04, R13, R13
+	BEQ done260
+	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
+	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
+	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
+	WORD $0x6e2c1d8c // EOR V12.16B, V12.16B, V12.16B
+	MOVD xRow+48(FP), R13
+	LSL $0x02, R13, R13
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dcc09 // FMLA V9.4S, V0.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dcc29 // FMLA V9.4S, V1.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcc49 // FMLA V9.4S, V2.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dcc69 // FMLA V9.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0a // FMLA V10.4S, V0.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dcc89 // FMLA V9.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2a // FMLA V10.4S, V1.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcca9 // FMLA V9.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4a // FMLA V10.4S, V2.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dccc9 // FMLA V9.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6a // FMLA V10.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0b // FMLA V11.4S, V0.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dcce9 // FMLA V9.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8a // FMLA V10.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2b // FMLA V11.4S, V1.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcd09 // FMLA V9.4S, V8.4S, V13.4S
+	WORD $0x4e2dccaa // FMLA V10.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4b // FMLA V11.4S, V2.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dccca // FMLA V10.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6b // FMLA V11.4S, V3.4S, V13.4S
+	WORD $0x4e2dcc0c // FMLA V12.4S, V0.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dccea // FMLA V10.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8b // FMLA V11.4S, V4.4S, V13.4S
+	WORD $0x4e2dcc2c // FMLA V12.4S, V1.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcd0a // FMLA V10.4S, V8.4S, V13.4S
+	WORD $0x4e2dccab // FMLA V11.4S, V5.4S, V13.4S
+	WORD $0x4e2dcc4c // FMLA V12.4S, V2.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dcccb // FMLA V11.4S, V6.4S, V13.4S
+	WORD $0x4e2dcc6c // FMLA V12.4S, V3.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dcceb // FMLA V11.4S, V7.4S, V13.4S
+	WORD $0x4e2dcc8c // FMLA V12.4S, V4.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcd0b // FMLA V11.4S, V8.4S, V13.4S
+	WORD $0x4e2dccac // FMLA V12.4S, V5.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F13
+	WORD $0x4e2dcccc // FMLA V12.4S, V6.4S, V13.4S
+	FMOVQ 4(R11), F13
+	WORD $0x4e2dccec // FMLA V12.4S, V7.4S, V13.4S
+	FMOVQ 8(R11), F13
+	WORD $0x4e2dcd0c // FMLA V12.4S, V8.4S, V13.4S
+	ADDS R13, R11, R11
+	FMOVS 0(R1), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	WORD $0x4e2dd54a // FADD V10.4S, V10.4S, V13.4S
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
+	WORD $0x4e2dd58c // FADD V12.4S, V12.4S, V13.4S
+	FMOVS 4(R1), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	FMOVS 8(R1), F14
+	WORD $0x4e0405ce // DUP V14.4S, V14.S[0]
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e29cdbf // FMLA V31.4S, V13.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2acdbf // FMLA V31.4S, V13.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2bcdbf // FMLA V31.4S, V13.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2ccdbf // FMLA V31.4S, V13.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD added+88(FP), R11
+	CMP $0, R11
+	BEQ over262
+	ADDS R12, R11, R11
+	MOVD y+56(FP), R13
+	SUBS R13, R11, R11
+	MOVD yRow+72(FP), R13
+	LSL $0x02, R13, R13
+	ADD $0, R11, R19
+	TBZ $2, R6, few20
+	FMOVQ (R19), F13
+	B loaded20
+few20:
+	WORD $0x6e2d1dad // EOR V13.16B, V13.16B, V13.16B
+	TBZ $1, R6, one20
+	FMOVD (R19), F13
+	TBZ $0, R6, loaded20
+	ADD $8, R19
+	VLD1 (R19), V13.S[2]
+	B loaded20
+one20:
+	TBZ $0, R6, loaded20
+	FMOVS (R19), F13
+loaded20:
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	ADDS R13, R11, R11
+	ADD $0, R11, R19
+	TBZ $2, R6, few21
+	FMOVQ (R19), F13
+	B loaded21
+few21:
+	WORD $0x6e2d1dad // EOR V13.16B, V13.16B, V13.16B
+	TBZ $1, R6, one21
+	FMOVD (R19), F13
+	TBZ $0, R6, loaded21
+	ADD $8, R19
+	VLD1 (R19), V13.S[2]
+	B loaded21
+one21:
+	TBZ $0, R6, loaded21
+	FMOVS (R19), F13
+loaded21:
+	WORD $0x4e2dd54a // FADD V10.4S, V10.4S, V13.4S
+	ADDS R13, R11, R11
+	ADD $0, R11, R19
+	TBZ $2, R6, few22
+	FMOVQ (R19), F13
+	B loaded22
+few22:
+	WORD $0x6e2d1dad // EOR V13.16B, V13.16B, V13.16B
+	TBZ $1, R6, one22
+	FMOVD (R19), F13
+	TBZ $0, R6, loaded22
+	ADD $8, R19
+	VLD1 (R19), V13.S[2]
+	B loaded22
+one22:
+	TBZ $0, R6, loaded22
+	FMOVS (R19), F13
+loaded22:
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
+	ADDS R13, R11, R11
+	ADD $0, R11, R19
+	TBZ $2, R6, few23
+	FMOVQ (R19), F13
+	B loaded23
+few23:
+	WORD $0x6e2d1dad // EOR V13.16B, V13.16B, V13.16B
+	TBZ $1, R6, one23
+	FMOVD (R19), F13
+	TBZ $0, R6, loaded23
+	ADD $8, R19
+	VLD1 (R19), V13.S[2]
+	B loaded23
+one23:
+	TBZ $0, R6, loaded23
+	FMOVS (R19), F13
+loaded23:
+	WORD $0x4e2dd58c // FADD V12.4S, V12.4S, V13.4S
+	ADDS R13, R11, R11
+
+over262:
+	FMOVS lo+96(FP), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	WORD $0x6ea9e5bf // FCMGT V31.4S, V13.4S, V9.4S
+	WORD $0x6ebf1da9 // BIT V9.16B, V13.16B, V31.16B
+	WORD $0x6eaae5bf // FCMGT V31.4S, V13.4S, V10.4S
+	WORD $0x6ebf1daa // BIT V10.16B, V13.16B, V31.16B
+	WORD $0x6eabe5bf // FCMGT V31.4S, V13.4S, V11.4S
+	WORD $0x6ebf1dab // BIT V11.16B, V13.16B, V31.16B
+	WORD $0x6eace5bf // FCMGT V31.4S, V13.4S, V12.4S
+	WORD $0x6ebf1dac // BIT V12.16B, V13.16B, V31.16B
+	FMOVS hi+100(FP), F13
+	WORD $0x4e0405ad // DUP V13.4S, V13.S[0]
+	MOVD R12, R11
+	MOVD yRow+72(FP), R12
+	LSL $0x02, R12, R12
+	WORD $0x6eade53f // FCMGT V31.4S, V9.4S, V13.4S
+	WORD $0x6ebf1da9 // BIT V9.16B, V13.16B, V31.16B
+	ADD $0, R11, R19
+	TBZ $2, R6, few24
+	FMOVQ F9, (R19)
+	B loaded24
+few24:
+	TBZ $1, R6, one24
+	FMOVD F9, (R19)
+	TBZ $0, R6, loaded24
+	ADD $8, R19
+	VST1 V9.S[2], (R19)
+	B loaded24
+one24:
+	TBZ $0, R6, loaded24
+	FMOVS F9, (R19)
+loaded24:
+	ADDS R12, R11, R11
+	WORD $0x6eade55f // FCMGT V31.4S, V10.4S, V13.4S
+	WORD $0x6ebf1daa // BIT V10.16B, V13.16B, V31.16B
+	ADD $0, R11, R19
+	TBZ $2, R6, few25
+	FMOVQ F10, (R19)
+	B loaded25
+few25:
+	TBZ $1, R6, one25
+	FMOVD F10, (R19)
+	TBZ $0, R6, loaded25
+	ADD $8, R19
+	VST1 V10.S[2], (R19)
+	B loaded25
+one25:
+	TBZ $0, R6, loaded25
+	FMOVS F10, (R19)
+loaded25:
+	ADDS R12, R11, R11
+	WORD $0x6eade57f // FCMGT V31.4S, V11.4S, V13.4S
+	WORD $0x6ebf1dab // BIT V11.16B, V13.16B, V31.16B
+	ADD $0, R11, R19
+	TBZ $2, R6, few26
+	FMOVQ F11, (R19)
+	B loaded26
+few26:
+	TBZ $1, R6, one26
+	FMOVD F11, (R19)
+	TBZ $0, R6, loaded26
+	ADD $8, R19
+	VST1 V11.S[2], (R19)
+	B loaded26
+one26:
+	TBZ $0, R6, loaded26
+	FMOVS F11, (R19)
+loaded26:
+	ADDS R12, R11, R11
+	WORD $0x6eade59f // FCMGT V31.4S, V12.4S, V13.4S
+	WORD $0x6ebf1dac // BIT V12.16B, V13.16B, V31.16B
+	ADD $0, R11, R19
+	TBZ $2, R6, few27
+	FMOVQ F12, (R19)
+	B loaded27
+few27:
+	TBZ $1, R6, one27
+	FMOVD F12, (R19)
+	TBZ $0, R6, loaded27
+	ADD $8, R19
+	VST1 V12.S[2], (R19)
+	B loaded27
+one27:
+	TBZ $0, R6, loaded27
+	FMOVS F12, (R19)
+loaded27:
+	ADDS R12, R11, R11
+
+done260:
+	MOVD xRow+48(FP), R11
+	LSL $0x02, R11, R11
+	ADDS R11, R8, R8
+	ADDS R11, R8, R8
+	ADDS R11, R8, R8
+	ADDS R11, R8, R8
+	MOVD yRow+72(FP), R11
+	LSL $0x02, R11, R11
+	ADDS R11, R9, R9
+	ADDS R11, R9, R9
+	ADDS R11, R9, R9
+	ADDS R11, R9, R9
+	SUBS $0x04, R10, R10
+	BGE several254
+
+few255:
+	ADDS $0x04, R10, R10
+
+single256:
+	CMP $0, R10
+	BEQ done257
+	MOVD R8, R11
+	MOVD R9, R12
+	MOVD n+16(FP), R13
+	SUBS $0x04, R13, R13
+	BLT partial264
+
+columns263:
+	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
+	MOVD R11, R14
+	MOVD xRow+48(FP), R15
+	LSL $0x02, R15, R15
+	FMOVQ 0(R14), F10
+	WORD $0x4e2acc09 // FMLA V9.4S, V0.4S, V10.4S
+	FMOVQ 4(R14), F10
+	WORD $0x4e2acc29 // FMLA V9.4S, V1.4S, V10.4S
+	FMOVQ 8(R14), F10
+	WORD $0x4e2acc49 // FMLA V9.4S, V2.4S, V10.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F10
+	WORD $0x4e2acc69 // FMLA V9.4S, V3.4S, V10.4S
+	FMOVQ 4(R14), F10
+	WORD $0x4e2acc89 // FMLA V9.4S, V4.4S, V10.4S
+	FMOVQ 8(R14), F10
+	WORD $0x4e2acca9 // FMLA V9.4S, V5.4S, V10.4S
+	ADDS R15, R14, R14
+	FMOVQ 0(R14), F10
+	WORD $0x4e2accc9 // FMLA V9.4S, V6.4S, V10.4S
+	FMOVQ 4(R14), F10
+	WORD $0x4e2acce9 // FMLA V9.4S, V7.4S, V10.4S
+	FMOVQ 8(R14), F10
+	WORD $0x4e2acd09 // FMLA V9.4S, V8.4S, V10.4S
+	ADDS R15, R14, R14
+	FMOVS 0(R1), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	WORD $0x4e2ad529 // FADD V9.4S, V9.4S, V10.4S
+	FMOVS 4(R1), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	FMOVS 8(R1), F11
+	WORD $0x4e04056b // DUP V11.4S, V11.S[0]
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e29cd5f // FMLA V31.4S, V10.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD added+88(FP), R14
+	CMP $0, R14
+	BEQ over266
+	ADDS R12, R14, R14
+	MOVD y+56(FP), R15
+	SUBS R15, R14, R14
+	MOVD yRow+72(FP), R15
+	LSL $0x02, R15, R15
+	FMOVQ 0(R14), F10
+	WORD $0x4e2ad529 // FADD V9.4S, V9.4S, V10.4S
+	ADDS R15, R14, R14
+
+over266:
+	FMOVS lo+96(FP), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	FMOVS hi+100(FP), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	MOVD R12, R14
+	MOVD yRow+72(FP), R15
+	LSL $0x02, R15, R15
+	WORD $0x6eaae53f // FCMGT V31.4S, V9.4S, V10.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	FMOVQ F9, 0(R14)
+	ADDS R15, R14, R14
+	ADDS $0x10, R11, R11
+	ADDS $0x10, R12, R12
+	SUBS $0x04, R13, R13
+	BGE columns263
+
+partial264:
+	ADDS $0x04, R13, R13
+	BEQ done265
+	WORD $0x6e291d29 // EOR V9.16B, V9.16B, V9.16B
+	MOVD xRow+48(FP), R13
+	LSL $0x02, R13, R13
+	FMOVQ 0(R11), F10
+	WORD $0x4e2acc09 // FMLA V9.4S, V0.4S, V10.4S
+	FMOVQ 4(R11), F10
+	WORD $0x4e2acc29 // FMLA V9.4S, V1.4S, V10.4S
+	FMOVQ 8(R11), F10
+	WORD $0x4e2acc49 // FMLA V9.4S, V2.4S, V10.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F10
+	WORD $0x4e2acc69 // FMLA V9.4S, V3.4S, V10.4S
+	FMOVQ 4(R11), F10
+	WORD $0x4e2acc89 // FMLA V9.4S, V4.4S, V10.4S
+	FMOVQ 8(R11), F10
+	WORD $0x4e2acca9 // FMLA V9.4S, V5.4S, V10.4S
+	ADDS R13, R11, R11
+	FMOVQ 0(R11), F10
+	WORD $0x4e2accc9 // FMLA V9.4S, V6.4S, V10.4S
+	FMOVQ 4(R11), F10
+	WORD $0x4e2acce9 // FMLA V9.4S, V7.4S, V10.4S
+	FMOVQ 8(R11), F10
+	WORD $0x4e2acd09 // FMLA V9.4S, V8.4S, V10.4S
+	ADDS R13, R11, R11
+	FMOVS 0(R1), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	WORD $0x4e2ad529 // FADD V9.4S, V9.4S, V10.4S
+	FMOVS 4(R1), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	FMOVS 8(R1), F11
+	WORD $0x4e04056b // DUP V11.4S, V11.S[0]
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e29cd5f // FMLA V31.4S, V10.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD added+88(FP), R11
+	CMP $0, R11
+	BEQ over267
+	ADDS R12, R11, R11
+	MOVD y+56(FP), R13
+	SUBS R13, R11, R11
+	MOVD yRow+72(FP), R13
+	LSL $0x02, R13, R13
+	ADD $0, R11, R19
+	TBZ $2, R6, few28
+	FMOVQ (R19), F10
+	B loaded28
+few28:
+	WORD $0x6e2a1d4a // EOR V10.16B, V10.16B, V10.16B
+	TBZ $1, R6, one28
+	FMOVD (R19), F10
+	TBZ $0, R6, loaded28
+	ADD $8, R19
+	VLD1 (R19), V10.S[2]
+	B loaded28
+one28:
+	TBZ $0, R6, loaded28
+	FMOVS (R19), F10
+loaded28:
+	WORD $0x4e2ad529 // FADD V9.4S, V9.4S, V10.4S
+	ADDS R13, R11, R11
+
+over267:
+	FMOVS lo+96(FP), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	FMOVS hi+100(FP), F10
+	WORD $0x4e04054a // DUP V10.4S, V10.S[0]
+	MOVD R12, R11
+	MOVD yRow+72(FP), R12
+	LSL $0x02, R12, R12
+	WORD $0x6eaae53f // FCMGT V31.4S, V9.4S, V10.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	ADD $0, R11, R19
+	TBZ $2, R6, few29
+	FMOVQ F9, (R19)
+	B loaded29
+few29:
+	TBZ $1, R6, one29
+	FMOVD F9, (R19)
+	TBZ $0, R6, loaded29
+	ADD $8, R19
+	VST1 V9.S[2], (R19)
+	B loaded29
+one29:
+	TBZ $0, R6, loaded29
+	FMOVS F9, (R19)
+loaded29:
+	ADDS R12, R11, R11
+
+done265:
+	MOVD xRow+48(FP), R11
+	LSL $0x02, R11, R11
+	ADDS R11, R8, R8
+	MOVD yRow+72(FP), R11
+	LSL $0x02, R11, R11
+	ADDS R11, R9, R9
+	SUBS $1, R10
+	B single256
+
+done257:
+	MOVD xPlane+40(FP), R8
+	LSL $0x02, R8, R8
+	ADDS R8, R2, R2
+	MOVD yPlane+64(FP), R8
+	LSL $0x02, R8, R8
+	ADDS R8, R3, R3
+	ADDS $0x0c, R1, R1
+	SUBS $1, R7
+	B repeat252
+
+enough253:
+	RET
+
 // func maxPoolNEON(planes int, blocks int, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 TEXT ·maxPoolNEON(SB), NOSPLIT, $0-64
 	MOVD x+24(FP), R0
 	MOVD y+48(FP), R1
 	MOVD planes+0(FP), R2
 
-repeat252:
+repeat268:
 	CMP $0, R2
-	BEQ enough253
+	BEQ enough269
 	MOVD R0, R3
 	MOVD R1, R6
 	MOVD blocks+8(FP), R7
 
-repeat254:
+repeat270:
 	CMP $0, R7
-	BEQ enough255
+	BEQ enough271
 	MOVD $constants<>+0(SB), R19
 	FMOVQ (R19), F0
 	MOVD $constants<>+0(SB), R19
@@ -9984,9 +10650,9 @@ repeat254:
 	MOVD at+40(FP), R8
 	MOVD taps+16(FP), R9
 
-repeat256:
+repeat272:
 	CMP $0, R9
-	BEQ enough257
+	BEQ enough273
 	MOVW 0(R8), R10
 	WORD $0x3cea6870 // LDR Q16, [X3, X10]
 	WORD $0x6eb0e41f // FCMGT V31.4S, V0.4S, V16.4S
@@ -10117,9 +10783,9 @@ repeat256:
 	WORD $0x4eb11def // ORR V15.16B, V15.16B, V17.16B
 	ADDS $0x04, R8, R8
 	SUBS $1, R9
-	B repeat256
+	B repeat272
 
-enough257:
+enough273:
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
@@ -10139,9 +10805,9 @@ enough257:
 	ADDS $0x00000100, R3, R3
 	ADDS $0x00000100, R6, R6
 	SUBS $1, R7
-	B repeat254
+	B repeat270
 
-enough255:
+enough271:
 	MOVD xPlane+32(FP), R3
 	LSL $0x02, R3, R3
 	ADDS R3, R0, R0
@@ -10149,9 +10815,9 @@ enough255:
 	LSL $0x02, R3, R3
 	ADDS R3, R1, R1
 	SUBS $1, R2
-	B repeat252
+	B repeat268
 
-enough253:
+enough269:
 	RET
 
 DATA masks<>+0(SB)/4, $0xffffffff
@@ -10249,9 +10915,9 @@ TEXT ·finishNEON(SB), NOSPLIT, $0-128
 	MOVD $0, R9
 	MOVD planes+0(FP), R10
 
-repeat258:
+repeat274:
 	CMP $0, R10
-	BEQ enough259
+	BEQ enough275
 	MOVD bias+72(FP), R6
 	FMOVS (R6)(R8), F2
 	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
@@ -10265,20 +10931,20 @@ repeat258:
 	MOVD R7, R6
 	MOVD rows+8(FP), R12
 
-repeat260:
+repeat276:
 	CMP $0, R12
-	BEQ enough261
+	BEQ enough277
 	MOVD y+48(FP), R13
 	MOVD added+112(FP), R14
 	ADDS R6, R13, R13
 	CMP $0, R14
-	BEQ plain262
+	BEQ plain278
 	ADDS R6, R14, R14
 	MOVD $0, R15
 
-block264:
+block280:
 	CMP R2, R15
-	BGE tail265
+	BGE tail281
 	WORD $0x3cef6965 // LDR Q5, [X11, X15]
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
@@ -10397,11 +11063,11 @@ block264:
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 112(R19)
 	ADDS $0x80, R15, R15
-	B block264
+	B block280
 
-tail265:
+tail281:
 	CMP $0x04, R1
-	BLT partial267
+	BLT partial283
 	WORD $0x3cef6965 // LDR Q5, [X11, X15]
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
@@ -10414,72 +11080,72 @@ tail265:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	WORD $0x3caf69a5 // STR Q5, [X13, X15]
-	B next268
+	B next284
 
-partial267:
+partial283:
 	CMP $0x00, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
-	TBZ $2, R0, few20
+	TBZ $2, R0, few30
 	FMOVQ (R19), F5
-	B loaded20
-few20:
+	B loaded30
+few30:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one20
+	TBZ $1, R0, one30
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded20
+	TBZ $0, R0, loaded30
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded20
-one20:
-	TBZ $0, R0, loaded20
+	B loaded30
+one30:
+	TBZ $0, R0, loaded30
 	FMOVS (R19), F5
-loaded20:
+loaded30:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
-	TBZ $2, R0, few21
+	TBZ $2, R0, few31
 	FMOVQ (R19), F6
-	B loaded21
-few21:
+	B loaded31
+few31:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one21
+	TBZ $1, R0, one31
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded21
+	TBZ $0, R0, loaded31
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded21
-one21:
-	TBZ $0, R0, loaded21
+	B loaded31
+one31:
+	TBZ $0, R0, loaded31
 	FMOVS (R19), F6
-loaded21:
+loaded31:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
-	TBZ $2, R0, few22
+	TBZ $2, R0, few32
 	FMOVQ F5, (R19)
-	B loaded22
-few22:
-	TBZ $1, R0, one22
+	B loaded32
+few32:
+	TBZ $1, R0, one32
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded22
+	TBZ $0, R0, loaded32
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded22
-one22:
-	TBZ $0, R0, loaded22
+	B loaded32
+one32:
+	TBZ $0, R0, loaded32
 	FMOVS F5, (R19)
-loaded22:
-	B end266
+loaded32:
+	B end282
 
-next268:
+next284:
 	CMP $0x08, R1
-	BLT partial269
+	BLT partial285
 	ADD R15<<0, R11, R19
 	FMOVQ 16(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10495,49 +11161,49 @@ next268:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 16(R19)
-	B next270
+	B next286
 
-partial269:
+partial285:
 	CMP $0x04, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few23
+	TBZ $2, R0, few33
 	FMOVQ (R19), F5
-	B loaded23
-few23:
+	B loaded33
+few33:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one23
+	TBZ $1, R0, one33
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded23
+	TBZ $0, R0, loaded33
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded23
-one23:
-	TBZ $0, R0, loaded23
+	B loaded33
+one33:
+	TBZ $0, R0, loaded33
 	FMOVS (R19), F5
-loaded23:
+loaded33:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few24
+	TBZ $2, R0, few34
 	FMOVQ (R19), F6
-	B loaded24
-few24:
+	B loaded34
+few34:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one24
+	TBZ $1, R0, one34
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded24
+	TBZ $0, R0, loaded34
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded24
-one24:
-	TBZ $0, R0, loaded24
+	B loaded34
+one34:
+	TBZ $0, R0, loaded34
 	FMOVS (R19), F6
-loaded24:
+loaded34:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10545,25 +11211,25 @@ loaded24:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $16, R19, R19
-	TBZ $2, R0, few25
+	TBZ $2, R0, few35
 	FMOVQ F5, (R19)
-	B loaded25
-few25:
-	TBZ $1, R0, one25
+	B loaded35
+few35:
+	TBZ $1, R0, one35
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded25
+	TBZ $0, R0, loaded35
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded25
-one25:
-	TBZ $0, R0, loaded25
+	B loaded35
+one35:
+	TBZ $0, R0, loaded35
 	FMOVS F5, (R19)
-loaded25:
-	B end266
+loaded35:
+	B end282
 
-next270:
+next286:
 	CMP $0x0c, R1
-	BLT partial271
+	BLT partial287
 	ADD R15<<0, R11, R19
 	FMOVQ 32(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10579,49 +11245,49 @@ next270:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 32(R19)
-	B next272
+	B next288
 
-partial271:
+partial287:
 	CMP $0x08, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few26
+	TBZ $2, R0, few36
 	FMOVQ (R19), F5
-	B loaded26
-few26:
+	B loaded36
+few36:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one26
+	TBZ $1, R0, one36
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded26
+	TBZ $0, R0, loaded36
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded26
-one26:
-	TBZ $0, R0, loaded26
+	B loaded36
+one36:
+	TBZ $0, R0, loaded36
 	FMOVS (R19), F5
-loaded26:
+loaded36:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few27
+	TBZ $2, R0, few37
 	FMOVQ (R19), F6
-	B loaded27
-few27:
+	B loaded37
+few37:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one27
+	TBZ $1, R0, one37
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded27
+	TBZ $0, R0, loaded37
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded27
-one27:
-	TBZ $0, R0, loaded27
+	B loaded37
+one37:
+	TBZ $0, R0, loaded37
 	FMOVS (R19), F6
-loaded27:
+loaded37:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10629,25 +11295,25 @@ loaded27:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $32, R19, R19
-	TBZ $2, R0, few28
+	TBZ $2, R0, few38
 	FMOVQ F5, (R19)
-	B loaded28
-few28:
-	TBZ $1, R0, one28
+	B loaded38
+few38:
+	TBZ $1, R0, one38
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded28
+	TBZ $0, R0, loaded38
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded28
-one28:
-	TBZ $0, R0, loaded28
+	B loaded38
+one38:
+	TBZ $0, R0, loaded38
 	FMOVS F5, (R19)
-loaded28:
-	B end266
+loaded38:
+	B end282
 
-next272:
+next288:
 	CMP $0x10, R1
-	BLT partial273
+	BLT partial289
 	ADD R15<<0, R11, R19
 	FMOVQ 48(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10663,49 +11329,49 @@ next272:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 48(R19)
-	B next274
+	B next290
 
-partial273:
+partial289:
 	CMP $0x0c, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few29
+	TBZ $2, R0, few39
 	FMOVQ (R19), F5
-	B loaded29
-few29:
+	B loaded39
+few39:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one29
+	TBZ $1, R0, one39
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded29
+	TBZ $0, R0, loaded39
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded29
-one29:
-	TBZ $0, R0, loaded29
+	B loaded39
+one39:
+	TBZ $0, R0, loaded39
 	FMOVS (R19), F5
-loaded29:
+loaded39:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few30
+	TBZ $2, R0, few40
 	FMOVQ (R19), F6
-	B loaded30
-few30:
+	B loaded40
+few40:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one30
+	TBZ $1, R0, one40
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded30
+	TBZ $0, R0, loaded40
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded30
-one30:
-	TBZ $0, R0, loaded30
+	B loaded40
+one40:
+	TBZ $0, R0, loaded40
 	FMOVS (R19), F6
-loaded30:
+loaded40:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10713,25 +11379,25 @@ loaded30:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $48, R19, R19
-	TBZ $2, R0, few31
+	TBZ $2, R0, few41
 	FMOVQ F5, (R19)
-	B loaded31
-few31:
-	TBZ $1, R0, one31
+	B loaded41
+few41:
+	TBZ $1, R0, one41
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded31
+	TBZ $0, R0, loaded41
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded31
-one31:
-	TBZ $0, R0, loaded31
+	B loaded41
+one41:
+	TBZ $0, R0, loaded41
 	FMOVS F5, (R19)
-loaded31:
-	B end266
+loaded41:
+	B end282
 
-next274:
+next290:
 	CMP $0x14, R1
-	BLT partial275
+	BLT partial291
 	ADD R15<<0, R11, R19
 	FMOVQ 64(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10747,49 +11413,49 @@ next274:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 64(R19)
-	B next276
+	B next292
 
-partial275:
+partial291:
 	CMP $0x10, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few32
+	TBZ $2, R0, few42
 	FMOVQ (R19), F5
-	B loaded32
-few32:
+	B loaded42
+few42:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one32
+	TBZ $1, R0, one42
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded32
+	TBZ $0, R0, loaded42
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded32
-one32:
-	TBZ $0, R0, loaded32
+	B loaded42
+one42:
+	TBZ $0, R0, loaded42
 	FMOVS (R19), F5
-loaded32:
+loaded42:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few33
+	TBZ $2, R0, few43
 	FMOVQ (R19), F6
-	B loaded33
-few33:
+	B loaded43
+few43:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one33
+	TBZ $1, R0, one43
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded33
+	TBZ $0, R0, loaded43
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded33
-one33:
-	TBZ $0, R0, loaded33
+	B loaded43
+one43:
+	TBZ $0, R0, loaded43
 	FMOVS (R19), F6
-loaded33:
+loaded43:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10797,25 +11463,25 @@ loaded33:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $64, R19, R19
-	TBZ $2, R0, few34
+	TBZ $2, R0, few44
 	FMOVQ F5, (R19)
-	B loaded34
-few34:
-	TBZ $1, R0, one34
+	B loaded44
+few44:
+	TBZ $1, R0, one44
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded34
+	TBZ $0, R0, loaded44
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded34
-one34:
-	TBZ $0, R0, loaded34
+	B loaded44
+one44:
+	TBZ $0, R0, loaded44
 	FMOVS F5, (R19)
-loaded34:
-	B end266
+loaded44:
+	B end282
 
-next276:
+next292:
 	CMP $0x18, R1
-	BLT partial277
+	BLT partial293
 	ADD R15<<0, R11, R19
 	FMOVQ 80(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10831,49 +11497,49 @@ next276:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 80(R19)
-	B next278
+	B next294
 
-partial277:
+partial293:
 	CMP $0x14, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few35
+	TBZ $2, R0, few45
 	FMOVQ (R19), F5
-	B loaded35
-few35:
+	B loaded45
+few45:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one35
+	TBZ $1, R0, one45
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded35
+	TBZ $0, R0, loaded45
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded35
-one35:
-	TBZ $0, R0, loaded35
+	B loaded45
+one45:
+	TBZ $0, R0, loaded45
 	FMOVS (R19), F5
-loaded35:
+loaded45:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few36
+	TBZ $2, R0, few46
 	FMOVQ (R19), F6
-	B loaded36
-few36:
+	B loaded46
+few46:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one36
+	TBZ $1, R0, one46
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded36
+	TBZ $0, R0, loaded46
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded36
-one36:
-	TBZ $0, R0, loaded36
+	B loaded46
+one46:
+	TBZ $0, R0, loaded46
 	FMOVS (R19), F6
-loaded36:
+loaded46:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10881,25 +11547,25 @@ loaded36:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $80, R19, R19
-	TBZ $2, R0, few37
+	TBZ $2, R0, few47
 	FMOVQ F5, (R19)
-	B loaded37
-few37:
-	TBZ $1, R0, one37
+	B loaded47
+few47:
+	TBZ $1, R0, one47
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded37
+	TBZ $0, R0, loaded47
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded37
-one37:
-	TBZ $0, R0, loaded37
+	B loaded47
+one47:
+	TBZ $0, R0, loaded47
 	FMOVS F5, (R19)
-loaded37:
-	B end266
+loaded47:
+	B end282
 
-next278:
+next294:
 	CMP $0x1c, R1
-	BLT partial279
+	BLT partial295
 	ADD R15<<0, R11, R19
 	FMOVQ 96(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
@@ -10915,49 +11581,49 @@ next278:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	FMOVQ F5, 96(R19)
-	B next280
+	B next296
 
-partial279:
+partial295:
 	CMP $0x18, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few38
+	TBZ $2, R0, few48
 	FMOVQ (R19), F5
-	B loaded38
-few38:
+	B loaded48
+few48:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one38
+	TBZ $1, R0, one48
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded38
+	TBZ $0, R0, loaded48
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded38
-one38:
-	TBZ $0, R0, loaded38
+	B loaded48
+one48:
+	TBZ $0, R0, loaded48
 	FMOVS (R19), F5
-loaded38:
+loaded48:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few39
+	TBZ $2, R0, few49
 	FMOVQ (R19), F6
-	B loaded39
-few39:
+	B loaded49
+few49:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one39
+	TBZ $1, R0, one49
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded39
+	TBZ $0, R0, loaded49
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded39
-one39:
-	TBZ $0, R0, loaded39
+	B loaded49
+one49:
+	TBZ $0, R0, loaded49
 	FMOVS (R19), F6
-loaded39:
+loaded49:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -10965,63 +11631,63 @@ loaded39:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $96, R19, R19
-	TBZ $2, R0, few40
+	TBZ $2, R0, few50
 	FMOVQ F5, (R19)
-	B loaded40
-few40:
-	TBZ $1, R0, one40
+	B loaded50
+few50:
+	TBZ $1, R0, one50
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded40
+	TBZ $0, R0, loaded50
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded40
-one40:
-	TBZ $0, R0, loaded40
+	B loaded50
+one50:
+	TBZ $0, R0, loaded50
 	FMOVS F5, (R19)
-loaded40:
-	B end266
+loaded50:
+	B end282
 
-next280:
+next296:
 	CMP $0x1c, R1
-	BLE end266
+	BLE end282
 	ADD R15<<0, R11, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few41
+	TBZ $2, R0, few51
 	FMOVQ (R19), F5
-	B loaded41
-few41:
+	B loaded51
+few51:
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one41
+	TBZ $1, R0, one51
 	FMOVD (R19), F5
-	TBZ $0, R0, loaded41
+	TBZ $0, R0, loaded51
 	ADD $8, R19
 	VLD1 (R19), V5.S[2]
-	B loaded41
-one41:
-	TBZ $0, R0, loaded41
+	B loaded51
+one51:
+	TBZ $0, R0, loaded51
 	FMOVS (R19), F5
-loaded41:
+loaded51:
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
 	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	ADD R15<<0, R14, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few42
+	TBZ $2, R0, few52
 	FMOVQ (R19), F6
-	B loaded42
-few42:
+	B loaded52
+few52:
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
-	TBZ $1, R0, one42
+	TBZ $1, R0, one52
 	FMOVD (R19), F6
-	TBZ $0, R0, loaded42
+	TBZ $0, R0, loaded52
 	ADD $8, R19
 	VLD1 (R19), V6.S[2]
-	B loaded42
-one42:
-	TBZ $0, R0, loaded42
+	B loaded52
+one52:
+	TBZ $0, R0, loaded52
 	FMOVS (R19), F6
-loaded42:
+loaded52:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
 	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
@@ -11029,31 +11695,31 @@ loaded42:
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R15<<0, R13, R19
 	ADD $112, R19, R19
-	TBZ $2, R0, few43
+	TBZ $2, R0, few53
 	FMOVQ F5, (R19)
-	B loaded43
-few43:
-	TBZ $1, R0, one43
+	B loaded53
+few53:
+	TBZ $1, R0, one53
 	FMOVD F5, (R19)
-	TBZ $0, R0, loaded43
+	TBZ $0, R0, loaded53
 	ADD $8, R19
 	VST1 V5.S[2], (R19)
-	B loaded43
-one43:
-	TBZ $0, R0, loaded43
+	B loaded53
+one53:
+	TBZ $0, R0, loaded53
 	FMOVS F5, (R19)
-loaded43:
-	B end266
+loaded53:
+	B end282
 
-end266:
-	B finished263
+end282:
+	B finished279
 
-plain262:
+plain278:
 	MOVD $0, R14
 
-block283:
+block299:
 	CMP R2, R14
-	BGE tail284
+	BGE tail300
 	WORD $0x3cee6965 // LDR Q5, [X11, X14]
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
@@ -11149,11 +11815,11 @@ block283:
 	ADD R14<<0, R13, R19
 	FMOVQ F5, 112(R19)
 	ADDS $0x80, R14, R14
-	B block283
+	B block299
 
-tail284:
+tail300:
 	CMP $0x04, R1
-	BLT partial286
+	BLT partial302
 	WORD $0x3cee6965 // LDR Q5, [X11, X14]
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
@@ -11164,326 +11830,12 @@ tail284:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	WORD $0x3cae69a5 // STR Q5, [X13, X14]
-	B next287
+	B next303
 
-partial286:
+partial302:
 	CMP $0x00, R1
-	BLE end285
+	BLE end301
 	ADD R14<<0, R11, R19
-	TBZ $2, R0, few44
-	FMOVQ (R19), F5
-	B loaded44
-few44:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one44
-	FMOVD (R19), F5
-	TBZ $0, R0, loaded44
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded44
-one44:
-	TBZ $0, R0, loaded44
-	FMOVS (R19), F5
-loaded44:
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	TBZ $2, R0, few45
-	FMOVQ F5, (R19)
-	B loaded45
-few45:
-	TBZ $1, R0, one45
-	FMOVD F5, (R19)
-	TBZ $0, R0, loaded45
-	ADD $8, R19
-	VST1 V5.S[2], (R19)
-	B loaded45
-one45:
-	TBZ $0, R0, loaded45
-	FMOVS F5, (R19)
-loaded45:
-	B end285
-
-next287:
-	CMP $0x08, R1
-	BLT partial288
-	ADD R14<<0, R11, R19
-	FMOVQ 16(R19), F5
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	FMOVQ F5, 16(R19)
-	B next289
-
-partial288:
-	CMP $0x04, R1
-	BLE end285
-	ADD R14<<0, R11, R19
-	ADD $16, R19, R19
-	TBZ $2, R0, few46
-	FMOVQ (R19), F5
-	B loaded46
-few46:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one46
-	FMOVD (R19), F5
-	TBZ $0, R0, loaded46
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded46
-one46:
-	TBZ $0, R0, loaded46
-	FMOVS (R19), F5
-loaded46:
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	ADD $16, R19, R19
-	TBZ $2, R0, few47
-	FMOVQ F5, (R19)
-	B loaded47
-few47:
-	TBZ $1, R0, one47
-	FMOVD F5, (R19)
-	TBZ $0, R0, loaded47
-	ADD $8, R19
-	VST1 V5.S[2], (R19)
-	B loaded47
-one47:
-	TBZ $0, R0, loaded47
-	FMOVS F5, (R19)
-loaded47:
-	B end285
-
-next289:
-	CMP $0x0c, R1
-	BLT partial290
-	ADD R14<<0, R11, R19
-	FMOVQ 32(R19), F5
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	FMOVQ F5, 32(R19)
-	B next291
-
-partial290:
-	CMP $0x08, R1
-	BLE end285
-	ADD R14<<0, R11, R19
-	ADD $32, R19, R19
-	TBZ $2, R0, few48
-	FMOVQ (R19), F5
-	B loaded48
-few48:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one48
-	FMOVD (R19), F5
-	TBZ $0, R0, loaded48
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded48
-one48:
-	TBZ $0, R0, loaded48
-	FMOVS (R19), F5
-loaded48:
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	ADD $32, R19, R19
-	TBZ $2, R0, few49
-	FMOVQ F5, (R19)
-	B loaded49
-few49:
-	TBZ $1, R0, one49
-	FMOVD F5, (R19)
-	TBZ $0, R0, loaded49
-	ADD $8, R19
-	VST1 V5.S[2], (R19)
-	B loaded49
-one49:
-	TBZ $0, R0, loaded49
-	FMOVS F5, (R19)
-loaded49:
-	B end285
-
-next291:
-	CMP $0x10, R1
-	BLT partial292
-	ADD R14<<0, R11, R19
-	FMOVQ 48(R19), F5
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	FMOVQ F5, 48(R19)
-	B next293
-
-partial292:
-	CMP $0x0c, R1
-	BLE end285
-	ADD R14<<0, R11, R19
-	ADD $48, R19, R19
-	TBZ $2, R0, few50
-	FMOVQ (R19), F5
-	B loaded50
-few50:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one50
-	FMOVD (R19), F5
-	TBZ $0, R0, loaded50
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded50
-one50:
-	TBZ $0, R0, loaded50
-	FMOVS (R19), F5
-loaded50:
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	ADD $48, R19, R19
-	TBZ $2, R0, few51
-	FMOVQ F5, (R19)
-	B loaded51
-few51:
-	TBZ $1, R0, one51
-	FMOVD F5, (R19)
-	TBZ $0, R0, loaded51
-	ADD $8, R19
-	VST1 V5.S[2], (R19)
-	B loaded51
-one51:
-	TBZ $0, R0, loaded51
-	FMOVS F5, (R19)
-loaded51:
-	B end285
-
-next293:
-	CMP $0x14, R1
-	BLT partial294
-	ADD R14<<0, R11, R19
-	FMOVQ 64(R19), F5
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	FMOVQ F5, 64(R19)
-	B next295
-
-partial294:
-	CMP $0x10, R1
-	BLE end285
-	ADD R14<<0, R11, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few52
-	FMOVQ (R19), F5
-	B loaded52
-few52:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
-	TBZ $1, R0, one52
-	FMOVD (R19), F5
-	TBZ $0, R0, loaded52
-	ADD $8, R19
-	VLD1 (R19), V5.S[2]
-	B loaded52
-one52:
-	TBZ $0, R0, loaded52
-	FMOVS (R19), F5
-loaded52:
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	ADD $64, R19, R19
-	TBZ $2, R0, few53
-	FMOVQ F5, (R19)
-	B loaded53
-few53:
-	TBZ $1, R0, one53
-	FMOVD F5, (R19)
-	TBZ $0, R0, loaded53
-	ADD $8, R19
-	VST1 V5.S[2], (R19)
-	B loaded53
-one53:
-	TBZ $0, R0, loaded53
-	FMOVS F5, (R19)
-loaded53:
-	B end285
-
-next295:
-	CMP $0x18, R1
-	BLT partial296
-	ADD R14<<0, R11, R19
-	FMOVQ 80(R19), F5
-	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
-	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
-	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
-	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
-	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
-	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
-	ADD R14<<0, R13, R19
-	FMOVQ F5, 80(R19)
-	B next297
-
-partial296:
-	CMP $0x14, R1
-	BLE end285
-	ADD R14<<0, R11, R19
-	ADD $80, R19, R19
 	TBZ $2, R0, few54
 	FMOVQ (R19), F5
 	B loaded54
@@ -11508,7 +11860,6 @@ loaded54:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R14<<0, R13, R19
-	ADD $80, R19, R19
 	TBZ $2, R0, few55
 	FMOVQ F5, (R19)
 	B loaded55
@@ -11523,13 +11874,13 @@ one55:
 	TBZ $0, R0, loaded55
 	FMOVS F5, (R19)
 loaded55:
-	B end285
+	B end301
 
-next297:
-	CMP $0x1c, R1
-	BLT partial298
+next303:
+	CMP $0x08, R1
+	BLT partial304
 	ADD R14<<0, R11, R19
-	FMOVQ 96(R19), F5
+	FMOVQ 16(R19), F5
 	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
 	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
 	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
@@ -11539,14 +11890,14 @@ next297:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R14<<0, R13, R19
-	FMOVQ F5, 96(R19)
-	B next299
+	FMOVQ F5, 16(R19)
+	B next305
 
-partial298:
-	CMP $0x18, R1
-	BLE end285
+partial304:
+	CMP $0x04, R1
+	BLE end301
 	ADD R14<<0, R11, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R0, few56
 	FMOVQ (R19), F5
 	B loaded56
@@ -11571,7 +11922,7 @@ loaded56:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R14<<0, R13, R19
-	ADD $96, R19, R19
+	ADD $16, R19, R19
 	TBZ $2, R0, few57
 	FMOVQ F5, (R19)
 	B loaded57
@@ -11586,13 +11937,30 @@ one57:
 	TBZ $0, R0, loaded57
 	FMOVS F5, (R19)
 loaded57:
-	B end285
+	B end301
 
-next299:
-	CMP $0x1c, R1
-	BLE end285
+next305:
+	CMP $0x0c, R1
+	BLT partial306
 	ADD R14<<0, R11, R19
-	ADD $112, R19, R19
+	FMOVQ 32(R19), F5
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	FMOVQ F5, 32(R19)
+	B next307
+
+partial306:
+	CMP $0x08, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $32, R19, R19
 	TBZ $2, R0, few58
 	FMOVQ (R19), F5
 	B loaded58
@@ -11617,7 +11985,7 @@ loaded58:
 	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
 	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
 	ADD R14<<0, R13, R19
-	ADD $112, R19, R19
+	ADD $32, R19, R19
 	TBZ $2, R0, few59
 	FMOVQ F5, (R19)
 	B loaded59
@@ -11632,11 +12000,309 @@ one59:
 	TBZ $0, R0, loaded59
 	FMOVS F5, (R19)
 loaded59:
-	B end285
+	B end301
 
-end285:
+next307:
+	CMP $0x10, R1
+	BLT partial308
+	ADD R14<<0, R11, R19
+	FMOVQ 48(R19), F5
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	FMOVQ F5, 48(R19)
+	B next309
 
-finished263:
+partial308:
+	CMP $0x0c, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few60
+	FMOVQ (R19), F5
+	B loaded60
+few60:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one60
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded60
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded60
+one60:
+	TBZ $0, R0, loaded60
+	FMOVS (R19), F5
+loaded60:
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	ADD $48, R19, R19
+	TBZ $2, R0, few61
+	FMOVQ F5, (R19)
+	B loaded61
+few61:
+	TBZ $1, R0, one61
+	FMOVD F5, (R19)
+	TBZ $0, R0, loaded61
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded61
+one61:
+	TBZ $0, R0, loaded61
+	FMOVS F5, (R19)
+loaded61:
+	B end301
+
+next309:
+	CMP $0x14, R1
+	BLT partial310
+	ADD R14<<0, R11, R19
+	FMOVQ 64(R19), F5
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	FMOVQ F5, 64(R19)
+	B next311
+
+partial310:
+	CMP $0x10, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $64, R19, R19
+	TBZ $2, R0, few62
+	FMOVQ (R19), F5
+	B loaded62
+few62:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one62
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded62
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded62
+one62:
+	TBZ $0, R0, loaded62
+	FMOVS (R19), F5
+loaded62:
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	ADD $64, R19, R19
+	TBZ $2, R0, few63
+	FMOVQ F5, (R19)
+	B loaded63
+few63:
+	TBZ $1, R0, one63
+	FMOVD F5, (R19)
+	TBZ $0, R0, loaded63
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded63
+one63:
+	TBZ $0, R0, loaded63
+	FMOVS F5, (R19)
+loaded63:
+	B end301
+
+next311:
+	CMP $0x18, R1
+	BLT partial312
+	ADD R14<<0, R11, R19
+	FMOVQ 80(R19), F5
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	FMOVQ F5, 80(R19)
+	B next313
+
+partial312:
+	CMP $0x14, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $80, R19, R19
+	TBZ $2, R0, few64
+	FMOVQ (R19), F5
+	B loaded64
+few64:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one64
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded64
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded64
+one64:
+	TBZ $0, R0, loaded64
+	FMOVS (R19), F5
+loaded64:
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	ADD $80, R19, R19
+	TBZ $2, R0, few65
+	FMOVQ F5, (R19)
+	B loaded65
+few65:
+	TBZ $1, R0, one65
+	FMOVD F5, (R19)
+	TBZ $0, R0, loaded65
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded65
+one65:
+	TBZ $0, R0, loaded65
+	FMOVS F5, (R19)
+loaded65:
+	B end301
+
+next313:
+	CMP $0x1c, R1
+	BLT partial314
+	ADD R14<<0, R11, R19
+	FMOVQ 96(R19), F5
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	FMOVQ F5, 96(R19)
+	B next315
+
+partial314:
+	CMP $0x18, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $96, R19, R19
+	TBZ $2, R0, few66
+	FMOVQ (R19), F5
+	B loaded66
+few66:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one66
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded66
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded66
+one66:
+	TBZ $0, R0, loaded66
+	FMOVS (R19), F5
+loaded66:
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	ADD $96, R19, R19
+	TBZ $2, R0, few67
+	FMOVQ F5, (R19)
+	B loaded67
+few67:
+	TBZ $1, R0, one67
+	FMOVD F5, (R19)
+	TBZ $0, R0, loaded67
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded67
+one67:
+	TBZ $0, R0, loaded67
+	FMOVS F5, (R19)
+loaded67:
+	B end301
+
+next315:
+	CMP $0x1c, R1
+	BLE end301
+	ADD R14<<0, R11, R19
+	ADD $112, R19, R19
+	TBZ $2, R0, few68
+	FMOVQ (R19), F5
+	B loaded68
+few68:
+	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	TBZ $1, R0, one68
+	FMOVD (R19), F5
+	TBZ $0, R0, loaded68
+	ADD $8, R19
+	VLD1 (R19), V5.S[2]
+	B loaded68
+one68:
+	TBZ $0, R0, loaded68
+	FMOVS (R19), F5
+loaded68:
+	WORD $0x4e22d4a5 // FADD V5.4S, V5.4S, V2.4S
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6ea5e41f // FCMGT V31.4S, V0.4S, V5.4S
+	WORD $0x6ebf1c05 // BIT V5.16B, V0.16B, V31.16B
+	WORD $0x6ea1e4bf // FCMGT V31.4S, V5.4S, V1.4S
+	WORD $0x6ebf1c25 // BIT V5.16B, V1.16B, V31.16B
+	ADD R14<<0, R13, R19
+	ADD $112, R19, R19
+	TBZ $2, R0, few69
+	FMOVQ F5, (R19)
+	B loaded69
+few69:
+	TBZ $1, R0, one69
+	FMOVD F5, (R19)
+	TBZ $0, R0, loaded69
+	ADD $8, R19
+	VST1 V5.S[2], (R19)
+	B loaded69
+one69:
+	TBZ $0, R0, loaded69
+	FMOVS F5, (R19)
+loaded69:
+	B end301
+
+end301:
+
+finished279:
 	MOVD xRow+40(FP), R13
 	LSL $0x02, R13, R13
 	ADDS R13, R11, R11
@@ -11644,9 +12310,9 @@ finished263:
 	LSL $0x02, R13, R13
 	ADDS R13, R6, R6
 	SUBS $1, R12
-	B repeat260
+	B repeat276
 
-enough261:
+enough277:
 	MOVD xPlane+32(FP), R6
 	LSL $0x02, R6, R6
 	ADDS R6, R3, R3
@@ -11660,7 +12326,7 @@ enough261:
 	LSL $0x02, R6, R6
 	ADDS R6, R9, R9
 	SUBS $1, R10
-	B repeat258
+	B repeat274
 
-enough259:
+enough275:
 	RET

@@ -79,6 +79,11 @@ func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 
 //go:noescape
 func depthwiseAVX2(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 
+// depthwiseRows3AVX2 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3AVX2(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+
 // maxPoolAVX2 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //
 //go:noescape
@@ -283,6 +288,16 @@ func convolveHalves12AVX512(tiles int, k int, w *float32, wRow int, x *float32, 
 //
 //go:noescape
 func depthwiseAVX512(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
+// depthwiseRows3AVX512 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+
+// depthwiseRows5AVX512 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 5, for n elements of each of the rows of each of the planes, each with the next 25 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows5AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
 
 // maxPoolAVX512 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //

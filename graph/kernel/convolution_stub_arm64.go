@@ -139,6 +139,11 @@ func convolveNarrow12NEON(tiles int, k int, w *float32, wRow int, x *float32, x2
 //go:noescape
 func depthwiseNEON(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
 
+// depthwiseRows3NEON computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3NEON(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+
 // maxPoolNEON computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //
 //go:noescape

@@ -18,6 +18,7 @@ const (
 	acrossGaps finding = iota // as if there were none: sums are computed for the gaps, too
 	byVector                  // each vector for itself
 	byHalf                    // each half of a vector
+	byRow                     // row by row, of a depthwise convolution
 )
 
 // found returns how vectors of so many lanes do.
@@ -25,6 +26,9 @@ func (s *staging) found(v *vectorKernels) finding {
 	lanes, width := v.gemm.lanes, s.Out[1]
 	switch {
 	case s.depthwise:
+		if v.conv.depthwiseRows[s.Taps[0]] != nil && s.Taps[0] == s.Taps[1] && s.Stride == [2]int{1, 1} && s.Dilation == [2]int{1, 1} {
+			return byRow
+		}
 		return acrossGaps
 	case s.gapless, width%lanes == 0:
 		return byVector
@@ -45,6 +49,37 @@ func (e *Ending) affine(numbers []float32) {
 		if e.Scale != nil {
 			n[1], n[2] = e.Scale[f], e.Shift[f]
 		}
+	}
+}
+
+// byRow computes channels [first, first+count) of a part of a depthwise convolution, a few at a time,
+// which stay in the first-level cache.
+func (s *staging) byRow(c *Context, p part, first, count int, x, w []float32, e Ending, affine, y []float32) {
+	rows, _ := s.extent(p)
+	size := s.channelSize(rows)
+	few := max(1, min(count, channelElements/size))
+	staged := Scratch[float32](c, few*size)
+	defer Release(c, staged)
+	s.pad(staged)
+	at := Scratch[int32](c, s.size)
+	defer Release(c, at)
+	s.offsets(rows, at)
+	gates := Scratch[float32](c, blockElements)
+	defer Release(c, gates)
+	area, begin := s.Out[0]*s.Out[1], int(at[0]/bytesOf(1))
+	for last := first + count; first < last; first += few {
+		n := min(few, last-first)
+		s.fill(c.vector, p, rows, first, n, x, staged)
+		for i := range p.images {
+			to := ((p.image+i)*s.Filters+first)*area + p.first*s.Out[1]
+			var added *float32
+			if e.Added != nil {
+				added = &e.Added[to]
+			}
+			c.vector.conv.depthwiseRows[s.Taps[0]](n, p.last-p.first, s.Out[1], &w[first*s.size],
+				&staged[begin+i*s.height*s.pitch], size, s.pitch, &y[to], area, s.Out[1], &affine[affineNumbers*first], added, e.Low, e.High)
+		}
+		s.gate(c.vector, p, first, n, e.Gate, gates, y)
 	}
 }
 

@@ -20,6 +20,10 @@ func (g *generator) convolution() {
 		}
 	}
 	g.depthwise()
+	g.depthwiseRows(3)
+	if g.lanes == 16 { // others have no room for the weights
+		g.depthwiseRows(5)
+	}
 	g.maxPool()
 	g.finish()
 }
