@@ -32,6 +32,8 @@ type whole struct {
 // what a processor has of a shared cache for itself, or of one of its own.
 const cachedBytes = 4 << 20
 
+const float32Bytes = 4
+
 // groupImages finds the runs. Only convolutional networks have any.
 func (p *Plan) groupImages() {
 	u := p.uses()
@@ -65,6 +67,10 @@ func (p *Plan) imageRun(first int) *imageRun {
 			run.last, fit = i, min(fit, fits)
 		}
 	}
+	// What it hands on is to be small.
+	for i := run.last + 1; i < len(p.steps) && p.shrinks(&p.steps[i], images); i++ {
+		run.last = i
+	}
 	if run.last == first {
 		return nil
 	}
@@ -92,8 +98,14 @@ func (p *Plan) eachImage(s *step) (images int, bytes int64) {
 			elements += p.values[s.in[i]].Type.Elements()
 		}
 	}
-	const float32Bytes = 4
 	return out.Shape[0], int64(elements/out.Shape[0]) * float32Bytes
+}
+
+// shrinks reports whether a step computes images, each from itself, that are smaller than what it
+// reads of them.
+func (p *Plan) shrinks(s *step, images int) bool {
+	n, bytes := p.eachImage(s)
+	return n == images && 2*float32Bytes*int64(p.values[s.out].Type.Elements()/n) < bytes
 }
 
 // operandsByImage says which operands of a step hold something for each image, if the step
