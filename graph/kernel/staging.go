@@ -28,10 +28,12 @@ type staging struct {
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
 // are to stay in the second-level cache, unless there are so many filters that reading them for
 // each task takes longer. channelElements is that of what is computed channel by channel, in the
-// first-level cache. shortest is the number of positions that images are put together for.
+// first-level cache. shortest is the number of positions that images are put together for, and
+// fewest that of rows that another thread may have.
 const (
 	stagedElements  = 112 << 10
 	channelElements = 10 << 10
+	fewest          = 128
 	depthwiseBlock  = 64 // elements that its kernel computes at a time
 	shortest        = 512
 )
@@ -70,18 +72,25 @@ func (s *staging) divide(c *Context, elements int, sums bool) {
 		parts := (g.Images + s.images - 1) / s.images
 		s.images = (g.Images + parts - 1) / parts
 	}
-	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
-	if s.find == byHalf {
-		s.rows = (s.rows + halvesRows - 1) / halvesRows * halvesRows
-	}
 	s.chunk = s.all
 	if s.depthwise {
 		s.all = g.Channels
 		s.chunk = max(1, min(s.all, stagedElements/(perRow*s.rows*s.images)))
 	}
-	// Few parts are divided further, so that every thread has something to do.
-	if tasks := s.parts() * ((s.all + s.chunk - 1) / s.chunk); c.threads > 1 && tasks < 2*c.threads {
-		s.chunk = max(1, min(s.chunk, s.all*tasks/(2*c.threads)))
+	// Few parts are divided further, so that every thread has something to do: rows, as far as there
+	// are enough for what goes with each part, then filters, for each of which an image is staged anew.
+	few := 2 * c.threads
+	tasks := func() int { return s.parts() * ((s.all + s.chunk - 1) / s.chunk) }
+	if c.threads > 1 && tasks() < few && s.images == 1 && !s.depthwise {
+		least := (fewest + g.Out[1] - 1) / g.Out[1]
+		s.rows = min(s.rows, max(least, s.rows*tasks()/few))
+	}
+	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
+	if s.find == byHalf {
+		s.rows = (s.rows + halvesRows - 1) / halvesRows * halvesRows
+	}
+	if n := tasks(); c.threads > 1 && n < few {
+		s.chunk = max(1, min(s.chunk, s.all*n/few))
 	}
 }
 
