@@ -70,12 +70,14 @@ func (c *Context) Convolves(g Convolution) bool {
 // convolutionKernels are the parts of a convolution.
 type convolutionKernels struct {
 	stage, stageEven func(planes, rows, n int, src *float32, srcPlane, srcRow int, dst *float32, dstPlane, dstRow int)
-	wide, narrow     []convolveKernel        // for tiles of index+1 rows and two vectors, or one
-	halves           []convolveKernel        // for vectors whose halves lie apart, where they are worth it
-	depthwiseRows    map[int]depthwiseKernel // by taps along either dimension
-	depthwise        func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
-	maxPool          func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
-	finish           func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
+	wide, narrow     []convolveKernel // for tiles of index+1 rows and two vectors, or one
+	halves           []convolveKernel // for vectors whose halves lie apart; nil where there are none
+	// For that many taps along both dimensions, moving by one; nil where there is none.
+	depthwiseRows3, depthwiseRows5 depthwiseKernel
+
+	depthwise func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	maxPool   func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	finish    func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
 }
 
 type depthwiseKernel func(planes, rows, n int, w, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, affine, added *float32, lo, hi float32)

@@ -26,7 +26,7 @@ func (s *staging) found(v *vectorKernels) finding {
 	lanes, width := v.gemm.lanes, s.Out[1]
 	switch {
 	case s.depthwise:
-		if v.conv.depthwiseRows[s.Taps[0]] != nil && s.Taps[0] == s.Taps[1] && s.Stride == [2]int{1, 1} && s.Dilation == [2]int{1, 1} {
+		if s.rowKernel(v) != nil {
 			return byRow
 		}
 		return acrossGaps
@@ -36,6 +36,20 @@ func (s *staging) found(v *vectorKernels) finding {
 		return byHalf
 	}
 	return acrossGaps
+}
+
+// rowKernel returns the kernel of a depthwise convolution row by row, nil if there is none.
+func (s *staging) rowKernel(v *vectorKernels) depthwiseKernel {
+	if one := [2]int{1, 1}; s.Stride != one || s.Dilation != one {
+		return nil
+	}
+	switch s.Taps {
+	case [2]int{3, 3}:
+		return v.conv.depthwiseRows3
+	case [2]int{5, 5}:
+		return v.conv.depthwiseRows5
+	}
+	return nil
 }
 
 // affine fills in the numbers that a micro-kernel takes for each filter.
@@ -66,7 +80,7 @@ func (s *staging) byRow(c *Context, p part, first, count int, x, w []float32, e 
 	s.offsets(rows, at)
 	gates := Scratch[float32](c, blockElements)
 	defer Release(c, gates)
-	area, begin := s.Out[0]*s.Out[1], int(at[0]/bytesOf(1))
+	area, begin, kernel := s.Out[0]*s.Out[1], int(at[0]/bytesOf(1)), s.rowKernel(c.vector)
 	for last := first + count; first < last; first += few {
 		n := min(few, last-first)
 		s.fill(c.vector, p, rows, first, n, x, staged)
@@ -76,8 +90,7 @@ func (s *staging) byRow(c *Context, p part, first, count int, x, w []float32, e 
 			if e.Added != nil {
 				added = &e.Added[to]
 			}
-			c.vector.conv.depthwiseRows[s.Taps[0]](n, p.last-p.first, s.Out[1], &w[first*s.size],
-				&staged[begin+i*s.height*s.pitch], size, s.pitch, &y[to], area, s.Out[1], &affine[affineNumbers*first], added, e.Low, e.High)
+			kernel(n, p.last-p.first, s.Out[1], &w[first*s.size], &staged[begin+i*s.height*s.pitch], size, s.pitch, &y[to], area, s.Out[1], &affine[affineNumbers*first], added, e.Low, e.High)
 		}
 		s.gate(c.vector, p, first, n, e.Gate, gates, y)
 	}
