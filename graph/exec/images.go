@@ -28,17 +28,22 @@ type whole struct {
 	groups []op.Array
 }
 
-// cachedBytes is what a step may read and write before images are taken in groups: about
-// what a processor has of a shared cache for itself, or of one of its own.
-const cachedBytes = 4 << 20
+// A step may read and write so much before images are taken in groups: about what a program has of
+// a shared cache, or what all threads have of caches of their own, so that there also is enough for
+// each of them to do.
+const (
+	cachedBytes       = 4 << 20
+	cachedThreadBytes = 512 << 10
+)
 
 const float32Bytes = 4
 
-// groupImages finds the runs. Only convolutional networks have any.
-func (p *Plan) groupImages() {
+// groupImages finds the runs, for so many threads. Only convolutional networks have any.
+func (p *Plan) groupImages(threads int) {
 	u := p.uses()
+	cached := int64(max(cachedBytes, threads*cachedThreadBytes))
 	for i := 0; i < len(p.steps); i++ {
-		if run := p.imageRun(i); run != nil {
+		if run := p.imageRun(i, cached); run != nil {
 			p.useRun(run, u)
 			i = run.last
 		}
@@ -47,13 +52,13 @@ func (p *Plan) groupImages() {
 
 // imageRun returns the run that begins with a step, nil if none does. It ends with the last step
 // of which not many more images fit than of others: small maps are better computed together.
-func (p *Plan) imageRun(first int) *imageRun {
+func (p *Plan) imageRun(first int, cached int64) *imageRun {
 	const many = 4
 	run := &imageRun{first: first, last: first}
 	var images, fit int
 	for i := first; i < len(p.steps); i++ {
 		n, bytes := p.eachImage(&p.steps[i])
-		fits := int(max(1, cachedBytes/max(1, bytes)))
+		fits := int(max(1, cached/max(1, bytes)))
 		if i == first {
 			images, fit = n, fits
 			if fits >= images {

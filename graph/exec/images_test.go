@@ -93,6 +93,9 @@ func TestImageRunMemoryAndProfile(t *testing.T) {
 	if got, want := whole.ArenaBytes(), 2*one; got != want {
 		t.Errorf("elsewhere an arena of %d bytes, want %d", got, want)
 	}
+	if runs := n.compile(exec.Config{Outputs: outputs, OnHost: true, Threads: 13}).ImageRuns(); len(runs) != 1 || runs[0].Groups != 2 {
+		t.Errorf("13 threads have room for 3 images: %+v", runs)
+	}
 	var profiles [2]exec.Profile
 	for i, p := range []*exec.Plan{grouped, whole} {
 		for _, in := range p.Inputs() {

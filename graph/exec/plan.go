@@ -34,6 +34,8 @@ type Config struct {
 	// OnHost says that the plan is for the host, which has kernels of its own for
 	// convolutions and what follows them (op.ConvThen).
 	OnHost bool
+	// Threads are those of the host, if it is known.
+	Threads int
 }
 
 // Plan is a graph compiled for chosen outputs and feeds. It holds the bound
@@ -149,7 +151,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 	p.joinAdditions()
 	if config.OnHost {
 		p.joinConvolutions()
-		p.groupImages()
+		p.groupImages(config.Threads)
 	}
 	if err := p.layOut(config); err != nil {
 		return nil, err
