@@ -237,8 +237,11 @@ func densenet() *onnxtest.Builder {
 }
 
 // mobilenet has inverted residual units, of which those that widen have no sum.
-func mobilenet() *onnxtest.Builder {
-	n, x := newNet(8)
+func mobilenet() *onnxtest.Builder { return mobilenetOf(8) }
+
+// mobilenetOf takes images of another size.
+func mobilenetOf(size int) *onnxtest.Builder {
+	n, x := newNet(size)
 	x = n.convRelu(x, 4, 3)
 	for _, width := range []int{6, 6, 8, 8, 8, 8} {
 		inner := 4 * n.channels[x]

@@ -102,7 +102,9 @@ func (n *Network) compileSpan(k spanKind, on exec.Device) (*span, error) {
 		}
 	}
 	config := exec.Config{Outputs: outputs, Streamed: streamed}
-	_, config.OnHost = on.(host)
+	if h, ok := on.(host); ok {
+		config.OnHost, config.Threads = true, h.Threads()
+	}
 	if on.BFloat16() {
 		config.BFloat16 = []*gorgonia.Node{s.in, s.cotangent}
 	}

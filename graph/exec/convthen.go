@@ -38,7 +38,7 @@ func (p *Plan) joinConvolutions() {
 		}
 		if last >= 0 {
 			end := p.steps[last]
-			p.steps[i] = step{end.node, fused, in, end.out, end.streamed, end.gradient}
+			p.steps[i] = step{node: end.node, op: fused, in: in, out: end.out, streamed: end.streamed, gradient: end.gradient}
 			u.computedBy[end.out] = i
 		}
 	}

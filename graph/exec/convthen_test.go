@@ -130,7 +130,10 @@ type maps2D struct {
 	bound           map[*gorgonia.Node]op.Array
 }
 
-func newMaps2D(t *testing.T, dtype onnx.DType) *maps2D {
+func newMaps2D(t *testing.T, dtype onnx.DType) *maps2D { return newMapsOf(t, dtype, 3, 7, 9) }
+
+// newMapsOf has so many images of a size.
+func newMapsOf(t *testing.T, dtype onnx.DType, images, height, width int) *maps2D {
 	n := &maps2D{builder: newBuilder(t), bound: map[*gorgonia.Node]op.Array{}}
 	input := func(name string, shape ...int) *gorgonia.Node {
 		a := op.NewArray(op.Type{DType: dtype, Shape: shape})
@@ -150,8 +153,8 @@ func newMaps2D(t *testing.T, dtype onnx.DType) *maps2D {
 		return node
 	}
 	const channels = 5
-	n.x, n.w = input("x", 3, channels, 7, 9), input("w", channels, channels, 3, 3)
-	n.bias, n.row = input("bias", channels), input("row", 9)
+	n.x, n.w = input("x", images, channels, height, width), input("w", channels, channels, 3, 3)
+	n.bias, n.row = input("bias", channels), input("row", width)
 	for i, name := range []string{"scale", "shift", "mean", "variance"} {
 		n.parameters[i] = input(name, channels)
 	}

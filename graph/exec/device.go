@@ -43,6 +43,14 @@ type Kernels struct{ context *kernel.Context }
 // NewKernels returns the host, computing with c.
 func NewKernels(c *kernel.Context) Kernels { return Kernels{c} }
 
+// Threads is the number that the host computes on, 0 if it has no context.
+func (k Kernels) Threads() int {
+	if k.context == nil {
+		return 0
+	}
+	return k.context.Threads()
+}
+
 var _ Device = Kernels{}
 
 func (k Kernels) BFloat16() bool                     { return false }

@@ -42,9 +42,10 @@
 // host. Plans, their layout and the machine are the same for all: an addition to
 // the result of a linear layer is a step with it, [LinearAdd], and a device may
 // hold activations in bfloat16 (Config.BFloat16); for the host alone, a linear layer is
-// a step with the GELU of its result, [LinearGELU], and a convolution with what follows
-// it (Config.OnHost, op.ConvThen). What is said of bits above is the host's; another
-// device says what it rounds.
+// a step with the GELU of its result, [LinearGELU], a convolution with what follows
+// it (Config.OnHost, op.ConvThen), and steps whose maps are larger than a cache are run
+// a few images at a time. What is said of bits above is the host's; another device says
+// what it rounds.
 //
 // Gorgonia's own machines are not used: they merge nodes by a 32-bit hash without
 // comparing them, need five to seven times the memory, and die of a panic in an

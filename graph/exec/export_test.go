@@ -42,3 +42,20 @@ func (m *Machine) HoldsOperands() bool {
 	}
 	return false
 }
+
+// ImageRun is an imageRun, as names of its steps and the number of groups.
+type ImageRun struct {
+	Steps  []string
+	Groups int
+}
+
+// ImageRuns are the runs of a plan that are computed by groups of images.
+func (p *Plan) ImageRuns() (runs []ImageRun) {
+	names := p.StepNames()
+	for i, s := range p.steps {
+		if s.run != nil && s.run.first == i {
+			runs = append(runs, ImageRun{names[i : s.run.last+1], s.run.groups})
+		}
+	}
+	return runs
+}

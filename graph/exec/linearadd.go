@@ -40,7 +40,7 @@ func (p *Plan) joinAdditions() {
 			if !ok {
 				continue
 			}
-			p.steps[i] = step{s.node, LinearAdd{linear}, append(slices.Clone(p.steps[i].in), added), s.out, s.streamed, s.gradient}
+			p.steps[i] = step{node: s.node, op: LinearAdd{linear}, in: append(slices.Clone(p.steps[i].in), added), out: s.out, streamed: s.streamed, gradient: s.gradient}
 			u.computedBy[s.out] = i
 			for _, v := range append(views, j) {
 				gone[v] = true

@@ -36,7 +36,7 @@ func (p *Plan) joinGELUs() {
 			continue
 		}
 		if linear, ok := p.steps[i].op.(op.Linear); ok {
-			p.steps[i] = step{s.node, LinearGELU{linear, gelu}, p.steps[i].in, s.out, s.streamed, s.gradient}
+			p.steps[i] = step{node: s.node, op: LinearGELU{linear, gelu}, in: p.steps[i].in, out: s.out, streamed: s.streamed, gradient: s.gradient}
 			for _, v := range append(views, j) {
 				gone[v] = true
 			}

@@ -82,9 +82,16 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 			}
 		}
 	}
-	for i := range p.steps {
+	for i := 0; i < len(p.steps); i++ {
 		s := &p.steps[i]
-		if err := m.step(p, s); err != nil {
+		if s.run != nil {
+			if err := m.runGroups(ctx, p, s.run); err != nil {
+				return err
+			}
+			i = s.run.last
+			continue
+		}
+		if err := m.step(p, s, 0); err != nil {
 			return err
 		}
 		// Now, not before the step: a kernel that was cut short left garbage.
@@ -101,8 +108,8 @@ func (m *Machine) Run(ctx context.Context, p *Plan, sink Sink) error {
 	return nil
 }
 
-// step computes one value.
-func (m *Machine) step(p *Plan, s *step) (err error) {
+// step computes one value, or that of a group of images.
+func (m *Machine) step(p *Plan, s *step, group int) (err error) {
 	if _, ok := s.op.(view); ok {
 		// At each run anew: the parent may be bound to another array.
 		p.values[s.out].Data = p.values[s.in[0]].Data
@@ -118,18 +125,18 @@ func (m *Machine) step(p *Plan, s *step) (err error) {
 		}
 	}()
 	operands := m.operands[:len(s.in)]
-	for i, slot := range s.in {
-		operands[i] = p.values[slot]
+	for i := range operands {
+		operands[i] = p.operand(s, i, group)
 	}
 	var start time.Time
 	if m.Profile != nil {
 		start = time.Now()
 	}
-	if err := m.device.Forward(s.op, p.values[s.out], operands); err != nil {
+	if err := m.device.Forward(s.op, p.operand(s, len(s.in), group), operands); err != nil {
 		return p.failed(s, err, nil)
 	}
 	if m.Profile != nil {
-		m.Profile.add(s, operands, time.Since(start))
+		m.Profile.add(s, operands, time.Since(start), group)
 	}
 	return nil
 }
@@ -192,6 +199,9 @@ func (m *Machine) Close() {
 func (p *Plan) detach() {
 	for _, s := range p.steps {
 		p.values[s.out].Data = nil
+		if s.run != nil {
+			s.run.forget()
+		}
 	}
 	p.generation, p.run = 0, 0
 }

@@ -34,6 +34,8 @@ type Config struct {
 	// OnHost says that the plan is for the host, which has kernels of its own for
 	// linear layers and convolutions with what follows them ([LinearGELU], op.ConvThen).
 	OnHost bool
+	// Threads are those of the host, if it is known.
+	Threads int
 }
 
 // Plan is a graph compiled for chosen outputs and feeds. It holds the bound
@@ -76,6 +78,9 @@ type step struct {
 	out      int   // slot
 	streamed bool
 	gradient bool // part of a backward pass
+
+	run     *imageRun // nil for a step that computes all images at once
+	grouped []int     // of each operand and of the result: which of run.whole it is, or -1
 }
 
 // Operation is what a step needs of an op.Op: it is one, a [Sum], a
@@ -147,6 +152,7 @@ func Compile(g *op.Graph, config Config) (*Plan, error) {
 	if config.OnHost {
 		p.joinGELUs()
 		p.joinConvolutions()
+		p.groupImages(config.Threads)
 	}
 	if err := p.layOut(config); err != nil {
 		return nil, err
@@ -218,9 +224,9 @@ func (p *Plan) layOut(config Config) error {
 			root[s.out] = root[s.in[0]]
 		}
 		for _, in := range s.in {
-			last[root[in]] = i
+			last[root[in]] = p.until(i, in)
 		}
-		last[s.out] = i // the step itself writes them, and the sink reads them
+		last[s.out] = p.until(i, s.out) // the step itself writes them, and the sink reads them
 	}
 	for _, n := range p.outputs {
 		last[root[p.slots[n]]] = len(p.steps) - 1
@@ -238,7 +244,7 @@ func (p *Plan) layOut(config Config) error {
 			size /= 2
 		}
 		p.owners = append(p.owners, s.out)
-		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(i), last: int32(last[s.out])})
+		p.buffers = append(p.buffers, buffer{size: align(size), first: int32(p.since(i, s.out)), last: int32(last[s.out])})
 	}
 	p.live = liveBytes(p.buffers, len(p.steps))
 	p.arena = assignOffsets(p.buffers)

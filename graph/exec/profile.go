@@ -44,8 +44,8 @@ func (p *Profile) Work() []Work {
 	return all
 }
 
-// add counts a step that took a time.
-func (p *Profile) add(s *step, in []op.Array, took time.Duration) {
+// add counts a step that took a time, for all images or a group of them.
+func (p *Profile) add(s *step, in []op.Array, took time.Duration, group int) {
 	k := kind{s.op.Name(), s.gradient}
 	w := p.work[k]
 	if w == nil {
@@ -55,7 +55,9 @@ func (p *Profile) add(s *step, in []op.Array, took time.Duration) {
 		w = &Work{Op: k.name, Gradient: k.gradient}
 		p.work[k] = w
 	}
-	w.Calls++
+	if group == 0 {
+		w.Calls++
+	}
 	w.Time += took
 	if o, ok := s.op.(op.Counted); ok {
 		types := make([]op.Type, len(in))

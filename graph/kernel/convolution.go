@@ -19,7 +19,7 @@ type Convolution struct {
 //	y = min(High, max(Low, (s + Bias[f])·Scale[f] + Shift[f] + Added))
 //
 // and then what Gate says. Each of the four slices may be nil and is left out then; Scale and
-// Shift go together. Added has the shape of y, and may be y.
+// Shift go together. Added has the shape of y, which it must not overlap.
 type Ending struct {
 	Bias, Scale, Shift, Added []float32
 	Low, High                 float32 // -Inf and +Inf for none
@@ -71,12 +71,18 @@ func (c *Context) Convolves(g Convolution) bool {
 type convolutionKernels struct {
 	stage, stageEven func(planes, rows, n int, src *float32, srcPlane, srcRow int, dst *float32, dstPlane, dstRow int)
 	wide, narrow     []convolveKernel // for tiles of index+1 rows and two vectors, or one
-	depthwise        func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
-	maxPool          func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
-	finish           func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
+	halves           []convolveKernel // for vectors whose halves lie apart; nil where there are none
+	// For that many taps along both dimensions, moving by one; nil where there is none.
+	depthwiseRows3, depthwiseRows5 depthwiseKernel
+
+	depthwise func(planes, blocks, taps int, w, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	maxPool   func(planes, blocks, taps int, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+	finish    func(planes, rows, n int, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, bias *float32, biasStep int, scale, shift *float32, affineStep int, added *float32, lo, hi float32)
 }
 
-type convolveKernel func(tiles, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+type depthwiseKernel func(planes, rows, n int, w, x *float32, xPlane, xRow int, y *float32, yPlane, yRow int, affine, added *float32, lo, hi float32)
+
+type convolveKernel func(tiles, k int, w *float32, wRow int, x, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine, added *float32, lo, hi float32)
 
 // Convolve computes y, the convolution of x with filters w, in the Context's micro-kernels.
 // An element is a sum of fused multiply-adds in ascending order of the channels and taps, in
@@ -94,23 +100,45 @@ func Convolve(c *Context, g Convolution, x, w []float32, e Ending, y []float32) 
 	}
 	s := newStaging(c, g)
 	defer giveBack(c, s)
-	Run(c, s.parts()*s.chunks(), 1, convolving{s, x, w, e, y})
+	s.find = s.found(c.vector)
+	switch {
+	case s.find == byRow:
+		s.divide(c, channelElements, false)
+	case s.depthwise:
+		s.divide(c, channelElements, true)
+	case s.find == acrossGaps:
+		s.divide(c, stagedElements, true)
+	default:
+		s.divide(c, stagedElements, false)
+	}
+	var affine []float32
+	if s.find != acrossGaps {
+		affine = Scratch[float32](c, affineNumbers*g.Filters)
+		defer Release(c, affine)
+		e.affine(affine)
+	}
+	Run(c, s.parts()*s.chunks(), 1, convolving{s, x, w, e, affine, y})
 }
 
 type convolving struct {
 	*staging
 	x, w   []float32
 	ending Ending
+	affine []float32 // see Ending.affine
 	y      []float32
 }
 
 func (t *convolving) Chunk(c *Context, task, _ int) {
 	p, first, count := t.task(task)
-	if !t.depthwise {
-		t.convolveGroups(c, p, first, count, t.x, t.w, t.ending, t.y)
+	if t.find == byRow {
+		t.byRow(c, p, first, count, t.x, t.w, t.ending, t.affine, t.y)
 		return
 	}
-	t.byChannel(c, p, first, count, t.x, t.ending, t.y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+	if !t.depthwise {
+		t.convolveGroups(c, p, first, count, t.x, t.w, t.ending, t.affine, t.y)
+		return
+	}
+	t.byChannel(c, p, first, count, t.x, t.ending, t.y, func(first, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
 		c.vector.conv.depthwise(planes, blocks, t.size, &t.w[first*t.size], staged, stagedPlane, at, sums, pitch)
 	})
 }
@@ -126,6 +154,7 @@ func MaxPool(c *Context, g Convolution, x, y []float32) {
 	}
 	s := newStaging(c, g)
 	defer giveBack(c, s)
+	s.divide(c, channelElements, true)
 	s.padding = float32(math.Inf(-1))
 	Run(c, s.parts()*s.chunks(), 1, maxPooling{s, x, y})
 }
@@ -137,7 +166,7 @@ type maxPooling struct {
 
 func (t *maxPooling) Chunk(c *Context, task, _ int) {
 	p, first, count := t.task(task)
-	t.byChannel(c, p, first, count, t.x, Unbounded(), t.y, func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
+	t.byChannel(c, p, first, count, t.x, Unbounded(), t.y, func(_, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int) {
 		c.vector.conv.maxPool(planes, blocks, t.size, staged, stagedPlane, at, sums, pitch)
 	})
 }
@@ -153,39 +182,56 @@ func (e *Ending) check(filters, elements int) {
 	}
 }
 
-// byChannel computes channels [first, first+count) of a part, each from itself, by kernel.
+// byChannel computes channels [first, first+count) of a part, each from itself, by kernel: a few at a
+// time, which stay in the first-level cache.
 func (s *staging) byChannel(c *Context, p part, first, count int, x []float32, e Ending, y []float32,
-	kernel func(planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
+	kernel func(first, planes, blocks int, staged *float32, stagedPlane int, at *int32, sums *float32, pitch int)) {
 	rows, length := s.extent(p)
-	staged := Scratch[float32](c, count*s.channelSize(rows))
-	defer Release(c, staged)
 	blocks := (length + depthwiseBlock - 1) / depthwiseBlock
-	pitch := oddLines(blocks * depthwiseBlock)
-	sums := Scratch[float32](c, count*pitch)
+	size, pitch := s.channelSize(rows), oddLines(blocks*depthwiseBlock)
+	few := max(1, min(count, channelElements/(size+pitch)))
+	staged := Scratch[float32](c, few*size)
+	defer Release(c, staged)
+	sums := Scratch[float32](c, few*pitch)
 	defer Release(c, sums)
 	at := Scratch[int32](c, s.size)
 	defer Release(c, at)
 	s.offsets(rows, at)
-	s.fill(c.vector, p, rows, first, count, x, staged)
-	kernel(count, blocks, &staged[0], s.channelSize(rows), &at[0], &sums[0], pitch)
-	s.finish(c.vector, p, first, count, sums, pitch, e, y)
+	s.pad(staged)
+	for last := first + count; first < last; first += few {
+		n := min(few, last-first)
+		s.fill(c.vector, p, rows, first, n, x, staged)
+		kernel(first, n, blocks, &staged[0], size, &at[0], &sums[0], pitch)
+		s.finish(c.vector, p, first, n, sums, pitch, e, y)
+	}
 }
 
 // convolveGroups computes filters [first, first+count) of every group of a part.
-func (s *staging) convolveGroups(c *Context, p part, first, count int, x, w []float32, e Ending, y []float32) {
+func (s *staging) convolveGroups(c *Context, p part, first, count int, x, w []float32, e Ending, affine, y []float32) {
 	rows, length := s.extent(p)
 	channels, filters := s.Channels/s.Groups, s.Filters/s.Groups
 	staged := Scratch[float32](c, channels*s.channelSize(rows))
 	defer Release(c, staged)
-	pitch := oddLines(length + 2*c.vector.gemm.lanes)
-	sums := Scratch[float32](c, count*pitch)
-	defer Release(c, sums)
 	at := Scratch[int32](c, s.size)
 	defer Release(c, at)
 	s.offsets(rows, at)
+	s.pad(staged)
+	pitch := oddLines(length + 2*c.vector.gemm.lanes)
+	room := count * pitch
+	if s.find != acrossGaps {
+		room = 2 * blockElements
+	}
+	sums := Scratch[float32](c, room)
+	defer Release(c, sums)
+	direct := s.placedPart(c.vector, p, w, staged, at, e, affine, y)
 	for g := range s.Groups {
 		s.fill(c.vector, p, rows, g*channels, channels, x, staged)
 		f := g*filters + first
+		if s.find != acrossGaps {
+			direct.multiply(f, count, sums)
+			s.gate(c.vector, p, f, count, e.Gate, sums, y)
+			continue
+		}
 		multiplyStaged(c.vector, count, s.size, length, w[f*s.size:], staged, at, sums, pitch)
 		s.finish(c.vector, p, f, count, sums, pitch, e, y)
 	}
@@ -206,11 +252,11 @@ func multiplyStaged(v *vectorKernels, filters, size, n int, w, staged []float32,
 					kernels = v.conv.narrow
 				}
 				if tiles > 0 {
-					kernels[height-1](tiles, k, &w[f*size+from], size, &staged[j], &at[from], &sums[f*pitch+j], pitch, add)
+					kernels[height-1](tiles, k, &w[f*size+from], size, &staged[j], &staged[j+lanes], 0, &at[from], &sums[f*pitch+j], pitch, add, nil, nil, 0, 0)
 				}
 				if rest > 0 {
 					f := f + tiles*height
-					kernels[rest-1](1, k, &w[f*size+from], size, &staged[j], &at[from], &sums[f*pitch+j], pitch, add)
+					kernels[rest-1](1, k, &w[f*size+from], size, &staged[j], &staged[j+lanes], 0, &at[from], &sums[f*pitch+j], pitch, add, nil, nil, 0, 0)
 				}
 			}
 		}
@@ -258,17 +304,27 @@ func (s *staging) finish(v *vectorKernels, p part, first, count int, sums []floa
 		v.conv.finish(count, rows, width, &sums[i*s.height*s.pitch], pitch, s.pitch, &y[to], area, s.Out[1],
 			bias, biasStep, scale, shift, affineStep, added, e.Low, e.High)
 	}
-	if e.Gate.By == NoGate {
+	s.gate(v, p, first, count, e.Gate, sums, y) // no sum is needed any more
+}
+
+// gate multiplies the elements of filters [first, first+count) of a part by their gates, for which
+// there is room.
+func (s *staging) gate(v *vectorKernels, p part, first, count int, g Gating, room, y []float32) {
+	if g.By == NoGate {
 		return
 	}
-	// No sum is needed any more.
+	area := s.Out[0] * s.Out[1]
 	planes, length := count, (p.last-p.first)*s.Out[1]
 	if length == area {
 		planes, length = 1, count*area
 	}
 	for i := range p.images * planes {
-		to := ((p.image+i/planes)*s.Filters+first+i%planes)*area + p.first*s.Out[1]
-		e.Gate.apply(v, length, &y[to], &sums[0])
+		from := ((p.image+i/planes)*s.Filters+first+i%planes)*area + p.first*s.Out[1]
+		for y := y[from : from+length]; len(y) > 0; {
+			n := min(len(y), len(room))
+			g.apply(v, n, &y[0], &room[0])
+			y = y[n:]
+		}
 	}
 }
 

@@ -268,663 +268,887 @@ enough17:
 	VZEROUPPER
 	RET
 
-// func convolveWide1AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide1AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide1AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveWide1AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
 tile22:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
 	JL     rest25
 
 steps24:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VMOVUPS      32(SI)(R10*1), Y3
-	VBROADCASTSS (DI), Y4
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y2
+	VMOVUPS      (R8)(R11*1), Y3
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VMOVUPS      32(SI)(R10*1), Y3
-	VBROADCASTSS 4(DI), Y4
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Y2
+	VMOVUPS      (R8)(R11*1), Y3
+	VBROADCASTSS 4(CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VMOVUPS      32(SI)(R10*1), Y3
-	VBROADCASTSS 8(DI), Y4
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Y2
+	VMOVUPS      (R8)(R11*1), Y3
+	VBROADCASTSS 8(CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VMOVUPS      32(SI)(R10*1), Y3
-	VBROADCASTSS 12(DI), Y4
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Y2
+	VMOVUPS      (R8)(R11*1), Y3
+	VBROADCASTSS 12(CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
 	JGE          steps24
 
 rest25:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   write27
 
 step26:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VMOVUPS      32(SI)(R10*1), Y3
-	VBROADCASTSS (DI), Y4
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y2
+	VMOVUPS      (R8)(R11*1), Y3
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
 	JNZ          step26
 
 write27:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate28
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over28
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	VADDPS 32(R10), Y1, Y1
+	ADDQ   R9, R10
+
+over28:
+	TESTQ        SI, SI
+	JZ           over29
+	VBROADCASTSS (SI), Y2
+	VBROADCASTSS 4(SI), Y3
+	VBROADCASTSS 8(SI), Y4
+	VADDPS       Y2, Y0, Y0
+	VFMADD213PS  Y4, Y3, Y0
+	VADDPS       Y2, Y1, Y1
+	VFMADD213PS  Y4, Y3, Y1
+	ADDQ         $0x0c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over30
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	VADDPS       32(R10), Y1, Y1
+	ADDQ         R9, R10
+
+over30:
+	VBROADCASTSS lo+104(FP), Y2
+	VBROADCASTSS hi+108(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+
+over29:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
-	JMP     written29
-
-accumulate28:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
-
-written29:
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next23
-	JMP  tile22
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next23
+	JMP     tile22
 
 next23:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow1AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow1AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveNarrow1AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow1AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile30:
+tile31:
 	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest33
+	JL     rest34
 
-steps32:
+steps33:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y1
-	VBROADCASTSS (DI), Y2
+	VMOVUPS      (DI)(R10*1), Y1
+	VBROADCASTSS (CX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y1
-	VBROADCASTSS 4(DI), Y2
+	VMOVUPS      (DI)(R10*1), Y1
+	VBROADCASTSS 4(CX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y1
-	VBROADCASTSS 8(DI), Y2
+	VMOVUPS      (DI)(R10*1), Y1
+	VBROADCASTSS 8(CX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y1
-	VBROADCASTSS 12(DI), Y2
+	VMOVUPS      (DI)(R10*1), Y1
+	VBROADCASTSS 12(CX), Y2
 	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps32
+	JGE          steps33
 
-rest33:
+rest34:
 	ADDQ $0x04, R9
-	JZ   write35
+	JZ   write36
 
-step34:
+step35:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y1
-	VBROADCASTSS (DI), Y2
+	VMOVUPS      (DI)(R10*1), Y1
+	VBROADCASTSS (CX), Y2
 	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step34
+	JNZ          step35
 
-write35:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate36
+write36:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over37
+	MOVQ   DX, R9
+	VADDPS (R9), Y0, Y0
+	ADDQ   R8, R9
+
+over37:
+	TESTQ        SI, SI
+	JZ           over38
+	VBROADCASTSS (SI), Y1
+	VBROADCASTSS 4(SI), Y2
+	VBROADCASTSS 8(SI), Y3
+	VADDPS       Y1, Y0, Y0
+	VFMADD213PS  Y3, Y2, Y0
+	ADDQ         $0x0c, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over39
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Y0, Y0
+	ADDQ         R8, R9
+
+over39:
+	VBROADCASTSS lo+104(FP), Y1
+	VBROADCASTSS hi+108(FP), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+
+over38:
 	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
-	JMP     written37
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next32
+	JMP     tile31
 
-accumulate36:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
-
-written37:
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next31
-	JMP  tile30
-
-next31:
+next32:
 	VZEROUPPER
 	RET
 
-// func convolveWide2AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide2AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide2AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveWide2AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile38:
+tile40:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest43
+
+steps42:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y4
+	VMOVUPS      (R8)(R11*1), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (CX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Y4
+	VMOVUPS      (R8)(R11*1), Y5
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(CX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Y4
+	VMOVUPS      (R8)(R11*1), Y5
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(CX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Y4
+	VMOVUPS      (R8)(R11*1), Y5
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(CX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
+	JGE          steps42
+
+rest43:
+	ADDQ $0x04, R10
+	JZ   write45
+
+step44:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y4
+	VMOVUPS      (R8)(R11*1), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (CX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
+	JNZ          step44
+
+write45:
 	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest41
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over46
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	VADDPS 32(R10), Y1, Y1
+	ADDQ   R9, R10
+	VADDPS (R10), Y2, Y2
+	VADDPS 32(R10), Y3, Y3
+	ADDQ   R9, R10
 
-steps40:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y4
-	VMOVUPS      32(SI)(R10*1), Y5
-	VBROADCASTSS (DI), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (DI)(BX*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y4
-	VMOVUPS      32(SI)(R10*1), Y5
-	VBROADCASTSS 4(DI), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(DI)(BX*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y4
-	VMOVUPS      32(SI)(R10*1), Y5
-	VBROADCASTSS 8(DI), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(DI)(BX*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y4
-	VMOVUPS      32(SI)(R10*1), Y5
-	VBROADCASTSS 12(DI), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 12(DI)(BX*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
-	JGE          steps40
+over46:
+	TESTQ        SI, SI
+	JZ           over47
+	VBROADCASTSS (SI), Y4
+	VBROADCASTSS 4(SI), Y5
+	VBROADCASTSS 8(SI), Y6
+	VADDPS       Y4, Y0, Y0
+	VFMADD213PS  Y6, Y5, Y0
+	VADDPS       Y4, Y1, Y1
+	VFMADD213PS  Y6, Y5, Y1
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y5
+	VBROADCASTSS 20(SI), Y6
+	VADDPS       Y4, Y2, Y2
+	VFMADD213PS  Y6, Y5, Y2
+	VADDPS       Y4, Y3, Y3
+	VFMADD213PS  Y6, Y5, Y3
+	ADDQ         $0x18, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over48
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	VADDPS       32(R10), Y1, Y1
+	ADDQ         R9, R10
+	VADDPS       (R10), Y2, Y2
+	VADDPS       32(R10), Y3, Y3
+	ADDQ         R9, R10
 
-rest41:
-	ADDQ $0x04, R9
-	JZ   write43
+over48:
+	VBROADCASTSS lo+104(FP), Y4
+	VBROADCASTSS hi+108(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
 
-step42:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y4
-	VMOVUPS      32(SI)(R10*1), Y5
-	VBROADCASTSS (DI), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (DI)(BX*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          step42
-
-write43:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate44
+over47:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
-	ADDQ    DI, DX
-	JMP     written45
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next41
+	JMP     tile40
 
-accumulate44:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	VADDPS  32(DX), Y3, Y3
-	VMOVUPS Y3, 32(DX)
-	ADDQ    DI, DX
-
-written45:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next39
-	JMP  tile38
-
-next39:
+next41:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow2AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow2AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveNarrow2AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow2AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile46:
+tile49:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest49
+	JL     rest52
 
-steps48:
+steps51:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VBROADCASTSS (DI), Y3
+	VMOVUPS      (DI)(R10*1), Y2
+	VBROADCASTSS (CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS (DI)(BX*1), Y3
+	VBROADCASTSS (CX)(BX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VBROADCASTSS 4(DI), Y3
+	VMOVUPS      (DI)(R10*1), Y2
+	VBROADCASTSS 4(CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 4(DI)(BX*1), Y3
+	VBROADCASTSS 4(CX)(BX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VBROADCASTSS 8(DI), Y3
+	VMOVUPS      (DI)(R10*1), Y2
+	VBROADCASTSS 8(CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 8(DI)(BX*1), Y3
+	VBROADCASTSS 8(CX)(BX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VBROADCASTSS 12(DI), Y3
+	VMOVUPS      (DI)(R10*1), Y2
+	VBROADCASTSS 12(CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 12(DI)(BX*1), Y3
+	VBROADCASTSS 12(CX)(BX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps48
+	JGE          steps51
 
-rest49:
+rest52:
 	ADDQ $0x04, R9
-	JZ   write51
+	JZ   write54
 
-step50:
+step53:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y2
-	VBROADCASTSS (DI), Y3
+	VMOVUPS      (DI)(R10*1), Y2
+	VBROADCASTSS (CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS (DI)(BX*1), Y3
+	VBROADCASTSS (CX)(BX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step50
+	JNZ          step53
 
-write51:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate52
+write54:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over55
+	MOVQ   DX, R9
+	VADDPS (R9), Y0, Y0
+	ADDQ   R8, R9
+	VADDPS (R9), Y1, Y1
+	ADDQ   R8, R9
+
+over55:
+	TESTQ        SI, SI
+	JZ           over56
+	VBROADCASTSS (SI), Y2
+	VBROADCASTSS 4(SI), Y3
+	VBROADCASTSS 8(SI), Y4
+	VADDPS       Y2, Y0, Y0
+	VFMADD213PS  Y4, Y3, Y0
+	VBROADCASTSS 12(SI), Y2
+	VBROADCASTSS 16(SI), Y3
+	VBROADCASTSS 20(SI), Y4
+	VADDPS       Y2, Y1, Y1
+	VFMADD213PS  Y4, Y3, Y1
+	ADDQ         $0x18, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over57
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Y0, Y0
+	ADDQ         R8, R9
+	VADDPS       (R9), Y1, Y1
+	ADDQ         R8, R9
+
+over57:
+	VBROADCASTSS lo+104(FP), Y2
+	VBROADCASTSS hi+108(FP), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+
+over56:
 	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Y1, (DX)
-	ADDQ    DI, DX
-	JMP     written53
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next50
+	JMP     tile49
 
-accumulate52:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y1, Y1
-	VMOVUPS Y1, (DX)
-	ADDQ    DI, DX
-
-written53:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next47
-	JMP  tile46
-
-next47:
+next50:
 	VZEROUPPER
 	RET
 
-// func convolveWide3AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide3AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide3AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveWide3AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile54:
+tile58:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest61
+
+steps60:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y6
+	VMOVUPS      (R8)(R11*1), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (CX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (CX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Y6
+	VMOVUPS      (R8)(R11*1), Y7
+	VBROADCASTSS 4(CX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(CX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(CX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Y6
+	VMOVUPS      (R8)(R11*1), Y7
+	VBROADCASTSS 8(CX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(CX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(CX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Y6
+	VMOVUPS      (R8)(R11*1), Y7
+	VBROADCASTSS 12(CX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(CX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(CX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
+	JGE          steps60
+
+rest61:
+	ADDQ $0x04, R10
+	JZ   write63
+
+step62:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Y6
+	VMOVUPS      (R8)(R11*1), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (CX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (CX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
+	JNZ          step62
+
+write63:
 	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest57
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over64
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	VADDPS 32(R10), Y1, Y1
+	ADDQ   R9, R10
+	VADDPS (R10), Y2, Y2
+	VADDPS 32(R10), Y3, Y3
+	ADDQ   R9, R10
+	VADDPS (R10), Y4, Y4
+	VADDPS 32(R10), Y5, Y5
+	ADDQ   R9, R10
 
-steps56:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y6
-	VMOVUPS      32(SI)(R10*1), Y7
-	VBROADCASTSS (DI), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (DI)(BX*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (DI)(BX*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y6
-	VMOVUPS      32(SI)(R10*1), Y7
-	VBROADCASTSS 4(DI), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(DI)(BX*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 4(DI)(BX*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y6
-	VMOVUPS      32(SI)(R10*1), Y7
-	VBROADCASTSS 8(DI), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 8(DI)(BX*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(DI)(BX*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y6
-	VMOVUPS      32(SI)(R10*1), Y7
-	VBROADCASTSS 12(DI), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 12(DI)(BX*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(DI)(BX*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
-	JGE          steps56
+over64:
+	TESTQ        SI, SI
+	JZ           over65
+	VBROADCASTSS (SI), Y6
+	VBROADCASTSS 4(SI), Y7
+	VBROADCASTSS 8(SI), Y8
+	VADDPS       Y6, Y0, Y0
+	VFMADD213PS  Y8, Y7, Y0
+	VADDPS       Y6, Y1, Y1
+	VFMADD213PS  Y8, Y7, Y1
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VBROADCASTSS 20(SI), Y8
+	VADDPS       Y6, Y2, Y2
+	VFMADD213PS  Y8, Y7, Y2
+	VADDPS       Y6, Y3, Y3
+	VFMADD213PS  Y8, Y7, Y3
+	VBROADCASTSS 24(SI), Y6
+	VBROADCASTSS 28(SI), Y7
+	VBROADCASTSS 32(SI), Y8
+	VADDPS       Y6, Y4, Y4
+	VFMADD213PS  Y8, Y7, Y4
+	VADDPS       Y6, Y5, Y5
+	VFMADD213PS  Y8, Y7, Y5
+	ADDQ         $0x24, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over66
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	VADDPS       32(R10), Y1, Y1
+	ADDQ         R9, R10
+	VADDPS       (R10), Y2, Y2
+	VADDPS       32(R10), Y3, Y3
+	ADDQ         R9, R10
+	VADDPS       (R10), Y4, Y4
+	VADDPS       32(R10), Y5, Y5
+	ADDQ         R9, R10
 
-rest57:
-	ADDQ $0x04, R9
-	JZ   write59
+over66:
+	VBROADCASTSS lo+104(FP), Y6
+	VBROADCASTSS hi+108(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
 
-step58:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y6
-	VMOVUPS      32(SI)(R10*1), Y7
-	VBROADCASTSS (DI), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (DI)(BX*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (DI)(BX*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          step58
-
-write59:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate60
+over65:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
-	ADDQ    DI, DX
-	JMP     written61
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next59
+	JMP     tile58
 
-accumulate60:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	VADDPS  32(DX), Y3, Y3
-	VMOVUPS Y3, 32(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	VADDPS  32(DX), Y5, Y5
-	VMOVUPS Y5, 32(DX)
-	ADDQ    DI, DX
-
-written61:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next55
-	JMP  tile54
-
-next55:
+next59:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow3AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow3AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveNarrow3AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow3AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile62:
+tile67:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest65
+	JL     rest70
 
-steps64:
+steps69:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y3
-	VBROADCASTSS (DI), Y4
+	VMOVUPS      (DI)(R10*1), Y3
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS (DI)(BX*1), Y4
+	VBROADCASTSS (CX)(BX*1), Y4
 	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS (DI)(BX*2), Y4
+	VBROADCASTSS (CX)(BX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Y3
-	VBROADCASTSS 4(DI), Y4
+	VMOVUPS      (DI)(R10*1), Y3
+	VBROADCASTSS 4(CX), Y4
 	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 4(DI)(BX*1), Y4
+	VBROADCASTSS 4(CX)(BX*1), Y4
 	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 4(DI)(BX*2), Y4
+	VBROADCASTSS 4(CX)(BX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Y3
-	VBROADCASTSS 8(DI), Y4
+	VMOVUPS      (DI)(R10*1), Y3
+	VBROADCASTSS 8(CX), Y4
 	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 8(DI)(BX*1), Y4
+	VBROADCASTSS 8(CX)(BX*1), Y4
 	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 8(DI)(BX*2), Y4
+	VBROADCASTSS 8(CX)(BX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Y3
-	VBROADCASTSS 12(DI), Y4
+	VMOVUPS      (DI)(R10*1), Y3
+	VBROADCASTSS 12(CX), Y4
 	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 12(DI)(BX*1), Y4
+	VBROADCASTSS 12(CX)(BX*1), Y4
 	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 12(DI)(BX*2), Y4
+	VBROADCASTSS 12(CX)(BX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps64
+	JGE          steps69
 
-rest65:
+rest70:
 	ADDQ $0x04, R9
-	JZ   write67
+	JZ   write72
 
-step66:
+step71:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Y3
-	VBROADCASTSS (DI), Y4
+	VMOVUPS      (DI)(R10*1), Y3
+	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS (DI)(BX*1), Y4
+	VBROADCASTSS (CX)(BX*1), Y4
 	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS (DI)(BX*2), Y4
+	VBROADCASTSS (CX)(BX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step66
+	JNZ          step71
 
-write67:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate68
+write72:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over73
+	MOVQ   DX, R9
+	VADDPS (R9), Y0, Y0
+	ADDQ   R8, R9
+	VADDPS (R9), Y1, Y1
+	ADDQ   R8, R9
+	VADDPS (R9), Y2, Y2
+	ADDQ   R8, R9
+
+over73:
+	TESTQ        SI, SI
+	JZ           over74
+	VBROADCASTSS (SI), Y3
+	VBROADCASTSS 4(SI), Y4
+	VBROADCASTSS 8(SI), Y5
+	VADDPS       Y3, Y0, Y0
+	VFMADD213PS  Y5, Y4, Y0
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 20(SI), Y5
+	VADDPS       Y3, Y1, Y1
+	VFMADD213PS  Y5, Y4, Y1
+	VBROADCASTSS 24(SI), Y3
+	VBROADCASTSS 28(SI), Y4
+	VBROADCASTSS 32(SI), Y5
+	VADDPS       Y3, Y2, Y2
+	VFMADD213PS  Y5, Y4, Y2
+	ADDQ         $0x24, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over75
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Y0, Y0
+	ADDQ         R8, R9
+	VADDPS       (R9), Y1, Y1
+	ADDQ         R8, R9
+	VADDPS       (R9), Y2, Y2
+	ADDQ         R8, R9
+
+over75:
+	VBROADCASTSS lo+104(FP), Y3
+	VBROADCASTSS hi+108(FP), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+
+over74:
 	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Y1, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Y2, (DX)
-	ADDQ    DI, DX
-	JMP     written69
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next68
+	JMP     tile67
 
-accumulate68:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y1, Y1
-	VMOVUPS Y1, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	ADDQ    DI, DX
-
-written69:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next63
-	JMP  tile62
-
-next63:
+next68:
 	VZEROUPPER
 	RET
 
-// func convolveWide4AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide4AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide4AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveWide4AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile70:
+tile76:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -933,301 +1157,415 @@ tile70:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   CX, R8
-	MOVQ   at+40(FP), R9
+	MOVQ   at+56(FP), R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest79
+
+steps78:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Y8
+	VMOVUPS      (R8)(R12*1), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (CX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (CX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (CX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	MOVLQSX      4(R10), R12
+	VMOVUPS      (DI)(R12*1), Y8
+	VMOVUPS      (R8)(R12*1), Y9
+	VBROADCASTSS 4(CX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(CX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(CX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(CX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	MOVLQSX      8(R10), R12
+	VMOVUPS      (DI)(R12*1), Y8
+	VMOVUPS      (R8)(R12*1), Y9
+	VBROADCASTSS 8(CX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(CX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(CX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(CX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	MOVLQSX      12(R10), R12
+	VMOVUPS      (DI)(R12*1), Y8
+	VMOVUPS      (R8)(R12*1), Y9
+	VBROADCASTSS 12(CX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(CX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(CX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(CX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R11
+	JGE          steps78
+
+rest79:
+	ADDQ $0x04, R11
+	JZ   write81
+
+step80:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Y8
+	VMOVUPS      (R8)(R12*1), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (CX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (CX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (CX)(R9*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R10
+	DECQ         R11
+	JNZ          step80
+
+write81:
 	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest73
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over82
+	MOVQ   DX, R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	ADDQ   R10, R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	ADDQ   R10, R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	ADDQ   R10, R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	ADDQ   R10, R11
 
-steps72:
-	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Y8
-	VMOVUPS      32(SI)(R11*1), Y9
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R8)(BX*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R8)(BX*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R8)(DI*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	MOVLQSX      4(R9), R11
-	VMOVUPS      (SI)(R11*1), Y8
-	VMOVUPS      32(SI)(R11*1), Y9
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(R8)(BX*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 4(R8)(BX*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 4(R8)(DI*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	MOVLQSX      8(R9), R11
-	VMOVUPS      (SI)(R11*1), Y8
-	VMOVUPS      32(SI)(R11*1), Y9
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 8(R8)(BX*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(R8)(BX*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 8(R8)(DI*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	MOVLQSX      12(R9), R11
-	VMOVUPS      (SI)(R11*1), Y8
-	VMOVUPS      32(SI)(R11*1), Y9
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 12(R8)(BX*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 12(R8)(BX*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(R8)(DI*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
-	SUBQ         $0x04, R10
-	JGE          steps72
+over82:
+	TESTQ        SI, SI
+	JZ           over83
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS 4(SI), Y9
+	VBROADCASTSS 8(SI), Y10
+	VADDPS       Y8, Y0, Y0
+	VFMADD213PS  Y10, Y9, Y0
+	VADDPS       Y8, Y1, Y1
+	VFMADD213PS  Y10, Y9, Y1
+	VBROADCASTSS 12(SI), Y8
+	VBROADCASTSS 16(SI), Y9
+	VBROADCASTSS 20(SI), Y10
+	VADDPS       Y8, Y2, Y2
+	VFMADD213PS  Y10, Y9, Y2
+	VADDPS       Y8, Y3, Y3
+	VFMADD213PS  Y10, Y9, Y3
+	VBROADCASTSS 24(SI), Y8
+	VBROADCASTSS 28(SI), Y9
+	VBROADCASTSS 32(SI), Y10
+	VADDPS       Y8, Y4, Y4
+	VFMADD213PS  Y10, Y9, Y4
+	VADDPS       Y8, Y5, Y5
+	VFMADD213PS  Y10, Y9, Y5
+	VBROADCASTSS 36(SI), Y8
+	VBROADCASTSS 40(SI), Y9
+	VBROADCASTSS 44(SI), Y10
+	VADDPS       Y8, Y6, Y6
+	VFMADD213PS  Y10, Y9, Y6
+	VADDPS       Y8, Y7, Y7
+	VFMADD213PS  Y10, Y9, Y7
+	ADDQ         $0x30, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over84
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Y0, Y0
+	VADDPS       32(R11), Y1, Y1
+	ADDQ         R10, R11
+	VADDPS       (R11), Y2, Y2
+	VADDPS       32(R11), Y3, Y3
+	ADDQ         R10, R11
+	VADDPS       (R11), Y4, Y4
+	VADDPS       32(R11), Y5, Y5
+	ADDQ         R10, R11
+	VADDPS       (R11), Y6, Y6
+	VADDPS       32(R11), Y7, Y7
+	ADDQ         R10, R11
 
-rest73:
-	ADDQ $0x04, R10
-	JZ   write75
+over84:
+	VBROADCASTSS lo+104(FP), Y8
+	VBROADCASTSS hi+108(FP), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
 
-step74:
-	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Y8
-	VMOVUPS      32(SI)(R11*1), Y9
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R8)(BX*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R8)(BX*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R8)(DI*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          step74
-
-write75:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate76
+over83:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
-	JMP     written77
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next77
+	JMP     tile76
 
-accumulate76:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	VADDPS  32(DX), Y3, Y3
-	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	VADDPS  32(DX), Y5, Y5
-	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y6, Y6
-	VMOVUPS Y6, (DX)
-	VADDPS  32(DX), Y7, Y7
-	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
-
-written77:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next71
-	JMP  tile70
-
-next71:
+next77:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow4AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow4AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveNarrow4AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow4AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile78:
+tile85:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   CX, R8
-	MOVQ   at+40(FP), R9
+	MOVQ   at+56(FP), R9
 	MOVQ   k+8(FP), R10
 	SUBQ   $0x04, R10
-	JL     rest81
+	JL     rest88
 
-steps80:
+steps87:
 	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Y4
-	VBROADCASTSS (R8), Y5
+	VMOVUPS      (DI)(R11*1), Y4
+	VBROADCASTSS (CX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS (R8)(BX*1), Y5
+	VBROADCASTSS (CX)(BX*1), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS (R8)(BX*2), Y5
+	VBROADCASTSS (CX)(BX*2), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS (R8)(DI*1), Y5
+	VBROADCASTSS (CX)(R8*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	MOVLQSX      4(R9), R11
-	VMOVUPS      (SI)(R11*1), Y4
-	VBROADCASTSS 4(R8), Y5
+	VMOVUPS      (DI)(R11*1), Y4
+	VBROADCASTSS 4(CX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 4(R8)(BX*1), Y5
+	VBROADCASTSS 4(CX)(BX*1), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 4(R8)(BX*2), Y5
+	VBROADCASTSS 4(CX)(BX*2), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 4(R8)(DI*1), Y5
+	VBROADCASTSS 4(CX)(R8*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	MOVLQSX      8(R9), R11
-	VMOVUPS      (SI)(R11*1), Y4
-	VBROADCASTSS 8(R8), Y5
+	VMOVUPS      (DI)(R11*1), Y4
+	VBROADCASTSS 8(CX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 8(R8)(BX*1), Y5
+	VBROADCASTSS 8(CX)(BX*1), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 8(R8)(BX*2), Y5
+	VBROADCASTSS 8(CX)(BX*2), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 8(R8)(DI*1), Y5
+	VBROADCASTSS 8(CX)(R8*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	MOVLQSX      12(R9), R11
-	VMOVUPS      (SI)(R11*1), Y4
-	VBROADCASTSS 12(R8), Y5
+	VMOVUPS      (DI)(R11*1), Y4
+	VBROADCASTSS 12(CX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 12(R8)(BX*1), Y5
+	VBROADCASTSS 12(CX)(BX*1), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 12(R8)(BX*2), Y5
+	VBROADCASTSS 12(CX)(BX*2), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 12(R8)(DI*1), Y5
+	VBROADCASTSS 12(CX)(R8*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	SUBQ         $0x04, R10
-	JGE          steps80
+	JGE          steps87
 
-rest81:
+rest88:
 	ADDQ $0x04, R10
-	JZ   write83
+	JZ   write90
 
-step82:
+step89:
 	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Y4
-	VBROADCASTSS (R8), Y5
+	VMOVUPS      (DI)(R11*1), Y4
+	VBROADCASTSS (CX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS (R8)(BX*1), Y5
+	VBROADCASTSS (CX)(BX*1), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS (R8)(BX*2), Y5
+	VBROADCASTSS (CX)(BX*2), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS (R8)(DI*1), Y5
+	VBROADCASTSS (CX)(R8*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         R10
-	JNZ          step82
+	JNZ          step89
 
-write83:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate84
+write90:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over91
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	ADDQ   R9, R10
+	VADDPS (R10), Y1, Y1
+	ADDQ   R9, R10
+	VADDPS (R10), Y2, Y2
+	ADDQ   R9, R10
+	VADDPS (R10), Y3, Y3
+	ADDQ   R9, R10
+
+over91:
+	TESTQ        SI, SI
+	JZ           over92
+	VBROADCASTSS (SI), Y4
+	VBROADCASTSS 4(SI), Y5
+	VBROADCASTSS 8(SI), Y6
+	VADDPS       Y4, Y0, Y0
+	VFMADD213PS  Y6, Y5, Y0
+	VBROADCASTSS 12(SI), Y4
+	VBROADCASTSS 16(SI), Y5
+	VBROADCASTSS 20(SI), Y6
+	VADDPS       Y4, Y1, Y1
+	VFMADD213PS  Y6, Y5, Y1
+	VBROADCASTSS 24(SI), Y4
+	VBROADCASTSS 28(SI), Y5
+	VBROADCASTSS 32(SI), Y6
+	VADDPS       Y4, Y2, Y2
+	VFMADD213PS  Y6, Y5, Y2
+	VBROADCASTSS 36(SI), Y4
+	VBROADCASTSS 40(SI), Y5
+	VBROADCASTSS 44(SI), Y6
+	VADDPS       Y4, Y3, Y3
+	VFMADD213PS  Y6, Y5, Y3
+	ADDQ         $0x30, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over93
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	ADDQ         R9, R10
+	VADDPS       (R10), Y1, Y1
+	ADDQ         R9, R10
+	VADDPS       (R10), Y2, Y2
+	ADDQ         R9, R10
+	VADDPS       (R10), Y3, Y3
+	ADDQ         R9, R10
+
+over93:
+	VBROADCASTSS lo+104(FP), Y4
+	VBROADCASTSS hi+108(FP), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+
+over92:
 	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-	JMP     written85
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next86
+	JMP     tile85
 
-accumulate84:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y1, Y1
-	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y3, Y3
-	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-
-written85:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next79
-	JMP  tile78
-
-next79:
+next86:
 	VZEROUPPER
 	RET
 
-// func convolveWide5AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide5AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide5AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveWide5AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile86:
+tile94:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1238,348 +1576,482 @@ tile86:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest89
-
-steps88:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y10
-	VMOVUPS      32(SI)(R12*1), Y11
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R8)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R8)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R8)(DI*1), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R9), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Y10
-	VMOVUPS      32(SI)(R12*1), Y11
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(R8)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 4(R8)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 4(R8)(DI*1), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 4(R9), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Y10
-	VMOVUPS      32(SI)(R12*1), Y11
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(R8)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(R8)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 8(R8)(DI*1), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 8(R9), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Y10
-	VMOVUPS      32(SI)(R12*1), Y11
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 12(R8)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 12(R8)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(R8)(DI*1), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 12(R9), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps88
-
-rest89:
-	ADDQ $0x04, R11
-	JZ   write91
-
-step90:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y10
-	VMOVUPS      32(SI)(R12*1), Y11
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R8)(BX*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R8)(BX*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R8)(DI*1), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R9), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step90
-
-write91:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate92
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
-	VMOVUPS Y2, (DX)
-	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
-	VMOVUPS Y4, (DX)
-	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
-	VMOVUPS Y6, (DX)
-	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
-	VMOVUPS Y8, (DX)
-	VMOVUPS Y9, 32(DX)
-	ADDQ    R8, DX
-	JMP     written93
-
-accumulate92:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	VADDPS  32(DX), Y3, Y3
-	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	VADDPS  32(DX), Y5, Y5
-	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y6, Y6
-	VMOVUPS Y6, (DX)
-	VADDPS  32(DX), Y7, Y7
-	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y8, Y8
-	VMOVUPS Y8, (DX)
-	VADDPS  32(DX), Y9, Y9
-	VMOVUPS Y9, 32(DX)
-	ADDQ    R8, DX
-
-written93:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next87
-	JMP  tile86
-
-next87:
-	VZEROUPPER
-	RET
-
-// func convolveNarrow5AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
-// Requires: AVX, FMA3
-TEXT ·convolveNarrow5AVX2(SB), NOSPLIT, $0-72
-	MOVQ tiles+0(FP), AX
-	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
-	MOVQ wRow+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
-
-tile94:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
 	JL     rest97
 
 steps96:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y5
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS (R8)(BX*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(BX*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS (R8)(DI*1), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Y5
-	VBROADCASTSS 4(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 4(R8)(BX*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 4(R8)(BX*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 4(R8)(DI*1), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 4(R9), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Y5
-	VBROADCASTSS 8(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 8(R8)(BX*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(R8)(BX*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 8(R8)(DI*1), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 8(R9), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Y5
-	VBROADCASTSS 12(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 12(R8)(BX*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 12(R8)(BX*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 12(R8)(DI*1), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 12(R9), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Y10
+	VMOVUPS      (R8)(R13*1), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (CX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Y10
+	VMOVUPS      (R8)(R13*1), Y11
+	VBROADCASTSS 4(CX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(CX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(CX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(CX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(R10), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Y10
+	VMOVUPS      (R8)(R13*1), Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(CX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(CX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(CX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(R10), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Y10
+	VMOVUPS      (R8)(R13*1), Y11
+	VBROADCASTSS 12(CX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(CX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(CX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(CX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(R10), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
 	JGE          steps96
 
 rest97:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R12
 	JZ   write99
 
 step98:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y5
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS (R8)(BX*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(BX*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS (R8)(DI*1), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Y10
+	VMOVUPS      (R8)(R13*1), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (CX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (CX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (CX)(R9*1), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
+	ADDQ         $0x04, R11
+	DECQ         R12
 	JNZ          step98
 
 write99:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate100
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-	VMOVUPS Y4, (DX)
-	ADDQ    R8, DX
-	JMP     written101
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over100
+	MOVQ   DX, R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	ADDQ   R10, R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	ADDQ   R10, R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	ADDQ   R10, R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	ADDQ   R10, R11
+	VADDPS (R11), Y8, Y8
+	VADDPS 32(R11), Y9, Y9
+	ADDQ   R10, R11
 
-accumulate100:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y1, Y1
-	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y3, Y3
-	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	ADDQ    R8, DX
+over100:
+	TESTQ        SI, SI
+	JZ           over101
+	VBROADCASTSS (SI), Y10
+	VBROADCASTSS 4(SI), Y11
+	VBROADCASTSS 8(SI), Y12
+	VADDPS       Y10, Y0, Y0
+	VFMADD213PS  Y12, Y11, Y0
+	VADDPS       Y10, Y1, Y1
+	VFMADD213PS  Y12, Y11, Y1
+	VBROADCASTSS 12(SI), Y10
+	VBROADCASTSS 16(SI), Y11
+	VBROADCASTSS 20(SI), Y12
+	VADDPS       Y10, Y2, Y2
+	VFMADD213PS  Y12, Y11, Y2
+	VADDPS       Y10, Y3, Y3
+	VFMADD213PS  Y12, Y11, Y3
+	VBROADCASTSS 24(SI), Y10
+	VBROADCASTSS 28(SI), Y11
+	VBROADCASTSS 32(SI), Y12
+	VADDPS       Y10, Y4, Y4
+	VFMADD213PS  Y12, Y11, Y4
+	VADDPS       Y10, Y5, Y5
+	VFMADD213PS  Y12, Y11, Y5
+	VBROADCASTSS 36(SI), Y10
+	VBROADCASTSS 40(SI), Y11
+	VBROADCASTSS 44(SI), Y12
+	VADDPS       Y10, Y6, Y6
+	VFMADD213PS  Y12, Y11, Y6
+	VADDPS       Y10, Y7, Y7
+	VFMADD213PS  Y12, Y11, Y7
+	VBROADCASTSS 48(SI), Y10
+	VBROADCASTSS 52(SI), Y11
+	VBROADCASTSS 56(SI), Y12
+	VADDPS       Y10, Y8, Y8
+	VFMADD213PS  Y12, Y11, Y8
+	VADDPS       Y10, Y9, Y9
+	VFMADD213PS  Y12, Y11, Y9
+	ADDQ         $0x3c, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over102
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Y0, Y0
+	VADDPS       32(R11), Y1, Y1
+	ADDQ         R10, R11
+	VADDPS       (R11), Y2, Y2
+	VADDPS       32(R11), Y3, Y3
+	ADDQ         R10, R11
+	VADDPS       (R11), Y4, Y4
+	VADDPS       32(R11), Y5, Y5
+	ADDQ         R10, R11
+	VADDPS       (R11), Y6, Y6
+	VADDPS       32(R11), Y7, Y7
+	ADDQ         R10, R11
+	VADDPS       (R11), Y8, Y8
+	VADDPS       32(R11), Y9, Y9
+	ADDQ         R10, R11
 
-written101:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next95
-	JMP  tile94
+over102:
+	VBROADCASTSS lo+104(FP), Y10
+	VBROADCASTSS hi+108(FP), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+
+over101:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    R10, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    R10, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    R10, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ    R10, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next95
+	JMP     tile94
 
 next95:
 	VZEROUPPER
 	RET
 
-// func convolveWide6AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow5AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveWide6AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow5AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile102:
+tile103:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest106
+
+steps105:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS (CX)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (CX)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS (CX)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	MOVLQSX      4(R10), R12
+	VMOVUPS      (DI)(R12*1), Y5
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS 4(CX)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(CX)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS 4(CX)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS 4(R9), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	MOVLQSX      8(R10), R12
+	VMOVUPS      (DI)(R12*1), Y5
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS 8(CX)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(CX)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS 8(CX)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS 8(R9), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	MOVLQSX      12(R10), R12
+	VMOVUPS      (DI)(R12*1), Y5
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS 12(CX)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(CX)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS 12(CX)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS 12(R9), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R11
+	JGE          steps105
+
+rest106:
+	ADDQ $0x04, R11
+	JZ   write108
+
+step107:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS (CX)(BX*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (CX)(BX*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS (CX)(R8*1), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R11
+	JNZ          step107
+
+write108:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over109
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	ADDQ   R9, R10
+	VADDPS (R10), Y1, Y1
+	ADDQ   R9, R10
+	VADDPS (R10), Y2, Y2
+	ADDQ   R9, R10
+	VADDPS (R10), Y3, Y3
+	ADDQ   R9, R10
+	VADDPS (R10), Y4, Y4
+	ADDQ   R9, R10
+
+over109:
+	TESTQ        SI, SI
+	JZ           over110
+	VBROADCASTSS (SI), Y5
+	VBROADCASTSS 4(SI), Y6
+	VBROADCASTSS 8(SI), Y7
+	VADDPS       Y5, Y0, Y0
+	VFMADD213PS  Y7, Y6, Y0
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y6
+	VBROADCASTSS 20(SI), Y7
+	VADDPS       Y5, Y1, Y1
+	VFMADD213PS  Y7, Y6, Y1
+	VBROADCASTSS 24(SI), Y5
+	VBROADCASTSS 28(SI), Y6
+	VBROADCASTSS 32(SI), Y7
+	VADDPS       Y5, Y2, Y2
+	VFMADD213PS  Y7, Y6, Y2
+	VBROADCASTSS 36(SI), Y5
+	VBROADCASTSS 40(SI), Y6
+	VBROADCASTSS 44(SI), Y7
+	VADDPS       Y5, Y3, Y3
+	VFMADD213PS  Y7, Y6, Y3
+	VBROADCASTSS 48(SI), Y5
+	VBROADCASTSS 52(SI), Y6
+	VBROADCASTSS 56(SI), Y7
+	VADDPS       Y5, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	ADDQ         $0x3c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over111
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	ADDQ         R9, R10
+	VADDPS       (R10), Y1, Y1
+	ADDQ         R9, R10
+	VADDPS       (R10), Y2, Y2
+	ADDQ         R9, R10
+	VADDPS       (R10), Y3, Y3
+	ADDQ         R9, R10
+	VADDPS       (R10), Y4, Y4
+	ADDQ         R9, R10
+
+over111:
+	VBROADCASTSS lo+104(FP), Y5
+	VBROADCASTSS hi+108(FP), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+
+over110:
+	VMOVUPS Y0, (DX)
+	ADDQ    R9, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    R9, DX
+	VMOVUPS Y2, (DX)
+	ADDQ    R9, DX
+	VMOVUPS Y3, (DX)
+	ADDQ    R9, DX
+	VMOVUPS Y4, (DX)
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next104
+	JMP     tile103
+
+next104:
+	VZEROUPPER
+	RET
+
+// func convolveWide6AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, FMA3
+TEXT ·convolveWide6AVX2(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile112:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1592,374 +2064,526 @@ tile102:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest105
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest115
 
-steps104:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y12
-	VMOVUPS      32(SI)(R12*1), Y13
-	VBROADCASTSS (R8), Y14
+steps114:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Y12
+	VMOVUPS      (R8)(R13*1), Y13
+	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (CX)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (CX)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (CX)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R10), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R10)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Y12
-	VMOVUPS      32(SI)(R12*1), Y13
-	VBROADCASTSS 4(R8), Y14
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Y12
+	VMOVUPS      (R8)(R13*1), Y13
+	VBROADCASTSS 4(CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R8)(BX*1), Y14
+	VBROADCASTSS 4(CX)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 4(R8)(BX*2), Y14
+	VBROADCASTSS 4(CX)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 4(R8)(DI*1), Y14
+	VBROADCASTSS 4(CX)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 4(R9), Y14
+	VBROADCASTSS 4(R10), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 4(R9)(BX*1), Y14
+	VBROADCASTSS 4(R10)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Y12
-	VMOVUPS      32(SI)(R12*1), Y13
-	VBROADCASTSS 8(R8), Y14
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Y12
+	VMOVUPS      (R8)(R13*1), Y13
+	VBROADCASTSS 8(CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 8(R8)(BX*1), Y14
+	VBROADCASTSS 8(CX)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R8)(BX*2), Y14
+	VBROADCASTSS 8(CX)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 8(R8)(DI*1), Y14
+	VBROADCASTSS 8(CX)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 8(R9), Y14
+	VBROADCASTSS 8(R10), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 8(R9)(BX*1), Y14
+	VBROADCASTSS 8(R10)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Y12
-	VMOVUPS      32(SI)(R12*1), Y13
-	VBROADCASTSS 12(R8), Y14
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Y12
+	VMOVUPS      (R8)(R13*1), Y13
+	VBROADCASTSS 12(CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 12(R8)(BX*1), Y14
+	VBROADCASTSS 12(CX)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 12(R8)(BX*2), Y14
+	VBROADCASTSS 12(CX)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R8)(DI*1), Y14
+	VBROADCASTSS 12(CX)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 12(R9), Y14
+	VBROADCASTSS 12(R10), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 12(R9)(BX*1), Y14
+	VBROADCASTSS 12(R10)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps104
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
+	JGE          steps114
 
-rest105:
-	ADDQ $0x04, R11
-	JZ   write107
+rest115:
+	ADDQ $0x04, R12
+	JZ   write117
 
-step106:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y12
-	VMOVUPS      32(SI)(R12*1), Y13
-	VBROADCASTSS (R8), Y14
+step116:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Y12
+	VMOVUPS      (R8)(R13*1), Y13
+	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (CX)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (CX)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (CX)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R10), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R10)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step106
+	ADDQ         $0x04, R11
+	DECQ         R12
+	JNZ          step116
 
-write107:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate108
+write117:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over118
+	MOVQ   DX, R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	ADDQ   R10, R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	ADDQ   R10, R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	ADDQ   R10, R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	ADDQ   R10, R11
+	VADDPS (R11), Y8, Y8
+	VADDPS 32(R11), Y9, Y9
+	ADDQ   R10, R11
+	VADDPS (R11), Y10, Y10
+	VADDPS 32(R11), Y11, Y11
+	ADDQ   R10, R11
+
+over118:
+	TESTQ        SI, SI
+	JZ           over119
+	VBROADCASTSS (SI), Y12
+	VBROADCASTSS 4(SI), Y13
+	VBROADCASTSS 8(SI), Y14
+	VADDPS       Y12, Y0, Y0
+	VFMADD213PS  Y14, Y13, Y0
+	VADDPS       Y12, Y1, Y1
+	VFMADD213PS  Y14, Y13, Y1
+	VBROADCASTSS 12(SI), Y12
+	VBROADCASTSS 16(SI), Y13
+	VBROADCASTSS 20(SI), Y14
+	VADDPS       Y12, Y2, Y2
+	VFMADD213PS  Y14, Y13, Y2
+	VADDPS       Y12, Y3, Y3
+	VFMADD213PS  Y14, Y13, Y3
+	VBROADCASTSS 24(SI), Y12
+	VBROADCASTSS 28(SI), Y13
+	VBROADCASTSS 32(SI), Y14
+	VADDPS       Y12, Y4, Y4
+	VFMADD213PS  Y14, Y13, Y4
+	VADDPS       Y12, Y5, Y5
+	VFMADD213PS  Y14, Y13, Y5
+	VBROADCASTSS 36(SI), Y12
+	VBROADCASTSS 40(SI), Y13
+	VBROADCASTSS 44(SI), Y14
+	VADDPS       Y12, Y6, Y6
+	VFMADD213PS  Y14, Y13, Y6
+	VADDPS       Y12, Y7, Y7
+	VFMADD213PS  Y14, Y13, Y7
+	VBROADCASTSS 48(SI), Y12
+	VBROADCASTSS 52(SI), Y13
+	VBROADCASTSS 56(SI), Y14
+	VADDPS       Y12, Y8, Y8
+	VFMADD213PS  Y14, Y13, Y8
+	VADDPS       Y12, Y9, Y9
+	VFMADD213PS  Y14, Y13, Y9
+	VBROADCASTSS 60(SI), Y12
+	VBROADCASTSS 64(SI), Y13
+	VBROADCASTSS 68(SI), Y14
+	VADDPS       Y12, Y10, Y10
+	VFMADD213PS  Y14, Y13, Y10
+	VADDPS       Y12, Y11, Y11
+	VFMADD213PS  Y14, Y13, Y11
+	ADDQ         $0x48, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over120
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Y0, Y0
+	VADDPS       32(R11), Y1, Y1
+	ADDQ         R10, R11
+	VADDPS       (R11), Y2, Y2
+	VADDPS       32(R11), Y3, Y3
+	ADDQ         R10, R11
+	VADDPS       (R11), Y4, Y4
+	VADDPS       32(R11), Y5, Y5
+	ADDQ         R10, R11
+	VADDPS       (R11), Y6, Y6
+	VADDPS       32(R11), Y7, Y7
+	ADDQ         R10, R11
+	VADDPS       (R11), Y8, Y8
+	VADDPS       32(R11), Y9, Y9
+	ADDQ         R10, R11
+	VADDPS       (R11), Y10, Y10
+	VADDPS       32(R11), Y11, Y11
+	ADDQ         R10, R11
+
+over120:
+	VBROADCASTSS lo+104(FP), Y12
+	VBROADCASTSS hi+108(FP), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+
+over119:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y8, (DX)
 	VMOVUPS Y9, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
-	ADDQ    R8, DX
-	JMP     written109
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next113
+	JMP     tile112
 
-accumulate108:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	VADDPS  32(DX), Y1, Y1
-	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	VADDPS  32(DX), Y3, Y3
-	VMOVUPS Y3, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	VADDPS  32(DX), Y5, Y5
-	VMOVUPS Y5, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y6, Y6
-	VMOVUPS Y6, (DX)
-	VADDPS  32(DX), Y7, Y7
-	VMOVUPS Y7, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y8, Y8
-	VMOVUPS Y8, (DX)
-	VADDPS  32(DX), Y9, Y9
-	VMOVUPS Y9, 32(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y10, Y10
-	VMOVUPS Y10, (DX)
-	VADDPS  32(DX), Y11, Y11
-	VMOVUPS Y11, 32(DX)
-	ADDQ    R8, DX
-
-written109:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next103
-	JMP  tile102
-
-next103:
+next113:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, FMA3
-TEXT ·convolveNarrow6AVX2(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow6AVX2(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile110:
+tile121:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
 	MOVQ   k+8(FP), R11
 	SUBQ   $0x04, R11
-	JL     rest113
+	JL     rest124
 
-steps112:
+steps123:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y6
-	VBROADCASTSS (R8), Y7
+	VMOVUPS      (DI)(R12*1), Y6
+	VBROADCASTSS (CX), Y7
 	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS (R8)(BX*1), Y7
+	VBROADCASTSS (CX)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS (R8)(BX*2), Y7
+	VBROADCASTSS (CX)(BX*2), Y7
 	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS (R8)(DI*1), Y7
+	VBROADCASTSS (CX)(R8*1), Y7
 	VFMADD231PS  Y6, Y7, Y3
 	VBROADCASTSS (R9), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS (R9)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
 	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Y6
-	VBROADCASTSS 4(R8), Y7
+	VMOVUPS      (DI)(R12*1), Y6
+	VBROADCASTSS 4(CX), Y7
 	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 4(R8)(BX*1), Y7
+	VBROADCASTSS 4(CX)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 4(R8)(BX*2), Y7
+	VBROADCASTSS 4(CX)(BX*2), Y7
 	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 4(R8)(DI*1), Y7
+	VBROADCASTSS 4(CX)(R8*1), Y7
 	VFMADD231PS  Y6, Y7, Y3
 	VBROADCASTSS 4(R9), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 4(R9)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
 	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Y6
-	VBROADCASTSS 8(R8), Y7
+	VMOVUPS      (DI)(R12*1), Y6
+	VBROADCASTSS 8(CX), Y7
 	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 8(R8)(BX*1), Y7
+	VBROADCASTSS 8(CX)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 8(R8)(BX*2), Y7
+	VBROADCASTSS 8(CX)(BX*2), Y7
 	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 8(R8)(DI*1), Y7
+	VBROADCASTSS 8(CX)(R8*1), Y7
 	VFMADD231PS  Y6, Y7, Y3
 	VBROADCASTSS 8(R9), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 8(R9)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
 	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Y6
-	VBROADCASTSS 12(R8), Y7
+	VMOVUPS      (DI)(R12*1), Y6
+	VBROADCASTSS 12(CX), Y7
 	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 12(R8)(BX*1), Y7
+	VBROADCASTSS 12(CX)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 12(R8)(BX*2), Y7
+	VBROADCASTSS 12(CX)(BX*2), Y7
 	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(R8)(DI*1), Y7
+	VBROADCASTSS 12(CX)(R8*1), Y7
 	VFMADD231PS  Y6, Y7, Y3
 	VBROADCASTSS 12(R9), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 12(R9)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	SUBQ         $0x04, R11
-	JGE          steps112
+	JGE          steps123
 
-rest113:
+rest124:
 	ADDQ $0x04, R11
-	JZ   write115
+	JZ   write126
 
-step114:
+step125:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Y6
-	VBROADCASTSS (R8), Y7
+	VMOVUPS      (DI)(R12*1), Y6
+	VBROADCASTSS (CX), Y7
 	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS (R8)(BX*1), Y7
+	VBROADCASTSS (CX)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS (R8)(BX*2), Y7
+	VBROADCASTSS (CX)(BX*2), Y7
 	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS (R8)(DI*1), Y7
+	VBROADCASTSS (CX)(R8*1), Y7
 	VFMADD231PS  Y6, Y7, Y3
 	VBROADCASTSS (R9), Y7
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS (R9)(BX*1), Y7
 	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          step114
+	JNZ          step125
 
-write115:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate116
+write126:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over127
+	MOVQ   DX, R10
+	VADDPS (R10), Y0, Y0
+	ADDQ   R9, R10
+	VADDPS (R10), Y1, Y1
+	ADDQ   R9, R10
+	VADDPS (R10), Y2, Y2
+	ADDQ   R9, R10
+	VADDPS (R10), Y3, Y3
+	ADDQ   R9, R10
+	VADDPS (R10), Y4, Y4
+	ADDQ   R9, R10
+	VADDPS (R10), Y5, Y5
+	ADDQ   R9, R10
+
+over127:
+	TESTQ        SI, SI
+	JZ           over128
+	VBROADCASTSS (SI), Y6
+	VBROADCASTSS 4(SI), Y7
+	VBROADCASTSS 8(SI), Y8
+	VADDPS       Y6, Y0, Y0
+	VFMADD213PS  Y8, Y7, Y0
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VBROADCASTSS 20(SI), Y8
+	VADDPS       Y6, Y1, Y1
+	VFMADD213PS  Y8, Y7, Y1
+	VBROADCASTSS 24(SI), Y6
+	VBROADCASTSS 28(SI), Y7
+	VBROADCASTSS 32(SI), Y8
+	VADDPS       Y6, Y2, Y2
+	VFMADD213PS  Y8, Y7, Y2
+	VBROADCASTSS 36(SI), Y6
+	VBROADCASTSS 40(SI), Y7
+	VBROADCASTSS 44(SI), Y8
+	VADDPS       Y6, Y3, Y3
+	VFMADD213PS  Y8, Y7, Y3
+	VBROADCASTSS 48(SI), Y6
+	VBROADCASTSS 52(SI), Y7
+	VBROADCASTSS 56(SI), Y8
+	VADDPS       Y6, Y4, Y4
+	VFMADD213PS  Y8, Y7, Y4
+	VBROADCASTSS 60(SI), Y6
+	VBROADCASTSS 64(SI), Y7
+	VBROADCASTSS 68(SI), Y8
+	VADDPS       Y6, Y5, Y5
+	VFMADD213PS  Y8, Y7, Y5
+	ADDQ         $0x48, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over129
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Y0, Y0
+	ADDQ         R9, R10
+	VADDPS       (R10), Y1, Y1
+	ADDQ         R9, R10
+	VADDPS       (R10), Y2, Y2
+	ADDQ         R9, R10
+	VADDPS       (R10), Y3, Y3
+	ADDQ         R9, R10
+	VADDPS       (R10), Y4, Y4
+	ADDQ         R9, R10
+	VADDPS       (R10), Y5, Y5
+	ADDQ         R9, R10
+
+over129:
+	VBROADCASTSS lo+104(FP), Y6
+	VBROADCASTSS hi+108(FP), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+
+over128:
 	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Y5, (DX)
-	ADDQ    R8, DX
-	JMP     written117
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next122
+	JMP     tile121
 
-accumulate116:
-	VADDPS  (DX), Y0, Y0
-	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y1, Y1
-	VMOVUPS Y1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y2, Y2
-	VMOVUPS Y2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y3, Y3
-	VMOVUPS Y3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y4, Y4
-	VMOVUPS Y4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Y5, Y5
-	VMOVUPS Y5, (DX)
-	ADDQ    R8, DX
-
-written117:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next111
-	JMP  tile110
-
-next111:
+next122:
 	VZEROUPPER
 	RET
 
@@ -1971,16 +2595,16 @@ TEXT ·depthwiseAVX2(SB), NOSPLIT, $0-72
 	MOVQ y+56(FP), BX
 	MOVQ planes+0(FP), SI
 
-repeat118:
+repeat130:
 	TESTQ SI, SI
-	JZ    enough119
+	JZ    enough131
 	MOVQ  DX, DI
 	MOVQ  BX, R8
 	MOVQ  blocks+8(FP), R9
 
-repeat120:
+repeat132:
 	TESTQ  R9, R9
-	JZ     enough121
+	JZ     enough133
 	MOVQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1993,9 +2617,9 @@ repeat120:
 	MOVQ   at+48(FP), R10
 	MOVQ   taps+16(FP), R11
 
-repeat122:
+repeat134:
 	TESTQ        R11, R11
-	JZ           enough123
+	JZ           enough135
 	MOVLQSX      (R10), R12
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  (DI)(R12*1), Y8, Y0
@@ -2009,9 +2633,9 @@ repeat122:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JMP          repeat122
+	JMP          repeat134
 
-enough123:
+enough135:
 	VMOVUPS Y0, (R8)
 	VMOVUPS Y1, 32(R8)
 	VMOVUPS Y2, 64(R8)
@@ -2023,9 +2647,9 @@ enough123:
 	ADDQ    $0x00000100, DI
 	ADDQ    $0x00000100, R8
 	DECQ    R9
-	JMP     repeat120
+	JMP     repeat132
 
-enough121:
+enough133:
 	MOVQ taps+16(FP), CX
 	SHLQ $0x02, CX
 	ADDQ CX, AX
@@ -2036,9 +2660,467 @@ enough121:
 	SHLQ $0x02, CX
 	ADDQ CX, BX
 	DECQ SI
-	JMP  repeat118
+	JMP  repeat130
 
-enough119:
+enough131:
+	VZEROUPPER
+	RET
+
+// func depthwiseRows3AVX2(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, FMA3
+TEXT ·depthwiseRows3AVX2(SB), NOSPLIT, $0-104
+	MOVQ    w+24(FP), AX
+	MOVQ    affine+80(FP), CX
+	MOVQ    x+32(FP), DX
+	MOVQ    y+56(FP), BX
+	MOVQ    n+16(FP), SI
+	ANDQ    $0x07, SI
+	LEAQ    masks<>+128(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVUPS (DI), Y0
+	MOVQ    planes+0(FP), SI
+
+repeat136:
+	TESTQ        SI, SI
+	JZ           enough137
+	VBROADCASTSS (AX), Y1
+	VBROADCASTSS 4(AX), Y2
+	VBROADCASTSS 8(AX), Y3
+	VBROADCASTSS 12(AX), Y4
+	VBROADCASTSS 16(AX), Y5
+	VBROADCASTSS 20(AX), Y6
+	VBROADCASTSS 24(AX), Y7
+	VBROADCASTSS 28(AX), Y8
+	VBROADCASTSS 32(AX), Y9
+	ADDQ         $0x24, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x04, R9
+	JL           few139
+
+several138:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x08, R12
+	JL   partial143
+
+columns142:
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VXORPS       Y13, Y13, Y13
+	MOVQ         R10, R13
+	MOVQ         xRow+48(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y1, Y10
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y2, Y10
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y3, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y4, Y10
+	VFMADD231PS  Y14, Y1, Y11
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y5, Y10
+	VFMADD231PS  Y14, Y2, Y11
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y6, Y10
+	VFMADD231PS  Y14, Y3, Y11
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y10
+	VFMADD231PS  Y14, Y4, Y11
+	VFMADD231PS  Y14, Y1, Y12
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y10
+	VFMADD231PS  Y14, Y5, Y11
+	VFMADD231PS  Y14, Y2, Y12
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y10
+	VFMADD231PS  Y14, Y6, Y11
+	VFMADD231PS  Y14, Y3, Y12
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y11
+	VFMADD231PS  Y14, Y4, Y12
+	VFMADD231PS  Y14, Y1, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y11
+	VFMADD231PS  Y14, Y5, Y12
+	VFMADD231PS  Y14, Y2, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y11
+	VFMADD231PS  Y14, Y6, Y12
+	VFMADD231PS  Y14, Y3, Y13
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y12
+	VFMADD231PS  Y14, Y4, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y12
+	VFMADD231PS  Y14, Y5, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y12
+	VFMADD231PS  Y14, Y6, Y13
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VFMADD231PS  Y14, Y7, Y13
+	VMOVUPS      4(R13), Y14
+	VFMADD231PS  Y14, Y8, Y13
+	VMOVUPS      8(R13), Y14
+	VFMADD231PS  Y14, Y9, Y13
+	ADDQ         R14, R13
+	VBROADCASTSS (CX), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+	VADDPS       Y14, Y12, Y12
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS 8(CX), Y15
+	VFMADD213PS  Y15, Y14, Y10
+	VFMADD213PS  Y15, Y14, Y11
+	VFMADD213PS  Y15, Y14, Y12
+	VFMADD213PS  Y15, Y14, Y13
+	MOVQ         added+88(FP), R13
+	TESTQ        R13, R13
+	JZ           over145
+	ADDQ         R11, R13
+	MOVQ         y+56(FP), R14
+	SUBQ         R14, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y10, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y11, Y11
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y12, Y12
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y14
+	VADDPS       Y14, Y13, Y13
+	ADDQ         R14, R13
+
+over145:
+	VBROADCASTSS lo+96(FP), Y14
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+	VMAXPS       Y12, Y14, Y12
+	VMAXPS       Y13, Y14, Y13
+	VBROADCASTSS hi+100(FP), Y14
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Y10, Y14, Y10
+	VMOVUPS      Y10, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y11, Y14, Y11
+	VMOVUPS      Y11, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y12, Y14, Y12
+	VMOVUPS      Y12, (R13)
+	ADDQ         R14, R13
+	VMINPS       Y13, Y14, Y13
+	VMOVUPS      Y13, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R11
+	SUBQ         $0x08, R12
+	JGE          columns142
+
+partial143:
+	ADDQ         $0x08, R12
+	JZ           done144
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VXORPS       Y13, Y13, Y13
+	MOVQ         xRow+48(FP), R12
+	SHLQ         $0x02, R12
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y1, Y10
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y2, Y10
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y3, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y4, Y10
+	VFMADD231PS  Y14, Y1, Y11
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y5, Y10
+	VFMADD231PS  Y14, Y2, Y11
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y6, Y10
+	VFMADD231PS  Y14, Y3, Y11
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y10
+	VFMADD231PS  Y14, Y4, Y11
+	VFMADD231PS  Y14, Y1, Y12
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y10
+	VFMADD231PS  Y14, Y5, Y11
+	VFMADD231PS  Y14, Y2, Y12
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y10
+	VFMADD231PS  Y14, Y6, Y11
+	VFMADD231PS  Y14, Y3, Y12
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y11
+	VFMADD231PS  Y14, Y4, Y12
+	VFMADD231PS  Y14, Y1, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y11
+	VFMADD231PS  Y14, Y5, Y12
+	VFMADD231PS  Y14, Y2, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y11
+	VFMADD231PS  Y14, Y6, Y12
+	VFMADD231PS  Y14, Y3, Y13
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y12
+	VFMADD231PS  Y14, Y4, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y12
+	VFMADD231PS  Y14, Y5, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y12
+	VFMADD231PS  Y14, Y6, Y13
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y14
+	VFMADD231PS  Y14, Y7, Y13
+	VMOVUPS      4(R10), Y14
+	VFMADD231PS  Y14, Y8, Y13
+	VMOVUPS      8(R10), Y14
+	VFMADD231PS  Y14, Y9, Y13
+	ADDQ         R12, R10
+	VBROADCASTSS (CX), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+	VADDPS       Y14, Y12, Y12
+	VADDPS       Y14, Y13, Y13
+	VBROADCASTSS 4(CX), Y14
+	VBROADCASTSS 8(CX), Y15
+	VFMADD213PS  Y15, Y14, Y10
+	VFMADD213PS  Y15, Y14, Y11
+	VFMADD213PS  Y15, Y14, Y12
+	VFMADD213PS  Y15, Y14, Y13
+	MOVQ         added+88(FP), R10
+	TESTQ        R10, R10
+	JZ           over146
+	ADDQ         R11, R10
+	MOVQ         y+56(FP), R12
+	SUBQ         R12, R10
+	MOVQ         yRow+72(FP), R12
+	SHLQ         $0x02, R12
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y10, Y10
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y11, Y11
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y12, Y12
+	ADDQ         R12, R10
+	VMASKMOVPS   (R10), Y0, Y14
+	VADDPS       Y14, Y13, Y13
+	ADDQ         R12, R10
+
+over146:
+	VBROADCASTSS lo+96(FP), Y14
+	VMAXPS       Y10, Y14, Y10
+	VMAXPS       Y11, Y14, Y11
+	VMAXPS       Y12, Y14, Y12
+	VMAXPS       Y13, Y14, Y13
+	VBROADCASTSS hi+100(FP), Y14
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Y10, Y14, Y10
+	VMASKMOVPS   Y10, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y11, Y14, Y11
+	VMASKMOVPS   Y11, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y12, Y14, Y12
+	VMASKMOVPS   Y12, Y0, (R10)
+	ADDQ         R11, R10
+	VMINPS       Y13, Y14, Y13
+	VMASKMOVPS   Y13, Y0, (R10)
+	ADDQ         R11, R10
+
+done144:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x04, R9
+	JGE  several138
+
+few139:
+	ADDQ $0x04, R9
+
+single140:
+	TESTQ R9, R9
+	JZ    done141
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x08, R12
+	JL    partial148
+
+columns147:
+	VXORPS       Y10, Y10, Y10
+	MOVQ         R10, R13
+	MOVQ         xRow+48(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y1, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y2, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y3, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y4, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y5, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y6, Y10
+	ADDQ         R14, R13
+	VMOVUPS      (R13), Y11
+	VFMADD231PS  Y11, Y7, Y10
+	VMOVUPS      4(R13), Y11
+	VFMADD231PS  Y11, Y8, Y10
+	VMOVUPS      8(R13), Y11
+	VFMADD231PS  Y11, Y9, Y10
+	ADDQ         R14, R13
+	VBROADCASTSS (CX), Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(CX), Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD213PS  Y12, Y11, Y10
+	MOVQ         added+88(FP), R13
+	TESTQ        R13, R13
+	JZ           over150
+	ADDQ         R11, R13
+	MOVQ         y+56(FP), R14
+	SUBQ         R14, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMOVUPS      (R13), Y11
+	VADDPS       Y11, Y10, Y10
+	ADDQ         R14, R13
+
+over150:
+	VBROADCASTSS lo+96(FP), Y11
+	VMAXPS       Y10, Y11, Y10
+	VBROADCASTSS hi+100(FP), Y11
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Y10, Y11, Y10
+	VMOVUPS      Y10, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, R11
+	SUBQ         $0x08, R12
+	JGE          columns147
+
+partial148:
+	ADDQ         $0x08, R12
+	JZ           done149
+	VXORPS       Y10, Y10, Y10
+	MOVQ         xRow+48(FP), R12
+	SHLQ         $0x02, R12
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y1, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y2, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y3, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y4, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y5, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y6, Y10
+	ADDQ         R12, R10
+	VMOVUPS      (R10), Y11
+	VFMADD231PS  Y11, Y7, Y10
+	VMOVUPS      4(R10), Y11
+	VFMADD231PS  Y11, Y8, Y10
+	VMOVUPS      8(R10), Y11
+	VFMADD231PS  Y11, Y9, Y10
+	ADDQ         R12, R10
+	VBROADCASTSS (CX), Y11
+	VADDPS       Y11, Y10, Y10
+	VBROADCASTSS 4(CX), Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD213PS  Y12, Y11, Y10
+	MOVQ         added+88(FP), R10
+	TESTQ        R10, R10
+	JZ           over151
+	ADDQ         R11, R10
+	MOVQ         y+56(FP), R12
+	SUBQ         R12, R10
+	MOVQ         yRow+72(FP), R12
+	SHLQ         $0x02, R12
+	VMASKMOVPS   (R10), Y0, Y11
+	VADDPS       Y11, Y10, Y10
+	ADDQ         R12, R10
+
+over151:
+	VBROADCASTSS lo+96(FP), Y11
+	VMAXPS       Y10, Y11, Y10
+	VBROADCASTSS hi+100(FP), Y11
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Y10, Y11, Y10
+	VMASKMOVPS   Y10, Y0, (R10)
+	ADDQ         R11, R10
+
+done149:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single140
+
+done141:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat136
+
+enough137:
 	VZEROUPPER
 	RET
 
@@ -2049,16 +3131,16 @@ TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
 	MOVQ y+48(FP), CX
 	MOVQ planes+0(FP), DX
 
-repeat124:
+repeat152:
 	TESTQ DX, DX
-	JZ    enough125
+	JZ    enough153
 	MOVQ  AX, BX
 	MOVQ  CX, SI
 	MOVQ  blocks+8(FP), DI
 
-repeat126:
+repeat154:
 	TESTQ        DI, DI
-	JZ           enough127
+	JZ           enough155
 	VBROADCASTSS constants<>+0(SB), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VBROADCASTSS constants<>+0(SB), Y2
@@ -2070,9 +3152,9 @@ repeat126:
 	MOVQ         at+40(FP), R8
 	MOVQ         taps+16(FP), R9
 
-repeat128:
+repeat156:
 	TESTQ   R9, R9
-	JZ      enough129
+	JZ      enough157
 	MOVLQSX (R8), R10
 	VMOVUPS (BX)(R10*1), Y8
 	VMAXPS  Y8, Y0, Y9
@@ -2108,9 +3190,9 @@ repeat128:
 	VPOR    Y9, Y7, Y7
 	ADDQ    $0x04, R8
 	DECQ    R9
-	JMP     repeat128
+	JMP     repeat156
 
-enough129:
+enough157:
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -2122,9 +3204,9 @@ enough129:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, SI
 	DECQ    DI
-	JMP     repeat126
+	JMP     repeat154
 
-enough127:
+enough155:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -2132,9 +3214,9 @@ enough127:
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	DECQ DX
-	JMP  repeat124
+	JMP  repeat152
 
-enough125:
+enough153:
 	VZEROUPPER
 	RET
 
@@ -2169,9 +3251,9 @@ TEXT ·finishAVX2(SB), NOSPLIT, $0-128
 	XORQ         R9, R9
 	MOVQ         planes+0(FP), R10
 
-repeat130:
+repeat158:
 	TESTQ        R10, R10
-	JZ           enough131
+	JZ           enough159
 	MOVQ         bias+72(FP), SI
 	VBROADCASTSS (SI)(R8*1), Y2
 	MOVQ         scale+88(FP), SI
@@ -2182,20 +3264,20 @@ repeat130:
 	MOVQ         DI, SI
 	MOVQ         rows+8(FP), R12
 
-repeat132:
+repeat160:
 	TESTQ R12, R12
-	JZ    enough133
+	JZ    enough161
 	MOVQ  y+48(FP), R13
 	MOVQ  added+112(FP), R14
 	ADDQ  SI, R13
 	TESTQ R14, R14
-	JZ    plain134
+	JZ    plain162
 	ADDQ  SI, R14
 	XORQ  R15, R15
 
-block136:
+block164:
 	CMPQ        R15, DX
-	JGE         tail137
+	JGE         tail165
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2229,11 +3311,11 @@ block136:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R15*1)
 	ADDQ        $0x80, R15
-	JMP         block136
+	JMP         block164
 
-tail137:
+tail165:
 	CMPQ        CX, $0x08
-	JL          partial139
+	JL          partial167
 	VMOVUPS     (R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2242,11 +3324,11 @@ tail137:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R15*1)
-	JMP         next140
+	JMP         next168
 
-partial139:
+partial167:
 	CMPQ        CX, $0x00
-	JLE         end138
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2256,11 +3338,11 @@ partial139:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R15*1)
-	JMP         end138
+	JMP         end166
 
-next140:
+next168:
 	CMPQ        CX, $0x10
-	JL          partial141
+	JL          partial169
 	VMOVUPS     32(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2269,11 +3351,11 @@ next140:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R15*1)
-	JMP         next142
+	JMP         next170
 
-partial141:
+partial169:
 	CMPQ        CX, $0x08
-	JLE         end138
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2283,11 +3365,11 @@ partial141:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R15*1)
-	JMP         end138
+	JMP         end166
 
-next142:
+next170:
 	CMPQ        CX, $0x18
-	JL          partial143
+	JL          partial171
 	VMOVUPS     64(R11)(R15*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2296,11 +3378,11 @@ next142:
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R15*1)
-	JMP         next144
+	JMP         next172
 
-partial143:
+partial171:
 	CMPQ        CX, $0x10
-	JLE         end138
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2310,11 +3392,11 @@ partial143:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R15*1)
-	JMP         end138
+	JMP         end166
 
-next144:
+next172:
 	CMPQ        CX, $0x18
-	JLE         end138
+	JLE         end166
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R15*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2324,17 +3406,17 @@ next144:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R15*1)
-	JMP         end138
+	JMP         end166
 
-end138:
-	JMP finished135
+end166:
+	JMP finished163
 
-plain134:
+plain162:
 	XORQ R14, R14
 
-block147:
+block175:
 	CMPQ        R14, DX
-	JGE         tail148
+	JGE         tail176
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
@@ -2360,22 +3442,22 @@ block147:
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 96(R13)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block147
+	JMP         block175
 
-tail148:
+tail176:
 	CMPQ        CX, $0x08
-	JL          partial150
+	JL          partial178
 	VMOVUPS     (R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, (R13)(R14*1)
-	JMP         next151
+	JMP         next179
 
-partial150:
+partial178:
 	CMPQ        CX, $0x00
-	JLE         end149
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  (R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2383,22 +3465,22 @@ partial150:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, (R13)(R14*1)
-	JMP         end149
+	JMP         end177
 
-next151:
+next179:
 	CMPQ        CX, $0x10
-	JL          partial152
+	JL          partial180
 	VMOVUPS     32(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 32(R13)(R14*1)
-	JMP         next153
+	JMP         next181
 
-partial152:
+partial180:
 	CMPQ        CX, $0x08
-	JLE         end149
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  32(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2406,22 +3488,22 @@ partial152:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 32(R13)(R14*1)
-	JMP         end149
+	JMP         end177
 
-next153:
+next181:
 	CMPQ        CX, $0x18
-	JL          partial154
+	JL          partial182
 	VMOVUPS     64(R11)(R14*1), Y5
 	VADDPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
 	VMAXPS      Y5, Y0, Y5
 	VMINPS      Y5, Y1, Y5
 	VMOVUPS     Y5, 64(R13)(R14*1)
-	JMP         next155
+	JMP         next183
 
-partial154:
+partial182:
 	CMPQ        CX, $0x10
-	JLE         end149
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  64(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2429,11 +3511,11 @@ partial154:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 64(R13)(R14*1)
-	JMP         end149
+	JMP         end177
 
-next155:
+next183:
 	CMPQ        CX, $0x18
-	JLE         end149
+	JLE         end177
 	VMOVUPS     (BX), Y5
 	VMASKMOVPS  96(R11)(R14*1), Y5, Y6
 	VADDPS      Y2, Y6, Y6
@@ -2441,10 +3523,10 @@ next155:
 	VMAXPS      Y6, Y0, Y6
 	VMINPS      Y6, Y1, Y6
 	VMASKMOVPS  Y6, Y5, 96(R13)(R14*1)
-	JMP         end149
+	JMP         end177
 
-end149:
-finished135:
+end177:
+finished163:
 	MOVQ xRow+40(FP), R13
 	SHLQ $0x02, R13
 	ADDQ R13, R11
@@ -2452,9 +3534,9 @@ finished135:
 	SHLQ $0x02, R13
 	ADDQ R13, SI
 	DECQ R12
-	JMP  repeat132
+	JMP  repeat160
 
-enough133:
+enough161:
 	MOVQ xPlane+32(FP), SI
 	SHLQ $0x02, SI
 	ADDQ SI, AX
@@ -2468,9 +3550,9 @@ enough133:
 	SHLQ $0x02, SI
 	ADDQ SI, R9
 	DECQ R10
-	JMP  repeat130
+	JMP  repeat158
 
-enough131:
+enough159:
 	VZEROUPPER
 	RET
 
@@ -2653,663 +3735,1412 @@ DATA evens<>+56(SB)/4, $0x0000001c
 DATA evens<>+60(SB)/4, $0x0000001e
 GLOBL evens<>(SB), RODATA|NOPTR, $64
 
-// func convolveWide1AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveWide1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide1AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveWide1AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
 tile18:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
-	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
 	JL     rest21
 
 steps20:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VMOVUPS      64(SI)(R10*1), Z3
-	VBROADCASTSS (DI), Z4
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z2
+	VMOVUPS      (R8)(R11*1), Z3
+	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VMOVUPS      64(SI)(R10*1), Z3
-	VBROADCASTSS 4(DI), Z4
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Z2
+	VMOVUPS      (R8)(R11*1), Z3
+	VBROADCASTSS 4(CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VMOVUPS      64(SI)(R10*1), Z3
-	VBROADCASTSS 8(DI), Z4
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Z2
+	VMOVUPS      (R8)(R11*1), Z3
+	VBROADCASTSS 8(CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VMOVUPS      64(SI)(R10*1), Z3
-	VBROADCASTSS 12(DI), Z4
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Z2
+	VMOVUPS      (R8)(R11*1), Z3
+	VBROADCASTSS 12(CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
 	JGE          steps20
 
 rest21:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   write23
 
 step22:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VMOVUPS      64(SI)(R10*1), Z3
-	VBROADCASTSS (DI), Z4
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z2
+	VMOVUPS      (R8)(R11*1), Z3
+	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
 	JNZ          step22
 
 write23:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate24
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over24
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+
+over24:
+	TESTQ        SI, SI
+	JZ           over25
+	VBROADCASTSS (SI), Z2
+	VBROADCASTSS 4(SI), Z3
+	VBROADCASTSS 8(SI), Z4
+	VADDPS       Z2, Z0, Z0
+	VFMADD213PS  Z4, Z3, Z0
+	VADDPS       Z2, Z1, Z1
+	VFMADD213PS  Z4, Z3, Z1
+	ADDQ         $0x0c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over26
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+
+over26:
+	VBROADCASTSS lo+104(FP), Z2
+	VBROADCASTSS hi+108(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+over25:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
-	JMP     written25
-
-accumulate24:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
-
-written25:
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next19
-	JMP  tile18
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next19
+	JMP     tile18
 
 next19:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow1AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow1AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow1AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile26:
+tile27:
 	VPXORD Z0, Z0, Z0
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest29
+	JL     rest30
 
-steps28:
+steps29:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z1
-	VBROADCASTSS (DI), Z2
+	VMOVUPS      (DI)(R10*1), Z1
+	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z1
-	VBROADCASTSS 4(DI), Z2
+	VMOVUPS      (DI)(R10*1), Z1
+	VBROADCASTSS 4(CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z1
-	VBROADCASTSS 8(DI), Z2
+	VMOVUPS      (DI)(R10*1), Z1
+	VBROADCASTSS 8(CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z1
-	VBROADCASTSS 12(DI), Z2
+	VMOVUPS      (DI)(R10*1), Z1
+	VBROADCASTSS 12(CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps28
+	JGE          steps29
 
-rest29:
+rest30:
 	ADDQ $0x04, R9
-	JZ   write31
+	JZ   write32
 
-step30:
+step31:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z1
-	VBROADCASTSS (DI), Z2
+	VMOVUPS      (DI)(R10*1), Z1
+	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step30
+	JNZ          step31
 
-write31:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate32
+write32:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over33
+	MOVQ   DX, R9
+	VADDPS (R9), Z0, Z0
+	ADDQ   R8, R9
+
+over33:
+	TESTQ        SI, SI
+	JZ           over34
+	VBROADCASTSS (SI), Z1
+	VBROADCASTSS 4(SI), Z2
+	VBROADCASTSS 8(SI), Z3
+	VADDPS       Z1, Z0, Z0
+	VFMADD213PS  Z3, Z2, Z0
+	ADDQ         $0x0c, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over35
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Z0, Z0
+	ADDQ         R8, R9
+
+over35:
+	VBROADCASTSS lo+104(FP), Z1
+	VBROADCASTSS hi+108(FP), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+
+over34:
 	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
-	JMP     written33
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next28
+	JMP     tile27
 
-accumulate32:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
-
-written33:
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next27
-	JMP  tile26
-
-next27:
+next28:
 	VZEROUPPER
 	RET
 
-// func convolveWide2AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide2AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves1AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile34:
+tile36:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest39
+
+steps38:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z2
+	VBROADCASTF64X4 (R8)(R11*1), Z3
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z2, Z2
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z3, Z3
+	VBROADCASTSS    (CX), Z4
+	VFMADD231PS     Z2, Z4, Z0
+	VFMADD231PS     Z3, Z4, Z1
+	MOVLQSX         4(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z2
+	VBROADCASTF64X4 (R8)(R11*1), Z3
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z2, Z2
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z3, Z3
+	VBROADCASTSS    4(CX), Z4
+	VFMADD231PS     Z2, Z4, Z0
+	VFMADD231PS     Z3, Z4, Z1
+	MOVLQSX         8(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z2
+	VBROADCASTF64X4 (R8)(R11*1), Z3
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z2, Z2
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z3, Z3
+	VBROADCASTSS    8(CX), Z4
+	VFMADD231PS     Z2, Z4, Z0
+	VFMADD231PS     Z3, Z4, Z1
+	MOVLQSX         12(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z2
+	VBROADCASTF64X4 (R8)(R11*1), Z3
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z2, Z2
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z3, Z3
+	VBROADCASTSS    12(CX), Z4
+	VFMADD231PS     Z2, Z4, Z0
+	VFMADD231PS     Z3, Z4, Z1
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R9
+	SUBQ            $0x04, R10
+	JGE             steps38
+
+rest39:
+	ADDQ $0x04, R10
+	JZ   write41
+
+step40:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z2
+	VBROADCASTF64X4 (R8)(R11*1), Z3
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z2, Z2
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z3, Z3
+	VBROADCASTSS    (CX), Z4
+	VFMADD231PS     Z2, Z4, Z0
+	VFMADD231PS     Z3, Z4, Z1
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R9
+	DECQ            R10
+	JNZ             step40
+
+write41:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over42
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+
+over42:
+	TESTQ        SI, SI
+	JZ           over43
+	VBROADCASTSS (SI), Z2
+	VBROADCASTSS 4(SI), Z3
+	VBROADCASTSS 8(SI), Z4
+	VADDPS       Z2, Z0, Z0
+	VFMADD213PS  Z4, Z3, Z0
+	VADDPS       Z2, Z1, Z1
+	VFMADD213PS  Z4, Z3, Z1
+	ADDQ         $0x0c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over44
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+
+over44:
+	VBROADCASTSS lo+104(FP), Z2
+	VBROADCASTSS hi+108(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+over43:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next37
+	JMP     tile36
+
+next37:
+	VZEROUPPER
+	RET
+
+// func convolveWide2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide2AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+
+tile45:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest48
+
+steps47:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z4
+	VMOVUPS      (R8)(R11*1), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(BX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Z4
+	VMOVUPS      (R8)(R11*1), Z5
+	VBROADCASTSS 4(CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Z4
+	VMOVUPS      (R8)(R11*1), Z5
+	VBROADCASTSS 8(CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Z4
+	VMOVUPS      (R8)(R11*1), Z5
+	VBROADCASTSS 12(CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
+	JGE          steps47
+
+rest48:
+	ADDQ $0x04, R10
+	JZ   write50
+
+step49:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z4
+	VMOVUPS      (R8)(R11*1), Z5
+	VBROADCASTSS (CX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (CX)(BX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
+	JNZ          step49
+
+write50:
 	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest37
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over51
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	VADDPS 64(R10), Z3, Z3
+	ADDQ   R9, R10
 
-steps36:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      64(SI)(R10*1), Z5
-	VBROADCASTSS (DI), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DI)(BX*1), Z6
-	VFMADD231PS  Z4, Z6, Z2
-	VFMADD231PS  Z5, Z6, Z3
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      64(SI)(R10*1), Z5
-	VBROADCASTSS 4(DI), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(DI)(BX*1), Z6
-	VFMADD231PS  Z4, Z6, Z2
-	VFMADD231PS  Z5, Z6, Z3
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      64(SI)(R10*1), Z5
-	VBROADCASTSS 8(DI), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(DI)(BX*1), Z6
-	VFMADD231PS  Z4, Z6, Z2
-	VFMADD231PS  Z5, Z6, Z3
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      64(SI)(R10*1), Z5
-	VBROADCASTSS 12(DI), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(DI)(BX*1), Z6
-	VFMADD231PS  Z4, Z6, Z2
-	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
-	JGE          steps36
+over51:
+	TESTQ        SI, SI
+	JZ           over52
+	VBROADCASTSS (SI), Z4
+	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 8(SI), Z6
+	VADDPS       Z4, Z0, Z0
+	VFMADD213PS  Z6, Z5, Z0
+	VADDPS       Z4, Z1, Z1
+	VFMADD213PS  Z6, Z5, Z1
+	VBROADCASTSS 12(SI), Z4
+	VBROADCASTSS 16(SI), Z5
+	VBROADCASTSS 20(SI), Z6
+	VADDPS       Z4, Z2, Z2
+	VFMADD213PS  Z6, Z5, Z2
+	VADDPS       Z4, Z3, Z3
+	VFMADD213PS  Z6, Z5, Z3
+	ADDQ         $0x18, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over53
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	VADDPS       64(R10), Z3, Z3
+	ADDQ         R9, R10
 
-rest37:
-	ADDQ $0x04, R9
-	JZ   write39
+over53:
+	VBROADCASTSS lo+104(FP), Z4
+	VBROADCASTSS hi+108(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
 
-step38:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      64(SI)(R10*1), Z5
-	VBROADCASTSS (DI), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (DI)(BX*1), Z6
-	VFMADD231PS  Z4, Z6, Z2
-	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          step38
-
-write39:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate40
+over52:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    DI, DX
-	JMP     written41
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next46
+	JMP     tile45
 
-accumulate40:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    DI, DX
-
-written41:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next35
-	JMP  tile34
-
-next35:
+next46:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow2AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow2AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow2AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile42:
+tile54:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest45
+	JL     rest57
 
-steps44:
+steps56:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VBROADCASTSS (DI), Z3
+	VMOVUPS      (DI)(R10*1), Z2
+	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DI)(BX*1), Z3
+	VBROADCASTSS (CX)(BX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VBROADCASTSS 4(DI), Z3
+	VMOVUPS      (DI)(R10*1), Z2
+	VBROADCASTSS 4(CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 4(DI)(BX*1), Z3
+	VBROADCASTSS 4(CX)(BX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VBROADCASTSS 8(DI), Z3
+	VMOVUPS      (DI)(R10*1), Z2
+	VBROADCASTSS 8(CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 8(DI)(BX*1), Z3
+	VBROADCASTSS 8(CX)(BX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VBROADCASTSS 12(DI), Z3
+	VMOVUPS      (DI)(R10*1), Z2
+	VBROADCASTSS 12(CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS 12(DI)(BX*1), Z3
+	VBROADCASTSS 12(CX)(BX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps44
+	JGE          steps56
 
-rest45:
+rest57:
 	ADDQ $0x04, R9
-	JZ   write47
+	JZ   write59
 
-step46:
+step58:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z2
-	VBROADCASTSS (DI), Z3
+	VMOVUPS      (DI)(R10*1), Z2
+	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DI)(BX*1), Z3
+	VBROADCASTSS (CX)(BX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step46
+	JNZ          step58
 
-write47:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate48
+write59:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over60
+	MOVQ   DX, R9
+	VADDPS (R9), Z0, Z0
+	ADDQ   R8, R9
+	VADDPS (R9), Z1, Z1
+	ADDQ   R8, R9
+
+over60:
+	TESTQ        SI, SI
+	JZ           over61
+	VBROADCASTSS (SI), Z2
+	VBROADCASTSS 4(SI), Z3
+	VBROADCASTSS 8(SI), Z4
+	VADDPS       Z2, Z0, Z0
+	VFMADD213PS  Z4, Z3, Z0
+	VBROADCASTSS 12(SI), Z2
+	VBROADCASTSS 16(SI), Z3
+	VBROADCASTSS 20(SI), Z4
+	VADDPS       Z2, Z1, Z1
+	VFMADD213PS  Z4, Z3, Z1
+	ADDQ         $0x18, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over62
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Z0, Z0
+	ADDQ         R8, R9
+	VADDPS       (R9), Z1, Z1
+	ADDQ         R8, R9
+
+over62:
+	VBROADCASTSS lo+104(FP), Z2
+	VBROADCASTSS hi+108(FP), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+over61:
 	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    DI, DX
-	JMP     written49
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next55
+	JMP     tile54
 
-accumulate48:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    DI, DX
-
-written49:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next43
-	JMP  tile42
-
-next43:
+next55:
 	VZEROUPPER
 	RET
 
-// func convolveWide3AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide3AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves2AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile50:
+tile63:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest66
+
+steps65:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z4
+	VBROADCASTF64X4 (R8)(R11*1), Z5
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z4, Z4
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z5, Z5
+	VBROADCASTSS    (CX), Z6
+	VFMADD231PS     Z4, Z6, Z0
+	VFMADD231PS     Z5, Z6, Z1
+	VBROADCASTSS    (CX)(BX*1), Z6
+	VFMADD231PS     Z4, Z6, Z2
+	VFMADD231PS     Z5, Z6, Z3
+	MOVLQSX         4(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z4
+	VBROADCASTF64X4 (R8)(R11*1), Z5
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z4, Z4
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z5, Z5
+	VBROADCASTSS    4(CX), Z6
+	VFMADD231PS     Z4, Z6, Z0
+	VFMADD231PS     Z5, Z6, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z6
+	VFMADD231PS     Z4, Z6, Z2
+	VFMADD231PS     Z5, Z6, Z3
+	MOVLQSX         8(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z4
+	VBROADCASTF64X4 (R8)(R11*1), Z5
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z4, Z4
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z5, Z5
+	VBROADCASTSS    8(CX), Z6
+	VFMADD231PS     Z4, Z6, Z0
+	VFMADD231PS     Z5, Z6, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z6
+	VFMADD231PS     Z4, Z6, Z2
+	VFMADD231PS     Z5, Z6, Z3
+	MOVLQSX         12(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z4
+	VBROADCASTF64X4 (R8)(R11*1), Z5
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z4, Z4
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z5, Z5
+	VBROADCASTSS    12(CX), Z6
+	VFMADD231PS     Z4, Z6, Z0
+	VFMADD231PS     Z5, Z6, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z6
+	VFMADD231PS     Z4, Z6, Z2
+	VFMADD231PS     Z5, Z6, Z3
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R9
+	SUBQ            $0x04, R10
+	JGE             steps65
+
+rest66:
+	ADDQ $0x04, R10
+	JZ   write68
+
+step67:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z4
+	VBROADCASTF64X4 (R8)(R11*1), Z5
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z4, Z4
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z5, Z5
+	VBROADCASTSS    (CX), Z6
+	VFMADD231PS     Z4, Z6, Z0
+	VFMADD231PS     Z5, Z6, Z1
+	VBROADCASTSS    (CX)(BX*1), Z6
+	VFMADD231PS     Z4, Z6, Z2
+	VFMADD231PS     Z5, Z6, Z3
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R9
+	DECQ            R10
+	JNZ             step67
+
+write68:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over69
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	VADDPS 64(R10), Z3, Z3
+	ADDQ   R9, R10
+
+over69:
+	TESTQ        SI, SI
+	JZ           over70
+	VBROADCASTSS (SI), Z4
+	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 8(SI), Z6
+	VADDPS       Z4, Z0, Z0
+	VFMADD213PS  Z6, Z5, Z0
+	VADDPS       Z4, Z1, Z1
+	VFMADD213PS  Z6, Z5, Z1
+	VBROADCASTSS 12(SI), Z4
+	VBROADCASTSS 16(SI), Z5
+	VBROADCASTSS 20(SI), Z6
+	VADDPS       Z4, Z2, Z2
+	VFMADD213PS  Z6, Z5, Z2
+	VADDPS       Z4, Z3, Z3
+	VFMADD213PS  Z6, Z5, Z3
+	ADDQ         $0x18, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over71
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	VADDPS       64(R10), Z3, Z3
+	ADDQ         R9, R10
+
+over71:
+	VBROADCASTSS lo+104(FP), Z4
+	VBROADCASTSS hi+108(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+over70:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R9, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next64
+	JMP     tile63
+
+next64:
+	VZEROUPPER
+	RET
+
+// func convolveWide3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide3AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+
+tile72:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest75
+
+steps74:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z6
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(BX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(BX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	MOVLQSX      4(R9), R11
+	VMOVUPS      (DI)(R11*1), Z6
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS 4(CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	MOVLQSX      8(R9), R11
+	VMOVUPS      (DI)(R11*1), Z6
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS 8(CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	MOVLQSX      12(R9), R11
+	VMOVUPS      (DI)(R11*1), Z6
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS 12(CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R10
+	JGE          steps74
+
+rest75:
+	ADDQ $0x04, R10
+	JZ   write77
+
+step76:
+	MOVLQSX      (R9), R11
+	VMOVUPS      (DI)(R11*1), Z6
+	VMOVUPS      (R8)(R11*1), Z7
+	VBROADCASTSS (CX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (CX)(BX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (CX)(BX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R9
+	DECQ         R10
+	JNZ          step76
+
+write77:
 	MOVQ   k+8(FP), R9
-	SUBQ   $0x04, R9
-	JL     rest53
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over78
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	VADDPS 64(R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	VADDPS 64(R10), Z5, Z5
+	ADDQ   R9, R10
 
-steps52:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z6
-	VMOVUPS      64(SI)(R10*1), Z7
-	VBROADCASTSS (DI), Z8
-	VFMADD231PS  Z6, Z8, Z0
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DI)(BX*1), Z8
-	VFMADD231PS  Z6, Z8, Z2
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DI)(BX*2), Z8
-	VFMADD231PS  Z6, Z8, Z4
-	VFMADD231PS  Z7, Z8, Z5
-	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z6
-	VMOVUPS      64(SI)(R10*1), Z7
-	VBROADCASTSS 4(DI), Z8
-	VFMADD231PS  Z6, Z8, Z0
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(DI)(BX*1), Z8
-	VFMADD231PS  Z6, Z8, Z2
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 4(DI)(BX*2), Z8
-	VFMADD231PS  Z6, Z8, Z4
-	VFMADD231PS  Z7, Z8, Z5
-	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z6
-	VMOVUPS      64(SI)(R10*1), Z7
-	VBROADCASTSS 8(DI), Z8
-	VFMADD231PS  Z6, Z8, Z0
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(DI)(BX*1), Z8
-	VFMADD231PS  Z6, Z8, Z2
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 8(DI)(BX*2), Z8
-	VFMADD231PS  Z6, Z8, Z4
-	VFMADD231PS  Z7, Z8, Z5
-	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z6
-	VMOVUPS      64(SI)(R10*1), Z7
-	VBROADCASTSS 12(DI), Z8
-	VFMADD231PS  Z6, Z8, Z0
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(DI)(BX*1), Z8
-	VFMADD231PS  Z6, Z8, Z2
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS 12(DI)(BX*2), Z8
-	VFMADD231PS  Z6, Z8, Z4
-	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x10, DI
-	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
-	JGE          steps52
+over78:
+	TESTQ        SI, SI
+	JZ           over79
+	VBROADCASTSS (SI), Z6
+	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 8(SI), Z8
+	VADDPS       Z6, Z0, Z0
+	VFMADD213PS  Z8, Z7, Z0
+	VADDPS       Z6, Z1, Z1
+	VFMADD213PS  Z8, Z7, Z1
+	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 16(SI), Z7
+	VBROADCASTSS 20(SI), Z8
+	VADDPS       Z6, Z2, Z2
+	VFMADD213PS  Z8, Z7, Z2
+	VADDPS       Z6, Z3, Z3
+	VFMADD213PS  Z8, Z7, Z3
+	VBROADCASTSS 24(SI), Z6
+	VBROADCASTSS 28(SI), Z7
+	VBROADCASTSS 32(SI), Z8
+	VADDPS       Z6, Z4, Z4
+	VFMADD213PS  Z8, Z7, Z4
+	VADDPS       Z6, Z5, Z5
+	VFMADD213PS  Z8, Z7, Z5
+	ADDQ         $0x24, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over80
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	VADDPS       64(R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	VADDPS       64(R10), Z5, Z5
+	ADDQ         R9, R10
 
-rest53:
-	ADDQ $0x04, R9
-	JZ   write55
+over80:
+	VBROADCASTSS lo+104(FP), Z6
+	VBROADCASTSS hi+108(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
 
-step54:
-	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z6
-	VMOVUPS      64(SI)(R10*1), Z7
-	VBROADCASTSS (DI), Z8
-	VFMADD231PS  Z6, Z8, Z0
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (DI)(BX*1), Z8
-	VFMADD231PS  Z6, Z8, Z2
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (DI)(BX*2), Z8
-	VFMADD231PS  Z6, Z8, Z4
-	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         $0x04, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          step54
-
-write55:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate56
+over79:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    DI, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    DI, DX
-	JMP     written57
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next73
+	JMP     tile72
 
-accumulate56:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    DI, DX
-
-written57:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next51
-	JMP  tile50
-
-next51:
+next73:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow3AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow3AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow3AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile58:
+tile81:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	MOVQ   CX, DI
-	MOVQ   at+40(FP), R8
+	MOVQ   at+56(FP), R8
 	MOVQ   k+8(FP), R9
 	SUBQ   $0x04, R9
-	JL     rest61
+	JL     rest84
 
-steps60:
+steps83:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z3
-	VBROADCASTSS (DI), Z4
+	VMOVUPS      (DI)(R10*1), Z3
+	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DI)(BX*1), Z4
+	VBROADCASTSS (CX)(BX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DI)(BX*2), Z4
+	VBROADCASTSS (CX)(BX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	MOVLQSX      4(R8), R10
-	VMOVUPS      (SI)(R10*1), Z3
-	VBROADCASTSS 4(DI), Z4
+	VMOVUPS      (DI)(R10*1), Z3
+	VBROADCASTSS 4(CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 4(DI)(BX*1), Z4
+	VBROADCASTSS 4(CX)(BX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 4(DI)(BX*2), Z4
+	VBROADCASTSS 4(CX)(BX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	MOVLQSX      8(R8), R10
-	VMOVUPS      (SI)(R10*1), Z3
-	VBROADCASTSS 8(DI), Z4
+	VMOVUPS      (DI)(R10*1), Z3
+	VBROADCASTSS 8(CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 8(DI)(BX*1), Z4
+	VBROADCASTSS 8(CX)(BX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 8(DI)(BX*2), Z4
+	VBROADCASTSS 8(CX)(BX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	MOVLQSX      12(R8), R10
-	VMOVUPS      (SI)(R10*1), Z3
-	VBROADCASTSS 12(DI), Z4
+	VMOVUPS      (DI)(R10*1), Z3
+	VBROADCASTSS 12(CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS 12(DI)(BX*1), Z4
+	VBROADCASTSS 12(CX)(BX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS 12(DI)(BX*2), Z4
+	VBROADCASTSS 12(CX)(BX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x10, DI
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R9
-	JGE          steps60
+	JGE          steps83
 
-rest61:
+rest84:
 	ADDQ $0x04, R9
-	JZ   write63
+	JZ   write86
 
-step62:
+step85:
 	MOVLQSX      (R8), R10
-	VMOVUPS      (SI)(R10*1), Z3
-	VBROADCASTSS (DI), Z4
+	VMOVUPS      (DI)(R10*1), Z3
+	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (DI)(BX*1), Z4
+	VBROADCASTSS (CX)(BX*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (DI)(BX*2), Z4
+	VBROADCASTSS (CX)(BX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         $0x04, DI
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R8
 	DECQ         R9
-	JNZ          step62
+	JNZ          step85
 
-write63:
-	MOVQ    yRow+56(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    add+64(FP), R8
-	TESTQ   R8, R8
-	JNZ     accumulate64
+write86:
+	MOVQ   k+8(FP), R8
+	SHLQ   $0x02, R8
+	SUBQ   R8, CX
+	MOVQ   yRow+72(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   add+80(FP), R9
+	TESTQ  R9, R9
+	JZ     over87
+	MOVQ   DX, R9
+	VADDPS (R9), Z0, Z0
+	ADDQ   R8, R9
+	VADDPS (R9), Z1, Z1
+	ADDQ   R8, R9
+	VADDPS (R9), Z2, Z2
+	ADDQ   R8, R9
+
+over87:
+	TESTQ        SI, SI
+	JZ           over88
+	VBROADCASTSS (SI), Z3
+	VBROADCASTSS 4(SI), Z4
+	VBROADCASTSS 8(SI), Z5
+	VADDPS       Z3, Z0, Z0
+	VFMADD213PS  Z5, Z4, Z0
+	VBROADCASTSS 12(SI), Z3
+	VBROADCASTSS 16(SI), Z4
+	VBROADCASTSS 20(SI), Z5
+	VADDPS       Z3, Z1, Z1
+	VFMADD213PS  Z5, Z4, Z1
+	VBROADCASTSS 24(SI), Z3
+	VBROADCASTSS 28(SI), Z4
+	VBROADCASTSS 32(SI), Z5
+	VADDPS       Z3, Z2, Z2
+	VFMADD213PS  Z5, Z4, Z2
+	ADDQ         $0x24, SI
+	MOVQ         added+96(FP), R9
+	TESTQ        R9, R9
+	JZ           over89
+	ADDQ         DX, R9
+	MOVQ         y+64(FP), R10
+	SUBQ         R10, R9
+	VADDPS       (R9), Z0, Z0
+	ADDQ         R8, R9
+	VADDPS       (R9), Z1, Z1
+	ADDQ         R8, R9
+	VADDPS       (R9), Z2, Z2
+	ADDQ         R8, R9
+
+over89:
+	VBROADCASTSS lo+104(FP), Z3
+	VBROADCASTSS hi+108(FP), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+
+over88:
 	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    DI, DX
+	ADDQ    R8, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    DI, DX
-	JMP     written65
+	ADDQ    R8, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next82
+	JMP     tile81
 
-accumulate64:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    DI, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    DI, DX
-
-written65:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next59
-	JMP  tile58
-
-next59:
+next82:
 	VZEROUPPER
 	RET
 
-// func convolveWide4AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide4AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves3AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
 
-tile66:
+tile90:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   at+56(FP), R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest93
+
+steps92:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z6
+	VBROADCASTF64X4 (R8)(R11*1), Z7
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z6, Z6
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z7, Z7
+	VBROADCASTSS    (CX), Z8
+	VFMADD231PS     Z6, Z8, Z0
+	VFMADD231PS     Z7, Z8, Z1
+	VBROADCASTSS    (CX)(BX*1), Z8
+	VFMADD231PS     Z6, Z8, Z2
+	VFMADD231PS     Z7, Z8, Z3
+	VBROADCASTSS    (CX)(BX*2), Z8
+	VFMADD231PS     Z6, Z8, Z4
+	VFMADD231PS     Z7, Z8, Z5
+	MOVLQSX         4(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z6
+	VBROADCASTF64X4 (R8)(R11*1), Z7
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z6, Z6
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z7, Z7
+	VBROADCASTSS    4(CX), Z8
+	VFMADD231PS     Z6, Z8, Z0
+	VFMADD231PS     Z7, Z8, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z8
+	VFMADD231PS     Z6, Z8, Z2
+	VFMADD231PS     Z7, Z8, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z8
+	VFMADD231PS     Z6, Z8, Z4
+	VFMADD231PS     Z7, Z8, Z5
+	MOVLQSX         8(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z6
+	VBROADCASTF64X4 (R8)(R11*1), Z7
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z6, Z6
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z7, Z7
+	VBROADCASTSS    8(CX), Z8
+	VFMADD231PS     Z6, Z8, Z0
+	VFMADD231PS     Z7, Z8, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z8
+	VFMADD231PS     Z6, Z8, Z2
+	VFMADD231PS     Z7, Z8, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z8
+	VFMADD231PS     Z6, Z8, Z4
+	VFMADD231PS     Z7, Z8, Z5
+	MOVLQSX         12(R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z6
+	VBROADCASTF64X4 (R8)(R11*1), Z7
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z6, Z6
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z7, Z7
+	VBROADCASTSS    12(CX), Z8
+	VFMADD231PS     Z6, Z8, Z0
+	VFMADD231PS     Z7, Z8, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z8
+	VFMADD231PS     Z6, Z8, Z2
+	VFMADD231PS     Z7, Z8, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z8
+	VFMADD231PS     Z6, Z8, Z4
+	VFMADD231PS     Z7, Z8, Z5
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R9
+	SUBQ            $0x04, R10
+	JGE             steps92
+
+rest93:
+	ADDQ $0x04, R10
+	JZ   write95
+
+step94:
+	MOVLQSX         (R9), R11
+	VBROADCASTF64X4 (DI)(R11*1), Z6
+	VBROADCASTF64X4 (R8)(R11*1), Z7
+	ADDQ            half+48(FP), R11
+	VINSERTF64X4    $0x01, (DI)(R11*1), Z6, Z6
+	VINSERTF64X4    $0x01, (R8)(R11*1), Z7, Z7
+	VBROADCASTSS    (CX), Z8
+	VFMADD231PS     Z6, Z8, Z0
+	VFMADD231PS     Z7, Z8, Z1
+	VBROADCASTSS    (CX)(BX*1), Z8
+	VFMADD231PS     Z6, Z8, Z2
+	VFMADD231PS     Z7, Z8, Z3
+	VBROADCASTSS    (CX)(BX*2), Z8
+	VFMADD231PS     Z6, Z8, Z4
+	VFMADD231PS     Z7, Z8, Z5
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R9
+	DECQ            R10
+	JNZ             step94
+
+write95:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over96
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	VADDPS 64(R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	VADDPS 64(R10), Z5, Z5
+	ADDQ   R9, R10
+
+over96:
+	TESTQ        SI, SI
+	JZ           over97
+	VBROADCASTSS (SI), Z6
+	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 8(SI), Z8
+	VADDPS       Z6, Z0, Z0
+	VFMADD213PS  Z8, Z7, Z0
+	VADDPS       Z6, Z1, Z1
+	VFMADD213PS  Z8, Z7, Z1
+	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 16(SI), Z7
+	VBROADCASTSS 20(SI), Z8
+	VADDPS       Z6, Z2, Z2
+	VFMADD213PS  Z8, Z7, Z2
+	VADDPS       Z6, Z3, Z3
+	VFMADD213PS  Z8, Z7, Z3
+	VBROADCASTSS 24(SI), Z6
+	VBROADCASTSS 28(SI), Z7
+	VBROADCASTSS 32(SI), Z8
+	VADDPS       Z6, Z4, Z4
+	VFMADD213PS  Z8, Z7, Z4
+	VADDPS       Z6, Z5, Z5
+	VFMADD213PS  Z8, Z7, Z5
+	ADDQ         $0x24, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over98
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	VADDPS       64(R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	VADDPS       64(R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	VADDPS       64(R10), Z5, Z5
+	ADDQ         R9, R10
+
+over98:
+	VBROADCASTSS lo+104(FP), Z6
+	VBROADCASTSS hi+108(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+over97:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R9, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R9, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next91
+	JMP     tile90
+
+next91:
+	VZEROUPPER
+	RET
+
+// func convolveWide4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide4AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile99:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3318,301 +5149,667 @@ tile66:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   CX, R8
-	MOVQ   at+40(FP), R9
+	MOVQ   at+56(FP), R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest102
+
+steps101:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Z8
+	VMOVUPS      (R8)(R12*1), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	MOVLQSX      4(R10), R12
+	VMOVUPS      (DI)(R12*1), Z8
+	VMOVUPS      (R8)(R12*1), Z9
+	VBROADCASTSS 4(CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 4(CX)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	MOVLQSX      8(R10), R12
+	VMOVUPS      (DI)(R12*1), Z8
+	VMOVUPS      (R8)(R12*1), Z9
+	VBROADCASTSS 8(CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 8(CX)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	MOVLQSX      12(R10), R12
+	VMOVUPS      (DI)(R12*1), Z8
+	VMOVUPS      (R8)(R12*1), Z9
+	VBROADCASTSS 12(CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS 12(CX)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R11
+	JGE          steps101
+
+rest102:
+	ADDQ $0x04, R11
+	JZ   write104
+
+step103:
+	MOVLQSX      (R10), R12
+	VMOVUPS      (DI)(R12*1), Z8
+	VMOVUPS      (R8)(R12*1), Z9
+	VBROADCASTSS (CX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (CX)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (CX)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (CX)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, R10
+	DECQ         R11
+	JNZ          step103
+
+write104:
 	MOVQ   k+8(FP), R10
-	SUBQ   $0x04, R10
-	JL     rest69
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over105
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
 
-steps68:
-	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Z8
-	VMOVUPS      64(SI)(R11*1), Z9
-	VBROADCASTSS (R8), Z10
-	VFMADD231PS  Z8, Z10, Z0
-	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R8)(BX*1), Z10
-	VFMADD231PS  Z8, Z10, Z2
-	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (R8)(BX*2), Z10
-	VFMADD231PS  Z8, Z10, Z4
-	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (R8)(DI*1), Z10
-	VFMADD231PS  Z8, Z10, Z6
-	VFMADD231PS  Z9, Z10, Z7
-	MOVLQSX      4(R9), R11
-	VMOVUPS      (SI)(R11*1), Z8
-	VMOVUPS      64(SI)(R11*1), Z9
-	VBROADCASTSS 4(R8), Z10
-	VFMADD231PS  Z8, Z10, Z0
-	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z10
-	VFMADD231PS  Z8, Z10, Z2
-	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z10
-	VFMADD231PS  Z8, Z10, Z4
-	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z10
-	VFMADD231PS  Z8, Z10, Z6
-	VFMADD231PS  Z9, Z10, Z7
-	MOVLQSX      8(R9), R11
-	VMOVUPS      (SI)(R11*1), Z8
-	VMOVUPS      64(SI)(R11*1), Z9
-	VBROADCASTSS 8(R8), Z10
-	VFMADD231PS  Z8, Z10, Z0
-	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z10
-	VFMADD231PS  Z8, Z10, Z2
-	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z10
-	VFMADD231PS  Z8, Z10, Z4
-	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z10
-	VFMADD231PS  Z8, Z10, Z6
-	VFMADD231PS  Z9, Z10, Z7
-	MOVLQSX      12(R9), R11
-	VMOVUPS      (SI)(R11*1), Z8
-	VMOVUPS      64(SI)(R11*1), Z9
-	VBROADCASTSS 12(R8), Z10
-	VFMADD231PS  Z8, Z10, Z0
-	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z10
-	VFMADD231PS  Z8, Z10, Z2
-	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z10
-	VFMADD231PS  Z8, Z10, Z4
-	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z10
-	VFMADD231PS  Z8, Z10, Z6
-	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
-	SUBQ         $0x04, R10
-	JGE          steps68
+over105:
+	TESTQ        SI, SI
+	JZ           over106
+	VBROADCASTSS (SI), Z8
+	VBROADCASTSS 4(SI), Z9
+	VBROADCASTSS 8(SI), Z10
+	VADDPS       Z8, Z0, Z0
+	VFMADD213PS  Z10, Z9, Z0
+	VADDPS       Z8, Z1, Z1
+	VFMADD213PS  Z10, Z9, Z1
+	VBROADCASTSS 12(SI), Z8
+	VBROADCASTSS 16(SI), Z9
+	VBROADCASTSS 20(SI), Z10
+	VADDPS       Z8, Z2, Z2
+	VFMADD213PS  Z10, Z9, Z2
+	VADDPS       Z8, Z3, Z3
+	VFMADD213PS  Z10, Z9, Z3
+	VBROADCASTSS 24(SI), Z8
+	VBROADCASTSS 28(SI), Z9
+	VBROADCASTSS 32(SI), Z10
+	VADDPS       Z8, Z4, Z4
+	VFMADD213PS  Z10, Z9, Z4
+	VADDPS       Z8, Z5, Z5
+	VFMADD213PS  Z10, Z9, Z5
+	VBROADCASTSS 36(SI), Z8
+	VBROADCASTSS 40(SI), Z9
+	VBROADCASTSS 44(SI), Z10
+	VADDPS       Z8, Z6, Z6
+	VFMADD213PS  Z10, Z9, Z6
+	VADDPS       Z8, Z7, Z7
+	VFMADD213PS  Z10, Z9, Z7
+	ADDQ         $0x30, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over107
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
 
-rest69:
-	ADDQ $0x04, R10
-	JZ   write71
+over107:
+	VBROADCASTSS lo+104(FP), Z8
+	VBROADCASTSS hi+108(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
 
-step70:
-	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Z8
-	VMOVUPS      64(SI)(R11*1), Z9
-	VBROADCASTSS (R8), Z10
-	VFMADD231PS  Z8, Z10, Z0
-	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R8)(BX*1), Z10
-	VFMADD231PS  Z8, Z10, Z2
-	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (R8)(BX*2), Z10
-	VFMADD231PS  Z8, Z10, Z4
-	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (R8)(DI*1), Z10
-	VFMADD231PS  Z8, Z10, Z6
-	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
-	DECQ         R10
-	JNZ          step70
-
-write71:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate72
+over106:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	JMP     written73
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next100
+	JMP     tile99
 
-accumulate72:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-
-written73:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next67
-	JMP  tile66
-
-next67:
+next100:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow4AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow4AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow4AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile74:
+tile108:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	MOVQ   CX, R8
-	MOVQ   at+40(FP), R9
+	MOVQ   at+56(FP), R9
 	MOVQ   k+8(FP), R10
 	SUBQ   $0x04, R10
-	JL     rest77
+	JL     rest111
 
-steps76:
+steps110:
 	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Z4
-	VBROADCASTSS (R8), Z5
+	VMOVUPS      (DI)(R11*1), Z4
+	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (R8)(BX*1), Z5
+	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (R8)(BX*2), Z5
+	VBROADCASTSS (CX)(BX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (R8)(DI*1), Z5
+	VBROADCASTSS (CX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	MOVLQSX      4(R9), R11
-	VMOVUPS      (SI)(R11*1), Z4
-	VBROADCASTSS 4(R8), Z5
+	VMOVUPS      (DI)(R11*1), Z4
+	VBROADCASTSS 4(CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z5
+	VBROADCASTSS 4(CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z5
+	VBROADCASTSS 4(CX)(BX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z5
+	VBROADCASTSS 4(CX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	MOVLQSX      8(R9), R11
-	VMOVUPS      (SI)(R11*1), Z4
-	VBROADCASTSS 8(R8), Z5
+	VMOVUPS      (DI)(R11*1), Z4
+	VBROADCASTSS 8(CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z5
+	VBROADCASTSS 8(CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z5
+	VBROADCASTSS 8(CX)(BX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z5
+	VBROADCASTSS 8(CX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	MOVLQSX      12(R9), R11
-	VMOVUPS      (SI)(R11*1), Z4
-	VBROADCASTSS 12(R8), Z5
+	VMOVUPS      (DI)(R11*1), Z4
+	VBROADCASTSS 12(CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z5
+	VBROADCASTSS 12(CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z5
+	VBROADCASTSS 12(CX)(BX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z5
+	VBROADCASTSS 12(CX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	SUBQ         $0x04, R10
-	JGE          steps76
+	JGE          steps110
 
-rest77:
+rest111:
 	ADDQ $0x04, R10
-	JZ   write79
+	JZ   write113
 
-step78:
+step112:
 	MOVLQSX      (R9), R11
-	VMOVUPS      (SI)(R11*1), Z4
-	VBROADCASTSS (R8), Z5
+	VMOVUPS      (DI)(R11*1), Z4
+	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (R8)(BX*1), Z5
+	VBROADCASTSS (CX)(BX*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (R8)(BX*2), Z5
+	VBROADCASTSS (CX)(BX*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (R8)(DI*1), Z5
+	VBROADCASTSS (CX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	DECQ         R10
-	JNZ          step78
+	JNZ          step112
 
-write79:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate80
+write113:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over114
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+
+over114:
+	TESTQ        SI, SI
+	JZ           over115
+	VBROADCASTSS (SI), Z4
+	VBROADCASTSS 4(SI), Z5
+	VBROADCASTSS 8(SI), Z6
+	VADDPS       Z4, Z0, Z0
+	VFMADD213PS  Z6, Z5, Z0
+	VBROADCASTSS 12(SI), Z4
+	VBROADCASTSS 16(SI), Z5
+	VBROADCASTSS 20(SI), Z6
+	VADDPS       Z4, Z1, Z1
+	VFMADD213PS  Z6, Z5, Z1
+	VBROADCASTSS 24(SI), Z4
+	VBROADCASTSS 28(SI), Z5
+	VBROADCASTSS 32(SI), Z6
+	VADDPS       Z4, Z2, Z2
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS 36(SI), Z4
+	VBROADCASTSS 40(SI), Z5
+	VBROADCASTSS 44(SI), Z6
+	VADDPS       Z4, Z3, Z3
+	VFMADD213PS  Z6, Z5, Z3
+	ADDQ         $0x30, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over116
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+
+over116:
+	VBROADCASTSS lo+104(FP), Z4
+	VBROADCASTSS hi+108(FP), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+over115:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	JMP     written81
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next109
+	JMP     tile108
 
-accumulate80:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-
-written81:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next75
-	JMP  tile74
-
-next75:
+next109:
 	VZEROUPPER
 	RET
 
-// func convolveWide5AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide5AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves4AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile82:
+tile117:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   at+56(FP), R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest120
+
+steps119:
+	MOVLQSX         (R10), R12
+	VBROADCASTF64X4 (DI)(R12*1), Z8
+	VBROADCASTF64X4 (R8)(R12*1), Z9
+	ADDQ            half+48(FP), R12
+	VINSERTF64X4    $0x01, (DI)(R12*1), Z8, Z8
+	VINSERTF64X4    $0x01, (R8)(R12*1), Z9, Z9
+	VBROADCASTSS    (CX), Z10
+	VFMADD231PS     Z8, Z10, Z0
+	VFMADD231PS     Z9, Z10, Z1
+	VBROADCASTSS    (CX)(BX*1), Z10
+	VFMADD231PS     Z8, Z10, Z2
+	VFMADD231PS     Z9, Z10, Z3
+	VBROADCASTSS    (CX)(BX*2), Z10
+	VFMADD231PS     Z8, Z10, Z4
+	VFMADD231PS     Z9, Z10, Z5
+	VBROADCASTSS    (CX)(R9*1), Z10
+	VFMADD231PS     Z8, Z10, Z6
+	VFMADD231PS     Z9, Z10, Z7
+	MOVLQSX         4(R10), R12
+	VBROADCASTF64X4 (DI)(R12*1), Z8
+	VBROADCASTF64X4 (R8)(R12*1), Z9
+	ADDQ            half+48(FP), R12
+	VINSERTF64X4    $0x01, (DI)(R12*1), Z8, Z8
+	VINSERTF64X4    $0x01, (R8)(R12*1), Z9, Z9
+	VBROADCASTSS    4(CX), Z10
+	VFMADD231PS     Z8, Z10, Z0
+	VFMADD231PS     Z9, Z10, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z10
+	VFMADD231PS     Z8, Z10, Z2
+	VFMADD231PS     Z9, Z10, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z10
+	VFMADD231PS     Z8, Z10, Z4
+	VFMADD231PS     Z9, Z10, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z10
+	VFMADD231PS     Z8, Z10, Z6
+	VFMADD231PS     Z9, Z10, Z7
+	MOVLQSX         8(R10), R12
+	VBROADCASTF64X4 (DI)(R12*1), Z8
+	VBROADCASTF64X4 (R8)(R12*1), Z9
+	ADDQ            half+48(FP), R12
+	VINSERTF64X4    $0x01, (DI)(R12*1), Z8, Z8
+	VINSERTF64X4    $0x01, (R8)(R12*1), Z9, Z9
+	VBROADCASTSS    8(CX), Z10
+	VFMADD231PS     Z8, Z10, Z0
+	VFMADD231PS     Z9, Z10, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z10
+	VFMADD231PS     Z8, Z10, Z2
+	VFMADD231PS     Z9, Z10, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z10
+	VFMADD231PS     Z8, Z10, Z4
+	VFMADD231PS     Z9, Z10, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z10
+	VFMADD231PS     Z8, Z10, Z6
+	VFMADD231PS     Z9, Z10, Z7
+	MOVLQSX         12(R10), R12
+	VBROADCASTF64X4 (DI)(R12*1), Z8
+	VBROADCASTF64X4 (R8)(R12*1), Z9
+	ADDQ            half+48(FP), R12
+	VINSERTF64X4    $0x01, (DI)(R12*1), Z8, Z8
+	VINSERTF64X4    $0x01, (R8)(R12*1), Z9, Z9
+	VBROADCASTSS    12(CX), Z10
+	VFMADD231PS     Z8, Z10, Z0
+	VFMADD231PS     Z9, Z10, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z10
+	VFMADD231PS     Z8, Z10, Z2
+	VFMADD231PS     Z9, Z10, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z10
+	VFMADD231PS     Z8, Z10, Z4
+	VFMADD231PS     Z9, Z10, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z10
+	VFMADD231PS     Z8, Z10, Z6
+	VFMADD231PS     Z9, Z10, Z7
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	SUBQ            $0x04, R11
+	JGE             steps119
+
+rest120:
+	ADDQ $0x04, R11
+	JZ   write122
+
+step121:
+	MOVLQSX         (R10), R12
+	VBROADCASTF64X4 (DI)(R12*1), Z8
+	VBROADCASTF64X4 (R8)(R12*1), Z9
+	ADDQ            half+48(FP), R12
+	VINSERTF64X4    $0x01, (DI)(R12*1), Z8, Z8
+	VINSERTF64X4    $0x01, (R8)(R12*1), Z9, Z9
+	VBROADCASTSS    (CX), Z10
+	VFMADD231PS     Z8, Z10, Z0
+	VFMADD231PS     Z9, Z10, Z1
+	VBROADCASTSS    (CX)(BX*1), Z10
+	VFMADD231PS     Z8, Z10, Z2
+	VFMADD231PS     Z9, Z10, Z3
+	VBROADCASTSS    (CX)(BX*2), Z10
+	VFMADD231PS     Z8, Z10, Z4
+	VFMADD231PS     Z9, Z10, Z5
+	VBROADCASTSS    (CX)(R9*1), Z10
+	VFMADD231PS     Z8, Z10, Z6
+	VFMADD231PS     Z9, Z10, Z7
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	DECQ            R11
+	JNZ             step121
+
+write122:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over123
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+
+over123:
+	TESTQ        SI, SI
+	JZ           over124
+	VBROADCASTSS (SI), Z8
+	VBROADCASTSS 4(SI), Z9
+	VBROADCASTSS 8(SI), Z10
+	VADDPS       Z8, Z0, Z0
+	VFMADD213PS  Z10, Z9, Z0
+	VADDPS       Z8, Z1, Z1
+	VFMADD213PS  Z10, Z9, Z1
+	VBROADCASTSS 12(SI), Z8
+	VBROADCASTSS 16(SI), Z9
+	VBROADCASTSS 20(SI), Z10
+	VADDPS       Z8, Z2, Z2
+	VFMADD213PS  Z10, Z9, Z2
+	VADDPS       Z8, Z3, Z3
+	VFMADD213PS  Z10, Z9, Z3
+	VBROADCASTSS 24(SI), Z8
+	VBROADCASTSS 28(SI), Z9
+	VBROADCASTSS 32(SI), Z10
+	VADDPS       Z8, Z4, Z4
+	VFMADD213PS  Z10, Z9, Z4
+	VADDPS       Z8, Z5, Z5
+	VFMADD213PS  Z10, Z9, Z5
+	VBROADCASTSS 36(SI), Z8
+	VBROADCASTSS 40(SI), Z9
+	VBROADCASTSS 44(SI), Z10
+	VADDPS       Z8, Z6, Z6
+	VFMADD213PS  Z10, Z9, Z6
+	VADDPS       Z8, Z7, Z7
+	VFMADD213PS  Z10, Z9, Z7
+	ADDQ         $0x30, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over125
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+
+over125:
+	VBROADCASTSS lo+104(FP), Z8
+	VBROADCASTSS hi+108(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+over124:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next118
+	JMP     tile117
+
+next118:
+	VZEROUPPER
+	RET
+
+// func convolveWide5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide5AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile126:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3623,348 +5820,775 @@ tile82:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest85
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest129
 
-steps84:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z10
-	VMOVUPS      64(SI)(R12*1), Z11
-	VBROADCASTSS (R8), Z12
+steps128:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (R8)(BX*1), Z12
+	VBROADCASTSS (CX)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (R8)(BX*2), Z12
+	VBROADCASTSS (CX)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (R8)(DI*1), Z12
+	VBROADCASTSS (CX)(R9*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (R9), Z12
+	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z10
-	VMOVUPS      64(SI)(R12*1), Z11
-	VBROADCASTSS 4(R8), Z12
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VBROADCASTSS 4(CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z12
+	VBROADCASTSS 4(CX)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z12
+	VBROADCASTSS 4(CX)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z12
+	VBROADCASTSS 4(CX)(R9*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 4(R9), Z12
+	VBROADCASTSS 4(R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z10
-	VMOVUPS      64(SI)(R12*1), Z11
-	VBROADCASTSS 8(R8), Z12
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VBROADCASTSS 8(CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z12
+	VBROADCASTSS 8(CX)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z12
+	VBROADCASTSS 8(CX)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z12
+	VBROADCASTSS 8(CX)(R9*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 8(R9), Z12
+	VBROADCASTSS 8(R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z10
-	VMOVUPS      64(SI)(R12*1), Z11
-	VBROADCASTSS 12(R8), Z12
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VBROADCASTSS 12(CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z12
+	VBROADCASTSS 12(CX)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z12
+	VBROADCASTSS 12(CX)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z12
+	VBROADCASTSS 12(CX)(R9*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS 12(R9), Z12
+	VBROADCASTSS 12(R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps84
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
+	JGE          steps128
 
-rest85:
-	ADDQ $0x04, R11
-	JZ   write87
+rest129:
+	ADDQ $0x04, R12
+	JZ   write131
 
-step86:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z10
-	VMOVUPS      64(SI)(R12*1), Z11
-	VBROADCASTSS (R8), Z12
+step130:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z10
+	VMOVUPS      (R8)(R13*1), Z11
+	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (R8)(BX*1), Z12
+	VBROADCASTSS (CX)(BX*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (R8)(BX*2), Z12
+	VBROADCASTSS (CX)(BX*2), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (R8)(DI*1), Z12
+	VBROADCASTSS (CX)(R9*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (R9), Z12
+	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step86
+	ADDQ         $0x04, R11
+	DECQ         R12
+	JNZ          step130
 
-write87:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate88
+write131:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over132
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+
+over132:
+	TESTQ        SI, SI
+	JZ           over133
+	VBROADCASTSS (SI), Z10
+	VBROADCASTSS 4(SI), Z11
+	VBROADCASTSS 8(SI), Z12
+	VADDPS       Z10, Z0, Z0
+	VFMADD213PS  Z12, Z11, Z0
+	VADDPS       Z10, Z1, Z1
+	VFMADD213PS  Z12, Z11, Z1
+	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 16(SI), Z11
+	VBROADCASTSS 20(SI), Z12
+	VADDPS       Z10, Z2, Z2
+	VFMADD213PS  Z12, Z11, Z2
+	VADDPS       Z10, Z3, Z3
+	VFMADD213PS  Z12, Z11, Z3
+	VBROADCASTSS 24(SI), Z10
+	VBROADCASTSS 28(SI), Z11
+	VBROADCASTSS 32(SI), Z12
+	VADDPS       Z10, Z4, Z4
+	VFMADD213PS  Z12, Z11, Z4
+	VADDPS       Z10, Z5, Z5
+	VFMADD213PS  Z12, Z11, Z5
+	VBROADCASTSS 36(SI), Z10
+	VBROADCASTSS 40(SI), Z11
+	VBROADCASTSS 44(SI), Z12
+	VADDPS       Z10, Z6, Z6
+	VFMADD213PS  Z12, Z11, Z6
+	VADDPS       Z10, Z7, Z7
+	VFMADD213PS  Z12, Z11, Z7
+	VBROADCASTSS 48(SI), Z10
+	VBROADCASTSS 52(SI), Z11
+	VBROADCASTSS 56(SI), Z12
+	VADDPS       Z10, Z8, Z8
+	VFMADD213PS  Z12, Z11, Z8
+	VADDPS       Z10, Z9, Z9
+	VFMADD213PS  Z12, Z11, Z9
+	ADDQ         $0x3c, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over134
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+
+over134:
+	VBROADCASTSS lo+104(FP), Z10
+	VBROADCASTSS hi+108(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+
+over133:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	JMP     written89
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next127
+	JMP     tile126
 
-accumulate88:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-
-written89:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next83
-	JMP  tile82
-
-next83:
+next127:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow5AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow5AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow5AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile90:
+tile135:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
 	MOVQ   k+8(FP), R11
 	SUBQ   $0x04, R11
-	JL     rest93
+	JL     rest138
 
-steps92:
+steps137:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z5
-	VBROADCASTSS (R8), Z6
+	VMOVUPS      (DI)(R12*1), Z5
+	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (R8)(BX*1), Z6
+	VBROADCASTSS (CX)(BX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (R8)(BX*2), Z6
+	VBROADCASTSS (CX)(BX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (R8)(DI*1), Z6
+	VBROADCASTSS (CX)(R8*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z5
-	VBROADCASTSS 4(R8), Z6
+	VMOVUPS      (DI)(R12*1), Z5
+	VBROADCASTSS 4(CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z6
+	VBROADCASTSS 4(CX)(BX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z6
+	VBROADCASTSS 4(CX)(BX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z6
+	VBROADCASTSS 4(CX)(R8*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS 4(R9), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z5
-	VBROADCASTSS 8(R8), Z6
+	VMOVUPS      (DI)(R12*1), Z5
+	VBROADCASTSS 8(CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z6
+	VBROADCASTSS 8(CX)(BX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z6
+	VBROADCASTSS 8(CX)(BX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z6
+	VBROADCASTSS 8(CX)(R8*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS 8(R9), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z5
-	VBROADCASTSS 12(R8), Z6
+	VMOVUPS      (DI)(R12*1), Z5
+	VBROADCASTSS 12(CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z6
+	VBROADCASTSS 12(CX)(BX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z6
+	VBROADCASTSS 12(CX)(BX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z6
+	VBROADCASTSS 12(CX)(R8*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS 12(R9), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	SUBQ         $0x04, R11
-	JGE          steps92
+	JGE          steps137
 
-rest93:
+rest138:
 	ADDQ $0x04, R11
-	JZ   write95
+	JZ   write140
 
-step94:
+step139:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z5
-	VBROADCASTSS (R8), Z6
+	VMOVUPS      (DI)(R12*1), Z5
+	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (R8)(BX*1), Z6
+	VBROADCASTSS (CX)(BX*1), Z6
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (R8)(BX*2), Z6
+	VBROADCASTSS (CX)(BX*2), Z6
 	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (R8)(DI*1), Z6
+	VBROADCASTSS (CX)(R8*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          step94
+	JNZ          step139
 
-write95:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate96
+write140:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over141
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+
+over141:
+	TESTQ        SI, SI
+	JZ           over142
+	VBROADCASTSS (SI), Z5
+	VBROADCASTSS 4(SI), Z6
+	VBROADCASTSS 8(SI), Z7
+	VADDPS       Z5, Z0, Z0
+	VFMADD213PS  Z7, Z6, Z0
+	VBROADCASTSS 12(SI), Z5
+	VBROADCASTSS 16(SI), Z6
+	VBROADCASTSS 20(SI), Z7
+	VADDPS       Z5, Z1, Z1
+	VFMADD213PS  Z7, Z6, Z1
+	VBROADCASTSS 24(SI), Z5
+	VBROADCASTSS 28(SI), Z6
+	VBROADCASTSS 32(SI), Z7
+	VADDPS       Z5, Z2, Z2
+	VFMADD213PS  Z7, Z6, Z2
+	VBROADCASTSS 36(SI), Z5
+	VBROADCASTSS 40(SI), Z6
+	VBROADCASTSS 44(SI), Z7
+	VADDPS       Z5, Z3, Z3
+	VFMADD213PS  Z7, Z6, Z3
+	VBROADCASTSS 48(SI), Z5
+	VBROADCASTSS 52(SI), Z6
+	VBROADCASTSS 56(SI), Z7
+	VADDPS       Z5, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	ADDQ         $0x3c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over143
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+
+over143:
+	VBROADCASTSS lo+104(FP), Z5
+	VBROADCASTSS hi+108(FP), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+
+over142:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	JMP     written97
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next136
+	JMP     tile135
 
-accumulate96:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-
-written97:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next91
-	JMP  tile90
-
-next91:
+next136:
 	VZEROUPPER
 	RET
 
-// func convolveWide6AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide6AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves5AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile98:
+tile144:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest147
+
+steps146:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z10
+	VBROADCASTF64X4 (R8)(R13*1), Z11
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z10, Z10
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z11, Z11
+	VBROADCASTSS    (CX), Z12
+	VFMADD231PS     Z10, Z12, Z0
+	VFMADD231PS     Z11, Z12, Z1
+	VBROADCASTSS    (CX)(BX*1), Z12
+	VFMADD231PS     Z10, Z12, Z2
+	VFMADD231PS     Z11, Z12, Z3
+	VBROADCASTSS    (CX)(BX*2), Z12
+	VFMADD231PS     Z10, Z12, Z4
+	VFMADD231PS     Z11, Z12, Z5
+	VBROADCASTSS    (CX)(R9*1), Z12
+	VFMADD231PS     Z10, Z12, Z6
+	VFMADD231PS     Z11, Z12, Z7
+	VBROADCASTSS    (R10), Z12
+	VFMADD231PS     Z10, Z12, Z8
+	VFMADD231PS     Z11, Z12, Z9
+	MOVLQSX         4(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z10
+	VBROADCASTF64X4 (R8)(R13*1), Z11
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z10, Z10
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z11, Z11
+	VBROADCASTSS    4(CX), Z12
+	VFMADD231PS     Z10, Z12, Z0
+	VFMADD231PS     Z11, Z12, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z12
+	VFMADD231PS     Z10, Z12, Z2
+	VFMADD231PS     Z11, Z12, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z12
+	VFMADD231PS     Z10, Z12, Z4
+	VFMADD231PS     Z11, Z12, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z12
+	VFMADD231PS     Z10, Z12, Z6
+	VFMADD231PS     Z11, Z12, Z7
+	VBROADCASTSS    4(R10), Z12
+	VFMADD231PS     Z10, Z12, Z8
+	VFMADD231PS     Z11, Z12, Z9
+	MOVLQSX         8(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z10
+	VBROADCASTF64X4 (R8)(R13*1), Z11
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z10, Z10
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z11, Z11
+	VBROADCASTSS    8(CX), Z12
+	VFMADD231PS     Z10, Z12, Z0
+	VFMADD231PS     Z11, Z12, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z12
+	VFMADD231PS     Z10, Z12, Z2
+	VFMADD231PS     Z11, Z12, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z12
+	VFMADD231PS     Z10, Z12, Z4
+	VFMADD231PS     Z11, Z12, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z12
+	VFMADD231PS     Z10, Z12, Z6
+	VFMADD231PS     Z11, Z12, Z7
+	VBROADCASTSS    8(R10), Z12
+	VFMADD231PS     Z10, Z12, Z8
+	VFMADD231PS     Z11, Z12, Z9
+	MOVLQSX         12(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z10
+	VBROADCASTF64X4 (R8)(R13*1), Z11
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z10, Z10
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z11, Z11
+	VBROADCASTSS    12(CX), Z12
+	VFMADD231PS     Z10, Z12, Z0
+	VFMADD231PS     Z11, Z12, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z12
+	VFMADD231PS     Z10, Z12, Z2
+	VFMADD231PS     Z11, Z12, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z12
+	VFMADD231PS     Z10, Z12, Z4
+	VFMADD231PS     Z11, Z12, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z12
+	VFMADD231PS     Z10, Z12, Z6
+	VFMADD231PS     Z11, Z12, Z7
+	VBROADCASTSS    12(R10), Z12
+	VFMADD231PS     Z10, Z12, Z8
+	VFMADD231PS     Z11, Z12, Z9
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	SUBQ            $0x04, R12
+	JGE             steps146
+
+rest147:
+	ADDQ $0x04, R12
+	JZ   write149
+
+step148:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z10
+	VBROADCASTF64X4 (R8)(R13*1), Z11
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z10, Z10
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z11, Z11
+	VBROADCASTSS    (CX), Z12
+	VFMADD231PS     Z10, Z12, Z0
+	VFMADD231PS     Z11, Z12, Z1
+	VBROADCASTSS    (CX)(BX*1), Z12
+	VFMADD231PS     Z10, Z12, Z2
+	VFMADD231PS     Z11, Z12, Z3
+	VBROADCASTSS    (CX)(BX*2), Z12
+	VFMADD231PS     Z10, Z12, Z4
+	VFMADD231PS     Z11, Z12, Z5
+	VBROADCASTSS    (CX)(R9*1), Z12
+	VFMADD231PS     Z10, Z12, Z6
+	VFMADD231PS     Z11, Z12, Z7
+	VBROADCASTSS    (R10), Z12
+	VFMADD231PS     Z10, Z12, Z8
+	VFMADD231PS     Z11, Z12, Z9
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	DECQ            R12
+	JNZ             step148
+
+write149:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over150
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+
+over150:
+	TESTQ        SI, SI
+	JZ           over151
+	VBROADCASTSS (SI), Z10
+	VBROADCASTSS 4(SI), Z11
+	VBROADCASTSS 8(SI), Z12
+	VADDPS       Z10, Z0, Z0
+	VFMADD213PS  Z12, Z11, Z0
+	VADDPS       Z10, Z1, Z1
+	VFMADD213PS  Z12, Z11, Z1
+	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 16(SI), Z11
+	VBROADCASTSS 20(SI), Z12
+	VADDPS       Z10, Z2, Z2
+	VFMADD213PS  Z12, Z11, Z2
+	VADDPS       Z10, Z3, Z3
+	VFMADD213PS  Z12, Z11, Z3
+	VBROADCASTSS 24(SI), Z10
+	VBROADCASTSS 28(SI), Z11
+	VBROADCASTSS 32(SI), Z12
+	VADDPS       Z10, Z4, Z4
+	VFMADD213PS  Z12, Z11, Z4
+	VADDPS       Z10, Z5, Z5
+	VFMADD213PS  Z12, Z11, Z5
+	VBROADCASTSS 36(SI), Z10
+	VBROADCASTSS 40(SI), Z11
+	VBROADCASTSS 44(SI), Z12
+	VADDPS       Z10, Z6, Z6
+	VFMADD213PS  Z12, Z11, Z6
+	VADDPS       Z10, Z7, Z7
+	VFMADD213PS  Z12, Z11, Z7
+	VBROADCASTSS 48(SI), Z10
+	VBROADCASTSS 52(SI), Z11
+	VBROADCASTSS 56(SI), Z12
+	VADDPS       Z10, Z8, Z8
+	VFMADD213PS  Z12, Z11, Z8
+	VADDPS       Z10, Z9, Z9
+	VFMADD213PS  Z12, Z11, Z9
+	ADDQ         $0x3c, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over152
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+
+over152:
+	VBROADCASTSS lo+104(FP), Z10
+	VBROADCASTSS hi+108(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+
+over151:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next145
+	JMP     tile144
+
+next145:
+	VZEROUPPER
+	RET
+
+// func convolveWide6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide6AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile153:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3977,389 +6601,874 @@ tile98:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest101
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest156
 
-steps100:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z12
-	VMOVUPS      64(SI)(R12*1), Z13
-	VBROADCASTSS (R8), Z14
+steps155:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z12
+	VMOVUPS      (R8)(R13*1), Z13
+	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (R8)(BX*1), Z14
+	VBROADCASTSS (CX)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (R8)(BX*2), Z14
+	VBROADCASTSS (CX)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (R8)(DI*1), Z14
+	VBROADCASTSS (CX)(R9*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R9), Z14
+	VBROADCASTSS (R10), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (R9)(BX*1), Z14
+	VBROADCASTSS (R10)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z12
-	VMOVUPS      64(SI)(R12*1), Z13
-	VBROADCASTSS 4(R8), Z14
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Z12
+	VMOVUPS      (R8)(R13*1), Z13
+	VBROADCASTSS 4(CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z14
+	VBROADCASTSS 4(CX)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z14
+	VBROADCASTSS 4(CX)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z14
+	VBROADCASTSS 4(CX)(R9*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 4(R9), Z14
+	VBROADCASTSS 4(R10), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z14
+	VBROADCASTSS 4(R10)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z12
-	VMOVUPS      64(SI)(R12*1), Z13
-	VBROADCASTSS 8(R8), Z14
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Z12
+	VMOVUPS      (R8)(R13*1), Z13
+	VBROADCASTSS 8(CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z14
+	VBROADCASTSS 8(CX)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z14
+	VBROADCASTSS 8(CX)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z14
+	VBROADCASTSS 8(CX)(R9*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 8(R9), Z14
+	VBROADCASTSS 8(R10), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z14
+	VBROADCASTSS 8(R10)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z12
-	VMOVUPS      64(SI)(R12*1), Z13
-	VBROADCASTSS 12(R8), Z14
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Z12
+	VMOVUPS      (R8)(R13*1), Z13
+	VBROADCASTSS 12(CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z14
+	VBROADCASTSS 12(CX)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z14
+	VBROADCASTSS 12(CX)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z14
+	VBROADCASTSS 12(CX)(R9*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS 12(R9), Z14
+	VBROADCASTSS 12(R10), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z14
+	VBROADCASTSS 12(R10)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps100
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
+	JGE          steps155
 
-rest101:
-	ADDQ $0x04, R11
-	JZ   write103
+rest156:
+	ADDQ $0x04, R12
+	JZ   write158
 
-step102:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z12
-	VMOVUPS      64(SI)(R12*1), Z13
-	VBROADCASTSS (R8), Z14
+step157:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z12
+	VMOVUPS      (R8)(R13*1), Z13
+	VBROADCASTSS (CX), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (R8)(BX*1), Z14
+	VBROADCASTSS (CX)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (R8)(BX*2), Z14
+	VBROADCASTSS (CX)(BX*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (R8)(DI*1), Z14
+	VBROADCASTSS (CX)(R9*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R9), Z14
+	VBROADCASTSS (R10), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (R9)(BX*1), Z14
+	VBROADCASTSS (R10)(BX*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step102
+	ADDQ         $0x04, R11
+	DECQ         R12
+	JNZ          step157
 
-write103:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate104
+write158:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over159
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+
+over159:
+	TESTQ        SI, SI
+	JZ           over160
+	VBROADCASTSS (SI), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 8(SI), Z14
+	VADDPS       Z12, Z0, Z0
+	VFMADD213PS  Z14, Z13, Z0
+	VADDPS       Z12, Z1, Z1
+	VFMADD213PS  Z14, Z13, Z1
+	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 16(SI), Z13
+	VBROADCASTSS 20(SI), Z14
+	VADDPS       Z12, Z2, Z2
+	VFMADD213PS  Z14, Z13, Z2
+	VADDPS       Z12, Z3, Z3
+	VFMADD213PS  Z14, Z13, Z3
+	VBROADCASTSS 24(SI), Z12
+	VBROADCASTSS 28(SI), Z13
+	VBROADCASTSS 32(SI), Z14
+	VADDPS       Z12, Z4, Z4
+	VFMADD213PS  Z14, Z13, Z4
+	VADDPS       Z12, Z5, Z5
+	VFMADD213PS  Z14, Z13, Z5
+	VBROADCASTSS 36(SI), Z12
+	VBROADCASTSS 40(SI), Z13
+	VBROADCASTSS 44(SI), Z14
+	VADDPS       Z12, Z6, Z6
+	VFMADD213PS  Z14, Z13, Z6
+	VADDPS       Z12, Z7, Z7
+	VFMADD213PS  Z14, Z13, Z7
+	VBROADCASTSS 48(SI), Z12
+	VBROADCASTSS 52(SI), Z13
+	VBROADCASTSS 56(SI), Z14
+	VADDPS       Z12, Z8, Z8
+	VFMADD213PS  Z14, Z13, Z8
+	VADDPS       Z12, Z9, Z9
+	VFMADD213PS  Z14, Z13, Z9
+	VBROADCASTSS 60(SI), Z12
+	VBROADCASTSS 64(SI), Z13
+	VBROADCASTSS 68(SI), Z14
+	VADDPS       Z12, Z10, Z10
+	VFMADD213PS  Z14, Z13, Z10
+	VADDPS       Z12, Z11, Z11
+	VFMADD213PS  Z14, Z13, Z11
+	ADDQ         $0x48, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over161
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+
+over161:
+	VBROADCASTSS lo+104(FP), Z12
+	VBROADCASTSS hi+108(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+
+over160:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	JMP     written105
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next154
+	JMP     tile153
 
-accumulate104:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-
-written105:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next99
-	JMP  tile98
-
-next99:
+next154:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow6AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow6AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow6AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile106:
+tile162:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
 	MOVQ   k+8(FP), R11
 	SUBQ   $0x04, R11
-	JL     rest109
+	JL     rest165
 
-steps108:
+steps164:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z6
-	VBROADCASTSS (R8), Z7
+	VMOVUPS      (DI)(R12*1), Z6
+	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (R8)(BX*1), Z7
+	VBROADCASTSS (CX)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (R8)(BX*2), Z7
+	VBROADCASTSS (CX)(BX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (R8)(DI*1), Z7
+	VBROADCASTSS (CX)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z3
 	VBROADCASTSS (R9), Z7
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS (R9)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z6
-	VBROADCASTSS 4(R8), Z7
+	VMOVUPS      (DI)(R12*1), Z6
+	VBROADCASTSS 4(CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z7
+	VBROADCASTSS 4(CX)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z7
+	VBROADCASTSS 4(CX)(BX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z7
+	VBROADCASTSS 4(CX)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z3
 	VBROADCASTSS 4(R9), Z7
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS 4(R9)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z6
-	VBROADCASTSS 8(R8), Z7
+	VMOVUPS      (DI)(R12*1), Z6
+	VBROADCASTSS 8(CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z7
+	VBROADCASTSS 8(CX)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z7
+	VBROADCASTSS 8(CX)(BX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z7
+	VBROADCASTSS 8(CX)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z3
 	VBROADCASTSS 8(R9), Z7
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS 8(R9)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
 	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z6
-	VBROADCASTSS 12(R8), Z7
+	VMOVUPS      (DI)(R12*1), Z6
+	VBROADCASTSS 12(CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z7
+	VBROADCASTSS 12(CX)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z7
+	VBROADCASTSS 12(CX)(BX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z7
+	VBROADCASTSS 12(CX)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z3
 	VBROADCASTSS 12(R9), Z7
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS 12(R9)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	SUBQ         $0x04, R11
-	JGE          steps108
+	JGE          steps164
 
-rest109:
+rest165:
 	ADDQ $0x04, R11
-	JZ   write111
+	JZ   write167
 
-step110:
+step166:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z6
-	VBROADCASTSS (R8), Z7
+	VMOVUPS      (DI)(R12*1), Z6
+	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (R8)(BX*1), Z7
+	VBROADCASTSS (CX)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (R8)(BX*2), Z7
+	VBROADCASTSS (CX)(BX*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (R8)(DI*1), Z7
+	VBROADCASTSS (CX)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z3
 	VBROADCASTSS (R9), Z7
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS (R9)(BX*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          step110
+	JNZ          step166
 
-write111:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate112
+write167:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over168
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+
+over168:
+	TESTQ        SI, SI
+	JZ           over169
+	VBROADCASTSS (SI), Z6
+	VBROADCASTSS 4(SI), Z7
+	VBROADCASTSS 8(SI), Z8
+	VADDPS       Z6, Z0, Z0
+	VFMADD213PS  Z8, Z7, Z0
+	VBROADCASTSS 12(SI), Z6
+	VBROADCASTSS 16(SI), Z7
+	VBROADCASTSS 20(SI), Z8
+	VADDPS       Z6, Z1, Z1
+	VFMADD213PS  Z8, Z7, Z1
+	VBROADCASTSS 24(SI), Z6
+	VBROADCASTSS 28(SI), Z7
+	VBROADCASTSS 32(SI), Z8
+	VADDPS       Z6, Z2, Z2
+	VFMADD213PS  Z8, Z7, Z2
+	VBROADCASTSS 36(SI), Z6
+	VBROADCASTSS 40(SI), Z7
+	VBROADCASTSS 44(SI), Z8
+	VADDPS       Z6, Z3, Z3
+	VFMADD213PS  Z8, Z7, Z3
+	VBROADCASTSS 48(SI), Z6
+	VBROADCASTSS 52(SI), Z7
+	VBROADCASTSS 56(SI), Z8
+	VADDPS       Z6, Z4, Z4
+	VFMADD213PS  Z8, Z7, Z4
+	VBROADCASTSS 60(SI), Z6
+	VBROADCASTSS 64(SI), Z7
+	VBROADCASTSS 68(SI), Z8
+	VADDPS       Z6, Z5, Z5
+	VFMADD213PS  Z8, Z7, Z5
+	ADDQ         $0x48, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over170
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+
+over170:
+	VBROADCASTSS lo+104(FP), Z6
+	VBROADCASTSS hi+108(FP), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+over169:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	JMP     written113
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next163
+	JMP     tile162
 
-accumulate112:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-
-written113:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next107
-	JMP  tile106
-
-next107:
+next163:
 	VZEROUPPER
 	RET
 
-// func convolveWide7AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide7AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves6AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile114:
+tile171:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest174
+
+steps173:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z12
+	VBROADCASTF64X4 (R8)(R13*1), Z13
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z12, Z12
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z13, Z13
+	VBROADCASTSS    (CX), Z14
+	VFMADD231PS     Z12, Z14, Z0
+	VFMADD231PS     Z13, Z14, Z1
+	VBROADCASTSS    (CX)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z2
+	VFMADD231PS     Z13, Z14, Z3
+	VBROADCASTSS    (CX)(BX*2), Z14
+	VFMADD231PS     Z12, Z14, Z4
+	VFMADD231PS     Z13, Z14, Z5
+	VBROADCASTSS    (CX)(R9*1), Z14
+	VFMADD231PS     Z12, Z14, Z6
+	VFMADD231PS     Z13, Z14, Z7
+	VBROADCASTSS    (R10), Z14
+	VFMADD231PS     Z12, Z14, Z8
+	VFMADD231PS     Z13, Z14, Z9
+	VBROADCASTSS    (R10)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z10
+	VFMADD231PS     Z13, Z14, Z11
+	MOVLQSX         4(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z12
+	VBROADCASTF64X4 (R8)(R13*1), Z13
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z12, Z12
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z13, Z13
+	VBROADCASTSS    4(CX), Z14
+	VFMADD231PS     Z12, Z14, Z0
+	VFMADD231PS     Z13, Z14, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z2
+	VFMADD231PS     Z13, Z14, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z14
+	VFMADD231PS     Z12, Z14, Z4
+	VFMADD231PS     Z13, Z14, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z14
+	VFMADD231PS     Z12, Z14, Z6
+	VFMADD231PS     Z13, Z14, Z7
+	VBROADCASTSS    4(R10), Z14
+	VFMADD231PS     Z12, Z14, Z8
+	VFMADD231PS     Z13, Z14, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z10
+	VFMADD231PS     Z13, Z14, Z11
+	MOVLQSX         8(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z12
+	VBROADCASTF64X4 (R8)(R13*1), Z13
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z12, Z12
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z13, Z13
+	VBROADCASTSS    8(CX), Z14
+	VFMADD231PS     Z12, Z14, Z0
+	VFMADD231PS     Z13, Z14, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z2
+	VFMADD231PS     Z13, Z14, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z14
+	VFMADD231PS     Z12, Z14, Z4
+	VFMADD231PS     Z13, Z14, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z14
+	VFMADD231PS     Z12, Z14, Z6
+	VFMADD231PS     Z13, Z14, Z7
+	VBROADCASTSS    8(R10), Z14
+	VFMADD231PS     Z12, Z14, Z8
+	VFMADD231PS     Z13, Z14, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z10
+	VFMADD231PS     Z13, Z14, Z11
+	MOVLQSX         12(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z12
+	VBROADCASTF64X4 (R8)(R13*1), Z13
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z12, Z12
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z13, Z13
+	VBROADCASTSS    12(CX), Z14
+	VFMADD231PS     Z12, Z14, Z0
+	VFMADD231PS     Z13, Z14, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z2
+	VFMADD231PS     Z13, Z14, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z14
+	VFMADD231PS     Z12, Z14, Z4
+	VFMADD231PS     Z13, Z14, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z14
+	VFMADD231PS     Z12, Z14, Z6
+	VFMADD231PS     Z13, Z14, Z7
+	VBROADCASTSS    12(R10), Z14
+	VFMADD231PS     Z12, Z14, Z8
+	VFMADD231PS     Z13, Z14, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z10
+	VFMADD231PS     Z13, Z14, Z11
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	SUBQ            $0x04, R12
+	JGE             steps173
+
+rest174:
+	ADDQ $0x04, R12
+	JZ   write176
+
+step175:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z12
+	VBROADCASTF64X4 (R8)(R13*1), Z13
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z12, Z12
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z13, Z13
+	VBROADCASTSS    (CX), Z14
+	VFMADD231PS     Z12, Z14, Z0
+	VFMADD231PS     Z13, Z14, Z1
+	VBROADCASTSS    (CX)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z2
+	VFMADD231PS     Z13, Z14, Z3
+	VBROADCASTSS    (CX)(BX*2), Z14
+	VFMADD231PS     Z12, Z14, Z4
+	VFMADD231PS     Z13, Z14, Z5
+	VBROADCASTSS    (CX)(R9*1), Z14
+	VFMADD231PS     Z12, Z14, Z6
+	VFMADD231PS     Z13, Z14, Z7
+	VBROADCASTSS    (R10), Z14
+	VFMADD231PS     Z12, Z14, Z8
+	VFMADD231PS     Z13, Z14, Z9
+	VBROADCASTSS    (R10)(BX*1), Z14
+	VFMADD231PS     Z12, Z14, Z10
+	VFMADD231PS     Z13, Z14, Z11
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	DECQ            R12
+	JNZ             step175
+
+write176:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over177
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+
+over177:
+	TESTQ        SI, SI
+	JZ           over178
+	VBROADCASTSS (SI), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 8(SI), Z14
+	VADDPS       Z12, Z0, Z0
+	VFMADD213PS  Z14, Z13, Z0
+	VADDPS       Z12, Z1, Z1
+	VFMADD213PS  Z14, Z13, Z1
+	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 16(SI), Z13
+	VBROADCASTSS 20(SI), Z14
+	VADDPS       Z12, Z2, Z2
+	VFMADD213PS  Z14, Z13, Z2
+	VADDPS       Z12, Z3, Z3
+	VFMADD213PS  Z14, Z13, Z3
+	VBROADCASTSS 24(SI), Z12
+	VBROADCASTSS 28(SI), Z13
+	VBROADCASTSS 32(SI), Z14
+	VADDPS       Z12, Z4, Z4
+	VFMADD213PS  Z14, Z13, Z4
+	VADDPS       Z12, Z5, Z5
+	VFMADD213PS  Z14, Z13, Z5
+	VBROADCASTSS 36(SI), Z12
+	VBROADCASTSS 40(SI), Z13
+	VBROADCASTSS 44(SI), Z14
+	VADDPS       Z12, Z6, Z6
+	VFMADD213PS  Z14, Z13, Z6
+	VADDPS       Z12, Z7, Z7
+	VFMADD213PS  Z14, Z13, Z7
+	VBROADCASTSS 48(SI), Z12
+	VBROADCASTSS 52(SI), Z13
+	VBROADCASTSS 56(SI), Z14
+	VADDPS       Z12, Z8, Z8
+	VFMADD213PS  Z14, Z13, Z8
+	VADDPS       Z12, Z9, Z9
+	VFMADD213PS  Z14, Z13, Z9
+	VBROADCASTSS 60(SI), Z12
+	VBROADCASTSS 64(SI), Z13
+	VBROADCASTSS 68(SI), Z14
+	VADDPS       Z12, Z10, Z10
+	VFMADD213PS  Z14, Z13, Z10
+	VADDPS       Z12, Z11, Z11
+	VFMADD213PS  Z14, Z13, Z11
+	ADDQ         $0x48, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over179
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+
+over179:
+	VBROADCASTSS lo+104(FP), Z12
+	VBROADCASTSS hi+108(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+
+over178:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next172
+	JMP     tile171
+
+next172:
+	VZEROUPPER
+	RET
+
+// func convolveWide7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide7AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile180:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4374,245 +7483,346 @@ tile114:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest117
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest183
 
-steps116:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z14
-	VMOVUPS      64(SI)(R12*1), Z15
-	VBROADCASTSS (R8), Z16
+steps182:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z14
+	VMOVUPS      (R8)(R13*1), Z15
+	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (R8)(BX*1), Z16
+	VBROADCASTSS (CX)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (R8)(BX*2), Z16
+	VBROADCASTSS (CX)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (R8)(DI*1), Z16
+	VBROADCASTSS (CX)(R9*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R9), Z16
+	VBROADCASTSS (R10), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(BX*1), Z16
+	VBROADCASTSS (R10)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (R9)(BX*2), Z16
+	VBROADCASTSS (R10)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z14
-	VMOVUPS      64(SI)(R12*1), Z15
-	VBROADCASTSS 4(R8), Z16
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Z14
+	VMOVUPS      (R8)(R13*1), Z15
+	VBROADCASTSS 4(CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z16
+	VBROADCASTSS 4(CX)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z16
+	VBROADCASTSS 4(CX)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z16
+	VBROADCASTSS 4(CX)(R9*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS 4(R9), Z16
+	VBROADCASTSS 4(R10), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z16
+	VBROADCASTSS 4(R10)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z16
+	VBROADCASTSS 4(R10)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z14
-	VMOVUPS      64(SI)(R12*1), Z15
-	VBROADCASTSS 8(R8), Z16
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Z14
+	VMOVUPS      (R8)(R13*1), Z15
+	VBROADCASTSS 8(CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z16
+	VBROADCASTSS 8(CX)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z16
+	VBROADCASTSS 8(CX)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z16
+	VBROADCASTSS 8(CX)(R9*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS 8(R9), Z16
+	VBROADCASTSS 8(R10), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z16
+	VBROADCASTSS 8(R10)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z16
+	VBROADCASTSS 8(R10)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z14
-	VMOVUPS      64(SI)(R12*1), Z15
-	VBROADCASTSS 12(R8), Z16
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Z14
+	VMOVUPS      (R8)(R13*1), Z15
+	VBROADCASTSS 12(CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z16
+	VBROADCASTSS 12(CX)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z16
+	VBROADCASTSS 12(CX)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z16
+	VBROADCASTSS 12(CX)(R9*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS 12(R9), Z16
+	VBROADCASTSS 12(R10), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z16
+	VBROADCASTSS 12(R10)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z16
+	VBROADCASTSS 12(R10)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps116
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
+	JGE          steps182
 
-rest117:
-	ADDQ $0x04, R11
-	JZ   write119
+rest183:
+	ADDQ $0x04, R12
+	JZ   write185
 
-step118:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z14
-	VMOVUPS      64(SI)(R12*1), Z15
-	VBROADCASTSS (R8), Z16
+step184:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z14
+	VMOVUPS      (R8)(R13*1), Z15
+	VBROADCASTSS (CX), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (R8)(BX*1), Z16
+	VBROADCASTSS (CX)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (R8)(BX*2), Z16
+	VBROADCASTSS (CX)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (R8)(DI*1), Z16
+	VBROADCASTSS (CX)(R9*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R9), Z16
+	VBROADCASTSS (R10), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(BX*1), Z16
+	VBROADCASTSS (R10)(BX*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (R9)(BX*2), Z16
+	VBROADCASTSS (R10)(BX*2), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step118
+	ADDQ         $0x04, R11
+	DECQ         R12
+	JNZ          step184
 
-write119:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate120
+write185:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over186
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+
+over186:
+	TESTQ        SI, SI
+	JZ           over187
+	VBROADCASTSS (SI), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 8(SI), Z16
+	VADDPS       Z14, Z0, Z0
+	VFMADD213PS  Z16, Z15, Z0
+	VADDPS       Z14, Z1, Z1
+	VFMADD213PS  Z16, Z15, Z1
+	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 16(SI), Z15
+	VBROADCASTSS 20(SI), Z16
+	VADDPS       Z14, Z2, Z2
+	VFMADD213PS  Z16, Z15, Z2
+	VADDPS       Z14, Z3, Z3
+	VFMADD213PS  Z16, Z15, Z3
+	VBROADCASTSS 24(SI), Z14
+	VBROADCASTSS 28(SI), Z15
+	VBROADCASTSS 32(SI), Z16
+	VADDPS       Z14, Z4, Z4
+	VFMADD213PS  Z16, Z15, Z4
+	VADDPS       Z14, Z5, Z5
+	VFMADD213PS  Z16, Z15, Z5
+	VBROADCASTSS 36(SI), Z14
+	VBROADCASTSS 40(SI), Z15
+	VBROADCASTSS 44(SI), Z16
+	VADDPS       Z14, Z6, Z6
+	VFMADD213PS  Z16, Z15, Z6
+	VADDPS       Z14, Z7, Z7
+	VFMADD213PS  Z16, Z15, Z7
+	VBROADCASTSS 48(SI), Z14
+	VBROADCASTSS 52(SI), Z15
+	VBROADCASTSS 56(SI), Z16
+	VADDPS       Z14, Z8, Z8
+	VFMADD213PS  Z16, Z15, Z8
+	VADDPS       Z14, Z9, Z9
+	VFMADD213PS  Z16, Z15, Z9
+	VBROADCASTSS 60(SI), Z14
+	VBROADCASTSS 64(SI), Z15
+	VBROADCASTSS 68(SI), Z16
+	VADDPS       Z14, Z10, Z10
+	VFMADD213PS  Z16, Z15, Z10
+	VADDPS       Z14, Z11, Z11
+	VFMADD213PS  Z16, Z15, Z11
+	VBROADCASTSS 72(SI), Z14
+	VBROADCASTSS 76(SI), Z15
+	VBROADCASTSS 80(SI), Z16
+	VADDPS       Z14, Z12, Z12
+	VFMADD213PS  Z16, Z15, Z12
+	VADDPS       Z14, Z13, Z13
+	VFMADD213PS  Z16, Z15, Z13
+	ADDQ         $0x54, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over188
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+
+over188:
+	VBROADCASTSS lo+104(FP), Z14
+	VBROADCASTSS hi+108(FP), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+
+over187:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	JMP     written121
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next181
+	JMP     tile180
 
-accumulate120:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-
-written121:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next115
-	JMP  tile114
-
-next115:
+next181:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow7AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow7AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow7AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile122:
+tile189:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4620,23 +7830,22 @@ tile122:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
 	MOVQ   k+8(FP), R11
 	SUBQ   $0x04, R11
-	JL     rest125
+	JL     rest192
 
-steps124:
+steps191:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z7
-	VBROADCASTSS (R8), Z8
+	VMOVUPS      (DI)(R12*1), Z7
+	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS (R8)(BX*1), Z8
+	VBROADCASTSS (CX)(BX*1), Z8
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (R8)(BX*2), Z8
+	VBROADCASTSS (CX)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS (R8)(DI*1), Z8
+	VBROADCASTSS (CX)(R8*1), Z8
 	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z7, Z8, Z4
@@ -4645,14 +7854,14 @@ steps124:
 	VBROADCASTSS (R9)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z7
-	VBROADCASTSS 4(R8), Z8
+	VMOVUPS      (DI)(R12*1), Z7
+	VBROADCASTSS 4(CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z8
+	VBROADCASTSS 4(CX)(BX*1), Z8
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z8
+	VBROADCASTSS 4(CX)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z8
+	VBROADCASTSS 4(CX)(R8*1), Z8
 	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS 4(R9), Z8
 	VFMADD231PS  Z7, Z8, Z4
@@ -4661,14 +7870,14 @@ steps124:
 	VBROADCASTSS 4(R9)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z7
-	VBROADCASTSS 8(R8), Z8
+	VMOVUPS      (DI)(R12*1), Z7
+	VBROADCASTSS 8(CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z8
+	VBROADCASTSS 8(CX)(BX*1), Z8
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z8
+	VBROADCASTSS 8(CX)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z8
+	VBROADCASTSS 8(CX)(R8*1), Z8
 	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS 8(R9), Z8
 	VFMADD231PS  Z7, Z8, Z4
@@ -4677,14 +7886,14 @@ steps124:
 	VBROADCASTSS 8(R9)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z7
-	VBROADCASTSS 12(R8), Z8
+	VMOVUPS      (DI)(R12*1), Z7
+	VBROADCASTSS 12(CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z8
+	VBROADCASTSS 12(CX)(BX*1), Z8
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z8
+	VBROADCASTSS 12(CX)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z8
+	VBROADCASTSS 12(CX)(R8*1), Z8
 	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS 12(R9), Z8
 	VFMADD231PS  Z7, Z8, Z4
@@ -4692,26 +7901,26 @@ steps124:
 	VFMADD231PS  Z7, Z8, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	SUBQ         $0x04, R11
-	JGE          steps124
+	JGE          steps191
 
-rest125:
+rest192:
 	ADDQ $0x04, R11
-	JZ   write127
+	JZ   write194
 
-step126:
+step193:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z7
-	VBROADCASTSS (R8), Z8
+	VMOVUPS      (DI)(R12*1), Z7
+	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS (R8)(BX*1), Z8
+	VBROADCASTSS (CX)(BX*1), Z8
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (R8)(BX*2), Z8
+	VBROADCASTSS (CX)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS (R8)(DI*1), Z8
+	VBROADCASTSS (CX)(R8*1), Z8
 	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z7, Z8, Z4
@@ -4719,85 +7928,528 @@ step126:
 	VFMADD231PS  Z7, Z8, Z5
 	VBROADCASTSS (R9)(BX*2), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          step126
+	JNZ          step193
 
-write127:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate128
+write194:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over195
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+
+over195:
+	TESTQ        SI, SI
+	JZ           over196
+	VBROADCASTSS (SI), Z7
+	VBROADCASTSS 4(SI), Z8
+	VBROADCASTSS 8(SI), Z9
+	VADDPS       Z7, Z0, Z0
+	VFMADD213PS  Z9, Z8, Z0
+	VBROADCASTSS 12(SI), Z7
+	VBROADCASTSS 16(SI), Z8
+	VBROADCASTSS 20(SI), Z9
+	VADDPS       Z7, Z1, Z1
+	VFMADD213PS  Z9, Z8, Z1
+	VBROADCASTSS 24(SI), Z7
+	VBROADCASTSS 28(SI), Z8
+	VBROADCASTSS 32(SI), Z9
+	VADDPS       Z7, Z2, Z2
+	VFMADD213PS  Z9, Z8, Z2
+	VBROADCASTSS 36(SI), Z7
+	VBROADCASTSS 40(SI), Z8
+	VBROADCASTSS 44(SI), Z9
+	VADDPS       Z7, Z3, Z3
+	VFMADD213PS  Z9, Z8, Z3
+	VBROADCASTSS 48(SI), Z7
+	VBROADCASTSS 52(SI), Z8
+	VBROADCASTSS 56(SI), Z9
+	VADDPS       Z7, Z4, Z4
+	VFMADD213PS  Z9, Z8, Z4
+	VBROADCASTSS 60(SI), Z7
+	VBROADCASTSS 64(SI), Z8
+	VBROADCASTSS 68(SI), Z9
+	VADDPS       Z7, Z5, Z5
+	VFMADD213PS  Z9, Z8, Z5
+	VBROADCASTSS 72(SI), Z7
+	VBROADCASTSS 76(SI), Z8
+	VBROADCASTSS 80(SI), Z9
+	VADDPS       Z7, Z6, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	ADDQ         $0x54, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over197
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+
+over197:
+	VBROADCASTSS lo+104(FP), Z7
+	VBROADCASTSS hi+108(FP), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+over196:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	JMP     written129
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next190
+	JMP     tile189
 
-accumulate128:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-
-written129:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next123
-	JMP  tile122
-
-next123:
+next190:
 	VZEROUPPER
 	RET
 
-// func convolveWide8AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide8AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves7AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile130:
+tile198:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest201
+
+steps200:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z14
+	VBROADCASTF64X4 (R8)(R13*1), Z15
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z14, Z14
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z15, Z15
+	VBROADCASTSS    (CX), Z16
+	VFMADD231PS     Z14, Z16, Z0
+	VFMADD231PS     Z15, Z16, Z1
+	VBROADCASTSS    (CX)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z2
+	VFMADD231PS     Z15, Z16, Z3
+	VBROADCASTSS    (CX)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z4
+	VFMADD231PS     Z15, Z16, Z5
+	VBROADCASTSS    (CX)(R9*1), Z16
+	VFMADD231PS     Z14, Z16, Z6
+	VFMADD231PS     Z15, Z16, Z7
+	VBROADCASTSS    (R10), Z16
+	VFMADD231PS     Z14, Z16, Z8
+	VFMADD231PS     Z15, Z16, Z9
+	VBROADCASTSS    (R10)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z10
+	VFMADD231PS     Z15, Z16, Z11
+	VBROADCASTSS    (R10)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z12
+	VFMADD231PS     Z15, Z16, Z13
+	MOVLQSX         4(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z14
+	VBROADCASTF64X4 (R8)(R13*1), Z15
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z14, Z14
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z15, Z15
+	VBROADCASTSS    4(CX), Z16
+	VFMADD231PS     Z14, Z16, Z0
+	VFMADD231PS     Z15, Z16, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z2
+	VFMADD231PS     Z15, Z16, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z4
+	VFMADD231PS     Z15, Z16, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z16
+	VFMADD231PS     Z14, Z16, Z6
+	VFMADD231PS     Z15, Z16, Z7
+	VBROADCASTSS    4(R10), Z16
+	VFMADD231PS     Z14, Z16, Z8
+	VFMADD231PS     Z15, Z16, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z10
+	VFMADD231PS     Z15, Z16, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z12
+	VFMADD231PS     Z15, Z16, Z13
+	MOVLQSX         8(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z14
+	VBROADCASTF64X4 (R8)(R13*1), Z15
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z14, Z14
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z15, Z15
+	VBROADCASTSS    8(CX), Z16
+	VFMADD231PS     Z14, Z16, Z0
+	VFMADD231PS     Z15, Z16, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z2
+	VFMADD231PS     Z15, Z16, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z4
+	VFMADD231PS     Z15, Z16, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z16
+	VFMADD231PS     Z14, Z16, Z6
+	VFMADD231PS     Z15, Z16, Z7
+	VBROADCASTSS    8(R10), Z16
+	VFMADD231PS     Z14, Z16, Z8
+	VFMADD231PS     Z15, Z16, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z10
+	VFMADD231PS     Z15, Z16, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z12
+	VFMADD231PS     Z15, Z16, Z13
+	MOVLQSX         12(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z14
+	VBROADCASTF64X4 (R8)(R13*1), Z15
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z14, Z14
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z15, Z15
+	VBROADCASTSS    12(CX), Z16
+	VFMADD231PS     Z14, Z16, Z0
+	VFMADD231PS     Z15, Z16, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z2
+	VFMADD231PS     Z15, Z16, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z4
+	VFMADD231PS     Z15, Z16, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z16
+	VFMADD231PS     Z14, Z16, Z6
+	VFMADD231PS     Z15, Z16, Z7
+	VBROADCASTSS    12(R10), Z16
+	VFMADD231PS     Z14, Z16, Z8
+	VFMADD231PS     Z15, Z16, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z10
+	VFMADD231PS     Z15, Z16, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z12
+	VFMADD231PS     Z15, Z16, Z13
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	SUBQ            $0x04, R12
+	JGE             steps200
+
+rest201:
+	ADDQ $0x04, R12
+	JZ   write203
+
+step202:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z14
+	VBROADCASTF64X4 (R8)(R13*1), Z15
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z14, Z14
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z15, Z15
+	VBROADCASTSS    (CX), Z16
+	VFMADD231PS     Z14, Z16, Z0
+	VFMADD231PS     Z15, Z16, Z1
+	VBROADCASTSS    (CX)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z2
+	VFMADD231PS     Z15, Z16, Z3
+	VBROADCASTSS    (CX)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z4
+	VFMADD231PS     Z15, Z16, Z5
+	VBROADCASTSS    (CX)(R9*1), Z16
+	VFMADD231PS     Z14, Z16, Z6
+	VFMADD231PS     Z15, Z16, Z7
+	VBROADCASTSS    (R10), Z16
+	VFMADD231PS     Z14, Z16, Z8
+	VFMADD231PS     Z15, Z16, Z9
+	VBROADCASTSS    (R10)(BX*1), Z16
+	VFMADD231PS     Z14, Z16, Z10
+	VFMADD231PS     Z15, Z16, Z11
+	VBROADCASTSS    (R10)(BX*2), Z16
+	VFMADD231PS     Z14, Z16, Z12
+	VFMADD231PS     Z15, Z16, Z13
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	DECQ            R12
+	JNZ             step202
+
+write203:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over204
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+
+over204:
+	TESTQ        SI, SI
+	JZ           over205
+	VBROADCASTSS (SI), Z14
+	VBROADCASTSS 4(SI), Z15
+	VBROADCASTSS 8(SI), Z16
+	VADDPS       Z14, Z0, Z0
+	VFMADD213PS  Z16, Z15, Z0
+	VADDPS       Z14, Z1, Z1
+	VFMADD213PS  Z16, Z15, Z1
+	VBROADCASTSS 12(SI), Z14
+	VBROADCASTSS 16(SI), Z15
+	VBROADCASTSS 20(SI), Z16
+	VADDPS       Z14, Z2, Z2
+	VFMADD213PS  Z16, Z15, Z2
+	VADDPS       Z14, Z3, Z3
+	VFMADD213PS  Z16, Z15, Z3
+	VBROADCASTSS 24(SI), Z14
+	VBROADCASTSS 28(SI), Z15
+	VBROADCASTSS 32(SI), Z16
+	VADDPS       Z14, Z4, Z4
+	VFMADD213PS  Z16, Z15, Z4
+	VADDPS       Z14, Z5, Z5
+	VFMADD213PS  Z16, Z15, Z5
+	VBROADCASTSS 36(SI), Z14
+	VBROADCASTSS 40(SI), Z15
+	VBROADCASTSS 44(SI), Z16
+	VADDPS       Z14, Z6, Z6
+	VFMADD213PS  Z16, Z15, Z6
+	VADDPS       Z14, Z7, Z7
+	VFMADD213PS  Z16, Z15, Z7
+	VBROADCASTSS 48(SI), Z14
+	VBROADCASTSS 52(SI), Z15
+	VBROADCASTSS 56(SI), Z16
+	VADDPS       Z14, Z8, Z8
+	VFMADD213PS  Z16, Z15, Z8
+	VADDPS       Z14, Z9, Z9
+	VFMADD213PS  Z16, Z15, Z9
+	VBROADCASTSS 60(SI), Z14
+	VBROADCASTSS 64(SI), Z15
+	VBROADCASTSS 68(SI), Z16
+	VADDPS       Z14, Z10, Z10
+	VFMADD213PS  Z16, Z15, Z10
+	VADDPS       Z14, Z11, Z11
+	VFMADD213PS  Z16, Z15, Z11
+	VBROADCASTSS 72(SI), Z14
+	VBROADCASTSS 76(SI), Z15
+	VBROADCASTSS 80(SI), Z16
+	VADDPS       Z14, Z12, Z12
+	VFMADD213PS  Z16, Z15, Z12
+	VADDPS       Z14, Z13, Z13
+	VFMADD213PS  Z16, Z15, Z13
+	ADDQ         $0x54, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over206
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+
+over206:
+	VBROADCASTSS lo+104(FP), Z14
+	VBROADCASTSS hi+108(FP), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+
+over205:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next199
+	JMP     tile198
+
+next199:
+	VZEROUPPER
+	RET
+
+// func convolveWide8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide8AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile207:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4814,269 +8466,382 @@ tile130:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
-	MOVQ   k+8(FP), R11
-	SUBQ   $0x04, R11
-	JL     rest133
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest210
 
-steps132:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z16
-	VMOVUPS      64(SI)(R12*1), Z17
-	VBROADCASTSS (R8), Z18
+steps209:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z16
+	VMOVUPS      (R8)(R13*1), Z17
+	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (R8)(BX*1), Z18
+	VBROADCASTSS (CX)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (R8)(BX*2), Z18
+	VBROADCASTSS (CX)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (R8)(DI*1), Z18
+	VBROADCASTSS (CX)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R9), Z18
+	VBROADCASTSS (R10), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(BX*1), Z18
+	VBROADCASTSS (R10)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R9)(BX*2), Z18
+	VBROADCASTSS (R10)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (R9)(DI*1), Z18
+	VBROADCASTSS (R10)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z16
-	VMOVUPS      64(SI)(R12*1), Z17
-	VBROADCASTSS 4(R8), Z18
+	MOVLQSX      4(R11), R13
+	VMOVUPS      (DI)(R13*1), Z16
+	VMOVUPS      (R8)(R13*1), Z17
+	VBROADCASTSS 4(CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z18
+	VBROADCASTSS 4(CX)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z18
+	VBROADCASTSS 4(CX)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z18
+	VBROADCASTSS 4(CX)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 4(R9), Z18
+	VBROADCASTSS 4(R10), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z18
+	VBROADCASTSS 4(R10)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z18
+	VBROADCASTSS 4(R10)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 4(R9)(DI*1), Z18
+	VBROADCASTSS 4(R10)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z16
-	VMOVUPS      64(SI)(R12*1), Z17
-	VBROADCASTSS 8(R8), Z18
+	MOVLQSX      8(R11), R13
+	VMOVUPS      (DI)(R13*1), Z16
+	VMOVUPS      (R8)(R13*1), Z17
+	VBROADCASTSS 8(CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z18
+	VBROADCASTSS 8(CX)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z18
+	VBROADCASTSS 8(CX)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z18
+	VBROADCASTSS 8(CX)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 8(R9), Z18
+	VBROADCASTSS 8(R10), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z18
+	VBROADCASTSS 8(R10)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z18
+	VBROADCASTSS 8(R10)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 8(R9)(DI*1), Z18
+	VBROADCASTSS 8(R10)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z16
-	VMOVUPS      64(SI)(R12*1), Z17
-	VBROADCASTSS 12(R8), Z18
+	MOVLQSX      12(R11), R13
+	VMOVUPS      (DI)(R13*1), Z16
+	VMOVUPS      (R8)(R13*1), Z17
+	VBROADCASTSS 12(CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z18
+	VBROADCASTSS 12(CX)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z18
+	VBROADCASTSS 12(CX)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z18
+	VBROADCASTSS 12(CX)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS 12(R9), Z18
+	VBROADCASTSS 12(R10), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z18
+	VBROADCASTSS 12(R10)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z18
+	VBROADCASTSS 12(R10)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS 12(R9)(DI*1), Z18
+	VBROADCASTSS 12(R10)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
-	SUBQ         $0x04, R11
-	JGE          steps132
+	ADDQ         $0x10, R11
+	SUBQ         $0x04, R12
+	JGE          steps209
 
-rest133:
-	ADDQ $0x04, R11
-	JZ   write135
+rest210:
+	ADDQ $0x04, R12
+	JZ   write212
 
-step134:
-	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z16
-	VMOVUPS      64(SI)(R12*1), Z17
-	VBROADCASTSS (R8), Z18
+step211:
+	MOVLQSX      (R11), R13
+	VMOVUPS      (DI)(R13*1), Z16
+	VMOVUPS      (R8)(R13*1), Z17
+	VBROADCASTSS (CX), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (R8)(BX*1), Z18
+	VBROADCASTSS (CX)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (R8)(BX*2), Z18
+	VBROADCASTSS (CX)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (R8)(DI*1), Z18
+	VBROADCASTSS (CX)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R9), Z18
+	VBROADCASTSS (R10), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(BX*1), Z18
+	VBROADCASTSS (R10)(BX*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R9)(BX*2), Z18
+	VBROADCASTSS (R10)(BX*2), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (R9)(DI*1), Z18
+	VBROADCASTSS (R10)(R9*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
-	DECQ         R11
-	JNZ          step134
+	ADDQ         $0x04, R11
+	DECQ         R12
+	JNZ          step211
 
-write135:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate136
+write212:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over213
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+
+over213:
+	TESTQ        SI, SI
+	JZ           over214
+	VBROADCASTSS (SI), Z16
+	VBROADCASTSS 4(SI), Z17
+	VBROADCASTSS 8(SI), Z18
+	VADDPS       Z16, Z0, Z0
+	VFMADD213PS  Z18, Z17, Z0
+	VADDPS       Z16, Z1, Z1
+	VFMADD213PS  Z18, Z17, Z1
+	VBROADCASTSS 12(SI), Z16
+	VBROADCASTSS 16(SI), Z17
+	VBROADCASTSS 20(SI), Z18
+	VADDPS       Z16, Z2, Z2
+	VFMADD213PS  Z18, Z17, Z2
+	VADDPS       Z16, Z3, Z3
+	VFMADD213PS  Z18, Z17, Z3
+	VBROADCASTSS 24(SI), Z16
+	VBROADCASTSS 28(SI), Z17
+	VBROADCASTSS 32(SI), Z18
+	VADDPS       Z16, Z4, Z4
+	VFMADD213PS  Z18, Z17, Z4
+	VADDPS       Z16, Z5, Z5
+	VFMADD213PS  Z18, Z17, Z5
+	VBROADCASTSS 36(SI), Z16
+	VBROADCASTSS 40(SI), Z17
+	VBROADCASTSS 44(SI), Z18
+	VADDPS       Z16, Z6, Z6
+	VFMADD213PS  Z18, Z17, Z6
+	VADDPS       Z16, Z7, Z7
+	VFMADD213PS  Z18, Z17, Z7
+	VBROADCASTSS 48(SI), Z16
+	VBROADCASTSS 52(SI), Z17
+	VBROADCASTSS 56(SI), Z18
+	VADDPS       Z16, Z8, Z8
+	VFMADD213PS  Z18, Z17, Z8
+	VADDPS       Z16, Z9, Z9
+	VFMADD213PS  Z18, Z17, Z9
+	VBROADCASTSS 60(SI), Z16
+	VBROADCASTSS 64(SI), Z17
+	VBROADCASTSS 68(SI), Z18
+	VADDPS       Z16, Z10, Z10
+	VFMADD213PS  Z18, Z17, Z10
+	VADDPS       Z16, Z11, Z11
+	VFMADD213PS  Z18, Z17, Z11
+	VBROADCASTSS 72(SI), Z16
+	VBROADCASTSS 76(SI), Z17
+	VBROADCASTSS 80(SI), Z18
+	VADDPS       Z16, Z12, Z12
+	VFMADD213PS  Z18, Z17, Z12
+	VADDPS       Z16, Z13, Z13
+	VFMADD213PS  Z18, Z17, Z13
+	VBROADCASTSS 84(SI), Z16
+	VBROADCASTSS 88(SI), Z17
+	VBROADCASTSS 92(SI), Z18
+	VADDPS       Z16, Z14, Z14
+	VFMADD213PS  Z18, Z17, Z14
+	VADDPS       Z16, Z15, Z15
+	VFMADD213PS  Z18, Z17, Z15
+	ADDQ         $0x60, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over215
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+
+over215:
+	VBROADCASTSS lo+104(FP), Z16
+	VBROADCASTSS hi+108(FP), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+
+over214:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-	JMP     written137
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next208
+	JMP     tile207
 
-accumulate136:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, Z14
-	VMOVUPS Z14, (DX)
-	VADDPS  64(DX), Z15, Z15
-	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-
-written137:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next131
-	JMP  tile130
-
-next131:
+next208:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow8AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow8AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow8AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile138:
+tile216:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5085,23 +8850,22 @@ tile138:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	MOVQ   at+40(FP), R10
+	LEAQ   (CX)(BX*4), R9
+	MOVQ   at+56(FP), R10
 	MOVQ   k+8(FP), R11
 	SUBQ   $0x04, R11
-	JL     rest141
+	JL     rest219
 
-steps140:
+steps218:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z8
-	VBROADCASTSS (R8), Z9
+	VMOVUPS      (DI)(R12*1), Z8
+	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS (R8)(BX*1), Z9
+	VBROADCASTSS (CX)(BX*1), Z9
 	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS (R8)(BX*2), Z9
+	VBROADCASTSS (CX)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS (R8)(DI*1), Z9
+	VBROADCASTSS (CX)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9), Z9
 	VFMADD231PS  Z8, Z9, Z4
@@ -5109,17 +8873,17 @@ steps140:
 	VFMADD231PS  Z8, Z9, Z5
 	VBROADCASTSS (R9)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (R9)(DI*1), Z9
+	VBROADCASTSS (R9)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
 	MOVLQSX      4(R10), R12
-	VMOVUPS      (SI)(R12*1), Z8
-	VBROADCASTSS 4(R8), Z9
+	VMOVUPS      (DI)(R12*1), Z8
+	VBROADCASTSS 4(CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z9
+	VBROADCASTSS 4(CX)(BX*1), Z9
 	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z9
+	VBROADCASTSS 4(CX)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z9
+	VBROADCASTSS 4(CX)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS 4(R9), Z9
 	VFMADD231PS  Z8, Z9, Z4
@@ -5127,17 +8891,17 @@ steps140:
 	VFMADD231PS  Z8, Z9, Z5
 	VBROADCASTSS 4(R9)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS 4(R9)(DI*1), Z9
+	VBROADCASTSS 4(R9)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
 	MOVLQSX      8(R10), R12
-	VMOVUPS      (SI)(R12*1), Z8
-	VBROADCASTSS 8(R8), Z9
+	VMOVUPS      (DI)(R12*1), Z8
+	VBROADCASTSS 8(CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z9
+	VBROADCASTSS 8(CX)(BX*1), Z9
 	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z9
+	VBROADCASTSS 8(CX)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z9
+	VBROADCASTSS 8(CX)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS 8(R9), Z9
 	VFMADD231PS  Z8, Z9, Z4
@@ -5145,17 +8909,17 @@ steps140:
 	VFMADD231PS  Z8, Z9, Z5
 	VBROADCASTSS 8(R9)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS 8(R9)(DI*1), Z9
+	VBROADCASTSS 8(R9)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
 	MOVLQSX      12(R10), R12
-	VMOVUPS      (SI)(R12*1), Z8
-	VBROADCASTSS 12(R8), Z9
+	VMOVUPS      (DI)(R12*1), Z8
+	VBROADCASTSS 12(CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z9
+	VBROADCASTSS 12(CX)(BX*1), Z9
 	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z9
+	VBROADCASTSS 12(CX)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z9
+	VBROADCASTSS 12(CX)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS 12(R9), Z9
 	VFMADD231PS  Z8, Z9, Z4
@@ -5163,28 +8927,28 @@ steps140:
 	VFMADD231PS  Z8, Z9, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS 12(R9)(DI*1), Z9
+	VBROADCASTSS 12(R9)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	SUBQ         $0x04, R11
-	JGE          steps140
+	JGE          steps218
 
-rest141:
+rest219:
 	ADDQ $0x04, R11
-	JZ   write143
+	JZ   write221
 
-step142:
+step220:
 	MOVLQSX      (R10), R12
-	VMOVUPS      (SI)(R12*1), Z8
-	VBROADCASTSS (R8), Z9
+	VMOVUPS      (DI)(R12*1), Z8
+	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS (R8)(BX*1), Z9
+	VBROADCASTSS (CX)(BX*1), Z9
 	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS (R8)(BX*2), Z9
+	VBROADCASTSS (CX)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS (R8)(DI*1), Z9
+	VBROADCASTSS (CX)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9), Z9
 	VFMADD231PS  Z8, Z9, Z4
@@ -5192,93 +8956,582 @@ step142:
 	VFMADD231PS  Z8, Z9, Z5
 	VBROADCASTSS (R9)(BX*2), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (R9)(DI*1), Z9
+	VBROADCASTSS (R9)(R8*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          step142
+	JNZ          step220
 
-write143:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate144
+write221:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over222
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+	VADDPS (R10), Z7, Z7
+	ADDQ   R9, R10
+
+over222:
+	TESTQ        SI, SI
+	JZ           over223
+	VBROADCASTSS (SI), Z8
+	VBROADCASTSS 4(SI), Z9
+	VBROADCASTSS 8(SI), Z10
+	VADDPS       Z8, Z0, Z0
+	VFMADD213PS  Z10, Z9, Z0
+	VBROADCASTSS 12(SI), Z8
+	VBROADCASTSS 16(SI), Z9
+	VBROADCASTSS 20(SI), Z10
+	VADDPS       Z8, Z1, Z1
+	VFMADD213PS  Z10, Z9, Z1
+	VBROADCASTSS 24(SI), Z8
+	VBROADCASTSS 28(SI), Z9
+	VBROADCASTSS 32(SI), Z10
+	VADDPS       Z8, Z2, Z2
+	VFMADD213PS  Z10, Z9, Z2
+	VBROADCASTSS 36(SI), Z8
+	VBROADCASTSS 40(SI), Z9
+	VBROADCASTSS 44(SI), Z10
+	VADDPS       Z8, Z3, Z3
+	VFMADD213PS  Z10, Z9, Z3
+	VBROADCASTSS 48(SI), Z8
+	VBROADCASTSS 52(SI), Z9
+	VBROADCASTSS 56(SI), Z10
+	VADDPS       Z8, Z4, Z4
+	VFMADD213PS  Z10, Z9, Z4
+	VBROADCASTSS 60(SI), Z8
+	VBROADCASTSS 64(SI), Z9
+	VBROADCASTSS 68(SI), Z10
+	VADDPS       Z8, Z5, Z5
+	VFMADD213PS  Z10, Z9, Z5
+	VBROADCASTSS 72(SI), Z8
+	VBROADCASTSS 76(SI), Z9
+	VBROADCASTSS 80(SI), Z10
+	VADDPS       Z8, Z6, Z6
+	VFMADD213PS  Z10, Z9, Z6
+	VBROADCASTSS 84(SI), Z8
+	VBROADCASTSS 88(SI), Z9
+	VBROADCASTSS 92(SI), Z10
+	VADDPS       Z8, Z7, Z7
+	VFMADD213PS  Z10, Z9, Z7
+	ADDQ         $0x60, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over224
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+	VADDPS       (R10), Z7, Z7
+	ADDQ         R9, R10
+
+over224:
+	VBROADCASTSS lo+104(FP), Z8
+	VBROADCASTSS hi+108(FP), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+over223:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-	JMP     written145
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next217
+	JMP     tile216
 
-accumulate144:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, Z7
-	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-
-written145:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next139
-	JMP  tile138
-
-next139:
+next217:
 	VZEROUPPER
 	RET
 
-// func convolveWide9AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide9AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves8AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile146:
+tile225:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	LEAQ   (CX)(BX*4), R10
+	MOVQ   at+56(FP), R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest228
+
+steps227:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z16
+	VBROADCASTF64X4 (R8)(R13*1), Z17
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z16, Z16
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z17, Z17
+	VBROADCASTSS    (CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z1
+	VBROADCASTSS    (CX)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z3
+	VBROADCASTSS    (CX)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z5
+	VBROADCASTSS    (CX)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z7
+	VBROADCASTSS    (R10), Z18
+	VFMADD231PS     Z16, Z18, Z8
+	VFMADD231PS     Z17, Z18, Z9
+	VBROADCASTSS    (R10)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z10
+	VFMADD231PS     Z17, Z18, Z11
+	VBROADCASTSS    (R10)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z12
+	VFMADD231PS     Z17, Z18, Z13
+	VBROADCASTSS    (R10)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z14
+	VFMADD231PS     Z17, Z18, Z15
+	MOVLQSX         4(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z16
+	VBROADCASTF64X4 (R8)(R13*1), Z17
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z16, Z16
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z17, Z17
+	VBROADCASTSS    4(CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z7
+	VBROADCASTSS    4(R10), Z18
+	VFMADD231PS     Z16, Z18, Z8
+	VFMADD231PS     Z17, Z18, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z10
+	VFMADD231PS     Z17, Z18, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z12
+	VFMADD231PS     Z17, Z18, Z13
+	VBROADCASTSS    4(R10)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z14
+	VFMADD231PS     Z17, Z18, Z15
+	MOVLQSX         8(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z16
+	VBROADCASTF64X4 (R8)(R13*1), Z17
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z16, Z16
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z17, Z17
+	VBROADCASTSS    8(CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z7
+	VBROADCASTSS    8(R10), Z18
+	VFMADD231PS     Z16, Z18, Z8
+	VFMADD231PS     Z17, Z18, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z10
+	VFMADD231PS     Z17, Z18, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z12
+	VFMADD231PS     Z17, Z18, Z13
+	VBROADCASTSS    8(R10)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z14
+	VFMADD231PS     Z17, Z18, Z15
+	MOVLQSX         12(R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z16
+	VBROADCASTF64X4 (R8)(R13*1), Z17
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z16, Z16
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z17, Z17
+	VBROADCASTSS    12(CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z7
+	VBROADCASTSS    12(R10), Z18
+	VFMADD231PS     Z16, Z18, Z8
+	VFMADD231PS     Z17, Z18, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z10
+	VFMADD231PS     Z17, Z18, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z12
+	VFMADD231PS     Z17, Z18, Z13
+	VBROADCASTSS    12(R10)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z14
+	VFMADD231PS     Z17, Z18, Z15
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	SUBQ            $0x04, R12
+	JGE             steps227
+
+rest228:
+	ADDQ $0x04, R12
+	JZ   write230
+
+step229:
+	MOVLQSX         (R11), R13
+	VBROADCASTF64X4 (DI)(R13*1), Z16
+	VBROADCASTF64X4 (R8)(R13*1), Z17
+	ADDQ            half+48(FP), R13
+	VINSERTF64X4    $0x01, (DI)(R13*1), Z16, Z16
+	VINSERTF64X4    $0x01, (R8)(R13*1), Z17, Z17
+	VBROADCASTSS    (CX), Z18
+	VFMADD231PS     Z16, Z18, Z0
+	VFMADD231PS     Z17, Z18, Z1
+	VBROADCASTSS    (CX)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z2
+	VFMADD231PS     Z17, Z18, Z3
+	VBROADCASTSS    (CX)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z4
+	VFMADD231PS     Z17, Z18, Z5
+	VBROADCASTSS    (CX)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z6
+	VFMADD231PS     Z17, Z18, Z7
+	VBROADCASTSS    (R10), Z18
+	VFMADD231PS     Z16, Z18, Z8
+	VFMADD231PS     Z17, Z18, Z9
+	VBROADCASTSS    (R10)(BX*1), Z18
+	VFMADD231PS     Z16, Z18, Z10
+	VFMADD231PS     Z17, Z18, Z11
+	VBROADCASTSS    (R10)(BX*2), Z18
+	VFMADD231PS     Z16, Z18, Z12
+	VFMADD231PS     Z17, Z18, Z13
+	VBROADCASTSS    (R10)(R9*1), Z18
+	VFMADD231PS     Z16, Z18, Z14
+	VFMADD231PS     Z17, Z18, Z15
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	DECQ            R12
+	JNZ             step229
+
+write230:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over231
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+
+over231:
+	TESTQ        SI, SI
+	JZ           over232
+	VBROADCASTSS (SI), Z16
+	VBROADCASTSS 4(SI), Z17
+	VBROADCASTSS 8(SI), Z18
+	VADDPS       Z16, Z0, Z0
+	VFMADD213PS  Z18, Z17, Z0
+	VADDPS       Z16, Z1, Z1
+	VFMADD213PS  Z18, Z17, Z1
+	VBROADCASTSS 12(SI), Z16
+	VBROADCASTSS 16(SI), Z17
+	VBROADCASTSS 20(SI), Z18
+	VADDPS       Z16, Z2, Z2
+	VFMADD213PS  Z18, Z17, Z2
+	VADDPS       Z16, Z3, Z3
+	VFMADD213PS  Z18, Z17, Z3
+	VBROADCASTSS 24(SI), Z16
+	VBROADCASTSS 28(SI), Z17
+	VBROADCASTSS 32(SI), Z18
+	VADDPS       Z16, Z4, Z4
+	VFMADD213PS  Z18, Z17, Z4
+	VADDPS       Z16, Z5, Z5
+	VFMADD213PS  Z18, Z17, Z5
+	VBROADCASTSS 36(SI), Z16
+	VBROADCASTSS 40(SI), Z17
+	VBROADCASTSS 44(SI), Z18
+	VADDPS       Z16, Z6, Z6
+	VFMADD213PS  Z18, Z17, Z6
+	VADDPS       Z16, Z7, Z7
+	VFMADD213PS  Z18, Z17, Z7
+	VBROADCASTSS 48(SI), Z16
+	VBROADCASTSS 52(SI), Z17
+	VBROADCASTSS 56(SI), Z18
+	VADDPS       Z16, Z8, Z8
+	VFMADD213PS  Z18, Z17, Z8
+	VADDPS       Z16, Z9, Z9
+	VFMADD213PS  Z18, Z17, Z9
+	VBROADCASTSS 60(SI), Z16
+	VBROADCASTSS 64(SI), Z17
+	VBROADCASTSS 68(SI), Z18
+	VADDPS       Z16, Z10, Z10
+	VFMADD213PS  Z18, Z17, Z10
+	VADDPS       Z16, Z11, Z11
+	VFMADD213PS  Z18, Z17, Z11
+	VBROADCASTSS 72(SI), Z16
+	VBROADCASTSS 76(SI), Z17
+	VBROADCASTSS 80(SI), Z18
+	VADDPS       Z16, Z12, Z12
+	VFMADD213PS  Z18, Z17, Z12
+	VADDPS       Z16, Z13, Z13
+	VFMADD213PS  Z18, Z17, Z13
+	VBROADCASTSS 84(SI), Z16
+	VBROADCASTSS 88(SI), Z17
+	VBROADCASTSS 92(SI), Z18
+	VADDPS       Z16, Z14, Z14
+	VFMADD213PS  Z18, Z17, Z14
+	VADDPS       Z16, Z15, Z15
+	VFMADD213PS  Z18, Z17, Z15
+	ADDQ         $0x60, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over233
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+
+over233:
+	VBROADCASTSS lo+104(FP), Z16
+	VBROADCASTSS hi+108(FP), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+
+over232:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next226
+	JMP     tile225
+
+next226:
+	VZEROUPPER
+	RET
+
+// func convolveWide9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide9AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile234:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5297,296 +9550,421 @@ tile146:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest149
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest237
 
-steps148:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z18
-	VMOVUPS      64(SI)(R13*1), Z19
-	VBROADCASTSS (R8), Z20
+steps236:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z18
+	VMOVUPS      (R8)(R14*1), Z19
+	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS (R8)(BX*1), Z20
+	VBROADCASTSS (CX)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z2
 	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS (R8)(BX*2), Z20
+	VBROADCASTSS (CX)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z4
 	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS (R8)(DI*1), Z20
+	VBROADCASTSS (CX)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z6
 	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS (R9), Z20
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS (R9)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z10
-	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS (R9)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z12
-	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS (R9)(DI*1), Z20
-	VFMADD231PS  Z18, Z20, Z14
-	VFMADD231PS  Z19, Z20, Z15
 	VBROADCASTSS (R10), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z18
-	VMOVUPS      64(SI)(R13*1), Z19
-	VBROADCASTSS 4(R8), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 4(R9), Z20
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z20
+	VBROADCASTSS (R10)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z20
+	VBROADCASTSS (R10)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z12
 	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 4(R9)(DI*1), Z20
+	VBROADCASTSS (R10)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS (R11), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	MOVLQSX      4(R12), R14
+	VMOVUPS      (DI)(R14*1), Z18
+	VMOVUPS      (R8)(R14*1), Z19
+	VBROADCASTSS 4(CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 4(CX)(R9*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
 	VBROADCASTSS 4(R10), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z18
-	VMOVUPS      64(SI)(R13*1), Z19
-	VBROADCASTSS 8(R8), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 8(R9), Z20
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z20
+	VBROADCASTSS 4(R10)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z20
+	VBROADCASTSS 4(R10)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z12
 	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 8(R9)(DI*1), Z20
+	VBROADCASTSS 4(R10)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 4(R11), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	MOVLQSX      8(R12), R14
+	VMOVUPS      (DI)(R14*1), Z18
+	VMOVUPS      (R8)(R14*1), Z19
+	VBROADCASTSS 8(CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 8(CX)(R9*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
 	VBROADCASTSS 8(R10), Z20
-	VFMADD231PS  Z18, Z20, Z16
-	VFMADD231PS  Z19, Z20, Z17
-	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z18
-	VMOVUPS      64(SI)(R13*1), Z19
-	VBROADCASTSS 12(R8), Z20
-	VFMADD231PS  Z18, Z20, Z0
-	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z20
-	VFMADD231PS  Z18, Z20, Z2
-	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z20
-	VFMADD231PS  Z18, Z20, Z4
-	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z20
-	VFMADD231PS  Z18, Z20, Z6
-	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS 12(R9), Z20
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z20
+	VBROADCASTSS 8(R10)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z20
+	VBROADCASTSS 8(R10)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z12
 	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS 12(R9)(DI*1), Z20
+	VBROADCASTSS 8(R10)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS 12(R10), Z20
+	VBROADCASTSS 8(R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	MOVLQSX      12(R12), R14
+	VMOVUPS      (DI)(R14*1), Z18
+	VMOVUPS      (R8)(R14*1), Z19
+	VBROADCASTSS 12(CX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS 12(CX)(R9*1), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS 12(R10), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS 12(R10)(BX*1), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS 12(R10)(BX*2), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS 12(R10)(R9*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS 12(R11), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	SUBQ         $0x04, R12
-	JGE          steps148
+	ADDQ         $0x10, R12
+	SUBQ         $0x04, R13
+	JGE          steps236
 
-rest149:
-	ADDQ $0x04, R12
-	JZ   write151
+rest237:
+	ADDQ $0x04, R13
+	JZ   write239
 
-step150:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z18
-	VMOVUPS      64(SI)(R13*1), Z19
-	VBROADCASTSS (R8), Z20
+step238:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z18
+	VMOVUPS      (R8)(R14*1), Z19
+	VBROADCASTSS (CX), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
-	VBROADCASTSS (R8)(BX*1), Z20
+	VBROADCASTSS (CX)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z2
 	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS (R8)(BX*2), Z20
+	VBROADCASTSS (CX)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z4
 	VFMADD231PS  Z19, Z20, Z5
-	VBROADCASTSS (R8)(DI*1), Z20
+	VBROADCASTSS (CX)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z6
 	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS (R9), Z20
+	VBROADCASTSS (R10), Z20
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z9
-	VBROADCASTSS (R9)(BX*1), Z20
+	VBROADCASTSS (R10)(BX*1), Z20
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS (R9)(BX*2), Z20
+	VBROADCASTSS (R10)(BX*2), Z20
 	VFMADD231PS  Z18, Z20, Z12
 	VFMADD231PS  Z19, Z20, Z13
-	VBROADCASTSS (R9)(DI*1), Z20
+	VBROADCASTSS (R10)(R9*1), Z20
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	VBROADCASTSS (R10), Z20
+	VBROADCASTSS (R11), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          step150
+	ADDQ         $0x04, R12
+	DECQ         R13
+	JNZ          step238
 
-write151:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate152
+write239:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over240
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+
+over240:
+	TESTQ        SI, SI
+	JZ           over241
+	VBROADCASTSS (SI), Z18
+	VBROADCASTSS 4(SI), Z19
+	VBROADCASTSS 8(SI), Z20
+	VADDPS       Z18, Z0, Z0
+	VFMADD213PS  Z20, Z19, Z0
+	VADDPS       Z18, Z1, Z1
+	VFMADD213PS  Z20, Z19, Z1
+	VBROADCASTSS 12(SI), Z18
+	VBROADCASTSS 16(SI), Z19
+	VBROADCASTSS 20(SI), Z20
+	VADDPS       Z18, Z2, Z2
+	VFMADD213PS  Z20, Z19, Z2
+	VADDPS       Z18, Z3, Z3
+	VFMADD213PS  Z20, Z19, Z3
+	VBROADCASTSS 24(SI), Z18
+	VBROADCASTSS 28(SI), Z19
+	VBROADCASTSS 32(SI), Z20
+	VADDPS       Z18, Z4, Z4
+	VFMADD213PS  Z20, Z19, Z4
+	VADDPS       Z18, Z5, Z5
+	VFMADD213PS  Z20, Z19, Z5
+	VBROADCASTSS 36(SI), Z18
+	VBROADCASTSS 40(SI), Z19
+	VBROADCASTSS 44(SI), Z20
+	VADDPS       Z18, Z6, Z6
+	VFMADD213PS  Z20, Z19, Z6
+	VADDPS       Z18, Z7, Z7
+	VFMADD213PS  Z20, Z19, Z7
+	VBROADCASTSS 48(SI), Z18
+	VBROADCASTSS 52(SI), Z19
+	VBROADCASTSS 56(SI), Z20
+	VADDPS       Z18, Z8, Z8
+	VFMADD213PS  Z20, Z19, Z8
+	VADDPS       Z18, Z9, Z9
+	VFMADD213PS  Z20, Z19, Z9
+	VBROADCASTSS 60(SI), Z18
+	VBROADCASTSS 64(SI), Z19
+	VBROADCASTSS 68(SI), Z20
+	VADDPS       Z18, Z10, Z10
+	VFMADD213PS  Z20, Z19, Z10
+	VADDPS       Z18, Z11, Z11
+	VFMADD213PS  Z20, Z19, Z11
+	VBROADCASTSS 72(SI), Z18
+	VBROADCASTSS 76(SI), Z19
+	VBROADCASTSS 80(SI), Z20
+	VADDPS       Z18, Z12, Z12
+	VFMADD213PS  Z20, Z19, Z12
+	VADDPS       Z18, Z13, Z13
+	VFMADD213PS  Z20, Z19, Z13
+	VBROADCASTSS 84(SI), Z18
+	VBROADCASTSS 88(SI), Z19
+	VBROADCASTSS 92(SI), Z20
+	VADDPS       Z18, Z14, Z14
+	VFMADD213PS  Z20, Z19, Z14
+	VADDPS       Z18, Z15, Z15
+	VFMADD213PS  Z20, Z19, Z15
+	VBROADCASTSS 96(SI), Z18
+	VBROADCASTSS 100(SI), Z19
+	VBROADCASTSS 104(SI), Z20
+	VADDPS       Z18, Z16, Z16
+	VFMADD213PS  Z20, Z19, Z16
+	VADDPS       Z18, Z17, Z17
+	VFMADD213PS  Z20, Z19, Z17
+	ADDQ         $0x6c, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over242
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+
+over242:
+	VBROADCASTSS lo+104(FP), Z18
+	VBROADCASTSS hi+108(FP), Z19
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z19, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMINPS       Z1, Z19, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z19, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMINPS       Z3, Z19, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z19, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMINPS       Z5, Z19, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z19, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMINPS       Z7, Z19, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z19, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMINPS       Z9, Z19, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z19, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMINPS       Z11, Z19, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z19, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMINPS       Z13, Z19, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z19, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMINPS       Z15, Z19, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
+
+over241:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
-	JMP     written153
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next235
+	JMP     tile234
 
-accumulate152:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, Z14
-	VMOVUPS Z14, (DX)
-	VADDPS  64(DX), Z15, Z15
-	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, Z16
-	VMOVUPS Z16, (DX)
-	VADDPS  64(DX), Z17, Z17
-	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
-
-written153:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next147
-	JMP  tile146
-
-next147:
+next235:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow9AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow9AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow9AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile154:
+tile243:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5596,24 +9974,23 @@ tile154:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
+	LEAQ   (CX)(BX*4), R9
 	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
+	MOVQ   at+56(FP), R11
 	MOVQ   k+8(FP), R12
 	SUBQ   $0x04, R12
-	JL     rest157
+	JL     rest246
 
-steps156:
+steps245:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z9
-	VBROADCASTSS (R8), Z10
+	VMOVUPS      (DI)(R13*1), Z9
+	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
-	VBROADCASTSS (R8)(BX*1), Z10
+	VBROADCASTSS (CX)(BX*1), Z10
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R8)(BX*2), Z10
+	VBROADCASTSS (CX)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z2
-	VBROADCASTSS (R8)(DI*1), Z10
+	VBROADCASTSS (CX)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z3
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z9, Z10, Z4
@@ -5621,19 +9998,19 @@ steps156:
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS (R9)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z6
-	VBROADCASTSS (R9)(DI*1), Z10
+	VBROADCASTSS (R9)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS (R10), Z10
 	VFMADD231PS  Z9, Z10, Z8
 	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z9
-	VBROADCASTSS 4(R8), Z10
+	VMOVUPS      (DI)(R13*1), Z9
+	VBROADCASTSS 4(CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z10
+	VBROADCASTSS 4(CX)(BX*1), Z10
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z10
+	VBROADCASTSS 4(CX)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z10
+	VBROADCASTSS 4(CX)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z3
 	VBROADCASTSS 4(R9), Z10
 	VFMADD231PS  Z9, Z10, Z4
@@ -5641,19 +10018,19 @@ steps156:
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS 4(R9)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z6
-	VBROADCASTSS 4(R9)(DI*1), Z10
+	VBROADCASTSS 4(R9)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS 4(R10), Z10
 	VFMADD231PS  Z9, Z10, Z8
 	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z9
-	VBROADCASTSS 8(R8), Z10
+	VMOVUPS      (DI)(R13*1), Z9
+	VBROADCASTSS 8(CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z10
+	VBROADCASTSS 8(CX)(BX*1), Z10
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z10
+	VBROADCASTSS 8(CX)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z10
+	VBROADCASTSS 8(CX)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z3
 	VBROADCASTSS 8(R9), Z10
 	VFMADD231PS  Z9, Z10, Z4
@@ -5661,19 +10038,19 @@ steps156:
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS 8(R9)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z6
-	VBROADCASTSS 8(R9)(DI*1), Z10
+	VBROADCASTSS 8(R9)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS 8(R10), Z10
 	VFMADD231PS  Z9, Z10, Z8
 	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z9
-	VBROADCASTSS 12(R8), Z10
+	VMOVUPS      (DI)(R13*1), Z9
+	VBROADCASTSS 12(CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z10
+	VBROADCASTSS 12(CX)(BX*1), Z10
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z10
+	VBROADCASTSS 12(CX)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z10
+	VBROADCASTSS 12(CX)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z3
 	VBROADCASTSS 12(R9), Z10
 	VFMADD231PS  Z9, Z10, Z4
@@ -5681,31 +10058,31 @@ steps156:
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z6
-	VBROADCASTSS 12(R9)(DI*1), Z10
+	VBROADCASTSS 12(R9)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS 12(R10), Z10
 	VFMADD231PS  Z9, Z10, Z8
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	SUBQ         $0x04, R12
-	JGE          steps156
+	JGE          steps245
 
-rest157:
+rest246:
 	ADDQ $0x04, R12
-	JZ   write159
+	JZ   write248
 
-step158:
+step247:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z9
-	VBROADCASTSS (R8), Z10
+	VMOVUPS      (DI)(R13*1), Z9
+	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
-	VBROADCASTSS (R8)(BX*1), Z10
+	VBROADCASTSS (CX)(BX*1), Z10
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R8)(BX*2), Z10
+	VBROADCASTSS (CX)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z2
-	VBROADCASTSS (R8)(DI*1), Z10
+	VBROADCASTSS (CX)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z3
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z9, Z10, Z4
@@ -5713,102 +10090,640 @@ step158:
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS (R9)(BX*2), Z10
 	VFMADD231PS  Z9, Z10, Z6
-	VBROADCASTSS (R9)(DI*1), Z10
+	VBROADCASTSS (R9)(R8*1), Z10
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS (R10), Z10
 	VFMADD231PS  Z9, Z10, Z8
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         R12
-	JNZ          step158
+	JNZ          step247
 
-write159:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate160
+write248:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over249
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+	VADDPS (R10), Z7, Z7
+	ADDQ   R9, R10
+	VADDPS (R10), Z8, Z8
+	ADDQ   R9, R10
+
+over249:
+	TESTQ        SI, SI
+	JZ           over250
+	VBROADCASTSS (SI), Z9
+	VBROADCASTSS 4(SI), Z10
+	VBROADCASTSS 8(SI), Z11
+	VADDPS       Z9, Z0, Z0
+	VFMADD213PS  Z11, Z10, Z0
+	VBROADCASTSS 12(SI), Z9
+	VBROADCASTSS 16(SI), Z10
+	VBROADCASTSS 20(SI), Z11
+	VADDPS       Z9, Z1, Z1
+	VFMADD213PS  Z11, Z10, Z1
+	VBROADCASTSS 24(SI), Z9
+	VBROADCASTSS 28(SI), Z10
+	VBROADCASTSS 32(SI), Z11
+	VADDPS       Z9, Z2, Z2
+	VFMADD213PS  Z11, Z10, Z2
+	VBROADCASTSS 36(SI), Z9
+	VBROADCASTSS 40(SI), Z10
+	VBROADCASTSS 44(SI), Z11
+	VADDPS       Z9, Z3, Z3
+	VFMADD213PS  Z11, Z10, Z3
+	VBROADCASTSS 48(SI), Z9
+	VBROADCASTSS 52(SI), Z10
+	VBROADCASTSS 56(SI), Z11
+	VADDPS       Z9, Z4, Z4
+	VFMADD213PS  Z11, Z10, Z4
+	VBROADCASTSS 60(SI), Z9
+	VBROADCASTSS 64(SI), Z10
+	VBROADCASTSS 68(SI), Z11
+	VADDPS       Z9, Z5, Z5
+	VFMADD213PS  Z11, Z10, Z5
+	VBROADCASTSS 72(SI), Z9
+	VBROADCASTSS 76(SI), Z10
+	VBROADCASTSS 80(SI), Z11
+	VADDPS       Z9, Z6, Z6
+	VFMADD213PS  Z11, Z10, Z6
+	VBROADCASTSS 84(SI), Z9
+	VBROADCASTSS 88(SI), Z10
+	VBROADCASTSS 92(SI), Z11
+	VADDPS       Z9, Z7, Z7
+	VFMADD213PS  Z11, Z10, Z7
+	VBROADCASTSS 96(SI), Z9
+	VBROADCASTSS 100(SI), Z10
+	VBROADCASTSS 104(SI), Z11
+	VADDPS       Z9, Z8, Z8
+	VFMADD213PS  Z11, Z10, Z8
+	ADDQ         $0x6c, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over251
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+	VADDPS       (R10), Z7, Z7
+	ADDQ         R9, R10
+	VADDPS       (R10), Z8, Z8
+	ADDQ         R9, R10
+
+over251:
+	VBROADCASTSS lo+104(FP), Z9
+	VBROADCASTSS hi+108(FP), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+
+over250:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
-	JMP     written161
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next244
+	JMP     tile243
 
-accumulate160:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, Z7
-	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
-
-written161:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next155
-	JMP  tile154
-
-next155:
+next244:
 	VZEROUPPER
 	RET
 
-// func convolveWide10AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide10AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves9AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile162:
+tile252:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest255
+
+steps254:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z18
+	VBROADCASTF64X4 (R8)(R14*1), Z19
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z18, Z18
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z19, Z19
+	VBROADCASTSS    (CX), Z20
+	VFMADD231PS     Z18, Z20, Z0
+	VFMADD231PS     Z19, Z20, Z1
+	VBROADCASTSS    (CX)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z2
+	VFMADD231PS     Z19, Z20, Z3
+	VBROADCASTSS    (CX)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z4
+	VFMADD231PS     Z19, Z20, Z5
+	VBROADCASTSS    (CX)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z6
+	VFMADD231PS     Z19, Z20, Z7
+	VBROADCASTSS    (R10), Z20
+	VFMADD231PS     Z18, Z20, Z8
+	VFMADD231PS     Z19, Z20, Z9
+	VBROADCASTSS    (R10)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z10
+	VFMADD231PS     Z19, Z20, Z11
+	VBROADCASTSS    (R10)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z12
+	VFMADD231PS     Z19, Z20, Z13
+	VBROADCASTSS    (R10)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z14
+	VFMADD231PS     Z19, Z20, Z15
+	VBROADCASTSS    (R11), Z20
+	VFMADD231PS     Z18, Z20, Z16
+	VFMADD231PS     Z19, Z20, Z17
+	MOVLQSX         4(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z18
+	VBROADCASTF64X4 (R8)(R14*1), Z19
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z18, Z18
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z19, Z19
+	VBROADCASTSS    4(CX), Z20
+	VFMADD231PS     Z18, Z20, Z0
+	VFMADD231PS     Z19, Z20, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z2
+	VFMADD231PS     Z19, Z20, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z4
+	VFMADD231PS     Z19, Z20, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z6
+	VFMADD231PS     Z19, Z20, Z7
+	VBROADCASTSS    4(R10), Z20
+	VFMADD231PS     Z18, Z20, Z8
+	VFMADD231PS     Z19, Z20, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z10
+	VFMADD231PS     Z19, Z20, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z12
+	VFMADD231PS     Z19, Z20, Z13
+	VBROADCASTSS    4(R10)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z14
+	VFMADD231PS     Z19, Z20, Z15
+	VBROADCASTSS    4(R11), Z20
+	VFMADD231PS     Z18, Z20, Z16
+	VFMADD231PS     Z19, Z20, Z17
+	MOVLQSX         8(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z18
+	VBROADCASTF64X4 (R8)(R14*1), Z19
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z18, Z18
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z19, Z19
+	VBROADCASTSS    8(CX), Z20
+	VFMADD231PS     Z18, Z20, Z0
+	VFMADD231PS     Z19, Z20, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z2
+	VFMADD231PS     Z19, Z20, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z4
+	VFMADD231PS     Z19, Z20, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z6
+	VFMADD231PS     Z19, Z20, Z7
+	VBROADCASTSS    8(R10), Z20
+	VFMADD231PS     Z18, Z20, Z8
+	VFMADD231PS     Z19, Z20, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z10
+	VFMADD231PS     Z19, Z20, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z12
+	VFMADD231PS     Z19, Z20, Z13
+	VBROADCASTSS    8(R10)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z14
+	VFMADD231PS     Z19, Z20, Z15
+	VBROADCASTSS    8(R11), Z20
+	VFMADD231PS     Z18, Z20, Z16
+	VFMADD231PS     Z19, Z20, Z17
+	MOVLQSX         12(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z18
+	VBROADCASTF64X4 (R8)(R14*1), Z19
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z18, Z18
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z19, Z19
+	VBROADCASTSS    12(CX), Z20
+	VFMADD231PS     Z18, Z20, Z0
+	VFMADD231PS     Z19, Z20, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z2
+	VFMADD231PS     Z19, Z20, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z4
+	VFMADD231PS     Z19, Z20, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z6
+	VFMADD231PS     Z19, Z20, Z7
+	VBROADCASTSS    12(R10), Z20
+	VFMADD231PS     Z18, Z20, Z8
+	VFMADD231PS     Z19, Z20, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z10
+	VFMADD231PS     Z19, Z20, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z12
+	VFMADD231PS     Z19, Z20, Z13
+	VBROADCASTSS    12(R10)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z14
+	VFMADD231PS     Z19, Z20, Z15
+	VBROADCASTSS    12(R11), Z20
+	VFMADD231PS     Z18, Z20, Z16
+	VFMADD231PS     Z19, Z20, Z17
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	ADDQ            $0x10, R12
+	SUBQ            $0x04, R13
+	JGE             steps254
+
+rest255:
+	ADDQ $0x04, R13
+	JZ   write257
+
+step256:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z18
+	VBROADCASTF64X4 (R8)(R14*1), Z19
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z18, Z18
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z19, Z19
+	VBROADCASTSS    (CX), Z20
+	VFMADD231PS     Z18, Z20, Z0
+	VFMADD231PS     Z19, Z20, Z1
+	VBROADCASTSS    (CX)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z2
+	VFMADD231PS     Z19, Z20, Z3
+	VBROADCASTSS    (CX)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z4
+	VFMADD231PS     Z19, Z20, Z5
+	VBROADCASTSS    (CX)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z6
+	VFMADD231PS     Z19, Z20, Z7
+	VBROADCASTSS    (R10), Z20
+	VFMADD231PS     Z18, Z20, Z8
+	VFMADD231PS     Z19, Z20, Z9
+	VBROADCASTSS    (R10)(BX*1), Z20
+	VFMADD231PS     Z18, Z20, Z10
+	VFMADD231PS     Z19, Z20, Z11
+	VBROADCASTSS    (R10)(BX*2), Z20
+	VFMADD231PS     Z18, Z20, Z12
+	VFMADD231PS     Z19, Z20, Z13
+	VBROADCASTSS    (R10)(R9*1), Z20
+	VFMADD231PS     Z18, Z20, Z14
+	VFMADD231PS     Z19, Z20, Z15
+	VBROADCASTSS    (R11), Z20
+	VFMADD231PS     Z18, Z20, Z16
+	VFMADD231PS     Z19, Z20, Z17
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	ADDQ            $0x04, R12
+	DECQ            R13
+	JNZ             step256
+
+write257:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over258
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+
+over258:
+	TESTQ        SI, SI
+	JZ           over259
+	VBROADCASTSS (SI), Z18
+	VBROADCASTSS 4(SI), Z19
+	VBROADCASTSS 8(SI), Z20
+	VADDPS       Z18, Z0, Z0
+	VFMADD213PS  Z20, Z19, Z0
+	VADDPS       Z18, Z1, Z1
+	VFMADD213PS  Z20, Z19, Z1
+	VBROADCASTSS 12(SI), Z18
+	VBROADCASTSS 16(SI), Z19
+	VBROADCASTSS 20(SI), Z20
+	VADDPS       Z18, Z2, Z2
+	VFMADD213PS  Z20, Z19, Z2
+	VADDPS       Z18, Z3, Z3
+	VFMADD213PS  Z20, Z19, Z3
+	VBROADCASTSS 24(SI), Z18
+	VBROADCASTSS 28(SI), Z19
+	VBROADCASTSS 32(SI), Z20
+	VADDPS       Z18, Z4, Z4
+	VFMADD213PS  Z20, Z19, Z4
+	VADDPS       Z18, Z5, Z5
+	VFMADD213PS  Z20, Z19, Z5
+	VBROADCASTSS 36(SI), Z18
+	VBROADCASTSS 40(SI), Z19
+	VBROADCASTSS 44(SI), Z20
+	VADDPS       Z18, Z6, Z6
+	VFMADD213PS  Z20, Z19, Z6
+	VADDPS       Z18, Z7, Z7
+	VFMADD213PS  Z20, Z19, Z7
+	VBROADCASTSS 48(SI), Z18
+	VBROADCASTSS 52(SI), Z19
+	VBROADCASTSS 56(SI), Z20
+	VADDPS       Z18, Z8, Z8
+	VFMADD213PS  Z20, Z19, Z8
+	VADDPS       Z18, Z9, Z9
+	VFMADD213PS  Z20, Z19, Z9
+	VBROADCASTSS 60(SI), Z18
+	VBROADCASTSS 64(SI), Z19
+	VBROADCASTSS 68(SI), Z20
+	VADDPS       Z18, Z10, Z10
+	VFMADD213PS  Z20, Z19, Z10
+	VADDPS       Z18, Z11, Z11
+	VFMADD213PS  Z20, Z19, Z11
+	VBROADCASTSS 72(SI), Z18
+	VBROADCASTSS 76(SI), Z19
+	VBROADCASTSS 80(SI), Z20
+	VADDPS       Z18, Z12, Z12
+	VFMADD213PS  Z20, Z19, Z12
+	VADDPS       Z18, Z13, Z13
+	VFMADD213PS  Z20, Z19, Z13
+	VBROADCASTSS 84(SI), Z18
+	VBROADCASTSS 88(SI), Z19
+	VBROADCASTSS 92(SI), Z20
+	VADDPS       Z18, Z14, Z14
+	VFMADD213PS  Z20, Z19, Z14
+	VADDPS       Z18, Z15, Z15
+	VFMADD213PS  Z20, Z19, Z15
+	VBROADCASTSS 96(SI), Z18
+	VBROADCASTSS 100(SI), Z19
+	VBROADCASTSS 104(SI), Z20
+	VADDPS       Z18, Z16, Z16
+	VFMADD213PS  Z20, Z19, Z16
+	VADDPS       Z18, Z17, Z17
+	VFMADD213PS  Z20, Z19, Z17
+	ADDQ         $0x6c, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over260
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+
+over260:
+	VBROADCASTSS lo+104(FP), Z18
+	VBROADCASTSS hi+108(FP), Z19
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z19, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMINPS       Z1, Z19, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z19, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMINPS       Z3, Z19, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z19, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMINPS       Z5, Z19, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z19, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMINPS       Z7, Z19, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z19, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMINPS       Z9, Z19, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z19, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMINPS       Z11, Z19, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z19, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMINPS       Z13, Z19, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z19, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMINPS       Z15, Z19, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
+
+over259:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next253
+	JMP     tile252
+
+next253:
+	VZEROUPPER
+	RET
+
+// func convolveWide10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide10AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile261:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5829,320 +10744,457 @@ tile162:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest165
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest264
 
-steps164:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z20
-	VMOVUPS      64(SI)(R13*1), Z21
-	VBROADCASTSS (R8), Z22
+steps263:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z20
+	VMOVUPS      (R8)(R14*1), Z21
+	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS (R8)(BX*1), Z22
+	VBROADCASTSS (CX)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z2
 	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS (R8)(BX*2), Z22
+	VBROADCASTSS (CX)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z4
 	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS (R8)(DI*1), Z22
+	VBROADCASTSS (CX)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z6
 	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS (R9), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS (R9)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z10
-	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS (R9)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z12
-	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS (R9)(DI*1), Z22
-	VFMADD231PS  Z20, Z22, Z14
-	VFMADD231PS  Z21, Z22, Z15
 	VBROADCASTSS (R10), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
 	VBROADCASTSS (R10)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z20
-	VMOVUPS      64(SI)(R13*1), Z21
-	VBROADCASTSS 4(R8), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 4(R9), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z10
 	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z22
+	VBROADCASTSS (R10)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z12
 	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 4(R9)(DI*1), Z22
+	VBROADCASTSS (R10)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z14
 	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS (R11), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS (R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	MOVLQSX      4(R12), R14
+	VMOVUPS      (DI)(R14*1), Z20
+	VMOVUPS      (R8)(R14*1), Z21
+	VBROADCASTSS 4(CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 4(CX)(R9*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
 	VBROADCASTSS 4(R10), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
 	VBROADCASTSS 4(R10)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z20
-	VMOVUPS      64(SI)(R13*1), Z21
-	VBROADCASTSS 8(R8), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 8(R9), Z22
-	VFMADD231PS  Z20, Z22, Z8
-	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z10
 	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z22
+	VBROADCASTSS 4(R10)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z12
 	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 8(R9)(DI*1), Z22
+	VBROADCASTSS 4(R10)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z14
 	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 4(R11), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 4(R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	MOVLQSX      8(R12), R14
+	VMOVUPS      (DI)(R14*1), Z20
+	VMOVUPS      (R8)(R14*1), Z21
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 8(CX)(R9*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
 	VBROADCASTSS 8(R10), Z22
-	VFMADD231PS  Z20, Z22, Z16
-	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 8(R10)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z18
-	VFMADD231PS  Z21, Z22, Z19
-	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z20
-	VMOVUPS      64(SI)(R13*1), Z21
-	VBROADCASTSS 12(R8), Z22
-	VFMADD231PS  Z20, Z22, Z0
-	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z22
-	VFMADD231PS  Z20, Z22, Z2
-	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z22
-	VFMADD231PS  Z20, Z22, Z4
-	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z22
-	VFMADD231PS  Z20, Z22, Z6
-	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS 12(R9), Z22
 	VFMADD231PS  Z20, Z22, Z8
 	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z22
+	VBROADCASTSS 8(R10)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z10
 	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z22
+	VBROADCASTSS 8(R10)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z12
 	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS 12(R9)(DI*1), Z22
+	VBROADCASTSS 8(R10)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z14
 	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS 12(R10), Z22
+	VBROADCASTSS 8(R11), Z22
 	VFMADD231PS  Z20, Z22, Z16
 	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS 12(R10)(BX*1), Z22
+	VBROADCASTSS 8(R11)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	MOVLQSX      12(R12), R14
+	VMOVUPS      (DI)(R14*1), Z20
+	VMOVUPS      (R8)(R14*1), Z21
+	VBROADCASTSS 12(CX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS 12(CX)(R9*1), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS 12(R10), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS 12(R10)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS 12(R10)(BX*2), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS 12(R10)(R9*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS 12(R11), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS 12(R11)(BX*1), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	SUBQ         $0x04, R12
-	JGE          steps164
+	ADDQ         $0x10, R12
+	SUBQ         $0x04, R13
+	JGE          steps263
 
-rest165:
-	ADDQ $0x04, R12
-	JZ   write167
+rest264:
+	ADDQ $0x04, R13
+	JZ   write266
 
-step166:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z20
-	VMOVUPS      64(SI)(R13*1), Z21
-	VBROADCASTSS (R8), Z22
+step265:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z20
+	VMOVUPS      (R8)(R14*1), Z21
+	VBROADCASTSS (CX), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
-	VBROADCASTSS (R8)(BX*1), Z22
+	VBROADCASTSS (CX)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z2
 	VFMADD231PS  Z21, Z22, Z3
-	VBROADCASTSS (R8)(BX*2), Z22
+	VBROADCASTSS (CX)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z4
 	VFMADD231PS  Z21, Z22, Z5
-	VBROADCASTSS (R8)(DI*1), Z22
+	VBROADCASTSS (CX)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z6
 	VFMADD231PS  Z21, Z22, Z7
-	VBROADCASTSS (R9), Z22
+	VBROADCASTSS (R10), Z22
 	VFMADD231PS  Z20, Z22, Z8
 	VFMADD231PS  Z21, Z22, Z9
-	VBROADCASTSS (R9)(BX*1), Z22
+	VBROADCASTSS (R10)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z10
 	VFMADD231PS  Z21, Z22, Z11
-	VBROADCASTSS (R9)(BX*2), Z22
+	VBROADCASTSS (R10)(BX*2), Z22
 	VFMADD231PS  Z20, Z22, Z12
 	VFMADD231PS  Z21, Z22, Z13
-	VBROADCASTSS (R9)(DI*1), Z22
+	VBROADCASTSS (R10)(R9*1), Z22
 	VFMADD231PS  Z20, Z22, Z14
 	VFMADD231PS  Z21, Z22, Z15
-	VBROADCASTSS (R10), Z22
+	VBROADCASTSS (R11), Z22
 	VFMADD231PS  Z20, Z22, Z16
 	VFMADD231PS  Z21, Z22, Z17
-	VBROADCASTSS (R10)(BX*1), Z22
+	VBROADCASTSS (R11)(BX*1), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          step166
+	ADDQ         $0x04, R12
+	DECQ         R13
+	JNZ          step265
 
-write167:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate168
+write266:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over267
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+
+over267:
+	TESTQ        SI, SI
+	JZ           over268
+	VBROADCASTSS (SI), Z20
+	VBROADCASTSS 4(SI), Z21
+	VBROADCASTSS 8(SI), Z22
+	VADDPS       Z20, Z0, Z0
+	VFMADD213PS  Z22, Z21, Z0
+	VADDPS       Z20, Z1, Z1
+	VFMADD213PS  Z22, Z21, Z1
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VBROADCASTSS 20(SI), Z22
+	VADDPS       Z20, Z2, Z2
+	VFMADD213PS  Z22, Z21, Z2
+	VADDPS       Z20, Z3, Z3
+	VFMADD213PS  Z22, Z21, Z3
+	VBROADCASTSS 24(SI), Z20
+	VBROADCASTSS 28(SI), Z21
+	VBROADCASTSS 32(SI), Z22
+	VADDPS       Z20, Z4, Z4
+	VFMADD213PS  Z22, Z21, Z4
+	VADDPS       Z20, Z5, Z5
+	VFMADD213PS  Z22, Z21, Z5
+	VBROADCASTSS 36(SI), Z20
+	VBROADCASTSS 40(SI), Z21
+	VBROADCASTSS 44(SI), Z22
+	VADDPS       Z20, Z6, Z6
+	VFMADD213PS  Z22, Z21, Z6
+	VADDPS       Z20, Z7, Z7
+	VFMADD213PS  Z22, Z21, Z7
+	VBROADCASTSS 48(SI), Z20
+	VBROADCASTSS 52(SI), Z21
+	VBROADCASTSS 56(SI), Z22
+	VADDPS       Z20, Z8, Z8
+	VFMADD213PS  Z22, Z21, Z8
+	VADDPS       Z20, Z9, Z9
+	VFMADD213PS  Z22, Z21, Z9
+	VBROADCASTSS 60(SI), Z20
+	VBROADCASTSS 64(SI), Z21
+	VBROADCASTSS 68(SI), Z22
+	VADDPS       Z20, Z10, Z10
+	VFMADD213PS  Z22, Z21, Z10
+	VADDPS       Z20, Z11, Z11
+	VFMADD213PS  Z22, Z21, Z11
+	VBROADCASTSS 72(SI), Z20
+	VBROADCASTSS 76(SI), Z21
+	VBROADCASTSS 80(SI), Z22
+	VADDPS       Z20, Z12, Z12
+	VFMADD213PS  Z22, Z21, Z12
+	VADDPS       Z20, Z13, Z13
+	VFMADD213PS  Z22, Z21, Z13
+	VBROADCASTSS 84(SI), Z20
+	VBROADCASTSS 88(SI), Z21
+	VBROADCASTSS 92(SI), Z22
+	VADDPS       Z20, Z14, Z14
+	VFMADD213PS  Z22, Z21, Z14
+	VADDPS       Z20, Z15, Z15
+	VFMADD213PS  Z22, Z21, Z15
+	VBROADCASTSS 96(SI), Z20
+	VBROADCASTSS 100(SI), Z21
+	VBROADCASTSS 104(SI), Z22
+	VADDPS       Z20, Z16, Z16
+	VFMADD213PS  Z22, Z21, Z16
+	VADDPS       Z20, Z17, Z17
+	VFMADD213PS  Z22, Z21, Z17
+	VBROADCASTSS 108(SI), Z20
+	VBROADCASTSS 112(SI), Z21
+	VBROADCASTSS 116(SI), Z22
+	VADDPS       Z20, Z18, Z18
+	VFMADD213PS  Z22, Z21, Z18
+	VADDPS       Z20, Z19, Z19
+	VFMADD213PS  Z22, Z21, Z19
+	ADDQ         $0x78, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over269
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+
+over269:
+	VBROADCASTSS lo+104(FP), Z20
+	VBROADCASTSS hi+108(FP), Z21
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z21, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMINPS       Z1, Z21, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z21, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMINPS       Z3, Z21, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z21, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMINPS       Z5, Z21, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z21, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMINPS       Z7, Z21, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z21, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMINPS       Z9, Z21, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z21, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMINPS       Z11, Z21, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z21, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMINPS       Z13, Z21, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z21, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMINPS       Z15, Z21, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z21, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMINPS       Z17, Z21, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
+
+over268:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z18, (DX)
 	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
-	JMP     written169
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next262
+	JMP     tile261
 
-accumulate168:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, Z14
-	VMOVUPS Z14, (DX)
-	VADDPS  64(DX), Z15, Z15
-	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, Z16
-	VMOVUPS Z16, (DX)
-	VADDPS  64(DX), Z17, Z17
-	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, Z18
-	VMOVUPS Z18, (DX)
-	VADDPS  64(DX), Z19, Z19
-	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
-
-written169:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next163
-	JMP  tile162
-
-next163:
+next262:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow10AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow10AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow10AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile170:
+tile270:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6153,24 +11205,23 @@ tile170:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
+	LEAQ   (CX)(BX*4), R9
 	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
+	MOVQ   at+56(FP), R11
 	MOVQ   k+8(FP), R12
 	SUBQ   $0x04, R12
-	JL     rest173
+	JL     rest273
 
-steps172:
+steps272:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z10
-	VBROADCASTSS (R8), Z11
+	VMOVUPS      (DI)(R13*1), Z10
+	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
-	VBROADCASTSS (R8)(BX*1), Z11
+	VBROADCASTSS (CX)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z1
-	VBROADCASTSS (R8)(BX*2), Z11
+	VBROADCASTSS (CX)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z2
-	VBROADCASTSS (R8)(DI*1), Z11
+	VBROADCASTSS (CX)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z3
 	VBROADCASTSS (R9), Z11
 	VFMADD231PS  Z10, Z11, Z4
@@ -6178,21 +11229,21 @@ steps172:
 	VFMADD231PS  Z10, Z11, Z5
 	VBROADCASTSS (R9)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z6
-	VBROADCASTSS (R9)(DI*1), Z11
+	VBROADCASTSS (R9)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z7
 	VBROADCASTSS (R10), Z11
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS (R10)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z9
 	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z10
-	VBROADCASTSS 4(R8), Z11
+	VMOVUPS      (DI)(R13*1), Z10
+	VBROADCASTSS 4(CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z11
+	VBROADCASTSS 4(CX)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z11
+	VBROADCASTSS 4(CX)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z11
+	VBROADCASTSS 4(CX)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z3
 	VBROADCASTSS 4(R9), Z11
 	VFMADD231PS  Z10, Z11, Z4
@@ -6200,21 +11251,21 @@ steps172:
 	VFMADD231PS  Z10, Z11, Z5
 	VBROADCASTSS 4(R9)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z6
-	VBROADCASTSS 4(R9)(DI*1), Z11
+	VBROADCASTSS 4(R9)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z7
 	VBROADCASTSS 4(R10), Z11
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS 4(R10)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z9
 	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z10
-	VBROADCASTSS 8(R8), Z11
+	VMOVUPS      (DI)(R13*1), Z10
+	VBROADCASTSS 8(CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z11
+	VBROADCASTSS 8(CX)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z11
+	VBROADCASTSS 8(CX)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z11
+	VBROADCASTSS 8(CX)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z3
 	VBROADCASTSS 8(R9), Z11
 	VFMADD231PS  Z10, Z11, Z4
@@ -6222,21 +11273,21 @@ steps172:
 	VFMADD231PS  Z10, Z11, Z5
 	VBROADCASTSS 8(R9)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z6
-	VBROADCASTSS 8(R9)(DI*1), Z11
+	VBROADCASTSS 8(R9)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z7
 	VBROADCASTSS 8(R10), Z11
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS 8(R10)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z9
 	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z10
-	VBROADCASTSS 12(R8), Z11
+	VMOVUPS      (DI)(R13*1), Z10
+	VBROADCASTSS 12(CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z11
+	VBROADCASTSS 12(CX)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z11
+	VBROADCASTSS 12(CX)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z11
+	VBROADCASTSS 12(CX)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z3
 	VBROADCASTSS 12(R9), Z11
 	VFMADD231PS  Z10, Z11, Z4
@@ -6244,33 +11295,33 @@ steps172:
 	VFMADD231PS  Z10, Z11, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z6
-	VBROADCASTSS 12(R9)(DI*1), Z11
+	VBROADCASTSS 12(R9)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z7
 	VBROADCASTSS 12(R10), Z11
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS 12(R10)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z9
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	SUBQ         $0x04, R12
-	JGE          steps172
+	JGE          steps272
 
-rest173:
+rest273:
 	ADDQ $0x04, R12
-	JZ   write175
+	JZ   write275
 
-step174:
+step274:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z10
-	VBROADCASTSS (R8), Z11
+	VMOVUPS      (DI)(R13*1), Z10
+	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
-	VBROADCASTSS (R8)(BX*1), Z11
+	VBROADCASTSS (CX)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z1
-	VBROADCASTSS (R8)(BX*2), Z11
+	VBROADCASTSS (CX)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z2
-	VBROADCASTSS (R8)(DI*1), Z11
+	VBROADCASTSS (CX)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z3
 	VBROADCASTSS (R9), Z11
 	VFMADD231PS  Z10, Z11, Z4
@@ -6278,110 +11329,694 @@ step174:
 	VFMADD231PS  Z10, Z11, Z5
 	VBROADCASTSS (R9)(BX*2), Z11
 	VFMADD231PS  Z10, Z11, Z6
-	VBROADCASTSS (R9)(DI*1), Z11
+	VBROADCASTSS (R9)(R8*1), Z11
 	VFMADD231PS  Z10, Z11, Z7
 	VBROADCASTSS (R10), Z11
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS (R10)(BX*1), Z11
 	VFMADD231PS  Z10, Z11, Z9
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         R12
-	JNZ          step174
+	JNZ          step274
 
-write175:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate176
+write275:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over276
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+	VADDPS (R10), Z7, Z7
+	ADDQ   R9, R10
+	VADDPS (R10), Z8, Z8
+	ADDQ   R9, R10
+	VADDPS (R10), Z9, Z9
+	ADDQ   R9, R10
+
+over276:
+	TESTQ        SI, SI
+	JZ           over277
+	VBROADCASTSS (SI), Z10
+	VBROADCASTSS 4(SI), Z11
+	VBROADCASTSS 8(SI), Z12
+	VADDPS       Z10, Z0, Z0
+	VFMADD213PS  Z12, Z11, Z0
+	VBROADCASTSS 12(SI), Z10
+	VBROADCASTSS 16(SI), Z11
+	VBROADCASTSS 20(SI), Z12
+	VADDPS       Z10, Z1, Z1
+	VFMADD213PS  Z12, Z11, Z1
+	VBROADCASTSS 24(SI), Z10
+	VBROADCASTSS 28(SI), Z11
+	VBROADCASTSS 32(SI), Z12
+	VADDPS       Z10, Z2, Z2
+	VFMADD213PS  Z12, Z11, Z2
+	VBROADCASTSS 36(SI), Z10
+	VBROADCASTSS 40(SI), Z11
+	VBROADCASTSS 44(SI), Z12
+	VADDPS       Z10, Z3, Z3
+	VFMADD213PS  Z12, Z11, Z3
+	VBROADCASTSS 48(SI), Z10
+	VBROADCASTSS 52(SI), Z11
+	VBROADCASTSS 56(SI), Z12
+	VADDPS       Z10, Z4, Z4
+	VFMADD213PS  Z12, Z11, Z4
+	VBROADCASTSS 60(SI), Z10
+	VBROADCASTSS 64(SI), Z11
+	VBROADCASTSS 68(SI), Z12
+	VADDPS       Z10, Z5, Z5
+	VFMADD213PS  Z12, Z11, Z5
+	VBROADCASTSS 72(SI), Z10
+	VBROADCASTSS 76(SI), Z11
+	VBROADCASTSS 80(SI), Z12
+	VADDPS       Z10, Z6, Z6
+	VFMADD213PS  Z12, Z11, Z6
+	VBROADCASTSS 84(SI), Z10
+	VBROADCASTSS 88(SI), Z11
+	VBROADCASTSS 92(SI), Z12
+	VADDPS       Z10, Z7, Z7
+	VFMADD213PS  Z12, Z11, Z7
+	VBROADCASTSS 96(SI), Z10
+	VBROADCASTSS 100(SI), Z11
+	VBROADCASTSS 104(SI), Z12
+	VADDPS       Z10, Z8, Z8
+	VFMADD213PS  Z12, Z11, Z8
+	VBROADCASTSS 108(SI), Z10
+	VBROADCASTSS 112(SI), Z11
+	VBROADCASTSS 116(SI), Z12
+	VADDPS       Z10, Z9, Z9
+	VFMADD213PS  Z12, Z11, Z9
+	ADDQ         $0x78, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over278
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+	VADDPS       (R10), Z7, Z7
+	ADDQ         R9, R10
+	VADDPS       (R10), Z8, Z8
+	ADDQ         R9, R10
+	VADDPS       (R10), Z9, Z9
+	ADDQ         R9, R10
+
+over278:
+	VBROADCASTSS lo+104(FP), Z10
+	VBROADCASTSS hi+108(FP), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+
+over277:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
-	JMP     written177
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next271
+	JMP     tile270
 
-accumulate176:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, Z7
-	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, Z9
-	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
-
-written177:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next171
-	JMP  tile170
-
-next171:
+next271:
 	VZEROUPPER
 	RET
 
-// func convolveWide11AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide11AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves10AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile178:
+tile279:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest282
+
+steps281:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z20
+	VBROADCASTF64X4 (R8)(R14*1), Z21
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z20, Z20
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z21, Z21
+	VBROADCASTSS    (CX), Z22
+	VFMADD231PS     Z20, Z22, Z0
+	VFMADD231PS     Z21, Z22, Z1
+	VBROADCASTSS    (CX)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z2
+	VFMADD231PS     Z21, Z22, Z3
+	VBROADCASTSS    (CX)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z4
+	VFMADD231PS     Z21, Z22, Z5
+	VBROADCASTSS    (CX)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z6
+	VFMADD231PS     Z21, Z22, Z7
+	VBROADCASTSS    (R10), Z22
+	VFMADD231PS     Z20, Z22, Z8
+	VFMADD231PS     Z21, Z22, Z9
+	VBROADCASTSS    (R10)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z10
+	VFMADD231PS     Z21, Z22, Z11
+	VBROADCASTSS    (R10)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z12
+	VFMADD231PS     Z21, Z22, Z13
+	VBROADCASTSS    (R10)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z14
+	VFMADD231PS     Z21, Z22, Z15
+	VBROADCASTSS    (R11), Z22
+	VFMADD231PS     Z20, Z22, Z16
+	VFMADD231PS     Z21, Z22, Z17
+	VBROADCASTSS    (R11)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z18
+	VFMADD231PS     Z21, Z22, Z19
+	MOVLQSX         4(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z20
+	VBROADCASTF64X4 (R8)(R14*1), Z21
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z20, Z20
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z21, Z21
+	VBROADCASTSS    4(CX), Z22
+	VFMADD231PS     Z20, Z22, Z0
+	VFMADD231PS     Z21, Z22, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z2
+	VFMADD231PS     Z21, Z22, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z4
+	VFMADD231PS     Z21, Z22, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z6
+	VFMADD231PS     Z21, Z22, Z7
+	VBROADCASTSS    4(R10), Z22
+	VFMADD231PS     Z20, Z22, Z8
+	VFMADD231PS     Z21, Z22, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z10
+	VFMADD231PS     Z21, Z22, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z12
+	VFMADD231PS     Z21, Z22, Z13
+	VBROADCASTSS    4(R10)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z14
+	VFMADD231PS     Z21, Z22, Z15
+	VBROADCASTSS    4(R11), Z22
+	VFMADD231PS     Z20, Z22, Z16
+	VFMADD231PS     Z21, Z22, Z17
+	VBROADCASTSS    4(R11)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z18
+	VFMADD231PS     Z21, Z22, Z19
+	MOVLQSX         8(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z20
+	VBROADCASTF64X4 (R8)(R14*1), Z21
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z20, Z20
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z21, Z21
+	VBROADCASTSS    8(CX), Z22
+	VFMADD231PS     Z20, Z22, Z0
+	VFMADD231PS     Z21, Z22, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z2
+	VFMADD231PS     Z21, Z22, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z4
+	VFMADD231PS     Z21, Z22, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z6
+	VFMADD231PS     Z21, Z22, Z7
+	VBROADCASTSS    8(R10), Z22
+	VFMADD231PS     Z20, Z22, Z8
+	VFMADD231PS     Z21, Z22, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z10
+	VFMADD231PS     Z21, Z22, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z12
+	VFMADD231PS     Z21, Z22, Z13
+	VBROADCASTSS    8(R10)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z14
+	VFMADD231PS     Z21, Z22, Z15
+	VBROADCASTSS    8(R11), Z22
+	VFMADD231PS     Z20, Z22, Z16
+	VFMADD231PS     Z21, Z22, Z17
+	VBROADCASTSS    8(R11)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z18
+	VFMADD231PS     Z21, Z22, Z19
+	MOVLQSX         12(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z20
+	VBROADCASTF64X4 (R8)(R14*1), Z21
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z20, Z20
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z21, Z21
+	VBROADCASTSS    12(CX), Z22
+	VFMADD231PS     Z20, Z22, Z0
+	VFMADD231PS     Z21, Z22, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z2
+	VFMADD231PS     Z21, Z22, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z4
+	VFMADD231PS     Z21, Z22, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z6
+	VFMADD231PS     Z21, Z22, Z7
+	VBROADCASTSS    12(R10), Z22
+	VFMADD231PS     Z20, Z22, Z8
+	VFMADD231PS     Z21, Z22, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z10
+	VFMADD231PS     Z21, Z22, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z12
+	VFMADD231PS     Z21, Z22, Z13
+	VBROADCASTSS    12(R10)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z14
+	VFMADD231PS     Z21, Z22, Z15
+	VBROADCASTSS    12(R11), Z22
+	VFMADD231PS     Z20, Z22, Z16
+	VFMADD231PS     Z21, Z22, Z17
+	VBROADCASTSS    12(R11)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z18
+	VFMADD231PS     Z21, Z22, Z19
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	ADDQ            $0x10, R12
+	SUBQ            $0x04, R13
+	JGE             steps281
+
+rest282:
+	ADDQ $0x04, R13
+	JZ   write284
+
+step283:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z20
+	VBROADCASTF64X4 (R8)(R14*1), Z21
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z20, Z20
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z21, Z21
+	VBROADCASTSS    (CX), Z22
+	VFMADD231PS     Z20, Z22, Z0
+	VFMADD231PS     Z21, Z22, Z1
+	VBROADCASTSS    (CX)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z2
+	VFMADD231PS     Z21, Z22, Z3
+	VBROADCASTSS    (CX)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z4
+	VFMADD231PS     Z21, Z22, Z5
+	VBROADCASTSS    (CX)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z6
+	VFMADD231PS     Z21, Z22, Z7
+	VBROADCASTSS    (R10), Z22
+	VFMADD231PS     Z20, Z22, Z8
+	VFMADD231PS     Z21, Z22, Z9
+	VBROADCASTSS    (R10)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z10
+	VFMADD231PS     Z21, Z22, Z11
+	VBROADCASTSS    (R10)(BX*2), Z22
+	VFMADD231PS     Z20, Z22, Z12
+	VFMADD231PS     Z21, Z22, Z13
+	VBROADCASTSS    (R10)(R9*1), Z22
+	VFMADD231PS     Z20, Z22, Z14
+	VFMADD231PS     Z21, Z22, Z15
+	VBROADCASTSS    (R11), Z22
+	VFMADD231PS     Z20, Z22, Z16
+	VFMADD231PS     Z21, Z22, Z17
+	VBROADCASTSS    (R11)(BX*1), Z22
+	VFMADD231PS     Z20, Z22, Z18
+	VFMADD231PS     Z21, Z22, Z19
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	ADDQ            $0x04, R12
+	DECQ            R13
+	JNZ             step283
+
+write284:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over285
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+
+over285:
+	TESTQ        SI, SI
+	JZ           over286
+	VBROADCASTSS (SI), Z20
+	VBROADCASTSS 4(SI), Z21
+	VBROADCASTSS 8(SI), Z22
+	VADDPS       Z20, Z0, Z0
+	VFMADD213PS  Z22, Z21, Z0
+	VADDPS       Z20, Z1, Z1
+	VFMADD213PS  Z22, Z21, Z1
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VBROADCASTSS 20(SI), Z22
+	VADDPS       Z20, Z2, Z2
+	VFMADD213PS  Z22, Z21, Z2
+	VADDPS       Z20, Z3, Z3
+	VFMADD213PS  Z22, Z21, Z3
+	VBROADCASTSS 24(SI), Z20
+	VBROADCASTSS 28(SI), Z21
+	VBROADCASTSS 32(SI), Z22
+	VADDPS       Z20, Z4, Z4
+	VFMADD213PS  Z22, Z21, Z4
+	VADDPS       Z20, Z5, Z5
+	VFMADD213PS  Z22, Z21, Z5
+	VBROADCASTSS 36(SI), Z20
+	VBROADCASTSS 40(SI), Z21
+	VBROADCASTSS 44(SI), Z22
+	VADDPS       Z20, Z6, Z6
+	VFMADD213PS  Z22, Z21, Z6
+	VADDPS       Z20, Z7, Z7
+	VFMADD213PS  Z22, Z21, Z7
+	VBROADCASTSS 48(SI), Z20
+	VBROADCASTSS 52(SI), Z21
+	VBROADCASTSS 56(SI), Z22
+	VADDPS       Z20, Z8, Z8
+	VFMADD213PS  Z22, Z21, Z8
+	VADDPS       Z20, Z9, Z9
+	VFMADD213PS  Z22, Z21, Z9
+	VBROADCASTSS 60(SI), Z20
+	VBROADCASTSS 64(SI), Z21
+	VBROADCASTSS 68(SI), Z22
+	VADDPS       Z20, Z10, Z10
+	VFMADD213PS  Z22, Z21, Z10
+	VADDPS       Z20, Z11, Z11
+	VFMADD213PS  Z22, Z21, Z11
+	VBROADCASTSS 72(SI), Z20
+	VBROADCASTSS 76(SI), Z21
+	VBROADCASTSS 80(SI), Z22
+	VADDPS       Z20, Z12, Z12
+	VFMADD213PS  Z22, Z21, Z12
+	VADDPS       Z20, Z13, Z13
+	VFMADD213PS  Z22, Z21, Z13
+	VBROADCASTSS 84(SI), Z20
+	VBROADCASTSS 88(SI), Z21
+	VBROADCASTSS 92(SI), Z22
+	VADDPS       Z20, Z14, Z14
+	VFMADD213PS  Z22, Z21, Z14
+	VADDPS       Z20, Z15, Z15
+	VFMADD213PS  Z22, Z21, Z15
+	VBROADCASTSS 96(SI), Z20
+	VBROADCASTSS 100(SI), Z21
+	VBROADCASTSS 104(SI), Z22
+	VADDPS       Z20, Z16, Z16
+	VFMADD213PS  Z22, Z21, Z16
+	VADDPS       Z20, Z17, Z17
+	VFMADD213PS  Z22, Z21, Z17
+	VBROADCASTSS 108(SI), Z20
+	VBROADCASTSS 112(SI), Z21
+	VBROADCASTSS 116(SI), Z22
+	VADDPS       Z20, Z18, Z18
+	VFMADD213PS  Z22, Z21, Z18
+	VADDPS       Z20, Z19, Z19
+	VFMADD213PS  Z22, Z21, Z19
+	ADDQ         $0x78, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over287
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+
+over287:
+	VBROADCASTSS lo+104(FP), Z20
+	VBROADCASTSS hi+108(FP), Z21
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z21, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMINPS       Z1, Z21, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z21, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMINPS       Z3, Z21, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z21, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMINPS       Z5, Z21, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z21, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMINPS       Z7, Z21, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z21, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMINPS       Z9, Z21, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z21, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMINPS       Z11, Z21, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z21, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMINPS       Z13, Z21, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z21, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMINPS       Z15, Z21, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z21, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMINPS       Z17, Z21, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
+
+over286:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next280
+	JMP     tile279
+
+next280:
+	VZEROUPPER
+	RET
+
+// func convolveWide11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide11AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile288:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6404,344 +12039,493 @@ tile178:
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest181
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest291
 
-steps180:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z22
-	VMOVUPS      64(SI)(R13*1), Z23
-	VBROADCASTSS (R8), Z24
+steps290:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z22
+	VMOVUPS      (R8)(R14*1), Z23
+	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS (R8)(BX*1), Z24
+	VBROADCASTSS (CX)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z2
 	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS (R8)(BX*2), Z24
+	VBROADCASTSS (CX)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z4
 	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS (R8)(DI*1), Z24
+	VBROADCASTSS (CX)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z6
 	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS (R9), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS (R9)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS (R9)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z12
-	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS (R9)(DI*1), Z24
-	VFMADD231PS  Z22, Z24, Z14
-	VFMADD231PS  Z23, Z24, Z15
 	VBROADCASTSS (R10), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
 	VBROADCASTSS (R10)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
 	VBROADCASTSS (R10)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z22
-	VMOVUPS      64(SI)(R13*1), Z23
-	VBROADCASTSS 4(R8), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 4(R9), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z12
 	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 4(R9)(DI*1), Z24
+	VBROADCASTSS (R10)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z14
 	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (R11), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS (R11)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS (R11)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	MOVLQSX      4(R12), R14
+	VMOVUPS      (DI)(R14*1), Z22
+	VMOVUPS      (R8)(R14*1), Z23
+	VBROADCASTSS 4(CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 4(CX)(R9*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
 	VBROADCASTSS 4(R10), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
 	VBROADCASTSS 4(R10)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
 	VBROADCASTSS 4(R10)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z22
-	VMOVUPS      64(SI)(R13*1), Z23
-	VBROADCASTSS 8(R8), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 8(R9), Z24
-	VFMADD231PS  Z22, Z24, Z8
-	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z10
-	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z12
 	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 8(R9)(DI*1), Z24
+	VBROADCASTSS 4(R10)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z14
 	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 4(R11), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 4(R11)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 4(R11)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	MOVLQSX      8(R12), R14
+	VMOVUPS      (DI)(R14*1), Z22
+	VMOVUPS      (R8)(R14*1), Z23
+	VBROADCASTSS 8(CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 8(CX)(R9*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
 	VBROADCASTSS 8(R10), Z24
-	VFMADD231PS  Z22, Z24, Z16
-	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 8(R10)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z18
-	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 8(R10)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z20
-	VFMADD231PS  Z23, Z24, Z21
-	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z22
-	VMOVUPS      64(SI)(R13*1), Z23
-	VBROADCASTSS 12(R8), Z24
-	VFMADD231PS  Z22, Z24, Z0
-	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z24
-	VFMADD231PS  Z22, Z24, Z2
-	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z24
-	VFMADD231PS  Z22, Z24, Z4
-	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z24
-	VFMADD231PS  Z22, Z24, Z6
-	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS 12(R9), Z24
 	VFMADD231PS  Z22, Z24, Z8
 	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z24
+	VBROADCASTSS 8(R10)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z10
 	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z24
+	VBROADCASTSS 8(R10)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z12
 	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS 12(R9)(DI*1), Z24
+	VBROADCASTSS 8(R10)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z14
 	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS 12(R10), Z24
+	VBROADCASTSS 8(R11), Z24
 	VFMADD231PS  Z22, Z24, Z16
 	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS 12(R10)(BX*1), Z24
+	VBROADCASTSS 8(R11)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS 12(R10)(BX*2), Z24
+	VBROADCASTSS 8(R11)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	MOVLQSX      12(R12), R14
+	VMOVUPS      (DI)(R14*1), Z22
+	VMOVUPS      (R8)(R14*1), Z23
+	VBROADCASTSS 12(CX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS 12(CX)(R9*1), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 12(R10), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS 12(R10)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS 12(R10)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS 12(R10)(R9*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(R11), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 12(R11)(BX*1), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS 12(R11)(BX*2), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	SUBQ         $0x04, R12
-	JGE          steps180
+	ADDQ         $0x10, R12
+	SUBQ         $0x04, R13
+	JGE          steps290
 
-rest181:
-	ADDQ $0x04, R12
-	JZ   write183
+rest291:
+	ADDQ $0x04, R13
+	JZ   write293
 
-step182:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z22
-	VMOVUPS      64(SI)(R13*1), Z23
-	VBROADCASTSS (R8), Z24
+step292:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z22
+	VMOVUPS      (R8)(R14*1), Z23
+	VBROADCASTSS (CX), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
-	VBROADCASTSS (R8)(BX*1), Z24
+	VBROADCASTSS (CX)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z2
 	VFMADD231PS  Z23, Z24, Z3
-	VBROADCASTSS (R8)(BX*2), Z24
+	VBROADCASTSS (CX)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z4
 	VFMADD231PS  Z23, Z24, Z5
-	VBROADCASTSS (R8)(DI*1), Z24
+	VBROADCASTSS (CX)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z6
 	VFMADD231PS  Z23, Z24, Z7
-	VBROADCASTSS (R9), Z24
+	VBROADCASTSS (R10), Z24
 	VFMADD231PS  Z22, Z24, Z8
 	VFMADD231PS  Z23, Z24, Z9
-	VBROADCASTSS (R9)(BX*1), Z24
+	VBROADCASTSS (R10)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z10
 	VFMADD231PS  Z23, Z24, Z11
-	VBROADCASTSS (R9)(BX*2), Z24
+	VBROADCASTSS (R10)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z12
 	VFMADD231PS  Z23, Z24, Z13
-	VBROADCASTSS (R9)(DI*1), Z24
+	VBROADCASTSS (R10)(R9*1), Z24
 	VFMADD231PS  Z22, Z24, Z14
 	VFMADD231PS  Z23, Z24, Z15
-	VBROADCASTSS (R10), Z24
+	VBROADCASTSS (R11), Z24
 	VFMADD231PS  Z22, Z24, Z16
 	VFMADD231PS  Z23, Z24, Z17
-	VBROADCASTSS (R10)(BX*1), Z24
+	VBROADCASTSS (R11)(BX*1), Z24
 	VFMADD231PS  Z22, Z24, Z18
 	VFMADD231PS  Z23, Z24, Z19
-	VBROADCASTSS (R10)(BX*2), Z24
+	VBROADCASTSS (R11)(BX*2), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          step182
+	ADDQ         $0x04, R12
+	DECQ         R13
+	JNZ          step292
 
-write183:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate184
+write293:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over294
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+	VADDPS (R11), Z20, Z20
+	VADDPS 64(R11), Z21, Z21
+	ADDQ   R10, R11
+
+over294:
+	TESTQ        SI, SI
+	JZ           over295
+	VBROADCASTSS (SI), Z22
+	VBROADCASTSS 4(SI), Z23
+	VBROADCASTSS 8(SI), Z24
+	VADDPS       Z22, Z0, Z0
+	VFMADD213PS  Z24, Z23, Z0
+	VADDPS       Z22, Z1, Z1
+	VFMADD213PS  Z24, Z23, Z1
+	VBROADCASTSS 12(SI), Z22
+	VBROADCASTSS 16(SI), Z23
+	VBROADCASTSS 20(SI), Z24
+	VADDPS       Z22, Z2, Z2
+	VFMADD213PS  Z24, Z23, Z2
+	VADDPS       Z22, Z3, Z3
+	VFMADD213PS  Z24, Z23, Z3
+	VBROADCASTSS 24(SI), Z22
+	VBROADCASTSS 28(SI), Z23
+	VBROADCASTSS 32(SI), Z24
+	VADDPS       Z22, Z4, Z4
+	VFMADD213PS  Z24, Z23, Z4
+	VADDPS       Z22, Z5, Z5
+	VFMADD213PS  Z24, Z23, Z5
+	VBROADCASTSS 36(SI), Z22
+	VBROADCASTSS 40(SI), Z23
+	VBROADCASTSS 44(SI), Z24
+	VADDPS       Z22, Z6, Z6
+	VFMADD213PS  Z24, Z23, Z6
+	VADDPS       Z22, Z7, Z7
+	VFMADD213PS  Z24, Z23, Z7
+	VBROADCASTSS 48(SI), Z22
+	VBROADCASTSS 52(SI), Z23
+	VBROADCASTSS 56(SI), Z24
+	VADDPS       Z22, Z8, Z8
+	VFMADD213PS  Z24, Z23, Z8
+	VADDPS       Z22, Z9, Z9
+	VFMADD213PS  Z24, Z23, Z9
+	VBROADCASTSS 60(SI), Z22
+	VBROADCASTSS 64(SI), Z23
+	VBROADCASTSS 68(SI), Z24
+	VADDPS       Z22, Z10, Z10
+	VFMADD213PS  Z24, Z23, Z10
+	VADDPS       Z22, Z11, Z11
+	VFMADD213PS  Z24, Z23, Z11
+	VBROADCASTSS 72(SI), Z22
+	VBROADCASTSS 76(SI), Z23
+	VBROADCASTSS 80(SI), Z24
+	VADDPS       Z22, Z12, Z12
+	VFMADD213PS  Z24, Z23, Z12
+	VADDPS       Z22, Z13, Z13
+	VFMADD213PS  Z24, Z23, Z13
+	VBROADCASTSS 84(SI), Z22
+	VBROADCASTSS 88(SI), Z23
+	VBROADCASTSS 92(SI), Z24
+	VADDPS       Z22, Z14, Z14
+	VFMADD213PS  Z24, Z23, Z14
+	VADDPS       Z22, Z15, Z15
+	VFMADD213PS  Z24, Z23, Z15
+	VBROADCASTSS 96(SI), Z22
+	VBROADCASTSS 100(SI), Z23
+	VBROADCASTSS 104(SI), Z24
+	VADDPS       Z22, Z16, Z16
+	VFMADD213PS  Z24, Z23, Z16
+	VADDPS       Z22, Z17, Z17
+	VFMADD213PS  Z24, Z23, Z17
+	VBROADCASTSS 108(SI), Z22
+	VBROADCASTSS 112(SI), Z23
+	VBROADCASTSS 116(SI), Z24
+	VADDPS       Z22, Z18, Z18
+	VFMADD213PS  Z24, Z23, Z18
+	VADDPS       Z22, Z19, Z19
+	VFMADD213PS  Z24, Z23, Z19
+	VBROADCASTSS 120(SI), Z22
+	VBROADCASTSS 124(SI), Z23
+	VBROADCASTSS 128(SI), Z24
+	VADDPS       Z22, Z20, Z20
+	VFMADD213PS  Z24, Z23, Z20
+	VADDPS       Z22, Z21, Z21
+	VFMADD213PS  Z24, Z23, Z21
+	ADDQ         $0x84, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over296
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+	VADDPS       (R11), Z20, Z20
+	VADDPS       64(R11), Z21, Z21
+	ADDQ         R10, R11
+
+over296:
+	VBROADCASTSS lo+104(FP), Z22
+	VBROADCASTSS hi+108(FP), Z23
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z23, Z0
+	VMAXPS       Z1, Z22, Z1
+	VMINPS       Z1, Z23, Z1
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z23, Z2
+	VMAXPS       Z3, Z22, Z3
+	VMINPS       Z3, Z23, Z3
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z23, Z4
+	VMAXPS       Z5, Z22, Z5
+	VMINPS       Z5, Z23, Z5
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z23, Z6
+	VMAXPS       Z7, Z22, Z7
+	VMINPS       Z7, Z23, Z7
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z23, Z8
+	VMAXPS       Z9, Z22, Z9
+	VMINPS       Z9, Z23, Z9
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z23, Z10
+	VMAXPS       Z11, Z22, Z11
+	VMINPS       Z11, Z23, Z11
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z23, Z12
+	VMAXPS       Z13, Z22, Z13
+	VMINPS       Z13, Z23, Z13
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z23, Z14
+	VMAXPS       Z15, Z22, Z15
+	VMINPS       Z15, Z23, Z15
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z23, Z16
+	VMAXPS       Z17, Z22, Z17
+	VMINPS       Z17, Z23, Z17
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z23, Z18
+	VMAXPS       Z19, Z22, Z19
+	VMINPS       Z19, Z23, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
+
+over295:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z18, (DX)
 	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z20, (DX)
 	VMOVUPS Z21, 64(DX)
-	ADDQ    R8, DX
-	JMP     written185
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next289
+	JMP     tile288
 
-accumulate184:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, Z14
-	VMOVUPS Z14, (DX)
-	VADDPS  64(DX), Z15, Z15
-	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, Z16
-	VMOVUPS Z16, (DX)
-	VADDPS  64(DX), Z17, Z17
-	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, Z18
-	VMOVUPS Z18, (DX)
-	VADDPS  64(DX), Z19, Z19
-	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, Z20
-	VMOVUPS Z20, (DX)
-	VADDPS  64(DX), Z21, Z21
-	VMOVUPS Z21, 64(DX)
-	ADDQ    R8, DX
-
-written185:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next179
-	JMP  tile178
-
-next179:
+next289:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow11AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow11AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow11AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile186:
+tile297:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6753,24 +12537,23 @@ tile186:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
+	LEAQ   (CX)(BX*4), R9
 	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
+	MOVQ   at+56(FP), R11
 	MOVQ   k+8(FP), R12
 	SUBQ   $0x04, R12
-	JL     rest189
+	JL     rest300
 
-steps188:
+steps299:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z11
-	VBROADCASTSS (R8), Z12
+	VMOVUPS      (DI)(R13*1), Z11
+	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS (R8)(BX*1), Z12
+	VBROADCASTSS (CX)(BX*1), Z12
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (R8)(BX*2), Z12
+	VBROADCASTSS (CX)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS (R8)(DI*1), Z12
+	VBROADCASTSS (CX)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z3
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z11, Z12, Z4
@@ -6778,7 +12561,7 @@ steps188:
 	VFMADD231PS  Z11, Z12, Z5
 	VBROADCASTSS (R9)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS (R9)(DI*1), Z12
+	VBROADCASTSS (R9)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z7
 	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z11, Z12, Z8
@@ -6787,14 +12570,14 @@ steps188:
 	VBROADCASTSS (R10)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z10
 	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z11
-	VBROADCASTSS 4(R8), Z12
+	VMOVUPS      (DI)(R13*1), Z11
+	VBROADCASTSS 4(CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z12
+	VBROADCASTSS 4(CX)(BX*1), Z12
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z12
+	VBROADCASTSS 4(CX)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z12
+	VBROADCASTSS 4(CX)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z3
 	VBROADCASTSS 4(R9), Z12
 	VFMADD231PS  Z11, Z12, Z4
@@ -6802,7 +12585,7 @@ steps188:
 	VFMADD231PS  Z11, Z12, Z5
 	VBROADCASTSS 4(R9)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS 4(R9)(DI*1), Z12
+	VBROADCASTSS 4(R9)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z7
 	VBROADCASTSS 4(R10), Z12
 	VFMADD231PS  Z11, Z12, Z8
@@ -6811,14 +12594,14 @@ steps188:
 	VBROADCASTSS 4(R10)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z10
 	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z11
-	VBROADCASTSS 8(R8), Z12
+	VMOVUPS      (DI)(R13*1), Z11
+	VBROADCASTSS 8(CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z12
+	VBROADCASTSS 8(CX)(BX*1), Z12
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z12
+	VBROADCASTSS 8(CX)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z12
+	VBROADCASTSS 8(CX)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z3
 	VBROADCASTSS 8(R9), Z12
 	VFMADD231PS  Z11, Z12, Z4
@@ -6826,7 +12609,7 @@ steps188:
 	VFMADD231PS  Z11, Z12, Z5
 	VBROADCASTSS 8(R9)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS 8(R9)(DI*1), Z12
+	VBROADCASTSS 8(R9)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z7
 	VBROADCASTSS 8(R10), Z12
 	VFMADD231PS  Z11, Z12, Z8
@@ -6835,14 +12618,14 @@ steps188:
 	VBROADCASTSS 8(R10)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z10
 	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z11
-	VBROADCASTSS 12(R8), Z12
+	VMOVUPS      (DI)(R13*1), Z11
+	VBROADCASTSS 12(CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z12
+	VBROADCASTSS 12(CX)(BX*1), Z12
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z12
+	VBROADCASTSS 12(CX)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z12
+	VBROADCASTSS 12(CX)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z3
 	VBROADCASTSS 12(R9), Z12
 	VFMADD231PS  Z11, Z12, Z4
@@ -6850,7 +12633,7 @@ steps188:
 	VFMADD231PS  Z11, Z12, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS 12(R9)(DI*1), Z12
+	VBROADCASTSS 12(R9)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z7
 	VBROADCASTSS 12(R10), Z12
 	VFMADD231PS  Z11, Z12, Z8
@@ -6858,27 +12641,27 @@ steps188:
 	VFMADD231PS  Z11, Z12, Z9
 	VBROADCASTSS 12(R10)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z10
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	SUBQ         $0x04, R12
-	JGE          steps188
+	JGE          steps299
 
-rest189:
+rest300:
 	ADDQ $0x04, R12
-	JZ   write191
+	JZ   write302
 
-step190:
+step301:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z11
-	VBROADCASTSS (R8), Z12
+	VMOVUPS      (DI)(R13*1), Z11
+	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
-	VBROADCASTSS (R8)(BX*1), Z12
+	VBROADCASTSS (CX)(BX*1), Z12
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (R8)(BX*2), Z12
+	VBROADCASTSS (CX)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z2
-	VBROADCASTSS (R8)(DI*1), Z12
+	VBROADCASTSS (CX)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z3
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z11, Z12, Z4
@@ -6886,7 +12669,7 @@ step190:
 	VFMADD231PS  Z11, Z12, Z5
 	VBROADCASTSS (R9)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z6
-	VBROADCASTSS (R9)(DI*1), Z12
+	VBROADCASTSS (R9)(R8*1), Z12
 	VFMADD231PS  Z11, Z12, Z7
 	VBROADCASTSS (R10), Z12
 	VFMADD231PS  Z11, Z12, Z8
@@ -6894,110 +12677,740 @@ step190:
 	VFMADD231PS  Z11, Z12, Z9
 	VBROADCASTSS (R10)(BX*2), Z12
 	VFMADD231PS  Z11, Z12, Z10
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         R12
-	JNZ          step190
+	JNZ          step301
 
-write191:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate192
+write302:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over303
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+	VADDPS (R10), Z7, Z7
+	ADDQ   R9, R10
+	VADDPS (R10), Z8, Z8
+	ADDQ   R9, R10
+	VADDPS (R10), Z9, Z9
+	ADDQ   R9, R10
+	VADDPS (R10), Z10, Z10
+	ADDQ   R9, R10
+
+over303:
+	TESTQ        SI, SI
+	JZ           over304
+	VBROADCASTSS (SI), Z11
+	VBROADCASTSS 4(SI), Z12
+	VBROADCASTSS 8(SI), Z13
+	VADDPS       Z11, Z0, Z0
+	VFMADD213PS  Z13, Z12, Z0
+	VBROADCASTSS 12(SI), Z11
+	VBROADCASTSS 16(SI), Z12
+	VBROADCASTSS 20(SI), Z13
+	VADDPS       Z11, Z1, Z1
+	VFMADD213PS  Z13, Z12, Z1
+	VBROADCASTSS 24(SI), Z11
+	VBROADCASTSS 28(SI), Z12
+	VBROADCASTSS 32(SI), Z13
+	VADDPS       Z11, Z2, Z2
+	VFMADD213PS  Z13, Z12, Z2
+	VBROADCASTSS 36(SI), Z11
+	VBROADCASTSS 40(SI), Z12
+	VBROADCASTSS 44(SI), Z13
+	VADDPS       Z11, Z3, Z3
+	VFMADD213PS  Z13, Z12, Z3
+	VBROADCASTSS 48(SI), Z11
+	VBROADCASTSS 52(SI), Z12
+	VBROADCASTSS 56(SI), Z13
+	VADDPS       Z11, Z4, Z4
+	VFMADD213PS  Z13, Z12, Z4
+	VBROADCASTSS 60(SI), Z11
+	VBROADCASTSS 64(SI), Z12
+	VBROADCASTSS 68(SI), Z13
+	VADDPS       Z11, Z5, Z5
+	VFMADD213PS  Z13, Z12, Z5
+	VBROADCASTSS 72(SI), Z11
+	VBROADCASTSS 76(SI), Z12
+	VBROADCASTSS 80(SI), Z13
+	VADDPS       Z11, Z6, Z6
+	VFMADD213PS  Z13, Z12, Z6
+	VBROADCASTSS 84(SI), Z11
+	VBROADCASTSS 88(SI), Z12
+	VBROADCASTSS 92(SI), Z13
+	VADDPS       Z11, Z7, Z7
+	VFMADD213PS  Z13, Z12, Z7
+	VBROADCASTSS 96(SI), Z11
+	VBROADCASTSS 100(SI), Z12
+	VBROADCASTSS 104(SI), Z13
+	VADDPS       Z11, Z8, Z8
+	VFMADD213PS  Z13, Z12, Z8
+	VBROADCASTSS 108(SI), Z11
+	VBROADCASTSS 112(SI), Z12
+	VBROADCASTSS 116(SI), Z13
+	VADDPS       Z11, Z9, Z9
+	VFMADD213PS  Z13, Z12, Z9
+	VBROADCASTSS 120(SI), Z11
+	VBROADCASTSS 124(SI), Z12
+	VBROADCASTSS 128(SI), Z13
+	VADDPS       Z11, Z10, Z10
+	VFMADD213PS  Z13, Z12, Z10
+	ADDQ         $0x84, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over305
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+	VADDPS       (R10), Z7, Z7
+	ADDQ         R9, R10
+	VADDPS       (R10), Z8, Z8
+	ADDQ         R9, R10
+	VADDPS       (R10), Z9, Z9
+	ADDQ         R9, R10
+	VADDPS       (R10), Z10, Z10
+	ADDQ         R9, R10
+
+over305:
+	VBROADCASTSS lo+104(FP), Z11
+	VBROADCASTSS hi+108(FP), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+
+over304:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z10, (DX)
-	ADDQ    R8, DX
-	JMP     written193
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next298
+	JMP     tile297
 
-accumulate192:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, Z7
-	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, Z9
-	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	ADDQ    R8, DX
-
-written193:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next187
-	JMP  tile186
-
-next187:
+next298:
 	VZEROUPPER
 	RET
 
-// func convolveWide12AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveHalves11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveWide12AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveHalves11AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
 
-tile194:
+tile306:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest309
+
+steps308:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z22
+	VBROADCASTF64X4 (R8)(R14*1), Z23
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z22, Z22
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z23, Z23
+	VBROADCASTSS    (CX), Z24
+	VFMADD231PS     Z22, Z24, Z0
+	VFMADD231PS     Z23, Z24, Z1
+	VBROADCASTSS    (CX)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z2
+	VFMADD231PS     Z23, Z24, Z3
+	VBROADCASTSS    (CX)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z4
+	VFMADD231PS     Z23, Z24, Z5
+	VBROADCASTSS    (CX)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z6
+	VFMADD231PS     Z23, Z24, Z7
+	VBROADCASTSS    (R10), Z24
+	VFMADD231PS     Z22, Z24, Z8
+	VFMADD231PS     Z23, Z24, Z9
+	VBROADCASTSS    (R10)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z10
+	VFMADD231PS     Z23, Z24, Z11
+	VBROADCASTSS    (R10)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z12
+	VFMADD231PS     Z23, Z24, Z13
+	VBROADCASTSS    (R10)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z14
+	VFMADD231PS     Z23, Z24, Z15
+	VBROADCASTSS    (R11), Z24
+	VFMADD231PS     Z22, Z24, Z16
+	VFMADD231PS     Z23, Z24, Z17
+	VBROADCASTSS    (R11)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z18
+	VFMADD231PS     Z23, Z24, Z19
+	VBROADCASTSS    (R11)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z20
+	VFMADD231PS     Z23, Z24, Z21
+	MOVLQSX         4(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z22
+	VBROADCASTF64X4 (R8)(R14*1), Z23
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z22, Z22
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z23, Z23
+	VBROADCASTSS    4(CX), Z24
+	VFMADD231PS     Z22, Z24, Z0
+	VFMADD231PS     Z23, Z24, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z2
+	VFMADD231PS     Z23, Z24, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z4
+	VFMADD231PS     Z23, Z24, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z6
+	VFMADD231PS     Z23, Z24, Z7
+	VBROADCASTSS    4(R10), Z24
+	VFMADD231PS     Z22, Z24, Z8
+	VFMADD231PS     Z23, Z24, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z10
+	VFMADD231PS     Z23, Z24, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z12
+	VFMADD231PS     Z23, Z24, Z13
+	VBROADCASTSS    4(R10)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z14
+	VFMADD231PS     Z23, Z24, Z15
+	VBROADCASTSS    4(R11), Z24
+	VFMADD231PS     Z22, Z24, Z16
+	VFMADD231PS     Z23, Z24, Z17
+	VBROADCASTSS    4(R11)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z18
+	VFMADD231PS     Z23, Z24, Z19
+	VBROADCASTSS    4(R11)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z20
+	VFMADD231PS     Z23, Z24, Z21
+	MOVLQSX         8(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z22
+	VBROADCASTF64X4 (R8)(R14*1), Z23
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z22, Z22
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z23, Z23
+	VBROADCASTSS    8(CX), Z24
+	VFMADD231PS     Z22, Z24, Z0
+	VFMADD231PS     Z23, Z24, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z2
+	VFMADD231PS     Z23, Z24, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z4
+	VFMADD231PS     Z23, Z24, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z6
+	VFMADD231PS     Z23, Z24, Z7
+	VBROADCASTSS    8(R10), Z24
+	VFMADD231PS     Z22, Z24, Z8
+	VFMADD231PS     Z23, Z24, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z10
+	VFMADD231PS     Z23, Z24, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z12
+	VFMADD231PS     Z23, Z24, Z13
+	VBROADCASTSS    8(R10)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z14
+	VFMADD231PS     Z23, Z24, Z15
+	VBROADCASTSS    8(R11), Z24
+	VFMADD231PS     Z22, Z24, Z16
+	VFMADD231PS     Z23, Z24, Z17
+	VBROADCASTSS    8(R11)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z18
+	VFMADD231PS     Z23, Z24, Z19
+	VBROADCASTSS    8(R11)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z20
+	VFMADD231PS     Z23, Z24, Z21
+	MOVLQSX         12(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z22
+	VBROADCASTF64X4 (R8)(R14*1), Z23
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z22, Z22
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z23, Z23
+	VBROADCASTSS    12(CX), Z24
+	VFMADD231PS     Z22, Z24, Z0
+	VFMADD231PS     Z23, Z24, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z2
+	VFMADD231PS     Z23, Z24, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z4
+	VFMADD231PS     Z23, Z24, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z6
+	VFMADD231PS     Z23, Z24, Z7
+	VBROADCASTSS    12(R10), Z24
+	VFMADD231PS     Z22, Z24, Z8
+	VFMADD231PS     Z23, Z24, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z10
+	VFMADD231PS     Z23, Z24, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z12
+	VFMADD231PS     Z23, Z24, Z13
+	VBROADCASTSS    12(R10)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z14
+	VFMADD231PS     Z23, Z24, Z15
+	VBROADCASTSS    12(R11), Z24
+	VFMADD231PS     Z22, Z24, Z16
+	VFMADD231PS     Z23, Z24, Z17
+	VBROADCASTSS    12(R11)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z18
+	VFMADD231PS     Z23, Z24, Z19
+	VBROADCASTSS    12(R11)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z20
+	VFMADD231PS     Z23, Z24, Z21
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	ADDQ            $0x10, R12
+	SUBQ            $0x04, R13
+	JGE             steps308
+
+rest309:
+	ADDQ $0x04, R13
+	JZ   write311
+
+step310:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z22
+	VBROADCASTF64X4 (R8)(R14*1), Z23
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z22, Z22
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z23, Z23
+	VBROADCASTSS    (CX), Z24
+	VFMADD231PS     Z22, Z24, Z0
+	VFMADD231PS     Z23, Z24, Z1
+	VBROADCASTSS    (CX)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z2
+	VFMADD231PS     Z23, Z24, Z3
+	VBROADCASTSS    (CX)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z4
+	VFMADD231PS     Z23, Z24, Z5
+	VBROADCASTSS    (CX)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z6
+	VFMADD231PS     Z23, Z24, Z7
+	VBROADCASTSS    (R10), Z24
+	VFMADD231PS     Z22, Z24, Z8
+	VFMADD231PS     Z23, Z24, Z9
+	VBROADCASTSS    (R10)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z10
+	VFMADD231PS     Z23, Z24, Z11
+	VBROADCASTSS    (R10)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z12
+	VFMADD231PS     Z23, Z24, Z13
+	VBROADCASTSS    (R10)(R9*1), Z24
+	VFMADD231PS     Z22, Z24, Z14
+	VFMADD231PS     Z23, Z24, Z15
+	VBROADCASTSS    (R11), Z24
+	VFMADD231PS     Z22, Z24, Z16
+	VFMADD231PS     Z23, Z24, Z17
+	VBROADCASTSS    (R11)(BX*1), Z24
+	VFMADD231PS     Z22, Z24, Z18
+	VFMADD231PS     Z23, Z24, Z19
+	VBROADCASTSS    (R11)(BX*2), Z24
+	VFMADD231PS     Z22, Z24, Z20
+	VFMADD231PS     Z23, Z24, Z21
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	ADDQ            $0x04, R12
+	DECQ            R13
+	JNZ             step310
+
+write311:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over312
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+	VADDPS (R11), Z20, Z20
+	VADDPS 64(R11), Z21, Z21
+	ADDQ   R10, R11
+
+over312:
+	TESTQ        SI, SI
+	JZ           over313
+	VBROADCASTSS (SI), Z22
+	VBROADCASTSS 4(SI), Z23
+	VBROADCASTSS 8(SI), Z24
+	VADDPS       Z22, Z0, Z0
+	VFMADD213PS  Z24, Z23, Z0
+	VADDPS       Z22, Z1, Z1
+	VFMADD213PS  Z24, Z23, Z1
+	VBROADCASTSS 12(SI), Z22
+	VBROADCASTSS 16(SI), Z23
+	VBROADCASTSS 20(SI), Z24
+	VADDPS       Z22, Z2, Z2
+	VFMADD213PS  Z24, Z23, Z2
+	VADDPS       Z22, Z3, Z3
+	VFMADD213PS  Z24, Z23, Z3
+	VBROADCASTSS 24(SI), Z22
+	VBROADCASTSS 28(SI), Z23
+	VBROADCASTSS 32(SI), Z24
+	VADDPS       Z22, Z4, Z4
+	VFMADD213PS  Z24, Z23, Z4
+	VADDPS       Z22, Z5, Z5
+	VFMADD213PS  Z24, Z23, Z5
+	VBROADCASTSS 36(SI), Z22
+	VBROADCASTSS 40(SI), Z23
+	VBROADCASTSS 44(SI), Z24
+	VADDPS       Z22, Z6, Z6
+	VFMADD213PS  Z24, Z23, Z6
+	VADDPS       Z22, Z7, Z7
+	VFMADD213PS  Z24, Z23, Z7
+	VBROADCASTSS 48(SI), Z22
+	VBROADCASTSS 52(SI), Z23
+	VBROADCASTSS 56(SI), Z24
+	VADDPS       Z22, Z8, Z8
+	VFMADD213PS  Z24, Z23, Z8
+	VADDPS       Z22, Z9, Z9
+	VFMADD213PS  Z24, Z23, Z9
+	VBROADCASTSS 60(SI), Z22
+	VBROADCASTSS 64(SI), Z23
+	VBROADCASTSS 68(SI), Z24
+	VADDPS       Z22, Z10, Z10
+	VFMADD213PS  Z24, Z23, Z10
+	VADDPS       Z22, Z11, Z11
+	VFMADD213PS  Z24, Z23, Z11
+	VBROADCASTSS 72(SI), Z22
+	VBROADCASTSS 76(SI), Z23
+	VBROADCASTSS 80(SI), Z24
+	VADDPS       Z22, Z12, Z12
+	VFMADD213PS  Z24, Z23, Z12
+	VADDPS       Z22, Z13, Z13
+	VFMADD213PS  Z24, Z23, Z13
+	VBROADCASTSS 84(SI), Z22
+	VBROADCASTSS 88(SI), Z23
+	VBROADCASTSS 92(SI), Z24
+	VADDPS       Z22, Z14, Z14
+	VFMADD213PS  Z24, Z23, Z14
+	VADDPS       Z22, Z15, Z15
+	VFMADD213PS  Z24, Z23, Z15
+	VBROADCASTSS 96(SI), Z22
+	VBROADCASTSS 100(SI), Z23
+	VBROADCASTSS 104(SI), Z24
+	VADDPS       Z22, Z16, Z16
+	VFMADD213PS  Z24, Z23, Z16
+	VADDPS       Z22, Z17, Z17
+	VFMADD213PS  Z24, Z23, Z17
+	VBROADCASTSS 108(SI), Z22
+	VBROADCASTSS 112(SI), Z23
+	VBROADCASTSS 116(SI), Z24
+	VADDPS       Z22, Z18, Z18
+	VFMADD213PS  Z24, Z23, Z18
+	VADDPS       Z22, Z19, Z19
+	VFMADD213PS  Z24, Z23, Z19
+	VBROADCASTSS 120(SI), Z22
+	VBROADCASTSS 124(SI), Z23
+	VBROADCASTSS 128(SI), Z24
+	VADDPS       Z22, Z20, Z20
+	VFMADD213PS  Z24, Z23, Z20
+	VADDPS       Z22, Z21, Z21
+	VFMADD213PS  Z24, Z23, Z21
+	ADDQ         $0x84, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over314
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+	VADDPS       (R11), Z20, Z20
+	VADDPS       64(R11), Z21, Z21
+	ADDQ         R10, R11
+
+over314:
+	VBROADCASTSS lo+104(FP), Z22
+	VBROADCASTSS hi+108(FP), Z23
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z23, Z0
+	VMAXPS       Z1, Z22, Z1
+	VMINPS       Z1, Z23, Z1
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z23, Z2
+	VMAXPS       Z3, Z22, Z3
+	VMINPS       Z3, Z23, Z3
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z23, Z4
+	VMAXPS       Z5, Z22, Z5
+	VMINPS       Z5, Z23, Z5
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z23, Z6
+	VMAXPS       Z7, Z22, Z7
+	VMINPS       Z7, Z23, Z7
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z23, Z8
+	VMAXPS       Z9, Z22, Z9
+	VMINPS       Z9, Z23, Z9
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z23, Z10
+	VMAXPS       Z11, Z22, Z11
+	VMINPS       Z11, Z23, Z11
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z23, Z12
+	VMAXPS       Z13, Z22, Z13
+	VMINPS       Z13, Z23, Z13
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z23, Z14
+	VMAXPS       Z15, Z22, Z15
+	VMINPS       Z15, Z23, Z15
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z23, Z16
+	VMAXPS       Z17, Z22, Z17
+	VMINPS       Z17, Z23, Z17
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z23, Z18
+	VMAXPS       Z19, Z22, Z19
+	VMINPS       Z19, Z23, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
+
+over313:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next307
+	JMP     tile306
+
+next307:
+	VZEROUPPER
+	RET
+
+// func convolveWide12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveWide12AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile315:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7022,368 +13435,529 @@ tile194:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
-	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
-	MOVQ   k+8(FP), R12
-	SUBQ   $0x04, R12
-	JL     rest197
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest318
 
-steps196:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z24
-	VMOVUPS      64(SI)(R13*1), Z25
-	VBROADCASTSS (R8), Z26
+steps317:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z24
+	VMOVUPS      (R8)(R14*1), Z25
+	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (CX)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (CX)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (CX)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z14
-	VFMADD231PS  Z25, Z26, Z15
 	VBROADCASTSS (R10), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
 	VBROADCASTSS (R10)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
 	VBROADCASTSS (R10)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z24
-	VMOVUPS      64(SI)(R13*1), Z25
-	VBROADCASTSS 4(R8), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(R8)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 4(R8)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 4(R8)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 4(R9), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 4(R9)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 4(R9)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R9)(DI*1), Z26
+	VBROADCASTSS (R10)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R11), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R11)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	MOVLQSX      4(R12), R14
+	VMOVUPS      (DI)(R14*1), Z24
+	VMOVUPS      (R8)(R14*1), Z25
+	VBROADCASTSS 4(CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(CX)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 4(CX)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 4(CX)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
 	VBROADCASTSS 4(R10), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
 	VBROADCASTSS 4(R10)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
 	VBROADCASTSS 4(R10)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 4(R10)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z24
-	VMOVUPS      64(SI)(R13*1), Z25
-	VBROADCASTSS 8(R8), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(R8)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 8(R8)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 8(R8)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 8(R9), Z26
-	VFMADD231PS  Z24, Z26, Z8
-	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 8(R9)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z10
-	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 8(R9)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R9)(DI*1), Z26
+	VBROADCASTSS 4(R10)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 4(R11), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 4(R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 4(R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 4(R11)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	MOVLQSX      8(R12), R14
+	VMOVUPS      (DI)(R14*1), Z24
+	VMOVUPS      (R8)(R14*1), Z25
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 8(CX)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 8(CX)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 8(CX)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
 	VBROADCASTSS 8(R10), Z26
-	VFMADD231PS  Z24, Z26, Z16
-	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 8(R10)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z18
-	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 8(R10)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z20
-	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 8(R10)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z22
-	VFMADD231PS  Z25, Z26, Z23
-	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z24
-	VMOVUPS      64(SI)(R13*1), Z25
-	VBROADCASTSS 12(R8), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(R8)(BX*1), Z26
-	VFMADD231PS  Z24, Z26, Z2
-	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS 12(R8)(BX*2), Z26
-	VFMADD231PS  Z24, Z26, Z4
-	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS 12(R8)(DI*1), Z26
-	VFMADD231PS  Z24, Z26, Z6
-	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS 12(R9), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS 12(R9)(BX*1), Z26
+	VBROADCASTSS 8(R10)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS 12(R9)(BX*2), Z26
+	VBROADCASTSS 8(R10)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R9)(DI*1), Z26
+	VBROADCASTSS 8(R10)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS 12(R10), Z26
+	VBROADCASTSS 8(R11), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS 12(R10)(BX*1), Z26
+	VBROADCASTSS 8(R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS 12(R10)(BX*2), Z26
+	VBROADCASTSS 8(R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS 12(R10)(DI*1), Z26
+	VBROADCASTSS 8(R11)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         $0x10, R8
-	ADDQ         $0x10, R9
+	MOVLQSX      12(R12), R14
+	VMOVUPS      (DI)(R14*1), Z24
+	VMOVUPS      (R8)(R14*1), Z25
+	VBROADCASTSS 12(CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 12(CX)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS 12(CX)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS 12(CX)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS 12(R10), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS 12(R10)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS 12(R10)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 12(R10)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS 12(R11), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS 12(R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS 12(R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS 12(R11)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	SUBQ         $0x04, R12
-	JGE          steps196
+	ADDQ         $0x10, R12
+	SUBQ         $0x04, R13
+	JGE          steps317
 
-rest197:
-	ADDQ $0x04, R12
-	JZ   write199
+rest318:
+	ADDQ $0x04, R13
+	JZ   write320
 
-step198:
-	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z24
-	VMOVUPS      64(SI)(R13*1), Z25
-	VBROADCASTSS (R8), Z26
+step319:
+	MOVLQSX      (R12), R14
+	VMOVUPS      (DI)(R14*1), Z24
+	VMOVUPS      (R8)(R14*1), Z25
+	VBROADCASTSS (CX), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (CX)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (CX)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (CX)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R10), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R10)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R10)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R10)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R11)(R9*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         $0x04, R8
-	ADDQ         $0x04, R9
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
-	JNZ          step198
+	ADDQ         $0x04, R12
+	DECQ         R13
+	JNZ          step319
 
-write199:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate200
+write320:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over321
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+	VADDPS (R11), Z20, Z20
+	VADDPS 64(R11), Z21, Z21
+	ADDQ   R10, R11
+	VADDPS (R11), Z22, Z22
+	VADDPS 64(R11), Z23, Z23
+	ADDQ   R10, R11
+
+over321:
+	TESTQ        SI, SI
+	JZ           over322
+	VBROADCASTSS (SI), Z24
+	VBROADCASTSS 4(SI), Z25
+	VBROADCASTSS 8(SI), Z26
+	VADDPS       Z24, Z0, Z0
+	VFMADD213PS  Z26, Z25, Z0
+	VADDPS       Z24, Z1, Z1
+	VFMADD213PS  Z26, Z25, Z1
+	VBROADCASTSS 12(SI), Z24
+	VBROADCASTSS 16(SI), Z25
+	VBROADCASTSS 20(SI), Z26
+	VADDPS       Z24, Z2, Z2
+	VFMADD213PS  Z26, Z25, Z2
+	VADDPS       Z24, Z3, Z3
+	VFMADD213PS  Z26, Z25, Z3
+	VBROADCASTSS 24(SI), Z24
+	VBROADCASTSS 28(SI), Z25
+	VBROADCASTSS 32(SI), Z26
+	VADDPS       Z24, Z4, Z4
+	VFMADD213PS  Z26, Z25, Z4
+	VADDPS       Z24, Z5, Z5
+	VFMADD213PS  Z26, Z25, Z5
+	VBROADCASTSS 36(SI), Z24
+	VBROADCASTSS 40(SI), Z25
+	VBROADCASTSS 44(SI), Z26
+	VADDPS       Z24, Z6, Z6
+	VFMADD213PS  Z26, Z25, Z6
+	VADDPS       Z24, Z7, Z7
+	VFMADD213PS  Z26, Z25, Z7
+	VBROADCASTSS 48(SI), Z24
+	VBROADCASTSS 52(SI), Z25
+	VBROADCASTSS 56(SI), Z26
+	VADDPS       Z24, Z8, Z8
+	VFMADD213PS  Z26, Z25, Z8
+	VADDPS       Z24, Z9, Z9
+	VFMADD213PS  Z26, Z25, Z9
+	VBROADCASTSS 60(SI), Z24
+	VBROADCASTSS 64(SI), Z25
+	VBROADCASTSS 68(SI), Z26
+	VADDPS       Z24, Z10, Z10
+	VFMADD213PS  Z26, Z25, Z10
+	VADDPS       Z24, Z11, Z11
+	VFMADD213PS  Z26, Z25, Z11
+	VBROADCASTSS 72(SI), Z24
+	VBROADCASTSS 76(SI), Z25
+	VBROADCASTSS 80(SI), Z26
+	VADDPS       Z24, Z12, Z12
+	VFMADD213PS  Z26, Z25, Z12
+	VADDPS       Z24, Z13, Z13
+	VFMADD213PS  Z26, Z25, Z13
+	VBROADCASTSS 84(SI), Z24
+	VBROADCASTSS 88(SI), Z25
+	VBROADCASTSS 92(SI), Z26
+	VADDPS       Z24, Z14, Z14
+	VFMADD213PS  Z26, Z25, Z14
+	VADDPS       Z24, Z15, Z15
+	VFMADD213PS  Z26, Z25, Z15
+	VBROADCASTSS 96(SI), Z24
+	VBROADCASTSS 100(SI), Z25
+	VBROADCASTSS 104(SI), Z26
+	VADDPS       Z24, Z16, Z16
+	VFMADD213PS  Z26, Z25, Z16
+	VADDPS       Z24, Z17, Z17
+	VFMADD213PS  Z26, Z25, Z17
+	VBROADCASTSS 108(SI), Z24
+	VBROADCASTSS 112(SI), Z25
+	VBROADCASTSS 116(SI), Z26
+	VADDPS       Z24, Z18, Z18
+	VFMADD213PS  Z26, Z25, Z18
+	VADDPS       Z24, Z19, Z19
+	VFMADD213PS  Z26, Z25, Z19
+	VBROADCASTSS 120(SI), Z24
+	VBROADCASTSS 124(SI), Z25
+	VBROADCASTSS 128(SI), Z26
+	VADDPS       Z24, Z20, Z20
+	VFMADD213PS  Z26, Z25, Z20
+	VADDPS       Z24, Z21, Z21
+	VFMADD213PS  Z26, Z25, Z21
+	VBROADCASTSS 132(SI), Z24
+	VBROADCASTSS 136(SI), Z25
+	VBROADCASTSS 140(SI), Z26
+	VADDPS       Z24, Z22, Z22
+	VFMADD213PS  Z26, Z25, Z22
+	VADDPS       Z24, Z23, Z23
+	VFMADD213PS  Z26, Z25, Z23
+	ADDQ         $0x90, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over323
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+	VADDPS       (R11), Z20, Z20
+	VADDPS       64(R11), Z21, Z21
+	ADDQ         R10, R11
+	VADDPS       (R11), Z22, Z22
+	VADDPS       64(R11), Z23, Z23
+	ADDQ         R10, R11
+
+over323:
+	VBROADCASTSS lo+104(FP), Z24
+	VBROADCASTSS hi+108(FP), Z25
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+
+over322:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z18, (DX)
 	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z20, (DX)
 	VMOVUPS Z21, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    R10, DX
 	VMOVUPS Z22, (DX)
 	VMOVUPS Z23, 64(DX)
-	ADDQ    R8, DX
-	JMP     written201
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next316
+	JMP     tile315
 
-accumulate200:
-	VADDPS  (DX), Z0, Z0
-	VMOVUPS Z0, (DX)
-	VADDPS  64(DX), Z1, Z1
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
-	VMOVUPS Z2, (DX)
-	VADDPS  64(DX), Z3, Z3
-	VMOVUPS Z3, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
-	VMOVUPS Z4, (DX)
-	VADDPS  64(DX), Z5, Z5
-	VMOVUPS Z5, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
-	VMOVUPS Z6, (DX)
-	VADDPS  64(DX), Z7, Z7
-	VMOVUPS Z7, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
-	VMOVUPS Z8, (DX)
-	VADDPS  64(DX), Z9, Z9
-	VMOVUPS Z9, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
-	VMOVUPS Z10, (DX)
-	VADDPS  64(DX), Z11, Z11
-	VMOVUPS Z11, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z12, Z12
-	VMOVUPS Z12, (DX)
-	VADDPS  64(DX), Z13, Z13
-	VMOVUPS Z13, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z14, Z14
-	VMOVUPS Z14, (DX)
-	VADDPS  64(DX), Z15, Z15
-	VMOVUPS Z15, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z16, Z16
-	VMOVUPS Z16, (DX)
-	VADDPS  64(DX), Z17, Z17
-	VMOVUPS Z17, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z18, Z18
-	VMOVUPS Z18, (DX)
-	VADDPS  64(DX), Z19, Z19
-	VMOVUPS Z19, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z20, Z20
-	VMOVUPS Z20, (DX)
-	VADDPS  64(DX), Z21, Z21
-	VMOVUPS Z21, 64(DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z22, Z22
-	VMOVUPS Z22, (DX)
-	VADDPS  64(DX), Z23, Z23
-	VMOVUPS Z23, 64(DX)
-	ADDQ    R8, DX
-
-written201:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next195
-	JMP  tile194
-
-next195:
+next316:
 	VZEROUPPER
 	RET
 
-// func convolveNarrow12AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+// func convolveNarrow12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 // Requires: AVX, AVX512F
-TEXT ·convolveNarrow12AVX512(SB), NOSPLIT, $0-72
+TEXT ·convolveNarrow12AVX512(SB), NOSPLIT, $0-112
 	MOVQ tiles+0(FP), AX
 	MOVQ w+16(FP), CX
-	MOVQ y+48(FP), DX
+	MOVQ y+64(FP), DX
 	MOVQ wRow+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ x+32(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R8
 
-tile202:
+tile324:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7396,24 +13970,23 @@ tile202:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	MOVQ   CX, R8
-	LEAQ   (R8)(BX*4), R9
+	LEAQ   (CX)(BX*4), R9
 	LEAQ   (R9)(BX*4), R10
-	MOVQ   at+40(FP), R11
+	MOVQ   at+56(FP), R11
 	MOVQ   k+8(FP), R12
 	SUBQ   $0x04, R12
-	JL     rest205
+	JL     rest327
 
-steps204:
+steps326:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z12
-	VBROADCASTSS (R8), Z13
+	VMOVUPS      (DI)(R13*1), Z12
+	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS (R8)(BX*1), Z13
+	VBROADCASTSS (CX)(BX*1), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS (R8)(BX*2), Z13
+	VBROADCASTSS (CX)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS (R8)(DI*1), Z13
+	VBROADCASTSS (CX)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS (R9), Z13
 	VFMADD231PS  Z12, Z13, Z4
@@ -7421,7 +13994,7 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS (R9)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS (R9)(DI*1), Z13
+	VBROADCASTSS (R9)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS (R10), Z13
 	VFMADD231PS  Z12, Z13, Z8
@@ -7429,17 +14002,17 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS (R10)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS (R10)(DI*1), Z13
+	VBROADCASTSS (R10)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
 	MOVLQSX      4(R11), R13
-	VMOVUPS      (SI)(R13*1), Z12
-	VBROADCASTSS 4(R8), Z13
+	VMOVUPS      (DI)(R13*1), Z12
+	VBROADCASTSS 4(CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 4(R8)(BX*1), Z13
+	VBROADCASTSS 4(CX)(BX*1), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 4(R8)(BX*2), Z13
+	VBROADCASTSS 4(CX)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 4(R8)(DI*1), Z13
+	VBROADCASTSS 4(CX)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS 4(R9), Z13
 	VFMADD231PS  Z12, Z13, Z4
@@ -7447,7 +14020,7 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS 4(R9)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 4(R9)(DI*1), Z13
+	VBROADCASTSS 4(R9)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS 4(R10), Z13
 	VFMADD231PS  Z12, Z13, Z8
@@ -7455,17 +14028,17 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS 4(R10)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS 4(R10)(DI*1), Z13
+	VBROADCASTSS 4(R10)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
 	MOVLQSX      8(R11), R13
-	VMOVUPS      (SI)(R13*1), Z12
-	VBROADCASTSS 8(R8), Z13
+	VMOVUPS      (DI)(R13*1), Z12
+	VBROADCASTSS 8(CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 8(R8)(BX*1), Z13
+	VBROADCASTSS 8(CX)(BX*1), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 8(R8)(BX*2), Z13
+	VBROADCASTSS 8(CX)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 8(R8)(DI*1), Z13
+	VBROADCASTSS 8(CX)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS 8(R9), Z13
 	VFMADD231PS  Z12, Z13, Z4
@@ -7473,7 +14046,7 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS 8(R9)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 8(R9)(DI*1), Z13
+	VBROADCASTSS 8(R9)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS 8(R10), Z13
 	VFMADD231PS  Z12, Z13, Z8
@@ -7481,17 +14054,17 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS 8(R10)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS 8(R10)(DI*1), Z13
+	VBROADCASTSS 8(R10)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
 	MOVLQSX      12(R11), R13
-	VMOVUPS      (SI)(R13*1), Z12
-	VBROADCASTSS 12(R8), Z13
+	VMOVUPS      (DI)(R13*1), Z12
+	VBROADCASTSS 12(CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS 12(R8)(BX*1), Z13
+	VBROADCASTSS 12(CX)(BX*1), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS 12(R8)(BX*2), Z13
+	VBROADCASTSS 12(CX)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS 12(R8)(DI*1), Z13
+	VBROADCASTSS 12(CX)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS 12(R9), Z13
 	VFMADD231PS  Z12, Z13, Z4
@@ -7499,7 +14072,7 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS 12(R9)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS 12(R9)(DI*1), Z13
+	VBROADCASTSS 12(R9)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS 12(R10), Z13
 	VFMADD231PS  Z12, Z13, Z8
@@ -7507,29 +14080,29 @@ steps204:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS 12(R10)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS 12(R10)(DI*1), Z13
+	VBROADCASTSS 12(R10)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
-	ADDQ         $0x10, R8
+	ADDQ         $0x10, CX
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
 	SUBQ         $0x04, R12
-	JGE          steps204
+	JGE          steps326
 
-rest205:
+rest327:
 	ADDQ $0x04, R12
-	JZ   write207
+	JZ   write329
 
-step206:
+step328:
 	MOVLQSX      (R11), R13
-	VMOVUPS      (SI)(R13*1), Z12
-	VBROADCASTSS (R8), Z13
+	VMOVUPS      (DI)(R13*1), Z12
+	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
-	VBROADCASTSS (R8)(BX*1), Z13
+	VBROADCASTSS (CX)(BX*1), Z13
 	VFMADD231PS  Z12, Z13, Z1
-	VBROADCASTSS (R8)(BX*2), Z13
+	VBROADCASTSS (CX)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z2
-	VBROADCASTSS (R8)(DI*1), Z13
+	VBROADCASTSS (CX)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z3
 	VBROADCASTSS (R9), Z13
 	VFMADD231PS  Z12, Z13, Z4
@@ -7537,7 +14110,7 @@ step206:
 	VFMADD231PS  Z12, Z13, Z5
 	VBROADCASTSS (R9)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z6
-	VBROADCASTSS (R9)(DI*1), Z13
+	VBROADCASTSS (R9)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z7
 	VBROADCASTSS (R10), Z13
 	VFMADD231PS  Z12, Z13, Z8
@@ -7545,103 +14118,777 @@ step206:
 	VFMADD231PS  Z12, Z13, Z9
 	VBROADCASTSS (R10)(BX*2), Z13
 	VFMADD231PS  Z12, Z13, Z10
-	VBROADCASTSS (R10)(DI*1), Z13
+	VBROADCASTSS (R10)(R8*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
-	ADDQ         $0x04, R8
+	ADDQ         $0x04, CX
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
 	DECQ         R12
-	JNZ          step206
+	JNZ          step328
 
-write207:
-	MOVQ    yRow+56(FP), R8
-	SHLQ    $0x02, R8
-	MOVQ    add+64(FP), R9
-	TESTQ   R9, R9
-	JNZ     accumulate208
+write329:
+	MOVQ   k+8(FP), R9
+	SHLQ   $0x02, R9
+	SUBQ   R9, CX
+	MOVQ   yRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   add+80(FP), R10
+	TESTQ  R10, R10
+	JZ     over330
+	MOVQ   DX, R10
+	VADDPS (R10), Z0, Z0
+	ADDQ   R9, R10
+	VADDPS (R10), Z1, Z1
+	ADDQ   R9, R10
+	VADDPS (R10), Z2, Z2
+	ADDQ   R9, R10
+	VADDPS (R10), Z3, Z3
+	ADDQ   R9, R10
+	VADDPS (R10), Z4, Z4
+	ADDQ   R9, R10
+	VADDPS (R10), Z5, Z5
+	ADDQ   R9, R10
+	VADDPS (R10), Z6, Z6
+	ADDQ   R9, R10
+	VADDPS (R10), Z7, Z7
+	ADDQ   R9, R10
+	VADDPS (R10), Z8, Z8
+	ADDQ   R9, R10
+	VADDPS (R10), Z9, Z9
+	ADDQ   R9, R10
+	VADDPS (R10), Z10, Z10
+	ADDQ   R9, R10
+	VADDPS (R10), Z11, Z11
+	ADDQ   R9, R10
+
+over330:
+	TESTQ        SI, SI
+	JZ           over331
+	VBROADCASTSS (SI), Z12
+	VBROADCASTSS 4(SI), Z13
+	VBROADCASTSS 8(SI), Z14
+	VADDPS       Z12, Z0, Z0
+	VFMADD213PS  Z14, Z13, Z0
+	VBROADCASTSS 12(SI), Z12
+	VBROADCASTSS 16(SI), Z13
+	VBROADCASTSS 20(SI), Z14
+	VADDPS       Z12, Z1, Z1
+	VFMADD213PS  Z14, Z13, Z1
+	VBROADCASTSS 24(SI), Z12
+	VBROADCASTSS 28(SI), Z13
+	VBROADCASTSS 32(SI), Z14
+	VADDPS       Z12, Z2, Z2
+	VFMADD213PS  Z14, Z13, Z2
+	VBROADCASTSS 36(SI), Z12
+	VBROADCASTSS 40(SI), Z13
+	VBROADCASTSS 44(SI), Z14
+	VADDPS       Z12, Z3, Z3
+	VFMADD213PS  Z14, Z13, Z3
+	VBROADCASTSS 48(SI), Z12
+	VBROADCASTSS 52(SI), Z13
+	VBROADCASTSS 56(SI), Z14
+	VADDPS       Z12, Z4, Z4
+	VFMADD213PS  Z14, Z13, Z4
+	VBROADCASTSS 60(SI), Z12
+	VBROADCASTSS 64(SI), Z13
+	VBROADCASTSS 68(SI), Z14
+	VADDPS       Z12, Z5, Z5
+	VFMADD213PS  Z14, Z13, Z5
+	VBROADCASTSS 72(SI), Z12
+	VBROADCASTSS 76(SI), Z13
+	VBROADCASTSS 80(SI), Z14
+	VADDPS       Z12, Z6, Z6
+	VFMADD213PS  Z14, Z13, Z6
+	VBROADCASTSS 84(SI), Z12
+	VBROADCASTSS 88(SI), Z13
+	VBROADCASTSS 92(SI), Z14
+	VADDPS       Z12, Z7, Z7
+	VFMADD213PS  Z14, Z13, Z7
+	VBROADCASTSS 96(SI), Z12
+	VBROADCASTSS 100(SI), Z13
+	VBROADCASTSS 104(SI), Z14
+	VADDPS       Z12, Z8, Z8
+	VFMADD213PS  Z14, Z13, Z8
+	VBROADCASTSS 108(SI), Z12
+	VBROADCASTSS 112(SI), Z13
+	VBROADCASTSS 116(SI), Z14
+	VADDPS       Z12, Z9, Z9
+	VFMADD213PS  Z14, Z13, Z9
+	VBROADCASTSS 120(SI), Z12
+	VBROADCASTSS 124(SI), Z13
+	VBROADCASTSS 128(SI), Z14
+	VADDPS       Z12, Z10, Z10
+	VFMADD213PS  Z14, Z13, Z10
+	VBROADCASTSS 132(SI), Z12
+	VBROADCASTSS 136(SI), Z13
+	VBROADCASTSS 140(SI), Z14
+	VADDPS       Z12, Z11, Z11
+	VFMADD213PS  Z14, Z13, Z11
+	ADDQ         $0x90, SI
+	MOVQ         added+96(FP), R10
+	TESTQ        R10, R10
+	JZ           over332
+	ADDQ         DX, R10
+	MOVQ         y+64(FP), R11
+	SUBQ         R11, R10
+	VADDPS       (R10), Z0, Z0
+	ADDQ         R9, R10
+	VADDPS       (R10), Z1, Z1
+	ADDQ         R9, R10
+	VADDPS       (R10), Z2, Z2
+	ADDQ         R9, R10
+	VADDPS       (R10), Z3, Z3
+	ADDQ         R9, R10
+	VADDPS       (R10), Z4, Z4
+	ADDQ         R9, R10
+	VADDPS       (R10), Z5, Z5
+	ADDQ         R9, R10
+	VADDPS       (R10), Z6, Z6
+	ADDQ         R9, R10
+	VADDPS       (R10), Z7, Z7
+	ADDQ         R9, R10
+	VADDPS       (R10), Z8, Z8
+	ADDQ         R9, R10
+	VADDPS       (R10), Z9, Z9
+	ADDQ         R9, R10
+	VADDPS       (R10), Z10, Z10
+	ADDQ         R9, R10
+	VADDPS       (R10), Z11, Z11
+	ADDQ         R9, R10
+
+over332:
+	VBROADCASTSS lo+104(FP), Z12
+	VBROADCASTSS hi+108(FP), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+
+over331:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z10, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	VMOVUPS Z11, (DX)
-	ADDQ    R8, DX
-	JMP     written209
+	ADDQ    R9, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next325
+	JMP     tile324
 
-accumulate208:
-	VADDPS  (DX), Z0, Z0
+next325:
+	VZEROUPPER
+	RET
+
+// func convolveHalves12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F
+TEXT ·convolveHalves12AVX512(SB), NOSPLIT, $0-112
+	MOVQ tiles+0(FP), AX
+	MOVQ w+16(FP), CX
+	MOVQ y+64(FP), DX
+	MOVQ wRow+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ affine+88(FP), SI
+	MOVQ x+32(FP), DI
+	MOVQ x2+40(FP), R8
+	LEAQ (BX)(BX*2), R9
+
+tile333:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	LEAQ   (CX)(BX*4), R10
+	LEAQ   (R10)(BX*4), R11
+	MOVQ   at+56(FP), R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest336
+
+steps335:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z24
+	VBROADCASTF64X4 (R8)(R14*1), Z25
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z24, Z24
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z25, Z25
+	VBROADCASTSS    (CX), Z26
+	VFMADD231PS     Z24, Z26, Z0
+	VFMADD231PS     Z25, Z26, Z1
+	VBROADCASTSS    (CX)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z2
+	VFMADD231PS     Z25, Z26, Z3
+	VBROADCASTSS    (CX)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z4
+	VFMADD231PS     Z25, Z26, Z5
+	VBROADCASTSS    (CX)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z6
+	VFMADD231PS     Z25, Z26, Z7
+	VBROADCASTSS    (R10), Z26
+	VFMADD231PS     Z24, Z26, Z8
+	VFMADD231PS     Z25, Z26, Z9
+	VBROADCASTSS    (R10)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z10
+	VFMADD231PS     Z25, Z26, Z11
+	VBROADCASTSS    (R10)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z12
+	VFMADD231PS     Z25, Z26, Z13
+	VBROADCASTSS    (R10)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z14
+	VFMADD231PS     Z25, Z26, Z15
+	VBROADCASTSS    (R11), Z26
+	VFMADD231PS     Z24, Z26, Z16
+	VFMADD231PS     Z25, Z26, Z17
+	VBROADCASTSS    (R11)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z18
+	VFMADD231PS     Z25, Z26, Z19
+	VBROADCASTSS    (R11)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z20
+	VFMADD231PS     Z25, Z26, Z21
+	VBROADCASTSS    (R11)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z22
+	VFMADD231PS     Z25, Z26, Z23
+	MOVLQSX         4(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z24
+	VBROADCASTF64X4 (R8)(R14*1), Z25
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z24, Z24
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z25, Z25
+	VBROADCASTSS    4(CX), Z26
+	VFMADD231PS     Z24, Z26, Z0
+	VFMADD231PS     Z25, Z26, Z1
+	VBROADCASTSS    4(CX)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z2
+	VFMADD231PS     Z25, Z26, Z3
+	VBROADCASTSS    4(CX)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z4
+	VFMADD231PS     Z25, Z26, Z5
+	VBROADCASTSS    4(CX)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z6
+	VFMADD231PS     Z25, Z26, Z7
+	VBROADCASTSS    4(R10), Z26
+	VFMADD231PS     Z24, Z26, Z8
+	VFMADD231PS     Z25, Z26, Z9
+	VBROADCASTSS    4(R10)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z10
+	VFMADD231PS     Z25, Z26, Z11
+	VBROADCASTSS    4(R10)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z12
+	VFMADD231PS     Z25, Z26, Z13
+	VBROADCASTSS    4(R10)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z14
+	VFMADD231PS     Z25, Z26, Z15
+	VBROADCASTSS    4(R11), Z26
+	VFMADD231PS     Z24, Z26, Z16
+	VFMADD231PS     Z25, Z26, Z17
+	VBROADCASTSS    4(R11)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z18
+	VFMADD231PS     Z25, Z26, Z19
+	VBROADCASTSS    4(R11)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z20
+	VFMADD231PS     Z25, Z26, Z21
+	VBROADCASTSS    4(R11)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z22
+	VFMADD231PS     Z25, Z26, Z23
+	MOVLQSX         8(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z24
+	VBROADCASTF64X4 (R8)(R14*1), Z25
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z24, Z24
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z25, Z25
+	VBROADCASTSS    8(CX), Z26
+	VFMADD231PS     Z24, Z26, Z0
+	VFMADD231PS     Z25, Z26, Z1
+	VBROADCASTSS    8(CX)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z2
+	VFMADD231PS     Z25, Z26, Z3
+	VBROADCASTSS    8(CX)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z4
+	VFMADD231PS     Z25, Z26, Z5
+	VBROADCASTSS    8(CX)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z6
+	VFMADD231PS     Z25, Z26, Z7
+	VBROADCASTSS    8(R10), Z26
+	VFMADD231PS     Z24, Z26, Z8
+	VFMADD231PS     Z25, Z26, Z9
+	VBROADCASTSS    8(R10)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z10
+	VFMADD231PS     Z25, Z26, Z11
+	VBROADCASTSS    8(R10)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z12
+	VFMADD231PS     Z25, Z26, Z13
+	VBROADCASTSS    8(R10)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z14
+	VFMADD231PS     Z25, Z26, Z15
+	VBROADCASTSS    8(R11), Z26
+	VFMADD231PS     Z24, Z26, Z16
+	VFMADD231PS     Z25, Z26, Z17
+	VBROADCASTSS    8(R11)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z18
+	VFMADD231PS     Z25, Z26, Z19
+	VBROADCASTSS    8(R11)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z20
+	VFMADD231PS     Z25, Z26, Z21
+	VBROADCASTSS    8(R11)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z22
+	VFMADD231PS     Z25, Z26, Z23
+	MOVLQSX         12(R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z24
+	VBROADCASTF64X4 (R8)(R14*1), Z25
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z24, Z24
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z25, Z25
+	VBROADCASTSS    12(CX), Z26
+	VFMADD231PS     Z24, Z26, Z0
+	VFMADD231PS     Z25, Z26, Z1
+	VBROADCASTSS    12(CX)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z2
+	VFMADD231PS     Z25, Z26, Z3
+	VBROADCASTSS    12(CX)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z4
+	VFMADD231PS     Z25, Z26, Z5
+	VBROADCASTSS    12(CX)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z6
+	VFMADD231PS     Z25, Z26, Z7
+	VBROADCASTSS    12(R10), Z26
+	VFMADD231PS     Z24, Z26, Z8
+	VFMADD231PS     Z25, Z26, Z9
+	VBROADCASTSS    12(R10)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z10
+	VFMADD231PS     Z25, Z26, Z11
+	VBROADCASTSS    12(R10)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z12
+	VFMADD231PS     Z25, Z26, Z13
+	VBROADCASTSS    12(R10)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z14
+	VFMADD231PS     Z25, Z26, Z15
+	VBROADCASTSS    12(R11), Z26
+	VFMADD231PS     Z24, Z26, Z16
+	VFMADD231PS     Z25, Z26, Z17
+	VBROADCASTSS    12(R11)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z18
+	VFMADD231PS     Z25, Z26, Z19
+	VBROADCASTSS    12(R11)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z20
+	VFMADD231PS     Z25, Z26, Z21
+	VBROADCASTSS    12(R11)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z22
+	VFMADD231PS     Z25, Z26, Z23
+	ADDQ            $0x10, CX
+	ADDQ            $0x10, R10
+	ADDQ            $0x10, R11
+	ADDQ            $0x10, R12
+	SUBQ            $0x04, R13
+	JGE             steps335
+
+rest336:
+	ADDQ $0x04, R13
+	JZ   write338
+
+step337:
+	MOVLQSX         (R12), R14
+	VBROADCASTF64X4 (DI)(R14*1), Z24
+	VBROADCASTF64X4 (R8)(R14*1), Z25
+	ADDQ            half+48(FP), R14
+	VINSERTF64X4    $0x01, (DI)(R14*1), Z24, Z24
+	VINSERTF64X4    $0x01, (R8)(R14*1), Z25, Z25
+	VBROADCASTSS    (CX), Z26
+	VFMADD231PS     Z24, Z26, Z0
+	VFMADD231PS     Z25, Z26, Z1
+	VBROADCASTSS    (CX)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z2
+	VFMADD231PS     Z25, Z26, Z3
+	VBROADCASTSS    (CX)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z4
+	VFMADD231PS     Z25, Z26, Z5
+	VBROADCASTSS    (CX)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z6
+	VFMADD231PS     Z25, Z26, Z7
+	VBROADCASTSS    (R10), Z26
+	VFMADD231PS     Z24, Z26, Z8
+	VFMADD231PS     Z25, Z26, Z9
+	VBROADCASTSS    (R10)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z10
+	VFMADD231PS     Z25, Z26, Z11
+	VBROADCASTSS    (R10)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z12
+	VFMADD231PS     Z25, Z26, Z13
+	VBROADCASTSS    (R10)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z14
+	VFMADD231PS     Z25, Z26, Z15
+	VBROADCASTSS    (R11), Z26
+	VFMADD231PS     Z24, Z26, Z16
+	VFMADD231PS     Z25, Z26, Z17
+	VBROADCASTSS    (R11)(BX*1), Z26
+	VFMADD231PS     Z24, Z26, Z18
+	VFMADD231PS     Z25, Z26, Z19
+	VBROADCASTSS    (R11)(BX*2), Z26
+	VFMADD231PS     Z24, Z26, Z20
+	VFMADD231PS     Z25, Z26, Z21
+	VBROADCASTSS    (R11)(R9*1), Z26
+	VFMADD231PS     Z24, Z26, Z22
+	VFMADD231PS     Z25, Z26, Z23
+	ADDQ            $0x04, CX
+	ADDQ            $0x04, R10
+	ADDQ            $0x04, R11
+	ADDQ            $0x04, R12
+	DECQ            R13
+	JNZ             step337
+
+write338:
+	MOVQ   k+8(FP), R10
+	SHLQ   $0x02, R10
+	SUBQ   R10, CX
+	MOVQ   yRow+72(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   add+80(FP), R11
+	TESTQ  R11, R11
+	JZ     over339
+	MOVQ   DX, R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	ADDQ   R10, R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	ADDQ   R10, R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	ADDQ   R10, R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	ADDQ   R10, R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
+	ADDQ   R10, R11
+	VADDPS (R11), Z10, Z10
+	VADDPS 64(R11), Z11, Z11
+	ADDQ   R10, R11
+	VADDPS (R11), Z12, Z12
+	VADDPS 64(R11), Z13, Z13
+	ADDQ   R10, R11
+	VADDPS (R11), Z14, Z14
+	VADDPS 64(R11), Z15, Z15
+	ADDQ   R10, R11
+	VADDPS (R11), Z16, Z16
+	VADDPS 64(R11), Z17, Z17
+	ADDQ   R10, R11
+	VADDPS (R11), Z18, Z18
+	VADDPS 64(R11), Z19, Z19
+	ADDQ   R10, R11
+	VADDPS (R11), Z20, Z20
+	VADDPS 64(R11), Z21, Z21
+	ADDQ   R10, R11
+	VADDPS (R11), Z22, Z22
+	VADDPS 64(R11), Z23, Z23
+	ADDQ   R10, R11
+
+over339:
+	TESTQ        SI, SI
+	JZ           over340
+	VBROADCASTSS (SI), Z24
+	VBROADCASTSS 4(SI), Z25
+	VBROADCASTSS 8(SI), Z26
+	VADDPS       Z24, Z0, Z0
+	VFMADD213PS  Z26, Z25, Z0
+	VADDPS       Z24, Z1, Z1
+	VFMADD213PS  Z26, Z25, Z1
+	VBROADCASTSS 12(SI), Z24
+	VBROADCASTSS 16(SI), Z25
+	VBROADCASTSS 20(SI), Z26
+	VADDPS       Z24, Z2, Z2
+	VFMADD213PS  Z26, Z25, Z2
+	VADDPS       Z24, Z3, Z3
+	VFMADD213PS  Z26, Z25, Z3
+	VBROADCASTSS 24(SI), Z24
+	VBROADCASTSS 28(SI), Z25
+	VBROADCASTSS 32(SI), Z26
+	VADDPS       Z24, Z4, Z4
+	VFMADD213PS  Z26, Z25, Z4
+	VADDPS       Z24, Z5, Z5
+	VFMADD213PS  Z26, Z25, Z5
+	VBROADCASTSS 36(SI), Z24
+	VBROADCASTSS 40(SI), Z25
+	VBROADCASTSS 44(SI), Z26
+	VADDPS       Z24, Z6, Z6
+	VFMADD213PS  Z26, Z25, Z6
+	VADDPS       Z24, Z7, Z7
+	VFMADD213PS  Z26, Z25, Z7
+	VBROADCASTSS 48(SI), Z24
+	VBROADCASTSS 52(SI), Z25
+	VBROADCASTSS 56(SI), Z26
+	VADDPS       Z24, Z8, Z8
+	VFMADD213PS  Z26, Z25, Z8
+	VADDPS       Z24, Z9, Z9
+	VFMADD213PS  Z26, Z25, Z9
+	VBROADCASTSS 60(SI), Z24
+	VBROADCASTSS 64(SI), Z25
+	VBROADCASTSS 68(SI), Z26
+	VADDPS       Z24, Z10, Z10
+	VFMADD213PS  Z26, Z25, Z10
+	VADDPS       Z24, Z11, Z11
+	VFMADD213PS  Z26, Z25, Z11
+	VBROADCASTSS 72(SI), Z24
+	VBROADCASTSS 76(SI), Z25
+	VBROADCASTSS 80(SI), Z26
+	VADDPS       Z24, Z12, Z12
+	VFMADD213PS  Z26, Z25, Z12
+	VADDPS       Z24, Z13, Z13
+	VFMADD213PS  Z26, Z25, Z13
+	VBROADCASTSS 84(SI), Z24
+	VBROADCASTSS 88(SI), Z25
+	VBROADCASTSS 92(SI), Z26
+	VADDPS       Z24, Z14, Z14
+	VFMADD213PS  Z26, Z25, Z14
+	VADDPS       Z24, Z15, Z15
+	VFMADD213PS  Z26, Z25, Z15
+	VBROADCASTSS 96(SI), Z24
+	VBROADCASTSS 100(SI), Z25
+	VBROADCASTSS 104(SI), Z26
+	VADDPS       Z24, Z16, Z16
+	VFMADD213PS  Z26, Z25, Z16
+	VADDPS       Z24, Z17, Z17
+	VFMADD213PS  Z26, Z25, Z17
+	VBROADCASTSS 108(SI), Z24
+	VBROADCASTSS 112(SI), Z25
+	VBROADCASTSS 116(SI), Z26
+	VADDPS       Z24, Z18, Z18
+	VFMADD213PS  Z26, Z25, Z18
+	VADDPS       Z24, Z19, Z19
+	VFMADD213PS  Z26, Z25, Z19
+	VBROADCASTSS 120(SI), Z24
+	VBROADCASTSS 124(SI), Z25
+	VBROADCASTSS 128(SI), Z26
+	VADDPS       Z24, Z20, Z20
+	VFMADD213PS  Z26, Z25, Z20
+	VADDPS       Z24, Z21, Z21
+	VFMADD213PS  Z26, Z25, Z21
+	VBROADCASTSS 132(SI), Z24
+	VBROADCASTSS 136(SI), Z25
+	VBROADCASTSS 140(SI), Z26
+	VADDPS       Z24, Z22, Z22
+	VFMADD213PS  Z26, Z25, Z22
+	VADDPS       Z24, Z23, Z23
+	VFMADD213PS  Z26, Z25, Z23
+	ADDQ         $0x90, SI
+	MOVQ         added+96(FP), R11
+	TESTQ        R11, R11
+	JZ           over341
+	ADDQ         DX, R11
+	MOVQ         y+64(FP), R12
+	SUBQ         R12, R11
+	VADDPS       (R11), Z0, Z0
+	VADDPS       64(R11), Z1, Z1
+	ADDQ         R10, R11
+	VADDPS       (R11), Z2, Z2
+	VADDPS       64(R11), Z3, Z3
+	ADDQ         R10, R11
+	VADDPS       (R11), Z4, Z4
+	VADDPS       64(R11), Z5, Z5
+	ADDQ         R10, R11
+	VADDPS       (R11), Z6, Z6
+	VADDPS       64(R11), Z7, Z7
+	ADDQ         R10, R11
+	VADDPS       (R11), Z8, Z8
+	VADDPS       64(R11), Z9, Z9
+	ADDQ         R10, R11
+	VADDPS       (R11), Z10, Z10
+	VADDPS       64(R11), Z11, Z11
+	ADDQ         R10, R11
+	VADDPS       (R11), Z12, Z12
+	VADDPS       64(R11), Z13, Z13
+	ADDQ         R10, R11
+	VADDPS       (R11), Z14, Z14
+	VADDPS       64(R11), Z15, Z15
+	ADDQ         R10, R11
+	VADDPS       (R11), Z16, Z16
+	VADDPS       64(R11), Z17, Z17
+	ADDQ         R10, R11
+	VADDPS       (R11), Z18, Z18
+	VADDPS       64(R11), Z19, Z19
+	ADDQ         R10, R11
+	VADDPS       (R11), Z20, Z20
+	VADDPS       64(R11), Z21, Z21
+	ADDQ         R10, R11
+	VADDPS       (R11), Z22, Z22
+	VADDPS       64(R11), Z23, Z23
+	ADDQ         R10, R11
+
+over341:
+	VBROADCASTSS lo+104(FP), Z24
+	VBROADCASTSS hi+108(FP), Z25
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+
+over340:
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z1, Z1
-	VMOVUPS Z1, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z2, Z2
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R10, DX
 	VMOVUPS Z2, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z3, Z3
-	VMOVUPS Z3, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z4, Z4
+	VMOVUPS Z3, 64(DX)
+	ADDQ    R10, DX
 	VMOVUPS Z4, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z5, Z5
-	VMOVUPS Z5, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z6, Z6
+	VMOVUPS Z5, 64(DX)
+	ADDQ    R10, DX
 	VMOVUPS Z6, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z7, Z7
-	VMOVUPS Z7, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z8, Z8
+	VMOVUPS Z7, 64(DX)
+	ADDQ    R10, DX
 	VMOVUPS Z8, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z9, Z9
-	VMOVUPS Z9, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z10, Z10
+	VMOVUPS Z9, 64(DX)
+	ADDQ    R10, DX
 	VMOVUPS Z10, (DX)
-	ADDQ    R8, DX
-	VADDPS  (DX), Z11, Z11
-	VMOVUPS Z11, (DX)
-	ADDQ    R8, DX
+	VMOVUPS Z11, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    R10, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ    R10, DX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	DECQ    AX
+	JZ      next334
+	JMP     tile333
 
-written209:
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	ADDQ BX, CX
-	DECQ AX
-	JZ   next203
-	JMP  tile202
-
-next203:
+next334:
 	VZEROUPPER
 	RET
 
@@ -7653,16 +14900,16 @@ TEXT ·depthwiseAVX512(SB), NOSPLIT, $0-72
 	MOVQ y+56(FP), BX
 	MOVQ planes+0(FP), SI
 
-repeat210:
+repeat342:
 	TESTQ SI, SI
-	JZ    enough211
+	JZ    enough343
 	MOVQ  DX, DI
 	MOVQ  BX, R8
 	MOVQ  blocks+8(FP), R9
 
-repeat212:
+repeat344:
 	TESTQ  R9, R9
-	JZ     enough213
+	JZ     enough345
 	MOVQ   AX, CX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -7671,9 +14918,9 @@ repeat212:
 	MOVQ   at+48(FP), R10
 	MOVQ   taps+16(FP), R11
 
-repeat214:
+repeat346:
 	TESTQ        R11, R11
-	JZ           enough215
+	JZ           enough347
 	MOVLQSX      (R10), R12
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  (DI)(R12*1), Z4, Z0
@@ -7683,9 +14930,9 @@ repeat214:
 	ADDQ         $0x04, CX
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JMP          repeat214
+	JMP          repeat346
 
-enough215:
+enough347:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
 	VMOVUPS Z2, 128(R8)
@@ -7693,9 +14940,9 @@ enough215:
 	ADDQ    $0x00000100, DI
 	ADDQ    $0x00000100, R8
 	DECQ    R9
-	JMP     repeat212
+	JMP     repeat344
 
-enough213:
+enough345:
 	MOVQ taps+16(FP), CX
 	SHLQ $0x02, CX
 	ADDQ CX, AX
@@ -7706,9 +14953,1007 @@ enough213:
 	SHLQ $0x02, CX
 	ADDQ CX, BX
 	DECQ SI
-	JMP  repeat210
+	JMP  repeat342
 
-enough211:
+enough343:
+	VZEROUPPER
+	RET
+
+// func depthwiseRows3AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·depthwiseRows3AVX512(SB), NOSPLIT, $0-104
+	MOVQ  w+24(FP), AX
+	MOVQ  affine+80(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  y+56(FP), BX
+	MOVQ  n+16(FP), SI
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, DI
+	BZHIQ SI, DI, SI
+	KMOVW SI, K1
+	MOVQ  planes+0(FP), SI
+
+repeat348:
+	TESTQ        SI, SI
+	JZ           enough349
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	ADDQ         $0x24, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x04, R9
+	JL           few351
+
+several350:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x10, R12
+	JL   partial355
+
+columns354:
+	VPXORD           Z9, Z9, Z9
+	VPXORD           Z10, Z10, Z10
+	VPXORD           Z11, Z11, Z11
+	VPXORD           Z12, Z12, Z12
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z0, Z9
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z1, Z9
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z2, Z9
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z3, Z9
+	VFMADD231PS      Z13, Z0, Z10
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z4, Z9
+	VFMADD231PS      Z13, Z1, Z10
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z5, Z9
+	VFMADD231PS      Z13, Z2, Z10
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z9
+	VFMADD231PS      Z13, Z3, Z10
+	VFMADD231PS      Z13, Z0, Z11
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z9
+	VFMADD231PS      Z13, Z4, Z10
+	VFMADD231PS      Z13, Z1, Z11
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z9
+	VFMADD231PS      Z13, Z5, Z10
+	VFMADD231PS      Z13, Z2, Z11
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z10
+	VFMADD231PS      Z13, Z3, Z11
+	VFMADD231PS      Z13, Z0, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z10
+	VFMADD231PS      Z13, Z4, Z11
+	VFMADD231PS      Z13, Z1, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z10
+	VFMADD231PS      Z13, Z5, Z11
+	VFMADD231PS      Z13, Z2, Z12
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z11
+	VFMADD231PS      Z13, Z3, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z11
+	VFMADD231PS      Z13, Z4, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z11
+	VFMADD231PS      Z13, Z5, Z12
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z12
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z12
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z12
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z13, Z10, Z10
+	VADDPS           Z13, Z11, Z11
+	VADDPS           Z13, Z12, Z12
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z9
+	VFMADD213PS.BCST 8(CX), Z13, Z10
+	VFMADD213PS.BCST 8(CX), Z13, Z11
+	VFMADD213PS.BCST 8(CX), Z13, Z12
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over357
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z9, Z9
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z10, Z10
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z11, Z11
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z12, Z12
+	ADDQ             R14, R13
+
+over357:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMAXPS       Z12, Z13, Z12
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z9, Z13, Z9
+	VMOVUPS      Z9, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z10, Z13, Z10
+	VMOVUPS      Z10, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z11, Z13, Z11
+	VMOVUPS      Z11, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z12, Z13, Z12
+	VMOVUPS      Z12, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns354
+
+partial355:
+	ADDQ             $0x10, R12
+	JZ               done356
+	VPXORD           Z14, Z14, Z14
+	VPXORD           Z15, Z15, Z15
+	VPXORD           Z16, Z16, Z16
+	VPXORD           Z17, Z17, Z17
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z0, Z14
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z1, Z14
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z2, Z14
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z3, Z14
+	VFMADD231PS      Z13, Z0, Z15
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z4, Z14
+	VFMADD231PS      Z13, Z1, Z15
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z5, Z14
+	VFMADD231PS      Z13, Z2, Z15
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z14
+	VFMADD231PS      Z13, Z3, Z15
+	VFMADD231PS      Z13, Z0, Z16
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z14
+	VFMADD231PS      Z13, Z4, Z15
+	VFMADD231PS      Z13, Z1, Z16
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z14
+	VFMADD231PS      Z13, Z5, Z15
+	VFMADD231PS      Z13, Z2, Z16
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z15
+	VFMADD231PS      Z13, Z3, Z16
+	VFMADD231PS      Z13, Z0, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z15
+	VFMADD231PS      Z13, Z4, Z16
+	VFMADD231PS      Z13, Z1, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z15
+	VFMADD231PS      Z13, Z5, Z16
+	VFMADD231PS      Z13, Z2, Z17
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z16
+	VFMADD231PS      Z13, Z3, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z16
+	VFMADD231PS      Z13, Z4, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z16
+	VFMADD231PS      Z13, Z5, Z17
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z17
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z17
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z17
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z14, Z14
+	VADDPS           Z13, Z15, Z15
+	VADDPS           Z13, Z16, Z16
+	VADDPS           Z13, Z17, Z17
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z14
+	VFMADD213PS.BCST 8(CX), Z13, Z15
+	VFMADD213PS.BCST 8(CX), Z13, Z16
+	VFMADD213PS.BCST 8(CX), Z13, Z17
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over358
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z14, Z14
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z15, Z15
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z16, Z16
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z17, Z17
+	ADDQ             R12, R10
+
+over358:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z14, Z13, Z14
+	VMAXPS       Z15, Z13, Z15
+	VMAXPS       Z16, Z13, Z16
+	VMAXPS       Z17, Z13, Z17
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z14, Z13, Z14
+	VMOVUPS      Z14, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z15, Z13, Z15
+	VMOVUPS      Z15, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z16, Z13, Z16
+	VMOVUPS      Z16, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z17, Z13, Z17
+	VMOVUPS      Z17, K1, (R10)
+	ADDQ         R11, R10
+
+done356:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x04, R9
+	JGE  several350
+
+few351:
+	ADDQ $0x04, R9
+
+single352:
+	TESTQ R9, R9
+	JZ    done353
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x10, R12
+	JL    partial360
+
+columns359:
+	VPXORD           Z18, Z18, Z18
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z0, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z1, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z2, Z18
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z3, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z4, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z5, Z18
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z13
+	VFMADD231PS      Z13, Z6, Z18
+	VMOVUPS          4(R13), Z13
+	VFMADD231PS      Z13, Z7, Z18
+	VMOVUPS          8(R13), Z13
+	VFMADD231PS      Z13, Z8, Z18
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z18, Z18
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z18
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over362
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z13
+	VADDPS           Z13, Z18, Z18
+	ADDQ             R14, R13
+
+over362:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z18, Z13, Z18
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z18, Z13, Z18
+	VMOVUPS      Z18, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns359
+
+partial360:
+	ADDQ             $0x10, R12
+	JZ               done361
+	VPXORD           Z19, Z19, Z19
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z0, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z1, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z2, Z19
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z3, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z4, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z5, Z19
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z13
+	VFMADD231PS      Z13, Z6, Z19
+	VMOVUPS          4(R10), Z13
+	VFMADD231PS      Z13, Z7, Z19
+	VMOVUPS          8(R10), Z13
+	VFMADD231PS      Z13, Z8, Z19
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z13
+	VADDPS           Z13, Z19, Z19
+	VBROADCASTSS     4(CX), Z13
+	VFMADD213PS.BCST 8(CX), Z13, Z19
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over363
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z13
+	VADDPS           Z13, Z19, Z19
+	ADDQ             R12, R10
+
+over363:
+	VBROADCASTSS lo+96(FP), Z13
+	VMAXPS       Z19, Z13, Z19
+	VBROADCASTSS hi+100(FP), Z13
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z19, Z13, Z19
+	VMOVUPS      Z19, K1, (R10)
+	ADDQ         R11, R10
+
+done361:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single352
+
+done353:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat348
+
+enough349:
+	VZEROUPPER
+	RET
+
+// func depthwiseRows5AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·depthwiseRows5AVX512(SB), NOSPLIT, $0-104
+	MOVQ  w+24(FP), AX
+	MOVQ  affine+80(FP), CX
+	MOVQ  x+32(FP), DX
+	MOVQ  y+56(FP), BX
+	MOVQ  n+16(FP), SI
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, DI
+	BZHIQ SI, DI, SI
+	KMOVW SI, K1
+	MOVQ  planes+0(FP), SI
+
+repeat364:
+	TESTQ        SI, SI
+	JZ           enough365
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	VBROADCASTSS 36(AX), Z9
+	VBROADCASTSS 40(AX), Z10
+	VBROADCASTSS 44(AX), Z11
+	VBROADCASTSS 48(AX), Z12
+	VBROADCASTSS 52(AX), Z13
+	VBROADCASTSS 56(AX), Z14
+	VBROADCASTSS 60(AX), Z15
+	VBROADCASTSS 64(AX), Z16
+	VBROADCASTSS 68(AX), Z17
+	VBROADCASTSS 72(AX), Z18
+	VBROADCASTSS 76(AX), Z19
+	VBROADCASTSS 80(AX), Z20
+	VBROADCASTSS 84(AX), Z21
+	VBROADCASTSS 88(AX), Z22
+	VBROADCASTSS 92(AX), Z23
+	VBROADCASTSS 96(AX), Z24
+	ADDQ         $0x64, AX
+	MOVQ         DX, DI
+	MOVQ         BX, R8
+	MOVQ         rows+8(FP), R9
+	SUBQ         $0x02, R9
+	JL           few367
+
+several366:
+	MOVQ DI, R10
+	MOVQ R8, R11
+	MOVQ n+16(FP), R12
+	SUBQ $0x10, R12
+	JL   partial371
+
+columns370:
+	VPXORD           Z25, Z25, Z25
+	VPXORD           Z26, Z26, Z26
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z0, Z25
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z1, Z25
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z2, Z25
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z3, Z25
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z4, Z25
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z5, Z25
+	VFMADD231PS      Z27, Z0, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z6, Z25
+	VFMADD231PS      Z27, Z1, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z7, Z25
+	VFMADD231PS      Z27, Z2, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z8, Z25
+	VFMADD231PS      Z27, Z3, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z9, Z25
+	VFMADD231PS      Z27, Z4, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z10, Z25
+	VFMADD231PS      Z27, Z5, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z11, Z25
+	VFMADD231PS      Z27, Z6, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z12, Z25
+	VFMADD231PS      Z27, Z7, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z13, Z25
+	VFMADD231PS      Z27, Z8, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z14, Z25
+	VFMADD231PS      Z27, Z9, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z15, Z25
+	VFMADD231PS      Z27, Z10, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z16, Z25
+	VFMADD231PS      Z27, Z11, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z17, Z25
+	VFMADD231PS      Z27, Z12, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z18, Z25
+	VFMADD231PS      Z27, Z13, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z19, Z25
+	VFMADD231PS      Z27, Z14, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z25
+	VFMADD231PS      Z27, Z15, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z25
+	VFMADD231PS      Z27, Z16, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z25
+	VFMADD231PS      Z27, Z17, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z25
+	VFMADD231PS      Z27, Z18, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z25
+	VFMADD231PS      Z27, Z19, Z26
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z26
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z26
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z26
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z26
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z26
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z27, Z26, Z26
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z25
+	VFMADD213PS.BCST 8(CX), Z27, Z26
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over373
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z25, Z25
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z26, Z26
+	ADDQ             R14, R13
+
+over373:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z25, Z27, Z25
+	VMAXPS       Z26, Z27, Z26
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z25, Z27, Z25
+	VMOVUPS      Z25, (R13)
+	ADDQ         R14, R13
+	VMINPS       Z26, Z27, Z26
+	VMOVUPS      Z26, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns370
+
+partial371:
+	ADDQ             $0x10, R12
+	JZ               done372
+	VPXORD           Z28, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z0, Z28
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z1, Z28
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z2, Z28
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z3, Z28
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z4, Z28
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z5, Z28
+	VFMADD231PS      Z27, Z0, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z6, Z28
+	VFMADD231PS      Z27, Z1, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z7, Z28
+	VFMADD231PS      Z27, Z2, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z8, Z28
+	VFMADD231PS      Z27, Z3, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z9, Z28
+	VFMADD231PS      Z27, Z4, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z10, Z28
+	VFMADD231PS      Z27, Z5, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z11, Z28
+	VFMADD231PS      Z27, Z6, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z12, Z28
+	VFMADD231PS      Z27, Z7, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z13, Z28
+	VFMADD231PS      Z27, Z8, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z14, Z28
+	VFMADD231PS      Z27, Z9, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z15, Z28
+	VFMADD231PS      Z27, Z10, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z16, Z28
+	VFMADD231PS      Z27, Z11, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z17, Z28
+	VFMADD231PS      Z27, Z12, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z18, Z28
+	VFMADD231PS      Z27, Z13, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z19, Z28
+	VFMADD231PS      Z27, Z14, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z28
+	VFMADD231PS      Z27, Z15, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z28
+	VFMADD231PS      Z27, Z16, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z28
+	VFMADD231PS      Z27, Z17, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z28
+	VFMADD231PS      Z27, Z18, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z28
+	VFMADD231PS      Z27, Z19, Z29
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z29
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z29
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z29
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z29
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z29
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z28, Z28
+	VADDPS           Z27, Z29, Z29
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z28
+	VFMADD213PS.BCST 8(CX), Z27, Z29
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over374
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z28, Z28
+	ADDQ             R12, R10
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z29, Z29
+	ADDQ             R12, R10
+
+over374:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z28, Z27, Z28
+	VMAXPS       Z29, Z27, Z29
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z28, Z27, Z28
+	VMOVUPS      Z28, K1, (R10)
+	ADDQ         R11, R10
+	VMINPS       Z29, Z27, Z29
+	VMOVUPS      Z29, K1, (R10)
+	ADDQ         R11, R10
+
+done372:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	ADDQ R10, R8
+	SUBQ $0x02, R9
+	JGE  several366
+
+few367:
+	ADDQ $0x02, R9
+
+single368:
+	TESTQ R9, R9
+	JZ    done369
+	MOVQ  DI, R10
+	MOVQ  R8, R11
+	MOVQ  n+16(FP), R12
+	SUBQ  $0x10, R12
+	JL    partial376
+
+columns375:
+	VPXORD           Z30, Z30, Z30
+	MOVQ             R10, R13
+	MOVQ             xRow+48(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z0, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z1, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z2, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z3, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z4, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z5, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z6, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z7, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z8, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z9, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z10, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z11, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z12, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z13, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z14, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z15, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z16, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z17, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z18, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z19, Z30
+	ADDQ             R14, R13
+	VMOVUPS          (R13), Z27
+	VFMADD231PS      Z27, Z20, Z30
+	VMOVUPS          4(R13), Z27
+	VFMADD231PS      Z27, Z21, Z30
+	VMOVUPS          8(R13), Z27
+	VFMADD231PS      Z27, Z22, Z30
+	VMOVUPS          12(R13), Z27
+	VFMADD231PS      Z27, Z23, Z30
+	VMOVUPS          16(R13), Z27
+	VFMADD231PS      Z27, Z24, Z30
+	ADDQ             R14, R13
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z30, Z30
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z30
+	MOVQ             added+88(FP), R13
+	TESTQ            R13, R13
+	JZ               over378
+	ADDQ             R11, R13
+	MOVQ             y+56(FP), R14
+	SUBQ             R14, R13
+	MOVQ             yRow+72(FP), R14
+	SHLQ             $0x02, R14
+	VMOVUPS          (R13), Z27
+	VADDPS           Z27, Z30, Z30
+	ADDQ             R14, R13
+
+over378:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z30, Z27, Z30
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R13
+	MOVQ         yRow+72(FP), R14
+	SHLQ         $0x02, R14
+	VMINPS       Z30, Z27, Z30
+	VMOVUPS      Z30, (R13)
+	ADDQ         R14, R13
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R11
+	SUBQ         $0x10, R12
+	JGE          columns375
+
+partial376:
+	ADDQ             $0x10, R12
+	JZ               done377
+	VPXORD           Z31, Z31, Z31
+	MOVQ             xRow+48(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z0, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z1, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z2, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z3, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z4, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z5, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z6, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z7, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z8, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z9, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z10, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z11, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z12, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z13, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z14, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z15, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z16, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z17, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z18, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z19, Z31
+	ADDQ             R12, R10
+	VMOVUPS          (R10), Z27
+	VFMADD231PS      Z27, Z20, Z31
+	VMOVUPS          4(R10), Z27
+	VFMADD231PS      Z27, Z21, Z31
+	VMOVUPS          8(R10), Z27
+	VFMADD231PS      Z27, Z22, Z31
+	VMOVUPS          12(R10), Z27
+	VFMADD231PS      Z27, Z23, Z31
+	VMOVUPS          16(R10), Z27
+	VFMADD231PS      Z27, Z24, Z31
+	ADDQ             R12, R10
+	VBROADCASTSS     (CX), Z27
+	VADDPS           Z27, Z31, Z31
+	VBROADCASTSS     4(CX), Z27
+	VFMADD213PS.BCST 8(CX), Z27, Z31
+	MOVQ             added+88(FP), R10
+	TESTQ            R10, R10
+	JZ               over379
+	ADDQ             R11, R10
+	MOVQ             y+56(FP), R12
+	SUBQ             R12, R10
+	MOVQ             yRow+72(FP), R12
+	SHLQ             $0x02, R12
+	VMOVUPS.Z        (R10), K1, Z27
+	VADDPS           Z27, Z31, Z31
+	ADDQ             R12, R10
+
+over379:
+	VBROADCASTSS lo+96(FP), Z27
+	VMAXPS       Z31, Z27, Z31
+	VBROADCASTSS hi+100(FP), Z27
+	MOVQ         R11, R10
+	MOVQ         yRow+72(FP), R11
+	SHLQ         $0x02, R11
+	VMINPS       Z31, Z27, Z31
+	VMOVUPS      Z31, K1, (R10)
+	ADDQ         R11, R10
+
+done377:
+	MOVQ xRow+48(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, DI
+	MOVQ yRow+72(FP), R10
+	SHLQ $0x02, R10
+	ADDQ R10, R8
+	DECQ R9
+	JMP  single368
+
+done369:
+	MOVQ xPlane+40(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, DX
+	MOVQ yPlane+64(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $0x0c, CX
+	DECQ SI
+	JMP  repeat364
+
+enough365:
 	VZEROUPPER
 	RET
 
@@ -7719,16 +15964,16 @@ TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
 	MOVQ y+48(FP), CX
 	MOVQ planes+0(FP), DX
 
-repeat216:
+repeat380:
 	TESTQ DX, DX
-	JZ    enough217
+	JZ    enough381
 	MOVQ  AX, BX
 	MOVQ  CX, SI
 	MOVQ  blocks+8(FP), DI
 
-repeat218:
+repeat382:
 	TESTQ        DI, DI
-	JZ           enough219
+	JZ           enough383
 	VBROADCASTSS constants<>+0(SB), Z0
 	VBROADCASTSS constants<>+0(SB), Z1
 	VBROADCASTSS constants<>+0(SB), Z2
@@ -7736,9 +15981,9 @@ repeat218:
 	MOVQ         at+40(FP), R8
 	MOVQ         taps+16(FP), R9
 
-repeat220:
+repeat384:
 	TESTQ   R9, R9
-	JZ      enough221
+	JZ      enough385
 	MOVLQSX (R8), R10
 	VMOVUPS (BX)(R10*1), Z4
 	VMAXPS  Z4, Z0, Z5
@@ -7758,9 +16003,9 @@ repeat220:
 	VPORD   Z5, Z3, Z3
 	ADDQ    $0x04, R8
 	DECQ    R9
-	JMP     repeat220
+	JMP     repeat384
 
-enough221:
+enough385:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -7768,9 +16013,9 @@ enough221:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, SI
 	DECQ    DI
-	JMP     repeat218
+	JMP     repeat382
 
-enough219:
+enough383:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -7778,9 +16023,9 @@ enough219:
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	DECQ DX
-	JMP  repeat216
+	JMP  repeat380
 
-enough217:
+enough381:
 	VZEROUPPER
 	RET
 
@@ -7805,9 +16050,9 @@ TEXT ·finishAVX512(SB), NOSPLIT, $0-128
 	XORQ         R8, R8
 	MOVQ         planes+0(FP), R9
 
-repeat222:
+repeat386:
 	TESTQ        R9, R9
-	JZ           enough223
+	JZ           enough387
 	MOVQ         bias+72(FP), BX
 	VBROADCASTSS (BX)(DI*1), Z2
 	MOVQ         scale+88(FP), BX
@@ -7818,20 +16063,20 @@ repeat222:
 	MOVQ         SI, BX
 	MOVQ         rows+8(FP), R11
 
-repeat224:
+repeat388:
 	TESTQ R11, R11
-	JZ    enough225
+	JZ    enough389
 	MOVQ  y+48(FP), R12
 	MOVQ  added+112(FP), R13
 	ADDQ  BX, R12
 	TESTQ R13, R13
-	JZ    plain226
+	JZ    plain390
 	ADDQ  BX, R13
 	XORQ  R14, R14
 
-block228:
+block392:
 	CMPQ        R14, DX
-	JGE         tail229
+	JGE         tail393
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7849,11 +16094,11 @@ block228:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R14*1)
 	ADDQ        $0x80, R14
-	JMP         block228
+	JMP         block392
 
-tail229:
+tail393:
 	CMPQ        CX, $0x10
-	JL          partial231
+	JL          partial395
 	VMOVUPS     (R10)(R14*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7862,11 +16107,11 @@ tail229:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R14*1)
-	JMP         next232
+	JMP         next396
 
-partial231:
+partial395:
 	CMPQ        CX, $0x00
-	JLE         end230
+	JLE         end394
 	VMOVUPS.Z   (R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7875,11 +16120,11 @@ partial231:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R14*1)
-	JMP         end230
+	JMP         end394
 
-next232:
+next396:
 	CMPQ        CX, $0x10
-	JLE         end230
+	JLE         end394
 	VMOVUPS.Z   64(R10)(R14*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7888,17 +16133,17 @@ next232:
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R14*1)
-	JMP         end230
+	JMP         end394
 
-end230:
-	JMP finished227
+end394:
+	JMP finished391
 
-plain226:
+plain390:
 	XORQ R13, R13
 
-block235:
+block399:
 	CMPQ        R13, DX
-	JGE         tail236
+	JGE         tail400
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
@@ -7912,43 +16157,43 @@ block235:
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, 64(R12)(R13*1)
 	ADDQ        $0x80, R13
-	JMP         block235
+	JMP         block399
 
-tail236:
+tail400:
 	CMPQ        CX, $0x10
-	JL          partial238
+	JL          partial402
 	VMOVUPS     (R10)(R13*1), Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, (R12)(R13*1)
-	JMP         next239
+	JMP         next403
 
-partial238:
+partial402:
 	CMPQ        CX, $0x00
-	JLE         end237
+	JLE         end401
 	VMOVUPS.Z   (R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, (R12)(R13*1)
-	JMP         end237
+	JMP         end401
 
-next239:
+next403:
 	CMPQ        CX, $0x10
-	JLE         end237
+	JLE         end401
 	VMOVUPS.Z   64(R10)(R13*1), K1, Z5
 	VADDPS      Z2, Z5, Z5
 	VFMADD213PS Z4, Z3, Z5
 	VMAXPS      Z5, Z0, Z5
 	VMINPS      Z5, Z1, Z5
 	VMOVUPS     Z5, K1, 64(R12)(R13*1)
-	JMP         end237
+	JMP         end401
 
-end237:
-finished227:
+end401:
+finished391:
 	MOVQ xRow+40(FP), R12
 	SHLQ $0x02, R12
 	ADDQ R12, R10
@@ -7956,9 +16201,9 @@ finished227:
 	SHLQ $0x02, R12
 	ADDQ R12, BX
 	DECQ R11
-	JMP  repeat224
+	JMP  repeat388
 
-enough225:
+enough389:
 	MOVQ xPlane+32(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, AX
@@ -7972,8 +16217,8 @@ enough225:
 	SHLQ $0x02, BX
 	ADDQ BX, R8
 	DECQ R9
-	JMP  repeat222
+	JMP  repeat386
 
-enough223:
+enough387:
 	VZEROUPPER
 	RET

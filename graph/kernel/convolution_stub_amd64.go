@@ -14,70 +14,75 @@ func stageAVX2(planes int, rows int, n int, src *float32, srcPlane int, srcRow i
 //go:noescape
 func stageEvenAVX2(planes int, rows int, n int, src *float32, srcPlane int, srcRow int, dst *float32, dstPlane int, dstRow int)
 
-// convolveWide1AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 16, one below the other.
+// convolveWide1AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide1AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide1AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow1AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 8, one below the other.
+// convolveNarrow1AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow1AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow1AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide2AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 16, one below the other.
+// convolveWide2AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide2AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide2AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow2AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 8, one below the other.
+// convolveNarrow2AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow2AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow2AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide3AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 16, one below the other.
+// convolveWide3AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide3AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide3AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow3AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 8, one below the other.
+// convolveNarrow3AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow3AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow3AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide4AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 16, one below the other.
+// convolveWide4AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide4AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide4AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow4AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 8, one below the other.
+// convolveNarrow4AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow4AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow4AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide5AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 16, one below the other.
+// convolveWide5AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide5AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide5AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow5AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 8, one below the other.
+// convolveNarrow5AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow5AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow5AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide6AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 16, one below the other.
+// convolveWide6AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide6AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide6AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow6AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 8, one below the other.
+// convolveNarrow6AVX2 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow6AVX2(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
 // depthwiseAVX2 computes y[j] = Σ w[k]·x[at[k]/4+j] for that many blocks of 64 elements of each of the planes, each with the next taps elements of w.
 //
 //go:noescape
 func depthwiseAVX2(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
+// depthwiseRows3AVX2 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3AVX2(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
 
 // maxPoolAVX2 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //
@@ -99,130 +104,200 @@ func stageAVX512(planes int, rows int, n int, src *float32, srcPlane int, srcRow
 //go:noescape
 func stageEvenAVX512(planes int, rows int, n int, src *float32, srcPlane int, srcRow int, dst *float32, dstPlane int, dstRow int)
 
-// convolveWide1AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 32, one below the other.
+// convolveWide1AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide1AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow1AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 16, one below the other.
+// convolveNarrow1AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow1AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide2AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 32, one below the other.
+// convolveHalves1AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide2AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves1AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow2AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 16, one below the other.
+// convolveWide2AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow2AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide3AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 32, one below the other.
+// convolveNarrow2AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide3AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow3AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 16, one below the other.
+// convolveHalves2AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow3AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves2AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide4AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 32, one below the other.
+// convolveWide3AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide4AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow4AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 16, one below the other.
+// convolveNarrow3AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow4AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide5AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 32, one below the other.
+// convolveHalves3AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide5AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves3AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow5AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 16, one below the other.
+// convolveWide4AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow5AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide6AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 32, one below the other.
+// convolveNarrow4AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide6AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow6AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 16, one below the other.
+// convolveHalves4AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow6AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves4AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide7AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 32, one below the other.
+// convolveWide5AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide7AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow7AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 16, one below the other.
+// convolveNarrow5AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow7AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide8AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 32, one below the other.
+// convolveHalves5AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide8AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves5AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow8AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 16, one below the other.
+// convolveWide6AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow8AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide9AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 32, one below the other.
+// convolveNarrow6AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide9AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow9AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 16, one below the other.
+// convolveHalves6AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow9AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves6AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide10AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 32, one below the other.
+// convolveWide7AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide10AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow10AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 16, one below the other.
+// convolveNarrow7AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow10AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide11AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 32, one below the other.
+// convolveHalves7AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide11AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves7AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow11AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 16, one below the other.
+// convolveWide8AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow11AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide12AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 32, one below the other.
+// convolveNarrow8AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide12AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow12AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 16, one below the other.
+// convolveHalves8AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow12AVX512(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveHalves8AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveWide9AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveWide9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveNarrow9AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveNarrow9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveHalves9AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveHalves9AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveWide10AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveWide10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveNarrow10AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveNarrow10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveHalves10AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveHalves10AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveWide11AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveWide11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveNarrow11AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveNarrow11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveHalves11AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveHalves11AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveWide12AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 32, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveWide12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveNarrow12AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 16, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveNarrow12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
+
+// convolveHalves12AVX512 computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 32, one below the other. A tile reads x, or x2 for the second vector, and half further for the second half of either. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
+//
+//go:noescape
+func convolveHalves12AVX512(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
 // depthwiseAVX512 computes y[j] = Σ w[k]·x[at[k]/4+j] for that many blocks of 64 elements of each of the planes, each with the next taps elements of w.
 //
 //go:noescape
 func depthwiseAVX512(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
+// depthwiseRows3AVX512 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
+
+// depthwiseRows5AVX512 computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 5, for n elements of each of the rows of each of the planes, each with the next 25 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows5AVX512(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
 
 // maxPoolAVX512 computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //

@@ -14,130 +14,135 @@ func stageNEON(planes int, rows int, n int, src *float32, srcPlane int, srcRow i
 //go:noescape
 func stageEvenNEON(planes int, rows int, n int, src *float32, srcPlane int, srcRow int, dst *float32, dstPlane int, dstRow int)
 
-// convolveWide1NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 8, one below the other.
+// convolveWide1NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide1NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide1NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow1NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 4, one below the other.
+// convolveNarrow1NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 1 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow1NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow1NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide2NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 8, one below the other.
+// convolveWide2NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide2NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide2NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow2NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 4, one below the other.
+// convolveNarrow2NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 2 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow2NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow2NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide3NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 8, one below the other.
+// convolveWide3NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide3NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide3NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow3NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 4, one below the other.
+// convolveNarrow3NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 3 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow3NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow3NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide4NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 8, one below the other.
+// convolveWide4NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide4NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide4NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow4NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 4, one below the other.
+// convolveNarrow4NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 4 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow4NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow4NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide5NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 8, one below the other.
+// convolveWide5NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide5NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide5NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow5NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 4, one below the other.
+// convolveNarrow5NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 5 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow5NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow5NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide6NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 8, one below the other.
+// convolveWide6NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide6NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide6NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow6NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 4, one below the other.
+// convolveNarrow6NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 6 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow6NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow6NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide7NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 8, one below the other.
+// convolveWide7NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide7NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide7NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow7NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 4, one below the other.
+// convolveNarrow7NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 7 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow7NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow7NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide8NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 8, one below the other.
+// convolveWide8NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide8NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide8NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow8NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 4, one below the other.
+// convolveNarrow8NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 8 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow8NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow8NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide9NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 8, one below the other.
+// convolveWide9NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide9NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide9NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow9NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 4, one below the other.
+// convolveNarrow9NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 9 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow9NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow9NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide10NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 8, one below the other.
+// convolveWide10NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide10NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide10NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow10NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 4, one below the other.
+// convolveNarrow10NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 10 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow10NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow10NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide11NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 8, one below the other.
+// convolveWide11NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide11NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide11NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow11NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 4, one below the other.
+// convolveNarrow11NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 11 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow11NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow11NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveWide12NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 8, one below the other.
+// convolveWide12NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 8, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveWide12NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveWide12NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
-// convolveNarrow12NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 4, one below the other.
+// convolveNarrow12NEON computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height 12 and width 4, one below the other. A tile reads x, or x2 for the second vector,. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.
 //
 //go:noescape
-func convolveNarrow12NEON(tiles int, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)
+func convolveNarrow12NEON(tiles int, k int, w *float32, wRow int, x *float32, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine *float32, added *float32, lo float32, hi float32)
 
 // depthwiseNEON computes y[j] = Σ w[k]·x[at[k]/4+j] for that many blocks of 64 elements of each of the planes, each with the next taps elements of w.
 //
 //go:noescape
 func depthwiseNEON(planes int, blocks int, taps int, w *float32, x *float32, xPlane int, at *int32, y *float32, yPlane int)
+
+// depthwiseRows3NEON computes s[i,j] = Σ w[k,l]·x[i+k,j+l], k and l < 3, for n elements of each of the rows of each of the planes, each with the next 9 elements of w, and y = min(hi, max(lo, (s+a)·b + c + added)) for the next three numbers of affine; added lies as y does, and may be nil.
+//
+//go:noescape
+func depthwiseRows3NEON(planes int, rows int, n int, w *float32, x *float32, xPlane int, xRow int, y *float32, yPlane int, yRow int, affine *float32, added *float32, lo float32, hi float32)
 
 // maxPoolNEON computes the largest x[at[k]/4+j], NaN if there is one, for that many blocks of 64 elements of each of the planes.
 //

@@ -9,8 +9,9 @@ func ConvolveFilters(c *Context, g Convolution, x, dy, dw []float32) {
 		clear(dw)
 		return
 	}
-	s := newStaging(c.Serial(), g) // how a sum is divided must not depend on the threads
+	s := newStaging(c, g)
 	defer giveBack(c, s)
+	s.divide(c.Serial(), stagedElements, true) // how a sum is divided must not depend on the threads
 	if s.depthwise {
 		Run(c, s.Channels, s.chunk, depthwiseFiltersTask{s, x, dy, dw})
 		return
@@ -120,7 +121,9 @@ type (
 
 func (t *filterPartInput) Chunk(c *Context, lo, hi int) {
 	size := t.channelSize(t.rows)
-	t.fill(c.vector, t.part, t.rows, t.group*t.Channels/t.Groups+lo, hi-lo, t.x, t.staged[lo*size:hi*size])
+	staged := t.staged[lo*size : hi*size]
+	t.pad(staged)
+	t.fill(c.vector, t.part, t.rows, t.group*t.Channels/t.Groups+lo, hi-lo, t.x, staged)
 }
 
 func (t *filterPartCotangent) Chunk(c *Context, lo, hi int) {
@@ -166,6 +169,7 @@ func (s *staging) depthwiseFilters(c *Context, first, count int, x, dy, dw []flo
 		rows, length := s.extent(p)
 		size := s.channelSize(rows)
 		staged, flat := Scratch[float32](c, count*size), Scratch[float32](c, count*length)
+		s.pad(staged)
 		s.fill(c.vector, p, rows, first, count, x, staged)
 		s.spread(c.vector, p, first, count, dy, flat, length)
 		s.offsets(rows, at)

@@ -22,15 +22,20 @@ type staging struct {
 	size        int     // channels of a group times taps
 	gapless     bool    // there is nothing between rows, or after them
 	padding     float32 // what else there is
+	find        finding // how a convolution's vectors find what they read
 }
 
 // stagedElements is about the number of elements of an image, and of sums, that a task has: they
 // are to stay in the second-level cache, unless there are so many filters that reading them for
-// each task takes longer. shortest is the number of positions that images are put together for.
+// each task takes longer. channelElements is that of what is computed channel by channel, in the
+// first-level cache. shortest is the number of positions that images are put together for, and
+// fewest that of rows that another thread may have.
 const (
-	stagedElements = 112 << 10
-	depthwiseBlock = 64 // elements that its kernel computes at a time
-	shortest       = 512
+	stagedElements  = 112 << 10
+	channelElements = 10 << 10
+	fewest          = 128
+	depthwiseBlock  = 64 // elements that its kernel computes at a time
+	shortest        = 512
 )
 
 // newStaging returns a staging to be given back.
@@ -43,11 +48,21 @@ func newStaging(c *Context, g Convolution) *staging {
 	}
 	s.pitch, s.height = s.room(1), s.room(0)
 	s.gapless = s.dense(0) && s.dense(1)
-	channels, filters := g.Channels/g.Groups, g.Filters/g.Groups
+	s.size = g.Channels / g.Groups * s.taps()
+	return s
+}
+
+// divide divides the work into parts that have about so many elements, with sums or, if none are
+// kept, without.
+func (s *staging) divide(c *Context, elements int, sums bool) {
+	g := &s.Convolution
+	filters := g.Filters / g.Groups
 	s.all = filters
-	perRow := (channels*g.Stride[0]*g.Stride[1] + filters) * s.pitch
-	s.size = channels * s.taps()
-	budget := max(stagedElements, min(4*stagedElements, filters*s.size/4))
+	perRow := g.Channels / g.Groups * g.Stride[0] * g.Stride[1] * s.pitch
+	if sums {
+		perRow += filters * s.pitch
+	}
+	budget := max(elements, min(4*elements, filters*s.size/4))
 	s.rows = min(g.Out[0], max(1, budget/perRow))
 	s.images = 1
 	if s.rows == g.Out[0] {
@@ -58,17 +73,26 @@ func newStaging(c *Context, g Convolution) *staging {
 		parts := (g.Images + s.images - 1) / s.images
 		s.images = (g.Images + parts - 1) / parts
 	}
-	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
 	s.chunk = s.all
 	if s.depthwise {
 		s.all = g.Channels
-		s.chunk = max(1, min(s.all, budget/(perRow*s.rows*s.images)))
+		s.chunk = max(1, min(s.all, stagedElements/(perRow*s.rows*s.images)))
 	}
-	// Few parts are divided further, so that every thread has something to do.
-	if tasks := s.parts() * s.chunks(); c.threads > 1 && tasks < 2*c.threads {
-		s.chunk = max(1, min(s.chunk, s.all*tasks/(2*c.threads)))
+	// Few parts are divided further, so that every thread has something to do: rows, as far as there
+	// are enough for what goes with each part, then filters, for each of which an image is staged anew.
+	few := 2 * c.threads
+	tasks := func() int { return s.parts() * s.chunks() }
+	if c.threads > 1 && tasks() < few && s.images == 1 && !s.depthwise {
+		least := (fewest + g.Out[1] - 1) / g.Out[1]
+		s.rows = min(s.rows, max(least, s.rows*tasks()/few))
 	}
-	return s
+	s.rows = (g.Out[0] + s.bands() - 1) / s.bands()
+	if s.find == byHalf {
+		s.rows = (s.rows + halvesRows - 1) / halvesRows * halvesRows
+	}
+	if n := tasks(); c.threads > 1 && n < few {
+		s.chunk = max(1, min(s.chunk, s.all*n/few))
+	}
 }
 
 // distance returns how far a tap reads from a position in the phase that it reads, and that.
@@ -156,17 +180,21 @@ func (s *staging) offsets(rows int, at []int32) {
 	}
 }
 
-// fill stages channels [first, first+count) of a part.
-func (s *staging) fill(v *vectorKernels, p part, rows, first, count int, x, staged []float32) {
-	if !s.gapless {
-		if s.padding == 0 {
-			clear(staged)
-		} else {
-			for i := range staged {
-				staged[i] = s.padding
-			}
+// pad makes a buffer ready for fill, once for all that is staged in it for a part.
+func (s *staging) pad(staged []float32) {
+	switch {
+	case s.gapless:
+	case s.padding == 0:
+		clear(staged)
+	default:
+		for i := range staged {
+			staged[i] = s.padding
 		}
 	}
+}
+
+// fill stages channels [first, first+count) of a part, in a buffer that pad has prepared.
+func (s *staging) fill(v *vectorKernels, p part, rows, first, count int, x, staged []float32) {
 	plane, size := s.In[0]*s.In[1], s.channelSize(rows)
 	for phaseY := range s.Stride[0] {
 		if !s.reads(0, phaseY) {

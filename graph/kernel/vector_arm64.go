@@ -40,13 +40,16 @@ var vectorsNEON = vectorKernels{
 		opMul:          mulNEON,
 	},
 	conv: convolutionKernels{
-		stage:     stageNEON,
-		stageEven: stageEvenNEON,
-		wide:      []convolveKernel{convolveWide1NEON, convolveWide2NEON, convolveWide3NEON, convolveWide4NEON, convolveWide5NEON, convolveWide6NEON, convolveWide7NEON, convolveWide8NEON, convolveWide9NEON, convolveWide10NEON, convolveWide11NEON, convolveWide12NEON},
-		narrow:    []convolveKernel{convolveNarrow1NEON, convolveNarrow2NEON, convolveNarrow3NEON, convolveNarrow4NEON, convolveNarrow5NEON, convolveNarrow6NEON, convolveNarrow7NEON, convolveNarrow8NEON, convolveNarrow9NEON, convolveNarrow10NEON, convolveNarrow11NEON, convolveNarrow12NEON},
-		depthwise: depthwiseNEON,
-		maxPool:   maxPoolNEON,
-		finish:    finishNEON,
+		stage:          stageNEON,
+		stageEven:      stageEvenNEON,
+		wide:           []convolveKernel{convolveWide1NEON, convolveWide2NEON, convolveWide3NEON, convolveWide4NEON, convolveWide5NEON, convolveWide6NEON, convolveWide7NEON, convolveWide8NEON, convolveWide9NEON, convolveWide10NEON, convolveWide11NEON, convolveWide12NEON},
+		narrow:         []convolveKernel{convolveNarrow1NEON, convolveNarrow2NEON, convolveNarrow3NEON, convolveNarrow4NEON, convolveNarrow5NEON, convolveNarrow6NEON, convolveNarrow7NEON, convolveNarrow8NEON, convolveNarrow9NEON, convolveNarrow10NEON, convolveNarrow11NEON, convolveNarrow12NEON},
+		depthwise:      depthwiseNEON,
+		depthwiseRows3: depthwiseRows3NEON,
+		depthwiseRows5: nil, // the weights need more registers
+		halves:         nil, // rows of half a vector are rare
+		maxPool:        maxPoolNEON,
+		finish:         finishNEON,
 	},
 	linear:             linearKernels{addBias: addBiasNEON, addBiasAnd: addBiasAndNEON, addBiasGELU: addBiasGELUNEON, addBiasGELUTanh: addBiasGELUTanhNEON},
 	clamp:              clampNEON,

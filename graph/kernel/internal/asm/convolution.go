@@ -13,10 +13,17 @@ func (g *generator) convolution() {
 	g.stage()
 	g.stageEven()
 	for rows := 1; rows <= g.tileRows(); rows++ {
-		g.convolve(fmt.Sprint("convolveWide", rows), rows, 2)
-		g.convolve(fmt.Sprint("convolveNarrow", rows), rows, 1)
+		g.convolve(fmt.Sprint("convolveWide", rows), rows, 2, false)
+		g.convolve(fmt.Sprint("convolveNarrow", rows), rows, 1, false)
+		if g.lanes == 16 {
+			g.convolve(fmt.Sprint("convolveHalves", rows), rows, 2, true)
+		}
 	}
 	g.depthwise()
+	g.depthwiseRows(3)
+	if g.lanes == 16 { // others have no room for the weights
+		g.depthwiseRows(5)
+	}
 	g.maxPool()
 	g.finish()
 }
@@ -131,12 +138,18 @@ func (g *generator) stageEven() {
 	})
 }
 
-// convolve is a micro-kernel of the matrix product whose second operand's rows lie anywhere.
-func (g *generator) convolve(name string, rows, vectors int) {
-	g.function(name, "(tiles, k int, w *float32, wRow int, x *float32, at *int32, y *float32, yRow int, add int)",
-		fmt.Sprintf("computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height %d and width %d, one below the other.", rows, vectors*g.lanes))
+// convolve is a micro-kernel of the matrix product whose second operand's rows lie anywhere. The
+// vectors of a tile lie anywhere, too; with halves, so do the halves of each.
+func (g *generator) convolve(name string, rows, vectors int, halves bool) {
+	where := "x, or x2 for the second vector,"
+	if halves {
+		where = "x, or x2 for the second vector, and half further for the second half of either"
+	}
+	g.function(name, "(tiles, k int, w *float32, wRow int, x, x2 *float32, half int, at *int32, y *float32, yRow int, add int, affine, added *float32, lo, hi float32)",
+		fmt.Sprintf("computes y[r,j] = Σ w[r,k]·x[at[k]/4+j], or, if add is not 0, adds it to y, for that many tiles of height %d and width %d, one below the other. A tile reads %s. If affine is not nil, the result s is min(hi, max(lo, (s+a)·b + c + added)) for the three numbers a, b and c of each row; added lies as y does, and may be nil.", rows, vectors*g.lanes, where))
 	tiles, wTile, yTile := g.int("tiles"), g.pointer("w"), g.pointer("y")
-	wRow, x := g.bytes("wRow"), g.pointer("x")
+	wRow, affine := g.bytes("wRow"), g.pointer("affine")
+	from := []scalar{g.pointer("x"), g.pointer("x2")}[:vectors]
 	wRow3 := g.threeTimes(wRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
@@ -144,11 +157,22 @@ func (g *generator) convolve(name string, rows, vectors int) {
 	base := g.everyFourth(wTile, wRow, rows)
 	at := g.pointer("at")
 	step := func(k int) {
-		from := g.GP64()
-		g.MOVLQSX(memory{Base: at, Disp: 4 * k}, from)
+		offset := g.GP64()
+		g.MOVLQSX(memory{Base: at, Disp: 4 * k}, offset)
 		xs := g.vectors(vectors)
 		for v := range xs {
-			g.VMOVUPS(memory{Base: x, Index: from, Scale: 1, Disp: v * g.bytesPerVector()}, xs[v])
+			first := memory{Base: from[v], Index: offset, Scale: 1}
+			if halves {
+				g.VBROADCASTF64X4(first, xs[v])
+			} else {
+				g.VMOVUPS(first, xs[v])
+			}
+		}
+		if halves {
+			g.ADDQ(g.address("half"), offset)
+			for v := range xs {
+				g.VINSERTF64X4(operand.Imm(1), memory{Base: from[v], Index: offset, Scale: 1}, xs[v], xs[v])
+			}
 		}
 		for r := range rows {
 			w := g.multiplier(rowFrom(base, r, wRow, wRow3).Offset(4 * k))
@@ -184,26 +208,45 @@ func (g *generator) convolve(name string, rows, vectors int) {
 	g.JNZ(operand.LabelRef(restLoop))
 
 	g.Label(write)
-	yRow, add := g.bytes("yRow"), g.int("add")
-	accumulate, written := g.label("accumulate"), g.label("written")
-	store := func(each func(x vector, at memory)) {
+	g.MOVQ(base[0], wTile) // which so needs no register in the loop
+	g.SUBQ(g.bytes("k"), wTile)
+	yRow := g.bytes("yRow")
+	each := func(p scalar, f func(x vector, at memory)) { // of the tile that lies at p as it does in y
 		for r := range rows {
 			for v := range vectors {
-				each(acc[r*vectors+v], memory{Base: yTile, Disp: v * g.bytesPerVector()})
+				f(acc[r*vectors+v], memory{Base: p, Disp: v * g.bytesPerVector()})
 			}
-			g.ADDQ(yRow, yTile)
+			g.ADDQ(yRow, p)
 		}
 	}
-	g.TESTQ(add, add)
-	g.JNZ(operand.LabelRef(accumulate))
-	store(func(x vector, at memory) { g.VMOVUPS(x, at) })
-	g.JMP(operand.LabelRef(written))
-	g.Label(accumulate)
-	store(func(x vector, at memory) {
-		g.VADDPS(at, x, x)
-		g.VMOVUPS(x, at)
+	plus := func(x vector, at memory) { g.VADDPS(at, x, x) }
+	g.unless(g.int("add"), func() { each(g.copyOf(yTile), plus) })
+	g.unless(affine, func() {
+		for r := range rows {
+			numbers := g.vectors(3)
+			for i, n := range numbers {
+				g.VBROADCASTSS(memory{Base: affine, Disp: 4 * (3*r + i)}, n)
+			}
+			for v := range vectors {
+				x := acc[r*vectors+v]
+				g.VADDPS(numbers[0], x, x)
+				g.VFMADD213PS(numbers[2], numbers[1], x)
+			}
+		}
+		g.ADDQ(operand.Imm(uint64(4*3*rows)), affine)
+		added := g.pointer("added")
+		g.unless(added, func() {
+			g.ADDQ(yTile, added)
+			g.SUBQ(g.pointer("y"), added)
+			each(added, plus)
+		})
+		lo, hi := g.broadcast("lo"), g.broadcast("hi")
+		for _, x := range acc {
+			g.VMAXPS(x, lo, x) // in this order NaN stays NaN
+			g.VMINPS(x, hi, x)
+		}
 	})
-	g.Label(written)
+	each(yTile, func(x vector, at memory) { g.VMOVUPS(x, at) })
 	for range rows {
 		g.ADDQ(wRow, wTile)
 	}
@@ -212,6 +255,15 @@ func (g *generator) convolve(name string, rows, vectors int) {
 	g.JMP(operand.LabelRef(tile))
 	g.Label(next)
 	g.return_()
+}
+
+// unless emits code that is jumped over if a number is 0, or a pointer nil.
+func (g *generator) unless(zero scalar, code func()) {
+	over := g.label("over")
+	g.TESTQ(zero, zero)
+	g.JZ(operand.LabelRef(over))
+	code()
+	g.Label(over)
 }
 
 // depthwiseBlock is the number of elements that depthwise and maxPool compute at a time.

@@ -121,12 +121,17 @@ func (g *generator) zeros(n int) []vector {
 // broadcast returns a vector of copies of a float32 parameter.
 func (g *generator) broadcast(param string) vector {
 	v := g.vector()
-	addr, err := g.Param(param).Resolve()
+	g.VBROADCASTSS(g.address(param), v)
+	return v
+}
+
+// address is where a parameter lies.
+func (g *generator) address(param string) memory {
+	p, err := g.Param(param).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	g.VBROADCASTSS(addr.Addr, v)
-	return v
+	return p.Addr
 }
 
 const (
