@@ -124,6 +124,16 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 	if s.budget.time == 0 {
 		return nil
 	}
+	err := s.planned(m, opt, layers)
+	if err != nil && s.budget.byDefault {
+		s.budget, s.ctx = budget{}, s.outer // the diagnosis meets what is wrong, and all of it
+		return nil
+	}
+	return err
+}
+
+// planned is plan with a budget.
+func (s *spending) planned(m *loaded, opt *checkOptions, layers []graph.Layer) error {
 	pilot := opt.data
 	pilot.samples = m.runner.Batch()
 	some, err := drawValidation(s.ctx, pilot, m, false, s.con)
