@@ -126,11 +126,14 @@ func (s *spending) plan(m *loaded, opt *checkOptions, layers []graph.Layer) erro
 	}
 	err := s.planned(m, opt, layers)
 	if err != nil && s.budget.byDefault {
-		s.budget, s.ctx = budget{}, s.outer // the diagnosis meets what is wrong, and all of it
+		s.lift() // the diagnosis meets what is wrong, and all of it
 		return nil
 	}
 	return err
 }
+
+// lift is as if there were no budget.
+func (s *spending) lift() { s.budget, s.ctx = budget{}, s.outer }
 
 // planned is plan with a budget.
 func (s *spending) planned(m *loaded, opt *checkOptions, layers []graph.Layer) error {
@@ -151,16 +154,16 @@ func (s *spending) planned(m *loaded, opt *checkOptions, layers []graph.Layer) e
 	if given != nil {
 		preprocess, before = *given, 0
 	}
-	options := opt.diag
+	batch, options := examples.New(some.validation, preprocess, m.network.Input), opt.diag
 	if opt.data.train != nil {
-		options.Training = examples.New(some.validation, preprocess, m.network.Input) // that there are some is what counts
+		options.Training = batch // that there are some is what counts
 	}
 	options.Memory, _ = m.memory(options.Memory, m.roomOfDiagnosis(diagLayers(layers), options))
 	patience := time.Duration(patienceShare * float64(s.budget.time))
 	if s.budget.byDefault {
 		patience = 0 // where it matters batches take seconds, and a first one is hardly slower
 	}
-	pace, err := diag.MeasurePace(s.ctx, m.runner, examples.New(some.validation, preprocess, m.network.Input), diagLayers(layers), options, patience)
+	pace, err := diag.MeasurePace(s.ctx, m.runner, batch, diagLayers(layers), options, patience)
 	if err != nil {
 		return s.early(err)
 	}
@@ -175,7 +178,7 @@ func (s *spending) planned(m *loaded, opt *checkOptions, layers []graph.Layer) e
 	plan := pace.Plan(m.runner, diagLayers(layers), n, options, left)
 	if s.budget.byDefault {
 		if plan.Examples == n && !plan.Race {
-			s.budget, s.ctx = budget{}, s.outer // as if there were none, however long it takes in the end
+			s.lift() // however long it takes in the end
 			return nil
 		}
 		all := pace.Plan(m.runner, diagLayers(layers), n, options, math.MaxInt64)

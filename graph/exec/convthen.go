@@ -38,7 +38,8 @@ func (p *Plan) joinConvolutions() {
 		}
 		if last >= 0 {
 			end := p.steps[last]
-			p.steps[i] = step{node: end.node, op: fused, in: in, out: end.out, streamed: end.streamed, gradient: end.gradient}
+			end.op, end.in = fused, in
+			p.steps[i] = end
 			u.computedBy[end.out] = i
 		}
 	}

@@ -40,7 +40,8 @@ func (p *Plan) joinAdditions() {
 			if !ok {
 				continue
 			}
-			p.steps[i] = step{node: s.node, op: LinearAdd{linear}, in: append(slices.Clone(p.steps[i].in), added), out: s.out, streamed: s.streamed, gradient: s.gradient}
+			s.op, s.in = LinearAdd{linear}, append(slices.Clone(p.steps[i].in), added)
+			p.steps[i] = s
 			u.computedBy[s.out] = i
 			for _, v := range append(views, j) {
 				gone[v] = true

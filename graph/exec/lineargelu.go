@@ -36,7 +36,8 @@ func (p *Plan) joinGELUs() {
 			continue
 		}
 		if linear, ok := p.steps[i].op.(op.Linear); ok {
-			p.steps[i] = step{node: s.node, op: LinearGELU{linear, gelu}, in: p.steps[i].in, out: s.out, streamed: s.streamed, gradient: s.gradient}
+			s.op, s.in = LinearGELU{linear, gelu}, p.steps[i].in
+			p.steps[i] = s
 			for _, v := range append(views, j) {
 				gone[v] = true
 			}
