@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
@@ -36,11 +37,11 @@ func (p *path) move(t float64) error {
 	return nil
 }
 
-// losses computes the losses at t of the examples at positions lo to lo +
-// len(out).
-func (p *path) losses(ctx context.Context, t float64, lo int, out []float64) error {
+// sampled computes the losses at t of the examples at positions lo to lo +
+// len(out), and returns the logits of those that are in the sample.
+func (p *path) sampled(ctx context.Context, t float64, lo int, out []float64, s *sample) (metric.Logits, error) {
 	if err := p.move(t); err != nil {
-		return err
+		return metric.Logits{}, err
 	}
-	return p.evaluator.losses(ctx, lo, out, nil)
+	return p.evaluator.sampled(ctx, lo, out, s)
 }

@@ -125,6 +125,9 @@ type LayerResult struct {
 	// ForwardEvaluations is the number of times that the loss of all examples
 	// was computed to find Step, not counting the transfer figure.
 	ForwardEvaluations int
+	// StartEvaluations is the number of times that the loss of the first examples alone, a
+	// quarter or a half of them, was computed to find where that search begins.
+	StartEvaluations int
 }
 
 // Transfer is ΔL̂: what moving a layer does to the loss of examples that chose
