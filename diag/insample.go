@@ -66,8 +66,8 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
 	// first computes the losses of the first examples, at a place that is then known.
 	first := func(t float64) error {
-		logits, err := p.sampled(ctx, t, 0, losses[:hi], m.sample)
-		from.logits.add(t, logits)
+		kept, err := p.sampled(ctx, t, 0, losses[:hi], m.sample)
+		from.logits.add(t, kept)
 		return err
 	}
 	if hi < len(losses) && from.logits != nil {

@@ -22,21 +22,16 @@ type logitLine struct {
 	nodes []logitNode // in the order in which they were added
 }
 
-// A logitNode is the examples' logits at a point.
+// A logitNode is what is known at a point.
 type logitNode struct {
-	t      float64
-	logits metric.Logits
-	loss   float64 // the mean
+	t float64
+	sampled
 }
 
-func newLogitNode(t float64, logits metric.Logits, invT float64) logitNode {
-	return logitNode{t, logits, metric.Mean(logits.Losses(invT))}
-}
-
-// add adds the logits at a point, unless not all are finite.
-func (l *logitLine) add(t float64, logits metric.Logits) {
-	if l != nil && logits.AreFinite() {
-		l.nodes = append(l.nodes, newLogitNode(t, logits, l.invT))
+// add adds a point, unless not all logits are finite.
+func (l *logitLine) add(t float64, s sampled) {
+	if l != nil && s.logits.AreFinite() {
+		l.nodes = append(l.nodes, logitNode{t, s})
 	}
 }
 

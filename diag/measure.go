@@ -185,10 +185,10 @@ func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (Lay
 	}
 	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, sample: m.sample, longest: s.t, along: func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
-		return func(fold int, t float64) ([]float64, metric.Logits, error) {
+		return func(fold int, t float64) ([]float64, sampled, error) {
 			losses := make([]float64, f.size(fold))
-			logits, err := p.sampled(ctx, t, f.bounds[fold][0], losses, m.sample)
-			return losses, logits, err
+			kept, err := p.sampled(ctx, t, f.bounds[fold][0], losses, m.sample)
+			return losses, kept, err
 		}
 	}}
 	var gains []float64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
 )
 
@@ -38,10 +37,10 @@ func (p *path) move(t float64) error {
 }
 
 // sampled computes the losses at t of the examples at positions lo to lo +
-// len(out), and returns the logits of those that are in the sample.
-func (p *path) sampled(ctx context.Context, t float64, lo int, out []float64, s *sample) (metric.Logits, error) {
+// len(out), and returns what is kept of that.
+func (p *path) sampled(ctx context.Context, t float64, lo int, out []float64, s *sample) (sampled, error) {
 	if err := p.move(t); err != nil {
-		return metric.Logits{}, err
+		return sampled{}, err
 	}
 	return p.evaluator.sampled(ctx, lo, out, s)
 }

@@ -18,6 +18,13 @@ type sample struct {
 	logits metric.Logits // at the checkpoint
 }
 
+// sampled is what is kept of an evaluation: the logits of those examples that are in the
+// sample, and their mean loss.
+type sampled struct {
+	logits metric.Logits
+	loss   float64
+}
+
 // newSample chooses among the examples with these logits, which are by position.
 func newSample(logits metric.Logits, invT float64) *sample {
 	fold := (logits.Len() + foldCount - 1) / foldCount
@@ -40,6 +47,16 @@ func (s *sample) keep(kept *metric.Logits, logits metric.Logits, lo int) {
 	}
 }
 
+// loss is the mean of those losses, of which the first is at position lo, that are in the
+// sample.
+func (s *sample) loss(losses []float64, lo int) float64 {
+	var kept []float64
+	for p := s.before(lo)*s.step - lo; p < len(losses); p += s.step {
+		kept = append(kept, losses[p])
+	}
+	return metric.Mean(kept)
+}
+
 // before is how many of the sample are before a position.
 func (s *sample) before(position int) int { return (position + s.step - 1) / s.step }
 
@@ -51,24 +68,20 @@ func (s *sample) line(lo, hi int, losses []float64, slope float64) *logitLine {
 	if s == nil {
 		return nil
 	}
-	logits := s.logits.Part(s.before(lo), s.before(hi))
-	evaluated := 0.0
-	for p := s.before(lo) * s.step; p < hi; p += s.step {
-		evaluated += losses[p] / float64(logits.Len())
-	}
-	l := &logitLine{invT: s.invT, start: newLogitNode(0, logits, s.invT), slope: slope}
-	if s.step > 1 {
-		l.slope = math.NaN() // that of the sample is not known
-	}
-	if !logits.AreFinite() || !(math.Abs(l.start.loss-evaluated) <= 1e-3*(1+math.Abs(evaluated))) {
+	start := sampled{s.logits.Part(s.before(lo), s.before(hi)), s.loss(losses[lo:hi], lo)}
+	ofLogits := metric.Mean(start.logits.Losses(s.invT))
+	if !start.logits.AreFinite() || !(math.Abs(ofLogits-start.loss) <= 1e-3*(1+math.Abs(start.loss))) {
 		return nil
 	}
-	return l
+	if s.step > 1 {
+		slope = math.NaN() // that of the sample is not known
+	}
+	return &logitLine{invT: s.invT, start: logitNode{0, start}, slope: slope}
 }
 
 // sampled computes the losses of the examples at positions lo to lo + len(out), and
-// returns the logits of those that are in the sample.
-func (e *evaluator) sampled(ctx context.Context, lo int, out []float64, s *sample) (metric.Logits, error) {
+// returns what is kept of that.
+func (e *evaluator) sampled(ctx context.Context, lo int, out []float64, s *sample) (sampled, error) {
 	kept := metric.Logits{Classes: e.model.Classes()}
 	stride := len(out)
 	if s.step > 1 {
@@ -78,12 +91,13 @@ func (e *evaluator) sampled(ctx context.Context, lo int, out []float64, s *sampl
 		part := out[done:min(done+stride, len(out))]
 		logits := metric.NewLogits(kept.Classes, e.folds.labels[lo+done:][:len(part)])
 		if err := e.losses(ctx, lo+done, part, logits.Values); err != nil {
-			return kept, err
+			return sampled{}, err
 		}
 		if s.step == 1 {
-			return logits, nil
+			kept = logits
+		} else {
+			s.keep(&kept, logits, lo+done)
 		}
-		s.keep(&kept, logits, lo+done)
 	}
-	return kept, nil
+	return sampled{kept, s.loss(out, lo)}, nil
 }

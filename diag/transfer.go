@@ -27,8 +27,8 @@ var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, agree: 0.25
 const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
 
 // lossesAt returns the losses of a fold's examples, in order of position, with a
-// layer at t along some direction, and the logits of those in the sample.
-type lossesAt func(fold int, t float64) ([]float64, metric.Logits, error)
+// layer at t along some direction, and what is kept of the evaluation.
+type lossesAt func(fold int, t float64) ([]float64, sampled, error)
 
 // crossings are the folds that choose a direction, and the two that choose a length
 // along it and count each other's gain.
@@ -159,10 +159,10 @@ func (k *knownLosses) losses(fold int, t float64) ([]float64, error) {
 	if losses, ok := k.at[point]; ok {
 		return losses, nil
 	}
-	losses, logits, err := k.compute(fold, t)
+	losses, kept, err := k.compute(fold, t)
 	if err == nil {
 		k.at[point] = losses
-		k.lines[fold].add(t, logits)
+		k.lines[fold].add(t, kept)
 	}
 	return losses, err
 }
