@@ -36,7 +36,7 @@ type precision struct {
 }
 
 // searchPrecision leaves ΔL good to about 4e-4 and t* to 2 %.
-var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, agree: 1e-2, slopes: math.Inf(1)}
+var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, agree: 1e-2, slopes: 0.15}
 
 // searchResult is the outcome of a line search.
 type searchResult struct {
@@ -256,8 +256,8 @@ func (s *search) next() (t float64, more bool) {
 }
 
 // blends reports whether logits are interpolated. They are not believed where the lowest
-// point, whose index is low, takes off so little that it lies far from all that they
-// tell, nor after too many points.
+// point, whose index is low, takes off so little that the minimiser lies far before all
+// points, nor after too many points.
 func (s *search) blends(low int) bool {
 	return s.logits.len() > 0 && s.evaluations < maxBlended && s.share(low) >= overshot
 }
@@ -270,22 +270,21 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	switch {
 	case math.IsNaN(estimate):
 		return 0, false, false
-	case estimate > s.longest && best.t < s.longest:
-		return min(s.longest, farthestEstimate*best.t), true, true
-	case estimate > s.longest && several:
+	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest
 		return 0, false, true
-	case math.IsInf(estimate, 1):
-		return 4 * best.t, true, true
 	case several && best.near(estimate, s.near) && math.Abs(slopes-1) <= s.slopes:
 		coarse, _ := s.blendedMinimiser(low, min(blendedNodes, s.logits.len())-1)
 		if math.Abs(coarse-estimate) <= s.agree*best.t {
 			s.minimiser = estimate
 			return 0, false, true
 		}
+	case math.IsInf(estimate, 1):
+		estimate = 4 * best.t
 	}
-	known := slices.ContainsFunc(s.points, func(p point) bool { return p.near(estimate, s.fine/4) })
-	return estimate, true, !known
+	t = min(estimate, s.longest)
+	known := slices.ContainsFunc(s.points, func(p point) bool { return p.near(t, s.fine/4) })
+	return t, true, !known
 }
 
 // beyond is next where the lowest point, whose index is last, has none beyond it.
