@@ -134,8 +134,9 @@ func (p *product) serial(c *Context) {
 // gemmParallel computes a product on the threads of the Context. The threads share a copy of it,
 // from the pool: p itself, on the stack of the caller, is not for others.
 func gemmParallel(c *Context, p product) {
-	rows := p.blockTiles()
-	tasksDown := (p.tilesDown() + rows - 1) / rows
+	// As many blocks of rows for each thread: what it computes of this product is what it reads of the next.
+	rows := ceilDiv(p.tilesDown(), c.threads*ceilDiv(p.tilesDown(), c.threads*p.blockTiles()))
+	tasksDown := ceilDiv(p.tilesDown(), rows)
 	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
 	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
 	shared := borrow(c, p)
@@ -285,3 +286,5 @@ func (p *product) multiply(i0, i1, j0, j1 int) {
 		}
 	}
 }
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
