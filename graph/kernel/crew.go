@@ -152,8 +152,8 @@ func (w *crew) workInside(share int) {
 	w.work(share)
 }
 
-// work computes chunks until there are none, those of a share first, and shuts the gate.
-func (w *crew) work(first int) {
+// work computes chunks until there are none, those of the goroutine's own share first, and shuts the gate.
+func (w *crew) work(own int) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.fail(r)
@@ -161,19 +161,19 @@ func (w *crew) work(first int) {
 		w.gate.And(^open)
 	}()
 	for i := range w.shares {
-		w.workOn((first + i) % len(w.shares))
+		w.workOn((own+i)%len(w.shares), w.job.c.serial[own])
 	}
 }
 
-// workOn computes the chunks of a share that nobody has taken.
-func (w *crew) workOn(share int) {
+// workOn computes the chunks of a share that nobody has taken, with the goroutine's Context.
+func (w *crew) workOn(share int, c *Context) {
 	j := &w.job
 	for w.failed.Load() == nil && !j.c.cancelled() {
 		i := int(w.shares[share].next.Add(1)) - 1
 		if i >= w.begin(share+1) {
 			return
 		}
-		j.task.Chunk(j.c.serial, i*j.grain, min((i+1)*j.grain, j.n))
+		j.task.Chunk(c, i*j.grain, min((i+1)*j.grain, j.n))
 	}
 }
 
