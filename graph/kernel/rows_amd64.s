@@ -1847,6 +1847,28 @@ TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
 	MOVQ bias+24(FP), DX
 	MOVQ y+40(FP), BX
 	MOVQ d+8(FP), SI
+	CMPQ SI, $0x10
+	JNE  other124
+
+row126:
+	TESTQ   AX, AX
+	JZ      done127
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y2
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y2, 32(BX)
+	ADDQ    CX, BX
+	DECQ    AX
+	JMP     row126
+
+done127:
+	JMP done125
+
+other124:
 	MOVQ SI, DI
 	ANDQ $0x0f, DI
 	MOVQ SI, R8
@@ -1857,59 +1879,60 @@ TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, SI
 	SUBQ SI, R9
 
-row124:
+row128:
 	TESTQ AX, AX
-	JZ    done125
+	JZ    done129
 	XORQ  SI, SI
 
-block126:
+block130:
 	CMPQ    SI, R8
-	JGE     tail127
+	JGE     tail131
 	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS 32(BX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y1
+	VMOVUPS 32(DX)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS 32(BX)(SI*1), Y0
-	VMOVUPS 32(DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y2, 32(BX)(SI*1)
 	ADDQ    $0x40, SI
-	JMP     block126
+	JMP     block130
 
-tail127:
+tail131:
 	CMPQ    DI, $0x08
-	JL      partial129
+	JL      partial133
 	VMOVUPS (BX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
-	JMP     next130
+	JMP     next134
 
-partial129:
+partial133:
 	CMPQ       DI, $0x00
-	JLE        end128
+	JLE        end132
 	VMOVUPS    (R9), Y0
 	VMASKMOVPS (BX)(SI*1), Y0, Y1
 	VMASKMOVPS (DX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
-	JMP        end128
+	JMP        end132
 
-next130:
+next134:
 	CMPQ       DI, $0x08
-	JLE        end128
+	JLE        end132
 	VMOVUPS    (R9), Y0
 	VMASKMOVPS 32(BX)(SI*1), Y0, Y1
 	VMASKMOVPS 32(DX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, 32(BX)(SI*1)
-	JMP        end128
+	JMP        end132
 
-end128:
+end132:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row124
+	JMP  row128
 
+done129:
 done125:
 	VZEROUPPER
 	RET
@@ -1924,6 +1947,33 @@ TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
 	MOVQ y+40(FP), BX
 	MOVQ added+32(FP), SI
 	MOVQ d+8(FP), DI
+	CMPQ DI, $0x10
+	JNE  other137
+
+row139:
+	TESTQ   AX, AX
+	JZ      done140
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y2
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (SI), Y1
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y2, 32(BX)
+	ADDQ    CX, BX
+	ADDQ    CX, SI
+	DECQ    AX
+	JMP     row139
+
+done140:
+	JMP done138
+
+other137:
 	MOVQ DI, R8
 	ANDQ $0x0f, R8
 	MOVQ DI, R9
@@ -1934,43 +1984,43 @@ TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, DI
 	SUBQ DI, R10
 
-row133:
+row141:
 	TESTQ AX, AX
-	JZ    done134
+	JZ    done142
 	XORQ  DI, DI
 
-block135:
+block143:
 	CMPQ    DI, R9
-	JGE     tail136
+	JGE     tail144
 	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS 32(BX)(DI*1), Y2
 	VMOVUPS (DX)(DI*1), Y1
+	VMOVUPS 32(DX)(DI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS (SI)(DI*1), Y1
+	VMOVUPS 32(SI)(DI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y0, (BX)(DI*1)
-	VMOVUPS 32(BX)(DI*1), Y0
-	VMOVUPS 32(DX)(DI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS 32(SI)(DI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(DI*1)
+	VMOVUPS Y2, 32(BX)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     block135
+	JMP     block143
 
-tail136:
+tail144:
 	CMPQ    R8, $0x08
-	JL      partial138
+	JL      partial146
 	VMOVUPS (BX)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS (SI)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(DI*1)
-	JMP     next139
+	JMP     next147
 
-partial138:
+partial146:
 	CMPQ       R8, $0x00
-	JLE        end137
+	JLE        end145
 	VMOVUPS    (R10), Y0
 	VMASKMOVPS (BX)(DI*1), Y0, Y1
 	VMASKMOVPS (DX)(DI*1), Y0, Y2
@@ -1978,11 +2028,11 @@ partial138:
 	VMASKMOVPS (SI)(DI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(DI*1)
-	JMP        end137
+	JMP        end145
 
-next139:
+next147:
 	CMPQ       R8, $0x08
-	JLE        end137
+	JLE        end145
 	VMOVUPS    (R10), Y0
 	VMASKMOVPS 32(BX)(DI*1), Y0, Y1
 	VMASKMOVPS 32(DX)(DI*1), Y0, Y2
@@ -1990,15 +2040,16 @@ next139:
 	VMASKMOVPS 32(SI)(DI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, 32(BX)(DI*1)
-	JMP        end137
+	JMP        end145
 
-end137:
+end145:
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row133
+	JMP  row141
 
-done134:
+done142:
+done138:
 	VZEROUPPER
 	RET
 
@@ -2011,28 +2062,132 @@ TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x0f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x07, SI
-	LEAQ         masks<>+128(SB), R9
-	SHLQ         $0x02, SI
-	SUBQ         SI, R9
 	VBROADCASTSS constants<>+352(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VBROADCASTSS constants<>+384(SB), Y2
 	VBROADCASTSS constants<>+416(SB), Y3
+	CMPQ         SI, $0x10
+	JNE          other150
 
-row142:
+row152:
+	TESTQ        AX, AX
+	JZ           done153
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y6
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VPAND        constants<>+448(SB), Y4, Y5
+	VPAND        constants<>+448(SB), Y6, Y10
+	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+480(SB), Y8
+	VMINPS       Y5, Y7, Y5
+	VMINPS       Y10, Y8, Y10
+	VMULPS       Y2, Y5, Y7
+	VMULPS       Y2, Y10, Y11
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y12
+	VFMADD231PS  Y5, Y7, Y8
+	VFMADD231PS  Y10, Y11, Y12
+	VSUBPS       Y8, Y1, Y9
+	VSUBPS       Y12, Y1, Y13
+	VFMADD213PS  Y9, Y5, Y7
+	VFMADD213PS  Y13, Y10, Y11
+	VBROADCASTSS constants<>+512(SB), Y9
+	VBROADCASTSS constants<>+512(SB), Y13
+	VFMADD213PS  constants<>+544(SB), Y7, Y9
+	VFMADD213PS  constants<>+544(SB), Y11, Y13
+	VFMADD213PS  constants<>+576(SB), Y7, Y9
+	VFMADD213PS  constants<>+576(SB), Y11, Y13
+	VFMADD213PS  constants<>+608(SB), Y7, Y9
+	VFMADD213PS  constants<>+608(SB), Y11, Y13
+	VFMADD213PS  constants<>+640(SB), Y7, Y9
+	VFMADD213PS  constants<>+640(SB), Y11, Y13
+	VFMADD213PS  constants<>+672(SB), Y7, Y9
+	VFMADD213PS  constants<>+672(SB), Y11, Y13
+	VFMADD213PS  Y0, Y7, Y9
+	VFMADD213PS  Y0, Y11, Y13
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y8, Y9, Y9
+	VMULPS       Y12, Y13, Y13
+	VADDPS       Y3, Y5, Y5
+	VADDPS       Y3, Y10, Y10
+	VMULPS       Y5, Y5, Y7
+	VMULPS       Y10, Y10, Y12
+	VBROADCASTSS constants<>+704(SB), Y8
+	VBROADCASTSS constants<>+704(SB), Y14
+	VBROADCASTSS constants<>+736(SB), Y11
+	VBROADCASTSS constants<>+736(SB), Y15
+	VFMADD213PS  constants<>+768(SB), Y7, Y8
+	VFMADD213PS  constants<>+768(SB), Y12, Y14
+	VFMADD213PS  constants<>+800(SB), Y7, Y11
+	VFMADD213PS  constants<>+800(SB), Y12, Y15
+	VFMADD213PS  constants<>+832(SB), Y7, Y8
+	VFMADD213PS  constants<>+832(SB), Y12, Y14
+	VFMADD213PS  constants<>+864(SB), Y7, Y11
+	VFMADD213PS  constants<>+864(SB), Y12, Y15
+	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VFMADD213PS  constants<>+896(SB), Y12, Y14
+	VFMADD213PS  constants<>+928(SB), Y7, Y11
+	VFMADD213PS  constants<>+928(SB), Y12, Y15
+	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+960(SB), Y12, Y14
+	VFMADD213PS  constants<>+992(SB), Y7, Y11
+	VFMADD213PS  constants<>+992(SB), Y12, Y15
+	VFMADD213PS  constants<>+1024(SB), Y7, Y8
+	VFMADD213PS  constants<>+1024(SB), Y12, Y14
+	VFMADD213PS  constants<>+1056(SB), Y7, Y11
+	VFMADD213PS  constants<>+1056(SB), Y12, Y15
+	VFMADD213PS  constants<>+1088(SB), Y7, Y8
+	VFMADD213PS  constants<>+1088(SB), Y12, Y14
+	VFMADD213PS  constants<>+1120(SB), Y7, Y11
+	VFMADD213PS  constants<>+1120(SB), Y12, Y15
+	VFMADD213PS  Y11, Y5, Y8
+	VFMADD213PS  Y15, Y10, Y14
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y13, Y14, Y14
+	VSUBPS       Y8, Y0, Y5
+	VSUBPS       Y14, Y0, Y9
+	VBROADCASTSS constants<>+1152(SB), Y7
+	VBROADCASTSS constants<>+1152(SB), Y10
+	VCMPPS       $0x01, Y7, Y4, Y7
+	VCMPPS       $0x01, Y10, Y6, Y10
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VBLENDVPS    Y10, Y14, Y9, Y9
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y6, Y9, Y9
+	VMOVUPS      Y5, (BX)
+	VMOVUPS      Y9, 32(BX)
+	ADDQ         CX, BX
+	DECQ         AX
+	JMP          row152
+
+done153:
+	JMP done151
+
+other150:
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row154:
 	TESTQ AX, AX
-	JZ    done143
+	JZ    done155
 	XORQ  SI, SI
 
-block144:
+block156:
 	CMPQ         SI, R8
-	JGE          tail145
+	JGE          tail157
 	VMOVUPS      (BX)(SI*1), Y4
 	VMOVUPS      32(BX)(SI*1), Y6
 	VMOVUPS      (DX)(SI*1), Y5
@@ -2124,11 +2279,11 @@ block144:
 	VMOVUPS      Y5, (BX)(SI*1)
 	VMOVUPS      Y9, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
-	JMP          block144
+	JMP          block156
 
-tail145:
+tail157:
 	CMPQ         DI, $0x08
-	JL           partial147
+	JL           partial159
 	VMOVUPS      (BX)(SI*1), Y4
 	VMOVUPS      (DX)(SI*1), Y5
 	VADDPS       Y5, Y4, Y4
@@ -2174,11 +2329,11 @@ tail145:
 	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VMOVUPS      Y5, (BX)(SI*1)
-	JMP          next148
+	JMP          next160
 
-partial147:
+partial159:
 	CMPQ         DI, $0x00
-	JLE          end146
+	JLE          end158
 	VMOVUPS      (R9), Y4
 	VMASKMOVPS   (BX)(SI*1), Y4, Y5
 	VMASKMOVPS   (DX)(SI*1), Y4, Y6
@@ -2225,11 +2380,11 @@ partial147:
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VMASKMOVPS   Y6, Y4, (BX)(SI*1)
-	JMP          end146
+	JMP          end158
 
-next148:
+next160:
 	CMPQ         DI, $0x08
-	JLE          end146
+	JLE          end158
 	VMOVUPS      (R9), Y4
 	VMASKMOVPS   32(BX)(SI*1), Y4, Y5
 	VMASKMOVPS   32(DX)(SI*1), Y4, Y6
@@ -2276,14 +2431,15 @@ next148:
 	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VMASKMOVPS   Y6, Y4, 32(BX)(SI*1)
-	JMP          end146
+	JMP          end158
 
-end146:
+end158:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row142
+	JMP  row154
 
-done143:
+done155:
+done151:
 	VZEROUPPER
 	RET
 
@@ -2296,29 +2452,105 @@ TEXT ·addBiasGELUTanhAVX2(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x0f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x07, SI
-	LEAQ         masks<>+128(SB), R9
-	SHLQ         $0x02, SI
-	SUBQ         SI, R9
 	VBROADCASTSS constants<>+352(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VBROADCASTSS constants<>+96(SB), Y2
 	VBROADCASTSS constants<>+128(SB), Y3
 	VBROADCASTSS constants<>+160(SB), Y4
+	CMPQ         SI, $0x10
+	JNE          other163
 
-row151:
+row165:
+	TESTQ        AX, AX
+	JZ           done166
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y7
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+1184(SB), Y6, Y6
+	VMULPS       constants<>+1184(SB), Y9, Y9
+	VADDPS       constants<>+1216(SB), Y6, Y6
+	VADDPS       constants<>+1216(SB), Y9, Y9
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VMULPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1248(SB), Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1280(SB), Y10
+	VMINPS       Y6, Y8, Y6
+	VMINPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y8
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y6, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y12, Y12
+	VDIVPS       Y10, Y0, Y10
+	VDIVPS       Y12, Y0, Y12
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y7, Y12, Y12
+	VMOVUPS      Y10, (BX)
+	VMOVUPS      Y12, 32(BX)
+	ADDQ         CX, BX
+	DECQ         AX
+	JMP          row165
+
+done166:
+	JMP done164
+
+other163:
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row167:
 	TESTQ AX, AX
-	JZ    done152
+	JZ    done168
 	XORQ  SI, SI
 
-block153:
+block169:
 	CMPQ         SI, R8
-	JGE          tail154
+	JGE          tail170
 	VMOVUPS      (BX)(SI*1), Y5
 	VMOVUPS      32(BX)(SI*1), Y7
 	VMOVUPS      (DX)(SI*1), Y6
@@ -2382,11 +2614,11 @@ block153:
 	VMOVUPS      Y10, (BX)(SI*1)
 	VMOVUPS      Y12, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
-	JMP          block153
+	JMP          block169
 
-tail154:
+tail170:
 	CMPQ         DI, $0x08
-	JL           partial156
+	JL           partial172
 	VMOVUPS      (BX)(SI*1), Y5
 	VMOVUPS      (DX)(SI*1), Y6
 	VADDPS       Y6, Y5, Y5
@@ -2418,11 +2650,11 @@ tail154:
 	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y5, Y8, Y8
 	VMOVUPS      Y8, (BX)(SI*1)
-	JMP          next157
+	JMP          next173
 
-partial156:
+partial172:
 	CMPQ         DI, $0x00
-	JLE          end155
+	JLE          end171
 	VMOVUPS      (R9), Y5
 	VMASKMOVPS   (BX)(SI*1), Y5, Y6
 	VMASKMOVPS   (DX)(SI*1), Y5, Y7
@@ -2455,11 +2687,11 @@ partial156:
 	VDIVPS       Y9, Y0, Y9
 	VMULPS       Y6, Y9, Y9
 	VMASKMOVPS   Y9, Y5, (BX)(SI*1)
-	JMP          end155
+	JMP          end171
 
-next157:
+next173:
 	CMPQ         DI, $0x08
-	JLE          end155
+	JLE          end171
 	VMOVUPS      (R9), Y5
 	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
 	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
@@ -2492,14 +2724,15 @@ next157:
 	VDIVPS       Y9, Y0, Y9
 	VMULPS       Y6, Y9, Y9
 	VMASKMOVPS   Y9, Y5, 32(BX)(SI*1)
-	JMP          end155
+	JMP          end171
 
-end155:
+end171:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row151
+	JMP  row167
 
-done152:
+done168:
+done164:
 	VZEROUPPER
 	RET
 
@@ -2526,18 +2759,18 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-48
 	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row160:
+row176:
 	TESTQ  AX, AX
-	JZ     done161
+	JZ     done177
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	XORQ   R8, R8
 
-block162:
+block178:
 	CMPQ    R8, DI
-	JGE     tail163
+	JGE     tail179
 	VMOVUPS (DX)(R8*1), Y8
 	VADDPS  Y8, Y4, Y4
 	VMOVUPS 32(DX)(R8*1), Y8
@@ -2547,62 +2780,62 @@ block162:
 	VMOVUPS 96(DX)(R8*1), Y8
 	VADDPS  Y8, Y7, Y7
 	ADDQ    $0x80, R8
-	JMP     block162
+	JMP     block178
 
-tail163:
+tail179:
 	CMPQ    SI, $0x08
-	JL      partial165
+	JL      partial181
 	VMOVUPS (DX)(R8*1), Y8
 	VADDPS  Y8, Y4, Y4
-	JMP     next166
+	JMP     next182
 
-partial165:
+partial181:
 	CMPQ       SI, $0x00
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS (DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y4, Y4
-	JMP        end164
+	JMP        end180
 
-next166:
+next182:
 	CMPQ    SI, $0x10
-	JL      partial167
+	JL      partial183
 	VMOVUPS 32(DX)(R8*1), Y8
 	VADDPS  Y8, Y5, Y5
-	JMP     next168
+	JMP     next184
 
-partial167:
+partial183:
 	CMPQ       SI, $0x08
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 32(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y5, Y5
-	JMP        end164
+	JMP        end180
 
-next168:
+next184:
 	CMPQ    SI, $0x18
-	JL      partial169
+	JL      partial185
 	VMOVUPS 64(DX)(R8*1), Y8
 	VADDPS  Y8, Y6, Y6
-	JMP     next170
+	JMP     next186
 
-partial169:
+partial185:
 	CMPQ       SI, $0x10
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 64(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y6, Y6
-	JMP        end164
+	JMP        end180
 
-next170:
+next186:
 	CMPQ       SI, $0x18
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 96(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y7, Y7
-	JMP        end164
+	JMP        end180
 
-end164:
+end180:
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y5, Y4, Y4
@@ -2624,9 +2857,9 @@ end164:
 	VXORPS       Y12, Y12, Y12
 	XORQ         R8, R8
 
-block173:
+block189:
 	CMPQ        R8, DI
-	JGE         tail174
+	JGE         tail190
 	VMOVUPS     (DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y5, Y5
@@ -2644,80 +2877,80 @@ block173:
 	VADDPS      Y13, Y8, Y8
 	VFMADD231PS Y13, Y13, Y12
 	ADDQ        $0x80, R8
-	JMP         block173
+	JMP         block189
 
-tail174:
+tail190:
 	CMPQ        SI, $0x08
-	JL          partial176
+	JL          partial192
 	VMOVUPS     (DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y13, Y13, Y9
-	JMP         next177
+	JMP         next193
 
-partial176:
+partial192:
 	CMPQ        SI, $0x00
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  (DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y5, Y5
 	VFMADD231PS Y14, Y14, Y9
-	JMP         end175
+	JMP         end191
 
-next177:
+next193:
 	CMPQ        SI, $0x10
-	JL          partial178
+	JL          partial194
 	VMOVUPS     32(DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y13, Y13, Y10
-	JMP         next179
+	JMP         next195
 
-partial178:
+partial194:
 	CMPQ        SI, $0x08
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  32(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y6, Y6
 	VFMADD231PS Y14, Y14, Y10
-	JMP         end175
+	JMP         end191
 
-next179:
+next195:
 	CMPQ        SI, $0x18
-	JL          partial180
+	JL          partial196
 	VMOVUPS     64(DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y7, Y7
 	VFMADD231PS Y13, Y13, Y11
-	JMP         next181
+	JMP         next197
 
-partial180:
+partial196:
 	CMPQ        SI, $0x10
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  64(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y7, Y7
 	VFMADD231PS Y14, Y14, Y11
-	JMP         end175
+	JMP         end191
 
-next181:
+next197:
 	CMPQ        SI, $0x18
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  96(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y8, Y8
 	VFMADD231PS Y14, Y14, Y12
-	JMP         end175
+	JMP         end191
 
-end175:
+end191:
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y8, Y6, Y6
 	VADDPS       Y6, Y5, Y5
@@ -2751,9 +2984,9 @@ end175:
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row160
+	JMP          row176
 
-done161:
+done177:
 	VZEROUPPER
 	RET
 
@@ -2779,19 +3012,19 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row184:
+row200:
 	TESTQ        AX, AX
-	JZ           done185
+	JZ           done201
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased186
+	JNZ          biased202
 	XORQ         R11, R11
 
-block188:
+block204:
 	CMPQ    R11, R10
-	JGE     tail189
+	JGE     tail205
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2821,11 +3054,11 @@ block188:
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block188
+	JMP     block204
 
-tail189:
+tail205:
 	CMPQ    R9, $0x08
-	JL      partial191
+	JL      partial207
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2833,11 +3066,11 @@ tail189:
 	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*1)
-	JMP     next192
+	JMP     next208
 
-partial191:
+partial207:
 	CMPQ       R9, $0x00
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS (DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2846,11 +3079,11 @@ partial191:
 	VMASKMOVPS (SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next192:
+next208:
 	CMPQ    R9, $0x10
-	JL      partial193
+	JL      partial209
 	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2858,11 +3091,11 @@ next192:
 	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*1)
-	JMP     next194
+	JMP     next210
 
-partial193:
+partial209:
 	CMPQ       R9, $0x08
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2871,11 +3104,11 @@ partial193:
 	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next194:
+next210:
 	CMPQ    R9, $0x18
-	JL      partial195
+	JL      partial211
 	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2883,11 +3116,11 @@ next194:
 	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 64(R8)(R11*1)
-	JMP     next196
+	JMP     next212
 
-partial195:
+partial211:
 	CMPQ       R9, $0x10
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2896,11 +3129,11 @@ partial195:
 	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next196:
+next212:
 	CMPQ       R9, $0x18
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2909,17 +3142,17 @@ next196:
 	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-end190:
-	JMP normalized187
+end206:
+	JMP normalized203
 
-biased186:
+biased202:
 	XORQ R11, R11
 
-block199:
+block215:
 	CMPQ        R11, R10
-	JGE         tail200
+	JGE         tail216
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2953,11 +3186,11 @@ block199:
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 96(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block199
+	JMP         block215
 
-tail200:
+tail216:
 	CMPQ        R9, $0x08
-	JL          partial202
+	JL          partial218
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2966,11 +3199,11 @@ tail200:
 	VMOVUPS     (SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, (R8)(R11*1)
-	JMP         next203
+	JMP         next219
 
-partial202:
+partial218:
 	CMPQ        R9, $0x00
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  (DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2980,11 +3213,11 @@ partial202:
 	VMASKMOVPS  (SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next203:
+next219:
 	CMPQ        R9, $0x10
-	JL          partial204
+	JL          partial220
 	VMOVUPS     32(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2993,11 +3226,11 @@ next203:
 	VMOVUPS     32(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 32(R8)(R11*1)
-	JMP         next205
+	JMP         next221
 
-partial204:
+partial220:
 	CMPQ        R9, $0x08
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3007,11 +3240,11 @@ partial204:
 	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next205:
+next221:
 	CMPQ        R9, $0x18
-	JL          partial206
+	JL          partial222
 	VMOVUPS     64(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -3020,11 +3253,11 @@ next205:
 	VMOVUPS     64(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 64(R8)(R11*1)
-	JMP         next207
+	JMP         next223
 
-partial206:
+partial222:
 	CMPQ        R9, $0x10
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3034,11 +3267,11 @@ partial206:
 	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next207:
+next223:
 	CMPQ        R9, $0x18
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3048,17 +3281,17 @@ next207:
 	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-end201:
-normalized187:
+end217:
+normalized203:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row184
+	JMP  row200
 
-done185:
+done201:
 	VZEROUPPER
 	RET
 
@@ -3084,9 +3317,9 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row210:
+row226:
 	TESTQ        AX, AX
-	JZ           done211
+	JZ           done227
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -3100,9 +3333,9 @@ row210:
 	VXORPS       Y10, Y10, Y10
 	XORQ         R11, R11
 
-block212:
+block228:
 	CMPQ        R11, R10
-	JGE         tail213
+	JGE         tail229
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3140,11 +3373,11 @@ block212:
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
 	ADDQ        $0x80, R11
-	JMP         block212
+	JMP         block228
 
-tail213:
+tail229:
 	CMPQ        R9, $0x08
-	JL          partial215
+	JL          partial231
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3154,11 +3387,11 @@ tail213:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	JMP         next216
+	JMP         next232
 
-partial215:
+partial231:
 	CMPQ        R9, $0x00
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  (DX)(R11*1), Y11, Y12
 	VMASKMOVPS  (DI)(R11*1), Y11, Y13
@@ -3169,11 +3402,11 @@ partial215:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y3, Y3
 	VFMADD231PS Y12, Y13, Y7
-	JMP         end214
+	JMP         end230
 
-next216:
+next232:
 	CMPQ        R9, $0x10
-	JL          partial217
+	JL          partial233
 	VMOVUPS     32(DX)(R11*1), Y11
 	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3183,11 +3416,11 @@ next216:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	JMP         next218
+	JMP         next234
 
-partial217:
+partial233:
 	CMPQ        R9, $0x08
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
@@ -3198,11 +3431,11 @@ partial217:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y4, Y4
 	VFMADD231PS Y12, Y13, Y8
-	JMP         end214
+	JMP         end230
 
-next218:
+next234:
 	CMPQ        R9, $0x18
-	JL          partial219
+	JL          partial235
 	VMOVUPS     64(DX)(R11*1), Y11
 	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3212,11 +3445,11 @@ next218:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	JMP         next220
+	JMP         next236
 
-partial219:
+partial235:
 	CMPQ        R9, $0x10
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
@@ -3227,11 +3460,11 @@ partial219:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y12, Y13, Y9
-	JMP         end214
+	JMP         end230
 
-next220:
+next236:
 	CMPQ        R9, $0x18
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
@@ -3242,9 +3475,9 @@ next220:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y12, Y13, Y10
-	JMP         end214
+	JMP         end230
 
-end214:
+end230:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -3271,9 +3504,9 @@ end214:
 	VMULPS       Y5, Y4, Y4
 	XORQ         R11, R11
 
-block223:
+block239:
 	CMPQ         R11, R10
-	JGE          tail224
+	JGE          tail240
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3319,11 +3552,11 @@ block223:
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 96(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block223
+	JMP          block239
 
-tail224:
+tail240:
 	CMPQ         R9, $0x08
-	JL           partial226
+	JL           partial242
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3335,11 +3568,11 @@ tail224:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, (R8)(R11*1)
-	JMP          next227
+	JMP          next243
 
-partial226:
+partial242:
 	CMPQ         R9, $0x00
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   (DX)(R11*1), Y5, Y6
 	VMASKMOVPS   (DI)(R11*1), Y5, Y7
@@ -3352,11 +3585,11 @@ partial226:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next227:
+next243:
 	CMPQ         R9, $0x10
-	JL           partial228
+	JL           partial244
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3368,11 +3601,11 @@ next227:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 32(R8)(R11*1)
-	JMP          next229
+	JMP          next245
 
-partial228:
+partial244:
 	CMPQ         R9, $0x08
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
@@ -3385,11 +3618,11 @@ partial228:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next229:
+next245:
 	CMPQ         R9, $0x18
-	JL           partial230
+	JL           partial246
 	VMOVUPS      64(DX)(R11*1), Y5
 	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3401,11 +3634,11 @@ next229:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 64(R8)(R11*1)
-	JMP          next231
+	JMP          next247
 
-partial230:
+partial246:
 	CMPQ         R9, $0x10
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
@@ -3418,11 +3651,11 @@ partial230:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next231:
+next247:
 	CMPQ         R9, $0x18
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
@@ -3435,17 +3668,17 @@ next231:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-end225:
+end241:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row210
+	JMP  row226
 
-done211:
+done227:
 	VZEROUPPER
 	RET
 
@@ -3465,9 +3698,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row234:
+row250:
 	TESTQ        CX, CX
-	JZ           done235
+	JZ           done251
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -3484,9 +3717,9 @@ row234:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row234
+	JMP          row250
 
-done235:
+done251:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -3513,9 +3746,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row236:
+row252:
 	TESTQ        BX, BX
-	JZ           done237
+	JZ           done253
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -3547,9 +3780,9 @@ row236:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row236
+	JMP          row252
 
-done237:
+done253:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -3579,9 +3812,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block238:
+block254:
 	CMPQ         DI, DX
-	JGE          tail239
+	JGE          tail255
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -3603,11 +3836,11 @@ block238:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block238
+	JMP          block254
 
-tail239:
+tail255:
 	CMPQ         CX, $0x08
-	JL           partial241
+	JL           partial257
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -3618,11 +3851,11 @@ tail239:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	JMP          next242
+	JMP          next258
 
-partial241:
+partial257:
 	CMPQ         CX, $0x00
-	JLE          end240
+	JLE          end256
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   (AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -3634,11 +3867,11 @@ partial241:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y0
 	VFMADD231PD  Y5, Y4, Y1
-	JMP          end240
+	JMP          end256
 
-next242:
+next258:
 	CMPQ         CX, $0x08
-	JLE          end240
+	JLE          end256
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -3650,9 +3883,9 @@ next242:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y2
 	VFMADD231PD  Y5, Y4, Y3
-	JMP          end240
+	JMP          end256
 
-end240:
+end256:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -3688,9 +3921,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block245:
+block261:
 	CMPQ         SI, DX
-	JGE          tail246
+	JGE          tail262
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
@@ -3716,22 +3949,22 @@ block245:
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x80, SI
-	JMP          block245
+	JMP          block261
 
-tail246:
+tail262:
 	CMPQ         CX, $0x08
-	JL           partial248
+	JL           partial264
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          next249
+	JMP          next265
 
-partial248:
+partial264:
 	CMPQ         CX, $0x00
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   (AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3739,22 +3972,22 @@ partial248:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          end247
+	JMP          end263
 
-next249:
+next265:
 	CMPQ         CX, $0x10
-	JL           partial250
+	JL           partial266
 	VMOVUPS      32(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          next251
+	JMP          next267
 
-partial250:
+partial266:
 	CMPQ         CX, $0x08
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3762,22 +3995,22 @@ partial250:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          end247
+	JMP          end263
 
-next251:
+next267:
 	CMPQ         CX, $0x18
-	JL           partial252
+	JL           partial268
 	VMOVUPS      64(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          next253
+	JMP          next269
 
-partial252:
+partial268:
 	CMPQ         CX, $0x10
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3785,11 +4018,11 @@ partial252:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          end247
+	JMP          end263
 
-next253:
+next269:
 	CMPQ         CX, $0x18
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3797,9 +4030,9 @@ next253:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
-	JMP          end247
+	JMP          end263
 
-end247:
+end263:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
@@ -4814,12 +5047,34 @@ end83:
 // func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
-	MOVQ  rows+0(FP), AX
-	MOVQ  pitch+16(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  bias+24(FP), DX
-	MOVQ  y+40(FP), BX
-	MOVQ  d+8(FP), SI
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ d+8(FP), SI
+	CMPQ SI, $0x20
+	JNE  other96
+
+row98:
+	TESTQ   AX, AX
+	JZ      done99
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z2
+	VMOVUPS (DX), Z1
+	VMOVUPS 64(DX), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    CX, BX
+	DECQ    AX
+	JMP     row98
+
+done99:
+	JMP done97
+
+other96:
 	MOVQ  SI, DI
 	ANDQ  $0x1f, DI
 	MOVQ  SI, R8
@@ -4830,57 +5085,58 @@ TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
 	BZHIQ SI, R9, SI
 	KMOVW SI, K1
 
-row96:
+row100:
 	TESTQ AX, AX
-	JZ    done97
+	JZ    done101
 	XORQ  SI, SI
 
-block98:
+block102:
 	CMPQ    SI, R8
-	JGE     tail99
+	JGE     tail103
 	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS 64(BX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z1
+	VMOVUPS 64(DX)(SI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z0, (BX)(SI*1)
-	VMOVUPS 64(BX)(SI*1), Z0
-	VMOVUPS 64(DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(SI*1)
+	VMOVUPS Z2, 64(BX)(SI*1)
 	ADDQ    $0x80, SI
-	JMP     block98
+	JMP     block102
 
-tail99:
+tail103:
 	CMPQ    DI, $0x10
-	JL      partial101
+	JL      partial105
 	VMOVUPS (BX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
-	JMP     next102
+	JMP     next106
 
-partial101:
+partial105:
 	CMPQ      DI, $0x00
-	JLE       end100
+	JLE       end104
 	VMOVUPS.Z (BX)(SI*1), K1, Z0
 	VMOVUPS.Z (DX)(SI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
-	JMP       end100
+	JMP       end104
 
-next102:
+next106:
 	CMPQ      DI, $0x10
-	JLE       end100
+	JLE       end104
 	VMOVUPS.Z 64(BX)(SI*1), K1, Z0
 	VMOVUPS.Z 64(DX)(SI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, 64(BX)(SI*1)
-	JMP       end100
+	JMP       end104
 
-end100:
+end104:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row96
+	JMP  row100
 
+done101:
 done97:
 	VZEROUPPER
 	RET
@@ -4888,13 +5144,40 @@ done97:
 // func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
-	MOVQ  rows+0(FP), AX
-	MOVQ  pitch+16(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  bias+24(FP), DX
-	MOVQ  y+40(FP), BX
-	MOVQ  added+32(FP), SI
-	MOVQ  d+8(FP), DI
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ added+32(FP), SI
+	MOVQ d+8(FP), DI
+	CMPQ DI, $0x20
+	JNE  other109
+
+row111:
+	TESTQ   AX, AX
+	JZ      done112
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z2
+	VMOVUPS (DX), Z1
+	VMOVUPS 64(DX), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (SI), Z1
+	VMOVUPS 64(SI), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    CX, BX
+	ADDQ    CX, SI
+	DECQ    AX
+	JMP     row111
+
+done112:
+	JMP done110
+
+other109:
 	MOVQ  DI, R8
 	ANDQ  $0x1f, R8
 	MOVQ  DI, R9
@@ -4905,69 +5188,70 @@ TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
 	BZHIQ DI, R10, DI
 	KMOVW DI, K1
 
-row105:
+row113:
 	TESTQ AX, AX
-	JZ    done106
+	JZ    done114
 	XORQ  DI, DI
 
-block107:
+block115:
 	CMPQ    DI, R9
-	JGE     tail108
+	JGE     tail116
 	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS 64(BX)(DI*1), Z2
 	VMOVUPS (DX)(DI*1), Z1
+	VMOVUPS 64(DX)(DI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS (SI)(DI*1), Z1
+	VMOVUPS 64(SI)(DI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z0, (BX)(DI*1)
-	VMOVUPS 64(BX)(DI*1), Z0
-	VMOVUPS 64(DX)(DI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS 64(SI)(DI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(DI*1)
+	VMOVUPS Z2, 64(BX)(DI*1)
 	ADDQ    $0x80, DI
-	JMP     block107
+	JMP     block115
 
-tail108:
+tail116:
 	CMPQ    R8, $0x10
-	JL      partial110
+	JL      partial118
 	VMOVUPS (BX)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS (SI)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(DI*1)
-	JMP     next111
+	JMP     next119
 
-partial110:
+partial118:
 	CMPQ      R8, $0x00
-	JLE       end109
+	JLE       end117
 	VMOVUPS.Z (BX)(DI*1), K1, Z0
 	VMOVUPS.Z (DX)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS.Z (SI)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(DI*1)
-	JMP       end109
+	JMP       end117
 
-next111:
+next119:
 	CMPQ      R8, $0x10
-	JLE       end109
+	JLE       end117
 	VMOVUPS.Z 64(BX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(DX)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS.Z 64(SI)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, 64(BX)(DI*1)
-	JMP       end109
+	JMP       end117
 
-end109:
+end117:
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row105
+	JMP  row113
 
-done106:
+done114:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4980,28 +5264,132 @@ TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x1f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x0f, SI
-	MOVQ         $-1, R9
-	BZHIQ        SI, R9, SI
-	KMOVW        SI, K1
 	VBROADCASTSS constants<>+352(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
 	VBROADCASTSS constants<>+384(SB), Z2
 	VBROADCASTSS constants<>+416(SB), Z3
+	CMPQ         SI, $0x20
+	JNE          other122
 
-row114:
+row124:
+	TESTQ            AX, AX
+	JZ               done125
+	VMOVUPS          (BX), Z4
+	VMOVUPS          64(BX), Z6
+	VMOVUPS          (DX), Z5
+	VMOVUPS          64(DX), Z7
+	VADDPS           Z5, Z4, Z4
+	VADDPS           Z7, Z6, Z6
+	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VBROADCASTSS     constants<>+480(SB), Z8
+	VMINPS           Z5, Z7, Z5
+	VMINPS           Z10, Z8, Z10
+	VMULPS           Z2, Z5, Z7
+	VMULPS           Z2, Z10, Z11
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z12
+	VFMADD231PS      Z5, Z7, Z8
+	VFMADD231PS      Z10, Z11, Z12
+	VSUBPS           Z8, Z1, Z9
+	VSUBPS           Z12, Z1, Z13
+	VFMADD213PS      Z9, Z5, Z7
+	VFMADD213PS      Z13, Z10, Z11
+	VBROADCASTSS     constants<>+512(SB), Z9
+	VBROADCASTSS     constants<>+512(SB), Z13
+	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
+	VFMADD213PS      Z0, Z7, Z9
+	VFMADD213PS      Z0, Z11, Z13
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z12, Z12
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z12, Z12
+	VMULPS           Z8, Z9, Z9
+	VMULPS           Z12, Z13, Z13
+	VADDPS           Z3, Z5, Z5
+	VADDPS           Z3, Z10, Z10
+	VMULPS           Z5, Z5, Z7
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+704(SB), Z8
+	VBROADCASTSS     constants<>+704(SB), Z14
+	VBROADCASTSS     constants<>+736(SB), Z11
+	VBROADCASTSS     constants<>+736(SB), Z15
+	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
+	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
+	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
+	VFMADD213PS      Z11, Z5, Z8
+	VFMADD213PS      Z15, Z10, Z14
+	VMULPS           Z9, Z8, Z8
+	VMULPS           Z13, Z14, Z14
+	VSUBPS           Z8, Z0, Z5
+	VSUBPS           Z14, Z0, Z9
+	VBROADCASTSS     constants<>+1152(SB), Z7
+	VBROADCASTSS     constants<>+1152(SB), Z10
+	VCMPPS           $0x01, Z7, Z4, K1
+	VCMPPS           $0x01, Z10, Z6, K2
+	VBLENDMPS        Z8, Z5, K1, Z5
+	VBLENDMPS        Z14, Z9, K2, Z9
+	VMULPS           Z4, Z5, Z5
+	VMULPS           Z6, Z9, Z9
+	VMOVUPS          Z5, (BX)
+	VMOVUPS          Z9, 64(BX)
+	ADDQ             CX, BX
+	DECQ             AX
+	JMP              row124
+
+done125:
+	JMP done123
+
+other122:
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row126:
 	TESTQ AX, AX
-	JZ    done115
+	JZ    done127
 	XORQ  SI, SI
 
-block116:
+block128:
 	CMPQ             SI, R8
-	JGE              tail117
+	JGE              tail129
 	VMOVUPS          (BX)(SI*1), Z4
 	VMOVUPS          64(BX)(SI*1), Z6
 	VMOVUPS          (DX)(SI*1), Z5
@@ -5093,11 +5481,11 @@ block116:
 	VMOVUPS          Z5, (BX)(SI*1)
 	VMOVUPS          Z9, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
-	JMP              block116
+	JMP              block128
 
-tail117:
+tail129:
 	CMPQ             DI, $0x10
-	JL               partial119
+	JL               partial131
 	VMOVUPS          (BX)(SI*1), Z4
 	VMOVUPS          (DX)(SI*1), Z5
 	VADDPS           Z5, Z4, Z4
@@ -5143,11 +5531,11 @@ tail117:
 	VBLENDMPS        Z7, Z5, K2, Z5
 	VMULPS           Z4, Z5, Z5
 	VMOVUPS          Z5, (BX)(SI*1)
-	JMP              next120
+	JMP              next132
 
-partial119:
+partial131:
 	CMPQ             DI, $0x00
-	JLE              end118
+	JLE              end130
 	VMOVUPS.Z        (BX)(SI*1), K1, Z4
 	VMOVUPS.Z        (DX)(SI*1), K1, Z5
 	VADDPS           Z5, Z4, Z4
@@ -5193,11 +5581,11 @@ partial119:
 	VBLENDMPS        Z7, Z5, K2, Z5
 	VMULPS           Z4, Z5, Z5
 	VMOVUPS          Z5, K1, (BX)(SI*1)
-	JMP              end118
+	JMP              end130
 
-next120:
+next132:
 	CMPQ             DI, $0x10
-	JLE              end118
+	JLE              end130
 	VMOVUPS.Z        64(BX)(SI*1), K1, Z4
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z5
 	VADDPS           Z5, Z4, Z4
@@ -5243,14 +5631,15 @@ next120:
 	VBLENDMPS        Z7, Z5, K2, Z5
 	VMULPS           Z4, Z5, Z5
 	VMOVUPS          Z5, K1, 64(BX)(SI*1)
-	JMP              end118
+	JMP              end130
 
-end118:
+end130:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row114
+	JMP  row126
 
-done115:
+done127:
+done123:
 	VZEROUPPER
 	RET
 
@@ -5263,29 +5652,105 @@ TEXT ·addBiasGELUTanhAVX512(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x1f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x0f, SI
-	MOVQ         $-1, R9
-	BZHIQ        SI, R9, SI
-	KMOVW        SI, K1
 	VBROADCASTSS constants<>+352(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
 	VBROADCASTSS constants<>+96(SB), Z2
 	VBROADCASTSS constants<>+128(SB), Z3
 	VBROADCASTSS constants<>+160(SB), Z4
+	CMPQ         SI, $0x20
+	JNE          other135
 
-row123:
+row137:
+	TESTQ            AX, AX
+	JZ               done138
+	VMOVUPS          (BX), Z5
+	VMOVUPS          64(BX), Z7
+	VMOVUPS          (DX), Z6
+	VMOVUPS          64(DX), Z8
+	VADDPS           Z6, Z5, Z5
+	VADDPS           Z8, Z7, Z7
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z7, Z7, Z9
+	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z7, Z9, Z9
+	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VBROADCASTSS     constants<>+32(SB), Z8
+	VBROADCASTSS     constants<>+32(SB), Z10
+	VMAXPS           Z6, Z8, Z6
+	VMAXPS           Z9, Z10, Z9
+	VBROADCASTSS     constants<>+1280(SB), Z8
+	VBROADCASTSS     constants<>+1280(SB), Z10
+	VMINPS           Z6, Z8, Z6
+	VMINPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z8
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z8, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+192(SB), Z10
+	VBROADCASTSS     constants<>+192(SB), Z12
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VADDPS           Z0, Z10, Z10
+	VADDPS           Z0, Z12, Z12
+	VDIVPS           Z10, Z0, Z10
+	VDIVPS           Z12, Z0, Z12
+	VMULPS           Z5, Z10, Z10
+	VMULPS           Z7, Z12, Z12
+	VMOVUPS          Z10, (BX)
+	VMOVUPS          Z12, 64(BX)
+	ADDQ             CX, BX
+	DECQ             AX
+	JMP              row137
+
+done138:
+	JMP done136
+
+other135:
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row139:
 	TESTQ AX, AX
-	JZ    done124
+	JZ    done140
 	XORQ  SI, SI
 
-block125:
+block141:
 	CMPQ             SI, R8
-	JGE              tail126
+	JGE              tail142
 	VMOVUPS          (BX)(SI*1), Z5
 	VMOVUPS          64(BX)(SI*1), Z7
 	VMOVUPS          (DX)(SI*1), Z6
@@ -5349,11 +5814,11 @@ block125:
 	VMOVUPS          Z10, (BX)(SI*1)
 	VMOVUPS          Z12, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
-	JMP              block125
+	JMP              block141
 
-tail126:
+tail142:
 	CMPQ             DI, $0x10
-	JL               partial128
+	JL               partial144
 	VMOVUPS          (BX)(SI*1), Z5
 	VMOVUPS          (DX)(SI*1), Z6
 	VADDPS           Z6, Z5, Z5
@@ -5385,11 +5850,11 @@ tail126:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, (BX)(SI*1)
-	JMP              next129
+	JMP              next145
 
-partial128:
+partial144:
 	CMPQ             DI, $0x00
-	JLE              end127
+	JLE              end143
 	VMOVUPS.Z        (BX)(SI*1), K1, Z5
 	VMOVUPS.Z        (DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
@@ -5421,11 +5886,11 @@ partial128:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, K1, (BX)(SI*1)
-	JMP              end127
+	JMP              end143
 
-next129:
+next145:
 	CMPQ             DI, $0x10
-	JLE              end127
+	JLE              end143
 	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
@@ -5457,14 +5922,15 @@ next129:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, K1, 64(BX)(SI*1)
-	JMP              end127
+	JMP              end143
 
-end127:
+end143:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row123
+	JMP  row139
 
-done124:
+done140:
+done136:
 	VZEROUPPER
 	RET
 
@@ -5491,45 +5957,45 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row132:
+row148:
 	TESTQ  AX, AX
-	JZ     done133
+	JZ     done149
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	XORQ   R8, R8
 
-block134:
+block150:
 	CMPQ    R8, DI
-	JGE     tail135
+	JGE     tail151
 	VMOVUPS (DX)(R8*1), Z6
 	VADDPS  Z6, Z4, Z4
 	VMOVUPS 64(DX)(R8*1), Z6
 	VADDPS  Z6, Z5, Z5
 	ADDQ    $0x80, R8
-	JMP     block134
+	JMP     block150
 
-tail135:
+tail151:
 	CMPQ    SI, $0x10
-	JL      partial137
+	JL      partial153
 	VMOVUPS (DX)(R8*1), Z6
 	VADDPS  Z6, Z4, Z4
-	JMP     next138
+	JMP     next154
 
-partial137:
+partial153:
 	CMPQ      SI, $0x00
-	JLE       end136
+	JLE       end152
 	VMOVUPS.Z (DX)(R8*1), K1, Z6
 	VADDPS    Z6, Z4, Z4
-	JMP       end136
+	JMP       end152
 
-next138:
+next154:
 	CMPQ      SI, $0x10
-	JLE       end136
+	JLE       end152
 	VMOVUPS.Z 64(DX)(R8*1), K1, Z6
 	VADDPS    Z6, Z5, Z5
-	JMP       end136
+	JMP       end152
 
-end136:
+end152:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y6
 	VADDPS        Y6, Y4, Y4
@@ -5547,9 +6013,9 @@ end136:
 	VPXORD        Z10, Z10, Z10
 	XORQ          R8, R8
 
-block141:
+block157:
 	CMPQ        R8, DI
-	JGE         tail142
+	JGE         tail158
 	VMOVUPS     (DX)(R8*1), Z11
 	VSUBPS      Z6, Z11, Z11
 	VADDPS      Z11, Z7, Z7
@@ -5559,38 +6025,38 @@ block141:
 	VADDPS      Z11, Z8, Z8
 	VFMADD231PS Z11, Z11, Z10
 	ADDQ        $0x80, R8
-	JMP         block141
+	JMP         block157
 
-tail142:
+tail158:
 	CMPQ        SI, $0x10
-	JL          partial144
+	JL          partial160
 	VMOVUPS     (DX)(R8*1), Z11
 	VSUBPS      Z6, Z11, Z11
 	VADDPS      Z11, Z7, Z7
 	VFMADD231PS Z11, Z11, Z9
-	JMP         next145
+	JMP         next161
 
-partial144:
+partial160:
 	CMPQ        SI, $0x00
-	JLE         end143
+	JLE         end159
 	VMOVUPS.Z   (DX)(R8*1), K1, Z11
 	VSUBPS      Z6, Z11, Z11
 	VMOVAPS.Z   Z11, K1, Z11
 	VADDPS      Z11, Z7, Z7
 	VFMADD231PS Z11, Z11, Z9
-	JMP         end143
+	JMP         end159
 
-next145:
+next161:
 	CMPQ        SI, $0x10
-	JLE         end143
+	JLE         end159
 	VMOVUPS.Z   64(DX)(R8*1), K1, Z11
 	VSUBPS      Z6, Z11, Z11
 	VMOVAPS.Z   Z11, K1, Z11
 	VADDPS      Z11, Z8, Z8
 	VFMADD231PS Z11, Z11, Z10
-	JMP         end143
+	JMP         end159
 
-end143:
+end159:
 	VADDPS        Z8, Z7, Z7
 	VEXTRACTF64X4 $0x01, Z7, Y11
 	VADDPS        Y11, Y7, Y7
@@ -5624,9 +6090,9 @@ end143:
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row132
+	JMP           row148
 
-done133:
+done149:
 	VZEROUPPER
 	RET
 
@@ -5652,19 +6118,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row148:
+row164:
 	TESTQ        AX, AX
-	JZ           done149
+	JZ           done165
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased150
+	JNZ          biased166
 	XORQ         R11, R11
 
-block152:
+block168:
 	CMPQ    R11, R10
-	JGE     tail153
+	JGE     tail169
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -5680,11 +6146,11 @@ block152:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block152
+	JMP     block168
 
-tail153:
+tail169:
 	CMPQ    R9, $0x10
-	JL      partial155
+	JL      partial171
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -5692,11 +6158,11 @@ tail153:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next156
+	JMP     next172
 
-partial155:
+partial171:
 	CMPQ      R9, $0x00
-	JLE       end154
+	JLE       end170
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -5704,11 +6170,11 @@ partial155:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end154
+	JMP       end170
 
-next156:
+next172:
 	CMPQ      R9, $0x10
-	JLE       end154
+	JLE       end170
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -5716,17 +6182,17 @@ next156:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end154
+	JMP       end170
 
-end154:
-	JMP normalized151
+end170:
+	JMP normalized167
 
-biased150:
+biased166:
 	XORQ R11, R11
 
-block159:
+block175:
 	CMPQ        R11, R10
-	JGE         tail160
+	JGE         tail176
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5744,11 +6210,11 @@ block159:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block159
+	JMP         block175
 
-tail160:
+tail176:
 	CMPQ        R9, $0x10
-	JL          partial162
+	JL          partial178
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5757,11 +6223,11 @@ tail160:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next163
+	JMP         next179
 
-partial162:
+partial178:
 	CMPQ        R9, $0x00
-	JLE         end161
+	JLE         end177
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5770,11 +6236,11 @@ partial162:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end161
+	JMP         end177
 
-next163:
+next179:
 	CMPQ        R9, $0x10
-	JLE         end161
+	JLE         end177
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5783,17 +6249,17 @@ next163:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end161
+	JMP         end177
 
-end161:
-normalized151:
+end177:
+normalized167:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row148
+	JMP  row164
 
-done149:
+done165:
 	VZEROUPPER
 	RET
 
@@ -5819,9 +6285,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row166:
+row182:
 	TESTQ        AX, AX
-	JZ           done167
+	JZ           done183
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -5831,9 +6297,9 @@ row166:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block168:
+block184:
 	CMPQ        R11, R10
-	JGE         tail169
+	JGE         tail185
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5853,11 +6319,11 @@ block168:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block168
+	JMP         block184
 
-tail169:
+tail185:
 	CMPQ        R9, $0x10
-	JL          partial171
+	JL          partial187
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5867,11 +6333,11 @@ tail169:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next172
+	JMP         next188
 
-partial171:
+partial187:
 	CMPQ        R9, $0x00
-	JLE         end170
+	JLE         end186
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5881,11 +6347,11 @@ partial171:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end170
+	JMP         end186
 
-next172:
+next188:
 	CMPQ        R9, $0x10
-	JLE         end170
+	JLE         end186
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5895,9 +6361,9 @@ next172:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end170
+	JMP         end186
 
-end170:
+end186:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
@@ -5924,9 +6390,9 @@ end170:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block175:
+block191:
 	CMPQ         R11, R10
-	JGE          tail176
+	JGE          tail192
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5950,11 +6416,11 @@ block175:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block175
+	JMP          block191
 
-tail176:
+tail192:
 	CMPQ         R9, $0x10
-	JL           partial178
+	JL           partial194
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5966,11 +6432,11 @@ tail176:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next179
+	JMP          next195
 
-partial178:
+partial194:
 	CMPQ         R9, $0x00
-	JLE          end177
+	JLE          end193
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5982,11 +6448,11 @@ partial178:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end177
+	JMP          end193
 
-next179:
+next195:
 	CMPQ         R9, $0x10
-	JLE          end177
+	JLE          end193
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5998,17 +6464,17 @@ next179:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end177
+	JMP          end193
 
-end177:
+end193:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row166
+	JMP  row182
 
-done167:
+done183:
 	VZEROUPPER
 	RET
 
@@ -6026,9 +6492,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row182:
+row198:
 	TESTQ         CX, CX
-	JZ            done183
+	JZ            done199
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6037,9 +6503,9 @@ row182:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row182
+	JMP           row198
 
-done183:
+done199:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6062,9 +6528,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row184:
+row200:
 	TESTQ         BX, BX
-	JZ            done185
+	JZ            done201
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -6083,9 +6549,9 @@ row184:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row184
+	JMP           row200
 
-done185:
+done201:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6111,9 +6577,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block186:
+block202:
 	CMPQ          SI, DX
-	JGE           tail187
+	JGE           tail203
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6125,11 +6591,11 @@ block186:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block186
+	JMP           block202
 
-tail187:
+tail203:
 	CMPQ          CX, $0x00
-	JLE           end188
+	JLE           end204
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6140,9 +6606,9 @@ tail187:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end188
+	JMP           end204
 
-end188:
+end204:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -6174,9 +6640,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block191:
+block207:
 	CMPQ          BX, DX
-	JGE           tail192
+	JGE           tail208
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -6190,42 +6656,42 @@ block191:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block191
+	JMP           block207
 
-tail192:
+tail208:
 	CMPQ          CX, $0x10
-	JL            partial194
+	JL            partial210
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next195
+	JMP           next211
 
-partial194:
+partial210:
 	CMPQ          CX, $0x00
-	JLE           end193
+	JLE           end209
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end193
+	JMP           end209
 
-next195:
+next211:
 	CMPQ          CX, $0x10
-	JLE           end193
+	JLE           end209
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end193
+	JMP           end209
 
-end193:
+end209:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0

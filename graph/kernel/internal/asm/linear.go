@@ -1,5 +1,7 @@
 package main
 
+import "github.com/mmcloughlin/avo/operand"
+
 // linear writes the kernels that end a linear layer, which treat a tile of its product while that
 // is in the first-level cache. All have the same parameters; rows of y and of added lie pitch
 // elements apart.
@@ -25,18 +27,28 @@ func (g *generator) linear() {
 			added = g.pointer("added")
 			pointers = append(pointers, added)
 		}
-		s := g.sweep(g.int("d"), woven)
+		d := g.int("d")
 		g.hold(k.held...)
+		end := func(p place, _ int) {
+			v := p.load(y)
+			g.VADDPS(p.load(bias), v, v)
+			if k.added {
+				g.VADDPS(p.load(added), v, v)
+			}
+			p.store(k.f(v), y)
+		}
+		// Most are full tiles, two vectors wide.
+		other, done := g.label("other"), g.label("done")
+		g.CMPQ(d, operand.Imm(uint64(2*g.lanes)))
+		g.JNE(operand.LabelRef(other))
 		g.eachRow(rows, pitch, pointers, func() {
-			s.do(k.chains, func(p place, _ int) {
-				v := p.load(y)
-				g.VADDPS(p.load(bias), v, v)
-				if k.added {
-					g.VADDPS(p.load(added), v, v)
-				}
-				p.store(k.f(v), y)
-			})
+			g.weave(2, func(i int) { end(place{g: g, offset: i * g.bytesPerVector()}, i) })
 		})
+		g.JMP(operand.LabelRef(done))
+		g.Label(other)
+		s := g.sweep(d, woven)
+		g.eachRow(rows, pitch, pointers, func() { s.do(woven, end) })
+		g.Label(done)
 		g.return_()
 	}
 }
