@@ -928,22 +928,22 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf38aa3b
-DATA constants<>+388(SB)/4, $0xbf38aa3b
-DATA constants<>+392(SB)/4, $0xbf38aa3b
-DATA constants<>+396(SB)/4, $0xbf38aa3b
-DATA constants<>+400(SB)/4, $0xbf38aa3b
-DATA constants<>+404(SB)/4, $0xbf38aa3b
-DATA constants<>+408(SB)/4, $0xbf38aa3b
-DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xc0400000
-DATA constants<>+420(SB)/4, $0xc0400000
-DATA constants<>+424(SB)/4, $0xc0400000
-DATA constants<>+428(SB)/4, $0xc0400000
-DATA constants<>+432(SB)/4, $0xc0400000
-DATA constants<>+436(SB)/4, $0xc0400000
-DATA constants<>+440(SB)/4, $0xc0400000
-DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+384(SB)/4, $0x4b3fffff
+DATA constants<>+388(SB)/4, $0x4b3fffff
+DATA constants<>+392(SB)/4, $0x4b3fffff
+DATA constants<>+396(SB)/4, $0x4b3fffff
+DATA constants<>+400(SB)/4, $0x4b3fffff
+DATA constants<>+404(SB)/4, $0x4b3fffff
+DATA constants<>+408(SB)/4, $0x4b3fffff
+DATA constants<>+412(SB)/4, $0x4b3fffff
+DATA constants<>+416(SB)/4, $0x41293958
+DATA constants<>+420(SB)/4, $0x41293958
+DATA constants<>+424(SB)/4, $0x41293958
+DATA constants<>+428(SB)/4, $0x41293958
+DATA constants<>+432(SB)/4, $0x41293958
+DATA constants<>+436(SB)/4, $0x41293958
+DATA constants<>+440(SB)/4, $0x41293958
+DATA constants<>+444(SB)/4, $0x41293958
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -952,215 +952,175 @@ DATA constants<>+464(SB)/4, $0x7fffffff
 DATA constants<>+468(SB)/4, $0x7fffffff
 DATA constants<>+472(SB)/4, $0x7fffffff
 DATA constants<>+476(SB)/4, $0x7fffffff
-DATA constants<>+480(SB)/4, $0x41544dd3
-DATA constants<>+484(SB)/4, $0x41544dd3
-DATA constants<>+488(SB)/4, $0x41544dd3
-DATA constants<>+492(SB)/4, $0x41544dd3
-DATA constants<>+496(SB)/4, $0x41544dd3
-DATA constants<>+500(SB)/4, $0x41544dd3
-DATA constants<>+504(SB)/4, $0x41544dd3
-DATA constants<>+508(SB)/4, $0x41544dd3
-DATA constants<>+512(SB)/4, $0x3920fdde
-DATA constants<>+516(SB)/4, $0x3920fdde
-DATA constants<>+520(SB)/4, $0x3920fdde
-DATA constants<>+524(SB)/4, $0x3920fdde
-DATA constants<>+528(SB)/4, $0x3920fdde
-DATA constants<>+532(SB)/4, $0x3920fdde
-DATA constants<>+536(SB)/4, $0x3920fdde
-DATA constants<>+540(SB)/4, $0x3920fdde
-DATA constants<>+544(SB)/4, $0x3aaf9f2a
-DATA constants<>+548(SB)/4, $0x3aaf9f2a
-DATA constants<>+552(SB)/4, $0x3aaf9f2a
-DATA constants<>+556(SB)/4, $0x3aaf9f2a
-DATA constants<>+560(SB)/4, $0x3aaf9f2a
-DATA constants<>+564(SB)/4, $0x3aaf9f2a
-DATA constants<>+568(SB)/4, $0x3aaf9f2a
-DATA constants<>+572(SB)/4, $0x3aaf9f2a
-DATA constants<>+576(SB)/4, $0x3c1d96a6
-DATA constants<>+580(SB)/4, $0x3c1d96a6
-DATA constants<>+584(SB)/4, $0x3c1d96a6
-DATA constants<>+588(SB)/4, $0x3c1d96a6
-DATA constants<>+592(SB)/4, $0x3c1d96a6
-DATA constants<>+596(SB)/4, $0x3c1d96a6
-DATA constants<>+600(SB)/4, $0x3c1d96a6
-DATA constants<>+604(SB)/4, $0x3c1d96a6
-DATA constants<>+608(SB)/4, $0x3d635774
-DATA constants<>+612(SB)/4, $0x3d635774
-DATA constants<>+616(SB)/4, $0x3d635774
-DATA constants<>+620(SB)/4, $0x3d635774
-DATA constants<>+624(SB)/4, $0x3d635774
-DATA constants<>+628(SB)/4, $0x3d635774
-DATA constants<>+632(SB)/4, $0x3d635774
-DATA constants<>+636(SB)/4, $0x3d635774
-DATA constants<>+640(SB)/4, $0x3e75fdee
-DATA constants<>+644(SB)/4, $0x3e75fdee
-DATA constants<>+648(SB)/4, $0x3e75fdee
-DATA constants<>+652(SB)/4, $0x3e75fdee
-DATA constants<>+656(SB)/4, $0x3e75fdee
-DATA constants<>+660(SB)/4, $0x3e75fdee
-DATA constants<>+664(SB)/4, $0x3e75fdee
-DATA constants<>+668(SB)/4, $0x3e75fdee
-DATA constants<>+672(SB)/4, $0x3f317218
-DATA constants<>+676(SB)/4, $0x3f317218
-DATA constants<>+680(SB)/4, $0x3f317218
-DATA constants<>+684(SB)/4, $0x3f317218
-DATA constants<>+688(SB)/4, $0x3f317218
-DATA constants<>+692(SB)/4, $0x3f317218
-DATA constants<>+696(SB)/4, $0x3f317218
-DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0xb184cbb7
-DATA constants<>+708(SB)/4, $0xb184cbb7
-DATA constants<>+712(SB)/4, $0xb184cbb7
-DATA constants<>+716(SB)/4, $0xb184cbb7
-DATA constants<>+720(SB)/4, $0xb184cbb7
-DATA constants<>+724(SB)/4, $0xb184cbb7
-DATA constants<>+728(SB)/4, $0xb184cbb7
-DATA constants<>+732(SB)/4, $0xb184cbb7
-DATA constants<>+736(SB)/4, $0xb25d70c9
-DATA constants<>+740(SB)/4, $0xb25d70c9
-DATA constants<>+744(SB)/4, $0xb25d70c9
-DATA constants<>+748(SB)/4, $0xb25d70c9
-DATA constants<>+752(SB)/4, $0xb25d70c9
-DATA constants<>+756(SB)/4, $0xb25d70c9
-DATA constants<>+760(SB)/4, $0xb25d70c9
-DATA constants<>+764(SB)/4, $0xb25d70c9
-DATA constants<>+768(SB)/4, $0x31f2b5eb
-DATA constants<>+772(SB)/4, $0x31f2b5eb
-DATA constants<>+776(SB)/4, $0x31f2b5eb
-DATA constants<>+780(SB)/4, $0x31f2b5eb
-DATA constants<>+784(SB)/4, $0x31f2b5eb
-DATA constants<>+788(SB)/4, $0x31f2b5eb
-DATA constants<>+792(SB)/4, $0x31f2b5eb
-DATA constants<>+796(SB)/4, $0x31f2b5eb
-DATA constants<>+800(SB)/4, $0x3470ec8f
-DATA constants<>+804(SB)/4, $0x3470ec8f
-DATA constants<>+808(SB)/4, $0x3470ec8f
-DATA constants<>+812(SB)/4, $0x3470ec8f
-DATA constants<>+816(SB)/4, $0x3470ec8f
-DATA constants<>+820(SB)/4, $0x3470ec8f
-DATA constants<>+824(SB)/4, $0x3470ec8f
-DATA constants<>+828(SB)/4, $0x3470ec8f
-DATA constants<>+832(SB)/4, $0xb3dff4d0
-DATA constants<>+836(SB)/4, $0xb3dff4d0
-DATA constants<>+840(SB)/4, $0xb3dff4d0
-DATA constants<>+844(SB)/4, $0xb3dff4d0
-DATA constants<>+848(SB)/4, $0xb3dff4d0
-DATA constants<>+852(SB)/4, $0xb3dff4d0
-DATA constants<>+856(SB)/4, $0xb3dff4d0
-DATA constants<>+860(SB)/4, $0xb3dff4d0
-DATA constants<>+864(SB)/4, $0x353ff05f
-DATA constants<>+868(SB)/4, $0x353ff05f
-DATA constants<>+872(SB)/4, $0x353ff05f
-DATA constants<>+876(SB)/4, $0x353ff05f
-DATA constants<>+880(SB)/4, $0x353ff05f
-DATA constants<>+884(SB)/4, $0x353ff05f
-DATA constants<>+888(SB)/4, $0x353ff05f
-DATA constants<>+892(SB)/4, $0x353ff05f
-DATA constants<>+896(SB)/4, $0xb6ec8399
-DATA constants<>+900(SB)/4, $0xb6ec8399
-DATA constants<>+904(SB)/4, $0xb6ec8399
-DATA constants<>+908(SB)/4, $0xb6ec8399
-DATA constants<>+912(SB)/4, $0xb6ec8399
-DATA constants<>+916(SB)/4, $0xb6ec8399
-DATA constants<>+920(SB)/4, $0xb6ec8399
-DATA constants<>+924(SB)/4, $0xb6ec8399
-DATA constants<>+928(SB)/4, $0x37f29cf0
-DATA constants<>+932(SB)/4, $0x37f29cf0
-DATA constants<>+936(SB)/4, $0x37f29cf0
-DATA constants<>+940(SB)/4, $0x37f29cf0
-DATA constants<>+944(SB)/4, $0x37f29cf0
-DATA constants<>+948(SB)/4, $0x37f29cf0
-DATA constants<>+952(SB)/4, $0x37f29cf0
-DATA constants<>+956(SB)/4, $0x37f29cf0
-DATA constants<>+960(SB)/4, $0xb9052221
-DATA constants<>+964(SB)/4, $0xb9052221
-DATA constants<>+968(SB)/4, $0xb9052221
-DATA constants<>+972(SB)/4, $0xb9052221
-DATA constants<>+976(SB)/4, $0xb9052221
-DATA constants<>+980(SB)/4, $0xb9052221
-DATA constants<>+984(SB)/4, $0xb9052221
-DATA constants<>+988(SB)/4, $0xb9052221
-DATA constants<>+992(SB)/4, $0x3a11e040
-DATA constants<>+996(SB)/4, $0x3a11e040
-DATA constants<>+1000(SB)/4, $0x3a11e040
-DATA constants<>+1004(SB)/4, $0x3a11e040
-DATA constants<>+1008(SB)/4, $0x3a11e040
-DATA constants<>+1012(SB)/4, $0x3a11e040
-DATA constants<>+1016(SB)/4, $0x3a11e040
-DATA constants<>+1020(SB)/4, $0x3a11e040
-DATA constants<>+1024(SB)/4, $0xbb1775ba
-DATA constants<>+1028(SB)/4, $0xbb1775ba
-DATA constants<>+1032(SB)/4, $0xbb1775ba
-DATA constants<>+1036(SB)/4, $0xbb1775ba
-DATA constants<>+1040(SB)/4, $0xbb1775ba
-DATA constants<>+1044(SB)/4, $0xbb1775ba
-DATA constants<>+1048(SB)/4, $0xbb1775ba
-DATA constants<>+1052(SB)/4, $0xbb1775ba
-DATA constants<>+1056(SB)/4, $0x3c160394
-DATA constants<>+1060(SB)/4, $0x3c160394
-DATA constants<>+1064(SB)/4, $0x3c160394
-DATA constants<>+1068(SB)/4, $0x3c160394
-DATA constants<>+1072(SB)/4, $0x3c160394
-DATA constants<>+1076(SB)/4, $0x3c160394
-DATA constants<>+1080(SB)/4, $0x3c160394
-DATA constants<>+1084(SB)/4, $0x3c160394
-DATA constants<>+1088(SB)/4, $0xbd0ce76c
-DATA constants<>+1092(SB)/4, $0xbd0ce76c
-DATA constants<>+1096(SB)/4, $0xbd0ce76c
-DATA constants<>+1100(SB)/4, $0xbd0ce76c
-DATA constants<>+1104(SB)/4, $0xbd0ce76c
-DATA constants<>+1108(SB)/4, $0xbd0ce76c
-DATA constants<>+1112(SB)/4, $0xbd0ce76c
-DATA constants<>+1116(SB)/4, $0xbd0ce76c
-DATA constants<>+1120(SB)/4, $0x3df8dc4f
-DATA constants<>+1124(SB)/4, $0x3df8dc4f
-DATA constants<>+1128(SB)/4, $0x3df8dc4f
-DATA constants<>+1132(SB)/4, $0x3df8dc4f
-DATA constants<>+1136(SB)/4, $0x3df8dc4f
-DATA constants<>+1140(SB)/4, $0x3df8dc4f
-DATA constants<>+1144(SB)/4, $0x3df8dc4f
-DATA constants<>+1148(SB)/4, $0x3df8dc4f
-DATA constants<>+1152(SB)/4, $0x00000000
-DATA constants<>+1156(SB)/4, $0x00000000
-DATA constants<>+1160(SB)/4, $0x00000000
-DATA constants<>+1164(SB)/4, $0x00000000
-DATA constants<>+1168(SB)/4, $0x00000000
-DATA constants<>+1172(SB)/4, $0x00000000
-DATA constants<>+1176(SB)/4, $0x00000000
-DATA constants<>+1180(SB)/4, $0x00000000
-DATA constants<>+1184(SB)/4, $0x3d922279
-DATA constants<>+1188(SB)/4, $0x3d922279
-DATA constants<>+1192(SB)/4, $0x3d922279
-DATA constants<>+1196(SB)/4, $0x3d922279
-DATA constants<>+1200(SB)/4, $0x3d922279
-DATA constants<>+1204(SB)/4, $0x3d922279
-DATA constants<>+1208(SB)/4, $0x3d922279
-DATA constants<>+1212(SB)/4, $0x3d922279
-DATA constants<>+1216(SB)/4, $0x3fcc422a
-DATA constants<>+1220(SB)/4, $0x3fcc422a
-DATA constants<>+1224(SB)/4, $0x3fcc422a
-DATA constants<>+1228(SB)/4, $0x3fcc422a
-DATA constants<>+1232(SB)/4, $0x3fcc422a
-DATA constants<>+1236(SB)/4, $0x3fcc422a
-DATA constants<>+1240(SB)/4, $0x3fcc422a
-DATA constants<>+1244(SB)/4, $0x3fcc422a
-DATA constants<>+1248(SB)/4, $0xbf800000
-DATA constants<>+1252(SB)/4, $0xbf800000
-DATA constants<>+1256(SB)/4, $0xbf800000
-DATA constants<>+1260(SB)/4, $0xbf800000
-DATA constants<>+1264(SB)/4, $0xbf800000
-DATA constants<>+1268(SB)/4, $0xbf800000
-DATA constants<>+1272(SB)/4, $0xbf800000
-DATA constants<>+1276(SB)/4, $0xbf800000
-DATA constants<>+1280(SB)/4, $0x42b1999a
-DATA constants<>+1284(SB)/4, $0x42b1999a
-DATA constants<>+1288(SB)/4, $0x42b1999a
-DATA constants<>+1292(SB)/4, $0x42b1999a
-DATA constants<>+1296(SB)/4, $0x42b1999a
-DATA constants<>+1300(SB)/4, $0x42b1999a
-DATA constants<>+1304(SB)/4, $0x42b1999a
-DATA constants<>+1308(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $1312
+DATA constants<>+480(SB)/4, $0xb33efebf
+DATA constants<>+484(SB)/4, $0xb33efebf
+DATA constants<>+488(SB)/4, $0xb33efebf
+DATA constants<>+492(SB)/4, $0xb33efebf
+DATA constants<>+496(SB)/4, $0xb33efebf
+DATA constants<>+500(SB)/4, $0xb33efebf
+DATA constants<>+504(SB)/4, $0xb33efebf
+DATA constants<>+508(SB)/4, $0xb33efebf
+DATA constants<>+512(SB)/4, $0x359c6623
+DATA constants<>+516(SB)/4, $0x359c6623
+DATA constants<>+520(SB)/4, $0x359c6623
+DATA constants<>+524(SB)/4, $0x359c6623
+DATA constants<>+528(SB)/4, $0x359c6623
+DATA constants<>+532(SB)/4, $0x359c6623
+DATA constants<>+536(SB)/4, $0x359c6623
+DATA constants<>+540(SB)/4, $0x359c6623
+DATA constants<>+544(SB)/4, $0xb761186d
+DATA constants<>+548(SB)/4, $0xb761186d
+DATA constants<>+552(SB)/4, $0xb761186d
+DATA constants<>+556(SB)/4, $0xb761186d
+DATA constants<>+560(SB)/4, $0xb761186d
+DATA constants<>+564(SB)/4, $0xb761186d
+DATA constants<>+568(SB)/4, $0xb761186d
+DATA constants<>+572(SB)/4, $0xb761186d
+DATA constants<>+576(SB)/4, $0x38b5d732
+DATA constants<>+580(SB)/4, $0x38b5d732
+DATA constants<>+584(SB)/4, $0x38b5d732
+DATA constants<>+588(SB)/4, $0x38b5d732
+DATA constants<>+592(SB)/4, $0x38b5d732
+DATA constants<>+596(SB)/4, $0x38b5d732
+DATA constants<>+600(SB)/4, $0x38b5d732
+DATA constants<>+604(SB)/4, $0x38b5d732
+DATA constants<>+608(SB)/4, $0xb99f2d43
+DATA constants<>+612(SB)/4, $0xb99f2d43
+DATA constants<>+616(SB)/4, $0xb99f2d43
+DATA constants<>+620(SB)/4, $0xb99f2d43
+DATA constants<>+624(SB)/4, $0xb99f2d43
+DATA constants<>+628(SB)/4, $0xb99f2d43
+DATA constants<>+632(SB)/4, $0xb99f2d43
+DATA constants<>+636(SB)/4, $0xb99f2d43
+DATA constants<>+640(SB)/4, $0x3800471f
+DATA constants<>+644(SB)/4, $0x3800471f
+DATA constants<>+648(SB)/4, $0x3800471f
+DATA constants<>+652(SB)/4, $0x3800471f
+DATA constants<>+656(SB)/4, $0x3800471f
+DATA constants<>+660(SB)/4, $0x3800471f
+DATA constants<>+664(SB)/4, $0x3800471f
+DATA constants<>+668(SB)/4, $0x3800471f
+DATA constants<>+672(SB)/4, $0x3be30436
+DATA constants<>+676(SB)/4, $0x3be30436
+DATA constants<>+680(SB)/4, $0x3be30436
+DATA constants<>+684(SB)/4, $0x3be30436
+DATA constants<>+688(SB)/4, $0x3be30436
+DATA constants<>+692(SB)/4, $0x3be30436
+DATA constants<>+696(SB)/4, $0x3be30436
+DATA constants<>+700(SB)/4, $0x3be30436
+DATA constants<>+704(SB)/4, $0xbd56c959
+DATA constants<>+708(SB)/4, $0xbd56c959
+DATA constants<>+712(SB)/4, $0xbd56c959
+DATA constants<>+716(SB)/4, $0xbd56c959
+DATA constants<>+720(SB)/4, $0xbd56c959
+DATA constants<>+724(SB)/4, $0xbd56c959
+DATA constants<>+728(SB)/4, $0xbd56c959
+DATA constants<>+732(SB)/4, $0xbd56c959
+DATA constants<>+736(SB)/4, $0xbeeb1ed3
+DATA constants<>+740(SB)/4, $0xbeeb1ed3
+DATA constants<>+744(SB)/4, $0xbeeb1ed3
+DATA constants<>+748(SB)/4, $0xbeeb1ed3
+DATA constants<>+752(SB)/4, $0xbeeb1ed3
+DATA constants<>+756(SB)/4, $0xbeeb1ed3
+DATA constants<>+760(SB)/4, $0xbeeb1ed3
+DATA constants<>+764(SB)/4, $0xbeeb1ed3
+DATA constants<>+768(SB)/4, $0xbf935764
+DATA constants<>+772(SB)/4, $0xbf935764
+DATA constants<>+776(SB)/4, $0xbf935764
+DATA constants<>+780(SB)/4, $0xbf935764
+DATA constants<>+784(SB)/4, $0xbf935764
+DATA constants<>+788(SB)/4, $0xbf935764
+DATA constants<>+792(SB)/4, $0xbf935764
+DATA constants<>+796(SB)/4, $0xbf935764
+DATA constants<>+800(SB)/4, $0x3920fdde
+DATA constants<>+804(SB)/4, $0x3920fdde
+DATA constants<>+808(SB)/4, $0x3920fdde
+DATA constants<>+812(SB)/4, $0x3920fdde
+DATA constants<>+816(SB)/4, $0x3920fdde
+DATA constants<>+820(SB)/4, $0x3920fdde
+DATA constants<>+824(SB)/4, $0x3920fdde
+DATA constants<>+828(SB)/4, $0x3920fdde
+DATA constants<>+832(SB)/4, $0x3aaf9f2a
+DATA constants<>+836(SB)/4, $0x3aaf9f2a
+DATA constants<>+840(SB)/4, $0x3aaf9f2a
+DATA constants<>+844(SB)/4, $0x3aaf9f2a
+DATA constants<>+848(SB)/4, $0x3aaf9f2a
+DATA constants<>+852(SB)/4, $0x3aaf9f2a
+DATA constants<>+856(SB)/4, $0x3aaf9f2a
+DATA constants<>+860(SB)/4, $0x3aaf9f2a
+DATA constants<>+864(SB)/4, $0x3c1d96a6
+DATA constants<>+868(SB)/4, $0x3c1d96a6
+DATA constants<>+872(SB)/4, $0x3c1d96a6
+DATA constants<>+876(SB)/4, $0x3c1d96a6
+DATA constants<>+880(SB)/4, $0x3c1d96a6
+DATA constants<>+884(SB)/4, $0x3c1d96a6
+DATA constants<>+888(SB)/4, $0x3c1d96a6
+DATA constants<>+892(SB)/4, $0x3c1d96a6
+DATA constants<>+896(SB)/4, $0x3d635774
+DATA constants<>+900(SB)/4, $0x3d635774
+DATA constants<>+904(SB)/4, $0x3d635774
+DATA constants<>+908(SB)/4, $0x3d635774
+DATA constants<>+912(SB)/4, $0x3d635774
+DATA constants<>+916(SB)/4, $0x3d635774
+DATA constants<>+920(SB)/4, $0x3d635774
+DATA constants<>+924(SB)/4, $0x3d635774
+DATA constants<>+928(SB)/4, $0x3e75fdee
+DATA constants<>+932(SB)/4, $0x3e75fdee
+DATA constants<>+936(SB)/4, $0x3e75fdee
+DATA constants<>+940(SB)/4, $0x3e75fdee
+DATA constants<>+944(SB)/4, $0x3e75fdee
+DATA constants<>+948(SB)/4, $0x3e75fdee
+DATA constants<>+952(SB)/4, $0x3e75fdee
+DATA constants<>+956(SB)/4, $0x3e75fdee
+DATA constants<>+960(SB)/4, $0x3f317218
+DATA constants<>+964(SB)/4, $0x3f317218
+DATA constants<>+968(SB)/4, $0x3f317218
+DATA constants<>+972(SB)/4, $0x3f317218
+DATA constants<>+976(SB)/4, $0x3f317218
+DATA constants<>+980(SB)/4, $0x3f317218
+DATA constants<>+984(SB)/4, $0x3f317218
+DATA constants<>+988(SB)/4, $0x3f317218
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x00000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x00000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0x00000000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0x00000000
+DATA constants<>+1024(SB)/4, $0x3d922279
+DATA constants<>+1028(SB)/4, $0x3d922279
+DATA constants<>+1032(SB)/4, $0x3d922279
+DATA constants<>+1036(SB)/4, $0x3d922279
+DATA constants<>+1040(SB)/4, $0x3d922279
+DATA constants<>+1044(SB)/4, $0x3d922279
+DATA constants<>+1048(SB)/4, $0x3d922279
+DATA constants<>+1052(SB)/4, $0x3d922279
+DATA constants<>+1056(SB)/4, $0x3fcc422a
+DATA constants<>+1060(SB)/4, $0x3fcc422a
+DATA constants<>+1064(SB)/4, $0x3fcc422a
+DATA constants<>+1068(SB)/4, $0x3fcc422a
+DATA constants<>+1072(SB)/4, $0x3fcc422a
+DATA constants<>+1076(SB)/4, $0x3fcc422a
+DATA constants<>+1080(SB)/4, $0x3fcc422a
+DATA constants<>+1084(SB)/4, $0x3fcc422a
+DATA constants<>+1088(SB)/4, $0xbf800000
+DATA constants<>+1092(SB)/4, $0xbf800000
+DATA constants<>+1096(SB)/4, $0xbf800000
+DATA constants<>+1100(SB)/4, $0xbf800000
+DATA constants<>+1104(SB)/4, $0xbf800000
+DATA constants<>+1108(SB)/4, $0xbf800000
+DATA constants<>+1112(SB)/4, $0xbf800000
+DATA constants<>+1116(SB)/4, $0xbf800000
+DATA constants<>+1120(SB)/4, $0x42b1999a
+DATA constants<>+1124(SB)/4, $0x42b1999a
+DATA constants<>+1128(SB)/4, $0x42b1999a
+DATA constants<>+1132(SB)/4, $0x42b1999a
+DATA constants<>+1136(SB)/4, $0x42b1999a
+DATA constants<>+1140(SB)/4, $0x42b1999a
+DATA constants<>+1144(SB)/4, $0x42b1999a
+DATA constants<>+1148(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1152
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -2063,105 +2023,92 @@ TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
 	VBROADCASTSS constants<>+352(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+384(SB), Y2
-	VBROADCASTSS constants<>+416(SB), Y3
+	VBROADCASTSS constants<>+384(SB), Y1
+	VBROADCASTSS constants<>+416(SB), Y2
 	CMPQ         SI, $0x10
 	JNE          other150
 
 row152:
 	TESTQ        AX, AX
 	JZ           done153
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y6
-	VMOVUPS      (DX), Y5
-	VMOVUPS      32(DX), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VPAND        constants<>+448(SB), Y4, Y5
-	VPAND        constants<>+448(SB), Y6, Y10
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y5
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y3, Y4
+	VPAND        constants<>+448(SB), Y5, Y9
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y9, Y2, Y9
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y9, Y9, Y10
 	VBROADCASTSS constants<>+480(SB), Y7
-	VBROADCASTSS constants<>+480(SB), Y8
-	VMINPS       Y5, Y7, Y5
-	VMINPS       Y10, Y8, Y10
-	VMULPS       Y2, Y5, Y7
-	VMULPS       Y2, Y10, Y11
-	VMOVAPS      Y1, Y8
-	VMOVAPS      Y1, Y12
-	VFMADD231PS  Y5, Y7, Y8
-	VFMADD231PS  Y10, Y11, Y12
-	VSUBPS       Y8, Y1, Y9
-	VSUBPS       Y12, Y1, Y13
-	VFMADD213PS  Y9, Y5, Y7
-	VFMADD213PS  Y13, Y10, Y11
-	VBROADCASTSS constants<>+512(SB), Y9
-	VBROADCASTSS constants<>+512(SB), Y13
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+544(SB), Y11, Y13
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y11, Y13
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y11, Y13
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y11, Y13
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y11, Y13
-	VFMADD213PS  Y0, Y7, Y9
-	VFMADD213PS  Y0, Y11, Y13
-	VPSLLD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       Y0, Y8, Y8
-	VPADDD       Y0, Y12, Y12
-	VMULPS       Y8, Y9, Y9
-	VMULPS       Y12, Y13, Y13
-	VADDPS       Y3, Y5, Y5
-	VADDPS       Y3, Y10, Y10
-	VMULPS       Y5, Y5, Y7
-	VMULPS       Y10, Y10, Y12
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+704(SB), Y14
-	VBROADCASTSS constants<>+736(SB), Y11
-	VBROADCASTSS constants<>+736(SB), Y15
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+768(SB), Y12, Y14
-	VFMADD213PS  constants<>+800(SB), Y7, Y11
-	VFMADD213PS  constants<>+800(SB), Y12, Y15
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+832(SB), Y12, Y14
-	VFMADD213PS  constants<>+864(SB), Y7, Y11
-	VFMADD213PS  constants<>+864(SB), Y12, Y15
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VBROADCASTSS constants<>+480(SB), Y11
+	VBROADCASTSS constants<>+512(SB), Y8
+	VBROADCASTSS constants<>+512(SB), Y12
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+544(SB), Y10, Y11
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y10, Y12
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+608(SB), Y10, Y11
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y10, Y12
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+672(SB), Y10, Y11
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+704(SB), Y10, Y12
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+736(SB), Y10, Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+768(SB), Y10, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y4, Y7, Y6
+	VFMADD231PS  Y9, Y11, Y10
+	VSUBPS       Y6, Y1, Y8
+	VSUBPS       Y10, Y1, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMULPS       Y7, Y7, Y4
+	VMULPS       Y11, Y11, Y12
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y13
+	VBROADCASTSS constants<>+832(SB), Y9
+	VBROADCASTSS constants<>+832(SB), Y14
+	VFMADD213PS  constants<>+864(SB), Y4, Y8
+	VFMADD213PS  constants<>+864(SB), Y12, Y13
+	VFMADD213PS  constants<>+896(SB), Y4, Y9
 	VFMADD213PS  constants<>+896(SB), Y12, Y14
-	VFMADD213PS  constants<>+928(SB), Y7, Y11
-	VFMADD213PS  constants<>+928(SB), Y12, Y15
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y12, Y13
+	VFMADD213PS  constants<>+960(SB), Y4, Y9
 	VFMADD213PS  constants<>+960(SB), Y12, Y14
-	VFMADD213PS  constants<>+992(SB), Y7, Y11
-	VFMADD213PS  constants<>+992(SB), Y12, Y15
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1024(SB), Y12, Y14
-	VFMADD213PS  constants<>+1056(SB), Y7, Y11
-	VFMADD213PS  constants<>+1056(SB), Y12, Y15
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1088(SB), Y12, Y14
-	VFMADD213PS  constants<>+1120(SB), Y7, Y11
-	VFMADD213PS  constants<>+1120(SB), Y12, Y15
-	VFMADD213PS  Y11, Y5, Y8
-	VFMADD213PS  Y15, Y10, Y14
-	VMULPS       Y9, Y8, Y8
-	VMULPS       Y13, Y14, Y14
-	VSUBPS       Y8, Y0, Y5
-	VSUBPS       Y14, Y0, Y9
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VBROADCASTSS constants<>+1152(SB), Y10
-	VCMPPS       $0x01, Y7, Y4, Y7
-	VCMPPS       $0x01, Y10, Y6, Y10
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VBLENDVPS    Y10, Y14, Y9, Y9
-	VMULPS       Y4, Y5, Y5
+	VFMADD213PS  Y0, Y4, Y8
+	VFMADD213PS  Y0, Y12, Y13
+	VFMADD213PS  Y8, Y7, Y9
+	VFMADD213PS  Y13, Y11, Y14
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y10, Y10
 	VMULPS       Y6, Y9, Y9
-	VMOVUPS      Y5, (BX)
-	VMOVUPS      Y9, 32(BX)
+	VMULPS       Y10, Y14, Y14
+	VSUBPS       Y9, Y0, Y4
+	VSUBPS       Y14, Y0, Y7
+	VBROADCASTSS constants<>+992(SB), Y6
+	VBROADCASTSS constants<>+992(SB), Y8
+	VCMPPS       $0x01, Y6, Y3, Y6
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y6, Y9, Y4, Y4
+	VBLENDVPS    Y8, Y14, Y7, Y7
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y7, 32(BX)
 	ADDQ         CX, BX
 	DECQ         AX
 	JMP          row152
@@ -2188,249 +2135,219 @@ row154:
 block156:
 	CMPQ         SI, R8
 	JGE          tail157
-	VMOVUPS      (BX)(SI*1), Y4
-	VMOVUPS      32(BX)(SI*1), Y6
-	VMOVUPS      (DX)(SI*1), Y5
-	VMOVUPS      32(DX)(SI*1), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VPAND        constants<>+448(SB), Y4, Y5
-	VPAND        constants<>+448(SB), Y6, Y10
+	VMOVUPS      (BX)(SI*1), Y3
+	VMOVUPS      32(BX)(SI*1), Y5
+	VMOVUPS      (DX)(SI*1), Y4
+	VMOVUPS      32(DX)(SI*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y3, Y4
+	VPAND        constants<>+448(SB), Y5, Y9
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y9, Y2, Y9
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y9, Y9, Y10
 	VBROADCASTSS constants<>+480(SB), Y7
-	VBROADCASTSS constants<>+480(SB), Y8
-	VMINPS       Y5, Y7, Y5
-	VMINPS       Y10, Y8, Y10
-	VMULPS       Y2, Y5, Y7
-	VMULPS       Y2, Y10, Y11
-	VMOVAPS      Y1, Y8
-	VMOVAPS      Y1, Y12
-	VFMADD231PS  Y5, Y7, Y8
-	VFMADD231PS  Y10, Y11, Y12
-	VSUBPS       Y8, Y1, Y9
-	VSUBPS       Y12, Y1, Y13
-	VFMADD213PS  Y9, Y5, Y7
-	VFMADD213PS  Y13, Y10, Y11
-	VBROADCASTSS constants<>+512(SB), Y9
-	VBROADCASTSS constants<>+512(SB), Y13
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+544(SB), Y11, Y13
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y11, Y13
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y11, Y13
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y11, Y13
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y11, Y13
-	VFMADD213PS  Y0, Y7, Y9
-	VFMADD213PS  Y0, Y11, Y13
-	VPSLLD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       Y0, Y8, Y8
-	VPADDD       Y0, Y12, Y12
-	VMULPS       Y8, Y9, Y9
-	VMULPS       Y12, Y13, Y13
-	VADDPS       Y3, Y5, Y5
-	VADDPS       Y3, Y10, Y10
-	VMULPS       Y5, Y5, Y7
-	VMULPS       Y10, Y10, Y12
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+704(SB), Y14
-	VBROADCASTSS constants<>+736(SB), Y11
-	VBROADCASTSS constants<>+736(SB), Y15
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+768(SB), Y12, Y14
-	VFMADD213PS  constants<>+800(SB), Y7, Y11
-	VFMADD213PS  constants<>+800(SB), Y12, Y15
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+832(SB), Y12, Y14
-	VFMADD213PS  constants<>+864(SB), Y7, Y11
-	VFMADD213PS  constants<>+864(SB), Y12, Y15
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
+	VBROADCASTSS constants<>+480(SB), Y11
+	VBROADCASTSS constants<>+512(SB), Y8
+	VBROADCASTSS constants<>+512(SB), Y12
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+544(SB), Y10, Y11
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y10, Y12
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+608(SB), Y10, Y11
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y10, Y12
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+672(SB), Y10, Y11
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+704(SB), Y10, Y12
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+736(SB), Y10, Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+768(SB), Y10, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y4, Y7, Y6
+	VFMADD231PS  Y9, Y11, Y10
+	VSUBPS       Y6, Y1, Y8
+	VSUBPS       Y10, Y1, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMULPS       Y7, Y7, Y4
+	VMULPS       Y11, Y11, Y12
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y13
+	VBROADCASTSS constants<>+832(SB), Y9
+	VBROADCASTSS constants<>+832(SB), Y14
+	VFMADD213PS  constants<>+864(SB), Y4, Y8
+	VFMADD213PS  constants<>+864(SB), Y12, Y13
+	VFMADD213PS  constants<>+896(SB), Y4, Y9
 	VFMADD213PS  constants<>+896(SB), Y12, Y14
-	VFMADD213PS  constants<>+928(SB), Y7, Y11
-	VFMADD213PS  constants<>+928(SB), Y12, Y15
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
+	VFMADD213PS  constants<>+928(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y12, Y13
+	VFMADD213PS  constants<>+960(SB), Y4, Y9
 	VFMADD213PS  constants<>+960(SB), Y12, Y14
-	VFMADD213PS  constants<>+992(SB), Y7, Y11
-	VFMADD213PS  constants<>+992(SB), Y12, Y15
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1024(SB), Y12, Y14
-	VFMADD213PS  constants<>+1056(SB), Y7, Y11
-	VFMADD213PS  constants<>+1056(SB), Y12, Y15
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1088(SB), Y12, Y14
-	VFMADD213PS  constants<>+1120(SB), Y7, Y11
-	VFMADD213PS  constants<>+1120(SB), Y12, Y15
-	VFMADD213PS  Y11, Y5, Y8
-	VFMADD213PS  Y15, Y10, Y14
-	VMULPS       Y9, Y8, Y8
-	VMULPS       Y13, Y14, Y14
-	VSUBPS       Y8, Y0, Y5
-	VSUBPS       Y14, Y0, Y9
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VBROADCASTSS constants<>+1152(SB), Y10
-	VCMPPS       $0x01, Y7, Y4, Y7
-	VCMPPS       $0x01, Y10, Y6, Y10
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VBLENDVPS    Y10, Y14, Y9, Y9
-	VMULPS       Y4, Y5, Y5
+	VFMADD213PS  Y0, Y4, Y8
+	VFMADD213PS  Y0, Y12, Y13
+	VFMADD213PS  Y8, Y7, Y9
+	VFMADD213PS  Y13, Y11, Y14
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y10, Y10
 	VMULPS       Y6, Y9, Y9
-	VMOVUPS      Y5, (BX)(SI*1)
-	VMOVUPS      Y9, 32(BX)(SI*1)
+	VMULPS       Y10, Y14, Y14
+	VSUBPS       Y9, Y0, Y4
+	VSUBPS       Y14, Y0, Y7
+	VBROADCASTSS constants<>+992(SB), Y6
+	VBROADCASTSS constants<>+992(SB), Y8
+	VCMPPS       $0x01, Y6, Y3, Y6
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y6, Y9, Y4, Y4
+	VBLENDVPS    Y8, Y14, Y7, Y7
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      Y4, (BX)(SI*1)
+	VMOVUPS      Y7, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
 	JMP          block156
 
 tail157:
 	CMPQ         DI, $0x08
 	JL           partial159
-	VMOVUPS      (BX)(SI*1), Y4
-	VMOVUPS      (DX)(SI*1), Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        constants<>+448(SB), Y4, Y5
+	VMOVUPS      (BX)(SI*1), Y3
+	VMOVUPS      (DX)(SI*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VPAND        constants<>+448(SB), Y3, Y4
+	VMINPS       Y4, Y2, Y4
+	VMULPS       Y4, Y4, Y5
 	VBROADCASTSS constants<>+480(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VMULPS       Y2, Y5, Y6
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VSUBPS       Y7, Y1, Y8
-	VFMADD213PS  Y8, Y5, Y6
-	VBROADCASTSS constants<>+512(SB), Y8
-	VFMADD213PS  constants<>+544(SB), Y6, Y8
-	VFMADD213PS  constants<>+576(SB), Y6, Y8
-	VFMADD213PS  constants<>+608(SB), Y6, Y8
-	VFMADD213PS  constants<>+640(SB), Y6, Y8
-	VFMADD213PS  constants<>+672(SB), Y6, Y8
-	VFMADD213PS  Y0, Y6, Y8
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD213PS  constants<>+768(SB), Y6, Y7
-	VFMADD213PS  constants<>+800(SB), Y6, Y9
-	VFMADD213PS  constants<>+832(SB), Y6, Y7
-	VFMADD213PS  constants<>+864(SB), Y6, Y9
-	VFMADD213PS  constants<>+896(SB), Y6, Y7
-	VFMADD213PS  constants<>+928(SB), Y6, Y9
-	VFMADD213PS  constants<>+960(SB), Y6, Y7
-	VFMADD213PS  constants<>+992(SB), Y6, Y9
-	VFMADD213PS  constants<>+1024(SB), Y6, Y7
-	VFMADD213PS  constants<>+1056(SB), Y6, Y9
-	VFMADD213PS  constants<>+1088(SB), Y6, Y7
-	VFMADD213PS  constants<>+1120(SB), Y6, Y9
-	VFMADD213PS  Y9, Y5, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y0, Y5
-	VBROADCASTSS constants<>+1152(SB), Y6
-	VCMPPS       $0x01, Y6, Y4, Y6
-	VBLENDVPS    Y6, Y7, Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD213PS  constants<>+544(SB), Y5, Y6
+	VFMADD213PS  constants<>+576(SB), Y5, Y7
+	VFMADD213PS  constants<>+608(SB), Y5, Y6
+	VFMADD213PS  constants<>+640(SB), Y5, Y7
+	VFMADD213PS  constants<>+672(SB), Y5, Y6
+	VFMADD213PS  constants<>+704(SB), Y5, Y7
+	VFMADD213PS  constants<>+736(SB), Y5, Y6
+	VFMADD213PS  constants<>+768(SB), Y5, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMOVAPS      Y1, Y5
+	VFMADD231PS  Y4, Y6, Y5
+	VSUBPS       Y5, Y1, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMULPS       Y6, Y6, Y4
+	VBROADCASTSS constants<>+800(SB), Y7
+	VBROADCASTSS constants<>+832(SB), Y8
+	VFMADD213PS  constants<>+864(SB), Y4, Y7
+	VFMADD213PS  constants<>+896(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y4, Y7
+	VFMADD213PS  constants<>+960(SB), Y4, Y8
+	VFMADD213PS  Y0, Y4, Y7
+	VFMADD213PS  Y7, Y6, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y8, Y8
+	VSUBPS       Y8, Y0, Y4
+	VBROADCASTSS constants<>+992(SB), Y5
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (BX)(SI*1)
 	JMP          next160
 
 partial159:
 	CMPQ         DI, $0x00
 	JLE          end158
-	VMOVUPS      (R9), Y4
-	VMASKMOVPS   (BX)(SI*1), Y4, Y5
-	VMASKMOVPS   (DX)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VPAND        constants<>+448(SB), Y5, Y6
+	VMOVUPS      (R9), Y3
+	VMASKMOVPS   (BX)(SI*1), Y3, Y4
+	VMASKMOVPS   (DX)(SI*1), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y6
 	VBROADCASTSS constants<>+480(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VSUBPS       Y8, Y1, Y9
-	VFMADD213PS  Y9, Y6, Y7
-	VBROADCASTSS constants<>+512(SB), Y9
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y0, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+800(SB), Y7, Y10
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+864(SB), Y7, Y10
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
-	VFMADD213PS  constants<>+928(SB), Y7, Y10
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
-	VFMADD213PS  constants<>+992(SB), Y7, Y10
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1056(SB), Y7, Y10
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1120(SB), Y7, Y10
-	VFMADD213PS  Y10, Y6, Y8
-	VMULPS       Y9, Y8, Y8
-	VSUBPS       Y8, Y0, Y6
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VCMPPS       $0x01, Y7, Y5, Y7
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMASKMOVPS   Y6, Y4, (BX)(SI*1)
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMULPS       Y7, Y7, Y5
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+832(SB), Y9
+	VFMADD213PS  constants<>+864(SB), Y5, Y8
+	VFMADD213PS  constants<>+896(SB), Y5, Y9
+	VFMADD213PS  constants<>+928(SB), Y5, Y8
+	VFMADD213PS  constants<>+960(SB), Y5, Y9
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y8, Y7, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y9, Y9
+	VSUBPS       Y9, Y0, Y5
+	VBROADCASTSS constants<>+992(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y9, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y3, (BX)(SI*1)
 	JMP          end158
 
 next160:
 	CMPQ         DI, $0x08
 	JLE          end158
-	VMOVUPS      (R9), Y4
-	VMASKMOVPS   32(BX)(SI*1), Y4, Y5
-	VMASKMOVPS   32(DX)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VPAND        constants<>+448(SB), Y5, Y6
+	VMOVUPS      (R9), Y3
+	VMASKMOVPS   32(BX)(SI*1), Y3, Y4
+	VMASKMOVPS   32(DX)(SI*1), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y6
 	VBROADCASTSS constants<>+480(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VSUBPS       Y8, Y1, Y9
-	VFMADD213PS  Y9, Y6, Y7
-	VBROADCASTSS constants<>+512(SB), Y9
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y0, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+800(SB), Y7, Y10
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+864(SB), Y7, Y10
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
-	VFMADD213PS  constants<>+928(SB), Y7, Y10
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
-	VFMADD213PS  constants<>+992(SB), Y7, Y10
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1056(SB), Y7, Y10
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1120(SB), Y7, Y10
-	VFMADD213PS  Y10, Y6, Y8
-	VMULPS       Y9, Y8, Y8
-	VSUBPS       Y8, Y0, Y6
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VCMPPS       $0x01, Y7, Y5, Y7
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMASKMOVPS   Y6, Y4, 32(BX)(SI*1)
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMULPS       Y7, Y7, Y5
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+832(SB), Y9
+	VFMADD213PS  constants<>+864(SB), Y5, Y8
+	VFMADD213PS  constants<>+896(SB), Y5, Y9
+	VFMADD213PS  constants<>+928(SB), Y5, Y8
+	VFMADD213PS  constants<>+960(SB), Y5, Y9
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y8, Y7, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y9, Y9
+	VSUBPS       Y9, Y0, Y5
+	VBROADCASTSS constants<>+992(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y9, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y3, 32(BX)(SI*1)
 	JMP          end158
 
 end158:
@@ -2471,20 +2388,20 @@ row165:
 	VADDPS       Y8, Y7, Y7
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+1184(SB), Y6, Y6
-	VMULPS       constants<>+1184(SB), Y9, Y9
-	VADDPS       constants<>+1216(SB), Y6, Y6
-	VADDPS       constants<>+1216(SB), Y9, Y9
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y9, Y9
+	VADDPS       constants<>+1056(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y9, Y9
-	VMULPS       constants<>+1248(SB), Y6, Y6
-	VMULPS       constants<>+1248(SB), Y9, Y9
+	VMULPS       constants<>+1088(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y9, Y9
 	VBROADCASTSS constants<>+32(SB), Y8
 	VBROADCASTSS constants<>+32(SB), Y10
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+1280(SB), Y8
-	VBROADCASTSS constants<>+1280(SB), Y10
+	VBROADCASTSS constants<>+1120(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y10
 	VMINPS       Y6, Y8, Y6
 	VMINPS       Y9, Y10, Y9
 	VMOVAPS      Y1, Y8
@@ -2559,20 +2476,20 @@ block169:
 	VADDPS       Y8, Y7, Y7
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+1184(SB), Y6, Y6
-	VMULPS       constants<>+1184(SB), Y9, Y9
-	VADDPS       constants<>+1216(SB), Y6, Y6
-	VADDPS       constants<>+1216(SB), Y9, Y9
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y9, Y9
+	VADDPS       constants<>+1056(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y9, Y9
-	VMULPS       constants<>+1248(SB), Y6, Y6
-	VMULPS       constants<>+1248(SB), Y9, Y9
+	VMULPS       constants<>+1088(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y9, Y9
 	VBROADCASTSS constants<>+32(SB), Y8
 	VBROADCASTSS constants<>+32(SB), Y10
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+1280(SB), Y8
-	VBROADCASTSS constants<>+1280(SB), Y10
+	VBROADCASTSS constants<>+1120(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y10
 	VMINPS       Y6, Y8, Y6
 	VMINPS       Y9, Y10, Y9
 	VMOVAPS      Y1, Y8
@@ -2623,13 +2540,13 @@ tail170:
 	VMOVUPS      (DX)(SI*1), Y6
 	VADDPS       Y6, Y5, Y5
 	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+1184(SB), Y6, Y6
-	VADDPS       constants<>+1216(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMULPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y6, Y6
 	VBROADCASTSS constants<>+32(SB), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS constants<>+1280(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMINPS       Y6, Y7, Y6
 	VMOVAPS      Y1, Y7
 	VFMADD231PS  Y2, Y6, Y7
@@ -2660,13 +2577,13 @@ partial172:
 	VMASKMOVPS   (DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1184(SB), Y7, Y7
-	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       constants<>+1024(SB), Y7, Y7
+	VADDPS       constants<>+1056(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1088(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -2697,13 +2614,13 @@ next173:
 	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1184(SB), Y7, Y7
-	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       constants<>+1024(SB), Y7, Y7
+	VADDPS       constants<>+1056(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1088(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -2973,7 +2890,7 @@ end191:
 	VBROADCASTSS X9, Y6
 	VMULPS       Y0, Y5, Y7
 	VFNMADD231PS Y7, Y5, Y6
-	VBROADCASTSS constants<>+1152(SB), Y5
+	VBROADCASTSS constants<>+992(SB), Y5
 	VMAXPS       Y6, Y5, Y6
 	VFMADD213PS  Y2, Y1, Y6
 	VSQRTPS      X6, X6
@@ -5265,105 +5182,92 @@ TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
 	VBROADCASTSS constants<>+352(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+384(SB), Z2
-	VBROADCASTSS constants<>+416(SB), Z3
+	VBROADCASTSS constants<>+384(SB), Z1
+	VBROADCASTSS constants<>+416(SB), Z2
 	CMPQ         SI, $0x20
 	JNE          other122
 
 row124:
 	TESTQ            AX, AX
 	JZ               done125
-	VMOVUPS          (BX), Z4
-	VMOVUPS          64(BX), Z6
-	VMOVUPS          (DX), Z5
-	VMOVUPS          64(DX), Z7
-	VADDPS           Z5, Z4, Z4
-	VADDPS           Z7, Z6, Z6
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
-	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	VMOVUPS          (BX), Z3
+	VMOVUPS          64(BX), Z5
+	VMOVUPS          (DX), Z4
+	VMOVUPS          64(DX), Z6
+	VADDPS           Z4, Z3, Z3
+	VADDPS           Z6, Z5, Z5
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VPANDD.BCST      constants<>+448(SB), Z5, Z9
+	VMINPS           Z4, Z2, Z4
+	VMINPS           Z9, Z2, Z9
+	VMULPS           Z4, Z4, Z6
+	VMULPS           Z9, Z9, Z10
 	VBROADCASTSS     constants<>+480(SB), Z7
-	VBROADCASTSS     constants<>+480(SB), Z8
-	VMINPS           Z5, Z7, Z5
-	VMINPS           Z10, Z8, Z10
-	VMULPS           Z2, Z5, Z7
-	VMULPS           Z2, Z10, Z11
-	VMOVAPS          Z1, Z8
-	VMOVAPS          Z1, Z12
-	VFMADD231PS      Z5, Z7, Z8
-	VFMADD231PS      Z10, Z11, Z12
-	VSUBPS           Z8, Z1, Z9
-	VSUBPS           Z12, Z1, Z13
-	VFMADD213PS      Z9, Z5, Z7
-	VFMADD213PS      Z13, Z10, Z11
-	VBROADCASTSS     constants<>+512(SB), Z9
-	VBROADCASTSS     constants<>+512(SB), Z13
-	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
-	VFMADD213PS      Z0, Z7, Z9
-	VFMADD213PS      Z0, Z11, Z13
-	VPSLLD           $0x17, Z8, Z8
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD           Z0, Z8, Z8
-	VPADDD           Z0, Z12, Z12
-	VMULPS           Z8, Z9, Z9
-	VMULPS           Z12, Z13, Z13
-	VADDPS           Z3, Z5, Z5
-	VADDPS           Z3, Z10, Z10
-	VMULPS           Z5, Z5, Z7
-	VMULPS           Z10, Z10, Z12
-	VBROADCASTSS     constants<>+704(SB), Z8
-	VBROADCASTSS     constants<>+704(SB), Z14
-	VBROADCASTSS     constants<>+736(SB), Z11
-	VBROADCASTSS     constants<>+736(SB), Z15
-	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VBROADCASTSS     constants<>+480(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+704(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z10, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z10
+	VFMADD231PS      Z4, Z7, Z6
+	VFMADD231PS      Z9, Z11, Z10
+	VSUBPS           Z6, Z1, Z8
+	VSUBPS           Z10, Z1, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMULPS           Z7, Z7, Z4
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     constants<>+800(SB), Z8
+	VBROADCASTSS     constants<>+800(SB), Z13
+	VBROADCASTSS     constants<>+832(SB), Z9
+	VBROADCASTSS     constants<>+832(SB), Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
-	VFMADD213PS      Z11, Z5, Z8
-	VFMADD213PS      Z15, Z10, Z14
-	VMULPS           Z9, Z8, Z8
-	VMULPS           Z13, Z14, Z14
-	VSUBPS           Z8, Z0, Z5
-	VSUBPS           Z14, Z0, Z9
-	VBROADCASTSS     constants<>+1152(SB), Z7
-	VBROADCASTSS     constants<>+1152(SB), Z10
-	VCMPPS           $0x01, Z7, Z4, K1
-	VCMPPS           $0x01, Z10, Z6, K2
-	VBLENDMPS        Z8, Z5, K1, Z5
-	VBLENDMPS        Z14, Z9, K2, Z9
-	VMULPS           Z4, Z5, Z5
+	VFMADD213PS      Z0, Z4, Z8
+	VFMADD213PS      Z0, Z12, Z13
+	VFMADD213PS      Z8, Z7, Z9
+	VFMADD213PS      Z13, Z11, Z14
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z10, Z10
 	VMULPS           Z6, Z9, Z9
-	VMOVUPS          Z5, (BX)
-	VMOVUPS          Z9, 64(BX)
+	VMULPS           Z10, Z14, Z14
+	VSUBPS           Z9, Z0, Z4
+	VSUBPS           Z14, Z0, Z7
+	VBROADCASTSS     constants<>+992(SB), Z6
+	VBROADCASTSS     constants<>+992(SB), Z8
+	VCMPPS           $0x01, Z6, Z3, K1
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z9, Z4, K1, Z4
+	VBLENDMPS        Z14, Z7, K2, Z7
+	VMULPS           Z3, Z4, Z4
+	VMULPS           Z5, Z7, Z7
+	VMOVUPS          Z4, (BX)
+	VMOVUPS          Z7, 64(BX)
 	ADDQ             CX, BX
 	DECQ             AX
 	JMP              row124
@@ -5390,247 +5294,217 @@ row126:
 block128:
 	CMPQ             SI, R8
 	JGE              tail129
-	VMOVUPS          (BX)(SI*1), Z4
-	VMOVUPS          64(BX)(SI*1), Z6
-	VMOVUPS          (DX)(SI*1), Z5
-	VMOVUPS          64(DX)(SI*1), Z7
-	VADDPS           Z5, Z4, Z4
-	VADDPS           Z7, Z6, Z6
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
-	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	VMOVUPS          (BX)(SI*1), Z3
+	VMOVUPS          64(BX)(SI*1), Z5
+	VMOVUPS          (DX)(SI*1), Z4
+	VMOVUPS          64(DX)(SI*1), Z6
+	VADDPS           Z4, Z3, Z3
+	VADDPS           Z6, Z5, Z5
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VPANDD.BCST      constants<>+448(SB), Z5, Z9
+	VMINPS           Z4, Z2, Z4
+	VMINPS           Z9, Z2, Z9
+	VMULPS           Z4, Z4, Z6
+	VMULPS           Z9, Z9, Z10
 	VBROADCASTSS     constants<>+480(SB), Z7
-	VBROADCASTSS     constants<>+480(SB), Z8
-	VMINPS           Z5, Z7, Z5
-	VMINPS           Z10, Z8, Z10
-	VMULPS           Z2, Z5, Z7
-	VMULPS           Z2, Z10, Z11
-	VMOVAPS          Z1, Z8
-	VMOVAPS          Z1, Z12
-	VFMADD231PS      Z5, Z7, Z8
-	VFMADD231PS      Z10, Z11, Z12
-	VSUBPS           Z8, Z1, Z9
-	VSUBPS           Z12, Z1, Z13
-	VFMADD213PS      Z9, Z5, Z7
-	VFMADD213PS      Z13, Z10, Z11
-	VBROADCASTSS     constants<>+512(SB), Z9
-	VBROADCASTSS     constants<>+512(SB), Z13
-	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
-	VFMADD213PS      Z0, Z7, Z9
-	VFMADD213PS      Z0, Z11, Z13
-	VPSLLD           $0x17, Z8, Z8
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD           Z0, Z8, Z8
-	VPADDD           Z0, Z12, Z12
-	VMULPS           Z8, Z9, Z9
-	VMULPS           Z12, Z13, Z13
-	VADDPS           Z3, Z5, Z5
-	VADDPS           Z3, Z10, Z10
-	VMULPS           Z5, Z5, Z7
-	VMULPS           Z10, Z10, Z12
-	VBROADCASTSS     constants<>+704(SB), Z8
-	VBROADCASTSS     constants<>+704(SB), Z14
-	VBROADCASTSS     constants<>+736(SB), Z11
-	VBROADCASTSS     constants<>+736(SB), Z15
-	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VBROADCASTSS     constants<>+480(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+704(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z10, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z10
+	VFMADD231PS      Z4, Z7, Z6
+	VFMADD231PS      Z9, Z11, Z10
+	VSUBPS           Z6, Z1, Z8
+	VSUBPS           Z10, Z1, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMULPS           Z7, Z7, Z4
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     constants<>+800(SB), Z8
+	VBROADCASTSS     constants<>+800(SB), Z13
+	VBROADCASTSS     constants<>+832(SB), Z9
+	VBROADCASTSS     constants<>+832(SB), Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
-	VFMADD213PS      Z11, Z5, Z8
-	VFMADD213PS      Z15, Z10, Z14
-	VMULPS           Z9, Z8, Z8
-	VMULPS           Z13, Z14, Z14
-	VSUBPS           Z8, Z0, Z5
-	VSUBPS           Z14, Z0, Z9
-	VBROADCASTSS     constants<>+1152(SB), Z7
-	VBROADCASTSS     constants<>+1152(SB), Z10
-	VCMPPS           $0x01, Z7, Z4, K2
-	VCMPPS           $0x01, Z10, Z6, K3
-	VBLENDMPS        Z8, Z5, K2, Z5
-	VBLENDMPS        Z14, Z9, K3, Z9
-	VMULPS           Z4, Z5, Z5
+	VFMADD213PS      Z0, Z4, Z8
+	VFMADD213PS      Z0, Z12, Z13
+	VFMADD213PS      Z8, Z7, Z9
+	VFMADD213PS      Z13, Z11, Z14
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z10, Z10
 	VMULPS           Z6, Z9, Z9
-	VMOVUPS          Z5, (BX)(SI*1)
-	VMOVUPS          Z9, 64(BX)(SI*1)
+	VMULPS           Z10, Z14, Z14
+	VSUBPS           Z9, Z0, Z4
+	VSUBPS           Z14, Z0, Z7
+	VBROADCASTSS     constants<>+992(SB), Z6
+	VBROADCASTSS     constants<>+992(SB), Z8
+	VCMPPS           $0x01, Z6, Z3, K2
+	VCMPPS           $0x01, Z8, Z5, K3
+	VBLENDMPS        Z9, Z4, K2, Z4
+	VBLENDMPS        Z14, Z7, K3, Z7
+	VMULPS           Z3, Z4, Z4
+	VMULPS           Z5, Z7, Z7
+	VMOVUPS          Z4, (BX)(SI*1)
+	VMOVUPS          Z7, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block128
 
 tail129:
 	CMPQ             DI, $0x10
 	JL               partial131
-	VMOVUPS          (BX)(SI*1), Z4
-	VMOVUPS          (DX)(SI*1), Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VMOVUPS          (BX)(SI*1), Z3
+	VMOVUPS          (DX)(SI*1), Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, (BX)(SI*1)
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, (BX)(SI*1)
 	JMP              next132
 
 partial131:
 	CMPQ             DI, $0x00
 	JLE              end130
-	VMOVUPS.Z        (BX)(SI*1), K1, Z4
-	VMOVUPS.Z        (DX)(SI*1), K1, Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VMOVUPS.Z        (BX)(SI*1), K1, Z3
+	VMOVUPS.Z        (DX)(SI*1), K1, Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, K1, (BX)(SI*1)
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, K1, (BX)(SI*1)
 	JMP              end130
 
 next132:
 	CMPQ             DI, $0x10
 	JLE              end130
-	VMOVUPS.Z        64(BX)(SI*1), K1, Z4
-	VMOVUPS.Z        64(DX)(SI*1), K1, Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z3
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, K1, 64(BX)(SI*1)
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, K1, 64(BX)(SI*1)
 	JMP              end130
 
 end130:
@@ -5671,20 +5545,20 @@ row137:
 	VADDPS           Z8, Z7, Z7
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z7, Z9, Z9
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z9, Z9
 	VBROADCASTSS     constants<>+32(SB), Z8
 	VBROADCASTSS     constants<>+32(SB), Z10
 	VMAXPS           Z6, Z8, Z6
 	VMAXPS           Z9, Z10, Z9
-	VBROADCASTSS     constants<>+1280(SB), Z8
-	VBROADCASTSS     constants<>+1280(SB), Z10
+	VBROADCASTSS     constants<>+1120(SB), Z8
+	VBROADCASTSS     constants<>+1120(SB), Z10
 	VMINPS           Z6, Z8, Z6
 	VMINPS           Z9, Z10, Z9
 	VMOVAPS          Z1, Z8
@@ -5759,20 +5633,20 @@ block141:
 	VADDPS           Z8, Z7, Z7
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z7, Z9, Z9
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z9, Z9
 	VBROADCASTSS     constants<>+32(SB), Z8
 	VBROADCASTSS     constants<>+32(SB), Z10
 	VMAXPS           Z6, Z8, Z6
 	VMAXPS           Z9, Z10, Z9
-	VBROADCASTSS     constants<>+1280(SB), Z8
-	VBROADCASTSS     constants<>+1280(SB), Z10
+	VBROADCASTSS     constants<>+1120(SB), Z8
+	VBROADCASTSS     constants<>+1120(SB), Z10
 	VMINPS           Z6, Z8, Z6
 	VMINPS           Z9, Z10, Z9
 	VMOVAPS          Z1, Z8
@@ -5823,13 +5697,13 @@ tail142:
 	VMOVUPS          (DX)(SI*1), Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5859,13 +5733,13 @@ partial144:
 	VMOVUPS.Z        (DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5895,13 +5769,13 @@ next145:
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -6079,7 +5953,7 @@ end159:
 	VBROADCASTSS  X9, Z12
 	VMULPS        Z0, Z11, Z13
 	VFNMADD231PS  Z13, Z11, Z12
-	VBROADCASTSS  constants<>+1152(SB), Z11
+	VBROADCASTSS  constants<>+992(SB), Z11
 	VMAXPS        Z12, Z11, Z12
 	VFMADD213PS   Z2, Z1, Z12
 	VSQRTPS       X12, X12

@@ -3993,22 +3993,22 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf38aa3b
-DATA constants<>+388(SB)/4, $0xbf38aa3b
-DATA constants<>+392(SB)/4, $0xbf38aa3b
-DATA constants<>+396(SB)/4, $0xbf38aa3b
-DATA constants<>+400(SB)/4, $0xbf38aa3b
-DATA constants<>+404(SB)/4, $0xbf38aa3b
-DATA constants<>+408(SB)/4, $0xbf38aa3b
-DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xc0400000
-DATA constants<>+420(SB)/4, $0xc0400000
-DATA constants<>+424(SB)/4, $0xc0400000
-DATA constants<>+428(SB)/4, $0xc0400000
-DATA constants<>+432(SB)/4, $0xc0400000
-DATA constants<>+436(SB)/4, $0xc0400000
-DATA constants<>+440(SB)/4, $0xc0400000
-DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+384(SB)/4, $0x4b3fffff
+DATA constants<>+388(SB)/4, $0x4b3fffff
+DATA constants<>+392(SB)/4, $0x4b3fffff
+DATA constants<>+396(SB)/4, $0x4b3fffff
+DATA constants<>+400(SB)/4, $0x4b3fffff
+DATA constants<>+404(SB)/4, $0x4b3fffff
+DATA constants<>+408(SB)/4, $0x4b3fffff
+DATA constants<>+412(SB)/4, $0x4b3fffff
+DATA constants<>+416(SB)/4, $0x41293958
+DATA constants<>+420(SB)/4, $0x41293958
+DATA constants<>+424(SB)/4, $0x41293958
+DATA constants<>+428(SB)/4, $0x41293958
+DATA constants<>+432(SB)/4, $0x41293958
+DATA constants<>+436(SB)/4, $0x41293958
+DATA constants<>+440(SB)/4, $0x41293958
+DATA constants<>+444(SB)/4, $0x41293958
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -4017,215 +4017,175 @@ DATA constants<>+464(SB)/4, $0x7fffffff
 DATA constants<>+468(SB)/4, $0x7fffffff
 DATA constants<>+472(SB)/4, $0x7fffffff
 DATA constants<>+476(SB)/4, $0x7fffffff
-DATA constants<>+480(SB)/4, $0x41544dd3
-DATA constants<>+484(SB)/4, $0x41544dd3
-DATA constants<>+488(SB)/4, $0x41544dd3
-DATA constants<>+492(SB)/4, $0x41544dd3
-DATA constants<>+496(SB)/4, $0x41544dd3
-DATA constants<>+500(SB)/4, $0x41544dd3
-DATA constants<>+504(SB)/4, $0x41544dd3
-DATA constants<>+508(SB)/4, $0x41544dd3
-DATA constants<>+512(SB)/4, $0x3920fdde
-DATA constants<>+516(SB)/4, $0x3920fdde
-DATA constants<>+520(SB)/4, $0x3920fdde
-DATA constants<>+524(SB)/4, $0x3920fdde
-DATA constants<>+528(SB)/4, $0x3920fdde
-DATA constants<>+532(SB)/4, $0x3920fdde
-DATA constants<>+536(SB)/4, $0x3920fdde
-DATA constants<>+540(SB)/4, $0x3920fdde
-DATA constants<>+544(SB)/4, $0x3aaf9f2a
-DATA constants<>+548(SB)/4, $0x3aaf9f2a
-DATA constants<>+552(SB)/4, $0x3aaf9f2a
-DATA constants<>+556(SB)/4, $0x3aaf9f2a
-DATA constants<>+560(SB)/4, $0x3aaf9f2a
-DATA constants<>+564(SB)/4, $0x3aaf9f2a
-DATA constants<>+568(SB)/4, $0x3aaf9f2a
-DATA constants<>+572(SB)/4, $0x3aaf9f2a
-DATA constants<>+576(SB)/4, $0x3c1d96a6
-DATA constants<>+580(SB)/4, $0x3c1d96a6
-DATA constants<>+584(SB)/4, $0x3c1d96a6
-DATA constants<>+588(SB)/4, $0x3c1d96a6
-DATA constants<>+592(SB)/4, $0x3c1d96a6
-DATA constants<>+596(SB)/4, $0x3c1d96a6
-DATA constants<>+600(SB)/4, $0x3c1d96a6
-DATA constants<>+604(SB)/4, $0x3c1d96a6
-DATA constants<>+608(SB)/4, $0x3d635774
-DATA constants<>+612(SB)/4, $0x3d635774
-DATA constants<>+616(SB)/4, $0x3d635774
-DATA constants<>+620(SB)/4, $0x3d635774
-DATA constants<>+624(SB)/4, $0x3d635774
-DATA constants<>+628(SB)/4, $0x3d635774
-DATA constants<>+632(SB)/4, $0x3d635774
-DATA constants<>+636(SB)/4, $0x3d635774
-DATA constants<>+640(SB)/4, $0x3e75fdee
-DATA constants<>+644(SB)/4, $0x3e75fdee
-DATA constants<>+648(SB)/4, $0x3e75fdee
-DATA constants<>+652(SB)/4, $0x3e75fdee
-DATA constants<>+656(SB)/4, $0x3e75fdee
-DATA constants<>+660(SB)/4, $0x3e75fdee
-DATA constants<>+664(SB)/4, $0x3e75fdee
-DATA constants<>+668(SB)/4, $0x3e75fdee
-DATA constants<>+672(SB)/4, $0x3f317218
-DATA constants<>+676(SB)/4, $0x3f317218
-DATA constants<>+680(SB)/4, $0x3f317218
-DATA constants<>+684(SB)/4, $0x3f317218
-DATA constants<>+688(SB)/4, $0x3f317218
-DATA constants<>+692(SB)/4, $0x3f317218
-DATA constants<>+696(SB)/4, $0x3f317218
-DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0xb184cbb7
-DATA constants<>+708(SB)/4, $0xb184cbb7
-DATA constants<>+712(SB)/4, $0xb184cbb7
-DATA constants<>+716(SB)/4, $0xb184cbb7
-DATA constants<>+720(SB)/4, $0xb184cbb7
-DATA constants<>+724(SB)/4, $0xb184cbb7
-DATA constants<>+728(SB)/4, $0xb184cbb7
-DATA constants<>+732(SB)/4, $0xb184cbb7
-DATA constants<>+736(SB)/4, $0xb25d70c9
-DATA constants<>+740(SB)/4, $0xb25d70c9
-DATA constants<>+744(SB)/4, $0xb25d70c9
-DATA constants<>+748(SB)/4, $0xb25d70c9
-DATA constants<>+752(SB)/4, $0xb25d70c9
-DATA constants<>+756(SB)/4, $0xb25d70c9
-DATA constants<>+760(SB)/4, $0xb25d70c9
-DATA constants<>+764(SB)/4, $0xb25d70c9
-DATA constants<>+768(SB)/4, $0x31f2b5eb
-DATA constants<>+772(SB)/4, $0x31f2b5eb
-DATA constants<>+776(SB)/4, $0x31f2b5eb
-DATA constants<>+780(SB)/4, $0x31f2b5eb
-DATA constants<>+784(SB)/4, $0x31f2b5eb
-DATA constants<>+788(SB)/4, $0x31f2b5eb
-DATA constants<>+792(SB)/4, $0x31f2b5eb
-DATA constants<>+796(SB)/4, $0x31f2b5eb
-DATA constants<>+800(SB)/4, $0x3470ec8f
-DATA constants<>+804(SB)/4, $0x3470ec8f
-DATA constants<>+808(SB)/4, $0x3470ec8f
-DATA constants<>+812(SB)/4, $0x3470ec8f
-DATA constants<>+816(SB)/4, $0x3470ec8f
-DATA constants<>+820(SB)/4, $0x3470ec8f
-DATA constants<>+824(SB)/4, $0x3470ec8f
-DATA constants<>+828(SB)/4, $0x3470ec8f
-DATA constants<>+832(SB)/4, $0xb3dff4d0
-DATA constants<>+836(SB)/4, $0xb3dff4d0
-DATA constants<>+840(SB)/4, $0xb3dff4d0
-DATA constants<>+844(SB)/4, $0xb3dff4d0
-DATA constants<>+848(SB)/4, $0xb3dff4d0
-DATA constants<>+852(SB)/4, $0xb3dff4d0
-DATA constants<>+856(SB)/4, $0xb3dff4d0
-DATA constants<>+860(SB)/4, $0xb3dff4d0
-DATA constants<>+864(SB)/4, $0x353ff05f
-DATA constants<>+868(SB)/4, $0x353ff05f
-DATA constants<>+872(SB)/4, $0x353ff05f
-DATA constants<>+876(SB)/4, $0x353ff05f
-DATA constants<>+880(SB)/4, $0x353ff05f
-DATA constants<>+884(SB)/4, $0x353ff05f
-DATA constants<>+888(SB)/4, $0x353ff05f
-DATA constants<>+892(SB)/4, $0x353ff05f
-DATA constants<>+896(SB)/4, $0xb6ec8399
-DATA constants<>+900(SB)/4, $0xb6ec8399
-DATA constants<>+904(SB)/4, $0xb6ec8399
-DATA constants<>+908(SB)/4, $0xb6ec8399
-DATA constants<>+912(SB)/4, $0xb6ec8399
-DATA constants<>+916(SB)/4, $0xb6ec8399
-DATA constants<>+920(SB)/4, $0xb6ec8399
-DATA constants<>+924(SB)/4, $0xb6ec8399
-DATA constants<>+928(SB)/4, $0x37f29cf0
-DATA constants<>+932(SB)/4, $0x37f29cf0
-DATA constants<>+936(SB)/4, $0x37f29cf0
-DATA constants<>+940(SB)/4, $0x37f29cf0
-DATA constants<>+944(SB)/4, $0x37f29cf0
-DATA constants<>+948(SB)/4, $0x37f29cf0
-DATA constants<>+952(SB)/4, $0x37f29cf0
-DATA constants<>+956(SB)/4, $0x37f29cf0
-DATA constants<>+960(SB)/4, $0xb9052221
-DATA constants<>+964(SB)/4, $0xb9052221
-DATA constants<>+968(SB)/4, $0xb9052221
-DATA constants<>+972(SB)/4, $0xb9052221
-DATA constants<>+976(SB)/4, $0xb9052221
-DATA constants<>+980(SB)/4, $0xb9052221
-DATA constants<>+984(SB)/4, $0xb9052221
-DATA constants<>+988(SB)/4, $0xb9052221
-DATA constants<>+992(SB)/4, $0x3a11e040
-DATA constants<>+996(SB)/4, $0x3a11e040
-DATA constants<>+1000(SB)/4, $0x3a11e040
-DATA constants<>+1004(SB)/4, $0x3a11e040
-DATA constants<>+1008(SB)/4, $0x3a11e040
-DATA constants<>+1012(SB)/4, $0x3a11e040
-DATA constants<>+1016(SB)/4, $0x3a11e040
-DATA constants<>+1020(SB)/4, $0x3a11e040
-DATA constants<>+1024(SB)/4, $0xbb1775ba
-DATA constants<>+1028(SB)/4, $0xbb1775ba
-DATA constants<>+1032(SB)/4, $0xbb1775ba
-DATA constants<>+1036(SB)/4, $0xbb1775ba
-DATA constants<>+1040(SB)/4, $0xbb1775ba
-DATA constants<>+1044(SB)/4, $0xbb1775ba
-DATA constants<>+1048(SB)/4, $0xbb1775ba
-DATA constants<>+1052(SB)/4, $0xbb1775ba
-DATA constants<>+1056(SB)/4, $0x3c160394
-DATA constants<>+1060(SB)/4, $0x3c160394
-DATA constants<>+1064(SB)/4, $0x3c160394
-DATA constants<>+1068(SB)/4, $0x3c160394
-DATA constants<>+1072(SB)/4, $0x3c160394
-DATA constants<>+1076(SB)/4, $0x3c160394
-DATA constants<>+1080(SB)/4, $0x3c160394
-DATA constants<>+1084(SB)/4, $0x3c160394
-DATA constants<>+1088(SB)/4, $0xbd0ce76c
-DATA constants<>+1092(SB)/4, $0xbd0ce76c
-DATA constants<>+1096(SB)/4, $0xbd0ce76c
-DATA constants<>+1100(SB)/4, $0xbd0ce76c
-DATA constants<>+1104(SB)/4, $0xbd0ce76c
-DATA constants<>+1108(SB)/4, $0xbd0ce76c
-DATA constants<>+1112(SB)/4, $0xbd0ce76c
-DATA constants<>+1116(SB)/4, $0xbd0ce76c
-DATA constants<>+1120(SB)/4, $0x3df8dc4f
-DATA constants<>+1124(SB)/4, $0x3df8dc4f
-DATA constants<>+1128(SB)/4, $0x3df8dc4f
-DATA constants<>+1132(SB)/4, $0x3df8dc4f
-DATA constants<>+1136(SB)/4, $0x3df8dc4f
-DATA constants<>+1140(SB)/4, $0x3df8dc4f
-DATA constants<>+1144(SB)/4, $0x3df8dc4f
-DATA constants<>+1148(SB)/4, $0x3df8dc4f
-DATA constants<>+1152(SB)/4, $0x00000000
-DATA constants<>+1156(SB)/4, $0x00000000
-DATA constants<>+1160(SB)/4, $0x00000000
-DATA constants<>+1164(SB)/4, $0x00000000
-DATA constants<>+1168(SB)/4, $0x00000000
-DATA constants<>+1172(SB)/4, $0x00000000
-DATA constants<>+1176(SB)/4, $0x00000000
-DATA constants<>+1180(SB)/4, $0x00000000
-DATA constants<>+1184(SB)/4, $0x3d922279
-DATA constants<>+1188(SB)/4, $0x3d922279
-DATA constants<>+1192(SB)/4, $0x3d922279
-DATA constants<>+1196(SB)/4, $0x3d922279
-DATA constants<>+1200(SB)/4, $0x3d922279
-DATA constants<>+1204(SB)/4, $0x3d922279
-DATA constants<>+1208(SB)/4, $0x3d922279
-DATA constants<>+1212(SB)/4, $0x3d922279
-DATA constants<>+1216(SB)/4, $0x3fcc422a
-DATA constants<>+1220(SB)/4, $0x3fcc422a
-DATA constants<>+1224(SB)/4, $0x3fcc422a
-DATA constants<>+1228(SB)/4, $0x3fcc422a
-DATA constants<>+1232(SB)/4, $0x3fcc422a
-DATA constants<>+1236(SB)/4, $0x3fcc422a
-DATA constants<>+1240(SB)/4, $0x3fcc422a
-DATA constants<>+1244(SB)/4, $0x3fcc422a
-DATA constants<>+1248(SB)/4, $0xbf800000
-DATA constants<>+1252(SB)/4, $0xbf800000
-DATA constants<>+1256(SB)/4, $0xbf800000
-DATA constants<>+1260(SB)/4, $0xbf800000
-DATA constants<>+1264(SB)/4, $0xbf800000
-DATA constants<>+1268(SB)/4, $0xbf800000
-DATA constants<>+1272(SB)/4, $0xbf800000
-DATA constants<>+1276(SB)/4, $0xbf800000
-DATA constants<>+1280(SB)/4, $0x42b1999a
-DATA constants<>+1284(SB)/4, $0x42b1999a
-DATA constants<>+1288(SB)/4, $0x42b1999a
-DATA constants<>+1292(SB)/4, $0x42b1999a
-DATA constants<>+1296(SB)/4, $0x42b1999a
-DATA constants<>+1300(SB)/4, $0x42b1999a
-DATA constants<>+1304(SB)/4, $0x42b1999a
-DATA constants<>+1308(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $1312
+DATA constants<>+480(SB)/4, $0xb33efebf
+DATA constants<>+484(SB)/4, $0xb33efebf
+DATA constants<>+488(SB)/4, $0xb33efebf
+DATA constants<>+492(SB)/4, $0xb33efebf
+DATA constants<>+496(SB)/4, $0xb33efebf
+DATA constants<>+500(SB)/4, $0xb33efebf
+DATA constants<>+504(SB)/4, $0xb33efebf
+DATA constants<>+508(SB)/4, $0xb33efebf
+DATA constants<>+512(SB)/4, $0x359c6623
+DATA constants<>+516(SB)/4, $0x359c6623
+DATA constants<>+520(SB)/4, $0x359c6623
+DATA constants<>+524(SB)/4, $0x359c6623
+DATA constants<>+528(SB)/4, $0x359c6623
+DATA constants<>+532(SB)/4, $0x359c6623
+DATA constants<>+536(SB)/4, $0x359c6623
+DATA constants<>+540(SB)/4, $0x359c6623
+DATA constants<>+544(SB)/4, $0xb761186d
+DATA constants<>+548(SB)/4, $0xb761186d
+DATA constants<>+552(SB)/4, $0xb761186d
+DATA constants<>+556(SB)/4, $0xb761186d
+DATA constants<>+560(SB)/4, $0xb761186d
+DATA constants<>+564(SB)/4, $0xb761186d
+DATA constants<>+568(SB)/4, $0xb761186d
+DATA constants<>+572(SB)/4, $0xb761186d
+DATA constants<>+576(SB)/4, $0x38b5d732
+DATA constants<>+580(SB)/4, $0x38b5d732
+DATA constants<>+584(SB)/4, $0x38b5d732
+DATA constants<>+588(SB)/4, $0x38b5d732
+DATA constants<>+592(SB)/4, $0x38b5d732
+DATA constants<>+596(SB)/4, $0x38b5d732
+DATA constants<>+600(SB)/4, $0x38b5d732
+DATA constants<>+604(SB)/4, $0x38b5d732
+DATA constants<>+608(SB)/4, $0xb99f2d43
+DATA constants<>+612(SB)/4, $0xb99f2d43
+DATA constants<>+616(SB)/4, $0xb99f2d43
+DATA constants<>+620(SB)/4, $0xb99f2d43
+DATA constants<>+624(SB)/4, $0xb99f2d43
+DATA constants<>+628(SB)/4, $0xb99f2d43
+DATA constants<>+632(SB)/4, $0xb99f2d43
+DATA constants<>+636(SB)/4, $0xb99f2d43
+DATA constants<>+640(SB)/4, $0x3800471f
+DATA constants<>+644(SB)/4, $0x3800471f
+DATA constants<>+648(SB)/4, $0x3800471f
+DATA constants<>+652(SB)/4, $0x3800471f
+DATA constants<>+656(SB)/4, $0x3800471f
+DATA constants<>+660(SB)/4, $0x3800471f
+DATA constants<>+664(SB)/4, $0x3800471f
+DATA constants<>+668(SB)/4, $0x3800471f
+DATA constants<>+672(SB)/4, $0x3be30436
+DATA constants<>+676(SB)/4, $0x3be30436
+DATA constants<>+680(SB)/4, $0x3be30436
+DATA constants<>+684(SB)/4, $0x3be30436
+DATA constants<>+688(SB)/4, $0x3be30436
+DATA constants<>+692(SB)/4, $0x3be30436
+DATA constants<>+696(SB)/4, $0x3be30436
+DATA constants<>+700(SB)/4, $0x3be30436
+DATA constants<>+704(SB)/4, $0xbd56c959
+DATA constants<>+708(SB)/4, $0xbd56c959
+DATA constants<>+712(SB)/4, $0xbd56c959
+DATA constants<>+716(SB)/4, $0xbd56c959
+DATA constants<>+720(SB)/4, $0xbd56c959
+DATA constants<>+724(SB)/4, $0xbd56c959
+DATA constants<>+728(SB)/4, $0xbd56c959
+DATA constants<>+732(SB)/4, $0xbd56c959
+DATA constants<>+736(SB)/4, $0xbeeb1ed3
+DATA constants<>+740(SB)/4, $0xbeeb1ed3
+DATA constants<>+744(SB)/4, $0xbeeb1ed3
+DATA constants<>+748(SB)/4, $0xbeeb1ed3
+DATA constants<>+752(SB)/4, $0xbeeb1ed3
+DATA constants<>+756(SB)/4, $0xbeeb1ed3
+DATA constants<>+760(SB)/4, $0xbeeb1ed3
+DATA constants<>+764(SB)/4, $0xbeeb1ed3
+DATA constants<>+768(SB)/4, $0xbf935764
+DATA constants<>+772(SB)/4, $0xbf935764
+DATA constants<>+776(SB)/4, $0xbf935764
+DATA constants<>+780(SB)/4, $0xbf935764
+DATA constants<>+784(SB)/4, $0xbf935764
+DATA constants<>+788(SB)/4, $0xbf935764
+DATA constants<>+792(SB)/4, $0xbf935764
+DATA constants<>+796(SB)/4, $0xbf935764
+DATA constants<>+800(SB)/4, $0x3920fdde
+DATA constants<>+804(SB)/4, $0x3920fdde
+DATA constants<>+808(SB)/4, $0x3920fdde
+DATA constants<>+812(SB)/4, $0x3920fdde
+DATA constants<>+816(SB)/4, $0x3920fdde
+DATA constants<>+820(SB)/4, $0x3920fdde
+DATA constants<>+824(SB)/4, $0x3920fdde
+DATA constants<>+828(SB)/4, $0x3920fdde
+DATA constants<>+832(SB)/4, $0x3aaf9f2a
+DATA constants<>+836(SB)/4, $0x3aaf9f2a
+DATA constants<>+840(SB)/4, $0x3aaf9f2a
+DATA constants<>+844(SB)/4, $0x3aaf9f2a
+DATA constants<>+848(SB)/4, $0x3aaf9f2a
+DATA constants<>+852(SB)/4, $0x3aaf9f2a
+DATA constants<>+856(SB)/4, $0x3aaf9f2a
+DATA constants<>+860(SB)/4, $0x3aaf9f2a
+DATA constants<>+864(SB)/4, $0x3c1d96a6
+DATA constants<>+868(SB)/4, $0x3c1d96a6
+DATA constants<>+872(SB)/4, $0x3c1d96a6
+DATA constants<>+876(SB)/4, $0x3c1d96a6
+DATA constants<>+880(SB)/4, $0x3c1d96a6
+DATA constants<>+884(SB)/4, $0x3c1d96a6
+DATA constants<>+888(SB)/4, $0x3c1d96a6
+DATA constants<>+892(SB)/4, $0x3c1d96a6
+DATA constants<>+896(SB)/4, $0x3d635774
+DATA constants<>+900(SB)/4, $0x3d635774
+DATA constants<>+904(SB)/4, $0x3d635774
+DATA constants<>+908(SB)/4, $0x3d635774
+DATA constants<>+912(SB)/4, $0x3d635774
+DATA constants<>+916(SB)/4, $0x3d635774
+DATA constants<>+920(SB)/4, $0x3d635774
+DATA constants<>+924(SB)/4, $0x3d635774
+DATA constants<>+928(SB)/4, $0x3e75fdee
+DATA constants<>+932(SB)/4, $0x3e75fdee
+DATA constants<>+936(SB)/4, $0x3e75fdee
+DATA constants<>+940(SB)/4, $0x3e75fdee
+DATA constants<>+944(SB)/4, $0x3e75fdee
+DATA constants<>+948(SB)/4, $0x3e75fdee
+DATA constants<>+952(SB)/4, $0x3e75fdee
+DATA constants<>+956(SB)/4, $0x3e75fdee
+DATA constants<>+960(SB)/4, $0x3f317218
+DATA constants<>+964(SB)/4, $0x3f317218
+DATA constants<>+968(SB)/4, $0x3f317218
+DATA constants<>+972(SB)/4, $0x3f317218
+DATA constants<>+976(SB)/4, $0x3f317218
+DATA constants<>+980(SB)/4, $0x3f317218
+DATA constants<>+984(SB)/4, $0x3f317218
+DATA constants<>+988(SB)/4, $0x3f317218
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x00000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x00000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0x00000000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0x00000000
+DATA constants<>+1024(SB)/4, $0x3d922279
+DATA constants<>+1028(SB)/4, $0x3d922279
+DATA constants<>+1032(SB)/4, $0x3d922279
+DATA constants<>+1036(SB)/4, $0x3d922279
+DATA constants<>+1040(SB)/4, $0x3d922279
+DATA constants<>+1044(SB)/4, $0x3d922279
+DATA constants<>+1048(SB)/4, $0x3d922279
+DATA constants<>+1052(SB)/4, $0x3d922279
+DATA constants<>+1056(SB)/4, $0x3fcc422a
+DATA constants<>+1060(SB)/4, $0x3fcc422a
+DATA constants<>+1064(SB)/4, $0x3fcc422a
+DATA constants<>+1068(SB)/4, $0x3fcc422a
+DATA constants<>+1072(SB)/4, $0x3fcc422a
+DATA constants<>+1076(SB)/4, $0x3fcc422a
+DATA constants<>+1080(SB)/4, $0x3fcc422a
+DATA constants<>+1084(SB)/4, $0x3fcc422a
+DATA constants<>+1088(SB)/4, $0xbf800000
+DATA constants<>+1092(SB)/4, $0xbf800000
+DATA constants<>+1096(SB)/4, $0xbf800000
+DATA constants<>+1100(SB)/4, $0xbf800000
+DATA constants<>+1104(SB)/4, $0xbf800000
+DATA constants<>+1108(SB)/4, $0xbf800000
+DATA constants<>+1112(SB)/4, $0xbf800000
+DATA constants<>+1116(SB)/4, $0xbf800000
+DATA constants<>+1120(SB)/4, $0x42b1999a
+DATA constants<>+1124(SB)/4, $0x42b1999a
+DATA constants<>+1128(SB)/4, $0x42b1999a
+DATA constants<>+1132(SB)/4, $0x42b1999a
+DATA constants<>+1136(SB)/4, $0x42b1999a
+DATA constants<>+1140(SB)/4, $0x42b1999a
+DATA constants<>+1144(SB)/4, $0x42b1999a
+DATA constants<>+1148(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1152
 
 // func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
@@ -6626,175 +6586,165 @@ TEXT ·addBiasGELUNEON(SB), NOSPLIT, $0-48
 	MOVD d+8(FP), R6
 	MOVD $constants<>+352(SB), R19
 	FMOVQ (R19), F0
-	MOVD $constants<>+64(SB), R19
-	FMOVQ (R19), F1
 	MOVD $constants<>+384(SB), R19
-	FMOVQ (R19), F2
+	FMOVQ (R19), F1
 	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F3
+	FMOVQ (R19), F2
 	CMP $0x08, R6
 	BNE other206
 
 row208:
 	CMP $0, R0
 	BEQ done209
-	FMOVQ 0(R3), F4
-	FMOVQ 16(R3), F6
-	FMOVQ 0(R2), F5
-	FMOVQ 16(R2), F7
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
-	WORD $0x4e27d4c6 // FADD V6.4S, V6.4S, V7.4S
+	FMOVQ 0(R3), F3
+	FMOVQ 16(R3), F5
+	FMOVQ 0(R2), F4
+	FMOVQ 16(R2), F6
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1cca // AND V10.16B, V6.16B, V30.16B
+	WORD $0x4e3e1ca9 // AND V9.16B, V5.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea2e53f // FCMGT V31.4S, V9.4S, V2.4S
+	WORD $0x6ebf1c49 // BIT V9.16B, V2.16B, V31.16B
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	WORD $0x6e29dd2a // FMUL V10.4S, V9.4S, V9.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F7
 	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	WORD $0x6ea7e4bf // FCMGT V31.4S, V5.4S, V7.4S
-	WORD $0x6ebf1ce5 // BIT V5.16B, V7.16B, V31.16B
-	WORD $0x6ea8e55f // FCMGT V31.4S, V10.4S, V8.4S
-	WORD $0x6ebf1d0a // BIT V10.16B, V8.16B, V31.16B
-	WORD $0x6e22dca7 // FMUL V7.4S, V5.4S, V2.4S
-	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
-	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
-	WORD $0x4e25cce8 // FMLA V8.4S, V7.4S, V5.4S
-	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
-	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
-	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F9
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F13
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
-	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
-	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
-	WORD $0x6e25dca7 // FMUL V7.4S, V5.4S, V5.4S
-	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	WORD $0x4e24cce6 // FMLA V6.4S, V7.4S, V4.4S
+	WORD $0x4e29cd6a // FMLA V10.4S, V11.4S, V9.4S
+	WORD $0x4ea6d428 // FSUB V8.4S, V1.4S, V6.4S
+	WORD $0x4eaad42c // FSUB V12.4S, V1.4S, V10.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e27dce4 // FMUL V4.4S, V7.4S, V7.4S
+	WORD $0x6e2bdd6c // FMUL V12.4S, V11.4S, V11.4S
+	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+704(SB), R19
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F14
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F11
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F15
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -6803,95 +6753,55 @@ row208:
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
-	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
-	WORD $0x4ea8d405 // FSUB V5.4S, V0.4S, V8.4S
-	WORD $0x4eaed409 // FSUB V9.4S, V0.4S, V14.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F10
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea6e54a // FCMGT V10.4S, V10.4S, V6.4S
-	WORD $0x6ea71d05 // BIT V5.16B, V8.16B, V7.16B
-	WORD $0x6eaa1dc9 // BIT V9.16B, V14.16B, V10.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
 	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
-	FMOVQ F5, 0(R3)
-	FMOVQ F9, 16(R3)
+	WORD $0x6e2addce // FMUL V14.4S, V14.4S, V10.4S
+	WORD $0x4ea9d404 // FSUB V4.4S, V0.4S, V9.4S
+	WORD $0x4eaed407 // FSUB V7.4S, V0.4S, V14.4S
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea3e4c6 // FCMGT V6.4S, V6.4S, V3.4S
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea61d24 // BIT V4.16B, V9.16B, V6.16B
+	WORD $0x6ea81dc7 // BIT V7.16B, V14.16B, V8.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
+	FMOVQ F4, 0(R3)
+	FMOVQ F7, 16(R3)
 	ADDS R1, R3, R3
 	SUBS $1, R0
 	B row208
@@ -6915,165 +6825,157 @@ row210:
 block212:
 	CMP R8, R9
 	BGE tail213
-	WORD $0x3ce96864 // LDR Q4, [X3, X9]
+	WORD $0x3ce96863 // LDR Q3, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ 16(R19), F6
-	WORD $0x3ce96845 // LDR Q5, [X2, X9]
+	FMOVQ 16(R19), F5
+	WORD $0x3ce96844 // LDR Q4, [X2, X9]
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F7
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
-	WORD $0x4e27d4c6 // FADD V6.4S, V6.4S, V7.4S
+	FMOVQ 16(R19), F6
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1cca // AND V10.16B, V6.16B, V30.16B
+	WORD $0x4e3e1ca9 // AND V9.16B, V5.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea2e53f // FCMGT V31.4S, V9.4S, V2.4S
+	WORD $0x6ebf1c49 // BIT V9.16B, V2.16B, V31.16B
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	WORD $0x6e29dd2a // FMUL V10.4S, V9.4S, V9.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F7
 	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	WORD $0x6ea7e4bf // FCMGT V31.4S, V5.4S, V7.4S
-	WORD $0x6ebf1ce5 // BIT V5.16B, V7.16B, V31.16B
-	WORD $0x6ea8e55f // FCMGT V31.4S, V10.4S, V8.4S
-	WORD $0x6ebf1d0a // BIT V10.16B, V8.16B, V31.16B
-	WORD $0x6e22dca7 // FMUL V7.4S, V5.4S, V2.4S
-	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
-	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
-	WORD $0x4e25cce8 // FMLA V8.4S, V7.4S, V5.4S
-	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
-	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
-	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F9
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F13
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
-	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
-	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
-	WORD $0x6e25dca7 // FMUL V7.4S, V5.4S, V5.4S
-	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	WORD $0x4e24cce6 // FMLA V6.4S, V7.4S, V4.4S
+	WORD $0x4e29cd6a // FMLA V10.4S, V11.4S, V9.4S
+	WORD $0x4ea6d428 // FSUB V8.4S, V1.4S, V6.4S
+	WORD $0x4eaad42c // FSUB V12.4S, V1.4S, V10.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e27dce4 // FMUL V4.4S, V7.4S, V7.4S
+	WORD $0x6e2bdd6c // FMUL V12.4S, V11.4S, V11.4S
+	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+704(SB), R19
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F14
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F11
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F15
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -7082,229 +6984,165 @@ block212:
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
-	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
-	WORD $0x4ea8d405 // FSUB V5.4S, V0.4S, V8.4S
-	WORD $0x4eaed409 // FSUB V9.4S, V0.4S, V14.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F10
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea6e54a // FCMGT V10.4S, V10.4S, V6.4S
-	WORD $0x6ea71d05 // BIT V5.16B, V8.16B, V7.16B
-	WORD $0x6eaa1dc9 // BIT V9.16B, V14.16B, V10.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
 	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
-	WORD $0x3ca96865 // STR Q5, [X3, X9]
+	WORD $0x6e2addce // FMUL V14.4S, V14.4S, V10.4S
+	WORD $0x4ea9d404 // FSUB V4.4S, V0.4S, V9.4S
+	WORD $0x4eaed407 // FSUB V7.4S, V0.4S, V14.4S
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea3e4c6 // FCMGT V6.4S, V6.4S, V3.4S
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea61d24 // BIT V4.16B, V9.16B, V6.16B
+	WORD $0x6ea81dc7 // BIT V7.16B, V14.16B, V8.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
+	WORD $0x3ca96864 // STR Q4, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ F9, 16(R19)
+	FMOVQ F7, 16(R19)
 	ADDS $0x20, R9, R9
 	B block212
 
 tail213:
 	CMP $0x04, R7
 	BLT partial215
-	WORD $0x3ce96864 // LDR Q4, [X3, X9]
-	WORD $0x3ce96845 // LDR Q5, [X2, X9]
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x3ce96863 // LDR Q3, [X3, X9]
+	WORD $0x3ce96844 // LDR Q4, [X2, X9]
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
-	WORD $0x3ca96865 // STR Q5, [X3, X9]
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x3ca96864 // STR Q4, [X3, X9]
 	B next216
 
 partial215:
@@ -7312,174 +7150,150 @@ partial215:
 	BLE end214
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few163
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded163
 few163:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R6, one163
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R6, loaded163
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded163
 one163:
 	TBZ $0, R6, loaded163
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded163:
 	ADD R9<<0, R2, R19
 	TBZ $2, R6, few164
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded164
 few164:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one164
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded164
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded164
 one164:
 	TBZ $0, R6, loaded164
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded164:
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few165
-	FMOVQ F5, (R19)
+	FMOVQ F4, (R19)
 	B loaded165
 few165:
 	TBZ $1, R6, one165
-	FMOVD F5, (R19)
+	FMOVD F4, (R19)
 	TBZ $0, R6, loaded165
 	ADD $8, R19
-	VST1 V5.S[2], (R19)
+	VST1 V4.S[2], (R19)
 	B loaded165
 one165:
 	TBZ $0, R6, loaded165
-	FMOVS F5, (R19)
+	FMOVS F4, (R19)
 loaded165:
 	B end214
 
@@ -7489,176 +7303,152 @@ next216:
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few166
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded166
 few166:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R6, one166
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R6, loaded166
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded166
 one166:
 	TBZ $0, R6, loaded166
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded166:
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few167
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded167
 few167:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one167
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded167
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded167
 one167:
 	TBZ $0, R6, loaded167
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded167:
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few168
-	FMOVQ F5, (R19)
+	FMOVQ F4, (R19)
 	B loaded168
 few168:
 	TBZ $1, R6, one168
-	FMOVD F5, (R19)
+	FMOVD F4, (R19)
 	TBZ $0, R6, loaded168
 	ADD $8, R19
-	VST1 V5.S[2], (R19)
+	VST1 V4.S[2], (R19)
 	B loaded168
 one168:
 	TBZ $0, R6, loaded168
-	FMOVS F5, (R19)
+	FMOVS F4, (R19)
 loaded168:
 	B end214
 
@@ -7704,24 +7494,24 @@ row221:
 	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
 	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7732,9 +7522,9 @@ row221:
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
 	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
 	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F10
 	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
@@ -7853,24 +7643,24 @@ block225:
 	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
 	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7881,9 +7671,9 @@ block225:
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
 	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
 	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F10
 	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
@@ -7980,21 +7770,21 @@ tail226:
 	WORD $0x3ce96846 // LDR Q6, [X2, X9]
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -8077,21 +7867,21 @@ one170:
 loaded170:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -8190,21 +7980,21 @@ one173:
 loaded173:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -8982,7 +8772,7 @@ end255:
 	WORD $0x4e0405a6 // DUP V6.4S, V13.S[0]
 	WORD $0x6e20dca7 // FMUL V7.4S, V5.4S, V0.4S
 	WORD $0x4ea7cca6 // FMLS V6.4S, V5.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
+	MOVD $constants<>+992(SB), R19
 	FMOVQ (R19), F5
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1ca6 // BIT V6.16B, V5.16B, V31.16B

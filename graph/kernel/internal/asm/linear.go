@@ -16,7 +16,7 @@ func (g *generator) linear() {
 	}{
 		{"addBias", "computes y[r,:] += bias; added is not read.", false, 1, nil, same},
 		{"addBiasAnd", "computes y[r,:] = y[r,:] + bias + added[r,:].", true, 1, nil, same},
-		{"addBiasGELU", "computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.", false, woven, normalConstants, g.gelu},
+		{"addBiasGELU", "computes y[r,:] = x·Φ(x) for x = y[r,:] + bias; added is not read.", false, woven, heldByNormal, g.gelu},
 		{"addBiasGELUTanh", "computes the tanh form of addBiasGELU.", false, woven, expConstants, g.geluTanh},
 	} {
 		g.function(k.name, "(rows, d, pitch int, bias, added, y *float32)", k.doc)
