@@ -4118,7 +4118,7 @@ done11:
 	RET
 
 // func softmaxAVX512(rows int, d int, x *float32, y *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -4182,7 +4182,7 @@ end23:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
+	VEXTRACTF32X4 $0x01, Y0, X1
 	VMAXPS        X1, X0, X0
 	VMOVHLPS      X0, X0, X1
 	VMAXPS        X1, X0, X0
@@ -4330,7 +4330,7 @@ end30:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X0
+	VEXTRACTF32X4 $0x01, Y3, X0
 	VADDPS        X0, X3, X3
 	VMOVHLPS      X3, X3, X0
 	VADDPS        X0, X3, X3
@@ -4388,7 +4388,7 @@ done20:
 	RET
 
 // func softmaxGradAVX512(rows int, d int, y *float32, dy *float32, dx *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -4454,7 +4454,7 @@ end46:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X2
+	VEXTRACTF32X4 $0x01, Y0, X2
 	VADDPS        X2, X0, X0
 	VMOVHLPS      X0, X0, X2
 	VADDPS        X2, X0, X0
@@ -5809,7 +5809,7 @@ done136:
 	RET
 
 // func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
@@ -5831,142 +5831,359 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row148:
-	TESTQ  AX, AX
-	JZ     done149
+rows148:
+	CMPQ   AX, $0x02
+	JL     rest149
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	XORQ   R8, R8
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	LEAQ   (DX)(CX*1), R8
+	XORQ   R9, R9
 
 block150:
-	CMPQ    R8, DI
+	CMPQ    R9, DI
 	JGE     tail151
-	VMOVUPS (DX)(R8*1), Z6
-	VADDPS  Z6, Z4, Z4
-	VMOVUPS 64(DX)(R8*1), Z6
-	VADDPS  Z6, Z5, Z5
-	ADDQ    $0x80, R8
+	VMOVUPS (DX)(R9*1), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS (R8)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 64(DX)(R9*1), Z8
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 64(R8)(R9*1), Z8
+	VADDPS  Z8, Z7, Z7
+	ADDQ    $0x80, R9
 	JMP     block150
 
 tail151:
 	CMPQ    SI, $0x10
 	JL      partial153
-	VMOVUPS (DX)(R8*1), Z6
-	VADDPS  Z6, Z4, Z4
+	VMOVUPS (DX)(R9*1), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS (R8)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
 	JMP     next154
 
 partial153:
 	CMPQ      SI, $0x00
 	JLE       end152
-	VMOVUPS.Z (DX)(R8*1), K1, Z6
-	VADDPS    Z6, Z4, Z4
+	VMOVUPS.Z (DX)(R9*1), K1, Z8
+	VADDPS    Z8, Z4, Z4
+	VMOVUPS.Z (R8)(R9*1), K1, Z8
+	VADDPS    Z8, Z6, Z6
 	JMP       end152
 
 next154:
 	CMPQ      SI, $0x10
 	JLE       end152
-	VMOVUPS.Z 64(DX)(R8*1), K1, Z6
-	VADDPS    Z6, Z5, Z5
+	VMOVUPS.Z 64(DX)(R9*1), K1, Z8
+	VADDPS    Z8, Z5, Z5
+	VMOVUPS.Z 64(R8)(R9*1), K1, Z8
+	VADDPS    Z8, Z7, Z7
 	JMP       end152
 
 end152:
 	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y6
-	VADDPS        Y6, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X6
-	VADDPS        X6, X4, X4
-	VMOVHLPS      X4, X4, X6
-	VADDPS        X6, X4, X4
-	VMOVSHDUP     X4, X6
-	VADDPS        X6, X4, X4
-	VBROADCASTSS  X4, Z6
-	VMULPS        Z0, Z6, Z6
-	VPXORD        Z7, Z7, Z7
-	VPXORD        Z8, Z8, Z8
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VEXTRACTF64X4 $0x01, Z6, Y23
+	VADDPS        Y8, Y4, Y4
+	VADDPS        Y23, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y4, X8
+	VEXTRACTF32X4 $0x01, Y6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VMOVHLPS      X4, X4, X8
+	VMOVHLPS      X6, X6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VMOVSHDUP     X4, X8
+	VMOVSHDUP     X6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VBROADCASTSS  X4, Z8
+	VBROADCASTSS  X6, Z23
+	VMULPS        Z0, Z8, Z8
+	VMULPS        Z0, Z23, Z23
 	VPXORD        Z9, Z9, Z9
+	VPXORD        Z13, Z13, Z13
 	VPXORD        Z10, Z10, Z10
-	XORQ          R8, R8
+	VPXORD        Z14, Z14, Z14
+	VPXORD        Z11, Z11, Z11
+	VPXORD        Z15, Z15, Z15
+	VPXORD        Z12, Z12, Z12
+	VPXORD        Z16, Z16, Z16
+	XORQ          R9, R9
 
 block157:
-	CMPQ        R8, DI
+	CMPQ        R9, DI
 	JGE         tail158
-	VMOVUPS     (DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
-	VMOVUPS     64(DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z8, Z8
-	VFMADD231PS Z11, Z11, Z10
-	ADDQ        $0x80, R8
+	VMOVUPS     (DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS     (R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
+	VMOVUPS     64(DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z10, Z10
+	VFMADD231PS Z24, Z24, Z12
+	VMOVUPS     64(R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z14, Z14
+	VFMADD231PS Z24, Z24, Z16
+	ADDQ        $0x80, R9
 	JMP         block157
 
 tail158:
 	CMPQ        SI, $0x10
 	JL          partial160
-	VMOVUPS     (DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
+	VMOVUPS     (DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS     (R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
 	JMP         next161
 
 partial160:
 	CMPQ        SI, $0x00
 	JLE         end159
-	VMOVUPS.Z   (DX)(R8*1), K1, Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
+	VMOVUPS.Z   (DX)(R9*1), K1, Z24
+	VSUBPS      Z8, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS.Z   (R8)(R9*1), K1, Z24
+	VSUBPS      Z23, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
 	JMP         end159
 
 next161:
 	CMPQ        SI, $0x10
 	JLE         end159
-	VMOVUPS.Z   64(DX)(R8*1), K1, Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VADDPS      Z11, Z8, Z8
-	VFMADD231PS Z11, Z11, Z10
+	VMOVUPS.Z   64(DX)(R9*1), K1, Z24
+	VSUBPS      Z8, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z10, Z10
+	VFMADD231PS Z24, Z24, Z12
+	VMOVUPS.Z   64(R8)(R9*1), K1, Z24
+	VSUBPS      Z23, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z14, Z14
+	VFMADD231PS Z24, Z24, Z16
 	JMP         end159
 
 end159:
-	VADDPS        Z8, Z7, Z7
-	VEXTRACTF64X4 $0x01, Z7, Y11
-	VADDPS        Y11, Y7, Y7
-	VEXTRACTF128  $0x01, Y7, X11
-	VADDPS        X11, X7, X7
-	VMOVHLPS      X7, X7, X11
-	VADDPS        X11, X7, X7
-	VMOVSHDUP     X7, X11
-	VADDPS        X11, X7, X7
-	VBROADCASTSS  X7, Z11
 	VADDPS        Z10, Z9, Z9
-	VEXTRACTF64X4 $0x01, Z9, Y12
-	VADDPS        Y12, Y9, Y9
-	VEXTRACTF128  $0x01, Y9, X12
-	VADDPS        X12, X9, X9
-	VMOVHLPS      X9, X9, X12
-	VADDPS        X12, X9, X9
-	VMOVSHDUP     X9, X12
-	VADDPS        X12, X9, X9
-	VBROADCASTSS  X9, Z12
-	VMULPS        Z0, Z11, Z13
-	VFNMADD231PS  Z13, Z11, Z12
-	VBROADCASTSS  constants<>+992(SB), Z11
-	VMAXPS        Z12, Z11, Z12
-	VFMADD213PS   Z2, Z1, Z12
-	VSQRTPS       X12, X12
-	VDIVPS        X12, X3, X12
-	VMOVSS        X6, (BX)
-	VMOVSS        X13, 4(BX)
-	VMOVSS        X12, 8(BX)
+	VADDPS        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z9, Y24
+	VEXTRACTF64X4 $0x01, Z13, Y25
+	VADDPS        Y24, Y9, Y9
+	VADDPS        Y25, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y9, X24
+	VEXTRACTF32X4 $0x01, Y13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VMOVHLPS      X9, X9, X24
+	VMOVHLPS      X13, X13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VMOVSHDUP     X9, X24
+	VMOVSHDUP     X13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VBROADCASTSS  X9, Z24
+	VBROADCASTSS  X13, Z26
+	VADDPS        Z12, Z11, Z11
+	VADDPS        Z16, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z11, Y25
+	VEXTRACTF64X4 $0x01, Z15, Y27
+	VADDPS        Y25, Y11, Y11
+	VADDPS        Y27, Y15, Y15
+	VEXTRACTF32X4 $0x01, Y11, X25
+	VEXTRACTF32X4 $0x01, Y15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VMOVHLPS      X11, X11, X25
+	VMOVHLPS      X15, X15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VMOVSHDUP     X11, X25
+	VMOVSHDUP     X15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VBROADCASTSS  X11, Z25
+	VBROADCASTSS  X15, Z28
+	VMULPS        Z0, Z24, Z27
+	VMULPS        Z0, Z26, Z29
+	VFNMADD231PS  Z27, Z24, Z25
+	VFNMADD231PS  Z29, Z26, Z28
+	VBROADCASTSS  constants<>+992(SB), Z24
+	VBROADCASTSS  constants<>+992(SB), Z26
+	VMAXPS        Z25, Z24, Z25
+	VMAXPS        Z28, Z26, Z28
+	VFMADD213PS   Z2, Z1, Z25
+	VFMADD213PS   Z2, Z1, Z28
+	VSQRTPS       X25, X25
+	VSQRTPS       X28, X28
+	VDIVPS        X25, X3, X25
+	VDIVPS        X28, X3, X28
+	VMOVSS        X8, (BX)
+	VMOVSS        X23, 16(BX)
+	VMOVSS        X27, 4(BX)
+	VMOVSS        X29, 20(BX)
+	VMOVSS        X25, 8(BX)
+	VMOVSS        X28, 24(BX)
+	ADDQ          $0x20, BX
+	ADDQ          CX, DX
+	ADDQ          CX, DX
+	SUBQ          $0x02, AX
+	JMP           rows148
+
+rest149:
+row164:
+	TESTQ  AX, AX
+	JZ     done165
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	XORQ   R8, R8
+
+block166:
+	CMPQ    R8, DI
+	JGE     tail167
+	VMOVUPS (DX)(R8*1), Z4
+	VADDPS  Z4, Z17, Z17
+	VMOVUPS 64(DX)(R8*1), Z4
+	VADDPS  Z4, Z18, Z18
+	ADDQ    $0x80, R8
+	JMP     block166
+
+tail167:
+	CMPQ    SI, $0x10
+	JL      partial169
+	VMOVUPS (DX)(R8*1), Z4
+	VADDPS  Z4, Z17, Z17
+	JMP     next170
+
+partial169:
+	CMPQ      SI, $0x00
+	JLE       end168
+	VMOVUPS.Z (DX)(R8*1), K1, Z4
+	VADDPS    Z4, Z17, Z17
+	JMP       end168
+
+next170:
+	CMPQ      SI, $0x10
+	JLE       end168
+	VMOVUPS.Z 64(DX)(R8*1), K1, Z4
+	VADDPS    Z4, Z18, Z18
+	JMP       end168
+
+end168:
+	VADDPS        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y4
+	VADDPS        Y4, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X4
+	VADDPS        X4, X17, X17
+	VMOVHLPS      X17, X17, X4
+	VADDPS        X4, X17, X17
+	VMOVSHDUP     X17, X4
+	VADDPS        X4, X17, X17
+	VBROADCASTSS  X17, Z4
+	VMULPS        Z0, Z4, Z4
+	VPXORD        Z19, Z19, Z19
+	VPXORD        Z20, Z20, Z20
+	VPXORD        Z21, Z21, Z21
+	VPXORD        Z22, Z22, Z22
+	XORQ          R8, R8
+
+block173:
+	CMPQ        R8, DI
+	JGE         tail174
+	VMOVUPS     (DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	VMOVUPS     64(DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z20, Z20
+	VFMADD231PS Z5, Z5, Z22
+	ADDQ        $0x80, R8
+	JMP         block173
+
+tail174:
+	CMPQ        SI, $0x10
+	JL          partial176
+	VMOVUPS     (DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	JMP         next177
+
+partial176:
+	CMPQ        SI, $0x00
+	JLE         end175
+	VMOVUPS.Z   (DX)(R8*1), K1, Z5
+	VSUBPS      Z4, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	JMP         end175
+
+next177:
+	CMPQ        SI, $0x10
+	JLE         end175
+	VMOVUPS.Z   64(DX)(R8*1), K1, Z5
+	VSUBPS      Z4, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z20, Z20
+	VFMADD231PS Z5, Z5, Z22
+	JMP         end175
+
+end175:
+	VADDPS        Z20, Z19, Z19
+	VEXTRACTF64X4 $0x01, Z19, Y5
+	VADDPS        Y5, Y19, Y19
+	VEXTRACTF32X4 $0x01, Y19, X5
+	VADDPS        X5, X19, X19
+	VMOVHLPS      X19, X19, X5
+	VADDPS        X5, X19, X19
+	VMOVSHDUP     X19, X5
+	VADDPS        X5, X19, X19
+	VBROADCASTSS  X19, Z5
+	VADDPS        Z22, Z21, Z21
+	VEXTRACTF64X4 $0x01, Z21, Y6
+	VADDPS        Y6, Y21, Y21
+	VEXTRACTF32X4 $0x01, Y21, X6
+	VADDPS        X6, X21, X21
+	VMOVHLPS      X21, X21, X6
+	VADDPS        X6, X21, X21
+	VMOVSHDUP     X21, X6
+	VADDPS        X6, X21, X21
+	VBROADCASTSS  X21, Z6
+	VMULPS        Z0, Z5, Z7
+	VFNMADD231PS  Z7, Z5, Z6
+	VBROADCASTSS  constants<>+992(SB), Z5
+	VMAXPS        Z6, Z5, Z6
+	VFMADD213PS   Z2, Z1, Z6
+	VSQRTPS       X6, X6
+	VDIVPS        X6, X3, X6
+	VMOVSS        X4, (BX)
+	VMOVSS        X7, 4(BX)
+	VMOVSS        X6, 8(BX)
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row148
+	JMP           row164
 
-done149:
+done165:
 	VZEROUPPER
 	RET
 
@@ -5992,19 +6209,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row164:
+row180:
 	TESTQ        AX, AX
-	JZ           done165
+	JZ           done181
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased166
+	JNZ          biased182
 	XORQ         R11, R11
 
-block168:
+block184:
 	CMPQ    R11, R10
-	JGE     tail169
+	JGE     tail185
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -6020,11 +6237,11 @@ block168:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block168
+	JMP     block184
 
-tail169:
+tail185:
 	CMPQ    R9, $0x10
-	JL      partial171
+	JL      partial187
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -6032,11 +6249,11 @@ tail169:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next172
+	JMP     next188
 
-partial171:
+partial187:
 	CMPQ      R9, $0x00
-	JLE       end170
+	JLE       end186
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -6044,11 +6261,11 @@ partial171:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end170
+	JMP       end186
 
-next172:
+next188:
 	CMPQ      R9, $0x10
-	JLE       end170
+	JLE       end186
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -6056,17 +6273,17 @@ next172:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end170
+	JMP       end186
 
-end170:
-	JMP normalized167
+end186:
+	JMP normalized183
 
-biased166:
+biased182:
 	XORQ R11, R11
 
-block175:
+block191:
 	CMPQ        R11, R10
-	JGE         tail176
+	JGE         tail192
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -6084,11 +6301,11 @@ block175:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block175
+	JMP         block191
 
-tail176:
+tail192:
 	CMPQ        R9, $0x10
-	JL          partial178
+	JL          partial194
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -6097,11 +6314,11 @@ tail176:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next179
+	JMP         next195
 
-partial178:
+partial194:
 	CMPQ        R9, $0x00
-	JLE         end177
+	JLE         end193
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -6110,11 +6327,11 @@ partial178:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end177
+	JMP         end193
 
-next179:
+next195:
 	CMPQ        R9, $0x10
-	JLE         end177
+	JLE         end193
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -6123,22 +6340,22 @@ next179:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end177
+	JMP         end193
 
-end177:
-normalized167:
+end193:
+normalized183:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row164
+	JMP  row180
 
-done165:
+done181:
 	VZEROUPPER
 	RET
 
 // func normalizeGradAVX512(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -6159,9 +6376,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row182:
+row198:
 	TESTQ        AX, AX
-	JZ           done183
+	JZ           done199
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6171,9 +6388,9 @@ row182:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block184:
+block200:
 	CMPQ        R11, R10
-	JGE         tail185
+	JGE         tail201
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -6193,11 +6410,11 @@ block184:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block184
+	JMP         block200
 
-tail185:
+tail201:
 	CMPQ        R9, $0x10
-	JL          partial187
+	JL          partial203
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -6207,11 +6424,11 @@ tail185:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next188
+	JMP         next204
 
-partial187:
+partial203:
 	CMPQ        R9, $0x00
-	JLE         end186
+	JLE         end202
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -6221,11 +6438,11 @@ partial187:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end186
+	JMP         end202
 
-next188:
+next204:
 	CMPQ        R9, $0x10
-	JLE         end186
+	JLE         end202
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -6235,13 +6452,13 @@ next188:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end186
+	JMP         end202
 
-end186:
+end202:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X7
+	VEXTRACTF32X4 $0x01, Y3, X7
 	VADDPS        X7, X3, X3
 	VMOVHLPS      X3, X3, X7
 	VADDPS        X7, X3, X3
@@ -6251,7 +6468,7 @@ end186:
 	VADDPS        Z6, Z5, Z5
 	VEXTRACTF64X4 $0x01, Z5, Y8
 	VADDPS        Y8, Y5, Y5
-	VEXTRACTF128  $0x01, Y5, X8
+	VEXTRACTF32X4 $0x01, Y5, X8
 	VADDPS        X8, X5, X5
 	VMOVHLPS      X5, X5, X8
 	VADDPS        X8, X5, X5
@@ -6264,9 +6481,9 @@ end186:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block191:
+block207:
 	CMPQ         R11, R10
-	JGE          tail192
+	JGE          tail208
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -6290,11 +6507,11 @@ block191:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block191
+	JMP          block207
 
-tail192:
+tail208:
 	CMPQ         R9, $0x10
-	JL           partial194
+	JL           partial210
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -6306,11 +6523,11 @@ tail192:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next195
+	JMP          next211
 
-partial194:
+partial210:
 	CMPQ         R9, $0x00
-	JLE          end193
+	JLE          end209
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -6322,11 +6539,11 @@ partial194:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end193
+	JMP          end209
 
-next195:
+next211:
 	CMPQ         R9, $0x10
-	JLE          end193
+	JLE          end209
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -6338,17 +6555,17 @@ next195:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end193
+	JMP          end209
 
-end193:
+end209:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row182
+	JMP  row198
 
-done183:
+done199:
 	VZEROUPPER
 	RET
 
@@ -6366,9 +6583,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row198:
+row214:
 	TESTQ         CX, CX
-	JZ            done199
+	JZ            done215
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6377,9 +6594,9 @@ row198:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row198
+	JMP           row214
 
-done199:
+done215:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6402,9 +6619,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row200:
+row216:
 	TESTQ         BX, BX
-	JZ            done201
+	JZ            done217
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -6423,9 +6640,9 @@ row200:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row200
+	JMP           row216
 
-done201:
+done217:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6451,9 +6668,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block202:
+block218:
 	CMPQ          SI, DX
-	JGE           tail203
+	JGE           tail219
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6465,11 +6682,11 @@ block202:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block202
+	JMP           block218
 
-tail203:
+tail219:
 	CMPQ          CX, $0x00
-	JLE           end204
+	JLE           end220
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6480,9 +6697,9 @@ tail203:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end204
+	JMP           end220
 
-end204:
+end220:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -6514,9 +6731,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block207:
+block223:
 	CMPQ          BX, DX
-	JGE           tail208
+	JGE           tail224
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -6530,42 +6747,42 @@ block207:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block207
+	JMP           block223
 
-tail208:
+tail224:
 	CMPQ          CX, $0x10
-	JL            partial210
+	JL            partial226
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next211
+	JMP           next227
 
-partial210:
+partial226:
 	CMPQ          CX, $0x00
-	JLE           end209
+	JLE           end225
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end209
+	JMP           end225
 
-next211:
+next227:
 	CMPQ          CX, $0x10
-	JLE           end209
+	JLE           end225
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end209
+	JMP           end225
 
-end209:
+end225:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0
