@@ -97,7 +97,7 @@ func (c *Context) cancelled() bool {
 }
 
 // A Task computes something of each of a number of items. It is handed some at a time,
-// [lo, hi), on any of several goroutines, with a Context like Serial's of that which it runs on.
+// [lo, hi), on any of several goroutines, with a serial Context of that goroutine's own.
 type Task interface {
 	Chunk(c *Context, lo, hi int)
 }

@@ -29,9 +29,9 @@ type crew struct {
 	help   []func()            // the method helper for each of the shares but the caller's, made once
 }
 
-// A share is a part of a job's chunks, one after the other. A goroutine begins with the same share of each job,
-// for what it reads is likely what it has written in the job before, in the cache of its
-// processor, and then takes from the others'.
+// A share is a part of a job's chunks, one after the other. A goroutine begins with the same share
+// of each job, since what it reads is likely what it has written in the job before, in the cache of
+// its processor. Then it takes from the others'.
 type share struct {
 	next atomic.Int64 // the first chunk that nobody has taken
 	_    [56]byte     // keeps shares in cache lines of their own
@@ -152,7 +152,8 @@ func (w *crew) workInside(share int) {
 	w.work(share)
 }
 
-// work computes chunks until there are none, those of the goroutine's own share first, and shuts the gate.
+// work computes chunks until there are none, those of the goroutine's own share first, and shuts
+// the gate.
 func (w *crew) work(own int) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -23,9 +23,8 @@ const (
 
 // depth returns the depth of the k blocks of a product.
 func depth(k int) int {
-	blocks := max(1, (k+depthMax-1)/depthMax)
-	d := (k + blocks - 1) / blocks
-	return max(1, (d+depthOf-1)/depthOf*depthOf)
+	d := ceilDiv(k, max(1, ceilDiv(k, depthMax)))
+	return max(1, ceilDiv(d, depthOf)*depthOf)
 }
 
 // product is one matrix product on the way: first its operands, then the state of the
@@ -52,8 +51,8 @@ type product struct {
 
 func (p *product) tileRows() int    { return len(p.wide) }
 func (p *product) tileColumns() int { return 2 * p.lanes }
-func (p *product) tilesDown() int   { return (p.m + p.tileRows() - 1) / p.tileRows() }
-func (p *product) tilesAcross() int { return (p.n + p.tileColumns() - 1) / p.tileColumns() }
+func (p *product) tilesDown() int   { return ceilDiv(p.m, p.tileRows()) }
+func (p *product) tilesAcross() int { return ceilDiv(p.n, p.tileColumns()) }
 
 // blockTiles is the height of a block of a, in tiles.
 func (p *product) blockTiles() int { return rowsMax / p.tileRows() }
@@ -137,8 +136,8 @@ func gemmParallel(c *Context, p product) {
 	// As many blocks of rows for each thread: what it computes of this product is what it reads of the next.
 	rows := ceilDiv(p.tilesDown(), c.threads*ceilDiv(p.tilesDown(), c.threads*p.blockTiles()))
 	tasksDown := ceilDiv(p.tilesDown(), rows)
-	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
-	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
+	tasksAcross := min(p.tilesAcross(), ceilDiv(tasksPerThread*c.threads, tasksDown))
+	columns := ceilDiv(p.tilesAcross(), tasksAcross)
 	shared := borrow(c, p)
 	defer giveBack(c, shared)
 	shared.blocks(func() {

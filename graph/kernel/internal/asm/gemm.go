@@ -54,8 +54,8 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	aRow3 := g.threeTimes(aRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
-	var askForRow func()
-	if !partial {
+	askForRow := func() {}
+	if !partial { // other tiles are few, and their masks take a register
 		askForRow = g.askForRows(cTile, rows, vectors)
 	}
 	acc := g.zeros(rows * vectors)
@@ -83,9 +83,7 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	g.SUBQ(operand.Imm(unroll), k)
 	g.JL(operand.LabelRef(rest))
 	g.Label(loop)
-	if !partial {
-		askForRow()
-	}
+	askForRow()
 	for range unroll {
 		step()
 	}

@@ -73,7 +73,7 @@ func (g *generator) packTransposed() {
 	}
 	p, next := g.GP64(), g.bytes("srcRow")
 	g.XORQ(p, p)
-	g.SHLQ(operand.Imm(3), next) // the rows that are likely taken next: too short to be foreseen
+	g.SHLQ(operand.Imm(3), next) // to the rows that are likely taken next, which are too short for the CPU to foresee
 	loop, end := g.label("block"), g.label("end")
 	g.Label(loop)
 	g.CMPQ(p, n)
