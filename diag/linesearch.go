@@ -21,6 +21,7 @@ const (
 	fastestShrink = 1.0 / 16 // of the step, at once
 	rounding      = 0x1p-24  // of a loss in float32
 	maxBlended    = 8        // evaluations, after which interpolated logits are not believed
+	closePoints   = 0.1      // by which points lie close to each other, relative to t
 )
 
 // precision is how far from the lowest point estimates of the minimiser may lie when a
@@ -31,18 +32,19 @@ type precision struct {
 	coarse float64 // and the worse one
 	// Those by interpolated logits.
 	near   float64 // how far the estimate may lie from the lowest point
+	beside float64 // the same where another point lies close to the lowest
 	agree  float64 // how far the one without the farthest point may lie from the estimate
 	slopes float64 // by how much their slope at 0 may differ from the true one
 }
 
-// searchPrecision leaves ΔL good to about 4e-4 and t* to 2 %.
-var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, agree: 1e-2, slopes: 0.15}
+// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %.
+var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, beside: 3e-2, agree: 1e-2, slopes: 0.15}
 
 // searchResult is the outcome of a line search.
 type searchResult struct {
-	t, value    float64      // the lowest evaluated point
+	t, value    float64      // the lowest evaluated point, or where the interpolated one is lower
 	minimiser   float64      // near it, estimated; t where that is as good
-	points      [][2]float64 // all finite evaluated points and t = 0, ascending in t
+	points      [][2]float64 // all finite evaluated points, t = 0 and t, ascending in t
 	evaluations int          // calls of φ
 	capped      bool         // φ still falls at the longest step allowed, which t is
 	status      Status       // ok, flat or diverged
@@ -55,8 +57,12 @@ type searchResult struct {
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
 	s, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, searchPrecision)
-	if err != nil || r.status != StatusOK || r.value < from.phi0 {
+	if err != nil || r.status != StatusOK {
 		return r, err
+	}
+	if r.value < from.phi0 {
+		r.interpolate(s.minimiser, s.rise)
+		return r, nil
 	}
 	switch ok, err := s.shrink(); {
 	case err != nil:
@@ -135,6 +141,7 @@ type search struct {
 	precision
 	evaluations int
 	minimiser   float64 // estimated, once it is near the lowest point; 0 before
+	rise        float64 // from there to the lowest point, by interpolated logits; 0 if not known
 }
 
 // at evaluates φ(t), once for each t.
@@ -265,7 +272,11 @@ func (s *search) blends(low int) bool {
 // blended is next by interpolated logits; ok is false where these do not tell it.
 func (s *search) blended(low int) (t float64, more, ok bool) {
 	best := s.points[low]
-	estimate, slopes := s.blendedMinimiser(low, blendedNodes)
+	estimate, slopes, rise := s.blendedMinimiser(low, blendedNodes)
+	near := s.near
+	if slices.ContainsFunc(s.points, func(p point) bool { return p != best && best.near(p.t, closePoints) }) {
+		near = s.beside
+	}
 	several := len(s.points) > 2 && s.logits.within(blendedReach, best.t) > 1
 	switch {
 	case math.IsNaN(estimate):
@@ -273,10 +284,10 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest
 		return 0, false, true
-	case several && best.near(estimate, s.near) && math.Abs(slopes-1) <= s.slopes:
-		coarse, _ := s.blendedMinimiser(low, min(blendedNodes, s.logits.len())-1)
+	case several && best.near(estimate, near) && math.Abs(slopes-1) <= s.slopes:
+		coarse, _, _ := s.blendedMinimiser(low, min(blendedNodes, s.logits.len())-1)
 		if math.Abs(coarse-estimate) <= s.agree*best.t {
-			s.minimiser = estimate
+			s.minimiser, s.rise = estimate, rise
 			return 0, false, true
 		}
 	case math.IsInf(estimate, 1):
@@ -325,6 +336,16 @@ func (s *search) end(last int) (t float64, more bool) {
 	}
 	s.minimiser = min(fine, s.longest)
 	return 0, false
+}
+
+// interpolate moves the answer to a place that lies lower, though it was not evaluated.
+func (r *searchResult) interpolate(t, lower float64) {
+	if !(lower > 0) {
+		return
+	}
+	r.t, r.value = t, r.value-lower
+	i, _ := slices.BinarySearchFunc(r.points, t, func(p [2]float64, t float64) int { return cmp.Compare(p[0], t) })
+	r.points = slices.Insert(r.points, i, [2]float64{r.t, r.value})
 }
 
 // result is the lowest point, or t = 0 unless the status is ok, with everything

@@ -123,8 +123,10 @@ const blendedReach = 4
 // low, from the logits at up to so many points: that of the loss of the interpolated
 // logits plus a polynomial, through what φ differs by from the mean loss of the examples
 // that the logits are of. +Inf says that this falls as far as it is followed, NaN that
-// there is no estimate.
-func (c *curve) blendedMinimiser(low, count int) (t, slopes float64) {
+// there is no estimate. slopes is the interpolated logits' slope at 0 as a share of the
+// true one, and rise by how much the loss rises from the estimate to the lowest point, if
+// that is near: half of what the tangent there says, as on a parabola.
+func (c *curve) blendedMinimiser(low, count int) (t, slopes, rise float64) {
 	best, near := c.points[low].t, c.nearest(low)
 	blend := c.logits.near(best, count)
 	places, values := []float64{0}, []float64{c.phi0 - c.logits.start.loss}
@@ -142,10 +144,13 @@ func (c *curve) blendedMinimiser(low, count int) (t, slopes float64) {
 		at0, _ := blend.at(0)
 		slopes = at0 / c.logits.slope
 	}
-	return minimise(func(t float64) (slope, curvature float64) {
+	derivatives := func(t float64) (slope, curvature float64) {
 		slope, curvature = blend.at(t)
 		return slope + difference.slope(t), curvature
-	}, best, farthestBlend), slopes
+	}
+	t = minimise(derivatives, best, farthestBlend)
+	steepness, _ := derivatives(best)
+	return t, slopes, steepness * (best - t) / 2
 }
 
 // Limits of [minimise].

@@ -21,7 +21,7 @@ const farProbe = 4
 // lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
 // and another quarter would choose one that differs by far more. What the logits of two
 // points tell of a place not far from either is good to some per cent.
-var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, agree: 0.25, slopes: 0.15}
+var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, beside: 0.2, agree: 0.25, slopes: 0.15}
 
 // reasonNoMove is why a transfer figure has no interval.
 const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
