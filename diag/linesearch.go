@@ -20,7 +20,7 @@ const (
 	overshot      = 0.05     // of what the tangent promises: a point that takes off less lies far beyond the minimiser
 	fastestShrink = 1.0 / 16 // of the step, at once
 	rounding      = 0x1p-24  // of a loss in float32
-	maxBlended    = 8        // evaluations, after which interpolated logits are not believed
+	maxBlended    = 5        // evaluations, after which interpolated logits are not believed
 	closePoints   = 0.1      // by which points lie close to each other, relative to t
 )
 
