@@ -35,9 +35,12 @@ type precision struct {
 	beside float64 // the same where another point lies close to the lowest
 	agree  float64 // how far the one without the farthest point may lie from the estimate
 	slopes float64 // by how much their slope at 0 may differ from the true one
+
+	steps int // after the first point; 0 for as many as it takes
 }
 
-// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %.
+// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %, and with logits better than
+// that.
 var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, beside: 3e-2, agree: 1e-2, slopes: 0.15}
 
 // searchResult is the outcome of a line search.
@@ -77,9 +80,11 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 }
 
 // nearMinimiser finds about where the first local minimiser of φ is, as precisely as a
-// length is chosen.
+// length is chosen, or what a few points tell of it.
 func nearMinimiser(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	_, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, lengthPrecision)
+	want := lengthPrecision
+	want.steps = 3
+	_, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, want)
 	return r, err
 }
 
@@ -208,7 +213,7 @@ func (s *search) shrink() (bool, error) {
 
 // converge evaluates points until the minimiser is known.
 func (s *search) converge() error {
-	for range maxSteps {
+	for range cmp.Or(s.steps, maxSteps) {
 		t, more := s.next()
 		if !more {
 			return nil
