@@ -134,12 +134,12 @@ func (b *bowl) measure(t *testing.T, f *folds) (*Transfer, []float64, float64) {
 			half = foldA1
 		}
 		population[half] = dot64(b.signal, step)
-		return func(fold int, t float64) ([]float64, error) {
+		return func(fold int, t float64) ([]float64, sampled, error) {
 			losses := make([]float64, f.size(fold))
 			for i := range losses {
 				losses[i] = t*slopes[f.bounds[fold][0]+i] + t*t/2
 			}
-			return losses, nil
+			return losses, sampled{}, nil
 		}
 	}
 	fit := &crossFit{folds: f, gradient: lg, start: start, longest: math.Sqrt(squares), along: along}

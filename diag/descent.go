@@ -98,7 +98,7 @@ func (s *descent) step(ctx context.Context, loss float64) (searchResult, error) 
 		err := s.evaluator.losses(ctx, 0, losses, nil)
 		return metric.Mean(losses), err
 	}
-	found, err := lineSearch(phi, loss, slope)
+	found, err := lineSearch(phi, curve{phi0: loss, slope: slope}, usualProbe(loss, slope))
 	if err == nil && found.status == StatusOK {
 		err = s.move(s.current, -found.t/sumNorm)
 	}

@@ -174,7 +174,7 @@ func (f *Findings) measure(ctx context.Context, m nn.Model, v nn.Examples, layer
 	temperature := measureTemperature(logits, e.folds.middle())
 	f.Temperature, f.Calibration = calibrate(opt.Temperature, temperature)
 	e.invT = 1 / f.Temperature
-	measurer.start = c.Losses
+	measurer.start, measurer.sample = c.Losses, newSample(logits, e.invT)
 	if e.invT != 1 {
 		measurer.start = logits.Losses(e.invT)
 	}

@@ -96,8 +96,8 @@ func TestPerceptron(t *testing.T) {
 					// from the lengths is checked at the lengths found.
 					near(t, "step", got.Step, want.step, 0.05, want.step)
 					near(t, "ΔL", got.DeltaLoss, want.deltaLoss, 5e-3, want.deltaLoss)
-					if opt.Direction != Descent {
-						near(t, "ΔL at the step found", got.DeltaLoss, want.deltaLossAt(got.Step), 1e-6, want.loss)
+					if opt.Direction != Descent { // which may be interpolated
+						near(t, "ΔL at the step found", got.DeltaLoss, want.deltaLossAt(got.Step), 3e-4, want.deltaLoss)
 					}
 					near(t, "κ", *got.Kappa, got.DeltaLoss/(got.Step*got.Step), 1e-12, *got.Kappa)
 					near(t, "κ‖w‖²", *got.KappaScaled, *got.Kappa*got.WNorm*got.WNorm, 1e-12, *got.KappaScaled)

@@ -92,7 +92,7 @@ func TestTransfer(t *testing.T) {
 	measure := func(curvatureB2, longest float64) (*Transfer, string) {
 		fit := &crossFit{folds: f, gradient: lg, start: losses, longest: longest, along: func(d direction) lossesAt {
 			directions++
-			return func(fold int, t float64) ([]float64, error) {
+			return func(fold int, t float64) ([]float64, sampled, error) {
 				curvature := 1.0
 				if fold == foldB2 {
 					curvature = curvatureB2
@@ -101,7 +101,7 @@ func TestTransfer(t *testing.T) {
 				for i := range at {
 					at[i] = start - g*t + curvature*t*t
 				}
-				return at, nil
+				return at, sampled{}, nil
 			}
 		}}
 		got, gains, reason, err := fit.measure()
@@ -157,9 +157,9 @@ func TestTransferWithoutMove(t *testing.T) {
 		return map[int][]float32{0: {sign}}
 	})
 	fit := &crossFit{folds: f, gradient: lg, start: make([]float64, 32), longest: 1, along: func(direction) lossesAt {
-		return func(int, float64) ([]float64, error) {
+		return func(int, float64) ([]float64, sampled, error) {
 			t.Error("a loss was computed")
-			return nil, nil
+			return nil, sampled{}, nil
 		}
 	}}
 	got, gains, _, err := fit.measure()

@@ -71,6 +71,9 @@ func (p point) near(t, share float64) bool { return math.Abs(t-p.t) <= share*p.t
 type curve struct {
 	phi0, slope float64 // φ(0), φ'(0)
 	points      []point // evaluated, ascending in t, from t = 0; +Inf for any value that is not finite
+	// logits are those of the examples whose mean loss φ is, or of some of them, at the
+	// points and perhaps at others; nil if none are known.
+	logits *logitLine
 }
 
 // lowest is the index of the lowest evaluated point, the first among equals.

@@ -20,23 +20,34 @@ const (
 	overshot      = 0.05     // of what the tangent promises: a point that takes off less lies far beyond the minimiser
 	fastestShrink = 1.0 / 16 // of the step, at once
 	rounding      = 0x1p-24  // of a loss in float32
+	maxBlended    = 5        // evaluations, after which interpolated logits are not believed
+	closePoints   = 0.1      // by which points lie close to each other, relative to t
 )
 
 // precision is how far from the lowest point estimates of the minimiser may lie when a
 // search ends, relative to its t.
 type precision struct {
+	// Estimates by polynomials through losses.
 	fine   float64 // the better estimate
 	coarse float64 // and the worse one
+	// Those by interpolated logits.
+	near   float64 // how far the estimate may lie from the lowest point
+	beside float64 // the same where another point lies close to the lowest
+	agree  float64 // how far the one without the farthest point may lie from the estimate
+	slopes float64 // by how much their slope at 0 may differ from the true one
+
+	steps int // after the first point; 0 for as many as it takes
 }
 
-// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %.
-var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2}
+// searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %, and with logits better than
+// that.
+var searchPrecision = precision{fine: 1e-2, coarse: 1.5e-2, near: 1e-2, beside: 3e-2, agree: 1e-2, slopes: 0.15}
 
 // searchResult is the outcome of a line search.
 type searchResult struct {
-	t, value    float64      // the lowest evaluated point
+	t, value    float64      // the lowest evaluated point, or where the interpolated one is lower
 	minimiser   float64      // near it, estimated; t where that is as good
-	points      [][2]float64 // all finite evaluated points and t = 0, ascending in t
+	points      [][2]float64 // all finite evaluated points, t = 0 and t, ascending in t
 	evaluations int          // calls of φ
 	capped      bool         // φ still falls at the longest step allowed, which t is
 	status      Status       // ok, flat or diverged
@@ -47,10 +58,14 @@ type searchResult struct {
 // [firstMinimiser] meets. Only if that does not lower φ is the step halved until
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
-func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, phi0, slope, searchRange{usualProbe(phi0, slope), math.Inf(1), math.Inf(1)}, searchPrecision)
-	if err != nil || r.status != StatusOK || r.value < phi0 {
+func lineSearch(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
+	s, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, searchPrecision)
+	if err != nil || r.status != StatusOK {
 		return r, err
+	}
+	if r.value < from.phi0 {
+		r.interpolate(s.minimiser, s.rise)
+		return r, nil
 	}
 	switch ok, err := s.shrink(); {
 	case err != nil:
@@ -64,6 +79,15 @@ func lineSearch(phi func(t float64) (float64, error), phi0, slope float64) (sear
 	return s.result(StatusOK, ""), nil
 }
 
+// nearMinimiser finds about where the first local minimiser of φ is, as precisely as a
+// length is chosen, or what a few points tell of it.
+func nearMinimiser(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
+	want := lengthPrecision
+	want.steps = 3
+	_, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, want)
+	return r, err
+}
+
 // searchRange is where a search looks.
 type searchRange struct {
 	probe   float64 // it begins here
@@ -72,7 +96,8 @@ type searchRange struct {
 }
 
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
-// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. A value of φ that is
+// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. Where the logits of
+// examples along the line are given, φ adds those of each point to them. A value of φ that is
 // not finite counts as higher than any other. The first bracket found counts,
 // even where it has stepped over a dent beside t = 0 and its minimum lies above
 // φ(0): the transfer figure, which charges such a step to the layer on other
@@ -88,11 +113,12 @@ type searchRange struct {
 // answer is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64, within searchRange, want precision) (*search, searchResult, error) {
-	if !(slope < 0) || !(within.longest > 0) || !metric.IsFinite(slope) || !metric.IsFinite(phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", phi0, slope, within.longest))
+func firstMinimiser(phi func(t float64) (float64, error), from curve, within searchRange, want precision) (*search, searchResult, error) {
+	if !(from.slope < 0) || !(within.longest > 0) || !metric.IsFinite(from.slope) || !metric.IsFinite(from.phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", from.phi0, from.slope, within.longest))
 	}
-	s := &search{phi: phi, curve: curve{phi0, slope, []point{{0, phi0}}}, searchRange: within, precision: want}
+	from.points = []point{{0, from.phi0}}
+	s := &search{phi: phi, curve: from, searchRange: within, precision: want}
 	if ok, err := s.start(min(within.probe, within.longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
@@ -103,7 +129,7 @@ func firstMinimiser(phi func(t float64) (float64, error), phi0, slope float64, w
 	}
 	r := s.result(StatusOK, "")
 	falls := r.t == s.points[len(s.points)-1].t
-	if r.capped = falls && r.minimiser == within.longest; falls && r.t < min(within.longest, within.enough) {
+	if r.capped = falls && r.minimiser == within.longest; falls && s.minimiser == 0 && r.t < min(within.longest, within.enough) {
 		r.reason = fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings)
 	}
 	return s, r, nil
@@ -120,6 +146,7 @@ type search struct {
 	precision
 	evaluations int
 	minimiser   float64 // estimated, once it is near the lowest point; 0 before
+	rise        float64 // from there to the lowest point, by interpolated logits; 0 if not known
 }
 
 // at evaluates φ(t), once for each t.
@@ -140,8 +167,8 @@ func (s *search) at(t float64) (float64, error) {
 	return v, nil
 }
 
-// start probes φ at t and evaluates the minimiser of the parabola through the
-// probe. It reports false if no probe is finite.
+// start probes φ at t and, where there are no logits, evaluates the minimiser of the
+// parabola through the probe. It reports false if no probe is finite.
 func (s *search) start(t float64) (bool, error) {
 	if !(t > 0) || math.IsInf(t, 1) {
 		t = 1
@@ -153,6 +180,9 @@ func (s *search) start(t float64) (bool, error) {
 		}
 		t /= 2
 		v, err = s.at(t)
+	}
+	if err == nil && s.logits.len() > 0 {
+		return true, nil
 	}
 	for doublings := 0; err == nil && !math.IsInf(v, 1); doublings++ {
 		curvature := (v - s.phi0 - s.slope*t) / (t * t)
@@ -183,7 +213,7 @@ func (s *search) shrink() (bool, error) {
 
 // converge evaluates points until the minimiser is known.
 func (s *search) converge() error {
-	for range maxSteps {
+	for range cmp.Or(s.steps, maxSteps) {
 		t, more := s.next()
 		if !more {
 			return nil
@@ -202,7 +232,12 @@ func (s *search) next() (t float64, more bool) {
 	switch {
 	case low.t >= s.enough:
 		return 0, false // whatever it is, the minimiser lies beyond
-	case i == len(s.points)-1:
+	case s.blends(i):
+		if t, more, ok := s.blended(i); ok {
+			return t, more
+		}
+	}
+	if i == len(s.points)-1 {
 		return s.beyond(i)
 	}
 	high := s.points[i+1]
@@ -230,6 +265,42 @@ func (s *search) next() (t float64, more bool) {
 		return best.t + goldenSection*(high.t-best.t), true
 	}
 	return best.t - goldenSection*(best.t-low.t), true
+}
+
+// blends reports whether logits are interpolated. They are not believed where the lowest
+// point, whose index is low, takes off so little that the minimiser lies far before all
+// points, nor after too many points.
+func (s *search) blends(low int) bool {
+	return s.logits.len() > 0 && s.evaluations < maxBlended && s.share(low) >= overshot
+}
+
+// blended is next by interpolated logits; ok is false where these do not tell it.
+func (s *search) blended(low int) (t float64, more, ok bool) {
+	best := s.points[low]
+	estimate, slopes, rise := s.blendedMinimiser(low, blendedNodes)
+	near := s.near
+	if slices.ContainsFunc(s.points, func(p point) bool { return p != best && best.near(p.t, closePoints) }) {
+		near = s.beside
+	}
+	several := len(s.points) > 2 && s.logits.within(blendedReach, best.t) > 1
+	switch {
+	case math.IsNaN(estimate):
+		return 0, false, false
+	case several && estimate > s.longest && best.t == s.longest:
+		s.minimiser = s.longest
+		return 0, false, true
+	case several && best.near(estimate, near) && math.Abs(slopes-1) <= s.slopes:
+		coarse, _, _ := s.blendedMinimiser(low, min(blendedNodes, s.logits.len())-1)
+		if math.Abs(coarse-estimate) <= s.agree*best.t {
+			s.minimiser, s.rise = estimate, rise
+			return 0, false, true
+		}
+	case math.IsInf(estimate, 1):
+		estimate = 4 * best.t
+	}
+	t = min(estimate, s.longest)
+	known := slices.ContainsFunc(s.points, func(p point) bool { return p.near(t, s.fine/4) })
+	return t, true, !known
 }
 
 // beyond is next where the lowest point, whose index is last, has none beyond it.
@@ -270,6 +341,16 @@ func (s *search) end(last int) (t float64, more bool) {
 	}
 	s.minimiser = min(fine, s.longest)
 	return 0, false
+}
+
+// interpolate moves the answer to a place that lies lower, though it was not evaluated.
+func (r *searchResult) interpolate(t, lower float64) {
+	if !(lower > 0) {
+		return
+	}
+	r.t, r.value = t, r.value-lower
+	i, _ := slices.BinarySearchFunc(r.points, t, func(p [2]float64, t float64) int { return cmp.Compare(p[0], t) })
+	r.points = slices.Insert(r.points, i, [2]float64{r.t, r.value})
 }
 
 // result is the lowest point, or t = 0 unless the status is ok, with everything

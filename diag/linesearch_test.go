@@ -57,7 +57,7 @@ func TestLineSearch(t *testing.T) {
 			got, err := lineSearch(func(x float64) (float64, error) {
 				calls[x]++
 				return test.phi(x), nil
-			}, test.phi(0), test.slope)
+			}, curve{phi0: test.phi(0), slope: test.slope}, usualProbe(test.phi(0), test.slope))
 			if err != nil || got.status != test.status {
 				t.Fatalf("status %q, error %v, want %q", got.status, err, test.status)
 			}
@@ -89,7 +89,7 @@ func TestLineSearch(t *testing.T) {
 }
 
 func TestLineSearchFallsForEver(t *testing.T) {
-	got, err := lineSearch(func(t float64) (float64, error) { return 1 - t, nil }, 1, -1)
+	got, err := lineSearch(func(t float64) (float64, error) { return 1 - t, nil }, curve{phi0: 1, slope: -1}, 1./16)
 	if err != nil || got.status != StatusOK || got.reason == "" {
 		t.Errorf("status %q, reason %q, error %v, want ok with a reason", got.status, got.reason, err)
 	}
@@ -105,7 +105,7 @@ func TestLineSearchError(t *testing.T) {
 			}
 			calls++
 			return 1 - t + t*t*t*t, nil
-		}, 1, -1)
+		}, curve{phi0: 1, slope: -1}, 1./16)
 		if !errors.Is(err, failure) {
 			t.Errorf("failure at evaluation %d: error %v", after, err)
 		}
@@ -154,7 +154,7 @@ func TestLongestStep(t *testing.T) {
 					return 0, errors.New("too long a step")
 				}
 				return phi(t), nil
-			}, 5, -4, within, lengthPrecision)
+			}, curve{phi0: 5, slope: -4}, within, lengthPrecision)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +178,7 @@ func TestEnough(t *testing.T) {
 		_, got, err := firstMinimiser(func(t float64) (float64, error) {
 			calls++
 			return 5 - 4*t + t*t*t*t, nil
-		}, 5, -4, searchRange{probe: 4 * enough, longest: math.Inf(1), enough: enough}, searchPrecision)
+		}, curve{phi0: 5, slope: -4}, searchRange{probe: 4 * enough, longest: math.Inf(1), enough: enough}, searchPrecision)
 		switch {
 		case err != nil || got.capped || got.reason != "":
 			t.Fatal(got, err)

@@ -3,7 +3,6 @@ package diag
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/modeldoctor/modeldoctor/metric"
 	"github.com/modeldoctor/modeldoctor/nn"
@@ -15,6 +14,7 @@ type measurer struct {
 	training  *trainingSet // nil if there are no training examples
 	costs     costs
 	start     []float64 // losses at the checkpoint, by position
+	sample    *sample
 	direction Direction
 	steps     int // of Descent
 	// measured, if not nil, is told of each layer that was searched; its error ends the
@@ -164,6 +164,7 @@ func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (Lay
 		return LayerFindings{}, err
 	}
 	r.record(found, m.direction)
+	r.StartEvaluations = s.startEvaluations
 	switch {
 	case r.Status == StatusDiverged:
 		return LayerFindings{Result: r.diverged(r.Reason)}, nil
@@ -182,12 +183,12 @@ func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (Lay
 		r.TransferReason = fewExamples(f.n())
 		return LayerFindings{Result: r}, nil
 	}
-	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, longest: s.t, along: func(d direction) lossesAt {
+	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, sample: m.sample, longest: s.t, along: func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
-		return func(fold int, t float64) ([]float64, error) {
+		return func(fold int, t float64) ([]float64, sampled, error) {
 			losses := make([]float64, f.size(fold))
-			err := p.losses(ctx, t, f.bounds[fold][0], losses)
-			return losses, err
+			kept, err := p.sampled(ctx, t, f.bounds[fold][0], losses, m.sample)
+			return losses, kept, err
 		}
 	}}
 	var gains []float64
@@ -205,63 +206,6 @@ func narrow(figures []float64) []float32 {
 		out = append(out, float32(x))
 	}
 	return out
-}
-
-// inSample is the search of a layer's step on the examples that chose the
-// direction.
-type inSample struct {
-	measurer *measurer
-	gradient *layerGradient
-	along    direction
-	all      perFold    // the mean over all examples
-	moved    *nn.Vector // room for the layer's tensors
-
-	t        float64   // the step along the line, before any further steps of Descent
-	at       []float64 // losses there, by position
-	training []float64 // losses of the training examples after the whole move
-}
-
-// search finds the lowest mean loss of all examples along the line, or where the
-// steps of Descent lead that begin along it.
-func (s *inSample) search(ctx context.Context) (searchResult, error) {
-	m := s.measurer
-	p := newPath(m.evaluator, s.gradient, s.along, s.moved)
-	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
-	phi := func(t float64) (float64, error) {
-		err := p.losses(ctx, t, 0, losses)
-		mean := metric.Mean(losses)
-		if mean < lowest {
-			lowest, s.at = mean, append(s.at[:0], losses...)
-		}
-		return mean, err
-	}
-	found, err := lineSearch(phi, metric.Mean(m.start), s.gradient.slope(s.along, s.all))
-	if err != nil || found.status != StatusOK {
-		return found, err
-	}
-	s.t = found.t
-	follow := func() (err error) {
-		if m.training != nil {
-			s.training, err = m.training.losses(ctx)
-		}
-		return err
-	}
-	if m.direction == Descent {
-		return descend(ctx, m.evaluator, s.gradient, s.along, found, m.steps, s.moved, follow)
-	}
-	if err := p.move(found.t); err != nil {
-		return searchResult{}, err
-	}
-	return found, follow()
-}
-
-// noise is the standard error of the gain at the minimum of a parabola whose slope
-// has the error that one half of the examples has of the other's direction, and
-// which is as curved as the loss: half of that of the first-order gain of the step
-// along the line. half is the number of examples in half A.
-func (s *inSample) noise(half int) float64 {
-	gain, _, _ := metric.CrossFitted(metric.Differences(s.measurer.start, s.at), half)
-	return gain.SE / 2
 }
 
 // record enters the outcome of a search. r has the layer's norm and, as its

@@ -36,11 +36,11 @@ func (p *path) move(t float64) error {
 	return nil
 }
 
-// losses computes the losses at t of the examples at positions lo to lo +
-// len(out).
-func (p *path) losses(ctx context.Context, t float64, lo int, out []float64) error {
+// sampled computes the losses at t of the examples at positions lo to lo +
+// len(out), and returns what is kept of that.
+func (p *path) sampled(ctx context.Context, t float64, lo int, out []float64, s *sample) (sampled, error) {
 	if err := p.move(t); err != nil {
-		return err
+		return sampled{}, err
 	}
-	return p.evaluator.losses(ctx, lo, out, nil)
+	return p.evaluator.sampled(ctx, lo, out, s)
 }

@@ -9,7 +9,7 @@ import (
 // What the parts of a measurement are expected to cost, in evaluations of all
 // examples, as measured on the reference model.
 const (
-	searchCost   = 5 // to find the step
+	searchCost   = 3 // to find the step
 	transferCost = 3 // four searches and four gains, a quarter of the examples each
 	gradientCost = 3 // of a forward and backward pass, in forward passes
 )

@@ -117,7 +117,8 @@ type LayerResult struct {
 	Status Status
 	Reason string // what stands behind a status other than ok, or qualifies it
 
-	// Points are the evaluated [t, loss], ascending in t, from t = 0. t is in
+	// Points are the evaluated [t, loss] and that of the step, which may be interpolated,
+	// ascending in t, from t = 0. t is in
 	// the unit of Step with Line; a share of every tensor's norm with Balanced;
 	// with Descent it is the distance from the checkpoint after each step, in
 	// the order taken.
@@ -125,6 +126,9 @@ type LayerResult struct {
 	// ForwardEvaluations is the number of times that the loss of all examples
 	// was computed to find Step, not counting the transfer figure.
 	ForwardEvaluations int
+	// StartEvaluations is the number of times that the loss of the first examples alone, a
+	// quarter or a half of them, was computed to find where that search begins.
+	StartEvaluations int
 }
 
 // Transfer is ΔL̂: what moving a layer does to the loss of examples that chose

@@ -215,12 +215,12 @@ func TestPlanShares(t *testing.T) {
 		machines := 1 + random.IntN(9)
 		plan := PlanShares(m, layers, 100, Options{}, machines)
 		// One evaluation of all, the boundary's way up, three evaluations from the lowest
-		// layer for its gradients and eight for each layer's searches.
+		// layer for its gradients and six for each layer's searches.
 		cost := func(share []int) float64 {
 			total, lowest, highest := m.necks-1, m.necks-1, 0
 			for _, i := range share {
 				neck := layers[i].Neck
-				total += 8 * (m.necks - 1 - neck)
+				total += 6 * (m.necks - 1 - neck)
 				lowest, highest = min(lowest, neck), max(highest, neck)
 			}
 			return float64(total + highest + 3*(m.necks-1-lowest))

@@ -19,15 +19,16 @@ const firstLength = 0.6
 const farProbe = 4
 
 // lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
-// and another quarter would choose one that differs by far more.
-var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2}
+// and another quarter would choose one that differs by far more. What the logits of two
+// points tell of a place not far from either is good to some per cent.
+var lengthPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, beside: 0.2, agree: 0.25, slopes: 0.15}
 
 // reasonNoMove is why a transfer figure has no interval.
 const reasonNoMove = "no part of the examples asks for a move along the other half's gradient: no length is above 0"
 
 // lossesAt returns the losses of a fold's examples, in order of position, with a
-// layer at t along some direction.
-type lossesAt func(fold int, t float64) ([]float64, error)
+// layer at t along some direction, and what is kept of the evaluation.
+type lossesAt func(fold int, t float64) ([]float64, sampled, error)
 
 // crossings are the folds that choose a direction, and the two that choose a length
 // along it and count each other's gain.
@@ -45,6 +46,7 @@ type crossFit struct {
 	gradient *layerGradient
 	kind     Direction
 	start    []float64                // losses at the checkpoint, by position
+	sample   *sample                  // nil: nothing is known of logits
 	longest  float64                  // no length exceeds it: the in-sample t*
 	along    func(direction) lossesAt // the losses along a direction
 }
@@ -63,6 +65,10 @@ func (c *crossFit) measure() (*Transfer, []float64, string, error) {
 			continue // no direction: lengths and gains are zero
 		}
 		known := &knownLosses{compute: c.along(d), at: map[foldPoint][]float64{}}
+		for _, fold := range half.others {
+			lo, hi := f.bounds[fold][0], f.bounds[fold][1]
+			known.lines[fold] = c.sample.line(lo, hi, c.start, c.gradient.slope(d, f.mean(fold)))
+		}
 		probe := firstLength * c.longest
 		for i, chooser := range half.others {
 			length, reason, err := c.length(known, chooser, d, probe)
@@ -124,7 +130,7 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 		// are on the way.
 		within.probe, within.longest = farProbe*c.longest, math.Inf(1)
 	}
-	_, found, err := firstMinimiser(phi, start, slope, within, lengthPrecision)
+	_, found, err := firstMinimiser(phi, curve{phi0: start, slope: slope, logits: known.lines[fold]}, within, lengthPrecision)
 	if err != nil {
 		return Length{}, "", err
 	}
@@ -136,10 +142,11 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 
 // knownLosses remembers the losses of folds at points along one direction,
 // because the point that one fold chooses may have been met by the other's
-// search.
+// search, and the logits.
 type knownLosses struct {
 	compute lossesAt
 	at      map[foldPoint][]float64
+	lines   [foldCount]*logitLine
 }
 
 type foldPoint struct {
@@ -152,9 +159,10 @@ func (k *knownLosses) losses(fold int, t float64) ([]float64, error) {
 	if losses, ok := k.at[point]; ok {
 		return losses, nil
 	}
-	losses, err := k.compute(fold, t)
+	losses, kept, err := k.compute(fold, t)
 	if err == nil {
 		k.at[point] = losses
+		k.lines[fold].add(t, kept)
 	}
 	return losses, err
 }

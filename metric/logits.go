@@ -127,3 +127,13 @@ func (s Logits) FitTemperature() (float64, bool) {
 	}
 	return 0, false
 }
+
+// AreFinite reports whether all are.
+func (s Logits) AreFinite() bool {
+	for _, z := range s.Values {
+		if !IsFinite(float64(z)) {
+			return false
+		}
+	}
+	return true
+}

@@ -141,6 +141,7 @@ type Layer struct {
 	Reason             string       `json:"reason,omitempty"`
 	Points             [][2]float64 `json:"points"`
 	ForwardEvaluations int          `json:"forward_evaluations"`
+	StartEvaluations   int          `json:"start_evaluations,omitempty"`
 }
 
 // Transfer is a layer's transfer figure ΔL̂; see [diag.Transfer]. Where no length
@@ -283,7 +284,7 @@ func newLayer(l diag.LayerResult) Layer {
 		WNorm: l.WNorm, GNorm: l.GNorm, Step: l.Step, StepShare: l.StepShare,
 		DeltaLoss: l.DeltaLoss, Kappa: l.Kappa, KappaScaled: l.KappaScaled, Agreement: l.Agreement,
 		TransferReason: l.TransferReason, Decision: decision(l.Decision), Status: l.Status, Reason: l.Reason, Forecast: l.Forecast,
-		Points: list(l.Points), ForwardEvaluations: l.ForwardEvaluations,
+		Points: list(l.Points), ForwardEvaluations: l.ForwardEvaluations, StartEvaluations: l.StartEvaluations,
 	}
 	if t := l.Transfer; t != nil {
 		layer.Transfer = newTransfer(t, l.Parameters)

@@ -15,14 +15,14 @@ type Float interface{ float32 | float64 }
 // kernels, so that a steady loop allocates nothing.
 //
 // A Context is for one caller at a time: run kernels one after another, or give
-// each goroutine its own. A [Task] computes with the Serial one that it is handed.
+// each goroutine its own. A [Task] computes with the serial one that it is handed.
 type Context struct {
 	threads int
 	variant Variant
 	vector  *vectorKernels // nil: plain Go
 	done    <-chan struct{}
-	serial  *Context // see Serial
-	pool    *pool    // shared by a Context and its Serial one
+	serial  []*Context // one for each goroutine of the crew, the caller's first: see Serial
+	pool    *pool      // shared by a Context and its Serial one; the other goroutines have their own
 	crew    *crew
 }
 
@@ -46,17 +46,22 @@ func NewContext(threads int, opts ...Option) *Context {
 	for _, o := range opts {
 		o(c)
 	}
-	one := *c
-	one.threads = 1
-	one.serial = &one
-	c.serial = &one
+	for i := range threads {
+		one := *c
+		one.threads = 1
+		one.serial = []*Context{&one}
+		if i > 0 {
+			one.pool = &pool{}
+		}
+		c.serial = append(c.serial, &one)
+	}
 	return c
 }
 
 // Serial returns the Context for kernels called from within Run and Parallel: it runs them on
 // the calling goroutine alone, with the same micro-kernels, pool and cancellation.
 // Unlike c, it may be used by any number of goroutines at once.
-func (c *Context) Serial() *Context { return c.serial }
+func (c *Context) Serial() *Context { return c.serial[0] }
 
 func (c *Context) setVariant(v Variant) {
 	vector, ok := vectorKernelsFor(v)
@@ -75,7 +80,12 @@ func (c *Context) Variant() Variant { return c.variant }
 // SetCancel makes long kernels stop early once done is closed; nil makes them run to
 // their end. A kernel that was stopped returns normally and leaves garbage in its
 // output, so a caller that sets done must look at it before using a result.
-func (c *Context) SetCancel(done <-chan struct{}) { c.done, c.serial.done = done, done }
+func (c *Context) SetCancel(done <-chan struct{}) {
+	c.done = done
+	for _, one := range c.serial {
+		one.done = done
+	}
+}
 
 func (c *Context) cancelled() bool {
 	select {
@@ -87,7 +97,7 @@ func (c *Context) cancelled() bool {
 }
 
 // A Task computes something of each of a number of items. It is handed some at a time,
-// [lo, hi), on any of several goroutines, with the Serial Context of that which it runs on.
+// [lo, hi), on any of several goroutines, with a serial Context of that goroutine's own.
 type Task interface {
 	Chunk(c *Context, lo, hi int)
 }
@@ -119,7 +129,7 @@ func (c *Context) run(n, grain int, t Task) {
 		return
 	}
 	for lo := 0; lo < n && !c.cancelled(); lo += grain {
-		t.Chunk(c.serial, lo, min(lo+grain, n))
+		t.Chunk(c.serial[0], lo, min(lo+grain, n))
 	}
 }
 

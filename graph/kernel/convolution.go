@@ -240,7 +240,7 @@ func (s *staging) convolveGroups(c *Context, p part, first, count int, x, w []fl
 // multiplyStaged computes sums[f,j] = Σ w[f,k]·staged[at[k]/4+j], j < n, for a number of filters.
 func multiplyStaged(v *vectorKernels, filters, size, n int, w, staged []float32, at []int32, sums []float32, pitch int) {
 	lanes, height := v.gemm.lanes, tileHeight(filters, len(v.conv.wide))
-	block := max(1, rowsMax/height) * height
+	block := max(1, filtersMax/height) * height
 	deep := depth(size)
 	for from := 0; from < size; from += deep {
 		k, add := min(deep, size-from), min(from, 1)

@@ -5,10 +5,11 @@ package kernel
 // gaps, and sums need no second pass.
 
 const (
-	affineNumbers = 3                      // of Ending for each filter: Bias, Scale and Shift
-	halvesRows    = 4                      // of a tile of two vectors, if a row is half of one
-	maxLanes      = 16                     // of a vector
-	blockElements = rowsMax * 2 * maxLanes // of a result's block: some filters and two vectors
+	filtersMax    = 96                        // of a block, whose weights are to stay in the second-level cache
+	affineNumbers = 3                         // of Ending for each filter: Bias, Scale and Shift
+	halvesRows    = 4                         // of a tile of two vectors, if a row is half of one
+	maxLanes      = 16                        // of a vector
+	blockElements = filtersMax * 2 * maxLanes // of a result's block: some filters and two vectors
 )
 
 // finding is how vectors of a result find what they read.
@@ -133,7 +134,7 @@ func (p *placed) multiply(first, count int, room []float32) {
 	height := tileHeight(count, len(p.v.conv.wide))
 	block, addends := room[:blockElements], room[blockElements:]
 	for rows, last := 0, first+count; first < last; first += rows {
-		rows = min(max(1, rowsMax/height)*height, last-first)
+		rows = min(max(1, filtersMax/height)*height, last-first)
 		for j := 0; j < p.all; j += 2 * lanes {
 			b := tiles{first, rows, height, j, 2 * lanes}
 			if p.all-j <= lanes {

@@ -12,8 +12,8 @@ import (
 // looks for a moment whether the others are done, before it sleeps. After that moment a
 // goroutine ends: a crew need not be closed.
 type crew struct {
-	job  job          // written while the gate is shut and nobody is inside
-	next atomic.Int64 // the first chunk of the job that nobody has taken
+	job    job     // written while the gate is shut and nobody is inside
+	shares []share // of the job, one for each goroutine
 
 	// gate counts the goroutines inside, which may read the job, beside the bits below. One
 	// enters while it is open only: whoever comes late never takes a chunk of a job by the
@@ -26,7 +26,15 @@ type crew struct {
 
 	failed atomic.Pointer[any] // the value of the first panic
 	awake  chan struct{}       // gets an element when the caller need not sleep any more
-	help   func()              // the method helper, made once
+	help   []func()            // the method helper for each of the shares but the caller's, made once
+}
+
+// A share is a part of a job's chunks, one after the other. A goroutine begins with the same share
+// of each job, since what it reads is likely what it has written in the job before, in the cache of
+// its processor. Then it takes from the others'.
+type share struct {
+	next atomic.Int64 // the first chunk that nobody has taken
+	_    [56]byte     // keeps shares in cache lines of their own
 }
 
 // Bits of a gate, beside the number of those inside, which the caller is not one of.
@@ -44,8 +52,10 @@ type job struct {
 }
 
 func newCrew(threads int) *crew {
-	w := &crew{most: int32(threads - 1), awake: make(chan struct{}, 1)}
-	w.help = w.helper
+	w := &crew{most: int32(threads - 1), awake: make(chan struct{}, 1), shares: make([]share, threads)}
+	for i := range threads - 1 {
+		w.help = append(w.help, func() { w.helper(i + 1) })
+	}
 	// With more threads than processors, one that looks out is in the way of one that computes.
 	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
 		w.untilDone.set(mostPatience)
@@ -60,13 +70,18 @@ func (w *crew) run(j job) {
 		panic("kernel: the Context is computing: within a task, call kernels on its Serial one")
 	}
 	w.job = j
-	w.next.Store(0)
+	for i := range w.shares {
+		w.shares[i].next.Store(int64(w.begin(i)))
+	}
 	w.gate.Store(busy | open)
 	for wanted := int32(min(j.chunks-1, int(w.most))); w.recruit(wanted); {
 	}
 	defer w.finish()
-	w.work()
+	w.work(0)
 }
+
+// begin is the first chunk of a share of the job, and what ends the share before.
+func (w *crew) begin(share int) int { return share * w.job.chunks / len(w.shares) }
 
 // recruit starts a goroutine unless there are enough, and reports whether it did.
 func (w *crew) recruit(enough int32) bool {
@@ -76,7 +91,7 @@ func (w *crew) recruit(enough int32) bool {
 			return false
 		}
 		if w.helpers.CompareAndSwap(n, n+1) {
-			go w.help()
+			go w.help[n]()
 			return true
 		}
 	}
@@ -94,11 +109,11 @@ func (w *crew) finish() {
 	}
 }
 
-// helper is a goroutine of the crew.
-func (w *crew) helper() {
+// helper is a goroutine of the crew, which begins with that share.
+func (w *crew) helper(share int) {
 	defer w.quit()
 	for w.untilNext.lookOut(w.enter) {
-		w.workInside()
+		w.workInside(share)
 	}
 }
 
@@ -127,31 +142,39 @@ func (w *crew) enter() bool {
 func (w *crew) empty() bool { return w.gate.Load() == busy }
 
 // workInside is work for a goroutine that has entered.
-func (w *crew) workInside() {
+func (w *crew) workInside(share int) {
 	defer func() {
 		if w.gate.Add(-1) == busy|asleep {
 			w.awake <- struct{}{}
 			runtime.Gosched() // the caller goes on here: no thread need be woken for it
 		}
 	}()
-	w.work()
+	w.work(share)
 }
 
-// work computes chunks until there are none, and shuts the gate.
-func (w *crew) work() {
+// work computes chunks until there are none, those of the goroutine's own share first, and shuts
+// the gate.
+func (w *crew) work(own int) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.fail(r)
 		}
 		w.gate.And(^open)
 	}()
+	for i := range w.shares {
+		w.workOn((own+i)%len(w.shares), w.job.c.serial[own])
+	}
+}
+
+// workOn computes the chunks of a share that nobody has taken, with the goroutine's Context.
+func (w *crew) workOn(share int, c *Context) {
 	j := &w.job
 	for w.failed.Load() == nil && !j.c.cancelled() {
-		i := int(w.next.Add(1)) - 1
-		if i >= j.chunks {
+		i := int(w.shares[share].next.Add(1)) - 1
+		if i >= w.begin(share+1) {
 			return
 		}
-		j.task.Chunk(j.c.serial, i*j.grain, min((i+1)*j.grain, j.n))
+		j.task.Chunk(c, i*j.grain, min((i+1)*j.grain, j.n))
 	}
 }
 

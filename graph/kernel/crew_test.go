@@ -65,6 +65,23 @@ func TestParallelExit(t *testing.T) {
 	}
 }
 
+// TestParallelShares says that each goroutine computes the same part of one job after another.
+func TestParallelShares(t *testing.T) {
+	c := NewContext(2)
+	caller := goroutine()
+	for range 100 {
+		var both sync.WaitGroup
+		both.Add(2)
+		c.Parallel(2, 1, func(lo, _ int) {
+			both.Done()
+			both.Wait() // so that each goroutine has a chunk
+			if first := goroutine() == caller; first != (lo == 0) {
+				t.Errorf("chunk %d ran on the caller's goroutine: %t", lo, first)
+			}
+		})
+	}
+}
+
 // goroutine returns what tells the calling goroutine from others.
 func goroutine() string {
 	stack := make([]byte, 64)

@@ -590,247 +590,279 @@ DATA constants<>+1328(SB)/4, $0x42b1999a
 DATA constants<>+1332(SB)/4, $0x42b1999a
 DATA constants<>+1336(SB)/4, $0x42b1999a
 DATA constants<>+1340(SB)/4, $0x42b1999a
-DATA constants<>+1344(SB)/4, $0xbf38aa3b
-DATA constants<>+1348(SB)/4, $0xbf38aa3b
-DATA constants<>+1352(SB)/4, $0xbf38aa3b
-DATA constants<>+1356(SB)/4, $0xbf38aa3b
-DATA constants<>+1360(SB)/4, $0xbf38aa3b
-DATA constants<>+1364(SB)/4, $0xbf38aa3b
-DATA constants<>+1368(SB)/4, $0xbf38aa3b
-DATA constants<>+1372(SB)/4, $0xbf38aa3b
-DATA constants<>+1376(SB)/4, $0xc0400000
-DATA constants<>+1380(SB)/4, $0xc0400000
-DATA constants<>+1384(SB)/4, $0xc0400000
-DATA constants<>+1388(SB)/4, $0xc0400000
-DATA constants<>+1392(SB)/4, $0xc0400000
-DATA constants<>+1396(SB)/4, $0xc0400000
-DATA constants<>+1400(SB)/4, $0xc0400000
-DATA constants<>+1404(SB)/4, $0xc0400000
-DATA constants<>+1408(SB)/4, $0x41544dd3
-DATA constants<>+1412(SB)/4, $0x41544dd3
-DATA constants<>+1416(SB)/4, $0x41544dd3
-DATA constants<>+1420(SB)/4, $0x41544dd3
-DATA constants<>+1424(SB)/4, $0x41544dd3
-DATA constants<>+1428(SB)/4, $0x41544dd3
-DATA constants<>+1432(SB)/4, $0x41544dd3
-DATA constants<>+1436(SB)/4, $0x41544dd3
-DATA constants<>+1440(SB)/4, $0x3920fdde
-DATA constants<>+1444(SB)/4, $0x3920fdde
-DATA constants<>+1448(SB)/4, $0x3920fdde
-DATA constants<>+1452(SB)/4, $0x3920fdde
-DATA constants<>+1456(SB)/4, $0x3920fdde
-DATA constants<>+1460(SB)/4, $0x3920fdde
-DATA constants<>+1464(SB)/4, $0x3920fdde
-DATA constants<>+1468(SB)/4, $0x3920fdde
-DATA constants<>+1472(SB)/4, $0x3aaf9f2a
-DATA constants<>+1476(SB)/4, $0x3aaf9f2a
-DATA constants<>+1480(SB)/4, $0x3aaf9f2a
-DATA constants<>+1484(SB)/4, $0x3aaf9f2a
-DATA constants<>+1488(SB)/4, $0x3aaf9f2a
-DATA constants<>+1492(SB)/4, $0x3aaf9f2a
-DATA constants<>+1496(SB)/4, $0x3aaf9f2a
-DATA constants<>+1500(SB)/4, $0x3aaf9f2a
-DATA constants<>+1504(SB)/4, $0x3c1d96a6
-DATA constants<>+1508(SB)/4, $0x3c1d96a6
-DATA constants<>+1512(SB)/4, $0x3c1d96a6
-DATA constants<>+1516(SB)/4, $0x3c1d96a6
-DATA constants<>+1520(SB)/4, $0x3c1d96a6
-DATA constants<>+1524(SB)/4, $0x3c1d96a6
-DATA constants<>+1528(SB)/4, $0x3c1d96a6
-DATA constants<>+1532(SB)/4, $0x3c1d96a6
-DATA constants<>+1536(SB)/4, $0x3d635774
-DATA constants<>+1540(SB)/4, $0x3d635774
-DATA constants<>+1544(SB)/4, $0x3d635774
-DATA constants<>+1548(SB)/4, $0x3d635774
-DATA constants<>+1552(SB)/4, $0x3d635774
-DATA constants<>+1556(SB)/4, $0x3d635774
-DATA constants<>+1560(SB)/4, $0x3d635774
-DATA constants<>+1564(SB)/4, $0x3d635774
-DATA constants<>+1568(SB)/4, $0x3e75fdee
-DATA constants<>+1572(SB)/4, $0x3e75fdee
-DATA constants<>+1576(SB)/4, $0x3e75fdee
-DATA constants<>+1580(SB)/4, $0x3e75fdee
-DATA constants<>+1584(SB)/4, $0x3e75fdee
-DATA constants<>+1588(SB)/4, $0x3e75fdee
-DATA constants<>+1592(SB)/4, $0x3e75fdee
-DATA constants<>+1596(SB)/4, $0x3e75fdee
-DATA constants<>+1600(SB)/4, $0x3f317218
-DATA constants<>+1604(SB)/4, $0x3f317218
-DATA constants<>+1608(SB)/4, $0x3f317218
-DATA constants<>+1612(SB)/4, $0x3f317218
-DATA constants<>+1616(SB)/4, $0x3f317218
-DATA constants<>+1620(SB)/4, $0x3f317218
-DATA constants<>+1624(SB)/4, $0x3f317218
-DATA constants<>+1628(SB)/4, $0x3f317218
-DATA constants<>+1632(SB)/4, $0xb184cbb7
-DATA constants<>+1636(SB)/4, $0xb184cbb7
-DATA constants<>+1640(SB)/4, $0xb184cbb7
-DATA constants<>+1644(SB)/4, $0xb184cbb7
-DATA constants<>+1648(SB)/4, $0xb184cbb7
-DATA constants<>+1652(SB)/4, $0xb184cbb7
-DATA constants<>+1656(SB)/4, $0xb184cbb7
-DATA constants<>+1660(SB)/4, $0xb184cbb7
-DATA constants<>+1664(SB)/4, $0xb25d70c9
-DATA constants<>+1668(SB)/4, $0xb25d70c9
-DATA constants<>+1672(SB)/4, $0xb25d70c9
-DATA constants<>+1676(SB)/4, $0xb25d70c9
-DATA constants<>+1680(SB)/4, $0xb25d70c9
-DATA constants<>+1684(SB)/4, $0xb25d70c9
-DATA constants<>+1688(SB)/4, $0xb25d70c9
-DATA constants<>+1692(SB)/4, $0xb25d70c9
-DATA constants<>+1696(SB)/4, $0x31f2b5eb
-DATA constants<>+1700(SB)/4, $0x31f2b5eb
-DATA constants<>+1704(SB)/4, $0x31f2b5eb
-DATA constants<>+1708(SB)/4, $0x31f2b5eb
-DATA constants<>+1712(SB)/4, $0x31f2b5eb
-DATA constants<>+1716(SB)/4, $0x31f2b5eb
-DATA constants<>+1720(SB)/4, $0x31f2b5eb
-DATA constants<>+1724(SB)/4, $0x31f2b5eb
-DATA constants<>+1728(SB)/4, $0x3470ec8f
-DATA constants<>+1732(SB)/4, $0x3470ec8f
-DATA constants<>+1736(SB)/4, $0x3470ec8f
-DATA constants<>+1740(SB)/4, $0x3470ec8f
-DATA constants<>+1744(SB)/4, $0x3470ec8f
-DATA constants<>+1748(SB)/4, $0x3470ec8f
-DATA constants<>+1752(SB)/4, $0x3470ec8f
-DATA constants<>+1756(SB)/4, $0x3470ec8f
-DATA constants<>+1760(SB)/4, $0xb3dff4d0
-DATA constants<>+1764(SB)/4, $0xb3dff4d0
-DATA constants<>+1768(SB)/4, $0xb3dff4d0
-DATA constants<>+1772(SB)/4, $0xb3dff4d0
-DATA constants<>+1776(SB)/4, $0xb3dff4d0
-DATA constants<>+1780(SB)/4, $0xb3dff4d0
-DATA constants<>+1784(SB)/4, $0xb3dff4d0
-DATA constants<>+1788(SB)/4, $0xb3dff4d0
-DATA constants<>+1792(SB)/4, $0x353ff05f
-DATA constants<>+1796(SB)/4, $0x353ff05f
-DATA constants<>+1800(SB)/4, $0x353ff05f
-DATA constants<>+1804(SB)/4, $0x353ff05f
-DATA constants<>+1808(SB)/4, $0x353ff05f
-DATA constants<>+1812(SB)/4, $0x353ff05f
-DATA constants<>+1816(SB)/4, $0x353ff05f
-DATA constants<>+1820(SB)/4, $0x353ff05f
-DATA constants<>+1824(SB)/4, $0xb6ec8399
-DATA constants<>+1828(SB)/4, $0xb6ec8399
-DATA constants<>+1832(SB)/4, $0xb6ec8399
-DATA constants<>+1836(SB)/4, $0xb6ec8399
-DATA constants<>+1840(SB)/4, $0xb6ec8399
-DATA constants<>+1844(SB)/4, $0xb6ec8399
-DATA constants<>+1848(SB)/4, $0xb6ec8399
-DATA constants<>+1852(SB)/4, $0xb6ec8399
-DATA constants<>+1856(SB)/4, $0x37f29cf0
-DATA constants<>+1860(SB)/4, $0x37f29cf0
-DATA constants<>+1864(SB)/4, $0x37f29cf0
-DATA constants<>+1868(SB)/4, $0x37f29cf0
-DATA constants<>+1872(SB)/4, $0x37f29cf0
-DATA constants<>+1876(SB)/4, $0x37f29cf0
-DATA constants<>+1880(SB)/4, $0x37f29cf0
-DATA constants<>+1884(SB)/4, $0x37f29cf0
-DATA constants<>+1888(SB)/4, $0xb9052221
-DATA constants<>+1892(SB)/4, $0xb9052221
-DATA constants<>+1896(SB)/4, $0xb9052221
-DATA constants<>+1900(SB)/4, $0xb9052221
-DATA constants<>+1904(SB)/4, $0xb9052221
-DATA constants<>+1908(SB)/4, $0xb9052221
-DATA constants<>+1912(SB)/4, $0xb9052221
-DATA constants<>+1916(SB)/4, $0xb9052221
-DATA constants<>+1920(SB)/4, $0x3a11e040
-DATA constants<>+1924(SB)/4, $0x3a11e040
-DATA constants<>+1928(SB)/4, $0x3a11e040
-DATA constants<>+1932(SB)/4, $0x3a11e040
-DATA constants<>+1936(SB)/4, $0x3a11e040
-DATA constants<>+1940(SB)/4, $0x3a11e040
-DATA constants<>+1944(SB)/4, $0x3a11e040
-DATA constants<>+1948(SB)/4, $0x3a11e040
-DATA constants<>+1952(SB)/4, $0xbb1775ba
-DATA constants<>+1956(SB)/4, $0xbb1775ba
-DATA constants<>+1960(SB)/4, $0xbb1775ba
-DATA constants<>+1964(SB)/4, $0xbb1775ba
-DATA constants<>+1968(SB)/4, $0xbb1775ba
-DATA constants<>+1972(SB)/4, $0xbb1775ba
-DATA constants<>+1976(SB)/4, $0xbb1775ba
-DATA constants<>+1980(SB)/4, $0xbb1775ba
-DATA constants<>+1984(SB)/4, $0x3c160394
-DATA constants<>+1988(SB)/4, $0x3c160394
-DATA constants<>+1992(SB)/4, $0x3c160394
-DATA constants<>+1996(SB)/4, $0x3c160394
-DATA constants<>+2000(SB)/4, $0x3c160394
-DATA constants<>+2004(SB)/4, $0x3c160394
-DATA constants<>+2008(SB)/4, $0x3c160394
-DATA constants<>+2012(SB)/4, $0x3c160394
-DATA constants<>+2016(SB)/4, $0xbd0ce76c
-DATA constants<>+2020(SB)/4, $0xbd0ce76c
-DATA constants<>+2024(SB)/4, $0xbd0ce76c
-DATA constants<>+2028(SB)/4, $0xbd0ce76c
-DATA constants<>+2032(SB)/4, $0xbd0ce76c
-DATA constants<>+2036(SB)/4, $0xbd0ce76c
-DATA constants<>+2040(SB)/4, $0xbd0ce76c
-DATA constants<>+2044(SB)/4, $0xbd0ce76c
-DATA constants<>+2048(SB)/4, $0x3df8dc4f
-DATA constants<>+2052(SB)/4, $0x3df8dc4f
-DATA constants<>+2056(SB)/4, $0x3df8dc4f
-DATA constants<>+2060(SB)/4, $0x3df8dc4f
-DATA constants<>+2064(SB)/4, $0x3df8dc4f
-DATA constants<>+2068(SB)/4, $0x3df8dc4f
-DATA constants<>+2072(SB)/4, $0x3df8dc4f
-DATA constants<>+2076(SB)/4, $0x3df8dc4f
-DATA constants<>+2080(SB)/4, $0x00000000
-DATA constants<>+2084(SB)/4, $0x00000000
-DATA constants<>+2088(SB)/4, $0x00000000
-DATA constants<>+2092(SB)/4, $0x00000000
-DATA constants<>+2096(SB)/4, $0x00000000
-DATA constants<>+2100(SB)/4, $0x00000000
-DATA constants<>+2104(SB)/4, $0x00000000
-DATA constants<>+2108(SB)/4, $0x00000000
-DATA constants<>+2112(SB)/4, $0x3d922279
-DATA constants<>+2116(SB)/4, $0x3d922279
-DATA constants<>+2120(SB)/4, $0x3d922279
-DATA constants<>+2124(SB)/4, $0x3d922279
-DATA constants<>+2128(SB)/4, $0x3d922279
-DATA constants<>+2132(SB)/4, $0x3d922279
-DATA constants<>+2136(SB)/4, $0x3d922279
-DATA constants<>+2140(SB)/4, $0x3d922279
-DATA constants<>+2144(SB)/4, $0x3fcc422a
-DATA constants<>+2148(SB)/4, $0x3fcc422a
-DATA constants<>+2152(SB)/4, $0x3fcc422a
-DATA constants<>+2156(SB)/4, $0x3fcc422a
-DATA constants<>+2160(SB)/4, $0x3fcc422a
-DATA constants<>+2164(SB)/4, $0x3fcc422a
-DATA constants<>+2168(SB)/4, $0x3fcc422a
-DATA constants<>+2172(SB)/4, $0x3fcc422a
-DATA constants<>+2176(SB)/4, $0x3ecc422a
-DATA constants<>+2180(SB)/4, $0x3ecc422a
-DATA constants<>+2184(SB)/4, $0x3ecc422a
-DATA constants<>+2188(SB)/4, $0x3ecc422a
-DATA constants<>+2192(SB)/4, $0x3ecc422a
-DATA constants<>+2196(SB)/4, $0x3ecc422a
-DATA constants<>+2200(SB)/4, $0x3ecc422a
-DATA constants<>+2204(SB)/4, $0x3ecc422a
-DATA constants<>+2208(SB)/4, $0xc2000000
-DATA constants<>+2212(SB)/4, $0xc2000000
-DATA constants<>+2216(SB)/4, $0xc2000000
-DATA constants<>+2220(SB)/4, $0xc2000000
-DATA constants<>+2224(SB)/4, $0xc2000000
-DATA constants<>+2228(SB)/4, $0xc2000000
-DATA constants<>+2232(SB)/4, $0xc2000000
-DATA constants<>+2236(SB)/4, $0xc2000000
-DATA constants<>+2240(SB)/4, $0x42000000
-DATA constants<>+2244(SB)/4, $0x42000000
-DATA constants<>+2248(SB)/4, $0x42000000
-DATA constants<>+2252(SB)/4, $0x42000000
-DATA constants<>+2256(SB)/4, $0x42000000
-DATA constants<>+2260(SB)/4, $0x42000000
-DATA constants<>+2264(SB)/4, $0x42000000
-DATA constants<>+2268(SB)/4, $0x42000000
-DATA constants<>+2272(SB)/4, $0x3e5b33b6
-DATA constants<>+2276(SB)/4, $0x3e5b33b6
-DATA constants<>+2280(SB)/4, $0x3e5b33b6
-DATA constants<>+2284(SB)/4, $0x3e5b33b6
-DATA constants<>+2288(SB)/4, $0x3e5b33b6
-DATA constants<>+2292(SB)/4, $0x3e5b33b6
-DATA constants<>+2296(SB)/4, $0x3e5b33b6
-DATA constants<>+2300(SB)/4, $0x3e5b33b6
-GLOBL constants<>(SB), RODATA|NOPTR, $2304
+DATA constants<>+1344(SB)/4, $0x4b3fffff
+DATA constants<>+1348(SB)/4, $0x4b3fffff
+DATA constants<>+1352(SB)/4, $0x4b3fffff
+DATA constants<>+1356(SB)/4, $0x4b3fffff
+DATA constants<>+1360(SB)/4, $0x4b3fffff
+DATA constants<>+1364(SB)/4, $0x4b3fffff
+DATA constants<>+1368(SB)/4, $0x4b3fffff
+DATA constants<>+1372(SB)/4, $0x4b3fffff
+DATA constants<>+1376(SB)/4, $0x41293958
+DATA constants<>+1380(SB)/4, $0x41293958
+DATA constants<>+1384(SB)/4, $0x41293958
+DATA constants<>+1388(SB)/4, $0x41293958
+DATA constants<>+1392(SB)/4, $0x41293958
+DATA constants<>+1396(SB)/4, $0x41293958
+DATA constants<>+1400(SB)/4, $0x41293958
+DATA constants<>+1404(SB)/4, $0x41293958
+DATA constants<>+1408(SB)/4, $0xb33efebf
+DATA constants<>+1412(SB)/4, $0xb33efebf
+DATA constants<>+1416(SB)/4, $0xb33efebf
+DATA constants<>+1420(SB)/4, $0xb33efebf
+DATA constants<>+1424(SB)/4, $0xb33efebf
+DATA constants<>+1428(SB)/4, $0xb33efebf
+DATA constants<>+1432(SB)/4, $0xb33efebf
+DATA constants<>+1436(SB)/4, $0xb33efebf
+DATA constants<>+1440(SB)/4, $0x359c6623
+DATA constants<>+1444(SB)/4, $0x359c6623
+DATA constants<>+1448(SB)/4, $0x359c6623
+DATA constants<>+1452(SB)/4, $0x359c6623
+DATA constants<>+1456(SB)/4, $0x359c6623
+DATA constants<>+1460(SB)/4, $0x359c6623
+DATA constants<>+1464(SB)/4, $0x359c6623
+DATA constants<>+1468(SB)/4, $0x359c6623
+DATA constants<>+1472(SB)/4, $0xb761186d
+DATA constants<>+1476(SB)/4, $0xb761186d
+DATA constants<>+1480(SB)/4, $0xb761186d
+DATA constants<>+1484(SB)/4, $0xb761186d
+DATA constants<>+1488(SB)/4, $0xb761186d
+DATA constants<>+1492(SB)/4, $0xb761186d
+DATA constants<>+1496(SB)/4, $0xb761186d
+DATA constants<>+1500(SB)/4, $0xb761186d
+DATA constants<>+1504(SB)/4, $0x38b5d732
+DATA constants<>+1508(SB)/4, $0x38b5d732
+DATA constants<>+1512(SB)/4, $0x38b5d732
+DATA constants<>+1516(SB)/4, $0x38b5d732
+DATA constants<>+1520(SB)/4, $0x38b5d732
+DATA constants<>+1524(SB)/4, $0x38b5d732
+DATA constants<>+1528(SB)/4, $0x38b5d732
+DATA constants<>+1532(SB)/4, $0x38b5d732
+DATA constants<>+1536(SB)/4, $0xb99f2d43
+DATA constants<>+1540(SB)/4, $0xb99f2d43
+DATA constants<>+1544(SB)/4, $0xb99f2d43
+DATA constants<>+1548(SB)/4, $0xb99f2d43
+DATA constants<>+1552(SB)/4, $0xb99f2d43
+DATA constants<>+1556(SB)/4, $0xb99f2d43
+DATA constants<>+1560(SB)/4, $0xb99f2d43
+DATA constants<>+1564(SB)/4, $0xb99f2d43
+DATA constants<>+1568(SB)/4, $0x3800471f
+DATA constants<>+1572(SB)/4, $0x3800471f
+DATA constants<>+1576(SB)/4, $0x3800471f
+DATA constants<>+1580(SB)/4, $0x3800471f
+DATA constants<>+1584(SB)/4, $0x3800471f
+DATA constants<>+1588(SB)/4, $0x3800471f
+DATA constants<>+1592(SB)/4, $0x3800471f
+DATA constants<>+1596(SB)/4, $0x3800471f
+DATA constants<>+1600(SB)/4, $0x3be30436
+DATA constants<>+1604(SB)/4, $0x3be30436
+DATA constants<>+1608(SB)/4, $0x3be30436
+DATA constants<>+1612(SB)/4, $0x3be30436
+DATA constants<>+1616(SB)/4, $0x3be30436
+DATA constants<>+1620(SB)/4, $0x3be30436
+DATA constants<>+1624(SB)/4, $0x3be30436
+DATA constants<>+1628(SB)/4, $0x3be30436
+DATA constants<>+1632(SB)/4, $0xbd56c959
+DATA constants<>+1636(SB)/4, $0xbd56c959
+DATA constants<>+1640(SB)/4, $0xbd56c959
+DATA constants<>+1644(SB)/4, $0xbd56c959
+DATA constants<>+1648(SB)/4, $0xbd56c959
+DATA constants<>+1652(SB)/4, $0xbd56c959
+DATA constants<>+1656(SB)/4, $0xbd56c959
+DATA constants<>+1660(SB)/4, $0xbd56c959
+DATA constants<>+1664(SB)/4, $0xbeeb1ed3
+DATA constants<>+1668(SB)/4, $0xbeeb1ed3
+DATA constants<>+1672(SB)/4, $0xbeeb1ed3
+DATA constants<>+1676(SB)/4, $0xbeeb1ed3
+DATA constants<>+1680(SB)/4, $0xbeeb1ed3
+DATA constants<>+1684(SB)/4, $0xbeeb1ed3
+DATA constants<>+1688(SB)/4, $0xbeeb1ed3
+DATA constants<>+1692(SB)/4, $0xbeeb1ed3
+DATA constants<>+1696(SB)/4, $0xbf935764
+DATA constants<>+1700(SB)/4, $0xbf935764
+DATA constants<>+1704(SB)/4, $0xbf935764
+DATA constants<>+1708(SB)/4, $0xbf935764
+DATA constants<>+1712(SB)/4, $0xbf935764
+DATA constants<>+1716(SB)/4, $0xbf935764
+DATA constants<>+1720(SB)/4, $0xbf935764
+DATA constants<>+1724(SB)/4, $0xbf935764
+DATA constants<>+1728(SB)/4, $0x3920fdde
+DATA constants<>+1732(SB)/4, $0x3920fdde
+DATA constants<>+1736(SB)/4, $0x3920fdde
+DATA constants<>+1740(SB)/4, $0x3920fdde
+DATA constants<>+1744(SB)/4, $0x3920fdde
+DATA constants<>+1748(SB)/4, $0x3920fdde
+DATA constants<>+1752(SB)/4, $0x3920fdde
+DATA constants<>+1756(SB)/4, $0x3920fdde
+DATA constants<>+1760(SB)/4, $0x3aaf9f2a
+DATA constants<>+1764(SB)/4, $0x3aaf9f2a
+DATA constants<>+1768(SB)/4, $0x3aaf9f2a
+DATA constants<>+1772(SB)/4, $0x3aaf9f2a
+DATA constants<>+1776(SB)/4, $0x3aaf9f2a
+DATA constants<>+1780(SB)/4, $0x3aaf9f2a
+DATA constants<>+1784(SB)/4, $0x3aaf9f2a
+DATA constants<>+1788(SB)/4, $0x3aaf9f2a
+DATA constants<>+1792(SB)/4, $0x3c1d96a6
+DATA constants<>+1796(SB)/4, $0x3c1d96a6
+DATA constants<>+1800(SB)/4, $0x3c1d96a6
+DATA constants<>+1804(SB)/4, $0x3c1d96a6
+DATA constants<>+1808(SB)/4, $0x3c1d96a6
+DATA constants<>+1812(SB)/4, $0x3c1d96a6
+DATA constants<>+1816(SB)/4, $0x3c1d96a6
+DATA constants<>+1820(SB)/4, $0x3c1d96a6
+DATA constants<>+1824(SB)/4, $0x3d635774
+DATA constants<>+1828(SB)/4, $0x3d635774
+DATA constants<>+1832(SB)/4, $0x3d635774
+DATA constants<>+1836(SB)/4, $0x3d635774
+DATA constants<>+1840(SB)/4, $0x3d635774
+DATA constants<>+1844(SB)/4, $0x3d635774
+DATA constants<>+1848(SB)/4, $0x3d635774
+DATA constants<>+1852(SB)/4, $0x3d635774
+DATA constants<>+1856(SB)/4, $0x3e75fdee
+DATA constants<>+1860(SB)/4, $0x3e75fdee
+DATA constants<>+1864(SB)/4, $0x3e75fdee
+DATA constants<>+1868(SB)/4, $0x3e75fdee
+DATA constants<>+1872(SB)/4, $0x3e75fdee
+DATA constants<>+1876(SB)/4, $0x3e75fdee
+DATA constants<>+1880(SB)/4, $0x3e75fdee
+DATA constants<>+1884(SB)/4, $0x3e75fdee
+DATA constants<>+1888(SB)/4, $0x3f317218
+DATA constants<>+1892(SB)/4, $0x3f317218
+DATA constants<>+1896(SB)/4, $0x3f317218
+DATA constants<>+1900(SB)/4, $0x3f317218
+DATA constants<>+1904(SB)/4, $0x3f317218
+DATA constants<>+1908(SB)/4, $0x3f317218
+DATA constants<>+1912(SB)/4, $0x3f317218
+DATA constants<>+1916(SB)/4, $0x3f317218
+DATA constants<>+1920(SB)/4, $0x00000000
+DATA constants<>+1924(SB)/4, $0x00000000
+DATA constants<>+1928(SB)/4, $0x00000000
+DATA constants<>+1932(SB)/4, $0x00000000
+DATA constants<>+1936(SB)/4, $0x00000000
+DATA constants<>+1940(SB)/4, $0x00000000
+DATA constants<>+1944(SB)/4, $0x00000000
+DATA constants<>+1948(SB)/4, $0x00000000
+DATA constants<>+1952(SB)/4, $0x3d922279
+DATA constants<>+1956(SB)/4, $0x3d922279
+DATA constants<>+1960(SB)/4, $0x3d922279
+DATA constants<>+1964(SB)/4, $0x3d922279
+DATA constants<>+1968(SB)/4, $0x3d922279
+DATA constants<>+1972(SB)/4, $0x3d922279
+DATA constants<>+1976(SB)/4, $0x3d922279
+DATA constants<>+1980(SB)/4, $0x3d922279
+DATA constants<>+1984(SB)/4, $0x3fcc422a
+DATA constants<>+1988(SB)/4, $0x3fcc422a
+DATA constants<>+1992(SB)/4, $0x3fcc422a
+DATA constants<>+1996(SB)/4, $0x3fcc422a
+DATA constants<>+2000(SB)/4, $0x3fcc422a
+DATA constants<>+2004(SB)/4, $0x3fcc422a
+DATA constants<>+2008(SB)/4, $0x3fcc422a
+DATA constants<>+2012(SB)/4, $0x3fcc422a
+DATA constants<>+2016(SB)/4, $0x34ce21f3
+DATA constants<>+2020(SB)/4, $0x34ce21f3
+DATA constants<>+2024(SB)/4, $0x34ce21f3
+DATA constants<>+2028(SB)/4, $0x34ce21f3
+DATA constants<>+2032(SB)/4, $0x34ce21f3
+DATA constants<>+2036(SB)/4, $0x34ce21f3
+DATA constants<>+2040(SB)/4, $0x34ce21f3
+DATA constants<>+2044(SB)/4, $0x34ce21f3
+DATA constants<>+2048(SB)/4, $0xb70fa122
+DATA constants<>+2052(SB)/4, $0xb70fa122
+DATA constants<>+2056(SB)/4, $0xb70fa122
+DATA constants<>+2060(SB)/4, $0xb70fa122
+DATA constants<>+2064(SB)/4, $0xb70fa122
+DATA constants<>+2068(SB)/4, $0xb70fa122
+DATA constants<>+2072(SB)/4, $0xb70fa122
+DATA constants<>+2076(SB)/4, $0xb70fa122
+DATA constants<>+2080(SB)/4, $0x38af2c58
+DATA constants<>+2084(SB)/4, $0x38af2c58
+DATA constants<>+2088(SB)/4, $0x38af2c58
+DATA constants<>+2092(SB)/4, $0x38af2c58
+DATA constants<>+2096(SB)/4, $0x38af2c58
+DATA constants<>+2100(SB)/4, $0x38af2c58
+DATA constants<>+2104(SB)/4, $0x38af2c58
+DATA constants<>+2108(SB)/4, $0x38af2c58
+DATA constants<>+2112(SB)/4, $0xb9eec512
+DATA constants<>+2116(SB)/4, $0xb9eec512
+DATA constants<>+2120(SB)/4, $0xb9eec512
+DATA constants<>+2124(SB)/4, $0xb9eec512
+DATA constants<>+2128(SB)/4, $0xb9eec512
+DATA constants<>+2132(SB)/4, $0xb9eec512
+DATA constants<>+2136(SB)/4, $0xb9eec512
+DATA constants<>+2140(SB)/4, $0xb9eec512
+DATA constants<>+2144(SB)/4, $0x3aaf962c
+DATA constants<>+2148(SB)/4, $0x3aaf962c
+DATA constants<>+2152(SB)/4, $0x3aaf962c
+DATA constants<>+2156(SB)/4, $0x3aaf962c
+DATA constants<>+2160(SB)/4, $0x3aaf962c
+DATA constants<>+2164(SB)/4, $0x3aaf962c
+DATA constants<>+2168(SB)/4, $0x3aaf962c
+DATA constants<>+2172(SB)/4, $0x3aaf962c
+DATA constants<>+2176(SB)/4, $0xb95906dc
+DATA constants<>+2180(SB)/4, $0xb95906dc
+DATA constants<>+2184(SB)/4, $0xb95906dc
+DATA constants<>+2188(SB)/4, $0xb95906dc
+DATA constants<>+2192(SB)/4, $0xb95906dc
+DATA constants<>+2196(SB)/4, $0xb95906dc
+DATA constants<>+2200(SB)/4, $0xb95906dc
+DATA constants<>+2204(SB)/4, $0xb95906dc
+DATA constants<>+2208(SB)/4, $0xbc9cbc2d
+DATA constants<>+2212(SB)/4, $0xbc9cbc2d
+DATA constants<>+2216(SB)/4, $0xbc9cbc2d
+DATA constants<>+2220(SB)/4, $0xbc9cbc2d
+DATA constants<>+2224(SB)/4, $0xbc9cbc2d
+DATA constants<>+2228(SB)/4, $0xbc9cbc2d
+DATA constants<>+2232(SB)/4, $0xbc9cbc2d
+DATA constants<>+2236(SB)/4, $0xbc9cbc2d
+DATA constants<>+2240(SB)/4, $0x3ddf41e2
+DATA constants<>+2244(SB)/4, $0x3ddf41e2
+DATA constants<>+2248(SB)/4, $0x3ddf41e2
+DATA constants<>+2252(SB)/4, $0x3ddf41e2
+DATA constants<>+2256(SB)/4, $0x3ddf41e2
+DATA constants<>+2260(SB)/4, $0x3ddf41e2
+DATA constants<>+2264(SB)/4, $0x3ddf41e2
+DATA constants<>+2268(SB)/4, $0x3ddf41e2
+DATA constants<>+2272(SB)/4, $0x3f22f96c
+DATA constants<>+2276(SB)/4, $0x3f22f96c
+DATA constants<>+2280(SB)/4, $0x3f22f96c
+DATA constants<>+2284(SB)/4, $0x3f22f96c
+DATA constants<>+2288(SB)/4, $0x3f22f96c
+DATA constants<>+2292(SB)/4, $0x3f22f96c
+DATA constants<>+2296(SB)/4, $0x3f22f96c
+DATA constants<>+2300(SB)/4, $0x3f22f96c
+DATA constants<>+2304(SB)/4, $0x3f4c422b
+DATA constants<>+2308(SB)/4, $0x3f4c422b
+DATA constants<>+2312(SB)/4, $0x3f4c422b
+DATA constants<>+2316(SB)/4, $0x3f4c422b
+DATA constants<>+2320(SB)/4, $0x3f4c422b
+DATA constants<>+2324(SB)/4, $0x3f4c422b
+DATA constants<>+2328(SB)/4, $0x3f4c422b
+DATA constants<>+2332(SB)/4, $0x3f4c422b
+DATA constants<>+2336(SB)/4, $0xc2000000
+DATA constants<>+2340(SB)/4, $0xc2000000
+DATA constants<>+2344(SB)/4, $0xc2000000
+DATA constants<>+2348(SB)/4, $0xc2000000
+DATA constants<>+2352(SB)/4, $0xc2000000
+DATA constants<>+2356(SB)/4, $0xc2000000
+DATA constants<>+2360(SB)/4, $0xc2000000
+DATA constants<>+2364(SB)/4, $0xc2000000
+DATA constants<>+2368(SB)/4, $0x42000000
+DATA constants<>+2372(SB)/4, $0x42000000
+DATA constants<>+2376(SB)/4, $0x42000000
+DATA constants<>+2380(SB)/4, $0x42000000
+DATA constants<>+2384(SB)/4, $0x42000000
+DATA constants<>+2388(SB)/4, $0x42000000
+DATA constants<>+2392(SB)/4, $0x42000000
+DATA constants<>+2396(SB)/4, $0x42000000
+DATA constants<>+2400(SB)/4, $0x3e5b33b6
+DATA constants<>+2404(SB)/4, $0x3e5b33b6
+DATA constants<>+2408(SB)/4, $0x3e5b33b6
+DATA constants<>+2412(SB)/4, $0x3e5b33b6
+DATA constants<>+2416(SB)/4, $0x3e5b33b6
+DATA constants<>+2420(SB)/4, $0x3e5b33b6
+DATA constants<>+2424(SB)/4, $0x3e5b33b6
+DATA constants<>+2428(SB)/4, $0x3e5b33b6
+GLOBL constants<>(SB), RODATA|NOPTR, $2432
 
 // func erfAVX2(n int, x *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1556,247 +1588,216 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), AX
 	MOVQ         y+16(FP), SI
 	VBROADCASTSS constants<>+0(SB), Y0
-	VBROADCASTSS constants<>+32(SB), Y1
-	VBROADCASTSS constants<>+1344(SB), Y2
-	VBROADCASTSS constants<>+1376(SB), Y3
+	VBROADCASTSS constants<>+1344(SB), Y1
+	VBROADCASTSS constants<>+1376(SB), Y2
 	XORQ         DI, DI
 
 block29:
 	CMPQ         DI, DX
 	JGE          tail30
-	VMOVUPS      (AX)(DI*1), Y4
-	VMOVUPS      32(AX)(DI*1), Y9
-	VPAND        constants<>+416(SB), Y4, Y5
-	VPAND        constants<>+416(SB), Y9, Y10
+	VMOVUPS      (AX)(DI*1), Y3
+	VMOVUPS      32(AX)(DI*1), Y8
+	VPAND        constants<>+416(SB), Y3, Y4
+	VPAND        constants<>+416(SB), Y8, Y9
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y9, Y2, Y9
+	VMULPS       Y4, Y4, Y5
+	VMULPS       Y9, Y9, Y10
 	VBROADCASTSS constants<>+1408(SB), Y6
-	VBROADCASTSS constants<>+1408(SB), Y7
-	VMINPS       Y5, Y6, Y5
-	VMINPS       Y10, Y7, Y10
-	VMULPS       Y2, Y5, Y6
-	VMULPS       Y2, Y10, Y11
-	VMOVAPS      Y1, Y7
-	VMOVAPS      Y1, Y12
-	VFMADD231PS  Y5, Y6, Y7
-	VFMADD231PS  Y10, Y11, Y12
-	VSUBPS       Y7, Y1, Y8
-	VSUBPS       Y12, Y1, Y13
-	VFMADD213PS  Y8, Y5, Y6
-	VFMADD213PS  Y13, Y10, Y11
-	VBROADCASTSS constants<>+1440(SB), Y8
-	VBROADCASTSS constants<>+1440(SB), Y13
-	VFMADD213PS  constants<>+1472(SB), Y6, Y8
-	VFMADD213PS  constants<>+1472(SB), Y11, Y13
-	VFMADD213PS  constants<>+1504(SB), Y6, Y8
-	VFMADD213PS  constants<>+1504(SB), Y11, Y13
-	VFMADD213PS  constants<>+1536(SB), Y6, Y8
-	VFMADD213PS  constants<>+1536(SB), Y11, Y13
-	VFMADD213PS  constants<>+1568(SB), Y6, Y8
-	VFMADD213PS  constants<>+1568(SB), Y11, Y13
-	VFMADD213PS  constants<>+1600(SB), Y6, Y8
-	VFMADD213PS  constants<>+1600(SB), Y11, Y13
-	VFMADD213PS  Y0, Y6, Y8
-	VFMADD213PS  Y0, Y11, Y13
-	VPSLLD       $0x17, Y7, Y7
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       Y0, Y7, Y7
-	VPADDD       Y0, Y12, Y12
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y12, Y13, Y13
-	VADDPS       Y3, Y5, Y5
-	VADDPS       Y3, Y10, Y10
-	VMULPS       Y5, Y5, Y6
-	VMULPS       Y10, Y10, Y12
-	VBROADCASTSS constants<>+1632(SB), Y7
-	VBROADCASTSS constants<>+1632(SB), Y14
-	VBROADCASTSS constants<>+1664(SB), Y11
-	VBROADCASTSS constants<>+1664(SB), Y15
-	VFMADD213PS  constants<>+1696(SB), Y6, Y7
-	VFMADD213PS  constants<>+1696(SB), Y12, Y14
-	VFMADD213PS  constants<>+1728(SB), Y6, Y11
-	VFMADD213PS  constants<>+1728(SB), Y12, Y15
-	VFMADD213PS  constants<>+1760(SB), Y6, Y7
-	VFMADD213PS  constants<>+1760(SB), Y12, Y14
-	VFMADD213PS  constants<>+1792(SB), Y6, Y11
-	VFMADD213PS  constants<>+1792(SB), Y12, Y15
-	VFMADD213PS  constants<>+1824(SB), Y6, Y7
+	VBROADCASTSS constants<>+1408(SB), Y11
+	VBROADCASTSS constants<>+1440(SB), Y7
+	VBROADCASTSS constants<>+1440(SB), Y12
+	VFMADD213PS  constants<>+1472(SB), Y5, Y6
+	VFMADD213PS  constants<>+1472(SB), Y10, Y11
+	VFMADD213PS  constants<>+1504(SB), Y5, Y7
+	VFMADD213PS  constants<>+1504(SB), Y10, Y12
+	VFMADD213PS  constants<>+1536(SB), Y5, Y6
+	VFMADD213PS  constants<>+1536(SB), Y10, Y11
+	VFMADD213PS  constants<>+1568(SB), Y5, Y7
+	VFMADD213PS  constants<>+1568(SB), Y10, Y12
+	VFMADD213PS  constants<>+1600(SB), Y5, Y6
+	VFMADD213PS  constants<>+1600(SB), Y10, Y11
+	VFMADD213PS  constants<>+1632(SB), Y5, Y7
+	VFMADD213PS  constants<>+1632(SB), Y10, Y12
+	VFMADD213PS  constants<>+1664(SB), Y5, Y6
+	VFMADD213PS  constants<>+1664(SB), Y10, Y11
+	VFMADD213PS  constants<>+1696(SB), Y5, Y7
+	VFMADD213PS  constants<>+1696(SB), Y10, Y12
+	VFMADD213PS  Y7, Y4, Y6
+	VFMADD213PS  Y12, Y9, Y11
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y4, Y6, Y5
+	VFMADD231PS  Y9, Y11, Y10
+	VSUBPS       Y5, Y1, Y7
+	VSUBPS       Y10, Y1, Y12
+	VFMADD213PS  Y7, Y4, Y6
+	VFMADD213PS  Y12, Y9, Y11
+	VMULPS       Y6, Y6, Y4
+	VMULPS       Y11, Y11, Y12
+	VBROADCASTSS constants<>+1728(SB), Y7
+	VBROADCASTSS constants<>+1728(SB), Y13
+	VBROADCASTSS constants<>+1760(SB), Y9
+	VBROADCASTSS constants<>+1760(SB), Y14
+	VFMADD213PS  constants<>+1792(SB), Y4, Y7
+	VFMADD213PS  constants<>+1792(SB), Y12, Y13
+	VFMADD213PS  constants<>+1824(SB), Y4, Y9
 	VFMADD213PS  constants<>+1824(SB), Y12, Y14
-	VFMADD213PS  constants<>+1856(SB), Y6, Y11
-	VFMADD213PS  constants<>+1856(SB), Y12, Y15
-	VFMADD213PS  constants<>+1888(SB), Y6, Y7
+	VFMADD213PS  constants<>+1856(SB), Y4, Y7
+	VFMADD213PS  constants<>+1856(SB), Y12, Y13
+	VFMADD213PS  constants<>+1888(SB), Y4, Y9
 	VFMADD213PS  constants<>+1888(SB), Y12, Y14
-	VFMADD213PS  constants<>+1920(SB), Y6, Y11
-	VFMADD213PS  constants<>+1920(SB), Y12, Y15
-	VFMADD213PS  constants<>+1952(SB), Y6, Y7
-	VFMADD213PS  constants<>+1952(SB), Y12, Y14
-	VFMADD213PS  constants<>+1984(SB), Y6, Y11
-	VFMADD213PS  constants<>+1984(SB), Y12, Y15
-	VFMADD213PS  constants<>+2016(SB), Y6, Y7
-	VFMADD213PS  constants<>+2016(SB), Y12, Y14
-	VFMADD213PS  constants<>+2048(SB), Y6, Y11
-	VFMADD213PS  constants<>+2048(SB), Y12, Y15
-	VFMADD213PS  Y11, Y5, Y7
-	VFMADD213PS  Y15, Y10, Y14
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y13, Y14, Y14
-	VSUBPS       Y7, Y0, Y5
-	VSUBPS       Y14, Y0, Y8
-	VBROADCASTSS constants<>+2080(SB), Y6
-	VBROADCASTSS constants<>+2080(SB), Y10
-	VCMPPS       $0x01, Y6, Y4, Y6
-	VCMPPS       $0x01, Y10, Y9, Y10
-	VBLENDVPS    Y6, Y7, Y5, Y5
-	VBLENDVPS    Y10, Y14, Y8, Y8
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y5, (SI)(DI*1)
-	VMOVUPS      Y8, 32(SI)(DI*1)
+	VFMADD213PS  Y0, Y4, Y7
+	VFMADD213PS  Y0, Y12, Y13
+	VFMADD213PS  Y7, Y6, Y9
+	VFMADD213PS  Y13, Y11, Y14
+	VPSLLD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y5, Y5
+	VPADDD       Y0, Y10, Y10
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y10, Y14, Y14
+	VSUBPS       Y9, Y0, Y4
+	VSUBPS       Y14, Y0, Y6
+	VBROADCASTSS constants<>+1920(SB), Y5
+	VBROADCASTSS constants<>+1920(SB), Y7
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VCMPPS       $0x01, Y7, Y8, Y7
+	VBLENDVPS    Y5, Y9, Y4, Y4
+	VBLENDVPS    Y7, Y14, Y6, Y6
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y4, (SI)(DI*1)
+	VMOVUPS      Y6, 32(SI)(DI*1)
 	ADDQ         $0x40, DI
 	JMP          block29
 
 tail30:
 	CMPQ         CX, $0x08
 	JL           partial32
-	VMOVUPS      (AX)(DI*1), Y4
-	VPAND        constants<>+416(SB), Y4, Y5
+	VMOVUPS      (AX)(DI*1), Y3
+	VPAND        constants<>+416(SB), Y3, Y4
+	VMINPS       Y4, Y2, Y4
+	VMULPS       Y4, Y4, Y5
 	VBROADCASTSS constants<>+1408(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VMULPS       Y2, Y5, Y6
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VSUBPS       Y7, Y1, Y8
-	VFMADD213PS  Y8, Y5, Y6
-	VBROADCASTSS constants<>+1440(SB), Y8
-	VFMADD213PS  constants<>+1472(SB), Y6, Y8
-	VFMADD213PS  constants<>+1504(SB), Y6, Y8
-	VFMADD213PS  constants<>+1536(SB), Y6, Y8
-	VFMADD213PS  constants<>+1568(SB), Y6, Y8
-	VFMADD213PS  constants<>+1600(SB), Y6, Y8
-	VFMADD213PS  Y0, Y6, Y8
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VBROADCASTSS constants<>+1632(SB), Y7
-	VBROADCASTSS constants<>+1664(SB), Y9
-	VFMADD213PS  constants<>+1696(SB), Y6, Y7
-	VFMADD213PS  constants<>+1728(SB), Y6, Y9
-	VFMADD213PS  constants<>+1760(SB), Y6, Y7
-	VFMADD213PS  constants<>+1792(SB), Y6, Y9
-	VFMADD213PS  constants<>+1824(SB), Y6, Y7
-	VFMADD213PS  constants<>+1856(SB), Y6, Y9
-	VFMADD213PS  constants<>+1888(SB), Y6, Y7
-	VFMADD213PS  constants<>+1920(SB), Y6, Y9
-	VFMADD213PS  constants<>+1952(SB), Y6, Y7
-	VFMADD213PS  constants<>+1984(SB), Y6, Y9
-	VFMADD213PS  constants<>+2016(SB), Y6, Y7
-	VFMADD213PS  constants<>+2048(SB), Y6, Y9
-	VFMADD213PS  Y9, Y5, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y0, Y5
-	VBROADCASTSS constants<>+2080(SB), Y6
-	VCMPPS       $0x01, Y6, Y4, Y6
-	VBLENDVPS    Y6, Y7, Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, (SI)(DI*1)
+	VBROADCASTSS constants<>+1440(SB), Y7
+	VFMADD213PS  constants<>+1472(SB), Y5, Y6
+	VFMADD213PS  constants<>+1504(SB), Y5, Y7
+	VFMADD213PS  constants<>+1536(SB), Y5, Y6
+	VFMADD213PS  constants<>+1568(SB), Y5, Y7
+	VFMADD213PS  constants<>+1600(SB), Y5, Y6
+	VFMADD213PS  constants<>+1632(SB), Y5, Y7
+	VFMADD213PS  constants<>+1664(SB), Y5, Y6
+	VFMADD213PS  constants<>+1696(SB), Y5, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMOVAPS      Y1, Y5
+	VFMADD231PS  Y4, Y6, Y5
+	VSUBPS       Y5, Y1, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMULPS       Y6, Y6, Y4
+	VBROADCASTSS constants<>+1728(SB), Y7
+	VBROADCASTSS constants<>+1760(SB), Y8
+	VFMADD213PS  constants<>+1792(SB), Y4, Y7
+	VFMADD213PS  constants<>+1824(SB), Y4, Y8
+	VFMADD213PS  constants<>+1856(SB), Y4, Y7
+	VFMADD213PS  constants<>+1888(SB), Y4, Y8
+	VFMADD213PS  Y0, Y4, Y7
+	VFMADD213PS  Y7, Y6, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y8, Y8
+	VSUBPS       Y8, Y0, Y4
+	VBROADCASTSS constants<>+1920(SB), Y5
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (SI)(DI*1)
 	JMP          next33
 
 partial32:
 	CMPQ         CX, $0x00
 	JLE          end31
-	VMOVUPS      (BX), Y4
-	VMASKMOVPS   (AX)(DI*1), Y4, Y5
-	VPAND        constants<>+416(SB), Y5, Y6
-	VBROADCASTSS constants<>+1408(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y2
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VSUBPS       Y7, Y1, Y1
-	VFMADD213PS  Y1, Y6, Y2
-	VBROADCASTSS constants<>+1440(SB), Y1
-	VFMADD213PS  constants<>+1472(SB), Y2, Y1
-	VFMADD213PS  constants<>+1504(SB), Y2, Y1
-	VFMADD213PS  constants<>+1536(SB), Y2, Y1
-	VFMADD213PS  constants<>+1568(SB), Y2, Y1
-	VFMADD213PS  constants<>+1600(SB), Y2, Y1
-	VFMADD213PS  Y0, Y2, Y1
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y2
-	VBROADCASTSS constants<>+1632(SB), Y3
-	VBROADCASTSS constants<>+1664(SB), Y7
-	VFMADD213PS  constants<>+1696(SB), Y2, Y3
-	VFMADD213PS  constants<>+1728(SB), Y2, Y7
-	VFMADD213PS  constants<>+1760(SB), Y2, Y3
-	VFMADD213PS  constants<>+1792(SB), Y2, Y7
-	VFMADD213PS  constants<>+1824(SB), Y2, Y3
-	VFMADD213PS  constants<>+1856(SB), Y2, Y7
-	VFMADD213PS  constants<>+1888(SB), Y2, Y3
-	VFMADD213PS  constants<>+1920(SB), Y2, Y7
-	VFMADD213PS  constants<>+1952(SB), Y2, Y3
-	VFMADD213PS  constants<>+1984(SB), Y2, Y7
-	VFMADD213PS  constants<>+2016(SB), Y2, Y3
-	VFMADD213PS  constants<>+2048(SB), Y2, Y7
-	VFMADD213PS  Y7, Y6, Y3
-	VMULPS       Y1, Y3, Y3
-	VSUBPS       Y3, Y0, Y0
-	VBROADCASTSS constants<>+2080(SB), Y1
-	VCMPPS       $0x01, Y1, Y5, Y1
-	VBLENDVPS    Y1, Y3, Y0, Y0
-	VMULPS       Y5, Y0, Y0
-	VMASKMOVPS   Y0, Y4, (SI)(DI*1)
+	VMOVUPS      (BX), Y3
+	VMASKMOVPS   (AX)(DI*1), Y3, Y4
+	VPAND        constants<>+416(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y2
+	VBROADCASTSS constants<>+1408(SB), Y6
+	VBROADCASTSS constants<>+1440(SB), Y7
+	VFMADD213PS  constants<>+1472(SB), Y2, Y6
+	VFMADD213PS  constants<>+1504(SB), Y2, Y7
+	VFMADD213PS  constants<>+1536(SB), Y2, Y6
+	VFMADD213PS  constants<>+1568(SB), Y2, Y7
+	VFMADD213PS  constants<>+1600(SB), Y2, Y6
+	VFMADD213PS  constants<>+1632(SB), Y2, Y7
+	VFMADD213PS  constants<>+1664(SB), Y2, Y6
+	VFMADD213PS  constants<>+1696(SB), Y2, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMOVAPS      Y1, Y2
+	VFMADD231PS  Y5, Y6, Y2
+	VSUBPS       Y2, Y1, Y1
+	VFMADD213PS  Y1, Y5, Y6
+	VMULPS       Y6, Y6, Y1
+	VBROADCASTSS constants<>+1728(SB), Y5
+	VBROADCASTSS constants<>+1760(SB), Y7
+	VFMADD213PS  constants<>+1792(SB), Y1, Y5
+	VFMADD213PS  constants<>+1824(SB), Y1, Y7
+	VFMADD213PS  constants<>+1856(SB), Y1, Y5
+	VFMADD213PS  constants<>+1888(SB), Y1, Y7
+	VFMADD213PS  Y0, Y1, Y5
+	VFMADD213PS  Y5, Y6, Y7
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y2, Y2
+	VMULPS       Y2, Y7, Y7
+	VSUBPS       Y7, Y0, Y0
+	VBROADCASTSS constants<>+1920(SB), Y1
+	VCMPPS       $0x01, Y1, Y4, Y1
+	VBLENDVPS    Y1, Y7, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VMASKMOVPS   Y0, Y3, (SI)(DI*1)
 	JMP          end31
 
 next33:
 	CMPQ         CX, $0x08
 	JLE          end31
-	VMOVUPS      (BX), Y4
-	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
-	VPAND        constants<>+416(SB), Y5, Y6
-	VBROADCASTSS constants<>+1408(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y2
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y6, Y2, Y7
-	VSUBPS       Y7, Y1, Y1
-	VFMADD213PS  Y1, Y6, Y2
-	VBROADCASTSS constants<>+1440(SB), Y1
-	VFMADD213PS  constants<>+1472(SB), Y2, Y1
-	VFMADD213PS  constants<>+1504(SB), Y2, Y1
-	VFMADD213PS  constants<>+1536(SB), Y2, Y1
-	VFMADD213PS  constants<>+1568(SB), Y2, Y1
-	VFMADD213PS  constants<>+1600(SB), Y2, Y1
-	VFMADD213PS  Y0, Y2, Y1
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y2
-	VBROADCASTSS constants<>+1632(SB), Y3
-	VBROADCASTSS constants<>+1664(SB), Y7
-	VFMADD213PS  constants<>+1696(SB), Y2, Y3
-	VFMADD213PS  constants<>+1728(SB), Y2, Y7
-	VFMADD213PS  constants<>+1760(SB), Y2, Y3
-	VFMADD213PS  constants<>+1792(SB), Y2, Y7
-	VFMADD213PS  constants<>+1824(SB), Y2, Y3
-	VFMADD213PS  constants<>+1856(SB), Y2, Y7
-	VFMADD213PS  constants<>+1888(SB), Y2, Y3
-	VFMADD213PS  constants<>+1920(SB), Y2, Y7
-	VFMADD213PS  constants<>+1952(SB), Y2, Y3
-	VFMADD213PS  constants<>+1984(SB), Y2, Y7
-	VFMADD213PS  constants<>+2016(SB), Y2, Y3
-	VFMADD213PS  constants<>+2048(SB), Y2, Y7
-	VFMADD213PS  Y7, Y6, Y3
-	VMULPS       Y1, Y3, Y3
-	VSUBPS       Y3, Y0, Y0
-	VBROADCASTSS constants<>+2080(SB), Y1
-	VCMPPS       $0x01, Y1, Y5, Y1
-	VBLENDVPS    Y1, Y3, Y0, Y0
-	VMULPS       Y5, Y0, Y0
-	VMASKMOVPS   Y0, Y4, 32(SI)(DI*1)
+	VMOVUPS      (BX), Y3
+	VMASKMOVPS   32(AX)(DI*1), Y3, Y4
+	VPAND        constants<>+416(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y2
+	VBROADCASTSS constants<>+1408(SB), Y6
+	VBROADCASTSS constants<>+1440(SB), Y7
+	VFMADD213PS  constants<>+1472(SB), Y2, Y6
+	VFMADD213PS  constants<>+1504(SB), Y2, Y7
+	VFMADD213PS  constants<>+1536(SB), Y2, Y6
+	VFMADD213PS  constants<>+1568(SB), Y2, Y7
+	VFMADD213PS  constants<>+1600(SB), Y2, Y6
+	VFMADD213PS  constants<>+1632(SB), Y2, Y7
+	VFMADD213PS  constants<>+1664(SB), Y2, Y6
+	VFMADD213PS  constants<>+1696(SB), Y2, Y7
+	VFMADD213PS  Y7, Y5, Y6
+	VMOVAPS      Y1, Y2
+	VFMADD231PS  Y5, Y6, Y2
+	VSUBPS       Y2, Y1, Y1
+	VFMADD213PS  Y1, Y5, Y6
+	VMULPS       Y6, Y6, Y1
+	VBROADCASTSS constants<>+1728(SB), Y5
+	VBROADCASTSS constants<>+1760(SB), Y7
+	VFMADD213PS  constants<>+1792(SB), Y1, Y5
+	VFMADD213PS  constants<>+1824(SB), Y1, Y7
+	VFMADD213PS  constants<>+1856(SB), Y1, Y5
+	VFMADD213PS  constants<>+1888(SB), Y1, Y7
+	VFMADD213PS  Y0, Y1, Y5
+	VFMADD213PS  Y5, Y6, Y7
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y0, Y2, Y2
+	VMULPS       Y2, Y7, Y7
+	VSUBPS       Y7, Y0, Y0
+	VBROADCASTSS constants<>+1920(SB), Y1
+	VCMPPS       $0x01, Y1, Y4, Y1
+	VBLENDVPS    Y1, Y7, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VMASKMOVPS   Y0, Y3, 32(SI)(DI*1)
 	JMP          end31
 
 end31:
@@ -1832,10 +1833,10 @@ block36:
 	VMOVUPS      32(AX)(DI*1), Y8
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y8, Y8, Y9
-	VMULPS       constants<>+2112(SB), Y6, Y6
-	VMULPS       constants<>+2112(SB), Y9, Y9
-	VADDPS       constants<>+2144(SB), Y6, Y6
-	VADDPS       constants<>+2144(SB), Y9, Y9
+	VMULPS       constants<>+1952(SB), Y6, Y6
+	VMULPS       constants<>+1952(SB), Y9, Y9
+	VADDPS       constants<>+1984(SB), Y6, Y6
+	VADDPS       constants<>+1984(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y8, Y9, Y9
 	VMULPS       constants<>+640(SB), Y6, Y6
@@ -1894,8 +1895,8 @@ tail37:
 	JL           partial39
 	VMOVUPS      (AX)(DI*1), Y5
 	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+2112(SB), Y6, Y6
-	VADDPS       constants<>+2144(SB), Y6, Y6
+	VMULPS       constants<>+1952(SB), Y6, Y6
+	VADDPS       constants<>+1984(SB), Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VMULPS       constants<>+640(SB), Y6, Y6
 	VBROADCASTSS constants<>+672(SB), Y7
@@ -1929,8 +1930,8 @@ partial39:
 	VMOVUPS      (BX), Y5
 	VMASKMOVPS   (AX)(DI*1), Y5, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+2112(SB), Y7, Y7
-	VADDPS       constants<>+2144(SB), Y7, Y7
+	VMULPS       constants<>+1952(SB), Y7, Y7
+	VADDPS       constants<>+1984(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMULPS       constants<>+640(SB), Y7, Y7
 	VBROADCASTSS constants<>+672(SB), Y8
@@ -1964,8 +1965,8 @@ next40:
 	VMOVUPS      (BX), Y5
 	VMASKMOVPS   32(AX)(DI*1), Y5, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+2112(SB), Y7, Y7
-	VADDPS       constants<>+2144(SB), Y7, Y7
+	VMULPS       constants<>+1952(SB), Y7, Y7
+	VADDPS       constants<>+1984(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMULPS       constants<>+640(SB), Y7, Y7
 	VBROADCASTSS constants<>+672(SB), Y8
@@ -2000,274 +2001,317 @@ end38:
 // func geluGradAVX2(n int, a *float32, b *float32, y *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluGradAVX2(SB), NOSPLIT, $0-32
-	MOVQ         n+0(FP), AX
-	MOVQ         AX, CX
-	ANDQ         $0x0f, CX
-	MOVQ         AX, DX
-	SUBQ         CX, DX
-	SHLQ         $0x02, DX
-	ANDQ         $0x07, AX
-	LEAQ         masks<>+128(SB), BX
-	SHLQ         $0x02, AX
-	SUBQ         AX, BX
-	MOVQ         a+8(FP), AX
-	MOVQ         b+16(FP), SI
-	MOVQ         y+24(FP), DI
-	VBROADCASTSS constants<>+0(SB), Y0
-	VBROADCASTSS constants<>+32(SB), Y1
-	XORQ         R8, R8
+	MOVQ n+0(FP), AX
+	MOVQ AX, CX
+	ANDQ $0x0f, CX
+	MOVQ AX, DX
+	SUBQ CX, DX
+	SHLQ $0x02, DX
+	ANDQ $0x07, AX
+	LEAQ masks<>+128(SB), BX
+	SHLQ $0x02, AX
+	SUBQ AX, BX
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), SI
+	MOVQ y+24(FP), DI
+	XORQ R8, R8
 
 block43:
 	CMPQ         R8, DX
 	JGE          tail44
-	VMOVUPS      (AX)(R8*1), Y2
-	VMOVUPS      32(AX)(R8*1), Y8
-	VMOVUPS      (SI)(R8*1), Y3
-	VMOVUPS      32(SI)(R8*1), Y9
-	VPAND        constants<>+416(SB), Y2, Y4
-	VPAND        constants<>+416(SB), Y8, Y10
-	VBROADCASTSS constants<>+1408(SB), Y5
-	VBROADCASTSS constants<>+1408(SB), Y6
-	VMINPS       Y4, Y5, Y4
-	VMINPS       Y10, Y6, Y10
-	VMULPS       constants<>+1344(SB), Y4, Y5
-	VMULPS       constants<>+1344(SB), Y10, Y11
-	VMOVAPS      Y1, Y6
-	VMOVAPS      Y1, Y12
-	VFMADD231PS  Y4, Y5, Y6
-	VFMADD231PS  Y10, Y11, Y12
-	VSUBPS       Y6, Y1, Y7
-	VSUBPS       Y12, Y1, Y13
-	VFMADD213PS  Y7, Y4, Y5
-	VFMADD213PS  Y13, Y10, Y11
-	VBROADCASTSS constants<>+1440(SB), Y7
-	VBROADCASTSS constants<>+1440(SB), Y13
-	VFMADD213PS  constants<>+1472(SB), Y5, Y7
-	VFMADD213PS  constants<>+1472(SB), Y11, Y13
-	VFMADD213PS  constants<>+1504(SB), Y5, Y7
-	VFMADD213PS  constants<>+1504(SB), Y11, Y13
-	VFMADD213PS  constants<>+1536(SB), Y5, Y7
-	VFMADD213PS  constants<>+1536(SB), Y11, Y13
-	VFMADD213PS  constants<>+1568(SB), Y5, Y7
-	VFMADD213PS  constants<>+1568(SB), Y11, Y13
-	VFMADD213PS  constants<>+1600(SB), Y5, Y7
-	VFMADD213PS  constants<>+1600(SB), Y11, Y13
-	VFMADD213PS  Y0, Y5, Y7
-	VFMADD213PS  Y0, Y11, Y13
-	VPSLLD       $0x17, Y6, Y6
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       Y0, Y6, Y6
-	VPADDD       Y0, Y12, Y12
-	VMULPS       Y6, Y7, Y7
-	VMULPS       Y12, Y13, Y13
-	VADDPS       constants<>+1376(SB), Y4, Y4
-	VADDPS       constants<>+1376(SB), Y10, Y10
-	VMULPS       Y4, Y4, Y5
-	VMULPS       Y10, Y10, Y12
-	VBROADCASTSS constants<>+1632(SB), Y6
-	VBROADCASTSS constants<>+1632(SB), Y14
-	VBROADCASTSS constants<>+1664(SB), Y11
-	VBROADCASTSS constants<>+1664(SB), Y15
-	VFMADD213PS  constants<>+1696(SB), Y5, Y6
-	VFMADD213PS  constants<>+1696(SB), Y12, Y14
-	VFMADD213PS  constants<>+1728(SB), Y5, Y11
-	VFMADD213PS  constants<>+1728(SB), Y12, Y15
-	VFMADD213PS  constants<>+1760(SB), Y5, Y6
-	VFMADD213PS  constants<>+1760(SB), Y12, Y14
-	VFMADD213PS  constants<>+1792(SB), Y5, Y11
-	VFMADD213PS  constants<>+1792(SB), Y12, Y15
-	VFMADD213PS  constants<>+1824(SB), Y5, Y6
-	VFMADD213PS  constants<>+1824(SB), Y12, Y14
-	VFMADD213PS  constants<>+1856(SB), Y5, Y11
-	VFMADD213PS  constants<>+1856(SB), Y12, Y15
-	VFMADD213PS  constants<>+1888(SB), Y5, Y6
-	VFMADD213PS  constants<>+1888(SB), Y12, Y14
-	VFMADD213PS  constants<>+1920(SB), Y5, Y11
-	VFMADD213PS  constants<>+1920(SB), Y12, Y15
-	VFMADD213PS  constants<>+1952(SB), Y5, Y6
-	VFMADD213PS  constants<>+1952(SB), Y12, Y14
-	VFMADD213PS  constants<>+1984(SB), Y5, Y11
-	VFMADD213PS  constants<>+1984(SB), Y12, Y15
-	VFMADD213PS  constants<>+2016(SB), Y5, Y6
-	VFMADD213PS  constants<>+2016(SB), Y12, Y14
-	VFMADD213PS  constants<>+2048(SB), Y5, Y11
-	VFMADD213PS  constants<>+2048(SB), Y12, Y15
-	VFMADD213PS  Y11, Y4, Y6
-	VFMADD213PS  Y15, Y10, Y14
-	VMULPS       Y7, Y6, Y6
-	VMULPS       Y13, Y14, Y14
-	VSUBPS       Y6, Y0, Y4
-	VSUBPS       Y14, Y0, Y10
-	VBROADCASTSS constants<>+2080(SB), Y5
-	VBROADCASTSS constants<>+2080(SB), Y11
-	VCMPPS       $0x01, Y5, Y2, Y5
-	VCMPPS       $0x01, Y11, Y8, Y11
-	VBLENDVPS    Y5, Y6, Y4, Y4
-	VBLENDVPS    Y11, Y14, Y10, Y10
-	VMULPS       Y2, Y7, Y7
-	VMULPS       Y8, Y13, Y13
-	VFMADD231PS  constants<>+2176(SB), Y7, Y4
-	VFMADD231PS  constants<>+2176(SB), Y13, Y10
-	VMULPS       Y3, Y4, Y4
-	VMULPS       Y9, Y10, Y10
-	VMOVUPS      Y4, (DI)(R8*1)
-	VMOVUPS      Y10, 32(DI)(R8*1)
+	VMOVUPS      (AX)(R8*1), Y0
+	VMOVUPS      32(AX)(R8*1), Y4
+	VMOVUPS      (SI)(R8*1), Y1
+	VMOVUPS      32(SI)(R8*1), Y5
+	VPAND        constants<>+416(SB), Y0, Y2
+	VPAND        constants<>+416(SB), Y4, Y6
+	VBROADCASTSS constants<>+1376(SB), Y3
+	VBROADCASTSS constants<>+1376(SB), Y7
+	VMINPS       Y2, Y3, Y2
+	VMINPS       Y6, Y7, Y6
+	VMULPS       Y2, Y2, Y3
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS constants<>+1408(SB), Y7
+	VBROADCASTSS constants<>+1408(SB), Y10
+	VBROADCASTSS constants<>+1440(SB), Y8
+	VBROADCASTSS constants<>+1440(SB), Y11
+	VFMADD213PS  constants<>+1472(SB), Y3, Y7
+	VFMADD213PS  constants<>+1472(SB), Y9, Y10
+	VFMADD213PS  constants<>+1504(SB), Y3, Y8
+	VFMADD213PS  constants<>+1504(SB), Y9, Y11
+	VFMADD213PS  constants<>+1536(SB), Y3, Y7
+	VFMADD213PS  constants<>+1536(SB), Y9, Y10
+	VFMADD213PS  constants<>+1568(SB), Y3, Y8
+	VFMADD213PS  constants<>+1568(SB), Y9, Y11
+	VFMADD213PS  constants<>+1600(SB), Y3, Y7
+	VFMADD213PS  constants<>+1600(SB), Y9, Y10
+	VFMADD213PS  constants<>+1632(SB), Y3, Y8
+	VFMADD213PS  constants<>+1632(SB), Y9, Y11
+	VFMADD213PS  constants<>+1664(SB), Y3, Y7
+	VFMADD213PS  constants<>+1664(SB), Y9, Y10
+	VFMADD213PS  constants<>+1696(SB), Y3, Y8
+	VFMADD213PS  constants<>+1696(SB), Y9, Y11
+	VFMADD213PS  Y8, Y2, Y7
+	VFMADD213PS  Y11, Y6, Y10
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VBROADCASTSS constants<>+1344(SB), Y9
+	VFMADD231PS  Y2, Y7, Y3
+	VFMADD231PS  Y6, Y10, Y9
+	VBROADCASTSS constants<>+1344(SB), Y8
+	VBROADCASTSS constants<>+1344(SB), Y11
+	VSUBPS       Y3, Y8, Y8
+	VSUBPS       Y9, Y11, Y11
+	VFMADD213PS  Y8, Y2, Y7
+	VFMADD213PS  Y11, Y6, Y10
+	VMULPS       Y7, Y7, Y8
+	VMULPS       Y10, Y10, Y13
+	VBROADCASTSS constants<>+1728(SB), Y11
+	VBROADCASTSS constants<>+1728(SB), Y14
+	VBROADCASTSS constants<>+1760(SB), Y12
+	VBROADCASTSS constants<>+1760(SB), Y15
+	VFMADD213PS  constants<>+1792(SB), Y8, Y11
+	VFMADD213PS  constants<>+1792(SB), Y13, Y14
+	VFMADD213PS  constants<>+1824(SB), Y8, Y12
+	VFMADD213PS  constants<>+1824(SB), Y13, Y15
+	VFMADD213PS  constants<>+1856(SB), Y8, Y11
+	VFMADD213PS  constants<>+1856(SB), Y13, Y14
+	VFMADD213PS  constants<>+1888(SB), Y8, Y12
+	VFMADD213PS  constants<>+1888(SB), Y13, Y15
+	VFMADD213PS  constants<>+0(SB), Y8, Y11
+	VFMADD213PS  constants<>+0(SB), Y13, Y14
+	VFMADD213PS  Y11, Y7, Y12
+	VFMADD213PS  Y14, Y10, Y15
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       constants<>+0(SB), Y3, Y3
+	VPADDD       constants<>+0(SB), Y9, Y9
+	VMULPS       Y3, Y12, Y12
+	VMULPS       Y9, Y15, Y15
+	VBROADCASTSS constants<>+0(SB), Y3
+	VBROADCASTSS constants<>+0(SB), Y7
+	VSUBPS       Y12, Y3, Y3
+	VSUBPS       Y15, Y7, Y8
+	VBROADCASTSS constants<>+1920(SB), Y7
+	VBROADCASTSS constants<>+1920(SB), Y9
+	VCMPPS       $0x01, Y7, Y0, Y7
+	VCMPPS       $0x01, Y9, Y4, Y9
+	VBLENDVPS    Y7, Y12, Y3, Y3
+	VBLENDVPS    Y9, Y15, Y8, Y8
+	VMULPS       Y2, Y2, Y7
+	VMULPS       Y6, Y6, Y11
+	VBROADCASTSS constants<>+2016(SB), Y9
+	VBROADCASTSS constants<>+2016(SB), Y13
+	VBROADCASTSS constants<>+2048(SB), Y10
+	VBROADCASTSS constants<>+2048(SB), Y14
+	VFMADD213PS  constants<>+2080(SB), Y7, Y9
+	VFMADD213PS  constants<>+2080(SB), Y11, Y13
+	VFMADD213PS  constants<>+2112(SB), Y7, Y10
+	VFMADD213PS  constants<>+2112(SB), Y11, Y14
+	VFMADD213PS  constants<>+2144(SB), Y7, Y9
+	VFMADD213PS  constants<>+2144(SB), Y11, Y13
+	VFMADD213PS  constants<>+2176(SB), Y7, Y10
+	VFMADD213PS  constants<>+2176(SB), Y11, Y14
+	VFMADD213PS  constants<>+2208(SB), Y7, Y9
+	VFMADD213PS  constants<>+2208(SB), Y11, Y13
+	VFMADD213PS  constants<>+2240(SB), Y7, Y10
+	VFMADD213PS  constants<>+2240(SB), Y11, Y14
+	VFMADD213PS  constants<>+2272(SB), Y7, Y9
+	VFMADD213PS  constants<>+2272(SB), Y11, Y13
+	VFMADD213PS  constants<>+2304(SB), Y7, Y10
+	VFMADD213PS  constants<>+2304(SB), Y11, Y14
+	VFMADD213PS  Y10, Y2, Y9
+	VFMADD213PS  Y14, Y6, Y13
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y15, Y13, Y13
+	VFMADD231PS  Y0, Y9, Y3
+	VFMADD231PS  Y4, Y13, Y8
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y5, Y8, Y8
+	VMOVUPS      Y3, (DI)(R8*1)
+	VMOVUPS      Y8, 32(DI)(R8*1)
 	ADDQ         $0x40, R8
 	JMP          block43
 
 tail44:
 	CMPQ         CX, $0x08
 	JL           partial46
-	VMOVUPS      (AX)(R8*1), Y2
-	VMOVUPS      (SI)(R8*1), Y3
-	VPAND        constants<>+416(SB), Y2, Y4
-	VBROADCASTSS constants<>+1408(SB), Y5
-	VMINPS       Y4, Y5, Y4
-	VMULPS       constants<>+1344(SB), Y4, Y5
-	VMOVAPS      Y1, Y6
-	VFMADD231PS  Y4, Y5, Y6
-	VSUBPS       Y6, Y1, Y7
-	VFMADD213PS  Y7, Y4, Y5
-	VBROADCASTSS constants<>+1440(SB), Y7
-	VFMADD213PS  constants<>+1472(SB), Y5, Y7
-	VFMADD213PS  constants<>+1504(SB), Y5, Y7
-	VFMADD213PS  constants<>+1536(SB), Y5, Y7
-	VFMADD213PS  constants<>+1568(SB), Y5, Y7
-	VFMADD213PS  constants<>+1600(SB), Y5, Y7
-	VFMADD213PS  Y0, Y5, Y7
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y0, Y6, Y6
-	VMULPS       Y6, Y7, Y7
-	VADDPS       constants<>+1376(SB), Y4, Y4
+	VMOVUPS      (AX)(R8*1), Y0
+	VMOVUPS      (SI)(R8*1), Y1
+	VPAND        constants<>+416(SB), Y0, Y2
+	VBROADCASTSS constants<>+1376(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+1408(SB), Y4
+	VBROADCASTSS constants<>+1440(SB), Y5
+	VFMADD213PS  constants<>+1472(SB), Y3, Y4
+	VFMADD213PS  constants<>+1504(SB), Y3, Y5
+	VFMADD213PS  constants<>+1536(SB), Y3, Y4
+	VFMADD213PS  constants<>+1568(SB), Y3, Y5
+	VFMADD213PS  constants<>+1600(SB), Y3, Y4
+	VFMADD213PS  constants<>+1632(SB), Y3, Y5
+	VFMADD213PS  constants<>+1664(SB), Y3, Y4
+	VFMADD213PS  constants<>+1696(SB), Y3, Y5
+	VFMADD213PS  Y5, Y2, Y4
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VSUBPS       Y3, Y5, Y5
+	VFMADD213PS  Y5, Y2, Y4
 	VMULPS       Y4, Y4, Y5
-	VBROADCASTSS constants<>+1632(SB), Y6
-	VBROADCASTSS constants<>+1664(SB), Y8
-	VFMADD213PS  constants<>+1696(SB), Y5, Y6
-	VFMADD213PS  constants<>+1728(SB), Y5, Y8
-	VFMADD213PS  constants<>+1760(SB), Y5, Y6
-	VFMADD213PS  constants<>+1792(SB), Y5, Y8
-	VFMADD213PS  constants<>+1824(SB), Y5, Y6
-	VFMADD213PS  constants<>+1856(SB), Y5, Y8
-	VFMADD213PS  constants<>+1888(SB), Y5, Y6
-	VFMADD213PS  constants<>+1920(SB), Y5, Y8
-	VFMADD213PS  constants<>+1952(SB), Y5, Y6
-	VFMADD213PS  constants<>+1984(SB), Y5, Y8
-	VFMADD213PS  constants<>+2016(SB), Y5, Y6
-	VFMADD213PS  constants<>+2048(SB), Y5, Y8
-	VFMADD213PS  Y8, Y4, Y6
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y6, Y0, Y4
-	VBROADCASTSS constants<>+2080(SB), Y5
-	VCMPPS       $0x01, Y5, Y2, Y5
-	VBLENDVPS    Y5, Y6, Y4, Y4
-	VMULPS       Y2, Y7, Y7
-	VFMADD231PS  constants<>+2176(SB), Y7, Y4
-	VMULPS       Y3, Y4, Y4
-	VMOVUPS      Y4, (DI)(R8*1)
+	VBROADCASTSS constants<>+1728(SB), Y6
+	VBROADCASTSS constants<>+1760(SB), Y7
+	VFMADD213PS  constants<>+1792(SB), Y5, Y6
+	VFMADD213PS  constants<>+1824(SB), Y5, Y7
+	VFMADD213PS  constants<>+1856(SB), Y5, Y6
+	VFMADD213PS  constants<>+1888(SB), Y5, Y7
+	VFMADD213PS  constants<>+0(SB), Y5, Y6
+	VFMADD213PS  Y6, Y4, Y7
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       constants<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
+	VBROADCASTSS constants<>+0(SB), Y3
+	VSUBPS       Y7, Y3, Y3
+	VBROADCASTSS constants<>+1920(SB), Y4
+	VCMPPS       $0x01, Y4, Y0, Y4
+	VBLENDVPS    Y4, Y7, Y3, Y3
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+2016(SB), Y5
+	VBROADCASTSS constants<>+2048(SB), Y6
+	VFMADD213PS  constants<>+2080(SB), Y4, Y5
+	VFMADD213PS  constants<>+2112(SB), Y4, Y6
+	VFMADD213PS  constants<>+2144(SB), Y4, Y5
+	VFMADD213PS  constants<>+2176(SB), Y4, Y6
+	VFMADD213PS  constants<>+2208(SB), Y4, Y5
+	VFMADD213PS  constants<>+2240(SB), Y4, Y6
+	VFMADD213PS  constants<>+2272(SB), Y4, Y5
+	VFMADD213PS  constants<>+2304(SB), Y4, Y6
+	VFMADD213PS  Y6, Y2, Y5
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  Y0, Y5, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (DI)(R8*1)
 	JMP          next47
 
 partial46:
 	CMPQ         CX, $0x00
 	JLE          end45
-	VMOVUPS      (BX), Y2
-	VMASKMOVPS   (AX)(R8*1), Y2, Y3
-	VMASKMOVPS   (SI)(R8*1), Y2, Y4
-	VPAND        constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+1408(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VMULPS       constants<>+1344(SB), Y5, Y6
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VSUBPS       Y7, Y1, Y1
-	VFMADD213PS  Y1, Y5, Y6
-	VBROADCASTSS constants<>+1440(SB), Y1
-	VFMADD213PS  constants<>+1472(SB), Y6, Y1
-	VFMADD213PS  constants<>+1504(SB), Y6, Y1
-	VFMADD213PS  constants<>+1536(SB), Y6, Y1
-	VFMADD213PS  constants<>+1568(SB), Y6, Y1
-	VFMADD213PS  constants<>+1600(SB), Y6, Y1
-	VFMADD213PS  Y0, Y6, Y1
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       constants<>+1376(SB), Y5, Y5
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   (AX)(R8*1), Y0, Y1
+	VMASKMOVPS   (SI)(R8*1), Y0, Y2
+	VPAND        constants<>+416(SB), Y1, Y3
+	VBROADCASTSS constants<>+1376(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS constants<>+1408(SB), Y5
+	VBROADCASTSS constants<>+1440(SB), Y6
+	VFMADD213PS  constants<>+1472(SB), Y4, Y5
+	VFMADD213PS  constants<>+1504(SB), Y4, Y6
+	VFMADD213PS  constants<>+1536(SB), Y4, Y5
+	VFMADD213PS  constants<>+1568(SB), Y4, Y6
+	VFMADD213PS  constants<>+1600(SB), Y4, Y5
+	VFMADD213PS  constants<>+1632(SB), Y4, Y6
+	VFMADD213PS  constants<>+1664(SB), Y4, Y5
+	VFMADD213PS  constants<>+1696(SB), Y4, Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constants<>+1344(SB), Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS constants<>+1344(SB), Y6
+	VSUBPS       Y4, Y6, Y6
+	VFMADD213PS  Y6, Y3, Y5
 	VMULPS       Y5, Y5, Y6
-	VBROADCASTSS constants<>+1632(SB), Y7
-	VBROADCASTSS constants<>+1664(SB), Y8
-	VFMADD213PS  constants<>+1696(SB), Y6, Y7
-	VFMADD213PS  constants<>+1728(SB), Y6, Y8
-	VFMADD213PS  constants<>+1760(SB), Y6, Y7
-	VFMADD213PS  constants<>+1792(SB), Y6, Y8
-	VFMADD213PS  constants<>+1824(SB), Y6, Y7
-	VFMADD213PS  constants<>+1856(SB), Y6, Y8
-	VFMADD213PS  constants<>+1888(SB), Y6, Y7
-	VFMADD213PS  constants<>+1920(SB), Y6, Y8
-	VFMADD213PS  constants<>+1952(SB), Y6, Y7
-	VFMADD213PS  constants<>+1984(SB), Y6, Y8
-	VFMADD213PS  constants<>+2016(SB), Y6, Y7
-	VFMADD213PS  constants<>+2048(SB), Y6, Y8
-	VFMADD213PS  Y8, Y5, Y7
-	VMULPS       Y1, Y7, Y7
-	VSUBPS       Y7, Y0, Y0
-	VBROADCASTSS constants<>+2080(SB), Y5
-	VCMPPS       $0x01, Y5, Y3, Y5
-	VBLENDVPS    Y5, Y7, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VFMADD231PS  constants<>+2176(SB), Y1, Y0
-	VMULPS       Y4, Y0, Y0
-	VMASKMOVPS   Y0, Y2, (DI)(R8*1)
+	VBROADCASTSS constants<>+1728(SB), Y7
+	VBROADCASTSS constants<>+1760(SB), Y8
+	VFMADD213PS  constants<>+1792(SB), Y6, Y7
+	VFMADD213PS  constants<>+1824(SB), Y6, Y8
+	VFMADD213PS  constants<>+1856(SB), Y6, Y7
+	VFMADD213PS  constants<>+1888(SB), Y6, Y8
+	VFMADD213PS  constants<>+0(SB), Y6, Y7
+	VFMADD213PS  Y7, Y5, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y8, Y8
+	VBROADCASTSS constants<>+0(SB), Y4
+	VSUBPS       Y8, Y4, Y4
+	VBROADCASTSS constants<>+1920(SB), Y5
+	VCMPPS       $0x01, Y5, Y1, Y5
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+2016(SB), Y6
+	VBROADCASTSS constants<>+2048(SB), Y7
+	VFMADD213PS  constants<>+2080(SB), Y5, Y6
+	VFMADD213PS  constants<>+2112(SB), Y5, Y7
+	VFMADD213PS  constants<>+2144(SB), Y5, Y6
+	VFMADD213PS  constants<>+2176(SB), Y5, Y7
+	VFMADD213PS  constants<>+2208(SB), Y5, Y6
+	VFMADD213PS  constants<>+2240(SB), Y5, Y7
+	VFMADD213PS  constants<>+2272(SB), Y5, Y6
+	VFMADD213PS  constants<>+2304(SB), Y5, Y7
+	VFMADD213PS  Y7, Y3, Y6
+	VMULPS       Y8, Y6, Y6
+	VFMADD231PS  Y1, Y6, Y4
+	VMULPS       Y2, Y4, Y4
+	VMASKMOVPS   Y4, Y0, (DI)(R8*1)
 	JMP          end45
 
 next47:
 	CMPQ         CX, $0x08
 	JLE          end45
-	VMOVUPS      (BX), Y2
-	VMASKMOVPS   32(AX)(R8*1), Y2, Y3
-	VMASKMOVPS   32(SI)(R8*1), Y2, Y4
-	VPAND        constants<>+416(SB), Y3, Y5
-	VBROADCASTSS constants<>+1408(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VMULPS       constants<>+1344(SB), Y5, Y6
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VSUBPS       Y7, Y1, Y1
-	VFMADD213PS  Y1, Y5, Y6
-	VBROADCASTSS constants<>+1440(SB), Y1
-	VFMADD213PS  constants<>+1472(SB), Y6, Y1
-	VFMADD213PS  constants<>+1504(SB), Y6, Y1
-	VFMADD213PS  constants<>+1536(SB), Y6, Y1
-	VFMADD213PS  constants<>+1568(SB), Y6, Y1
-	VFMADD213PS  constants<>+1600(SB), Y6, Y1
-	VFMADD213PS  Y0, Y6, Y1
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       constants<>+1376(SB), Y5, Y5
+	VMOVUPS      (BX), Y0
+	VMASKMOVPS   32(AX)(R8*1), Y0, Y1
+	VMASKMOVPS   32(SI)(R8*1), Y0, Y2
+	VPAND        constants<>+416(SB), Y1, Y3
+	VBROADCASTSS constants<>+1376(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS constants<>+1408(SB), Y5
+	VBROADCASTSS constants<>+1440(SB), Y6
+	VFMADD213PS  constants<>+1472(SB), Y4, Y5
+	VFMADD213PS  constants<>+1504(SB), Y4, Y6
+	VFMADD213PS  constants<>+1536(SB), Y4, Y5
+	VFMADD213PS  constants<>+1568(SB), Y4, Y6
+	VFMADD213PS  constants<>+1600(SB), Y4, Y5
+	VFMADD213PS  constants<>+1632(SB), Y4, Y6
+	VFMADD213PS  constants<>+1664(SB), Y4, Y5
+	VFMADD213PS  constants<>+1696(SB), Y4, Y6
+	VFMADD213PS  Y6, Y3, Y5
+	VBROADCASTSS constants<>+1344(SB), Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS constants<>+1344(SB), Y6
+	VSUBPS       Y4, Y6, Y6
+	VFMADD213PS  Y6, Y3, Y5
 	VMULPS       Y5, Y5, Y6
-	VBROADCASTSS constants<>+1632(SB), Y7
-	VBROADCASTSS constants<>+1664(SB), Y8
-	VFMADD213PS  constants<>+1696(SB), Y6, Y7
-	VFMADD213PS  constants<>+1728(SB), Y6, Y8
-	VFMADD213PS  constants<>+1760(SB), Y6, Y7
-	VFMADD213PS  constants<>+1792(SB), Y6, Y8
-	VFMADD213PS  constants<>+1824(SB), Y6, Y7
-	VFMADD213PS  constants<>+1856(SB), Y6, Y8
-	VFMADD213PS  constants<>+1888(SB), Y6, Y7
-	VFMADD213PS  constants<>+1920(SB), Y6, Y8
-	VFMADD213PS  constants<>+1952(SB), Y6, Y7
-	VFMADD213PS  constants<>+1984(SB), Y6, Y8
-	VFMADD213PS  constants<>+2016(SB), Y6, Y7
-	VFMADD213PS  constants<>+2048(SB), Y6, Y8
-	VFMADD213PS  Y8, Y5, Y7
-	VMULPS       Y1, Y7, Y7
-	VSUBPS       Y7, Y0, Y0
-	VBROADCASTSS constants<>+2080(SB), Y5
-	VCMPPS       $0x01, Y5, Y3, Y5
-	VBLENDVPS    Y5, Y7, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	VFMADD231PS  constants<>+2176(SB), Y1, Y0
-	VMULPS       Y4, Y0, Y0
-	VMASKMOVPS   Y0, Y2, 32(DI)(R8*1)
+	VBROADCASTSS constants<>+1728(SB), Y7
+	VBROADCASTSS constants<>+1760(SB), Y8
+	VFMADD213PS  constants<>+1792(SB), Y6, Y7
+	VFMADD213PS  constants<>+1824(SB), Y6, Y8
+	VFMADD213PS  constants<>+1856(SB), Y6, Y7
+	VFMADD213PS  constants<>+1888(SB), Y6, Y8
+	VFMADD213PS  constants<>+0(SB), Y6, Y7
+	VFMADD213PS  Y7, Y5, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y8, Y8
+	VBROADCASTSS constants<>+0(SB), Y4
+	VSUBPS       Y8, Y4, Y4
+	VBROADCASTSS constants<>+1920(SB), Y5
+	VCMPPS       $0x01, Y5, Y1, Y5
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+2016(SB), Y6
+	VBROADCASTSS constants<>+2048(SB), Y7
+	VFMADD213PS  constants<>+2080(SB), Y5, Y6
+	VFMADD213PS  constants<>+2112(SB), Y5, Y7
+	VFMADD213PS  constants<>+2144(SB), Y5, Y6
+	VFMADD213PS  constants<>+2176(SB), Y5, Y7
+	VFMADD213PS  constants<>+2208(SB), Y5, Y6
+	VFMADD213PS  constants<>+2240(SB), Y5, Y7
+	VFMADD213PS  constants<>+2272(SB), Y5, Y6
+	VFMADD213PS  constants<>+2304(SB), Y5, Y7
+	VFMADD213PS  Y7, Y3, Y6
+	VMULPS       Y8, Y6, Y6
+	VFMADD231PS  Y1, Y6, Y4
+	VMULPS       Y2, Y4, Y4
+	VMASKMOVPS   Y4, Y0, 32(DI)(R8*1)
 	JMP          end45
 
 end45:
@@ -2299,22 +2343,22 @@ block50:
 	VMOVUPS      32(AX)(R8*1), Y3
 	VMOVUPS      (SI)(R8*1), Y1
 	VMOVUPS      32(SI)(R8*1), Y4
-	VBROADCASTSS constants<>+2208(SB), Y2
-	VBROADCASTSS constants<>+2208(SB), Y5
+	VBROADCASTSS constants<>+2336(SB), Y2
+	VBROADCASTSS constants<>+2336(SB), Y5
 	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y3, Y5, Y3
-	VBROADCASTSS constants<>+2240(SB), Y2
-	VBROADCASTSS constants<>+2240(SB), Y5
+	VBROADCASTSS constants<>+2368(SB), Y2
+	VBROADCASTSS constants<>+2368(SB), Y5
 	VMINPS       Y0, Y2, Y0
 	VMINPS       Y3, Y5, Y3
 	VMULPS       Y0, Y0, Y2
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y2, Y5
 	VMOVAPS      Y8, Y9
-	VMULPS       constants<>+2112(SB), Y5, Y5
-	VMULPS       constants<>+2112(SB), Y9, Y9
-	VADDPS       constants<>+2144(SB), Y5, Y5
-	VADDPS       constants<>+2144(SB), Y9, Y9
+	VMULPS       constants<>+1952(SB), Y5, Y5
+	VMULPS       constants<>+1952(SB), Y9, Y9
+	VADDPS       constants<>+1984(SB), Y5, Y5
+	VADDPS       constants<>+1984(SB), Y9, Y9
 	VMULPS       Y0, Y5, Y5
 	VMULPS       Y3, Y9, Y9
 	VMOVAPS      Y5, Y6
@@ -2371,16 +2415,16 @@ block50:
 	VMULPS       Y12, Y13, Y13
 	VMULPS       Y5, Y11, Y7
 	VMULPS       Y12, Y13, Y14
-	VBROADCASTSS constants<>+2080(SB), Y9
-	VBROADCASTSS constants<>+2080(SB), Y15
+	VBROADCASTSS constants<>+1920(SB), Y9
+	VBROADCASTSS constants<>+1920(SB), Y15
 	VCMPPS       $0x01, Y9, Y6, Y6
 	VCMPPS       $0x01, Y15, Y10, Y9
 	VBLENDVPS    Y6, Y11, Y5, Y5
 	VBLENDVPS    Y9, Y13, Y12, Y12
-	VMULPS       constants<>+2272(SB), Y2, Y2
-	VMULPS       constants<>+2272(SB), Y8, Y8
-	VADDPS       constants<>+2144(SB), Y2, Y2
-	VADDPS       constants<>+2144(SB), Y8, Y8
+	VMULPS       constants<>+2400(SB), Y2, Y2
+	VMULPS       constants<>+2400(SB), Y8, Y8
+	VADDPS       constants<>+1984(SB), Y2, Y2
+	VADDPS       constants<>+1984(SB), Y8, Y8
 	VMULPS       Y0, Y2, Y2
 	VMULPS       Y3, Y8, Y8
 	VFMADD231PS  Y7, Y2, Y5
@@ -2397,14 +2441,14 @@ tail51:
 	JL           partial53
 	VMOVUPS      (AX)(R8*1), Y0
 	VMOVUPS      (SI)(R8*1), Y1
-	VBROADCASTSS constants<>+2208(SB), Y2
+	VBROADCASTSS constants<>+2336(SB), Y2
 	VMAXPS       Y0, Y2, Y0
-	VBROADCASTSS constants<>+2240(SB), Y2
+	VBROADCASTSS constants<>+2368(SB), Y2
 	VMINPS       Y0, Y2, Y0
 	VMULPS       Y0, Y0, Y2
 	VMOVAPS      Y2, Y3
-	VMULPS       constants<>+2112(SB), Y3, Y3
-	VADDPS       constants<>+2144(SB), Y3, Y3
+	VMULPS       constants<>+1952(SB), Y3, Y3
+	VADDPS       constants<>+1984(SB), Y3, Y3
 	VMULPS       Y0, Y3, Y3
 	VMOVAPS      Y3, Y4
 	VPAND        constants<>+416(SB), Y3, Y3
@@ -2433,11 +2477,11 @@ tail51:
 	VDIVPS       Y3, Y5, Y3
 	VMULPS       Y3, Y6, Y6
 	VMULPS       Y3, Y6, Y5
-	VBROADCASTSS constants<>+2080(SB), Y7
+	VBROADCASTSS constants<>+1920(SB), Y7
 	VCMPPS       $0x01, Y7, Y4, Y4
 	VBLENDVPS    Y4, Y6, Y3, Y3
-	VMULPS       constants<>+2272(SB), Y2, Y2
-	VADDPS       constants<>+2144(SB), Y2, Y2
+	VMULPS       constants<>+2400(SB), Y2, Y2
+	VADDPS       constants<>+1984(SB), Y2, Y2
 	VMULPS       Y0, Y2, Y2
 	VFMADD231PS  Y5, Y2, Y3
 	VMULPS       Y1, Y3, Y3
@@ -2450,14 +2494,14 @@ partial53:
 	VMOVUPS      (BX), Y0
 	VMASKMOVPS   (AX)(R8*1), Y0, Y1
 	VMASKMOVPS   (SI)(R8*1), Y0, Y2
-	VBROADCASTSS constants<>+2208(SB), Y3
+	VBROADCASTSS constants<>+2336(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VBROADCASTSS constants<>+2240(SB), Y3
+	VBROADCASTSS constants<>+2368(SB), Y3
 	VMINPS       Y1, Y3, Y1
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
-	VMULPS       constants<>+2112(SB), Y4, Y4
-	VADDPS       constants<>+2144(SB), Y4, Y4
+	VMULPS       constants<>+1952(SB), Y4, Y4
+	VADDPS       constants<>+1984(SB), Y4, Y4
 	VMULPS       Y1, Y4, Y4
 	VMOVAPS      Y4, Y5
 	VPAND        constants<>+416(SB), Y4, Y4
@@ -2486,11 +2530,11 @@ partial53:
 	VDIVPS       Y4, Y6, Y4
 	VMULPS       Y4, Y7, Y7
 	VMULPS       Y4, Y7, Y6
-	VBROADCASTSS constants<>+2080(SB), Y8
+	VBROADCASTSS constants<>+1920(SB), Y8
 	VCMPPS       $0x01, Y8, Y5, Y5
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VMULPS       constants<>+2272(SB), Y3, Y3
-	VADDPS       constants<>+2144(SB), Y3, Y3
+	VMULPS       constants<>+2400(SB), Y3, Y3
+	VADDPS       constants<>+1984(SB), Y3, Y3
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y6, Y3, Y4
 	VMULPS       Y2, Y4, Y4
@@ -2503,14 +2547,14 @@ next54:
 	VMOVUPS      (BX), Y0
 	VMASKMOVPS   32(AX)(R8*1), Y0, Y1
 	VMASKMOVPS   32(SI)(R8*1), Y0, Y2
-	VBROADCASTSS constants<>+2208(SB), Y3
+	VBROADCASTSS constants<>+2336(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VBROADCASTSS constants<>+2240(SB), Y3
+	VBROADCASTSS constants<>+2368(SB), Y3
 	VMINPS       Y1, Y3, Y1
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
-	VMULPS       constants<>+2112(SB), Y4, Y4
-	VADDPS       constants<>+2144(SB), Y4, Y4
+	VMULPS       constants<>+1952(SB), Y4, Y4
+	VADDPS       constants<>+1984(SB), Y4, Y4
 	VMULPS       Y1, Y4, Y4
 	VMOVAPS      Y4, Y5
 	VPAND        constants<>+416(SB), Y4, Y4
@@ -2539,11 +2583,11 @@ next54:
 	VDIVPS       Y4, Y6, Y4
 	VMULPS       Y4, Y7, Y7
 	VMULPS       Y4, Y7, Y6
-	VBROADCASTSS constants<>+2080(SB), Y8
+	VBROADCASTSS constants<>+1920(SB), Y8
 	VCMPPS       $0x01, Y8, Y5, Y5
 	VBLENDVPS    Y5, Y7, Y4, Y4
-	VMULPS       constants<>+2272(SB), Y3, Y3
-	VADDPS       constants<>+2144(SB), Y3, Y3
+	VMULPS       constants<>+2400(SB), Y3, Y3
+	VADDPS       constants<>+1984(SB), Y3, Y3
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y6, Y3, Y4
 	VMULPS       Y2, Y4, Y4
@@ -3787,244 +3831,213 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), AX
 	MOVQ         y+16(FP), BX
 	VBROADCASTSS constants<>+0(SB), Z0
-	VBROADCASTSS constants<>+32(SB), Z1
-	VBROADCASTSS constants<>+1344(SB), Z2
-	VBROADCASTSS constants<>+1376(SB), Z3
+	VBROADCASTSS constants<>+1344(SB), Z1
+	VBROADCASTSS constants<>+1376(SB), Z2
 	XORQ         SI, SI
 
 block29:
 	CMPQ             SI, DX
 	JGE              tail30
-	VMOVUPS          (AX)(SI*1), Z4
-	VMOVUPS          64(AX)(SI*1), Z9
-	VPANDD.BCST      constants<>+416(SB), Z4, Z5
-	VPANDD.BCST      constants<>+416(SB), Z9, Z10
+	VMOVUPS          (AX)(SI*1), Z3
+	VMOVUPS          64(AX)(SI*1), Z8
+	VPANDD.BCST      constants<>+416(SB), Z3, Z4
+	VPANDD.BCST      constants<>+416(SB), Z8, Z9
+	VMINPS           Z4, Z2, Z4
+	VMINPS           Z9, Z2, Z9
+	VMULPS           Z4, Z4, Z5
+	VMULPS           Z9, Z9, Z10
 	VBROADCASTSS     constants<>+1408(SB), Z6
-	VBROADCASTSS     constants<>+1408(SB), Z7
-	VMINPS           Z5, Z6, Z5
-	VMINPS           Z10, Z7, Z10
-	VMULPS           Z2, Z5, Z6
-	VMULPS           Z2, Z10, Z11
-	VMOVAPS          Z1, Z7
-	VMOVAPS          Z1, Z12
-	VFMADD231PS      Z5, Z6, Z7
-	VFMADD231PS      Z10, Z11, Z12
-	VSUBPS           Z7, Z1, Z8
-	VSUBPS           Z12, Z1, Z13
-	VFMADD213PS      Z8, Z5, Z6
-	VFMADD213PS      Z13, Z10, Z11
-	VBROADCASTSS     constants<>+1440(SB), Z8
-	VBROADCASTSS     constants<>+1440(SB), Z13
-	VFMADD213PS.BCST constants<>+1472(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1472(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1504(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1504(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1536(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1536(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1568(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1568(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1600(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1600(SB), Z11, Z13
-	VFMADD213PS      Z0, Z6, Z8
-	VFMADD213PS      Z0, Z11, Z13
-	VPSLLD           $0x17, Z7, Z7
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD           Z0, Z7, Z7
-	VPADDD           Z0, Z12, Z12
-	VMULPS           Z7, Z8, Z8
-	VMULPS           Z12, Z13, Z13
-	VADDPS           Z3, Z5, Z5
-	VADDPS           Z3, Z10, Z10
-	VMULPS           Z5, Z5, Z6
-	VMULPS           Z10, Z10, Z12
-	VBROADCASTSS     constants<>+1632(SB), Z7
-	VBROADCASTSS     constants<>+1632(SB), Z14
-	VBROADCASTSS     constants<>+1664(SB), Z11
-	VBROADCASTSS     constants<>+1664(SB), Z15
-	VFMADD213PS.BCST constants<>+1696(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1696(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1728(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+1728(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1760(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1760(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1792(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+1792(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1824(SB), Z6, Z7
+	VBROADCASTSS     constants<>+1408(SB), Z11
+	VBROADCASTSS     constants<>+1440(SB), Z7
+	VBROADCASTSS     constants<>+1440(SB), Z12
+	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1472(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1504(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1536(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1568(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1600(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+1632(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1632(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+1664(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1664(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1696(SB), Z10, Z12
+	VFMADD213PS      Z7, Z4, Z6
+	VFMADD213PS      Z12, Z9, Z11
+	VMOVAPS          Z1, Z5
+	VMOVAPS          Z1, Z10
+	VFMADD231PS      Z4, Z6, Z5
+	VFMADD231PS      Z9, Z11, Z10
+	VSUBPS           Z5, Z1, Z7
+	VSUBPS           Z10, Z1, Z12
+	VFMADD213PS      Z7, Z4, Z6
+	VFMADD213PS      Z12, Z9, Z11
+	VMULPS           Z6, Z6, Z4
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     constants<>+1728(SB), Z7
+	VBROADCASTSS     constants<>+1728(SB), Z13
+	VBROADCASTSS     constants<>+1760(SB), Z9
+	VBROADCASTSS     constants<>+1760(SB), Z14
+	VFMADD213PS.BCST constants<>+1792(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+1792(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+1824(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+1824(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1856(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+1856(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1888(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+1856(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+1856(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+1888(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+1888(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1920(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+1920(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1952(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1952(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1984(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+1984(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+2016(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+2048(SB), Z6, Z11
-	VFMADD213PS.BCST constants<>+2048(SB), Z12, Z15
-	VFMADD213PS      Z11, Z5, Z7
-	VFMADD213PS      Z15, Z10, Z14
-	VMULPS           Z8, Z7, Z7
-	VMULPS           Z13, Z14, Z14
-	VSUBPS           Z7, Z0, Z5
-	VSUBPS           Z14, Z0, Z8
-	VBROADCASTSS     constants<>+2080(SB), Z6
-	VBROADCASTSS     constants<>+2080(SB), Z10
-	VCMPPS           $0x01, Z6, Z4, K2
-	VCMPPS           $0x01, Z10, Z9, K3
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VBLENDMPS        Z14, Z8, K3, Z8
-	VMULPS           Z4, Z5, Z5
-	VMULPS           Z9, Z8, Z8
-	VMOVUPS          Z5, (BX)(SI*1)
-	VMOVUPS          Z8, 64(BX)(SI*1)
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z0, Z12, Z13
+	VFMADD213PS      Z7, Z6, Z9
+	VFMADD213PS      Z13, Z11, Z14
+	VPSLLD           $0x17, Z5, Z5
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z5, Z5
+	VPADDD           Z0, Z10, Z10
+	VMULPS           Z5, Z9, Z9
+	VMULPS           Z10, Z14, Z14
+	VSUBPS           Z9, Z0, Z4
+	VSUBPS           Z14, Z0, Z6
+	VBROADCASTSS     constants<>+1920(SB), Z5
+	VBROADCASTSS     constants<>+1920(SB), Z7
+	VCMPPS           $0x01, Z5, Z3, K2
+	VCMPPS           $0x01, Z7, Z8, K3
+	VBLENDMPS        Z9, Z4, K2, Z4
+	VBLENDMPS        Z14, Z6, K3, Z6
+	VMULPS           Z3, Z4, Z4
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          Z4, (BX)(SI*1)
+	VMOVUPS          Z6, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
 	JMP              block29
 
 tail30:
 	CMPQ             CX, $0x10
 	JL               partial32
-	VMOVUPS          (AX)(SI*1), Z4
-	VPANDD.BCST      constants<>+416(SB), Z4, Z5
+	VMOVUPS          (AX)(SI*1), Z3
+	VPANDD.BCST      constants<>+416(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+1408(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+1440(SB), Z8
-	VFMADD213PS.BCST constants<>+1472(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1504(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1536(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1568(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+1600(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+1632(SB), Z7
-	VBROADCASTSS     constants<>+1664(SB), Z9
-	VFMADD213PS.BCST constants<>+1696(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1728(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1760(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1792(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1824(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1856(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1888(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1920(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1952(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1984(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+2048(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+2080(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, (BX)(SI*1)
+	VBROADCASTSS     constants<>+1440(SB), Z7
+	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1632(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1664(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+1728(SB), Z7
+	VBROADCASTSS     constants<>+1760(SB), Z8
+	VFMADD213PS.BCST constants<>+1792(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+1824(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+1856(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+1888(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+1920(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, (BX)(SI*1)
 	JMP              next33
 
 partial32:
 	CMPQ             CX, $0x00
 	JLE              end31
-	VMOVUPS.Z        (AX)(SI*1), K1, Z4
-	VPANDD.BCST      constants<>+416(SB), Z4, Z5
-	VBROADCASTSS     constants<>+1408(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z2
-	VMOVAPS          Z1, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z1, Z1
-	VFMADD213PS      Z1, Z5, Z2
-	VBROADCASTSS     constants<>+1440(SB), Z1
-	VFMADD213PS.BCST constants<>+1472(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1504(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1536(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1568(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1600(SB), Z2, Z1
-	VFMADD213PS      Z0, Z2, Z1
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD           Z0, Z6, Z6
-	VMULPS           Z6, Z1, Z1
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z2
-	VBROADCASTSS     constants<>+1632(SB), Z3
-	VBROADCASTSS     constants<>+1664(SB), Z6
-	VFMADD213PS.BCST constants<>+1696(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1728(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1760(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1792(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1824(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1856(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1888(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1920(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1952(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1984(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+2016(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+2048(SB), Z2, Z6
-	VFMADD213PS      Z6, Z5, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS           Z3, Z0, Z0
-	VBROADCASTSS     constants<>+2080(SB), Z1
-	VCMPPS           $0x01, Z1, Z4, K2
-	VBLENDMPS        Z3, Z0, K2, Z0
-	VMULPS           Z4, Z0, Z0
+	VMOVUPS.Z        (AX)(SI*1), K1, Z3
+	VPANDD.BCST      constants<>+416(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z2
+	VBROADCASTSS     constants<>+1408(SB), Z5
+	VBROADCASTSS     constants<>+1440(SB), Z6
+	VFMADD213PS.BCST constants<>+1472(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1504(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1536(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1568(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1600(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1632(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1664(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1696(SB), Z2, Z6
+	VFMADD213PS      Z6, Z4, Z5
+	VMOVAPS          Z1, Z2
+	VFMADD231PS      Z4, Z5, Z2
+	VSUBPS           Z2, Z1, Z1
+	VFMADD213PS      Z1, Z4, Z5
+	VMULPS           Z5, Z5, Z1
+	VBROADCASTSS     constants<>+1728(SB), Z4
+	VBROADCASTSS     constants<>+1760(SB), Z6
+	VFMADD213PS.BCST constants<>+1792(SB), Z1, Z4
+	VFMADD213PS.BCST constants<>+1824(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+1856(SB), Z1, Z4
+	VFMADD213PS.BCST constants<>+1888(SB), Z1, Z6
+	VFMADD213PS      Z0, Z1, Z4
+	VFMADD213PS      Z4, Z5, Z6
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD           Z0, Z2, Z2
+	VMULPS           Z2, Z6, Z6
+	VSUBPS           Z6, Z0, Z0
+	VBROADCASTSS     constants<>+1920(SB), Z1
+	VCMPPS           $0x01, Z1, Z3, K2
+	VBLENDMPS        Z6, Z0, K2, Z0
+	VMULPS           Z3, Z0, Z0
 	VMOVUPS          Z0, K1, (BX)(SI*1)
 	JMP              end31
 
 next33:
 	CMPQ             CX, $0x10
 	JLE              end31
-	VMOVUPS.Z        64(AX)(SI*1), K1, Z4
-	VPANDD.BCST      constants<>+416(SB), Z4, Z5
-	VBROADCASTSS     constants<>+1408(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z2
-	VMOVAPS          Z1, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z1, Z1
-	VFMADD213PS      Z1, Z5, Z2
-	VBROADCASTSS     constants<>+1440(SB), Z1
-	VFMADD213PS.BCST constants<>+1472(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1504(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1536(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1568(SB), Z2, Z1
-	VFMADD213PS.BCST constants<>+1600(SB), Z2, Z1
-	VFMADD213PS      Z0, Z2, Z1
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD           Z0, Z6, Z6
-	VMULPS           Z6, Z1, Z1
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z2
-	VBROADCASTSS     constants<>+1632(SB), Z3
-	VBROADCASTSS     constants<>+1664(SB), Z6
-	VFMADD213PS.BCST constants<>+1696(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1728(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1760(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1792(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1824(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1856(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1888(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1920(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+1952(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+1984(SB), Z2, Z6
-	VFMADD213PS.BCST constants<>+2016(SB), Z2, Z3
-	VFMADD213PS.BCST constants<>+2048(SB), Z2, Z6
-	VFMADD213PS      Z6, Z5, Z3
-	VMULPS           Z1, Z3, Z3
-	VSUBPS           Z3, Z0, Z0
-	VBROADCASTSS     constants<>+2080(SB), Z1
-	VCMPPS           $0x01, Z1, Z4, K2
-	VBLENDMPS        Z3, Z0, K2, Z0
-	VMULPS           Z4, Z0, Z0
+	VMOVUPS.Z        64(AX)(SI*1), K1, Z3
+	VPANDD.BCST      constants<>+416(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z2
+	VBROADCASTSS     constants<>+1408(SB), Z5
+	VBROADCASTSS     constants<>+1440(SB), Z6
+	VFMADD213PS.BCST constants<>+1472(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1504(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1536(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1568(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1600(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1632(SB), Z2, Z6
+	VFMADD213PS.BCST constants<>+1664(SB), Z2, Z5
+	VFMADD213PS.BCST constants<>+1696(SB), Z2, Z6
+	VFMADD213PS      Z6, Z4, Z5
+	VMOVAPS          Z1, Z2
+	VFMADD231PS      Z4, Z5, Z2
+	VSUBPS           Z2, Z1, Z1
+	VFMADD213PS      Z1, Z4, Z5
+	VMULPS           Z5, Z5, Z1
+	VBROADCASTSS     constants<>+1728(SB), Z4
+	VBROADCASTSS     constants<>+1760(SB), Z6
+	VFMADD213PS.BCST constants<>+1792(SB), Z1, Z4
+	VFMADD213PS.BCST constants<>+1824(SB), Z1, Z6
+	VFMADD213PS.BCST constants<>+1856(SB), Z1, Z4
+	VFMADD213PS.BCST constants<>+1888(SB), Z1, Z6
+	VFMADD213PS      Z0, Z1, Z4
+	VFMADD213PS      Z4, Z5, Z6
+	VPSLLD           $0x17, Z2, Z2
+	VPADDD           Z0, Z2, Z2
+	VMULPS           Z2, Z6, Z6
+	VSUBPS           Z6, Z0, Z0
+	VBROADCASTSS     constants<>+1920(SB), Z1
+	VCMPPS           $0x01, Z1, Z3, K2
+	VBLENDMPS        Z6, Z0, K2, Z0
+	VMULPS           Z3, Z0, Z0
 	VMOVUPS          Z0, K1, 64(BX)(SI*1)
 	JMP              end31
 
@@ -4061,10 +4074,10 @@ block36:
 	VMOVUPS          64(AX)(SI*1), Z8
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z8, Z8, Z9
-	VMULPS.BCST      constants<>+2112(SB), Z6, Z6
-	VMULPS.BCST      constants<>+2112(SB), Z9, Z9
-	VADDPS.BCST      constants<>+2144(SB), Z6, Z6
-	VADDPS.BCST      constants<>+2144(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1952(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1952(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1984(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1984(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z8, Z9, Z9
 	VMULPS.BCST      constants<>+640(SB), Z6, Z6
@@ -4123,8 +4136,8 @@ tail37:
 	JL               partial39
 	VMOVUPS          (AX)(SI*1), Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+2112(SB), Z6, Z6
-	VADDPS.BCST      constants<>+2144(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1952(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1984(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
 	VMULPS.BCST      constants<>+640(SB), Z6, Z6
 	VBROADCASTSS     constants<>+672(SB), Z7
@@ -4157,8 +4170,8 @@ partial39:
 	JLE              end38
 	VMOVUPS.Z        (AX)(SI*1), K1, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+2112(SB), Z6, Z6
-	VADDPS.BCST      constants<>+2144(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1952(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1984(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
 	VMULPS.BCST      constants<>+640(SB), Z6, Z6
 	VBROADCASTSS     constants<>+672(SB), Z7
@@ -4191,8 +4204,8 @@ next40:
 	JLE              end38
 	VMOVUPS.Z        64(AX)(SI*1), K1, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+2112(SB), Z6, Z6
-	VADDPS.BCST      constants<>+2144(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1952(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1984(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
 	VMULPS.BCST      constants<>+640(SB), Z6, Z6
 	VBROADCASTSS     constants<>+672(SB), Z7
@@ -4227,272 +4240,315 @@ end38:
 // func geluGradAVX512(n int, a *float32, b *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
-	MOVQ         n+0(FP), AX
-	MOVQ         AX, CX
-	ANDQ         $0x1f, CX
-	MOVQ         AX, DX
-	SUBQ         CX, DX
-	SHLQ         $0x02, DX
-	ANDQ         $0x0f, AX
-	MOVQ         $-1, BX
-	BZHIQ        AX, BX, AX
-	KMOVW        AX, K1
-	MOVQ         a+8(FP), AX
-	MOVQ         b+16(FP), BX
-	MOVQ         y+24(FP), SI
-	VBROADCASTSS constants<>+0(SB), Z0
-	VBROADCASTSS constants<>+32(SB), Z1
-	XORQ         DI, DI
+	MOVQ  n+0(FP), AX
+	MOVQ  AX, CX
+	ANDQ  $0x1f, CX
+	MOVQ  AX, DX
+	SUBQ  CX, DX
+	SHLQ  $0x02, DX
+	ANDQ  $0x0f, AX
+	MOVQ  $-1, BX
+	BZHIQ AX, BX, AX
+	KMOVW AX, K1
+	MOVQ  a+8(FP), AX
+	MOVQ  b+16(FP), BX
+	MOVQ  y+24(FP), SI
+	XORQ  DI, DI
 
 block43:
 	CMPQ             DI, DX
 	JGE              tail44
-	VMOVUPS          (AX)(DI*1), Z2
-	VMOVUPS          64(AX)(DI*1), Z8
-	VMOVUPS          (BX)(DI*1), Z3
-	VMOVUPS          64(BX)(DI*1), Z9
-	VPANDD.BCST      constants<>+416(SB), Z2, Z4
-	VPANDD.BCST      constants<>+416(SB), Z8, Z10
-	VBROADCASTSS     constants<>+1408(SB), Z5
-	VBROADCASTSS     constants<>+1408(SB), Z6
-	VMINPS           Z4, Z5, Z4
-	VMINPS           Z10, Z6, Z10
-	VMULPS.BCST      constants<>+1344(SB), Z4, Z5
-	VMULPS.BCST      constants<>+1344(SB), Z10, Z11
-	VMOVAPS          Z1, Z6
-	VMOVAPS          Z1, Z12
-	VFMADD231PS      Z4, Z5, Z6
-	VFMADD231PS      Z10, Z11, Z12
-	VSUBPS           Z6, Z1, Z7
-	VSUBPS           Z12, Z1, Z13
-	VFMADD213PS      Z7, Z4, Z5
-	VFMADD213PS      Z13, Z10, Z11
-	VBROADCASTSS     constants<>+1440(SB), Z7
-	VBROADCASTSS     constants<>+1440(SB), Z13
-	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1472(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1504(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1536(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1568(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1600(SB), Z11, Z13
-	VFMADD213PS      Z0, Z5, Z7
-	VFMADD213PS      Z0, Z11, Z13
-	VPSLLD           $0x17, Z6, Z6
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD           Z0, Z6, Z6
-	VPADDD           Z0, Z12, Z12
-	VMULPS           Z6, Z7, Z7
-	VMULPS           Z12, Z13, Z13
-	VADDPS.BCST      constants<>+1376(SB), Z4, Z4
-	VADDPS.BCST      constants<>+1376(SB), Z10, Z10
-	VMULPS           Z4, Z4, Z5
-	VMULPS           Z10, Z10, Z12
-	VBROADCASTSS     constants<>+1632(SB), Z6
-	VBROADCASTSS     constants<>+1632(SB), Z14
-	VBROADCASTSS     constants<>+1664(SB), Z11
-	VBROADCASTSS     constants<>+1664(SB), Z15
-	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1696(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1728(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+1728(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1760(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1760(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+1792(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1824(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+1856(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1888(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1920(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+1920(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1952(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1952(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1984(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+1984(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+2016(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+2016(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+2048(SB), Z5, Z11
-	VFMADD213PS.BCST constants<>+2048(SB), Z12, Z15
-	VFMADD213PS      Z11, Z4, Z6
-	VFMADD213PS      Z15, Z10, Z14
-	VMULPS           Z7, Z6, Z6
-	VMULPS           Z13, Z14, Z14
-	VSUBPS           Z6, Z0, Z4
-	VSUBPS           Z14, Z0, Z10
-	VBROADCASTSS     constants<>+2080(SB), Z5
-	VBROADCASTSS     constants<>+2080(SB), Z11
-	VCMPPS           $0x01, Z5, Z2, K2
-	VCMPPS           $0x01, Z11, Z8, K3
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VBLENDMPS        Z14, Z10, K3, Z10
-	VMULPS           Z2, Z7, Z7
-	VMULPS           Z8, Z13, Z13
-	VFMADD231PS.BCST constants<>+2176(SB), Z7, Z4
-	VFMADD231PS.BCST constants<>+2176(SB), Z13, Z10
-	VMULPS           Z3, Z4, Z4
-	VMULPS           Z9, Z10, Z10
-	VMOVUPS          Z4, (SI)(DI*1)
-	VMOVUPS          Z10, 64(SI)(DI*1)
+	VMOVUPS          (AX)(DI*1), Z0
+	VMOVUPS          64(AX)(DI*1), Z4
+	VMOVUPS          (BX)(DI*1), Z1
+	VMOVUPS          64(BX)(DI*1), Z5
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VPANDD.BCST      constants<>+416(SB), Z4, Z6
+	VBROADCASTSS     constants<>+1376(SB), Z3
+	VBROADCASTSS     constants<>+1376(SB), Z7
+	VMINPS           Z2, Z3, Z2
+	VMINPS           Z6, Z7, Z6
+	VMULPS           Z2, Z2, Z3
+	VMULPS           Z6, Z6, Z9
+	VBROADCASTSS     constants<>+1408(SB), Z7
+	VBROADCASTSS     constants<>+1408(SB), Z10
+	VBROADCASTSS     constants<>+1440(SB), Z8
+	VBROADCASTSS     constants<>+1440(SB), Z11
+	VFMADD213PS.BCST constants<>+1472(SB), Z3, Z7
+	VFMADD213PS.BCST constants<>+1472(SB), Z9, Z10
+	VFMADD213PS.BCST constants<>+1504(SB), Z3, Z8
+	VFMADD213PS.BCST constants<>+1504(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+1536(SB), Z3, Z7
+	VFMADD213PS.BCST constants<>+1536(SB), Z9, Z10
+	VFMADD213PS.BCST constants<>+1568(SB), Z3, Z8
+	VFMADD213PS.BCST constants<>+1568(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+1600(SB), Z3, Z7
+	VFMADD213PS.BCST constants<>+1600(SB), Z9, Z10
+	VFMADD213PS.BCST constants<>+1632(SB), Z3, Z8
+	VFMADD213PS.BCST constants<>+1632(SB), Z9, Z11
+	VFMADD213PS.BCST constants<>+1664(SB), Z3, Z7
+	VFMADD213PS.BCST constants<>+1664(SB), Z9, Z10
+	VFMADD213PS.BCST constants<>+1696(SB), Z3, Z8
+	VFMADD213PS.BCST constants<>+1696(SB), Z9, Z11
+	VFMADD213PS      Z8, Z2, Z7
+	VFMADD213PS      Z11, Z6, Z10
+	VBROADCASTSS     constants<>+1344(SB), Z3
+	VBROADCASTSS     constants<>+1344(SB), Z9
+	VFMADD231PS      Z2, Z7, Z3
+	VFMADD231PS      Z6, Z10, Z9
+	VBROADCASTSS     constants<>+1344(SB), Z8
+	VBROADCASTSS     constants<>+1344(SB), Z11
+	VSUBPS           Z3, Z8, Z8
+	VSUBPS           Z9, Z11, Z11
+	VFMADD213PS      Z8, Z2, Z7
+	VFMADD213PS      Z11, Z6, Z10
+	VMULPS           Z7, Z7, Z8
+	VMULPS           Z10, Z10, Z13
+	VBROADCASTSS     constants<>+1728(SB), Z11
+	VBROADCASTSS     constants<>+1728(SB), Z14
+	VBROADCASTSS     constants<>+1760(SB), Z12
+	VBROADCASTSS     constants<>+1760(SB), Z15
+	VFMADD213PS.BCST constants<>+1792(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+1792(SB), Z13, Z14
+	VFMADD213PS.BCST constants<>+1824(SB), Z8, Z12
+	VFMADD213PS.BCST constants<>+1824(SB), Z13, Z15
+	VFMADD213PS.BCST constants<>+1856(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+1856(SB), Z13, Z14
+	VFMADD213PS.BCST constants<>+1888(SB), Z8, Z12
+	VFMADD213PS.BCST constants<>+1888(SB), Z13, Z15
+	VFMADD213PS.BCST constants<>+0(SB), Z8, Z11
+	VFMADD213PS.BCST constants<>+0(SB), Z13, Z14
+	VFMADD213PS      Z11, Z7, Z12
+	VFMADD213PS      Z14, Z10, Z15
+	VPSLLD           $0x17, Z3, Z3
+	VPSLLD           $0x17, Z9, Z9
+	VPADDD.BCST      constants<>+0(SB), Z3, Z3
+	VPADDD.BCST      constants<>+0(SB), Z9, Z9
+	VMULPS           Z3, Z12, Z12
+	VMULPS           Z9, Z15, Z15
+	VBROADCASTSS     constants<>+0(SB), Z3
+	VBROADCASTSS     constants<>+0(SB), Z7
+	VSUBPS           Z12, Z3, Z3
+	VSUBPS           Z15, Z7, Z8
+	VBROADCASTSS     constants<>+1920(SB), Z7
+	VBROADCASTSS     constants<>+1920(SB), Z9
+	VCMPPS           $0x01, Z7, Z0, K2
+	VCMPPS           $0x01, Z9, Z4, K3
+	VBLENDMPS        Z12, Z3, K2, Z3
+	VBLENDMPS        Z15, Z8, K3, Z8
+	VMULPS           Z2, Z2, Z7
+	VMULPS           Z6, Z6, Z11
+	VBROADCASTSS     constants<>+2016(SB), Z9
+	VBROADCASTSS     constants<>+2016(SB), Z13
+	VBROADCASTSS     constants<>+2048(SB), Z10
+	VBROADCASTSS     constants<>+2048(SB), Z14
+	VFMADD213PS.BCST constants<>+2080(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+2080(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+2112(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+2112(SB), Z11, Z14
+	VFMADD213PS.BCST constants<>+2144(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+2144(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+2176(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+2176(SB), Z11, Z14
+	VFMADD213PS.BCST constants<>+2208(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+2208(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+2240(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+2240(SB), Z11, Z14
+	VFMADD213PS.BCST constants<>+2272(SB), Z7, Z9
+	VFMADD213PS.BCST constants<>+2272(SB), Z11, Z13
+	VFMADD213PS.BCST constants<>+2304(SB), Z7, Z10
+	VFMADD213PS.BCST constants<>+2304(SB), Z11, Z14
+	VFMADD213PS      Z10, Z2, Z9
+	VFMADD213PS      Z14, Z6, Z13
+	VMULPS           Z12, Z9, Z9
+	VMULPS           Z15, Z13, Z13
+	VFMADD231PS      Z0, Z9, Z3
+	VFMADD231PS      Z4, Z13, Z8
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z5, Z8, Z8
+	VMOVUPS          Z3, (SI)(DI*1)
+	VMOVUPS          Z8, 64(SI)(DI*1)
 	ADDQ             $0x80, DI
 	JMP              block43
 
 tail44:
 	CMPQ             CX, $0x10
 	JL               partial46
-	VMOVUPS          (AX)(DI*1), Z2
-	VMOVUPS          (BX)(DI*1), Z3
-	VPANDD.BCST      constants<>+416(SB), Z2, Z4
-	VBROADCASTSS     constants<>+1408(SB), Z5
-	VMINPS           Z4, Z5, Z4
-	VMULPS.BCST      constants<>+1344(SB), Z4, Z5
-	VMOVAPS          Z1, Z6
-	VFMADD231PS      Z4, Z5, Z6
-	VSUBPS           Z6, Z1, Z7
-	VFMADD213PS      Z7, Z4, Z5
-	VBROADCASTSS     constants<>+1440(SB), Z7
-	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z7
-	VFMADD213PS      Z0, Z5, Z7
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD           Z0, Z6, Z6
-	VMULPS           Z6, Z7, Z7
-	VADDPS.BCST      constants<>+1376(SB), Z4, Z4
+	VMOVUPS          (AX)(DI*1), Z0
+	VMOVUPS          (BX)(DI*1), Z1
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VBROADCASTSS     constants<>+1376(SB), Z3
+	VMINPS           Z2, Z3, Z2
+	VMULPS           Z2, Z2, Z3
+	VBROADCASTSS     constants<>+1408(SB), Z4
+	VBROADCASTSS     constants<>+1440(SB), Z5
+	VFMADD213PS.BCST constants<>+1472(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1504(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1568(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1632(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1664(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1696(SB), Z3, Z5
+	VFMADD213PS      Z5, Z2, Z4
+	VBROADCASTSS     constants<>+1344(SB), Z3
+	VFMADD231PS      Z2, Z4, Z3
+	VBROADCASTSS     constants<>+1344(SB), Z5
+	VSUBPS           Z3, Z5, Z5
+	VFMADD213PS      Z5, Z2, Z4
 	VMULPS           Z4, Z4, Z5
-	VBROADCASTSS     constants<>+1632(SB), Z6
-	VBROADCASTSS     constants<>+1664(SB), Z8
-	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1728(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+1760(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1920(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+1952(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1984(SB), Z5, Z8
-	VFMADD213PS.BCST constants<>+2016(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+2048(SB), Z5, Z8
-	VFMADD213PS      Z8, Z4, Z6
-	VMULPS           Z7, Z6, Z6
-	VSUBPS           Z6, Z0, Z4
-	VBROADCASTSS     constants<>+2080(SB), Z5
-	VCMPPS           $0x01, Z5, Z2, K2
-	VBLENDMPS        Z6, Z4, K2, Z4
-	VMULPS           Z2, Z7, Z7
-	VFMADD231PS.BCST constants<>+2176(SB), Z7, Z4
-	VMULPS           Z3, Z4, Z4
-	VMOVUPS          Z4, (SI)(DI*1)
+	VBROADCASTSS     constants<>+1728(SB), Z6
+	VBROADCASTSS     constants<>+1760(SB), Z7
+	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+0(SB), Z5, Z6
+	VFMADD213PS      Z6, Z4, Z7
+	VPSLLD           $0x17, Z3, Z3
+	VPADDD.BCST      constants<>+0(SB), Z3, Z3
+	VMULPS           Z3, Z7, Z7
+	VBROADCASTSS     constants<>+0(SB), Z3
+	VSUBPS           Z7, Z3, Z3
+	VBROADCASTSS     constants<>+1920(SB), Z4
+	VCMPPS           $0x01, Z4, Z0, K2
+	VBLENDMPS        Z7, Z3, K2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+2016(SB), Z5
+	VBROADCASTSS     constants<>+2048(SB), Z6
+	VFMADD213PS.BCST constants<>+2080(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2112(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2144(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2176(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2208(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2240(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2272(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2304(SB), Z4, Z6
+	VFMADD213PS      Z6, Z2, Z5
+	VMULPS           Z7, Z5, Z5
+	VFMADD231PS      Z0, Z5, Z3
+	VMULPS           Z1, Z3, Z3
+	VMOVUPS          Z3, (SI)(DI*1)
 	JMP              next47
 
 partial46:
 	CMPQ             CX, $0x00
 	JLE              end45
-	VMOVUPS.Z        (AX)(DI*1), K1, Z2
-	VMOVUPS.Z        (BX)(DI*1), K1, Z3
-	VPANDD.BCST      constants<>+416(SB), Z2, Z4
-	VBROADCASTSS     constants<>+1408(SB), Z5
-	VMINPS           Z4, Z5, Z4
-	VMULPS.BCST      constants<>+1344(SB), Z4, Z5
-	VMOVAPS          Z1, Z6
-	VFMADD231PS      Z4, Z5, Z6
-	VSUBPS           Z6, Z1, Z1
-	VFMADD213PS      Z1, Z4, Z5
-	VBROADCASTSS     constants<>+1440(SB), Z1
-	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z1
-	VFMADD213PS      Z0, Z5, Z1
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD           Z0, Z6, Z6
-	VMULPS           Z6, Z1, Z1
-	VADDPS.BCST      constants<>+1376(SB), Z4, Z4
+	VMOVUPS.Z        (AX)(DI*1), K1, Z0
+	VMOVUPS.Z        (BX)(DI*1), K1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VBROADCASTSS     constants<>+1376(SB), Z3
+	VMINPS           Z2, Z3, Z2
+	VMULPS           Z2, Z2, Z3
+	VBROADCASTSS     constants<>+1408(SB), Z4
+	VBROADCASTSS     constants<>+1440(SB), Z5
+	VFMADD213PS.BCST constants<>+1472(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1504(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1568(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1632(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1664(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1696(SB), Z3, Z5
+	VFMADD213PS      Z5, Z2, Z4
+	VBROADCASTSS     constants<>+1344(SB), Z3
+	VFMADD231PS      Z2, Z4, Z3
+	VBROADCASTSS     constants<>+1344(SB), Z5
+	VSUBPS           Z3, Z5, Z5
+	VFMADD213PS      Z5, Z2, Z4
 	VMULPS           Z4, Z4, Z5
-	VBROADCASTSS     constants<>+1632(SB), Z6
-	VBROADCASTSS     constants<>+1664(SB), Z7
-	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1728(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1760(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1920(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1952(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1984(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+2016(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+2048(SB), Z5, Z7
-	VFMADD213PS      Z7, Z4, Z6
-	VMULPS           Z1, Z6, Z6
-	VSUBPS           Z6, Z0, Z0
-	VBROADCASTSS     constants<>+2080(SB), Z4
-	VCMPPS           $0x01, Z4, Z2, K2
-	VBLENDMPS        Z6, Z0, K2, Z0
-	VMULPS           Z2, Z1, Z1
-	VFMADD231PS.BCST constants<>+2176(SB), Z1, Z0
-	VMULPS           Z3, Z0, Z0
-	VMOVUPS          Z0, K1, (SI)(DI*1)
+	VBROADCASTSS     constants<>+1728(SB), Z6
+	VBROADCASTSS     constants<>+1760(SB), Z7
+	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+0(SB), Z5, Z6
+	VFMADD213PS      Z6, Z4, Z7
+	VPSLLD           $0x17, Z3, Z3
+	VPADDD.BCST      constants<>+0(SB), Z3, Z3
+	VMULPS           Z3, Z7, Z7
+	VBROADCASTSS     constants<>+0(SB), Z3
+	VSUBPS           Z7, Z3, Z3
+	VBROADCASTSS     constants<>+1920(SB), Z4
+	VCMPPS           $0x01, Z4, Z0, K2
+	VBLENDMPS        Z7, Z3, K2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+2016(SB), Z5
+	VBROADCASTSS     constants<>+2048(SB), Z6
+	VFMADD213PS.BCST constants<>+2080(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2112(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2144(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2176(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2208(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2240(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2272(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2304(SB), Z4, Z6
+	VFMADD213PS      Z6, Z2, Z5
+	VMULPS           Z7, Z5, Z5
+	VFMADD231PS      Z0, Z5, Z3
+	VMULPS           Z1, Z3, Z3
+	VMOVUPS          Z3, K1, (SI)(DI*1)
 	JMP              end45
 
 next47:
 	CMPQ             CX, $0x10
 	JLE              end45
-	VMOVUPS.Z        64(AX)(DI*1), K1, Z2
-	VMOVUPS.Z        64(BX)(DI*1), K1, Z3
-	VPANDD.BCST      constants<>+416(SB), Z2, Z4
-	VBROADCASTSS     constants<>+1408(SB), Z5
-	VMINPS           Z4, Z5, Z4
-	VMULPS.BCST      constants<>+1344(SB), Z4, Z5
-	VMOVAPS          Z1, Z6
-	VFMADD231PS      Z4, Z5, Z6
-	VSUBPS           Z6, Z1, Z1
-	VFMADD213PS      Z1, Z4, Z5
-	VBROADCASTSS     constants<>+1440(SB), Z1
-	VFMADD213PS.BCST constants<>+1472(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1504(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1536(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1568(SB), Z5, Z1
-	VFMADD213PS.BCST constants<>+1600(SB), Z5, Z1
-	VFMADD213PS      Z0, Z5, Z1
-	VPSLLD           $0x17, Z6, Z6
-	VPADDD           Z0, Z6, Z6
-	VMULPS           Z6, Z1, Z1
-	VADDPS.BCST      constants<>+1376(SB), Z4, Z4
+	VMOVUPS.Z        64(AX)(DI*1), K1, Z0
+	VMOVUPS.Z        64(BX)(DI*1), K1, Z1
+	VPANDD.BCST      constants<>+416(SB), Z0, Z2
+	VBROADCASTSS     constants<>+1376(SB), Z3
+	VMINPS           Z2, Z3, Z2
+	VMULPS           Z2, Z2, Z3
+	VBROADCASTSS     constants<>+1408(SB), Z4
+	VBROADCASTSS     constants<>+1440(SB), Z5
+	VFMADD213PS.BCST constants<>+1472(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1504(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1536(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1568(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1632(SB), Z3, Z5
+	VFMADD213PS.BCST constants<>+1664(SB), Z3, Z4
+	VFMADD213PS.BCST constants<>+1696(SB), Z3, Z5
+	VFMADD213PS      Z5, Z2, Z4
+	VBROADCASTSS     constants<>+1344(SB), Z3
+	VFMADD231PS      Z2, Z4, Z3
+	VBROADCASTSS     constants<>+1344(SB), Z5
+	VSUBPS           Z3, Z5, Z5
+	VFMADD213PS      Z5, Z2, Z4
 	VMULPS           Z4, Z4, Z5
-	VBROADCASTSS     constants<>+1632(SB), Z6
-	VBROADCASTSS     constants<>+1664(SB), Z7
-	VFMADD213PS.BCST constants<>+1696(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1728(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1760(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1920(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+1952(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+1984(SB), Z5, Z7
-	VFMADD213PS.BCST constants<>+2016(SB), Z5, Z6
-	VFMADD213PS.BCST constants<>+2048(SB), Z5, Z7
-	VFMADD213PS      Z7, Z4, Z6
-	VMULPS           Z1, Z6, Z6
-	VSUBPS           Z6, Z0, Z0
-	VBROADCASTSS     constants<>+2080(SB), Z4
-	VCMPPS           $0x01, Z4, Z2, K2
-	VBLENDMPS        Z6, Z0, K2, Z0
-	VMULPS           Z2, Z1, Z1
-	VFMADD231PS.BCST constants<>+2176(SB), Z1, Z0
-	VMULPS           Z3, Z0, Z0
-	VMOVUPS          Z0, K1, 64(SI)(DI*1)
+	VBROADCASTSS     constants<>+1728(SB), Z6
+	VBROADCASTSS     constants<>+1760(SB), Z7
+	VFMADD213PS.BCST constants<>+1792(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1824(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+1856(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+1888(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+0(SB), Z5, Z6
+	VFMADD213PS      Z6, Z4, Z7
+	VPSLLD           $0x17, Z3, Z3
+	VPADDD.BCST      constants<>+0(SB), Z3, Z3
+	VMULPS           Z3, Z7, Z7
+	VBROADCASTSS     constants<>+0(SB), Z3
+	VSUBPS           Z7, Z3, Z3
+	VBROADCASTSS     constants<>+1920(SB), Z4
+	VCMPPS           $0x01, Z4, Z0, K2
+	VBLENDMPS        Z7, Z3, K2, Z3
+	VMULPS           Z2, Z2, Z4
+	VBROADCASTSS     constants<>+2016(SB), Z5
+	VBROADCASTSS     constants<>+2048(SB), Z6
+	VFMADD213PS.BCST constants<>+2080(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2112(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2144(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2176(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2208(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2240(SB), Z4, Z6
+	VFMADD213PS.BCST constants<>+2272(SB), Z4, Z5
+	VFMADD213PS.BCST constants<>+2304(SB), Z4, Z6
+	VFMADD213PS      Z6, Z2, Z5
+	VMULPS           Z7, Z5, Z5
+	VFMADD231PS      Z0, Z5, Z3
+	VMULPS           Z1, Z3, Z3
+	VMOVUPS          Z3, K1, 64(SI)(DI*1)
 	JMP              end45
 
 end45:
@@ -4524,22 +4580,22 @@ block50:
 	VMOVUPS          64(AX)(DI*1), Z3
 	VMOVUPS          (BX)(DI*1), Z1
 	VMOVUPS          64(BX)(DI*1), Z4
-	VBROADCASTSS     constants<>+2208(SB), Z2
-	VBROADCASTSS     constants<>+2208(SB), Z5
+	VBROADCASTSS     constants<>+2336(SB), Z2
+	VBROADCASTSS     constants<>+2336(SB), Z5
 	VMAXPS           Z0, Z2, Z0
 	VMAXPS           Z3, Z5, Z3
-	VBROADCASTSS     constants<>+2240(SB), Z2
-	VBROADCASTSS     constants<>+2240(SB), Z5
+	VBROADCASTSS     constants<>+2368(SB), Z2
+	VBROADCASTSS     constants<>+2368(SB), Z5
 	VMINPS           Z0, Z2, Z0
 	VMINPS           Z3, Z5, Z3
 	VMULPS           Z0, Z0, Z2
 	VMULPS           Z3, Z3, Z8
 	VMOVAPS          Z2, Z5
 	VMOVAPS          Z8, Z9
-	VMULPS.BCST      constants<>+2112(SB), Z5, Z5
-	VMULPS.BCST      constants<>+2112(SB), Z9, Z9
-	VADDPS.BCST      constants<>+2144(SB), Z5, Z5
-	VADDPS.BCST      constants<>+2144(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1952(SB), Z5, Z5
+	VMULPS.BCST      constants<>+1952(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1984(SB), Z5, Z5
+	VADDPS.BCST      constants<>+1984(SB), Z9, Z9
 	VMULPS           Z0, Z5, Z5
 	VMULPS           Z3, Z9, Z9
 	VMOVAPS          Z5, Z6
@@ -4596,16 +4652,16 @@ block50:
 	VMULPS           Z12, Z13, Z13
 	VMULPS           Z5, Z11, Z7
 	VMULPS           Z12, Z13, Z14
-	VBROADCASTSS     constants<>+2080(SB), Z9
-	VBROADCASTSS     constants<>+2080(SB), Z15
+	VBROADCASTSS     constants<>+1920(SB), Z9
+	VBROADCASTSS     constants<>+1920(SB), Z15
 	VCMPPS           $0x01, Z9, Z6, K2
 	VCMPPS           $0x01, Z15, Z10, K3
 	VBLENDMPS        Z11, Z5, K2, Z5
 	VBLENDMPS        Z13, Z12, K3, Z12
-	VMULPS.BCST      constants<>+2272(SB), Z2, Z2
-	VMULPS.BCST      constants<>+2272(SB), Z8, Z8
-	VADDPS.BCST      constants<>+2144(SB), Z2, Z2
-	VADDPS.BCST      constants<>+2144(SB), Z8, Z8
+	VMULPS.BCST      constants<>+2400(SB), Z2, Z2
+	VMULPS.BCST      constants<>+2400(SB), Z8, Z8
+	VADDPS.BCST      constants<>+1984(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1984(SB), Z8, Z8
 	VMULPS           Z0, Z2, Z2
 	VMULPS           Z3, Z8, Z8
 	VFMADD231PS      Z7, Z2, Z5
@@ -4622,14 +4678,14 @@ tail51:
 	JL               partial53
 	VMOVUPS          (AX)(DI*1), Z0
 	VMOVUPS          (BX)(DI*1), Z1
-	VBROADCASTSS     constants<>+2208(SB), Z2
+	VBROADCASTSS     constants<>+2336(SB), Z2
 	VMAXPS           Z0, Z2, Z0
-	VBROADCASTSS     constants<>+2240(SB), Z2
+	VBROADCASTSS     constants<>+2368(SB), Z2
 	VMINPS           Z0, Z2, Z0
 	VMULPS           Z0, Z0, Z2
 	VMOVAPS          Z2, Z3
-	VMULPS.BCST      constants<>+2112(SB), Z3, Z3
-	VADDPS.BCST      constants<>+2144(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1952(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1984(SB), Z3, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVAPS          Z3, Z4
 	VPANDD.BCST      constants<>+416(SB), Z3, Z3
@@ -4658,11 +4714,11 @@ tail51:
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
-	VBROADCASTSS     constants<>+2080(SB), Z7
+	VBROADCASTSS     constants<>+1920(SB), Z7
 	VCMPPS           $0x01, Z7, Z4, K2
 	VBLENDMPS        Z6, Z3, K2, Z3
-	VMULPS.BCST      constants<>+2272(SB), Z2, Z2
-	VADDPS.BCST      constants<>+2144(SB), Z2, Z2
+	VMULPS.BCST      constants<>+2400(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1984(SB), Z2, Z2
 	VMULPS           Z0, Z2, Z2
 	VFMADD231PS      Z5, Z2, Z3
 	VMULPS           Z1, Z3, Z3
@@ -4674,14 +4730,14 @@ partial53:
 	JLE              end52
 	VMOVUPS.Z        (AX)(DI*1), K1, Z0
 	VMOVUPS.Z        (BX)(DI*1), K1, Z1
-	VBROADCASTSS     constants<>+2208(SB), Z2
+	VBROADCASTSS     constants<>+2336(SB), Z2
 	VMAXPS           Z0, Z2, Z0
-	VBROADCASTSS     constants<>+2240(SB), Z2
+	VBROADCASTSS     constants<>+2368(SB), Z2
 	VMINPS           Z0, Z2, Z0
 	VMULPS           Z0, Z0, Z2
 	VMOVAPS          Z2, Z3
-	VMULPS.BCST      constants<>+2112(SB), Z3, Z3
-	VADDPS.BCST      constants<>+2144(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1952(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1984(SB), Z3, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVAPS          Z3, Z4
 	VPANDD.BCST      constants<>+416(SB), Z3, Z3
@@ -4710,11 +4766,11 @@ partial53:
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
-	VBROADCASTSS     constants<>+2080(SB), Z7
+	VBROADCASTSS     constants<>+1920(SB), Z7
 	VCMPPS           $0x01, Z7, Z4, K2
 	VBLENDMPS        Z6, Z3, K2, Z3
-	VMULPS.BCST      constants<>+2272(SB), Z2, Z2
-	VADDPS.BCST      constants<>+2144(SB), Z2, Z2
+	VMULPS.BCST      constants<>+2400(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1984(SB), Z2, Z2
 	VMULPS           Z0, Z2, Z2
 	VFMADD231PS      Z5, Z2, Z3
 	VMULPS           Z1, Z3, Z3
@@ -4726,14 +4782,14 @@ next54:
 	JLE              end52
 	VMOVUPS.Z        64(AX)(DI*1), K1, Z0
 	VMOVUPS.Z        64(BX)(DI*1), K1, Z1
-	VBROADCASTSS     constants<>+2208(SB), Z2
+	VBROADCASTSS     constants<>+2336(SB), Z2
 	VMAXPS           Z0, Z2, Z0
-	VBROADCASTSS     constants<>+2240(SB), Z2
+	VBROADCASTSS     constants<>+2368(SB), Z2
 	VMINPS           Z0, Z2, Z0
 	VMULPS           Z0, Z0, Z2
 	VMOVAPS          Z2, Z3
-	VMULPS.BCST      constants<>+2112(SB), Z3, Z3
-	VADDPS.BCST      constants<>+2144(SB), Z3, Z3
+	VMULPS.BCST      constants<>+1952(SB), Z3, Z3
+	VADDPS.BCST      constants<>+1984(SB), Z3, Z3
 	VMULPS           Z0, Z3, Z3
 	VMOVAPS          Z3, Z4
 	VPANDD.BCST      constants<>+416(SB), Z3, Z3
@@ -4762,11 +4818,11 @@ next54:
 	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z3, Z6, Z6
 	VMULPS           Z3, Z6, Z5
-	VBROADCASTSS     constants<>+2080(SB), Z7
+	VBROADCASTSS     constants<>+1920(SB), Z7
 	VCMPPS           $0x01, Z7, Z4, K2
 	VBLENDMPS        Z6, Z3, K2, Z3
-	VMULPS.BCST      constants<>+2272(SB), Z2, Z2
-	VADDPS.BCST      constants<>+2144(SB), Z2, Z2
+	VMULPS.BCST      constants<>+2400(SB), Z2, Z2
+	VADDPS.BCST      constants<>+1984(SB), Z2, Z2
 	VMULPS           Z0, Z2, Z2
 	VFMADD231PS      Z5, Z2, Z3
 	VMULPS           Z1, Z3, Z3

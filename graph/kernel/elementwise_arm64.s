@@ -785,247 +785,279 @@ DATA constants<>+1328(SB)/4, $0x42b1999a
 DATA constants<>+1332(SB)/4, $0x42b1999a
 DATA constants<>+1336(SB)/4, $0x42b1999a
 DATA constants<>+1340(SB)/4, $0x42b1999a
-DATA constants<>+1344(SB)/4, $0xbf38aa3b
-DATA constants<>+1348(SB)/4, $0xbf38aa3b
-DATA constants<>+1352(SB)/4, $0xbf38aa3b
-DATA constants<>+1356(SB)/4, $0xbf38aa3b
-DATA constants<>+1360(SB)/4, $0xbf38aa3b
-DATA constants<>+1364(SB)/4, $0xbf38aa3b
-DATA constants<>+1368(SB)/4, $0xbf38aa3b
-DATA constants<>+1372(SB)/4, $0xbf38aa3b
-DATA constants<>+1376(SB)/4, $0xc0400000
-DATA constants<>+1380(SB)/4, $0xc0400000
-DATA constants<>+1384(SB)/4, $0xc0400000
-DATA constants<>+1388(SB)/4, $0xc0400000
-DATA constants<>+1392(SB)/4, $0xc0400000
-DATA constants<>+1396(SB)/4, $0xc0400000
-DATA constants<>+1400(SB)/4, $0xc0400000
-DATA constants<>+1404(SB)/4, $0xc0400000
-DATA constants<>+1408(SB)/4, $0x41544dd3
-DATA constants<>+1412(SB)/4, $0x41544dd3
-DATA constants<>+1416(SB)/4, $0x41544dd3
-DATA constants<>+1420(SB)/4, $0x41544dd3
-DATA constants<>+1424(SB)/4, $0x41544dd3
-DATA constants<>+1428(SB)/4, $0x41544dd3
-DATA constants<>+1432(SB)/4, $0x41544dd3
-DATA constants<>+1436(SB)/4, $0x41544dd3
-DATA constants<>+1440(SB)/4, $0x3920fdde
-DATA constants<>+1444(SB)/4, $0x3920fdde
-DATA constants<>+1448(SB)/4, $0x3920fdde
-DATA constants<>+1452(SB)/4, $0x3920fdde
-DATA constants<>+1456(SB)/4, $0x3920fdde
-DATA constants<>+1460(SB)/4, $0x3920fdde
-DATA constants<>+1464(SB)/4, $0x3920fdde
-DATA constants<>+1468(SB)/4, $0x3920fdde
-DATA constants<>+1472(SB)/4, $0x3aaf9f2a
-DATA constants<>+1476(SB)/4, $0x3aaf9f2a
-DATA constants<>+1480(SB)/4, $0x3aaf9f2a
-DATA constants<>+1484(SB)/4, $0x3aaf9f2a
-DATA constants<>+1488(SB)/4, $0x3aaf9f2a
-DATA constants<>+1492(SB)/4, $0x3aaf9f2a
-DATA constants<>+1496(SB)/4, $0x3aaf9f2a
-DATA constants<>+1500(SB)/4, $0x3aaf9f2a
-DATA constants<>+1504(SB)/4, $0x3c1d96a6
-DATA constants<>+1508(SB)/4, $0x3c1d96a6
-DATA constants<>+1512(SB)/4, $0x3c1d96a6
-DATA constants<>+1516(SB)/4, $0x3c1d96a6
-DATA constants<>+1520(SB)/4, $0x3c1d96a6
-DATA constants<>+1524(SB)/4, $0x3c1d96a6
-DATA constants<>+1528(SB)/4, $0x3c1d96a6
-DATA constants<>+1532(SB)/4, $0x3c1d96a6
-DATA constants<>+1536(SB)/4, $0x3d635774
-DATA constants<>+1540(SB)/4, $0x3d635774
-DATA constants<>+1544(SB)/4, $0x3d635774
-DATA constants<>+1548(SB)/4, $0x3d635774
-DATA constants<>+1552(SB)/4, $0x3d635774
-DATA constants<>+1556(SB)/4, $0x3d635774
-DATA constants<>+1560(SB)/4, $0x3d635774
-DATA constants<>+1564(SB)/4, $0x3d635774
-DATA constants<>+1568(SB)/4, $0x3e75fdee
-DATA constants<>+1572(SB)/4, $0x3e75fdee
-DATA constants<>+1576(SB)/4, $0x3e75fdee
-DATA constants<>+1580(SB)/4, $0x3e75fdee
-DATA constants<>+1584(SB)/4, $0x3e75fdee
-DATA constants<>+1588(SB)/4, $0x3e75fdee
-DATA constants<>+1592(SB)/4, $0x3e75fdee
-DATA constants<>+1596(SB)/4, $0x3e75fdee
-DATA constants<>+1600(SB)/4, $0x3f317218
-DATA constants<>+1604(SB)/4, $0x3f317218
-DATA constants<>+1608(SB)/4, $0x3f317218
-DATA constants<>+1612(SB)/4, $0x3f317218
-DATA constants<>+1616(SB)/4, $0x3f317218
-DATA constants<>+1620(SB)/4, $0x3f317218
-DATA constants<>+1624(SB)/4, $0x3f317218
-DATA constants<>+1628(SB)/4, $0x3f317218
-DATA constants<>+1632(SB)/4, $0xb184cbb7
-DATA constants<>+1636(SB)/4, $0xb184cbb7
-DATA constants<>+1640(SB)/4, $0xb184cbb7
-DATA constants<>+1644(SB)/4, $0xb184cbb7
-DATA constants<>+1648(SB)/4, $0xb184cbb7
-DATA constants<>+1652(SB)/4, $0xb184cbb7
-DATA constants<>+1656(SB)/4, $0xb184cbb7
-DATA constants<>+1660(SB)/4, $0xb184cbb7
-DATA constants<>+1664(SB)/4, $0xb25d70c9
-DATA constants<>+1668(SB)/4, $0xb25d70c9
-DATA constants<>+1672(SB)/4, $0xb25d70c9
-DATA constants<>+1676(SB)/4, $0xb25d70c9
-DATA constants<>+1680(SB)/4, $0xb25d70c9
-DATA constants<>+1684(SB)/4, $0xb25d70c9
-DATA constants<>+1688(SB)/4, $0xb25d70c9
-DATA constants<>+1692(SB)/4, $0xb25d70c9
-DATA constants<>+1696(SB)/4, $0x31f2b5eb
-DATA constants<>+1700(SB)/4, $0x31f2b5eb
-DATA constants<>+1704(SB)/4, $0x31f2b5eb
-DATA constants<>+1708(SB)/4, $0x31f2b5eb
-DATA constants<>+1712(SB)/4, $0x31f2b5eb
-DATA constants<>+1716(SB)/4, $0x31f2b5eb
-DATA constants<>+1720(SB)/4, $0x31f2b5eb
-DATA constants<>+1724(SB)/4, $0x31f2b5eb
-DATA constants<>+1728(SB)/4, $0x3470ec8f
-DATA constants<>+1732(SB)/4, $0x3470ec8f
-DATA constants<>+1736(SB)/4, $0x3470ec8f
-DATA constants<>+1740(SB)/4, $0x3470ec8f
-DATA constants<>+1744(SB)/4, $0x3470ec8f
-DATA constants<>+1748(SB)/4, $0x3470ec8f
-DATA constants<>+1752(SB)/4, $0x3470ec8f
-DATA constants<>+1756(SB)/4, $0x3470ec8f
-DATA constants<>+1760(SB)/4, $0xb3dff4d0
-DATA constants<>+1764(SB)/4, $0xb3dff4d0
-DATA constants<>+1768(SB)/4, $0xb3dff4d0
-DATA constants<>+1772(SB)/4, $0xb3dff4d0
-DATA constants<>+1776(SB)/4, $0xb3dff4d0
-DATA constants<>+1780(SB)/4, $0xb3dff4d0
-DATA constants<>+1784(SB)/4, $0xb3dff4d0
-DATA constants<>+1788(SB)/4, $0xb3dff4d0
-DATA constants<>+1792(SB)/4, $0x353ff05f
-DATA constants<>+1796(SB)/4, $0x353ff05f
-DATA constants<>+1800(SB)/4, $0x353ff05f
-DATA constants<>+1804(SB)/4, $0x353ff05f
-DATA constants<>+1808(SB)/4, $0x353ff05f
-DATA constants<>+1812(SB)/4, $0x353ff05f
-DATA constants<>+1816(SB)/4, $0x353ff05f
-DATA constants<>+1820(SB)/4, $0x353ff05f
-DATA constants<>+1824(SB)/4, $0xb6ec8399
-DATA constants<>+1828(SB)/4, $0xb6ec8399
-DATA constants<>+1832(SB)/4, $0xb6ec8399
-DATA constants<>+1836(SB)/4, $0xb6ec8399
-DATA constants<>+1840(SB)/4, $0xb6ec8399
-DATA constants<>+1844(SB)/4, $0xb6ec8399
-DATA constants<>+1848(SB)/4, $0xb6ec8399
-DATA constants<>+1852(SB)/4, $0xb6ec8399
-DATA constants<>+1856(SB)/4, $0x37f29cf0
-DATA constants<>+1860(SB)/4, $0x37f29cf0
-DATA constants<>+1864(SB)/4, $0x37f29cf0
-DATA constants<>+1868(SB)/4, $0x37f29cf0
-DATA constants<>+1872(SB)/4, $0x37f29cf0
-DATA constants<>+1876(SB)/4, $0x37f29cf0
-DATA constants<>+1880(SB)/4, $0x37f29cf0
-DATA constants<>+1884(SB)/4, $0x37f29cf0
-DATA constants<>+1888(SB)/4, $0xb9052221
-DATA constants<>+1892(SB)/4, $0xb9052221
-DATA constants<>+1896(SB)/4, $0xb9052221
-DATA constants<>+1900(SB)/4, $0xb9052221
-DATA constants<>+1904(SB)/4, $0xb9052221
-DATA constants<>+1908(SB)/4, $0xb9052221
-DATA constants<>+1912(SB)/4, $0xb9052221
-DATA constants<>+1916(SB)/4, $0xb9052221
-DATA constants<>+1920(SB)/4, $0x3a11e040
-DATA constants<>+1924(SB)/4, $0x3a11e040
-DATA constants<>+1928(SB)/4, $0x3a11e040
-DATA constants<>+1932(SB)/4, $0x3a11e040
-DATA constants<>+1936(SB)/4, $0x3a11e040
-DATA constants<>+1940(SB)/4, $0x3a11e040
-DATA constants<>+1944(SB)/4, $0x3a11e040
-DATA constants<>+1948(SB)/4, $0x3a11e040
-DATA constants<>+1952(SB)/4, $0xbb1775ba
-DATA constants<>+1956(SB)/4, $0xbb1775ba
-DATA constants<>+1960(SB)/4, $0xbb1775ba
-DATA constants<>+1964(SB)/4, $0xbb1775ba
-DATA constants<>+1968(SB)/4, $0xbb1775ba
-DATA constants<>+1972(SB)/4, $0xbb1775ba
-DATA constants<>+1976(SB)/4, $0xbb1775ba
-DATA constants<>+1980(SB)/4, $0xbb1775ba
-DATA constants<>+1984(SB)/4, $0x3c160394
-DATA constants<>+1988(SB)/4, $0x3c160394
-DATA constants<>+1992(SB)/4, $0x3c160394
-DATA constants<>+1996(SB)/4, $0x3c160394
-DATA constants<>+2000(SB)/4, $0x3c160394
-DATA constants<>+2004(SB)/4, $0x3c160394
-DATA constants<>+2008(SB)/4, $0x3c160394
-DATA constants<>+2012(SB)/4, $0x3c160394
-DATA constants<>+2016(SB)/4, $0xbd0ce76c
-DATA constants<>+2020(SB)/4, $0xbd0ce76c
-DATA constants<>+2024(SB)/4, $0xbd0ce76c
-DATA constants<>+2028(SB)/4, $0xbd0ce76c
-DATA constants<>+2032(SB)/4, $0xbd0ce76c
-DATA constants<>+2036(SB)/4, $0xbd0ce76c
-DATA constants<>+2040(SB)/4, $0xbd0ce76c
-DATA constants<>+2044(SB)/4, $0xbd0ce76c
-DATA constants<>+2048(SB)/4, $0x3df8dc4f
-DATA constants<>+2052(SB)/4, $0x3df8dc4f
-DATA constants<>+2056(SB)/4, $0x3df8dc4f
-DATA constants<>+2060(SB)/4, $0x3df8dc4f
-DATA constants<>+2064(SB)/4, $0x3df8dc4f
-DATA constants<>+2068(SB)/4, $0x3df8dc4f
-DATA constants<>+2072(SB)/4, $0x3df8dc4f
-DATA constants<>+2076(SB)/4, $0x3df8dc4f
-DATA constants<>+2080(SB)/4, $0x00000000
-DATA constants<>+2084(SB)/4, $0x00000000
-DATA constants<>+2088(SB)/4, $0x00000000
-DATA constants<>+2092(SB)/4, $0x00000000
-DATA constants<>+2096(SB)/4, $0x00000000
-DATA constants<>+2100(SB)/4, $0x00000000
-DATA constants<>+2104(SB)/4, $0x00000000
-DATA constants<>+2108(SB)/4, $0x00000000
-DATA constants<>+2112(SB)/4, $0x3d922279
-DATA constants<>+2116(SB)/4, $0x3d922279
-DATA constants<>+2120(SB)/4, $0x3d922279
-DATA constants<>+2124(SB)/4, $0x3d922279
-DATA constants<>+2128(SB)/4, $0x3d922279
-DATA constants<>+2132(SB)/4, $0x3d922279
-DATA constants<>+2136(SB)/4, $0x3d922279
-DATA constants<>+2140(SB)/4, $0x3d922279
-DATA constants<>+2144(SB)/4, $0x3fcc422a
-DATA constants<>+2148(SB)/4, $0x3fcc422a
-DATA constants<>+2152(SB)/4, $0x3fcc422a
-DATA constants<>+2156(SB)/4, $0x3fcc422a
-DATA constants<>+2160(SB)/4, $0x3fcc422a
-DATA constants<>+2164(SB)/4, $0x3fcc422a
-DATA constants<>+2168(SB)/4, $0x3fcc422a
-DATA constants<>+2172(SB)/4, $0x3fcc422a
-DATA constants<>+2176(SB)/4, $0x3ecc422a
-DATA constants<>+2180(SB)/4, $0x3ecc422a
-DATA constants<>+2184(SB)/4, $0x3ecc422a
-DATA constants<>+2188(SB)/4, $0x3ecc422a
-DATA constants<>+2192(SB)/4, $0x3ecc422a
-DATA constants<>+2196(SB)/4, $0x3ecc422a
-DATA constants<>+2200(SB)/4, $0x3ecc422a
-DATA constants<>+2204(SB)/4, $0x3ecc422a
-DATA constants<>+2208(SB)/4, $0xc2000000
-DATA constants<>+2212(SB)/4, $0xc2000000
-DATA constants<>+2216(SB)/4, $0xc2000000
-DATA constants<>+2220(SB)/4, $0xc2000000
-DATA constants<>+2224(SB)/4, $0xc2000000
-DATA constants<>+2228(SB)/4, $0xc2000000
-DATA constants<>+2232(SB)/4, $0xc2000000
-DATA constants<>+2236(SB)/4, $0xc2000000
-DATA constants<>+2240(SB)/4, $0x42000000
-DATA constants<>+2244(SB)/4, $0x42000000
-DATA constants<>+2248(SB)/4, $0x42000000
-DATA constants<>+2252(SB)/4, $0x42000000
-DATA constants<>+2256(SB)/4, $0x42000000
-DATA constants<>+2260(SB)/4, $0x42000000
-DATA constants<>+2264(SB)/4, $0x42000000
-DATA constants<>+2268(SB)/4, $0x42000000
-DATA constants<>+2272(SB)/4, $0x3e5b33b6
-DATA constants<>+2276(SB)/4, $0x3e5b33b6
-DATA constants<>+2280(SB)/4, $0x3e5b33b6
-DATA constants<>+2284(SB)/4, $0x3e5b33b6
-DATA constants<>+2288(SB)/4, $0x3e5b33b6
-DATA constants<>+2292(SB)/4, $0x3e5b33b6
-DATA constants<>+2296(SB)/4, $0x3e5b33b6
-DATA constants<>+2300(SB)/4, $0x3e5b33b6
-GLOBL constants<>(SB), RODATA|NOPTR, $2304
+DATA constants<>+1344(SB)/4, $0x4b3fffff
+DATA constants<>+1348(SB)/4, $0x4b3fffff
+DATA constants<>+1352(SB)/4, $0x4b3fffff
+DATA constants<>+1356(SB)/4, $0x4b3fffff
+DATA constants<>+1360(SB)/4, $0x4b3fffff
+DATA constants<>+1364(SB)/4, $0x4b3fffff
+DATA constants<>+1368(SB)/4, $0x4b3fffff
+DATA constants<>+1372(SB)/4, $0x4b3fffff
+DATA constants<>+1376(SB)/4, $0x41293958
+DATA constants<>+1380(SB)/4, $0x41293958
+DATA constants<>+1384(SB)/4, $0x41293958
+DATA constants<>+1388(SB)/4, $0x41293958
+DATA constants<>+1392(SB)/4, $0x41293958
+DATA constants<>+1396(SB)/4, $0x41293958
+DATA constants<>+1400(SB)/4, $0x41293958
+DATA constants<>+1404(SB)/4, $0x41293958
+DATA constants<>+1408(SB)/4, $0xb33efebf
+DATA constants<>+1412(SB)/4, $0xb33efebf
+DATA constants<>+1416(SB)/4, $0xb33efebf
+DATA constants<>+1420(SB)/4, $0xb33efebf
+DATA constants<>+1424(SB)/4, $0xb33efebf
+DATA constants<>+1428(SB)/4, $0xb33efebf
+DATA constants<>+1432(SB)/4, $0xb33efebf
+DATA constants<>+1436(SB)/4, $0xb33efebf
+DATA constants<>+1440(SB)/4, $0x359c6623
+DATA constants<>+1444(SB)/4, $0x359c6623
+DATA constants<>+1448(SB)/4, $0x359c6623
+DATA constants<>+1452(SB)/4, $0x359c6623
+DATA constants<>+1456(SB)/4, $0x359c6623
+DATA constants<>+1460(SB)/4, $0x359c6623
+DATA constants<>+1464(SB)/4, $0x359c6623
+DATA constants<>+1468(SB)/4, $0x359c6623
+DATA constants<>+1472(SB)/4, $0xb761186d
+DATA constants<>+1476(SB)/4, $0xb761186d
+DATA constants<>+1480(SB)/4, $0xb761186d
+DATA constants<>+1484(SB)/4, $0xb761186d
+DATA constants<>+1488(SB)/4, $0xb761186d
+DATA constants<>+1492(SB)/4, $0xb761186d
+DATA constants<>+1496(SB)/4, $0xb761186d
+DATA constants<>+1500(SB)/4, $0xb761186d
+DATA constants<>+1504(SB)/4, $0x38b5d732
+DATA constants<>+1508(SB)/4, $0x38b5d732
+DATA constants<>+1512(SB)/4, $0x38b5d732
+DATA constants<>+1516(SB)/4, $0x38b5d732
+DATA constants<>+1520(SB)/4, $0x38b5d732
+DATA constants<>+1524(SB)/4, $0x38b5d732
+DATA constants<>+1528(SB)/4, $0x38b5d732
+DATA constants<>+1532(SB)/4, $0x38b5d732
+DATA constants<>+1536(SB)/4, $0xb99f2d43
+DATA constants<>+1540(SB)/4, $0xb99f2d43
+DATA constants<>+1544(SB)/4, $0xb99f2d43
+DATA constants<>+1548(SB)/4, $0xb99f2d43
+DATA constants<>+1552(SB)/4, $0xb99f2d43
+DATA constants<>+1556(SB)/4, $0xb99f2d43
+DATA constants<>+1560(SB)/4, $0xb99f2d43
+DATA constants<>+1564(SB)/4, $0xb99f2d43
+DATA constants<>+1568(SB)/4, $0x3800471f
+DATA constants<>+1572(SB)/4, $0x3800471f
+DATA constants<>+1576(SB)/4, $0x3800471f
+DATA constants<>+1580(SB)/4, $0x3800471f
+DATA constants<>+1584(SB)/4, $0x3800471f
+DATA constants<>+1588(SB)/4, $0x3800471f
+DATA constants<>+1592(SB)/4, $0x3800471f
+DATA constants<>+1596(SB)/4, $0x3800471f
+DATA constants<>+1600(SB)/4, $0x3be30436
+DATA constants<>+1604(SB)/4, $0x3be30436
+DATA constants<>+1608(SB)/4, $0x3be30436
+DATA constants<>+1612(SB)/4, $0x3be30436
+DATA constants<>+1616(SB)/4, $0x3be30436
+DATA constants<>+1620(SB)/4, $0x3be30436
+DATA constants<>+1624(SB)/4, $0x3be30436
+DATA constants<>+1628(SB)/4, $0x3be30436
+DATA constants<>+1632(SB)/4, $0xbd56c959
+DATA constants<>+1636(SB)/4, $0xbd56c959
+DATA constants<>+1640(SB)/4, $0xbd56c959
+DATA constants<>+1644(SB)/4, $0xbd56c959
+DATA constants<>+1648(SB)/4, $0xbd56c959
+DATA constants<>+1652(SB)/4, $0xbd56c959
+DATA constants<>+1656(SB)/4, $0xbd56c959
+DATA constants<>+1660(SB)/4, $0xbd56c959
+DATA constants<>+1664(SB)/4, $0xbeeb1ed3
+DATA constants<>+1668(SB)/4, $0xbeeb1ed3
+DATA constants<>+1672(SB)/4, $0xbeeb1ed3
+DATA constants<>+1676(SB)/4, $0xbeeb1ed3
+DATA constants<>+1680(SB)/4, $0xbeeb1ed3
+DATA constants<>+1684(SB)/4, $0xbeeb1ed3
+DATA constants<>+1688(SB)/4, $0xbeeb1ed3
+DATA constants<>+1692(SB)/4, $0xbeeb1ed3
+DATA constants<>+1696(SB)/4, $0xbf935764
+DATA constants<>+1700(SB)/4, $0xbf935764
+DATA constants<>+1704(SB)/4, $0xbf935764
+DATA constants<>+1708(SB)/4, $0xbf935764
+DATA constants<>+1712(SB)/4, $0xbf935764
+DATA constants<>+1716(SB)/4, $0xbf935764
+DATA constants<>+1720(SB)/4, $0xbf935764
+DATA constants<>+1724(SB)/4, $0xbf935764
+DATA constants<>+1728(SB)/4, $0x3920fdde
+DATA constants<>+1732(SB)/4, $0x3920fdde
+DATA constants<>+1736(SB)/4, $0x3920fdde
+DATA constants<>+1740(SB)/4, $0x3920fdde
+DATA constants<>+1744(SB)/4, $0x3920fdde
+DATA constants<>+1748(SB)/4, $0x3920fdde
+DATA constants<>+1752(SB)/4, $0x3920fdde
+DATA constants<>+1756(SB)/4, $0x3920fdde
+DATA constants<>+1760(SB)/4, $0x3aaf9f2a
+DATA constants<>+1764(SB)/4, $0x3aaf9f2a
+DATA constants<>+1768(SB)/4, $0x3aaf9f2a
+DATA constants<>+1772(SB)/4, $0x3aaf9f2a
+DATA constants<>+1776(SB)/4, $0x3aaf9f2a
+DATA constants<>+1780(SB)/4, $0x3aaf9f2a
+DATA constants<>+1784(SB)/4, $0x3aaf9f2a
+DATA constants<>+1788(SB)/4, $0x3aaf9f2a
+DATA constants<>+1792(SB)/4, $0x3c1d96a6
+DATA constants<>+1796(SB)/4, $0x3c1d96a6
+DATA constants<>+1800(SB)/4, $0x3c1d96a6
+DATA constants<>+1804(SB)/4, $0x3c1d96a6
+DATA constants<>+1808(SB)/4, $0x3c1d96a6
+DATA constants<>+1812(SB)/4, $0x3c1d96a6
+DATA constants<>+1816(SB)/4, $0x3c1d96a6
+DATA constants<>+1820(SB)/4, $0x3c1d96a6
+DATA constants<>+1824(SB)/4, $0x3d635774
+DATA constants<>+1828(SB)/4, $0x3d635774
+DATA constants<>+1832(SB)/4, $0x3d635774
+DATA constants<>+1836(SB)/4, $0x3d635774
+DATA constants<>+1840(SB)/4, $0x3d635774
+DATA constants<>+1844(SB)/4, $0x3d635774
+DATA constants<>+1848(SB)/4, $0x3d635774
+DATA constants<>+1852(SB)/4, $0x3d635774
+DATA constants<>+1856(SB)/4, $0x3e75fdee
+DATA constants<>+1860(SB)/4, $0x3e75fdee
+DATA constants<>+1864(SB)/4, $0x3e75fdee
+DATA constants<>+1868(SB)/4, $0x3e75fdee
+DATA constants<>+1872(SB)/4, $0x3e75fdee
+DATA constants<>+1876(SB)/4, $0x3e75fdee
+DATA constants<>+1880(SB)/4, $0x3e75fdee
+DATA constants<>+1884(SB)/4, $0x3e75fdee
+DATA constants<>+1888(SB)/4, $0x3f317218
+DATA constants<>+1892(SB)/4, $0x3f317218
+DATA constants<>+1896(SB)/4, $0x3f317218
+DATA constants<>+1900(SB)/4, $0x3f317218
+DATA constants<>+1904(SB)/4, $0x3f317218
+DATA constants<>+1908(SB)/4, $0x3f317218
+DATA constants<>+1912(SB)/4, $0x3f317218
+DATA constants<>+1916(SB)/4, $0x3f317218
+DATA constants<>+1920(SB)/4, $0x00000000
+DATA constants<>+1924(SB)/4, $0x00000000
+DATA constants<>+1928(SB)/4, $0x00000000
+DATA constants<>+1932(SB)/4, $0x00000000
+DATA constants<>+1936(SB)/4, $0x00000000
+DATA constants<>+1940(SB)/4, $0x00000000
+DATA constants<>+1944(SB)/4, $0x00000000
+DATA constants<>+1948(SB)/4, $0x00000000
+DATA constants<>+1952(SB)/4, $0x3d922279
+DATA constants<>+1956(SB)/4, $0x3d922279
+DATA constants<>+1960(SB)/4, $0x3d922279
+DATA constants<>+1964(SB)/4, $0x3d922279
+DATA constants<>+1968(SB)/4, $0x3d922279
+DATA constants<>+1972(SB)/4, $0x3d922279
+DATA constants<>+1976(SB)/4, $0x3d922279
+DATA constants<>+1980(SB)/4, $0x3d922279
+DATA constants<>+1984(SB)/4, $0x3fcc422a
+DATA constants<>+1988(SB)/4, $0x3fcc422a
+DATA constants<>+1992(SB)/4, $0x3fcc422a
+DATA constants<>+1996(SB)/4, $0x3fcc422a
+DATA constants<>+2000(SB)/4, $0x3fcc422a
+DATA constants<>+2004(SB)/4, $0x3fcc422a
+DATA constants<>+2008(SB)/4, $0x3fcc422a
+DATA constants<>+2012(SB)/4, $0x3fcc422a
+DATA constants<>+2016(SB)/4, $0x34ce21f3
+DATA constants<>+2020(SB)/4, $0x34ce21f3
+DATA constants<>+2024(SB)/4, $0x34ce21f3
+DATA constants<>+2028(SB)/4, $0x34ce21f3
+DATA constants<>+2032(SB)/4, $0x34ce21f3
+DATA constants<>+2036(SB)/4, $0x34ce21f3
+DATA constants<>+2040(SB)/4, $0x34ce21f3
+DATA constants<>+2044(SB)/4, $0x34ce21f3
+DATA constants<>+2048(SB)/4, $0xb70fa122
+DATA constants<>+2052(SB)/4, $0xb70fa122
+DATA constants<>+2056(SB)/4, $0xb70fa122
+DATA constants<>+2060(SB)/4, $0xb70fa122
+DATA constants<>+2064(SB)/4, $0xb70fa122
+DATA constants<>+2068(SB)/4, $0xb70fa122
+DATA constants<>+2072(SB)/4, $0xb70fa122
+DATA constants<>+2076(SB)/4, $0xb70fa122
+DATA constants<>+2080(SB)/4, $0x38af2c58
+DATA constants<>+2084(SB)/4, $0x38af2c58
+DATA constants<>+2088(SB)/4, $0x38af2c58
+DATA constants<>+2092(SB)/4, $0x38af2c58
+DATA constants<>+2096(SB)/4, $0x38af2c58
+DATA constants<>+2100(SB)/4, $0x38af2c58
+DATA constants<>+2104(SB)/4, $0x38af2c58
+DATA constants<>+2108(SB)/4, $0x38af2c58
+DATA constants<>+2112(SB)/4, $0xb9eec512
+DATA constants<>+2116(SB)/4, $0xb9eec512
+DATA constants<>+2120(SB)/4, $0xb9eec512
+DATA constants<>+2124(SB)/4, $0xb9eec512
+DATA constants<>+2128(SB)/4, $0xb9eec512
+DATA constants<>+2132(SB)/4, $0xb9eec512
+DATA constants<>+2136(SB)/4, $0xb9eec512
+DATA constants<>+2140(SB)/4, $0xb9eec512
+DATA constants<>+2144(SB)/4, $0x3aaf962c
+DATA constants<>+2148(SB)/4, $0x3aaf962c
+DATA constants<>+2152(SB)/4, $0x3aaf962c
+DATA constants<>+2156(SB)/4, $0x3aaf962c
+DATA constants<>+2160(SB)/4, $0x3aaf962c
+DATA constants<>+2164(SB)/4, $0x3aaf962c
+DATA constants<>+2168(SB)/4, $0x3aaf962c
+DATA constants<>+2172(SB)/4, $0x3aaf962c
+DATA constants<>+2176(SB)/4, $0xb95906dc
+DATA constants<>+2180(SB)/4, $0xb95906dc
+DATA constants<>+2184(SB)/4, $0xb95906dc
+DATA constants<>+2188(SB)/4, $0xb95906dc
+DATA constants<>+2192(SB)/4, $0xb95906dc
+DATA constants<>+2196(SB)/4, $0xb95906dc
+DATA constants<>+2200(SB)/4, $0xb95906dc
+DATA constants<>+2204(SB)/4, $0xb95906dc
+DATA constants<>+2208(SB)/4, $0xbc9cbc2d
+DATA constants<>+2212(SB)/4, $0xbc9cbc2d
+DATA constants<>+2216(SB)/4, $0xbc9cbc2d
+DATA constants<>+2220(SB)/4, $0xbc9cbc2d
+DATA constants<>+2224(SB)/4, $0xbc9cbc2d
+DATA constants<>+2228(SB)/4, $0xbc9cbc2d
+DATA constants<>+2232(SB)/4, $0xbc9cbc2d
+DATA constants<>+2236(SB)/4, $0xbc9cbc2d
+DATA constants<>+2240(SB)/4, $0x3ddf41e2
+DATA constants<>+2244(SB)/4, $0x3ddf41e2
+DATA constants<>+2248(SB)/4, $0x3ddf41e2
+DATA constants<>+2252(SB)/4, $0x3ddf41e2
+DATA constants<>+2256(SB)/4, $0x3ddf41e2
+DATA constants<>+2260(SB)/4, $0x3ddf41e2
+DATA constants<>+2264(SB)/4, $0x3ddf41e2
+DATA constants<>+2268(SB)/4, $0x3ddf41e2
+DATA constants<>+2272(SB)/4, $0x3f22f96c
+DATA constants<>+2276(SB)/4, $0x3f22f96c
+DATA constants<>+2280(SB)/4, $0x3f22f96c
+DATA constants<>+2284(SB)/4, $0x3f22f96c
+DATA constants<>+2288(SB)/4, $0x3f22f96c
+DATA constants<>+2292(SB)/4, $0x3f22f96c
+DATA constants<>+2296(SB)/4, $0x3f22f96c
+DATA constants<>+2300(SB)/4, $0x3f22f96c
+DATA constants<>+2304(SB)/4, $0x3f4c422b
+DATA constants<>+2308(SB)/4, $0x3f4c422b
+DATA constants<>+2312(SB)/4, $0x3f4c422b
+DATA constants<>+2316(SB)/4, $0x3f4c422b
+DATA constants<>+2320(SB)/4, $0x3f4c422b
+DATA constants<>+2324(SB)/4, $0x3f4c422b
+DATA constants<>+2328(SB)/4, $0x3f4c422b
+DATA constants<>+2332(SB)/4, $0x3f4c422b
+DATA constants<>+2336(SB)/4, $0xc2000000
+DATA constants<>+2340(SB)/4, $0xc2000000
+DATA constants<>+2344(SB)/4, $0xc2000000
+DATA constants<>+2348(SB)/4, $0xc2000000
+DATA constants<>+2352(SB)/4, $0xc2000000
+DATA constants<>+2356(SB)/4, $0xc2000000
+DATA constants<>+2360(SB)/4, $0xc2000000
+DATA constants<>+2364(SB)/4, $0xc2000000
+DATA constants<>+2368(SB)/4, $0x42000000
+DATA constants<>+2372(SB)/4, $0x42000000
+DATA constants<>+2376(SB)/4, $0x42000000
+DATA constants<>+2380(SB)/4, $0x42000000
+DATA constants<>+2384(SB)/4, $0x42000000
+DATA constants<>+2388(SB)/4, $0x42000000
+DATA constants<>+2392(SB)/4, $0x42000000
+DATA constants<>+2396(SB)/4, $0x42000000
+DATA constants<>+2400(SB)/4, $0x3e5b33b6
+DATA constants<>+2404(SB)/4, $0x3e5b33b6
+DATA constants<>+2408(SB)/4, $0x3e5b33b6
+DATA constants<>+2412(SB)/4, $0x3e5b33b6
+DATA constants<>+2416(SB)/4, $0x3e5b33b6
+DATA constants<>+2420(SB)/4, $0x3e5b33b6
+DATA constants<>+2424(SB)/4, $0x3e5b33b6
+DATA constants<>+2428(SB)/4, $0x3e5b33b6
+GLOBL constants<>(SB), RODATA|NOPTR, $2432
 
 // func erfNEON(n int, x *float32, y *float32)
 TEXT ·erfNEON(SB), NOSPLIT, $0-24
@@ -2789,400 +2821,326 @@ TEXT ·geluNEON(SB), NOSPLIT, $0-24
 	MOVD y+16(FP), R6
 	MOVD $constants<>+0(SB), R19
 	FMOVQ (R19), F0
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F1
 	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F2
+	FMOVQ (R19), F1
 	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F3
+	FMOVQ (R19), F2
 	MOVD $0, R7
 
 block29:
 	CMP R2, R7
 	BGE tail30
-	WORD $0x3ce76864 // LDR Q4, [X3, X7]
+	WORD $0x3ce76863 // LDR Q3, [X3, X7]
 	ADD R7<<0, R3, R19
-	FMOVQ 16(R19), F9
+	FMOVQ 16(R19), F8
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1d2a // AND V10.16B, V9.16B, V30.16B
+	WORD $0x4e3e1d09 // AND V9.16B, V8.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea2e53f // FCMGT V31.4S, V9.4S, V2.4S
+	WORD $0x6ebf1c49 // BIT V9.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	WORD $0x6e29dd2a // FMUL V10.4S, V9.4S, V9.4S
 	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
 	MOVD $constants<>+1408(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+1440(SB), R19
 	FMOVQ (R19), F7
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6ea7e55f // FCMGT V31.4S, V10.4S, V7.4S
-	WORD $0x6ebf1cea // BIT V10.16B, V7.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	MOVD $constants<>+1440(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F8
-	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F13
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1504(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1536(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1536(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1568(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1568(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F14
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F11
-	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F15
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccdf // FMLA V31.4S, V6.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
 	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
+	MOVD $constants<>+1504(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+1536(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1536(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1568(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1568(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1696(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4e29cd6a // FMLA V10.4S, V11.4S, V9.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4eaad42c // FSUB V12.4S, V1.4S, V10.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
+	WORD $0x6e2bdd6c // FMUL V12.4S, V11.4S, V11.4S
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	WORD $0x4eaed408 // FSUB V8.4S, V0.4S, V14.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F6
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F10
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea9e54a // FCMGT V10.4S, V10.4S, V9.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6eaa1dc8 // BIT V8.16B, V14.16B, V10.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
-	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
-	WORD $0x3ca768c5 // STR Q5, [X6, X7]
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e25dd29 // FMUL V9.4S, V9.4S, V5.4S
+	WORD $0x6e2addce // FMUL V14.4S, V14.4S, V10.4S
+	WORD $0x4ea9d404 // FSUB V4.4S, V0.4S, V9.4S
+	WORD $0x4eaed406 // FSUB V6.4S, V0.4S, V14.4S
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F5
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea8e4e7 // FCMGT V7.4S, V7.4S, V8.4S
+	WORD $0x6ea51d24 // BIT V4.16B, V9.16B, V5.16B
+	WORD $0x6ea71dc6 // BIT V6.16B, V14.16B, V7.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e28dcc6 // FMUL V6.4S, V6.4S, V8.4S
+	WORD $0x3ca768c4 // STR Q4, [X6, X7]
 	ADD R7<<0, R6, R19
-	FMOVQ F8, 16(R19)
+	FMOVQ F6, 16(R19)
 	ADDS $0x20, R7, R7
 	B block29
 
 tail30:
 	CMP $0x04, R1
 	BLT partial32
-	WORD $0x3ce76864 // LDR Q4, [X3, X7]
+	WORD $0x3ce76863 // LDR Q3, [X3, X7]
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+1408(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
-	WORD $0x3ca768c5 // STR Q5, [X6, X7]
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x3ca768c4 // STR Q4, [X6, X7]
 	B next33
 
 partial32:
@@ -3190,143 +3148,119 @@ partial32:
 	BLE end31
 	ADD R7<<0, R3, R19
 	TBZ $2, R0, few17
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded17
 few17:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R0, one17
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R0, loaded17
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded17
 one17:
 	TBZ $0, R0, loaded17
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded17:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc82 // FMUL V2.4S, V4.4S, V4.4S
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca2 // FMUL V2.4S, V5.4S, V2.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4e25cc46 // FMLA V6.4S, V2.4S, V5.4S
-	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e22ccbf // FMLA V31.4S, V5.4S, V2.4S
-	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F1
+	FMOVQ (R19), F6
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca2 // FMUL V2.4S, V5.4S, V5.4S
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F3
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F6
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
-	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
-	MOVD $constants<>+2080(SB), R19
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ea11c22 // ORR V2.16B, V1.16B, V1.16B
+	WORD $0x4e24cca2 // FMLA V2.4S, V5.4S, V4.4S
+	WORD $0x4ea2d421 // FSUB V1.4S, V1.4S, V2.4S
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e25dca1 // FMUL V1.4S, V5.4S, V5.4S
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F4
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc3f // FMLA V31.4S, V1.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc3f // FMLA V31.4S, V1.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4f375442 // SHL V2.4S, V2.4S, #23
+	WORD $0x4ea08442 // ADD V2.4S, V2.4S, V0.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F1
-	WORD $0x6ea4e421 // FCMGT V1.4S, V1.4S, V4.4S
-	WORD $0x6ea11c60 // BIT V0.16B, V3.16B, V1.16B
-	WORD $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	WORD $0x6ea3e421 // FCMGT V1.4S, V1.4S, V3.4S
+	WORD $0x6ea11cc0 // BIT V0.16B, V6.16B, V1.16B
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
 	ADD R7<<0, R6, R19
 	TBZ $2, R0, few18
 	FMOVQ F0, (R19)
@@ -3350,143 +3284,119 @@ next33:
 	ADD R7<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few19
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded19
 few19:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R0, one19
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R0, loaded19
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded19
 one19:
 	TBZ $0, R0, loaded19
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded19:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc82 // FMUL V2.4S, V4.4S, V4.4S
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca2 // FMUL V2.4S, V5.4S, V2.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4e25cc46 // FMLA V6.4S, V2.4S, V5.4S
-	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e22ccbf // FMLA V31.4S, V5.4S, V2.4S
-	WORD $0x4ebf1fe2 // ORR V2.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F1
+	FMOVQ (R19), F6
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21cc5f // FMLA V31.4S, V2.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca2 // FMUL V2.4S, V5.4S, V5.4S
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F3
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F6
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e23cc5f // FMLA V31.4S, V2.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26cc5f // FMLA V31.4S, V2.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
-	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
-	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
-	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
-	WORD $0x4ea3d400 // FSUB V0.4S, V0.4S, V3.4S
-	MOVD $constants<>+2080(SB), R19
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ea11c22 // ORR V2.16B, V1.16B, V1.16B
+	WORD $0x4e24cca2 // FMLA V2.4S, V5.4S, V4.4S
+	WORD $0x4ea2d421 // FSUB V1.4S, V1.4S, V2.4S
+	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e25dca1 // FMUL V1.4S, V5.4S, V5.4S
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F4
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc3f // FMLA V31.4S, V1.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc3f // FMLA V31.4S, V1.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e24cc3f // FMLA V31.4S, V1.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x4ea41c9f // ORR V31.16B, V4.16B, V4.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4f375442 // SHL V2.4S, V2.4S, #23
+	WORD $0x4ea08442 // ADD V2.4S, V2.4S, V0.4S
+	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
+	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F1
-	WORD $0x6ea4e421 // FCMGT V1.4S, V1.4S, V4.4S
-	WORD $0x6ea11c60 // BIT V0.16B, V3.16B, V1.16B
-	WORD $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	WORD $0x6ea3e421 // FCMGT V1.4S, V1.4S, V3.4S
+	WORD $0x6ea11cc0 // BIT V0.16B, V6.16B, V1.16B
+	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
 	ADD R7<<0, R6, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few20
@@ -3539,16 +3449,16 @@ block36:
 	FMOVQ 16(R19), F8
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e28dd09 // FMUL V9.4S, V8.4S, V8.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
@@ -3664,10 +3574,10 @@ tail37:
 	BLT partial39
 	WORD $0x3ce76865 // LDR Q5, [X3, X7]
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
@@ -3744,10 +3654,10 @@ one21:
 	FMOVS (R19), F5
 loaded21:
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
@@ -3839,10 +3749,10 @@ one23:
 	FMOVS (R19), F5
 loaded23:
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
@@ -3929,426 +3839,509 @@ TEXT ·geluGradNEON(SB), NOSPLIT, $0-32
 	MOVD a+8(FP), R3
 	MOVD b+16(FP), R6
 	MOVD y+24(FP), R7
-	MOVD $constants<>+0(SB), R19
-	FMOVQ (R19), F0
-	MOVD $constants<>+32(SB), R19
-	FMOVQ (R19), F1
 	MOVD $0, R8
 
 block43:
 	CMP R2, R8
 	BGE tail44
-	WORD $0x3ce86862 // LDR Q2, [X3, X8]
+	WORD $0x3ce86860 // LDR Q0, [X3, X8]
 	ADD R8<<0, R3, R19
-	FMOVQ 16(R19), F8
-	WORD $0x3ce868c3 // LDR Q3, [X6, X8]
+	FMOVQ 16(R19), F4
+	WORD $0x3ce868c1 // LDR Q1, [X6, X8]
 	ADD R8<<0, R6, R19
-	FMOVQ 16(R19), F9
+	FMOVQ 16(R19), F5
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
+	WORD $0x4e3e1c02 // AND V2.16B, V0.16B, V30.16B
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1d0a // AND V10.16B, V8.16B, V30.16B
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F5
-	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
-	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
-	WORD $0x6ea6e55f // FCMGT V31.4S, V10.4S, V6.4S
-	WORD $0x6ebf1cca // BIT V10.16B, V6.16B, V31.16B
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edd4b // FMUL V11.4S, V10.4S, V30.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
-	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
-	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
-	WORD $0x4ea6d427 // FSUB V7.4S, V1.4S, V6.4S
-	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
-	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
-	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
-	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
-	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1440(SB), R19
+	WORD $0x4e3e1c86 // AND V6.16B, V4.16B, V30.16B
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+1376(SB), R19
 	FMOVQ (R19), F7
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6ebf1c62 // BIT V2.16B, V3.16B, V31.16B
+	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
+	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
+	WORD $0x6e22dc43 // FMUL V3.4S, V2.4S, V2.4S
+	WORD $0x6e26dcc9 // FMUL V9.4S, V6.4S, V6.4S
+	MOVD $constants<>+1408(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+1408(SB), R19
+	FMOVQ (R19), F10
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F13
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1472(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1504(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1504(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1536(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1536(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1568(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1568(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1600(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
-	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
-	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ed54a // FADD V10.4S, V10.4S, V30.4S
-	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
-	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F6
-	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F14
-	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+1440(SB), R19
 	FMOVQ (R19), F11
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc7f // FMLA V31.4S, V3.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1472(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd3f // FMLA V31.4S, V9.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1504(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28cc7f // FMLA V31.4S, V3.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1504(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1536(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc7f // FMLA V31.4S, V3.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1536(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd3f // FMLA V31.4S, V9.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1568(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28cc7f // FMLA V31.4S, V3.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1568(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc7f // FMLA V31.4S, V3.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1600(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd3f // FMLA V31.4S, V9.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28cc7f // FMLA V31.4S, V3.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+1632(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F15
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27cc7f // FMLA V31.4S, V3.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+1664(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2acd3f // FMLA V31.4S, V9.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e28cc7f // FMLA V31.4S, V3.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1792(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1824(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1856(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1888(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccbf // FMLA V31.4S, V5.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+2048(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc5f // FMLA V31.4S, V2.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
-	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
-	WORD $0x4ea6d404 // FSUB V4.4S, V0.4S, V6.4S
-	WORD $0x4eaed40a // FSUB V10.4S, V0.4S, V14.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F5
-	MOVD $constants<>+2080(SB), R19
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x4e22cce3 // FMLA V3.4S, V7.4S, V2.4S
+	WORD $0x4e26cd49 // FMLA V9.4S, V10.4S, V6.4S
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+1344(SB), R19
 	FMOVQ (R19), F11
-	WORD $0x6ea2e4a5 // FCMGT V5.4S, V5.4S, V2.4S
-	WORD $0x6ea8e56b // FCMGT V11.4S, V11.4S, V8.4S
-	WORD $0x6ea51cc4 // BIT V4.16B, V6.16B, V5.16B
-	WORD $0x6eab1dca // BIT V10.16B, V14.16B, V11.16B
-	WORD $0x6e22dce7 // FMUL V7.4S, V7.4S, V2.4S
-	WORD $0x6e28ddad // FMUL V13.4S, V13.4S, V8.4S
+	WORD $0x4ea3d508 // FSUB V8.4S, V8.4S, V3.4S
+	WORD $0x4ea9d56b // FSUB V11.4S, V11.4S, V9.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc5f // FMLA V31.4S, V2.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x6e27dce8 // FMUL V8.4S, V7.4S, V7.4S
+	WORD $0x6e2add4d // FMUL V13.4S, V10.4S, V10.4S
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+1728(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+1760(SB), R19
+	FMOVQ (R19), F15
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1792(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecdbf // FMLA V31.4S, V13.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+1824(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+1856(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecdbf // FMLA V31.4S, V13.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd1f // FMLA V31.4S, V8.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+1888(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2fcdbf // FMLA V31.4S, V13.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd1f // FMLA V31.4S, V8.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecdbf // FMLA V31.4S, V13.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
+	WORD $0x4e2cccff // FMLA V31.4S, V7.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2fcd5f // FMLA V31.4S, V10.4S, V15.4S
+	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4f375463 // SHL V3.4S, V3.4S, #23
+	WORD $0x4f375529 // SHL V9.4S, V9.4S, #23
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe8463 // ADD V3.4S, V3.4S, V30.4S
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe8529 // ADD V9.4S, V9.4S, V30.4S
+	WORD $0x6e23dd8c // FMUL V12.4S, V12.4S, V3.4S
+	WORD $0x6e29ddef // FMUL V15.4S, V15.4S, V9.4S
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F7
+	WORD $0x4eacd463 // FSUB V3.4S, V3.4S, V12.4S
+	WORD $0x4eafd4e8 // FSUB V8.4S, V7.4S, V15.4S
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+1920(SB), R19
+	FMOVQ (R19), F9
+	WORD $0x6ea0e4e7 // FCMGT V7.4S, V7.4S, V0.4S
+	WORD $0x6ea4e529 // FCMGT V9.4S, V9.4S, V4.4S
+	WORD $0x6ea71d83 // BIT V3.16B, V12.16B, V7.16B
+	WORD $0x6ea91de8 // BIT V8.16B, V15.16B, V9.16B
+	WORD $0x6e22dc47 // FMUL V7.4S, V2.4S, V2.4S
+	WORD $0x6e26dccb // FMUL V11.4S, V6.4S, V6.4S
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+2016(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+2080(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+2112(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+2112(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+2144(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+2144(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecce4 // FMLA V4.4S, V7.4S, V30.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecdaa // FMLA V10.4S, V13.4S, V30.4S
-	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
-	WORD $0x6e29dd4a // FMUL V10.4S, V10.4S, V9.4S
-	WORD $0x3ca868e4 // STR Q4, [X7, X8]
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+2208(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+2208(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+2240(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+2240(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+2272(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+2272(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+2304(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accff // FMLA V31.4S, V7.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+2304(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4eaa1d5f // ORR V31.16B, V10.16B, V10.16B
+	WORD $0x4e29cc5f // FMLA V31.4S, V2.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4eae1ddf // ORR V31.16B, V14.16B, V14.16B
+	WORD $0x4e2dccdf // FMLA V31.4S, V6.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x6e2cdd29 // FMUL V9.4S, V9.4S, V12.4S
+	WORD $0x6e2fddad // FMUL V13.4S, V13.4S, V15.4S
+	WORD $0x4e20cd23 // FMLA V3.4S, V9.4S, V0.4S
+	WORD $0x4e24cda8 // FMLA V8.4S, V13.4S, V4.4S
+	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x3ca868e3 // STR Q3, [X7, X8]
 	ADD R8<<0, R7, R19
-	FMOVQ F10, 16(R19)
+	FMOVQ F8, 16(R19)
 	ADDS $0x20, R8, R8
 	B block43
 
 tail44:
 	CMP $0x04, R1
 	BLT partial46
-	WORD $0x3ce86862 // LDR Q2, [X3, X8]
-	WORD $0x3ce868c3 // LDR Q3, [X6, X8]
+	WORD $0x3ce86860 // LDR Q0, [X3, X8]
+	WORD $0x3ce868c1 // LDR Q1, [X6, X8]
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
+	WORD $0x4e3e1c02 // AND V2.16B, V0.16B, V30.16B
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6ebf1c62 // BIT V2.16B, V3.16B, V31.16B
+	WORD $0x6e22dc43 // FMUL V3.4S, V2.4S, V2.4S
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F5
-	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
-	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
-	WORD $0x4ea6d427 // FSUB V7.4S, V1.4S, V6.4S
-	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
-	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F5
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x6e26dce7 // FMUL V7.4S, V7.4S, V6.4S
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
-	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F6
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4e22cc83 // FMLA V3.4S, V4.4S, V2.4S
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x4ea3d4a5 // FSUB V5.4S, V5.4S, V3.4S
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	FMOVQ (R19), F6
 	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4f375463 // SHL V3.4S, V3.4S, #23
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe8463 // ADD V3.4S, V3.4S, V30.4S
+	WORD $0x6e23dce7 // FMUL V7.4S, V7.4S, V3.4S
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4ea7d463 // FSUB V3.4S, V3.4S, V7.4S
 	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
+	WORD $0x6ea0e484 // FCMGT V4.4S, V4.4S, V0.4S
+	WORD $0x6ea41ce3 // BIT V3.16B, V7.16B, V4.16B
+	WORD $0x6e22dc44 // FMUL V4.4S, V2.4S, V2.4S
 	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+2080(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2112(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e27dcc6 // FMUL V6.4S, V6.4S, V7.4S
-	WORD $0x4ea6d404 // FSUB V4.4S, V0.4S, V6.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F5
-	WORD $0x6ea2e4a5 // FCMGT V5.4S, V5.4S, V2.4S
-	WORD $0x6ea51cc4 // BIT V4.16B, V6.16B, V5.16B
-	WORD $0x6e22dce7 // FMUL V7.4S, V7.4S, V2.4S
+	MOVD $constants<>+2144(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecce4 // FMLA V4.4S, V7.4S, V30.4S
-	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
-	WORD $0x3ca868e4 // STR Q4, [X7, X8]
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2208(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2240(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2272(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2304(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e27dca5 // FMUL V5.4S, V5.4S, V7.4S
+	WORD $0x4e20cca3 // FMLA V3.4S, V5.4S, V0.4S
+	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
+	WORD $0x3ca868e3 // STR Q3, [X7, X8]
 	B next47
 
 partial46:
@@ -4356,181 +4349,210 @@ partial46:
 	BLE end45
 	ADD R8<<0, R3, R19
 	TBZ $2, R0, few25
-	FMOVQ (R19), F2
+	FMOVQ (R19), F0
 	B loaded25
 few25:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
 	TBZ $1, R0, one25
-	FMOVD (R19), F2
+	FMOVD (R19), F0
 	TBZ $0, R0, loaded25
 	ADD $8, R19
-	VLD1 (R19), V2.S[2]
+	VLD1 (R19), V0.S[2]
 	B loaded25
 one25:
 	TBZ $0, R0, loaded25
-	FMOVS (R19), F2
+	FMOVS (R19), F0
 loaded25:
 	ADD R8<<0, R6, R19
 	TBZ $2, R0, few26
-	FMOVQ (R19), F3
+	FMOVQ (R19), F1
 	B loaded26
 few26:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
 	TBZ $1, R0, one26
-	FMOVD (R19), F3
+	FMOVD (R19), F1
 	TBZ $0, R0, loaded26
 	ADD $8, R19
-	VLD1 (R19), V3.S[2]
+	VLD1 (R19), V1.S[2]
 	B loaded26
 one26:
 	TBZ $0, R0, loaded26
-	FMOVS (R19), F3
+	FMOVS (R19), F1
 loaded26:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
+	WORD $0x4e3e1c02 // AND V2.16B, V0.16B, V30.16B
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6ebf1c62 // BIT V2.16B, V3.16B, V31.16B
+	WORD $0x6e22dc43 // FMUL V3.4S, V2.4S, V2.4S
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F5
-	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
-	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
-	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F1
+	FMOVQ (R19), F5
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
-	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F6
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4e22cc83 // FMLA V3.4S, V4.4S, V2.4S
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x4ea3d4a5 // FSUB V5.4S, V5.4S, V3.4S
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F6
 	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4f375463 // SHL V3.4S, V3.4S, #23
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe8463 // ADD V3.4S, V3.4S, V30.4S
+	WORD $0x6e23dce7 // FMUL V7.4S, V7.4S, V3.4S
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4ea7d463 // FSUB V3.4S, V3.4S, V7.4S
 	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
+	WORD $0x6ea0e484 // FCMGT V4.4S, V4.4S, V0.4S
+	WORD $0x6ea41ce3 // BIT V3.16B, V7.16B, V4.16B
+	WORD $0x6e22dc44 // FMUL V4.4S, V2.4S, V2.4S
 	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+2080(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2112(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e21dcc6 // FMUL V6.4S, V6.4S, V1.4S
-	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F4
-	WORD $0x6ea2e484 // FCMGT V4.4S, V4.4S, V2.4S
-	WORD $0x6ea41cc0 // BIT V0.16B, V6.16B, V4.16B
-	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
+	MOVD $constants<>+2144(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecc20 // FMLA V0.4S, V1.4S, V30.4S
-	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2208(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2240(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2272(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2304(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e27dca5 // FMUL V5.4S, V5.4S, V7.4S
+	WORD $0x4e20cca3 // FMLA V3.4S, V5.4S, V0.4S
+	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
 	ADD R8<<0, R7, R19
 	TBZ $2, R0, few27
-	FMOVQ F0, (R19)
+	FMOVQ F3, (R19)
 	B loaded27
 few27:
 	TBZ $1, R0, one27
-	FMOVD F0, (R19)
+	FMOVD F3, (R19)
 	TBZ $0, R0, loaded27
 	ADD $8, R19
-	VST1 V0.S[2], (R19)
+	VST1 V3.S[2], (R19)
 	B loaded27
 one27:
 	TBZ $0, R0, loaded27
-	FMOVS F0, (R19)
+	FMOVS F3, (R19)
 loaded27:
 	B end45
 
@@ -4540,183 +4562,212 @@ next47:
 	ADD R8<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few28
-	FMOVQ (R19), F2
+	FMOVQ (R19), F0
 	B loaded28
 few28:
-	WORD $0x6e221c42 // EOR V2.16B, V2.16B, V2.16B
+	WORD $0x6e201c00 // EOR V0.16B, V0.16B, V0.16B
 	TBZ $1, R0, one28
-	FMOVD (R19), F2
+	FMOVD (R19), F0
 	TBZ $0, R0, loaded28
 	ADD $8, R19
-	VLD1 (R19), V2.S[2]
+	VLD1 (R19), V0.S[2]
 	B loaded28
 one28:
 	TBZ $0, R0, loaded28
-	FMOVS (R19), F2
+	FMOVS (R19), F0
 loaded28:
 	ADD R8<<0, R6, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few29
-	FMOVQ (R19), F3
+	FMOVQ (R19), F1
 	B loaded29
 few29:
-	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
+	WORD $0x6e211c21 // EOR V1.16B, V1.16B, V1.16B
 	TBZ $1, R0, one29
-	FMOVD (R19), F3
+	FMOVD (R19), F1
 	TBZ $0, R0, loaded29
 	ADD $8, R19
-	VLD1 (R19), V3.S[2]
+	VLD1 (R19), V1.S[2]
 	B loaded29
 one29:
 	TBZ $0, R0, loaded29
-	FMOVS (R19), F3
+	FMOVS (R19), F1
 loaded29:
 	MOVD $constants<>+416(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c44 // AND V4.16B, V2.16B, V30.16B
+	WORD $0x4e3e1c02 // AND V2.16B, V0.16B, V30.16B
+	MOVD $constants<>+1376(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x6ea3e45f // FCMGT V31.4S, V2.4S, V3.4S
+	WORD $0x6ebf1c62 // BIT V2.16B, V3.16B, V31.16B
+	WORD $0x6e22dc43 // FMUL V3.4S, V2.4S, V2.4S
 	MOVD $constants<>+1408(SB), R19
-	FMOVQ (R19), F5
-	WORD $0x6ea5e49f // FCMGT V31.4S, V4.4S, V5.4S
-	WORD $0x6ebf1ca4 // BIT V4.16B, V5.16B, V31.16B
-	MOVD $constants<>+1344(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x6e3edc85 // FMUL V5.4S, V4.4S, V30.4S
-	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
-	WORD $0x4e24cca6 // FMLA V6.4S, V5.4S, V4.4S
-	WORD $0x4ea6d421 // FSUB V1.4S, V1.4S, V6.4S
-	WORD $0x4ea11c3f // ORR V31.16B, V1.16B, V1.16B
-	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
-	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
 	MOVD $constants<>+1440(SB), R19
-	FMOVQ (R19), F1
+	FMOVQ (R19), F5
 	MOVD $constants<>+1472(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1504(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1536(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1568(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1600(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e21ccbf // FMLA V31.4S, V5.4S, V1.4S
-	WORD $0x4ebf1fe1 // ORR V1.16B, V31.16B, V31.16B
-	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
-	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
-	WORD $0x6e26dc21 // FMUL V1.4S, V1.4S, V6.4S
-	MOVD $constants<>+1376(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4e3ed484 // FADD V4.4S, V4.4S, V30.4S
-	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1632(SB), R19
-	FMOVQ (R19), F6
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+1664(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e24cc7f // FMLA V31.4S, V3.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
 	MOVD $constants<>+1696(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e25cc7f // FMLA V31.4S, V3.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4e22cc83 // FMLA V3.4S, V4.4S, V2.4S
+	MOVD $constants<>+1344(SB), R19
+	FMOVQ (R19), F5
+	WORD $0x4ea3d4a5 // FSUB V5.4S, V5.4S, V3.4S
+	WORD $0x4ea51cbf // ORR V31.16B, V5.16B, V5.16B
+	WORD $0x4e24cc5f // FMLA V31.4S, V2.4S, V4.4S
+	WORD $0x4ebf1fe4 // ORR V4.16B, V31.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+1728(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F6
 	MOVD $constants<>+1760(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+1792(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1824(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+1856(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+1888(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4f375463 // SHL V3.4S, V3.4S, #23
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe8463 // ADD V3.4S, V3.4S, V30.4S
+	WORD $0x6e23dce7 // FMUL V7.4S, V7.4S, V3.4S
+	MOVD $constants<>+0(SB), R19
+	FMOVQ (R19), F3
+	WORD $0x4ea7d463 // FSUB V3.4S, V3.4S, V7.4S
 	MOVD $constants<>+1920(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1952(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	MOVD $constants<>+1984(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F4
+	WORD $0x6ea0e484 // FCMGT V4.4S, V4.4S, V0.4S
+	WORD $0x6ea41ce3 // BIT V3.16B, V7.16B, V4.16B
+	WORD $0x6e22dc44 // FMUL V4.4S, V2.4S, V2.4S
 	MOVD $constants<>+2016(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	FMOVQ (R19), F5
 	MOVD $constants<>+2048(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+2080(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2112(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
 	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
-	WORD $0x6e21dcc6 // FMUL V6.4S, V6.4S, V1.4S
-	WORD $0x4ea6d400 // FSUB V0.4S, V0.4S, V6.4S
-	MOVD $constants<>+2080(SB), R19
-	FMOVQ (R19), F4
-	WORD $0x6ea2e484 // FCMGT V4.4S, V4.4S, V2.4S
-	WORD $0x6ea41cc0 // BIT V0.16B, V6.16B, V4.16B
-	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
+	MOVD $constants<>+2144(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
 	MOVD $constants<>+2176(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3ecc20 // FMLA V0.4S, V1.4S, V30.4S
-	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2208(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2240(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	MOVD $constants<>+2272(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e25cc9f // FMLA V31.4S, V4.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	MOVD $constants<>+2304(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea61cdf // ORR V31.16B, V6.16B, V6.16B
+	WORD $0x4e25cc5f // FMLA V31.4S, V2.4S, V5.4S
+	WORD $0x4ebf1fe5 // ORR V5.16B, V31.16B, V31.16B
+	WORD $0x6e27dca5 // FMUL V5.4S, V5.4S, V7.4S
+	WORD $0x4e20cca3 // FMLA V3.4S, V5.4S, V0.4S
+	WORD $0x6e21dc63 // FMUL V3.4S, V3.4S, V1.4S
 	ADD R8<<0, R7, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few30
-	FMOVQ F0, (R19)
+	FMOVQ F3, (R19)
 	B loaded30
 few30:
 	TBZ $1, R0, one30
-	FMOVD F0, (R19)
+	FMOVD F3, (R19)
 	TBZ $0, R0, loaded30
 	ADD $8, R19
-	VST1 V0.S[2], (R19)
+	VST1 V3.S[2], (R19)
 	B loaded30
 one30:
 	TBZ $0, R0, loaded30
-	FMOVS F0, (R19)
+	FMOVS F3, (R19)
 loaded30:
 	B end45
 
@@ -4746,17 +4797,17 @@ block50:
 	WORD $0x3ce868c1 // LDR Q1, [X6, X8]
 	ADD R8<<0, R6, R19
 	FMOVQ 16(R19), F4
-	MOVD $constants<>+2208(SB), R19
+	MOVD $constants<>+2336(SB), R19
 	FMOVQ (R19), F2
-	MOVD $constants<>+2208(SB), R19
+	MOVD $constants<>+2336(SB), R19
 	FMOVQ (R19), F5
 	WORD $0x6ea0e45f // FCMGT V31.4S, V2.4S, V0.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
 	WORD $0x6ea3e4bf // FCMGT V31.4S, V5.4S, V3.4S
 	WORD $0x6ebf1ca3 // BIT V3.16B, V5.16B, V31.16B
-	MOVD $constants<>+2240(SB), R19
+	MOVD $constants<>+2368(SB), R19
 	FMOVQ (R19), F2
-	MOVD $constants<>+2240(SB), R19
+	MOVD $constants<>+2368(SB), R19
 	FMOVQ (R19), F5
 	WORD $0x6ea2e41f // FCMGT V31.4S, V0.4S, V2.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
@@ -4766,16 +4817,16 @@ block50:
 	WORD $0x6e23dc68 // FMUL V8.4S, V3.4S, V3.4S
 	WORD $0x4ea21c45 // ORR V5.16B, V2.16B, V2.16B
 	WORD $0x4ea81d09 // ORR V9.16B, V8.16B, V8.16B
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edca5 // FMUL V5.4S, V5.4S, V30.4S
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4a5 // FADD V5.4S, V5.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e20dca5 // FMUL V5.4S, V5.4S, V0.4S
@@ -4922,24 +4973,24 @@ block50:
 	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
 	WORD $0x6e25dd67 // FMUL V7.4S, V11.4S, V5.4S
 	WORD $0x6e2cddae // FMUL V14.4S, V13.4S, V12.4S
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F9
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F15
 	WORD $0x6ea6e526 // FCMGT V6.4S, V9.4S, V6.4S
 	WORD $0x6eaae5e9 // FCMGT V9.4S, V15.4S, V10.4S
 	WORD $0x6ea61d65 // BIT V5.16B, V11.16B, V6.16B
 	WORD $0x6ea91dac // BIT V12.16B, V13.16B, V9.16B
-	MOVD $constants<>+2272(SB), R19
+	MOVD $constants<>+2400(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc42 // FMUL V2.4S, V2.4S, V30.4S
-	MOVD $constants<>+2272(SB), R19
+	MOVD $constants<>+2400(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd08 // FMUL V8.4S, V8.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed442 // FADD V2.4S, V2.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed508 // FADD V8.4S, V8.4S, V30.4S
 	WORD $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
@@ -4959,20 +5010,20 @@ tail51:
 	BLT partial53
 	WORD $0x3ce86860 // LDR Q0, [X3, X8]
 	WORD $0x3ce868c1 // LDR Q1, [X6, X8]
-	MOVD $constants<>+2208(SB), R19
+	MOVD $constants<>+2336(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea0e45f // FCMGT V31.4S, V2.4S, V0.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
-	MOVD $constants<>+2240(SB), R19
+	MOVD $constants<>+2368(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea2e41f // FCMGT V31.4S, V0.4S, V2.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
 	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
 	WORD $0x4ea21c43 // ORR V3.16B, V2.16B, V2.16B
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc63 // FMUL V3.4S, V3.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed463 // FADD V3.4S, V3.4S, V30.4S
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
@@ -5047,14 +5098,14 @@ tail51:
 	WORD $0x6e23fca3 // FDIV V3.4S, V5.4S, V3.4S
 	WORD $0x6e23dcc6 // FMUL V6.4S, V6.4S, V3.4S
 	WORD $0x6e23dcc5 // FMUL V5.4S, V6.4S, V3.4S
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea4e4e4 // FCMGT V4.4S, V7.4S, V4.4S
 	WORD $0x6ea41cc3 // BIT V3.16B, V6.16B, V4.16B
-	MOVD $constants<>+2272(SB), R19
+	MOVD $constants<>+2400(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc42 // FMUL V2.4S, V2.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed442 // FADD V2.4S, V2.4S, V30.4S
 	WORD $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
@@ -5098,20 +5149,20 @@ one32:
 	TBZ $0, R0, loaded32
 	FMOVS (R19), F1
 loaded32:
-	MOVD $constants<>+2208(SB), R19
+	MOVD $constants<>+2336(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea0e45f // FCMGT V31.4S, V2.4S, V0.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
-	MOVD $constants<>+2240(SB), R19
+	MOVD $constants<>+2368(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea2e41f // FCMGT V31.4S, V0.4S, V2.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
 	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
 	WORD $0x4ea21c43 // ORR V3.16B, V2.16B, V2.16B
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc63 // FMUL V3.4S, V3.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed463 // FADD V3.4S, V3.4S, V30.4S
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
@@ -5186,14 +5237,14 @@ loaded32:
 	WORD $0x6e23fca3 // FDIV V3.4S, V5.4S, V3.4S
 	WORD $0x6e23dcc6 // FMUL V6.4S, V6.4S, V3.4S
 	WORD $0x6e23dcc5 // FMUL V5.4S, V6.4S, V3.4S
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea4e4e4 // FCMGT V4.4S, V7.4S, V4.4S
 	WORD $0x6ea41cc3 // BIT V3.16B, V6.16B, V4.16B
-	MOVD $constants<>+2272(SB), R19
+	MOVD $constants<>+2400(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc42 // FMUL V2.4S, V2.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed442 // FADD V2.4S, V2.4S, V30.4S
 	WORD $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
@@ -5253,20 +5304,20 @@ one35:
 	TBZ $0, R0, loaded35
 	FMOVS (R19), F1
 loaded35:
-	MOVD $constants<>+2208(SB), R19
+	MOVD $constants<>+2336(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea0e45f // FCMGT V31.4S, V2.4S, V0.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
-	MOVD $constants<>+2240(SB), R19
+	MOVD $constants<>+2368(SB), R19
 	FMOVQ (R19), F2
 	WORD $0x6ea2e41f // FCMGT V31.4S, V0.4S, V2.4S
 	WORD $0x6ebf1c40 // BIT V0.16B, V2.16B, V31.16B
 	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
 	WORD $0x4ea21c43 // ORR V3.16B, V2.16B, V2.16B
-	MOVD $constants<>+2112(SB), R19
+	MOVD $constants<>+1952(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc63 // FMUL V3.4S, V3.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed463 // FADD V3.4S, V3.4S, V30.4S
 	WORD $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
@@ -5341,14 +5392,14 @@ loaded35:
 	WORD $0x6e23fca3 // FDIV V3.4S, V5.4S, V3.4S
 	WORD $0x6e23dcc6 // FMUL V6.4S, V6.4S, V3.4S
 	WORD $0x6e23dcc5 // FMUL V5.4S, V6.4S, V3.4S
-	MOVD $constants<>+2080(SB), R19
+	MOVD $constants<>+1920(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea4e4e4 // FCMGT V4.4S, V7.4S, V4.4S
 	WORD $0x6ea41cc3 // BIT V3.16B, V6.16B, V4.16B
-	MOVD $constants<>+2272(SB), R19
+	MOVD $constants<>+2400(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edc42 // FMUL V2.4S, V2.4S, V30.4S
-	MOVD $constants<>+2144(SB), R19
+	MOVD $constants<>+1984(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed442 // FADD V2.4S, V2.4S, V30.4S
 	WORD $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S

@@ -62,7 +62,7 @@ type productBatch struct {
 
 func (t *productBatch) Chunk(c *Context, lo, hi int) {
 	p := t.product
-	p.begin(c)
+	p.begin(c, p.blockTiles())
 	defer p.end(c)
 	for i := lo; i < hi; i++ {
 		p.a, p.b, p.out = t.a[i*t.strideA:], t.b[i*t.strideB:], t.out[i*t.strideC:]

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func gemmFullAVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·gemmFullAVX2(SB), NOSPLIT, $0-96
 	MOVQ tiles+0(FP), AX
 	MOVQ a+16(FP), CX
@@ -17,167 +17,160 @@ TEXT ·gemmFullAVX2(SB), NOSPLIT, $0-96
 	LEAQ (BX)(BX*2), DI
 
 tile1:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest4
+	MOVQ   DX, R8
+	MOVQ   cRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   $+6, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   CX, R11
+	LEAQ   (R11)(BX*4), R12
+	MOVQ   b+48(FP), R13
+	MOVQ   bRow+56(FP), R14
+	SHLQ   $0x02, R14
+	MOVQ   k+8(FP), R15
+	SUBQ   $0x04, R15
+	JL     rest4
 
 steps3:
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS (R8), Y14
+	PREFETCHT1   (R8)
+	DECQ         R10
+	CMOVQEQ      R10, R9
+	ADDQ         R9, R8
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (R11)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R12)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R11, R10
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS (R8), Y14
+	ADDQ         R14, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (R11)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R12)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R11, R10
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS (R8), Y14
+	ADDQ         R14, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (R11)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R12)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R11, R10
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS (R8), Y14
+	ADDQ         R14, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (R11)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R12)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R11, R10
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	SUBQ         $0x04, R12
+	ADDQ         R14, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	SUBQ         $0x04, R15
 	JGE          steps3
 
 rest4:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R15
 	JZ   write6
 
 step5:
-	VMOVUPS      (R10), Y12
-	VMOVUPS      32(R10), Y13
-	VBROADCASTSS (R8), Y14
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(BX*1), Y14
+	VBROADCASTSS (R11)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(BX*2), Y14
+	VBROADCASTSS (R11)(BX*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R8)(DI*1), Y14
+	VBROADCASTSS (R11)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(BX*1), Y14
+	VBROADCASTSS (R12)(BX*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         R11, R10
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	DECQ         R12
+	ADDQ         R14, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	DECQ         R15
 	JNZ          step5
 
 write6:
@@ -289,7 +282,7 @@ next2:
 	RET
 
 // func gemmWide1AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide1AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -306,20 +299,15 @@ TEXT ·gemmWide1AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (DI), Y0
 
 tile9:
-	MOVQ       DX, SI
-	MOVQ       cRow+72(FP), DI
-	SHLQ       $0x02, DI
-	PREFETCHT1 (SI)
-	ADDQ       DI, SI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	MOVQ       CX, SI
-	MOVQ       b+48(FP), DI
-	MOVQ       bRow+56(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       k+8(FP), R9
-	SUBQ       $0x04, R9
-	JL         rest12
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, SI
+	MOVQ   b+48(FP), DI
+	MOVQ   bRow+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+8(FP), R9
+	SUBQ   $0x04, R9
+	JL     rest12
 
 steps11:
 	VMOVUPS      (DI), Y3
@@ -473,7 +461,7 @@ DATA masks<>+252(SB)/4, $0x00000000
 GLOBL masks<>(SB), RODATA|NOPTR, $256
 
 // func gemmNarrow1AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow1AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -489,19 +477,14 @@ TEXT ·gemmNarrow1AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (DI), Y0
 
 tile17:
-	MOVQ       DX, SI
-	MOVQ       cRow+72(FP), DI
-	SHLQ       $0x02, DI
-	PREFETCHT1 (SI)
-	ADDQ       DI, SI
-	VXORPS     Y1, Y1, Y1
-	MOVQ       CX, SI
-	MOVQ       b+48(FP), DI
-	MOVQ       bRow+56(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       k+8(FP), R9
-	SUBQ       $0x04, R9
-	JL         rest20
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, SI
+	MOVQ   b+48(FP), DI
+	MOVQ   bRow+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+8(FP), R9
+	SUBQ   $0x04, R9
+	JL     rest20
 
 steps19:
 	VMASKMOVPS   (DI), Y0, Y2
@@ -573,7 +556,7 @@ next18:
 	RET
 
 // func gemmWide2AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide2AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -590,24 +573,17 @@ TEXT ·gemmWide2AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile25:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest28
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest28
 
 steps27:
 	VMOVUPS      (R8), Y5
@@ -724,7 +700,7 @@ next26:
 	RET
 
 // func gemmNarrow2AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow2AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -740,22 +716,15 @@ TEXT ·gemmNarrow2AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile33:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest36
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest36
 
 steps35:
 	VMASKMOVPS   (R8), Y0, Y3
@@ -845,7 +814,7 @@ next34:
 	RET
 
 // func gemmWide3AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide3AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -862,28 +831,19 @@ TEXT ·gemmWide3AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile41:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest44
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest44
 
 steps43:
 	VMOVUPS      (R8), Y7
@@ -1029,7 +989,7 @@ next42:
 	RET
 
 // func gemmNarrow3AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow3AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1045,25 +1005,16 @@ TEXT ·gemmNarrow3AVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R8), Y0
 
 tile49:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest52
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest52
 
 steps51:
 	VMASKMOVPS   (R8), Y0, Y4
@@ -1171,7 +1122,7 @@ next50:
 	RET
 
 // func gemmWide4AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide4AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1189,32 +1140,21 @@ TEXT ·gemmWide4AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile57:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	MOVQ       CX, R8
-	MOVQ       b+48(FP), R9
-	MOVQ       bRow+56(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       k+8(FP), R11
-	SUBQ       $0x04, R11
-	JL         rest60
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   CX, R8
+	MOVQ   b+48(FP), R9
+	MOVQ   bRow+56(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest60
 
 steps59:
 	VMOVUPS      (R9), Y9
@@ -1389,7 +1329,7 @@ next58:
 	RET
 
 // func gemmNarrow4AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow4AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1406,28 +1346,17 @@ TEXT ·gemmNarrow4AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile65:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	MOVQ       CX, R8
-	MOVQ       b+48(FP), R9
-	MOVQ       bRow+56(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       k+8(FP), R11
-	SUBQ       $0x04, R11
-	JL         rest68
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   CX, R8
+	MOVQ   b+48(FP), R9
+	MOVQ   bRow+56(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest68
 
 steps67:
 	VMASKMOVPS   (R9), Y0, Y5
@@ -1553,7 +1482,7 @@ next66:
 	RET
 
 // func gemmWide5AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide5AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1571,37 +1500,24 @@ TEXT ·gemmWide5AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile73:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest76
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest76
 
 steps75:
 	VMOVUPS      (R10), Y11
@@ -1810,7 +1726,7 @@ next74:
 	RET
 
 // func gemmNarrow5AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow5AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -1827,32 +1743,19 @@ TEXT ·gemmNarrow5AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile81:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest84
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest84
 
 steps83:
 	VMASKMOVPS   (R10), Y0, Y6
@@ -2001,7 +1904,7 @@ next82:
 	RET
 
 // func gemmWide6AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmWide6AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -2019,41 +1922,26 @@ TEXT ·gemmWide6AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile89:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y12, Y12, Y12
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest92
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest92
 
 steps91:
 	VMOVUPS      (R10), Y13
@@ -2291,7 +2179,7 @@ next90:
 	RET
 
 // func gemmNarrow6AVX2(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemmNarrow6AVX2(SB), NOSPLIT, $0-96
 	MOVQ    tiles+0(FP), AX
 	MOVQ    a+16(FP), CX
@@ -2308,35 +2196,20 @@ TEXT ·gemmNarrow6AVX2(SB), NOSPLIT, $0-96
 	LEAQ    (BX)(BX*2), DI
 
 tile97:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest100
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest100
 
 steps99:
 	VMASKMOVPS   (R10), Y0, Y7
@@ -2503,8 +2376,8 @@ next98:
 	RET
 
 // func gemmFullAVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemmFullAVX512(SB), NOSPLIT, $0-96
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·gemmFullAVX512(SB), NOSPLIT, $8-96
 	MOVQ tiles+0(FP), AX
 	MOVQ a+16(FP), CX
 	MOVQ c+64(FP), DX
@@ -2515,299 +2388,269 @@ TEXT ·gemmFullAVX512(SB), NOSPLIT, $0-96
 	LEAQ (BX)(BX*2), DI
 
 tile1:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest4
+	MOVQ   DX, R8
+	MOVQ   cRow+72(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   $+12, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   CX, R11
+	LEAQ   (R11)(BX*4), R12
+	LEAQ   (R12)(BX*4), R13
+	MOVQ   b+48(FP), R14
+	MOVQ   bRow+56(FP), R15
+	SHLQ   $0x02, R15
+	MOVQ   k+8(FP), BP
+	SUBQ   $0x04, BP
+	JL     rest4
 
 steps3:
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	VBROADCASTSS (R8), Z26
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	DECQ         R10
+	CMOVQEQ      R10, R9
+	ADDQ         R9, R8
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (R11)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R12), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R12)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R12)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R12)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R13), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R13)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R13)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R12, R11
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	ADDQ         SI, R10
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	VBROADCASTSS (R8), Z26
+	ADDQ         R15, R14
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	ADDQ         SI, R13
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (R11)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R12), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R12)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R12)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R12)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R13), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R13)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R13)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R12, R11
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	ADDQ         SI, R10
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	VBROADCASTSS (R8), Z26
+	ADDQ         R15, R14
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	ADDQ         SI, R13
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (R11)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R12), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R12)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R12)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R12)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R13), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R13)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R13)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R12, R11
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	ADDQ         SI, R10
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	VBROADCASTSS (R8), Z26
+	ADDQ         R15, R14
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	ADDQ         SI, R13
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (R11)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R12), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R12)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R12)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R12)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R13), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R13)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R13)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R12, R11
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	ADDQ         SI, R10
-	SUBQ         $0x04, R13
+	ADDQ         R15, R14
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	ADDQ         SI, R13
+	SUBQ         $0x04, BP
 	JGE          steps3
 
 rest4:
-	ADDQ $0x04, R13
+	ADDQ $0x04, BP
 	JZ   write6
 
 step5:
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	VBROADCASTSS (R8), Z26
+	VMOVUPS      (R14), Z24
+	VMOVUPS      64(R14), Z25
+	VBROADCASTSS (R11), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (R8)(BX*1), Z26
+	VBROADCASTSS (R11)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z2
 	VFMADD231PS  Z25, Z26, Z3
-	VBROADCASTSS (R8)(BX*2), Z26
+	VBROADCASTSS (R11)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z4
 	VFMADD231PS  Z25, Z26, Z5
-	VBROADCASTSS (R8)(DI*1), Z26
+	VBROADCASTSS (R11)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z6
 	VFMADD231PS  Z25, Z26, Z7
-	VBROADCASTSS (R9), Z26
+	VBROADCASTSS (R12), Z26
 	VFMADD231PS  Z24, Z26, Z8
 	VFMADD231PS  Z25, Z26, Z9
-	VBROADCASTSS (R9)(BX*1), Z26
+	VBROADCASTSS (R12)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z10
 	VFMADD231PS  Z25, Z26, Z11
-	VBROADCASTSS (R9)(BX*2), Z26
+	VBROADCASTSS (R12)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R9)(DI*1), Z26
+	VBROADCASTSS (R12)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z14
 	VFMADD231PS  Z25, Z26, Z15
-	VBROADCASTSS (R10), Z26
+	VBROADCASTSS (R13), Z26
 	VFMADD231PS  Z24, Z26, Z16
 	VFMADD231PS  Z25, Z26, Z17
-	VBROADCASTSS (R10)(BX*1), Z26
+	VBROADCASTSS (R13)(BX*1), Z26
 	VFMADD231PS  Z24, Z26, Z18
 	VFMADD231PS  Z25, Z26, Z19
-	VBROADCASTSS (R10)(BX*2), Z26
+	VBROADCASTSS (R13)(BX*2), Z26
 	VFMADD231PS  Z24, Z26, Z20
 	VFMADD231PS  Z25, Z26, Z21
-	VBROADCASTSS (R10)(DI*1), Z26
+	VBROADCASTSS (R13)(DI*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	ADDQ         R12, R11
-	ADDQ         SI, R8
-	ADDQ         SI, R9
-	ADDQ         SI, R10
-	DECQ         R13
+	ADDQ         R15, R14
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	ADDQ         SI, R13
+	DECQ         BP
 	JNZ          step5
 
 write6:
@@ -3003,7 +2846,7 @@ next2:
 	RET
 
 // func gemmWide1AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide1AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3019,21 +2862,15 @@ TEXT ·gemmWide1AVX512(SB), NOSPLIT, $0-96
 	KMOVW SI, K1
 
 tile9:
-	MOVQ       DX, SI
-	MOVQ       cRow+72(FP), DI
-	SHLQ       $0x02, DI
-	PREFETCHT1 (SI)
-	PREFETCHT1 64(SI)
-	ADDQ       DI, SI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	MOVQ       CX, SI
-	MOVQ       b+48(FP), DI
-	MOVQ       bRow+56(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       k+8(FP), R9
-	SUBQ       $0x04, R9
-	JL         rest12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   CX, SI
+	MOVQ   b+48(FP), DI
+	MOVQ   bRow+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+8(FP), R9
+	SUBQ   $0x04, R9
+	JL     rest12
 
 steps11:
 	VMOVUPS      (DI), Z2
@@ -3121,7 +2958,7 @@ next10:
 	RET
 
 // func gemmNarrow1AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow1AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3136,19 +2973,14 @@ TEXT ·gemmNarrow1AVX512(SB), NOSPLIT, $0-96
 	KMOVW SI, K1
 
 tile17:
-	MOVQ       DX, SI
-	MOVQ       cRow+72(FP), DI
-	SHLQ       $0x02, DI
-	PREFETCHT1 (SI)
-	ADDQ       DI, SI
-	VPXORD     Z0, Z0, Z0
-	MOVQ       CX, SI
-	MOVQ       b+48(FP), DI
-	MOVQ       bRow+56(FP), R8
-	SHLQ       $0x02, R8
-	MOVQ       k+8(FP), R9
-	SUBQ       $0x04, R9
-	JL         rest20
+	VPXORD Z0, Z0, Z0
+	MOVQ   CX, SI
+	MOVQ   b+48(FP), DI
+	MOVQ   bRow+56(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   k+8(FP), R9
+	SUBQ   $0x04, R9
+	JL     rest20
 
 steps19:
 	VMOVUPS.Z    (DI), K1, Z1
@@ -3220,7 +3052,7 @@ next18:
 	RET
 
 // func gemmWide2AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide2AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3236,26 +3068,17 @@ TEXT ·gemmWide2AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile25:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest28
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest28
 
 steps27:
 	VMOVUPS      (R8), Z4
@@ -3372,7 +3195,7 @@ next26:
 	RET
 
 // func gemmNarrow2AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow2AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3387,22 +3210,15 @@ TEXT ·gemmNarrow2AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile33:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest36
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest36
 
 steps35:
 	VMOVUPS.Z    (R8), K1, Z2
@@ -3492,7 +3308,7 @@ next34:
 	RET
 
 // func gemmWide3AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide3AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3508,31 +3324,19 @@ TEXT ·gemmWide3AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile41:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	PREFETCHT1 64(DI)
-	ADDQ       R8, DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest44
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest44
 
 steps43:
 	VMOVUPS      (R8), Z6
@@ -3678,7 +3482,7 @@ next42:
 	RET
 
 // func gemmNarrow3AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow3AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3693,25 +3497,16 @@ TEXT ·gemmNarrow3AVX512(SB), NOSPLIT, $0-96
 	KMOVW DI, K1
 
 tile49:
-	MOVQ       DX, DI
-	MOVQ       cRow+72(FP), R8
-	SHLQ       $0x02, R8
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	PREFETCHT1 (DI)
-	ADDQ       R8, DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	MOVQ       CX, DI
-	MOVQ       b+48(FP), R8
-	MOVQ       bRow+56(FP), R9
-	SHLQ       $0x02, R9
-	MOVQ       k+8(FP), R10
-	SUBQ       $0x04, R10
-	JL         rest52
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	MOVQ   CX, DI
+	MOVQ   b+48(FP), R8
+	MOVQ   bRow+56(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   k+8(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest52
 
 steps51:
 	VMOVUPS.Z    (R8), K1, Z3
@@ -3819,7 +3614,7 @@ next50:
 	RET
 
 // func gemmWide4AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide4AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -3836,36 +3631,21 @@ TEXT ·gemmWide4AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile57:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	MOVQ       CX, R8
-	MOVQ       b+48(FP), R9
-	MOVQ       bRow+56(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       k+8(FP), R11
-	SUBQ       $0x04, R11
-	JL         rest60
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   CX, R8
+	MOVQ   b+48(FP), R9
+	MOVQ   bRow+56(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest60
 
 steps59:
 	VMOVUPS      (R9), Z8
@@ -4040,7 +3820,7 @@ next58:
 	RET
 
 // func gemmNarrow4AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow4AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4056,28 +3836,17 @@ TEXT ·gemmNarrow4AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile65:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	MOVQ       CX, R8
-	MOVQ       b+48(FP), R9
-	MOVQ       bRow+56(FP), R10
-	SHLQ       $0x02, R10
-	MOVQ       k+8(FP), R11
-	SUBQ       $0x04, R11
-	JL         rest68
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   CX, R8
+	MOVQ   b+48(FP), R9
+	MOVQ   bRow+56(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   k+8(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest68
 
 steps67:
 	VMOVUPS.Z    (R9), K1, Z4
@@ -4203,7 +3972,7 @@ next66:
 	RET
 
 // func gemmWide5AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide5AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4220,42 +3989,24 @@ TEXT ·gemmWide5AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile73:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest76
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest76
 
 steps75:
 	VMOVUPS      (R10), Z10
@@ -4464,7 +4215,7 @@ next74:
 	RET
 
 // func gemmNarrow5AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow5AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4480,32 +4231,19 @@ TEXT ·gemmNarrow5AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile81:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest84
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest84
 
 steps83:
 	VMOVUPS.Z    (R10), K1, Z5
@@ -4654,7 +4392,7 @@ next82:
 	RET
 
 // func gemmWide6AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide6AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4671,47 +4409,26 @@ TEXT ·gemmWide6AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile89:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest92
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest92
 
 steps91:
 	VMOVUPS      (R10), Z12
@@ -4949,7 +4666,7 @@ next90:
 	RET
 
 // func gemmNarrow6AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow6AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -4965,35 +4682,20 @@ TEXT ·gemmNarrow6AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile97:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest100
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest100
 
 steps99:
 	VMOVUPS.Z    (R10), K1, Z6
@@ -5160,7 +4862,7 @@ next98:
 	RET
 
 // func gemmWide7AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide7AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5177,52 +4879,28 @@ TEXT ·gemmWide7AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile105:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest108
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest108
 
 steps107:
 	VMOVUPS      (R10), Z14
@@ -5489,7 +5167,7 @@ next106:
 	RET
 
 // func gemmNarrow7AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow7AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5505,38 +5183,21 @@ TEXT ·gemmNarrow7AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile113:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest116
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest116
 
 steps115:
 	VMOVUPS.Z    (R10), K1, Z7
@@ -5721,7 +5382,7 @@ next114:
 	RET
 
 // func gemmWide8AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide8AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -5738,57 +5399,30 @@ TEXT ·gemmWide8AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile121:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest124
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest124
 
 steps123:
 	VMOVUPS      (R10), Z16
@@ -6084,7 +5718,7 @@ next122:
 	RET
 
 // func gemmNarrow8AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow8AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6100,41 +5734,22 @@ TEXT ·gemmNarrow8AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile129:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	MOVQ       b+48(FP), R10
-	MOVQ       bRow+56(FP), R11
-	SHLQ       $0x02, R11
-	MOVQ       k+8(FP), R12
-	SUBQ       $0x04, R12
-	JL         rest132
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	MOVQ   b+48(FP), R10
+	MOVQ   bRow+56(FP), R11
+	SHLQ   $0x02, R11
+	MOVQ   k+8(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest132
 
 steps131:
 	VMOVUPS.Z    (R10), K1, Z8
@@ -6337,7 +5952,7 @@ next130:
 	RET
 
 // func gemmWide9AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide9AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6354,63 +5969,33 @@ TEXT ·gemmWide9AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile137:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest140
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest140
 
 steps139:
 	VMOVUPS      (R11), Z18
@@ -6740,7 +6325,7 @@ next138:
 	RET
 
 // func gemmNarrow9AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow9AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -6756,45 +6341,24 @@ TEXT ·gemmNarrow9AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile145:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest148
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest148
 
 steps147:
 	VMOVUPS.Z    (R11), K1, Z9
@@ -7020,7 +6584,7 @@ next146:
 	RET
 
 // func gemmWide10AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide10AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7037,68 +6601,35 @@ TEXT ·gemmWide10AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile153:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest156
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest156
 
 steps155:
 	VMOVUPS      (R11), Z20
@@ -7457,7 +6988,7 @@ next154:
 	RET
 
 // func gemmNarrow10AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow10AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7473,48 +7004,25 @@ TEXT ·gemmNarrow10AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile161:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest164
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest164
 
 steps163:
 	VMOVUPS.Z    (R11), K1, Z10
@@ -7758,7 +7266,7 @@ next162:
 	RET
 
 // func gemmWide11AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide11AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -7775,73 +7283,37 @@ TEXT ·gemmWide11AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile169:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest172
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest172
 
 steps171:
 	VMOVUPS      (R11), Z22
@@ -8229,7 +7701,7 @@ next170:
 	RET
 
 // func gemmNarrow11AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow11AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -8245,51 +7717,26 @@ TEXT ·gemmNarrow11AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile177:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest180
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest180
 
 steps179:
 	VMOVUPS.Z    (R11), K1, Z11
@@ -8551,7 +7998,7 @@ next178:
 	RET
 
 // func gemmWide12AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmWide12AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -8568,78 +8015,39 @@ TEXT ·gemmWide12AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile185:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	PREFETCHT1 64(R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest188
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest188
 
 steps187:
 	VMOVUPS      (R11), Z24
@@ -9056,7 +8464,7 @@ next186:
 	RET
 
 // func gemmNarrow12AVX512(tiles int, k int, a *float32, aRow int, aCol int, aTile int, b *float32, bRow int, c *float32, cRow int, alpha float32, beta float32, cols int)
-// Requires: AVX, AVX512F, BMI2, MMX+
+// Requires: AVX, AVX512F, BMI2
 TEXT ·gemmNarrow12AVX512(SB), NOSPLIT, $0-96
 	MOVQ  tiles+0(FP), AX
 	MOVQ  a+16(FP), CX
@@ -9072,54 +8480,27 @@ TEXT ·gemmNarrow12AVX512(SB), NOSPLIT, $0-96
 	LEAQ  (BX)(BX*2), DI
 
 tile193:
-	MOVQ       DX, R8
-	MOVQ       cRow+72(FP), R9
-	SHLQ       $0x02, R9
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	PREFETCHT1 (R8)
-	ADDQ       R9, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	MOVQ       CX, R8
-	LEAQ       (R8)(BX*4), R9
-	LEAQ       (R9)(BX*4), R10
-	MOVQ       b+48(FP), R11
-	MOVQ       bRow+56(FP), R12
-	SHLQ       $0x02, R12
-	MOVQ       k+8(FP), R13
-	SUBQ       $0x04, R13
-	JL         rest196
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   CX, R8
+	LEAQ   (R8)(BX*4), R9
+	LEAQ   (R9)(BX*4), R10
+	MOVQ   b+48(FP), R11
+	MOVQ   bRow+56(FP), R12
+	SHLQ   $0x02, R12
+	MOVQ   k+8(FP), R13
+	SUBQ   $0x04, R13
+	JL     rest196
 
 steps195:
 	VMOVUPS.Z    (R11), K1, Z12

@@ -6,7 +6,7 @@ package kernel
 const (
 	depthMax = 384 // a panel of b, depth x one tile's width, is to stay in the first-level cache
 	depthOf  = 8   // depths are multiples of this, but for the last
-	rowsMax  = 96  // a block of a, rows x depth, is to stay in the second-level cache
+	rowsMax  = 192 // a block of a, rows x depth, is to stay in the second-level cache
 
 	// Below these sizes an operand is read where it lies: packing would not pay.
 	packRowsMin    = 48  // rows of the result, for b
@@ -23,9 +23,8 @@ const (
 
 // depth returns the depth of the k blocks of a product.
 func depth(k int) int {
-	blocks := max(1, (k+depthMax-1)/depthMax)
-	d := (k + blocks - 1) / blocks
-	return max(1, (d+depthOf-1)/depthOf*depthOf)
+	d := ceilDiv(k, max(1, ceilDiv(k, depthMax)))
+	return max(1, ceilDiv(d, depthOf)*depthOf)
 }
 
 // product is one matrix product on the way: first its operands, then the state of the
@@ -45,14 +44,18 @@ type product struct {
 	ending         tileEnding
 
 	packedA, packedB []float32 // buffers; nil where the operand is read in place
+	fromA            int       // the tile that packedA begins with
 	from, depth      int       // the block of k
 	betaNow          float32   // beta, then 1 from the second block on
 }
 
 func (p *product) tileRows() int    { return len(p.wide) }
 func (p *product) tileColumns() int { return 2 * p.lanes }
-func (p *product) tilesDown() int   { return (p.m + p.tileRows() - 1) / p.tileRows() }
-func (p *product) tilesAcross() int { return (p.n + p.tileColumns() - 1) / p.tileColumns() }
+func (p *product) tilesDown() int   { return ceilDiv(p.m, p.tileRows()) }
+func (p *product) tilesAcross() int { return ceilDiv(p.n, p.tileColumns()) }
+
+// blockTiles is the height of a block of a, in tiles.
+func (p *product) blockTiles() int { return rowsMax / p.tileRows() }
 
 // panelA is the size of a packed panel of a: the elements of one tile's rows, and what the
 // last row's vector writes beyond.
@@ -60,11 +63,11 @@ func (p *product) panelA() int { return p.depth*p.tileRows() + p.lanes - p.tileR
 
 func (p *product) panelB() int { return p.depth * p.tileColumns() }
 
-// begin takes the buffers that the product needs.
-func (p *product) begin(c *Context) {
+// begin takes the buffers that the product needs, with room for a so many tiles high.
+func (p *product) begin(c *Context, tiles int) {
 	p.depth = depth(p.k)
 	if p.transA && p.n >= packColumnsMin {
-		p.packedA = Scratch[float32](c, p.tilesDown()*p.panelA())
+		p.packedA = Scratch[float32](c, min(tiles, p.tilesDown())*p.panelA())
 	}
 	if p.transB || p.m >= packRowsMin {
 		p.packedB = Scratch[float32](c, p.tilesAcross()*p.panelB())
@@ -99,26 +102,30 @@ func (p *product) blocks(f func()) {
 
 // compute computes the product on the threads of the Context, or on this goroutine if it is small.
 func (p *product) compute(c *Context) {
-	p.begin(c)
-	defer p.end(c)
 	if c.threads == 1 || p.m*p.n*p.k < flopsParallel {
+		p.begin(c, p.blockTiles())
+		defer p.end(c)
 		p.serial(c)
 	} else {
+		p.begin(c, p.tilesDown())
+		defer p.end(c)
 		gemmParallel(c, *p)
 	}
 }
 
-// serial computes the product on this goroutine.
+// serial computes the product on this goroutine. It packs a block of a just before its use, over
+// the one before: what is packed stays in the cache.
 func (p *product) serial(c *Context) {
 	p.blocks(func() {
 		if c.cancelled() {
 			return
 		}
-		p.packA(0, p.tilesDown())
 		p.packB(0, p.tilesAcross())
-		step := rowsMax / p.tileRows()
-		for i := 0; i < p.tilesDown(); i += step {
-			p.multiply(i, min(i+step, p.tilesDown()), 0, p.tilesAcross())
+		for i := 0; i < p.tilesDown(); i += p.blockTiles() {
+			end := min(i+p.blockTiles(), p.tilesDown())
+			p.fromA = i
+			p.packA(i, end)
+			p.multiply(i, end, 0, p.tilesAcross())
 		}
 	})
 }
@@ -126,10 +133,11 @@ func (p *product) serial(c *Context) {
 // gemmParallel computes a product on the threads of the Context. The threads share a copy of it,
 // from the pool: p itself, on the stack of the caller, is not for others.
 func gemmParallel(c *Context, p product) {
-	rows := rowsMax / p.tileRows()
-	tasksDown := (p.tilesDown() + rows - 1) / rows
-	tasksAcross := min(p.tilesAcross(), (tasksPerThread*c.threads+tasksDown-1)/tasksDown)
-	columns := (p.tilesAcross() + tasksAcross - 1) / tasksAcross
+	// As many blocks of rows for each thread: what it computes of this product is what it reads of the next.
+	rows := ceilDiv(p.tilesDown(), c.threads*ceilDiv(p.tilesDown(), c.threads*p.blockTiles()))
+	tasksDown := ceilDiv(p.tilesDown(), rows)
+	tasksAcross := min(p.tilesAcross(), ceilDiv(tasksPerThread*c.threads, tasksDown))
+	columns := ceilDiv(p.tilesAcross(), tasksAcross)
 	shared := borrow(c, p)
 	defer giveBack(c, shared)
 	shared.blocks(func() {
@@ -177,7 +185,7 @@ func (p *product) packA(lo, hi int) {
 	for k := 0; k < p.depth; k += step {
 		for t := lo; t < hi; t++ {
 			i := t * mr
-			p.packNarrow(min(step, p.depth-k), &p.a[(p.from+k)*p.lda+i], p.lda, &p.packedA[t*size+k*mr], mr, min(mr, p.m-i))
+			p.packNarrow(min(step, p.depth-k), &p.a[(p.from+k)*p.lda+i], p.lda, &p.packedA[(t-p.fromA)*size+k*mr], mr, min(mr, p.m-i))
 		}
 	}
 }
@@ -238,7 +246,7 @@ func (p *product) multiply(i0, i1, j0, j1 int) {
 	switch {
 	case p.packedA != nil:
 		a, aRow, aCol, aTile = p.packedA, 1, mr, p.panelA()
-		at = i0 * aTile
+		at = (i0 - p.fromA) * aTile
 	case p.transA:
 		aRow, aCol, aTile = 1, p.lda, mr
 		at = i0*aTile + p.from*p.lda
@@ -277,3 +285,5 @@ func (p *product) multiply(i0, i1, j0, j1 int) {
 		}
 	}
 }
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

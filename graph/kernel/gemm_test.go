@@ -122,6 +122,8 @@ func gemmCases() []gemmCase {
 	}
 	add(1, 1, 0)
 	add(199, 70, 100) // more than one block of rows
+	add(399, 130, 9)  // and a transposed a that is packed: on one thread
+	add(399, 130, 50) // and on several
 	return cases
 }
 

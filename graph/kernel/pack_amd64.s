@@ -144,7 +144,7 @@ done4:
 	RET
 
 // func packTransposedAVX2(n int, src *float32, srcRow int, dst *float32, dstRow int, rows int)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·packTransposedAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), AX
 	SHLQ    $0x02, AX
@@ -184,18 +184,29 @@ TEXT ·packTransposedAVX2(SB), NOSPLIT, $0-48
 	DECQ    DI
 	CMOVQLE R8, SI
 	ADDQ    SI, BX
+	MOVQ    srcRow+16(FP), DI
+	SHLQ    $0x02, DI
 	XORQ    SI, SI
+	SHLQ    $0x03, DI
 
 block5:
 	CMPQ       SI, AX
 	JGE        end6
+	PREFETCHT0 (R9)(DI*1)
 	VMOVUPS    (R9)(SI*1), Y0
+	PREFETCHT0 (R10)(DI*1)
 	VMOVUPS    (R10)(SI*1), Y1
+	PREFETCHT0 (R11)(DI*1)
 	VMOVUPS    (R11)(SI*1), Y2
+	PREFETCHT0 (R12)(DI*1)
 	VMOVUPS    (R12)(SI*1), Y3
+	PREFETCHT0 (R13)(DI*1)
 	VMOVUPS    (R13)(SI*1), Y4
+	PREFETCHT0 (R14)(DI*1)
 	VMOVUPS    (R14)(SI*1), Y5
+	PREFETCHT0 (R15)(DI*1)
 	VMOVUPS    (R15)(SI*1), Y6
+	PREFETCHT0 (BX)(DI*1)
 	VMOVUPS    (BX)(SI*1), Y7
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y0
@@ -238,6 +249,7 @@ block5:
 	VMOVUPS    Y0, (CX)
 	ADDQ       DX, CX
 	ADDQ       $0x20, SI
+	ADDQ       $0x20, DI
 	JMP        block5
 
 end6:

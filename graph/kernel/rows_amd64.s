@@ -928,22 +928,22 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf38aa3b
-DATA constants<>+388(SB)/4, $0xbf38aa3b
-DATA constants<>+392(SB)/4, $0xbf38aa3b
-DATA constants<>+396(SB)/4, $0xbf38aa3b
-DATA constants<>+400(SB)/4, $0xbf38aa3b
-DATA constants<>+404(SB)/4, $0xbf38aa3b
-DATA constants<>+408(SB)/4, $0xbf38aa3b
-DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xc0400000
-DATA constants<>+420(SB)/4, $0xc0400000
-DATA constants<>+424(SB)/4, $0xc0400000
-DATA constants<>+428(SB)/4, $0xc0400000
-DATA constants<>+432(SB)/4, $0xc0400000
-DATA constants<>+436(SB)/4, $0xc0400000
-DATA constants<>+440(SB)/4, $0xc0400000
-DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+384(SB)/4, $0x4b3fffff
+DATA constants<>+388(SB)/4, $0x4b3fffff
+DATA constants<>+392(SB)/4, $0x4b3fffff
+DATA constants<>+396(SB)/4, $0x4b3fffff
+DATA constants<>+400(SB)/4, $0x4b3fffff
+DATA constants<>+404(SB)/4, $0x4b3fffff
+DATA constants<>+408(SB)/4, $0x4b3fffff
+DATA constants<>+412(SB)/4, $0x4b3fffff
+DATA constants<>+416(SB)/4, $0x41293958
+DATA constants<>+420(SB)/4, $0x41293958
+DATA constants<>+424(SB)/4, $0x41293958
+DATA constants<>+428(SB)/4, $0x41293958
+DATA constants<>+432(SB)/4, $0x41293958
+DATA constants<>+436(SB)/4, $0x41293958
+DATA constants<>+440(SB)/4, $0x41293958
+DATA constants<>+444(SB)/4, $0x41293958
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -952,215 +952,175 @@ DATA constants<>+464(SB)/4, $0x7fffffff
 DATA constants<>+468(SB)/4, $0x7fffffff
 DATA constants<>+472(SB)/4, $0x7fffffff
 DATA constants<>+476(SB)/4, $0x7fffffff
-DATA constants<>+480(SB)/4, $0x41544dd3
-DATA constants<>+484(SB)/4, $0x41544dd3
-DATA constants<>+488(SB)/4, $0x41544dd3
-DATA constants<>+492(SB)/4, $0x41544dd3
-DATA constants<>+496(SB)/4, $0x41544dd3
-DATA constants<>+500(SB)/4, $0x41544dd3
-DATA constants<>+504(SB)/4, $0x41544dd3
-DATA constants<>+508(SB)/4, $0x41544dd3
-DATA constants<>+512(SB)/4, $0x3920fdde
-DATA constants<>+516(SB)/4, $0x3920fdde
-DATA constants<>+520(SB)/4, $0x3920fdde
-DATA constants<>+524(SB)/4, $0x3920fdde
-DATA constants<>+528(SB)/4, $0x3920fdde
-DATA constants<>+532(SB)/4, $0x3920fdde
-DATA constants<>+536(SB)/4, $0x3920fdde
-DATA constants<>+540(SB)/4, $0x3920fdde
-DATA constants<>+544(SB)/4, $0x3aaf9f2a
-DATA constants<>+548(SB)/4, $0x3aaf9f2a
-DATA constants<>+552(SB)/4, $0x3aaf9f2a
-DATA constants<>+556(SB)/4, $0x3aaf9f2a
-DATA constants<>+560(SB)/4, $0x3aaf9f2a
-DATA constants<>+564(SB)/4, $0x3aaf9f2a
-DATA constants<>+568(SB)/4, $0x3aaf9f2a
-DATA constants<>+572(SB)/4, $0x3aaf9f2a
-DATA constants<>+576(SB)/4, $0x3c1d96a6
-DATA constants<>+580(SB)/4, $0x3c1d96a6
-DATA constants<>+584(SB)/4, $0x3c1d96a6
-DATA constants<>+588(SB)/4, $0x3c1d96a6
-DATA constants<>+592(SB)/4, $0x3c1d96a6
-DATA constants<>+596(SB)/4, $0x3c1d96a6
-DATA constants<>+600(SB)/4, $0x3c1d96a6
-DATA constants<>+604(SB)/4, $0x3c1d96a6
-DATA constants<>+608(SB)/4, $0x3d635774
-DATA constants<>+612(SB)/4, $0x3d635774
-DATA constants<>+616(SB)/4, $0x3d635774
-DATA constants<>+620(SB)/4, $0x3d635774
-DATA constants<>+624(SB)/4, $0x3d635774
-DATA constants<>+628(SB)/4, $0x3d635774
-DATA constants<>+632(SB)/4, $0x3d635774
-DATA constants<>+636(SB)/4, $0x3d635774
-DATA constants<>+640(SB)/4, $0x3e75fdee
-DATA constants<>+644(SB)/4, $0x3e75fdee
-DATA constants<>+648(SB)/4, $0x3e75fdee
-DATA constants<>+652(SB)/4, $0x3e75fdee
-DATA constants<>+656(SB)/4, $0x3e75fdee
-DATA constants<>+660(SB)/4, $0x3e75fdee
-DATA constants<>+664(SB)/4, $0x3e75fdee
-DATA constants<>+668(SB)/4, $0x3e75fdee
-DATA constants<>+672(SB)/4, $0x3f317218
-DATA constants<>+676(SB)/4, $0x3f317218
-DATA constants<>+680(SB)/4, $0x3f317218
-DATA constants<>+684(SB)/4, $0x3f317218
-DATA constants<>+688(SB)/4, $0x3f317218
-DATA constants<>+692(SB)/4, $0x3f317218
-DATA constants<>+696(SB)/4, $0x3f317218
-DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0xb184cbb7
-DATA constants<>+708(SB)/4, $0xb184cbb7
-DATA constants<>+712(SB)/4, $0xb184cbb7
-DATA constants<>+716(SB)/4, $0xb184cbb7
-DATA constants<>+720(SB)/4, $0xb184cbb7
-DATA constants<>+724(SB)/4, $0xb184cbb7
-DATA constants<>+728(SB)/4, $0xb184cbb7
-DATA constants<>+732(SB)/4, $0xb184cbb7
-DATA constants<>+736(SB)/4, $0xb25d70c9
-DATA constants<>+740(SB)/4, $0xb25d70c9
-DATA constants<>+744(SB)/4, $0xb25d70c9
-DATA constants<>+748(SB)/4, $0xb25d70c9
-DATA constants<>+752(SB)/4, $0xb25d70c9
-DATA constants<>+756(SB)/4, $0xb25d70c9
-DATA constants<>+760(SB)/4, $0xb25d70c9
-DATA constants<>+764(SB)/4, $0xb25d70c9
-DATA constants<>+768(SB)/4, $0x31f2b5eb
-DATA constants<>+772(SB)/4, $0x31f2b5eb
-DATA constants<>+776(SB)/4, $0x31f2b5eb
-DATA constants<>+780(SB)/4, $0x31f2b5eb
-DATA constants<>+784(SB)/4, $0x31f2b5eb
-DATA constants<>+788(SB)/4, $0x31f2b5eb
-DATA constants<>+792(SB)/4, $0x31f2b5eb
-DATA constants<>+796(SB)/4, $0x31f2b5eb
-DATA constants<>+800(SB)/4, $0x3470ec8f
-DATA constants<>+804(SB)/4, $0x3470ec8f
-DATA constants<>+808(SB)/4, $0x3470ec8f
-DATA constants<>+812(SB)/4, $0x3470ec8f
-DATA constants<>+816(SB)/4, $0x3470ec8f
-DATA constants<>+820(SB)/4, $0x3470ec8f
-DATA constants<>+824(SB)/4, $0x3470ec8f
-DATA constants<>+828(SB)/4, $0x3470ec8f
-DATA constants<>+832(SB)/4, $0xb3dff4d0
-DATA constants<>+836(SB)/4, $0xb3dff4d0
-DATA constants<>+840(SB)/4, $0xb3dff4d0
-DATA constants<>+844(SB)/4, $0xb3dff4d0
-DATA constants<>+848(SB)/4, $0xb3dff4d0
-DATA constants<>+852(SB)/4, $0xb3dff4d0
-DATA constants<>+856(SB)/4, $0xb3dff4d0
-DATA constants<>+860(SB)/4, $0xb3dff4d0
-DATA constants<>+864(SB)/4, $0x353ff05f
-DATA constants<>+868(SB)/4, $0x353ff05f
-DATA constants<>+872(SB)/4, $0x353ff05f
-DATA constants<>+876(SB)/4, $0x353ff05f
-DATA constants<>+880(SB)/4, $0x353ff05f
-DATA constants<>+884(SB)/4, $0x353ff05f
-DATA constants<>+888(SB)/4, $0x353ff05f
-DATA constants<>+892(SB)/4, $0x353ff05f
-DATA constants<>+896(SB)/4, $0xb6ec8399
-DATA constants<>+900(SB)/4, $0xb6ec8399
-DATA constants<>+904(SB)/4, $0xb6ec8399
-DATA constants<>+908(SB)/4, $0xb6ec8399
-DATA constants<>+912(SB)/4, $0xb6ec8399
-DATA constants<>+916(SB)/4, $0xb6ec8399
-DATA constants<>+920(SB)/4, $0xb6ec8399
-DATA constants<>+924(SB)/4, $0xb6ec8399
-DATA constants<>+928(SB)/4, $0x37f29cf0
-DATA constants<>+932(SB)/4, $0x37f29cf0
-DATA constants<>+936(SB)/4, $0x37f29cf0
-DATA constants<>+940(SB)/4, $0x37f29cf0
-DATA constants<>+944(SB)/4, $0x37f29cf0
-DATA constants<>+948(SB)/4, $0x37f29cf0
-DATA constants<>+952(SB)/4, $0x37f29cf0
-DATA constants<>+956(SB)/4, $0x37f29cf0
-DATA constants<>+960(SB)/4, $0xb9052221
-DATA constants<>+964(SB)/4, $0xb9052221
-DATA constants<>+968(SB)/4, $0xb9052221
-DATA constants<>+972(SB)/4, $0xb9052221
-DATA constants<>+976(SB)/4, $0xb9052221
-DATA constants<>+980(SB)/4, $0xb9052221
-DATA constants<>+984(SB)/4, $0xb9052221
-DATA constants<>+988(SB)/4, $0xb9052221
-DATA constants<>+992(SB)/4, $0x3a11e040
-DATA constants<>+996(SB)/4, $0x3a11e040
-DATA constants<>+1000(SB)/4, $0x3a11e040
-DATA constants<>+1004(SB)/4, $0x3a11e040
-DATA constants<>+1008(SB)/4, $0x3a11e040
-DATA constants<>+1012(SB)/4, $0x3a11e040
-DATA constants<>+1016(SB)/4, $0x3a11e040
-DATA constants<>+1020(SB)/4, $0x3a11e040
-DATA constants<>+1024(SB)/4, $0xbb1775ba
-DATA constants<>+1028(SB)/4, $0xbb1775ba
-DATA constants<>+1032(SB)/4, $0xbb1775ba
-DATA constants<>+1036(SB)/4, $0xbb1775ba
-DATA constants<>+1040(SB)/4, $0xbb1775ba
-DATA constants<>+1044(SB)/4, $0xbb1775ba
-DATA constants<>+1048(SB)/4, $0xbb1775ba
-DATA constants<>+1052(SB)/4, $0xbb1775ba
-DATA constants<>+1056(SB)/4, $0x3c160394
-DATA constants<>+1060(SB)/4, $0x3c160394
-DATA constants<>+1064(SB)/4, $0x3c160394
-DATA constants<>+1068(SB)/4, $0x3c160394
-DATA constants<>+1072(SB)/4, $0x3c160394
-DATA constants<>+1076(SB)/4, $0x3c160394
-DATA constants<>+1080(SB)/4, $0x3c160394
-DATA constants<>+1084(SB)/4, $0x3c160394
-DATA constants<>+1088(SB)/4, $0xbd0ce76c
-DATA constants<>+1092(SB)/4, $0xbd0ce76c
-DATA constants<>+1096(SB)/4, $0xbd0ce76c
-DATA constants<>+1100(SB)/4, $0xbd0ce76c
-DATA constants<>+1104(SB)/4, $0xbd0ce76c
-DATA constants<>+1108(SB)/4, $0xbd0ce76c
-DATA constants<>+1112(SB)/4, $0xbd0ce76c
-DATA constants<>+1116(SB)/4, $0xbd0ce76c
-DATA constants<>+1120(SB)/4, $0x3df8dc4f
-DATA constants<>+1124(SB)/4, $0x3df8dc4f
-DATA constants<>+1128(SB)/4, $0x3df8dc4f
-DATA constants<>+1132(SB)/4, $0x3df8dc4f
-DATA constants<>+1136(SB)/4, $0x3df8dc4f
-DATA constants<>+1140(SB)/4, $0x3df8dc4f
-DATA constants<>+1144(SB)/4, $0x3df8dc4f
-DATA constants<>+1148(SB)/4, $0x3df8dc4f
-DATA constants<>+1152(SB)/4, $0x00000000
-DATA constants<>+1156(SB)/4, $0x00000000
-DATA constants<>+1160(SB)/4, $0x00000000
-DATA constants<>+1164(SB)/4, $0x00000000
-DATA constants<>+1168(SB)/4, $0x00000000
-DATA constants<>+1172(SB)/4, $0x00000000
-DATA constants<>+1176(SB)/4, $0x00000000
-DATA constants<>+1180(SB)/4, $0x00000000
-DATA constants<>+1184(SB)/4, $0x3d922279
-DATA constants<>+1188(SB)/4, $0x3d922279
-DATA constants<>+1192(SB)/4, $0x3d922279
-DATA constants<>+1196(SB)/4, $0x3d922279
-DATA constants<>+1200(SB)/4, $0x3d922279
-DATA constants<>+1204(SB)/4, $0x3d922279
-DATA constants<>+1208(SB)/4, $0x3d922279
-DATA constants<>+1212(SB)/4, $0x3d922279
-DATA constants<>+1216(SB)/4, $0x3fcc422a
-DATA constants<>+1220(SB)/4, $0x3fcc422a
-DATA constants<>+1224(SB)/4, $0x3fcc422a
-DATA constants<>+1228(SB)/4, $0x3fcc422a
-DATA constants<>+1232(SB)/4, $0x3fcc422a
-DATA constants<>+1236(SB)/4, $0x3fcc422a
-DATA constants<>+1240(SB)/4, $0x3fcc422a
-DATA constants<>+1244(SB)/4, $0x3fcc422a
-DATA constants<>+1248(SB)/4, $0xbf800000
-DATA constants<>+1252(SB)/4, $0xbf800000
-DATA constants<>+1256(SB)/4, $0xbf800000
-DATA constants<>+1260(SB)/4, $0xbf800000
-DATA constants<>+1264(SB)/4, $0xbf800000
-DATA constants<>+1268(SB)/4, $0xbf800000
-DATA constants<>+1272(SB)/4, $0xbf800000
-DATA constants<>+1276(SB)/4, $0xbf800000
-DATA constants<>+1280(SB)/4, $0x42b1999a
-DATA constants<>+1284(SB)/4, $0x42b1999a
-DATA constants<>+1288(SB)/4, $0x42b1999a
-DATA constants<>+1292(SB)/4, $0x42b1999a
-DATA constants<>+1296(SB)/4, $0x42b1999a
-DATA constants<>+1300(SB)/4, $0x42b1999a
-DATA constants<>+1304(SB)/4, $0x42b1999a
-DATA constants<>+1308(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $1312
+DATA constants<>+480(SB)/4, $0xb33efebf
+DATA constants<>+484(SB)/4, $0xb33efebf
+DATA constants<>+488(SB)/4, $0xb33efebf
+DATA constants<>+492(SB)/4, $0xb33efebf
+DATA constants<>+496(SB)/4, $0xb33efebf
+DATA constants<>+500(SB)/4, $0xb33efebf
+DATA constants<>+504(SB)/4, $0xb33efebf
+DATA constants<>+508(SB)/4, $0xb33efebf
+DATA constants<>+512(SB)/4, $0x359c6623
+DATA constants<>+516(SB)/4, $0x359c6623
+DATA constants<>+520(SB)/4, $0x359c6623
+DATA constants<>+524(SB)/4, $0x359c6623
+DATA constants<>+528(SB)/4, $0x359c6623
+DATA constants<>+532(SB)/4, $0x359c6623
+DATA constants<>+536(SB)/4, $0x359c6623
+DATA constants<>+540(SB)/4, $0x359c6623
+DATA constants<>+544(SB)/4, $0xb761186d
+DATA constants<>+548(SB)/4, $0xb761186d
+DATA constants<>+552(SB)/4, $0xb761186d
+DATA constants<>+556(SB)/4, $0xb761186d
+DATA constants<>+560(SB)/4, $0xb761186d
+DATA constants<>+564(SB)/4, $0xb761186d
+DATA constants<>+568(SB)/4, $0xb761186d
+DATA constants<>+572(SB)/4, $0xb761186d
+DATA constants<>+576(SB)/4, $0x38b5d732
+DATA constants<>+580(SB)/4, $0x38b5d732
+DATA constants<>+584(SB)/4, $0x38b5d732
+DATA constants<>+588(SB)/4, $0x38b5d732
+DATA constants<>+592(SB)/4, $0x38b5d732
+DATA constants<>+596(SB)/4, $0x38b5d732
+DATA constants<>+600(SB)/4, $0x38b5d732
+DATA constants<>+604(SB)/4, $0x38b5d732
+DATA constants<>+608(SB)/4, $0xb99f2d43
+DATA constants<>+612(SB)/4, $0xb99f2d43
+DATA constants<>+616(SB)/4, $0xb99f2d43
+DATA constants<>+620(SB)/4, $0xb99f2d43
+DATA constants<>+624(SB)/4, $0xb99f2d43
+DATA constants<>+628(SB)/4, $0xb99f2d43
+DATA constants<>+632(SB)/4, $0xb99f2d43
+DATA constants<>+636(SB)/4, $0xb99f2d43
+DATA constants<>+640(SB)/4, $0x3800471f
+DATA constants<>+644(SB)/4, $0x3800471f
+DATA constants<>+648(SB)/4, $0x3800471f
+DATA constants<>+652(SB)/4, $0x3800471f
+DATA constants<>+656(SB)/4, $0x3800471f
+DATA constants<>+660(SB)/4, $0x3800471f
+DATA constants<>+664(SB)/4, $0x3800471f
+DATA constants<>+668(SB)/4, $0x3800471f
+DATA constants<>+672(SB)/4, $0x3be30436
+DATA constants<>+676(SB)/4, $0x3be30436
+DATA constants<>+680(SB)/4, $0x3be30436
+DATA constants<>+684(SB)/4, $0x3be30436
+DATA constants<>+688(SB)/4, $0x3be30436
+DATA constants<>+692(SB)/4, $0x3be30436
+DATA constants<>+696(SB)/4, $0x3be30436
+DATA constants<>+700(SB)/4, $0x3be30436
+DATA constants<>+704(SB)/4, $0xbd56c959
+DATA constants<>+708(SB)/4, $0xbd56c959
+DATA constants<>+712(SB)/4, $0xbd56c959
+DATA constants<>+716(SB)/4, $0xbd56c959
+DATA constants<>+720(SB)/4, $0xbd56c959
+DATA constants<>+724(SB)/4, $0xbd56c959
+DATA constants<>+728(SB)/4, $0xbd56c959
+DATA constants<>+732(SB)/4, $0xbd56c959
+DATA constants<>+736(SB)/4, $0xbeeb1ed3
+DATA constants<>+740(SB)/4, $0xbeeb1ed3
+DATA constants<>+744(SB)/4, $0xbeeb1ed3
+DATA constants<>+748(SB)/4, $0xbeeb1ed3
+DATA constants<>+752(SB)/4, $0xbeeb1ed3
+DATA constants<>+756(SB)/4, $0xbeeb1ed3
+DATA constants<>+760(SB)/4, $0xbeeb1ed3
+DATA constants<>+764(SB)/4, $0xbeeb1ed3
+DATA constants<>+768(SB)/4, $0xbf935764
+DATA constants<>+772(SB)/4, $0xbf935764
+DATA constants<>+776(SB)/4, $0xbf935764
+DATA constants<>+780(SB)/4, $0xbf935764
+DATA constants<>+784(SB)/4, $0xbf935764
+DATA constants<>+788(SB)/4, $0xbf935764
+DATA constants<>+792(SB)/4, $0xbf935764
+DATA constants<>+796(SB)/4, $0xbf935764
+DATA constants<>+800(SB)/4, $0x3920fdde
+DATA constants<>+804(SB)/4, $0x3920fdde
+DATA constants<>+808(SB)/4, $0x3920fdde
+DATA constants<>+812(SB)/4, $0x3920fdde
+DATA constants<>+816(SB)/4, $0x3920fdde
+DATA constants<>+820(SB)/4, $0x3920fdde
+DATA constants<>+824(SB)/4, $0x3920fdde
+DATA constants<>+828(SB)/4, $0x3920fdde
+DATA constants<>+832(SB)/4, $0x3aaf9f2a
+DATA constants<>+836(SB)/4, $0x3aaf9f2a
+DATA constants<>+840(SB)/4, $0x3aaf9f2a
+DATA constants<>+844(SB)/4, $0x3aaf9f2a
+DATA constants<>+848(SB)/4, $0x3aaf9f2a
+DATA constants<>+852(SB)/4, $0x3aaf9f2a
+DATA constants<>+856(SB)/4, $0x3aaf9f2a
+DATA constants<>+860(SB)/4, $0x3aaf9f2a
+DATA constants<>+864(SB)/4, $0x3c1d96a6
+DATA constants<>+868(SB)/4, $0x3c1d96a6
+DATA constants<>+872(SB)/4, $0x3c1d96a6
+DATA constants<>+876(SB)/4, $0x3c1d96a6
+DATA constants<>+880(SB)/4, $0x3c1d96a6
+DATA constants<>+884(SB)/4, $0x3c1d96a6
+DATA constants<>+888(SB)/4, $0x3c1d96a6
+DATA constants<>+892(SB)/4, $0x3c1d96a6
+DATA constants<>+896(SB)/4, $0x3d635774
+DATA constants<>+900(SB)/4, $0x3d635774
+DATA constants<>+904(SB)/4, $0x3d635774
+DATA constants<>+908(SB)/4, $0x3d635774
+DATA constants<>+912(SB)/4, $0x3d635774
+DATA constants<>+916(SB)/4, $0x3d635774
+DATA constants<>+920(SB)/4, $0x3d635774
+DATA constants<>+924(SB)/4, $0x3d635774
+DATA constants<>+928(SB)/4, $0x3e75fdee
+DATA constants<>+932(SB)/4, $0x3e75fdee
+DATA constants<>+936(SB)/4, $0x3e75fdee
+DATA constants<>+940(SB)/4, $0x3e75fdee
+DATA constants<>+944(SB)/4, $0x3e75fdee
+DATA constants<>+948(SB)/4, $0x3e75fdee
+DATA constants<>+952(SB)/4, $0x3e75fdee
+DATA constants<>+956(SB)/4, $0x3e75fdee
+DATA constants<>+960(SB)/4, $0x3f317218
+DATA constants<>+964(SB)/4, $0x3f317218
+DATA constants<>+968(SB)/4, $0x3f317218
+DATA constants<>+972(SB)/4, $0x3f317218
+DATA constants<>+976(SB)/4, $0x3f317218
+DATA constants<>+980(SB)/4, $0x3f317218
+DATA constants<>+984(SB)/4, $0x3f317218
+DATA constants<>+988(SB)/4, $0x3f317218
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x00000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x00000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0x00000000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0x00000000
+DATA constants<>+1024(SB)/4, $0x3d922279
+DATA constants<>+1028(SB)/4, $0x3d922279
+DATA constants<>+1032(SB)/4, $0x3d922279
+DATA constants<>+1036(SB)/4, $0x3d922279
+DATA constants<>+1040(SB)/4, $0x3d922279
+DATA constants<>+1044(SB)/4, $0x3d922279
+DATA constants<>+1048(SB)/4, $0x3d922279
+DATA constants<>+1052(SB)/4, $0x3d922279
+DATA constants<>+1056(SB)/4, $0x3fcc422a
+DATA constants<>+1060(SB)/4, $0x3fcc422a
+DATA constants<>+1064(SB)/4, $0x3fcc422a
+DATA constants<>+1068(SB)/4, $0x3fcc422a
+DATA constants<>+1072(SB)/4, $0x3fcc422a
+DATA constants<>+1076(SB)/4, $0x3fcc422a
+DATA constants<>+1080(SB)/4, $0x3fcc422a
+DATA constants<>+1084(SB)/4, $0x3fcc422a
+DATA constants<>+1088(SB)/4, $0xbf800000
+DATA constants<>+1092(SB)/4, $0xbf800000
+DATA constants<>+1096(SB)/4, $0xbf800000
+DATA constants<>+1100(SB)/4, $0xbf800000
+DATA constants<>+1104(SB)/4, $0xbf800000
+DATA constants<>+1108(SB)/4, $0xbf800000
+DATA constants<>+1112(SB)/4, $0xbf800000
+DATA constants<>+1116(SB)/4, $0xbf800000
+DATA constants<>+1120(SB)/4, $0x42b1999a
+DATA constants<>+1124(SB)/4, $0x42b1999a
+DATA constants<>+1128(SB)/4, $0x42b1999a
+DATA constants<>+1132(SB)/4, $0x42b1999a
+DATA constants<>+1136(SB)/4, $0x42b1999a
+DATA constants<>+1140(SB)/4, $0x42b1999a
+DATA constants<>+1144(SB)/4, $0x42b1999a
+DATA constants<>+1148(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1152
 
 // func softmaxGradAVX2(rows int, d int, y *float32, dy *float32, dx *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1847,6 +1807,28 @@ TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
 	MOVQ bias+24(FP), DX
 	MOVQ y+40(FP), BX
 	MOVQ d+8(FP), SI
+	CMPQ SI, $0x10
+	JNE  other124
+
+row126:
+	TESTQ   AX, AX
+	JZ      done127
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y2
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y2, 32(BX)
+	ADDQ    CX, BX
+	DECQ    AX
+	JMP     row126
+
+done127:
+	JMP done125
+
+other124:
 	MOVQ SI, DI
 	ANDQ $0x0f, DI
 	MOVQ SI, R8
@@ -1857,59 +1839,60 @@ TEXT ·addBiasAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, SI
 	SUBQ SI, R9
 
-row124:
+row128:
 	TESTQ AX, AX
-	JZ    done125
+	JZ    done129
 	XORQ  SI, SI
 
-block126:
+block130:
 	CMPQ    SI, R8
-	JGE     tail127
+	JGE     tail131
 	VMOVUPS (BX)(SI*1), Y0
+	VMOVUPS 32(BX)(SI*1), Y2
 	VMOVUPS (DX)(SI*1), Y1
+	VMOVUPS 32(DX)(SI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS 32(BX)(SI*1), Y0
-	VMOVUPS 32(DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS Y2, 32(BX)(SI*1)
 	ADDQ    $0x40, SI
-	JMP     block126
+	JMP     block130
 
-tail127:
+tail131:
 	CMPQ    DI, $0x08
-	JL      partial129
+	JL      partial133
 	VMOVUPS (BX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
-	JMP     next130
+	JMP     next134
 
-partial129:
+partial133:
 	CMPQ       DI, $0x00
-	JLE        end128
+	JLE        end132
 	VMOVUPS    (R9), Y0
 	VMASKMOVPS (BX)(SI*1), Y0, Y1
 	VMASKMOVPS (DX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
-	JMP        end128
+	JMP        end132
 
-next130:
+next134:
 	CMPQ       DI, $0x08
-	JLE        end128
+	JLE        end132
 	VMOVUPS    (R9), Y0
 	VMASKMOVPS 32(BX)(SI*1), Y0, Y1
 	VMASKMOVPS 32(DX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, 32(BX)(SI*1)
-	JMP        end128
+	JMP        end132
 
-end128:
+end132:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row124
+	JMP  row128
 
+done129:
 done125:
 	VZEROUPPER
 	RET
@@ -1924,6 +1907,33 @@ TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
 	MOVQ y+40(FP), BX
 	MOVQ added+32(FP), SI
 	MOVQ d+8(FP), DI
+	CMPQ DI, $0x10
+	JNE  other137
+
+row139:
+	TESTQ   AX, AX
+	JZ      done140
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y2
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS (SI), Y1
+	VMOVUPS 32(SI), Y3
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y2, 32(BX)
+	ADDQ    CX, BX
+	ADDQ    CX, SI
+	DECQ    AX
+	JMP     row139
+
+done140:
+	JMP done138
+
+other137:
 	MOVQ DI, R8
 	ANDQ $0x0f, R8
 	MOVQ DI, R9
@@ -1934,43 +1944,43 @@ TEXT ·addBiasAndAVX2(SB), NOSPLIT, $0-48
 	SHLQ $0x02, DI
 	SUBQ DI, R10
 
-row133:
+row141:
 	TESTQ AX, AX
-	JZ    done134
+	JZ    done142
 	XORQ  DI, DI
 
-block135:
+block143:
 	CMPQ    DI, R9
-	JGE     tail136
+	JGE     tail144
 	VMOVUPS (BX)(DI*1), Y0
+	VMOVUPS 32(BX)(DI*1), Y2
 	VMOVUPS (DX)(DI*1), Y1
+	VMOVUPS 32(DX)(DI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS (SI)(DI*1), Y1
+	VMOVUPS 32(SI)(DI*1), Y3
 	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y0, (BX)(DI*1)
-	VMOVUPS 32(BX)(DI*1), Y0
-	VMOVUPS 32(DX)(DI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS 32(SI)(DI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(DI*1)
+	VMOVUPS Y2, 32(BX)(DI*1)
 	ADDQ    $0x40, DI
-	JMP     block135
+	JMP     block143
 
-tail136:
+tail144:
 	CMPQ    R8, $0x08
-	JL      partial138
+	JL      partial146
 	VMOVUPS (BX)(DI*1), Y0
 	VMOVUPS (DX)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS (SI)(DI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(DI*1)
-	JMP     next139
+	JMP     next147
 
-partial138:
+partial146:
 	CMPQ       R8, $0x00
-	JLE        end137
+	JLE        end145
 	VMOVUPS    (R10), Y0
 	VMASKMOVPS (BX)(DI*1), Y0, Y1
 	VMASKMOVPS (DX)(DI*1), Y0, Y2
@@ -1978,11 +1988,11 @@ partial138:
 	VMASKMOVPS (SI)(DI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(DI*1)
-	JMP        end137
+	JMP        end145
 
-next139:
+next147:
 	CMPQ       R8, $0x08
-	JLE        end137
+	JLE        end145
 	VMOVUPS    (R10), Y0
 	VMASKMOVPS 32(BX)(DI*1), Y0, Y1
 	VMASKMOVPS 32(DX)(DI*1), Y0, Y2
@@ -1990,15 +2000,16 @@ next139:
 	VMASKMOVPS 32(SI)(DI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, 32(BX)(DI*1)
-	JMP        end137
+	JMP        end145
 
-end137:
+end145:
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row133
+	JMP  row141
 
-done134:
+done142:
+done138:
 	VZEROUPPER
 	RET
 
@@ -2011,279 +2022,341 @@ TEXT ·addBiasGELUAVX2(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x0f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x07, SI
-	LEAQ         masks<>+128(SB), R9
-	SHLQ         $0x02, SI
-	SUBQ         SI, R9
 	VBROADCASTSS constants<>+352(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+384(SB), Y2
-	VBROADCASTSS constants<>+416(SB), Y3
+	VBROADCASTSS constants<>+384(SB), Y1
+	VBROADCASTSS constants<>+416(SB), Y2
+	CMPQ         SI, $0x10
+	JNE          other150
 
-row142:
+row152:
+	TESTQ        AX, AX
+	JZ           done153
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y5
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y3, Y4
+	VPAND        constants<>+448(SB), Y5, Y9
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y9, Y2, Y9
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+480(SB), Y11
+	VBROADCASTSS constants<>+512(SB), Y8
+	VBROADCASTSS constants<>+512(SB), Y12
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+544(SB), Y10, Y11
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y10, Y12
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+608(SB), Y10, Y11
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+640(SB), Y10, Y12
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+672(SB), Y10, Y11
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+704(SB), Y10, Y12
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+736(SB), Y10, Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+768(SB), Y10, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y4, Y7, Y6
+	VFMADD231PS  Y9, Y11, Y10
+	VSUBPS       Y6, Y1, Y8
+	VSUBPS       Y10, Y1, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMULPS       Y7, Y7, Y4
+	VMULPS       Y11, Y11, Y12
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y13
+	VBROADCASTSS constants<>+832(SB), Y9
+	VBROADCASTSS constants<>+832(SB), Y14
+	VFMADD213PS  constants<>+864(SB), Y4, Y8
+	VFMADD213PS  constants<>+864(SB), Y12, Y13
+	VFMADD213PS  constants<>+896(SB), Y4, Y9
+	VFMADD213PS  constants<>+896(SB), Y12, Y14
+	VFMADD213PS  constants<>+928(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y12, Y13
+	VFMADD213PS  constants<>+960(SB), Y4, Y9
+	VFMADD213PS  constants<>+960(SB), Y12, Y14
+	VFMADD213PS  Y0, Y4, Y8
+	VFMADD213PS  Y0, Y12, Y13
+	VFMADD213PS  Y8, Y7, Y9
+	VFMADD213PS  Y13, Y11, Y14
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y10, Y10
+	VMULPS       Y6, Y9, Y9
+	VMULPS       Y10, Y14, Y14
+	VSUBPS       Y9, Y0, Y4
+	VSUBPS       Y14, Y0, Y7
+	VBROADCASTSS constants<>+992(SB), Y6
+	VBROADCASTSS constants<>+992(SB), Y8
+	VCMPPS       $0x01, Y6, Y3, Y6
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y6, Y9, Y4, Y4
+	VBLENDVPS    Y8, Y14, Y7, Y7
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y7, 32(BX)
+	ADDQ         CX, BX
+	DECQ         AX
+	JMP          row152
+
+done153:
+	JMP done151
+
+other150:
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row154:
 	TESTQ AX, AX
-	JZ    done143
+	JZ    done155
 	XORQ  SI, SI
 
-block144:
+block156:
 	CMPQ         SI, R8
-	JGE          tail145
-	VMOVUPS      (BX)(SI*1), Y4
-	VMOVUPS      32(BX)(SI*1), Y6
-	VMOVUPS      (DX)(SI*1), Y5
-	VMOVUPS      32(DX)(SI*1), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VPAND        constants<>+448(SB), Y4, Y5
-	VPAND        constants<>+448(SB), Y6, Y10
+	JGE          tail157
+	VMOVUPS      (BX)(SI*1), Y3
+	VMOVUPS      32(BX)(SI*1), Y5
+	VMOVUPS      (DX)(SI*1), Y4
+	VMOVUPS      32(DX)(SI*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y5, Y5
+	VPAND        constants<>+448(SB), Y3, Y4
+	VPAND        constants<>+448(SB), Y5, Y9
+	VMINPS       Y4, Y2, Y4
+	VMINPS       Y9, Y2, Y9
+	VMULPS       Y4, Y4, Y6
+	VMULPS       Y9, Y9, Y10
 	VBROADCASTSS constants<>+480(SB), Y7
-	VBROADCASTSS constants<>+480(SB), Y8
-	VMINPS       Y5, Y7, Y5
-	VMINPS       Y10, Y8, Y10
-	VMULPS       Y2, Y5, Y7
-	VMULPS       Y2, Y10, Y11
-	VMOVAPS      Y1, Y8
-	VMOVAPS      Y1, Y12
-	VFMADD231PS  Y5, Y7, Y8
-	VFMADD231PS  Y10, Y11, Y12
-	VSUBPS       Y8, Y1, Y9
-	VSUBPS       Y12, Y1, Y13
-	VFMADD213PS  Y9, Y5, Y7
-	VFMADD213PS  Y13, Y10, Y11
-	VBROADCASTSS constants<>+512(SB), Y9
-	VBROADCASTSS constants<>+512(SB), Y13
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+544(SB), Y11, Y13
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y11, Y13
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y11, Y13
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y11, Y13
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y11, Y13
-	VFMADD213PS  Y0, Y7, Y9
-	VFMADD213PS  Y0, Y11, Y13
-	VPSLLD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       Y0, Y8, Y8
-	VPADDD       Y0, Y12, Y12
-	VMULPS       Y8, Y9, Y9
-	VMULPS       Y12, Y13, Y13
-	VADDPS       Y3, Y5, Y5
-	VADDPS       Y3, Y10, Y10
-	VMULPS       Y5, Y5, Y7
-	VMULPS       Y10, Y10, Y12
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+704(SB), Y14
-	VBROADCASTSS constants<>+736(SB), Y11
-	VBROADCASTSS constants<>+736(SB), Y15
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+768(SB), Y12, Y14
-	VFMADD213PS  constants<>+800(SB), Y7, Y11
-	VFMADD213PS  constants<>+800(SB), Y12, Y15
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+832(SB), Y12, Y14
-	VFMADD213PS  constants<>+864(SB), Y7, Y11
-	VFMADD213PS  constants<>+864(SB), Y12, Y15
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
-	VFMADD213PS  constants<>+896(SB), Y12, Y14
-	VFMADD213PS  constants<>+928(SB), Y7, Y11
-	VFMADD213PS  constants<>+928(SB), Y12, Y15
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
-	VFMADD213PS  constants<>+960(SB), Y12, Y14
-	VFMADD213PS  constants<>+992(SB), Y7, Y11
-	VFMADD213PS  constants<>+992(SB), Y12, Y15
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1024(SB), Y12, Y14
-	VFMADD213PS  constants<>+1056(SB), Y7, Y11
-	VFMADD213PS  constants<>+1056(SB), Y12, Y15
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1088(SB), Y12, Y14
-	VFMADD213PS  constants<>+1120(SB), Y7, Y11
-	VFMADD213PS  constants<>+1120(SB), Y12, Y15
-	VFMADD213PS  Y11, Y5, Y8
-	VFMADD213PS  Y15, Y10, Y14
-	VMULPS       Y9, Y8, Y8
-	VMULPS       Y13, Y14, Y14
-	VSUBPS       Y8, Y0, Y5
-	VSUBPS       Y14, Y0, Y9
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VBROADCASTSS constants<>+1152(SB), Y10
-	VCMPPS       $0x01, Y7, Y4, Y7
-	VCMPPS       $0x01, Y10, Y6, Y10
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VBLENDVPS    Y10, Y14, Y9, Y9
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y6, Y9, Y9
-	VMOVUPS      Y5, (BX)(SI*1)
-	VMOVUPS      Y9, 32(BX)(SI*1)
-	ADDQ         $0x40, SI
-	JMP          block144
-
-tail145:
-	CMPQ         DI, $0x08
-	JL           partial147
-	VMOVUPS      (BX)(SI*1), Y4
-	VMOVUPS      (DX)(SI*1), Y5
-	VADDPS       Y5, Y4, Y4
-	VPAND        constants<>+448(SB), Y4, Y5
-	VBROADCASTSS constants<>+480(SB), Y6
-	VMINPS       Y5, Y6, Y5
-	VMULPS       Y2, Y5, Y6
-	VMOVAPS      Y1, Y7
-	VFMADD231PS  Y5, Y6, Y7
-	VSUBPS       Y7, Y1, Y8
-	VFMADD213PS  Y8, Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y11
 	VBROADCASTSS constants<>+512(SB), Y8
-	VFMADD213PS  constants<>+544(SB), Y6, Y8
+	VBROADCASTSS constants<>+512(SB), Y12
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+544(SB), Y10, Y11
 	VFMADD213PS  constants<>+576(SB), Y6, Y8
-	VFMADD213PS  constants<>+608(SB), Y6, Y8
+	VFMADD213PS  constants<>+576(SB), Y10, Y12
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+608(SB), Y10, Y11
 	VFMADD213PS  constants<>+640(SB), Y6, Y8
-	VFMADD213PS  constants<>+672(SB), Y6, Y8
-	VFMADD213PS  Y0, Y6, Y8
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y0, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD213PS  constants<>+768(SB), Y6, Y7
-	VFMADD213PS  constants<>+800(SB), Y6, Y9
-	VFMADD213PS  constants<>+832(SB), Y6, Y7
-	VFMADD213PS  constants<>+864(SB), Y6, Y9
-	VFMADD213PS  constants<>+896(SB), Y6, Y7
-	VFMADD213PS  constants<>+928(SB), Y6, Y9
-	VFMADD213PS  constants<>+960(SB), Y6, Y7
-	VFMADD213PS  constants<>+992(SB), Y6, Y9
-	VFMADD213PS  constants<>+1024(SB), Y6, Y7
-	VFMADD213PS  constants<>+1056(SB), Y6, Y9
-	VFMADD213PS  constants<>+1088(SB), Y6, Y7
-	VFMADD213PS  constants<>+1120(SB), Y6, Y9
-	VFMADD213PS  Y9, Y5, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y0, Y5
-	VBROADCASTSS constants<>+1152(SB), Y6
-	VCMPPS       $0x01, Y6, Y4, Y6
-	VBLENDVPS    Y6, Y7, Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, (BX)(SI*1)
-	JMP          next148
+	VFMADD213PS  constants<>+640(SB), Y10, Y12
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+672(SB), Y10, Y11
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+704(SB), Y10, Y12
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+736(SB), Y10, Y11
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  constants<>+768(SB), Y10, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMOVAPS      Y1, Y6
+	VMOVAPS      Y1, Y10
+	VFMADD231PS  Y4, Y7, Y6
+	VFMADD231PS  Y9, Y11, Y10
+	VSUBPS       Y6, Y1, Y8
+	VSUBPS       Y10, Y1, Y12
+	VFMADD213PS  Y8, Y4, Y7
+	VFMADD213PS  Y12, Y9, Y11
+	VMULPS       Y7, Y7, Y4
+	VMULPS       Y11, Y11, Y12
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+800(SB), Y13
+	VBROADCASTSS constants<>+832(SB), Y9
+	VBROADCASTSS constants<>+832(SB), Y14
+	VFMADD213PS  constants<>+864(SB), Y4, Y8
+	VFMADD213PS  constants<>+864(SB), Y12, Y13
+	VFMADD213PS  constants<>+896(SB), Y4, Y9
+	VFMADD213PS  constants<>+896(SB), Y12, Y14
+	VFMADD213PS  constants<>+928(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y12, Y13
+	VFMADD213PS  constants<>+960(SB), Y4, Y9
+	VFMADD213PS  constants<>+960(SB), Y12, Y14
+	VFMADD213PS  Y0, Y4, Y8
+	VFMADD213PS  Y0, Y12, Y13
+	VFMADD213PS  Y8, Y7, Y9
+	VFMADD213PS  Y13, Y11, Y14
+	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       Y0, Y6, Y6
+	VPADDD       Y0, Y10, Y10
+	VMULPS       Y6, Y9, Y9
+	VMULPS       Y10, Y14, Y14
+	VSUBPS       Y9, Y0, Y4
+	VSUBPS       Y14, Y0, Y7
+	VBROADCASTSS constants<>+992(SB), Y6
+	VBROADCASTSS constants<>+992(SB), Y8
+	VCMPPS       $0x01, Y6, Y3, Y6
+	VCMPPS       $0x01, Y8, Y5, Y8
+	VBLENDVPS    Y6, Y9, Y4, Y4
+	VBLENDVPS    Y8, Y14, Y7, Y7
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      Y4, (BX)(SI*1)
+	VMOVUPS      Y7, 32(BX)(SI*1)
+	ADDQ         $0x40, SI
+	JMP          block156
 
-partial147:
-	CMPQ         DI, $0x00
-	JLE          end146
-	VMOVUPS      (R9), Y4
-	VMASKMOVPS   (BX)(SI*1), Y4, Y5
-	VMASKMOVPS   (DX)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VPAND        constants<>+448(SB), Y5, Y6
-	VBROADCASTSS constants<>+480(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VSUBPS       Y8, Y1, Y9
-	VFMADD213PS  Y9, Y6, Y7
-	VBROADCASTSS constants<>+512(SB), Y9
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y0, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+800(SB), Y7, Y10
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+864(SB), Y7, Y10
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
-	VFMADD213PS  constants<>+928(SB), Y7, Y10
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
-	VFMADD213PS  constants<>+992(SB), Y7, Y10
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1056(SB), Y7, Y10
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1120(SB), Y7, Y10
-	VFMADD213PS  Y10, Y6, Y8
-	VMULPS       Y9, Y8, Y8
-	VSUBPS       Y8, Y0, Y6
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VCMPPS       $0x01, Y7, Y5, Y7
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMASKMOVPS   Y6, Y4, (BX)(SI*1)
-	JMP          end146
-
-next148:
+tail157:
 	CMPQ         DI, $0x08
-	JLE          end146
-	VMOVUPS      (R9), Y4
-	VMASKMOVPS   32(BX)(SI*1), Y4, Y5
-	VMASKMOVPS   32(DX)(SI*1), Y4, Y6
-	VADDPS       Y6, Y5, Y5
-	VPAND        constants<>+448(SB), Y5, Y6
-	VBROADCASTSS constants<>+480(SB), Y7
-	VMINPS       Y6, Y7, Y6
-	VMULPS       Y2, Y6, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VSUBPS       Y8, Y1, Y9
-	VFMADD213PS  Y9, Y6, Y7
-	VBROADCASTSS constants<>+512(SB), Y9
-	VFMADD213PS  constants<>+544(SB), Y7, Y9
-	VFMADD213PS  constants<>+576(SB), Y7, Y9
-	VFMADD213PS  constants<>+608(SB), Y7, Y9
-	VFMADD213PS  constants<>+640(SB), Y7, Y9
-	VFMADD213PS  constants<>+672(SB), Y7, Y9
-	VFMADD213PS  Y0, Y7, Y9
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y0, Y8, Y8
-	VMULPS       Y8, Y9, Y9
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD213PS  constants<>+768(SB), Y7, Y8
-	VFMADD213PS  constants<>+800(SB), Y7, Y10
-	VFMADD213PS  constants<>+832(SB), Y7, Y8
-	VFMADD213PS  constants<>+864(SB), Y7, Y10
-	VFMADD213PS  constants<>+896(SB), Y7, Y8
-	VFMADD213PS  constants<>+928(SB), Y7, Y10
-	VFMADD213PS  constants<>+960(SB), Y7, Y8
-	VFMADD213PS  constants<>+992(SB), Y7, Y10
-	VFMADD213PS  constants<>+1024(SB), Y7, Y8
-	VFMADD213PS  constants<>+1056(SB), Y7, Y10
-	VFMADD213PS  constants<>+1088(SB), Y7, Y8
-	VFMADD213PS  constants<>+1120(SB), Y7, Y10
-	VFMADD213PS  Y10, Y6, Y8
-	VMULPS       Y9, Y8, Y8
-	VSUBPS       Y8, Y0, Y6
-	VBROADCASTSS constants<>+1152(SB), Y7
-	VCMPPS       $0x01, Y7, Y5, Y7
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMASKMOVPS   Y6, Y4, 32(BX)(SI*1)
-	JMP          end146
+	JL           partial159
+	VMOVUPS      (BX)(SI*1), Y3
+	VMOVUPS      (DX)(SI*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VPAND        constants<>+448(SB), Y3, Y4
+	VMINPS       Y4, Y2, Y4
+	VMULPS       Y4, Y4, Y5
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+512(SB), Y7
+	VFMADD213PS  constants<>+544(SB), Y5, Y6
+	VFMADD213PS  constants<>+576(SB), Y5, Y7
+	VFMADD213PS  constants<>+608(SB), Y5, Y6
+	VFMADD213PS  constants<>+640(SB), Y5, Y7
+	VFMADD213PS  constants<>+672(SB), Y5, Y6
+	VFMADD213PS  constants<>+704(SB), Y5, Y7
+	VFMADD213PS  constants<>+736(SB), Y5, Y6
+	VFMADD213PS  constants<>+768(SB), Y5, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMOVAPS      Y1, Y5
+	VFMADD231PS  Y4, Y6, Y5
+	VSUBPS       Y5, Y1, Y7
+	VFMADD213PS  Y7, Y4, Y6
+	VMULPS       Y6, Y6, Y4
+	VBROADCASTSS constants<>+800(SB), Y7
+	VBROADCASTSS constants<>+832(SB), Y8
+	VFMADD213PS  constants<>+864(SB), Y4, Y7
+	VFMADD213PS  constants<>+896(SB), Y4, Y8
+	VFMADD213PS  constants<>+928(SB), Y4, Y7
+	VFMADD213PS  constants<>+960(SB), Y4, Y8
+	VFMADD213PS  Y0, Y4, Y7
+	VFMADD213PS  Y7, Y6, Y8
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y8, Y8
+	VSUBPS       Y8, Y0, Y4
+	VBROADCASTSS constants<>+992(SB), Y5
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (BX)(SI*1)
+	JMP          next160
 
-end146:
+partial159:
+	CMPQ         DI, $0x00
+	JLE          end158
+	VMOVUPS      (R9), Y3
+	VMASKMOVPS   (BX)(SI*1), Y3, Y4
+	VMASKMOVPS   (DX)(SI*1), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMULPS       Y7, Y7, Y5
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+832(SB), Y9
+	VFMADD213PS  constants<>+864(SB), Y5, Y8
+	VFMADD213PS  constants<>+896(SB), Y5, Y9
+	VFMADD213PS  constants<>+928(SB), Y5, Y8
+	VFMADD213PS  constants<>+960(SB), Y5, Y9
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y8, Y7, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y9, Y9
+	VSUBPS       Y9, Y0, Y5
+	VBROADCASTSS constants<>+992(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y9, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y3, (BX)(SI*1)
+	JMP          end158
+
+next160:
+	CMPQ         DI, $0x08
+	JLE          end158
+	VMOVUPS      (R9), Y3
+	VMASKMOVPS   32(BX)(SI*1), Y3, Y4
+	VMASKMOVPS   32(DX)(SI*1), Y3, Y5
+	VADDPS       Y5, Y4, Y4
+	VPAND        constants<>+448(SB), Y4, Y5
+	VMINPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VBROADCASTSS constants<>+512(SB), Y8
+	VFMADD213PS  constants<>+544(SB), Y6, Y7
+	VFMADD213PS  constants<>+576(SB), Y6, Y8
+	VFMADD213PS  constants<>+608(SB), Y6, Y7
+	VFMADD213PS  constants<>+640(SB), Y6, Y8
+	VFMADD213PS  constants<>+672(SB), Y6, Y7
+	VFMADD213PS  constants<>+704(SB), Y6, Y8
+	VFMADD213PS  constants<>+736(SB), Y6, Y7
+	VFMADD213PS  constants<>+768(SB), Y6, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y7, Y6
+	VSUBPS       Y6, Y1, Y8
+	VFMADD213PS  Y8, Y5, Y7
+	VMULPS       Y7, Y7, Y5
+	VBROADCASTSS constants<>+800(SB), Y8
+	VBROADCASTSS constants<>+832(SB), Y9
+	VFMADD213PS  constants<>+864(SB), Y5, Y8
+	VFMADD213PS  constants<>+896(SB), Y5, Y9
+	VFMADD213PS  constants<>+928(SB), Y5, Y8
+	VFMADD213PS  constants<>+960(SB), Y5, Y9
+	VFMADD213PS  Y0, Y5, Y8
+	VFMADD213PS  Y8, Y7, Y9
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y9, Y9
+	VSUBPS       Y9, Y0, Y5
+	VBROADCASTSS constants<>+992(SB), Y6
+	VCMPPS       $0x01, Y6, Y4, Y6
+	VBLENDVPS    Y6, Y9, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMASKMOVPS   Y5, Y3, 32(BX)(SI*1)
+	JMP          end158
+
+end158:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row142
+	JMP  row154
 
-done143:
+done155:
+done151:
 	VZEROUPPER
 	RET
 
@@ -2296,29 +2369,105 @@ TEXT ·addBiasGELUTanhAVX2(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x0f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x07, SI
-	LEAQ         masks<>+128(SB), R9
-	SHLQ         $0x02, SI
-	SUBQ         SI, R9
 	VBROADCASTSS constants<>+352(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VBROADCASTSS constants<>+96(SB), Y2
 	VBROADCASTSS constants<>+128(SB), Y3
 	VBROADCASTSS constants<>+160(SB), Y4
+	CMPQ         SI, $0x10
+	JNE          other163
 
-row151:
+row165:
+	TESTQ        AX, AX
+	JZ           done166
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y7
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y9, Y9
+	VADDPS       constants<>+1056(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y9, Y9
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VMULPS       constants<>+1088(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y9, Y9
+	VBROADCASTSS constants<>+32(SB), Y8
+	VBROADCASTSS constants<>+32(SB), Y10
+	VMAXPS       Y6, Y8, Y6
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+1120(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y10
+	VMINPS       Y6, Y8, Y6
+	VMINPS       Y9, Y10, Y9
+	VMOVAPS      Y1, Y8
+	VMOVAPS      Y1, Y11
+	VFMADD231PS  Y2, Y6, Y8
+	VFMADD231PS  Y2, Y9, Y11
+	VSUBPS       Y1, Y8, Y10
+	VSUBPS       Y1, Y11, Y12
+	VFMADD231PS  Y3, Y10, Y6
+	VFMADD231PS  Y3, Y12, Y9
+	VFMADD231PS  Y4, Y10, Y6
+	VFMADD231PS  Y4, Y12, Y9
+	VBROADCASTSS constants<>+192(SB), Y10
+	VBROADCASTSS constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y6, Y10
+	VFMADD213PS  constants<>+224(SB), Y9, Y12
+	VFMADD213PS  constants<>+256(SB), Y6, Y10
+	VFMADD213PS  constants<>+256(SB), Y9, Y12
+	VFMADD213PS  constants<>+288(SB), Y6, Y10
+	VFMADD213PS  constants<>+288(SB), Y9, Y12
+	VFMADD213PS  constants<>+320(SB), Y6, Y10
+	VFMADD213PS  constants<>+320(SB), Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VFMADD213PS  Y0, Y6, Y10
+	VFMADD213PS  Y0, Y9, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y8, Y8
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y8, Y10, Y10
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y12, Y12
+	VDIVPS       Y10, Y0, Y10
+	VDIVPS       Y12, Y0, Y12
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y7, Y12, Y12
+	VMOVUPS      Y10, (BX)
+	VMOVUPS      Y12, 32(BX)
+	ADDQ         CX, BX
+	DECQ         AX
+	JMP          row165
+
+done166:
+	JMP done164
+
+other163:
+	MOVQ SI, DI
+	ANDQ $0x0f, DI
+	MOVQ SI, R8
+	SUBQ DI, R8
+	SHLQ $0x02, R8
+	ANDQ $0x07, SI
+	LEAQ masks<>+128(SB), R9
+	SHLQ $0x02, SI
+	SUBQ SI, R9
+
+row167:
 	TESTQ AX, AX
-	JZ    done152
+	JZ    done168
 	XORQ  SI, SI
 
-block153:
+block169:
 	CMPQ         SI, R8
-	JGE          tail154
+	JGE          tail170
 	VMOVUPS      (BX)(SI*1), Y5
 	VMOVUPS      32(BX)(SI*1), Y7
 	VMOVUPS      (DX)(SI*1), Y6
@@ -2327,20 +2476,20 @@ block153:
 	VADDPS       Y8, Y7, Y7
 	VMULPS       Y5, Y5, Y6
 	VMULPS       Y7, Y7, Y9
-	VMULPS       constants<>+1184(SB), Y6, Y6
-	VMULPS       constants<>+1184(SB), Y9, Y9
-	VADDPS       constants<>+1216(SB), Y6, Y6
-	VADDPS       constants<>+1216(SB), Y9, Y9
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y9, Y9
+	VADDPS       constants<>+1056(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y9, Y9
 	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y9, Y9
-	VMULPS       constants<>+1248(SB), Y6, Y6
-	VMULPS       constants<>+1248(SB), Y9, Y9
+	VMULPS       constants<>+1088(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y9, Y9
 	VBROADCASTSS constants<>+32(SB), Y8
 	VBROADCASTSS constants<>+32(SB), Y10
 	VMAXPS       Y6, Y8, Y6
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+1280(SB), Y8
-	VBROADCASTSS constants<>+1280(SB), Y10
+	VBROADCASTSS constants<>+1120(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y10
 	VMINPS       Y6, Y8, Y6
 	VMINPS       Y9, Y10, Y9
 	VMOVAPS      Y1, Y8
@@ -2382,22 +2531,22 @@ block153:
 	VMOVUPS      Y10, (BX)(SI*1)
 	VMOVUPS      Y12, 32(BX)(SI*1)
 	ADDQ         $0x40, SI
-	JMP          block153
+	JMP          block169
 
-tail154:
+tail170:
 	CMPQ         DI, $0x08
-	JL           partial156
+	JL           partial172
 	VMOVUPS      (BX)(SI*1), Y5
 	VMOVUPS      (DX)(SI*1), Y6
 	VADDPS       Y6, Y5, Y5
 	VMULPS       Y5, Y5, Y6
-	VMULPS       constants<>+1184(SB), Y6, Y6
-	VADDPS       constants<>+1216(SB), Y6, Y6
+	VMULPS       constants<>+1024(SB), Y6, Y6
+	VADDPS       constants<>+1056(SB), Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMULPS       constants<>+1248(SB), Y6, Y6
+	VMULPS       constants<>+1088(SB), Y6, Y6
 	VBROADCASTSS constants<>+32(SB), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS constants<>+1280(SB), Y7
+	VBROADCASTSS constants<>+1120(SB), Y7
 	VMINPS       Y6, Y7, Y6
 	VMOVAPS      Y1, Y7
 	VFMADD231PS  Y2, Y6, Y7
@@ -2418,23 +2567,23 @@ tail154:
 	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y5, Y8, Y8
 	VMOVUPS      Y8, (BX)(SI*1)
-	JMP          next157
+	JMP          next173
 
-partial156:
+partial172:
 	CMPQ         DI, $0x00
-	JLE          end155
+	JLE          end171
 	VMOVUPS      (R9), Y5
 	VMASKMOVPS   (BX)(SI*1), Y5, Y6
 	VMASKMOVPS   (DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1184(SB), Y7, Y7
-	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       constants<>+1024(SB), Y7, Y7
+	VADDPS       constants<>+1056(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1088(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -2455,23 +2604,23 @@ partial156:
 	VDIVPS       Y9, Y0, Y9
 	VMULPS       Y6, Y9, Y9
 	VMASKMOVPS   Y9, Y5, (BX)(SI*1)
-	JMP          end155
+	JMP          end171
 
-next157:
+next173:
 	CMPQ         DI, $0x08
-	JLE          end155
+	JLE          end171
 	VMOVUPS      (R9), Y5
 	VMASKMOVPS   32(BX)(SI*1), Y5, Y6
 	VMASKMOVPS   32(DX)(SI*1), Y5, Y7
 	VADDPS       Y7, Y6, Y6
 	VMULPS       Y6, Y6, Y7
-	VMULPS       constants<>+1184(SB), Y7, Y7
-	VADDPS       constants<>+1216(SB), Y7, Y7
+	VMULPS       constants<>+1024(SB), Y7, Y7
+	VADDPS       constants<>+1056(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
-	VMULPS       constants<>+1248(SB), Y7, Y7
+	VMULPS       constants<>+1088(SB), Y7, Y7
 	VBROADCASTSS constants<>+32(SB), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS constants<>+1280(SB), Y8
+	VBROADCASTSS constants<>+1120(SB), Y8
 	VMINPS       Y7, Y8, Y7
 	VMOVAPS      Y1, Y8
 	VFMADD231PS  Y2, Y7, Y8
@@ -2492,14 +2641,15 @@ next157:
 	VDIVPS       Y9, Y0, Y9
 	VMULPS       Y6, Y9, Y9
 	VMASKMOVPS   Y9, Y5, 32(BX)(SI*1)
-	JMP          end155
+	JMP          end171
 
-end155:
+end171:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row151
+	JMP  row167
 
-done152:
+done168:
+done164:
 	VZEROUPPER
 	RET
 
@@ -2526,18 +2676,18 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-48
 	SUBQ         R8, R9
 	SHLQ         $0x02, CX
 
-row160:
+row176:
 	TESTQ  AX, AX
-	JZ     done161
+	JZ     done177
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	XORQ   R8, R8
 
-block162:
+block178:
 	CMPQ    R8, DI
-	JGE     tail163
+	JGE     tail179
 	VMOVUPS (DX)(R8*1), Y8
 	VADDPS  Y8, Y4, Y4
 	VMOVUPS 32(DX)(R8*1), Y8
@@ -2547,62 +2697,62 @@ block162:
 	VMOVUPS 96(DX)(R8*1), Y8
 	VADDPS  Y8, Y7, Y7
 	ADDQ    $0x80, R8
-	JMP     block162
+	JMP     block178
 
-tail163:
+tail179:
 	CMPQ    SI, $0x08
-	JL      partial165
+	JL      partial181
 	VMOVUPS (DX)(R8*1), Y8
 	VADDPS  Y8, Y4, Y4
-	JMP     next166
+	JMP     next182
 
-partial165:
+partial181:
 	CMPQ       SI, $0x00
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS (DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y4, Y4
-	JMP        end164
+	JMP        end180
 
-next166:
+next182:
 	CMPQ    SI, $0x10
-	JL      partial167
+	JL      partial183
 	VMOVUPS 32(DX)(R8*1), Y8
 	VADDPS  Y8, Y5, Y5
-	JMP     next168
+	JMP     next184
 
-partial167:
+partial183:
 	CMPQ       SI, $0x08
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 32(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y5, Y5
-	JMP        end164
+	JMP        end180
 
-next168:
+next184:
 	CMPQ    SI, $0x18
-	JL      partial169
+	JL      partial185
 	VMOVUPS 64(DX)(R8*1), Y8
 	VADDPS  Y8, Y6, Y6
-	JMP     next170
+	JMP     next186
 
-partial169:
+partial185:
 	CMPQ       SI, $0x10
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 64(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y6, Y6
-	JMP        end164
+	JMP        end180
 
-next170:
+next186:
 	CMPQ       SI, $0x18
-	JLE        end164
+	JLE        end180
 	VMOVUPS    (R9), Y8
 	VMASKMOVPS 96(DX)(R8*1), Y8, Y8
 	VADDPS     Y8, Y7, Y7
-	JMP        end164
+	JMP        end180
 
-end164:
+end180:
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y5, Y4, Y4
@@ -2624,9 +2774,9 @@ end164:
 	VXORPS       Y12, Y12, Y12
 	XORQ         R8, R8
 
-block173:
+block189:
 	CMPQ        R8, DI
-	JGE         tail174
+	JGE         tail190
 	VMOVUPS     (DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y5, Y5
@@ -2644,80 +2794,80 @@ block173:
 	VADDPS      Y13, Y8, Y8
 	VFMADD231PS Y13, Y13, Y12
 	ADDQ        $0x80, R8
-	JMP         block173
+	JMP         block189
 
-tail174:
+tail190:
 	CMPQ        SI, $0x08
-	JL          partial176
+	JL          partial192
 	VMOVUPS     (DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y13, Y13, Y9
-	JMP         next177
+	JMP         next193
 
-partial176:
+partial192:
 	CMPQ        SI, $0x00
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  (DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y5, Y5
 	VFMADD231PS Y14, Y14, Y9
-	JMP         end175
+	JMP         end191
 
-next177:
+next193:
 	CMPQ        SI, $0x10
-	JL          partial178
+	JL          partial194
 	VMOVUPS     32(DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y13, Y13, Y10
-	JMP         next179
+	JMP         next195
 
-partial178:
+partial194:
 	CMPQ        SI, $0x08
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  32(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y6, Y6
 	VFMADD231PS Y14, Y14, Y10
-	JMP         end175
+	JMP         end191
 
-next179:
+next195:
 	CMPQ        SI, $0x18
-	JL          partial180
+	JL          partial196
 	VMOVUPS     64(DX)(R8*1), Y13
 	VSUBPS      Y4, Y13, Y13
 	VADDPS      Y13, Y7, Y7
 	VFMADD231PS Y13, Y13, Y11
-	JMP         next181
+	JMP         next197
 
-partial180:
+partial196:
 	CMPQ        SI, $0x10
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  64(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y7, Y7
 	VFMADD231PS Y14, Y14, Y11
-	JMP         end175
+	JMP         end191
 
-next181:
+next197:
 	CMPQ        SI, $0x18
-	JLE         end175
+	JLE         end191
 	VMOVUPS     (R9), Y13
 	VMASKMOVPS  96(DX)(R8*1), Y13, Y14
 	VSUBPS      Y4, Y14, Y14
 	VANDPS      Y13, Y14, Y14
 	VADDPS      Y14, Y8, Y8
 	VFMADD231PS Y14, Y14, Y12
-	JMP         end175
+	JMP         end191
 
-end175:
+end191:
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y8, Y6, Y6
 	VADDPS       Y6, Y5, Y5
@@ -2740,7 +2890,7 @@ end175:
 	VBROADCASTSS X9, Y6
 	VMULPS       Y0, Y5, Y7
 	VFNMADD231PS Y7, Y5, Y6
-	VBROADCASTSS constants<>+1152(SB), Y5
+	VBROADCASTSS constants<>+992(SB), Y5
 	VMAXPS       Y6, Y5, Y6
 	VFMADD213PS  Y2, Y1, Y6
 	VSQRTPS      X6, X6
@@ -2751,9 +2901,9 @@ end175:
 	ADDQ         $0x10, BX
 	ADDQ         CX, DX
 	DECQ         AX
-	JMP          row160
+	JMP          row176
 
-done161:
+done177:
 	VZEROUPPER
 	RET
 
@@ -2779,19 +2929,19 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-56
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row184:
+row200:
 	TESTQ        AX, AX
-	JZ           done185
+	JZ           done201
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
 	TESTQ        DI, DI
-	JNZ          biased186
+	JNZ          biased202
 	XORQ         R11, R11
 
-block188:
+block204:
 	CMPQ    R11, R10
-	JGE     tail189
+	JGE     tail205
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2821,11 +2971,11 @@ block188:
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block188
+	JMP     block204
 
-tail189:
+tail205:
 	CMPQ    R9, $0x08
-	JL      partial191
+	JL      partial207
 	VMOVUPS (DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2833,11 +2983,11 @@ tail189:
 	VMOVUPS (SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, (R8)(R11*1)
-	JMP     next192
+	JMP     next208
 
-partial191:
+partial207:
 	CMPQ       R9, $0x00
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS (DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2846,11 +2996,11 @@ partial191:
 	VMASKMOVPS (SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, (R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next192:
+next208:
 	CMPQ    R9, $0x10
-	JL      partial193
+	JL      partial209
 	VMOVUPS 32(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2858,11 +3008,11 @@ next192:
 	VMOVUPS 32(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 32(R8)(R11*1)
-	JMP     next194
+	JMP     next210
 
-partial193:
+partial209:
 	CMPQ       R9, $0x08
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 32(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2871,11 +3021,11 @@ partial193:
 	VMASKMOVPS 32(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 32(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next194:
+next210:
 	CMPQ    R9, $0x18
-	JL      partial195
+	JL      partial211
 	VMOVUPS 64(DX)(R11*1), Y3
 	VSUBPS  Y0, Y3, Y3
 	VSUBPS  Y1, Y3, Y3
@@ -2883,11 +3033,11 @@ next194:
 	VMOVUPS 64(SI)(R11*1), Y4
 	VMULPS  Y4, Y3, Y3
 	VMOVUPS Y3, 64(R8)(R11*1)
-	JMP     next196
+	JMP     next212
 
-partial195:
+partial211:
 	CMPQ       R9, $0x10
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 64(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2896,11 +3046,11 @@ partial195:
 	VMASKMOVPS 64(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 64(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-next196:
+next212:
 	CMPQ       R9, $0x18
-	JLE        end190
+	JLE        end206
 	VMOVUPS    (R12), Y3
 	VMASKMOVPS 96(DX)(R11*1), Y3, Y4
 	VSUBPS     Y0, Y4, Y4
@@ -2909,17 +3059,17 @@ next196:
 	VMASKMOVPS 96(SI)(R11*1), Y3, Y0
 	VMULPS     Y0, Y4, Y4
 	VMASKMOVPS Y4, Y3, 96(R8)(R11*1)
-	JMP        end190
+	JMP        end206
 
-end190:
-	JMP normalized187
+end206:
+	JMP normalized203
 
-biased186:
+biased202:
 	XORQ R11, R11
 
-block199:
+block215:
 	CMPQ        R11, R10
-	JGE         tail200
+	JGE         tail216
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2953,11 +3103,11 @@ block199:
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 96(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block199
+	JMP         block215
 
-tail200:
+tail216:
 	CMPQ        R9, $0x08
-	JL          partial202
+	JL          partial218
 	VMOVUPS     (DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2966,11 +3116,11 @@ tail200:
 	VMOVUPS     (SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, (R8)(R11*1)
-	JMP         next203
+	JMP         next219
 
-partial202:
+partial218:
 	CMPQ        R9, $0x00
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  (DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -2980,11 +3130,11 @@ partial202:
 	VMASKMOVPS  (SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, (R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next203:
+next219:
 	CMPQ        R9, $0x10
-	JL          partial204
+	JL          partial220
 	VMOVUPS     32(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -2993,11 +3143,11 @@ next203:
 	VMOVUPS     32(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 32(R8)(R11*1)
-	JMP         next205
+	JMP         next221
 
-partial204:
+partial220:
 	CMPQ        R9, $0x08
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  32(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3007,11 +3157,11 @@ partial204:
 	VMASKMOVPS  32(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 32(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next205:
+next221:
 	CMPQ        R9, $0x18
-	JL          partial206
+	JL          partial222
 	VMOVUPS     64(DX)(R11*1), Y3
 	VSUBPS      Y0, Y3, Y3
 	VSUBPS      Y1, Y3, Y3
@@ -3020,11 +3170,11 @@ next205:
 	VMOVUPS     64(SI)(R11*1), Y5
 	VFMADD213PS Y4, Y5, Y3
 	VMOVUPS     Y3, 64(R8)(R11*1)
-	JMP         next207
+	JMP         next223
 
-partial206:
+partial222:
 	CMPQ        R9, $0x10
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  64(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3034,11 +3184,11 @@ partial206:
 	VMASKMOVPS  64(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 64(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-next207:
+next223:
 	CMPQ        R9, $0x18
-	JLE         end201
+	JLE         end217
 	VMOVUPS     (R12), Y3
 	VMASKMOVPS  96(DX)(R11*1), Y3, Y4
 	VSUBPS      Y0, Y4, Y4
@@ -3048,17 +3198,17 @@ next207:
 	VMASKMOVPS  96(SI)(R11*1), Y3, Y1
 	VFMADD213PS Y0, Y1, Y4
 	VMASKMOVPS  Y4, Y3, 96(R8)(R11*1)
-	JMP         end201
+	JMP         end217
 
-end201:
-normalized187:
+end217:
+normalized203:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row184
+	JMP  row200
 
-done185:
+done201:
 	VZEROUPPER
 	RET
 
@@ -3084,9 +3234,9 @@ TEXT ·normalizeGradAVX2(SB), NOSPLIT, $0-64
 	SUBQ R11, R12
 	SHLQ $0x02, CX
 
-row210:
+row226:
 	TESTQ        AX, AX
-	JZ           done211
+	JZ           done227
 	VBROADCASTSS (BX), Y0
 	VBROADCASTSS 4(BX), Y1
 	VBROADCASTSS 8(BX), Y2
@@ -3100,9 +3250,9 @@ row210:
 	VXORPS       Y10, Y10, Y10
 	XORQ         R11, R11
 
-block212:
+block228:
 	CMPQ        R11, R10
-	JGE         tail213
+	JGE         tail229
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3140,11 +3290,11 @@ block212:
 	VADDPS      Y12, Y6, Y6
 	VFMADD231PS Y11, Y12, Y10
 	ADDQ        $0x80, R11
-	JMP         block212
+	JMP         block228
 
-tail213:
+tail229:
 	CMPQ        R9, $0x08
-	JL          partial215
+	JL          partial231
 	VMOVUPS     (DX)(R11*1), Y11
 	VMOVUPS     (DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3154,11 +3304,11 @@ tail213:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y3, Y3
 	VFMADD231PS Y11, Y12, Y7
-	JMP         next216
+	JMP         next232
 
-partial215:
+partial231:
 	CMPQ        R9, $0x00
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  (DX)(R11*1), Y11, Y12
 	VMASKMOVPS  (DI)(R11*1), Y11, Y13
@@ -3169,11 +3319,11 @@ partial215:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y3, Y3
 	VFMADD231PS Y12, Y13, Y7
-	JMP         end214
+	JMP         end230
 
-next216:
+next232:
 	CMPQ        R9, $0x10
-	JL          partial217
+	JL          partial233
 	VMOVUPS     32(DX)(R11*1), Y11
 	VMOVUPS     32(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3183,11 +3333,11 @@ next216:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y4, Y4
 	VFMADD231PS Y11, Y12, Y8
-	JMP         next218
+	JMP         next234
 
-partial217:
+partial233:
 	CMPQ        R9, $0x08
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  32(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  32(DI)(R11*1), Y11, Y13
@@ -3198,11 +3348,11 @@ partial217:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y4, Y4
 	VFMADD231PS Y12, Y13, Y8
-	JMP         end214
+	JMP         end230
 
-next218:
+next234:
 	CMPQ        R9, $0x18
-	JL          partial219
+	JL          partial235
 	VMOVUPS     64(DX)(R11*1), Y11
 	VMOVUPS     64(DI)(R11*1), Y12
 	VSUBPS      Y0, Y11, Y11
@@ -3212,11 +3362,11 @@ next218:
 	VMULPS      Y13, Y12, Y12
 	VADDPS      Y12, Y5, Y5
 	VFMADD231PS Y11, Y12, Y9
-	JMP         next220
+	JMP         next236
 
-partial219:
+partial235:
 	CMPQ        R9, $0x10
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  64(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  64(DI)(R11*1), Y11, Y13
@@ -3227,11 +3377,11 @@ partial219:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y5, Y5
 	VFMADD231PS Y12, Y13, Y9
-	JMP         end214
+	JMP         end230
 
-next220:
+next236:
 	CMPQ        R9, $0x18
-	JLE         end214
+	JLE         end230
 	VMOVUPS     (R12), Y11
 	VMASKMOVPS  96(DX)(R11*1), Y11, Y12
 	VMASKMOVPS  96(DI)(R11*1), Y11, Y13
@@ -3242,9 +3392,9 @@ next220:
 	VMULPS      Y11, Y13, Y13
 	VADDPS      Y13, Y6, Y6
 	VFMADD231PS Y12, Y13, Y10
-	JMP         end214
+	JMP         end230
 
-end214:
+end230:
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y4, Y3, Y3
@@ -3271,9 +3421,9 @@ end214:
 	VMULPS       Y5, Y4, Y4
 	XORQ         R11, R11
 
-block223:
+block239:
 	CMPQ         R11, R10
-	JGE          tail224
+	JGE          tail240
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3319,11 +3469,11 @@ block223:
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 96(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block223
+	JMP          block239
 
-tail224:
+tail240:
 	CMPQ         R9, $0x08
-	JL           partial226
+	JL           partial242
 	VMOVUPS      (DX)(R11*1), Y5
 	VMOVUPS      (DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3335,11 +3485,11 @@ tail224:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, (R8)(R11*1)
-	JMP          next227
+	JMP          next243
 
-partial226:
+partial242:
 	CMPQ         R9, $0x00
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   (DX)(R11*1), Y5, Y6
 	VMASKMOVPS   (DI)(R11*1), Y5, Y7
@@ -3352,11 +3502,11 @@ partial226:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, (R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next227:
+next243:
 	CMPQ         R9, $0x10
-	JL           partial228
+	JL           partial244
 	VMOVUPS      32(DX)(R11*1), Y5
 	VMOVUPS      32(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3368,11 +3518,11 @@ next227:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 32(R8)(R11*1)
-	JMP          next229
+	JMP          next245
 
-partial228:
+partial244:
 	CMPQ         R9, $0x08
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   32(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   32(DI)(R11*1), Y5, Y7
@@ -3385,11 +3535,11 @@ partial228:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 32(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next229:
+next245:
 	CMPQ         R9, $0x18
-	JL           partial230
+	JL           partial246
 	VMOVUPS      64(DX)(R11*1), Y5
 	VMOVUPS      64(DI)(R11*1), Y6
 	VSUBPS       Y0, Y5, Y5
@@ -3401,11 +3551,11 @@ next229:
 	VFNMADD231PS Y4, Y5, Y6
 	VMULPS       Y2, Y6, Y6
 	VMOVUPS      Y6, 64(R8)(R11*1)
-	JMP          next231
+	JMP          next247
 
-partial230:
+partial246:
 	CMPQ         R9, $0x10
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   64(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   64(DI)(R11*1), Y5, Y7
@@ -3418,11 +3568,11 @@ partial230:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 64(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-next231:
+next247:
 	CMPQ         R9, $0x18
-	JLE          end225
+	JLE          end241
 	VMOVUPS      (R12), Y5
 	VMASKMOVPS   96(DX)(R11*1), Y5, Y6
 	VMASKMOVPS   96(DI)(R11*1), Y5, Y7
@@ -3435,17 +3585,17 @@ next231:
 	VFNMADD231PS Y4, Y6, Y7
 	VMULPS       Y2, Y7, Y7
 	VMASKMOVPS   Y7, Y5, 96(R8)(R11*1)
-	JMP          end225
+	JMP          end241
 
-end225:
+end241:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row210
+	JMP  row226
 
-done211:
+done227:
 	VZEROUPPER
 	RET
 
@@ -3465,9 +3615,9 @@ TEXT ·sumColumnsAVX2(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), BX
 	SHLQ   $0x02, BX
 
-row234:
+row250:
 	TESTQ        CX, CX
-	JZ           done235
+	JZ           done251
 	VMOVUPS      (DX), Y4
 	VMASKMOVPS   (AX), Y4, Y4
 	VCVTPS2PD    X4, Y5
@@ -3484,9 +3634,9 @@ row234:
 	VADDPD       Y4, Y3, Y3
 	ADDQ         BX, AX
 	DECQ         CX
-	JMP          row234
+	JMP          row250
 
-done235:
+done251:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -3513,9 +3663,9 @@ TEXT ·sumScaledColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), DI
 	SHLQ   $0x02, DI
 
-row236:
+row252:
 	TESTQ        BX, BX
-	JZ           done237
+	JZ           done253
 	VBROADCASTSS (CX), Y4
 	VBROADCASTSS 4(CX), Y5
 	VBROADCASTSS 8(CX), Y6
@@ -3547,9 +3697,9 @@ row236:
 	ADDQ         DI, AX
 	ADDQ         DI, DX
 	DECQ         BX
-	JMP          row236
+	JMP          row252
 
-done237:
+done253:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Y0, (AX)
 	VMOVUPD Y1, 32(AX)
@@ -3579,9 +3729,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPS Y3, Y3, Y3
 	XORQ   DI, DI
 
-block238:
+block254:
 	CMPQ         DI, DX
-	JGE          tail239
+	JGE          tail255
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -3603,11 +3753,11 @@ block238:
 	VFMADD231PD  Y5, Y7, Y2
 	VFMADD231PD  Y4, Y6, Y3
 	ADDQ         $0x40, DI
-	JMP          block238
+	JMP          block254
 
-tail239:
+tail255:
 	CMPQ         CX, $0x08
-	JL           partial241
+	JL           partial257
 	VMOVUPS      (AX)(DI*1), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
@@ -3618,11 +3768,11 @@ tail239:
 	VCVTPS2PD    X6, Y6
 	VFMADD231PD  Y5, Y7, Y0
 	VFMADD231PD  Y4, Y6, Y1
-	JMP          next242
+	JMP          next258
 
-partial241:
+partial257:
 	CMPQ         CX, $0x00
-	JLE          end240
+	JLE          end256
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   (AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -3634,11 +3784,11 @@ partial241:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y0
 	VFMADD231PD  Y5, Y4, Y1
-	JMP          end240
+	JMP          end256
 
-next242:
+next258:
 	CMPQ         CX, $0x08
-	JLE          end240
+	JLE          end256
 	VMOVUPS      (BX), Y4
 	VMASKMOVPS   32(AX)(DI*1), Y4, Y5
 	VCVTPS2PD    X5, Y6
@@ -3650,9 +3800,9 @@ next242:
 	VCVTPS2PD    X4, Y4
 	VFMADD231PD  Y6, Y7, Y2
 	VFMADD231PD  Y5, Y4, Y3
-	JMP          end240
+	JMP          end256
 
-end240:
+end256:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -3688,9 +3838,9 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block245:
+block261:
 	CMPQ         SI, DX
-	JGE          tail246
+	JGE          tail262
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
@@ -3716,22 +3866,22 @@ block245:
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x80, SI
-	JMP          block245
+	JMP          block261
 
-tail246:
+tail262:
 	CMPQ         CX, $0x08
-	JL           partial248
+	JL           partial264
 	VMOVUPS      (AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          next249
+	JMP          next265
 
-partial248:
+partial264:
 	CMPQ         CX, $0x00
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   (AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3739,22 +3889,22 @@ partial248:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y0, Y0
 	VADDPD       Y8, Y1, Y1
-	JMP          end247
+	JMP          end263
 
-next249:
+next265:
 	CMPQ         CX, $0x10
-	JL           partial250
+	JL           partial266
 	VMOVUPS      32(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          next251
+	JMP          next267
 
-partial250:
+partial266:
 	CMPQ         CX, $0x08
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   32(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3762,22 +3912,22 @@ partial250:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y2, Y2
 	VADDPD       Y8, Y3, Y3
-	JMP          end247
+	JMP          end263
 
-next251:
+next267:
 	CMPQ         CX, $0x18
-	JL           partial252
+	JL           partial268
 	VMOVUPS      64(AX)(SI*1), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          next253
+	JMP          next269
 
-partial252:
+partial268:
 	CMPQ         CX, $0x10
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   64(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3785,11 +3935,11 @@ partial252:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y4, Y4
 	VADDPD       Y8, Y5, Y5
-	JMP          end247
+	JMP          end263
 
-next253:
+next269:
 	CMPQ         CX, $0x18
-	JLE          end247
+	JLE          end263
 	VMOVUPS      (BX), Y8
 	VMASKMOVPS   96(AX)(SI*1), Y8, Y8
 	VCVTPS2PD    X8, Y9
@@ -3797,9 +3947,9 @@ next253:
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y9, Y6, Y6
 	VADDPD       Y8, Y7, Y7
-	JMP          end247
+	JMP          end263
 
-end247:
+end263:
 	VADDPD       Y4, Y0, Y0
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
@@ -3968,7 +4118,7 @@ done11:
 	RET
 
 // func softmaxAVX512(rows int, d int, x *float32, y *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -4032,7 +4182,7 @@ end23:
 	VMAXPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
+	VEXTRACTF32X4 $0x01, Y0, X1
 	VMAXPS        X1, X0, X0
 	VMOVHLPS      X0, X0, X1
 	VMAXPS        X1, X0, X0
@@ -4180,7 +4330,7 @@ end30:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X0
+	VEXTRACTF32X4 $0x01, Y3, X0
 	VADDPS        X0, X3, X3
 	VMOVHLPS      X3, X3, X0
 	VADDPS        X0, X3, X3
@@ -4238,7 +4388,7 @@ done20:
 	RET
 
 // func softmaxGradAVX512(rows int, d int, y *float32, dy *float32, dx *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-40
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -4304,7 +4454,7 @@ end46:
 	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VADDPS        Y2, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X2
+	VEXTRACTF32X4 $0x01, Y0, X2
 	VADDPS        X2, X0, X0
 	VMOVHLPS      X0, X0, X2
 	VADDPS        X2, X0, X0
@@ -4814,12 +4964,34 @@ end83:
 // func addBiasAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
-	MOVQ  rows+0(FP), AX
-	MOVQ  pitch+16(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  bias+24(FP), DX
-	MOVQ  y+40(FP), BX
-	MOVQ  d+8(FP), SI
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ d+8(FP), SI
+	CMPQ SI, $0x20
+	JNE  other96
+
+row98:
+	TESTQ   AX, AX
+	JZ      done99
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z2
+	VMOVUPS (DX), Z1
+	VMOVUPS 64(DX), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    CX, BX
+	DECQ    AX
+	JMP     row98
+
+done99:
+	JMP done97
+
+other96:
 	MOVQ  SI, DI
 	ANDQ  $0x1f, DI
 	MOVQ  SI, R8
@@ -4830,57 +5002,58 @@ TEXT ·addBiasAVX512(SB), NOSPLIT, $0-48
 	BZHIQ SI, R9, SI
 	KMOVW SI, K1
 
-row96:
+row100:
 	TESTQ AX, AX
-	JZ    done97
+	JZ    done101
 	XORQ  SI, SI
 
-block98:
+block102:
 	CMPQ    SI, R8
-	JGE     tail99
+	JGE     tail103
 	VMOVUPS (BX)(SI*1), Z0
+	VMOVUPS 64(BX)(SI*1), Z2
 	VMOVUPS (DX)(SI*1), Z1
+	VMOVUPS 64(DX)(SI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z0, (BX)(SI*1)
-	VMOVUPS 64(BX)(SI*1), Z0
-	VMOVUPS 64(DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(SI*1)
+	VMOVUPS Z2, 64(BX)(SI*1)
 	ADDQ    $0x80, SI
-	JMP     block98
+	JMP     block102
 
-tail99:
+tail103:
 	CMPQ    DI, $0x10
-	JL      partial101
+	JL      partial105
 	VMOVUPS (BX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
-	JMP     next102
+	JMP     next106
 
-partial101:
+partial105:
 	CMPQ      DI, $0x00
-	JLE       end100
+	JLE       end104
 	VMOVUPS.Z (BX)(SI*1), K1, Z0
 	VMOVUPS.Z (DX)(SI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
-	JMP       end100
+	JMP       end104
 
-next102:
+next106:
 	CMPQ      DI, $0x10
-	JLE       end100
+	JLE       end104
 	VMOVUPS.Z 64(BX)(SI*1), K1, Z0
 	VMOVUPS.Z 64(DX)(SI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, 64(BX)(SI*1)
-	JMP       end100
+	JMP       end104
 
-end100:
+end104:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row96
+	JMP  row100
 
+done101:
 done97:
 	VZEROUPPER
 	RET
@@ -4888,13 +5061,40 @@ done97:
 // func addBiasAndAVX512(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
-	MOVQ  rows+0(FP), AX
-	MOVQ  pitch+16(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  bias+24(FP), DX
-	MOVQ  y+40(FP), BX
-	MOVQ  added+32(FP), SI
-	MOVQ  d+8(FP), DI
+	MOVQ rows+0(FP), AX
+	MOVQ pitch+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bias+24(FP), DX
+	MOVQ y+40(FP), BX
+	MOVQ added+32(FP), SI
+	MOVQ d+8(FP), DI
+	CMPQ DI, $0x20
+	JNE  other109
+
+row111:
+	TESTQ   AX, AX
+	JZ      done112
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z2
+	VMOVUPS (DX), Z1
+	VMOVUPS 64(DX), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS (SI), Z1
+	VMOVUPS 64(SI), Z3
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    CX, BX
+	ADDQ    CX, SI
+	DECQ    AX
+	JMP     row111
+
+done112:
+	JMP done110
+
+other109:
 	MOVQ  DI, R8
 	ANDQ  $0x1f, R8
 	MOVQ  DI, R9
@@ -4905,69 +5105,70 @@ TEXT ·addBiasAndAVX512(SB), NOSPLIT, $0-48
 	BZHIQ DI, R10, DI
 	KMOVW DI, K1
 
-row105:
+row113:
 	TESTQ AX, AX
-	JZ    done106
+	JZ    done114
 	XORQ  DI, DI
 
-block107:
+block115:
 	CMPQ    DI, R9
-	JGE     tail108
+	JGE     tail116
 	VMOVUPS (BX)(DI*1), Z0
+	VMOVUPS 64(BX)(DI*1), Z2
 	VMOVUPS (DX)(DI*1), Z1
+	VMOVUPS 64(DX)(DI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS (SI)(DI*1), Z1
+	VMOVUPS 64(SI)(DI*1), Z3
 	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z0, (BX)(DI*1)
-	VMOVUPS 64(BX)(DI*1), Z0
-	VMOVUPS 64(DX)(DI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS 64(SI)(DI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(DI*1)
+	VMOVUPS Z2, 64(BX)(DI*1)
 	ADDQ    $0x80, DI
-	JMP     block107
+	JMP     block115
 
-tail108:
+tail116:
 	CMPQ    R8, $0x10
-	JL      partial110
+	JL      partial118
 	VMOVUPS (BX)(DI*1), Z0
 	VMOVUPS (DX)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS (SI)(DI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(DI*1)
-	JMP     next111
+	JMP     next119
 
-partial110:
+partial118:
 	CMPQ      R8, $0x00
-	JLE       end109
+	JLE       end117
 	VMOVUPS.Z (BX)(DI*1), K1, Z0
 	VMOVUPS.Z (DX)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS.Z (SI)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(DI*1)
-	JMP       end109
+	JMP       end117
 
-next111:
+next119:
 	CMPQ      R8, $0x10
-	JLE       end109
+	JLE       end117
 	VMOVUPS.Z 64(BX)(DI*1), K1, Z0
 	VMOVUPS.Z 64(DX)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS.Z 64(SI)(DI*1), K1, Z1
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, 64(BX)(DI*1)
-	JMP       end109
+	JMP       end117
 
-end109:
+end117:
 	ADDQ CX, BX
 	ADDQ CX, SI
 	DECQ AX
-	JMP  row105
+	JMP  row113
 
-done106:
+done114:
+done110:
 	VZEROUPPER
 	RET
 
@@ -4980,277 +5181,339 @@ TEXT ·addBiasGELUAVX512(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x1f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x0f, SI
-	MOVQ         $-1, R9
-	BZHIQ        SI, R9, SI
-	KMOVW        SI, K1
 	VBROADCASTSS constants<>+352(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+384(SB), Z2
-	VBROADCASTSS constants<>+416(SB), Z3
+	VBROADCASTSS constants<>+384(SB), Z1
+	VBROADCASTSS constants<>+416(SB), Z2
+	CMPQ         SI, $0x20
+	JNE          other122
 
-row114:
+row124:
+	TESTQ            AX, AX
+	JZ               done125
+	VMOVUPS          (BX), Z3
+	VMOVUPS          64(BX), Z5
+	VMOVUPS          (DX), Z4
+	VMOVUPS          64(DX), Z6
+	VADDPS           Z4, Z3, Z3
+	VADDPS           Z6, Z5, Z5
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VPANDD.BCST      constants<>+448(SB), Z5, Z9
+	VMINPS           Z4, Z2, Z4
+	VMINPS           Z9, Z2, Z9
+	VMULPS           Z4, Z4, Z6
+	VMULPS           Z9, Z9, Z10
+	VBROADCASTSS     constants<>+480(SB), Z7
+	VBROADCASTSS     constants<>+480(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+704(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z10, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z10
+	VFMADD231PS      Z4, Z7, Z6
+	VFMADD231PS      Z9, Z11, Z10
+	VSUBPS           Z6, Z1, Z8
+	VSUBPS           Z10, Z1, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMULPS           Z7, Z7, Z4
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     constants<>+800(SB), Z8
+	VBROADCASTSS     constants<>+800(SB), Z13
+	VBROADCASTSS     constants<>+832(SB), Z9
+	VBROADCASTSS     constants<>+832(SB), Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z9
+	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z9
+	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
+	VFMADD213PS      Z0, Z4, Z8
+	VFMADD213PS      Z0, Z12, Z13
+	VFMADD213PS      Z8, Z7, Z9
+	VFMADD213PS      Z13, Z11, Z14
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z10, Z10
+	VMULPS           Z6, Z9, Z9
+	VMULPS           Z10, Z14, Z14
+	VSUBPS           Z9, Z0, Z4
+	VSUBPS           Z14, Z0, Z7
+	VBROADCASTSS     constants<>+992(SB), Z6
+	VBROADCASTSS     constants<>+992(SB), Z8
+	VCMPPS           $0x01, Z6, Z3, K1
+	VCMPPS           $0x01, Z8, Z5, K2
+	VBLENDMPS        Z9, Z4, K1, Z4
+	VBLENDMPS        Z14, Z7, K2, Z7
+	VMULPS           Z3, Z4, Z4
+	VMULPS           Z5, Z7, Z7
+	VMOVUPS          Z4, (BX)
+	VMOVUPS          Z7, 64(BX)
+	ADDQ             CX, BX
+	DECQ             AX
+	JMP              row124
+
+done125:
+	JMP done123
+
+other122:
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row126:
 	TESTQ AX, AX
-	JZ    done115
+	JZ    done127
 	XORQ  SI, SI
 
-block116:
+block128:
 	CMPQ             SI, R8
-	JGE              tail117
-	VMOVUPS          (BX)(SI*1), Z4
-	VMOVUPS          64(BX)(SI*1), Z6
-	VMOVUPS          (DX)(SI*1), Z5
-	VMOVUPS          64(DX)(SI*1), Z7
-	VADDPS           Z5, Z4, Z4
-	VADDPS           Z7, Z6, Z6
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
-	VPANDD.BCST      constants<>+448(SB), Z6, Z10
+	JGE              tail129
+	VMOVUPS          (BX)(SI*1), Z3
+	VMOVUPS          64(BX)(SI*1), Z5
+	VMOVUPS          (DX)(SI*1), Z4
+	VMOVUPS          64(DX)(SI*1), Z6
+	VADDPS           Z4, Z3, Z3
+	VADDPS           Z6, Z5, Z5
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VPANDD.BCST      constants<>+448(SB), Z5, Z9
+	VMINPS           Z4, Z2, Z4
+	VMINPS           Z9, Z2, Z9
+	VMULPS           Z4, Z4, Z6
+	VMULPS           Z9, Z9, Z10
 	VBROADCASTSS     constants<>+480(SB), Z7
-	VBROADCASTSS     constants<>+480(SB), Z8
-	VMINPS           Z5, Z7, Z5
-	VMINPS           Z10, Z8, Z10
-	VMULPS           Z2, Z5, Z7
-	VMULPS           Z2, Z10, Z11
-	VMOVAPS          Z1, Z8
-	VMOVAPS          Z1, Z12
-	VFMADD231PS      Z5, Z7, Z8
-	VFMADD231PS      Z10, Z11, Z12
-	VSUBPS           Z8, Z1, Z9
-	VSUBPS           Z12, Z1, Z13
-	VFMADD213PS      Z9, Z5, Z7
-	VFMADD213PS      Z13, Z10, Z11
-	VBROADCASTSS     constants<>+512(SB), Z9
-	VBROADCASTSS     constants<>+512(SB), Z13
-	VFMADD213PS.BCST constants<>+544(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+544(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+576(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+576(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+608(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+608(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+640(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+640(SB), Z11, Z13
-	VFMADD213PS.BCST constants<>+672(SB), Z7, Z9
-	VFMADD213PS.BCST constants<>+672(SB), Z11, Z13
-	VFMADD213PS      Z0, Z7, Z9
-	VFMADD213PS      Z0, Z11, Z13
-	VPSLLD           $0x17, Z8, Z8
-	VPSLLD           $0x17, Z12, Z12
-	VPADDD           Z0, Z8, Z8
-	VPADDD           Z0, Z12, Z12
-	VMULPS           Z8, Z9, Z9
-	VMULPS           Z12, Z13, Z13
-	VADDPS           Z3, Z5, Z5
-	VADDPS           Z3, Z10, Z10
-	VMULPS           Z5, Z5, Z7
-	VMULPS           Z10, Z10, Z12
-	VBROADCASTSS     constants<>+704(SB), Z8
-	VBROADCASTSS     constants<>+704(SB), Z14
-	VBROADCASTSS     constants<>+736(SB), Z11
-	VBROADCASTSS     constants<>+736(SB), Z15
-	VFMADD213PS.BCST constants<>+768(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+768(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+800(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+800(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+832(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+832(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+864(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+864(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+896(SB), Z7, Z8
+	VBROADCASTSS     constants<>+480(SB), Z11
+	VBROADCASTSS     constants<>+512(SB), Z8
+	VBROADCASTSS     constants<>+512(SB), Z12
+	VFMADD213PS.BCST constants<>+544(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+576(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+608(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+640(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+672(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+704(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+704(SB), Z10, Z12
+	VFMADD213PS.BCST constants<>+736(SB), Z6, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z10, Z11
+	VFMADD213PS.BCST constants<>+768(SB), Z6, Z8
+	VFMADD213PS.BCST constants<>+768(SB), Z10, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMOVAPS          Z1, Z6
+	VMOVAPS          Z1, Z10
+	VFMADD231PS      Z4, Z7, Z6
+	VFMADD231PS      Z9, Z11, Z10
+	VSUBPS           Z6, Z1, Z8
+	VSUBPS           Z10, Z1, Z12
+	VFMADD213PS      Z8, Z4, Z7
+	VFMADD213PS      Z12, Z9, Z11
+	VMULPS           Z7, Z7, Z4
+	VMULPS           Z11, Z11, Z12
+	VBROADCASTSS     constants<>+800(SB), Z8
+	VBROADCASTSS     constants<>+800(SB), Z13
+	VBROADCASTSS     constants<>+832(SB), Z9
+	VBROADCASTSS     constants<>+832(SB), Z14
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+896(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+928(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+928(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+960(SB), Z7, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z12, Z13
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z9
 	VFMADD213PS.BCST constants<>+960(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+992(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+992(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1024(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1024(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1056(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1056(SB), Z12, Z15
-	VFMADD213PS.BCST constants<>+1088(SB), Z7, Z8
-	VFMADD213PS.BCST constants<>+1088(SB), Z12, Z14
-	VFMADD213PS.BCST constants<>+1120(SB), Z7, Z11
-	VFMADD213PS.BCST constants<>+1120(SB), Z12, Z15
-	VFMADD213PS      Z11, Z5, Z8
-	VFMADD213PS      Z15, Z10, Z14
-	VMULPS           Z9, Z8, Z8
-	VMULPS           Z13, Z14, Z14
-	VSUBPS           Z8, Z0, Z5
-	VSUBPS           Z14, Z0, Z9
-	VBROADCASTSS     constants<>+1152(SB), Z7
-	VBROADCASTSS     constants<>+1152(SB), Z10
-	VCMPPS           $0x01, Z7, Z4, K2
-	VCMPPS           $0x01, Z10, Z6, K3
-	VBLENDMPS        Z8, Z5, K2, Z5
-	VBLENDMPS        Z14, Z9, K3, Z9
-	VMULPS           Z4, Z5, Z5
+	VFMADD213PS      Z0, Z4, Z8
+	VFMADD213PS      Z0, Z12, Z13
+	VFMADD213PS      Z8, Z7, Z9
+	VFMADD213PS      Z13, Z11, Z14
+	VPSLLD           $0x17, Z6, Z6
+	VPSLLD           $0x17, Z10, Z10
+	VPADDD           Z0, Z6, Z6
+	VPADDD           Z0, Z10, Z10
 	VMULPS           Z6, Z9, Z9
-	VMOVUPS          Z5, (BX)(SI*1)
-	VMOVUPS          Z9, 64(BX)(SI*1)
+	VMULPS           Z10, Z14, Z14
+	VSUBPS           Z9, Z0, Z4
+	VSUBPS           Z14, Z0, Z7
+	VBROADCASTSS     constants<>+992(SB), Z6
+	VBROADCASTSS     constants<>+992(SB), Z8
+	VCMPPS           $0x01, Z6, Z3, K2
+	VCMPPS           $0x01, Z8, Z5, K3
+	VBLENDMPS        Z9, Z4, K2, Z4
+	VBLENDMPS        Z14, Z7, K3, Z7
+	VMULPS           Z3, Z4, Z4
+	VMULPS           Z5, Z7, Z7
+	VMOVUPS          Z4, (BX)(SI*1)
+	VMOVUPS          Z7, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
-	JMP              block116
+	JMP              block128
 
-tail117:
+tail129:
 	CMPQ             DI, $0x10
-	JL               partial119
-	VMOVUPS          (BX)(SI*1), Z4
-	VMOVUPS          (DX)(SI*1), Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	JL               partial131
+	VMOVUPS          (BX)(SI*1), Z3
+	VMOVUPS          (DX)(SI*1), Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, (BX)(SI*1)
-	JMP              next120
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, (BX)(SI*1)
+	JMP              next132
 
-partial119:
+partial131:
 	CMPQ             DI, $0x00
-	JLE              end118
-	VMOVUPS.Z        (BX)(SI*1), K1, Z4
-	VMOVUPS.Z        (DX)(SI*1), K1, Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	JLE              end130
+	VMOVUPS.Z        (BX)(SI*1), K1, Z3
+	VMOVUPS.Z        (DX)(SI*1), K1, Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, K1, (BX)(SI*1)
-	JMP              end118
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, K1, (BX)(SI*1)
+	JMP              end130
 
-next120:
+next132:
 	CMPQ             DI, $0x10
-	JLE              end118
-	VMOVUPS.Z        64(BX)(SI*1), K1, Z4
-	VMOVUPS.Z        64(DX)(SI*1), K1, Z5
-	VADDPS           Z5, Z4, Z4
-	VPANDD.BCST      constants<>+448(SB), Z4, Z5
+	JLE              end130
+	VMOVUPS.Z        64(BX)(SI*1), K1, Z3
+	VMOVUPS.Z        64(DX)(SI*1), K1, Z4
+	VADDPS           Z4, Z3, Z3
+	VPANDD.BCST      constants<>+448(SB), Z3, Z4
+	VMINPS           Z4, Z2, Z4
+	VMULPS           Z4, Z4, Z5
 	VBROADCASTSS     constants<>+480(SB), Z6
-	VMINPS           Z5, Z6, Z5
-	VMULPS           Z2, Z5, Z6
-	VMOVAPS          Z1, Z7
-	VFMADD231PS      Z5, Z6, Z7
-	VSUBPS           Z7, Z1, Z8
-	VFMADD213PS      Z8, Z5, Z6
-	VBROADCASTSS     constants<>+512(SB), Z8
-	VFMADD213PS.BCST constants<>+544(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+576(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+608(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+640(SB), Z6, Z8
-	VFMADD213PS.BCST constants<>+672(SB), Z6, Z8
-	VFMADD213PS      Z0, Z6, Z8
-	VPSLLD           $0x17, Z7, Z7
-	VPADDD           Z0, Z7, Z7
-	VMULPS           Z7, Z8, Z8
-	VADDPS           Z3, Z5, Z5
-	VMULPS           Z5, Z5, Z6
-	VBROADCASTSS     constants<>+704(SB), Z7
-	VBROADCASTSS     constants<>+736(SB), Z9
-	VFMADD213PS.BCST constants<>+768(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+800(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+832(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+864(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+896(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+928(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+960(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+992(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1024(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1056(SB), Z6, Z9
-	VFMADD213PS.BCST constants<>+1088(SB), Z6, Z7
-	VFMADD213PS.BCST constants<>+1120(SB), Z6, Z9
-	VFMADD213PS      Z9, Z5, Z7
-	VMULPS           Z8, Z7, Z7
-	VSUBPS           Z7, Z0, Z5
-	VBROADCASTSS     constants<>+1152(SB), Z6
-	VCMPPS           $0x01, Z6, Z4, K2
-	VBLENDMPS        Z7, Z5, K2, Z5
-	VMULPS           Z4, Z5, Z5
-	VMOVUPS          Z5, K1, 64(BX)(SI*1)
-	JMP              end118
+	VBROADCASTSS     constants<>+512(SB), Z7
+	VFMADD213PS.BCST constants<>+544(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+576(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+608(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+640(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+672(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+704(SB), Z5, Z7
+	VFMADD213PS.BCST constants<>+736(SB), Z5, Z6
+	VFMADD213PS.BCST constants<>+768(SB), Z5, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMOVAPS          Z1, Z5
+	VFMADD231PS      Z4, Z6, Z5
+	VSUBPS           Z5, Z1, Z7
+	VFMADD213PS      Z7, Z4, Z6
+	VMULPS           Z6, Z6, Z4
+	VBROADCASTSS     constants<>+800(SB), Z7
+	VBROADCASTSS     constants<>+832(SB), Z8
+	VFMADD213PS.BCST constants<>+864(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+896(SB), Z4, Z8
+	VFMADD213PS.BCST constants<>+928(SB), Z4, Z7
+	VFMADD213PS.BCST constants<>+960(SB), Z4, Z8
+	VFMADD213PS      Z0, Z4, Z7
+	VFMADD213PS      Z7, Z6, Z8
+	VPSLLD           $0x17, Z5, Z5
+	VPADDD           Z0, Z5, Z5
+	VMULPS           Z5, Z8, Z8
+	VSUBPS           Z8, Z0, Z4
+	VBROADCASTSS     constants<>+992(SB), Z5
+	VCMPPS           $0x01, Z5, Z3, K2
+	VBLENDMPS        Z8, Z4, K2, Z4
+	VMULPS           Z3, Z4, Z4
+	VMOVUPS          Z4, K1, 64(BX)(SI*1)
+	JMP              end130
 
-end118:
+end130:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row114
+	JMP  row126
 
-done115:
+done127:
+done123:
 	VZEROUPPER
 	RET
 
@@ -5263,29 +5526,105 @@ TEXT ·addBiasGELUTanhAVX512(SB), NOSPLIT, $0-48
 	MOVQ         bias+24(FP), DX
 	MOVQ         y+40(FP), BX
 	MOVQ         d+8(FP), SI
-	MOVQ         SI, DI
-	ANDQ         $0x1f, DI
-	MOVQ         SI, R8
-	SUBQ         DI, R8
-	SHLQ         $0x02, R8
-	ANDQ         $0x0f, SI
-	MOVQ         $-1, R9
-	BZHIQ        SI, R9, SI
-	KMOVW        SI, K1
 	VBROADCASTSS constants<>+352(SB), Z0
 	VBROADCASTSS constants<>+64(SB), Z1
 	VBROADCASTSS constants<>+96(SB), Z2
 	VBROADCASTSS constants<>+128(SB), Z3
 	VBROADCASTSS constants<>+160(SB), Z4
+	CMPQ         SI, $0x20
+	JNE          other135
 
-row123:
+row137:
+	TESTQ            AX, AX
+	JZ               done138
+	VMOVUPS          (BX), Z5
+	VMOVUPS          64(BX), Z7
+	VMOVUPS          (DX), Z6
+	VMOVUPS          64(DX), Z8
+	VADDPS           Z6, Z5, Z5
+	VADDPS           Z8, Z7, Z7
+	VMULPS           Z5, Z5, Z6
+	VMULPS           Z7, Z7, Z9
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z9, Z9
+	VMULPS           Z5, Z6, Z6
+	VMULPS           Z7, Z9, Z9
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z9, Z9
+	VBROADCASTSS     constants<>+32(SB), Z8
+	VBROADCASTSS     constants<>+32(SB), Z10
+	VMAXPS           Z6, Z8, Z6
+	VMAXPS           Z9, Z10, Z9
+	VBROADCASTSS     constants<>+1120(SB), Z8
+	VBROADCASTSS     constants<>+1120(SB), Z10
+	VMINPS           Z6, Z8, Z6
+	VMINPS           Z9, Z10, Z9
+	VMOVAPS          Z1, Z8
+	VMOVAPS          Z1, Z11
+	VFMADD231PS      Z2, Z6, Z8
+	VFMADD231PS      Z2, Z9, Z11
+	VSUBPS           Z1, Z8, Z10
+	VSUBPS           Z1, Z11, Z12
+	VFMADD231PS      Z3, Z10, Z6
+	VFMADD231PS      Z3, Z12, Z9
+	VFMADD231PS      Z4, Z10, Z6
+	VFMADD231PS      Z4, Z12, Z9
+	VBROADCASTSS     constants<>+192(SB), Z10
+	VBROADCASTSS     constants<>+192(SB), Z12
+	VFMADD213PS.BCST constants<>+224(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+224(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+256(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+256(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+288(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+288(SB), Z9, Z12
+	VFMADD213PS.BCST constants<>+320(SB), Z6, Z10
+	VFMADD213PS.BCST constants<>+320(SB), Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VFMADD213PS      Z0, Z6, Z10
+	VFMADD213PS      Z0, Z9, Z12
+	VPSLLD           $0x17, Z8, Z8
+	VPSLLD           $0x17, Z11, Z11
+	VPADDD           Z0, Z8, Z8
+	VPADDD           Z0, Z11, Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z11, Z12, Z12
+	VADDPS           Z0, Z10, Z10
+	VADDPS           Z0, Z12, Z12
+	VDIVPS           Z10, Z0, Z10
+	VDIVPS           Z12, Z0, Z12
+	VMULPS           Z5, Z10, Z10
+	VMULPS           Z7, Z12, Z12
+	VMOVUPS          Z10, (BX)
+	VMOVUPS          Z12, 64(BX)
+	ADDQ             CX, BX
+	DECQ             AX
+	JMP              row137
+
+done138:
+	JMP done136
+
+other135:
+	MOVQ  SI, DI
+	ANDQ  $0x1f, DI
+	MOVQ  SI, R8
+	SUBQ  DI, R8
+	SHLQ  $0x02, R8
+	ANDQ  $0x0f, SI
+	MOVQ  $-1, R9
+	BZHIQ SI, R9, SI
+	KMOVW SI, K1
+
+row139:
 	TESTQ AX, AX
-	JZ    done124
+	JZ    done140
 	XORQ  SI, SI
 
-block125:
+block141:
 	CMPQ             SI, R8
-	JGE              tail126
+	JGE              tail142
 	VMOVUPS          (BX)(SI*1), Z5
 	VMOVUPS          64(BX)(SI*1), Z7
 	VMOVUPS          (DX)(SI*1), Z6
@@ -5294,20 +5633,20 @@ block125:
 	VADDPS           Z8, Z7, Z7
 	VMULPS           Z5, Z5, Z6
 	VMULPS           Z7, Z7, Z9
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z9, Z9
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z9, Z9
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z9, Z9
 	VMULPS           Z5, Z6, Z6
 	VMULPS           Z7, Z9, Z9
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z9, Z9
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z9, Z9
 	VBROADCASTSS     constants<>+32(SB), Z8
 	VBROADCASTSS     constants<>+32(SB), Z10
 	VMAXPS           Z6, Z8, Z6
 	VMAXPS           Z9, Z10, Z9
-	VBROADCASTSS     constants<>+1280(SB), Z8
-	VBROADCASTSS     constants<>+1280(SB), Z10
+	VBROADCASTSS     constants<>+1120(SB), Z8
+	VBROADCASTSS     constants<>+1120(SB), Z10
 	VMINPS           Z6, Z8, Z6
 	VMINPS           Z9, Z10, Z9
 	VMOVAPS          Z1, Z8
@@ -5349,22 +5688,22 @@ block125:
 	VMOVUPS          Z10, (BX)(SI*1)
 	VMOVUPS          Z12, 64(BX)(SI*1)
 	ADDQ             $0x80, SI
-	JMP              block125
+	JMP              block141
 
-tail126:
+tail142:
 	CMPQ             DI, $0x10
-	JL               partial128
+	JL               partial144
 	VMOVUPS          (BX)(SI*1), Z5
 	VMOVUPS          (DX)(SI*1), Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5385,22 +5724,22 @@ tail126:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, (BX)(SI*1)
-	JMP              next129
+	JMP              next145
 
-partial128:
+partial144:
 	CMPQ             DI, $0x00
-	JLE              end127
+	JLE              end143
 	VMOVUPS.Z        (BX)(SI*1), K1, Z5
 	VMOVUPS.Z        (DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5421,22 +5760,22 @@ partial128:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, K1, (BX)(SI*1)
-	JMP              end127
+	JMP              end143
 
-next129:
+next145:
 	CMPQ             DI, $0x10
-	JLE              end127
+	JLE              end143
 	VMOVUPS.Z        64(BX)(SI*1), K1, Z5
 	VMOVUPS.Z        64(DX)(SI*1), K1, Z6
 	VADDPS           Z6, Z5, Z5
 	VMULPS           Z5, Z5, Z6
-	VMULPS.BCST      constants<>+1184(SB), Z6, Z6
-	VADDPS.BCST      constants<>+1216(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1024(SB), Z6, Z6
+	VADDPS.BCST      constants<>+1056(SB), Z6, Z6
 	VMULPS           Z5, Z6, Z6
-	VMULPS.BCST      constants<>+1248(SB), Z6, Z6
+	VMULPS.BCST      constants<>+1088(SB), Z6, Z6
 	VBROADCASTSS     constants<>+32(SB), Z7
 	VMAXPS           Z6, Z7, Z6
-	VBROADCASTSS     constants<>+1280(SB), Z7
+	VBROADCASTSS     constants<>+1120(SB), Z7
 	VMINPS           Z6, Z7, Z6
 	VMOVAPS          Z1, Z7
 	VFMADD231PS      Z2, Z6, Z7
@@ -5457,19 +5796,20 @@ next129:
 	VDIVPS           Z8, Z0, Z8
 	VMULPS           Z5, Z8, Z8
 	VMOVUPS          Z8, K1, 64(BX)(SI*1)
-	JMP              end127
+	JMP              end143
 
-end127:
+end143:
 	ADDQ CX, BX
 	DECQ AX
-	JMP  row123
+	JMP  row139
 
-done124:
+done140:
+done136:
 	VZEROUPPER
 	RET
 
 // func momentsAVX512(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	MOVQ         rows+0(FP), AX
 	MOVQ         d+8(FP), CX
@@ -5491,142 +5831,359 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-48
 	KMOVW        R8, K1
 	SHLQ         $0x02, CX
 
-row132:
-	TESTQ  AX, AX
-	JZ     done133
+rows148:
+	CMPQ   AX, $0x02
+	JL     rest149
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	LEAQ   (DX)(CX*1), R8
+	XORQ   R9, R9
+
+block150:
+	CMPQ    R9, DI
+	JGE     tail151
+	VMOVUPS (DX)(R9*1), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS (R8)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 64(DX)(R9*1), Z8
+	VADDPS  Z8, Z5, Z5
+	VMOVUPS 64(R8)(R9*1), Z8
+	VADDPS  Z8, Z7, Z7
+	ADDQ    $0x80, R9
+	JMP     block150
+
+tail151:
+	CMPQ    SI, $0x10
+	JL      partial153
+	VMOVUPS (DX)(R9*1), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS (R8)(R9*1), Z8
+	VADDPS  Z8, Z6, Z6
+	JMP     next154
+
+partial153:
+	CMPQ      SI, $0x00
+	JLE       end152
+	VMOVUPS.Z (DX)(R9*1), K1, Z8
+	VADDPS    Z8, Z4, Z4
+	VMOVUPS.Z (R8)(R9*1), K1, Z8
+	VADDPS    Z8, Z6, Z6
+	JMP       end152
+
+next154:
+	CMPQ      SI, $0x10
+	JLE       end152
+	VMOVUPS.Z 64(DX)(R9*1), K1, Z8
+	VADDPS    Z8, Z5, Z5
+	VMOVUPS.Z 64(R8)(R9*1), K1, Z8
+	VADDPS    Z8, Z7, Z7
+	JMP       end152
+
+end152:
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VEXTRACTF64X4 $0x01, Z6, Y23
+	VADDPS        Y8, Y4, Y4
+	VADDPS        Y23, Y6, Y6
+	VEXTRACTF32X4 $0x01, Y4, X8
+	VEXTRACTF32X4 $0x01, Y6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VMOVHLPS      X4, X4, X8
+	VMOVHLPS      X6, X6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VMOVSHDUP     X4, X8
+	VMOVSHDUP     X6, X23
+	VADDPS        X8, X4, X4
+	VADDPS        X23, X6, X6
+	VBROADCASTSS  X4, Z8
+	VBROADCASTSS  X6, Z23
+	VMULPS        Z0, Z8, Z8
+	VMULPS        Z0, Z23, Z23
+	VPXORD        Z9, Z9, Z9
+	VPXORD        Z13, Z13, Z13
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z14, Z14, Z14
+	VPXORD        Z11, Z11, Z11
+	VPXORD        Z15, Z15, Z15
+	VPXORD        Z12, Z12, Z12
+	VPXORD        Z16, Z16, Z16
+	XORQ          R9, R9
+
+block157:
+	CMPQ        R9, DI
+	JGE         tail158
+	VMOVUPS     (DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS     (R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
+	VMOVUPS     64(DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z10, Z10
+	VFMADD231PS Z24, Z24, Z12
+	VMOVUPS     64(R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z14, Z14
+	VFMADD231PS Z24, Z24, Z16
+	ADDQ        $0x80, R9
+	JMP         block157
+
+tail158:
+	CMPQ        SI, $0x10
+	JL          partial160
+	VMOVUPS     (DX)(R9*1), Z24
+	VSUBPS      Z8, Z24, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS     (R8)(R9*1), Z24
+	VSUBPS      Z23, Z24, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
+	JMP         next161
+
+partial160:
+	CMPQ        SI, $0x00
+	JLE         end159
+	VMOVUPS.Z   (DX)(R9*1), K1, Z24
+	VSUBPS      Z8, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z9, Z9
+	VFMADD231PS Z24, Z24, Z11
+	VMOVUPS.Z   (R8)(R9*1), K1, Z24
+	VSUBPS      Z23, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z13, Z13
+	VFMADD231PS Z24, Z24, Z15
+	JMP         end159
+
+next161:
+	CMPQ        SI, $0x10
+	JLE         end159
+	VMOVUPS.Z   64(DX)(R9*1), K1, Z24
+	VSUBPS      Z8, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z10, Z10
+	VFMADD231PS Z24, Z24, Z12
+	VMOVUPS.Z   64(R8)(R9*1), K1, Z24
+	VSUBPS      Z23, Z24, Z24
+	VMOVAPS.Z   Z24, K1, Z24
+	VADDPS      Z24, Z14, Z14
+	VFMADD231PS Z24, Z24, Z16
+	JMP         end159
+
+end159:
+	VADDPS        Z10, Z9, Z9
+	VADDPS        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z9, Y24
+	VEXTRACTF64X4 $0x01, Z13, Y25
+	VADDPS        Y24, Y9, Y9
+	VADDPS        Y25, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y9, X24
+	VEXTRACTF32X4 $0x01, Y13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VMOVHLPS      X9, X9, X24
+	VMOVHLPS      X13, X13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VMOVSHDUP     X9, X24
+	VMOVSHDUP     X13, X25
+	VADDPS        X24, X9, X9
+	VADDPS        X25, X13, X13
+	VBROADCASTSS  X9, Z24
+	VBROADCASTSS  X13, Z26
+	VADDPS        Z12, Z11, Z11
+	VADDPS        Z16, Z15, Z15
+	VEXTRACTF64X4 $0x01, Z11, Y25
+	VEXTRACTF64X4 $0x01, Z15, Y27
+	VADDPS        Y25, Y11, Y11
+	VADDPS        Y27, Y15, Y15
+	VEXTRACTF32X4 $0x01, Y11, X25
+	VEXTRACTF32X4 $0x01, Y15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VMOVHLPS      X11, X11, X25
+	VMOVHLPS      X15, X15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VMOVSHDUP     X11, X25
+	VMOVSHDUP     X15, X27
+	VADDPS        X25, X11, X11
+	VADDPS        X27, X15, X15
+	VBROADCASTSS  X11, Z25
+	VBROADCASTSS  X15, Z28
+	VMULPS        Z0, Z24, Z27
+	VMULPS        Z0, Z26, Z29
+	VFNMADD231PS  Z27, Z24, Z25
+	VFNMADD231PS  Z29, Z26, Z28
+	VBROADCASTSS  constants<>+992(SB), Z24
+	VBROADCASTSS  constants<>+992(SB), Z26
+	VMAXPS        Z25, Z24, Z25
+	VMAXPS        Z28, Z26, Z28
+	VFMADD213PS   Z2, Z1, Z25
+	VFMADD213PS   Z2, Z1, Z28
+	VSQRTPS       X25, X25
+	VSQRTPS       X28, X28
+	VDIVPS        X25, X3, X25
+	VDIVPS        X28, X3, X28
+	VMOVSS        X8, (BX)
+	VMOVSS        X23, 16(BX)
+	VMOVSS        X27, 4(BX)
+	VMOVSS        X29, 20(BX)
+	VMOVSS        X25, 8(BX)
+	VMOVSS        X28, 24(BX)
+	ADDQ          $0x20, BX
+	ADDQ          CX, DX
+	ADDQ          CX, DX
+	SUBQ          $0x02, AX
+	JMP           rows148
+
+rest149:
+row164:
+	TESTQ  AX, AX
+	JZ     done165
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
 	XORQ   R8, R8
 
-block134:
+block166:
 	CMPQ    R8, DI
-	JGE     tail135
-	VMOVUPS (DX)(R8*1), Z6
-	VADDPS  Z6, Z4, Z4
-	VMOVUPS 64(DX)(R8*1), Z6
-	VADDPS  Z6, Z5, Z5
+	JGE     tail167
+	VMOVUPS (DX)(R8*1), Z4
+	VADDPS  Z4, Z17, Z17
+	VMOVUPS 64(DX)(R8*1), Z4
+	VADDPS  Z4, Z18, Z18
 	ADDQ    $0x80, R8
-	JMP     block134
+	JMP     block166
 
-tail135:
+tail167:
 	CMPQ    SI, $0x10
-	JL      partial137
-	VMOVUPS (DX)(R8*1), Z6
-	VADDPS  Z6, Z4, Z4
-	JMP     next138
+	JL      partial169
+	VMOVUPS (DX)(R8*1), Z4
+	VADDPS  Z4, Z17, Z17
+	JMP     next170
 
-partial137:
+partial169:
 	CMPQ      SI, $0x00
-	JLE       end136
-	VMOVUPS.Z (DX)(R8*1), K1, Z6
-	VADDPS    Z6, Z4, Z4
-	JMP       end136
+	JLE       end168
+	VMOVUPS.Z (DX)(R8*1), K1, Z4
+	VADDPS    Z4, Z17, Z17
+	JMP       end168
 
-next138:
+next170:
 	CMPQ      SI, $0x10
-	JLE       end136
-	VMOVUPS.Z 64(DX)(R8*1), K1, Z6
-	VADDPS    Z6, Z5, Z5
-	JMP       end136
+	JLE       end168
+	VMOVUPS.Z 64(DX)(R8*1), K1, Z4
+	VADDPS    Z4, Z18, Z18
+	JMP       end168
 
-end136:
-	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y6
-	VADDPS        Y6, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X6
-	VADDPS        X6, X4, X4
-	VMOVHLPS      X4, X4, X6
-	VADDPS        X6, X4, X4
-	VMOVSHDUP     X4, X6
-	VADDPS        X6, X4, X4
-	VBROADCASTSS  X4, Z6
-	VMULPS        Z0, Z6, Z6
-	VPXORD        Z7, Z7, Z7
-	VPXORD        Z8, Z8, Z8
-	VPXORD        Z9, Z9, Z9
-	VPXORD        Z10, Z10, Z10
+end168:
+	VADDPS        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y4
+	VADDPS        Y4, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X4
+	VADDPS        X4, X17, X17
+	VMOVHLPS      X17, X17, X4
+	VADDPS        X4, X17, X17
+	VMOVSHDUP     X17, X4
+	VADDPS        X4, X17, X17
+	VBROADCASTSS  X17, Z4
+	VMULPS        Z0, Z4, Z4
+	VPXORD        Z19, Z19, Z19
+	VPXORD        Z20, Z20, Z20
+	VPXORD        Z21, Z21, Z21
+	VPXORD        Z22, Z22, Z22
 	XORQ          R8, R8
 
-block141:
+block173:
 	CMPQ        R8, DI
-	JGE         tail142
-	VMOVUPS     (DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
-	VMOVUPS     64(DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z8, Z8
-	VFMADD231PS Z11, Z11, Z10
+	JGE         tail174
+	VMOVUPS     (DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	VMOVUPS     64(DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z20, Z20
+	VFMADD231PS Z5, Z5, Z22
 	ADDQ        $0x80, R8
-	JMP         block141
+	JMP         block173
 
-tail142:
+tail174:
 	CMPQ        SI, $0x10
-	JL          partial144
-	VMOVUPS     (DX)(R8*1), Z11
-	VSUBPS      Z6, Z11, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
-	JMP         next145
+	JL          partial176
+	VMOVUPS     (DX)(R8*1), Z5
+	VSUBPS      Z4, Z5, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	JMP         next177
 
-partial144:
+partial176:
 	CMPQ        SI, $0x00
-	JLE         end143
-	VMOVUPS.Z   (DX)(R8*1), K1, Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VADDPS      Z11, Z7, Z7
-	VFMADD231PS Z11, Z11, Z9
-	JMP         end143
+	JLE         end175
+	VMOVUPS.Z   (DX)(R8*1), K1, Z5
+	VSUBPS      Z4, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z19, Z19
+	VFMADD231PS Z5, Z5, Z21
+	JMP         end175
 
-next145:
+next177:
 	CMPQ        SI, $0x10
-	JLE         end143
-	VMOVUPS.Z   64(DX)(R8*1), K1, Z11
-	VSUBPS      Z6, Z11, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VADDPS      Z11, Z8, Z8
-	VFMADD231PS Z11, Z11, Z10
-	JMP         end143
+	JLE         end175
+	VMOVUPS.Z   64(DX)(R8*1), K1, Z5
+	VSUBPS      Z4, Z5, Z5
+	VMOVAPS.Z   Z5, K1, Z5
+	VADDPS      Z5, Z20, Z20
+	VFMADD231PS Z5, Z5, Z22
+	JMP         end175
 
-end143:
-	VADDPS        Z8, Z7, Z7
-	VEXTRACTF64X4 $0x01, Z7, Y11
-	VADDPS        Y11, Y7, Y7
-	VEXTRACTF128  $0x01, Y7, X11
-	VADDPS        X11, X7, X7
-	VMOVHLPS      X7, X7, X11
-	VADDPS        X11, X7, X7
-	VMOVSHDUP     X7, X11
-	VADDPS        X11, X7, X7
-	VBROADCASTSS  X7, Z11
-	VADDPS        Z10, Z9, Z9
-	VEXTRACTF64X4 $0x01, Z9, Y12
-	VADDPS        Y12, Y9, Y9
-	VEXTRACTF128  $0x01, Y9, X12
-	VADDPS        X12, X9, X9
-	VMOVHLPS      X9, X9, X12
-	VADDPS        X12, X9, X9
-	VMOVSHDUP     X9, X12
-	VADDPS        X12, X9, X9
-	VBROADCASTSS  X9, Z12
-	VMULPS        Z0, Z11, Z13
-	VFNMADD231PS  Z13, Z11, Z12
-	VBROADCASTSS  constants<>+1152(SB), Z11
-	VMAXPS        Z12, Z11, Z12
-	VFMADD213PS   Z2, Z1, Z12
-	VSQRTPS       X12, X12
-	VDIVPS        X12, X3, X12
-	VMOVSS        X6, (BX)
-	VMOVSS        X13, 4(BX)
-	VMOVSS        X12, 8(BX)
+end175:
+	VADDPS        Z20, Z19, Z19
+	VEXTRACTF64X4 $0x01, Z19, Y5
+	VADDPS        Y5, Y19, Y19
+	VEXTRACTF32X4 $0x01, Y19, X5
+	VADDPS        X5, X19, X19
+	VMOVHLPS      X19, X19, X5
+	VADDPS        X5, X19, X19
+	VMOVSHDUP     X19, X5
+	VADDPS        X5, X19, X19
+	VBROADCASTSS  X19, Z5
+	VADDPS        Z22, Z21, Z21
+	VEXTRACTF64X4 $0x01, Z21, Y6
+	VADDPS        Y6, Y21, Y21
+	VEXTRACTF32X4 $0x01, Y21, X6
+	VADDPS        X6, X21, X21
+	VMOVHLPS      X21, X21, X6
+	VADDPS        X6, X21, X21
+	VMOVSHDUP     X21, X6
+	VADDPS        X6, X21, X21
+	VBROADCASTSS  X21, Z6
+	VMULPS        Z0, Z5, Z7
+	VFNMADD231PS  Z7, Z5, Z6
+	VBROADCASTSS  constants<>+992(SB), Z5
+	VMAXPS        Z6, Z5, Z6
+	VFMADD213PS   Z2, Z1, Z6
+	VSQRTPS       X6, X6
+	VDIVPS        X6, X3, X6
+	VMOVSS        X4, (BX)
+	VMOVSS        X7, 4(BX)
+	VMOVSS        X6, 8(BX)
 	ADDQ          $0x10, BX
 	ADDQ          CX, DX
 	DECQ          AX
-	JMP           row132
+	JMP           row164
 
-done133:
+done165:
 	VZEROUPPER
 	RET
 
@@ -5652,19 +6209,19 @@ TEXT ·normalizeAVX512(SB), NOSPLIT, $0-56
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row148:
+row180:
 	TESTQ        AX, AX
-	JZ           done149
+	JZ           done181
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	TESTQ        DI, DI
-	JNZ          biased150
+	JNZ          biased182
 	XORQ         R11, R11
 
-block152:
+block184:
 	CMPQ    R11, R10
-	JGE     tail153
+	JGE     tail185
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -5680,11 +6237,11 @@ block152:
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, 64(R8)(R11*1)
 	ADDQ    $0x80, R11
-	JMP     block152
+	JMP     block184
 
-tail153:
+tail185:
 	CMPQ    R9, $0x10
-	JL      partial155
+	JL      partial187
 	VMOVUPS (DX)(R11*1), Z3
 	VSUBPS  Z0, Z3, Z3
 	VSUBPS  Z1, Z3, Z3
@@ -5692,11 +6249,11 @@ tail153:
 	VMOVUPS (SI)(R11*1), Z4
 	VMULPS  Z4, Z3, Z3
 	VMOVUPS Z3, (R8)(R11*1)
-	JMP     next156
+	JMP     next188
 
-partial155:
+partial187:
 	CMPQ      R9, $0x00
-	JLE       end154
+	JLE       end186
 	VMOVUPS.Z (DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -5704,11 +6261,11 @@ partial155:
 	VMOVUPS.Z (SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, (R8)(R11*1)
-	JMP       end154
+	JMP       end186
 
-next156:
+next188:
 	CMPQ      R9, $0x10
-	JLE       end154
+	JLE       end186
 	VMOVUPS.Z 64(DX)(R11*1), K1, Z3
 	VSUBPS    Z0, Z3, Z3
 	VSUBPS    Z1, Z3, Z3
@@ -5716,17 +6273,17 @@ next156:
 	VMOVUPS.Z 64(SI)(R11*1), K1, Z0
 	VMULPS    Z0, Z3, Z3
 	VMOVUPS   Z3, K1, 64(R8)(R11*1)
-	JMP       end154
+	JMP       end186
 
-end154:
-	JMP normalized151
+end186:
+	JMP normalized183
 
-biased150:
+biased182:
 	XORQ R11, R11
 
-block159:
+block191:
 	CMPQ        R11, R10
-	JGE         tail160
+	JGE         tail192
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5744,11 +6301,11 @@ block159:
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, 64(R8)(R11*1)
 	ADDQ        $0x80, R11
-	JMP         block159
+	JMP         block191
 
-tail160:
+tail192:
 	CMPQ        R9, $0x10
-	JL          partial162
+	JL          partial194
 	VMOVUPS     (DX)(R11*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5757,11 +6314,11 @@ tail160:
 	VMOVUPS     (SI)(R11*1), Z5
 	VFMADD213PS Z4, Z5, Z3
 	VMOVUPS     Z3, (R8)(R11*1)
-	JMP         next163
+	JMP         next195
 
-partial162:
+partial194:
 	CMPQ        R9, $0x00
-	JLE         end161
+	JLE         end193
 	VMOVUPS.Z   (DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5770,11 +6327,11 @@ partial162:
 	VMOVUPS.Z   (SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, (R8)(R11*1)
-	JMP         end161
+	JMP         end193
 
-next163:
+next195:
 	CMPQ        R9, $0x10
-	JLE         end161
+	JLE         end193
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z3
 	VSUBPS      Z0, Z3, Z3
 	VSUBPS      Z1, Z3, Z3
@@ -5783,22 +6340,22 @@ next163:
 	VMOVUPS.Z   64(SI)(R11*1), K1, Z1
 	VFMADD213PS Z0, Z1, Z3
 	VMOVUPS     Z3, K1, 64(R8)(R11*1)
-	JMP         end161
+	JMP         end193
 
-end161:
-normalized151:
+end193:
+normalized183:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row148
+	JMP  row180
 
-done149:
+done181:
 	VZEROUPPER
 	RET
 
 // func normalizeGradAVX512(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	MOVQ  rows+0(FP), AX
 	MOVQ  d+8(FP), CX
@@ -5819,9 +6376,9 @@ TEXT ·normalizeGradAVX512(SB), NOSPLIT, $0-64
 	KMOVW R11, K1
 	SHLQ  $0x02, CX
 
-row166:
+row198:
 	TESTQ        AX, AX
-	JZ           done167
+	JZ           done199
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -5831,9 +6388,9 @@ row166:
 	VPXORD       Z6, Z6, Z6
 	XORQ         R11, R11
 
-block168:
+block200:
 	CMPQ        R11, R10
-	JGE         tail169
+	JGE         tail201
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5853,11 +6410,11 @@ block168:
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
 	ADDQ        $0x80, R11
-	JMP         block168
+	JMP         block200
 
-tail169:
+tail201:
 	CMPQ        R9, $0x10
-	JL          partial171
+	JL          partial203
 	VMOVUPS     (DX)(R11*1), Z7
 	VMOVUPS     (DI)(R11*1), Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5867,11 +6424,11 @@ tail169:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         next172
+	JMP         next204
 
-partial171:
+partial203:
 	CMPQ        R9, $0x00
-	JLE         end170
+	JLE         end202
 	VMOVUPS.Z   (DX)(R11*1), K1, Z7
 	VMOVUPS.Z   (DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5881,11 +6438,11 @@ partial171:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z3, Z3
 	VFMADD231PS Z7, Z8, Z5
-	JMP         end170
+	JMP         end202
 
-next172:
+next204:
 	CMPQ        R9, $0x10
-	JLE         end170
+	JLE         end202
 	VMOVUPS.Z   64(DX)(R11*1), K1, Z7
 	VMOVUPS.Z   64(DI)(R11*1), K1, Z8
 	VSUBPS      Z0, Z7, Z7
@@ -5895,13 +6452,13 @@ next172:
 	VMULPS      Z9, Z8, Z8
 	VADDPS      Z8, Z4, Z4
 	VFMADD231PS Z7, Z8, Z6
-	JMP         end170
+	JMP         end202
 
-end170:
+end202:
 	VADDPS        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y7
 	VADDPS        Y7, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X7
+	VEXTRACTF32X4 $0x01, Y3, X7
 	VADDPS        X7, X3, X3
 	VMOVHLPS      X3, X3, X7
 	VADDPS        X7, X3, X3
@@ -5911,7 +6468,7 @@ end170:
 	VADDPS        Z6, Z5, Z5
 	VEXTRACTF64X4 $0x01, Z5, Y8
 	VADDPS        Y8, Y5, Y5
-	VEXTRACTF128  $0x01, Y5, X8
+	VEXTRACTF32X4 $0x01, Y5, X8
 	VADDPS        X8, X5, X5
 	VMOVHLPS      X5, X5, X8
 	VADDPS        X8, X5, X5
@@ -5924,9 +6481,9 @@ end170:
 	VMULPS        Z9, Z8, Z8
 	XORQ          R11, R11
 
-block175:
+block207:
 	CMPQ         R11, R10
-	JGE          tail176
+	JGE          tail208
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5950,11 +6507,11 @@ block175:
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, 64(R8)(R11*1)
 	ADDQ         $0x80, R11
-	JMP          block175
+	JMP          block207
 
-tail176:
+tail208:
 	CMPQ         R9, $0x10
-	JL           partial178
+	JL           partial210
 	VMOVUPS      (DX)(R11*1), Z9
 	VMOVUPS      (DI)(R11*1), Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5966,11 +6523,11 @@ tail176:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, (R8)(R11*1)
-	JMP          next179
+	JMP          next211
 
-partial178:
+partial210:
 	CMPQ         R9, $0x00
-	JLE          end177
+	JLE          end209
 	VMOVUPS.Z    (DX)(R11*1), K1, Z9
 	VMOVUPS.Z    (DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5982,11 +6539,11 @@ partial178:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, (R8)(R11*1)
-	JMP          end177
+	JMP          end209
 
-next179:
+next211:
 	CMPQ         R9, $0x10
-	JLE          end177
+	JLE          end209
 	VMOVUPS.Z    64(DX)(R11*1), K1, Z9
 	VMOVUPS.Z    64(DI)(R11*1), K1, Z10
 	VSUBPS       Z0, Z9, Z9
@@ -5998,17 +6555,17 @@ next179:
 	VFNMADD231PS Z8, Z9, Z10
 	VMULPS       Z2, Z10, Z10
 	VMOVUPS      Z10, K1, 64(R8)(R11*1)
-	JMP          end177
+	JMP          end209
 
-end177:
+end209:
 	ADDQ $0x10, BX
 	ADDQ CX, DX
 	ADDQ CX, DI
 	ADDQ CX, R8
 	DECQ AX
-	JMP  row166
+	JMP  row198
 
-done167:
+done199:
 	VZEROUPPER
 	RET
 
@@ -6026,9 +6583,9 @@ TEXT ·sumColumnsAVX512(SB), NOSPLIT, $0-40
 	MOVQ   stride+8(FP), DX
 	SHLQ   $0x02, DX
 
-row182:
+row214:
 	TESTQ         CX, CX
-	JZ            done183
+	JZ            done215
 	VMOVUPS.Z     (AX), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6037,9 +6594,9 @@ row182:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          DX, AX
 	DECQ          CX
-	JMP           row182
+	JMP           row214
 
-done183:
+done215:
 	MOVQ    sum+32(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6062,9 +6619,9 @@ TEXT ·sumScaledColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   stride+8(FP), SI
 	SHLQ   $0x02, SI
 
-row184:
+row216:
 	TESTQ         BX, BX
-	JZ            done185
+	JZ            done217
 	VBROADCASTSS  (CX), Z2
 	VBROADCASTSS  4(CX), Z3
 	VBROADCASTSS  8(CX), Z4
@@ -6083,9 +6640,9 @@ row184:
 	ADDQ          SI, AX
 	ADDQ          SI, DX
 	DECQ          BX
-	JMP           row184
+	JMP           row216
 
-done185:
+done217:
 	MOVQ    sum+48(FP), AX
 	VMOVUPD Z0, (AX)
 	VMOVUPD Z1, 64(AX)
@@ -6111,9 +6668,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-32
 	VPXORD Z1, Z1, Z1
 	XORQ   SI, SI
 
-block186:
+block218:
 	CMPQ          SI, DX
-	JGE           tail187
+	JGE           tail219
 	VMOVUPS       (AX)(SI*1), Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6125,11 +6682,11 @@ block186:
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
 	ADDQ          $0x40, SI
-	JMP           block186
+	JMP           block218
 
-tail187:
+tail219:
 	CMPQ          CX, $0x00
-	JLE           end188
+	JLE           end220
 	VMOVUPS.Z     (AX)(SI*1), K1, Z2
 	VCVTPS2PD     Y2, Z3
 	VEXTRACTF64X4 $0x01, Z2, Y2
@@ -6140,9 +6697,9 @@ tail187:
 	VCVTPS2PD     Y4, Z4
 	VFMADD231PD   Z3, Z5, Z0
 	VFMADD231PD   Z2, Z4, Z1
-	JMP           end188
+	JMP           end220
 
-end188:
+end220:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -6174,9 +6731,9 @@ TEXT ·sumAVX512(SB), NOSPLIT, $0-24
 	VPXORD Z3, Z3, Z3
 	XORQ   BX, BX
 
-block191:
+block223:
 	CMPQ          BX, DX
-	JGE           tail192
+	JGE           tail224
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -6190,42 +6747,42 @@ block191:
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
 	ADDQ          $0x80, BX
-	JMP           block191
+	JMP           block223
 
-tail192:
+tail224:
 	CMPQ          CX, $0x10
-	JL            partial194
+	JL            partial226
 	VMOVUPS       (AX)(BX*1), Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           next195
+	JMP           next227
 
-partial194:
+partial226:
 	CMPQ          CX, $0x00
-	JLE           end193
+	JLE           end225
 	VMOVUPS.Z     (AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z0, Z0
 	VADDPD        Z4, Z1, Z1
-	JMP           end193
+	JMP           end225
 
-next195:
+next227:
 	CMPQ          CX, $0x10
-	JLE           end193
+	JLE           end225
 	VMOVUPS.Z     64(AX)(BX*1), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
 	VADDPD        Z5, Z2, Z2
 	VADDPD        Z4, Z3, Z3
-	JMP           end193
+	JMP           end225
 
-end193:
+end225:
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0

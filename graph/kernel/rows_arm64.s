@@ -3993,22 +3993,22 @@ DATA constants<>+368(SB)/4, $0x3f800000
 DATA constants<>+372(SB)/4, $0x3f800000
 DATA constants<>+376(SB)/4, $0x3f800000
 DATA constants<>+380(SB)/4, $0x3f800000
-DATA constants<>+384(SB)/4, $0xbf38aa3b
-DATA constants<>+388(SB)/4, $0xbf38aa3b
-DATA constants<>+392(SB)/4, $0xbf38aa3b
-DATA constants<>+396(SB)/4, $0xbf38aa3b
-DATA constants<>+400(SB)/4, $0xbf38aa3b
-DATA constants<>+404(SB)/4, $0xbf38aa3b
-DATA constants<>+408(SB)/4, $0xbf38aa3b
-DATA constants<>+412(SB)/4, $0xbf38aa3b
-DATA constants<>+416(SB)/4, $0xc0400000
-DATA constants<>+420(SB)/4, $0xc0400000
-DATA constants<>+424(SB)/4, $0xc0400000
-DATA constants<>+428(SB)/4, $0xc0400000
-DATA constants<>+432(SB)/4, $0xc0400000
-DATA constants<>+436(SB)/4, $0xc0400000
-DATA constants<>+440(SB)/4, $0xc0400000
-DATA constants<>+444(SB)/4, $0xc0400000
+DATA constants<>+384(SB)/4, $0x4b3fffff
+DATA constants<>+388(SB)/4, $0x4b3fffff
+DATA constants<>+392(SB)/4, $0x4b3fffff
+DATA constants<>+396(SB)/4, $0x4b3fffff
+DATA constants<>+400(SB)/4, $0x4b3fffff
+DATA constants<>+404(SB)/4, $0x4b3fffff
+DATA constants<>+408(SB)/4, $0x4b3fffff
+DATA constants<>+412(SB)/4, $0x4b3fffff
+DATA constants<>+416(SB)/4, $0x41293958
+DATA constants<>+420(SB)/4, $0x41293958
+DATA constants<>+424(SB)/4, $0x41293958
+DATA constants<>+428(SB)/4, $0x41293958
+DATA constants<>+432(SB)/4, $0x41293958
+DATA constants<>+436(SB)/4, $0x41293958
+DATA constants<>+440(SB)/4, $0x41293958
+DATA constants<>+444(SB)/4, $0x41293958
 DATA constants<>+448(SB)/4, $0x7fffffff
 DATA constants<>+452(SB)/4, $0x7fffffff
 DATA constants<>+456(SB)/4, $0x7fffffff
@@ -4017,215 +4017,175 @@ DATA constants<>+464(SB)/4, $0x7fffffff
 DATA constants<>+468(SB)/4, $0x7fffffff
 DATA constants<>+472(SB)/4, $0x7fffffff
 DATA constants<>+476(SB)/4, $0x7fffffff
-DATA constants<>+480(SB)/4, $0x41544dd3
-DATA constants<>+484(SB)/4, $0x41544dd3
-DATA constants<>+488(SB)/4, $0x41544dd3
-DATA constants<>+492(SB)/4, $0x41544dd3
-DATA constants<>+496(SB)/4, $0x41544dd3
-DATA constants<>+500(SB)/4, $0x41544dd3
-DATA constants<>+504(SB)/4, $0x41544dd3
-DATA constants<>+508(SB)/4, $0x41544dd3
-DATA constants<>+512(SB)/4, $0x3920fdde
-DATA constants<>+516(SB)/4, $0x3920fdde
-DATA constants<>+520(SB)/4, $0x3920fdde
-DATA constants<>+524(SB)/4, $0x3920fdde
-DATA constants<>+528(SB)/4, $0x3920fdde
-DATA constants<>+532(SB)/4, $0x3920fdde
-DATA constants<>+536(SB)/4, $0x3920fdde
-DATA constants<>+540(SB)/4, $0x3920fdde
-DATA constants<>+544(SB)/4, $0x3aaf9f2a
-DATA constants<>+548(SB)/4, $0x3aaf9f2a
-DATA constants<>+552(SB)/4, $0x3aaf9f2a
-DATA constants<>+556(SB)/4, $0x3aaf9f2a
-DATA constants<>+560(SB)/4, $0x3aaf9f2a
-DATA constants<>+564(SB)/4, $0x3aaf9f2a
-DATA constants<>+568(SB)/4, $0x3aaf9f2a
-DATA constants<>+572(SB)/4, $0x3aaf9f2a
-DATA constants<>+576(SB)/4, $0x3c1d96a6
-DATA constants<>+580(SB)/4, $0x3c1d96a6
-DATA constants<>+584(SB)/4, $0x3c1d96a6
-DATA constants<>+588(SB)/4, $0x3c1d96a6
-DATA constants<>+592(SB)/4, $0x3c1d96a6
-DATA constants<>+596(SB)/4, $0x3c1d96a6
-DATA constants<>+600(SB)/4, $0x3c1d96a6
-DATA constants<>+604(SB)/4, $0x3c1d96a6
-DATA constants<>+608(SB)/4, $0x3d635774
-DATA constants<>+612(SB)/4, $0x3d635774
-DATA constants<>+616(SB)/4, $0x3d635774
-DATA constants<>+620(SB)/4, $0x3d635774
-DATA constants<>+624(SB)/4, $0x3d635774
-DATA constants<>+628(SB)/4, $0x3d635774
-DATA constants<>+632(SB)/4, $0x3d635774
-DATA constants<>+636(SB)/4, $0x3d635774
-DATA constants<>+640(SB)/4, $0x3e75fdee
-DATA constants<>+644(SB)/4, $0x3e75fdee
-DATA constants<>+648(SB)/4, $0x3e75fdee
-DATA constants<>+652(SB)/4, $0x3e75fdee
-DATA constants<>+656(SB)/4, $0x3e75fdee
-DATA constants<>+660(SB)/4, $0x3e75fdee
-DATA constants<>+664(SB)/4, $0x3e75fdee
-DATA constants<>+668(SB)/4, $0x3e75fdee
-DATA constants<>+672(SB)/4, $0x3f317218
-DATA constants<>+676(SB)/4, $0x3f317218
-DATA constants<>+680(SB)/4, $0x3f317218
-DATA constants<>+684(SB)/4, $0x3f317218
-DATA constants<>+688(SB)/4, $0x3f317218
-DATA constants<>+692(SB)/4, $0x3f317218
-DATA constants<>+696(SB)/4, $0x3f317218
-DATA constants<>+700(SB)/4, $0x3f317218
-DATA constants<>+704(SB)/4, $0xb184cbb7
-DATA constants<>+708(SB)/4, $0xb184cbb7
-DATA constants<>+712(SB)/4, $0xb184cbb7
-DATA constants<>+716(SB)/4, $0xb184cbb7
-DATA constants<>+720(SB)/4, $0xb184cbb7
-DATA constants<>+724(SB)/4, $0xb184cbb7
-DATA constants<>+728(SB)/4, $0xb184cbb7
-DATA constants<>+732(SB)/4, $0xb184cbb7
-DATA constants<>+736(SB)/4, $0xb25d70c9
-DATA constants<>+740(SB)/4, $0xb25d70c9
-DATA constants<>+744(SB)/4, $0xb25d70c9
-DATA constants<>+748(SB)/4, $0xb25d70c9
-DATA constants<>+752(SB)/4, $0xb25d70c9
-DATA constants<>+756(SB)/4, $0xb25d70c9
-DATA constants<>+760(SB)/4, $0xb25d70c9
-DATA constants<>+764(SB)/4, $0xb25d70c9
-DATA constants<>+768(SB)/4, $0x31f2b5eb
-DATA constants<>+772(SB)/4, $0x31f2b5eb
-DATA constants<>+776(SB)/4, $0x31f2b5eb
-DATA constants<>+780(SB)/4, $0x31f2b5eb
-DATA constants<>+784(SB)/4, $0x31f2b5eb
-DATA constants<>+788(SB)/4, $0x31f2b5eb
-DATA constants<>+792(SB)/4, $0x31f2b5eb
-DATA constants<>+796(SB)/4, $0x31f2b5eb
-DATA constants<>+800(SB)/4, $0x3470ec8f
-DATA constants<>+804(SB)/4, $0x3470ec8f
-DATA constants<>+808(SB)/4, $0x3470ec8f
-DATA constants<>+812(SB)/4, $0x3470ec8f
-DATA constants<>+816(SB)/4, $0x3470ec8f
-DATA constants<>+820(SB)/4, $0x3470ec8f
-DATA constants<>+824(SB)/4, $0x3470ec8f
-DATA constants<>+828(SB)/4, $0x3470ec8f
-DATA constants<>+832(SB)/4, $0xb3dff4d0
-DATA constants<>+836(SB)/4, $0xb3dff4d0
-DATA constants<>+840(SB)/4, $0xb3dff4d0
-DATA constants<>+844(SB)/4, $0xb3dff4d0
-DATA constants<>+848(SB)/4, $0xb3dff4d0
-DATA constants<>+852(SB)/4, $0xb3dff4d0
-DATA constants<>+856(SB)/4, $0xb3dff4d0
-DATA constants<>+860(SB)/4, $0xb3dff4d0
-DATA constants<>+864(SB)/4, $0x353ff05f
-DATA constants<>+868(SB)/4, $0x353ff05f
-DATA constants<>+872(SB)/4, $0x353ff05f
-DATA constants<>+876(SB)/4, $0x353ff05f
-DATA constants<>+880(SB)/4, $0x353ff05f
-DATA constants<>+884(SB)/4, $0x353ff05f
-DATA constants<>+888(SB)/4, $0x353ff05f
-DATA constants<>+892(SB)/4, $0x353ff05f
-DATA constants<>+896(SB)/4, $0xb6ec8399
-DATA constants<>+900(SB)/4, $0xb6ec8399
-DATA constants<>+904(SB)/4, $0xb6ec8399
-DATA constants<>+908(SB)/4, $0xb6ec8399
-DATA constants<>+912(SB)/4, $0xb6ec8399
-DATA constants<>+916(SB)/4, $0xb6ec8399
-DATA constants<>+920(SB)/4, $0xb6ec8399
-DATA constants<>+924(SB)/4, $0xb6ec8399
-DATA constants<>+928(SB)/4, $0x37f29cf0
-DATA constants<>+932(SB)/4, $0x37f29cf0
-DATA constants<>+936(SB)/4, $0x37f29cf0
-DATA constants<>+940(SB)/4, $0x37f29cf0
-DATA constants<>+944(SB)/4, $0x37f29cf0
-DATA constants<>+948(SB)/4, $0x37f29cf0
-DATA constants<>+952(SB)/4, $0x37f29cf0
-DATA constants<>+956(SB)/4, $0x37f29cf0
-DATA constants<>+960(SB)/4, $0xb9052221
-DATA constants<>+964(SB)/4, $0xb9052221
-DATA constants<>+968(SB)/4, $0xb9052221
-DATA constants<>+972(SB)/4, $0xb9052221
-DATA constants<>+976(SB)/4, $0xb9052221
-DATA constants<>+980(SB)/4, $0xb9052221
-DATA constants<>+984(SB)/4, $0xb9052221
-DATA constants<>+988(SB)/4, $0xb9052221
-DATA constants<>+992(SB)/4, $0x3a11e040
-DATA constants<>+996(SB)/4, $0x3a11e040
-DATA constants<>+1000(SB)/4, $0x3a11e040
-DATA constants<>+1004(SB)/4, $0x3a11e040
-DATA constants<>+1008(SB)/4, $0x3a11e040
-DATA constants<>+1012(SB)/4, $0x3a11e040
-DATA constants<>+1016(SB)/4, $0x3a11e040
-DATA constants<>+1020(SB)/4, $0x3a11e040
-DATA constants<>+1024(SB)/4, $0xbb1775ba
-DATA constants<>+1028(SB)/4, $0xbb1775ba
-DATA constants<>+1032(SB)/4, $0xbb1775ba
-DATA constants<>+1036(SB)/4, $0xbb1775ba
-DATA constants<>+1040(SB)/4, $0xbb1775ba
-DATA constants<>+1044(SB)/4, $0xbb1775ba
-DATA constants<>+1048(SB)/4, $0xbb1775ba
-DATA constants<>+1052(SB)/4, $0xbb1775ba
-DATA constants<>+1056(SB)/4, $0x3c160394
-DATA constants<>+1060(SB)/4, $0x3c160394
-DATA constants<>+1064(SB)/4, $0x3c160394
-DATA constants<>+1068(SB)/4, $0x3c160394
-DATA constants<>+1072(SB)/4, $0x3c160394
-DATA constants<>+1076(SB)/4, $0x3c160394
-DATA constants<>+1080(SB)/4, $0x3c160394
-DATA constants<>+1084(SB)/4, $0x3c160394
-DATA constants<>+1088(SB)/4, $0xbd0ce76c
-DATA constants<>+1092(SB)/4, $0xbd0ce76c
-DATA constants<>+1096(SB)/4, $0xbd0ce76c
-DATA constants<>+1100(SB)/4, $0xbd0ce76c
-DATA constants<>+1104(SB)/4, $0xbd0ce76c
-DATA constants<>+1108(SB)/4, $0xbd0ce76c
-DATA constants<>+1112(SB)/4, $0xbd0ce76c
-DATA constants<>+1116(SB)/4, $0xbd0ce76c
-DATA constants<>+1120(SB)/4, $0x3df8dc4f
-DATA constants<>+1124(SB)/4, $0x3df8dc4f
-DATA constants<>+1128(SB)/4, $0x3df8dc4f
-DATA constants<>+1132(SB)/4, $0x3df8dc4f
-DATA constants<>+1136(SB)/4, $0x3df8dc4f
-DATA constants<>+1140(SB)/4, $0x3df8dc4f
-DATA constants<>+1144(SB)/4, $0x3df8dc4f
-DATA constants<>+1148(SB)/4, $0x3df8dc4f
-DATA constants<>+1152(SB)/4, $0x00000000
-DATA constants<>+1156(SB)/4, $0x00000000
-DATA constants<>+1160(SB)/4, $0x00000000
-DATA constants<>+1164(SB)/4, $0x00000000
-DATA constants<>+1168(SB)/4, $0x00000000
-DATA constants<>+1172(SB)/4, $0x00000000
-DATA constants<>+1176(SB)/4, $0x00000000
-DATA constants<>+1180(SB)/4, $0x00000000
-DATA constants<>+1184(SB)/4, $0x3d922279
-DATA constants<>+1188(SB)/4, $0x3d922279
-DATA constants<>+1192(SB)/4, $0x3d922279
-DATA constants<>+1196(SB)/4, $0x3d922279
-DATA constants<>+1200(SB)/4, $0x3d922279
-DATA constants<>+1204(SB)/4, $0x3d922279
-DATA constants<>+1208(SB)/4, $0x3d922279
-DATA constants<>+1212(SB)/4, $0x3d922279
-DATA constants<>+1216(SB)/4, $0x3fcc422a
-DATA constants<>+1220(SB)/4, $0x3fcc422a
-DATA constants<>+1224(SB)/4, $0x3fcc422a
-DATA constants<>+1228(SB)/4, $0x3fcc422a
-DATA constants<>+1232(SB)/4, $0x3fcc422a
-DATA constants<>+1236(SB)/4, $0x3fcc422a
-DATA constants<>+1240(SB)/4, $0x3fcc422a
-DATA constants<>+1244(SB)/4, $0x3fcc422a
-DATA constants<>+1248(SB)/4, $0xbf800000
-DATA constants<>+1252(SB)/4, $0xbf800000
-DATA constants<>+1256(SB)/4, $0xbf800000
-DATA constants<>+1260(SB)/4, $0xbf800000
-DATA constants<>+1264(SB)/4, $0xbf800000
-DATA constants<>+1268(SB)/4, $0xbf800000
-DATA constants<>+1272(SB)/4, $0xbf800000
-DATA constants<>+1276(SB)/4, $0xbf800000
-DATA constants<>+1280(SB)/4, $0x42b1999a
-DATA constants<>+1284(SB)/4, $0x42b1999a
-DATA constants<>+1288(SB)/4, $0x42b1999a
-DATA constants<>+1292(SB)/4, $0x42b1999a
-DATA constants<>+1296(SB)/4, $0x42b1999a
-DATA constants<>+1300(SB)/4, $0x42b1999a
-DATA constants<>+1304(SB)/4, $0x42b1999a
-DATA constants<>+1308(SB)/4, $0x42b1999a
-GLOBL constants<>(SB), RODATA|NOPTR, $1312
+DATA constants<>+480(SB)/4, $0xb33efebf
+DATA constants<>+484(SB)/4, $0xb33efebf
+DATA constants<>+488(SB)/4, $0xb33efebf
+DATA constants<>+492(SB)/4, $0xb33efebf
+DATA constants<>+496(SB)/4, $0xb33efebf
+DATA constants<>+500(SB)/4, $0xb33efebf
+DATA constants<>+504(SB)/4, $0xb33efebf
+DATA constants<>+508(SB)/4, $0xb33efebf
+DATA constants<>+512(SB)/4, $0x359c6623
+DATA constants<>+516(SB)/4, $0x359c6623
+DATA constants<>+520(SB)/4, $0x359c6623
+DATA constants<>+524(SB)/4, $0x359c6623
+DATA constants<>+528(SB)/4, $0x359c6623
+DATA constants<>+532(SB)/4, $0x359c6623
+DATA constants<>+536(SB)/4, $0x359c6623
+DATA constants<>+540(SB)/4, $0x359c6623
+DATA constants<>+544(SB)/4, $0xb761186d
+DATA constants<>+548(SB)/4, $0xb761186d
+DATA constants<>+552(SB)/4, $0xb761186d
+DATA constants<>+556(SB)/4, $0xb761186d
+DATA constants<>+560(SB)/4, $0xb761186d
+DATA constants<>+564(SB)/4, $0xb761186d
+DATA constants<>+568(SB)/4, $0xb761186d
+DATA constants<>+572(SB)/4, $0xb761186d
+DATA constants<>+576(SB)/4, $0x38b5d732
+DATA constants<>+580(SB)/4, $0x38b5d732
+DATA constants<>+584(SB)/4, $0x38b5d732
+DATA constants<>+588(SB)/4, $0x38b5d732
+DATA constants<>+592(SB)/4, $0x38b5d732
+DATA constants<>+596(SB)/4, $0x38b5d732
+DATA constants<>+600(SB)/4, $0x38b5d732
+DATA constants<>+604(SB)/4, $0x38b5d732
+DATA constants<>+608(SB)/4, $0xb99f2d43
+DATA constants<>+612(SB)/4, $0xb99f2d43
+DATA constants<>+616(SB)/4, $0xb99f2d43
+DATA constants<>+620(SB)/4, $0xb99f2d43
+DATA constants<>+624(SB)/4, $0xb99f2d43
+DATA constants<>+628(SB)/4, $0xb99f2d43
+DATA constants<>+632(SB)/4, $0xb99f2d43
+DATA constants<>+636(SB)/4, $0xb99f2d43
+DATA constants<>+640(SB)/4, $0x3800471f
+DATA constants<>+644(SB)/4, $0x3800471f
+DATA constants<>+648(SB)/4, $0x3800471f
+DATA constants<>+652(SB)/4, $0x3800471f
+DATA constants<>+656(SB)/4, $0x3800471f
+DATA constants<>+660(SB)/4, $0x3800471f
+DATA constants<>+664(SB)/4, $0x3800471f
+DATA constants<>+668(SB)/4, $0x3800471f
+DATA constants<>+672(SB)/4, $0x3be30436
+DATA constants<>+676(SB)/4, $0x3be30436
+DATA constants<>+680(SB)/4, $0x3be30436
+DATA constants<>+684(SB)/4, $0x3be30436
+DATA constants<>+688(SB)/4, $0x3be30436
+DATA constants<>+692(SB)/4, $0x3be30436
+DATA constants<>+696(SB)/4, $0x3be30436
+DATA constants<>+700(SB)/4, $0x3be30436
+DATA constants<>+704(SB)/4, $0xbd56c959
+DATA constants<>+708(SB)/4, $0xbd56c959
+DATA constants<>+712(SB)/4, $0xbd56c959
+DATA constants<>+716(SB)/4, $0xbd56c959
+DATA constants<>+720(SB)/4, $0xbd56c959
+DATA constants<>+724(SB)/4, $0xbd56c959
+DATA constants<>+728(SB)/4, $0xbd56c959
+DATA constants<>+732(SB)/4, $0xbd56c959
+DATA constants<>+736(SB)/4, $0xbeeb1ed3
+DATA constants<>+740(SB)/4, $0xbeeb1ed3
+DATA constants<>+744(SB)/4, $0xbeeb1ed3
+DATA constants<>+748(SB)/4, $0xbeeb1ed3
+DATA constants<>+752(SB)/4, $0xbeeb1ed3
+DATA constants<>+756(SB)/4, $0xbeeb1ed3
+DATA constants<>+760(SB)/4, $0xbeeb1ed3
+DATA constants<>+764(SB)/4, $0xbeeb1ed3
+DATA constants<>+768(SB)/4, $0xbf935764
+DATA constants<>+772(SB)/4, $0xbf935764
+DATA constants<>+776(SB)/4, $0xbf935764
+DATA constants<>+780(SB)/4, $0xbf935764
+DATA constants<>+784(SB)/4, $0xbf935764
+DATA constants<>+788(SB)/4, $0xbf935764
+DATA constants<>+792(SB)/4, $0xbf935764
+DATA constants<>+796(SB)/4, $0xbf935764
+DATA constants<>+800(SB)/4, $0x3920fdde
+DATA constants<>+804(SB)/4, $0x3920fdde
+DATA constants<>+808(SB)/4, $0x3920fdde
+DATA constants<>+812(SB)/4, $0x3920fdde
+DATA constants<>+816(SB)/4, $0x3920fdde
+DATA constants<>+820(SB)/4, $0x3920fdde
+DATA constants<>+824(SB)/4, $0x3920fdde
+DATA constants<>+828(SB)/4, $0x3920fdde
+DATA constants<>+832(SB)/4, $0x3aaf9f2a
+DATA constants<>+836(SB)/4, $0x3aaf9f2a
+DATA constants<>+840(SB)/4, $0x3aaf9f2a
+DATA constants<>+844(SB)/4, $0x3aaf9f2a
+DATA constants<>+848(SB)/4, $0x3aaf9f2a
+DATA constants<>+852(SB)/4, $0x3aaf9f2a
+DATA constants<>+856(SB)/4, $0x3aaf9f2a
+DATA constants<>+860(SB)/4, $0x3aaf9f2a
+DATA constants<>+864(SB)/4, $0x3c1d96a6
+DATA constants<>+868(SB)/4, $0x3c1d96a6
+DATA constants<>+872(SB)/4, $0x3c1d96a6
+DATA constants<>+876(SB)/4, $0x3c1d96a6
+DATA constants<>+880(SB)/4, $0x3c1d96a6
+DATA constants<>+884(SB)/4, $0x3c1d96a6
+DATA constants<>+888(SB)/4, $0x3c1d96a6
+DATA constants<>+892(SB)/4, $0x3c1d96a6
+DATA constants<>+896(SB)/4, $0x3d635774
+DATA constants<>+900(SB)/4, $0x3d635774
+DATA constants<>+904(SB)/4, $0x3d635774
+DATA constants<>+908(SB)/4, $0x3d635774
+DATA constants<>+912(SB)/4, $0x3d635774
+DATA constants<>+916(SB)/4, $0x3d635774
+DATA constants<>+920(SB)/4, $0x3d635774
+DATA constants<>+924(SB)/4, $0x3d635774
+DATA constants<>+928(SB)/4, $0x3e75fdee
+DATA constants<>+932(SB)/4, $0x3e75fdee
+DATA constants<>+936(SB)/4, $0x3e75fdee
+DATA constants<>+940(SB)/4, $0x3e75fdee
+DATA constants<>+944(SB)/4, $0x3e75fdee
+DATA constants<>+948(SB)/4, $0x3e75fdee
+DATA constants<>+952(SB)/4, $0x3e75fdee
+DATA constants<>+956(SB)/4, $0x3e75fdee
+DATA constants<>+960(SB)/4, $0x3f317218
+DATA constants<>+964(SB)/4, $0x3f317218
+DATA constants<>+968(SB)/4, $0x3f317218
+DATA constants<>+972(SB)/4, $0x3f317218
+DATA constants<>+976(SB)/4, $0x3f317218
+DATA constants<>+980(SB)/4, $0x3f317218
+DATA constants<>+984(SB)/4, $0x3f317218
+DATA constants<>+988(SB)/4, $0x3f317218
+DATA constants<>+992(SB)/4, $0x00000000
+DATA constants<>+996(SB)/4, $0x00000000
+DATA constants<>+1000(SB)/4, $0x00000000
+DATA constants<>+1004(SB)/4, $0x00000000
+DATA constants<>+1008(SB)/4, $0x00000000
+DATA constants<>+1012(SB)/4, $0x00000000
+DATA constants<>+1016(SB)/4, $0x00000000
+DATA constants<>+1020(SB)/4, $0x00000000
+DATA constants<>+1024(SB)/4, $0x3d922279
+DATA constants<>+1028(SB)/4, $0x3d922279
+DATA constants<>+1032(SB)/4, $0x3d922279
+DATA constants<>+1036(SB)/4, $0x3d922279
+DATA constants<>+1040(SB)/4, $0x3d922279
+DATA constants<>+1044(SB)/4, $0x3d922279
+DATA constants<>+1048(SB)/4, $0x3d922279
+DATA constants<>+1052(SB)/4, $0x3d922279
+DATA constants<>+1056(SB)/4, $0x3fcc422a
+DATA constants<>+1060(SB)/4, $0x3fcc422a
+DATA constants<>+1064(SB)/4, $0x3fcc422a
+DATA constants<>+1068(SB)/4, $0x3fcc422a
+DATA constants<>+1072(SB)/4, $0x3fcc422a
+DATA constants<>+1076(SB)/4, $0x3fcc422a
+DATA constants<>+1080(SB)/4, $0x3fcc422a
+DATA constants<>+1084(SB)/4, $0x3fcc422a
+DATA constants<>+1088(SB)/4, $0xbf800000
+DATA constants<>+1092(SB)/4, $0xbf800000
+DATA constants<>+1096(SB)/4, $0xbf800000
+DATA constants<>+1100(SB)/4, $0xbf800000
+DATA constants<>+1104(SB)/4, $0xbf800000
+DATA constants<>+1108(SB)/4, $0xbf800000
+DATA constants<>+1112(SB)/4, $0xbf800000
+DATA constants<>+1116(SB)/4, $0xbf800000
+DATA constants<>+1120(SB)/4, $0x42b1999a
+DATA constants<>+1124(SB)/4, $0x42b1999a
+DATA constants<>+1128(SB)/4, $0x42b1999a
+DATA constants<>+1132(SB)/4, $0x42b1999a
+DATA constants<>+1136(SB)/4, $0x42b1999a
+DATA constants<>+1140(SB)/4, $0x42b1999a
+DATA constants<>+1144(SB)/4, $0x42b1999a
+DATA constants<>+1148(SB)/4, $0x42b1999a
+GLOBL constants<>(SB), RODATA|NOPTR, $1152
 
 // func softmaxGradNEON(rows int, d int, y *float32, dy *float32, dx *float32)
 TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-40
@@ -6201,6 +6161,28 @@ TEXT ·addBiasNEON(SB), NOSPLIT, $0-48
 	MOVD bias+24(FP), R2
 	MOVD y+40(FP), R3
 	MOVD d+8(FP), R6
+	CMP $0x08, R6
+	BNE other180
+
+row182:
+	CMP $0, R0
+	BEQ done183
+	FMOVQ 0(R3), F0
+	FMOVQ 16(R3), F2
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F3
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	FMOVQ F0, 0(R3)
+	FMOVQ F2, 16(R3)
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row182
+
+done183:
+	B done181
+
+other180:
 	MOVD R6, R7
 	AND $0x07, R7, R7
 	MOVD R6, R8
@@ -6208,40 +6190,40 @@ TEXT ·addBiasNEON(SB), NOSPLIT, $0-48
 	LSL $0x02, R8, R8
 	AND $0x03, R6, R6
 
-row180:
+row184:
 	CMP $0, R0
-	BEQ done181
+	BEQ done185
 	MOVD $0, R9
 
-block182:
+block186:
 	CMP R8, R9
-	BGE tail183
+	BGE tail187
 	WORD $0x3ce96860 // LDR Q0, [X3, X9]
-	WORD $0x3ce96841 // LDR Q1, [X2, X9]
-	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
-	WORD $0x3ca96860 // STR Q0, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ 16(R19), F0
+	FMOVQ 16(R19), F2
+	WORD $0x3ce96841 // LDR Q1, [X2, X9]
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F1
+	FMOVQ 16(R19), F3
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	WORD $0x3ca96860 // STR Q0, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ F0, 16(R19)
+	FMOVQ F2, 16(R19)
 	ADDS $0x20, R9, R9
-	B block182
+	B block186
 
-tail183:
+tail187:
 	CMP $0x04, R7
-	BLT partial185
+	BLT partial189
 	WORD $0x3ce96860 // LDR Q0, [X3, X9]
 	WORD $0x3ce96841 // LDR Q1, [X2, X9]
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
 	WORD $0x3ca96860 // STR Q0, [X3, X9]
-	B next186
+	B next190
 
-partial185:
+partial189:
 	CMP $0x00, R7
-	BLE end184
+	BLE end188
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few149
 	FMOVQ (R19), F0
@@ -6290,11 +6272,11 @@ one151:
 	TBZ $0, R6, loaded151
 	FMOVS F0, (R19)
 loaded151:
-	B end184
+	B end188
 
-next186:
+next190:
 	CMP $0x04, R7
-	BLE end184
+	BLE end188
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few152
@@ -6346,12 +6328,14 @@ one154:
 	TBZ $0, R6, loaded154
 	FMOVS F0, (R19)
 loaded154:
-	B end184
+	B end188
 
-end184:
+end188:
 	ADDS R1, R3, R3
 	SUBS $1, R0
-	B row180
+	B row184
+
+done185:
 
 done181:
 	RET
@@ -6365,6 +6349,33 @@ TEXT ·addBiasAndNEON(SB), NOSPLIT, $0-48
 	MOVD y+40(FP), R3
 	MOVD added+32(FP), R6
 	MOVD d+8(FP), R7
+	CMP $0x08, R7
+	BNE other193
+
+row195:
+	CMP $0, R0
+	BEQ done196
+	FMOVQ 0(R3), F0
+	FMOVQ 16(R3), F2
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F3
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	FMOVQ 0(R6), F1
+	FMOVQ 16(R6), F3
+	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	FMOVQ F0, 0(R3)
+	FMOVQ F2, 16(R3)
+	ADDS R1, R3, R3
+	ADDS R1, R6, R6
+	SUBS $1, R0
+	B row195
+
+done196:
+	B done194
+
+other193:
 	MOVD R7, R8
 	AND $0x07, R8, R8
 	MOVD R7, R9
@@ -6372,47 +6383,47 @@ TEXT ·addBiasAndNEON(SB), NOSPLIT, $0-48
 	LSL $0x02, R9, R9
 	AND $0x03, R7, R7
 
-row189:
+row197:
 	CMP $0, R0
-	BEQ done190
+	BEQ done198
 	MOVD $0, R10
 
-block191:
+block199:
 	CMP R9, R10
-	BGE tail192
+	BGE tail200
 	WORD $0x3cea6860 // LDR Q0, [X3, X10]
-	WORD $0x3cea6841 // LDR Q1, [X2, X10]
-	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
-	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
-	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
-	WORD $0x3caa6860 // STR Q0, [X3, X10]
 	ADD R10<<0, R3, R19
-	FMOVQ 16(R19), F0
+	FMOVQ 16(R19), F2
+	WORD $0x3cea6841 // LDR Q1, [X2, X10]
 	ADD R10<<0, R2, R19
-	FMOVQ 16(R19), F1
+	FMOVQ 16(R19), F3
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
 	ADD R10<<0, R6, R19
-	FMOVQ 16(R19), F1
+	FMOVQ 16(R19), F3
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
+	WORD $0x3caa6860 // STR Q0, [X3, X10]
 	ADD R10<<0, R3, R19
-	FMOVQ F0, 16(R19)
+	FMOVQ F2, 16(R19)
 	ADDS $0x20, R10, R10
-	B block191
+	B block199
 
-tail192:
+tail200:
 	CMP $0x04, R8
-	BLT partial194
+	BLT partial202
 	WORD $0x3cea6860 // LDR Q0, [X3, X10]
 	WORD $0x3cea6841 // LDR Q1, [X2, X10]
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
 	WORD $0x3cea68c1 // LDR Q1, [X6, X10]
 	WORD $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
 	WORD $0x3caa6860 // STR Q0, [X3, X10]
-	B next195
+	B next203
 
-partial194:
+partial202:
 	CMP $0x00, R8
-	BLE end193
+	BLE end201
 	ADD R10<<0, R3, R19
 	TBZ $2, R7, few155
 	FMOVQ (R19), F0
@@ -6478,11 +6489,11 @@ one158:
 	TBZ $0, R7, loaded158
 	FMOVS F0, (R19)
 loaded158:
-	B end193
+	B end201
 
-next195:
+next203:
 	CMP $0x04, R8
-	BLE end193
+	BLE end201
 	ADD R10<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R7, few159
@@ -6552,15 +6563,17 @@ one162:
 	TBZ $0, R7, loaded162
 	FMOVS F0, (R19)
 loaded162:
-	B end193
+	B end201
 
-end193:
+end201:
 	ADDS R1, R3, R3
 	ADDS R1, R6, R6
 	SUBS $1, R0
-	B row189
+	B row197
 
-done190:
+done198:
+
+done194:
 	RET
 
 // func addBiasGELUNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
@@ -6571,188 +6584,398 @@ TEXT ·addBiasGELUNEON(SB), NOSPLIT, $0-48
 	MOVD bias+24(FP), R2
 	MOVD y+40(FP), R3
 	MOVD d+8(FP), R6
+	MOVD $constants<>+352(SB), R19
+	FMOVQ (R19), F0
+	MOVD $constants<>+384(SB), R19
+	FMOVQ (R19), F1
+	MOVD $constants<>+416(SB), R19
+	FMOVQ (R19), F2
+	CMP $0x08, R6
+	BNE other206
+
+row208:
+	CMP $0, R0
+	BEQ done209
+	FMOVQ 0(R3), F3
+	FMOVQ 16(R3), F5
+	FMOVQ 0(R2), F4
+	FMOVQ 16(R2), F6
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	MOVD $constants<>+448(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3e1ca9 // AND V9.16B, V5.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea2e53f // FCMGT V31.4S, V9.4S, V2.4S
+	WORD $0x6ebf1c49 // BIT V9.16B, V2.16B, V31.16B
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	WORD $0x6e29dd2a // FMUL V10.4S, V9.4S, V9.4S
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F7
+	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+576(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+608(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+640(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+672(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	WORD $0x4e24cce6 // FMLA V6.4S, V7.4S, V4.4S
+	WORD $0x4e29cd6a // FMLA V10.4S, V11.4S, V9.4S
+	WORD $0x4ea6d428 // FSUB V8.4S, V1.4S, V6.4S
+	WORD $0x4eaad42c // FSUB V12.4S, V1.4S, V10.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e27dce4 // FMUL V4.4S, V7.4S, V7.4S
+	WORD $0x6e2bdd6c // FMUL V12.4S, V11.4S, V11.4S
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F14
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+864(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+896(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+928(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	MOVD $constants<>+960(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
+	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
+	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
+	WORD $0x6e2addce // FMUL V14.4S, V14.4S, V10.4S
+	WORD $0x4ea9d404 // FSUB V4.4S, V0.4S, V9.4S
+	WORD $0x4eaed407 // FSUB V7.4S, V0.4S, V14.4S
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea3e4c6 // FCMGT V6.4S, V6.4S, V3.4S
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea61d24 // BIT V4.16B, V9.16B, V6.16B
+	WORD $0x6ea81dc7 // BIT V7.16B, V14.16B, V8.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
+	FMOVQ F4, 0(R3)
+	FMOVQ F7, 16(R3)
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row208
+
+done209:
+	B done207
+
+other206:
 	MOVD R6, R7
 	AND $0x07, R7, R7
 	MOVD R6, R8
 	SUBS R7, R8, R8
 	LSL $0x02, R8, R8
 	AND $0x03, R6, R6
-	MOVD $constants<>+352(SB), R19
-	FMOVQ (R19), F0
-	MOVD $constants<>+64(SB), R19
-	FMOVQ (R19), F1
-	MOVD $constants<>+384(SB), R19
-	FMOVQ (R19), F2
-	MOVD $constants<>+416(SB), R19
-	FMOVQ (R19), F3
 
-row198:
+row210:
 	CMP $0, R0
-	BEQ done199
+	BEQ done211
 	MOVD $0, R9
 
-block200:
+block212:
 	CMP R8, R9
-	BGE tail201
-	WORD $0x3ce96864 // LDR Q4, [X3, X9]
+	BGE tail213
+	WORD $0x3ce96863 // LDR Q3, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ 16(R19), F6
-	WORD $0x3ce96845 // LDR Q5, [X2, X9]
+	FMOVQ 16(R19), F5
+	WORD $0x3ce96844 // LDR Q4, [X2, X9]
 	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F7
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
-	WORD $0x4e27d4c6 // FADD V6.4S, V6.4S, V7.4S
+	FMOVQ 16(R19), F6
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1cca // AND V10.16B, V6.16B, V30.16B
+	WORD $0x4e3e1ca9 // AND V9.16B, V5.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6ea2e53f // FCMGT V31.4S, V9.4S, V2.4S
+	WORD $0x6ebf1c49 // BIT V9.16B, V2.16B, V31.16B
+	WORD $0x6e24dc86 // FMUL V6.4S, V4.4S, V4.4S
+	WORD $0x6e29dd2a // FMUL V10.4S, V9.4S, V9.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F7
 	MOVD $constants<>+480(SB), R19
+	FMOVQ (R19), F11
+	MOVD $constants<>+512(SB), R19
 	FMOVQ (R19), F8
-	WORD $0x6ea7e4bf // FCMGT V31.4S, V5.4S, V7.4S
-	WORD $0x6ebf1ce5 // BIT V5.16B, V7.16B, V31.16B
-	WORD $0x6ea8e55f // FCMGT V31.4S, V10.4S, V8.4S
-	WORD $0x6ebf1d0a // BIT V10.16B, V8.16B, V31.16B
-	WORD $0x6e22dca7 // FMUL V7.4S, V5.4S, V2.4S
-	WORD $0x6e22dd4b // FMUL V11.4S, V10.4S, V2.4S
-	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
-	WORD $0x4ea11c2c // ORR V12.16B, V1.16B, V1.16B
-	WORD $0x4e25cce8 // FMLA V8.4S, V7.4S, V5.4S
-	WORD $0x4e2acd6c // FMLA V12.4S, V11.4S, V10.4S
-	WORD $0x4ea8d429 // FSUB V9.4S, V1.4S, V8.4S
-	WORD $0x4eacd42d // FSUB V13.4S, V1.4S, V12.4S
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	MOVD $constants<>+512(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	MOVD $constants<>+544(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
 	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F9
-	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F13
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+544(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e2dcd7f // FMLA V31.4S, V11.4S, V13.4S
-	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
-	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
-	WORD $0x4f37558c // SHL V12.4S, V12.4S, #23
-	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
-	WORD $0x4ea0858c // ADD V12.4S, V12.4S, V0.4S
-	WORD $0x6e28dd29 // FMUL V9.4S, V9.4S, V8.4S
-	WORD $0x6e2cddad // FMUL V13.4S, V13.4S, V12.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x4e23d54a // FADD V10.4S, V10.4S, V3.4S
-	WORD $0x6e25dca7 // FMUL V7.4S, V5.4S, V5.4S
-	WORD $0x6e2add4c // FMUL V12.4S, V10.4S, V10.4S
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+704(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	MOVD $constants<>+736(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2bcd5f // FMLA V31.4S, V10.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	MOVD $constants<>+768(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd5f // FMLA V31.4S, V10.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4ea11c26 // ORR V6.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2a // ORR V10.16B, V1.16B, V1.16B
+	WORD $0x4e24cce6 // FMLA V6.4S, V7.4S, V4.4S
+	WORD $0x4e29cd6a // FMLA V10.4S, V11.4S, V9.4S
+	WORD $0x4ea6d428 // FSUB V8.4S, V1.4S, V6.4S
+	WORD $0x4eaad42c // FSUB V12.4S, V1.4S, V10.4S
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4eac1d9f // ORR V31.16B, V12.16B, V12.16B
+	WORD $0x4e2bcd3f // FMLA V31.4S, V9.4S, V11.4S
+	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x6e27dce4 // FMUL V4.4S, V7.4S, V7.4S
+	WORD $0x6e2bdd6c // FMUL V12.4S, V11.4S, V11.4S
+	MOVD $constants<>+800(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+704(SB), R19
+	MOVD $constants<>+800(SB), R19
+	FMOVQ (R19), F13
+	MOVD $constants<>+832(SB), R19
+	FMOVQ (R19), F9
+	MOVD $constants<>+832(SB), R19
 	FMOVQ (R19), F14
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F11
-	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F15
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+768(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
@@ -6761,592 +6984,482 @@ block200:
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e29cc9f // FMLA V31.4S, V4.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
 	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
 	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2dcd9f // FMLA V31.4S, V12.4S, V13.4S
+	WORD $0x4ebf1fed // ORR V13.16B, V31.16B, V31.16B
+	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
+	WORD $0x4e29ccff // FMLA V31.4S, V7.4S, V9.4S
+	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4ead1dbf // ORR V31.16B, V13.16B, V13.16B
+	WORD $0x4e2ecd7f // FMLA V31.4S, V11.4S, V14.4S
 	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccff // FMLA V31.4S, V7.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2ecd9f // FMLA V31.4S, V12.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2bccff // FMLA V31.4S, V7.4S, V11.4S
-	WORD $0x4ebf1feb // ORR V11.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e2fcd9f // FMLA V31.4S, V12.4S, V15.4S
-	WORD $0x4ebf1fef // ORR V15.16B, V31.16B, V31.16B
-	WORD $0x4eab1d7f // ORR V31.16B, V11.16B, V11.16B
-	WORD $0x4e28ccbf // FMLA V31.4S, V5.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4eaf1dff // ORR V31.16B, V15.16B, V15.16B
-	WORD $0x4e2ecd5f // FMLA V31.4S, V10.4S, V14.4S
-	WORD $0x4ebf1fee // ORR V14.16B, V31.16B, V31.16B
-	WORD $0x6e29dd08 // FMUL V8.4S, V8.4S, V9.4S
-	WORD $0x6e2dddce // FMUL V14.4S, V14.4S, V13.4S
-	WORD $0x4ea8d405 // FSUB V5.4S, V0.4S, V8.4S
-	WORD $0x4eaed409 // FSUB V9.4S, V0.4S, V14.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F7
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F10
-	WORD $0x6ea4e4e7 // FCMGT V7.4S, V7.4S, V4.4S
-	WORD $0x6ea6e54a // FCMGT V10.4S, V10.4S, V6.4S
-	WORD $0x6ea71d05 // BIT V5.16B, V8.16B, V7.16B
-	WORD $0x6eaa1dc9 // BIT V9.16B, V14.16B, V10.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	WORD $0x4f3754c6 // SHL V6.4S, V6.4S, #23
+	WORD $0x4f37554a // SHL V10.4S, V10.4S, #23
+	WORD $0x4ea084c6 // ADD V6.4S, V6.4S, V0.4S
+	WORD $0x4ea0854a // ADD V10.4S, V10.4S, V0.4S
 	WORD $0x6e26dd29 // FMUL V9.4S, V9.4S, V6.4S
-	WORD $0x3ca96865 // STR Q5, [X3, X9]
+	WORD $0x6e2addce // FMUL V14.4S, V14.4S, V10.4S
+	WORD $0x4ea9d404 // FSUB V4.4S, V0.4S, V9.4S
+	WORD $0x4eaed407 // FSUB V7.4S, V0.4S, V14.4S
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F6
+	MOVD $constants<>+992(SB), R19
+	FMOVQ (R19), F8
+	WORD $0x6ea3e4c6 // FCMGT V6.4S, V6.4S, V3.4S
+	WORD $0x6ea5e508 // FCMGT V8.4S, V8.4S, V5.4S
+	WORD $0x6ea61d24 // BIT V4.16B, V9.16B, V6.16B
+	WORD $0x6ea81dc7 // BIT V7.16B, V14.16B, V8.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x6e25dce7 // FMUL V7.4S, V7.4S, V5.4S
+	WORD $0x3ca96864 // STR Q4, [X3, X9]
 	ADD R9<<0, R3, R19
-	FMOVQ F9, 16(R19)
+	FMOVQ F7, 16(R19)
 	ADDS $0x20, R9, R9
-	B block200
+	B block212
 
-tail201:
+tail213:
 	CMP $0x04, R7
-	BLT partial203
-	WORD $0x3ce96864 // LDR Q4, [X3, X9]
-	WORD $0x3ce96845 // LDR Q5, [X2, X9]
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	BLT partial215
+	WORD $0x3ce96863 // LDR Q3, [X3, X9]
+	WORD $0x3ce96844 // LDR Q4, [X2, X9]
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
-	WORD $0x3ca96865 // STR Q5, [X3, X9]
-	B next204
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
+	WORD $0x3ca96864 // STR Q4, [X3, X9]
+	B next216
 
-partial203:
+partial215:
 	CMP $0x00, R7
-	BLE end202
+	BLE end214
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few163
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded163
 few163:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R6, one163
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R6, loaded163
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded163
 one163:
 	TBZ $0, R6, loaded163
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded163:
 	ADD R9<<0, R2, R19
 	TBZ $2, R6, few164
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded164
 few164:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one164
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded164
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded164
 one164:
 	TBZ $0, R6, loaded164
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded164:
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few165
-	FMOVQ F5, (R19)
+	FMOVQ F4, (R19)
 	B loaded165
 few165:
 	TBZ $1, R6, one165
-	FMOVD F5, (R19)
+	FMOVD F4, (R19)
 	TBZ $0, R6, loaded165
 	ADD $8, R19
-	VST1 V5.S[2], (R19)
+	VST1 V4.S[2], (R19)
 	B loaded165
 one165:
 	TBZ $0, R6, loaded165
-	FMOVS F5, (R19)
+	FMOVS F4, (R19)
 loaded165:
-	B end202
+	B end214
 
-next204:
+next216:
 	CMP $0x04, R7
-	BLE end202
+	BLE end214
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few166
-	FMOVQ (R19), F4
+	FMOVQ (R19), F3
 	B loaded166
 few166:
-	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
+	WORD $0x6e231c63 // EOR V3.16B, V3.16B, V3.16B
 	TBZ $1, R6, one166
-	FMOVD (R19), F4
+	FMOVD (R19), F3
 	TBZ $0, R6, loaded166
 	ADD $8, R19
-	VLD1 (R19), V4.S[2]
+	VLD1 (R19), V3.S[2]
 	B loaded166
 one166:
 	TBZ $0, R6, loaded166
-	FMOVS (R19), F4
+	FMOVS (R19), F3
 loaded166:
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few167
-	FMOVQ (R19), F5
+	FMOVQ (R19), F4
 	B loaded167
 few167:
-	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
+	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	TBZ $1, R6, one167
-	FMOVD (R19), F5
+	FMOVD (R19), F4
 	TBZ $0, R6, loaded167
 	ADD $8, R19
-	VLD1 (R19), V5.S[2]
+	VLD1 (R19), V4.S[2]
 	B loaded167
 one167:
 	TBZ $0, R6, loaded167
-	FMOVS (R19), F5
+	FMOVS (R19), F4
 loaded167:
-	WORD $0x4e25d484 // FADD V4.4S, V4.4S, V5.4S
+	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
 	MOVD $constants<>+448(SB), R19
 	FMOVQ (R19), F30
-	WORD $0x4e3e1c85 // AND V5.16B, V4.16B, V30.16B
+	WORD $0x4e3e1c64 // AND V4.16B, V3.16B, V30.16B
+	WORD $0x6ea2e49f // FCMGT V31.4S, V4.4S, V2.4S
+	WORD $0x6ebf1c44 // BIT V4.16B, V2.16B, V31.16B
+	WORD $0x6e24dc85 // FMUL V5.4S, V4.4S, V4.4S
 	MOVD $constants<>+480(SB), R19
 	FMOVQ (R19), F6
-	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
-	WORD $0x6ebf1cc5 // BIT V5.16B, V6.16B, V31.16B
-	WORD $0x6e22dca6 // FMUL V6.4S, V5.4S, V2.4S
-	WORD $0x4ea11c27 // ORR V7.16B, V1.16B, V1.16B
-	WORD $0x4e25ccc7 // FMLA V7.4S, V6.4S, V5.4S
-	WORD $0x4ea7d428 // FSUB V8.4S, V1.4S, V7.4S
-	WORD $0x4ea81d1f // ORR V31.16B, V8.16B, V8.16B
-	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
-	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+512(SB), R19
-	FMOVQ (R19), F8
+	FMOVQ (R19), F7
 	MOVD $constants<>+544(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+576(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+608(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+640(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+672(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
-	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
-	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
-	WORD $0x4f3754e7 // SHL V7.4S, V7.4S, #23
-	WORD $0x4ea084e7 // ADD V7.4S, V7.4S, V0.4S
-	WORD $0x6e27dd08 // FMUL V8.4S, V8.4S, V7.4S
-	WORD $0x4e23d4a5 // FADD V5.4S, V5.4S, V3.4S
-	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+704(SB), R19
-	FMOVQ (R19), F7
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+736(SB), R19
-	FMOVQ (R19), F9
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e26ccbf // FMLA V31.4S, V5.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
 	MOVD $constants<>+768(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x4ea11c25 // ORR V5.16B, V1.16B, V1.16B
+	WORD $0x4e24ccc5 // FMLA V5.4S, V6.4S, V4.4S
+	WORD $0x4ea5d427 // FSUB V7.4S, V1.4S, V5.4S
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e26cc9f // FMLA V31.4S, V4.4S, V6.4S
+	WORD $0x4ebf1fe6 // ORR V6.16B, V31.16B, V31.16B
+	WORD $0x6e26dcc4 // FMUL V4.4S, V6.4S, V6.4S
 	MOVD $constants<>+800(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	FMOVQ (R19), F7
 	MOVD $constants<>+832(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	FMOVQ (R19), F8
 	MOVD $constants<>+864(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+896(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
 	MOVD $constants<>+928(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
+	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
 	MOVD $constants<>+960(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
+	WORD $0x4e28cc9f // FMLA V31.4S, V4.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e27cc9f // FMLA V31.4S, V4.4S, V7.4S
 	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
+	WORD $0x4ea71cff // ORR V31.16B, V7.16B, V7.16B
+	WORD $0x4e28ccdf // FMLA V31.4S, V6.4S, V8.4S
+	WORD $0x4ebf1fe8 // ORR V8.16B, V31.16B, V31.16B
+	WORD $0x4f3754a5 // SHL V5.4S, V5.4S, #23
+	WORD $0x4ea084a5 // ADD V5.4S, V5.4S, V0.4S
+	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
+	WORD $0x4ea8d404 // FSUB V4.4S, V0.4S, V8.4S
 	MOVD $constants<>+992(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1024(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1056(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	MOVD $constants<>+1088(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e27ccdf // FMLA V31.4S, V6.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	MOVD $constants<>+1120(SB), R19
-	FMOVQ (R19), F30
-	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
-	WORD $0x4e29ccdf // FMLA V31.4S, V6.4S, V9.4S
-	WORD $0x4ebf1fe9 // ORR V9.16B, V31.16B, V31.16B
-	WORD $0x4ea91d3f // ORR V31.16B, V9.16B, V9.16B
-	WORD $0x4e27ccbf // FMLA V31.4S, V5.4S, V7.4S
-	WORD $0x4ebf1fe7 // ORR V7.16B, V31.16B, V31.16B
-	WORD $0x6e28dce7 // FMUL V7.4S, V7.4S, V8.4S
-	WORD $0x4ea7d405 // FSUB V5.4S, V0.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
-	FMOVQ (R19), F6
-	WORD $0x6ea4e4c6 // FCMGT V6.4S, V6.4S, V4.4S
-	WORD $0x6ea61ce5 // BIT V5.16B, V7.16B, V6.16B
-	WORD $0x6e24dca5 // FMUL V5.4S, V5.4S, V4.4S
+	FMOVQ (R19), F5
+	WORD $0x6ea3e4a5 // FCMGT V5.4S, V5.4S, V3.4S
+	WORD $0x6ea51d04 // BIT V4.16B, V8.16B, V5.16B
+	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few168
-	FMOVQ F5, (R19)
+	FMOVQ F4, (R19)
 	B loaded168
 few168:
 	TBZ $1, R6, one168
-	FMOVD F5, (R19)
+	FMOVD F4, (R19)
 	TBZ $0, R6, loaded168
 	ADD $8, R19
-	VST1 V5.S[2], (R19)
+	VST1 V4.S[2], (R19)
 	B loaded168
 one168:
 	TBZ $0, R6, loaded168
-	FMOVS F5, (R19)
+	FMOVS F4, (R19)
 loaded168:
-	B end202
+	B end214
 
-end202:
+end214:
 	ADDS R1, R3, R3
 	SUBS $1, R0
-	B row198
+	B row210
 
-done199:
+done211:
+
+done207:
 	RET
 
 // func addBiasGELUTanhNEON(rows int, d int, pitch int, bias *float32, added *float32, y *float32)
@@ -7357,12 +7470,6 @@ TEXT ·addBiasGELUTanhNEON(SB), NOSPLIT, $0-48
 	MOVD bias+24(FP), R2
 	MOVD y+40(FP), R3
 	MOVD d+8(FP), R6
-	MOVD R6, R7
-	AND $0x07, R7, R7
-	MOVD R6, R8
-	SUBS R7, R8, R8
-	LSL $0x02, R8, R8
-	AND $0x03, R6, R6
 	MOVD $constants<>+352(SB), R19
 	FMOVQ (R19), F0
 	MOVD $constants<>+64(SB), R19
@@ -7373,43 +7480,38 @@ TEXT ·addBiasGELUTanhNEON(SB), NOSPLIT, $0-48
 	FMOVQ (R19), F3
 	MOVD $constants<>+160(SB), R19
 	FMOVQ (R19), F4
+	CMP $0x08, R6
+	BNE other219
 
-row207:
+row221:
 	CMP $0, R0
-	BEQ done208
-	MOVD $0, R9
-
-block209:
-	CMP R8, R9
-	BGE tail210
-	WORD $0x3ce96865 // LDR Q5, [X3, X9]
-	ADD R9<<0, R3, R19
-	FMOVQ 16(R19), F7
-	WORD $0x3ce96846 // LDR Q6, [X2, X9]
-	ADD R9<<0, R2, R19
-	FMOVQ 16(R19), F8
+	BEQ done222
+	FMOVQ 0(R3), F5
+	FMOVQ 16(R3), F7
+	FMOVQ 0(R2), F6
+	FMOVQ 16(R2), F8
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
 	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
 	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
@@ -7420,9 +7522,158 @@ block209:
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
 	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
 	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F8
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6eaae53f // FCMGT V31.4S, V9.4S, V10.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	WORD $0x4ea11c28 // ORR V8.16B, V1.16B, V1.16B
+	WORD $0x4ea11c2b // ORR V11.16B, V1.16B, V1.16B
+	WORD $0x4e22ccc8 // FMLA V8.4S, V6.4S, V2.4S
+	WORD $0x4e22cd2b // FMLA V11.4S, V9.4S, V2.4S
+	WORD $0x4ea1d50a // FSUB V10.4S, V8.4S, V1.4S
+	WORD $0x4ea1d56c // FSUB V12.4S, V11.4S, V1.4S
+	WORD $0x4e23cd46 // FMLA V6.4S, V10.4S, V3.4S
+	WORD $0x4e23cd89 // FMLA V9.4S, V12.4S, V3.4S
+	WORD $0x4e24cd46 // FMLA V6.4S, V10.4S, V4.4S
+	WORD $0x4e24cd89 // FMLA V9.4S, V12.4S, V4.4S
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F10
+	MOVD $constants<>+192(SB), R19
+	FMOVQ (R19), F12
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+224(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+256(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+288(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	MOVD $constants<>+320(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4ebe1fdf // ORR V31.16B, V30.16B, V30.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2accdf // FMLA V31.4S, V6.4S, V10.4S
+	WORD $0x4ebf1fea // ORR V10.16B, V31.16B, V31.16B
+	WORD $0x4ea01c1f // ORR V31.16B, V0.16B, V0.16B
+	WORD $0x4e2ccd3f // FMLA V31.4S, V9.4S, V12.4S
+	WORD $0x4ebf1fec // ORR V12.16B, V31.16B, V31.16B
+	WORD $0x4f375508 // SHL V8.4S, V8.4S, #23
+	WORD $0x4f37556b // SHL V11.4S, V11.4S, #23
+	WORD $0x4ea08508 // ADD V8.4S, V8.4S, V0.4S
+	WORD $0x4ea0856b // ADD V11.4S, V11.4S, V0.4S
+	WORD $0x6e28dd4a // FMUL V10.4S, V10.4S, V8.4S
+	WORD $0x6e2bdd8c // FMUL V12.4S, V12.4S, V11.4S
+	WORD $0x4e20d54a // FADD V10.4S, V10.4S, V0.4S
+	WORD $0x4e20d58c // FADD V12.4S, V12.4S, V0.4S
+	WORD $0x6e2afc0a // FDIV V10.4S, V0.4S, V10.4S
+	WORD $0x6e2cfc0c // FDIV V12.4S, V0.4S, V12.4S
+	WORD $0x6e25dd4a // FMUL V10.4S, V10.4S, V5.4S
+	WORD $0x6e27dd8c // FMUL V12.4S, V12.4S, V7.4S
+	FMOVQ F10, 0(R3)
+	FMOVQ F12, 16(R3)
+	ADDS R1, R3, R3
+	SUBS $1, R0
+	B row221
+
+done222:
+	B done220
+
+other219:
+	MOVD R6, R7
+	AND $0x07, R7, R7
+	MOVD R6, R8
+	SUBS R7, R8, R8
+	LSL $0x02, R8, R8
+	AND $0x03, R6, R6
+
+row223:
+	CMP $0, R0
+	BEQ done224
+	MOVD $0, R9
+
+block225:
+	CMP R8, R9
+	BGE tail226
+	WORD $0x3ce96865 // LDR Q5, [X3, X9]
+	ADD R9<<0, R3, R19
+	FMOVQ 16(R19), F7
+	WORD $0x3ce96846 // LDR Q6, [X2, X9]
+	ADD R9<<0, R2, R19
+	FMOVQ 16(R19), F8
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD $0x4e28d4e7 // FADD V7.4S, V7.4S, V8.4S
+	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
+	WORD $0x6e27dce9 // FMUL V9.4S, V7.4S, V7.4S
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1024(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1056(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x4e3ed529 // FADD V9.4S, V9.4S, V30.4S
+	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
+	WORD $0x6e27dd29 // FMUL V9.4S, V9.4S, V7.4S
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
+	MOVD $constants<>+1088(SB), R19
+	FMOVQ (R19), F30
+	WORD $0x6e3edd29 // FMUL V9.4S, V9.4S, V30.4S
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+32(SB), R19
+	FMOVQ (R19), F10
+	WORD $0x6ea6e51f // FCMGT V31.4S, V8.4S, V6.4S
+	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
+	WORD $0x6ea9e55f // FCMGT V31.4S, V10.4S, V9.4S
+	WORD $0x6ebf1d49 // BIT V9.16B, V10.16B, V31.16B
+	MOVD $constants<>+1120(SB), R19
+	FMOVQ (R19), F8
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F10
 	WORD $0x6ea8e4df // FCMGT V31.4S, V6.4S, V8.4S
 	WORD $0x6ebf1d06 // BIT V6.16B, V8.16B, V31.16B
@@ -7510,30 +7761,30 @@ block209:
 	ADD R9<<0, R3, R19
 	FMOVQ F12, 16(R19)
 	ADDS $0x20, R9, R9
-	B block209
+	B block225
 
-tail210:
+tail226:
 	CMP $0x04, R7
-	BLT partial212
+	BLT partial228
 	WORD $0x3ce96865 // LDR Q5, [X3, X9]
 	WORD $0x3ce96846 // LDR Q6, [X2, X9]
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -7577,11 +7828,11 @@ tail210:
 	WORD $0x6e28fc08 // FDIV V8.4S, V0.4S, V8.4S
 	WORD $0x6e25dd08 // FMUL V8.4S, V8.4S, V5.4S
 	WORD $0x3ca96868 // STR Q8, [X3, X9]
-	B next213
+	B next229
 
-partial212:
+partial228:
 	CMP $0x00, R7
-	BLE end211
+	BLE end227
 	ADD R9<<0, R3, R19
 	TBZ $2, R6, few169
 	FMOVQ (R19), F5
@@ -7616,21 +7867,21 @@ one170:
 loaded170:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -7688,11 +7939,11 @@ one171:
 	TBZ $0, R6, loaded171
 	FMOVS F8, (R19)
 loaded171:
-	B end211
+	B end227
 
-next213:
+next229:
 	CMP $0x04, R7
-	BLE end211
+	BLE end227
 	ADD R9<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R6, few172
@@ -7729,21 +7980,21 @@ one173:
 loaded173:
 	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 	WORD $0x6e25dca6 // FMUL V6.4S, V5.4S, V5.4S
-	MOVD $constants<>+1184(SB), R19
+	MOVD $constants<>+1024(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
-	MOVD $constants<>+1216(SB), R19
+	MOVD $constants<>+1056(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x4e3ed4c6 // FADD V6.4S, V6.4S, V30.4S
 	WORD $0x6e25dcc6 // FMUL V6.4S, V6.4S, V5.4S
-	MOVD $constants<>+1248(SB), R19
+	MOVD $constants<>+1088(SB), R19
 	FMOVQ (R19), F30
 	WORD $0x6e3edcc6 // FMUL V6.4S, V6.4S, V30.4S
 	MOVD $constants<>+32(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea6e4ff // FCMGT V31.4S, V7.4S, V6.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
-	MOVD $constants<>+1280(SB), R19
+	MOVD $constants<>+1120(SB), R19
 	FMOVQ (R19), F7
 	WORD $0x6ea7e4df // FCMGT V31.4S, V6.4S, V7.4S
 	WORD $0x6ebf1ce6 // BIT V6.16B, V7.16B, V31.16B
@@ -7802,14 +8053,16 @@ one174:
 	TBZ $0, R6, loaded174
 	FMOVS F8, (R19)
 loaded174:
-	B end211
+	B end227
 
-end211:
+end227:
 	ADDS R1, R3, R3
 	SUBS $1, R0
-	B row207
+	B row223
 
-done208:
+done224:
+
+done220:
 	RET
 
 // func momentsNEON(rows int, d int, x *float32, weight float32, inverse float32, eps float32, stats *float32)
@@ -7835,9 +8088,9 @@ TEXT ·momentsNEON(SB), NOSPLIT, $0-48
 	AND $0x03, R8, R8
 	LSL $0x02, R1, R1
 
-row216:
+row232:
 	CMP $0, R0
-	BEQ done217
+	BEQ done233
 	WORD $0x6e241c84 // EOR V4.16B, V4.16B, V4.16B
 	WORD $0x6e251ca5 // EOR V5.16B, V5.16B, V5.16B
 	WORD $0x6e261cc6 // EOR V6.16B, V6.16B, V6.16B
@@ -7848,9 +8101,9 @@ row216:
 	WORD $0x6e2b1d6b // EOR V11.16B, V11.16B, V11.16B
 	MOVD $0, R9
 
-block218:
+block234:
 	CMP R7, R9
-	BGE tail219
+	BGE tail235
 	WORD $0x3ce9684c // LDR Q12, [X2, X9]
 	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
 	ADD R9<<0, R2, R19
@@ -7875,18 +8128,18 @@ block218:
 	FMOVQ 112(R19), F12
 	WORD $0x4e2cd56b // FADD V11.4S, V11.4S, V12.4S
 	ADDS $0x80, R9, R9
-	B block218
+	B block234
 
-tail219:
+tail235:
 	CMP $0x04, R6
-	BLT partial221
+	BLT partial237
 	WORD $0x3ce9684c // LDR Q12, [X2, X9]
 	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
-	B next222
+	B next238
 
-partial221:
+partial237:
 	CMP $0x00, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	TBZ $2, R8, few175
 	FMOVQ (R19), F12
@@ -7904,19 +8157,19 @@ one175:
 	FMOVS (R19), F12
 loaded175:
 	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
-	B end220
+	B end236
 
-next222:
+next238:
 	CMP $0x08, R6
-	BLT partial223
+	BLT partial239
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F12
 	WORD $0x4e2cd4a5 // FADD V5.4S, V5.4S, V12.4S
-	B next224
+	B next240
 
-partial223:
+partial239:
 	CMP $0x04, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R8, few176
@@ -7935,19 +8188,19 @@ one176:
 	FMOVS (R19), F12
 loaded176:
 	WORD $0x4e2cd4a5 // FADD V5.4S, V5.4S, V12.4S
-	B end220
+	B end236
 
-next224:
+next240:
 	CMP $0x0c, R6
-	BLT partial225
+	BLT partial241
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F12
 	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
-	B next226
+	B next242
 
-partial225:
+partial241:
 	CMP $0x08, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R8, few177
@@ -7966,19 +8219,19 @@ one177:
 	FMOVS (R19), F12
 loaded177:
 	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
-	B end220
+	B end236
 
-next226:
+next242:
 	CMP $0x10, R6
-	BLT partial227
+	BLT partial243
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F12
 	WORD $0x4e2cd4e7 // FADD V7.4S, V7.4S, V12.4S
-	B next228
+	B next244
 
-partial227:
+partial243:
 	CMP $0x0c, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R8, few178
@@ -7997,19 +8250,19 @@ one178:
 	FMOVS (R19), F12
 loaded178:
 	WORD $0x4e2cd4e7 // FADD V7.4S, V7.4S, V12.4S
-	B end220
+	B end236
 
-next228:
+next244:
 	CMP $0x14, R6
-	BLT partial229
+	BLT partial245
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F12
 	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
-	B next230
+	B next246
 
-partial229:
+partial245:
 	CMP $0x10, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R8, few179
@@ -8028,19 +8281,19 @@ one179:
 	FMOVS (R19), F12
 loaded179:
 	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
-	B end220
+	B end236
 
-next230:
+next246:
 	CMP $0x18, R6
-	BLT partial231
+	BLT partial247
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F12
 	WORD $0x4e2cd529 // FADD V9.4S, V9.4S, V12.4S
-	B next232
+	B next248
 
-partial231:
+partial247:
 	CMP $0x14, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R8, few180
@@ -8059,19 +8312,19 @@ one180:
 	FMOVS (R19), F12
 loaded180:
 	WORD $0x4e2cd529 // FADD V9.4S, V9.4S, V12.4S
-	B end220
+	B end236
 
-next232:
+next248:
 	CMP $0x1c, R6
-	BLT partial233
+	BLT partial249
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F12
 	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
-	B next234
+	B next250
 
-partial233:
+partial249:
 	CMP $0x18, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R8, few181
@@ -8090,11 +8343,11 @@ one181:
 	FMOVS (R19), F12
 loaded181:
 	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
-	B end220
+	B end236
 
-next234:
+next250:
 	CMP $0x1c, R6
-	BLE end220
+	BLE end236
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R8, few182
@@ -8113,9 +8366,9 @@ one182:
 	FMOVS (R19), F12
 loaded182:
 	WORD $0x4e2cd56b // FADD V11.4S, V11.4S, V12.4S
-	B end220
+	B end236
 
-end220:
+end236:
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
 	WORD $0x4e2ad4c6 // FADD V6.4S, V6.4S, V10.4S
@@ -8147,9 +8400,9 @@ end220:
 	WORD $0x6e341e94 // EOR V20.16B, V20.16B, V20.16B
 	MOVD $0, R9
 
-block237:
+block253:
 	CMP R7, R9
-	BGE tail238
+	BGE tail254
 	WORD $0x3ce96855 // LDR Q21, [X2, X9]
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
@@ -8190,20 +8443,20 @@ block237:
 	WORD $0x4e35d58c // FADD V12.4S, V12.4S, V21.4S
 	WORD $0x4e35ceb4 // FMLA V20.4S, V21.4S, V21.4S
 	ADDS $0x80, R9, R9
-	B block237
+	B block253
 
-tail238:
+tail254:
 	CMP $0x04, R6
-	BLT partial240
+	BLT partial256
 	WORD $0x3ce96855 // LDR Q21, [X2, X9]
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
 	WORD $0x4e35cead // FMLA V13.4S, V21.4S, V21.4S
-	B next241
+	B next257
 
-partial240:
+partial256:
 	CMP $0x00, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	TBZ $2, R8, few183
 	FMOVQ (R19), F21
@@ -8227,21 +8480,21 @@ loaded183:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d4a5 // FADD V5.4S, V5.4S, V21.4S
 	WORD $0x4e35cead // FMLA V13.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next241:
+next257:
 	CMP $0x08, R6
-	BLT partial242
+	BLT partial258
 	ADD R9<<0, R2, R19
 	FMOVQ 16(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d4c6 // FADD V6.4S, V6.4S, V21.4S
 	WORD $0x4e35ceae // FMLA V14.4S, V21.4S, V21.4S
-	B next243
+	B next259
 
-partial242:
+partial258:
 	CMP $0x04, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R8, few184
@@ -8266,21 +8519,21 @@ loaded184:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d4c6 // FADD V6.4S, V6.4S, V21.4S
 	WORD $0x4e35ceae // FMLA V14.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next243:
+next259:
 	CMP $0x0c, R6
-	BLT partial244
+	BLT partial260
 	ADD R9<<0, R2, R19
 	FMOVQ 32(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d4e7 // FADD V7.4S, V7.4S, V21.4S
 	WORD $0x4e35ceaf // FMLA V15.4S, V21.4S, V21.4S
-	B next245
+	B next261
 
-partial244:
+partial260:
 	CMP $0x08, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R8, few185
@@ -8305,21 +8558,21 @@ loaded185:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d4e7 // FADD V7.4S, V7.4S, V21.4S
 	WORD $0x4e35ceaf // FMLA V15.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next245:
+next261:
 	CMP $0x10, R6
-	BLT partial246
+	BLT partial262
 	ADD R9<<0, R2, R19
 	FMOVQ 48(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d508 // FADD V8.4S, V8.4S, V21.4S
 	WORD $0x4e35ceb0 // FMLA V16.4S, V21.4S, V21.4S
-	B next247
+	B next263
 
-partial246:
+partial262:
 	CMP $0x0c, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R8, few186
@@ -8344,21 +8597,21 @@ loaded186:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d508 // FADD V8.4S, V8.4S, V21.4S
 	WORD $0x4e35ceb0 // FMLA V16.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next247:
+next263:
 	CMP $0x14, R6
-	BLT partial248
+	BLT partial264
 	ADD R9<<0, R2, R19
 	FMOVQ 64(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d529 // FADD V9.4S, V9.4S, V21.4S
 	WORD $0x4e35ceb1 // FMLA V17.4S, V21.4S, V21.4S
-	B next249
+	B next265
 
-partial248:
+partial264:
 	CMP $0x10, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R8, few187
@@ -8383,21 +8636,21 @@ loaded187:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d529 // FADD V9.4S, V9.4S, V21.4S
 	WORD $0x4e35ceb1 // FMLA V17.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next249:
+next265:
 	CMP $0x18, R6
-	BLT partial250
+	BLT partial266
 	ADD R9<<0, R2, R19
 	FMOVQ 80(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d54a // FADD V10.4S, V10.4S, V21.4S
 	WORD $0x4e35ceb2 // FMLA V18.4S, V21.4S, V21.4S
-	B next251
+	B next267
 
-partial250:
+partial266:
 	CMP $0x14, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R8, few188
@@ -8422,21 +8675,21 @@ loaded188:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d54a // FADD V10.4S, V10.4S, V21.4S
 	WORD $0x4e35ceb2 // FMLA V18.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next251:
+next267:
 	CMP $0x1c, R6
-	BLT partial252
+	BLT partial268
 	ADD R9<<0, R2, R19
 	FMOVQ 96(R19), F21
 	WORD $0x4ea4d6b5 // FSUB V21.4S, V21.4S, V4.4S
 	WORD $0x4e35d56b // FADD V11.4S, V11.4S, V21.4S
 	WORD $0x4e35ceb3 // FMLA V19.4S, V21.4S, V21.4S
-	B next253
+	B next269
 
-partial252:
+partial268:
 	CMP $0x18, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R8, few189
@@ -8461,11 +8714,11 @@ loaded189:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d56b // FADD V11.4S, V11.4S, V21.4S
 	WORD $0x4e35ceb3 // FMLA V19.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-next253:
+next269:
 	CMP $0x1c, R6
-	BLE end239
+	BLE end255
 	ADD R9<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R8, few190
@@ -8490,9 +8743,9 @@ loaded190:
 	WORD $0x4e361eb5 // AND V21.16B, V21.16B, V22.16B
 	WORD $0x4e35d58c // FADD V12.4S, V12.4S, V21.4S
 	WORD $0x4e35ceb4 // FMLA V20.4S, V21.4S, V21.4S
-	B end239
+	B end255
 
-end239:
+end255:
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
 	WORD $0x4e2ad4c6 // FADD V6.4S, V6.4S, V10.4S
 	WORD $0x4e2bd4e7 // FADD V7.4S, V7.4S, V11.4S
@@ -8519,7 +8772,7 @@ end239:
 	WORD $0x4e0405a6 // DUP V6.4S, V13.S[0]
 	WORD $0x6e20dca7 // FMUL V7.4S, V5.4S, V0.4S
 	WORD $0x4ea7cca6 // FMLS V6.4S, V5.4S, V7.4S
-	MOVD $constants<>+1152(SB), R19
+	MOVD $constants<>+992(SB), R19
 	FMOVQ (R19), F5
 	WORD $0x6ea6e4bf // FCMGT V31.4S, V5.4S, V6.4S
 	WORD $0x6ebf1ca6 // BIT V6.16B, V5.16B, V31.16B
@@ -8534,9 +8787,9 @@ end239:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	SUBS $1, R0
-	B row216
+	B row232
 
-done217:
+done233:
 	RET
 
 // func normalizeNEON(rows int, d int, x *float32, stats *float32, scale *float32, bias *float32, y *float32)
@@ -8557,9 +8810,9 @@ TEXT ·normalizeNEON(SB), NOSPLIT, $0-56
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row256:
+row272:
 	CMP $0, R0
-	BEQ done257
+	BEQ done273
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -8567,12 +8820,12 @@ row256:
 	FMOVS 8(R3), F2
 	WORD $0x4e040442 // DUP V2.4S, V2.S[0]
 	CMP $0, R7
-	BNE biased258
+	BNE biased274
 	MOVD $0, R12
 
-block260:
+block276:
 	CMP R10, R12
-	BGE tail261
+	BGE tail277
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -8651,11 +8904,11 @@ block260:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block260
+	B block276
 
-tail261:
+tail277:
 	CMP $0x04, R9
-	BLT partial263
+	BLT partial279
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -8663,11 +8916,11 @@ tail261:
 	WORD $0x3cec68c4 // LDR Q4, [X6, X12]
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next264
+	B next280
 
-partial263:
+partial279:
 	CMP $0x00, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	TBZ $2, R11, few191
 	FMOVQ (R19), F3
@@ -8719,11 +8972,11 @@ one193:
 	TBZ $0, R11, loaded193
 	FMOVS F3, (R19)
 loaded193:
-	B end262
+	B end278
 
-next264:
+next280:
 	CMP $0x08, R9
-	BLT partial265
+	BLT partial281
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -8734,11 +8987,11 @@ next264:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next266
+	B next282
 
-partial265:
+partial281:
 	CMP $0x04, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R11, few194
@@ -8793,11 +9046,11 @@ one196:
 	TBZ $0, R11, loaded196
 	FMOVS F3, (R19)
 loaded196:
-	B end262
+	B end278
 
-next266:
+next282:
 	CMP $0x0c, R9
-	BLT partial267
+	BLT partial283
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -8808,11 +9061,11 @@ next266:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next268
+	B next284
 
-partial267:
+partial283:
 	CMP $0x08, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R11, few197
@@ -8867,11 +9120,11 @@ one199:
 	TBZ $0, R11, loaded199
 	FMOVS F3, (R19)
 loaded199:
-	B end262
+	B end278
 
-next268:
+next284:
 	CMP $0x10, R9
-	BLT partial269
+	BLT partial285
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -8882,11 +9135,11 @@ next268:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next270
+	B next286
 
-partial269:
+partial285:
 	CMP $0x0c, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R11, few200
@@ -8941,11 +9194,11 @@ one202:
 	TBZ $0, R11, loaded202
 	FMOVS F3, (R19)
 loaded202:
-	B end262
+	B end278
 
-next270:
+next286:
 	CMP $0x14, R9
-	BLT partial271
+	BLT partial287
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -8956,11 +9209,11 @@ next270:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next272
+	B next288
 
-partial271:
+partial287:
 	CMP $0x10, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R11, few203
@@ -9015,11 +9268,11 @@ one205:
 	TBZ $0, R11, loaded205
 	FMOVS F3, (R19)
 loaded205:
-	B end262
+	B end278
 
-next272:
+next288:
 	CMP $0x18, R9
-	BLT partial273
+	BLT partial289
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9030,11 +9283,11 @@ next272:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next274
+	B next290
 
-partial273:
+partial289:
 	CMP $0x14, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R11, few206
@@ -9089,11 +9342,11 @@ one208:
 	TBZ $0, R11, loaded208
 	FMOVS F3, (R19)
 loaded208:
-	B end262
+	B end278
 
-next274:
+next290:
 	CMP $0x1c, R9
-	BLT partial275
+	BLT partial291
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9104,11 +9357,11 @@ next274:
 	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next276
+	B next292
 
-partial275:
+partial291:
 	CMP $0x18, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R11, few209
@@ -9163,11 +9416,11 @@ one211:
 	TBZ $0, R11, loaded211
 	FMOVS F3, (R19)
 loaded211:
-	B end262
+	B end278
 
-next276:
+next292:
 	CMP $0x1c, R9
-	BLE end262
+	BLE end278
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R11, few212
@@ -9222,17 +9475,17 @@ one214:
 	TBZ $0, R11, loaded214
 	FMOVS F3, (R19)
 loaded214:
-	B end262
+	B end278
 
-end262:
-	B normalized259
+end278:
+	B normalized275
 
-biased258:
+biased274:
 	MOVD $0, R12
 
-block279:
+block295:
 	CMP R10, R12
-	BGE tail280
+	BGE tail296
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -9342,11 +9595,11 @@ block279:
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 112(R19)
 	ADDS $0x80, R12, R12
-	B block279
+	B block295
 
-tail280:
+tail296:
 	CMP $0x04, R9
-	BLT partial282
+	BLT partial298
 	WORD $0x3cec6843 // LDR Q3, [X2, X12]
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD $0x4ea1d463 // FSUB V3.4S, V3.4S, V1.4S
@@ -9357,11 +9610,11 @@ tail280:
 	WORD $0x4e23ccbf // FMLA V31.4S, V5.4S, V3.4S
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	WORD $0x3cac6903 // STR Q3, [X8, X12]
-	B next283
+	B next299
 
-partial282:
+partial298:
 	CMP $0x00, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	TBZ $2, R11, few215
 	FMOVQ (R19), F3
@@ -9431,11 +9684,11 @@ one218:
 	TBZ $0, R11, loaded218
 	FMOVS F3, (R19)
 loaded218:
-	B end281
+	B end297
 
-next283:
+next299:
 	CMP $0x08, R9
-	BLT partial284
+	BLT partial300
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9450,11 +9703,11 @@ next283:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 16(R19)
-	B next285
+	B next301
 
-partial284:
+partial300:
 	CMP $0x04, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R11, few219
@@ -9528,11 +9781,11 @@ one222:
 	TBZ $0, R11, loaded222
 	FMOVS F3, (R19)
 loaded222:
-	B end281
+	B end297
 
-next285:
+next301:
 	CMP $0x0c, R9
-	BLT partial286
+	BLT partial302
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9547,11 +9800,11 @@ next285:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 32(R19)
-	B next287
+	B next303
 
-partial286:
+partial302:
 	CMP $0x08, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R11, few223
@@ -9625,11 +9878,11 @@ one226:
 	TBZ $0, R11, loaded226
 	FMOVS F3, (R19)
 loaded226:
-	B end281
+	B end297
 
-next287:
+next303:
 	CMP $0x10, R9
-	BLT partial288
+	BLT partial304
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9644,11 +9897,11 @@ next287:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 48(R19)
-	B next289
+	B next305
 
-partial288:
+partial304:
 	CMP $0x0c, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R11, few227
@@ -9722,11 +9975,11 @@ one230:
 	TBZ $0, R11, loaded230
 	FMOVS F3, (R19)
 loaded230:
-	B end281
+	B end297
 
-next289:
+next305:
 	CMP $0x14, R9
-	BLT partial290
+	BLT partial306
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9741,11 +9994,11 @@ next289:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 64(R19)
-	B next291
+	B next307
 
-partial290:
+partial306:
 	CMP $0x10, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R11, few231
@@ -9819,11 +10072,11 @@ one234:
 	TBZ $0, R11, loaded234
 	FMOVS F3, (R19)
 loaded234:
-	B end281
+	B end297
 
-next291:
+next307:
 	CMP $0x18, R9
-	BLT partial292
+	BLT partial308
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9838,11 +10091,11 @@ next291:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 80(R19)
-	B next293
+	B next309
 
-partial292:
+partial308:
 	CMP $0x14, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R11, few235
@@ -9916,11 +10169,11 @@ one238:
 	TBZ $0, R11, loaded238
 	FMOVS F3, (R19)
 loaded238:
-	B end281
+	B end297
 
-next293:
+next309:
 	CMP $0x1c, R9
-	BLT partial294
+	BLT partial310
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F3
 	WORD $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
@@ -9935,11 +10188,11 @@ next293:
 	WORD $0x4ebf1fe3 // ORR V3.16B, V31.16B, V31.16B
 	ADD R12<<0, R8, R19
 	FMOVQ F3, 96(R19)
-	B next295
+	B next311
 
-partial294:
+partial310:
 	CMP $0x18, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R11, few239
@@ -10013,11 +10266,11 @@ one242:
 	TBZ $0, R11, loaded242
 	FMOVS F3, (R19)
 loaded242:
-	B end281
+	B end297
 
-next295:
+next311:
 	CMP $0x1c, R9
-	BLE end281
+	BLE end297
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R11, few243
@@ -10091,18 +10344,18 @@ one246:
 	TBZ $0, R11, loaded246
 	FMOVS F3, (R19)
 loaded246:
-	B end281
+	B end297
 
-end281:
+end297:
 
-normalized259:
+normalized275:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row256
+	B row272
 
-done257:
+done273:
 	RET
 
 // func normalizeGradNEON(rows int, d int, x *float32, stats *float32, scale *float32, dy *float32, dx *float32, meanWeight float32, dotWeight float32)
@@ -10123,9 +10376,9 @@ TEXT ·normalizeGradNEON(SB), NOSPLIT, $0-64
 	AND $0x03, R11, R11
 	LSL $0x02, R1, R1
 
-row298:
+row314:
 	CMP $0, R0
-	BEQ done299
+	BEQ done315
 	FMOVS 0(R3), F0
 	WORD $0x4e040400 // DUP V0.4S, V0.S[0]
 	FMOVS 4(R3), F1
@@ -10150,9 +10403,9 @@ row298:
 	WORD $0x6e321e52 // EOR V18.16B, V18.16B, V18.16B
 	MOVD $0, R12
 
-block300:
+block316:
 	CMP R10, R12
-	BGE tail301
+	BGE tail317
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -10247,11 +10500,11 @@ block300:
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
 	ADDS $0x80, R12, R12
-	B block300
+	B block316
 
-tail301:
+tail317:
 	CMP $0x04, R9
-	BLT partial303
+	BLT partial319
 	WORD $0x3cec6853 // LDR Q19, [X2, X12]
 	WORD $0x3cec68f4 // LDR Q20, [X7, X12]
 	WORD $0x4ea0d673 // FSUB V19.4S, V19.4S, V0.4S
@@ -10261,11 +10514,11 @@ tail301:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B next304
+	B next320
 
-partial303:
+partial319:
 	CMP $0x00, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	TBZ $2, R11, few247
 	FMOVQ (R19), F19
@@ -10320,11 +10573,11 @@ loaded249:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d463 // FADD V3.4S, V3.4S, V20.4S
 	WORD $0x4e33ce8b // FMLA V11.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next304:
+next320:
 	CMP $0x08, R9
-	BLT partial305
+	BLT partial321
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F19
 	ADD R12<<0, R7, R19
@@ -10337,11 +10590,11 @@ next304:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B next306
+	B next322
 
-partial305:
+partial321:
 	CMP $0x04, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R11, few250
@@ -10399,11 +10652,11 @@ loaded252:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d484 // FADD V4.4S, V4.4S, V20.4S
 	WORD $0x4e33ce8c // FMLA V12.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next306:
+next322:
 	CMP $0x0c, R9
-	BLT partial307
+	BLT partial323
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F19
 	ADD R12<<0, R7, R19
@@ -10416,11 +10669,11 @@ next306:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B next308
+	B next324
 
-partial307:
+partial323:
 	CMP $0x08, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R11, few253
@@ -10478,11 +10731,11 @@ loaded255:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
 	WORD $0x4e33ce8d // FMLA V13.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next308:
+next324:
 	CMP $0x10, R9
-	BLT partial309
+	BLT partial325
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F19
 	ADD R12<<0, R7, R19
@@ -10495,11 +10748,11 @@ next308:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B next310
+	B next326
 
-partial309:
+partial325:
 	CMP $0x0c, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R11, few256
@@ -10557,11 +10810,11 @@ loaded258:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4c6 // FADD V6.4S, V6.4S, V20.4S
 	WORD $0x4e33ce8e // FMLA V14.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next310:
+next326:
 	CMP $0x14, R9
-	BLT partial311
+	BLT partial327
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F19
 	ADD R12<<0, R7, R19
@@ -10574,11 +10827,11 @@ next310:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B next312
+	B next328
 
-partial311:
+partial327:
 	CMP $0x10, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R11, few259
@@ -10636,11 +10889,11 @@ loaded261:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d4e7 // FADD V7.4S, V7.4S, V20.4S
 	WORD $0x4e33ce8f // FMLA V15.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next312:
+next328:
 	CMP $0x18, R9
-	BLT partial313
+	BLT partial329
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F19
 	ADD R12<<0, R7, R19
@@ -10653,11 +10906,11 @@ next312:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B next314
+	B next330
 
-partial313:
+partial329:
 	CMP $0x14, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R11, few262
@@ -10715,11 +10968,11 @@ loaded264:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
 	WORD $0x4e33ce90 // FMLA V16.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next314:
+next330:
 	CMP $0x1c, R9
-	BLT partial315
+	BLT partial331
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F19
 	ADD R12<<0, R7, R19
@@ -10732,11 +10985,11 @@ next314:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B next316
+	B next332
 
-partial315:
+partial331:
 	CMP $0x18, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R11, few265
@@ -10794,11 +11047,11 @@ loaded267:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d529 // FADD V9.4S, V9.4S, V20.4S
 	WORD $0x4e33ce91 // FMLA V17.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-next316:
+next332:
 	CMP $0x1c, R9
-	BLE end302
+	BLE end318
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R11, few268
@@ -10856,9 +11109,9 @@ loaded270:
 	WORD $0x6e35de94 // FMUL V20.4S, V20.4S, V21.4S
 	WORD $0x4e34d54a // FADD V10.4S, V10.4S, V20.4S
 	WORD $0x4e33ce92 // FMLA V18.4S, V20.4S, V19.4S
-	B end302
+	B end318
 
-end302:
+end318:
 	WORD $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
 	WORD $0x4e28d484 // FADD V4.4S, V4.4S, V8.4S
 	WORD $0x4e29d4a5 // FADD V5.4S, V5.4S, V9.4S
@@ -10891,9 +11144,9 @@ end302:
 	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
 	MOVD $0, R12
 
-block319:
+block335:
 	CMP R10, R12
-	BGE tail320
+	BGE tail336
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -11011,11 +11264,11 @@ block319:
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 112(R19)
 	ADDS $0x80, R12, R12
-	B block319
+	B block335
 
-tail320:
+tail336:
 	CMP $0x04, R9
-	BLT partial322
+	BLT partial338
 	WORD $0x3cec6845 // LDR Q5, [X2, X12]
 	WORD $0x3cec68e6 // LDR Q6, [X7, X12]
 	WORD $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
@@ -11027,11 +11280,11 @@ tail320:
 	WORD $0x4ea4cca6 // FMLS V6.4S, V5.4S, V4.4S
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	WORD $0x3cac6906 // STR Q6, [X8, X12]
-	B next323
+	B next339
 
-partial322:
+partial338:
 	CMP $0x00, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	TBZ $2, R11, few271
 	FMOVQ (R19), F5
@@ -11102,11 +11355,11 @@ one274:
 	TBZ $0, R11, loaded274
 	FMOVS F6, (R19)
 loaded274:
-	B end321
+	B end337
 
-next323:
+next339:
 	CMP $0x08, R9
-	BLT partial324
+	BLT partial340
 	ADD R12<<0, R2, R19
 	FMOVQ 16(R19), F5
 	ADD R12<<0, R7, R19
@@ -11122,11 +11375,11 @@ next323:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 16(R19)
-	B next325
+	B next341
 
-partial324:
+partial340:
 	CMP $0x04, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $16, R19, R19
 	TBZ $2, R11, few275
@@ -11201,11 +11454,11 @@ one278:
 	TBZ $0, R11, loaded278
 	FMOVS F6, (R19)
 loaded278:
-	B end321
+	B end337
 
-next325:
+next341:
 	CMP $0x0c, R9
-	BLT partial326
+	BLT partial342
 	ADD R12<<0, R2, R19
 	FMOVQ 32(R19), F5
 	ADD R12<<0, R7, R19
@@ -11221,11 +11474,11 @@ next325:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 32(R19)
-	B next327
+	B next343
 
-partial326:
+partial342:
 	CMP $0x08, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $32, R19, R19
 	TBZ $2, R11, few279
@@ -11300,11 +11553,11 @@ one282:
 	TBZ $0, R11, loaded282
 	FMOVS F6, (R19)
 loaded282:
-	B end321
+	B end337
 
-next327:
+next343:
 	CMP $0x10, R9
-	BLT partial328
+	BLT partial344
 	ADD R12<<0, R2, R19
 	FMOVQ 48(R19), F5
 	ADD R12<<0, R7, R19
@@ -11320,11 +11573,11 @@ next327:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 48(R19)
-	B next329
+	B next345
 
-partial328:
+partial344:
 	CMP $0x0c, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $48, R19, R19
 	TBZ $2, R11, few283
@@ -11399,11 +11652,11 @@ one286:
 	TBZ $0, R11, loaded286
 	FMOVS F6, (R19)
 loaded286:
-	B end321
+	B end337
 
-next329:
+next345:
 	CMP $0x14, R9
-	BLT partial330
+	BLT partial346
 	ADD R12<<0, R2, R19
 	FMOVQ 64(R19), F5
 	ADD R12<<0, R7, R19
@@ -11419,11 +11672,11 @@ next329:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 64(R19)
-	B next331
+	B next347
 
-partial330:
+partial346:
 	CMP $0x10, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $64, R19, R19
 	TBZ $2, R11, few287
@@ -11498,11 +11751,11 @@ one290:
 	TBZ $0, R11, loaded290
 	FMOVS F6, (R19)
 loaded290:
-	B end321
+	B end337
 
-next331:
+next347:
 	CMP $0x18, R9
-	BLT partial332
+	BLT partial348
 	ADD R12<<0, R2, R19
 	FMOVQ 80(R19), F5
 	ADD R12<<0, R7, R19
@@ -11518,11 +11771,11 @@ next331:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 80(R19)
-	B next333
+	B next349
 
-partial332:
+partial348:
 	CMP $0x14, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $80, R19, R19
 	TBZ $2, R11, few291
@@ -11597,11 +11850,11 @@ one294:
 	TBZ $0, R11, loaded294
 	FMOVS F6, (R19)
 loaded294:
-	B end321
+	B end337
 
-next333:
+next349:
 	CMP $0x1c, R9
-	BLT partial334
+	BLT partial350
 	ADD R12<<0, R2, R19
 	FMOVQ 96(R19), F5
 	ADD R12<<0, R7, R19
@@ -11617,11 +11870,11 @@ next333:
 	WORD $0x6e22dcc6 // FMUL V6.4S, V6.4S, V2.4S
 	ADD R12<<0, R8, R19
 	FMOVQ F6, 96(R19)
-	B next335
+	B next351
 
-partial334:
+partial350:
 	CMP $0x18, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $96, R19, R19
 	TBZ $2, R11, few295
@@ -11696,11 +11949,11 @@ one298:
 	TBZ $0, R11, loaded298
 	FMOVS F6, (R19)
 loaded298:
-	B end321
+	B end337
 
-next335:
+next351:
 	CMP $0x1c, R9
-	BLE end321
+	BLE end337
 	ADD R12<<0, R2, R19
 	ADD $112, R19, R19
 	TBZ $2, R11, few299
@@ -11775,17 +12028,17 @@ one302:
 	TBZ $0, R11, loaded302
 	FMOVS F6, (R19)
 loaded302:
-	B end321
+	B end337
 
-end321:
+end337:
 	ADDS $0x10, R3, R3
 	ADDS R1, R2, R2
 	ADDS R1, R7, R7
 	ADDS R1, R8, R8
 	SUBS $1, R0
-	B row298
+	B row314
 
-done299:
+done315:
 	RET
 
 // func sumColumnsNEON(rows int, stride int, cols int, x *float32, sum *float64)
@@ -11824,9 +12077,9 @@ TEXT ·sumColumnsNEON(SB), NOSPLIT, $0-40
 	MOVD stride+8(FP), R8
 	LSL $0x02, R8, R8
 
-row338:
+row354:
 	CMP $0, R7
-	BEQ done339
+	BEQ done355
 	ADD $0, R0, R19
 	TBZ $2, R2, few303
 	FMOVQ (R19), F8
@@ -11913,9 +12166,9 @@ loaded306:
 	WORD $0x4e68d4e7 // FADD V7.2D, V7.2D, V8.2D
 	ADDS R8, R0, R0
 	SUBS $1, R7
-	B row338
+	B row354
 
-done339:
+done355:
 	MOVD sum+32(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -11965,9 +12218,9 @@ TEXT ·sumScaledColumnsNEON(SB), NOSPLIT, $0-56
 	MOVD stride+8(FP), R10
 	LSL $0x02, R10, R10
 
-row340:
+row356:
 	CMP $0, R9
-	BEQ done341
+	BEQ done357
 	FMOVS 0(R1), F8
 	WORD $0x4e040508 // DUP V8.4S, V8.S[0]
 	FMOVS 4(R1), F9
@@ -12142,9 +12395,9 @@ loaded314:
 	ADDS R10, R0, R0
 	ADDS R10, R2, R2
 	SUBS $1, R9
-	B row340
+	B row356
 
-done341:
+done357:
 	MOVD sum+48(FP), R0
 	FMOVQ F0, 0(R0)
 	FMOVQ F1, 16(R0)
@@ -12177,9 +12430,9 @@ TEXT ·dotNEON(SB), NOSPLIT, $0-32
 	WORD $0x6e271ce7 // EOR V7.16B, V7.16B, V7.16B
 	MOVD $0, R7
 
-block342:
+block358:
 	CMP R2, R7
-	BGE tail343
+	BGE tail359
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -12227,11 +12480,11 @@ block342:
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
 	ADDS $0x40, R7, R7
-	B block342
+	B block358
 
-tail343:
+tail359:
 	CMP $0x04, R1
-	BLT partial345
+	BLT partial361
 	WORD $0x3ce76868 // LDR Q8, [X3, X7]
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
 	WORD $0x4e180508 // DUP V8.2D, V8.D[1]
@@ -12242,11 +12495,11 @@ tail343:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B next346
+	B next362
 
-partial345:
+partial361:
 	CMP $0x00, R1
-	BLE end344
+	BLE end360
 	ADD R7<<0, R3, R19
 	TBZ $2, R0, few315
 	FMOVQ (R19), F8
@@ -12287,11 +12540,11 @@ loaded316:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd60 // FMLA V0.2D, V11.2D, V9.2D
 	WORD $0x4e68cd41 // FMLA V1.2D, V10.2D, V8.2D
-	B end344
+	B end360
 
-next346:
+next362:
 	CMP $0x08, R1
-	BLT partial347
+	BLT partial363
 	ADD R7<<0, R3, R19
 	FMOVQ 16(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -12304,11 +12557,11 @@ next346:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B next348
+	B next364
 
-partial347:
+partial363:
 	CMP $0x04, R1
-	BLE end344
+	BLE end360
 	ADD R7<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few317
@@ -12351,11 +12604,11 @@ loaded318:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd62 // FMLA V2.2D, V11.2D, V9.2D
 	WORD $0x4e68cd43 // FMLA V3.2D, V10.2D, V8.2D
-	B end344
+	B end360
 
-next348:
+next364:
 	CMP $0x0c, R1
-	BLT partial349
+	BLT partial365
 	ADD R7<<0, R3, R19
 	FMOVQ 32(R19), F8
 	WORD $0x0e617909 // FCVTL V9.2D, V8.2S
@@ -12368,11 +12621,11 @@ next348:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B next350
+	B next366
 
-partial349:
+partial365:
 	CMP $0x08, R1
-	BLE end344
+	BLE end360
 	ADD R7<<0, R3, R19
 	ADD $32, R19, R19
 	TBZ $2, R0, few319
@@ -12415,11 +12668,11 @@ loaded320:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd64 // FMLA V4.2D, V11.2D, V9.2D
 	WORD $0x4e68cd45 // FMLA V5.2D, V10.2D, V8.2D
-	B end344
+	B end360
 
-next350:
+next366:
 	CMP $0x0c, R1
-	BLE end344
+	BLE end360
 	ADD R7<<0, R3, R19
 	ADD $48, R19, R19
 	TBZ $2, R0, few321
@@ -12462,9 +12715,9 @@ loaded322:
 	WORD $0x0e61794a // FCVTL V10.2D, V10.2S
 	WORD $0x4e69cd66 // FMLA V6.2D, V11.2D, V9.2D
 	WORD $0x4e68cd47 // FMLA V7.2D, V10.2D, V8.2D
-	B end344
+	B end360
 
-end344:
+end360:
 	WORD $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
 	WORD $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
 	WORD $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
@@ -12505,9 +12758,9 @@ TEXT ·sumNEON(SB), NOSPLIT, $0-24
 	WORD $0x6e2f1def // EOR V15.16B, V15.16B, V15.16B
 	MOVD $0, R6
 
-block353:
+block369:
 	CMP R2, R6
-	BGE tail354
+	BGE tail370
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
@@ -12564,22 +12817,22 @@ block353:
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
 	ADDS $0x80, R6, R6
-	B block353
+	B block369
 
-tail354:
+tail370:
 	CMP $0x04, R1
-	BLT partial356
+	BLT partial372
 	WORD $0x3ce66870 // LDR Q16, [X3, X6]
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
 	WORD $0x4e180610 // DUP V16.2D, V16.D[1]
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B next357
+	B next373
 
-partial356:
+partial372:
 	CMP $0x00, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	TBZ $2, R0, few323
 	FMOVQ (R19), F16
@@ -12601,11 +12854,11 @@ loaded323:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d400 // FADD V0.2D, V0.2D, V17.2D
 	WORD $0x4e70d421 // FADD V1.2D, V1.2D, V16.2D
-	B end355
+	B end371
 
-next357:
+next373:
 	CMP $0x08, R1
-	BLT partial358
+	BLT partial374
 	ADD R6<<0, R3, R19
 	FMOVQ 16(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12613,11 +12866,11 @@ next357:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B next359
+	B next375
 
-partial358:
+partial374:
 	CMP $0x04, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $16, R19, R19
 	TBZ $2, R0, few324
@@ -12640,11 +12893,11 @@ loaded324:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d442 // FADD V2.2D, V2.2D, V17.2D
 	WORD $0x4e70d463 // FADD V3.2D, V3.2D, V16.2D
-	B end355
+	B end371
 
-next359:
+next375:
 	CMP $0x0c, R1
-	BLT partial360
+	BLT partial376
 	ADD R6<<0, R3, R19
 	FMOVQ 32(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12652,11 +12905,11 @@ next359:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B next361
+	B next377
 
-partial360:
+partial376:
 	CMP $0x08, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $32, R19, R19
 	TBZ $2, R0, few325
@@ -12679,11 +12932,11 @@ loaded325:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d484 // FADD V4.2D, V4.2D, V17.2D
 	WORD $0x4e70d4a5 // FADD V5.2D, V5.2D, V16.2D
-	B end355
+	B end371
 
-next361:
+next377:
 	CMP $0x10, R1
-	BLT partial362
+	BLT partial378
 	ADD R6<<0, R3, R19
 	FMOVQ 48(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12691,11 +12944,11 @@ next361:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B next363
+	B next379
 
-partial362:
+partial378:
 	CMP $0x0c, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $48, R19, R19
 	TBZ $2, R0, few326
@@ -12718,11 +12971,11 @@ loaded326:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d4c6 // FADD V6.2D, V6.2D, V17.2D
 	WORD $0x4e70d4e7 // FADD V7.2D, V7.2D, V16.2D
-	B end355
+	B end371
 
-next363:
+next379:
 	CMP $0x14, R1
-	BLT partial364
+	BLT partial380
 	ADD R6<<0, R3, R19
 	FMOVQ 64(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12730,11 +12983,11 @@ next363:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B next365
+	B next381
 
-partial364:
+partial380:
 	CMP $0x10, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $64, R19, R19
 	TBZ $2, R0, few327
@@ -12757,11 +13010,11 @@ loaded327:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d508 // FADD V8.2D, V8.2D, V17.2D
 	WORD $0x4e70d529 // FADD V9.2D, V9.2D, V16.2D
-	B end355
+	B end371
 
-next365:
+next381:
 	CMP $0x18, R1
-	BLT partial366
+	BLT partial382
 	ADD R6<<0, R3, R19
 	FMOVQ 80(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12769,11 +13022,11 @@ next365:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B next367
+	B next383
 
-partial366:
+partial382:
 	CMP $0x14, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $80, R19, R19
 	TBZ $2, R0, few328
@@ -12796,11 +13049,11 @@ loaded328:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d54a // FADD V10.2D, V10.2D, V17.2D
 	WORD $0x4e70d56b // FADD V11.2D, V11.2D, V16.2D
-	B end355
+	B end371
 
-next367:
+next383:
 	CMP $0x1c, R1
-	BLT partial368
+	BLT partial384
 	ADD R6<<0, R3, R19
 	FMOVQ 96(R19), F16
 	WORD $0x0e617a11 // FCVTL V17.2D, V16.2S
@@ -12808,11 +13061,11 @@ next367:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B next369
+	B next385
 
-partial368:
+partial384:
 	CMP $0x18, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $96, R19, R19
 	TBZ $2, R0, few329
@@ -12835,11 +13088,11 @@ loaded329:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d58c // FADD V12.2D, V12.2D, V17.2D
 	WORD $0x4e70d5ad // FADD V13.2D, V13.2D, V16.2D
-	B end355
+	B end371
 
-next369:
+next385:
 	CMP $0x1c, R1
-	BLE end355
+	BLE end371
 	ADD R6<<0, R3, R19
 	ADD $112, R19, R19
 	TBZ $2, R0, few330
@@ -12862,9 +13115,9 @@ loaded330:
 	WORD $0x0e617a10 // FCVTL V16.2D, V16.2S
 	WORD $0x4e71d5ce // FADD V14.2D, V14.2D, V17.2D
 	WORD $0x4e70d5ef // FADD V15.2D, V15.2D, V16.2D
-	B end355
+	B end371
 
-end355:
+end371:
 	WORD $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
 	WORD $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
 	WORD $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D

@@ -12,7 +12,7 @@ func (g *generator) elementwise() {
 		{"erf", "computes y = erf(x).", expConstants[:2], g.erf},
 		{"tanh", "computes y = tanh(x).", expConstants[:4], g.tanh},
 		{"sigmoid", "computes y = 1/(1+exp(-x)).", expConstants, g.sigmoid},
-		{"gelu", "computes y = x·Φ(x).", normalConstants, g.gelu},
+		{"gelu", "computes y = x·Φ(x).", heldByNormal, g.gelu},
 		{"geluTanh", "computes the tanh form of y = x·Φ(x).", expConstants, g.geluTanh},
 	} {
 		g.function(k.name, "(n int, x, y *float32)", k.doc)
@@ -28,7 +28,7 @@ func (g *generator) elementwise() {
 		held      []float64
 		f         func(a, b vector) vector
 	}{
-		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, normalConstants[:2], g.geluGrad},
+		{"geluGrad", "computes y = b·(d/da a·Φ(a)).", woven, nil, g.geluGrad},
 		{"geluTanhGrad", "computes y = b·(d/da geluTanh(a)).", woven, nil, g.geluTanhGrad},
 		{"add", "computes y = a + b.", g.blockOf32(), nil, func(a, b vector) vector { g.VADDPS(b, a, a); return a }},
 		{"mul", "computes y = a·b.", g.blockOf32(), nil, func(a, b vector) vector { g.VMULPS(b, a, a); return a }},

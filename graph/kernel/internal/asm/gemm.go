@@ -54,14 +54,9 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	aRow3 := g.threeTimes(aRow, rows)
 	tile, next := g.label("tile"), g.label("next")
 	g.Label(tile)
-	// Ask for the lines of c, which the loop over k gives time to arrive: in the second-level cache,
-	// since the operands would drive them out of the first.
-	ahead, cStep := g.copyOf(cTile), g.bytes("cRow")
-	for range rows {
-		for v := 0; v < vectors*g.bytesPerVector(); v += cacheLine {
-			g.PREFETCHT1(memory{Base: ahead, Disp: v})
-		}
-		g.ADDQ(cStep, ahead)
+	askForRow := func() {}
+	if !partial { // other tiles are few, and their masks take a register
+		askForRow = g.askForRows(cTile, rows, vectors)
 	}
 	acc := g.zeros(rows * vectors)
 	base := g.everyFourth(aTile, aRow, rows)
@@ -88,6 +83,7 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	g.SUBQ(operand.Imm(unroll), k)
 	g.JL(operand.LabelRef(rest))
 	g.Label(loop)
+	askForRow()
 	for range unroll {
 		step()
 	}
@@ -140,6 +136,23 @@ func (g *generator) microKernel(name string, rows, vectors int, partial bool) {
 	g.JMP(operand.LabelRef(tile))
 	g.Label(next)
 	g.return_()
+}
+
+// askForRows returns what asks for a tile's rows of c, the next at each call and the last ever after.
+// The loop over k, which has time for them to arrive, asks for one at a time: all at once they
+// would keep the operands waiting. They are to come to the second-level cache, since the
+// operands would drive them out of the first.
+func (g *generator) askForRows(c scalar, rows, vectors int) func() {
+	row, step, left := g.copyOf(c), g.bytes("cRow"), g.GP64()
+	g.MOVQ(operand.I64(int64(rows)), left)
+	return func() {
+		for v := 0; v < vectors*g.bytesPerVector(); v += cacheLine {
+			g.PREFETCHT1(memory{Base: row, Disp: v})
+		}
+		g.DECQ(left)
+		g.CMOVQEQ(left, step)
+		g.ADDQ(step, row)
+	}
 }
 
 // Rows are addressed from every fourth: x86 multiplies an index by 1, 2 and 4, and three

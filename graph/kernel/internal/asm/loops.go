@@ -96,6 +96,26 @@ func (g *generator) eachRow(rows, rowBytes scalar, pointers []scalar, body func(
 	g.Label(end)
 }
 
+// eachRows is eachRow for n rows at a time, and then one at a time: body is emitted for either.
+func (g *generator) eachRows(n int, rows, rowBytes scalar, pointers []scalar, body func(n int)) {
+	if n > 1 {
+		loop, rest := g.label("rows"), g.label("rest")
+		g.Label(loop)
+		g.CMPQ(rows, operand.Imm(uint64(n)))
+		g.JL(operand.LabelRef(rest))
+		body(n)
+		for _, p := range pointers {
+			for range n {
+				g.ADDQ(rowBytes, p)
+			}
+		}
+		g.SUBQ(operand.Imm(uint64(n)), rows)
+		g.JMP(operand.LabelRef(loop))
+		g.Label(rest)
+	}
+	g.eachRow(rows, rowBytes, pointers, func() { body(1) })
+}
+
 // fold combines 32 float32 lanes into one, in halves, and spreads it over a vector. op
 // computes its last operand from the first two.
 func (g *generator) fold(lanes []vector, op func(...operand.Op)) vector {
@@ -111,7 +131,11 @@ func (g *generator) fold(lanes []vector, op func(...operand.Op)) vector {
 		op(high, low, low)
 	}
 	x, h := lanes[0].AsX(), g.XMM()
-	if g.lanes > 4 {
+	switch g.lanes {
+	case 16:
+		g.VEXTRACTF32X4(operand.Imm(1), low, h) // of any of the 32 registers
+		op(h, x, x)
+	case 8:
 		g.VEXTRACTF128(operand.Imm(1), low, h)
 		op(h, x, x)
 	}

@@ -94,75 +94,84 @@ func (g *generator) erfc(a, e vector) vector {
 	return p
 }
 
-const (
-	// Beyond this exp(-a²/2) is 2⁻¹²⁷ or less: 0, as far as float32 counts here.
-	normalEnd = 13.269
-	// The ratio of Φ(-a) and exp(-a²/2) is a polynomial of a - millsHalf, good to a = 2·millsHalf.
-	millsHalf = 3
-)
-
-// exp2Constants are 2ʳ for |r| <= ½: minimax (relative error 2e-9), the highest power first.
-var exp2Constants = []float64{0.0001535336258, 0.001339887489, 0.009618437359, 0.0555033247, 0.2402264791, 0.6931472029, 1}
-
-// millsConstants are Φ(-a)/exp(-a²/2), Mills' ratio but for a factor, the highest power first: so
-// that a·Φ(-a) has a relative error of 4e-8 or an absolute one of 2e-10. Beyond 2·millsHalf
-// a·Φ(-a) is smaller than 6e-9, and then so small that its sign need not be right.
-var millsConstants = []float64{
-	-3.864865102e-09, -1.288953714e-08, 7.063808758e-09, 2.243780069e-07, -1.042877807e-07, 7.150283004e-07,
-	-7.048668016e-06, 2.892172848e-05, -0.0001269658231, 0.0005564726832,
-	-0.002311094224, 0.009156126498, -0.03440038713, 0.1215139582,
+// polynomial returns a polynomial of x, given its coefficients, the highest power first. Odd and even
+// powers apart make a chain half as long as Horner's rule, and the CPU sees more of them at once.
+func (g *generator) polynomial(coefficients []float64, x vector) vector {
+	square := g.vector()
+	g.VMULPS(x, x, square)
+	var sums [2]vector
+	for i, c := range coefficients {
+		if i < len(sums) {
+			sums[i] = g.startingAt(c)
+		} else {
+			g.fmaConstant(c, square, sums[i%2])
+		}
+	}
+	odd, even := sums[len(coefficients)%2], sums[(len(coefficients)+1)%2]
+	g.VFMADD213PS(even, x, odd)
+	return odd
 }
 
-// normalConstants are those of normal that are worth holding in registers, the most used first.
-var normalConstants = []float64{1, rounder, -math.Log2E / 2, -millsHalf}
+var (
+	// exp2Constants are 2ʳ for |r| <= ½: minimax (relative error 2e-9).
+	exp2Constants = []float64{0.0001535336258, 0.001339887489, 0.009618437359, 0.0555033247, 0.2402264791, 0.6931472029, 1}
 
-// normal returns Φ(x), the normal distribution function, and exp(-x²/2). x is left as it is.
-func (g *generator) normal(x vector) (phi, e vector) {
-	a, h := g.vector(), g.vector()
+	// normalConstants are (1 + log₂Φ(-a))/a for a >= 0: minimax, so that Φ(-a) has a relative error of
+	// 8e-9 or a·Φ(-a) an absolute one of 6e-11 up to 6.3, and falls to 0 from there on.
+	normalConstants = []float64{
+		-4.446951252e-08, 1.165263143e-06, -1.341673214e-05, 8.670835814e-05, -0.0003036056587,
+		3.058381481e-05, 0.006927992217, -0.05243811384, -0.4592195451, -1.15110445,
+	}
+
+	// hazardConstants are φ(a)/Φ(-a), the hazard rate of the normal distribution: minimax, so that
+	// a·φ(a) has an absolute error of 1e-9.
+	hazardConstants = []float64{
+		3.839519205e-07, -8.560980892e-06, 8.352910183e-05, -0.0004554172606, 0.001339619535,
+		-0.0002069728773, -0.01913269741, 0.1090123782, 0.6366183511, 0.797884663,
+	}
+)
+
+// Beyond normalEnd Φ(-a) is taken for 2⁻¹²⁷ or less: 0, as far as float32 counts here.
+const normalEnd = 10.5765
+
+// heldByNormal are the constants of normal that are worth holding in registers, the most used first.
+var heldByNormal = []float64{1, rounder - 1, normalEnd}
+
+// normal returns Φ(x), the normal distribution function, and a = |x| at most normalEnd with Φ(-a).
+// x is left as it is.
+func (g *generator) normal(x vector) (phi, a, tail vector) {
+	a = g.vector()
 	g.and(magnitude, x, a)
 	g.clamp(math.Inf(-1), normalEnd, a)
-	// -a²/2 = ln 2·(n + r), the product not rounded.
-	g.mulConstant(-math.Log2E/2, a, h)
-	n, minusWhole := g.startingAt(rounder), g.vector()
-	g.VFMADD231PS(a, h, n)
-	g.VSUBPS(n, g.constant(rounder), minusWhole)
-	g.VFMADD213PS(minusWhole, a, h)
-	e = g.startingAt(exp2Constants[0])
-	for _, c := range exp2Constants[1:] {
-		g.fmaConstant(c, h, e)
-	}
+	// log₂Φ(-a) = n + r, without rounding the product of which it is the sum with -1.
+	r := g.polynomial(normalConstants, a)
+	n, minusWhole := g.startingAt(rounder-1), g.vector()
+	g.VFMADD231PS(a, r, n)
+	g.VSUBPS(n, g.constant(rounder-1), minusWhole)
+	g.VFMADD213PS(minusWhole, a, r)
+	tail = g.polynomial(exp2Constants, r)
 	g.VPSLLD(exponentShift, n, n) // leaves nothing of the rounder
 	g.addConstantBits(oneBits, n)
-	g.VMULPS(n, e, e)
-	g.addConstant(-millsHalf, a)
-	// Odd and even powers apart: a chain half as long, and the CPU sees more of them at once.
-	square := g.vector()
-	g.VMULPS(a, a, square)
-	lower, even := g.startingAt(millsConstants[0]), g.startingAt(millsConstants[1])
-	for i := 2; i < len(millsConstants); i += 2 {
-		g.fmaConstant(millsConstants[i], square, lower)
-		g.fmaConstant(millsConstants[i+1], square, even)
-	}
-	g.VFMADD213PS(even, a, lower)
-	g.VMULPS(e, lower, lower) // Φ(-|x|)
-	upper := g.vector()
-	g.VSUBPS(lower, g.constant(1), upper)
-	g.selectLess(x, 0, lower, upper, upper)
-	return upper, e
+	g.VMULPS(n, tail, tail)
+	phi = g.vector()
+	g.VSUBPS(tail, g.constant(1), phi)
+	g.selectLess(x, 0, tail, phi, phi)
+	return phi, a, tail
 }
 
 // gelu returns x·Φ(x).
 func (g *generator) gelu(x vector) vector {
-	phi, _ := g.normal(x)
+	phi, _, _ := g.normal(x)
 	g.VMULPS(x, phi, phi)
 	return phi
 }
 
 // geluGrad returns dy·(Φ(x) + x·φ(x)).
 func (g *generator) geluGrad(x, dy vector) vector {
-	phi, e := g.normal(x)
-	g.VMULPS(x, e, e)
-	g.addProductConstant(1/math.Sqrt(2*math.Pi), e, phi)
+	phi, a, tail := g.normal(x)
+	density := g.polynomial(hazardConstants, a)
+	g.VMULPS(tail, density, density)
+	g.VFMADD231PS(x, density, phi)
 	g.VMULPS(dy, phi, phi)
 	return phi
 }

@@ -130,6 +130,8 @@ func (t *neonTranslator) scalar(i *ir.Instruction) bool {
 		t.emit("CMP $0, %s", scalarOperand(last))
 	case "DECQ":
 		t.emit("SUBS $1, %s", scalarOperand(last))
+	case "CMOVQEQ":
+		t.emit("CSEL EQ, %s, %s, %s", scalarOperand(i.Operands[0]), scalarOperand(last), scalarOperand(last))
 	case "INCQ":
 		t.emit("ADDS $1, %s", scalarOperand(last))
 	case "XORQ": // a register with itself

@@ -71,14 +71,16 @@ func (g *generator) packTransposed() {
 		g.CMOVQLE(zero, srcRow)
 		g.ADDQ(srcRow, row)
 	}
-	p := g.GP64()
+	p, next := g.GP64(), g.bytes("srcRow")
 	g.XORQ(p, p)
+	g.SHLQ(operand.Imm(3), next) // to the rows that are likely taken next, which are too short for the CPU to foresee
 	loop, end := g.label("block"), g.label("end")
 	g.Label(loop)
 	g.CMPQ(p, n)
 	g.JGE(operand.LabelRef(end))
 	v := g.vectors(8)
 	for q := range v {
+		g.PREFETCHT0(memory{Base: src[q], Index: next, Scale: 1})
 		g.VMOVUPS(memory{Base: src[q], Index: p, Scale: 1}, v[q])
 	}
 	for _, column := range g.transpose8(v) {
@@ -86,6 +88,7 @@ func (g *generator) packTransposed() {
 		g.ADDQ(dstRow, dst)
 	}
 	g.ADDQ(operand.Imm(32), p)
+	g.ADDQ(operand.Imm(32), next)
 	g.JMP(operand.LabelRef(loop))
 	g.Label(end)
 	g.return_()

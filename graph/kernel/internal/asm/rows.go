@@ -112,36 +112,67 @@ func (g *generator) moments() {
 	one := g.constant(1)
 	s := g.sweep(d, g.blockOf32())
 	g.SHLQ(operand.Imm(2), d)
-	g.eachRow(rows, d, []scalar{x}, func() {
-		lanes := g.zeros(g.blockOf32())
-		s.do(1, func(p place, i int) {
-			g.VADDPS(p.load(x), lanes[i], lanes[i])
-		})
-		mean := g.fold(lanes, g.VADDPS)
-		g.VMULPS(weight, mean, mean)
-		sums, squares := g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
-		s.do(1, func(p place, i int) {
-			v := p.load(x)
-			g.VSUBPS(mean, v, v)
-			g.clearOutside(p.mask, v)
-			g.VADDPS(v, sums[i], sums[i])
-			g.VFMADD231PS(v, v, squares[i])
-		})
-		sum, square := g.fold(sums, g.VADDPS), g.fold(squares, g.VADDPS)
-		correction := g.vector()
-		g.VMULPS(weight, sum, correction)
-		g.VFNMADD231PS(correction, sum, square)
-		g.clamp(0, math.Inf(1), square)
-		g.VFMADD213PS(eps, inverse, square)
-		root := square.AsX() // the wider, the slower
-		g.VSQRTPS(root, root)
-		g.VDIVPS(root, one.AsX(), root)
-		for i, v := range []vector{mean, correction, square} {
-			g.VMOVSS(v.AsX(), memory{Base: stats, Disp: 4 * i})
+	together := 1
+	if g.lanes == 16 {
+		together = 2 // the sums of a row are long chains, and there are registers for two rows'
+	}
+	g.eachRows(together, rows, d, []scalar{x}, func(n int) {
+		row := make([]rowMoments, n)
+		for r := range row {
+			row[r] = rowMoments{x: x, sums: g.zeros(g.blockOf32())}
+			if r > 0 {
+				row[r].x = g.GP64()
+				g.LEAQ(memory{Base: row[r-1].x, Index: d, Scale: 1}, row[r].x)
+			}
 		}
-		g.ADDQ(operand.Imm(16), stats)
+		s.do(1, func(p place, i int) {
+			for _, m := range row {
+				g.VADDPS(p.load(m.x), m.sums[i], m.sums[i])
+			}
+		})
+		g.weave(n, func(r int) {
+			m := &row[r]
+			m.mean = g.fold(m.sums, g.VADDPS)
+			g.VMULPS(weight, m.mean, m.mean)
+			m.sums, m.squares = g.zeros(g.blockOf32()), g.zeros(g.blockOf32())
+		})
+		s.do(1, func(p place, i int) {
+			for _, m := range row {
+				v := p.load(m.x)
+				g.VSUBPS(m.mean, v, v)
+				g.clearOutside(p.mask, v)
+				g.VADDPS(v, m.sums[i], m.sums[i])
+				g.VFMADD231PS(v, v, m.squares[i])
+			}
+		})
+		g.weave(n, func(r int) {
+			m := row[r]
+			sum, square := g.fold(m.sums, g.VADDPS), g.fold(m.squares, g.VADDPS)
+			correction := g.vector()
+			g.VMULPS(weight, sum, correction)
+			g.VFNMADD231PS(correction, sum, square)
+			g.clamp(0, math.Inf(1), square)
+			g.VFMADD213PS(eps, inverse, square)
+			root := square.AsX() // the wider, the slower
+			g.VSQRTPS(root, root)
+			g.VDIVPS(root, one.AsX(), root)
+			for i, v := range []vector{m.mean, correction, square} {
+				g.VMOVSS(v.AsX(), memory{Base: stats, Disp: 4 * (statsPerRow*r + i)})
+			}
+		})
+		g.ADDQ(operand.Imm(uint64(4*statsPerRow*n)), stats)
 	})
 	g.return_()
+}
+
+// statsPerRow is how many numbers moments writes for a row.
+const statsPerRow = 4
+
+// rowMoments are the vectors that a row's moments are summed in.
+type rowMoments struct {
+	x             scalar // where the row begins
+	sums, squares []vector
+	mean          vector
 }
 
 // normalizer is the normalisation (x - mean - correction)·rs of a row, its numbers spread

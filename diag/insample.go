@@ -1,0 +1,122 @@
+package diag
+
+import (
+	"context"
+	"math"
+
+	"github.com/modeldoctor/modeldoctor/metric"
+	"github.com/modeldoctor/modeldoctor/nn"
+)
+
+// enoughToStart is how many examples a search begins with, where there are more than
+// that: so many tell well enough how the logits of all change.
+const enoughToStart = 128
+
+// inSample is the search of a layer's step on the examples that chose the
+// direction.
+type inSample struct {
+	measurer *measurer
+	gradient *layerGradient
+	along    direction
+	all      perFold    // the mean over all examples
+	moved    *nn.Vector // room for the layer's tensors
+
+	t                float64   // the step along the line, before any further steps of Descent
+	at               []float64 // losses there, by position
+	training         []float64 // losses of the training examples after the whole move
+	startEvaluations int       // of the examples that the search began with, alone
+}
+
+// search finds the lowest mean loss of all examples along the line, or where the
+// steps of Descent lead that begin along it.
+func (s *inSample) search(ctx context.Context) (searchResult, error) {
+	m := s.measurer
+	p := newPath(m.evaluator, s.gradient, s.along, s.moved)
+	found, err := s.lowest(ctx, p)
+	if err != nil || found.status != StatusOK {
+		return found, err
+	}
+	s.t = found.t
+	follow := func() (err error) {
+		if m.training != nil {
+			s.training, err = m.training.losses(ctx)
+		}
+		return err
+	}
+	if m.direction == Descent {
+		return descend(ctx, m.evaluator, s.gradient, s.along, found, m.steps, s.moved, follow)
+	}
+	if err := p.move(found.t); err != nil {
+		return searchResult{}, err
+	}
+	return found, follow()
+}
+
+// lowest is the line search. The logits that it interpolates are those of the first
+// examples, and what all differ by from these is a polynomial.
+func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
+	m := s.measurer
+	hi, part := s.first()
+	slope := s.gradient.slope(s.along, s.all)
+	from := curve{
+		phi0: metric.Mean(m.start), slope: slope,
+		logits: m.sample.line(0, hi, m.start, s.gradient.slope(s.along, part)),
+	}
+	probe := usualProbe(from.phi0, slope)
+	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
+	// first computes the losses of the first examples, at a place that is then known.
+	first := func(t float64) error {
+		kept, err := p.sampled(ctx, t, 0, losses[:hi], m.sample)
+		from.logits.add(t, kept)
+		return err
+	}
+	if hi < len(losses) && from.logits != nil {
+		// As if the loss of all differed by a straight line.
+		tilt := slope - s.gradient.slope(s.along, part)
+		begun, err := nearMinimiser(func(t float64) (float64, error) {
+			err := first(t)
+			return metric.Mean(losses[:hi]) + tilt*t, err
+		}, curve{phi0: metric.Mean(m.start[:hi]), slope: slope, logits: from.logits}, probe)
+		if err != nil {
+			return searchResult{}, err
+		}
+		s.startEvaluations = begun.evaluations
+		if begun.status == StatusOK {
+			probe = begun.minimiser
+		}
+	}
+	return lineSearch(func(t float64) (float64, error) {
+		if err := first(t); err != nil {
+			return 0, err
+		}
+		if err := m.evaluator.losses(ctx, hi, losses[hi:], nil); err != nil {
+			return 0, err
+		}
+		mean := metric.Mean(losses)
+		if mean < lowest {
+			lowest, s.at = mean, append(s.at[:0], losses...)
+		}
+		return mean, nil
+	}, from, probe)
+}
+
+// first is the examples that a search begins with: the fewest folds with enough of
+// them. It returns the position after the last of them and the mean over them.
+func (s *inSample) first() (hi int, mean perFold) {
+	f := s.measurer.evaluator.folds
+	for _, folds := range [][]int{{foldA1}, {foldA1, foldA2}} {
+		if hi = f.bounds[folds[len(folds)-1]][1]; hi >= enoughToStart {
+			return hi, f.mean(folds...)
+		}
+	}
+	return f.n(), s.all
+}
+
+// noise is the standard error of the gain at the minimum of a parabola whose slope
+// has the error that one half of the examples has of the other's direction, and
+// which is as curved as the loss: half of that of the first-order gain of the step
+// along the line. half is the number of examples in half A.
+func (s *inSample) noise(half int) float64 {
+	gain, _, _ := metric.CrossFitted(metric.Differences(s.measurer.start, s.at), half)
+	return gain.SE / 2
+}
