@@ -172,7 +172,7 @@ func Terms() []Term {
 				"The model is UNDECIDED if nothing fails and not everything is under. The images needed are those with which the interval would end at the threshold if the figure stays what it is: " +
 				"errors shrink with the square root of the number.",
 			Misleads: "The number is an estimate from a noisy figure, larger, or absent, the closer that is to the threshold. From few images it is far too low, because more images also find better moves: " +
-				"the layers of the model of the quick start ask for 190 to 5,500 on 100 images, and for 1,900 to 26,000 on 1,000.",
+				"the layers of the model of the quick start ask for 190 to 5,500 on 100 images, and for 2,000 to 26,000 on 1,000.",
 			Remedy: "Give more images (--samples, --val), or choose a larger --threshold if less would not matter to you, but not to suit the figures. In CI `--on-undecided fail` makes it exit with status 1; " +
 				"warn, the default, exits with 0 and says so; pass does without the hint. `--fail-on` is about rules, and does not change that, but for never, with which the exit status is never 1.",
 		},

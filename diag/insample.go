@@ -64,8 +64,8 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 	}
 	probe := usualProbe(from.phi0, slope)
 	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
-	// first computes the losses of the first examples, at a place that is then known.
-	first := func(t float64) error {
+	// known computes the losses of the first examples, whose logits are known there from then on.
+	known := func(t float64) error {
 		kept, err := p.sampled(ctx, t, 0, losses[:hi], m.sample)
 		from.logits.add(t, kept)
 		return err
@@ -74,7 +74,7 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 		// As if the loss of all differed by a straight line.
 		tilt := slope - s.gradient.slope(s.along, part)
 		begun, err := nearMinimiser(func(t float64) (float64, error) {
-			err := first(t)
+			err := known(t)
 			return metric.Mean(losses[:hi]) + tilt*t, err
 		}, curve{phi0: metric.Mean(m.start[:hi]), slope: slope, logits: from.logits}, probe)
 		if err != nil {
@@ -86,7 +86,7 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 		}
 	}
 	return lineSearch(func(t float64) (float64, error) {
-		if err := first(t); err != nil {
+		if err := known(t); err != nil {
 			return 0, err
 		}
 		if err := m.evaluator.losses(ctx, hi, losses[hi:], nil); err != nil {

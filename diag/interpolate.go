@@ -135,9 +135,13 @@ func (c *curve) nearest(low int) []point {
 			near = append(near, p)
 		}
 	}
-	distance := func(p point) float64 { return math.Abs(math.Log(p.t / c.points[low].t)) }
-	slices.SortStableFunc(near, func(a, b point) int { return cmp.Compare(distance(a), distance(b)) })
+	slices.SortStableFunc(near, func(a, b point) int { return compareNear(c.points[low].t, a.t, b.t) })
 	return near
+}
+
+// compareNear puts that of two places first which is nearer to t in log t.
+func compareNear(t, a, b float64) int {
+	return cmp.Compare(math.Abs(math.Log(a/t)), math.Abs(math.Log(b/t)))
 }
 
 // fromZero is the minimiser of the polynomial through φ(0), φ'(0) and points, near the

@@ -1,7 +1,6 @@
 package diag
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -28,9 +27,12 @@ type logitNode struct {
 	sampled
 }
 
-// add adds a point, unless not all logits are finite.
+// add adds a point, unless it is known or not all logits are finite.
 func (l *logitLine) add(t float64, s sampled) {
-	if l != nil && s.logits.AreFinite() {
+	if l == nil {
+		return
+	}
+	if _, known := l.lossAt(t); !known && s.logits.AreFinite() {
 		l.nodes = append(l.nodes, logitNode{t, s})
 	}
 }
@@ -71,8 +73,7 @@ func (l *logitLine) near(t float64, count int) *blendedLoss {
 	if within := l.within(blendedReach, t); within > 1 {
 		count = min(count, within)
 	}
-	distance := func(n logitNode) float64 { return math.Abs(math.Log(n.t / t)) }
-	slices.SortStableFunc(nodes, func(a, b logitNode) int { return cmp.Compare(distance(a), distance(b)) })
+	slices.SortStableFunc(nodes, func(a, b logitNode) int { return compareNear(t, a.t, b.t) })
 	b := &blendedLoss{invT: l.invT}
 	for _, n := range append([]logitNode{l.start}, nodes[:min(count, len(nodes))]...) {
 		b.places, b.parts = append(b.places, n.t), append(b.parts, n.logits)
