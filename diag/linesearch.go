@@ -36,7 +36,7 @@ type precision struct {
 	agree  float64 // how far the one without the farthest point may lie from the estimate
 	slopes float64 // by how much their slope at 0 may differ from the true one
 
-	steps int // after the first point; 0 for as many as it takes
+	steps int // after the first point, or none if that lies far beyond; 0 for as many as it takes
 }
 
 // searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %, and with logits better than
@@ -232,6 +232,8 @@ func (s *search) next() (t float64, more bool) {
 	switch {
 	case low.t >= s.enough:
 		return 0, false // whatever it is, the minimiser lies beyond
+	case s.steps > 0 && s.share(i) < overshot:
+		return 0, false // a few points will not find it so far before
 	case s.blends(i):
 		if t, more, ok := s.blended(i); ok {
 			return t, more
