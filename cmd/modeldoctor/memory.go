@@ -13,7 +13,7 @@ const hostBackwardShare = 4
 
 // programBytes is about what the program takes whatever it does: its own data, threads,
 // and images on their way in.
-const programBytes = 24 << 20
+const programBytes = 28 << 20
 
 // foldGradients is how many gradients of a layer a diagnosis sums up, one for each fold.
 const foldGradients = 4
