@@ -57,10 +57,10 @@ func (s *inSample) search(ctx context.Context) (searchResult, error) {
 func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 	m := s.measurer
 	hi, part := s.first()
-	slope := s.gradient.slope(s.along, s.all)
+	slope, firstSlope := s.gradient.slope(s.along, s.all), s.gradient.slope(s.along, part)
 	from := curve{
 		phi0: metric.Mean(m.start), slope: slope,
-		logits: m.sample.line(0, hi, m.start, s.gradient.slope(s.along, part)),
+		logits: m.sample.line(0, hi, m.start, firstSlope),
 	}
 	probe := usualProbe(from.phi0, slope)
 	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
@@ -72,7 +72,7 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 	}
 	if hi < len(losses) && from.logits != nil {
 		// As if the loss of all differed by a straight line.
-		tilt := slope - s.gradient.slope(s.along, part)
+		tilt := slope - firstSlope
 		begun, err := nearMinimiser(func(t float64) (float64, error) {
 			err := known(t)
 			return metric.Mean(losses[:hi]) + tilt*t, err

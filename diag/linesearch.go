@@ -279,7 +279,8 @@ func (s *search) blends(low int) bool {
 // blended is next by interpolated logits; ok is false where these do not tell it.
 func (s *search) blended(low int) (t float64, more, ok bool) {
 	best := s.points[low]
-	estimate, slopes, rise := s.blendedMinimiser(low, blendedNodes)
+	curve := s.blend(low, blendedNodes)
+	estimate := curve.minimiser()
 	near := s.near
 	if slices.ContainsFunc(s.points, func(p point) bool { return p != best && best.near(p.t, closePoints) }) {
 		near = s.beside
@@ -291,10 +292,10 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest
 		return 0, false, true
-	case several && best.near(estimate, near) && math.Abs(slopes-1) <= s.slopes:
-		coarse, _, _ := s.blendedMinimiser(low, min(blendedNodes, s.logits.len())-1)
+	case several && best.near(estimate, near) && curve.faithful(s.slopes):
+		coarse := s.blend(low, min(blendedNodes, s.logits.len())-1).minimiser()
 		if math.Abs(coarse-estimate) <= s.agree*best.t {
-			s.minimiser, s.rise = estimate, rise
+			s.minimiser, s.rise = estimate, curve.rise(estimate)
 			return 0, false, true
 		}
 	case math.IsInf(estimate, 1):

@@ -120,16 +120,18 @@ const blendedNodes = metric.MaxBlendParts - 1
 // logits are there.
 const blendedReach = 4
 
-// blendedMinimiser is an estimate of the minimiser near the lowest point, whose index is
-// low, from the logits at up to so many points: that of the loss of the interpolated
-// logits plus a polynomial, through what φ differs by from the mean loss of the examples
-// that the logits are of. +Inf says that this falls as far as it is followed, NaN that
-// there is no estimate. slopes is the interpolated logits' slope at 0 as a share of the
-// true one, and rise by how much the loss rises from the estimate to the lowest point, if
-// that is near: half of what the tangent there says, as on a parabola.
-func (c *curve) blendedMinimiser(low, count int) (t, slopes, rise float64) {
+// A blendedCurve is φ as interpolated logits tell it: the loss of these, plus a polynomial
+// through what φ differs by from the mean loss of the examples that the logits are of.
+type blendedCurve struct {
+	loss       *blendedLoss
+	difference polynomial
+	slope      float64 // of the loss at 0, from the gradients; NaN where that is not known
+	lowest     float64 // t of the lowest point
+}
+
+// blend interpolates the logits at up to so many points near the lowest, whose index is low.
+func (c *curve) blend(low, count int) *blendedCurve {
 	best, near := c.points[low].t, c.nearest(low)
-	blend := c.logits.near(best, count)
 	places, values := []float64{0}, []float64{c.phi0 - c.logits.start.loss}
 	if slope := c.logits.slope; !math.IsNaN(slope) {
 		places, values = append(places, 0), append(values, c.slope-slope)
@@ -139,19 +141,34 @@ func (c *curve) blendedMinimiser(low, count int) (t, slopes, rise float64) {
 			places, values = append(places, p.t), append(values, p.value-loss)
 		}
 	}
-	difference := interpolate(places, values)
-	slopes = 1
-	if !math.IsNaN(c.logits.slope) {
-		at0, _ := blend.at(0)
-		slopes = at0 / c.logits.slope
+	return &blendedCurve{c.logits.near(best, count), interpolate(places, values), c.logits.slope, best}
+}
+
+// at returns the derivative at t, and about the second one.
+func (b *blendedCurve) at(t float64) (slope, curvature float64) {
+	slope, curvature = b.loss.at(t)
+	return slope + b.difference.slope(t), curvature
+}
+
+// minimiser is the one near the lowest point. +Inf says that the curve falls as far as it is
+// followed, NaN that there is no telling.
+func (b *blendedCurve) minimiser() float64 { return minimise(b.at, b.lowest, farthestBlend) }
+
+// faithful reports whether the interpolated logits' slope at 0 is the true one, but for a
+// share of it.
+func (b *blendedCurve) faithful(share float64) bool {
+	if math.IsNaN(b.slope) {
+		return true // there is nothing to compare with
 	}
-	derivatives := func(t float64) (slope, curvature float64) {
-		slope, curvature = blend.at(t)
-		return slope + difference.slope(t), curvature
-	}
-	t = minimise(derivatives, best, farthestBlend)
-	steepness, _ := derivatives(best)
-	return t, slopes, steepness * (best - t) / 2
+	slope, _ := b.loss.at(0)
+	return math.Abs(slope/b.slope-1) <= share
+}
+
+// rise is by how much the loss rises from the minimiser, which is near, to the lowest
+// point: half of what the tangent there says, as on a parabola.
+func (b *blendedCurve) rise(minimiser float64) float64 {
+	slope, _ := b.at(b.lowest)
+	return slope * (b.lowest - minimiser) / 2
 }
 
 // Limits of [minimise].
