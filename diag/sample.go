@@ -33,7 +33,7 @@ func newSample(logits metric.Logits, invT float64) *sample {
 
 // sampleOf takes every step-th example.
 func sampleOf(logits metric.Logits, invT float64, step int) *sample {
-	s := &sample{step, invT, metric.Logits{Classes: logits.Classes}}
+	s := &sample{step, invT, metric.Logits{Classes: logits.Classes, Threads: logits.Threads}}
 	s.keep(&s.logits, logits, 0)
 	return s
 }
