@@ -53,6 +53,7 @@ type Activations struct {
 	window *Window // nil: none
 
 	in, below Scratch // one batch, and the images that it is computed from
+	results   results // of Evaluate, on a device
 	rows      [2][]int
 }
 
@@ -225,25 +226,54 @@ func (a *Activations) Gather(ctx context.Context, from *Activations, positions [
 
 // Evaluate computes the cross-entropy of logits·invT, in nats, of the examples at
 // positions lo to lo + len(losses), and their logits unless logits is nil. report
-// is told of examples as they are done.
+// is told of examples as they are done, or as a device has been given them to do.
 func (a *Activations) Evaluate(ctx context.Context, lo int, invT float64, losses []float64, logits []float32, report func(examples int)) error {
-	classes := a.model.Classes()
-	for done := 0; done < len(losses); done += a.model.Batch() {
-		end := min(done+a.model.Batch(), len(losses))
-		in, err := a.batch(ctx, lo+done, lo+end, lo+len(losses))
-		if err != nil {
-			return err
-		}
+	classes, stretch := a.model.Classes(), a.results.stretch(a.model)
+	for done := 0; done < len(losses); done += stretch {
+		end := min(done+stretch, len(losses))
 		var z []float32
 		if logits != nil {
 			z = logits[done*classes : end*classes]
 		}
-		if err := a.model.Evaluate(ctx, a.neck, in, a.labels[lo+done:lo+end], invT, losses[done:end], z); err != nil {
+		if err := a.evaluate(ctx, lo+done, lo+len(losses), invT, losses[done:end], z, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evaluate is Evaluate of a stretch. The examples up to position to are expected next.
+func (a *Activations) evaluate(ctx context.Context, lo, to int, invT float64, losses []float64, logits []float32, report func(examples int)) error {
+	m, left := a.model, false
+	for done := 0; done < len(losses); done += m.Batch() {
+		end := min(done+m.Batch(), len(losses))
+		in, err := a.batch(ctx, lo+done, lo+end, to)
+		if err != nil {
+			return err
+		}
+		labels := a.labels[lo+done : lo+end]
+		if left = m.Device().InPlace(in) == nil; left {
+			if err := a.results.room(m, len(losses), logits != nil); err != nil {
+				return err
+			}
+			l, z := a.results.at(m, done, end, logits != nil)
+			err = m.Losses(ctx, a.neck, in, labels, invT, l, z)
+		} else {
+			var z []float32
+			if logits != nil {
+				z = logits[done*m.Classes() : end*m.Classes()]
+			}
+			err = m.Evaluate(ctx, a.neck, in, labels, invT, losses[done:end], z)
+		}
+		if err != nil {
 			return err
 		}
 		report(end - done)
 	}
-	return nil
+	if !left {
+		return nil
+	}
+	return a.results.fetch(m.Device(), losses, logits)
 }
 
 // LossGradients adds the gradient of a loss of logits·invT, summed over the
@@ -273,6 +303,7 @@ func (a *Activations) Close() error {
 	a.images.close()
 	a.in.Free(a.model.Device())
 	a.below.Free(a.model.Device())
+	a.results.free(a.model.Device())
 	return a.store.close()
 }
 

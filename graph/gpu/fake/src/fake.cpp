@@ -52,7 +52,7 @@ static struct {
   long alloc, launch;  // the call that fails, once
   long lost;           // the call on the device from which on it is gone
   long absent;         // no device is there
-  long allocs, launches, calls;
+  long allocs, launches, downloads, calls;
 } faults;
 static int sticky;   // the error that all later calls return
 static long leaked;  // allocations that the last context released had not freed
@@ -105,6 +105,7 @@ long modeldoctor_fake_count(const char *what) {
   if (!strcmp(what, "used")) return (long)memory::used;
   if (!strcmp(what, "peak")) return (long)memory::peak;
   if (!strcmp(what, "launches")) return faults.launches;
+  if (!strcmp(what, "downloads")) return faults.downloads;
   return -1;
 }
 
@@ -192,6 +193,7 @@ int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t n, void *) {
   CALL;
   char *p = memory::host(from, n);
   if (!p) return INVALID_VALUE;
+  faults.downloads++;
   memcpy(to, p, n);
   return SUCCESS;
 }
