@@ -49,6 +49,28 @@ func OnBackend(tb testing.TB, s Slices, d nn.Device) nn.Model {
 	return m
 }
 
+// InFloat32 is s with losses as a network computes them, and as they come back from a
+// device: rounded to float32.
+func InFloat32(s Slices) Slices { return rounded{s} }
+
+type rounded struct{ Slices }
+
+func (r rounded) Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+	defer round(losses)
+	return r.Slices.Evaluate(ctx, from, in, labels, invT, losses, logits)
+}
+
+func (r rounded) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
+	defer round(losses)
+	return r.Slices.LossGradients(ctx, loss, from, in, labels, invT, want, losses, sink)
+}
+
+func round(losses []float64) {
+	for i, l := range losses {
+		losses[i] = float64(float32(l))
+	}
+}
+
 type model struct {
 	Slices
 	device nn.Device
