@@ -235,45 +235,11 @@ func (a *Activations) Evaluate(ctx context.Context, lo int, invT float64, losses
 		if logits != nil {
 			z = logits[done*classes : end*classes]
 		}
-		if err := a.evaluate(ctx, lo+done, lo+len(losses), invT, losses[done:end], z, report); err != nil {
+		if err := a.results.evaluate(ctx, a, lo+done, lo+len(losses), invT, losses[done:end], z, report); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// evaluate is Evaluate of a stretch. The examples up to position to are expected next.
-func (a *Activations) evaluate(ctx context.Context, lo, to int, invT float64, losses []float64, logits []float32, report func(examples int)) error {
-	m, left := a.model, false
-	for done := 0; done < len(losses); done += m.Batch() {
-		end := min(done+m.Batch(), len(losses))
-		in, err := a.batch(ctx, lo+done, lo+end, to)
-		if err != nil {
-			return err
-		}
-		labels := a.labels[lo+done : lo+end]
-		if left = m.Device().InPlace(in) == nil; left {
-			if err := a.results.room(m, len(losses), logits != nil); err != nil {
-				return err
-			}
-			l, z := a.results.at(m, done, end, logits != nil)
-			err = m.Losses(ctx, a.neck, in, labels, invT, l, z)
-		} else {
-			var z []float32
-			if logits != nil {
-				z = logits[done*m.Classes() : end*m.Classes()]
-			}
-			err = m.Evaluate(ctx, a.neck, in, labels, invT, losses[done:end], z)
-		}
-		if err != nil {
-			return err
-		}
-		report(end - done)
-	}
-	if !left {
-		return nil
-	}
-	return a.results.fetch(m.Device(), losses, logits)
 }
 
 // LossGradients adds the gradient of a loss of logits·invT, summed over the
