@@ -25,6 +25,7 @@ type Checkpoint struct {
 func measureCheckpoint(ctx context.Context, e *evaluator) (*Checkpoint, metric.Logits, []float64, error) {
 	n, classes, labels := e.folds.n(), e.model.Classes(), e.folds.labels
 	logits := metric.NewLogits(classes, labels)
+	logits.Threads = e.model.Threads()
 	b := &Checkpoint{Losses: make([]float64, n), Correct: make([]bool, n)}
 	if err := e.losses(ctx, 0, b.Losses, logits.Values); err != nil {
 		return nil, metric.Logits{}, nil, err

@@ -33,7 +33,7 @@ func newSample(logits metric.Logits, invT float64) *sample {
 
 // sampleOf takes every step-th example.
 func sampleOf(logits metric.Logits, invT float64, step int) *sample {
-	s := &sample{step, invT, metric.Logits{Classes: logits.Classes}}
+	s := &sample{step, invT, metric.Logits{Classes: logits.Classes, Threads: logits.Threads}}
 	s.keep(&s.logits, logits, 0)
 	return s
 }
@@ -85,7 +85,9 @@ func (e *evaluator) sampled(ctx context.Context, lo int, out []float64, s *sampl
 	kept := metric.Logits{Classes: e.model.Classes()}
 	stride := len(out)
 	if s.step > 1 {
-		stride = e.model.Batch() // as many logits as are held beside those that are kept
+		// Beside the logits that are kept no more are held, in whole batches.
+		batch := e.model.Batch()
+		stride = max(1, maxFoldLogits/(batch*kept.Classes)) * batch
 	}
 	for done := 0; done < len(out); done += stride {
 		part := out[done:min(done+stride, len(out))]

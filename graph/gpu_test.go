@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,4 +151,77 @@ func TestGPUIsCancelled(t *testing.T) {
 	if _, err := run(t.Context(), n, RunnerOptions{Device: d}, in, labels); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestGPUGoesOn: losses and logits of many batches, the last of them partial, are those
+// of each batch by itself, and the host waits for the device twice, however many there are.
+func TestGPUGoesOn(t *testing.T) {
+	n := openFixture(t, "tv-legacy17", Options{Batch: 3})
+	in, all := randomBatch(n, 3)
+	d := testdevice.Open(t, gpu.Options{Threads: 1})
+	r := NewRunner(n, RunnerOptions{Device: d})
+	defer r.Close()
+	const count = 8
+	images := fewImages{in: in, size: r.NeckElements(0), labels: make([]int, count)}
+	order := make([]int, count)
+	for i := range order {
+		order[i], images.labels[i] = i, all[i%2]
+	}
+	a := nn.Open(r, images, order, nn.Holding{Images: true})
+	defer a.Close()
+	if err := a.Load(t.Context(), func(int) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, logits := range [][]float32{make([]float32, count*n.Classes), nil} {
+		losses, want := make([]float64, count), make([]float64, count)
+		wantLogits := make([]float32, count*n.Classes)
+		for lo := 0; lo < count; lo += 3 {
+			hi := min(lo+3, count)
+			batch, err := d.Import(images.at(lo, hi))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Evaluate(t.Context(), 0, batch, images.labels[lo:hi], 0.5, want[lo:hi], wantLogits[lo*n.Classes:hi*n.Classes]); err != nil {
+				t.Fatal(err)
+			}
+			d.Free(batch)
+		}
+		before, done := fake.Count(fake.Downloads), 0
+		if err := a.Evaluate(t.Context(), 0, 0.5, losses, logits, func(examples int) { done += examples }); err != nil {
+			t.Fatal(err)
+		}
+		waits := 1
+		if logits != nil {
+			waits = 2
+		}
+		if got := fake.Count(fake.Downloads) - before; !fake.Real() && got != waits {
+			t.Errorf("the host waited %d times, expected %d", got, waits)
+		}
+		if !slices.Equal(losses, want) || logits != nil && !slices.Equal(logits, wantLogits) || done != count {
+			t.Errorf("%d examples: losses %v, want %v", done, losses, want)
+		}
+	}
+}
+
+// fewImages are some images in turn.
+type fewImages struct {
+	in     []float32
+	size   int
+	labels []int
+}
+
+func (f fewImages) Len() int        { return len(f.labels) }
+func (f fewImages) Label(i int) int { return f.labels[i] }
+func (f fewImages) Read(i int, dst []float32) error {
+	copy(dst, f.at(i, i+1))
+	return nil
+}
+
+// at is the images lo to hi.
+func (f fewImages) at(lo, hi int) (all []float32) {
+	for i := lo; i < hi; i++ {
+		k := i * f.size % len(f.in)
+		all = append(all, f.in[k:k+f.size]...)
+	}
+	return all
 }

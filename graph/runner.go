@@ -190,14 +190,18 @@ func (r *Runner) Evaluate(ctx context.Context, from int, in nn.Memory, labels []
 	return r.evaluate(ctx, metric.Loss{}, from, in, labels, invT, losses, logits)
 }
 
-// Losses computes what Evaluate does and writes the losses to the beginning of a
-// memory of the device.
-func (r *Runner) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+// Losses computes what Evaluate does and writes the losses, and the logits unless
+// logits is nil, to the beginning of a memory of the device each.
+func (r *Runner) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses, logits nn.Memory) error {
 	s, err := r.runLosses(ctx, metric.Loss{}, from, in, labels, invT)
 	if err != nil {
 		return err
 	}
-	return r.device.Copy(losses, r.device.Slice(s.plan.Value(s.losses).Data, 0, len(labels)))
+	err = r.device.Copy(losses, r.device.Slice(s.plan.Value(s.losses).Data, 0, len(labels)))
+	if err != nil || logits == nil {
+		return err
+	}
+	return r.device.Copy(logits, r.device.Slice(s.plan.Value(s.out).Data, 0, len(labels)*r.Classes()))
 }
 
 func (r *Runner) evaluate(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, losses []float64, logits []float32) error {

@@ -17,25 +17,34 @@ type Blend struct {
 // the second one as if ż were constant: the mean over examples of invT·(E[ż] − ż_y) and
 // of invT²·Var[ż], expectations over the softmax of z·invT.
 func (b Blend) Loss(invT float64) (loss, slope, curvature float64) {
-	labels, classes := b.Parts[0].Labels, b.Parts[0].Classes
-	z, rate := make([]float64, classes), make([]float64, classes)
-	for p, label := range labels {
-		top := b.row(p, z, rate)
-		var sum, mean, square float64
-		for c, v := range z {
-			e, change := math.Exp(invT*(v-top)), rate[c]
-			sum += e
-			e *= change
-			mean += e
-			square += e * change
+	examples := b.Parts[0]
+	terms := make([][3]float64, examples.Len())
+	examples.each(func(lo, hi int) {
+		z, rate := make([]float64, examples.Classes), make([]float64, examples.Classes)
+		for p := lo; p < hi; p++ {
+			terms[p] = b.example(p, invT, z, rate)
 		}
-		mean /= sum
-		loss += math.Log(sum) + invT*(top-z[label])
-		slope += invT * (mean - rate[label])
-		curvature += invT * invT * max(0, square/sum-mean*mean)
+	})
+	for _, t := range terms {
+		loss, slope, curvature = loss+t[0], slope+t[1], curvature+t[2]
 	}
-	n := float64(len(labels))
+	n := float64(len(terms))
 	return loss / n, slope / n, curvature / n
+}
+
+// example is Loss of the one at a position, with room for z and ż.
+func (b Blend) example(position int, invT float64, z, rate []float64) [3]float64 {
+	label, top := b.Parts[0].Labels[position], b.row(position, z, rate)
+	var sum, mean, square float64
+	for c, v := range z {
+		e, change := math.Exp(invT*(v-top)), rate[c]
+		sum += e
+		e *= change
+		mean += e
+		square += e * change
+	}
+	mean /= sum
+	return [3]float64{math.Log(sum) + invT*(top-z[label]), invT * (mean - rate[label]), invT * invT * max(0, square/sum-mean*mean)}
 }
 
 // row computes z and ż of one example, and returns the largest z.

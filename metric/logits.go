@@ -16,12 +16,13 @@ type Logits struct {
 	Classes int
 	Values  []float32 // Classes per example
 	Labels  []int
+	Threads int // that what is computed of them takes, to the same bits; 0: one
 }
 
 // NewLogits returns room for the logits of examples with the given labels, which
 // it keeps.
 func NewLogits(classes int, labels []int) Logits {
-	return Logits{classes, make([]float32, classes*len(labels)), labels}
+	return Logits{Classes: classes, Values: make([]float32, classes*len(labels)), Labels: labels}
 }
 
 // Len is the number of examples.
@@ -29,7 +30,7 @@ func (s Logits) Len() int { return len(s.Labels) }
 
 // Part is the examples at positions lo to hi, as a view.
 func (s Logits) Part(lo, hi int) Logits {
-	return Logits{s.Classes, s.Values[lo*s.Classes : hi*s.Classes], s.Labels[lo:hi]}
+	return Logits{s.Classes, s.Values[lo*s.Classes : hi*s.Classes], s.Labels[lo:hi], s.Threads}
 }
 
 // Row is the logits of the example at a position.
@@ -50,9 +51,11 @@ func crossEntropy(logits []float32, label int, invT float64) float64 {
 // Losses are the cross-entropies of logits·invT, in nats, one per example.
 func (s Logits) Losses(invT float64) []float64 {
 	out := make([]float64, len(s.Labels))
-	for p, label := range s.Labels {
-		out[p] = crossEntropy(s.Row(p), label, invT)
-	}
+	s.each(func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			out[p] = crossEntropy(s.Row(p), s.Labels[p], invT)
+		}
+	})
 	return out
 }
 
@@ -60,26 +63,35 @@ func (s Logits) Losses(invT float64) []float64 {
 // logits·β with respect to β: Σ(E[z] − z_y) and ΣVar[z], expectations over the
 // softmax of z·β. The loss is convex in β.
 func (s Logits) derivatives(beta float64) (first, second float64) {
-	for p, label := range s.Labels {
-		row := s.Row(p)
-		_, top := argmax(row)
-		var sum, mean, square float64
-		for _, z := range row {
-			// Relative to the largest logit, which cancels in both derivatives.
-			rest := float64(z) - top
-			e := math.Exp(beta * rest)
-			if e == 0 {
-				continue // a class masked by a logit of −∞ has no share
-			}
-			sum += e
-			mean += e * rest
-			square += e * rest * rest
+	terms := make([][2]float64, len(s.Labels))
+	s.each(func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			terms[p] = derivativesOf(s.Row(p), s.Labels[p], beta)
 		}
-		mean /= sum
-		first += mean - (float64(row[label]) - top)
-		second += max(0, square/sum-mean*mean)
+	})
+	for _, t := range terms {
+		first, second = first+t[0], second+t[1]
 	}
 	return first, second
+}
+
+// derivativesOf are those of one example.
+func derivativesOf(logits []float32, label int, beta float64) [2]float64 {
+	_, top := argmax(logits)
+	var sum, mean, square float64
+	for _, z := range logits {
+		// Relative to the largest logit, which cancels in both derivatives.
+		rest := float64(z) - top
+		e := math.Exp(beta * rest)
+		if e == 0 {
+			continue // a class masked by a logit of −∞ has no share
+		}
+		sum += e
+		mean += e * rest
+		square += e * rest * rest
+	}
+	mean /= sum
+	return [2]float64{mean - (float64(logits[label]) - top), max(0, square/sum-mean*mean)}
 }
 
 // FitTemperature is the T, between MinTemperature and MaxTemperature, that

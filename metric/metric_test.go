@@ -123,7 +123,7 @@ func TestFitTemperature(t *testing.T) {
 		{"not finite", []float32{float32(math.NaN()), 0}, []int{0}, 0, false},
 	}
 	for _, test := range tests {
-		got, ok := Logits{2, test.logits, test.labels}.FitTemperature()
+		got, ok := Logits{Classes: 2, Values: test.logits, Labels: test.labels}.FitTemperature()
 		if ok != test.ok || math.Abs(got-test.want) > 0.01*test.want {
 			t.Errorf("%s: T = %v, %v, want %v, %v", test.name, got, ok, test.want, test.ok)
 		}

@@ -53,6 +53,7 @@ type Activations struct {
 	window *Window // nil: none
 
 	in, below Scratch // one batch, and the images that it is computed from
+	results   results // of Evaluate, on a device
 	rows      [2][]int
 }
 
@@ -225,23 +226,18 @@ func (a *Activations) Gather(ctx context.Context, from *Activations, positions [
 
 // Evaluate computes the cross-entropy of logits·invT, in nats, of the examples at
 // positions lo to lo + len(losses), and their logits unless logits is nil. report
-// is told of examples as they are done.
+// is told of examples as they are done, or as a device has been given them to do.
 func (a *Activations) Evaluate(ctx context.Context, lo int, invT float64, losses []float64, logits []float32, report func(examples int)) error {
-	classes := a.model.Classes()
-	for done := 0; done < len(losses); done += a.model.Batch() {
-		end := min(done+a.model.Batch(), len(losses))
-		in, err := a.batch(ctx, lo+done, lo+end, lo+len(losses))
-		if err != nil {
-			return err
-		}
+	classes, stretch := a.model.Classes(), a.results.stretch(a.model)
+	for done := 0; done < len(losses); done += stretch {
+		end := min(done+stretch, len(losses))
 		var z []float32
 		if logits != nil {
 			z = logits[done*classes : end*classes]
 		}
-		if err := a.model.Evaluate(ctx, a.neck, in, a.labels[lo+done:lo+end], invT, losses[done:end], z); err != nil {
+		if err := a.results.evaluate(ctx, a, lo+done, lo+len(losses), invT, losses[done:end], z, report); err != nil {
 			return err
 		}
-		report(end - done)
 	}
 	return nil
 }
@@ -273,6 +269,7 @@ func (a *Activations) Close() error {
 	a.images.close()
 	a.in.Free(a.model.Device())
 	a.below.Free(a.model.Device())
+	a.results.free(a.model.Device())
 	return a.store.close()
 }
 

@@ -17,8 +17,8 @@ type Device interface {
 type Storage interface {
 	// Alloc returns memory of n elements, all zero.
 	Alloc(n int) (Memory, error)
-	// Import returns memory with the values, which are not changed as long as it
-	// is in use: on the host they are the memory.
+	// Import returns memory with the values. Neither these nor the memory are changed
+	// as long as it is in use: on the host they are the same.
 	Import(values []float32) (Memory, error)
 	// Free gives back what Alloc or Import has returned. nil is ignored.
 	Free(m Memory)

@@ -32,9 +32,9 @@ type Model interface {
 	// example from the activations in at neck from, and the logits themselves
 	// (not multiplied by invT) unless logits is nil.
 	Evaluate(ctx context.Context, from int, in Memory, labels []int, invT float64, losses []float64, logits []float32) error
-	// Losses is Evaluate but for where the losses go: to the beginning of a memory,
-	// in float32, without waiting for them.
-	Losses(ctx context.Context, from int, in Memory, labels []int, invT float64, losses Memory) error
+	// Losses is Evaluate but for where losses and logits go: to the beginning of a
+	// memory each, in float32, without waiting for them.
+	Losses(ctx context.Context, from int, in Memory, labels []int, invT float64, losses, logits Memory) error
 	// LossGradients differentiates the sum over the examples of a loss of
 	// logits·invT, writes each example's loss to losses unless that is nil, and
 	// hands sink the gradient of each wanted weight, once. All uses of the

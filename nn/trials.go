@@ -39,7 +39,7 @@ func (t *Trials) Add(ctx context.Context, invT float64) error {
 			return err
 		}
 		at := t.n*n + lo
-		if err := m.Losses(ctx, a.neck, in, a.labels[lo:hi], invT, t.losses.slice(d, at, at+hi-lo)); err != nil {
+		if err := m.Losses(ctx, a.neck, in, a.labels[lo:hi], invT, t.losses.slice(d, at, at+hi-lo), nil); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,7 @@ func (c *cache) batches(ctx context.Context, indices []int, neck int, then []int
 // that are done.
 func (c *cache) evaluate(ctx context.Context, invT float64, progress func(done, total int)) (*Evaluation, error) {
 	n := c.examples.Len()
-	e := newEvaluation(c.model.Classes(), n)
+	e := newEvaluation(c.model, n)
 	for lo := 0; lo < n; lo += c.model.Batch() {
 		if progress != nil {
 			progress(lo, n)

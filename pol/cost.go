@@ -98,7 +98,7 @@ func EstimateCost(ctx context.Context, m nn.Model, data Data, plan Plan, opt Opt
 // from it on.
 func timeBatch(ctx context.Context, c *cache, n int) (below, above time.Duration, err error) {
 	for range 2 { // the first compiles
-		e := newEvaluation(c.model.Classes(), n)
+		e := newEvaluation(c.model, n)
 		start := time.Now()
 		if err := c.batch.Gather(ctx, c.all, consecutive(0, n), c.neck, nil); err != nil {
 			return 0, 0, err

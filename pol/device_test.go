@@ -60,11 +60,12 @@ func TestDevice(t *testing.T) {
 			opt.Epochs, opt.TempDir = 1, t.TempDir()
 			change(&opt)
 			check := untouched(&m.weightTable)
-			want := treat(t, m, data, plan, opt)
+			in32 := nntest.InFloat32(m)
+			want := treat(t, in32, data, plan, opt)
 			treatOn := func(failAt int) (*Result, nntest.Device, error) {
 				d := nntest.NewDevice()
 				d.FailAt = failAt
-				r, err := Treat(t.Context(), nntest.OnDevice(m, d), data, plan, opt)
+				r, err := Treat(t.Context(), nntest.OnDevice(in32, d), data, plan, opt)
 				if left := d.Live(); len(left) > len(m.checkpoint) { // which the model keeps
 					t.Fatalf("%s, call %d failed: %d allocations are left: %v", name, failAt, len(left), left)
 				}
@@ -102,7 +103,7 @@ func TestTryOnDevice(t *testing.T) {
 			d := nntest.NewDevice()
 			d.FailAt = failAt
 			losses := make([]float64, len(all))
-			err := Try(t.Context(), nntest.OnDevice(m, d), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { losses[i] = *r.Loss; return nil }})
+			err := Try(t.Context(), nntest.OnDevice(nntest.InFloat32(m), d), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { losses[i] = *r.Loss; return nil }})
 			if left := d.Live(); len(left) > len(m.checkpoint) { // which the model keeps
 				t.Fatalf("%s, call %d failed: %d allocations are left: %v", name, failAt, len(left), left)
 			}
@@ -115,7 +116,7 @@ func TestTryOnDevice(t *testing.T) {
 		}
 		m, _, data := newProblem()
 		want := make([]float64, len(all))
-		if err := Try(t.Context(), nntest.On(m), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { want[i] = *r.Loss; return nil }}); err != nil {
+		if err := Try(t.Context(), nntest.On(nntest.InFloat32(m)), data, all, opt, Tryout{func(int) {}, func(i int, r Trial) error { want[i] = *r.Loss; return nil }}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) {

@@ -14,10 +14,11 @@ type Evaluation struct {
 	Losses []float64     // nats
 }
 
-// newEvaluation returns an evaluation with room for n examples.
-func newEvaluation(classes, n int) *Evaluation {
+// newEvaluation returns an evaluation of a model with room for n examples.
+func newEvaluation(m nn.Model, n int) *Evaluation {
+	classes := m.Classes()
 	return &Evaluation{
-		metric.Logits{Classes: classes, Values: make([]float32, 0, n*classes), Labels: make([]int, 0, n)},
+		metric.Logits{Classes: classes, Values: make([]float32, 0, n*classes), Labels: make([]int, 0, n), Threads: m.Threads()},
 		make([]float64, 0, n),
 	}
 }

@@ -15,11 +15,11 @@ import (
 func evaluateHoldout(ctx context.Context, m nn.Model, h *cache, changed map[int][]float32, p *progress) (before, after *Evaluation, err error) {
 	n := h.examples.Len()
 	p.begin(PhaseHoldout, n)
-	before = newEvaluation(m.Classes(), n)
+	before = newEvaluation(m, n)
 	var weights []int
 	var treated *nn.Vector
 	if changed != nil {
-		after = newEvaluation(m.Classes(), n)
+		after = newEvaluation(m, n)
 		weights = slices.Collect(maps.Keys(changed))
 		if treated, err = nn.Import(m, changed); err != nil {
 			return nil, nil, err

@@ -24,6 +24,7 @@ type Device struct {
 	work      Memory          // scratch, of the operation that runs
 	stages    stages          // of uploads
 	shared    []Memory        // copies of the host's arrays, until the end
+	constants map[driver.Ptr]*constant
 	types     []op.Type       // of the operands of the operation that runs
 	arrays    []kernels.Array // and where they are
 	bfloat16  []bool          // and which of them are so held
@@ -42,7 +43,7 @@ func Open(o Options) (*Device, error) {
 	}
 	return &Device{
 		driver: dev, queue: k.On(dev.Stream), precision: o.Precision, host: kernel.NewContext(o.Threads),
-		limit: o.Memory, used: driver.WorkspaceBytes,
+		limit: o.Memory, used: driver.WorkspaceBytes, constants: map[driver.Ptr]*constant{},
 	}, nil
 }
 

@@ -163,7 +163,10 @@ func broadcastStrides(shape, to []int) []int {
 	return strides
 }
 
-const floatBytes = 4
+const (
+	floatBytes    = 4
+	bfloat16Bytes = 2
+)
 
 // at is the address of element i of an array of float32.
 func at(p driver.Ptr, i int) driver.Ptr { return kernels.Float32(p).From(i).Data }

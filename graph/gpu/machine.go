@@ -84,6 +84,9 @@ func (d *Device) Forward(o exec.Operation, out op.Array, in []op.Array) error {
 		x := a.Data.(Memory).array()
 		d.types, d.arrays, d.bfloat16 = append(d.types, a.Type), append(d.arrays, x), append(d.bfloat16, x.BFloat16)
 	}
+	if err := d.roundConstants(o); err != nil {
+		return d.explain(err)
+	}
 	y := out.Data.(Memory).array()
 	s := site{out: out.Type, in: d.types, bfloat16: d.bfloat16, outBFloat16: y.BFloat16, precision: d.precision}
 	var l *launch

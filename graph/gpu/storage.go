@@ -34,7 +34,7 @@ func (d *Device) Alloc(n int) (nn.Memory, error) {
 	return m, nil
 }
 
-// Import returns memory with a copy of the values.
+// Import returns memory with a copy of the values, which is not to be written to.
 func (d *Device) Import(values []float32) (nn.Memory, error) {
 	m, err := d.alloc(int64(floatBytes * len(values)))
 	if err != nil {
@@ -44,6 +44,7 @@ func (d *Device) Import(values []float32) (nn.Memory, error) {
 		_ = d.free(m) // the first error says more
 		return nil, err
 	}
+	d.imported(m)
 	return m, nil
 }
 
@@ -51,6 +52,7 @@ func (d *Device) Import(values []float32) (nn.Memory, error) {
 // freed.
 func (d *Device) Free(m nn.Memory) {
 	if m != nil {
+		d.forget(m.(Memory))
 		d.free(m.(Memory))
 	}
 }

@@ -49,6 +49,28 @@ func OnBackend(tb testing.TB, s Slices, d nn.Device) nn.Model {
 	return m
 }
 
+// InFloat32 is s with losses as a network computes them, and as they come back from a
+// device: rounded to float32.
+func InFloat32(s Slices) Slices { return rounded{s} }
+
+type rounded struct{ Slices }
+
+func (r rounded) Evaluate(ctx context.Context, from int, in []float32, labels []int, invT float64, losses []float64, logits []float32) error {
+	defer round(losses)
+	return r.Slices.Evaluate(ctx, from, in, labels, invT, losses, logits)
+}
+
+func (r rounded) LossGradients(ctx context.Context, loss metric.Loss, from int, in []float32, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g []float32) error) error {
+	defer round(losses)
+	return r.Slices.LossGradients(ctx, loss, from, in, labels, invT, want, losses, sink)
+}
+
+func round(losses []float64) {
+	for i, l := range losses {
+		losses[i] = float64(float32(l))
+	}
+}
+
 type model struct {
 	Slices
 	device nn.Device
@@ -82,9 +104,9 @@ func (m model) Evaluate(ctx context.Context, from int, in nn.Memory, labels []in
 	return m.Slices.Evaluate(ctx, from, slice(in), labels, invT, losses, logits)
 }
 
-func (m model) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+func (m model) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses, logits nn.Memory) error {
 	computed := make([]float64, len(labels))
-	err := m.Slices.Evaluate(ctx, from, slice(in), labels, invT, computed, nil)
+	err := m.Slices.Evaluate(ctx, from, slice(in), labels, invT, computed, slice(logits))
 	for i, l := range computed {
 		slice(losses)[i] = float32(l)
 	}
@@ -160,15 +182,22 @@ func (r *remote) Evaluate(ctx context.Context, from int, in nn.Memory, labels []
 	return r.Slices.Evaluate(ctx, from, x, labels, invT, losses, logits)
 }
 
-func (r *remote) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses nn.Memory) error {
+func (r *remote) Losses(ctx context.Context, from int, in nn.Memory, labels []int, invT float64, losses, logits nn.Memory) error {
 	computed, single := make([]float64, len(labels)), make([]float32, len(labels))
-	if err := r.Evaluate(ctx, from, in, labels, invT, computed, nil); err != nil {
+	var z []float32
+	if logits != nil {
+		z = make([]float32, len(labels)*r.Classes())
+	}
+	if err := r.Evaluate(ctx, from, in, labels, invT, computed, z); err != nil {
 		return err
 	}
 	for i, l := range computed {
 		single[i] = float32(l)
 	}
-	return r.device.Upload(losses, single)
+	if err := r.device.Upload(losses, single); err != nil || logits == nil {
+		return err
+	}
+	return r.device.Upload(logits, z)
 }
 
 func (r *remote) LossGradients(ctx context.Context, loss metric.Loss, from int, in nn.Memory, labels []int, invT float64, want []int, losses []float64, sink func(weight int, g nn.Memory) error) error {

@@ -5,7 +5,8 @@
 //
 // Every allocation lies between pages that cannot be touched and begins as NaN;
 // its address is not the host's, so that mixing the two up crashes, and is never
-// used again. A kernel must give the same bits in whatever order its threads
+// used again. Pinned memory of the host that is uploaded is read as late as a card may
+// read it, so that writing to it too early shows. A kernel must give the same bits in whatever order its threads
 // run, which [Faults].Order changes.
 //
 // A crash within a kernel ends the test's process; with MODELDOCTOR_FAKE_TRACE

@@ -143,13 +143,14 @@ type Counted string
 // What is counted: allocations that the context closed last had left;
 // allocations beside which bytes were found written when they were freed; bytes
 // allocated, now and at most since the faults were set; kernels and products of
-// matrices launched since then.
+// matrices launched since then, and copies to the host, for which the host waits.
 const (
-	Leaked   Counted = "leaked"
-	Strays   Counted = "strays"
-	Used     Counted = "used"
-	Peak     Counted = "peak"
-	Launches Counted = "launches"
+	Leaked    Counted = "leaked"
+	Strays    Counted = "strays"
+	Used      Counted = "used"
+	Peak      Counted = "peak"
+	Launches  Counted = "launches"
+	Downloads Counted = "downloads"
 )
 
 // Count returns what the fake device counted; -1 where it is not loaded.

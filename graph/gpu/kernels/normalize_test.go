@@ -12,7 +12,7 @@ import (
 )
 
 func TestNormalize(t *testing.T) {
-	for _, size := range [][2]int{{0, 4}, {1, 1}, {3, 31}, {9, 96}, {300, 5}} {
+	for _, size := range [][2]int{{0, 4}, {1, 1}, {3, 31}, {9, 96}, {5, 100}, {9, 1024}, {3, 1028}, {300, 5}} {
 		for _, centred := range []bool{true, false} {
 			t.Run(fmt.Sprint(size, centred), func(t *testing.T) { testNormalize(t, size[0], size[1], centred) })
 		}
@@ -49,6 +49,25 @@ func testNormalize(t *testing.T, rows, d int, centred bool) {
 		return kernels.NormalizeScaleGrad(dev.q, m, kernels.Float32(px), kernels.Float32(pdy), kernels.Float32(ds), rows, d, work)
 	})
 	dev.close("dscale", ds, dev.gradient(o, 1, dy, in...), 1e-5)
+}
+
+// TestNormalizeUnaligned: rows that begin where no four neighbours can be read at once.
+func TestNormalizeUnaligned(t *testing.T) {
+	d := open(t)
+	const rows, width = 3, 96
+	m := kernels.Moments{Epsilon: 1e-3, Centred: true}
+	x, scale, bias := d.normal(rows*width), d.normal(width), d.normal(width)
+	aside := func(v []float32) driver.Ptr { return upload(d, append([]float32{0}, v...)) + 4 }
+	want := d.want(op.LayerNormalization{Axis: 1, Epsilon: m.Epsilon}, doubles(x, rows, width), doubles(scale, width), doubles(bias, width))
+	for name, at := range map[string][3]driver.Ptr{
+		"x":     {aside(x), upload(d, scale), upload(d, bias)},
+		"scale": {upload(d, x), aside(scale), upload(d, bias)},
+		"bias":  {upload(d, x), upload(d, scale), aside(bias)},
+	} {
+		d.close(name, d.result(len(x), func(y driver.Ptr) error {
+			return kernels.Normalize(d.q, m, kernels.Float32(at[0]), at[1], at[2], kernels.Float32(y), rows, width)
+		}), want, 2e-6)
+	}
 }
 
 // TestNormalizeLargeMean: rows that vary little about a large mean.

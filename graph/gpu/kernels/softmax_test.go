@@ -48,6 +48,26 @@ func TestSoftmax(t *testing.T) {
 	}
 }
 
+// TestSoftmaxNaN: a row with a NaN or an infinity in it is NaN throughout, and no other.
+func TestSoftmaxNaN(t *testing.T) {
+	d := open(t)
+	for _, width := range []int{1, 40, 300} {
+		for _, logarithm := range []bool{false, true} {
+			x := d.normal(4 * width)
+			x[width/2], x[3*width-1] = float32(math.NaN()), float32(math.Inf(1))
+			px := upload(d, x)
+			y := d.result(len(x), func(y driver.Ptr) error {
+				return kernels.SoftmaxRows(d.q, kernels.Float32(px), kernels.Float32(y), 4, width, width, logarithm)
+			})
+			for i, v := range y {
+				if row := i / width; math.IsNaN(float64(v)) != (row%2 == 0) {
+					t.Errorf("width %d, logarithm %v: element %d is %v", width, logarithm, i, v)
+				}
+			}
+		}
+	}
+}
+
 // TestSoftmaxRows: padded rows, and one of which all is masked.
 func TestSoftmaxRows(t *testing.T) {
 	d := open(t)

@@ -1,6 +1,7 @@
 // A libcuda.so.1, a libcublas and a libcublasLt in one that run the kernels on the CPU: the functions that
-// graph/gpu/driver uses, everything finished when a call returns. What goes wrong, and when, is
-// said by the environment variable MODELDOCTOR_FAKE, words like "launch=3" (see faults below).
+// graph/gpu/driver uses, everything finished when a call returns, but for copies from pinned memory
+// (memory.h). What goes wrong, and when, is said by the environment variable MODELDOCTOR_FAKE, words
+// like "launch=3" (see faults below).
 #include "emulator.h"
 #include "kernels.cu"
 #include "memory.h"
@@ -52,7 +53,7 @@ static struct {
   long alloc, launch;  // the call that fails, once
   long lost;           // the call on the device from which on it is gone
   long absent;         // no device is there
-  long allocs, launches, calls;
+  long allocs, launches, downloads, calls;
 } faults;
 static int sticky;   // the error that all later calls return
 static long leaked;  // allocations that the last context released had not freed
@@ -105,6 +106,7 @@ long modeldoctor_fake_count(const char *what) {
   if (!strcmp(what, "used")) return (long)memory::used;
   if (!strcmp(what, "peak")) return (long)memory::peak;
   if (!strcmp(what, "launches")) return faults.launches;
+  if (!strcmp(what, "downloads")) return faults.downloads;
   return -1;
 }
 
@@ -155,6 +157,7 @@ int cuDevicePrimaryCtxRelease_v2(int) {
 int cuCtxSetCurrent(void *given) { return context = given, SUCCESS; }
 int cuCtxSynchronize() {
   CALL;
+  memory::settle();
   return SUCCESS;
 }
 
@@ -178,20 +181,30 @@ int cuMemFree_v2(Address address) {
 }
 int cuMemHostAlloc(void **p, size_t size, unsigned) {
   CALL;
-  return posix_memalign(p, memory::page, size ? size : 1) ? OUT_OF_MEMORY : SUCCESS;
+  if (posix_memalign(p, memory::page, size ? size : 1)) return OUT_OF_MEMORY;
+  memory::pinned[(const char *)*p] = size;
+  return SUCCESS;
 }
-int cuMemFreeHost(void *p) { return free(p), SUCCESS; }
+int cuMemFreeHost(void *p) {
+  LOCK;
+  memory::settle();
+  memory::pinned.erase((const char *)p);
+  free(p);
+  return SUCCESS;
+}
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t n, void *) {
   CALL;
-  char *p = memory::host(to, n);
+  char *p = memory::find(to, n);
   if (!p) return INVALID_VALUE;
-  memcpy(p, from, n);
+  memory::pending.push_back({p, from, n});
+  if (!memory::is_pinned(from)) memory::settle();
   return SUCCESS;
 }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t n, void *) {
   CALL;
   char *p = memory::host(from, n);
   if (!p) return INVALID_VALUE;
+  faults.downloads++;
   memcpy(to, p, n);
   return SUCCESS;
 }
@@ -255,6 +268,7 @@ int cuStreamCreate(void **stream, unsigned) { return *stream = malloc(1), SUCCES
 int cuStreamDestroy_v2(void *stream) { return free(stream), SUCCESS; }
 int cuStreamSynchronize(void *) {
   CALL;
+  memory::settle();
   return SUCCESS;
 }
 int cuStreamWaitEvent(void *, void *, unsigned) { return SUCCESS; }
@@ -264,6 +278,7 @@ int cuEventDestroy_v2(void *event) { return delete (Event *)event, SUCCESS; }
 int cuEventRecord(void *event, void *) { return ((Event *)event)->at = now(), SUCCESS; }
 int cuEventSynchronize(void *) {
   CALL;
+  memory::settle();
   return SUCCESS;
 }
 int cuEventElapsedTime(float *milliseconds, void *from, void *to) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <vector>
 
 namespace memory {
 
@@ -46,7 +47,43 @@ static uint64_t allocate(size_t size) {
   return address;
 }
 
+// Where the n bytes at a device address lie, null if they are not all in one allocation.
+static char *find(uint64_t address, size_t n) {
+  auto b = blocks.upper_bound(address);
+  if (b == blocks.begin()) return nullptr;
+  --b;
+  size_t offset = address - b->first;
+  if (offset >= b->second.size || n > b->second.size - offset) return nullptr;
+  return b->second.bytes + offset;
+}
+
+// Copies from the host's pinned memory are read when something else is done with the device's, or
+// the host waits for the device: as late as a card may. What the host writes there before shows.
+struct Copy {
+  char *to;
+  const void *from;
+  size_t n;
+};
+static std::map<const char *, size_t> pinned;  // their sizes
+static std::vector<Copy> pending;
+
+static void settle() {
+  for (auto &c : pending) memcpy(c.to, c.from, c.n);
+  pending.clear();
+}
+static bool is_pinned(const void *p) {
+  auto m = pinned.upper_bound((const char *)p);
+  return m != pinned.begin() && (const char *)p < (--m)->first + m->second;
+}
+
+// The same as find, where all is done that was to be done before.
+static char *host(uint64_t address, size_t n) {
+  settle();
+  return find(address, n);
+}
+
 static bool release(uint64_t address) {
+  settle();
   auto b = blocks.find(address);
   if (b == blocks.end()) return false;
   // The bytes between the block and the pages around it are zero still.
@@ -59,16 +96,6 @@ static bool release(uint64_t address) {
   used -= b->second.size;
   blocks.erase(b);
   return true;
-}
-
-// Where the n bytes at a device address lie, null if they are not all in one allocation.
-static char *host(uint64_t address, size_t n) {
-  auto b = blocks.upper_bound(address);
-  if (b == blocks.begin()) return nullptr;
-  --b;
-  size_t offset = address - b->first;
-  if (offset >= b->second.size || n > b->second.size - offset) return nullptr;
-  return b->second.bytes + offset;
 }
 
 }  // namespace memory

@@ -96,7 +96,8 @@ __device__ __forceinline__ void load_four(Mixed x, int64 q, float *v) {
 __device__ __forceinline__ void store_four(Mixed y, int64 q, const float *v) {
   y.half ? store_four((bfloat16 *)y.data, q, v) : store_four((float *)y.data, q, v);
 }
-__device__ __forceinline__ bool by_fours(Mixed x) { return (unsigned long long)x.data % 16 == 0; }
+__device__ __forceinline__ bool by_fours(const void *x) { return (unsigned long long)x % 16 == 0; }
+__device__ __forceinline__ bool by_fours(Mixed x) { return by_fours(x.data); }
 
 // Elements are taken by fours, `step` apart, where they need not be neighbours: of two bytes each,
 // one is too little for a thread to wait for. EACH_FOUR begins them, and FOUR are those that there are.

@@ -8,20 +8,9 @@ struct Moments {
 };
 __device__ __forceinline__ float normalized(Moments m, float x) { return ((x - m.mean) - m.correction) * m.rs; }
 
-// Of the row of x that begins at an element.
-template <class X> __device__ __forceinline__ Moments row_moments(X x, int64 at, int64 d, float epsilon, bool centred) {
-  Moments m = {0, 0, 0};
-  float sum = 0, squares = 0;
-  if (centred) {
-    EACH_LANE(i, d) sum += load(x, at + i);
-    m.mean = warp_sum(sum) / (float)d;
-  }
-  sum = 0;
-  EACH_LANE(i, d) {
-    float v = load(x, at + i) - m.mean;
-    sum += v;
-    squares += v * v;
-  }
+// From a row's mean, and from the sums of its deviations and of their squares over all lanes' elements.
+__device__ __forceinline__ Moments moments_of(float mean, float sum, float squares, int64 d, float epsilon, bool centred) {
+  Moments m = {mean, 0, 0};
   squares = warp_sum(squares);
   if (centred) {
     sum = warp_sum(sum);
@@ -30,6 +19,60 @@ template <class X> __device__ __forceinline__ Moments row_moments(X x, int64 at,
   }
   m.rs = 1.0f / sqrtf(larger(squares, 0.0f) / (float)d + epsilon);
   return m;
+}
+
+// Of the row of x that begins at an element.
+template <class X> __device__ __forceinline__ Moments row_moments(X x, int64 at, int64 d, float epsilon, bool centred) {
+  float mean = 0, sum = 0, squares = 0;
+  if (centred) {
+    EACH_LANE(i, d) sum += load(x, at + i);
+    mean = warp_sum(sum) / (float)d;
+  }
+  sum = 0;
+  EACH_LANE(i, d) {
+    float v = load(x, at + i) - mean;
+    sum += v;
+    squares += v * v;
+  }
+  return moments_of(mean, sum, squares, d, epsilon, centred);
+}
+
+// Rows of so many fours of each lane are held in registers, so that each is read once, by fours.
+const int held_fours = 8;
+#define EACH_HELD_FOUR(k, q, fours) ALL_UNROLLED for (int k = 0, q = threadIdx.x; k < held_fours; k++, q += 32) if (q < (fours))
+
+template <class X, class Y>
+__device__ __forceinline__ void normalize_held(X x, const float *scale, const float *bias, Y y, int64 rows, int d, float epsilon,
+                                               bool centred) {
+  int fours = d / 4;
+  EACH_WARP_ROW(r, rows) {
+    int64 first = r * fours;
+    float v[held_fours][4], mean = 0, sum = 0, squares = 0;
+    EACH_HELD_FOUR(k, q, fours) {
+      load_four(x, first + q, v[k]);
+      ALL_UNROLLED for (int j = 0; j < 4; j++) sum += v[k][j];
+    }
+    if (centred) mean = warp_sum(sum) / (float)d;
+    sum = 0;
+    EACH_HELD_FOUR(k, q, fours) {
+      ALL_UNROLLED for (int j = 0; j < 4; j++) {
+        float u = v[k][j] - mean;
+        sum += u;
+        squares += u * u;
+      }
+    }
+    Moments m = moments_of(mean, sum, squares, d, epsilon, centred);
+    EACH_HELD_FOUR(k, q, fours) {
+      float s[4], b[4] = {0, 0, 0, 0};
+      load_four(scale, q, s);
+      if (bias) load_four(bias, q, b);
+      ALL_UNROLLED for (int j = 0; j < 4; j++) {
+        float h = normalized(m, v[k][j]) * s[j];
+        v[k][j] = bias ? h + b[j] : h;
+      }
+      store_four(y, first + q, v[k]);
+    }
+  }
 }
 
 // y = h*scale + bias; scale and bias [d], bias may be null. y may be x.
@@ -44,11 +87,21 @@ __device__ __forceinline__ void normalize_rows(X x, const float *scale, const fl
     }
   }
 }
+template <class X, class Y>
+__device__ __forceinline__ void normalize_typed(bool hold, X x, const float *scale, const float *bias, Y y, int64 rows, int64 d,
+                                                float epsilon, bool centred) {
+  if (hold)
+    normalize_held(x, scale, bias, y, rows, (int)d, epsilon, centred);
+  else
+    normalize_rows(x, scale, bias, y, rows, d, epsilon, centred);
+}
 COOPERATIVE_KERNEL(normalize, const void *x, const float *scale, const float *bias, void *y, int64 rows, int64 d, float epsilon, int centred,
                    int formats) {
+  bool hold = d % 4 == 0 && d <= 4 * 32 * held_fours && by_fours(x) && by_fours(scale) && by_fours(bias) && by_fours(y);
   switch (formats) {
-    case 0: normalize_rows((const float *)x, scale, bias, (float *)y, rows, d, epsilon, centred); break;
-    case 3: normalize_rows((const bfloat16 *)x, scale, bias, (bfloat16 *)y, rows, d, epsilon, centred); break;
+    case 0: normalize_typed(hold, (const float *)x, scale, bias, (float *)y, rows, d, epsilon, centred); break;
+    case 2: normalize_typed(hold, (const float *)x, scale, bias, (bfloat16 *)y, rows, d, epsilon, centred); break;
+    case 3: normalize_typed(hold, (const bfloat16 *)x, scale, bias, (bfloat16 *)y, rows, d, epsilon, centred); break;
     default: normalize_rows(MIXED(x, 0), scale, bias, MIXED(y, 1), rows, d, epsilon, centred);
   }
 }

@@ -3,9 +3,15 @@
 const int held = 8;
 #define EACH_HELD(k, i) ALL_UNROLLED for (int k = 0, i = threadIdx.x; k < held; k++, i += 32)
 
+// The largest of all lanes, but for NaN.
+__device__ __forceinline__ float warp_top(float v) {
+  for (int lane = 16; lane > 0; lane >>= 1) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, lane));
+  return v;
+}
+
 // Softmax and its logarithm along the rows of x [rows, d], stride elements apart; a warp takes a
-// row. What lies between the rows of y becomes 0. Where all elements are -inf the result is NaN. y
-// may be x.
+// row. What lies between the rows of y becomes 0. Where all elements are -inf the result is NaN, and
+// where one is NaN: the largest need not be, since the sum is. y may be x.
 template <class X, class Y> __device__ __forceinline__ void softmax_rows(X x, Y y, int64 rows, int64 d, int64 stride, bool logarithm) {
   EACH_WARP_ROW(r, rows) {
     int64 at = r * stride;
@@ -14,9 +20,9 @@ template <class X, class Y> __device__ __forceinline__ void softmax_rows(X x, Y 
       float v[held];
       EACH_HELD(k, i) {
         v[k] = i < d ? load(x, at + i) : -INF;
-        top = larger(top, v[k]);
+        top = fmaxf(top, v[k]);
       }
-      top = warp_max(top);
+      top = warp_top(top);
       EACH_HELD(k, i) {
         float power = expf(v[k] - top);
         if (i < d) sum += power;
@@ -26,8 +32,8 @@ template <class X, class Y> __device__ __forceinline__ void softmax_rows(X x, Y 
       float norm = logarithm ? logf(sum) : 0.0f, share = 1.0f / sum;
       EACH_HELD(k, i) if (i < d) store(y, at + i, logarithm ? v[k] - norm : v[k] * share);
     } else {
-      EACH_LANE(i, d) top = larger(top, load(x, at + i));
-      top = warp_max(top);
+      EACH_LANE(i, d) top = fmaxf(top, load(x, at + i));
+      top = warp_top(top);
       EACH_LANE(i, d) sum += expf(load(x, at + i) - top);
       sum = warp_sum(sum);
       float norm = logarithm ? logf(sum) : 0.0f, share = 1.0f / sum;
