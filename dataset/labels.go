@@ -12,8 +12,8 @@ import (
 )
 
 // ReadLabels reads the names of a model's outputs from a file: lines in their
-// order, lines that begin with a WordNet id (synset.txt) or with the output's
-// number, a JSON list, a JSON object by number (imagenet_class_index.json) or by
+// order, lines that begin with a WordNet id (synset.txt), lines that begin or, after
+// a comma, a semicolon or a tab, end with the output's number, a JSON list, a JSON object by number (imagenet_class_index.json) or by
 // name, or a config.json.
 func ReadLabels(path string) (OutputNames, error) {
 	data, err := readConfig(path)
@@ -51,6 +51,9 @@ func ParseLabels(data []byte) (OutputNames, error) {
 	}
 	if names := numbered(lines); names != nil {
 		return names, nil
+	}
+	if names, err := numberedLast(lines); names != nil || err != nil {
+		return names, err
 	}
 	return Single(lines), nil
 }
@@ -105,6 +108,27 @@ func numbered(lines []string) OutputNames {
 		names[n] = parts[2:]
 	}
 	return names
+}
+
+var numberedLastLine = regexp.MustCompile(`^(.*\S)\s*[,;\t]\s*(\d+)$`)
+
+// numberedLast reads lines such as "tench,0", in any order; nil unless all are. Their
+// numbers have to be those of the outputs: in the order of the lines, the names would
+// be those of other outputs without anything that shows it.
+func numberedLast(lines []string) (OutputNames, error) {
+	turned := make([]string, len(lines))
+	for i, line := range lines {
+		parts := numberedLastLine.FindStringSubmatch(line)
+		if parts == nil {
+			return nil, nil
+		}
+		turned[i] = parts[2] + " " + parts[1]
+	}
+	names := numbered(turned)
+	if names == nil {
+		return nil, fmt.Errorf("its %d lines end with numbers, and these are not 0 to %d, each of them once", len(lines), len(lines)-1)
+	}
+	return names, nil
 }
 
 // maxMetadataBytes bounds the class names in a model file: read, they take several

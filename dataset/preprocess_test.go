@@ -265,6 +265,8 @@ func TestBadPreprocessing(t *testing.T) {
 		`{"resample": 9}`:                                 "resample 9",
 		`{"image_mean": [0.5, 0.5]}`:                      "image_mean",
 		`{"image_std": [0, 1, 1]}`:                        "deviation 0",
+		`{"image_std": [1, 1, -0.5]}`:                     "deviation -0.5 of channel 2",
+		`{"rescale_factor": 0}`:                           "rescale factor 0",
 		`{"do_pad": true}`:                                "do_pad",
 		`{"do_center_crop": 3}`:                           "do_center_crop",
 		`{"pretrained_cfg": {"std": [1, 1]}}`:             "std",

@@ -175,9 +175,15 @@ func (o *runOptions) tried(n *graph.Network) []int {
 
 // readRunOptions reads the flags of runFlags, and --quiet.
 func readRunOptions(c *cli.Context) (runOptions, error) {
-	for _, name := range []string{"threads", "run-batch"} {
-		if n := c.Int(name); n < 0 {
-			return runOptions{}, usage("--%s: %d is negative", name, n)
+	for _, bound := range []struct {
+		name string
+		most int
+	}{{"threads", 1 << 14}, {"run-batch", 1 << 20}} {
+		switch n := c.Int(bound.name); {
+		case n < 0:
+			return runOptions{}, usage("--%s: %d is negative", bound.name, n)
+		case n > bound.most:
+			return runOptions{}, usage("--%s: %d is more than %d", bound.name, n, bound.most)
 		}
 	}
 	opt := runOptions{threads: c.Int("threads"), timeout: c.Duration("timeout"), console: newConsole(c.App.ErrWriter, c.Bool("quiet"))}
