@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"unicode"
 
@@ -219,6 +220,8 @@ func hintOf(err error) string {
 		return timeoutHint
 	case code == exitUsage:
 		return generalHelp
+	case errors.As(err, &file) && (file.Path == os.Stdout.Name() || file.Path == os.Stderr.Name()):
+		return "make room where the output goes, or send it somewhere else"
 	case errors.As(err, &file): // activations that do not fit --memory
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}

@@ -191,8 +191,13 @@ func (o *output) print(result report.Result) error {
 	return cmp.Or(err1, err2, err3)
 }
 
+// unwritable is the error of reports of which some cannot be written.
 func unwritable(err error) error {
-	return &failure{code: exitInternal, msg: fmt.Sprintf("the report cannot be written: %v", err), hint: "make room, or choose another place with --format", err: err}
+	if err == nil {
+		return nil
+	}
+	why := strings.ReplaceAll(err.Error(), "\n", "; ") // of several files
+	return &failure{code: exitInternal, msg: "the report cannot be written: " + why, hint: "make room, or choose another place with --format", err: err}
 }
 
 // writeSummary appends the summary of a result to the file of a job's summaries, of
