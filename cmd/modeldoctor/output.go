@@ -99,6 +99,9 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 	if path == "" {
 		return usage("--format: the name of the file is missing").withHint("write it behind the equals sign: --format json=report.json")
 	}
+	if path == "-" {
+		return usage("--format: - is not the name of a file").withHint("without a file a format goes to stdout: --format json; ./- is a file of that name")
+	}
 	for _, other := range others {
 		if sameFile(other.path, path) {
 			return usage("--format: %s is named twice", path)
