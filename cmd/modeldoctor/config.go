@@ -94,7 +94,7 @@ func withConfig(c *cli.Context) error {
 		}
 	}
 	if !c.Bool("quiet") { // a file in a folder above is easily forgotten
-		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", path)
+		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", oneLine(path))
 	}
 	return nil
 }

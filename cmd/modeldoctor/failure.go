@@ -194,7 +194,18 @@ func message(err error) string {
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}
-	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
+	return oneLine(text)
+}
+
+// oneLine makes a text, which may quote names from anywhere, one line that moves no
+// cursor and turns no writing around.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.Join(strings.FieldsFunc(text, unicode.IsControl), " "))
 }
 
 // maxMessage is the most bytes of an error that are said.
