@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // ReadLabels reads the names of a model's outputs from a file: lines in their
@@ -58,9 +59,12 @@ func ParseLabels(data []byte) (OutputNames, error) {
 	return Single(lines), nil
 }
 
-// ParseLines returns the lines of data without surrounding spaces. Empty lines
-// may only stand at the end.
+// ParseLines returns the lines of a text in UTF-8 without surrounding spaces. Empty
+// lines may only stand at the end.
 func ParseLines(data []byte) ([]string, error) {
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return nil, errors.New("not a text in UTF-8")
+	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	text := strings.TrimRight(string(data), " \t\r\n")
 	if text == "" {
