@@ -130,7 +130,7 @@ func numberedLast(lines []string) (OutputNames, error) {
 	}
 	names := numbered(turned)
 	if names == nil {
-		return nil, fmt.Errorf("its %d lines end with numbers, and these are not 0 to %d, each of them once", len(lines), len(lines)-1)
+		return nil, fmt.Errorf("its %d lines end with numbers, and these are not 0 to %d, each of them once (if they are part of the names, write a JSON list)", len(lines), len(lines)-1)
 	}
 	return names, nil
 }
