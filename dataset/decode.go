@@ -131,6 +131,9 @@ func (c *codec) fail(err error) error {
 	if truncated {
 		return fmt.Errorf("a %s file that is truncated (%w)", c.format, err)
 	}
+	if strings.Contains(err.Error(), "unsupported JPEG feature: unknown marker") {
+		return fmt.Errorf("a JPEG file whose coding cannot be read, such as arithmetic coding (%w)", err)
+	}
 	return fmt.Errorf("a %s file that cannot be decoded: %w", c.format, err)
 }
 

@@ -168,6 +168,7 @@ func TestNotAnImage(t *testing.T) {
 		{"GIF89a\x01", "a GIF file that is truncated"},
 		{"RIFF\x24\x00\x00\x00WEBPVP8 ", "a WebP file that"},
 		{"\x01\x02\x03\x04", "known format"},
+		{"\xff\xd8\xff\xc9\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00", "such as arithmetic coding"},
 		{"MM\x00\x2b\x00\x08\x00\x00", "BigTIFF"},
 		{"RIFF\x24\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x07\x00\x00\x07\x00\x00", "it is animated"},
 		{tiffWith(t, 273, 266, 2), "reverse order"},
