@@ -172,6 +172,7 @@ func TestBadArrays(t *testing.T) {
 		"channels":      {map[string][]byte{"x": npy("|u1", "(1, 2, 2, 2)", make([]byte, 8)), "y": labels}, "images of shape [1 2 2 2]"},
 		"pickle":        {map[string][]byte{"x": npy("|O", "(1, 1, 1)", []byte{1}), "y": labels}, `"|O"`},
 		"not an array":  {map[string][]byte{"x": []byte("hello, world"), "y": labels}, "not a NumPy array"},
+		"too long":      {map[string][]byte{"x": npy("|u1", "(1, 1, 1)", []byte{1, 2}), "y": labels}, "more than the 1 bytes"},
 		"Fortran":       {map[string][]byte{"x": bytes.Replace(npy("|u1", "(1, 1, 1)", []byte{1}), []byte("False"), []byte("True "), 1), "y": labels}, "Fortran"},
 	} {
 		source, err := Open(npz(t, c.arrays))
@@ -201,6 +202,40 @@ func TestBadArrays(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "lonely"), filepath.Join(dir, "absent"), filepath.Join(dir, "lonely", "notes.txt")} {
 		if Detect(path) {
 			t.Errorf("%s is taken for arrays", path)
+		}
+	}
+}
+
+// TestChecksums: what an archive says of its contents is compared, though as many
+// bytes are there as should be.
+func TestChecksums(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.npz")
+	var file bytes.Buffer
+	archive := zip.NewWriter(&file)
+	for name, content := range map[string][]byte{"x.npy": npy("|u1", "(1, 1, 1)", []byte{1}), "y.npy": npy("|u1", "(1,)", []byte{0})} {
+		size := uint64(len(content))
+		w, err := archive.CreateRaw(&zip.FileHeader{Name: name, Method: zip.Store, CRC32: 1, CompressedSize64: size, UncompressedSize64: size})
+		if err == nil {
+			_, err = w.Write(content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pair := zipped(t, idx([]byte{1}, 1, 1, 1))
+	pair[len(pair)-8]++ // of the checksum at the end
+	dir := filepath.Dir(path)
+	write(t, dir, map[string][]byte{"x.npz": file.Bytes(), "train-images-idx3-ubyte.gz": pair, "train-labels-idx1-ubyte.gz": zipped(t, idx([]byte{0}, 1))})
+	for path, split := range map[string]string{path: "all", dir: "train"} {
+		source, err := Open(path)
+		if err == nil {
+			_, err = source.Split(split)
+		}
+		if err == nil || !strings.Contains(err.Error(), "checksum") {
+			t.Errorf("%s: got %v, want an error about the checksum", path, err)
 		}
 	}
 }

@@ -132,7 +132,7 @@ func readIDX(path string) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.bytes, err = readExactly(r, n); err != nil {
+	if a.bytes, err = readRest(r, n); err != nil {
 		return nil, err
 	}
 	for _, b := range a.bytes {
@@ -163,4 +163,20 @@ func readExactly(r io.Reader, n int) ([]byte, error) {
 		err = fmt.Errorf("truncated: %d bytes of data, expected %d", len(data), n)
 	}
 	return data, err
+}
+
+// readRest is readExactly of all that is left. It reads on to the end, where an archive
+// compares its checksum.
+func readRest(r io.Reader, n int) ([]byte, error) {
+	data, err := readExactly(r, n)
+	if err != nil {
+		return nil, err
+	}
+	switch more, err := r.Read(make([]byte, 1)); {
+	case more > 0:
+		return nil, fmt.Errorf("more than the %d bytes of data that its shape has", n)
+	case err != nil && err != io.EOF:
+		return nil, err
+	}
+	return data, nil
 }

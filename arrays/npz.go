@@ -131,7 +131,7 @@ func readNPY(r io.Reader) (*array, error) {
 	if n > maxBytes/width {
 		return nil, fmt.Errorf("an array of shape %v, more than the %d bytes allowed", shape, maxBytes)
 	}
-	data, err := readExactly(r, n*width)
+	data, err := readRest(r, n*width)
 	if err != nil {
 		return nil, err
 	}

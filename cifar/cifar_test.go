@@ -198,6 +198,8 @@ func TestClassNames(t *testing.T) {
 func TestBadData(t *testing.T) {
 	archived := func(content []byte) []byte { return targz(t, []tar.Header{{Name: "test.bin"}}, content) }
 	whole := archived(binaryFile(100, 1))
+	changed := bytes.Clone(whole)
+	changed[len(changed)-8]++ // of the checksum at the end
 	for name, c := range map[string]struct {
 		file    string
 		content []byte
@@ -215,6 +217,7 @@ func TestBadData(t *testing.T) {
 		"missing data":     {"test_batch", []byte("\x80\x02}U\x06labels]s."), `no array under "data"`},
 		"too few labels":   {"test_batch", bytes.Replace(python2(1, 1), []byte("(K\x01K\x01e"), []byte("(K\x01e"), 1), "array of shape [2 3072] for 1 labels"},
 		"cut archive":      {"x.tar.gz", whole[:len(whole)/2], "unexpected EOF"},
+		"changed archive":  {"x.tar.gz", changed, "checksum"},
 		"other archive":    {"x.tar.gz", targz(t, []tar.Header{{Name: "README"}}, nil), "not CIFAR data"},
 		"link in archive":  {"x.tar.gz", targz(t, []tar.Header{{Name: "test.bin", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}}, nil), "not CIFAR data"},
 		"archived partial": {"x.tar.gz", archived([]byte("abc")), "x.tar.gz: test.bin: cannot read the data: partial record"},

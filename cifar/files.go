@@ -134,10 +134,14 @@ func (a *archive) walk(visit func(name string, size int64, r io.Reader) error) e
 	if err != nil {
 		return fail(err)
 	}
-	r := tar.NewReader(&limitedReader{z, maxArchiveBytes})
+	all := &limitedReader{z, maxArchiveBytes}
+	r := tar.NewReader(all)
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
+			if _, err := io.Copy(io.Discard, all); err != nil { // behind the last file is the checksum
+				return fail(err)
+			}
 			return nil
 		}
 		if err != nil {

@@ -29,8 +29,9 @@ type fileImage struct {
 	clipped     bool // whether it was grey of 16 bits, some of them above 255
 }
 
-// Orientation is an image's EXIF orientation, 1 to 8: 1, upright, where its file
-// says nothing.
+// Orientation is how an image is meant to be turned, by its EXIF block or else its
+// XMP, 1 to 8: 1, upright, where its file says nothing, and for TIFF, which is turned
+// already, as Pillow does.
 func Orientation(img image.Image) int {
 	if file, ok := img.(*fileImage); ok {
 		return file.orientation
@@ -58,7 +59,7 @@ var codecs = []codec{
 	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
 	{"WebP", []string{"RIFF????WEBPVP8"}, webp.DecodeConfig, decodeWebP},
 	{"BMP", []string{"BM????\x00\x00\x00\x00"}, bmp.DecodeConfig, plain(bmp.Decode)},
-	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, tiff.DecodeConfig, plain(tiff.Decode)},
+	{"TIFF", []string{"II\x2a\x00", "MM\x00\x2a"}, tiff.DecodeConfig, decodeTIFF},
 }
 
 // matches reports whether data begins like the pattern.
@@ -107,10 +108,13 @@ func (c *codec) read(data []byte) (img image.Image, err error) {
 	if err != nil {
 		return nil, c.fail(err)
 	}
-	file := &fileImage{Image: img, orientation: exifOrientation(data)}
+	file := &fileImage{Image: img, orientation: storedOrientation(data)}
 	_, grey := img.(*image.Gray16)
 	if grey || c.format == "PNG" && data[24] == 16 && data[25] == 0 { // depth, and the type grey
 		file.clip()
+	}
+	if c.format == "TIFF" && file.orientation != 1 { // Pillow turns these, and no others, as it reads them
+		file.Image, file.orientation = upright(file.Image, file.orientation), 1
 	}
 	if file.orientation == 1 && !file.clipped {
 		return file.Image, nil
@@ -121,11 +125,14 @@ func (c *codec) read(data []byte) (img image.Image, err error) {
 // fail says of a file that begins like an image what is wrong with the rest.
 func (c *codec) fail(err error) error {
 	truncated := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-	for _, symptom := range []string{"EOF", "not enough pixel data", "short Huffman data", "too little image data"} {
+	for _, symptom := range []string{"EOF", "not enough pixel data", "short Huffman data", "too little image data", "not enough image data", "short chunk"} {
 		truncated = truncated || strings.Contains(err.Error(), symptom)
 	}
 	if truncated {
 		return fmt.Errorf("a %s file that is truncated (%w)", c.format, err)
+	}
+	if strings.Contains(err.Error(), "unsupported JPEG feature: unknown marker") {
+		return fmt.Errorf("a JPEG file whose coding cannot be read, such as arithmetic coding (%w)", err)
 	}
 	return fmt.Errorf("a %s file that cannot be decoded: %w", c.format, err)
 }
@@ -177,6 +184,8 @@ func notData(data []byte) string {
 		return "a file of zeros"
 	case len(data) >= 12 && string(data[4:8]) == "ftyp":
 		return fmt.Sprintf("a file of type %q (HEIC, AVIF or video), which cannot be read", data[8:12])
+	case matches(data, "II\x2b\x00"), matches(data, "MM\x00\x2b"):
+		return "a BigTIFF file, which cannot be read: TIFF is"
 	case isText(start):
 		return "a text file, not an image"
 	}

@@ -2,7 +2,10 @@ package dataset
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"image"
 	"image/png"
@@ -27,7 +30,7 @@ func decodeFile(path string) (image.Image, error) {
 // convert("RGB") makes of them, sample by sample.
 func TestFilesArePillows(t *testing.T) {
 	wanted, err := filepath.Glob(filepath.Join("testdata", "files", "*.want"))
-	if err != nil || len(wanted) < 18 {
+	if err != nil || len(wanted) < 21 {
 		t.Fatalf("%d files, %v", len(wanted), err)
 	}
 	for _, path := range wanted {
@@ -98,17 +101,38 @@ func TestOrientationOfFormats(t *testing.T) {
 	webp := func(tiff string) string {
 		return "RIFF\x00\x00\x00\x00WEBPVP8X\x01\x00\x00\x00a\x00EXIF" + string(byte(len(tiff))) + "\x00\x00\x00" + tiff
 	}
+	long := strings.Replace(big, "\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00", "\x00\x04\x00\x00\x00\x01\x00\x00\x00\x06", 1)
+	xmp := "<rdf:Description xmlns:tiff=\"http://ns.adobe.com/tiff/1.0/\" tiff:Orientation=\"8\"/>"
+	inJPEG := func(segment string) string { return "\xff\xe1\x00" + string(byte(len(segment)+2)) + segment }
+	jpegXMP := inJPEG("http://ns.adobe.com/xap/1.0/\x00" + xmp)
+	png := func(kind, chunk string) string {
+		return "\x89PNG\r\n\x1a\n\x00\x00\x00" + string(byte(len(chunk))) + kind + chunk + "sum!"
+	}
+	digits := "\nexif\n      32\n" + hex.EncodeToString([]byte("Exif\x00\x00"+big)) + "\n"
+	var squeezed bytes.Buffer
+	z := zlib.NewWriter(&squeezed)
+	if _, err := z.Write([]byte(digits)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		data string
 		want int
 	}{
+		"JPEG, 32 bits": {jpeg(long), 6}, "JPEG, stray bytes": {strings.Replace(jpeg(big), "\xff\xe1", "ab\xff\xe1", 1), 6},
+		"JPEG, XMP": {"\xff\xd8" + jpegXMP + "\xff\xda\x00\x02", 8}, "JPEG, EXIF before XMP": {"\xff\xd8" + jpegXMP + jpeg(big)[2:], 6},
+		"PNG": {png("eXIf", big), 6}, "PNG, XMP": {png("iTXt", "XML:com.adobe.xmp\x00\x00\x00\x00\x00"+strings.Replace(xmp, "=\"8\"/>", ">8<", 1)), 8},
+		"PNG, text": {png("tEXt", "Raw profile type exif\x00"+digits), 6}, "PNG, compressed text": {png("zTXt", "Raw profile type exif\x00\x00"+squeezed.String()), 6},
+		"PNG, no digits": {png("tEXt", "Raw profile type exif\x00\nexif\n8\nxyz"), 1}, "WebP, XMP": {strings.Replace(webp(xmp), "EXIF", "XMP ", 1), 8},
 		"TIFF, little": {little, 6}, "TIFF, big": {big, 6},
 		"JPEG, little": {jpeg(little), 6}, "JPEG, big": {jpeg(big), 6},
 		"WebP, bare": {webp(little), 6}, "WebP, as JPEG": {webp("Exif\x00\x00" + big), 6},
 		"out of range":  {strings.Replace(little, "\x00\x06\x00", "\x00\x09\x00", 1), 1},
 		"directory far": {"II\x2a\x00\xff\xff\xff\xff", 1}, "cut": {little[:20], 1}, "short": {"II\x2a\x00", 1}, "none": {"\xff\xd8\xff\xda", 1},
 	} {
-		if got := exifOrientation([]byte(c.data)); got != c.want {
+		if got := storedOrientation([]byte(c.data)); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
@@ -144,6 +168,11 @@ func TestNotAnImage(t *testing.T) {
 		{"GIF89a\x01", "a GIF file that is truncated"},
 		{"RIFF\x24\x00\x00\x00WEBPVP8 ", "a WebP file that"},
 		{"\x01\x02\x03\x04", "known format"},
+		{"\xff\xd8\xff\xc9\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00", "such as arithmetic coding"},
+		{"MM\x00\x2b\x00\x08\x00\x00", "BigTIFF"},
+		{"RIFF\x24\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x07\x00\x00\x07\x00\x00", "it is animated"},
+		{tiffWith(t, 273, 266, 2), "reverse order"},
+		{tiffWith(t, 284, 284, 2), "separate planes"},
 	} {
 		img, err := Decode([]byte(c.data))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -166,6 +195,26 @@ func TestNotAnImage(t *testing.T) {
 			t.Errorf("%s in a .png: %v", name, err)
 		}
 	}
+}
+
+// tiffWith is the header of a TIFF file of colours, with the tag in place of another
+// one.
+func tiffWith(t *testing.T, old, tag, value uint16) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "files", "rgb.tiff"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first, entryBytes = 10, 12
+	for entry := first; entry < first+10*entryBytes; entry += entryBytes {
+		if field := data[entry:]; binary.LittleEndian.Uint16(field) == old {
+			binary.LittleEndian.PutUint16(field, tag)
+			binary.LittleEndian.PutUint16(field[8:], value)
+			return string(data)
+		}
+	}
+	t.Fatalf("rgb.tiff has no tag %d", old)
+	return ""
 }
 
 func openSplit(t *testing.T, path, split string) Set {

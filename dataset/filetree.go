@@ -3,6 +3,7 @@ package dataset
 import (
 	"cmp"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -32,10 +33,10 @@ func (f *fileTree) subfolders(at string) ([]string, error) {
 		if hidden(e.Name()) {
 			continue
 		}
-		isDir := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := fs.Stat(f.files, path.Join(at, e.Name()))
-			isDir = err == nil && info.IsDir()
+		name := path.Join(at, e.Name())
+		isDir, err := f.leadsToFolder(name, e)
+		if err != nil { // a class or a split may be behind it
+			return nil, &Error{Path: f.where(name), Msg: "a link that leads nowhere", Hint: "mount or restore what it leads to, or remove the link", Err: err}
 		}
 		if isDir {
 			names = append(names, e.Name())
@@ -43,6 +44,15 @@ func (f *fileTree) subfolders(at string) ([]string, error) {
 	}
 	slices.Sort(names) // a ZIP archive has an order of its own
 	return names, nil
+}
+
+// leadsToFolder reports whether an entry is a folder, or a link to one.
+func (f *fileTree) leadsToFolder(name string, e fs.DirEntry) (bool, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir(), nil
+	}
+	info, err := fs.Stat(f.files, name)
+	return err == nil && info.IsDir(), err
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
@@ -75,32 +85,20 @@ func kindOf(name string) kind {
 }
 
 // images returns the paths of the images in a class folder, those of a folder
-// before those of its sub-folders.
+// before those of its sub-folders. Links to folders are followed, as torchvision does.
 func (f *fileTree) images(class string) ([]string, error) {
 	var found []string
 	var other string
-	err := fs.WalkDir(f.files, class, func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case hidden(d.Name()) && name != class:
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			return nil
-		}
+	err := f.walk(class, nil, func(name string) {
 		switch kindOf(name) {
 		case readImage:
 			found = append(found, name)
 		case otherImage:
 			other = name
 		}
-		return nil
 	})
 	if err != nil {
-		return nil, &Error{Path: f.where(class), Msg: "cannot list the class folder", Err: err}
+		return nil, err
 	}
 	if other != "" {
 		// Leaving it out in silence would measure another data set.
@@ -113,6 +111,38 @@ func (f *fileTree) images(class string) ([]string, error) {
 		return cmp.Or(cmp.Compare(path.Dir(a), path.Dir(b)), cmp.Compare(a, b))
 	})
 	return found, nil
+}
+
+// walk visits the files in a folder, at any depth, but for hidden ones. The folders
+// above it are those that it was reached by.
+func (f *fileTree) walk(at string, above []fs.FileInfo, visit func(name string)) error {
+	info, err := fs.Stat(f.files, at)
+	if err != nil {
+		return &Error{Path: f.where(at), Msg: "cannot list the class folder", Err: err}
+	}
+	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+		return &Error{Path: f.where(at), Msg: "a link to a folder that it lies in", Hint: "remove the link"}
+	}
+	entries, err := fs.ReadDir(f.files, at)
+	if err != nil {
+		return &Error{Path: f.where(at), Msg: "cannot list the class folder", Err: err}
+	}
+	above = append(above, info)
+	for _, e := range entries {
+		if hidden(e.Name()) {
+			continue
+		}
+		name := path.Join(at, e.Name())
+		// A link that leads nowhere is an image that cannot be read, if its name is one's.
+		if isDir, _ := f.leadsToFolder(name, e); !isDir {
+			visit(name)
+			continue
+		}
+		if err := f.walk(name, above, visit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unwrap passes through folders that hold nothing but one folder of folders, as

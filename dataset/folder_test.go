@@ -186,3 +186,39 @@ func TestSlicesOfSorted(t *testing.T) {
 		t.Errorf("of a split in no order: %v, %v", set, err)
 	}
 }
+
+// TestLinks: links to folders are followed at any depth, as torchvision does, and one
+// that leads nowhere or around in a circle is an error, not an image fewer.
+func TestLinks(t *testing.T) {
+	files := map[string]string{"data/a/0.png": "*", "data/b/0.png": "**", "more/1.png": "***", "more/deep/2.png": "****"}
+	link := func(t *testing.T, target, at string) string {
+		root := tree(t, files)
+		if err := os.Symlink(target, filepath.Join(root, filepath.FromSlash(at))); err != nil {
+			t.Skip(err)
+		}
+		return filepath.Join(root, "data")
+	}
+	for at, want := range map[string][]string{
+		"data/a/more": {"a *", "a ***", "a ****", "b **"}, "data/c": {"a *", "b **", "c ***", "c ****"},
+	} {
+		target := map[string]string{"data/a/more": "../../more", "data/c": "../more"}[at]
+		if got := describe(t, openSplit(t, link(t, target, at), All)); !slices.Equal(got, want) {
+			t.Errorf("with the link %s: %q, want %q", at, got, want)
+		}
+	}
+	for at, c := range map[string]struct{ target, want string }{
+		"data/c":      {"absent", "c: a link that leads nowhere"},
+		"data/val":    {"absent", "val: a link that leads nowhere"},
+		"data/a/b":    {"..", "b/a: a link to a folder that it lies in"},
+		"data/a/loop": {".", "loop: a link to a folder that it lies in"},
+	} {
+		source, err := Open(link(t, c.target, at))
+		if err == nil {
+			_, err = source.Split(All)
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.Hint == "" || !strings.Contains(filepath.ToSlash(err.Error()), c.want) {
+			t.Errorf("with the link %s to %s: got %v, want an *Error with %q and a hint", at, c.target, err, c.want)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
 	"image/gif"
@@ -54,6 +53,9 @@ func withoutGIFTransparency(data []byte) []byte {
 // decodeWebP decodes a WebP image. A lossy one has the limited range of video, which
 // image/color takes for JPEG's full range: it is converted here.
 func decodeWebP(data []byte) (image.Image, error) {
+	if isAnimatedWebP(data) {
+		return nil, errAnimated
+	}
 	img, err := webp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
@@ -65,6 +67,15 @@ func decodeWebP(data []byte) (image.Image, error) {
 		return webPToNRGBA(&img.YCbCr), nil
 	}
 	return img, nil
+}
+
+// errAnimated is the error of a WebP file that holds frames in place of an image.
+var errAnimated = errors.New("it is animated: convert its first frame to PNG")
+
+// isAnimatedWebP reports whether an extended file has the flag for animation.
+func isAnimatedWebP(data []byte) bool {
+	const flags = 20 // of the VP8X chunk
+	return matches(data, "RIFF????WEBPVP8X") && len(data) > flags && data[flags]&2 != 0
 }
 
 // webPToNRGBA converts as libwebp does, bit for bit: chroma is interpolated
@@ -113,98 +124,4 @@ func webPChroma(dst []int32, img *image.YCbCr, plane []byte, y int) {
 		diagonal := (a + b + c + d + 8 + 2*(b+c)) >> 3
 		dst[x] = (diagonal + a) >> 1
 	}
-}
-
-// exifOrientation finds the orientation that a JPEG, PNG or WebP file's EXIF block
-// gives, or that a TIFF file has itself; 1 where there is none that is valid.
-func exifOrientation(data []byte) int {
-	block := data
-	switch {
-	case matches(data, "\xff\xd8"):
-		block = exifOfJPEG(data)
-	case matches(data, "\x89PNG"):
-		block = exifOfPNG(data)
-	case matches(data, "RIFF????WEBP"):
-		block = exifOfWebP(data)
-	}
-	return tiffOrientation(bytes.TrimPrefix(block, []byte("Exif\x00\x00")))
-}
-
-func exifOfJPEG(data []byte) []byte {
-	for at := 2; at+4 <= len(data) && data[at] == 0xff; {
-		marker, length := data[at+1], int(binary.BigEndian.Uint16(data[at+2:]))
-		if marker == 0xff { // padding
-			at++
-			continue
-		}
-		if marker == 0xda || length < 2 || at+2+length > len(data) {
-			break
-		}
-		if segment := data[at+4 : at+2+length]; marker == 0xe1 && bytes.HasPrefix(segment, []byte("Exif\x00\x00")) {
-			return segment
-		}
-		at += 2 + length
-	}
-	return nil
-}
-
-func exifOfPNG(data []byte) []byte {
-	for at := 8; at+12 <= len(data); {
-		length := int(binary.BigEndian.Uint32(data[at:]))
-		if length > len(data)-at-12 {
-			break
-		}
-		if string(data[at+4:at+8]) == "eXIf" {
-			return data[at+8 : at+8+length]
-		}
-		at += 12 + length
-	}
-	return nil
-}
-
-func exifOfWebP(data []byte) []byte {
-	for at := 12; at+8 <= len(data); {
-		length := int(binary.LittleEndian.Uint32(data[at+4:]))
-		if length > len(data)-at-8 {
-			break
-		}
-		if string(data[at:at+4]) == "EXIF" {
-			return data[at+8 : at+8+length]
-		}
-		at += 8 + length + length%2
-	}
-	return nil
-}
-
-// tiffOrientation reads tag 274 of the first directory of a TIFF structure.
-func tiffOrientation(data []byte) int {
-	var order binary.ByteOrder = binary.LittleEndian
-	switch {
-	case matches(data, "II\x2a\x00"):
-	case matches(data, "MM\x00\x2a"):
-		order = binary.BigEndian
-	default:
-		return 1
-	}
-	if len(data) < 8 {
-		return 1
-	}
-	at := int64(order.Uint32(data[4:]))
-	if at+2 > int64(len(data)) {
-		return 1
-	}
-	const orientationTag, entryBytes = 274, 12
-	entries := int64(order.Uint16(data[at:]))
-	for i := range entries {
-		entry := at + 2 + i*entryBytes
-		if entry+entryBytes > int64(len(data)) {
-			break
-		}
-		if order.Uint16(data[entry:]) == orientationTag {
-			if v := int(order.Uint16(data[entry+8:])); v >= 1 && v <= 8 {
-				return v
-			}
-		}
-	}
-	return 1
 }

@@ -9,11 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // ReadLabels reads the names of a model's outputs from a file: lines in their
-// order, lines that begin with a WordNet id (synset.txt) or with the output's
-// number, a JSON list, a JSON object by number (imagenet_class_index.json) or by
+// order, lines that begin with a WordNet id (synset.txt), lines that begin or, after
+// a comma, a semicolon or a tab, end with the output's number, a JSON list, a JSON object by number (imagenet_class_index.json) or by
 // name, or a config.json.
 func ReadLabels(path string) (OutputNames, error) {
 	data, err := readConfig(path)
@@ -52,12 +53,18 @@ func ParseLabels(data []byte) (OutputNames, error) {
 	if names := numbered(lines); names != nil {
 		return names, nil
 	}
+	if names, err := numberedLast(lines); names != nil || err != nil {
+		return names, err
+	}
 	return Single(lines), nil
 }
 
-// ParseLines returns the lines of data without surrounding spaces. Empty lines
-// may only stand at the end.
+// ParseLines returns the lines of a text in UTF-8 without surrounding spaces. Empty
+// lines may only stand at the end.
 func ParseLines(data []byte) ([]string, error) {
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return nil, errors.New("not a text in UTF-8")
+	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	text := strings.TrimRight(string(data), " \t\r\n")
 	if text == "" {
@@ -105,6 +112,27 @@ func numbered(lines []string) OutputNames {
 		names[n] = parts[2:]
 	}
 	return names
+}
+
+var numberedLastLine = regexp.MustCompile(`^(.*\S)\s*[,;\t]\s*(\d+)$`)
+
+// numberedLast reads lines such as "tench,0", in any order; nil unless all are. Their
+// numbers have to be those of the outputs: in the order of the lines, the names would
+// be those of other outputs without anything that shows it.
+func numberedLast(lines []string) (OutputNames, error) {
+	turned := make([]string, len(lines))
+	for i, line := range lines {
+		parts := numberedLastLine.FindStringSubmatch(line)
+		if parts == nil {
+			return nil, nil
+		}
+		turned[i] = parts[2] + " " + parts[1]
+	}
+	names := numbered(turned)
+	if names == nil {
+		return nil, fmt.Errorf("its %d lines end with numbers, and these are not 0 to %d, each of them once (if they are part of the names, write a JSON list)", len(lines), len(lines)-1)
+	}
+	return names, nil
 }
 
 // maxMetadataBytes bounds the class names in a model file: read, they take several

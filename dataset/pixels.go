@@ -87,6 +87,25 @@ func (p *pixels) toGrey() {
 	}
 }
 
+// upright returns an image whose file says of itself how it lies as it is meant to
+// be seen, with its opacity.
+func upright(img image.Image, orientation int) image.Image {
+	bounds := img.Bounds()
+	rgb := turn(toPixels(img), orientation)
+	alpha := newPixels(bounds.Dx(), bounds.Dy())
+	for i := range bounds.Dx() * bounds.Dy() {
+		c := color.NRGBAModel.Convert(img.At(bounds.Min.X+i%alpha.w, bounds.Min.Y+i/alpha.w)).(color.NRGBA)
+		alpha.rgb[3*i] = c.A
+	}
+	alpha = turn(alpha, orientation)
+	out := image.NewNRGBA(image.Rect(0, 0, rgb.w, rgb.h))
+	for i := range rgb.w * rgb.h {
+		copy(out.Pix[4*i:], rgb.rgb[3*i:3*i+3])
+		out.Pix[4*i+3] = alpha.rgb[3*i]
+	}
+	return out
+}
+
 // turn returns an image as it is meant to be seen, by its EXIF orientation, as
 // Pillow's ImageOps.exif_transpose does: 2 mirrors left to right, 3 turns by 180°,
 // 4 mirrors top to bottom, 5 exchanges rows and columns, 6 turns a quarter to the
@@ -153,38 +172,44 @@ func convertYCbCr(p *pixels, img *image.YCbCr) {
 }
 
 // chroma writes row y of a chroma plane at full width to dst, which has room
-// for one sample more. Planes of halved width (4:2:2, 4:2:0) are interpolated
-// with libjpeg's triangular filter ("fancy upsampling", jdsample.c), as Pillow's
-// JPEG reader does by default; others are repeated.
+// for one sample more. Planes of halved width (4:2:2), height (4:4:0) or both (4:2:0)
+// are interpolated with libjpeg's triangular filter ("fancy upsampling", jdsample.c),
+// as Pillow's JPEG reader does by default; others are repeated, and so are rows of
+// at most two samples.
 func chroma(dst []byte, img *image.YCbCr, plane []byte, y int) {
 	r := img.Rect
-	n := (r.Dx() + 1) / 2
-	halved := img.SubsampleRatio == image.YCbCrSubsampleRatio420 || img.SubsampleRatio == image.YCbCrSubsampleRatio422
-	if !halved || n <= 2 || r.Min.X%2 != 0 || r.Min.Y%2 != 0 {
-		for x := range r.Dx() {
-			dst[x] = plane[img.COffset(r.Min.X+x, r.Min.Y+y)]
-		}
-		return
+	n := (r.Dx() + 1) / 2 // samples in a row of halved width
+	ratio := img.SubsampleRatio
+	if n <= 2 && ratio != image.YCbCrSubsampleRatio440 || r.Min.X%2 != 0 || r.Min.Y%2 != 0 {
+		ratio = image.YCbCrSubsampleRatio444
 	}
-	near := plane[img.COffset(r.Min.X, r.Min.Y+y):][:n]
-	if img.SubsampleRatio == image.YCbCrSubsampleRatio422 {
+	row := func(y int) []byte { return plane[img.COffset(r.Min.X, r.Min.Y+y):] }
+	// Each output row leans three to one on the nearer row of chroma; at the
+	// first and last rows the farther one is the same again.
+	near, far := row(y), row(2*min(max(y/2+2*(y%2)-1, 0), (r.Dy()+1)/2-1))
+	switch ratio {
+	case image.YCbCrSubsampleRatio440:
+		for x := range r.Dx() {
+			dst[x] = byte((3*int32(near[x]) + int32(far[x]) + 1 + int32(y%2)) >> 2)
+		}
+	case image.YCbCrSubsampleRatio422:
 		at := func(i int) int32 { return int32(near[i]) }
 		dst[0], dst[2*n-1] = near[0], near[n-1]
 		for i := range n - 1 {
 			dst[2*i+1] = byte((3*at(i) + at(i+1) + 2) >> 2)
 			dst[2*i+2] = byte((3*at(i+1) + at(i) + 1) >> 2)
 		}
-		return
-	}
-	// Each output row leans three to one on the nearer row of chroma; at the
-	// first and last rows the farther one is the same again.
-	other := min(max(y/2+2*(y%2)-1, 0), (r.Dy()+1)/2-1)
-	far := plane[img.COffset(r.Min.X, r.Min.Y+2*other):][:n]
-	column := func(i int) int32 { return 3*int32(near[i]) + int32(far[i]) }
-	dst[0], dst[2*n-1] = byte((4*column(0)+8)>>4), byte((4*column(n-1)+7)>>4)
-	for i := range n - 1 {
-		dst[2*i+1] = byte((3*column(i) + column(i+1) + 7) >> 4)
-		dst[2*i+2] = byte((3*column(i+1) + column(i) + 8) >> 4)
+	case image.YCbCrSubsampleRatio420:
+		column := func(i int) int32 { return 3*int32(near[i]) + int32(far[i]) }
+		dst[0], dst[2*n-1] = byte((4*column(0)+8)>>4), byte((4*column(n-1)+7)>>4)
+		for i := range n - 1 {
+			dst[2*i+1] = byte((3*column(i) + column(i+1) + 7) >> 4)
+			dst[2*i+2] = byte((3*column(i+1) + column(i) + 8) >> 4)
+		}
+	default:
+		for x := range r.Dx() {
+			dst[x] = plane[img.COffset(r.Min.X+x, r.Min.Y+y)]
+		}
 	}
 }
 

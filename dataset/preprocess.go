@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -70,7 +71,7 @@ type Preprocess struct {
 	Crop          Crop          `json:"crop"`          // to Size
 	Rescale       float64       `json:"rescale"`       //
 	Mean          [3]float64    `json:"mean"`          // of the channels in the model's order
-	Std           [3]float64    `json:"std"`           // likewise; not 0
+	Std           [3]float64    `json:"std"`           // likewise; more than 0
 	Channels      Channels      `json:"channels"`      // the model's order of them
 	Grey          bool          `json:"grey"`          // colours become their luminance first, as Pillow's mode L
 	EXIF          bool          `json:"exif"`          // images are turned as their EXIF orientation says
@@ -259,9 +260,12 @@ func (p *Preprocess) check() error {
 	if p.Resize != ResizeNone && slices.Contains(p.ResizeSize[:], 0) {
 		return fmt.Errorf("size of 0 pixels: expected 1 to %d", maxEdge)
 	}
+	if p.Rescale == 0 {
+		return errors.New("rescale factor 0: all images would be alike")
+	}
 	for c := range 3 {
-		if p.Std[c] == 0 {
-			return fmt.Errorf("standard deviation 0 of channel %d", c)
+		if !(p.Std[c] > 0) {
+			return fmt.Errorf("standard deviation %v of channel %d: expected more than 0", p.Std[c], c)
 		}
 	}
 	return nil

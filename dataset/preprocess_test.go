@@ -103,7 +103,7 @@ func TestHuggingFaceIsTransformers(t *testing.T) {
 // transforms, which chroma carries to red and blue nearly doubled. Repeating
 // chroma instead of interpolating it is off by 13 to 20 levels.
 func TestJPEGIsPillows(t *testing.T) {
-	for name, tolerance := range map[string]int{"420": 2, "422": 2, "444": 2, "grey": 1} {
+	for name, tolerance := range map[string]int{"420": 2, "422": 2, "440": 2, "444": 2, "grey": 1} {
 		jpeg, err := decodeFile(filepath.Join("testdata", name+".jpg"))
 		if err != nil {
 			t.Fatal(err)
@@ -265,6 +265,8 @@ func TestBadPreprocessing(t *testing.T) {
 		`{"resample": 9}`:                                 "resample 9",
 		`{"image_mean": [0.5, 0.5]}`:                      "image_mean",
 		`{"image_std": [0, 1, 1]}`:                        "deviation 0",
+		`{"image_std": [1, 1, -0.5]}`:                     "deviation -0.5 of channel 2",
+		`{"rescale_factor": 0}`:                           "rescale factor 0",
 		`{"do_pad": true}`:                                "do_pad",
 		`{"do_center_crop": 3}`:                           "do_center_crop",
 		`{"pretrained_cfg": {"std": [1, 1]}}`:             "std",

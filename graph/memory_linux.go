@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usableMemory is the memory in bytes that the program could take at most: the
+// UsableMemory is the memory in bytes that the program could take at most: the
 // machine's or, in a container, what its control group may have; 0 where it is
 // not known.
-func usableMemory() int64 {
+func UsableMemory() int64 {
 	limit := groupMemory(os.DirFS("/"))
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {

@@ -44,7 +44,7 @@ func TestArenaBeyondMemory(t *testing.T) {
 }
 
 func TestUsableMemory(t *testing.T) {
-	got := usableMemory()
+	got := UsableMemory()
 	if runtime.GOOS != "linux" {
 		if got != 0 {
 			t.Errorf("%d bytes on %s", got, runtime.GOOS)

@@ -77,7 +77,7 @@ func NewRunner(n *Network, opt RunnerOptions) *Runner {
 	}
 	if r.device == nil {
 		r.device = host{nn.Host{}, exec.NewKernels(r.context)}
-		r.memory = usableMemory()
+		r.memory = UsableMemory()
 	}
 	r.machine = exec.NewMachineOn(r.device)
 	r.machine.Profile = opt.Profile

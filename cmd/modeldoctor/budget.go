@@ -231,7 +231,7 @@ func (s *spending) say(format string, args ...any) {
 		return
 	}
 	s.con.finish()
-	fmt.Fprintf(s.con.stderr, "modeldoctor: "+format+"\n", args...)
+	s.con.say(format, args...)
 }
 
 // report says what was planned and done, where that is less than all, or a budget

@@ -352,6 +352,7 @@ func (p *prepared) describe(opt checkOptions, read bool) (d described, err error
 	}
 	if read {
 		d.data.SHA256, err = p.validation.SHA256()
+		warnIfRepeated(opt.run.console, p.validation, "validation")
 	}
 	return d, err
 }

@@ -28,7 +28,16 @@ const configName = ".modeldoctor.yaml"
 // an environment variable cannot stand in the file either. A relative path is
 // looked for beside the file first. The key suppress, which is no flag, lists the
 // breaches that are accepted.
+//
+// A text that is empty is no value, whatever would be done without the flag: it is what
+// becomes of a shell's variable that is not set.
 func withConfig(c *cli.Context) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if isText(f) && onCommandLine(c, name) && c.String(name) == "" {
+			return usage("--%s: its value is empty", name).withHint("leave the flag out, or see whether a variable of the shell is empty")
+		}
+	}
 	path, err := findConfig(c.String("config"))
 	if err != nil || path == "" {
 		return err
@@ -77,14 +86,23 @@ func withConfig(c *cli.Context) error {
 		if err != nil {
 			return usage("%s: %s: %v", path, key, err)
 		}
+		if isText(flag) && text == "" {
+			return usage("%s: %s: no value", path, key)
+		}
 		if err := c.Set(key, besideConfig(flag, path, text)); err != nil {
 			return badValue(path+": "+key, text, flag, err.Error())
 		}
 	}
 	if !c.Bool("quiet") { // a file in a folder above is easily forgotten
-		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", path)
+		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: configuration: %s\n", oneLine(path))
 	}
 	return nil
+}
+
+// isText reports whether a flag's value is a text.
+func isText(f cli.Flag) bool {
+	_, ok := f.(*cli.StringFlag)
+	return ok
 }
 
 // configHint says what a configuration file is.

@@ -42,7 +42,7 @@ func newConsole(stderr io.Writer, quiet bool) *console {
 
 // warn writes a line of warning, once.
 func (c *console) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text := oneLine(fmt.Sprintf(format, args...))
 	if c.warned[text] {
 		return
 	}
@@ -56,7 +56,7 @@ func (c *console) warn(format string, args ...any) {
 // say writes a line unless the user wants quiet.
 func (c *console) say(format string, args ...any) {
 	if !c.quiet {
-		fmt.Fprintf(c.stderr, "modeldoctor: %s\n", fmt.Sprintf(format, args...))
+		fmt.Fprintf(c.stderr, "modeldoctor: %s\n", oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -81,7 +81,7 @@ func (c *console) advance(phase, unit string, done, total int) {
 		c.clear()
 		c.task.first, c.task.begun = done, time.Now()
 	}
-	c.phase, c.task.done = phase, done
+	c.phase, c.task.done = oneLine(phase), done
 	switch {
 	case c.quiet:
 	case c.isTerm:

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +70,35 @@ func TestBar(t *testing.T) {
 	for _, want := range []string{"epoch 1 of 2", "25%", "40/160"} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("%q is missing in %q", want, stderr.String())
+		}
+	}
+}
+
+// TestNamesAreHarmless: whatever names hold, no line of stderr has a control character
+// or one that turns the writing around.
+func TestNamesAreHarmless(t *testing.T) {
+	const name = "e\x1b[31m\n\u202e\u009bvil"
+	var said strings.Builder
+	c := newConsole(&said, false)
+	c.warn("about %s", name)
+	c.say("about %s", name)
+	c.progress(name, 1, 2)
+	folder := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Skip(err)
+	}
+	model := filepath.Join("..", "..", "fixtures", "vit-cifar100", "model.onnx")
+	for _, args := range [][]string{{"check", "--data", folder, model}, {"check", name}, {"check", "--" + name}, {"check", "--config", name, model}, {name}} {
+		if code := run(t.Context(), append([]string{"modeldoctor"}, args...), io.Discard, &said); code == exitOK {
+			t.Errorf("%q succeeds", args)
+		}
+	}
+	if n := strings.Count(said.String(), "vil"); n < 8 {
+		t.Errorf("only %d lines quote the name:\n%s", n, said.String())
+	}
+	for line := range strings.Lines(said.String()) {
+		if !strings.HasPrefix(line, "modeldoctor: ") || strings.ContainsAny(line, "\x1b\u202e\u009b") {
+			t.Errorf("line %q", line)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"unicode"
 
@@ -193,7 +194,18 @@ func message(err error) string {
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}
-	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
+	return oneLine(text)
+}
+
+// oneLine makes a text, which may quote names from anywhere, one line that moves no
+// cursor and turns no writing around.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.Join(strings.FieldsFunc(text, unicode.IsControl), " "))
 }
 
 // maxMessage is the most bytes of an error that are said.
@@ -219,6 +231,8 @@ func hintOf(err error) string {
 		return timeoutHint
 	case code == exitUsage:
 		return generalHelp
+	case errors.As(err, &file) && (file.Path == os.Stdout.Name() || file.Path == os.Stderr.Name()):
+		return "make room where the output goes, or send it somewhere else"
 	case errors.As(err, &file): // activations that do not fit --memory
 		return "the folder for temporary files (TMPDIR) must be writable and have room; with a larger --memory less is written"
 	}

@@ -29,15 +29,16 @@ func reporting(c *cli.Context, work func() error) error {
 		Command: c.Command.Name, Inputs: append([]string{}, c.Args().Slice()...), Verdict: report.Errored, Version: version(),
 		Error: fmt.Sprintf("modeldoctor %s has not ended: it is running, or was killed", c.Command.Name), ExitCode: exitInternal,
 	}
-	if err := out.replace(&failure); err != nil {
-		return unwritable(err)
+	begun := out.replace(&failure)
+	err := unwritable(begun)
+	if begun == nil {
+		err = work()
 	}
-	err := work()
 	if err == nil || out.written {
 		return err
 	}
 	failure.Error, failure.Hint, failure.ExitCode = message(err), report.Optional(hintOf(err)), endCode(c.Context, err)
-	if problem := errors.Join(out.replace(&failure), out.annotate(&failure)); problem != nil {
+	if problem := errors.Join(out.replace(&failure), out.annotate(&failure)); problem != nil && begun == nil {
 		fmt.Fprintf(c.App.ErrWriter, "modeldoctor: warning: the report on what follows cannot be written: %s\n", message(problem))
 	}
 	return err

@@ -94,7 +94,7 @@ func outputFlags() []cli.Flag {
 }
 
 func memoryFlag(help string) cli.Flag {
-	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help+"; on a GPU, it is how much activations may take of the host's memory where half of --device-memory is too little")
+	return stringFlag(categoryRun, "memory", "SIZE", "4GiB", help+"; without the flag it is no more than three quarters of what the machine or container has; on a GPU, it is how much activations may take of the host's memory where half of --device-memory is too little")
 }
 
 func configFlag() cli.Flag {
@@ -175,9 +175,15 @@ func (o *runOptions) tried(n *graph.Network) []int {
 
 // readRunOptions reads the flags of runFlags, and --quiet.
 func readRunOptions(c *cli.Context) (runOptions, error) {
-	for _, name := range []string{"threads", "run-batch"} {
-		if n := c.Int(name); n < 0 {
-			return runOptions{}, usage("--%s: %d is negative", name, n)
+	for _, bound := range []struct {
+		name string
+		most int
+	}{{"threads", 1 << 14}, {"run-batch", 1 << 20}} {
+		switch n := c.Int(bound.name); {
+		case n < 0:
+			return runOptions{}, usage("--%s: %d is negative", bound.name, n)
+		case n > bound.most:
+			return runOptions{}, usage("--%s: %d is more than %d", bound.name, n, bound.most)
 		}
 	}
 	opt := runOptions{threads: c.Int("threads"), timeout: c.Duration("timeout"), console: newConsole(c.App.ErrWriter, c.Bool("quiet"))}
@@ -192,6 +198,9 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 		if opt.memory, err = parseBytes("memory", size); err != nil {
 			return opt, err
 		}
+		if !c.IsSet("memory") {
+			opt.memory = withinMachine(opt.memory, graph.UsableMemory())
+		}
 	}
 	if opt.profile = c.Bool("profile"); opt.profile {
 		if opt.device.required {
@@ -200,6 +209,15 @@ func readRunOptions(c *cli.Context) (runOptions, error) {
 		opt.device.gpu = false
 	}
 	return opt, err
+}
+
+// withinMachine bounds what the program takes by itself by what there is, 0 if that is
+// not known: a quarter is left to all else, such as pages of the model's file.
+func withinMachine(memory, usable int64) int64 {
+	if usable <= 0 {
+		return memory
+	}
+	return min(memory, usable/4*3)
 }
 
 // withTimeout bounds a context by --timeout.

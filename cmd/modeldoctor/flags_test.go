@@ -48,6 +48,15 @@ func TestParseBytes(t *testing.T) {
 	}
 }
 
+// TestWithinMachine: what is taken by default leaves room in a small container.
+func TestWithinMachine(t *testing.T) {
+	for usable, want := range map[int64]int64{0: 4 << 30, 64 << 30: 4 << 30, 4 << 30: 3 << 30, 100e6: 75e6} {
+		if got := withinMachine(4<<30, usable); got != want {
+			t.Errorf("of %d bytes %d are taken, want %d", usable, got, want)
+		}
+	}
+}
+
 func TestClosest(t *testing.T) {
 	names := []string{"check", "inspect", "probe", "explain", "version"}
 	for mistyped, want := range map[string]string{"chek": "check", "insepct": "inspect", "explian": "explain", "x": "", "train": ""} {

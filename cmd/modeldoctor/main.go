@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	args = flagsFirst(app, args)
 	app.Metadata = map[string]any{commandLineKey: namedFlags(app, args)}
 	for _, warning := range unknownVariables(app) {
-		fmt.Fprintf(stderr, "modeldoctor: warning: %s\n", warning)
+		fmt.Fprintf(stderr, "modeldoctor: warning: %s\n", oneLine(warning))
 	}
 	err := app.RunContext(ctx, args)
 	code = exitCode(err)
@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			hint = fmt.Sprintf("see `modeldoctor %s --help`", command.Name)
 		}
 		if hint != "" {
-			fmt.Fprintf(stderr, "modeldoctor: hint: %s\n", hint)
+			fmt.Fprintf(stderr, "modeldoctor: hint: %s\n", oneLine(hint))
 		}
 	}
 	return code

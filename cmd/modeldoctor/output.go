@@ -99,6 +99,9 @@ func checkOutputPath(path string, taken []string, others []outputFile) error {
 	if path == "" {
 		return usage("--format: the name of the file is missing").withHint("write it behind the equals sign: --format json=report.json")
 	}
+	if path == "-" {
+		return usage("--format: - is not the name of a file").withHint("without a file a format goes to stdout: --format json; ./- is a file of that name")
+	}
 	for _, other := range others {
 		if sameFile(other.path, path) {
 			return usage("--format: %s is named twice", path)
@@ -191,8 +194,13 @@ func (o *output) print(result report.Result) error {
 	return cmp.Or(err1, err2, err3)
 }
 
+// unwritable is the error of reports of which some cannot be written.
 func unwritable(err error) error {
-	return &failure{code: exitInternal, msg: fmt.Sprintf("the report cannot be written: %v", err), hint: "make room, or choose another place with --format", err: err}
+	if err == nil {
+		return nil
+	}
+	why := strings.ReplaceAll(err.Error(), "\n", "; ") // of several files
+	return &failure{code: exitInternal, msg: "the report cannot be written: " + why, hint: "make room, or choose another place with --format", err: err}
 }
 
 // writeSummary appends the summary of a result to the file of a job's summaries, of

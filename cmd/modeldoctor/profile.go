@@ -24,7 +24,7 @@ func (p *profile) write(model string) {
 		return
 	}
 	p.console.finish()
-	fmt.Fprintf(p.console.stderr, "profile of %s\n", model)
+	fmt.Fprintf(p.console.stderr, "profile of %s\n", oneLine(model))
 	writeProfile(p.console.stderr, p.steps.Work(), time.Since(p.began))
 }
 

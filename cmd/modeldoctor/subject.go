@@ -131,6 +131,8 @@ func (s *subject) keepApart(ctx context.Context, opt treatmentOptions) error {
 		}
 	}
 	con.finish()
+	warnIfRepeated(con, s.validation, "validation")
+	warnIfRepeated(con, s.holdout, "hold-out")
 	var shared []int
 	for _, o := range others {
 		pairs := examples.Shared(s.holdout, o.Set)
@@ -158,6 +160,14 @@ func (s *subject) keepApart(ctx context.Context, opt treatmentOptions) error {
 	s.holdout = s.holdout.Without(shared)
 	con.warn("%d hold-out images are also among the training or validation images, pixel by pixel, and are left out", len(shared))
 	return s.checkHoldout(opt.minHoldout)
+}
+
+// warnIfRepeated says so where more than one in a hundred of the images that have been
+// read is there twice: an interval takes them for independent of each other.
+func warnIfRepeated(con *console, set *examples.Set, what string) {
+	if n := examples.Repeated(set); 100*n > set.Images() {
+		con.warn("%d of the %d %s images are copies of others of them, pixel by pixel: intervals take images for independent, and are too narrow", n, set.Images(), what)
+	}
 }
 
 // judgedBy are the digests of the hold-out sets that have judged the model before.

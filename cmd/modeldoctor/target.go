@@ -63,6 +63,8 @@ func readTarget(c *cli.Context, model string) (target, error) {
 		}
 	case to.path == "":
 		return to, usage("fix: the file to write is missing").withHint("modeldoctor fix %s -o fixed.onnx; --trial writes nothing", model)
+	case to.path == "-":
+		return to, usage("-o: a model is not written to stdout").withHint("give the name of a file; ./- is a file called -")
 	case sameFile(to.path, model):
 		return to, usage("-o: %s is the model itself", to.path).withHint("write to another file, or use --in-place, which keeps a backup")
 	}

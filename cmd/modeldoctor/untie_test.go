@@ -98,7 +98,10 @@ func TestSearchAmongTied(t *testing.T) {
 	images, out := noiseImages(t, 10, 24), filepath.Join(t.TempDir(), "report.json")
 	for shared, tried := range map[string]bool{"": false, "update": true, "untie": true} {
 		args := []string{"fix", "--search-layers", "--search-candidates", "4", "--granularity", "block", "--trial", "--epochs", "1", "--batch", "8", "--lr", "1e-4",
-			"--data", images, "--preprocess", "imagenet", "--config", "none", "--quiet", "--format", "json=" + out, "--shared", shared, model}
+			"--data", images, "--preprocess", "imagenet", "--config", "none", "--quiet", "--format", "json=" + out, model}
+		if shared != "" {
+			args = append(args, "--shared", shared)
+		}
 		command(t, exitFailed, args...) // too few hold-out images
 		f, err := os.Open(out)
 		if err != nil {

@@ -1,8 +1,10 @@
 """Writes the golden files of package dataset's tests, with Pillow and transformers.
 
     pip install numpy pillow==12.0.0 transformers==4.49.0 && python golden.py
+
+It also needs libjpeg-turbo's cjpeg.
 """
-import base64, io, json, os, struct, zlib
+import base64, io, json, os, struct, subprocess, zlib
 import numpy as np
 import PIL, transformers
 from PIL import Image, ImageOps
@@ -42,6 +44,12 @@ for name, img, options in [
     img.save(f"{name}.jpg", quality=90, **options)
     Image.open(f"{name}.jpg").convert("RGB").save(f"{name}.png", optimize=True)
 
+# Pillow writes no 4:4:0.
+smooth.save("smooth.ppm")
+subprocess.run(["cjpeg", "-quality", "90", "-sample", "1x2", "-outfile", "440.jpg", "smooth.ppm"], check=True)
+os.remove("smooth.ppm")
+Image.open("440.jpg").convert("RGB").save("440.png", optimize=True)
+
 # Files of every kind that is read, each beside what convert("RGB") makes of it.
 rgb = np.asarray(smooth)
 alpha = ((x * 9 + y * 5) % 256).astype(np.uint8)
@@ -80,9 +88,12 @@ palette.save("palette.bmp")
 smooth.save("rgb.tiff")
 smooth.save("lzw.tiff", compression="tiff_lzw")
 Image.fromarray(grey16[:, :, 0].astype(np.uint16)).save("grey16.tiff")
+for name, photometric in [("fax4white.tiff", 0), ("fax4.tiff", 1)]:  # which of the two bits is white
+    smooth.convert("1").save(name, compression="group4", tiffinfo={262: photometric})
+rgba.save("turned.tiff", compression="tiff_lzw", tiffinfo={274: 6})  # without compression Pillow errs
 for name in ["grey16.png", "greyalpha16.png", "rgb16.png", "rgba16.png", "rgba.png", "palette.png", "bilevel.png", "lossy.webp",
              "even.webp", "alpha.webp", "lossless.webp", "palette.gif", "frames.gif", "rgb.bmp", "palette.bmp", "rgb.tiff",
-             "lzw.tiff", "grey16.tiff"]:
+             "lzw.tiff", "grey16.tiff", "fax4.tiff", "fax4white.tiff", "turned.tiff"]:
     os.makedirs("files", exist_ok=True)
     os.replace(name, "files/" + name)
     Image.open("files/" + name).convert("RGB").save("files/" + name + ".want", "PNG", optimize=True)

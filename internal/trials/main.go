@@ -100,6 +100,9 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 			return err
 		}
 	}
+	if s.begun > 0 && s.failed == s.begun {
+		return errors.New("every run has failed: the tables are empty")
+	}
 	if *file == "" {
 		return nil
 	}

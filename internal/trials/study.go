@@ -26,6 +26,7 @@ type study struct {
 	jobs, seeds   int
 	end           time.Time // after which no run is begun; zero: never
 	log           io.Writer
+	begun, failed int // runs, so far
 }
 
 // A task is one run of modeldoctor fix --trial.
@@ -54,6 +55,12 @@ func (s *study) run(ctx context.Context, tasks []*task) {
 				s.treat(ctx, t)
 				mutex.Lock()
 				done++
+				if !t.unsought {
+					s.begun++
+					if t.fix == nil {
+						s.failed++
+					}
+				}
 				s.say("%4.0f s  %d of %d: %s  %s", time.Since(begin).Seconds(), done, len(tasks), t.name, t.outcome())
 				mutex.Unlock()
 			}

@@ -115,6 +115,20 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestAllFail: tables of nothing are no success.
+func TestAllFail(t *testing.T) {
+	t.Setenv(playing, "1")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, log bytes.Buffer
+	err = run(t.Context(), []string{"-program", program, "-settings", "smooth", "bad=broken.onnx@train"}, &out, &log)
+	if err == nil || !strings.Contains(err.Error(), "every run has failed") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestBudget: without time no run is begun, and that is said of each.
 func TestBudget(t *testing.T) {
 	var out, log bytes.Buffer

@@ -262,6 +262,22 @@ func Shared(s, other *Set) [][2]int {
 	return pairs
 }
 
+// Repeated is how many images of s are there before, pixel by pixel as in [Shared].
+func Repeated(s *Set) int {
+	n := 0
+	seen := make(map[[sha256.Size]byte]bool, s.Images())
+	for _, d := range s.plain.digests.of {
+		if d == ([sha256.Size]byte{}) {
+			continue
+		}
+		if seen[d] {
+			n++
+		}
+		seen[d] = true
+	}
+	return n
+}
+
 // Where says where an image comes from, for a message.
 func (s *Set) Where(image int) string { return dataset.Where(s.images, image) }
 

@@ -171,6 +171,9 @@ func TestShared(t *testing.T) {
 		if got, want := Shared(a, b), [][2]int{{1, 0}, {2, 0}}; !slices.Equal(got, want) {
 			t.Errorf("%s: %v shared, want %v", name, got, want)
 		}
+		if na, nb := Repeated(a), Repeated(b); na != 1 || nb != 0 {
+			t.Errorf("%s: %d and %d images are there before, want 1 and 0", name, na, nb)
+		}
 		rest := a.Without([]int{1, 2})
 		if err := rest.ReadPlain(t.Context(), func() {}); err != nil {
 			t.Fatal(err)
