@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// ReadLabels reads the names of a model's outputs from a file: lines in their
-// order, lines that begin with a WordNet id (synset.txt), lines that begin or, after
-// a comma, a semicolon or a tab, end with the output's number, a JSON list, a JSON object by number (imagenet_class_index.json) or by
-// name, or a config.json.
+// ReadLabels reads the names of a model's outputs from a file: lines in their order;
+// lines that begin with a WordNet id (synset.txt) or with the output's number, or end
+// with that after a comma, a semicolon or a tab; a JSON list; a JSON object by number
+// (imagenet_class_index.json) or by name; or a config.json.
 func ReadLabels(path string) (OutputNames, error) {
 	data, err := readConfig(path)
 	if err != nil {
