@@ -266,6 +266,8 @@ func (p *namer) head(w *Weight, seen *counts) string {
 // inBlock names a module within a block.
 func (p *namer) inBlock(w *Weight, b blockSpan, seen *counts) string {
 	switch {
+	case w.role == roleTensor && p.biasesScores(w, b):
+		return "attn.scores.bias"
 	case w.role == roleTensor:
 		return fmt.Sprintf("scale%d", w.first-b.start)
 	case p.isNorm(w):
@@ -285,6 +287,33 @@ func (p *namer) inBlock(w *Weight, b blockSpan, seen *counts) string {
 	}
 	seen.mlp++
 	return fmt.Sprintf("mlp.fc%d", seen.mlp)
+}
+
+// biasesScores reports whether a weight is what is added to the scores of a plain
+// attention, or a table that this is looked up in.
+func (p *namer) biasesScores(w *Weight, b blockSpan) bool {
+	stack := []*op.Value{p.steps[b.attention].In[0]}
+	for len(stack) > 0 {
+		s := stack[len(stack)-1].Step
+		stack = stack[:len(stack)-1]
+		switch {
+		case s == nil:
+		case s.Out.OnDataPath:
+			if _, adds := s.Op.(op.Add); adds {
+				if s == p.steps[w.first] {
+					return true
+				}
+				stack = append(stack, s.In...)
+			} else if _, views := s.Op.(op.View); views {
+				stack = append(stack, s.In[0])
+			}
+		case s == p.steps[w.first]:
+			return true
+		default:
+			stack = append(stack, s.In...)
+		}
+	}
+	return false
 }
 
 // isNorm reports whether a weight is the scale or the shift of a normalisation.

@@ -15,7 +15,7 @@ const maxTableElements = 1 << 20
 // not matter: Swin's is called like a parameter. Without a zero the numbers must
 // be very large: the bias of a sigmoid head may start at −10 throughout.
 func isMask(w onnx.Weight) bool {
-	data := tableUsedBy(w, "Add", "Where")
+	data := tableUsedBy(w, "Add", "Where", "Expand", "Attention", "MultiHeadAttention")
 	if data == nil {
 		return false
 	}

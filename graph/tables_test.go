@@ -33,6 +33,8 @@ func TestTables(t *testing.T) {
 		"a bias of zeros":            {"Add", make([]float32, 12), ""},
 		"a bias":                     {"Add", []float32{0, -100, -99, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"a small bias of two values": {"Add", []float32{0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		"a mask that is expanded":    {"Expand", []float32{0, -100, -100, 0, 0, -100, 0, 0, 0, 0, 0, 0}, "mask"},
+		"a token that is expanded":   {"Expand", []float32{0, -1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"a mask that multiplies":     {"Mul", []float32{0, -100, -100, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"rotary":                     {"Mul", angles, "rotary table"},
 		"angles that are added":      {"Add", angles, ""},

@@ -102,7 +102,7 @@ func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
 	for _, p := range dataset.Presets() {
 		own := []dataset.Channels{p.Channels}
 		switch {
-		case in.Channels == 1 && !p.OneNormalisation():
+		case in.Channels == 1 && !p.OneNormalisation(), in.Integers() && !p.KeepsBytes():
 			continue
 		case in.Channels == 1:
 		case given.Orders != nil:
