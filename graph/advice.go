@@ -93,6 +93,8 @@ func advise(u onnx.Unsupported) string {
 		}
 	}
 	switch u.Domain {
+	case "ai.onnx.ml":
+		return "this is an operator of classical machine learning, which has no weights that gradients could train: give a neural network"
 	case "", "ai.onnx":
 		return fmt.Sprintf("re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=%d), or see `modeldoctor inspect`", usualOpset)
 	case "com.microsoft":

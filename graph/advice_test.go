@@ -39,6 +39,7 @@ func TestAdvice(t *testing.T) {
 		want   string
 	}{
 		"weights packed in blocks": {refusedModel(14, spoilt("MatMulNBits", "com.microsoft")), "not supported", "without quantisation"},
+		"a forest":                 {refusedModel(14, spoilt("TreeEnsembleClassifier", "ai.onnx.ml")), "not supported", "classical"},
 		"quantised attention":      {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
 		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
 			b.Float("step", nil, []float32{0.1})

@@ -50,6 +50,31 @@ func TestScopeOf(t *testing.T) {
 	}
 }
 
+// TestInside: a scope that lacks the modules around it gets them, where the names of all
+// parameters have them.
+func TestInside(t *testing.T) {
+	peft := commonModule([]string{"base_model.model.cls_token", "base_model.model.blocks.0.norm1.weight"})
+	block := commonModule([]string{"blocks.0.norm1.weight", "blocks.0.norm1.bias"})
+	for _, c := range []struct {
+		common       []string
+		module, want string
+	}{
+		{peft, "model.blocks.0.attn", "base_model.model.blocks.0.attn"},
+		{peft, "model", "base_model.model"},
+		{peft, "base_model.model.head", "base_model.model.head"},
+		{peft, "modelling.head", "modelling.head"},
+		{peft, "head", "head"},
+		{block, "blocks.1.norm1", "blocks.1.norm1"},
+		{block, "norm", "norm"},
+		{commonModule([]string{"weight", "head.weight"}), "head", "head"},
+		{commonModule(nil), "head", "head"},
+	} {
+		if got := inside(c.common, c.module); got != c.want {
+			t.Errorf("%s in %q: %s, want %s", c.module, c.common, got, c.want)
+		}
+	}
+}
+
 func TestParseScopes(t *testing.T) {
 	for text, want := range map[string][]string{
 		`['', 'blocks.2', 'linear_8']`: {"", "blocks.2", "linear_8"},

@@ -89,3 +89,41 @@ func scopeOf(name string) string {
 	}
 	return strings.Join(path, ".")
 }
+
+// commonModule returns the components that the paths of all parameters begin with, but
+// for the last of each.
+func commonModule(parameters []string) []string {
+	var common []string
+	for i, path := range parameters {
+		module := strings.Split(path, ".")
+		module = module[:len(module)-1]
+		if i == 0 {
+			common = module
+		}
+		k := 0
+		for k < min(len(common), len(module)) && common[k] == module[k] {
+			k++
+		}
+		common = common[:k]
+	}
+	return common
+}
+
+// inside returns the whole path of a module that was recorded without the modules
+// around it: a wrapper such as a PEFT adapter's calls the model within by another way
+// than its module, and parameters are named base_model.model.blocks.0, scopes
+// model.blocks.0. All parameters lie in common.
+func inside(common []string, module string) string {
+	if len(common) == 0 {
+		return module
+	}
+	if first, _, _ := strings.Cut(module, "."); first == common[0] {
+		return module
+	}
+	for k := 1; k < len(common); k++ {
+		if strings.HasPrefix(module+".", strings.Join(common[k:], ".")+".") {
+			return strings.Join(common[:k], ".") + "." + module
+		}
+	}
+	return module
+}

@@ -12,8 +12,6 @@ func identityEntries() []Entry {
 	return []Entry{
 		{Name: "Dropout", Min: 7, Max: MaxOpset, Lower: lowerDropout, Limit: "inference only"},
 		{Name: "Identity", Min: 7, Max: MaxOpset, Lower: lowerIdentity},
-		// A map from class to score for each image: the scores, in the order of the classes.
-		{Domain: "ai.onnx.ml", Name: "ZipMap", Min: 1, Max: 5, Lower: lowerIdentity},
 	}
 }
 

@@ -35,6 +35,7 @@ func NewRegistry() *Registry {
 		binaryEntries(),
 		castEntries(),
 		col2ImEntries(),
+		classicalEntries(),
 		concatEntries(),
 		constantEntries(),
 		controlEntries(),
