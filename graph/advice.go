@@ -47,7 +47,8 @@ type advice struct {
 // advices lists what usually helps; the first that fits counts.
 func advices() []advice {
 	return []advice{
-		{reason: []string{"training"}, text: "call model.eval() before exporting"},
+		{reason: []string{"training", "images of a batch"}, text: "call model.eval() before exporting"},
+		{operators: []string{"RandomNormal", "RandomUniform", "Bernoulli", "Multinomial"}, text: "call model.eval() before exporting: the graph draws random numbers"},
 		{operators: []string{"DynamicQuantize", "MatMulInteger", "ConvInteger", "MatMulNBits", "MatMulBnb4", "QLinear", "QAttention", "QGemm", "QuantizeLinear", "DequantizeLinear"},
 			text: "re-export the model without quantisation"},
 		{operators: []string{"If", "Loop", "Scan"}, text: "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"},

@@ -40,7 +40,21 @@ func TestAdvice(t *testing.T) {
 	}{
 		"weights packed in blocks": {refusedModel(14, spoilt("MatMulNBits", "com.microsoft")), "not supported", "without quantisation"},
 		"a forest":                 {refusedModel(14, spoilt("TreeEnsembleClassifier", "ai.onnx.ml")), "not supported", "classical"},
-		"quantised attention":      {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
+		"random numbers":           {refusedModel(20, spoilt("RandomUniformLike", "")), "not supported", "model.eval()"},
+		"a statistic of the batch": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("ReduceMean", []string{"features"}, []string{"mean"}, onnxtest.Ints("axes", 0))
+			b.Node("Sub", []string{"features", "mean"}, []string{"logits"})
+		}), "combines the images of a batch", "model.eval()"},
+		"products of images": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("Transpose", []string{"features"}, []string{"t"}, onnxtest.Ints("perm", 1, 0))
+			b.Node("MatMul", []string{"t", "features"}, []string{"gram"})
+			b.Node("MatMul", []string{"features", "gram"}, []string{"logits"})
+		}), "MatMul combines the images of a batch", "model.eval()"},
+		"a softmax over images": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("Softmax", []string{"features"}, []string{"shares"}, onnxtest.Int("axis", 0))
+			b.Node("Mul", []string{"features", "shares"}, []string{"logits"})
+		}), "Softmax combines the images of a batch", "model.eval()"},
+		"quantised attention": {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
 		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
 			b.Float("step", nil, []float32{0.1})
 			b.Node("QuantizeLinear", []string{"features", "step"}, []string{"q"})

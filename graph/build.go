@@ -163,6 +163,9 @@ func (b *builder) withNecks(batch int, noFuse bool, other *Network) (*Network, e
 			return nil, err
 		}
 	}
+	if list := n.mixing(other); len(list) > 0 {
+		return nil, &refusal{nodes: list}
+	}
 	n.keepBatchedNecks(other)
 	return n, nil
 }

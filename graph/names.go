@@ -353,7 +353,10 @@ func (p *namer) prefix(w *Weight, block int) string {
 		}
 		common = common[:k]
 	}
-	if _, inList := splitList(append(slices.Clone(common), string(w.role))); len(modules) < 2 || !inList {
+	if len(modules) == 1 && len(common) > 0 { // one module of the block, such as the norm before its attention
+		common = common[:len(common)-1]
+	}
+	if _, inList := splitList(append(slices.Clone(common), string(w.role))); !inList {
 		return fmt.Sprintf("blocks.%d.", block)
 	}
 	return strings.Join(common, ".") + "."
