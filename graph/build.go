@@ -112,7 +112,22 @@ func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
 
 // network returns the network without its layers, at the batch that the file, the
 // caller or the memory of a forward pass asks for.
+//
+// A graph that was traced with one image may have that number in its shapes although
+// the declaration of its input leaves it open. It takes one image at a time.
 func (b *builder) network() (*Network, error) {
+	n, err := b.atOwnBatch()
+	var refused *refusal
+	if errors.As(err, &refused) && refused.first && b.input.FixedBatch == 0 {
+		b.input.FixedBatch = 1
+		if traced, failed := b.atOwnBatch(); failed == nil {
+			return traced, nil
+		}
+	}
+	return n, err
+}
+
+func (b *builder) atOwnBatch() (*Network, error) {
 	batch, noFuse := b.options.Batch, b.options.NoFuse
 	if b.input.FixedBatch > 0 {
 		batch = b.input.FixedBatch

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -161,5 +162,39 @@ func TestLearnedBesideImage(t *testing.T) {
 	}
 	if len(n.Weights) != 2 {
 		t.Errorf("%d weights: %v", len(n.Weights), n.Skipped)
+	}
+}
+
+// TestTracedWithOneImage: a graph whose shapes are those of one image is run image by
+// image, whatever its input declares; one that fits no batch is refused as at first.
+func TestTracedWithOneImage(t *testing.T) {
+	traced := func(sizes ...int64) *onnxtest.Builder {
+		b := onnxtest.New(18)
+		b.Input("image", onnx.Float, "batch", 3, 2, 2)
+		b.Int64("shape", []int{len(sizes)}, sizes)
+		b.Node("Reshape", []string{"image", "shape"}, []string{"flat"})
+		b.Float("head.weight", []int{12, 2}, ramp(24))
+		b.Node("MatMul", []string{"flat", "head.weight"}, []string{"logits"})
+		b.Output("logits", onnx.Float, "batch", 2)
+		return b
+	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		free, err := Build(parse(t, traced(-1, 12)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := Build(parse(t, traced(1, 12)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if free.Input.FixedBatch != 0 || one.Input.FixedBatch != 1 || one.Batch != 1 {
+			t.Errorf("fixed batches %d and %d", free.Input.FixedBatch, one.Input.FixedBatch)
+		}
+		if want, got := logitsFor(t, on, free, ramp(36)), logitsFor(t, on, one, ramp(36)); !reflect.DeepEqual(got, want) {
+			t.Errorf("logits %v, want %v", got, want)
+		}
+	})
+	if _, err := Build(parse(t, traced(2, 12)), Options{}); err == nil || !strings.Contains(err.Error(), "[11 3 2 2]") {
+		t.Errorf("error %v", err)
 	}
 }
