@@ -52,7 +52,7 @@ func advices() []advice {
 		{operators: []string{"DynamicQuantize", "MatMulInteger", "ConvInteger", "MatMulNBits", "MatMulBnb4", "QLinear", "QAttention", "QGemm", "QuantizeLinear", "DequantizeLinear"},
 			text: "re-export the model without quantisation"},
 		{operators: []string{"If", "Loop", "Scan"}, text: "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"},
-		{operators: []string{"Sequence", "SplitToSequence", "ConcatFromSequence", "Optional"}, text: "export a model that passes on tensors only, without sequences, maps or optional values"},
+		{operators: []string{"SequenceMap", "Optional"}, text: "export a model that passes on tensors only, without optional values and functions on sequences"},
 		{operators: []string{"LSTM", "GRU", "RNN"}, text: "recurrent layers have no gradient here; give a feed-forward image classifier"},
 		{domain: "com.microsoft.nchwc", text: "use the model as it was exported, before onnxruntime optimised it for one CPU"},
 		{reason: []string{"sparse"}, text: "export the model with dense weights"},

@@ -76,7 +76,7 @@ func TestAdvice(t *testing.T) {
 				choice.Attr(onnxtest.Graph(branch, g.GraphBytes()))
 			}
 		}), "which branch is taken", "dynamo=True"},
-		"sequence":  {refusedModel(20, spoilt("SequenceAt", "")), "not supported", "tensors only"},
+		"sequence":  {refusedModel(20, spoilt("OptionalGetElement", "")), "not supported", "tensors only"},
 		"recurrent": {refusedModel(20, spoilt("LSTM", "")), "not supported", "recurrent"},
 		"layout":    {refusedModel(20, spoilt("Conv", "com.microsoft.nchwc")), "not supported", "one CPU"},
 		"training": {refusedModel(20, func(b *onnxtest.Builder) {

@@ -61,6 +61,22 @@ func logitsOf(t *testing.T, on testdevice.Backend, n *Network) [][]float32 {
 	return logitsFor(t, on, n, ramp(24))
 }
 
+// probed is what a model makes of three images of two classes.
+func probed(t *testing.T, on testdevice.Backend, b *onnxtest.Builder) *ProbeResult {
+	t.Helper()
+	n, err := Build(parse(t, b), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+	defer r.Close()
+	p, err := Probe(context.Background(), r, ramp(3*n.Input.Elements()), []int{0, 1, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // logitsFor runs a model on any number of images.
 func logitsFor(t *testing.T, on testdevice.Backend, n *Network, images []float32) [][]float32 {
 	t.Helper()

@@ -76,6 +76,9 @@ func (n *Network) findLogits(p *op.Program, output *op.Value) (logits *op.Value,
 	if !output.OnDataPath {
 		return fail("", "does not depend on the image")
 	}
+	if output.Kind == op.Sequence {
+		return fail(exportLogits, "is a sequence of %d tensors", len(output.Items))
+	}
 	p.At(nil)
 	logits, n.Ending, err = undo(output, n.Batch)
 	if err == nil {
@@ -279,7 +282,7 @@ var imageArithmetic = []string{"Sub", "Add", "Mul", "Div", "Cast", "CastLike", "
 
 // imageMoves are those by which it changes an image's layout and size, crops it or
 // puts the channels in another order. A tensor that one of them adds may be learned.
-var imageMoves = []string{"Transpose", "Resize", "Upsample", "Slice", "Pad", "Gather", "Split", "Concat", "Squeeze", "Unsqueeze"}
+var imageMoves = []string{"Transpose", "Resize", "Upsample", "Slice", "Pad", "Gather", "GatherND", "Split", "Concat", "Squeeze", "Unsqueeze"}
 
 // value returns the value of a name: computed before, a weight, or a constant
 // of the file.

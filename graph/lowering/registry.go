@@ -59,6 +59,7 @@ func NewRegistry() *Registry {
 		resizeEntries(),
 		rotaryEntries(),
 		scatterEntries(),
+		sequenceEntries(),
 		sliceEntries(),
 		softmaxEntries(),
 		topKEntries(),
