@@ -322,9 +322,10 @@ func (p *namer) isNorm(w *Weight) bool {
 }
 
 // prefix is what the name of a weight in a block begins with: what those around
-// it have in common for which the file gives names, provided that it is an
-// element of a list; else blocks.3. Around it are those up to the end of the
-// attention's stage if it is there, else all of the block's.
+// it have in common for which the file gives names, or the module that holds the norm
+// before it where that says more, provided that it is an element of a list; else
+// blocks.3. Around it are those up to the end of the attention's stage if it is there,
+// else all of the block's.
 func (p *namer) prefix(w *Weight, block int) string {
 	b := p.blocks[block]
 	end := p.headStart
@@ -334,7 +335,7 @@ func (p *namer) prefix(w *Weight, block int) string {
 	if w.first < b.attentionEnd {
 		end = min(end, b.attentionEnd)
 	}
-	var common []string
+	var common, normed []string // normed: the module of the last norm before
 	modules := map[string]bool{}
 	from, _ := slices.BinarySearchFunc(p.named, b.start, func(w *Weight, start int) int { return w.first - start })
 	for _, other := range p.named[from:] {
@@ -346,6 +347,9 @@ func (p *namer) prefix(w *Weight, block int) string {
 		if len(modules) == 0 {
 			common = module
 		}
+		if other.first <= w.first && p.isNorm(other) && len(module) > 0 {
+			normed = module[:len(module)-1]
+		}
 		modules[strings.Join(module, ".")] = true
 		k := 0
 		for k < min(len(common), len(module)) && common[k] == module[k] {
@@ -355,6 +359,9 @@ func (p *namer) prefix(w *Weight, block int) string {
 	}
 	if len(modules) == 1 && len(common) > 0 { // one module of the block, such as the norm before its attention
 		common = common[:len(common)-1]
+	}
+	if len(normed) > len(common) { // in a block within a stage, or what leads out of the stage
+		common = normed
 	}
 	if _, inList := splitList(append(slices.Clone(common), string(w.role))); !inList {
 		return fmt.Sprintf("blocks.%d.", block)

@@ -96,7 +96,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 			known = append(known, name)
 		}
 	}
-	r.common = commonModule(known)
+	r.common, r.within = commonModule(known)
 	for i := range weights {
 		w := &weights[i]
 		derived, source := "", FromNothing
@@ -115,6 +115,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 			continue
 		}
 		if origin := r.folded[nameBefore(w.Tensor)]; origin != "" {
+			origin = inside(r.common, r.within, origin)
 			derived, source = origin, FromFolded
 			if len(w.Uses) == 1 {
 				w.Uses[0].Path = origin
@@ -193,8 +194,9 @@ type recovery struct {
 	uses   uses
 	makers map[string]*Node
 	folded map[string]string
-	common []string       // modules that all named parameters lie in
-	given  map[string]int // how many weights have been given a path
+	common []string        // modules that all named parameters lie in
+	within map[string]bool // those in these
+	given  map[string]int  // how many weights have been given a path
 	// exclusive remembers which constants have one use: counting the uses of a
 	// constant that everything shares, once for each of them, would take too long.
 	exclusive map[*Tensor]bool
@@ -241,7 +243,7 @@ func (r *recovery) derive(u Use) (string, NameSource) {
 	}
 	path := ""
 	if module != "" {
-		path = inside(r.common, module) + "." + leaf
+		path = inside(r.common, r.within, module) + "." + leaf
 	}
 	// A sibling that nothing else reads knows its module for certain; a functional
 	// call runs in the scope of the module around it.

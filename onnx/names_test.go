@@ -53,10 +53,11 @@ func TestScopeOf(t *testing.T) {
 // TestInside: a scope that lacks the modules around it gets them, where the names of all
 // parameters have them.
 func TestInside(t *testing.T) {
-	peft := commonModule([]string{"base_model.model.cls_token", "base_model.model.blocks.0.norm1.weight"})
-	block := commonModule([]string{"blocks.0.norm1.weight", "blocks.0.norm1.bias"})
+	peft := []string{"base_model.model.cls_token", "base_model.model.blocks.0.norm1.weight"}
+	block := []string{"blocks.0.norm1.weight", "blocks.0.norm1.bias"}
+	prefixed := []string{"net.cls_token", "net.blocks.0.norm1.weight", "net.head.bias"}
 	for _, c := range []struct {
-		common       []string
+		parameters   []string
 		module, want string
 	}{
 		{peft, "model.blocks.0.attn", "base_model.model.blocks.0.attn"},
@@ -66,11 +67,16 @@ func TestInside(t *testing.T) {
 		{peft, "head", "head"},
 		{block, "blocks.1.norm1", "blocks.1.norm1"},
 		{block, "norm", "norm"},
-		{commonModule([]string{"weight", "head.weight"}), "head", "head"},
-		{commonModule(nil), "head", "head"},
+		{prefixed, "blocks.0.attn", "net.blocks.0.attn"},
+		{prefixed, "head", "net.head"},
+		{prefixed, "cls_token", "cls_token"},
+		{prefixed, "other", "other"},
+		{[]string{"weight", "head.weight"}, "head", "head"},
+		{nil, "head", "head"},
 	} {
-		if got := inside(c.common, c.module); got != c.want {
-			t.Errorf("%s in %q: %s, want %s", c.module, c.common, got, c.want)
+		common, within := commonModule(c.parameters)
+		if got := inside(common, within, c.module); got != c.want {
+			t.Errorf("%s among %q: %s, want %s", c.module, c.parameters, got, c.want)
 		}
 	}
 }
