@@ -43,6 +43,7 @@ func unsupportedError(m *onnx.Model, list []onnx.Unsupported) error {
 type refusal struct {
 	nodes []onnx.Unsupported
 	first bool // reading stopped at the first, and others may be refused, too
+	size  bool // it asks for too much memory
 }
 
 func (r *refusal) Error() string {
@@ -118,7 +119,7 @@ func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
 func (b *builder) network() (*Network, error) {
 	n, err := b.atOwnBatch()
 	var refused *refusal
-	if errors.As(err, &refused) && refused.first && b.input.FixedBatch == 0 {
+	if errors.As(err, &refused) && refused.first && !refused.size && b.input.FixedBatch == 0 {
 		b.input.FixedBatch = 1
 		if traced, failed := b.atOwnBatch(); failed == nil {
 			return traced, nil

@@ -39,7 +39,7 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, nil, err
 			}
-			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}
+			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true, size: errors.Is(err, op.ErrOverBudget)}
 		}
 	}
 	n := &Network{Model: b.model, Input: b.input, Output: b.output, Batch: batch, live: make(map[*onnx.Node]bool, len(b.live))}

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -56,6 +57,9 @@ type Program struct {
 // bytes: every program's budget at least. See [NewProgram].
 const BaseFoldBudget = 24 << 20
 
+// ErrOverBudget is in the errors of constants for which a program's budget is too small.
+var ErrOverBudget = errors.New("over the limit")
+
 // NewProgram returns an empty program for a model of so many bytes, its external
 // data included. All that is computed while it is built may take [BaseFoldBudget]
 // and twice the model, intermediate results counted: a file that asks for more is
@@ -79,8 +83,8 @@ func (p *Program) Reserve(t Type) error {
 	}
 	bytes := int64(t.Elements()) * int64(ElementBytes(t.DType))
 	if bytes > p.budget-p.folded {
-		return fmt.Errorf("a constant of %d elements (%d bytes) is over the limit: the constants computed from a file of this size may take %d bytes, and %d are taken",
-			t.Elements(), bytes, p.budget, p.folded)
+		return fmt.Errorf("a constant of %d elements (%d bytes) is %w: the constants computed from a file of this size may take %d bytes, and %d are taken",
+			t.Elements(), bytes, ErrOverBudget, p.budget, p.folded)
 	}
 	p.folded += bytes
 	return nil
