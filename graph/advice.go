@@ -93,10 +93,14 @@ func advise(u onnx.Unsupported) string {
 			return a.text
 		}
 	}
+	_, known := lowering.NewRegistry().Lookup(u.Domain, u.Op)
 	switch u.Domain {
 	case "ai.onnx.ml":
 		return "this is an operator of classical machine learning, which has no weights that gradients could train: give a neural network"
 	case "", "ai.onnx":
+		if !known {
+			return "re-export the model without this operator; docs/supported.md lists those that there are"
+		}
 		return fmt.Sprintf("re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=%d), or see `modeldoctor inspect`", usualOpset)
 	case "com.microsoft":
 		return "use the model as it was exported, before onnxruntime optimised it"

@@ -87,12 +87,13 @@ func TestAdvice(t *testing.T) {
 			spoilt("Relu", "")(b)
 			b.GraphField(15, nil)
 		}), "sparse", "dense"},
-		"too new":           {refusedModel(99, spoilt("Relu", "")), "supported in opsets", "opset_version=20"},
-		"needs a newer one": {refusedModel(20, spoilt("Attention", "")), "supported in opsets 23 to", "opset_version=23"},
-		"gone":              {refusedModel(20, spoilt("Upsample", "")), "supported in opsets 7 to 9", "opset_version=9"},
-		"custom":            {refusedModel(20, spoilt("Frob", "my.company")), "not supported", "custom operator"},
-		"contributed":       {refusedModel(20, spoilt("BiasDropout", "com.microsoft")), "not supported", "as it was exported"},
-		"unknown":           {refusedModel(20, spoilt("Frobnicate", "")), "not supported", "re-export"},
+		"an operator of others": {refusedModel(20, spoilt("ConvTranspose", "")), "not supported", "without this operator"},
+		"too new":               {refusedModel(99, spoilt("Relu", "")), "supported in opsets", "opset_version=20"},
+		"needs a newer one":     {refusedModel(20, spoilt("Attention", "")), "supported in opsets 23 to", "opset_version=23"},
+		"gone":                  {refusedModel(20, spoilt("Upsample", "")), "supported in opsets 7 to 9", "opset_version=9"},
+		"custom":                {refusedModel(20, spoilt("Frob", "my.company")), "not supported", "custom operator"},
+		"contributed":           {refusedModel(20, spoilt("BiasDropout", "com.microsoft")), "not supported", "as it was exported"},
+		"unknown":               {refusedModel(20, spoilt("Frobnicate", "")), "not supported", "re-export"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, err := Inspect(parse(t, c.model), Options{})
