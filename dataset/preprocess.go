@@ -130,6 +130,18 @@ func (p *Preprocess) Values() (values [3][256]float32) {
 	return values
 }
 
+// KeepsBytes reports whether p leaves bytes as they are, 0 to 255.
+func (p *Preprocess) KeepsBytes() bool {
+	for _, values := range p.Values() {
+		for b, v := range values {
+			if v != float32(b) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Bytes is Apply but for the last step: dst holds bytes in place of the values that
 // [Preprocess.Values] has for them.
 func (p *Preprocess) Bytes(img image.Image, dst []byte) error {

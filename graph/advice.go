@@ -47,11 +47,12 @@ type advice struct {
 // advices lists what usually helps; the first that fits counts.
 func advices() []advice {
 	return []advice{
-		{reason: []string{"training"}, text: "call model.eval() before exporting"},
+		{reason: []string{"training", "images of a batch"}, text: "call model.eval() before exporting"},
+		{operators: []string{"RandomNormal", "RandomUniform", "Bernoulli", "Multinomial"}, text: "call model.eval() before exporting: the graph draws random numbers"},
 		{operators: []string{"DynamicQuantize", "MatMulInteger", "ConvInteger", "MatMulNBits", "MatMulBnb4", "QLinear", "QAttention", "QGemm", "QuantizeLinear", "DequantizeLinear"},
 			text: "re-export the model without quantisation"},
 		{operators: []string{"If", "Loop", "Scan"}, text: "re-export with constant control flow, for example with torch.onnx.export(dynamo=True)"},
-		{operators: []string{"Sequence", "SplitToSequence", "ConcatFromSequence", "Optional", "ZipMap"}, text: "export a model that passes on tensors only, without sequences, maps or optional values"},
+		{operators: []string{"SequenceMap", "Optional"}, text: "export a model that passes on tensors only, without optional values and functions on sequences"},
 		{operators: []string{"LSTM", "GRU", "RNN"}, text: "recurrent layers have no gradient here; give a feed-forward image classifier"},
 		{domain: "com.microsoft.nchwc", text: "use the model as it was exported, before onnxruntime optimised it for one CPU"},
 		{reason: []string{"sparse"}, text: "export the model with dense weights"},
@@ -92,8 +93,14 @@ func advise(u onnx.Unsupported) string {
 			return a.text
 		}
 	}
+	_, known := lowering.NewRegistry().Lookup(u.Domain, u.Op)
 	switch u.Domain {
+	case "ai.onnx.ml":
+		return "this is an operator of classical machine learning, which has no weights that gradients could train: give a neural network"
 	case "", "ai.onnx":
+		if !known {
+			return "re-export the model without this operator; docs/supported.md lists those that there are"
+		}
 		return fmt.Sprintf("re-export the model, for example with torch.onnx.export(dynamo=True, opset_version=%d), or see `modeldoctor inspect`", usualOpset)
 	case "com.microsoft":
 		return "use the model as it was exported, before onnxruntime optimised it"

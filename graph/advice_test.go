@@ -39,7 +39,22 @@ func TestAdvice(t *testing.T) {
 		want   string
 	}{
 		"weights packed in blocks": {refusedModel(14, spoilt("MatMulNBits", "com.microsoft")), "not supported", "without quantisation"},
-		"quantised attention":      {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
+		"a forest":                 {refusedModel(14, spoilt("TreeEnsembleClassifier", "ai.onnx.ml")), "not supported", "classical"},
+		"random numbers":           {refusedModel(20, spoilt("RandomUniformLike", "")), "not supported", "model.eval()"},
+		"a statistic of the batch": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("ReduceMean", []string{"features"}, []string{"mean"}, onnxtest.Ints("axes", 0))
+			b.Node("Sub", []string{"features", "mean"}, []string{"logits"})
+		}), "combines the images of a batch", "model.eval()"},
+		"products of images": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("Transpose", []string{"features"}, []string{"t"}, onnxtest.Ints("perm", 1, 0))
+			b.Node("MatMul", []string{"t", "features"}, []string{"gram"})
+			b.Node("MatMul", []string{"features", "gram"}, []string{"logits"})
+		}), "MatMul combines the images of a batch", "model.eval()"},
+		"a softmax over images": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("Softmax", []string{"features"}, []string{"shares"}, onnxtest.Int("axis", 0))
+			b.Node("Mul", []string{"features", "shares"}, []string{"logits"})
+		}), "Softmax combines the images of a batch", "model.eval()"},
+		"quantised attention": {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
 		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
 			b.Float("step", nil, []float32{0.1})
 			b.Node("QuantizeLinear", []string{"features", "step"}, []string{"q"})
@@ -61,7 +76,7 @@ func TestAdvice(t *testing.T) {
 				choice.Attr(onnxtest.Graph(branch, g.GraphBytes()))
 			}
 		}), "which branch is taken", "dynamo=True"},
-		"sequence":  {refusedModel(20, spoilt("SequenceAt", "")), "not supported", "tensors only"},
+		"sequence":  {refusedModel(20, spoilt("OptionalGetElement", "")), "not supported", "tensors only"},
 		"recurrent": {refusedModel(20, spoilt("LSTM", "")), "not supported", "recurrent"},
 		"layout":    {refusedModel(20, spoilt("Conv", "com.microsoft.nchwc")), "not supported", "one CPU"},
 		"training": {refusedModel(20, func(b *onnxtest.Builder) {
@@ -72,12 +87,13 @@ func TestAdvice(t *testing.T) {
 			spoilt("Relu", "")(b)
 			b.GraphField(15, nil)
 		}), "sparse", "dense"},
-		"too new":           {refusedModel(99, spoilt("Relu", "")), "supported in opsets", "opset_version=20"},
-		"needs a newer one": {refusedModel(20, spoilt("Attention", "")), "supported in opsets 23 to", "opset_version=23"},
-		"gone":              {refusedModel(20, spoilt("Upsample", "")), "supported in opsets 7 to 9", "opset_version=9"},
-		"custom":            {refusedModel(20, spoilt("Frob", "my.company")), "not supported", "custom operator"},
-		"contributed":       {refusedModel(20, spoilt("BiasDropout", "com.microsoft")), "not supported", "as it was exported"},
-		"unknown":           {refusedModel(20, spoilt("Frobnicate", "")), "not supported", "re-export"},
+		"an operator of others": {refusedModel(20, spoilt("ConvTranspose", "")), "not supported", "without this operator"},
+		"too new":               {refusedModel(99, spoilt("Relu", "")), "supported in opsets", "opset_version=20"},
+		"needs a newer one":     {refusedModel(20, spoilt("Attention", "")), "supported in opsets 23 to", "opset_version=23"},
+		"gone":                  {refusedModel(20, spoilt("Upsample", "")), "supported in opsets 7 to 9", "opset_version=9"},
+		"custom":                {refusedModel(20, spoilt("Frob", "my.company")), "not supported", "custom operator"},
+		"contributed":           {refusedModel(20, spoilt("BiasDropout", "com.microsoft")), "not supported", "as it was exported"},
+		"unknown":               {refusedModel(20, spoilt("Frobnicate", "")), "not supported", "re-export"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, err := Inspect(parse(t, c.model), Options{})

@@ -43,6 +43,7 @@ func unsupportedError(m *onnx.Model, list []onnx.Unsupported) error {
 type refusal struct {
 	nodes []onnx.Unsupported
 	first bool // reading stopped at the first, and others may be refused, too
+	size  bool // it asks for too much memory
 }
 
 func (r *refusal) Error() string {
@@ -112,7 +113,22 @@ func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
 
 // network returns the network without its layers, at the batch that the file, the
 // caller or the memory of a forward pass asks for.
+//
+// A graph that was traced with one image may have that number in its shapes although
+// the declaration of its input leaves it open. It takes one image at a time.
 func (b *builder) network() (*Network, error) {
+	n, err := b.atOwnBatch()
+	var refused *refusal
+	if errors.As(err, &refused) && refused.first && !refused.size && b.input.FixedBatch == 0 {
+		b.input.FixedBatch = 1
+		if traced, failed := b.atOwnBatch(); failed == nil {
+			return traced, nil
+		}
+	}
+	return n, err
+}
+
+func (b *builder) atOwnBatch() (*Network, error) {
 	batch, noFuse := b.options.Batch, b.options.NoFuse
 	if b.input.FixedBatch > 0 {
 		batch = b.input.FixedBatch
@@ -162,6 +178,9 @@ func (b *builder) withNecks(batch int, noFuse bool, other *Network) (*Network, e
 		if other, err = b.at(batch+1, noFuse); err != nil {
 			return nil, err
 		}
+	}
+	if list := n.mixing(other); len(list) > 0 {
+		return nil, &refusal{nodes: list}
 	}
 	n.keepBatchedNecks(other)
 	return n, nil

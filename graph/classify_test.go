@@ -211,7 +211,7 @@ func TestBuildRefuses(t *testing.T) {
 	for what, b := range map[string]*onnxtest.Builder{
 		"2 inputs":          linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 2, 2); b.Input("other", onnx.Float, 1) }),
 		"has rank 2":        linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 13) }),
-		"has type INT64":    linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Int64, "n", 3, 2, 2) }),
+		"has type DOUBLE":   linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Double, "n", 3, 2, 2) }),
 		"image size open":   linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, "h", "w") }),
 		"no dimension of 3": linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 6, 2, 5) }),
 		"MatMul":            linear(func(b *onnxtest.Builder) { b.Input("image", onnx.Float, "n", 3, 4, 4) }),

@@ -58,9 +58,31 @@ func (s *scored) shape(sizes ...int64) string {
 // logitsOf runs a model on two images.
 func logitsOf(t *testing.T, on testdevice.Backend, n *Network) [][]float32 {
 	t.Helper()
+	return logitsFor(t, on, n, ramp(24))
+}
+
+// probed is what a model makes of three images of two classes.
+func probed(t *testing.T, on testdevice.Backend, b *onnxtest.Builder) *ProbeResult {
+	t.Helper()
+	n, err := Build(parse(t, b), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
 	defer r.Close()
-	p, err := Probe(context.Background(), r, ramp(24), []int{1, 0})
+	p, err := Probe(context.Background(), r, ramp(3*n.Input.Elements()), []int{0, 1, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// logitsFor runs a model on any number of images.
+func logitsFor(t *testing.T, on testdevice.Backend, n *Network, images []float32) [][]float32 {
+	t.Helper()
+	r := NewRunner(n, RunnerOptions{Threads: 1, Device: on.Device})
+	defer r.Close()
+	p, err := Probe(context.Background(), r, images, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,6 +341,14 @@ func TestOutputChosen(t *testing.T) {
 			s.Output("label", onnx.Int64, "batch", 1)
 			s.Output("z", onnx.Float, "batch", 4)
 		}, nil, "z"},
+		"classes beside a map to scores": {func(s *scored) {
+			s.Node("ArgMax", []string{"z"}, []string{"label"}, onnxtest.Int("axis", 1))
+			s.Node("Softmax", []string{"z"}, []string{"p"})
+			s.Domain("ai.onnx.ml", 3)
+			s.Node("ZipMap", []string{"p"}, []string{"map"}, onnxtest.Ints("classlabels_int64s", 0, 1, 2, 3)).Domain("ai.onnx.ml")
+			s.Output("label", onnx.Int64, "batch", 1)
+			s.Output("map", onnx.Undefined)
+		}, nil, "map"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScored(4)

@@ -22,8 +22,8 @@ func inputSpec(m *onnx.Model, opt Options) (InputSpec, error) {
 			"the model has %d inputs %q, expected one image", len(m.Inputs), names)
 	}
 	in := m.Inputs[0]
-	if op.ClassOf(in.DType) != op.ClassFloat32 {
-		return InputSpec{}, fail("export the model with a float32 input", "input %q has type %v, expected FLOAT, FLOAT16 or BFLOAT16", in.Name, in.DType)
+	if op.ClassOf(in.DType) != op.ClassFloat32 && !holdsBytes(in.DType) {
+		return InputSpec{}, fail("export the model with a float32 input", "input %q has type %v, expected FLOAT, FLOAT16, BFLOAT16, or whole numbers up to 255", in.Name, in.DType)
 	}
 	dims := make([]int, len(in.Shape)) // −1: open
 	for i, d := range in.Shape {
@@ -48,6 +48,16 @@ func inputSpec(m *onnx.Model, opt Options) (InputSpec, error) {
 		spec.FixedBatch = dims[0]
 	}
 	return spec, nil
+}
+
+// holdsBytes reports whether a type is of integers that have room for those of a
+// pixel, 0 to 255.
+func holdsBytes(t onnx.DType) bool {
+	switch t {
+	case onnx.Uint8, onnx.Int16, onnx.Uint16, onnx.Int32, onnx.Uint32, onnx.Int64, onnx.Uint64:
+		return true
+	}
+	return false
 }
 
 // maxDim bounds a declared input dimension; larger ones are absurd for images.

@@ -395,3 +395,33 @@ func TestDynamicForms(t *testing.T) {
 		}
 	})
 }
+
+// TestQLinearSoftmax compares with what ONNX Runtime 1.32 gives, whose 1 is 254 steps of
+// 1/255.
+func TestQLinearSoftmax(t *testing.T) {
+	b := newIntegers()
+	in, out := b.grid(0.02, 128), b.grid(1.0/255, 0)
+	b.Node("QuantizeLinear", append([]string{"image"}, in...), []string{"x"})
+	b.Node("QLinearSoftmax", slices.Concat([]string{"x"}, in, out), []string{"shares"}, onnxtest.Int("axis", -1), onnxtest.Int("opset", 13)).Domain("com.microsoft")
+	b.Node("DequantizeLinear", append([]string{"shares"}, out...), []string{"y"})
+	b.Node("Flatten", []string{"y"}, []string{"flat"})
+	first := make([]float32, 48*8) // the first eight
+	for i := range 8 {
+		first[8*i+i] = 255
+	}
+	b.Float("fc.weight", []int{48, 8}, first)
+	b.Node("MatMul", []string{"flat", "fc.weight"}, []string{"logits"})
+	b.Output("logits", onnx.Float, "batch", 8)
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		n, err := Build(parse(t, b.Builder), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := logitsFor(t, on, n, ramp(48))[0]
+		for i, want := range []float32{37, 85, 90, 42, 34, 27, 54, 139} {
+			if math.Abs(float64(got[i]-want)) > 1e-3 {
+				t.Errorf("share %d is %v steps, want %v", i, got[i], want)
+			}
+		}
+	})
+}

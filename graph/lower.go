@@ -25,7 +25,10 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 		candidates: b.candidates.clone(),
 		batch:      batch,
 	}
-	image := l.image(b.input, batch)
+	image, err := l.image(b.input, batch)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, node := range b.live {
 		if !l.taken(node.Guard) {
 			continue
@@ -36,7 +39,7 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, nil, err
 			}
-			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}
+			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true, size: errors.Is(err, op.ErrOverBudget)}
 		}
 	}
 	n := &Network{Model: b.model, Input: b.input, Output: b.output, Batch: batch, live: make(map[*onnx.Node]bool, len(b.live))}
@@ -72,6 +75,9 @@ func (n *Network) findLogits(p *op.Program, output *op.Value) (logits *op.Value,
 	}
 	if !output.OnDataPath {
 		return fail("", "does not depend on the image")
+	}
+	if output.Kind == op.Sequence {
+		return fail(exportLogits, "is a sequence of %d tensors", len(output.Items))
 	}
 	p.At(nil)
 	logits, n.Ending, err = undo(output, n.Batch)
@@ -120,9 +126,9 @@ type lowerer struct {
 	registry *lowering.Registry
 	program  *op.Program
 	values   map[string]*op.Value
-	// raw marks values that are still the image: only constants have been
-	// applied to it, element by element. Tensors that meet them are
-	// preprocessing, not weights.
+	// raw marks values that are still the image: only constants have been applied
+	// to its pixels, and these been resized, cropped or put in another order.
+	// Tensors that meet them are preprocessing, not weights.
 	raw        map[*op.Value]bool
 	candidates *candidates
 	grids      map[string]*onnx.Tensor // quantised weights, by the value that holds them dequantised
@@ -144,12 +150,24 @@ func factors(weights []onnx.Weight) map[*onnx.Node]*onnx.Tensor {
 	return scales
 }
 
-// image adds the batch of images to the program.
-func (l *lowerer) image(spec InputSpec, batch int) *op.Value {
-	image := l.program.Input(spec.Name, op.Type{DType: spec.DType, Shape: spec.shape(batch)}, 0)
-	l.values[spec.Name] = image
-	l.raw[image] = true
-	return image
+// image adds the batch of images to the program. Whole numbers come as float32, as
+// all images do, and are converted here.
+func (l *lowerer) image(spec InputSpec, batch int) (*op.Value, error) {
+	t := op.Type{DType: spec.DType, Shape: spec.shape(batch)}
+	if spec.Integers() {
+		t.DType = onnx.Float
+	}
+	image := l.program.Input(spec.Name, t, 0)
+	read := image
+	if spec.Integers() {
+		var err error
+		if read, err = l.program.Emit(op.Cast{To: spec.DType}, image); err != nil {
+			return nil, err
+		}
+	}
+	l.values[spec.Name] = read
+	l.raw[read] = true
+	return image, nil
 }
 
 // taken reports whether nodes under the guard are computed: whether all its
@@ -210,13 +228,14 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 	for _, name := range node.Inputs {
 		touchesImage = touchesImage || l.raw[l.values[name]]
 	}
-	preprocesses := touchesImage && canPreprocess(node)
+	touchesImage = touchesImage && node.Domain == ""
+	computes := touchesImage && slices.Contains(imageArithmetic, node.OpType)
 	in := make([]*op.Value, len(node.Inputs))
 	for i, name := range node.Inputs {
 		if name == "" {
 			continue
 		}
-		if in[i], err = l.value(name, preprocesses); err != nil {
+		if in[i], err = l.value(name, computes); err != nil {
 			if node.OpType == "If" && i > 0 {
 				continue // a result of the branch that is not taken
 			}
@@ -235,6 +254,8 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 	if err != nil {
 		return err
 	}
+	staysImage := (computes || touchesImage && slices.Contains(imageMoves, node.OpType)) &&
+		!slices.ContainsFunc(in, func(v *op.Value) bool { return v != nil && v.Kind != op.Constant && !l.raw[v] })
 	for i, name := range node.Outputs {
 		if name == "" {
 			continue
@@ -248,22 +269,20 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 		if out[i].Name == "" {
 			out[i].Name = name
 		}
-		if preprocesses && !slices.ContainsFunc(in, func(v *op.Value) bool { return v != nil && v.Kind != op.Constant && !l.raw[v] }) {
+		if staysImage {
 			l.raw[out[i]] = true
 		}
 	}
 	return nil
 }
 
-// canPreprocess reports whether a node that reads the image may be preprocessing:
-// arithmetic, casts and changes of layout.
-func canPreprocess(n *onnx.Node) bool {
-	switch n.OpType {
-	case "Sub", "Add", "Mul", "Div", "Cast", "Transpose", "Identity", "Clip", "Reciprocal", "Sqrt":
-		return n.Domain == ""
-	}
-	return false
-}
+// imageArithmetic are the operators by which preprocessing computes with the image and
+// with numbers of the file: arithmetic and casts.
+var imageArithmetic = []string{"Sub", "Add", "Mul", "Div", "Cast", "CastLike", "Identity", "Clip", "Reciprocal", "Sqrt"}
+
+// imageMoves are those by which it changes an image's layout and size, crops it or
+// puts the channels in another order. A tensor that one of them adds may be learned.
+var imageMoves = []string{"Transpose", "Resize", "Upsample", "Slice", "Pad", "Gather", "GatherND", "Split", "Concat", "Squeeze", "Unsqueeze"}
 
 // value returns the value of a name: computed before, a weight, or a constant
 // of the file.

@@ -266,6 +266,8 @@ func (p *namer) head(w *Weight, seen *counts) string {
 // inBlock names a module within a block.
 func (p *namer) inBlock(w *Weight, b blockSpan, seen *counts) string {
 	switch {
+	case w.role == roleTensor && p.biasesScores(w, b):
+		return "attn.scores.bias"
 	case w.role == roleTensor:
 		return fmt.Sprintf("scale%d", w.first-b.start)
 	case p.isNorm(w):
@@ -287,15 +289,43 @@ func (p *namer) inBlock(w *Weight, b blockSpan, seen *counts) string {
 	return fmt.Sprintf("mlp.fc%d", seen.mlp)
 }
 
+// biasesScores reports whether a weight is what is added to the scores of a plain
+// attention, or a table that this is looked up in.
+func (p *namer) biasesScores(w *Weight, b blockSpan) bool {
+	stack := []*op.Value{p.steps[b.attention].In[0]}
+	for len(stack) > 0 {
+		s := stack[len(stack)-1].Step
+		stack = stack[:len(stack)-1]
+		switch {
+		case s == nil:
+		case s.Out.OnDataPath:
+			if _, adds := s.Op.(op.Add); adds {
+				if s == p.steps[w.first] {
+					return true
+				}
+				stack = append(stack, s.In...)
+			} else if _, views := s.Op.(op.View); views {
+				stack = append(stack, s.In[0])
+			}
+		case s == p.steps[w.first]:
+			return true
+		default:
+			stack = append(stack, s.In...)
+		}
+	}
+	return false
+}
+
 // isNorm reports whether a weight is the scale or the shift of a normalisation.
 func (p *namer) isNorm(w *Weight) bool {
 	return w.role != roleTensor && isNormalization(p.steps[w.first].Op)
 }
 
 // prefix is what the name of a weight in a block begins with: what those around
-// it have in common for which the file gives names, provided that it is an
-// element of a list; else blocks.3. Around it are those up to the end of the
-// attention's stage if it is there, else all of the block's.
+// it have in common for which the file gives names, or the module that holds the norm
+// before it where that says more, provided that it is an element of a list; else
+// blocks.3. Around it are those up to the end of the attention's stage if it is there,
+// else all of the block's.
 func (p *namer) prefix(w *Weight, block int) string {
 	b := p.blocks[block]
 	end := p.headStart
@@ -305,7 +335,7 @@ func (p *namer) prefix(w *Weight, block int) string {
 	if w.first < b.attentionEnd {
 		end = min(end, b.attentionEnd)
 	}
-	var common []string
+	var common, normed []string // normed: the module of the last norm before
 	modules := map[string]bool{}
 	from, _ := slices.BinarySearchFunc(p.named, b.start, func(w *Weight, start int) int { return w.first - start })
 	for _, other := range p.named[from:] {
@@ -317,6 +347,9 @@ func (p *namer) prefix(w *Weight, block int) string {
 		if len(modules) == 0 {
 			common = module
 		}
+		if other.first <= w.first && p.isNorm(other) && len(module) > 0 {
+			normed = module[:len(module)-1]
+		}
 		modules[strings.Join(module, ".")] = true
 		k := 0
 		for k < min(len(common), len(module)) && common[k] == module[k] {
@@ -324,7 +357,13 @@ func (p *namer) prefix(w *Weight, block int) string {
 		}
 		common = common[:k]
 	}
-	if _, inList := splitList(append(slices.Clone(common), string(w.role))); len(modules) < 2 || !inList {
+	if len(modules) == 1 && len(common) > 0 { // one module of the block, such as the norm before its attention
+		common = common[:len(common)-1]
+	}
+	if len(normed) > len(common) { // in a block within a stage, or what leads out of the stage
+		common = normed
+	}
+	if _, inList := splitList(append(slices.Clone(common), string(w.role))); !inList {
 		return fmt.Sprintf("blocks.%d.", block)
 	}
 	return strings.Join(common, ".") + "."

@@ -74,16 +74,21 @@ func Layouts() []Layout { return []Layout{NCHW, NHWC, NHW, FlatCHW, FlatHWC} }
 // ChannelsLast reports whether the channels of a pixel lie side by side.
 func (l Layout) ChannelsLast() bool { return l == NHWC || l == FlatHWC }
 
-// InputSpec describes the images a network takes.
+// InputSpec describes the images a network takes, as float32 whatever the type of
+// the model's input.
 type InputSpec struct {
 	Name       string
-	DType      onnx.DType
+	DType      onnx.DType // of the model's input
 	Layout     Layout
 	Channels   int
 	Height     int
 	Width      int
 	FixedBatch int // the batch the file is bound to; 0 where it is free
 }
+
+// Integers reports whether the model takes whole numbers: the bytes of the pixels,
+// which its graph converts and scales.
+func (s InputSpec) Integers() bool { return holdsBytes(s.DType) }
 
 // shape is that of a batch.
 func (s InputSpec) shape(batch int) []int {

@@ -116,7 +116,7 @@ func (c *chooser) noScores(o onnx.ValueInfo) string {
 
 // passesOn are operators whose result has the elements of their first input.
 var passesOn = map[string]bool{
-	"Identity": true, "Cast": true, "Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Dropout": true,
+	"Identity": true, "Cast": true, "Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Dropout": true, "ZipMap": true,
 }
 
 // scoring are operators that an ending is made of, see [Ending]: an output that

@@ -204,9 +204,10 @@ func TestSharedBias(t *testing.T) {
 	}
 }
 
-// TestNameBehindCast: a weight that a converter has stored in another type, under a
-// name made up, has the name that its place in the block gives it.
-func TestNameBehindCast(t *testing.T) {
+// TestNamesByPlace: a weight that a converter has stored in another type, and what is
+// added to an attention's scores, have the name that their place in the block gives them
+// where their own was made up.
+func TestNamesByPlace(t *testing.T) {
 	n, x := newNet(4)
 	n.names = []string{"stem.weight", "stem.bias"}
 	x = n.tokens(n.conv(x, 8, 1, 1), 16)
@@ -225,7 +226,9 @@ func TestNameBehindCast(t *testing.T) {
 		qkv := n.op("MatMul", []string{norm, cast})
 		q, k, v := n.id("v"), n.id("v"), n.id("v")
 		n.Node("Split", []string{qkv}, []string{q, k, v}, onnxtest.Int("axis", 2))
-		scores := n.op("Softmax", []string{n.op("MatMul", []string{q, n.transpose(k, 0)})}, onnxtest.Int("axis", -1))
+		bias := fmt.Sprintf("val_%d", 13+block)
+		n.Float(bias, []int{1, 16, 16}, ramp(256))
+		scores := n.op("Softmax", []string{n.op("Add", []string{bias, n.op("MatMul", []string{q, n.transpose(k, 0)})})}, onnxtest.Int("axis", -1))
 		y := n.op("MatMul", []string{scores, v})
 		n.channels[y] = 8
 		n.names = []string{name("attn.proj.weight"), name("attn.proj.bias")}
@@ -241,13 +244,15 @@ func TestNameBehindCast(t *testing.T) {
 		t.Fatal(err)
 	}
 	for block := range 2 {
-		tensor := fmt.Sprintf("val_%d.half", 13+block)
-		at := slices.IndexFunc(network.Weights, func(w *Weight) bool { return w.Tensor.Name == tensor })
-		if at < 0 {
-			t.Fatalf("%s is no weight: %v", tensor, network.Skipped)
-		}
-		if got, want := network.Weights[at].Name, fmt.Sprintf("blocks.%d.attn.qkv.weight", block); got != want {
-			t.Errorf("%s is called %s, want %s", tensor, got, want)
+		for suffix, module := range map[string]string{".half": "attn.qkv.weight", "": "attn.scores.bias"} {
+			tensor := fmt.Sprintf("val_%d%s", 13+block, suffix)
+			at := slices.IndexFunc(network.Weights, func(w *Weight) bool { return w.Tensor.Name == tensor })
+			if at < 0 {
+				t.Fatalf("%s is no weight: %v", tensor, network.Skipped)
+			}
+			if got, want := network.Weights[at].Name, fmt.Sprintf("blocks.%d.%s", block, module); got != want {
+				t.Errorf("%s is called %s, want %s", tensor, got, want)
+			}
 		}
 	}
 	if got := blocksOf(network); got != "embed blocks.0 blocks.1 head" {

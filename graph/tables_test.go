@@ -19,12 +19,15 @@ func TestTables(t *testing.T) {
 		sin, cos := float32(math.Sin(angle)), float32(math.Cos(angle))
 		angles = append(angles, sin, sin, cos, cos)
 	}
+	large := make([]float32, 64*144*144) // of Swin's 64 windows of 12 pixels in images of 384
+	large[144] = -100
 	for name, c := range map[string]struct {
 		op     string
 		values []float32
 		reason string
 	}{
 		"a mask":                     {"Add", []float32{0, -100, -100, 0, 0, -100, 0, 0, 0, 0, 0, 0}, "mask"},
+		"a large mask":               {"Add", large, "mask"},
 		"the lowest number":          {"Add", []float32{0, -3e38, -1e9, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "mask"},
 		"masked throughout":          {"Add", []float32{-1e9, -1e9, -1e9, -1e9}, "mask"},
 		"a sigmoid head's bias":      {"Add", []float32{-10, -10, -10, -10}, ""},
@@ -33,6 +36,8 @@ func TestTables(t *testing.T) {
 		"a bias of zeros":            {"Add", make([]float32, 12), ""},
 		"a bias":                     {"Add", []float32{0, -100, -99, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"a small bias of two values": {"Add", []float32{0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
+		"a mask that is expanded":    {"Expand", []float32{0, -100, -100, 0, 0, -100, 0, 0, 0, 0, 0, 0}, "mask"},
+		"a token that is expanded":   {"Expand", []float32{0, -1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"a mask that multiplies":     {"Mul", []float32{0, -100, -100, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ""},
 		"rotary":                     {"Mul", angles, "rotary table"},
 		"angles that are added":      {"Add", angles, ""},

@@ -86,14 +86,17 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 			r.makers[out] = n
 		}
 	}
+	var known []string
 	for i := range weights {
 		w := &weights[i]
 		t, name := w.Tensor, nameBefore(w.Tensor)
 		if _, computed := r.folded[name]; t.Node == nil && !computed && isParameterPath(name) {
 			w.Path, w.Source = name, FromTensor
 			r.given[w.Path]++
+			known = append(known, name)
 		}
 	}
+	r.common, r.within = commonModule(known)
 	for i := range weights {
 		w := &weights[i]
 		derived, source := "", FromNothing
@@ -112,6 +115,7 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 			continue
 		}
 		if origin := r.folded[nameBefore(w.Tensor)]; origin != "" {
+			origin = inside(r.common, r.within, origin)
 			derived, source = origin, FromFolded
 			if len(w.Uses) == 1 {
 				w.Uses[0].Path = origin
@@ -125,11 +129,14 @@ func nameWeights(m *Model, weights []Weight, u uses) {
 // another type.
 var conversion = regexp.MustCompile(`[._](half|fp16|float16|bf16|bfloat16|fp32|float32)$`)
 
+// quantisation is what ONNX Runtime's quantisers append: of 8 bits, and of blocks of 4.
+var quantisation = regexp.MustCompile(`_(quantized|DQ_Q\d)$`)
+
 // nameBefore returns the name that a tensor had before a tool stored it in another type
 // and appended that, as ONNX Runtime's quantiser does.
 func nameBefore(t *Tensor) string {
 	if t.quantization != nil {
-		return strings.TrimSuffix(t.Name, "_quantized")
+		return quantisation.ReplaceAllString(t.Name, "")
 	}
 	return conversion.ReplaceAllString(t.Name, "")
 }
@@ -187,7 +194,9 @@ type recovery struct {
 	uses   uses
 	makers map[string]*Node
 	folded map[string]string
-	given  map[string]int // how many weights have been given a path
+	common []string        // modules that all named parameters lie in
+	within map[string]bool // those in these
+	given  map[string]int  // how many weights have been given a path
 	// exclusive remembers which constants have one use: counting the uses of a
 	// constant that everything shares, once for each of them, would take too long.
 	exclusive map[*Tensor]bool
@@ -234,7 +243,7 @@ func (r *recovery) derive(u Use) (string, NameSource) {
 	}
 	path := ""
 	if module != "" {
-		path = module + "." + leaf
+		path = inside(r.common, r.within, module) + "." + leaf
 	}
 	// A sibling that nothing else reads knows its module for certain; a functional
 	// call runs in the scope of the module around it.

@@ -50,6 +50,37 @@ func TestScopeOf(t *testing.T) {
 	}
 }
 
+// TestInside: a scope that lacks the modules around it gets them, where the names of all
+// parameters have them.
+func TestInside(t *testing.T) {
+	peft := []string{"base_model.model.cls_token", "base_model.model.blocks.0.norm1.weight"}
+	block := []string{"blocks.0.norm1.weight", "blocks.0.norm1.bias"}
+	prefixed := []string{"net.cls_token", "net.blocks.0.norm1.weight", "net.head.bias"}
+	for _, c := range []struct {
+		parameters   []string
+		module, want string
+	}{
+		{peft, "model.blocks.0.attn", "base_model.model.blocks.0.attn"},
+		{peft, "model", "base_model.model"},
+		{peft, "base_model.model.head", "base_model.model.head"},
+		{peft, "modelling.head", "modelling.head"},
+		{peft, "head", "head"},
+		{block, "blocks.1.norm1", "blocks.1.norm1"},
+		{block, "norm", "norm"},
+		{prefixed, "blocks.0.attn", "net.blocks.0.attn"},
+		{prefixed, "head", "net.head"},
+		{prefixed, "cls_token", "cls_token"},
+		{prefixed, "other", "other"},
+		{[]string{"weight", "head.weight"}, "head", "head"},
+		{nil, "head", "head"},
+	} {
+		common, within := commonModule(c.parameters)
+		if got := inside(common, within, c.module); got != c.want {
+			t.Errorf("%s among %q: %s, want %s", c.module, c.parameters, got, c.want)
+		}
+	}
+}
+
 func TestParseScopes(t *testing.T) {
 	for text, want := range map[string][]string{
 		`['', 'blocks.2', 'linear_8']`: {"", "blocks.2", "linear_8"},

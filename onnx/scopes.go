@@ -89,3 +89,51 @@ func scopeOf(name string) string {
 	}
 	return strings.Join(path, ".")
 }
+
+// commonModule returns the components that the paths of all parameters begin with, but
+// for the last of each, and the modules that follow them.
+func commonModule(parameters []string) (common []string, within map[string]bool) {
+	for i, path := range parameters {
+		module := strings.Split(path, ".")
+		module = module[:len(module)-1]
+		if i == 0 {
+			common = module
+		}
+		k := 0
+		for k < min(len(common), len(module)) && common[k] == module[k] {
+			k++
+		}
+		common = common[:k]
+	}
+	within = map[string]bool{}
+	for _, path := range parameters {
+		if module := strings.Split(path, "."); len(module) > len(common)+1 {
+			within[module[len(common)]] = true
+		}
+	}
+	return common, within
+}
+
+// inside returns the whole path of a module that was recorded without the modules
+// around it: a wrapper such as a PEFT adapter's calls the model within by another way
+// than its module, and parameters are named base_model.model.blocks.0, scopes
+// model.blocks.0; or a tool has given the tensors a prefix. All parameters lie in
+// common, directly in it in the modules within.
+func inside(common []string, within map[string]bool, module string) string {
+	if len(common) == 0 {
+		return module
+	}
+	first, _, _ := strings.Cut(module, ".")
+	if first == common[0] {
+		return module
+	}
+	for k := 1; k < len(common); k++ {
+		if strings.HasPrefix(module+".", strings.Join(common[k:], ".")+".") {
+			return strings.Join(common[:k], ".") + "." + module
+		}
+	}
+	if within[first] {
+		return strings.Join(common, ".") + "." + module
+	}
+	return module
+}

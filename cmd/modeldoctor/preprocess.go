@@ -63,6 +63,9 @@ func givenPreprocess(opt dataOptions, m *loaded, con *console) (found *dataset.P
 	if in.Channels == 1 && !p.OneNormalisation() {
 		return nil, unreadable(fmt.Errorf("preprocessing %s has a mean and deviation for each of three channels, and the model sees one", p.Name), "--preprocess with one that has one, such as raw01 or mnist, or a file with a single number")
 	}
+	if in.Integers() && !p.KeepsBytes() {
+		return nil, unreadable(fmt.Errorf("preprocessing %s scales the pixels, and the model takes them as they are: its input is of type %v", p.Name, in.DType), "--preprocess raw255, or a file without rescaling and normalisation")
+	}
 	p, err = p.ForInput(in.Height, in.Width)
 	return &p, err
 }

@@ -138,7 +138,12 @@ func readFloats(ctx context.Context, path string, n *graph.Network) ([]float32, 
 	values := make([]float32, len(data)/4)
 	for i := range values {
 		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-		if x := float64(values[i]); math.IsNaN(x) || math.IsInf(x, 0) {
+		x := float64(values[i])
+		if n.Input.Integers() && (x != math.Trunc(x) || x < 0 || x > math.MaxUint8) {
+			return nil, unreadable(fmt.Errorf("%s: value %d of input %d is %v, and the model's input is of type %v", path, i%n.Input.Elements(), i/n.Input.Elements(), x, n.Input.DType),
+				"give the bytes of the pixels, 0 to 255, as float32 values: array.astype(numpy.float32).tofile(FILE)")
+		}
+		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return nil, unreadable(fmt.Errorf("%s: value %d of input %d is %v: all have to be finite", path, i%n.Input.Elements(), i/n.Input.Elements(), x),
 				"give raw little-endian float32 values, as numpy's tofile writes them: another type or byte order reads as such values")
 		}

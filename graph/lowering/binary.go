@@ -9,14 +9,14 @@ func binaryEntries() []Entry {
 	return []Entry{
 		{Name: "Add", Min: 7, Max: MaxOpset, Lower: lowerPlain(op.Add{}, 2)},
 		{Name: "Div", Min: 7, Max: MaxOpset, Lower: lowerPlain(op.Div{}, 2)},
-		{Name: "Max", Min: 8, Max: MaxOpset, Lower: lowerVariadic(op.Max{})},
-		{Name: "Mean", Min: 8, Max: MaxOpset, Lower: lowerMean},
-		{Name: "Min", Min: 8, Max: MaxOpset, Lower: lowerVariadic(op.Min{})},
+		{Name: "Max", Min: 6, Max: MaxOpset, Lower: lowerVariadic(op.Max{})},
+		{Name: "Mean", Min: 6, Max: MaxOpset, Lower: lowerMean},
+		{Name: "Min", Min: 6, Max: MaxOpset, Lower: lowerVariadic(op.Min{})},
 		{Name: "Mod", Min: 7, Max: MaxOpset, Lower: lowerWith(func(c *Call) op.Op { return op.Mod{Fmod: c.Node.Int("fmod", 0) != 0} })},
 		{Name: "Mul", Min: 7, Max: MaxOpset, Lower: lowerPlain(op.Mul{}, 2)},
 		{Name: "Pow", Min: 7, Max: MaxOpset, Lower: lowerFormula(power)},
 		{Name: "Sub", Min: 7, Max: MaxOpset, Lower: lowerPlain(op.Sub{}, 2)},
-		{Name: "Sum", Min: 8, Max: MaxOpset, Lower: lowerVariadic(op.Add{})},
+		{Name: "Sum", Min: 6, Max: MaxOpset, Lower: lowerVariadic(op.Add{})},
 	}
 }
 

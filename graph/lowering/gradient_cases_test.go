@@ -64,6 +64,8 @@ func pointwiseGradients() []gradientCase {
 	add("Clip", 13, in(optest.Away(optest.Normal(r, 2, 3), -1), filled(-1)))
 	add("CastLike", 15, in(optest.Normal(r, 2, 3), known{filled(0)}))
 	add("Cast", 13, in(optest.Normal(r, 2, 3)), onnxtest.Int("to", int64(onnx.Double)))
+	add("ai.onnx.ml.Scaler", 1, in(optest.Normal(r, 2, 3)), onnxtest.Floats("offset", 1, -2, 3), onnxtest.Floats("scale", 0.5))
+	add("ai.onnx.ml.ZipMap", 1, in(optest.Normal(r, 2, 3)), onnxtest.Ints("classlabels_int64s", 0, 1, 2))
 	add("com.microsoft.BiasGelu", 1, in(optest.Normal(r, 2, 3), optest.Normal(r, 3)))
 	add("com.microsoft.FastGelu", 1, in(optest.Normal(r, 2, 3), optest.Normal(r, 3)))
 	add("com.microsoft.FastGelu", 1, in(optest.Normal(r, 2, 3)))

@@ -2,6 +2,7 @@ package lowering
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -41,6 +42,7 @@ func integerEntries() []Entry {
 		product(microsoft, "QLinearLeakyRelu", 1, lowerQLinearUnary(lowerWith(func(c *Call) op.Op { return op.LeakyRelu{Alpha: c.attribute("alpha", 0.01)} })), ""),
 		product(microsoft, "QLinearMul", 1, lowerQLinearBinary(op.Mul{}), ""),
 		product(microsoft, "QLinearSigmoid", 1, lowerQLinearUnary(lowerPlain(op.Sigmoid{}, 1)), ""),
+		product(microsoft, "QLinearSoftmax", 1, lowerQLinearSoftmax, ""),
 	}
 }
 
@@ -360,6 +362,34 @@ func lowerQLinearUnary(plain Lowering) Lowering {
 		}
 		return c.quantised(y[0], 3)
 	}
+}
+
+// lowerQLinearSoftmax: (x and its grid, grid of the result), with the opset of ai.onnx
+// whose Softmax it is. ONNX Runtime, whose operator it is, has for 1 the largest whole
+// number of steps that is not above it, and for others their share of that: 254 of the
+// scale 1/255, since its quotient in float32 is less than 255.
+func lowerQLinearSoftmax(c *Call) ([]*op.Value, error) {
+	x, err := c.triple(0)
+	if err != nil {
+		return nil, err
+	}
+	scale, err := c.knownFloats(3, "scale")
+	if err != nil || len(scale) != 1 {
+		return nil, fmt.Errorf("a scale of %d elements, expected one (%v)", len(scale), err)
+	}
+	plain := c.with(x)
+	plain.Opset = c.Node.Int("opset", 13)
+	y, err := lowerSoftmax(func(axis int) op.Op { return op.Softmax{Axis: axis} })(plain)
+	if err != nil {
+		return nil, err
+	}
+	steps := math.Floor(float64(1 / float32(scale[0])))
+	e := &emitter{Call: c}
+	shares := e.emit(op.Mul{}, y[0], c.scalar(y[0], steps*scale[0]))
+	if e.err != nil {
+		return nil, e.err
+	}
+	return c.quantised(shares, 3)
 }
 
 // lowerQLinearConcat: (grid of the result, then each part and its grid).

@@ -57,16 +57,16 @@ func lowerNode(t *testing.T, opset int64, operator string, outputs int, inputs [
 	return lowerValues(t, p, opset, operator, outputs, in, attrs...)
 }
 
-// lowerValues lowers one node of a model made for the purpose. Operators of
-// ONNX Runtime's own domain are named with it.
+// lowerValues lowers one node of a model made for the purpose. Operators of another
+// domain than ai.onnx are named with it.
 func lowerValues(t *testing.T, p *op.Program, opset int64, operator string, outputs int, in []*op.Value, attrs ...onnxtest.Attr) ([]*op.Value, error) {
 	t.Helper()
 	domain := ""
-	if name, ok := strings.CutPrefix(operator, microsoft+"."); ok {
-		domain, operator = microsoft, name
-	}
 	b := onnxtest.New(opset)
-	b.Domain(microsoft, 1)
+	if dot := strings.LastIndex(operator, "."); dot >= 0 {
+		domain, operator = operator[:dot], operator[dot+1:]
+		b.Domain(domain, opset)
+	}
 	names, results := make([]string, len(in)), make([]string, outputs)
 	for i, v := range in {
 		if v != nil {

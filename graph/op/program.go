@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -17,17 +18,19 @@ const (
 	Input                // fed at run time: the images
 	Weight               // a weight of the model, as stored in the file
 	Computed             // the result of a step
+	Sequence             // a list of values, which no Op takes
 )
 
-// Value is a tensor of a program.
+// Value is a tensor of a program, or a list of them.
 type Value struct {
 	Type       Type
 	Kind       Kind
-	Name       string // the ONNX value's name where it has one
-	Const      *Array // the elements, for a Constant; read only
-	Index      int    // for a Weight or an Input: its number, given by the caller
-	Step       *Step  // for a Computed value: the step it is the result of
-	OnDataPath bool   // depends on an Input
+	Name       string   // the ONNX value's name where it has one
+	Const      *Array   // the elements, for a Constant; read only
+	Index      int      // for a Weight or an Input: its number, given by the caller
+	Step       *Step    // for a Computed value: the step it is the result of
+	Items      []*Value // of a Sequence
+	OnDataPath bool     // depends on an Input
 }
 
 // Step is one Op of a program.
@@ -54,6 +57,9 @@ type Program struct {
 // bytes: every program's budget at least. See [NewProgram].
 const BaseFoldBudget = 24 << 20
 
+// ErrOverBudget is in the errors of constants for which a program's budget is too small.
+var ErrOverBudget = errors.New("over the limit")
+
 // NewProgram returns an empty program for a model of so many bytes, its external
 // data included. All that is computed while it is built may take [BaseFoldBudget]
 // and twice the model, intermediate results counted: a file that asks for more is
@@ -77,8 +83,8 @@ func (p *Program) Reserve(t Type) error {
 	}
 	bytes := int64(t.Elements()) * int64(ElementBytes(t.DType))
 	if bytes > p.budget-p.folded {
-		return fmt.Errorf("a constant of %d elements (%d bytes) is over the limit: the constants computed from a file of this size may take %d bytes, and %d are taken",
-			t.Elements(), bytes, p.budget, p.folded)
+		return fmt.Errorf("a constant of %d elements (%d bytes) is %w: the constants computed from a file of this size may take %d bytes, and %d are taken",
+			t.Elements(), bytes, ErrOverBudget, p.budget, p.folded)
 	}
 	p.folded += bytes
 	return nil
@@ -105,6 +111,19 @@ func (p *Program) Weight(name string, t Type, index int) *Value {
 	return &Value{Type: t, Kind: Weight, Name: name, Index: index}
 }
 
+// Sequence returns a list of values, which the program keeps. Lists that grow by one at
+// every node are bounded by the program's budget.
+func (p *Program) Sequence(items []*Value) (*Value, error) {
+	if err := p.Reserve(Type{DType: onnx.Int64, Shape: []int{len(items)}}); err != nil {
+		return nil, err
+	}
+	onPath := false
+	for _, v := range items {
+		onPath = onPath || v.OnDataPath
+	}
+	return &Value{Kind: Sequence, Items: items, OnDataPath: onPath}, nil
+}
+
 // Emit applies o to the inputs. When all of them are constants the result is
 // computed at once and is a constant; else a step is appended. The error is the
 // Op's own, about types.
@@ -112,6 +131,9 @@ func (p *Program) Emit(o Op, in ...*Value) (*Value, error) {
 	types := make([]Type, len(in))
 	known, onPath := true, false
 	for i, v := range in {
+		if v.Kind == Sequence {
+			return nil, fmt.Errorf("%s: input %d is a sequence of %d tensors, expected a tensor", o.Name(), i, len(v.Items))
+		}
 		types[i] = v.Type
 		known = known && v.Kind == Constant
 		onPath = onPath || v.OnDataPath

@@ -46,11 +46,17 @@ type Given struct {
 // temperature. It takes some of the images, evenly spaced in order of class, and
 // more of them for the candidates that these do not tell apart. Between those that
 // all images do not tell apart the loss as it is decides. Where the model is better
-// than guessing with none of them, the error is a [*diag.ChanceError].
+// than guessing with none of them, the error is a [*diag.ChanceError]. A preset that is
+// the only one that fits the input is not tried.
 func DetectPreprocess(ctx context.Context, m nn.Model, images dataset.Set, in graph.InputSpec, given Given, progress func(phase string, done, total int)) (Detection, error) {
 	running, err := candidates(in, given)
 	if err != nil {
 		return Detection{}, err
+	}
+	if len(running) == 1 {
+		only := running[0]
+		only.Source = fmt.Sprintf("the only one for an input of type %v", in.DType)
+		return Detection{Best: only, RunnerUp: only, Decided: true}, nil
 	}
 	byName := map[string]dataset.Preprocess{}
 	for _, p := range running {
@@ -102,7 +108,7 @@ func candidates(in graph.InputSpec, given Given) ([]dataset.Preprocess, error) {
 	for _, p := range dataset.Presets() {
 		own := []dataset.Channels{p.Channels}
 		switch {
-		case in.Channels == 1 && !p.OneNormalisation():
+		case in.Channels == 1 && !p.OneNormalisation(), in.Integers() && !p.KeepsBytes():
 			continue
 		case in.Channels == 1:
 		case given.Orders != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/modeldoctor/modeldoctor/diag"
 	"github.com/modeldoctor/modeldoctor/graph"
 	"github.com/modeldoctor/modeldoctor/nn/nntest"
+	"github.com/modeldoctor/modeldoctor/onnx"
 )
 
 // twoColours are n images of two classes whose channels all tell them apart, each
@@ -53,6 +54,27 @@ func TestDetectsEveryPreset(t *testing.T) {
 			if got, want := found.Flags(), "--preprocess "+candidateName(p); got != want || !found.Decided {
 				t.Errorf("%d channels: found %s (%s), want %s", channels, got, found.Best.Source, want)
 			}
+		}
+	}
+}
+
+// TestBytesAreLeftAlone: a model that takes whole numbers gets the bytes as they are; what
+// order its channels have is tried.
+func TestBytesAreLeftAlone(t *testing.T) {
+	images := twoColours(80)
+	for _, c := range []struct {
+		channels     int
+		bright, dark float32
+		want         string
+	}{{1, 0, 0, "raw255"}, {3, 228, 28, "raw255"}, {3, 200, 60, "raw255 --channels bgr"}} {
+		in := graph.InputSpec{DType: onnx.Uint8, Layout: graph.NCHW, Channels: c.channels, Height: 2, Width: 2}
+		model := reds{bright: c.bright, dark: c.dark, elements: in.Elements()}
+		found, err := DetectPreprocess(context.Background(), nntest.On(model), images, in, Given{}, func(string, int, int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := candidateName(found.Best); got != c.want || !found.Decided || !found.Best.KeepsBytes() {
+			t.Errorf("%d channels: found %s (%s), want %s", c.channels, got, found.Best.Source, c.want)
 		}
 	}
 }
