@@ -36,7 +36,7 @@ type precision struct {
 	agree  float64 // how far the one without the farthest point may lie from the estimate
 	slopes float64 // by how much their slope at 0 may differ from the true one
 
-	steps int // after the first point, or none if that lies far beyond; 0 for as many as it takes
+	steps int // after the first point; 0 for as many as it takes
 }
 
 // searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %, and with logits better than
@@ -59,7 +59,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, searchPrecision)
+	s, r, err := firstMinimiser(phi, from, probe, math.Inf(1), searchPrecision)
 	if err != nil || r.status != StatusOK {
 		return r, err
 	}
@@ -79,24 +79,9 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 	return s.result(StatusOK, ""), nil
 }
 
-// nearMinimiser finds about where the first local minimiser of φ is, as precisely as a
-// length is chosen, or what a few points tell of it.
-func nearMinimiser(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	want := lengthPrecision
-	want.steps = 3
-	_, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, want)
-	return r, err
-}
-
-// searchRange is where a search looks.
-type searchRange struct {
-	probe   float64 // it begins here
-	longest float64 // it goes no further; may be infinite
-	enough  float64 // it does not say where a minimiser lies that is beyond; may be infinite
-}
-
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
-// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. Where the logits of
+// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. longest may be
+// infinite. Where the logits of
 // examples along the line are given, φ adds those of each point to them. A value of φ that is
 // not finite counts as higher than any other. The first bracket found counts,
 // even where it has stepped over a dent beside t = 0 and its minimum lies above
@@ -113,13 +98,13 @@ type searchRange struct {
 // answer is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), from curve, within searchRange, want precision) (*search, searchResult, error) {
-	if !(from.slope < 0) || !(within.longest > 0) || !metric.IsFinite(from.slope) || !metric.IsFinite(from.phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", from.phi0, from.slope, within.longest))
+func firstMinimiser(phi func(t float64) (float64, error), from curve, probe, longest float64, want precision) (*search, searchResult, error) {
+	if !(from.slope < 0) || !(longest > 0) || !metric.IsFinite(from.slope) || !metric.IsFinite(from.phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", from.phi0, from.slope, longest))
 	}
 	from.points = []point{{0, from.phi0}}
-	s := &search{phi: phi, curve: from, searchRange: within, precision: want}
-	if ok, err := s.start(min(within.probe, within.longest)); err != nil {
+	s := &search{phi: phi, curve: from, longest: longest, precision: want}
+	if ok, err := s.start(min(probe, longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
 		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
@@ -129,7 +114,7 @@ func firstMinimiser(phi func(t float64) (float64, error), from curve, within sea
 	}
 	r := s.result(StatusOK, "")
 	falls := r.t == s.points[len(s.points)-1].t
-	if r.capped = falls && r.minimiser == within.longest; falls && s.minimiser == 0 && r.t < min(within.longest, within.enough) {
+	if r.capped = falls && r.minimiser == longest; falls && s.minimiser == 0 && r.t < longest {
 		r.reason = fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings)
 	}
 	return s, r, nil
@@ -142,7 +127,7 @@ func usualProbe(phi0, slope float64) float64 { return probeShare * math.Abs(phi0
 type search struct {
 	phi func(t float64) (float64, error)
 	curve
-	searchRange
+	longest float64
 	precision
 	evaluations int
 	minimiser   float64 // estimated, once it is near the lowest point; 0 before
@@ -190,7 +175,7 @@ func (s *search) start(t float64) (bool, error) {
 			_, err = s.at(min(minimiser, s.longest))
 			break
 		}
-		if doublings == maxDoublings || t >= min(s.longest, s.enough) {
+		if doublings == maxDoublings || t >= s.longest {
 			break
 		}
 		t = min(2*t, s.longest)
@@ -229,12 +214,7 @@ func (s *search) converge() error {
 func (s *search) next() (t float64, more bool) {
 	i := s.lowest()
 	low, best := s.points[i-1], s.points[i]
-	switch {
-	case low.t >= s.enough:
-		return 0, false // whatever it is, the minimiser lies beyond
-	case s.steps > 0 && s.share(i) < overshot:
-		return 0, false // a few points will not find it so far before
-	case s.blends(i):
+	if s.blends(i) {
 		if t, more, ok := s.blended(i); ok {
 			return t, more
 		}
@@ -287,7 +267,7 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	}
 	several := len(s.points) > 2 && s.logits.within(blendedReach, best.t) > 1
 	switch {
-	case math.IsNaN(estimate):
+	case math.IsNaN(estimate) || slices.Contains(curve.bracket[:], estimate) && !math.IsInf(estimate, 1):
 		return 0, false, false
 	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest

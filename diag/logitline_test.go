@@ -29,20 +29,25 @@ func TestLagrange(t *testing.T) {
 func TestMinimise(t *testing.T) {
 	quartic := func(t float64) (slope, curvature float64) { return 4*t*t*t - 4, 12 * t * t } // lowest at 1
 	for _, start := range []float64{1.0 / 60, 0.3, 1, 1.2, 10, 60} {
-		near(t, "minimiser", minimise(quartic, start, 64), 1, 2*minimiserTol, 1)
+		near(t, "minimiser", minimise(quartic, start, 0, math.Inf(1)), 1, 2*minimiserTol, 1)
 	}
 	misled := func(t float64) (slope, curvature float64) {
 		slope, _ = quartic(t)
 		return slope, -1
 	}
-	near(t, "minimiser with a wrong curvature", minimise(misled, 0.2, 64), 1, 2*minimiserTol, 1)
-	if x := minimise(quartic, 1e-3, 64); !math.IsInf(x, 1) {
-		t.Errorf("%v where the function falls as far as may be looked, want +Inf", x)
+	near(t, "minimiser with a wrong curvature", minimise(misled, 0.2, 0, math.Inf(1)), 1, 2*minimiserTol, 1)
+	near(t, "minimiser in a narrow bracket", minimise(quartic, 0.9, 0.8, 1.02), 1, 2*minimiserTol, 1)
+	for _, end := range []struct{ start, low, high, want float64 }{
+		{1e-3, 0, math.Inf(1), math.Inf(1)}, // farther away than a function is followed
+		{1e3, 0, math.Inf(1), 0},
+		{0.5, 0, 0.8, 0.8},
+		{2, 1.3, math.Inf(1), 1.3},
+	} {
+		if x := minimise(quartic, end.start, end.low, end.high); x != end.want {
+			t.Errorf("%v from %v between %v and %v, want %v", x, end.start, end.low, end.high, end.want)
+		}
 	}
-	if x := minimise(quartic, 1e3, 64); !math.IsNaN(x) {
-		t.Errorf("%v where it rises from the nearest place on, want NaN", x)
-	}
-	if x := minimise(func(float64) (slope, curvature float64) { return math.NaN(), 1 }, 1, 64); !math.IsNaN(x) {
+	if x := minimise(func(float64) (slope, curvature float64) { return math.NaN(), 1 }, 1, 0, 10); !math.IsNaN(x) {
 		t.Errorf("%v where the slope is not finite, want NaN", x)
 	}
 }

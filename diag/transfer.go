@@ -1,8 +1,6 @@
 package diag
 
 import (
-	"math"
-
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
@@ -13,10 +11,6 @@ const MinTransferExamples = 32
 // firstLength is where the search of a length begins, as a share of the longest: on
 // the reference model the cheapest of several.
 const firstLength = 0.6
-
-// farProbe is how many times the longest step a search begins at where its usual probe
-// lies beyond that.
-const farProbe = 4
 
 // lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
 // and another quarter would choose one that differs by far more. What the logits of two
@@ -123,14 +117,8 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	start := c.folds.combine(share, c.start)
-	within := searchRange{probe: probe, longest: c.longest, enough: c.longest}
-	if usualProbe(start, slope) > farProbe*c.longest {
-		// A small slope asks for a step far beyond what is allowed, whatever dents there
-		// are on the way.
-		within.probe, within.longest = farProbe*c.longest, math.Inf(1)
-	}
-	_, found, err := firstMinimiser(phi, curve{phi0: start, slope: slope, logits: known.lines[fold]}, within, lengthPrecision)
+	from := curve{phi0: c.folds.combine(share, c.start), slope: slope, logits: known.lines[fold]}
+	_, found, err := firstMinimiser(phi, from, probe, c.longest, lengthPrecision)
 	if err != nil {
 		return Length{}, "", err
 	}
