@@ -104,9 +104,16 @@ func (c saturation) variable(t float64) (u, rate float64) {
 	return t * scale, scale * scale
 }
 
+// Which saturations are tried: c, times the t of the nearest node.
+const (
+	leastSaturation = 1.0 / 64
+	mostSaturation  = 64
+	nextSaturation  = 1.05 // times the last one
+)
+
 // saturation is 0 where logits interpolated between t = 0 and nodes in t have about the true
-// slope at 0, or a steeper one, and otherwise makes it the true one where it can. faith is
-// the slope that they have, as a share of the true one.
+// slope at 0, or a steeper one, and otherwise the least with which they have the true one, or
+// as much of it as any. faith is that share.
 func (l *logitLine) saturation(nodes []logitNode) (c saturation, faith float64) {
 	share := func(c saturation) float64 {
 		places := []float64{0}
@@ -125,20 +132,12 @@ func (l *logitLine) saturation(nodes []logitNode) (c saturation, faith float64) 
 		return 0, faith
 	}
 	nearest := slices.MinFunc(nodes, func(a, b logitNode) int { return cmp.Compare(a.t, b.t) }).t
-	low, high := saturation(0), saturation(1/(64*nearest))
-	for ; !(share(high) >= 1); high *= 2 {
-		if low = high; high > saturation(64/nearest) {
-			return 0, faith
+	for next := saturation(leastSaturation / nearest); next <= saturation(mostSaturation/nearest) && faith < 1; next *= nextSaturation {
+		if s := share(next); s > faith {
+			c, faith = next, s
 		}
 	}
-	for range 20 {
-		if middle := (low + high) / 2; share(middle) < 1 {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return high, share(high)
+	return c, faith
 }
 
 // A blendedLoss is the mean loss of interpolated logits, as a function of t.

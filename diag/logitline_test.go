@@ -52,10 +52,12 @@ func TestMinimise(t *testing.T) {
 	}
 }
 
-// A bend is examples whose logits are z₀ + t·z₁ + t²·z₂ + t³·z₃, element by element.
+// A bend is examples whose logits are z₀ + u·z₁ + u²·z₂ + u³·z₃, element by element, with
+// u = t/(1 + c·t).
 type bend struct {
 	labels []int
 	terms  [4][]float64
+	c      float64
 }
 
 const bendClasses = 6
@@ -78,9 +80,9 @@ func newBend(rng *rand.Rand, examples int, smaller float64) *bend {
 }
 
 func (b *bend) logits(t float64) metric.Logits {
-	z := metric.NewLogits(bendClasses, b.labels)
+	z, u := metric.NewLogits(bendClasses, b.labels), t/(1+b.c*t)
 	for i := range z.Values {
-		z.Values[i] = float32(b.terms[0][i] + t*(b.terms[1][i]+t*(b.terms[2][i]+t*b.terms[3][i])))
+		z.Values[i] = float32(b.terms[0][i] + u*(b.terms[1][i]+u*(b.terms[2][i]+u*b.terms[3][i])))
 	}
 	return z
 }
@@ -111,6 +113,30 @@ func (b *bend) minimiser() float64 {
 	return t
 }
 
+// TestSaturation: where logits saturate, the slope at 0 tells how soon, and the slope of the
+// loss follows from two points; where they do not, nothing is assumed.
+func TestSaturation(t *testing.T) {
+	const examples = 40
+	for _, c := range []float64{0, 1, 5, 30} {
+		b := newBend(rand.New(rand.NewPCG(7, 8)), examples, 0)
+		b.c = c
+		z := b.logits(0)
+		line := sampleOf(z, 1, 1).line(0, examples, z.Losses(1), b.slope(examples))
+		for _, place := range []float64{1, 2.5} {
+			z := b.logits(place)
+			line.add(place, sampled{z, metric.Mean(z.Losses(1))})
+		}
+		loss := line.near(1, 2)
+		near(t, "saturation", float64(loss.saturation), c, 0.05, max(c, 1e-3))
+		near(t, "share of the slope at 0", loss.faith, 1, 1e-2, 1)
+		for _, at := range []float64{0.2, 0.7, 4} {
+			const h = 1e-3
+			slope, _ := loss.at(at)
+			near(t, "slope", slope, (b.loss(at+h)-b.loss(at-h))/(2*h), 3e-2, 0.03+math.Abs(slope))
+		}
+	}
+}
+
 // TestSearchWithLogits: where logits change evenly, a search that knows them takes half
 // the evaluations of one that knows losses alone, whether it knows those of all examples,
 // or of some of which every other one or all are kept.
@@ -120,6 +146,7 @@ func TestSearchWithLogits(t *testing.T) {
 	with, without := map[string]int{}, 0
 	for range 10 {
 		b := newBend(rng, examples, 0.3)
+		b.c = rng.Float64()
 		want := b.minimiser()
 		from := curve{phi0: b.loss(0), slope: b.slope(examples)}
 		losses := b.logits(0).Losses(1)
