@@ -81,12 +81,11 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
 // meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. longest may be
-// infinite. Where the logits of
-// examples along the line are given, φ adds those of each point to them. A value of φ that is
-// not finite counts as higher than any other. The first bracket found counts,
-// even where it has stepped over a dent beside t = 0 and its minimum lies above
-// φ(0): the transfer figure, which charges such a step to the layer on other
-// examples, is defined by it.
+// infinite. Where the logits of examples along the line are given, φ adds those of
+// each point to them. A value of φ that is not finite counts as higher than any
+// other. The first bracket found counts, even where it has stepped over a dent
+// beside t = 0 and its minimum lies above φ(0): the transfer figure, which charges
+// such a step to the layer on other examples, is defined by it.
 //
 // The first point evaluated, the probe, is halved while φ is not finite and
 // doubled while the parabola through φ(0), φ'(0) and the probe is not convex. That
@@ -267,8 +266,8 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	}
 	several := len(s.points) > 2 && s.logits.within(blendedReach, best.t) > 1
 	switch {
-	case math.IsNaN(estimate) || slices.Contains(curve.bracket[:], estimate) && !math.IsInf(estimate, 1):
-		return 0, false, false
+	case math.IsNaN(estimate) || slices.ContainsFunc(s.points, func(p point) bool { return p.t == estimate }):
+		return 0, false, false // the curve does not turn between the points
 	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest
 		return 0, false, true
