@@ -84,7 +84,7 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 		_, begun, err := firstMinimiser(func(t float64) (float64, error) {
 			err := known(t)
 			return metric.Mean(losses[:hi]), err
-		}, part, probe, math.Inf(1), beginPrecision)
+		}, part, anywhere(probe), beginPrecision)
 		if err != nil {
 			return searchResult{}, err
 		}

@@ -59,7 +59,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, from, probe, math.Inf(1), searchPrecision)
+	s, r, err := firstMinimiser(phi, from, anywhere(probe), searchPrecision)
 	if err != nil || r.status != StatusOK {
 		return r, err
 	}
@@ -79,13 +79,23 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 	return s.result(StatusOK, ""), nil
 }
 
+// searchRange is where a search looks.
+type searchRange struct {
+	probe   float64 // it begins here
+	longest float64 // it goes no further; may be infinite
+	enough  float64 // it does not say where a minimiser lies that is beyond; may be infinite
+}
+
+// anywhere is the range of a search that has no end.
+func anywhere(probe float64) searchRange { return searchRange{probe, math.Inf(1), math.Inf(1)} }
+
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
-// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. longest may be
-// infinite. Where the logits of examples along the line are given, φ adds those of
-// each point to them. A value of φ that is not finite counts as higher than any
-// other. The first bracket found counts, even where it has stepped over a dent
-// beside t = 0 and its minimum lies above φ(0): the transfer figure, which charges
-// such a step to the layer on other examples, is defined by it.
+// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. Where the logits
+// of examples along the line are given, φ adds those of each point to them. A value
+// of φ that is not finite counts as higher than any other. The first bracket found
+// counts, even where it has stepped over a dent beside t = 0 and its minimum lies
+// above φ(0): the transfer figure, which charges such a step to the layer on other
+// examples, is defined by it.
 //
 // The first point evaluated, the probe, is halved while φ is not finite and
 // doubled while the parabola through φ(0), φ'(0) and the probe is not convex. That
@@ -97,13 +107,13 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 // answer is exact.
 //
 // If no probe is finite the status is diverged. An error of φ ends the search.
-func firstMinimiser(phi func(t float64) (float64, error), from curve, probe, longest float64, want precision) (*search, searchResult, error) {
-	if !(from.slope < 0) || !(longest > 0) || !metric.IsFinite(from.slope) || !metric.IsFinite(from.phi0) {
-		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", from.phi0, from.slope, longest))
+func firstMinimiser(phi func(t float64) (float64, error), from curve, within searchRange, want precision) (*search, searchResult, error) {
+	if !(from.slope < 0) || !(within.longest > 0) || !metric.IsFinite(from.slope) || !metric.IsFinite(from.phi0) {
+		panic(fmt.Sprintf("diag: line search from φ(0) = %g with slope %g up to %g", from.phi0, from.slope, within.longest))
 	}
 	from.points = []point{{0, from.phi0}}
-	s := &search{phi: phi, curve: from, longest: longest, precision: want}
-	if ok, err := s.start(min(probe, longest)); err != nil {
+	s := &search{phi: phi, curve: from, searchRange: within, precision: want}
+	if ok, err := s.start(min(within.probe, within.longest)); err != nil {
 		return nil, searchResult{}, err
 	} else if !ok {
 		return s, s.result(StatusDiverged, fmt.Sprintf("the loss is not finite even after %d halvings of the first step", maxHalvings)), nil
@@ -113,7 +123,7 @@ func firstMinimiser(phi func(t float64) (float64, error), from curve, probe, lon
 	}
 	r := s.result(StatusOK, "")
 	falls := r.t == s.points[len(s.points)-1].t
-	if r.capped = falls && r.minimiser == longest; falls && s.minimiser == 0 && r.t < longest {
+	if r.capped = falls && r.minimiser == within.longest; falls && s.minimiser == 0 && r.t < min(within.longest, within.enough) {
 		r.reason = fmt.Sprintf("the loss still falls after %d doublings of the step", maxDoublings)
 	}
 	return s, r, nil
@@ -126,7 +136,7 @@ func usualProbe(phi0, slope float64) float64 { return probeShare * math.Abs(phi0
 type search struct {
 	phi func(t float64) (float64, error)
 	curve
-	longest float64
+	searchRange
 	precision
 	evaluations int
 	minimiser   float64 // estimated, once it is near the lowest point; 0 before
@@ -174,7 +184,7 @@ func (s *search) start(t float64) (bool, error) {
 			_, err = s.at(min(minimiser, s.longest))
 			break
 		}
-		if doublings == maxDoublings || t >= s.longest {
+		if doublings == maxDoublings || t >= min(s.longest, s.enough) {
 			break
 		}
 		t = min(2*t, s.longest)
@@ -213,7 +223,10 @@ func (s *search) converge() error {
 func (s *search) next() (t float64, more bool) {
 	i := s.lowest()
 	low, best := s.points[i-1], s.points[i]
-	if s.blends(i) {
+	switch {
+	case low.t >= s.enough:
+		return 0, false // whatever it is, the minimiser lies beyond
+	case s.blends(i):
 		if t, more, ok := s.blended(i); ok {
 			return t, more
 		}

@@ -147,13 +147,14 @@ func TestLongestStep(t *testing.T) {
 	for _, probe := range []float64{0.1, 0.6, 1, 4} {
 		for _, longest := range []float64{0.2, 0.9, 1.02, 1.1, 1.5, 3, 20, math.Inf(1)} {
 			calls := 0
+			within := searchRange{probe: probe, longest: longest, enough: longest}
 			_, got, err := firstMinimiser(func(t float64) (float64, error) {
 				calls++
 				if t > longest {
 					return 0, errors.New("too long a step")
 				}
 				return phi(t), nil
-			}, curve{phi0: 5, slope: -4}, probe, longest, lengthPrecision)
+			}, curve{phi0: 5, slope: -4}, within, lengthPrecision)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,6 +167,25 @@ func TestLongestStep(t *testing.T) {
 			if got.capped != (longest < 1) && !atEnd || calls > 8 {
 				t.Errorf("probe %v, longest %v: capped %v after %d calls", probe, longest, got.capped, calls)
 			}
+		}
+	}
+}
+
+// TestEnough: a search stops where it is clear that the minimiser lies beyond.
+func TestEnough(t *testing.T) {
+	for _, enough := range []float64{0.1, 10, math.Inf(1)} {
+		calls := 0
+		_, got, err := firstMinimiser(func(t float64) (float64, error) {
+			calls++
+			return 5 - 4*t + t*t*t*t, nil
+		}, curve{phi0: 5, slope: -4}, searchRange{probe: 4 * enough, longest: math.Inf(1), enough: enough}, searchPrecision)
+		switch {
+		case err != nil || got.capped || got.reason != "":
+			t.Fatal(got, err)
+		case enough < 1 && (calls > 3 || got.minimiser <= enough):
+			t.Errorf("minimiser %v after %d calls, want one beyond %v after at most 3", got.minimiser, calls, enough)
+		case enough > 1 && math.Abs(got.minimiser-1) > searchPrecision.coarse:
+			t.Errorf("minimiser %v with enough %v", got.minimiser, enough)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package diag
 
 import (
+	"math"
+
 	"github.com/modeldoctor/modeldoctor/metric"
 )
 
@@ -11,6 +13,10 @@ const MinTransferExamples = 32
 // firstLength is where the search of a length begins, as a share of the longest: on
 // the reference model the cheapest of several.
 const firstLength = 0.6
+
+// farProbe is how many times the longest step a search begins at where its usual probe
+// lies beyond that, and that of all examples does not.
+const farProbe = 4
 
 // lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
 // and another quarter would choose one that differs by far more. What the logits of two
@@ -42,6 +48,7 @@ type crossFit struct {
 	start    []float64                // losses at the checkpoint, by position
 	sample   *sample                  // nil: nothing is known of logits
 	longest  float64                  // no length exceeds it: the in-sample t*
+	usual    float64                  // the usual probe of the in-sample search
 	along    func(direction) lossesAt // the losses along a direction
 }
 
@@ -118,7 +125,13 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 		return metric.Mean(losses), err
 	}
 	from := curve{phi0: c.folds.combine(share, c.start), slope: slope, logits: known.lines[fold]}
-	_, found, err := firstMinimiser(phi, from, probe, c.longest, lengthPrecision)
+	within := searchRange{probe: probe, longest: c.longest, enough: c.longest}
+	if far := farProbe * c.longest; usualProbe(from.phi0, slope) > far && c.usual <= far {
+		// A slope that is small beside that of all asks for a step far beyond what is
+		// allowed, whatever dents there are on the way.
+		within.probe, within.longest = far, math.Inf(1)
+	}
+	_, found, err := firstMinimiser(phi, from, within, lengthPrecision)
 	if err != nil {
 		return Length{}, "", err
 	}
