@@ -12,6 +12,13 @@ import (
 // that: so many tell well enough how the logits of all change.
 const enoughToStart = 128
 
+// farthestProbe is where a search begins at most, as a share of the layer's norm.
+const farthestProbe = 0.25
+
+// beginPrecision is that of the few points of the first examples alone, which tell where the
+// search of all begins.
+var beginPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, beside: 0.2, agree: math.Inf(1), slopes: math.Inf(1), steps: 3}
+
 // inSample is the search of a layer's step on the examples that chose the
 // direction.
 type inSample struct {
@@ -62,21 +69,22 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 		phi0: metric.Mean(m.start), slope: slope,
 		logits: m.sample.line(0, hi, m.start, firstSlope),
 	}
-	probe := usualProbe(from.phi0, slope)
+	probe := s.probe(from.phi0, slope)
 	losses, lowest := make([]float64, len(m.start)), math.Inf(1)
 	// known computes the losses of the first examples, whose logits are known there from then on.
 	known := func(t float64) error {
 		kept, err := p.sampled(ctx, t, 0, losses[:hi], m.sample)
-		from.logits.add(t, kept)
+		if err == nil {
+			from.logits.add(t, kept)
+		}
 		return err
 	}
-	if hi < len(losses) && from.logits != nil {
-		// As if the loss of all differed by a straight line.
-		tilt := slope - firstSlope
-		begun, err := nearMinimiser(func(t float64) (float64, error) {
+	if hi < len(losses) && from.logits != nil && firstSlope < 0 {
+		part := curve{phi0: metric.Mean(m.start[:hi]), slope: firstSlope, logits: from.logits}
+		_, begun, err := firstMinimiser(func(t float64) (float64, error) {
 			err := known(t)
-			return metric.Mean(losses[:hi]) + tilt*t, err
-		}, curve{phi0: metric.Mean(m.start[:hi]), slope: slope, logits: from.logits}, probe)
+			return metric.Mean(losses[:hi]), err
+		}, part, anywhere(probe), beginPrecision)
 		if err != nil {
 			return searchResult{}, err
 		}
@@ -98,6 +106,19 @@ func (s *inSample) lowest(ctx context.Context, p *path) (searchResult, error) {
 		}
 		return mean, nil
 	}, from, probe)
+}
+
+// probe is where the search begins: no farther than a share of the layer's norm, which a
+// gradient that is tiny beside the loss would have it go far beyond.
+func (s *inSample) probe(phi0, slope float64) float64 {
+	probe, norm := usualProbe(phi0, slope), s.gradient.wNorm
+	switch {
+	case s.measurer.direction == Balanced:
+		norm = 1 // t is that share
+	case norm == 0:
+		return probe
+	}
+	return min(probe, farthestProbe*norm)
 }
 
 // first is the examples that a search begins with: the fewest folds with enough of

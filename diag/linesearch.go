@@ -36,7 +36,7 @@ type precision struct {
 	agree  float64 // how far the one without the farthest point may lie from the estimate
 	slopes float64 // by how much their slope at 0 may differ from the true one
 
-	steps int // after the first point, or none if that lies far beyond; 0 for as many as it takes
+	steps int // after the first point; 0 for as many as it takes
 }
 
 // searchPrecision leaves ΔL good to about 3e-4 and t* to 2 %, and with logits better than
@@ -59,7 +59,7 @@ type searchResult struct {
 // it does, and the search refined there. If no evaluated point lowers φ the
 // status is flat and t = 0.
 func lineSearch(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	s, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, searchPrecision)
+	s, r, err := firstMinimiser(phi, from, anywhere(probe), searchPrecision)
 	if err != nil || r.status != StatusOK {
 		return r, err
 	}
@@ -79,15 +79,6 @@ func lineSearch(phi func(t float64) (float64, error), from curve, probe float64)
 	return s.result(StatusOK, ""), nil
 }
 
-// nearMinimiser finds about where the first local minimiser of φ is, as precisely as a
-// length is chosen, or what a few points tell of it.
-func nearMinimiser(phi func(t float64) (float64, error), from curve, probe float64) (searchResult, error) {
-	want := lengthPrecision
-	want.steps = 3
-	_, r, err := firstMinimiser(phi, from, searchRange{probe, math.Inf(1), math.Inf(1)}, want)
-	return r, err
-}
-
 // searchRange is where a search looks.
 type searchRange struct {
 	probe   float64 // it begins here
@@ -95,12 +86,15 @@ type searchRange struct {
 	enough  float64 // it does not say where a minimiser lies that is beyond; may be infinite
 }
 
+// anywhere is the range of a search that has no end.
+func anywhere(probe float64) searchRange { return searchRange{probe, math.Inf(1), math.Inf(1)} }
+
 // firstMinimiser finds the first local minimiser of φ, 0 < t ≤ longest, that it
-// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. Where the logits of
-// examples along the line are given, φ adds those of each point to them. A value of φ that is
-// not finite counts as higher than any other. The first bracket found counts,
-// even where it has stepped over a dent beside t = 0 and its minimum lies above
-// φ(0): the transfer figure, which charges such a step to the layer on other
+// meets, given φ(0) and the slope φ'(0) < 0, and not calling φ at 0. Where the logits
+// of examples along the line are given, φ adds those of each point to them. A value
+// of φ that is not finite counts as higher than any other. The first bracket found
+// counts, even where it has stepped over a dent beside t = 0 and its minimum lies
+// above φ(0): the transfer figure, which charges such a step to the layer on other
 // examples, is defined by it.
 //
 // The first point evaluated, the probe, is halved while φ is not finite and
@@ -232,8 +226,6 @@ func (s *search) next() (t float64, more bool) {
 	switch {
 	case low.t >= s.enough:
 		return 0, false // whatever it is, the minimiser lies beyond
-	case s.steps > 0 && s.share(i) < overshot:
-		return 0, false // a few points will not find it so far before
 	case s.blends(i):
 		if t, more, ok := s.blended(i); ok {
 			return t, more
@@ -287,8 +279,8 @@ func (s *search) blended(low int) (t float64, more, ok bool) {
 	}
 	several := len(s.points) > 2 && s.logits.within(blendedReach, best.t) > 1
 	switch {
-	case math.IsNaN(estimate):
-		return 0, false, false
+	case math.IsNaN(estimate) || slices.ContainsFunc(s.points, func(p point) bool { return p.t == estimate }):
+		return 0, false, false // the curve does not turn between the points
 	case several && estimate > s.longest && best.t == s.longest:
 		s.minimiser = s.longest
 		return 0, false, true

@@ -29,28 +29,35 @@ func TestLagrange(t *testing.T) {
 func TestMinimise(t *testing.T) {
 	quartic := func(t float64) (slope, curvature float64) { return 4*t*t*t - 4, 12 * t * t } // lowest at 1
 	for _, start := range []float64{1.0 / 60, 0.3, 1, 1.2, 10, 60} {
-		near(t, "minimiser", minimise(quartic, start, 64), 1, 2*minimiserTol, 1)
+		near(t, "minimiser", minimise(quartic, start, 0, math.Inf(1)), 1, 2*minimiserTol, 1)
 	}
 	misled := func(t float64) (slope, curvature float64) {
 		slope, _ = quartic(t)
 		return slope, -1
 	}
-	near(t, "minimiser with a wrong curvature", minimise(misled, 0.2, 64), 1, 2*minimiserTol, 1)
-	if x := minimise(quartic, 1e-3, 64); !math.IsInf(x, 1) {
-		t.Errorf("%v where the function falls as far as may be looked, want +Inf", x)
+	near(t, "minimiser with a wrong curvature", minimise(misled, 0.2, 0, math.Inf(1)), 1, 2*minimiserTol, 1)
+	near(t, "minimiser in a narrow bracket", minimise(quartic, 0.9, 0.8, 1.02), 1, 2*minimiserTol, 1)
+	for _, end := range []struct{ start, low, high, want float64 }{
+		{1e-3, 0, math.Inf(1), math.Inf(1)}, // farther away than a function is followed
+		{1e3, 0, math.Inf(1), 0},
+		{0.5, 0, 0.8, 0.8},
+		{2, 1.3, math.Inf(1), 1.3},
+	} {
+		if x := minimise(quartic, end.start, end.low, end.high); x != end.want {
+			t.Errorf("%v from %v between %v and %v, want %v", x, end.start, end.low, end.high, end.want)
+		}
 	}
-	if x := minimise(quartic, 1e3, 64); !math.IsNaN(x) {
-		t.Errorf("%v where it rises from the nearest place on, want NaN", x)
-	}
-	if x := minimise(func(float64) (slope, curvature float64) { return math.NaN(), 1 }, 1, 64); !math.IsNaN(x) {
+	if x := minimise(func(float64) (slope, curvature float64) { return math.NaN(), 1 }, 1, 0, 10); !math.IsNaN(x) {
 		t.Errorf("%v where the slope is not finite, want NaN", x)
 	}
 }
 
-// A bend is examples whose logits are z₀ + t·z₁ + t²·z₂ + t³·z₃, element by element.
+// A bend is examples whose logits are z₀ + u·z₁ + u²·z₂ + u³·z₃, element by element, with
+// u = t/(1 + c·t).
 type bend struct {
 	labels []int
 	terms  [4][]float64
+	c      float64
 }
 
 const bendClasses = 6
@@ -73,9 +80,9 @@ func newBend(rng *rand.Rand, examples int, smaller float64) *bend {
 }
 
 func (b *bend) logits(t float64) metric.Logits {
-	z := metric.NewLogits(bendClasses, b.labels)
+	z, u := metric.NewLogits(bendClasses, b.labels), t/(1+b.c*t)
 	for i := range z.Values {
-		z.Values[i] = float32(b.terms[0][i] + t*(b.terms[1][i]+t*(b.terms[2][i]+t*b.terms[3][i])))
+		z.Values[i] = float32(b.terms[0][i] + u*(b.terms[1][i]+u*(b.terms[2][i]+u*b.terms[3][i])))
 	}
 	return z
 }
@@ -106,6 +113,30 @@ func (b *bend) minimiser() float64 {
 	return t
 }
 
+// TestSaturation: where logits saturate, the slope at 0 tells how soon, and the slope of the
+// loss follows from two points; where they do not, nothing is assumed.
+func TestSaturation(t *testing.T) {
+	const examples = 40
+	for _, c := range []float64{0, 1, 5, 30} {
+		b := newBend(rand.New(rand.NewPCG(7, 8)), examples, 0)
+		b.c = c
+		z := b.logits(0)
+		line := sampleOf(z, 1, 1).line(0, examples, z.Losses(1), b.slope(examples))
+		for _, place := range []float64{1, 2.5} {
+			z := b.logits(place)
+			line.add(place, sampled{z, metric.Mean(z.Losses(1))})
+		}
+		loss := line.near(1, 2)
+		near(t, "saturation", float64(loss.saturation), c, 0.05, max(c, 1e-3))
+		near(t, "share of the slope at 0", loss.faith, 1, 1e-2, 1)
+		for _, at := range []float64{0.2, 0.7, 4} {
+			const h = 1e-3
+			slope, _ := loss.at(at)
+			near(t, "slope", slope, (b.loss(at+h)-b.loss(at-h))/(2*h), 3e-2, 0.03+math.Abs(slope))
+		}
+	}
+}
+
 // TestSearchWithLogits: where logits change evenly, a search that knows them takes half
 // the evaluations of one that knows losses alone, whether it knows those of all examples,
 // or of some of which every other one or all are kept.
@@ -115,6 +146,7 @@ func TestSearchWithLogits(t *testing.T) {
 	with, without := map[string]int{}, 0
 	for range 10 {
 		b := newBend(rng, examples, 0.3)
+		b.c = rng.Float64()
 		want := b.minimiser()
 		from := curve{phi0: b.loss(0), slope: b.slope(examples)}
 		losses := b.logits(0).Losses(1)

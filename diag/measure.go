@@ -183,7 +183,7 @@ func (m *measurer) layer(ctx context.Context, layer Layer, gradients sweep) (Lay
 		r.TransferReason = fewExamples(f.n())
 		return LayerFindings{Result: r}, nil
 	}
-	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, sample: m.sample, longest: s.t, along: func(d direction) lossesAt {
+	fit := &crossFit{folds: f, gradient: lg, kind: m.direction, start: m.start, sample: m.sample, longest: s.t, usual: usualProbe(metric.Mean(m.start), lg.slope(d, all)), along: func(d direction) lossesAt {
 		p := newPath(m.evaluator, lg, d, moved)
 		return func(fold int, t float64) ([]float64, sampled, error) {
 			losses := make([]float64, f.size(fold))

@@ -73,10 +73,7 @@ func (s *sample) line(lo, hi int, losses []float64, slope float64) *logitLine {
 	if !start.logits.AreFinite() || !(math.Abs(ofLogits-start.loss) <= 1e-3*(1+math.Abs(start.loss))) {
 		return nil
 	}
-	if s.step > 1 {
-		slope = math.NaN() // that of the sample is not known
-	}
-	return &logitLine{invT: s.invT, start: logitNode{0, start}, slope: slope}
+	return &logitLine{invT: s.invT, start: logitNode{sampled: start}, slope: slope, exact: s.step == 1}
 }
 
 // sampled computes the losses of the examples at positions lo to lo + len(out), and

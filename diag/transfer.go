@@ -15,7 +15,7 @@ const MinTransferExamples = 32
 const firstLength = 0.6
 
 // farProbe is how many times the longest step a search begins at where its usual probe
-// lies beyond that.
+// lies beyond that, and that of all examples does not.
 const farProbe = 4
 
 // lengthPrecision is that of the lengths. They are chosen by a quarter of the examples,
@@ -48,6 +48,7 @@ type crossFit struct {
 	start    []float64                // losses at the checkpoint, by position
 	sample   *sample                  // nil: nothing is known of logits
 	longest  float64                  // no length exceeds it: the in-sample t*
+	usual    float64                  // the usual probe of the in-sample search
 	along    func(direction) lossesAt // the losses along a direction
 }
 
@@ -123,14 +124,14 @@ func (c *crossFit) length(known *knownLosses, fold int, d direction, probe float
 		losses, err := known.losses(fold, t)
 		return metric.Mean(losses), err
 	}
-	start := c.folds.combine(share, c.start)
+	from := curve{phi0: c.folds.combine(share, c.start), slope: slope, logits: known.lines[fold]}
 	within := searchRange{probe: probe, longest: c.longest, enough: c.longest}
-	if usualProbe(start, slope) > farProbe*c.longest {
-		// A small slope asks for a step far beyond what is allowed, whatever dents there
-		// are on the way.
-		within.probe, within.longest = farProbe*c.longest, math.Inf(1)
+	if far := farProbe * c.longest; usualProbe(from.phi0, slope) > far && c.usual <= far {
+		// A slope that is small beside that of all asks for a step far beyond what is
+		// allowed, whatever dents there are on the way.
+		within.probe, within.longest = far, math.Inf(1)
 	}
-	_, found, err := firstMinimiser(phi, curve{phi0: start, slope: slope, logits: known.lines[fold]}, within, lengthPrecision)
+	_, found, err := firstMinimiser(phi, from, within, lengthPrecision)
 	if err != nil {
 		return Length{}, "", err
 	}
