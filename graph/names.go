@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -227,7 +228,24 @@ func (p *namer) module(w *Weight) string {
 	case len(p.blocks):
 		return p.head(w, seen)
 	}
-	return p.prefix(w, block) + p.inBlock(w, p.blocks[block], seen)
+	return joined(p.prefix(w, block), p.inBlock(w, p.blocks[block], seen))
+}
+
+// joined puts the name of a module in a block behind the block's prefix. That may end in
+// the attention, or the MLP, that the name begins with, where all names around are of
+// modules in it: LeViT's norms lie in attn.qkv.
+func joined(prefix, name string) string {
+	part, _, inside := strings.Cut(name, ".")
+	path := strings.Split(prefix, ".")
+	for i := len(path) - 1; inside && i > 0; i-- {
+		if _, err := strconv.Atoi(path[i]); err == nil {
+			break
+		}
+		if strings.Contains(path[i], part) {
+			path = append(path[:i], "")
+		}
+	}
+	return strings.Join(path, ".") + name
 }
 
 // embedding names a module before the first block.

@@ -260,6 +260,22 @@ func TestNamesByPlace(t *testing.T) {
 	}
 }
 
+// TestJoined: a prefix that ends within what the name begins with does not say it twice.
+func TestJoined(t *testing.T) {
+	for _, c := range []struct{ prefix, name, want string }{
+		{"blocks.0.", "attn.scores.bias", "blocks.0.attn.scores.bias"},
+		{"stages.0.blocks.1.attn.qkv.", "attn.scores.bias", "stages.0.blocks.1.attn.scores.bias"},
+		{"stages.1.downsample.attn_downsample.kv.", "attn.scores.bias", "stages.1.downsample.attn.scores.bias"},
+		{"layers.0.mlp.", "mlp.fc1", "layers.0.mlp.fc1"},
+		{"layers.0.mlp.", "norm1", "layers.0.mlp.norm1"},
+		{"attn_blocks.3.", "attn.qkv", "attn_blocks.3.attn.qkv"},
+	} {
+		if got := joined(c.prefix, c.name); got != c.want {
+			t.Errorf("%s in %s is %s, want %s", c.name, c.prefix, got, c.want)
+		}
+	}
+}
+
 // TestNamedLists: where names tell of lists, their elements are the blocks, and biases
 // without a name are called, and are, what their map is.
 func TestNamedLists(t *testing.T) {
