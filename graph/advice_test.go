@@ -31,6 +31,24 @@ func spoilt(operator, domain string, attrs ...onnxtest.Attr) func(b *onnxtest.Bu
 	}
 }
 
+// TestMixingAtOne: what combines images is refused for a batch of one, too, in which
+// combining them is nothing, and steps fall away.
+func TestMixingAtOne(t *testing.T) {
+	b := refusedModel(13, func(b *onnxtest.Builder) {
+		b.Node("Shape", []string{"features"}, []string{"shape"})
+		b.Float("unit", []int{1, 6}, ramp(6))
+		b.Node("Expand", []string{"unit", "shape"}, []string{"units"})
+		b.Node("Add", []string{"features", "units"}, []string{"moved"})
+		b.Node("ReduceMean", []string{"moved"}, []string{"mean"}, onnxtest.Ints("axes", 0))
+		b.Node("Sub", []string{"moved", "mean"}, []string{"logits"})
+	})
+	for _, batch := range []int{0, 1, 2} {
+		if _, err := Build(parse(t, b), Options{Batch: batch}); err == nil || !strings.Contains(err.Error(), "combines the images") {
+			t.Errorf("batch %d: error %v", batch, err)
+		}
+	}
+}
+
 // TestGuard: whether anything overflows may be asked of all images together.
 func TestGuard(t *testing.T) {
 	b := refusedModel(13, func(b *onnxtest.Builder) {

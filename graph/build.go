@@ -185,7 +185,13 @@ func (b *builder) withNecks(batch int, noFuse bool, other *Network) (*Network, e
 			return nil, err
 		}
 	}
-	if list := n.mixing(other); len(list) > 0 {
+	several := n
+	if batch == 1 { // for one image steps fall away, such as expanding to the batch
+		if several, err = b.at(other.Batch+1, noFuse); err != nil {
+			return nil, err
+		}
+	}
+	if list := several.mixing(other); len(list) > 0 {
 		return nil, &refusal{nodes: list}
 	}
 	n.keepBatchedNecks(other)
