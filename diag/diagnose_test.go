@@ -369,6 +369,30 @@ func TestAllZero(t *testing.T) {
 	}
 }
 
+// TestTinyNorm: where a layer's norm is next to nothing, a search that began at a share of it
+// would take the rounding of losses for what the step does.
+func TestTinyNorm(t *testing.T) {
+	for _, bias := range []int{1, 3} {
+		step, gain := 0.0, 0.0 // of a bias that is 0
+		for _, size := range []float32{0, 1e-12, 1e-9, 1e-6} {
+			m, _, v := newPerceptron(300)
+			for i := range m.checkpoint[bias] {
+				m.checkpoint[bias][i] = size
+			}
+			layer := Layer{Name: "bias", Weights: []int{bias}, Parameters: len(m.checkpoint[bias]), Neck: bias / 2}
+			l := diagnoseModel(t, nntest.On(nntest.InFloat32(m)), v, []Layer{layer}, Options{}).Layers[0]
+			if size == 0 {
+				step, gain = l.Step, l.DeltaLoss
+			}
+			near(t, "t*", l.Step, step, 2e-2, step)
+			near(t, "ΔL", l.DeltaLoss, gain, 3e-4, gain)
+			if l.Status != StatusOK || l.ForwardEvaluations > 3 {
+				t.Errorf("weight %d of %g: %s after %d evaluations", bias, size, l.Status, l.ForwardEvaluations)
+			}
+		}
+	}
+}
+
 func TestBadLabel(t *testing.T) {
 	m, layers, v := newPerceptron(40)
 	v.labels[7] = 3

@@ -15,6 +15,11 @@ const enoughToStart = 128
 // farthestProbe is where a search begins at most, as a share of the layer's norm.
 const farthestProbe = 0.25
 
+// leastProbe is where it begins at least, as a share of the usual probe. The tangent there
+// promises 2⁻¹² of the loss, some thousand times what float32 rounds it by: nearer to t = 0,
+// as a share of a norm that is tiny, what the loss does would be noise.
+const leastProbe = 1.0 / 256
+
 // beginPrecision is that of the few points of the first examples alone, which tell where the
 // search of all begins.
 var beginPrecision = precision{fine: 5e-2, coarse: 5e-2, near: 0.2, beside: 0.2, agree: math.Inf(1), slopes: math.Inf(1), steps: 3}
@@ -118,7 +123,7 @@ func (s *inSample) probe(phi0, slope float64) float64 {
 	case norm == 0:
 		return probe
 	}
-	return min(probe, farthestProbe*norm)
+	return min(probe, max(farthestProbe*norm, leastProbe*probe))
 }
 
 // first is the examples that a search begins with: the fewest folds with enough of

@@ -31,6 +31,40 @@ func spoilt(operator, domain string, attrs ...onnxtest.Attr) func(b *onnxtest.Bu
 	}
 }
 
+// TestMixingAtOne: what combines images is refused for a batch of one, too, in which
+// combining them is nothing, and steps fall away.
+func TestMixingAtOne(t *testing.T) {
+	b := refusedModel(13, func(b *onnxtest.Builder) {
+		b.Node("Shape", []string{"features"}, []string{"shape"})
+		b.Float("unit", []int{1, 6}, ramp(6))
+		b.Node("Expand", []string{"unit", "shape"}, []string{"units"})
+		b.Node("Add", []string{"features", "units"}, []string{"moved"})
+		b.Node("ReduceMean", []string{"moved"}, []string{"mean"}, onnxtest.Ints("axes", 0))
+		b.Node("Sub", []string{"moved", "mean"}, []string{"logits"})
+	})
+	for _, batch := range []int{0, 1, 2} {
+		if _, err := Build(parse(t, b), Options{Batch: batch}); err == nil || !strings.Contains(err.Error(), "combines the images") {
+			t.Errorf("batch %d: error %v", batch, err)
+		}
+	}
+}
+
+// TestGuard: whether anything overflows may be asked of all images together.
+func TestGuard(t *testing.T) {
+	b := refusedModel(13, func(b *onnxtest.Builder) {
+		b.Node("IsInf", []string{"features"}, []string{"infinite"})
+		b.Node("Cast", []string{"infinite"}, []string{"ones"}, onnxtest.Int("to", int64(onnx.Int64)))
+		b.Node("ReduceMax", []string{"ones"}, []string{"any"}, onnxtest.Int("keepdims", 0))
+		b.Node("Cast", []string{"any"}, []string{"overflows"}, onnxtest.Int("to", int64(onnx.Bool)))
+		b.Float("most", nil, []float32{1e4})
+		b.Node("Clip", []string{"features", "", "most"}, []string{"clipped"})
+		b.Node("Where", []string{"overflows", "clipped", "features"}, []string{"logits"})
+	})
+	if _, err := Build(parse(t, b), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAdvice: what is refused comes with what helps against just that.
 func TestAdvice(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -54,6 +88,17 @@ func TestAdvice(t *testing.T) {
 			b.Node("Softmax", []string{"features"}, []string{"shares"}, onnxtest.Int("axis", 0))
 			b.Node("Mul", []string{"features", "shares"}, []string{"logits"})
 		}), "Softmax combines the images of a batch", "model.eval()"},
+		"a product of weights and images": {refusedModel(13, func(b *onnxtest.Builder) {
+			b.Node("Shape", []string{"features"}, []string{"shape"})
+			b.Int64("first", []int{1}, []int64{0})
+			b.Node("Gather", []string{"shape", "first"}, []string{"images"})
+			b.Int64("one", []int{1}, []int64{1})
+			b.Node("Concat", []string{"one", "images"}, []string{"row"}, onnxtest.Int("axis", 0))
+			b.Float("unit", []int{1}, []float32{1})
+			b.Node("Expand", []string{"unit", "row"}, []string{"ones"})
+			b.Node("MatMul", []string{"ones", "features"}, []string{"sum"})
+			b.Node("Sub", []string{"features", "sum"}, []string{"logits"})
+		}), "MatMul combines the images of a batch", "model.eval()"},
 		"quantised attention": {refusedModel(14, spoilt("QAttention", "com.microsoft")), "not supported", "without quantisation"},
 		"integers read otherwise": {refusedModel(20, func(b *onnxtest.Builder) {
 			b.Float("step", nil, []float32{0.1})

@@ -43,7 +43,6 @@ func unsupportedError(m *onnx.Model, list []onnx.Unsupported) error {
 type refusal struct {
 	nodes []onnx.Unsupported
 	first bool // reading stopped at the first, and others may be refused, too
-	size  bool // it asks for too much memory
 }
 
 func (r *refusal) Error() string {
@@ -118,15 +117,22 @@ func newBuilder(m *onnx.Model, opt Options) (*builder, error) {
 // the declaration of its input leaves it open. It takes one image at a time.
 func (b *builder) network() (*Network, error) {
 	n, err := b.atOwnBatch()
-	var refused *refusal
-	if errors.As(err, &refused) && refused.first && !refused.size && b.input.FixedBatch == 0 {
+	var traced tracedError
+	if !errors.As(err, &traced) {
+		return n, err
+	}
+	if b.input.FixedBatch == 0 {
 		b.input.FixedBatch = 1
-		if traced, failed := b.atOwnBatch(); failed == nil {
-			return traced, nil
+		if n, err := b.atOwnBatch(); err == nil {
+			return n, nil
 		}
 	}
-	return n, err
+	return nil, traced.error
 }
+
+// A tracedError is one that a graph traced with one image gives for more: its shapes do
+// not fit at a node, or it has one row of scores for all of them.
+type tracedError struct{ error }
 
 func (b *builder) atOwnBatch() (*Network, error) {
 	batch, noFuse := b.options.Batch, b.options.NoFuse
@@ -179,7 +185,13 @@ func (b *builder) withNecks(batch int, noFuse bool, other *Network) (*Network, e
 			return nil, err
 		}
 	}
-	if list := n.mixing(other); len(list) > 0 {
+	several := n
+	if batch == 1 { // for one image steps fall away, such as expanding to the batch
+		if several, err = b.at(other.Batch+1, noFuse); err != nil {
+			return nil, err
+		}
+	}
+	if list := several.mixing(other); len(list) > 0 {
 		return nil, &refusal{nodes: list}
 	}
 	n.keepBatchedNecks(other)

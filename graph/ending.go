@@ -48,12 +48,15 @@ func (e Ending) Note() string {
 const exportLogits = "export the model with its logits, one number per class, as an output"
 
 // endingError says why the logits behind an output cannot be told.
-type endingError struct{ msg, help string }
+type endingError struct {
+	msg, help string
+	oneRow    bool // for more images than one
+}
 
 func (e *endingError) Error() string { return e.msg }
 
 func undoable(format string, args ...any) error {
-	return &endingError{fmt.Sprintf(format, args...), exportLogits}
+	return &endingError{msg: fmt.Sprintf(format, args...), help: exportLogits}
 }
 
 // undo follows the output of a program of so many images back to the logits: over
@@ -395,6 +398,9 @@ func asLogits(p *op.Program, v *op.Value, batch int, e *Ending) (*op.Value, erro
 }
 
 func shapeError(shape []int, batch int) error {
-	return &endingError{fmt.Sprintf("has shape %v for a batch of %d, expected class scores [N, classes]", shape, batch),
-		"export the classifier, with its head, rather than its features"}
+	return &endingError{
+		msg:    fmt.Sprintf("has shape %v for a batch of %d, expected class scores [N, classes]", shape, batch),
+		help:   "export the classifier, with its head, rather than its features",
+		oneRow: batch > 1 && len(shape) == 2 && shape[0] == 1,
+	}
 }

@@ -198,3 +198,32 @@ func TestTracedWithOneImage(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestTracedTokensOfOneImage: a graph that would put the tokens of all images into one
+// row is run image by image, too.
+func TestTracedTokensOfOneImage(t *testing.T) {
+	tokens := func(sizes ...int64) *Network {
+		b := onnxtest.New(13)
+		b.Input("image", onnx.Float, "batch", 3, 2, 2)
+		b.Int64("shape", []int{3}, sizes)
+		b.Node("Reshape", []string{"image", "shape"}, []string{"tokens"})
+		b.Float("head.weight", []int{3, 2}, ramp(6))
+		b.Node("MatMul", []string{"tokens", "head.weight"}, []string{"scores"})
+		b.Node("ReduceMean", []string{"scores"}, []string{"logits"}, onnxtest.Ints("axes", 1), onnxtest.Int("keepdims", 0))
+		b.Output("logits", onnx.Float, "batch", 2)
+		n, err := Build(parse(t, b), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	testdevice.Each(t, func(t *testing.T, on testdevice.Backend) {
+		free, one := tokens(-1, 4, 3), tokens(1, -1, 3)
+		if free.Input.FixedBatch != 0 || one.Input.FixedBatch != 1 {
+			t.Errorf("fixed batches %d and %d", free.Input.FixedBatch, one.Input.FixedBatch)
+		}
+		if want, got := logitsFor(t, on, free, ramp(36)), logitsFor(t, on, one, ramp(36)); !reflect.DeepEqual(got, want) {
+			t.Errorf("logits %v, want %v", got, want)
+		}
+	})
+}

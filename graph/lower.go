@@ -39,7 +39,11 @@ func (b *builder) bind(batch int, noFuse bool) (*Network, map[*onnx.Tensor]strin
 			if errors.As(err, &data) && !errors.As(err, &refused) {
 				return nil, nil, err
 			}
-			return nil, nil, &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true, size: errors.Is(err, op.ErrOverBudget)}
+			here := &refusal{nodes: []onnx.Unsupported{node.Unsupported(err.Error())}, first: true}
+			if errors.Is(err, op.ErrOverBudget) {
+				return nil, nil, here
+			}
+			return nil, nil, tracedError{here}
 		}
 	}
 	n := &Network{Model: b.model, Input: b.input, Output: b.output, Batch: batch, live: make(map[*onnx.Node]bool, len(b.live))}
@@ -87,7 +91,10 @@ func (n *Network) findLogits(p *op.Program, output *op.Value) (logits *op.Value,
 	var ending *endingError
 	switch {
 	case errors.As(err, &ending):
-		return fail(ending.help, "%s", ending.msg)
+		if _, err = fail(ending.help, "%s", ending.msg); ending.oneRow {
+			err = tracedError{err}
+		}
+		return nil, err
 	case err != nil:
 		return fail("", "cannot be read as class scores: %v", err)
 	}

@@ -23,7 +23,7 @@ func (n *Network) mixing(other *Network) []onnx.Unsupported {
 		}
 		for _, c := range combined(s) {
 			here, there := s.In[c.input].Type.Shape, other.steps[i].In[c.input].Type.Shape
-			if !s.In[c.input].OnDataPath || len(here) != len(there) || here[c.axis] == there[c.axis] || here[c.axis]*other.Batch != there[c.axis]*n.Batch {
+			if len(here) != len(there) || here[c.axis] == there[c.axis] || here[c.axis]*other.Batch != there[c.axis]*n.Batch {
 				continue
 			}
 			list = append(list, s.Node.Unsupported(fmt.Sprintf("%s combines the images of a batch (dimension %d of %v), so that the scores of one depend on the others", s.Op.Name(), c.axis, s.In[c.input].Type)))
@@ -47,6 +47,9 @@ func combined(s *op.Step) []dimension {
 	}
 	switch o := s.Op.(type) {
 	case op.Reduce:
+		if asksForFinite(s.In[0]) {
+			return nil
+		}
 		dims := make([]dimension, len(o.Axes))
 		for i, axis := range o.Axes {
 			dims[i].axis = axis
@@ -72,4 +75,19 @@ func combined(s *op.Step) []dimension {
 		return []dimension{{0, inner}}
 	}
 	return nil
+}
+
+// asksForFinite reports whether a value says which elements are not finite. A guard against
+// overflow asks that of all images together.
+func asksForFinite(v *op.Value) bool {
+	for s := v.Step; s != nil; s = s.In[0].Step {
+		switch s.Op.(type) {
+		case op.IsNaN, op.IsInf:
+			return true
+		case op.Cast, op.And, op.Or, op.Not:
+		default:
+			return false
+		}
+	}
+	return false
 }

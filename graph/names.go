@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -227,7 +228,24 @@ func (p *namer) module(w *Weight) string {
 	case len(p.blocks):
 		return p.head(w, seen)
 	}
-	return p.prefix(w, block) + p.inBlock(w, p.blocks[block], seen)
+	return joined(p.prefix(w, block), p.inBlock(w, p.blocks[block], seen))
+}
+
+// joined puts the name of a module in a block behind the block's prefix. That may end in
+// the attention, or the MLP, that the name begins with, where all names around are of
+// modules in it: LeViT's norms lie in attn.qkv.
+func joined(prefix, name string) string {
+	part, _, inside := strings.Cut(name, ".")
+	path := strings.Split(prefix, ".")
+	for i := len(path) - 1; inside && i > 0; i-- {
+		if isElement(path[i]) {
+			break
+		}
+		if strings.Contains(path[i], part) {
+			path = append(path[:i], "")
+		}
+	}
+	return strings.Join(path, ".") + name
 }
 
 // embedding names a module before the first block.
@@ -322,10 +340,10 @@ func (p *namer) isNorm(w *Weight) bool {
 }
 
 // prefix is what the name of a weight in a block begins with: what those around
-// it have in common for which the file gives names, or the module that holds the norm
-// before it where that says more, provided that it is an element of a list; else
-// blocks.3. Around it are those up to the end of the attention's stage if it is there,
-// else all of the block's.
+// it have in common for which the file gives names, or in a stage of blocks the module
+// that holds the norm before it, provided that it is an element of a list; else blocks.3.
+// Around it are those up to the end of the attention's stage if it is there, else all of
+// the block's.
 func (p *namer) prefix(w *Weight, block int) string {
 	b := p.blocks[block]
 	end := p.headStart
@@ -358,15 +376,34 @@ func (p *namer) prefix(w *Weight, block int) string {
 		common = common[:k]
 	}
 	if len(modules) == 1 && len(common) > 0 { // one module of the block, such as the norm before its attention
-		common = common[:len(common)-1]
+		common = upToElement(common[:len(common)-1])
 	}
-	if len(normed) > len(common) { // in a block within a stage, or what leads out of the stage
+	inStage := false // what they have in common is a stage, of which the blocks are elements of a list
+	for module := range modules {
+		inStage = inStage || slices.ContainsFunc(strings.Split(module, ".")[len(common):], isElement)
+	}
+	if inStage && len(normed) > len(common) { // in one of the blocks, or what leads out of the stage
 		common = normed
 	}
 	if _, inList := splitList(append(slices.Clone(common), string(w.role))); !inList {
 		return fmt.Sprintf("blocks.%d.", block)
 	}
 	return strings.Join(common, ".") + "."
+}
+
+// isElement reports whether a component of a path is an element of a list: 3, or
+// torchvision's encoder_layer_3.
+func isElement(component string) bool {
+	_, err := strconv.Atoi(component[strings.LastIndexByte(component, '_')+1:])
+	return err == nil
+}
+
+// upToElement cuts what follows the last element of a list off a path.
+func upToElement(path []string) []string {
+	for len(path) > 0 && !isElement(path[len(path)-1]) {
+		path = path[:len(path)-1]
+	}
+	return path
 }
 
 // linearsBefore counts the linear maps of the data between a block's start and

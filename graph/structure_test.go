@@ -260,6 +260,69 @@ func TestNamesByPlace(t *testing.T) {
 	}
 }
 
+// TestJoined: a prefix that ends within what the name begins with does not say it twice.
+func TestJoined(t *testing.T) {
+	for _, c := range []struct{ prefix, name, want string }{
+		{"blocks.0.", "attn.scores.bias", "blocks.0.attn.scores.bias"},
+		{"stages.0.blocks.1.attn.qkv.", "attn.scores.bias", "stages.0.blocks.1.attn.scores.bias"},
+		{"stages.1.downsample.attn_downsample.kv.", "attn.scores.bias", "stages.1.downsample.attn.scores.bias"},
+		{"layers.0.mlp.", "mlp.fc1", "layers.0.mlp.fc1"},
+		{"layers.0.mlp.", "norm1", "layers.0.mlp.norm1"},
+		{"attn_blocks.3.", "attn.qkv", "attn_blocks.3.attn.qkv"},
+	} {
+		if got := joined(c.prefix, c.name); got != c.want {
+			t.Errorf("%s in %s is %s, want %s", c.name, c.prefix, got, c.want)
+		}
+	}
+}
+
+// TestOneModuleNamed: where one module of each block has a name, deep within it, the others
+// are not called as if they lay beside it.
+func TestOneModuleNamed(t *testing.T) {
+	n, x := newNet(4)
+	n.names = []string{"stem.weight", "stem.bias"}
+	x = n.tokens(n.conv(x, 8, 1, 1), 16)
+	made := 0
+	unnamed := func(shape ...int) string {
+		made++
+		name, size := fmt.Sprintf("val_%d", made), 1
+		for _, d := range shape {
+			size *= d
+		}
+		n.Float(name, shape, ramp(size))
+		return name
+	}
+	norm := func(x string) string {
+		return n.op("LayerNormalization", []string{x, unnamed(8), unnamed(8)}, onnxtest.Int("axis", -1))
+	}
+	for block := range 2 {
+		qkv := n.op("MatMul", []string{norm(x), unnamed(8, 24)})
+		q, k, v := n.id("v"), n.id("v"), n.id("v")
+		n.Node("Split", []string{qkv}, []string{q, k, v}, onnxtest.Int("axis", 2))
+		scores := n.op("Softmax", []string{n.op("MatMul", []string{q, n.transpose(k, 0)})}, onnxtest.Int("axis", -1))
+		x = n.add(x, n.op("MatMul", []string{n.op("MatMul", []string{scores, v}), unnamed(8, 8)}))
+		y := norm(x)
+		n.channels[y] = 8
+		fc1, fc2 := fmt.Sprintf("blocks.%d.mlp.fc1.", block), unnamed(16, 8)
+		n.names = []string{fc1 + "weight", fc1 + "bias"}
+		x = n.add(x, n.op("MatMul", []string{n.dense(y, 16), fc2}))
+	}
+	x = n.op("ReduceMean", []string{x}, onnxtest.Ints("axes", 1), onnxtest.Int("keepdims", 0))
+	n.channels[x], n.names = 8, []string{"head.weight", "head.bias"}
+	network, err := Build(parse(t, n.end(n.dense(x, 4))), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := range 2 {
+		for _, name := range []string{"norm1.weight", "norm1.bias", "attn.qkv.weight", "attn.proj.weight", "norm2.weight", "norm2.bias", "mlp.fc1.weight"} {
+			name = fmt.Sprintf("blocks.%d.%s", block, name)
+			if !slices.ContainsFunc(network.Weights, func(w *Weight) bool { return w.Name == name }) {
+				t.Errorf("no weight is called %s", name)
+			}
+		}
+	}
+}
+
 // TestNamedLists: where names tell of lists, their elements are the blocks, and biases
 // without a name are called, and are, what their map is.
 func TestNamedLists(t *testing.T) {

@@ -102,3 +102,16 @@ func TestNamesAreHarmless(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLine: of what is not printed only that stays which writing needs.
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\r\n\tb":            "a b",
+		"\u202eexe.gnp\u2066": "\ufffdexe.gnp\ufffd",
+		"می\u200cخواهم, क्\u200dष, 猫": "می\u200cخواهم, क्\u200dष, 猫",
+	} {
+		if got := oneLine(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}

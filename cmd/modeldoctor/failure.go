@@ -201,7 +201,7 @@ func message(err error) string {
 // cursor and turns no writing around.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) || unicode.Is(unicode.Join_Control, r) { // which Persian and Hindi spell with
 			return r
 		}
 		return unicode.ReplacementChar

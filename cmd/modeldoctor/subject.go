@@ -165,8 +165,13 @@ func (s *subject) keepApart(ctx context.Context, opt treatmentOptions) error {
 // warnIfRepeated says so where more than one in a hundred of the images that have been
 // read is there twice: an interval takes them for independent of each other.
 func warnIfRepeated(con *console, set *examples.Set, what string) {
-	if n := examples.Repeated(set); 100*n > set.Images() {
-		con.warn("%d of the %d %s images are copies of others of them, pixel by pixel: intervals take images for independent, and are too narrow", n, set.Images(), what)
+	const narrow = "intervals take images for independent, and are too narrow"
+	switch n := examples.Repeated(set); {
+	case 100*n <= set.Images():
+	case n == 1:
+		con.warn("1 of the %d %s images is a copy of another, pixel by pixel: %s", set.Images(), what, narrow)
+	default:
+		con.warn("%d of the %d %s images are copies of others of them, pixel by pixel: %s", n, set.Images(), what, narrow)
 	}
 }
 

@@ -50,8 +50,8 @@ func lowerScaler(c *Call) ([]*op.Value, error) {
 			by.Set(i, float64(v))
 		}
 		scaled := e.emit(step.op, x, c.Constant(by))
-		if e.err != nil || !slices.Equal(scaled.Type.Shape, x.Type.Shape) {
-			return nil, fmt.Errorf("%d numbers in attribute %s for features %v (%v)", len(numbers), step.attribute, x.Type, e.err)
+		if e.err != nil || !slices.Equal(scaled.Type.Shape, x.Type.Shape) { // neither one number nor one for each
+			return nil, fmt.Errorf("%d numbers in attribute %s for features %v", len(numbers), step.attribute, x.Type)
 		}
 		x = scaled
 	}
