@@ -168,7 +168,7 @@ func (n *Network) roleIn(o *operator, w *Weight) string {
 	switch s := n.steps[w.first]; s.Op.(type) {
 	case op.LayerNormalization, op.RMSNormalization, op.BatchNormalization:
 		return fmt.Sprintf("norm.%s", w.role)
-	case op.Add, op.Sub:
+	case op.Add, op.QLinearAdd, op.Sub:
 		return string(roleBias)
 	case op.Mul, op.Div:
 		return "scale"

@@ -255,25 +255,37 @@ func averagePool[T kernel.Float](c *kernel.Context, w *window, pads bool, out, i
 		kernel.MulRow(c, y, weights, y, g.Images*g.Channels, area)
 		return
 	}
-	runPlanes(c, in.Shape, w, averaging[T]{*w, x, y, weights})
+	runPlanes(c, in.Shape, w, averaging[T]{summing[T]{*w, x, y}, weights})
+}
+
+// summing adds up the elements of each window, in order.
+type summing[T kernel.Float] struct {
+	window
+	x, y []T
+}
+
+// plane returns the sums of a plane, where they lie in y.
+func (t *summing[T]) plane(i int) []T {
+	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
+	x, y := t.x[i*plane:(i+1)*plane], t.y[i*area:(i+1)*area]
+	clear(y)
+	t.runs(func(_, out, in, n int) {
+		y := y[out : out+n]
+		for j := range y {
+			y[j] += x[in+j*step]
+		}
+	})
+	return y
 }
 
 type averaging[T kernel.Float] struct {
-	window
-	x, y, weights []T
+	summing[T]
+	weights []T
 }
 
 func (t *averaging[T]) Chunk(_ *kernel.Context, lo, hi int) {
-	area, plane, step := volume(t.out), volume(t.in), t.stride[spatialDims-1]
 	for i := lo; i < hi; i++ {
-		x, y := t.x[i*plane:(i+1)*plane], t.y[i*area:(i+1)*area]
-		clear(y)
-		t.runs(func(_, out, in, n int) {
-			y := y[out : out+n]
-			for j := range y {
-				y[j] += x[in+j*step]
-			}
-		})
+		y := t.plane(i)
 		for j, v := range t.weights {
 			y[j] *= v
 		}
@@ -299,9 +311,17 @@ func (w *window) sums(c *kernel.Context, shape []int) (g kernel.Convolution, one
 	return g, ones
 }
 
-// averageWeights fills in 1/count for each window. Taps beyond the padding,
-// which rounding up leads to, never count.
+// averageWeights fills in 1/count for each window.
 func averageWeights[T kernel.Float](w *window, pads bool, weights []T) {
+	averageCounts(w, pads, weights)
+	for i, n := range weights {
+		weights[i] = 1 / n
+	}
+}
+
+// averageCounts fills in for each window how many taps count. Those beyond the padding,
+// which rounding up leads to, never do.
+func averageCounts[T kernel.Float](w *window, pads bool, counts []T) {
 	count := func(dim, position int) int {
 		n := 0
 		for tap := range w.kernel[dim] {
@@ -316,7 +336,7 @@ func averageWeights[T kernel.Float](w *window, pads bool, weights []T) {
 	for z := range w.out[0] {
 		for y := range w.out[1] {
 			for x := range w.out[2] {
-				weights[i] = 1 / T(count(0, z)*count(1, y)*count(2, x))
+				counts[i] = T(count(0, z) * count(1, y) * count(2, x))
 				i++
 			}
 		}
