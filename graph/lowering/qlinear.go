@@ -77,6 +77,18 @@ func (c *Call) dequantised(q *op.Value, g onnx.Grid) (*op.Value, error) {
 			}
 		}
 		return c.Emit(s.Op, in...)
+	case op.Pad:
+		if g.Axis >= 0 {
+			break
+		}
+		x, err := c.dequantised(s.In[0], g)
+		if err != nil {
+			return nil, err
+		}
+		if o.Mode == op.PadConstant {
+			o.Value = float64(g.Value(int64(o.Value), 0))
+		}
+		return c.Emit(o, x)
 	}
 	return nil, fmt.Errorf("integers that %s makes cannot be read as numbers", s.Op.Name())
 }
