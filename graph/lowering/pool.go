@@ -49,6 +49,9 @@ func lowerAveragePool(c *Call) ([]*op.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.Step != nil {
+		_, o.ByColumns = x.Step.Op.(op.OnGrid)
+	}
 	return one(c.Emit(o, x))
 }
 
