@@ -27,8 +27,8 @@ func integerEntries() []Entry {
 	}
 	return []Entry{
 		{Name: "DynamicQuantizeLinear", Min: 11, Max: MaxOpset, Lower: lowerDynamicQuantize, NoGradient: activations, Limit: perImage},
-		product("", "MatMulInteger", MaxOpset, lowerInteger(lowerMatMul), "of dynamically quantised activations"),
-		product("", "ConvInteger", MaxOpset, lowerInteger(lowerConv), "of dynamically quantised activations"),
+		product("", "MatMulInteger", MaxOpset, lowerInteger(lowerMatMul, -1), "of dynamically quantised activations"),
+		product("", "ConvInteger", MaxOpset, lowerInteger(lowerConv, 1), "of dynamically quantised activations"),
 		product("", "QLinearConv", MaxOpset, lowerQLinearConv, ""),
 		product("", "QLinearMatMul", MaxOpset, lowerQLinearMatMul, ""),
 		product(microsoft, "DynamicQuantizeMatMul", 1, lowerDynamicQuantizeMatMul, perImage),
@@ -123,8 +123,8 @@ func (c *Call) with(in ...*op.Value) *Call {
 }
 
 // lowerInteger lowers a product of integers (a, b, zero of a, zero of b) as that of
-// the numbers.
-func lowerInteger(product Lowering) Lowering {
+// the numbers. axis is that of the result along which the scale of the weight changes.
+func lowerInteger(product Lowering, axis int) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
 		a, err := c.operand(0, 2)
 		if err != nil {
@@ -134,8 +134,34 @@ func lowerInteger(product Lowering) Lowering {
 		if err != nil {
 			return nil, err
 		}
-		return product(c.with(a, b))
+		y, err := product(c.with(a, b))
+		if err != nil {
+			return nil, err
+		}
+		return one(c.dynamicProduct(y[0], a, c.Factor, axis))
 	}
+}
+
+// dynamicProduct is y, the product of a and of a weight of the given scale, as one of
+// integers where a was quantised for each image just before.
+func (c *Call) dynamicProduct(y, a *op.Value, scale []float32, axis int) (*op.Value, error) {
+	if a.Step == nil || len(scale) == 0 {
+		return y, nil
+	}
+	rank := y.Type.Rank()
+	if axis < 0 {
+		axis += rank
+	}
+	o, ok := a.Step.Op.(op.FakeDynamicQuantize)
+	if !ok {
+		return y, nil
+	}
+	x := a.Step.In[0]
+	if axis < 0 || x.Type.DType != y.Type.DType || op.ClassOf(y.Type.DType) != op.ClassFloat32 ||
+		y.Type.Shape[0]%o.Groups != 0 || len(scale) > 1 && len(scale) != y.Type.Shape[axis] {
+		return y, nil
+	}
+	return c.Emit(op.DynamicProduct{Groups: o.Groups, Scale: scale, Axis: axis}, y, x)
 }
 
 // lowerMatMulIntegerToFloat: (a, b, scale of a, scale of b, zero of a, zero of b, bias).
@@ -168,7 +194,15 @@ func (c *Call) scaledProduct(a *op.Value, scaleA, b, scaleB, zeroB, bias int) ([
 		return nil, err
 	}
 	e := &emitter{Call: c}
-	if !c.isRead(b) {
+	if c.isRead(b) {
+		scale, err := c.scales(scaleB)
+		if err != nil {
+			return nil, err
+		}
+		if y[0], err = c.dynamicProduct(y[0], a, scale, -1); err != nil {
+			return nil, err
+		}
+	} else {
 		y[0] = e.emit(op.Mul{}, y[0], e.input(scaleB))
 	}
 	if scaleA >= 0 && e.err == nil && !isOne(e.input(scaleA)) {
