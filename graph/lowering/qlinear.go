@@ -235,8 +235,11 @@ func lowerQLinearAdd(c *Call) ([]*op.Value, error) {
 		return nil, err
 	}
 	o := op.QLinearAdd{}
-	for k, g := range []*onnx.Grid{&o.A, &o.B, &o.Out} {
-		if *g, err = c.gridAt(3*k+[]int{1, 1, 0}[k], nil, onnx.Undefined, onnx.Undefined, 0, 0); err != nil {
+	for _, at := range []struct {
+		grid  *onnx.Grid
+		scale int
+	}{{&o.A, 1}, {&o.B, 4}, {&o.Out, 6}} {
+		if *at.grid, err = c.gridAt(at.scale, nil, onnx.Undefined, onnx.Undefined, 0, 0); err != nil {
 			return nil, err
 		}
 	}
