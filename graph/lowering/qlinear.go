@@ -150,7 +150,10 @@ func (p integerProduct) emit() ([]*op.Value, error) {
 		r.Step[k] = float64(p.alpha) * float64(scaleA[0]) * float64(s)
 	}
 	var bias *op.Value
-	if p.bias >= 0 {
+	if p.bias >= 0 && p.arg(p.bias) != nil {
+		if len(scaleA) != 1 {
+			return nil, fmt.Errorf("a bias with %d scales of the first operand, expected one", len(scaleA))
+		}
 		if bias, err = p.biasOf(r.Step); err != nil {
 			return nil, err
 		}
@@ -183,19 +186,14 @@ func (c *Call) scales(i int) ([]float32, error) {
 	return scales, err
 }
 
-// biasOf returns the bias, of INT32, as numbers, of which its integers are so many steps;
-// nil where there is none.
+// biasOf returns the bias, of INT32, as numbers: of one step or of a step for each element.
 func (p integerProduct) biasOf(step []float64) (*op.Value, error) {
-	bias := p.arg(p.bias)
-	if bias == nil {
-		return nil, nil
-	}
 	ints, err := p.knownInts(p.bias, "bias")
 	if err != nil {
 		return nil, err
 	}
 	if len(step) != 1 && len(step) != len(ints) {
-		return nil, fmt.Errorf("a bias of %v with %d scales", bias.Type, len(step))
+		return nil, fmt.Errorf("a bias of %d elements with %d scales", len(ints), len(step))
 	}
 	values := make([]float32, len(ints))
 	for k, q := range ints {
