@@ -76,7 +76,7 @@ func (n *Network) Coverage() float64 {
 func (n *Network) QuantisesActivations() bool {
 	return slices.ContainsFunc(n.steps, func(s *op.Step) bool {
 		switch s.Op.(type) {
-		case op.FakeQuantize, op.FakeDynamicQuantize:
+		case op.OnGrid, op.FakeDynamicQuantize:
 			return s.In[0].OnDataPath
 		}
 		return false

@@ -257,7 +257,11 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 		}
 	}
 	l.program.At(node)
-	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in, Batch: l.batch})
+	factor, err := l.factorOf(node)
+	if err != nil {
+		return err
+	}
+	out, err := entry.Lower(&lowering.Call{Program: l.program, Node: node, Opset: node.Opset, In: in, Batch: l.batch, Factor: factor})
 	if err != nil {
 		return err
 	}
@@ -281,6 +285,16 @@ func (l *lowerer) lower(node *onnx.Node) (err error) {
 		}
 	}
 	return nil
+}
+
+// factorOf returns the scale of a node's weight where other nodes multiply by it, else nil.
+func (l *lowerer) factorOf(node *onnx.Node) ([]float32, error) {
+	for _, name := range node.Inputs {
+		if t := l.model.Tensor(name); t != nil && t.Quantization() != nil && len(t.Quantization().Factors) > 0 {
+			return t.Quantization().Scale.Float32s()
+		}
+	}
+	return nil, nil
 }
 
 // imageArithmetic are the operators by which preprocessing computes with the image and

@@ -178,8 +178,16 @@ func isResidual(s *op.Step) bool {
 	if s == nil {
 		return false
 	}
-	_, adds := s.Op.(op.Add)
-	return adds && s.In[0].OnDataPath && s.In[1].OnDataPath
+	return adds(s) && s.In[0].OnDataPath && s.In[1].OnDataPath
+}
+
+// adds reports whether a step is a sum, of floats or of integers.
+func adds(s *op.Step) bool {
+	switch s.Op.(type) {
+	case op.Add, op.QLinearAdd:
+		return true
+	}
+	return false
 }
 
 // isAttention reports whether a step is a fused attention or the Softmax of a
@@ -317,7 +325,7 @@ func (p *namer) biasesScores(w *Weight, b blockSpan) bool {
 		switch {
 		case s == nil:
 		case s.Out.OnDataPath:
-			if _, adds := s.Op.(op.Add); adds {
+			if adds(s) {
 				if s == p.steps[w.first] {
 					return true
 				}

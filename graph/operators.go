@@ -36,7 +36,7 @@ func (n *Network) operators() []*operator {
 		used[w.first] = append(used[w.first], i)
 	}
 	for _, s := range n.steps {
-		for _, v := range s.In {
+		for _, v := range s.Operands() {
 			f.readers[v]++
 		}
 	}
@@ -79,14 +79,14 @@ func (f *operatorFinder) step(i int, s *op.Step, weights []int) {
 // branches reports whether a step reads what others read, too: it is the beginning of
 // a branch, and not the end of what made it.
 func (f *operatorFinder) branches(s *op.Step) bool {
-	return slices.ContainsFunc(s.In, func(v *op.Value) bool { return v.OnDataPath && f.readers[v] > 1 })
+	return slices.ContainsFunc(s.Operands(), func(v *op.Value) bool { return v.OnDataPath && f.readers[v] > 1 })
 }
 
 // ownerOf returns the operator that alone makes the data that a step reads.
 func (f *operatorFinder) ownerOf(s *op.Step) *operator {
 	var from *operator
 	seen := false
-	for _, v := range s.In {
+	for _, v := range s.Operands() {
 		if !v.OnDataPath {
 			continue
 		}
@@ -168,7 +168,7 @@ func (n *Network) roleIn(o *operator, w *Weight) string {
 	switch s := n.steps[w.first]; s.Op.(type) {
 	case op.LayerNormalization, op.RMSNormalization, op.BatchNormalization:
 		return fmt.Sprintf("norm.%s", w.role)
-	case op.Add, op.Sub:
+	case op.Add, op.QLinearAdd, op.Sub:
 		return string(roleBias)
 	case op.Mul, op.Div:
 		return "scale"

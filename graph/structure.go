@@ -103,7 +103,7 @@ func (n *Network) between(u *unit) string {
 // joinsData reports whether a step reads several values of the data path.
 func joinsData(s *op.Step) bool {
 	var first *op.Value
-	for _, v := range s.In {
+	for _, v := range s.Operands() {
 		if !v.OnDataPath || v == first {
 			continue
 		}

@@ -15,6 +15,9 @@ type Call struct {
 	Opset int64       // version of the node's domain that the model imports
 	In    []*op.Value // the node's inputs in order, nil where absent
 	Batch int         // images that the network is bound to; 0 where there are none
+	// Factor is the scale of the node's weight where other nodes multiply by it (see
+	// [onnx.Quantization]); nil elsewhere.
+	Factor []float32
 }
 
 // arg returns input i, or nil where the node has no such input.

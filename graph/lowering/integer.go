@@ -2,7 +2,6 @@ package lowering
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -28,19 +27,19 @@ func integerEntries() []Entry {
 	}
 	return []Entry{
 		{Name: "DynamicQuantizeLinear", Min: 11, Max: MaxOpset, Lower: lowerDynamicQuantize, NoGradient: activations, Limit: perImage},
-		product("", "MatMulInteger", MaxOpset, lowerInteger(lowerMatMul), "of dynamically quantised activations"),
-		product("", "ConvInteger", MaxOpset, lowerInteger(lowerConv), "of dynamically quantised activations"),
+		product("", "MatMulInteger", MaxOpset, lowerInteger(lowerMatMul, -1), "of dynamically quantised activations"),
+		product("", "ConvInteger", MaxOpset, lowerInteger(lowerConv, 1), "of dynamically quantised activations"),
 		product("", "QLinearConv", MaxOpset, lowerQLinearConv, ""),
 		product("", "QLinearMatMul", MaxOpset, lowerQLinearMatMul, ""),
 		product(microsoft, "DynamicQuantizeMatMul", 1, lowerDynamicQuantizeMatMul, perImage),
 		product(microsoft, "MatMulIntegerToFloat", 1, lowerMatMulIntegerToFloat, "of dynamically quantised activations"),
 		product(microsoft, "QGemm", 1, lowerQGemm, ""),
-		product(microsoft, "QLinearAdd", 1, lowerQLinearBinary(op.Add{}), ""),
-		product(microsoft, "QLinearAveragePool", 1, lowerQLinearUnary(lowerAveragePool), "channels first"),
+		product(microsoft, "QLinearAdd", 1, lowerQLinearAdd, ""),
+		product(microsoft, "QLinearAveragePool", 1, lowerQLinearAveragePool, "channels first"),
 		product(microsoft, "QLinearConcat", 1, lowerQLinearConcat, ""),
-		product(microsoft, "QLinearGlobalAveragePool", 1, lowerQLinearUnary(lowerGlobalPool(op.ReduceMean)), "channels first"),
+		product(microsoft, "QLinearGlobalAveragePool", 1, lowerQLinearGlobalAveragePool, "channels first"),
 		product(microsoft, "QLinearLeakyRelu", 1, lowerQLinearUnary(lowerWith(func(c *Call) op.Op { return op.LeakyRelu{Alpha: c.attribute("alpha", 0.01)} })), ""),
-		product(microsoft, "QLinearMul", 1, lowerQLinearBinary(op.Mul{}), ""),
+		product(microsoft, "QLinearMul", 1, lowerQLinearMul, ""),
 		product(microsoft, "QLinearSigmoid", 1, lowerQLinearUnary(lowerPlain(op.Sigmoid{}, 1)), ""),
 		product(microsoft, "QLinearSoftmax", 1, lowerQLinearSoftmax, ""),
 	}
@@ -124,8 +123,8 @@ func (c *Call) with(in ...*op.Value) *Call {
 }
 
 // lowerInteger lowers a product of integers (a, b, zero of a, zero of b) as that of
-// the numbers.
-func lowerInteger(product Lowering) Lowering {
+// the numbers. axis is that of the result along which the scale of the weight changes.
+func lowerInteger(product Lowering, axis int) Lowering {
 	return func(c *Call) ([]*op.Value, error) {
 		a, err := c.operand(0, 2)
 		if err != nil {
@@ -135,8 +134,34 @@ func lowerInteger(product Lowering) Lowering {
 		if err != nil {
 			return nil, err
 		}
-		return product(c.with(a, b))
+		y, err := product(c.with(a, b))
+		if err != nil {
+			return nil, err
+		}
+		return one(c.dynamicProduct(y[0], a, c.Factor, axis))
 	}
+}
+
+// dynamicProduct is y, the product of a and of a weight of the given scale, as one of
+// integers where a was quantised for each image just before.
+func (c *Call) dynamicProduct(y, a *op.Value, scale []float32, axis int) (*op.Value, error) {
+	if a.Step == nil || len(scale) == 0 {
+		return y, nil
+	}
+	rank := y.Type.Rank()
+	if axis < 0 {
+		axis += rank
+	}
+	o, ok := a.Step.Op.(op.FakeDynamicQuantize)
+	if !ok {
+		return y, nil
+	}
+	x := a.Step.In[0]
+	if axis < 0 || x.Type.DType != y.Type.DType || op.ClassOf(y.Type.DType) != op.ClassFloat32 ||
+		y.Type.Shape[0]%o.Groups != 0 || len(scale) > 1 && len(scale) != y.Type.Shape[axis] {
+		return y, nil
+	}
+	return c.Emit(op.DynamicProduct{Groups: o.Groups, Scale: scale, Axis: axis}, y, x)
 }
 
 // lowerMatMulIntegerToFloat: (a, b, scale of a, scale of b, zero of a, zero of b, bias).
@@ -169,7 +194,15 @@ func (c *Call) scaledProduct(a *op.Value, scaleA, b, scaleB, zeroB, bias int) ([
 		return nil, err
 	}
 	e := &emitter{Call: c}
-	if !c.isRead(b) {
+	if c.isRead(b) {
+		scale, err := c.scales(scaleB)
+		if err != nil {
+			return nil, err
+		}
+		if y[0], err = c.dynamicProduct(y[0], a, scale, -1); err != nil {
+			return nil, err
+		}
+	} else {
 		y[0] = e.emit(op.Mul{}, y[0], e.input(scaleB))
 	}
 	if scaleA >= 0 && e.err == nil && !isOne(e.input(scaleA)) {
@@ -179,232 +212,4 @@ func (c *Call) scaledProduct(a *op.Value, scaleA, b, scaleB, zeroB, bias int) ([
 		y[0] = e.emit(op.Add{}, y[0], v)
 	}
 	return one(y[0], e.err)
-}
-
-// triple is a quantised operand: it, its scale and its zero point at three inputs in a
-// row. A weight is dequantised as it is read.
-func (c *Call) triple(i int) (*op.Value, error) {
-	v, err := c.need(i)
-	if err != nil {
-		return nil, err
-	}
-	if c.isRead(i) {
-		return v, nil
-	}
-	axis := int64(0) // of filters
-	if v.Type.Rank() == 2 && c.Node.Int("transB", 0) == 0 {
-		axis = 1
-	}
-	g, err := c.gridAt(i+1, v.Type.Shape, v.Type.DType, onnx.Undefined, axis, 0)
-	if err != nil {
-		return nil, err
-	}
-	return c.dequantised(v, g)
-}
-
-// triples returns the first two operands of an operator that begins with both and
-// their grids.
-func (c *Call) triples() (a, b *op.Value, err error) {
-	if a, err = c.triple(0); err != nil {
-		return nil, nil, err
-	}
-	b, err = c.triple(3)
-	return a, b, err
-}
-
-// dequantised returns the numbers that integers on a grid stand for: what was
-// quantised, rounded; of integers that were rearranged or of which some were chosen,
-// the same of what they were before.
-func (c *Call) dequantised(q *op.Value, g onnx.Grid) (*op.Value, error) {
-	if q.Const != nil {
-		return c.Emit(op.DequantizeLinear{Grid: g}, q)
-	}
-	s := q.Step
-	if s == nil {
-		return nil, fmt.Errorf("%v: expected integers that the graph has quantised", q.Type)
-	}
-	switch o := s.Op.(type) {
-	case op.QuantizeLinear:
-		if !sameGrid(o.Grid, g) {
-			return nil, fmt.Errorf("the integers lie on another grid, of scale %v and zero point %v, than they are read on, of scale %v and zero point %v", o.Grid.Scale, o.Grid.Zero, g.Scale, g.Zero)
-		}
-		return c.Emit(op.FakeQuantize{Grid: g}, s.In[0])
-	case op.View, op.Transpose, op.Slice, op.Gather, op.MaxPool, op.Concat, op.Expand:
-		if g.Axis >= 0 {
-			break
-		}
-		in := slices.Clone(s.In)
-		for i, v := range in {
-			if _, gathers := s.Op.(op.Gather); gathers && i > 0 {
-				continue
-			}
-			var err error
-			if in[i], err = c.dequantised(v, g); err != nil {
-				return nil, err
-			}
-		}
-		return c.Emit(s.Op, in...)
-	}
-	return nil, fmt.Errorf("integers that %s makes cannot be read as numbers", s.Op.Name())
-}
-
-// quantised rounds a result to the grid at input i.
-func (c *Call) quantised(y *op.Value, i int) ([]*op.Value, error) {
-	g, err := c.gridAt(i, y.Type.Shape, onnx.Undefined, y.Type.DType, 1, 0)
-	if err != nil {
-		return nil, err
-	}
-	return one(c.Emit(op.QuantizeLinear{Grid: g}, y))
-}
-
-// biasAt returns an INT32 bias, whose scale is the product of those of the operands at
-// inputs a and b, as numbers; nil where there is none.
-func (c *Call) biasAt(i, a, b int) (*op.Value, error) {
-	bias := c.arg(i)
-	if bias == nil {
-		return nil, nil
-	}
-	ints, err := c.knownInts(i, "bias")
-	if err != nil {
-		return nil, err
-	}
-	scaleA, err := c.knownFloats(a, "scale")
-	if err != nil {
-		return nil, err
-	}
-	scaleB, err := c.knownFloats(b, "scale")
-	if err != nil || len(scaleA) != 1 || len(scaleB) != 1 && len(scaleB) != len(ints) {
-		return nil, fmt.Errorf("a bias of %v with scales of %d and %d elements (%v)", bias.Type, len(scaleA), len(scaleB), err)
-	}
-	values := make([]float32, len(ints))
-	for k, q := range ints {
-		values[k] = float32(float64(q) * scaleA[0] * scaleB[k%len(scaleB)])
-	}
-	return c.Constant(op.Array{Type: op.Type{DType: onnx.Float, Shape: []int{len(values)}}, Data: values}), nil
-}
-
-// lowerQLinearConv: (x, w and their grids, grid of the result, bias).
-func lowerQLinearConv(c *Call) ([]*op.Value, error) {
-	x, w, err := c.triples()
-	if err != nil {
-		return nil, err
-	}
-	bias, err := c.biasAt(8, 1, 4)
-	if err != nil {
-		return nil, err
-	}
-	y, err := lowerConv(c.with(x, w, bias))
-	if err != nil {
-		return nil, err
-	}
-	return c.quantised(y[0], 6)
-}
-
-// lowerQLinearMatMul: (a, b and their grids, grid of the result).
-func lowerQLinearMatMul(c *Call) ([]*op.Value, error) {
-	a, b, err := c.triples()
-	if err != nil {
-		return nil, err
-	}
-	y, err := lowerMatMul(c.with(a, b))
-	if err != nil {
-		return nil, err
-	}
-	return c.quantised(y[0], 6)
-}
-
-// lowerQGemm: (a, b and their grids, bias, grid of the result, absent where that is of
-// floats).
-func lowerQGemm(c *Call) ([]*op.Value, error) {
-	a, b, err := c.triples()
-	if err != nil {
-		return nil, err
-	}
-	bias, err := c.biasAt(6, 1, 4)
-	if err != nil {
-		return nil, err
-	}
-	y, err := lowerGemm(c.with(a, b, bias))
-	if err != nil || c.arg(7) == nil {
-		return y, err
-	}
-	return c.quantised(y[0], 7)
-}
-
-// lowerQLinearBinary: (a, b and their grids, grid of the result).
-func lowerQLinearBinary(o op.Op) Lowering {
-	return func(c *Call) ([]*op.Value, error) {
-		a, b, err := c.triples()
-		if err != nil {
-			return nil, err
-		}
-		y, err := c.Emit(o, a, b)
-		if err != nil {
-			return nil, err
-		}
-		return c.quantised(y, 6)
-	}
-}
-
-// lowerQLinearUnary: (x and its grid, grid of the result).
-func lowerQLinearUnary(plain Lowering) Lowering {
-	return func(c *Call) ([]*op.Value, error) {
-		if c.Node.Int("channels_last", 0) != 0 {
-			return nil, fmt.Errorf("channels_last is not supported")
-		}
-		x, err := c.triple(0)
-		if err != nil {
-			return nil, err
-		}
-		y, err := plain(c.with(x))
-		if err != nil {
-			return nil, err
-		}
-		return c.quantised(y[0], 3)
-	}
-}
-
-// lowerQLinearSoftmax: (x and its grid, grid of the result), with the opset of ai.onnx
-// whose Softmax it is. ONNX Runtime, whose operator it is, has for 1 the largest whole
-// number of steps that is not above it, and for others their share of that: 254 of the
-// scale 1/255, since its quotient in float32 is less than 255.
-func lowerQLinearSoftmax(c *Call) ([]*op.Value, error) {
-	x, err := c.triple(0)
-	if err != nil {
-		return nil, err
-	}
-	scale, err := c.knownFloats(3, "scale")
-	if err != nil || len(scale) != 1 {
-		return nil, fmt.Errorf("a scale of %d elements, expected one (%v)", len(scale), err)
-	}
-	plain := c.with(x)
-	plain.Opset = c.Node.Int("opset", 13)
-	y, err := lowerSoftmax(func(axis int) op.Op { return op.Softmax{Axis: axis} })(plain)
-	if err != nil {
-		return nil, err
-	}
-	steps := math.Floor(float64(1 / float32(scale[0])))
-	e := &emitter{Call: c}
-	shares := e.emit(op.Mul{}, y[0], c.scalar(y[0], steps*scale[0]))
-	if e.err != nil {
-		return nil, e.err
-	}
-	return c.quantised(shares, 3)
-}
-
-// lowerQLinearConcat: (grid of the result, then each part and its grid).
-func lowerQLinearConcat(c *Call) ([]*op.Value, error) {
-	var parts []*op.Value
-	for i := 2; i+1 < len(c.In); i += 3 {
-		part, err := c.triple(i)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, part)
-	}
-	y, err := lowerConcat(c.with(parts...))
-	if err != nil {
-		return nil, err
-	}
-	return c.quantised(y[0], 0)
 }

@@ -45,11 +45,20 @@ func lowerMaxPool(c *Call) ([]*op.Value, error) {
 }
 
 func lowerAveragePool(c *Call) ([]*op.Value, error) {
-	x, w, err := lowerPoolWindow(c)
+	o, x, err := averagePool(c)
 	if err != nil {
 		return nil, err
 	}
-	return one(c.Emit(op.AveragePool{PoolWindow: w, CountPads: c.Node.Int("count_include_pad", 0) != 0}, x))
+	if x.Step != nil {
+		_, o.ByColumns = x.Step.Op.(op.OnGrid)
+	}
+	return one(c.Emit(o, x))
+}
+
+// averagePool returns the pooling that a node has, and its input.
+func averagePool(c *Call) (op.AveragePool, *op.Value, error) {
+	x, w, err := lowerPoolWindow(c)
+	return op.AveragePool{PoolWindow: w, CountPads: c.Node.Int("count_include_pad", 0) != 0}, x, err
 }
 
 // lowerGlobalPool reduces all spatial dimensions.

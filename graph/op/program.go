@@ -42,6 +42,15 @@ type Step struct {
 	Index int        // its place in [Program.Steps]
 }
 
+// Operands are the inputs that the result is made of: without that which only tells the
+// scale of a grid.
+func (s *Step) Operands() []*Value {
+	if _, ok := s.Op.(DynamicProduct); ok {
+		return s.In[:1]
+	}
+	return s.In
+}
+
 // Program is the straight-line code that an ONNX graph was lowered to: every
 // step's inputs are results of earlier steps, weights, inputs or constants.
 type Program struct {
