@@ -129,11 +129,6 @@ func (d *draftData) addFile(t *Tensor, source *os.File, same bool) error {
 	return nil
 }
 
-// sameState reports whether two looks at a file saw the same file, unchanged.
-func sameState(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
 // copyUnlessThere copies the data file into the draft's folder, or finds it
 // there with the same content.
 func (d *draftData) copyUnlessThere(file DataFile, source *os.File) (copied bool, err error) {

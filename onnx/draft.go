@@ -56,6 +56,9 @@ func (m *Model) Draft(target string, e Edits) (*Draft, error) {
 	if err == nil {
 		err = d.write(pieces)
 	}
+	if err == nil {
+		err = m.Unchanged()
+	}
 	if err != nil {
 		_ = d.Discard() // what went wrong first matters more
 		return nil, err

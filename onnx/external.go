@@ -221,6 +221,18 @@ func (d *dataFiles) read(location string) fs.FileInfo {
 	return d.infos[location]
 }
 
+// unchanged is [Model.Unchanged] of the files in a folder.
+func (d *dataFiles) unchanged(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for location, info := range d.infos {
+		if path := filepath.Join(dir, filepath.FromSlash(location)); writtenTo(path, info) {
+			return &FormatError{Path: path, Msg: "the file was written to while it was read", Advice: unchangedAdvice}
+		}
+	}
+	return nil
+}
+
 // add makes data, which close will unmap, the file at a location.
 func (d *dataFiles) add(location string, data mmap.MMap) {
 	d.mu.Lock()

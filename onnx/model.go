@@ -36,7 +36,8 @@ type Model struct {
 
 	dir       string // where external data lie; "" refuses them
 	data      []byte
-	mapped    mmap.MMap // nil for a model from memory
+	mapped    mmap.MMap   // nil for a model from memory
+	info      fs.FileInfo // of the file when it was mapped
 	index     *wire.Index
 	graph     wire.Message
 	constants map[string]*Tensor // by value name: initializers and Constant nodes
@@ -73,8 +74,8 @@ func (d Dim) String() string {
 }
 
 // Open maps the file and reads its structure; of the data of tensors nothing is
-// read. The file must not change while the model is open. Errors about the
-// file are of type [*FormatError].
+// read. While the model is open nothing may be written to the file; another file may
+// take its place. Errors about the file are of type [*FormatError].
 func Open(path string) (*Model, error) {
 	// The kind is looked at before opening: opening a pipe would wait.
 	info, err := os.Stat(path)
@@ -101,11 +102,15 @@ func Open(path string) (*Model, error) {
 
 // readFile maps f and reads its structure. After an error m is closed.
 func (m *Model) readFile(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return openError(m.Path, err)
+	}
 	mapped, err := mapFile(f)
 	if err != nil {
 		return openError(m.Path, err)
 	}
-	m.data, m.mapped = mapped, mapped
+	m.data, m.mapped, m.info = mapped, mapped, info
 	if err := decode(m); err != nil {
 		_ = m.Close() // what was wrong with the file matters more
 		return err
@@ -136,12 +141,42 @@ func (m *Model) Close() error {
 }
 
 // SHA256 returns the digest of the model file, without external data, in
-// hexadecimal. It reads the whole file the first time.
+// hexadecimal. It reads the whole file the first time. The error is one of
+// [Model.Unchanged]: what was read of the file is not what the digest would be of.
 func (m *Model) SHA256() (string, error) {
 	if m.data == nil {
 		return "", fmt.Errorf("%s: the model is closed: %w", m.Path, os.ErrClosed)
 	}
-	return m.sha256(), nil
+	return m.sha256(), m.Unchanged()
+}
+
+// Unchanged returns an error where the model's file, or a data file that was read, has
+// been written to since it was mapped: what was read may be partly the old and partly
+// the new. Where another file has taken its place the old one stays mapped.
+func (m *Model) Unchanged() error {
+	if m.untiedFrom != nil {
+		if err := m.untiedFrom.Unchanged(); err != nil {
+			return err
+		}
+	}
+	if writtenTo(m.Path, m.info) {
+		return m.fail(0, "the file was written to while it was read", unchangedAdvice)
+	}
+	return m.files.unchanged(m.dir)
+}
+
+const unchangedAdvice = "run the command again when nothing writes to it; what is written under another name, and renamed, disturbs nobody"
+
+// writtenTo reports whether the file at a path is the one that info is of, with a
+// changed size or time. info may be nil.
+func writtenTo(path string, info fs.FileInfo) bool {
+	now, err := os.Stat(path)
+	return err == nil && info != nil && os.SameFile(info, now) && !sameState(info, now)
+}
+
+// sameState reports whether two looks at a file saw the same file, unchanged.
+func sameState(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // Opset returns the version of the operator set that the model imports for a

@@ -70,8 +70,14 @@ func dropEmptyVariables() {
 
 // run is the program without the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	debug.SetPanicOnFault(true)
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover(); {
+		case r == nil:
+		case isFault(r):
+			fmt.Fprintf(stderr, "modeldoctor: error: a file was cut short while it was read\nmodeldoctor: hint: run the command again when nothing writes to it\n")
+			code = exitUnreadable
+		default:
 			fmt.Fprintf(stderr, "modeldoctor: error: internal error: %v\nmodeldoctor: hint: this is a defect; please report it with the lines below\n%s", r, debug.Stack())
 			code = exitInternal
 		}
@@ -100,6 +106,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}
 	return code
+}
+
+// isFault reports whether a panic is of an address that cannot be read, such as those of
+// a mapped file beyond its end.
+func isFault(cause any) bool {
+	_, ok := cause.(interface{ Addr() uintptr })
+	return ok
 }
 
 // commandIn is the command that a command line names, or "".

@@ -134,6 +134,9 @@ func onFile(ctx context.Context, file *onnx.Model, model graph.Options, run runO
 			return err
 		}
 		err = do(m)
+		if changed := file.Unchanged(); err != nil && changed != nil {
+			err = changed // which is why: values were no numbers, or could not be read
+		}
 		if stopped := m.stop(); err == nil {
 			err = stopped
 		}

@@ -119,6 +119,11 @@ func verify(ctx context.Context, opt verifyOptions) error {
 			return err
 		}
 	}
+	for _, m := range []*onnx.Model{a, b} {
+		if err := m.Unchanged(); err != nil {
+			return err
+		}
+	}
 	if !comparison.Same {
 		result.ExitCode = exitFailed
 	}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -112,6 +113,9 @@ func (w *crew) finish() {
 // helper is a goroutine of the crew, which begins with that share.
 func (w *crew) helper(share int) {
 	defer w.quit()
+	// What is read may lie in a mapped file that another program cuts short. The caller decides
+	// for its own goroutine.
+	debug.SetPanicOnFault(true)
 	for w.untilNext.lookOut(w.enter) {
 		w.workInside(share)
 	}
