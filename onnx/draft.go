@@ -117,7 +117,7 @@ func (d *Draft) Open() (*Model, error) {
 			m.files.add(location, mapped)
 		}
 	}
-	if err := m.readFile(d.model.File()); err != nil {
+	if err := readFile(m, d.model.File()); err != nil {
 		return nil, errors.Join(err, m.files.close())
 	}
 	return m, nil

@@ -94,14 +94,14 @@ func Open(path string) (*Model, error) {
 	}
 	defer f.Close()
 	m := &Model{Path: path, dir: filepath.Dir(path)}
-	if err := m.readFile(f); err != nil {
+	if err := readFile(m, f); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // readFile maps f and reads its structure. After an error m is closed.
-func (m *Model) readFile(f *os.File) error {
+func readFile(m *Model, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return openError(m.Path, err)

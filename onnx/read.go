@@ -33,7 +33,7 @@ func read(r io.Reader, tempDir string, limit int64) (*Model, error) {
 	case n == 0:
 		return nil, m.fail(0, "the stream is empty", "write a model to it: modeldoctor check - < model.onnx")
 	}
-	if err := m.readFile(f); err != nil {
+	if err := readFile(m, f); err != nil {
 		return nil, err
 	}
 	return m, nil
