@@ -25,17 +25,24 @@ type listPath struct {
 // splitList splits a path at its first numbered component.
 func splitList(parts []string) (listPath, bool) {
 	for i := range len(parts) - 1 {
-		if k, err := strconv.Atoi(parts[i]); err == nil && i > 0 {
+		prefix, k, ok := element(parts[i])
+		switch {
+		case !ok:
+		case prefix != "":
+			return listPath{strings.Join(append(slices.Clone(parts[:i]), prefix), "."), k, parts[i+1:]}, true
+		case i > 0:
 			return listPath{strings.Join(parts[:i], "."), k, parts[i+1:]}, true
-		}
-		// torchvision numbers the elements' names: encoder_layer_3.
-		if under := strings.LastIndexByte(parts[i], '_'); under > 0 {
-			if k, err := strconv.Atoi(parts[i][under+1:]); err == nil {
-				return listPath{strings.Join(append(slices.Clone(parts[:i]), parts[i][:under]), "."), k, parts[i+1:]}, true
-			}
 		}
 	}
 	return listPath{}, false
+}
+
+// element reads a component of a path that is an element of a list: 3, or as torchvision
+// numbers the elements' names encoder_layer_3, whose prefix is encoder_layer.
+func element(component string) (prefix string, k int, ok bool) {
+	under := strings.LastIndexByte(component, '_')
+	k, err := strconv.Atoi(component[under+1:])
+	return component[:max(under, 0)], k, err == nil && under != 0
 }
 
 // minBlockWeights is how many weights the elements of a list hold on average

@@ -21,58 +21,51 @@ func (n *Network) mixing(other *Network) []onnx.Unsupported {
 		if !s.Out.OnDataPath || s.Node == nil {
 			continue
 		}
-		for _, c := range combined(s) {
-			here, there := s.In[c.input].Type.Shape, other.steps[i].In[c.input].Type.Shape
-			if len(here) != len(there) || here[c.axis] == there[c.axis] || here[c.axis]*other.Batch != there[c.axis]*n.Batch {
+		for _, axis := range combined(s) {
+			here, there := s.In[0].Type.Shape, other.steps[i].In[0].Type.Shape
+			if len(here) != len(there) || here[axis] == there[axis] || here[axis]*other.Batch != there[axis]*n.Batch {
 				continue
 			}
-			list = append(list, s.Node.Unsupported(fmt.Sprintf("%s combines the images of a batch (dimension %d of %v), so that the scores of one depend on the others", s.Op.Name(), c.axis, s.In[c.input].Type)))
+			list = append(list, s.Node.Unsupported(fmt.Sprintf("%s combines the images of a batch (dimension %d of %v), so that the scores of one depend on the others", s.Op.Name(), axis, s.In[0].Type)))
 			break
 		}
 	}
 	return list
 }
 
-// dimension is one of an operand.
-type dimension struct{ input, axis int }
-
-// combined returns the dimensions along which a step makes one number of several, or
-// compares them.
-func combined(s *op.Step) []dimension {
-	from := func(axis int) (dims []dimension) {
-		for a := axis; a < s.In[0].Type.Rank(); a++ {
-			dims = append(dims, dimension{0, a})
+// combined returns the axes of its first operand along which a step makes one number of
+// several, or compares them.
+func combined(s *op.Step) []int {
+	rank := s.In[0].Type.Rank()
+	from := func(axis int) (axes []int) {
+		for ; axis < rank; axis++ {
+			axes = append(axes, axis)
 		}
-		return dims
+		return axes
 	}
 	switch o := s.Op.(type) {
 	case op.Reduce:
 		if asksForFinite(s.In[0]) {
 			return nil
 		}
-		dims := make([]dimension, len(o.Axes))
-		for i, axis := range o.Axes {
-			dims[i].axis = axis
-		}
-		return dims
+		return o.Axes
 	case op.Softmax:
-		return []dimension{{0, o.Axis}}
+		return []int{o.Axis}
 	case op.LogSoftmax:
-		return []dimension{{0, o.Axis}}
+		return []int{o.Axis}
 	case op.CumSum:
-		return []dimension{{0, o.Axis}}
+		return []int{o.Axis}
 	case op.TopK:
-		return []dimension{{0, o.Axis}}
+		return []int{o.Axis}
 	case op.LayerNormalization:
 		return from(o.Axis)
 	case op.RMSNormalization:
 		return from(o.Axis)
 	case op.MatMul:
-		inner := s.In[0].Type.Rank() - 1
 		if o.TransA {
-			inner--
+			return []int{rank - 2}
 		}
-		return []dimension{{0, inner}}
+		return []int{rank - 1}
 	}
 	return nil
 }

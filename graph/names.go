@@ -3,7 +3,6 @@ package graph
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/modeldoctor/modeldoctor/graph/op"
@@ -399,11 +398,10 @@ func (p *namer) prefix(w *Weight, block int) string {
 	return strings.Join(common, ".") + "."
 }
 
-// isElement reports whether a component of a path is an element of a list: 3, or
-// torchvision's encoder_layer_3.
+// isElement reports whether a component of a path is an element of a list.
 func isElement(component string) bool {
-	_, err := strconv.Atoi(component[strings.LastIndexByte(component, '_')+1:])
-	return err == nil
+	_, _, ok := element(component)
+	return ok
 }
 
 // upToElement cuts what follows the last element of a list off a path.
