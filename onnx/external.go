@@ -226,8 +226,8 @@ func (d *dataFiles) unchanged(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for location, info := range d.infos {
-		if path := filepath.Join(dir, filepath.FromSlash(location)); writtenTo(path, info) {
-			return &FormatError{Path: path, Msg: "the file was written to while it was read", Advice: unchangedAdvice}
+		if err := unchanged(filepath.Join(dir, filepath.FromSlash(location)), info); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -159,19 +159,21 @@ func (m *Model) Unchanged() error {
 			return err
 		}
 	}
-	if writtenTo(m.Path, m.info) {
-		return m.fail(0, "the file was written to while it was read", unchangedAdvice)
+	if err := unchanged(m.Path, m.info); err != nil {
+		return err
 	}
 	return m.files.unchanged(m.dir)
 }
 
-const unchangedAdvice = "run the command again when nothing writes to it; what is written under another name, and renamed, disturbs nobody"
-
-// writtenTo reports whether the file at a path is the one that info is of, with a
+// unchanged returns an error where the file at a path is the one that info is of, with a
 // changed size or time. info may be nil.
-func writtenTo(path string, info fs.FileInfo) bool {
+func unchanged(path string, info fs.FileInfo) error {
 	now, err := os.Stat(path)
-	return err == nil && info != nil && os.SameFile(info, now) && !sameState(info, now)
+	if err != nil || info == nil || !os.SameFile(info, now) || sameState(info, now) {
+		return nil
+	}
+	return &FormatError{Path: path, Msg: "the file was written to while it was read",
+		Advice: "run the command again when nothing writes to it; what is written under another name, and renamed, disturbs nobody"}
 }
 
 // sameState reports whether two looks at a file saw the same file, unchanged.
