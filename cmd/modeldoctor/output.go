@@ -165,10 +165,7 @@ func (o *output) write(result report.Result) error {
 		add(o.summary, writeSummary(o.summary, result))
 	}
 	add("stdout", o.print(result))
-	if problems != nil {
-		return unwritable(problems)
-	}
-	return nil
+	return unwritable(problems)
 }
 
 // print writes what goes to stdout. GitHub's runner would take a line of the text that
@@ -194,7 +191,7 @@ func (o *output) print(result report.Result) error {
 	return cmp.Or(err1, err2, err3)
 }
 
-// unwritable is the error of reports of which some cannot be written.
+// unwritable is the error of reports of which some cannot be written, for err; nil if that is.
 func unwritable(err error) error {
 	if err == nil {
 		return nil
